@@ -1,0 +1,80 @@
+# weir's entry points; `make help` lists them. The builds themselves are meson's (tools/build.sh).
+
+JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
+DESTDIR ?=
+FUZZ_SECONDS ?= 60
+SOAK_FUZZ_SECONDS ?= 600
+PYTHON := /usr/bin/python3 # Debian's: another python3 in PATH would not see Debian's pytest
+export JOBS
+
+RUN_TESTS := $(PYTHON) tools/run_tests.py
+
+.PHONY: all
+all: ## build weir: build/release/weir
+	@tools/setup.sh build
+	@tools/build.sh release
+
+.PHONY: run
+run: all ## build weir and run its demo
+	@build/release/weir demo
+
+.PHONY: test
+test: setup-test ## unit tests (ASan, UBSan) and end-to-end tests
+	@$(RUN_TESTS) test
+
+.PHONY: unit
+unit: setup-test ## unit tests only
+	@$(RUN_TESTS) unit
+
+.PHONY: e2e
+e2e: setup-test ## end-to-end tests only
+	@$(RUN_TESTS) e2e
+
+.PHONY: check
+check: setup-test ## everything that must hold: format, layers, warnings, clang-tidy, docs, short fuzzing, all tests
+	@$(RUN_TESTS) check
+
+.PHONY: soak
+soak: setup-test ## the long forms: fuzzing, TSan, the tests marked soak
+	@$(RUN_TESTS) soak --fuzz-seconds $(SOAK_FUZZ_SECONDS)
+
+.PHONY: fuzz
+fuzz: setup-test ## run each fuzzer for FUZZ_SECONDS (60)
+	@$(RUN_TESTS) fuzz --fuzz-seconds $(FUZZ_SECONDS)
+
+.PHONY: bench
+bench: ## measure weir against nginx and haproxy
+	@tools/setup.sh build bench
+	@tools/build.sh release weir benches
+	@$(PYTHON) bench/run.py $(BENCH_ARGS)
+
+.PHONY: install
+install: ## install to DESTDIR/PREFIX (/usr/local)
+	@tools/setup.sh build
+	@PREFIX=$(PREFIX) tools/build.sh release
+	@/usr/bin/meson install -C build/release --no-rebuild --quiet $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
+
+.PHONY: docs
+docs: all ## regenerate the manual pages that come from weir itself
+	@if [ -f tools/generate_docs.sh ]; then bash tools/generate_docs.sh build/release/weir docs; fi
+
+.PHONY: format
+format: setup-test ## format all C files in place
+	@$(PYTHON) tools/check_format.py --fix
+
+.PHONY: sizes
+sizes: ## list files and functions longer than the style asks for
+	@$(PYTHON) tools/print_sizes.py
+
+.PHONY: clean
+clean: ## remove build/
+	@rm -rf build
+
+.PHONY: setup-test
+setup-test:
+	@tools/setup.sh build test
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12

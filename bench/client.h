@@ -1,0 +1,21 @@
+/* bench/client.h: what the bench's small programs share. Not part of weir: a mistake ends the program. */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdint.h>
+
+/* Prints one sentence, with errno's text if it is not 0, and exits with 1. */
+__attribute__((noreturn, format(printf, 1, 2))) void die(const char *format, ...);
+
+/* "127.0.0.1:8080"; IPv4 only, the harness never uses another. */
+struct sockaddr_in parse_address(const char *text);
+/* A whole number within the bounds; `what` names it in the complaint. */
+uint64_t parse_count(const char *text, const char *what, uint64_t min, uint64_t max);
+
+uint64_t now_ns(void);
+
+/* A blocking connection with TCP_NODELAY. */
+int connect_to(const struct sockaddr_in *to);
+/* Sends `request` and reads one response (with a Content-Length) whole; 0, or -1 with errno, which is 0 at
+ * the end of the stream. */
+int http_ask(int fd, const char *request);

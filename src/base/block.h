@@ -1,0 +1,50 @@
+/* base/block.h: memory for bytes on the move. Each loop has a pool of blocks in a few sizes, all drawn on one
+ * budget of the whole process. A block belongs to whoever got it; only its pool's thread may touch it. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Sizes of whole blocks: 4 KiB shifted by the class. The largest holds a 64 KiB head. */
+#define BLOCK_MIN 4096u
+#define BLOCK_CLASSES 6
+#define BLOCK_MAX (BLOCK_MIN << (BLOCK_CLASSES - 1))
+
+/* What blocks, connections and replay copies of all threads together may use, in bytes. */
+struct budget {
+    _Atomic uint64_t used;
+    uint64_t limit;
+};
+
+struct block {
+    struct block *next; /* free list, or the owner's chain */
+    uint32_t cap;       /* of data */
+    uint32_t size_class;
+    char data[];
+};
+
+struct block_pool {
+    struct budget *budget; /* borrowed */
+    struct block *idle[BLOCK_CLASSES];
+    uint32_t idle_count[BLOCK_CLASSES];
+    uint32_t live; /* handed out */
+    uint64_t live_bytes;
+};
+
+void block_pool_init(struct block_pool *pool, struct budget *budget);
+/* Every block must have been put back. */
+void block_pool_fini(struct block_pool *pool);
+/* A block with room for `size` bytes; NULL if size is too large, the budget is used up or memory is out. */
+struct block *block_get(struct block_pool *pool, size_t size);
+void block_put(struct block_pool *pool, struct block *b); /* NULL is fine */
+
+/* Takes and gives back bytes that are not blocks (connections' own structs); false if over the limit. */
+bool budget_take(struct budget *budget, uint64_t bytes);
+void budget_give(struct budget *budget, uint64_t bytes);
+/* At nine tenths new work is to be refused. */
+static inline bool budget_is_tight(const struct budget *budget)
+{
+    return atomic_load_explicit(&budget->used, memory_order_relaxed) > budget->limit / 10 * 9;
+}

@@ -1,0 +1,28 @@
+#include "base/end_reason.h"
+
+#include <string.h>
+
+static const struct end_reason_info reasons[END_REASON_COUNT] = {
+#define X(id, text, from, code, meaning) \
+    [END_##id] = { .name = (text), .means = (meaning), .origin = ORIGIN_##from, .status = (code) },
+    END_REASONS(X)
+#undef X
+};
+
+const struct end_reason_info *end_reason_info(enum end_reason reason)
+{
+    return &reasons[(unsigned)reason < END_REASON_COUNT ? reason : END_INTERNAL];
+}
+
+const char *end_origin_name(enum end_origin origin)
+{
+    static const char *const names[] = { "none", "client", "weir", "server", "config" };
+    return (unsigned)origin < sizeof(names) / sizeof(*names) ? names[origin] : "none";
+}
+
+enum end_reason end_reason_by_name(const char *name)
+{
+    for (unsigned i = 0; i < END_REASON_COUNT; i++)
+        if (strcmp(reasons[i].name, name) == 0) return (enum end_reason)i;
+    return END_REASON_COUNT;
+}

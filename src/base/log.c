@@ -1,0 +1,282 @@
+#include "base/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+/* Under PIPE_BUF, so that lines of several processes into one pipe are not torn. */
+#define LINE_MAX_BYTES 1024u
+#define RING_LINES 512u
+#define STOP_PATIENCE_MS 1000
+#define POLL_SLICE_MS 100
+
+struct line {
+    uint32_t len;
+    char text[LINE_MAX_BYTES];
+};
+
+/* Many writers, one reader (D. Vyukov's bounded queue). The turn of slot i says who may touch it: at
+ * `position` (≡ i mod RING_LINES) it is free for the writer that claims that position, at position + 1 it is
+ * full. Kept apart from the lines, whose memory stays untouched until it is needed. */
+static struct ring {
+    struct line *lines;
+    _Atomic uint64_t turns[RING_LINES];
+    _Atomic uint64_t claimed; /* positions given to writers */
+    uint64_t taken;           /* the reader's */
+    sem_t filled;
+    pthread_t thread;
+    _Atomic bool is_started, is_stopping;
+    _Atomic uint64_t dropped;
+    uint64_t dropped_said; /* the reader's */
+} ring;
+
+static _Atomic int level_min = LOG_INFO;
+
+void log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&level_min, (int)level, memory_order_relaxed);
+}
+
+uint64_t log_dropped(void)
+{
+    return atomic_load_explicit(&ring.dropped, memory_order_relaxed);
+}
+
+static uint32_t clamp_len(int written, size_t room)
+{
+    if (written < 0) return 0;
+    return (uint32_t)((size_t)written < room ? (size_t)written : room - 1);
+}
+
+__attribute__((format(printf, 4, 0))) static void format_line(struct line *line, enum log_level level,
+                                                              const char *event, const char *format,
+                                                              va_list args)
+{
+    static const char *const names[] = { "debug", "info", "warn", "error" };
+    uint64_t now_ns = clock_wall_ns();
+    time_t seconds = (time_t)(now_ns / NS_PER_S);
+    struct tm t;
+    gmtime_r(&seconds, &t);
+    size_t room = LINE_MAX_BYTES - 1; /* the newline's place */
+    line->len = clamp_len(snprintf(line->text, room,
+                                   "time=%04d-%02d-%02dT%02d:%02d:%02d.%03uZ level=%s event=%s ",
+                                   t.tm_year + 1900, t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec,
+                                   (unsigned)(now_ns / NS_PER_MS % 1000), names[level & 3], event),
+                          room);
+    line->len += clamp_len(vsnprintf(line->text + line->len, room - line->len, format, args),
+                           room - line->len);
+    while (line->len && line->text[line->len - 1] == ' ') line->len--;
+    /* A value that should have been quoted must not forge a line of its own. */
+    for (uint32_t i = 0; i < line->len; i++)
+        if (line->text[i] == '\n' || line->text[i] == '\r') line->text[i] = ' ';
+    line->text[line->len++] = '\n';
+}
+
+/* Waits for room in stderr. Once the program is stopping, patience ends: *waited_ms counts over all lines. */
+static void write_line(const struct line *line, int *waited_ms)
+{
+    uint32_t done = 0;
+    while (done < line->len) {
+        struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+        if (*waited_ms >= STOP_PATIENCE_MS) return;
+        if (poll(&p, 1, POLL_SLICE_MS) == 0) {
+            if (atomic_load_explicit(&ring.is_stopping, memory_order_relaxed)) *waited_ms += POLL_SLICE_MS;
+            continue;
+        }
+        ssize_t n = write(STDERR_FILENO, line->text + done, line->len - done);
+        if (n < 0 && errno != EAGAIN && errno != EINTR) return;
+        if (n > 0) done += (uint32_t)n;
+    }
+}
+
+/* Before the writer thread runs, and after it: the caller itself writes. */
+static void write_now(const struct line *line)
+{
+    uint32_t done = 0;
+    while (done < line->len) {
+        ssize_t n = write(STDERR_FILENO, line->text + done, line->len - done);
+        if (n < 0 && errno != EINTR) return;
+        if (n > 0) done += (uint32_t)n;
+    }
+}
+
+static bool enqueue(const struct line *line)
+{
+    uint64_t at = atomic_load_explicit(&ring.claimed, memory_order_relaxed);
+    for (;;) {
+        uint64_t turn = atomic_load_explicit(&ring.turns[at % RING_LINES], memory_order_acquire);
+        if (turn < at) return false; /* still full from a lap ago */
+        if (turn > at)
+            at = atomic_load_explicit(&ring.claimed, memory_order_relaxed);
+        else if (atomic_compare_exchange_weak_explicit(&ring.claimed, &at, at + 1, memory_order_relaxed,
+                                                       memory_order_relaxed))
+            break;
+    }
+    struct line *slot = &ring.lines[at % RING_LINES];
+    slot->len = line->len;
+    memcpy(slot->text, line->text, line->len);
+    atomic_store_explicit(&ring.turns[at % RING_LINES], at + 1, memory_order_release);
+    sem_post(&ring.filled);
+    return true;
+}
+
+void log_event(enum log_level level, const char *event, const char *format, ...)
+{
+    struct line line;
+    if ((int)level < atomic_load_explicit(&level_min, memory_order_relaxed)) return;
+    int saved = errno;
+    va_list args;
+    va_start(args, format);
+    format_line(&line, level, event, format, args);
+    va_end(args);
+    if (!atomic_load_explicit(&ring.is_started, memory_order_acquire))
+        write_now(&line);
+    else if (!enqueue(&line))
+        atomic_fetch_add_explicit(&ring.dropped, 1, memory_order_relaxed);
+    errno = saved;
+}
+
+__attribute__((format(printf, 3, 4))) static void format_own(struct line *line, const char *event,
+                                                             const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    format_line(line, LOG_WARN, event, format, args);
+    va_end(args);
+}
+
+/* Writes all that is ready, then says what was dropped since it last said so. */
+static void write_ready(int *waited_ms)
+{
+    for (;;) {
+        _Atomic uint64_t *turn = &ring.turns[ring.taken % RING_LINES];
+        if (atomic_load_explicit(turn, memory_order_acquire) != ring.taken + 1) break;
+        write_line(&ring.lines[ring.taken % RING_LINES], waited_ms);
+        atomic_store_explicit(turn, ring.taken + RING_LINES, memory_order_release);
+        ring.taken++;
+    }
+    uint64_t dropped = log_dropped();
+    if (dropped == ring.dropped_said) return;
+    struct line line;
+    format_own(&line, "log_dropped", "count=%" PRIu64, dropped - ring.dropped_said);
+    ring.dropped_said = dropped;
+    write_line(&line, waited_ms);
+}
+
+static void *run_writer(void *unused)
+{
+    (void)unused;
+    int waited_ms = 0;
+    pthread_setname_np(pthread_self(), "weir-log");
+    while (!atomic_load_explicit(&ring.is_stopping, memory_order_acquire)) {
+        while (sem_wait(&ring.filled) < 0 && errno == EINTR) {}
+        write_ready(&waited_ms);
+    }
+    write_ready(&waited_ms);
+    return NULL;
+}
+
+int log_start(struct err *err)
+{
+    sigset_t all, before;
+    if (!ring.lines && !(ring.lines = calloc(RING_LINES, sizeof(*ring.lines))))
+        return err_set(err, "no memory for the log's ring of %u lines", RING_LINES);
+    for (uint32_t i = 0; i < RING_LINES; i++) atomic_store(&ring.turns[i], i);
+    atomic_store(&ring.claimed, 0);
+    ring.taken = 0;
+    ring.dropped_said = log_dropped();
+    atomic_store(&ring.is_stopping, false);
+    sem_init(&ring.filled, 0, 0);
+    /* Signals, SIGPIPE of a reader gone included, are not for this thread. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failure = pthread_create(&ring.thread, NULL, run_writer, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failure) {
+        sem_destroy(&ring.filled);
+        return err_set(err, "the log's thread cannot start: %s", strerror(failure));
+    }
+    atomic_store_explicit(&ring.is_started, true, memory_order_release);
+    return 0;
+}
+
+void log_stop(void)
+{
+    if (!atomic_exchange(&ring.is_started, false)) return;
+    atomic_store_explicit(&ring.is_stopping, true, memory_order_release);
+    sem_post(&ring.filled);
+    pthread_join(ring.thread, NULL);
+    /* The lines and the semaphore stay: a thread that saw the log started may still be about to put a line. */
+}
+
+static bool needs_quotes(const char *value)
+{
+    if (!*value) return true;
+    for (; *value; value++)
+        if ((unsigned char)*value <= ' ' || *value == '"' || *value == '=' || *value == '\\' ||
+            *value == 0x7f)
+            return true;
+    return false;
+}
+
+const char *log_quote(const char *value, char *out, uint32_t out_size)
+{
+    if (!value) value = "";
+    if (!needs_quotes(value)) {
+        snprintf(out, out_size, "%s", value);
+        return out;
+    }
+    uint32_t at = 0;
+    if (out_size < 8) { /* the quotes, one escape and the end */
+        if (out_size) out[0] = 0;
+        return out;
+    }
+    out[at++] = '"';
+    for (; *value && at + 6 < out_size; value++) {
+        unsigned char c = (unsigned char)*value;
+        if (c == '"' || c == '\\') {
+            out[at++] = '\\';
+            out[at++] = (char)c;
+        } else if (c < ' ' || c == 0x7f) {
+            at += (uint32_t)snprintf(out + at, out_size - at, "\\x%02x", c);
+        } else {
+            out[at++] = (char)c;
+        }
+    }
+    out[at++] = '"';
+    out[at] = 0;
+    return out;
+}
+
+int log_limit_pass(struct log_limit *limit, uint64_t now_ns, uint32_t burst, uint32_t *suppressed)
+{
+    if (!limit->last_ns) {
+        limit->tokens = burst;
+        limit->last_ns = now_ns ? now_ns : 1;
+    }
+    uint64_t earned = now_ns > limit->last_ns ? (now_ns - limit->last_ns) / NS_PER_S : 0;
+    if (earned) {
+        limit->last_ns += earned * NS_PER_S; /* the fraction of a second stays earned */
+        limit->tokens = earned < burst - limit->tokens ? limit->tokens + (uint32_t)earned : burst;
+    }
+    *suppressed = limit->suppressed;
+    if (!limit->tokens) {
+        limit->suppressed++;
+        return 0;
+    }
+    limit->tokens--;
+    limit->suppressed = 0;
+    return 1;
+}

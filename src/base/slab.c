@@ -1,0 +1,69 @@
+#include "base/slab.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLAB_PAGE_BYTES 16384u
+
+struct slab_page {
+    struct slab_page *next;
+    _Alignas(16) char objects[];
+};
+
+void slab_init(struct slab *slab, struct budget *budget, size_t object_size)
+{
+    size_t rounded = (object_size + 15) & ~(size_t)15;
+    *slab = (struct slab){ .budget = budget,
+                           .object_size = (uint32_t)rounded,
+                           .per_page = (uint32_t)((SLAB_PAGE_BYTES - sizeof(struct slab_page)) / rounded) };
+    assert(slab->per_page > 0);
+}
+
+void slab_fini(struct slab *slab)
+{
+    assert(slab->live == 0);
+    while (slab->pages) {
+        struct slab_page *page = slab->pages;
+        slab->pages = page->next;
+        budget_give(slab->budget, SLAB_PAGE_BYTES);
+        free(page);
+    }
+    slab->idle = NULL;
+}
+
+static int add_page(struct slab *slab)
+{
+    if (!budget_take(slab->budget, SLAB_PAGE_BYTES)) return -1;
+    struct slab_page *page = malloc(SLAB_PAGE_BYTES);
+    if (!page) {
+        budget_give(slab->budget, SLAB_PAGE_BYTES);
+        return -1;
+    }
+    page->next = slab->pages;
+    slab->pages = page;
+    for (uint32_t i = 0; i < slab->per_page; i++) {
+        void **object = (void **)(void *)(page->objects + (size_t)i * slab->object_size);
+        *object = slab->idle;
+        slab->idle = object;
+    }
+    return 0;
+}
+
+void *slab_get(struct slab *slab)
+{
+    if (!slab->idle && add_page(slab) < 0) return NULL;
+    void **object = slab->idle;
+    slab->idle = *object;
+    slab->live++;
+    memset(object, 0, slab->object_size);
+    return object;
+}
+
+void slab_put(struct slab *slab, void *object)
+{
+    assert(slab->live > 0);
+    slab->live--;
+    *(void **)object = slab->idle;
+    slab->idle = object;
+}

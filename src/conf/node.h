@@ -1,0 +1,62 @@
+/* conf/node.h: the tree that both readers, YAML and JSON, fill. Control side only.
+ * A tree is freed as a whole; every text in it is owned by it and terminated. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+
+enum conf_kind { CONF_NODE_NULL, CONF_NODE_SCALAR, CONF_NODE_LIST, CONF_NODE_MAP };
+
+struct conf_place {
+    uint32_t line, column; /* from 1; in characters as an editor counts them */
+};
+
+struct conf_node {
+    enum conf_kind kind;
+    bool is_quoted;          /* a scalar written in quotes: always a string ("80" is no number) */
+    struct slice text;       /* scalar */
+    struct conf_place place; /* of the value's first character */
+    struct conf_node *first_child, *next;
+    struct slice key; /* set on the children of a map */
+    struct conf_place key_place;
+};
+
+struct conf_tree {
+    const char *source_name; /* "weir.yaml", "request body": what a fault is said to be in */
+    struct slice source;     /* the bytes, for showing the offending line */
+    struct conf_node *root;
+    struct conf_block *memory;
+};
+
+/* A fault at a place. `remedy` may be empty. */
+struct conf_fault {
+    struct conf_place place;
+    char message[384];
+    char remedy[256];
+};
+
+/* All the faults of one read, in order of place; bounded: more than the room there is are counted. */
+struct conf_faults {
+    struct conf_fault items[64];
+    uint32_t count; /* in items */
+    uint32_t dropped;
+};
+
+void conf_fault_add(struct conf_faults *faults, struct conf_place place, const char *remedy, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* "weir.yaml:12:7: unknown key \"wieght\" in server; did you mean \"weight\"?" then the line, then a caret, for each
+ * fault; allocated, freed by the caller. `is_brief`: the first sentences only, one a line. */
+char *conf_faults_print(const struct conf_faults *faults, const struct conf_tree *tree, bool is_brief);
+
+/* Both read all of `bytes` (borrowed only during the call), refuse duplicate keys, nesting over 32 and more than
+ * 100,000 nodes; YAML further refuses anchors, aliases, tags, merge keys and a second document. 0, or -1 with
+ * at least one fault. The tree is set either way and is to be freed. */
+MUST_CHECK int conf_read_yaml(struct conf_tree *tree, const char *source_name, struct slice bytes, struct conf_faults *faults);
+MUST_CHECK int conf_read_json(struct conf_tree *tree, const char *source_name, struct slice bytes, struct conf_faults *faults);
+void conf_tree_free(struct conf_tree *tree);
+/* NULL if the map has no such key. */
+const struct conf_node *conf_node_get(const struct conf_node *map, const char *key);

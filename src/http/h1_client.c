@@ -1,0 +1,318 @@
+#include "http/h1_client.h"
+
+#include <assert.h>
+#include <errno.h>
+
+static void drive(struct h1_conn *conn);
+static const struct http_stream_ops stream_ops;
+
+static const struct h1_role role = {
+    .body_eof = END_RESPONSE_CUT,
+    .body_reset = END_SERVER_RESET,
+    .drive = drive,
+};
+
+static struct loop *loop_of(struct h1_client *c)
+{
+    return h1_conn_loop(&c->conn);
+}
+
+enum end_reason h1_client_connect_reason(int error)
+{
+    switch (error) {
+    case ECONNREFUSED:
+        return END_CONNECT_REFUSED;
+    case ETIMEDOUT:
+        return END_CONNECT_TIMEOUT;
+    case EMFILE:
+    case ENFILE:
+    case ENOSPC:
+        return END_NO_DESCRIPTORS;
+    case ENOMEM:
+    case ENOBUFS:
+        return END_NO_MEMORY;
+    default:
+        return END_CONNECT_FAILED;
+    }
+}
+
+static void close_now(struct h1_client *c, bool is_reset)
+{
+    if (c->state == H1_CLIENT_CLOSED) return;
+    c->closed_by_peer = c->conn.transport.has_hangup;
+    c->state = H1_CLIENT_CLOSED;
+    h1_conn_retire(&c->conn, is_reset);
+    c->owner->on_closed(c);
+}
+
+static void tell(struct h1_client *c, enum end_reason reason, const char *detail, uint32_t number)
+{
+    struct http_fault fault = { .reason = reason, .detail = detail, .number = number };
+    c->conn.is_persistent = false;
+    if (c->conn.stream.events) c->conn.stream.events->on_error(&c->conn.stream, &fault);
+}
+
+static void open_connection(struct h1_client *c)
+{
+    switch (transport_open(&c->conn.transport)) {
+    case IO_OK:
+        c->state = H1_CLIENT_BUSY;
+        if (c->conn.stream.events) c->conn.stream.events->on_open(&c->conn.stream);
+        return;
+    case IO_AGAIN:
+        return;
+    case IO_EOF:
+    case IO_FAIL:
+        tell(c, h1_client_connect_reason(c->conn.transport.saved_errno), NULL, 0);
+        return;
+    }
+}
+
+/* 101 only if it was asked for, and to a protocol that was (RFC 9110 15.2.2). */
+static const char *why_unfit(const struct h1_client *c, const struct http_head *head)
+{
+    if (head->status != 101) return NULL;
+    if (!c->asked_upgrade) return "a 101 (Switching Protocols) that nobody asked for";
+    if (!head->upgrade.len) return "a 101 (Switching Protocols) that does not say to what";
+    return NULL;
+}
+
+enum next { STOP, NEED_MORE, NEXT_HEAD };
+
+/* `bytes` begin with the head. */
+static enum next on_head(struct h1_client *c, struct slice bytes, bool is_held, uint32_t head_len, struct http_head *head,
+                    const struct h1_framing *framing)
+{
+    struct h1_conn *conn = &c->conn;
+    struct http_stream *s = &conn->stream;
+    const char *unfit = why_unfit(c, head);
+    if (unfit) {
+        tell(c, END_BAD_RESPONSE, unfit, 0);
+        return STOP;
+    }
+    bool is_final = head->status >= 200 || head->status == 101;
+    struct slice rest = { bytes.data + head_len, bytes.len - head_len };
+    bool has_body = is_final && head->body != HTTP_BODY_NONE;
+    if (is_final) {
+        c->has_head = true;
+        h1_body_init(&conn->in.body, head, framing, true);
+        s->is_ended = !has_body;
+        if (!framing->is_persistent || head->status == 101) conn->is_persistent = false;
+        if (framing->keep_alive_s || framing->keep_alive_max != UINT32_MAX)
+            c->owner->on_keep_alive(c, framing->keep_alive_s, framing->keep_alive_max);
+    }
+    /* What follows is kept first if it is not the body: a tunnel's first bytes go with the detached transport. */
+    if (!is_held && !has_body && !h1_in_hold(&conn->in, loop_of(c), rest, LOOP_HOLD_BYTES)) {
+        tell(c, END_NO_MEMORY, NULL, 0);
+        return STOP;
+    }
+    s->held = (uint32_t)rest.len;
+    if (is_held && head->status == 101) {
+        /* The tunnel takes the rest; the head must outlive the move, so it is told first. */
+        conn->in.begin += head_len;
+        s->events->on_head(s, head, 0);
+        return STOP;
+    }
+    s->events->on_head(s, head, has_body && rest.len ? HTTP_MORE : 0);
+    if (conn->is_retired || !s->events) return STOP;
+    if (is_held) {
+        h1_in_use(&conn->in, loop_of(c), head_len);
+        rest = SLICE_NONE;
+    }
+    if (has_body) h1_conn_pump(conn, rest);
+    return is_final ? STOP : NEXT_HEAD;
+}
+
+static enum next on_head_bytes(struct h1_client *c, struct slice bytes, bool is_held)
+{
+    struct http_field fields[HTTP_FIELDS_MAX + 1];
+    struct http_head head;
+    struct h1_framing framing;
+    struct h1_fault fault;
+    uint32_t head_len = 0;
+    struct h1_conn *conn = &c->conn;
+    switch (h1_parse_response(&conn->in.progress, bytes, (enum http_method)c->method, conn->limits, fields, &head,
+                              &framing, &head_len, &fault)) {
+    case H1_MORE:
+        if (is_held || h1_in_hold(&conn->in, loop_of(c), bytes, BLOCK_MAX)) return NEED_MORE;
+        tell(c, END_NO_MEMORY, NULL, 0);
+        return STOP;
+    case H1_BAD:
+        tell(c, fault.reason, fault.detail, (uint32_t)bytes.len);
+        return STOP;
+    case H1_DONE:
+        conn->in.progress = (struct h1_progress){ 0 };
+        return on_head(c, bytes, is_held, head_len, &head, &framing);
+    }
+    return STOP;
+}
+
+/* Receives behind what is held of the head, or into the scratch buffer. False: there is nothing to parse. */
+static bool receive_head(struct h1_client *c, struct slice *bytes)
+{
+    struct h1_conn *conn = &c->conn;
+    struct loop *l = loop_of(c);
+    size_t got = 0;
+    switch (transport_recv(&conn->transport, l->scratch, LOOP_HOLD_BYTES, &got)) {
+    case IO_AGAIN:
+        return false;
+    case IO_EOF:
+        tell(c, END_SERVER_CLOSED, conn->stream.has_received ? "in the middle of its response head" : NULL, 0);
+        return false;
+    case IO_FAIL:
+        tell(c, END_SERVER_RESET, NULL, 0);
+        return false;
+    case IO_OK:
+        break;
+    }
+    conn->stream.has_received = true;
+    *bytes = (struct slice){ l->scratch, got };
+    if (!conn->in.hold) return true;
+    if (!h1_in_hold(&conn->in, l, *bytes, BLOCK_MAX)) {
+        tell(c, END_NO_MEMORY, NULL, 0);
+        return false;
+    }
+    *bytes = h1_in_held(&conn->in);
+    return true;
+}
+
+static void read_head(struct h1_client *c)
+{
+    struct slice bytes;
+    while (receive_head(c, &bytes)) {
+        enum next next;
+        do next = on_head_bytes(c, bytes, c->conn.in.hold != NULL);
+        while (next == NEXT_HEAD && (bytes = h1_in_held(&c->conn.in)).len);
+        if (next == STOP) return;
+    }
+}
+
+static void drive(struct h1_conn *conn)
+{
+    struct h1_client *c = container_of(conn, struct h1_client, conn);
+    if (c->state == H1_CLIENT_CONNECTING) {
+        open_connection(c);
+        return;
+    }
+    if (c->state == H1_CLIENT_IDLE) {
+        /* A server that speaks unasked, or ends: either way this connection is of no more use. */
+        close_now(c, false);
+        return;
+    }
+    if (c->state != H1_CLIENT_BUSY || !conn->stream.events) return;
+    /* A response may be there although sending failed: it is read first. */
+    if (conn->transport.is_readable && !conn->stream.is_ended && !conn->is_blocked) {
+        if (c->has_head)
+            h1_conn_pump(conn, SLICE_NONE);
+        else
+            read_head(c);
+    }
+    if (c->state == H1_CLIENT_BUSY && conn->stream.events) h1_conn_write(conn);
+}
+
+static void on_ready(struct transport *t)
+{
+    struct h1_conn *conn = container_of(t, struct h1_conn, transport);
+    struct h1_client *c = container_of(conn, struct h1_client, conn);
+    /* Idle and merely writable: the first report after connecting. */
+    if (c->state == H1_CLIENT_IDLE && !t->is_readable && !t->has_hangup) return;
+    drive(conn);
+}
+
+static enum io send_head(struct http_stream *s, const struct http_send *send, unsigned flags)
+{
+    struct h1_client *c = h1_client_of(s);
+    struct h1_conn *conn = &c->conn;
+    c->method = (uint8_t)send->head->method;
+    c->asked_upgrade = send->upgrade.len > 0;
+    if (send->wants_close) conn->is_persistent = false;
+    if (h1_out_request(&conn->out, loop_of(c), send) == IO_FAIL) {
+        conn->transport.saved_errno = ENOMEM;
+        return IO_FAIL;
+    }
+    if (flags & HTTP_MORE) {
+        s->is_flushed = false;
+        return IO_OK;
+    }
+    enum io io = h1_out_flush(&conn->out, &conn->transport);
+    if (io == IO_FAIL) return IO_FAIL;
+    if (io == IO_OK) s->has_sent = true;
+    return h1_conn_sent(conn, io) == IO_FAIL ? IO_FAIL : IO_OK;
+}
+
+static void release(struct http_stream *s)
+{
+    struct h1_client *c = h1_client_of(s);
+    struct h1_conn *conn = &c->conn;
+    if (conn->is_retired) return;
+    s->events = NULL;
+    bool is_clean = c->state == H1_CLIENT_BUSY && conn->is_persistent && c->has_head && s->is_ended &&
+                    conn->out.is_ended && h1_out_is_empty(&conn->out) && !conn->in.hold &&
+                    !transport_is_dead(&conn->transport);
+    if (!is_clean) {
+        close_now(c, false);
+        return;
+    }
+    c->state = H1_CLIENT_IDLE;
+    c->idle_since_ns = loop_of(c)->now_ns;
+    c->owner->on_idle(c);
+}
+
+static void reset(struct http_stream *s)
+{
+    s->events = NULL;
+    close_now(h1_client_of(s), true);
+}
+
+static int detach(struct http_stream *s, struct transport *to, struct block **held, struct slice *bytes)
+{
+    struct h1_client *c = h1_client_of(s);
+    int result = h1_conn_detach(s, to, held, bytes);
+    close_now(c, false);
+    return result;
+}
+
+static const struct http_stream_ops stream_ops = {
+    .send_head = send_head,
+    .send_body = h1_conn_send_body,
+    .send_trailers = h1_conn_send_trailers,
+    .resume = h1_conn_resume,
+    .reset = reset,
+    .release = release,
+    .detach = detach,
+};
+
+int h1_client_connect(struct h1_client *c, const struct h1_client_owner *owner, struct loop *l,
+                      const struct address *to, const struct h1_limits *limits)
+{
+    c->owner = owner;
+    h1_conn_init(&c->conn, &role, limits);
+    c->conn.stream.ops = &stream_ops;
+    timer_init(&c->conn.timer, NULL);
+    c->opened_ns = l->now_ns;
+    if (transport_connect(&c->conn.transport, l, to, on_ready) < 0) {
+        c->state = H1_CLIENT_CLOSED;
+        h1_conn_retire(&c->conn, false);
+        return -1;
+    }
+    c->state = H1_CLIENT_CONNECTING;
+    return 0;
+}
+
+struct http_stream *h1_client_lease(struct h1_client *c)
+{
+    struct h1_conn *conn = &c->conn;
+    conn->stream = (struct http_stream){ .ops = &stream_ops, .is_flushed = true, .is_reused = c->exchanges > 0 };
+    conn->is_blocked = conn->wants_write = false;
+    conn->out.is_ended = false;
+    conn->is_persistent = true;
+    c->has_head = false;
+    c->exchanges++;
+    if (c->state == H1_CLIENT_IDLE) c->state = H1_CLIENT_BUSY;
+    return &conn->stream;
+}
+
+void h1_client_close(struct h1_client *c)
+{
+    close_now(c, false);
+}

@@ -1,0 +1,46 @@
+/* http/h1_client.h: a connection to a server that speaks HTTP/1: one exchange at a time, then idle until the next.
+ * Which server, how many, and for how long is the pool's business. One loop's thread. */
+#pragma once
+
+#include "http/h1_conn.h"
+
+struct h1_client;
+
+struct h1_client_owner {
+    /* The exchange is over and the connection may carry another. */
+    void (*on_idle)(struct h1_client *c);
+    /* It has ended, while idle (then on_stale's time is known) or after an exchange; retired already. */
+    void (*on_closed)(struct h1_client *c);
+    /* What the server says of its patience: Keep-Alive. */
+    void (*on_keep_alive)(struct h1_client *c, uint32_t timeout_s, uint32_t max);
+};
+
+enum h1_client_state { H1_CLIENT_CONNECTING, H1_CLIENT_IDLE, H1_CLIENT_BUSY, H1_CLIENT_CLOSED };
+
+struct h1_client {
+    struct h1_conn conn; /* first */
+    const struct h1_client_owner *owner;
+    uint8_t state;  /* enum h1_client_state */
+    uint8_t method; /* enum http_method of the request in hand */
+    bool has_head;  /* the final response's head has come */
+    bool asked_upgrade, closed_by_peer;
+    bool is_idle; /* the owner's: it is on the idle list */
+    uint32_t exchanges; /* begun on it */
+    uint64_t idle_since_ns, opened_ns;
+};
+
+/* Begins a connection in zeroed memory. -1: no descriptor or refused at once; conn.transport.saved_errno says
+ * which, and the connection is closed already (on_closed is not called). */
+MUST_CHECK int h1_client_connect(struct h1_client *c, const struct h1_client_owner *owner, struct loop *l,
+                                 const struct address *to, const struct h1_limits *limits);
+/* Gives the connection to one exchange. Events: on_open if it is still connecting. */
+struct http_stream *h1_client_lease(struct h1_client *c);
+/* Closes one that is idle. */
+void h1_client_close(struct h1_client *c);
+/* What a failure to connect is called. */
+enum end_reason h1_client_connect_reason(int error);
+
+static inline struct h1_client *h1_client_of(struct http_stream *s)
+{
+    return container_of(h1_conn_of(s), struct h1_client, conn);
+}

@@ -1,0 +1,135 @@
+#include "http/h1_conn.h"
+
+#include <assert.h>
+#include <errno.h>
+
+static void on_task(struct loop_task *t)
+{
+    struct h1_conn *c = container_of(t, struct h1_conn, task);
+    c->role->drive(c);
+}
+
+void h1_conn_init(struct h1_conn *c, const struct h1_role *role, const struct h1_limits *limits)
+{
+    c->role = role;
+    c->limits = limits;
+    loop_task_init(&c->task, on_task);
+    list_init(&c->link);
+    c->stream.is_flushed = true;
+    c->is_persistent = true;
+}
+
+enum io h1_conn_sent(struct h1_conn *c, enum io io)
+{
+    c->stream.is_flushed = h1_out_is_empty(&c->out);
+    if (io == IO_AGAIN || !c->stream.is_flushed) {
+        c->wants_write = true;
+        if (!c->transport.is_writable && transport_wait(&c->transport) < 0) return IO_FAIL;
+    }
+    return io;
+}
+
+enum io h1_conn_send_body(struct http_stream *s, const char *data, size_t len, unsigned flags, size_t *taken)
+{
+    struct h1_conn *c = h1_conn_of(s);
+    enum io io = h1_out_body(&c->out, &c->transport, data, len, flags, taken);
+    if (*taken || io == IO_OK) s->has_sent = true;
+    return h1_conn_sent(c, io);
+}
+
+enum io h1_conn_send_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count)
+{
+    struct h1_conn *c = h1_conn_of(s);
+    return h1_conn_sent(c, h1_out_trailers(&c->out, &c->transport, fields, count));
+}
+
+static void tell_error(struct h1_conn *c, enum end_reason reason, const char *detail)
+{
+    struct http_fault fault = { .reason = reason, .detail = detail };
+    c->is_persistent = false;
+    if (c->stream.events) c->stream.events->on_error(&c->stream, &fault);
+}
+
+bool h1_conn_write(struct h1_conn *c)
+{
+    if (!c->transport.is_writable || !c->wants_write) return true;
+    enum io io = h1_out_flush(&c->out, &c->transport);
+    if (io == IO_FAIL) {
+        tell_error(c, c->role->body_reset, "the connection broke while sending");
+        return false;
+    }
+    c->stream.is_flushed = io == IO_OK;
+    if (io != IO_OK) return true;
+    c->wants_write = false;
+    if (c->stream.events) c->stream.events->on_writable(&c->stream);
+    return !c->is_retired;
+}
+
+bool h1_conn_pump(struct h1_conn *c, struct slice bytes)
+{
+    struct h1_fault fault = { .reason = END_NONE };
+    c->is_blocked = false;
+    c->is_pumping = true;
+    enum h1_pump got = h1_in_pump(&c->in, &c->transport, &c->stream, bytes, c->limits, &fault);
+    c->is_pumping = false;
+    switch (got) {
+    case H1_PUMP_DRY:
+        if (transport_wait(&c->transport) == 0) return true;
+        tell_error(c, END_NO_DESCRIPTORS, "the event queue refused the connection");
+        return false;
+    case H1_PUMP_BLOCKED:
+        c->is_blocked = true;
+        return true;
+    case H1_PUMP_YIELD:
+        loop_defer(h1_conn_loop(c), &c->task);
+        return true;
+    case H1_PUMP_END:
+        return true;
+    case H1_PUMP_EOF:
+        tell_error(c, c->role->body_eof, NULL);
+        return false;
+    case H1_PUMP_FAIL:
+        tell_error(c, c->transport.saved_errno == ENOMEM ? END_NO_MEMORY : c->role->body_reset, NULL);
+        return false;
+    case H1_PUMP_BAD:
+        tell_error(c, fault.reason, fault.detail);
+        return false;
+    case H1_PUMP_GONE:
+        return false;
+    }
+    return false;
+}
+
+void h1_conn_resume(struct http_stream *s)
+{
+    struct h1_conn *c = h1_conn_of(s);
+    if (s->is_ended || c->is_retired || !c->is_blocked || c->is_pumping) return;
+    h1_conn_pump(c, SLICE_NONE);
+}
+
+int h1_conn_detach(struct http_stream *s, struct transport *to, struct block **held, struct slice *bytes)
+{
+    struct h1_conn *c = h1_conn_of(s);
+    assert(h1_out_is_empty(&c->out));
+    *held = c->in.hold;
+    *bytes = h1_in_held(&c->in);
+    c->in.hold = NULL;
+    c->in.begin = c->in.end = 0;
+    s->events = NULL;
+    c->is_detached = true;
+    return transport_move(&c->transport, to, NULL);
+}
+
+void h1_conn_retire(struct h1_conn *c, bool is_reset)
+{
+    if (c->is_retired) return;
+    c->is_retired = true;
+    c->stream.events = NULL;
+    struct loop *l = h1_conn_loop(c);
+    loop_cancel(&c->task);
+    loop_disarm(l, &c->timer);
+    list_remove(&c->link);
+    h1_in_clear(&c->in, l);
+    h1_out_clear(&c->out, l);
+    transport_close(&c->transport, is_reset);
+}

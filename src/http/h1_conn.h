@@ -1,0 +1,55 @@
+/* http/h1_conn.h: what an HTTP/1 connection is on either side: a transport, the two directions, one stream at a
+ * time, and when to read and write. h1_server and h1_client embed it and add their roles. */
+#pragma once
+
+#include "http/h1_io.h"
+
+struct h1_conn;
+
+struct h1_role {
+    /* A fault of the incoming body, as this side calls it. */
+    enum end_reason body_eof, body_reset;
+    void (*drive)(struct h1_conn *c); /* goes on wherever the connection stands */
+};
+
+struct h1_conn {
+    struct transport transport;
+    struct h1_in in;
+    struct h1_out out;
+    struct http_stream stream;
+    struct loop_task task;
+    struct timer timer;
+    struct loop_grave grave;
+    struct list link; /* the owner's */
+    const struct h1_role *role;
+    const struct h1_limits *limits;
+    bool is_blocked;  /* the stream's receiver did not take all */
+    bool wants_write; /* on_writable is owed */
+    bool is_pumping, is_retired;
+    bool is_detached;   /* the transport went on elsewhere: the connection still counts */
+    bool is_persistent; /* both messages so far let the connection live */
+};
+
+void h1_conn_init(struct h1_conn *c, const struct h1_role *role, const struct h1_limits *limits);
+/* Sends what waits and tells the stream; false if the stream or the connection is gone. */
+bool h1_conn_write(struct h1_conn *c);
+/* Moves the incoming body on, `bytes` of the scratch buffer first; false if the stream is gone. */
+bool h1_conn_pump(struct h1_conn *c, struct slice bytes);
+/* The stream's ops, the same for both sides. */
+enum io h1_conn_send_body(struct http_stream *s, const char *data, size_t len, unsigned flags, size_t *taken);
+enum io h1_conn_send_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count);
+void h1_conn_resume(struct http_stream *s);
+int h1_conn_detach(struct http_stream *s, struct transport *to, struct block **held, struct slice *bytes);
+/* After any direct use of `out`. */
+enum io h1_conn_sent(struct h1_conn *c, enum io io);
+/* Closes and clears everything; the memory itself is the owner's, to be buried. Twice is fine. */
+void h1_conn_retire(struct h1_conn *c, bool is_reset);
+
+static inline struct h1_conn *h1_conn_of(struct http_stream *s)
+{
+    return container_of(s, struct h1_conn, stream);
+}
+static inline struct loop *h1_conn_loop(const struct h1_conn *c)
+{
+    return c->transport.loop;
+}

@@ -1,0 +1,224 @@
+#include <assert.h>
+#include <errno.h>
+
+#include "http/h1_io.h"
+
+void h1_in_clear(struct h1_in *in, struct loop *l)
+{
+    block_put(&l->blocks, in->hold);
+    in->hold = NULL;
+    in->begin = in->end = 0;
+}
+
+void h1_in_use(struct h1_in *in, struct loop *l, uint32_t len)
+{
+    assert(len <= in->end - in->begin);
+    in->begin += len;
+    if (in->begin == in->end) h1_in_clear(in, l);
+}
+
+/* Room for `len` more bytes behind what is held; what is held moves to the front if need be. */
+static bool make_room(struct h1_in *in, struct loop *l, uint32_t len)
+{
+    uint32_t held = in->end - in->begin;
+    if (in->hold && in->hold->cap - in->end >= len) return true;
+    if (in->hold && in->hold->cap - held >= len) {
+        memmove(in->hold->data, in->hold->data + in->begin, held);
+    } else {
+        struct block *bigger = block_get(&l->blocks, held + len);
+        if (!bigger) return false;
+        if (held) memcpy(bigger->data, in->hold->data + in->begin, held);
+        block_put(&l->blocks, in->hold);
+        in->hold = bigger;
+    }
+    in->begin = 0;
+    in->end = held;
+    return true;
+}
+
+bool h1_in_hold(struct h1_in *in, struct loop *l, struct slice bytes, uint32_t max)
+{
+    if (!bytes.len) return true;
+    uint32_t held = in->end - in->begin;
+    if (bytes.len > max || held > max - bytes.len) return false;
+    if (!make_room(in, l, (uint32_t)bytes.len)) return false;
+    memcpy(in->hold->data + in->end, bytes.data, bytes.len);
+    in->end += (uint32_t)bytes.len;
+    return true;
+}
+
+/* One pass over bytes that are already here. */
+struct pass {
+    const struct h1_limits *limits;
+    struct h1_fault *fault;
+    struct slice bytes;
+    uint32_t used; /* of bytes */
+    bool had_trailers;
+};
+
+/* Hands one stretch of payload over. What is not taken is given back to the decoder, which is first set back to
+ * where it stood right behind this stretch. */
+static enum h1_pump hand_over(struct h1_in *in, struct http_stream *s, struct pass *p, struct slice data,
+                              unsigned flags, const struct h1_body *behind)
+{
+    size_t taken = s->events->on_body(s, data.data, data.len, flags);
+    if (!s->events) return H1_PUMP_GONE;
+    if (taken == data.len) return H1_PUMP_DRY;
+    in->body = *behind;
+    h1_body_untake(&in->body, data.len - taken);
+    p->used = (uint32_t)(data.data - p->bytes.data) + (uint32_t)taken;
+    return H1_PUMP_BLOCKED;
+}
+
+static unsigned flags_before(enum h1_body_event next)
+{
+    if (next == H1_BODY_EVENT_END) return HTTP_END;
+    return next == H1_BODY_EVENT_DATA || next == H1_BODY_EVENT_TRAILERS ? HTTP_MORE : 0;
+}
+
+/* Decodes all that the receiver takes. One step is looked ahead, so that payload goes out together with the end
+ * that follows it. */
+static enum h1_pump pass_over(struct h1_in *in, struct http_stream *s, struct pass *p)
+{
+    struct http_field trailers[HTTP_FIELDS_MAX + 1];
+    uint32_t trailer_count = 0;
+    struct slice waiting = SLICE_NONE;
+    struct h1_body behind = in->body;
+    for (;;) {
+        uint32_t used = 0;
+        struct slice data = SLICE_NONE;
+        struct slice rest = { p->bytes.data + p->used, p->bytes.len - p->used };
+        enum h1_body_event event =
+            h1_body_step(&in->body, rest, p->limits, &used, &data, trailers, &trailer_count, p->fault);
+        bool is_told = waiting.len && event == H1_BODY_EVENT_END;
+        if (waiting.len) {
+            enum h1_pump got = hand_over(in, s, p, waiting, flags_before(event), &behind);
+            if (got != H1_PUMP_DRY) return got;
+            waiting = SLICE_NONE;
+        }
+        p->used += used;
+        switch (event) {
+        case H1_BODY_EVENT_DATA:
+            waiting = data;
+            behind = in->body;
+            break;
+        case H1_BODY_EVENT_TRAILERS:
+            s->events->on_trailers(s, trailers, trailer_count);
+            if (!s->events) return H1_PUMP_GONE;
+            p->had_trailers = true;
+            break;
+        case H1_BODY_EVENT_END:
+            if (!p->had_trailers && !is_told) s->events->on_body(s, NULL, 0, HTTP_END);
+            return s->events ? H1_PUMP_END : H1_PUMP_GONE;
+        case H1_BODY_EVENT_BAD:
+            return H1_PUMP_BAD;
+        case H1_BODY_EVENT_MORE:
+            return H1_PUMP_DRY;
+        }
+    }
+}
+
+static enum h1_pump pump_bytes(struct h1_in *in, struct loop *l, struct http_stream *s, struct slice bytes,
+                               const struct h1_limits *limits, struct h1_fault *fault)
+{
+    bool is_held = bytes.data == h1_in_held(in).data;
+    struct pass p = { .limits = limits, .fault = fault, .bytes = bytes };
+    enum h1_pump got = pass_over(in, s, &p);
+    if (got == H1_PUMP_GONE) return got;
+    if (is_held) {
+        h1_in_use(in, l, p.used);
+    } else if (!h1_in_hold(in, l, (struct slice){ bytes.data + p.used, bytes.len - p.used }, LOOP_HOLD_BYTES)) {
+        return H1_PUMP_FAIL;
+    }
+    s->held = in->end - in->begin;
+    if (got == H1_PUMP_END) s->is_ended = true;
+    return got;
+}
+
+/* Bulk: payload is looked at where the kernel keeps it, and only what was taken leaves it. */
+static enum h1_pump pump_bulk(struct h1_in *in, struct transport *t, struct http_stream *s, uint64_t run,
+                              size_t *moved)
+{
+    size_t want = run < LOOP_SCRATCH_BYTES ? (size_t)run : LOOP_SCRATCH_BYTES;
+    size_t got = 0;
+    enum io io = t->ops->peek(t, t->loop->scratch, want, &got);
+    if (io == IO_AGAIN) return H1_PUMP_DRY;
+    if (io == IO_EOF) return H1_PUMP_EOF;
+    if (io == IO_FAIL) return H1_PUMP_FAIL;
+    bool is_last = in->body.state == H1_BODY_LENGTH && got == run;
+    size_t taken = s->events->on_body(s, t->loop->scratch, got, is_last ? HTTP_END : 0);
+    if (!s->events) return H1_PUMP_GONE;
+    if (taken && t->ops->drop(t, taken) != IO_OK) return H1_PUMP_FAIL;
+    h1_body_skip(&in->body, taken);
+    *moved += taken;
+    if (taken < got) {
+        t->is_readable = true; /* the rest is still there, and no edge will say so */
+        return H1_PUMP_BLOCKED;
+    }
+    if (is_last) {
+        s->is_ended = true;
+        return H1_PUMP_END;
+    }
+    return H1_PUMP_YIELD;
+}
+
+static enum h1_pump at_eof(struct h1_in *in, struct http_stream *s)
+{
+    if (h1_in_held(in).len || !h1_body_may_end(&in->body)) return H1_PUMP_EOF;
+    s->events->on_body(s, NULL, 0, HTTP_END);
+    if (!s->events) return H1_PUMP_GONE;
+    s->is_ended = true;
+    return H1_PUMP_END;
+}
+
+/* A read of ordinary size: behind what is held if the decoder left some (part of a trailer), else to the scratch
+ * buffer. */
+static enum h1_pump pump_some(struct h1_in *in, struct transport *t, struct http_stream *s,
+                              const struct h1_limits *limits, struct h1_fault *fault, size_t *moved)
+{
+    char *to = t->loop->scratch;
+    size_t room = LOOP_HOLD_BYTES;
+    size_t got = 0;
+    bool is_held = h1_in_held(in).len > 0;
+    if (is_held) {
+        if (!make_room(in, t->loop, BLOCK_MIN / 2)) {
+            t->saved_errno = ENOMEM;
+            return H1_PUMP_FAIL;
+        }
+        to = in->hold->data + in->end;
+        room = in->hold->cap - in->end;
+    }
+    enum io io = transport_recv(t, to, room, &got);
+    if (io == IO_AGAIN) return H1_PUMP_DRY;
+    if (io == IO_EOF) return at_eof(in, s);
+    if (io == IO_FAIL) return H1_PUMP_FAIL;
+    *moved += got;
+    struct slice bytes = { to, got };
+    if (is_held) {
+        in->end += (uint32_t)got;
+        bytes = h1_in_held(in);
+    }
+    enum h1_pump result = pump_bytes(in, t->loop, s, bytes, limits, fault);
+    return result == H1_PUMP_DRY ? H1_PUMP_YIELD : result;
+}
+
+enum h1_pump h1_in_pump(struct h1_in *in, struct transport *t, struct http_stream *s, struct slice bytes,
+                        const struct h1_limits *limits, struct h1_fault *fault)
+{
+    struct slice here = bytes.len ? bytes : h1_in_held(in);
+    assert(!bytes.len || !h1_in_held(in).len);
+    /* Also without bytes: the body may have none, and then this is its end. */
+    if (here.len || h1_body_is_done(&in->body)) {
+        enum h1_pump got = pump_bytes(in, t->loop, s, here, limits, fault);
+        if (got != H1_PUMP_DRY) return got;
+    }
+    size_t moved = 0;
+    while (moved < LOOP_TURN_BYTES) {
+        if (!t->is_readable) return H1_PUMP_DRY;
+        uint64_t run = h1_body_run(&in->body);
+        bool is_bulk = moved >= LOOP_HOLD_BYTES && run > LOOP_HOLD_BYTES && t->ops->peek && !h1_in_held(in).len;
+        enum h1_pump got = is_bulk ? pump_bulk(in, t, s, run, &moved) : pump_some(in, t, s, limits, fault, &moved);
+        if (got != H1_PUMP_YIELD) return got;
+    }
+    return H1_PUMP_YIELD;
+}

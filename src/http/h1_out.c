@@ -1,0 +1,331 @@
+#include <assert.h>
+#include <errno.h>
+
+#include "base/text.h"
+#include "http/h1_io.h"
+
+/* A size line of 16 digits, and what ends a chunk and the body. */
+#define CHUNK_FRAME_MAX 32
+/* Payload up to this is copied behind the head rather than given to the kernel as a piece of its own. */
+#define COPY_MAX 1024
+
+void h1_out_clear(struct h1_out *out, struct loop *l)
+{
+    block_put(&l->blocks, out->block);
+    *out = (struct h1_out){ 0 };
+}
+
+/* Room for `len` more bytes behind what waits; false if memory is out. */
+static bool make_room(struct h1_out *out, struct loop *l, size_t len)
+{
+    if (out->block && out->block->cap - out->end >= len) return true;
+    uint32_t waiting = out->end - out->begin;
+    struct block *bigger = block_get(&l->blocks, waiting + len);
+    if (!bigger) return false;
+    if (waiting) memcpy(bigger->data, out->block->data + out->begin, waiting);
+    block_put(&l->blocks, out->block);
+    out->block = bigger;
+    out->begin = 0;
+    out->end = waiting;
+    return true;
+}
+
+static void append(struct h1_out *out, const void *data, size_t len)
+{
+    assert(out->block && out->block->cap - out->end >= len);
+    memcpy(out->block->data + out->end, data, len);
+    out->end += (uint32_t)len;
+}
+
+/* Fields that are the codec's own to write. */
+static bool is_own(const struct http_field *f)
+{
+    switch (f->id) {
+    case HTTP_FIELD_HOST:
+    case HTTP_FIELD_CONNECTION:
+    case HTTP_FIELD_KEEP_ALIVE:
+    case HTTP_FIELD_PROXY_CONNECTION:
+    case HTTP_FIELD_CONTENT_LENGTH:
+    case HTTP_FIELD_TRANSFER_ENCODING:
+    case HTTP_FIELD_UPGRADE:
+    case HTTP_FIELD_TE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static size_t fields_size(const struct http_field *fields, uint32_t count)
+{
+    size_t size = 0;
+    for (uint32_t i = 0; i < count; i++) size += fields[i].name_len + fields[i].value_len + 4u;
+    return size;
+}
+
+static void put_field(struct text *t, const struct http_field *f)
+{
+    text_add(t, f->name, f->name_len);
+    TEXT_LITERAL(t, ": ");
+    text_add(t, f->value, f->value_len);
+    TEXT_LITERAL(t, "\r\n");
+}
+
+static void put_fields(struct text *t, const struct http_send *send)
+{
+    for (uint32_t i = 0; i < send->head->field_count; i++) {
+        const struct http_field *f = &send->head->fields[i];
+        if (!f->is_dropped && !is_own(f)) put_field(t, f);
+    }
+    for (uint32_t i = 0; i < send->extra_count; i++) put_field(t, &send->extra[i]);
+}
+
+static void put_upgrade(struct text *t, struct slice protocol)
+{
+    TEXT_LITERAL(t, "Connection: upgrade\r\nUpgrade: ");
+    text_add_slice(t, protocol);
+    TEXT_LITERAL(t, "\r\n");
+}
+
+static void put_length(struct text *t, uint64_t length)
+{
+    TEXT_LITERAL(t, "Content-Length: ");
+    text_add_u64(t, length);
+    TEXT_LITERAL(t, "\r\n");
+}
+
+/* The head goes where `out` has room for it; finish_head() counts it in. */
+static bool start_head(struct h1_out *out, struct loop *l, const struct http_send *send, struct text *t)
+{
+    const struct http_head *head = send->head;
+    size_t size = 256 + head->method_text.len + head->target.len + head->reason.len + send->authority.len +
+                  send->upgrade.len + fields_size(head->fields, head->field_count) +
+                  fields_size(send->extra, send->extra_count);
+    if (!make_room(out, l, size)) return false;
+    *t = text_over(out->block->data + out->end, out->block->cap - out->end);
+    return true;
+}
+
+static enum io finish_head(struct h1_out *out, struct text *t)
+{
+    TEXT_LITERAL(t, "\r\n");
+    assert(!t->is_cut);
+    out->end += (uint32_t)t->len;
+    return IO_OK;
+}
+
+enum io h1_out_request(struct h1_out *out, struct loop *l, const struct http_send *send)
+{
+    struct text t;
+    if (!start_head(out, l, send, &t)) return IO_FAIL;
+    text_add_slice(&t, send->head->method_text);
+    text_add_char(&t, ' ');
+    text_add_slice(&t, send->head->target);
+    TEXT_LITERAL(&t, " HTTP/1.1\r\nHost: ");
+    text_add_slice(&t, send->authority);
+    TEXT_LITERAL(&t, "\r\n");
+    put_fields(&t, send);
+    out->mode = H1_OUT_NONE;
+    out->left = 0;
+    out->is_ended = send->body == HTTP_BODY_NONE;
+    if (send->body == HTTP_BODY_LENGTH) {
+        put_length(&t, send->content_length);
+        out->mode = H1_OUT_LENGTH;
+        out->left = send->content_length;
+        out->is_ended = send->content_length == 0;
+    } else if (send->body == HTTP_BODY_UNKNOWN) {
+        TEXT_LITERAL(&t, "Transfer-Encoding: chunked\r\n");
+        out->mode = H1_OUT_CHUNKED;
+    }
+    if (send->upgrade.len)
+        put_upgrade(&t, send->upgrade);
+    else if (send->wants_close)
+        TEXT_LITERAL(&t, "Connection: close\r\n");
+    return finish_head(out, &t);
+}
+
+static void put_response_framing(struct h1_out *out, struct text *t, const struct http_send *send, bool to_1_0,
+                                 bool *closes)
+{
+    out->mode = H1_OUT_NONE;
+    out->left = 0;
+    if (send->body == HTTP_BODY_LENGTH) {
+        put_length(t, send->content_length);
+        out->mode = H1_OUT_LENGTH;
+        out->left = send->content_length;
+    } else if (send->body == HTTP_BODY_UNKNOWN && to_1_0) {
+        out->mode = H1_OUT_CLOSE;
+        if (!send->is_bodiless) *closes = true;
+    } else if (send->body == HTTP_BODY_UNKNOWN) {
+        TEXT_LITERAL(t, "Transfer-Encoding: chunked\r\n");
+        out->mode = H1_OUT_CHUNKED;
+    }
+    out->is_ended = send->is_bodiless || send->body == HTTP_BODY_NONE ||
+                    (send->body == HTTP_BODY_LENGTH && send->content_length == 0);
+    if (out->is_ended) out->mode = H1_OUT_NONE;
+}
+
+enum io h1_out_response(struct h1_out *out, struct loop *l, const struct http_send *send, bool to_1_0, bool *closes)
+{
+    struct text t;
+    if (!start_head(out, l, send, &t)) return IO_FAIL;
+    uint16_t status = send->head->status;
+    TEXT_LITERAL(&t, "HTTP/1.1 ");
+    text_add_u64(&t, status);
+    text_add_char(&t, ' ');
+    text_add_slice(&t, send->head->reason);
+    TEXT_LITERAL(&t, "\r\n");
+    put_fields(&t, send);
+    if (status == 101) {
+        put_upgrade(&t, send->upgrade);
+        out->is_ended = true;
+    } else if (status >= 200) {
+        put_response_framing(out, &t, send, to_1_0, closes);
+        if (*closes)
+            TEXT_LITERAL(&t, "Connection: close\r\n");
+        else if (to_1_0)
+            TEXT_LITERAL(&t, "Connection: keep-alive\r\n");
+    }
+    return finish_head(out, &t);
+}
+
+/* Takes `sent` bytes off what waits. */
+static void drop_front(struct h1_out *out, struct transport *t, size_t sent)
+{
+    out->begin += (uint32_t)sent;
+    if (out->begin < out->end) return;
+    block_put(&t->loop->blocks, out->block);
+    out->block = NULL;
+    out->begin = out->end = 0;
+}
+
+enum io h1_out_flush(struct h1_out *out, struct transport *t)
+{
+    while (out->begin < out->end) {
+        struct iovec iov = { out->block->data + out->begin, out->end - out->begin };
+        size_t sent;
+        enum io io = transport_send(t, &iov, 1, &sent);
+        if (io != IO_OK) return io;
+        drop_front(out, t, sent);
+    }
+    return IO_OK;
+}
+
+/* One send: what waits, payload, and the tail that is due once all the payload is out. What of the tail does not
+ * go is kept. */
+static enum io send_pieces(struct h1_out *out, struct transport *t, struct slice payload, struct slice tail,
+                           size_t *taken)
+{
+    struct iovec iov[3];
+    int count = 0;
+    uint32_t waiting = out->end - out->begin;
+    if (waiting) iov[count++] = (struct iovec){ out->block->data + out->begin, waiting };
+    if (payload.len) iov[count++] = (struct iovec){ (char *)(uintptr_t)payload.data, payload.len };
+    if (tail.len) iov[count++] = (struct iovec){ (char *)(uintptr_t)tail.data, tail.len };
+    size_t sent = 0;
+    enum io io = count ? transport_send(t, iov, count, &sent) : IO_OK;
+    if (io == IO_FAIL) return io;
+    if (sent < waiting) {
+        out->begin += (uint32_t)sent;
+        return IO_AGAIN;
+    }
+    if (waiting) drop_front(out, t, waiting);
+    sent -= waiting;
+    *taken = sent < payload.len ? sent : payload.len;
+    if (sent < payload.len) return IO_AGAIN;
+    sent -= payload.len;
+    if (sent < tail.len) {
+        if (!make_room(out, t->loop, tail.len - sent)) {
+            t->saved_errno = ENOMEM;
+            return IO_FAIL;
+        }
+        append(out, tail.data + sent, tail.len - sent);
+        return IO_AGAIN;
+    }
+    return io;
+}
+
+static struct slice chunk_tail(bool closes_chunk, bool ends)
+{
+    if (closes_chunk && ends) return SLICE("\r\n0\r\n\r\n");
+    if (closes_chunk) return SLICE("\r\n");
+    return ends ? SLICE("0\r\n\r\n") : SLICE_NONE;
+}
+
+static bool open_chunk(struct h1_out *out, struct loop *l, size_t len)
+{
+    char line[20];
+    struct text t = text_over(line, sizeof(line));
+    unsigned digits = 1;
+    while (digits < 16 && len >> (4 * digits)) digits++;
+    text_add_hex(&t, len, digits);
+    TEXT_LITERAL(&t, "\r\n");
+    if (!make_room(out, l, CHUNK_FRAME_MAX)) return false;
+    append(out, t.data, t.len);
+    out->left = len;
+    return true;
+}
+
+/* One stretch of payload: as much of it as the open chunk covers. */
+static enum io send_stretch(struct h1_out *out, struct transport *t, struct slice payload, unsigned flags,
+                            size_t *taken)
+{
+    bool is_chunked = out->mode == H1_OUT_CHUNKED;
+    if (is_chunked && payload.len && !out->left && !open_chunk(out, t->loop, payload.len)) {
+        t->saved_errno = ENOMEM;
+        return IO_FAIL;
+    }
+    bool is_cut = is_chunked && payload.len > out->left;
+    if (is_cut) payload.len = out->left;
+    bool ends = (flags & HTTP_END) && !is_cut;
+    struct slice tail = is_chunked ? chunk_tail(payload.len == out->left && payload.len, ends) : SLICE_NONE;
+    enum io io = IO_OK;
+    bool is_small = payload.len <= COPY_MAX && (out->block || (flags & HTTP_MORE));
+    bool fits = is_small && (out->block ? out->block->cap - out->end >= payload.len + tail.len
+                                        : make_room(out, t->loop, payload.len + tail.len));
+    if (fits) {
+        append(out, payload.data, payload.len);
+        append(out, tail.data, tail.len);
+        *taken = payload.len;
+        if (!(flags & HTTP_MORE)) io = h1_out_flush(out, t);
+    } else {
+        io = send_pieces(out, t, payload, tail, taken);
+    }
+    if (io == IO_FAIL) return io;
+    if (out->mode != H1_OUT_CLOSE) out->left -= *taken;
+    if (ends && *taken == payload.len) out->is_ended = true;
+    return *taken < payload.len ? IO_AGAIN : IO_OK;
+}
+
+enum io h1_out_body(struct h1_out *out, struct transport *t, const char *data, size_t len, unsigned flags,
+                    size_t *taken)
+{
+    *taken = 0;
+    if (out->is_ended || (!len && !(flags & HTTP_END))) {
+        if (flags & HTTP_MORE) return IO_OK;
+        enum io io = h1_out_flush(out, t);
+        return io == IO_FAIL ? IO_FAIL : IO_OK;
+    }
+    do {
+        size_t now = 0;
+        enum io io = send_stretch(out, t, (struct slice){ data + *taken, len - *taken }, flags, &now);
+        *taken += now;
+        if (io != IO_OK) return io;
+    } while (*taken < len);
+    return IO_OK;
+}
+
+enum io h1_out_trailers(struct h1_out *out, struct transport *t, const struct http_field *fields, uint32_t count)
+{
+    out->is_ended = true;
+    /* Without chunks there is no place for trailers: they are dropped (RFC 9110 6.5.1). */
+    if (out->mode == H1_OUT_CHUNKED) {
+        if (!make_room(out, t->loop, fields_size(fields, count) + CHUNK_FRAME_MAX)) return IO_FAIL;
+        struct text text = text_over(out->block->data + out->end, out->block->cap - out->end);
+        TEXT_LITERAL(&text, "0\r\n");
+        for (uint32_t i = 0; i < count; i++)
+            if (!fields[i].is_dropped && !is_own(&fields[i])) put_field(&text, &fields[i]);
+        TEXT_LITERAL(&text, "\r\n");
+        out->end += (uint32_t)text.len;
+    }
+    return h1_out_flush(out, t) == IO_FAIL ? IO_FAIL : IO_OK;
+}

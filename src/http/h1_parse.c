@@ -1,0 +1,612 @@
+#include "http/h1_parse.h"
+
+#include "http/h1_scan.h"
+#include "http/h1_value.h"
+
+#define METHOD_MAX 32
+#define EMPTY_LINES_MAX 2
+/* Options in Connection, each looked for among all fields: the product is bounded. */
+#define OPTIONS_MAX 32
+
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
+/* How the parse is made. A whole head, the usual case, is parsed in one pass that stores what it finds. Of a head that
+ * is not whole only its place is kept (struct h1_progress): further calls go on from there without storing, and when
+ * its end is there, all is parsed once more. So no byte is looked at more than twice, give or take.
+ *
+ * That the result does not depend on the cuts follows from the order in which faults are found. Those of the bytes
+ * (scan_*) come first, at the first byte that cannot be, which is found wherever the cuts are. Those of what a line
+ * means (note_*: only while storing) are kept back until the head is known to be whole. */
+
+enum part {
+    PART_START, /* at the first line's start; it is looked at again from there until its second token begins */
+    PART_TARGET,  /* within the target */
+    PART_VERSION, /* at its first byte */
+    PART_REASON,  /* within the reason phrase */
+    PART_NAME,    /* within a field's name, or at a line's start */
+    PART_VALUE,   /* within a field's value */
+};
+
+enum kind { KIND_REQUEST, KIND_RESPONSE, KIND_TRAILERS };
+
+struct scan {
+    const char *begin, *end; /* at most head_max bytes */
+    const char *line, *at;
+    uint8_t part, kind;
+    bool is_response;
+    const struct h1_limits *limits;
+    struct h1_fault *fault;
+    /* What storing found. */
+    struct h1_fault kept_back; /* if it has a detail */
+    struct http_field *fields;
+    uint32_t count;
+    enum http_version version;
+    struct slice method, target;
+    uint16_t status;
+    struct slice reason;
+    const struct http_field *host, *upgrade, *length, *encoding, *expect;
+    bool has_upgrades; /* more than one */
+    uint64_t content_length;
+    struct h1_codings codings;
+    uint32_t option_count; /* of Connection */
+    bool closes, keeps, asks_upgrade, names_fields;
+    uint32_t keep_alive_s, keep_alive_max;
+};
+
+static enum end_reason own_reason(const struct scan *s, enum end_reason reason)
+{
+    if (s->kind == KIND_TRAILERS) return s->is_response ? END_BAD_RESPONSE_BODY : END_BAD_REQUEST_BODY;
+    if (!s->is_response) return reason;
+    return reason == END_HEAD_TOO_LARGE ? END_RESPONSE_HEAD_TOO_LARGE : END_BAD_RESPONSE;
+}
+
+__attribute__((cold, noinline)) static enum h1_result bad_as(struct scan *s, const char *at,
+                                                             enum end_reason reason, const char *detail)
+{
+    *s->fault = (struct h1_fault){ own_reason(s, reason), detail, (uint32_t)(at - s->begin) };
+    return H1_BAD;
+}
+
+static enum h1_result bad(struct scan *s, const char *at, const char *detail)
+{
+    return bad_as(s, at, END_BAD_REQUEST, detail);
+}
+
+/* The first one counts. */
+__attribute__((cold, noinline)) static void keep_back(struct scan *s, const char *at, enum end_reason reason,
+                                                      const char *detail)
+{
+    if (s->kept_back.detail) return;
+    s->kept_back = (struct h1_fault){ own_reason(s, reason), detail, (uint32_t)(at - s->begin) };
+}
+
+static ALWAYS_INLINE enum h1_result more(struct scan *s, const char *line, const char *at, enum part part)
+{
+    s->line = line;
+    s->at = at;
+    s->part = (uint8_t)part;
+    return H1_MORE;
+}
+
+/* ---- what a field means ---- */
+
+static void note_option(struct scan *s, struct slice option)
+{
+    switch (http_field_id_of(option)) {
+    case HTTP_FIELD_UPGRADE: s->asks_upgrade = true; return;
+    case HTTP_FIELD_KEEP_ALIVE: s->keeps = true; return;
+    case HTTP_FIELD_TRANSFER_ENCODING:
+        /* There are servers that name it, and it is never passed on anyway. */
+        if (!s->is_response) keep_back(s, option.data, END_BAD_REQUEST, "Connection names Transfer-Encoding");
+        return;
+    case HTTP_FIELD_CONTENT_LENGTH:
+        keep_back(s, option.data, END_BAD_REQUEST, "Connection names Content-Length");
+        return;
+    case HTTP_FIELD_HOST: keep_back(s, option.data, END_BAD_REQUEST, "Connection names Host"); return;
+    default: break;
+    }
+    if (slice_equal_fold(option, SLICE("close")))
+        s->closes = true;
+    else
+        s->names_fields = true;
+}
+
+static void note_options(struct scan *s, const struct http_field *f)
+{
+    struct slice rest = http_field_value(f), option;
+    while (h1_next_option(&rest, &option)) {
+        if (!option.len) continue;
+        if (++s->option_count > OPTIONS_MAX) {
+            keep_back(s, option.data, END_BAD_REQUEST, "Connection has more than 32 options");
+            return;
+        }
+        note_option(s, option);
+    }
+}
+
+static void note_length(struct scan *s, const struct http_field *f)
+{
+    if (s->length)
+        keep_back(s, f->name, END_BAD_REQUEST, "more than one Content-Length");
+    else if (!h1_length_read(http_field_value(f), &s->content_length))
+        keep_back(s, f->value, END_BAD_REQUEST, "a Content-Length that is not one number below 2^63");
+    s->length = f;
+}
+
+static void note_host(struct scan *s, const struct http_field *f)
+{
+    static const char *const details[H1_AUTHORITY_COUNT] = {
+        [H1_AUTHORITY_NO_HOST] = "a Host with a port but no name",
+        [H1_AUTHORITY_USERINFO] = "a Host with user information",
+        [H1_AUTHORITY_BAD_BYTE] = "a byte in Host that no host name has",
+        [H1_AUTHORITY_BAD_IPV6] = "a Host in brackets that is not an IPv6 address",
+        [H1_AUTHORITY_BAD_PORT] = "a Host whose port is not a number up to 65535",
+    };
+    if (s->host) keep_back(s, f->name, END_BAD_REQUEST, "more than one Host");
+    s->host = f;
+    if (!f->value_len) return; /* RFC 9112 3.2: of a target without authority */
+    enum h1_authority got = h1_authority_check(http_field_value(f), false);
+    if (got != H1_AUTHORITY_OK) keep_back(s, f->value, END_BAD_REQUEST, details[got]);
+}
+
+static void note_expect(struct scan *s, const struct http_field *f)
+{
+    if (!slice_equal_fold(http_field_value(f), SLICE("100-continue")))
+        keep_back(s, f->value, END_EXPECTATION_FAILED, "an expectation other than 100-continue");
+    s->expect = f;
+}
+
+static void note_keep_alive(struct scan *s, const struct http_field *f)
+{
+    struct h1_framing said = { .keep_alive_s = s->keep_alive_s, .keep_alive_max = s->keep_alive_max };
+    h1_keep_alive_read(http_field_value(f), &said);
+    s->keep_alive_s = said.keep_alive_s;
+    s->keep_alive_max = said.keep_alive_max;
+}
+
+/* The head's own fields, which the codec must understand. */
+static void note_field(struct scan *s, const struct http_field *f)
+{
+    switch ((enum http_field_id)f->id) {
+    case HTTP_FIELD_HOST:
+        if (!s->is_response) note_host(s, f);
+        return;
+    case HTTP_FIELD_CONTENT_LENGTH: note_length(s, f); return;
+    case HTTP_FIELD_TRANSFER_ENCODING:
+        if (!s->encoding) s->encoding = f;
+        h1_codings_add(&s->codings, http_field_value(f));
+        return;
+    case HTTP_FIELD_CONNECTION: note_options(s, f); return;
+    case HTTP_FIELD_UPGRADE:
+        if (s->upgrade) s->has_upgrades = true;
+        s->upgrade = f;
+        return;
+    case HTTP_FIELD_EXPECT:
+        if (!s->is_response) note_expect(s, f);
+        return;
+    case HTTP_FIELD_KEEP_ALIVE:
+        if (s->is_response) note_keep_alive(s, f);
+        return;
+    default: return;
+    }
+}
+
+#define BIT(id) (1u << HTTP_FIELD_##id)
+_Static_assert(HTTP_FIELD_COUNT <= 32, "the sets of fields below are 32 bits wide");
+static const uint32_t noted = BIT(HOST) | BIT(CONTENT_LENGTH) | BIT(TRANSFER_ENCODING) | BIT(CONNECTION) |
+                              BIT(UPGRADE) | BIT(EXPECT) | BIT(KEEP_ALIVE);
+/* RFC 9110 7.6.1 */
+static const uint32_t hop_by_hop = BIT(CONNECTION) | BIT(PROXY_CONNECTION) | BIT(KEEP_ALIVE) | BIT(TE) |
+                                   BIT(TRANSFER_ENCODING) | BIT(UPGRADE);
+
+static ALWAYS_INLINE bool is_space(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static ALWAYS_INLINE void store_field(struct scan *s, const char *name, const char *colon, const char *end)
+{
+    if (s->count == s->limits->field_max) {
+        keep_back(s, name, END_HEAD_TOO_LARGE, "more fields than the limit");
+        return;
+    }
+    const char *value = colon + 1;
+    while (value < end && is_space(*value)) value++;
+    while (end > value && is_space(end[-1])) end--;
+    struct http_field *f = &s->fields[s->count++];
+    uint16_t name_len = (uint16_t)(colon - name);
+    uint32_t id = (uint32_t)http_field_id_of((struct slice){ name, name_len });
+    *f = (struct http_field){ .name = name,
+                              .value = value,
+                              .value_len = (uint32_t)(end - value),
+                              .name_len = name_len,
+                              .id = (uint8_t)id,
+                              .is_dropped = hop_by_hop >> id & 1 };
+    if (s->kind != KIND_TRAILERS && noted >> id & 1) note_field(s, f);
+}
+
+/* ---- bytes ---- */
+
+/* `at`: the byte that ended a field's value. */
+static enum h1_result bad_value(struct scan *s, const char *at)
+{
+    switch (*at) {
+    case '\r': return bad(s, at, "a CR without LF in a field value");
+    case '\n': return bad(s, at, "a field line that ends in LF without CR");
+    case '\0': return bad(s, at, "a NUL byte in a field value");
+    default: return bad(s, at, "a control byte in a field value");
+    }
+}
+
+/* `at`: the byte that ended a field's name, or would begin it. */
+static enum h1_result bad_name(struct scan *s, const char *line, const char *at)
+{
+    if (at == line) {
+        switch (*at) {
+        case ' ':
+        case '\t': return bad(s, at, "a line that begins with white space (obs-fold is not accepted)");
+        case ':': return bad(s, at, "a field without a name");
+        case '\n': return bad(s, at, "an empty line that ends in LF without CR");
+        default: break;
+        }
+    }
+    switch (*at) {
+    case ' ':
+    case '\t': return bad(s, at, "white space in a field name or before its colon");
+    case '\r':
+    case '\n': return bad(s, at, "a field line without a colon");
+    default: return bad(s, at, "a byte that no field name may have");
+    }
+}
+
+static ALWAYS_INLINE enum h1_result scan_fields(struct scan *s, bool is_storing)
+{
+    const char *line = s->line, *p = s->at, *end = s->end;
+    const char *colon = p;
+    if (!is_storing && s->part == PART_VALUE) goto value;
+    for (;;) {
+        if (p == line && p < end && *p == '\r') {
+            if (end - p == 1) return more(s, line, p, PART_NAME);
+            if (p[1] != '\n') return bad(s, p, "a CR without LF at the start of a line");
+            s->at = p + 2;
+            return H1_DONE;
+        }
+        p = h1_skip_token(p, end);
+        if (p - line > UINT16_MAX) return bad(s, line + UINT16_MAX, "a field name of more than 65535 bytes");
+        if (p == end) return more(s, line, p, PART_NAME);
+        if (*p != ':' || p == line) return bad_name(s, line, p);
+        colon = p++;
+    value:
+        p = h1_skip_value(p, end);
+        if (p == end) return more(s, line, p, PART_VALUE);
+        if (*p != '\r') return bad_value(s, p);
+        if (end - p == 1) return more(s, line, p, PART_VALUE);
+        if (p[1] != '\n') return bad_value(s, p);
+        if (is_storing) store_field(s, line, colon, p);
+        p += 2;
+        line = p;
+    }
+}
+
+/* How many of `pattern`'s bytes ("0" stands for any digit) begin `p`. */
+static size_t match(const char *p, const char *end, const char *pattern)
+{
+    size_t n = 0;
+    for (; pattern[n] && p + n < end; n++) {
+        if (pattern[n] == '0' ? !h1_is(p[n], H1_DIGIT) : p[n] != pattern[n]) break;
+    }
+    return n;
+}
+
+static enum h1_result bad_method(struct scan *s, const char *line, const char *at)
+{
+    if (at - line == METHOD_MAX && h1_is(*at, H1_TOKEN)) return bad(s, at, "a method of more than 32 bytes");
+    if (at == line) {
+        if (*at == 0x16) return bad(s, at, "a TLS handshake, but this listener speaks plain HTTP");
+        if (*at == '\n') return bad(s, at, "an LF without CR before the request line");
+        if (*at == ' ') return bad(s, at, "a space before the method");
+    }
+    if (*at == '\r' || *at == '\n') return bad(s, at, "a request line that is nothing but a method");
+    return bad(s, at, "a byte that no method may have");
+}
+
+static enum h1_result bad_target(struct scan *s, const char *at)
+{
+    switch (*at) {
+    case '\r':
+    case '\n': return bad(s, at, "a request line without an HTTP version");
+    case '#': return bad(s, at, "a fragment (#) in the request target");
+    default: break;
+    }
+    if ((uint8_t)*at >= 0x80)
+        return bad(s, at, "a byte above 0x7f in the request target: it must be percent-encoded");
+    return bad(s, at, "a control byte in the request target");
+}
+
+/* `p`: where the version begins. */
+static enum h1_result scan_version_slowly(struct scan *s, const char *line, const char *p)
+{
+    const char *end = s->end;
+    size_t good = match(p, end, "HTTP/0.0");
+    if (good < 8) {
+        if (p + good == end) return more(s, line, p, PART_VERSION);
+        if (p - line > 6 && memcmp(line, "PROXY ", 6) == 0)
+            return bad(s, p + good, "a PROXY protocol line, which this listener does not expect");
+        return bad(s, p + good,
+                   good == 0 ? "more than three parts in the request line, or no HTTP version at its end"
+                             : "an HTTP version that is not HTTP/ and two digits");
+    }
+    if (p[5] == '2' && p - line == 6 && memcmp(line, "PRI * ", 6) == 0)
+        return bad_as(s, p, END_VERSION_NOT_SUPPORTED, "HTTP/2 with prior knowledge is not spoken here");
+    if (p[5] != '1' || p[7] > '1')
+        return bad_as(s, p, END_VERSION_NOT_SUPPORTED, "a version other than HTTP/1.0 and HTTP/1.1");
+    s->version = p[7] == '1' ? HTTP_VERSION_1_1 : HTTP_VERSION_1_0;
+    p += 8;
+    if (p < end && *p == '\n') return bad(s, p, "a request line that ends in LF without CR");
+    if (p < end && *p != '\r') return bad(s, p, "something behind the HTTP version");
+    if (end - p < 2) return more(s, line, p - 8, PART_VERSION);
+    if (p[1] != '\n') return bad(s, p, "a CR without LF in the request line");
+    s->at = p + 2;
+    return H1_DONE;
+}
+
+static ALWAYS_INLINE enum h1_result scan_version(struct scan *s, const char *line, const char *p)
+{
+    if (s->end - p >= 10 && memcmp(p, "HTTP/1.1\r\n", 10) == 0) {
+        s->version = HTTP_VERSION_1_1;
+        s->at = p + 10;
+        return H1_DONE;
+    }
+    return scan_version_slowly(s, line, p);
+}
+
+static enum h1_result scan_empty_lines(struct scan *s)
+{
+    const char *p = s->line, *end = s->end;
+    for (; p < end && *p == '\r'; p += 2) {
+        if (p - s->begin >= 2 * EMPTY_LINES_MAX)
+            return bad(s, p, "more than two empty lines before the request");
+        if (end - p == 1) return more(s, p, p, PART_START);
+        if (p[1] != '\n') return bad(s, p, "a CR without LF before the request line");
+    }
+    if (p == end) return more(s, p, p, PART_START);
+    s->line = p;
+    return H1_DONE;
+}
+
+static ALWAYS_INLINE enum h1_result scan_request_line(struct scan *s)
+{
+    const char *p = s->at, *end = s->end;
+    if (s->part == PART_VERSION) return scan_version(s, s->line, p);
+    if (s->part == PART_START) {
+        enum h1_result begun = scan_empty_lines(s);
+        if (begun != H1_DONE) return begun;
+        p = s->line;
+        const char *stop = end - p > METHOD_MAX ? p + METHOD_MAX : end;
+        p = h1_skip_bytes(p, stop, H1_TOKEN);
+        if (p == end) return more(s, s->line, s->line, PART_START);
+        if (*p != ' ' || p == s->line) return bad_method(s, s->line, p);
+        s->method = (struct slice){ s->line, (size_t)(p - s->line) };
+        if (++p == end) return more(s, s->line, s->line, PART_START);
+        if (*p == ' ') return bad(s, p, "more than one space before the request target");
+        s->target.data = p;
+    }
+    p = h1_skip_target(p, end);
+    if (p == end) return more(s, s->line, p, PART_TARGET);
+    if (*p != ' ') return bad_target(s, p);
+    if (s->target.data) s->target.len = (size_t)(p - s->target.data);
+    return scan_version(s, s->line, p + 1);
+}
+
+static enum h1_result bad_status_line(struct scan *s, const char *line, size_t good)
+{
+    if (line[good] == '\n') return bad(s, line + good, "a status line that ends in LF without CR");
+    return bad(s, line + good,
+               good < 8 ? "something that is not HTTP/1 where a status line should be"
+                        : "a status line without a status of three digits");
+}
+
+static ALWAYS_INLINE enum h1_result scan_status_line(struct scan *s)
+{
+    const char *p = s->at, *line = s->line, *end = s->end;
+    if (s->part == PART_START) {
+        size_t good = match(line, end, "HTTP/0.0 000");
+        if (line + good == end) return more(s, line, line, PART_START);
+        if (good < 12) return bad_status_line(s, line, good);
+        if (line[5] != '1' || line[7] > '1')
+            return bad(s, line + 5, "a response of a version other than HTTP/1.0 and 1.1");
+        if (line[9] == '0') return bad(s, line + 9, "a status below 100");
+        s->version = line[7] == '1' ? HTTP_VERSION_1_1 : HTTP_VERSION_1_0;
+        s->status = (uint16_t)((line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0'));
+        p = line + 12;
+        /* The space must be sent even before an empty reason (RFC 9112 4), but many leave it out. */
+        if (*p == ' ')
+            p++;
+        else if (*p != '\r')
+            return bad_status_line(s, line, 12);
+        s->reason.data = p;
+    }
+    p = h1_skip_value(p, end);
+    if (p == end || (*p == '\r' && end - p == 1)) return more(s, line, p, PART_REASON);
+    if (*p == '\n') return bad(s, p, "a status line that ends in LF without CR");
+    if (*p != '\r' || p[1] != '\n') return bad(s, p, "a control byte in the status line");
+    if (s->reason.data) s->reason.len = (size_t)(p - s->reason.data);
+    s->at = p + 2;
+    return H1_DONE;
+}
+
+static ALWAYS_INLINE enum h1_result scan_head(struct scan *s, enum kind kind, bool is_storing)
+{
+    if (kind != KIND_TRAILERS && s->part < PART_NAME) {
+        enum h1_result first = kind == KIND_REQUEST ? scan_request_line(s) : scan_status_line(s);
+        if (first != H1_DONE) return first;
+        s->line = s->at;
+        s->part = PART_NAME;
+    }
+    return scan_fields(s, is_storing);
+}
+
+static enum h1_result too_large(struct scan *s)
+{
+    if (s->kind == KIND_TRAILERS) return bad(s, s->end, "a trailer section longer than the limit for a head");
+    if (s->kind == KIND_REQUEST && (s->part == PART_TARGET || s->part == PART_VERSION))
+        return bad_as(s, s->end, END_TARGET_TOO_LONG, "a request line longer than the limit for a head");
+    return bad_as(s, s->end, END_HEAD_TOO_LARGE, "a head longer than the limit");
+}
+
+/* Goes on from where the last call stopped; if that leads to the end, all is parsed again to store it. */
+__attribute__((noinline)) static enum h1_result resume(struct scan *s, const struct h1_progress *progress)
+{
+    s->line = s->begin + progress->line_start;
+    s->at = s->begin + progress->scanned;
+    s->part = progress->part;
+    enum h1_result result = scan_head(s, s->kind, false);
+    if (result != H1_DONE) return result;
+    s->line = s->at = s->begin;
+    s->part = s->kind == KIND_TRAILERS ? PART_NAME : PART_START;
+    return scan_head(s, s->kind, true);
+}
+
+/* `s` has its kind, limits, fields and fault. */
+static ALWAYS_INLINE enum h1_result run(struct scan *s, struct h1_progress *progress, struct slice bytes,
+                                        enum kind kind)
+{
+    if (!bytes.len) return H1_MORE;
+    bool is_full = bytes.len >= s->limits->head_max;
+    s->begin = s->line = s->at = bytes.data;
+    s->end = bytes.data + (is_full ? s->limits->head_max : bytes.len);
+    s->kind = (uint8_t)kind;
+    s->part = kind == KIND_TRAILERS ? PART_NAME : PART_START;
+    s->keep_alive_max = UINT32_MAX;
+    enum h1_result result = progress->scanned ? resume(s, progress) : scan_head(s, kind, true);
+    if (result == H1_MORE) {
+        if (is_full) return too_large(s);
+        progress->line_start = (uint32_t)(s->line - s->begin);
+        progress->scanned = (uint32_t)(s->at - s->begin);
+        progress->part = s->part;
+    } else if (result == H1_DONE && s->kept_back.detail) {
+        *s->fault = s->kept_back;
+        return H1_BAD;
+    }
+    return result;
+}
+
+/* ---- what a whole head means ---- */
+
+/* is_dropped for what Connection names. */
+static void drop_named(const struct scan *s)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (s->fields[i].id != HTTP_FIELD_CONNECTION) continue;
+        struct slice rest = http_field_value(&s->fields[i]), option;
+        while (h1_next_option(&rest, &option)) {
+            for (uint32_t j = 0; j < s->count; j++) {
+                struct http_field *f = &s->fields[j];
+                if (slice_equal_fold((struct slice){ f->name, f->name_len }, option)) f->is_dropped = true;
+            }
+        }
+    }
+}
+
+/* Sets what both kinds of head have, and how the body is framed. NULL, or what is wrong. RFC 9112 6.3. */
+static const char *set_framing(const struct scan *s, struct http_head *head, struct h1_framing *framing)
+{
+    head->version = s->version;
+    head->fields = s->fields;
+    head->field_count = s->count;
+    head->content_length = s->content_length;
+    bool is_1_1 = s->version == HTTP_VERSION_1_1;
+    if (is_1_1 && s->asks_upgrade && s->upgrade && !s->has_upgrades)
+        head->upgrade = http_field_value(s->upgrade);
+    framing->is_persistent = !s->closes && (is_1_1 || s->keeps);
+    framing->keep_alive_s = s->keep_alive_s;
+    framing->keep_alive_max = s->keep_alive_max;
+    if (s->names_fields) drop_named(s);
+    if (!s->encoding) {
+        if (s->length) head->body = HTTP_BODY_LENGTH;
+        return NULL;
+    }
+    if (s->length) return "Content-Length together with Transfer-Encoding";
+    if (!is_1_1) return "Transfer-Encoding in an HTTP/1.0 message";
+    if (s->codings.is_malformed) return "a Transfer-Encoding that cannot be parsed";
+    if (s->codings.is_repeated) return "a Transfer-Encoding in which something follows chunked";
+    if (!s->codings.is_final_chunked) return "a Transfer-Encoding that does not end in chunked";
+    framing->is_chunked = true;
+    head->body = HTTP_BODY_UNKNOWN;
+    return NULL;
+}
+
+static enum h1_result finish_request(struct scan *s, struct http_head *head, struct h1_framing *framing)
+{
+    *head = (struct http_head){ .method = http_method_of(s->method), .method_text = s->method };
+    *framing = (struct h1_framing){ 0 };
+    if (s->host) head->authority = http_field_value(s->host);
+    const char *wrong = h1_target_set(head, s->target);
+    if (wrong) return bad(s, s->target.data, wrong);
+    if (!s->host && s->version == HTTP_VERSION_1_1)
+        return bad(s, s->begin, "an HTTP/1.1 request without Host");
+    wrong = set_framing(s, head, framing);
+    if (wrong) return bad(s, s->encoding->name, wrong);
+    if (s->codings.has_others)
+        return bad_as(s, s->encoding->value, END_CODING_NOT_SUPPORTED,
+                      "a transfer coding other than chunked");
+    /* To be ignored in 1.0 (RFC 9110 10.1.1), and there is nothing to wait for where there is no body. */
+    head->expects_continue = s->expect && s->version == HTTP_VERSION_1_1 && head->body != HTTP_BODY_NONE;
+    return H1_DONE;
+}
+
+static enum h1_result finish_response(struct scan *s, enum http_method to, struct http_head *head,
+                                      struct h1_framing *framing)
+{
+    *head = (struct http_head){ .status = s->status, .reason = s->reason };
+    *framing = (struct h1_framing){ 0 };
+    const char *wrong = set_framing(s, head, framing);
+    if (!wrong && s->codings.has_others) wrong = "a response in a transfer coding other than chunked";
+    if (wrong) return bad(s, s->encoding->name, wrong);
+    bool is_bodiless = to == HTTP_HEAD || s->status < 200 || s->status == 204 || s->status == 304 ||
+                       (to == HTTP_CONNECT && s->status < 300);
+    if (is_bodiless) {
+        head->body = HTTP_BODY_NONE;
+        framing->is_chunked = false;
+    } else if (head->body == HTTP_BODY_NONE) {
+        head->body = HTTP_BODY_UNKNOWN;
+        framing->is_persistent = false;
+    }
+    return H1_DONE;
+}
+
+enum h1_result h1_parse_request(struct h1_progress *progress, struct slice bytes,
+                                const struct h1_limits *limits, struct http_field *fields,
+                                struct http_head *head, struct h1_framing *framing, uint32_t *head_len,
+                                struct h1_fault *fault)
+{
+    struct scan s = { .limits = limits, .fault = fault, .fields = fields };
+    enum h1_result result = run(&s, progress, bytes, KIND_REQUEST);
+    if (result != H1_DONE) return result;
+    *head_len = (uint32_t)(s.at - s.begin);
+    return finish_request(&s, head, framing);
+}
+
+enum h1_result h1_parse_response(struct h1_progress *progress, struct slice bytes, enum http_method to,
+                                 const struct h1_limits *limits, struct http_field *fields,
+                                 struct http_head *head, struct h1_framing *framing, uint32_t *head_len,
+                                 struct h1_fault *fault)
+{
+    struct scan s = { .limits = limits, .fault = fault, .fields = fields, .is_response = true };
+    enum h1_result result = run(&s, progress, bytes, KIND_RESPONSE);
+    if (result != H1_DONE) return result;
+    *head_len = (uint32_t)(s.at - s.begin);
+    return finish_response(&s, to, head, framing);
+}
+
+enum h1_result h1_parse_trailers(struct h1_progress *progress, struct slice bytes, bool is_response,
+                                 const struct h1_limits *limits, struct http_field *fields, uint32_t *count,
+                                 uint32_t *len, struct h1_fault *fault)
+{
+    struct scan s = { .limits = limits, .fault = fault, .fields = fields, .is_response = is_response };
+    enum h1_result result = run(&s, progress, bytes, KIND_TRAILERS);
+    if (result != H1_DONE) return result;
+    *len = (uint32_t)(s.at - s.begin);
+    *count = s.count;
+    return H1_DONE;
+}

@@ -1,0 +1,360 @@
+#include "http/h1_server.h"
+
+#include <assert.h>
+#include <errno.h>
+
+/* After a response that ended before its request did, what still comes is read and thrown away, so that a reset
+ * does not destroy the response on its way (RFC 9112 9.6): for this long and this much. */
+#define LINGER_MS 2000
+#define LINGER_BYTES (256u << 10)
+
+static void drive(struct h1_conn *conn);
+static const struct http_stream_ops stream_ops;
+
+static const struct h1_role role = {
+    .body_eof = END_CLIENT_ABORT,
+    .body_reset = END_CLIENT_ABORT,
+    .drive = drive,
+};
+
+static struct loop *loop_of(struct h1_server *c)
+{
+    return h1_conn_loop(&c->conn);
+}
+
+static void close_now(struct h1_server *c, bool is_reset)
+{
+    if (c->state == H1_SERVER_CLOSED) return;
+    c->state = H1_SERVER_CLOSED;
+    h1_conn_retire(&c->conn, is_reset);
+    c->service->on_closed(c->service, c);
+}
+
+static void wait_or_close(struct h1_server *c)
+{
+    if (transport_wait(&c->conn.transport) < 0) close_now(c, false);
+}
+
+static void begin_stream(struct h1_server *c)
+{
+    struct http_stream *s = &c->conn.stream;
+    *s = (struct http_stream){ .ops = &stream_ops, .is_flushed = true, .is_reused = c->client.requests > 0 };
+    c->conn.is_blocked = c->conn.wants_write = false;
+    c->conn.out.is_ended = false;
+    c->client.requests++;
+}
+
+static void tell_fault(struct h1_server *c, const struct http_fault *fault, struct slice start)
+{
+    begin_stream(c);
+    c->state = H1_SERVER_EXCHANGE;
+    c->is_1_0 = false;
+    c->closes = true;
+    c->service->on_fault(c->service, &c->conn.stream, fault, start);
+}
+
+/* `bytes` begin with the head just parsed and lie in the scratch buffer or are held. */
+static void begin_exchange(struct h1_server *c, struct slice bytes, bool is_held, uint32_t head_len,
+                           struct http_head *head, const struct h1_framing *framing)
+{
+    struct h1_conn *conn = &c->conn;
+    struct http_stream *s = &conn->stream;
+    begin_stream(c);
+    c->state = H1_SERVER_EXCHANGE;
+    c->is_1_0 = head->version == HTTP_VERSION_1_0;
+    c->closes = !framing->is_persistent || c->service->is_draining;
+    c->client.received = head_len;
+    h1_body_init(&conn->in.body, head, framing, false);
+    bool has_body = head->body != HTTP_BODY_NONE;
+    s->is_ended = !has_body;
+    struct slice rest = { bytes.data + head_len, bytes.len - head_len };
+    c->service->on_request(c->service, s, head, has_body && rest.len ? HTTP_MORE : 0);
+    if (conn->is_retired) return;
+    if (is_held) {
+        h1_in_use(&conn->in, loop_of(c), head_len);
+        rest = SLICE_NONE;
+    }
+    if (!has_body || !s->events) {
+        /* The start of the next request, or a body that nobody wants. */
+        if (!h1_in_hold(&conn->in, loop_of(c), rest, LOOP_HOLD_BYTES)) h1_server_kill(c, END_NO_MEMORY);
+        return;
+    }
+    h1_conn_pump(conn, rest);
+}
+
+static void on_head_bytes(struct h1_server *c, struct slice bytes, bool is_held)
+{
+    struct http_field fields[HTTP_FIELDS_MAX + 1];
+    struct http_head head;
+    struct h1_framing framing;
+    struct h1_fault fault;
+    uint32_t head_len = 0;
+    struct h1_conn *conn = &c->conn;
+    if (!c->has_started) c->client.head_started_ns = loop_of(c)->now_ns;
+    switch (h1_parse_request(&conn->in.progress, bytes, conn->limits, fields, &head, &framing, &head_len, &fault)) {
+    case H1_MORE:
+        /* The clock runs from the first byte; a head that is whole at once never sets it. */
+        if (!c->has_started) loop_arm(loop_of(c), &conn->timer, c->service->header_timeout_ms);
+        c->has_started = true;
+        if (!is_held && !h1_in_hold(&conn->in, loop_of(c), bytes, BLOCK_MAX)) close_now(c, false);
+        return;
+    case H1_BAD:
+        conn->in.progress = (struct h1_progress){ 0 };
+        tell_fault(c, &(struct http_fault){ fault.reason, fault.detail, 0 }, bytes);
+        return;
+    case H1_DONE:
+        c->has_started = false;
+        conn->in.progress = (struct h1_progress){ 0 };
+        begin_exchange(c, bytes, is_held, head_len, &head, &framing);
+        return;
+    }
+}
+
+/* Receives behind what is held of the head, or into the scratch buffer. */
+static enum io receive_head(struct h1_server *c, struct slice *bytes, bool *is_held)
+{
+    struct h1_conn *conn = &c->conn;
+    struct loop *l = loop_of(c);
+    size_t got = 0;
+    enum io io = transport_recv(&conn->transport, l->scratch, LOOP_HOLD_BYTES, &got);
+    if (io != IO_OK) return io;
+    *is_held = conn->in.hold != NULL;
+    *bytes = (struct slice){ l->scratch, got };
+    if (!*is_held) return IO_OK;
+    if (!h1_in_hold(&conn->in, l, *bytes, BLOCK_MAX)) return IO_FAIL;
+    *bytes = h1_in_held(&conn->in);
+    return IO_OK;
+}
+
+static void read_head(struct h1_server *c)
+{
+    struct slice bytes = h1_in_held(&c->conn.in);
+    bool is_held = bytes.len > 0;
+    if (is_held && !c->has_started) {
+        on_head_bytes(c, bytes, true); /* pipelined */
+        if (c->state != H1_SERVER_HEAD) return;
+    }
+    while (c->state == H1_SERVER_HEAD) {
+        switch (receive_head(c, &bytes, &is_held)) {
+        case IO_OK:
+            on_head_bytes(c, bytes, is_held);
+            break;
+        case IO_AGAIN:
+            wait_or_close(c);
+            return;
+        case IO_EOF:
+        case IO_FAIL:
+            close_now(c, false);
+            return;
+        }
+    }
+}
+
+static void start_linger(struct h1_server *c)
+{
+    struct h1_conn *conn = &c->conn;
+    c->state = H1_SERVER_LINGER;
+    h1_in_clear(&conn->in, loop_of(c));
+    if (transport_shutdown(&conn->transport) != IO_OK) {
+        close_now(c, false);
+        return;
+    }
+    loop_arm(loop_of(c), &conn->timer, LINGER_MS);
+    loop_defer(loop_of(c), &conn->task);
+}
+
+static void linger(struct h1_server *c)
+{
+    struct loop *l = loop_of(c);
+    for (;;) {
+        size_t got = 0;
+        enum io io = transport_recv(&c->conn.transport, l->scratch, LOOP_HOLD_BYTES, &got);
+        if (io == IO_AGAIN) {
+            wait_or_close(c);
+            return;
+        }
+        c->lingered += (uint32_t)got;
+        if (io != IO_OK || c->lingered > LINGER_BYTES) {
+            close_now(c, false);
+            return;
+        }
+    }
+}
+
+/* The response is out: on to the next request, or to the end. */
+static void finish(struct h1_server *c)
+{
+    struct h1_conn *conn = &c->conn;
+    bool has_unread = !conn->stream.is_ended;
+    if (c->service->is_draining) c->closes = true;
+    if (c->closes || has_unread || !conn->is_persistent || !conn->out.is_ended) {
+        /* Who was told of the close by weir may have sent more before he heard of it. */
+        if (has_unread || conn->in.hold || conn->transport.is_readable)
+            start_linger(c);
+        else
+            close_now(c, false);
+        return;
+    }
+    c->state = H1_SERVER_HEAD;
+    loop_arm(loop_of(c), &conn->timer, c->service->keep_alive_timeout_ms);
+    if (conn->in.hold || conn->transport.is_readable)
+        loop_defer(loop_of(c), &conn->task);
+    else
+        wait_or_close(c);
+}
+
+static void drive(struct h1_conn *conn)
+{
+    struct h1_server *c = container_of(conn, struct h1_server, conn);
+    switch ((enum h1_server_state)c->state) {
+    case H1_SERVER_HEAD:
+        read_head(c);
+        return;
+    case H1_SERVER_EXCHANGE:
+        if (!h1_conn_write(conn) || c->state != H1_SERVER_EXCHANGE) return;
+        if (!conn->stream.events) return;
+        if (!conn->stream.is_ended && !conn->is_blocked && conn->transport.is_readable) {
+            h1_conn_pump(conn, SLICE_NONE);
+        } else if (conn->transport.is_broken) {
+            struct http_fault fault = { .reason = END_CLIENT_ABORT, .detail = "the client reset its connection" };
+            conn->is_persistent = false;
+            conn->stream.events->on_error(&conn->stream, &fault);
+        }
+        return;
+    case H1_SERVER_FLUSH:
+        if (conn->transport.is_writable && h1_out_flush(&conn->out, &conn->transport) == IO_FAIL)
+            close_now(c, false);
+        else if (h1_out_is_empty(&conn->out))
+            finish(c);
+        return;
+    case H1_SERVER_LINGER:
+        linger(c);
+        return;
+    case H1_SERVER_CLOSED:
+        return;
+    }
+}
+
+static void on_ready(struct transport *t)
+{
+    drive(container_of(t, struct h1_conn, transport));
+}
+
+static void on_timer(struct timer *t)
+{
+    struct h1_server *c = container_of(t, struct h1_server, conn.timer);
+    switch ((enum h1_server_state)c->state) {
+    case H1_SERVER_HEAD:
+        if (c->has_started) {
+            tell_fault(c, &(struct http_fault){ END_HEADER_TIMEOUT, NULL, 0 }, h1_in_held(&c->conn.in));
+            return;
+        }
+        close_now(c, false);
+        return;
+    case H1_SERVER_EXCHANGE: /* the exchange has its own; this one was left from before it */
+    case H1_SERVER_CLOSED:
+        return;
+    case H1_SERVER_FLUSH:
+    case H1_SERVER_LINGER:
+        close_now(c, c->state == H1_SERVER_FLUSH);
+        return;
+    }
+}
+
+static enum io send_head(struct http_stream *s, const struct http_send *send, unsigned flags)
+{
+    struct h1_server *c = h1_server_of(s);
+    struct h1_conn *conn = &c->conn;
+    bool is_final = send->head->status >= 200 || send->head->status == 101;
+    if (send->wants_close || c->service->is_draining) c->closes = true;
+    /* A body that is not all here when the final head goes means that the connection ends after the response,
+     * unless the rest comes meanwhile: then it is simply read. */
+    enum io io = h1_out_response(&conn->out, loop_of(c), send, c->is_1_0, &c->closes);
+    if (io == IO_FAIL) return IO_FAIL;
+    if ((flags & HTTP_MORE) && is_final) {
+        s->is_flushed = false;
+        return IO_OK;
+    }
+    io = h1_out_flush(&conn->out, &conn->transport);
+    s->has_sent = true;
+    if (io == IO_FAIL) return IO_FAIL;
+    return h1_conn_sent(conn, io) == IO_FAIL ? IO_FAIL : IO_OK;
+}
+
+static void release(struct http_stream *s)
+{
+    struct h1_server *c = h1_server_of(s);
+    if (c->conn.is_retired || c->state != H1_SERVER_EXCHANGE) return;
+    s->events = NULL;
+    if (h1_out_is_empty(&c->conn.out)) {
+        finish(c);
+        return;
+    }
+    c->state = H1_SERVER_FLUSH;
+    loop_arm(loop_of(c), &c->conn.timer, c->service->write_timeout_ms);
+    if (c->conn.transport.is_writable)
+        loop_defer(loop_of(c), &c->conn.task);
+    else
+        wait_or_close(c);
+}
+
+static void reset(struct http_stream *s)
+{
+    struct h1_server *c = h1_server_of(s);
+    s->events = NULL;
+    /* A response that only its connection's end delimits would look whole after a FIN. */
+    close_now(c, c->conn.out.mode == H1_OUT_CLOSE && !c->conn.out.is_ended);
+}
+
+static int detach(struct http_stream *s, struct transport *to, struct block **held, struct slice *bytes)
+{
+    struct h1_server *c = h1_server_of(s);
+    int result = h1_conn_detach(s, to, held, bytes);
+    close_now(c, false);
+    return result;
+}
+
+static const struct http_stream_ops stream_ops = {
+    .send_head = send_head,
+    .send_body = h1_conn_send_body,
+    .send_trailers = h1_conn_send_trailers,
+    .resume = h1_conn_resume,
+    .reset = reset,
+    .release = release,
+    .detach = detach,
+};
+
+void h1_server_start(struct h1_server *c, struct http_service *service, struct loop *l, int fd,
+                     const struct address *client, uint64_t id, struct list *among)
+{
+    c->service = service;
+    c->client.address = *client;
+    c->client.id = id;
+    c->client.accepted_ns = l->now_ns;
+    transport_init_accepted(&c->conn.transport, l, fd, on_ready);
+    h1_conn_init(&c->conn, &role, &service->limits);
+    list_push_back(among, &c->conn.link);
+    c->conn.stream.ops = &stream_ops;
+    timer_init(&c->conn.timer, on_timer);
+    loop_arm(l, &c->conn.timer, service->header_timeout_ms);
+    drive(&c->conn);
+}
+
+void h1_server_drain(struct h1_server *c)
+{
+    c->closes = true;
+    if (c->state == H1_SERVER_HEAD && !c->has_started && !c->conn.in.hold) close_now(c, false);
+}
+
+void h1_server_kill(struct h1_server *c, enum end_reason reason)
+{
+    if (c->conn.is_retired) return;
+    if (c->conn.stream.events) {
+        struct http_fault fault = { .reason = reason };
+        c->conn.stream.events->on_error(&c->conn.stream, &fault);
+        /* An answer that the client does not take at once is not waited for. */
+        fault.reason = END_CLIENT_ABORT;
+        if (c->conn.stream.events) c->conn.stream.events->on_error(&c->conn.stream, &fault);
+    }
+    close_now(c, false);
+}

@@ -1,0 +1,103 @@
+/* http/stream.h: one side of one exchange, whatever version carries it. The codec (h1_server, h1_client) makes it;
+ * whoever runs the exchange sets `events` and `owner`. One loop's thread.
+ *
+ * Calls never call back: what they could not do, they say. Events come from the loop only. Backpressure: on_body
+ * returns how much was taken; the source keeps the rest (at most LOOP_HOLD_BYTES; beyond that it stays in the
+ * kernel or behind a closed window) and stops reading until http_stream_resume(). */
+#pragma once
+
+#include "base/end_reason.h"
+#include "http/message.h"
+#include "net/transport.h"
+
+enum {
+    HTTP_MORE = 1, /* more follows within this same event: do not send yet */
+    HTTP_END = 2,  /* nothing follows */
+};
+
+/* A head to send: what to pass on of `head`, and what to put beside it. Framing and connection fields are the
+ * codec's own and never copied. */
+struct http_send {
+    const struct http_head *head; /* method and target, or status; fields that are not dropped */
+    struct slice authority;       /* requests: the Host to send */
+    const struct http_field *extra;
+    uint32_t extra_count;
+    enum http_body_kind body;
+    uint64_t content_length;
+    struct slice upgrade; /* asks for, or grants, this protocol; else empty */
+    bool wants_close;     /* this is the last exchange of the connection */
+    bool is_bodiless;     /* responses to HEAD, 204, 304: `body` is only what is said */
+};
+
+struct http_fault {
+    enum end_reason reason;
+    const char *detail; /* static clause, may be NULL */
+    uint32_t number;    /* what detail speaks of, if it needs one: bytes of an over-long head; else 0 */
+};
+
+struct http_stream;
+
+struct http_stream_ops {
+    enum io (*send_head)(struct http_stream *s, const struct http_send *head, unsigned flags);
+    enum io (*send_body)(struct http_stream *s, const char *data, size_t len, unsigned flags, size_t *taken);
+    enum io (*send_trailers)(struct http_stream *s, const struct http_field *fields, uint32_t count);
+    void (*resume)(struct http_stream *s);
+    void (*reset)(struct http_stream *s);
+    void (*release)(struct http_stream *s);
+    /* Hands the bare transport over (after a 101 or for CONNECT), with bytes that were read beyond the head. */
+    int (*detach)(struct http_stream *s, struct transport *to, struct block **held, struct slice *bytes);
+};
+
+struct http_stream_events {
+    void (*on_open)(struct http_stream *s); /* towards a server: it may be sent to */
+    void (*on_head)(struct http_stream *s, struct http_head *head, unsigned flags); /* responses, 1xx included;
+        * HTTP_MORE: body bytes follow at once; the head lives until the call returns */
+    size_t (*on_body)(struct http_stream *s, const char *data, size_t len, unsigned flags);
+    void (*on_trailers)(struct http_stream *s, const struct http_field *fields, uint32_t count); /* ends the message */
+    void (*on_error)(struct http_stream *s, const struct http_fault *fault); /* nothing comes after it */
+    void (*on_writable)(struct http_stream *s);
+};
+
+struct http_stream {
+    const struct http_stream_ops *ops;
+    const struct http_stream_events *events; /* NULL: nobody listens */
+    void *owner;
+    uint32_t held;     /* bytes read that wait for resume */
+    bool is_flushed;   /* nothing that was taken waits to be sent */
+    bool is_ended;     /* the incoming message is complete */
+    bool has_received; /* a byte of the incoming message came */
+    bool has_sent;     /* a byte was handed to the kernel */
+    bool is_reused;    /* not the connection's first exchange */
+};
+
+/* Sends or keeps (bounded) the whole head. IO_OK, or IO_FAIL: the connection is broken or memory is out. */
+static inline enum io http_send_head(struct http_stream *s, const struct http_send *head, unsigned flags)
+{
+    return s->ops->send_head(s, head, flags);
+}
+/* IO_OK: all taken; IO_AGAIN: *taken of it, on_writable will come; IO_FAIL. With HTTP_END the message is complete
+ * once all is taken. With len 0 sends what waits. */
+static inline enum io http_send_body(struct http_stream *s, const char *data, size_t len, unsigned flags, size_t *taken)
+{
+    return s->ops->send_body(s, data, len, flags, taken);
+}
+/* Ends the message. */
+static inline enum io http_send_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count)
+{
+    return s->ops->send_trailers(s, fields, count);
+}
+/* Delivers what is held and reads on. Events come from within this one call. */
+static inline void http_stream_resume(struct http_stream *s)
+{
+    s->ops->resume(s);
+}
+/* Breaks the message off so that the peer sees it is cut, and releases. */
+static inline void http_stream_reset(struct http_stream *s)
+{
+    s->ops->reset(s);
+}
+/* The exchange is done with it: the codec keeps the connection or closes it, as both messages allow. */
+static inline void http_stream_release(struct http_stream *s)
+{
+    s->ops->release(s);
+}

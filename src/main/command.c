@@ -1,0 +1,315 @@
+#include "main/command.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "conf/decode.h"
+#include "main/config.h"
+#include "main/demo.h"
+#include "main/run.h"
+#include "main/version.h"
+
+#define SERVERS_MAX 1024
+#define TEXT_MAX (256u << 10)
+
+static int usage_fault(const char *command, const char *format, const char *what)
+{
+    fprintf(stderr, "weir %s: ", command);
+    fprintf(stderr, format, what); /* NOLINT(clang-diagnostic-format-nonliteral): formats are literals of this file */
+    fprintf(stderr, "\nTry: weir %s --help\n", command);
+    return EX_USAGE;
+}
+
+static const struct command *command_by_name(const char *name)
+{
+    for (const struct command *c = commands; c->name; c++)
+        if (strcmp(c->name, name) == 0) return c;
+    return NULL;
+}
+
+static int print_help(const char *name)
+{
+    const struct command *c = command_by_name(name);
+    printf("%s", c->help);
+    return EX_OK;
+}
+
+/* run */
+
+struct run_options {
+    const char *config, *listen, *admin, *workers;
+    const char *to[SERVERS_MAX];
+    uint32_t to_count;
+    bool is_tcp;
+};
+
+static int check_address(const char *option, const char *text, bool any_host)
+{
+    struct address address;
+    struct err err;
+    if (address_parse(slice_of(text), any_host, &address, &err) == 0) return 0;
+    fprintf(stderr, "weir run: %s %s: %s\n", option, text, err.text);
+    return -1;
+}
+
+/* The options as the file that they stand for. */
+static int config_of_options(const struct run_options *o, struct config **config)
+{
+    struct json j;
+    json_init(&j, TEXT_MAX, false);
+    json_object(&j);
+    json_key(&j, "listeners");
+    json_object(&j);
+    json_key(&j, "default");
+    json_object(&j);
+    json_key(&j, "bind");
+    json_string(&j, o->listen);
+    json_key(&j, "protocol");
+    json_string(&j, o->is_tcp ? "tcp" : "http");
+    json_key(&j, "pool");
+    json_string(&j, "default");
+    json_object_end(&j);
+    json_object_end(&j);
+    json_key(&j, "pools");
+    json_object(&j);
+    json_key(&j, "default");
+    json_object(&j);
+    json_key(&j, "servers");
+    json_array(&j);
+    for (uint32_t i = 0; i < o->to_count; i++) json_string(&j, o->to[i]);
+    json_array_end(&j);
+    json_object_end(&j);
+    json_object_end(&j);
+    if (o->admin) {
+        json_key(&j, "admin");
+        json_object(&j);
+        json_key(&j, "bind");
+        json_string(&j, o->admin);
+        json_object_end(&j);
+    }
+    if (o->workers) {
+        json_key(&j, "workers");
+        json_raw(&j, slice_of(o->workers));
+    }
+    json_object_end(&j);
+    char *faults = NULL;
+    int result = j.is_failed ? -1 : config_parse(config, "command line.json", (struct slice){ j.data, j.len }, &faults);
+    if (result < 0) fprintf(stderr, "%s", faults ? faults : "weir run: the command line is too long\n");
+    free(faults);
+    json_fini(&j);
+    return result;
+}
+
+static int load_for_run(const struct run_options *o, struct config **config)
+{
+    if (!o->config) return config_of_options(o, config) < 0 ? EX_CONFIG : EX_OK;
+    struct err err = { "" };
+    char *faults = NULL;
+    if (config_load(config, o->config, &faults, &err) == 0) return EX_OK;
+    if (faults)
+        fputs(faults, stderr);
+    else
+        fprintf(stderr, "weir run: %s\n", err.text);
+    free(faults);
+    return EX_CONFIG;
+}
+
+static int check_run_options(const struct run_options *o)
+{
+    if (o->config && (o->listen || o->to_count || o->is_tcp || o->admin || o->workers))
+        return usage_fault("run", "%s and the other options exclude each other: the file says it all", "--config");
+    if (o->config) return EX_OK;
+    if (!o->listen) return usage_fault("run", "give a file with %s FILE, or --listen ADDR and --to ADDR", "--config");
+    if (!o->to_count) return usage_fault("run", "%s is missing: where shall it go?", "--to ADDR");
+    if (o->workers && (strspn(o->workers, "0123456789") != strlen(o->workers) || !*o->workers))
+        return usage_fault("run", "--workers %s is not a number", o->workers);
+    if (check_address("--listen", o->listen, true) < 0) return EX_USAGE;
+    if (o->admin && check_address("--admin", o->admin, true) < 0) return EX_USAGE;
+    for (uint32_t i = 0; i < o->to_count; i++)
+        if (check_address("--to", o->to[i], false) < 0) return EX_USAGE;
+    return EX_OK;
+}
+
+static int run_command(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "config", required_argument, NULL, 'c' }, { "listen", required_argument, NULL, 'l' },
+        { "to", required_argument, NULL, 't' },     { "tcp", no_argument, NULL, 'T' },
+        { "admin", required_argument, NULL, 'a' },  { "workers", required_argument, NULL, 'w' },
+        { "help", no_argument, NULL, 'h' },         { 0 },
+    };
+    struct run_options o = { 0 };
+    int option;
+    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            o.config = optarg;
+            break;
+        case 'l':
+            o.listen = optarg;
+            break;
+        case 't':
+            if (o.to_count == SERVERS_MAX) return usage_fault("run", "more than 1024 times %s", "--to");
+            o.to[o.to_count++] = optarg;
+            break;
+        case 'T':
+            o.is_tcp = true;
+            break;
+        case 'a':
+            o.admin = optarg;
+            break;
+        case 'w':
+            o.workers = optarg;
+            break;
+        case 'h':
+            return print_help("run");
+        default:
+            fprintf(stderr, "Try: weir run --help\n");
+            return EX_USAGE;
+        }
+    }
+    if (optind < argc) return usage_fault("run", "what is \"%s\"?", argv[optind]);
+    int code = check_run_options(&o);
+    if (code) return code;
+    struct config *config = NULL;
+    code = load_for_run(&o, &config);
+    if (code) return code;
+    code = run(config, NULL);
+    config_free(config);
+    return code;
+}
+
+/* the others */
+
+/* Those that take nothing but --help. */
+static int no_options(const char *name, int argc, char **argv)
+{
+    if (argc == 1) return -1;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) return print_help(name);
+    return usage_fault(name, "what is \"%s\"?", argv[1]);
+}
+
+static int demo_command(int argc, char **argv)
+{
+    int code = no_options("demo", argc, argv);
+    return code >= 0 ? code : demo();
+}
+
+static int version_command(int argc, char **argv)
+{
+    int code = no_options("version", argc, argv);
+    if (code >= 0) return code;
+    printf("weir %s\n", WEIR_VERSION);
+    return EX_OK;
+}
+
+static int check_command(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { 0 }
+    };
+    const char *path = NULL;
+    int option;
+    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        if (option == 'h') return print_help("check");
+        if (option != 'c') {
+            fprintf(stderr, "Try: weir check --help\n");
+            return EX_USAGE;
+        }
+        path = optarg;
+    }
+    if (optind < argc) return usage_fault("check", "what is \"%s\"?", argv[optind]);
+    if (!path) return usage_fault("check", "give the file with %s FILE", "-c");
+    struct config *config = NULL;
+    struct err err = { "" };
+    char *faults = NULL;
+    if (config_load(&config, path, &faults, &err) < 0) {
+        if (faults)
+            fputs(faults, stderr);
+        else
+            fprintf(stderr, "weir check: %s\n", err.text);
+        free(faults);
+        return EX_CONFIG;
+    }
+    printf("%s is correct: %u listeners, %u pools\n", path, config->proxy.listeners.count, config->proxy.pools.count);
+    config_free(config);
+    return EX_OK;
+}
+
+static int schema_command(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "markdown", no_argument, NULL, 'm' }, { "help", no_argument, NULL, 'h' }, { 0 }
+    };
+    bool is_markdown = false;
+    int option;
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        if (option == 'h') return print_help("schema");
+        if (option != 'm') {
+            fprintf(stderr, "Try: weir schema --help\n");
+            return EX_USAGE;
+        }
+        is_markdown = true;
+    }
+    if (optind < argc) return usage_fault("schema", "what is \"%s\"?", argv[optind]);
+    char *memory = malloc(TEXT_MAX);
+    if (!memory) return EX_OSERR;
+    bool is_whole = true;
+    if (is_markdown) {
+        struct text t = text_over(memory, TEXT_MAX);
+        conf_manual(&config_type, &t);
+        is_whole = !t.is_cut && fwrite(t.data, 1, t.len, stdout) == t.len;
+    } else {
+        struct json j;
+        json_init(&j, TEXT_MAX, true);
+        conf_schema(&config_type, &j);
+        is_whole = !j.is_failed && fwrite(j.data, 1, j.len, stdout) == j.len && fputc('\n', stdout) != EOF;
+        json_fini(&j);
+    }
+    free(memory);
+    return is_whole ? EX_OK : EX_IOERR;
+}
+
+const char *command_nearest(const char *name)
+{
+    const char *names[16];
+    size_t count = 0;
+    for (const struct command *c = commands; c->name && count < 16; c++) names[count++] = c->name;
+    return conf_nearest(slice_of(name), names, count);
+}
+
+const struct command commands[] = {
+    { "run", "carry traffic",
+      "Usage: weir run -c FILE\n"
+      "       weir run --listen ADDR --to ADDR [--to ADDR ...] [--tcp] [--admin ADDR] [--workers N]\n\n"
+      "Carries traffic until SIGTERM or SIGINT; then it lets what is going on come to its end (`timeouts: {drain}`,\n"
+      "30s), and a second signal ends it at once. SIGUSR1 opens the access log anew.\n\n"
+      "  -c, --config FILE   the configuration: see `weir check`, `weir schema` and docs/configuration.md\n"
+      "      --listen ADDR   where to accept: 127.0.0.1:18999, [::1]:80, :80 (every address), unix:/path\n"
+      "      --to ADDR       a server; again for more\n"
+      "      --tcp           pass bytes, do not look at HTTP\n"
+      "      --admin ADDR    the API, metrics and health checks\n"
+      "      --workers N     threads that carry traffic; one a core unless given\n\n"
+      "Exit codes: 0 ended as asked, 64 wrong usage, 71 the system refused something, 78 wrong configuration.\n",
+      run_command },
+    { "demo", "see it work: weir in front of three small servers of its own",
+      "Usage: weir demo\n\n"
+      "Runs weir on 127.0.0.1:18999, with the API on 127.0.0.1:9091, in front of three small servers within the same\n"
+      "process, and prints what to try. Ctrl-C ends it.\n",
+      demo_command },
+    { "check", "read a configuration and name every mistake in it",
+      "Usage: weir check -c FILE\n\n"
+      "Exit codes: 0 correct, 78 mistakes: each on stderr as file:line:column, with the line and a remedy.\n",
+      check_command },
+    { "schema", "print the JSON Schema of the configuration",
+      "Usage: weir schema [--markdown]\n\n"
+      "Prints the JSON Schema (2020-12) of the configuration for editors, or with --markdown the reference manual.\n",
+      schema_command },
+    { "version", "print the version", "Usage: weir version\n", version_command },
+    { 0 },
+};

@@ -1,0 +1,115 @@
+#include "main/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "conf/decode.h"
+
+#define FILE_MAX (4u << 20)
+
+static void check_config(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    struct config *c = object;
+    const struct listener_conf *listeners = c->proxy.listeners.data;
+    for (uint32_t i = 0; i < c->proxy.listeners.count; i++)
+        for (uint32_t j = 0; j < i; j++)
+            if (address_equal(&listeners[i].bind, &listeners[j].bind))
+                conf_decode_fault(d, conf_node_get(node, "listeners"), NULL, "give each its own address",
+                                  "listeners \"%s\" and \"%s\" have the same address", listeners[j].name,
+                                  listeners[i].name);
+}
+
+static const struct conf_field config_fields[] = {
+    { "listeners", CONF_NAMED(struct config, proxy.listeners, &listener_conf_type), .min = 1, .max = 1000,
+      .flags = CONF_REQUIRED, .help = "Where connections are accepted, and where they go." },
+    { "pools", CONF_MAP(struct config, proxy.pools, &pool_conf_type), .min = 1, .max = 10000,
+      .flags = CONF_REQUIRED, .help = "Servers that can answer the same request." },
+    { "admin", CONF_OPTIONAL(struct config, admin, &admin_conf_type),
+      .help = "The address of the API, the metrics and the health checks; there is none without it." },
+    { "access_log", CONF_OPTIONAL(struct config, proxy.access_log, &access_log_conf_type),
+      .help = "One line for each exchange; none without it." },
+    { "gate", CONF_OPTIONAL(struct config, proxy.gate, &gate_conf_type), .help = "Who may pass at all." },
+    { "limits", CONF_OBJECT(struct config, proxy.limits, &proxy_limits_type),
+      .help = "What the whole process may use." },
+    { "timeouts", CONF_OBJECT(struct config, proxy.timeouts, &proxy_timeouts_type),
+      .help = "Time-outs of the whole process." },
+    { "workers", CONF_U32(struct config, proxy.workers), .max = 256, .preset = "0",
+      .help = "How many threads carry traffic; 0 is one for each core that the process may use." },
+    { 0 },
+};
+
+const struct conf_type config_type = {
+    .name = "configuration", .size = sizeof(struct config), .fields = config_fields, .check = check_config
+};
+
+int config_parse(struct config **out, const char *name, struct slice text, char **faults_text)
+{
+    struct conf_tree tree;
+    struct conf_faults *faults = calloc(1, sizeof(*faults));
+    struct conf_arena *arena = conf_arena_new();
+    struct config *c = conf_arena_alloc(arena, sizeof(*c));
+    size_t len = strlen(name);
+    bool is_json = len > 5 && strcmp(name + len - 5, ".json") == 0;
+    *faults_text = NULL;
+    if (!faults) abort();
+    int result = is_json ? conf_read_json(&tree, name, text, faults) : conf_read_yaml(&tree, name, text, faults);
+    if (result == 0) result = conf_decode(&tree, &config_type, c, arena, faults);
+    if (result < 0) *faults_text = conf_faults_print(faults, &tree, false);
+    conf_tree_free(&tree);
+    free(faults);
+    if (result < 0) {
+        conf_arena_free(arena);
+        return -1;
+    }
+    c->arena = arena;
+    *out = c;
+    return 0;
+}
+
+static int read_file(const char *path, char **text, size_t *len, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return err_set(err, "cannot open %s: %s", path, strerror(errno));
+    size_t cap = 64 << 10;
+    *text = malloc(cap);
+    *len = 0;
+    for (;;) {
+        ssize_t got = *text ? read(fd, *text + *len, cap - *len) : -1;
+        if (got == 0) break;
+        if (got < 0 || *len + (size_t)got > FILE_MAX) {
+            int cause = errno;
+            close(fd);
+            free(*text);
+            return got < 0 ? err_set(err, "cannot read %s: %s", path, strerror(cause))
+                           : err_set(err, "%s is over %u bytes: a configuration never is", path, FILE_MAX);
+        }
+        *len += (size_t)got;
+        if (*len < cap) continue;
+        char *bigger = realloc(*text, cap *= 2);
+        if (!bigger) free(*text);
+        *text = bigger;
+    }
+    close(fd);
+    return 0;
+}
+
+int config_load(struct config **out, const char *path, char **faults, struct err *err)
+{
+    char *text = NULL;
+    size_t len = 0;
+    *faults = NULL;
+    if (read_file(path, &text, &len, err) < 0) return -1;
+    int result = config_parse(out, path, (struct slice){ text, len }, faults);
+    free(text);
+    if (result < 0) err_set(err, "%s has mistakes", path);
+    return result;
+}
+
+void config_free(struct config *c)
+{
+    if (c) conf_arena_free(c->arena);
+}

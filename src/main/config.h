@@ -1,0 +1,20 @@
+/* main/config.h: the whole configuration: one immutable snapshot, from a file or from the command line. */
+#pragma once
+
+#include "admin/admin_conf.h"
+#include "proxy/proxy_conf.h"
+
+struct config {
+    struct proxy_conf proxy;
+    struct admin_conf *admin; /* NULL: none */
+    struct conf_arena *arena; /* owns everything, this struct included */
+};
+
+extern const struct conf_type config_type;
+
+/* Reads a file of YAML, or of JSON if its name ends in .json. -1: *faults has every mistake as text for people
+ * (allocated, the caller's), or the file could not be read (err). */
+MUST_CHECK int config_load(struct config **out, const char *path, char **faults, struct err *err);
+/* The same from text; `name` is what it is called in messages. */
+MUST_CHECK int config_parse(struct config **out, const char *name, struct slice text, char **faults);
+void config_free(struct config *c);

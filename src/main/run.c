@@ -1,0 +1,219 @@
+#include "main/run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "base/log.h"
+#include "main/limits.h"
+#include "main/version.h"
+#include "proxy/worker.h"
+
+/* How often the control thread looks whether a drain is over, and whether an ejected server may come back. */
+#define DRAIN_LOOK_MS 20
+#define READMIT_LOOK_MS 100
+
+struct control {
+    struct loop loop;
+    struct budget budget;
+    struct mailbox *box;
+    struct proxy *proxy;
+    struct admin *admin;
+    struct loop_fd signals;
+    struct timer drain_timer, readmit_timer;
+    uint64_t drain_deadline_ms;
+    const struct config *config;
+    uint32_t signal_count;
+};
+
+static void fail(const char *event, const struct err *err)
+{
+    char quoted[ERR_TEXT_MAX + 64];
+    log_event(LOG_ERROR, event, "error=%s", log_quote(err->text, quoted, sizeof(quoted)));
+}
+
+/* servers */
+
+static void republish(struct control *c, struct server *s)
+{
+    struct err err;
+    if (pool_rebuild(s->pool, &err) < 0) {
+        fail("pool_rebuild_failed", &err);
+        return;
+    }
+    proxy_publish(c->proxy, s->pool);
+    log_event(LOG_WARN, "server_state", "pool=%s server=%s state=%s", s->pool->name, s->name, server_state_name(s));
+}
+
+static void on_evidence(void *reader, const struct mail *m)
+{
+    struct control *c = reader;
+    struct server *s = m->object;
+    if (!server_report(s, (enum server_evidence)m->number, loop_now_ms(&c->loop))) return;
+    republish(c, s);
+    loop_arm(&c->loop, &c->readmit_timer, READMIT_LOOK_MS);
+}
+
+static void on_readmit(struct timer *t)
+{
+    struct control *c = container_of(t, struct control, readmit_timer);
+    bool has_ejected = false;
+    for (uint32_t i = 0; i < c->proxy->pool_count; i++) {
+        struct pool *p = c->proxy->pools[i];
+        for (uint32_t j = 0; j < p->server_count; j++) {
+            if (server_readmit(&p->servers[j], loop_now_ms(&c->loop))) republish(c, &p->servers[j]);
+            if (atomic_load(&p->servers[j].health) == SERVER_EJECTED) has_ejected = true;
+        }
+    }
+    if (has_ejected) loop_arm(&c->loop, t, READMIT_LOOK_MS);
+}
+
+/* the end */
+
+static bool is_idle(const struct control *c)
+{
+    for (uint32_t i = 0; i < c->proxy->worker_count; i++)
+        if (!worker_is_idle(c->proxy->workers[i])) return false;
+    return true;
+}
+
+static void on_drain_look(struct timer *t)
+{
+    struct control *c = container_of(t, struct control, drain_timer);
+    if (is_idle(c) || loop_now_ms(&c->loop) >= c->drain_deadline_ms)
+        loop_stop(&c->loop);
+    else
+        loop_arm(&c->loop, t, DRAIN_LOOK_MS);
+}
+
+static void begin_drain(struct control *c)
+{
+    uint64_t ms = c->config->proxy.timeouts.drain_ms;
+    log_event(LOG_INFO, "draining", "timeout_ms=%llu", (unsigned long long)ms);
+    atomic_store(&c->proxy->is_draining, true);
+    for (uint32_t i = 0; i < c->proxy->worker_count; i++) worker_drain(c->proxy->workers[i]);
+    c->drain_deadline_ms = loop_now_ms(&c->loop) + ms;
+    loop_arm(&c->loop, &c->drain_timer, DRAIN_LOOK_MS);
+}
+
+static void on_signal(struct loop_fd *f, uint32_t events)
+{
+    (void)events;
+    struct control *c = container_of(f, struct control, signals);
+    struct signalfd_siginfo info;
+    while (read(f->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGHUP) {
+            if (c->proxy->access_log) access_log_reopen(c->proxy->access_log);
+            log_event(LOG_INFO, "logs_reopened", "signal=%u", info.ssi_signo);
+        } else if (c->signal_count++ == 0) {
+            begin_drain(c);
+        } else {
+            log_event(LOG_WARN, "stopping_now", "signal=%u", info.ssi_signo);
+            loop_stop(&c->loop);
+        }
+    }
+}
+
+static int watch_signals(struct control *c, struct err *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    c->signals = (struct loop_fd){ .fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), .on_ready = on_signal };
+    if (c->signals.fd < 0 || loop_fd_register(&c->loop, &c->signals, EPOLLIN) < 0)
+        return err_set(err, "cannot watch signals: %s", strerror(errno));
+    return 0;
+}
+
+/* the beginning */
+
+static int open_proxy(struct control *c, struct err *err)
+{
+    const struct proxy_conf *conf = &c->config->proxy;
+    uint32_t workers = conf->workers ? conf->workers : limits_cores();
+    uint64_t descriptors = limits_raise_descriptors();
+    uint32_t possible = limits_connections(descriptors, workers);
+    uint32_t connections = conf->limits.connections && conf->limits.connections < possible ? conf->limits.connections
+                                                                                           : possible;
+    uint64_t memory = conf->limits.memory_bytes ? conf->limits.memory_bytes : limits_memory() / 2;
+    log_event(LOG_INFO, "starting",
+              "version=%s pid=%d workers=%u descriptors=%llu connections=%u memory_bytes=%llu", WEIR_VERSION,
+              (int)getpid(), workers, (unsigned long long)descriptors, connections, (unsigned long long)memory);
+    if (conf->limits.connections > possible)
+        log_event(LOG_WARN, "connections_limited", "asked=%u possible=%u remedy=\"raise LimitNOFILE\"",
+                  conf->limits.connections, possible);
+    return proxy_new(&c->proxy, conf, workers, connections, memory, err);
+}
+
+static int open_all(struct control *c, struct err *err)
+{
+    if (watch_signals(c, err) < 0 || open_proxy(c, err) < 0) return -1;
+    if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0) return -1;
+    /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
+    if (c->config->admin && admin_open(&c->admin, c->config->admin, c->proxy, &c->loop, err) < 0) return -1;
+    return proxy_start(c->proxy, c->box, on_evidence, err);
+}
+
+static void say_ready(const struct control *c)
+{
+    char text[ADDRESS_TEXT_MAX];
+    for (uint32_t i = 0; i < c->proxy->listener_count; i++) {
+        const struct listener *l = &c->proxy->listeners[i];
+        log_event(LOG_INFO, "listening", "listener=%s bind=%s protocol=%s", l->name,
+                  address_print(&l->conf->bind, text), l->conf->protocol == LISTENER_TCP ? "tcp" : "http");
+    }
+    if (c->admin) log_event(LOG_INFO, "listening", "listener=admin bind=%s", address_print(&c->config->admin->bind, text));
+    log_event(LOG_INFO, "ready", "pid=%d", (int)getpid());
+}
+
+static void close_all(struct control *c)
+{
+    proxy_free(c->proxy);
+    admin_close(c->admin);
+    mailbox_free(c->box);
+    loop_fd_close(&c->loop, &c->signals);
+    loop_turn(&c->loop, 0);
+    loop_fini(&c->loop);
+}
+
+int run(const struct config *config, void (*on_ready)(const struct config *))
+{
+    struct err err = { "" };
+    struct control *c = calloc(1, sizeof(*c));
+    if (!c) return EX_OSERR;
+    c->config = config;
+    c->signals.fd = -1;
+    c->budget.limit = 64 << 20; /* the admin API's own: traffic cannot starve it */
+    timer_init(&c->drain_timer, on_drain_look);
+    timer_init(&c->readmit_timer, on_readmit);
+    if (loop_init(&c->loop, &c->budget, &err) < 0) {
+        fail("start_failed", &err);
+        free(c);
+        return EX_OSERR;
+    }
+    int result = open_all(c, &err);
+    if (result == 0 && log_start(&err) < 0) result = -1;
+    if (result == 0) {
+        say_ready(c);
+        if (on_ready) on_ready(config);
+        loop_run(&c->loop);
+        log_event(LOG_INFO, "stopped", "pid=%d", (int)getpid());
+    } else {
+        fail("start_failed", &err);
+    }
+    close_all(c);
+    log_stop();
+    free(c);
+    return result == 0 ? EX_OK : EX_OSERR;
+}

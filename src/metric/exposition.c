@@ -1,0 +1,253 @@
+#include "metric/exposition.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "metric/registry.h"
+
+/* Text that grows; once memory is out, everything after is ignored. */
+struct output {
+    char *data;
+    size_t len, cap;
+    bool is_failed;
+};
+
+static const struct {
+    uint64_t us;
+    const char *text, *text_openmetrics; /* OpenMetrics wants a point in it */
+} bounds[] = {
+    { 100, "0.0001", "0.0001" },   { 250, "0.00025", "0.00025" },    { 500, "0.0005", "0.0005" },
+    { 1000, "0.001", "0.001" },    { 2500, "0.0025", "0.0025" },     { 5000, "0.005", "0.005" },
+    { 10000, "0.01", "0.01" },     { 25000, "0.025", "0.025" },      { 50000, "0.05", "0.05" },
+    { 100000, "0.1", "0.1" },      { 250000, "0.25", "0.25" },       { 500000, "0.5", "0.5" },
+    { 1000000, "1", "1.0" },       { 2500000, "2.5", "2.5" },        { 5000000, "5", "5.0" },
+    { 10000000, "10", "10.0" },    { 30000000, "30", "30.0" },       { 60000000, "60", "60.0" },
+    { 300000000, "300", "300.0" }, { 1800000000, "1800", "1800.0" },
+};
+#define BOUNDS (sizeof(bounds) / sizeof(*bounds))
+
+static bool reserve(struct output *o, size_t room)
+{
+    if (o->is_failed) return false;
+    if (room <= o->cap - o->len) return true;
+    size_t cap = o->cap ? o->cap * 2 : 16384;
+    while (cap - o->len < room) cap *= 2;
+    char *data = realloc(o->data, cap);
+    if (!data) {
+        o->is_failed = true;
+        return false;
+    }
+    o->data = data;
+    o->cap = cap;
+    return true;
+}
+
+static void add(struct output *o, const char *data, size_t len)
+{
+    if (!reserve(o, len + 1)) return;
+    memcpy(o->data + o->len, data, len);
+    o->len += len;
+}
+
+static void add_text(struct output *o, const char *text)
+{
+    add(o, text, strlen(text));
+}
+
+static void add_u64(struct output *o, uint64_t value)
+{
+    char digits[24];
+    add(o, digits, (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, value));
+}
+
+/* The shortest of two forms that reads back as the same number. */
+static void add_double(struct output *o, double value)
+{
+    char text[40];
+    if (isnan(value)) {
+        add_text(o, "NaN");
+        return;
+    }
+    if (isinf(value)) {
+        add_text(o, value > 0 ? "+Inf" : "-Inf");
+        return;
+    }
+    int len = snprintf(text, sizeof(text), "%.15g", value);
+    if (strtod(text, NULL) != value) len = snprintf(text, sizeof(text), "%.17g", value);
+    add(o, text, (size_t)len);
+}
+
+static void add_help(struct output *o, const char *help, bool escapes_quotes)
+{
+    for (; *help; help++) {
+        if (*help == '\n') {
+            add_text(o, "\\n");
+            continue;
+        }
+        if (*help == '\\' || (escapes_quotes && *help == '"')) add(o, "\\", 1);
+        add(o, help, 1);
+    }
+}
+
+/* name{labels,extra} with a space behind it; either part may be empty. */
+static void add_sample(struct output *o, const struct metric_series *series, const char *ending,
+                       const char *extra)
+{
+    add_text(o, series->family->name);
+    add_text(o, ending);
+    if (*series->labels || *extra) {
+        add_text(o, "{");
+        add_text(o, series->labels);
+        if (*series->labels && *extra) add_text(o, ",");
+        add_text(o, extra);
+        add_text(o, "}");
+    }
+    add_text(o, " ");
+}
+
+static void add_bucket(struct output *o, const struct metric_series *series, const char *bound,
+                       uint64_t count)
+{
+    char label[32];
+    snprintf(label, sizeof(label), "le=\"%s\"", bound);
+    add_sample(o, series, "_bucket", label);
+    add_u64(o, count);
+    add_text(o, "\n");
+}
+
+static void add_histogram(struct output *o, const struct metric_registry *reg,
+                          const struct metric_series *series, enum exposition_format format)
+{
+    uint64_t cells[HISTOGRAM_CELLS] = { 0 };
+    /* The sum first: what is observed meanwhile may be in the buckets and not in the sum, never the reverse.
+     */
+    uint64_t sum_us = metric_sum(reg, series->id);
+    metric_merge(reg, series->id, cells);
+    uint64_t count = 0;
+    uint32_t cell = 0;
+    for (size_t i = 0; i < BOUNDS; i++) {
+        for (uint32_t end = histogram_index(bounds[i].us); cell <= end; cell++) count += cells[cell];
+        bool is_text = format == EXPOSITION_TEXT;
+        add_bucket(o, series, is_text ? bounds[i].text : bounds[i].text_openmetrics, count);
+    }
+    for (; cell < HISTOGRAM_CELLS; cell++) count += cells[cell];
+    add_bucket(o, series, "+Inf", count);
+    char seconds[40];
+    snprintf(seconds, sizeof(seconds), "%" PRIu64 ".%06" PRIu64 "\n", sum_us / 1000000, sum_us % 1000000);
+    add_sample(o, series, "_sum", "");
+    add_text(o, seconds);
+    add_sample(o, series, "_count", "");
+    add_u64(o, count);
+    add_text(o, "\n");
+}
+
+static void add_series(struct output *o, const struct metric_registry *reg,
+                       const struct metric_series *series, enum exposition_format format)
+{
+    if (series->family->kind == METRIC_HISTOGRAM) {
+        add_histogram(o, reg, series, format);
+        return;
+    }
+    add_sample(o, series, "", "");
+    if (series->read)
+        add_double(o, series->read(series->ctx));
+    else
+        add_u64(o, metric_sum(reg, series->id));
+    add_text(o, "\n");
+}
+
+static void add_family(struct output *o, const struct metric_registry *reg,
+                       const struct metric_family *family, enum exposition_format format)
+{
+    static const char *const kinds[] = {
+        [METRIC_COUNTER] = "counter", [METRIC_HISTOGRAM] = "histogram", [METRIC_GAUGE] = "gauge"
+    };
+    size_t name_len = strlen(family->name);
+    /* OpenMetrics names a counter's family without the ending that its sample has. */
+    if (format == EXPOSITION_OPENMETRICS && family->kind == METRIC_COUNTER) name_len -= strlen("_total");
+    add_text(o, "# HELP ");
+    add(o, family->name, name_len);
+    add_text(o, " ");
+    add_help(o, family->help, format == EXPOSITION_OPENMETRICS);
+    add_text(o, "\n# TYPE ");
+    add(o, family->name, name_len);
+    add_text(o, " ");
+    add_text(o, kinds[family->kind]);
+    add_text(o, "\n");
+    for (const struct list *at = family->series.next; at != &family->series; at = at->next)
+        add_series(o, reg, container_of(at, struct metric_series, in_family), format);
+}
+
+char *exposition_print(const struct metric_registry *reg, enum exposition_format format, size_t *len)
+{
+    struct output o = { 0 };
+    for (const struct list *at = reg->families.next; at != &reg->families; at = at->next)
+        add_family(&o, reg, container_of(at, struct metric_family, in_registry), format);
+    if (format == EXPOSITION_OPENMETRICS) add_text(&o, "# EOF\n");
+    if (!reserve(&o, 1)) {
+        free(o.data);
+        return NULL;
+    }
+    o.data[o.len] = 0;
+    *len = o.len;
+    return o.data;
+}
+
+const char *exposition_content_type(enum exposition_format format)
+{
+    return format == EXPOSITION_OPENMETRICS ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                                            : "text/plain; version=0.0.4; charset=utf-8";
+}
+
+/* Cuts `rest` at its next ';' and returns what was before it, trimmed. */
+static struct slice next_part(struct slice *rest)
+{
+    const char *end = memchr(rest->data, ';', rest->len);
+    struct slice part = { rest->data, end ? (size_t)(end - rest->data) : rest->len };
+    size_t used = part.len + (end != NULL);
+    *rest = (struct slice){ rest->data + used, rest->len - used };
+    return slice_trim(part);
+}
+
+/* "0", "0.75", "1.000" as thousandths; what is malformed counts as 0. */
+static unsigned parse_weight(struct slice s)
+{
+    if (s.len == 0 || s.len > 5 || (s.len > 1 && s.data[1] != '.')) return 0;
+    unsigned weight = 0, digit = 1000;
+    for (size_t i = 0; i < s.len; i++) {
+        if (i == 1) continue;
+        if (s.data[i] < '0' || s.data[i] > '9') return 0;
+        weight += (unsigned)(s.data[i] - '0') * digit;
+        digit /= 10;
+    }
+    return weight <= 1000 ? weight : 0;
+}
+
+enum exposition_format exposition_choose(struct slice accept)
+{
+    unsigned text_weight = 0, open_weight = 0;
+    struct slice element;
+    while (slice_next_element(&accept, &element)) {
+        struct slice range = next_part(&element);
+        unsigned weight = 1000;
+        bool is_version_known = true;
+        while (element.len) {
+            struct slice part = next_part(&element);
+            if (part.len > 2 && slice_equal_fold((struct slice){ part.data, 2 }, SLICE("q=")))
+                weight = parse_weight((struct slice){ part.data + 2, part.len - 2 });
+            else if (part.len > 8 && slice_equal_fold((struct slice){ part.data, 8 }, SLICE("version=")))
+                is_version_known = slice_equal(part, SLICE("version=1.0.0")) ||
+                                   slice_equal(part, SLICE("version=\"1.0.0\""));
+        }
+        if (slice_equal_fold(range, SLICE("application/openmetrics-text"))) {
+            if (is_version_known && weight > open_weight) open_weight = weight;
+        } else if (slice_equal_fold(range, SLICE("text/plain")) || slice_equal_fold(range, SLICE("text/*")) ||
+                   slice_equal_fold(range, SLICE("*/*"))) {
+            if (weight > text_weight) text_weight = weight;
+        }
+    }
+    return open_weight > 0 && open_weight >= text_weight ? EXPOSITION_OPENMETRICS : EXPOSITION_TEXT;
+}

@@ -1,0 +1,152 @@
+#include "net/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define EVENTS_MAX 256
+
+static void read_clock(struct loop *l)
+{
+    if (l->is_virtual) return;
+    l->now_ns = clock_now_ns();
+    /* The wall clock may be set: look again now and then, not every turn. */
+    if (l->turns % 64 == 0) l->wall_offset_ns = clock_wall_ns() - l->now_ns;
+}
+
+int loop_init(struct loop *l, struct budget *budget, struct err *err)
+{
+    *l = (struct loop){ .epoll_fd = epoll_create1(EPOLL_CLOEXEC) };
+    if (l->epoll_fd < 0) return err_set(err, "cannot make an epoll instance: %s", strerror(errno));
+    /* Mapped, so that pages cost nothing until they are written. */
+    l->scratch = mmap(NULL, LOOP_SCRATCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (l->scratch == MAP_FAILED) {
+        close(l->epoll_fd);
+        return err_set(err, "cannot map a scratch buffer of %u bytes: %s", LOOP_SCRATCH_BYTES, strerror(errno));
+    }
+    read_clock(l);
+    timer_wheel_init(&l->timers, l->now_ns / NS_PER_MS);
+    list_init(&l->tasks);
+    block_pool_init(&l->blocks, budget);
+    rng_seed_random(&l->rng);
+    return 0;
+}
+
+static void empty_graveyard(struct loop *l)
+{
+    while (l->graves) {
+        struct loop_grave *g = l->graves;
+        l->graves = g->next;
+        g->bury(g);
+    }
+}
+
+void loop_fini(struct loop *l)
+{
+    empty_graveyard(l);
+    block_pool_fini(&l->blocks);
+    munmap(l->scratch, LOOP_SCRATCH_BYTES);
+    close(l->epoll_fd);
+}
+
+int loop_fd_register(struct loop *l, struct loop_fd *f, uint32_t events)
+{
+    if (f->is_registered) return 0;
+    struct epoll_event event = { .events = events | EPOLLET, .data.ptr = f };
+    if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, f->fd, &event) < 0) return -1;
+    f->is_registered = true;
+    l->fd_count++;
+    return 0;
+}
+
+void loop_fd_close(struct loop *l, struct loop_fd *f)
+{
+    if (f->fd < 0) return;
+    if (f->is_registered) l->fd_count--;
+    close(f->fd); /* also takes it out of the epoll set: nobody else holds the description */
+    f->fd = -1;
+    f->is_registered = false;
+    f->pending = 0;
+    f->on_ready = NULL;
+}
+
+void loop_fd_forget(struct loop *l, struct loop_fd *f)
+{
+    if (f->is_registered) {
+        epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, f->fd, NULL);
+        l->fd_count--;
+    }
+    f->fd = -1;
+    f->is_registered = false;
+    f->pending = 0;
+    f->on_ready = NULL;
+}
+
+void loop_task_init(struct loop_task *t, void (*run)(struct loop_task *))
+{
+    list_init(&t->link);
+    t->run = run;
+}
+
+void loop_defer(struct loop *l, struct loop_task *t)
+{
+    if (list_is_empty(&t->link)) list_push_back(&l->tasks, &t->link);
+}
+
+void loop_bury(struct loop *l, struct loop_grave *g, void (*bury)(struct loop_grave *))
+{
+    g->bury = bury;
+    g->next = l->graves;
+    l->graves = g;
+}
+
+/* Only the tasks that are there now: one that defers itself has its turn in the next. */
+static void run_tasks(struct loop *l)
+{
+    struct list now;
+    list_move(&now, &l->tasks);
+    while (!list_is_empty(&now)) {
+        struct loop_task *t = container_of(list_pop_front(&now), struct loop_task, link);
+        t->run(t);
+    }
+}
+
+void loop_turn(struct loop *l, int max_wait_ms)
+{
+    int wait_ms = timer_wheel_wait_ms(&l->timers);
+    if (wait_ms < 0 || (max_wait_ms >= 0 && max_wait_ms < wait_ms)) wait_ms = max_wait_ms;
+    if (!list_is_empty(&l->tasks)) wait_ms = 0;
+    struct epoll_event events[EVENTS_MAX];
+    int count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, wait_ms);
+    assert(count >= 0 || errno == EINTR);
+    l->turns++;
+    read_clock(l);
+    /* First what each descriptor has to say is noted, then they are served: so that whoever looks for an idle
+     * server connection already sees that it was closed. */
+    for (int i = 0; i < count; i++) {
+        struct loop_fd *f = events[i].data.ptr;
+        f->pending |= events[i].events;
+    }
+    for (int i = 0; i < count; i++) {
+        struct loop_fd *f = events[i].data.ptr;
+        uint32_t pending = f->pending;
+        f->pending = 0;
+        if (pending && f->on_ready) f->on_ready(f, pending);
+    }
+    timer_wheel_advance(&l->timers, l->now_ns / NS_PER_MS);
+    run_tasks(l);
+    empty_graveyard(l);
+}
+
+void loop_run(struct loop *l)
+{
+    while (!l->is_stopped) loop_turn(l, -1);
+}
+
+void loop_stop(struct loop *l)
+{
+    l->is_stopped = true;
+}

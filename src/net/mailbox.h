@@ -1,0 +1,22 @@
+/* net/mailbox.h: how threads talk: many writers, one reader (a loop), bounded; the reader is woken through an
+ * eventfd only if it may be asleep. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "net/loop.h"
+
+/* What is sent is a small message by value. */
+struct mail {
+    void (*deliver)(void *reader, const struct mail *m); /* on the reader's thread */
+    void *object;
+    uint64_t number;
+};
+
+struct mailbox;
+
+/* `reader` is passed to deliver(). `slots`: a power of two. Registers with the loop. */
+MUST_CHECK int mailbox_new(struct mailbox **out, struct loop *l, void *reader, uint32_t slots, struct err *err);
+void mailbox_free(struct mailbox *box);
+/* Any thread. false if the box is full: the caller says what then. */
+MUST_CHECK bool mailbox_post(struct mailbox *box, const struct mail *m);

@@ -1,0 +1,223 @@
+#include "net/transport.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HANGUP (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)
+
+static enum io fail(struct transport *t)
+{
+    t->saved_errno = errno;
+    return IO_FAIL;
+}
+
+static enum io plain_open(struct transport *t)
+{
+    if (t->is_open) return IO_OK;
+    int error = 0;
+    socklen_t len = sizeof(error);
+    if (getsockopt(t->io.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0) return fail(t);
+    if (error) {
+        t->saved_errno = error;
+        return IO_FAIL;
+    }
+    if (!t->is_writable) return IO_AGAIN;
+    t->is_open = true;
+    return IO_OK;
+}
+
+static enum io received(struct transport *t, ssize_t n, size_t asked, size_t *got)
+{
+    if (n > 0) {
+        *got = (size_t)n;
+        /* An edge that brought data and the end together is not repeated: then a short read is not the last. */
+        if ((size_t)n < asked && !t->has_hangup) t->is_readable = false;
+        return IO_OK;
+    }
+    *got = 0;
+    if (n == 0) return IO_EOF;
+    if (errno == EAGAIN || errno == EINTR) {
+        t->is_readable = false;
+        return IO_AGAIN;
+    }
+    return fail(t);
+}
+
+static enum io plain_recv(struct transport *t, char *data, size_t len, size_t *got)
+{
+    return received(t, recv(t->io.fd, data, len, 0), len, got);
+}
+
+static enum io plain_peek(struct transport *t, char *data, size_t len, size_t *got)
+{
+    return received(t, recv(t->io.fd, data, len, MSG_PEEK), len, got);
+}
+
+static enum io plain_drop(struct transport *t, size_t len)
+{
+    while (len) {
+        /* With MSG_TRUNC the kernel throws the bytes away without copying them (tcp(7)). */
+        ssize_t n = recv(t->io.fd, NULL, len, MSG_TRUNC);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return fail(t);
+        len -= (size_t)n;
+    }
+    return IO_OK;
+}
+
+static enum io plain_send(struct transport *t, const struct iovec *iov, int count, size_t *sent)
+{
+    size_t asked = 0;
+    for (int i = 0; i < count; i++) asked += iov[i].iov_len;
+    ssize_t n;
+    if (count == 1) {
+        n = send(t->io.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
+    } else {
+        struct msghdr message = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count };
+        n = sendmsg(t->io.fd, &message, MSG_NOSIGNAL);
+    }
+    if (n >= 0) {
+        *sent = (size_t)n;
+        if ((size_t)n < asked) t->is_writable = false;
+        return IO_OK;
+    }
+    *sent = 0;
+    if (errno == EAGAIN || errno == EINTR) {
+        t->is_writable = false;
+        return IO_AGAIN;
+    }
+    return fail(t);
+}
+
+static enum io plain_shutdown(struct transport *t)
+{
+    if (t->is_shut) return IO_OK;
+    t->is_shut = true;
+    return shutdown(t->io.fd, SHUT_WR) < 0 ? fail(t) : IO_OK;
+}
+
+const struct transport_ops transport_plain_ops = {
+    .name = "plain",
+    .open = plain_open,
+    .recv = plain_recv,
+    .send = plain_send,
+    .peek = plain_peek,
+    .drop = plain_drop,
+    .shutdown = plain_shutdown,
+};
+
+static void on_fd_ready(struct loop_fd *f, uint32_t events)
+{
+    struct transport *t = container_of(f, struct transport, io);
+    if (events & (EPOLLIN | HANGUP)) t->is_readable = true;
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) t->is_writable = true;
+    if (events & HANGUP) t->has_hangup = true;
+    if (events & (EPOLLHUP | EPOLLERR)) t->is_broken = true;
+    t->on_ready(t);
+}
+
+static void init(struct transport *t, struct loop *l, int fd, void (*on_ready)(struct transport *))
+{
+    *t = (struct transport){
+        .io = { .fd = fd, .on_ready = on_fd_ready },
+        .loop = l,
+        .ops = &transport_plain_ops,
+        .on_ready = on_ready,
+    };
+}
+
+void transport_init_closed(struct transport *t)
+{
+    *t = (struct transport){ .io = { .fd = -1 } };
+}
+
+void transport_init_accepted(struct transport *t, struct loop *l, int fd, void (*on_ready)(struct transport *))
+{
+    init(t, l, fd, on_ready);
+    t->is_readable = t->is_writable = t->is_open = true;
+}
+
+int transport_connect(struct transport *t, struct loop *l, const struct address *to,
+                      void (*on_ready)(struct transport *))
+{
+    int fd = socket(to->sa.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    init(t, l, fd, on_ready);
+    if (fd < 0) {
+        t->saved_errno = errno;
+        return -1;
+    }
+    int on = 1;
+    if (to->sa.any.sa_family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (connect(fd, &to->sa.any, to->len) == 0) {
+        t->is_open = t->is_writable = true;
+    } else if (errno != EINPROGRESS) {
+        /* A unix socket with a full backlog says EAGAIN: that is a refusal as well. */
+        t->saved_errno = errno == EAGAIN ? ECONNREFUSED : errno;
+        transport_close(t, false);
+        return -1;
+    }
+    if (transport_wait(t) < 0) {
+        t->saved_errno = errno;
+        transport_close(t, false);
+        return -1;
+    }
+    return 0;
+}
+
+enum io transport_open(struct transport *t)
+{
+    return t->ops->open(t);
+}
+
+enum io transport_recv(struct transport *t, char *data, size_t len, size_t *got)
+{
+    *got = 0;
+    if (!t->is_readable) return IO_AGAIN;
+    return t->ops->recv(t, data, len, got);
+}
+
+enum io transport_send(struct transport *t, const struct iovec *iov, int count, size_t *sent)
+{
+    *sent = 0;
+    if (!t->is_writable) return IO_AGAIN;
+    return t->ops->send(t, iov, count, sent);
+}
+
+enum io transport_shutdown(struct transport *t)
+{
+    return t->ops->shutdown(t);
+}
+
+int transport_wait(struct transport *t)
+{
+    if (t->io.is_registered) return 0;
+    return loop_fd_register(t->loop, &t->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+}
+
+void transport_close(struct transport *t, bool is_reset)
+{
+    if (t->io.fd < 0) return;
+    if (is_reset) {
+        struct linger linger = { .l_onoff = 1 };
+        setsockopt(t->io.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    }
+    loop_fd_close(t->loop, &t->io);
+    t->is_readable = t->is_writable = false;
+}
+
+int transport_move(struct transport *from, struct transport *to, void (*on_ready)(struct transport *))
+{
+    int fd = from->io.fd;
+    bool was_registered = from->io.is_registered;
+    *to = *from;
+    to->io.on_ready = on_fd_ready;
+    to->io.is_registered = false;
+    to->on_ready = on_ready;
+    loop_fd_forget(from->loop, &from->io);
+    assert(to->io.fd == fd);
+    /* Registered anew, so that events carry the new place; the first report repeats what is ready now. */
+    return was_registered ? transport_wait(to) : 0;
+}

@@ -1,0 +1,43 @@
+/* pool/pool_conf.h: `pools:` as decoded; immutable, part of the configuration's snapshot. */
+#pragma once
+
+#include "base/address.h"
+#include "conf/field.h"
+
+struct server_conf {
+    const char *name; /* first: the key of the map, or the address */
+    struct address address;
+    uint32_t weight, max_connections;
+};
+
+struct pool_timeouts {
+    uint64_t connect_ms, queue_ms, first_byte_ms, response_ms, keep_alive_ms, idle_ms, half_closed_ms, total_ms;
+};
+
+struct pool_queue_conf {
+    uint32_t length;
+};
+
+struct pool_retry_conf {
+    uint32_t attempts;
+    uint64_t buffer_bytes;
+};
+
+struct pool_limits_conf {
+    uint64_t head_bytes;
+    uint32_t headers;
+};
+
+struct pool_conf {
+    const char *name;
+    struct conf_choice balance; /* option->object: struct balance_method */
+    const char *host;           /* "keep", "server", or the text to send */
+    struct conf_items servers;  /* struct server_conf */
+    struct pool_timeouts timeouts;
+    struct pool_queue_conf queue;
+    struct pool_retry_conf retry;
+    struct pool_limits_conf limits;
+    uint32_t idle_connections, max_requests;
+};
+
+extern const struct conf_type pool_conf_type, server_conf_type;

@@ -1,0 +1,449 @@
+#include "pool/pool_worker.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/count.h"
+
+/* One connection to a server, and whose it is. */
+struct upstream {
+    struct h1_client http; /* first */
+    struct server_worker *home;
+    uint32_t max_requests; /* of this connection; the server may have said fewer */
+};
+
+static const struct h1_client_owner owner;
+
+static struct upstream *upstream_of(struct h1_client *c)
+{
+    return container_of(c, struct upstream, http);
+}
+
+/* views */
+
+static struct pool_view *view_new(struct pool_worker *pw, struct peer_set *set)
+{
+    const struct balance_method *m = set->method;
+    size_t state = m->state_size + set->count * m->state_size_per_peer;
+    struct pool_view *view = calloc(1, sizeof(*view) + state + 16);
+    if (!view) return NULL;
+    view->set = set;
+    view->is_current = true;
+    view->balance = (struct balance){ .method = m, .table = set->table, .state = state ? view + 1 : NULL };
+    (void)pw;
+    return view;
+}
+
+static void view_free(struct pool_view *view)
+{
+    peer_set_put(view->set);
+    free(view);
+}
+
+void pool_view_put(struct pool_view *view)
+{
+    assert(view->users > 0);
+    if (--view->users == 0 && !view->is_current) view_free(view);
+}
+
+void pool_worker_publish(struct pool_worker *pw, struct peer_set *set)
+{
+    struct pool_view *view = view_new(pw, set);
+    if (!view) {
+        peer_set_put(set); /* goes on with the old one: the next change tries again */
+        return;
+    }
+    struct pool_view *old = pw->view;
+    pw->view = view;
+    if (!old) return;
+    old->is_current = false;
+    if (!old->users) view_free(old);
+}
+
+/* the queue */
+
+static void mark_waiting(struct pool_worker *pw, bool is_waiting)
+{
+    if (pw->is_marked == is_waiting) return;
+    pw->is_marked = is_waiting;
+    uint64_t bit = UINT64_C(1) << (pw->env->index % 64);
+    for (uint32_t i = 0; i < pw->pool->server_count; i++) {
+        _Atomic uint64_t *mask = &pw->pool->servers[i].peer.waiting_mask;
+        if (is_waiting)
+            atomic_fetch_or(mask, bit);
+        else
+            atomic_fetch_and(mask, ~bit);
+    }
+}
+
+static void wake(struct pool_worker *pw)
+{
+    struct list *first = list_pop_front(&pw->queue);
+    if (!first) return;
+    pw->queue_length--;
+    struct pool_waiter *w = container_of(first, struct pool_waiter, link);
+    w->on_turn(w);
+    mark_waiting(pw, pw->queue_length > 0);
+}
+
+static void on_wake_mail(void *reader, const struct mail *m)
+{
+    (void)reader;
+    wake(m->object);
+}
+
+/* Whoever frees a slot passes it on: to the next worker in turn that waits, itself last. */
+static void pass_slot(struct pool_worker *pw, struct server *s)
+{
+    uint64_t mask = atomic_load(&s->peer.waiting_mask);
+    if (!mask) return;
+    for (uint32_t i = 1; i <= pw->env->worker_count; i++) {
+        uint32_t next = (pw->env->index + i) % pw->env->worker_count;
+        if (!(mask & (UINT64_C(1) << (next % 64)))) continue;
+        struct pool_worker *to = pw->peers[next];
+        if (to == pw && !pw->queue_length) continue;
+        struct mail m = { .deliver = on_wake_mail, .object = to };
+        if (mailbox_post(to->env->box, &m)) return;
+    }
+}
+
+bool pool_wait(struct pool_worker *pw, struct pool_waiter *w, bool is_again)
+{
+    if (is_again) {
+        list_push_front(&pw->queue, &w->link);
+        pw->queue_length++;
+        return true;
+    }
+    if (pw->queue_length >= pw->pool->conf->queue.length) {
+        metric_add(pw->env->metrics, pw->pool->meter_queue_full, 1);
+        return false;
+    }
+    list_push_back(&pw->queue, &w->link);
+    pw->queue_length++;
+    mark_waiting(pw, true);
+    metric_add(pw->env->metrics, pw->pool->meter_queued, 1);
+    /* A slot freed before the mark was seen by nobody: look once more (the mark and this load are both
+     * sequentially consistent, as are the freeing and its look at the mark). */
+    for (uint32_t i = 0; i < pw->view->set->count; i++) {
+        if (balance_peer_is_full(pw->view->set->peers[i])) continue;
+        struct mail m = { .deliver = on_wake_mail, .object = pw };
+        if (mailbox_post(pw->env->box, &m)) break;
+    }
+    return true;
+}
+
+void pool_stop_waiting(struct pool_worker *pw, struct pool_waiter *w)
+{
+    if (!list_is_empty(&w->link)) {
+        list_remove(&w->link);
+        pw->queue_length--;
+    }
+    mark_waiting(pw, pw->queue_length > 0);
+}
+
+/* counting */
+
+static bool take_slot(_Atomic uint32_t *counter, uint32_t cap)
+{
+    uint32_t before = atomic_fetch_add(counter, 1);
+    if (!cap || before < cap) return true;
+    atomic_fetch_sub(counter, 1);
+    return false;
+}
+
+static bool take_in_flight(struct server *s)
+{
+    return take_slot(&s->peer.in_flight, atomic_load_explicit(&s->peer.cap, memory_order_relaxed));
+}
+
+void pool_unlease(struct pool_worker *pw, struct server *s)
+{
+    atomic_fetch_sub(&s->peer.in_flight, 1);
+    pass_slot(pw, s);
+}
+
+void pool_connection_closed(struct pool_worker *pw, struct server *s)
+{
+    atomic_fetch_sub(&s->peer.open_connections, 1);
+    count_add(pw->env->upstream_live, -1);
+    pass_slot(pw, s);
+}
+
+bool pool_enter(struct pool_worker *pw, struct server *s)
+{
+    if (!take_in_flight(s)) return false;
+    atomic_fetch_add(&s->peer.open_connections, 1);
+    count_add(pw->env->upstream_live, 1);
+    return true;
+}
+
+void pool_leave(struct pool_worker *pw, struct server *s)
+{
+    atomic_fetch_sub(&s->peer.in_flight, 1);
+    pool_connection_closed(pw, s);
+}
+
+/* connections */
+
+static void set_idle_count(struct server_worker *sw, int change)
+{
+    uint32_t now = atomic_load_explicit(&sw->idle_count, memory_order_relaxed);
+    atomic_store_explicit(&sw->idle_count, now + (uint32_t)change, memory_order_relaxed);
+    count_add(sw->pool->env->upstream_idle, change);
+}
+
+static uint64_t idle_ms(const struct upstream *u)
+{
+    return (h1_conn_loop(&u->http.conn)->now_ns - u->http.idle_since_ns) / NS_PER_MS;
+}
+
+/* Off the idle list, to be used or closed. */
+static void leave_idle(struct upstream *u)
+{
+    list_remove(&u->http.conn.link);
+    set_idle_count(u->home, -1);
+}
+
+static void close_idle(struct upstream *u)
+{
+    struct loop *l = h1_conn_loop(&u->http.conn);
+    if (u->http.conn.transport.has_hangup) server_saw_idle_close(u->home->server, idle_ms(u), loop_now_ms(l));
+    leave_idle(u);
+    h1_client_close(&u->http);
+}
+
+static void bury_upstream(struct loop_grave *g)
+{
+    struct h1_conn *conn = container_of(g, struct h1_conn, grave);
+    struct upstream *u = container_of(conn, struct upstream, http.conn);
+    slab_put(&u->home->pool->upstreams, u);
+}
+
+static void on_closed(struct h1_client *c)
+{
+    struct upstream *u = upstream_of(c);
+    struct server_worker *sw = u->home;
+    struct loop *l = h1_conn_loop(&c->conn);
+    /* The peer ended it while it was idle: h1_conn_retire() took it off the list, the count is still to be set. */
+    if (c->is_idle) {
+        if (c->closed_by_peer) server_saw_idle_close(sw->server, idle_ms(u), loop_now_ms(l));
+        set_idle_count(sw, -1);
+    }
+    if (!c->conn.is_detached) pool_connection_closed(sw->pool, sw->server);
+    loop_bury(l, &c->conn.grave, bury_upstream);
+}
+
+static void on_idle(struct h1_client *c)
+{
+    struct upstream *u = upstream_of(c);
+    struct server_worker *sw = u->home;
+    const struct pool_conf *conf = sw->pool->pool->conf;
+    struct loop *l = h1_conn_loop(&c->conn);
+    bool is_worn = u->max_requests && c->exchanges >= u->max_requests;
+    if (is_worn || atomic_load_explicit(&sw->idle_count, memory_order_relaxed) >= conf->idle_connections ||
+        !server_is_enabled(sw->server)) {
+        h1_client_close(c);
+        return;
+    }
+    list_push_front(&sw->idle, &c->conn.link);
+    set_idle_count(sw, 1);
+    c->is_idle = true;
+    loop_arm(l, &c->conn.timer, server_idle_limit_ms(sw->server, conf->timeouts.keep_alive_ms, loop_now_ms(l)));
+}
+
+static void on_keep_alive(struct h1_client *c, uint32_t timeout_s, uint32_t max)
+{
+    struct upstream *u = upstream_of(c);
+    if (timeout_s) server_said_idle(u->home->server, timeout_s);
+    if (max != UINT32_MAX) {
+        uint64_t last = (uint64_t)c->exchanges + max; /* max: how many more it will serve */
+        if (last < UINT32_MAX && (!u->max_requests || last < u->max_requests)) u->max_requests = (uint32_t)last;
+    }
+}
+
+static const struct h1_client_owner owner = {
+    .on_idle = on_idle,
+    .on_closed = on_closed,
+    .on_keep_alive = on_keep_alive,
+};
+
+/* The timer may have been set for an earlier time of idleness. */
+static void on_idle_timer(struct timer *t)
+{
+    struct h1_conn *conn = container_of(t, struct h1_conn, timer);
+    struct upstream *u = container_of(conn, struct upstream, http.conn);
+    if (!u->http.is_idle) return;
+    struct loop *l = h1_conn_loop(conn);
+    uint64_t limit = server_idle_limit_ms(u->home->server, u->home->pool->pool->conf->timeouts.keep_alive_ms,
+                                          loop_now_ms(l));
+    uint64_t idle = idle_ms(u);
+    if (idle >= limit) {
+        u->http.is_idle = false;
+        close_idle(u);
+    } else {
+        loop_arm(l, t, limit - idle);
+    }
+}
+
+/* The latest used that is still good; those found dead on the way are closed. */
+static struct upstream *take_idle(struct server_worker *sw, enum lease_need need)
+{
+    struct loop *l = sw->pool->env->loop;
+    uint64_t conf_ms = sw->pool->pool->conf->timeouts.keep_alive_ms;
+    while (!list_is_empty(&sw->idle)) {
+        struct h1_conn *conn = container_of(sw->idle.next, struct h1_conn, link);
+        struct upstream *u = container_of(conn, struct upstream, http.conn);
+        uint32_t limit = need == LEASE_ANY ? server_idle_limit_ms(sw->server, conf_ms, loop_now_ms(l))
+                                           : server_young_limit_ms(sw->server, conf_ms, loop_now_ms(l));
+        bool is_dead = transport_is_dead(&conn->transport);
+        if (!is_dead && idle_ms(u) > limit && need != LEASE_ANY) return NULL; /* the others are older still */
+        u->http.is_idle = false;
+        if (!is_dead && idle_ms(u) <= limit) {
+            leave_idle(u);
+            return u;
+        }
+        if (conn->transport.io.pending & EPOLLRDHUP) conn->transport.has_hangup = true;
+        close_idle(u);
+    }
+    return NULL;
+}
+
+static void on_close_one_mail(void *reader, const struct mail *m)
+{
+    (void)reader;
+    struct server_worker *sw = m->object;
+    if (list_is_empty(&sw->idle)) return;
+    struct h1_conn *conn = container_of(sw->idle.prev, struct h1_conn, link);
+    struct upstream *u = container_of(conn, struct upstream, http.conn);
+    u->http.is_idle = false;
+    close_idle(u);
+}
+
+/* The cap counts idle connections too: one that another worker does not need is asked for. */
+static void ask_for_idle(struct server_worker *sw)
+{
+    struct pool_worker *pw = sw->pool;
+    for (uint32_t i = 1; i < pw->env->worker_count; i++) {
+        struct pool_worker *other = pw->peers[(pw->env->index + i) % pw->env->worker_count];
+        struct server_worker *theirs = &other->servers[sw->server->index];
+        if (!atomic_load_explicit(&theirs->idle_count, memory_order_relaxed)) continue;
+        struct mail m = { .deliver = on_close_one_mail, .object = theirs };
+        if (mailbox_post(other->env->box, &m)) return;
+    }
+}
+
+static enum lease open_new(struct pool_worker *pw, struct server_worker *sw, struct http_stream **stream,
+                           enum end_reason *reason)
+{
+    struct server *s = sw->server;
+    if (!take_slot(&s->peer.open_connections, atomic_load_explicit(&s->peer.cap, memory_order_relaxed))) {
+        ask_for_idle(sw);
+        return LEASE_FULL;
+    }
+    struct upstream *u = slab_get(&pw->upstreams);
+    if (!u) {
+        atomic_fetch_sub(&s->peer.open_connections, 1);
+        *reason = END_NO_MEMORY;
+        return LEASE_FAILED;
+    }
+    u->home = sw;
+    u->max_requests = pw->pool->conf->max_requests;
+    metric_add(pw->env->metrics, s->meter_connects, 1);
+    if (h1_client_connect(&u->http, &owner, pw->env->loop, &s->address, &pw->limits) < 0) {
+        *reason = h1_client_connect_reason(u->http.conn.transport.saved_errno);
+        atomic_fetch_sub(&s->peer.open_connections, 1);
+        loop_bury(pw->env->loop, &u->http.conn.grave, bury_upstream);
+        return LEASE_FAILED;
+    }
+    u->http.conn.timer.on_timer = on_idle_timer;
+    count_add(pw->env->upstream_live, 1);
+    *stream = h1_client_lease(&u->http);
+    return LEASE_OPENING;
+}
+
+enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need need, struct http_stream **stream,
+                      enum end_reason *reason)
+{
+    struct server_worker *sw = &pw->servers[s->index];
+    if (!take_in_flight(s)) return LEASE_FULL;
+    struct upstream *u = need == LEASE_FRESH ? NULL : take_idle(sw, need);
+    if (u) {
+        *stream = h1_client_lease(&u->http);
+        metric_add(pw->env->metrics, s->meter_reuses, 1);
+        return LEASE_OPEN;
+    }
+    /* At the cap an idle connection that is too old for this request makes way for a new one. */
+    uint32_t cap = atomic_load_explicit(&s->peer.cap, memory_order_relaxed);
+    if (cap && !list_is_empty(&sw->idle) &&
+        atomic_load_explicit(&s->peer.open_connections, memory_order_relaxed) >= cap) {
+        struct mail m = { .object = sw };
+        on_close_one_mail(NULL, &m);
+    }
+    enum lease got = open_new(pw, sw, stream, reason);
+    if (got == LEASE_FULL || got == LEASE_FAILED) atomic_fetch_sub(&s->peer.in_flight, 1);
+    return got;
+}
+
+void pool_report(struct pool_worker *pw, struct server *s, enum server_evidence evidence)
+{
+    if (evidence == SERVER_CONNECTED && !atomic_load_explicit(&s->has_failed, memory_order_relaxed)) return;
+    if (evidence == SERVER_CONNECT_FAILED) atomic_store_explicit(&s->has_failed, true, memory_order_relaxed);
+    if (!pw->env->control) return;
+    struct mail m = { .deliver = pw->env->on_evidence, .object = s, .number = evidence };
+    bool is_posted = mailbox_post(pw->env->control, &m);
+    (void)is_posted; /* a full box: there is evidence enough in it */
+}
+
+int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_worker_env *env, struct err *err)
+{
+    struct pool_worker *pw = calloc(1, sizeof(*pw));
+    if (pw) pw->servers = calloc(p->server_count, sizeof(struct server_worker));
+    if (!pw || !pw->servers) {
+        free(pw);
+        return err_set(err, "out of memory for pool \"%s\"", p->name);
+    }
+    pw->pool = p;
+    pw->env = env;
+    pw->limits = (struct h1_limits){ .head_max = (uint32_t)p->conf->limits.head_bytes,
+                                     .field_max = p->conf->limits.headers };
+    list_init(&pw->queue);
+    slab_init(&pw->upstreams, env->budget, sizeof(struct upstream));
+    for (uint32_t i = 0; i < p->server_count; i++) {
+        pw->servers[i].server = &p->servers[i];
+        pw->servers[i].pool = pw;
+        list_init(&pw->servers[i].idle);
+    }
+    pool_worker_publish(pw, peer_set_get(p->current));
+    if (!pw->view) {
+        free(pw->servers);
+        free(pw);
+        return err_set(err, "out of memory for pool \"%s\"", p->name);
+    }
+    *out = pw;
+    return 0;
+}
+
+void pool_worker_close_idle(struct pool_worker *pw)
+{
+    for (uint32_t i = 0; i < pw->pool->server_count; i++) {
+        struct server_worker *sw = &pw->servers[i];
+        while (!list_is_empty(&sw->idle)) {
+            struct mail m = { .object = sw };
+            on_close_one_mail(NULL, &m);
+        }
+    }
+}
+
+void pool_worker_free(struct pool_worker *pw)
+{
+    if (!pw) return;
+    assert(list_is_empty(&pw->queue));
+    if (pw->view) {
+        assert(!pw->view->users);
+        view_free(pw->view);
+    }
+    slab_fini(&pw->upstreams);
+    free(pw->servers);
+    free(pw);
+}

@@ -1,0 +1,104 @@
+/* pool/pool_worker.h: one worker's view of one pool: whom it may pick now, its idle connections to each server, and
+ * the exchanges that wait for one. That worker's thread only, the counters marked so apart. */
+#pragma once
+
+#include "base/slab.h"
+#include "http/h1_client.h"
+#include "metric/metric.h"
+#include "net/mailbox.h"
+#include "pool/pool.h"
+
+struct pool_worker;
+
+/* A peer set as this worker uses it; lives while an exchange refers to it. */
+struct pool_view {
+    struct peer_set *set; /* one reference */
+    struct balance balance;
+    uint32_t users;
+    bool is_current;
+};
+
+/* This worker's connections to one server. */
+struct server_worker {
+    struct server *server;
+    struct pool_worker *pool;
+    struct list idle;             /* of upstream, the latest used first */
+    _Atomic uint32_t idle_count;  /* written by this worker, read by others */
+};
+
+/* An exchange that waits for a server under its cap. */
+struct pool_waiter {
+    struct list link;
+    void (*on_turn)(struct pool_waiter *w); /* taken off the queue already */
+};
+
+struct pool_worker_env {
+    struct loop *loop;
+    struct metric_shard *metrics;
+    struct mailbox *box; /* this worker's */
+    struct mailbox *control; /* for evidence; NULL in tests */
+    struct budget *budget;
+    uint32_t index, worker_count;
+    uint32_t *upstream_live, *upstream_idle; /* the worker's own totals */
+    void (*on_evidence)(void *control, const struct mail *m); /* server, enum server_evidence */
+};
+
+struct pool_worker {
+    struct pool *pool;
+    const struct pool_worker_env *env;
+    struct pool_worker *const *peers; /* this pool's, by worker index */
+    struct pool_view *view;
+    struct server_worker *servers; /* by server->index */
+    struct list queue;
+    uint32_t queue_length;
+    bool is_marked; /* this worker's bit stands in its servers' waiting_mask */
+    struct h1_limits limits;
+    struct slab upstreams;
+};
+
+MUST_CHECK int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_worker_env *env,
+                               struct err *err);
+/* Closes idle connections. No exchange may be left. */
+void pool_worker_free(struct pool_worker *pw);
+/* Takes a new peer set; the reference is taken over. */
+void pool_worker_publish(struct pool_worker *pw, struct peer_set *set);
+
+static inline struct pool_view *pool_view_get(struct pool_worker *pw)
+{
+    pw->view->users++;
+    return pw->view;
+}
+void pool_view_put(struct pool_view *view);
+
+enum lease {
+    LEASE_OPEN,    /* *stream can be sent to: a reused connection */
+    LEASE_OPENING, /* *stream's on_open comes */
+    LEASE_FULL,    /* the server is at its cap: nothing was counted */
+    LEASE_FAILED,  /* *reason */
+};
+
+enum lease_need {
+    LEASE_ANY,   /* the request can be sent again */
+    LEASE_YOUNG, /* it cannot: no connection that the server may be about to close */
+    LEASE_FRESH, /* a new connection: a reused one has just failed */
+};
+
+/* One exchange on one server: counted in flight until pool_unlease(), which comes after the stream's release. */
+enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need need, struct http_stream **stream,
+                      enum end_reason *reason);
+void pool_unlease(struct pool_worker *pw, struct server *s);
+
+/* For tunnels: counts one in flight and one open connection, false at the cap; and back. */
+MUST_CHECK bool pool_enter(struct pool_worker *pw, struct server *s);
+void pool_leave(struct pool_worker *pw, struct server *s);
+/* The connection of a lease went on as a tunnel: it is counted as open until this is called. */
+void pool_connection_closed(struct pool_worker *pw, struct server *s);
+
+/* False: the queue is full. on_turn comes from the loop. Who had his turn in vain (`is_again`) waits in front. */
+MUST_CHECK bool pool_wait(struct pool_worker *pw, struct pool_waiter *w, bool is_again);
+void pool_stop_waiting(struct pool_worker *pw, struct pool_waiter *w);
+
+/* What an attempt showed of its server. */
+void pool_report(struct pool_worker *pw, struct server *s, enum server_evidence evidence);
+/* Drain: no idle connection is kept from now on. */
+void pool_worker_close_idle(struct pool_worker *pw);

@@ -1,0 +1,118 @@
+#include "pool/server.h"
+
+#include <string.h>
+
+/* Until a server's patience is known, only connections younger than this carry what cannot be sent twice: the
+ * shortest default among common servers is 5 s (Node, Apache, uvicorn), gunicorn's is 2 s. */
+#define YOUNG_UNKNOWN_MS 1000
+/* What was seen is believed less and less: doubled every so often. */
+#define SEEN_DOUBLES_MS 30000
+
+static const char *const admin_names[] = { "enabled", "drain", "maintenance" };
+
+const char *server_admin_name(enum server_admin admin)
+{
+    return admin_names[admin];
+}
+
+enum server_admin server_admin_by_name(const char *name)
+{
+    for (unsigned i = 0; i <= SERVER_MAINTENANCE; i++)
+        if (strcmp(admin_names[i], name) == 0) return (enum server_admin)i;
+    return SERVER_MAINTENANCE + 1;
+}
+
+const char *server_health_name(enum server_health health)
+{
+    static const char *const names[] = { "unknown", "up", "warming", "ejected", "down" };
+    return names[health];
+}
+
+const char *server_state_name(const struct server *s)
+{
+    enum server_admin admin = (enum server_admin)atomic_load(&s->admin);
+    if (admin == SERVER_DRAIN) return "draining";
+    if (admin == SERVER_MAINTENANCE) return "maintenance";
+    enum server_health health = (enum server_health)atomic_load(&s->health);
+    return health == SERVER_UNKNOWN ? "up" : server_health_name(health);
+}
+
+bool server_is_enabled(const struct server *s)
+{
+    return atomic_load(&s->admin) == SERVER_ENABLED;
+}
+
+bool server_is_usable(const struct server *s)
+{
+    uint32_t health = atomic_load(&s->health);
+    return server_is_enabled(s) && health != SERVER_EJECTED && health != SERVER_DOWN;
+}
+
+bool server_report(struct server *s, enum server_evidence evidence, uint64_t now_ms)
+{
+    if (evidence == SERVER_CONNECTED) {
+        bool was_ejected = atomic_load(&s->health) == SERVER_EJECTED;
+        s->failures = s->eject_ms = 0;
+        atomic_store(&s->has_failed, false);
+        atomic_store(&s->health, SERVER_UP);
+        return was_ejected;
+    }
+    s->failures++;
+    if (s->failures < SERVER_EJECT_AFTER || atomic_load(&s->health) == SERVER_EJECTED) return false;
+    s->eject_ms = s->eject_ms ? s->eject_ms * 2 : SERVER_EJECT_MIN_MS;
+    if (s->eject_ms > SERVER_EJECT_MAX_MS) s->eject_ms = SERVER_EJECT_MAX_MS;
+    s->ejected_until_ms = now_ms + s->eject_ms;
+    atomic_store(&s->health, SERVER_EJECTED);
+    return true;
+}
+
+bool server_readmit(struct server *s, uint64_t now_ms)
+{
+    if (atomic_load(&s->health) != SERVER_EJECTED || now_ms < s->ejected_until_ms) return false;
+    /* One more failure ejects it again, for longer. */
+    s->failures = SERVER_EJECT_AFTER - 1;
+    atomic_store(&s->health, SERVER_UNKNOWN);
+    return true;
+}
+
+static uint64_t learned_ms(const struct server *s, uint64_t now_ms)
+{
+    uint64_t said = atomic_load_explicit(&s->said_idle_ms, memory_order_relaxed);
+    uint64_t seen = atomic_load_explicit(&s->seen_idle_ms, memory_order_relaxed);
+    uint64_t since = now_ms - atomic_load_explicit(&s->seen_at_ms, memory_order_relaxed);
+    if (seen) {
+        uint64_t doublings = since / SEEN_DOUBLES_MS;
+        seen = doublings < 20 ? seen << doublings : 0;
+    }
+    if (said && seen) return said < seen ? said : seen;
+    return said ? said : seen;
+}
+
+uint32_t server_idle_limit_ms(const struct server *s, uint64_t conf_ms, uint64_t now_ms)
+{
+    uint64_t learned = learned_ms(s, now_ms) * 3 / 4;
+    return (uint32_t)(learned && learned < conf_ms ? learned : conf_ms);
+}
+
+uint32_t server_young_limit_ms(const struct server *s, uint64_t conf_ms, uint64_t now_ms)
+{
+    uint64_t learned = learned_ms(s, now_ms);
+    uint64_t limit = learned ? learned / 2 : YOUNG_UNKNOWN_MS;
+    return (uint32_t)(limit < conf_ms ? limit : conf_ms);
+}
+
+void server_saw_idle_close(struct server *s, uint64_t idle_ms, uint64_t now_ms)
+{
+    uint64_t known = learned_ms(s, now_ms);
+    if (known && idle_ms >= known) return;
+    if (idle_ms > UINT32_MAX) return;
+    atomic_store_explicit(&s->seen_idle_ms, idle_ms ? (uint32_t)idle_ms : 1, memory_order_relaxed);
+    atomic_store_explicit(&s->seen_at_ms, now_ms, memory_order_relaxed);
+}
+
+void server_said_idle(struct server *s, uint32_t timeout_s)
+{
+    uint32_t ms = timeout_s < 4000000 ? timeout_s * 1000 : UINT32_MAX;
+    if (atomic_load_explicit(&s->said_idle_ms, memory_order_relaxed) != ms)
+        atomic_store_explicit(&s->said_idle_ms, ms, memory_order_relaxed);
+}

@@ -1,0 +1,61 @@
+/* pool/server.h: one address of a pool, at run time: found by name, shared by all workers, kept across reloads. */
+#pragma once
+
+#include "balance/balance.h"
+#include "pool/pool_conf.h"
+
+enum server_admin { SERVER_ENABLED, SERVER_DRAIN, SERVER_MAINTENANCE };                        /* the operator's */
+enum server_health { SERVER_UNKNOWN, SERVER_UP, SERVER_WARMING, SERVER_EJECTED, SERVER_DOWN }; /* weir's */
+
+/* What is said of a server, by whoever saw it. */
+enum server_evidence { SERVER_CONNECTED, SERVER_CONNECT_FAILED };
+
+/* Three connect failures on end eject a server: for 1 s, then twice as long each time, up to 30 s. */
+#define SERVER_EJECT_AFTER 3
+#define SERVER_EJECT_MIN_MS 1000
+#define SERVER_EJECT_MAX_MS 30000
+
+struct pool;
+
+struct server {
+    struct balance_peer peer; /* first: aligned, a line of its own */
+    const char *name;
+    struct address address;
+    char address_text[ADDRESS_TEXT_MAX];
+    struct pool *pool;
+    uint32_t id, index; /* index: in its pool */
+    _Atomic uint32_t admin, health, weight;
+    /* Any worker: whether the control side should hear of a success. */
+    _Atomic bool has_failed;
+    /* How long it leaves an idle connection open: as it says itself, and as was seen. Milliseconds, 0 if not
+     * known; relaxed: a lost update costs one connection. */
+    _Atomic uint32_t said_idle_ms, seen_idle_ms;
+    _Atomic uint64_t seen_at_ms;
+    /* Counters for the API and the metrics: written by workers through their shards. */
+    uint32_t meter_attempts, meter_failures, meter_connects, meter_reuses, meter_latency;
+    /* Control thread only. */
+    uint32_t failures, eject_ms;
+    uint64_t ejected_until_ms;
+};
+
+const char *server_admin_name(enum server_admin admin);
+const char *server_health_name(enum server_health health);
+/* Derived for people: up, down, ejected, draining, maintenance, warming. */
+const char *server_state_name(const struct server *s);
+/* SERVER_MAINTENANCE + 1 if there is none of that name. */
+enum server_admin server_admin_by_name(const char *name);
+
+/* The control thread's. True if who may be picked has changed. */
+bool server_report(struct server *s, enum server_evidence evidence, uint64_t now_ms);
+/* Lets an ejected server back when its time is over; likewise true if it did. */
+bool server_readmit(struct server *s, uint64_t now_ms);
+/* May it be picked for new exchanges, health left aside or not? */
+bool server_is_enabled(const struct server *s);
+bool server_is_usable(const struct server *s);
+
+/* How long a connection may be idle before it is closed; for requests that must not be lost, half of it. */
+uint32_t server_idle_limit_ms(const struct server *s, uint64_t conf_ms, uint64_t now_ms);
+uint32_t server_young_limit_ms(const struct server *s, uint64_t conf_ms, uint64_t now_ms);
+/* The server closed a connection that had been idle this long. */
+void server_saw_idle_close(struct server *s, uint64_t idle_ms, uint64_t now_ms);
+void server_said_idle(struct server *s, uint32_t timeout_s);

@@ -1,0 +1,583 @@
+#include "proxy/access_format.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+
+struct line {
+    const struct access_format *format;
+    const struct access_op *op;
+    const struct access_clock *clock;
+    const struct access_entry *entry;
+    struct text *out;
+};
+
+/* Values */
+
+/* 1: written as it is by nginx's default escaping. */
+static bool is_plain(unsigned char c)
+{
+    return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* How many bytes at the start of `s` need no escape in either way of escaping. */
+static size_t plain_length(struct slice s)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
+    size_t at = 0;
+    for (; s.len - at >= 8; at += 8) {
+        uint64_t word;
+        memcpy(&word, s.data + at, 8);
+        /* Has zero byte, per byte, for what differs from '"', '\\' and DEL; below ' '; above 0x7f. False
+         * alarms come only from bytes after a true one, so the loop below settles them. */
+        uint64_t quote = word ^ (ones * '"'), backslash = word ^ (ones * '\\'), del = word ^ (ones * 0x7f);
+        uint64_t hit = ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) | ((del - ones) & ~del) |
+                       ((word - ones * ' ') & ~word) | word;
+        if (hit & highs) break;
+    }
+    while (at < s.len && is_plain((unsigned char)s.data[at])) at++;
+    return at;
+}
+
+static void add_hex_escape(struct text *out, unsigned char c)
+{
+    const char *digits = "0123456789ABCDEF";
+    text_add(out, (const char[]){ '\\', 'x', digits[c >> 4], digits[c & 15] }, 4);
+}
+
+/* The length of the UTF-8 sequence at the start of `s`, 0 if it is none (RFC 3629). */
+static size_t sequence_length(struct slice s)
+{
+    const unsigned char *p = (const unsigned char *)s.data;
+    size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+    if (len == 0 || len > s.len) return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xc0) != 0x80) return 0;
+    if (p[0] == 0xe0 && p[1] < 0xa0) return 0; /* longer than needed */
+    if (p[0] == 0xed && p[1] > 0x9f) return 0; /* surrogates */
+    if (p[0] == 0xf0 && p[1] < 0x90) return 0;
+    if (p[0] == 0xf4 && p[1] > 0x8f) return 0; /* over U+10FFFF */
+    return len;
+}
+
+/* Adds one character that needs a second look; returns how many bytes it took. */
+static size_t add_json_special(struct text *out, struct slice s)
+{
+    unsigned char c = (unsigned char)*s.data;
+    if (c == '"' || c == '\\') {
+        text_add(out, (const char[]){ '\\', (char)c }, 2);
+        return 1;
+    }
+    if (c < ' ') {
+        TEXT_LITERAL(out, "\\u00");
+        text_add_hex(out, c, 2);
+        return 1;
+    }
+    size_t len = sequence_length(s);
+    if (len == 0) {
+        TEXT_LITERAL(out, "\\ufffd");
+        return 1;
+    }
+    text_add(out, s.data, len);
+    return len;
+}
+
+static void add_escaped(const struct line *l, struct slice s)
+{
+    while (s.len) {
+        size_t len = plain_length(s);
+        text_add(l->out, s.data, len);
+        s = (struct slice){ s.data + len, s.len - len };
+        if (s.len == 0) break;
+        size_t used = 1;
+        if (l->format->escape == ACCESS_ESCAPE_JSON)
+            used = add_json_special(l->out, s);
+        else
+            add_hex_escape(l->out, (unsigned char)*s.data);
+        s = (struct slice){ s.data + used, s.len - used };
+    }
+}
+
+static void add_missing(const struct line *l)
+{
+    if (l->format->escape == ACCESS_ESCAPE_DEFAULT) text_add_char(l->out, '-');
+}
+
+/* Without data: missing, which is not the same as empty. */
+static void add_value(const struct line *l, struct slice s)
+{
+    if (!s.data) {
+        add_missing(l);
+        return;
+    }
+    bool is_cut = s.len > ACCESS_VALUE_MAX;
+    if (is_cut) s.len = ACCESS_VALUE_MAX;
+    add_escaped(l, s);
+    if (is_cut) TEXT_LITERAL(l->out, "...");
+}
+
+static void add_name(const struct line *l, struct slice name)
+{
+    add_value(l, name.len ? name : SLICE_NONE);
+}
+
+/* Seconds with three digits, as nginx writes durations. */
+static void add_seconds(struct text *out, uint64_t us)
+{
+    uint64_t ms = us / 1000;
+    unsigned part = (unsigned)(ms % 1000);
+    text_add_u64(out, ms / 1000);
+    text_add(out,
+             (const char[]){ '.', (char)('0' + part / 100), (char)('0' + part / 10 % 10),
+                             (char)('0' + part % 10) },
+             4);
+}
+
+/* The request */
+
+static struct slice find_field(const struct http_head *head, uint8_t id, struct slice name)
+{
+    if (!head) return SLICE_NONE;
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        const struct http_field *f = &head->fields[i];
+        if (f->id != id ||
+            (id == HTTP_FIELD_OTHER && !slice_equal_fold((struct slice){ f->name, f->name_len }, name)))
+            continue;
+        /* A present but empty value is not a missing one. */
+        return (struct slice){ f->value ? f->value : "", f->value_len };
+    }
+    return SLICE_NONE;
+}
+
+static struct slice target_of(const struct access_entry *e)
+{
+    if (e->request && e->request->target.data) return e->request->target;
+    return e->record->target_len ? (struct slice){ e->record->target, e->record->target_len } : SLICE_NONE;
+}
+
+static struct slice path_of(struct slice target, struct slice *args)
+{
+    const char *mark = target.data ? memchr(target.data, '?', target.len) : NULL;
+    *args = SLICE_NONE;
+    if (!mark) return target;
+    size_t len = (size_t)(mark - target.data);
+    *args = (struct slice){ mark + 1, target.len - len - 1 };
+    return (struct slice){ target.data, len };
+}
+
+static struct slice protocol_of(const struct access_entry *e)
+{
+    static const struct slice names[] = { { "HTTP/1.0", 8 }, { "HTTP/1.1", 8 }, { "HTTP/2.0", 8 } };
+    unsigned version = e->request ? (unsigned)e->request->version : e->record->version;
+    bool is_known = e->request || e->record->target_len;
+    return is_known && version < sizeof(names) / sizeof(*names) ? names[version] : SLICE_NONE;
+}
+
+static struct slice method_of(const struct access_entry *e)
+{
+    static const struct slice names[] = {
+#define X(id, text, is_safe, is_idempotent) [HTTP_##id] = { text, sizeof(text) - 1 },
+        HTTP_METHODS(X)
+#undef X
+    };
+    if (e->request && e->request->method_text.len) return e->request->method_text;
+    bool is_known = e->record->target_len && e->record->method < sizeof(names) / sizeof(*names);
+    return is_known ? names[e->record->method] : SLICE_NONE;
+}
+
+static void add_request(const struct line *l)
+{
+    struct slice method = method_of(l->entry);
+    if (!method.data) {
+        add_missing(l);
+        return;
+    }
+    const struct http_head *head = l->entry->request;
+    add_value(l, method);
+    text_add_char(l->out, ' ');
+    if (head && head->scheme.len) {
+        add_value(l, head->scheme);
+        TEXT_LITERAL(l->out, "://");
+        add_value(l, head->authority);
+    }
+    add_value(l, target_of(l->entry));
+    text_add_char(l->out, ' ');
+    add_value(l, protocol_of(l->entry));
+}
+
+/* Without the port and in lower case, as nginx has it. */
+static void add_host(const struct line *l)
+{
+    const struct http_head *head = l->entry->request;
+    struct slice host = head && head->authority.len ? head->authority
+                                                    : find_field(head, HTTP_FIELD_HOST, SLICE_NONE);
+    char low[256];
+    if (!host.data || !host.len || host.len > sizeof(low)) {
+        add_missing(l);
+        return;
+    }
+    const char *bracket = memrchr(host.data, ']', host.len);
+    const char *from = bracket ? bracket : host.data;
+    const char *colon = memchr(from, ':', host.len - (size_t)(from - host.data));
+    if (colon) host.len = (size_t)(colon - host.data);
+    for (size_t i = 0; i < host.len; i++) {
+        char c = host.data[i];
+        low[i] = c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
+    }
+    add_name(l, (struct slice){ low, host.len });
+}
+
+static void add_client(const struct line *l)
+{
+    static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+    const uint8_t *bytes = l->entry->record->client.bytes;
+    char printed[INET6_ADDRSTRLEN];
+    if (memcmp(bytes, mapped, sizeof(mapped)) != 0) {
+        text_add_slice(l->out, slice_of(ip_print(&l->entry->record->client, printed)));
+        return;
+    }
+    char *p = printed;
+    for (unsigned i = 12; i < 16; i++) {
+        unsigned byte = bytes[i];
+        if (byte >= 100) *p++ = (char)('0' + byte / 100);
+        if (byte >= 10) *p++ = (char)('0' + byte / 10 % 10);
+        *p++ = (char)('0' + byte % 10);
+        *p++ = '.';
+    }
+    text_add(l->out, printed, (size_t)(p - printed) - 1);
+}
+
+static void add_status(const struct line *l)
+{
+    unsigned status = l->entry->record->status;
+    if (status < 100 && l->format->escape == ACCESS_ESCAPE_DEFAULT)
+        TEXT_LITERAL(l->out, "000"); /* as nginx has it; JSON knows no such number */
+    else
+        text_add_u64(l->out, status);
+}
+
+/* The attempts */
+
+static struct slice server_of(const struct access_entry *e, uint32_t attempt)
+{
+    return e->servers[attempt].len ? e->servers[attempt] : SLICE_NONE;
+}
+
+static void add_attempt_addr(const struct line *l, const struct flight_attempt *a, uint32_t i)
+{
+    (void)a;
+    add_value(l, server_of(l->entry, i));
+}
+
+/* What did not come has the status that weir gives for it, as with nginx. */
+static void add_attempt_status(const struct line *l, const struct flight_attempt *a, uint32_t i)
+{
+    (void)i;
+    unsigned status = a->status ? a->status : end_reason_info((enum end_reason)a->end)->status;
+    if (status)
+        text_add_u64(l->out, status);
+    else
+        text_add_char(l->out, '-');
+}
+
+static void add_us(const struct line *l, uint32_t us)
+{
+    if (us == FLIGHT_NEVER)
+        text_add_char(l->out, '-');
+    else
+        add_seconds(l->out, us);
+}
+
+static void add_attempt_connect(const struct line *l, const struct flight_attempt *a, uint32_t i)
+{
+    (void)i;
+    add_us(l, a->connect_us);
+}
+
+static void add_attempt_header(const struct line *l, const struct flight_attempt *a, uint32_t i)
+{
+    (void)i;
+    add_us(l, a->status ? a->first_byte_us : FLIGHT_NEVER);
+}
+
+/* The last attempt goes on to the end; the others ended when they failed. */
+static void add_attempt_response(const struct line *l, const struct flight_attempt *a, uint32_t i)
+{
+    const struct flight_record *r = l->entry->record;
+    bool is_last = i + 1 == flight_kept_attempts(r);
+    if (is_last && a->status && r->picked_us != FLIGHT_NEVER && r->total_us >= r->picked_us)
+        add_seconds(l->out, r->total_us - r->picked_us);
+    else
+        add_us(l, a->first_byte_us);
+}
+
+static void add_attempts(const struct line *l,
+                         void (*add)(const struct line *, const struct flight_attempt *, uint32_t))
+{
+    const struct flight_record *r = l->entry->record;
+    uint32_t count = flight_kept_attempts(r);
+    if (count == 0) add_missing(l);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i) TEXT_LITERAL(l->out, ", ");
+        add(l, &r->attempts[i], i);
+    }
+}
+
+/* One function a variable */
+
+static void add_literal(const struct line *l)
+{
+    text_add(l->out, l->format->text + l->op->at, l->op->len);
+}
+
+static void add_request_field(const struct line *l)
+{
+    struct slice name = { l->format->text + l->op->at, l->op->len };
+    add_value(l, find_field(l->entry->request, l->op->field_id, name));
+}
+
+static void add_response_field(const struct line *l)
+{
+    struct slice name = { l->format->text + l->op->at, l->op->len };
+    add_value(l, find_field(l->entry->response, l->op->field_id, name));
+}
+
+static void add_args(const struct line *l)
+{
+    struct slice args;
+    path_of(target_of(l->entry), &args);
+    add_value(l, args);
+}
+
+static void add_uri(const struct line *l)
+{
+    struct slice args;
+    add_value(l, path_of(target_of(l->entry), &args));
+}
+
+static void add_body_bytes(const struct line *l)
+{
+    text_add_u64(l->out, l->entry->body_bytes);
+}
+
+static void add_bytes_sent(const struct line *l)
+{
+    text_add_u64(l->out, l->entry->record->bytes_out);
+}
+
+static void add_request_length(const struct line *l)
+{
+    text_add_u64(l->out, l->entry->record->bytes_in);
+}
+
+static void add_connection(const struct line *l)
+{
+    text_add_u64(l->out, l->entry->connection_id);
+}
+
+static void add_connection_requests(const struct line *l)
+{
+    text_add_u64(l->out, l->entry->connection_requests);
+}
+
+static void add_hostname(const struct line *l)
+{
+    add_name(l, slice_of(l->clock->hostname));
+}
+
+static void add_pid(const struct line *l)
+{
+    text_add_slice(l->out, slice_of(l->clock->pid));
+}
+
+static void add_msec(const struct line *l)
+{
+    add_seconds(l->out, l->entry->now_wall_ns / 1000);
+}
+
+static void add_remote_port(const struct line *l)
+{
+    text_add_u64(l->out, l->entry->record->client_port);
+}
+
+static void add_request_id(const struct line *l)
+{
+    add_name(l, (struct slice){ l->entry->record->request_id, l->entry->record->request_id_len });
+}
+
+static void add_method(const struct line *l)
+{
+    add_value(l, method_of(l->entry));
+}
+
+static void add_request_time(const struct line *l)
+{
+    add_seconds(l->out, l->entry->record->total_us);
+}
+
+static void add_request_uri(const struct line *l)
+{
+    add_value(l, target_of(l->entry));
+}
+
+static void add_scheme(const struct line *l)
+{
+    uint8_t flags = l->entry->record->flags;
+    if (flags & FLIGHT_TCP)
+        add_missing(l);
+    else if (flags & FLIGHT_CLIENT_TLS)
+        TEXT_LITERAL(l->out, "https");
+    else
+        TEXT_LITERAL(l->out, "http");
+}
+
+static void add_protocol(const struct line *l)
+{
+    add_value(l, protocol_of(l->entry));
+}
+
+static void add_time_iso8601(const struct line *l)
+{
+    text_add(l->out, l->clock->iso8601, l->clock->iso8601_len);
+}
+
+static void add_time_local(const struct line *l)
+{
+    text_add(l->out, l->clock->local, l->clock->local_len);
+}
+
+static void add_upstream_addr(const struct line *l)
+{
+    add_attempts(l, add_attempt_addr);
+}
+
+static void add_upstream_status(const struct line *l)
+{
+    add_attempts(l, add_attempt_status);
+}
+
+static void add_upstream_connect_time(const struct line *l)
+{
+    add_attempts(l, add_attempt_connect);
+}
+
+static void add_upstream_header_time(const struct line *l)
+{
+    add_attempts(l, add_attempt_header);
+}
+
+static void add_upstream_response_time(const struct line *l)
+{
+    add_attempts(l, add_attempt_response);
+}
+
+static void add_weir_end(const struct line *l)
+{
+    text_add_slice(l->out, slice_of(end_reason_info((enum end_reason)l->entry->record->end)->name));
+}
+
+static void add_weir_id(const struct line *l)
+{
+    text_add_hex(l->out, l->entry->record->id, 16);
+}
+
+static void add_weir_listener(const struct line *l)
+{
+    add_name(l, l->entry->listener);
+}
+
+static void add_weir_origin(const struct line *l)
+{
+    text_add_slice(l->out, slice_of(end_origin_name(flight_origin(l->entry->record))));
+}
+
+static void add_weir_pool(const struct line *l)
+{
+    add_name(l, l->entry->pool);
+}
+
+static void add_weir_reason(const struct line *l)
+{
+    const struct flight_record *r = l->entry->record;
+    uint32_t count = flight_kept_attempts(r);
+    if (count)
+        text_add_slice(l->out,
+                       slice_of(balance_reason_name((enum balance_reason)r->attempts[count - 1].reason)));
+    else
+        add_missing(l);
+}
+
+static void add_weir_route(const struct line *l)
+{
+    add_name(l, l->entry->route);
+}
+
+static void add_weir_server(const struct line *l)
+{
+    uint32_t count = flight_kept_attempts(l->entry->record);
+    add_value(l, count ? server_of(l->entry, count - 1) : SLICE_NONE);
+}
+
+/* RFC 3339 in UTC with milliseconds. */
+static void add_weir_time(const struct line *l)
+{
+    unsigned ms = (unsigned)(l->entry->now_wall_ns % NS_PER_S / NS_PER_MS);
+    text_add(l->out, l->clock->utc, l->clock->utc_len);
+    text_add(
+        l->out,
+        (const char[]){ '.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10), 'Z' },
+        5);
+}
+
+static void (*const adders[ACCESS_CODE_COUNT])(const struct line *) = {
+    [ACCESS_LITERAL] = add_literal,
+    [ACCESS_REQUEST_FIELD] = add_request_field,
+    [ACCESS_RESPONSE_FIELD] = add_response_field,
+    [ACCESS_ARGS] = add_args,
+    [ACCESS_BODY_BYTES_SENT] = add_body_bytes,
+    [ACCESS_BYTES_SENT] = add_bytes_sent,
+    [ACCESS_CONNECTION] = add_connection,
+    [ACCESS_CONNECTION_REQUESTS] = add_connection_requests,
+    [ACCESS_HOST] = add_host,
+    [ACCESS_HOSTNAME] = add_hostname,
+    [ACCESS_MSEC] = add_msec,
+    [ACCESS_PID] = add_pid,
+    [ACCESS_QUERY_STRING] = add_args,
+    [ACCESS_REMOTE_ADDR] = add_client,
+    [ACCESS_REMOTE_PORT] = add_remote_port,
+    [ACCESS_REMOTE_USER] = add_missing,
+    [ACCESS_REQUEST] = add_request,
+    [ACCESS_REQUEST_ID] = add_request_id,
+    [ACCESS_REQUEST_LENGTH] = add_request_length,
+    [ACCESS_REQUEST_METHOD] = add_method,
+    [ACCESS_REQUEST_TIME] = add_request_time,
+    [ACCESS_REQUEST_URI] = add_request_uri,
+    [ACCESS_SCHEME] = add_scheme,
+    [ACCESS_SERVER_PROTOCOL] = add_protocol,
+    [ACCESS_STATUS] = add_status,
+    [ACCESS_TIME_ISO8601] = add_time_iso8601,
+    [ACCESS_TIME_LOCAL] = add_time_local,
+    [ACCESS_UPSTREAM_ADDR] = add_upstream_addr,
+    [ACCESS_UPSTREAM_CONNECT_TIME] = add_upstream_connect_time,
+    [ACCESS_UPSTREAM_HEADER_TIME] = add_upstream_header_time,
+    [ACCESS_UPSTREAM_RESPONSE_TIME] = add_upstream_response_time,
+    [ACCESS_UPSTREAM_STATUS] = add_upstream_status,
+    [ACCESS_URI] = add_uri,
+    [ACCESS_WEIR_END] = add_weir_end,
+    [ACCESS_WEIR_ID] = add_weir_id,
+    [ACCESS_WEIR_LISTENER] = add_weir_listener,
+    [ACCESS_WEIR_ORIGIN] = add_weir_origin,
+    [ACCESS_WEIR_POOL] = add_weir_pool,
+    [ACCESS_WEIR_REASON] = add_weir_reason,
+    [ACCESS_WEIR_ROUTE] = add_weir_route,
+    [ACCESS_WEIR_SERVER] = add_weir_server,
+    [ACCESS_WEIR_TIME] = add_weir_time,
+};
+
+void access_format_line(const struct access_format *format, const struct access_clock *clock,
+                        const struct access_entry *entry, struct text *out)
+{
+    struct line line = { .format = format, .clock = clock, .entry = entry, .out = out };
+    for (line.op = format->ops; line.op < format->ops + format->op_count; line.op++)
+        adders[line.op->code](&line);
+}

@@ -1,0 +1,13 @@
+/* proxy/access_format.h: one entry of the access log as text, by a compiled format. Worker side. */
+#pragma once
+
+#include "base/text.h"
+#include "proxy/access_clock.h"
+#include "proxy/access_log.h"
+
+/* Longer values are cut, and end with "...". */
+#define ACCESS_VALUE_MAX 4096u
+
+/* Adds the line, without a newline; clock must be set to the entry's time. */
+void access_format_line(const struct access_format *format, const struct access_clock *clock,
+                        const struct access_entry *entry, struct text *out);

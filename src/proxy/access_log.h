@@ -1,0 +1,47 @@
+/* proxy/access_log.h: one line for each exchange, written off the workers' path.
+ *
+ * Each worker formats into a bounded ring of its own and never waits: a line without room is dropped and
+ * counted. One thread writes all rings out in batches. A worker wakes it only if it sleeps and the ring is
+ * over a quarter full; else it looks every 200 ms. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+#include "http/message.h"
+#include "proxy/access_log_conf.h"
+#include "proxy/flight.h"
+
+struct access_log;        /* control side */
+struct access_log_writer; /* one worker's ring */
+
+struct access_entry {
+    const struct flight_record *record;
+    const struct http_head *request;  /* NULL if no head was read */
+    const struct http_head *response; /* NULL if none was sent */
+    uint64_t now_wall_ns;
+    struct slice listener, route, pool;
+    struct slice servers[FLIGHT_ATTEMPTS]; /* addresses, beside record->attempts */
+    uint64_t body_bytes;                   /* sent to the client */
+    uint64_t connection_id;
+    uint32_t connection_requests;
+};
+
+/* Opens the file and starts the thread. Copies what it needs of `conf`. NULL with a sentence in err. */
+MUST_CHECK struct access_log *access_log_open(const struct access_log_conf *conf, uint32_t workers,
+                                              struct err *err);
+/* Writes out what is in the rings (bounded: it gives up on a reader that takes nothing for two seconds), ends
+ * the thread. No worker may write any more. NULL is fine. */
+void access_log_close(struct access_log *log);
+
+/* Owned by the log. */
+struct access_log_writer *access_log_writer_of(struct access_log *log, uint32_t worker);
+/* The writer's worker only. Never blocks, never allocates. */
+void access_log_write(struct access_log_writer *writer, const struct access_entry *entry);
+
+/* The file was renamed: open the path anew, at a line's boundary. Any thread, signal handlers too. */
+void access_log_reopen(struct access_log *log);
+/* Lines that were not written, for want of room or because the file could not be written. Any thread. */
+uint64_t access_log_dropped(const struct access_log *log);
+uint64_t access_log_written_bytes(const struct access_log *log);

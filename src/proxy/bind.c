@@ -1,0 +1,99 @@
+#include "proxy/bind.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BACKLOG 65535 /* the kernel takes the smaller of this and net.core.somaxconn */
+
+static int failed(const struct address *a, int fd, const char *what, struct err *err)
+{
+    char text[ADDRESS_TEXT_MAX];
+    int cause = errno;
+    if (fd >= 0) close(fd);
+    address_print(a, text);
+    const char *remedy = "";
+    if (cause == EADDRINUSE) remedy = "; another program listens there: stop it or choose another port";
+    if (cause == EACCES) remedy = "; ports below 1024 need root or CAP_NET_BIND_SERVICE";
+    if (cause == EADDRNOTAVAIL) remedy = "; no interface of this machine has that address";
+    return err_set(err, "cannot %s %s: %s%s", what, text, strerror(cause), remedy);
+}
+
+/* A socket file that nobody listens on any more is in the way; a live one is not to be taken over. */
+static int clear_path(const struct address *a, struct err *err)
+{
+    struct stat st;
+    if (stat(a->sa.un.sun_path, &st) < 0) return 0;
+    if (!S_ISSOCK(st.st_mode)) {
+        errno = EEXIST;
+        return failed(a, -1, "listen on", err);
+    }
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return failed(a, -1, "listen on", err);
+    int answer = connect(fd, &a->sa.any, a->len);
+    close(fd);
+    if (answer == 0) {
+        errno = EADDRINUSE;
+        return failed(a, -1, "listen on", err);
+    }
+    unlink(a->sa.un.sun_path);
+    return 0;
+}
+
+static int open_one(const struct address *a, bool is_http, unsigned defer_s, struct err *err)
+{
+    int on = 1;
+    int off = 0;
+    int family = a->sa.any.sa_family;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return failed(a, -1, "open a socket for", err);
+    if (family == AF_UNIX) {
+        if (clear_path(a, err) < 0) {
+            close(fd);
+            return -1;
+        }
+    } else {
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* accepted sockets inherit it */
+        if (is_http) setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer_s, sizeof(defer_s));
+        /* ":80" means both families. */
+        if (family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    }
+    if (bind(fd, &a->sa.any, a->len) < 0) return failed(a, fd, "listen on", err);
+    if (listen(fd, BACKLOG) < 0) return failed(a, fd, "listen on", err);
+    return fd;
+}
+
+/* SO_REUSEPORT would share the port with another program of the same user in silence: look first. */
+static int is_free(const struct address *a, struct err *err)
+{
+    int family = a->sa.any.sa_family;
+    if (family == AF_UNIX || address_port(a) == 0) return 0;
+    int on = 1;
+    int off = 0;
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return failed(a, -1, "open a socket for", err);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    if (bind(fd, &a->sa.any, a->len) < 0) return failed(a, fd, "listen on", err);
+    close(fd);
+    return 0;
+}
+
+int bind_open(const struct address *bind, bool is_http, unsigned defer_s, int *fds, uint32_t count, struct err *err)
+{
+    for (uint32_t i = 0; i < count; i++) fds[i] = -1;
+    if (is_free(bind, err) < 0) return -1;
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_shared = bind->sa.any.sa_family == AF_UNIX && i > 0;
+        fds[i] = is_shared ? dup(fds[0]) : open_one(bind, is_http, defer_s, err);
+        if (fds[i] < 0) {
+            for (uint32_t j = 0; j < i; j++) close(fds[j]);
+            return is_shared ? err_set(err, "cannot share a socket: %s", strerror(errno)) : -1;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,94 @@
+/* proxy/exchange.h: one request and its response, across every attempt: from a decoded head to its record. It is not
+ * its connection: it knows two streams and nothing of what carries them. One worker's thread. */
+#pragma once
+
+#include "base/arena.h"
+#include "proxy/worker.h"
+
+enum exchange_state {
+    EXCHANGE_ROUTE,
+    EXCHANGE_PICK,
+    EXCHANGE_QUEUE,
+    EXCHANGE_CONNECT,
+    EXCHANGE_RELAY,
+    EXCHANGE_REPLY,
+    EXCHANGE_TUNNEL,
+    EXCHANGE_DONE,
+};
+
+enum step { STEP_WAIT, STEP_GO };
+
+#define EXCHANGE_TRIED_MAX 64u
+
+struct exchange {
+    struct worker *worker;
+    struct listener_worker *listener;
+    struct http_stream *client;
+    struct http_stream *server_stream; /* NULL between attempts */
+    struct arena arena; /* holds this very struct */
+    struct timer timer;
+    struct loop_grave grave;
+    struct http_head head; /* copied into the arena; head.method_text.len is 0 if there was none */
+    uint64_t connection_id;
+    uint32_t connection_requests;
+
+    const struct route *route;
+    struct pool_worker *pool;
+    struct pool_view *view;
+    struct server *server; /* of the attempt in hand, counted in flight; NULL between attempts */
+    struct pool_waiter waiter;
+    uint64_t hash;
+    uint32_t tried[EXCHANGE_TRIED_MAX]; /* indexes in the view: failed, or found at their cap in this round */
+    uint32_t tried_count;
+    struct http_field extra[8]; /* what forward_fields() adds */
+    uint32_t extra_count;
+    struct slice upgrade; /* the protocol that is asked for and allowed; else empty */
+    struct tunnel *tunnel;
+    struct address peer; /* of the client, once its connection went on as a tunnel */
+    struct loop_task end_task;
+    uint8_t state;    /* enum exchange_state; written by enter() only */
+    uint8_t attempts;
+    uint8_t end; /* enum end_reason that a local reply explains */
+    bool is_again;     /* has been in the queue */
+    bool wants_fresh;  /* once more to the same server: the reused connection was dead */
+    bool was_replaced; /* that happened already */
+    bool is_informed;  /* a 1xx went out: no second attempt, but still an answer */
+    bool is_cut;       /* the response ends in the middle, visibly */
+
+    /* The request's body. */
+    struct block *replay; /* its first bytes, to be sent again */
+    uint32_t replay_len, replay_sent;
+    uint64_t body_in;     /* payload taken from the client */
+    bool request_done;    /* all of it was taken by the server's stream */
+    bool request_ended;   /* the client's side of it is complete */
+    bool send_failed;     /* the server takes no more: its response is waited for */
+    bool request_follows; /* body bytes come within the same event */
+
+    /* The response. */
+    uint64_t body_out;
+    bool response_started; /* something of it may have reached the client */
+    bool response_done;
+    bool is_local, is_bodiless;
+    struct slice reply_body; /* of a local reply: what is still to be sent */
+
+    /* Deadlines in loop milliseconds; 0: none. */
+    uint64_t request_deadline_ms, response_deadline_ms, total_deadline_ms;
+    enum end_reason request_timeout, response_timeout;
+
+    /* How the last attempt failed, for whoever has to explain it. */
+    const char *detail;
+    uint32_t detail_number;
+    uint64_t start_ns, attempt_ns;
+    struct flight_record record;
+    char request_id[FLIGHT_REQUEST_ID_MAX + 1];
+};
+
+/* What h1_server calls for a proxy's listener. */
+void exchange_on_request(struct http_service *service, struct http_stream *s, struct http_head *head, unsigned flags);
+void exchange_on_fault(struct http_service *service, struct http_stream *s, const struct http_fault *fault,
+                       struct slice start);
+/* Sets the events of x->server_stream. */
+void exchange_listen_to_server(struct exchange *x);
+/* Its tunnel has ended. */
+void exchange_on_tunnel_end(struct exchange *x, enum end_reason reason);
+const char *exchange_state_name(enum exchange_state state);

@@ -1,0 +1,229 @@
+#include "proxy/fault.h"
+
+#include <time.h>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "http/h1_parse.h"
+
+#define SENTENCE_MAX 640
+#define BODY_MAX 2048
+
+/* "12 ms", "1.50 s". */
+static void add_duration(struct text *t, uint64_t ns)
+{
+    uint64_t ms = ns / NS_PER_MS;
+    if (ms < 1000)
+        text_printf(t, "%llu ms", (unsigned long long)ms);
+    else
+        text_printf(t, "%llu.%02llu s", (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000 / 10));
+}
+
+static const char *phase_of(const struct exchange *x)
+{
+    const struct flight_record *r = &x->record;
+    if (r->connected_us == FLIGHT_NEVER) return "while connecting";
+    if (r->sent_us == FLIGHT_NEVER) return "while the request was being sent";
+    if (r->first_byte_us == FLIGHT_NEVER) return "while waiting for its response";
+    return "within its response";
+}
+
+static const struct server *failed_server(const struct exchange *x)
+{
+    struct flight_record *r = (struct flight_record *)&x->record;
+    const struct flight_attempt *last = flight_last_attempt(r);
+    if (!last || !x->pool) return NULL;
+    const struct pool *p = x->pool->pool;
+    for (uint32_t i = 0; i < p->server_count; i++)
+        if (p->servers[i].id == last->server) return &p->servers[i];
+    return NULL;
+}
+
+static void add_server_part(const struct exchange *x, struct text *t)
+{
+    const struct end_reason_info *info = end_reason_info((enum end_reason)x->end);
+    const struct server *s = failed_server(x);
+    bool is_servers = info->origin == ORIGIN_SERVER && s;
+    if (is_servers) {
+        text_printf(t, " Server \"%s\"", s->name);
+        if (strcmp(s->name, s->address_text) != 0) text_printf(t, " (%s)", s->address_text);
+        text_printf(t, " of pool \"%s\" failed %s, after ", x->pool->pool->name, phase_of(x));
+        add_duration(t, x->worker->loop.now_ns - x->attempt_ns);
+        if (x->attempts > 1) text_printf(t, "; it was attempt %u", x->attempts);
+        text_add_char(t, '.');
+    } else if (x->pool) {
+        text_printf(t, " This was pool \"%s\", after ", x->pool->pool->name);
+        add_duration(t, x->worker->loop.now_ns - x->start_ns);
+        text_add_char(t, '.');
+    }
+}
+
+static void add_detail(const struct exchange *x, struct text *t)
+{
+    if (x->end == END_RESPONSE_HEAD_TOO_LARGE && x->pool) {
+        text_printf(t, " (%u bytes have come, %u are allowed)", x->detail_number, x->pool->limits.head_max);
+        return;
+    }
+    if (x->end == END_BODY_TOO_LARGE) {
+        uint64_t limit = x->listener->listener->conf->limits.body_bytes;
+        text_printf(t, " (%llu bytes are allowed)", (unsigned long long)limit);
+        return;
+    }
+    if (x->detail) text_printf(t, ": %s", x->detail);
+}
+
+static void add_sentence(const struct exchange *x, struct text *t)
+{
+    const char *means = end_reason_info((enum end_reason)x->end)->means;
+    text_add_char(t, (char)(means[0] >= 'a' && means[0] <= 'z' ? means[0] - 32 : means[0]));
+    text_add_slice(t, slice_of(means + 1));
+    add_detail(x, t);
+    text_add_char(t, '.');
+    add_server_part(x, t);
+}
+
+/* q of one element's parameters, in thousandths. */
+static unsigned quality_of(struct slice element)
+{
+    for (size_t i = 0; i + 2 < element.len; i++) {
+        if (element.data[i] != ';') continue;
+        size_t at = i + 1;
+        while (at < element.len && (element.data[at] == ' ' || element.data[at] == '\t')) at++;
+        if (at + 2 >= element.len || (element.data[at] | 32) != 'q' || element.data[at + 1] != '=') continue;
+        unsigned quality = 0;
+        unsigned scale = 1000;
+        for (at += 2; at < element.len && scale; at++) {
+            char c = element.data[at];
+            if (c == '.') continue;
+            if (c < '0' || c > '9') break;
+            quality += (unsigned)(c - '0') * scale;
+            scale /= 10;
+        }
+        return quality;
+    }
+    return 1000;
+}
+
+static bool is_type(struct slice element, struct slice type)
+{
+    size_t end = 0;
+    while (end < element.len && element.data[end] != ';' && element.data[end] != ' ') end++;
+    return slice_equal_fold((struct slice){ element.data, end }, type);
+}
+
+bool fault_wants_json(const struct http_head *head)
+{
+    unsigned json = 0;
+    unsigned text = 0;
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        if (head->fields[i].id != HTTP_FIELD_ACCEPT) continue;
+        struct slice rest = http_field_value(&head->fields[i]);
+        struct slice element;
+        while (slice_next_element(&rest, &element)) {
+            unsigned quality = quality_of(element);
+            bool is_json = is_type(element, SLICE("application/json")) ||
+                           is_type(element, SLICE("application/problem+json"));
+            bool is_text = is_type(element, SLICE("text/html")) || is_type(element, SLICE("text/plain")) ||
+                           is_type(element, SLICE("text/*"));
+            if (is_json && quality > json) json = quality;
+            if (is_text && quality > text) text = quality;
+        }
+    }
+    return json > text;
+}
+
+static void write_json(const struct exchange *x, struct slice sentence, struct json *j)
+{
+    const struct end_reason_info *info = end_reason_info((enum end_reason)x->end);
+    char id[FLIGHT_ID_TEXT_MAX];
+    json_object(j);
+    json_key(j, "type");
+    json_string(j, "about:blank");
+    json_key(j, "title");
+    json_string(j, http_status_text(info->status));
+    json_key(j, "status");
+    json_u64(j, info->status);
+    json_key(j, "detail");
+    json_slice(j, sentence);
+    json_key(j, "end");
+    json_string(j, info->name);
+    json_key(j, "origin");
+    json_string(j, end_origin_name(info->origin));
+    json_key(j, "request_id");
+    json_string(j, x->request_id);
+    json_key(j, "id");
+    json_string(j, flight_id_print(x->record.id, id));
+    if (x->pool) {
+        json_key(j, "pool");
+        json_string(j, x->pool->pool->name);
+    }
+    const struct server *s = failed_server(x);
+    if (s && info->origin == ORIGIN_SERVER) {
+        json_key(j, "server");
+        json_string(j, s->name);
+    }
+    json_object_end(j);
+}
+
+static bool write_body(struct exchange *x, bool is_json, struct slice *out)
+{
+    char sentence[SENTENCE_MAX];
+    struct text t = text_over(sentence, sizeof(sentence));
+    add_sentence(x, &t);
+    if (is_json) {
+        struct json j;
+        json_init(&j, BODY_MAX, false);
+        write_json(x, text_slice(&t), &j);
+        *out = j.is_failed ? SLICE_NONE : arena_copy(&x->arena, (struct slice){ j.data, j.len });
+        json_fini(&j);
+        return out->data;
+    }
+    char *memory = arena_alloc(&x->arena, BODY_MAX);
+    if (!memory) return false;
+    struct text body = text_over(memory, BODY_MAX);
+    uint16_t status = end_reason_info((enum end_reason)x->end)->status;
+    text_printf(&body, "%u %s\n", status, http_status_text(status));
+    text_add_slice(&body, text_slice(&t));
+    text_printf(&body, "\nReason: %s. Request id: %s\n", end_reason_info((enum end_reason)x->end)->name, x->request_id);
+    *out = text_slice(&body);
+    return true;
+}
+
+static struct http_field make_field(const char *name, struct slice value)
+{
+    return (struct http_field){
+        .name = name, .name_len = (uint16_t)strlen(name), .value = value.data, .value_len = (uint32_t)value.len
+    };
+}
+
+static bool add_date(struct exchange *x, struct fault_reply *out)
+{
+    char date[40];
+    time_t now = (time_t)(loop_wall_ns(&x->worker->loop) / NS_PER_S);
+    struct tm tm;
+    gmtime_r(&now, &tm);
+    size_t len = strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    struct slice copy = arena_copy(&x->arena, (struct slice){ date, len });
+    out->fields[out->field_count++] = make_field("Date", copy);
+    return copy.data;
+}
+
+int fault_reply(struct exchange *x, struct fault_reply *out)
+{
+    *out = (struct fault_reply){ 0 };
+    uint16_t status = end_reason_info((enum end_reason)x->end)->status;
+    bool is_json = fault_wants_json(&x->head);
+    if (!write_body(x, is_json, &out->body) || !add_date(x, out)) return -1;
+    out->head.version = HTTP_VERSION_1_1;
+    out->head.status = status;
+    out->head.reason = slice_of(http_status_text(status));
+    out->fields[out->field_count++] = make_field(
+        "Content-Type", is_json ? SLICE("application/problem+json") : SLICE("text/plain; charset=utf-8"));
+    out->fields[out->field_count++] = make_field("Cache-Control", SLICE("no-store"));
+    out->fields[out->field_count++] = make_field("X-Request-Id", slice_of(x->request_id));
+    /* RFC 9110 15.5.6 asks for Allow with 405; what is refused here is CONNECT alone. */
+    if (status == 405)
+        out->fields[out->field_count++] =
+            make_field("Allow", SLICE("GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH"));
+    return 0;
+}

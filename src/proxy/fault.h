@@ -1,0 +1,17 @@
+/* proxy/fault.h: the sentence that a person reads when weir answers itself. */
+#pragma once
+
+#include "proxy/exchange.h"
+
+struct fault_reply {
+    struct http_head head; /* status, reason; no fields of its own */
+    struct http_field fields[6];
+    uint32_t field_count;
+    struct slice body;
+};
+
+/* Builds the reply for x->end in x->arena: plain text, or problem+json (RFC 9457) if the client prefers JSON.
+ * -1: out of memory. */
+int fault_reply(struct exchange *x, struct fault_reply *out);
+/* True if Accept asks for JSON rather than for text (RFC 9110 12.5.1, by quality, then by order). */
+bool fault_wants_json(const struct http_head *head);

@@ -1,0 +1,425 @@
+#include "proxy/flight.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/rng.h"
+
+#define WORKER_BITS 10u
+#define WORDS (sizeof(struct flight_record) / sizeof(uint64_t))
+static_assert(1u << WORKER_BITS == FLIGHT_WORKERS_MAX, "an id has room for every worker");
+static_assert(offsetof(struct flight_record, id) == 0, "flight_find() looks at the first word only");
+
+/* A slot's sequence is 2 * position + 1 while the record of that position is being written, one more when it
+ * is whole, and 0 at first. */
+struct flight_ring {
+    _Atomic uint64_t written; /* positions 0 .. written - 1 were written */
+    uint64_t mask;
+    uint64_t next_id; /* its worker bits apart */
+    uint32_t worker;
+    size_t mapped_size;
+    _Atomic uint64_t (*slots)[WORDS];
+    _Atomic uint64_t *sequences;
+};
+
+/* Records */
+
+void flight_init(struct flight_record *r)
+{
+    *r = (struct flight_record){
+        .head_us = FLIGHT_NEVER,
+        .picked_us = FLIGHT_NEVER,
+        .connected_us = FLIGHT_NEVER,
+        .sent_us = FLIGHT_NEVER,
+        .first_byte_us = FLIGHT_NEVER,
+    };
+}
+
+void flight_set_target(struct flight_record *r, struct slice target)
+{
+    if (target.len > FLIGHT_TARGET_MAX) {
+        target.len = FLIGHT_TARGET_MAX;
+        r->flags |= FLIGHT_TARGET_CUT;
+    }
+    if (target.len) memcpy(r->target, target.data, target.len);
+    r->target_len = (uint8_t)target.len;
+}
+
+void flight_set_request_id(struct flight_record *r, struct slice request_id)
+{
+    if (request_id.len > FLIGHT_REQUEST_ID_MAX) request_id.len = FLIGHT_REQUEST_ID_MAX;
+    if (request_id.len) memcpy(r->request_id, request_id.data, request_id.len);
+    r->request_id_len = (uint8_t)request_id.len;
+}
+
+struct flight_attempt *flight_last_attempt(struct flight_record *r)
+{
+    return r->attempt_count ? &r->attempts[flight_kept_attempts(r) - 1] : NULL;
+}
+
+struct flight_attempt *flight_begin_attempt(struct flight_record *r, uint32_t server,
+                                            enum balance_reason reason, bool is_reused)
+{
+    if (r->attempt_count < UINT8_MAX) r->attempt_count++;
+    struct flight_attempt *attempt = flight_last_attempt(r);
+    *attempt = (struct flight_attempt){
+        .server = server,
+        .connect_us = is_reused ? 0 : FLIGHT_NEVER,
+        .first_byte_us = FLIGHT_NEVER,
+        .reason = (unsigned)reason & 127u,
+        .is_reused = is_reused,
+    };
+    return attempt;
+}
+
+/* Rings */
+
+int flight_ring_new(struct flight_ring **out, uint32_t records, uint32_t worker, struct err *err)
+{
+    if (records == 0 || (records & (records - 1)) != 0 || worker >= FLIGHT_WORKERS_MAX)
+        return err_set(err,
+                       "a flight ring has a power of two of records, not %u, and a worker below %u, not %u",
+                       records, FLIGHT_WORKERS_MAX, worker);
+    struct flight_ring *ring = aligned_alloc(64, (sizeof(*ring) + 63) & ~(size_t)63);
+    if (!ring) return err_set(err, "no memory for flight records");
+    memset(ring, 0, sizeof(*ring));
+    ring->mapped_size = records * (sizeof(struct flight_record) + sizeof(uint64_t));
+    char *memory = mmap(NULL, ring->mapped_size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+        free(ring);
+        return err_set(err, "no memory for %u flight records: %s", records, strerror(errno));
+    }
+    madvise(memory, ring->mapped_size, MADV_NOHUGEPAGE); /* one record must not cost 2 MiB */
+    ring->mask = records - 1;
+    ring->worker = worker;
+    ring->slots = (void *)memory;
+    ring->sequences = (void *)(memory + records * sizeof(struct flight_record));
+    struct rng rng;
+    rng_seed_random(&rng);
+    ring->next_id = rng_next(&rng);
+    *out = ring;
+    return 0;
+}
+
+void flight_ring_free(struct flight_ring *ring)
+{
+    if (!ring) return;
+    munmap((void *)ring->slots, ring->mapped_size);
+    free(ring);
+}
+
+uint64_t flight_next_id(struct flight_ring *ring)
+{
+    return ring->next_id++ << WORKER_BITS | ring->worker;
+}
+
+/* Each word is released after the odd sequence, so a reader that sees any of them sees the sequence change as
+ * well. On x86 these are plain stores. */
+void flight_write(struct flight_ring *ring, const struct flight_record *r)
+{
+    uint64_t position = atomic_load_explicit(&ring->written, memory_order_relaxed);
+    _Atomic uint64_t *words = ring->slots[position & ring->mask];
+    _Atomic uint64_t *sequence = &ring->sequences[position & ring->mask];
+    atomic_store_explicit(sequence, 2 * position + 1, memory_order_relaxed);
+    for (size_t i = 0; i < WORDS; i++) {
+        uint64_t word;
+        memcpy(&word, (const char *)r + i * sizeof(word), sizeof(word));
+        atomic_store_explicit(&words[i], word, memory_order_release);
+    }
+    atomic_store_explicit(sequence, 2 * position + 2, memory_order_release);
+    atomic_store_explicit(&ring->written, position + 1, memory_order_release);
+}
+
+uint64_t flight_written(const struct flight_ring *ring)
+{
+    return atomic_load_explicit(&ring->written, memory_order_acquire);
+}
+
+bool flight_read(const struct flight_ring *ring, uint64_t position, struct flight_record *out)
+{
+    const _Atomic uint64_t *words = ring->slots[position & ring->mask];
+    const _Atomic uint64_t *sequence = &ring->sequences[position & ring->mask];
+    if (atomic_load_explicit(sequence, memory_order_acquire) != 2 * position + 2) return false;
+    for (size_t i = 0; i < WORDS; i++) {
+        uint64_t word = atomic_load_explicit(&words[i], memory_order_acquire);
+        memcpy((char *)out + i * sizeof(word), &word, sizeof(word));
+    }
+    return atomic_load_explicit(sequence, memory_order_relaxed) == 2 * position + 2;
+}
+
+static uint64_t oldest_position(const struct flight_ring *ring, uint64_t written)
+{
+    return written > ring->mask ? written - ring->mask - 1 : 0;
+}
+
+/* Searching */
+
+static bool is_tried(const struct flight_record *r, uint32_t server)
+{
+    for (uint32_t i = 0; i < flight_kept_attempts(r); i++)
+        if (r->attempts[i].server == server) return true;
+    return false;
+}
+
+static uint64_t end_wall_ns(const struct flight_record *r)
+{
+    return r->start_wall_ns + r->total_us * 1000;
+}
+
+bool flight_matches(const struct flight_filter *f, const struct flight_record *r)
+{
+    if (f->status && f->status != r->status) return false;
+    if (f->status_class && f->status_class != r->status / 100) return false;
+    if (f->end && f->end != (enum end_reason)r->end) return false;
+    if (f->pool && f->pool != r->pool) return false;
+    if (f->listener && f->listener != r->listener) return false;
+    if (f->route && f->route != r->route) return false;
+    if (f->server && !is_tried(r, f->server)) return false;
+    if (f->has_client && memcmp(&f->client, &r->client, sizeof(r->client)) != 0) return false;
+    if (f->min_total_us > r->total_us || f->since_wall_ns > end_wall_ns(r)) return false;
+    return !f->request_id.len ||
+           slice_equal(f->request_id, (struct slice){ r->request_id, r->request_id_len });
+}
+
+bool flight_find(struct flight_ring *const *rings, uint32_t count, uint64_t id, struct flight_record *out)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct flight_ring *ring = rings[i];
+        if (ring->worker != (id & (FLIGHT_WORKERS_MAX - 1))) continue;
+        uint64_t written = flight_written(ring), oldest = oldest_position(ring, written);
+        for (uint64_t position = written; position-- > oldest;) {
+            if (atomic_load_explicit(&ring->slots[position & ring->mask][0], memory_order_relaxed) != id)
+                continue;
+            if (flight_read(ring, position, out) && out->id == id) return true;
+        }
+    }
+    return false;
+}
+
+/* Where a selection stands in one ring: `record` is the latest match before `position`. */
+struct cursor {
+    const struct flight_ring *ring;
+    uint64_t position, oldest;
+    bool has_record;
+    struct flight_record record;
+};
+
+static void cursor_advance(struct cursor *c, const struct flight_filter *filter)
+{
+    c->has_record = false;
+    while (c->position > c->oldest) {
+        /* What cannot be read any more was overwritten, and so was everything older. */
+        if (!flight_read(c->ring, --c->position, &c->record)) return;
+        if (!flight_matches(filter, &c->record)) continue;
+        c->has_record = true;
+        return;
+    }
+}
+
+uint32_t flight_select(struct flight_ring *const *rings, uint32_t count, const struct flight_filter *filter,
+                       struct flight_record *out, uint32_t max)
+{
+    struct cursor *cursors = calloc(count ? count : 1, sizeof(*cursors));
+    if (!cursors) return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        cursors[i].ring = rings[i];
+        cursors[i].position = flight_written(rings[i]);
+        cursors[i].oldest = oldest_position(rings[i], cursors[i].position);
+        cursor_advance(&cursors[i], filter);
+    }
+    uint32_t found = 0;
+    while (found < max) {
+        struct cursor *latest = NULL;
+        for (uint32_t i = 0; i < count; i++) {
+            struct cursor *c = &cursors[i];
+            if (c->has_record && (!latest || end_wall_ns(&c->record) > end_wall_ns(&latest->record)))
+                latest = c;
+        }
+        if (!latest) break;
+        out[found++] = latest->record;
+        cursor_advance(latest, filter);
+    }
+    free(cursors);
+    return found;
+}
+
+/* Text */
+
+const char *flight_id_print(uint64_t id, char out[FLIGHT_ID_TEXT_MAX])
+{
+    for (unsigned i = 16; i-- > 0; id >>= 4) out[i] = "0123456789abcdef"[id & 15];
+    out[16] = 0;
+    return out;
+}
+
+bool flight_id_parse(struct slice text, uint64_t *id)
+{
+    if (text.len != 16) return false;
+    uint64_t value = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i], low = (char)(c | 32);
+        if (c >= '0' && c <= '9')
+            value = value << 4 | (uint64_t)(c - '0');
+        else if (low >= 'a' && low <= 'f')
+            value = value << 4 | (uint64_t)(low - 'a' + 10);
+        else
+            return false;
+    }
+    *id = value;
+    return true;
+}
+
+static void print_name(const char *key, uint32_t id, const struct flight_names *names, struct json *out)
+{
+    json_key(out, key);
+    if (id == FLIGHT_NO_ID) {
+        json_null(out);
+        return;
+    }
+    const char *name = names ? names->name_of(names->ctx, id) : NULL;
+    char number[16];
+    if (!name) { /* gone since, for want of anything that uses it */
+        struct text t = text_over(number, sizeof(number));
+        text_add_char(&t, '#');
+        text_add_u64(&t, id);
+        name = text_cstr(&t);
+    }
+    json_string(out, name);
+}
+
+static void print_ms(const char *key, uint64_t us, struct json *out)
+{
+    json_key(out, key);
+    if (us == FLIGHT_NEVER)
+        json_null(out);
+    else
+        json_double(out, (double)us / 1000);
+}
+
+static void print_end(enum end_reason end, struct json *out)
+{
+    const struct end_reason_info *info = end_reason_info(end);
+    json_key(out, "end");
+    json_string(out, info->name);
+    json_key(out, "means");
+    json_string(out, info->means);
+    json_key(out, "origin");
+    json_string(out, end_origin_name(info->origin));
+}
+
+static void print_attempt(const struct flight_attempt *a, uint32_t number, const struct flight_names *names,
+                          struct json *out)
+{
+    json_object(out);
+    json_key(out, "number");
+    json_u64(out, number);
+    print_name("server", a->server, names, out);
+    json_key(out, "reason");
+    json_string(out, balance_reason_name((enum balance_reason)a->reason));
+    json_key(out, "is_reused");
+    json_bool(out, a->is_reused);
+    print_ms("connect_ms", a->connect_us, out);
+    print_ms("first_byte_ms", a->status ? a->first_byte_us : FLIGHT_NEVER, out);
+    print_ms("failed_after_ms", a->status ? FLIGHT_NEVER : a->first_byte_us, out);
+    json_key(out, "status");
+    if (a->status)
+        json_u64(out, a->status);
+    else
+        json_null(out);
+    print_end((enum end_reason)a->end, out);
+    json_object_end(out);
+}
+
+static void print_request(const struct flight_record *r, struct json *out)
+{
+    static const char *const versions[] = { "HTTP/1.0", "HTTP/1.1", "HTTP/2.0" };
+    static const char *const methods[] = {
+#define X(id, text, is_safe, is_idempotent) [HTTP_##id] = text,
+        HTTP_METHODS(X)
+#undef X
+            [HTTP_OTHER] = "other"
+    };
+    json_key(out, "protocol");
+    if (r->flags & FLIGHT_TCP)
+        json_string(out, "tcp");
+    else
+        json_string(out, r->version < sizeof(versions) / sizeof(*versions) ? versions[r->version] : NULL);
+    if (!(r->flags & FLIGHT_TCP)) {
+        bool has_request = r->target_len > 0;
+        json_key(out, "method");
+        json_string(out, has_request && r->method <= HTTP_OTHER ? methods[r->method] : NULL);
+        json_key(out, "target");
+        json_slice(out, (struct slice){ r->target, r->target_len });
+        json_key(out, "is_target_cut");
+        json_bool(out, r->flags & FLIGHT_TARGET_CUT);
+        json_key(out, "status");
+        json_u64(out, r->status);
+        json_key(out, "is_local_reply");
+        json_bool(out, r->flags & FLIGHT_LOCAL_REPLY);
+    }
+    json_key(out, "is_tunnel");
+    json_bool(out, r->flags & FLIGHT_TUNNEL);
+    json_key(out, "is_tls");
+    json_bool(out, r->flags & FLIGHT_CLIENT_TLS);
+}
+
+static void print_identity(const struct flight_record *r, struct json *out)
+{
+    char id[FLIGHT_ID_TEXT_MAX], date[32], start[48], client[INET6_ADDRSTRLEN];
+    json_key(out, "id");
+    json_string(out, flight_id_print(r->id, id));
+    json_key(out, "request_id");
+    json_slice(out, (struct slice){ r->request_id, r->request_id_len });
+    time_t seconds = (time_t)(r->start_wall_ns / NS_PER_S);
+    struct tm t;
+    gmtime_r(&seconds, &t);
+    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &t);
+    snprintf(start, sizeof(start), "%s.%06" PRIu64 "Z", date, r->start_wall_ns % NS_PER_S / 1000);
+    json_key(out, "start");
+    json_string(out, start);
+    json_key(out, "client");
+    json_string(out, ip_print(&r->client, client));
+    json_key(out, "client_port");
+    json_u64(out, r->client_port);
+}
+
+void flight_print_json(const struct flight_record *r, const struct flight_names *names, struct json *out)
+{
+    json_object(out);
+    print_identity(r, out);
+    print_name("listener", r->listener, names, out);
+    print_name("route", r->route, names, out);
+    print_name("pool", r->pool, names, out);
+    print_request(r, out);
+    print_end((enum end_reason)r->end, out);
+    json_key(out, "bytes_in");
+    json_u64(out, r->bytes_in);
+    json_key(out, "bytes_out");
+    json_u64(out, r->bytes_out);
+    json_key(out, "total_ms");
+    json_double(out, (double)r->total_us / 1000);
+    json_key(out, "phases");
+    json_object(out);
+    print_ms("head_ms", r->head_us, out);
+    print_ms("picked_ms", r->picked_us, out);
+    print_ms("connected_ms", r->connected_us, out);
+    print_ms("sent_ms", r->sent_us, out);
+    print_ms("first_byte_ms", r->first_byte_us, out);
+    json_object_end(out);
+    json_key(out, "attempt_count");
+    json_u64(out, r->attempt_count);
+    json_key(out, "attempts");
+    json_array(out);
+    for (uint32_t i = 0; i < flight_kept_attempts(r); i++)
+        print_attempt(&r->attempts[i], i + 1 < FLIGHT_ATTEMPTS ? i + 1 : r->attempt_count, names, out);
+    json_array_end(out);
+    json_object_end(out);
+}

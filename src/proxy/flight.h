@@ -1,0 +1,140 @@
+/* proxy/flight.h: the flight record: what happened to one exchange or tunnel, in 256 bytes, and the rings
+ * that keep the latest of them. Each worker writes its own ring and never waits; any thread may read any ring
+ * meanwhile. */
+#pragma once
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "balance/balance.h"
+#include "base/address.h"
+#include "base/end_reason.h"
+#include "base/err.h"
+#include "base/slice.h"
+#include "http/message.h"
+
+#define FLIGHT_ATTEMPTS 4u
+#define FLIGHT_REQUEST_ID_MAX 36u
+#define FLIGHT_TARGET_MAX 57u
+#define FLIGHT_ID_TEXT_MAX 17u /* 16 hex digits, terminated */
+#define FLIGHT_WORKERS_MAX 1024u
+#define FLIGHT_RING_RECORDS 4096u
+
+/* A time that did not come. Times that do not fit are FLIGHT_NEVER - 1. */
+#define FLIGHT_NEVER UINT32_MAX
+/* Ids of names begin at 1. */
+#define FLIGHT_NO_ID 0u
+
+enum flight_flag {
+    FLIGHT_TCP = 1,    /* a tcp listener's: no method, no target */
+    FLIGHT_TUNNEL = 2, /* of bytes: tcp, or after an upgrade */
+    FLIGHT_CLIENT_TLS = 4,
+    FLIGHT_TARGET_CUT = 8,  /* the target was longer than there is room for */
+    FLIGHT_LOCAL_REPLY = 16 /* weir itself answered */
+};
+
+struct flight_attempt {
+    uint32_t server;        /* id */
+    uint32_t connect_us;    /* from the attempt's start to an open connection; 0 if reused, FLIGHT_NEVER if it
+                               did not open */
+    uint32_t first_byte_us; /* from the attempt's start to the first response byte or, without one (status 0),
+                               to the failure */
+    uint16_t status;        /* of the server's response; 0 if no head came */
+    uint8_t end;            /* enum end_reason */
+    uint8_t reason : 7;     /* enum balance_reason; set by flight_begin_attempt() */
+    bool is_reused : 1;     /* the connection had served before */
+};
+
+struct flight_record {
+    uint64_t id;            /* flight_next_id() */
+    uint64_t start_wall_ns; /* since 1970 */
+    uint64_t total_us;
+    uint64_t bytes_in, bytes_out; /* on the client's side, heads included */
+    struct ip client;
+    /* Since the start. With several attempts, all but the first speak of the last one. */
+    uint32_t head_us, picked_us, connected_us, sent_us, first_byte_us;
+    uint32_t listener, route, pool; /* ids */
+    uint16_t client_port;
+    uint16_t status;       /* sent to the client; 0: none */
+    uint8_t method;        /* enum http_method */
+    uint8_t version;       /* enum http_version */
+    uint8_t end;           /* enum end_reason */
+    uint8_t flags;         /* enum flight_flag */
+    uint8_t attempt_count; /* at most 255; attempts[] keeps the first three and the last */
+    uint8_t request_id_len, target_len;
+    char request_id[FLIGHT_REQUEST_ID_MAX];
+    char target[FLIGHT_TARGET_MAX]; /* its first bytes */
+    struct flight_attempt attempts[FLIGHT_ATTEMPTS];
+};
+static_assert(sizeof(struct flight_record) == 256, "a flight record is four cache lines");
+
+/* Zeroes it and sets every time to FLIGHT_NEVER. */
+void flight_init(struct flight_record *r);
+/* Both copy and cut. */
+void flight_set_target(struct flight_record *r, struct slice target);
+void flight_set_request_id(struct flight_record *r, struct slice request_id);
+/* The slot for one more attempt, set up; valid until the next. */
+struct flight_attempt *flight_begin_attempt(struct flight_record *r, uint32_t server,
+                                            enum balance_reason reason, bool is_reused);
+/* The one begun last; NULL if there is none. */
+struct flight_attempt *flight_last_attempt(struct flight_record *r);
+static inline uint32_t flight_kept_attempts(const struct flight_record *r)
+{
+    return r->attempt_count < FLIGHT_ATTEMPTS ? r->attempt_count : FLIGHT_ATTEMPTS;
+}
+/* Between two readings of a clock, as a time of the record. */
+static inline uint32_t flight_us(uint64_t from_ns, uint64_t to_ns)
+{
+    uint64_t us = to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+    return us < FLIGHT_NEVER ? (uint32_t)us : FLIGHT_NEVER - 1;
+}
+static inline enum end_origin flight_origin(const struct flight_record *r)
+{
+    return end_reason_info((enum end_reason)r->end)->origin;
+}
+
+/* Untouched records cost no memory. `records` is a power of two; worker < FLIGHT_WORKERS_MAX. */
+struct flight_ring;
+MUST_CHECK int flight_ring_new(struct flight_ring **out, uint32_t records, uint32_t worker, struct err *err);
+void flight_ring_free(struct flight_ring *ring);
+
+/* The ring's worker only. Ids are unique among all rings for the life of the process. */
+uint64_t flight_next_id(struct flight_ring *ring);
+void flight_write(struct flight_ring *ring, const struct flight_record *r);
+
+/* How many were ever written; the latest `records` of these positions can be read. */
+uint64_t flight_written(const struct flight_ring *ring);
+/* False if the position was overwritten (or is being), or is not written yet. Any thread. */
+bool flight_read(const struct flight_ring *ring, uint64_t position, struct flight_record *out);
+
+/* All zero matches everything. */
+struct flight_filter {
+    uint16_t status;
+    uint8_t status_class; /* 5: 500 to 599 */
+    bool has_client;
+    enum end_reason end;
+    uint32_t pool, server, listener, route; /* ids; server: of any attempt kept */
+    struct ip client;
+    struct slice request_id;
+    uint64_t min_total_us;
+    uint64_t since_wall_ns; /* ended then or later */
+};
+bool flight_matches(const struct flight_filter *filter, const struct flight_record *r);
+bool flight_find(struct flight_ring *const *rings, uint32_t count, uint64_t id, struct flight_record *out);
+/* The latest to end first, across all rings. Returns how many were put in `out`. */
+uint32_t flight_select(struct flight_ring *const *rings, uint32_t count, const struct flight_filter *filter,
+                       struct flight_record *out, uint32_t max);
+
+/* As 16 hex digits: how people and the API name a record. */
+const char *flight_id_print(uint64_t id, char out[FLIGHT_ID_TEXT_MAX]);
+bool flight_id_parse(struct slice text, uint64_t *id);
+
+struct flight_names {
+    const char *(*name_of)(void *ctx, uint32_t id); /* NULL if unknown */
+    void *ctx;
+};
+struct json;
+/* One object, complete. `names` may be NULL. */
+void flight_print_json(const struct flight_record *r, const struct flight_names *names, struct json *out);

@@ -1,0 +1,18 @@
+/* proxy/forward.h: what weir adds to and takes from a request on its way: forwarding fields, request id, Via, Host. */
+#pragma once
+
+#include "proxy/exchange.h"
+
+/* True if the peer may speak for others (listener `trust`). */
+bool forward_is_trusted(const struct listener *l, const struct ip *peer);
+/* The client: the peer, or whom a trusted peer names (the rightmost of X-Forwarded-For that is not trusted). */
+struct ip forward_client(const struct listener *l, const struct ip *peer, const struct http_head *head);
+/* Keeps the client's X-Request-Id if it is 1 to 36 of [A-Za-z0-9._-], else makes one of 32 hex digits. */
+void forward_request_id(struct exchange *x);
+/* Marks fields of x->head that are replaced as dropped, and fills x->extra, whose values live in x->arena. Once an
+ * exchange. -1: out of memory. */
+int forward_fields(struct exchange *x);
+/* The Host for this server, by the pool's policy. */
+struct slice forward_authority(const struct exchange *x);
+/* How often weir stands in Via. */
+uint32_t forward_hops(const struct http_head *head);

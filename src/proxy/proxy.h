@@ -1,0 +1,78 @@
+/* proxy/proxy.h: the run-time objects that all workers share: listeners, pools, counters, and the limits. Made by
+ * the control thread before workers start; what changes afterwards is atomic or sent by mail. */
+#pragma once
+
+#include "base/block.h"
+#include "metric/metric.h"
+#include "net/mailbox.h"
+#include "pool/pool.h"
+#include "proxy/access_log.h"
+#include "proxy/client_table.h"
+#include "proxy/flight.h"
+#include "proxy/gate.h"
+#include "proxy/proxy_conf.h"
+#include "route/route.h"
+
+struct worker;
+struct pool_worker;
+
+/* What a route leads to. The listener's own `pool:` is a route without conditions. */
+struct route {
+    const char *name;
+    uint32_t id;
+    const struct route_conf *conf; /* NULL for the listener's own pool */
+    struct pool *pool;
+    struct gate_rules *gate; /* NULL: everybody */
+    uint32_t meter_exchanges;
+};
+
+struct listener {
+    const struct listener_conf *conf; /* the snapshot's */
+    const char *name;
+    uint32_t id, index;
+    struct proxy *proxy;
+    int *fds; /* one a worker; the process's, until the drain begins */
+    const struct route_table *table; /* NULL: routes[0] is for everything */
+    struct route *routes;
+    uint32_t route_count;
+    struct gate_rules *gate;
+    _Atomic uint32_t connections;
+    uint32_t meter_refused[END_REASON_COUNT]; /* those that can be: see proxy.c */
+    uint32_t meter_accepted, meter_bytes_in, meter_bytes_out, meter_seconds;
+    uint32_t meter_ends[END_REASON_COUNT], meter_classes[6];
+};
+
+struct proxy {
+    const struct proxy_conf *conf;
+    struct budget budget;
+    struct metric_registry *metrics;
+    struct listener *listeners;
+    struct pool **pools;
+    uint32_t listener_count, pool_count, worker_count;
+    struct worker **workers;
+    struct pool_worker **pool_workers; /* [pool * worker_count + worker] */
+    struct mailbox *control; /* the control thread's */
+    void (*on_evidence)(void *control, const struct mail *m);
+    struct access_log *access_log; /* NULL: none */
+    struct client_table *clients;
+    struct gate_rules *gate;
+    uint32_t connection_limit;
+    _Atomic uint32_t connections;
+    _Atomic bool is_draining;
+    const char **names; /* by id, from 1 */
+    uint32_t name_count;
+    uint64_t started_wall_ns;
+};
+
+/* conf: borrowed for the proxy's life. Binds every listener; starts nothing. */
+MUST_CHECK int proxy_new(struct proxy **out, const struct proxy_conf *conf, uint32_t worker_count,
+                         uint32_t connection_limit, uint64_t memory_limit, struct err *err);
+/* Makes the workers and starts them; `control` is where they post evidence of servers. */
+MUST_CHECK int proxy_start(struct proxy *p, struct mailbox *control, void (*on_evidence)(void *, const struct mail *),
+                           struct err *err);
+/* Tells every worker of the pool's current peer set. Control thread. */
+void proxy_publish(struct proxy *p, struct pool *pool);
+/* Ends everything that is still going on, then gives all memory back. */
+void proxy_free(struct proxy *p);
+const char *proxy_name_of(void *proxy, uint32_t id);
+struct pool *proxy_pool_by_name(const struct proxy *p, const char *name);

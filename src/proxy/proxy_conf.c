@@ -1,0 +1,103 @@
+#include "proxy/proxy_conf.h"
+
+#include "conf/decode.h"
+
+#define MS_MAX (24 * 3600 * 1000)
+
+static const char *const protocol_names[] = { "http", "tcp", NULL };
+static const struct conf_type protocol_type = { .name = "protocol", .names = protocol_names };
+
+static const struct conf_field listener_timeout_fields[] = {
+    { "header", CONF_MSEC(struct listener_timeouts, header_ms), .min = 1, .max = MS_MAX, .preset = "10s",
+      .help = "How long a request's head may take to arrive, from its first byte." },
+    { "body", CONF_MSEC(struct listener_timeouts, body_ms), .min = 1, .max = MS_MAX, .preset = "30s",
+      .help = "How long a client may pause within a request's body." },
+    { "write", CONF_MSEC(struct listener_timeouts, write_ms), .min = 1, .max = MS_MAX, .preset = "60s",
+      .help = "How long a client may leave a response untaken." },
+    { "keep_alive", CONF_MSEC(struct listener_timeouts, keep_alive_ms), .min = 1, .max = MS_MAX, .preset = "75s",
+      .help = "How long a client's idle connection is kept." },
+    { 0 },
+};
+
+static const struct conf_type listener_timeouts_type = {
+    .name = "listener timeouts", .size = sizeof(struct listener_timeouts), .fields = listener_timeout_fields
+};
+
+static const struct conf_field listener_limit_fields[] = {
+    { "head", CONF_BYTES(struct listener_limits, head_bytes), .min = 1024, .max = 64 << 10, .preset = "64KiB",
+      .help = "How large a request's head may be." },
+    { "headers", CONF_U32(struct listener_limits, headers), .min = 8, .max = 256, .preset = "128",
+      .help = "How many fields a request's head may have." },
+    { "body", CONF_BYTES(struct listener_limits, body_bytes), .max = INT64_MAX, .preset = "off",
+      .flags = CONF_MAY_BE_OFF, .help = "How large a request's body may be." },
+    { 0 },
+};
+
+static const struct conf_type listener_limits_type = {
+    .name = "listener limits", .size = sizeof(struct listener_limits), .fields = listener_limit_fields
+};
+
+static const struct conf_type pool_ref_type = { .name = "pools" };
+
+static void check_listener(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    struct listener_conf *l = object;
+    if (l->protocol == LISTENER_TCP && l->routes.count)
+        conf_decode_fault(d, node, "routes", "name one pool with `pool:`", "a tcp listener has no routes");
+    else if (l->pool && l->routes.count)
+        conf_decode_fault(d, node, "pool", "keep `routes:`, the last of which may match everything, or `pool:` alone",
+                          "a listener has either a pool or routes");
+    else if (!l->pool && !l->routes.count)
+        conf_decode_fault(d, node, NULL, "add `pool:` with a pool's name", "a listener needs a pool or routes");
+}
+
+static const struct conf_field listener_fields[] = {
+    { "name", CONF_STRING(struct listener_conf, name), .min = 1, .max = 64,
+      .help = "What the listener is called; its address if absent." },
+    { "bind", CONF_CUSTOM(struct listener_conf, bind, &conf_bind_address_type), .flags = CONF_REQUIRED,
+      .help = "Where connections are accepted." },
+    { "protocol", CONF_ENUM(struct listener_conf, protocol, &protocol_type), .preset = "http",
+      .help = "`http` understands requests; `tcp` passes bytes." },
+    { "pool", CONF_REF(struct listener_conf, pool, &pool_ref_type), .help = "One pool for everything." },
+    { "routes", CONF_NAMED(struct listener_conf, routes, &route_conf_type), .max = 10000,
+      .help = "Which request goes to which pool: the most specific wins, then the first." },
+    { "timeouts", CONF_OBJECT(struct listener_conf, timeouts, &listener_timeouts_type),
+      .help = "Time-outs towards clients." },
+    { "limits", CONF_OBJECT(struct listener_conf, limits, &listener_limits_type),
+      .help = "Bounds on what a client may send." },
+    { "trust", CONF_LIST(struct listener_conf, trust, &conf_cidr_type), .max = 1000,
+      .help = "Peers whose X-Forwarded-* and Forwarded fields are believed and passed on." },
+    { "gate", CONF_OPTIONAL(struct listener_conf, gate, &gate_conf_type), .help = "Who may pass." },
+    { 0 },
+};
+
+const struct conf_type listener_conf_type = {
+    .name = "listener",
+    .size = sizeof(struct listener_conf),
+    .fields = listener_fields,
+    .name_from = "bind",
+    .check = check_listener,
+};
+
+static const struct conf_field limit_fields[] = {
+    { "memory", CONF_BYTES(struct proxy_limits, memory_bytes), .max = INT64_MAX, .preset = "0",
+      .help = "What connections and bytes on the move may use in all; 0 is half of the cgroup's or the machine's "
+              "memory. At nine tenths of it new connections are refused." },
+    { "connections", CONF_U32(struct proxy_limits, connections), .max = 100000000, .preset = "0",
+      .help = "How many client connections there may be in all; 0 is as many as descriptors allow." },
+    { 0 },
+};
+
+const struct conf_type proxy_limits_type = {
+    .name = "limits", .size = sizeof(struct proxy_limits), .fields = limit_fields
+};
+
+static const struct conf_field timeout_fields[] = {
+    { "drain", CONF_MSEC(struct proxy_timeouts, drain_ms), .min = 1, .max = MS_MAX, .preset = "30s",
+      .help = "How long exchanges and tunnels may go on after SIGTERM." },
+    { 0 },
+};
+
+const struct conf_type proxy_timeouts_type = {
+    .name = "timeouts", .size = sizeof(struct proxy_timeouts), .fields = timeout_fields
+};

@@ -1,0 +1,53 @@
+/* proxy/proxy_conf.h: listeners, pools and what goes with them, as decoded: the proxy's part of a snapshot. */
+#pragma once
+
+#include "base/address.h"
+#include "conf/field.h"
+#include "pool/pool_conf.h"
+#include "proxy/access_log_conf.h"
+#include "proxy/gate_conf.h"
+#include "route/route_conf.h"
+
+enum listener_protocol { LISTENER_HTTP, LISTENER_TCP };
+
+struct listener_timeouts {
+    uint64_t header_ms, body_ms, write_ms, keep_alive_ms;
+};
+
+struct listener_limits {
+    uint64_t head_bytes, body_bytes; /* body: 0 is no limit */
+    uint32_t headers;
+};
+
+struct listener_conf {
+    const char *name;
+    struct address bind;
+    uint32_t protocol; /* enum listener_protocol */
+    const char *pool;  /* the one route for everything; NULL if there are routes */
+    struct conf_items routes; /* struct route_conf */
+    struct listener_timeouts timeouts;
+    struct listener_limits limits;
+    struct conf_items trust; /* struct cidr */
+    struct gate_conf *gate;  /* may be NULL */
+};
+
+struct proxy_limits {
+    uint64_t memory_bytes; /* 0: half of what there is */
+    uint32_t connections;  /* 0: as many as descriptors allow */
+};
+
+struct proxy_timeouts {
+    uint64_t drain_ms;
+};
+
+struct proxy_conf {
+    struct conf_items listeners; /* struct listener_conf */
+    struct conf_items pools;     /* struct pool_conf */
+    struct access_log_conf *access_log; /* NULL: none */
+    struct gate_conf *gate;             /* for every listener; may be NULL */
+    struct proxy_limits limits;
+    struct proxy_timeouts timeouts;
+    uint32_t workers; /* 0: one a core */
+};
+
+extern const struct conf_type listener_conf_type, proxy_limits_type, proxy_timeouts_type;

@@ -1,0 +1,69 @@
+#include "proxy/record.h"
+
+static void count(struct worker *w, const struct listener *l, const struct flight_record *r)
+{
+    struct metric_shard *m = w->metrics;
+    metric_add(m, l->meter_ends[r->end < END_REASON_COUNT ? r->end : END_INTERNAL], 1);
+    unsigned status_class = r->status / 100;
+    metric_add(m, l->meter_classes[status_class < 6 ? status_class : 0], 1);
+    metric_add(m, l->meter_bytes_in, r->bytes_in);
+    metric_add(m, l->meter_bytes_out, r->bytes_out);
+    metric_observe(m, l->meter_seconds, r->total_us);
+}
+
+static struct slice server_address(const struct pool *pool, uint32_t id)
+{
+    for (uint32_t i = 0; pool && i < pool->server_count; i++)
+        if (pool->servers[i].id == id) return slice_of(pool->servers[i].address_text);
+    return SLICE_NONE;
+}
+
+static void log_access(struct worker *w, struct access_entry *entry, const struct listener *l, const struct pool *pool)
+{
+    const struct flight_record *r = entry->record;
+    entry->now_wall_ns = loop_wall_ns(&w->loop);
+    entry->listener = slice_of(l->name);
+    entry->pool = slice_of(pool ? pool->name : NULL);
+    for (uint32_t i = 0; i < flight_kept_attempts(r); i++)
+        entry->servers[i] = server_address(pool, r->attempts[i].server);
+    access_log_write(w->access_log, entry);
+}
+
+void record_exchange(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    struct flight_record *r = &x->record;
+    const struct listener *l = x->listener->listener;
+    r->total_us = (w->loop.now_ns - x->start_ns) / 1000;
+    r->bytes_in += x->body_in;
+    r->bytes_out += x->body_out;
+    flight_write(w->flights, r);
+    count(w, l, r);
+    if (x->route) metric_add(w->metrics, x->route->meter_exchanges, 1);
+    if (!w->access_log) return;
+    struct access_entry entry = {
+        .record = r,
+        .request = x->head.method_text.len ? &x->head : NULL,
+        .route = slice_of(x->route ? x->route->name : NULL),
+        .body_bytes = x->body_out,
+        .connection_id = x->connection_id,
+        .connection_requests = x->connection_requests,
+    };
+    log_access(w, &entry, l, x->pool ? x->pool->pool : NULL);
+}
+
+void record_tunnel(struct worker *w, struct listener_worker *lw, const struct pool *pool, struct flight_record *r,
+                   uint64_t connection_id)
+{
+    flight_write(w->flights, r);
+    count(w, lw->listener, r);
+    if (!w->access_log) return;
+    struct access_entry entry = {
+        .record = r,
+        .route = slice_of(lw->listener->routes[0].name),
+        .body_bytes = r->bytes_out,
+        .connection_id = connection_id,
+        .connection_requests = 1,
+    };
+    log_access(w, &entry, lw->listener, pool);
+}

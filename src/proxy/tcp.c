@@ -1,0 +1,264 @@
+#include "proxy/tcp.h"
+
+#include "base/count.h"
+#include "proxy/record.h"
+#include "proxy/tunnel.h"
+
+#include <unistd.h>
+
+#define TRIED_MAX 64
+
+/* Both sides and what is known of them. The client's transport waits in the tunnel until the server's is open. */
+struct session {
+    struct tunnel tunnel; /* first */
+    struct listener_worker *listener;
+    struct pool_worker *pool;
+    struct pool_view *view;
+    struct server *server; /* counted; NULL between attempts */
+    struct pool_waiter waiter;
+    struct timer timer; /* connect, queue */
+    struct address client;
+    uint64_t id, start_ns, attempt_ns;
+    uint32_t tried[TRIED_MAX];
+    uint32_t tried_count, attempts;
+    enum end_reason last;
+    bool is_again, is_waiting, is_over;
+    struct flight_record record;
+};
+
+static void connect_next(struct session *s);
+
+static struct loop *loop_of(struct session *s)
+{
+    return &s->listener->worker->loop;
+}
+
+static void bury(struct loop_grave *g)
+{
+    struct tunnel *t = container_of(g, struct tunnel, grave);
+    struct session *s = container_of(t, struct session, tunnel);
+    slab_put(&s->listener->worker->sessions, s);
+}
+
+static void end_attempt(struct session *s, enum end_reason reason)
+{
+    struct flight_attempt *a = flight_last_attempt(&s->record);
+    if (!a || a->end) return;
+    a->end = (uint8_t)reason;
+    if (a->first_byte_us == FLIGHT_NEVER) a->first_byte_us = flight_us(s->attempt_ns, loop_of(s)->now_ns);
+    if (s->server && end_reason_info(reason)->origin == ORIGIN_SERVER)
+        metric_add(s->listener->worker->metrics, s->server->meter_failures, 1);
+}
+
+/* Both sides are closed: what remains is to count and to record. */
+static void retire(struct session *s, enum end_reason reason)
+{
+    struct worker *w = s->listener->worker;
+    struct flight_record *r = &s->record;
+    if (s->is_over) return;
+    s->is_over = true;
+    end_attempt(s, reason);
+    if (s->is_waiting) pool_stop_waiting(s->pool, &s->waiter);
+    if (s->server) pool_leave(s->pool, s->server);
+    loop_disarm(&w->loop, &s->timer);
+    list_remove(&s->tunnel.link);
+    count_add(&w->live.tunnels, -1);
+    worker_client_closed(s->listener, &s->client);
+    r->end = (uint8_t)reason;
+    r->total_us = (w->loop.now_ns - s->start_ns) / 1000;
+    r->bytes_in = s->tunnel.halves[TUNNEL_CLIENT].bytes;
+    r->bytes_out = s->tunnel.halves[TUNNEL_SERVER].bytes;
+    record_tunnel(w, s->listener, s->pool->pool, r, s->id);
+    if (s->view) pool_view_put(s->view);
+    loop_bury(&w->loop, &s->tunnel.grave, bury);
+}
+
+static void on_end(struct tunnel *t, enum end_reason reason)
+{
+    retire(container_of(t, struct session, tunnel), reason);
+}
+
+static void give_up(struct session *s, enum end_reason reason)
+{
+    tunnel_kill(&s->tunnel, reason);
+}
+
+static void leave_server(struct session *s)
+{
+    transport_close(&s->tunnel.halves[TUNNEL_SERVER].transport, false);
+    if (s->server) pool_leave(s->pool, s->server);
+    s->server = NULL;
+}
+
+static void attempt_failed(struct session *s, enum end_reason reason)
+{
+    end_attempt(s, reason);
+    pool_report(s->pool, s->server, SERVER_CONNECT_FAILED);
+    leave_server(s);
+    s->last = reason;
+    connect_next(s);
+}
+
+static void opened(struct session *s)
+{
+    struct loop *l = loop_of(s);
+    loop_disarm(l, &s->timer);
+    flight_last_attempt(&s->record)->connect_us = flight_us(s->attempt_ns, l->now_ns);
+    s->record.connected_us = flight_us(s->start_ns, l->now_ns);
+    pool_report(s->pool, s->server, SERVER_CONNECTED);
+    s->tunnel.halves[TUNNEL_SERVER].transport.on_ready = tunnel_on_ready_server;
+    s->tunnel.halves[TUNNEL_CLIENT].transport.on_ready = tunnel_on_ready_client;
+    tunnel_start(&s->tunnel);
+}
+
+static void on_server_ready(struct transport *t)
+{
+    struct session *s = container_of(t, struct session, tunnel.halves[TUNNEL_SERVER].transport);
+    switch (transport_open(t)) {
+    case IO_OK:
+        opened(s);
+        return;
+    case IO_AGAIN:
+        return;
+    case IO_EOF:
+    case IO_FAIL:
+        attempt_failed(s, h1_client_connect_reason(t->saved_errno));
+        return;
+    }
+}
+
+/* Before there is a server only the client's end is of interest. */
+static void on_client_ready(struct transport *t)
+{
+    struct session *s = container_of(t, struct session, tunnel.halves[TUNNEL_CLIENT].transport);
+    if (t->is_broken) give_up(s, END_CLIENT_RESET);
+}
+
+static void on_turn(struct pool_waiter *w)
+{
+    struct session *s = container_of(w, struct session, waiter);
+    s->is_waiting = false;
+    s->is_again = true;
+    pool_view_put(s->view);
+    s->view = pool_view_get(s->pool);
+    s->tried_count = 0;
+    connect_next(s);
+}
+
+static void wait_in_queue(struct session *s)
+{
+    s->waiter.on_turn = on_turn;
+    if (!pool_wait(s->pool, &s->waiter, s->is_again)) {
+        give_up(s, END_QUEUE_FULL);
+        return;
+    }
+    s->is_waiting = true;
+    if (!s->is_again) loop_arm(loop_of(s), &s->timer, s->pool->pool->conf->timeouts.queue_ms);
+    if (transport_wait(&s->tunnel.halves[TUNNEL_CLIENT].transport) < 0) give_up(s, END_NO_DESCRIPTORS);
+}
+
+static bool connect_to(struct session *s, uint32_t peer, enum balance_reason reason)
+{
+    struct worker *w = s->listener->worker;
+    struct transport *t = &s->tunnel.halves[TUNNEL_SERVER].transport;
+    s->server = s->view->set->servers[peer];
+    s->attempts++;
+    s->attempt_ns = w->loop.now_ns;
+    s->tried[s->tried_count++] = peer;
+    s->record.picked_us = flight_us(s->start_ns, w->loop.now_ns);
+    flight_begin_attempt(&s->record, s->server->id, reason, false);
+    metric_add(w->metrics, s->server->meter_attempts, 1);
+    metric_add(w->metrics, s->server->meter_connects, 1);
+    if (transport_connect(t, &w->loop, &s->server->address, on_server_ready) == 0) {
+        loop_arm(&w->loop, &s->timer, s->pool->pool->conf->timeouts.connect_ms);
+        return true;
+    }
+    enum end_reason why = h1_client_connect_reason(t->saved_errno);
+    end_attempt(s, why);
+    s->last = why;
+    if (end_reason_info(why)->origin == ORIGIN_SERVER) pool_report(s->pool, s->server, SERVER_CONNECT_FAILED);
+    leave_server(s);
+    return false;
+}
+
+static void connect_next(struct session *s)
+{
+    uint32_t attempts_max = s->pool->pool->conf->retry.attempts;
+    bool is_full = false;
+    loop_disarm(loop_of(s), &s->timer);
+    while (s->attempts < attempts_max && s->tried_count < TRIED_MAX) {
+        struct balance_choice choice = { .peer = BALANCE_NONE };
+        struct balance_query q = { .peers = s->view->set->peers,
+                                   .peer_count = s->view->set->count,
+                                   .tried = s->tried,
+                                   .tried_count = s->tried_count,
+                                   .hash = balance_hash((struct slice){ (const char *)s->record.client.bytes, 16 }),
+                                   .now_ns = loop_of(s)->now_ns,
+                                   .rng = &loop_of(s)->rng };
+        if (q.peer_count) balance_pick(&s->view->balance, &q, &choice);
+        if (choice.peer == BALANCE_NONE) {
+            if (!is_full && !(q.peer_count && choice.reason == BALANCE_ALL_FULL)) break;
+            wait_in_queue(s);
+            return;
+        }
+        if (!pool_enter(s->pool, s->view->set->servers[choice.peer])) {
+            is_full = true;
+            s->tried[s->tried_count++] = choice.peer;
+            continue;
+        }
+        if (connect_to(s, choice.peer, choice.reason)) return;
+    }
+    give_up(s, s->attempts ? s->last : END_NO_SERVER);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct session *s = container_of(t, struct session, timer);
+    if (s->is_waiting)
+        give_up(s, END_QUEUE_TIMEOUT);
+    else
+        attempt_failed(s, END_CONNECT_TIMEOUT);
+}
+
+void tcp_start(struct listener_worker *lw, int fd, const struct address *client, uint64_t id)
+{
+    struct worker *w = lw->worker;
+    const struct route *route = &lw->listener->routes[0];
+    const struct pool_timeouts *conf = &route->pool->conf->timeouts;
+    struct session *s = slab_get(&w->sessions);
+    if (!s) {
+        close(fd);
+        metric_add(w->metrics, lw->listener->meter_ends[END_NO_MEMORY], 1);
+        worker_client_closed(lw, client);
+        return;
+    }
+    struct tunnel_timeouts timeouts = { conf->idle_ms, conf->half_closed_ms, conf->total_ms };
+    s->listener = lw;
+    s->client = *client;
+    s->id = id;
+    s->start_ns = w->loop.now_ns;
+    s->pool = w->pools[route->pool->index];
+    s->view = pool_view_get(s->pool);
+    timer_init(&s->timer, on_timer);
+    list_init(&s->waiter.link);
+    flight_init(&s->record);
+    s->record.id = flight_next_id(w->flights);
+    s->record.start_wall_ns = loop_wall_ns(&w->loop);
+    s->record.flags = FLIGHT_TCP | FLIGHT_TUNNEL;
+    s->record.client = address_ip(client);
+    s->record.client_port = address_port(client);
+    s->record.listener = lw->listener->id;
+    s->record.route = route->id;
+    s->record.pool = route->pool->id;
+    s->record.method = HTTP_OTHER;
+    tunnel_init(&s->tunnel, &w->loop, &timeouts, on_end, s);
+    transport_init_accepted(&s->tunnel.halves[TUNNEL_CLIENT].transport, &w->loop, fd, on_client_ready);
+    list_push_back(&lw->tunnels, &s->tunnel.link);
+    count_add(&w->live.tunnels, 1);
+    connect_next(s);
+}
+
+size_t tcp_session_size(void)
+{
+    return sizeof(struct session);
+}

@@ -1,0 +1,235 @@
+#include "proxy/tunnel.h"
+
+#include <assert.h>
+
+enum flow { FLOW_WAIT, FLOW_YIELD, FLOW_RESET_FROM, FLOW_RESET_TO, FLOW_NO_MEMORY };
+
+static struct tunnel_half *other(struct tunnel *t, const struct tunnel_half *h)
+{
+    return h == &t->halves[0] ? &t->halves[1] : &t->halves[0];
+}
+
+static void end(struct tunnel *t, enum end_reason reason, bool resets_client, bool resets_server)
+{
+    if (t->is_ended) return;
+    t->is_ended = true;
+    loop_disarm(t->loop, &t->timer);
+    loop_cancel(&t->task);
+    for (int i = 0; i < 2; i++) {
+        struct tunnel_half *h = &t->halves[i];
+        block_put(&t->loop->blocks, h->hold);
+        h->hold = NULL;
+        h->begin = h->end = 0;
+    }
+    transport_close(&t->halves[TUNNEL_CLIENT].transport, resets_client);
+    transport_close(&t->halves[TUNNEL_SERVER].transport, resets_server);
+    t->on_end(t, reason);
+}
+
+static void drop_held(struct tunnel *t, struct tunnel_half *h, size_t len)
+{
+    h->begin += (uint32_t)len;
+    if (h->begin < h->end) return;
+    block_put(&t->loop->blocks, h->hold);
+    h->hold = NULL;
+    h->begin = h->end = 0;
+}
+
+static enum flow send_held(struct tunnel *t, struct tunnel_half *from, struct transport *to)
+{
+    while (from->begin < from->end) {
+        struct iovec iov = { from->hold->data + from->begin, from->end - from->begin };
+        size_t sent = 0;
+        enum io io = transport_send(to, &iov, 1, &sent);
+        if (io == IO_FAIL) return FLOW_RESET_TO;
+        if (io == IO_AGAIN) return FLOW_WAIT;
+        from->bytes += sent;
+        drop_held(t, from, sent);
+    }
+    return FLOW_YIELD;
+}
+
+/* What the receiver did not take at once is kept: at most LOOP_HOLD_BYTES. */
+static enum flow hold(struct tunnel *t, struct tunnel_half *from, const char *data, size_t len)
+{
+    from->hold = block_get(&t->loop->blocks, len);
+    if (!from->hold) return FLOW_NO_MEMORY;
+    memcpy(from->hold->data, data, len);
+    from->begin = 0;
+    from->end = (uint32_t)len;
+    return FLOW_WAIT;
+}
+
+static enum flow received_end(struct tunnel_half *from, enum io io)
+{
+    if (io == IO_AGAIN) return FLOW_WAIT;
+    if (io == IO_FAIL) return FLOW_RESET_FROM;
+    from->is_eof = true;
+    return FLOW_WAIT;
+}
+
+static enum flow move_some(struct tunnel *t, struct tunnel_half *from, struct transport *to, size_t *moved)
+{
+    size_t got = 0;
+    enum io io = transport_recv(&from->transport, t->loop->scratch, LOOP_HOLD_BYTES, &got);
+    if (io != IO_OK) return received_end(from, io);
+    struct iovec iov = { t->loop->scratch, got };
+    size_t sent = 0;
+    io = transport_send(to, &iov, 1, &sent);
+    if (io == IO_FAIL) return FLOW_RESET_TO;
+    from->bytes += sent;
+    *moved += got;
+    return sent < got ? hold(t, from, t->loop->scratch + sent, got - sent) : FLOW_YIELD;
+}
+
+/* Bulk: only what the receiver took leaves the kernel, so much can be moved at once and nothing is held. */
+static enum flow move_bulk(struct tunnel *t, struct tunnel_half *from, struct transport *to, size_t *moved)
+{
+    struct transport *source = &from->transport;
+    size_t got = 0;
+    enum io io = source->ops->peek(source, t->loop->scratch, LOOP_SCRATCH_BYTES, &got);
+    if (io != IO_OK) return received_end(from, io);
+    struct iovec iov = { t->loop->scratch, got };
+    size_t sent = 0;
+    io = transport_send(to, &iov, 1, &sent);
+    if (io == IO_FAIL) return FLOW_RESET_TO;
+    if (sent && source->ops->drop(source, sent) != IO_OK) return FLOW_RESET_FROM;
+    from->bytes += sent;
+    *moved += sent;
+    if (sent == got) return FLOW_YIELD;
+    source->is_readable = true; /* the rest is still there, and no edge will say so */
+    return FLOW_WAIT;
+}
+
+static enum flow flow(struct tunnel *t, struct tunnel_half *from)
+{
+    struct transport *to = &other(t, from)->transport;
+    if (from->begin < from->end) {
+        enum flow got = send_held(t, from, to);
+        if (got != FLOW_YIELD) return got;
+    }
+    size_t moved = 0;
+    while (!from->is_eof) {
+        if (moved >= LOOP_TURN_BYTES) return FLOW_YIELD;
+        if (!from->transport.is_readable || !to->is_writable) return FLOW_WAIT;
+        bool is_bulk = moved >= LOOP_HOLD_BYTES && from->transport.ops->peek;
+        enum flow got = is_bulk ? move_bulk(t, from, to, &moved) : move_some(t, from, to, &moved);
+        if (moved) t->last_ms = loop_now_ms(t->loop);
+        if (got != FLOW_YIELD && !from->is_eof) return got;
+    }
+    return FLOW_WAIT;
+}
+
+static void set_timer(struct tunnel *t)
+{
+    bool is_half = t->halves[0].is_done || t->halves[1].is_done;
+    uint64_t at = t->last_ms + (is_half ? t->timeouts.half_closed_ms : t->timeouts.idle_ms);
+    if (t->total_deadline_ms && t->total_deadline_ms < at) at = t->total_deadline_ms;
+    timer_arm(&t->loop->timers, &t->timer, at);
+}
+
+static void on_timer(struct timer *timer)
+{
+    struct tunnel *t = container_of(timer, struct tunnel, timer);
+    uint64_t now = loop_now_ms(t->loop);
+    bool is_half = t->halves[0].is_done || t->halves[1].is_done;
+    if (t->total_deadline_ms && now >= t->total_deadline_ms)
+        end(t, END_TOTAL_TIMEOUT, true, true);
+    else if (now >= t->last_ms + (is_half ? t->timeouts.half_closed_ms : t->timeouts.idle_ms))
+        end(t, is_half ? END_HALF_CLOSED_TIMEOUT : END_IDLE_TIMEOUT, true, true);
+    else
+        set_timer(t);
+}
+
+/* Moves one direction on; false if the tunnel has ended. */
+static bool run_half(struct tunnel *t, struct tunnel_half *from)
+{
+    if (from->is_done) return true;
+    bool is_client = from == &t->halves[TUNNEL_CLIENT];
+    switch (flow(t, from)) {
+    case FLOW_WAIT:
+        break;
+    case FLOW_YIELD:
+        loop_defer(t->loop, &t->task);
+        break;
+    case FLOW_RESET_FROM:
+        end(t, is_client ? END_CLIENT_RESET : END_SERVER_RESET, true, true);
+        return false;
+    case FLOW_RESET_TO:
+        end(t, is_client ? END_SERVER_RESET : END_CLIENT_RESET, true, true);
+        return false;
+    case FLOW_NO_MEMORY:
+        end(t, END_NO_MEMORY, true, true);
+        return false;
+    }
+    if (from->is_eof && from->begin == from->end) {
+        from->is_done = true;
+        t->last_ms = loop_now_ms(t->loop);
+        if (!other(t, from)->is_done) transport_shutdown(&other(t, from)->transport);
+    }
+    return true;
+}
+
+static void run(struct tunnel *t)
+{
+    if (t->is_ended) return;
+    if (!run_half(t, &t->halves[TUNNEL_CLIENT]) || !run_half(t, &t->halves[TUNNEL_SERVER])) return;
+    if (t->halves[0].is_done && t->halves[1].is_done) {
+        end(t, END_OK, false, false);
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (transport_wait(&t->halves[i].transport) == 0) continue;
+        end(t, END_NO_DESCRIPTORS, true, true);
+        return;
+    }
+    /* Broken without a byte to read: a reset after a FIN shows in no other way. */
+    for (int i = 0; i < 2; i++) {
+        const struct transport *side = &t->halves[i].transport;
+        if (!side->is_broken || side->is_readable || side->is_shut) continue;
+        end(t, i == TUNNEL_CLIENT ? END_CLIENT_RESET : END_SERVER_RESET, true, true);
+        return;
+    }
+    set_timer(t);
+}
+
+static void on_task(struct loop_task *task)
+{
+    run(container_of(task, struct tunnel, task));
+}
+
+void tunnel_on_ready_client(struct transport *transport)
+{
+    run(container_of(transport, struct tunnel, halves[TUNNEL_CLIENT].transport));
+}
+
+void tunnel_on_ready_server(struct transport *transport)
+{
+    run(container_of(transport, struct tunnel, halves[TUNNEL_SERVER].transport));
+}
+
+void tunnel_init(struct tunnel *t, struct loop *l, const struct tunnel_timeouts *timeouts,
+                 void (*on_end)(struct tunnel *, enum end_reason), void *owner)
+{
+    t->loop = l;
+    t->timeouts = *timeouts;
+    t->on_end = on_end;
+    t->owner = owner;
+    t->last_ms = loop_now_ms(l);
+    if (timeouts->total_ms) t->total_deadline_ms = t->last_ms + timeouts->total_ms;
+    timer_init(&t->timer, on_timer);
+    loop_task_init(&t->task, on_task);
+    list_init(&t->link);
+    transport_init_closed(&t->halves[0].transport);
+    transport_init_closed(&t->halves[1].transport);
+}
+
+void tunnel_start(struct tunnel *t)
+{
+    run(t);
+}
+
+void tunnel_kill(struct tunnel *t, enum end_reason reason)
+{
+    end(t, reason, false, false);
+}

@@ -1,0 +1,88 @@
+#include "proxy/upgrade.h"
+
+#include "base/count.h"
+#include "proxy/tunnel.h"
+
+static bool is_allowed(struct slice protocol, const struct route_conf *conf)
+{
+    if (!conf || !conf->upgrade.count) return slice_equal_fold(protocol, SLICE("websocket"));
+    const char *const *allowed = conf->upgrade.data;
+    for (uint32_t i = 0; i < conf->upgrade.count; i++)
+        if (slice_equal_fold(protocol, slice_of(allowed[i]))) return true;
+    return false;
+}
+
+struct slice upgrade_allowed(const struct http_head *head, const struct route_conf *conf)
+{
+    struct slice rest = head->upgrade;
+    struct slice protocol;
+    /* A 1.0 request cannot upgrade; one with a body would have to be read to its end first (RFC 9110 7.8). */
+    if (head->version == HTTP_VERSION_1_0 || head->body != HTTP_BODY_NONE) return SLICE_NONE;
+    while (slice_next_element(&rest, &protocol))
+        if (is_allowed(protocol, conf)) return protocol;
+    return SLICE_NONE;
+}
+
+int upgrade_begin(struct exchange *x, const struct http_head *head)
+{
+    struct http_send send = { .head = head, .body = HTTP_BODY_NONE, .upgrade = head->upgrade };
+    return http_send_head(x->client, &send, 0) == IO_OK ? 0 : -1;
+}
+
+static void bury(struct loop_grave *g)
+{
+    struct tunnel *t = container_of(g, struct tunnel, grave);
+    struct exchange *x = t->owner;
+    slab_put(&x->worker->tunnels, t);
+}
+
+static void on_end(struct tunnel *t, enum end_reason reason)
+{
+    struct exchange *x = t->owner;
+    struct worker *w = x->worker;
+    x->body_in += t->halves[TUNNEL_CLIENT].bytes;
+    x->body_out += t->halves[TUNNEL_SERVER].bytes;
+    pool_connection_closed(x->pool, x->server);
+    list_remove(&t->link);
+    count_add(&w->live.tunnels, -1);
+    worker_client_closed(x->listener, &x->peer);
+    loop_bury(&w->loop, &t->grave, bury);
+    x->tunnel = NULL;
+    exchange_on_tunnel_end(x, reason);
+}
+
+static int take(struct http_stream *s, struct tunnel_half *half)
+{
+    struct slice bytes;
+    if (s->ops->detach(s, &half->transport, &half->hold, &bytes) < 0) return -1;
+    if (!half->hold) return 0;
+    half->begin = (uint32_t)(bytes.data - half->hold->data);
+    half->end = half->begin + (uint32_t)bytes.len;
+    return 0;
+}
+
+int upgrade_start(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    const struct pool_timeouts *conf = &x->pool->pool->conf->timeouts;
+    struct tunnel_timeouts timeouts = { conf->idle_ms, conf->half_closed_ms, conf->total_ms };
+    struct tunnel *t = slab_get(&w->tunnels);
+    if (!t) return -1;
+    tunnel_init(t, &w->loop, &timeouts, on_end, x);
+    x->peer = h1_server_of(x->client)->client.address;
+    x->record.flags |= FLIGHT_TUNNEL;
+    x->tunnel = t;
+    list_push_back(&x->listener->tunnels, &t->link);
+    count_add(&w->live.tunnels, 1);
+    int client = take(x->client, &t->halves[TUNNEL_CLIENT]);
+    int server = take(x->server_stream, &t->halves[TUNNEL_SERVER]);
+    x->client = NULL;
+    x->server_stream = NULL;
+    t->halves[TUNNEL_CLIENT].transport.on_ready = tunnel_on_ready_client;
+    t->halves[TUNNEL_SERVER].transport.on_ready = tunnel_on_ready_server;
+    if (client < 0 || server < 0)
+        tunnel_kill(t, END_NO_DESCRIPTORS);
+    else
+        tunnel_start(t);
+    return 0;
+}

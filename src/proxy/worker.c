@@ -1,0 +1,211 @@
+#include "proxy/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/count.h"
+#include "proxy/accept.h"
+#include "proxy/tcp.h"
+#include "proxy/tunnel.h"
+
+#define MAILS 4096
+
+static int open_pools(struct worker *w, struct err *err)
+{
+    struct proxy *p = w->proxy;
+    w->pool_env = (struct pool_worker_env){
+        .loop = &w->loop,
+        .metrics = w->metrics,
+        .box = w->box,
+        .control = p->control,
+        .budget = &p->budget,
+        .index = w->index,
+        .worker_count = p->worker_count,
+        .upstream_live = &w->live.server_connections,
+        .upstream_idle = &w->live.idle_server_connections,
+        .on_evidence = p->on_evidence,
+    };
+    w->pools = calloc(p->pool_count, sizeof(struct pool_worker *));
+    if (!w->pools) return err_set(err, "out of memory for the pools of worker %u", w->index);
+    for (uint32_t i = 0; i < p->pool_count; i++)
+        if (pool_worker_new(&w->pools[i], p->pools[i], &w->pool_env, err) < 0) return -1;
+    return 0;
+}
+
+static int open_listeners(struct worker *w, struct err *err)
+{
+    struct proxy *p = w->proxy;
+    w->listeners = calloc(p->listener_count, sizeof(struct listener_worker));
+    if (!w->listeners) return err_set(err, "out of memory for the listeners of worker %u", w->index);
+    for (uint32_t i = 0; i < p->listener_count; i++)
+        if (accept_open(&w->listeners[i], w, &p->listeners[i], err) < 0) return -1;
+    return 0;
+}
+
+int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err *err)
+{
+    struct worker *w = calloc(1, sizeof(*w));
+    if (!w) return err_set(err, "out of memory for worker %u", index);
+    w->proxy = p;
+    w->index = index;
+    w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (loop_init(&w->loop, &p->budget, err) < 0) {
+        free(w);
+        return -1;
+    }
+    slab_init(&w->clients, &p->budget, sizeof(struct h1_server));
+    slab_init(&w->tunnels, &p->budget, sizeof(struct tunnel));
+    slab_init(&w->sessions, &p->budget, tcp_session_size());
+    w->metrics = metric_shard_of(p->metrics, index);
+    if (p->access_log) w->access_log = access_log_writer_of(p->access_log, index);
+    if (flight_ring_new(&w->flights, FLIGHT_RING_RECORDS, index, err) < 0 ||
+        mailbox_new(&w->box, &w->loop, w, MAILS, err) < 0 || open_pools(w, err) < 0) {
+        worker_free(w);
+        return -1;
+    }
+    *out = w;
+    return 0;
+}
+
+static void link_pools(struct worker *w)
+{
+    struct proxy *p = w->proxy;
+    for (uint32_t i = 0; i < p->pool_count; i++) w->pools[i]->peers = p->pool_workers + (size_t)i * p->worker_count;
+}
+
+void worker_free(struct worker *w)
+{
+    if (!w) return;
+    if (w->pools)
+        for (uint32_t i = 0; i < w->proxy->pool_count; i++) pool_worker_free(w->pools[i]);
+    free(w->pools);
+    free(w->listeners);
+    mailbox_free(w->box);
+    flight_ring_free(w->flights);
+    slab_fini(&w->clients);
+    slab_fini(&w->tunnels);
+    slab_fini(&w->sessions);
+    loop_fini(&w->loop);
+    if (w->spare_fd >= 0) close(w->spare_fd);
+    free(w);
+}
+
+static void *run(void *argument)
+{
+    struct worker *w = argument;
+    loop_run(&w->loop);
+    return NULL;
+}
+
+int worker_start(struct worker *w, struct err *err)
+{
+    link_pools(w);
+    if (open_listeners(w, err) < 0) return -1;
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int failed = pthread_create(&w->thread, NULL, run, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed) return err_set(err, "cannot start worker %u: %s", w->index, strerror(failed));
+    w->has_thread = true;
+    char name[16];
+    snprintf(name, sizeof(name), "weir/%u", w->index);
+    pthread_setname_np(w->thread, name);
+    return 0;
+}
+
+/* mail: on the worker's thread */
+
+static void on_drain(void *reader, const struct mail *m)
+{
+    (void)m;
+    struct worker *w = reader;
+    if (w->is_draining) return;
+    w->is_draining = true;
+    for (uint32_t i = 0; i < w->proxy->listener_count; i++) {
+        struct listener_worker *lw = &w->listeners[i];
+        accept_close(lw);
+        lw->service.is_draining = true;
+        struct list *next;
+        for (struct list *at = lw->connections.next; at != &lw->connections; at = next) {
+            next = at->next;
+            struct h1_conn *conn = container_of(at, struct h1_conn, link);
+            h1_server_drain(container_of(conn, struct h1_server, conn));
+        }
+    }
+}
+
+void worker_kill(struct worker *w)
+{
+    for (uint32_t i = 0; w->listeners && i < w->proxy->listener_count; i++) {
+        struct listener_worker *lw = &w->listeners[i];
+        accept_close(lw);
+        lw->service.is_draining = true;
+        while (!list_is_empty(&lw->connections)) {
+            struct h1_conn *conn = container_of(lw->connections.next, struct h1_conn, link);
+            h1_server_kill(container_of(conn, struct h1_server, conn), END_DRAINED);
+        }
+        while (!list_is_empty(&lw->tunnels))
+            tunnel_kill(container_of(lw->tunnels.next, struct tunnel, link), END_DRAINED);
+    }
+    /* What ended is recorded and buried at the end of the turn. */
+    loop_turn(&w->loop, 0);
+    for (uint32_t i = 0; i < w->proxy->pool_count; i++) pool_worker_close_idle(w->pools[i]);
+    loop_turn(&w->loop, 0);
+}
+
+static void on_stop(void *reader, const struct mail *m)
+{
+    (void)m;
+    struct worker *w = reader;
+    loop_stop(&w->loop);
+}
+
+static void on_publish(void *reader, const struct mail *m)
+{
+    struct worker *w = reader;
+    struct peer_set *set = m->object;
+    pool_worker_publish(w->pools[set->pool->index], set);
+}
+
+static void post(struct worker *w, void (*deliver)(void *, const struct mail *), void *object)
+{
+    struct mail m = { .deliver = deliver, .object = object };
+    /* Control words are few, and must arrive: a full box empties as soon as the worker's turn ends. */
+    while (!mailbox_post(w->box, &m)) sched_yield();
+}
+
+void worker_drain(struct worker *w)
+{
+    post(w, on_drain, NULL);
+}
+
+void worker_stop(struct worker *w)
+{
+    post(w, on_stop, NULL);
+}
+
+void worker_publish(struct worker *w, struct peer_set *set)
+{
+    post(w, on_publish, set);
+}
+
+void worker_join(struct worker *w)
+{
+    if (!w->has_thread) return;
+    pthread_join(w->thread, NULL);
+    w->has_thread = false;
+    worker_kill(w);
+}
+
+bool worker_is_idle(const struct worker *w)
+{
+    return !count_get(&w->live.exchanges) && !count_get(&w->live.tunnels) && !count_get(&w->live.client_connections);
+}

@@ -1,0 +1,66 @@
+/* proxy/worker.h: one worker: a thread with its loop, and its own part of everything the request path touches. */
+#pragma once
+
+#include <pthread.h>
+#include <sched.h>
+
+#include "base/slab.h"
+#include "http/h1_server.h"
+#include "net/mailbox.h"
+#include "pool/pool_worker.h"
+#include "proxy/proxy.h"
+
+/* One listener on one worker. */
+struct listener_worker {
+    struct http_service service; /* first */
+    struct loop_fd accept;
+    struct loop_task accept_more;
+    struct timer accept_again; /* after running out of descriptors */
+    struct listener *listener;
+    struct worker *worker;
+    struct list connections; /* of h1_server */
+    struct list tunnels;
+    bool is_closed;
+};
+
+/* How many there are on this worker: it writes, others may look. */
+struct worker_live {
+    uint32_t exchanges, tunnels, client_connections, server_connections, idle_server_connections;
+};
+
+struct worker {
+    struct loop loop;
+    struct proxy *proxy;
+    uint32_t index;
+    pthread_t thread;
+    bool has_thread, is_draining;
+    struct mailbox *box;
+    struct metric_shard *metrics;
+    struct flight_ring *flights;
+    struct access_log_writer *access_log; /* NULL: none */
+    struct pool_worker_env pool_env;
+    struct pool_worker **pools; /* by pool->index */
+    struct listener_worker *listeners; /* by listener->index */
+    struct slab clients, tunnels, sessions;
+    struct worker_live live;
+    uint64_t next_connection_id;
+    int spare_fd; /* given up for a moment to shed a connection when descriptors run out */
+};
+
+MUST_CHECK int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err *err);
+void worker_free(struct worker *w);
+/* Starts the thread (all signals blocked in it). */
+MUST_CHECK int worker_start(struct worker *w, struct err *err);
+/* From the control thread, by mail: no new connections, idle ones close, the others end with their exchange. */
+void worker_drain(struct worker *w);
+/* By mail: everything ends now, and the thread with it. */
+void worker_stop(struct worker *w);
+/* Closes its listeners' sockets, ends everything. On the worker's thread. */
+void worker_kill(struct worker *w);
+void worker_join(struct worker *w);
+/* By mail: `set` (a reference, taken) is who may be picked from now on. */
+void worker_publish(struct worker *w, struct peer_set *set);
+/* A client's connection of that listener has ended: it is counted no more. */
+void worker_client_closed(struct listener_worker *lw, const struct address *client);
+/* Nothing is going on any more. */
+bool worker_is_idle(const struct worker *w);

@@ -1,0 +1,42 @@
+#include "base/end_reason.h"
+
+#include <ctype.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void every_reason_has_a_name_of_its_own_and_a_meaning(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < END_REASON_COUNT; i++) {
+        const struct end_reason_info *info = end_reason_info((enum end_reason)i);
+        assert_int_equal(end_reason_by_name(info->name), i);
+        for (const char *c = info->name; *c; c++) assert_true(islower((unsigned char)*c) || *c == '_');
+        assert_true(strlen(info->means) > 3);
+        assert_true(info->means[strlen(info->means) - 1] != '.');
+        assert_true(info->status == 0 || (info->status >= 400 && info->status < 600));
+    }
+}
+
+static void unknown_reasons_and_names_are_survived(void **state)
+{
+    (void)state;
+    assert_string_equal(end_reason_info((enum end_reason)9999)->name, "internal");
+    assert_int_equal(end_reason_by_name("no such reason"), END_REASON_COUNT);
+    assert_string_equal(end_origin_name((enum end_origin)99), "none");
+    assert_string_equal(end_origin_name(ORIGIN_SERVER), "server");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_reason_has_a_name_of_its_own_and_a_meaning),
+        cmocka_unit_test(unknown_reasons_and_names_are_survived),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

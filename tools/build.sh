@@ -1,0 +1,52 @@
+#!/bin/bash
+# Configures build/<kind> if needed and builds it, quietly: tools/build.sh <kind> [ninja target...]
+# Kinds: release; check (release flags, -Werror, unit tests); asan; tsan; fuzz.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+kind=${1:-}
+shift || true
+compiler=cc
+case $kind in
+release) options=(-Db_lto=true) ;;
+check) options=(-Dwerror=true -Dtests=true) ;;
+asan) options=(-Dtests=true -Doptimization=1 -Db_ndebug=false -Db_sanitize=address,undefined) ;;
+tsan) options=(-Dtests=true -Doptimization=1 -Db_ndebug=false -Db_sanitize=thread) ;;
+fuzz)
+    compiler=clang
+    options=(-Dfuzz=true -Dwerror=true -Doptimization=1 -Db_ndebug=false -Db_sanitize=address,undefined -Db_lundef=false)
+    ;;
+*)
+    echo "usage: tools/build.sh release|check|asan|tsan|fuzz [target...]" >&2
+    exit 64
+    ;;
+esac
+
+directory=build/$kind
+mkdir -p build
+exec 9>"build/.$kind.lock"
+flock 9 # two builds in one directory would spoil each other
+
+# A directory made with other options is made anew: half-applied options are worse than a rebuild.
+wanted="$compiler ${options[*]}"
+if [ ! -f "$directory/build.ninja" ] || [ "$(cat "$directory/options" 2>/dev/null)" != "$wanted" ]; then
+    rm -rf "$directory"
+    if ! CC=$compiler /usr/bin/meson setup "$directory" "${options[@]}" >"build/$kind.setup.log" 2>&1; then
+        cat "build/$kind.setup.log" >&2
+        rm -rf "$directory"
+        exit 1
+    fi
+    echo "$wanted" >"$directory/options"
+fi
+
+if [ -n "${PREFIX:-}" ] && [ "$(cat "$directory/prefix" 2>/dev/null)" != "$PREFIX" ]; then # for `make install`
+    /usr/bin/meson configure "$directory" --prefix="$PREFIX"
+    echo "$PREFIX" >"$directory/prefix"
+fi
+
+# First what meson has to say to a changed meson.build, of interest only if it fails.
+if ! /usr/bin/ninja -C "$directory" --quiet build.ninja >"build/$kind.setup.log" 2>&1; then
+    cat "build/$kind.setup.log" >&2
+    exit 1
+fi
+/usr/bin/ninja -C "$directory" --quiet ${JOBS:+-j "$JOBS"} "$@" | { grep -vxF 'ninja: no work to do.' || true; }
