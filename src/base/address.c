@@ -187,10 +187,23 @@ bool ip_parse(struct slice text, struct ip *out)
     return true;
 }
 
+/* Every request has one printed: inet_ntop() goes through snprintf(). */
+static void print_v4(const uint8_t bytes[4], char *out)
+{
+    for (int i = 0; i < 4; i++) {
+        unsigned value = bytes[i];
+        if (i) *out++ = '.';
+        if (value >= 100) *out++ = (char)('0' + value / 100);
+        if (value >= 10) *out++ = (char)('0' + value / 10 % 10);
+        *out++ = (char)('0' + value % 10);
+    }
+    *out = 0;
+}
+
 const char *ip_print(const struct ip *ip, char out[INET6_ADDRSTRLEN])
 {
     if (ip_is_v4(ip))
-        inet_ntop(AF_INET, ip->bytes + sizeof(v4_prefix), out, INET6_ADDRSTRLEN);
+        print_v4(ip->bytes + sizeof(v4_prefix), out);
     else
         inet_ntop(AF_INET6, ip->bytes, out, INET6_ADDRSTRLEN);
     return out;

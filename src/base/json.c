@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/utf8.h"
+
 #define JSON_FIRST_CAP 256
 
 void json_init(struct json *j, size_t max, bool is_indented)
@@ -121,32 +123,6 @@ void json_array_end(struct json *j)
     close_with(j, ']');
 }
 
-/* The length of the UTF-8 sequence at the front of s (RFC 3629, no surrogates, nothing overlong), or 0. */
-static size_t sequence_len(struct slice s)
-{
-    const unsigned char *b = (const unsigned char *)s.data;
-    unsigned char low = 0x80, high = 0xbf;
-    size_t len;
-    if (b[0] < 0x80) return 1;
-    if (b[0] >= 0xc2 && b[0] <= 0xdf)
-        len = 2;
-    else if (b[0] >= 0xe0 && b[0] <= 0xef)
-        len = 3;
-    else if (b[0] >= 0xf0 && b[0] <= 0xf4)
-        len = 4;
-    else
-        return 0;
-    if (s.len < len) return 0;
-    if (b[0] == 0xe0) low = 0xa0;
-    if (b[0] == 0xed) high = 0x9f;
-    if (b[0] == 0xf0) low = 0x90;
-    if (b[0] == 0xf4) high = 0x8f;
-    if (b[1] < low || b[1] > high) return 0;
-    for (size_t i = 2; i < len; i++)
-        if ((b[i] & 0xc0) != 0x80) return 0;
-    return len;
-}
-
 static void put_escaped(struct json *j, unsigned char c)
 {
     char escape[8];
@@ -166,7 +142,7 @@ static void put_string(struct json *j, struct slice s)
     size_t at = 0, from = 0; /* from..at goes as it is */
     while (at < s.len && !j->is_failed) {
         unsigned char c = (unsigned char)s.data[at];
-        size_t len = sequence_len((struct slice){ s.data + at, s.len - at });
+        size_t len = utf8_sequence_len((struct slice){ s.data + at, s.len - at });
         if (len && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) {
             at += len;
             continue;

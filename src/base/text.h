@@ -35,6 +35,14 @@ static inline void text_add_slice(struct text *t, struct slice s)
     text_add(t, s.data, s.len);
 }
 
+/* Adds `s` and returns where it stands now. */
+static inline struct slice text_put(struct text *t, struct slice s)
+{
+    size_t at = t->len;
+    text_add_slice(t, s);
+    return (struct slice){ t->data + at, t->len - at };
+}
+
 static inline void text_add_char(struct text *t, char c)
 {
     text_add(t, &c, 1);

@@ -1,27 +1,22 @@
 /* conf/decode.h: trees to objects and back, by the rows of conf/field.h. Control side only. */
 #pragma once
 
+#include "conf/arena.h"
 #include "conf/field.h"
 
-/* Memory of one snapshot: grows, never moves, freed as a whole. */
-struct conf_arena *conf_arena_new(void);
-void conf_arena_free(struct conf_arena *arena);
-/* Zeroed, aligned for anything; exits the process when memory is out at start, NULL never. */
-void *conf_arena_alloc(struct conf_arena *arena, size_t size);
-const char *conf_arena_copy(struct conf_arena *arena, struct slice text);
-
 /* Decodes the tree's root as `type` into `object` (zeroed by the call, presets filled in). Every fault is
- * added, not just the first. 0 or -1. `object` holds pointers into `arena` only, none into the tree. */
+ * added, not just the first. 0 or -1. `object` holds pointers into `arena` only, none into the tree. References are
+ * checked where `type` itself has the row that they look in. */
 MUST_CHECK int conf_decode(const struct conf_tree *tree, const struct conf_type *type, void *object,
                            struct conf_arena *arena, struct conf_faults *faults);
 /* A PATCH: only rows with CONF_LIVE may be named, only what is named is written, presets are not;
- * bit i of *set is row i. `object` is untouched on a fault. */
+ * bit i of *set is row i. `object` is untouched on a fault. References are not checked. */
 MUST_CHECK int conf_decode_patch(const struct conf_tree *tree, const struct conf_type *type, void *object,
                                  struct conf_arena *arena, uint64_t *set, struct conf_faults *faults);
 
 /* For type->check: adds a fault at the key `key` of `node` (at the node itself if NULL or absent). */
-void conf_decode_fault(struct conf_decode *d, const struct conf_node *node, const char *key, const char *remedy,
-                       const char *format, ...) __attribute__((format(printf, 5, 6)));
+void conf_decode_fault(struct conf_decode *d, const struct conf_node *node, const char *key,
+                       const char *remedy, const char *format, ...) __attribute__((format(printf, 5, 6)));
 struct conf_arena *conf_decode_arena(struct conf_decode *d);
 
 /* The object as JSON, by its rows; secrets as "***", absent optionals left out. */

@@ -3,7 +3,10 @@
  *
  * A decoded object lives in a conf_arena and is immutable from then on: a snapshot. Optional nested objects
  * are pointers, NULL if absent and not preset. Lists and maps are struct conf_items: an array of elements;
- * an element of a map begins with a `const char *name` field, which the decoder sets from the key. */
+ * an element of a map begins with a `const char *name` field, which the decoder sets from the key.
+ *
+ * A type has at most 64 rows. The row "name" of a type used in MAP or NAMED is the decoder's: it needs no preset
+ * and is never REQUIRED; its max bounds names (64 if there is no such row). */
 #pragma once
 
 #include <limits.h>
@@ -25,15 +28,21 @@ enum conf_field_kind {
     CONF_KIND_CUSTOM,   /* a scalar that type->parse reads into type->size bytes (address, cidr, …) */
     CONF_KIND_OBJECT,   /* embedded struct of type; presets fill it when it is absent */
     CONF_KIND_OPTIONAL, /* pointer to a struct of type; NULL when absent */
-    CONF_KIND_LIST,     /* struct conf_items of type (object, or scalar through CUSTOM) */
-    CONF_KIND_MAP,      /* struct conf_items of objects, named by their keys */
-    CONF_KIND_NAMED,    /* struct conf_items of objects: a map, or a list whose elements have or derive a name */
-    CONF_KIND_STRINGS,  /* struct conf_items of const char * */
-    CONF_KIND_REF,      /* const char *: the name of an element of the map at type->name (checked after decoding) */
-    CONF_KIND_CHOICE,   /* struct conf_choice: one of several types, chosen by its name */
+    CONF_KIND_LIST,  /* struct conf_items of type: objects, CUSTOM, ENUM (uint32_t) or CHOICE (conf_choice) */
+    CONF_KIND_MAP,   /* struct conf_items of objects, named by their keys */
+    CONF_KIND_NAMED, /* struct conf_items of objects: a map, or a list whose elements have or derive a name */
+    CONF_KIND_STRINGS, /* struct conf_items of const char *, none empty */
+    CONF_KIND_REF,     /* const char *: a name in the root's MAP or NAMED row type->name; see conf_decode() */
+    CONF_KIND_CHOICE,  /* struct conf_choice: one of several types, chosen by its name */
 };
 
-enum { CONF_REQUIRED = 1, CONF_LIVE = 2 /* PATCH */, CONF_STATUS = 4 /* answers only */, CONF_SECRET = 8, CONF_MAY_BE_OFF = 16 };
+enum {
+    CONF_REQUIRED = 1,
+    CONF_LIVE = 2,   /* PATCH may change it */
+    CONF_STATUS = 4, /* in answers only */
+    CONF_SECRET = 8,
+    CONF_MAY_BE_OFF = 16,
+};
 
 struct conf_items {
     void *data;
@@ -62,8 +71,8 @@ struct conf_type {
     size_t size;
     const struct conf_field *fields; /* ends with a row without a name; NULL for scalars */
     const char *short_form;          /* a scalar in an object's place fills this field */
-    const char *name_from;           /* CONF_KIND_NAMED: the field whose text names an element without a name */
-    const char *chosen_by;           /* CHOICE: the key that names the option ("method") */
+    const char *name_from; /* CONF_KIND_NAMED: the field whose text names an element without a name */
+    const char *chosen_by; /* CHOICE: the key that names the option ("method") */
     const struct conf_option *const *options; /* CHOICE: ends with NULL */
     const char *const *names;                 /* ENUM: ends with NULL */
     /* CUSTOM: reads text into `out`; the sentence in err without place. */
@@ -79,8 +88,8 @@ struct conf_field {
     enum conf_field_kind kind;
     size_t offset;
     const struct conf_type *type;
-    int64_t min, max;
-    const char *preset; /* text as it would be written in a file; NULL: zero / absent */
+    int64_t min, max;   /* of numbers; of bytes of text; of elements. max 0: no bound but the kind's own */
+    const char *preset; /* as it would be written in a file, "5s", "[a, b]", "{k: v}"; NULL: zero or absent */
     unsigned flags;
     const char *help; /* one or two sentences, with a capital and a full stop */
 };

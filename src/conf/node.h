@@ -27,9 +27,9 @@ struct conf_node {
 
 struct conf_tree {
     const char *source_name; /* "weir.yaml", "request body": what a fault is said to be in */
-    struct slice source;     /* the bytes, for showing the offending line */
+    struct slice source; /* a copy of the bytes, for showing the offending line; without a byte order mark */
     struct conf_node *root;
-    struct conf_block *memory;
+    struct conf_arena *memory; /* owned */
 };
 
 /* A fault at a place. `remedy` may be empty. */
@@ -46,17 +46,24 @@ struct conf_faults {
     uint32_t dropped;
 };
 
-void conf_fault_add(struct conf_faults *faults, struct conf_place place, const char *remedy, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+/* In its order; when there is no room the last ones are dropped. */
+void conf_fault_add(struct conf_faults *faults, struct conf_place place, const char *remedy,
+                    const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* "weir.yaml:12:7: unknown key \"wieght\" in server; did you mean \"weight\"?" then the line, then a caret, for each
  * fault; allocated, freed by the caller. `is_brief`: the first sentences only, one a line. */
 char *conf_faults_print(const struct conf_faults *faults, const struct conf_tree *tree, bool is_brief);
 
-/* Both read all of `bytes` (borrowed only during the call), refuse duplicate keys, nesting over 32 and more than
- * 100,000 nodes; YAML further refuses anchors, aliases, tags, merge keys and a second document. 0, or -1 with
- * at least one fault. The tree is set either way and is to be freed. */
-MUST_CHECK int conf_read_yaml(struct conf_tree *tree, const char *source_name, struct slice bytes, struct conf_faults *faults);
-MUST_CHECK int conf_read_json(struct conf_tree *tree, const char *source_name, struct slice bytes, struct conf_faults *faults);
+#define CONF_SOURCE_MAX (4u << 20)
+#define CONF_DEPTH_MAX 32u
+#define CONF_NODES_MAX 100000u
+
+/* Both read all of `bytes` (borrowed only during the call), at most 4 MiB, refuse duplicate keys, nesting over 32
+ * and more than 100,000 nodes; YAML further refuses anchors, aliases, tags, merge keys and a second document. 0, or
+ * -1 with at least one fault. The tree is set either way and is to be freed; one with faults is not to be decoded. */
+MUST_CHECK int conf_read_yaml(struct conf_tree *tree, const char *source_name, struct slice bytes,
+                              struct conf_faults *faults);
+MUST_CHECK int conf_read_json(struct conf_tree *tree, const char *source_name, struct slice bytes,
+                              struct conf_faults *faults);
 void conf_tree_free(struct conf_tree *tree);
 /* NULL if the map has no such key. */
 const struct conf_node *conf_node_get(const struct conf_node *map, const char *key);

@@ -234,10 +234,7 @@ static enum io send_head(struct http_stream *s, const struct http_send *send, un
         s->is_flushed = false;
         return IO_OK;
     }
-    enum io io = h1_out_flush(&conn->out, &conn->transport);
-    if (io == IO_FAIL) return IO_FAIL;
-    if (io == IO_OK) s->has_sent = true;
-    return h1_conn_sent(conn, io) == IO_FAIL ? IO_FAIL : IO_OK;
+    return h1_conn_sent(conn, h1_out_flush(&conn->out, &conn->transport)) == IO_FAIL ? IO_FAIL : IO_OK;
 }
 
 static void release(struct http_stream *s)
@@ -305,6 +302,7 @@ struct http_stream *h1_client_lease(struct h1_client *c)
     conn->stream = (struct http_stream){ .ops = &stream_ops, .is_flushed = true, .is_reused = c->exchanges > 0 };
     conn->is_blocked = conn->wants_write = false;
     conn->out.is_ended = false;
+    conn->transport.has_sent = false;
     conn->is_persistent = true;
     c->has_head = false;
     c->exchanges++;

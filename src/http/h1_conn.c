@@ -22,6 +22,8 @@ void h1_conn_init(struct h1_conn *c, const struct h1_role *role, const struct h1
 enum io h1_conn_sent(struct h1_conn *c, enum io io)
 {
     c->stream.is_flushed = h1_out_is_empty(&c->out);
+    c->stream.has_sent = c->transport.has_sent;
+    if (io == IO_FAIL) return io;
     if (io == IO_AGAIN || !c->stream.is_flushed) {
         c->wants_write = true;
         if (!c->transport.is_writable && transport_wait(&c->transport) < 0) return IO_FAIL;
@@ -33,7 +35,6 @@ enum io h1_conn_send_body(struct http_stream *s, const char *data, size_t len, u
 {
     struct h1_conn *c = h1_conn_of(s);
     enum io io = h1_out_body(&c->out, &c->transport, data, len, flags, taken);
-    if (*taken || io == IO_OK) s->has_sent = true;
     return h1_conn_sent(c, io);
 }
 
@@ -54,6 +55,7 @@ bool h1_conn_write(struct h1_conn *c)
 {
     if (!c->transport.is_writable || !c->wants_write) return true;
     enum io io = h1_out_flush(&c->out, &c->transport);
+    c->stream.has_sent = c->transport.has_sent;
     if (io == IO_FAIL) {
         tell_error(c, c->role->body_reset, "the connection broke while sending");
         return false;

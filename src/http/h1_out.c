@@ -32,6 +32,7 @@ static bool make_room(struct h1_out *out, struct loop *l, size_t len)
 
 static void append(struct h1_out *out, const void *data, size_t len)
 {
+    if (!len) return;
     assert(out->block && out->block->cap - out->end >= len);
     memcpy(out->block->data + out->end, data, len);
     out->end += (uint32_t)len;

@@ -164,9 +164,22 @@ static void note_keep_alive(struct scan *s, const struct http_field *f)
     s->keep_alive_max = said.keep_alive_max;
 }
 
-/* The head's own fields, which the codec must understand. */
+/* RFC 9110 6.5.1: other fields that must not come late are dropped, but these are there to deceive. */
+static void note_trailer(struct scan *s, const struct http_field *f)
+{
+    if (f->id == HTTP_FIELD_CONTENT_LENGTH)
+        keep_back(s, f->name, END_BAD_REQUEST, "Content-Length in a trailer section");
+    if (f->id == HTTP_FIELD_TRANSFER_ENCODING)
+        keep_back(s, f->name, END_BAD_REQUEST, "Transfer-Encoding in a trailer section");
+}
+
+/* The fields that the codec must understand. */
 static void note_field(struct scan *s, const struct http_field *f)
 {
+    if (s->kind == KIND_TRAILERS) {
+        note_trailer(s, f);
+        return;
+    }
     switch ((enum http_field_id)f->id) {
     case HTTP_FIELD_HOST:
         if (!s->is_response) note_host(s, f);
@@ -222,7 +235,7 @@ static ALWAYS_INLINE void store_field(struct scan *s, const char *name, const ch
                               .name_len = name_len,
                               .id = (uint8_t)id,
                               .is_dropped = hop_by_hop >> id & 1 };
-    if (s->kind != KIND_TRAILERS && noted >> id & 1) note_field(s, f);
+    if (noted >> id & 1) note_field(s, f);
 }
 
 /* ---- bytes ---- */
@@ -323,6 +336,16 @@ static enum h1_result bad_target(struct scan *s, const char *at)
     return bad(s, at, "a control byte in the request target");
 }
 
+/* `at`: the byte at fault of what should be a version and begins at `p`. */
+static enum h1_result bad_version(struct scan *s, const char *line, const char *p, const char *at)
+{
+    if (p - line > 6 && memcmp(line, "PROXY ", 6) == 0)
+        return bad(s, at, "a PROXY protocol line, which this listener does not expect");
+    if (at > p) return bad(s, at, "an HTTP version that is not HTTP/ and two digits");
+    if (*at == '\r' || *at == '\n') return bad(s, at, "nothing but a space where the HTTP version should be");
+    return bad(s, at, "something other than an HTTP version behind the request target");
+}
+
 /* `p`: where the version begins. */
 static enum h1_result scan_version_slowly(struct scan *s, const char *line, const char *p)
 {
@@ -330,11 +353,7 @@ static enum h1_result scan_version_slowly(struct scan *s, const char *line, cons
     size_t good = match(p, end, "HTTP/0.0");
     if (good < 8) {
         if (p + good == end) return more(s, line, p, PART_VERSION);
-        if (p - line > 6 && memcmp(line, "PROXY ", 6) == 0)
-            return bad(s, p + good, "a PROXY protocol line, which this listener does not expect");
-        return bad(s, p + good,
-                   good == 0 ? "more than three parts in the request line, or no HTTP version at its end"
-                             : "an HTTP version that is not HTTP/ and two digits");
+        return bad_version(s, line, p, p + good);
     }
     if (p[5] == '2' && p - line == 6 && memcmp(line, "PRI * ", 6) == 0)
         return bad_as(s, p, END_VERSION_NOT_SUPPORTED, "HTTP/2 with prior knowledge is not spoken here");

@@ -269,16 +269,14 @@ static enum io send_head(struct http_stream *s, const struct http_send *send, un
     if (send->wants_close || c->service->is_draining) c->closes = true;
     /* A body that is not all here when the final head goes means that the connection ends after the response,
      * unless the rest comes meanwhile: then it is simply read. */
-    enum io io = h1_out_response(&conn->out, loop_of(c), send, c->is_1_0, &c->closes);
-    if (io == IO_FAIL) return IO_FAIL;
+    uint32_t before = conn->out.end - conn->out.begin;
+    if (h1_out_response(&conn->out, loop_of(c), send, c->is_1_0, &c->closes) == IO_FAIL) return IO_FAIL;
+    s->head_bytes += conn->out.end - conn->out.begin - before;
     if ((flags & HTTP_MORE) && is_final) {
         s->is_flushed = false;
         return IO_OK;
     }
-    io = h1_out_flush(&conn->out, &conn->transport);
-    s->has_sent = true;
-    if (io == IO_FAIL) return IO_FAIL;
-    return h1_conn_sent(conn, io) == IO_FAIL ? IO_FAIL : IO_OK;
+    return h1_conn_sent(conn, h1_out_flush(&conn->out, &conn->transport)) == IO_FAIL ? IO_FAIL : IO_OK;
 }
 
 static void release(struct http_stream *s)
@@ -343,6 +341,10 @@ void h1_server_start(struct h1_server *c, struct http_service *service, struct l
 void h1_server_drain(struct h1_server *c)
 {
     c->closes = true;
+    if (c->state != H1_SERVER_HEAD || c->has_started) return;
+    /* A request that has come meanwhile is served; only a connection that is truly idle closes. */
+    c->conn.transport.is_readable = true;
+    drive(&c->conn);
     if (c->state == H1_SERVER_HEAD && !c->has_started && !c->conn.in.hold) close_now(c, false);
 }
 

@@ -62,7 +62,8 @@ struct http_stream {
     const struct http_stream_ops *ops;
     const struct http_stream_events *events; /* NULL: nobody listens */
     void *owner;
-    uint32_t held;     /* bytes read that wait for resume */
+    uint32_t held;       /* bytes read that wait for resume */
+    uint32_t head_bytes; /* of the heads sent on it */
     bool is_flushed;   /* nothing that was taken waits to be sent */
     bool is_ended;     /* the incoming message is complete */
     bool has_received; /* a byte of the incoming message came */

@@ -4,7 +4,15 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+/* libc's recv() and send() are cancellation points, which costs each call some 1 % of the whole in a program with
+ * threads; nothing here is ever cancelled. */
+static ssize_t receive(int fd, void *data, size_t len, int flags)
+{
+    return syscall(SYS_recvfrom, fd, data, len, flags, NULL, NULL);
+}
 
 #define HANGUP (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)
 
@@ -48,19 +56,19 @@ static enum io received(struct transport *t, ssize_t n, size_t asked, size_t *go
 
 static enum io plain_recv(struct transport *t, char *data, size_t len, size_t *got)
 {
-    return received(t, recv(t->io.fd, data, len, 0), len, got);
+    return received(t, receive(t->io.fd, data, len, 0), len, got);
 }
 
 static enum io plain_peek(struct transport *t, char *data, size_t len, size_t *got)
 {
-    return received(t, recv(t->io.fd, data, len, MSG_PEEK), len, got);
+    return received(t, receive(t->io.fd, data, len, MSG_PEEK), len, got);
 }
 
 static enum io plain_drop(struct transport *t, size_t len)
 {
     while (len) {
         /* With MSG_TRUNC the kernel throws the bytes away without copying them (tcp(7)). */
-        ssize_t n = recv(t->io.fd, NULL, len, MSG_TRUNC);
+        ssize_t n = receive(t->io.fd, NULL, len, MSG_TRUNC);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return fail(t);
         len -= (size_t)n;
@@ -74,13 +82,14 @@ static enum io plain_send(struct transport *t, const struct iovec *iov, int coun
     for (int i = 0; i < count; i++) asked += iov[i].iov_len;
     ssize_t n;
     if (count == 1) {
-        n = send(t->io.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
+        n = syscall(SYS_sendto, t->io.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL, NULL, 0);
     } else {
         struct msghdr message = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count };
-        n = sendmsg(t->io.fd, &message, MSG_NOSIGNAL);
+        n = syscall(SYS_sendmsg, t->io.fd, &message, MSG_NOSIGNAL);
     }
     if (n >= 0) {
         *sent = (size_t)n;
+        if (n > 0) t->has_sent = true;
         if ((size_t)n < asked) t->is_writable = false;
         return IO_OK;
     }

@@ -35,6 +35,7 @@ struct transport {
     bool has_hangup;               /* RDHUP, HUP, ERR or PRI was reported: a short read says nothing about the next */
     bool is_broken;                /* HUP or ERR: both directions are gone */
     bool is_open, is_shut;
+    bool has_sent; /* a byte was handed to the kernel since the owner last cleared it */
     int saved_errno; /* of the last IO_FAIL */
     struct loop *loop;
     const struct transport_ops *ops;

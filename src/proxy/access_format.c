@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 struct line {
     const struct access_format *format;
@@ -45,21 +46,6 @@ static void add_hex_escape(struct text *out, unsigned char c)
     text_add(out, (const char[]){ '\\', 'x', digits[c >> 4], digits[c & 15] }, 4);
 }
 
-/* The length of the UTF-8 sequence at the start of `s`, 0 if it is none (RFC 3629). */
-static size_t sequence_length(struct slice s)
-{
-    const unsigned char *p = (const unsigned char *)s.data;
-    size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-    if (len == 0 || len > s.len) return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    if (p[0] == 0xe0 && p[1] < 0xa0) return 0; /* longer than needed */
-    if (p[0] == 0xed && p[1] > 0x9f) return 0; /* surrogates */
-    if (p[0] == 0xf0 && p[1] < 0x90) return 0;
-    if (p[0] == 0xf4 && p[1] > 0x8f) return 0; /* over U+10FFFF */
-    return len;
-}
-
 /* Adds one character that needs a second look; returns how many bytes it took. */
 static size_t add_json_special(struct text *out, struct slice s)
 {
@@ -73,7 +59,7 @@ static size_t add_json_special(struct text *out, struct slice s)
         text_add_hex(out, c, 2);
         return 1;
     }
-    size_t len = sequence_length(s);
+    size_t len = utf8_sequence_len(s);
     if (len == 0) {
         TEXT_LITERAL(out, "\\ufffd");
         return 1;

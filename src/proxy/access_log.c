@@ -297,8 +297,7 @@ static void sleep_until_woken(struct access_log *log, enum flush last)
 static void finish(struct access_log *log)
 {
     uint64_t last_progress = clock_now_ns(), written = access_log_written_bytes(log);
-    enum flush result;
-    while ((result = flush(log)) == FLUSH_FULL) {
+    while (flush(log) == FLUSH_FULL) {
         uint64_t now = clock_now_ns();
         if (access_log_written_bytes(log) != written) {
             written = access_log_written_bytes(log);

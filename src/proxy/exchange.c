@@ -273,6 +273,7 @@ static bool may_retry(const struct exchange *x, enum end_reason reason)
 {
     const struct http_stream *s = x->server_stream;
     if (x->response_started || x->is_informed || x->body_in != x->replay_len) return false;
+    if (reason == END_TOTAL_TIMEOUT) return false;
     if (x->attempts >= x->pool->pool->conf->retry.attempts && !(s && s->is_reused && !x->was_replaced)) return false;
     if (is_connect_failure(reason) || !s || !s->has_sent) return true;
     bool is_broken = reason == END_SERVER_CLOSED || reason == END_SERVER_RESET || reason == END_SEND_FAILED;
@@ -425,12 +426,22 @@ static void request_sent(struct exchange *x)
     if (!x->response_started) expect_response(x, pool_timeouts(x)->first_byte_ms, END_FIRST_BYTE_TIMEOUT);
 }
 
-/* What was kept of the body goes again. True once all of it is with the server's stream. */
+/* The end of a body whose last bytes went without it. */
+static enum io send_end(struct exchange *x)
+{
+    size_t none = 0;
+    if (x->trailer_count) return http_send_trailers(x->server_stream, x->trailers, x->trailer_count);
+    return http_send_body(x->server_stream, NULL, 0, HTTP_END, &none);
+}
+
+/* What was kept of the body goes again, and its end if that has come. True once all of it is with the server's
+ * stream. */
 static bool send_replay(struct exchange *x)
 {
+    bool ends_with_bytes = x->request_ended && !x->trailer_count;
     while (x->replay_sent < x->replay_len) {
         size_t taken = 0;
-        unsigned flags = x->request_ended ? HTTP_END : 0;
+        unsigned flags = ends_with_bytes ? HTTP_END : 0;
         enum io io = http_send_body(x->server_stream, x->replay->data + x->replay_sent,
                                     x->replay_len - x->replay_sent, flags, &taken);
         x->replay_sent += (uint32_t)taken;
@@ -440,7 +451,12 @@ static bool send_replay(struct exchange *x)
         }
         if (io == IO_AGAIN) return false;
     }
-    if (x->request_ended) request_sent(x);
+    if (!x->request_ended || x->request_done) return true;
+    if ((!x->replay_len || !ends_with_bytes) && send_end(x) == IO_FAIL) {
+        x->send_failed = true;
+        return false;
+    }
+    request_sent(x);
     return true;
 }
 
@@ -499,6 +515,25 @@ static void drop_replay(struct exchange *x)
     x->replay_len = x->replay_sent = 0;
 }
 
+/* A copy in the arena. -1: out of memory. */
+static int copy_fields(struct exchange *x, const struct http_field *from, uint32_t count, struct http_field **to)
+{
+    size_t size = 0;
+    for (uint32_t i = 0; i < count; i++) size += from[i].name_len + from[i].value_len;
+    struct http_field *fields = arena_alloc(&x->arena, (count + 1) * sizeof(*fields));
+    char *memory = arena_alloc(&x->arena, size + 1);
+    if (!fields || !memory) return -1;
+    struct text t = text_over(memory, size + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct http_field *f = &from[i];
+        fields[i] = *f;
+        fields[i].name = text_put(&t, (struct slice){ f->name, f->name_len }).data;
+        fields[i].value = text_put(&t, (struct slice){ f->value, f->value_len }).data;
+    }
+    *to = fields;
+    return 0;
+}
+
 static bool is_over_body_limit(const struct exchange *x, size_t more)
 {
     uint64_t limit = x->listener->listener->conf->limits.body_bytes;
@@ -509,7 +544,7 @@ static size_t on_request_body(struct http_stream *s, const char *data, size_t le
 {
     struct exchange *x = s->owner;
     x->request_follows = false;
-    if (x->state == EXCHANGE_REPLY || x->state == EXCHANGE_DONE || x->response_done || x->send_failed) {
+    if (x->state == EXCHANGE_REPLY || x->state == EXCHANGE_DONE || x->response_done) {
         x->body_in += len;
         if (flags & HTTP_END) x->request_ended = true;
         return len; /* nobody wants it any more */
@@ -521,7 +556,10 @@ static size_t on_request_body(struct http_stream *s, const char *data, size_t le
         advance(x);
         return len;
     }
-    if (x->state != EXCHANGE_RELAY || x->replay_sent < x->replay_len) return 0;
+    if (x->state != EXCHANGE_RELAY || x->send_failed || x->replay_sent < x->replay_len) {
+        if (!len && (flags & HTTP_END)) x->request_ended = true; /* that is not told again */
+        return 0;
+    }
     size_t taken = 0;
     enum io io = http_send_body(x->server_stream, data, len, flags, &taken);
     keep_for_replay(x, data, taken);
@@ -531,7 +569,7 @@ static size_t on_request_body(struct http_stream *s, const char *data, size_t le
         x->send_failed = true;
         x->request_deadline_ms = 0;
         expect_response(x, pool_timeouts(x)->response_ms, END_SEND_TIMEOUT);
-        return len;
+        return taken;
     }
     if (taken < len) {
         expect_request(x, pool_timeouts(x)->response_ms, END_SEND_TIMEOUT);
@@ -550,14 +588,15 @@ static void on_request_trailers(struct http_stream *s, const struct http_field *
 {
     struct exchange *x = s->owner;
     x->request_ended = true;
-    /* They are not kept: a request with trailers is not sent twice. */
-    x->body_in++;
-    if (x->state != EXCHANGE_RELAY || x->send_failed) return;
-    if (http_send_trailers(x->server_stream, fields, count) == IO_FAIL) {
+    if (copy_fields(x, fields, count, &x->trailers) == 0)
+        x->trailer_count = count;
+    else
+        x->body_in++; /* not kept: then it is not sent twice */
+    if (x->state != EXCHANGE_RELAY || x->send_failed || x->replay_sent < x->replay_len) return;
+    if (http_send_trailers(x->server_stream, fields, count) == IO_FAIL)
         x->send_failed = true;
-        return;
-    }
-    request_sent(x);
+    else
+        request_sent(x);
 }
 
 static void on_client_error(struct http_stream *s, const struct http_fault *fault)
@@ -581,7 +620,11 @@ static void on_client_error(struct http_stream *s, const struct http_fault *faul
 
 static void check_response_done(struct exchange *x)
 {
-    if (!x->response_done || !x->client->is_flushed || x->state == EXCHANGE_DONE) return;
+    if (!x->response_done || x->state == EXCHANGE_DONE) return;
+    if (!x->client->is_flushed) {
+        expect_response(x, x->listener->listener->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
+        return;
+    }
     finish(x, x->is_local ? (enum end_reason)x->end : END_OK);
 }
 
@@ -639,6 +682,7 @@ static void say_length(const struct http_head *head, struct http_send *send)
     send->is_bodiless = true;
     if (!text.len || head->status == 204) return;
     send->body = HTTP_BODY_LENGTH;
+    send->content_length = 0;
     for (size_t i = 0; i < text.len; i++) send->content_length = send->content_length * 10 + (uint64_t)(text.data[i] - '0');
 }
 
@@ -712,8 +756,6 @@ static size_t on_response_body(struct http_stream *s, const char *data, size_t l
     }
     if (flags & HTTP_END) {
         x->response_done = true;
-        if (!x->client->is_flushed)
-            expect_response(x, x->listener->listener->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
         check_response_done(x);
     } else {
         expect_response(x, pool_timeouts(x)->response_ms, END_RESPONSE_TIMEOUT);
@@ -856,6 +898,7 @@ static enum step retire(struct exchange *x)
     if (x->record.flags & FLIGHT_TUNNEL) x->server_stream = NULL;
     leave_server(x, x->record.end == END_OK);
     if (x->client) {
+        x->record.bytes_out += x->client->head_bytes;
         if (x->is_cut)
             http_stream_reset(x->client);
         else
@@ -955,35 +998,22 @@ static struct exchange *exchange_new(struct listener_worker *lw, struct http_str
     return x;
 }
 
-static struct slice put(struct text *t, struct slice s)
-{
-    struct slice copy = { t->data + t->len, s.len };
-    text_add_slice(t, s);
-    return copy;
-}
-
 /* The head as the exchange's own: it outlives the buffer that it was read into. */
 static int copy_head(struct exchange *x, const struct http_head *head)
 {
     size_t size = head->method_text.len + head->target.len + head->authority.len + head->scheme.len + head->upgrade.len;
-    for (uint32_t i = 0; i < head->field_count; i++) size += head->fields[i].name_len + head->fields[i].value_len;
-    struct http_field *fields = arena_alloc(&x->arena, (head->field_count + 1) * sizeof(*fields));
     char *memory = arena_alloc(&x->arena, size + 1);
-    if (!fields || !memory) return -1;
+    if (!memory) return -1;
     struct text t = text_over(memory, size + 1);
     x->head = *head;
-    x->head.method_text = put(&t, head->method_text);
-    x->head.target = put(&t, head->target);
-    x->head.authority = put(&t, head->authority);
-    x->head.scheme = put(&t, head->scheme);
-    x->head.upgrade = put(&t, head->upgrade);
-    for (uint32_t i = 0; i < head->field_count; i++) {
-        const struct http_field *f = &head->fields[i];
-        fields[i] = *f;
-        fields[i].name = put(&t, (struct slice){ f->name, f->name_len }).data;
-        fields[i].value = put(&t, (struct slice){ f->value, f->value_len }).data;
-    }
-    x->head.fields = fields;
+    x->head.method_text = text_put(&t, head->method_text);
+    x->head.target = text_put(&t, head->target);
+    x->head.authority = text_put(&t, head->authority);
+    x->head.scheme = text_put(&t, head->scheme);
+    x->head.upgrade = text_put(&t, head->upgrade);
+    x->head.field_count = 0;
+    if (copy_fields(x, head->fields, head->field_count, &x->head.fields) < 0) return -1;
+    x->head.field_count = head->field_count;
     return 0;
 }
 

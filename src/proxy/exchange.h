@@ -56,6 +56,8 @@ struct exchange {
     bool is_cut;       /* the response ends in the middle, visibly */
 
     /* The request's body. */
+    struct http_field *trailers; /* in the arena */
+    uint32_t trailer_count;
     struct block *replay; /* its first bytes, to be sent again */
     uint32_t replay_len, replay_sent;
     uint64_t body_in;     /* payload taken from the client */

@@ -9,14 +9,15 @@
 #define SENTENCE_MAX 640
 #define BODY_MAX 2048
 
-/* "12 ms", "1.50 s". */
+/* "0.42 ms", "12 ms", "1.50 s". */
 static void add_duration(struct text *t, uint64_t ns)
 {
-    uint64_t ms = ns / NS_PER_MS;
-    if (ms < 1000)
-        text_printf(t, "%llu ms", (unsigned long long)ms);
+    if (ns < 10 * NS_PER_MS)
+        text_printf(t, "%.2f ms", (double)ns / 1e6);
+    else if (ns < NS_PER_S)
+        text_printf(t, "%llu ms", (unsigned long long)(ns / NS_PER_MS));
     else
-        text_printf(t, "%llu.%02llu s", (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000 / 10));
+        text_printf(t, "%.2f s", (double)ns / 1e9);
 }
 
 static const char *phase_of(const struct exchange *x)

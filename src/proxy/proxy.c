@@ -9,7 +9,6 @@
 #include "proxy/worker.h"
 
 #define SERIES_MAX 100000
-#define CLIENT_SLOTS 65536
 
 static const enum end_reason refusals[] = { END_GATE_DENIED, END_CLIENT_CONNECTIONS, END_CONNECTION_LIMIT,
                                             END_NO_DESCRIPTORS, END_NO_MEMORY };
@@ -87,7 +86,7 @@ static int add_routes(struct proxy *p, struct listener *l, struct err *err)
     if (!rows) return err_set(err, "out of memory for the routes of listener \"%s\"", l->name);
     int result = 0;
     for (uint32_t i = 0; i < count && result == 0; i++) {
-        rows[i] = route_conf_row(&routes[i], i);
+        rows[i] = (struct route_row){ routes[i].host, routes[i].path, routes[i].path_prefix };
         result = add_route(p, l, &routes[i], routes[i].pool, err);
     }
     if (result == 0 && !(l->table = route_table_new(rows, count, err))) result = err_prefix(err, "listener \"%s\"", l->name);
@@ -197,7 +196,7 @@ static int build(struct proxy *p, struct err *err)
     p->names = calloc(count_names(conf), sizeof(char *));
     p->listeners = calloc(conf->listeners.count + 1, sizeof(struct listener));
     p->workers = calloc(p->worker_count, sizeof(struct worker *));
-    p->clients = client_table_new(CLIENT_SLOTS);
+    p->clients = client_table_new(p->connection_limit);
     if (!p->names || !p->listeners || !p->workers || !p->clients) return err_set(err, "out of memory at start");
     p->name_count = 1; /* 0 is nobody */
     if (conf->gate && !(p->gate = gate_rules_new(conf->gate))) return err_set(err, "out of memory for the gate");

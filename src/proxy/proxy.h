@@ -32,7 +32,7 @@ struct listener {
     uint32_t id, index;
     struct proxy *proxy;
     int *fds; /* one a worker; the process's, until the drain begins */
-    const struct route_table *table; /* NULL: routes[0] is for everything */
+    struct route_table *table; /* NULL: routes[0] is for everything */
     struct route *routes;
     uint32_t route_count;
     struct gate_rules *gate;

@@ -108,6 +108,30 @@ static uint64_t check_lines(char *text, uint64_t first)
     return first;
 }
 
+/* Each worker's numbers begin at a million of its own. */
+#define WORKERS_MAX 3
+#define OWN 1000000
+
+/* Checks that every line is whole and each worker's are in order; returns how many there are. */
+static uint64_t check_interleaved(char *text)
+{
+    uint64_t lines = 0, next[WORKERS_MAX] = { 0 };
+    char *line, *rest = text;
+    while ((line = strsep(&rest, "\n")) && rest) {
+        char expected[64];
+        unsigned long long number = strtoull(line, NULL, 10);
+        snprintf(expected, sizeof(expected), "%llu 192.0.2.17", number);
+        assert_string_equal(line, expected);
+        assert_true(number / OWN < WORKERS_MAX);
+        assert_true(number >= next[number / OWN]);
+        next[number / OWN] = number + 1;
+        lines++;
+    }
+    assert_string_equal(line, "");
+    free(text);
+    return lines;
+}
+
 static void lines_are_in_the_file_after_closing(void **state)
 {
     (void)state;
@@ -198,33 +222,39 @@ static void short_writes_to_a_slow_pipe_keep_lines_whole(void **state)
     pipe_path(fds, path);
     struct draining draining = { .fd = fds[0], .text = calloc(1, 4 << 20) };
     pthread_t thread;
-    struct access_log *log = open_log(path, "$connection $remote_addr", 1);
-    write_lines(log, 0, 0, 1000); /* 15 times the pipe */
+    struct access_log *log = open_log(path, "$connection $remote_addr", 2);
+    for (uint32_t i = 0; i < 2; i++) write_lines(log, i, i * OWN, 1000); /* 9 times the pipe */
     assert_int_equal(pthread_create(&thread, NULL, drain, &draining), 0);
+    for (uint32_t i = 0; i < 2; i++) write_lines(log, i, i * OWN + 1000, 1000);
     assert_int_equal(access_log_dropped(log), 0);
     access_log_close(log);
     close(fds[1]);
     pthread_join(thread, NULL);
     close(fds[0]);
-    assert_int_equal(check_lines(draining.text, 0), 1000);
+    assert_int_equal(check_interleaved(draining.text), 4000);
 }
 
+/* As under systemd. The first writes find nobody who reads. */
 static void standard_output_may_be_a_socket(void **state)
 {
     (void)state;
-    int fds[2], saved = dup(STDOUT_FILENO);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    int fds[2], saved = dup(STDOUT_FILENO), small = 4608;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    assert_int_equal(setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
     fflush(stdout);
     assert_int_equal(dup2(fds[1], STDOUT_FILENO), STDOUT_FILENO);
     struct access_log *log = open_log("-", "$connection $remote_addr", 1);
     assert_int_equal(dup2(saved, STDOUT_FILENO), STDOUT_FILENO);
-    write_lines(log, 0, 0, 3);
+    write_lines(log, 0, 0, 3000);
+    assert_true(wait_until(is_written, log));
+    struct draining draining = { .fd = fds[0], .text = calloc(1, 4 << 20) };
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, drain, &draining), 0);
     access_log_close(log);
-    char *text = calloc(1, 4096);
-    assert_true(read(fds[0], text, 4095) > 0);
-    assert_int_equal(check_lines(text, 0), 3);
-    close(fds[0]);
     close(fds[1]);
+    pthread_join(thread, NULL);
+    assert_int_equal(check_lines(draining.text, 0), 3000);
+    close(fds[0]);
     close(saved);
 }
 
@@ -317,7 +347,6 @@ static void a_device_that_is_full_drops_and_closes(void **state)
     access_log_close(log);
 }
 
-#define THREADS 3
 #define LINES 30000
 
 struct writing {
@@ -328,7 +357,7 @@ struct writing {
 static void *write_many(void *arg)
 {
     struct writing *w = arg;
-    write_lines(w->log, w->worker, w->worker * UINT64_C(1000000), LINES);
+    write_lines(w->log, w->worker, w->worker * (uint64_t)OWN, LINES);
     return NULL;
 }
 
@@ -337,29 +366,18 @@ static void workers_write_side_by_side(void **state)
     (void)state;
     struct directory d;
     directory_make(&d);
-    struct access_log *log = open_log(d.file, "$connection $remote_addr", THREADS);
-    pthread_t threads[THREADS];
-    struct writing writings[THREADS];
-    for (uint32_t i = 0; i < THREADS; i++) {
+    struct access_log *log = open_log(d.file, "$connection $remote_addr", WORKERS_MAX);
+    pthread_t threads[WORKERS_MAX];
+    struct writing writings[WORKERS_MAX];
+    for (uint32_t i = 0; i < WORKERS_MAX; i++) {
         writings[i] = (struct writing){ log, i };
         assert_int_equal(pthread_create(&threads[i], NULL, write_many, &writings[i]), 0);
     }
-    for (uint32_t i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
-    uint64_t dropped = access_log_dropped(log), lines = 0, last[THREADS] = { 0 };
+    for (uint32_t i = 0; i < WORKERS_MAX; i++) pthread_join(threads[i], NULL);
+    uint64_t dropped = access_log_dropped(log), lines;
     access_log_close(log);
-    char *text = read_all(d.file), *line, *rest = text;
-    while ((line = strsep(&rest, "\n")) && rest) {
-        unsigned long long number;
-        char end;
-        assert_int_equal(sscanf(line, "%llu 192.0.2.17%c", &number, &end), 1);
-        assert_non_null(strstr(line, " 192.0.2.17"));
-        assert_true(number / 1000000 < THREADS);
-        assert_true(number >= last[number / 1000000]); /* in order, each worker's own */
-        last[number / 1000000] = number + 1;
-        lines++;
-    }
-    assert_int_equal(lines + dropped, THREADS * LINES);
-    free(text);
+    lines = check_interleaved(read_all(d.file));
+    assert_int_equal(lines + dropped, WORKERS_MAX * LINES);
     directory_remove(&d);
 }
 

@@ -1,0 +1,12 @@
+/* admin/admin_conf.h: `admin:` as decoded; immutable, part of the configuration's snapshot. */
+#pragma once
+
+#include "base/address.h"
+#include "conf/field.h"
+
+struct admin_conf {
+    struct address bind;
+    const char *token; /* NULL: none is asked for */
+};
+
+extern const struct conf_type admin_conf_type;

@@ -1,0 +1,121 @@
+#include "admin/answer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "http/message.h"
+
+#define PROBLEM_MAX (256u << 10)
+
+void answer_fini(struct answer *a)
+{
+    free(a->body);
+    a->body = NULL;
+    a->body_len = 0;
+}
+
+static void take(struct answer *a, uint16_t status, const char *content_type, char *body, size_t len)
+{
+    answer_fini(a);
+    a->status = status;
+    a->content_type = content_type;
+    a->body = body;
+    a->body_len = len;
+}
+
+/* With a line's end behind it, for people with curl: it goes where the terminator was. NULL if the text failed. */
+static char *finish_text(struct json *text, size_t *len)
+{
+    char *body = json_take(text, len);
+    if (body) body[(*len)++] = '\n';
+    return body;
+}
+
+void answer_json(struct answer *a, uint16_t status, struct json *text)
+{
+    size_t len = 0;
+    char *body = finish_text(text, &len);
+    if (body)
+        take(a, status, "application/json", body, len);
+    else
+        answer_problem(a, 500, "The answer is over %u MiB or memory is out; ask for less of it.", ANSWER_MAX >> 20);
+}
+
+void answer_body(struct answer *a, const char *content_type, char *body, size_t len)
+{
+    if (body)
+        take(a, 200, content_type, body, len);
+    else
+        answer_problem(a, 500, "There is no memory for the answer; try again.");
+}
+
+void answer_text(struct answer *a, uint16_t status, const char *text)
+{
+    char *body = strdup(text);
+    take(a, status, "text/plain; charset=utf-8", body, body ? strlen(body) : 0);
+}
+
+static void begin_problem(struct json *j, uint16_t status)
+{
+    json_init(j, PROBLEM_MAX, true);
+    json_object(j);
+    json_key(j, "type");
+    json_string(j, "about:blank");
+    json_key(j, "title");
+    json_string(j, http_status_text(status));
+    json_key(j, "status");
+    json_u64(j, status);
+}
+
+static void end_problem(struct answer *a, uint16_t status, struct json *j)
+{
+    json_object_end(j);
+    size_t len = 0;
+    char *body = finish_text(j, &len);
+    take(a, status, "application/problem+json", body, len);
+}
+
+void answer_problem(struct answer *a, uint16_t status, const char *format, ...)
+{
+    char detail[1024];
+    struct json j;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(detail, sizeof(detail), format, args);
+    va_end(args);
+    begin_problem(&j, status);
+    json_key(&j, "detail");
+    json_string(&j, detail);
+    end_problem(a, status, &j);
+}
+
+void answer_faults(struct answer *a, const struct conf_faults *faults, const struct conf_tree *tree)
+{
+    struct json j;
+    char *lines = conf_faults_print(faults, tree, true);
+    size_t len = lines ? strcspn(lines, "\n") : 0;
+    begin_problem(&j, 400);
+    json_key(&j, "detail");
+    json_slice(&j, (struct slice){ lines, len });
+    free(lines);
+    json_key(&j, "errors");
+    json_array(&j);
+    for (uint32_t i = 0; i < faults->count; i++) {
+        const struct conf_fault *f = &faults->items[i];
+        json_object(&j);
+        json_key(&j, "line");
+        json_u64(&j, f->place.line);
+        json_key(&j, "column");
+        json_u64(&j, f->place.column);
+        json_key(&j, "detail");
+        json_string(&j, f->message);
+        if (f->remedy[0]) {
+            json_key(&j, "remedy");
+            json_string(&j, f->remedy);
+        }
+        json_object_end(&j);
+    }
+    json_array_end(&j);
+    end_problem(a, 400, &j);
+}

@@ -1,0 +1,31 @@
+/* admin/answer.h: what a handler gives back. Faults are problems of RFC 9457 with a sentence: place and remedy. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/json.h"
+#include "conf/node.h"
+
+/* The largest body of an answer. */
+#define ANSWER_MAX (32u << 20)
+
+struct answer {
+    uint16_t status;
+    const char *content_type; /* static */
+    char *body;               /* owned */
+    size_t body_len;
+    char allow[64];         /* of 405 and OPTIONS; else empty */
+    bool wants_credentials; /* 401: say which */
+};
+
+void answer_fini(struct answer *a);
+/* Takes the text; a text that failed becomes a problem. */
+void answer_json(struct answer *a, uint16_t status, struct json *text);
+/* Takes `body`; NULL becomes a problem. */
+void answer_body(struct answer *a, const char *content_type, char *body, size_t len);
+/* Copies. */
+void answer_text(struct answer *a, uint16_t status, const char *text);
+void answer_problem(struct answer *a, uint16_t status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* 400 with every fault and its place. */
+void answer_faults(struct answer *a, const struct conf_faults *faults, const struct conf_tree *tree);

@@ -1,0 +1,63 @@
+/* admin/router.h: the API as a table. The same rows route requests and make openapi.json. Control thread. */
+#pragma once
+
+#include "admin/answer.h"
+#include "admin/shape.h"
+#include "admin/target.h"
+#include "conf/field.h"
+#include "http/message.h"
+
+#define ROUTER_PARAMS_MAX 4u
+#define ROUTER_QUERY_MAX 16u
+
+struct loop;
+struct proxy;
+
+struct admin_query {
+    const char *name;
+    const char *type; /* of JSON Schema: "integer", "string" */
+    const char *help; /* a sentence */
+};
+
+struct admin_request {
+    struct proxy *proxy;
+    struct loop *loop;
+    const struct admin_route *route;
+    const struct admin_route *routes;       /* the whole table */
+    struct slice params[ROUTER_PARAMS_MAX]; /* of the path, in order; terminated, like the next */
+    struct slice query[ROUTER_QUERY_MAX];   /* by row of route->query; data is NULL where absent */
+    struct slice accept;                    /* the Accept field, or empty */
+    struct slice body;
+};
+
+struct admin_route {
+    enum http_method method;
+    const char *path; /* "/api/v1/pools/{pool}" */
+    void (*handle)(const struct admin_request *rq, struct answer *out);
+    const char *summary;             /* a few words, with a capital, without a full stop */
+    const struct conf_type *body;    /* what a PATCH may say; NULL: no body */
+    const struct admin_query *query; /* ends with a row without a name; NULL: none */
+    const struct shape *answer;      /* NULL: text, or described elsewhere */
+    const char *list;                /* not NULL: the answer is {"<list>": [answer, …]} */
+    const char *content_type;        /* NULL: application/json */
+    bool is_open;                    /* for health checks: answers without token, to any Host */
+};
+
+struct router_match {
+    const struct admin_route *route; /* NULL: no such path, or not with this method */
+    bool has_path;
+    char allow[64]; /* what the path takes, if there is one */
+    struct slice params[ROUTER_PARAMS_MAX];
+};
+
+/* `routes` ends with a row without a path. GET answers HEAD as well; OPTIONS is the caller's. */
+void router_match(const struct admin_route *routes, const struct target *target, enum http_method method,
+                  struct router_match *out);
+/* Puts the query's values by the route's rows; -1 for a parameter that is not known or comes twice. */
+MUST_CHECK int router_query(const struct admin_route *route, const struct target *target,
+                            struct slice values[ROUTER_QUERY_MAX], struct err *err);
+/* The path of the table that `path` may have meant, or NULL. */
+const char *router_nearest(const struct admin_route *routes, struct slice path);
+const char *router_method_name(enum http_method method);
+/* Takes the next segment of a pattern off `rest`: "{pool}" is a parameter without its braces. False at the end. */
+bool router_next_segment(const char **rest, struct slice *segment, bool *is_param);

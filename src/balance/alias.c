@@ -1,0 +1,56 @@
+#include "balance/alias.h"
+
+#include <stdlib.h>
+
+#include "balance/method.h"
+
+static bool is_even(const struct balance_set *set)
+{
+    for (uint32_t i = 1; i < set->count; i++)
+        if (set->weights[i] != set->weights[0]) return false;
+    return true;
+}
+
+/* `mass[i]` is what is left of weight i times count; a column holds `total`. Each step closes the column of one that
+ * has less than a column with a part of one that has more. `order`: the small from the front, the large from the
+ * back. */
+static void fill(struct alias *a, uint64_t *mass, uint32_t *order)
+{
+    uint32_t small = 0, large = a->count;
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (mass[i] < a->total)
+            order[small++] = i;
+        else
+            order[--large] = i;
+    }
+    while (small > 0 && large < a->count) {
+        uint32_t less = order[--small], more = order[large];
+        a->columns[less] = (struct alias_column){ .keep = (uint32_t)mass[less], .other = more };
+        mass[more] -= a->total - mass[less];
+        if (mass[more] >= a->total) continue;
+        large++;
+        order[small++] = more;
+    }
+    for (; large < a->count; large++)
+        a->columns[order[large]] = (struct alias_column){ .keep = a->total, .other = order[large] };
+}
+
+struct alias *alias_new(const struct balance_set *set)
+{
+    uint32_t n = set->count, gcd = balance_weights_gcd(set);
+    struct alias *a = calloc(1, sizeof(*a) + n * sizeof(struct alias_column));
+    uint64_t *mass = malloc((n + 1) * (sizeof(*mass) + sizeof(uint32_t)));
+    if (!a || !mass) {
+        free(a);
+        free(mass);
+        return NULL;
+    }
+    a->count = n;
+    if (!is_even(set)) {
+        for (uint32_t i = 0; i < n; i++) a->total += set->weights[i] / gcd;
+        for (uint32_t i = 0; i < n; i++) mass[i] = (uint64_t)(set->weights[i] / gcd) * n;
+        fill(a, mass, (uint32_t *)(mass + n + 1));
+    }
+    free(mass);
+    return a;
+}

@@ -1,0 +1,15 @@
+/* The fewest open connections for its weight, idle ones included. */
+#include "balance/least.h"
+#include "balance/method.h"
+
+static void pick(const void *table, void *state, const struct balance_query *q, struct balance_choice *out)
+{
+    (void)state;
+    least_pick(table, offsetof(struct balance_peer, open_connections), q, out);
+}
+
+BALANCE_METHOD(
+    least_connections,
+    "The server with the fewest open connections for its weight, idle ones included: of all up to 64 "
+    "servers, of two drawn above.",
+    NULL, .build = least_build, .drop = least_drop, .pick = pick);

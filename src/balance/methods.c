@@ -1,0 +1,99 @@
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "balance/method.h"
+
+/* In the order in which the manual shows them. */
+#define METHODS(X)       \
+    X(least_request)     \
+    X(least_connections) \
+    X(round_robin)       \
+    X(random)            \
+    X(hash)
+
+#define X(id)                                               \
+    extern const struct balance_method balance_method_##id; \
+    extern const struct conf_option balance_option_##id;
+METHODS(X)
+#undef X
+
+const struct balance_method *const balance_methods[] = {
+#define X(id) &balance_method_##id,
+    METHODS(X)
+#undef X
+        NULL
+};
+
+static const struct conf_option *const options[] = {
+#define X(id) &balance_option_##id,
+    METHODS(X)
+#undef X
+        NULL
+};
+
+const struct conf_type balance_conf_type = { .name = "balance method",
+                                             .chosen_by = "method",
+                                             .options = options };
+
+static const char *const reason_names[] = {
+    [BALANCE_ALL_TRIED] = "all_tried",
+    [BALANCE_ALL_FULL] = "all_full",
+    [BALANCE_ONLY_ONE] = "only_one",
+    [BALANCE_TURN] = "turn",
+    [BALANCE_DRAWN] = "drawn",
+    [BALANCE_LEAST] = "least",
+    [BALANCE_TIE] = "tie",
+    [BALANCE_TWO] = "two",
+    [BALANCE_HASHED] = "hashed",
+    [BALANCE_FALLBACK] = "fallback",
+};
+
+const char *balance_reason_name(enum balance_reason reason)
+{
+    return reason < sizeof(reason_names) / sizeof(*reason_names) ? reason_names[reason] : "unknown";
+}
+
+uint64_t balance_hash(struct slice key)
+{
+    return XXH3_64bits(key.data, key.len);
+}
+
+const struct balance_key *balance_method_key(const struct balance_method *method, const void *conf)
+{
+    /* Methods with a key have the options of `hash`. */
+    return method->has_key && conf ? &((const struct hash_conf *)conf)->key : NULL;
+}
+
+uint32_t balance_weights_gcd(const struct balance_set *set)
+{
+    uint32_t gcd = 0;
+    for (uint32_t i = 0; i < set->count; i++) {
+        uint32_t a = set->weights[i];
+        while (a) {
+            uint32_t rest = gcd % a;
+            gcd = a;
+            a = rest;
+        }
+    }
+    return gcd ? gcd : 1;
+}
+
+void balance_pick_none(const struct balance_query *q, struct balance_choice *out)
+{
+    *out = (struct balance_choice){ BALANCE_NONE, BALANCE_NONE, BALANCE_ALL_TRIED };
+    for (uint32_t i = 0; i < q->peer_count; i++) {
+        if (balance_is_tried(q, i)) continue;
+        out->reason = BALANCE_ALL_FULL;
+        return;
+    }
+}
+
+bool balance_pick_trivial(const struct balance_query *q, struct balance_choice *out)
+{
+    if (q->peer_count > 1) return false;
+    if (q->peer_count == 1 && balance_may_take(q, 0))
+        *out = (struct balance_choice){ 0, BALANCE_NONE, BALANCE_ONLY_ONE };
+    else
+        balance_pick_none(q, out);
+    return true;
+}

@@ -1,0 +1,70 @@
+#include "conf/arena.h"
+
+#include <stdalign.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define FIRST_BLOCK_BYTES ((size_t)4096)
+#define LAST_BLOCK_BYTES ((size_t)256 << 10)
+
+struct arena_block {
+    struct arena_block *next;
+    alignas(max_align_t) char data[];
+};
+
+struct conf_arena {
+    struct arena_block *blocks; /* newest first */
+    size_t used, cap;           /* of the newest */
+    size_t next_bytes;
+};
+
+/* calloc() that does not come back without memory: what is read here is needed to go on at all. */
+static void *take(size_t size)
+{
+    void *p = calloc(1, size);
+    if (p) return p;
+    fputs("weir: out of memory while reading the configuration\n", stderr);
+    exit(71); /* EX_OSERR */
+}
+
+struct conf_arena *conf_arena_new(void)
+{
+    struct conf_arena *arena = take(sizeof(*arena));
+    arena->next_bytes = FIRST_BLOCK_BYTES;
+    return arena;
+}
+
+void conf_arena_free(struct conf_arena *arena)
+{
+    if (!arena) return;
+    while (arena->blocks) {
+        struct arena_block *b = arena->blocks;
+        arena->blocks = b->next;
+        free(b);
+    }
+    free(arena);
+}
+
+void *conf_arena_alloc(struct conf_arena *arena, size_t size)
+{
+    size = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+    if (!arena->blocks || arena->cap - arena->used < size) {
+        size_t cap = arena->next_bytes > size ? arena->next_bytes : size;
+        struct arena_block *b = take(sizeof(*b) + cap);
+        b->next = arena->blocks;
+        arena->blocks = b;
+        arena->used = 0;
+        arena->cap = cap;
+        if (arena->next_bytes < LAST_BLOCK_BYTES) arena->next_bytes *= 2;
+    }
+    void *p = arena->blocks->data + arena->used;
+    arena->used += size;
+    return p;
+}
+
+const char *conf_arena_copy(struct conf_arena *arena, struct slice text)
+{
+    char *copy = conf_arena_alloc(arena, text.len + 1);
+    if (text.len) memcpy(copy, text.data, text.len);
+    return copy;
+}

@@ -1,0 +1,150 @@
+#include "base/json.h"
+#include "base/quantity.h"
+#include "conf/decoding.h"
+
+#define CUSTOM_TEXT_MAX 512
+
+static void encode_fields(const struct conf_type *type, const void *object, const char *skip,
+                          struct json *out);
+
+static bool is_zero(const unsigned char *data, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (data[i]) return false;
+    return true;
+}
+
+/* Whether there is nothing to show for the row. A CUSTOM value that nobody set is all zero bytes. */
+static bool is_absent(const struct conf_field *f, const void *at)
+{
+    switch (f->kind) {
+    case CONF_KIND_STRING:
+    case CONF_KIND_REF:
+    case CONF_KIND_OPTIONAL: return *(const void *const *)at == NULL;
+    case CONF_KIND_CHOICE: return ((const struct conf_choice *)at)->option == NULL;
+    case CONF_KIND_CUSTOM: return !(f->flags & CONF_REQUIRED) && is_zero(at, f->type->size);
+    case CONF_KIND_LIST:
+    case CONF_KIND_MAP:
+    case CONF_KIND_NAMED:
+    case CONF_KIND_STRINGS: return f->min > 0 && ((const struct conf_items *)at)->count == 0;
+    case CONF_KIND_MSEC:
+    case CONF_KIND_BYTES:
+        /* Not set and without a preset: 0 would be out of its own range. */
+        return f->min > 0 && !(f->flags & CONF_MAY_BE_OFF) && *(const uint64_t *)at == 0;
+    case CONF_KIND_U32: return f->min > 0 && *(const uint32_t *)at == 0;
+    default: return false;
+    }
+}
+
+static void encode_quantity(const struct conf_field *f, uint64_t value, struct json *out)
+{
+    char text[32];
+    (f->kind == CONF_KIND_MSEC ? quantity_print_ms : quantity_print_bytes)(value, text);
+    json_string(out, value == 0 && f->flags & CONF_MAY_BE_OFF ? "off" : text);
+}
+
+static void encode_custom(const struct conf_type *type, const void *at, struct json *out)
+{
+    char data[CUSTOM_TEXT_MAX];
+    struct text text = text_over(data, sizeof(data));
+    type->print(at, &text);
+    json_slice(out, text_slice(&text));
+}
+
+static void encode_object(const struct conf_type *type, const void *object, struct json *out)
+{
+    json_object(out);
+    encode_fields(type, object, NULL, out);
+    json_object_end(out);
+}
+
+static void encode_choice(const struct conf_type *type, const struct conf_choice *choice, struct json *out)
+{
+    if (!choice->option->type) {
+        json_string(out, choice->option->name);
+        return;
+    }
+    json_object(out);
+    json_key(out, type->chosen_by);
+    json_string(out, choice->option->name);
+    encode_fields(choice->option->type, choice->conf, type->chosen_by, out);
+    json_object_end(out);
+}
+
+/* The name is the key in a map, and comes first in a list. */
+static void encode_element(const struct conf_field *f, const void *at, struct json *out)
+{
+    if (f->kind == CONF_KIND_STRINGS) {
+        json_string(out, *(const char *const *)at);
+        return;
+    }
+    if (f->type->options) {
+        encode_choice(f->type, at, out);
+        return;
+    }
+    if (!f->type->fields) {
+        if (f->type->names)
+            json_string(out, f->type->names[*(const uint32_t *)at]);
+        else
+            encode_custom(f->type, at, out);
+        return;
+    }
+    if (f->kind == CONF_KIND_MAP) json_key(out, *(const char *const *)at);
+    json_object(out);
+    if (f->kind == CONF_KIND_NAMED) {
+        json_key(out, "name");
+        json_string(out, *(const char *const *)at);
+    }
+    encode_fields(f->type, at, f->kind == CONF_KIND_LIST ? NULL : "name", out);
+    json_object_end(out);
+}
+
+static void encode_items(const struct conf_field *f, const struct conf_items *items, struct json *out)
+{
+    size_t size = conf_element_size(f);
+    bool is_map = f->kind == CONF_KIND_MAP;
+    is_map ? json_object(out) : json_array(out);
+    for (uint32_t i = 0; i < items->count; i++) encode_element(f, (const char *)items->data + i * size, out);
+    is_map ? json_object_end(out) : json_array_end(out);
+}
+
+static void encode_value(const struct conf_field *f, const void *at, struct json *out)
+{
+    if (f->flags & CONF_SECRET) {
+        json_string(out, "***");
+        return;
+    }
+    switch (f->kind) {
+    case CONF_KIND_BOOL: json_bool(out, *(const bool *)at); break;
+    case CONF_KIND_U32: json_u64(out, *(const uint32_t *)at); break;
+    case CONF_KIND_MSEC:
+    case CONF_KIND_BYTES: encode_quantity(f, *(const uint64_t *)at, out); break;
+    case CONF_KIND_STRING:
+    case CONF_KIND_REF: json_string(out, *(const char *const *)at); break;
+    case CONF_KIND_ENUM: json_string(out, f->type->names[*(const uint32_t *)at]); break;
+    case CONF_KIND_CUSTOM: encode_custom(f->type, at, out); break;
+    case CONF_KIND_OBJECT: encode_object(f->type, at, out); break;
+    case CONF_KIND_OPTIONAL: encode_object(f->type, *(const void *const *)at, out); break;
+    case CONF_KIND_LIST:
+    case CONF_KIND_MAP:
+    case CONF_KIND_NAMED:
+    case CONF_KIND_STRINGS: encode_items(f, at, out); break;
+    case CONF_KIND_CHOICE: encode_choice(f->type, at, out); break;
+    }
+}
+
+static void encode_fields(const struct conf_type *type, const void *object, const char *skip,
+                          struct json *out)
+{
+    for (const struct conf_field *f = type->fields; f && f->name; f++) {
+        const void *at = (const char *)object + f->offset;
+        if ((skip && strcmp(f->name, skip) == 0) || is_absent(f, at)) continue;
+        json_key(out, f->name);
+        encode_value(f, at, out);
+    }
+}
+
+void conf_encode(const struct conf_type *type, const void *object, struct json *out)
+{
+    encode_object(type, object, out);
+}

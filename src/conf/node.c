@@ -1,0 +1,125 @@
+#include "conf/node.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/utf8.h"
+#include "conf/tree.h"
+
+#define COUNT(table) (sizeof(table) / sizeof(*(table)))
+/* How much of a long line is shown. */
+#define SHOWN_BEFORE 60u
+#define SHOWN_MAX 100u
+
+void conf_tree_free(struct conf_tree *tree)
+{
+    conf_arena_free(tree->memory);
+    *tree = (struct conf_tree){ 0 };
+}
+
+const struct conf_node *conf_node_get(const struct conf_node *map, const char *key)
+{
+    struct slice wanted = slice_of(key);
+    if (map->kind != CONF_NODE_MAP) return NULL;
+    for (const struct conf_node *n = map->first_child; n; n = n->next)
+        if (slice_equal(n->key, wanted)) return n;
+    return NULL;
+}
+
+static bool is_before(struct conf_place a, struct conf_place b)
+{
+    return a.line != b.line ? a.line < b.line : a.column < b.column;
+}
+
+/* Control bytes would spoil a terminal; a character that was cut in two would spoil the encoding. */
+static void clean(char *text)
+{
+    struct slice rest = slice_of(text);
+    while (rest.len) {
+        size_t len = utf8_sequence_len(rest);
+        if (!len || (unsigned char)*rest.data < ' ' || *rest.data == 0x7f)
+            *(char *)(uintptr_t)rest.data = '?';
+        if (!len) len = 1;
+        rest.data += len;
+        rest.len -= len;
+    }
+}
+
+void conf_fault_add(struct conf_faults *faults, struct conf_place place, const char *remedy,
+                    const char *format, ...)
+{
+    uint32_t at = faults->count;
+    while (at && is_before(place, faults->items[at - 1].place)) at--;
+    if (faults->count == COUNT(faults->items)) {
+        faults->dropped++;
+        if (at == faults->count) return;
+        faults->count--;
+    }
+    struct conf_fault *fault = &faults->items[at];
+    memmove(fault + 1, fault, (faults->count - at) * sizeof(*fault));
+    faults->count++;
+    fault->place = place;
+    snprintf(fault->remedy, sizeof(fault->remedy), "%s", remedy ? remedy : "");
+    va_list args;
+    va_start(args, format);
+    vsnprintf(fault->message, sizeof(fault->message), format, args);
+    va_end(args);
+    clean(fault->message);
+    clean(fault->remedy);
+}
+
+/* The line that the cursor, at its first character, is in; without its end. */
+static struct slice line_at(const struct conf_cursor *c)
+{
+    struct slice line = { c->source.data + c->offset, 0 };
+    while (c->offset + line.len < c->source.len && line.data[line.len] != '\n' && line.data[line.len] != '\r')
+        line.len++;
+    return line;
+}
+
+/* The line, shortened around the column if it is long, and a caret under the column. Tabs stay tabs in both, so
+ * that the caret is where it should be. */
+static void print_line(FILE *out, struct slice line, uint32_t column)
+{
+    uint32_t from = column > SHOWN_BEFORE + 1 ? column - SHOWN_BEFORE : 1, at = 1;
+    char under[SHOWN_MAX + 1];
+    size_t under_len = 0;
+    fputs("  ", out);
+    for (; line.len && at < from + SHOWN_MAX; at++) {
+        size_t len = utf8_sequence_len(line), step = len ? len : 1;
+        bool is_tab = *line.data == '\t';
+        if (at >= from) {
+            if (is_tab || (len && (unsigned char)*line.data >= ' ' && *line.data != 0x7f))
+                fwrite(line.data, 1, len, out);
+            else
+                fputc('?', out);
+            if (at < column) under[under_len++] = is_tab ? '\t' : ' ';
+        }
+        line.data += step;
+        line.len -= step;
+    }
+    under[under_len] = 0;
+    fprintf(out, "\n  %s^\n", under);
+}
+
+char *conf_faults_print(const struct conf_faults *faults, const struct conf_tree *tree, bool is_brief)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    if (!out) abort();
+    struct conf_cursor start = conf_cursor_start(tree->source); /* of the line looked at */
+    for (uint32_t i = 0; i < faults->count; i++) {
+        const struct conf_fault *f = &faults->items[i];
+        fprintf(out, "%s:%u:%u: %s%s%s\n", tree->source_name, f->place.line, f->place.column, f->message,
+                f->remedy[0] ? "; " : "", f->remedy);
+        if (is_brief || !tree->source.len) continue;
+        while (start.place.line < f->place.line && start.offset < start.source.len)
+            conf_cursor_to_offset(&start, start.offset + 1);
+        if (start.place.line == f->place.line) print_line(out, line_at(&start), f->place.column);
+    }
+    if (faults->dropped) fprintf(out, "%s: and %u more\n", tree->source_name, faults->dropped);
+    if (fclose(out) != 0 || !text) abort();
+    return text;
+}

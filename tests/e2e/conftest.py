@@ -1,0 +1,39 @@
+import faulthandler
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from scene import Relay, Scene  # noqa: E402
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    outcome = yield
+    report = outcome.get_result()
+    if report.when == "call":
+        item.has_failed = report.failed
+
+
+@pytest.fixture
+def scene(request, tmp_path):
+    """Clients, servers and weir; taken down and checked at the end."""
+    faulthandler.enable()
+    scene = Scene(tmp_path)
+    try:
+        yield scene
+    except BaseException:
+        scene.kill()
+        raise
+    if getattr(request.node, "has_failed", False):
+        scene.kill()  # what is left over would only hide the failure
+    else:
+        scene.finish()
+
+
+@pytest.fixture(params=["new", "reused"])
+def relay(request, scene):
+    """A way through weir: on a new connection to the server, and on one that has carried a request before."""
+    return Relay(scene, request.param == "reused")

@@ -1,0 +1,102 @@
+"""Debian's nginx as a real server behind weir."""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+from ports import reserve_port
+from waiting import LIMIT_S, eventually
+
+CONFIG = """
+daemon off;
+master_process off;
+worker_processes 1;
+pid {directory}/nginx.pid;
+error_log {directory}/error.log info;
+worker_rlimit_nofile {nofile};
+events {{ worker_connections {connections}; }}
+http {{
+    log_format plain '$connection $connection_requests $request_method $request_uri $status $request_length';
+    access_log {access_log};
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    client_max_body_size 0;
+    keepalive_timeout {keepalive_timeout};
+    keepalive_requests {keepalive_requests};
+    default_type text/plain;
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        server_name _;
+        root {directory}/files;
+        {server}
+    }}
+}}
+"""
+
+DEFAULT_SERVER = """
+        location / { return 200 "nginx\\n"; }
+        location /files/ { alias %(directory)s/files/; }
+        location /upload/ { dav_methods PUT DELETE; create_full_put_path on; alias %(directory)s/files/upload/; }
+        location /echo { add_header X-Echo-Host $host; return 200 "$request_method $request_uri\\n"; }
+        location = /empty { return 204; }
+"""
+
+
+class Nginx:
+    def __init__(self, directory, server=None, logs=True, keepalive_timeout="75s", keepalive_requests=1000000,
+                 connections=1024, port=None):
+        self.directory = str(directory)
+        os.makedirs(os.path.join(self.directory, "files"), exist_ok=True)
+        self.port = port or reserve_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.faults = []
+        self.access_log = os.path.join(self.directory, "access.log")
+        config = os.path.join(self.directory, "nginx.conf")
+        with open(config, "w") as file:
+            file.write(CONFIG.format(directory=self.directory, port=self.port, connections=connections,
+                                     nofile=connections + 100, keepalive_timeout=keepalive_timeout,
+                                     keepalive_requests=keepalive_requests,
+                                     access_log=f"{self.access_log} plain" if logs else "off",
+                                     server=server or DEFAULT_SERVER % {"directory": self.directory}))
+        binary = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+        self.process = subprocess.Popen([binary, "-e", os.path.join(self.directory, "error.log"), "-c", config],
+                                        stdin=subprocess.DEVNULL)
+        eventually(self.is_listening, lambda: f"nginx listens: {self.errors()}")
+
+    def is_listening(self):
+        assert self.process.poll() is None, f"nginx ended: {self.errors()}"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def errors(self):
+        with open(os.path.join(self.directory, "error.log")) as file:
+            return file.read()[-2000:]
+
+    def write(self, name, data):
+        with open(os.path.join(self.directory, "files", name), "wb") as file:
+            file.write(data)
+
+    def read(self, name):
+        with open(os.path.join(self.directory, "files", name), "rb") as file:
+            return file.read()
+
+    def log_lines(self, count):
+        """At least `count` lines, each split: connection, its request number, method, target, status, bytes."""
+        def lines():
+            with open(self.access_log) as file:
+                found = [line.split() for line in file.read().splitlines()]
+            return found if len(found) >= count else None
+        return eventually(lines, f"{count} lines in nginx's access log")
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()

@@ -1,0 +1,305 @@
+"""weir itself: started with a configuration, asked through its API, and at its end looked at closely."""
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import urllib.parse
+
+import message
+from client import Client
+from ports import reserve_port
+from waiting import LIMIT_S, eventually
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BINARIES = {kind: os.environ.get(f"WEIR_{kind.upper()}") or os.path.join(ROOT, "build", kind, "weir")
+            for kind in ("release", "asan")}
+SANITIZER_ENV = {
+    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|MemorySanitizer|runtime error:")
+PAIR = re.compile(r'([a-z_0-9]+)=("(?:[^"\\]|\\.)*"|[^ "]*)(?: |\Z)')
+
+
+def is_sanitized(build):
+    """Then it is slower and larger than weir is."""
+    with open(BINARIES[build], "rb") as file:
+        binary = file.read()
+    return b"__asan_init" in binary or b"__tsan_init" in binary
+
+
+def environment():
+    return {**SANITIZER_ENV, **os.environ}
+
+
+def run_command(*arguments, build="asan", input=None, seconds=LIMIT_S):
+    """A command that ends of itself: its exit code, stdout and stderr."""
+    done = subprocess.run([BINARIES[build], *arguments], input=input, capture_output=True, text=True, timeout=seconds,
+                          env=environment())
+    assert not REPORT.search(done.stderr), done.stderr
+    return done
+
+
+def parse_line(line):
+    """A message as a dict; None if it is not one."""
+    pairs, at = {}, 0
+    while at < len(line):
+        match = PAIR.match(line, at)
+        if not match:
+            return None
+        value = match[2]
+        pairs[match[1]] = json.loads(value) if value.startswith('"') else value
+        at = match.end()
+    return pairs if "event" in pairs else None
+
+
+class Weir:
+    """A running weir. `config` is a dict (written as a file), or None if `arguments` say it all."""
+
+    def __init__(self, directory, config=None, arguments=None, build="asan", nofile=None, name="weir",
+                 is_checked=True, stdout=None):
+        self.config = config
+        self.is_checked = is_checked
+        self.is_sanitized = is_sanitized(build)
+        self.lines = []
+        self.changed = threading.Condition()
+        self.expected_errors = set()  # events which may be logged as errors
+        self.baseline = None
+        if config is not None:
+            path = os.path.join(str(directory), f"{name}.yaml")
+            with open(path, "w") as file:
+                json.dump(config, file, indent=1)  # which is YAML too
+            arguments = ["run", "-c", path]
+        command = [BINARIES[build], *arguments]
+        if nofile:
+            soft, hard = nofile if isinstance(nofile, tuple) else (nofile, nofile)
+            command = ["prlimit", f"--nofile={soft}:{hard}", *command]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
+                                        env=environment())
+        self.pid = self.process.pid
+        self.reader = threading.Thread(target=self.read_messages, daemon=True)
+        self.reader.start()
+
+    def read_messages(self):
+        for line in self.process.stderr:
+            with self.changed:
+                self.lines.append(line.decode(errors="replace").rstrip("\n"))
+                self.changed.notify_all()
+        with self.changed:
+            self.changed.notify_all()
+
+    # its messages
+
+    @property
+    def log(self):
+        return "\n".join(self.lines)
+
+    def events(self, name):
+        return [pairs for line in list(self.lines) if (pairs := parse_line(line)) and pairs["event"] == name]
+
+    def wait_event(self, name, count=1):
+        """The latest of `count` messages of that event."""
+        def found():
+            return len(self.events(name)) >= count or self.process.poll() is not None
+        with self.changed:
+            self.changed.wait_for(found, LIMIT_S)
+        if self.process.poll() is not None:
+            self.reader.join(LIMIT_S)
+        events = self.events(name)
+        assert len(events) >= count, f"no event={name} from weir (exit code {self.process.poll()}):\n{self.log}"
+        return events[count - 1]
+
+    def wait_ready(self):
+        self.wait_event("ready")
+        if self.has_admin():
+            self.baseline = (self.live(), self.count_fds())
+        else:
+            self.baseline = (None, self.count_fds())
+        return self
+
+    # where it listens
+
+    def bind_of(self, listener="web"):
+        host, port = self.config["listeners"][listener]["bind"].rsplit(":", 1)
+        return host or "127.0.0.1", int(port)
+
+    @property
+    def address(self):
+        return self.bind_of(next(iter(self.config["listeners"])))
+
+    def has_admin(self):
+        return bool(self.config and ":" in self.config.get("admin", {}).get("bind", "")
+                    and not self.config["admin"]["bind"].startswith("unix:"))
+
+    @property
+    def admin_address(self):
+        host, port = self.config["admin"]["bind"].rsplit(":", 1)
+        return host, int(port)
+
+    # its API
+
+    def ask_admin(self, method, path, *fields, body=None, host=None):
+        """A response of the admin address."""
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+            if not any(name.lower() == "content-type" for name, _ in fields):
+                fields += (("Content-Type", "application/json"),)
+        token = self.config["admin"].get("token")
+        if token and not any(name.lower() == "authorization" for name, _ in fields):
+            fields += (("Authorization", f"Bearer {token}"),)
+        client = Client(self.admin_address)
+        try:
+            client.send(message.request(method, path, ("Connection", "close"), *fields, body=body,
+                                        host=host or "%s:%d" % self.admin_address))
+            response = client.read(method)
+            if method != "HEAD":
+                client.check_closed()
+            return response
+        finally:
+            client.close()
+
+    def get(self, path):
+        """A JSON document of the API."""
+        response = self.ask_admin("GET", path)
+        assert response.status == 200, f"{path}: {response.status} {response.text}"
+        return json.loads(response.body)
+
+    def patch_server(self, pool, server, **values):
+        response = self.ask_admin("PATCH", f"/api/v1/pools/{pool}/servers/{urllib.parse.quote(server, safe='')}",
+                                  body=values)
+        assert response.status in (200, 204), f"{response.status} {response.text}"
+        return response
+
+    def servers(self, pool="web"):
+        return {server["name"]: server for server in self.get(f"/api/v1/pools/{pool}/servers")["servers"]}
+
+    def stats(self):
+        return self.get("/api/v1/stats")
+
+    def live(self):
+        return self.stats()["live"]
+
+    def wait_live(self, **expected):
+        """Until these counters of what is live have these values."""
+        def reached():
+            live = self.live()
+            return all(live[key] == value for key, value in expected.items())
+        eventually(reached, lambda: f"{expected}: {self.live()}")
+
+    def exchanges(self, **filters):
+        return self.get("/api/v1/exchanges?" + urllib.parse.urlencode(filters))["exchanges"]
+
+    def exchange(self, **filters):
+        """The latest record that matches, once there is one."""
+        return eventually(lambda: self.exchanges(**filters), f"a record of {filters}")[0]
+
+    def metrics(self):
+        """{name{labels}: value}"""
+        response = self.ask_admin("GET", "/metrics")
+        assert response.status == 200
+        return dict((line.rsplit(" ", 1)[0], float(line.rsplit(" ", 1)[1])) for line in response.text.splitlines()
+                    if line and not line.startswith("#"))
+
+    def metric(self, name, **labels):
+        """The sum of all samples of that name that have these labels."""
+        total = 0
+        for sample, value in self.metrics().items():
+            base, _, rest = sample.partition("{")
+            known = dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', rest))
+            if base == name and all(known.get(key) == wanted for key, wanted in labels.items()):
+                total += value
+        return total
+
+    def wait_metric(self, count, name, **labels):
+        eventually(lambda: self.metric(name, **labels) == count,
+                   lambda: f"{name}{labels} at {count}: {self.metric(name, **labels)}")
+
+    # what the system sees of it
+
+    def count_fds(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss_bytes(self):
+        with open(f"/proc/{self.pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    # its end
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait_exit(self, seconds=LIMIT_S):
+        """Its exit code."""
+        code = self.process.wait(seconds)
+        self.reader.join(LIMIT_S)
+        return code
+
+    def check_idle(self):
+        """Nothing is left of what has passed: all that is counted as live, and descriptors, are as at the start."""
+        live, fds = self.baseline
+        if live is not None:
+            eventually(lambda: self.live() == live, lambda: f"live is {live} again: {self.live()}")
+        eventually(lambda: self.count_fds() == fds, lambda: f"{fds} descriptors again: {self.count_fds()}")
+
+    def check_messages(self):
+        assert not REPORT.search(self.log), self.log
+        for line in self.lines:
+            pairs = parse_line(line)
+            assert pairs and "time" in pairs and "level" in pairs, f"not a message: {line}"
+            assert pairs["level"] != "error" or pairs["event"] in self.expected_errors, line
+
+    def check_no_bug(self):
+        bugs = {sample: value for sample, value in self.metrics().items()
+                if sample.startswith("weir_bug_total") and value}
+        assert not bugs, bugs
+
+    def finish(self):
+        """Ends it and checks all that must hold at the end of every test."""
+        if self.process.poll() is None and self.is_checked and self.baseline:
+            self.check_idle()
+            if self.has_admin():
+                self.check_no_bug()
+        if self.process.poll() is None:
+            self.terminate()
+            self.wait_exit()
+        if self.is_checked:
+            assert self.process.returncode == 0, f"exit code {self.process.returncode}:\n{self.log}"
+            self.check_messages()
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.reader.join(LIMIT_S)
+
+
+def listen_at_free_port():
+    return f"127.0.0.1:{reserve_port()}"
+
+
+def make_config(servers, listener=None, pool=None, protocol="http", **top):
+    """One listener `web` in front of one pool `web`, one worker, and the API."""
+    addresses = [server if isinstance(server, (str, dict)) else server.address for server in servers]
+    front = {"bind": listen_at_free_port(), **(listener or {})}
+    if protocol != "http":
+        front["protocol"] = protocol
+    if "routes" not in front:
+        front.setdefault("pool", "web")
+    config = {"listeners": {"web": front}, "pools": {"web": {"servers": addresses, **(pool or {})}},
+              "admin": {"bind": listen_at_free_port()}, "workers": 1}
+    for key, value in top.items():
+        if key == "pools":
+            config["pools"].update(value)
+        elif key == "listeners":
+            config["listeners"].update(value)
+        else:
+            config[key] = value
+    return config

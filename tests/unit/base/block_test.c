@@ -1,0 +1,116 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* after the above */
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "base/slab.h"
+
+static void a_block_has_the_room_that_was_asked_for(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = { 0, 1, 4000, 4096, 5000, 32768, 65536, 100000 };
+    struct budget budget = { .limit = 1 << 20 };
+    struct block_pool pool;
+    block_pool_init(&pool, &budget);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+        struct block *b = block_get(&pool, sizes[i]);
+        assert_non_null(b);
+        assert_true(b->cap >= sizes[i]);
+        memset(b->data, 1, b->cap);
+        block_put(&pool, b);
+    }
+    assert_null(block_get(&pool, BLOCK_MAX + 1));
+    assert_int_equal(pool.live, 0);
+    block_pool_fini(&pool);
+    assert_int_equal(budget.used, 0);
+}
+
+static void blocks_stop_at_the_budget_and_come_back_when_it_has_room(void **state)
+{
+    (void)state;
+    struct budget budget = { .limit = 3 * BLOCK_MIN };
+    struct block_pool pool;
+    struct block *got[3];
+    block_pool_init(&pool, &budget);
+    for (int i = 0; i < 3; i++) assert_non_null(got[i] = block_get(&pool, 100));
+    assert_null(block_get(&pool, 100));
+    assert_true(budget_is_tight(&budget));
+    block_put(&pool, got[0]);
+    assert_non_null(got[0] = block_get(&pool, 100));
+    for (int i = 0; i < 3; i++) block_put(&pool, got[i]);
+    block_pool_fini(&pool);
+}
+
+static void an_arena_gives_everything_back(void **state)
+{
+    (void)state;
+    struct budget budget = { .limit = 1 << 20 };
+    struct block_pool pool;
+    struct arena arena;
+    block_pool_init(&pool, &budget);
+    arena_init(&arena, &pool);
+    for (int i = 0; i < 100; i++) {
+        char *p = arena_alloc(&arena, 777);
+        assert_non_null(p);
+        assert_int_equal((uintptr_t)p % 8, 0);
+        memset(p, i, 777);
+    }
+    struct slice copy = arena_copy(&arena, SLICE("abc"));
+    assert_memory_equal(copy.data, "abc", 3);
+    assert_true(pool.live > 10);
+    arena_fini(&arena);
+    assert_int_equal(pool.live, 0);
+    block_pool_fini(&pool);
+}
+
+static void a_slab_hands_out_zeroed_objects_and_counts_them(void **state)
+{
+    (void)state;
+    enum { COUNT = 1000 };
+    struct budget budget = { .limit = 1 << 20 };
+    struct slab slab;
+    static unsigned char *objects[COUNT];
+    slab_init(&slab, &budget, 100);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < COUNT; i++) {
+            objects[i] = slab_get(&slab);
+            assert_non_null(objects[i]);
+            for (int j = 0; j < 100; j++) assert_int_equal(objects[i][j], 0);
+            memset(objects[i], 0xff, 100);
+        }
+        assert_int_equal(slab.live, COUNT);
+        for (int i = 0; i < COUNT; i++) slab_put(&slab, objects[i]);
+    }
+    assert_int_equal(slab.live, 0);
+    slab_fini(&slab);
+    assert_int_equal(budget.used, 0);
+}
+
+static void a_slab_stops_at_the_budget(void **state)
+{
+    (void)state;
+    struct budget budget = { .limit = 20000 };
+    struct slab slab;
+    void *objects[64];
+    int count = 0;
+    slab_init(&slab, &budget, 1000);
+    while (count < 64 && (objects[count] = slab_get(&slab))) count++;
+    assert_int_equal(count, 16);
+    while (count) slab_put(&slab, objects[--count]);
+    slab_fini(&slab);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_block_has_the_room_that_was_asked_for),
+        cmocka_unit_test(blocks_stop_at_the_budget_and_come_back_when_it_has_room),
+        cmocka_unit_test(an_arena_gives_everything_back),
+        cmocka_unit_test(a_slab_hands_out_zeroed_objects_and_counts_them),
+        cmocka_unit_test(a_slab_stops_at_the_budget),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
