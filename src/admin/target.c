@@ -8,6 +8,11 @@ struct reader {
     struct err *err;
 };
 
+static bool is_one_of(char c, const char *set)
+{
+    return c && strchr(set, c);
+}
+
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9') return c - '0';
@@ -19,7 +24,7 @@ static int hex_digit(char c)
 static bool is_plain(char c)
 {
     if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return true;
-    return c && strchr("-._~!$&'()*+,;=:@/?", c);
+    return is_one_of(c, "-._~!$&'()*+,;=:@/?");
 }
 
 static int check_decoded(struct slice piece, struct err *err)
@@ -39,7 +44,7 @@ static int check_decoded(struct slice piece, struct err *err)
 static int read_piece(struct reader *r, const char *ends, bool is_query, struct slice *out)
 {
     char *to = r->memory;
-    while (r->rest.len && !strchr(ends, *r->rest.data)) {
+    while (r->rest.len && !is_one_of(*r->rest.data, ends)) {
         char c = *r->rest.data;
         size_t used = 1;
         if (c == '%') {

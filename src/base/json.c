@@ -231,8 +231,7 @@ void json_double(struct json *j, double value)
     int len = 0;
     for (int digits = 15; digits <= 17; digits++) {
         len = snprintf(text, sizeof(text), "%.*g", digits, value);
-        double back = strtod(text, NULL);
-        if (memcmp(&back, &value, sizeof(back)) == 0) break;
+        if (strtod(text, NULL) == value) break;
     }
     json_raw(j, (struct slice){ text, (size_t)len });
 }

@@ -13,7 +13,8 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 /* `event` is a snake_case word. `format` gives "key=value key=value"; a value with spaces, quotes or control
  * bytes is passed through LOG_Q by the caller. */
-void log_event(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void log_event(enum log_level level, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Quotes a value if it needs it: log_event(..., "path=%s", log_quote(path, buffer, sizeof(buffer))). Cuts to fit. */
 const char *log_quote(const char *value, char *out, uint32_t out_size);

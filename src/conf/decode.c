@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "conf/decoding.h"
 #include "conf/tree.h"
@@ -54,14 +53,6 @@ const char *conf_decode_suggest(struct slice word, const char *const *candidates
     return count ? text_cstr(&t) : "";
 }
 
-static uint32_t count_rows(const struct conf_type *type)
-{
-    uint32_t count = 0;
-    while (type->fields && type->fields[count].name) count++;
-    assert(count <= CONF_ROWS_MAX);
-    return count;
-}
-
 static const struct conf_field *row_of(const struct conf_type *type, struct slice name)
 {
     for (const struct conf_field *f = type->fields; f && f->name; f++)
@@ -110,6 +101,7 @@ static void decode_absent(struct conf_decode *d, const struct conf_node *node, c
 {
     char remedy[128];
     for (const struct conf_field *f = t->type->fields; f && f->name; f++) {
+        assert(f - t->type->fields < CONF_ROWS_MAX);
         bool is_skipped = t->skip && strcmp(f->name, t->skip) == 0;
         if (is_skipped || f->flags & CONF_STATUS || seen >> (f - t->type->fields) & 1) continue;
         if (f->flags & CONF_REQUIRED) {
@@ -138,7 +130,6 @@ void conf_decode_object(struct conf_decode *d, const struct conf_node *node, con
 {
     uint32_t before = conf_decode_fault_count(d);
     uint64_t seen = 0;
-    assert(count_rows(t->type) <= CONF_ROWS_MAX);
     if (node->kind == CONF_NODE_SCALAR && t->type->short_form && !t->set) {
         const struct conf_field *f = row_of(t->type, slice_of(t->type->short_form));
         seen = UINT64_C(1) << (f - t->type->fields);

@@ -3,8 +3,8 @@
 
 #include "conf/decode.h"
 
-/* More rows than any type may have. */
-#define CONF_ROWS_MAX 64u
+/* Rows of a type, values of an enum, options of a choice: as many as there are bits in a set of rows. */
+#define CONF_ROWS_MAX 64
 
 struct conf_reference {
     struct conf_reference *next;
@@ -16,7 +16,7 @@ struct conf_decode {
     struct conf_arena *arena;   /* of the object; borrowed */
     struct conf_arena *scratch; /* of the decoding itself */
     struct conf_faults *faults;
-    struct conf_reference *references; /* newest first */
+    struct conf_reference *references, *last_reference;
 };
 
 /* How a map of keys is decoded as a type. */

@@ -143,13 +143,29 @@ static enum step on_event(struct reader *r, const yaml_event_t *event)
     }
 }
 
+/* libyaml takes time that grows with the square of their number; tags are refused anyway. */
+static bool refuse_tag_directives(struct reader *r)
+{
+    struct slice source = r->cursor.source;
+    size_t at = 0;
+    while (!slice_starts_with((struct slice){ source.data + at, source.len - at }, SLICE("%TAG"))) {
+        const char *end = memchr(source.data + at, '\n', source.len - at);
+        if (!end) return false;
+        at = (size_t)(end - source.data) + 1;
+    }
+    conf_fault_add(r->builder.faults, conf_cursor_to_offset(&r->cursor, at), "remove it",
+                   "tags are not supported");
+    return true;
+}
+
 int conf_read_yaml(struct conf_tree *tree, const char *source_name, struct slice bytes,
                    struct conf_faults *faults)
 {
     struct reader r = { 0 };
     if (conf_builder_start(&r.builder, tree, source_name, bytes, faults) < 0) return -1;
-    if (!yaml_parser_initialize(&r.parser)) abort();
     r.cursor = conf_cursor_start(tree->source);
+    if (refuse_tag_directives(&r)) return -1;
+    if (!yaml_parser_initialize(&r.parser)) abort();
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)tree->source.data, tree->source.len);
     enum step step = STEP_ON;

@@ -279,6 +279,13 @@ static enum io send_head(struct http_stream *s, const struct http_send *send, un
     return h1_conn_sent(conn, h1_out_flush(&conn->out, &conn->transport)) == IO_FAIL ? IO_FAIL : IO_OK;
 }
 
+static void watch(struct http_stream *s)
+{
+    if (transport_wait(&h1_conn_of(s)->transport) == 0) return;
+    struct http_fault fault = { .reason = END_NO_DESCRIPTORS };
+    if (s->events) s->events->on_error(s, &fault);
+}
+
 static void release(struct http_stream *s)
 {
     struct h1_server *c = h1_server_of(s);
@@ -317,6 +324,7 @@ static const struct http_stream_ops stream_ops = {
     .send_body = h1_conn_send_body,
     .send_trailers = h1_conn_send_trailers,
     .resume = h1_conn_resume,
+    .watch = watch,
     .reset = reset,
     .release = release,
     .detach = detach,

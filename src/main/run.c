@@ -162,7 +162,8 @@ static int open_all(struct control *c, struct err *err)
     if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0) return -1;
     /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
     if (c->config->admin && admin_open(&c->admin, c->config->admin, c->proxy, &c->loop, err) < 0) return -1;
-    return proxy_start(c->proxy, c->box, on_evidence, err);
+    if (proxy_prepare(c->proxy, c->box, on_evidence, err) < 0) return -1;
+    return proxy_start(c->proxy, err);
 }
 
 static void say_ready(const struct control *c)

@@ -10,6 +10,8 @@
 
 /* A request that has passed through weir this often goes in circles. */
 #define HOPS_MAX 16
+/* From this age on the client is watched for its end: most exchanges never get there. */
+#define WATCH_AFTER_MS 100
 
 static enum step choose_route(struct exchange *x);
 static enum step pick_server(struct exchange *x);
@@ -82,6 +84,7 @@ static void set_timer(struct exchange *x)
     if (x->request_deadline_ms) at = x->request_deadline_ms;
     if (x->response_deadline_ms && x->response_deadline_ms < at) at = x->response_deadline_ms;
     if (x->total_deadline_ms && x->total_deadline_ms < at) at = x->total_deadline_ms;
+    if (!x->is_watched && x->watch_ms < at) at = x->watch_ms;
     if (at != UINT64_MAX) timer_arm(&x->worker->loop.timers, &x->timer, at);
 }
 
@@ -951,6 +954,11 @@ static void on_timer(struct timer *t)
 {
     struct exchange *x = container_of(t, struct exchange, timer);
     uint64_t now = now_ms(x);
+    if (!x->is_watched && now >= x->watch_ms && x->client) {
+        x->is_watched = true;
+        http_stream_watch(x->client);
+    }
+    if (x->state == EXCHANGE_DONE) return;
     if (x->total_deadline_ms && now >= x->total_deadline_ms)
         on_deadline(x, END_TOTAL_TIMEOUT);
     else if (x->response_deadline_ms && now >= x->response_deadline_ms)
@@ -982,6 +990,7 @@ static struct exchange *exchange_new(struct listener_worker *lw, struct http_str
     x->connection_id = client->id;
     x->connection_requests = client->requests;
     x->start_ns = client->head_started_ns ? client->head_started_ns : w->loop.now_ns;
+    x->watch_ms = loop_now_ms(&w->loop) + WATCH_AFTER_MS;
     struct flight_record *r = &x->record;
     flight_init(r);
     r->id = flight_next_id(w->flights);

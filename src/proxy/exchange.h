@@ -53,6 +53,7 @@ struct exchange {
     bool wants_fresh;  /* once more to the same server: the reused connection was dead */
     bool was_replaced; /* that happened already */
     bool is_informed;  /* a 1xx went out: no second attempt, but still an answer */
+    bool is_watched;   /* its end is noticed at any time */
     bool is_cut;       /* the response ends in the middle, visibly */
 
     /* The request's body. */
@@ -74,7 +75,7 @@ struct exchange {
     struct slice reply_body; /* of a local reply: what is still to be sent */
 
     /* Deadlines in loop milliseconds; 0: none. */
-    uint64_t request_deadline_ms, response_deadline_ms, total_deadline_ms;
+    uint64_t request_deadline_ms, response_deadline_ms, total_deadline_ms, watch_ms;
     enum end_reason request_timeout, response_timeout;
 
     /* How the last attempt failed, for whoever has to explain it. */

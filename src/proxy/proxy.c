@@ -86,7 +86,11 @@ static int add_routes(struct proxy *p, struct listener *l, struct err *err)
     if (!rows) return err_set(err, "out of memory for the routes of listener \"%s\"", l->name);
     int result = 0;
     for (uint32_t i = 0; i < count && result == 0; i++) {
-        rows[i] = (struct route_row){ routes[i].host, routes[i].path, routes[i].path_prefix };
+        rows[i] = (struct route_row){ .name = routes[i].name,
+                                      .host = routes[i].host,
+                                      .path = routes[i].path,
+                                      .path_prefix = routes[i].path_prefix,
+                                      .index = i };
         result = add_route(p, l, &routes[i], routes[i].pool, err);
     }
     if (result == 0 && !(l->table = route_table_new(rows, count, err))) result = err_prefix(err, "listener \"%s\"", l->name);
@@ -229,8 +233,8 @@ int proxy_new(struct proxy **out, const struct proxy_conf *conf, uint32_t worker
     return 0;
 }
 
-int proxy_start(struct proxy *p, struct mailbox *control, void (*on_evidence)(void *, const struct mail *),
-                struct err *err)
+int proxy_prepare(struct proxy *p, struct mailbox *control, void (*on_evidence)(void *, const struct mail *),
+                  struct err *err)
 {
     p->control = control;
     p->on_evidence = on_evidence;
@@ -239,6 +243,11 @@ int proxy_start(struct proxy *p, struct mailbox *control, void (*on_evidence)(vo
         for (uint32_t j = 0; j < p->pool_count; j++)
             p->pool_workers[(size_t)j * p->worker_count + i] = p->workers[i]->pools[j];
     }
+    return 0;
+}
+
+int proxy_start(struct proxy *p, struct err *err)
+{
     for (uint32_t i = 0; i < p->worker_count; i++)
         if (worker_start(p->workers[i], err) < 0) return -1;
     return 0;

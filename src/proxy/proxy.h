@@ -67,9 +67,11 @@ struct proxy {
 /* conf: borrowed for the proxy's life. Binds every listener; starts nothing. */
 MUST_CHECK int proxy_new(struct proxy **out, const struct proxy_conf *conf, uint32_t worker_count,
                          uint32_t connection_limit, uint64_t memory_limit, struct err *err);
-/* Makes the workers and starts them; `control` is where they post evidence of servers. */
-MUST_CHECK int proxy_start(struct proxy *p, struct mailbox *control, void (*on_evidence)(void *, const struct mail *),
-                           struct err *err);
+/* Makes the workers; `control` is where they post evidence of servers. */
+MUST_CHECK int proxy_prepare(struct proxy *p, struct mailbox *control,
+                             void (*on_evidence)(void *, const struct mail *), struct err *err);
+/* Starts their threads: from now on connections are accepted. */
+MUST_CHECK int proxy_start(struct proxy *p, struct err *err);
 /* Tells every worker of the pool's current peer set. Control thread. */
 void proxy_publish(struct proxy *p, struct pool *pool);
 /* Ends everything that is still going on, then gives all memory back. */

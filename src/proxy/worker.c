@@ -103,10 +103,15 @@ static void *run(void *argument)
     return NULL;
 }
 
-int worker_start(struct worker *w, struct err *err)
+int worker_listen(struct worker *w, struct err *err)
 {
     link_pools(w);
-    if (open_listeners(w, err) < 0) return -1;
+    return open_listeners(w, err);
+}
+
+int worker_start(struct worker *w, struct err *err)
+{
+    if (worker_listen(w, err) < 0) return -1;
     sigset_t all;
     sigset_t before;
     sigfillset(&all);

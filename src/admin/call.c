@@ -1,0 +1,396 @@
+#include "admin/call.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/end_reason.h"
+#include "base/text.h"
+#include "net/loop.h"
+
+enum call_state { CALL_GATHER, CALL_ANSWER, CALL_DONE };
+
+struct call {
+    struct call_env *env;
+    struct http_stream *stream;
+    struct list link; /* env->calls */
+    struct loop_task end_task;
+    struct timer timer;
+    struct loop_grave grave;
+    uint8_t state; /* enum call_state */
+    bool is_head, is_cut;
+    bool has_all; /* of the request */
+    struct block *body;
+    uint32_t body_len;
+    struct answer answer;
+    size_t sent, budget_taken;
+    uint64_t answer_deadline_ms;
+    struct admin_request request;
+    char memory[]; /* what the request's slices point to */
+};
+
+/* the end */
+
+static void bury(struct loop_grave *g)
+{
+    free(container_of(g, struct call, grave));
+}
+
+static void retire(struct call *c)
+{
+    struct loop *l = c->env->loop;
+    loop_cancel(&c->end_task);
+    loop_disarm(l, &c->timer);
+    list_remove(&c->link);
+    if (c->is_cut)
+        http_stream_reset(c->stream);
+    else
+        http_stream_release(c->stream);
+    block_put(&l->blocks, c->body);
+    answer_fini(&c->answer);
+    budget_give(l->blocks.budget, c->budget_taken);
+    loop_bury(l, &c->grave, bury);
+}
+
+static void on_end_task(struct loop_task *t)
+{
+    retire(container_of(t, struct call, end_task));
+}
+
+/* Not at once: a stream is never released from within its own event. */
+static void finish(struct call *c, bool is_cut)
+{
+    if (c->state == CALL_DONE) return;
+    c->state = CALL_DONE;
+    c->is_cut = is_cut;
+    loop_defer(c->env->loop, &c->end_task);
+}
+
+/* the answer */
+
+static void send_more(struct call *c)
+{
+    size_t taken = 0;
+    struct answer *a = &c->answer;
+    enum io io = http_send_body(c->stream, a->body + c->sent, a->body_len - c->sent, HTTP_END, &taken);
+    c->sent += taken;
+    if (io == IO_FAIL || c->sent == a->body_len) {
+        finish(c, io == IO_FAIL);
+        return;
+    }
+    if (!taken && timer_is_armed(&c->timer)) return;
+    uint64_t at = loop_now_ms(c->env->loop) + CALL_WRITE_MS;
+    if (at > c->answer_deadline_ms) at = c->answer_deadline_ms;
+    timer_arm(&c->env->loop->timers, &c->timer, at);
+}
+
+static void add_field(struct http_field *fields, uint32_t *count, const char *name, struct slice value)
+{
+    fields[(*count)++] = (struct http_field){
+        .name = name, .name_len = (uint16_t)strlen(name), .value = value.data, .value_len = (uint32_t)value.len
+    };
+}
+
+static uint32_t make_fields(const struct call *c, struct http_field *fields, char *date, size_t date_size)
+{
+    const struct answer *a = &c->answer;
+    uint32_t count = 0;
+    struct tm tm;
+    time_t now = (time_t)(loop_wall_ns(c->env->loop) / NS_PER_S);
+    gmtime_r(&now, &tm);
+    size_t len = strftime(date, date_size, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    add_field(fields, &count, "Date", (struct slice){ date, len });
+    if (a->content_type) add_field(fields, &count, "Content-Type", slice_of(a->content_type));
+    add_field(fields, &count, "Cache-Control", SLICE("no-store"));
+    add_field(fields, &count, "X-Content-Type-Options", SLICE("nosniff"));
+    if (a->allow[0]) add_field(fields, &count, "Allow", slice_of(a->allow));
+    if (a->wants_credentials) {
+        add_field(fields, &count, "WWW-Authenticate", SLICE("Bearer realm=\"weir\""));
+        add_field(fields, &count, "WWW-Authenticate", SLICE("Basic realm=\"weir\", charset=\"UTF-8\""));
+    }
+    return count;
+}
+
+/* c->answer is made: it goes out. What it holds counts on the budget until the client has taken it. */
+static void send_answer(struct call *c)
+{
+    struct http_field fields[8];
+    char date[40];
+    struct answer *a = &c->answer;
+    struct loop *l = c->env->loop;
+    if (a->body_len && !budget_take(l->blocks.budget, a->body_len))
+        answer_problem(a, 503, "Too many answers wait for slow clients; try again.");
+    else
+        c->budget_taken = a->body_len;
+    struct http_head head = { .version = HTTP_VERSION_1_1, .status = a->status };
+    head.reason = slice_of(http_status_text(a->status));
+    struct http_send send = { .head = &head, .extra = fields, .content_length = a->body_len };
+    send.extra_count = make_fields(c, fields, date, sizeof(date));
+    send.body = a->status == 204 ? HTTP_BODY_NONE : HTTP_BODY_LENGTH;
+    send.is_bodiless = c->is_head || a->status == 204;
+    send.wants_close = !c->has_all && !c->stream->is_ended;
+    c->state = CALL_ANSWER;
+    c->answer_deadline_ms = loop_now_ms(l) + CALL_ANSWER_MS;
+    loop_disarm(l, &c->timer);
+    bool has_body = !send.is_bodiless && a->body_len;
+    enum io io = http_send_head(c->stream, &send, has_body ? HTTP_MORE : 0);
+    if (io == IO_OK && has_body)
+        send_more(c);
+    else
+        finish(c, io != IO_OK);
+}
+
+static void handle(struct call *c)
+{
+    c->request.body = c->body ? (struct slice){ c->body->data, c->body_len } : SLICE_NONE;
+    c->request.route->handle(&c->request, &c->answer);
+    send_answer(c);
+}
+
+/* events */
+
+static bool keep(struct call *c, const char *data, size_t len)
+{
+    struct block_pool *blocks = &c->env->loop->blocks;
+    size_t needed = c->body_len + len;
+    if (!c->body || c->body->cap < needed) {
+        struct block *bigger = block_get(blocks, needed);
+        if (!bigger) return false;
+        if (c->body_len) memcpy(bigger->data, c->body->data, c->body_len);
+        block_put(blocks, c->body);
+        c->body = bigger;
+    }
+    if (len) memcpy(c->body->data + c->body_len, data, len);
+    c->body_len += (uint32_t)len;
+    return true;
+}
+
+static void body_too_large(struct call *c)
+{
+    answer_problem(&c->answer, 413, "The body is over %u bytes, the most that this API takes.", CALL_BODY_MAX);
+    send_answer(c);
+}
+
+static size_t on_body(struct http_stream *s, const char *data, size_t len, unsigned flags)
+{
+    struct call *c = s->owner;
+    if (flags & HTTP_END) c->has_all = true;
+    if (c->state != CALL_GATHER) return len; /* nobody wants it */
+    if (c->body_len + len > CALL_BODY_MAX) {
+        body_too_large(c);
+    } else if (!keep(c, data, len)) {
+        answer_problem(&c->answer, 503, "There is no memory for the request's body; try again.");
+        send_answer(c);
+    } else if (c->has_all) {
+        handle(c);
+    }
+    return len;
+}
+
+static void on_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count)
+{
+    (void)fields, (void)count;
+    struct call *c = s->owner;
+    c->has_all = true;
+    if (c->state == CALL_GATHER) handle(c);
+}
+
+static void say_fault(struct call *c, const struct http_fault *fault)
+{
+    const struct end_reason_info *info = end_reason_info(fault->reason);
+    char first = info->means[0];
+    answer_problem(&c->answer, info->status, "%c%s%s%s.", first >= 'a' && first <= 'z' ? first - 32 : first,
+                   info->means + 1, fault->detail ? ": " : "", fault->detail ? fault->detail : "");
+    send_answer(c);
+}
+
+static void on_error(struct http_stream *s, const struct http_fault *fault)
+{
+    struct call *c = s->owner;
+    if (c->state == CALL_GATHER && end_reason_info(fault->reason)->status)
+        say_fault(c, fault);
+    else
+        finish(c, true);
+}
+
+static void on_writable(struct http_stream *s)
+{
+    struct call *c = s->owner;
+    if (c->state == CALL_ANSWER) send_more(c);
+}
+
+static const struct http_stream_events events = {
+    .on_body = on_body, .on_trailers = on_trailers, .on_error = on_error, .on_writable = on_writable
+};
+
+static void on_timer(struct timer *t)
+{
+    struct call *c = container_of(t, struct call, timer);
+    if (c->state == CALL_GATHER) {
+        answer_problem(&c->answer, 408, "The request's body did not arrive within %u s.", CALL_BODY_MS / 1000);
+        send_answer(c);
+    } else {
+        finish(c, true);
+    }
+}
+
+/* the beginning */
+
+static struct call *call_new(struct call_env *env, struct http_stream *s, size_t memory)
+{
+    struct call *c = calloc(1, sizeof(*c) + memory);
+    if (!c) {
+        http_stream_reset(s);
+        return NULL;
+    }
+    c->env = env;
+    c->stream = s;
+    c->request.proxy = env->proxy;
+    c->request.loop = env->loop;
+    c->request.routes = env->routes;
+    list_push_back(&env->calls, &c->link);
+    loop_task_init(&c->end_task, on_end_task);
+    timer_init(&c->timer, on_timer);
+    s->events = &events;
+    s->owner = c;
+    return c;
+}
+
+static void options(struct call *c, const char *allow)
+{
+    struct text t = text_over(c->answer.allow, sizeof(c->answer.allow));
+    text_add_slice(&t, slice_of(allow));
+    text_cstr(&t);
+    c->answer.status = 204;
+}
+
+static void not_found(struct call *c, const struct http_head *head)
+{
+    struct slice path = head->target;
+    const char *query = memchr(path.data, '?', path.len);
+    if (query) path.len = (size_t)(query - path.data);
+    const char *nearest = router_nearest(c->env->routes, path);
+    int shown = path.len < 100 ? (int)path.len : 100;
+    if (nearest)
+        answer_problem(&c->answer, 404, "There is nothing at %.*s; did you mean %s?", shown, path.data, nearest);
+    else
+        answer_problem(&c->answer, 404, "There is nothing at %.*s; GET / lists what there is.", shown, path.data);
+}
+
+static bool is_json(const struct http_head *head)
+{
+    struct slice type = http_field_value(http_head_find(head, HTTP_FIELD_CONTENT_TYPE));
+    const char *end = type.len ? memchr(type.data, ';', type.len) : NULL;
+    if (end) type.len = (size_t)(end - type.data);
+    return slice_equal_fold(slice_trim(type), SLICE("application/json"));
+}
+
+/* False: c->answer says why not. */
+static bool may_route(struct call *c, const struct http_head *head, const struct router_match *match)
+{
+    struct err err;
+    struct answer *a = &c->answer;
+    bool is_open = match->route && match->route->is_open;
+    uint16_t refused = is_open ? 0 : guard_check(&c->env->guard, head, &err);
+    if (refused) {
+        answer_problem(a, refused, "%s.", err.text);
+        a->wants_credentials = refused == 401;
+        return false;
+    }
+    if (!match->has_path) {
+        not_found(c, head);
+        return false;
+    }
+    if (head->method == HTTP_OPTIONS) {
+        options(c, match->allow);
+        return false;
+    }
+    if (match->route) return true;
+    answer_problem(a, 405, "The method %.*s is not served here; use %s.",
+                   head->method_text.len < 32 ? (int)head->method_text.len : 32, head->method_text.data, match->allow);
+    memcpy(a->allow, match->allow, sizeof(a->allow));
+    return false;
+}
+
+/* Fills c->request. False: c->answer says why not. */
+static bool read_head(struct call *c, const struct http_head *head)
+{
+    struct err err;
+    struct target target;
+    struct router_match match;
+    struct admin_request *rq = &c->request;
+    struct answer *a = &c->answer;
+    if (target_read(&target, head->target, c->memory, &err) < 0) {
+        answer_problem(a, 400, "%s.", err.text);
+        return false;
+    }
+    router_match(c->env->routes, &target, head->method, &match);
+    if (!may_route(c, head, &match)) return false;
+    rq->route = match.route;
+    memcpy(rq->params, match.params, sizeof(rq->params));
+    if (router_query(rq->route, &target, rq->query, &err) < 0) {
+        answer_problem(a, 400, "%s.", err.text);
+        return false;
+    }
+    bool has_body = head->body != HTTP_BODY_NONE && !c->has_all;
+    if (rq->route->body && has_body && !is_json(head)) {
+        answer_problem(a, 415, "The body must be JSON; send it with \"Content-Type: application/json\".");
+        return false;
+    }
+    return true;
+}
+
+static void begin_gather(struct call *c, const struct http_head *head)
+{
+    if (head->body == HTTP_BODY_LENGTH && head->content_length > CALL_BODY_MAX) {
+        body_too_large(c);
+        return;
+    }
+    loop_arm(c->env->loop, &c->timer, CALL_BODY_MS);
+    if (!head->expects_continue) return;
+    struct http_head interim = { .version = HTTP_VERSION_1_1, .status = 100, .reason = SLICE("Continue") };
+    struct http_send send = { .head = &interim, .body = HTTP_BODY_NONE };
+    if (http_send_head(c->stream, &send, 0) != IO_OK) finish(c, true);
+}
+
+void call_on_request(struct call_env *env, struct http_stream *s, struct http_head *head)
+{
+    struct slice accept = http_field_value(http_head_find(head, HTTP_FIELD_ACCEPT));
+    struct call *c = call_new(env, s, head->target.len + 1 + accept.len);
+    if (!c) return;
+    char *behind = c->memory + head->target.len + 1;
+    if (accept.len) memcpy(behind, accept.data, accept.len);
+    c->request.accept = (struct slice){ behind, accept.len };
+    c->is_head = head->method == HTTP_HEAD;
+    c->has_all = head->body == HTTP_BODY_NONE || (head->body == HTTP_BODY_LENGTH && !head->content_length);
+    /* RFC 9110 9.3.7: of the server as a whole. */
+    if (head->method == HTTP_OPTIONS && slice_equal(head->target, SLICE("*"))) {
+        options(c, "GET, HEAD, PATCH, OPTIONS");
+        send_answer(c);
+        return;
+    }
+    if (!read_head(c, head))
+        send_answer(c);
+    else if (c->request.route->body && !c->has_all)
+        begin_gather(c, head);
+    else
+        handle(c);
+}
+
+void call_on_fault(struct call_env *env, struct http_stream *s, const struct http_fault *fault)
+{
+    struct call *c = call_new(env, s, 0);
+    if (!c) return;
+    if (end_reason_info(fault->reason)->status)
+        say_fault(c, fault);
+    else
+        finish(c, true);
+}
+
+void call_kill_all(struct call_env *env)
+{
+    while (!list_is_empty(&env->calls)) {
+        struct call *c = container_of(env->calls.next, struct call, link);
+        c->is_cut = true;
+        retire(c);
+    }
+}

@@ -1,0 +1,126 @@
+#include "admin/latency.h"
+#include "admin/routes.h"
+#include "proxy/proxy.h"
+
+struct listener_answer {
+    const char *name, *bind, *protocol;
+    uint64_t connections, accepted, bytes_in, bytes_out, exchanges;
+    struct shape_list refused, ends; /* struct shape_count */
+    struct latency latency;
+};
+
+/* clang-format off */
+static const struct shape_field listener_fields[] = {
+    { "name", SHAPE_STRING, offsetof(struct listener_answer, name), .help = "Its name in the configuration." },
+    { "bind", SHAPE_STRING, offsetof(struct listener_answer, bind), .help = "Where it accepts connections." },
+    { "protocol", SHAPE_STRING, offsetof(struct listener_answer, protocol), .help = "http or tcp." },
+    { "connections", SHAPE_COUNT, offsetof(struct listener_answer, connections),
+      .help = "Client connections open now." },
+    { "accepted", SHAPE_COUNT, offsetof(struct listener_answer, accepted),
+      .help = "Client connections let in since the start." },
+    { "refused", SHAPE_COUNTS, offsetof(struct listener_answer, refused),
+      .help = "Client connections closed at once, by reason." },
+    { "bytes_in", SHAPE_COUNT, offsetof(struct listener_answer, bytes_in), .help = "Bytes taken from clients." },
+    { "bytes_out", SHAPE_COUNT, offsetof(struct listener_answer, bytes_out), .help = "Bytes given to clients." },
+    { "exchanges", SHAPE_COUNT, offsetof(struct listener_answer, exchanges),
+      .help = "Exchanges and tunnels that have ended." },
+    { "ends", SHAPE_COUNTS, offsetof(struct listener_answer, ends),
+      .help = "The same by how they ended; reasons that never came are left out." },
+    { "latency", SHAPE_OBJECT, offsetof(struct listener_answer, latency), &latency_shape },
+    { 0 },
+};
+
+struct route_answer {
+    const char *listener, *name, *pool;
+    uint64_t exchanges;
+    const struct route_conf *match;
+};
+
+static const struct shape_field route_fields[] = {
+    { "listener", SHAPE_STRING, offsetof(struct route_answer, listener), .help = "The listener it belongs to." },
+    { "name", SHAPE_STRING, offsetof(struct route_answer, name),
+      .help = "Its name; default is a listener's own pool." },
+    { "pool", SHAPE_STRING, offsetof(struct route_answer, pool), .help = "The pool it leads to." },
+    { "exchanges", SHAPE_COUNT, offsetof(struct route_answer, exchanges), .help = "Exchanges that took it." },
+    { "conf", SHAPE_CONF, offsetof(struct route_answer, match), .conf = &route_conf_type, .may_be_null = true,
+      .help = "The route as configured; null where the listener has a pool for everything." },
+    { 0 },
+};
+/* clang-format on */
+
+const struct shape listener_shape = { "Listener", sizeof(struct listener_answer), listener_fields };
+const struct shape route_shape = { "Route", sizeof(struct route_answer), route_fields };
+
+/* Those that are not zero. */
+static struct shape_list count_reasons(const struct metric_registry *m, const uint32_t meters[END_REASON_COUNT],
+                                       struct shape_count counts[END_REASON_COUNT])
+{
+    uint32_t count = 0;
+    for (unsigned i = 1; i < END_REASON_COUNT; i++) {
+        uint64_t sum = meters[i] ? metric_sum(m, meters[i]) : 0;
+        if (sum) counts[count++] = (struct shape_count){ end_reason_info((enum end_reason)i)->name, sum };
+    }
+    return (struct shape_list){ counts, count };
+}
+
+static void print_listener(const struct listener *l, const struct metric_registry *m, struct json *j)
+{
+    char bind[ADDRESS_TEXT_MAX];
+    struct shape_count refused[END_REASON_COUNT];
+    struct shape_count ends[END_REASON_COUNT];
+    struct listener_answer a = {
+        .name = l->name,
+        .bind = address_print(&l->conf->bind, bind),
+        .protocol = l->conf->protocol == LISTENER_TCP ? "tcp" : "http",
+        .connections = atomic_load_explicit(&l->connections, memory_order_relaxed),
+        .accepted = metric_sum(m, l->meter_accepted),
+        .bytes_in = metric_sum(m, l->meter_bytes_in),
+        .bytes_out = metric_sum(m, l->meter_bytes_out),
+        .refused = count_reasons(m, l->meter_refused, refused),
+        .ends = count_reasons(m, l->meter_ends, ends),
+        .latency = latency_of(m, l->meter_seconds),
+    };
+    for (uint32_t i = 0; i < a.ends.count; i++) a.exchanges += ends[i].count;
+    shape_print(&listener_shape, &a, j);
+}
+
+void listeners_list(const struct admin_request *rq, struct answer *out)
+{
+    const struct proxy *p = rq->proxy;
+    struct json j;
+    json_init(&j, ANSWER_MAX, true);
+    json_object(&j);
+    json_key(&j, "listeners");
+    json_array(&j);
+    for (uint32_t i = 0; i < p->listener_count; i++) print_listener(&p->listeners[i], p->metrics, &j);
+    json_array_end(&j);
+    json_object_end(&j);
+    answer_json(out, 200, &j);
+}
+
+static void print_route(const struct listener *l, const struct route *r, const struct metric_registry *m,
+                        struct json *j)
+{
+    struct route_answer a = { .listener = l->name,
+                              .name = r->name,
+                              .pool = r->pool->name,
+                              .exchanges = metric_sum(m, r->meter_exchanges),
+                              .match = r->conf };
+    shape_print(&route_shape, &a, j);
+}
+
+void routes_list(const struct admin_request *rq, struct answer *out)
+{
+    const struct proxy *p = rq->proxy;
+    struct json j;
+    json_init(&j, ANSWER_MAX, true);
+    json_object(&j);
+    json_key(&j, "routes");
+    json_array(&j);
+    for (uint32_t i = 0; i < p->listener_count; i++)
+        for (uint32_t k = 0; k < p->listeners[i].route_count; k++)
+            print_route(&p->listeners[i], &p->listeners[i].routes[k], p->metrics, &j);
+    json_array_end(&j);
+    json_object_end(&j);
+    answer_json(out, 200, &j);
+}

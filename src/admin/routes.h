@@ -1,0 +1,36 @@
+/* admin/routes.h: the table of the API, and the handlers that it names, one file for each noun. */
+#pragma once
+
+#include "admin/router.h"
+
+extern const struct admin_route admin_routes[];
+
+/* health.c */
+void health_live(const struct admin_request *rq, struct answer *out);
+void health_ready(const struct admin_request *rq, struct answer *out);
+/* index.c */
+void index_list(const struct admin_request *rq, struct answer *out);
+/* metrics.c */
+void metrics_print(const struct admin_request *rq, struct answer *out);
+/* listeners.c */
+extern const struct shape listener_shape, route_shape;
+void listeners_list(const struct admin_request *rq, struct answer *out);
+void routes_list(const struct admin_request *rq, struct answer *out);
+/* pools.c */
+extern const struct shape pool_shape, server_shape;
+extern const struct conf_type server_patch_type;
+void pools_list(const struct admin_request *rq, struct answer *out);
+void pools_show(const struct admin_request *rq, struct answer *out);
+void servers_list(const struct admin_request *rq, struct answer *out);
+void servers_show(const struct admin_request *rq, struct answer *out);
+void servers_patch(const struct admin_request *rq, struct answer *out);
+/* exchanges.c */
+extern const struct shape exchange_shape;
+extern const struct admin_query exchange_query[];
+void exchanges_list(const struct admin_request *rq, struct answer *out);
+void exchanges_show(const struct admin_request *rq, struct answer *out);
+/* stats.c */
+extern const struct shape stats_shape;
+void stats_show(const struct admin_request *rq, struct answer *out);
+/* openapi.c */
+void openapi_show(const struct admin_request *rq, struct answer *out);

@@ -1,0 +1,295 @@
+"""Bodies in every framing and both directions, and trailers; each on a new and on a reused connection to the server."""
+import hashlib
+import random
+import threading
+
+import pytest
+
+import broken
+import message
+
+SIZES = [0, 1, 1000, 4096, 65535, 65536, 300000]
+
+
+def make_bytes(size, seed=1):
+    return random.Random(seed).randbytes(size)
+
+
+def split(data, seed=2):
+    """Into pieces of random sizes."""
+    generator, pieces, at = random.Random(seed), [], 0
+    while at < len(data):
+        size = generator.choice([1, 10, 500, 4096, 20000])
+        pieces.append(data[at:at + size])
+        at += size
+    return pieces
+
+
+# Requests
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_request_with_content_length_arrives_as_such(relay, size):
+    body = make_bytes(size)
+    client = relay.open(broken.receive, broken.ok)
+    assert client.ask("POST", "/", body=body).status == 200
+    request = relay.wait_requests()[0]
+    assert request.get("Content-Length") == str(size)
+    assert request.body == body
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_chunked_request_arrives_whole(relay, size):
+    body = make_bytes(size)
+    client = relay.open(broken.receive, broken.ok)
+    client.send(message.request("POST", "/", ("Transfer-Encoding", "chunked")) + message.chunked(*split(body)))
+    assert client.read("POST").status == 200
+    request = relay.wait_requests()[0]
+    assert request.framing == "chunked"
+    assert request.body == body
+
+
+def test_chunk_extensions_are_not_passed_on(relay):
+    client = relay.open(broken.receive, broken.ok)
+    client.send(message.request("POST", "/", ("Transfer-Encoding", "chunked"))
+                + b'5;name=value;flag;quoted="a\\"b"\r\nhello\r\n0;last\r\n\r\n')
+    assert client.read("POST").status == 200
+    assert relay.wait_requests()[0].body == b"hello"  # and the strict reader accepted the framing
+
+
+def test_a_request_body_byte_by_byte(relay):
+    client = relay.open(broken.receive, broken.ok)
+    client.send_pieces(message.request("POST", "/", ("Transfer-Encoding", "chunked"))
+                       + message.chunked(b"hello", b", ", b"world", trailers=[("X-End", "yes")]))
+    assert client.read("POST").status == 200
+    request = relay.wait_requests()[0]
+    assert request.body == b"hello, world"
+    assert request.trailers == [("X-End", "yes")]
+
+
+def test_the_trailers_of_a_request_arrive(relay):
+    client = relay.open(broken.receive, broken.ok)
+    client.send(message.request("POST", "/", ("Transfer-Encoding", "chunked"), ("Trailer", "X-Sum"))
+                + message.chunked(b"body", trailers=[("X-Sum", "1"), ("X-Sum-Two", "")]))
+    assert client.read("POST").status == 200
+    assert relay.wait_requests()[0].trailers == [("X-Sum", "1"), ("X-Sum-Two", "")]
+
+
+def test_a_get_may_have_a_body(relay):
+    client = relay.open(broken.receive, broken.ok)
+    assert client.ask("GET", "/", body=b"strange but allowed").status == 200
+    assert relay.wait_requests()[0].body == b"strange but allowed"
+
+
+def test_a_request_without_a_body_gets_none(relay):
+    client = relay.open(broken.receive, broken.ok)
+    client.ask("GET", "/")
+    request = relay.wait_requests()[0]
+    assert request.framing == "none"
+
+
+def test_the_body_goes_on_while_the_client_still_sends(relay):
+    client = relay.open(broken.receive_head, broken.receive_bytes(5), broken.receive_bytes(6), broken.ok)
+    client.send(message.request("POST", "/", ("Content-Length", "11")) + b"hello")
+    connection = relay.connection
+    relay.wait_requests()
+    wait_rest(connection, b"hello")
+    client.send(b" world")
+    assert client.read("POST").status == 200
+    assert connection.rest == b"hello world"
+
+
+def wait_rest(connection, wanted):
+    from waiting import eventually
+    eventually(lambda: connection.rest == wanted, lambda: f"{wanted!r} at the server: {connection.rest!r}")
+
+
+# Responses
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_response_with_content_length_arrives_as_such(relay, size):
+    body = make_bytes(size)
+    client = relay.open(broken.receive, broken.send(message.response(body=body)), broken.serve())
+    response = client.ask()
+    assert response.get("Content-Length") == str(size)
+    assert response.body == body
+    assert client.ask().text == "ok"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_chunked_response_arrives_whole(relay, size):
+    body = make_bytes(size)
+    data = message.response(200, ("Transfer-Encoding", "chunked"), body=None) + message.chunked(*split(body))
+    client = relay.open(broken.receive, broken.send(data), broken.serve())
+    response = client.ask()
+    assert response.framing == "chunked"
+    assert response.body == body
+    assert client.ask().text == "ok"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_response_that_its_connection_ends_becomes_chunked(relay, size):
+    body = make_bytes(size)
+    client = relay.open(broken.receive, broken.send(message.response(body=None) + body), broken.close,
+                        then=[broken.serve()])
+    response = client.ask()
+    assert response.framing == "chunked"
+    assert response.body == body
+    assert client.ask().text == "ok"  # the client's connection goes on
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+def test_a_client_of_http_1_0_gets_no_chunks(relay, framing):
+    body = make_bytes(30000)
+    data = {"length": message.response(body=body),
+            "chunked": message.response(200, ("Transfer-Encoding", "chunked"), body=None)
+            + message.chunked(*split(body), trailers=[("X-End", "1")]),
+            "close": message.response(body=None) + body}[framing]
+    client = relay.open(broken.receive, broken.send(data), broken.close)
+    response = client.ask(version="1.0")
+    assert response.framing in ("length", "close")
+    assert response.body == body
+    assert not response.has("Transfer-Encoding")
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+def test_a_response_byte_by_byte(relay, framing):
+    data = {"length": message.response(body=b"hello"),
+            "chunked": message.response(200, ("Transfer-Encoding", "chunked"), body=None)
+            + message.chunked(b"he", b"llo", trailers=[("X-End", "yes")]),
+            "close": message.response(body=None) + b"hello"}[framing]
+    client = relay.open(broken.receive, broken.send_pieces(data), broken.close)
+    response = client.ask()
+    assert response.body == b"hello"
+    assert response.trailers == ([("X-End", "yes")] if framing == "chunked" else [])
+
+
+def test_the_trailers_of_a_response_arrive(relay):
+    data = message.response(200, ("Transfer-Encoding", "chunked"), ("Trailer", "X-Sum"), body=None) \
+        + message.chunked(b"body", trailers=[("X-Sum", "1"), ("X-Other", "two words")])
+    client = relay.open(broken.receive, broken.send(data), broken.serve())
+    assert client.ask().trailers == [("X-Sum", "1"), ("X-Other", "two words")]
+    assert client.ask().text == "ok"
+
+
+def test_framing_is_never_taken_from_trailers(relay):
+    data = message.response(200, ("Transfer-Encoding", "chunked"), body=None) \
+        + b"4\r\nbody\r\n0\r\nContent-Length: 100\r\nTransfer-Encoding: gzip\r\nHost: x\r\nX-End: 1\r\n\r\n"
+    client = relay.open(broken.receive, broken.send(data), broken.serve())
+    response = client.ask()
+    assert response.body == b"body"
+    names = {name.lower() for name, _ in response.trailers}
+    assert not names & {"content-length", "transfer-encoding"}
+    assert client.ask().text == "ok"
+
+
+@pytest.mark.parametrize("fields", [(("Content-Length", "12345"),), (("Transfer-Encoding", "chunked"),), ()],
+                         ids=["length", "chunked", "none"])
+def test_head_is_answered_without_a_body(relay, fields):
+    client = relay.open(broken.receive, broken.send(message.response(200, *fields, body=None)), broken.serve())
+    response = client.ask("HEAD")
+    assert response.status == 200
+    if fields and fields[0][0] == "Content-Length":
+        assert response.get("Content-Length") == "12345"
+    assert client.ask().text == "ok"
+    assert relay.requests[0].method == "HEAD"
+    assert len({request.connection for request in relay.wait_requests(2)}) == 1
+
+
+@pytest.mark.parametrize("status, fields", [(204, ()), (304, (("ETag", '"x"'), ("Content-Length", "500"))), (304, ())])
+def test_204_and_304_have_no_body(relay, status, fields):
+    client = relay.open(broken.receive, broken.send(message.response(status, *fields, body=None)), broken.serve())
+    response = client.ask()
+    assert response.status == status
+    assert response.get("ETag") == ('"x"' if fields else None)
+    assert client.ask().text == "ok"
+    assert len({request.connection for request in relay.wait_requests(2)}) == 1
+
+
+def test_200_without_framing_and_205_are_passed_on(relay):
+    client = relay.open(broken.receive, broken.send(message.response(205, body=b"")), broken.serve())
+    assert client.ask().status == 205
+    assert client.ask().text == "ok"
+
+
+def test_a_status_without_a_reason_and_unknown_ones_pass(relay):
+    client = relay.open(broken.receive, broken.send(b"HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok"),
+                        broken.receive, broken.send(message.response(799, reason="Odd")), broken.serve())
+    assert client.ask().status == 200
+    assert client.ask().status == 799
+
+
+# Both at once
+
+
+def echo_stream(connection):
+    """Answers with the request's body while it still comes."""
+    connection.receive_head = message.read_request_head(connection)
+    connection.send(message.response(200, ("Content-Length", connection.receive_head.get("Content-Length")), body=None))
+    left = int(connection.receive_head.get("Content-Length"))
+    while left:
+        data = connection.take(len(connection.buffer)) or (connection.fill() and connection.take(65536))
+        connection.send(data)
+        left -= len(data)
+
+
+@pytest.mark.parametrize("size", [100000, 8 << 20])
+def test_request_and_response_flow_at_the_same_time(relay, size):
+    body = make_bytes(size)
+    client = relay.open(echo_stream, broken.serve())
+    sender = threading.Thread(target=client.send, args=(message.request("POST", "/", body=body),))
+    sender.start()
+    response = client.read("POST")
+    sender.join()
+    assert hashlib.sha256(response.body).digest() == hashlib.sha256(body).digest()
+    assert client.ask().text == "ok"
+
+
+def test_a_slow_reader_gets_all_of_a_large_response(relay):
+    body = make_bytes(4 << 20)
+    client = relay.open(broken.receive, broken.send(message.response(body=body)), broken.serve())
+    client.send(message.request())
+    head = client.read_head()
+    digest, left = hashlib.sha256(), len(body)
+    while left:
+        data = client.read_exactly(min(left, 50000))  # the kernel's buffers fill up in between
+        digest.update(data)
+        left -= len(data)
+    assert head.get("Content-Length") == str(len(body))
+    assert digest.digest() == hashlib.sha256(body).digest()
+
+
+def test_a_slow_server_gets_all_of_a_large_request(relay):
+    body = make_bytes(4 << 20)
+    go = threading.Event()
+    client = relay.open(broken.receive_head, broken.wait_for(go), broken.receive_body, broken.ok)
+    sender = threading.Thread(target=client.send, args=(message.request("POST", "/", body=body),))
+    sender.start()
+    relay.wait_requests()
+    go.set()
+    assert client.read("POST").status == 200
+    sender.join()
+    assert relay.requests[0].body == body
+
+
+def test_a_response_before_the_end_of_the_request_gets_through(relay):
+    answer = message.response(403, ("Connection", "close"), body=b"no more, please")
+    client = relay.open(broken.receive_head, broken.send(answer), broken.half_close, broken.wait_end)
+    client.send(message.request("POST", "/", ("Content-Length", "10000000")) + b"x" * 1000)
+    response = client.read("POST")
+    assert (response.status, response.text) == (403, "no more, please")
+    assert "close" in response.options()
+    client.check_gone()
+
+
+def test_an_early_response_while_the_client_goes_on_sending_gets_through(relay):
+    client = relay.open(broken.receive_head, broken.send(message.response(413, body=b"too much")), broken.wait_end)
+    client.send(message.request("POST", "/", ("Content-Length", "200000")))
+    response = client.read("POST")
+    assert (response.status, response.text) == (413, "too much")
+    try:
+        client.send(b"x" * 200000)
+        client.check_gone()
+    except (BrokenPipeError, ConnectionResetError):
+        pass

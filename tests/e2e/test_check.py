@@ -1,0 +1,211 @@
+"""Mistakes in the configuration: each is named with its place, the line, a caret under it, and a remedy.
+
+In the texts below a « stands before the place that the message must name."""
+import re
+
+import pytest
+
+from weir import run_command
+
+CONFIG = 78
+GOOD = """listeners:
+  web:
+    bind: 127.0.0.1:18999
+    pool: web
+pools:
+  web:
+    servers: ["127.0.0.1:18080"]
+"""
+
+
+class Fault:
+    def __init__(self, line, column, sentence, shown, caret):
+        self.line, self.column, self.sentence, self.shown, self.caret = line, column, sentence, shown, caret
+
+
+def check(tmp_path, text, name="weir.yaml", command="check"):
+    """The faults that weir finds in a text."""
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    done = run_command(command, "-c", str(path))
+    assert done.returncode == CONFIG, done.stderr
+    assert done.stdout == ""
+    faults, lines = [], done.stderr.splitlines()
+    head = re.compile(re.escape(str(path)) + r":(\d+):(\d+): (.+)")
+    for at, line in enumerate(lines):
+        match = head.fullmatch(line)
+        if not match:
+            continue
+        following = lines[at + 1:at + 3]
+        shown, caret = following if len(following) == 2 and "^" in following[1] else (None, None)
+        faults.append(Fault(int(match[1]), int(match[2]), match[3], shown, caret))
+    assert faults, done.stderr
+    return faults
+
+
+def place(text):
+    before = text[:text.index("«")]
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+def pool(line):
+    """The good configuration with one more line in the pool."""
+    return GOOD + f"    {line}\n"
+
+
+def listener(line):
+    return GOOD.replace("    pool: web\n", f"    pool: web\n    {line}\n")
+
+
+def servers(value):
+    return GOOD.replace('["127.0.0.1:18080"]', value)
+
+
+CASES = {
+    "unknown key": (pool("«balanse: random"), r'"balanse".*"balance"'),
+    "unknown key in a server": (servers('[{address: "127.0.0.1:18080", «wieght: 3}]'), r'"wieght" in server.*"weight"'),
+    "unknown key at the top": (GOOD + "«listener: {}\n", r'"listener".*"listeners"'),
+    "duplicate key": (pool("balance: random\n    «balance: random"), r'"balance"'),
+    "duplicate pool": (GOOD + "  «web: {servers: [\"127.0.0.1:1\"]}\n", r'"web"'),
+    "bad duration": (pool("timeouts: {connect: «5 bananas}"), r"5 bananas"),
+    "a duration without unit": (pool("timeouts: {connect: «5}"), r"5"),
+    "duration out of range": (pool("timeouts: {connect: «2h}"), r"2h|10m|600"),
+    "number out of range": (pool("max_requests: «-1"), r"-1"),
+    "a number that is none": (pool("max_requests: «many"), r"many"),
+    "a quoted number": (pool('max_requests: «"5"'), r"quotes|number"),
+    "weight of zero": (servers('[{address: "127.0.0.1:18080", weight: «0}]'), r"weight|0"),
+    "bad size": (pool("retry: {buffer: «16 parsecs}"), r"16 parsecs"),
+    "bad address": (servers('[«"127.0.0.1:http"]'), r"127\.0\.0\.1:http"),
+    "address without port": (servers('[«"127.0.0.1"]'), r"127\.0\.0\.1"),
+    "bad port": (servers('[«"127.0.0.1:70000"]'), r"70000"),
+    "no servers": (servers("«[]"), r"servers"),
+    "same server twice": (servers('["127.0.0.1:18080", «"127.0.0.1:18080"]'), r"127\.0\.0\.1:18080"),
+    "unknown method": (pool("balance: «least_requests"), r'"least_requests".*"least_request"'),
+    "unknown protocol": (listener("protocol: «htpp"), r'"htpp".*"http"'),
+    "unknown pool": (GOOD.replace("pool: web", "pool: «wbe"), r'"wbe".*"web"'),
+    "bad CIDR": (listener("trust: [«10.0.0.0/33]"), r"10\.0\.0\.0/33"),
+    "host bits in a CIDR": (listener("gate: {deny: [«10.0.0.1/8]}"), r"10\.0\.0\.[01]/8"),
+    "list instead of a map": (GOOD.replace("  web:\n    servers", "  web: «[]\n  other:\n    servers"), r"pool"),
+    "scalar instead of a map": (listener("timeouts: «5s"), r"timeouts"),
+    "no value": (listener("«timeouts:"), r"timeouts"),
+    "anchor": (pool("host: «&name example.test"), r"[Aa]nchor"),
+    "alias": (pool("host: «*name"), r"[Aa]lias"),
+    "tag": (pool("max_requests: «!!int 5"), r"[Tt]ag"),
+    "merge key": (pool("«<<: {balance: random}"), r"[Mm]erge"),
+    "two documents": (GOOD + "«---\nlisteners: {}\n", r"document"),
+    "variable in a log format": (GOOD + "access_log: {path: x, format: «'$statsu'}\n", r"\$statsu.*\$status"),
+    "name of a log format": (GOOD + "access_log: {path: x, format: «combine}\n", r'"combine".*"combined"'),
+    "open admin": (GOOD + "admin: {«bind: 0.0.0.0:9091}\n", r"token"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_mistake_is_named_with_its_place(name, tmp_path):
+    text, sentence = CASES[name]
+    line, column = place(text)
+    text = text.replace("«", "")
+    faults = check(tmp_path, text)
+    assert len(faults) == 1, [fault.sentence for fault in faults]
+    fault = faults[0]
+    assert (fault.line, fault.column) == (line, column), fault.sentence
+    assert re.search(sentence, fault.sentence)
+    offending = text.splitlines()[line - 1]
+    assert fault.shown.endswith(offending)
+    assert fault.caret.index("^") - fault.shown.index(offending) == column - 1
+
+
+MISSING = {
+    "listeners": ("pools:\n  web:\n    servers: ['127.0.0.1:18080']\n", "listeners"),
+    "pools": ("listeners:\n  web: {bind: ':18999', pool: web}\n", "pools"),
+    "bind": (GOOD.replace("    bind: 127.0.0.1:18999\n", ""), "bind"),
+    "servers": (GOOD.replace('    servers: ["127.0.0.1:18080"]\n', "    balance: random\n"), "servers"),
+    "address": (servers("[{weight: 3}]"), "address"),
+    "pool or routes": (GOOD.replace("    pool: web\n", ""), "pool"),
+    "pool of a route": (GOOD.replace("pool: web", "routes: [{name: all}]"), "pool"),
+}
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_what_is_missing_is_named(name, tmp_path):
+    text, word = MISSING[name]
+    faults = check(tmp_path, text)
+    assert any(word in fault.sentence for fault in faults), [fault.sentence for fault in faults]
+
+
+CONFLICTS = {
+    "pool and routes": listener("routes: [{name: all, pool: web}]"),
+    "routes on tcp": GOOD.replace("pool: web", "protocol: tcp\n    routes: [{name: all, pool: web}]"),
+    "same address twice": GOOD.replace("pools:", "  again: {bind: 127.0.0.1:18999, pool: web}\npools:"),
+    "same route name twice": GOOD.replace("pool: web", "routes: [{name: a, path: /a, pool: web}, "
+                                                       "{name: a, path: /b, pool: web}]"),
+}
+
+
+@pytest.mark.parametrize("name", CONFLICTS)
+def test_what_cannot_be_together_is_named(name, tmp_path):
+    assert len(check(tmp_path, CONFLICTS[name])) == 1
+
+
+def test_all_mistakes_are_reported_at_once_and_in_order(tmp_path):
+    text = GOOD.replace("pool: web", "pool: wbe").replace("servers", "balance: rundom\n    servers") + "extra: 1\n"
+    faults = check(tmp_path, text)
+    assert [fault.line for fault in faults] == [4, 7, 9]
+
+
+def test_every_fault_says_what_to_do(tmp_path):
+    for text, _ in CASES.values():
+        for fault in check(tmp_path, text.replace("«", "")):
+            assert len(fault.sentence) > 20, fault.sentence
+
+
+def test_run_refuses_with_the_same_words(tmp_path):
+    text = pool("balanse: random")
+    assert [vars(fault) for fault in check(tmp_path, text, command="run")] == \
+        [vars(fault) for fault in check(tmp_path, text)]
+
+
+@pytest.mark.parametrize("text", [
+    b"", b"\n", b"# nothing\n", b"- a\n- list\n", b"just a word\n", b"\xff\xfe\x00\x00", b"a: [1, 2\n", b"\ta: 1\n",
+    b"listeners: {web: {bind: 'unclosed\n", b"a: \x00\n", b"{" * 5000, b"[" * 5000 + b"]" * 5000, b"a: " + b"x" * 70000,
+    b"? complex\n: key\n", b"%YAML 9.9\n---\na: 1\n", b"listeners: {\xc3\x28: 1}\n",
+], ids=range(16))
+def test_what_is_no_configuration_is_refused_with_a_place(text, tmp_path):
+    assert check(tmp_path, text)
+
+
+def test_control_bytes_of_the_file_do_not_reach_the_terminal(tmp_path):
+    path = tmp_path / "weir.json"
+    path.write_bytes(b'{"listeners\x1b[2J": 1}')
+    done = run_command("check", "-c", str(path))
+    assert done.returncode == CONFIG
+    assert "\x1b" not in done.stderr
+
+
+JSON_GOOD = ('{"listeners": {"web": {"bind": "127.0.0.1:18999", "pool": "web"}},\n'
+             ' "pools": {"web": {"servers": ["127.0.0.1:18080"]}}}')
+JSON_CASES = {
+    "duplicate key": (JSON_GOOD[:-1] + ',\n «"pools": {}}', r'"pools"'),
+    "trailing comma": (JSON_GOOD[:-1] + ",«}", r"comma|key|string"),
+    "comment": (JSON_GOOD + " «// note", r"after|end|more"),
+    "single quotes": (JSON_GOOD[:-1] + ", «'a': 1}", r"quote|key|string"),
+    "unknown key": (JSON_GOOD[:-1] + ',\n «"lstn": {}}', r'"lstn"'),
+    "bad escape": (JSON_GOOD.replace('"pool": "web"', '"pool": "we«\\xb"'), r"escape"),
+    "lone surrogate": (JSON_GOOD.replace('"pool": "web"', '"pool": "we«\\ud800"'), r"surrogate|escape"),
+}
+
+
+@pytest.mark.parametrize("name", JSON_CASES)
+def test_a_mistake_in_json_is_named_with_its_place(name, tmp_path):
+    text, sentence = JSON_CASES[name]
+    wanted = place(text)
+    faults = check(tmp_path, text.replace("«", ""), name="weir.json")
+    assert (faults[0].line, faults[0].column) == wanted, faults[0].sentence
+    assert re.search(sentence, faults[0].sentence)
+
+
+def test_json_with_surrogate_pairs_and_long_keys_is_read(tmp_path):
+    path = tmp_path / "weir.json"
+    name = "\\ud83d\\ude00" + "k" * 40
+    path.write_text(JSON_GOOD.replace('"web"', f'"{name}"'))
+    done = run_command("check", "-c", str(path))
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,206 @@
+"""The commands, their options and exit codes, and the messages on stderr."""
+import json
+import signal
+import socket
+import urllib.request
+
+import jsonschema
+import pytest
+import yaml
+
+from ports import reserve_port
+from waiting import eventually
+from weir import parse_line, run_command
+
+USAGE, SYSTEM, CONFIG = 64, 71, 78
+COMMANDS = ["run", "demo", "check", "schema", "version"]
+
+EXAMPLE = """
+listeners:
+  web: {bind: ":18999", timeouts: {header: 10s}, limits: {head: 64KiB, headers: 128}, trust: [10.0.0.0/8],
+        gate: {deny: [192.0.2.0/24], connections_per_client: 200},
+        routes: [{name: api, host: api.example.com, path_prefix: /v1/, pool: api}, {name: rest, pool: web}]}
+  db: {bind: ":15432", protocol: tcp, pool: db}   # `pool:` alone is one route for everything
+pools:
+  web: {balance: least_request, host: keep, timeouts: {connect: 2s},
+        servers: ["10.0.0.1:80", {name: big, address: "10.0.0.2:80", weight: 3, max_connections: 500}]}
+  api: {balance: {method: hash, key: "header:X-User"}, servers: ["10.0.0.3:80"]}
+  db: {servers: ["10.0.0.4:5432"]}
+"""
+
+
+def test_help_lists_every_command():
+    done = run_command("--help")
+    assert done.returncode == 0
+    for command in COMMANDS:
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself(command):
+    done = run_command(command, "--help")
+    assert done.returncode == 0
+    assert f"weir {command}" in done.stdout
+    assert done.stderr == ""
+
+
+def test_version_is_one_line():
+    done = run_command("version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("weir ") and done.stdout.count("\n") == 1
+    assert run_command("--version").stdout == done.stdout
+
+
+def test_without_a_command_the_usage_goes_to_stderr():
+    done = run_command()
+    assert (done.returncode, done.stdout) == (USAGE, "")
+    assert "run" in done.stderr
+
+
+def test_an_unknown_command_gets_a_suggestion():
+    done = run_command("chekc")
+    assert done.returncode == USAGE
+    assert '"check"' in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [
+    ["run"],
+    ["run", "--listen", "127.0.0.1:18080"],
+    ["run", "--to", "127.0.0.1:18080"],
+    ["run", "--listen", "nonsense", "--to", "127.0.0.1:18080"],
+    ["run", "--listen", "127.0.0.1:99999", "--to", "127.0.0.1:18080"],
+    ["run", "--listen", "127.0.0.1:18080", "--to", "127.0.0.1"],
+    ["run", "-c", "weir.yaml", "--listen", "127.0.0.1:18080"],
+    ["run", "-c", "weir.yaml", "--tcp"],
+    ["run", "-c"],
+    ["run", "--unknown"],
+    ["run", "--listen", "127.0.0.1:18080", "--to", "127.0.0.1:18081", "leftover"],
+    ["check"],
+    ["check", "-c", "weir.yaml", "leftover"],
+    ["version", "leftover"],
+    ["schema", "--unknown"],
+    ["demo", "--unknown"],
+], ids=lambda arguments: " ".join(arguments))
+def test_wrong_usage_exits_with_64_and_a_word(arguments):
+    done = run_command(*arguments)
+    assert done.returncode == USAGE
+    assert done.stderr.strip()
+    assert done.stdout == ""
+
+
+def test_a_missing_file_exits_with_78_and_names_it():
+    for command in ("run", "check"):
+        done = run_command(command, "-c", "/nowhere/weir.yaml")
+        assert done.returncode == CONFIG
+        assert "/nowhere/weir.yaml" in done.stderr
+
+
+def test_an_address_in_use_exits_with_71_and_names_it(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        done = run_command("run", "--listen", address, "--to", "127.0.0.1:1")
+        assert done.returncode == SYSTEM
+        assert address in done.stderr
+
+
+def test_an_admin_address_in_use_exits_with_71_before_anything_is_accepted():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        done = run_command("run", "--listen", f"127.0.0.1:{reserve_port()}", "--to", "127.0.0.1:1", "--admin", address)
+        assert done.returncode == SYSTEM
+        assert address in done.stderr
+        assert "event=ready" not in done.stderr
+
+
+def test_run_without_a_file_proxies_http(scene):
+    servers = [scene.server(), scene.server()]
+    port = reserve_port()
+    weir = scene.weir(arguments=["run", "--listen", f"127.0.0.1:{port}", "--to", servers[0].address, "--to",
+                                 servers[1].address])
+    client = scene.client(("127.0.0.1", port))
+    for _ in range(40):
+        assert client.ask().text == "ok"
+    assert all(server.requests for server in servers)
+    assert weir.events("listening")[0]["bind"] == f"127.0.0.1:{port}"
+
+
+def test_run_with_tcp_passes_bytes(scene):
+    port = reserve_port()
+    server = scene.server([lambda connection: connection.send(connection.read_exactly(4)[::-1])])
+    scene.weir(arguments=["run", "--listen", f"127.0.0.1:{port}", "--to", server.address, "--tcp"])
+    client = scene.client(("127.0.0.1", port))
+    client.send(b"\0\r\n\xff")
+    assert client.read_to_end() == b"\xff\n\r\0"
+
+
+def test_messages_are_key_value_lines_and_ready_is_the_last_of_the_start(scene):
+    weir = scene.proxy(scene.server())
+    lines = [parse_line(line) for line in weir.lines]
+    assert all(line and {"time", "level", "event"} <= line.keys() for line in lines)
+    events = [line["event"] for line in lines]
+    assert events.index("starting") < events.index("listening") < events.index("ready")
+    starting = weir.events("starting")[0]
+    assert int(starting["descriptors"]) >= 1024 and int(starting["connections"]) > 0
+
+
+def test_it_listens_when_it_says_ready(scene):
+    for _ in range(5):
+        weir = scene.proxy(scene.server())
+        assert scene.client(weir).ask().status == 200
+
+
+def test_check_accepts_the_example(tmp_path):
+    path = tmp_path / "weir.yaml"
+    path.write_text(EXAMPLE)
+    done = run_command("check", "-c", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert str(path) in done.stdout
+
+
+def test_check_accepts_json(tmp_path):
+    path = tmp_path / "weir.json"
+    path.write_text(json.dumps(yaml.safe_load(EXAMPLE)))
+    assert run_command("check", "-c", str(path)).returncode == 0
+
+
+def test_the_schema_is_a_schema_and_accepts_the_example():
+    done = run_command("schema")
+    assert done.returncode == 0
+    schema = json.loads(done.stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate(yaml.safe_load(EXAMPLE))
+
+
+@pytest.mark.parametrize("text", [
+    EXAMPLE.replace("weight: 3", "wieght: 3"),
+    EXAMPLE.replace("protocol: tcp", "protocol: udp"),
+    EXAMPLE.replace("weight: 3", "weight: 0"),
+    EXAMPLE.replace("pools:", "pool:"),
+    EXAMPLE.replace("headers: 128", "headers: many"),
+])
+def test_the_schema_refuses_what_check_refuses(text, tmp_path):
+    path = tmp_path / "weir.yaml"
+    path.write_text(text)
+    assert run_command("check", "-c", str(path)).returncode == CONFIG
+    schema = json.loads(run_command("schema").stdout)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(text))
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_the_demo_works_and_ends_with_one_signal(scene, end):
+    weir = scene.weir(arguments=["demo"])
+    answers = {urllib.request.urlopen("http://127.0.0.1:18999/", timeout=10).read() for _ in range(60)}
+    assert len(answers) >= 3  # each of the three servers says who it is
+    pools = json.load(urllib.request.urlopen("http://127.0.0.1:9091/api/v1/pools", timeout=10))
+    assert len(pools["pools"]) == 1
+    eventually(lambda: "curl" in weir.log, "the demo's hints")
+    weir.is_checked = False  # the hints are no key=value lines
+    weir.process.send_signal(end)
+    assert weir.wait_exit() == 0

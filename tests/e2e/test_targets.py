@@ -1,0 +1,65 @@
+"""Methods and request targets of all forms (RFC 9112 3.2)."""
+import pytest
+
+import broken
+import message
+
+
+@pytest.mark.parametrize("target, path, host", [
+    ("http://other.test/path?query", "/path?query", "other.test"),
+    ("http://other.test:8080/", "/", "other.test:8080"),
+    ("http://other.test", "/", "other.test"),
+    ("HTTP://Other.Test/x", "/x", "Other.Test"),
+    ("https://other.test/secure", "/secure", "other.test"),
+    ("http://[::1]:81/v6", "/v6", "[::1]:81"),
+])
+def test_the_absolute_form_names_the_host_whatever_host_says(relay, target, path, host):
+    client = relay.open(broken.receive, broken.ok)
+    assert client.ask("GET", target, host="ignored.test").status == 200
+    request = relay.wait_requests()[0]
+    assert request.target == path
+    assert request.get("Host") == host
+
+
+def test_options_of_the_server_as_a_whole(relay):
+    client = relay.open(broken.serve())
+    assert client.ask("OPTIONS", "*").status == 200
+    assert client.ask("OPTIONS", "http://other.test", host="x.test").status == 200
+    requests = relay.wait_requests(2)
+    assert [request.target for request in requests] == ["*", "*"]
+    assert requests[1].get("Host") == "other.test"
+
+
+def test_connect_is_not_served(scene):
+    server = scene.server()
+    weir = scene.proxy(server)
+    client = scene.client(weir)
+    client.send(b"CONNECT example.test:443 HTTP/1.1\r\nHost: example.test:443\r\n\r\n")
+    response = client.read()
+    assert response.status == 405
+    assert "GET" in response.get("Allow") and "CONNECT" not in response.get("Allow")
+    assert server.connections == []
+    assert weir.exchange(status=405)["end"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("target", [
+    "/", "//", "//double//slashes", "/a/../b/./c", "/%2e%2e/%2F%00", "/?", "/?a=b&c=d?e", "/;p=1", "/a:b@c", "/~!$&'()*+,;=",
+    "/[bracket]|pipe^caret`tick{brace}\\back\"quote<angle>", "/" + "x" * 8000,
+])
+def test_a_target_is_passed_on_byte_for_byte(scene, target):
+    server = scene.server()
+    client = scene.client(scene.proxy(server))
+    response = client.ask("GET", target)
+    if response.status == 400:
+        assert any(byte in target for byte in '"<>\\^`{|}')  # which RFC 3986 has nowhere
+        assert server.requests == []
+    else:
+        assert server.requests[0].target == target
+
+
+@pytest.mark.parametrize("method", ["DELETE", "PATCH", "PUT", "TRACE", "OPTIONS", "PROPFIND", "M-SEARCH", "get", "X" * 32])
+def test_methods_are_passed_on_as_they_are(scene, method):
+    server = scene.server()
+    client = scene.client(scene.proxy(server))
+    assert client.ask(method, "/x").status == 200
+    assert server.requests[0].method == method

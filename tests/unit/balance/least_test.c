@@ -1,0 +1,210 @@
+/* least_request and least_connections. */
+#include "balance/least.h"
+
+#include <string.h>
+
+#include "peers.h"
+
+#define PICKS 1000000
+
+static void the_least_loaded_for_its_weight_is_picked(void **state)
+{
+    (void)state;
+    struct peers p;
+    static const uint32_t weights[] = { 1, 2, 4 };
+    static const struct {
+        uint32_t in_flight[3], peer, runner_up;
+    } cases[] = {
+        { { 0, 0, 0 }, 2, 1 }, /* 1, 1/2, 1/4 */
+        { { 0, 0, 2 }, 1, 2 }, /* 1, 2/4, 3/4 */
+        { { 0, 4, 9 }, 0, 1 }, /* 1, 10/4, 10/4 */
+        { { 5, 9, 22 }, 1, 2 },
+    };
+    peers_init(&p, "least_request", 3, weights);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        for (uint32_t j = 0; j < 3; j++) peers_load(&p, j, cases[i].in_flight[j]);
+        struct balance_choice c = peers_pick(&p);
+        assert_int_equal(c.peer, cases[i].peer);
+        if (i != 2) assert_int_equal(c.runner_up, cases[i].runner_up);
+        assert_int_equal(c.reason, BALANCE_LEAST);
+    }
+    peers_fini(&p);
+}
+
+static void connections_are_not_requests(void **state)
+{
+    (void)state;
+    struct peers p;
+    peers_init(&p, "least_connections", 3, NULL);
+    for (uint32_t i = 0; i < 3; i++) {
+        peers_load(&p, i, i);
+        atomic_store(&p.lines[i].open_connections, 3 - i);
+    }
+    assert_int_equal(peers_pick(&p).peer, 2);
+    p.balance.method = peers_method("least_request");
+    assert_int_equal(peers_pick(&p).peer, 0);
+    peers_fini(&p);
+}
+
+static void the_largest_counts_do_not_overflow(void **state)
+{
+    (void)state;
+    struct peers p;
+    static const uint32_t weights[] = { BALANCE_WEIGHT_MAX, BALANCE_WEIGHT_MAX, 1 };
+    peers_init(&p, "least_request", 3, weights);
+    peers_load(&p, 0, UINT32_MAX);
+    peers_load(&p, 1, UINT32_MAX - 1);
+    peers_load(&p, 2, UINT32_MAX);
+    assert_int_equal(peers_pick(&p).peer, 1);
+    peers_fini(&p);
+}
+
+static void ties_are_drawn_uniformly(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = { 2, 10, 64 };
+    for (size_t i = 0; i < 3; i++) {
+        struct peers p;
+        peers_init(&p, "least_request", sizes[i], NULL);
+        peers_pick_many(&p, PICKS);
+        assert_true(shares_fit(p.seen, p.weights, p.count));
+        struct balance_choice c = peers_pick(&p);
+        assert_int_equal(c.reason, BALANCE_TIE);
+        assert_true(c.runner_up < p.count && c.runner_up != c.peer);
+        peers_fini(&p);
+    }
+}
+
+static void ties_behind_a_worse_one_are_uniform_too(void **state)
+{
+    (void)state;
+    struct peers p;
+    uint32_t shares[20];
+    peers_init(&p, "least_request", 20, NULL);
+    for (uint32_t i = 0; i < 20; i++) {
+        shares[i] = i % 3 == 1;
+        peers_load(&p, i, shares[i] ? 2 : 3 + i % 2);
+    }
+    peers_pick_many(&p, PICKS);
+    assert_true(shares_fit(p.seen, shares, 20));
+    peers_fini(&p);
+}
+
+/* More equals than are held for the draw: nearly all are full, so that the draws of two fail and all are looked
+ * at. */
+static void ties_among_more_than_are_held_are_uniform(void **state)
+{
+    (void)state;
+    struct peers p;
+    uint32_t shares[PEERS_MAX];
+    uint32_t count = 1000, open = 0;
+    peers_init(&p, "least_request", count, NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        shares[i] = i % 12 == 5;
+        open += shares[i];
+        peers_cap(&p, i, shares[i] ? 0 : 1);
+        peers_load(&p, i, 1);
+    }
+    assert_true(open > LEAST_SCAN_MAX);
+    uint32_t ties = 0;
+    for (uint32_t i = 0; i < 200000; i++) {
+        struct balance_choice c = peers_pick(&p);
+        if (c.reason != BALANCE_TIE) continue;
+        p.seen[c.peer]++;
+        ties++;
+    }
+    assert_true(ties > 50000);
+    assert_true(shares_fit(p.seen, shares, count));
+    peers_fini(&p);
+}
+
+static void above_the_limit_two_are_drawn(void **state)
+{
+    (void)state;
+    struct peers p;
+    peers_init(&p, "least_request", LEAST_SCAN_MAX, NULL);
+    assert_int_equal(peers_pick(&p).reason, BALANCE_TIE);
+    peers_fini(&p);
+    peers_init(&p, "least_request", LEAST_SCAN_MAX + 1, NULL);
+    for (uint32_t i = 0; i < p.count; i++) peers_load(&p, i, i);
+    for (int i = 0; i < 1000; i++) {
+        struct balance_choice c = peers_pick(&p);
+        assert_int_equal(c.reason, BALANCE_TWO);
+        assert_true(c.peer < c.runner_up);
+    }
+    peers_fini(&p);
+}
+
+/* Requests that never end, ten for each server: the fullest server. */
+static uint32_t max_load(const char *method, uint32_t count, uint64_t seed)
+{
+    struct peers p;
+    uint32_t max = 0;
+    peers_init(&p, method, count, NULL);
+    peers_restart(&p, seed);
+    for (uint32_t i = 0; i < count * 10; i++) {
+        uint32_t peer = peers_pick(&p).peer;
+        uint32_t load = atomic_fetch_add(&p.lines[peer].in_flight, 1) + 1;
+        if (load > max) max = load;
+    }
+    peers_fini(&p);
+    return max;
+}
+
+/* The excess over the mean is log log n / log 2 and a small constant (Berenbrink et al., 2000), where one draw has
+ * an excess that grows with the load. */
+static void two_choices_bound_the_fullest(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        assert_true(max_load("least_request", 1000, seed) <= 10 + 4);
+        assert_true(max_load("random", 1000, seed) >= 10 + 8);
+        assert_true(max_load("least_request", 64, seed) == 10);
+    }
+}
+
+/* With the load that weights ask for, two choices give every server its share, the heaviest included. */
+static void two_choices_give_the_heaviest_its_share(void **state)
+{
+    (void)state;
+    struct peers p;
+    uint32_t weights[PEERS_MAX];
+    for (uint32_t i = 0; i < 100; i++) weights[i] = i == 7 ? 100 : 1;
+    peers_init(&p, "least_request", 100, weights);
+    for (uint32_t i = 0; i < 199 * 50; i++) {
+        uint32_t peer = peers_pick(&p).peer;
+        atomic_fetch_add(&p.lines[peer].in_flight, 1);
+    }
+    uint32_t heaviest = atomic_load(&p.lines[7].in_flight);
+    assert_true(heaviest > 4700 && heaviest < 5300);
+    peers_fini(&p);
+}
+
+static void a_heavy_peer_with_all_the_weight_is_still_drawn(void **state)
+{
+    (void)state;
+    struct peers p;
+    uint32_t weights[PEERS_MAX];
+    for (uint32_t i = 0; i < 65; i++) weights[i] = i == 3 ? BALANCE_WEIGHT_MAX : 1;
+    peers_init(&p, "least_request", 65, weights);
+    peers_pick_many(&p, 10000);
+    assert_true(p.seen[3] > 9900);
+    peers_fini(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_least_loaded_for_its_weight_is_picked),
+        cmocka_unit_test(connections_are_not_requests),
+        cmocka_unit_test(the_largest_counts_do_not_overflow),
+        cmocka_unit_test(ties_are_drawn_uniformly),
+        cmocka_unit_test(ties_behind_a_worse_one_are_uniform_too),
+        cmocka_unit_test(ties_among_more_than_are_held_are_uniform),
+        cmocka_unit_test(above_the_limit_two_are_drawn),
+        cmocka_unit_test(two_choices_bound_the_fullest),
+        cmocka_unit_test(two_choices_give_the_heaviest_its_share),
+        cmocka_unit_test(a_heavy_peer_with_all_the_weight_is_still_drawn),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

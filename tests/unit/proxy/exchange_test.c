@@ -1,0 +1,589 @@
+/* A whole worker on one thread and a virtual clock: the test is the client and the servers, over real sockets on
+ * loopback, and says when time passes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* after the above */
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "balance/balance.h"
+#include "conf/decode.h"
+#include "proxy/exchange.h"
+
+#define SERVERS 2
+#define WAIT_TURNS 2000
+
+struct scene {
+    struct pool_conf pool;
+    struct listener_conf listener;
+    struct server_conf servers[SERVERS];
+    struct route_conf routes[1];
+    struct proxy_conf conf;
+    struct conf_option method;
+    struct proxy *proxy;
+    struct worker *worker;
+    struct loop control;
+    struct budget budget;
+    struct mailbox *box;
+    int listening[SERVERS]; /* the servers' sockets; -1: refuses */
+    uint16_t ports[SERVERS], port;
+};
+
+static void on_evidence(void *reader, const struct mail *m)
+{
+    (void)reader, (void)m;
+}
+
+static int listen_somewhere(uint16_t *port)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    assert_int_equal(listen(fd, 128), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    *port = ntohs(a.sin_port);
+    return fd;
+}
+
+static struct address loopback(uint16_t port)
+{
+    struct address a;
+    struct err err;
+    char text[32];
+    snprintf(text, sizeof(text), "127.0.0.1:%u", port);
+    assert_int_equal(address_parse(slice_of(text), false, &a, &err), 0);
+    return a;
+}
+
+static const struct balance_method *method_by_name(const char *name)
+{
+    for (const struct balance_method *const *m = balance_methods; *m; m++)
+        if (strcmp((*m)->name, name) == 0) return *m;
+    return NULL;
+}
+
+/* Turns until nothing moves any more: a bounded number, each without waiting. */
+static void turns(struct scene *s, int count)
+{
+    for (int i = 0; i < count; i++) loop_turn(&s->worker->loop, 0);
+}
+
+static void pass_time(struct scene *s, uint64_t ms)
+{
+    s->worker->loop.now_ns += ms * NS_PER_MS;
+    turns(s, 3);
+}
+
+static void scene_open(struct scene *s, bool is_tcp)
+{
+    struct err err = { "" };
+    memset(s, 0, sizeof(*s));
+    for (int i = 0; i < SERVERS; i++) {
+        s->listening[i] = listen_somewhere(&s->ports[i]);
+        s->servers[i] = (struct server_conf){ .name = i ? "two" : "one", .address = loopback(s->ports[i]), .weight = 1 };
+    }
+    int probe = listen_somewhere(&s->port); /* a port that is free now */
+    close(probe);
+    s->method = (struct conf_option){ .name = "round_robin", .object = method_by_name("round_robin") };
+    s->pool = (struct pool_conf){ .name = "web", .balance = { .option = &s->method }, .servers = { s->servers, SERVERS },
+        .host = "keep", .timeouts = { 1000, 2000, 3000, 4000, 60000, 5000, 6000, 0 }, .queue = { 4 },
+        .retry = { 3, 16384 }, .limits = { 65536, 128 }, .idle_connections = 16 };
+    s->listener = (struct listener_conf){ .name = "web", .bind = loopback(s->port), .pool = "web",
+        .protocol = is_tcp ? LISTENER_TCP : LISTENER_HTTP, .timeouts = { 10000, 7000, 8000, 9000 },
+        .limits = { .head_bytes = 8192, .headers = 64 } };
+    s->conf = (struct proxy_conf){ .listeners = { &s->listener, 1 }, .pools = { &s->pool, 1 }, .timeouts = { 30000 } };
+}
+
+static void scene_start(struct scene *s)
+{
+    struct err err = { "" };
+    s->budget.limit = 1 << 20;
+    assert_int_equal(loop_init(&s->control, &s->budget, &err), 0);
+    assert_int_equal(mailbox_new(&s->box, &s->control, s, 256, &err), 0);
+    if (proxy_new(&s->proxy, &s->conf, 1, 1000, 64 << 20, &err) < 0) fail_msg("%s", err.text);
+    assert_int_equal(proxy_prepare(s->proxy, s->box, on_evidence, &err), 0);
+    s->worker = s->proxy->workers[0];
+    assert_int_equal(worker_listen(s->worker, &err), 0);
+    s->worker->loop.is_virtual = true;
+}
+
+/* Nothing may be left: no exchange, no connection, no block, no timer. */
+static void scene_close(struct scene *s)
+{
+    worker_kill(s->worker);
+    turns(s, 3);
+    assert_true(worker_is_idle(s->worker));
+    assert_int_equal(s->worker->live.server_connections, 0);
+    assert_int_equal(s->worker->loop.blocks.live, 0);
+    assert_int_equal(s->worker->loop.timers.count, 0);
+    for (uint32_t i = 0; i < s->proxy->pools[0]->server_count; i++) {
+        assert_int_equal(s->proxy->pools[0]->servers[i].peer.in_flight, 0);
+        assert_int_equal(s->proxy->pools[0]->servers[i].peer.open_connections, 0);
+    }
+    for (int i = 0; i < SERVERS; i++)
+        if (s->listening[i] >= 0) close(s->listening[i]);
+    proxy_free(s->proxy);
+    mailbox_free(s->box);
+    loop_fini(&s->control);
+}
+
+static int client_connect(struct scene *s)
+{
+    struct address a = loopback(s->port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, &a.sa.any, a.len), 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    return fd;
+}
+
+static void say(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+static int server_accept(struct scene *s, int which)
+{
+    for (int i = 0; i < WAIT_TURNS; i++) {
+        int fd = accept4(s->listening[which], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) return fd;
+        turns(s, 1);
+    }
+    fail_msg("server %d was not connected to", which);
+    return -1;
+}
+
+/* Until `ending` has come at the end of what is read; what came is returned in a static buffer. */
+static const char *hear(struct scene *s, int fd, const char *ending)
+{
+    static char text[65536];
+    size_t len = 0;
+    for (int i = 0; i < WAIT_TURNS; i++) {
+        ssize_t got = recv(fd, text + len, sizeof(text) - 1 - len, 0);
+        if (got > 0) len += (size_t)got;
+        text[len] = 0;
+        size_t end = strlen(ending);
+        if (len >= end && strcmp(text + len - end, ending) == 0) return text;
+        if (got == 0) fail_msg("the end came after: %s", text);
+        turns(s, 1);
+    }
+    fail_msg("in vain waited for %s; came: %s", ending, text);
+    return NULL;
+}
+
+/* What comes until the end of the stream; "RESET" is added for a reset. */
+static const char *hear_all(struct scene *s, int fd)
+{
+    static char text[65536];
+    size_t len = 0;
+    for (int i = 0; i < WAIT_TURNS; i++) {
+        ssize_t got = recv(fd, text + len, sizeof(text) - 16 - len, 0);
+        if (got > 0) len += (size_t)got;
+        text[len] = 0;
+        if (got == 0) return text;
+        if (got < 0 && errno == ECONNRESET) return strcat(text, "RESET");
+        turns(s, 1);
+    }
+    fail_msg("no end came after: %s", text);
+    return NULL;
+}
+
+static struct flight_record last_record(struct scene *s)
+{
+    struct flight_record r = { 0 };
+    uint64_t written = flight_written(s->worker->flights);
+    assert_true(written > 0);
+    assert_true(flight_read(s->worker->flights, written - 1, &r));
+    return r;
+}
+
+static void one_server(struct scene *s)
+{
+    s->pool.servers.count = 1;
+}
+
+static void a_request_goes_to_a_server_and_its_answer_back(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, false);
+    one_server(&s);
+    scene_start(&s);
+    int client = client_connect(&s);
+    say(client, "GET /a?b HTTP/1.1\r\nHost: h.example\r\nX-A: 1\r\nConnection: x-b\r\nX-B: 2\r\n\r\n");
+    int server = server_accept(&s, 0);
+    const char *head = hear(&s, server, "\r\n\r\n");
+    assert_non_null(strstr(head, "GET /a?b HTTP/1.1\r\nHost: h.example\r\n"));
+    assert_non_null(strstr(head, "X-A: 1\r\n"));
+    assert_null(strstr(head, "X-B"));
+    assert_non_null(strstr(head, "X-Forwarded-For: 127.0.0.1\r\n"));
+    say(server, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    assert_non_null(strstr(hear(&s, client, "hello"), "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"));
+    turns(&s, 2);
+    assert_int_equal(last_record(&s).end, END_OK);
+    assert_int_equal(s.worker->live.idle_server_connections, 1);
+    /* Idle on both sides: no block is held. */
+    assert_int_equal(s.worker->loop.blocks.live, 0);
+    close(client);
+    close(server);
+    scene_close(&s);
+}
+
+static void each_phase_has_its_time_out(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *request, *answer; /* sent by the client, by the server */
+        uint64_t ms;
+        enum end_reason end;
+        const char *status; /* NULL: the response is cut */
+    } rows[] = {
+        { "GET / HTTP/1.1\r\nHos", NULL, 10000, END_HEADER_TIMEOUT, "408" },
+        { "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc", NULL, 7000, END_BODY_TIMEOUT, "408" },
+        { "GET / HTTP/1.1\r\nHost: h\r\n\r\n", NULL, 3000, END_FIRST_BYTE_TIMEOUT, "504" },
+        { "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", 4000, END_RESPONSE_TIMEOUT, NULL },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct scene s;
+        scene_open(&s, false);
+        one_server(&s);
+        scene_start(&s);
+        int client = client_connect(&s);
+        int server = -1;
+        say(client, rows[i].request);
+        turns(&s, 5);
+        if (rows[i].end != END_HEADER_TIMEOUT) {
+            server = server_accept(&s, 0);
+            turns(&s, 5);
+        }
+        if (rows[i].answer) {
+            say(server, rows[i].answer);
+            hear(&s, client, "abc");
+        }
+        pass_time(&s, rows[i].ms - 1);
+        assert_int_equal(flight_written(s.worker->flights), 0);
+        pass_time(&s, 2);
+        assert_int_equal(last_record(&s).end, rows[i].end);
+        if (rows[i].status)
+            assert_int_equal(strncmp(hear(&s, client, "\n") + 9, rows[i].status, 3), 0);
+        else
+            assert_string_equal(hear_all(&s, client), "");
+        close(client);
+        if (server >= 0) close(server);
+        scene_close(&s);
+    }
+}
+
+static void a_refused_connection_moves_the_request_to_the_next_server(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, false);
+    close(s.listening[0]);
+    s.listening[0] = -1;
+    scene_start(&s);
+    for (int i = 0; i < 2; i++) {
+        int client = client_connect(&s);
+        say(client, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
+        int server = server_accept(&s, 1);
+        hear(&s, server, "\r\n\r\nabc");
+        say(server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        assert_non_null(strstr(hear_all(&s, client), "200 OK"));
+        turns(&s, 2);
+        close(client);
+        close(server);
+    }
+    /* Round robin meets the dead one in one of the two. */
+    struct flight_record r[2];
+    assert_true(flight_read(s.worker->flights, 0, &r[0]) && flight_read(s.worker->flights, 1, &r[1]));
+    unsigned refused = (r[0].attempts[0].end == END_CONNECT_REFUSED) + (r[1].attempts[0].end == END_CONNECT_REFUSED);
+    assert_int_equal(refused, 1);
+    scene_close(&s);
+}
+
+/* The server closes the kept connection as the next request is on its way. */
+static void request_on_a_dying_connection(const char *method, bool is_answered)
+{
+    struct scene s;
+    char request[128];
+    scene_open(&s, false);
+    one_server(&s);
+    scene_start(&s);
+    int client = client_connect(&s);
+    say(client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    int server = server_accept(&s, 0);
+    hear(&s, server, "\r\n\r\n");
+    say(server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    hear(&s, client, "ok");
+    turns(&s, 3);
+    snprintf(request, sizeof(request), "%s / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", method);
+    say(client, request);
+    hear(&s, server, "abc"); /* taken by the kept connection, and read: then closed without an answer */
+    close(server);
+    if (is_answered) {
+        server = server_accept(&s, 0);
+        assert_non_null(strstr(hear(&s, server, "abc"), method));
+        say(server, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nagain");
+        hear(&s, client, "again");
+        turns(&s, 2);
+        struct flight_record r = last_record(&s);
+        assert_int_equal(r.attempt_count, 2);
+        assert_true(r.attempts[0].is_reused);
+        assert_false(r.attempts[1].is_reused);
+        close(server);
+    } else {
+        assert_non_null(strstr(hear(&s, client, "\n"), " 502 "));
+        turns(&s, 2);
+        assert_int_equal(last_record(&s).attempt_count, 1);
+        assert_true(accept(s.listening[0], NULL, NULL) < 0);
+    }
+    close(client);
+    scene_close(&s);
+}
+
+static void an_idempotent_request_on_a_dying_connection_is_sent_again_once(void **state)
+{
+    (void)state;
+    request_on_a_dying_connection("PUT", true);
+}
+
+static void a_request_that_may_have_been_acted_on_is_never_sent_twice(void **state)
+{
+    (void)state;
+    request_on_a_dying_connection("POST", false);
+}
+
+static void an_old_connection_does_not_carry_what_must_not_be_lost(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, false);
+    one_server(&s);
+    scene_start(&s);
+    int client = client_connect(&s);
+    say(client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    int old = server_accept(&s, 0);
+    hear(&s, old, "\r\n\r\n");
+    say(old, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=4\r\n\r\nok");
+    hear(&s, client, "ok");
+    turns(&s, 2);
+    pass_time(&s, 2500); /* over half of what the server says */
+    say(client, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+    int fresh = server_accept(&s, 0);
+    assert_non_null(strstr(hear(&s, fresh, "\r\n\r\n"), "POST / "));
+    say(fresh, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    hear(&s, client, "ok");
+    turns(&s, 2);
+    /* And what is older than three quarters of it is closed. */
+    pass_time(&s, 1000);
+    assert_string_equal(hear_all(&s, old), "");
+    close(client);
+    close(old);
+    close(fresh);
+    scene_close(&s);
+}
+
+static void requests_over_the_cap_wait_in_order_and_are_bounded(void **state)
+{
+    (void)state;
+    struct scene s;
+    int clients[7];
+    char text[64];
+    scene_open(&s, false);
+    one_server(&s);
+    s.servers[0].max_connections = 1;
+    scene_start(&s);
+    for (int i = 0; i < 7; i++) {
+        clients[i] = client_connect(&s);
+        snprintf(text, sizeof(text), "GET /%d HTTP/1.1\r\nHost: h\r\n\r\n", i);
+        say(clients[i], text);
+        turns(&s, 5);
+    }
+    /* One in flight, four in the queue, two too many. */
+    for (int i = 5; i < 7; i++) assert_non_null(strstr(hear(&s, clients[i], "\n"), "503"));
+    int server = server_accept(&s, 0);
+    for (int i = 0; i < 4; i++) {
+        snprintf(text, sizeof(text), "GET /%d ", i);
+        assert_non_null(strstr(hear(&s, server, "\r\n\r\n"), text));
+        say(server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        hear(&s, clients[i], "ok");
+    }
+    hear(&s, server, "\r\n\r\n");
+    assert_true(accept(s.listening[0], NULL, NULL) < 0);
+    for (int i = 0; i < 7; i++) close(clients[i]);
+    close(server);
+    scene_close(&s);
+}
+
+static void a_request_in_the_queue_is_told_when_its_time_is_over(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, false);
+    one_server(&s);
+    s.servers[0].max_connections = 1;
+    scene_start(&s);
+    int first = client_connect(&s);
+    say(first, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    turns(&s, 5);
+    int second = client_connect(&s);
+    say(second, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    turns(&s, 5);
+    pass_time(&s, 2001);
+    assert_non_null(strstr(hear(&s, second, "\n"), "503"));
+    turns(&s, 2);
+    assert_int_equal(last_record(&s).end, END_QUEUE_TIMEOUT);
+    close(first);
+    close(second);
+    scene_close(&s);
+}
+
+static void a_chunked_end_that_comes_while_connecting_is_not_forgotten(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, false);
+    one_server(&s);
+    scene_start(&s);
+    int client = client_connect(&s);
+    say(client, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-T: v\r\n\r\n");
+    int server = server_accept(&s, 0);
+    hear(&s, server, "0\r\nX-T: v\r\n\r\n");
+    say(server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    hear(&s, client, "ok");
+    close(client);
+    close(server);
+    scene_close(&s);
+}
+
+static void a_reset_client_takes_its_exchange_along_in_every_phase(void **state)
+{
+    (void)state;
+    static const char *const answers[] = { NULL, "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc" };
+    static const char *const requests[] = { "GE", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc",
+                                            "GET / HTTP/1.1\r\nHost: h\r\n\r\n" };
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t j = 0; j < 3; j++) {
+            struct scene s;
+            scene_open(&s, false);
+            one_server(&s);
+            scene_start(&s);
+            int client = client_connect(&s);
+            int server = -1;
+            say(client, requests[i]);
+            turns(&s, 5);
+            if (i > 0) server = server_accept(&s, 0);
+            if (i > 0 && answers[j]) say(server, answers[j]);
+            turns(&s, 5);
+            struct linger hard = { .l_onoff = 1 };
+            setsockopt(client, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+            close(client);
+            turns(&s, 10);
+            pass_time(&s, 101); /* a connection's first exchange is watched from then on */
+            turns(&s, 10);
+            assert_int_equal(s.worker->live.client_connections, 0);
+            assert_int_equal(s.worker->live.exchanges, 0);
+            if (server >= 0) close(server);
+            scene_close(&s);
+        }
+    }
+}
+
+static void a_tunnel_passes_bytes_and_the_end_of_each_side(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, true);
+    one_server(&s);
+    scene_start(&s);
+    int client = client_connect(&s);
+    int server = server_accept(&s, 0);
+    say(client, "question");
+    hear(&s, server, "question");
+    assert_int_equal(shutdown(client, SHUT_WR), 0);
+    assert_string_equal(hear_all(&s, server), "");
+    say(server, "answer");
+    hear(&s, client, "answer");
+    close(server);
+    assert_string_equal(hear_all(&s, client), "");
+    turns(&s, 3);
+    struct flight_record r = last_record(&s);
+    assert_int_equal(r.end, END_OK);
+    assert_int_equal(r.bytes_in, 8);
+    assert_int_equal(r.bytes_out, 6);
+    close(client);
+    scene_close(&s);
+}
+
+static void a_silent_tunnel_ends_sooner_once_a_side_has_closed(void **state)
+{
+    (void)state;
+    for (int is_half = 0; is_half < 2; is_half++) {
+        struct scene s;
+        scene_open(&s, true);
+        one_server(&s);
+        s.pool.timeouts.half_closed_ms = 1000;
+        scene_start(&s);
+        int client = client_connect(&s);
+        int server = server_accept(&s, 0);
+        turns(&s, 5);
+        if (is_half) assert_int_equal(shutdown(client, SHUT_WR), 0);
+        turns(&s, 5);
+        pass_time(&s, is_half ? 999 : 4999);
+        assert_int_equal(s.worker->live.tunnels, 1);
+        pass_time(&s, 2);
+        assert_int_equal(s.worker->live.tunnels, 0);
+        assert_int_equal(last_record(&s).end, is_half ? END_HALF_CLOSED_TIMEOUT : END_IDLE_TIMEOUT);
+        close(client);
+        close(server);
+        scene_close(&s);
+    }
+}
+
+static void a_reset_on_one_side_of_a_tunnel_is_a_reset_on_the_other(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s, true);
+    one_server(&s);
+    scene_start(&s);
+    int client = client_connect(&s);
+    int server = server_accept(&s, 0);
+    turns(&s, 5);
+    struct linger hard = { .l_onoff = 1 };
+    setsockopt(server, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+    close(server);
+    assert_string_equal(hear_all(&s, client), "RESET");
+    assert_int_equal(last_record(&s).end, END_SERVER_RESET);
+    close(client);
+    scene_close(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_request_goes_to_a_server_and_its_answer_back),
+        cmocka_unit_test(each_phase_has_its_time_out),
+        cmocka_unit_test(a_refused_connection_moves_the_request_to_the_next_server),
+        cmocka_unit_test(an_idempotent_request_on_a_dying_connection_is_sent_again_once),
+        cmocka_unit_test(a_request_that_may_have_been_acted_on_is_never_sent_twice),
+        cmocka_unit_test(an_old_connection_does_not_carry_what_must_not_be_lost),
+        cmocka_unit_test(requests_over_the_cap_wait_in_order_and_are_bounded),
+        cmocka_unit_test(a_request_in_the_queue_is_told_when_its_time_is_over),
+        cmocka_unit_test(a_chunked_end_that_comes_while_connecting_is_not_forgotten),
+        cmocka_unit_test(a_reset_client_takes_its_exchange_along_in_every_phase),
+        cmocka_unit_test(a_tunnel_passes_bytes_and_the_end_of_each_side),
+        cmocka_unit_test(a_silent_tunnel_ends_sooner_once_a_side_has_closed),
+        cmocka_unit_test(a_reset_on_one_side_of_a_tunnel_is_a_reset_on_the_other),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
