@@ -115,7 +115,8 @@ void shape_schema(const struct shape *shape, struct json *out)
     say_type("object", false, out);
     json_key(out, "required");
     json_array(out);
-    for (const struct shape_field *f = shape->fields; f->name; f++) json_string(out, f->name);
+    for (const struct shape_field *f = shape->fields; f->name; f++)
+        if (!f->is_optional) json_string(out, f->name);
     json_array_end(out);
     json_key(out, "properties");
     json_object(out);

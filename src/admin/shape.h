@@ -36,7 +36,7 @@ struct shape_field {
     size_t offset;
     const struct shape *of;
     const struct conf_type *conf;
-    bool may_be_null;
+    bool may_be_null, is_optional; /* is_optional: left out where it has no sense */
     const char *help; /* a sentence */
 };
 

@@ -287,20 +287,32 @@ static bool names_in(struct conf_decode *d, const struct conf_type *root, const 
     return true;
 }
 
+static void check_reference(struct conf_decode *d, const struct conf_reference *r,
+                            const struct conf_items *names)
+{
+    char remedy[200] = "";
+    const uint32_t room = sizeof(d->faults->items) / sizeof(*d->faults->items);
+    if (names->count && bsearch(&r->name, names->data, names->count, sizeof(const char *), compare_names))
+        return;
+    if (!names->count)
+        snprintf(remedy, sizeof(remedy), "there are none yet: add \"%s\"", r->map);
+    else if (d->faults->count < room) /* looking through all names for a fault that is not shown takes time */
+        conf_decode_suggest(slice_of(r->name), names->data, names->count, remedy, sizeof(remedy));
+    conf_fault_add(d->faults, r->place, remedy, "there is no \"%.*s\" under \"%s\"",
+                   SLICE_ARGS(conf_clip(slice_of(r->name))), r->map);
+}
+
+/* Map by map, so that the names of each are sorted once. */
 void conf_decode_references(struct conf_decode *d, const struct conf_type *root, const void *object)
 {
-    const char *map = NULL;
-    struct conf_items names = { 0 };
-    bool is_known = false;
-    for (const struct conf_reference *r = d->references; r; r = r->next) {
-        char remedy[200];
-        if (!map || strcmp(map, r->map) != 0) is_known = names_in(d, root, object, map = r->map, &names);
-        if (!is_known) continue;
-        if (names.count && bsearch(&r->name, names.data, names.count, sizeof(const char *), compare_names))
-            continue;
-        conf_decode_suggest(slice_of(r->name), names.data, names.count, remedy, sizeof(remedy));
-        if (!names.count) snprintf(remedy, sizeof(remedy), "there are none yet: add \"%s\"", r->map);
-        conf_fault_add(d->faults, r->place, remedy, "there is no \"%.*s\" under \"%s\"",
-                       SLICE_ARGS(conf_clip(slice_of(r->name))), r->map);
+    for (struct conf_reference *first = d->references; first; first = first->next) {
+        struct conf_items names;
+        if (first->is_checked) continue;
+        bool is_known = names_in(d, root, object, first->map, &names);
+        for (struct conf_reference *r = first; r; r = r->next) {
+            if (r->is_checked || strcmp(r->map, first->map) != 0) continue;
+            r->is_checked = true;
+            if (is_known) check_reference(d, r, &names);
+        }
     }
 }

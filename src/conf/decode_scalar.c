@@ -191,10 +191,12 @@ static void decode_reference(struct conf_decode *d, const struct conf_node *node
     if (!name) return;
     *at = name;
     struct conf_reference *r = conf_arena_alloc(d->scratch, sizeof(*r));
-    *r = (struct conf_reference){
-        .next = d->references, .place = node->place, .name = name, .map = f->type->name
-    };
-    d->references = r;
+    *r = (struct conf_reference){ .place = node->place, .name = name, .map = f->type->name };
+    if (d->last_reference)
+        d->last_reference->next = r;
+    else
+        d->references = r;
+    d->last_reference = r;
 }
 
 static const char *expected_scalar(const struct conf_field *f)

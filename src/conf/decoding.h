@@ -10,6 +10,7 @@ struct conf_reference {
     struct conf_reference *next;
     struct conf_place place;
     const char *name, *map; /* `name` must be in the top-level map `map` */
+    bool is_checked;
 };
 
 struct conf_decode {

@@ -143,19 +143,19 @@ static enum step on_event(struct reader *r, const yaml_event_t *event)
     }
 }
 
-/* libyaml takes time that grows with the square of their number; tags are refused anyway. */
+/* libyaml takes time that grows with the square of their number; tags are refused anyway. A line begins after
+ * any of its line breaks, the last bytes of which are LF, CR or not ASCII. */
 static bool refuse_tag_directives(struct reader *r)
 {
-    struct slice source = r->cursor.source;
-    size_t at = 0;
-    while (!slice_starts_with((struct slice){ source.data + at, source.len - at }, SLICE("%TAG"))) {
-        const char *end = memchr(source.data + at, '\n', source.len - at);
-        if (!end) return false;
-        at = (size_t)(end - source.data) + 1;
+    const struct slice source = r->cursor.source;
+    const char *at = source.data, *end = source.data + source.len;
+    for (; (at = memmem(at, (size_t)(end - at), "%TAG", 4)); at += 4) {
+        if (at > source.data && at[-1] != '\n' && at[-1] != '\r' && !(at[-1] & 0x80)) continue;
+        conf_fault_add(r->builder.faults, conf_cursor_to_offset(&r->cursor, (size_t)(at - source.data)),
+                       "remove it", "tags are not supported");
+        return true;
     }
-    conf_fault_add(r->builder.faults, conf_cursor_to_offset(&r->cursor, at), "remove it",
-                   "tags are not supported");
-    return true;
+    return false;
 }
 
 int conf_read_yaml(struct conf_tree *tree, const char *source_name, struct slice bytes,

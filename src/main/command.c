@@ -1,6 +1,7 @@
 #include "main/command.h"
 
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +18,15 @@
 #define SERVERS_MAX 1024
 #define TEXT_MAX (256u << 10)
 
-static int usage_fault(const char *command, const char *format, const char *what)
+static int usage_fault(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static int usage_fault(const char *command, const char *format, ...)
 {
+    va_list args;
     fprintf(stderr, "weir %s: ", command);
-    fprintf(stderr, format, what); /* NOLINT(clang-diagnostic-format-nonliteral): formats are literals of this file */
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
     fprintf(stderr, "\nTry: weir %s --help\n", command);
     return EX_USAGE;
 }

@@ -219,14 +219,12 @@ void transport_close(struct transport *t, bool is_reset)
 
 int transport_move(struct transport *from, struct transport *to, void (*on_ready)(struct transport *))
 {
-    int fd = from->io.fd;
     bool was_registered = from->io.is_registered;
     *to = *from;
     to->io.on_ready = on_fd_ready;
     to->io.is_registered = false;
     to->on_ready = on_ready;
     loop_fd_forget(from->loop, &from->io);
-    assert(to->io.fd == fd);
     /* Registered anew, so that events carry the new place; the first report repeats what is ready now. */
     return was_registered ? transport_wait(to) : 0;
 }

@@ -86,11 +86,7 @@ static int add_routes(struct proxy *p, struct listener *l, struct err *err)
     if (!rows) return err_set(err, "out of memory for the routes of listener \"%s\"", l->name);
     int result = 0;
     for (uint32_t i = 0; i < count && result == 0; i++) {
-        rows[i] = (struct route_row){ .name = routes[i].name,
-                                      .host = routes[i].host,
-                                      .path = routes[i].path,
-                                      .path_prefix = routes[i].path_prefix,
-                                      .index = i };
+        rows[i] = route_conf_row(&routes[i], i);
         result = add_route(p, l, &routes[i], routes[i].pool, err);
     }
     if (result == 0 && !(l->table = route_table_new(rows, count, err))) result = err_prefix(err, "listener \"%s\"", l->name);

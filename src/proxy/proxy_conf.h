@@ -5,7 +5,7 @@
 #include "conf/field.h"
 #include "pool/pool_conf.h"
 #include "proxy/access_log_conf.h"
-#include "proxy/gate_conf.h"
+#include "route/gate_conf.h"
 #include "route/route_conf.h"
 
 enum listener_protocol { LISTENER_HTTP, LISTENER_TCP };

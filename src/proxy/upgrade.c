@@ -5,7 +5,7 @@
 
 static bool is_allowed(struct slice protocol, const struct route_conf *conf)
 {
-    if (!conf || !conf->upgrade.count) return slice_equal_fold(protocol, SLICE("websocket"));
+    if (!conf) return slice_equal_fold(protocol, SLICE("websocket"));
     const char *const *allowed = conf->upgrade.data;
     for (uint32_t i = 0; i < conf->upgrade.count; i++)
         if (slice_equal_fold(protocol, slice_of(allowed[i]))) return true;

@@ -18,7 +18,7 @@ static void check_route(struct conf_decode *d, const struct conf_node *node, voi
     const struct route_conf *r = object;
     struct err err;
     if (r->host && route_check_host(slice_of(r->host), &err) < 0)
-        conf_decode_fault(d, node, "host", NULL, "%s", err.text);
+        conf_decode_fault(d, node, "host", "", "%s", err.text);
     if (r->path && r->path_prefix)
         conf_decode_fault(d, node, "path_prefix", "keep one of them",
                           "a route has either a path or a path prefix");

@@ -97,6 +97,7 @@ static void what_yaml_has_too_much_of_is_refused(void **state)
     refuse("a: !!str 1\n",
            "t.yaml:1:4: tags like tag:yaml.org,2002:str are not supported; remove it; text that looks "
            "like a number goes in quotes\n");
+    refuse("%TAG !a! b\n---\na: 1\n", "t.yaml:1:1: tags are not supported; remove it\n");
     refuse("<<: {a: 1}\n", "t.yaml:1:1: merge keys are not supported; write the keys out\n");
     refuse("a: 1\n---\nb: 1\n", "t.yaml:2:1: a second document begins here; keep one document\n");
     refuse("[a]: 1\n",

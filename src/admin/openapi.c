@@ -1,0 +1,294 @@
+#include <stdio.h>
+
+#include "admin/routes.h"
+#include "conf/decode.h"
+
+/* Each writes one member of the object that is open. */
+
+static void put(struct json *j, const char *key, const char *value)
+{
+    json_key(j, key);
+    json_string(j, value);
+}
+
+static void put_reference(struct json *j, const char *section, const char *name)
+{
+    json_key(j, "$ref");
+    json_printf(j, "#/components/%s/%s", section, name);
+}
+
+static void put_parameter(struct json *j, struct slice name, const char *in, const char *type, const char *help)
+{
+    json_object(j);
+    json_key(j, "name");
+    json_slice(j, name);
+    put(j, "in", in);
+    json_key(j, "required");
+    json_bool(j, strcmp(in, "path") == 0);
+    json_key(j, "schema");
+    json_object(j);
+    put(j, "type", type);
+    json_object_end(j);
+    if (help) put(j, "description", help);
+    json_object_end(j);
+}
+
+static void put_parameters(struct json *j, const struct admin_route *r)
+{
+    const char *rest = r->path;
+    struct slice segment;
+    bool is_param;
+    json_key(j, "parameters");
+    json_array(j);
+    while (router_next_segment(&rest, &segment, &is_param))
+        if (is_param) put_parameter(j, segment, "path", "string", NULL);
+    for (const struct admin_query *q = r->query; q && q->name; q++)
+        put_parameter(j, slice_of(q->name), "query", q->type, q->help);
+    json_array_end(j);
+}
+
+static void put_body(struct json *j, const struct admin_route *r)
+{
+    json_key(j, "requestBody");
+    json_object(j);
+    json_key(j, "required");
+    json_bool(j, true);
+    json_key(j, "content");
+    json_object(j);
+    json_key(j, "application/json");
+    json_object(j);
+    json_key(j, "schema");
+    conf_schema(r->body, j);
+    json_object_end(j);
+    json_object_end(j);
+    json_object_end(j);
+}
+
+/* {"pools": [Pool, …]} */
+static void put_list_schema(struct json *j, const struct admin_route *r)
+{
+    put(j, "type", "object");
+    json_key(j, "required");
+    json_array(j);
+    json_string(j, r->list);
+    json_array_end(j);
+    json_key(j, "properties");
+    json_object(j);
+    json_key(j, r->list);
+    json_object(j);
+    put(j, "type", "array");
+    json_key(j, "items");
+    json_object(j);
+    put_reference(j, "schemas", r->answer->name);
+    json_object_end(j);
+    json_object_end(j);
+    json_object_end(j);
+}
+
+static void put_schema(struct json *j, const struct admin_route *r)
+{
+    json_key(j, "schema");
+    json_object(j);
+    if (r->list)
+        put_list_schema(j, r);
+    else if (r->answer)
+        put_reference(j, "schemas", r->answer->name);
+    else
+        put(j, "type", r->content_type ? "string" : "object");
+    json_object_end(j);
+}
+
+static void put_responses(struct json *j, const struct admin_route *r)
+{
+    json_key(j, "responses");
+    json_object(j);
+    json_key(j, "200");
+    json_object(j);
+    put(j, "description", r->summary);
+    json_key(j, "content");
+    json_object(j);
+    json_key(j, r->content_type ? "text/plain" : "application/json");
+    json_object(j);
+    put_schema(j, r);
+    json_object_end(j);
+    json_object_end(j);
+    json_object_end(j);
+    json_key(j, "default");
+    json_object(j);
+    put_reference(j, "responses", "Problem");
+    json_object_end(j);
+    json_object_end(j);
+}
+
+/* "get_pools_pool_servers": unique, for generated clients. */
+static void put_operation_id(struct json *j, const struct admin_route *r, const char *method)
+{
+    char id[128];
+    size_t len = (size_t)snprintf(id, sizeof(id), "%s", method);
+    const char *rest = r->path;
+    struct slice segment;
+    bool is_param;
+    while (router_next_segment(&rest, &segment, &is_param)) {
+        if (slice_equal(segment, SLICE("api")) || slice_equal(segment, SLICE("v1"))) continue;
+        len += (size_t)snprintf(id + len, sizeof(id) - len, "_%.*s", SLICE_ARGS(segment));
+    }
+    for (size_t i = 0; i < len; i++)
+        if (id[i] == '.') id[i] = '_';
+    put(j, "operationId", id);
+}
+
+static void put_operation(struct json *j, const struct admin_route *r)
+{
+    char method[16];
+    size_t len = 0;
+    for (const char *name = router_method_name(r->method); name[len]; len++) method[len] = (char)(name[len] | 32);
+    method[len] = 0;
+    json_key(j, method);
+    json_object(j);
+    put_operation_id(j, r, method);
+    put(j, "summary", r->summary);
+    if (r->is_open) {
+        json_key(j, "security");
+        json_array(j);
+        json_array_end(j);
+    }
+    put_parameters(j, r);
+    if (r->body) put_body(j, r);
+    put_responses(j, r);
+    json_object_end(j);
+}
+
+static void put_paths(struct json *j, const struct admin_route *routes)
+{
+    json_key(j, "paths");
+    json_object(j);
+    for (const struct admin_route *r = routes; r->path; r++) {
+        /* Rows of one path stand together. */
+        if (r == routes || strcmp(r[-1].path, r->path) != 0) {
+            json_key(j, r->path);
+            json_object(j);
+        }
+        put_operation(j, r);
+        if (!r[1].path || strcmp(r[1].path, r->path) != 0) json_object_end(j);
+    }
+    json_object_end(j);
+}
+
+static bool is_first_of_shape(const struct admin_route *routes, const struct admin_route *r)
+{
+    for (; routes < r; routes++)
+        if (routes->answer == r->answer) return false;
+    return true;
+}
+
+static const struct shape_field problem_fields[] = {
+    { "type", SHAPE_STRING, 0, .help = "about:blank: the title is that of the status." },
+    { "title", SHAPE_STRING, 0, .help = "The status in words." },
+    { "status", SHAPE_COUNT, 0, .help = "The status again." },
+    { "detail", SHAPE_STRING, 0, .help = "A sentence: what is wrong, where, and what to do." },
+    { "errors", SHAPE_LIST, 0, .is_optional = true, .of = &(const struct shape){ "Fault", 0, (const struct shape_field[]){
+        { "line", SHAPE_COUNT, 0, .help = "In the request's body, from 1." },
+        { "column", SHAPE_COUNT, 0, .help = "In characters, from 1." },
+        { "detail", SHAPE_STRING, 0, .help = "What is wrong there." },
+        { "remedy", SHAPE_STRING, 0, .is_optional = true, .help = "What to do." },
+        { 0 },
+    } }, .help = "Every fault of the request's body with its place." },
+    { 0 },
+};
+static const struct shape problem_shape = { "Problem", 0, problem_fields };
+
+static void put_schemas(struct json *j, const struct admin_route *routes)
+{
+    json_key(j, "schemas");
+    json_object(j);
+    json_key(j, problem_shape.name);
+    shape_schema(&problem_shape, j);
+    for (const struct admin_route *r = routes; r->path; r++) {
+        if (!r->answer || !is_first_of_shape(routes, r)) continue;
+        json_key(j, r->answer->name);
+        shape_schema(r->answer, j);
+    }
+    json_object_end(j);
+}
+
+static void put_problem_response(struct json *j)
+{
+    json_key(j, "responses");
+    json_object(j);
+    json_key(j, "Problem");
+    json_object(j);
+    put(j, "description", "What went wrong (RFC 9457)");
+    json_key(j, "content");
+    json_object(j);
+    json_key(j, "application/problem+json");
+    json_object(j);
+    json_key(j, "schema");
+    json_object(j);
+    put_reference(j, "schemas", problem_shape.name);
+    json_object_end(j);
+    json_object_end(j);
+    json_object_end(j);
+    json_object_end(j);
+    json_object_end(j);
+}
+
+static void put_security_scheme(struct json *j, const char *name, const char *help)
+{
+    json_key(j, name);
+    json_object(j);
+    put(j, "type", "http");
+    put(j, "scheme", name);
+    put(j, "description", help);
+    json_object_end(j);
+}
+
+static void put_components(struct json *j, const struct admin_route *routes)
+{
+    json_key(j, "components");
+    json_object(j);
+    put_schemas(j, routes);
+    put_problem_response(j);
+    json_key(j, "securitySchemes");
+    json_object(j);
+    put_security_scheme(j, "bearer", "The token of admin: {token}, if one is set.");
+    put_security_scheme(j, "basic", "The same token as the password, with any user name.");
+    json_object_end(j);
+    json_object_end(j);
+}
+
+/* Any one of the three: no scheme at all where no token is set. */
+static void put_security(struct json *j)
+{
+    static const char *const names[] = { "bearer", "basic", NULL };
+    json_key(j, "security");
+    json_array(j);
+    for (unsigned i = 0; i < 3; i++) {
+        json_object(j);
+        if (names[i]) {
+            json_key(j, names[i]);
+            json_array(j);
+            json_array_end(j);
+        }
+        json_object_end(j);
+    }
+    json_array_end(j);
+}
+
+void openapi_show(const struct admin_request *rq, struct answer *out)
+{
+    struct json j;
+    json_init(&j, ANSWER_MAX, true);
+    json_object(&j);
+    put(&j, "openapi", "3.1.0");
+    json_key(&j, "info");
+    json_object(&j);
+    put(&j, "title", "weir admin API");
+    put(&j, "version", WEIR_VERSION);
+    put(&j, "description", "Looks at a running weir and changes it.");
+    json_object_end(&j);
+    put_security(&j);
+    put_paths(&j, rq->routes);
+    put_components(&j, rq->routes);
+    json_object_end(&j);
+    answer_json(out, 200, &j);
+}

@@ -1,0 +1,241 @@
+#include <dirent.h>
+#include <math.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "admin/latency.h"
+#include "admin/routes.h"
+#include "base/count.h"
+#include "net/loop.h"
+#include "proxy/worker.h"
+
+struct live_answer {
+    uint64_t exchanges, tunnels, client_connections, server_connections, idle_server_connections, blocks, timers;
+};
+
+struct memory_answer {
+    uint64_t used, limit;
+};
+
+struct descriptors_answer {
+    uint64_t open, limit;
+};
+
+struct totals_answer {
+    uint64_t connections, requests, bytes_in, bytes_out;
+    struct shape_list ends, refused; /* struct shape_count */
+};
+
+struct listener_latency {
+    const char *listener;
+    struct latency latency;
+};
+
+struct log_answer {
+    uint64_t written_bytes, dropped;
+};
+
+struct stats_answer {
+    const char *version;
+    double uptime_seconds;
+    uint64_t workers;
+    bool draining;
+    struct live_answer live;
+    struct memory_answer memory;
+    struct descriptors_answer descriptors;
+    struct totals_answer totals;
+    struct shape_list latency; /* struct listener_latency */
+    struct log_answer access_log;
+};
+
+/* clang-format off */
+static const struct shape_field live_fields[] = {
+    { "exchanges", SHAPE_COUNT, offsetof(struct live_answer, exchanges), .help = "Exchanges going on." },
+    { "tunnels", SHAPE_COUNT, offsetof(struct live_answer, tunnels), .help = "Tunnels open." },
+    { "client_connections", SHAPE_COUNT, offsetof(struct live_answer, client_connections),
+      .help = "Client connections open." },
+    { "server_connections", SHAPE_COUNT, offsetof(struct live_answer, server_connections),
+      .help = "Connections to servers, idle ones included." },
+    { "idle_server_connections", SHAPE_COUNT, offsetof(struct live_answer, idle_server_connections),
+      .help = "Idle connections to servers." },
+    { "blocks", SHAPE_COUNT, offsetof(struct live_answer, blocks), .help = "Blocks of memory in use for bytes." },
+    { "timers", SHAPE_COUNT, offsetof(struct live_answer, timers), .help = "Timers armed." },
+    { 0 },
+};
+static const struct shape live_shape = { "Live", sizeof(struct live_answer), live_fields };
+
+static const struct shape_field memory_fields[] = {
+    { "used", SHAPE_COUNT, offsetof(struct memory_answer, used), .help = "Bytes drawn on the budget." },
+    { "limit", SHAPE_COUNT, offsetof(struct memory_answer, limit), .help = "The budget (limits: memory)." },
+    { 0 },
+};
+static const struct shape memory_shape = { "Memory", sizeof(struct memory_answer), memory_fields };
+
+static const struct shape_field descriptors_fields[] = {
+    { "open", SHAPE_COUNT, offsetof(struct descriptors_answer, open), .may_be_null = true,
+      .help = "File descriptors open." },
+    { "limit", SHAPE_COUNT, offsetof(struct descriptors_answer, limit), .help = "How many may be." },
+    { 0 },
+};
+static const struct shape descriptors_shape = { "Descriptors", sizeof(struct descriptors_answer), descriptors_fields };
+
+static const struct shape_field totals_fields[] = {
+    { "connections", SHAPE_COUNT, offsetof(struct totals_answer, connections),
+      .help = "Client connections let in since the start." },
+    { "requests", SHAPE_COUNT, offsetof(struct totals_answer, requests),
+      .help = "Exchanges and tunnels that have ended." },
+    { "bytes_in", SHAPE_COUNT, offsetof(struct totals_answer, bytes_in), .help = "Bytes taken from clients." },
+    { "bytes_out", SHAPE_COUNT, offsetof(struct totals_answer, bytes_out), .help = "Bytes given to clients." },
+    { "ends", SHAPE_COUNTS, offsetof(struct totals_answer, ends),
+      .help = "Exchanges and tunnels by how they ended; reasons that never came are left out." },
+    { "refused", SHAPE_COUNTS, offsetof(struct totals_answer, refused),
+      .help = "Client connections closed at once, by reason." },
+    { 0 },
+};
+static const struct shape totals_shape = { "Totals", sizeof(struct totals_answer), totals_fields };
+
+static const struct shape_field listener_latency_fields[] = {
+    { "listener", SHAPE_STRING, offsetof(struct listener_latency, listener), .help = "The listener's name." },
+    { "count", SHAPE_COUNT, offsetof(struct listener_latency, latency.count), .help = "How many were measured." },
+    { "p50_ms", SHAPE_NUMBER, offsetof(struct listener_latency, latency.p50_ms), .may_be_null = true },
+    { "p90_ms", SHAPE_NUMBER, offsetof(struct listener_latency, latency.p90_ms), .may_be_null = true },
+    { "p99_ms", SHAPE_NUMBER, offsetof(struct listener_latency, latency.p99_ms), .may_be_null = true },
+    { "p999_ms", SHAPE_NUMBER, offsetof(struct listener_latency, latency.p999_ms), .may_be_null = true },
+    { 0 },
+};
+static const struct shape listener_latency_shape = {
+    "ListenerLatency", sizeof(struct listener_latency), listener_latency_fields
+};
+
+static const struct shape_field log_fields[] = {
+    { "written_bytes", SHAPE_COUNT, offsetof(struct log_answer, written_bytes), .help = "Bytes written." },
+    { "dropped", SHAPE_COUNT, offsetof(struct log_answer, dropped), .help = "Lines that were not." },
+    { 0 },
+};
+static const struct shape log_shape = { "AccessLog", sizeof(struct log_answer), log_fields };
+
+static const struct shape_field stats_fields[] = {
+    { "version", SHAPE_STRING, offsetof(struct stats_answer, version), .help = "weir's version." },
+    { "uptime_seconds", SHAPE_NUMBER, offsetof(struct stats_answer, uptime_seconds), .help = "Since the start." },
+    { "workers", SHAPE_COUNT, offsetof(struct stats_answer, workers), .help = "Threads that carry traffic." },
+    { "draining", SHAPE_BOOL, offsetof(struct stats_answer, draining), .help = "weir was told to stop." },
+    { "live", SHAPE_OBJECT, offsetof(struct stats_answer, live), &live_shape },
+    { "memory", SHAPE_OBJECT, offsetof(struct stats_answer, memory), &memory_shape },
+    { "descriptors", SHAPE_OBJECT, offsetof(struct stats_answer, descriptors), &descriptors_shape },
+    { "totals", SHAPE_OBJECT, offsetof(struct stats_answer, totals), &totals_shape },
+    { "latency", SHAPE_LIST, offsetof(struct stats_answer, latency), &listener_latency_shape,
+      .help = "From a request's first byte to its response's last, for each listener." },
+    { "access_log", SHAPE_OBJECT, offsetof(struct stats_answer, access_log), &log_shape },
+    { 0 },
+};
+/* clang-format on */
+
+const struct shape stats_shape = { "Stats", sizeof(struct stats_answer), stats_fields };
+
+static struct live_answer count_live(const struct proxy *p)
+{
+    struct live_answer sum = { 0 };
+    for (uint32_t i = 0; i < p->worker_count; i++) {
+        const struct worker *w = p->workers[i];
+        if (!w) continue;
+        sum.exchanges += count_get(&w->live.exchanges);
+        sum.tunnels += count_get(&w->live.tunnels);
+        sum.client_connections += count_get(&w->live.client_connections);
+        sum.server_connections += count_get(&w->live.server_connections);
+        sum.idle_server_connections += count_get(&w->live.idle_server_connections);
+        sum.blocks += count_get(&w->loop.blocks.live);
+        sum.timers += count_get(&w->loop.timers.count);
+    }
+    return sum;
+}
+
+static uint64_t count_descriptors(void)
+{
+    /* Since Linux 6.2 the directory's size says it. */
+    struct stat st;
+    if (stat("/proc/self/fd", &st) == 0 && st.st_size > 0) return (uint64_t)st.st_size;
+    DIR *d = opendir("/proc/self/fd");
+    if (!d) return SHAPE_NULL;
+    uint64_t count = 0;
+    while (readdir(d)) count++;
+    closedir(d);
+    return count - 3; /* ".", "..", and the directory itself */
+}
+
+static struct descriptors_answer descriptors(void)
+{
+    struct rlimit limit = { 0 };
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return (struct descriptors_answer){ .open = count_descriptors(), .limit = limit.rlim_cur };
+}
+
+/* Over all listeners; those that are not zero. */
+static struct shape_list count_reasons(const struct proxy *p, size_t meters, struct shape_count counts[END_REASON_COUNT])
+{
+    uint32_t count = 0;
+    for (unsigned i = 1; i < END_REASON_COUNT; i++) {
+        uint64_t sum = 0;
+        for (uint32_t k = 0; k < p->listener_count; k++) {
+            const uint32_t *ids = (const uint32_t *)(const void *)((const char *)&p->listeners[k] + meters);
+            if (ids[i] != METRIC_NONE) sum += metric_sum(p->metrics, ids[i]);
+        }
+        if (sum) counts[count++] = (struct shape_count){ end_reason_info((enum end_reason)i)->name, sum };
+    }
+    return (struct shape_list){ counts, count };
+}
+
+static void add_totals(const struct proxy *p, struct totals_answer *t)
+{
+    const struct shape_count *ends = t->ends.data;
+    for (uint32_t i = 0; i < t->ends.count; i++) t->requests += ends[i].count;
+    for (uint32_t i = 0; i < p->listener_count; i++) {
+        const struct listener *l = &p->listeners[i];
+        t->connections += metric_sum(p->metrics, l->meter_accepted);
+        t->bytes_in += metric_sum(p->metrics, l->meter_bytes_in);
+        t->bytes_out += metric_sum(p->metrics, l->meter_bytes_out);
+    }
+}
+
+static double uptime_seconds(const struct admin_request *rq)
+{
+    uint64_t now = loop_wall_ns(rq->loop);
+    uint64_t since = now > rq->proxy->started_wall_ns ? now - rq->proxy->started_wall_ns : 0;
+    return floor((double)since / 1e6) / 1e3;
+}
+
+void stats_show(const struct admin_request *rq, struct answer *out)
+{
+    const struct proxy *p = rq->proxy;
+    struct shape_count ends[END_REASON_COUNT];
+    struct shape_count refused[END_REASON_COUNT];
+    struct listener_latency *latency = calloc(p->listener_count + 1, sizeof(*latency));
+    if (!latency) {
+        answer_problem(out, 503, "There is no memory for the answer; try again.");
+        return;
+    }
+    for (uint32_t i = 0; i < p->listener_count; i++) {
+        latency[i].listener = p->listeners[i].name;
+        latency[i].latency = latency_of(p->metrics, p->listeners[i].meter_seconds);
+    }
+    struct stats_answer a = {
+        .version = WEIR_VERSION,
+        .uptime_seconds = uptime_seconds(rq),
+        .workers = p->worker_count,
+        .draining = atomic_load(&p->is_draining),
+        .live = count_live(p),
+        .memory = { atomic_load_explicit(&p->budget.used, memory_order_relaxed), p->budget.limit },
+        .descriptors = descriptors(),
+        .totals = { .ends = count_reasons(p, offsetof(struct listener, meter_ends), ends),
+                    .refused = count_reasons(p, offsetof(struct listener, meter_refused), refused) },
+        .latency = { latency, p->listener_count },
+    };
+    add_totals(p, &a.totals);
+    if (p->access_log)
+        a.access_log = (struct log_answer){ access_log_written_bytes(p->access_log), access_log_dropped(p->access_log) };
+    struct json j;
+    json_init(&j, ANSWER_MAX, true);
+    shape_print(&stats_shape, &a, &j);
+    answer_json(out, 200, &j);
+    free(latency);
+}
