@@ -1,5 +1,5 @@
-/* Nanoseconds to parse one HTTP/1 head: bench-h1 [rounds]. The least of several runs, so that what else the machine
- * does is left out. */
+/* Nanoseconds to parse one HTTP/1 head: bench-h1 [rounds]. The least of several runs, so that what else
+ * the machine does is left out. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

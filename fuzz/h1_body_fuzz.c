@@ -1,4 +1,5 @@
-/* Chunked bodies with their trailers: what weir decodes, llhttp decodes alike; and the cuts make no difference. */
+/* Chunked bodies with their trailers: what weir decodes, llhttp decodes alike; and the cuts make no
+ * difference. */
 #include <string.h>
 
 #include "h1_compare.h"

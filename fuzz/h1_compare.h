@@ -45,7 +45,8 @@ static inline void fuzz_same_fields(const struct oracle *o, size_t from, const s
     }
 }
 
-/* For the oracle: `copy`, which begins with the head that was parsed, with spaces for the tabs behind values. */
+/* For the oracle: `copy`, which begins with the head that was parsed, with spaces for the tabs behind
+ * values. */
 static inline void fuzz_untab(char *copy, const char *original, const struct http_head *head)
 {
     for (uint32_t i = 0; i < head->field_count; i++) {
@@ -56,8 +57,8 @@ static inline void fuzz_untab(char *copy, const char *original, const struct htt
 
 typedef void fuzz_render(struct text *out, struct slice bytes, const struct h1_play *play, const void *more);
 
-/* `render` gives the same line however the input is cut: everywhere if it is short, else at places that follow from
- * its bytes. */
+/* `render` gives the same line however the input is cut: everywhere if it is short, else at places that
+ * follow from its bytes. */
 static inline void fuzz_cuts(struct slice bytes, struct h1_play play, fuzz_render *render, const void *more)
 {
     static char whole_room[1 << 17], cut_room[1 << 17];
@@ -98,8 +99,8 @@ static inline void fuzz_render_body(struct text *out, struct slice bytes, const 
     h1_render_body(out, bytes, message->head, message->framing, play);
 }
 
-/* llhttp 8.1 refuses two chunk extensions that RFC 9112 7.1.1 allows: one that follows a value which is a token
- * ("1;a=b;c": it then reads the name as a chunk size), and a quoted-pair. */
+/* llhttp 8.1 refuses two chunk extensions that RFC 9112 7.1.1 allows: one that follows a value which is a
+ * token ("1;a=b;c": it then reads the name as a chunk size), and a quoted-pair. */
 static inline bool fuzz_is_beyond_oracle(struct slice bytes, size_t at, const struct http_head *head,
                                          const struct h1_framing *framing)
 {

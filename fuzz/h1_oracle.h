@@ -1,17 +1,18 @@
-/* fuzz/h1_oracle.h: what llhttp makes of an HTTP/1 message, strict and with every lenient flag off. llhttp's header
- * and weir's name the same methods, so nothing of either is seen here.
+/* fuzz/h1_oracle.h: what llhttp makes of an HTTP/1 message, strict and with every lenient flag off.
+ * llhttp's header and weir's name the same methods, so nothing of either is seen here.
  *
  * Where llhttp 8.1 (Debian's node-llhttp) is not asked, or is told the answer:
  *  - It knows a fixed list of methods; any token is one (RFC 9110 9.1). Others are put to it as POST.
- *  - It leaves it to its caller that 1xx, 204 and 304 have no body whatever they say, as it does for HEAD. The oracle
- *    is that caller.
+ *  - It leaves it to its caller that 1xx, 204 and 304 have no body whatever they say, as it does for HEAD.
+ *    The oracle is that caller.
  *  - After a head that asks for an upgrade (or CONNECT) it stops: what follows is not compared.
  *  - A field's value ends with the white space before CRLF: it is trimmed here.
- *  - It reads Connection and Transfer-Encoding in trailers as if they stood in the head, so whether the connection
- *    persists is asked at the head's end.
- *  - It refuses a tab between Content-Length's value and CRLF, which is as good as a space there (RFC 9110 5.5): tabs
- *    behind values are put to it as spaces (h1_compare.h).
- *  - It refuses two of the chunk extensions that RFC 9112 7.1.1 allows: see fuzz_is_beyond_oracle() in h1_compare.h. */
+ *  - It reads Connection and Transfer-Encoding in trailers as if they stood in the head, so whether the
+ *    connection persists is asked at the head's end.
+ *  - It refuses a tab between Content-Length's value and CRLF, which is as good as a space there (RFC 9110
+ *    5.5): tabs behind values are put to it as spaces (h1_compare.h).
+ *  - It refuses two of the chunk extensions that RFC 9112 7.1.1 allows: see fuzz_is_beyond_oracle() in
+ *    h1_compare.h. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-/* Request heads and the bodies behind them: whatever weir accepts, llhttp accepts and understands alike; and the cuts
- * of the input make no difference. */
+/* Request heads and the bodies behind them: whatever weir accepts, llhttp accepts and understands alike;
+ * and the cuts of the input make no difference. */
 #include <string.h>
 
 #include "h1_compare.h"

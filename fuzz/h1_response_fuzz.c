@@ -1,4 +1,5 @@
-/* Response heads and the bodies behind them. The first byte says which request is answered: "H" is HEAD, all else GET. */
+/* Response heads and the bodies behind them. The first byte says which request is answered: "H" is HEAD,
+ * all else GET. */
 #include <string.h>
 
 #include "h1_compare.h"

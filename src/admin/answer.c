@@ -90,6 +90,16 @@ void answer_problem(struct answer *a, uint16_t status, const char *format, ...)
     end_problem(a, status, &j);
 }
 
+void answer_error(struct answer *a, uint16_t status, const struct err *err)
+{
+    const char *text = err->text;
+    size_t len = strlen(text);
+    char first = text[0];
+    bool is_ended = len && strchr(".?!", text[len - 1]);
+    if (first >= 'a' && first <= 'z') first = (char)(first - 32);
+    answer_problem(a, status, "%c%s%s", first, len ? text + 1 : "", is_ended ? "" : ".");
+}
+
 void answer_faults(struct answer *a, const struct conf_faults *faults, const struct conf_tree *tree)
 {
     struct json j;

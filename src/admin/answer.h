@@ -27,5 +27,7 @@ void answer_body(struct answer *a, const char *content_type, char *body, size_t 
 void answer_text(struct answer *a, uint16_t status, const char *text);
 void answer_problem(struct answer *a, uint16_t status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* What `err` says, as a sentence. */
+void answer_error(struct answer *a, uint16_t status, const struct err *err);
 /* 400 with every fault and its place. */
 void answer_faults(struct answer *a, const struct conf_faults *faults, const struct conf_tree *tree);

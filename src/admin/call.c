@@ -197,9 +197,9 @@ static void on_trailers(struct http_stream *s, const struct http_field *fields, 
 static void say_fault(struct call *c, const struct http_fault *fault)
 {
     const struct end_reason_info *info = end_reason_info(fault->reason);
-    char first = info->means[0];
-    answer_problem(&c->answer, info->status, "%c%s%s%s.", first >= 'a' && first <= 'z' ? first - 32 : first,
-                   info->means + 1, fault->detail ? ": " : "", fault->detail ? fault->detail : "");
+    struct err err;
+    err_set(&err, "%s%s%s", info->means, fault->detail ? ": " : "", fault->detail ? fault->detail : "");
+    answer_error(&c->answer, info->status, &err);
     send_answer(c);
 }
 
@@ -255,12 +255,21 @@ static struct call *call_new(struct call_env *env, struct http_stream *s, size_t
     return c;
 }
 
-static void options(struct call *c, const char *allow)
+/* Of the server as a whole (RFC 9110 9.3.7). */
+#define ALL_METHODS "GET, HEAD, PATCH, OPTIONS"
+
+static void set_allow(struct answer *a, const char *methods)
 {
-    struct text t = text_over(c->answer.allow, sizeof(c->answer.allow));
-    text_add_slice(&t, slice_of(allow));
+    struct text t = text_over(a->allow, sizeof(a->allow));
+    text_add_slice(&t, slice_of(methods));
     text_cstr(&t);
-    c->answer.status = 204;
+}
+
+static void refuse_method(struct answer *a, const struct http_head *head, const char *allow)
+{
+    int shown = head->method_text.len < 32 ? (int)head->method_text.len : 32;
+    answer_problem(a, 405, "The method %.*s is not served here; use %s.", shown, head->method_text.data, allow);
+    set_allow(a, allow);
 }
 
 static void not_found(struct call *c, const struct http_head *head)
@@ -292,7 +301,7 @@ static bool may_route(struct call *c, const struct http_head *head, const struct
     bool is_open = match->route && match->route->is_open;
     uint16_t refused = is_open ? 0 : guard_check(&c->env->guard, head, &err);
     if (refused) {
-        answer_problem(a, refused, "%s.", err.text);
+        answer_error(a, refused, &err);
         a->wants_credentials = refused == 401;
         return false;
     }
@@ -301,13 +310,12 @@ static bool may_route(struct call *c, const struct http_head *head, const struct
         return false;
     }
     if (head->method == HTTP_OPTIONS) {
-        options(c, match->allow);
+        a->status = 204;
+        set_allow(a, match->allow);
         return false;
     }
     if (match->route) return true;
-    answer_problem(a, 405, "The method %.*s is not served here; use %s.",
-                   head->method_text.len < 32 ? (int)head->method_text.len : 32, head->method_text.data, match->allow);
-    memcpy(a->allow, match->allow, sizeof(a->allow));
+    refuse_method(a, head, match->allow);
     return false;
 }
 
@@ -319,8 +327,18 @@ static bool read_head(struct call *c, const struct http_head *head)
     struct router_match match;
     struct admin_request *rq = &c->request;
     struct answer *a = &c->answer;
+    /* Neither of these has a path. */
+    if (head->method == HTTP_CONNECT) {
+        refuse_method(a, head, ALL_METHODS);
+        return false;
+    }
+    if (head->method == HTTP_OPTIONS && slice_equal(head->target, SLICE("*"))) {
+        a->status = 204;
+        set_allow(a, ALL_METHODS);
+        return false;
+    }
     if (target_read(&target, head->target, c->memory, &err) < 0) {
-        answer_problem(a, 400, "%s.", err.text);
+        answer_error(a, 400, &err);
         return false;
     }
     router_match(c->env->routes, &target, head->method, &match);
@@ -328,7 +346,7 @@ static bool read_head(struct call *c, const struct http_head *head)
     rq->route = match.route;
     memcpy(rq->params, match.params, sizeof(rq->params));
     if (router_query(rq->route, &target, rq->query, &err) < 0) {
-        answer_problem(a, 400, "%s.", err.text);
+        answer_error(a, 400, &err);
         return false;
     }
     bool has_body = head->body != HTTP_BODY_NONE && !c->has_all;
@@ -362,12 +380,6 @@ void call_on_request(struct call_env *env, struct http_stream *s, struct http_he
     c->request.accept = (struct slice){ behind, accept.len };
     c->is_head = head->method == HTTP_HEAD;
     c->has_all = head->body == HTTP_BODY_NONE || (head->body == HTTP_BODY_LENGTH && !head->content_length);
-    /* RFC 9110 9.3.7: of the server as a whole. */
-    if (head->method == HTTP_OPTIONS && slice_equal(head->target, SLICE("*"))) {
-        options(c, "GET, HEAD, PATCH, OPTIONS");
-        send_answer(c);
-        return;
-    }
     if (!read_head(c, head))
         send_answer(c);
     else if (c->request.route->body && !c->has_all)

@@ -297,7 +297,7 @@ void exchanges_list(const struct admin_request *rq, struct answer *out)
         return;
     }
     if (read_figures(rq, &filter, &err) < 0 || read_names(rq, &filter, &err) < 0) {
-        answer_problem(out, 400, "%s.", err.text);
+        answer_error(out, 400, &err);
         return;
     }
     uint32_t ring_count = 0;

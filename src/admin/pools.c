@@ -32,8 +32,8 @@ static const struct shape_field server_fields[] = {
     { "in_flight", SHAPE_COUNT, offsetof(struct server_answer, in_flight), .help = "Exchanges it is at now." },
     { "open_connections", SHAPE_COUNT, offsetof(struct server_answer, open_connections),
       .help = "Connections open to it, idle ones included." },
-    { "max_connections", SHAPE_COUNT, offsetof(struct server_answer, max_connections), .may_be_null = true,
-      .help = "The cap on those; null is none." },
+    { "max_connections", SHAPE_COUNT, offsetof(struct server_answer, max_connections),
+      .help = "The cap on those; 0 is none." },
     { "attempts", SHAPE_COUNT, offsetof(struct server_answer, attempts), .help = "Attempts made at it." },
     { "failures", SHAPE_COUNT, offsetof(struct server_answer, failures), .help = "Attempts that failed." },
     { "connects", SHAPE_COUNT, offsetof(struct server_answer, connects), .help = "Connections begun." },
@@ -58,7 +58,6 @@ static uint64_t learned_idle_ms(const struct server *s)
 
 static struct server_answer describe_server(const struct server *s, const struct metric_registry *m)
 {
-    uint32_t cap = atomic_load_explicit(&s->peer.cap, memory_order_relaxed);
     return (struct server_answer){
         .name = s->name,
         .address = s->address_text,
@@ -68,7 +67,7 @@ static struct server_answer describe_server(const struct server *s, const struct
         .weight = atomic_load(&s->weight),
         .in_flight = atomic_load_explicit(&s->peer.in_flight, memory_order_relaxed),
         .open_connections = atomic_load_explicit(&s->peer.open_connections, memory_order_relaxed),
-        .max_connections = cap ? cap : SHAPE_NULL,
+        .max_connections = atomic_load_explicit(&s->peer.cap, memory_order_relaxed),
         .attempts = metric_sum(m, s->meter_attempts),
         .failures = metric_sum(m, s->meter_failures),
         .connects = metric_sum(m, s->meter_connects),

@@ -11,27 +11,38 @@
 
 struct least_table {
     struct alias *alias; /* NULL where all are looked at */
-    uint32_t weights[];
+    /* By which loads are multiplied so that they compare as if divided by the weights: exact where all weights have
+     * a common multiple of 31 bits, else to one part in 200,000. */
+    uint32_t factors[];
 };
 
-/* (load + 1) / weight, kept as two numbers and compared crosswise: exact, and without a division. The one is the
- * request to be placed: without it, idle servers would look alike whatever they weigh. */
-struct least_key {
-    uint64_t load, weight;
-};
+#define FACTOR_MAX (UINT32_C(1) << 31)
 
-static inline struct least_key key_of(const struct least_table *t, size_t offset,
-                                      const struct balance_query *q, uint32_t peer)
+/* (load + 1) / weight. The one is the request to be placed: without it, idle servers would look alike whatever
+ * they weigh. */
+static inline uint64_t key_of(const struct least_table *t, size_t offset, const struct balance_query *q,
+                              uint32_t peer)
 {
     const char *line = (const char *)q->peers[peer];
     const _Atomic uint32_t *load = (const _Atomic uint32_t *)(const void *)(line + offset);
-    return (struct least_key){ (uint64_t)atomic_load_explicit(load, memory_order_relaxed) + 1,
-                               t->weights[peer] };
+    return ((uint64_t)atomic_load_explicit(load, memory_order_relaxed) + 1) * t->factors[peer];
 }
 
-static inline bool is_less(struct least_key a, struct least_key b)
+/* FACTOR_MAX if there is none as small as that. */
+static uint32_t common_multiple(const struct balance_set *set)
 {
-    return a.load * b.weight < b.load * a.weight;
+    uint64_t multiple = 1;
+    for (uint32_t i = 0; i < set->count; i++) {
+        uint64_t a = multiple, b = set->weights[i];
+        while (b) {
+            uint64_t rest = a % b;
+            a = b;
+            b = rest;
+        }
+        multiple = multiple / a * set->weights[i];
+        if (multiple > FACTOR_MAX) return FACTOR_MAX;
+    }
+    return (uint32_t)multiple;
 }
 
 void least_drop(void *table)
@@ -51,35 +62,36 @@ int least_build(const struct balance_set *set, const void *conf, void **table, s
         free(t);
         return err_set(err, "out of memory for the table of %u servers", set->count);
     }
-    for (uint32_t i = 0; i < set->count; i++) t->weights[i] = set->weights[i];
+    uint32_t multiple = common_multiple(set);
+    for (uint32_t i = 0; i < set->count; i++) t->factors[i] = multiple / set->weights[i];
     *table = t;
     return 0;
 }
 
 /* Looks at all. Among equals the draw is fair: the k-th takes the place with a chance of 1/k. Idle pools are full
- * of equals, so the draws for up to 64 of them are saved up and made as one. */
+ * of equals, so the draws for up to 64 of them are saved up and made as one. The runner-up comes for free: most
+ * peers are worse than it, and one comparison says so. */
 static void scan(const struct least_table *t, size_t load, const struct balance_query *q,
                  struct balance_choice *out)
 {
-    struct least_key best = { 0, 0 }, second = { 0, 0 };
-    uint32_t peer = BALANCE_NONE, runner_up = BALANCE_NONE, equals = 0, seen = 0;
-    uint32_t held[LEAST_SCAN_MAX];
+    uint64_t best = UINT64_MAX, second = UINT64_MAX;
+    uint32_t peer = BALANCE_NONE, runner_up = BALANCE_NONE, equals = 0, held[LEAST_SCAN_MAX];
     for (uint32_t i = 0; i < q->peer_count; i++) {
+        uint64_t key = key_of(t, load, q, i);
+        if (key > second || (key == second && key != best)) continue;
         if (!balance_may_take(q, i)) continue;
-        struct least_key key = key_of(t, load, q, i);
-        if (peer == BALANCE_NONE || is_less(key, best)) {
-            runner_up = peer, second = best;
-            peer = i, best = key;
-            held[0] = i, equals = seen = 1;
-        } else if (!is_less(best, key)) {
-            seen++;
-            if (equals < LEAST_SCAN_MAX)
-                held[equals++] = i;
-            else if (rng_below(q->rng, seen) < LEAST_SCAN_MAX)
-                held[rng_below(q->rng, LEAST_SCAN_MAX)] = i;
-        } else if (runner_up == BALANCE_NONE || is_less(key, second)) {
+        if (key > best) {
             runner_up = i, second = key;
+            continue;
         }
+        runner_up = peer, second = best;
+        if (key < best) equals = 0;
+        peer = i, best = key;
+        if (equals < LEAST_SCAN_MAX)
+            held[equals] = i;
+        else if (rng_below(q->rng, equals + 1) < LEAST_SCAN_MAX)
+            held[rng_below(q->rng, LEAST_SCAN_MAX)] = i;
+        equals++;
     }
     if (peer == BALANCE_NONE) {
         balance_pick_none(q, out);
@@ -87,7 +99,7 @@ static void scan(const struct least_table *t, size_t load, const struct balance_
     }
     *out = (struct balance_choice){ peer, runner_up, BALANCE_LEAST };
     if (equals == 1) return;
-    uint32_t drawn = rng_below(q->rng, equals);
+    uint32_t drawn = rng_below(q->rng, equals < LEAST_SCAN_MAX ? equals : LEAST_SCAN_MAX);
     *out = (struct balance_choice){ held[drawn], held[drawn ? drawn - 1 : 1], BALANCE_TIE };
 }
 
@@ -105,7 +117,7 @@ static bool pick_of_two(const struct least_table *t, size_t load, const struct b
             one = other;
             continue;
         }
-        bool is_better = is_less(key_of(t, load, q, other), key_of(t, load, q, one));
+        bool is_better = key_of(t, load, q, other) < key_of(t, load, q, one);
         *out = (struct balance_choice){ is_better ? other : one, is_better ? one : other, BALANCE_TWO };
         return true;
     }

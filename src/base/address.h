@@ -33,9 +33,10 @@ struct cidr {
     uint8_t bits; /* 0..128, of the mapped form: 10.0.0.0/8 is 104 */
 };
 
-/* "10.0.0.1:80", "[::1]:80", "localhost:80" (only the literal name localhost is known here, as 127.0.0.1; other
- * names are a matter of DNS), "unix:/path". With `any_host` (listeners) also ":80", which is [::]:80 and takes IPv4
- * too where the socket is opened without IPV6_V6ONLY, and port 0, which leaves the choice to the kernel. */
+/* "10.0.0.1:80", "[::1]:80", "localhost:80" (only the literal name localhost is known here, as 127.0.0.1;
+ * other names are a matter of DNS), "unix:/path". With `any_host` (listeners) also ":80", which is [::]:80
+ * and takes IPv4 too where the socket is opened without IPV6_V6ONLY, and port 0, which leaves the choice
+ * to the kernel. */
 MUST_CHECK int address_parse(struct slice text, bool any_host, struct address *out, struct err *err);
 /* "10.0.0.1:80", "[::1]:80", "unix:/path"; IPv4-mapped as IPv4. Returns out. */
 const char *address_print(const struct address *a, char out[ADDRESS_TEXT_MAX]);

@@ -20,7 +20,8 @@ struct json {
 /* max: bytes at the most. */
 void json_init(struct json *j, size_t max, bool is_indented);
 void json_fini(struct json *j);
-/* The text, terminated, for the caller to free; NULL if it failed or nothing was written. `len` may be NULL. */
+/* The text, terminated, for the caller to free; NULL if it failed or nothing was written. `len` may be
+ * NULL. */
 char *json_take(struct json *j, size_t *len);
 
 void json_object(struct json *j);

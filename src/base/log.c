@@ -218,7 +218,8 @@ void log_stop(void)
     atomic_store_explicit(&ring.is_stopping, true, memory_order_release);
     sem_post(&ring.filled);
     pthread_join(ring.thread, NULL);
-    /* The lines and the semaphore stay: a thread that saw the log started may still be about to put a line. */
+    /* The lines and the semaphore stay: a thread that saw the log started may still be about to put a
+     * line. */
 }
 
 static bool needs_quotes(const char *value)

@@ -16,7 +16,8 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 void log_event(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Quotes a value if it needs it: log_event(..., "path=%s", log_quote(path, buffer, sizeof(buffer))). Cuts to fit. */
+/* Quotes a value if it needs it: log_event(..., "path=%s", log_quote(path, buffer, sizeof(buffer))). Cuts
+ * to fit. */
 const char *log_quote(const char *value, char *out, uint32_t out_size);
 
 void log_set_level(enum log_level level);

@@ -6,7 +6,8 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-/* "250ms", "5s", "2m", "1h30m", "1.5s", "1d", "0"; a bare number other than 0 is an error that names the remedy. */
+/* "250ms", "5s", "2m", "1h30m", "1.5s", "1d", "0"; a bare number other than 0 is an error that names the
+ * remedy. */
 MUST_CHECK int quantity_parse_ms(struct slice text, uint64_t *ms, struct err *err);
 /* "512", "16KiB", "64KB" (1000), "1MiB", "2GiB"; bytes. */
 MUST_CHECK int quantity_parse_bytes(struct slice text, uint64_t *bytes, struct err *err);

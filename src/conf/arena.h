@@ -1,4 +1,5 @@
-/* conf/arena.h: memory of one snapshot or one tree: grows, never moves, freed as a whole. Control side only. */
+/* conf/arena.h: memory of one snapshot or one tree: grows, never moves, freed as a whole. Control side
+ * only. */
 #pragma once
 
 #include <stddef.h>

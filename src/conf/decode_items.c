@@ -1,4 +1,5 @@
-/* Lists and maps of elements, the names that elements have, choices between types, and references to names. */
+/* Lists and maps of elements, the names that elements have, choices between types, and references to
+ * names. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -266,8 +267,8 @@ static int compare_names(const void *left, const void *right)
     return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
-/* The names in the top-level map `map`, sorted. False if there is no such map to look in, or what is in it could
- * not be read, so that nothing can be said about references to it. */
+/* The names in the top-level map `map`, sorted. False if there is no such map to look in, or what is in it
+ * could not be read, so that nothing can be said about references to it. */
 static bool names_in(struct conf_decode *d, const struct conf_type *root, const void *object, const char *map,
                      struct conf_items *names)
 {

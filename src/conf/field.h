@@ -1,12 +1,13 @@
 /* conf/field.h: what can be configured, as rows. From the same rows come the decoder, the encoder for REST
  * answers, the JSON Schema, the reference manual, and "did you mean".
  *
- * A decoded object lives in a conf_arena and is immutable from then on: a snapshot. Optional nested objects
- * are pointers, NULL if absent and not preset. Lists and maps are struct conf_items: an array of elements;
- * an element of a map begins with a `const char *name` field, which the decoder sets from the key.
+ * A decoded object lives in a conf_arena and is immutable from then on: a snapshot. Optional nested
+ * objects are pointers, NULL if absent and not preset. Lists and maps are struct conf_items: an array of
+ * elements; an element of a map begins with a `const char *name` field, which the decoder sets from the
+ * key.
  *
- * A type has at most 64 rows. The row "name" of a type used in MAP or NAMED is the decoder's: it needs no preset
- * and is never REQUIRED; its max bounds names (64 if there is no such row). */
+ * A type has at most 64 rows. The row "name" of a type used in MAP or NAMED is the decoder's: it needs no
+ * preset and is never REQUIRED; its max bounds names (64 if there is no such row). */
 #pragma once
 
 #include <limits.h>
@@ -49,8 +50,8 @@ struct conf_items {
     uint32_t count;
 };
 
-/* `balance: random` or `balance: {method: hash, key: path}`: `option` is the alternative chosen, `conf` its own
- * struct of option->type (NULL where it has none). */
+/* `balance: random` or `balance: {method: hash, key: path}`: `option` is the alternative chosen, `conf`
+ * its own struct of option->type (NULL where it has none). */
 struct conf_choice {
     const struct conf_option *option;
     void *conf;

@@ -1,6 +1,6 @@
-/* The reader of request bodies: RFC 8259, strictly. What the RFC leaves open is refused where readers differ: keys
- * that occur twice, surrogates without their other half. Numbers stay text. No recursion: the builder's levels
- * are the stack. */
+/* The reader of request bodies: RFC 8259, strictly. What the RFC leaves open is refused where readers
+ * differ: keys that occur twice, surrogates without their other half. Numbers stay text. No recursion: the
+ * builder's levels are the stack. */
 #include "base/utf8.h"
 #include "conf/tree.h"
 
@@ -129,7 +129,8 @@ static int read_escape(struct reader *r, char *out, size_t *len)
     return refuse_at(r, escape, "no such escape", "a backslash itself is written \\\\");
 }
 
-/* How many bytes the string at the quote may take at the most: an escape is never shorter than what it means. */
+/* How many bytes the string at the quote may take at the most: an escape is never shorter than what it
+ * means. */
 static size_t string_bytes_max(const struct reader *r)
 {
     size_t end = r->at + 1;

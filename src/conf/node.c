@@ -78,8 +78,8 @@ static struct slice line_at(const struct conf_cursor *c)
     return line;
 }
 
-/* The line, shortened around the column if it is long, and a caret under the column. Tabs stay tabs in both, so
- * that the caret is where it should be. */
+/* The line, shortened around the column if it is long, and a caret under the column. Tabs stay tabs in
+ * both, so that the caret is where it should be. */
 static void print_line(FILE *out, struct slice line, uint32_t column)
 {
     uint32_t from = column > SHOWN_BEFORE + 1 ? column - SHOWN_BEFORE : 1, at = 1;

@@ -49,17 +49,18 @@ struct conf_faults {
 /* In its order; when there is no room the last ones are dropped. */
 void conf_fault_add(struct conf_faults *faults, struct conf_place place, const char *remedy,
                     const char *format, ...) __attribute__((format(printf, 4, 5)));
-/* "weir.yaml:12:7: unknown key \"wieght\" in server; did you mean \"weight\"?" then the line, then a caret, for each
- * fault; allocated, freed by the caller. `is_brief`: the first sentences only, one a line. */
+/* "weir.yaml:12:7: unknown key \"wieght\" in server; did you mean \"weight\"?" then the line, then a
+ * caret, for each fault; allocated, freed by the caller. `is_brief`: the first sentences only, one a line. */
 char *conf_faults_print(const struct conf_faults *faults, const struct conf_tree *tree, bool is_brief);
 
 #define CONF_SOURCE_MAX (4u << 20)
 #define CONF_DEPTH_MAX 32u
 #define CONF_NODES_MAX 100000u
 
-/* Both read all of `bytes` (borrowed only during the call), at most 4 MiB, refuse duplicate keys, nesting over 32
- * and more than 100,000 nodes; YAML further refuses anchors, aliases, tags, merge keys and a second document. 0, or
- * -1 with at least one fault. The tree is set either way and is to be freed; one with faults is not to be decoded. */
+/* Both read all of `bytes` (borrowed only during the call), at most 4 MiB, refuse duplicate keys, nesting
+ * over 32 and more than 100,000 nodes; YAML further refuses anchors, aliases, tags, merge keys and a
+ * second document. 0, or -1 with at least one fault. The tree is set either way and is to be freed; one
+ * with faults is not to be decoded. */
 MUST_CHECK int conf_read_yaml(struct conf_tree *tree, const char *source_name, struct slice bytes,
                               struct conf_faults *faults);
 MUST_CHECK int conf_read_json(struct conf_tree *tree, const char *source_name, struct slice bytes,

@@ -1,5 +1,5 @@
-/* JSON Schema, draft 2020-12. It accepts all that the decoder accepts, as far as a schema can say it: a file that
- * the schema refuses is wrong, one that it lets pass may still be. */
+/* JSON Schema, draft 2020-12. It accepts all that the decoder accepts, as far as a schema can say it: a
+ * file that the schema refuses is wrong, one that it lets pass may still be. */
 #include <inttypes.h>
 #include <stdlib.h>
 

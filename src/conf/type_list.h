@@ -1,5 +1,5 @@
-/* conf/type_list.h: every type with rows or options that can be reached from a root, each once, in the order of
- * first use: what the schema and the manual go through. */
+/* conf/type_list.h: every type with rows or options that can be reached from a root, each once, in the
+ * order of first use: what the schema and the manual go through. */
 #pragma once
 
 #include "conf/field.h"

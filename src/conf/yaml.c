@@ -1,5 +1,5 @@
-/* The reader of files: libyaml's events, our tree and our bounds. libyaml looks only as far ahead as one key, so
- * the bounds on depth and nodes hold before it has taken much. */
+/* The reader of files: libyaml's events, our tree and our bounds. libyaml looks only as far ahead as one
+ * key, so the bounds on depth and nodes hold before it has taken much. */
 #include <yaml.h>
 
 #include "conf/tree.h"
@@ -13,8 +13,8 @@ struct reader {
 
 enum step { STEP_ON, STEP_END, STEP_STOP };
 
-/* Of an event. Marks only go forward, or else each step back would cost a walk from the start: a mark that lies
- * behind gets the place where we are. */
+/* Of an event. Marks only go forward, or else each step back would cost a walk from the start: a mark that
+ * lies behind gets the place where we are. */
 static struct conf_place place_of(struct reader *r, yaml_mark_t mark)
 {
     if (mark.index < r->cursor.characters) return r->cursor.place;

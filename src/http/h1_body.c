@@ -7,8 +7,9 @@
 #define SIZE_LINE_MAX 4096 /* a chunk-size line with its extensions */
 #define SIZE_DIGITS_MAX 16
 
-/* Where a chunk extension stands: *( ";" token [ "=" ( token / quoted-string ) ] ), RFC 9112 7.1.1. The white space
- * around ";" and "=" that its grammar calls bad is not accepted. Kept in `digits`, whose job is done by then. */
+/* Where a chunk extension stands: *( ";" token [ "=" ( token / quoted-string ) ] ), RFC 9112 7.1.1. The
+ * white space around ";" and "=" that its grammar calls bad is not accepted. Kept in `digits`, whose job
+ * is done by then. */
 enum extension {
     EXTENSION_BEGIN,
     EXTENSION_NAME,
@@ -157,7 +158,8 @@ static bool on_framing(struct h1_body *b, char c, size_t at, struct h1_fault *fa
     return on_size_lf(b, c, at, fault);
 }
 
-/* Fields that decide on framing, routing, trust or what the content is must not come late (RFC 9110 6.5.1). */
+/* Fields that decide on framing, routing, trust or what the content is must not come late (RFC 9110
+ * 6.5.1). */
 static bool is_forbidden(const struct http_field *f)
 {
     static const char *const names[] = {

@@ -1,4 +1,5 @@
-/* http/h1_body.h: where an HTTP/1 body ends: Content-Length, chunked, or the connection's end. Pure; in place. */
+/* http/h1_body.h: where an HTTP/1 body ends: Content-Length, chunked, or the connection's end. Pure; in
+ * place. */
 #pragma once
 
 #include "http/h1_parse.h"
@@ -36,11 +37,11 @@ enum h1_body_event {
     H1_BODY_EVENT_BAD, /* *fault */
 };
 
-/* One step over `bytes`; *used: how many are done with (framing and payload alike). Payload is counted in `used`
- * when it is delivered; to take less of it, see h1_body_untake(). In the trailer section partial input stays
- * unused and must be presented again with more behind it (at most limits->head_max bytes). `trailers` has room
- * for limits->field_max. Forbidden trailer fields (routing, hop by hop, …: RFC 9110 6.5.1) get is_dropped; those of
- * framing are a fault. */
+/* One step over `bytes`; *used: how many are done with (framing and payload alike). Payload is counted in
+ * `used` when it is delivered; to take less of it, see h1_body_untake(). In the trailer section partial
+ * input stays unused and must be presented again with more behind it (at most limits->head_max bytes).
+ * `trailers` has room for limits->field_max. Forbidden trailer fields (routing, hop by hop, …: RFC 9110
+ * 6.5.1) get is_dropped; those of framing are a fault. */
 enum h1_body_event h1_body_step(struct h1_body *b, struct slice bytes, const struct h1_limits *limits,
                                 uint32_t *used, struct slice *data, struct http_field *trailers,
                                 uint32_t *trailer_count, struct h1_fault *fault);

@@ -97,6 +97,7 @@ static enum next on_head(struct h1_client *c, struct slice bytes, bool is_held, 
         c->has_head = true;
         h1_body_init(&conn->in.body, head, framing, true);
         s->is_ended = !has_body;
+        s->is_last = !framing->is_persistent;
         if (!framing->is_persistent || head->status == 101) conn->is_persistent = false;
         if (framing->keep_alive_s || framing->keep_alive_max != UINT32_MAX)
             c->owner->on_keep_alive(c, framing->keep_alive_s, framing->keep_alive_max);
@@ -237,6 +238,16 @@ static enum io send_head(struct http_stream *s, const struct http_send *send, un
     return h1_conn_sent(conn, h1_out_flush(&conn->out, &conn->transport)) == IO_FAIL ? IO_FAIL : IO_OK;
 }
 
+/* Nothing came behind the response. A read that was filled to the last byte leaves that open: then the kernel is
+ * asked, lest a second response, unasked for, is taken for the next request's. */
+static bool is_drained(struct h1_conn *conn)
+{
+    char byte;
+    size_t got = 0;
+    if (conn->in.hold || transport_is_dead(&conn->transport)) return false;
+    return transport_recv(&conn->transport, &byte, 1, &got) == IO_AGAIN;
+}
+
 static void release(struct http_stream *s)
 {
     struct h1_client *c = h1_client_of(s);
@@ -244,8 +255,7 @@ static void release(struct http_stream *s)
     if (conn->is_retired) return;
     s->events = NULL;
     bool is_clean = c->state == H1_CLIENT_BUSY && conn->is_persistent && c->has_head && s->is_ended &&
-                    conn->out.is_ended && h1_out_is_empty(&conn->out) && !conn->in.hold &&
-                    !transport_is_dead(&conn->transport);
+                    conn->out.is_ended && h1_out_is_empty(&conn->out) && is_drained(conn);
     if (!is_clean) {
         close_now(c, false);
         return;

@@ -135,6 +135,15 @@ static enum h1_pump pump_bytes(struct h1_in *in, struct loop *l, struct http_str
     return got;
 }
 
+static enum h1_pump at_eof(struct h1_in *in, struct http_stream *s)
+{
+    if (h1_in_held(in).len || !h1_body_may_end(&in->body)) return H1_PUMP_EOF;
+    s->events->on_body(s, NULL, 0, HTTP_END);
+    if (!s->events) return H1_PUMP_GONE;
+    s->is_ended = true;
+    return H1_PUMP_END;
+}
+
 /* Bulk: payload is looked at where the kernel keeps it, and only what was taken leaves it. */
 static enum h1_pump pump_bulk(struct h1_in *in, struct transport *t, struct http_stream *s, uint64_t run,
                               size_t *moved)
@@ -143,7 +152,7 @@ static enum h1_pump pump_bulk(struct h1_in *in, struct transport *t, struct http
     size_t got = 0;
     enum io io = t->ops->peek(t, t->loop->scratch, want, &got);
     if (io == IO_AGAIN) return H1_PUMP_DRY;
-    if (io == IO_EOF) return H1_PUMP_EOF;
+    if (io == IO_EOF) return at_eof(in, s);
     if (io == IO_FAIL) return H1_PUMP_FAIL;
     bool is_last = in->body.state == H1_BODY_LENGTH && got == run;
     size_t taken = s->events->on_body(s, t->loop->scratch, got, is_last ? HTTP_END : 0);
@@ -160,15 +169,6 @@ static enum h1_pump pump_bulk(struct h1_in *in, struct transport *t, struct http
         return H1_PUMP_END;
     }
     return H1_PUMP_YIELD;
-}
-
-static enum h1_pump at_eof(struct h1_in *in, struct http_stream *s)
-{
-    if (h1_in_held(in).len || !h1_body_may_end(&in->body)) return H1_PUMP_EOF;
-    s->events->on_body(s, NULL, 0, HTTP_END);
-    if (!s->events) return H1_PUMP_GONE;
-    s->is_ended = true;
-    return H1_PUMP_END;
 }
 
 /* A read of ordinary size: behind what is held if the decoder left some (part of a trailer), else to the scratch

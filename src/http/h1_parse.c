@@ -1,25 +1,25 @@
 #include "http/h1_parse.h"
 
+#include "http/h1_found.h"
 #include "http/h1_scan.h"
-#include "http/h1_value.h"
 
 #define METHOD_MAX 32
 #define EMPTY_LINES_MAX 2
-/* Options in Connection, each looked for among all fields: the product is bounded. */
-#define OPTIONS_MAX 32
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
-/* How the parse is made. A whole head, the usual case, is parsed in one pass that stores what it finds. Of a head that
- * is not whole only its place is kept (struct h1_progress): further calls go on from there without storing, and when
- * its end is there, all is parsed once more. So no byte is looked at more than twice, give or take.
+/* How the parse is made. A whole head, the usual case, is parsed in one pass that stores what it finds. Of
+ * a head that is not whole only its place is kept (struct h1_progress): further calls go on from there
+ * without storing, and when its end is there, all is parsed once more. So no byte is looked at more than
+ * twice, give or take.
  *
- * That the result does not depend on the cuts follows from the order in which faults are found. Those of the bytes
- * (scan_*) come first, at the first byte that cannot be, which is found wherever the cuts are. Those of what a line
- * means (note_*: only while storing) are kept back until the head is known to be whole. */
+ * That the result does not depend on the cuts follows from the order in which faults are found. Those of
+ * the bytes (scan_*) come first, at the first byte that cannot be, which is found wherever the cuts are.
+ * Those of what a line means (h1_found.h: only while storing) are kept back until the head is known to be
+ * whole. */
 
 enum part {
-    PART_START, /* at the first line's start; it is looked at again from there until its second token begins */
+    PART_START,   /* at the first line's start, until its second token begins */
     PART_TARGET,  /* within the target */
     PART_VERSION, /* at its first byte */
     PART_REASON,  /* within the reason phrase */
@@ -33,30 +33,22 @@ struct scan {
     const char *begin, *end; /* at most head_max bytes */
     const char *line, *at;
     uint8_t part, kind;
-    bool is_response;
     const struct h1_limits *limits;
     struct h1_fault *fault;
-    /* What storing found. */
-    struct h1_fault kept_back; /* if it has a detail */
+    /* What storing finds. */
     struct http_field *fields;
     uint32_t count;
     enum http_version version;
     struct slice method, target;
     uint16_t status;
     struct slice reason;
-    const struct http_field *host, *upgrade, *length, *encoding, *expect;
-    bool has_upgrades; /* more than one */
-    uint64_t content_length;
-    struct h1_codings codings;
-    uint32_t option_count; /* of Connection */
-    bool closes, keeps, asks_upgrade, names_fields;
-    uint32_t keep_alive_s, keep_alive_max;
+    struct h1_found found;
 };
 
 static enum end_reason own_reason(const struct scan *s, enum end_reason reason)
 {
-    if (s->kind == KIND_TRAILERS) return s->is_response ? END_BAD_RESPONSE_BODY : END_BAD_REQUEST_BODY;
-    if (!s->is_response) return reason;
+    if (s->kind == KIND_TRAILERS) return s->found.is_response ? END_BAD_RESPONSE_BODY : END_BAD_REQUEST_BODY;
+    if (!s->found.is_response) return reason;
     return reason == END_HEAD_TOO_LARGE ? END_RESPONSE_HEAD_TOO_LARGE : END_BAD_RESPONSE;
 }
 
@@ -72,14 +64,6 @@ static enum h1_result bad(struct scan *s, const char *at, const char *detail)
     return bad_as(s, at, END_BAD_REQUEST, detail);
 }
 
-/* The first one counts. */
-__attribute__((cold, noinline)) static void keep_back(struct scan *s, const char *at, enum end_reason reason,
-                                                      const char *detail)
-{
-    if (s->kept_back.detail) return;
-    s->kept_back = (struct h1_fault){ own_reason(s, reason), detail, (uint32_t)(at - s->begin) };
-}
-
 static ALWAYS_INLINE enum h1_result more(struct scan *s, const char *line, const char *at, enum part part)
 {
     s->line = line;
@@ -87,130 +71,6 @@ static ALWAYS_INLINE enum h1_result more(struct scan *s, const char *line, const
     s->part = (uint8_t)part;
     return H1_MORE;
 }
-
-/* ---- what a field means ---- */
-
-static void note_option(struct scan *s, struct slice option)
-{
-    switch (http_field_id_of(option)) {
-    case HTTP_FIELD_UPGRADE: s->asks_upgrade = true; return;
-    case HTTP_FIELD_KEEP_ALIVE: s->keeps = true; return;
-    case HTTP_FIELD_TRANSFER_ENCODING:
-        /* There are servers that name it, and it is never passed on anyway. */
-        if (!s->is_response) keep_back(s, option.data, END_BAD_REQUEST, "Connection names Transfer-Encoding");
-        return;
-    case HTTP_FIELD_CONTENT_LENGTH:
-        keep_back(s, option.data, END_BAD_REQUEST, "Connection names Content-Length");
-        return;
-    case HTTP_FIELD_HOST: keep_back(s, option.data, END_BAD_REQUEST, "Connection names Host"); return;
-    default: break;
-    }
-    if (slice_equal_fold(option, SLICE("close")))
-        s->closes = true;
-    else
-        s->names_fields = true;
-}
-
-static void note_options(struct scan *s, const struct http_field *f)
-{
-    struct slice rest = http_field_value(f), option;
-    while (h1_next_option(&rest, &option)) {
-        if (!option.len) continue;
-        if (++s->option_count > OPTIONS_MAX) {
-            keep_back(s, option.data, END_BAD_REQUEST, "Connection has more than 32 options");
-            return;
-        }
-        note_option(s, option);
-    }
-}
-
-static void note_length(struct scan *s, const struct http_field *f)
-{
-    if (s->length)
-        keep_back(s, f->name, END_BAD_REQUEST, "more than one Content-Length");
-    else if (!h1_length_read(http_field_value(f), &s->content_length))
-        keep_back(s, f->value, END_BAD_REQUEST, "a Content-Length that is not one number below 2^63");
-    s->length = f;
-}
-
-static void note_host(struct scan *s, const struct http_field *f)
-{
-    static const char *const details[H1_AUTHORITY_COUNT] = {
-        [H1_AUTHORITY_NO_HOST] = "a Host with a port but no name",
-        [H1_AUTHORITY_USERINFO] = "a Host with user information",
-        [H1_AUTHORITY_BAD_BYTE] = "a byte in Host that no host name has",
-        [H1_AUTHORITY_BAD_IPV6] = "a Host in brackets that is not an IPv6 address",
-        [H1_AUTHORITY_BAD_PORT] = "a Host whose port is not a number up to 65535",
-    };
-    if (s->host) keep_back(s, f->name, END_BAD_REQUEST, "more than one Host");
-    s->host = f;
-    if (!f->value_len) return; /* RFC 9112 3.2: of a target without authority */
-    enum h1_authority got = h1_authority_check(http_field_value(f), false);
-    if (got != H1_AUTHORITY_OK) keep_back(s, f->value, END_BAD_REQUEST, details[got]);
-}
-
-static void note_expect(struct scan *s, const struct http_field *f)
-{
-    if (!slice_equal_fold(http_field_value(f), SLICE("100-continue")))
-        keep_back(s, f->value, END_EXPECTATION_FAILED, "an expectation other than 100-continue");
-    s->expect = f;
-}
-
-static void note_keep_alive(struct scan *s, const struct http_field *f)
-{
-    struct h1_framing said = { .keep_alive_s = s->keep_alive_s, .keep_alive_max = s->keep_alive_max };
-    h1_keep_alive_read(http_field_value(f), &said);
-    s->keep_alive_s = said.keep_alive_s;
-    s->keep_alive_max = said.keep_alive_max;
-}
-
-/* RFC 9110 6.5.1: other fields that must not come late are dropped, but these are there to deceive. */
-static void note_trailer(struct scan *s, const struct http_field *f)
-{
-    if (f->id == HTTP_FIELD_CONTENT_LENGTH)
-        keep_back(s, f->name, END_BAD_REQUEST, "Content-Length in a trailer section");
-    if (f->id == HTTP_FIELD_TRANSFER_ENCODING)
-        keep_back(s, f->name, END_BAD_REQUEST, "Transfer-Encoding in a trailer section");
-}
-
-/* The fields that the codec must understand. */
-static void note_field(struct scan *s, const struct http_field *f)
-{
-    if (s->kind == KIND_TRAILERS) {
-        note_trailer(s, f);
-        return;
-    }
-    switch ((enum http_field_id)f->id) {
-    case HTTP_FIELD_HOST:
-        if (!s->is_response) note_host(s, f);
-        return;
-    case HTTP_FIELD_CONTENT_LENGTH: note_length(s, f); return;
-    case HTTP_FIELD_TRANSFER_ENCODING:
-        if (!s->encoding) s->encoding = f;
-        h1_codings_add(&s->codings, http_field_value(f));
-        return;
-    case HTTP_FIELD_CONNECTION: note_options(s, f); return;
-    case HTTP_FIELD_UPGRADE:
-        if (s->upgrade) s->has_upgrades = true;
-        s->upgrade = f;
-        return;
-    case HTTP_FIELD_EXPECT:
-        if (!s->is_response) note_expect(s, f);
-        return;
-    case HTTP_FIELD_KEEP_ALIVE:
-        if (s->is_response) note_keep_alive(s, f);
-        return;
-    default: return;
-    }
-}
-
-#define BIT(id) (1u << HTTP_FIELD_##id)
-_Static_assert(HTTP_FIELD_COUNT <= 32, "the sets of fields below are 32 bits wide");
-static const uint32_t noted = BIT(HOST) | BIT(CONTENT_LENGTH) | BIT(TRANSFER_ENCODING) | BIT(CONNECTION) |
-                              BIT(UPGRADE) | BIT(EXPECT) | BIT(KEEP_ALIVE);
-/* RFC 9110 7.6.1 */
-static const uint32_t hop_by_hop = BIT(CONNECTION) | BIT(PROXY_CONNECTION) | BIT(KEEP_ALIVE) | BIT(TE) |
-                                   BIT(TRANSFER_ENCODING) | BIT(UPGRADE);
 
 static ALWAYS_INLINE bool is_space(char c)
 {
@@ -220,7 +80,7 @@ static ALWAYS_INLINE bool is_space(char c)
 static ALWAYS_INLINE void store_field(struct scan *s, const char *name, const char *colon, const char *end)
 {
     if (s->count == s->limits->field_max) {
-        keep_back(s, name, END_HEAD_TOO_LARGE, "more fields than the limit");
+        h1_found_keep_back(&s->found, name, END_HEAD_TOO_LARGE, "more fields than the limit");
         return;
     }
     const char *value = colon + 1;
@@ -234,8 +94,8 @@ static ALWAYS_INLINE void store_field(struct scan *s, const char *name, const ch
                               .value_len = (uint32_t)(end - value),
                               .name_len = name_len,
                               .id = (uint8_t)id,
-                              .is_dropped = hop_by_hop >> id & 1 };
-    if (noted >> id & 1) note_field(s, f);
+                              .is_dropped = H1_HOP_BY_HOP >> id & 1 };
+    if (H1_FOUND_NOTED >> id & 1) h1_found_note(&s->found, f);
 }
 
 /* ---- bytes ---- */
@@ -473,6 +333,21 @@ static enum h1_result too_large(struct scan *s)
     return bad_as(s, s->end, END_HEAD_TOO_LARGE, "a head longer than the limit");
 }
 
+/* Member by member: as one assignment it would cost a tenth of the parse. */
+static ALWAYS_INLINE void begin(struct scan *s, struct slice bytes, const struct h1_limits *limits,
+                                struct http_field *fields, struct h1_fault *fault)
+{
+    s->begin = s->line = s->at = bytes.data;
+    s->end = bytes.data + (bytes.len < limits->head_max ? bytes.len : limits->head_max);
+    s->limits = limits;
+    s->fault = fault;
+    s->fields = fields;
+    s->count = 0;
+    s->version = HTTP_VERSION_1_1;
+    s->method = s->target = s->reason = SLICE_NONE;
+    s->status = 0;
+}
+
 /* Goes on from where the last call stopped; if that leads to the end, all is parsed again to store it. */
 __attribute__((noinline)) static enum h1_result resume(struct scan *s, const struct h1_progress *progress)
 {
@@ -486,102 +361,70 @@ __attribute__((noinline)) static enum h1_result resume(struct scan *s, const str
     return scan_head(s, s->kind, true);
 }
 
-/* `s` has its kind, limits, fields and fault. */
-static ALWAYS_INLINE enum h1_result run(struct scan *s, struct h1_progress *progress, struct slice bytes,
-                                        enum kind kind)
+/* `s` has begun. */
+static ALWAYS_INLINE enum h1_result run(struct scan *s, struct h1_progress *progress, enum kind kind,
+                                        bool is_response)
 {
-    if (!bytes.len) return H1_MORE;
-    bool is_full = bytes.len >= s->limits->head_max;
-    s->begin = s->line = s->at = bytes.data;
-    s->end = bytes.data + (is_full ? s->limits->head_max : bytes.len);
     s->kind = (uint8_t)kind;
+    s->found = (struct h1_found){ .is_response = is_response,
+                                  .is_trailer = kind == KIND_TRAILERS,
+                                  .framing.keep_alive_max = UINT32_MAX };
     s->part = kind == KIND_TRAILERS ? PART_NAME : PART_START;
-    s->keep_alive_max = UINT32_MAX;
     enum h1_result result = progress->scanned ? resume(s, progress) : scan_head(s, kind, true);
     if (result == H1_MORE) {
-        if (is_full) return too_large(s);
+        if ((uint32_t)(s->end - s->begin) == s->limits->head_max) return too_large(s);
         progress->line_start = (uint32_t)(s->line - s->begin);
         progress->scanned = (uint32_t)(s->at - s->begin);
         progress->part = s->part;
-    } else if (result == H1_DONE && s->kept_back.detail) {
-        *s->fault = s->kept_back;
-        return H1_BAD;
+    } else if (result == H1_DONE && s->found.detail) {
+        return bad_as(s, s->found.at, s->found.reason, s->found.detail);
     }
     return result;
 }
 
 /* ---- what a whole head means ---- */
 
-/* is_dropped for what Connection names. */
-static void drop_named(const struct scan *s)
-{
-    for (uint32_t i = 0; i < s->count; i++) {
-        if (s->fields[i].id != HTTP_FIELD_CONNECTION) continue;
-        struct slice rest = http_field_value(&s->fields[i]), option;
-        while (h1_next_option(&rest, &option)) {
-            for (uint32_t j = 0; j < s->count; j++) {
-                struct http_field *f = &s->fields[j];
-                if (slice_equal_fold((struct slice){ f->name, f->name_len }, option)) f->is_dropped = true;
-            }
-        }
-    }
-}
-
-/* Sets what both kinds of head have, and how the body is framed. NULL, or what is wrong. RFC 9112 6.3. */
-static const char *set_framing(const struct scan *s, struct http_head *head, struct h1_framing *framing)
+/* What h1_found_frame() does not set; one by one as in begin(). */
+static ALWAYS_INLINE void set_head(const struct scan *s, struct http_head *head)
 {
     head->version = s->version;
     head->fields = s->fields;
     head->field_count = s->count;
-    head->content_length = s->content_length;
-    bool is_1_1 = s->version == HTTP_VERSION_1_1;
-    if (is_1_1 && s->asks_upgrade && s->upgrade && !s->has_upgrades)
-        head->upgrade = http_field_value(s->upgrade);
-    framing->is_persistent = !s->closes && (is_1_1 || s->keeps);
-    framing->keep_alive_s = s->keep_alive_s;
-    framing->keep_alive_max = s->keep_alive_max;
-    if (s->names_fields) drop_named(s);
-    if (!s->encoding) {
-        if (s->length) head->body = HTTP_BODY_LENGTH;
-        return NULL;
-    }
-    if (s->length) return "Content-Length together with Transfer-Encoding";
-    if (!is_1_1) return "Transfer-Encoding in an HTTP/1.0 message";
-    if (s->codings.is_malformed) return "a Transfer-Encoding that cannot be parsed";
-    if (s->codings.is_repeated) return "a Transfer-Encoding in which something follows chunked";
-    if (!s->codings.is_final_chunked) return "a Transfer-Encoding that does not end in chunked";
-    framing->is_chunked = true;
-    head->body = HTTP_BODY_UNKNOWN;
-    return NULL;
+    head->expects_continue = false;
+    head->method = HTTP_OTHER;
+    head->method_text = s->method;
+    head->target = head->authority = head->scheme = SLICE_NONE;
+    head->status = s->status;
+    head->reason = s->reason;
 }
 
 static enum h1_result finish_request(struct scan *s, struct http_head *head, struct h1_framing *framing)
 {
-    *head = (struct http_head){ .method = http_method_of(s->method), .method_text = s->method };
-    *framing = (struct h1_framing){ 0 };
-    if (s->host) head->authority = http_field_value(s->host);
+    set_head(s, head);
+    head->method = http_method_of(s->method);
+    head->authority = http_field_value(s->found.host);
     const char *wrong = h1_target_set(head, s->target);
     if (wrong) return bad(s, s->target.data, wrong);
-    if (!s->host && s->version == HTTP_VERSION_1_1)
+    if (!s->found.host && s->version == HTTP_VERSION_1_1)
         return bad(s, s->begin, "an HTTP/1.1 request without Host");
-    wrong = set_framing(s, head, framing);
-    if (wrong) return bad(s, s->encoding->name, wrong);
-    if (s->codings.has_others)
-        return bad_as(s, s->encoding->value, END_CODING_NOT_SUPPORTED,
+    wrong = h1_found_frame(&s->found, head, framing);
+    if (wrong) return bad(s, s->found.encoding->name, wrong);
+    if (s->found.codings.has_others)
+        return bad_as(s, s->found.encoding->value, END_CODING_NOT_SUPPORTED,
                       "a transfer coding other than chunked");
     /* To be ignored in 1.0 (RFC 9110 10.1.1), and there is nothing to wait for where there is no body. */
-    head->expects_continue = s->expect && s->version == HTTP_VERSION_1_1 && head->body != HTTP_BODY_NONE;
+    head->expects_continue = s->found.expect && s->version == HTTP_VERSION_1_1 &&
+                             head->body != HTTP_BODY_NONE;
     return H1_DONE;
 }
 
 static enum h1_result finish_response(struct scan *s, enum http_method to, struct http_head *head,
                                       struct h1_framing *framing)
 {
-    *head = (struct http_head){ .status = s->status, .reason = s->reason };
-    *framing = (struct h1_framing){ 0 };
-    const char *wrong = set_framing(s, head, framing);
-    if (!wrong && s->codings.has_others) wrong = "a response in a transfer coding other than chunked";
-    if (wrong) return bad(s, s->encoding->name, wrong);
+    set_head(s, head);
+    const char *wrong = h1_found_frame(&s->found, head, framing);
+    if (!wrong && s->found.codings.has_others) wrong = "a response in a transfer coding other than chunked";
+    if (wrong) return bad(s, s->found.encoding->name, wrong);
     bool is_bodiless = to == HTTP_HEAD || s->status < 200 || s->status == 204 || s->status == 304 ||
                        (to == HTTP_CONNECT && s->status < 300);
     if (is_bodiless) {
@@ -599,8 +442,10 @@ enum h1_result h1_parse_request(struct h1_progress *progress, struct slice bytes
                                 struct http_head *head, struct h1_framing *framing, uint32_t *head_len,
                                 struct h1_fault *fault)
 {
-    struct scan s = { .limits = limits, .fault = fault, .fields = fields };
-    enum h1_result result = run(&s, progress, bytes, KIND_REQUEST);
+    if (!bytes.len) return H1_MORE;
+    struct scan s;
+    begin(&s, bytes, limits, fields, fault);
+    enum h1_result result = run(&s, progress, KIND_REQUEST, false);
     if (result != H1_DONE) return result;
     *head_len = (uint32_t)(s.at - s.begin);
     return finish_request(&s, head, framing);
@@ -611,8 +456,10 @@ enum h1_result h1_parse_response(struct h1_progress *progress, struct slice byte
                                  struct http_head *head, struct h1_framing *framing, uint32_t *head_len,
                                  struct h1_fault *fault)
 {
-    struct scan s = { .limits = limits, .fault = fault, .fields = fields, .is_response = true };
-    enum h1_result result = run(&s, progress, bytes, KIND_RESPONSE);
+    if (!bytes.len) return H1_MORE;
+    struct scan s;
+    begin(&s, bytes, limits, fields, fault);
+    enum h1_result result = run(&s, progress, KIND_RESPONSE, true);
     if (result != H1_DONE) return result;
     *head_len = (uint32_t)(s.at - s.begin);
     return finish_response(&s, to, head, framing);
@@ -622,8 +469,10 @@ enum h1_result h1_parse_trailers(struct h1_progress *progress, struct slice byte
                                  const struct h1_limits *limits, struct http_field *fields, uint32_t *count,
                                  uint32_t *len, struct h1_fault *fault)
 {
-    struct scan s = { .limits = limits, .fault = fault, .fields = fields, .is_response = is_response };
-    enum h1_result result = run(&s, progress, bytes, KIND_TRAILERS);
+    if (!bytes.len) return H1_MORE;
+    struct scan s;
+    begin(&s, bytes, limits, fields, fault);
+    enum h1_result result = run(&s, progress, KIND_TRAILERS, is_response);
     if (result != H1_DONE) return result;
     *len = (uint32_t)(s.at - s.begin);
     *count = s.count;

@@ -1,5 +1,5 @@
-/* http/h1_scan.h: runs of bytes of one class, for the HTTP/1 parsers: sixteen at a time where there is SSE2, else
- * eight in a word. Never reads at or after `end`. */
+/* http/h1_scan.h: runs of bytes of one class, for the HTTP/1 parsers: sixteen at a time where there is
+ * SSE2, else eight in a word. Never reads at or after `end`. */
 #pragma once
 
 #include <stdbool.h>
@@ -90,8 +90,8 @@ static inline const char *h1_skip_target(const char *p, const char *end)
 
 #define H1_EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* Whether any byte is below 0x20, or 0x7f or above. False alarms do no harm: the bytes are then looked at one by
- * one. */
+/* Whether any byte is below 0x20, or 0x7f or above. False alarms do no harm: the bytes are then looked at
+ * one by one. */
 static inline bool h1_has_odd_byte(uint64_t word)
 {
     uint64_t low = (word - H1_EACH(0x20)) & ~word & H1_EACH(0x80);
@@ -114,7 +114,8 @@ static inline const char *h1_skip_value(const char *p, const char *end)
     return h1_skip_bytes(p, end, H1_VALUE);
 }
 
-/* "#" is caught by the table only: it has no place in the word test, so all goes by bytes. Targets are short. */
+/* "#" is caught by the table only: it has no place in the word test, so all goes by bytes. Targets are
+ * short. */
 static inline const char *h1_skip_target(const char *p, const char *end)
 {
     return h1_skip_bytes(p, end, H1_TARGET);

@@ -126,7 +126,8 @@ bool h1_next_option(struct slice *rest, struct slice *option)
     return true;
 }
 
-/* token *( OWS ";" OWS token "=" token ): parameters in quotes are of no known coding and not worth the trouble. */
+/* token *( OWS ";" OWS token "=" token ): parameters in quotes are of no known coding and not worth the
+ * trouble. */
 static bool is_coding(struct slice coding)
 {
     const char *p = coding.data, *end = p + coding.len;

@@ -41,8 +41,8 @@ enum http_method http_method_of(struct slice text)
     return memcmp(text.data, methods[m].text.data, text.len) == 0 ? m : HTTP_OTHER;
 }
 
-/* Whether `a` is `lower` but for the case of letters. Letters are the bytes of `lower` with bit 6 set; only there
- * may bit 5 differ, so "host\r" is not "host-". */
+/* Whether `a` is `lower` but for the case of letters. Letters are the bytes of `lower` with bit 6 set;
+ * only there may bit 5 differ, so "host\r" is not "host-". */
 static inline uint64_t difference(uint64_t a, uint64_t lower)
 {
     uint64_t letters = (lower & UINT64_C(0x4040404040404040)) >> 1;

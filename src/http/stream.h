@@ -70,6 +70,7 @@ struct http_stream {
     bool has_received; /* a byte of the incoming message came */
     bool has_sent;     /* a byte was handed to the kernel */
     bool is_reused;    /* not the connection's first exchange */
+    bool is_last;      /* the peer closes after this message */
 };
 
 /* Sends or keeps (bounded) the whole head. IO_OK, or IO_FAIL: the connection is broken or memory is out. */

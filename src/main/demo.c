@@ -25,7 +25,7 @@ struct demo_server {
     struct http_service service; /* first */
     struct loop_fd accept;
     struct demo *demo;
-    char name[16];
+    char name[24];
     uint16_t port;
     struct list connections;
 };

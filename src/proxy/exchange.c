@@ -694,10 +694,20 @@ static bool is_bodiless(const struct exchange *x, uint16_t status)
     return x->head.method == HTTP_HEAD || status == 204 || status == 304;
 }
 
+/* 101 only to what was asked for (RFC 9110 15.2.2). */
+static bool is_unasked(const struct exchange *x, const struct http_head *head)
+{
+    return head->status == 101 && !slice_equal_fold(head->upgrade, x->upgrade);
+}
+
 static void begin_response(struct exchange *x, struct http_head *head, unsigned flags)
 {
     struct http_send send = { .head = head, .body = head->body, .content_length = head->content_length };
     if (is_bodiless(x, head->status)) say_length(head, &send);
+    /* An answer before the request's end, by a server that will not read the rest or that the client may not send it
+     * to: what still comes would have to be read to no purpose. */
+    bool is_unwanted = x->server_stream->is_last || x->send_failed || (x->head.expects_continue && !x->is_informed);
+    send.wants_close = !x->client->is_ended && is_unwanted;
     x->response_started = true;
     x->record.status = head->status;
     if (x->request_done) drop_replay(x);
@@ -712,12 +722,19 @@ static void begin_response(struct exchange *x, struct http_head *head, unsigned 
     check_response_done(x);
 }
 
+static void on_server_error(struct http_stream *s, const struct http_fault *fault);
+
 static void on_response_head(struct http_stream *s, struct http_head *head, unsigned flags)
 {
     struct exchange *x = s->owner;
     if (x->state != EXCHANGE_RELAY) return;
     if (head->status < 200 && head->status != 101) {
         pass_informational(x, head);
+        return;
+    }
+    if (is_unasked(x, head)) {
+        struct http_fault fault = { .reason = END_BAD_RESPONSE, .detail = "a 101 to a protocol that was not asked for" };
+        on_server_error(s, &fault);
         return;
     }
     struct flight_attempt *a = flight_last_attempt(&x->record);

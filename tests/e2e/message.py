@@ -1,5 +1,7 @@
 """HTTP/1 messages as strictly as RFC 9112 writes them: what weir sends is read here, by the clients and by the servers
 of the tests alike, so that anything sloppy fails the test that caused it."""
+import errno
+import fcntl
 import re
 import socket
 import time
@@ -86,7 +88,11 @@ class Wire:
             wait_until_taken(self.sock)
 
     def half_close(self):
-        self.sock.shutdown(socket.SHUT_WR)
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:  # the peer has reset it already
+                raise
 
     def close(self):
         self.sock.close()
@@ -99,7 +105,6 @@ class Wire:
 
 def wait_until_taken(sock):
     """Until the peer's kernel has acknowledged all that was sent."""
-    import fcntl
     deadline = time.monotonic() + LIMIT_S
     while int.from_bytes(fcntl.ioctl(sock.fileno(), 0x5411, b"\0\0\0\0"), "little"):  # SIOCOUTQ
         assert time.monotonic() < deadline, "the peer does not take what was sent"

@@ -202,6 +202,7 @@ def test_a_tunnels_bytes_are_counted(relay):
     client = open_tunnel(relay, broken.receive_bytes(1000), broken.send(b"y" * 3000), broken.close)
     client.send(b"x" * 1000)
     assert client.read_to_end() == b"y" * 3000
+    client.close()
     record = relay.weir.exchange(status=101)
     assert record["bytes_in"] >= 1000
     assert record["bytes_out"] >= 3000

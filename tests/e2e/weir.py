@@ -192,6 +192,13 @@ class Weir:
     def exchanges(self, **filters):
         return self.get("/api/v1/exchanges?" + urllib.parse.urlencode(filters))["exchanges"]
 
+    def wait_records(self, count, **filters):
+        """The records that match, once there are so many."""
+        def enough():
+            found = self.exchanges(limit=1000, **filters)
+            return found if len(found) >= count else None
+        return eventually(enough, f"{count} records of {filters}")
+
     def exchange(self, **filters):
         """The latest record that matches, once there is one."""
         return eventually(lambda: self.exchanges(**filters), f"a record of {filters}")[0]

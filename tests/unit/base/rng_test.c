@@ -39,7 +39,8 @@ static void the_sequence_is_the_published_one(void **state)
     assert_true(rng_next(&rng) == UINT64_C(3588806011781223));
 }
 
-/* Chi-squared with 6 degrees of freedom: 22.46 is passed by chance once in a thousand, and the seed is fixed. */
+/* Chi-squared with 6 degrees of freedom: 22.46 is passed by chance once in a thousand, and the seed is
+ * fixed. */
 static void bounded_draws_are_uniform(void **state)
 {
     (void)state;

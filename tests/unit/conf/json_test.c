@@ -33,8 +33,8 @@ static int read_json(struct slice source, struct conf_tree *tree)
     return result;
 }
 
-/* Both tables agree with Python's json.loads(), where that is told to refuse NaN, keys given twice and halves of
- * surrogate pairs. */
+/* Both tables agree with Python's json.loads(), where that is told to refuse NaN, keys given twice and
+ * halves of surrogate pairs. */
 static void correct_json_is_read(void **state)
 {
     (void)state;

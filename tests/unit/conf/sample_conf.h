@@ -1,5 +1,5 @@
-/* tests/unit/conf/sample_conf.h: a configuration with a row of every kind, for the tests and the fuzzers of the
- * conf layer. Tables only, so that both can include it. */
+/* tests/unit/conf/sample_conf.h: a configuration with a row of every kind, for the tests and the fuzzers
+ * of the conf layer. Tables only, so that both can include it. */
 #pragma once
 
 #include "base/address.h"

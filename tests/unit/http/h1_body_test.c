@@ -11,8 +11,8 @@
 
 #include "http/h1_render.h"
 
-/* What comes in and what is made of it (h1_render.h). Every row is parsed whole, in two pieces cut at every byte, and
- * in small pieces: the line must always be the same. */
+/* What comes in and what is made of it (h1_render.h). Every row is parsed whole, in two pieces cut at
+ * every byte, and in small pieces: the line must always be the same. */
 struct row {
     struct slice bytes;
     const char *line;

@@ -11,8 +11,8 @@
 
 #include "http/h1_render.h"
 
-/* What comes in and what is made of it (h1_render.h). Every row is parsed whole, in two pieces cut at every byte, and
- * in small pieces: the line must always be the same. */
+/* What comes in and what is made of it (h1_render.h). Every row is parsed whole, in two pieces cut at
+ * every byte, and in small pieces: the line must always be the same. */
 struct row {
     struct slice bytes;
     const char *line;
@@ -415,6 +415,7 @@ static const struct row framings[] = {
     { FIELD("Content-Length: 0"), "GET / host=a length=0 keep |Host: a, Content-Length: 0 @46" },
     { FIELD("Content-Length: 5"), "GET / host=a length=5 keep |Host: a, Content-Length: 5 @46" },
     { FIELD("content-length:5"), "GET / host=a length=5 keep |Host: a, content-length: 5 @45" },
+    { FIELD("Content-Length: 2 \t"), "GET / host=a length=2 keep |Host: a, Content-Length: 2 @48" },
     { FIELD("Content-Length: 007"), "GET / host=a length=7 keep |Host: a, Content-Length: 007 @48" },
     { FIELD("Content-Length: 9223372036854775807"),
       "GET / host=a length=9223372036854775807 keep |Host: a, Content-Length: 9223372036854775807 @64" },
@@ -915,7 +916,8 @@ static void responses_to_head_have_no_body(void **state)
     check_responses(responses_to_head, COUNT(responses_to_head), HTTP_HEAD);
 }
 
-/* "GET /aaa… HTTP/1.1", Host and `field_count` fields "A: b", `len` bytes in all: the target is as long as it takes. */
+/* "GET /aaa… HTTP/1.1", Host and `field_count` fields "A: b", `len` bytes in all: the target is as long as
+ * it takes. */
 static struct slice make_request(char *room, size_t len, unsigned field_count)
 {
     static const char before[] = "GET /", behind[] = " HTTP/1.1\r\nHost: a\r\n";

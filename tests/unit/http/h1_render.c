@@ -102,7 +102,8 @@ void h1_render_head(struct text *out, struct slice bytes, const struct h1_play *
     do {
         len = next_piece(play, len, bytes.len);
         if (parse(out, &progress, (struct slice){ bytes.data, len }, play) != H1_MORE) return;
-        /* All that came is looked at, but for a first line's first two tokens and a CR whose LF is not here. */
+        /* All that came is looked at, but for a first line's first two tokens and a CR whose LF is not
+         * here. */
         if (len > progress.scanned + 40) TEXT_LITERAL(out, "LEFT BEHIND ");
     } while (len < bytes.len);
     TEXT_LITERAL(out, "MORE");

@@ -1,5 +1,6 @@
-/* What an HTTP/1 parser makes of some bytes, as one line of text, so that two results are the same if their lines are.
- * Every piece handed to a parser lies in memory of exactly its size: a sanitizer sees a byte read too far. */
+/* What an HTTP/1 parser makes of some bytes, as one line of text, so that two results are the same if
+ * their lines are. Every piece handed to a parser lies in memory of exactly its size: a sanitizer sees a
+ * byte read too far. */
 #pragma once
 
 #include "base/text.h"
@@ -12,7 +13,8 @@ struct h1_play {
     enum http_method to; /* responses */
 };
 
-/* "GET /path host=a.example keep |Host: a.example -Connection: x", or "BAD 17 bad_request: why", or "MORE". */
+/* "GET /path host=a.example keep |Host: a.example -Connection: x", or "BAD 17 bad_request: why", or
+ * "MORE". */
 void h1_render_head(struct text *out, struct slice bytes, const struct h1_play *play);
 
 /* The body that `head` and `framing` announce: "[payload] END 17 |Name: value", "[payload] BAD 17 ...", or
