@@ -1,7 +1,8 @@
-/* What choosing a server costs: nanoseconds a pick, for each method at several sizes; alone, and while a second
- * thread writes the servers' lines as another worker would. Then the same full scan over lines of 64 bytes (as they
- * are) and over packed counters. Best of several rounds, since everything else on the machine only adds; rounds in
- * which the second thread did not get to run do not count. Needs two cores. */
+/* What choosing a server costs: nanoseconds a pick, for each method at several sizes; alone, and while a
+ * second thread writes the servers' lines as another worker would. Then the same full scan over lines of 64
+ * bytes (as they are) and over packed counters. Best of several rounds, since everything else on the machine
+ * only adds; rounds in which the second thread did not get to run do not count. Needs two cores. */
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -20,8 +21,8 @@
 static const uint32_t sizes[] = { 2, 10, 64, 1000 };
 #define SIZES (sizeof(sizes) / sizeof(*sizes))
 
-/* How often the second thread counts a request in and out: not at all, as a worker with 100,000 requests/s does,
- * without pause. */
+/* How often the second thread counts a request in and out: not at all, as a worker with 100,000 requests/s
+ * does, without pause. */
 enum pace { PACE_ALONE, PACE_WORKER, PACE_FULL };
 #define WORKER_PAUSE_NS 10000
 
@@ -53,7 +54,7 @@ static void count_in_and_out(struct bench *b, uint32_t in, uint32_t out)
     atomic_fetch_sub_explicit(second, 1, memory_order_relaxed);
 }
 
-static void stay_on(int core)
+static void stay_on(size_t core)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -127,7 +128,7 @@ static double best_of(struct bench *b, uint64_t (*run)(struct bench *, uint32_t)
 {
     pthread_t thread;
     uint32_t times = 64;
-    double best = 1e9;
+    double best = INFINITY; /* no round counted: the cores were busy with something else */
     atomic_store(&b->is_over, false);
     if (b->pace != PACE_ALONE && pthread_create(&thread, NULL, write_lines, b)) exit(1);
     while (run(b, times) < ROUND_NS / 2) times *= 2;

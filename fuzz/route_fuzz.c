@@ -1,8 +1,8 @@
-/* Rows and one request, a line each; whatever they are, the table takes the rows or says why not, and a match gives
- * what trying every row gives.
+/* Rows and one request, a line each; whatever they are, the table takes the rows or says why not, and a match
+ * gives what trying every row gives.
  *
- * The first line is the request, "host path"; each other is a row, "host path", where a host of "-" is any, and a
- * path is in full after "=", any where it is empty, and a prefix otherwise. */
+ * The first line is the request, "host path"; each other is a row, "host path", where a host of "-" is any,
+ * and a path is in full after "=", any where it is empty, and a prefix otherwise. */
 #include <stdint.h>
 #include <stdlib.h>
 

@@ -38,7 +38,8 @@ struct admin {
 
 /* connections */
 
-static void on_request(struct http_service *service, struct http_stream *s, struct http_head *head, unsigned flags)
+static void on_request(struct http_service *service, struct http_stream *s, struct http_head *head,
+                       unsigned flags)
 {
     (void)flags;
     struct admin *a = container_of(service, struct admin, service);
@@ -195,7 +196,8 @@ static int listen_on(struct admin *a, const struct address *bind, struct err *er
     if (bind->sa.any.sa_family == AF_UNIX) {
         /* Who may write to the file may use the API: its owner and group. */
         if (chmod(bind->sa.un.sun_path, 0660) < 0)
-            return err_set(err, "admin: cannot set the mode of %s: %s", bind->sa.un.sun_path, strerror(errno));
+            return err_set(err, "admin: cannot set the mode of %s: %s", bind->sa.un.sun_path,
+                           strerror(errno));
     } else {
         struct address *bound = &a->env.guard.bind;
         bound->len = sizeof(bound->sa);
@@ -207,8 +209,8 @@ static int listen_on(struct admin *a, const struct address *bind, struct err *er
     return 0;
 }
 
-int admin_open(struct admin **out, const struct admin_conf *conf, struct proxy *proxy, struct loop *control_loop,
-               struct err *err)
+int admin_open(struct admin **out, const struct admin_conf *conf, struct proxy *proxy,
+               struct loop *control_loop, struct err *err)
 {
     struct admin *a = calloc(1, sizeof(*a));
     if (!a) return err_set(err, "out of memory for the admin API");

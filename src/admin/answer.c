@@ -24,7 +24,8 @@ static void take(struct answer *a, uint16_t status, const char *content_type, ch
     a->body_len = len;
 }
 
-/* With a line's end behind it, for people with curl: it goes where the terminator was. NULL if the text failed. */
+/* With a line's end behind it, for people with curl: it goes where the terminator was. NULL if the text
+ * failed. */
 static char *finish_text(struct json *text, size_t *len)
 {
     char *body = json_take(text, len);
@@ -39,7 +40,8 @@ void answer_json(struct answer *a, uint16_t status, struct json *text)
     if (body)
         take(a, status, "application/json", body, len);
     else
-        answer_problem(a, 500, "The answer is over %u MiB or memory is out; ask for less of it.", ANSWER_MAX >> 20);
+        answer_problem(a, 500, "The answer is over %u MiB or memory is out; ask for less of it.",
+                       ANSWER_MAX >> 20);
 }
 
 void answer_body(struct answer *a, const char *content_type, char *body, size_t len)

@@ -1,4 +1,5 @@
-/* admin/answer.h: what a handler gives back. Faults are problems of RFC 9457 with a sentence: place and remedy. */
+/* admin/answer.h: what a handler gives back. Faults are problems of RFC 9457 with a sentence: place and
+ * remedy. */
 #pragma once
 
 #include <stdint.h>

@@ -85,9 +85,10 @@ static void send_more(struct call *c)
 
 static void add_field(struct http_field *fields, uint32_t *count, const char *name, struct slice value)
 {
-    fields[(*count)++] = (struct http_field){
-        .name = name, .name_len = (uint16_t)strlen(name), .value = value.data, .value_len = (uint32_t)value.len
-    };
+    fields[(*count)++] = (struct http_field){ .name = name,
+                                              .name_len = (uint16_t)strlen(name),
+                                              .value = value.data,
+                                              .value_len = (uint32_t)value.len };
 }
 
 static uint32_t make_fields(const struct call *c, struct http_field *fields, char *date, size_t date_size)
@@ -155,7 +156,7 @@ static bool keep(struct call *c, const char *data, size_t len)
     if (!c->body || c->body->cap < needed) {
         struct block *bigger = block_get(blocks, needed);
         if (!bigger) return false;
-        if (c->body_len) memcpy(bigger->data, c->body->data, c->body_len);
+        if (c->body) memcpy(bigger->data, c->body->data, c->body_len);
         block_put(blocks, c->body);
         c->body = bigger;
     }
@@ -166,7 +167,8 @@ static bool keep(struct call *c, const char *data, size_t len)
 
 static void body_too_large(struct call *c)
 {
-    answer_problem(&c->answer, 413, "The body is over %u bytes, the most that this API takes.", CALL_BODY_MAX);
+    answer_problem(&c->answer, 413, "The body is over %u bytes, the most that this API takes.",
+                   CALL_BODY_MAX);
     send_answer(c);
 }
 
@@ -226,7 +228,8 @@ static void on_timer(struct timer *t)
 {
     struct call *c = container_of(t, struct call, timer);
     if (c->state == CALL_GATHER) {
-        answer_problem(&c->answer, 408, "The request's body did not arrive within %u s.", CALL_BODY_MS / 1000);
+        answer_problem(&c->answer, 408, "The request's body did not arrive within %u s.",
+                       CALL_BODY_MS / 1000);
         send_answer(c);
     } else {
         finish(c, true);
@@ -268,7 +271,8 @@ static void set_allow(struct answer *a, const char *methods)
 static void refuse_method(struct answer *a, const struct http_head *head, const char *allow)
 {
     int shown = head->method_text.len < 32 ? (int)head->method_text.len : 32;
-    answer_problem(a, 405, "The method %.*s is not served here; use %s.", shown, head->method_text.data, allow);
+    answer_problem(a, 405, "The method %.*s is not served here; use %s.", shown, head->method_text.data,
+                   allow);
     set_allow(a, allow);
 }
 
@@ -280,9 +284,11 @@ static void not_found(struct call *c, const struct http_head *head)
     const char *nearest = router_nearest(c->env->routes, path);
     int shown = path.len < 100 ? (int)path.len : 100;
     if (nearest)
-        answer_problem(&c->answer, 404, "There is nothing at %.*s; did you mean %s?", shown, path.data, nearest);
+        answer_problem(&c->answer, 404, "There is nothing at %.*s; did you mean %s?", shown, path.data,
+                       nearest);
     else
-        answer_problem(&c->answer, 404, "There is nothing at %.*s; GET / lists what there is.", shown, path.data);
+        answer_problem(&c->answer, 404, "There is nothing at %.*s; GET / lists what there is.", shown,
+                       path.data);
 }
 
 static bool is_json(const struct http_head *head)

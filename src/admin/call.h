@@ -1,6 +1,6 @@
-/* admin/call.h: one request to the API, from its head to the last byte of the answer: checks it, gathers its body
- * (bounded), lets the route's handler answer at once, and sends what that made as fast as the client takes it, within
- * limits of time. Control thread. */
+/* admin/call.h: one request to the API, from its head to the last byte of the answer: checks it, gathers
+ * its body (bounded), lets the route's handler answer at once, and sends what that made as fast as the
+ * client takes it, within limits of time. Control thread. */
 #pragma once
 
 #include "admin/guard.h"
@@ -9,7 +9,8 @@
 
 /* The largest body that a request may have. */
 #define CALL_BODY_MAX (64u << 10)
-/* The time that a request's body may take; that a client may take nothing of an answer; and all of an answer. */
+/* The time that a request's body may take; that a client may take nothing of an answer; and all of an
+ * answer. */
 #define CALL_BODY_MS 10000
 #define CALL_WRITE_MS 10000
 #define CALL_ANSWER_MS 60000

@@ -26,14 +26,18 @@ const struct admin_query exchange_query[] = {
     [REQUEST_ID] = { "request_id", "string", "Only with this X-Request-Id." },
     [MIN_MS] = { "min_ms", "number", "Only those that took at least this many milliseconds." },
     [SINCE] = { "since", "string",
-                "Only those that ended then or later: 2026-01-02T15:04:05Z, seconds since 1970, or 5m for the last "
+                "Only those that ended then or later: 2026-01-02T15:04:05Z, seconds since 1970, or 5m for "
+                "the last "
                 "five minutes." },
     [LIMIT] = { "limit", "integer", "At most this many, 1 to 1000; 50 if not given." },
     { 0 },
 };
 
 /* What flight_print_json() writes: these rows say it, they do not print it. */
-#define SAID(name, kind, text, ...) { name, kind, .help = text, ##__VA_ARGS__ }
+#define SAID(name, kind, text, ...)             \
+    {                                           \
+        name, kind, .help = text, ##__VA_ARGS__ \
+    }
 
 static const struct shape_field phase_fields[] = {
     SAID("head_ms", SHAPE_NUMBER, "The request's head was read.", .may_be_null = true),
@@ -51,7 +55,8 @@ static const struct shape_field attempt_fields[] = {
     SAID("reason", SHAPE_STRING, "Why the balance method chose it."),
     SAID("is_reused", SHAPE_BOOL, "On a connection that had been used before."),
     SAID("connect_ms", SHAPE_NUMBER, "How long connecting took.", .may_be_null = true),
-    SAID("first_byte_ms", SHAPE_NUMBER, "From the attempt's start to the response's first byte.", .may_be_null = true),
+    SAID("first_byte_ms", SHAPE_NUMBER, "From the attempt's start to the response's first byte.",
+         .may_be_null = true),
     SAID("failed_after_ms", SHAPE_NUMBER, "From the attempt's start to its failure.", .may_be_null = true),
     SAID("status", SHAPE_COUNT, "The server's status.", .may_be_null = true),
     SAID("end", SHAPE_STRING, "How the attempt ended."),
@@ -84,7 +89,8 @@ static const struct shape_field exchange_fields[] = {
     SAID("bytes_in", SHAPE_COUNT, "From the client, heads included."),
     SAID("bytes_out", SHAPE_COUNT, "To the client, heads included."),
     SAID("total_ms", SHAPE_NUMBER, "From the first byte to the end."),
-    SAID("phases", SHAPE_OBJECT, "When each phase was over, since the start; null: it never was.", .of = &phases_shape),
+    SAID("phases", SHAPE_OBJECT, "When each phase was over, since the start; null: it never was.",
+         .of = &phases_shape),
     SAID("attempt_count", SHAPE_COUNT, "How many servers were tried, the same one twice included."),
     SAID("attempts", SHAPE_LIST, "Those that are kept.", .of = &attempt_shape),
     { 0 },
@@ -125,7 +131,8 @@ static bool read_status(struct slice text, uint16_t *out)
 
 static bool read_class(struct slice text, uint8_t *out)
 {
-    if (text.len != 1 && !(text.len == 3 && slice_equal_fold((struct slice){ text.data + 1, 2 }, SLICE("xx"))))
+    if (text.len != 1 &&
+        !(text.len == 3 && slice_equal_fold((struct slice){ text.data + 1, 2 }, SLICE("xx"))))
         return false;
     *out = (uint8_t)(text.data[0] - '0');
     return *out >= 1 && *out <= 5;
@@ -138,8 +145,10 @@ static int read_end(struct slice text, enum end_reason *out, struct err *err)
     if (*out != END_NONE && *out != END_REASON_COUNT) return 0;
     for (unsigned i = 1; i < END_REASON_COUNT; i++) names[i - 1] = end_reason_info((enum end_reason)i)->name;
     const char *nearest = conf_nearest(text, names, END_REASON_COUNT - 1);
-    if (nearest) return err_set(err, "there is no end reason \"%.64s\"; did you mean \"%s\"?", text.data, nearest);
-    return err_set(err, "there is no end reason \"%.64s\"; /metrics shows them all in weir_exchanges_total", text.data);
+    if (nearest)
+        return err_set(err, "there is no end reason \"%.64s\"; did you mean \"%s\"?", text.data, nearest);
+    return err_set(err, "there is no end reason \"%.64s\"; /metrics shows them all in weir_exchanges_total",
+                   text.data);
 }
 
 /* RFC 3339 5.6 with whole seconds, in UTC: 2026-01-02T15:04:05Z. */
@@ -190,15 +199,18 @@ static int read_figures(const struct admin_request *rq, struct flight_filter *f,
     if (q[END].data && read_end(q[END], &f->end, err) < 0) return -1;
     f->has_client = q[CLIENT].data;
     if (f->has_client && !ip_parse(q[CLIENT], &f->client))
-        return err_set(err, "client is \"%.64s\"; write an address like 192.0.2.7 or 2001:db8::1", q[CLIENT].data);
+        return err_set(err, "client is \"%.64s\"; write an address like 192.0.2.7 or 2001:db8::1",
+                       q[CLIENT].data);
     if (q[REQUEST_ID].data && (!q[REQUEST_ID].len || q[REQUEST_ID].len > FLIGHT_REQUEST_ID_MAX))
-        return err_set(err, "request_id has %zu bytes; records keep from 1 to %u", q[REQUEST_ID].len, FLIGHT_REQUEST_ID_MAX);
+        return err_set(err, "request_id has %zu bytes; records keep from 1 to %u", q[REQUEST_ID].len,
+                       FLIGHT_REQUEST_ID_MAX);
     f->request_id = q[REQUEST_ID];
     if (q[MIN_MS].data && !read_decimal(q[MIN_MS], &ms))
         return err_set(err, "min_ms is \"%.32s\"; write milliseconds, like 250 or 0.5", q[MIN_MS].data);
     f->min_total_us = (uint64_t)ceil(ms * 1000);
     if (q[SINCE].data && !read_since(q[SINCE], loop_wall_ns(rq->loop), &f->since_wall_ns))
-        return err_set(err, "since is \"%.32s\"; write 2026-01-02T15:04:05Z, seconds since 1970, or 5m", q[SINCE].data);
+        return err_set(err, "since is \"%.32s\"; write 2026-01-02T15:04:05Z, seconds since 1970, or 5m",
+                       q[SINCE].data);
     return 0;
 }
 
@@ -224,7 +236,8 @@ static int find_listener(const struct proxy *p, struct slice name, struct flight
     return f->listener ? 0 : no_such("listener", name, "listeners", err);
 }
 
-/* Names of servers are unique within a pool, those of routes within a listener: with neither given there may be two. */
+/* Names of servers are unique within a pool, those of routes within a listener: with neither given there
+ * may be two. */
 static int find_server(const struct proxy *p, struct slice name, struct flight_filter *f, struct err *err)
 {
     for (uint32_t i = 0; i < p->pool_count; i++) {
@@ -244,7 +257,8 @@ static int find_route(const struct proxy *p, struct slice name, struct flight_fi
         if (f->listener && l->id != f->listener) continue;
         for (uint32_t k = 0; k < l->route_count; k++) {
             if (strcmp(l->routes[k].name, name.data) != 0) continue;
-            if (f->route) return err_set(err, "several listeners have a route \"%.64s\"; add listener=", name.data);
+            if (f->route)
+                return err_set(err, "several listeners have a route \"%.64s\"; add listener=", name.data);
             f->route = l->routes[k].id;
         }
     }
@@ -293,7 +307,8 @@ void exchanges_list(const struct admin_request *rq, struct answer *out)
     struct err err;
     uint32_t limit = LIMIT_PRESET;
     if (rq->query[LIMIT].data && !read_number(rq->query[LIMIT], LIMIT_MAX, &limit)) {
-        answer_problem(out, 400, "limit is \"%.32s\"; write a number from 1 to %u.", rq->query[LIMIT].data, LIMIT_MAX);
+        answer_problem(out, 400, "limit is \"%.32s\"; write a number from 1 to %u.", rq->query[LIMIT].data,
+                       LIMIT_MAX);
         return;
     }
     if (read_figures(rq, &filter, &err) < 0 || read_names(rq, &filter, &err) < 0) {
@@ -316,10 +331,11 @@ void exchanges_show(const struct admin_request *rq, struct answer *out)
     uint64_t id = 0;
     struct slice text = rq->params[0];
     if (!flight_id_parse(text, &id)) {
-        answer_problem(out, 400,
-                       "\"%.40s\" is not an id of weir's, which has 16 hexadecimal digits; an X-Request-Id is found "
-                       "with /api/v1/exchanges?request_id=.",
-                       text.data);
+        answer_problem(
+            out, 400,
+            "\"%.40s\" is not an id of weir's, which has 16 hexadecimal digits; an X-Request-Id is found "
+            "with /api/v1/exchanges?request_id=.",
+            text.data);
         return;
     }
     uint32_t count = 0;
@@ -327,8 +343,8 @@ void exchanges_show(const struct admin_request *rq, struct answer *out)
     struct flight_record record;
     if (!rings || !flight_find(rings, count, id, &record)) {
         free(rings);
-        answer_problem(out, 404, "There is no exchange %s any more; each worker keeps its latest %u.", text.data,
-                       FLIGHT_RING_RECORDS);
+        answer_problem(out, 404, "There is no exchange %s any more; each worker keeps its latest %u.",
+                       text.data, FLIGHT_RING_RECORDS);
         return;
     }
     free(rings);

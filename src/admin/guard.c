@@ -70,7 +70,9 @@ static uint16_t check_token(const struct guard *g, const struct http_head *head,
     if (field.len)
         err_set(err, "the token is not the one that admin: {token} has in weir's configuration");
     else
-        err_set(err, "a token is needed; send \"Authorization: Bearer TOKEN\", or it as the password of HTTP Basic");
+        err_set(
+            err,
+            "a token is needed; send \"Authorization: Bearer TOKEN\", or it as the password of HTTP Basic");
     return 401;
 }
 
@@ -98,13 +100,14 @@ static uint16_t check_host(const struct guard *g, const struct http_head *head, 
     if (is_host(head->authority, bind, port)) return 0;
     int shown = head->authority.len < 100 ? (int)head->authority.len : 100;
     err_set(err,
-            "the Host \"%.*s\" is not this API's; use %s:%u or localhost:%u, or set admin: {token} to allow other names",
+            "the Host \"%.*s\" is not this API's; use %s:%u or localhost:%u, or set admin: {token} to allow "
+            "other names",
             shown, head->authority.data, bind, port, port);
     return 403;
 }
 
-/* A page's origin is its scheme and authority (RFC 6454 7); ours is what the request was sent to. The scheme is
- * left aside: TLS may end in front of weir. */
+/* A page's origin is its scheme and authority (RFC 6454 7); ours is what the request was sent to. The
+ * scheme is left aside: TLS may end in front of weir. */
 static uint16_t check_origin(const struct http_head *head, struct err *err)
 {
     const struct http_field *f = http_head_find(head, HTTP_FIELD_ORIGIN);
@@ -115,7 +118,8 @@ static uint16_t check_origin(const struct http_head *head, struct err *err)
     if (slice_starts_with(rest, SLICE("https://"))) rest.data += 8, rest.len -= 8;
     if (rest.len < origin.len && slice_equal_fold(rest, head->authority)) return 0;
     int shown = origin.len < 100 ? (int)origin.len : 100;
-    err_set(err, "a page of \"%.*s\" may not write to this API; only pages that it serves itself may", shown, origin.data);
+    err_set(err, "a page of \"%.*s\" may not write to this API; only pages that it serves itself may", shown,
+            origin.data);
     return 403;
 }
 

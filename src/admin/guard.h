@@ -1,6 +1,7 @@
-/* admin/guard.h: who may use the API. With a token, whoever shows it. Without one, whoever can reach the loopback
- * address or the unix socket, but no web page that a browser on this machine has open: the Host must be ours (else
- * a page could rebind its own name to 127.0.0.1), and a write must not come from a foreign Origin. */
+/* admin/guard.h: who may use the API. With a token, whoever shows it. Without one, whoever can reach the
+ * loopback address or the unix socket, but no web page that a browser on this machine has open: the Host
+ * must be ours (else a page could rebind its own name to 127.0.0.1), and a write must not come from a
+ * foreign Origin. */
 #pragma once
 
 #include "base/address.h"

@@ -3,15 +3,11 @@
 #include <math.h>
 
 static const struct shape_field fields[] = {
-    { "count", SHAPE_COUNT, offsetof(struct latency, count), .help = "How many were measured." },
-    { "p50_ms", SHAPE_NUMBER, offsetof(struct latency, p50_ms), .may_be_null = true,
-      .help = "Half of them took no longer." },
-    { "p90_ms", SHAPE_NUMBER, offsetof(struct latency, p90_ms), .may_be_null = true,
-      .help = "Nine of ten took no longer." },
-    { "p99_ms", SHAPE_NUMBER, offsetof(struct latency, p99_ms), .may_be_null = true,
-      .help = "99 of a hundred took no longer." },
-    { "p999_ms", SHAPE_NUMBER, offsetof(struct latency, p999_ms), .may_be_null = true,
-      .help = "999 of a thousand took no longer." },
+    SHAPE_ROW(latency, count, COUNT, "How many were measured."),
+    SHAPE_ROW(latency, p50_ms, NUMBER, "Half of them took no longer.", .may_be_null = true),
+    SHAPE_ROW(latency, p90_ms, NUMBER, "Nine of ten took no longer.", .may_be_null = true),
+    SHAPE_ROW(latency, p99_ms, NUMBER, "99 of a hundred took no longer.", .may_be_null = true),
+    SHAPE_ROW(latency, p999_ms, NUMBER, "999 of a thousand took no longer.", .may_be_null = true),
     { 0 },
 };
 
@@ -22,7 +18,9 @@ struct latency latency_of(const struct metric_registry *m, uint32_t histogram)
     /* Merged once for all four. */
     uint64_t cells[HISTOGRAM_CELLS] = { 0 };
     metric_merge(m, histogram, cells);
-    struct latency l = { .count = histogram_count(cells), .p50_ms = NAN, .p90_ms = NAN, .p99_ms = NAN, .p999_ms = NAN };
+    struct latency l = {
+        .count = histogram_count(cells), .p50_ms = NAN, .p90_ms = NAN, .p99_ms = NAN, .p999_ms = NAN
+    };
     if (!l.count) return l;
     l.p50_ms = (double)histogram_quantile(cells, 0.5) / 1000;
     l.p90_ms = (double)histogram_quantile(cells, 0.9) / 1000;

@@ -9,24 +9,19 @@ struct listener_answer {
     struct latency latency;
 };
 
-/* clang-format off */
 static const struct shape_field listener_fields[] = {
-    { "name", SHAPE_STRING, offsetof(struct listener_answer, name), .help = "Its name in the configuration." },
-    { "bind", SHAPE_STRING, offsetof(struct listener_answer, bind), .help = "Where it accepts connections." },
-    { "protocol", SHAPE_STRING, offsetof(struct listener_answer, protocol), .help = "http or tcp." },
-    { "connections", SHAPE_COUNT, offsetof(struct listener_answer, connections),
-      .help = "Client connections open now." },
-    { "accepted", SHAPE_COUNT, offsetof(struct listener_answer, accepted),
-      .help = "Client connections let in since the start." },
-    { "refused", SHAPE_COUNTS, offsetof(struct listener_answer, refused),
-      .help = "Client connections closed at once, by reason." },
-    { "bytes_in", SHAPE_COUNT, offsetof(struct listener_answer, bytes_in), .help = "Bytes taken from clients." },
-    { "bytes_out", SHAPE_COUNT, offsetof(struct listener_answer, bytes_out), .help = "Bytes given to clients." },
-    { "exchanges", SHAPE_COUNT, offsetof(struct listener_answer, exchanges),
-      .help = "Exchanges and tunnels that have ended." },
-    { "ends", SHAPE_COUNTS, offsetof(struct listener_answer, ends),
-      .help = "The same by how they ended; reasons that never came are left out." },
-    { "latency", SHAPE_OBJECT, offsetof(struct listener_answer, latency), &latency_shape },
+    SHAPE_ROW(listener_answer, name, STRING, "Its name in the configuration."),
+    SHAPE_ROW(listener_answer, bind, STRING, "Where it accepts connections."),
+    SHAPE_ROW(listener_answer, protocol, STRING, "http or tcp."),
+    SHAPE_ROW(listener_answer, connections, COUNT, "Client connections open now."),
+    SHAPE_ROW(listener_answer, accepted, COUNT, "Client connections let in since the start."),
+    SHAPE_ROW(listener_answer, refused, COUNTS, "Client connections closed at once, by reason."),
+    SHAPE_ROW(listener_answer, bytes_in, COUNT, "Bytes taken from clients."),
+    SHAPE_ROW(listener_answer, bytes_out, COUNT, "Bytes given to clients."),
+    SHAPE_ROW(listener_answer, exchanges, COUNT, "Exchanges and tunnels that have ended."),
+    SHAPE_ROW(listener_answer, ends, COUNTS,
+              "The same by how they ended; reasons that never came are left out."),
+    SHAPE_ROW(listener_answer, latency, OBJECT, NULL, .of = &latency_shape),
     { 0 },
 };
 
@@ -37,22 +32,22 @@ struct route_answer {
 };
 
 static const struct shape_field route_fields[] = {
-    { "listener", SHAPE_STRING, offsetof(struct route_answer, listener), .help = "The listener it belongs to." },
-    { "name", SHAPE_STRING, offsetof(struct route_answer, name),
-      .help = "Its name; default is a listener's own pool." },
-    { "pool", SHAPE_STRING, offsetof(struct route_answer, pool), .help = "The pool it leads to." },
-    { "exchanges", SHAPE_COUNT, offsetof(struct route_answer, exchanges), .help = "Exchanges that took it." },
-    { "conf", SHAPE_CONF, offsetof(struct route_answer, match), .conf = &route_conf_type, .may_be_null = true,
-      .help = "The route as configured; null where the listener has a pool for everything." },
+    SHAPE_ROW(route_answer, listener, STRING, "The listener it belongs to."),
+    SHAPE_ROW(route_answer, name, STRING, "Its name; default is a listener's own pool."),
+    SHAPE_ROW(route_answer, pool, STRING, "The pool it leads to."),
+    SHAPE_ROW(route_answer, exchanges, COUNT, "Exchanges that took it."),
+    { "conf", SHAPE_CONF, offsetof(struct route_answer, match),
+      .help = "The route as configured; null where the listener has a pool for everything.",
+      .conf = &route_conf_type, .may_be_null = true },
     { 0 },
 };
-/* clang-format on */
 
 const struct shape listener_shape = { "Listener", sizeof(struct listener_answer), listener_fields };
 const struct shape route_shape = { "Route", sizeof(struct route_answer), route_fields };
 
 /* Those that are not zero. */
-static struct shape_list count_reasons(const struct metric_registry *m, const uint32_t meters[END_REASON_COUNT],
+static struct shape_list count_reasons(const struct metric_registry *m,
+                                       const uint32_t meters[END_REASON_COUNT],
                                        struct shape_count counts[END_REASON_COUNT])
 {
     uint32_t count = 0;

@@ -17,7 +17,8 @@ static void put_reference(struct json *j, const char *section, const char *name)
     json_printf(j, "#/components/%s/%s", section, name);
 }
 
-static void put_parameter(struct json *j, struct slice name, const char *in, const char *type, const char *help)
+static void put_parameter(struct json *j, struct slice name, const char *in, const char *type,
+                          const char *help)
 {
     json_object(j);
     json_key(j, "name");
@@ -141,7 +142,8 @@ static void put_operation(struct json *j, const struct admin_route *r)
 {
     char method[16];
     size_t len = 0;
-    for (const char *name = router_method_name(r->method); name[len]; len++) method[len] = (char)(name[len] | 32);
+    for (const char *name = router_method_name(r->method); name[len]; len++)
+        method[len] = (char)(name[len] | 32);
     method[len] = 0;
     json_key(j, method);
     json_object(j);
@@ -186,13 +188,17 @@ static const struct shape_field problem_fields[] = {
     { "title", SHAPE_STRING, 0, .help = "The status in words." },
     { "status", SHAPE_COUNT, 0, .help = "The status again." },
     { "detail", SHAPE_STRING, 0, .help = "A sentence: what is wrong, where, and what to do." },
-    { "errors", SHAPE_LIST, 0, .is_optional = true, .of = &(const struct shape){ "Fault", 0, (const struct shape_field[]){
-        { "line", SHAPE_COUNT, 0, .help = "In the request's body, from 1." },
-        { "column", SHAPE_COUNT, 0, .help = "In characters, from 1." },
-        { "detail", SHAPE_STRING, 0, .help = "What is wrong there." },
-        { "remedy", SHAPE_STRING, 0, .is_optional = true, .help = "What to do." },
-        { 0 },
-    } }, .help = "Every fault of the request's body with its place." },
+    { "errors", SHAPE_LIST, 0, .is_optional = true,
+      .of = &(
+          const struct shape){ "Fault", 0,
+                               (const struct shape_field[]){
+                                   { "line", SHAPE_COUNT, 0, .help = "In the request's body, from 1." },
+                                   { "column", SHAPE_COUNT, 0, .help = "In characters, from 1." },
+                                   { "detail", SHAPE_STRING, 0, .help = "What is wrong there." },
+                                   { "remedy", SHAPE_STRING, 0, .is_optional = true, .help = "What to do." },
+                                   { 0 },
+                               } },
+      .help = "Every fault of the request's body with its place." },
     { 0 },
 };
 static const struct shape problem_shape = { "Problem", 0, problem_fields };

@@ -17,34 +17,27 @@ struct server_answer {
     struct latency latency;
 };
 
-/* clang-format off */
 static const struct shape_field server_fields[] = {
-    { "name", SHAPE_STRING, offsetof(struct server_answer, name), .help = "Its name; the address if it has none." },
-    { "address", SHAPE_STRING, offsetof(struct server_answer, address), .help = "Where it listens." },
-    { "admin", SHAPE_STRING, offsetof(struct server_answer, admin),
-      .help = "The operator's word: enabled, drain or maintenance." },
-    { "health", SHAPE_STRING, offsetof(struct server_answer, health),
-      .help = "What weir knows: unknown, up, warming, ejected or down." },
-    { "state", SHAPE_STRING, offsetof(struct server_answer, state),
-      .help = "Both together: up, down, ejected, draining, maintenance or warming." },
-    { "weight", SHAPE_COUNT, offsetof(struct server_answer, weight),
-      .help = "Its share of the traffic in proportion to the others'." },
-    { "in_flight", SHAPE_COUNT, offsetof(struct server_answer, in_flight), .help = "Exchanges it is at now." },
-    { "open_connections", SHAPE_COUNT, offsetof(struct server_answer, open_connections),
-      .help = "Connections open to it, idle ones included." },
-    { "max_connections", SHAPE_COUNT, offsetof(struct server_answer, max_connections),
-      .help = "The cap on those; 0 is none." },
-    { "attempts", SHAPE_COUNT, offsetof(struct server_answer, attempts), .help = "Attempts made at it." },
-    { "failures", SHAPE_COUNT, offsetof(struct server_answer, failures), .help = "Attempts that failed." },
-    { "connects", SHAPE_COUNT, offsetof(struct server_answer, connects), .help = "Connections begun." },
-    { "reuses", SHAPE_COUNT, offsetof(struct server_answer, reuses),
-      .help = "Attempts on a connection that had been used before." },
-    { "latency", SHAPE_OBJECT, offsetof(struct server_answer, latency), &latency_shape },
-    { "learned_idle_ms", SHAPE_COUNT, offsetof(struct server_answer, learned_idle_ms), .may_be_null = true,
-      .help = "How long it was seen or said to leave an idle connection open; null is not known." },
+    SHAPE_ROW(server_answer, name, STRING, "Its name; the address if it has none."),
+    SHAPE_ROW(server_answer, address, STRING, "Where it listens."),
+    SHAPE_ROW(server_answer, admin, STRING, "The operator's word: enabled, drain or maintenance."),
+    SHAPE_ROW(server_answer, health, STRING, "What weir knows: unknown, up, warming, ejected or down."),
+    SHAPE_ROW(server_answer, state, STRING,
+              "Both together: up, down, ejected, draining, maintenance or warming."),
+    SHAPE_ROW(server_answer, weight, COUNT, "Its share of the traffic in proportion to the others'."),
+    SHAPE_ROW(server_answer, in_flight, COUNT, "Exchanges it is at now."),
+    SHAPE_ROW(server_answer, open_connections, COUNT, "Connections open to it, idle ones included."),
+    SHAPE_ROW(server_answer, max_connections, COUNT, "The cap on those; 0 is none."),
+    SHAPE_ROW(server_answer, attempts, COUNT, "Attempts made at it."),
+    SHAPE_ROW(server_answer, failures, COUNT, "Attempts that failed."),
+    SHAPE_ROW(server_answer, connects, COUNT, "Connections begun."),
+    SHAPE_ROW(server_answer, reuses, COUNT, "Attempts on a connection that had been used before."),
+    SHAPE_ROW(server_answer, latency, OBJECT, NULL, .of = &latency_shape),
+    SHAPE_ROW(server_answer, learned_idle_ms, COUNT,
+              "How long it was seen or said to leave an idle connection open; null is not known.",
+              .may_be_null = true),
     { 0 },
 };
-/* clang-format on */
 
 const struct shape server_shape = { "Server", sizeof(struct server_answer), server_fields };
 
@@ -92,24 +85,22 @@ struct pool_answer {
 };
 
 static const struct shape_field queue_fields[] = {
-    { "waiting", SHAPE_COUNT, offsetof(struct queue_answer, waiting), .help = "Exchanges that wait now." },
-    { "length", SHAPE_COUNT, offsetof(struct queue_answer, length), .help = "How many of one worker may." },
-    { "queued", SHAPE_COUNT, offsetof(struct queue_answer, queued), .help = "Exchanges that ever waited." },
-    { "refused", SHAPE_COUNT, offsetof(struct queue_answer, refused), .help = "Exchanges that found it full." },
+    SHAPE_ROW(queue_answer, waiting, COUNT, "Exchanges that wait now."),
+    SHAPE_ROW(queue_answer, length, COUNT, "How many of one worker may."),
+    SHAPE_ROW(queue_answer, queued, COUNT, "Exchanges that ever waited."),
+    SHAPE_ROW(queue_answer, refused, COUNT, "Exchanges that found it full."),
     { 0 },
 };
 
 static const struct shape queue_shape = { "Queue", sizeof(struct queue_answer), queue_fields };
 
 static const struct shape_field pool_fields[] = {
-    { "name", SHAPE_STRING, offsetof(struct pool_answer, name), .help = "Its name in the configuration." },
-    { "method", SHAPE_STRING, offsetof(struct pool_answer, method), .help = "How a server is chosen." },
-    { "servers", SHAPE_LIST, offsetof(struct pool_answer, servers), &server_shape, .help = "Its servers." },
-    { "queue", SHAPE_OBJECT, offsetof(struct pool_answer, queue), &queue_shape },
-    { "available", SHAPE_COUNT, offsetof(struct pool_answer, available),
-      .help = "How many servers may be chosen now." },
-    { "panic", SHAPE_BOOL, offsetof(struct pool_answer, panic),
-      .help = "No server is healthy, so all that the operator enabled are tried." },
+    SHAPE_ROW(pool_answer, name, STRING, "Its name in the configuration."),
+    SHAPE_ROW(pool_answer, method, STRING, "How a server is chosen."),
+    SHAPE_ROW(pool_answer, servers, LIST, "Its servers.", .of = &server_shape),
+    SHAPE_ROW(pool_answer, queue, OBJECT, NULL, .of = &queue_shape),
+    SHAPE_ROW(pool_answer, available, COUNT, "How many servers may be chosen now."),
+    SHAPE_ROW(pool_answer, panic, BOOL, "No server is healthy, so all that the operator enabled are tried."),
     { 0 },
 };
 
@@ -132,7 +123,8 @@ static void print_pool(const struct proxy *p, const struct pool *pool, struct js
         j->is_failed = true;
         return;
     }
-    for (uint32_t i = 0; i < pool->server_count; i++) servers[i] = describe_server(&pool->servers[i], p->metrics);
+    for (uint32_t i = 0; i < pool->server_count; i++)
+        servers[i] = describe_server(&pool->servers[i], p->metrics);
     struct pool_answer a = {
         .name = pool->name,
         .method = pool->conf->balance.option->name,
@@ -168,7 +160,8 @@ static struct pool *find_pool(const struct admin_request *rq, struct answer *out
 {
     struct pool *pool = proxy_pool_by_name(rq->proxy, rq->params[0].data);
     if (!pool)
-        answer_problem(out, 404, "There is no pool \"%.64s\"; GET /api/v1/pools lists them.", rq->params[0].data);
+        answer_problem(out, 404, "There is no pool \"%.64s\"; GET /api/v1/pools lists them.",
+                       rq->params[0].data);
     return pool;
 }
 
@@ -178,7 +171,8 @@ static struct server *find_server(const struct admin_request *rq, struct answer 
     if (!pool) return NULL;
     struct server *s = pool_server_by_name(pool, rq->params[1].data);
     if (!s)
-        answer_problem(out, 404, "There is no server \"%.64s\" in pool \"%s\"; GET /api/v1/pools/%s lists them.",
+        answer_problem(out, 404,
+                       "There is no server \"%.64s\" in pool \"%s\"; GET /api/v1/pools/%s lists them.",
                        rq->params[1].data, pool->name, pool->name);
     return s;
 }
@@ -235,20 +229,25 @@ struct server_patch {
 
 /* In the order of enum server_admin. */
 static const char *const admin_names[] = { "enabled", "drain", "maintenance", NULL };
-static const struct conf_type admin_type = { .name = "admin", .size = sizeof(uint32_t), .names = admin_names };
+static const struct conf_type admin_type = { .name = "admin",
+                                             .size = sizeof(uint32_t),
+                                             .names = admin_names };
 
 static const struct conf_field patch_fields[] = {
     { "admin", CONF_ENUM(struct server_patch, admin, &admin_type), .flags = CONF_LIVE,
-      .help = "enabled: it takes traffic; drain: nothing new, what goes on ends by itself; maintenance: the same, "
+      .help = "enabled: it takes traffic; drain: nothing new, what goes on ends by itself; maintenance: the "
+              "same, "
               "said to be out of service." },
-    { "weight", CONF_U32(struct server_patch, weight), .min = 1, .max = BALANCE_WEIGHT_MAX, .flags = CONF_LIVE,
-      .help = "Its share of the traffic in proportion to the others'; until the configuration is read again." },
+    { "weight", CONF_U32(struct server_patch, weight), .min = 1, .max = BALANCE_WEIGHT_MAX,
+      .flags = CONF_LIVE,
+      .help =
+          "Its share of the traffic in proportion to the others'; until the configuration is read again." },
     { 0 },
 };
 
-const struct conf_type server_patch_type = {
-    .name = "server change", .size = sizeof(struct server_patch), .fields = patch_fields
-};
+const struct conf_type server_patch_type = { .name = "server change",
+                                             .size = sizeof(struct server_patch),
+                                             .fields = patch_fields };
 
 /* -1: `out` says what is wrong. */
 static int read_patch(const struct admin_request *rq, struct server_patch *patch, struct answer *out)
@@ -266,7 +265,8 @@ static int read_patch(const struct admin_request *rq, struct server_patch *patch
     if (result < 0)
         answer_faults(out, faults, &tree);
     else if (!set)
-        answer_problem(out, 400, "The body changes nothing; send {\"admin\": \"drain\"} or {\"weight\": 5}, or both.");
+        answer_problem(out, 400,
+                       "The body changes nothing; send {\"admin\": \"drain\"} or {\"weight\": 5}, or both.");
     conf_tree_free(&tree);
     conf_arena_free(arena);
     free(faults);
@@ -296,6 +296,7 @@ void servers_patch(const struct admin_request *rq, struct answer *out)
     proxy_publish(rq->proxy, s->pool);
     char quoted[160];
     log_event(LOG_INFO, "server_changed", "pool=%s server=%s admin=%s weight=%u", s->pool->name,
-              log_quote(s->name, quoted, sizeof(quoted)), server_admin_name((enum server_admin)after.admin), after.weight);
+              log_quote(s->name, quoted, sizeof(quoted)), server_admin_name((enum server_admin)after.admin),
+              after.weight);
     answer_server(rq, s, out);
 }

@@ -84,10 +84,12 @@ static int unknown_parameter(const struct admin_query *rows, struct slice name, 
         text_printf(&t, "%s%s", count ? ", " : "", names[count]);
     }
     int shown = name.len < 64 ? (int)name.len : 64;
-    if (!count) return err_set(err, "unknown query parameter \"%.*s\"; this path takes none", shown, name.data);
+    if (!count)
+        return err_set(err, "unknown query parameter \"%.*s\"; this path takes none", shown, name.data);
     const char *nearest = conf_nearest(name, names, count);
     if (nearest)
-        return err_set(err, "unknown query parameter \"%.*s\"; did you mean \"%s\"?", shown, name.data, nearest);
+        return err_set(err, "unknown query parameter \"%.*s\"; did you mean \"%s\"?", shown, name.data,
+                       nearest);
     return err_set(err, "unknown query parameter \"%.*s\"; there are %s", shown, name.data, text_cstr(&t));
 }
 

@@ -77,8 +77,9 @@ static void say_type(const char *type, bool may_be_null, struct json *out)
 static void field_schema(const struct shape_field *f, struct json *out)
 {
     static const char *const types[] = {
-        [SHAPE_STRING] = "string", [SHAPE_BOOL] = "boolean", [SHAPE_COUNT] = "integer", [SHAPE_NUMBER] = "number",
-        [SHAPE_OBJECT] = "object", [SHAPE_LIST] = "array",   [SHAPE_COUNTS] = "object", [SHAPE_CONF] = "object",
+        [SHAPE_STRING] = "string", [SHAPE_BOOL] = "boolean",  [SHAPE_COUNT] = "integer",
+        [SHAPE_NUMBER] = "number", [SHAPE_OBJECT] = "object", [SHAPE_LIST] = "array",
+        [SHAPE_COUNTS] = "object", [SHAPE_CONF] = "object",
     };
     if (f->kind == SHAPE_OBJECT) {
         shape_schema(f->of, out);

@@ -1,4 +1,5 @@
-/* admin/shape.h: what answers look like, as rows. From the same rows come the JSON and its schema in openapi.json. */
+/* admin/shape.h: what answers look like, as rows. From the same rows come the JSON and its schema in
+ * openapi.json. */
 #pragma once
 
 #include <stddef.h>
@@ -37,8 +38,14 @@ struct shape_field {
     const struct shape *of;
     const struct conf_type *conf;
     bool may_be_null, is_optional; /* is_optional: left out where it has no sense */
-    const char *help; /* a sentence */
+    const char *help;              /* a sentence */
 };
+
+/* A row that is called as its member is. */
+#define SHAPE_ROW(type, member, kind, text, ...)                                            \
+    {                                                                                       \
+#member, SHAPE_##kind, offsetof(struct type, member), .help = (text), ##__VA_ARGS__ \
+    }
 
 struct shape {
     const char *name; /* of its schema: "Server" */

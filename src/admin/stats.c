@@ -11,7 +11,8 @@
 #include "proxy/worker.h"
 
 struct live_answer {
-    uint64_t exchanges, tunnels, client_connections, server_connections, idle_server_connections, blocks, timers;
+    uint64_t exchanges, tunnels, client_connections, server_connections, idle_server_connections, blocks,
+        timers;
 };
 
 struct memory_answer {
@@ -49,87 +50,84 @@ struct stats_answer {
     struct log_answer access_log;
 };
 
-/* clang-format off */
 static const struct shape_field live_fields[] = {
-    { "exchanges", SHAPE_COUNT, offsetof(struct live_answer, exchanges), .help = "Exchanges going on." },
-    { "tunnels", SHAPE_COUNT, offsetof(struct live_answer, tunnels), .help = "Tunnels open." },
-    { "client_connections", SHAPE_COUNT, offsetof(struct live_answer, client_connections),
-      .help = "Client connections open." },
-    { "server_connections", SHAPE_COUNT, offsetof(struct live_answer, server_connections),
-      .help = "Connections to servers, idle ones included." },
-    { "idle_server_connections", SHAPE_COUNT, offsetof(struct live_answer, idle_server_connections),
-      .help = "Idle connections to servers." },
-    { "blocks", SHAPE_COUNT, offsetof(struct live_answer, blocks), .help = "Blocks of memory in use for bytes." },
-    { "timers", SHAPE_COUNT, offsetof(struct live_answer, timers), .help = "Timers armed." },
+    SHAPE_ROW(live_answer, exchanges, COUNT, "Exchanges going on."),
+    SHAPE_ROW(live_answer, tunnels, COUNT, "Tunnels open."),
+    SHAPE_ROW(live_answer, client_connections, COUNT, "Client connections open."),
+    SHAPE_ROW(live_answer, server_connections, COUNT, "Connections to servers, idle ones included."),
+    SHAPE_ROW(live_answer, idle_server_connections, COUNT, "Idle connections to servers."),
+    SHAPE_ROW(live_answer, blocks, COUNT, "Blocks of memory in use for bytes."),
+    SHAPE_ROW(live_answer, timers, COUNT, "Timers armed."),
     { 0 },
 };
 static const struct shape live_shape = { "Live", sizeof(struct live_answer), live_fields };
 
 static const struct shape_field memory_fields[] = {
-    { "used", SHAPE_COUNT, offsetof(struct memory_answer, used), .help = "Bytes drawn on the budget." },
-    { "limit", SHAPE_COUNT, offsetof(struct memory_answer, limit), .help = "The budget (limits: memory)." },
+    SHAPE_ROW(memory_answer, used, COUNT, "Bytes drawn on the budget."),
+    SHAPE_ROW(memory_answer, limit, COUNT, "The budget (limits: memory)."),
     { 0 },
 };
 static const struct shape memory_shape = { "Memory", sizeof(struct memory_answer), memory_fields };
 
 static const struct shape_field descriptors_fields[] = {
-    { "open", SHAPE_COUNT, offsetof(struct descriptors_answer, open), .may_be_null = true,
-      .help = "File descriptors open." },
-    { "limit", SHAPE_COUNT, offsetof(struct descriptors_answer, limit), .help = "How many may be." },
+    SHAPE_ROW(descriptors_answer, open, COUNT, "File descriptors open.", .may_be_null = true),
+    SHAPE_ROW(descriptors_answer, limit, COUNT, "How many may be."),
     { 0 },
 };
-static const struct shape descriptors_shape = { "Descriptors", sizeof(struct descriptors_answer), descriptors_fields };
+static const struct shape descriptors_shape = { "Descriptors", sizeof(struct descriptors_answer),
+                                                descriptors_fields };
 
 static const struct shape_field totals_fields[] = {
-    { "connections", SHAPE_COUNT, offsetof(struct totals_answer, connections),
-      .help = "Client connections let in since the start." },
-    { "requests", SHAPE_COUNT, offsetof(struct totals_answer, requests),
-      .help = "Exchanges and tunnels that have ended." },
-    { "bytes_in", SHAPE_COUNT, offsetof(struct totals_answer, bytes_in), .help = "Bytes taken from clients." },
-    { "bytes_out", SHAPE_COUNT, offsetof(struct totals_answer, bytes_out), .help = "Bytes given to clients." },
-    { "ends", SHAPE_COUNTS, offsetof(struct totals_answer, ends),
-      .help = "Exchanges and tunnels by how they ended; reasons that never came are left out." },
-    { "refused", SHAPE_COUNTS, offsetof(struct totals_answer, refused),
-      .help = "Client connections closed at once, by reason." },
+    SHAPE_ROW(totals_answer, connections, COUNT, "Client connections let in since the start."),
+    SHAPE_ROW(totals_answer, requests, COUNT, "Exchanges and tunnels that have ended."),
+    SHAPE_ROW(totals_answer, bytes_in, COUNT, "Bytes taken from clients."),
+    SHAPE_ROW(totals_answer, bytes_out, COUNT, "Bytes given to clients."),
+    SHAPE_ROW(totals_answer, ends, COUNTS,
+              "Exchanges and tunnels by how they ended; reasons that never came are left out."),
+    SHAPE_ROW(totals_answer, refused, COUNTS, "Client connections closed at once, by reason."),
     { 0 },
 };
 static const struct shape totals_shape = { "Totals", sizeof(struct totals_answer), totals_fields };
 
 static const struct shape_field listener_latency_fields[] = {
-    { "listener", SHAPE_STRING, offsetof(struct listener_latency, listener), .help = "The listener's name." },
-    { "count", SHAPE_COUNT, offsetof(struct listener_latency, latency.count), .help = "How many were measured." },
-    { "p50_ms", SHAPE_NUMBER, offsetof(struct listener_latency, latency.p50_ms), .may_be_null = true },
-    { "p90_ms", SHAPE_NUMBER, offsetof(struct listener_latency, latency.p90_ms), .may_be_null = true },
-    { "p99_ms", SHAPE_NUMBER, offsetof(struct listener_latency, latency.p99_ms), .may_be_null = true },
-    { "p999_ms", SHAPE_NUMBER, offsetof(struct listener_latency, latency.p999_ms), .may_be_null = true },
+    SHAPE_ROW(listener_latency, listener, STRING, "The listener's name."),
+    { "count", SHAPE_COUNT, offsetof(struct listener_latency, latency.count),
+      .help = "How many were measured." },
+    { "p50_ms", SHAPE_NUMBER, offsetof(struct listener_latency, latency.p50_ms), .help = NULL,
+      .may_be_null = true },
+    { "p90_ms", SHAPE_NUMBER, offsetof(struct listener_latency, latency.p90_ms), .help = NULL,
+      .may_be_null = true },
+    { "p99_ms", SHAPE_NUMBER, offsetof(struct listener_latency, latency.p99_ms), .help = NULL,
+      .may_be_null = true },
+    { "p999_ms", SHAPE_NUMBER, offsetof(struct listener_latency, latency.p999_ms), .help = NULL,
+      .may_be_null = true },
     { 0 },
 };
-static const struct shape listener_latency_shape = {
-    "ListenerLatency", sizeof(struct listener_latency), listener_latency_fields
-};
+static const struct shape listener_latency_shape = { "ListenerLatency", sizeof(struct listener_latency),
+                                                     listener_latency_fields };
 
 static const struct shape_field log_fields[] = {
-    { "written_bytes", SHAPE_COUNT, offsetof(struct log_answer, written_bytes), .help = "Bytes written." },
-    { "dropped", SHAPE_COUNT, offsetof(struct log_answer, dropped), .help = "Lines that were not." },
+    SHAPE_ROW(log_answer, written_bytes, COUNT, "Bytes written."),
+    SHAPE_ROW(log_answer, dropped, COUNT, "Lines that were not."),
     { 0 },
 };
 static const struct shape log_shape = { "AccessLog", sizeof(struct log_answer), log_fields };
 
 static const struct shape_field stats_fields[] = {
-    { "version", SHAPE_STRING, offsetof(struct stats_answer, version), .help = "weir's version." },
-    { "uptime_seconds", SHAPE_NUMBER, offsetof(struct stats_answer, uptime_seconds), .help = "Since the start." },
-    { "workers", SHAPE_COUNT, offsetof(struct stats_answer, workers), .help = "Threads that carry traffic." },
-    { "draining", SHAPE_BOOL, offsetof(struct stats_answer, draining), .help = "weir was told to stop." },
-    { "live", SHAPE_OBJECT, offsetof(struct stats_answer, live), &live_shape },
-    { "memory", SHAPE_OBJECT, offsetof(struct stats_answer, memory), &memory_shape },
-    { "descriptors", SHAPE_OBJECT, offsetof(struct stats_answer, descriptors), &descriptors_shape },
-    { "totals", SHAPE_OBJECT, offsetof(struct stats_answer, totals), &totals_shape },
-    { "latency", SHAPE_LIST, offsetof(struct stats_answer, latency), &listener_latency_shape,
-      .help = "From a request's first byte to its response's last, for each listener." },
-    { "access_log", SHAPE_OBJECT, offsetof(struct stats_answer, access_log), &log_shape },
+    SHAPE_ROW(stats_answer, version, STRING, "weir's version."),
+    SHAPE_ROW(stats_answer, uptime_seconds, NUMBER, "Since the start."),
+    SHAPE_ROW(stats_answer, workers, COUNT, "Threads that carry traffic."),
+    SHAPE_ROW(stats_answer, draining, BOOL, "weir was told to stop."),
+    SHAPE_ROW(stats_answer, live, OBJECT, NULL, .of = &live_shape),
+    SHAPE_ROW(stats_answer, memory, OBJECT, NULL, .of = &memory_shape),
+    SHAPE_ROW(stats_answer, descriptors, OBJECT, NULL, .of = &descriptors_shape),
+    SHAPE_ROW(stats_answer, totals, OBJECT, NULL, .of = &totals_shape),
+    SHAPE_ROW(stats_answer, latency, LIST,
+              "From a request's first byte to its response's last, for each listener.",
+              .of = &listener_latency_shape),
+    SHAPE_ROW(stats_answer, access_log, OBJECT, NULL, .of = &log_shape),
     { 0 },
 };
-/* clang-format on */
 
 const struct shape stats_shape = { "Stats", sizeof(struct stats_answer), stats_fields };
 
@@ -171,7 +169,8 @@ static struct descriptors_answer descriptors(void)
 }
 
 /* Over all listeners; those that are not zero. */
-static struct shape_list count_reasons(const struct proxy *p, size_t meters, struct shape_count counts[END_REASON_COUNT])
+static struct shape_list count_reasons(const struct proxy *p, size_t meters,
+                                       struct shape_count counts[END_REASON_COUNT])
 {
     uint32_t count = 0;
     for (unsigned i = 1; i < END_REASON_COUNT; i++) {
@@ -232,7 +231,8 @@ void stats_show(const struct admin_request *rq, struct answer *out)
     };
     add_totals(p, &a.totals);
     if (p->access_log)
-        a.access_log = (struct log_answer){ access_log_written_bytes(p->access_log), access_log_dropped(p->access_log) };
+        a.access_log = (struct log_answer){ access_log_written_bytes(p->access_log),
+                                            access_log_dropped(p->access_log) };
     struct json j;
     json_init(&j, ANSWER_MAX, true);
     shape_print(&stats_shape, &a, &j);

@@ -51,7 +51,8 @@ static int read_piece(struct reader *r, const char *ends, bool is_query, struct 
             int high = r->rest.len > 2 ? hex_digit(r->rest.data[1]) : -1;
             int low = r->rest.len > 2 ? hex_digit(r->rest.data[2]) : -1;
             if (high < 0 || low < 0)
-                return err_set(r->err, "a %% in the target is not followed by two hexadecimal digits; write %%25");
+                return err_set(r->err,
+                               "a %% in the target is not followed by two hexadecimal digits; write %%25");
             c = (char)(high << 4 | low);
             used = 3;
         } else if (!is_plain(c)) {

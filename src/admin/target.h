@@ -13,14 +13,14 @@ struct target_pair {
     struct slice name, value;
 };
 
-/* "/pools/a%2Fb?limit=5" is the segments "pools", "a/b" and the pair "limit", "5". Of "/" there are none; an empty
- * segment is kept, and matches nothing. All slices are terminated. */
+/* "/pools/a%2Fb?limit=5" is the segments "pools", "a/b" and the pair "limit", "5". Of "/" there are none;
+ * an empty segment is kept, and matches nothing. All slices are terminated. */
 struct target {
     struct slice segments[TARGET_SEGMENTS_MAX];
     struct target_pair pairs[TARGET_PAIRS_MAX];
     uint32_t segment_count, pair_count;
 };
 
-/* Strict: what is not of RFC 3986, or decodes to a control byte or to something that is not UTF-8, is an error.
- * `memory`: text.len + 1 bytes, which hold the slices. */
+/* Strict: what is not of RFC 3986, or decodes to a control byte or to something that is not UTF-8, is an
+ * error. `memory`: text.len + 1 bytes, which hold the slices. */
 MUST_CHECK int target_read(struct target *out, struct slice text, char *memory, struct err *err);

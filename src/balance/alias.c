@@ -11,9 +11,9 @@ static bool is_even(const struct balance_set *set)
     return true;
 }
 
-/* `mass[i]` is what is left of weight i times count; a column holds `total`. Each step closes the column of one that
- * has less than a column with a part of one that has more. `order`: the small from the front, the large from the
- * back. */
+/* `mass[i]` is what is left of weight i times count; a column holds `total`. Each step closes the column of
+ * one that has less than a column with a part of one that has more. `order`: the small from the front, the
+ * large from the back. */
 static void fill(struct alias *a, uint64_t *mass, uint32_t *order)
 {
     uint32_t small = 0, large = a->count;

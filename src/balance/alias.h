@@ -1,5 +1,5 @@
-/* balance/alias.h: drawing one of n by weight in constant time (Walker's alias table, built as Vose does), in whole
- * numbers, so that the draw is exactly by weight. Immutable. */
+/* balance/alias.h: drawing one of n by weight in constant time (Walker's alias table, built as Vose does), in
+ * whole numbers, so that the draw is exactly by weight. Immutable. */
 #pragma once
 
 #include "balance/balance.h"

@@ -1,9 +1,10 @@
-/* balance/balance.h: choosing a server for one request. Pure: no I/O, no clock of its own, no allocation
- * in a pick.
+/* balance/balance.h: choosing a server for one request. Pure: no I/O, no clock of its own, no allocation in a
+ * pick.
  *
- * A pool's peers are run-time objects shared by all workers (relaxed atomics, one padded line each). Who may be
- * picked, with which weights, is a balance_set, from which the control side builds a method's table: immutable and
- * shared. Each worker has one struct balance a pool: the table (borrowed) and its own small state. */
+ * A pool's peers are run-time objects shared by all workers (relaxed atomics, one padded line each). Who may
+ * be picked, with which weights, is a balance_set, from which the control side builds a method's table:
+ * immutable and shared. Each worker has one struct balance a pool: the table (borrowed) and its own small
+ * state. */
 #pragma once
 
 #include <stdatomic.h>
@@ -83,7 +84,8 @@ struct balance_method {
     /* Control side. *table is immutable and shared; NULL is a table too (a method without one). */
     int (*build)(const struct balance_set *set, const void *conf, void **table, struct err *err);
     void (*drop)(void *table);
-    size_t state_size; /* per worker; for `count` peers: state_size + count * state_size_per_peer, zeroed at start */
+    /* Per worker; for `count` peers: state_size + count * state_size_per_peer, zeroed at start. */
+    size_t state_size;
     size_t state_size_per_peer;
     void (*pick)(const void *table, void *state, const struct balance_query *q, struct balance_choice *out);
     void (*observe)(struct balance_peer *peer, const struct balance_outcome *outcome); /* may be NULL */
@@ -97,7 +99,8 @@ struct balance {
 };
 
 /* Fills `out`; out->peer is BALANCE_NONE if none may be used. Never allocates, never blocks. */
-static inline void balance_pick(const struct balance *b, const struct balance_query *q, struct balance_choice *out)
+static inline void balance_pick(const struct balance *b, const struct balance_query *q,
+                                struct balance_choice *out)
 {
     b->method->pick(b->table, b->state, q, out);
 }

@@ -3,8 +3,8 @@
 
 #include "balance/method.h"
 
-/* Table `mod`: the hash modulo the sum of the weights is a place in a row in which each peer has as many places as
- * it weighs. A 64-bit hash modulo at most 4096 * 10000 is uneven by less than one in 10^11. */
+/* Table `mod`: the hash modulo the sum of the weights is a place in a row in which each peer has as many
+ * places as it weighs. A 64-bit hash modulo at most 4096 * 10000 is uneven by less than one in 10^11. */
 struct hash_table {
     uint32_t count, total;
     uint32_t ends[]; /* of peer i: the place after its last; none if every peer has one place */
@@ -57,7 +57,7 @@ static void pick(const void *table, void *state, const struct balance_query *q, 
 static bool is_token_char(char c)
 {
     if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) return true;
-    return c && memchr("!#$%&'*+-.^_`|~", c, 15); /* RFC 9110 5.6.2 */
+    return c && strchr("!#$%&'*+-.^_`|~", c); /* RFC 9110 5.6.2 */
 }
 
 static int parse_header(struct slice name, struct balance_key *key, struct err *err)

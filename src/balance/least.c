@@ -5,21 +5,21 @@
 #include "balance/alias.h"
 #include "balance/method.h"
 
-/* Draws for two different peers that may be used. In a set where one peer has nearly all the weight, most draws
- * are that one. */
+/* Draws for two different peers that may be used. In a set where one peer has nearly all the weight, most
+ * draws are that one. */
 #define DRAWS 8
 
 struct least_table {
     struct alias *alias; /* NULL where all are looked at */
-    /* By which loads are multiplied so that they compare as if divided by the weights: exact where all weights have
-     * a common multiple of 31 bits, else to one part in 200,000. */
+    /* By which loads are multiplied so that they compare as if divided by the weights: exact where all
+     * weights have a common multiple of 31 bits, else to one part in 200,000. */
     uint32_t factors[];
 };
 
 #define FACTOR_MAX (UINT32_C(1) << 31)
 
-/* (load + 1) / weight. The one is the request to be placed: without it, idle servers would look alike whatever
- * they weigh. */
+/* (load + 1) / weight. The one is the request to be placed: without it, idle servers would look alike
+ * whatever they weigh. */
 static inline uint64_t key_of(const struct least_table *t, size_t offset, const struct balance_query *q,
                               uint32_t peer)
 {
@@ -33,13 +33,7 @@ static uint32_t common_multiple(const struct balance_set *set)
 {
     uint64_t multiple = 1;
     for (uint32_t i = 0; i < set->count; i++) {
-        uint64_t a = multiple, b = set->weights[i];
-        while (b) {
-            uint64_t rest = a % b;
-            a = b;
-            b = rest;
-        }
-        multiple = multiple / a * set->weights[i];
+        multiple = multiple / balance_gcd(multiple, set->weights[i]) * set->weights[i];
         if (multiple > FACTOR_MAX) return FACTOR_MAX;
     }
     return (uint32_t)multiple;
@@ -68,9 +62,9 @@ int least_build(const struct balance_set *set, const void *conf, void **table, s
     return 0;
 }
 
-/* Looks at all. Among equals the draw is fair: the k-th takes the place with a chance of 1/k. Idle pools are full
- * of equals, so the draws for up to 64 of them are saved up and made as one. The runner-up comes for free: most
- * peers are worse than it, and one comparison says so. */
+/* Looks at all. Among equals the draw is fair: the k-th takes the place with a chance of 1/k. Idle pools are
+ * full of equals, so the draws for up to 64 of them are saved up and made as one. The runner-up comes for
+ * free: most peers are worse than it, and one comparison says so. */
 static void scan(const struct least_table *t, size_t load, const struct balance_query *q,
                  struct balance_choice *out)
 {
@@ -104,8 +98,8 @@ static void scan(const struct least_table *t, size_t load, const struct balance_
 }
 
 /* The better of two draws: nearly as even as looking at all, for the price of two lines. The two are drawn by
- * weight: drawn uniformly, no server could get more than 2/n of the requests, however much it weighs; so drawn, at
- * equal load each is a candidate as often as its weight says, and the comparison only corrects. */
+ * weight: drawn uniformly, no server could get more than 2/n of the requests, however much it weighs; so
+ * drawn, at equal load each is a candidate as often as its weight says, and the comparison only corrects. */
 static bool pick_of_two(const struct least_table *t, size_t load, const struct balance_query *q,
                         struct balance_choice *out)
 {

@@ -1,4 +1,5 @@
-/* balance/least.h: the least loaded for its weight: what least_request and least_connections have in common. */
+/* balance/least.h: the least loaded for its weight: what least_request and least_connections have in
+ * common. */
 #pragma once
 
 #include "balance/balance.h"

@@ -29,7 +29,8 @@ bool balance_pick_trivial(const struct balance_query *q, struct balance_choice *
 /* For when no peer may take the request. */
 void balance_pick_none(const struct balance_query *q, struct balance_choice *out);
 
-/* The greatest common divisor of all weights; 1 if there are none. */
+/* The greatest common divisor, never 0; and that of all weights, 1 if there are none. */
+uint64_t balance_gcd(uint64_t a, uint64_t b);
 uint32_t balance_weights_gcd(const struct balance_set *set);
 
 struct hash_conf {

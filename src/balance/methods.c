@@ -64,18 +64,21 @@ const struct balance_key *balance_method_key(const struct balance_method *method
     return method->has_key && conf ? &((const struct hash_conf *)conf)->key : NULL;
 }
 
+uint64_t balance_gcd(uint64_t a, uint64_t b)
+{
+    while (b) {
+        uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a ? a : 1;
+}
+
 uint32_t balance_weights_gcd(const struct balance_set *set)
 {
-    uint32_t gcd = 0;
-    for (uint32_t i = 0; i < set->count; i++) {
-        uint32_t a = set->weights[i];
-        while (a) {
-            uint32_t rest = gcd % a;
-            gcd = a;
-            a = rest;
-        }
-    }
-    return gcd ? gcd : 1;
+    uint32_t gcd = set->count ? set->weights[0] : 1;
+    for (uint32_t i = 1; i < set->count; i++) gcd = (uint32_t)balance_gcd(gcd, set->weights[i]);
+    return gcd;
 }
 
 void balance_pick_none(const struct balance_query *q, struct balance_choice *out)

@@ -4,8 +4,8 @@
 #include "balance/alias.h"
 #include "balance/method.h"
 
-/* Draws that hit a peer which may not be used are thrown away, so that the others keep their shares; after this
- * many, one draw among those that may be used decides. */
+/* Draws that hit a peer which may not be used are thrown away, so that the others keep their shares; after
+ * this many, one draw among those that may be used decides. */
 #define DRAWS 8
 
 struct random_table {
@@ -38,8 +38,8 @@ static void draw_among_usable(const struct random_table *t, const struct balance
                               struct balance_choice *out)
 {
     uint32_t sum = 0, peer = BALANCE_NONE;
-    /* One pass: whoever comes replaces the one held with its share of the weights so far. Peers become full at any
-     * moment, so a second pass might not see what the first did. */
+    /* One pass: whoever comes replaces the one held with its share of the weights so far. Peers become full
+     * at any moment, so a second pass might not see what the first did. */
     for (uint32_t i = 0; i < q->peer_count; i++) {
         if (!balance_may_take(q, i)) continue;
         sum += t->weights[i];

@@ -1,5 +1,5 @@
-/* In turn, by weight, spread as evenly as whole turns can be (nginx's smooth weighted round robin): each peer gains
- * its weight, the one that has most is chosen and pays the sum of all. */
+/* In turn, by weight, spread as evenly as whole turns can be (nginx's smooth weighted round robin): each peer
+ * gains its weight, the one that has most is chosen and pays the sum of all. */
 #include <stdlib.h>
 
 #include "balance/method.h"
@@ -59,8 +59,8 @@ static uint32_t gain(const struct round_robin_table *t, struct round_robin_state
     return best;
 }
 
-/* Workers that all began with the first peer, or all with the heaviest, would march in step and hit each server
- * together: each begins at a place of its own. */
+/* Workers that all began with the first peer, or all with the heaviest, would march in step and hit each
+ * server together: each begins at a place of its own. */
 static void start(const struct round_robin_table *t, struct round_robin_state *s, struct rng *rng)
 {
     s->has_started = true;

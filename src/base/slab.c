@@ -54,6 +54,7 @@ void *slab_get(struct slab *slab)
 {
     if (!slab->idle && add_page(slab) < 0) return NULL;
     void **object = slab->idle;
+    if (!object) return NULL;
     slab->idle = *object;
     slab->live++;
     memset(object, 0, slab->object_size);

@@ -91,7 +91,10 @@ bool h1_conn_pump(struct h1_conn *c, struct slice bytes)
         tell_error(c, c->role->body_eof, NULL);
         return false;
     case H1_PUMP_FAIL:
-        tell_error(c, c->transport.saved_errno == ENOMEM ? END_NO_MEMORY : c->role->body_reset, NULL);
+        tell_error(c, c->role->body_reset, NULL);
+        return false;
+    case H1_PUMP_NO_MEMORY:
+        tell_error(c, END_NO_MEMORY, NULL);
         return false;
     case H1_PUMP_BAD:
         tell_error(c, fault.reason, fault.detail);

@@ -27,7 +27,7 @@ static bool make_room(struct h1_in *in, struct loop *l, uint32_t len)
     } else {
         struct block *bigger = block_get(&l->blocks, held + len);
         if (!bigger) return false;
-        if (held) memcpy(bigger->data, in->hold->data + in->begin, held);
+        if (in->hold) memcpy(bigger->data, in->hold->data + in->begin, held);
         block_put(&l->blocks, in->hold);
         in->hold = bigger;
     }
@@ -128,7 +128,7 @@ static enum h1_pump pump_bytes(struct h1_in *in, struct loop *l, struct http_str
     if (is_held) {
         h1_in_use(in, l, p.used);
     } else if (!h1_in_hold(in, l, (struct slice){ bytes.data + p.used, bytes.len - p.used }, LOOP_HOLD_BYTES)) {
-        return H1_PUMP_FAIL;
+        return H1_PUMP_NO_MEMORY;
     }
     s->held = in->end - in->begin;
     if (got == H1_PUMP_END) s->is_ended = true;
@@ -181,10 +181,8 @@ static enum h1_pump pump_some(struct h1_in *in, struct transport *t, struct http
     size_t got = 0;
     bool is_held = h1_in_held(in).len > 0;
     if (is_held) {
-        if (!make_room(in, t->loop, BLOCK_MIN / 2)) {
-            t->saved_errno = ENOMEM;
-            return H1_PUMP_FAIL;
-        }
+        /* Only trailers are held while the decoder waits for more, and those it bounds. */
+        if (!make_room(in, t->loop, BLOCK_MIN / 2)) return H1_PUMP_NO_MEMORY;
         to = in->hold->data + in->end;
         room = in->hold->cap - in->end;
     }

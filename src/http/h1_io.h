@@ -46,7 +46,8 @@ enum h1_pump {
     H1_PUMP_YIELD,   /* moved its share of this turn: come back */
     H1_PUMP_END,     /* the message is complete */
     H1_PUMP_EOF,     /* the peer closed first */
-    H1_PUMP_FAIL,    /* reset, or memory is out (saved_errno ENOMEM) */
+    H1_PUMP_FAIL,    /* reset */
+    H1_PUMP_NO_MEMORY,
     H1_PUMP_BAD,     /* *fault */
     H1_PUMP_GONE,    /* the stream was released meanwhile */
 };

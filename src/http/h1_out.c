@@ -22,7 +22,7 @@ static bool make_room(struct h1_out *out, struct loop *l, size_t len)
     uint32_t waiting = out->end - out->begin;
     struct block *bigger = block_get(&l->blocks, waiting + len);
     if (!bigger) return false;
-    if (waiting) memcpy(bigger->data, out->block->data + out->begin, waiting);
+    if (out->block) memcpy(bigger->data, out->block->data + out->begin, waiting);
     block_put(&l->blocks, out->block);
     out->block = bigger;
     out->begin = 0;

@@ -41,6 +41,7 @@ static void begin_stream(struct h1_server *c)
     *s = (struct http_stream){ .ops = &stream_ops, .is_flushed = true, .is_reused = c->client.requests > 0 };
     c->conn.is_blocked = c->conn.wants_write = false;
     c->conn.out.is_ended = false;
+    c->conn.transport.has_sent = false;
     c->client.requests++;
 }
 
@@ -279,6 +280,17 @@ static enum io send_head(struct http_stream *s, const struct http_send *send, un
     return h1_conn_sent(conn, h1_out_flush(&conn->out, &conn->transport)) == IO_FAIL ? IO_FAIL : IO_OK;
 }
 
+static bool unsend(struct http_stream *s)
+{
+    struct h1_conn *conn = h1_conn_of(s);
+    if (conn->transport.has_sent) return false;
+    h1_out_clear(&conn->out, h1_conn_loop(conn));
+    s->is_flushed = true;
+    s->head_bytes = 0;
+    conn->wants_write = false;
+    return true;
+}
+
 static void watch(struct http_stream *s)
 {
     if (transport_wait(&h1_conn_of(s)->transport) == 0) return;
@@ -324,6 +336,7 @@ static const struct http_stream_ops stream_ops = {
     .send_body = h1_conn_send_body,
     .send_trailers = h1_conn_send_trailers,
     .resume = h1_conn_resume,
+    .unsend = unsend,
     .watch = watch,
     .reset = reset,
     .release = release,

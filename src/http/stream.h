@@ -42,6 +42,7 @@ struct http_stream_ops {
     enum io (*send_body)(struct http_stream *s, const char *data, size_t len, unsigned flags, size_t *taken);
     enum io (*send_trailers)(struct http_stream *s, const struct http_field *fields, uint32_t count);
     void (*resume)(struct http_stream *s);
+    bool (*unsend)(struct http_stream *s); /* towards a client; see http_stream_unsend() */
     void (*watch)(struct http_stream *s); /* towards a client; see http_stream_watch() */
     void (*reset)(struct http_stream *s);
     void (*release)(struct http_stream *s);
@@ -93,6 +94,11 @@ static inline enum io http_send_trailers(struct http_stream *s, const struct htt
 static inline void http_stream_resume(struct http_stream *s)
 {
     s->ops->resume(s);
+}
+/* Takes back a head (and what follows it) of which no byte was handed to the kernel yet; false if one was. */
+static inline bool http_stream_unsend(struct http_stream *s)
+{
+    return s->ops->unsend(s);
 }
 /* Wants to hear of the client's end even while nothing is read from or written to it. A connection's first exchange
  * does without, and with it without a system call, unless it takes long. */

@@ -70,30 +70,27 @@ int config_parse(struct config **out, const char *name, struct slice text, char 
     return 0;
 }
 
+/* All of the file, and a byte for the end; the size of a pipe is not known beforehand. */
 static int read_file(const char *path, char **text, size_t *len, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return err_set(err, "cannot open %s: %s", path, strerror(errno));
-    size_t cap = 64 << 10;
-    *text = malloc(cap);
-    *len = 0;
-    for (;;) {
-        ssize_t got = *text ? read(fd, *text + *len, cap - *len) : -1;
-        if (got == 0) break;
-        if (got < 0 || *len + (size_t)got > FILE_MAX) {
-            int cause = errno;
-            close(fd);
-            free(*text);
-            return got < 0 ? err_set(err, "cannot read %s: %s", path, strerror(cause))
-                           : err_set(err, "%s is over %u bytes: a configuration never is", path, FILE_MAX);
-        }
-        *len += (size_t)got;
-        if (*len < cap) continue;
-        char *bigger = realloc(*text, cap *= 2);
-        if (!bigger) free(*text);
-        *text = bigger;
+    char *memory = malloc(FILE_MAX + 1);
+    if (!memory) {
+        close(fd);
+        return err_set(err, "out of memory for %s", path);
     }
+    ssize_t got = 1;
+    for (*len = 0; got > 0 && *len <= FILE_MAX; *len += got > 0 ? (size_t)got : 0)
+        got = read(fd, memory + *len, FILE_MAX + 1 - *len);
+    int cause = errno;
     close(fd);
+    if (got < 0 || *len > FILE_MAX) {
+        free(memory);
+        return got < 0 ? err_set(err, "cannot read %s: %s", path, strerror(cause))
+                       : err_set(err, "%s is over %u bytes: a configuration never is", path, FILE_MAX);
+    }
+    *text = memory;
     return 0;
 }
 

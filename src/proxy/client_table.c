@@ -14,11 +14,12 @@
 #define BUCKET_MEAN 8 /* clients in a bucket of a table that has as many as it is made for */
 #define COUNT_MASK UINT64_C(0xffffff)
 
-/* control: how many connections are in the bucket uncounted (32 bits), whether a client is being added (a bit), and
- * how often one has been: so that who has seen the control word before looking through the clients and finds it
- * unchanged afterwards knows that none was added in between.
- * clients: mark (40 bits, of the hash) and count (24 bits); 0 where there is none. Counts go up and down with one
- * compare-and-swap. Only whoever holds IS_ADDING may turn a 0 into a client, so none is in a bucket twice. */
+/* control: how many connections are in the bucket uncounted (32 bits), whether a client is being added (a
+ * bit), and how often one has been: so that who has seen the control word before looking through the clients
+ * and finds it unchanged afterwards knows that none was added in between.
+ * clients: mark (40 bits, of the hash) and count (24 bits); 0 where there is none. Counts go up and down with
+ * one compare-and-swap. Only whoever holds IS_ADDING may turn a 0 into a client, so none is in a bucket
+ * twice. */
 struct bucket {
     _Alignas(128) _Atomic uint64_t control;
     _Atomic uint64_t clients[BUCKET_CLIENTS];
@@ -77,7 +78,8 @@ static struct place find(const struct client_table *t, const struct ip *address)
     return (struct place){ &t->buckets[hash & t->mask], hash & ~COUNT_MASK };
 }
 
-/* The client's word, or NULL; *value as it was seen. *vacant: a word without client, NULL if there is none. */
+/* The client's word, or NULL; *value as it was seen. *vacant: a word without client, NULL if there is
+ * none. */
 static _Atomic uint64_t *look(struct place p, uint64_t *value, _Atomic uint64_t **vacant)
 {
     *vacant = NULL;
@@ -134,8 +136,8 @@ bool client_table_enter(struct client_table *t, const struct ip *client, uint32_
     }
 }
 
-/* Of a client's connections those counted go first. If none is, and none was being added while that was looked
- * up, then this one is among the uncounted. */
+/* Of a client's connections those counted go first. If none is, and none was being added while that was
+ * looked up, then this one is among the uncounted. */
 void client_table_leave(struct client_table *t, const struct ip *client)
 {
     struct place p = find(t, client);

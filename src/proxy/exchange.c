@@ -118,7 +118,13 @@ static enum step finish(struct exchange *x, enum end_reason reason)
 static enum step fail(struct exchange *x, enum end_reason reason)
 {
     if (x->state == EXCHANGE_DONE || x->state == EXCHANGE_REPLY) return STEP_WAIT;
-    if (x->response_started || !end_reason_info(reason)->status) {
+    bool is_telling = end_reason_info(reason)->status != 0;
+    /* A head that still waits for its first body byte can give way to the sentence. */
+    if (is_telling && x->response_started && http_stream_unsend(x->client)) {
+        x->response_started = false;
+        x->body_out = 0;
+    }
+    if (x->response_started || !is_telling) {
         x->is_cut = true;
         return finish(x, reason);
     }
@@ -178,9 +184,25 @@ static bool may_pass(struct exchange *x)
     return !x->route->gate || gate_check(x->route->gate, &x->record.client) == GATE_PASS;
 }
 
+/* The host's hash is the same in capitals, and with or without the port. */
+static uint64_t hash_of_host(struct slice authority)
+{
+    char folded[ROUTE_HOST_MAX + 1];
+    size_t len = 0;
+    bool is_bracketed = false;
+    for (; len < authority.len && len < sizeof(folded); len++) {
+        char c = authority.data[len];
+        if (c == '[') is_bracketed = true;
+        if (c == ']') is_bracketed = false;
+        if (c == ':' && !is_bracketed) break;
+        folded[len] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    }
+    return balance_hash((struct slice){ folded, len });
+}
+
 static uint64_t key_hash(const struct exchange *x, const struct balance_key *key)
 {
-    struct slice value = SLICE_NONE;
+    struct slice value;
     switch (key->kind) {
     case BALANCE_KEY_CLIENT:
         value = (struct slice){ (const char *)x->record.client.bytes, sizeof(x->record.client.bytes) };
@@ -189,11 +211,12 @@ static uint64_t key_hash(const struct exchange *x, const struct balance_key *key
         value = path_of(x);
         break;
     case BALANCE_KEY_HOST:
-        value = x->head.authority;
-        break;
+        return hash_of_host(x->head.authority);
     case BALANCE_KEY_HEADER:
         value = http_field_value(http_head_find_name(&x->head, slice_of(key->header)));
         break;
+    default:
+        value = SLICE_NONE;
     }
     return balance_hash(value);
 }

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Blocks lie within each other or apart, so they cut the addresses into at most two ranges a block and one more.
- * Each range is kept by its first address: its verdict holds until the next one begins. */
+/* Blocks lie within each other or apart, so they cut the addresses into at most two ranges a block and one
+ * more. Each range is kept by its first address: its verdict holds until the next one begins. */
 struct address_number {
     uint64_t high, low;
 };
@@ -42,7 +42,8 @@ static struct block block_of(const struct cidr *cidr, enum gate_verdict verdict)
     return b;
 }
 
-/* By where they begin, those that hold others first; of two alike the denial last, so that it is the inner one. */
+/* By where they begin, those that hold others first; of two alike the denial last, so that it is the inner
+ * one. */
 static int compare_blocks(const void *left, const void *right)
 {
     const struct block *a = left, *b = right;
@@ -67,8 +68,8 @@ static bool address_after(struct address_number last, struct address_number *nex
     return next->high || next->low;
 }
 
-/* `open`: the blocks that hold the present address, the innermost on top; at most one for each length, and two where
- * one is in both lists (more of the same are left out). */
+/* `open`: the blocks that hold the present address, the innermost on top; at most one for each length, and
+ * two where one is in both lists (more of the same are left out). */
 static void cut(struct gate_rules *r, const struct block *blocks, uint32_t count, uint8_t otherwise)
 {
     const struct block *open[2 * 129];

@@ -1,5 +1,5 @@
-/* proxy/gate.h: whether an address may pass: the address blocks of one gate, compiled. Immutable, shared by all
- * threads. The limits of a gate are counted elsewhere: proxy/client_table.h. */
+/* proxy/gate.h: whether an address may pass: the address blocks of one gate, compiled. Immutable, shared by
+ * all threads. The limits of a gate are counted elsewhere: proxy/client_table.h. */
 #pragma once
 
 #include "route/gate_conf.h"
@@ -12,7 +12,8 @@ enum gate_verdict {
 
 struct gate_rules;
 
-/* The smallest block that holds the address decides, `deny` where one is in both lists. NULL when out of memory. */
+/* The smallest block that holds the address decides, `deny` where one is in both lists. NULL when out of
+ * memory. */
 struct gate_rules *gate_rules_new(const struct gate_conf *conf);
 void gate_rules_free(struct gate_rules *rules); /* NULL is fine */
 enum gate_verdict gate_check(const struct gate_rules *rules, const struct ip *ip);

@@ -174,6 +174,18 @@ static double read_log_dropped(void *context)
     return p->access_log ? (double)access_log_dropped(p->access_log) : 0;
 }
 
+static double read_uncounted(void *context)
+{
+    const struct proxy *p = context;
+    return (double)client_table_uncounted(p->clients);
+}
+
+static double read_refused_series(void *context)
+{
+    const struct proxy *p = context;
+    return (double)metric_refused(p->metrics);
+}
+
 static void add_gauges(struct proxy *p)
 {
     struct metric_registry *m = p->metrics;
@@ -187,6 +199,10 @@ static void add_gauges(struct proxy *p)
     metric_gauge_fn(m, "weir_memory_bytes", "Memory drawn on the budget (limits: memory).", NULL, 0, read_memory, p);
     metric_counter_fn(m, "weir_access_log_dropped_total", "Access-log lines that were not written.", NULL, 0,
                       read_log_dropped, p);
+    metric_counter_fn(m, "weir_clients_uncounted_total", "Connections let in uncounted by connections_per_client.", NULL,
+                      0, read_uncounted, p);
+    metric_counter_fn(m, "weir_series_refused_total", "Series that were refused because there are too many.", NULL, 0,
+                      read_refused_series, p);
 }
 
 static int build(struct proxy *p, struct err *err)

@@ -170,6 +170,10 @@ static bool connect_to(struct session *s, uint32_t peer, enum balance_reason rea
     metric_add(w->metrics, s->server->meter_attempts, 1);
     metric_add(w->metrics, s->server->meter_connects, 1);
     if (transport_connect(t, &w->loop, &s->server->address, on_server_ready) == 0) {
+        if (transport_wait(&s->tunnel.halves[TUNNEL_CLIENT].transport) < 0) {
+            give_up(s, END_NO_DESCRIPTORS);
+            return true;
+        }
         loop_arm(&w->loop, &s->timer, s->pool->pool->conf->timeouts.connect_ms);
         return true;
     }

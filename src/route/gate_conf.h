@@ -1,5 +1,5 @@
-/* route/gate_conf.h: who may pass, as configured: for all listeners, for one, or for a route. Part of a snapshot.
- * It lives here, below the proxy that enforces it, because a route may have one. */
+/* route/gate_conf.h: who may pass, as configured: for all listeners, for one, or for a route. Part of a
+ * snapshot. It lives here, below the proxy that enforces it, because a route may have one. */
 #pragma once
 
 #include "base/address.h"

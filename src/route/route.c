@@ -63,8 +63,9 @@ static bool is_after(const struct route_table *t, const struct route_entry *e, s
     return order > 0 || (order == 0 && e->len > path.len);
 }
 
-/* The last entry that does not come after the path begins with every entry that the path begins with: whatever lies
- * in order between a text and an extension of it is an extension, too. So one search finds them all. */
+/* The last entry that does not come after the path begins with every entry that the path begins with:
+ * whatever lies in order between a text and an extension of it is an extension, too. So one search finds them
+ * all. */
 static bool match_path(const struct route_table *t, uint32_t group, struct slice path,
                        struct route_choice *out)
 {

@@ -1,16 +1,16 @@
-/* route/route.h: which route a request takes. A table is immutable, shared by all workers, and pure: no I/O, and
- * nothing is allocated in a match.
+/* route/route.h: which route a request takes. A table is immutable, shared by all workers, and pure: no I/O,
+ * and nothing is allocated in a match.
  *
- * The most specific wins: a host given in full, then the longest wildcard, then any; for one host a path given in
- * full, then the longest prefix, then any; of several that are alike, the first. Where no route for the more
- * specific host takes the path, those for the less specific hosts are asked: so a route without conditions
- * catches everything.
+ * The most specific wins: a host given in full, then the longest wildcard, then any; for one host a path
+ * given in full, then the longest prefix, then any; of several that are alike, the first. Where no route for
+ * the more specific host takes the path, those for the less specific hosts are asked: so a route without
+ * conditions catches everything.
  *
- * Hosts are compared without regard to case, without the port and one dot at the end. "*.example.com" is every name
- * that ends with ".example.com", of however many labels, but not example.com itself.
+ * Hosts are compared without regard to case, without the port and one dot at the end. "*.example.com" is
+ * every name that ends with ".example.com", of however many labels, but not example.com itself.
  *
- * Paths are compared as they came, byte by byte: a prefix "/v1" takes "/v10" too, "/v1/" does not (nor "/v1").
- * Nothing is decoded or resolved: "/%76%31/" and "/x/../v1/" are other paths than "/v1/". */
+ * Paths are compared as they came, byte by byte: a prefix "/v1" takes "/v10" too, "/v1/" does not (nor
+ * "/v1"). Nothing is decoded or resolved: "/%76%31/" and "/x/../v1/" are other paths than "/v1/". */
 #pragma once
 
 #include <stdbool.h>

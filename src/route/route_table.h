@@ -1,4 +1,5 @@
-/* route/route_table.h: what a table is made of, for route_table.c, which builds it, and route.c, which searches. */
+/* route/route_table.h: what a table is made of, for route_table.c, which builds it, and route.c, which
+ * searches. */
 #pragma once
 
 #include "route/route.h"

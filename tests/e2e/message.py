@@ -107,6 +107,8 @@ def wait_until_taken(sock):
     """Until the peer's kernel has acknowledged all that was sent."""
     deadline = time.monotonic() + LIMIT_S
     while int.from_bytes(fcntl.ioctl(sock.fileno(), 0x5411, b"\0\0\0\0"), "little"):  # SIOCOUTQ
+        if sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\7":  # TCP_CLOSE: the peer has reset it
+            raise ConnectionResetError
         assert time.monotonic() < deadline, "the peer does not take what was sent"
         time.sleep(0)
 

@@ -68,7 +68,7 @@ def test_when_every_server_refuses_the_client_is_told(scene):
 
 
 def test_attempts_are_limited(scene):
-    weir = scene.proxy(dead(), dead(), dead(), scene.server(), pool={"balance": "round_robin", "retry": {"attempts": 2}})
+    weir = scene.proxy(dead(), dead(), dead(), pool={"retry": {"attempts": 2}})
     assert scene.client(weir).ask().status == 502
     record = weir.exchange(status=502)
     assert record["attempt_count"] == 2

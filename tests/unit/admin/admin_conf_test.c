@@ -3,8 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 /* after the above */
-#include <cmocka.h>
 #include <stdlib.h>
+#include <cmocka.h>
 
 #include "admin/admin_conf.h"
 #include "conf/decode.h"
@@ -20,7 +20,7 @@ static const char *decode(const char *text, struct admin_conf *out)
     fault[0] = 0;
     int result = conf_read_json(&tree, "body", slice_of(text), faults);
     if (result == 0) result = conf_decode(&tree, &admin_conf_type, out, arena, faults);
-    assert_int_equal(result < 0, faults->count > 0);
+    assert_int_equal(result<0, faults->count> 0);
     if (result < 0) {
         char *lines = conf_faults_print(faults, &tree, true);
         strncat(fault, lines, strcspn(lines, "\n"));
@@ -51,9 +51,10 @@ static void a_public_address_needs_one(void **state)
 {
     (void)state;
     struct admin_conf c;
-    assert_string_equal(decode("{\"bind\": \"0.0.0.0:9091\"}", &c),
-                        "body:1:10: the admin API at 0.0.0.0:9091 would be open to everybody who can reach that "
-                        "address; set a token, or bind to 127.0.0.1, [::1] or a unix socket");
+    assert_string_equal(
+        decode("{\"bind\": \"0.0.0.0:9091\"}", &c),
+        "body:1:2: the admin API at 0.0.0.0:9091 would be open to everybody who can reach that "
+        "address; set a token, or bind to 127.0.0.1, [::1] or a unix socket");
     assert_string_not_equal(decode("{\"bind\": \":9091\"}", &c), "");
     assert_string_not_equal(decode("\"192.0.2.1:9091\"", &c), "");
     assert_string_not_equal(decode("{\"bind\": \":9091\", \"token\": \"\"}", &c), "");

@@ -3,8 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 /* after the above */
-#include <cmocka.h>
 #include <stdlib.h>
+#include <cmocka.h>
 
 #include "admin/answer.h"
 
@@ -17,8 +17,9 @@ static void a_problem_has_a_sentence_that_is_escaped(void **state)
     assert_string_equal(a.content_type, "application/problem+json");
     assert_int_equal(a.body[a.body_len - 1], '\n');
     a.body[a.body_len - 1] = 0;
-    assert_string_equal(a.body, "{\n  \"type\": \"about:blank\",\n  \"title\": \"Not Found\",\n  \"status\": 404,\n"
-                                "  \"detail\": \"There is no pool \\\"a\\nb\\\".\"\n}");
+    assert_string_equal(a.body,
+                        "{\n  \"type\": \"about:blank\",\n  \"title\": \"Not Found\",\n  \"status\": 404,\n"
+                        "  \"detail\": \"There is no pool \\\"a\\nb\\\".\"\n}");
     answer_fini(&a);
 }
 

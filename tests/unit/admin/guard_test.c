@@ -3,8 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 /* after the above */
-#include <cmocka.h>
 #include "admin/guard.h"
+#include <cmocka.h>
 
 struct request {
     enum http_method method;
@@ -51,8 +51,9 @@ static void without_a_token_only_its_own_hosts_are_answered(void **state)
     (void)state;
     const char *bind = "127.0.0.1:9091";
     static const char *const good[] = { "127.0.0.1:9091", "localhost:9091", "LocalHost:9091", "[::1]:9091" };
-    static const char *const bad[] = { "evil.example", "evil.example:9091", "localhost", "localhost:9092", "127.0.0.1",
-                                       "localhost:9091.evil.example", "127.0.0.2:9091", "localhost.:9091", "" };
+    static const char *const bad[] = { "evil.example",   "evil.example:9091", "localhost",
+                                       "localhost:9092", "127.0.0.1",         "localhost:9091.evil.example",
+                                       "127.0.0.2:9091", "localhost.:9091",   "" };
     for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) assert_int_equal(with_host(bind, good[i]), 0);
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) assert_int_equal(with_host(bind, bad[i]), 403);
     assert_int_equal(with_host("127.0.0.9:9091", "127.0.0.9:9091"), 0);
@@ -94,11 +95,28 @@ static void everything_else_is_not_the_token(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        NULL, "", "Bearer", "Bearer ", "Bearer secre", "Bearer secrets", "Bearer Secret", "Bearersecret", "secret",
-        "Basic", "Basic ", "Basic secret", "Basic c2VjcmV0" /* secret, no colon */, "Basic dXNlcjpzZWNyZXQ=x",
-        "Basic dXNlcjpzZWNyZXQ!", "Basic A", "Basic dXNlcjo=" /* user: */, "Digest secret", "Bearer secretsecret",
+        NULL,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer secre",
+        "Bearer secrets",
+        "Bearer Secret",
+        "Bearersecret",
+        "secret",
+        "Basic",
+        "Basic ",
+        "Basic secret",
+        "Basic c2VjcmV0" /* secret, no colon */,
+        "Basic dXNlcjpzZWNyZXQ=x",
+        "Basic dXNlcjpzZWNyZXQ!",
+        "Basic A",
+        "Basic dXNlcjo=" /* user: */,
+        "Digest secret",
+        "Bearer secretsecret",
     };
-    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) assert_int_equal(with_authorization("secret", bad[i]), 401);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        assert_int_equal(with_authorization("secret", bad[i]), 401);
     char longest[3000] = "Basic ";
     memset(longest + 6, 'A', sizeof(longest) - 7);
     longest[sizeof(longest) - 1] = 0;
@@ -134,7 +152,9 @@ static void a_foreign_page_may_not_write(void **state)
                   { "", 403 } };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         const char *origin = cases[i].origin;
-        struct request write = { .method = HTTP_PATCH, .host = host, .origin = origin, .authorization = "Bearer secret" };
+        struct request write = {
+            .method = HTTP_PATCH, .host = host, .origin = origin, .authorization = "Bearer secret"
+        };
         assert_int_equal(check(&open, &write), cases[i].status);
         assert_int_equal(check(&closed, &write), cases[i].status);
         struct request read = { .method = HTTP_GET, .host = host, .origin = origin };

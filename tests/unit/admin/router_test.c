@@ -3,10 +3,12 @@
 #include <stddef.h>
 #include <stdint.h>
 /* after the above */
-#include <cmocka.h>
 #include "admin/router.h"
+#include <cmocka.h>
 
-static const struct admin_query query[] = { { "limit", "integer", "How many." }, { "status", "integer", "Which." }, { 0 } };
+static const struct admin_query query[] = { { "limit", "integer", "How many." },
+                                            { "status", "integer", "Which." },
+                                            { 0 } };
 
 static void handle(const struct admin_request *rq, struct answer *out)
 {
@@ -68,8 +70,15 @@ static void get_answers_head_and_other_methods_are_told_what_is_allowed(void **s
 static void what_is_not_in_the_table_is_not_found(void **state)
 {
     (void)state;
-    static const char *const paths[] = { "/pool", "/pools/", "/pools//servers/a", "/pools/a/b", "/Pools", "//pools",
-                                         "/pools%2Fa%2Fb", "/pools/web/servers", "/pools/web/servers/a/b" };
+    static const char *const paths[] = { "/pool",
+                                         "/pools/",
+                                         "/pools//servers/a",
+                                         "/pools/a/b",
+                                         "/Pools",
+                                         "//pools",
+                                         "/pools%2Fa%2Fb",
+                                         "/pools/web/servers",
+                                         "/pools/web/servers/a/b" };
     for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
         struct router_match m;
         match(paths[i], HTTP_GET, &m);
@@ -109,10 +118,14 @@ static void a_query_is_put_by_its_rows(void **state)
 static void unknown_and_repeated_parameters_are_faults_that_name_the_nearest(void **state)
 {
     (void)state;
-    assert_string_equal(query_fault("/exchanges?limt=5"), "unknown query parameter \"limt\"; did you mean \"limit\"?");
-    assert_string_equal(query_fault("/exchanges?x=5"), "unknown query parameter \"x\"; there are limit, status");
-    assert_string_equal(query_fault("/pools?limit=5"), "unknown query parameter \"limit\"; this path takes none");
-    assert_string_equal(query_fault("/exchanges?limit=1&limit=1"), "the query parameter \"limit\" is given twice");
+    assert_string_equal(query_fault("/exchanges?limt=5"),
+                        "unknown query parameter \"limt\"; did you mean \"limit\"?");
+    assert_string_equal(query_fault("/exchanges?x=5"),
+                        "unknown query parameter \"x\"; there are limit, status");
+    assert_string_equal(query_fault("/pools?limit=5"),
+                        "unknown query parameter \"limit\"; this path takes none");
+    assert_string_equal(query_fault("/exchanges?limit=1&limit=1"),
+                        "the query parameter \"limit\" is given twice");
 }
 
 static void a_mistyped_path_names_the_nearest(void **state)

@@ -3,9 +3,9 @@
 #include <stddef.h>
 #include <stdint.h>
 /* after the above */
-#include <cmocka.h>
 #include <math.h>
 #include <stdlib.h>
+#include <cmocka.h>
 
 #include "admin/shape.h"
 
@@ -13,7 +13,8 @@ struct part {
     uint64_t count;
 };
 
-static const struct shape_field part_fields[] = { { "count", SHAPE_COUNT, offsetof(struct part, count) }, { 0 } };
+static const struct shape_field part_fields[] = { { "count", SHAPE_COUNT, offsetof(struct part, count) },
+                                                  { 0 } };
 static const struct shape part_shape = { "Part", sizeof(struct part), part_fields };
 
 struct whole {
@@ -48,8 +49,15 @@ static void an_object_is_printed_by_its_rows(void **state)
     const struct part parts[] = { { 1 }, { 2 } };
     const char *const words[] = { "a", "b" };
     const struct shape_count counts[] = { { "ok", 5 } };
-    struct whole w = { .name = "x", .is_up = true, .unknown = SHAPE_NULL, .ms = 0.5, .never = NAN, .part = { 3 },
-                       .parts = { parts, 2 }, .words = { words, 2 }, .counts = { counts, 1 } };
+    struct whole w = { .name = "x",
+                       .is_up = true,
+                       .unknown = SHAPE_NULL,
+                       .ms = 0.5,
+                       .never = NAN,
+                       .part = { 3 },
+                       .parts = { parts, 2 },
+                       .words = { words, 2 },
+                       .counts = { counts, 1 } };
     struct json j;
     json_init(&j, 4096, false);
     shape_print(&whole_shape, &w, &j);
@@ -70,7 +78,8 @@ static void the_schema_says_types_and_what_may_be_null(void **state)
     static const char *const parts[] = {
         "\"name\":{\"type\":\"string\",\"description\":\"A name.\"}",
         "\"nothing\":{\"type\":[\"string\",\"null\"]}",
-        "\"part\":{\"type\":\"object\",\"required\":[\"count\"],\"properties\":{\"count\":{\"type\":\"integer\"}}}",
+        "\"part\":{\"type\":\"object\",\"required\":[\"count\"],\"properties\":{\"count\":{\"type\":"
+        "\"integer\"}}}",
         "\"words\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}",
         "\"counts\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"integer\"}}",
     };

@@ -3,9 +3,9 @@
 #include <stddef.h>
 #include <stdint.h>
 /* after the above */
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <cmocka.h>
 
 #include "admin/target.h"
 
@@ -30,7 +30,8 @@ static const char *read_as(const char *text)
         used += (size_t)snprintf(out + used, sizeof(out) - used, "%s|", t.segments[i].data);
     }
     for (uint32_t i = 0; i < t.pair_count; i++)
-        used += (size_t)snprintf(out + used, sizeof(out) - used, "?%s=%s|", t.pairs[i].name.data, t.pairs[i].value.data);
+        used += (size_t)snprintf(out + used, sizeof(out) - used, "?%s=%s|", t.pairs[i].name.data,
+                                 t.pairs[i].value.data);
     free(memory);
     return out;
 }
@@ -56,7 +57,8 @@ static void paths_and_queries_are_taken_apart_and_decoded(void **state)
         { "/a?b=c=d/e?f", "a|?b=c=d/e?f|" },
         { "/%C3%A4", "\xc3\xa4|" },
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) assert_string_equal(read_as(cases[i][0]), cases[i][1]);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        assert_string_equal(read_as(cases[i][0]), cases[i][1]);
 }
 
 static void what_cannot_be_a_target_is_refused_with_a_sentence(void **state)
@@ -82,7 +84,8 @@ static void what_cannot_be_a_target_is_refused_with_a_sentence(void **state)
         { "/a#b", "the byte %23 must be escaped in the target" },
         { "/?a=\"", "the byte %22 must be escaped in the target" },
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) assert_string_equal(read_as(cases[i][0]), cases[i][1]);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        assert_string_equal(read_as(cases[i][0]), cases[i][1]);
 }
 
 static void a_zero_byte_ends_nothing(void **state)

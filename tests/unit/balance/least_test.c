@@ -90,8 +90,8 @@ static void ties_behind_a_worse_one_are_uniform_too(void **state)
     peers_fini(&p);
 }
 
-/* More equals than are held for the draw: nearly all are full, so that the draws of two fail and all are looked
- * at. */
+/* More equals than are held for the draw: nearly all are full, so that the draws of two fail and all are
+ * looked at. */
 static void ties_among_more_than_are_held_are_uniform(void **state)
 {
     (void)state;
@@ -151,8 +151,8 @@ static uint32_t max_load(const char *method, uint32_t count, uint64_t seed)
     return max;
 }
 
-/* The excess over the mean is log log n / log 2 and a small constant (Berenbrink et al., 2000), where one draw has
- * an excess that grows with the load. */
+/* The excess over the mean is log log n / log 2 and a small constant (Berenbrink et al., 2000), where one
+ * draw has an excess that grows with the load. */
 static void two_choices_bound_the_fullest(void **state)
 {
     (void)state;

@@ -39,6 +39,6 @@ void peers_pick_many(struct peers *p, uint64_t times);
 void peers_load(struct peers *p, uint32_t peer, uint32_t in_flight);
 void peers_cap(struct peers *p, uint32_t peer, uint32_t cap);
 
-/* Whether counts seen differ from the shares by more than chance gives once in a hundred times (chi-square, its
- * quantile by Wilson and Hilferty). */
+/* Whether counts seen differ from the shares by more than chance gives once in a hundred times (chi-square,
+ * its quantile by Wilson and Hilferty). */
 bool shares_fit(const uint64_t *seen, const uint32_t *shares, uint32_t count);

@@ -41,8 +41,8 @@ static void many_peers_have_their_shares(void **state)
     peers_fini(&p);
 }
 
-/* Whatever is taken out, the others keep their shares among themselves: by redrawing (few are out) or in one pass
- * (most of the weight is out). */
+/* Whatever is taken out, the others keep their shares among themselves: by redrawing (few are out) or in one
+ * pass (most of the weight is out). */
 static void the_others_keep_their_shares(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* The rule of route/route.h, said plainly: every row is tried, the best one kept. For the unit test and the fuzzer. */
+/* The rule of route/route.h, said plainly: every row is tried, the best one kept. For the unit test and the
+ * fuzzer. */
 #pragma once
 
 #include <stdlib.h>

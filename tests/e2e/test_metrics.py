@@ -1,0 +1,64 @@
+"""Metrics: correct exposition, and numbers that agree with what happened."""
+import subprocess
+
+import broken
+import message
+from ports import reserve_port
+
+
+def test_promtool_has_nothing_to_say(scene):
+    weir = scene.proxy(scene.server(), listener={"routes": [{"name": 'odd "name"\\', "pool": "web"}]}, workers=2)
+    client = scene.client(weir)
+    for _ in range(5):
+        client.ask()
+    client.send(b"nonsense\r\n\r\n")
+    weir.wait_records(6)
+    response = weir.ask_admin("GET", "/metrics")
+    assert response.get("Content-Type").startswith("text/plain; version=0.0.4")
+    done = subprocess.run(["promtool", "check", "metrics"], input=response.body, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_openmetrics_is_given_on_request(scene):
+    weir = scene.proxy(scene.server())
+    response = weir.ask_admin("GET", "/metrics", ("Accept", "application/openmetrics-text; version=1.0.0, text/plain;q=0.5"))
+    assert response.get("Content-Type").startswith("application/openmetrics-text; version=1.0.0")
+    assert response.text.endswith("# EOF\n")
+
+
+def test_counters_agree_with_what_happened(scene):
+    server = scene.server([broken.serve(lambda request: message.response(int(request.target[1:]), body=b"x" * 1000))])
+    weir = scene.proxy({"name": "one", "address": server.address})
+    client = scene.client(weir)
+    for target in ("/200", "/200", "/301", "/404", "/500"):
+        client.ask("GET", target)
+    weir.wait_records(5)
+    assert weir.metric("weir_exchanges_total", end="ok", listener="web") == 5
+    for kind, count in (("2xx", 2), ("3xx", 1), ("4xx", 1), ("5xx", 1)):
+        assert weir.metric("weir_responses_total", listener="web", **{"class": kind}) == count
+    assert weir.metric("weir_connections_accepted_total", listener="web") == 1
+    assert weir.metric("weir_server_attempts_total", pool="web", server="one") == 5
+    assert weir.metric("weir_server_connects_total", server="one") == 1
+    assert weir.metric("weir_server_reuses_total", server="one") == 4
+    assert weir.metric("weir_exchange_duration_seconds_count", listener="web") == 5
+    assert 5000 < weir.metric("weir_sent_bytes_total") < 7000
+    assert weir.metric("weir_client_connections") == 1
+    assert weir.metric("weir_idle_server_connections") == 1
+
+
+def test_failures_are_counted_for_the_server_that_failed(scene):
+    weir = scene.proxy({"name": "dead", "address": f"127.0.0.1:{reserve_port()}"})
+    scene.client(weir).ask()
+    weir.wait_records(1)
+    assert weir.metric("weir_server_failures_total", server="dead") == 1
+
+
+def test_what_clients_send_never_becomes_a_label(scene):
+    weir = scene.proxy(scene.server())
+    client = scene.client(weir)
+    client.ask("GET", "/very-secret-path", ("X-Request-Id", "very-secret-id"), host="very-secret.test")
+    assert "very-secret" not in weir.ask_admin("GET", "/metrics").text
+    before = len(weir.metrics())
+    for number in range(50):
+        client.ask(f"METHOD{number}", f"/{number}", host=f"h{number}.test")
+    assert len(weir.metrics()) == before

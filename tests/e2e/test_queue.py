@@ -1,0 +1,174 @@
+"""A server's cap on connections, and the queue before it."""
+import threading
+
+import pytest
+
+import broken
+import message
+from waiting import Stopwatch, eventually
+
+
+class Gauge:
+    """A server's script that counts how many requests are with it at the same time."""
+
+    def __init__(self, hold_s=0.0):
+        self.lock = threading.Lock()
+        self.now = self.most = 0
+        self.hold_s = hold_s
+
+    def __call__(self, connection):
+        while True:
+            broken.receive(connection)
+            with self.lock:
+                self.now += 1
+                self.most = max(self.most, self.now)
+            threading.Event().wait(self.hold_s)  # the server's work
+            with self.lock:
+                self.now -= 1
+            connection.send(message.response())
+
+
+def capped(server, cap, name="one"):
+    return {"name": name, "address": server.address, "max_connections": cap}
+
+
+def busy_proxy(scene, script, cap=1, **config):
+    """weir before a server at its cap, and the client that keeps it busy."""
+    server = scene.server(script)
+    weir = scene.proxy(capped(server, cap), **config)
+    client = scene.client(weir)
+    client.send(message.request("GET", "/busy"))
+    server.wait_requests(1)
+    return server, weir, client
+
+
+def ask_later(scene, weir, target, exchanges):
+    """A request that must wait; returned when weir has it."""
+    client = scene.client(weir)
+    client.send(message.request("GET", target))
+    weir.wait_live(exchanges=exchanges)
+    return client
+
+
+def test_requests_over_the_cap_wait_in_the_order_in_which_they_came(scene):
+    go = threading.Event()
+    server, weir, busy = busy_proxy(scene, [broken.receive, broken.wait_for(go), broken.ok, broken.serve()])
+    waiting = [ask_later(scene, weir, f"/{number}", number + 2) for number in range(10)]
+    assert len(server.requests) == 1
+    assert weir.get("/api/v1/pools/web")["queue"]["waiting"] == 10
+    go.set()
+    for client in [busy, *waiting]:
+        assert client.read().status == 200
+    assert [request.target for request in server.requests] == ["/busy"] + [f"/{number}" for number in range(10)]
+    assert len(server.connections) == 1
+    assert weir.metric("weir_pool_queued_total", pool="web") == 10
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("cap", [1, 3])
+def test_a_cap_is_never_exceeded_and_nobody_is_forgotten(scene, workers, cap):
+    gauge = Gauge(0.002)
+    server = scene.server([gauge])
+    weir = scene.proxy(capped(server, cap), workers=workers)
+    clients = [scene.client(weir) for _ in range(30)]
+    for _ in range(5):
+        for client in clients:
+            client.send(message.request())
+        for client in clients:
+            assert client.read().status == 200
+    assert gauge.most <= cap
+    assert len(server.requests) == 150
+
+
+def test_an_idle_connection_of_another_worker_makes_way(scene):
+    server = scene.server()
+    weir = scene.proxy(capped(server, 1), workers=4)
+    for _ in range(40):
+        client = scene.client(weir)  # lands on any worker
+        assert client.ask().status == 200
+        client.close()
+    assert len(weir.wait_records(40)) == 40
+
+
+def test_with_room_at_another_server_nobody_waits(scene):
+    server, weir, busy = busy_proxy(scene, [broken.receive, broken.wait_end])
+    del server, busy
+    other = scene.server()
+    weir = scene.proxy(capped(scene.server([broken.receive, broken.wait_end]), 1), capped(other, 1, "two"))
+    hanging = scene.client(weir)
+    hanging.send(message.request())
+    eventually(lambda: weir.live()["server_connections"] == 1, "one request at a server")
+    if other.requests:
+        assert hanging.read().status == 200
+    else:
+        assert scene.client(weir).ask().status == 200
+
+
+def test_a_full_queue_refuses(scene):
+    server, weir, _ = busy_proxy(scene, [broken.receive, broken.wait_end], pool={"queue": {"length": 2}})
+    for number in range(2):
+        ask_later(scene, weir, "/waits", number + 2)
+    with Stopwatch() as watch:
+        response = scene.client(weir).ask("GET", "/refused")
+    assert response.status == 503
+    watch.check(0, 2)
+    assert weir.exchange(status=503)["end"] == "queue_full"
+    assert weir.metric("weir_pool_queue_full_total", pool="web") == 1
+    assert len(server.requests) == 1
+
+
+def test_a_queue_of_length_zero_is_none(scene):
+    _, weir, _ = busy_proxy(scene, [broken.receive, broken.wait_end], pool={"queue": {"length": 0}})
+    assert scene.client(weir).ask().status == 503
+
+
+def test_waiting_has_an_end(scene):
+    _, weir, _ = busy_proxy(scene, [broken.receive, broken.wait_end], pool={"timeouts": {"queue": "300ms"}})
+    with Stopwatch() as watch:
+        response = scene.client(weir).ask()
+    assert response.status == 503
+    watch.check(0.29, 4)
+    assert weir.exchange(status=503)["end"] == "queue_timeout"
+
+
+def test_who_leaves_the_queue_leaves_no_gap(scene):
+    go = threading.Event()
+    server, weir, busy = busy_proxy(scene, [broken.receive, broken.wait_for(go), broken.ok, broken.serve()],
+                                    pool={"queue": {"length": 3}})
+    first = ask_later(scene, weir, "/first", 2)
+    leaves = ask_later(scene, weir, "/leaves", 3)
+    last = ask_later(scene, weir, "/last", 4)
+    leaves.reset()
+    weir.wait_live(exchanges=3)
+    ask_later(scene, weir, "/fits", 4)
+    go.set()
+    for client in (busy, first, last):
+        assert client.read().status == 200
+    server.wait_requests(4)
+    assert [request.target for request in server.requests] == ["/busy", "/first", "/last", "/fits"]
+
+
+def test_a_failed_connection_gives_its_place_to_the_next(scene):
+    server = scene.server([broken.receive, broken.reset])
+    weir = scene.proxy(capped(server, 1))
+    clients = [scene.client(weir) for _ in range(5)]
+    for number, client in enumerate(clients):
+        client.send(message.request("POST", f"/{number}", body=b"x"))
+    assert [client.read("POST").status for client in clients] == [502] * 5
+    assert sorted(request.target for request in server.requests) == [f"/{number}" for number in range(5)]
+
+
+def test_requests_with_bodies_wait_without_losing_a_byte(scene):
+    go = threading.Event()
+    server, weir, busy = busy_proxy(scene, [broken.receive, broken.wait_for(go), broken.ok, broken.serve()])
+    body = bytes(range(256)) * 2000
+    client = scene.client(weir)
+    sender = threading.Thread(target=client.send, args=(message.request("POST", "/", body=body),))
+    sender.start()
+    weir.wait_live(exchanges=2)
+    assert weir.stats()["memory"]["used"] < 1 << 20
+    go.set()
+    assert busy.read().status == 200
+    assert client.read("POST").status == 200
+    sender.join()
+    assert server.requests[1].body == body

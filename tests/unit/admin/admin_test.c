@@ -1,0 +1,188 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* after the above */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "admin/admin.h"
+#include "proxy/proxy.h"
+
+/* The API on a unix socket, before a proxy that has nothing. */
+struct bench {
+    struct loop loop;
+    struct budget budget;
+    struct proxy proxy;
+    struct admin *admin;
+    struct admin_conf conf;
+    char received[4096];
+};
+
+static void open_bench(struct bench *b)
+{
+    struct err err;
+    char path[96];
+    memset(b, 0, sizeof(*b));
+    b->budget.limit = 64 << 20;
+    snprintf(path, sizeof(path), "unix:/tmp/weir-admin-test-%d.sock", (int)getpid());
+    assert_int_equal(address_parse(slice_of(path), true, &b->conf.bind, &err), 0);
+    assert_int_equal(loop_init(&b->loop, &b->budget, &err), 0);
+    assert_int_equal(metric_registry_new(&b->proxy.metrics, 1, 100, &err), 0);
+    if (admin_open(&b->admin, &b->conf, &b->proxy, &b->loop, &err) < 0) fail_msg("%s", err.text);
+}
+
+static void close_bench(struct bench *b)
+{
+    struct stat st;
+    admin_close(b->admin);
+    loop_turn(&b->loop, 0);
+    assert_int_equal(stat(b->conf.bind.sa.un.sun_path, &st), -1);
+    assert_int_equal(b->loop.blocks.live, 0);
+    assert_int_equal(b->loop.timers.count, 0);
+    metric_registry_free(b->proxy.metrics);
+    loop_fini(&b->loop);
+}
+
+static int dial(struct bench *b)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, &b->conf.bind.sa.any, b->conf.bind.len), 0);
+    return fd;
+}
+
+static void turn(struct bench *b)
+{
+    for (int i = 0; i < 10; i++) loop_turn(&b->loop, 0);
+}
+
+/* "" if the connection was closed. */
+static const char *ask(struct bench *b, int fd, const char *target)
+{
+    char request[256];
+    int len = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: weir\r\n\r\n", target);
+    b->received[0] = 0;
+    if (send(fd, request, (size_t)len, MSG_NOSIGNAL) != len) return b->received;
+    turn(b);
+    ssize_t got = read(fd, b->received, sizeof(b->received) - 1);
+    b->received[got > 0 ? got : 0] = 0;
+    return b->received;
+}
+
+static bool is_ok(const char *answer)
+{
+    return strncmp(answer, "HTTP/1.1 200 OK\r\n", 17) == 0;
+}
+
+static void every_list_is_answered_when_there_is_nothing_in_it(void **state)
+{
+    (void)state;
+    static const char *const targets[] = { "/",
+                                           "/healthz",
+                                           "/readyz",
+                                           "/metrics",
+                                           "/api/v1/stats",
+                                           "/api/v1/listeners",
+                                           "/api/v1/routes",
+                                           "/api/v1/pools",
+                                           "/api/v1/exchanges",
+                                           "/api/v1/exchanges?since=5m&limit=1000" };
+    struct bench b;
+    open_bench(&b);
+    int fd = dial(&b);
+    for (size_t i = 0; i < sizeof(targets) / sizeof(*targets); i++)
+        if (!is_ok(ask(&b, fd, targets[i]))) fail_msg("%s: %s", targets[i], b.received);
+    close(fd);
+    turn(&b);
+    close_bench(&b);
+}
+
+static void readiness_ends_with_the_drain_and_life_does_not(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b);
+    int fd = dial(&b);
+    assert_true(is_ok(ask(&b, fd, "/readyz")));
+    atomic_store(&b.proxy.is_draining, true);
+    assert_non_null(strstr(ask(&b, fd, "/readyz"), " 503 "));
+    assert_true(is_ok(ask(&b, fd, "/healthz")));
+    close(fd);
+    close_bench(&b);
+}
+
+static void the_oldest_idle_connection_makes_room(void **state)
+{
+    (void)state;
+    enum { COUNT = 257 };
+    struct bench b;
+    int fds[COUNT];
+    open_bench(&b);
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = dial(&b);
+        turn(&b);
+    }
+    assert_string_equal(ask(&b, fds[0], "/healthz"), "");
+    assert_true(is_ok(ask(&b, fds[1], "/healthz")));
+    assert_true(is_ok(ask(&b, fds[COUNT - 1], "/healthz")));
+    for (int i = 0; i < COUNT; i++) close(fds[i]);
+    close_bench(&b);
+}
+
+static void a_drain_takes_no_more_and_closes_what_is_idle(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct stat st;
+    open_bench(&b);
+    int idle = dial(&b);
+    int busy = dial(&b);
+    assert_true(is_ok(ask(&b, idle, "/healthz")));
+    assert_int_equal(write(busy, "GET /healthz HTTP/1.1\r\n", 23), 23);
+    turn(&b);
+    admin_drain(b.admin);
+    turn(&b);
+    assert_int_equal(read(idle, b.received, sizeof(b.received)), 0);
+    assert_int_equal(stat(b.conf.bind.sa.un.sun_path, &st), -1);
+    assert_int_equal(write(busy, "Host: weir\r\n\r\n", 14), 14);
+    turn(&b);
+    ssize_t got = read(busy, b.received, sizeof(b.received) - 1);
+    b.received[got > 0 ? got : 0] = 0;
+    assert_true(is_ok(b.received));
+    assert_non_null(strstr(b.received, "\r\nConnection: close\r\n"));
+    close(idle);
+    close(busy);
+    close_bench(&b);
+}
+
+static void a_live_socket_is_not_taken_over(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct admin *second = NULL;
+    struct err err;
+    open_bench(&b);
+    assert_int_equal(admin_open(&second, &b.conf, &b.proxy, &b.loop, &err), -1);
+    assert_int_equal(strncmp(err.text, "admin: cannot listen on unix:/tmp/", 34), 0);
+    int fd = dial(&b);
+    assert_true(is_ok(ask(&b, fd, "/healthz")));
+    close(fd);
+    close_bench(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_list_is_answered_when_there_is_nothing_in_it),
+        cmocka_unit_test(readiness_ends_with_the_drain_and_life_does_not),
+        cmocka_unit_test(the_oldest_idle_connection_makes_room),
+        cmocka_unit_test(a_drain_takes_no_more_and_closes_what_is_idle),
+        cmocka_unit_test(a_live_socket_is_not_taken_over),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,451 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* after the above */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "admin/call.h"
+#include "http/h1_server.h"
+
+#define BIG (8u << 20)
+#define HOST "Host: localhost:9091\r\n"
+#define JSON "Content-Type: application/json\r\n"
+
+/* A few routes of the test's own behind one connection, on a clock that stands. */
+struct bench {
+    struct http_service service; /* first */
+    struct call_env env;
+    struct loop loop;
+    struct budget budget;
+    struct list connections;
+    int client;
+    bool is_closed;
+    char received[16384];
+    size_t received_len;
+};
+
+static void say_hello(const struct admin_request *rq, struct answer *out)
+{
+    (void)rq;
+    answer_text(out, 200, "hello\n");
+}
+
+static void say_much(const struct admin_request *rq, struct answer *out)
+{
+    (void)rq;
+    char *body = malloc(BIG);
+    memset(body, 'x', BIG);
+    answer_body(out, "text/plain", body, BIG);
+}
+
+static void say_again(const struct admin_request *rq, struct answer *out)
+{
+    char *text = malloc(rq->body.len + 1);
+    memcpy(text, rq->body.data, rq->body.len);
+    text[rq->body.len] = 0;
+    answer_text(out, 200, text);
+    free(text);
+}
+
+static const struct conf_type body_type = { .name = "body" };
+
+static const struct admin_route routes[] = {
+    { HTTP_GET, "/hello", say_hello, "Hello" },
+    { HTTP_GET, "/open", say_hello, "Hello to everybody", .is_open = true },
+    { HTTP_GET, "/big", say_much, "Much" },
+    { HTTP_PATCH, "/echo", say_again, "Says it again", .body = &body_type },
+    { 0 },
+};
+
+static void on_request(struct http_service *service, struct http_stream *s, struct http_head *head,
+                       unsigned flags)
+{
+    (void)flags;
+    call_on_request(&container_of(service, struct bench, service)->env, s, head);
+}
+
+static void on_fault(struct http_service *service, struct http_stream *s, const struct http_fault *fault,
+                     struct slice start)
+{
+    (void)start;
+    call_on_fault(&container_of(service, struct bench, service)->env, s, fault);
+}
+
+static void bury(struct loop_grave *g)
+{
+    struct h1_conn *conn = container_of(g, struct h1_conn, grave);
+    free(container_of(conn, struct h1_server, conn));
+}
+
+static void on_closed(struct http_service *service, struct h1_server *c)
+{
+    struct bench *b = container_of(service, struct bench, service);
+    b->is_closed = true;
+    loop_bury(&b->loop, &c->conn.grave, bury);
+}
+
+static void open_bench(struct bench *b)
+{
+    struct err err;
+    int fds[2];
+    memset(b, 0, sizeof(*b));
+    b->budget.limit = 64 << 20;
+    assert_int_equal(loop_init(&b->loop, &b->budget, &err), 0);
+    b->loop.is_virtual = true;
+    b->service = (struct http_service){ .on_request = on_request,
+                                        .on_fault = on_fault,
+                                        .on_closed = on_closed,
+                                        .limits = { .head_max = 8192, .field_max = 32 },
+                                        .header_timeout_ms = 100000,
+                                        .keep_alive_timeout_ms = 100000,
+                                        .write_timeout_ms = 100000 };
+    b->env = (struct call_env){ .loop = &b->loop, .routes = routes };
+    assert_int_equal(address_parse(SLICE("127.0.0.1:9091"), true, &b->env.guard.bind, &err), 0);
+    list_init(&b->env.calls);
+    list_init(&b->connections);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    b->client = fds[0];
+    struct address peer;
+    assert_int_equal(address_parse(SLICE("127.0.0.1:1"), true, &peer, &err), 0);
+    struct h1_server *c = calloc(1, sizeof(*c));
+    assert_non_null(c);
+    h1_server_start(c, &b->service, &b->loop, fds[1], &peer, 1, &b->connections);
+}
+
+/* Turns until nothing is going to happen, and takes what the client was sent. */
+static void turn(struct bench *b)
+{
+    for (int i = 0; i < 20; i++) {
+        loop_turn(&b->loop, 0);
+        if (b->client < 0) continue;
+        size_t room = sizeof(b->received) - 1 - b->received_len;
+        ssize_t got = room ? read(b->client, b->received + b->received_len, room) : 0;
+        if (got > 0) b->received_len += (size_t)got;
+        b->received[b->received_len] = 0;
+    }
+}
+
+static void turn_without_reading(struct bench *b)
+{
+    for (int i = 0; i < 20; i++) loop_turn(&b->loop, 0);
+}
+
+static void pass(struct bench *b, uint64_t ms)
+{
+    b->loop.now_ns += ms * NS_PER_MS;
+    turn_without_reading(b);
+}
+
+static const char *ask(struct bench *b, const char *text)
+{
+    b->received_len = 0;
+    assert_int_equal(write(b->client, text, strlen(text)), strlen(text));
+    turn(b);
+    return b->received;
+}
+
+/* Nothing is left: no call, no block, nothing drawn on the budget but the loop's own. */
+static void close_bench(struct bench *b)
+{
+    if (b->client >= 0) close(b->client);
+    b->client = -1;
+    turn(b);
+    assert_true(list_is_empty(&b->env.calls));
+    assert_true(b->is_closed);
+    assert_int_equal(b->loop.blocks.live, 0);
+    assert_int_equal(b->loop.timers.count, 0);
+    loop_fini(&b->loop);
+}
+
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+static void a_connection_carries_one_request_after_another(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b);
+    for (int i = 0; i < 3; i++) {
+        const char *got = ask(&b, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+        assert_true(begins(got, "HTTP/1.1 200 OK\r\n"));
+        assert_non_null(strstr(got, "\r\nContent-Length: 6\r\n"));
+        assert_non_null(strstr(got, "\r\n\r\nhello\n"));
+    }
+    const char *got = ask(&b, "GET /hello HTTP/1.1\r\n" HOST "\r\nGET /open HTTP/1.1\r\n" HOST "\r\n");
+    assert_non_null(strstr(got, "hello\nHTTP/1.1 200 OK\r\n"));
+    assert_false(b.is_closed);
+    close_bench(&b);
+}
+
+static void head_is_answered_without_its_body(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b);
+    const char *got = ask(&b, "HEAD /hello HTTP/1.1\r\n" HOST "\r\n");
+    assert_non_null(strstr(got, "\r\nContent-Length: 6\r\n"));
+    assert_null(strstr(got, "hello"));
+    close_bench(&b);
+}
+
+static void refusals_are_problems_with_their_status(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *request, *status, *part;
+    } cases[] = {
+        { "GET /nothing HTTP/1.1\r\n" HOST "\r\n", "404", "GET / lists what there is" },
+        { "GET /helo HTTP/1.1\r\n" HOST "\r\n", "404", "did you mean /hello?" },
+        { "PATCH /hello HTTP/1.1\r\n" HOST "\r\n", "405", "\r\nAllow: GET, HEAD, OPTIONS\r\n" },
+        { "BREW /hello HTTP/1.1\r\n" HOST "\r\n", "405", "The method BREW" },
+        { "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", "405", "\r\nAllow: " },
+        { "GET /hello?x HTTP/1.1\r\n" HOST "\r\n", "400", "takes none" },
+        { "GET /%00 HTTP/1.1\r\n" HOST "\r\n", "400", "control byte" },
+        { "GET /hello HTTP/1.1\r\nHost: evil.example\r\n\r\n", "403", "evil.example" },
+        { "PATCH /echo HTTP/1.1\r\n" HOST "Origin: http://evil.example\r\n\r\n", "403", "may not write" },
+        { "PATCH /echo HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\n1", "415",
+          "Content-Type: application/json" },
+        { "PATCH /echo HTTP/1.1\r\n" HOST JSON "Content-Length: 65537\r\n\r\n", "413", "65536" },
+        { "GET /hello HTTP/1.1\r\n\r\n", "400", "Host" },
+        { "GET /hello HTTP/1.1 \r\n" HOST "\r\n", "400", "not correct HTTP" },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct bench b;
+        open_bench(&b);
+        const char *got = ask(&b, cases[i].request);
+        if (strncmp(got + 9, cases[i].status, 3) != 0) fail_msg("%s: %s", cases[i].request, got);
+        assert_non_null(strstr(got, "\r\nContent-Type: application/problem+json\r\n"));
+        if (!strstr(got, cases[i].part)) fail_msg("%s: %s", cases[i].request, got);
+        close_bench(&b);
+    }
+}
+
+static void options_says_what_a_path_takes(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b);
+    assert_non_null(
+        strstr(ask(&b, "OPTIONS /echo HTTP/1.1\r\n" HOST "\r\n"), "\r\nAllow: PATCH, OPTIONS\r\n"));
+    assert_true(begins(ask(&b, "OPTIONS * HTTP/1.1\r\n" HOST "\r\n"), "HTTP/1.1 204 No Content\r\n"));
+    close_bench(&b);
+}
+
+static void without_the_token_there_is_nothing_but_health(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b);
+    b.env.guard.token = "secret";
+    const char *got = ask(&b, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+    assert_true(begins(got, "HTTP/1.1 401 Unauthorized\r\n"));
+    assert_non_null(strstr(got, "\r\nWWW-Authenticate: Bearer realm=\"weir\"\r\n"));
+    assert_non_null(strstr(got, "\r\nWWW-Authenticate: Basic realm=\"weir\""));
+    /* Nor is it said which paths there are. */
+    assert_true(begins(ask(&b, "GET /nothing HTTP/1.1\r\n" HOST "\r\n"), "HTTP/1.1 401 "));
+    assert_true(begins(ask(&b, "OPTIONS /hello HTTP/1.1\r\n" HOST "\r\n"), "HTTP/1.1 401 "));
+    assert_true(begins(ask(&b, "GET /open HTTP/1.1\r\nHost: any.example\r\n\r\n"), "HTTP/1.1 200 "));
+    got = ask(&b, "GET /hello HTTP/1.1\r\nHost: any.example\r\nAuthorization: Bearer secret\r\n\r\n");
+    assert_true(begins(got, "HTTP/1.1 200 "));
+    close_bench(&b);
+}
+
+static void a_body_is_whole_before_its_handler_runs_however_it_comes(void **state)
+{
+    (void)state;
+    static const char request[] = "PATCH /echo HTTP/1.1\r\n" HOST JSON "Transfer-Encoding: chunked\r\n\r\n"
+                                  "5\r\nhello\r\n6\r\n world\r\n0\r\nA: b\r\n\r\n"
+                                  "PATCH /echo HTTP/1.1\r\n" HOST JSON "Content-Length: 4\r\n\r\nagain";
+    size_t len = sizeof(request) - 2; /* but the last byte, which is no part of it */
+    for (size_t cut = 1; cut < len; cut++) {
+        struct bench b;
+        open_bench(&b);
+        assert_int_equal(write(b.client, request, cut), cut);
+        turn(&b);
+        assert_int_equal(write(b.client, request + cut, len - cut), len - cut);
+        turn(&b);
+        assert_non_null(strstr(b.received, "\r\n\r\nhello worldHTTP/1.1 200 OK\r\n"));
+        assert_non_null(strstr(b.received, "\r\n\r\nagai"));
+        close_bench(&b);
+    }
+}
+
+static void a_client_that_asks_is_told_to_go_on(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b);
+    const char *got = ask(&b, "PATCH /echo HTTP/1.1\r\n" HOST JSON
+                              "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    assert_string_equal(got, "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_non_null(strstr(ask(&b, "ok"), "\r\n\r\nok"));
+    close_bench(&b);
+}
+
+static void a_chunked_body_over_the_bound_is_refused(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b);
+    ask(&b, "PATCH /echo HTTP/1.1\r\n" HOST JSON "Transfer-Encoding: chunked\r\n\r\n10001\r\n");
+    char *much = malloc(65537);
+    memset(much, ' ', 65537);
+    for (size_t sent = 0; sent < 65537;) {
+        ssize_t now = write(b.client, much + sent, 65537 - sent);
+        if (now > 0) sent += (size_t)now;
+        turn(&b);
+    }
+    free(much);
+    assert_true(begins(b.received, "HTTP/1.1 413 "));
+    close_bench(&b);
+}
+
+static void a_body_that_does_not_come_is_waited_for_only_so_long(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b);
+    ask(&b, "PATCH /echo HTTP/1.1\r\n" HOST JSON "Content-Length: 10\r\n\r\n1");
+    pass(&b, CALL_BODY_MS - 1);
+    turn(&b);
+    assert_int_equal(b.received_len, 0);
+    pass(&b, 1);
+    turn(&b);
+    assert_true(begins(b.received, "HTTP/1.1 408 "));
+    assert_non_null(strstr(b.received, "\r\nConnection: close\r\n"));
+    close_bench(&b);
+}
+
+static void a_large_answer_goes_out_as_fast_as_it_is_taken(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b);
+    assert_int_equal(write(b.client, "GET /big HTTP/1.1\r\n" HOST "\r\n", 43), 43);
+    size_t total = 0;
+    for (int i = 0; i < 200000 && total < BIG; i++) {
+        ssize_t got = read(b.client, b.received, sizeof(b.received));
+        if (got > 0) total += (size_t)got;
+        if (got < 0) loop_turn(&b.loop, 0);
+        if (total > BIG / 2) pass(&b, 10); /* slow, but never for long */
+    }
+    assert_true(total >= BIG);
+    turn(&b);
+    assert_true(list_is_empty(&b.env.calls));
+    assert_true(b.budget.used < BIG);
+    assert_false(b.is_closed);
+    close_bench(&b);
+}
+
+static void a_client_that_takes_nothing_is_cut_off(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b);
+    assert_int_equal(write(b.client, "GET /big HTTP/1.1\r\n" HOST "\r\n", 43), 43);
+    turn_without_reading(&b);
+    assert_false(list_is_empty(&b.env.calls));
+    assert_true(b.budget.used >= BIG);
+    pass(&b, CALL_WRITE_MS - 1);
+    assert_false(b.is_closed);
+    pass(&b, 2);
+    assert_true(b.is_closed);
+    assert_true(b.budget.used < BIG);
+    close_bench(&b);
+}
+
+static void a_client_that_takes_a_little_now_and_then_is_cut_off_in_the_end(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b);
+    assert_int_equal(write(b.client, "GET /big HTTP/1.1\r\n" HOST "\r\n", 43), 43);
+    turn_without_reading(&b);
+    for (uint64_t ms = 0; ms < CALL_ANSWER_MS; ms += 5000) {
+        assert_false(b.is_closed);
+        for (int i = 0; i < 20; i++)
+            if (read(b.client, b.received, sizeof(b.received)) < 0) assert_int_equal(errno, EAGAIN);
+        pass(&b, 5000);
+    }
+    pass(&b, 1);
+    assert_true(b.is_closed);
+    close_bench(&b);
+}
+
+static void answers_that_wait_are_bounded_together(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b);
+    b.budget.limit = b.budget.used + BIG / 2;
+    const char *got = ask(&b, "GET /big HTTP/1.1\r\n" HOST "\r\n");
+    assert_true(begins(got, "HTTP/1.1 503 "));
+    b.budget.limit = 64 << 20;
+    close_bench(&b);
+}
+
+static void a_client_may_go_at_any_time(void **state)
+{
+    (void)state;
+    static const char *const requests[] = { "GET /big HTTP/1.1\r\n" HOST "\r\n",
+                                            "GET /hello HTTP/1.1\r\n" HOST "\r\n",
+                                            "PATCH /echo HTTP/1.1\r\n" HOST JSON
+                                            "Content-Length: 10\r\n\r\n1" };
+    for (size_t i = 0; i < sizeof(requests) / sizeof(*requests); i++) {
+        for (size_t cut = 1; cut <= strlen(requests[i]); cut++) {
+            struct bench b;
+            open_bench(&b);
+            assert_int_equal(write(b.client, requests[i], cut), cut);
+            turn_without_reading(&b);
+            close_bench(&b);
+        }
+    }
+}
+
+static void everything_can_be_ended_at_once(void **state)
+{
+    (void)state;
+    static const char *const requests[] = { "GET /big HTTP/1.1\r\n" HOST "\r\n",
+                                            "PATCH /echo HTTP/1.1\r\n" HOST JSON
+                                            "Content-Length: 10\r\n\r\n1" };
+    for (size_t i = 0; i < sizeof(requests) / sizeof(*requests); i++) {
+        struct bench b;
+        open_bench(&b);
+        assert_int_equal(write(b.client, requests[i], strlen(requests[i])), strlen(requests[i]));
+        turn_without_reading(&b);
+        assert_false(list_is_empty(&b.env.calls));
+        call_kill_all(&b.env);
+        assert_true(b.is_closed);
+        close_bench(&b);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_connection_carries_one_request_after_another),
+        cmocka_unit_test(head_is_answered_without_its_body),
+        cmocka_unit_test(refusals_are_problems_with_their_status),
+        cmocka_unit_test(options_says_what_a_path_takes),
+        cmocka_unit_test(without_the_token_there_is_nothing_but_health),
+        cmocka_unit_test(a_body_is_whole_before_its_handler_runs_however_it_comes),
+        cmocka_unit_test(a_client_that_asks_is_told_to_go_on),
+        cmocka_unit_test(a_chunked_body_over_the_bound_is_refused),
+        cmocka_unit_test(a_body_that_does_not_come_is_waited_for_only_so_long),
+        cmocka_unit_test(a_large_answer_goes_out_as_fast_as_it_is_taken),
+        cmocka_unit_test(a_client_that_takes_nothing_is_cut_off),
+        cmocka_unit_test(a_client_that_takes_a_little_now_and_then_is_cut_off_in_the_end),
+        cmocka_unit_test(answers_that_wait_are_bounded_together),
+        cmocka_unit_test(a_client_may_go_at_any_time),
+        cmocka_unit_test(everything_can_be_ended_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
