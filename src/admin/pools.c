@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "admin/latency.h"
 #include "admin/routes.h"
 #include "base/log.h"
@@ -41,16 +42,9 @@ static const struct shape_field server_fields[] = {
 
 const struct shape server_shape = { "Server", sizeof(struct server_answer), server_fields };
 
-static uint64_t learned_idle_ms(const struct server *s)
-{
-    uint32_t said = atomic_load_explicit(&s->said_idle_ms, memory_order_relaxed);
-    uint32_t seen = atomic_load_explicit(&s->seen_idle_ms, memory_order_relaxed);
-    if (said && seen) return said < seen ? said : seen;
-    return said || seen ? said | seen : SHAPE_NULL;
-}
-
 static struct server_answer describe_server(const struct server *s, const struct metric_registry *m)
 {
+    uint64_t learned_ms = server_learned_idle_ms(s, clock_now_ns() / NS_PER_MS);
     return (struct server_answer){
         .name = s->name,
         .address = s->address_text,
@@ -65,7 +59,7 @@ static struct server_answer describe_server(const struct server *s, const struct
         .failures = metric_sum(m, s->meter_failures),
         .connects = metric_sum(m, s->meter_connects),
         .reuses = metric_sum(m, s->meter_reuses),
-        .learned_idle_ms = learned_idle_ms(s),
+        .learned_idle_ms = learned_ms ? learned_ms : SHAPE_NULL,
         .latency = latency_of(m, s->meter_latency),
     };
 }

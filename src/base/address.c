@@ -262,6 +262,8 @@ int cidr_parse(struct slice text, struct cidr *out, struct err *err)
 bool cidr_contains(const struct cidr *block, const struct ip *ip)
 {
     uint32_t whole = block->bits / 8, rest = block->bits % 8;
+    /* ::/0 is all IPv6 and no IPv4. */
+    if (block->bits < V4_PREFIX_BITS && ip_is_v4(ip)) return false;
     if (memcmp(block->ip.bytes, ip->bytes, whole) != 0) return false;
     return !rest || ((block->ip.bytes[whole] ^ ip->bytes[whole]) & (uint8_t)(0xff00u >> rest)) == 0;
 }

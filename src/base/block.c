@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/count.h"
+
 /* How many idle blocks of a class are kept before they go back to the heap: 1 MiB of each. */
 static uint32_t keep_at_most(uint32_t size_class)
 {
@@ -73,7 +75,7 @@ struct block *block_get(struct block_pool *pool, size_t size)
         return NULL;
     }
     b->next = NULL;
-    pool->live++;
+    count_add(&pool->live, 1);
     pool->live_bytes += BLOCK_MIN << c;
     return b;
 }
@@ -82,7 +84,7 @@ void block_put(struct block_pool *pool, struct block *b)
 {
     if (!b) return;
     assert(pool->live > 0);
-    pool->live--;
+    count_add(&pool->live, -1);
     pool->live_bytes -= BLOCK_MIN << b->size_class;
     if (pool->idle_count[b->size_class] >= keep_at_most(b->size_class)) {
         release(pool, b);

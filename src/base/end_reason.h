@@ -6,6 +6,7 @@
 
 enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN_CONFIG };
 
+/* clang-format off */
 /* X(identifier, name, origin, status for the client (0: none can be sent), what it means) */
 #define END_REASONS(X)                                                                                          \
     X(NONE, "none", NONE, 0, "still going on")                                                                  \
@@ -57,6 +58,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(IDLE_TIMEOUT, "idle_timeout", NONE, 0, "nothing was sent in either direction for too long")               \
     X(HALF_CLOSED_TIMEOUT, "half_closed_timeout", NONE, 0, "one side had closed and the other did not")         \
     X(CLIENT_RESET, "client_reset", CLIENT, 0, "the client reset the connection")
+/* clang-format on */
 
 enum end_reason {
 #define X(id, name, origin, status, means) END_##id,

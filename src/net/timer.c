@@ -1,6 +1,6 @@
 #include "net/timer.h"
 
-#include <assert.h>
+#include "base/count.h"
 
 #define SLOT_BITS 6
 /* Farther than the wheel reaches is filed at its end and filed again from there. */
@@ -64,7 +64,7 @@ void timer_arm(struct timer_wheel *wheel, struct timer *t, uint64_t deadline_ms)
         if (t->slot_ms <= deadline_ms) return;
         unfile(wheel, t);
     } else {
-        wheel->count++;
+        count_add(&wheel->count, 1);
     }
     file(wheel, t);
 }
@@ -73,7 +73,7 @@ void timer_disarm(struct timer_wheel *wheel, struct timer *t)
 {
     if (!timer_is_armed(t)) return;
     unfile(wheel, t);
-    wheel->count--;
+    count_add(&wheel->count, -1);
 }
 
 /* Takes all timers of one slot: due ones run, the others are filed again nearer. */
@@ -88,7 +88,7 @@ static void empty_slot(struct timer_wheel *wheel, int level, unsigned slot)
             file(wheel, t);
             continue;
         }
-        wheel->count--;
+        count_add(&wheel->count, -1);
         t->on_timer(t);
     }
 }

@@ -47,6 +47,8 @@ void pool_view_put(struct pool_view *view)
     if (--view->users == 0 && !view->is_current) view_free(view);
 }
 
+static void close_all_idle(struct server_worker *sw);
+
 void pool_worker_publish(struct pool_worker *pw, struct peer_set *set)
 {
     struct pool_view *view = view_new(pw, set);
@@ -59,6 +61,9 @@ void pool_worker_publish(struct pool_worker *pw, struct peer_set *set)
     if (!old) return;
     old->is_current = false;
     if (!old->users) view_free(old);
+    /* Whom the operator took out needs no kept connections any more. */
+    for (uint32_t i = 0; i < pw->pool->server_count; i++)
+        if (!server_is_enabled(pw->servers[i].server)) close_all_idle(&pw->servers[i]);
 }
 
 /* the queue */
@@ -81,7 +86,7 @@ static void wake(struct pool_worker *pw)
 {
     struct list *first = list_pop_front(&pw->queue);
     if (!first) return;
-    pw->queue_length--;
+    count_add(&pw->queue_length, -1);
     struct pool_waiter *w = container_of(first, struct pool_waiter, link);
     w->on_turn(w);
     mark_waiting(pw, pw->queue_length > 0);
@@ -112,7 +117,7 @@ bool pool_wait(struct pool_worker *pw, struct pool_waiter *w, bool is_again)
 {
     if (is_again) {
         list_push_front(&pw->queue, &w->link);
-        pw->queue_length++;
+        count_add(&pw->queue_length, 1);
         return true;
     }
     if (pw->queue_length >= pw->pool->conf->queue.length) {
@@ -120,7 +125,7 @@ bool pool_wait(struct pool_worker *pw, struct pool_waiter *w, bool is_again)
         return false;
     }
     list_push_back(&pw->queue, &w->link);
-    pw->queue_length++;
+    count_add(&pw->queue_length, 1);
     mark_waiting(pw, true);
     metric_add(pw->env->metrics, pw->pool->meter_queued, 1);
     /* A slot freed before the mark was seen by nobody: look once more (the mark and this load are both
@@ -137,7 +142,7 @@ void pool_stop_waiting(struct pool_worker *pw, struct pool_waiter *w)
 {
     if (!list_is_empty(&w->link)) {
         list_remove(&w->link);
-        pw->queue_length--;
+        count_add(&pw->queue_length, -1);
     }
     mark_waiting(pw, pw->queue_length > 0);
 }
@@ -424,15 +429,17 @@ int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_
     return 0;
 }
 
+static void close_all_idle(struct server_worker *sw)
+{
+    while (!list_is_empty(&sw->idle)) {
+        struct mail m = { .object = sw };
+        on_close_one_mail(NULL, &m);
+    }
+}
+
 void pool_worker_close_idle(struct pool_worker *pw)
 {
-    for (uint32_t i = 0; i < pw->pool->server_count; i++) {
-        struct server_worker *sw = &pw->servers[i];
-        while (!list_is_empty(&sw->idle)) {
-            struct mail m = { .object = sw };
-            on_close_one_mail(NULL, &m);
-        }
-    }
+    for (uint32_t i = 0; i < pw->pool->server_count; i++) close_all_idle(&pw->servers[i]);
 }
 
 void pool_worker_free(struct pool_worker *pw)

@@ -75,7 +75,7 @@ bool server_readmit(struct server *s, uint64_t now_ms)
     return true;
 }
 
-static uint64_t learned_ms(const struct server *s, uint64_t now_ms)
+uint64_t server_learned_idle_ms(const struct server *s, uint64_t now_ms)
 {
     uint64_t said = atomic_load_explicit(&s->said_idle_ms, memory_order_relaxed);
     uint64_t seen = atomic_load_explicit(&s->seen_idle_ms, memory_order_relaxed);
@@ -90,20 +90,20 @@ static uint64_t learned_ms(const struct server *s, uint64_t now_ms)
 
 uint32_t server_idle_limit_ms(const struct server *s, uint64_t conf_ms, uint64_t now_ms)
 {
-    uint64_t learned = learned_ms(s, now_ms) * 3 / 4;
+    uint64_t learned = server_learned_idle_ms(s, now_ms) * 3 / 4;
     return (uint32_t)(learned && learned < conf_ms ? learned : conf_ms);
 }
 
 uint32_t server_young_limit_ms(const struct server *s, uint64_t conf_ms, uint64_t now_ms)
 {
-    uint64_t learned = learned_ms(s, now_ms);
+    uint64_t learned = server_learned_idle_ms(s, now_ms);
     uint64_t limit = learned ? learned / 2 : YOUNG_UNKNOWN_MS;
     return (uint32_t)(limit < conf_ms ? limit : conf_ms);
 }
 
 void server_saw_idle_close(struct server *s, uint64_t idle_ms, uint64_t now_ms)
 {
-    uint64_t known = learned_ms(s, now_ms);
+    uint64_t known = server_learned_idle_ms(s, now_ms);
     if (known && idle_ms >= known) return;
     if (idle_ms > UINT32_MAX) return;
     atomic_store_explicit(&s->seen_idle_ms, idle_ms ? (uint32_t)idle_ms : 1, memory_order_relaxed);

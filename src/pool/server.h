@@ -56,6 +56,8 @@ bool server_is_usable(const struct server *s);
 /* How long a connection may be idle before it is closed; for requests that must not be lost, half of it. */
 uint32_t server_idle_limit_ms(const struct server *s, uint64_t conf_ms, uint64_t now_ms);
 uint32_t server_young_limit_ms(const struct server *s, uint64_t conf_ms, uint64_t now_ms);
+/* What is known of its patience now; 0: nothing. */
+uint64_t server_learned_idle_ms(const struct server *s, uint64_t now_ms);
 /* The server closed a connection that had been idle this long. */
 void server_saw_idle_close(struct server *s, uint64_t idle_ms, uint64_t now_ms);
 void server_said_idle(struct server *s, uint32_t timeout_s);

@@ -88,9 +88,24 @@ static void cut(struct gate_rules *r, const struct block *blocks, uint32_t count
     }
 }
 
+/* IPv4 lies within IPv6 in the form in which addresses are kept, but ::/0 is not meant to hold it: a block of all IPv4
+ * with the verdict of no block sets it apart, unless there is such a block already. */
+static uint32_t set_ipv4_apart(struct block *blocks, uint32_t count, enum gate_verdict otherwise)
+{
+    struct cidr all_v4 = { .ip.bytes = { [10] = 0xff, [11] = 0xff }, .bits = 96 };
+    struct block apart = block_of(&all_v4, otherwise);
+    for (uint32_t i = 0; i < count; i++)
+        if (blocks[i].bits == apart.bits && blocks[i].first.high == apart.first.high &&
+            blocks[i].first.low == apart.first.low)
+            return count;
+    blocks[count] = apart;
+    return count + 1;
+}
+
 struct gate_rules *gate_rules_new(const struct gate_conf *conf)
 {
-    uint32_t count = 0, ranges = 2 * (conf->allow.count + conf->deny.count) + 1;
+    enum gate_verdict otherwise = conf->allow.count ? GATE_NOT_ALLOWED : GATE_PASS;
+    uint32_t count = 0, ranges = 2 * (conf->allow.count + conf->deny.count + 1) + 1;
     const struct cidr *allow = conf->allow.data, *deny = conf->deny.data;
     struct gate_rules *r = calloc(1, sizeof(*r));
     struct block *blocks = malloc((ranges + 1) * sizeof(*blocks));
@@ -103,8 +118,9 @@ struct gate_rules *gate_rules_new(const struct gate_conf *conf)
     r->verdicts = (uint8_t *)(r->starts + ranges);
     for (uint32_t i = 0; i < conf->allow.count; i++) blocks[count++] = block_of(&allow[i], GATE_PASS);
     for (uint32_t i = 0; i < conf->deny.count; i++) blocks[count++] = block_of(&deny[i], GATE_DENIED);
+    count = set_ipv4_apart(blocks, count, otherwise);
     qsort(blocks, count, sizeof(*blocks), compare_blocks);
-    cut(r, blocks, count, conf->allow.count ? GATE_NOT_ALLOWED : GATE_PASS);
+    cut(r, blocks, count, (uint8_t)otherwise);
     free(blocks);
     return r;
 }

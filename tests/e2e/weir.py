@@ -68,6 +68,7 @@ class Weir:
         self.changed = threading.Condition()
         self.expected_errors = set()  # events which may be logged as errors
         self.baseline = None
+        self.is_ending = False
         if config is not None:
             path = os.path.join(str(directory), f"{name}.yaml")
             with open(path, "w") as file:
@@ -241,6 +242,7 @@ class Weir:
     # its end
 
     def terminate(self):
+        self.is_ending = True
         self.process.send_signal(signal.SIGTERM)
 
     def wait_exit(self, seconds=LIMIT_S):
@@ -270,7 +272,7 @@ class Weir:
 
     def finish(self):
         """Ends it and checks all that must hold at the end of every test."""
-        if self.process.poll() is None and self.is_checked and self.baseline:
+        if self.process.poll() is None and self.is_checked and self.baseline and not self.is_ending:
             self.check_idle()
             if self.has_admin():
                 self.check_no_bug()

@@ -23,6 +23,12 @@ static void a_problem_has_a_sentence_that_is_escaped(void **state)
     answer_fini(&a);
 }
 
+/* The body is not terminated. */
+static bool contains(const struct answer *a, const char *text)
+{
+    return memmem(a->body, a->body_len, text, strlen(text)) != NULL;
+}
+
 static void an_error_becomes_a_whole_sentence(void **state)
 {
     (void)state;
@@ -30,10 +36,10 @@ static void an_error_becomes_a_whole_sentence(void **state)
     struct err err;
     err_set(&err, "limit is wrong");
     answer_error(&a, 400, &err);
-    assert_non_null(strstr(a.body, "\"detail\": \"Limit is wrong.\""));
+    assert_true(contains(&a, "\"detail\": \"Limit is wrong.\""));
     err_set(&err, "did you mean it?");
     answer_error(&a, 400, &err);
-    assert_non_null(strstr(a.body, "\"detail\": \"Did you mean it?\""));
+    assert_true(contains(&a, "\"detail\": \"Did you mean it?\""));
     answer_fini(&a);
 }
 

@@ -1,0 +1,226 @@
+"""Descriptors, memory and processor time: bounded, said, given back."""
+import resource
+import threading
+
+import broken
+import message
+from client import Client
+from crowd import Crowd
+from waiting import Stopwatch, eventually
+
+KIB = 1024
+
+
+def test_the_descriptor_limit_is_raised_and_said(scene):
+    weir = scene.proxy(scene.server(), nofile=(256, 4096))
+    assert resource.prlimit(weir.pid, resource.RLIMIT_NOFILE) == (4096, 4096)
+    starting = weir.events("starting")[0]
+    assert int(starting["descriptors"]) == 4096
+    assert 3500 <= int(starting["connections"]) <= 4096
+    assert weir.stats()["descriptors"]["limit"] == 4096
+
+
+def test_a_limit_that_descriptors_do_not_allow_is_said(scene):
+    weir = scene.proxy(scene.server(), nofile=512, limits={"connections": 100000})
+    warning = weir.wait_event("connections_limited")
+    assert int(warning["asked"]) == 100000 and int(warning["possible"]) <= 512
+
+
+def try_to_ask(weir):
+    """Whether a client on a new connection is answered with 200; the connection is closed again."""
+    client = Client(weir.address, limit_s=5)
+    try:
+        client.send(message.request("GET", "/", ("Connection", "close")))
+        return client.read().status == 200
+    except (message.Ended, OSError):
+        return False
+    finally:
+        client.close()
+
+
+def test_without_descriptors_connections_are_shed_and_it_recovers(scene):
+    weir = scene.proxy(scene.nginx(), nofile=128)
+    with Crowd(weir.address, 400) as crowd:
+        crowd.do("connect")
+        crowd.do("send GET / HTTP/1.1\\r\\n")
+        eventually(lambda: sum(weir.metric("weir_connections_refused_total", reason=reason)
+                               for reason in ("connection_limit", "no_descriptors")) >= 200, "connections shed")
+        assert weir.ask_admin("GET", "/healthz").status == 200  # its own descriptors are reserved
+        assert len(weir.events("connection_refused")) <= 20
+        before = weir.cpu_seconds()
+        threading.Event().wait(1.0)  # in which there is nothing to do
+        assert weir.cpu_seconds() - before < 0.3
+        crowd.do("close")
+    weir.wait_live(client_connections=0)
+    assert try_to_ask(weir)
+
+
+def test_when_every_descriptor_is_taken_it_does_not_spin(scene):
+    """More than weir foresaw: the limit falls while it runs."""
+    weir = scene.proxy(scene.nginx(), nofile=1000)
+    resource.prlimit(weir.pid, resource.RLIMIT_NOFILE, (60, 1000))
+    with Crowd(weir.address, 300) as crowd:
+        crowd.do("connect")
+        crowd.do("send GET / HTTP/1.1\\r\\n")
+        eventually(lambda: weir_log_has(weir, "no_descriptors"), "a message that says so")
+        before = weir.cpu_seconds()
+        threading.Event().wait(1.0)
+        assert weir.cpu_seconds() - before < 0.3
+        crowd.do("close")
+    resource.prlimit(weir.pid, resource.RLIMIT_NOFILE, (1000, 1000))
+    eventually(lambda: try_to_ask(weir), "an answer after recovering")
+    assert weir.metric("weir_connections_refused_total", reason="no_descriptors") > 0
+
+
+def weir_log_has(weir, reason):
+    return any(event["reason"] == reason for event in weir.events("connection_refused"))
+
+
+def test_without_descriptors_for_the_server_the_client_is_told(scene):
+    server = scene.server()
+    weir = scene.proxy(server, nofile=1000)
+    clients = [scene.client(weir) for _ in range(3)]
+    for client in clients:
+        client.send(b"GET / HTTP/1.1\r\nHost: a.test\r\n")
+    weir.wait_live(client_connections=3)
+    resource.prlimit(weir.pid, resource.RLIMIT_NOFILE, (weir.count_fds(), 1000))
+    for client in clients:
+        client.send(b"\r\n")
+        assert client.read().status in (502, 503)
+    resource.prlimit(weir.pid, resource.RLIMIT_NOFILE, (1000, 1000))
+    assert weir.exchange(end="no_descriptors")["origin"] == "weir"
+    assert clients[0].ask().status == 200
+
+
+def test_without_memory_connections_are_shed_and_it_recovers(scene):
+    """Clients that do not read hold memory; at nine tenths of the limit nobody new is let in."""
+    server = scene.server([broken.receive, broken.send(message.response(body=bytes(8 << 20))), broken.wait_end])
+    weir = scene.proxy(server, limits={"memory": "512KiB"}, build="release")
+    lazy = []
+    while not weir.metric("weir_connections_refused_total", reason="no_memory"):
+        assert len(lazy) < 300, weir.stats()
+        try:
+            client = Client(weir.address, receive_buffer=4096)
+            client.send(message.request())
+            lazy.append(client)
+        except OSError:
+            pass
+    stats = weir.stats()["memory"]
+    assert stats["used"] <= stats["limit"] * 1.05
+    assert weir.ask_admin("GET", "/healthz").status == 200
+    for client in lazy:
+        client.reset()
+    weir.wait_live(exchanges=0, client_connections=0)
+    assert not weir.events("connection_refused") or weir_log_has(weir, "no_memory")
+    client = scene.client(weir)
+    client.send(message.request())
+    assert client.read().status == 200
+
+
+def test_a_client_that_does_not_read_costs_little(scene):
+    server = scene.server([broken.receive, broken.send(message.response(body=bytes(1 << 20))), broken.wait_end])
+    weir = scene.proxy(server, build="release")
+    before = weir.stats()["memory"]["used"]
+    with Crowd(weir.address, 500) as crowd:
+        crowd.do("connect")
+        crowd.do("send GET / HTTP/1.1\\r\\nHost: a.test\\r\\n\\r\\n")
+        server.wait_requests(500)
+        # Until nothing moves any more: the bytes that weir has sent stay the same.
+        eventually(lambda: is_still(weir), "all being stuck")
+        used = weir.stats()["memory"]["used"] - before
+        print(f"500 clients which do not read: {used / 500 / KIB:.1f} KiB each")
+        assert used / 500 <= 48 * KIB
+    weir.wait_live(exchanges=0, client_connections=0)
+
+
+def is_still(weir):
+    seen = weir.stats()
+    threading.Event().wait(0.2)
+    return weir.stats()["memory"]["used"] == seen["memory"]["used"] and seen["live"]["exchanges"] == 500
+
+
+def test_a_server_that_does_not_read_costs_little(scene):
+    server = scene.server([broken.stall], receive_buffer=4096)
+    weir = scene.proxy(server, build="release")
+    before = weir.stats()["memory"]["used"]
+    clients = []
+    for _ in range(50):
+        client = scene.client(weir)
+        client.send(message.request("POST", "/", ("Content-Length", str(64 << 20))))
+        client.sock.setblocking(False)
+        clients.append(client)
+    for _ in range(20):
+        for client in clients:
+            try:
+                while client.sock.send(bytes(65536)):
+                    pass
+            except BlockingIOError:
+                pass
+    used = weir.stats()["memory"]["used"] - before
+    print(f"50 uploads to a server which does not read: {used / 50 / KIB:.1f} KiB each")
+    assert used / 50 <= 64 * KIB  # 16 KiB of them kept for another attempt
+
+
+def test_an_idle_connection_owns_no_buffer(scene):
+    server = scene.server()
+    weir = scene.proxy(server, build="release")
+    scene.warm(weir, 20)
+    clients = [scene.client(weir) for _ in range(200)]
+    for client in clients:
+        client.ask()
+    weir.wait_live(exchanges=0, client_connections=200)
+    assert weir.live()["blocks"] == 0
+    used = weir.stats()["memory"]["used"]
+    print(f"200 idle clients: {used} bytes in all")
+    assert used <= 200 * 2 * KIB
+
+
+def test_a_tunnel_at_rest_owns_no_buffer(scene):
+    weir = scene.proxy(scene.server([lambda connection: [connection.send(connection.read_exactly(5)),
+                                                         connection.read_to_end()]]), protocol="tcp")
+    clients = [scene.client(weir) for _ in range(50)]
+    for client in clients:
+        client.send(b"hello")
+        assert client.read_exactly(5) == b"hello"
+    weir.wait_live(tunnels=50)
+    assert weir.live()["blocks"] == 0
+
+
+def test_at_rest_it_uses_no_processor_time(scene):
+    weir = scene.proxy(scene.server(), workers=2, build="release")
+    client = scene.client(weir)
+    client.ask()
+    before = weir.cpu_seconds()
+    threading.Event().wait(1.0)
+    assert weir.cpu_seconds() - before < 0.05
+
+
+def test_a_client_that_waits_half_way_uses_no_processor_time(scene):
+    server = scene.server([broken.receive, broken.send(message.response(body=bytes(8 << 20))), broken.wait_end])
+    weir = scene.proxy(server, build="release")
+    lazy = [scene.client(weir, receive_buffer=4096) for _ in range(20)]
+    for client in lazy:
+        client.send(message.request())
+    eventually(lambda: weir.live()["exchanges"] == 20, "all exchanges")
+    before = weir.cpu_seconds()
+    threading.Event().wait(1.0)
+    assert weir.cpu_seconds() - before < 0.3
+
+
+def test_bulk_for_one_does_not_starve_another(scene):
+    server = scene.server([broken.serve(lambda request: message.response(
+        body=bytes(32 << 20) if request.target == "/bulk" else b"small"))])
+    weir = scene.proxy(server, build="release")
+    bulk = [scene.client(weir) for _ in range(2)]
+    readers = []
+    for client in bulk:
+        client.send(message.request("GET", "/bulk"))
+        readers.append(threading.Thread(target=client.read))
+        readers[-1].start()
+    small = scene.client(weir)
+    with Stopwatch() as watch:
+        for _ in range(20):
+            assert small.ask().text == "small"
+    for reader in readers:
+        reader.join()
+    watch.check(0, 10)
