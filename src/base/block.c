@@ -86,7 +86,8 @@ void block_put(struct block_pool *pool, struct block *b)
     assert(pool->live > 0);
     count_add(&pool->live, -1);
     pool->live_bytes -= BLOCK_MIN << b->size_class;
-    if (pool->idle_count[b->size_class] >= keep_at_most(b->size_class)) {
+    /* While memory is short none is kept: others may need it in another size, or on another thread. */
+    if (pool->idle_count[b->size_class] >= keep_at_most(b->size_class) || budget_is_tight(pool->budget)) {
         release(pool, b);
         return;
     }

@@ -120,14 +120,16 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
 }
 
 /* Out of descriptors: the connection cannot be taken, and left alone it would wake the loop for ever. The spare
- * descriptor is given up for a moment, to take the connection and close it. */
-static void shed_without_descriptor(struct listener_worker *lw)
+ * descriptor is given up for a moment, to take the connection and close it. False if none waits. */
+static bool shed_without_descriptor(struct listener_worker *lw)
 {
     struct worker *w = lw->worker;
     if (w->spare_fd >= 0) close(w->spare_fd);
     int fd = accept4(lw->accept.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    shed(lw, fd, END_NO_DESCRIPTORS);
+    bool is_empty = fd < 0 && errno == EAGAIN; /* without descriptors the kernel does not even look */
+    if (!is_empty) shed(lw, fd, END_NO_DESCRIPTORS);
     w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return !is_empty;
 }
 
 static bool accept_one(struct listener_worker *lw)
@@ -145,7 +147,7 @@ static bool accept_one(struct listener_worker *lw)
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-        shed_without_descriptor(lw);
+        if (!shed_without_descriptor(lw)) return false;
         if (lw->worker->spare_fd < 0) {
             /* Not even that one came back: try again when some connection may have ended. */
             loop_arm(&lw->worker->loop, &lw->accept_again, AGAIN_AFTER_MS);
