@@ -167,6 +167,7 @@ static bool receive_head(struct h1_client *c, struct slice *bytes)
         break;
     }
     conn->stream.has_received = true;
+    conn->in.is_bulk = got == LOOP_HOLD_BYTES;
     *bytes = (struct slice){ l->scratch, got };
     if (!conn->in.hold) return true;
     if (!h1_in_hold(&conn->in, l, *bytes, BLOCK_MAX)) {

@@ -154,6 +154,7 @@ static enum h1_pump pump_bulk(struct h1_in *in, struct transport *t, struct http
     if (io == IO_AGAIN) return H1_PUMP_DRY;
     if (io == IO_EOF) return at_eof(in, s);
     if (io == IO_FAIL) return H1_PUMP_FAIL;
+    in->is_bulk = got > LOOP_HOLD_BYTES;
     bool is_last = in->body.state == H1_BODY_LENGTH && got == run;
     size_t taken = s->events->on_body(s, t->loop->scratch, got, is_last ? HTTP_END : 0);
     if (!s->events) return H1_PUMP_GONE;
@@ -191,6 +192,7 @@ static enum h1_pump pump_some(struct h1_in *in, struct transport *t, struct http
     if (io == IO_EOF) return at_eof(in, s);
     if (io == IO_FAIL) return H1_PUMP_FAIL;
     *moved += got;
+    in->is_bulk = got == LOOP_HOLD_BYTES;
     struct slice bytes = { to, got };
     if (is_held) {
         in->end += (uint32_t)got;
@@ -214,7 +216,7 @@ enum h1_pump h1_in_pump(struct h1_in *in, struct transport *t, struct http_strea
     while (moved < LOOP_TURN_BYTES) {
         if (!t->is_readable) return H1_PUMP_DRY;
         uint64_t run = h1_body_run(&in->body);
-        bool is_bulk = moved >= LOOP_HOLD_BYTES && run > LOOP_HOLD_BYTES && t->ops->peek && !h1_in_held(in).len;
+        bool is_bulk = in->is_bulk && run > LOOP_HOLD_BYTES && t->ops->peek && !h1_in_held(in).len;
         enum h1_pump got = is_bulk ? pump_bulk(in, t, s, run, &moved) : pump_some(in, t, s, limits, fault, &moved);
         if (got != H1_PUMP_YIELD) return got;
     }

@@ -119,6 +119,7 @@ static enum io receive_head(struct h1_server *c, struct slice *bytes, bool *is_h
     size_t got = 0;
     enum io io = transport_recv(&conn->transport, l->scratch, LOOP_HOLD_BYTES, &got);
     if (io != IO_OK) return io;
+    conn->in.is_bulk = got == LOOP_HOLD_BYTES;
     *is_held = conn->in.hold != NULL;
     *bytes = (struct slice){ l->scratch, got };
     if (!*is_held) return IO_OK;

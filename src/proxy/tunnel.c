@@ -79,6 +79,7 @@ static enum flow move_some(struct tunnel *t, struct tunnel_half *from, struct tr
     if (io == IO_FAIL) return FLOW_RESET_TO;
     from->bytes += sent;
     *moved += got;
+    from->is_bulk = got == LOOP_HOLD_BYTES;
     return sent < got ? hold(t, from, t->loop->scratch + sent, got - sent) : FLOW_YIELD;
 }
 
@@ -96,6 +97,7 @@ static enum flow move_bulk(struct tunnel *t, struct tunnel_half *from, struct tr
     if (sent && source->ops->drop(source, sent) != IO_OK) return FLOW_RESET_FROM;
     from->bytes += sent;
     *moved += sent;
+    from->is_bulk = got > LOOP_HOLD_BYTES;
     if (sent == got) return FLOW_YIELD;
     source->is_readable = true; /* the rest is still there, and no edge will say so */
     return FLOW_WAIT;
@@ -112,7 +114,7 @@ static enum flow flow(struct tunnel *t, struct tunnel_half *from)
     while (!from->is_eof) {
         if (moved >= LOOP_TURN_BYTES) return FLOW_YIELD;
         if (!from->transport.is_readable || !to->is_writable) return FLOW_WAIT;
-        bool is_bulk = moved >= LOOP_HOLD_BYTES && from->transport.ops->peek;
+        bool is_bulk = from->is_bulk && from->transport.ops->peek;
         enum flow got = is_bulk ? move_bulk(t, from, to, &moved) : move_some(t, from, to, &moved);
         if (moved) t->last_ms = loop_now_ms(t->loop);
         if (got != FLOW_YIELD && !from->is_eof) return got;

@@ -6,6 +6,7 @@ a step that failed, fails the test at its end."""
 import random
 import socket
 import threading
+import time
 
 import message
 from message import Wire
@@ -243,8 +244,9 @@ class Server:
                 connection.sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+        deadline = time.monotonic() + LIMIT_S
         for thread in self.threads:
-            thread.join(LIMIT_S)
+            thread.join(max(0, deadline - time.monotonic()))
 
 
 class FullBacklog:

@@ -80,10 +80,11 @@ class Scene:
 
     def kill(self):
         self.close_clients()
+        for weir in self.weirs:
+            weir.kill()
         for server in self.servers:
             server.close()
         for weir in self.weirs:
-            weir.kill()
             print(f"--- messages of weir {weir.pid} (exit code {weir.process.returncode})\n{weir.log}")
 
 
