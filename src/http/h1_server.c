@@ -348,7 +348,8 @@ void h1_server_start(struct h1_server *c, struct http_service *service, struct l
                      const struct address *client, uint64_t id, struct list *among)
 {
     c->service = service;
-    c->client.address = *client;
+    c->client.ip = address_ip(client);
+    c->client.port = address_port(client);
     c->client.id = id;
     c->client.accepted_ns = l->now_ns;
     transport_init_accepted(&c->conn.transport, l, fd, on_ready);

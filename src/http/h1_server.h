@@ -7,7 +7,8 @@
 struct h1_server;
 
 struct http_client {
-    struct address address;
+    struct ip ip; /* its address; ::1 on a unix socket */
+    uint16_t port;
     uint64_t id;       /* of the connection, unique in the process */
     uint32_t requests; /* begun on it, this one included */
     uint64_t accepted_ns, head_started_ns; /* monotonic: of the current request's first byte */

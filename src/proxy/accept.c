@@ -30,15 +30,14 @@ static void shed(struct listener_worker *lw, int fd, enum end_reason reason)
               end_reason_info(reason)->name, suppressed);
 }
 
-void worker_client_closed(struct listener_worker *lw, const struct address *client)
+void worker_client_closed(struct listener_worker *lw, const struct ip *client)
 {
     struct proxy *p = lw->worker->proxy;
-    struct ip ip = address_ip(client);
     const struct gate_conf *local = lw->listener->conf->gate;
     const struct gate_conf *global = p->conf->gate;
     bool is_counted = (local && local->connections_per_client) || (global && global->connections_per_client);
     if (is_counted) {
-        struct ip key = ip_client(&ip);
+        struct ip key = ip_client(client);
         client_table_leave(p->clients, &key);
     }
     atomic_fetch_sub_explicit(&lw->listener->connections, 1, memory_order_relaxed);
@@ -53,15 +52,14 @@ static uint32_t smaller_limit(uint32_t a, uint32_t b)
 }
 
 /* Whether one more may come: counted if so, for worker_client_closed() to count back. */
-static enum end_reason admit(struct listener_worker *lw, const struct address *client)
+static enum end_reason admit(struct listener_worker *lw, const struct ip *client)
 {
     struct listener *l = lw->listener;
     struct proxy *p = l->proxy;
     const struct gate_conf *global = p->conf->gate;
     const struct gate_conf *local = l->conf->gate;
-    struct ip ip = address_ip(client);
-    if (p->gate && gate_check(p->gate, &ip) != GATE_PASS) return END_GATE_DENIED;
-    if (l->gate && gate_check(l->gate, &ip) != GATE_PASS) return END_GATE_DENIED;
+    if (p->gate && gate_check(p->gate, client) != GATE_PASS) return END_GATE_DENIED;
+    if (l->gate && gate_check(l->gate, client) != GATE_PASS) return END_GATE_DENIED;
     if (budget_is_tight(&p->budget)) return END_NO_MEMORY;
     uint32_t all = atomic_fetch_add_explicit(&p->connections, 1, memory_order_relaxed);
     uint32_t here = atomic_fetch_add_explicit(&l->connections, 1, memory_order_relaxed);
@@ -70,7 +68,7 @@ static enum end_reason admit(struct listener_worker *lw, const struct address *c
         (local && local->connections && here >= local->connections))
         refused = END_CONNECTION_LIMIT;
     uint32_t each = smaller_limit(local ? local->connections_per_client : 0, global ? global->connections_per_client : 0);
-    struct ip key = ip_client(&ip);
+    struct ip key = ip_client(client);
     if (!refused && each && !client_table_enter(p->clients, &key, each)) refused = END_CLIENT_CONNECTIONS;
     if (!refused) {
         count_add(&lw->worker->live.client_connections, 1);
@@ -92,14 +90,15 @@ static void bury_client(struct loop_grave *g)
 static void on_client_closed(struct http_service *service, struct h1_server *c)
 {
     struct listener_worker *lw = container_of(service, struct listener_worker, service);
-    if (!c->conn.is_detached) worker_client_closed(lw, &c->client.address);
+    if (!c->conn.is_detached) worker_client_closed(lw, &c->client.ip);
     loop_bury(&lw->worker->loop, &c->conn.grave, bury_client);
 }
 
 static void start(struct listener_worker *lw, int fd, const struct address *client)
 {
     struct worker *w = lw->worker;
-    enum end_reason refused = admit(lw, client);
+    struct ip ip = address_ip(client);
+    enum end_reason refused = admit(lw, &ip);
     if (refused) {
         shed(lw, fd, refused);
         return;
@@ -112,7 +111,7 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
     }
     struct h1_server *c = slab_get(&w->clients);
     if (!c) {
-        worker_client_closed(lw, client);
+        worker_client_closed(lw, &ip);
         shed(lw, fd, END_NO_MEMORY);
         return;
     }

@@ -560,6 +560,13 @@ static void (*const adders[ACCESS_CODE_COUNT])(const struct line *) = {
     [ACCESS_WEIR_TIME] = add_weir_time,
 };
 
+bool access_format_wants_response(const struct access_format *format)
+{
+    for (uint32_t i = 0; i < format->op_count; i++)
+        if (format->ops[i].code == ACCESS_RESPONSE_FIELD) return true;
+    return false;
+}
+
 void access_format_line(const struct access_format *format, const struct access_clock *clock,
                         const struct access_entry *entry, struct text *out)
 {

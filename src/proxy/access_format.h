@@ -8,6 +8,9 @@
 /* Longer values are cut, and end with "...". */
 #define ACCESS_VALUE_MAX 4096u
 
+/* Whether it shows fields of the response. */
+bool access_format_wants_response(const struct access_format *format);
+
 /* Adds the line, without a newline; clock must be set to the entry's time. */
 void access_format_line(const struct access_format *format, const struct access_clock *clock,
                         const struct access_entry *entry, struct text *out);

@@ -403,6 +403,11 @@ void access_log_close(struct access_log *log)
     log_free(log);
 }
 
+bool access_log_wants_response(const struct access_log_writer *writer)
+{
+    return access_format_wants_response(&writer->log->format);
+}
+
 struct access_log_writer *access_log_writer_of(struct access_log *log, uint32_t worker)
 {
     return worker < log->ring_count ? &log->rings[worker] : NULL;

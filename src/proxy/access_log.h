@@ -37,6 +37,8 @@ void access_log_close(struct access_log *log);
 
 /* Owned by the log. */
 struct access_log_writer *access_log_writer_of(struct access_log *log, uint32_t worker);
+/* Whether lines show fields of the response: only then need an entry have them. Any thread. */
+bool access_log_wants_response(const struct access_log_writer *writer);
 /* The writer's worker only. Never blocks, never allocates. */
 void access_log_write(struct access_log_writer *writer, const struct access_entry *entry);
 

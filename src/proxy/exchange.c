@@ -176,8 +176,7 @@ static const struct route *match_route(struct exchange *x)
 static bool may_pass(struct exchange *x)
 {
     const struct listener *l = x->listener->listener;
-    struct ip peer = address_ip(&h1_server_of(x->client)->client.address);
-    if (l->conf->trust.count && forward_is_trusted(l, &peer)) {
+    if (l->conf->trust.count && forward_is_trusted(l, &x->peer)) {
         if (l->proxy->gate && gate_check(l->proxy->gate, &x->record.client) != GATE_PASS) return false;
         if (l->gate && gate_check(l->gate, &x->record.client) != GATE_PASS) return false;
     }
@@ -723,6 +722,17 @@ static bool is_unasked(const struct exchange *x, const struct http_head *head)
     return head->status == 101 && !slice_equal_fold(head->upgrade, x->upgrade);
 }
 
+/* For the access log, which is written when the head's memory is gone. Out of memory: the line does without. */
+static void keep_response(struct exchange *x, const struct http_head *head)
+{
+    if (!x->worker->access_log || !access_log_wants_response(x->worker->access_log)) return;
+    struct http_head *copy = arena_alloc(&x->arena, sizeof(*copy));
+    if (!copy) return;
+    *copy = *head;
+    copy->reason = SLICE_NONE;
+    if (copy_fields(x, head->fields, head->field_count, &copy->fields) == 0) x->response = copy;
+}
+
 static void begin_response(struct exchange *x, struct http_head *head, unsigned flags)
 {
     struct http_send send = { .head = head, .body = head->body, .content_length = head->content_length };
@@ -733,6 +743,7 @@ static void begin_response(struct exchange *x, struct http_head *head, unsigned 
     send.wants_close = !x->client->is_ended && is_unwanted;
     x->response_started = true;
     x->record.status = head->status;
+    keep_response(x, head);
     if (x->request_done) drop_replay(x);
     if (http_send_head(x->client, &send, flags & HTTP_MORE) != IO_OK) {
         x->is_cut = true;
@@ -1037,8 +1048,8 @@ static struct exchange *exchange_new(struct listener_worker *lw, struct http_str
     r->start_wall_ns = x->start_ns + w->loop.wall_offset_ns;
     r->head_us = since_start_us(x);
     r->listener = lw->listener->id;
-    r->client = address_ip(&client->address);
-    r->client_port = address_port(&client->address);
+    r->client = x->peer = client->ip;
+    r->client_port = client->port;
     r->bytes_in = client->received;
     r->method = HTTP_OTHER;
     s->events = &client_events;

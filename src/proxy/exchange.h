@@ -44,7 +44,7 @@ struct exchange {
     uint32_t extra_count;
     struct slice upgrade; /* the protocol that is asked for and allowed; else empty */
     struct tunnel *tunnel;
-    struct address peer; /* of the client, once its connection went on as a tunnel */
+    struct ip peer; /* who is connected; record.client is who is meant */
     struct loop_task end_task;
     uint8_t state;    /* enum exchange_state; written by enter() only */
     uint8_t attempts;
@@ -72,6 +72,7 @@ struct exchange {
     bool response_started; /* something of it may have reached the client */
     bool response_done;
     bool is_local, is_bodiless;
+    struct http_head *response; /* its fields, in the arena, if the access log shows any; else NULL */
     struct slice reply_body; /* of a local reply: what is still to be sent */
 
     /* Deadlines in loop milliseconds; 0: none. */

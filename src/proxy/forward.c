@@ -134,11 +134,10 @@ int forward_fields(struct exchange *x)
 {
     struct http_field *extra = x->extra;
     const struct listener *l = x->listener->listener;
-    struct ip peer = address_ip(&h1_server_of(x->client)->client.address);
-    bool keeps = forward_is_trusted(l, &peer);
+    bool keeps = forward_is_trusted(l, &x->peer);
     char *text = arena_alloc(&x->arena, INET6_ADDRSTRLEN);
     if (!text) return -1;
-    ip_print(&peer, text);
+    ip_print(&x->peer, text);
     struct slice value;
     uint32_t n = 0;
     if (!join(x, HTTP_FIELD_X_FORWARDED_FOR, keeps, slice_of(text), &value)) return -1;
@@ -154,7 +153,7 @@ int forward_fields(struct exchange *x)
         drop_fields(&x->head, HTTP_FIELD_X_FORWARDED_HOST);
     }
     char element[512];
-    struct slice mine = forwarded_element(x, text, !ip_is_v4(&peer), element, sizeof(element));
+    struct slice mine = forwarded_element(x, text, !ip_is_v4(&x->peer), element, sizeof(element));
     if (!join(x, HTTP_FIELD_FORWARDED, keeps, mine, &value)) return -1;
     extra[n++] = make_field("Forwarded", HTTP_FIELD_FORWARDED, value);
     drop_fields(&x->head, HTTP_FIELD_X_REQUEST_ID);

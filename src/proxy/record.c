@@ -44,6 +44,7 @@ void record_exchange(struct exchange *x)
     struct access_entry entry = {
         .record = r,
         .request = x->head.method_text.len ? &x->head : NULL,
+        .response = x->response,
         .route = slice_of(x->route ? x->route->name : NULL),
         .body_bytes = x->body_out,
         .connection_id = x->connection_id,

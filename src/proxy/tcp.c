@@ -17,7 +17,7 @@ struct session {
     struct server *server; /* counted; NULL between attempts */
     struct pool_waiter waiter;
     struct timer timer; /* connect, queue */
-    struct address client;
+    struct ip client;
     uint64_t id, start_ns, attempt_ns;
     uint32_t tried[TRIED_MAX];
     uint32_t tried_count, attempts;
@@ -233,12 +233,13 @@ void tcp_start(struct listener_worker *lw, int fd, const struct address *client,
     if (!s) {
         close(fd);
         metric_add(w->metrics, lw->listener->meter_ends[END_NO_MEMORY], 1);
-        worker_client_closed(lw, client);
+        struct ip ip = address_ip(client);
+        worker_client_closed(lw, &ip);
         return;
     }
     struct tunnel_timeouts timeouts = { conf->idle_ms, conf->half_closed_ms, conf->total_ms };
     s->listener = lw;
-    s->client = *client;
+    s->client = address_ip(client);
     s->id = id;
     s->start_ns = w->loop.now_ns;
     s->pool = w->pools[route->pool->index];
@@ -249,7 +250,7 @@ void tcp_start(struct listener_worker *lw, int fd, const struct address *client,
     s->record.id = flight_next_id(w->flights);
     s->record.start_wall_ns = loop_wall_ns(&w->loop);
     s->record.flags = FLIGHT_TCP | FLIGHT_TUNNEL;
-    s->record.client = address_ip(client);
+    s->record.client = s->client;
     s->record.client_port = address_port(client);
     s->record.listener = lw->listener->id;
     s->record.route = route->id;

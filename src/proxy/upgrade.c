@@ -69,7 +69,6 @@ int upgrade_start(struct exchange *x)
     struct tunnel *t = slab_get(&w->tunnels);
     if (!t) return -1;
     tunnel_init(t, &w->loop, &timeouts, on_end, x);
-    x->peer = h1_server_of(x->client)->client.address;
     x->record.flags |= FLIGHT_TUNNEL;
     x->tunnel = t;
     list_push_back(&x->listener->tunnels, &t->link);

@@ -63,6 +63,6 @@ void worker_join(struct worker *w);
 /* By mail: `set` (a reference, taken) is who may be picked from now on. */
 void worker_publish(struct worker *w, struct peer_set *set);
 /* A client's connection of that listener has ended: it is counted no more. */
-void worker_client_closed(struct listener_worker *lw, const struct address *client);
+void worker_client_closed(struct listener_worker *lw, const struct ip *client);
 /* Nothing is going on any more. */
 bool worker_is_idle(const struct worker *w);

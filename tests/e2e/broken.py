@@ -153,7 +153,7 @@ def serve_and_close_at_random(seed, chance, answer=None):
 
 
 class Server:
-    def __init__(self, *scripts, backlog=1024, port=0, receive_buffer=None):
+    def __init__(self, *scripts, backlog=1024, port=0, receive_buffer=None, send_buffer=None):
         self.scripts = scripts or ([serve()],)
         self.requests = []
         self.connections = []
@@ -165,6 +165,8 @@ class Server:
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if send_buffer:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         self.listener.bind(("127.0.0.1", port))
         self.listener.listen(backlog)
         self.port = self.listener.getsockname()[1]

@@ -52,14 +52,14 @@ class Scene:
         return client
 
     def warm(self, weir, count=1):
-        """Leaves `count` idle connections to the server behind it, each of which has carried one request."""
+        """Leaves idle connections to the server behind it: at least one, at most `count`."""
         clients = [self.client(weir) for _ in range(count)]
         for client in clients:
             client.send(message.request("GET", "/warm"))
         for client in clients:
             assert client.read().status == 200
             client.close()
-        eventually(lambda: weir.live()["idle_server_connections"] >= count, "idle connections to the server")
+        eventually(lambda: weir.live()["idle_server_connections"] >= 1, "an idle connection to the server")
 
     def close_clients(self):
         for client in self.clients:

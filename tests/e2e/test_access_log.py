@@ -59,10 +59,10 @@ def test_json_lines_are_json(scene):
 def test_a_template_is_filled_in(scene):
     server = scene.server()
     weir, path = proxy(scene, server, format="$remote_addr|$request_method|$uri|$args|$status|$body_bytes_sent|"
-                                             "$http_x_test|$upstream_addr|$upstream_status|${weir_end}|$host|$scheme")
+                                             "$http_x_test|$upstream_addr|$upstream_status|${weir_end}|$host|$scheme|$sent_http_content_length")
     scene.client(weir).ask("POST", "/a/b?c=d", ("X-Test", "yes"), body=b"x", host="Example.Test:80")
     line, = read_lines(path, 1)
-    assert line == f"127.0.0.1|POST|/a/b|c=d|200|2|yes|{server.address}|200|ok|example.test|http"
+    assert line == f"127.0.0.1|POST|/a/b|c=d|200|2|yes|{server.address}|200|ok|example.test|http|2"
 
 
 def test_what_is_missing_is_a_dash_and_retries_are_listed(scene):
