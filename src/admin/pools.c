@@ -1,8 +1,8 @@
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "admin/latency.h"
 #include "admin/routes.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "conf/decode.h"
 #include "net/loop.h"

@@ -20,19 +20,14 @@ static struct loop *loop_of(struct h1_client *c)
 enum end_reason h1_client_connect_reason(int error)
 {
     switch (error) {
-    case ECONNREFUSED:
-        return END_CONNECT_REFUSED;
-    case ETIMEDOUT:
-        return END_CONNECT_TIMEOUT;
+    case ECONNREFUSED: return END_CONNECT_REFUSED;
+    case ETIMEDOUT: return END_CONNECT_TIMEOUT;
     case EMFILE:
     case ENFILE:
-    case ENOSPC:
-        return END_NO_DESCRIPTORS;
+    case ENOSPC: return END_NO_DESCRIPTORS;
     case ENOMEM:
-    case ENOBUFS:
-        return END_NO_MEMORY;
-    default:
-        return END_CONNECT_FAILED;
+    case ENOBUFS: return END_NO_MEMORY;
+    default: return END_CONNECT_FAILED;
     }
 }
 
@@ -59,12 +54,9 @@ static void open_connection(struct h1_client *c)
         c->state = H1_CLIENT_BUSY;
         if (c->conn.stream.events) c->conn.stream.events->on_open(&c->conn.stream);
         return;
-    case IO_AGAIN:
-        return;
+    case IO_AGAIN: return;
     case IO_EOF:
-    case IO_FAIL:
-        tell(c, h1_client_connect_reason(c->conn.transport.saved_errno), NULL, 0);
-        return;
+    case IO_FAIL: tell(c, h1_client_connect_reason(c->conn.transport.saved_errno), NULL, 0); return;
     }
 }
 
@@ -80,8 +72,8 @@ static const char *why_unfit(const struct h1_client *c, const struct http_head *
 enum next { STOP, NEED_MORE, NEXT_HEAD };
 
 /* `bytes` begin with the head. */
-static enum next on_head(struct h1_client *c, struct slice bytes, bool is_held, uint32_t head_len, struct http_head *head,
-                    const struct h1_framing *framing)
+static enum next on_head(struct h1_client *c, struct slice bytes, bool is_held, uint32_t head_len,
+                         struct http_head *head, const struct h1_framing *framing)
 {
     struct h1_conn *conn = &c->conn;
     struct http_stream *s = &conn->stream;
@@ -132,15 +124,13 @@ static enum next on_head_bytes(struct h1_client *c, struct slice bytes, bool is_
     struct h1_fault fault;
     uint32_t head_len = 0;
     struct h1_conn *conn = &c->conn;
-    switch (h1_parse_response(&conn->in.progress, bytes, (enum http_method)c->method, conn->limits, fields, &head,
-                              &framing, &head_len, &fault)) {
+    switch (h1_parse_response(&conn->in.progress, bytes, (enum http_method)c->method, conn->limits, fields,
+                              &head, &framing, &head_len, &fault)) {
     case H1_MORE:
         if (is_held || h1_in_hold(&conn->in, loop_of(c), bytes, BLOCK_MAX)) return NEED_MORE;
         tell(c, END_NO_MEMORY, NULL, 0);
         return STOP;
-    case H1_BAD:
-        tell(c, fault.reason, fault.detail, (uint32_t)bytes.len);
-        return STOP;
+    case H1_BAD: tell(c, fault.reason, fault.detail, (uint32_t)bytes.len); return STOP;
     case H1_DONE:
         conn->in.progress = (struct h1_progress){ 0 };
         return on_head(c, bytes, is_held, head_len, &head, &framing);
@@ -155,16 +145,13 @@ static bool receive_head(struct h1_client *c, struct slice *bytes)
     struct loop *l = loop_of(c);
     size_t got = 0;
     switch (transport_recv(&conn->transport, l->scratch, LOOP_HOLD_BYTES, &got)) {
-    case IO_AGAIN:
-        return false;
+    case IO_AGAIN: return false;
     case IO_EOF:
-        tell(c, END_SERVER_CLOSED, conn->stream.has_received ? "in the middle of its response head" : NULL, 0);
+        tell(c, END_SERVER_CLOSED, conn->stream.has_received ? "in the middle of its response head" : NULL,
+             0);
         return false;
-    case IO_FAIL:
-        tell(c, END_SERVER_RESET, NULL, 0);
-        return false;
-    case IO_OK:
-        break;
+    case IO_FAIL: tell(c, END_SERVER_RESET, NULL, 0); return false;
+    case IO_OK: break;
     }
     conn->stream.has_received = true;
     conn->in.is_bulk = got == LOOP_HOLD_BYTES;
@@ -310,7 +297,8 @@ int h1_client_connect(struct h1_client *c, const struct h1_client_owner *owner, 
 struct http_stream *h1_client_lease(struct h1_client *c)
 {
     struct h1_conn *conn = &c->conn;
-    conn->stream = (struct http_stream){ .ops = &stream_ops, .is_flushed = true, .is_reused = c->exchanges > 0 };
+    conn->stream =
+        (struct http_stream){ .ops = &stream_ops, .is_flushed = true, .is_reused = c->exchanges > 0 };
     conn->is_blocked = conn->wants_write = false;
     conn->out.is_ended = false;
     conn->transport.has_sent = false;

@@ -24,7 +24,7 @@ struct h1_client {
     uint8_t method; /* enum http_method of the request in hand */
     bool has_head;  /* the final response's head has come */
     bool asked_upgrade, closed_by_peer;
-    bool is_idle; /* the owner's: it is on the idle list */
+    bool is_idle;       /* the owner's: it is on the idle list */
     uint32_t exchanges; /* begun on it */
     uint64_t idle_since_ns, opened_ns;
 };

@@ -88,8 +88,8 @@ static enum h1_pump pass_over(struct h1_in *in, struct http_stream *s, struct pa
         uint32_t used = 0;
         struct slice data = SLICE_NONE;
         struct slice rest = { p->bytes.data + p->used, p->bytes.len - p->used };
-        enum h1_body_event event =
-            h1_body_step(&in->body, rest, p->limits, &used, &data, trailers, &trailer_count, p->fault);
+        enum h1_body_event event = h1_body_step(&in->body, rest, p->limits, &used, &data, trailers,
+                                                &trailer_count, p->fault);
         bool is_told = waiting.len && event == H1_BODY_EVENT_END;
         if (waiting.len) {
             enum h1_pump got = hand_over(in, s, p, waiting, flags_before(event), &behind);
@@ -110,10 +110,8 @@ static enum h1_pump pass_over(struct h1_in *in, struct http_stream *s, struct pa
         case H1_BODY_EVENT_END:
             if (!p->had_trailers && !is_told) s->events->on_body(s, NULL, 0, HTTP_END);
             return s->events ? H1_PUMP_END : H1_PUMP_GONE;
-        case H1_BODY_EVENT_BAD:
-            return H1_PUMP_BAD;
-        case H1_BODY_EVENT_MORE:
-            return H1_PUMP_DRY;
+        case H1_BODY_EVENT_BAD: return H1_PUMP_BAD;
+        case H1_BODY_EVENT_MORE: return H1_PUMP_DRY;
         }
     }
 }
@@ -127,7 +125,8 @@ static enum h1_pump pump_bytes(struct h1_in *in, struct loop *l, struct http_str
     if (got == H1_PUMP_GONE) return got;
     if (is_held) {
         h1_in_use(in, l, p.used);
-    } else if (!h1_in_hold(in, l, (struct slice){ bytes.data + p.used, bytes.len - p.used }, LOOP_HOLD_BYTES)) {
+    } else if (!h1_in_hold(in, l, (struct slice){ bytes.data + p.used, bytes.len - p.used },
+                           LOOP_HOLD_BYTES)) {
         return H1_PUMP_NO_MEMORY;
     }
     s->held = in->end - in->begin;
@@ -217,7 +216,8 @@ enum h1_pump h1_in_pump(struct h1_in *in, struct transport *t, struct http_strea
         if (!t->is_readable) return H1_PUMP_DRY;
         uint64_t run = h1_body_run(&in->body);
         bool is_bulk = in->is_bulk && run > LOOP_HOLD_BYTES && t->ops->peek && !h1_in_held(in).len;
-        enum h1_pump got = is_bulk ? pump_bulk(in, t, s, run, &moved) : pump_some(in, t, s, limits, fault, &moved);
+        enum h1_pump got = is_bulk ? pump_bulk(in, t, s, run, &moved)
+                                   : pump_some(in, t, s, limits, fault, &moved);
         if (got != H1_PUMP_YIELD) return got;
     }
     return H1_PUMP_YIELD;

@@ -27,11 +27,13 @@ struct h1_in {
 enum io h1_out_request(struct h1_out *out, struct loop *l, const struct http_send *send);
 /* `to_1_0`: the client cannot take chunks; a body of unknown length then lasts until close. Sets *closes if the
  * connection must end with this response. */
-enum io h1_out_response(struct h1_out *out, struct loop *l, const struct http_send *send, bool to_1_0, bool *closes);
+enum io h1_out_response(struct h1_out *out, struct loop *l, const struct http_send *send, bool to_1_0,
+                        bool *closes);
 /* See http_send_body. */
 enum io h1_out_body(struct h1_out *out, struct transport *t, const char *data, size_t len, unsigned flags,
                     size_t *taken);
-enum io h1_out_trailers(struct h1_out *out, struct transport *t, const struct http_field *fields, uint32_t count);
+enum io h1_out_trailers(struct h1_out *out, struct transport *t, const struct http_field *fields,
+                        uint32_t count);
 /* IO_OK when nothing waits any more. */
 enum io h1_out_flush(struct h1_out *out, struct transport *t);
 void h1_out_clear(struct h1_out *out, struct loop *l);
@@ -49,8 +51,8 @@ enum h1_pump {
     H1_PUMP_EOF,     /* the peer closed first */
     H1_PUMP_FAIL,    /* reset */
     H1_PUMP_NO_MEMORY,
-    H1_PUMP_BAD,     /* *fault */
-    H1_PUMP_GONE,    /* the stream was released meanwhile */
+    H1_PUMP_BAD,  /* *fault */
+    H1_PUMP_GONE, /* the stream was released meanwhile */
 };
 
 /* Delivers body bytes to s->events: first `bytes` (which lie in the scratch buffer and follow what is held: nothing

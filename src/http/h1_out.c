@@ -49,10 +49,8 @@ static bool is_own(const struct http_field *f)
     case HTTP_FIELD_CONTENT_LENGTH:
     case HTTP_FIELD_TRANSFER_ENCODING:
     case HTTP_FIELD_UPGRADE:
-    case HTTP_FIELD_TE:
-        return true;
-    default:
-        return false;
+    case HTTP_FIELD_TE: return true;
+    default: return false;
     }
 }
 
@@ -144,8 +142,8 @@ enum io h1_out_request(struct h1_out *out, struct loop *l, const struct http_sen
     return finish_head(out, &t);
 }
 
-static void put_response_framing(struct h1_out *out, struct text *t, const struct http_send *send, bool to_1_0,
-                                 bool *closes)
+static void put_response_framing(struct h1_out *out, struct text *t, const struct http_send *send,
+                                 bool to_1_0, bool *closes)
 {
     out->mode = H1_OUT_NONE;
     out->left = 0;
@@ -165,7 +163,8 @@ static void put_response_framing(struct h1_out *out, struct text *t, const struc
     if (out->is_ended) out->mode = H1_OUT_NONE;
 }
 
-enum io h1_out_response(struct h1_out *out, struct loop *l, const struct http_send *send, bool to_1_0, bool *closes)
+enum io h1_out_response(struct h1_out *out, struct loop *l, const struct http_send *send, bool to_1_0,
+                        bool *closes)
 {
     struct text t;
     if (!start_head(out, l, send, &t)) return IO_FAIL;
@@ -315,7 +314,8 @@ enum io h1_out_body(struct h1_out *out, struct transport *t, const char *data, s
     return IO_OK;
 }
 
-enum io h1_out_trailers(struct h1_out *out, struct transport *t, const struct http_field *fields, uint32_t count)
+enum io h1_out_trailers(struct h1_out *out, struct transport *t, const struct http_field *fields,
+                        uint32_t count)
 {
     out->is_ended = true;
     /* Without chunks there is no place for trailers: they are dropped (RFC 9110 6.5.1). */

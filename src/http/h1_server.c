@@ -92,7 +92,8 @@ static void on_head_bytes(struct h1_server *c, struct slice bytes, bool is_held)
     uint32_t head_len = 0;
     struct h1_conn *conn = &c->conn;
     if (!c->has_started) c->client.head_started_ns = loop_of(c)->now_ns;
-    switch (h1_parse_request(&conn->in.progress, bytes, conn->limits, fields, &head, &framing, &head_len, &fault)) {
+    switch (h1_parse_request(&conn->in.progress, bytes, conn->limits, fields, &head, &framing, &head_len,
+                             &fault)) {
     case H1_MORE:
         /* The clock runs from the first byte; a head that is whole at once never sets it. */
         if (!c->has_started) loop_arm(loop_of(c), &conn->timer, c->service->header_timeout_ms);
@@ -138,16 +139,10 @@ static void read_head(struct h1_server *c)
     }
     while (c->state == H1_SERVER_HEAD) {
         switch (receive_head(c, &bytes, &is_held)) {
-        case IO_OK:
-            on_head_bytes(c, bytes, is_held);
-            break;
-        case IO_AGAIN:
-            wait_or_close(c);
-            return;
+        case IO_OK: on_head_bytes(c, bytes, is_held); break;
+        case IO_AGAIN: wait_or_close(c); return;
         case IO_EOF:
-        case IO_FAIL:
-            close_now(c, false);
-            return;
+        case IO_FAIL: close_now(c, false); return;
         }
     }
 }
@@ -209,16 +204,15 @@ static void drive(struct h1_conn *conn)
 {
     struct h1_server *c = container_of(conn, struct h1_server, conn);
     switch ((enum h1_server_state)c->state) {
-    case H1_SERVER_HEAD:
-        read_head(c);
-        return;
+    case H1_SERVER_HEAD: read_head(c); return;
     case H1_SERVER_EXCHANGE:
         if (!h1_conn_write(conn) || c->state != H1_SERVER_EXCHANGE) return;
         if (!conn->stream.events) return;
         if (!conn->stream.is_ended && !conn->is_blocked && conn->transport.is_readable) {
             h1_conn_pump(conn, SLICE_NONE);
         } else if (conn->transport.is_broken) {
-            struct http_fault fault = { .reason = END_CLIENT_ABORT, .detail = "the client reset its connection" };
+            struct http_fault fault = { .reason = END_CLIENT_ABORT,
+                                        .detail = "the client reset its connection" };
             conn->is_persistent = false;
             conn->stream.events->on_error(&conn->stream, &fault);
         }
@@ -229,11 +223,8 @@ static void drive(struct h1_conn *conn)
         else if (h1_out_is_empty(&conn->out))
             finish(c);
         return;
-    case H1_SERVER_LINGER:
-        linger(c);
-        return;
-    case H1_SERVER_CLOSED:
-        return;
+    case H1_SERVER_LINGER: linger(c); return;
+    case H1_SERVER_CLOSED: return;
     }
 }
 
@@ -254,12 +245,9 @@ static void on_timer(struct timer *t)
         close_now(c, false);
         return;
     case H1_SERVER_EXCHANGE: /* the exchange has its own; this one was left from before it */
-    case H1_SERVER_CLOSED:
-        return;
+    case H1_SERVER_CLOSED: return;
     case H1_SERVER_FLUSH:
-    case H1_SERVER_LINGER:
-        close_now(c, c->state == H1_SERVER_FLUSH);
-        return;
+    case H1_SERVER_LINGER: close_now(c, c->state == H1_SERVER_FLUSH); return;
     }
 }
 

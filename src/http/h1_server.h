@@ -9,16 +9,17 @@ struct h1_server;
 struct http_client {
     struct ip ip; /* its address; ::1 on a unix socket */
     uint16_t port;
-    uint64_t id;       /* of the connection, unique in the process */
-    uint32_t requests; /* begun on it, this one included */
+    uint64_t id;                           /* of the connection, unique in the process */
+    uint32_t requests;                     /* begun on it, this one included */
     uint64_t accepted_ns, head_started_ns; /* monotonic: of the current request's first byte */
-    uint64_t received; /* bytes of the current request's head */
+    uint64_t received;                     /* bytes of the current request's head */
 };
 
 struct http_service {
     /* A request has come. The service sets s->events and s->owner before it returns; `head` lives until it returns.
      * HTTP_MORE: body bytes follow at once. */
-    void (*on_request)(struct http_service *service, struct http_stream *s, struct http_head *head, unsigned flags);
+    void (*on_request)(struct http_service *service, struct http_stream *s, struct http_head *head,
+                       unsigned flags);
     /* What came is no request: the service answers on `s` (HTTP/1.1, then close). `start` is how it began. */
     void (*on_fault)(struct http_service *service, struct http_stream *s, const struct http_fault *fault,
                      struct slice start);
@@ -29,13 +30,19 @@ struct http_service {
     bool is_draining; /* no request after the current one */
 };
 
-enum h1_server_state { H1_SERVER_HEAD, H1_SERVER_EXCHANGE, H1_SERVER_FLUSH, H1_SERVER_LINGER, H1_SERVER_CLOSED };
+enum h1_server_state {
+    H1_SERVER_HEAD,
+    H1_SERVER_EXCHANGE,
+    H1_SERVER_FLUSH,
+    H1_SERVER_LINGER,
+    H1_SERVER_CLOSED
+};
 
 struct h1_server {
     struct h1_conn conn; /* first: the owner's memory */
     struct http_service *service;
     struct http_client client;
-    uint8_t state; /* enum h1_server_state */
+    uint8_t state;                    /* enum h1_server_state */
     bool is_1_0, closes, has_started; /* a byte of the next head has come */
     uint32_t lingered;
 };

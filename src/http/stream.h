@@ -43,7 +43,7 @@ struct http_stream_ops {
     enum io (*send_trailers)(struct http_stream *s, const struct http_field *fields, uint32_t count);
     void (*resume)(struct http_stream *s);
     bool (*unsend)(struct http_stream *s); /* towards a client; see http_stream_unsend() */
-    void (*watch)(struct http_stream *s); /* towards a client; see http_stream_watch() */
+    void (*watch)(struct http_stream *s);  /* towards a client; see http_stream_watch() */
     void (*reset)(struct http_stream *s);
     void (*release)(struct http_stream *s);
     /* Hands the bare transport over (after a 101 or for CONNECT), with bytes that were read beyond the head. */
@@ -52,10 +52,12 @@ struct http_stream_ops {
 
 struct http_stream_events {
     void (*on_open)(struct http_stream *s); /* towards a server: it may be sent to */
-    void (*on_head)(struct http_stream *s, struct http_head *head, unsigned flags); /* responses, 1xx included;
+    void (*on_head)(struct http_stream *s, struct http_head *head,
+                    unsigned flags); /* responses, 1xx included;
         * HTTP_MORE: body bytes follow at once; the head lives until the call returns */
     size_t (*on_body)(struct http_stream *s, const char *data, size_t len, unsigned flags);
-    void (*on_trailers)(struct http_stream *s, const struct http_field *fields, uint32_t count); /* ends the message */
+    void (*on_trailers)(struct http_stream *s, const struct http_field *fields,
+                        uint32_t count);                                     /* ends the message */
     void (*on_error)(struct http_stream *s, const struct http_fault *fault); /* nothing comes after it */
     void (*on_writable)(struct http_stream *s);
 };
@@ -66,12 +68,12 @@ struct http_stream {
     void *owner;
     uint32_t held;       /* bytes read that wait for resume */
     uint32_t head_bytes; /* of the heads sent on it */
-    bool is_flushed;   /* nothing that was taken waits to be sent */
-    bool is_ended;     /* the incoming message is complete */
-    bool has_received; /* a byte of the incoming message came */
-    bool has_sent;     /* a byte was handed to the kernel */
-    bool is_reused;    /* not the connection's first exchange */
-    bool is_last;      /* the peer closes after this message */
+    bool is_flushed;     /* nothing that was taken waits to be sent */
+    bool is_ended;       /* the incoming message is complete */
+    bool has_received;   /* a byte of the incoming message came */
+    bool has_sent;       /* a byte was handed to the kernel */
+    bool is_reused;      /* not the connection's first exchange */
+    bool is_last;        /* the peer closes after this message */
 };
 
 /* Sends or keeps (bounded) the whole head. IO_OK, or IO_FAIL: the connection is broken or memory is out. */
@@ -81,12 +83,14 @@ static inline enum io http_send_head(struct http_stream *s, const struct http_se
 }
 /* IO_OK: all taken; IO_AGAIN: *taken of it, on_writable will come; IO_FAIL. With HTTP_END the message is complete
  * once all is taken. With len 0 sends what waits. */
-static inline enum io http_send_body(struct http_stream *s, const char *data, size_t len, unsigned flags, size_t *taken)
+static inline enum io http_send_body(struct http_stream *s, const char *data, size_t len, unsigned flags,
+                                     size_t *taken)
 {
     return s->ops->send_body(s, data, len, flags, taken);
 }
 /* Ends the message. */
-static inline enum io http_send_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count)
+static inline enum io http_send_trailers(struct http_stream *s, const struct http_field *fields,
+                                         uint32_t count)
 {
     return s->ops->send_trailers(s, fields, count);
 }

@@ -104,7 +104,9 @@ static int config_of_options(const struct run_options *o, struct config **config
     }
     json_object_end(&j);
     char *faults = NULL;
-    int result = j.is_failed ? -1 : config_parse(config, "command line.json", (struct slice){ j.data, j.len }, &faults);
+    int result = j.is_failed
+                     ? -1
+                     : config_parse(config, "command line.json", (struct slice){ j.data, j.len }, &faults);
     if (result < 0) fprintf(stderr, "%s", faults ? faults : "weir run: the command line is too long\n");
     free(faults);
     json_fini(&j);
@@ -128,9 +130,11 @@ static int load_for_run(const struct run_options *o, struct config **config)
 static int check_run_options(const struct run_options *o)
 {
     if (o->config && (o->listen || o->to_count || o->is_tcp || o->admin || o->workers))
-        return usage_fault("run", "%s and the other options exclude each other: the file says it all", "--config");
+        return usage_fault("run", "%s and the other options exclude each other: the file says it all",
+                           "--config");
     if (o->config) return EX_OK;
-    if (!o->listen) return usage_fault("run", "give a file with %s FILE, or --listen ADDR and --to ADDR", "--config");
+    if (!o->listen)
+        return usage_fault("run", "give a file with %s FILE, or --listen ADDR and --to ADDR", "--config");
     if (!o->to_count) return usage_fault("run", "%s is missing: where shall it go?", "--to ADDR");
     if (o->workers && (strspn(o->workers, "0123456789") != strlen(o->workers) || !*o->workers))
         return usage_fault("run", "--workers %s is not a number", o->workers);
@@ -153,30 +157,17 @@ static int run_command(int argc, char **argv)
     int option;
     while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
         switch (option) {
-        case 'c':
-            o.config = optarg;
-            break;
-        case 'l':
-            o.listen = optarg;
-            break;
+        case 'c': o.config = optarg; break;
+        case 'l': o.listen = optarg; break;
         case 't':
             if (o.to_count == SERVERS_MAX) return usage_fault("run", "more than 1024 times %s", "--to");
             o.to[o.to_count++] = optarg;
             break;
-        case 'T':
-            o.is_tcp = true;
-            break;
-        case 'a':
-            o.admin = optarg;
-            break;
-        case 'w':
-            o.workers = optarg;
-            break;
-        case 'h':
-            return print_help("run");
-        default:
-            fprintf(stderr, "Try: weir run --help\n");
-            return EX_USAGE;
+        case 'T': o.is_tcp = true; break;
+        case 'a': o.admin = optarg; break;
+        case 'w': o.workers = optarg; break;
+        case 'h': return print_help("run");
+        default: fprintf(stderr, "Try: weir run --help\n"); return EX_USAGE;
         }
     }
     if (optind < argc) return usage_fault("run", "what is \"%s\"?", argv[optind]);
@@ -216,9 +207,9 @@ static int version_command(int argc, char **argv)
 
 static int check_command(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { 0 }
-    };
+    static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+                                             { "help", no_argument, NULL, 'h' },
+                                             { 0 } };
     const char *path = NULL;
     int option;
     while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
@@ -242,16 +233,17 @@ static int check_command(int argc, char **argv)
         free(faults);
         return EX_CONFIG;
     }
-    printf("%s is correct: %u listeners, %u pools\n", path, config->proxy.listeners.count, config->proxy.pools.count);
+    printf("%s is correct: %u listeners, %u pools\n", path, config->proxy.listeners.count,
+           config->proxy.pools.count);
     config_free(config);
     return EX_OK;
 }
 
 static int schema_command(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "markdown", no_argument, NULL, 'm' }, { "help", no_argument, NULL, 'h' }, { 0 }
-    };
+    static const struct option options[] = { { "markdown", no_argument, NULL, 'm' },
+                                             { "help", no_argument, NULL, 'h' },
+                                             { 0 } };
     bool is_markdown = false;
     int option;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -293,7 +285,8 @@ const struct command commands[] = {
     { "run", "carry traffic",
       "Usage: weir run -c FILE\n"
       "       weir run --listen ADDR --to ADDR [--to ADDR ...] [--tcp] [--admin ADDR] [--workers N]\n\n"
-      "Carries traffic until SIGTERM or SIGINT; then it lets what is going on come to its end (`timeouts: {drain}`,\n"
+      "Carries traffic until SIGTERM or SIGINT; then it lets what is going on come to its end (`timeouts: "
+      "{drain}`,\n"
       "30s), and a second signal ends it at once. SIGUSR1 opens the access log anew.\n\n"
       "  -c, --config FILE   the configuration: see `weir check`, `weir schema` and docs/configuration.md\n"
       "      --listen ADDR   where to accept: 127.0.0.1:18999, [::1]:80, :80 (every address), unix:/path\n"
@@ -301,11 +294,13 @@ const struct command commands[] = {
       "      --tcp           pass bytes, do not look at HTTP\n"
       "      --admin ADDR    the API, metrics and health checks\n"
       "      --workers N     threads that carry traffic; one a core unless given\n\n"
-      "Exit codes: 0 ended as asked, 64 wrong usage, 71 the system refused something, 78 wrong configuration.\n",
+      "Exit codes: 0 ended as asked, 64 wrong usage, 71 the system refused something, 78 wrong "
+      "configuration.\n",
       run_command },
     { "demo", "see it work: weir in front of three small servers of its own",
       "Usage: weir demo\n\n"
-      "Runs weir on 127.0.0.1:18999, with the API on 127.0.0.1:9091, in front of three small servers within the same\n"
+      "Runs weir on 127.0.0.1:18999, with the API on 127.0.0.1:9091, in front of three small servers within "
+      "the same\n"
       "process, and prints what to try. Ctrl-C ends it.\n",
       demo_command },
     { "check", "read a configuration and name every mistake in it",
@@ -314,7 +309,8 @@ const struct command commands[] = {
       check_command },
     { "schema", "print the JSON Schema of the configuration",
       "Usage: weir schema [--markdown]\n\n"
-      "Prints the JSON Schema (2020-12) of the configuration for editors, or with --markdown the reference manual.\n",
+      "Prints the JSON Schema (2020-12) of the configuration for editors, or with --markdown the reference "
+      "manual.\n",
       schema_command },
     { "version", "print the version", "Usage: weir version\n", version_command },
     { 0 },

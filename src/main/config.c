@@ -56,7 +56,8 @@ int config_parse(struct config **out, const char *name, struct slice text, char 
     bool is_json = len > 5 && strcmp(name + len - 5, ".json") == 0;
     *faults_text = NULL;
     if (!faults) abort();
-    int result = is_json ? conf_read_json(&tree, name, text, faults) : conf_read_yaml(&tree, name, text, faults);
+    int result = is_json ? conf_read_json(&tree, name, text, faults)
+                         : conf_read_yaml(&tree, name, text, faults);
     if (result == 0) result = conf_decode(&tree, &config_type, c, arena, faults);
     if (result < 0) *faults_text = conf_faults_print(faults, &tree, false);
     conf_tree_free(&tree);

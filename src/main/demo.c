@@ -75,7 +75,9 @@ static void finish(struct answer *a, bool is_clean)
 
 static void send_answer(struct answer *a)
 {
-    struct http_field type = { .name = "Content-Type", .name_len = 12, .value = "text/plain", .value_len = 10 };
+    struct http_field type = {
+        .name = "Content-Type", .name_len = 12, .value = "text/plain", .value_len = 10
+    };
     struct http_head head = { .version = HTTP_VERSION_1_1, .status = a->status };
     head.reason = slice_of(http_status_text(a->status));
     struct http_send send = { .head = &head, .extra = &type, .extra_count = 1, .body = HTTP_BODY_LENGTH };
@@ -148,7 +150,8 @@ static struct answer *begin(struct http_service *service, struct http_stream *s)
     return a;
 }
 
-static void on_request(struct http_service *service, struct http_stream *s, struct http_head *head, unsigned flags)
+static void on_request(struct http_service *service, struct http_stream *s, struct http_head *head,
+                       unsigned flags)
 {
     (void)flags;
     struct answer *a = begin(service, s);
@@ -226,7 +229,8 @@ static int open_server(struct demo *d, struct demo_server *server, int index, st
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     server->accept = (struct loop_fd){ .fd = fd, .on_ready = on_accept };
     if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 || listen(fd, 1024) < 0 ||
-        getsockname(fd, (struct sockaddr *)&any, &len) < 0 || loop_fd_register(&d->loop, &server->accept, EPOLLIN) < 0)
+        getsockname(fd, (struct sockaddr *)&any, &len) < 0 ||
+        loop_fd_register(&d->loop, &server->accept, EPOLLIN) < 0)
         return err_set(err, "cannot start the demo's own servers: %s", strerror(errno));
     server->port = ntohs(any.sin_port);
     return 0;

@@ -48,7 +48,8 @@ static void republish(struct control *c, struct server *s)
         return;
     }
     proxy_publish(c->proxy, s->pool);
-    log_event(LOG_WARN, "server_state", "pool=%s server=%s state=%s", s->pool->name, s->name, server_state_name(s));
+    log_event(LOG_WARN, "server_state", "pool=%s server=%s state=%s", s->pool->name, s->name,
+              server_state_name(s));
 }
 
 static void on_evidence(void *reader, const struct mail *m)
@@ -130,7 +131,8 @@ static int watch_signals(struct control *c, struct err *err)
     sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
-    c->signals = (struct loop_fd){ .fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), .on_ready = on_signal };
+    c->signals = (struct loop_fd){ .fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC),
+                                   .on_ready = on_signal };
     if (c->signals.fd < 0 || loop_fd_register(&c->loop, &c->signals, EPOLLIN) < 0)
         return err_set(err, "cannot watch signals: %s", strerror(errno));
     return 0;
@@ -144,12 +146,14 @@ static int open_proxy(struct control *c, struct err *err)
     uint32_t workers = conf->workers ? conf->workers : limits_cores();
     uint64_t descriptors = limits_raise_descriptors();
     uint32_t possible = limits_connections(descriptors, workers);
-    uint32_t connections = conf->limits.connections && conf->limits.connections < possible ? conf->limits.connections
-                                                                                           : possible;
+    uint32_t connections = conf->limits.connections && conf->limits.connections < possible
+                               ? conf->limits.connections
+                               : possible;
     uint64_t memory = conf->limits.memory_bytes ? conf->limits.memory_bytes : limits_memory() / 2;
     log_event(LOG_INFO, "starting",
               "version=%s pid=%d workers=%u descriptors=%llu connections=%u memory_bytes=%llu", WEIR_VERSION,
-              (int)getpid(), workers, (unsigned long long)descriptors, connections, (unsigned long long)memory);
+              (int)getpid(), workers, (unsigned long long)descriptors, connections,
+              (unsigned long long)memory);
     if (conf->limits.connections > possible)
         log_event(LOG_WARN, "connections_limited", "asked=%u possible=%u remedy=\"raise LimitNOFILE\"",
                   conf->limits.connections, possible);
@@ -174,7 +178,9 @@ static void say_ready(const struct control *c)
         log_event(LOG_INFO, "listening", "listener=%s bind=%s protocol=%s", l->name,
                   address_print(&l->conf->bind, text), l->conf->protocol == LISTENER_TCP ? "tcp" : "http");
     }
-    if (c->admin) log_event(LOG_INFO, "listening", "listener=admin bind=%s", address_print(&c->config->admin->bind, text));
+    if (c->admin)
+        log_event(LOG_INFO, "listening", "listener=admin bind=%s",
+                  address_print(&c->config->admin->bind, text));
     log_event(LOG_INFO, "ready", "pid=%d", (int)getpid());
 }
 

@@ -25,7 +25,8 @@ int loop_init(struct loop *l, struct budget *budget, struct err *err)
     l->scratch = mmap(NULL, LOOP_SCRATCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (l->scratch == MAP_FAILED) {
         close(l->epoll_fd);
-        return err_set(err, "cannot map a scratch buffer of %u bytes: %s", LOOP_SCRATCH_BYTES, strerror(errno));
+        return err_set(err, "cannot map a scratch buffer of %u bytes: %s", LOOP_SCRATCH_BYTES,
+                       strerror(errno));
     }
     read_clock(l);
     timer_wheel_init(&l->timers, l->now_ns / NS_PER_MS);

@@ -16,7 +16,8 @@ struct mail {
 struct mailbox;
 
 /* `reader` is passed to deliver(). `slots`: a power of two. Registers with the loop. */
-MUST_CHECK int mailbox_new(struct mailbox **out, struct loop *l, void *reader, uint32_t slots, struct err *err);
+MUST_CHECK int mailbox_new(struct mailbox **out, struct loop *l, void *reader, uint32_t slots,
+                           struct err *err);
 void mailbox_free(struct mailbox *box);
 /* Any thread. false if the box is full: the caller says what then. */
 MUST_CHECK bool mailbox_post(struct mailbox *box, const struct mail *m);

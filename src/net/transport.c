@@ -143,7 +143,8 @@ void transport_init_closed(struct transport *t)
     *t = (struct transport){ .io = { .fd = -1 } };
 }
 
-void transport_init_accepted(struct transport *t, struct loop *l, int fd, void (*on_ready)(struct transport *))
+void transport_init_accepted(struct transport *t, struct loop *l, int fd,
+                             void (*on_ready)(struct transport *))
 {
     init(t, l, fd, on_ready);
     t->is_readable = t->is_writable = t->is_open = true;

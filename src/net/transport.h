@@ -31,11 +31,12 @@ struct transport_ops {
 
 struct transport {
     struct loop_fd io;
-    bool is_readable, is_writable; /* the kernel, or a decrypted buffer, has (room for) bytes, as far as known */
-    bool has_hangup;               /* RDHUP, HUP, ERR or PRI was reported: a short read says nothing about the next */
-    bool is_broken;                /* HUP or ERR: both directions are gone */
+    bool is_readable,
+        is_writable; /* the kernel, or a decrypted buffer, has (room for) bytes, as far as known */
+    bool has_hangup; /* RDHUP, HUP, ERR or PRI was reported: a short read says nothing about the next */
+    bool is_broken;  /* HUP or ERR: both directions are gone */
     bool is_open, is_shut;
-    bool has_sent; /* a byte was handed to the kernel since the owner last cleared it */
+    bool has_sent;   /* a byte was handed to the kernel since the owner last cleared it */
     int saved_errno; /* of the last IO_FAIL */
     struct loop *loop;
     const struct transport_ops *ops;
@@ -45,7 +46,8 @@ struct transport {
 extern const struct transport_ops transport_plain_ops;
 
 /* Over a connected, non-blocking socket; taken. */
-void transport_init_accepted(struct transport *t, struct loop *l, int fd, void (*on_ready)(struct transport *));
+void transport_init_accepted(struct transport *t, struct loop *l, int fd,
+                             void (*on_ready)(struct transport *));
 /* Begins a connection; transport_open() goes on. 0, or -1 with saved_errno: no descriptor, no route, …
  * `local` may be NULL. */
 MUST_CHECK int transport_connect(struct transport *t, struct loop *l, const struct address *to,
@@ -69,7 +71,8 @@ static inline bool transport_is_dead(const struct transport *t)
 /* Closes; is_reset: so that the peer gets a reset and not a FIN. Twice is fine. */
 void transport_close(struct transport *t, bool is_reset);
 /* Moves the descriptor and all that is known of it to `to`; `from` is closed afterwards. */
-MUST_CHECK int transport_move(struct transport *from, struct transport *to, void (*on_ready)(struct transport *));
+MUST_CHECK int transport_move(struct transport *from, struct transport *to,
+                              void (*on_ready)(struct transport *));
 static inline bool transport_is_closed(const struct transport *t)
 {
     return t->io.fd < 0;

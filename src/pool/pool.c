@@ -68,7 +68,8 @@ int pool_rebuild(struct pool *p, struct err *err)
     struct balance_set shape = {
         .peers = set->peers, .weights = set->weights, .name_hashes = set->name_hashes, .count = set->count
     };
-    if (set->count && set->method->build && set->method->build(&shape, p->conf->balance.conf, &set->table, err) < 0) {
+    if (set->count && set->method->build &&
+        set->method->build(&shape, p->conf->balance.conf, &set->table, err) < 0) {
         free(set);
         return err_prefix(err, "pool \"%s\"", p->name);
     }
@@ -77,7 +78,8 @@ int pool_rebuild(struct pool *p, struct err *err)
     return 0;
 }
 
-static void server_init(struct server *s, const struct server_conf *conf, struct pool *p, uint32_t index, uint32_t id)
+static void server_init(struct server *s, const struct server_conf *conf, struct pool *p, uint32_t index,
+                        uint32_t id)
 {
     s->name = conf->name;
     s->address = conf->address;
@@ -94,20 +96,21 @@ static void add_meters(struct pool *p, struct metric_registry *metrics)
     for (uint32_t i = 0; i < p->server_count; i++) {
         struct server *s = &p->servers[i];
         const struct metric_label labels[] = { { "pool", p->name }, { "server", s->name } };
-        s->meter_attempts =
-            metric_counter(metrics, "weir_server_attempts_total", "Attempts at a server.", labels, 2);
-        s->meter_failures =
-            metric_counter(metrics, "weir_server_failures_total", "Attempts that failed at a server.", labels, 2);
-        s->meter_connects =
-            metric_counter(metrics, "weir_server_connects_total", "Connections begun to a server.", labels, 2);
+        s->meter_attempts = metric_counter(metrics, "weir_server_attempts_total", "Attempts at a server.",
+                                           labels, 2);
+        s->meter_failures = metric_counter(metrics, "weir_server_failures_total",
+                                           "Attempts that failed at a server.", labels, 2);
+        s->meter_connects = metric_counter(metrics, "weir_server_connects_total",
+                                           "Connections begun to a server.", labels, 2);
         s->meter_reuses = metric_counter(metrics, "weir_server_reuses_total",
                                          "Attempts on a connection that had been used before.", labels, 2);
         s->meter_latency = metric_histogram(metrics, "weir_server_first_byte_seconds",
-                                            "From an attempt's start to the first byte of its response.", labels, 2);
+                                            "From an attempt's start to the first byte of its response.",
+                                            labels, 2);
     }
     const struct metric_label label = { "pool", p->name };
-    p->meter_queued =
-        metric_counter(metrics, "weir_pool_queued_total", "Exchanges that waited for a server.", &label, 1);
+    p->meter_queued = metric_counter(metrics, "weir_pool_queued_total", "Exchanges that waited for a server.",
+                                     &label, 1);
     p->meter_queue_full = metric_counter(metrics, "weir_pool_queue_full_total",
                                          "Exchanges refused because the queue was full.", &label, 1);
 }

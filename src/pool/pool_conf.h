@@ -11,7 +11,8 @@ struct server_conf {
 };
 
 struct pool_timeouts {
-    uint64_t connect_ms, queue_ms, first_byte_ms, response_ms, keep_alive_ms, idle_ms, half_closed_ms, total_ms;
+    uint64_t connect_ms, queue_ms, first_byte_ms, response_ms, keep_alive_ms, idle_ms, half_closed_ms,
+        total_ms;
 };
 
 struct pool_queue_conf {

@@ -254,7 +254,8 @@ static void on_idle(struct h1_client *c)
     list_push_front(&sw->idle, &c->conn.link);
     set_idle_count(sw, 1);
     c->is_idle = true;
-    loop_arm(l, &c->conn.timer, server_idle_limit_ms(sw->server, conf->timeouts.keep_alive_ms, loop_now_ms(l)));
+    loop_arm(l, &c->conn.timer,
+             server_idle_limit_ms(sw->server, conf->timeouts.keep_alive_ms, loop_now_ms(l)));
 }
 
 static void on_keep_alive(struct h1_client *c, uint32_t timeout_s, uint32_t max)
@@ -263,7 +264,8 @@ static void on_keep_alive(struct h1_client *c, uint32_t timeout_s, uint32_t max)
     if (timeout_s) server_said_idle(u->home->server, timeout_s);
     if (max != UINT32_MAX) {
         uint64_t last = (uint64_t)c->exchanges + max; /* max: how many more it will serve */
-        if (last < UINT32_MAX && (!u->max_requests || last < u->max_requests)) u->max_requests = (uint32_t)last;
+        if (last < UINT32_MAX && (!u->max_requests || last < u->max_requests))
+            u->max_requests = (uint32_t)last;
     }
 }
 
@@ -367,8 +369,8 @@ static enum lease open_new(struct pool_worker *pw, struct server_worker *sw, str
     return LEASE_OPENING;
 }
 
-enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need need, struct http_stream **stream,
-                      enum end_reason *reason)
+enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need need,
+                      struct http_stream **stream, enum end_reason *reason)
 {
     struct server_worker *sw = &pw->servers[s->index];
     if (!take_in_flight(s)) return LEASE_FULL;
@@ -400,7 +402,8 @@ void pool_report(struct pool_worker *pw, struct server *s, enum server_evidence 
     (void)is_posted; /* a full box: there is evidence enough in it */
 }
 
-int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_worker_env *env, struct err *err)
+int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_worker_env *env,
+                    struct err *err)
 {
     struct pool_worker *pw = calloc(1, sizeof(*pw));
     if (pw) pw->servers = calloc(p->server_count, sizeof(struct server_worker));

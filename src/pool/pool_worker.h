@@ -22,8 +22,8 @@ struct pool_view {
 struct server_worker {
     struct server *server;
     struct pool_worker *pool;
-    struct list idle;             /* of upstream, the latest used first */
-    _Atomic uint32_t idle_count;  /* written by this worker, read by others */
+    struct list idle;            /* of upstream, the latest used first */
+    _Atomic uint32_t idle_count; /* written by this worker, read by others */
 };
 
 /* An exchange that waits for a server under its cap. */
@@ -35,11 +35,11 @@ struct pool_waiter {
 struct pool_worker_env {
     struct loop *loop;
     struct metric_shard *metrics;
-    struct mailbox *box; /* this worker's */
+    struct mailbox *box;     /* this worker's */
     struct mailbox *control; /* for evidence; NULL in tests */
     struct budget *budget;
     uint32_t index, worker_count;
-    uint32_t *upstream_live, *upstream_idle; /* the worker's own totals */
+    uint32_t *upstream_live, *upstream_idle;                  /* the worker's own totals */
     void (*on_evidence)(void *control, const struct mail *m); /* server, enum server_evidence */
 };
 
@@ -84,8 +84,8 @@ enum lease_need {
 };
 
 /* One exchange on one server: counted in flight until pool_unlease(), which comes after the stream's release. */
-enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need need, struct http_stream **stream,
-                      enum end_reason *reason);
+enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need need,
+                      struct http_stream **stream, enum end_reason *reason);
 void pool_unlease(struct pool_worker *pw, struct server *s);
 
 /* For tunnels: counts one in flight and one open connection, false at the cap; and back. */

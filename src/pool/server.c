@@ -90,8 +90,9 @@ uint64_t server_learned_idle_ms(const struct server *s, uint64_t now_ms)
 
 uint32_t server_idle_limit_ms(const struct server *s, uint64_t conf_ms, uint64_t now_ms)
 {
-    uint64_t learned = server_learned_idle_ms(s, now_ms) * 3 / 4;
-    return (uint32_t)(learned && learned < conf_ms ? learned : conf_ms);
+    uint64_t learned = server_learned_idle_ms(s, now_ms);
+    uint64_t limit = learned * 3 / 4; /* may be 0: it closes at once */
+    return (uint32_t)(learned && limit < conf_ms ? limit : conf_ms);
 }
 
 uint32_t server_young_limit_ms(const struct server *s, uint64_t conf_ms, uint64_t now_ms)

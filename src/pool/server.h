@@ -4,7 +4,7 @@
 #include "balance/balance.h"
 #include "pool/pool_conf.h"
 
-enum server_admin { SERVER_ENABLED, SERVER_DRAIN, SERVER_MAINTENANCE };                        /* the operator's */
+enum server_admin { SERVER_ENABLED, SERVER_DRAIN, SERVER_MAINTENANCE }; /* the operator's */
 enum server_health { SERVER_UNKNOWN, SERVER_UP, SERVER_WARMING, SERVER_EJECTED, SERVER_DOWN }; /* weir's */
 
 /* What is said of a server, by whoever saw it. */

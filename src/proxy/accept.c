@@ -67,7 +67,8 @@ static enum end_reason admit(struct listener_worker *lw, const struct ip *client
     if (all >= p->connection_limit || (global && global->connections && all >= global->connections) ||
         (local && local->connections && here >= local->connections))
         refused = END_CONNECTION_LIMIT;
-    uint32_t each = smaller_limit(local ? local->connections_per_client : 0, global ? global->connections_per_client : 0);
+    uint32_t each = smaller_limit(local ? local->connections_per_client : 0,
+                                  global ? global->connections_per_client : 0);
     struct ip key = ip_client(client);
     if (!refused && each && !client_table_enter(p->clients, &key, each)) refused = END_CLIENT_CONNECTIONS;
     if (!refused) {
@@ -140,8 +141,7 @@ static bool accept_one(struct listener_worker *lw)
         return true;
     }
     switch (errno) {
-    case EAGAIN:
-        return false;
+    case EAGAIN: return false;
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
@@ -153,8 +153,7 @@ static bool accept_one(struct listener_worker *lw)
             return false;
         }
         return true;
-    default: /* the connection died in the backlog: accept(2) names a dozen errors for it */
-        return true;
+    default: /* the connection died in the backlog: accept(2) names a dozen errors for it */ return true;
     }
 }
 

@@ -83,7 +83,8 @@ static int is_free(const struct address *a, struct err *err)
     return 0;
 }
 
-int bind_open(const struct address *bind, bool is_http, unsigned defer_s, int *fds, uint32_t count, struct err *err)
+int bind_open(const struct address *bind, bool is_http, unsigned defer_s, int *fds, uint32_t count,
+              struct err *err)
 {
     for (uint32_t i = 0; i < count; i++) fds[i] = -1;
     if (is_free(bind, err) < 0) return -1;

@@ -206,16 +206,12 @@ static uint64_t key_hash(const struct exchange *x, const struct balance_key *key
     case BALANCE_KEY_CLIENT:
         value = (struct slice){ (const char *)x->record.client.bytes, sizeof(x->record.client.bytes) };
         break;
-    case BALANCE_KEY_PATH:
-        value = path_of(x);
-        break;
-    case BALANCE_KEY_HOST:
-        return hash_of_host(x->head.authority);
+    case BALANCE_KEY_PATH: value = path_of(x); break;
+    case BALANCE_KEY_HOST: return hash_of_host(x->head.authority);
     case BALANCE_KEY_HEADER:
         value = http_field_value(http_head_find_name(&x->head, slice_of(key->header)));
         break;
-    default:
-        value = SLICE_NONE;
+    default: value = SLICE_NONE;
     }
     return balance_hash(value);
 }
@@ -223,21 +219,23 @@ static uint64_t key_hash(const struct exchange *x, const struct balance_key *key
 static enum step choose_route(struct exchange *x)
 {
     const struct listener_conf *conf = x->listener->listener->conf;
-    if (x->head.method == HTTP_CONNECT) return fail_with(x, END_METHOD_NOT_ALLOWED, "CONNECT is not served here");
+    if (x->head.method == HTTP_CONNECT)
+        return fail_with(x, END_METHOD_NOT_ALLOWED, "CONNECT is not served here");
     if (forward_hops(&x->head) >= HOPS_MAX) return fail(x, END_LOOP_DETECTED);
     x->route = match_route(x);
     if (!x->route) return fail(x, END_NO_ROUTE);
     x->record.route = x->route->id;
     x->record.pool = x->route->pool->id;
     if (!may_pass(x)) return fail(x, END_GATE_DENIED);
-    if (conf->limits.body_bytes && x->head.body == HTTP_BODY_LENGTH && x->head.content_length > conf->limits.body_bytes)
+    if (conf->limits.body_bytes && x->head.body == HTTP_BODY_LENGTH &&
+        x->head.content_length > conf->limits.body_bytes)
         return fail(x, END_BODY_TOO_LARGE);
     x->upgrade = upgrade_allowed(&x->head, x->route->conf);
     x->pool = x->worker->pools[x->route->pool->index];
     x->view = pool_view_get(x->pool);
     if (forward_fields(x) < 0) return fail(x, END_NO_MEMORY);
-    const struct balance_key *key =
-        balance_method_key(x->view->balance.method, x->pool->pool->conf->balance.conf);
+    const struct balance_key *key = balance_method_key(x->view->balance.method,
+                                                       x->pool->pool->conf->balance.conf);
     if (key) x->hash = key_hash(x, key);
     if (pool_timeouts(x)->total_ms) x->total_deadline_ms = now_ms(x) + pool_timeouts(x)->total_ms;
     return enter(x, EXCHANGE_PICK);
@@ -299,14 +297,16 @@ static bool may_retry(const struct exchange *x, enum end_reason reason)
     const struct http_stream *s = x->server_stream;
     if (x->response_started || x->is_informed || x->body_in != x->replay_len) return false;
     if (reason == END_TOTAL_TIMEOUT) return false;
-    if (x->attempts >= x->pool->pool->conf->retry.attempts && !(s && s->is_reused && !x->was_replaced)) return false;
+    if (x->attempts >= x->pool->pool->conf->retry.attempts && !(s && s->is_reused && !x->was_replaced))
+        return false;
     if (is_connect_failure(reason) || !s || !s->has_sent) return true;
     bool is_broken = reason == END_SERVER_CLOSED || reason == END_SERVER_RESET || reason == END_SEND_FAILED;
     return is_broken && !s->has_received && is_replayable(x);
 }
 
 /* The attempt in hand has failed: on to another server, or to a sentence. */
-static enum step attempt_failed(struct exchange *x, enum end_reason reason, const char *detail, uint32_t number)
+static enum step attempt_failed(struct exchange *x, enum end_reason reason, const char *detail,
+                                uint32_t number)
 {
     if (x->state == EXCHANGE_DONE || x->state == EXCHANGE_REPLY) return STEP_WAIT;
     bool may = may_retry(x, reason);
@@ -497,7 +497,8 @@ static enum step begin_relay(struct exchange *x)
                               .upgrade = x->upgrade };
     if (x->state != EXCHANGE_RELAY) enter(x, EXCHANGE_RELAY);
     x->record.connected_us = since_start_us(x);
-    bool has_body = head->body != HTTP_BODY_NONE && !(head->body == HTTP_BODY_LENGTH && !head->content_length);
+    bool has_body = head->body != HTTP_BODY_NONE &&
+                    !(head->body == HTTP_BODY_LENGTH && !head->content_length);
     bool follows = has_body && (x->request_follows || x->replay_len || x->client->held);
     if (http_send_head(x->server_stream, &send, follows ? HTTP_MORE : 0) != IO_OK)
         return attempt_failed(x, END_SEND_FAILED, NULL, 0);
@@ -511,7 +512,8 @@ static enum step begin_relay(struct exchange *x)
     if (send_replay(x) && !x->request_ended) http_stream_resume(x->client);
     if (x->state != EXCHANGE_RELAY || !x->server_stream || x->send_failed) return STEP_WAIT;
     size_t none = 0;
-    if (!x->server_stream->is_flushed) x->send_failed = http_send_body(x->server_stream, NULL, 0, 0, &none) == IO_FAIL;
+    if (!x->server_stream->is_flushed)
+        x->send_failed = http_send_body(x->server_stream, NULL, 0, 0, &none) == IO_FAIL;
     return STEP_WAIT;
 }
 
@@ -541,7 +543,8 @@ static void drop_replay(struct exchange *x)
 }
 
 /* A copy in the arena. -1: out of memory. */
-static int copy_fields(struct exchange *x, const struct http_field *from, uint32_t count, struct http_field **to)
+static int copy_fields(struct exchange *x, const struct http_field *from, uint32_t count,
+                       struct http_field **to)
 {
     size_t size = 0;
     for (uint32_t i = 0; i < count; i++) size += from[i].name_len + from[i].value_len;
@@ -630,8 +633,8 @@ static void on_client_error(struct http_stream *s, const struct http_fault *faul
     if (x->state == EXCHANGE_DONE) return;
     x->detail = fault->detail;
     if (x->state == EXCHANGE_QUEUE) pool_stop_waiting(x->pool, &x->waiter);
-    bool can_tell = end_reason_info(fault->reason)->status && !x->response_started && x->state != EXCHANGE_REPLY &&
-                    x->state != EXCHANGE_TUNNEL;
+    bool can_tell = end_reason_info(fault->reason)->status && !x->response_started &&
+                    x->state != EXCHANGE_REPLY && x->state != EXCHANGE_TUNNEL;
     end_attempt(x, fault->reason);
     if (!can_tell) {
         x->is_cut = true;
@@ -708,7 +711,8 @@ static void say_length(const struct http_head *head, struct http_send *send)
     if (!text.len || head->status == 204) return;
     send->body = HTTP_BODY_LENGTH;
     send->content_length = 0;
-    for (size_t i = 0; i < text.len; i++) send->content_length = send->content_length * 10 + (uint64_t)(text.data[i] - '0');
+    for (size_t i = 0; i < text.len; i++)
+        send->content_length = send->content_length * 10 + (uint64_t)(text.data[i] - '0');
 }
 
 static bool is_bodiless(const struct exchange *x, uint16_t status)
@@ -739,7 +743,8 @@ static void begin_response(struct exchange *x, struct http_head *head, unsigned 
     if (is_bodiless(x, head->status)) say_length(head, &send);
     /* An answer before the request's end, by a server that will not read the rest or that the client may not send it
      * to: what still comes would have to be read to no purpose. */
-    bool is_unwanted = x->server_stream->is_last || x->send_failed || (x->head.expects_continue && !x->is_informed);
+    bool is_unwanted = x->server_stream->is_last || x->send_failed ||
+                       (x->head.expects_continue && !x->is_informed);
     send.wants_close = !x->client->is_ended && is_unwanted;
     x->response_started = true;
     x->record.status = head->status;
@@ -767,7 +772,8 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
         return;
     }
     if (is_unasked(x, head)) {
-        struct http_fault fault = { .reason = END_BAD_RESPONSE, .detail = "a 101 to a protocol that was not asked for" };
+        struct http_fault fault = { .reason = END_BAD_RESPONSE,
+                                    .detail = "a 101 to a protocol that was not asked for" };
         on_server_error(s, &fault);
         return;
     }
@@ -835,7 +841,8 @@ static void on_server_error(struct http_stream *s, const struct http_fault *faul
     struct exchange *x = s->owner;
     if (x->state != EXCHANGE_CONNECT && x->state != EXCHANGE_RELAY) return;
     enum end_reason reason = fault->reason;
-    if (x->send_failed && (reason == END_SERVER_CLOSED || reason == END_SERVER_RESET)) reason = END_SEND_FAILED;
+    if (x->send_failed && (reason == END_SERVER_CLOSED || reason == END_SERVER_RESET))
+        reason = END_SEND_FAILED;
     if (attempt_failed(x, reason, fault->detail, fault->number) == STEP_GO) advance(x);
 }
 
@@ -980,9 +987,7 @@ static void on_deadline(struct exchange *x, enum end_reason reason)
         pool_stop_waiting(x->pool, &x->waiter);
         step = fail(x, reason);
         break;
-    case EXCHANGE_CONNECT:
-        step = attempt_failed(x, reason, NULL, 0);
-        break;
+    case EXCHANGE_CONNECT: step = attempt_failed(x, reason, NULL, 0); break;
     case EXCHANGE_RELAY:
         end_attempt(x, reason);
         leave_server(x, false);
@@ -995,8 +1000,7 @@ static void on_deadline(struct exchange *x, enum end_reason reason)
         break;
     case EXCHANGE_ROUTE:
     case EXCHANGE_PICK:
-    case EXCHANGE_DONE:
-        break;
+    case EXCHANGE_DONE: break;
     }
     if (step == STEP_GO) advance(x);
 }
@@ -1061,7 +1065,8 @@ static struct exchange *exchange_new(struct listener_worker *lw, struct http_str
 /* The head as the exchange's own: it outlives the buffer that it was read into. */
 static int copy_head(struct exchange *x, const struct http_head *head)
 {
-    size_t size = head->method_text.len + head->target.len + head->authority.len + head->scheme.len + head->upgrade.len;
+    size_t size = head->method_text.len + head->target.len + head->authority.len + head->scheme.len +
+                  head->upgrade.len;
     char *memory = arena_alloc(&x->arena, size + 1);
     if (!memory) return -1;
     struct text t = text_over(memory, size + 1);
@@ -1088,12 +1093,14 @@ static struct exchange *begin(struct http_service *service, struct http_stream *
     return NULL;
 }
 
-void exchange_on_request(struct http_service *service, struct http_stream *s, struct http_head *head, unsigned flags)
+void exchange_on_request(struct http_service *service, struct http_stream *s, struct http_head *head,
+                         unsigned flags)
 {
     struct exchange *x = begin(service, s);
     if (!x) return;
     x->request_follows = flags & HTTP_MORE;
-    x->request_ended = head->body == HTTP_BODY_NONE || (head->body == HTTP_BODY_LENGTH && !head->content_length);
+    x->request_ended = head->body == HTTP_BODY_NONE ||
+                       (head->body == HTTP_BODY_LENGTH && !head->content_length);
     if (copy_head(x, head) < 0) {
         fail(x, END_NO_MEMORY);
         advance(x);
@@ -1118,7 +1125,8 @@ void exchange_on_fault(struct http_service *service, struct http_stream *s, cons
     x->record.bytes_in = start.len;
     forward_request_id(x);
     size_t line = 0;
-    while (line < start.len && line < FLIGHT_TARGET_MAX && start.data[line] > ' ' && start.data[line] < 127) line++;
+    while (line < start.len && line < FLIGHT_TARGET_MAX && start.data[line] > ' ' && start.data[line] < 127)
+        line++;
     flight_set_target(&x->record, (struct slice){ start.data, line });
     fail_with(x, fault->reason, fault->detail);
     advance(x);

@@ -25,7 +25,7 @@ struct exchange {
     struct listener_worker *listener;
     struct http_stream *client;
     struct http_stream *server_stream; /* NULL between attempts */
-    struct arena arena; /* holds this very struct */
+    struct arena arena;                /* holds this very struct */
     struct timer timer;
     struct loop_grave grave;
     struct http_head head; /* copied into the arena; head.method_text.len is 0 if there was none */
@@ -46,9 +46,9 @@ struct exchange {
     struct tunnel *tunnel;
     struct ip peer; /* who is connected; record.client is who is meant */
     struct loop_task end_task;
-    uint8_t state;    /* enum exchange_state; written by enter() only */
+    uint8_t state; /* enum exchange_state; written by enter() only */
     uint8_t attempts;
-    uint8_t end; /* enum end_reason that a local reply explains */
+    uint8_t end;       /* enum end_reason that a local reply explains */
     bool is_again;     /* has been in the queue */
     bool wants_fresh;  /* once more to the same server: the reused connection was dead */
     bool was_replaced; /* that happened already */
@@ -73,7 +73,7 @@ struct exchange {
     bool response_done;
     bool is_local, is_bodiless;
     struct http_head *response; /* its fields, in the arena, if the access log shows any; else NULL */
-    struct slice reply_body; /* of a local reply: what is still to be sent */
+    struct slice reply_body;    /* of a local reply: what is still to be sent */
 
     /* Deadlines in loop milliseconds; 0: none. */
     uint64_t request_deadline_ms, response_deadline_ms, total_deadline_ms, watch_ms;
@@ -88,7 +88,8 @@ struct exchange {
 };
 
 /* What h1_server calls for a proxy's listener. */
-void exchange_on_request(struct http_service *service, struct http_stream *s, struct http_head *head, unsigned flags);
+void exchange_on_request(struct http_service *service, struct http_stream *s, struct http_head *head,
+                         unsigned flags);
 void exchange_on_fault(struct http_service *service, struct http_stream *s, const struct http_fault *fault,
                        struct slice start);
 /* Sets the events of x->server_stream. */

@@ -185,16 +185,18 @@ static bool write_body(struct exchange *x, bool is_json, struct slice *out)
     uint16_t status = end_reason_info((enum end_reason)x->end)->status;
     text_printf(&body, "%u %s\n", status, http_status_text(status));
     text_add_slice(&body, text_slice(&t));
-    text_printf(&body, "\nReason: %s. Request id: %s\n", end_reason_info((enum end_reason)x->end)->name, x->request_id);
+    text_printf(&body, "\nReason: %s. Request id: %s\n", end_reason_info((enum end_reason)x->end)->name,
+                x->request_id);
     *out = text_slice(&body);
     return true;
 }
 
 static struct http_field make_field(const char *name, struct slice value)
 {
-    return (struct http_field){
-        .name = name, .name_len = (uint16_t)strlen(name), .value = value.data, .value_len = (uint32_t)value.len
-    };
+    return (struct http_field){ .name = name,
+                                .name_len = (uint16_t)strlen(name),
+                                .value = value.data,
+                                .value_len = (uint32_t)value.len };
 }
 
 static bool add_date(struct exchange *x, struct fault_reply *out)
@@ -224,7 +226,7 @@ int fault_reply(struct exchange *x, struct fault_reply *out)
     out->fields[out->field_count++] = make_field("X-Request-Id", slice_of(x->request_id));
     /* RFC 9110 15.5.6 asks for Allow with 405; what is refused here is CONNECT alone. */
     if (status == 405)
-        out->fields[out->field_count++] =
-            make_field("Allow", SLICE("GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH"));
+        out->fields[out->field_count++] = make_field(
+            "Allow", SLICE("GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH"));
     return 0;
 }

@@ -47,8 +47,8 @@ static bool is_safe_id(struct slice id)
     if (!id.len || id.len > FLIGHT_REQUEST_ID_MAX) return false;
     for (size_t i = 0; i < id.len; i++) {
         char c = id.data[i];
-        bool is_safe = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '-' || c == '_' ||
-                       c == '.';
+        bool is_safe = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '-' ||
+                       c == '_' || c == '.';
         if (!is_safe) return false;
     }
     return true;
@@ -113,7 +113,8 @@ static bool is_plain_host(struct slice host)
 }
 
 /* RFC 7239: for=192.0.2.7;host=example.com;proto=http, an IPv6 address in quotes and brackets. */
-static struct slice forwarded_element(struct exchange *x, const char *peer, bool is_v6, char *out, size_t size)
+static struct slice forwarded_element(struct exchange *x, const char *peer, bool is_v6, char *out,
+                                      size_t size)
 {
     struct text t = text_over(out, size);
     TEXT_LITERAL(&t, "for=");

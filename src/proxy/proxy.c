@@ -35,25 +35,29 @@ struct pool *proxy_pool_by_name(const struct proxy *p, const char *name)
 static void add_listener_meters(struct listener *l, struct metric_registry *m)
 {
     struct metric_label labels[2] = { { "listener", l->name }, { "end", NULL } };
-    l->meter_accepted =
-        metric_counter(m, "weir_connections_accepted_total", "Client connections let in.", labels, 1);
-    l->meter_bytes_in = metric_counter(m, "weir_received_bytes_total", "Bytes taken from clients.", labels, 1);
+    l->meter_accepted = metric_counter(m, "weir_connections_accepted_total", "Client connections let in.",
+                                       labels, 1);
+    l->meter_bytes_in = metric_counter(m, "weir_received_bytes_total", "Bytes taken from clients.", labels,
+                                       1);
     l->meter_bytes_out = metric_counter(m, "weir_sent_bytes_total", "Bytes given to clients.", labels, 1);
-    l->meter_seconds = metric_histogram(m, "weir_exchange_duration_seconds",
-                                        "From a request's first byte to its response's last; a tunnel's life.", labels, 1);
+    l->meter_seconds = metric_histogram(
+        m, "weir_exchange_duration_seconds",
+        "From a request's first byte to its response's last; a tunnel's life.", labels, 1);
     for (unsigned i = 1; i < END_REASON_COUNT; i++) {
         labels[1] = (struct metric_label){ "end", end_reason_info((enum end_reason)i)->name };
-        l->meter_ends[i] = metric_counter(m, "weir_exchanges_total", "Exchanges and tunnels, by how they ended.", labels, 2);
+        l->meter_ends[i] = metric_counter(m, "weir_exchanges_total",
+                                          "Exchanges and tunnels, by how they ended.", labels, 2);
     }
     static const char *const classes[] = { "none", "1xx", "2xx", "3xx", "4xx", "5xx" };
     for (unsigned i = 0; i < 6; i++) {
         labels[1] = (struct metric_label){ "class", classes[i] };
-        l->meter_classes[i] = metric_counter(m, "weir_responses_total", "Responses, by the class of their status.", labels, 2);
+        l->meter_classes[i] = metric_counter(m, "weir_responses_total",
+                                             "Responses, by the class of their status.", labels, 2);
     }
     for (unsigned i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
         labels[1] = (struct metric_label){ "reason", end_reason_info(refusals[i])->name };
-        l->meter_refused[refusals[i]] = metric_counter(m, "weir_connections_refused_total",
-                                                       "Client connections closed at once, by reason.", labels, 2);
+        l->meter_refused[refusals[i]] = metric_counter(
+            m, "weir_connections_refused_total", "Client connections closed at once, by reason.", labels, 2);
     }
 }
 
@@ -69,7 +73,8 @@ static int add_route(struct proxy *p, struct listener *l, const struct route_con
     if (conf && conf->gate && !(r->gate = gate_rules_new(conf->gate)))
         return err_set(err, "out of memory for the gate of route \"%s\"", r->name);
     const struct metric_label labels[] = { { "listener", l->name }, { "route", r->name } };
-    r->meter_exchanges = metric_counter(p->metrics, "weir_route_exchanges_total", "Exchanges, by route.", labels, 2);
+    r->meter_exchanges = metric_counter(p->metrics, "weir_route_exchanges_total", "Exchanges, by route.",
+                                        labels, 2);
     l->route_count++;
     return 0;
 }
@@ -89,12 +94,14 @@ static int add_routes(struct proxy *p, struct listener *l, struct err *err)
         rows[i] = route_conf_row(&routes[i], i);
         result = add_route(p, l, &routes[i], routes[i].pool, err);
     }
-    if (result == 0 && !(l->table = route_table_new(rows, count, err))) result = err_prefix(err, "listener \"%s\"", l->name);
+    if (result == 0 && !(l->table = route_table_new(rows, count, err)))
+        result = err_prefix(err, "listener \"%s\"", l->name);
     free(rows);
     return result;
 }
 
-static int add_listener(struct proxy *p, struct listener *l, const struct listener_conf *conf, struct err *err)
+static int add_listener(struct proxy *p, struct listener *l, const struct listener_conf *conf,
+                        struct err *err)
 {
     l->conf = conf;
     l->name = conf->name;
@@ -128,7 +135,8 @@ static int add_pools(struct proxy *p, struct err *err)
 {
     const struct pool_conf *confs = p->conf->pools.data;
     p->pools = calloc(p->conf->pools.count + 1, sizeof(struct pool *));
-    p->pool_workers = calloc((size_t)(p->conf->pools.count + 1) * p->worker_count, sizeof(struct pool_worker *));
+    p->pool_workers = calloc((size_t)(p->conf->pools.count + 1) * p->worker_count,
+                             sizeof(struct pool_worker *));
     if (!p->pools || !p->pool_workers) return err_set(err, "out of memory for pools");
     for (uint32_t i = 0; i < p->conf->pools.count; i++) {
         uint32_t next_id = p->name_count;
@@ -191,18 +199,20 @@ static void add_gauges(struct proxy *p)
     struct metric_registry *m = p->metrics;
     metric_gauge_fn(m, "weir_exchanges_live", "Exchanges going on.", NULL, 0, read_exchanges, p);
     metric_gauge_fn(m, "weir_tunnels_live", "Tunnels open.", NULL, 0, read_tunnels, p);
-    metric_gauge_fn(m, "weir_client_connections", "Client connections open.", NULL, 0, read_client_connections, p);
+    metric_gauge_fn(m, "weir_client_connections", "Client connections open.", NULL, 0,
+                    read_client_connections, p);
     metric_gauge_fn(m, "weir_server_connections", "Connections to servers, idle ones included.", NULL, 0,
                     read_server_connections, p);
     metric_gauge_fn(m, "weir_idle_server_connections", "Idle connections to servers.", NULL, 0,
                     read_idle_server_connections, p);
-    metric_gauge_fn(m, "weir_memory_bytes", "Memory drawn on the budget (limits: memory).", NULL, 0, read_memory, p);
+    metric_gauge_fn(m, "weir_memory_bytes", "Memory drawn on the budget (limits: memory).", NULL, 0,
+                    read_memory, p);
     metric_counter_fn(m, "weir_access_log_dropped_total", "Access-log lines that were not written.", NULL, 0,
                       read_log_dropped, p);
-    metric_counter_fn(m, "weir_clients_uncounted_total", "Connections let in uncounted by connections_per_client.", NULL,
-                      0, read_uncounted, p);
-    metric_counter_fn(m, "weir_series_refused_total", "Series that were refused because there are too many.", NULL, 0,
-                      read_refused_series, p);
+    metric_counter_fn(m, "weir_clients_uncounted_total",
+                      "Connections let in uncounted by connections_per_client.", NULL, 0, read_uncounted, p);
+    metric_counter_fn(m, "weir_series_refused_total", "Series that were refused because there are too many.",
+                      NULL, 0, read_refused_series, p);
 }
 
 static int build(struct proxy *p, struct err *err)
@@ -213,9 +223,11 @@ static int build(struct proxy *p, struct err *err)
     p->listeners = calloc(conf->listeners.count + 1, sizeof(struct listener));
     p->workers = calloc(p->worker_count, sizeof(struct worker *));
     p->clients = client_table_new(p->connection_limit);
-    if (!p->names || !p->listeners || !p->workers || !p->clients) return err_set(err, "out of memory at start");
+    if (!p->names || !p->listeners || !p->workers || !p->clients)
+        return err_set(err, "out of memory at start");
     p->name_count = 1; /* 0 is nobody */
-    if (conf->gate && !(p->gate = gate_rules_new(conf->gate))) return err_set(err, "out of memory for the gate");
+    if (conf->gate && !(p->gate = gate_rules_new(conf->gate)))
+        return err_set(err, "out of memory for the gate");
     if (add_pools(p, err) < 0) return -1;
     const struct listener_conf *listeners = conf->listeners.data;
     for (uint32_t i = 0; i < conf->listeners.count; i++) {
@@ -223,12 +235,13 @@ static int build(struct proxy *p, struct err *err)
         if (add_listener(p, &p->listeners[i], &listeners[i], err) < 0) return -1;
     }
     add_gauges(p);
-    if (conf->access_log && !(p->access_log = access_log_open(conf->access_log, p->worker_count, err))) return -1;
+    if (conf->access_log && !(p->access_log = access_log_open(conf->access_log, p->worker_count, err)))
+        return -1;
     return 0;
 }
 
-int proxy_new(struct proxy **out, const struct proxy_conf *conf, uint32_t worker_count, uint32_t connection_limit,
-              uint64_t memory_limit, struct err *err)
+int proxy_new(struct proxy **out, const struct proxy_conf *conf, uint32_t worker_count,
+              uint32_t connection_limit, uint64_t memory_limit, struct err *err)
 {
     struct proxy *p = calloc(1, sizeof(*p));
     if (!p) return err_set(err, "out of memory at start");
@@ -292,7 +305,8 @@ void proxy_free(struct proxy *p)
     }
     access_log_close(p->access_log);
     for (uint32_t i = 0; p->workers && i < p->worker_count; i++) worker_free(p->workers[i]);
-    for (uint32_t i = 0; p->listeners && i < p->listener_count; i++) close_listener(&p->listeners[i], p->worker_count);
+    for (uint32_t i = 0; p->listeners && i < p->listener_count; i++)
+        close_listener(&p->listeners[i], p->worker_count);
     for (uint32_t i = 0; p->pools && i < p->pool_count; i++) pool_free(p->pools[i]);
     metric_registry_free(p->metrics);
     client_table_free(p->clients);

@@ -31,7 +31,7 @@ struct listener {
     const char *name;
     uint32_t id, index;
     struct proxy *proxy;
-    int *fds; /* one a worker; the process's, until the drain begins */
+    int *fds;                  /* one a worker; the process's, until the drain begins */
     struct route_table *table; /* NULL: routes[0] is for everything */
     struct route *routes;
     uint32_t route_count;
@@ -51,7 +51,7 @@ struct proxy {
     uint32_t listener_count, pool_count, worker_count;
     struct worker **workers;
     struct pool_worker **pool_workers; /* [pool * worker_count + worker] */
-    struct mailbox *control; /* the control thread's */
+    struct mailbox *control;           /* the control thread's */
     void (*on_evidence)(void *control, const struct mail *m);
     struct access_log *access_log; /* NULL: none */
     struct client_table *clients;

@@ -14,14 +14,14 @@ static const struct conf_field listener_timeout_fields[] = {
       .help = "How long a client may pause within a request's body." },
     { "write", CONF_MSEC(struct listener_timeouts, write_ms), .min = 1, .max = MS_MAX, .preset = "60s",
       .help = "How long a client may leave a response untaken." },
-    { "keep_alive", CONF_MSEC(struct listener_timeouts, keep_alive_ms), .min = 1, .max = MS_MAX, .preset = "75s",
-      .help = "How long a client's idle connection is kept." },
+    { "keep_alive", CONF_MSEC(struct listener_timeouts, keep_alive_ms), .min = 1, .max = MS_MAX,
+      .preset = "75s", .help = "How long a client's idle connection is kept." },
     { 0 },
 };
 
-static const struct conf_type listener_timeouts_type = {
-    .name = "listener timeouts", .size = sizeof(struct listener_timeouts), .fields = listener_timeout_fields
-};
+static const struct conf_type listener_timeouts_type = { .name = "listener timeouts",
+                                                         .size = sizeof(struct listener_timeouts),
+                                                         .fields = listener_timeout_fields };
 
 static const struct conf_field listener_limit_fields[] = {
     { "head", CONF_BYTES(struct listener_limits, head_bytes), .min = 1024, .max = 64 << 10, .preset = "64KiB",
@@ -33,9 +33,9 @@ static const struct conf_field listener_limit_fields[] = {
     { 0 },
 };
 
-static const struct conf_type listener_limits_type = {
-    .name = "listener limits", .size = sizeof(struct listener_limits), .fields = listener_limit_fields
-};
+static const struct conf_type listener_limits_type = { .name = "listener limits",
+                                                       .size = sizeof(struct listener_limits),
+                                                       .fields = listener_limit_fields };
 
 static const struct conf_type pool_ref_type = { .name = "pools" };
 
@@ -45,10 +45,12 @@ static void check_listener(struct conf_decode *d, const struct conf_node *node, 
     if (l->protocol == LISTENER_TCP && l->routes.count)
         conf_decode_fault(d, node, "routes", "name one pool with `pool:`", "a tcp listener has no routes");
     else if (l->pool && l->routes.count)
-        conf_decode_fault(d, node, "pool", "keep `routes:`, the last of which may match everything, or `pool:` alone",
+        conf_decode_fault(d, node, "pool",
+                          "keep `routes:`, the last of which may match everything, or `pool:` alone",
                           "a listener has either a pool or routes");
     else if (!l->pool && !l->routes.count)
-        conf_decode_fault(d, node, NULL, "add `pool:` with a pool's name", "a listener needs a pool or routes");
+        conf_decode_fault(d, node, NULL, "add `pool:` with a pool's name",
+                          "a listener needs a pool or routes");
 }
 
 static const struct conf_field listener_fields[] = {
@@ -81,16 +83,17 @@ const struct conf_type listener_conf_type = {
 
 static const struct conf_field limit_fields[] = {
     { "memory", CONF_BYTES(struct proxy_limits, memory_bytes), .max = INT64_MAX, .preset = "0",
-      .help = "What connections and bytes on the move may use in all; 0 is half of the cgroup's or the machine's "
-              "memory. At nine tenths of it new connections are refused." },
+      .help =
+          "What connections and bytes on the move may use in all; 0 is half of the cgroup's or the machine's "
+          "memory. At nine tenths of it new connections are refused." },
     { "connections", CONF_U32(struct proxy_limits, connections), .max = 100000000, .preset = "0",
       .help = "How many client connections there may be in all; 0 is as many as descriptors allow." },
     { 0 },
 };
 
-const struct conf_type proxy_limits_type = {
-    .name = "limits", .size = sizeof(struct proxy_limits), .fields = limit_fields
-};
+const struct conf_type proxy_limits_type = { .name = "limits",
+                                             .size = sizeof(struct proxy_limits),
+                                             .fields = limit_fields };
 
 static const struct conf_field timeout_fields[] = {
     { "drain", CONF_MSEC(struct proxy_timeouts, drain_ms), .min = 1, .max = MS_MAX, .preset = "30s",
@@ -98,6 +101,6 @@ static const struct conf_field timeout_fields[] = {
     { 0 },
 };
 
-const struct conf_type proxy_timeouts_type = {
-    .name = "timeouts", .size = sizeof(struct proxy_timeouts), .fields = timeout_fields
-};
+const struct conf_type proxy_timeouts_type = { .name = "timeouts",
+                                               .size = sizeof(struct proxy_timeouts),
+                                               .fields = timeout_fields };

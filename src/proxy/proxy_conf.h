@@ -22,8 +22,8 @@ struct listener_limits {
 struct listener_conf {
     const char *name;
     struct address bind;
-    uint32_t protocol; /* enum listener_protocol */
-    const char *pool;  /* the one route for everything; NULL if there are routes */
+    uint32_t protocol;        /* enum listener_protocol */
+    const char *pool;         /* the one route for everything; NULL if there are routes */
     struct conf_items routes; /* struct route_conf */
     struct listener_timeouts timeouts;
     struct listener_limits limits;
@@ -41,8 +41,8 @@ struct proxy_timeouts {
 };
 
 struct proxy_conf {
-    struct conf_items listeners; /* struct listener_conf */
-    struct conf_items pools;     /* struct pool_conf */
+    struct conf_items listeners;        /* struct listener_conf */
+    struct conf_items pools;            /* struct pool_conf */
     struct access_log_conf *access_log; /* NULL: none */
     struct gate_conf *gate;             /* for every listener; may be NULL */
     struct proxy_limits limits;

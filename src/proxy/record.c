@@ -18,7 +18,8 @@ static struct slice server_address(const struct pool *pool, uint32_t id)
     return SLICE_NONE;
 }
 
-static void log_access(struct worker *w, struct access_entry *entry, const struct listener *l, const struct pool *pool)
+static void log_access(struct worker *w, struct access_entry *entry, const struct listener *l,
+                       const struct pool *pool)
 {
     const struct flight_record *r = entry->record;
     entry->now_wall_ns = loop_wall_ns(&w->loop);
@@ -53,8 +54,8 @@ void record_exchange(struct exchange *x)
     log_access(w, &entry, l, x->pool ? x->pool->pool : NULL);
 }
 
-void record_tunnel(struct worker *w, struct listener_worker *lw, const struct pool *pool, struct flight_record *r,
-                   uint64_t connection_id)
+void record_tunnel(struct worker *w, struct listener_worker *lw, const struct pool *pool,
+                   struct flight_record *r, uint64_t connection_id)
 {
     flight_write(w->flights, r);
     count(w, lw->listener, r);

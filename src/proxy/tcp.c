@@ -115,15 +115,10 @@ static void on_server_ready(struct transport *t)
 {
     struct session *s = container_of(t, struct session, tunnel.halves[TUNNEL_SERVER].transport);
     switch (transport_open(t)) {
-    case IO_OK:
-        opened(s);
-        return;
-    case IO_AGAIN:
-        return;
+    case IO_OK: opened(s); return;
+    case IO_AGAIN: return;
     case IO_EOF:
-    case IO_FAIL:
-        attempt_failed(s, h1_client_connect_reason(t->saved_errno));
-        return;
+    case IO_FAIL: attempt_failed(s, h1_client_connect_reason(t->saved_errno)); return;
     }
 }
 
@@ -196,7 +191,8 @@ static void connect_next(struct session *s)
                                    .peer_count = s->view->set->count,
                                    .tried = s->tried,
                                    .tried_count = s->tried_count,
-                                   .hash = balance_hash((struct slice){ (const char *)s->record.client.bytes, 16 }),
+                                   .hash = balance_hash(
+                                       (struct slice){ (const char *)s->record.client.bytes, 16 }),
                                    .now_ns = loop_of(s)->now_ns,
                                    .rng = &loop_of(s)->rng };
         if (q.peer_count) balance_pick(&s->view->balance, &q, &choice);

@@ -149,20 +149,11 @@ static bool run_half(struct tunnel *t, struct tunnel_half *from)
     if (from->is_done) return true;
     bool is_client = from == &t->halves[TUNNEL_CLIENT];
     switch (flow(t, from)) {
-    case FLOW_WAIT:
-        break;
-    case FLOW_YIELD:
-        loop_defer(t->loop, &t->task);
-        break;
-    case FLOW_RESET_FROM:
-        end(t, is_client ? END_CLIENT_RESET : END_SERVER_RESET, true, true);
-        return false;
-    case FLOW_RESET_TO:
-        end(t, is_client ? END_SERVER_RESET : END_CLIENT_RESET, true, true);
-        return false;
-    case FLOW_NO_MEMORY:
-        end(t, END_NO_MEMORY, true, true);
-        return false;
+    case FLOW_WAIT: break;
+    case FLOW_YIELD: loop_defer(t->loop, &t->task); break;
+    case FLOW_RESET_FROM: end(t, is_client ? END_CLIENT_RESET : END_SERVER_RESET, true, true); return false;
+    case FLOW_RESET_TO: end(t, is_client ? END_SERVER_RESET : END_CLIENT_RESET, true, true); return false;
+    case FLOW_NO_MEMORY: end(t, END_NO_MEMORY, true, true); return false;
     }
     if (from->is_eof && from->begin == from->end) {
         from->is_done = true;

@@ -76,7 +76,8 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
 static void link_pools(struct worker *w)
 {
     struct proxy *p = w->proxy;
-    for (uint32_t i = 0; i < p->pool_count; i++) w->pools[i]->peers = p->pool_workers + (size_t)i * p->worker_count;
+    for (uint32_t i = 0; i < p->pool_count; i++)
+        w->pools[i]->peers = p->pool_workers + (size_t)i * p->worker_count;
 }
 
 void worker_free(struct worker *w)
@@ -212,5 +213,6 @@ void worker_join(struct worker *w)
 
 bool worker_is_idle(const struct worker *w)
 {
-    return !count_get(&w->live.exchanges) && !count_get(&w->live.tunnels) && !count_get(&w->live.client_connections);
+    return !count_get(&w->live.exchanges) && !count_get(&w->live.tunnels) &&
+           !count_get(&w->live.client_connections);
 }

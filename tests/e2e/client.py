@@ -14,10 +14,19 @@ class Client(Wire):
         sock.settimeout(limit_s)
         if source:
             sock.bind((source, 0))
-        sock.connect(address)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.was_reset = False
+        try:
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except ConnectionResetError:  # accepted and reset before connect() had returned
+            self.was_reset = True
         super().__init__(sock, limit_s)
         self.port = sock.getsockname()[1]
+
+    def fill(self):
+        if self.was_reset:
+            raise ConnectionResetError
+        return super().fill()
 
     def read(self, method="GET"):
         return message.read_response(self, method)

@@ -237,7 +237,7 @@ def test_a_close_delimited_response_that_is_reset_ends_without_its_last_chunk(re
     client = relay.open(broken.receive, broken.send(message.response(body=None) + b"half"), broken.reset)
     client.send(message.request())
     client.read_cut()
-    assert relay.weir.exchange()["end"] == "server_reset"
+    assert relay.weir.exchange(end="server_reset")
 
 
 @pytest.mark.parametrize("answer, method", [

@@ -10,6 +10,7 @@ import pytest
 import broken
 import message
 from ports import reserve_port
+from waiting import eventually
 
 SERVER_FAULTS = {"connect_refused", "connect_timeout", "connect_failed", "send_failed", "send_timeout",
                  "first_byte_timeout", "response_timeout", "server_closed", "server_reset", "response_cut",
@@ -212,7 +213,7 @@ def check_record(weir, fault, request_id):
     assert (record["end"], record["origin"], record["status"]) == (fault.end, fault.origin, fault.status)
     assert weir.exchanges(status=fault.status, end=fault.end)
     assert weir.get(f"/api/v1/exchanges/{record['id']}")["request_id"] == request_id
-    assert weir.metric("weir_exchanges_total", end=fault.end) >= 1
+    eventually(lambda: weir.metric("weir_exchanges_total", end=fault.end) >= 1, "the counter of that end")
     return record
 
 
@@ -335,7 +336,7 @@ def test_a_response_that_broke_off_looks_it(relay, end):
     assert client.read_cut().body in (b"half", b"")
     record = relay.weir.exchange(end=end)
     assert (record["status"], record["origin"]) == (200, "server")
-    assert relay.weir.metric("weir_exchanges_total", end=end) == 1
+    relay.weir.wait_metric(1, "weir_exchanges_total", end=end)
 
 
 def test_a_client_that_goes_away_is_recorded_as_such(relay):

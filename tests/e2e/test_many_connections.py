@@ -22,7 +22,7 @@ def run(scene, clients, processes, build, cap, rounds):
         assert refused == 0
         crowd.do("close")
     weir.wait_live(client_connections=0, exchanges=0)
-    assert weir.metric("weir_exchanges_total", end="ok") == clients * rounds
+    weir.wait_metric(clients * rounds, "weir_exchanges_total", end="ok")
     print(f"{clients} connections: resident {rss / MIB:.1f} MiB; {memory / clients:.0f} bytes of the budget each")
     return rss, memory
 

@@ -33,24 +33,24 @@ def test_counters_agree_with_what_happened(scene):
     for target in ("/200", "/200", "/301", "/404", "/500"):
         client.ask("GET", target)
     weir.wait_records(5)
-    assert weir.metric("weir_exchanges_total", end="ok", listener="web") == 5
+    weir.wait_metric(5, "weir_exchanges_total", end="ok", listener="web")
     for kind, count in (("2xx", 2), ("3xx", 1), ("4xx", 1), ("5xx", 1)):
-        assert weir.metric("weir_responses_total", listener="web", **{"class": kind}) == count
-    assert weir.metric("weir_connections_accepted_total", listener="web") == 1
-    assert weir.metric("weir_server_attempts_total", pool="web", server="one") == 5
-    assert weir.metric("weir_server_connects_total", server="one") == 1
-    assert weir.metric("weir_server_reuses_total", server="one") == 4
-    assert weir.metric("weir_exchange_duration_seconds_count", listener="web") == 5
+        weir.wait_metric(count, "weir_responses_total", listener="web", **{"class": kind})
+    weir.wait_metric(1, "weir_connections_accepted_total", listener="web")
+    weir.wait_metric(5, "weir_server_attempts_total", pool="web", server="one")
+    weir.wait_metric(1, "weir_server_connects_total", server="one")
+    weir.wait_metric(4, "weir_server_reuses_total", server="one")
+    weir.wait_metric(5, "weir_exchange_duration_seconds_count", listener="web")
     assert 5000 < weir.metric("weir_sent_bytes_total") < 7000
-    assert weir.metric("weir_client_connections") == 1
-    assert weir.metric("weir_idle_server_connections") == 1
+    weir.wait_metric(1, "weir_client_connections")
+    weir.wait_metric(1, "weir_idle_server_connections")
 
 
 def test_failures_are_counted_for_the_server_that_failed(scene):
     weir = scene.proxy({"name": "dead", "address": f"127.0.0.1:{reserve_port()}"})
     scene.client(weir).ask()
     weir.wait_records(1)
-    assert weir.metric("weir_server_failures_total", server="dead") == 1
+    weir.wait_metric(1, "weir_server_failures_total", server="dead")
 
 
 def test_what_clients_send_never_becomes_a_label(scene):

@@ -61,7 +61,7 @@ def test_requests_over_the_cap_wait_in_the_order_in_which_they_came(scene):
         assert client.read().status == 200
     assert [request.target for request in server.requests] == ["/busy"] + [f"/{number}" for number in range(10)]
     assert len(server.connections) == 1
-    assert weir.metric("weir_pool_queued_total", pool="web") == 10
+    weir.wait_metric(10, "weir_pool_queued_total", pool="web")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -113,7 +113,7 @@ def test_a_full_queue_refuses(scene):
     assert response.status == 503
     watch.check(0, 2)
     assert weir.exchange(status=503)["end"] == "queue_full"
-    assert weir.metric("weir_pool_queue_full_total", pool="web") == 1
+    weir.wait_metric(1, "weir_pool_queue_full_total", pool="web")
     assert len(server.requests) == 1
 
 

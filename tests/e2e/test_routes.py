@@ -87,7 +87,7 @@ def test_the_record_and_the_metrics_name_the_route(scene):
         client.ask("GET", target)
     records = weir.wait_records(3)
     assert [(record["route"], record["pool"]) for record in records] == [("rest", "rest"), ("one", "one"), ("one", "one")]
-    assert weir.metric("weir_route_exchanges_total", route="one") == 2
+    weir.wait_metric(2, "weir_route_exchanges_total", route="one")
 
 
 def test_of_equal_routes_the_first_wins(scene):

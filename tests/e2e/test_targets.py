@@ -2,7 +2,6 @@
 import pytest
 
 import broken
-import message
 
 
 @pytest.mark.parametrize("target, path, host", [

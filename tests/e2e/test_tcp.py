@@ -198,7 +198,7 @@ def test_a_server_that_refuses_ends_the_client_at_once(scene):
     record = weir.exchange()
     assert (record["end"], record["origin"]) == ("connect_refused", "server")
     assert [attempt["end"] for attempt in record["attempts"]] == ["connect_refused"]
-    assert weir.metric("weir_exchanges_total", end="connect_refused") == 1
+    weir.wait_metric(1, "weir_exchanges_total", end="connect_refused")
 
 
 def test_the_next_server_is_tried(scene):

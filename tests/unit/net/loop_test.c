@@ -3,11 +3,11 @@
 #include <stddef.h>
 #include <stdint.h>
 /* after the above */
-#include <cmocka.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <cmocka.h>
 
 #include "net/mailbox.h"
 #include "net/transport.h"

@@ -34,7 +34,8 @@ static void probe_init(struct probe *p, struct timer_wheel *wheel)
 static void a_timer_fires_at_its_time_and_not_before(void **state)
 {
     (void)state;
-    static const uint64_t delays[] = { 1, 2, 63, 64, 65, 100, 4095, 4096, 4097, 262143, 262144, 16777217, 86400000 };
+    static const uint64_t delays[] = { 1,    2,    63,     64,     65,       100,     4095,
+                                       4096, 4097, 262143, 262144, 16777217, 86400000 };
     for (size_t i = 0; i < sizeof(delays) / sizeof(*delays); i++) {
         struct timer_wheel wheel;
         struct probe p;
@@ -129,7 +130,8 @@ static void random_arming_agrees_with_a_sorted_list(void **state)
         }
         int wait = timer_wheel_wait_ms(&wheel);
         for (unsigned i = 0; i < COUNT; i++)
-            if (timer_is_armed(&probes[i].timer)) assert_true(now + (uint64_t)wait <= probes[i].timer.deadline_ms);
+            if (timer_is_armed(&probes[i].timer))
+                assert_true(now + (uint64_t)wait <= probes[i].timer.deadline_ms);
         now += rng_below(&rng, 300);
         timer_wheel_advance(&wheel, now);
         for (unsigned i = 0; i < COUNT; i++) {

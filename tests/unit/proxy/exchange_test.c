@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 /* after the above */
-#include <cmocka.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <cmocka.h>
 
 #include "balance/balance.h"
 #include "conf/decode.h"
@@ -89,18 +89,30 @@ static void scene_open(struct scene *s, bool is_tcp)
     memset(s, 0, sizeof(*s));
     for (int i = 0; i < SERVERS; i++) {
         s->listening[i] = listen_somewhere(&s->ports[i]);
-        s->servers[i] = (struct server_conf){ .name = i ? "two" : "one", .address = loopback(s->ports[i]), .weight = 1 };
+        s->servers[i] =
+            (struct server_conf){ .name = i ? "two" : "one", .address = loopback(s->ports[i]), .weight = 1 };
     }
     int probe = listen_somewhere(&s->port); /* a port that is free now */
     close(probe);
     s->method = (struct conf_option){ .name = "round_robin", .object = method_by_name("round_robin") };
-    s->pool = (struct pool_conf){ .name = "web", .balance = { .option = &s->method }, .servers = { s->servers, SERVERS },
-        .host = "keep", .timeouts = { 1000, 2000, 3000, 4000, 60000, 5000, 6000, 0 }, .queue = { 4 },
-        .retry = { 3, 16384 }, .limits = { 65536, 128 }, .idle_connections = 16 };
-    s->listener = (struct listener_conf){ .name = "web", .bind = loopback(s->port), .pool = "web",
-        .protocol = is_tcp ? LISTENER_TCP : LISTENER_HTTP, .timeouts = { 10000, 7000, 8000, 9000 },
-        .limits = { .head_bytes = 8192, .headers = 64 } };
-    s->conf = (struct proxy_conf){ .listeners = { &s->listener, 1 }, .pools = { &s->pool, 1 }, .timeouts = { 30000 } };
+    s->pool = (struct pool_conf){ .name = "web",
+                                  .balance = { .option = &s->method },
+                                  .servers = { s->servers, SERVERS },
+                                  .host = "keep",
+                                  .timeouts = { 1000, 2000, 3000, 4000, 60000, 5000, 6000, 0 },
+                                  .queue = { 4 },
+                                  .retry = { 3, 16384 },
+                                  .limits = { 65536, 128 },
+                                  .idle_connections = 16 };
+    s->listener = (struct listener_conf){ .name = "web",
+                                          .bind = loopback(s->port),
+                                          .pool = "web",
+                                          .protocol = is_tcp ? LISTENER_TCP : LISTENER_HTTP,
+                                          .timeouts = { 10000, 7000, 8000, 9000 },
+                                          .limits = { .head_bytes = 8192, .headers = 64 } };
+    s->conf = (struct proxy_conf){ .listeners = { &s->listener, 1 },
+                                   .pools = { &s->pool, 1 },
+                                   .timeouts = { 30000 } };
 }
 
 static void scene_start(struct scene *s)
@@ -249,7 +261,8 @@ static void each_phase_has_its_time_out(void **state)
         { "GET / HTTP/1.1\r\nHos", NULL, 10000, END_HEADER_TIMEOUT, "408" },
         { "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc", NULL, 7000, END_BODY_TIMEOUT, "408" },
         { "GET / HTTP/1.1\r\nHost: h\r\n\r\n", NULL, 3000, END_FIRST_BYTE_TIMEOUT, "504" },
-        { "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", 4000, END_RESPONSE_TIMEOUT, NULL },
+        { "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", 4000,
+          END_RESPONSE_TIMEOUT, NULL },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct scene s;
@@ -470,8 +483,10 @@ static void a_chunked_end_that_comes_while_connecting_is_not_forgotten(void **st
 static void a_reset_client_takes_its_exchange_along_in_every_phase(void **state)
 {
     (void)state;
-    static const char *const answers[] = { NULL, "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc" };
-    static const char *const requests[] = { "GE", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc",
+    static const char *const answers[] = { NULL, "HTTP/1.1 200 OK\r\nContent-Le",
+                                           "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc" };
+    static const char *const requests[] = { "GE",
+                                            "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc",
                                             "GET / HTTP/1.1\r\nHost: h\r\n\r\n" };
     for (size_t i = 0; i < 3; i++) {
         for (size_t j = 0; j < 3; j++) {
