@@ -12,14 +12,29 @@ from client import Client
 from waiting import Stopwatch, eventually
 
 
+def is_refusing(weir):
+    """Then every worker knows of the end."""
+    try:
+        client = Client(weir.address, limit_s=1)
+    except ConnectionRefusedError:
+        return True
+    client.close()
+    return False
+
+
+def drain(weir):
+    weir.terminate()
+    weir.wait_event("draining")
+    eventually(lambda: is_refusing(weir), "new connections being refused")
+
+
 def test_what_is_going_on_comes_to_its_end(relay):
     go = threading.Event()
     client = relay.open(broken.receive, broken.wait_for(go), broken.send(message.response(body=b"x" * 100000)),
                         broken.wait_end)
     client.send(message.request())
     relay.wait_requests()
-    relay.weir.terminate()
-    relay.weir.wait_event("draining")
+    drain(relay.weir)
     go.set()
     response = client.read()
     assert (response.status, len(response.body)) == (200, 100000)
@@ -73,18 +88,7 @@ def test_new_connections_are_refused(scene):
     weir = scene.proxy(server)
     scene.client(weir).send(message.request())
     server.wait_requests(1)
-    weir.terminate()
-    weir.wait_event("draining")
-
-    def is_refused():
-        try:
-            client = Client(weir.address, limit_s=1)
-        except ConnectionRefusedError:
-            return True
-        client.close()
-        return False
-
-    eventually(is_refused, "new connections being refused")
+    drain(weir)
     assert weir.process.poll() is None
 
 

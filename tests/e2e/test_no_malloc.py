@@ -1,0 +1,106 @@
+"""Once warm, a worker neither allocates nor frees: from accept to log, and in tunnels."""
+import os
+import struct
+import subprocess
+
+import pytest
+
+import message
+from client import Client
+from waiting import eventually
+from weir import is_sanitized
+
+SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "malloc_counter.c")
+HEADER, THREAD = struct.Struct("<Q"), struct.Struct("<QQ16s")  # as in malloc_counter.c
+WARM_UP, MEASURED = 2000, 5000
+CLIENTS = 8
+GET = message.request("GET", "/", host="example.test")
+POST = message.request("POST", "/", body=b"x" * 300, host="example.test")
+ENDING = b"nginx\n"
+
+
+class Counts:
+    """The allocator's calls by thread, of a weir that was started within `preloaded`."""
+
+    def __init__(self, directory, monkeypatch):
+        self.path = os.path.join(str(directory), "counts")
+        self.library = os.path.join(str(directory), "malloc_counter.so")
+        self.monkeypatch = monkeypatch
+        with open(self.path, "wb"):
+            pass
+        subprocess.run(["cc", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-fno-builtin", "-o", self.library,
+                        SOURCE], check=True)
+
+    def preload(self, start):
+        with self.monkeypatch.context() as environment:
+            environment.setenv("LD_PRELOAD", self.library)
+            environment.setenv("WEIR_MALLOC_COUNTS", self.path)
+            return start()
+
+    def of_workers(self):
+        with open(self.path, "rb") as file:
+            data = file.read()
+        counts = {}
+        for index in range(HEADER.unpack_from(data)[0]):
+            allocations, releases, name = THREAD.unpack_from(data, HEADER.size + index * THREAD.size)
+            name = name.rstrip(b"\0").decode()
+            if name.startswith("weir/"):
+                counts[name] = (allocations, releases)
+        return counts
+
+
+def ask_all(clients, request):
+    for client in clients:
+        client.sock.sendall(request)
+    for client in clients:
+        answer = b""
+        while not answer.endswith(ENDING):
+            data = client.sock.recv(4096)
+            assert data, f"closed after {answer!r}"
+            answer += data
+        assert answer.startswith(b"HTTP/1.1 200 "), answer
+
+
+def ask_on_kept_connections(address, count):
+    clients = [Client(address) for _ in range(CLIENTS)]
+    for number in range(count // CLIENTS):
+        ask_all(clients, POST if number % 4 == 3 else GET)
+    for client in clients:
+        client.close()
+
+
+def ask_on_new_connections(address, count):
+    for number in range(count // CLIENTS):
+        clients = [Client(address) for _ in range(CLIENTS)]
+        ask_all(clients, POST if number % 4 == 3 else GET)
+        for client in clients:
+            client.close()
+
+
+LOADS = {"kept": ask_on_kept_connections, "new": ask_on_new_connections}
+
+
+@pytest.mark.parametrize("load", LOADS)
+@pytest.mark.parametrize("protocol, has_log", [("http", False), ("http", True), ("tcp", False), ("tcp", True)])
+def test_a_warm_worker_never_calls_the_allocator(scene, tmp_path, monkeypatch, protocol, has_log, load):
+    if is_sanitized("release"):
+        return  # brings an allocator of its own
+    nginx = scene.nginx(logs=False)
+    counts = Counts(tmp_path, monkeypatch)
+    log = {"access_log": {"path": str(tmp_path / "access.log")}} if has_log else {}
+    weir = counts.preload(lambda: scene.proxy(nginx, protocol=protocol, build="release", **log))
+
+    def run(requests):
+        LOADS[load](weir.address, requests)
+        weir.wait_live(exchanges=0, tunnels=0, client_connections=0)
+
+    run(WARM_UP)
+    before = counts.of_workers()
+    assert list(before) == ["weir/0"] and before["weir/0"][0] > 0, f"nothing was counted: {before}"
+    run(MEASURED)
+    after = counts.of_workers()
+    assert after == before, f"calls of malloc, free by worker: {before} before, {after} after"
+    if has_log:
+        total = WARM_UP + MEASURED
+        lines = total if protocol == "http" or load == "new" else 2 * CLIENTS
+        eventually(lambda: sum(1 for _ in open(tmp_path / "access.log")) == lines, f"{lines} lines in the log")
