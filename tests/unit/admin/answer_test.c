@@ -8,6 +8,16 @@
 
 #include "admin/answer.h"
 
+/* The body as a string: it is not terminated itself. */
+static const char *body_of(const struct answer *a)
+{
+    static char text[4096];
+    assert_true(a->body_len < sizeof(text));
+    memcpy(text, a->body, a->body_len);
+    text[a->body_len] = 0;
+    return text;
+}
+
 static void a_problem_has_a_sentence_that_is_escaped(void **state)
 {
     (void)state;
@@ -17,16 +27,10 @@ static void a_problem_has_a_sentence_that_is_escaped(void **state)
     assert_string_equal(a.content_type, "application/problem+json");
     assert_int_equal(a.body[a.body_len - 1], '\n');
     a.body[a.body_len - 1] = 0;
-    assert_string_equal(a.body,
+    assert_string_equal(body_of(&a),
                         "{\n  \"type\": \"about:blank\",\n  \"title\": \"Not Found\",\n  \"status\": 404,\n"
                         "  \"detail\": \"There is no pool \\\"a\\nb\\\".\"\n}");
     answer_fini(&a);
-}
-
-/* The body is not terminated. */
-static bool contains(const struct answer *a, const char *text)
-{
-    return memmem(a->body, a->body_len, text, strlen(text)) != NULL;
 }
 
 static void an_error_becomes_a_whole_sentence(void **state)
@@ -36,10 +40,10 @@ static void an_error_becomes_a_whole_sentence(void **state)
     struct err err;
     err_set(&err, "limit is wrong");
     answer_error(&a, 400, &err);
-    assert_true(contains(&a, "\"detail\": \"Limit is wrong.\""));
+    assert_non_null(strstr(body_of(&a), "\"detail\": \"Limit is wrong.\""));
     err_set(&err, "did you mean it?");
     answer_error(&a, 400, &err);
-    assert_true(contains(&a, "\"detail\": \"Did you mean it?\""));
+    assert_non_null(strstr(body_of(&a), "\"detail\": \"Did you mean it?\""));
     answer_fini(&a);
 }
 
@@ -52,9 +56,9 @@ static void every_fault_of_a_body_is_told_with_its_place(void **state)
     assert_int_equal(conf_read_json(&tree, "request body", SLICE("{\"a\": 1,\n \"a\": 2}"), &faults), -1);
     answer_faults(&a, &faults, &tree);
     assert_int_equal(a.status, 400);
-    assert_non_null(strstr(a.body, "\"detail\": \"request body:2:2: "));
-    assert_non_null(strstr(a.body, "\"line\": 2"));
-    assert_non_null(strstr(a.body, "\"column\": 2"));
+    assert_non_null(strstr(body_of(&a), "\"detail\": \"request body:2:2: "));
+    assert_non_null(strstr(body_of(&a), "\"line\": 2"));
+    assert_non_null(strstr(body_of(&a), "\"column\": 2"));
     conf_tree_free(&tree);
     answer_fini(&a);
 }
