@@ -251,6 +251,18 @@ static void on_timer(struct timer *t)
     }
 }
 
+/* Both messages are complete with this, and the connection ends with them: release() follows in this turn. */
+static void expect_close(struct h1_server *c, bool is_end)
+{
+    c->conn.transport.ends_with_this = is_end && c->closes && c->conn.stream.is_ended;
+}
+
+static enum io send_body(struct http_stream *s, const char *data, size_t len, unsigned flags, size_t *taken)
+{
+    expect_close(h1_server_of(s), flags & HTTP_END);
+    return h1_conn_send_body(s, data, len, flags, taken);
+}
+
 static enum io send_head(struct http_stream *s, const struct http_send *send, unsigned flags)
 {
     struct h1_server *c = h1_server_of(s);
@@ -266,6 +278,7 @@ static enum io send_head(struct http_stream *s, const struct http_send *send, un
         s->is_flushed = false;
         return IO_OK;
     }
+    expect_close(c, conn->out.is_ended && send->head->status >= 200);
     return h1_conn_sent(conn, h1_out_flush(&conn->out, &conn->transport)) == IO_FAIL ? IO_FAIL : IO_OK;
 }
 
@@ -322,7 +335,7 @@ static int detach(struct http_stream *s, struct transport *to, struct block **he
 
 static const struct http_stream_ops stream_ops = {
     .send_head = send_head,
-    .send_body = h1_conn_send_body,
+    .send_body = send_body,
     .send_trailers = h1_conn_send_trailers,
     .resume = h1_conn_resume,
     .unsend = unsend,

@@ -80,12 +80,14 @@ static enum io plain_send(struct transport *t, const struct iovec *iov, int coun
 {
     size_t asked = 0;
     for (int i = 0; i < count; i++) asked += iov[i].iov_len;
+    /* Held by the kernel until the FIN goes with it: one segment less for each connection. */
+    int flags = MSG_NOSIGNAL | (t->ends_with_this ? MSG_MORE : 0);
     ssize_t n;
     if (count == 1) {
-        n = syscall(SYS_sendto, t->io.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL, NULL, 0);
+        n = syscall(SYS_sendto, t->io.fd, iov[0].iov_base, iov[0].iov_len, flags, NULL, 0);
     } else {
         struct msghdr message = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count };
-        n = syscall(SYS_sendmsg, t->io.fd, &message, MSG_NOSIGNAL);
+        n = syscall(SYS_sendmsg, t->io.fd, &message, flags);
     }
     if (n >= 0) {
         *sent = (size_t)n;
