@@ -37,6 +37,7 @@ check: setup-test ## everything that must hold: format, layers, warnings, clang-
 
 .PHONY: soak
 soak: setup-test ## the long forms: fuzzing, TSan, the tests marked soak
+	@tools/build.sh asan tests/unit/proxy_simulation_test && WEIR_SIMULATION_SEEDS=20000 build/asan/tests/unit/proxy_simulation_test
 	@$(RUN_TESTS) soak --fuzz-seconds $(SOAK_FUZZ_SECONDS)
 
 .PHONY: fuzz

@@ -48,6 +48,7 @@ void pool_view_put(struct pool_view *view)
 }
 
 static void close_all_idle(struct server_worker *sw);
+static void offer_new_set(struct pool_worker *pw);
 
 void pool_worker_publish(struct pool_worker *pw, struct peer_set *set)
 {
@@ -64,6 +65,7 @@ void pool_worker_publish(struct pool_worker *pw, struct peer_set *set)
     /* Whom the operator took out needs no kept connections any more. */
     for (uint32_t i = 0; i < pw->pool->server_count; i++)
         if (!server_is_enabled(pw->servers[i].server)) close_all_idle(&pw->servers[i]);
+    offer_new_set(pw);
 }
 
 /* the queue */
@@ -82,20 +84,13 @@ static void mark_waiting(struct pool_worker *pw, bool is_waiting)
     }
 }
 
-static void wake(struct pool_worker *pw)
-{
-    struct list *first = list_pop_front(&pw->queue);
-    if (!first) return;
-    count_add(&pw->queue_length, -1);
-    struct pool_waiter *w = container_of(first, struct pool_waiter, link);
-    w->on_turn(w);
-    mark_waiting(pw, pw->queue_length > 0);
-}
+static void on_wake_mail(void *reader, const struct mail *m);
 
-static void on_wake_mail(void *reader, const struct mail *m)
+/* A slot of `s` is said to be free. */
+static bool post_wake(struct pool_worker *to, const struct server *s)
 {
-    (void)reader;
-    wake(m->object);
+    struct mail m = { .deliver = on_wake_mail, .object = to, .number = s->index };
+    return mailbox_post(to->env->box, &m);
 }
 
 /* Whoever frees a slot passes it on: to the next worker in turn that waits, itself last. */
@@ -108,32 +103,64 @@ static void pass_slot(struct pool_worker *pw, struct server *s)
         if (!(mask & (UINT64_C(1) << (next % 64)))) continue;
         struct pool_worker *to = pw->peers[next];
         if (to == pw && !pw->queue_length) continue;
-        struct mail m = { .deliver = on_wake_mail, .object = to };
-        if (mailbox_post(to->env->box, &m)) return;
+        if (post_wake(to, s)) return;
+    }
+}
+
+static void wake(struct pool_worker *pw, struct server *s)
+{
+    struct list *first = list_pop_front(&pw->queue);
+    if (first) {
+        count_add(&pw->queue_length, -1);
+        struct pool_waiter *w = container_of(first, struct pool_waiter, link);
+        w->on_turn(w);
+        mark_waiting(pw, pw->queue_length > 0);
+        /* In vain: the slot is taken, and will be passed on by whoever has it. */
+        if (pw->queue.next == first) return;
+    }
+    /* Nobody waits here any more, or he ended, or found another server: then it is the next one's turn. */
+    if (!balance_peer_is_full(&s->peer)) pass_slot(pw, s);
+}
+
+static void on_wake_mail(void *reader, const struct mail *m)
+{
+    (void)reader;
+    struct pool_worker *pw = m->object;
+    wake(pw, &pw->pool->servers[m->number]);
+}
+
+/* Those who wait know the servers that were there before. */
+static void offer_new_set(struct pool_worker *pw)
+{
+    const struct peer_set *set = pw->view->set;
+    uint32_t offers = pw->queue_length;
+    for (uint32_t i = 0; i < set->count && offers; i++) {
+        if (balance_peer_is_full(set->peers[i])) continue;
+        if (!post_wake(pw, set->servers[i])) return;
+        offers--;
     }
 }
 
 bool pool_wait(struct pool_worker *pw, struct pool_waiter *w, bool is_again)
 {
-    if (is_again) {
-        list_push_front(&pw->queue, &w->link);
-        count_add(&pw->queue_length, 1);
-        return true;
-    }
-    if (pw->queue_length >= pw->pool->conf->queue.length) {
+    if (!is_again && pw->queue_length >= pw->pool->conf->queue.length) {
         metric_add(pw->env->metrics, pw->pool->meter_queue_full, 1);
         return false;
     }
-    list_push_back(&pw->queue, &w->link);
+    if (is_again)
+        list_push_front(&pw->queue, &w->link);
+    else
+        list_push_back(&pw->queue, &w->link);
     count_add(&pw->queue_length, 1);
+    if (!is_again) metric_add(pw->env->metrics, pw->pool->meter_queued, 1);
+    /* During his own turn the mark stands, and to look at once again would go round in circles. */
+    if (is_again && pw->is_marked) return true;
     mark_waiting(pw, true);
-    metric_add(pw->env->metrics, pw->pool->meter_queued, 1);
     /* A slot freed before the mark was seen by nobody: look once more (the mark and this load are both
      * sequentially consistent, as are the freeing and its look at the mark). */
     for (uint32_t i = 0; i < pw->view->set->count; i++) {
         if (balance_peer_is_full(pw->view->set->peers[i])) continue;
-        struct mail m = { .deliver = on_wake_mail, .object = pw };
-        if (mailbox_post(pw->env->box, &m)) break;
+        if (post_wake(pw, pw->view->set->servers[i])) break;
     }
     return true;
 }
@@ -149,11 +176,16 @@ void pool_stop_waiting(struct pool_worker *pw, struct pool_waiter *w)
 
 /* counting */
 
+/* Never over the cap, not even for a moment: somebody else would take the server to be full, and wait. */
 static bool take_slot(_Atomic uint32_t *counter, uint32_t cap)
 {
-    uint32_t before = atomic_fetch_add(counter, 1);
-    if (!cap || before < cap) return true;
-    atomic_fetch_sub(counter, 1);
+    if (!cap) {
+        atomic_fetch_add(counter, 1);
+        return true;
+    }
+    uint32_t before = atomic_load(counter);
+    while (before < cap)
+        if (atomic_compare_exchange_weak(counter, &before, before + 1)) return true;
     return false;
 }
 
@@ -389,6 +421,7 @@ enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need 
     }
     enum lease got = open_new(pw, sw, stream, reason);
     if (got == LEASE_FULL || got == LEASE_FAILED) atomic_fetch_sub(&s->peer.in_flight, 1);
+    if (got == LEASE_FAILED) pass_slot(pw, s);
     return got;
 }
 

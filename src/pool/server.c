@@ -79,9 +79,10 @@ uint64_t server_learned_idle_ms(const struct server *s, uint64_t now_ms)
 {
     uint64_t said = atomic_load_explicit(&s->said_idle_ms, memory_order_relaxed);
     uint64_t seen = atomic_load_explicit(&s->seen_idle_ms, memory_order_relaxed);
-    uint64_t since = now_ms - atomic_load_explicit(&s->seen_at_ms, memory_order_relaxed);
+    uint64_t seen_at_ms = atomic_load_explicit(&s->seen_at_ms, memory_order_relaxed);
     if (seen) {
-        uint64_t doublings = since / SEEN_DOUBLES_MS;
+        /* Another worker saw it, whose clock may be a turn ahead of this one's. */
+        uint64_t doublings = now_ms > seen_at_ms ? (now_ms - seen_at_ms) / SEEN_DOUBLES_MS : 0;
         seen = doublings < 20 ? seen << doublings : 0;
     }
     if (said && seen) return said < seen ? said : seen;

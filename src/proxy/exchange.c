@@ -425,7 +425,8 @@ static enum step wait_slot(struct exchange *x)
 {
     x->waiter.on_turn = on_turn;
     if (!pool_wait(x->pool, &x->waiter, x->is_again)) return fail(x, END_QUEUE_FULL);
-    if (!x->is_again) expect_response(x, pool_timeouts(x)->queue_ms, END_QUEUE_TIMEOUT);
+    /* Who had his turn in vain goes on with the time that he was given; whose attempt failed has none left. */
+    if (!x->response_deadline_ms) expect_response(x, pool_timeouts(x)->queue_ms, END_QUEUE_TIMEOUT);
     return STEP_WAIT;
 }
 

@@ -95,6 +95,7 @@ static void attempt_failed(struct session *s, enum end_reason reason)
     end_attempt(s, reason);
     pool_report(s->pool, s->server, SERVER_CONNECT_FAILED);
     leave_server(s);
+    loop_disarm(loop_of(s), &s->timer);
     s->last = reason;
     connect_next(s);
 }
@@ -148,7 +149,8 @@ static void wait_in_queue(struct session *s)
         return;
     }
     s->is_waiting = true;
-    if (!s->is_again) loop_arm(loop_of(s), &s->timer, s->pool->pool->conf->timeouts.queue_ms);
+    /* Who had his turn in vain goes on with the time that he was given. */
+    if (!timer_is_armed(&s->timer)) loop_arm(loop_of(s), &s->timer, s->pool->pool->conf->timeouts.queue_ms);
     if (transport_wait(&s->tunnel.halves[TUNNEL_CLIENT].transport) < 0) give_up(s, END_NO_DESCRIPTORS);
 }
 
@@ -184,7 +186,6 @@ static void connect_next(struct session *s)
 {
     uint32_t attempts_max = s->pool->pool->conf->retry.attempts;
     bool is_full = false;
-    loop_disarm(loop_of(s), &s->timer);
     while (s->attempts < attempts_max && s->tried_count < TRIED_MAX) {
         struct balance_choice choice = { .peer = BALANCE_NONE };
         struct balance_query q = { .peers = s->view->set->peers,

@@ -1,0 +1,911 @@
+/* Leases over real sockets on loopback, to servers that the test plays; the queue without any. */
+#include "pool/pool_worker.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "crew.h"
+
+#define WAIT_TURNS 1000
+#define PEERS_MAX 64
+
+/* The far side of all connections to one server. */
+struct origin {
+    int listening;
+    int fds[PEERS_MAX]; /* by order of their coming; -1: closed */
+    uint32_t requests[PEERS_MAX];
+    uint32_t count;
+    const char *fields; /* more fields of the response */
+};
+
+struct attempt {
+    struct crew *crew;
+    struct pool_worker *worker;
+    struct server *server;
+    struct http_stream *stream;
+    enum lease lease;
+    enum end_reason reason;
+    bool is_open, has_head;
+};
+
+static struct attempt *attempt_of(struct http_stream *s)
+{
+    return s->owner;
+}
+
+static void on_open(struct http_stream *s)
+{
+    attempt_of(s)->is_open = true;
+}
+
+static void on_head(struct http_stream *s, struct http_head *head, unsigned flags)
+{
+    (void)flags;
+    assert_int_equal(head->status, 200);
+    attempt_of(s)->has_head = true;
+}
+
+static size_t on_body(struct http_stream *s, const char *data, size_t len, unsigned flags)
+{
+    (void)s, (void)data, (void)flags;
+    return len;
+}
+
+static void on_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count)
+{
+    (void)s, (void)fields, (void)count;
+}
+
+static void on_error(struct http_stream *s, const struct http_fault *fault)
+{
+    attempt_of(s)->reason = fault->reason;
+}
+
+static void on_writable(struct http_stream *s)
+{
+    (void)s;
+}
+
+static const struct http_stream_events events = { on_open,     on_head,  on_body,
+                                                  on_trailers, on_error, on_writable };
+
+static void origin_open(struct origin *o, struct server_conf *conf)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof(a);
+    char text[32];
+    struct err err;
+    *o = (struct origin){ .listening = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+                          .fields = "" };
+    assert_int_equal(bind(o->listening, (struct sockaddr *)&a, sizeof(a)), 0);
+    assert_int_equal(listen(o->listening, 64), 0);
+    assert_int_equal(getsockname(o->listening, (struct sockaddr *)&a, &len), 0);
+    snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(a.sin_port));
+    assert_int_equal(address_parse(slice_of(text), false, &conf->address, &err), 0);
+}
+
+static void origin_close_connection(struct origin *o, uint32_t index)
+{
+    close(o->fds[index]);
+    o->fds[index] = -1;
+}
+
+static void origin_close(struct origin *o)
+{
+    for (uint32_t i = 0; i < o->count; i++)
+        if (o->fds[i] >= 0) close(o->fds[i]);
+    close(o->listening);
+}
+
+/* Accepts, and answers whatever was asked. */
+static void origin_serve(struct origin *o)
+{
+    int fd;
+    while (o->count < PEERS_MAX &&
+           (fd = accept4(o->listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+        o->fds[o->count++] = fd;
+    for (uint32_t i = 0; i < o->count; i++) {
+        char request[1024], response[256];
+        if (o->fds[i] < 0 || recv(o->fds[i], request, sizeof(request), 0) <= 0) continue;
+        int size = snprintf(response, sizeof(response), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%s\r\n",
+                            o->fields);
+        assert_int_equal(send(o->fds[i], response, (size_t)size, MSG_NOSIGNAL), size);
+        o->requests[i]++;
+    }
+}
+
+/* How many of the connections it has accepted the other side has not closed. */
+static uint32_t origin_open_count(struct origin *o)
+{
+    uint32_t count = 0;
+    origin_serve(o);
+    for (uint32_t i = 0; i < o->count; i++) {
+        char byte;
+        if (o->fds[i] >= 0 && recv(o->fds[i], &byte, 1, MSG_PEEK) != 0) count++;
+    }
+    return count;
+}
+
+static enum lease attempt_lease(struct attempt *a, struct crew *c, uint32_t worker, enum lease_need need)
+{
+    *a = (struct attempt){ .crew = c, .worker = c->workers[worker], .server = &c->pool->servers[0] };
+    a->lease = pool_lease(a->worker, a->server, need, &a->stream, &a->reason);
+    if (a->stream) {
+        a->stream->events = &events;
+        a->stream->owner = a;
+    }
+    a->is_open = a->lease == LEASE_OPEN;
+    return a->lease;
+}
+
+static void attempt_ask(struct attempt *a, struct origin *o)
+{
+    struct http_head head = { .method = HTTP_GET, .method_text = SLICE("GET"), .target = SLICE("/") };
+    const struct http_send send = { .head = &head, .authority = SLICE("h") };
+    for (int i = 0; i < WAIT_TURNS && !a->is_open; i++) crew_turns(a->crew, 1);
+    assert_true(a->is_open);
+    assert_int_equal(http_send_head(a->stream, &send, HTTP_END), IO_OK);
+    for (int i = 0; i < WAIT_TURNS && !a->has_head; i++) {
+        origin_serve(o);
+        crew_turns(a->crew, 1);
+    }
+    assert_true(a->has_head);
+}
+
+static void attempt_end(struct attempt *a)
+{
+    http_stream_release(a->stream);
+    pool_unlease(a->worker, a->server);
+    crew_turns(a->crew, 1);
+}
+
+static void exchange(struct crew *c, struct origin *o, uint32_t worker, enum lease_need need,
+                     enum lease expected)
+{
+    struct attempt a;
+    assert_int_equal(attempt_lease(&a, c, worker, need), expected);
+    attempt_ask(&a, o);
+    attempt_end(&a);
+}
+
+/* leases */
+
+static void the_latest_used_idle_connection_goes_first(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    struct attempt a[3];
+    crew_init(&c, "least_request", 1);
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 1);
+    for (int i = 0; i < 3; i++) assert_int_equal(attempt_lease(&a[i], &c, 0, LEASE_ANY), LEASE_OPENING);
+    for (int i = 0; i < 3; i++) attempt_ask(&a[i], &o);
+    assert_int_equal(c.pool->servers[0].peer.in_flight, 3);
+    static const int order[] = { 1, 0, 2 };
+    for (int i = 0; i < 3; i++) attempt_end(&a[order[i]]);
+    assert_int_equal(c.idle[0], 3);
+    assert_int_equal(c.live[0], 3);
+    assert_int_equal(c.pool->servers[0].peer.open_connections, 3);
+    /* Held all at once, they come back in the opposite order. */
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(attempt_lease(&a[i], &c, 0, LEASE_ANY), LEASE_OPEN);
+        attempt_ask(&a[i], &o);
+        assert_int_equal(o.requests[order[2 - i]], 2);
+    }
+    for (int i = 0; i < 3; i++) attempt_end(&a[i]);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+static void no_more_idle_connections_are_kept_than_configured(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    struct attempt a[4];
+    crew_init(&c, "least_request", 1);
+    c.conf.idle_connections = 2;
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 1);
+    for (int i = 0; i < 4; i++) (void)attempt_lease(&a[i], &c, 0, LEASE_ANY);
+    for (int i = 0; i < 4; i++) attempt_ask(&a[i], &o);
+    for (int i = 0; i < 4; i++) attempt_end(&a[i]);
+    assert_int_equal(c.idle[0], 2);
+    assert_int_equal(c.live[0], 2);
+    assert_int_equal(origin_open_count(&o), 2);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+static void a_connection_ends_after_as_many_requests_as_configured(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    crew_init(&c, "least_request", 1);
+    c.conf.max_requests = 3;
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 1);
+    for (int i = 0; i < 7; i++) exchange(&c, &o, 0, LEASE_ANY, i % 3 ? LEASE_OPEN : LEASE_OPENING);
+    assert_int_equal(o.requests[0], 3);
+    assert_int_equal(o.requests[1], 3);
+    assert_int_equal(o.requests[2], 1);
+    assert_int_equal(origin_open_count(&o), 1);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+static void a_connection_ends_after_as_many_requests_as_the_server_grants(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    crew_init(&c, "least_request", 1);
+    origin_open(&o, &c.servers[0]);
+    o.fields = "Keep-Alive: timeout=8, max=1\r\n";
+    crew_start(&c, 1);
+    /* "max=1": one more, whatever later responses say. */
+    exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
+    o.fields = "Keep-Alive: max=100\r\n";
+    exchange(&c, &o, 0, LEASE_ANY, LEASE_OPEN);
+    exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
+    assert_int_equal(server_learned_idle_ms(&c.pool->servers[0], c.now_ms), 8000);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+static void an_idle_connection_is_closed_when_its_time_is_over(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    crew_init(&c, "least_request", 1);
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 1);
+    exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
+    crew_pass_time(&c, 40000);
+    exchange(&c, &o, 0, LEASE_ANY, LEASE_OPEN);
+    /* Its timer was set for the first time of idleness; this one counts from its own beginning. */
+    crew_pass_time(&c, 59999);
+    crew_turns(&c, 2);
+    assert_int_equal(c.idle[0], 1);
+    crew_pass_time(&c, 1);
+    crew_turns(&c, 2);
+    assert_int_equal(c.idle[0], 0);
+    assert_int_equal(origin_open_count(&o), 0);
+    /* We closed it: nothing was learned of the server's patience. */
+    assert_int_equal(server_learned_idle_ms(&c.pool->servers[0], c.now_ms), 0);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+static void a_limit_that_was_learned_shortens_the_time(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    crew_init(&c, "least_request", 1);
+    origin_open(&o, &c.servers[0]);
+    o.fields = "Keep-Alive: timeout=4\r\n";
+    crew_start(&c, 1);
+    exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
+    crew_pass_time(&c, 2999);
+    crew_turns(&c, 2);
+    assert_int_equal(c.idle[0], 1);
+    crew_pass_time(&c, 1);
+    crew_turns(&c, 2);
+    assert_int_equal(c.idle[0], 0);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+static void a_connection_that_the_server_closed_while_idle_is_never_leased_and_is_learned_from(void **state)
+{
+    (void)state;
+    /* Seen by the loop before the next lease, or only in the same turn as it. */
+    for (int is_seen = 0; is_seen < 2; is_seen++) {
+        struct crew c;
+        struct origin o;
+        crew_init(&c, "least_request", 1);
+        origin_open(&o, &c.servers[0]);
+        crew_start(&c, 1);
+        exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
+        crew_pass_time(&c, 700);
+        origin_close_connection(&o, 0);
+        if (is_seen) {
+            crew_turns(&c, 2);
+            assert_int_equal(c.live[0], 0);
+        } else {
+            /* The loop has noted the end, but served nobody yet. */
+            struct h1_conn *conn = container_of(c.workers[0]->servers[0].idle.next, struct h1_conn, link);
+            conn->transport.io.pending = EPOLLIN | EPOLLRDHUP;
+        }
+        exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
+        assert_int_equal(server_learned_idle_ms(&c.pool->servers[0], c.now_ms), 700);
+        assert_int_equal(c.idle[0], 1);
+        origin_close(&o);
+        crew_stop(&c);
+    }
+}
+
+static void a_server_that_speaks_unasked_loses_the_connection(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    crew_init(&c, "least_request", 1);
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 1);
+    exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
+    assert_int_equal(send(o.fds[0], "HTTP/1.1 408 \r\n\r\n", 17, MSG_NOSIGNAL), 17);
+    crew_turns(&c, 2);
+    assert_int_equal(c.idle[0], 0);
+    assert_int_equal(server_learned_idle_ms(&c.pool->servers[0], c.now_ms), 0);
+    exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+static void what_cannot_be_sent_twice_takes_a_young_connection_or_a_new_one(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    crew_init(&c, "least_request", 1);
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 1);
+    exchange(&c, &o, 0, LEASE_YOUNG, LEASE_OPENING);
+    crew_pass_time(&c, 1000);
+    exchange(&c, &o, 0, LEASE_YOUNG, LEASE_OPEN);
+    crew_pass_time(&c, 1001);
+    exchange(&c, &o, 0, LEASE_YOUNG, LEASE_OPENING);
+    /* The older one was left for those who can use it. */
+    assert_int_equal(c.idle[0], 2);
+    crew_pass_time(&c, 1001);
+    exchange(&c, &o, 0, LEASE_ANY, LEASE_OPEN);
+    exchange(&c, &o, 0, LEASE_FRESH, LEASE_OPENING);
+    assert_int_equal(c.idle[0], 3);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+static void a_refused_connection_counts_nothing_and_three_eject(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    crew_init(&c, "least_request", 2);
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 1);
+    origin_close(&o);
+    for (int i = 0; i < SERVER_EJECT_AFTER; i++) {
+        struct attempt a;
+        assert_int_equal(c.workers[0]->view->set->count, 2);
+        assert_int_equal(attempt_lease(&a, &c, 0, LEASE_ANY), LEASE_OPENING);
+        for (int n = 0; n < WAIT_TURNS && !a.reason; n++) crew_turns(&c, 1);
+        assert_int_equal(a.reason, END_CONNECT_REFUSED);
+        pool_report(a.worker, a.server, SERVER_CONNECT_FAILED);
+        http_stream_reset(a.stream);
+        pool_unlease(a.worker, a.server);
+        crew_turns(&c, 2);
+    }
+    assert_int_equal(c.workers[0]->view->set->count, 1);
+    assert_ptr_equal(c.workers[0]->view->set->servers[0], &c.pool->servers[1]);
+    crew_pass_time(&c, SERVER_EJECT_MIN_MS - 1);
+    crew_readmit(&c);
+    assert_int_equal(c.workers[0]->view->set->count, 1);
+    crew_pass_time(&c, 1);
+    crew_readmit(&c);
+    assert_int_equal(c.workers[0]->view->set->count, 2);
+    crew_stop(&c);
+}
+
+static void a_success_is_told_only_after_a_failure(void **state)
+{
+    (void)state;
+    struct crew c;
+    crew_init(&c, "least_request", 1);
+    crew_start(&c, 1);
+    struct server *s = &c.pool->servers[0];
+    pool_report(c.workers[0], s, SERVER_CONNECTED);
+    crew_turns(&c, 1);
+    assert_int_equal(s->health, SERVER_UNKNOWN);
+    for (int i = 0; i < SERVER_EJECT_AFTER - 1; i++) pool_report(c.workers[0], s, SERVER_CONNECT_FAILED);
+    pool_report(c.workers[0], s, SERVER_CONNECTED);
+    crew_turns(&c, 1);
+    assert_int_equal(s->health, SERVER_UP);
+    assert_int_equal(s->failures, 0);
+    crew_stop(&c);
+}
+
+static void whom_the_operator_takes_out_keeps_no_idle_connections(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    crew_init(&c, "least_request", 2);
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 2);
+    struct attempt busy;
+    exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
+    exchange(&c, &o, 1, LEASE_ANY, LEASE_OPENING);
+    (void)attempt_lease(&busy, &c, 0, LEASE_FRESH);
+    attempt_ask(&busy, &o);
+    atomic_store(&c.pool->servers[0].admin, SERVER_DRAIN);
+    crew_publish(&c);
+    assert_int_equal(c.idle[0] + c.idle[1], 0);
+    assert_int_equal(c.live[0], 1);
+    attempt_end(&busy);
+    assert_int_equal(c.live[0], 0);
+    assert_int_equal(origin_open_count(&o), 0);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+/* the cap */
+
+static void two_workers_together_open_no_more_connections_than_the_cap(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    struct attempt a[4];
+    crew_init(&c, "least_request", 1);
+    c.servers[0].max_connections = 3;
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 2);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(attempt_lease(&a[i], &c, i % 2, LEASE_ANY), LEASE_OPENING);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(attempt_lease(&a[3], &c, i, LEASE_ANY), LEASE_FULL);
+        assert_int_equal(attempt_lease(&a[3], &c, i, LEASE_FRESH), LEASE_FULL);
+        assert_false(pool_enter(c.workers[i], &c.pool->servers[0]));
+    }
+    assert_int_equal(c.pool->servers[0].peer.in_flight, 3);
+    assert_int_equal(c.pool->servers[0].peer.open_connections, 3);
+    for (int i = 0; i < 3; i++) attempt_ask(&a[i], &o);
+    for (int i = 0; i < 3; i++) attempt_end(&a[i]);
+    assert_int_equal(o.count, 3);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+struct waiter {
+    struct pool_waiter w;
+    struct crew *crew;
+    uint32_t number, worker;
+};
+
+static uint32_t turn_order[64], turn_count;
+
+static void on_turn_note(struct pool_waiter *w)
+{
+    turn_order[turn_count++] = container_of(w, struct waiter, w)->number;
+}
+
+/* Takes a slot of the first server, or waits again in front. */
+static void on_turn_enter(struct pool_waiter *pw)
+{
+    struct waiter *w = container_of(pw, struct waiter, w);
+    struct pool_worker *worker = w->crew->workers[w->worker];
+    if (pool_enter(worker, &w->crew->pool->servers[0]))
+        on_turn_note(pw);
+    else
+        assert_true(pool_wait(worker, pw, true));
+}
+
+static bool waiter_wait(struct waiter *w, struct crew *c, uint32_t worker, uint32_t number,
+                        void (*on_turn)(struct pool_waiter *))
+{
+    *w = (struct waiter){ .w = { .on_turn = on_turn }, .crew = c, .number = number, .worker = worker };
+    list_init(&w->w.link);
+    return pool_wait(c->workers[worker], &w->w, false);
+}
+
+static void an_idle_connection_of_one_worker_makes_way_for_another(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    struct attempt a;
+    struct waiter w;
+    crew_init(&c, "least_request", 1);
+    c.servers[0].max_connections = 1;
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 2);
+    exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
+    assert_int_equal(c.idle[0], 1);
+    /* Full although nothing is in flight: the one connection is the other worker's. */
+    assert_int_equal(attempt_lease(&a, &c, 1, LEASE_ANY), LEASE_FULL);
+    assert_int_equal(c.pool->servers[0].peer.in_flight, 0);
+    turn_count = 0;
+    assert_true(waiter_wait(&w, &c, 1, 7, on_turn_note));
+    crew_turns(&c, 2);
+    assert_int_equal(c.idle[0], 0);
+    assert_int_equal(turn_count, 1);
+    exchange(&c, &o, 1, LEASE_ANY, LEASE_OPENING);
+    assert_int_equal(origin_open_count(&o), 1);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+static void at_the_cap_an_idle_connection_too_old_for_a_request_makes_way_for_a_new_one(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    crew_init(&c, "least_request", 1);
+    c.servers[0].max_connections = 1;
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 1);
+    exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
+    crew_pass_time(&c, 5000);
+    exchange(&c, &o, 0, LEASE_YOUNG, LEASE_OPENING);
+    exchange(&c, &o, 0, LEASE_FRESH, LEASE_OPENING);
+    assert_int_equal(origin_open_count(&o), 1);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+/* the queue */
+
+static void freed_slots_are_passed_to_waiting_workers_in_turn(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct waiter w[6];
+    crew_init(&c, "least_request", 1);
+    c.servers[0].max_connections = 1;
+    crew_start(&c, 3);
+    struct server *s = &c.pool->servers[0];
+    assert_true(pool_enter(c.workers[0], s));
+    /* 0, 3 wait on worker 0; 1, 4 on worker 1; 2, 5 on worker 2. */
+    for (uint32_t i = 0; i < 6; i++) assert_true(waiter_wait(&w[i], &c, i % 3, i, on_turn_enter));
+    turn_count = 0;
+    crew_turns(&c, 3);
+    assert_int_equal(turn_count, 0);
+    uint32_t holder = 0;
+    for (uint32_t i = 0; i < 6; i++) {
+        pool_leave(c.workers[holder], s);
+        crew_turns(&c, 2);
+        assert_int_equal(turn_count, i + 1);
+        holder = turn_order[i] % 3;
+    }
+    /* The worker that frees comes last. */
+    static const uint32_t expected[] = { 1, 2, 0, 4, 5, 3 };
+    assert_memory_equal(turn_order, expected, sizeof(expected));
+    pool_leave(c.workers[holder], s);
+    crew_stop(&c);
+}
+
+static void one_workers_queue_is_first_in_first_out_and_bounded(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct waiter w[6];
+    crew_init(&c, "least_request", 1);
+    c.servers[0].max_connections = 1;
+    c.conf.queue.length = 5;
+    crew_start(&c, 1);
+    struct server *s = &c.pool->servers[0];
+    assert_true(pool_enter(c.workers[0], s));
+    for (uint32_t i = 0; i < 6; i++) assert_int_equal(waiter_wait(&w[i], &c, 0, i, on_turn_enter), i < 5);
+    /* One gives up: the others keep their order. */
+    pool_stop_waiting(c.workers[0], &w[1].w);
+    pool_stop_waiting(c.workers[0], &w[1].w);
+    assert_int_equal(c.workers[0]->queue_length, 4);
+    turn_count = 0;
+    static const uint32_t expected[] = { 0, 2, 3, 4 };
+    for (uint32_t i = 0; i < 4; i++) {
+        pool_leave(c.workers[0], s);
+        crew_turns(&c, 2);
+        assert_int_equal(turn_count, i + 1);
+        assert_int_equal(turn_order[i], expected[i]);
+    }
+    pool_leave(c.workers[0], s);
+    crew_stop(&c);
+}
+
+static void who_had_his_turn_in_vain_waits_in_front(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct waiter w[3];
+    crew_init(&c, "least_request", 1);
+    c.servers[0].max_connections = 1;
+    c.conf.queue.length = 3;
+    crew_start(&c, 2);
+    turn_count = 0;
+    struct server *s = &c.pool->servers[0];
+    assert_true(pool_enter(c.workers[1], s));
+    for (uint32_t i = 0; i < 3; i++) assert_true(waiter_wait(&w[i], &c, 0, i, on_turn_enter));
+    for (uint32_t i = 0; i < 3; i++) {
+        /* Freed, and taken by somebody else before the news comes. */
+        pool_leave(c.workers[1], s);
+        assert_true(pool_enter(c.workers[1], s));
+        crew_turns(&c, 2);
+        assert_int_equal(turn_count, i);
+        assert_int_equal(c.workers[0]->queue_length, 3 - i);
+        pool_leave(c.workers[1], s);
+        crew_turns(&c, 2);
+        assert_int_equal(turn_count, i + 1);
+        assert_int_equal(turn_order[i], i);
+        pool_leave(c.workers[0], s);
+        if (i < 2) {
+            /* That freed it for the next. */
+            assert_true(pool_enter(c.workers[1], s));
+            crew_turns(&c, 2);
+            assert_int_equal(turn_count, i + 1);
+        }
+    }
+    crew_stop(&c);
+}
+
+static void a_slot_freed_just_before_the_wait_is_found(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct waiter w;
+    crew_init(&c, "least_request", 2);
+    c.servers[0].max_connections = c.servers[1].max_connections = 1;
+    crew_start(&c, 2);
+    for (uint32_t i = 0; i < 2; i++) assert_true(pool_enter(c.workers[1], &c.pool->servers[i]));
+    assert_false(pool_enter(c.workers[0], &c.pool->servers[1]));
+    pool_leave(c.workers[1], &c.pool->servers[1]); /* nobody waits yet: nobody is told */
+    turn_count = 0;
+    assert_true(waiter_wait(&w, &c, 0, 3, on_turn_note));
+    crew_turns(&c, 2);
+    assert_int_equal(turn_count, 1);
+    pool_leave(c.workers[1], &c.pool->servers[0]);
+    crew_stop(&c);
+}
+
+/* Had his turn, tried a server that failed, and found the others full again. */
+static void who_waits_again_after_an_attempt_is_woken_like_others(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct waiter w = { .w = { .on_turn = on_turn_note } };
+    crew_init(&c, "least_request", 1);
+    c.servers[0].max_connections = 1;
+    crew_start(&c, 2);
+    struct server *s = &c.pool->servers[0];
+    turn_count = 0;
+    for (uint32_t is_freed_before = 0; is_freed_before < 2; is_freed_before++) {
+        assert_true(pool_enter(c.workers[1], s));
+        if (is_freed_before) pool_leave(c.workers[1], s);
+        list_init(&w.w.link);
+        assert_true(pool_wait(c.workers[0], &w.w, true));
+        if (!is_freed_before) pool_leave(c.workers[1], s);
+        crew_turns(&c, 2);
+        assert_int_equal(turn_count, 1 + is_freed_before);
+    }
+    crew_stop(&c);
+}
+
+static void a_slot_offered_to_one_who_has_given_up_goes_on_to_the_next(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct waiter w[2];
+    crew_init(&c, "least_request", 1);
+    c.servers[0].max_connections = 1;
+    crew_start(&c, 3);
+    struct server *s = &c.pool->servers[0];
+    assert_true(pool_enter(c.workers[0], s));
+    for (uint32_t i = 0; i < 2; i++) assert_true(waiter_wait(&w[i], &c, 1 + i, i, on_turn_note));
+    turn_count = 0;
+    pool_leave(c.workers[0], s); /* offered to worker 1 */
+    pool_stop_waiting(c.workers[1], &w[0].w);
+    crew_turns(&c, 5);
+    assert_int_equal(turn_count, 1);
+    assert_int_equal(turn_order[0], 1);
+    crew_stop(&c);
+}
+
+static void a_slot_that_its_receiver_does_not_want_goes_on_to_the_next(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct waiter w[4];
+    crew_init(&c, "least_request", 1);
+    c.servers[0].max_connections = 1;
+    crew_start(&c, 2);
+    struct server *s = &c.pool->servers[0];
+    assert_true(pool_enter(c.workers[0], s));
+    for (uint32_t i = 0; i < 4; i++) assert_true(waiter_wait(&w[i], &c, i % 2, i, on_turn_note));
+    /* Each has its turn and ends otherwise (its client is gone, say). */
+    turn_count = 0;
+    pool_leave(c.workers[0], s);
+    crew_turns(&c, 10);
+    assert_int_equal(turn_count, 4);
+    crew_stop(&c);
+}
+
+static void a_server_that_comes_back_is_told_to_those_who_wait(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct waiter w[3];
+    crew_init(&c, "least_request", 2);
+    c.servers[0].max_connections = 1;
+    crew_start(&c, 2);
+    atomic_store(&c.pool->servers[1].health, SERVER_DOWN);
+    crew_publish(&c);
+    assert_true(pool_enter(c.workers[0], &c.pool->servers[0]));
+    for (uint32_t i = 0; i < 3; i++) assert_true(waiter_wait(&w[i], &c, i % 2, i, on_turn_note));
+    turn_count = 0;
+    crew_turns(&c, 3);
+    assert_int_equal(turn_count, 0);
+    atomic_store(&c.pool->servers[1].health, SERVER_UP);
+    crew_publish(&c);
+    crew_turns(&c, 5);
+    assert_int_equal(turn_count, 3);
+    pool_leave(c.workers[0], &c.pool->servers[0]);
+    crew_stop(&c);
+}
+
+/* Many exchanges on three workers, in an order drawn by lot: whoever gets no slot waits, some give up. */
+
+#define LOT_WORKERS 3
+#define LOT_SERVERS 3
+#define LOT_EXCHANGES 24
+#define LOT_STEPS 1500
+#define LOT_TURNS 4
+
+struct lot;
+
+struct lot_exchange {
+    struct pool_waiter w;
+    struct lot *lot;
+    uint32_t worker;
+    struct server *server; /* it holds a slot of */
+    enum { LOT_IDLE, LOT_WAITS, LOT_RUNS } state;
+    bool is_again, gives_up; /* at its next turn */
+};
+
+struct lot {
+    struct crew crew;
+    struct rng rng;
+    struct lot_exchange exchanges[LOT_EXCHANGES];
+    uint32_t turns; /* that somebody had */
+};
+
+static void lot_begin(struct lot_exchange *x)
+{
+    struct crew *c = &x->lot->crew;
+    struct pool_worker *pw = c->workers[x->worker];
+    uint32_t first = rng_below(&x->lot->rng, LOT_SERVERS);
+    for (uint32_t i = 0; i < LOT_SERVERS; i++) {
+        struct server *s = &c->pool->servers[(first + i) % LOT_SERVERS];
+        if (!pool_enter(pw, s)) continue;
+        x->server = s;
+        x->state = LOT_RUNS;
+        return;
+    }
+    x->state = pool_wait(pw, &x->w, x->is_again) ? LOT_WAITS : LOT_IDLE;
+}
+
+static void lot_on_turn(struct pool_waiter *w)
+{
+    struct lot_exchange *x = container_of(w, struct lot_exchange, w);
+    x->lot->turns++;
+    x->state = LOT_IDLE;
+    x->is_again = true;
+    if (!x->gives_up) lot_begin(x);
+}
+
+static void lot_step(struct lot *lot)
+{
+    struct crew *c = &lot->crew;
+    struct lot_exchange *x = &lot->exchanges[rng_below(&lot->rng, LOT_EXCHANGES)];
+    if (rng_below(&lot->rng, 3) == 0) loop_turn(&c->loops[rng_below(&lot->rng, LOT_WORKERS)], 0);
+    switch (x->state) {
+    case LOT_IDLE:
+        x->worker = rng_below(&lot->rng, LOT_WORKERS);
+        x->is_again = false;
+        x->gives_up = rng_below(&lot->rng, 8) == 0;
+        lot_begin(x);
+        break;
+    case LOT_WAITS:
+        if (rng_below(&lot->rng, 10)) break;
+        pool_stop_waiting(c->workers[x->worker], &x->w);
+        x->state = LOT_IDLE;
+        break;
+    case LOT_RUNS:
+        pool_leave(c->workers[x->worker], x->server);
+        x->state = LOT_IDLE;
+        break;
+    }
+    for (uint32_t i = 0; i < LOT_SERVERS; i++) {
+        const struct balance_peer *p = &c->pool->servers[i].peer;
+        assert_true(p->in_flight <= p->cap);
+        assert_true(p->open_connections <= p->cap);
+    }
+}
+
+static bool lot_has(const struct lot *lot, int state)
+{
+    for (uint32_t i = 0; i < LOT_EXCHANGES; i++)
+        if ((int)lot->exchanges[i].state == state) return true;
+    return false;
+}
+
+static bool lot_has_free_slot(const struct lot *lot)
+{
+    for (uint32_t i = 0; i < LOT_SERVERS; i++)
+        if (!balance_peer_is_full(&lot->crew.pool->servers[i].peer)) return true;
+    return false;
+}
+
+static void lot_play(struct lot *lot, uint64_t seed)
+{
+    crew_init(&lot->crew, "least_request", LOT_SERVERS);
+    for (uint32_t i = 0; i < LOT_SERVERS; i++) lot->crew.servers[i].max_connections = 1 + i;
+    crew_start(&lot->crew, LOT_WORKERS);
+    rng_seed(&lot->rng, seed);
+    for (uint32_t i = 0; i < LOT_EXCHANGES; i++) {
+        lot->exchanges[i] = (struct lot_exchange){ .w = { .on_turn = lot_on_turn }, .lot = lot };
+        list_init(&lot->exchanges[i].w.link);
+    }
+    for (uint32_t step = 0; step < LOT_STEPS; step++) {
+        lot_step(lot);
+        if (step % 16) continue;
+        /* Left alone for a few turns: nobody waits beside a free slot. */
+        for (uint32_t n = 0; n < LOT_TURNS && lot_has(lot, LOT_WAITS) && lot_has_free_slot(lot); n++) {
+            uint32_t before = lot->turns;
+            crew_turns(&lot->crew, 2);
+            if (lot->turns > before) n = 0;
+        }
+        if (lot_has(lot, LOT_WAITS) && lot_has_free_slot(lot))
+            fail_msg("seed %u, step %u: somebody waits beside a free slot", (unsigned)seed, step);
+    }
+    for (uint32_t i = 0; i < LOT_EXCHANGES; i++) {
+        struct lot_exchange *x = &lot->exchanges[i];
+        if (x->state == LOT_WAITS) pool_stop_waiting(lot->crew.workers[x->worker], &x->w);
+        if (x->state == LOT_RUNS) pool_leave(lot->crew.workers[x->worker], x->server);
+    }
+    crew_turns(&lot->crew, 5);
+    crew_stop(&lot->crew);
+}
+
+static void nobody_waits_beside_a_free_slot_whatever_the_order_of_events(void **state)
+{
+    (void)state;
+    static struct lot lot;
+    for (uint64_t seed = 1; seed <= 40; seed++) lot_play(&lot, seed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_latest_used_idle_connection_goes_first),
+        cmocka_unit_test(no_more_idle_connections_are_kept_than_configured),
+        cmocka_unit_test(a_connection_ends_after_as_many_requests_as_configured),
+        cmocka_unit_test(a_connection_ends_after_as_many_requests_as_the_server_grants),
+        cmocka_unit_test(an_idle_connection_is_closed_when_its_time_is_over),
+        cmocka_unit_test(a_limit_that_was_learned_shortens_the_time),
+        cmocka_unit_test(a_connection_that_the_server_closed_while_idle_is_never_leased_and_is_learned_from),
+        cmocka_unit_test(a_server_that_speaks_unasked_loses_the_connection),
+        cmocka_unit_test(what_cannot_be_sent_twice_takes_a_young_connection_or_a_new_one),
+        cmocka_unit_test(a_refused_connection_counts_nothing_and_three_eject),
+        cmocka_unit_test(a_success_is_told_only_after_a_failure),
+        cmocka_unit_test(whom_the_operator_takes_out_keeps_no_idle_connections),
+        cmocka_unit_test(two_workers_together_open_no_more_connections_than_the_cap),
+        cmocka_unit_test(an_idle_connection_of_one_worker_makes_way_for_another),
+        cmocka_unit_test(at_the_cap_an_idle_connection_too_old_for_a_request_makes_way_for_a_new_one),
+        cmocka_unit_test(freed_slots_are_passed_to_waiting_workers_in_turn),
+        cmocka_unit_test(one_workers_queue_is_first_in_first_out_and_bounded),
+        cmocka_unit_test(who_had_his_turn_in_vain_waits_in_front),
+        cmocka_unit_test(a_slot_freed_just_before_the_wait_is_found),
+        cmocka_unit_test(who_waits_again_after_an_attempt_is_woken_like_others),
+        cmocka_unit_test(a_slot_offered_to_one_who_has_given_up_goes_on_to_the_next),
+        cmocka_unit_test(a_slot_that_its_receiver_does_not_want_goes_on_to_the_next),
+        cmocka_unit_test(a_server_that_comes_back_is_told_to_those_who_wait),
+        cmocka_unit_test(nobody_waits_beside_a_free_slot_whatever_the_order_of_events),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

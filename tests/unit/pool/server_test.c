@@ -1,0 +1,250 @@
+#include "pool/server.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define CONF_MS 60000
+
+/* Not on the stack: a sanitizer's stack does not align to a cache line. */
+static struct server *fresh_server(void)
+{
+    static struct server server;
+    server = (struct server){ .name = "one" };
+    return &server;
+}
+
+static void fail_times(struct server *s, int times, uint64_t now_ms)
+{
+    for (int i = 0; i < times; i++) (void)server_report(s, SERVER_CONNECT_FAILED, now_ms);
+}
+
+static void three_failures_on_end_eject_a_server(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    assert_true(server_is_usable(s));
+    assert_false(server_report(s, SERVER_CONNECT_FAILED, 1000));
+    assert_false(server_report(s, SERVER_CONNECT_FAILED, 1001));
+    assert_true(server_is_usable(s));
+    assert_true(server_report(s, SERVER_CONNECT_FAILED, 1002));
+    assert_false(server_is_usable(s));
+    assert_true(server_is_enabled(s));
+    assert_string_equal(server_state_name(s), "ejected");
+}
+
+static void a_success_between_failures_starts_the_count_anew(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    for (int i = 0; i < 5; i++) {
+        fail_times(s, SERVER_EJECT_AFTER - 1, 0);
+        assert_false(server_report(s, SERVER_CONNECTED, 0));
+    }
+    assert_true(server_is_usable(s));
+}
+
+static void an_ejected_server_comes_back_when_its_time_is_over_and_not_before(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    assert_false(server_readmit(s, 0));
+    fail_times(s, SERVER_EJECT_AFTER, 5000);
+    assert_false(server_readmit(s, 5000 + SERVER_EJECT_MIN_MS - 1));
+    assert_false(server_is_usable(s));
+    assert_true(server_readmit(s, 5000 + SERVER_EJECT_MIN_MS));
+    assert_true(server_is_usable(s));
+    assert_false(server_readmit(s, 5000 + SERVER_EJECT_MIN_MS));
+}
+
+static void each_ejection_in_a_row_lasts_twice_as_long_up_to_a_bound(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    uint64_t now_ms = 100, expected_ms = SERVER_EJECT_MIN_MS;
+    fail_times(s, SERVER_EJECT_AFTER - 1, now_ms);
+    for (int i = 0; i < 10; i++) {
+        /* One failure is enough from the second ejection on. */
+        assert_true(server_report(s, SERVER_CONNECT_FAILED, now_ms));
+        assert_int_equal(s->ejected_until_ms - now_ms, expected_ms);
+        now_ms = s->ejected_until_ms;
+        assert_true(server_readmit(s, now_ms));
+        expected_ms = expected_ms * 2 < SERVER_EJECT_MAX_MS ? expected_ms * 2 : SERVER_EJECT_MAX_MS;
+    }
+}
+
+static void failures_while_ejected_do_not_lengthen_it(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    fail_times(s, SERVER_EJECT_AFTER, 0);
+    assert_false(server_report(s, SERVER_CONNECT_FAILED, 500));
+    assert_true(server_readmit(s, SERVER_EJECT_MIN_MS));
+}
+
+static void a_success_ends_an_ejection_at_once_and_forgets_its_length(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    fail_times(s, SERVER_EJECT_AFTER, 0);
+    assert_true(server_readmit(s, SERVER_EJECT_MIN_MS));
+    fail_times(s, 1, 2000);
+    assert_false(server_is_usable(s));
+    assert_true(server_report(s, SERVER_CONNECTED, 2001));
+    assert_true(server_is_usable(s));
+    assert_string_equal(server_state_name(s), "up");
+    fail_times(s, SERVER_EJECT_AFTER, 3000);
+    assert_int_equal(s->ejected_until_ms, 3000 + SERVER_EJECT_MIN_MS);
+}
+
+static void the_operators_word_goes_before_health(void **state)
+{
+    (void)state;
+    static const struct {
+        enum server_admin admin;
+        enum server_health health;
+        const char *name;
+        bool is_enabled, is_usable;
+    } rows[] = {
+        { SERVER_ENABLED, SERVER_UNKNOWN, "up", true, true },
+        { SERVER_ENABLED, SERVER_UP, "up", true, true },
+        { SERVER_ENABLED, SERVER_WARMING, "warming", true, true },
+        { SERVER_ENABLED, SERVER_EJECTED, "ejected", true, false },
+        { SERVER_ENABLED, SERVER_DOWN, "down", true, false },
+        { SERVER_DRAIN, SERVER_UP, "draining", false, false },
+        { SERVER_DRAIN, SERVER_EJECTED, "draining", false, false },
+        { SERVER_MAINTENANCE, SERVER_UP, "maintenance", false, false },
+        { SERVER_MAINTENANCE, SERVER_DOWN, "maintenance", false, false },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct server *s = fresh_server();
+        atomic_store(&s->admin, rows[i].admin);
+        atomic_store(&s->health, rows[i].health);
+        assert_string_equal(server_state_name(s), rows[i].name);
+        assert_int_equal(server_is_enabled(s), rows[i].is_enabled);
+        assert_int_equal(server_is_usable(s), rows[i].is_usable);
+    }
+}
+
+static void the_operators_words_are_found_by_name(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i <= SERVER_MAINTENANCE; i++)
+        assert_int_equal(server_admin_by_name(server_admin_name((enum server_admin)i)), i);
+    assert_int_equal(server_admin_by_name("up"), SERVER_MAINTENANCE + 1);
+    assert_int_equal(server_admin_by_name(""), SERVER_MAINTENANCE + 1);
+}
+
+static void while_nothing_is_known_the_configured_limit_holds(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    assert_int_equal(server_learned_idle_ms(s, 12345), 0);
+    assert_int_equal(server_idle_limit_ms(s, CONF_MS, 12345), CONF_MS);
+    /* What cannot be sent twice takes connections of a second at most, or less if so configured. */
+    assert_int_equal(server_young_limit_ms(s, CONF_MS, 12345), 1000);
+    assert_int_equal(server_young_limit_ms(s, 300, 12345), 300);
+}
+
+static void what_the_server_says_is_undercut(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    server_said_idle(s, 8);
+    assert_int_equal(server_learned_idle_ms(s, 0), 8000);
+    assert_int_equal(server_idle_limit_ms(s, CONF_MS, 0), 6000);
+    assert_int_equal(server_young_limit_ms(s, CONF_MS, 0), 4000);
+    /* Never more than configured. */
+    assert_int_equal(server_idle_limit_ms(s, 5000, 0), 5000);
+    assert_int_equal(server_young_limit_ms(s, 3000, 0), 3000);
+    /* It may say otherwise later; an absurd number is bounded. */
+    server_said_idle(s, 100);
+    assert_int_equal(server_learned_idle_ms(s, 0), 100000);
+    server_said_idle(s, UINT32_MAX);
+    assert_int_equal(server_learned_idle_ms(s, 0), UINT32_MAX);
+}
+
+static void a_close_that_was_seen_counts_if_it_came_sooner_than_known(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    server_said_idle(s, 8);
+    server_saw_idle_close(s, 9000, 100);
+    assert_int_equal(server_learned_idle_ms(s, 100), 8000);
+    server_saw_idle_close(s, 2000, 200);
+    assert_int_equal(server_learned_idle_ms(s, 200), 2000);
+    assert_int_equal(server_idle_limit_ms(s, CONF_MS, 200), 1500);
+    assert_int_equal(server_young_limit_ms(s, CONF_MS, 200), 1000);
+    server_saw_idle_close(s, 3000, 300);
+    assert_int_equal(server_learned_idle_ms(s, 300), 2000);
+}
+
+static void what_was_seen_doubles_every_half_minute_until_it_is_forgotten(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    server_saw_idle_close(s, 1000, 7);
+    assert_int_equal(server_learned_idle_ms(s, 7 + 29999), 1000);
+    assert_int_equal(server_learned_idle_ms(s, 7 + 30000), 2000);
+    assert_int_equal(server_learned_idle_ms(s, 7 + 90000), 8000);
+    /* A close between what is believed now and what was seen then is news. */
+    server_saw_idle_close(s, 5000, 7 + 90000);
+    assert_int_equal(server_learned_idle_ms(s, 7 + 90000), 5000);
+    assert_int_equal(server_learned_idle_ms(s, 7 + 90000 + 20 * 30000), 0);
+    assert_int_equal(server_idle_limit_ms(s, CONF_MS, 7 + 90000 + 20 * 30000), CONF_MS);
+}
+
+static void what_was_said_bounds_what_was_seen_long_ago(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    server_said_idle(s, 5);
+    server_saw_idle_close(s, 1000, 0);
+    assert_int_equal(server_learned_idle_ms(s, 60000), 4000);
+    assert_int_equal(server_learned_idle_ms(s, 90000), 5000);
+}
+
+static void what_a_worker_with_a_later_clock_saw_is_believed_at_once(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    server_saw_idle_close(s, 1000, 501);
+    assert_int_equal(server_learned_idle_ms(s, 500), 1000);
+}
+
+/* A limit of the configuration's 60 s would be the opposite of what was learned. */
+static void a_server_that_closes_at_once_is_never_trusted_with_an_idle_connection(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    server_saw_idle_close(s, 0, 10);
+    assert_int_equal(server_learned_idle_ms(s, 10), 1);
+    assert_int_equal(server_idle_limit_ms(s, CONF_MS, 10), 0);
+    assert_int_equal(server_young_limit_ms(s, CONF_MS, 10), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(three_failures_on_end_eject_a_server),
+        cmocka_unit_test(a_success_between_failures_starts_the_count_anew),
+        cmocka_unit_test(an_ejected_server_comes_back_when_its_time_is_over_and_not_before),
+        cmocka_unit_test(each_ejection_in_a_row_lasts_twice_as_long_up_to_a_bound),
+        cmocka_unit_test(failures_while_ejected_do_not_lengthen_it),
+        cmocka_unit_test(a_success_ends_an_ejection_at_once_and_forgets_its_length),
+        cmocka_unit_test(the_operators_word_goes_before_health),
+        cmocka_unit_test(the_operators_words_are_found_by_name),
+        cmocka_unit_test(while_nothing_is_known_the_configured_limit_holds),
+        cmocka_unit_test(what_the_server_says_is_undercut),
+        cmocka_unit_test(a_close_that_was_seen_counts_if_it_came_sooner_than_known),
+        cmocka_unit_test(what_was_seen_doubles_every_half_minute_until_it_is_forgotten),
+        cmocka_unit_test(what_was_said_bounds_what_was_seen_long_ago),
+        cmocka_unit_test(what_a_worker_with_a_later_clock_saw_is_believed_at_once),
+        cmocka_unit_test(a_server_that_closes_at_once_is_never_trusted_with_an_idle_connection),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,529 @@
+/* A seeded simulation: exchanges on several workers, a pool, its balancing and queues, against servers that only
+ * exist in numbers: they take their time, refuse connections for a while, are drained by the operator. No socket is
+ * opened and no time passes. WEIR_SIMULATION_SEEDS=N plays N seeds instead of the few of every test run. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* after the above */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "balance/peers.h"
+#include "pool/crew.h"
+
+#define SEEDS 120
+#define EXCHANGES 1000
+#define EVENTS_MAX 8192
+#define ARRIVALS_END_MS 20000
+#define CALM_MS 40000 /* long enough for every ejection to end */
+#define ATTEMPTS_MAX 3
+#define QUEUE_MS 5000
+#define SETTLE_TURNS 64
+#define PICKS_PER_WEIGHT 400
+
+enum event_kind {
+    EVENT_ARRIVAL,
+    EVENT_REFUSED,
+    EVENT_ANSWERED,
+    EVENT_QUEUE_TIMEOUT,
+    EVENT_DRAIN,
+    EVENT_ENABLE,
+    EVENT_TICK
+};
+
+struct event {
+    uint64_t at_ms, number; /* number: of two at the same time the earlier made is first */
+    enum event_kind kind;
+    uint32_t subject; /* exchange or server */
+};
+
+enum fate {
+    FATE_NONE,
+    FATE_ANSWERED,
+    FATE_REFUSED,
+    FATE_NO_SERVER,
+    FATE_QUEUE_FULL,
+    FATE_QUEUE_TIMEOUT,
+    FATE_COUNT
+};
+
+struct simulation;
+
+struct exchange {
+    struct pool_waiter waiter;
+    struct simulation *sim;
+    struct pool_view *view;
+    struct server *server;      /* it holds a slot of */
+    uint64_t hash, deadline_ms; /* of its waiting */
+    uint32_t worker, attempts, tried_count;
+    uint32_t tried[CREW_SERVERS_MAX];
+    bool is_waiting, is_again;
+    enum fate fate;
+};
+
+struct model_server {
+    uint64_t fails_from_ms, fails_until_ms;
+    uint32_t running, attempts;
+};
+
+struct simulation {
+    struct crew crew;
+    struct rng rng;
+    uint64_t seed, start_ms, event_count;
+    double mean_ms; /* of a request's service */
+    uint32_t server_count, begun, live;
+    uint64_t attempts_begun, attempts_ended, ejections, panics;
+    uint32_t fates[FATE_COUNT];
+    uint32_t queued; /* events */
+    struct model_server servers[CREW_SERVERS_MAX];
+    struct exchange exchanges[EXCHANGES];
+    struct event events[EVENTS_MAX]; /* a heap */
+};
+
+/* events */
+
+static bool is_before(const struct event *a, const struct event *b)
+{
+    return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->number < b->number;
+}
+
+static void add_event(struct simulation *s, uint64_t after_ms, enum event_kind kind, uint32_t subject)
+{
+    assert_true(s->queued < EVENTS_MAX);
+    struct event e = { s->crew.now_ms + after_ms, s->event_count++, kind, subject };
+    uint32_t at = s->queued++;
+    for (; at && is_before(&e, &s->events[(at - 1) / 2]); at = (at - 1) / 2)
+        s->events[at] = s->events[(at - 1) / 2];
+    s->events[at] = e;
+}
+
+static struct event next_event(struct simulation *s)
+{
+    struct event first = s->events[0], last = s->events[--s->queued];
+    uint32_t at = 0, child;
+    while ((child = 2 * at + 1) < s->queued) {
+        if (child + 1 < s->queued && is_before(&s->events[child + 1], &s->events[child])) child++;
+        if (!is_before(&s->events[child], &last)) break;
+        s->events[at] = s->events[child];
+        at = child;
+    }
+    s->events[at] = last;
+    return first;
+}
+
+static uint64_t draw_ms(struct simulation *s, double mean_ms)
+{
+    double unit = (double)(rng_next(&s->rng) >> 11) / 9007199254740992.0; /* 2^53 */
+    return (uint64_t)(-log(1 - unit) * mean_ms) + 1;
+}
+
+static bool draw_one_in(struct simulation *s, uint32_t n)
+{
+    return rng_below(&s->rng, n) == 0;
+}
+
+/* exchanges: what proxy/exchange.c and proxy/tcp.c do with the pool */
+
+static void try_next(struct exchange *x);
+
+static void end_exchange(struct exchange *x, enum fate fate)
+{
+    assert_int_equal(x->fate, FATE_NONE);
+    assert_null(x->server);
+    assert_false(x->is_waiting);
+    x->fate = fate;
+    x->sim->fates[fate]++;
+    x->sim->live--;
+    pool_view_put(x->view);
+}
+
+static void on_turn(struct pool_waiter *w)
+{
+    struct exchange *x = container_of(w, struct exchange, waiter);
+    struct pool_worker *pw = x->sim->crew.workers[x->worker];
+    assert_true(x->is_waiting);
+    x->is_waiting = false;
+    x->is_again = true;
+    pool_view_put(x->view);
+    x->view = pool_view_get(pw);
+    x->tried_count = 0;
+    try_next(x);
+}
+
+static void wait_in_queue(struct exchange *x)
+{
+    struct simulation *s = x->sim;
+    x->waiter.on_turn = on_turn;
+    if (!pool_wait(s->crew.workers[x->worker], &x->waiter, x->is_again)) {
+        end_exchange(x, FATE_QUEUE_FULL);
+        return;
+    }
+    x->is_waiting = true;
+    if (x->deadline_ms) return;
+    x->deadline_ms = s->crew.now_ms + QUEUE_MS;
+    add_event(s, QUEUE_MS, EVENT_QUEUE_TIMEOUT, (uint32_t)(x - s->exchanges));
+}
+
+/* An ejected or drained server gets nothing from those who look now. */
+static void check_choice(const struct exchange *x, const struct server *server)
+{
+    if (x->view->is_current && !server_is_usable(server))
+        assert_true(x->view->set->is_panic && server_is_enabled(server));
+}
+
+static void start_attempt(struct exchange *x, struct server *server)
+{
+    struct simulation *s = x->sim;
+    struct model_server *m = &s->servers[server->index];
+    uint32_t number = (uint32_t)(x - s->exchanges);
+    check_choice(x, server);
+    x->server = server;
+    x->attempts++;
+    x->deadline_ms = 0;
+    m->running++;
+    m->attempts++;
+    s->attempts_begun++;
+    if (s->crew.now_ms >= m->fails_from_ms && s->crew.now_ms < m->fails_until_ms)
+        add_event(s, rng_below(&s->rng, 30), EVENT_REFUSED, number);
+    else
+        add_event(s, draw_ms(s, s->mean_ms), EVENT_ANSWERED, number);
+}
+
+static void try_next(struct exchange *x)
+{
+    struct simulation *s = x->sim;
+    struct pool_worker *pw = s->crew.workers[x->worker];
+    uint32_t failed = x->tried_count; /* behind these: found full in this round */
+    bool is_full = false;
+    while (x->attempts < ATTEMPTS_MAX) {
+        struct balance_choice choice = { .peer = BALANCE_NONE };
+        const struct balance_query q = { .peers = x->view->set->peers,
+                                         .peer_count = x->view->set->count,
+                                         .tried = x->tried,
+                                         .tried_count = x->tried_count,
+                                         .hash = x->hash,
+                                         .now_ns = s->crew.loops[x->worker].now_ns,
+                                         .rng = &s->crew.loops[x->worker].rng };
+        if (q.peer_count) balance_pick(&x->view->balance, &q, &choice);
+        if (choice.peer == BALANCE_NONE) {
+            x->tried_count = failed;
+            if (is_full || (q.peer_count && choice.reason == BALANCE_ALL_FULL))
+                wait_in_queue(x);
+            else
+                end_exchange(x, x->attempts ? FATE_REFUSED : FATE_NO_SERVER);
+            return;
+        }
+        struct server *server = x->view->set->servers[choice.peer];
+        if (pool_enter(pw, server)) {
+            start_attempt(x, server);
+            return;
+        }
+        is_full = true;
+        x->tried[x->tried_count++] = choice.peer;
+    }
+    end_exchange(x, FATE_REFUSED);
+}
+
+static void leave_server(struct exchange *x, enum server_evidence evidence)
+{
+    struct simulation *s = x->sim;
+    struct pool_worker *pw = s->crew.workers[x->worker];
+    pool_report(pw, x->server, evidence);
+    s->servers[x->server->index].running--;
+    s->attempts_ended++;
+    struct server *server = x->server;
+    x->server = NULL;
+    pool_leave(pw, server);
+}
+
+static void arrive(struct simulation *s)
+{
+    struct exchange *x = &s->exchanges[s->begun++];
+    memset(x, 0, sizeof(*x));
+    list_init(&x->waiter.link);
+    x->sim = s;
+    x->worker = rng_below(&s->rng, s->crew.worker_count);
+    x->hash = rng_next(&s->rng);
+    x->view = pool_view_get(s->crew.workers[x->worker]);
+    s->live++;
+    try_next(x);
+}
+
+static void on_refused(struct exchange *x)
+{
+    for (uint32_t i = 0; i < x->view->set->count; i++)
+        if (x->view->set->servers[i] == x->server) x->tried[x->tried_count++] = i;
+    leave_server(x, SERVER_CONNECT_FAILED);
+    try_next(x);
+}
+
+/* the world */
+
+static void set_admin(struct simulation *s, uint32_t server, enum server_admin admin)
+{
+    atomic_store(&s->crew.pool->servers[server].admin, admin);
+    crew_publish(&s->crew);
+}
+
+static void handle(struct simulation *s, const struct event *e)
+{
+    switch (e->kind) {
+    case EVENT_ARRIVAL:
+        arrive(s);
+        if (s->begun < EXCHANGES && s->crew.now_ms < s->start_ms + ARRIVALS_END_MS)
+            add_event(s, draw_ms(s, (double)ARRIVALS_END_MS / EXCHANGES) - 1, EVENT_ARRIVAL, 0);
+        break;
+    case EVENT_REFUSED: on_refused(&s->exchanges[e->subject]); break;
+    case EVENT_ANSWERED:
+        leave_server(&s->exchanges[e->subject], SERVER_CONNECTED);
+        end_exchange(&s->exchanges[e->subject], FATE_ANSWERED);
+        break;
+    case EVENT_QUEUE_TIMEOUT: {
+        struct exchange *x = &s->exchanges[e->subject];
+        if (!x->is_waiting || x->deadline_ms != e->at_ms) break;
+        pool_stop_waiting(s->crew.workers[x->worker], &x->waiter);
+        x->is_waiting = false;
+        end_exchange(x, FATE_QUEUE_TIMEOUT);
+        break;
+    }
+    case EVENT_DRAIN: set_admin(s, e->subject, draw_one_in(s, 2) ? SERVER_DRAIN : SERVER_MAINTENANCE); break;
+    case EVENT_ENABLE: set_admin(s, e->subject, SERVER_ENABLED); break;
+    case EVENT_TICK:
+        crew_readmit(&s->crew);
+        if (e->at_ms < s->start_ms + CALM_MS) add_event(s, 100, EVENT_TICK, 0);
+        break;
+    }
+}
+
+static void check_counts(struct simulation *s)
+{
+    uint32_t ejected = 0;
+    for (uint32_t i = 0; i < s->server_count; i++) {
+        const struct server *server = &s->crew.pool->servers[i];
+        assert_int_equal(server->peer.in_flight, s->servers[i].running);
+        assert_int_equal(server->peer.open_connections, s->servers[i].running);
+        assert_true(!server->peer.cap || server->peer.in_flight <= server->peer.cap);
+        if (server->health == SERVER_EJECTED) ejected++;
+    }
+    s->ejections += ejected;
+    s->panics += s->crew.pool->current->is_panic;
+}
+
+static bool is_stuck(const struct simulation *s)
+{
+    for (uint32_t i = 0; i < s->crew.worker_count; i++) {
+        const struct pool_worker *pw = s->crew.workers[i];
+        for (uint32_t j = 0; pw->queue_length && j < pw->view->set->count; j++)
+            if (!balance_peer_is_full(pw->view->set->peers[j])) return true;
+    }
+    return false;
+}
+
+/* With nothing else to do, nobody goes on waiting beside a free slot. */
+static void check_queues(struct simulation *s)
+{
+    for (int i = 0; i < SETTLE_TURNS && is_stuck(s); i++) crew_turns(&s->crew, 1);
+    if (is_stuck(s)) fail_msg("seed %u: somebody waits beside a free slot", (unsigned)s->seed);
+}
+
+static void turn_some(struct simulation *s)
+{
+    if (draw_one_in(s, 2)) loop_turn(&s->crew.control, 0);
+    loop_turn(&s->crew.loops[rng_below(&s->rng, s->crew.worker_count)], 0);
+}
+
+static void run(struct simulation *s)
+{
+    for (uint64_t n = 0; s->queued; n++) {
+        struct event e = next_event(s);
+        assert_true(e.at_ms >= s->crew.now_ms);
+        if (e.at_ms > s->crew.now_ms) crew_pass_time(&s->crew, e.at_ms - s->crew.now_ms);
+        handle(s, &e);
+        turn_some(s);
+        if (n % 8 == 0) check_counts(s);
+        if (n % 32 == 0) check_queues(s);
+    }
+    crew_turns(&s->crew, 3);
+}
+
+static const char *method_of(uint64_t seed)
+{
+    uint32_t count = 0;
+    while (balance_methods[count]) count++;
+    return balance_methods[seed % count]->name;
+}
+
+/* Sizes 2 to 100, whose ends come often. */
+static uint32_t draw_size(struct simulation *s)
+{
+    if (draw_one_in(s, 4)) return draw_one_in(s, 2) ? 2 : 100;
+    return 2 + rng_below(&s->rng, 99);
+}
+
+static void setup(struct simulation *s, uint64_t seed)
+{
+    memset(s, 0, sizeof(*s));
+    s->seed = seed;
+    rng_seed(&s->rng, seed);
+    s->server_count = draw_size(s);
+    crew_init(&s->crew, method_of(seed), s->server_count);
+    uint32_t cap = draw_one_in(s, 4) ? 0 : 1 + rng_below(&s->rng, 5);
+    bool is_weighted = draw_one_in(s, 2);
+    for (uint32_t i = 0; i < s->server_count; i++) {
+        s->crew.servers[i].max_connections = cap;
+        if (is_weighted) s->crew.servers[i].weight = 1 + rng_below(&s->rng, 3);
+    }
+    s->crew.conf.queue.length = 1 + rng_below(&s->rng, 50);
+    crew_start(&s->crew, 1 + rng_below(&s->rng, CREW_WORKERS_MAX));
+    s->start_ms = s->crew.now_ms;
+    /* From half idle to more than they can do. */
+    double load = 0.5 + 0.1 * rng_below(&s->rng, 8);
+    s->mean_ms = load * s->server_count * (cap ? cap : 2) * ARRIVALS_END_MS / EXCHANGES;
+    /* In one of three all fail at some time. */
+    uint32_t one_in = draw_one_in(s, 3) ? 1 : 3;
+    bool is_emptied = draw_one_in(s, 8);
+    for (uint32_t i = 0; i < s->server_count; i++) {
+        if (draw_one_in(s, one_in)) {
+            s->servers[i].fails_from_ms = s->start_ms + rng_below(&s->rng, ARRIVALS_END_MS / 2);
+            s->servers[i].fails_until_ms = s->servers[i].fails_from_ms + 500 + rng_below(&s->rng, 8000);
+        }
+        if (is_emptied) {
+            add_event(s, 5000, EVENT_DRAIN, i);
+            add_event(s, 5500, EVENT_ENABLE, i);
+        }
+        if (!draw_one_in(s, 8)) continue;
+        uint32_t from_ms = rng_below(&s->rng, ARRIVALS_END_MS / 2);
+        add_event(s, from_ms, EVENT_DRAIN, i);
+        add_event(s, from_ms + 1000 + rng_below(&s->rng, 5000), EVENT_ENABLE, i);
+    }
+    add_event(s, 0, EVENT_ARRIVAL, 0);
+    add_event(s, 0, EVENT_TICK, 0);
+}
+
+/* When all is calm again every server is back, and has its share. */
+static void check_calm(struct simulation *s)
+{
+    struct crew *c = &s->crew;
+    assert_int_equal(c->pool->current->count, s->server_count);
+    assert_false(c->pool->current->is_panic);
+    for (uint32_t i = 0; i < s->server_count; i++) s->servers[i].attempts = 0;
+    for (uint32_t n = 0; n < 60 * s->server_count; n++) {
+        const struct balance_query q = { .hash = rng_next(&s->rng) };
+        struct server *server = crew_pick(c, n % c->worker_count, &q);
+        assert_non_null(server);
+        s->servers[server->index].attempts++;
+    }
+    /* Least loaded, all idle: the heaviest have it all. */
+    bool is_least = strncmp(c->method.name, "least", 5) == 0;
+    uint32_t heaviest = 0;
+    for (uint32_t i = 0; i < s->server_count; i++)
+        if (c->servers[i].weight > heaviest) heaviest = c->servers[i].weight;
+    for (uint32_t i = 0; i < s->server_count; i++)
+        if (!s->servers[i].attempts && !(is_least && c->servers[i].weight < heaviest))
+            fail_msg("seed %u: server %u of %u gets nothing", (unsigned)s->seed, i, s->server_count);
+}
+
+static uint32_t seed_count(void)
+{
+    const char *text = getenv("WEIR_SIMULATION_SEEDS");
+    return text && atoi(text) > 0 ? (uint32_t)atoi(text) : SEEDS;
+}
+
+static void whatever_servers_do_no_exchange_is_lost_and_no_rule_broken(void **state)
+{
+    (void)state;
+    struct simulation *s = malloc(sizeof(*s));
+    uint64_t fates[FATE_COUNT] = { 0 }, ejections = 0, panics = 0;
+    assert_non_null(s);
+    for (uint64_t seed = 1; seed <= seed_count(); seed++) {
+        setup(s, seed);
+        run(s);
+        uint32_t ended = 0;
+        for (int i = 1; i < FATE_COUNT; i++) ended += s->fates[i];
+        if (ended != s->begun || s->live || s->attempts_begun != s->attempts_ended)
+            fail_msg("seed %u: %u exchanges begun, %u ended, %u live; attempts: %u begun, %u ended",
+                     (unsigned)seed, s->begun, ended, s->live, (unsigned)s->attempts_begun,
+                     (unsigned)s->attempts_ended);
+        check_counts(s);
+        check_calm(s);
+        for (int i = 0; i < FATE_COUNT; i++) fates[i] += s->fates[i];
+        ejections += s->ejections;
+        panics += s->panics;
+        crew_stop(&s->crew);
+    }
+    free(s);
+    /* The simulation is worth something only if all of it happens. */
+    for (int i = 1; i < FATE_COUNT; i++)
+        if (!fates[i]) fail_msg("no exchange had fate %d", i);
+    assert_true(fates[FATE_ANSWERED] > 10 * fates[FATE_REFUSED]);
+    assert_true(ejections && panics);
+}
+
+/* Many exchanges go on at once, and whichever ends is replaced by the next. */
+static void run_shares(const char *method, uint32_t server_count, bool is_weighted, uint64_t seed)
+{
+    static struct crew c;
+    static struct server *running[CREW_SERVERS_MAX * 64];
+    uint64_t seen[CREW_SERVERS_MAX] = { 0 };
+    uint32_t weights[CREW_SERVERS_MAX], all = 0, level = 0;
+    struct rng rng;
+    rng_seed(&rng, seed);
+    crew_init(&c, method, server_count);
+    for (uint32_t i = 0; i < server_count; i++) {
+        weights[i] = is_weighted ? 1 + i % 3 : 1;
+        c.servers[i].weight = weights[i];
+        all += weights[i];
+    }
+    crew_start(&c, 1);
+    uint32_t picks = all * PICKS_PER_WEIGHT;
+    for (uint32_t n = 0; n < picks; n++) {
+        uint32_t at = level;
+        if (level == 20 * all) {
+            at = rng_below(&rng, level);
+            pool_leave(c.workers[0], running[at]);
+        } else {
+            level++;
+        }
+        const struct balance_query q = { .hash = rng_next(&rng) };
+        running[at] = crew_pick(&c, 0, &q);
+        assert_non_null(running[at]);
+        assert_true(pool_enter(c.workers[0], running[at]));
+        seen[running[at]->index]++;
+    }
+    if (strncmp(method, "least", 5) != 0) {
+        if (!shares_fit(seen, weights, server_count))
+            fail_msg("%s over %u: shares off", method, server_count);
+    } else {
+        /* They follow what is in flight, and so are no independent draws: within a quarter of what they should be. */
+        for (uint32_t i = 0; i < server_count; i++) {
+            double share = (double)seen[i] / ((double)PICKS_PER_WEIGHT * weights[i]);
+            if (share < 0.75 || share > 1.25)
+                fail_msg("%s over %u: server %u of weight %u has %d%% of its share", method, server_count, i,
+                         weights[i], (int)(100 * share));
+        }
+    }
+    for (uint32_t i = 0; i < level; i++) pool_leave(c.workers[0], running[i]);
+    crew_stop(&c);
+}
+
+static void shares_follow_weights_with_every_method_and_size(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = { 2, 3, 10, 64, 65, 100 };
+    for (const struct balance_method *const *m = balance_methods; *m; m++)
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+            for (int is_weighted = 0; is_weighted < 2; is_weighted++)
+                run_shares((*m)->name, sizes[i], is_weighted, 7 + i);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whatever_servers_do_no_exchange_is_lost_and_no_rule_broken),
+        cmocka_unit_test(shares_follow_weights_with_every_method_and_size),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
