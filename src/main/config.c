@@ -37,7 +37,7 @@ static const struct conf_field config_fields[] = {
       .help = "What the whole process may use." },
     { "timeouts", CONF_OBJECT(struct config, proxy.timeouts, &proxy_timeouts_type),
       .help = "Time-outs of the whole process." },
-    { "workers", CONF_U32(struct config, proxy.workers), .max = 256, .preset = "0",
+    { "workers", CONF_U32(struct config, proxy.workers), .max = 64, .preset = "0",
       .help = "How many threads carry traffic; 0 is one for each core that the process may use." },
     { 0 },
 };

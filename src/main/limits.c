@@ -31,6 +31,7 @@ uint32_t limits_cores(void)
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof(set), &set) < 0) return 1;
     int count = CPU_COUNT(&set);
+    if (count > WORKERS_MAX) return WORKERS_MAX;
     return count > 0 ? (uint32_t)count : 1;
 }
 

@@ -14,5 +14,8 @@ uint64_t limits_raise_descriptors(void);
 uint32_t limits_connections(uint64_t descriptors, uint32_t workers);
 /* The smaller of the machine's memory and what the cgroup (v1 or v2) allows, in bytes. */
 uint64_t limits_memory(void);
-/* Cores that this process may run on. */
+/* More workers than this have no bits of their own in a server's waiting_mask (balance/balance.h). */
+#define WORKERS_MAX 64
+
+/* Cores that this process may run on, at most WORKERS_MAX. */
 uint32_t limits_cores(void);

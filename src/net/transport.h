@@ -36,8 +36,9 @@ struct transport {
     bool has_hangup; /* RDHUP, HUP, ERR or PRI was reported: a short read says nothing about the next */
     bool is_broken;  /* HUP or ERR: both directions are gone */
     bool is_open, is_shut;
-    bool ends_with_this; /* what is sent now is the last: its close follows within this turn, in the same segment */
-    bool has_sent;   /* a byte was handed to the kernel since the owner last cleared it */
+    bool
+        ends_with_this; /* what is sent now is the last: its close follows within this turn, in the same segment */
+    bool has_sent;      /* a byte was handed to the kernel since the owner last cleared it */
     int saved_errno; /* of the last IO_FAIL */
     struct loop *loop;
     const struct transport_ops *ops;
