@@ -158,7 +158,11 @@ static int run_command(int argc, char **argv)
     while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
         switch (option) {
         case 'c': o.config = optarg; break;
-        case 'l': o.listen = optarg; break;
+        case 'l':
+            if (o.listen)
+                return usage_fault("run", "%s can be given once: more listeners need a file", "--listen");
+            o.listen = optarg;
+            break;
         case 't':
             if (o.to_count == SERVERS_MAX) return usage_fault("run", "more than 1024 times %s", "--to");
             o.to[o.to_count++] = optarg;

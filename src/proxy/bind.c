@@ -15,8 +15,15 @@ static int failed(const struct address *a, int fd, const char *what, struct err 
     if (fd >= 0) close(fd);
     address_print(a, text);
     const char *remedy = "";
-    if (cause == EADDRINUSE) remedy = "; another program listens there: stop it or choose another port";
-    if (cause == EACCES) remedy = "; ports below 1024 need root or CAP_NET_BIND_SERVICE";
+    bool is_unix = a->sa.any.sa_family == AF_UNIX;
+    if (cause == EADDRINUSE)
+        remedy = is_unix ? "; another program listens there: stop it or choose another path"
+                         : "; another program listens there: stop it or choose another port";
+    if (cause == EACCES)
+        remedy = is_unix ? "; its directory must be writable for the user that weir runs as"
+                         : "; ports below 1024 need root or CAP_NET_BIND_SERVICE";
+    if (cause == EEXIST)
+        remedy = "; a file that is no socket is in the way: remove it or choose another path";
     if (cause == EADDRNOTAVAIL) remedy = "; no interface of this machine has that address";
     return err_set(err, "cannot %s %s: %s%s", what, text, strerror(cause), remedy);
 }

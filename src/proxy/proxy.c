@@ -118,6 +118,7 @@ static int add_listener(struct proxy *p, struct listener *l, const struct listen
     unsigned defer_s = (unsigned)((conf->timeouts.header_ms + 999) / 1000);
     if (bind_open(&conf->bind, conf->protocol == LISTENER_HTTP, defer_s, l->fds, p->worker_count, err) < 0)
         return err_prefix(err, "listener \"%s\"", l->name);
+    l->is_bound = true;
     return 0;
 }
 
@@ -287,7 +288,8 @@ static void close_listener(struct listener *l, uint32_t worker_count)
 {
     for (uint32_t i = 0; l->fds && i < worker_count; i++)
         if (l->fds[i] >= 0) close(l->fds[i]);
-    if (l->conf && l->conf->bind.sa.any.sa_family == AF_UNIX) unlink(l->conf->bind.sa.un.sun_path);
+    /* Only what was bound here: the path may be another weir's socket, or no socket at all. */
+    if (l->is_bound && l->conf->bind.sa.any.sa_family == AF_UNIX) unlink(l->conf->bind.sa.un.sun_path);
     free(l->fds);
     for (uint32_t i = 0; i < l->route_count; i++) gate_rules_free(l->routes[i].gate);
     free(l->routes);

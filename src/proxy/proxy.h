@@ -31,6 +31,7 @@ struct listener {
     const char *name;
     uint32_t id, index;
     struct proxy *proxy;
+    bool is_bound;
     int *fds;                  /* one a worker; the process's, until the drain begins */
     struct route_table *table; /* NULL: routes[0] is for everything */
     struct route *routes;

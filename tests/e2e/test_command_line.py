@@ -1,7 +1,9 @@
 """The commands, their options and exit codes, and the messages on stderr."""
 import json
+import os
 import signal
 import socket
+import subprocess
 import urllib.request
 
 import jsonschema
@@ -10,7 +12,7 @@ import yaml
 
 from ports import reserve_port
 from waiting import eventually
-from weir import parse_line, run_command
+from weir import listen_at_free_port, parse_line, run_command
 
 USAGE, SYSTEM, CONFIG = 64, 71, 78
 COMMANDS = ["run", "demo", "check", "schema", "version"]
@@ -204,3 +206,39 @@ def test_the_demo_works_and_ends_with_one_signal(scene, end):
     weir.is_checked = False  # the hints are no key=value lines
     weir.process.send_signal(end)
     assert weir.wait_exit() == 0
+
+
+@pytest.mark.parametrize("option", ["--listen", "--admin"])
+def test_a_refused_start_leaves_alone_what_is_at_its_path(option, tmp_path):
+    path = tmp_path / "precious"
+    path.write_text("kept")
+    addresses = {"--listen": listen_at_free_port(), option: f"unix:{path}"}
+    arguments = [word for pair in addresses.items() for word in pair]
+    done = subprocess.run([os.environ["WEIR_ASAN"], "run", *arguments, "--to", "127.0.0.1:9"], capture_output=True,
+                          text=True, timeout=20)
+    assert done.returncode == 71
+    assert "in the way" in done.stderr
+    assert path.read_text() == "kept"
+
+
+def test_a_second_start_does_not_take_the_first_ones_socket_away(tmp_path):
+    command = [os.environ["WEIR_ASAN"], "run", "--listen", f"unix:{tmp_path}/s", "--to", "127.0.0.1:9"]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        for line in first.stderr:
+            if "event=ready" in line:
+                break
+        assert subprocess.run(command, capture_output=True, timeout=20).returncode == 71
+        assert (tmp_path / "s").is_socket()
+    finally:
+        first.terminate()
+        first.communicate(timeout=20)
+    assert first.returncode == 0
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_second_listen_is_refused_and_not_swallowed():
+    done = subprocess.run([os.environ["WEIR_ASAN"], "run", "--listen", ":1", "--listen", ":2", "--to", "127.0.0.1:9"],
+                          capture_output=True, text=True, timeout=20)
+    assert done.returncode == 64
+    assert "--listen" in done.stderr
