@@ -50,6 +50,14 @@ bench: ## measure weir against nginx and haproxy
 	@tools/build.sh release weir benches
 	@$(PYTHON) bench/run.py $(BENCH_ARGS)
 
+.PHONY: study
+study: ## what balancing methods guarantee and cost: the tables and plots of docs/balancing.md
+	@tools/setup.sh build
+	@tools/build.sh release bench/bench-study
+	@mkdir -p build/bench
+	@build/release/bench/bench-study >build/bench/study.json
+	@$(PYTHON) bench/balance_plots.py build/bench/study.json
+
 .PHONY: install
 install: ## install to DESTDIR/PREFIX (/usr/local)
 	@tools/setup.sh build

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "balance/balance.h"
 #include "base/clock.h"
+#include "variants.h"
 
 #define PEERS_MAX 1000u
 #define ROUNDS 9
@@ -31,14 +31,9 @@ struct packed_line {
 };
 
 struct bench {
-    struct balance_peer *lines;
+    struct stand stand;
     struct packed_line *packed;
-    const struct balance_peer *peers[PEERS_MAX];
-    uint32_t weights[PEERS_MAX];
-    uint64_t name_hashes[PEERS_MAX];
     uint32_t count;
-    struct rng rng;
-    struct balance balance;
     bool is_packed; /* which of the two the second thread writes */
     enum pace pace;
     _Atomic bool is_over;
@@ -48,8 +43,8 @@ struct bench {
 
 static void count_in_and_out(struct bench *b, uint32_t in, uint32_t out)
 {
-    _Atomic uint32_t *first = b->is_packed ? &b->packed[in].in_flight : &b->lines[in].in_flight;
-    _Atomic uint32_t *second = b->is_packed ? &b->packed[out].in_flight : &b->lines[out].in_flight;
+    _Atomic uint32_t *first = b->is_packed ? &b->packed[in].in_flight : &b->stand.lines[in].in_flight;
+    _Atomic uint32_t *second = b->is_packed ? &b->packed[out].in_flight : &b->stand.lines[out].in_flight;
     atomic_fetch_add_explicit(first, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(second, 1, memory_order_relaxed);
 }
@@ -70,7 +65,7 @@ static void *write_lines(void *argument)
     uint32_t held[16] = { 0 };
     rng_seed(&rng, 2);
     for (uint32_t i = 0; i < 16; i++)
-        atomic_fetch_add(&b->lines[0].in_flight, 1), atomic_fetch_add(&b->packed[0].in_flight, 1);
+        atomic_fetch_add(&b->stand.lines[0].in_flight, 1), atomic_fetch_add(&b->packed[0].in_flight, 1);
     for (uint32_t i = 0; !atomic_load_explicit(&b->is_over, memory_order_relaxed); i++) {
         uint32_t out = held[i % 16], in = rng_below(&rng, b->count);
         held[i % 16] = in;
@@ -86,36 +81,38 @@ static void *write_lines(void *argument)
 static uint64_t run_picks(struct bench *b, uint32_t times)
 {
     struct balance_choice choice;
-    struct balance_query q = { .peers = b->peers, .peer_count = b->count, .rng = &b->rng };
+    struct balance_query q = {
+        .peers = b->stand.peers, .peer_count = b->count, .rng = &b->stand.rng, .now_ns = clock_now_ns()
+    };
     uint64_t start = clock_now_ns();
     for (uint32_t i = 0; i < times; i++) {
         q.hash = i * UINT64_C(0x9e3779b97f4a7c15);
-        balance_pick(&b->balance, &q, &choice);
+        balance_pick(&b->stand.balance, &q, &choice);
         b->sink += choice.peer;
     }
     return clock_now_ns() - start;
 }
 
 /* The bare scan: what differs between the two is where the counters are. */
-#define SCAN(name, lines)                                                                           \
-    static uint64_t name(struct bench *b, uint32_t times)                                           \
-    {                                                                                               \
-        uint64_t start = clock_now_ns();                                                            \
-        for (uint32_t i = 0; i < times; i++) {                                                      \
-            uint32_t best = 0, least = UINT32_MAX;                                                  \
-            for (uint32_t j = 0; j < b->count; j++) {                                               \
-                uint32_t load = atomic_load_explicit(&b->lines[j].in_flight, memory_order_relaxed); \
-                uint32_t cap = atomic_load_explicit(&b->lines[j].cap, memory_order_relaxed);        \
-                if ((cap && load >= cap) || load >= least) continue;                                \
-                best = j;                                                                           \
-                least = load;                                                                       \
-            }                                                                                       \
-            b->sink += best;                                                                        \
-        }                                                                                           \
-        return clock_now_ns() - start;                                                              \
+#define SCAN(name, line_of)                                                                          \
+    static uint64_t name(struct bench *b, uint32_t times)                                            \
+    {                                                                                                \
+        uint64_t start = clock_now_ns();                                                             \
+        for (uint32_t i = 0; i < times; i++) {                                                       \
+            uint32_t best = 0, least = UINT32_MAX;                                                   \
+            for (uint32_t j = 0; j < b->count; j++) {                                                \
+                uint32_t load = atomic_load_explicit(&(line_of)[j].in_flight, memory_order_relaxed); \
+                uint32_t cap = atomic_load_explicit(&(line_of)[j].cap, memory_order_relaxed);        \
+                if ((cap && load >= cap) || load >= least) continue;                                 \
+                best = j;                                                                            \
+                least = load;                                                                        \
+            }                                                                                        \
+            b->sink += best;                                                                         \
+        }                                                                                            \
+        return clock_now_ns() - start;                                                               \
     }
-SCAN(run_padded, lines)
-SCAN(run_packed, packed)
+SCAN(run_padded, b->stand.lines)
+SCAN(run_packed, b->packed)
 
 /* Whether the second thread ran all the time, by how much it has written. */
 static bool had_company(const struct bench *b, uint64_t written, uint64_t took_ns)
@@ -143,49 +140,35 @@ static double best_of(struct bench *b, uint64_t (*run)(struct bench *, uint32_t)
     return best;
 }
 
-/* Some requests are going on everywhere, unevenly. */
 static void load_lines(struct bench *b)
 {
-    memset((void *)b->lines, 0, PEERS_MAX * sizeof(*b->lines));
-    memset((void *)b->packed, 0, PEERS_MAX * sizeof(*b->packed));
+    stand_load(&b->stand, clock_now_ns());
     for (uint32_t i = 0; i < PEERS_MAX; i++) {
-        uint32_t load = 1 + rng_below(&b->rng, 4);
-        atomic_store(&b->lines[i].in_flight, load);
-        atomic_store(&b->packed[i].in_flight, load);
+        atomic_store(&b->packed[i].in_flight, atomic_load(&b->stand.lines[i].in_flight));
+        atomic_store(&b->packed[i].cap, 0);
     }
 }
 
-static void measure_method(struct bench *b, const struct balance_method *m, bool has_weights, bool is_idle)
+static void measure_variant(struct bench *b, const struct variant *v, bool has_weights, bool is_idle)
 {
-    printf("%-18s %-8s %-6s", m->name, has_weights ? "1..10" : "equal", is_idle ? "idle" : "busy");
+    printf("%-24s %-6s %-5s", v->label, has_weights ? "1..10" : "equal", is_idle ? "idle" : "busy");
     for (size_t i = 0; i < SIZES * 3; i++) {
-        struct err err;
-        void *table = NULL;
         b->count = sizes[i % SIZES];
         b->pace = (enum pace)(i / SIZES);
         b->is_packed = false;
         load_lines(b);
-        if (is_idle) memset((void *)b->lines, 0, PEERS_MAX * sizeof(*b->lines));
-        for (uint32_t j = 0; j < PEERS_MAX; j++) b->weights[j] = has_weights ? 1 + j % 10 : 1;
-        struct balance_set set = { b->peers, b->weights, b->name_hashes, b->count };
-        if (m->build(&set, NULL, &table, &err) < 0) {
-            fprintf(stderr, "bench-balance: %s\n", err.text);
-            exit(1);
-        }
-        void *state = calloc(1, m->state_size + b->count * m->state_size_per_peer + 1);
-        if (!state) exit(1);
-        b->balance = (struct balance){ m, table, state };
+        if (is_idle) stand_unload(&b->stand);
+        for (uint32_t j = 0; j < PEERS_MAX; j++) b->stand.weights[j] = has_weights ? 1 + j % 10 : 1;
+        stand_build(&b->stand, v->method, v->conf, b->count);
         printf("%s%7.1f", i % SIZES ? "" : " |", best_of(b, run_picks));
         fflush(stdout);
-        m->drop(table);
-        free(state);
     }
     printf("\n");
 }
 
 static void measure_scan(struct bench *b, bool is_packed)
 {
-    printf("%-34s", is_packed ? "scan, packed" : "scan, padded");
+    printf("%-37s", is_packed ? "scan, packed" : "scan, padded");
     for (size_t i = 0; i < SIZES * 3; i++) {
         b->count = sizes[i % SIZES];
         b->pace = (enum pace)(i / SIZES);
@@ -204,7 +187,7 @@ static uint64_t run_counting(struct bench *b, uint32_t times)
     for (uint32_t i = 0; i < 16; i++) count_in_and_out(b, 0, 0);
     uint64_t start = clock_now_ns();
     for (uint32_t i = 0; i < times; i++) {
-        uint32_t out = held[i % 16], in = rng_below(&b->rng, b->count);
+        uint32_t out = held[i % 16], in = rng_below(&b->stand.rng, b->count);
         held[i % 16] = in;
         count_in_and_out(b, in, out);
     }
@@ -213,7 +196,7 @@ static uint64_t run_counting(struct bench *b, uint32_t times)
 
 static void measure_counting(struct bench *b, bool is_packed)
 {
-    printf("%-34s", is_packed ? "in and out, packed" : "in and out, padded");
+    printf("%-37s", is_packed ? "in and out, packed" : "in and out, padded");
     for (size_t i = 0; i < SIZES * 3; i++) {
         b->count = sizes[i % SIZES];
         b->pace = (enum pace)(i / SIZES);
@@ -229,25 +212,23 @@ int main(void)
 {
     static struct bench b;
     stay_on(1);
-    b.lines = aligned_alloc(64, PEERS_MAX * sizeof(*b.lines));
+    stand_init(&b.stand, PEERS_MAX);
     b.packed = aligned_alloc(64, (PEERS_MAX * sizeof(*b.packed) + 63) / 64 * 64);
-    if (!b.lines || !b.packed) return 1;
-    for (uint32_t i = 0; i < PEERS_MAX; i++) b.peers[i] = &b.lines[i];
-    rng_seed(&b.rng, 1);
+    if (!b.packed) return 1;
     printf("ns a pick with 2, 10, 64 and 1000 servers\n");
-    printf("%-18s %-8s %-6s | %-28s| %-28s| %s\n", "method", "weights", "load", "alone",
+    printf("%-24s %-6s %-5s | %-28s| %-28s| %s\n", "method", "weights", "load", "alone",
            "beside a worker (100,000/s)", "beside a thread that only writes");
-    for (const struct balance_method *const *m = balance_methods; *m; m++) {
-        bool is_least = strncmp((*m)->name, "least", 5) == 0;
-        measure_method(&b, *m, false, false);
-        if (is_least) measure_method(&b, *m, false, true);
-        measure_method(&b, *m, true, false);
+    for (const struct variant *v = variants; v->label; v++) {
+        bool is_least = strncmp(v->method, "least", 5) == 0;
+        measure_variant(&b, v, false, false);
+        if (is_least) measure_variant(&b, v, false, true);
+        measure_variant(&b, v, true, false);
     }
     for (int is_packed = 0; is_packed < 2; is_packed++) {
         measure_scan(&b, is_packed);
         measure_counting(&b, is_packed);
     }
-    free(b.lines);
+    stand_fini(&b.stand);
     free(b.packed);
     return b.sink == 1;
 }

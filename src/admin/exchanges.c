@@ -12,7 +12,7 @@
 #define LIMIT_MAX 1000u
 #define LIMIT_PRESET 50u
 
-enum { STATUS, CLASS, END, POOL, SERVER, LISTENER, ROUTE, CLIENT, REQUEST_ID, MIN_MS, SINCE, LIMIT };
+enum { STATUS, CLASS, END, POOL, SERVER, LISTENER, ROUTE, VARIANT, CLIENT, REQUEST_ID, MIN_MS, SINCE, LIMIT };
 
 const struct admin_query exchange_query[] = {
     [STATUS] = { "status", "integer", "Only with this status, like 502." },
@@ -22,6 +22,7 @@ const struct admin_query exchange_query[] = {
     [SERVER] = { "server", "string", "Only those with an attempt at this server." },
     [LISTENER] = { "listener", "string", "Only those of this listener." },
     [ROUTE] = { "route", "string", "Only those that took this route." },
+    [VARIANT] = { "variant", "string", "Only those in this variant of a split, like checkout=b." },
     [CLIENT] = { "client", "string", "Only from this client address." },
     [REQUEST_ID] = { "request_id", "string", "Only with this X-Request-Id." },
     [MIN_MS] = { "min_ms", "number", "Only those that took at least this many milliseconds." },
@@ -74,6 +75,7 @@ static const struct shape_field exchange_fields[] = {
     SAID("client_port", SHAPE_COUNT, "The port at the other end of the connection."),
     SAID("listener", SHAPE_STRING, "Where it came in.", .may_be_null = true),
     SAID("route", SHAPE_STRING, "The route that matched.", .may_be_null = true),
+    SAID("variant", SHAPE_STRING, "The split and its variant, like checkout=b.", .may_be_null = true),
     SAID("pool", SHAPE_STRING, "The pool that it was sent to.", .may_be_null = true),
     SAID("protocol", SHAPE_STRING, "HTTP/1.0, HTTP/1.1, HTTP/2.0 or tcp.", .may_be_null = true),
     SAID("method", SHAPE_STRING, "Absent for tcp.", .may_be_null = true, .is_optional = true),
@@ -265,12 +267,21 @@ static int find_route(const struct proxy *p, struct slice name, struct flight_fi
     return f->route ? 0 : no_such("route", name, "routes", err);
 }
 
+static int find_variant(const struct proxy *p, struct slice name, struct flight_filter *f, struct err *err)
+{
+    for (uint32_t i = 0; i < p->split_count; i++)
+        for (uint32_t k = 0; k < p->splits[i].variant_count; k++)
+            if (strcmp(p->splits[i].variants[k].name, name.data) == 0) f->variant = p->splits[i].variants[k].id;
+    return f->variant ? 0 : no_such("variant", name, "splits", err);
+}
+
 static int read_names(const struct admin_request *rq, struct flight_filter *f, struct err *err)
 {
     const struct slice *q = rq->query;
     if (q[POOL].data && find_pool(rq->proxy, q[POOL], f, err) < 0) return -1;
     if (q[LISTENER].data && find_listener(rq->proxy, q[LISTENER], f, err) < 0) return -1;
     if (q[SERVER].data && find_server(rq->proxy, q[SERVER], f, err) < 0) return -1;
+    if (q[VARIANT].data && find_variant(rq->proxy, q[VARIANT], f, err) < 0) return -1;
     return q[ROUTE].data ? find_route(rq->proxy, q[ROUTE], f, err) : 0;
 }
 

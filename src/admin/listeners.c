@@ -1,5 +1,6 @@
 #include "admin/latency.h"
 #include "admin/routes.h"
+#include "proxy/mirror.h"
 #include "proxy/proxy.h"
 
 struct listener_answer {
@@ -26,7 +27,7 @@ static const struct shape_field listener_fields[] = {
 };
 
 struct route_answer {
-    const char *listener, *name, *pool;
+    const char *listener, *name, *pool, *split, *mirror;
     uint64_t exchanges;
     const struct route_conf *match;
 };
@@ -34,7 +35,10 @@ struct route_answer {
 static const struct shape_field route_fields[] = {
     SHAPE_ROW(route_answer, listener, STRING, "The listener it belongs to."),
     SHAPE_ROW(route_answer, name, STRING, "Its name; default is a listener's own pool."),
-    SHAPE_ROW(route_answer, pool, STRING, "The pool it leads to."),
+    SHAPE_ROW(route_answer, pool, STRING, "The pool it leads to; null where a split or weir itself answers.",
+              .may_be_null = true),
+    SHAPE_ROW(route_answer, split, STRING, "The split that chooses the pool.", .may_be_null = true),
+    SHAPE_ROW(route_answer, mirror, STRING, "The pool that copies go to.", .may_be_null = true),
     SHAPE_ROW(route_answer, exchanges, COUNT, "Exchanges that took it."),
     { "conf", SHAPE_CONF, offsetof(struct route_answer, match),
       .help = "The route as configured; null where the listener has a pool for everything.",
@@ -98,7 +102,9 @@ static void print_route(const struct listener *l, const struct route *r, const s
 {
     struct route_answer a = { .listener = l->name,
                               .name = r->name,
-                              .pool = r->pool->name,
+                              .pool = r->pool ? r->pool->name : NULL,
+                              .split = r->split ? r->split->name : NULL,
+                              .mirror = r->mirror ? r->mirror->pool->name : NULL,
                               .exchanges = metric_sum(m, r->meter_exchanges),
                               .match = r->conf };
     shape_print(&route_shape, &a, j);

@@ -12,8 +12,11 @@
 /* servers */
 
 struct server_answer {
-    const char *name, *address, *admin, *health, *state;
-    uint64_t weight, in_flight, open_connections, max_connections;
+    const char *name, *address, *admin, *health, *state, *zone;
+    uint64_t weight, set_weight, tier, draining_ms;
+    double share_percent;
+    bool in_subset;
+    uint64_t in_flight, open_connections, max_connections;
     uint64_t attempts, failures, connects, reuses, learned_idle_ms;
     struct latency latency;
 };
@@ -26,6 +29,16 @@ static const struct shape_field server_fields[] = {
     SHAPE_ROW(server_answer, state, STRING,
               "Both together: up, down, ejected, draining, maintenance or warming."),
     SHAPE_ROW(server_answer, weight, COUNT, "Its share of the traffic in proportion to the others'."),
+    SHAPE_ROW(server_answer, tier, COUNT, "Its tier: 1 is the first."),
+    SHAPE_ROW(server_answer, zone, STRING, "Its zone; null if it has none.", .may_be_null = true),
+    SHAPE_ROW(server_answer, in_subset, BOOL, "It is one of those that this process uses."),
+    SHAPE_ROW(server_answer, set_weight, COUNT,
+              "What is left of its weight by its tier, zone and warm-up, in proportion to the others'; 0: it "
+              "is not "
+              "chosen from."),
+    SHAPE_ROW(server_answer, share_percent, NUMBER, "Its part of what is chosen now, by these weights."),
+    SHAPE_ROW(server_answer, draining_ms, COUNT, "For how long it has been in drain; null if it is not.",
+              .may_be_null = true),
     SHAPE_ROW(server_answer, in_flight, COUNT, "Exchanges it is at now."),
     SHAPE_ROW(server_answer, open_connections, COUNT, "Connections open to it, idle ones included."),
     SHAPE_ROW(server_answer, max_connections, COUNT, "The cap on those; 0 is none."),
@@ -42,9 +55,23 @@ static const struct shape_field server_fields[] = {
 
 const struct shape server_shape = { "Server", sizeof(struct server_answer), server_fields };
 
+static double share_percent(const struct server *s)
+{
+    bool is_out = atomic_load_explicit(&s->peer.is_out, memory_order_relaxed);
+    return is_out || !s->set_weight ? 0 : 100.0 * s->set_weight / (double)s->pool->set_weight;
+}
+
+static uint64_t draining_ms(const struct server *s, uint64_t now_ms)
+{
+    uint64_t since_ms = atomic_load(&s->drain_since_ms);
+    if (!since_ms) return SHAPE_NULL;
+    return now_ms > since_ms ? now_ms - since_ms : 0;
+}
+
 static struct server_answer describe_server(const struct server *s, const struct metric_registry *m)
 {
-    uint64_t learned_ms = server_learned_idle_ms(s, clock_now_ns() / NS_PER_MS);
+    uint64_t now_ms = clock_now_ns() / NS_PER_MS;
+    uint64_t learned_ms = server_learned_idle_ms(s, now_ms);
     return (struct server_answer){
         .name = s->name,
         .address = s->address_text,
@@ -52,6 +79,12 @@ static struct server_answer describe_server(const struct server *s, const struct
         .health = server_health_name((enum server_health)atomic_load(&s->health)),
         .state = server_state_name(s),
         .weight = atomic_load(&s->weight),
+        .tier = s->tier,
+        .zone = s->zone,
+        .in_subset = s->is_in_subset,
+        .set_weight = s->set_weight,
+        .share_percent = share_percent(s),
+        .draining_ms = draining_ms(s, now_ms),
         .in_flight = atomic_load_explicit(&s->peer.in_flight, memory_order_relaxed),
         .open_connections = atomic_load_explicit(&s->peer.open_connections, memory_order_relaxed),
         .max_connections = atomic_load_explicit(&s->peer.cap, memory_order_relaxed),
@@ -74,7 +107,7 @@ struct pool_answer {
     const char *name, *method;
     struct shape_list servers;
     struct queue_answer queue;
-    uint64_t available;
+    uint64_t available, standby;
     bool panic;
 };
 
@@ -94,11 +127,22 @@ static const struct shape_field pool_fields[] = {
     SHAPE_ROW(pool_answer, servers, LIST, "Its servers.", .of = &server_shape),
     SHAPE_ROW(pool_answer, queue, OBJECT, NULL, .of = &queue_shape),
     SHAPE_ROW(pool_answer, available, COUNT, "How many servers may be chosen now."),
+    SHAPE_ROW(pool_answer, standby, COUNT,
+              "How many more would take requests if all of these were at their caps: of later tiers and "
+              "other zones."),
     SHAPE_ROW(pool_answer, panic, BOOL, "No server is healthy, so all that the operator enabled are tried."),
     { 0 },
 };
 
 const struct shape pool_shape = { "Pool", sizeof(struct pool_answer), pool_fields };
+
+static uint64_t available_in(const struct pool *pool)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < pool->current->count; i++)
+        count += !atomic_load_explicit(&pool->current->peers[i]->is_out, memory_order_relaxed);
+    return count;
+}
 
 static uint64_t waiting_in(const struct proxy *p, const struct pool *pool)
 {
@@ -127,7 +171,8 @@ static void print_pool(const struct proxy *p, const struct pool *pool, struct js
                    .length = pool->conf->queue.length,
                    .queued = metric_sum(p->metrics, pool->meter_queued),
                    .refused = metric_sum(p->metrics, pool->meter_queue_full) },
-        .available = pool->current->count,
+        .available = available_in(pool),
+        .standby = pool->current->standby_count,
         .panic = pool->current->is_panic,
     };
     shape_print(&pool_shape, &a, j);
@@ -232,10 +277,10 @@ static const struct conf_field patch_fields[] = {
       .help = "enabled: it takes traffic; drain: nothing new, what goes on ends by itself; maintenance: the "
               "same, "
               "said to be out of service." },
-    { "weight", CONF_U32(struct server_patch, weight), .min = 1, .max = BALANCE_WEIGHT_MAX,
-      .flags = CONF_LIVE,
-      .help =
-          "Its share of the traffic in proportion to the others'; until the configuration is read again." },
+    { "weight", CONF_U32(struct server_patch, weight), .max = BALANCE_WEIGHT_MAX, .flags = CONF_LIVE,
+      .help = "Its share of the traffic in proportion to the others', 0 for nothing new; until the "
+              "configuration is "
+              "read again." },
     { 0 },
 };
 
@@ -269,7 +314,7 @@ static int read_patch(const struct admin_request *rq, struct server_patch *patch
 
 static void set_server(struct server *s, const struct server_patch *patch)
 {
-    atomic_store(&s->admin, patch->admin);
+    server_set_admin(s, (enum server_admin)patch->admin, clock_now_ns() / NS_PER_MS);
     atomic_store(&s->weight, patch->weight);
 }
 

@@ -1,5 +1,7 @@
 #include "admin/routes.h"
 
+#include "proxy/explain.h"
+
 #define PLAIN "text/plain; charset=utf-8"
 
 const struct admin_route admin_routes[] = {
@@ -25,6 +27,12 @@ const struct admin_route admin_routes[] = {
     { HTTP_PATCH, "/api/v1/pools/{pool}/servers/{server}", servers_patch,
       "Changes what the operator says of a server; takes effect at once", .answer = &server_shape,
       .body = &server_patch_type },
+    { HTTP_GET, "/api/v1/splits", splits_list, "A/B splits and their variants", .answer = &split_shape,
+      .list = "splits" },
+    { HTTP_GET, "/api/v1/splits/{split}/report", splits_report,
+      "How the variants of a split do, with confidence intervals", .answer = &split_report_shape },
+    { HTTP_POST, "/api/v1/explain", explain_show, "Where a request would go, and why; nothing is sent",
+      .answer = &explain_shape, .body = &explain_conf_type },
     { HTTP_GET, "/api/v1/exchanges", exchanges_list, "The latest exchanges, newest first",
       .answer = &exchange_shape, .list = "exchanges", .query = exchange_query },
     { HTTP_GET, "/api/v1/exchanges/{id}", exchanges_show, "One exchange by weir's id, 16 hexadecimal digits",

@@ -29,6 +29,13 @@ extern const struct shape exchange_shape;
 extern const struct admin_query exchange_query[];
 void exchanges_list(const struct admin_request *rq, struct answer *out);
 void exchanges_show(const struct admin_request *rq, struct answer *out);
+/* splits.c */
+extern const struct shape split_shape, split_report_shape;
+void splits_list(const struct admin_request *rq, struct answer *out);
+void splits_report(const struct admin_request *rq, struct answer *out);
+/* explain.c */
+extern const struct shape explain_shape;
+void explain_show(const struct admin_request *rq, struct answer *out);
 /* stats.c */
 extern const struct shape stats_shape;
 void stats_show(const struct admin_request *rq, struct answer *out);

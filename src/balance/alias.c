@@ -54,3 +54,26 @@ struct alias *alias_new(const struct balance_set *set)
     free(mass);
     return a;
 }
+
+size_t alias_bytes(const struct alias *a)
+{
+    return a ? sizeof(*a) + a->count * sizeof(struct alias_column) : 0;
+}
+
+static bool is_among(const uint32_t *peers, uint32_t count, uint32_t peer)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (peers[i] == peer) return true;
+    return false;
+}
+
+uint32_t alias_draw_several(const struct alias *a, const struct balance_query *q, uint32_t wanted,
+                            uint32_t peers[ALIAS_CHOICES_MAX])
+{
+    uint32_t found = 0;
+    for (uint32_t draws = 4 * wanted; draws && found < wanted; draws--) {
+        uint32_t peer = alias_draw(a, q->rng);
+        if (!is_among(peers, found, peer) && balance_may_take(q, peer)) peers[found++] = peer;
+    }
+    return found;
+}

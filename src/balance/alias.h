@@ -2,7 +2,7 @@
  * whole numbers, so that the draw is exactly by weight. Immutable. */
 #pragma once
 
-#include "balance/balance.h"
+#include "balance/method.h"
 
 struct alias_column {
     uint32_t keep;  /* of `total`: how much of this column is its own peer's */
@@ -17,10 +17,30 @@ struct alias {
 
 /* NULL when out of memory. */
 struct alias *alias_new(const struct balance_set *set);
+/* 0 for NULL. */
+size_t alias_bytes(const struct alias *a);
 
+/* As rng_below(), from 32 bits that are at hand. */
+static inline uint32_t alias_below(uint32_t bits, struct rng *rng, uint32_t bound)
+{
+    uint64_t product = (uint64_t)bits * bound;
+    if ((uint32_t)product < bound && (uint32_t)product < -bound % bound) return rng_below(rng, bound);
+    return (uint32_t)(product >> 32);
+}
+
+/* One number for both draws, and no branch that could be guessed wrong. */
 static inline uint32_t alias_draw(const struct alias *a, struct rng *rng)
 {
-    uint32_t column = rng_below(rng, a->count);
-    if (!a->total || rng_below(rng, a->total) < a->columns[column].keep) return column;
-    return a->columns[column].other;
+    uint64_t bits = rng_next(rng);
+    uint32_t column = alias_below((uint32_t)(bits >> 32), rng, a->count);
+    if (!a->total) return column;
+    uint32_t part = alias_below((uint32_t)bits, rng, a->total), other = a->columns[column].other;
+    return balance_select(part < a->columns[column].keep, column, other);
 }
+
+#define ALIAS_CHOICES_MAX 16u
+/* Draws `wanted` (at most ALIAS_CHOICES_MAX) different peers that may take the request. Returns how many it
+ * found in four times as many draws: in a set where one peer has nearly all the weight, most draws are that
+ * one. */
+uint32_t alias_draw_several(const struct alias *a, const struct balance_query *q, uint32_t wanted,
+                            uint32_t peers[ALIAS_CHOICES_MAX]);

@@ -16,9 +16,12 @@
 #include "base/rng.h"
 #include "base/slice.h"
 #include "conf/field.h"
+#include "http/template.h"
 
 #define BALANCE_NONE UINT32_MAX
 #define BALANCE_WEIGHT_MAX 10000
+/* In a set: while servers warm up or a tier overflows, weights are parts of what was configured. */
+#define BALANCE_SET_WEIGHT_MAX (BALANCE_WEIGHT_MAX * 100)
 
 /* The shared line of one server. Written by every worker, so nothing else lives on it. */
 struct balance_peer {
@@ -27,6 +30,9 @@ struct balance_peer {
     _Atomic uint32_t waiting_workers;        /* how many workers have exchanges queued for it */
     _Atomic uint32_t cap;                    /* max_connections; 0: none */
     _Atomic uint64_t waiting_mask;           /* bit i: worker i (mod 64) has exchanges queued for it */
+    _Atomic uint32_t is_out;                 /* not to be picked now; only sets with keeps_out hold such */
+    _Atomic uint32_t latency_us;             /* peak_ewma's estimate as of latency_at_ns; 0: none yet */
+    _Atomic uint64_t latency_at_ns;
 };
 
 static inline bool balance_peer_is_full(const struct balance_peer *p)
@@ -36,23 +42,29 @@ static inline bool balance_peer_is_full(const struct balance_peer *p)
 }
 
 enum balance_reason {
-    BALANCE_ALL_TRIED, /* none: every peer has failed in this exchange, or there is none */
+    BALANCE_ALL_TRIED, /* none: every peer is out or has failed in this exchange, or there is none */
     BALANCE_ALL_FULL,  /* none: every peer left is at its cap */
     BALANCE_ONLY_ONE,  /* a set of one */
     BALANCE_TURN,      /* round robin's next */
     BALANCE_DRAWN,     /* weighted draw */
     BALANCE_LEAST,     /* strictly the least loaded */
     BALANCE_TIE,       /* drawn among equally loaded */
-    BALANCE_TWO,       /* the better of two drawn */
+    BALANCE_TWO,       /* the best of the few drawn, two as a rule */
     BALANCE_HASHED,    /* the key's own peer */
-    BALANCE_FALLBACK,  /* the key's own (or the drawn, or next) peer was tried or full: another */
+    BALANCE_FALLBACK,  /* the key's own (or the drawn, or next) peer was tried, out or full: another */
+    BALANCE_BOUNDED,   /* the key's own peer is at its bound: the next in the key's order */
+    BALANCE_QUICKEST,  /* the least expected latency */
+    /* Chosen without a method: */
+    BALANCE_OVERFLOW, /* all that the pool prefers are full: a server of a later tier or another zone */
+    BALANCE_STICKY,   /* named by the client's cookie */
+    BALANCE_PINNED,   /* named by Weir-Pin */
 };
 /* "turn", "drawn", "least", … */
 const char *balance_reason_name(enum balance_reason reason);
 
 struct balance_set {
     const struct balance_peer *const *peers;
-    const uint32_t *weights; /* 1..BALANCE_WEIGHT_MAX */
+    const uint32_t *weights; /* 1..BALANCE_SET_WEIGHT_MAX */
     const uint64_t *name_hashes;
     uint32_t count;
 };
@@ -72,23 +84,30 @@ struct balance_choice {
     enum balance_reason reason;
 };
 
+/* How an attempt went. */
 struct balance_outcome {
-    uint64_t first_byte_ns, total_ns;
-    bool is_error;
+    uint64_t now_ns,
+        latency_ns; /* from the attempt's start to the response's first byte, or to the failure */
+    bool is_error;  /* no response, or a 5xx */
 };
 
 struct balance_method {
     const char *name, *help;
     const struct conf_type *type; /* of its options; NULL if it has none */
     bool has_key;                 /* picks by query.hash */
+    /* Its sets hold those servers too that are out for a while, so that their keys come back to them. */
+    bool keeps_out;
     /* Control side. *table is immutable and shared; NULL is a table too (a method without one). */
     int (*build)(const struct balance_set *set, const void *conf, void **table, struct err *err);
     void (*drop)(void *table);
+    /* What the table occupies. NULL: there are no tables. */
+    size_t (*table_bytes)(const void *table);
     /* Per worker; for `count` peers: state_size + count * state_size_per_peer, zeroed at start. */
     size_t state_size;
     size_t state_size_per_peer;
     void (*pick)(const void *table, void *state, const struct balance_query *q, struct balance_choice *out);
-    void (*observe)(struct balance_peer *peer, const struct balance_outcome *outcome); /* may be NULL */
+    /* After each attempt; may be NULL. */
+    void (*observe)(const void *table, struct balance_peer *peer, const struct balance_outcome *outcome);
 };
 
 /* One worker's view of one pool's current set. */
@@ -109,13 +128,11 @@ static inline void balance_pick(const struct balance *b, const struct balance_qu
 extern const struct balance_method *const balance_methods[];
 extern const struct conf_type balance_conf_type; /* CHOICE; option->object is the struct balance_method */
 
-/* `balance: {method: hash, key: "header:X-User"}`: where the key comes from. */
-enum balance_key_kind { BALANCE_KEY_CLIENT, BALANCE_KEY_PATH, BALANCE_KEY_HOST, BALANCE_KEY_HEADER };
-struct balance_key {
-    enum balance_key_kind kind;
-    char header[64]; /* lower case */
-};
 /* XXH3 of a key. */
 uint64_t balance_hash(struct slice key);
-/* NULL for methods without a key. `conf` is the struct of the method's options. */
-const struct balance_key *balance_method_key(const struct balance_method *method, const void *conf);
+/* `balance: {method: hash, key: "header:X-User"}`: what is hashed. NULL for methods without a key. `conf`
+ * is the struct of the method's options. */
+const struct http_template *balance_method_key(const struct balance_method *method, const void *conf);
+/* XXH3 of what the template makes of the request, all of it; what the request does not have counts as
+ * empty. */
+uint64_t balance_key_hash(const struct http_template *key, const struct http_template_input *in);

@@ -8,8 +8,6 @@ static void pick(const void *table, void *state, const struct balance_query *q, 
     least_pick(table, offsetof(struct balance_peer, in_flight), q, out);
 }
 
-BALANCE_METHOD(
-    least_request,
-    "The server with the fewest requests in flight for its weight: of all up to 64 servers, of two drawn "
-    "above.",
-    NULL, .build = least_build, .drop = least_drop, .pick = pick);
+BALANCE_METHOD(least_request, "The server with the fewest requests in flight for its weight.",
+               &least_conf_type, .build = least_build, .drop = least_drop, .table_bytes = least_table_bytes,
+               .pick = pick);

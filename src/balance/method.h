@@ -19,9 +19,21 @@ static inline bool balance_is_tried(const struct balance_query *q, uint32_t peer
     return false;
 }
 
+static inline bool balance_is_out(const struct balance_query *q, uint32_t peer)
+{
+    return atomic_load_explicit(&q->peers[peer]->is_out, memory_order_relaxed);
+}
+
 static inline bool balance_may_take(const struct balance_query *q, uint32_t peer)
 {
-    return !balance_is_tried(q, peer) && !balance_peer_is_full(q->peers[peer]);
+    return !balance_is_tried(q, peer) && !balance_is_out(q, peer) && !balance_peer_is_full(q->peers[peer]);
+}
+
+/* `yes` or `no`, without a branch: for conditions that are as good as drawn, each wrong guess of which
+ * costs more than all the rest of a pick. */
+static inline uint32_t balance_select(bool which, uint32_t yes, uint32_t no)
+{
+    return no ^ ((yes ^ no) & -(uint32_t)which);
 }
 
 /* Sets of none and of one need no method. True if `out` is filled. */
@@ -32,10 +44,3 @@ void balance_pick_none(const struct balance_query *q, struct balance_choice *out
 /* The greatest common divisor, never 0; and that of all weights, 1 if there are none. */
 uint64_t balance_gcd(uint64_t a, uint64_t b);
 uint32_t balance_weights_gcd(const struct balance_set *set);
-
-struct hash_conf {
-    struct balance_key key;
-    uint32_t table; /* enum hash_table_kind */
-};
-
-enum hash_table_kind { HASH_TABLE_MOD };

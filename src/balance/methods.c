@@ -1,12 +1,14 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "balance/hash.h"
 #include "balance/method.h"
 
 /* In the order in which the manual shows them. */
 #define METHODS(X)       \
     X(least_request)     \
     X(least_connections) \
+    X(peak_ewma)         \
     X(round_robin)       \
     X(random)            \
     X(hash)
@@ -46,6 +48,11 @@ static const char *const reason_names[] = {
     [BALANCE_TWO] = "two",
     [BALANCE_HASHED] = "hashed",
     [BALANCE_FALLBACK] = "fallback",
+    [BALANCE_BOUNDED] = "bounded",
+    [BALANCE_QUICKEST] = "quickest",
+    [BALANCE_OVERFLOW] = "overflow",
+    [BALANCE_STICKY] = "sticky",
+    [BALANCE_PINNED] = "pinned",
 };
 
 const char *balance_reason_name(enum balance_reason reason)
@@ -58,10 +65,34 @@ uint64_t balance_hash(struct slice key)
     return XXH3_64bits(key.data, key.len);
 }
 
-const struct balance_key *balance_method_key(const struct balance_method *method, const void *conf)
+const struct http_template *balance_method_key(const struct balance_method *method, const void *conf)
 {
     /* Methods with a key have the options of `hash`. */
     return method->has_key && conf ? &((const struct hash_conf *)conf)->key : NULL;
+}
+
+/* Of all parts in a row, however long: a value may be as long as a head. */
+static uint64_t hash_parts(const struct http_template *key, const struct http_template_input *in)
+{
+    char scratch[HTTP_SOURCE_SCRATCH];
+    XXH3_state_t state;
+    XXH3_INITSTATE(&state);
+    (void)XXH3_64bits_reset(&state);
+    for (uint32_t i = 0; i < key->count; i++) {
+        const struct http_template_part *part = &key->parts[i];
+        struct slice text = { key->text + part->at, part->len };
+        struct slice value = http_source_value((enum http_source)part->source, text, in, scratch);
+        if (value.len) (void)XXH3_64bits_update(&state, value.data, value.len);
+    }
+    return XXH3_64bits_digest(&state);
+}
+
+uint64_t balance_key_hash(const struct http_template *key, const struct http_template_input *in)
+{
+    char scratch[HTTP_SOURCE_SCRATCH];
+    bool is_single;
+    struct slice value = http_template_single(key, in, scratch, &is_single);
+    return is_single ? balance_hash(value) : hash_parts(key, in);
 }
 
 uint64_t balance_gcd(uint64_t a, uint64_t b)
@@ -85,7 +116,7 @@ void balance_pick_none(const struct balance_query *q, struct balance_choice *out
 {
     *out = (struct balance_choice){ BALANCE_NONE, BALANCE_NONE, BALANCE_ALL_TRIED };
     for (uint32_t i = 0; i < q->peer_count; i++) {
-        if (balance_is_tried(q, i)) continue;
+        if (balance_is_tried(q, i) || balance_is_out(q, i)) continue;
         out->reason = BALANCE_ALL_FULL;
         return;
     }

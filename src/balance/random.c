@@ -10,6 +10,7 @@
 
 struct random_table {
     struct alias *alias;
+    uint32_t count;
     uint32_t weights[];
 };
 
@@ -29,9 +30,16 @@ static int build(const struct balance_set *set, const void *conf, void **table, 
         free(t);
         return err_set(err, "out of memory for the table of %u servers", set->count);
     }
+    t->count = set->count;
     for (uint32_t i = 0; i < set->count; i++) t->weights[i] = set->weights[i];
     *table = t;
     return 0;
+}
+
+static size_t table_bytes(const void *table)
+{
+    const struct random_table *t = table;
+    return sizeof(*t) + t->count * sizeof(uint32_t) + alias_bytes(t->alias);
 }
 
 static void draw_among_usable(const struct random_table *t, const struct balance_query *q,
@@ -65,4 +73,5 @@ static void pick(const void *table, void *state, const struct balance_query *q, 
     draw_among_usable(t, q, out);
 }
 
-BALANCE_METHOD(random, "Drawn at random, by weight.", NULL, .build = build, .drop = drop, .pick = pick);
+BALANCE_METHOD(random, "Drawn at random, by weight.", NULL, .build = build, .drop = drop,
+               .table_bytes = table_bytes, .pick = pick);

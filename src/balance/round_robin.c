@@ -9,9 +9,9 @@
 
 struct round_robin_table {
     uint32_t count;
-    int32_t total;
+    int64_t total;
     /* Twice over, so that a worker may begin anywhere and still walk straight. Divided by what they have in
-     * common: the sum is at most 4096 * 10000. */
+     * common. */
     int32_t weights[];
 };
 
@@ -19,7 +19,7 @@ struct round_robin_table {
 struct round_robin_state {
     bool has_started;
     uint32_t first; /* held[i] is of peer (first + i) % count */
-    int32_t held[];
+    int64_t held[];
 };
 
 static int build(const struct balance_set *set, const void *conf, void **table, struct err *err)
@@ -38,6 +38,12 @@ static int build(const struct balance_set *set, const void *conf, void **table, 
     return 0;
 }
 
+static size_t table_bytes(const void *table)
+{
+    const struct round_robin_table *t = table;
+    return sizeof(*t) + 2 * t->count * sizeof(int32_t);
+}
+
 static uint32_t peer_of(const struct round_robin_table *t, const struct round_robin_state *s, uint32_t i)
 {
     uint32_t peer = s->first + i;
@@ -48,10 +54,10 @@ static uint32_t peer_of(const struct round_robin_table *t, const struct round_ro
 static uint32_t gain(const struct round_robin_table *t, struct round_robin_state *s)
 {
     const int32_t *weights = t->weights + s->first;
-    int32_t most = INT32_MIN;
+    int64_t most = INT64_MIN;
     uint32_t best = 0;
     for (uint32_t i = 0; i < t->count; i++) {
-        int32_t held = s->held[i] += weights[i];
+        int64_t held = s->held[i] += weights[i];
         if (held <= most) continue;
         most = held;
         best = i;
@@ -65,7 +71,7 @@ static void start(const struct round_robin_table *t, struct round_robin_state *s
 {
     s->has_started = true;
     s->first = rng_below(rng, t->count);
-    uint32_t cycle = (uint32_t)t->total < START_TURNS ? (uint32_t)t->total : START_TURNS;
+    uint32_t cycle = t->total < START_TURNS ? (uint32_t)t->total : START_TURNS;
     for (uint32_t turns = rng_below(rng, cycle); turns; turns--) s->held[gain(t, s)] -= t->total;
 }
 
@@ -74,7 +80,7 @@ static void turn_among_usable(const struct round_robin_table *t, struct round_ro
                               const struct balance_query *q, struct balance_choice *out)
 {
     uint32_t best = BALANCE_NONE;
-    int32_t total = 0;
+    int64_t total = 0;
     for (uint32_t i = 0; i < t->count; i++) {
         if (!balance_may_take(q, peer_of(t, s, i))) continue;
         s->held[i] += t->weights[s->first + i];
@@ -107,5 +113,5 @@ static void pick(const void *table, void *state, const struct balance_query *q, 
 }
 
 BALANCE_METHOD(round_robin, "In turn, by weight, evenly spread.", NULL, .build = build, .drop = free,
-               .state_size = sizeof(struct round_robin_state), .state_size_per_peer = sizeof(int32_t),
-               .pick = pick);
+               .table_bytes = table_bytes, .state_size = sizeof(struct round_robin_state),
+               .state_size_per_peer = sizeof(int64_t), .pick = pick);

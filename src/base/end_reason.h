@@ -37,6 +37,11 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(LOOP_DETECTED, "loop_detected", CONFIG, 508, "the request has passed through weir too often")             \
     /* choosing */                                                                                              \
     X(NO_ROUTE, "no_route", CONFIG, 404, "no route matches the request")                                        \
+    X(PIN_UNKNOWN, "pin_unknown", CLIENT, 400, "the server that Weir-Pin names does not exist")                 \
+    X(REWRITE_TOO_LONG, "rewrite_too_long", CONFIG, 414, "the rewritten target is over the limit")              \
+    X(EGRESS_BAD_TARGET, "egress_bad_target", CLIENT, 400, "X-Egress-Host names no host")                       \
+    X(EGRESS_DENIED, "egress_denied", CLIENT, 403, "the host that X-Egress-Host names is not allowed")          \
+    X(EGRESS_UNRESOLVED, "egress_unresolved", SERVER, 502, "the host that X-Egress-Host names has no address")  \
     X(NO_SERVER, "no_server", SERVER, 503, "no server of the pool can be used")                                 \
     X(QUEUE_FULL, "queue_full", WEIR, 503, "every server is at its cap and the queue is full")                  \
     X(QUEUE_TIMEOUT, "queue_timeout", WEIR, 503, "no server had room in time")                                  \

@@ -53,6 +53,7 @@ static const char *name_in_list(struct conf_decode *d, const struct conf_node *n
                         strcmp(type->short_form, type->name_from) == 0;
         given = is_short ? node : conf_node_get(node, type->name_from);
     }
+    if (!given && type->or_name_from) given = conf_node_get(node, type->or_name_from);
     if (!given || given->kind != CONF_NODE_SCALAR) return NULL;
     bool is_derived = !slice_equal(given->key, SLICE("name"));
     return decode_name(d, type, given->text, given->place, is_derived ? "give it a \"name\"" : "");

@@ -278,14 +278,14 @@ static const struct http_stream_ops stream_ops = {
 };
 
 int h1_client_connect(struct h1_client *c, const struct h1_client_owner *owner, struct loop *l,
-                      const struct address *to, const struct h1_limits *limits)
+                      const struct address *to, const struct address *local, const struct h1_limits *limits)
 {
     c->owner = owner;
     h1_conn_init(&c->conn, &role, limits);
     c->conn.stream.ops = &stream_ops;
     timer_init(&c->conn.timer, NULL);
     c->opened_ns = l->now_ns;
-    if (transport_connect(&c->conn.transport, l, to, on_ready) < 0) {
+    if (transport_connect(&c->conn.transport, l, to, local, on_ready) < 0) {
         c->state = H1_CLIENT_CLOSED;
         h1_conn_retire(&c->conn, false);
         return -1;

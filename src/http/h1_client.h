@@ -30,9 +30,10 @@ struct h1_client {
 };
 
 /* Begins a connection in zeroed memory. -1: no descriptor or refused at once; conn.transport.saved_errno says
- * which, and the connection is closed already (on_closed is not called). */
+ * which, and the connection is closed already (on_closed is not called). local: see transport_connect(). */
 MUST_CHECK int h1_client_connect(struct h1_client *c, const struct h1_client_owner *owner, struct loop *l,
-                                 const struct address *to, const struct h1_limits *limits);
+                                 const struct address *to, const struct address *local,
+                                 const struct h1_limits *limits);
 /* Gives the connection to one exchange. Events: on_open if it is still connecting. */
 struct http_stream *h1_client_lease(struct h1_client *c);
 /* Closes one that is idle. */

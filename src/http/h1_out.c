@@ -75,7 +75,8 @@ static void put_fields(struct text *t, const struct http_send *send)
         const struct http_field *f = &send->head->fields[i];
         if (!f->is_dropped && !is_own(f)) put_field(t, f);
     }
-    for (uint32_t i = 0; i < send->extra_count; i++) put_field(t, &send->extra[i]);
+    for (uint32_t i = 0; i < send->extra_count; i++)
+        if (!send->extra[i].is_dropped) put_field(t, &send->extra[i]);
 }
 
 static void put_upgrade(struct text *t, struct slice protocol)
@@ -96,7 +97,7 @@ static void put_length(struct text *t, uint64_t length)
 static bool start_head(struct h1_out *out, struct loop *l, const struct http_send *send, struct text *t)
 {
     const struct http_head *head = send->head;
-    size_t size = 256 + head->method_text.len + head->target.len + head->reason.len + send->authority.len +
+    size_t size = 256 + head->method_text.len + head->target.len + send->target.len + head->reason.len + send->authority.len +
                   send->upgrade.len + fields_size(head->fields, head->field_count) +
                   fields_size(send->extra, send->extra_count);
     if (!make_room(out, l, size)) return false;
@@ -118,7 +119,7 @@ enum io h1_out_request(struct h1_out *out, struct loop *l, const struct http_sen
     if (!start_head(out, l, send, &t)) return IO_FAIL;
     text_add_slice(&t, send->head->method_text);
     text_add_char(&t, ' ');
-    text_add_slice(&t, send->head->target);
+    text_add_slice(&t, send->target.len ? send->target : send->head->target);
     TEXT_LITERAL(&t, " HTTP/1.1\r\nHost: ");
     text_add_slice(&t, send->authority);
     TEXT_LITERAL(&t, "\r\n");

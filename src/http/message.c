@@ -91,16 +91,18 @@ static enum http_field_id candidate(const char *name, size_t len)
         case 'u': return HTTP_FIELD_UPGRADE;
         default: return HTTP_FIELD_REFERER;
         }
+    case 8: return HTTP_FIELD_WEIR_PIN;
     case 9: return HTTP_FIELD_FORWARDED;
     case 10:
         switch (name[0] | 0x20) {
         case 'c': return HTTP_FIELD_CONNECTION;
         case 'k': return HTTP_FIELD_KEEP_ALIVE;
+        case 'w': return HTTP_FIELD_WEIR_SPLIT;
         default: return HTTP_FIELD_USER_AGENT;
         }
     case 12: return (name[0] | 0x20) == 'c' ? HTTP_FIELD_CONTENT_TYPE : HTTP_FIELD_X_REQUEST_ID;
     case 13: return HTTP_FIELD_AUTHORIZATION;
-    case 14: return HTTP_FIELD_CONTENT_LENGTH;
+    case 14: return (name[0] | 0x20) == 'c' ? HTTP_FIELD_CONTENT_LENGTH : HTTP_FIELD_WEIR_PIN_TOKEN;
     case 15: return HTTP_FIELD_X_FORWARDED_FOR;
     case 16: return (name[0] | 0x20) == 'p' ? HTTP_FIELD_PROXY_CONNECTION : HTTP_FIELD_X_FORWARDED_HOST;
     case 17: return (name[0] | 0x20) == 't' ? HTTP_FIELD_TRANSFER_ENCODING : HTTP_FIELD_X_FORWARDED_PROTO;

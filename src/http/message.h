@@ -58,7 +58,10 @@ enum http_method {
     X(X_FORWARDED_FOR, "x-forwarded-for")         \
     X(X_FORWARDED_HOST, "x-forwarded-host")       \
     X(X_FORWARDED_PROTO, "x-forwarded-proto")     \
-    X(X_REQUEST_ID, "x-request-id")
+    X(X_REQUEST_ID, "x-request-id")               \
+    X(WEIR_PIN, "weir-pin")                       \
+    X(WEIR_PIN_TOKEN, "weir-pin-token")           \
+    X(WEIR_SPLIT, "weir-split")
 
 enum http_field_id {
     HTTP_FIELD_OTHER,

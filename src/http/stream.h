@@ -20,6 +20,7 @@ enum {
 struct http_send {
     const struct http_head *head; /* method and target, or status; fields that are not dropped */
     struct slice authority;       /* requests: the Host to send */
+    struct slice target;          /* requests: in place of the head's; empty: the head's own */
     const struct http_field *extra;
     uint32_t extra_count;
     enum http_body_kind body;

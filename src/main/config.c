@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,10 +12,62 @@
 
 #define FILE_MAX (4u << 20)
 
+static const struct pool_conf *pool_named(const struct config *c, const char *name)
+{
+    const struct pool_conf *pools = c->proxy.pools.data;
+    for (uint32_t i = 0; name && i < c->proxy.pools.count; i++)
+        if (pools[i].name && strcmp(pools[i].name, name) == 0) return &pools[i];
+    return NULL;
+}
+
+/* Whether what leads to the pool fits its kind. */
+static void check_kind(struct conf_decode *d, const struct conf_node *node, const struct config *c, const char *name,
+                       const char *from, bool is_egress)
+{
+    const struct pool_conf *p = pool_named(c, name);
+    if (!p || (p->kind == POOL_EGRESS) == is_egress) return;
+    if (is_egress)
+        conf_decode_fault(d, node, NULL, "give that pool `kind: egress` and local addresses for servers",
+                          "%s leaves by pool \"%s\", which has servers to go to", from, name);
+    else
+        conf_decode_fault(d, node, NULL, "lead it to a pool of servers, or through a route with `egress:`",
+                          "%s leads to pool \"%s\", which has addresses to leave by", from, name);
+}
+
+static void check_routes(struct conf_decode *d, const struct conf_node *node, const struct config *c,
+                         const struct listener_conf *l)
+{
+    const struct route_conf *routes = l->routes.data;
+    char from[160];
+    for (uint32_t i = 0; i < l->routes.count; i++) {
+        const struct route_conf *r = &routes[i];
+        snprintf(from, sizeof(from), "route \"%s\"", r->name ? r->name : "");
+        check_kind(d, node, c, r->pool, from, false);
+        if (r->mirror) check_kind(d, node, c, r->mirror->pool, from, false);
+        if (r->egress) check_kind(d, node, c, r->egress->pool, from, true);
+    }
+    snprintf(from, sizeof(from), "listener \"%s\"", l->name ? l->name : "");
+    check_kind(d, node, c, l->pool, from, false);
+}
+
+static void check_kinds(struct conf_decode *d, const struct conf_node *node, const struct config *c)
+{
+    const struct listener_conf *listeners = c->proxy.listeners.data;
+    const struct split_conf *splits = c->proxy.splits.data;
+    for (uint32_t i = 0; i < c->proxy.listeners.count; i++)
+        check_routes(d, conf_node_get(node, "listeners"), c, &listeners[i]);
+    for (uint32_t i = 0; i < c->proxy.splits.count; i++) {
+        const struct split_variant_conf *variants = splits[i].variants.data;
+        for (uint32_t j = 0; j < splits[i].variants.count; j++)
+            check_kind(d, conf_node_get(node, "splits"), c, variants[j].pool, "a split's variant", false);
+    }
+}
+
 static void check_config(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     struct config *c = object;
     const struct listener_conf *listeners = c->proxy.listeners.data;
+    check_kinds(d, node, c);
     for (uint32_t i = 0; i < c->proxy.listeners.count; i++)
         for (uint32_t j = 0; j < i; j++)
             if (address_equal(&listeners[i].bind, &listeners[j].bind))
@@ -28,6 +81,10 @@ static const struct conf_field config_fields[] = {
       .flags = CONF_REQUIRED, .help = "Where connections are accepted, and where they go." },
     { "pools", CONF_MAP(struct config, proxy.pools, &pool_conf_type), .min = 1, .max = 10000,
       .flags = CONF_REQUIRED, .help = "Servers that can answer the same request." },
+    { "splits", CONF_MAP(struct config, proxy.splits, &split_conf_type), .max = 1000,
+      .help = "A/B experiments: which part of whose requests goes to which pool." },
+    { "resolver", CONF_OBJECT(struct config, proxy.resolver, &resolver_conf_type),
+      .help = "How names are resolved for egress routes." },
     { "admin", CONF_OPTIONAL(struct config, admin, &admin_conf_type),
       .help = "The address of the API, the metrics and the health checks; there is none without it." },
     { "access_log", CONF_OPTIONAL(struct config, proxy.access_log, &access_log_conf_type),

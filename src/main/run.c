@@ -18,6 +18,8 @@
 /* How often the control thread looks whether a drain is over, and whether an ejected server may come back. */
 #define DRAIN_LOOK_MS 20
 #define READMIT_LOOK_MS 100
+/* How often it looks whether warming servers are to get more weight: as often as that may be (pool_warm_up()). */
+#define WARM_LOOK_MS 250
 
 struct control {
     struct loop loop;
@@ -26,7 +28,7 @@ struct control {
     struct proxy *proxy;
     struct admin *admin;
     struct loop_fd signals;
-    struct timer drain_timer, readmit_timer;
+    struct timer drain_timer, readmit_timer, warm_timer;
     uint64_t drain_deadline_ms;
     const struct config *config;
     uint32_t signal_count;
@@ -40,14 +42,18 @@ static void fail(const char *event, const struct err *err)
 
 /* servers */
 
-static void republish(struct control *c, struct server *s)
+static void republish(struct control *c, struct pool *p)
 {
     struct err err;
-    if (pool_rebuild(s->pool, &err) < 0) {
+    if (pool_rebuild(p, &err) < 0)
         fail("pool_rebuild_failed", &err);
-        return;
-    }
-    proxy_publish(c->proxy, s->pool);
+    else
+        proxy_publish(c->proxy, p);
+}
+
+static void on_state_change(struct control *c, struct server *s)
+{
+    republish(c, s->pool);
     log_event(LOG_WARN, "server_state", "pool=%s server=%s state=%s", s->pool->name, s->name,
               server_state_name(s));
 }
@@ -57,7 +63,7 @@ static void on_evidence(void *reader, const struct mail *m)
     struct control *c = reader;
     struct server *s = m->object;
     if (!server_report(s, (enum server_evidence)m->number, loop_now_ms(&c->loop))) return;
-    republish(c, s);
+    on_state_change(c, s);
     loop_arm(&c->loop, &c->readmit_timer, READMIT_LOOK_MS);
 }
 
@@ -68,11 +74,30 @@ static void on_readmit(struct timer *t)
     for (uint32_t i = 0; i < c->proxy->pool_count; i++) {
         struct pool *p = c->proxy->pools[i];
         for (uint32_t j = 0; j < p->server_count; j++) {
-            if (server_readmit(&p->servers[j], loop_now_ms(&c->loop))) republish(c, &p->servers[j]);
+            if (server_readmit(&p->servers[j], loop_now_ms(&c->loop))) on_state_change(c, &p->servers[j]);
             if (atomic_load(&p->servers[j].health) == SERVER_EJECTED) has_ejected = true;
         }
     }
     if (has_ejected) loop_arm(&c->loop, t, READMIT_LOOK_MS);
+}
+
+static void on_warm_look(struct timer *t)
+{
+    struct control *c = container_of(t, struct control, warm_timer);
+    for (uint32_t i = 0; i < c->proxy->pool_count; i++)
+        if (pool_warm_up(c->proxy->pools[i], loop_now_ms(&c->loop))) republish(c, c->proxy->pools[i]);
+    loop_arm(&c->loop, t, WARM_LOOK_MS);
+}
+
+/* Servers may begin to warm at any time, by evidence or by the operator's word: only without any warm-up is there
+ * nothing to look after. */
+static void watch_warm_ups(struct control *c)
+{
+    for (uint32_t i = 0; i < c->proxy->pool_count; i++) {
+        if (!c->proxy->pools[i]->conf->warmup_ms) continue;
+        loop_arm(&c->loop, &c->warm_timer, WARM_LOOK_MS);
+        return;
+    }
 }
 
 /* the end */
@@ -204,6 +229,7 @@ int run(const struct config *config, void (*on_ready)(const struct config *))
     c->budget.limit = 64 << 20; /* the admin API's own: traffic cannot starve it */
     timer_init(&c->drain_timer, on_drain_look);
     timer_init(&c->readmit_timer, on_readmit);
+    timer_init(&c->warm_timer, on_warm_look);
     if (loop_init(&c->loop, &c->budget, &err) < 0) {
         fail("start_failed", &err);
         free(c);
@@ -213,6 +239,7 @@ int run(const struct config *config, void (*on_ready)(const struct config *))
     if (result == 0 && log_start(&err) < 0) result = -1;
     if (result == 0) {
         say_ready(c);
+        watch_warm_ups(c);
         if (on_ready) on_ready(config);
         loop_run(&c->loop);
         log_event(LOG_INFO, "stopped", "pid=%d", (int)getpid());

@@ -152,8 +152,16 @@ void transport_init_accepted(struct transport *t, struct loop *l, int fd,
     t->is_readable = t->is_writable = t->is_open = true;
 }
 
+/* The port is chosen at connect, when the other end is known: so one local port serves many targets (ip(7)). */
+static int leave_by(int fd, const struct address *local)
+{
+    int on = 1;
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+    return bind(fd, &local->sa.any, local->len);
+}
+
 int transport_connect(struct transport *t, struct loop *l, const struct address *to,
-                      void (*on_ready)(struct transport *))
+                      const struct address *local, void (*on_ready)(struct transport *))
 {
     int fd = socket(to->sa.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     init(t, l, fd, on_ready);
@@ -163,6 +171,11 @@ int transport_connect(struct transport *t, struct loop *l, const struct address 
     }
     int on = 1;
     if (to->sa.any.sa_family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (local && leave_by(fd, local) < 0) {
+        t->saved_errno = errno;
+        transport_close(t, false);
+        return -1;
+    }
     if (connect(fd, &to->sa.any, to->len) == 0) {
         t->is_open = t->is_writable = true;
     } else if (errno != EINPROGRESS) {

@@ -51,9 +51,9 @@ extern const struct transport_ops transport_plain_ops;
 void transport_init_accepted(struct transport *t, struct loop *l, int fd,
                              void (*on_ready)(struct transport *));
 /* Begins a connection; transport_open() goes on. 0, or -1 with saved_errno: no descriptor, no route, …
- * `local` may be NULL. */
+ * local: the address to leave by, of port 0; NULL: the kernel chooses. */
 MUST_CHECK int transport_connect(struct transport *t, struct loop *l, const struct address *to,
-                                 void (*on_ready)(struct transport *));
+                                 const struct address *local, void (*on_ready)(struct transport *));
 /* An unused transport: transport_close() on it does nothing. */
 void transport_init_closed(struct transport *t);
 

@@ -4,6 +4,12 @@
 #include <string.h>
 
 #include "metric/metric.h"
+#include "pool/membership.h"
+#include "pool/sticky.h"
+#include "pool/subset.h"
+
+#define WARM_STEPS 20
+#define WARM_STEP_MIN_MS 250
 
 static uint64_t hash_name(const char *name)
 {
@@ -12,70 +18,84 @@ static uint64_t hash_name(const char *name)
     return h;
 }
 
-struct peer_set *peer_set_get(struct peer_set *set)
+/* Who is in the set, and how it stands with each server. NULL when out of memory. */
+static struct membership *compute(const struct pool *p, bool *is_panic)
 {
-    atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed);
-    return set;
+    struct membership_server *servers = calloc(p->server_count, sizeof(*servers));
+    struct membership *members = calloc(p->server_count, sizeof(*members));
+    const struct balance_method *method = p->conf->balance.option->object;
+    struct membership_rules rules = { .overprovision = p->conf->tiers.overprovision,
+                                      .panic = p->conf->tiers.panic,
+                                      .spill = p->conf->zones ? p->conf->zones->spill : 0,
+                                      .keeps_out = method->keeps_out };
+    for (uint32_t i = 0; servers && members && i < p->server_count; i++) {
+        const struct server *s = &p->servers[i];
+        servers[i] = (struct membership_server){ .weight = atomic_load(&s->weight),
+                                                 .tier = s->tier,
+                                                 .warm = server_warm_parts(s),
+                                                 .is_local = s->is_local,
+                                                 .is_in_subset = s->is_in_subset,
+                                                 .is_enabled = server_is_enabled(s),
+                                                 .is_usable = server_is_usable(s) };
+    }
+    if (servers && members) {
+        *is_panic = membership_compute(&rules, servers, p->server_count, members);
+    } else {
+        free(members);
+        members = NULL;
+    }
+    free(servers);
+    return members;
 }
 
-void peer_set_put(struct peer_set *set)
+static void make_current(struct pool *p, struct peer_set *set, const struct membership *members)
 {
-    if (!set || atomic_fetch_sub_explicit(&set->refs, 1, memory_order_acq_rel) != 1) return;
-    if (set->method->drop) set->method->drop(set->table);
-    free(set);
-}
-
-static struct peer_set *allocate(struct pool *p)
-{
-    size_t n = p->server_count;
-    size_t size = sizeof(struct peer_set) +
-                  n * (sizeof(struct server *) + sizeof(void *) + sizeof(uint64_t) + sizeof(uint32_t));
-    struct peer_set *set = calloc(1, size);
-    if (!set) return NULL;
-    set->servers = (struct server **)(set + 1);
-    set->peers = (const struct balance_peer **)(set->servers + n);
-    set->name_hashes = (uint64_t *)(set->peers + n);
-    set->weights = (uint32_t *)(set->name_hashes + n);
-    atomic_init(&set->refs, 1);
-    set->pool = p;
-    set->method = p->conf->balance.option->object;
-    return set;
-}
-
-static void fill(struct peer_set *set, struct pool *p, bool (*may_use)(const struct server *))
-{
+    p->set_weight = 0;
     for (uint32_t i = 0; i < p->server_count; i++) {
         struct server *s = &p->servers[i];
-        if (!may_use(s)) continue;
-        set->servers[set->count] = s;
-        set->peers[set->count] = &s->peer;
-        set->name_hashes[set->count] = hash_name(s->name);
-        set->weights[set->count] = atomic_load(&s->weight);
-        set->count++;
+        s->set_weight = members[i].weight;
+        atomic_store_explicit(&s->peer.is_out, members[i].is_out, memory_order_relaxed);
+        if (!members[i].is_out) p->set_weight += members[i].weight;
     }
+    peer_set_put(p->current);
+    p->current = set;
 }
 
 int pool_rebuild(struct pool *p, struct err *err)
 {
-    struct peer_set *set = allocate(p);
-    if (!set) return err_set(err, "out of memory for the servers of pool \"%s\"", p->name);
-    fill(set, p, server_is_usable);
-    if (!set->count) {
+    bool is_panic = false;
+    struct peer_set *set;
+    struct membership *members = compute(p, &is_panic);
+    if (!members) return err_set(err, "out of memory for the servers of pool \"%s\"", p->name);
+    int result = peer_set_new(&set, p, members, err);
+    if (result == 0) {
+        make_current(p, set, members);
         /* Ejection is a guess: rather try a server than refuse everybody. */
-        fill(set, p, server_is_enabled);
-        set->is_panic = set->count > 0;
+        set->is_panic = is_panic && p->set_weight > 0;
     }
-    struct balance_set shape = {
-        .peers = set->peers, .weights = set->weights, .name_hashes = set->name_hashes, .count = set->count
-    };
-    if (set->count && set->method->build &&
-        set->method->build(&shape, p->conf->balance.conf, &set->table, err) < 0) {
-        free(set);
-        return err_prefix(err, "pool \"%s\"", p->name);
-    }
-    peer_set_put(p->current);
-    p->current = set;
-    return 0;
+    free(members);
+    return result;
+}
+
+static bool is_any_warming(const struct pool *p)
+{
+    for (uint32_t i = 0; i < p->server_count; i++)
+        if (atomic_load(&p->servers[i].health) == SERVER_WARMING) return true;
+    return false;
+}
+
+bool pool_warm_up(struct pool *p, uint64_t now_ms)
+{
+    if (!p->conf->warmup_ms || now_ms < p->warm_next_ms || !is_any_warming(p)) return false;
+    uint64_t step_ms = p->conf->warmup_ms / WARM_STEPS;
+    p->warm_next_ms = now_ms + (step_ms > WARM_STEP_MIN_MS ? step_ms : WARM_STEP_MIN_MS);
+    for (uint32_t i = 0; i < p->server_count; i++) (void)server_warm_up(&p->servers[i], now_ms);
+    return true;
+}
+
+static bool is_local(const struct pool_conf *pool, const struct server_conf *s)
+{
+    return !pool->zones || (s->zone && strcmp(s->zone, pool->zones->local) == 0);
 }
 
 static void server_init(struct server *s, const struct server_conf *conf, struct pool *p, uint32_t index,
@@ -86,9 +106,33 @@ static void server_init(struct server *s, const struct server_conf *conf, struct
     s->pool = p;
     s->index = index;
     s->id = id;
+    s->tier = conf->tier ? conf->tier : 1;
+    s->zone = conf->zone;
+    s->is_local = is_local(p->conf, conf);
+    s->is_in_subset = true;
+    s->name_hash = hash_name(s->name);
+    s->warmup_ms = p->conf->warmup_ms;
     address_print(&s->address, s->address_text);
     atomic_init(&s->weight, conf->weight);
     atomic_init(&s->peer.cap, conf->max_connections);
+}
+
+static int choose_subset(struct pool *p, struct err *err)
+{
+    if (!p->conf->subset) return 0;
+    uint64_t *hashes = calloc(p->server_count, sizeof(*hashes));
+    bool *chosen = calloc(p->server_count, sizeof(*chosen));
+    int result = -1;
+    if (!hashes || !chosen) {
+        err_set(err, "out of memory for the subset of pool \"%s\"", p->name);
+    } else {
+        for (uint32_t i = 0; i < p->server_count; i++) hashes[i] = p->servers[i].name_hash;
+        result = subset_choose(p->conf->subset, hashes, p->server_count, chosen, err);
+        for (uint32_t i = 0; i < p->server_count; i++) p->servers[i].is_in_subset = chosen[i];
+    }
+    free(hashes);
+    free(chosen);
+    return result;
 }
 
 static void add_meters(struct pool *p, struct metric_registry *metrics)
@@ -134,7 +178,8 @@ int pool_new(struct pool **out, const struct pool_conf *conf, uint32_t index, ui
     const struct server_conf *servers = conf->servers.data;
     for (uint32_t i = 0; i < count; i++) server_init(&p->servers[i], &servers[i], p, i, (*next_id)++);
     add_meters(p, metrics);
-    if (pool_rebuild(p, err) < 0) {
+    if (choose_subset(p, err) < 0 || (conf->sticky && sticky_new(&p->sticky, conf->sticky, p, err) < 0) ||
+        pool_rebuild(p, err) < 0) {
         pool_free(p);
         return -1;
     }
@@ -146,6 +191,7 @@ void pool_free(struct pool *p)
 {
     if (!p) return;
     peer_set_put(p->current);
+    sticky_free(p->sticky);
     free(p->servers);
     free(p);
 }

@@ -1,18 +1,58 @@
 #include "pool/pool_conf.h"
 
+#include <string.h>
+
 #include "balance/balance.h"
+#include "conf/decode.h"
+#include "pool/membership.h"
+#include "pool/sticky.h"
+
+/* An address whose port may be missing: whether it may depends on the kind of the pool, which is known later.
+ * */
+static int parse_server_address(struct slice text, void *out, struct err *err)
+{
+    struct address *a = out;
+    struct ip ip;
+    if (!ip_parse(text, &ip)) return address_parse(text, text.len > 0 && text.data[0] != ':', a, err);
+    char with_port[ADDRESS_TEXT_MAX];
+    struct text t = text_over(with_port, sizeof(with_port));
+    text_printf(&t, memchr(text.data, ':', text.len) ? "[%.*s]:0" : "%.*s:0", SLICE_ARGS(text));
+    return address_parse(text_slice(&t), true, a, err);
+}
+
+static void print_server_address(const void *value, struct text *out)
+{
+    conf_address_type.print(value, out);
+}
+
+static const struct conf_type server_address_type = {
+    .name = "address",
+    .size = sizeof(struct address),
+    .parse = parse_server_address,
+    .print = print_server_address,
+    .pattern_help = "10.0.0.1:80",
+};
 
 static const struct conf_field server_fields[] = {
     { "name", CONF_STRING(struct server_conf, name), .min = 1, .max = 64,
       .help = "What the server is called in records, metrics and the API; its address if absent." },
-    { "address", CONF_CUSTOM(struct server_conf, address, &conf_address_type), .flags = CONF_REQUIRED,
-      .help = "Where it listens." },
-    { "weight", CONF_U32(struct server_conf, weight), .min = 1, .max = BALANCE_WEIGHT_MAX, .preset = "1",
-      .flags = CONF_LIVE, .help = "Its share of the traffic in proportion to the others'." },
+    { "address", CONF_CUSTOM(struct server_conf, address, &server_address_type), .flags = CONF_REQUIRED,
+      .help = "Where it listens; in a pool of `kind: egress` a local address to leave by, without a port." },
+    { "weight", CONF_U32(struct server_conf, weight), .max = BALANCE_WEIGHT_MAX, .preset = "1",
+      .flags = CONF_LIVE,
+      .help = "Its share of the traffic in proportion to the others'; with 0 it gets nothing but what is "
+              "meant for "
+              "it by a sticky cookie or a pin." },
     { "max_connections", CONF_U32(struct server_conf, max_connections), .max = 1000000, .preset = "0",
       .help =
           "How many connections all workers together may have open to it, idle ones included; 0 is no cap. "
           "Requests over it wait in the pool's queue." },
+    { "tier", CONF_U32(struct server_conf, tier), .min = 1, .max = MEMBERSHIP_TIERS, .preset = "1",
+      .help = "Servers of tier 1 get everything while enough of them are well, those of tier 2 what they "
+              "cannot bear, "
+              "and so on." },
+    { "zone", CONF_STRING(struct server_conf, zone), .min = 1, .max = 64,
+      .help = "Where it stands, for the pool's `zones`." },
     { 0 },
 };
 
@@ -85,8 +125,149 @@ static const struct conf_type limits_type = { .name = "pool limits",
                                               .size = sizeof(struct pool_limits_conf),
                                               .fields = limit_fields };
 
+static const struct conf_field tiers_fields[] = {
+    { "overprovision", CONF_U32(struct pool_tiers_conf, overprovision), .min = 100, .max = 1000,
+      .preset = "140",
+      .help = "How much more than their share a tier's servers can bear, in percent: with 140 a tier hands "
+              "nothing on "
+              "while 72 % of its weight is usable." },
+    { "panic", CONF_U32(struct pool_tiers_conf, panic), .max = 100, .preset = "0",
+      .help = "A tier of whose weight less than this is usable, in percent, uses all of its enabled servers "
+              "whatever "
+              "their health; 0 is never." },
+    { 0 },
+};
+
+static const struct conf_type tiers_type = { .name = "tiers",
+                                             .size = sizeof(struct pool_tiers_conf),
+                                             .fields = tiers_fields };
+
+static const struct conf_field zones_fields[] = {
+    { "local", CONF_STRING(struct pool_zones_conf, local), .min = 1, .max = 64, .flags = CONF_REQUIRED,
+      .help = "The zone that this weir stands in: its servers are preferred within each tier." },
+    { "spill", CONF_U32(struct pool_zones_conf, spill), .min = 1, .max = 100, .preset = "70",
+      .help = "While this much of the local servers' weight is usable, in percent, they get everything; "
+              "below it, "
+              "the missing part goes to the other zones." },
+    { 0 },
+};
+
+static const struct conf_type zones_type = {
+    .name = "zones", .size = sizeof(struct pool_zones_conf), .fields = zones_fields, .short_form = "local"
+};
+
+#define INSTANCES_MAX 10000
+
+static void check_subset(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    const struct pool_subset_conf *s = object;
+    if (s->instance >= s->instances)
+        conf_decode_fault(d, node, "instance", "instances are counted from 0",
+                          "instance %u is not one of %u instances", s->instance, s->instances);
+}
+
+static const struct conf_field subset_fields[] = {
+    { "size", CONF_U32(struct pool_subset_conf, size), .min = 1, .max = 4096, .flags = CONF_REQUIRED,
+      .help = "How many of the pool's servers this process uses." },
+    { "instance", CONF_U32(struct pool_subset_conf, instance), .max = INSTANCES_MAX - 1,
+      .flags = CONF_REQUIRED, .help = "Which of the processes that share the pool this one is, from 0." },
+    { "instances", CONF_U32(struct pool_subset_conf, instances), .min = 1, .max = INSTANCES_MAX,
+      .flags = CONF_REQUIRED, .help = "How many processes share the pool." },
+    { 0 },
+};
+
+static const struct conf_type subset_type = {
+    .name = "subset", .size = sizeof(struct pool_subset_conf), .fields = subset_fields, .check = check_subset
+};
+
+/* In the order of enum pool_kind. */
+static const char *const kind_names[] = { "servers", "egress", NULL };
+static const struct conf_type kind_type = { .name = "pool kind",
+                                            .size = sizeof(uint32_t),
+                                            .names = kind_names };
+
+/* The place of a server's address as it was written. */
+static void fault_address(struct conf_decode *d, const struct conf_node *server, const char *remedy,
+                          const char *sentence)
+{
+    conf_decode_fault(d, server, "address", remedy, "%s", sentence);
+}
+
+static void check_server_address(struct conf_decode *d, const struct conf_node *server,
+                                 const struct address *a)
+{
+    if (a->sa.any.sa_family == AF_UNIX || address_port(a)) return;
+    const struct conf_node *written = conf_node_get(server, "address");
+    struct slice text = written ? written->text : server->text;
+    struct address ignored;
+    struct err err;
+    if (address_parse(text, false, &ignored, &err) < 0) fault_address(d, server, "", err.text);
+}
+
+static void check_local_address(struct conf_decode *d, const struct conf_node *server,
+                                const struct address *a)
+{
+    if (a->sa.any.sa_family == AF_UNIX)
+        fault_address(d, server, "write an address of this host, like 192.0.2.1",
+                      "an egress pool leaves by IP addresses, not by unix sockets");
+    else if (address_port(a))
+        fault_address(d, server, "leave the port out: each connection gets one of its own",
+                      "the address of an egress pool's server has no port");
+}
+
+static void check_addresses(struct conf_decode *d, const struct conf_node *servers, const struct pool_conf *p)
+{
+    const struct server_conf *s = p->servers.data;
+    const struct conf_node *node = servers->first_child;
+    for (uint32_t i = 0; i < p->servers.count && node; i++, node = node->next) {
+        if (p->kind == POOL_EGRESS)
+            check_local_address(d, node, &s[i].address);
+        else
+            check_server_address(d, node, &s[i].address);
+    }
+}
+
+static bool has_tiers_or_zones(const struct pool_conf *p)
+{
+    const struct server_conf *s = p->servers.data;
+    for (uint32_t i = 0; i < p->servers.count; i++)
+        if (s[i].tier > 1) return true;
+    return p->zones != NULL;
+}
+
+static void check_pool_subset(struct conf_decode *d, const struct conf_node *node, const struct pool_conf *p)
+{
+    const struct pool_subset_conf *s = p->subset;
+    uint64_t used = (uint64_t)s->size * s->instances;
+    if (used < p->servers.count)
+        conf_decode_fault(
+            d, node, "subset", "raise size, or count the instances again",
+            "%u instances of %u servers each use %u of the %u servers: the others would get nothing",
+            s->instances, s->size, (uint32_t)used, p->servers.count);
+    else if (has_tiers_or_zones(p))
+        conf_decode_fault(
+            d, node, "subset", "use either a subset, or tiers and zones",
+            "a subset is dealt from all servers alike: how much of each tier or zone is in it would be "
+            "left to chance");
+}
+
+static void check_pool(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    const struct pool_conf *p = object;
+    const struct conf_node *servers = conf_node_get(node, "servers");
+    if (servers) check_addresses(d, servers, p);
+    if (p->subset) check_pool_subset(d, node, p);
+    if (p->sticky && p->kind == POOL_EGRESS)
+        conf_decode_fault(d, node, "sticky", "balance by hash to keep a client with one address",
+                          "an egress pool has no sticky cookies");
+}
+
 static const struct conf_field pool_fields[] = {
     { "name", CONF_STRING(struct pool_conf, name), .min = 1, .max = 64, .help = "What the pool is called." },
+    { "kind", CONF_ENUM(struct pool_conf, kind, &kind_type), .preset = "servers",
+      .help = "servers: requests go to them; egress: the `servers` are addresses of this host by which "
+              "requests leave "
+              "for where their route sends them." },
     { "balance", CONF_CHOICE(struct pool_conf, balance, &balance_conf_type), .preset = "least_request",
       .help = "How a server is chosen." },
     { "servers", CONF_NAMED(struct pool_conf, servers, &server_conf_type), .min = 1, .max = 4096,
@@ -107,9 +288,22 @@ static const struct conf_field pool_fields[] = {
       .help = "How many idle connections one worker keeps to each server." },
     { "max_requests", CONF_U32(struct pool_conf, max_requests), .max = 1000000000, .preset = "0",
       .help = "After how many requests a connection to a server is closed; 0 is never." },
+    { "tiers", CONF_OBJECT(struct pool_conf, tiers, &tiers_type),
+      .help = "When servers of a later tier get something." },
+    { "zones", CONF_OPTIONAL(struct pool_conf, zones, &zones_type),
+      .help = "Servers of weir's own zone are preferred; all are alike without it." },
+    { "warmup", CONF_MSEC(struct pool_conf, warmup_ms), .max = 3600000, .preset = "off",
+      .flags = CONF_MAY_BE_OFF,
+      .help =
+          "A server that comes back begins with a tenth of its weight and has all of it after this time." },
+    { "subset", CONF_OPTIONAL(struct pool_conf, subset, &subset_type),
+      .help = "This process uses only some of very many servers; of all processes together each is used "
+              "evenly." },
+    { "sticky", CONF_OPTIONAL(struct pool_conf, sticky, &sticky_conf_type),
+      .help = "A client stays with its server, by a cookie." },
     { 0 },
 };
 
-const struct conf_type pool_conf_type = { .name = "pool",
-                                          .size = sizeof(struct pool_conf),
-                                          .fields = pool_fields };
+const struct conf_type pool_conf_type = {
+    .name = "pool", .size = sizeof(struct pool_conf), .fields = pool_fields, .check = check_pool
+};

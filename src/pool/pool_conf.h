@@ -5,9 +5,10 @@
 #include "conf/field.h"
 
 struct server_conf {
-    const char *name; /* first: the key of the map, or the address */
-    struct address address;
-    uint32_t weight, max_connections;
+    const char *name;       /* first: the key of the map, or the address */
+    struct address address; /* egress: the local one to leave by, of port 0 */
+    const char *zone;       /* NULL: none */
+    uint32_t weight, max_connections, tier;
 };
 
 struct pool_timeouts {
@@ -29,8 +30,30 @@ struct pool_limits_conf {
     uint32_t headers;
 };
 
+/* In percent. */
+struct pool_tiers_conf {
+    uint32_t overprovision, panic;
+};
+
+struct pool_zones_conf {
+    const char *local;
+    uint32_t spill; /* percent */
+};
+
+struct pool_subset_conf {
+    uint32_t size, instance, instances; /* instance: from 0 */
+};
+
+enum pool_kind {
+    POOL_SERVERS,
+    POOL_EGRESS, /* its servers are local addresses to leave by */
+};
+
+struct sticky_conf;
+
 struct pool_conf {
     const char *name;
+    uint32_t kind;              /* enum pool_kind */
     struct conf_choice balance; /* option->object: struct balance_method */
     const char *host;           /* "keep", "server", or the text to send */
     struct conf_items servers;  /* struct server_conf */
@@ -39,6 +62,11 @@ struct pool_conf {
     struct pool_retry_conf retry;
     struct pool_limits_conf limits;
     uint32_t idle_connections, max_requests;
+    struct pool_tiers_conf tiers;
+    uint64_t warmup_ms;              /* 0: none */
+    struct pool_zones_conf *zones;   /* NULL: none */
+    struct pool_subset_conf *subset; /* NULL: all of its servers */
+    struct sticky_conf *sticky;      /* NULL: not sticky */
 };
 
 extern const struct conf_type pool_conf_type, server_conf_type;

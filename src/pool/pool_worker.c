@@ -10,10 +10,25 @@
 struct upstream {
     struct h1_client http; /* first */
     struct server_worker *home;
-    uint32_t max_requests; /* of this connection; the server may have said fewer */
+    uint32_t max_requests;   /* of this connection; the server may have said fewer */
+    struct address target[]; /* one in egress pools, none in others */
 };
 
+/* How many idle connections are looked at for one to the same target. */
+#define TARGET_LOOKS 16
+
 static const struct h1_client_owner owner;
+
+static bool is_egress(const struct pool_worker *pw)
+{
+    return pw->pool->conf->kind == POOL_EGRESS;
+}
+
+/* Whom the operator took out needs no kept connections any more, but for the clients that it still has. */
+static bool keeps_idle(const struct server *s)
+{
+    return server_is_enabled(s) || (s->pool->sticky && atomic_load(&s->admin) == SERVER_DRAIN);
+}
 
 static struct upstream *upstream_of(struct h1_client *c)
 {
@@ -62,9 +77,8 @@ void pool_worker_publish(struct pool_worker *pw, struct peer_set *set)
     if (!old) return;
     old->is_current = false;
     if (!old->users) view_free(old);
-    /* Whom the operator took out needs no kept connections any more. */
     for (uint32_t i = 0; i < pw->pool->server_count; i++)
-        if (!server_is_enabled(pw->servers[i].server)) close_all_idle(&pw->servers[i]);
+        if (!keeps_idle(pw->servers[i].server)) close_all_idle(&pw->servers[i]);
     offer_new_set(pw);
 }
 
@@ -129,14 +143,26 @@ static void on_wake_mail(void *reader, const struct mail *m)
     wake(pw, &pw->pool->servers[m->number]);
 }
 
+/* Whom an exchange may end up with: those of the set, then those on standby. */
+static struct server *candidate(const struct peer_set *set, uint32_t i)
+{
+    return i < set->count ? set->servers[i] : set->standby[i - set->count];
+}
+
+static bool has_free_slot(const struct server *s)
+{
+    return !atomic_load_explicit(&s->peer.is_out, memory_order_relaxed) && !balance_peer_is_full(&s->peer);
+}
+
 /* Those who wait know the servers that were there before. */
 static void offer_new_set(struct pool_worker *pw)
 {
     const struct peer_set *set = pw->view->set;
     uint32_t offers = pw->queue_length;
-    for (uint32_t i = 0; i < set->count && offers; i++) {
-        if (balance_peer_is_full(set->peers[i])) continue;
-        if (!post_wake(pw, set->servers[i])) return;
+    for (uint32_t i = 0; i < set->count + set->standby_count && offers; i++) {
+        struct server *s = candidate(set, i);
+        if (!has_free_slot(s)) continue;
+        if (!post_wake(pw, s)) return;
         offers--;
     }
 }
@@ -158,10 +184,9 @@ bool pool_wait(struct pool_worker *pw, struct pool_waiter *w, bool is_again)
     mark_waiting(pw, true);
     /* A slot freed before the mark was seen by nobody: look once more (the mark and this load are both
      * sequentially consistent, as are the freeing and its look at the mark). */
-    for (uint32_t i = 0; i < pw->view->set->count; i++) {
-        if (balance_peer_is_full(pw->view->set->peers[i])) continue;
-        if (post_wake(pw, pw->view->set->servers[i])) break;
-    }
+    const struct peer_set *set = pw->view->set;
+    for (uint32_t i = 0; i < set->count + set->standby_count; i++)
+        if (has_free_slot(candidate(set, i)) && post_wake(pw, candidate(set, i))) break;
     return true;
 }
 
@@ -235,6 +260,13 @@ static uint64_t idle_ms(const struct upstream *u)
     return (h1_conn_loop(&u->http.conn)->now_ns - u->http.idle_since_ns) / NS_PER_MS;
 }
 
+/* In egress pools it is a target that closed, of which its local address knows nothing. */
+static void learn_idle_close(const struct upstream *u)
+{
+    const struct loop *l = h1_conn_loop(&u->http.conn);
+    if (!is_egress(u->home->pool)) server_saw_idle_close(u->home->server, idle_ms(u), loop_now_ms(l));
+}
+
 /* Off the idle list, to be used or closed. */
 static void leave_idle(struct upstream *u)
 {
@@ -244,8 +276,7 @@ static void leave_idle(struct upstream *u)
 
 static void close_idle(struct upstream *u)
 {
-    struct loop *l = h1_conn_loop(&u->http.conn);
-    if (u->http.conn.transport.has_hangup) server_saw_idle_close(u->home->server, idle_ms(u), loop_now_ms(l));
+    if (u->http.conn.transport.has_hangup) learn_idle_close(u);
     leave_idle(u);
     h1_client_close(&u->http);
 }
@@ -262,13 +293,25 @@ static void on_closed(struct h1_client *c)
     struct upstream *u = upstream_of(c);
     struct server_worker *sw = u->home;
     struct loop *l = h1_conn_loop(&c->conn);
-    /* The peer ended it while it was idle: h1_conn_retire() took it off the list, the count is still to be set. */
+    /* The peer ended it while it was idle: h1_conn_retire() took it off the list, the count is still to be
+     * set. */
     if (c->is_idle) {
-        if (c->closed_by_peer) server_saw_idle_close(sw->server, idle_ms(u), loop_now_ms(l));
+        if (c->closed_by_peer) learn_idle_close(u);
         set_idle_count(sw, -1);
     }
     if (!c->conn.is_detached) pool_connection_closed(sw->pool, sw->server);
     loop_bury(l, &c->conn.grave, bury_upstream);
+}
+
+/* Targets that are asked no more would keep out the others. */
+static bool close_oldest(struct server_worker *sw)
+{
+    if (list_is_empty(&sw->idle)) return false;
+    struct h1_conn *conn = container_of(sw->idle.prev, struct h1_conn, link);
+    struct upstream *u = container_of(conn, struct upstream, http.conn);
+    u->http.is_idle = false;
+    close_idle(u);
+    return true;
 }
 
 static void on_idle(struct h1_client *c)
@@ -278,8 +321,8 @@ static void on_idle(struct h1_client *c)
     const struct pool_conf *conf = sw->pool->pool->conf;
     struct loop *l = h1_conn_loop(&c->conn);
     bool is_worn = u->max_requests && c->exchanges >= u->max_requests;
-    if (is_worn || atomic_load_explicit(&sw->idle_count, memory_order_relaxed) >= conf->idle_connections ||
-        !server_is_enabled(sw->server)) {
+    bool has_room = atomic_load_explicit(&sw->idle_count, memory_order_relaxed) < conf->idle_connections;
+    if (is_worn || !keeps_idle(sw->server) || !(has_room || (is_egress(sw->pool) && close_oldest(sw)))) {
         h1_client_close(c);
         return;
     }
@@ -293,7 +336,7 @@ static void on_idle(struct h1_client *c)
 static void on_keep_alive(struct h1_client *c, uint32_t timeout_s, uint32_t max)
 {
     struct upstream *u = upstream_of(c);
-    if (timeout_s) server_said_idle(u->home->server, timeout_s);
+    if (timeout_s && !is_egress(u->home->pool)) server_said_idle(u->home->server, timeout_s);
     if (max != UINT32_MAX) {
         uint64_t last = (uint64_t)c->exchanges + max; /* max: how many more it will serve */
         if (last < UINT32_MAX && (!u->max_requests || last < u->max_requests))
@@ -325,24 +368,38 @@ static void on_idle_timer(struct timer *t)
     }
 }
 
+/* The latest used one, to the target if there is one; NULL: none. */
+static struct upstream *latest_idle(const struct server_worker *sw, const struct pool_target *target)
+{
+    uint32_t looks = 0;
+    for (struct list *at = sw->idle.next; at != &sw->idle; at = at->next) {
+        struct h1_conn *conn = container_of(at, struct h1_conn, link);
+        struct upstream *u = container_of(conn, struct upstream, http.conn);
+        if (!target || address_equal(u->target, &target->address)) return u;
+        if (++looks == TARGET_LOOKS) break;
+    }
+    return NULL;
+}
+
 /* The latest used that is still good; those found dead on the way are closed. */
-static struct upstream *take_idle(struct server_worker *sw, enum lease_need need)
+static struct upstream *take_idle(struct server_worker *sw, enum lease_need need,
+                                  const struct pool_target *target)
 {
     struct loop *l = sw->pool->env->loop;
     uint64_t conf_ms = sw->pool->pool->conf->timeouts.keep_alive_ms;
-    while (!list_is_empty(&sw->idle)) {
-        struct h1_conn *conn = container_of(sw->idle.next, struct h1_conn, link);
-        struct upstream *u = container_of(conn, struct upstream, http.conn);
-        uint32_t limit = need == LEASE_ANY ? server_idle_limit_ms(sw->server, conf_ms, loop_now_ms(l))
-                                           : server_young_limit_ms(sw->server, conf_ms, loop_now_ms(l));
-        bool is_dead = transport_is_dead(&conn->transport);
+    uint32_t limit = need == LEASE_ANY ? server_idle_limit_ms(sw->server, conf_ms, loop_now_ms(l))
+                                       : server_young_limit_ms(sw->server, conf_ms, loop_now_ms(l));
+    struct upstream *u;
+    while ((u = latest_idle(sw, target))) {
+        struct transport *t = &u->http.conn.transport;
+        bool is_dead = transport_is_dead(t);
         if (!is_dead && idle_ms(u) > limit && need != LEASE_ANY) return NULL; /* the others are older still */
         u->http.is_idle = false;
         if (!is_dead && idle_ms(u) <= limit) {
             leave_idle(u);
             return u;
         }
-        if (conn->transport.io.pending & EPOLLRDHUP) conn->transport.has_hangup = true;
+        if (t->io.pending & EPOLLRDHUP) t->has_hangup = true;
         close_idle(u);
     }
     return NULL;
@@ -351,12 +408,7 @@ static struct upstream *take_idle(struct server_worker *sw, enum lease_need need
 static void on_close_one_mail(void *reader, const struct mail *m)
 {
     (void)reader;
-    struct server_worker *sw = m->object;
-    if (list_is_empty(&sw->idle)) return;
-    struct h1_conn *conn = container_of(sw->idle.prev, struct h1_conn, link);
-    struct upstream *u = container_of(conn, struct upstream, http.conn);
-    u->http.is_idle = false;
-    close_idle(u);
+    (void)close_oldest(m->object);
 }
 
 /* The cap counts idle connections too: one that another worker does not need is asked for. */
@@ -372,9 +424,19 @@ static void ask_for_idle(struct server_worker *sw)
     }
 }
 
-static enum lease open_new(struct pool_worker *pw, struct server_worker *sw, struct http_stream **stream,
-                           enum end_reason *reason)
+static int begin_connect(struct upstream *u, const struct pool_target *target)
 {
+    const struct pool_worker *pw = u->home->pool;
+    const struct address *own = &u->home->server->address;
+    if (target) u->target[0] = target->address;
+    return h1_client_connect(&u->http, &owner, pw->env->loop, target ? &target->address : own,
+                             target ? own : NULL, &pw->limits);
+}
+
+static enum lease open_new(struct server_worker *sw, const struct pool_target *target,
+                           struct http_stream **stream, enum end_reason *reason)
+{
+    struct pool_worker *pw = sw->pool;
     struct server *s = sw->server;
     if (!take_slot(&s->peer.open_connections, atomic_load_explicit(&s->peer.cap, memory_order_relaxed))) {
         ask_for_idle(sw);
@@ -389,7 +451,7 @@ static enum lease open_new(struct pool_worker *pw, struct server_worker *sw, str
     u->home = sw;
     u->max_requests = pw->pool->conf->max_requests;
     metric_add(pw->env->metrics, s->meter_connects, 1);
-    if (h1_client_connect(&u->http, &owner, pw->env->loop, &s->address, &pw->limits) < 0) {
+    if (begin_connect(u, target) < 0) {
         *reason = h1_client_connect_reason(u->http.conn.transport.saved_errno);
         atomic_fetch_sub(&s->peer.open_connections, 1);
         loop_bury(pw->env->loop, &u->http.conn.grave, bury_upstream);
@@ -402,11 +464,15 @@ static enum lease open_new(struct pool_worker *pw, struct server_worker *sw, str
 }
 
 enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need need,
-                      struct http_stream **stream, enum end_reason *reason)
+                      const struct pool_target *target, struct http_stream **stream, enum end_reason *reason)
 {
     struct server_worker *sw = &pw->servers[s->index];
+    if (is_egress(pw) != (target != NULL)) {
+        *reason = END_INTERNAL;
+        return LEASE_FAILED;
+    }
     if (!take_in_flight(s)) return LEASE_FULL;
-    struct upstream *u = need == LEASE_FRESH ? NULL : take_idle(sw, need);
+    struct upstream *u = need == LEASE_FRESH ? NULL : take_idle(sw, need, target);
     if (u) {
         *stream = h1_client_lease(&u->http);
         metric_add(pw->env->metrics, s->meter_reuses, 1);
@@ -415,14 +481,20 @@ enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need 
     /* At the cap an idle connection that is too old for this request makes way for a new one. */
     uint32_t cap = atomic_load_explicit(&s->peer.cap, memory_order_relaxed);
     if (cap && !list_is_empty(&sw->idle) &&
-        atomic_load_explicit(&s->peer.open_connections, memory_order_relaxed) >= cap) {
-        struct mail m = { .object = sw };
-        on_close_one_mail(NULL, &m);
-    }
-    enum lease got = open_new(pw, sw, stream, reason);
+        atomic_load_explicit(&s->peer.open_connections, memory_order_relaxed) >= cap)
+        (void)close_oldest(sw);
+    enum lease got = open_new(sw, target, stream, reason);
     if (got == LEASE_FULL || got == LEASE_FAILED) atomic_fetch_sub(&s->peer.in_flight, 1);
     if (got == LEASE_FAILED) pass_slot(pw, s);
     return got;
+}
+
+void pool_observe(const struct pool_view *view, struct server *s, const struct balance_outcome *outcome)
+{
+    const struct peer_set *set = view->set;
+    /* Whoever was named, not picked, may have been asked although nobody can be picked: then there is no
+     * table. */
+    if (set->method->observe && set->count) set->method->observe(set->table, &s->peer, outcome);
 }
 
 void pool_report(struct pool_worker *pw, struct server *s, enum server_evidence evidence)
@@ -449,7 +521,8 @@ int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_
     pw->limits = (struct h1_limits){ .head_max = (uint32_t)p->conf->limits.head_bytes,
                                      .field_max = p->conf->limits.headers };
     list_init(&pw->queue);
-    slab_init(&pw->upstreams, env->budget, sizeof(struct upstream));
+    slab_init(&pw->upstreams, env->budget,
+              sizeof(struct upstream) + (is_egress(pw) ? sizeof(struct address) : 0));
     for (uint32_t i = 0; i < p->server_count; i++) {
         pw->servers[i].server = &p->servers[i];
         pw->servers[i].pool = pw;
@@ -467,10 +540,7 @@ int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_
 
 static void close_all_idle(struct server_worker *sw)
 {
-    while (!list_is_empty(&sw->idle)) {
-        struct mail m = { .object = sw };
-        on_close_one_mail(NULL, &m);
-    }
+    while (close_oldest(sw)) {}
 }
 
 void pool_worker_close_idle(struct pool_worker *pw)

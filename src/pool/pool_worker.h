@@ -1,5 +1,5 @@
-/* pool/pool_worker.h: one worker's view of one pool: whom it may pick now, its idle connections to each server, and
- * the exchanges that wait for one. That worker's thread only, the counters marked so apart. */
+/* pool/pool_worker.h: one worker's view of one pool: whom it may pick now, its idle connections to each
+ * server, and the exchanges that wait for one. That worker's thread only, the counters marked so apart. */
 #pragma once
 
 #include "base/slab.h"
@@ -83,9 +83,17 @@ enum lease_need {
     LEASE_FRESH, /* a new connection: a reused one has just failed */
 };
 
-/* One exchange on one server: counted in flight until pool_unlease(), which comes after the stream's release. */
+/* Where to, by a pool of `kind: egress`. */
+struct pool_target {
+    struct address address;
+};
+
+/* One exchange on one server: counted in flight until pool_unlease(), which comes after the stream's release.
+ * target: borrowed for the call; NULL: the server itself, which is the usual case. With a target (egress
+ * pools only, and there always: else LEASE_FAILED) the connection goes there from the server's address, and
+ * only one to the same target is used again. */
 enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need need,
-                      struct http_stream **stream, enum end_reason *reason);
+                      const struct pool_target *target, struct http_stream **stream, enum end_reason *reason);
 void pool_unlease(struct pool_worker *pw, struct server *s);
 
 /* For tunnels: counts one in flight and one open connection, false at the cap; and back. */
@@ -94,10 +102,13 @@ void pool_leave(struct pool_worker *pw, struct server *s);
 /* The connection of a lease went on as a tunnel: it is counted as open until this is called. */
 void pool_connection_closed(struct pool_worker *pw, struct server *s);
 
-/* False: the queue is full. on_turn comes from the loop. Who had his turn in vain (`is_again`) waits in front. */
+/* False: the queue is full. on_turn comes from the loop. Who had his turn in vain (`is_again`) waits in
+ * front. */
 MUST_CHECK bool pool_wait(struct pool_worker *pw, struct pool_waiter *w, bool is_again);
 void pool_stop_waiting(struct pool_worker *pw, struct pool_waiter *w);
 
+/* How an attempt went, for methods that go by it. */
+void pool_observe(const struct pool_view *view, struct server *s, const struct balance_outcome *outcome);
 /* What an attempt showed of its server. */
 void pool_report(struct pool_worker *pw, struct server *s, enum server_evidence evidence);
 /* Drain: no idle connection is kept from now on. */

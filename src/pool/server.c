@@ -42,21 +42,68 @@ bool server_is_enabled(const struct server *s)
     return atomic_load(&s->admin) == SERVER_ENABLED;
 }
 
-bool server_is_usable(const struct server *s)
+bool server_is_healthy(const struct server *s)
 {
     uint32_t health = atomic_load(&s->health);
-    return server_is_enabled(s) && health != SERVER_EJECTED && health != SERVER_DOWN;
+    return health != SERVER_EJECTED && health != SERVER_DOWN;
+}
+
+bool server_is_usable(const struct server *s)
+{
+    return server_is_enabled(s) && server_is_healthy(s);
+}
+
+static bool begin_warm_up(struct server *s, uint64_t now_ms)
+{
+    if (!s->warmup_ms) return false;
+    s->warm_since_ms = now_ms;
+    s->warm_parts = SERVER_WARM_START;
+    atomic_store(&s->health, SERVER_WARMING);
+    return true;
+}
+
+bool server_warm_up(struct server *s, uint64_t now_ms)
+{
+    if (atomic_load(&s->health) != SERVER_WARMING) return false;
+    uint64_t passed_ms = now_ms - s->warm_since_ms;
+    if (passed_ms >= s->warmup_ms)
+        atomic_store(&s->health, s->is_readmitted ? SERVER_UNKNOWN : SERVER_UP);
+    else
+        s->warm_parts = SERVER_WARM_START +
+                        (uint32_t)((SERVER_WARM_WHOLE - SERVER_WARM_START) * passed_ms / s->warmup_ms);
+    return true;
+}
+
+uint32_t server_warm_parts(const struct server *s)
+{
+    if (atomic_load(&s->health) != SERVER_WARMING) return SERVER_WARM_WHOLE;
+    return s->warm_parts ? s->warm_parts : SERVER_WARM_START;
+}
+
+void server_set_admin(struct server *s, enum server_admin admin, uint64_t now_ms)
+{
+    if (atomic_load(&s->admin) == admin) return;
+    /* Before the word itself: whoever sees the drain must see its beginning. */
+    atomic_store(&s->drain_since_ms, admin == SERVER_DRAIN ? now_ms : 0);
+    atomic_store(&s->admin, admin);
+    if (admin == SERVER_ENABLED && server_is_healthy(s)) begin_warm_up(s, now_ms);
+}
+
+static bool connected(struct server *s, uint64_t now_ms)
+{
+    uint32_t health = atomic_load(&s->health);
+    bool is_back = s->is_readmitted || health == SERVER_EJECTED;
+    s->failures = s->eject_ms = 0;
+    s->is_readmitted = false;
+    atomic_store(&s->has_failed, false);
+    if (is_back && begin_warm_up(s, now_ms)) return true;
+    if (health != SERVER_WARMING) atomic_store(&s->health, SERVER_UP);
+    return health == SERVER_EJECTED;
 }
 
 bool server_report(struct server *s, enum server_evidence evidence, uint64_t now_ms)
 {
-    if (evidence == SERVER_CONNECTED) {
-        bool was_ejected = atomic_load(&s->health) == SERVER_EJECTED;
-        s->failures = s->eject_ms = 0;
-        atomic_store(&s->has_failed, false);
-        atomic_store(&s->health, SERVER_UP);
-        return was_ejected;
-    }
+    if (evidence == SERVER_CONNECTED) return connected(s, now_ms);
     s->failures++;
     if (s->failures < SERVER_EJECT_AFTER || atomic_load(&s->health) == SERVER_EJECTED) return false;
     s->eject_ms = s->eject_ms ? s->eject_ms * 2 : SERVER_EJECT_MIN_MS;
@@ -71,7 +118,9 @@ bool server_readmit(struct server *s, uint64_t now_ms)
     if (atomic_load(&s->health) != SERVER_EJECTED || now_ms < s->ejected_until_ms) return false;
     /* One more failure ejects it again, for longer. */
     s->failures = SERVER_EJECT_AFTER - 1;
-    atomic_store(&s->health, SERVER_UNKNOWN);
+    s->is_readmitted = true;
+    /* Already now, lest a server of little weight is never tried: then it is whole again after that time. */
+    if (!begin_warm_up(s, now_ms)) atomic_store(&s->health, SERVER_UNKNOWN);
     return true;
 }
 

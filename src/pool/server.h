@@ -1,4 +1,5 @@
-/* pool/server.h: one address of a pool, at run time: found by name, shared by all workers, kept across reloads. */
+/* pool/server.h: one address of a pool, at run time: found by name, shared by all workers, kept across
+ * reloads. */
 #pragma once
 
 #include "balance/balance.h"
@@ -9,6 +10,10 @@ enum server_health { SERVER_UNKNOWN, SERVER_UP, SERVER_WARMING, SERVER_EJECTED, 
 
 /* What is said of a server, by whoever saw it. */
 enum server_evidence { SERVER_CONNECTED, SERVER_CONNECT_FAILED };
+
+/* Parts of a server's weight, and with how many of them one begins that is new or comes back. */
+#define SERVER_WARM_WHOLE 10000u
+#define SERVER_WARM_START 1000u
 
 /* Three connect failures on end eject a server: for 1 s, then twice as long each time, up to 30 s. */
 #define SERVER_EJECT_AFTER 3
@@ -23,8 +28,15 @@ struct server {
     struct address address;
     char address_text[ADDRESS_TEXT_MAX];
     struct pool *pool;
-    uint32_t id, index; /* index: in its pool */
+    uint32_t id, index;            /* index: in its pool */
+    uint32_t tier;                 /* 1 first */
+    const char *zone;              /* NULL: none */
+    uint64_t name_hash, warmup_ms; /* warmup_ms 0: it bears all of its weight at once */
+    bool is_local;                 /* of the pool's own zone, or the pool has none */
+    bool is_in_subset;             /* of those that this process uses */
     _Atomic uint32_t admin, health, weight;
+    /* Of the loops' clock; 0: it is not draining. */
+    _Atomic uint64_t drain_since_ms;
     /* Any worker: whether the control side should hear of a success. */
     _Atomic bool has_failed;
     /* How long it leaves an idle connection open: as it says itself, and as was seen. Milliseconds, 0 if not
@@ -35,7 +47,10 @@ struct server {
     uint32_t meter_attempts, meter_failures, meter_connects, meter_reuses, meter_latency;
     /* Control thread only. */
     uint32_t failures, eject_ms;
-    uint64_t ejected_until_ms;
+    uint64_t ejected_until_ms, warm_since_ms;
+    uint32_t warm_parts; /* of SERVER_WARM_WHOLE, while it is warming */
+    bool is_readmitted;  /* it was let back and nobody has connected to it since */
+    uint32_t set_weight; /* in the pool's current set; 0: it is not in it */
 };
 
 const char *server_admin_name(enum server_admin admin);
@@ -49,9 +64,19 @@ enum server_admin server_admin_by_name(const char *name);
 bool server_report(struct server *s, enum server_evidence evidence, uint64_t now_ms);
 /* Lets an ejected server back when its time is over; likewise true if it did. */
 bool server_readmit(struct server *s, uint64_t now_ms);
+/* The operator's word. Whoever is enabled again, and is not ejected, begins to warm up. Control thread. */
+void server_set_admin(struct server *s, enum server_admin admin, uint64_t now_ms);
+/* Goes on with the warm-up; false if it is not warming. A server warms up when it is let back after an
+ * ejection, anew from its first connection after that, and when the operator enables it again; not at the
+ * start of the process, when all are equally cold. Control thread. */
+bool server_warm_up(struct server *s, uint64_t now_ms);
+/* Of SERVER_WARM_WHOLE. */
+uint32_t server_warm_parts(const struct server *s);
 /* May it be picked for new exchanges, health left aside or not? */
 bool server_is_enabled(const struct server *s);
 bool server_is_usable(const struct server *s);
+/* Health alone, whatever the operator says. */
+bool server_is_healthy(const struct server *s);
 
 /* How long a connection may be idle before it is closed; for requests that must not be lost, half of it. */
 uint32_t server_idle_limit_ms(const struct server *s, uint64_t conf_ms, uint64_t now_ms);

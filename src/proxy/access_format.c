@@ -500,8 +500,17 @@ static void add_weir_route(const struct line *l)
 
 static void add_weir_server(const struct line *l)
 {
-    uint32_t count = flight_kept_attempts(l->entry->record);
-    add_value(l, count ? server_of(l->entry, count - 1) : SLICE_NONE);
+    add_name(l, l->entry->server);
+}
+
+static void add_weir_split(const struct line *l)
+{
+    add_name(l, l->entry->split);
+}
+
+static void add_weir_variant(const struct line *l)
+{
+    add_name(l, l->entry->variant);
 }
 
 /* RFC 3339 in UTC with milliseconds. */
@@ -556,6 +565,8 @@ static void (*const adders[ACCESS_CODE_COUNT])(const struct line *) = {
     [ACCESS_WEIR_POOL] = add_weir_pool,
     [ACCESS_WEIR_REASON] = add_weir_reason,
     [ACCESS_WEIR_ROUTE] = add_weir_route,
+    [ACCESS_WEIR_SPLIT] = add_weir_split,
+    [ACCESS_WEIR_VARIANT] = add_weir_variant,
     [ACCESS_WEIR_SERVER] = add_weir_server,
     [ACCESS_WEIR_TIME] = add_weir_time,
 };

@@ -21,7 +21,8 @@ struct access_entry {
     const struct http_head *request;  /* NULL if no head was read */
     const struct http_head *response; /* NULL if none was sent */
     uint64_t now_wall_ns;
-    struct slice listener, route, pool;
+    struct slice listener, route, pool, split, variant;
+    struct slice server;                   /* the last attempt's, by name */
     struct slice servers[FLIGHT_ATTEMPTS]; /* addresses, beside record->attempts */
     uint64_t body_bytes;                   /* sent to the client */
     uint64_t connection_id;

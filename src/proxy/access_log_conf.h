@@ -53,7 +53,9 @@
     X(WEIR_REASON, "weir_reason")                       \
     X(WEIR_ROUTE, "weir_route")                         \
     X(WEIR_SERVER, "weir_server")                       \
-    X(WEIR_TIME, "weir_time")
+    X(WEIR_SPLIT, "weir_split")                         \
+    X(WEIR_TIME, "weir_time")                           \
+    X(WEIR_VARIANT, "weir_variant")
 
 enum access_code {
     ACCESS_LITERAL,        /* a piece of the format's text */

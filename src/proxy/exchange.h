@@ -3,10 +3,12 @@
 #pragma once
 
 #include "base/arena.h"
+#include "net/resolver.h"
 #include "proxy/worker.h"
 
 enum exchange_state {
     EXCHANGE_ROUTE,
+    EXCHANGE_RESOLVE,
     EXCHANGE_PICK,
     EXCHANGE_QUEUE,
     EXCHANGE_CONNECT,
@@ -19,6 +21,10 @@ enum exchange_state {
 enum step { STEP_WAIT, STEP_GO };
 
 #define EXCHANGE_TRIED_MAX 64u
+
+struct exchange_egress;
+struct mirror;
+struct split_variant;
 
 struct exchange {
     struct worker *worker;
@@ -40,8 +46,16 @@ struct exchange {
     uint64_t hash;
     uint32_t tried[EXCHANGE_TRIED_MAX]; /* indexes in the view: failed, or found at their cap in this round */
     uint32_t tried_count;
-    struct http_field extra[8]; /* what forward_fields() adds */
+    struct http_field *extra; /* in the arena: what forward_fields() adds */
     uint32_t extra_count;
+    struct slice target;                  /* rewritten; else empty */
+    const struct split_variant *variant;  /* NULL: no split */
+    bool is_override;                     /* the variant was asked for: it says nothing of the split */
+    struct server *named;                 /* by pin or cookie, as long as it has not failed; NULL: the method chooses */
+    uint8_t named_reason;                 /* enum balance_reason */
+    bool has_current_cookie;              /* the client's sticky cookie need not be renewed if `named` answers */
+    struct exchange_egress *egress;       /* NULL: the pool's servers are where it goes */
+    struct mirror *mirror;                /* its copy, NULL: none */
     struct slice upgrade; /* the protocol that is asked for and allowed; else empty */
     struct tunnel *tunnel;
     struct ip peer; /* who is connected; record.client is who is meant */

@@ -8,6 +8,7 @@
 
 #define SENTENCE_MAX 640
 #define BODY_MAX 2048
+#define LOCATION_MAX 4096
 
 /* "0.42 ms", "12 ms", "1.50 s". */
 static void add_duration(struct text *t, uint64_t ns)
@@ -209,6 +210,37 @@ static bool add_date(struct exchange *x, struct fault_reply *out)
     struct slice copy = arena_copy(&x->arena, (struct slice){ date, len });
     out->fields[out->field_count++] = make_field("Date", copy);
     return copy.data;
+}
+
+static bool add_location(struct exchange *x, const struct route_redirect_conf *conf, struct fault_reply *out)
+{
+    char location[LOCATION_MAX];
+    struct text t = text_over(location, sizeof(location));
+    struct http_template_input in = { .head = &x->head,
+                                      .client = &x->record.client,
+                                      .request_id = slice_of(x->request_id) };
+    http_template_expand(&conf->to, &in, &t);
+    struct slice copy = arena_copy(&x->arena, text_slice(&t));
+    out->fields[out->field_count++] = make_field("Location", copy);
+    return copy.data && !t.is_cut;
+}
+
+int fault_reply_by_route(struct exchange *x, struct fault_reply *out)
+{
+    const struct route_conf *conf = x->route->conf;
+    const struct route_respond_conf *respond = conf->respond;
+    *out = (struct fault_reply){ 0 };
+    out->head.version = HTTP_VERSION_1_1;
+    out->head.status = (uint16_t)(respond ? respond->status : conf->redirect->status);
+    out->head.reason = slice_of(http_status_text(out->head.status));
+    if (!add_date(x, out)) return -1;
+    if (conf->redirect && !add_location(x, conf->redirect, out)) return -1;
+    if (respond && respond->body) {
+        out->body = slice_of(respond->body);
+        out->fields[out->field_count++] = make_field("Content-Type", slice_of(respond->content_type));
+    }
+    out->fields[out->field_count++] = make_field("X-Request-Id", slice_of(x->request_id));
+    return 0;
 }
 
 int fault_reply(struct exchange *x, struct fault_reply *out)

@@ -13,5 +13,7 @@ struct fault_reply {
 /* Builds the reply for x->end in x->arena: plain text, or problem+json (RFC 9457) if the client prefers JSON.
  * -1: out of memory. */
 int fault_reply(struct exchange *x, struct fault_reply *out);
+/* The route's own answer (redirect, respond), likewise. */
+int fault_reply_by_route(struct exchange *x, struct fault_reply *out);
 /* True if Accept asks for JSON rather than for text (RFC 9110 12.5.1, by quality, then by order). */
 bool fault_wants_json(const struct http_head *head);

@@ -182,6 +182,7 @@ bool flight_matches(const struct flight_filter *f, const struct flight_record *r
     if (f->pool && f->pool != r->pool) return false;
     if (f->listener && f->listener != r->listener) return false;
     if (f->route && f->route != r->route) return false;
+    if (f->variant && f->variant != r->variant) return false;
     if (f->server && !is_tried(r, f->server)) return false;
     if (f->has_client && memcmp(&f->client, &r->client, sizeof(r->client)) != 0) return false;
     if (f->min_total_us > r->total_us || f->since_wall_ns > end_wall_ns(r)) return false;
@@ -397,6 +398,7 @@ void flight_print_json(const struct flight_record *r, const struct flight_names 
     print_identity(r, out);
     print_name("listener", r->listener, names, out);
     print_name("route", r->route, names, out);
+    print_name("variant", r->variant, names, out);
     print_name("pool", r->pool, names, out);
     print_request(r, out);
     print_end((enum end_reason)r->end, out);

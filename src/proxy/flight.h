@@ -17,7 +17,7 @@
 
 #define FLIGHT_ATTEMPTS 4u
 #define FLIGHT_REQUEST_ID_MAX 36u
-#define FLIGHT_TARGET_MAX 57u
+#define FLIGHT_TARGET_MAX 53u
 #define FLIGHT_ID_TEXT_MAX 17u /* 16 hex digits, terminated */
 #define FLIGHT_WORKERS_MAX 1024u
 #define FLIGHT_RING_RECORDS 4096u
@@ -55,7 +55,7 @@ struct flight_record {
     struct ip client;
     /* Since the start. With several attempts, all but the first speak of the last one. */
     uint32_t head_us, picked_us, connected_us, sent_us, first_byte_us;
-    uint32_t listener, route, pool; /* ids */
+    uint32_t listener, route, pool, variant; /* ids; variant: of "split=variant", FLIGHT_NO_ID without a split */
     uint16_t client_port;
     uint16_t status;       /* sent to the client; 0: none */
     uint8_t method;        /* enum http_method */
@@ -115,7 +115,7 @@ struct flight_filter {
     uint8_t status_class; /* 5: 500 to 599 */
     bool has_client;
     enum end_reason end;
-    uint32_t pool, server, listener, route; /* ids; server: of any attempt kept */
+    uint32_t pool, server, listener, route, variant; /* ids; server: of any attempt kept */
     struct ip client;
     struct slice request_id;
     uint64_t min_total_us;

@@ -1,6 +1,9 @@
 #include "proxy/forward.h"
 
 #include "base/text.h"
+#include "proxy/exchange_steps.h"
+#include "proxy/headers.h"
+#include "proxy/split.h"
 
 #define VIA_NAME "weir"
 
@@ -131,7 +134,10 @@ static struct slice forwarded_element(struct exchange *x, const char *peer, bool
     return text_slice(&t);
 }
 
-int forward_fields(struct exchange *x)
+#define OWN_FIELDS_MAX 7u
+
+/* What weir says of the request on its way. */
+static int add_own_fields(struct exchange *x)
 {
     struct http_field *extra = x->extra;
     const struct listener *l = x->listener->listener;
@@ -162,13 +168,36 @@ int forward_fields(struct exchange *x)
     struct slice via = x->head.version == HTTP_VERSION_1_0 ? SLICE("1.0 " VIA_NAME) : SLICE("1.1 " VIA_NAME);
     if (http_head_find(&x->head, HTTP_FIELD_VIA) && !join(x, HTTP_FIELD_VIA, true, via, &via)) return -1;
     extra[n++] = make_field("Via", HTTP_FIELD_VIA, via);
+    if (x->variant) extra[n++] = make_field("Weir-Split", HTTP_FIELD_WEIR_SPLIT, slice_of(x->variant->name));
     x->extra_count = n;
     return 0;
+}
+
+/* Words to weir go no further, whoever said them: a server could take a client's Weir-Split for weir's. */
+static void drop_words_to_weir(struct http_head *head)
+{
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        struct http_field *f = &head->fields[i];
+        if (f->id == HTTP_FIELD_WEIR_PIN || f->id == HTTP_FIELD_WEIR_PIN_TOKEN || f->id == HTTP_FIELD_WEIR_SPLIT)
+            f->is_dropped = true;
+    }
+}
+
+int forward_fields(struct exchange *x)
+{
+    const struct route_headers_conf *conf = x->route->conf ? x->route->conf->request_headers : NULL;
+    x->extra = arena_alloc(&x->arena, (OWN_FIELDS_MAX + headers_room(conf)) * sizeof(*x->extra));
+    if (!x->extra) return -1;
+    drop_words_to_weir(&x->head);
+    if (add_own_fields(x) < 0) return -1;
+    if (!conf) return 0;
+    return headers_apply(x, conf, x->head.fields, x->head.field_count, x->extra, &x->extra_count);
 }
 
 struct slice forward_authority(const struct exchange *x)
 {
     const char *host = x->pool->pool->conf->host;
+    if (x->egress) return egress_authority(x);
     if (strcmp(host, "keep") == 0 && x->head.authority.len) return x->head.authority;
     if (strcmp(host, "keep") == 0 || strcmp(host, "server") == 0) {
         bool is_unix = x->server->address.sa.any.sa_family == AF_UNIX;

@@ -1,19 +1,18 @@
 #include "proxy/proxy.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/count.h"
-#include "proxy/bind.h"
+#include "base/json.h"
+#include "conf/decode.h"
 #include "proxy/worker.h"
 
 #define SERIES_MAX 100000
 
-static const enum end_reason refusals[] = { END_GATE_DENIED, END_CLIENT_CONNECTIONS, END_CONNECTION_LIMIT,
-                                            END_NO_DESCRIPTORS, END_NO_MEMORY };
-
-static uint32_t add_name(struct proxy *p, const char *name)
+uint32_t proxy_add_name(struct proxy *p, const char *name)
 {
     p->names[p->name_count] = name;
     return p->name_count++;
@@ -32,121 +31,108 @@ struct pool *proxy_pool_by_name(const struct proxy *p, const char *name)
     return NULL;
 }
 
-static void add_listener_meters(struct listener *l, struct metric_registry *m)
+static uint32_t count_debug_routes(const struct proxy_conf *conf)
 {
-    struct metric_label labels[2] = { { "listener", l->name }, { "end", NULL } };
-    l->meter_accepted = metric_counter(m, "weir_connections_accepted_total", "Client connections let in.",
-                                       labels, 1);
-    l->meter_bytes_in = metric_counter(m, "weir_received_bytes_total", "Bytes taken from clients.", labels,
-                                       1);
-    l->meter_bytes_out = metric_counter(m, "weir_sent_bytes_total", "Bytes given to clients.", labels, 1);
-    l->meter_seconds = metric_histogram(
-        m, "weir_exchange_duration_seconds",
-        "From a request's first byte to its response's last; a tunnel's life.", labels, 1);
-    for (unsigned i = 1; i < END_REASON_COUNT; i++) {
-        labels[1] = (struct metric_label){ "end", end_reason_info((enum end_reason)i)->name };
-        l->meter_ends[i] = metric_counter(m, "weir_exchanges_total",
-                                          "Exchanges and tunnels, by how they ended.", labels, 2);
+    uint32_t count = 0;
+    const struct listener_conf *listeners = conf->listeners.data;
+    for (uint32_t i = 0; i < conf->listeners.count; i++) {
+        const struct route_conf *routes = listeners[i].routes.data;
+        for (uint32_t j = 0; j < listeners[i].routes.count; j++) count += routes[j].debug != NULL;
     }
-    static const char *const classes[] = { "none", "1xx", "2xx", "3xx", "4xx", "5xx" };
-    for (unsigned i = 0; i < 6; i++) {
-        labels[1] = (struct metric_label){ "class", classes[i] };
-        l->meter_classes[i] = metric_counter(m, "weir_responses_total",
-                                             "Responses, by the class of their status.", labels, 2);
-    }
-    for (unsigned i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
-        labels[1] = (struct metric_label){ "reason", end_reason_info(refusals[i])->name };
-        l->meter_refused[refusals[i]] = metric_counter(
-            m, "weir_connections_refused_total", "Client connections closed at once, by reason.", labels, 2);
-    }
-}
-
-static int add_route(struct proxy *p, struct listener *l, const struct route_conf *conf, const char *pool,
-                     struct err *err)
-{
-    struct route *r = &l->routes[l->route_count];
-    r->conf = conf;
-    r->name = conf ? conf->name : "default";
-    r->pool = proxy_pool_by_name(p, pool);
-    if (!r->pool) return err_set(err, "listener \"%s\": there is no pool \"%s\"", l->name, pool);
-    r->id = add_name(p, r->name);
-    if (conf && conf->gate && !(r->gate = gate_rules_new(conf->gate)))
-        return err_set(err, "out of memory for the gate of route \"%s\"", r->name);
-    const struct metric_label labels[] = { { "listener", l->name }, { "route", r->name } };
-    r->meter_exchanges = metric_counter(p->metrics, "weir_route_exchanges_total", "Exchanges, by route.",
-                                        labels, 2);
-    l->route_count++;
-    return 0;
-}
-
-static int add_routes(struct proxy *p, struct listener *l, struct err *err)
-{
-    const struct listener_conf *conf = l->conf;
-    uint32_t count = conf->routes.count ? conf->routes.count : 1;
-    l->routes = calloc(count, sizeof(struct route));
-    if (!l->routes) return err_set(err, "out of memory for the routes of listener \"%s\"", l->name);
-    if (!conf->routes.count) return add_route(p, l, NULL, conf->pool, err);
-    const struct route_conf *routes = conf->routes.data;
-    struct route_row *rows = calloc(count, sizeof(*rows));
-    if (!rows) return err_set(err, "out of memory for the routes of listener \"%s\"", l->name);
-    int result = 0;
-    for (uint32_t i = 0; i < count && result == 0; i++) {
-        rows[i] = route_conf_row(&routes[i], i);
-        result = add_route(p, l, &routes[i], routes[i].pool, err);
-    }
-    if (result == 0 && !(l->table = route_table_new(rows, count, err)))
-        result = err_prefix(err, "listener \"%s\"", l->name);
-    free(rows);
-    return result;
-}
-
-static int add_listener(struct proxy *p, struct listener *l, const struct listener_conf *conf,
-                        struct err *err)
-{
-    l->conf = conf;
-    l->name = conf->name;
-    l->index = (uint32_t)(l - p->listeners);
-    l->proxy = p;
-    l->id = add_name(p, l->name);
-    add_listener_meters(l, p->metrics);
-    if (conf->gate && !(l->gate = gate_rules_new(conf->gate)))
-        return err_set(err, "out of memory for the gate of listener \"%s\"", l->name);
-    l->fds = malloc(p->worker_count * sizeof(int));
-    if (!l->fds) return err_set(err, "out of memory for listener \"%s\"", l->name);
-    for (uint32_t i = 0; i < p->worker_count; i++) l->fds[i] = -1;
-    if (add_routes(p, l, err) < 0) return -1;
-    unsigned defer_s = (unsigned)((conf->timeouts.header_ms + 999) / 1000);
-    if (bind_open(&conf->bind, conf->protocol == LISTENER_HTTP, defer_s, l->fds, p->worker_count, err) < 0)
-        return err_prefix(err, "listener \"%s\"", l->name);
-    l->is_bound = true;
-    return 0;
+    return count;
 }
 
 static uint32_t count_names(const struct proxy_conf *conf)
 {
-    uint32_t count = 1;
+    uint32_t count = 1 + 2 * count_debug_routes(conf);
     const struct listener_conf *listeners = conf->listeners.data;
     for (uint32_t i = 0; i < conf->listeners.count; i++) count += 2 + listeners[i].routes.count;
     const struct pool_conf *pools = conf->pools.data;
     for (uint32_t i = 0; i < conf->pools.count; i++) count += 1 + pools[i].servers.count;
+    const struct split_conf *splits = conf->splits.data;
+    for (uint32_t i = 0; i < conf->splits.count; i++) count += splits[i].variants.count;
     return count;
+}
+
+static int add_pool(struct proxy *p, const struct pool_conf *conf, struct err *err)
+{
+    uint32_t next_id = p->name_count, index = p->pool_count;
+    if (pool_new(&p->pools[index], conf, index, &next_id, p->metrics, err) < 0) return -1;
+    struct pool *pool = p->pools[p->pool_count++];
+    proxy_add_name(p, pool->name);
+    for (uint32_t i = 0; i < pool->server_count; i++) proxy_add_name(p, pool->servers[i].name);
+    return 0;
 }
 
 static int add_pools(struct proxy *p, struct err *err)
 {
     const struct pool_conf *confs = p->conf->pools.data;
-    p->pools = calloc(p->conf->pools.count + 1, sizeof(struct pool *));
-    p->pool_workers = calloc((size_t)(p->conf->pools.count + 1) * p->worker_count,
-                             sizeof(struct pool_worker *));
+    uint32_t room = p->conf->pools.count + count_debug_routes(p->conf) + 1;
+    p->pools = calloc(room, sizeof(struct pool *));
+    p->pool_workers = calloc((size_t)room * p->worker_count, sizeof(struct pool_worker *));
     if (!p->pools || !p->pool_workers) return err_set(err, "out of memory for pools");
-    for (uint32_t i = 0; i < p->conf->pools.count; i++) {
-        uint32_t next_id = p->name_count;
-        if (pool_new(&p->pools[i], &confs[i], i, &next_id, p->metrics, err) < 0) return -1;
-        p->pool_count++;
-        add_name(p, p->pools[i]->name);
-        for (uint32_t j = 0; j < p->pools[i]->server_count; j++) add_name(p, p->pools[i]->servers[j].name);
+    for (uint32_t i = 0; i < p->conf->pools.count; i++)
+        if (add_pool(p, &confs[i], err) < 0) return -1;
+    return 0;
+}
+
+static int add_splits(struct proxy *p, struct err *err)
+{
+    const struct split_conf *confs = p->conf->splits.data;
+    p->splits = calloc(p->conf->splits.count + 1, sizeof(struct split));
+    if (!p->splits) return err_set(err, "out of memory for splits");
+    for (uint32_t i = 0; i < p->conf->splits.count; i++) {
+        p->split_count++;
+        if (split_open(&p->splits[i], p, &confs[i], err) < 0) return -1;
     }
     return 0;
+}
+
+/* `{"servers": ["<address>"]}` */
+static int decode_pool_of(const struct address *upstream, struct pool_conf *conf, struct conf_arena *arena)
+{
+    char address[ADDRESS_TEXT_MAX];
+    struct json j;
+    json_init(&j, 4096, false);
+    json_object(&j);
+    json_key(&j, "servers");
+    json_array(&j);
+    json_string(&j, address_print(upstream, address));
+    json_array_end(&j);
+    json_object_end(&j);
+    struct conf_tree tree;
+    struct conf_faults *faults = calloc(1, sizeof(*faults));
+    int result = -1;
+    if (faults && !j.is_failed) {
+        result = conf_read_json(&tree, "debug", (struct slice){ j.data, j.len }, faults);
+        if (result == 0) result = conf_decode(&tree, &pool_conf_type, conf, arena, faults);
+        conf_tree_free(&tree);
+    }
+    free(faults);
+    json_fini(&j);
+    return result;
+}
+
+struct pool *proxy_debug_pool(struct proxy *p, const char *route, const struct address *upstream, struct err *err)
+{
+    if (!p->arena) p->arena = conf_arena_new();
+    struct pool_conf *conf = conf_arena_alloc(p->arena, sizeof(*conf));
+    size_t room = strlen(route) + sizeof("debug:");
+    char *name = conf_arena_alloc(p->arena, room);
+    snprintf(name, room, "debug:%s", route);
+    if (decode_pool_of(upstream, conf, p->arena) < 0) {
+        err_set(err, "out of memory for its debug upstream");
+        return NULL;
+    }
+    conf->name = name;
+    return add_pool(p, conf, err) == 0 ? p->pools[p->pool_count - 1] : NULL;
+}
+
+struct split *proxy_split_by_name(const struct proxy *p, const char *name)
+{
+    for (uint32_t i = 0; i < p->split_count; i++)
+        if (strcmp(p->splits[i].name, name) == 0) return &p->splits[i];
+    return NULL;
 }
 
 static double read_live(void *context, size_t offset)
@@ -229,11 +215,11 @@ static int build(struct proxy *p, struct err *err)
     p->name_count = 1; /* 0 is nobody */
     if (conf->gate && !(p->gate = gate_rules_new(conf->gate)))
         return err_set(err, "out of memory for the gate");
-    if (add_pools(p, err) < 0) return -1;
+    if (add_pools(p, err) < 0 || add_splits(p, err) < 0) return -1;
     const struct listener_conf *listeners = conf->listeners.data;
     for (uint32_t i = 0; i < conf->listeners.count; i++) {
         p->listener_count++;
-        if (add_listener(p, &p->listeners[i], &listeners[i], err) < 0) return -1;
+        if (listener_open(&p->listeners[i], p, &listeners[i], err) < 0) return -1;
     }
     add_gauges(p);
     if (conf->access_log && !(p->access_log = access_log_open(conf->access_log, p->worker_count, err)))
@@ -284,19 +270,6 @@ void proxy_publish(struct proxy *p, struct pool *pool)
     for (uint32_t i = 0; i < p->worker_count; i++) worker_publish(p->workers[i], peer_set_get(pool->current));
 }
 
-static void close_listener(struct listener *l, uint32_t worker_count)
-{
-    for (uint32_t i = 0; l->fds && i < worker_count; i++)
-        if (l->fds[i] >= 0) close(l->fds[i]);
-    /* Only what was bound here: the path may be another weir's socket, or no socket at all. */
-    if (l->is_bound && l->conf->bind.sa.any.sa_family == AF_UNIX) unlink(l->conf->bind.sa.un.sun_path);
-    free(l->fds);
-    for (uint32_t i = 0; i < l->route_count; i++) gate_rules_free(l->routes[i].gate);
-    free(l->routes);
-    route_table_free(l->table);
-    gate_rules_free(l->gate);
-}
-
 void proxy_free(struct proxy *p)
 {
     if (!p) return;
@@ -308,7 +281,8 @@ void proxy_free(struct proxy *p)
     access_log_close(p->access_log);
     for (uint32_t i = 0; p->workers && i < p->worker_count; i++) worker_free(p->workers[i]);
     for (uint32_t i = 0; p->listeners && i < p->listener_count; i++)
-        close_listener(&p->listeners[i], p->worker_count);
+        listener_close(&p->listeners[i]);
+    for (uint32_t i = 0; p->splits && i < p->split_count; i++) split_close(&p->splits[i]);
     for (uint32_t i = 0; p->pools && i < p->pool_count; i++) pool_free(p->pools[i]);
     metric_registry_free(p->metrics);
     client_table_free(p->clients);
@@ -317,6 +291,8 @@ void proxy_free(struct proxy *p)
     free(p->pools);
     free(p->workers);
     free(p->listeners);
+    free(p->splits);
+    conf_arena_free(p->arena);
     free(p->names);
     free(p);
 }

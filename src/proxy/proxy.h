@@ -10,38 +10,12 @@
 #include "proxy/client_table.h"
 #include "proxy/flight.h"
 #include "proxy/gate.h"
+#include "proxy/listener.h"
 #include "proxy/proxy_conf.h"
-#include "route/route.h"
+#include "proxy/split.h"
 
 struct worker;
 struct pool_worker;
-
-/* What a route leads to. The listener's own `pool:` is a route without conditions. */
-struct route {
-    const char *name;
-    uint32_t id;
-    const struct route_conf *conf; /* NULL for the listener's own pool */
-    struct pool *pool;
-    struct gate_rules *gate; /* NULL: everybody */
-    uint32_t meter_exchanges;
-};
-
-struct listener {
-    const struct listener_conf *conf; /* the snapshot's */
-    const char *name;
-    uint32_t id, index;
-    struct proxy *proxy;
-    bool is_bound;
-    int *fds;                  /* one a worker; the process's, until the drain begins */
-    struct route_table *table; /* NULL: routes[0] is for everything */
-    struct route *routes;
-    uint32_t route_count;
-    struct gate_rules *gate;
-    _Atomic uint32_t connections;
-    uint32_t meter_refused[END_REASON_COUNT]; /* those that can be: see proxy.c */
-    uint32_t meter_accepted, meter_bytes_in, meter_bytes_out, meter_seconds;
-    uint32_t meter_ends[END_REASON_COUNT], meter_classes[6];
-};
 
 struct proxy {
     const struct proxy_conf *conf;
@@ -49,7 +23,10 @@ struct proxy {
     struct metric_registry *metrics;
     struct listener *listeners;
     struct pool **pools;
-    uint32_t listener_count, pool_count, worker_count;
+    struct split *splits;
+    struct conf_arena *arena; /* of what was decoded besides the configuration; may be NULL */
+    uint32_t listener_count, pool_count, split_count, worker_count;
+    bool is_detached; /* made to be asked, not to serve: nothing is bound, nothing written */
     struct worker **workers;
     struct pool_worker **pool_workers; /* [pool * worker_count + worker] */
     struct mailbox *control;           /* the control thread's */
@@ -79,3 +56,9 @@ void proxy_publish(struct proxy *p, struct pool *pool);
 void proxy_free(struct proxy *p);
 const char *proxy_name_of(void *proxy, uint32_t id);
 struct pool *proxy_pool_by_name(const struct proxy *p, const char *name);
+struct split *proxy_split_by_name(const struct proxy *p, const char *name);
+
+/* While it is being made. `name` is borrowed for the proxy's life. */
+uint32_t proxy_add_name(struct proxy *p, const char *name);
+/* A pool of one server for a route's `debug: {upstream}`. */
+struct pool *proxy_debug_pool(struct proxy *p, const char *route, const struct address *upstream, struct err *err);

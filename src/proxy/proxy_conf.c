@@ -37,6 +37,26 @@ static const struct conf_type listener_limits_type = { .name = "listener limits"
                                                        .size = sizeof(struct listener_limits),
                                                        .fields = listener_limit_fields };
 
+static void check_pin(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    const struct pin_conf *pin = object;
+    if (!pin->from.count && !pin->token)
+        conf_decode_fault(d, node, NULL, "add `from:` with address blocks, or a `token:`",
+                          "nobody may pin with neither addresses nor a token");
+}
+
+static const struct conf_field pin_fields[] = {
+    { "from", CONF_LIST(struct pin_conf, from, &conf_cidr_type), .max = 1000,
+      .help = "Peers that may name a server." },
+    { "token", CONF_STRING(struct pin_conf, token), .min = 16, .max = 255, .flags = CONF_SECRET,
+      .help = "Whoever sends it in Weir-Pin-Token may name a server." },
+    { 0 },
+};
+
+static const struct conf_type pin_type = {
+    .name = "pin", .size = sizeof(struct pin_conf), .fields = pin_fields, .check = check_pin
+};
+
 static const struct conf_type pool_ref_type = { .name = "pools" };
 
 static void check_listener(struct conf_decode *d, const struct conf_node *node, void *object)
@@ -70,6 +90,9 @@ static const struct conf_field listener_fields[] = {
     { "trust", CONF_LIST(struct listener_conf, trust, &conf_cidr_type), .max = 1000,
       .help = "Peers whose X-Forwarded-* and Forwarded fields are believed and passed on." },
     { "gate", CONF_OPTIONAL(struct listener_conf, gate, &gate_conf_type), .help = "Who may pass." },
+    { "pin", CONF_OPTIONAL(struct listener_conf, pin, &pin_type),
+      .help = "Who may choose the server by hand, with the header `Weir-Pin: pool/server`; from everybody else it is "
+              "taken out." },
     { 0 },
 };
 

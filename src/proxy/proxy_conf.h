@@ -3,10 +3,12 @@
 
 #include "base/address.h"
 #include "conf/field.h"
+#include "net/resolver.h"
 #include "pool/pool_conf.h"
 #include "proxy/access_log_conf.h"
 #include "route/gate_conf.h"
 #include "route/route_conf.h"
+#include "route/split.h"
 
 enum listener_protocol { LISTENER_HTTP, LISTENER_TCP };
 
@@ -19,6 +21,12 @@ struct listener_limits {
     uint32_t headers;
 };
 
+/* `pin: {from: [10.0.0.0/8], token: "…"}`: who may name a server with Weir-Pin. */
+struct pin_conf {
+    struct conf_items from; /* struct cidr: the peer's address */
+    const char *token;      /* in Weir-Pin-Token; NULL: none */
+};
+
 struct listener_conf {
     const char *name;
     struct address bind;
@@ -29,6 +37,7 @@ struct listener_conf {
     struct listener_limits limits;
     struct conf_items trust; /* struct cidr */
     struct gate_conf *gate;  /* may be NULL */
+    struct pin_conf *pin;    /* NULL: nobody may */
 };
 
 struct proxy_limits {
@@ -43,6 +52,8 @@ struct proxy_timeouts {
 struct proxy_conf {
     struct conf_items listeners;        /* struct listener_conf */
     struct conf_items pools;            /* struct pool_conf */
+    struct conf_items splits;           /* struct split_conf */
+    struct resolver_conf resolver;
     struct access_log_conf *access_log; /* NULL: none */
     struct gate_conf *gate;             /* for every listener; may be NULL */
     struct proxy_limits limits;

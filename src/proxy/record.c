@@ -1,5 +1,7 @@
 #include "proxy/record.h"
 
+#include "proxy/split.h"
+
 static void count(struct worker *w, const struct listener *l, const struct flight_record *r)
 {
     struct metric_shard *m = w->metrics;
@@ -11,11 +13,11 @@ static void count(struct worker *w, const struct listener *l, const struct fligh
     metric_observe(m, l->meter_seconds, r->total_us);
 }
 
-static struct slice server_address(const struct pool *pool, uint32_t id)
+static const struct server *server_by_id(const struct pool *pool, uint32_t id)
 {
     for (uint32_t i = 0; pool && i < pool->server_count; i++)
-        if (pool->servers[i].id == id) return slice_of(pool->servers[i].address_text);
-    return SLICE_NONE;
+        if (pool->servers[i].id == id) return &pool->servers[i];
+    return NULL;
 }
 
 static void log_access(struct worker *w, struct access_entry *entry, const struct listener *l,
@@ -25,9 +27,19 @@ static void log_access(struct worker *w, struct access_entry *entry, const struc
     entry->now_wall_ns = loop_wall_ns(&w->loop);
     entry->listener = slice_of(l->name);
     entry->pool = slice_of(pool ? pool->name : NULL);
-    for (uint32_t i = 0; i < flight_kept_attempts(r); i++)
-        entry->servers[i] = server_address(pool, r->attempts[i].server);
+    for (uint32_t i = 0; i < flight_kept_attempts(r); i++) {
+        const struct server *server = server_by_id(pool, r->attempts[i].server);
+        entry->servers[i] = slice_of(server ? server->address_text : NULL);
+        entry->server = slice_of(server ? server->name : NULL);
+    }
     access_log_write(w->access_log, entry);
+}
+
+/* What speaks against a variant: not the client's own doing. */
+static bool is_error(const struct flight_record *r)
+{
+    enum end_origin origin = flight_origin(r);
+    return r->status >= 500 || (r->end != END_OK && origin != ORIGIN_CLIENT && origin != ORIGIN_NONE);
 }
 
 void record_exchange(struct exchange *x)
@@ -41,12 +53,15 @@ void record_exchange(struct exchange *x)
     flight_write(w->flights, r);
     count(w, l, r);
     if (x->route) metric_add(w->metrics, x->route->meter_exchanges, 1);
+    if (x->variant) split_count(x->variant, w->metrics, x->is_override, is_error(r), r->total_us);
     if (!w->access_log) return;
     struct access_entry entry = {
         .record = r,
         .request = x->head.method_text.len ? &x->head : NULL,
         .response = x->response,
         .route = slice_of(x->route ? x->route->name : NULL),
+        .split = slice_of(x->variant ? x->variant->split->name : NULL),
+        .variant = slice_of(x->variant ? x->variant->conf->name : NULL),
         .body_bytes = x->body_out,
         .connection_id = x->connection_id,
         .connection_requests = x->connection_requests,

@@ -166,7 +166,7 @@ static bool connect_to(struct session *s, uint32_t peer, enum balance_reason rea
     flight_begin_attempt(&s->record, s->server->id, reason, false);
     metric_add(w->metrics, s->server->meter_attempts, 1);
     metric_add(w->metrics, s->server->meter_connects, 1);
-    if (transport_connect(t, &w->loop, &s->server->address, on_server_ready) == 0) {
+    if (transport_connect(t, &w->loop, &s->server->address, NULL, on_server_ready) == 0) {
         if (transport_wait(&s->tunnel.halves[TUNNEL_CLIENT].transport) < 0) {
             give_up(s, END_NO_DESCRIPTORS);
             return true;

@@ -11,6 +11,7 @@
 
 #include "base/count.h"
 #include "proxy/accept.h"
+#include "proxy/mirror.h"
 #include "proxy/tcp.h"
 #include "proxy/tunnel.h"
 
@@ -43,9 +44,22 @@ static int open_listeners(struct worker *w, struct err *err)
     struct proxy *p = w->proxy;
     w->listeners = calloc(p->listener_count, sizeof(struct listener_worker));
     if (!w->listeners) return err_set(err, "out of memory for the listeners of worker %u", w->index);
-    for (uint32_t i = 0; i < p->listener_count; i++)
-        if (accept_open(&w->listeners[i], w, &p->listeners[i], err) < 0) return -1;
+    for (uint32_t i = 0; i < p->listener_count; i++) {
+        struct listener *l = &p->listeners[i];
+        struct listener_worker *lw = &w->listeners[i];
+        if (listener_needs_scratch(l) && !(lw->scratch = route_scratch_new()))
+            return err_set(err, "out of memory for the routes of worker %u", w->index);
+        if (accept_open(lw, w, l, err) < 0) return -1;
+    }
     return 0;
+}
+
+static bool has_egress(const struct proxy *p)
+{
+    for (uint32_t i = 0; i < p->listener_count; i++)
+        for (uint32_t j = 0; j < p->listeners[i].route_count; j++)
+            if (p->listeners[i].routes[j].egress) return true;
+    return false;
 }
 
 int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err *err)
@@ -55,6 +69,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     w->proxy = p;
     w->index = index;
     w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    list_init(&w->mirrors);
     if (loop_init(&w->loop, &p->budget, err) < 0) {
         free(w);
         return -1;
@@ -66,6 +81,10 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     if (p->access_log) w->access_log = access_log_writer_of(p->access_log, index);
     if (flight_ring_new(&w->flights, FLIGHT_RING_RECORDS, index, err) < 0 ||
         mailbox_new(&w->box, &w->loop, w, MAILS, err) < 0 || open_pools(w, err) < 0) {
+        worker_free(w);
+        return -1;
+    }
+    if (has_egress(p) && resolver_new(&w->resolver, &w->loop, &p->conf->resolver, err) < 0) {
         worker_free(w);
         return -1;
     }
@@ -86,7 +105,10 @@ void worker_free(struct worker *w)
     if (w->pools)
         for (uint32_t i = 0; i < w->proxy->pool_count; i++) pool_worker_free(w->pools[i]);
     free(w->pools);
+    for (uint32_t i = 0; w->listeners && i < w->proxy->listener_count; i++)
+        route_scratch_free(w->listeners[i].scratch);
     free(w->listeners);
+    resolver_free(w->resolver);
     mailbox_free(w->box);
     flight_ring_free(w->flights);
     slab_fini(&w->clients);
@@ -162,6 +184,8 @@ void worker_kill(struct worker *w)
             tunnel_kill(container_of(lw->tunnels.next, struct tunnel, link), END_DRAINED);
     }
     /* What ended is recorded and buried at the end of the turn. */
+    loop_turn(&w->loop, 0);
+    mirror_kill_all(w);
     loop_turn(&w->loop, 0);
     for (uint32_t i = 0; i < w->proxy->pool_count; i++) pool_worker_close_idle(w->pools[i]);
     loop_turn(&w->loop, 0);

@@ -20,6 +20,7 @@ struct listener_worker {
     struct worker *worker;
     struct list connections; /* of h1_server */
     struct list tunnels;
+    struct route_scratch *scratch; /* NULL if no route has a regular expression */
     bool is_closed;
 };
 
@@ -42,6 +43,8 @@ struct worker {
     struct pool_worker **pools;        /* by pool->index */
     struct listener_worker *listeners; /* by listener->index */
     struct slab clients, tunnels, sessions;
+    struct list mirrors;       /* of mirror */
+    struct resolver *resolver; /* NULL if no route is an egress route */
     struct worker_live live;
     uint64_t next_connection_id;
     int spare_fd; /* given up for a moment to shed a connection when descriptors run out */

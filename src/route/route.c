@@ -3,6 +3,10 @@
 
 #include "route/route_table.h"
 
+#include <stdlib.h>
+
+#include "http/template.h"
+
 const char *route_host_reason_name(enum route_host_reason reason)
 {
     static const char *const names[] = { "any", "wildcard", "exact" };
@@ -11,7 +15,7 @@ const char *route_host_reason_name(enum route_host_reason reason)
 
 const char *route_path_reason_name(enum route_path_reason reason)
 {
-    static const char *const names[] = { "any", "prefix", "exact" };
+    static const char *const names[] = { "any", "regex", "prefix", "exact" };
     return reason <= ROUTE_PATH_EXACT ? names[reason] : "unknown";
 }
 
@@ -63,11 +67,141 @@ static bool is_after(const struct route_table *t, const struct route_entry *e, s
     return order > 0 || (order == 0 && e->len > path.len);
 }
 
-/* The last entry that does not come after the path begins with every entry that the path begins with:
- * whatever lies in order between a text and an extension of it is an extension, too. So one search finds them
- * all. */
-static bool match_path(const struct route_table *t, uint32_t group, struct slice path,
-                       struct route_choice *out)
+/* conditions */
+
+/* One search, and whom it is told to (NULL: nobody). */
+struct search {
+    const struct route_table *table;
+    const struct route_request *rq;
+    struct route_scratch *scratch;
+    struct route_choice *out;
+    void (*on_step)(void *context, uint32_t index, struct slice why);
+    void *context;
+};
+
+static struct slice header_value(const struct http_head *head, const struct route_probe *p)
+{
+    for (uint32_t i = 0; head && i < head->field_count; i++) {
+        const struct http_field *f = &head->fields[i];
+        if (f->id != p->field_id) continue;
+        if (f->id == HTTP_FIELD_OTHER && !slice_equal_fold((struct slice){ f->name, f->name_len }, p->name)) continue;
+        return (struct slice){ f->value ? f->value : "", f->value_len };
+    }
+    return SLICE_NONE;
+}
+
+/* data is NULL if it is not there. */
+static struct slice value_of(const struct search *s, const struct route_probe *p, bool is_header)
+{
+    return is_header ? header_value(s->rq->head, p) : http_query_value(s->rq->query, p->name);
+}
+
+static bool holds(const struct route_probe *p, struct slice value)
+{
+    switch ((enum route_test)p->test) {
+    case ROUTE_IS: return value.data && slice_equal(value, p->value);
+    case ROUTE_IS_NOT: return !value.data || !slice_equal(value, p->value);
+    case ROUTE_IS_THERE: return value.data != NULL;
+    case ROUTE_IS_ABSENT: return value.data == NULL;
+    }
+    return false;
+}
+
+static bool has_method(const struct search *s, const struct route_candidate *c)
+{
+    const struct http_head *head = s->rq->head;
+    if (!c->methods && !c->method_count) return true;
+    if (!head) return false;
+    if (head->method != HTTP_OTHER) return c->methods >> head->method & 1;
+    for (uint32_t i = 0; i < c->method_count; i++)
+        if (slice_equal(s->table->methods[c->first_method + i], head->method_text)) return true;
+    return false;
+}
+
+static bool has_client(const struct search *s, const struct route_candidate *c)
+{
+    for (uint32_t i = 0; i < c->client_count; i++)
+        if (cidr_contains(&s->table->clients[c->first_client + i], &s->rq->client)) return true;
+    return !c->client_count;
+}
+
+/* The first condition on headers or arguments that does not hold; ROUTE_NONE. */
+static uint32_t failed_probe(const struct search *s, const struct route_candidate *c)
+{
+    uint32_t count = c->header_count + c->query_count;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct route_probe *p = &s->table->probes[c->first_probe + i];
+        if (!holds(p, value_of(s, p, i < c->header_count))) return i;
+    }
+    return ROUTE_NONE;
+}
+
+static bool matches_regex(const struct search *s, const struct route_candidate *c)
+{
+    int found = route_scratch_match(s->scratch, c->regex, s->rq->path, NULL);
+    if (found == PCRE2_ERROR_MATCHLIMIT || found == PCRE2_ERROR_DEPTHLIMIT || found == PCRE2_ERROR_HEAPLIMIT)
+        s->out->regex_over++;
+    return found >= 0;
+}
+
+/* telling */
+
+static void tell_probe(const struct search *s, const struct route_candidate *c, uint32_t at, struct text *why)
+{
+    const struct route_probe *p = &s->table->probes[c->first_probe + at];
+    bool is_header = at < c->header_count;
+    struct slice value = value_of(s, p, is_header);
+    text_printf(why, "%s %.*s ", is_header ? "header" : "query argument", SLICE_ARGS(p->name));
+    if (!value.data)
+        TEXT_LITERAL(why, "is missing");
+    else if (p->test == ROUTE_IS_ABSENT)
+        TEXT_LITERAL(why, "is there");
+    else
+        text_printf(why, "is \"%.*s\"", (int)(value.len < 64 ? value.len : 64), value.data);
+    if (p->test == ROUTE_IS) text_printf(why, ", not \"%.*s\"", SLICE_ARGS(p->value));
+}
+
+static void tell(const struct search *s, const struct route_candidate *c)
+{
+    char memory[512];
+    struct text why = text_over(memory, sizeof(memory));
+    uint32_t probe = failed_probe(s, c);
+    const struct http_head *head = s->rq->head;
+    if (c->regex && !matches_regex(s, c))
+        TEXT_LITERAL(&why, "its regular expression does not match the path");
+    else if (!has_method(s, c))
+        text_printf(&why, "method %.*s is not among its methods", head ? (int)head->method_text.len : 0,
+                    head ? head->method_text.data : "");
+    else if (probe != ROUTE_NONE)
+        tell_probe(s, c, probe, &why);
+    else if (!has_client(s, c))
+        TEXT_LITERAL(&why, "the client's address is in none of its blocks");
+    s->on_step(s->context, c->index, text_slice(&why));
+}
+
+/* The first of a list whose conditions all hold. */
+static bool ask(const struct search *s, const struct route_list *list, enum route_path_reason path)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct route_candidate *c = &s->table->candidates[list->first + i];
+        bool takes = (!c->regex || matches_regex(s, c)) && has_method(s, c) && failed_probe(s, c) == ROUTE_NONE &&
+                     has_client(s, c);
+        if (s->on_step) tell(s, c);
+        if (!takes) continue;
+        s->out->index = c->index;
+        s->out->path = path;
+        s->out->conditions = (uint8_t)((c->methods || c->method_count) + c->header_count + c->query_count +
+                                       (c->client_count > 0));
+        return true;
+    }
+    return false;
+}
+
+/* paths */
+
+/* The last entry that does not come after the path; NULL. It begins with every entry that the path begins with: whatever
+ * lies in order between a text and an extension of it is an extension, too. So one search finds them all. */
+static const struct route_entry *find_entry(const struct route_table *t, uint32_t group, struct slice path)
 {
     const struct route_entry *entries = t->entries + t->groups[group].first;
     uint32_t low = 0, count = t->groups[group].count;
@@ -81,21 +215,27 @@ static bool match_path(const struct route_table *t, uint32_t group, struct slice
             count -= half + 1;
         }
     }
-    if (!low) return false;
-    const struct route_entry *e = &entries[low - 1];
-    size_t common = common_len(t->text + e->at, e->len, path.data, path.len);
-    if (e->exact != ROUTE_NONE && e->len == path.len && common == path.len) {
-        out->index = e->exact;
-        out->path = ROUTE_PATH_EXACT;
-        return true;
+    return low ? &entries[low - 1] : NULL;
+}
+
+static bool match_path(const struct search *s, uint32_t group)
+{
+    const struct route_table *t = s->table;
+    struct slice path = s->rq->path;
+    const struct route_entry *e = find_entry(t, group, path);
+    const struct route_list *any = NULL;
+    size_t common = e ? common_len(t->text + e->at, e->len, path.data, path.len) : 0;
+    if (e && e->len == path.len && common == path.len && ask(s, &e->exact, ROUTE_PATH_EXACT)) return true;
+    while (e) {
+        if (!e->len) {
+            any = &e->prefix; /* any path: asked last */
+        } else if (e->len <= common && ask(s, &e->prefix, ROUTE_PATH_PREFIX)) {
+            return true;
+        }
+        e = e->next_shorter == ROUTE_NONE ? NULL : &t->entries[e->next_shorter];
     }
-    while (e->prefix == ROUTE_NONE || e->len > common) {
-        if (e->next_shorter == ROUTE_NONE) return false;
-        e = &t->entries[e->next_shorter];
-    }
-    out->index = e->prefix;
-    out->path = e->len ? ROUTE_PATH_PREFIX : ROUTE_PATH_ANY;
-    return true;
+    if (ask(s, &t->groups[group].regexes, ROUTE_PATH_REGEX)) return true;
+    return any && ask(s, any, ROUTE_PATH_ANY);
 }
 
 static uint32_t find_host(const struct route_table *t, const char *host, uint32_t len)
@@ -113,30 +253,80 @@ static bool has_wildcard_of(const struct route_table *t, uint32_t len)
     return t->wildcard_lens[len / 64] >> (len % 64) & 1;
 }
 
-static bool match_named_host(const struct route_table *t, struct slice host, struct slice path,
-                             struct route_choice *out)
+static bool match_named_host(const struct search *s)
 {
+    const struct route_table *t = s->table;
     char folded[ROUTE_HOST_MAX];
-    uint32_t len = route_fold_host(host, folded);
+    uint32_t len = route_fold_host(s->rq->host, folded);
     if (!len || folded[0] == '.') return false;
     uint32_t group = find_host(t, folded, len);
-    out->host = ROUTE_HOST_EXACT;
-    if (group != ROUTE_NONE && match_path(t, group, path, out)) return true;
-    out->host = ROUTE_HOST_WILDCARD;
+    s->out->host = ROUTE_HOST_EXACT;
+    if (group != ROUTE_NONE && match_path(s, group)) return true;
+    s->out->host = ROUTE_HOST_WILDCARD;
     for (uint32_t i = 1; t->has_wildcards && i < len; i++) {
         if (folded[i] != '.' || !has_wildcard_of(t, len - i)) continue;
         group = find_host(t, folded + i, len - i);
-        if (group != ROUTE_NONE && match_path(t, group, path, out)) return true;
+        if (group != ROUTE_NONE && match_path(s, group)) return true;
     }
     return false;
 }
 
-uint32_t route_match(const struct route_table *t, struct slice host, struct slice path,
+static void search(const struct search *s)
+{
+    const struct route_table *t = s->table;
+    *s->out = (struct route_choice){ .index = ROUTE_NONE };
+    if (t->has_hosts && match_named_host(s)) return;
+    s->out->host = ROUTE_HOST_ANY;
+    if (t->any_group != ROUTE_NONE) match_path(s, t->any_group);
+}
+
+uint32_t route_match(const struct route_table *t, const struct route_request *rq, struct route_scratch *scratch,
                      struct route_choice *out)
 {
-    if (t->has_hosts && match_named_host(t, host, path, out)) return out->index;
-    out->host = ROUTE_HOST_ANY;
-    if (t->any_group != ROUTE_NONE && match_path(t, t->any_group, path, out)) return out->index;
-    *out = (struct route_choice){ ROUTE_NONE, ROUTE_HOST_ANY, ROUTE_PATH_ANY };
-    return ROUTE_NONE;
+    struct search s = { .table = t, .rq = rq, .scratch = scratch, .out = out };
+    search(&s);
+    return out->index;
+}
+
+void route_explain(const struct route_table *t, const struct route_request *rq, struct route_scratch *scratch,
+                   void (*on_step)(void *context, uint32_t index, struct slice why), void *context)
+{
+    struct route_choice ignored;
+    struct search s = { t, rq, scratch, &ignored, on_step, context };
+    search(&s);
+}
+
+struct route_scratch *route_scratch_new(void)
+{
+    struct route_scratch *s = calloc(1, sizeof(*s));
+    if (!s) return NULL;
+    s->match = pcre2_match_data_create(10, NULL) /* $0 to $9 */;
+    s->context = pcre2_match_context_create(NULL);
+    if (!s->match || !s->context) {
+        route_scratch_free(s);
+        return NULL;
+    }
+    pcre2_set_match_limit(s->context, ROUTE_REGEX_STEPS_MAX);
+    return s;
+}
+
+void route_scratch_free(struct route_scratch *s)
+{
+    if (!s) return;
+    pcre2_match_data_free(s->match);
+    pcre2_match_context_free(s->context);
+    free(s);
+}
+
+int route_scratch_match(struct route_scratch *s, const pcre2_code *regex, struct slice subject,
+                        const PCRE2_SIZE **ends)
+{
+    int count = pcre2_match(regex, (PCRE2_SPTR)subject.data, subject.len, 0, 0, s->match, s->context);
+    if (ends) *ends = pcre2_get_ovector_pointer(s->match);
+    return count == 0 ? 10 : count; /* 0: more groups than there is room for */
+}
+
+bool route_table_needs_scratch(const struct route_table *t)
+{
+    return t->has_regexes;
 }

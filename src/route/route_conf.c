@@ -1,6 +1,198 @@
 #include "route/route_conf.h"
 
 #include "conf/decode.h"
+#include "http/h1_scan.h"
+#include "route/egress.h"
+#include "route/split.h"
+
+#define FIELDS_MAX 64
+
+/* names */
+
+static bool is_field_name(const char *name)
+{
+    for (const char *c = name; *c; c++)
+        if (!h1_is(*c, H1_TOKEN)) return false;
+    return *name != 0;
+}
+
+/* Fields that framing and routing stand on, or that weir writes itself: a rule could only break them. */
+static bool is_weirs_own(const char *name)
+{
+    switch (http_field_id_of(slice_of(name))) {
+    case HTTP_FIELD_HOST:
+    case HTTP_FIELD_CONNECTION:
+    case HTTP_FIELD_KEEP_ALIVE:
+    case HTTP_FIELD_PROXY_CONNECTION:
+    case HTTP_FIELD_TE:
+    case HTTP_FIELD_TRAILER:
+    case HTTP_FIELD_TRANSFER_ENCODING:
+    case HTTP_FIELD_UPGRADE:
+    case HTTP_FIELD_CONTENT_LENGTH:
+    case HTTP_FIELD_EXPECT: return true;
+    default: return false;
+    }
+}
+
+static bool is_token(const char *text)
+{
+    return is_field_name(text);
+}
+
+/* the small ones */
+
+static const struct conf_field pair_fields[] = {
+    { "value", CONF_STRING(struct route_pair_conf, value), .min = 1, .max = 1024, .flags = CONF_REQUIRED,
+      .help = "What it must be: `*` is any value, `!beta` any other or none, `!*` none." },
+    { 0 },
+};
+static const struct conf_type pair_type = { .name = "route condition",
+                                            .size = sizeof(struct route_pair_conf),
+                                            .fields = pair_fields,
+                                            .short_form = "value" };
+
+static const struct conf_field header_fields[] = {
+    { "value", CONF_CUSTOM(struct route_header_conf, value, &http_template_type), .flags = CONF_REQUIRED,
+      .help = "Its value, with sources in braces." },
+    { 0 },
+};
+static const struct conf_type header_type = { .name = "header rule",
+                                              .size = sizeof(struct route_header_conf),
+                                              .fields = header_fields,
+                                              .short_form = "value" };
+
+static void check_header(struct conf_decode *d, const struct conf_node *node, const char *name)
+{
+    if (!is_field_name(name))
+        conf_decode_fault(d, node, name, "", "\"%s\" cannot be the name of a header", name);
+    else if (is_weirs_own(name))
+        conf_decode_fault(d, node, name, "leave it to weir",
+                          "%s says where a message goes or where it ends, so that a rule could only break it", name);
+}
+
+static void check_headers(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    const struct route_headers_conf *h = object;
+    const struct route_header_conf *set = h->set.data, *add = h->add.data;
+    const char *const *remove = h->remove.data;
+    for (uint32_t i = 0; i < h->set.count; i++) check_header(d, conf_node_get(node, "set"), set[i].name);
+    for (uint32_t i = 0; i < h->add.count; i++) check_header(d, conf_node_get(node, "add"), add[i].name);
+    for (uint32_t i = 0; i < h->remove.count; i++) check_header(d, conf_node_get(node, "remove"), remove[i]);
+}
+
+static const struct conf_field headers_fields[] = {
+    { "set", CONF_MAP(struct route_headers_conf, set, &header_type), .max = FIELDS_MAX,
+      .help = "Fields that are there once, with this value, whatever came." },
+    { "add", CONF_MAP(struct route_headers_conf, add, &header_type), .max = FIELDS_MAX,
+      .help = "Fields that are put beside those that came." },
+    { "remove", CONF_STRINGS(struct route_headers_conf, remove), .max = FIELDS_MAX,
+      .help = "Fields that are taken out." },
+    { 0 },
+};
+static const struct conf_type headers_type = {
+    .name = "header rules", .size = sizeof(struct route_headers_conf), .fields = headers_fields, .check = check_headers
+};
+
+static void check_redirect(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    const struct route_redirect_conf *r = object;
+    uint32_t s = r->status;
+    if (s != 301 && s != 302 && s != 303 && s != 307 && s != 308)
+        conf_decode_fault(d, node, "status", "write 301, 302, 303, 307 or 308", "%u is no status of a redirect", s);
+}
+
+static const struct conf_field redirect_fields[] = {
+    { "to", CONF_CUSTOM(struct route_redirect_conf, to, &http_template_type), .flags = CONF_REQUIRED,
+      .help = "Where to, like `https://{host}{target}`." },
+    { "status", CONF_U32(struct route_redirect_conf, status), .min = 301, .max = 308, .preset = "302",
+      .help = "301 and 308 are for ever, 307 and 308 keep the method." },
+    { 0 },
+};
+static const struct conf_type redirect_type = { .name = "redirect",
+                                                .size = sizeof(struct route_redirect_conf),
+                                                .fields = redirect_fields,
+                                                .short_form = "to",
+                                                .check = check_redirect };
+
+static void check_respond(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    const struct route_respond_conf *r = object;
+    if (r->body && (r->status == 204 || r->status == 304))
+        conf_decode_fault(d, node, "body", "leave it out", "a %u has no body", r->status);
+}
+
+static const struct conf_field respond_fields[] = {
+    { "status", CONF_U32(struct route_respond_conf, status), .min = 200, .max = 599, .preset = "200",
+      .help = "The status." },
+    { "body", CONF_STRING(struct route_respond_conf, body), .max = 65536, .help = "What it says." },
+    { "content_type", CONF_STRING(struct route_respond_conf, content_type), .min = 1, .max = 255,
+      .preset = "text/plain; charset=utf-8", .help = "What kind of body it is." },
+    { 0 },
+};
+static const struct conf_type respond_type = { .name = "response",
+                                               .size = sizeof(struct route_respond_conf),
+                                               .fields = respond_fields,
+                                               .short_form = "body",
+                                               .check = check_respond };
+
+static const struct conf_type pools_type = { .name = "pools" }, splits_type = { .name = "splits" };
+
+static void check_mirror(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    const struct route_mirror_conf *m = object;
+    if (!m->share)
+        conf_decode_fault(d, node, "share", "leave the mirror out, or write 0.01 or more", "nothing would be copied");
+}
+
+static const struct conf_field mirror_fields[] = {
+    { "pool", CONF_REF(struct route_mirror_conf, pool, &pools_type), .flags = CONF_REQUIRED,
+      .help = "Where copies go." },
+    { "share", CONF_CUSTOM(struct route_mirror_conf, share, &conf_percent_type), .preset = "100",
+      .help = "How many of the requests, in percent." },
+    { "body", CONF_BYTES(struct route_mirror_conf, body_bytes), .max = 120 << 10, .preset = "64KiB",
+      .help = "Requests with larger bodies are not copied." },
+    { "in_flight", CONF_U32(struct route_mirror_conf, in_flight), .min = 1, .max = 100000, .preset = "256",
+      .help = "How many copies may be going on at a time; beyond that none is begun." },
+    { 0 },
+};
+static const struct conf_type mirror_type = { .name = "mirror",
+                                              .size = sizeof(struct route_mirror_conf),
+                                              .fields = mirror_fields,
+                                              .short_form = "pool",
+                                              .check = check_mirror };
+
+static void check_egress(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    const struct route_egress_conf *e = object;
+    const char *const *allow = e->allow.data;
+    struct err err;
+    for (uint32_t i = 0; i < e->allow.count; i++)
+        if (egress_check_entry(slice_of(allow[i]), &err) < 0) conf_decode_fault(d, node, "allow", "", "%s", err.text);
+}
+
+static const struct conf_field egress_fields[] = {
+    { "pool", CONF_REF(struct route_egress_conf, pool, &pools_type), .flags = CONF_REQUIRED,
+      .help = "A pool of `kind: egress`: the addresses to leave by." },
+    { "allow", CONF_STRINGS(struct route_egress_conf, allow), .min = 1, .max = 1000, .flags = CONF_REQUIRED,
+      .help = "Where requests may go: `api.example.com:443`, `*.example.com`, `10.1.0.0/16:8080`. Inner addresses need "
+              "a block that names them." },
+    { 0 },
+};
+static const struct conf_type egress_type = { .name = "egress",
+                                              .size = sizeof(struct route_egress_conf),
+                                              .fields = egress_fields,
+                                              .check = check_egress };
+
+static const struct conf_field debug_fields[] = {
+    { "upstream", CONF_CUSTOM(struct route_debug_conf, upstream, &conf_address_type), .flags = CONF_REQUIRED,
+      .help = "Where everything goes." },
+    { 0 },
+};
+static const struct conf_type debug_type = { .name = "debug",
+                                             .size = sizeof(struct route_debug_conf),
+                                             .fields = debug_fields };
+
+/* the route */
 
 static void check_path(struct conf_decode *d, const struct conf_node *node, const char *key, const char *path)
 {
@@ -13,24 +205,73 @@ static void check_path(struct conf_decode *d, const struct conf_node *node, cons
                           "\"%s\" has a \"%c\", which no path has", path, *query);
 }
 
+static void check_paths(struct conf_decode *d, const struct conf_node *node, const struct route_conf *r)
+{
+    struct err err;
+    if (r->path && r->path_prefix)
+        conf_decode_fault(d, node, "path_prefix", "keep one of them",
+                          "a route has either a path or a path prefix");
+    if (r->path_regex && (r->path || r->path_prefix))
+        conf_decode_fault(d, node, "path_regex", "keep one of them",
+                          "a route has either a path, a path prefix or a regular expression");
+    check_path(d, node, "path", r->path);
+    check_path(d, node, "path_prefix", r->path_prefix);
+    if (r->path_regex && route_check_regex(r->path_regex, &err) < 0)
+        conf_decode_fault(d, node, "path_regex", "", "%s", err.text);
+}
+
+static void check_conditions(struct conf_decode *d, const struct conf_node *node, const struct route_conf *r)
+{
+    const struct route_pair_conf *headers = r->headers.data;
+    const char *const *methods = r->methods.data;
+    for (uint32_t i = 0; i < r->headers.count; i++)
+        if (!is_field_name(headers[i].name))
+            conf_decode_fault(d, conf_node_get(node, "headers"), headers[i].name, "",
+                              "\"%s\" cannot be the name of a header", headers[i].name);
+    for (uint32_t i = 0; i < r->methods.count; i++) {
+        struct slice method = slice_of(methods[i]);
+        if (!is_token(methods[i]))
+            conf_decode_fault(d, node, "method", "", "\"%s\" cannot be a method", methods[i]);
+        else if (http_method_of(method) == HTTP_OTHER && method.data[0] >= 'a' && method.data[0] <= 'z')
+            conf_decode_fault(d, node, "method", "write it in capitals", "methods are told apart by case, and \"%s\" "
+                              "would match nothing that is usual", methods[i]);
+    }
+}
+
+static void check_destination(struct conf_decode *d, const struct conf_node *node, const struct route_conf *r)
+{
+    int destinations = (r->pool != NULL) + (r->split != NULL) + (r->redirect != NULL) + (r->respond != NULL) +
+                       (r->egress != NULL);
+    if (destinations > 1)
+        conf_decode_fault(d, node, NULL, "keep one of pool, split, redirect, respond and egress",
+                          "the route leads to several places");
+    else if (!destinations && !r->debug)
+        conf_decode_fault(d, node, NULL, "add pool, split, redirect, respond or egress", "the route leads nowhere");
+    if (r->debug && (r->redirect || r->respond || r->egress))
+        conf_decode_fault(d, node, "debug", "it stands beside pool or split only",
+                          "the route has a debug upstream and does not go to a pool");
+    bool has_server = r->pool || r->split || r->debug;
+    if (r->mirror && !has_server)
+        conf_decode_fault(d, node, "mirror", "it stands beside pool or split only",
+                          "what does not go to a pool cannot be copied to one");
+    if (r->rewrite && !has_server && !r->egress)
+        conf_decode_fault(d, node, "rewrite", "leave it out", "there is no server that could see the rewritten target");
+}
+
 static void check_route(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     const struct route_conf *r = object;
     struct err err;
     if (r->host && route_check_host(slice_of(r->host), &err) < 0)
         conf_decode_fault(d, node, "host", "", "%s", err.text);
-    if (r->path && r->path_prefix)
-        conf_decode_fault(d, node, "path_prefix", "keep one of them",
-                          "a route has either a path or a path prefix");
-    check_path(d, node, "path", r->path);
-    check_path(d, node, "path_prefix", r->path_prefix);
+    check_paths(d, node, r);
+    check_conditions(d, node, r);
+    check_destination(d, node, r);
 }
-
-static const struct conf_type pools_type = { .name = "pools" };
 
 static const struct conf_field fields[] = {
     { "name", CONF_STRING(struct route_conf, name), .min = 1, .max = 64,
-      .help = "What the route is called; its pool's name if absent." },
+      .help = "What the route is called; its pool's or split's name if absent." },
     { "host", CONF_STRING(struct route_conf, host), .min = 1, .max = ROUTE_HOST_MAX,
       .help = "The host asked for: `api.example.com`, or `*.example.com` for every name below it. Any if "
               "absent." },
@@ -40,8 +281,31 @@ static const struct conf_field fields[] = {
       .help =
           "What the path begins with, byte by byte as it came: `/v1/` takes neither `/v1` nor `/v10`, `/v1` "
           "takes both." },
-    { "pool", CONF_REF(struct route_conf, pool, &pools_type), .flags = CONF_REQUIRED,
-      .help = "Where it leads." },
+    { "path_regex", CONF_STRING(struct route_conf, path_regex), .min = 1, .max = 4096,
+      .help = "A Perl-compatible expression that is found in the path: anchor it with `^`." },
+    { "method", CONF_STRINGS(struct route_conf, methods), .max = 32, .help = "Its methods; any if absent." },
+    { "headers", CONF_MAP(struct route_conf, headers, &pair_type), .max = FIELDS_MAX,
+      .help = "Header fields that it must have, each with its value." },
+    { "query", CONF_MAP(struct route_conf, query, &pair_type), .max = FIELDS_MAX,
+      .help = "Query arguments that it must have, each with its value, as they come." },
+    { "client", CONF_LIST(struct route_conf, clients, &conf_cidr_type), .max = 10000,
+      .help = "Address blocks that it must come from." },
+    { "pool", CONF_REF(struct route_conf, pool, &pools_type), .help = "Where it leads." },
+    { "split", CONF_REF(struct route_conf, split, &splits_type), .help = "Or the split that chooses the pool." },
+    { "redirect", CONF_OPTIONAL(struct route_conf, redirect, &redirect_type), .help = "Or where the client is sent." },
+    { "respond", CONF_OPTIONAL(struct route_conf, respond, &respond_type), .help = "Or what weir itself answers." },
+    { "egress", CONF_OPTIONAL(struct route_conf, egress, &egress_type),
+      .help = "Or out, to where the request's X-Egress-Host says." },
+    { "debug", CONF_OPTIONAL(struct route_conf, debug, &debug_type),
+      .help = "One server for everything, whatever the pool; for looking into something." },
+    { "rewrite", CONF_OPTIONAL(struct route_conf, rewrite, &rewrite_conf_type),
+      .help = "Another target for the server." },
+    { "request_headers", CONF_OPTIONAL(struct route_conf, request_headers, &headers_type),
+      .help = "What is changed of the request's fields." },
+    { "response_headers", CONF_OPTIONAL(struct route_conf, response_headers, &headers_type),
+      .help = "What is changed of the response's fields." },
+    { "mirror", CONF_OPTIONAL(struct route_conf, mirror, &mirror_type),
+      .help = "Copies that go to another pool as well." },
     { "gate", CONF_OPTIONAL(struct route_conf, gate, &route_gate_conf_type), .help = "Who may take it." },
     { "upgrade", CONF_STRINGS(struct route_conf, upgrade), .max = 16, .preset = "[websocket]",
       .help =
@@ -57,13 +321,30 @@ const struct conf_type route_conf_type = { .name = "route",
                                            .size = sizeof(struct route_conf),
                                            .fields = fields,
                                            .name_from = "pool",
+                                           .or_name_from = "split",
                                            .check = check_route };
 
-struct route_row route_conf_row(const struct route_conf *conf, uint32_t index)
+static const struct route_condition *conditions_of(const struct conf_items *pairs, struct route_condition *out)
+{
+    const struct route_pair_conf *p = pairs->data;
+    for (uint32_t i = 0; i < pairs->count; i++) out[i] = (struct route_condition){ p[i].name, p[i].value };
+    return out;
+}
+
+struct route_row route_conf_row(const struct route_conf *conf, uint32_t index, struct route_condition *conditions)
 {
     return (struct route_row){ .name = conf->name,
                                .host = conf->host,
                                .path = conf->path,
                                .path_prefix = conf->path_prefix,
+                               .path_regex = conf->path_regex,
+                               .methods = conf->methods.data,
+                               .method_count = conf->methods.count,
+                               .headers = conditions_of(&conf->headers, conditions),
+                               .header_count = conf->headers.count,
+                               .query = conditions_of(&conf->query, conditions + conf->headers.count),
+                               .query_count = conf->query.count,
+                               .clients = conf->clients.data,
+                               .client_count = conf->clients.count,
                                .index = index };
 }

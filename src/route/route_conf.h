@@ -2,13 +2,71 @@
 #pragma once
 
 #include "conf/field.h"
+#include "http/template.h"
 #include "route/gate_conf.h"
+#include "route/rewrite.h"
 #include "route/route.h"
 
-struct route_conf {
-    const char *name;                      /* the pool's if it has none of its own */
-    const char *host, *path, *path_prefix; /* NULL: any */
+/* `headers: {X-Env: beta}`: a map whose elements have a short form. */
+struct route_pair_conf {
+    const char *name, *value;
+};
+
+/* `request_headers: {set: {X-Client: "{client}"}, add: {…}, remove: [X-Debug]}` */
+struct route_header_conf {
+    const char *name;
+    struct http_template value;
+};
+struct route_headers_conf {
+    struct conf_items set, add; /* struct route_header_conf */
+    struct conf_items remove;   /* const char * */
+};
+
+/* `redirect: {to: "https://{host}{target}", status: 308}`; short form: `to`. */
+struct route_redirect_conf {
+    struct http_template to;
+    uint32_t status; /* 301, 302, 303, 307, 308 */
+};
+
+/* `respond: {status: 200, body: "…", content_type: text/plain}`; short form: `body`. */
+struct route_respond_conf {
+    uint32_t status;
+    const char *body, *content_type;
+};
+
+/* `mirror: {pool: shadow, share: 10}`: copies of requests, their answers thrown away. */
+struct route_mirror_conf {
     const char *pool;
+    uint32_t share;      /* hundredths of a percent, 1..10000 */
+    uint64_t body_bytes; /* requests with larger bodies are not copied */
+    uint32_t in_flight;  /* how many copies a worker may have going on; beyond that none is begun */
+};
+
+/* `egress: {pool: out, allow: ["*.example.com:443", "10.1.0.0/16:80"]}`: the request says where it goes. */
+struct route_egress_conf {
+    const char *pool;        /* whose servers are local addresses to leave by */
+    struct conf_items allow; /* const char *; see proxy/egress.h */
+};
+
+struct route_debug_conf {
+    struct address upstream;
+};
+
+struct route_conf {
+    const char *name;                                   /* its pool's or split's if it has none of its own */
+    const char *host, *path, *path_prefix, *path_regex; /* NULL: any */
+    struct conf_items methods;                          /* const char * */
+    struct conf_items headers, query;                   /* struct route_pair_conf */
+    struct conf_items clients;                          /* struct cidr */
+    /* Where it leads: one of these. */
+    const char *pool, *split;
+    struct route_redirect_conf *redirect;
+    struct route_respond_conf *respond;
+    struct route_egress_conf *egress;
+    struct route_debug_conf *debug; /* may stand beside pool or split, and goes before them */
+    struct rewrite_conf *rewrite;   /* NULL: as it came */
+    struct route_headers_conf *request_headers, *response_headers; /* NULL: untouched */
+    struct route_mirror_conf *mirror;
     struct gate_conf *gate;    /* NULL: everybody */
     struct conf_items upgrade; /* const char *: protocols that may be upgraded to; none if empty */
     bool idempotent;           /* its requests may be sent a second time, whatever their method */
@@ -16,5 +74,6 @@ struct route_conf {
 
 extern const struct conf_type route_conf_type;
 
-/* The texts are the conf's. */
-struct route_row route_conf_row(const struct route_conf *conf, uint32_t index);
+/* Borrows everything from the conf. `conditions`: memory for the headers' and the query's rows, at least
+ * headers.count + query.count of them. */
+struct route_row route_conf_row(const struct route_conf *conf, uint32_t index, struct route_condition *conditions);

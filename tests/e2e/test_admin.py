@@ -158,7 +158,7 @@ def test_options_tells_the_methods(weir):
 @pytest.mark.parametrize("body, word", [
     (b"", ""), (b"nonsense", ""), (b"[]", ""), (b"{", ""), (b'{"admin": "drain"', ""), (b'{"admin": "drain"}}', ""),
     (b'{"admin": "darin"}', "drain"), (b'{"admn": "drain"}', "admin"), (b'{"admin": 1}', "admin"),
-    (b'{"weight": 0}', "weight"), (b'{"weight": -1}', "weight"), (b'{"weight": 1000000}', "weight"),
+    (b'{"weight": 10001}', "weight"), (b'{"weight": -1}', "weight"), (b'{"weight": 1000000}', "weight"),
     (b'{"weight": "5"}', "weight"), (b'{"weight": 1.5}', "weight"), (b'{"weight": null}', "weight"),
     (b'{"address": "127.0.0.1:1"}', "address"), (b'{"state": "up"}', "state"), (b'{"weight": 1, "weight": 2}', "weight"),
     (b'{"admin": "drain",}', ""), (b"{'admin': 'drain'}", ""), (b'{"admin": "drain" /* */}', ""), (b"\xff\xfe", ""),

@@ -73,7 +73,7 @@ CASES = {
     "number out of range": (pool("max_requests: «-1"), r"-1"),
     "a number that is none": (pool("max_requests: «many"), r"many"),
     "a quoted number": (pool('max_requests: «"5"'), r"quotes|number"),
-    "weight of zero": (servers('[{address: "127.0.0.1:18080", weight: «0}]'), r"weight|0"),
+    "weight over its bound": (servers('[{address: "127.0.0.1:18080", weight: «10001}]'), r"weight|10001"),
     "bad size": (pool("retry: {buffer: «16 parsecs}"), r"16 parsecs"),
     "bad address": (servers('[«"127.0.0.1:http"]'), r'"http" is not a port'),
     "address without port": (servers('[«"127.0.0.1"]'), r"127\.0\.0\.1"),

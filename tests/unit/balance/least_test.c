@@ -1,6 +1,7 @@
 /* least_request and least_connections. */
 #include "balance/least.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "peers.h"
@@ -105,7 +106,7 @@ static void ties_among_more_than_are_held_are_uniform(void **state)
         peers_cap(&p, i, shares[i] ? 0 : 1);
         peers_load(&p, i, 1);
     }
-    assert_true(open > LEAST_SCAN_MAX);
+    assert_true(open > LEAST_SCAN);
     uint32_t ties = 0;
     for (uint32_t i = 0; i < 200000; i++) {
         struct balance_choice c = peers_pick(&p);
@@ -122,10 +123,10 @@ static void above_the_limit_two_are_drawn(void **state)
 {
     (void)state;
     struct peers p;
-    peers_init(&p, "least_request", LEAST_SCAN_MAX, NULL);
+    peers_init(&p, "least_request", LEAST_SCAN, NULL);
     assert_int_equal(peers_pick(&p).reason, BALANCE_TIE);
     peers_fini(&p);
-    peers_init(&p, "least_request", LEAST_SCAN_MAX + 1, NULL);
+    peers_init(&p, "least_request", LEAST_SCAN + 1, NULL);
     for (uint32_t i = 0; i < p.count; i++) peers_load(&p, i, i);
     for (int i = 0; i < 1000; i++) {
         struct balance_choice c = peers_pick(&p);
@@ -135,20 +136,57 @@ static void above_the_limit_two_are_drawn(void **state)
     peers_fini(&p);
 }
 
-/* Requests that never end, ten for each server: the fullest server. */
-static uint32_t max_load(const char *method, uint32_t count, uint64_t seed)
+static void as_many_are_drawn_as_configured(void **state)
+{
+    (void)state;
+    struct peers p;
+    static const struct least_conf conf = { .scan = 9, .choices = 8 };
+    peers_init_with(&p, "least_request", &conf, 9, NULL);
+    assert_int_equal(peers_pick(&p).reason, BALANCE_TIE);
+    peers_fini(&p);
+    peers_init_with(&p, "least_request", &conf, 10, NULL);
+    for (uint32_t i = 0; i < p.count; i++) peers_load(&p, i, i);
+    for (int i = 0; i < 1000; i++) {
+        struct balance_choice c = peers_pick(&p);
+        assert_int_equal(c.reason, BALANCE_TWO);
+        assert_true(c.peer <= 2); /* two of ten were not drawn */
+    }
+    peers_fini(&p);
+}
+
+/* Requests that never end, `each` for each server: the fullest server. */
+static uint32_t max_load(const char *method, const struct least_conf *conf, uint32_t count, uint32_t each,
+                         uint64_t seed)
 {
     struct peers p;
     uint32_t max = 0;
-    peers_init(&p, method, count, NULL);
+    peers_init_with(&p, method, conf, count, NULL);
     peers_restart(&p, seed);
-    for (uint32_t i = 0; i < count * 10; i++) {
-        uint32_t peer = peers_pick(&p).peer;
-        uint32_t load = atomic_fetch_add(&p.lines[peer].in_flight, 1) + 1;
+    for (uint32_t i = 0; i < count * each; i++) {
+        uint32_t load = atomic_load(&p.lines[peers_lease(&p)].in_flight);
         if (load > max) max = load;
     }
     peers_fini(&p);
     return max;
+}
+
+/* n balls into n bins (Azar et al., 1994): log2 log2 n and a constant with two choices, against about
+ * ln n / ln ln n with one. */
+static void the_fullest_of_n_has_log_log_n(void **state)
+{
+    (void)state;
+    static const struct least_conf two = { .scan = 0, .choices = 2 };
+    for (uint32_t n = 16; n <= 1024; n *= 4) {
+        uint32_t by_two = 0, by_one = 0;
+        for (uint64_t seed = 1; seed <= 20; seed++) {
+            uint32_t most = max_load("least_request", &two, n, 1, seed);
+            assert_true(most <= log2(log2(n)) + 1.5);
+            by_two += most;
+            by_one += max_load("random", NULL, n, 1, seed);
+        }
+        assert_true(by_one > by_two);
+        if (n == 1024) assert_true(by_one * 2 > by_two * 3);
+    }
 }
 
 /* The excess over the mean is log log n / log 2 and a small constant (Berenbrink et al., 2000), where one
@@ -157,9 +195,9 @@ static void two_choices_bound_the_fullest(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 10; seed++) {
-        assert_true(max_load("least_request", 1000, seed) <= 10 + 4);
-        assert_true(max_load("random", 1000, seed) >= 10 + 8);
-        assert_true(max_load("least_request", 64, seed) == 10);
+        assert_true(max_load("least_request", NULL, 1000, 10, seed) <= 10 + 4);
+        assert_true(max_load("random", NULL, 1000, 10, seed) >= 10 + 8);
+        assert_true(max_load("least_request", NULL, 64, 10, seed) == 10);
     }
 }
 
@@ -202,6 +240,8 @@ int main(void)
         cmocka_unit_test(ties_behind_a_worse_one_are_uniform_too),
         cmocka_unit_test(ties_among_more_than_are_held_are_uniform),
         cmocka_unit_test(above_the_limit_two_are_drawn),
+        cmocka_unit_test(as_many_are_drawn_as_configured),
+        cmocka_unit_test(the_fullest_of_n_has_log_log_n),
         cmocka_unit_test(two_choices_bound_the_fullest),
         cmocka_unit_test(two_choices_give_the_heaviest_its_share),
         cmocka_unit_test(a_heavy_peer_with_all_the_weight_is_still_drawn),

@@ -109,12 +109,33 @@ static void the_draw_has_no_modulo_bias(void **state)
     assert_true(shares_fit(modulo, biased, 3));
 }
 
+/* `rand() % n` where rand() has 15 bits, the least that the standard allows: 768 of 1000 come 33 times for
+ * the others' 32. */
+static void the_remainder_of_a_small_range_is_uneven(void **state)
+{
+    (void)state;
+    static uint64_t lemire[1000], remainder[1000];
+    uint32_t even[1000];
+    struct rng rng;
+    rng_seed(&rng, 11);
+    for (uint32_t i = 0; i < 1000; i++) even[i] = 1;
+    for (uint32_t i = 0; i < PICKS; i++) {
+        lemire[rng_below(&rng, 1000)]++;
+        remainder[(rng_next(&rng) >> 49) % 1000]++;
+    }
+    assert_true(shares_fit(lemire, even, 1000));
+    assert_false(shares_fit(remainder, even, 1000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shares_follow_the_weights),    cmocka_unit_test(many_peers_have_their_shares),
-        cmocka_unit_test(the_others_keep_their_shares), cmocka_unit_test(the_table_is_exact),
+        cmocka_unit_test(shares_follow_the_weights),
+        cmocka_unit_test(many_peers_have_their_shares),
+        cmocka_unit_test(the_others_keep_their_shares),
+        cmocka_unit_test(the_table_is_exact),
         cmocka_unit_test(the_draw_has_no_modulo_bias),
+        cmocka_unit_test(the_remainder_of_a_small_range_is_uneven),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,6 +146,11 @@ void crew_readmit(struct crew *c)
     if (has_changed) crew_publish(c);
 }
 
+void crew_warm_up(struct crew *c)
+{
+    if (pool_warm_up(c->pool, c->now_ms)) crew_publish(c);
+}
+
 struct server *crew_pick(struct crew *c, uint32_t index, const struct balance_query *extra)
 {
     struct pool_view *view = c->workers[index]->view;

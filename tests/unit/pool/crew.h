@@ -45,6 +45,8 @@ void crew_pass_time(struct crew *c, uint64_t ms);
 void crew_publish(struct crew *c);
 /* Lets servers back whose time is over. */
 void crew_readmit(struct crew *c);
+/* Lets warming servers grow. */
+void crew_warm_up(struct crew *c);
 
 /* NULL if there is no such method. */
 const struct balance_method *crew_method(const char *name);

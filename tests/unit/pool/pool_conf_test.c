@@ -11,6 +11,7 @@
 
 #include "balance/balance.h"
 #include "conf/decode.h"
+#include "pool/sticky.h"
 
 struct config {
     struct conf_items pools;
@@ -84,6 +85,15 @@ static void a_pool_needs_no_more_than_an_address(void **state)
     assert_string_equal(s->name, "10.0.0.1:80");
     assert_int_equal(s->weight, 1);
     assert_int_equal(s->max_connections, 0);
+    assert_int_equal(s->tier, 1);
+    assert_null(s->zone);
+    assert_int_equal(p->kind, POOL_SERVERS);
+    assert_int_equal(p->tiers.overprovision, 140);
+    assert_int_equal(p->tiers.panic, 0);
+    assert_int_equal(p->warmup_ms, 0);
+    assert_null(p->zones);
+    assert_null(p->subset);
+    assert_null(p->sticky);
     drop(&d);
 }
 
@@ -127,6 +137,52 @@ static void a_pool_is_what_was_written(void **state)
     drop(&d);
 }
 
+static void who_is_picked_from_is_what_was_written(void **state)
+{
+    (void)state;
+    struct decoded d = decode("pools:\n"
+                              "  web:\n"
+                              "    tiers: {overprovision: 120, panic: 30}\n"
+                              "    zones: {local: a, spill: 50}\n"
+                              "    warmup: 30s\n"
+                              "    sticky: {secrets: [0123456789abcdef], max_age: 8h, drain: 1m}\n"
+                              "    servers:\n"
+                              "      - {address: \"10.0.0.1:80\", tier: 2, zone: a, weight: 0}\n"
+                              "      - {address: \"10.0.0.2:80\", tier: 8}\n");
+    const struct pool_conf *p = only_pool(&d);
+    const struct server_conf *s = p->servers.data;
+    assert_int_equal(p->tiers.overprovision, 120);
+    assert_int_equal(p->tiers.panic, 30);
+    assert_string_equal(p->zones->local, "a");
+    assert_int_equal(p->zones->spill, 50);
+    assert_int_equal(p->warmup_ms, 30000);
+    assert_string_equal(p->sticky->cookie, "weir");
+    assert_int_equal(p->sticky->max_age_ms, 8 * 3600 * 1000);
+    assert_int_equal(p->sticky->drain_ms, 60000);
+    assert_int_equal(s[0].tier, 2);
+    assert_string_equal(s[0].zone, "a");
+    assert_int_equal(s[0].weight, 0);
+    assert_int_equal(s[1].tier, 8);
+    drop(&d);
+}
+
+static void an_egress_pool_has_local_addresses_without_ports(void **state)
+{
+    (void)state;
+    struct decoded d = decode(
+        "pools: {out: {kind: egress, servers: [192.0.2.1, \"192.0.2.2:0\", \"2001:db8::1\", \"[::1]:0\"]}}");
+    const struct pool_conf *p = only_pool(&d);
+    const struct server_conf *s = p->servers.data;
+    static const char *const addresses[] = { "192.0.2.1:0", "192.0.2.2:0", "[2001:db8::1]:0", "[::1]:0" };
+    assert_int_equal(p->kind, POOL_EGRESS);
+    assert_string_equal(s[0].name, "192.0.2.1");
+    for (int i = 0; i < 4; i++) {
+        char text[ADDRESS_TEXT_MAX];
+        assert_string_equal(address_print(&s[i].address, text), addresses[i]);
+    }
+    drop(&d);
+}
+
 static void every_bound_is_an_error_with_its_place(void **state)
 {
     (void)state;
@@ -136,7 +192,6 @@ static void every_bound_is_an_error_with_its_place(void **state)
         { "{}", "servers" },
         { "{servers: []}", "servers" },
         { "{servers: [{weight: 2}]}", "address" },
-        { "{servers: [{address: \"10.0.0.1:80\", weight: 0}]}", "weight" },
         { "{servers: [{address: \"10.0.0.1:80\", weight: 10001}]}", "weight" },
         { "{servers: [{address: \"10.0.0.1:80\", wieght: 1}]}", "did you mean \"weight\"" },
         { "{servers: [\"10.0.0.1\"]}", "10.0.0.1" },
@@ -148,6 +203,26 @@ static void every_bound_is_an_error_with_its_place(void **state)
         { "{servers: [\"10.0.0.1:80\"], retry: {buffer: 2MiB}}", "buffer" },
         { "{servers: [\"10.0.0.1:80\"], limits: {headers: 257}}", "headers" },
         { "{servers: [\"10.0.0.1:80\"], balance: fastest}", "fastest" },
+        { "{servers: [\"10.0.0.1:0\"]}", "ports go from 1" },
+        { "{servers: [{name: a, address: \"::1\"}]}", "has no port" },
+        { "{servers: {a: \"10.0.0.1:80\", b: 10.0.0.2}}", "\"10.0.0.2\" has no port" },
+        { "{servers: [\":80\"]}", "has no host" },
+        { "{servers: [{address: \"10.0.0.1:80\", tier: 0}]}", "tier" },
+        { "{servers: [{address: \"10.0.0.1:80\", tier: 9}]}", "tier" },
+        { "{servers: [\"10.0.0.1:80\"], tiers: {overprovision: 99}}", "overprovision" },
+        { "{servers: [\"10.0.0.1:80\"], tiers: {panic: 101}}", "panic" },
+        { "{servers: [\"10.0.0.1:80\"], zones: {spill: 50}}", "local" },
+        { "{servers: [\"10.0.0.1:80\"], zones: {local: a, spill: 0}}", "spill" },
+        { "{servers: [\"10.0.0.1:80\"], kind: both}", "both" },
+        { "{servers: [\"10.0.0.1:80\"], kind: egress}", "leave the port out" },
+        { "{servers: [\"unix:/run/a\"], kind: egress}", "not by unix sockets" },
+        { "{servers: [10.0.0.1], kind: egress, sticky: {secrets: [0123456789abcdef]}}", "no sticky cookies" },
+        { "{servers: [\"10.0.0.1:80\"], subset: {size: 1, instance: 1, instances: 1}}", "counted from 0" },
+        { "{servers: [\"10.0.0.1:80\"], subset: {size: 1, instance: 0}}", "instances" },
+        { "{servers: [\"10.0.0.1:80\", \"10.0.0.2:80\"], subset: {size: 1, instance: 0, instances: 1}}",
+          "the others would get nothing" },
+        { "{servers: [\"10.0.0.1:80\"], zones: a, subset: {size: 1, instance: 0, instances: 1}}",
+          "left to chance" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         char yaml[256] = "pools: {web: ";
@@ -165,6 +240,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pool_needs_no_more_than_an_address),
         cmocka_unit_test(a_pool_is_what_was_written),
+        cmocka_unit_test(who_is_picked_from_is_what_was_written),
+        cmocka_unit_test(an_egress_pool_has_local_addresses_without_ports),
         cmocka_unit_test(every_bound_is_an_error_with_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,7 +84,7 @@ static void if_all_are_ejected_all_that_are_enabled_may_be_picked(void **state)
     crew_stop(&c);
 }
 
-static void a_pool_without_enabled_servers_has_an_empty_set_with_every_method(void **state)
+static void in_a_pool_without_enabled_servers_no_method_picks_any(void **state)
 {
     (void)state;
     for (const struct balance_method *const *m = balance_methods; *m; m++) {
@@ -95,7 +95,8 @@ static void a_pool_without_enabled_servers_has_an_empty_set_with_every_method(vo
         set_admin(&c, 0, SERVER_DRAIN);
         set_admin(&c, 1, SERVER_MAINTENANCE);
         crew_publish(&c);
-        assert_int_equal(c.pool->current->count, 0);
+        assert_int_equal(c.pool->current->count, (*m)->keeps_out ? 2 : 0);
+        assert_int_equal(c.pool->set_weight, 0);
         assert_false(c.pool->current->is_panic);
         assert_null(crew_pick(&c, 0, &q));
         set_admin(&c, 1, SERVER_ENABLED);
@@ -168,16 +169,373 @@ static void several_exchanges_share_one_view_and_the_last_one_ends_it(void **sta
     crew_stop(&c);
 }
 
+/* tiers, zones, standby */
+
+static void later_tiers_are_on_standby_until_they_are_needed(void **state)
+{
+    (void)state;
+    struct crew c;
+    crew_init(&c, "least_request", 4);
+    c.servers[0].tier = c.servers[1].tier = 3;
+    c.servers[2].tier = 2;
+    crew_start(&c, 1);
+    const struct peer_set *set = c.pool->current;
+    assert_int_equal(set->count, 1);
+    assert_true(is_in(set, &c.pool->servers[3]));
+    assert_int_equal(set->standby_count, 3);
+    static const uint32_t order[] = { 2, 0, 1 };
+    for (int i = 0; i < 3; i++) assert_ptr_equal(set->standby[i], &c.pool->servers[order[i]]);
+    set_health(&c, 3, SERVER_DOWN);
+    crew_publish(&c);
+    assert_int_equal(c.pool->current->count, 1);
+    assert_true(is_in(c.pool->current, &c.pool->servers[2]));
+    assert_int_equal(c.pool->servers[2].set_weight, 1);
+    assert_int_equal(c.pool->servers[3].set_weight, 0);
+    assert_int_equal(c.pool->current->standby_count, 2);
+    crew_stop(&c);
+}
+
+static void the_local_zone_is_preferred(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct pool_zones_conf zones = { "a", 70 };
+    crew_init(&c, "least_request", 4);
+    c.conf.zones = &zones;
+    c.servers[1].zone = c.servers[2].zone = "a";
+    c.servers[3].zone = "b";
+    crew_start(&c, 1);
+    assert_int_equal(c.pool->current->count, 2);
+    assert_true(is_in(c.pool->current, &c.pool->servers[1]));
+    assert_int_equal(c.pool->current->standby_count, 2);
+    set_health(&c, 1, SERVER_DOWN);
+    crew_publish(&c);
+    /* 50 of 70 % are left: 5 of 7 stay. */
+    assert_int_equal(c.pool->current->count, 3);
+    assert_int_equal(c.pool->servers[2].set_weight, BALANCE_SET_WEIGHT_MAX);
+    assert_int_equal(c.pool->servers[0].set_weight, BALANCE_SET_WEIGHT_MAX / 5);
+    assert_int_equal(c.pool->set_weight, BALANCE_SET_WEIGHT_MAX / 5 * 7);
+    crew_stop(&c);
+}
+
+static void overflow_goes_to_the_least_loaded_of_the_nearest_tier_with_a_free_slot(void **state)
+{
+    (void)state;
+    struct crew c;
+    crew_init(&c, "least_request", 6);
+    for (uint32_t i = 1; i < 6; i++) c.servers[i].tier = i < 4 ? 2 : 3;
+    for (uint32_t i = 1; i < 6; i++) c.servers[i].max_connections = 10;
+    c.servers[3].weight = 4;
+    crew_start(&c, 1);
+    struct server *s = c.pool->servers;
+    const struct peer_set *set = c.pool->current;
+    s[1].peer.in_flight = 3;
+    s[2].peer.in_flight = 2;
+    s[3].peer.in_flight = 8;
+    assert_ptr_equal(peer_set_overflow(set), &s[3]); /* 9/4 is less than 3 */
+    s[3].peer.in_flight = 10;
+    assert_ptr_equal(peer_set_overflow(set), &s[2]);
+    s[2].peer.is_out = 1;
+    assert_ptr_equal(peer_set_overflow(set), &s[1]);
+    s[1].peer.in_flight = 10;
+    assert_ptr_equal(peer_set_overflow(set), &s[4]);
+    s[4].peer.in_flight = 10;
+    assert_ptr_equal(peer_set_overflow(set), &s[5]);
+    s[5].peer.in_flight = 10;
+    assert_null(peer_set_overflow(set));
+    for (int i = 0; i < 6; i++) s[i].peer.in_flight = 0;
+    crew_stop(&c);
+}
+
+static void who_has_weight_0_is_neither_in_the_set_nor_on_standby(void **state)
+{
+    (void)state;
+    struct crew c;
+    crew_init(&c, "hash", 3);
+    c.servers[0].weight = 0;
+    c.servers[2].weight = 0;
+    c.servers[2].tier = 2;
+    crew_start(&c, 1);
+    assert_int_equal(c.pool->current->count, 1);
+    assert_int_equal(c.pool->current->standby_count, 0);
+    assert_int_equal(c.pool->servers[0].peer.is_out, 0);
+    crew_stop(&c);
+}
+
+static void a_subset_is_used_whoever_is_down(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct pool_subset_conf subset = { .size = 5, .instance = 3, .instances = 4 };
+    crew_init(&c, "least_request", 20);
+    c.conf.subset = &subset;
+    crew_start(&c, 1);
+    assert_int_equal(c.pool->current->count, 5);
+    assert_int_equal(c.pool->current->standby_count, 0);
+    const struct peer_set *first = peer_set_get(c.pool->current);
+    uint32_t down = first->servers[2]->index;
+    set_health(&c, down, SERVER_DOWN);
+    set_admin(&c, first->servers[4]->index, SERVER_DRAIN);
+    crew_publish(&c);
+    assert_int_equal(c.pool->current->count, 3);
+    for (uint32_t i = 0; i < 3; i++) assert_true(is_in(first, c.pool->current->servers[i]));
+    peer_set_put((struct peer_set *)first);
+    crew_stop(&c);
+}
+
+/* who is out */
+
+static void a_method_that_keeps_those_who_are_out_keeps_its_table(void **state)
+{
+    (void)state;
+    struct crew c;
+    crew_init(&c, "hash", 3);
+    crew_start(&c, 1);
+    const void *table = c.pool->current->table;
+    const struct balance_query q = { .hash = 1 };
+    struct server *own = crew_pick(&c, 0, &q);
+    set_health(&c, own->index, SERVER_DOWN);
+    crew_publish(&c);
+    assert_ptr_equal(c.pool->current->table, table);
+    assert_int_equal(c.pool->current->count, 3);
+    assert_int_equal(c.pool->set_weight, 2);
+    assert_int_equal(own->peer.is_out, 1);
+    assert_ptr_not_equal(crew_pick(&c, 0, &q), own);
+    set_health(&c, own->index, SERVER_UP);
+    set_admin(&c, own->index, SERVER_MAINTENANCE);
+    crew_publish(&c);
+    assert_ptr_not_equal(crew_pick(&c, 0, &q), own);
+    set_admin(&c, own->index, SERVER_ENABLED);
+    crew_publish(&c);
+    assert_ptr_equal(c.pool->current->table, table);
+    assert_ptr_equal(crew_pick(&c, 0, &q), own);
+    atomic_store(&own->weight, 2);
+    crew_publish(&c);
+    assert_ptr_not_equal(c.pool->current->table, table);
+    crew_stop(&c);
+}
+
+static void a_table_outlives_the_set_that_it_was_built_for(void **state)
+{
+    (void)state;
+    struct crew c;
+    crew_init(&c, "round_robin", 3);
+    crew_start(&c, 1);
+    const void *table = c.pool->current->table;
+    for (int i = 0; i < 5; i++) {
+        const struct peer_set *before = c.pool->current;
+        crew_publish(&c);
+        assert_ptr_not_equal(c.pool->current, before);
+        assert_ptr_equal(c.pool->current->table, table);
+    }
+    set_health(&c, 1, SERVER_DOWN);
+    crew_publish(&c);
+    assert_int_equal(c.pool->current->count, 2);
+    assert_ptr_equal(crew_pick(&c, 0, &(struct balance_query){ .hash = 1 })->pool, c.pool);
+    crew_stop(&c);
+}
+
+static void in_panic_nobody_who_is_enabled_is_out(void **state)
+{
+    (void)state;
+    for (const struct balance_method *const *m = balance_methods; *m; m++) {
+        struct crew c;
+        crew_init(&c, (*m)->name, 3);
+        crew_start(&c, 1);
+        for (uint32_t i = 0; i < 3; i++) set_health(&c, i, SERVER_EJECTED);
+        set_admin(&c, 0, SERVER_DRAIN);
+        crew_publish(&c);
+        assert_true(c.pool->current->is_panic);
+        for (uint32_t i = 0; i < 3; i++) assert_int_equal(c.pool->servers[i].peer.is_out, i == 0);
+        const struct server *s = crew_pick(&c, 0, &(struct balance_query){ .hash = 1 });
+        assert_true(s == &c.pool->servers[1] || s == &c.pool->servers[2]);
+        crew_stop(&c);
+    }
+}
+
+/* warm-up */
+
+static void eject(struct crew *c, uint32_t server)
+{
+    for (int i = 0; i < SERVER_EJECT_AFTER; i++)
+        (void)server_report(&c->pool->servers[server], SERVER_CONNECT_FAILED, c->now_ms);
+    crew_publish(c);
+}
+
+static void a_warming_server_grows_in_few_steps(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t warmup_ms;
+        uint32_t steps;
+    } rows[] = { { 30000, 20 }, { 4000, 16 }, { 1000, 4 }, { 100, 1 } };
+    for (size_t r = 0; r < sizeof(rows) / sizeof(*rows); r++) {
+        struct crew c;
+        crew_init(&c, "round_robin", 2);
+        c.conf.warmup_ms = rows[r].warmup_ms;
+        crew_start(&c, 1);
+        struct server *s = &c.pool->servers[0];
+        eject(&c, 0);
+        crew_pass_time(&c, SERVER_EJECT_MIN_MS);
+        crew_readmit(&c);
+        assert_int_equal(s->set_weight * 10, c.pool->servers[1].set_weight);
+        assert_true(server_report(s, SERVER_CONNECTED, c.now_ms));
+        crew_publish(&c);
+        uint32_t before = c.changes, last = s->set_weight;
+        for (uint64_t ms = 0; ms <= rows[r].warmup_ms + 2 * 1500; ms += 10) {
+            crew_warm_up(&c);
+            uint32_t weight = s->set_weight * (BALANCE_SET_WEIGHT_MAX / c.pool->servers[1].set_weight);
+            assert_true(weight >= last);
+            last = weight;
+            crew_pass_time(&c, 10);
+        }
+        assert_int_equal(s->health, SERVER_UP);
+        assert_int_equal(s->set_weight, 1);
+        assert_int_equal(c.pool->servers[1].set_weight, 1);
+        /* One at once, one at the end, which may fall a look later. */
+        assert_in_range(c.changes - before, rows[r].steps, rows[r].steps + 2);
+        crew_stop(&c);
+    }
+}
+
+static void nothing_is_republished_while_nothing_warms(void **state)
+{
+    (void)state;
+    struct crew c;
+    crew_init(&c, "least_request", 2);
+    c.conf.warmup_ms = 30000;
+    crew_start(&c, 1);
+    for (int i = 0; i < 100; i++) {
+        crew_pass_time(&c, 1000);
+        crew_warm_up(&c);
+    }
+    assert_int_equal(c.changes, 0);
+    assert_int_equal(c.pool->servers[0].set_weight, 1);
+    crew_stop(&c);
+}
+
+static void in_a_round_a_warming_server_gets_its_part(void **state)
+{
+    (void)state;
+    struct crew c;
+    crew_init(&c, "round_robin", 2);
+    c.conf.warmup_ms = 10000;
+    crew_start(&c, 1);
+    server_set_admin(&c.pool->servers[0], SERVER_DRAIN, c.now_ms);
+    server_set_admin(&c.pool->servers[0], SERVER_ENABLED, c.now_ms);
+    crew_publish(&c);
+    uint32_t seen = 0;
+    for (int i = 0; i < 1100; i++)
+        seen += crew_pick(&c, 0, &(struct balance_query){ .hash = 1 }) == &c.pool->servers[0];
+    assert_in_range(seen, 99, 101);
+    crew_stop(&c);
+}
+
+/* A seeded simulation: servers fail, come back, are taken out, warm, get other weights. */
+
+#define PLAY_SERVERS 12
+#define PLAY_STEPS 400
+
+static void play_step(struct crew *c, struct rng *rng)
+{
+    struct server *s = &c->pool->servers[rng_below(rng, PLAY_SERVERS)];
+    bool has_changed = false;
+    switch (rng_below(rng, 6)) {
+    case 0:
+    case 1: has_changed = server_report(s, SERVER_CONNECT_FAILED, c->now_ms); break;
+    case 2: has_changed = server_report(s, SERVER_CONNECTED, c->now_ms); break;
+    case 3:
+        server_set_admin(s, (enum server_admin)rng_below(rng, 3), c->now_ms);
+        has_changed = true;
+        break;
+    case 4:
+        atomic_store(&s->weight, rng_below(rng, 4));
+        has_changed = true;
+        break;
+    default: crew_pass_time(c, rng_below(rng, 3000)); break;
+    }
+    if (has_changed) crew_publish(c);
+    crew_readmit(c);
+    crew_warm_up(c);
+}
+
+static bool is_any(const struct crew *c, bool (*is)(const struct server *))
+{
+    for (uint32_t i = 0; i < PLAY_SERVERS; i++)
+        if (is(&c->pool->servers[i]) && atomic_load(&c->pool->servers[i].weight)) return true;
+    return false;
+}
+
+static void check_play(struct crew *c, struct rng *rng)
+{
+    const struct peer_set *set = c->pool->current;
+    assert_int_equal(set->is_panic, is_any(c, server_is_enabled) && !is_any(c, server_is_usable));
+    for (uint32_t i = 0; i < set->count; i++) {
+        assert_true(set->weights[i] > 0 && atomic_load(&set->servers[i]->weight) > 0);
+        assert_int_equal(set->weights[i], set->servers[i]->set_weight);
+        if (!set->method->keeps_out) assert_false(set->servers[i]->peer.is_out);
+    }
+    for (uint32_t i = 0; i < set->standby_count; i++) {
+        assert_true(server_is_usable(set->standby[i]));
+        assert_false(is_in(set, set->standby[i]));
+        if (i) assert_true(set->standby[i]->tier >= set->standby[i - 1]->tier);
+    }
+    struct balance_query q = { .hash = rng_next(rng) };
+    const struct server *s = crew_pick(c, 0, &q);
+    assert_int_equal(s != NULL, is_any(c, server_is_enabled));
+    if (!s) return;
+    assert_true(server_is_enabled(s) && atomic_load(&s->weight) > 0);
+    if (!set->is_panic) assert_true(server_is_usable(s));
+}
+
+static void whatever_happens_who_is_picked_is_usable_or_all_are_ill(void **state)
+{
+    (void)state;
+    struct pool_zones_conf zones = { "a", 70 };
+    for (const struct balance_method *const *m = balance_methods; *m; m++)
+        for (uint64_t seed = 1; seed <= 5; seed++) {
+            struct crew c;
+            struct rng rng;
+            rng_seed(&rng, seed);
+            crew_init(&c, (*m)->name, PLAY_SERVERS);
+            for (uint32_t i = 0; i < PLAY_SERVERS; i++) {
+                c.servers[i].tier = 1 + rng_below(&rng, 3);
+                c.servers[i].weight = 1 + rng_below(&rng, 3);
+                c.servers[i].zone = rng_below(&rng, 2) ? "a" : "b";
+            }
+            if (seed % 2) c.conf.zones = &zones;
+            c.conf.warmup_ms = 5000;
+            crew_start(&c, 1);
+            for (int i = 0; i < PLAY_STEPS; i++) {
+                play_step(&c, &rng);
+                check_play(&c, &rng);
+            }
+            crew_stop(&c);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pool_starts_as_the_configuration_says),
         cmocka_unit_test(only_usable_servers_are_in_the_set),
         cmocka_unit_test(if_all_are_ejected_all_that_are_enabled_may_be_picked),
-        cmocka_unit_test(a_pool_without_enabled_servers_has_an_empty_set_with_every_method),
+        cmocka_unit_test(in_a_pool_without_enabled_servers_no_method_picks_any),
         cmocka_unit_test(a_changed_weight_counts_from_the_next_set_on),
         cmocka_unit_test(a_set_lives_as_long_as_somebody_refers_to_it),
         cmocka_unit_test(several_exchanges_share_one_view_and_the_last_one_ends_it),
+        cmocka_unit_test(later_tiers_are_on_standby_until_they_are_needed),
+        cmocka_unit_test(the_local_zone_is_preferred),
+        cmocka_unit_test(overflow_goes_to_the_least_loaded_of_the_nearest_tier_with_a_free_slot),
+        cmocka_unit_test(who_has_weight_0_is_neither_in_the_set_nor_on_standby),
+        cmocka_unit_test(a_subset_is_used_whoever_is_down),
+        cmocka_unit_test(a_method_that_keeps_those_who_are_out_keeps_its_table),
+        cmocka_unit_test(a_table_outlives_the_set_that_it_was_built_for),
+        cmocka_unit_test(in_panic_nobody_who_is_enabled_is_out),
+        cmocka_unit_test(a_warming_server_grows_in_few_steps),
+        cmocka_unit_test(nothing_is_republished_while_nothing_warms),
+        cmocka_unit_test(in_a_round_a_warming_server_gets_its_part),
+        cmocka_unit_test(whatever_happens_who_is_picked_is_usable_or_all_are_ill),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

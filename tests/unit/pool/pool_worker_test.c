@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "crew.h"
+#include "pool/sticky.h"
 
 #define WAIT_TURNS 1000
 #define PEERS_MAX 64
@@ -128,16 +129,22 @@ static uint32_t origin_open_count(struct origin *o)
     return count;
 }
 
-static enum lease attempt_lease(struct attempt *a, struct crew *c, uint32_t worker, enum lease_need need)
+static enum lease attempt_lease_to(struct attempt *a, struct crew *c, uint32_t worker, enum lease_need need,
+                                   const struct pool_target *target)
 {
     *a = (struct attempt){ .crew = c, .worker = c->workers[worker], .server = &c->pool->servers[0] };
-    a->lease = pool_lease(a->worker, a->server, need, &a->stream, &a->reason);
+    a->lease = pool_lease(a->worker, a->server, need, target, &a->stream, &a->reason);
     if (a->stream) {
         a->stream->events = &events;
         a->stream->owner = a;
     }
     a->is_open = a->lease == LEASE_OPEN;
     return a->lease;
+}
+
+static enum lease attempt_lease(struct attempt *a, struct crew *c, uint32_t worker, enum lease_need need)
+{
+    return attempt_lease_to(a, c, worker, need, NULL);
 }
 
 static void attempt_ask(struct attempt *a, struct origin *o)
@@ -445,6 +452,160 @@ static void whom_the_operator_takes_out_keeps_no_idle_connections(void **state)
     crew_stop(&c);
 }
 
+static void whose_clients_have_its_cookie_keeps_idle_connections_while_it_drains(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    const char *secret = "0123456789abcdef";
+    struct sticky_conf sticky = { .cookie = "c", .secrets = { &secret, 1 }, .path = "/" };
+    crew_init(&c, "least_request", 2);
+    c.conf.sticky = &sticky;
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 1);
+    exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
+    server_set_admin(&c.pool->servers[0], SERVER_DRAIN, c.now_ms);
+    crew_publish(&c);
+    exchange(&c, &o, 0, LEASE_ANY, LEASE_OPEN);
+    assert_int_equal(c.idle[0], 1);
+    server_set_admin(&c.pool->servers[0], SERVER_MAINTENANCE, c.now_ms);
+    crew_publish(&c);
+    assert_int_equal(c.idle[0], 0);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+/* targets */
+
+#define TARGETS 3
+
+/* A pool of one local address and servers to go to by it. */
+static void start_egress(struct crew *c, struct origin *o, struct pool_target *targets, const char *local)
+{
+    struct err err;
+    crew_init(c, "least_request", 1);
+    c->conf.kind = POOL_EGRESS;
+    assert_int_equal(address_parse(slice_of(local), true, &c->servers[0].address, &err), 0);
+    for (int i = 0; i < TARGETS; i++) {
+        struct server_conf conf;
+        origin_open(&o[i], &conf);
+        targets[i].address = conf.address;
+    }
+    crew_start(c, 1);
+}
+
+static void exchange_with(struct crew *c, struct origin *o, const struct pool_target *target,
+                          enum lease expected)
+{
+    struct attempt a;
+    assert_int_equal(attempt_lease_to(&a, c, 0, LEASE_ANY, target), expected);
+    attempt_ask(&a, o);
+    attempt_end(&a);
+}
+
+static void stop_egress(struct crew *c, struct origin *o)
+{
+    for (int i = 0; i < TARGETS; i++) origin_close(&o[i]);
+    crew_stop(c);
+}
+
+static void a_target_is_reached_from_the_servers_address(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o[TARGETS];
+    struct pool_target targets[TARGETS];
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
+    start_egress(&c, o, targets, "127.0.0.7:0");
+    exchange_with(&c, &o[0], &targets[0], LEASE_OPENING);
+    assert_int_equal(getpeername(o[0].fds[0], (struct sockaddr *)&from, &len), 0);
+    assert_int_equal(ntohl(from.sin_addr.s_addr), INADDR_LOOPBACK + 6);
+    assert_int_equal(c.pool->servers[0].peer.open_connections, 1);
+    stop_egress(&c, o);
+}
+
+static void an_idle_connection_is_used_again_for_the_same_target_only(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o[TARGETS];
+    struct pool_target targets[TARGETS];
+    start_egress(&c, o, targets, "127.0.0.1:0");
+    for (int i = 0; i < TARGETS; i++) exchange_with(&c, &o[i], &targets[i], LEASE_OPENING);
+    for (int i = 0; i < TARGETS; i++) exchange_with(&c, &o[i], &targets[i], LEASE_OPEN);
+    for (int i = 0; i < TARGETS; i++) assert_int_equal(o[i].count, 1);
+    assert_int_equal(c.idle[0], 3);
+    stop_egress(&c, o);
+}
+
+static void where_there_is_no_room_the_oldest_idle_connection_to_a_target_makes_way(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o[TARGETS];
+    struct pool_target targets[TARGETS];
+    start_egress(&c, o, targets, "127.0.0.1:0");
+    c.conf.idle_connections = 2;
+    for (int i = 0; i < TARGETS; i++) exchange_with(&c, &o[i], &targets[i], LEASE_OPENING);
+    assert_int_equal(c.idle[0], 2);
+    exchange_with(&c, &o[2], &targets[2], LEASE_OPEN);
+    exchange_with(&c, &o[1], &targets[1], LEASE_OPEN);
+    exchange_with(&c, &o[0], &targets[0], LEASE_OPENING);
+    stop_egress(&c, o);
+}
+
+static void nothing_is_learned_of_a_local_address_from_what_targets_do(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o[TARGETS];
+    struct pool_target targets[TARGETS];
+    start_egress(&c, o, targets, "127.0.0.1:0");
+    o[0].fields = "Keep-Alive: timeout=4\r\n";
+    exchange_with(&c, &o[0], &targets[0], LEASE_OPENING);
+    exchange_with(&c, &o[1], &targets[1], LEASE_OPENING);
+    crew_pass_time(&c, 700);
+    origin_close_connection(&o[1], 0);
+    crew_turns(&c, 2);
+    assert_int_equal(c.idle[0], 1);
+    assert_int_equal(server_learned_idle_ms(&c.pool->servers[0], c.now_ms), 0);
+    stop_egress(&c, o);
+}
+
+static void an_address_that_is_not_ours_is_a_failure_to_connect(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o[TARGETS];
+    struct pool_target targets[TARGETS];
+    struct attempt a;
+    start_egress(&c, o, targets, "192.0.2.1:0");
+    assert_int_equal(attempt_lease_to(&a, &c, 0, LEASE_ANY, &targets[0]), LEASE_FAILED);
+    assert_int_equal(a.reason, END_CONNECT_FAILED);
+    assert_int_equal(c.pool->servers[0].peer.in_flight, 0);
+    assert_int_equal(c.pool->servers[0].peer.open_connections, 0);
+    stop_egress(&c, o);
+}
+
+static void targets_belong_to_egress_pools_and_to_no_others(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o[TARGETS];
+    struct pool_target targets[TARGETS];
+    struct attempt a;
+    start_egress(&c, o, targets, "127.0.0.1:0");
+    assert_int_equal(attempt_lease_to(&a, &c, 0, LEASE_ANY, NULL), LEASE_FAILED);
+    assert_int_equal(a.reason, END_INTERNAL);
+    stop_egress(&c, o);
+    crew_init(&c, "least_request", 1);
+    crew_start(&c, 1);
+    assert_int_equal(attempt_lease_to(&a, &c, 0, LEASE_ANY, &targets[0]), LEASE_FAILED);
+    assert_int_equal(a.reason, END_INTERNAL);
+    crew_stop(&c);
+}
+
 /* the cap */
 
 static void two_workers_together_open_no_more_connections_than_the_cap(void **state)
@@ -725,6 +886,53 @@ static void a_slot_that_its_receiver_does_not_want_goes_on_to_the_next(void **st
     crew_stop(&c);
 }
 
+/* Its table stays as it is, and so do its weights: only peer.is_out changes. */
+static void a_server_that_comes_back_into_a_set_that_kept_it_is_told_to_those_who_wait(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct waiter w;
+    crew_init(&c, "hash", 2);
+    c.servers[0].max_connections = 1;
+    crew_start(&c, 1);
+    atomic_store(&c.pool->servers[1].health, SERVER_DOWN);
+    crew_publish(&c);
+    const void *table = c.pool->current->table;
+    assert_true(pool_enter(c.workers[0], &c.pool->servers[0]));
+    turn_count = 0;
+    assert_true(waiter_wait(&w, &c, 0, 1, on_turn_note));
+    crew_turns(&c, 3);
+    assert_int_equal(turn_count, 0);
+    atomic_store(&c.pool->servers[1].health, SERVER_UP);
+    crew_publish(&c);
+    assert_ptr_equal(c.pool->current->table, table);
+    crew_turns(&c, 3);
+    assert_int_equal(turn_count, 1);
+    pool_leave(c.workers[0], &c.pool->servers[0]);
+    crew_stop(&c);
+}
+
+static void a_free_slot_of_a_standby_server_is_offered_too(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct waiter w;
+    crew_init(&c, "least_request", 2);
+    c.servers[0].max_connections = c.servers[1].max_connections = 1;
+    c.servers[1].tier = 2;
+    crew_start(&c, 2);
+    for (uint32_t i = 0; i < 2; i++) assert_true(pool_enter(c.workers[1], &c.pool->servers[i]));
+    assert_null(peer_set_overflow(c.pool->current));
+    turn_count = 0;
+    pool_leave(c.workers[1], &c.pool->servers[1]); /* nobody waits yet */
+    assert_true(waiter_wait(&w, &c, 0, 3, on_turn_note));
+    crew_turns(&c, 2);
+    assert_int_equal(turn_count, 1);
+    assert_ptr_equal(peer_set_overflow(c.pool->current), &c.pool->servers[1]);
+    pool_leave(c.workers[1], &c.pool->servers[0]);
+    crew_stop(&c);
+}
+
 static void a_server_that_comes_back_is_told_to_those_who_wait(void **state)
 {
     (void)state;
@@ -845,6 +1053,8 @@ static void lot_play(struct lot *lot, uint64_t seed)
 {
     crew_init(&lot->crew, "least_request", LOT_SERVERS);
     for (uint32_t i = 0; i < LOT_SERVERS; i++) lot->crew.servers[i].max_connections = 1 + i;
+    /* Half of the times one of them is on standby. */
+    if (seed % 2) lot->crew.servers[seed % LOT_SERVERS].tier = 2;
     crew_start(&lot->crew, LOT_WORKERS);
     rng_seed(&lot->rng, seed);
     for (uint32_t i = 0; i < LOT_EXCHANGES; i++) {
@@ -894,6 +1104,13 @@ int main(void)
         cmocka_unit_test(a_refused_connection_counts_nothing_and_three_eject),
         cmocka_unit_test(a_success_is_told_only_after_a_failure),
         cmocka_unit_test(whom_the_operator_takes_out_keeps_no_idle_connections),
+        cmocka_unit_test(whose_clients_have_its_cookie_keeps_idle_connections_while_it_drains),
+        cmocka_unit_test(a_target_is_reached_from_the_servers_address),
+        cmocka_unit_test(an_idle_connection_is_used_again_for_the_same_target_only),
+        cmocka_unit_test(where_there_is_no_room_the_oldest_idle_connection_to_a_target_makes_way),
+        cmocka_unit_test(nothing_is_learned_of_a_local_address_from_what_targets_do),
+        cmocka_unit_test(an_address_that_is_not_ours_is_a_failure_to_connect),
+        cmocka_unit_test(targets_belong_to_egress_pools_and_to_no_others),
         cmocka_unit_test(two_workers_together_open_no_more_connections_than_the_cap),
         cmocka_unit_test(an_idle_connection_of_one_worker_makes_way_for_another),
         cmocka_unit_test(at_the_cap_an_idle_connection_too_old_for_a_request_makes_way_for_a_new_one),
@@ -904,6 +1121,8 @@ int main(void)
         cmocka_unit_test(who_waits_again_after_an_attempt_is_woken_like_others),
         cmocka_unit_test(a_slot_offered_to_one_who_has_given_up_goes_on_to_the_next),
         cmocka_unit_test(a_slot_that_its_receiver_does_not_want_goes_on_to_the_next),
+        cmocka_unit_test(a_server_that_comes_back_into_a_set_that_kept_it_is_told_to_those_who_wait),
+        cmocka_unit_test(a_free_slot_of_a_standby_server_is_offered_too),
         cmocka_unit_test(a_server_that_comes_back_is_told_to_those_who_wait),
         cmocka_unit_test(nobody_waits_beside_a_free_slot_whatever_the_order_of_events),
     };

@@ -130,6 +130,103 @@ static void the_operators_word_goes_before_health(void **state)
     }
 }
 
+static void a_server_that_is_let_back_warms_up_from_a_tenth(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    s->warmup_ms = 10000;
+    assert_int_equal(server_warm_parts(s), SERVER_WARM_WHOLE); /* at the start of the process */
+    fail_times(s, SERVER_EJECT_AFTER, 0);
+    assert_false(server_warm_up(s, 500));
+    assert_true(server_readmit(s, 1000));
+    assert_string_equal(server_state_name(s), "warming");
+    assert_true(server_is_usable(s));
+    assert_int_equal(server_warm_parts(s), SERVER_WARM_START);
+    assert_true(server_warm_up(s, 6000));
+    assert_int_equal(server_warm_parts(s), 5500);
+    /* Its own warmth begins with the first connection. */
+    assert_true(server_report(s, SERVER_CONNECTED, 7000));
+    assert_int_equal(server_warm_parts(s), SERVER_WARM_START);
+    assert_false(server_report(s, SERVER_CONNECTED, 8000));
+    assert_true(server_warm_up(s, 16999));
+    assert_true(server_warm_parts(s) < SERVER_WARM_WHOLE);
+    assert_true(server_warm_up(s, 17000));
+    assert_string_equal(server_health_name((enum server_health)s->health), "up");
+    assert_int_equal(server_warm_parts(s), SERVER_WARM_WHOLE);
+    assert_false(server_warm_up(s, 17001));
+}
+
+static void a_server_that_nobody_tries_is_whole_after_the_time_and_warms_when_somebody_does(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    s->warmup_ms = 10000;
+    fail_times(s, SERVER_EJECT_AFTER, 0);
+    assert_true(server_readmit(s, 1000));
+    assert_true(server_warm_up(s, 11000));
+    assert_string_equal(server_health_name((enum server_health)s->health), "unknown");
+    assert_true(server_report(s, SERVER_CONNECTED, 50000));
+    assert_string_equal(server_state_name(s), "warming");
+    assert_true(server_warm_up(s, 60000));
+    assert_string_equal(server_health_name((enum server_health)s->health), "up");
+}
+
+static void a_failure_while_warming_after_an_ejection_ejects_again(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    s->warmup_ms = 10000;
+    fail_times(s, SERVER_EJECT_AFTER, 0);
+    assert_true(server_readmit(s, SERVER_EJECT_MIN_MS));
+    assert_true(server_report(s, SERVER_CONNECT_FAILED, 1500));
+    assert_string_equal(server_state_name(s), "ejected");
+    assert_false(server_warm_up(s, 1600));
+}
+
+static void a_server_that_connects_while_ejected_warms_up_at_once(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    s->warmup_ms = 10000;
+    fail_times(s, SERVER_EJECT_AFTER, 0);
+    assert_true(server_report(s, SERVER_CONNECTED, 10));
+    assert_string_equal(server_state_name(s), "warming");
+}
+
+static void who_is_enabled_again_warms_up_unless_it_is_ejected(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    s->warmup_ms = 10000;
+    server_set_admin(s, SERVER_ENABLED, 5); /* it was */
+    assert_int_equal(server_warm_parts(s), SERVER_WARM_WHOLE);
+    server_set_admin(s, SERVER_MAINTENANCE, 10);
+    assert_int_equal(s->drain_since_ms, 0);
+    server_set_admin(s, SERVER_DRAIN, 15);
+    assert_int_equal(s->drain_since_ms, 15);
+    assert_int_equal(server_warm_parts(s), SERVER_WARM_WHOLE);
+    server_set_admin(s, SERVER_ENABLED, 20);
+    assert_int_equal(s->drain_since_ms, 0);
+    assert_int_equal(server_warm_parts(s), SERVER_WARM_START);
+    fail_times(s, SERVER_EJECT_AFTER, 30);
+    server_set_admin(s, SERVER_MAINTENANCE, 40);
+    server_set_admin(s, SERVER_ENABLED, 50);
+    assert_string_equal(server_state_name(s), "ejected");
+}
+
+static void without_a_warm_up_nothing_warms(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    server_set_admin(s, SERVER_DRAIN, 10);
+    server_set_admin(s, SERVER_ENABLED, 20);
+    assert_string_equal(server_state_name(s), "up");
+    fail_times(s, SERVER_EJECT_AFTER, 30);
+    assert_true(server_readmit(s, 30 + SERVER_EJECT_MIN_MS));
+    assert_false(server_report(s, SERVER_CONNECTED, 2000));
+    assert_int_equal(server_warm_parts(s), SERVER_WARM_WHOLE);
+}
+
 static void the_operators_words_are_found_by_name(void **state)
 {
     (void)state;
@@ -237,6 +334,12 @@ int main(void)
         cmocka_unit_test(failures_while_ejected_do_not_lengthen_it),
         cmocka_unit_test(a_success_ends_an_ejection_at_once_and_forgets_its_length),
         cmocka_unit_test(the_operators_word_goes_before_health),
+        cmocka_unit_test(a_server_that_is_let_back_warms_up_from_a_tenth),
+        cmocka_unit_test(a_server_that_nobody_tries_is_whole_after_the_time_and_warms_when_somebody_does),
+        cmocka_unit_test(a_failure_while_warming_after_an_ejection_ejects_again),
+        cmocka_unit_test(a_server_that_connects_while_ejected_warms_up_at_once),
+        cmocka_unit_test(who_is_enabled_again_warms_up_unless_it_is_ejected),
+        cmocka_unit_test(without_a_warm_up_nothing_warms),
         cmocka_unit_test(the_operators_words_are_found_by_name),
         cmocka_unit_test(while_nothing_is_known_the_configured_limit_holds),
         cmocka_unit_test(what_the_server_says_is_undercut),

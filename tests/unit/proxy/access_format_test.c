@@ -72,6 +72,9 @@ static void set_up(struct fixture *f)
                                       .route = SLICE("rest"),
                                       .pool = SLICE("api"),
                                       .servers = { SLICE("10.0.0.1:80"), SLICE("10.0.0.2:80") },
+                                      .server = SLICE("big"),
+                                      .split = SLICE("checkout"),
+                                      .variant = SLICE("b"),
                                       .body_bytes = 4000,
                                       .connection_id = 77,
                                       .connection_requests = 3 };
@@ -118,7 +121,8 @@ static void variables_are_as_in_nginx(void **state)
         { "$sent_http_content_type,$sent_http_etag", "text/plain,-" },
         { "$connection $connection_requests $request_id $remote_user", "77 3 req-7 -" },
         { "$weir_id $weir_listener $weir_route $weir_pool", "0000000000000abc web rest api" },
-        { "$weir_server $weir_reason $weir_end $weir_origin", "10.0.0.2:80 fallback ok none" },
+        { "$weir_server $weir_reason $weir_end $weir_origin", "big fallback ok none" },
+        { "$weir_split=$weir_variant", "checkout=b" },
         { "$weir_time", "2026-03-09T08:05:07.042Z" },
         { "a${status}b$STATUS.", "a200b200." },
         { "escape=json $http_user_agent", "a \\\"b\\\" \\\\c\\u0001\xc3\xa9\\ufffd" },
@@ -155,7 +159,8 @@ static void json_has_everything(void **state)
         "1.1\","
         "\"status\":200,\"end\":\"ok\",\"origin\":\"none\",\"request_time\":1.234,\"bytes_in\":321,\"bytes_"
         "out\":4321,"
-        "\"body_bytes\":4000,\"route\":\"rest\",\"pool\":\"api\",\"server\":\"10.0.0.2:80\",\"reason\":"
+        "\"body_bytes\":4000,\"route\":\"rest\",\"split\":\"checkout\",\"variant\":\"b\",\"pool\":\"api\","
+        "\"server\":\"big\",\"reason\":"
         "\"fallback\","
         "\"upstream_addr\":\"10.0.0.1:80, 10.0.0.2:80\",\"upstream_status\":\"504, 200\","
         "\"upstream_connect_time\":\"-, 0.001\",\"upstream_header_time\":\"-, 0.030\","

@@ -14,7 +14,7 @@
 #include "balance/peers.h"
 #include "pool/crew.h"
 
-#define SEEDS 120
+#define SEEDS 300
 #define EXCHANGES 1000
 #define EVENTS_MAX 8192
 #define ARRIVALS_END_MS 20000
@@ -316,8 +316,10 @@ static bool is_stuck(const struct simulation *s)
 {
     for (uint32_t i = 0; i < s->crew.worker_count; i++) {
         const struct pool_worker *pw = s->crew.workers[i];
-        for (uint32_t j = 0; pw->queue_length && j < pw->view->set->count; j++)
-            if (!balance_peer_is_full(pw->view->set->peers[j])) return true;
+        for (uint32_t j = 0; pw->queue_length && j < pw->view->set->count; j++) {
+            const struct balance_peer *peer = pw->view->set->peers[j];
+            if (!balance_peer_is_full(peer) && !atomic_load(&peer->is_out)) return true;
+        }
     }
     return false;
 }

@@ -6,6 +6,14 @@
 
 #include "route/route.h"
 
+/* A match by host and path alone. */
+static inline uint32_t match_plain(const struct route_table *t, struct slice host, struct slice path,
+                                   struct route_choice *out)
+{
+    struct route_request rq = { .host = host, .path = path };
+    return route_match(t, &rq, NULL, out);
+}
+
 static inline struct slice linear_host(struct slice host)
 {
     size_t digits = host.len;
@@ -41,7 +49,7 @@ static inline uint32_t linear_match(const struct route_row *rows, uint32_t count
                                     struct slice path, struct route_choice *out)
 {
     uint32_t best_host = 0, best_path = 0;
-    *out = (struct route_choice){ ROUTE_NONE, ROUTE_HOST_ANY, ROUTE_PATH_ANY };
+    *out = (struct route_choice){ .index = ROUTE_NONE };
     for (uint32_t i = 0; i < count; i++) {
         uint32_t rank_host = linear_rank_host(rows[i].host, host);
         uint32_t rank_path = linear_rank_path(&rows[i], path);

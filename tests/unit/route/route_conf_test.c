@@ -1,3 +1,4 @@
+#include "linear.h"
 #include "route/route_conf.h"
 
 #include <setjmp.h>
@@ -84,13 +85,13 @@ static void a_route_is_what_was_written(void **state)
     assert_false(routes[1].idempotent);
     assert_null(routes[1].gate);
 
-    struct route_row rows[] = { route_conf_row(&routes[0], 0), route_conf_row(&routes[1], 1) };
+    struct route_row rows[] = { route_conf_row(&routes[0], 0, NULL), route_conf_row(&routes[1], 1, NULL) };
     struct err err;
     struct route_choice choice;
     struct route_table *t = route_table_new(rows, 2, &err);
     assert_non_null(t);
-    assert_int_equal(route_match(t, SLICE("api.example.com"), SLICE("/v1/x"), &choice), 0);
-    assert_int_equal(route_match(t, SLICE("api.example.com"), SLICE("/v2"), &choice), 1);
+    assert_int_equal(match_plain(t, SLICE("api.example.com"), SLICE("/v1/x"), &choice), 0);
+    assert_int_equal(match_plain(t, SLICE("api.example.com"), SLICE("/v2"), &choice), 1);
     route_table_free(t);
     drop(&d);
 }
@@ -110,7 +111,27 @@ static void mistakes_are_said(void **state)
         { "{pool: wbe}", "did you mean \"web\"?" },
         { "{pool: web, gate: {connections: 5}}", "connections" },
         { "{pool: web, gate: {deny: [10.0.0.1/8]}}", "write 10.0.0.0/8" },
-        { "{name: x}", "lacks \"pool\"" },
+        { "{name: x}", "the route leads nowhere" },
+        { "{pool: web, redirect: /}", "the route leads to several places" },
+        { "{name: r, redirect: {to: /, status: 304}}", "304 is no status of a redirect" },
+        { "{name: r, redirect: '{nothing}'}", "nothing" },
+        { "{name: r, respond: {status: 204, body: x}}", "a 204 has no body" },
+        { "{name: r, respond: {status: 101}}", "101" },
+        { "{pool: web, path_regex: '('}", "is no regular expression" },
+        { "{pool: web, path: /, path_regex: x}", "either a path, a path prefix or a regular expression" },
+        { "{pool: web, method: [get]}", "write it in capitals" },
+        { "{pool: web, headers: {'a b': x}}", "cannot be the name of a header" },
+        { "{pool: web, request_headers: {set: {Host: x}}}", "leave it to weir" },
+        { "{pool: web, response_headers: {remove: [content-length]}}", "leave it to weir" },
+        { "{pool: web, rewrite: {}}", "the rewrite says nothing" },
+        { "{pool: web, rewrite: {regex: x}}", "belong together" },
+        { "{pool: web, rewrite: {regex: x, to: y, strip_prefix: /}}", "either prefixes or an expression" },
+        { "{pool: web, mirror: {pool: api, share: 0}}", "nothing would be copied" },
+        { "{pool: web, mirror: nowhere}", "nowhere" },
+        { "{name: r, respond: x, mirror: api}", "cannot be copied" },
+        { "{name: r, egress: {pool: web, allow: [10.0.0.1/8]}}", "10.0.0.0/8" },
+        { "{name: r, egress: {pool: web, allow: []}}", "allow" },
+        { "{name: r, respond: x, debug: {upstream: '10.0.0.1:80'}}", "does not go to a pool" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char yaml[300] = "pools: {web: {}}\nroutes:\n  - ";

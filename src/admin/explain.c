@@ -1,0 +1,137 @@
+#include "proxy/explain.h"
+
+#include <stdlib.h>
+
+#include "admin/routes.h"
+#include "conf/decode.h"
+
+/* What explain() writes: these rows say it, they do not print it. */
+#define SAID(name, kind, text, ...)             \
+    {                                           \
+        name, kind, .help = text, ##__VA_ARGS__ \
+    }
+
+static const struct shape_field asked_fields[] = {
+    SAID("method", SHAPE_STRING, "Its method."),
+    SAID("host", SHAPE_STRING, "Its host."),
+    SAID("target", SHAPE_STRING, "Its path and query."),
+    SAID("client", SHAPE_STRING, "Where it comes from."),
+    { 0 },
+};
+static const struct shape asked_shape = { "ExplainedRequest", 0, asked_fields };
+
+static const struct shape_field route_fields[] = {
+    SAID("name", SHAPE_STRING, "Its name."),
+    SAID("host", SHAPE_STRING, "How its host matched: exact, wildcard or any."),
+    SAID("path", SHAPE_STRING, "How its path matched: exact, prefix, regex or any."),
+    SAID("conditions", SHAPE_COUNT, "How many more of its conditions held."),
+    { 0 },
+};
+static const struct shape taken_route_shape = { "ExplainedRoute", 0, route_fields };
+
+static const struct shape_field considered_fields[] = {
+    SAID("route", SHAPE_STRING, "A route that was looked at before."),
+    SAID("why", SHAPE_STRING, "Why it was not taken."),
+    { 0 },
+};
+static const struct shape considered_shape = { "ConsideredRoute", 0, considered_fields };
+
+static const struct shape_field split_fields[] = {
+    SAID("name", SHAPE_STRING, "The split."),
+    SAID("variant", SHAPE_STRING, "The variant."),
+    SAID("by", SHAPE_STRING, "What chose it: unit, client (for want of a unit) or override."),
+    SAID("unit", SHAPE_STRING, "What was hashed."),
+    SAID("place", SHAPE_COUNT, "Where that lies, of 10,000."),
+    { 0 },
+};
+static const struct shape explained_split_shape = { "ExplainedSplit", 0, split_fields };
+
+static const struct shape_field own_answer_fields[] = {
+    SAID("status", SHAPE_COUNT, "Its status."),
+    SAID("end", SHAPE_STRING, "The end reason."),
+    SAID("why", SHAPE_STRING, "The same in words."),
+    { 0 },
+};
+static const struct shape own_answer_shape = { "ExplainedAnswer", 0, own_answer_fields };
+
+static const struct shape_field choice_fields[] = {
+    SAID("name", SHAPE_STRING, "The server; null if there is none.", .may_be_null = true),
+    SAID("address", SHAPE_STRING, "Its address.", .may_be_null = true),
+    SAID("reason", SHAPE_STRING, "Why, as flight records say it."),
+    SAID("why", SHAPE_STRING, "The same in words."),
+    { 0 },
+};
+static const struct shape choice_shape = { "ExplainedServer", 0, choice_fields };
+
+static const struct shape_field runner_up_fields[] = {
+    SAID("name", SHAPE_STRING, "The server."),
+    SAID("address", SHAPE_STRING, "Its address."),
+    { 0 },
+};
+static const struct shape runner_up_shape = { "RunnerUp", 0, runner_up_fields };
+
+static const struct shape_field candidate_fields[] = {
+    SAID("name", SHAPE_STRING, "The server."),
+    SAID("address", SHAPE_STRING, "Its address."),
+    SAID("state", SHAPE_STRING, "Its state."),
+    SAID("weight", SHAPE_COUNT, "Its weight."),
+    SAID("in_flight", SHAPE_COUNT, "Exchanges at it now."),
+    SAID("open_connections", SHAPE_COUNT, "Connections to it now, idle ones included."),
+    SAID("is_candidate", SHAPE_BOOL, "Whether the method may choose it."),
+    { 0 },
+};
+static const struct shape candidate_shape = { "ExplainedCandidate", 0, candidate_fields };
+
+static const struct shape_field explain_fields[] = {
+    SAID("listener", SHAPE_STRING, "The listener."),
+    SAID("request", SHAPE_OBJECT, "What was asked.", .of = &asked_shape),
+    SAID("route", SHAPE_OBJECT, "The route that it takes.", .of = &taken_route_shape, .may_be_null = true),
+    SAID("considered", SHAPE_LIST, "Routes that were looked at before.", .of = &considered_shape),
+    SAID("split", SHAPE_OBJECT, "What the split made of it.", .of = &explained_split_shape, .may_be_null = true),
+    SAID("pool", SHAPE_STRING, "The pool.", .may_be_null = true),
+    SAID("answer", SHAPE_OBJECT, "Where weir answers by itself.", .of = &own_answer_shape, .may_be_null = true),
+    SAID("target", SHAPE_STRING, "The target that the server is sent.", .may_be_null = true),
+    SAID("method", SHAPE_STRING, "The pool's balance method.", .may_be_null = true),
+    SAID("server", SHAPE_OBJECT, "The server.", .of = &choice_shape, .may_be_null = true),
+    SAID("runner_up", SHAPE_OBJECT, "The next best, where the method knows it.", .of = &runner_up_shape,
+         .may_be_null = true),
+    SAID("servers", SHAPE_LIST, "All servers of the pool.", .of = &candidate_shape),
+    { 0 },
+};
+const struct shape explain_shape = { "Explanation", 0, explain_fields };
+
+/* -1: `out` says what is wrong. */
+static int read_body(const struct admin_request *rq, struct explain_conf *conf, struct conf_arena *arena,
+                     struct answer *out)
+{
+    struct conf_faults *faults = calloc(1, sizeof(*faults));
+    if (!faults) {
+        answer_problem(out, 503, "There is no memory to read the body; try again.");
+        return -1;
+    }
+    struct conf_tree tree;
+    int result = conf_read_json(&tree, "request body", rq->body, faults);
+    if (result == 0) result = conf_decode(&tree, &explain_conf_type, conf, arena, faults);
+    if (result < 0) answer_faults(out, faults, &tree);
+    conf_tree_free(&tree);
+    free(faults);
+    return result;
+}
+
+void explain_show(const struct admin_request *rq, struct answer *out)
+{
+    struct conf_arena *arena = conf_arena_new();
+    struct explain_conf *conf = conf_arena_alloc(arena, sizeof(*conf));
+    if (read_body(rq, conf, arena, out) == 0) {
+        struct json j;
+        struct err err = { "" };
+        json_init(&j, ANSWER_MAX, true);
+        if (explain(rq->proxy, conf, &j, &err) == 0) {
+            answer_json(out, 200, &j);
+        } else {
+            json_fini(&j);
+            answer_error(out, 400, &err);
+        }
+    }
+    conf_arena_free(arena);
+}

@@ -1,0 +1,80 @@
+/* http/template.h: text made from a request: literal text and sources in braces.
+ *
+ *     {client} {host} {path} {query} {target} {method} {scheme} {request_id} {header:NAME} {cookie:NAME} {arg:NAME}
+ *
+ * "{{" and "}}" are braces themselves. Where a single source is all that is meant (the key of a hash, the unit of a
+ * split), its name alone will do: "header:X-User". A source that the request does not have is empty.
+ *
+ * Fixed in size, so that a row of the configuration can hold one. Immutable once parsed. */
+#pragma once
+
+#include "base/address.h"
+#include "base/err.h"
+#include "base/text.h"
+#include "conf/field.h"
+#include "http/message.h"
+
+#define HTTP_TEMPLATE_PARTS_MAX 16u
+#define HTTP_TEMPLATE_TEXT_MAX 480u
+
+enum http_source {
+    HTTP_SOURCE_TEXT, /* literal */
+    HTTP_SOURCE_CLIENT,
+    HTTP_SOURCE_HOST,   /* in lower case, without the port; none if longer than HTTP_SOURCE_SCRATCH */
+    HTTP_SOURCE_PATH,   /* as it came, without the query */
+    HTTP_SOURCE_QUERY,  /* without the question mark */
+    HTTP_SOURCE_TARGET, /* path and query as they came */
+    HTTP_SOURCE_METHOD,
+    HTTP_SOURCE_SCHEME,
+    HTTP_SOURCE_REQUEST_ID,
+    HTTP_SOURCE_HEADER, /* the first field of that name that is not dropped */
+    HTTP_SOURCE_COOKIE, /* RFC 6265 4.2: the first of that name */
+    HTTP_SOURCE_ARG,    /* the first query argument of that name, as it came */
+};
+
+struct http_template_part {
+    uint8_t source;   /* enum http_source */
+    uint16_t at, len; /* in text: the literal, or the name */
+};
+
+struct http_template {
+    uint8_t count; /* 0: always empty */
+    struct http_template_part parts[HTTP_TEMPLATE_PARTS_MAX];
+    uint16_t text_len;
+    char text[HTTP_TEMPLATE_TEXT_MAX]; /* as it was written */
+};
+
+struct http_template_input {
+    const struct http_head *head; /* borrowed */
+    const struct ip *client;      /* borrowed; whoever is meant, not necessarily the peer */
+    struct slice request_id;
+};
+
+/* Reads "text {source} text". -1 with the sentence: an unknown source, an open brace, a control character, too long or
+ * of too many pieces (each doubled brace ends one). */
+MUST_CHECK int http_template_parse(struct slice text, struct http_template *out, struct err *err);
+/* The same, but text without braces must be the name of one source. */
+MUST_CHECK int http_template_parse_source(struct slice text, struct http_template *out, struct err *err);
+/* As it was written. */
+void http_template_print(const struct http_template *t, struct text *out);
+/* Adds the text. out->is_cut tells what did not fit. */
+void http_template_expand(const struct http_template *t, const struct http_template_input *in,
+                          struct text *out);
+/* One source's value. Borrowed from the head, or written to `scratch`. data is NULL if the request has none. */
+#define HTTP_SOURCE_SCRATCH 256u
+struct slice http_source_value(enum http_source source, struct slice name,
+                               const struct http_template_input *in, char scratch[HTTP_SOURCE_SCRATCH]);
+/* If the template is one source and nothing else: its value, else SLICE_NONE and *is_single false. */
+struct slice http_template_single(const struct http_template *t, const struct http_template_input *in,
+                                  char scratch[HTTP_SOURCE_SCRATCH], bool *is_single);
+
+/* The target's path, and what follows its question mark; data is NULL if there is none. */
+struct slice http_target_path(struct slice target);
+struct slice http_target_query(struct slice target);
+/* Of all Cookie fields, quotes included, names compared with case; of a query, where an argument without an equals
+ * sign is empty. data is NULL if there is none of that name. */
+struct slice http_cookie_value(const struct http_head *head, struct slice name);
+struct slice http_query_value(struct slice query, struct slice name);
+
+/* CUSTOM types of rows: struct http_template, of text with sources; of one source or such text. */
+extern const struct conf_type http_template_type, http_source_type;

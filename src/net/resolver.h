@@ -1,0 +1,57 @@
+/* net/resolver.h: names to addresses, asynchronously, by c-ares on the caller's loop: one resolver a worker. Answers
+ * are kept for their TTL (bounded both ways), failures for a moment; several who ask for one name share one query.
+ * Everything is bounded: names kept, queries going on. That loop's thread. */
+#pragma once
+
+#include "base/address.h"
+#include "base/list.h"
+#include "base/text.h"
+#include "conf/field.h"
+#include "net/loop.h"
+
+#define RESOLVER_ADDRESSES_MAX 16u
+#define RESOLVER_NAME_MAX 253u
+
+/* `resolver: {servers: ["127.0.0.1:53"], timeout: 2s, attempts: 2}`; without servers those of /etc/resolv.conf. */
+struct resolver_conf {
+    struct conf_items servers; /* struct address */
+    uint64_t timeout_ms;       /* of one attempt */
+    uint32_t attempts;
+    uint64_t min_ttl_ms, max_ttl_ms, failure_ttl_ms;
+    uint32_t names; /* how many answers are kept, and how many queries may go on */
+};
+
+extern const struct conf_type resolver_conf_type;
+
+enum resolver_result {
+    RESOLVER_OK,
+    RESOLVER_NO_NAME, /* NXDOMAIN, or no address of either family */
+    RESOLVER_FAILED,  /* servers refuse, answer garbage, cannot be reached */
+    RESOLVER_TIMEOUT,
+    RESOLVER_FULL, /* too many queries are going on, or memory is out */
+};
+/* A clause for people: "the name does not exist". */
+const char *resolver_result_text(enum resolver_result result);
+
+struct resolver_answer {
+    enum resolver_result result;
+    uint32_t count; /* 1 or more if RESOLVER_OK */
+    struct ip addresses[RESOLVER_ADDRESSES_MAX];
+};
+
+/* One who waits. Embedded; zeroed before its first use. */
+struct resolver_query {
+    struct list link;
+    /* From the loop; the query is free again. `answer` lives until the call returns. */
+    void (*on_answer)(struct resolver_query *q, const struct resolver_answer *answer);
+};
+
+struct resolver;
+
+MUST_CHECK int resolver_new(struct resolver **out, struct loop *l, const struct resolver_conf *conf, struct err *err);
+/* Whoever still waits is not told. */
+void resolver_free(struct resolver *r);
+/* True: *answer is filled at once (kept, or a literal address); on_answer does not come. False: it comes. */
+bool resolver_ask(struct resolver *r, struct slice name, struct resolver_query *q, struct resolver_answer *answer);
+/* on_answer does not come. Fine at any time. */
+void resolver_cancel(struct resolver_query *q);

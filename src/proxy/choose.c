@@ -1,0 +1,151 @@
+#include "proxy/choose.h"
+
+#include "pool/sticky.h"
+#include "proxy/forward.h"
+#include "proxy/proxy.h"
+
+const char *choose_split_reason_name(enum choose_split_reason reason)
+{
+    static const char *const names[] = { "", "unit", "client", "override" };
+    return names[reason];
+}
+
+static void refuse(struct choose_result *out, enum end_reason reason, const char *detail)
+{
+    out->refusal = reason;
+    out->detail = detail;
+}
+
+static void match_route(const struct listener *l, const struct choose_request *rq, struct choose_result *out)
+{
+    if (!l->table) {
+        out->route = &l->routes[0];
+        return;
+    }
+    struct route_request wanted = { .host = rq->head->authority,
+                                    .path = http_target_path(rq->head->target),
+                                    .query = http_target_query(rq->head->target),
+                                    .head = rq->head,
+                                    .client = rq->client };
+    uint32_t index = route_match(l->table, &wanted, rq->scratch, &out->match);
+    if (index == ROUTE_NONE)
+        refuse(out, END_NO_ROUTE, NULL);
+    else
+        out->route = &l->routes[index];
+}
+
+/* The gate was passed at accept with the peer's own address; who speaks for another passes again. */
+static bool may_pass(const struct listener *l, const struct route *r, const struct choose_request *rq)
+{
+    if (l->conf->trust.count && forward_is_trusted(l, &rq->peer)) {
+        if (l->proxy->gate && gate_check(l->proxy->gate, &rq->client) != GATE_PASS) return false;
+        if (l->gate && gate_check(l->gate, &rq->client) != GATE_PASS) return false;
+    }
+    return !r->gate || gate_check(r->gate, &rq->client) == GATE_PASS;
+}
+
+static void choose_variant(const struct split *s, const struct http_template_input *in, struct choose_result *out)
+{
+    uint32_t named = split_override(s->conf, in);
+    if (named != SPLIT_NONE) {
+        out->variant = &s->variants[named];
+        out->split_reason = CHOOSE_BY_OVERRIDE;
+        return;
+    }
+    char unit[HTTP_TEMPLATE_TEXT_MAX];
+    struct text t = text_over(unit, sizeof(unit));
+    http_template_expand(&s->conf->unit, in, &t);
+    out->split_reason = t.len ? CHOOSE_BY_UNIT : CHOOSE_BY_CLIENT;
+    if (!t.len) {
+        char scratch[HTTP_SOURCE_SCRATCH];
+        text_add_slice(&t, http_source_value(HTTP_SOURCE_CLIENT, SLICE_NONE, in, scratch));
+    }
+    out->split_place = split_place(&s->table, text_slice(&t));
+    out->variant = &s->variants[split_variant_at(&s->table, out->split_place)];
+}
+
+static bool is_in(const struct conf_items *blocks, const struct ip *ip)
+{
+    const struct cidr *block = blocks->data;
+    for (uint32_t i = 0; i < blocks->count; i++)
+        if (cidr_contains(&block[i], ip)) return true;
+    return false;
+}
+
+/* Takes as long for a wrong token as for the right one. */
+static bool is_token(const char *token, struct slice given)
+{
+    size_t len = strlen(token);
+    unsigned differs = len != given.len;
+    for (size_t i = 0; i < given.len; i++) differs |= (unsigned char)(given.data[i] ^ token[len ? i % len : 0]);
+    return len && !differs;
+}
+
+static bool may_pin(const struct listener *l, const struct choose_request *rq)
+{
+    const struct pin_conf *pin = l->conf->pin;
+    if (!pin) return false;
+    if (is_in(&pin->from, &rq->peer)) return true;
+    struct slice given = http_field_value(http_head_find(rq->head, HTTP_FIELD_WEIR_PIN_TOKEN));
+    return pin->token && is_token(pin->token, given);
+}
+
+/* "web/server-2" */
+static void choose_pinned(const struct listener *l, struct slice pin, struct choose_result *out)
+{
+    const char *slash = memchr(pin.data, '/', pin.len);
+    struct slice name = slash ? (struct slice){ pin.data, (size_t)(slash - pin.data) } : pin;
+    struct slice server = slash ? (struct slice){ slash + 1, pin.len - name.len - 1 } : SLICE_NONE;
+    for (uint32_t i = 0; i < l->proxy->pool_count; i++) {
+        struct pool *p = l->proxy->pools[i];
+        if (!slice_equal(slice_of(p->name), name) || p->conf->kind != POOL_SERVERS) continue;
+        for (uint32_t j = 0; j < p->server_count; j++) {
+            if (!slice_equal(slice_of(p->servers[j].name), server)) continue;
+            out->pool = p;
+            out->named = &p->servers[j];
+            out->reason = BALANCE_PINNED;
+            return;
+        }
+    }
+    refuse(out, END_PIN_UNKNOWN, slash ? NULL : "write it as pool/server");
+}
+
+static void choose_sticky(const struct choose_request *rq, struct choose_result *out)
+{
+    const struct sticky *sticky = out->pool->sticky;
+    struct slice value = http_cookie_value(rq->head, slice_of(out->pool->conf->sticky->cookie));
+    if (!value.len) return;
+    struct server *s = sticky_server(sticky, value, &out->has_current_cookie);
+    if (!s || !sticky_may_take(sticky, s, rq->now_ms)) return;
+    out->named = s;
+    out->reason = BALANCE_STICKY;
+}
+
+void choose(const struct listener *l, const struct choose_request *rq, struct choose_result *out)
+{
+    struct http_template_input in = { .head = rq->head, .client = &rq->client, .request_id = rq->request_id };
+    *out = (struct choose_result){ .refusal = END_NONE };
+    match_route(l, rq, out);
+    if (!out->route) return;
+    const struct route *r = out->route;
+    if (!may_pass(l, r, rq)) {
+        refuse(out, END_GATE_DENIED, NULL);
+        return;
+    }
+    out->pool = r->pool;
+    if (r->split) {
+        choose_variant(r->split, &in, out);
+        if (!out->pool) out->pool = out->variant->pool;
+    }
+    struct slice pin = http_field_value(http_head_find(rq->head, HTTP_FIELD_WEIR_PIN));
+    if (!out->pool || r->egress) return;
+    if (pin.len && may_pin(l, rq)) {
+        choose_pinned(l, pin, out);
+        return;
+    }
+    if (out->pool->sticky) choose_sticky(rq, out);
+    const struct http_template *key = balance_method_key(out->pool->conf->balance.option->object,
+                                                         out->pool->conf->balance.conf);
+    out->has_hash = key != NULL;
+    if (key) out->hash = balance_key_hash(key, &in);
+}

@@ -1,0 +1,42 @@
+/* proxy/choose.h: what a request leads to: its route, its split's variant, its pool, and the server that it names
+ * by pin or cookie. Decided from the head and the run-time objects alone; nothing is counted or changed, so that
+ * `explain` asks the very same question. */
+#pragma once
+
+#include "base/end_reason.h"
+#include "proxy/listener.h"
+
+struct choose_request {
+    const struct http_head *head;
+    struct ip peer, client; /* who is connected; who is meant */
+    struct slice request_id;
+    struct route_scratch *scratch; /* the caller's; for regular expressions */
+    uint64_t now_ms;               /* of the loop's clock */
+};
+
+enum choose_split_reason {
+    CHOOSE_NO_SPLIT,
+    CHOOSE_BY_UNIT,
+    CHOOSE_BY_CLIENT,  /* the request has no unit: its client's address stands in */
+    CHOOSE_BY_OVERRIDE /* the request names the variant, and may */
+};
+
+struct choose_result {
+    enum end_reason refusal; /* END_NONE: none */
+    const char *detail;      /* of the refusal; static, may be NULL */
+    struct route_choice match;
+    const struct route *route;           /* NULL: none matches */
+    const struct split_variant *variant; /* NULL: no split */
+    enum choose_split_reason split_reason;
+    uint32_t split_place;       /* in hundredths of a percent; CHOOSE_BY_UNIT, CHOOSE_BY_CLIENT */
+    struct pool *pool;          /* NULL: the route answers by itself */
+    struct server *named;       /* NULL: the pool's method chooses */
+    enum balance_reason reason; /* of `named`: BALANCE_PINNED, BALANCE_STICKY */
+    bool has_current_cookie;    /* the sticky cookie names `named`, signed with the first secret */
+    bool has_hash;
+    uint64_t hash; /* of the method's key */
+};
+
+void choose(const struct listener *l, const struct choose_request *rq, struct choose_result *out);
+/* "unit", "client", "override"; "" for CHOOSE_NO_SPLIT. */
+const char *choose_split_reason_name(enum choose_split_reason reason);

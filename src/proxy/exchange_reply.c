@@ -1,0 +1,80 @@
+/* weir's own answers. */
+#include "proxy/exchange_steps.h"
+#include "proxy/fault.h"
+#include "proxy/headers.h"
+
+enum step exchange_reply_by_route(struct exchange *x)
+{
+    x->end = END_OK;
+    return exchange_enter(x, EXCHANGE_REPLY);
+}
+
+/* What the route adds to responses it adds to its own answers too. */
+static int add_route_headers(struct exchange *x, const struct fault_reply *reply, struct http_send *send)
+{
+    const struct route_headers_conf *conf = x->route->conf->response_headers;
+    if (!conf) return 0;
+    struct http_field *extra = arena_alloc(&x->arena, (reply->field_count + headers_room(conf)) * sizeof(*extra));
+    if (!extra) return -1;
+    memcpy(extra, reply->fields, reply->field_count * sizeof(*extra));
+    send->extra = extra;
+    return headers_apply(x, conf, NULL, 0, extra, &send->extra_count);
+}
+
+void reply_send_more(struct exchange *x)
+{
+    size_t taken = 0;
+    enum io io = http_send_body(x->client, x->reply_body.data, x->reply_body.len, HTTP_END, &taken);
+    x->body_out += taken;
+    x->reply_body.data += taken;
+    x->reply_body.len -= taken;
+    if (io == IO_FAIL) {
+        x->is_cut = true;
+        exchange_finish(x, (enum end_reason)x->end);
+    } else if (!x->reply_body.len) {
+        x->response_done = true;
+    }
+}
+
+enum step reply_send(struct exchange *x)
+{
+    struct fault_reply reply;
+    attempt_leave(x, false);
+    x->is_local = true;
+    x->request_deadline_ms = 0;
+    x->record.flags |= FLIGHT_LOCAL_REPLY;
+    bool is_by_route = x->end == END_OK;
+    if ((is_by_route ? fault_reply_by_route(x, &reply) : fault_reply(x, &reply)) < 0) {
+        if (is_by_route) x->end = END_NO_MEMORY;
+        x->is_cut = true;
+        return exchange_finish(x, (enum end_reason)x->end);
+    }
+    x->record.status = reply.head.status;
+    x->response_started = true;
+    uint16_t status = reply.head.status;
+    bool is_bodiless = status == 204 || status == 304;
+    bool is_head = is_bodiless || (x->head.method == HTTP_HEAD && x->head.method_text.len);
+    struct http_send send = { .head = &reply.head,
+                              .extra = reply.fields,
+                              .extra_count = reply.field_count,
+                              .body = is_bodiless ? HTTP_BODY_NONE : HTTP_BODY_LENGTH,
+                              .content_length = reply.body.len,
+                              .is_bodiless = is_head,
+                              .wants_close = !x->client->is_ended };
+    if (is_by_route && add_route_headers(x, &reply, &send) < 0) {
+        x->is_cut = true;
+        return exchange_finish(x, END_NO_MEMORY);
+    }
+    x->reply_body = is_head ? SLICE_NONE : reply.body;
+    exchange_expect_response(x, x->listener->listener->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
+    if (http_send_head(x->client, &send, is_head ? 0 : HTTP_MORE) != IO_OK) {
+        x->is_cut = true;
+        return exchange_finish(x, (enum end_reason)x->end);
+    }
+    if (is_head)
+        x->response_done = true;
+    else
+        reply_send_more(x);
+    response_check_done(x);
+    return STEP_WAIT;
+}

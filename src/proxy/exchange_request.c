@@ -1,0 +1,213 @@
+/* From the client to the server. */
+#include "proxy/exchange_steps.h"
+#include "proxy/forward.h"
+#include "proxy/mirror.h"
+
+void request_sent(struct exchange *x)
+{
+    x->request_done = true;
+    x->request_deadline_ms = 0;
+    x->record.sent_us = exchange_since_start_us(x);
+    if (x->mirror) mirror_request_ended(x->mirror);
+    if (!x->response_started) exchange_expect_response(x, exchange_pool_timeouts(x)->first_byte_ms, END_FIRST_BYTE_TIMEOUT);
+}
+
+/* The end of a body whose last bytes went without it. */
+static enum io send_end(struct exchange *x)
+{
+    size_t none = 0;
+    if (x->trailer_count) return http_send_trailers(x->server_stream, x->trailers, x->trailer_count);
+    return http_send_body(x->server_stream, NULL, 0, HTTP_END, &none);
+}
+
+/* What was kept of the body goes again, and its end if that has come. True once all of it is with the server's
+ * stream. */
+bool request_go_on(struct exchange *x)
+{
+    bool ends_with_bytes = x->request_ended && !x->trailer_count;
+    while (x->replay_sent < x->replay_len) {
+        size_t taken = 0;
+        unsigned flags = ends_with_bytes ? HTTP_END : 0;
+        enum io io = http_send_body(x->server_stream, x->replay->data + x->replay_sent,
+                                    x->replay_len - x->replay_sent, flags, &taken);
+        x->replay_sent += (uint32_t)taken;
+        if (io == IO_FAIL) {
+            x->send_failed = true;
+            return false;
+        }
+        if (io == IO_AGAIN) return false;
+    }
+    if (!x->request_ended || x->request_done) return true;
+    if ((!x->replay_len || !ends_with_bytes) && send_end(x) == IO_FAIL) {
+        x->send_failed = true;
+        return false;
+    }
+    request_sent(x);
+    return true;
+}
+
+enum step request_begin(struct exchange *x)
+{
+    const struct http_head *head = &x->head;
+    struct http_send send = { .head = head,
+                              .authority = forward_authority(x),
+                              .target = x->target,
+                              .extra = x->extra,
+                              .extra_count = x->extra_count,
+                              .body = head->body,
+                              .content_length = head->content_length,
+                              .upgrade = x->upgrade };
+    if (x->state != EXCHANGE_RELAY) exchange_enter(x, EXCHANGE_RELAY);
+    x->record.connected_us = exchange_since_start_us(x);
+    bool has_body = head->body != HTTP_BODY_NONE &&
+                    !(head->body == HTTP_BODY_LENGTH && !head->content_length);
+    bool follows = has_body && (x->request_follows || x->replay_len || x->client->held);
+    if (http_send_head(x->server_stream, &send, follows ? HTTP_MORE : 0) != IO_OK)
+        return attempt_failed(x, END_SEND_FAILED, NULL, 0);
+    if (!has_body) {
+        request_sent(x);
+        return STEP_WAIT;
+    }
+    exchange_expect_request(x, x->listener->listener->conf->timeouts.body_ms, END_BODY_TIMEOUT);
+    x->response_deadline_ms = 0;
+    if (x->request_follows) return STEP_WAIT; /* on_body comes of itself */
+    if (request_go_on(x) && !x->request_ended) http_stream_resume(x->client);
+    if (x->state != EXCHANGE_RELAY || !x->server_stream || x->send_failed) return STEP_WAIT;
+    size_t none = 0;
+    if (!x->server_stream->is_flushed)
+        x->send_failed = http_send_body(x->server_stream, NULL, 0, 0, &none) == IO_FAIL;
+    return STEP_WAIT;
+}
+
+static void keep_for_replay(struct exchange *x, const char *data, size_t len)
+{
+    uint64_t limit = x->pool->pool->conf->retry.buffer_bytes;
+    if (!len || x->body_in != x->replay_len || x->replay_len + len > limit) return;
+    struct block_pool *blocks = &x->worker->loop.blocks;
+    if (!x->replay || x->replay->cap < x->replay_len + len) {
+        struct block *bigger = block_get(blocks, x->replay_len + len);
+        if (!bigger) return; /* then it cannot be sent again: no harm */
+        if (x->replay) memcpy(bigger->data, x->replay->data, x->replay_len);
+        block_put(blocks, x->replay);
+        x->replay = bigger;
+    }
+    memcpy(x->replay->data + x->replay_len, data, len);
+    x->replay_len += (uint32_t)len;
+    x->replay_sent = x->replay_len;
+}
+
+/* Once nothing can be retried any more, what was kept is of no use. */
+void request_drop_replay(struct exchange *x)
+{
+    block_put(&x->worker->loop.blocks, x->replay);
+    x->replay = NULL;
+    x->replay_len = x->replay_sent = 0;
+}
+
+static bool is_over_body_limit(const struct exchange *x, size_t more)
+{
+    uint64_t limit = x->listener->listener->conf->limits.body_bytes;
+    return limit && x->body_in + more > limit;
+}
+
+static size_t on_request_body(struct http_stream *s, const char *data, size_t len, unsigned flags)
+{
+    struct exchange *x = s->owner;
+    x->request_follows = false;
+    if (x->state == EXCHANGE_REPLY || x->state == EXCHANGE_DONE || x->response_done) {
+        x->body_in += len;
+        if (flags & HTTP_END) x->request_ended = true;
+        return len; /* nobody wants it any more */
+    }
+    if (is_over_body_limit(x, len)) {
+        if (x->server_stream) attempt_end(x, END_BODY_TOO_LARGE);
+        attempt_leave(x, false);
+        exchange_fail(x, END_BODY_TOO_LARGE);
+        exchange_advance(x);
+        return len;
+    }
+    if (x->state != EXCHANGE_RELAY || x->send_failed || x->replay_sent < x->replay_len) {
+        if (!len && (flags & HTTP_END)) x->request_ended = true; /* that is not told again */
+        return 0;
+    }
+    size_t taken = 0;
+    enum io io = http_send_body(x->server_stream, data, len, flags, &taken);
+    keep_for_replay(x, data, taken);
+    if (x->mirror) mirror_body(x->mirror, data, taken);
+    x->body_in += taken;
+    if (io == IO_FAIL) {
+        /* It may have answered before it closed: that is seen when it is read. */
+        x->send_failed = true;
+        x->request_deadline_ms = 0;
+        exchange_expect_response(x, exchange_pool_timeouts(x)->response_ms, END_SEND_TIMEOUT);
+        return taken;
+    }
+    if (taken < len) {
+        exchange_expect_request(x, exchange_pool_timeouts(x)->response_ms, END_SEND_TIMEOUT);
+        return taken;
+    }
+    if (flags & HTTP_END) {
+        x->request_ended = true;
+        request_sent(x);
+    } else {
+        exchange_expect_request(x, x->listener->listener->conf->timeouts.body_ms, END_BODY_TIMEOUT);
+    }
+    return taken;
+}
+
+static void on_request_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count)
+{
+    struct exchange *x = s->owner;
+    x->request_ended = true;
+    if (exchange_copy_fields(x, fields, count, &x->trailers) == 0)
+        x->trailer_count = count;
+    else
+        x->body_in++; /* not kept: then it is not sent twice */
+    if (x->state != EXCHANGE_RELAY || x->send_failed || x->replay_sent < x->replay_len) return;
+    if (http_send_trailers(x->server_stream, fields, count) == IO_FAIL)
+        x->send_failed = true;
+    else
+        request_sent(x);
+}
+
+static void on_client_error(struct http_stream *s, const struct http_fault *fault)
+{
+    struct exchange *x = s->owner;
+    if (x->state == EXCHANGE_DONE) return;
+    x->detail = fault->detail;
+    if (x->state == EXCHANGE_QUEUE) pool_stop_waiting(x->pool, &x->waiter);
+    bool can_tell = end_reason_info(fault->reason)->status && !x->response_started &&
+                    x->state != EXCHANGE_REPLY && x->state != EXCHANGE_TUNNEL;
+    attempt_end(x, fault->reason);
+    if (!can_tell) {
+        x->is_cut = true;
+        exchange_finish(x, fault->reason);
+        return;
+    }
+    attempt_leave(x, false);
+    exchange_fail(x, fault->reason);
+    exchange_advance(x);
+}
+
+static void on_client_writable(struct http_stream *s)
+{
+    struct exchange *x = s->owner;
+    if (x->state == EXCHANGE_DONE) return;
+    if (x->state == EXCHANGE_TUNNEL) {
+        exchange_advance(x);
+        return;
+    }
+    if (x->state == EXCHANGE_REPLY && !x->response_done) reply_send_more(x);
+    if (!x->response_done && x->response_started && x->server_stream) {
+        exchange_expect_response(x, exchange_pool_timeouts(x)->response_ms, END_RESPONSE_TIMEOUT);
+        http_stream_resume(x->server_stream);
+    }
+    response_check_done(x);
+}
+
+const struct http_stream_events exchange_client_events = {
+    .on_body = on_request_body,
+    .on_trailers = on_request_trailers,
+    .on_error = on_client_error,
+    .on_writable = on_client_writable,
+};

@@ -1,0 +1,201 @@
+/* From the server to the client. */
+#include "proxy/exchange_steps.h"
+#include "proxy/headers.h"
+#include "proxy/upgrade.h"
+
+void response_check_done(struct exchange *x)
+{
+    if (!x->response_done || x->state == EXCHANGE_DONE) return;
+    if (!x->client->is_flushed) {
+        exchange_expect_response(x, x->listener->listener->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
+        return;
+    }
+    exchange_finish(x, x->is_local ? (enum end_reason)x->end : END_OK);
+}
+
+/* the server's side */
+
+static void on_open(struct http_stream *s)
+{
+    struct exchange *x = s->owner;
+    if (x->state != EXCHANGE_CONNECT) return;
+    flight_last_attempt(&x->record)->connect_us = flight_us(x->attempt_ns, x->worker->loop.now_ns);
+    pool_report(x->pool, x->server, SERVER_CONNECTED);
+    if (request_begin(x) == STEP_GO) exchange_advance(x);
+}
+
+static void pass_informational(struct exchange *x, struct http_head *head)
+{
+    /* RFC 9110 15.2: never to a 1.0 client. */
+    if (x->head.version == HTTP_VERSION_1_0) return;
+    struct http_send send = { .head = head, .body = HTTP_BODY_NONE };
+    x->is_informed = true;
+    if (http_send_head(x->client, &send, 0) != IO_FAIL) return;
+    x->is_cut = true;
+    exchange_finish(x, END_CLIENT_ABORT);
+}
+
+/* What a bodiless response says of the body that it would have had. */
+static void say_length(const struct http_head *head, struct http_send *send)
+{
+    struct slice text = http_field_value(http_head_find(head, HTTP_FIELD_CONTENT_LENGTH));
+    send->is_bodiless = true;
+    if (!text.len || head->status == 204) return;
+    send->body = HTTP_BODY_LENGTH;
+    send->content_length = 0;
+    for (size_t i = 0; i < text.len; i++)
+        send->content_length = send->content_length * 10 + (uint64_t)(text.data[i] - '0');
+}
+
+static bool is_bodiless(const struct exchange *x, uint16_t status)
+{
+    return x->head.method == HTTP_HEAD || status == 204 || status == 304;
+}
+
+/* 101 only to what was asked for (RFC 9110 15.2.2). */
+static bool is_unasked(const struct exchange *x, const struct http_head *head)
+{
+    return head->status == 101 && !slice_equal_fold(head->upgrade, x->upgrade);
+}
+
+/* For the access log, which is written when the head's memory is gone. Out of memory: the line does without. */
+static void keep_response(struct exchange *x, const struct http_head *head)
+{
+    if (!x->worker->access_log || !access_log_wants_response(x->worker->access_log)) return;
+    struct http_head *copy = arena_alloc(&x->arena, sizeof(*copy));
+    if (!copy) return;
+    *copy = *head;
+    copy->reason = SLICE_NONE;
+    if (exchange_copy_fields(x, head->fields, head->field_count, &copy->fields) == 0) x->response = copy;
+}
+
+static void begin_response(struct exchange *x, struct http_head *head, unsigned flags)
+{
+    struct http_send send = { .head = head, .body = head->body, .content_length = head->content_length };
+    if (is_bodiless(x, head->status)) say_length(head, &send);
+    /* An answer before the request's end, by a server that will not read the rest or that the client may not send it
+     * to: what still comes would have to be read to no purpose. */
+    bool is_unwanted = x->server_stream->is_last || x->send_failed ||
+                       (x->head.expects_continue && !x->is_informed);
+    send.wants_close = !x->client->is_ended && is_unwanted;
+    x->response_started = true;
+    x->record.status = head->status;
+    if (headers_of_response(x, head, &send) < 0) {
+        x->is_cut = true;
+        exchange_finish(x, END_NO_MEMORY);
+        return;
+    }
+    keep_response(x, head);
+    if (x->request_done) request_drop_replay(x);
+    if (http_send_head(x->client, &send, flags & HTTP_MORE) != IO_OK) {
+        x->is_cut = true;
+        exchange_finish(x, END_CLIENT_ABORT);
+        return;
+    }
+    exchange_expect_response(x, exchange_pool_timeouts(x)->response_ms, END_RESPONSE_TIMEOUT);
+    if (head->body != HTTP_BODY_NONE) return;
+    x->response_done = true;
+    response_check_done(x);
+}
+
+static void on_server_error(struct http_stream *s, const struct http_fault *fault);
+
+static void on_response_head(struct http_stream *s, struct http_head *head, unsigned flags)
+{
+    struct exchange *x = s->owner;
+    if (x->state != EXCHANGE_RELAY) return;
+    if (head->status < 200 && head->status != 101) {
+        pass_informational(x, head);
+        return;
+    }
+    if (is_unasked(x, head)) {
+        struct http_fault fault = { .reason = END_BAD_RESPONSE,
+                                    .detail = "a 101 to a protocol that was not asked for" };
+        on_server_error(s, &fault);
+        return;
+    }
+    attempt_answered(x, head->status);
+    if (head->status == 101) {
+        x->record.status = 101;
+        x->response_started = true;
+        if (upgrade_begin(x, head) < 0) {
+            x->is_cut = true;
+            exchange_finish(x, END_CLIENT_ABORT);
+            return;
+        }
+        exchange_enter(x, EXCHANGE_TUNNEL);
+        exchange_advance(x);
+        return;
+    }
+    begin_response(x, head, flags);
+}
+
+static size_t on_response_body(struct http_stream *s, const char *data, size_t len, unsigned flags)
+{
+    struct exchange *x = s->owner;
+    if (x->state != EXCHANGE_RELAY) return len;
+    size_t taken = 0;
+    enum io io = http_send_body(x->client, data, len, flags, &taken);
+    x->body_out += taken;
+    if (io == IO_FAIL) {
+        x->is_cut = true;
+        exchange_finish(x, END_CLIENT_ABORT);
+        return len;
+    }
+    if (taken < len) {
+        exchange_expect_response(x, x->listener->listener->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
+        return taken;
+    }
+    if (flags & HTTP_END) {
+        x->response_done = true;
+        response_check_done(x);
+    } else {
+        exchange_expect_response(x, exchange_pool_timeouts(x)->response_ms, END_RESPONSE_TIMEOUT);
+    }
+    return taken;
+}
+
+static void on_response_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count)
+{
+    struct exchange *x = s->owner;
+    if (x->state != EXCHANGE_RELAY) return;
+    x->response_done = true;
+    if (http_send_trailers(x->client, fields, count) == IO_FAIL) {
+        x->is_cut = true;
+        exchange_finish(x, END_CLIENT_ABORT);
+        return;
+    }
+    response_check_done(x);
+}
+
+static void on_server_error(struct http_stream *s, const struct http_fault *fault)
+{
+    struct exchange *x = s->owner;
+    if (x->state != EXCHANGE_CONNECT && x->state != EXCHANGE_RELAY) return;
+    enum end_reason reason = fault->reason;
+    if (x->send_failed && (reason == END_SERVER_CLOSED || reason == END_SERVER_RESET))
+        reason = END_SEND_FAILED;
+    if (attempt_failed(x, reason, fault->detail, fault->number) == STEP_GO) exchange_advance(x);
+}
+
+static void on_server_writable(struct http_stream *s)
+{
+    struct exchange *x = s->owner;
+    if (x->state != EXCHANGE_RELAY || x->request_done || x->send_failed) return;
+    if (request_go_on(x) && !x->request_ended) http_stream_resume(x->client);
+}
+
+static const struct http_stream_events server_events = {
+    .on_open = on_open,
+    .on_head = on_response_head,
+    .on_body = on_response_body,
+    .on_trailers = on_response_trailers,
+    .on_error = on_server_error,
+    .on_writable = on_server_writable,
+};
+
+void exchange_listen_to_server(struct exchange *x)
+{
+    x->server_stream->events = &server_events;
+    x->server_stream->owner = x;
+}

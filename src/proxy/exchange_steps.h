@@ -1,0 +1,79 @@
+/* proxy/exchange_steps.h: what the parts of an exchange call of one another. exchange.c: states, time-outs, beginning and
+ * end. exchange_attempt.c: servers, retries, the queue. exchange_request.c: from client to server.
+ * exchange_response.c: from server to client. exchange_reply.c: weir's own answers. exchange_egress.c: where egress
+ * routes go. */
+#pragma once
+
+#include "proxy/exchange.h"
+
+static inline uint64_t exchange_now_ms(const struct exchange *x)
+{
+    return loop_now_ms(&x->worker->loop);
+}
+static inline uint32_t exchange_since_start_us(const struct exchange *x)
+{
+    return flight_us(x->start_ns, x->worker->loop.now_ns);
+}
+static inline const struct pool_timeouts *exchange_pool_timeouts(const struct exchange *x)
+{
+    return &x->pool->pool->conf->timeouts;
+}
+
+/* The only writer of x->state. STEP_GO */
+enum step exchange_enter(struct exchange *x, enum exchange_state next);
+/* Runs states until one waits. */
+void exchange_advance(struct exchange *x);
+/* Deadlines: for what comes from the server (or is to be taken by the client); for the request on its way. */
+void exchange_expect_response(struct exchange *x, uint64_t within_ms, enum end_reason timeout);
+void exchange_expect_request(struct exchange *x, uint64_t within_ms, enum end_reason timeout);
+/* Over, for this reason. What is left to do is done at the end of the turn, when nobody is in the middle of it. */
+enum step exchange_finish(struct exchange *x, enum end_reason reason);
+/* Over with a fault: told to the client if nothing of a response has gone out, else shown by cutting it off. `detail`
+ * is static. */
+enum step exchange_fail(struct exchange *x, enum end_reason reason);
+enum step exchange_fail_with(struct exchange *x, enum end_reason reason, const char *detail);
+/* A copy in the arena. -1: out of memory. */
+int exchange_copy_fields(struct exchange *x, const struct http_field *from, uint32_t count, struct http_field **to);
+
+enum step attempt_pick(struct exchange *x);
+enum step attempt_wait_slot(struct exchange *x);
+/* The attempt in hand has failed: on to another server, or to a sentence. */
+enum step attempt_failed(struct exchange *x, enum end_reason reason, const char *detail, uint32_t number);
+/* Puts down how the attempt in hand went, once. */
+void attempt_end(struct exchange *x, enum end_reason reason);
+/* The response's head is here: what the pool learns from it. */
+void attempt_answered(struct exchange *x, uint16_t status);
+/* Gives the server back. */
+void attempt_leave(struct exchange *x, bool is_clean);
+bool attempt_is_replayable(const struct exchange *x);
+
+/* The request goes to the server as far as it is here. */
+enum step request_begin(struct exchange *x);
+/* All of the request is with the server's stream. */
+void request_sent(struct exchange *x);
+/* What was kept of the body goes again, and its end if that has come. True once all of it is with the server's
+ * stream. */
+bool request_go_on(struct exchange *x);
+/* Once nothing can be retried any more, what was kept is of no use. */
+void request_drop_replay(struct exchange *x);
+extern const struct http_stream_events exchange_client_events;
+
+/* The response is with the client's stream: over as soon as it is sent. */
+void response_check_done(struct exchange *x);
+
+/* State REPLY: x->end told to the client, or what the route says. */
+enum step reply_send(struct exchange *x);
+void reply_send_more(struct exchange *x);
+/* The route redirects or answers by itself. */
+enum step exchange_reply_by_route(struct exchange *x);
+
+/* Finds out where an egress route's request goes. */
+enum step egress_begin(struct exchange *x);
+/* Where the connection is to lead; NULL: to the pool's server itself. */
+const struct pool_target *egress_target(const struct exchange *x);
+/* The address in hand cannot be reached: true if there is another that may be asked. */
+bool egress_next_address(struct exchange *x);
+/* What Host says upstream. */
+struct slice egress_authority(const struct exchange *x);
+/* No answer of the resolver comes any more. */
+void egress_end(struct exchange *x);

@@ -1,0 +1,448 @@
+#include "proxy/explain.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "conf/decode.h"
+#include "proxy/choose.h"
+#include "route/split.h"
+
+#define HEADERS_MAX 100u
+
+/* the request */
+
+static const struct conf_field fields[] = {
+    { "method", CONF_STRING(struct explain_conf, method), .min = 1, .max = 32, .preset = "GET", .flags = CONF_LIVE,
+      .help = "The request's method." },
+    { "url", CONF_STRING(struct explain_conf, url), .min = 1, .max = 8192, .flags = CONF_LIVE,
+      .help = "`http://host/path?query`, or the path alone." },
+    { "headers", CONF_STRINGS(struct explain_conf, headers), .max = HEADERS_MAX, .flags = CONF_LIVE,
+      .help = "Its header fields, each as `Name: value`." },
+    { "client", CONF_STRING(struct explain_conf, client), .min = 2, .max = 45, .preset = "127.0.0.1",
+      .flags = CONF_LIVE, .help = "The address that it comes from." },
+    { "listener", CONF_STRING(struct explain_conf, listener), .min = 1, .max = 128, .flags = CONF_LIVE,
+      .help = "The listener that it comes to; the first for HTTP if absent." },
+    { 0 },
+};
+
+const struct conf_type explain_conf_type = { .name = "request to explain",
+                                             .size = sizeof(struct explain_conf),
+                                             .fields = fields };
+
+/* A request as it would have been read. */
+struct request {
+    struct http_head head;
+    struct http_field fields[HEADERS_MAX];
+    struct ip client;
+    const struct listener *listener;
+};
+
+static int find_listener(const struct proxy *p, const char *name, const struct listener **out, struct err *err)
+{
+    for (uint32_t i = 0; i < p->listener_count; i++) {
+        const struct listener *l = &p->listeners[i];
+        if (name ? strcmp(l->name, name) != 0 : l->conf->protocol != LISTENER_HTTP) continue;
+        *out = l;
+        if (l->conf->protocol == LISTENER_HTTP) return 0;
+        return err_set(err, "listener \"%s\" passes bytes: there is no request to explain", name);
+    }
+    return name ? err_set(err, "there is no listener \"%s\"", name)
+                : err_set(err, "no listener speaks HTTP: there is no request to explain");
+}
+
+static int parse_url(const char *url, struct http_head *head, struct err *err)
+{
+    struct slice rest = slice_of(url);
+    for (size_t i = 0; i < rest.len; i++)
+        if (rest.data[i] <= ' ' || rest.data[i] >= 127 || rest.data[i] == '#')
+            return err_set(err, "\"%s\" has a character that no request target can have; write it as %%XX", url);
+    head->authority = SLICE("localhost");
+    if (slice_starts_with(rest, SLICE("https://")))
+        return err_set(err, "TLS is not spoken yet; write the URL with http://");
+    if (slice_starts_with(rest, SLICE("http://"))) {
+        rest = (struct slice){ rest.data + 7, rest.len - 7 };
+        size_t len = 0;
+        while (len < rest.len && rest.data[len] != '/' && rest.data[len] != '?') len++;
+        head->authority = (struct slice){ rest.data, len };
+        rest = (struct slice){ rest.data + len, rest.len - len };
+        if (!len) return err_set(err, "\"%s\" names no host", url);
+        if (!rest.len) rest = SLICE("/");
+    }
+    if (rest.data[0] != '/')
+        return err_set(err, "\"%s\" is neither http://host/path nor a path that begins with a slash", url);
+    head->target = rest;
+    return 0;
+}
+
+static int read_field(const char *text, struct http_field *out, struct err *err)
+{
+    const char *colon = strchr(text, ':');
+    if (!colon || colon == text) return err_set(err, "\"%s\" is no header field; write it as Name: value", text);
+    struct slice name = { text, (size_t)(colon - text) }, value = slice_trim(slice_of(colon + 1));
+    if (name.len > UINT16_MAX) return err_set(err, "the name of a header field is too long");
+    *out = (struct http_field){ .name = name.data,
+                                .name_len = (uint16_t)name.len,
+                                .value = value.data,
+                                .value_len = (uint32_t)value.len,
+                                .id = (uint8_t)http_field_id_of(name) };
+    return 0;
+}
+
+static int read_request(const struct proxy *p, const struct explain_conf *conf, struct request *rq,
+                        struct err *err)
+{
+    if (!conf->url) return err_set(err, "there is no `url`: what is asked for?");
+    if (find_listener(p, conf->listener, &rq->listener, err) < 0 || parse_url(conf->url, &rq->head, err) < 0)
+        return -1;
+    if (!ip_parse(slice_of(conf->client), &rq->client))
+        return err_set(err, "\"%s\" is no address of a client; write one like 192.0.2.7", conf->client);
+    const char *const *headers = conf->headers.data;
+    for (uint32_t i = 0; i < conf->headers.count; i++) {
+        if (read_field(headers[i], &rq->fields[i], err) < 0) return -1;
+        if (rq->fields[i].id == HTTP_FIELD_HOST) rq->head.authority = http_field_value(&rq->fields[i]);
+    }
+    rq->head.version = HTTP_VERSION_1_1;
+    rq->head.method_text = slice_of(conf->method);
+    rq->head.method = http_method_of(rq->head.method_text);
+    rq->head.fields = rq->fields;
+    rq->head.field_count = conf->headers.count;
+    return 0;
+}
+
+/* the route */
+
+struct steps {
+    const struct listener *listener;
+    const struct route *taken;
+    struct json *out;
+};
+
+static void on_step(void *context, uint32_t index, struct slice why)
+{
+    const struct steps *s = context;
+    if (!why.len) return; /* the one that is taken */
+    json_object(s->out);
+    json_key(s->out, "route");
+    json_string(s->out, s->listener->routes[index].name);
+    json_key(s->out, "why");
+    json_slice(s->out, why);
+    json_object_end(s->out);
+}
+
+static void print_considered(const struct request *rq, struct route_scratch *scratch, struct json *out)
+{
+    struct steps s = { .listener = rq->listener, .out = out };
+    struct route_request wanted = { .host = rq->head.authority,
+                                    .path = http_target_path(rq->head.target),
+                                    .query = http_target_query(rq->head.target),
+                                    .head = &rq->head,
+                                    .client = rq->client };
+    json_key(out, "considered");
+    json_array(out);
+    if (rq->listener->table) route_explain(rq->listener->table, &wanted, scratch, on_step, &s);
+    json_array_end(out);
+}
+
+static void print_route(const struct choose_result *c, struct json *out)
+{
+    json_key(out, "route");
+    if (!c->route) {
+        json_null(out);
+        return;
+    }
+    json_object(out);
+    json_key(out, "name");
+    json_string(out, c->route->name);
+    json_key(out, "host");
+    json_string(out, route_host_reason_name(c->match.host));
+    json_key(out, "path");
+    json_string(out, route_path_reason_name(c->match.path));
+    json_key(out, "conditions");
+    json_u64(out, c->match.conditions);
+    json_object_end(out);
+}
+
+static void print_split(const struct choose_result *c, const struct http_template_input *in, struct json *out)
+{
+    json_key(out, "split");
+    if (!c->variant) {
+        json_null(out);
+        return;
+    }
+    char memory[HTTP_TEMPLATE_TEXT_MAX];
+    struct text unit = text_over(memory, sizeof(memory));
+    if (c->split_reason == CHOOSE_BY_UNIT) http_template_expand(&c->variant->split->conf->unit, in, &unit);
+    char scratch[HTTP_SOURCE_SCRATCH];
+    if (c->split_reason == CHOOSE_BY_CLIENT)
+        text_add_slice(&unit, http_source_value(HTTP_SOURCE_CLIENT, SLICE_NONE, in, scratch));
+    json_object(out);
+    json_key(out, "name");
+    json_string(out, c->variant->split->name);
+    json_key(out, "variant");
+    json_string(out, c->variant->conf->name);
+    json_key(out, "by");
+    json_string(out, choose_split_reason_name(c->split_reason));
+    json_key(out, "unit");
+    json_slice(out, text_slice(&unit));
+    json_key(out, "place");
+    json_u64(out, c->split_place);
+    json_object_end(out);
+}
+
+/* the answer, where weir gives it itself */
+
+static void print_answer(uint16_t status, enum end_reason end, const char *why, struct json *out)
+{
+    json_key(out, "answer");
+    json_object(out);
+    json_key(out, "status");
+    json_u64(out, status);
+    json_key(out, "end");
+    json_string(out, end_reason_info(end)->name);
+    json_key(out, "why");
+    json_string(out, why);
+    json_object_end(out);
+}
+
+/* True if weir answers by itself. */
+static bool print_own_answer(const struct choose_result *c, const struct http_template_input *in, struct json *out)
+{
+    char why[1024];
+    struct text t = text_over(why, sizeof(why));
+    if (c->refusal != END_NONE) {
+        const struct end_reason_info *info = end_reason_info(c->refusal);
+        text_add_slice(&t, slice_of(info->means));
+        if (c->detail) text_printf(&t, ": %s", c->detail);
+        print_answer(info->status, c->refusal, text_cstr(&t), out);
+        return true;
+    }
+    const struct route_conf *conf = c->route->conf;
+    if (!c->pool && conf->redirect) {
+        TEXT_LITERAL(&t, "the route redirects to ");
+        http_template_expand(&conf->redirect->to, in, &t);
+        print_answer((uint16_t)conf->redirect->status, END_OK, text_cstr(&t), out);
+        return true;
+    }
+    if (!c->pool && conf->respond) {
+        print_answer((uint16_t)conf->respond->status, END_OK, "the route answers by itself", out);
+        return true;
+    }
+    json_key(out, "answer");
+    json_null(out);
+    return false;
+}
+
+static void print_target(const struct request *rq, const struct choose_result *c, struct route_scratch *scratch,
+                         struct json *out)
+{
+    char memory[16384];
+    struct text t = text_over(memory, sizeof(memory));
+    struct slice target = rq->head.target;
+    if (c->route->rewrite && rewrite_target(c->route->rewrite, scratch, target, &t) == REWRITE_DONE)
+        target = text_slice(&t);
+    json_key(out, "target");
+    json_slice(out, target);
+}
+
+/* the server */
+
+/* Where weir itself answers there is none. */
+static void print_no_server(struct json *out)
+{
+    static const char *const keys[] = { "target", "method", "server", "runner_up" };
+    for (unsigned i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+        json_key(out, keys[i]);
+        json_null(out);
+    }
+    json_key(out, "servers");
+    json_array(out);
+    json_array_end(out);
+}
+
+static const char *why_of(enum balance_reason reason)
+{
+    switch (reason) {
+    case BALANCE_ALL_TRIED: return "no server of the pool can be used";
+    case BALANCE_ALL_FULL: return "every server is at its cap: the request would wait in the queue";
+    case BALANCE_ONLY_ONE: return "it is the only one that can be used";
+    case BALANCE_TURN: return "it is the first in turn; each worker goes round by itself";
+    case BALANCE_DRAWN: return "drawn by weight: the next draw may be another's";
+    case BALANCE_LEAST: return "it is the least loaded for its weight";
+    case BALANCE_TIE: return "it was drawn among the least loaded, which are equals";
+    case BALANCE_TWO: return "it is the less loaded of those that were drawn";
+    case BALANCE_HASHED: return "the key belongs to it";
+    case BALANCE_FALLBACK: return "the one before it cannot be used now";
+    case BALANCE_BOUNDED: return "the key's own server is at its bound";
+    case BALANCE_QUICKEST: return "it is expected to answer first";
+    case BALANCE_OVERFLOW: return "all that are preferred are at their caps";
+    case BALANCE_STICKY: return "the client's cookie names it";
+    case BALANCE_PINNED: return "Weir-Pin names it";
+    }
+    return "";
+}
+
+static void print_server(const char *key, const struct server *s, struct json *out)
+{
+    json_key(out, key);
+    if (!s) {
+        json_null(out);
+        return;
+    }
+    json_object(out);
+    json_key(out, "name");
+    json_string(out, s->name);
+    json_key(out, "address");
+    json_string(out, s->address_text);
+    json_object_end(out);
+}
+
+static void print_choice(const struct server *s, enum balance_reason reason, struct json *out)
+{
+    json_key(out, "server");
+    json_object(out);
+    json_key(out, "name");
+    json_string(out, s ? s->name : NULL);
+    json_key(out, "address");
+    json_string(out, s ? s->address_text : NULL);
+    json_key(out, "reason");
+    json_string(out, balance_reason_name(reason));
+    json_key(out, "why");
+    json_string(out, why_of(reason));
+    json_object_end(out);
+}
+
+static bool is_candidate(const struct peer_set *set, const struct server *s)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        if (set->servers[i] == s) return !atomic_load_explicit(&s->peer.is_out, memory_order_relaxed);
+    return false;
+}
+
+static void print_servers(const struct pool *p, struct json *out)
+{
+    json_key(out, "servers");
+    json_array(out);
+    for (uint32_t i = 0; i < p->server_count; i++) {
+        const struct server *s = &p->servers[i];
+        json_object(out);
+        json_key(out, "name");
+        json_string(out, s->name);
+        json_key(out, "address");
+        json_string(out, s->address_text);
+        json_key(out, "state");
+        json_string(out, server_state_name(s));
+        json_key(out, "weight");
+        json_u64(out, atomic_load_explicit(&s->weight, memory_order_relaxed));
+        json_key(out, "in_flight");
+        json_u64(out, atomic_load_explicit(&s->peer.in_flight, memory_order_relaxed));
+        json_key(out, "open_connections");
+        json_u64(out, atomic_load_explicit(&s->peer.open_connections, memory_order_relaxed));
+        json_key(out, "is_candidate");
+        json_bool(out, is_candidate(p->current, s));
+        json_object_end(out);
+    }
+    json_array_end(out);
+}
+
+/* With a state of its own: what a worker remembers of its turns is that worker's. */
+static int pick(const struct pool *p, uint64_t hash, uint64_t now_ns, struct balance_choice *choice, struct err *err)
+{
+    const struct peer_set *set = p->current;
+    struct rng rng;
+    rng_seed_random(&rng);
+    *choice = (struct balance_choice){ BALANCE_NONE, BALANCE_NONE, BALANCE_ALL_TRIED };
+    if (!set->count) return 0;
+    void *state = calloc(1, set->method->state_size + set->count * set->method->state_size_per_peer + 1);
+    if (!state) return err_set(err, "out of memory");
+    struct balance b = { set->method, set->table, state };
+    struct balance_query q = {
+        .peers = set->peers, .peer_count = set->count, .hash = hash, .now_ns = now_ns, .rng = &rng
+    };
+    balance_pick(&b, &q, choice);
+    free(state);
+    return 0;
+}
+
+static int print_pool(const struct choose_result *c, uint64_t now_ns, struct json *out, struct err *err)
+{
+    const struct pool *p = c->pool;
+    const struct server *server = c->named, *runner_up = NULL;
+    enum balance_reason reason = c->reason;
+    if (!server) {
+        struct balance_choice choice;
+        if (pick(p, c->hash, now_ns, &choice, err) < 0) return -1;
+        reason = choice.reason;
+        if (choice.peer != BALANCE_NONE) server = p->current->servers[choice.peer];
+        if (choice.runner_up != BALANCE_NONE) runner_up = p->current->servers[choice.runner_up];
+        if (!server && reason == BALANCE_ALL_FULL && (server = peer_set_overflow(p->current)))
+            reason = BALANCE_OVERFLOW;
+    }
+    json_key(out, "method");
+    json_string(out, p->conf->balance.option->name);
+    print_choice(server, reason, out);
+    print_server("runner_up", runner_up, out);
+    print_servers(p, out);
+    return 0;
+}
+
+static void print_request(const struct request *rq, struct json *out)
+{
+    char client[INET6_ADDRSTRLEN];
+    json_key(out, "listener");
+    json_string(out, rq->listener->name);
+    json_key(out, "request");
+    json_object(out);
+    json_key(out, "method");
+    json_slice(out, rq->head.method_text);
+    json_key(out, "host");
+    json_slice(out, rq->head.authority);
+    json_key(out, "target");
+    json_slice(out, rq->head.target);
+    json_key(out, "client");
+    json_string(out, ip_print(&rq->client, client));
+    json_object_end(out);
+}
+
+static int explain_request(const struct request *rq, struct route_scratch *scratch, struct json *out,
+                           struct err *err)
+{
+    uint64_t now_ns = clock_now_ns();
+    struct choose_request asked = { .head = &rq->head,
+                                    .peer = rq->client,
+                                    .client = rq->client,
+                                    .scratch = scratch,
+                                    .now_ms = now_ns / NS_PER_MS };
+    struct http_template_input in = { .head = &rq->head, .client = &rq->client };
+    struct choose_result c;
+    choose(rq->listener, &asked, &c);
+    json_object(out);
+    print_request(rq, out);
+    print_route(&c, out);
+    print_considered(rq, scratch, out);
+    print_split(&c, &in, out);
+    json_key(out, "pool");
+    json_string(out, c.pool ? c.pool->name : NULL);
+    int result = 0;
+    if (print_own_answer(&c, &in, out)) {
+        print_no_server(out);
+    } else {
+        print_target(rq, &c, scratch, out);
+        result = print_pool(&c, now_ns, out, err);
+    }
+    json_object_end(out);
+    return result;
+}
+
+int explain(const struct proxy *p, const struct explain_conf *conf, struct json *out, struct err *err)
+{
+    struct request *rq = calloc(1, sizeof(*rq));
+    if (!rq) return err_set(err, "out of memory");
+    struct route_scratch *scratch = NULL;
+    int result = read_request(p, conf, rq, err);
+    if (result == 0 && listener_needs_scratch(rq->listener) && !(scratch = route_scratch_new()))
+        result = err_set(err, "out of memory");
+    if (result == 0) result = explain_request(rq, scratch, out, err);
+    route_scratch_free(scratch);
+    free(rq);
+    return result;
+}

@@ -1,0 +1,436 @@
+#include "proxy/mirror.h"
+
+#include <stdlib.h>
+
+#include "http/h1_client.h"
+#include "proxy/proxy.h"
+
+struct mirror {
+    struct worker *worker;
+    struct mirror_route *route;
+    struct arena arena; /* holds this struct */
+    struct list link;   /* of worker->mirrors */
+    struct timer timer;
+    struct loop_task end_task;
+    struct loop_grave grave;
+    struct http_stream *stream; /* NULL before and after */
+    struct pool_worker *pool;
+    struct pool_view *view;
+    struct server *server;
+    struct http_head head;
+    struct http_field *extra;
+    uint32_t extra_count;
+    struct slice target, authority;
+    struct block *body;
+    uint32_t body_len, body_sent;
+    uint64_t begun_ns;
+    /* What is compared: 0 is no status. */
+    uint16_t status, original_status;
+    uint32_t first_byte_us, original_first_byte_us;
+    uint8_t end;         /* enum end_reason; END_NONE while it goes on */
+    bool is_over;        /* it has left its server, too */
+    bool is_begun;       /* it has been sent, or has failed to be */
+    bool has_original;   /* the original has ended, or is not waited for */
+    bool is_body_too_large;
+};
+
+/* counters */
+
+static void add_meters(struct mirror_route *m, struct metric_registry *r, const char *listener, const char *route)
+{
+    struct metric_label labels[] = { { "listener", listener }, { "route", route }, { "end", NULL } };
+    for (unsigned i = 1; i < END_REASON_COUNT; i++) {
+        labels[2].value = end_reason_info((enum end_reason)i)->name;
+        m->meter_ends[i] = metric_counter(r, "weir_mirror_copies_total", "Copies of requests, by how they ended.",
+                                          labels, 3);
+    }
+    const char *skipped = "weir_mirror_skipped_total";
+    const char *skipped_help = "Requests that were drawn and not copied, by reason: a body over the limit, as many "
+                               "copies going on as there may be, or an original that ended before its request did.";
+    labels[2] = (struct metric_label){ "reason", "body" };
+    m->meter_skipped_body = metric_counter(r, skipped, skipped_help, labels, 3);
+    labels[2].value = "busy";
+    m->meter_skipped_busy = metric_counter(r, skipped, skipped_help, labels, 3);
+    labels[2].value = "unfinished";
+    m->meter_skipped_unfinished = metric_counter(r, skipped, skipped_help, labels, 3);
+    const char *compared = "weir_mirror_compared_total";
+    const char *compared_help = "Copies that were answered as their originals were, by whether the status is the "
+                                "same.";
+    labels[2] = (struct metric_label){ "status", "same" };
+    m->meter_same = metric_counter(r, compared, compared_help, labels, 3);
+    labels[2].value = "differs";
+    m->meter_differs = metric_counter(r, compared, compared_help, labels, 3);
+    m->meter_copy_seconds = metric_histogram(r, "weir_mirror_first_byte_seconds",
+                                             "From a copy's start to the first byte of its response.", labels, 2);
+    m->meter_original_seconds = metric_histogram(
+        r, "weir_mirror_original_first_byte_seconds",
+        "The same for the originals of those copies that were answered.", labels, 2);
+}
+
+int mirror_route_new(struct mirror_route **out, struct proxy *p, const char *listener, const char *route,
+                     const struct route_mirror_conf *conf, struct err *err)
+{
+    struct mirror_route *m = calloc(1, sizeof(*m));
+    if (!m) return err_set(err, "out of memory for its mirror");
+    m->conf = conf;
+    m->pool = proxy_pool_by_name(p, conf->pool);
+    if (!m->pool) {
+        free(m);
+        return err_set(err, "there is no pool \"%s\" to mirror to", conf->pool);
+    }
+    add_meters(m, p->metrics, listener, route);
+    *out = m;
+    return 0;
+}
+
+void mirror_route_free(struct mirror_route *m)
+{
+    free(m);
+}
+
+/* the end */
+
+static void bury(struct loop_grave *g)
+{
+    struct mirror *m = container_of(g, struct mirror, grave);
+    struct arena arena = m->arena; /* holds m */
+    arena_fini(&arena);
+}
+
+static void compare(struct mirror *m)
+{
+    struct metric_shard *shard = m->worker->metrics;
+    const struct mirror_route *r = m->route;
+    if (!m->status || !m->original_status) return;
+    metric_add(shard, m->status == m->original_status ? r->meter_same : r->meter_differs, 1);
+    metric_observe(shard, r->meter_copy_seconds, m->first_byte_us);
+    metric_observe(shard, r->meter_original_seconds, m->original_first_byte_us);
+}
+
+/* Once neither the copy nor the original is waited for. */
+static void retire_if_over(struct mirror *m)
+{
+    if (!m->is_over || !m->has_original) return;
+    compare(m);
+    list_remove(&m->link);
+    block_put(&m->worker->loop.blocks, m->body);
+    m->body = NULL;
+    atomic_fetch_sub_explicit(&m->route->in_flight, 1, memory_order_relaxed);
+    loop_bury(&m->worker->loop, &m->grave, bury);
+}
+
+/* Leaves its server; at the end of the turn, when nobody is in the middle of its stream. */
+static void on_end_task(struct loop_task *t)
+{
+    struct mirror *m = container_of(t, struct mirror, end_task);
+    if (m->stream && m->end == END_OK)
+        http_stream_release(m->stream);
+    else if (m->stream)
+        http_stream_reset(m->stream);
+    m->stream = NULL;
+    if (m->server) pool_unlease(m->pool, m->server);
+    m->server = NULL;
+    if (m->view) pool_view_put(m->view);
+    m->view = NULL;
+    m->is_over = true;
+    retire_if_over(m);
+}
+
+/* What it has learned stays for the comparison. */
+static void end_copy(struct mirror *m, enum end_reason reason)
+{
+    if (m->end != END_NONE) return;
+    m->end = (uint8_t)reason;
+    loop_disarm(&m->worker->loop, &m->timer);
+    metric_add(m->worker->metrics, m->route->meter_ends[reason], 1);
+    loop_defer(&m->worker->loop, &m->end_task);
+}
+
+/* It never began. */
+static void skip(struct mirror *m, uint32_t meter)
+{
+    metric_add(m->worker->metrics, meter, 1);
+    m->end = END_OK;
+    m->is_over = true;
+}
+
+static void on_timer(struct timer *t)
+{
+    end_copy(container_of(t, struct mirror, timer), END_FIRST_BYTE_TIMEOUT);
+}
+
+/* sending */
+
+static void send_rest(struct mirror *m)
+{
+    size_t none = 0;
+    while (m->body_sent < m->body_len) {
+        size_t taken = 0;
+        enum io io = http_send_body(m->stream, m->body->data + m->body_sent, m->body_len - m->body_sent, HTTP_END,
+                                    &taken);
+        m->body_sent += (uint32_t)taken;
+        if (io == IO_FAIL) {
+            end_copy(m, END_SEND_FAILED);
+            return;
+        }
+        if (io == IO_AGAIN) return;
+    }
+    if (m->head.body == HTTP_BODY_UNKNOWN && !m->body_len &&
+        http_send_body(m->stream, NULL, 0, HTTP_END, &none) == IO_FAIL)
+        end_copy(m, END_SEND_FAILED);
+}
+
+static void send_request(struct mirror *m)
+{
+    const char *host = m->pool->pool->conf->host;
+    struct slice authority = m->authority;
+    if (strcmp(host, "server") == 0 || (strcmp(host, "keep") == 0 && !authority.len))
+        authority = slice_of(m->server->address_text);
+    else if (strcmp(host, "keep") != 0)
+        authority = slice_of(host);
+    struct http_send send = { .head = &m->head,
+                              .authority = authority,
+                              .target = m->target,
+                              .extra = m->extra,
+                              .extra_count = m->extra_count,
+                              .body = m->body_len ? HTTP_BODY_LENGTH : m->head.body,
+                              .content_length = m->body_len };
+    bool has_body = m->body_len || m->head.body == HTTP_BODY_UNKNOWN;
+    m->begun_ns = m->worker->loop.now_ns;
+    if (http_send_head(m->stream, &send, has_body ? HTTP_MORE : 0) != IO_OK)
+        end_copy(m, END_SEND_FAILED);
+    else if (has_body)
+        send_rest(m);
+}
+
+static void on_open(struct http_stream *s)
+{
+    struct mirror *m = s->owner;
+    if (m->end != END_NONE) return;
+    pool_report(m->pool, m->server, SERVER_CONNECTED);
+    send_request(m);
+}
+
+static void on_head(struct http_stream *s, struct http_head *head, unsigned flags)
+{
+    (void)flags;
+    struct mirror *m = s->owner;
+    if (m->end != END_NONE || (head->status < 200 && head->status != 101)) return;
+    m->status = head->status;
+    m->first_byte_us = flight_us(m->begun_ns, m->worker->loop.now_ns);
+    if (head->status == 101)
+        end_copy(m, END_BAD_RESPONSE);
+    else if (head->body == HTTP_BODY_NONE)
+        end_copy(m, END_OK);
+}
+
+static size_t on_body(struct http_stream *s, const char *data, size_t len, unsigned flags)
+{
+    (void)data;
+    struct mirror *m = s->owner;
+    if (flags & HTTP_END) end_copy(m, END_OK);
+    return len;
+}
+
+static void on_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count)
+{
+    (void)fields;
+    (void)count;
+    end_copy(s->owner, END_OK);
+}
+
+static void on_error(struct http_stream *s, const struct http_fault *fault)
+{
+    struct mirror *m = s->owner;
+    bool is_connect = fault->reason == END_CONNECT_REFUSED || fault->reason == END_CONNECT_FAILED ||
+                      fault->reason == END_CONNECT_TIMEOUT;
+    if (m->end != END_NONE) return;
+    if (is_connect) pool_report(m->pool, m->server, SERVER_CONNECT_FAILED);
+    end_copy(m, fault->reason);
+}
+
+static void on_writable(struct http_stream *s)
+{
+    struct mirror *m = s->owner;
+    if (m->end == END_NONE && m->body_sent < m->body_len) send_rest(m);
+}
+
+static const struct http_stream_events events = {
+    .on_open = on_open,
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_trailers = on_trailers,
+    .on_error = on_error,
+    .on_writable = on_writable,
+};
+
+static struct server *pick(struct mirror *m)
+{
+    const struct peer_set *set = m->view->set;
+    struct balance_choice choice = { .peer = BALANCE_NONE };
+    struct balance_query q = { .peers = set->peers,
+                               .peer_count = set->count,
+                               .hash = rng_next(&m->worker->loop.rng),
+                               .now_ns = m->worker->loop.now_ns,
+                               .rng = &m->worker->loop.rng };
+    if (set->count) balance_pick(&m->view->balance, &q, &choice);
+    return choice.peer == BALANCE_NONE ? NULL : set->servers[choice.peer];
+}
+
+static void start(struct mirror *m)
+{
+    m->pool = m->worker->pools[m->route->pool->index];
+    m->view = pool_view_get(m->pool);
+    struct server *s = pick(m);
+    if (!s) {
+        end_copy(m, END_NO_SERVER);
+        return;
+    }
+    enum end_reason why = END_INTERNAL;
+    enum lease got = pool_lease(m->pool, s, LEASE_YOUNG, NULL, &m->stream, &why);
+    if (got == LEASE_FULL || got == LEASE_FAILED) {
+        m->stream = NULL;
+        end_copy(m, got == LEASE_FULL ? END_QUEUE_FULL : why);
+        return;
+    }
+    m->server = s;
+    m->stream->events = &events;
+    m->stream->owner = m;
+    m->begun_ns = m->worker->loop.now_ns;
+    const struct pool_timeouts *conf = &m->pool->pool->conf->timeouts;
+    loop_arm(&m->worker->loop, &m->timer, conf->connect_ms + conf->first_byte_ms);
+    if (got == LEASE_OPEN) send_request(m);
+}
+
+/* copying */
+
+static int copy_head(struct mirror *m, const struct exchange *x)
+{
+    struct slice target = x->target.len ? x->target : x->head.target;
+    m->head = x->head;
+    m->head.method_text = arena_copy(&m->arena, x->head.method_text);
+    m->target = arena_copy(&m->arena, target);
+    m->authority = arena_copy(&m->arena, x->head.authority);
+    m->head.target = m->target;
+    m->head.upgrade = SLICE_NONE;
+    m->head.expects_continue = false;
+    m->extra = arena_alloc(&m->arena, (x->extra_count + x->head.field_count + 1) * sizeof(*m->extra));
+    if (!m->extra || !m->target.data || !m->head.method_text.data) return -1;
+    const struct http_field *lists[] = { x->head.fields, x->extra };
+    const uint32_t counts[] = { x->head.field_count, x->extra_count };
+    for (unsigned list = 0; list < 2; list++) {
+        for (uint32_t i = 0; i < counts[list]; i++) {
+            const struct http_field *f = &lists[list][i];
+            if (f->is_dropped || f->id == HTTP_FIELD_EXPECT) continue;
+            struct slice name = arena_copy(&m->arena, (struct slice){ f->name, f->name_len });
+            struct slice value = arena_copy(&m->arena, (struct slice){ f->value, f->value_len });
+            if (!name.data || (f->value_len && !value.data)) return -1;
+            struct http_field *to = &m->extra[m->extra_count++];
+            *to = *f;
+            to->name = name.data;
+            to->value = value.data;
+        }
+    }
+    m->head.fields = m->extra;
+    m->head.field_count = m->extra_count;
+    m->extra_count = 0;
+    return 0;
+}
+
+static bool is_drawn(struct exchange *x, const struct mirror_route *r)
+{
+    return rng_below(&x->worker->loop.rng, 10000) < r->conf->share;
+}
+
+void mirror_begin(struct exchange *x)
+{
+    struct mirror_route *r = x->route->mirror;
+    struct metric_shard *shard = x->worker->metrics;
+    if (!is_drawn(x, r) || x->upgrade.len) return;
+    if (x->head.body == HTTP_BODY_LENGTH && x->head.content_length > r->conf->body_bytes) {
+        metric_add(shard, r->meter_skipped_body, 1);
+        return;
+    }
+    if (atomic_load_explicit(&r->in_flight, memory_order_relaxed) >= r->conf->in_flight) {
+        metric_add(shard, r->meter_skipped_busy, 1);
+        return;
+    }
+    struct arena arena;
+    arena_init(&arena, &x->worker->loop.blocks);
+    struct mirror *m = arena_alloc(&arena, sizeof(*m));
+    if (!m) return;
+    memset(m, 0, sizeof(*m));
+    m->arena = arena;
+    m->worker = x->worker;
+    m->route = r;
+    timer_init(&m->timer, on_timer);
+    loop_task_init(&m->end_task, on_end_task);
+    if (copy_head(m, x) < 0) {
+        arena = m->arena;
+        arena_fini(&arena);
+        metric_add(shard, r->meter_ends[END_NO_MEMORY], 1);
+        return;
+    }
+    atomic_fetch_add_explicit(&r->in_flight, 1, memory_order_relaxed);
+    list_push_back(&x->worker->mirrors, &m->link);
+    x->mirror = m;
+}
+
+void mirror_body(struct mirror *m, const char *data, size_t len)
+{
+    if (m->is_body_too_large || !len || m->is_begun) return;
+    struct block_pool *blocks = &m->worker->loop.blocks;
+    if (m->body_len + len > m->route->conf->body_bytes) {
+        m->is_body_too_large = true;
+        return;
+    }
+    if (!m->body || m->body->cap < m->body_len + len) {
+        struct block *bigger = block_get(blocks, m->body_len + len);
+        if (!bigger) {
+            m->is_body_too_large = true;
+            return;
+        }
+        if (m->body) memcpy(bigger->data, m->body->data, m->body_len);
+        block_put(blocks, m->body);
+        m->body = bigger;
+    }
+    memcpy(m->body->data + m->body_len, data, len);
+    m->body_len += (uint32_t)len;
+}
+
+void mirror_request_ended(struct mirror *m)
+{
+    if (m->is_begun) return;
+    m->is_begun = true;
+    if (!m->is_body_too_large) {
+        start(m);
+        return;
+    }
+    skip(m, m->route->meter_skipped_body);
+}
+
+void mirror_original_ended(struct exchange *x)
+{
+    struct mirror *m = x->mirror;
+    x->mirror = NULL;
+    const struct flight_attempt *last = flight_last_attempt(&x->record);
+    if (x->record.end == END_OK && last) {
+        m->original_status = last->status;
+        m->original_first_byte_us = last->first_byte_us;
+    }
+    m->has_original = true;
+    if (!m->is_begun) skip(m, m->route->meter_skipped_unfinished);
+    retire_if_over(m);
+}
+
+void mirror_kill_all(struct worker *w)
+{
+    while (!list_is_empty(&w->mirrors)) {
+        struct mirror *m = container_of(w->mirrors.next, struct mirror, link);
+        m->has_original = true;
+        m->is_begun = true;
+        end_copy(m, END_DRAINED);
+        loop_cancel(&m->end_task);
+        on_end_task(&m->end_task);
+    }
+}

@@ -1,0 +1,65 @@
+#include "proxy/split.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proxy/proxy.h"
+
+static void add_meters(struct split_variant *v, struct metric_registry *m)
+{
+    const struct metric_label labels[] = { { "split", v->split->name }, { "variant", v->conf->name } };
+    v->meter_exchanges = metric_counter(m, "weir_split_exchanges_total", "Exchanges, by variant.", labels, 2);
+    v->meter_errors = metric_counter(
+        m, "weir_split_errors_total",
+        "Exchanges that ended with a 5xx, or without a whole response that the client still wanted, by variant.",
+        labels, 2);
+    v->meter_overrides = metric_counter(m, "weir_split_overrides_total",
+                                        "Exchanges that asked for their variant, and might; in no other figure of "
+                                        "the split.",
+                                        labels, 2);
+    v->meter_seconds = metric_histogram(m, "weir_split_duration_seconds",
+                                        "From a request's first byte to its response's last, by variant.", labels,
+                                        2);
+}
+
+int split_open(struct split *s, struct proxy *p, const struct split_conf *conf, struct err *err)
+{
+    uint32_t weights[SPLIT_VARIANTS_MAX];
+    const struct split_variant_conf *variants = conf->variants.data;
+    s->conf = conf;
+    s->name = conf->name;
+    s->variants = calloc(conf->variants.count, sizeof(*s->variants));
+    if (!s->variants) return err_set(err, "out of memory for split \"%s\"", s->name);
+    for (uint32_t i = 0; i < conf->variants.count; i++) {
+        struct split_variant *v = &s->variants[s->variant_count++];
+        weights[i] = variants[i].weight;
+        v->conf = &variants[i];
+        v->split = s;
+        v->index = i;
+        v->pool = proxy_pool_by_name(p, variants[i].pool);
+        if (!v->pool) return err_set(err, "split \"%s\": there is no pool \"%s\"", s->name, variants[i].pool);
+        snprintf(v->name, sizeof(v->name), "%s=%s", s->name, v->conf->name);
+        v->id = proxy_add_name(p, v->name);
+        add_meters(v, p->metrics);
+    }
+    split_table_fill(&s->table, slice_of(conf->salt), weights, s->variant_count);
+    return 0;
+}
+
+void split_close(struct split *s)
+{
+    free(s->variants);
+}
+
+void split_count(const struct split_variant *v, struct metric_shard *shard, bool is_override, bool is_error,
+                 uint64_t total_us)
+{
+    if (is_override) {
+        metric_add(shard, v->meter_overrides, 1);
+        return;
+    }
+    /* Whoever reads errors first and all afterwards never sees more errors than there were exchanges. */
+    metric_add(shard, v->meter_exchanges, 1);
+    if (is_error) metric_add(shard, v->meter_errors, 1);
+    metric_observe(shard, v->meter_seconds, total_us);
+}

@@ -1,0 +1,163 @@
+#include "route/rewrite.h"
+
+#include <stdlib.h>
+
+#include "conf/decode.h"
+#include "route/route_table.h"
+
+static void check_rewrite(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    const struct rewrite_conf *r = object;
+    struct err err;
+    if (r->regex && (r->strip_prefix || r->add_prefix))
+        conf_decode_fault(d, node, "regex", "keep one of them", "a rewrite has either prefixes or an expression");
+    else if (!r->regex && !r->strip_prefix && !r->add_prefix)
+        conf_decode_fault(d, node, NULL, "add strip_prefix, add_prefix, or regex and to", "the rewrite says nothing");
+    if (!r->regex != !r->to)
+        conf_decode_fault(d, node, r->regex ? "regex" : "to", "give both", "`regex` and `to` belong together");
+    if (r->regex && route_check_regex(r->regex, &err) < 0) conf_decode_fault(d, node, "regex", "", "%s", err.text);
+    if (r->add_prefix && r->add_prefix[0] != '/')
+        conf_decode_fault(d, node, "add_prefix", "begin it with a slash", "\"%s\" cannot begin a path",
+                          r->add_prefix);
+}
+
+static const struct conf_field fields[] = {
+    { "strip_prefix", CONF_STRING(struct rewrite_conf, strip_prefix), .min = 1, .max = 4096,
+      .help = "Taken off where the path begins with it." },
+    { "add_prefix", CONF_STRING(struct rewrite_conf, add_prefix), .min = 1, .max = 4096,
+      .help = "Put before what is left." },
+    { "regex", CONF_STRING(struct rewrite_conf, regex), .min = 1, .max = 4096,
+      .help = "A Perl-compatible expression; its first match in the path becomes `to`." },
+    { "to", CONF_STRING(struct rewrite_conf, to), .max = 4096,
+      .help = "What the match becomes: `$1` to `$9` are its groups, `$0` all of it, `$$` a dollar." },
+    { 0 },
+};
+
+const struct conf_type rewrite_conf_type = {
+    .name = "rewrite", .size = sizeof(struct rewrite_conf), .fields = fields, .check = check_rewrite
+};
+
+struct rewrite {
+    const struct rewrite_conf *conf;
+    pcre2_code *regex; /* NULL: prefixes */
+};
+
+int rewrite_new(struct rewrite **out, const struct rewrite_conf *conf, struct err *err)
+{
+    int code;
+    PCRE2_SIZE offset;
+    if (conf->regex && route_check_regex(conf->regex, err) < 0) return -1;
+    struct rewrite *r = calloc(1, sizeof(*r));
+    if (r && conf->regex)
+        r->regex = pcre2_compile((PCRE2_SPTR)conf->regex, PCRE2_ZERO_TERMINATED, PCRE2_NEVER_BACKSLASH_C, &code,
+                                 &offset, NULL);
+    if (!r || (conf->regex && !r->regex)) {
+        free(r);
+        return err_set(err, "out of memory for a rewrite");
+    }
+    if (r->regex) pcre2_jit_compile(r->regex, PCRE2_JIT_COMPLETE);
+    r->conf = conf;
+    *out = r;
+    return 0;
+}
+
+void rewrite_free(struct rewrite *r)
+{
+    if (!r) return;
+    pcre2_code_free(r->regex);
+    free(r);
+}
+
+/* What no target can hold is percent-encoded (RFC 3986 2.1); a question mark or a number sign of a path would end it. */
+static void add_byte(struct text *out, char c)
+{
+    if (c > ' ' && c < 127 && c != '?' && c != '#' && c != '"' && c != '<' && c != '>') {
+        text_add_char(out, c);
+        return;
+    }
+    static const char digits[] = "0123456789ABCDEF";
+    unsigned char byte = (unsigned char)c;
+    text_add(out, (const char[]){ '%', digits[byte >> 4], digits[byte & 15] }, 3);
+}
+
+static void add_bytes(struct text *out, struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) add_byte(out, s.data[i]);
+}
+
+static void add_groups(struct text *out, const char *to, struct slice path, const PCRE2_SIZE *ends, uint32_t count)
+{
+    for (const char *p = to; *p; p++) {
+        if (*p != '$' || !p[1]) {
+            add_byte(out, *p);
+            continue;
+        }
+        p++;
+        bool is_braced = *p == '{' && p[1] >= '0' && p[1] <= '9' && p[2] == '}';
+        char digit = is_braced ? p[1] : *p;
+        if (is_braced) p += 2;
+        uint32_t group = (uint32_t)(digit - '0');
+        if (*p == '$') {
+            add_byte(out, '$');
+        } else if (digit < '0' || digit > '9') {
+            add_byte(out, '$');
+            add_byte(out, *p);
+        } else if (group < count && ends[2 * group] != PCRE2_UNSET) {
+            add_bytes(out, (struct slice){ path.data + ends[2 * group], ends[2 * group + 1] - ends[2 * group] });
+        }
+    }
+}
+
+static bool replace(const struct rewrite *r, struct route_scratch *scratch, struct slice path, struct text *out)
+{
+    const PCRE2_SIZE *ends;
+    int count = route_scratch_match(scratch, r->regex, path, &ends);
+    if (count < 0) return false;
+    add_bytes(out, (struct slice){ path.data, ends[0] });
+    add_groups(out, r->conf->to, path, ends, (uint32_t)count);
+    add_bytes(out, (struct slice){ path.data + ends[1], path.len - ends[1] });
+    return true;
+}
+
+static bool change_prefix(const struct rewrite_conf *conf, struct slice path, struct text *out)
+{
+    struct slice strip = slice_of(conf->strip_prefix), added = slice_of(conf->add_prefix);
+    bool begins = strip.len && slice_starts_with(path, strip);
+    if (!begins && !added.len) return false;
+    if (begins) path = (struct slice){ path.data + strip.len, path.len - strip.len };
+    add_bytes(out, added);
+    /* One slash where they meet. */
+    bool has_slash = out->len && out->data[out->len - 1] == '/';
+    if (has_slash && path.len && path.data[0] == '/') path = (struct slice){ path.data + 1, path.len - 1 };
+    text_add_slice(out, path);
+    return true;
+}
+
+enum rewrite_result rewrite_target(const struct rewrite *r, struct route_scratch *scratch, struct slice target,
+                                   struct text *out)
+{
+    if (!target.len || target.data[0] != '/') return REWRITE_SAME;
+    const char *mark = memchr(target.data, '?', target.len);
+    struct slice path = { target.data, mark ? (size_t)(mark - target.data) : target.len };
+    struct slice query = { target.data + path.len, target.len - path.len };
+    char first = '/';
+    struct text rest = { .data = out->data + 1, .cap = out->cap ? out->cap - 1 : 0 };
+    if (!(r->regex ? replace(r, scratch, path, &rest) : change_prefix(r->conf, path, &rest))) return REWRITE_SAME;
+    text_add_slice(&rest, query);
+    if (rest.is_cut || !out->cap) return REWRITE_TOO_LONG;
+    /* A target begins with a slash whatever the rewriting made of it. */
+    bool has_slash = rest.len && rest.data[0] == first;
+    out->data[0] = first;
+    if (has_slash) {
+        out->data++;
+        out->len = rest.len;
+    } else {
+        out->len = rest.len + 1;
+    }
+    return REWRITE_DONE;
+}
+
+bool rewrite_needs_scratch(const struct rewrite *r)
+{
+    return r->regex != NULL;
+}
