@@ -28,7 +28,7 @@ struct session {
 
 static void connect_next(struct session *s);
 
-static struct loop *loop_of(struct session *s)
+static struct loop *loop_of(const struct session *s)
 {
     return &s->listener->worker->loop;
 }
@@ -40,14 +40,23 @@ static void bury(struct loop_grave *g)
     slab_put(&s->listener->worker->sessions, s);
 }
 
+/* For methods that go by latency: a tunnel has none but that of its connection. */
+static void observe(const struct session *s, bool is_error)
+{
+    uint64_t now_ns = loop_of(s)->now_ns;
+    struct balance_outcome outcome = { now_ns, now_ns - s->attempt_ns, is_error };
+    pool_observe(s->view, s->server, &outcome);
+}
+
 static void end_attempt(struct session *s, enum end_reason reason)
 {
     struct flight_attempt *a = flight_last_attempt(&s->record);
     if (!a || a->end) return;
     a->end = (uint8_t)reason;
     if (a->first_byte_us == FLIGHT_NEVER) a->first_byte_us = flight_us(s->attempt_ns, loop_of(s)->now_ns);
-    if (s->server && end_reason_info(reason)->origin == ORIGIN_SERVER)
-        metric_add(s->listener->worker->metrics, s->server->meter_failures, 1);
+    if (!s->server || end_reason_info(reason)->origin != ORIGIN_SERVER) return;
+    metric_add(s->listener->worker->metrics, s->server->meter_failures, 1);
+    if (a->connect_us == FLIGHT_NEVER) observe(s, true);
 }
 
 /* Both sides are closed: what remains is to count and to record. */
@@ -107,6 +116,7 @@ static void opened(struct session *s)
     flight_last_attempt(&s->record)->connect_us = flight_us(s->attempt_ns, l->now_ns);
     s->record.connected_us = flight_us(s->start_ns, l->now_ns);
     pool_report(s->pool, s->server, SERVER_CONNECTED);
+    observe(s, false);
     s->tunnel.halves[TUNNEL_SERVER].transport.on_ready = tunnel_on_ready_server;
     s->tunnel.halves[TUNNEL_CLIENT].transport.on_ready = tunnel_on_ready_client;
     tunnel_start(&s->tunnel);
@@ -154,14 +164,14 @@ static void wait_in_queue(struct session *s)
     if (transport_wait(&s->tunnel.halves[TUNNEL_CLIENT].transport) < 0) give_up(s, END_NO_DESCRIPTORS);
 }
 
-static bool connect_to(struct session *s, uint32_t peer, enum balance_reason reason)
+/* In flight already. False: it failed at once. */
+static bool connect_to(struct session *s, struct server *server, enum balance_reason reason)
 {
     struct worker *w = s->listener->worker;
     struct transport *t = &s->tunnel.halves[TUNNEL_SERVER].transport;
-    s->server = s->view->set->servers[peer];
+    s->server = server;
     s->attempts++;
     s->attempt_ns = w->loop.now_ns;
-    s->tried[s->tried_count++] = peer;
     s->record.picked_us = flight_us(s->start_ns, w->loop.now_ns);
     flight_begin_attempt(&s->record, s->server->id, reason, false);
     metric_add(w->metrics, s->server->meter_attempts, 1);
@@ -182,32 +192,62 @@ static bool connect_to(struct session *s, uint32_t peer, enum balance_reason rea
     return false;
 }
 
+static uint32_t pick(struct session *s, enum balance_reason *reason)
+{
+    const struct peer_set *set = s->view->set;
+    struct balance_choice choice = { .peer = BALANCE_NONE, .reason = BALANCE_ALL_TRIED };
+    struct balance_query q = { .peers = set->peers,
+                               .peer_count = set->count,
+                               .tried = s->tried,
+                               .tried_count = s->tried_count,
+                               .hash = balance_hash((struct slice){ (const char *)s->record.client.bytes, 16 }),
+                               .now_ns = loop_of(s)->now_ns,
+                               .rng = &loop_of(s)->rng };
+    if (set->count) balance_pick(&s->view->balance, &q, &choice);
+    *reason = choice.reason;
+    return choice.peer;
+}
+
+/* All that the pool prefers are full: a later tier, another zone, or the queue. True: the session waits, for one or
+ * the other. */
+static bool overflow(struct session *s)
+{
+    struct server *spare = peer_set_overflow(s->view->set);
+    if (!spare || !pool_enter(s->pool, spare)) {
+        wait_in_queue(s);
+        return true;
+    }
+    return connect_to(s, spare, BALANCE_OVERFLOW);
+}
+
+/* Who may be picked has changed: whom it tried before it may try again. */
+static void renew_view(struct session *s)
+{
+    if (s->view->is_current) return;
+    pool_view_put(s->view);
+    s->view = pool_view_get(s->pool);
+    s->tried_count = 0;
+}
+
 static void connect_next(struct session *s)
 {
     uint32_t attempts_max = s->pool->pool->conf->retry.attempts;
     bool is_full = false;
+    renew_view(s);
     while (s->attempts < attempts_max && s->tried_count < TRIED_MAX) {
-        struct balance_choice choice = { .peer = BALANCE_NONE };
-        struct balance_query q = { .peers = s->view->set->peers,
-                                   .peer_count = s->view->set->count,
-                                   .tried = s->tried,
-                                   .tried_count = s->tried_count,
-                                   .hash = balance_hash(
-                                       (struct slice){ (const char *)s->record.client.bytes, 16 }),
-                                   .now_ns = loop_of(s)->now_ns,
-                                   .rng = &loop_of(s)->rng };
-        if (q.peer_count) balance_pick(&s->view->balance, &q, &choice);
-        if (choice.peer == BALANCE_NONE) {
-            if (!is_full && !(q.peer_count && choice.reason == BALANCE_ALL_FULL)) break;
-            wait_in_queue(s);
-            return;
-        }
-        if (!pool_enter(s->pool, s->view->set->servers[choice.peer])) {
-            is_full = true;
-            s->tried[s->tried_count++] = choice.peer;
+        enum balance_reason reason;
+        uint32_t peer = pick(s, &reason);
+        if (peer == BALANCE_NONE) {
+            if (!is_full && reason != BALANCE_ALL_FULL) break;
+            if (overflow(s)) return;
             continue;
         }
-        if (connect_to(s, choice.peer, choice.reason)) return;
+        struct server *server = s->view->set->servers[peer];
+        s->tried[s->tried_count++] = peer;
+        if (!pool_enter(s->pool, server))
+            is_full = true;
+        else if (connect_to(s, server, reason))
+            return;
     }
     give_up(s, s->attempts ? s->last : END_NO_SERVER);
 }

@@ -112,7 +112,7 @@ def test_without_memory_connections_are_shed_and_it_recovers(scene):
     stats = weir.stats()["memory"]
     assert stats["used"] <= stats["limit"] * 1.05
     assert weir.ask_admin("GET", "/healthz").status == 200
-    assert weir_log_has(weir, "no_memory")
+    eventually(lambda: weir_log_has(weir, "no_memory"), "the message")
     for client in lazy:
         client.reset()
     weir.wait_live(exchanges=0, client_connections=0)

@@ -1,0 +1,273 @@
+#include "logs/top.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NONE UINT32_MAX
+
+/* A key, in the ring of those with the same count. */
+struct counter {
+    uint64_t hash, error;
+    uint32_t bucket, next, before; /* ring */
+    uint16_t key_len;
+};
+
+/* All keys with one count; buckets are a list in order of count. */
+struct bucket {
+    uint64_t count;
+    uint32_t first;        /* counter; NONE: the bucket is free */
+    uint32_t next, before; /* the next higher, the next lower; NONE */
+};
+
+struct top {
+    uint32_t capacity, key_max, count, mask;
+    uint32_t lowest, free_bucket; /* bucket; free ones are chained by next */
+    uint32_t *slots;              /* open hash: counter, or NONE */
+    struct counter *counters;
+    struct bucket *buckets; /* one more than counters: a move needs the new one before the old one is empty */
+    char *keys;
+};
+
+static uint32_t slots_for(uint32_t capacity)
+{
+    uint32_t slots = 4;
+    while (slots < capacity * 2) slots *= 2;
+    return slots;
+}
+
+size_t top_bytes(uint32_t capacity, uint32_t key_max)
+{
+    return sizeof(struct top) + slots_for(capacity) * sizeof(uint32_t) + capacity * sizeof(struct counter) +
+           (capacity + 1) * sizeof(struct bucket) + (size_t)capacity * key_max;
+}
+
+struct top *top_new(uint32_t capacity, uint32_t key_max)
+{
+    struct top *t = calloc(1, sizeof(*t));
+    if (!t) return NULL;
+    t->capacity = capacity;
+    t->key_max = key_max;
+    t->mask = slots_for(capacity) - 1;
+    t->slots = malloc(((size_t)t->mask + 1) * sizeof(*t->slots));
+    t->counters = malloc(capacity * sizeof(*t->counters));
+    t->buckets = malloc(((size_t)capacity + 1) * sizeof(*t->buckets));
+    t->keys = malloc((size_t)capacity * key_max + 1);
+    if (!t->slots || !t->counters || !t->buckets || !t->keys) {
+        top_free(t);
+        return NULL;
+    }
+    top_clear(t);
+    return t;
+}
+
+void top_free(struct top *t)
+{
+    if (!t) return;
+    free(t->slots);
+    free(t->counters);
+    free(t->buckets);
+    free(t->keys);
+    free(t);
+}
+
+void top_clear(struct top *t)
+{
+    memset(t->slots, 0xff, ((size_t)t->mask + 1) * sizeof(*t->slots));
+    for (uint32_t i = 0; i <= t->capacity; i++)
+        t->buckets[i] = (struct bucket){ .first = NONE, .next = i < t->capacity ? i + 1 : NONE };
+    t->free_bucket = 0;
+    t->lowest = NONE;
+    t->count = 0;
+}
+
+/* the hash */
+
+static uint32_t find_slot(const struct top *t, uint64_t hash)
+{
+    uint32_t i = (uint32_t)hash & t->mask;
+    while (t->slots[i] != NONE && t->counters[t->slots[i]].hash != hash) i = (i + 1) & t->mask;
+    return i;
+}
+
+/* Those behind move up, so that no grave is left. */
+static void remove_slot(struct top *t, uint32_t hole)
+{
+    for (uint32_t i = (hole + 1) & t->mask; t->slots[i] != NONE; i = (i + 1) & t->mask) {
+        uint32_t home = (uint32_t)t->counters[t->slots[i]].hash & t->mask;
+        if (((i - home) & t->mask) < ((i - hole) & t->mask)) continue;
+        t->slots[hole] = t->slots[i];
+        hole = i;
+    }
+    t->slots[hole] = NONE;
+}
+
+/* the summary */
+
+static void leave_bucket(struct top *t, uint32_t counter)
+{
+    struct counter *c = &t->counters[counter];
+    struct bucket *b = &t->buckets[c->bucket];
+    t->counters[c->before].next = c->next;
+    t->counters[c->next].before = c->before;
+    if (b->first == counter) b->first = c->next;
+    if (c->next != counter) return;
+    if (b->before == NONE)
+        t->lowest = b->next;
+    else
+        t->buckets[b->before].next = b->next;
+    if (b->next != NONE) t->buckets[b->next].before = b->before;
+    b->first = NONE;
+    b->next = t->free_bucket;
+    t->free_bucket = c->bucket;
+}
+
+static void enter_bucket(struct top *t, uint32_t counter, uint32_t bucket)
+{
+    struct counter *c = &t->counters[counter];
+    struct bucket *b = &t->buckets[bucket];
+    c->bucket = bucket;
+    if (b->first == NONE) {
+        b->first = c->next = c->before = counter;
+        return;
+    }
+    c->next = b->first;
+    c->before = t->counters[b->first].before;
+    t->counters[c->before].next = counter;
+    t->counters[c->next].before = counter;
+}
+
+/* The bucket of that count, made if it is missing; `before`: a bucket with a lower count, NONE to begin at the lowest. */
+static uint32_t bucket_of(struct top *t, uint64_t count, uint32_t before)
+{
+    uint32_t next = before == NONE ? t->lowest : t->buckets[before].next;
+    while (next != NONE && t->buckets[next].count < count) {
+        before = next;
+        next = t->buckets[next].next;
+    }
+    if (next != NONE && t->buckets[next].count == count) return next;
+    uint32_t made = t->free_bucket;
+    t->free_bucket = t->buckets[made].next;
+    t->buckets[made] = (struct bucket){ .count = count, .first = NONE, .next = next, .before = before };
+    if (next != NONE) t->buckets[next].before = made;
+    if (before == NONE)
+        t->lowest = made;
+    else
+        t->buckets[before].next = made;
+    return made;
+}
+
+static void raise(struct top *t, uint32_t counter, uint64_t n)
+{
+    struct counter *c = &t->counters[counter];
+    struct bucket *b = &t->buckets[c->bucket];
+    uint64_t count = b->count + n;
+    /* Alone in its bucket and still below the next: the bucket itself moves. */
+    if (c->next == counter && (b->next == NONE || t->buckets[b->next].count > count)) {
+        b->count = count;
+        return;
+    }
+    uint32_t to = bucket_of(t, count, c->bucket);
+    leave_bucket(t, counter);
+    enter_bucket(t, counter, to);
+}
+
+static void set_key(struct top *t, uint32_t counter, uint64_t hash, struct slice key)
+{
+    struct counter *c = &t->counters[counter];
+    if (key.len > t->key_max) key.len = t->key_max;
+    c->hash = hash;
+    c->key_len = (uint16_t)key.len;
+    if (key.len) memcpy(t->keys + (size_t)counter * t->key_max, key.data, key.len);
+}
+
+static void add_new(struct top *t, uint32_t slot, uint64_t hash, struct slice key, uint64_t n, uint64_t error)
+{
+    uint32_t counter = t->count++;
+    set_key(t, counter, hash, key);
+    t->counters[counter].error = error;
+    t->slots[slot] = counter;
+    enter_bucket(t, counter, bucket_of(t, n, NONE));
+}
+
+/* The least frequent makes way: the new one has its count, and that much error. */
+static void replace(struct top *t, uint64_t hash, struct slice key, uint64_t n, uint64_t error)
+{
+    uint32_t counter = t->buckets[t->lowest].first;
+    struct counter *c = &t->counters[counter];
+    remove_slot(t, find_slot(t, c->hash));
+    c->error = t->buckets[t->lowest].count + error;
+    set_key(t, counter, hash, key);
+    t->slots[find_slot(t, hash)] = counter;
+    raise(t, counter, n);
+}
+
+static void add(struct top *t, uint64_t hash, struct slice key, uint64_t n, uint64_t error)
+{
+    uint32_t slot = find_slot(t, hash);
+    if (t->slots[slot] != NONE) {
+        t->counters[t->slots[slot]].error += error;
+        raise(t, t->slots[slot], n);
+    } else if (t->count < t->capacity) {
+        add_new(t, slot, hash, key, n, error);
+    } else {
+        replace(t, hash, key, n, error);
+    }
+}
+
+void top_add(struct top *t, uint64_t hash, struct slice key, uint64_t n)
+{
+    if (n) add(t, hash, key, n, 0);
+}
+
+/* reading */
+
+uint32_t top_count(const struct top *t)
+{
+    return t->count;
+}
+
+uint64_t top_floor(const struct top *t)
+{
+    return t->count < t->capacity ? 0 : t->buckets[t->lowest].count;
+}
+
+static int compare(const void *left, const void *right)
+{
+    const struct top_entry *a = left, *b = right;
+    if (a->count != b->count) return a->count < b->count ? 1 : -1;
+    if (a->error != b->error) return a->error > b->error ? 1 : -1;
+    return (a->hash > b->hash) - (a->hash < b->hash);
+}
+
+static struct top_entry entry_of(const struct top *t, uint32_t counter)
+{
+    const struct counter *c = &t->counters[counter];
+    return (struct top_entry){ .key = { t->keys + (size_t)counter * t->key_max, c->key_len },
+                               .hash = c->hash,
+                               .count = t->buckets[c->bucket].count,
+                               .error = c->error };
+}
+
+uint32_t top_list(const struct top *t, struct top_entry *out, uint32_t max)
+{
+    /* From the highest bucket down; only what ties at the end would need all of a bucket. */
+    uint32_t highest = NONE, count = 0;
+    for (uint32_t b = t->lowest; b != NONE; b = t->buckets[b].next) highest = b;
+    for (uint32_t b = highest; b != NONE && count < max; b = t->buckets[b].before) {
+        uint32_t first = t->buckets[b].first, c = first, from = count;
+        do {
+            out[count++] = entry_of(t, c);
+            c = t->counters[c].next;
+        } while (c != first && count < max);
+        qsort(out + from, count - from, sizeof(*out), compare);
+    }
+    return count;
+}
+
+void top_merge(struct top *into, const struct top *from)
+{
+    for (uint32_t i = 0; i < from->count; i++) {
+        struct top_entry e = entry_of(from, i);
+        add(into, e.hash, e.key, e.count, e.error);
+    }
+}

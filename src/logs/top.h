@@ -1,0 +1,36 @@
+/* logs/top.h: the most frequent of an endless stream of keys in fixed memory: Space-Saving (Metwally, Agrawal, El Abbadi,
+ * "Efficient computation of frequent and top-k elements in data streams", 2005) over a stream summary, so that an update
+ * costs the same whatever comes. A count is too high by at most its error, never too low; every key that came more often
+ * than top_floor() is there. One thread. */
+#pragma once
+
+#include "base/err.h"
+#include "base/slice.h"
+
+#include <stdint.h>
+
+struct top;
+
+/* `capacity` keys (1 to 2^20), of which the first key_max bytes are kept. NULL: out of memory. */
+struct top *top_new(uint32_t capacity, uint32_t key_max);
+void top_free(struct top *t); /* NULL is fine */
+void top_clear(struct top *t);
+/* Bytes that it takes in all. */
+size_t top_bytes(uint32_t capacity, uint32_t key_max);
+
+/* `hash`: 64 good bits that stand for the key: two keys with one hash are one. */
+void top_add(struct top *t, uint64_t hash, struct slice key, uint64_t n);
+
+struct top_entry {
+    struct slice key; /* borrowed; lives until the next change */
+    uint64_t hash, count, error;
+};
+
+uint32_t top_count(const struct top *t);
+/* Keys that are not there came at most so often. */
+uint64_t top_floor(const struct top *t);
+/* The `max` most frequent, the most frequent first; of equals the one with the smaller error. Returns how many. */
+uint32_t top_list(const struct top *t, struct top_entry *out, uint32_t max);
+/* Adds all of `from`: counts add up, and so do errors; what is in one of them only may have come up to the other's
+ * floor as well (Agarwal et al., "Mergeable summaries", 2012). */
+void top_merge(struct top *into, const struct top *from);
