@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/quantity.h"
+#include "base/utf8.h"
 #include "http/message.h"
 
 #define TOP_MAX 1000u
@@ -185,12 +186,16 @@ static void quantiles_text(const char *name, const uint64_t *cells, double scale
     text_add_char(out, '\n');
 }
 
-/* Without what could upset a terminal. */
-static void add_printable(struct slice s, struct text *out)
+void report_printable(struct slice s, struct text *out)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.data[i];
-        text_add_char(out, c < ' ' || c == 127 ? '?' : (char)c);
+    while (s.len) {
+        unsigned char c = (unsigned char)*s.data;
+        size_t len = c < 0x80 ? (size_t)(c >= ' ' && c != 127) : utf8_sequence_len(s);
+        if (len)
+            text_add(out, s.data, len);
+        else
+            text_add_char(out, '?');
+        s = (struct slice){ s.data + (len ? len : 1), s.len - (len ? len : 1) };
     }
 }
 
@@ -204,7 +209,7 @@ static void top_text(const struct period *p, enum period_dimension d, uint32_t m
         struct text key = text_over(memory, sizeof(memory));
         report_key(d, entries[i].key, &key);
         text_printf(out, "%21llu %6.2f  ", (unsigned long long)entries[i].count, percent(entries[i].count, p->records));
-        add_printable(text_slice(&key), out);
+        report_printable(text_slice(&key), out);
         if (entries[i].error) text_printf(out, "   (at most %llu too many)", (unsigned long long)entries[i].error);
         text_add_char(out, '\n');
     }

@@ -8,6 +8,8 @@
 
 /* One key of a dimension as people write it: an address, a network in CIDR form, else its bytes. */
 void report_key(enum period_dimension d, struct slice key, struct text *out);
+/* Without what could upset a terminal: control bytes and what is no UTF-8 become question marks. */
+void report_printable(struct slice s, struct text *out);
 /* {"records":…,"bytes":…,"statuses":{…},"methods":{…},"clients":{"value","error"},"latency":{…},…,"top":{…}}: `top`
  * entries of each dimension. */
 void report_json(const struct period *p, uint32_t top, struct json *out);

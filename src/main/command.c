@@ -12,7 +12,11 @@
 #include "conf/decode.h"
 #include "main/config.h"
 #include "main/demo.h"
+#include "main/explain.h"
+#include "main/logs.h"
 #include "main/run.h"
+#include "main/simulate.h"
+#include "main/split_report.h"
 #include "main/version.h"
 
 #define SERVERS_MAX 1024
@@ -31,7 +35,7 @@ static int usage_fault(const char *command, const char *format, ...)
     return EX_USAGE;
 }
 
-static const struct command *command_by_name(const char *name)
+const struct command *command_by_name(const char *name)
 {
     for (const struct command *c = commands; c->name; c++)
         if (strcmp(c->name, name) == 0) return c;
@@ -40,8 +44,7 @@ static const struct command *command_by_name(const char *name)
 
 static int print_help(const char *name)
 {
-    const struct command *c = command_by_name(name);
-    printf("%s", c->help);
+    fputs(command_by_name(name)->help, stdout);
     return EX_OK;
 }
 
@@ -63,68 +66,125 @@ static int check_address(const char *option, const char *text, bool any_host)
     return -1;
 }
 
-/* The options as the file that they stand for. */
-static int config_of_options(const struct run_options *o, struct config **config)
+/* The options as the file that they stand for, and where in it each has its value: a line of its own, as the text is
+ * indented. */
+struct options_text {
+    struct json json;
+    uint32_t count;
+    struct {
+        const char *option, *value;
+        size_t end; /* of the value in the text */
+    } places[SERVERS_MAX + 3];
+};
+
+static void add_option(struct options_text *t, const char *option, const char *value)
 {
-    struct json j;
-    json_init(&j, TEXT_MAX, false);
-    json_object(&j);
-    json_key(&j, "listeners");
-    json_object(&j);
-    json_key(&j, "default");
-    json_object(&j);
-    json_key(&j, "bind");
-    json_string(&j, o->listen);
-    json_key(&j, "protocol");
-    json_string(&j, o->is_tcp ? "tcp" : "http");
-    json_key(&j, "pool");
-    json_string(&j, "default");
-    json_object_end(&j);
-    json_object_end(&j);
-    json_key(&j, "pools");
-    json_object(&j);
-    json_key(&j, "default");
-    json_object(&j);
-    json_key(&j, "servers");
-    json_array(&j);
-    for (uint32_t i = 0; i < o->to_count; i++) json_string(&j, o->to[i]);
-    json_array_end(&j);
-    json_object_end(&j);
-    json_object_end(&j);
+    if (strcmp(option, "--workers") == 0)
+        json_raw(&t->json, slice_of(value));
+    else
+        json_string(&t->json, value);
+    t->places[t->count].option = option;
+    t->places[t->count].value = value;
+    t->places[t->count++].end = t->json.len;
+}
+
+static void add_listener(struct options_text *t, const struct run_options *o)
+{
+    struct json *j = &t->json;
+    json_key(j, "listeners");
+    json_object(j);
+    json_key(j, "default");
+    json_object(j);
+    json_key(j, "bind");
+    add_option(t, "--listen", o->listen);
+    json_key(j, "protocol");
+    json_string(j, o->is_tcp ? "tcp" : "http");
+    json_key(j, "pool");
+    json_string(j, "default");
+    json_object_end(j);
+    json_object_end(j);
+}
+
+static void add_pool(struct options_text *t, const struct run_options *o)
+{
+    struct json *j = &t->json;
+    json_key(j, "pools");
+    json_object(j);
+    json_key(j, "default");
+    json_object(j);
+    json_key(j, "servers");
+    json_array(j);
+    for (uint32_t i = 0; i < o->to_count; i++) add_option(t, "--to", o->to[i]);
+    json_array_end(j);
+    json_object_end(j);
+    json_object_end(j);
+}
+
+static void write_options(struct options_text *t, const struct run_options *o)
+{
+    struct json *j = &t->json;
+    json_init(j, TEXT_MAX, true);
+    json_object(j);
+    add_listener(t, o);
+    add_pool(t, o);
     if (o->admin) {
-        json_key(&j, "admin");
-        json_object(&j);
-        json_key(&j, "bind");
-        json_string(&j, o->admin);
-        json_object_end(&j);
+        json_key(j, "admin");
+        json_object(j);
+        json_key(j, "bind");
+        add_option(t, "--admin", o->admin);
+        json_object_end(j);
     }
     if (o->workers) {
-        json_key(&j, "workers");
-        json_raw(&j, slice_of(o->workers));
+        json_key(j, "workers");
+        add_option(t, "--workers", o->workers);
     }
-    json_object_end(&j);
-    char *faults = NULL;
-    int result = j.is_failed
-                     ? -1
-                     : config_parse(config, "command line.json", (struct slice){ j.data, j.len }, &faults);
-    if (result < 0) fprintf(stderr, "%s", faults ? faults : "weir run: the command line is too long\n");
+    json_object_end(j);
+}
+
+static uint32_t line_of(const struct options_text *t, size_t offset)
+{
+    uint32_t line = 1;
+    for (size_t i = 0; i < offset; i++) line += t->json.data[i] == '\n';
+    return line;
+}
+
+static void say_fault(const struct options_text *t, const struct conf_fault *f)
+{
+    uint32_t i = 0;
+    while (i < t->count && line_of(t, t->places[i].end) != f->place.line) i++;
+    fputs("weir run: ", stderr);
+    if (i < t->count) fprintf(stderr, "%s %s: ", t->places[i].option, t->places[i].value);
+    fprintf(stderr, "%s%s%s\n", f->message, *f->remedy ? "; " : "", f->remedy);
+}
+
+static int decode_options(const struct options_text *t, struct config **config)
+{
+    struct conf_tree tree;
+    struct conf_faults *faults = calloc(1, sizeof(*faults));
+    if (!faults) return EX_OSERR;
+    int result = conf_read_json(&tree, "options", (struct slice){ t->json.data, t->json.len }, faults);
+    if (result == 0) result = config_decode(config, &tree, faults);
+    for (uint32_t i = 0; i < faults->count; i++) say_fault(t, &faults->items[i]);
+    conf_tree_free(&tree);
     free(faults);
-    json_fini(&j);
-    return result;
+    return result < 0 ? EX_USAGE : EX_OK;
+}
+
+static int config_of_options(const struct run_options *o, struct config **config)
+{
+    struct options_text *t = calloc(1, sizeof(*t));
+    if (!t) return EX_OSERR;
+    write_options(t, o);
+    int code = t->json.is_failed ? usage_fault("run", "the %s is too long: write a file", "command line")
+                                 : decode_options(t, config);
+    json_fini(&t->json);
+    free(t);
+    return code;
 }
 
 static int load_for_run(const struct run_options *o, struct config **config)
 {
-    if (!o->config) return config_of_options(o, config) < 0 ? EX_CONFIG : EX_OK;
-    struct err err = { "" };
-    char *faults = NULL;
-    if (config_load(config, o->config, &faults, &err) == 0) return EX_OK;
-    if (faults)
-        fputs(faults, stderr);
-    else
-        fprintf(stderr, "weir run: %s\n", err.text);
-    free(faults);
-    return EX_CONFIG;
+    return o->config ? config_load_or_say(config, o->config, "run") : config_of_options(o, config);
 }
 
 static int check_run_options(const struct run_options *o)
@@ -224,19 +284,12 @@ static int check_command(int argc, char **argv)
         }
         path = optarg;
     }
+    if (!path && optind < argc) path = argv[optind++];
     if (optind < argc) return usage_fault("check", "what is \"%s\"?", argv[optind]);
-    if (!path) return usage_fault("check", "give the file with %s FILE", "-c");
+    if (!path) return usage_fault("check", "which %s?", "file");
     struct config *config = NULL;
-    struct err err = { "" };
-    char *faults = NULL;
-    if (config_load(&config, path, &faults, &err) < 0) {
-        if (faults)
-            fputs(faults, stderr);
-        else
-            fprintf(stderr, "weir check: %s\n", err.text);
-        free(faults);
-        return EX_CONFIG;
-    }
+    int code = config_load_or_say(&config, path, "check");
+    if (code != EX_OK) return code;
     printf("%s is correct: %u listeners, %u pools\n", path, config->proxy.listeners.count,
            config->proxy.pools.count);
     config_free(config);
@@ -308,14 +361,19 @@ const struct command commands[] = {
       "process, and prints what to try. Ctrl-C ends it.\n",
       demo_command },
     { "check", "read a configuration and name every mistake in it",
-      "Usage: weir check -c FILE\n\n"
+      "Usage: weir check FILE\n\n"
       "Exit codes: 0 correct, 78 mistakes: each on stderr as file:line:column, with the line and a remedy.\n",
       check_command },
+    { "explain", "say where a request would go, and why", explain_help, explain_command },
+    { "split", "report how the variants of an A/B split do", split_help, split_command },
     { "schema", "print the JSON Schema of the configuration",
       "Usage: weir schema [--markdown]\n\n"
       "Prints the JSON Schema (2020-12) of the configuration for editors, or with --markdown the reference "
       "manual.\n",
       schema_command },
+    { "simulate", "show what a change would do to a log's requests, or to made ones",
+      "Usage: weir simulate --help\n", simulate_command },
+    { "logs", "statistics of nginx's log files", "Usage: weir logs --help\n", logs_command },
     { "version", "print the version", "Usage: weir version\n", version_command },
     { 0 },
 };

@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "conf/decode.h"
+#include "conf/tree_change.h"
 
 #define FILE_MAX (4u << 20)
 
@@ -21,8 +23,8 @@ static const struct pool_conf *pool_named(const struct config *c, const char *na
 }
 
 /* Whether what leads to the pool fits its kind. */
-static void check_kind(struct conf_decode *d, const struct conf_node *node, const struct config *c, const char *name,
-                       const char *from, bool is_egress)
+static void check_kind(struct conf_decode *d, const struct conf_node *node, const struct config *c,
+                       const char *name, const char *from, bool is_egress)
 {
     const struct pool_conf *p = pool_named(c, name);
     if (!p || (p->kind == POOL_EGRESS) == is_egress) return;
@@ -103,29 +105,57 @@ const struct conf_type config_type = {
     .name = "configuration", .size = sizeof(struct config), .fields = config_fields, .check = check_config
 };
 
-int config_parse(struct config **out, const char *name, struct slice text, char **faults_text)
+int config_decode(struct config **out, const struct conf_tree *tree, struct conf_faults *faults)
 {
-    struct conf_tree tree;
-    struct conf_faults *faults = calloc(1, sizeof(*faults));
     struct conf_arena *arena = conf_arena_new();
     struct config *c = conf_arena_alloc(arena, sizeof(*c));
-    size_t len = strlen(name);
-    bool is_json = len > 5 && strcmp(name + len - 5, ".json") == 0;
-    *faults_text = NULL;
-    if (!faults) abort();
-    int result = is_json ? conf_read_json(&tree, name, text, faults)
-                         : conf_read_yaml(&tree, name, text, faults);
-    if (result == 0) result = conf_decode(&tree, &config_type, c, arena, faults);
-    if (result < 0) *faults_text = conf_faults_print(faults, &tree, false);
-    conf_tree_free(&tree);
-    free(faults);
-    if (result < 0) {
+    if (conf_decode(tree, &config_type, c, arena, faults) < 0) {
         conf_arena_free(arena);
         return -1;
     }
     c->arena = arena;
     *out = c;
     return 0;
+}
+
+/* What a file's text is changed by before it is decoded. */
+struct changes {
+    const char *const *texts;
+    uint32_t count;
+    struct err *err;
+};
+
+static int apply(struct conf_tree *tree, const struct changes *c)
+{
+    for (uint32_t i = 0; i < c->count; i++)
+        if (conf_tree_change(tree, &config_type, c->texts[i], c->err) < 0) return -1;
+    return 0;
+}
+
+/* -1 without *faults_text: a change does not fit, and its err says why. */
+static int parse(struct config **out, const char *name, struct slice text, const struct changes *changes,
+                 char **faults_text)
+{
+    struct conf_tree tree;
+    struct conf_faults *faults = calloc(1, sizeof(*faults));
+    size_t len = strlen(name);
+    bool is_json = len > 5 && strcmp(name + len - 5, ".json") == 0, is_changed = false;
+    *faults_text = NULL;
+    if (!faults) abort();
+    int result = is_json ? conf_read_json(&tree, name, text, faults)
+                         : conf_read_yaml(&tree, name, text, faults);
+    if (result == 0 && changes) is_changed = apply(&tree, changes) < 0;
+    if (is_changed) result = -1;
+    if (result == 0) result = config_decode(out, &tree, faults);
+    if (result < 0 && !is_changed) *faults_text = conf_faults_print(faults, &tree, false);
+    conf_tree_free(&tree);
+    free(faults);
+    return result;
+}
+
+int config_parse(struct config **out, const char *name, struct slice text, char **faults)
+{
+    return parse(out, name, text, NULL, faults);
 }
 
 /* All of the file, and a byte for the end; the size of a pipe is not known beforehand. */
@@ -152,16 +182,42 @@ static int read_file(const char *path, char **text, size_t *len, struct err *err
     return 0;
 }
 
-int config_load(struct config **out, const char *path, char **faults, struct err *err)
+static int load(struct config **out, const char *path, const struct changes *changes, char **faults,
+                struct err *err)
 {
     char *text = NULL;
     size_t len = 0;
     *faults = NULL;
     if (read_file(path, &text, &len, err) < 0) return -1;
-    int result = config_parse(out, path, (struct slice){ text, len }, faults);
+    int result = parse(out, path, (struct slice){ text, len }, changes, faults);
     free(text);
-    if (result < 0) err_set(err, "%s has mistakes", path);
+    if (result < 0 && *faults) err_set(err, "%s has mistakes", path);
     return result;
+}
+
+int config_load(struct config **out, const char *path, char **faults, struct err *err)
+{
+    return load(out, path, NULL, faults, err);
+}
+
+int config_load_changed(struct config **out, const char *path, const char *const *changes, uint32_t count,
+                        char **faults, struct err *err)
+{
+    struct changes c = { changes, count, err };
+    return load(out, path, &c, faults, err);
+}
+
+int config_load_or_say(struct config **out, const char *path, const char *command)
+{
+    struct err err = { "" };
+    char *faults = NULL;
+    if (config_load(out, path, &faults, &err) == 0) return EX_OK;
+    if (faults)
+        fputs(faults, stderr);
+    else
+        fprintf(stderr, "weir %s: %s\n", command, err.text);
+    free(faults);
+    return EX_CONFIG;
 }
 
 void config_free(struct config *c)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "admin/admin_conf.h"
+#include "conf/node.h"
 #include "proxy/proxy_conf.h"
 
 struct config {
@@ -17,4 +18,11 @@ extern const struct conf_type config_type;
 MUST_CHECK int config_load(struct config **out, const char *path, char **faults, struct err *err);
 /* The same from text; `name` is what it is called in messages. */
 MUST_CHECK int config_parse(struct config **out, const char *name, struct slice text, char **faults);
+/* A tree that was read without faults; `faults` gets what is wrong with it. */
+MUST_CHECK int config_decode(struct config **out, const struct conf_tree *tree, struct conf_faults *faults);
+/* For a command: config_load(), with what is wrong on stderr. EX_OK or EX_CONFIG. */
+MUST_CHECK int config_load_or_say(struct config **out, const char *path, const char *command);
+/* The file with changes (conf/tree_change.h), one after another. */
+MUST_CHECK int config_load_changed(struct config **out, const char *path, const char *const *changes,
+                                   uint32_t count, char **faults, struct err *err);
 void config_free(struct config *c);

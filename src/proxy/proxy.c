@@ -113,7 +113,8 @@ static int decode_pool_of(const struct address *upstream, struct pool_conf *conf
     return result;
 }
 
-struct pool *proxy_debug_pool(struct proxy *p, const char *route, const struct address *upstream, struct err *err)
+struct pool *proxy_debug_pool(struct proxy *p, const char *route, const struct address *upstream,
+                              struct err *err)
 {
     if (!p->arena) p->arena = conf_arena_new();
     struct pool_conf *conf = conf_arena_alloc(p->arena, sizeof(*conf));
@@ -222,20 +223,17 @@ static int build(struct proxy *p, struct err *err)
         if (listener_open(&p->listeners[i], p, &listeners[i], err) < 0) return -1;
     }
     add_gauges(p);
-    if (conf->access_log && !(p->access_log = access_log_open(conf->access_log, p->worker_count, err)))
+    if (conf->access_log && !p->is_detached &&
+        !(p->access_log = access_log_open(conf->access_log, p->worker_count, err)))
         return -1;
     return 0;
 }
 
-int proxy_new(struct proxy **out, const struct proxy_conf *conf, uint32_t worker_count,
-              uint32_t connection_limit, uint64_t memory_limit, struct err *err)
+static int make(struct proxy **out, const struct proxy *shape, struct err *err)
 {
     struct proxy *p = calloc(1, sizeof(*p));
     if (!p) return err_set(err, "out of memory at start");
-    p->conf = conf;
-    p->worker_count = worker_count;
-    p->connection_limit = connection_limit;
-    p->budget.limit = memory_limit;
+    *p = *shape;
     p->started_wall_ns = clock_wall_ns();
     if (build(p, err) < 0) {
         proxy_free(p);
@@ -243,6 +241,26 @@ int proxy_new(struct proxy **out, const struct proxy_conf *conf, uint32_t worker
     }
     *out = p;
     return 0;
+}
+
+int proxy_new(struct proxy **out, const struct proxy_conf *conf, uint32_t worker_count,
+              uint32_t connection_limit, uint64_t memory_limit, struct err *err)
+{
+    struct proxy shape = { .conf = conf,
+                           .worker_count = worker_count,
+                           .connection_limit = connection_limit,
+                           .budget.limit = memory_limit };
+    return make(out, &shape, err);
+}
+
+int proxy_new_detached(struct proxy **out, const struct proxy_conf *conf, struct err *err)
+{
+    struct proxy shape = { .conf = conf,
+                           .worker_count = 1,
+                           .connection_limit = 1024,
+                           .budget.limit = 64 << 20,
+                           .is_detached = true };
+    return make(out, &shape, err);
 }
 
 int proxy_prepare(struct proxy *p, struct mailbox *control, void (*on_evidence)(void *, const struct mail *),
@@ -280,8 +298,7 @@ void proxy_free(struct proxy *p)
     }
     access_log_close(p->access_log);
     for (uint32_t i = 0; p->workers && i < p->worker_count; i++) worker_free(p->workers[i]);
-    for (uint32_t i = 0; p->listeners && i < p->listener_count; i++)
-        listener_close(&p->listeners[i]);
+    for (uint32_t i = 0; p->listeners && i < p->listener_count; i++) listener_close(&p->listeners[i]);
     for (uint32_t i = 0; p->splits && i < p->split_count; i++) split_close(&p->splits[i]);
     for (uint32_t i = 0; p->pools && i < p->pool_count; i++) pool_free(p->pools[i]);
     metric_registry_free(p->metrics);

@@ -45,6 +45,8 @@ struct proxy {
 /* conf: borrowed for the proxy's life. Binds every listener; starts nothing. */
 MUST_CHECK int proxy_new(struct proxy **out, const struct proxy_conf *conf, uint32_t worker_count,
                          uint32_t connection_limit, uint64_t memory_limit, struct err *err);
+/* Likewise, to be asked and not to serve: see explain.h. Opens no socket and no file, and has no workers. */
+MUST_CHECK int proxy_new_detached(struct proxy **out, const struct proxy_conf *conf, struct err *err);
 /* Makes the workers; `control` is where they post evidence of servers. */
 MUST_CHECK int proxy_prepare(struct proxy *p, struct mailbox *control,
                              void (*on_evidence)(void *, const struct mail *), struct err *err);
@@ -61,4 +63,5 @@ struct split *proxy_split_by_name(const struct proxy *p, const char *name);
 /* While it is being made. `name` is borrowed for the proxy's life. */
 uint32_t proxy_add_name(struct proxy *p, const char *name);
 /* A pool of one server for a route's `debug: {upstream}`. */
-struct pool *proxy_debug_pool(struct proxy *p, const char *route, const struct address *upstream, struct err *err);
+struct pool *proxy_debug_pool(struct proxy *p, const char *route, const struct address *upstream,
+                              struct err *err);

@@ -48,7 +48,7 @@ DEFAULT_SERVER = """
 
 class Nginx:
     def __init__(self, directory, server=None, logs=True, keepalive_timeout="75s", keepalive_requests=1000000,
-                 connections=1024, port=None):
+                 connections=1024, port=None, log_format="plain"):
         self.directory = str(directory)
         os.makedirs(os.path.join(self.directory, "files"), exist_ok=True)
         self.port = port or reserve_port()
@@ -60,7 +60,7 @@ class Nginx:
             file.write(CONFIG.format(directory=self.directory, port=self.port, connections=connections,
                                      nofile=connections + 100, keepalive_timeout=keepalive_timeout,
                                      keepalive_requests=keepalive_requests,
-                                     access_log=f"{self.access_log} plain" if logs else "off",
+                                     access_log=f"{self.access_log} {log_format}" if logs else "off",
                                      server=server or DEFAULT_SERVER % {"directory": self.directory}))
         binary = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
         self.process = subprocess.Popen([binary, "-e", os.path.join(self.directory, "error.log"), "-c", config],

@@ -1,0 +1,201 @@
+#include "balance/simulation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A request that a server has, until it is answered. */
+struct departure {
+    uint64_t at_ns, arrived_ns;
+    uint32_t server, worker;
+};
+
+/* A request that waits for a server under its cap. */
+struct waiting {
+    uint64_t arrived_ns, hash, service_ns;
+};
+
+struct simulation {
+    struct simulation_conf conf;
+    struct rng rng;
+    char *states; /* of the workers */
+    size_t state_size;
+    uint64_t now_ns;
+    uint64_t *free_at; /* [server * slots + slot]: a heap for each server, the earliest first */
+    struct departure *departures; /* a heap, the earliest first */
+    uint32_t departure_count, departure_room;
+    struct waiting *queue; /* a ring */
+    uint32_t queue_head, queue_count;
+    struct simulation_server *servers;
+    struct simulation_result result;
+};
+
+int simulation_new(struct simulation **out, const struct simulation_conf *conf, struct err *err)
+{
+    struct simulation *s = calloc(1, sizeof(*s));
+    if (!s) return err_set(err, "out of memory for a simulation");
+    s->conf = *conf;
+    s->state_size = (conf->method->state_size + conf->count * conf->method->state_size_per_peer + 63) / 64 * 64;
+    s->departure_room = 4096;
+    s->states = calloc(conf->worker_count, s->state_size + 64);
+    s->free_at = calloc((size_t)conf->count * conf->slots, sizeof(*s->free_at));
+    s->departures = malloc(s->departure_room * sizeof(*s->departures));
+    s->servers = calloc(conf->count, sizeof(*s->servers));
+    s->result.servers = s->servers;
+    rng_seed(&s->rng, conf->seed);
+    if (s->states && s->free_at && s->departures && s->servers) {
+        *out = s;
+        return 0;
+    }
+    simulation_free(s);
+    return err_set(err, "out of memory for a simulation of %u servers", conf->count);
+}
+
+void simulation_free(struct simulation *s)
+{
+    if (!s) return;
+    for (uint32_t i = 0; i < s->departure_count; i++)
+        atomic_fetch_sub_explicit(&s->conf.peers[s->departures[i].server]->in_flight, 1, memory_order_relaxed);
+    free(s->states);
+    free(s->free_at);
+    free(s->departures);
+    free(s->queue);
+    free(s->servers);
+    free(s);
+}
+
+/* heaps */
+
+static void push_departure(struct simulation *s, const struct departure *d)
+{
+    uint32_t at = s->departure_count++;
+    while (at && s->departures[(at - 1) / 2].at_ns > d->at_ns) {
+        s->departures[at] = s->departures[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    s->departures[at] = *d;
+}
+
+static struct departure pop_departure(struct simulation *s)
+{
+    struct departure first = s->departures[0], last = s->departures[--s->departure_count];
+    uint32_t at = 0;
+    for (;;) {
+        uint32_t child = 2 * at + 1;
+        if (child >= s->departure_count) break;
+        if (child + 1 < s->departure_count && s->departures[child + 1].at_ns < s->departures[child].at_ns) child++;
+        if (s->departures[child].at_ns >= last.at_ns) break;
+        s->departures[at] = s->departures[child];
+        at = child;
+    }
+    s->departures[at] = last;
+    return first;
+}
+
+/* Takes the slot that is free first, until `until(start)`; returns when service begins. */
+static uint64_t take_slot(struct simulation *s, uint32_t server, uint64_t service_ns)
+{
+    uint64_t *heap = s->free_at + (size_t)server * s->conf.slots;
+    uint64_t start = heap[0] > s->now_ns ? heap[0] : s->now_ns, end = start + service_ns;
+    uint32_t at = 0;
+    for (;;) {
+        uint32_t child = 2 * at + 1;
+        if (child >= s->conf.slots) break;
+        if (child + 1 < s->conf.slots && heap[child + 1] < heap[child]) child++;
+        if (heap[child] >= end) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = end;
+    return start;
+}
+
+/* requests */
+
+static bool has_room(struct simulation *s)
+{
+    if (s->departure_count < s->departure_room) return true;
+    if (s->departure_room >= SIMULATION_OUTSTANDING_MAX) return false;
+    struct departure *more = realloc(s->departures, 2 * s->departure_room * sizeof(*more));
+    if (!more) return false;
+    s->departures = more;
+    s->departure_room *= 2;
+    return true;
+}
+
+static void serve(struct simulation *s, const struct waiting *w, uint32_t server, uint32_t worker)
+{
+    struct simulation_server *to = &s->servers[server];
+    uint64_t service_ns = (uint64_t)((double)w->service_ns / s->conf.speeds[server]);
+    uint64_t start = take_slot(s, server, service_ns);
+    struct departure d = { start + service_ns, w->arrived_ns, server, worker };
+    uint32_t outstanding =
+        atomic_fetch_add_explicit(&s->conf.peers[server]->in_flight, 1, memory_order_relaxed) + 1;
+    if (outstanding > to->outstanding_max) to->outstanding_max = outstanding;
+    to->requests++;
+    to->busy_ns += service_ns;
+    s->result.requests++;
+    s->result.wait[histogram_index((start - w->arrived_ns) / 1000)]++;
+    s->result.response[histogram_index((d.at_ns - w->arrived_ns) / 1000)]++;
+    if (d.at_ns > s->result.last_ns) s->result.last_ns = d.at_ns;
+    push_departure(s, &d);
+}
+
+/* False: all are at their caps. */
+static bool place(struct simulation *s, const struct waiting *w)
+{
+    uint32_t worker = s->conf.worker_count > 1 ? rng_below(&s->rng, s->conf.worker_count) : 0;
+    struct balance b = { s->conf.method, s->conf.table, s->states + worker * s->state_size };
+    struct balance_choice choice = { .peer = BALANCE_NONE, .reason = BALANCE_ALL_TRIED };
+    struct balance_query q = { .peers = (const struct balance_peer *const *)s->conf.peers,
+                               .peer_count = s->conf.count,
+                               .hash = w->hash,
+                               .now_ns = s->now_ns,
+                               .rng = &s->rng };
+    if (s->conf.count && has_room(s)) balance_pick(&b, &q, &choice);
+    if (choice.peer != BALANCE_NONE)
+        serve(s, w, choice.peer, worker);
+    else if (choice.reason == BALANCE_ALL_FULL)
+        return false;
+    else
+        s->result.refused++;
+    return true;
+}
+
+static void wait(struct simulation *s, const struct waiting *w)
+{
+    if (!s->queue) s->queue = malloc(SIMULATION_OUTSTANDING_MAX * sizeof(*s->queue));
+    if (!s->queue || s->queue_count == SIMULATION_OUTSTANDING_MAX) {
+        s->result.refused++;
+        return;
+    }
+    s->queue[(s->queue_head + s->queue_count++) % SIMULATION_OUTSTANDING_MAX] = *w;
+    s->result.queued++;
+}
+
+static void depart(struct simulation *s)
+{
+    struct departure d = pop_departure(s);
+    struct balance_peer *peer = s->conf.peers[d.server];
+    struct balance_outcome outcome = { .now_ns = d.at_ns, .latency_ns = d.at_ns - d.arrived_ns };
+    s->now_ns = d.at_ns;
+    atomic_fetch_sub_explicit(&peer->in_flight, 1, memory_order_relaxed);
+    if (s->conf.method->observe) s->conf.method->observe(s->conf.table, peer, &outcome);
+    if (!s->queue_count || !place(s, &s->queue[s->queue_head])) return;
+    s->queue_head = (s->queue_head + 1) % SIMULATION_OUTSTANDING_MAX;
+    s->queue_count--;
+}
+
+void simulation_add(struct simulation *s, uint64_t at_ns, uint64_t hash, uint64_t service_ns)
+{
+    struct waiting w = { at_ns, hash, service_ns };
+    while (s->departure_count && s->departures[0].at_ns <= at_ns) depart(s);
+    s->now_ns = at_ns;
+    /* Who comes later waits behind those who wait. */
+    if (s->queue_count || !place(s, &w)) wait(s, &w);
+}
+
+const struct simulation_result *simulation_end(struct simulation *s)
+{
+    while (s->departure_count) depart(s);
+    return &s->result;
+}

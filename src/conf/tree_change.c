@@ -1,0 +1,207 @@
+#include "conf/tree_change.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/decode.h"
+
+struct walk {
+    struct conf_tree *tree;
+    struct conf_node *node;
+    const struct conf_type *type; /* of the node, or of its elements; NULL: it has no keys that are known */
+    bool is_container;            /* a map or list of objects of that type */
+    const char *path;             /* as given, for messages */
+    size_t path_len;
+    struct err *err;
+};
+
+static const struct conf_field *row_of(const struct conf_type *type, struct slice key)
+{
+    for (const struct conf_field *f = type ? type->fields : NULL; f && f->name; f++)
+        if (slice_equal(slice_of(f->name), key)) return f;
+    return NULL;
+}
+
+static struct conf_node *child_named(const struct conf_node *node, struct slice name)
+{
+    for (struct conf_node *n = node->first_child; n; n = n->next)
+        if (slice_equal(n->key, name)) return n;
+    return NULL;
+}
+
+/* "has: a, b, c" */
+static int no_such(struct walk *w, struct slice what)
+{
+    char memory[256];
+    struct text t = text_over(memory, sizeof(memory));
+    uint32_t index = 0;
+    for (const struct conf_node *n = w->node->first_child; n; n = n->next, index++) {
+        if (index) TEXT_LITERAL(&t, ", ");
+        if (n->key.len)
+            text_add_slice(&t, n->key);
+        else
+            text_printf(&t, "[%u]", index);
+    }
+    return err_set(w->err, "%.*s: there is no \"%.*s\" here; there is %s", (int)w->path_len, w->path,
+                   SLICE_ARGS(what), t.len ? text_cstr(&t) : "nothing");
+}
+
+static struct conf_node *new_node(struct conf_tree *tree, enum conf_kind kind)
+{
+    struct conf_node *n = conf_arena_alloc(tree->memory, sizeof(*n));
+    *n = (struct conf_node){ .kind = kind, .place = { 1, 1 }, .key_place = { 1, 1 } };
+    return n;
+}
+
+static struct slice copy_text(struct conf_tree *tree, struct slice s)
+{
+    return (struct slice){ conf_arena_copy(tree->memory, s), s.len };
+}
+
+static void add_child(struct conf_node *parent, struct conf_node *child)
+{
+    struct conf_node **at = &parent->first_child;
+    while (*at) at = &(*at)->next;
+    *at = child;
+}
+
+/* "10.0.0.1:80" becomes {address: "10.0.0.1:80"}. */
+static bool expand_short_form(struct walk *w)
+{
+    if (w->node->kind != CONF_NODE_SCALAR || !w->type || !w->type->short_form) return false;
+    struct conf_node *inner = new_node(w->tree, CONF_NODE_SCALAR);
+    inner->text = w->node->text;
+    inner->is_quoted = w->node->is_quoted;
+    inner->place = w->node->place;
+    inner->key = copy_text(w->tree, slice_of(w->type->short_form));
+    w->node->kind = CONF_NODE_MAP;
+    w->node->text = SLICE_NONE;
+    w->node->first_child = inner;
+    return true;
+}
+
+static bool is_container(const struct conf_field *row)
+{
+    return row->kind == CONF_KIND_MAP || row->kind == CONF_KIND_NAMED || row->kind == CONF_KIND_LIST;
+}
+
+static bool has_keys(const struct conf_field *row)
+{
+    return is_container(row) || row->kind == CONF_KIND_OBJECT || row->kind == CONF_KIND_OPTIONAL ||
+           row->kind == CONF_KIND_CHOICE;
+}
+
+static int enter_key(struct walk *w, struct slice key, bool is_last)
+{
+    const struct conf_field *row = w->is_container ? NULL : row_of(w->type, key);
+    if (w->node->kind != CONF_NODE_MAP && !expand_short_form(w))
+        return err_set(w->err, "%.*s is no map: it has no \"%.*s\"", (int)w->path_len, w->path, SLICE_ARGS(key));
+    struct conf_node *child = child_named(w->node, key);
+    if (!child) {
+        if (!is_last && !(row && has_keys(row))) {
+            if (!row) return no_such(w, key);
+            return err_set(w->err, "%.*s is no map", (int)(w->path_len + key.len), w->path);
+        }
+        child = new_node(w->tree, is_last ? CONF_NODE_NULL : CONF_NODE_MAP);
+        child->key = copy_text(w->tree, key);
+        add_child(w->node, child);
+    }
+    if (w->is_container) {
+        w->is_container = false; /* an element: of the type that is known already */
+    } else {
+        w->type = row && has_keys(row) ? row->type : NULL;
+        w->is_container = row && is_container(row);
+    }
+    w->node = child;
+    return 0;
+}
+
+static bool is_named(const struct conf_node *n, struct slice name, const struct conf_type *type)
+{
+    if (slice_equal(n->key, name)) return true;
+    if (n->kind == CONF_NODE_SCALAR) return slice_equal(n->text, name);
+    const struct conf_node *given = conf_node_get(n, "name");
+    const struct conf_node *other = type && type->name_from ? conf_node_get(n, type->name_from) : NULL;
+    return (given && slice_equal(given->text, name)) || (other && slice_equal(other->text, name));
+}
+
+static int enter_element(struct walk *w, struct slice name)
+{
+    uint32_t index = 0, wanted = UINT32_MAX;
+    if (name.len && name.len < 8 && strspn(name.data, "0123456789") >= name.len) wanted = (uint32_t)atoi(name.data);
+    for (struct conf_node *n = w->node->first_child; n; n = n->next, index++) {
+        if (index != wanted && !is_named(n, name, w->type)) continue;
+        w->node = n;
+        w->is_container = false;
+        return 0;
+    }
+    return no_such(w, name);
+}
+
+/* What the path says up to its "=". */
+static int follow(struct walk *w, const char *end)
+{
+    const char *p = w->path;
+    while (p < end) {
+        w->path_len = (size_t)(p - w->path);
+        if (*p == '[') {
+            const char *close = memchr(p, ']', (size_t)(end - p));
+            if (!close) return err_set(w->err, "%s: a bracket is not closed", w->path);
+            if (enter_element(w, (struct slice){ p + 1, (size_t)(close - p) - 1 }) < 0) return -1;
+            p = close + 1;
+        } else {
+            if (*p == '.') p++;
+            size_t len = 0;
+            while (p + len < end && p[len] != '.' && p[len] != '[') len++;
+            if (!len) return err_set(w->err, "%s: a key is missing before or after a dot", w->path);
+            if (enter_key(w, (struct slice){ p, len }, p + len == end) < 0) return -1;
+            p += len;
+        }
+    }
+    return 0;
+}
+
+static struct conf_node *copy_node(struct conf_tree *tree, const struct conf_node *from)
+{
+    struct conf_node *n = new_node(tree, from->kind);
+    n->is_quoted = from->is_quoted;
+    n->text = copy_text(tree, from->text);
+    n->key = copy_text(tree, from->key);
+    for (const struct conf_node *c = from->first_child; c; c = c->next) add_child(n, copy_node(tree, c));
+    return n;
+}
+
+static int set_value(struct walk *w, const char *text)
+{
+    struct conf_tree value;
+    struct conf_faults *faults = calloc(1, sizeof(*faults));
+    if (!faults) abort();
+    int result = conf_read_yaml(&value, "value", slice_of(text), faults);
+    if (result == 0) {
+        struct conf_node *n = copy_node(w->tree, value.root);
+        w->node->kind = n->kind;
+        w->node->text = n->text;
+        w->node->is_quoted = n->is_quoted;
+        w->node->first_child = n->first_child;
+    } else {
+        err_set(w->err, "%s: the value is no YAML: %s", w->path, faults->items[0].message);
+    }
+    conf_tree_free(&value);
+    free(faults);
+    return result;
+}
+
+int conf_tree_change(struct conf_tree *tree, const struct conf_type *type, const char *change, struct err *err)
+{
+    struct walk w = { .tree = tree, .node = tree->root, .type = type, .path = change, .err = err };
+    const char *equals = NULL;
+    unsigned brackets = 0;
+    for (const char *p = change; *p && !equals; p++) {
+        brackets += *p == '[';
+        brackets -= *p == ']' && brackets;
+        if (*p == '=' && !brackets) equals = p;
+    }
+    if (!equals || equals == change)
+        return err_set(err, "\"%s\" is no change; write one like pools.web.servers[1].weight=0", change);
+    return follow(&w, equals) < 0 ? -1 : set_value(&w, equals + 1);
+}

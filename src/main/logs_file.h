@@ -1,0 +1,33 @@
+/* main/logs_file.h: reading one log file (or standard input) from its beginning or from a moment on, in whatever format
+ * it is. One thread. */
+#pragma once
+
+#include "logs/filter.h"
+#include "logs/intake.h"
+
+struct logs_format {
+    struct line_format lines;
+    bool is_json, is_auto; /* auto: told by the file's first line */
+};
+
+/* "combined", "json", "auto", or a log_format's text with variables. */
+MUST_CHECK int logs_format_parse(struct logs_format *out, const char *text, struct err *err);
+/* What nginx's own configuration says of a log at that path. */
+MUST_CHECK int logs_format_of_nginx(struct logs_format *out, const char *nginx_conf, const char *log_path,
+                                    struct err *err);
+
+struct logs_job {
+    const struct logs_format *format;
+    struct filter *filter; /* NULL: every record */
+    uint64_t from_s, to_s; /* of the records' times; 0 and UINT64_MAX: all */
+    void (*on_entry)(void *context, const struct log_entry *e);
+    void (*on_malformed)(void *context, struct slice line);
+    /* Now and then; total is 0 if not known. May be NULL. */
+    void (*on_progress)(void *context, uint64_t done, uint64_t total);
+    void *context;
+    bool is_stopped; /* set by a callback: enough */
+    uint64_t bytes;  /* read so far, over all files */
+};
+
+/* "-" is standard input. -1 with the sentence: the file cannot be read, or its format cannot be told. */
+MUST_CHECK int logs_file_read(struct logs_job *job, const char *path, struct err *err);

@@ -1,0 +1,136 @@
+"""weir logs: statistics of real nginx logs, counted a second time by Python."""
+import collections
+import gzip
+import http.client
+import json
+import re
+
+import pytest
+
+from waiting import eventually
+from weir import run_command
+
+LINE = re.compile(r'(\S+) - \S+ \[[^]]*\] "(\S+) (\S+) [^"]*" (\d+) (\d+) "([^"]*)" "([^"]*)"')
+SERVER = """
+        location / { return 200 "nginx\\n"; }
+        location /gone { return 404; }
+        location /broken { return 500; }
+"""
+
+
+def logs(*arguments, code=0, input=None):
+    done = run_command("logs", *arguments, input=input)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+@pytest.fixture
+def log(scene):
+    """The log of a real nginx after 240 requests."""
+    nginx = scene.nginx(server=SERVER, log_format="combined")
+    connection = http.client.HTTPConnection(nginx.address)
+    for number in range(240):
+        path = ["/", f"/users/{number}", "/gone", f"/broken?n={number}"][number % 4]
+        connection.request("GET" if number % 3 else "POST", path, headers={"User-Agent": f"curl/7.{number % 5}"})
+        connection.getresponse().read()
+    connection.close()
+    path = nginx.access_log
+    eventually(lambda: open(path).read().count("\n") == 240, "nginx's log")
+    return path
+
+
+def counted(path):
+    return [LINE.match(line).groups() for line in open(path)]
+
+
+def test_figures_are_those_of_an_independent_count(log):
+    found = json.loads(logs("stats", log, "--json").stdout)
+    lines = counted(log)
+    assert found["all"]["records"] == len(lines) == 240
+    assert found["all"]["bytes"] == sum(int(line[4]) for line in lines)
+    assert found["all"]["statuses"] == dict(collections.Counter(line[3] for line in lines))
+    assert found["all"]["methods"] == dict(collections.Counter(line[1] for line in lines))
+    assert {entry["key"]: entry["count"] for entry in found["all"]["top"]["path"]} == {
+        "/": 60, "/users/{n}": 60, "/gone": 60, "/broken": 60}
+    assert found["all"]["top"]["agent"] == [{"key": "curl", "count": 240, "error": 0, "share": 1}]
+    assert found["all"]["clients"]["value"] == pytest.approx(1, abs=0.01)
+    assert found["malformed"]["count"] == 0
+
+
+def test_a_filter_takes_what_it_says(log):
+    found = json.loads(logs("stats", log, "--json", "--where", 'status>=500 && path~"^/broken"').stdout)
+    assert found["all"]["statuses"] == {"500": 60}
+    assert len(logs("grep", log, "--where", "status==404").stdout.splitlines()) == 60
+
+
+def test_packed_files_and_standard_input_give_the_same(log, tmp_path):
+    plain = logs("stats", log, "--json").stdout
+    packed = str(tmp_path / "access.log.gz")
+    with gzip.open(packed, "wb") as file:
+        file.write(open(log, "rb").read())
+    assert logs("stats", packed, "--json").stdout == plain
+    assert logs("stats", "-", "--json", input=open(log).read()).stdout == plain
+
+
+def test_a_cut_packed_file_is_told(log, tmp_path):
+    packed = str(tmp_path / "cut.gz")
+    with open(packed, "wb") as file:
+        file.write(gzip.compress(open(log, "rb").read())[:-20])
+    assert "ends in the middle" in logs("stats", packed, code=66).stderr
+
+
+def test_addresses_come_in_every_form(log):
+    assert logs("ips", log).stdout == "127.0.0.1\n"
+    assert logs("ips", log, "--group", "/24,/64", "--output", "nginx-deny").stdout == "deny 127.0.0.0/24;\n"
+    assert json.loads(logs("ips", log, "--json").stdout) == [{"address": "127.0.0.1", "count": 240, "error": 0}]
+    assert logs("ips", log, "--output", "csv").stdout == "address,count,error\n127.0.0.1,240,0\n"
+    assert "127.0.0.0/8" in logs("ips", log, "--group", "/8", "--output", "nft").stdout
+    assert logs("ips", log, "--min", "241").stdout == ""
+
+
+def test_the_format_comes_out_of_nginx_conf(scene, tmp_path):
+    path = tmp_path / "nginx.conf"
+    log = tmp_path / "odd.log"
+    path.write_text(f"http {{ log_format odd '$status|$remote_addr|$request_time|\"$request\"'; access_log {log} odd; }}")
+    log.write_text('200|10.0.0.1|0.250|"GET /a HTTP/1.1"\n503|10.0.0.2|1.500|"GET /b HTTP/1.1"\n')
+    found = json.loads(logs("stats", str(log), "--nginx-conf", str(path), "--json").stdout)
+    assert found["all"]["statuses"] == {"200": 1, "503": 1}
+    slow = logs("slow", str(log), "--nginx-conf", str(path)).stdout.splitlines()
+    assert slow[0].split()[0] == "1.500" and "/b" in slow[0]
+
+
+@pytest.mark.parametrize("text", [
+    '{"status":200,"path":"/a"}\n{"status":404,"path":"/b"}\n',
+    '[{"status":200,"path":"/a"},\n{"status":404,"path":"/b"}]',
+    '{"status":200,"path":"/a","deep":{"a":[1,2,{"b":"}"}]}}{"status":404,"path":"/b"}',
+])
+def test_json_is_told_by_itself(tmp_path, text):
+    path = tmp_path / "log.json"
+    path.write_text(text)
+    found = json.loads(logs("stats", str(path), "--json").stdout)
+    assert found["all"]["statuses"] == {"200": 1, "404": 1}
+
+
+def test_rubbish_is_counted_and_shown(log):
+    with open(log, "ab") as file:
+        file.write(b"rubbish \xff\x00 line\n" + b"x" * 100000 + b"\n")
+    found = logs("stats", log)
+    assert "2 lines are no records" in found.stdout and "rubbish" in found.stdout
+
+
+@pytest.mark.parametrize("arguments, code, says", [
+    (["stats"], 64, "no file is given"),
+    (["nothing"], 64, 'what is "nothing"'),
+    (["stats", "/nowhere"], 66, "cannot open /nowhere"),
+    (["stats", "{log}", "--where", "status>=x"], 64, "column 9"),
+    (["stats", "{log}", "--format", "nothing"], 64, "is no format"),
+    (["stats", "{log}", "--since", "yesterday"], 64, "is no moment"),
+    (["grep", "{log}"], 64, "needs --where"),
+    (["ips", "{log}", "--group", "24"], 64, "/24,/64"),
+    (["ips", "{log}", "--field", "x"], 64, "xff:-1"),
+])
+def test_mistakes_are_told(tmp_path, arguments, code, says):
+    log = tmp_path / "access.log"
+    log.write_text('10.0.0.1 - - [12/Mar/2026:10:00:01 +0000] "GET / HTTP/1.1" 200 1 "-" "-"\n')
+    done = logs(*[word.replace("{log}", str(log)) for word in arguments], code=code)
+    assert says in done.stderr
