@@ -15,7 +15,7 @@ from waiting import eventually
 from weir import listen_at_free_port, parse_line, run_command
 
 USAGE, SYSTEM, CONFIG = 64, 71, 78
-COMMANDS = ["run", "demo", "check", "schema", "version"]
+COMMANDS = ["run", "demo", "check", "explain", "split", "schema", "version"]
 
 EXAMPLE = """
 listeners:
@@ -44,6 +44,18 @@ def test_each_command_explains_itself(command):
     assert done.returncode == 0
     assert f"weir {command}" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_is_its_own(command):
+    done = run_command("help", command)
+    assert (done.returncode, done.stdout) == (0, run_command(command, "--help").stdout)
+
+
+def test_help_of_an_unknown_command_gets_a_suggestion():
+    done = run_command("help", "chekc")
+    assert (done.returncode, done.stdout) == (USAGE, "")
+    assert '"check"' in done.stderr
 
 
 def test_version_is_one_line():
@@ -88,6 +100,21 @@ def test_wrong_usage_exits_with_64_and_a_word(arguments):
     assert done.returncode == USAGE
     assert done.stderr.strip()
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("arguments, named", [
+    (["--workers", "65"], "--workers 65"),
+    (["--workers", "many"], "--workers many"),
+    (["--workers", "007"], "--workers 007"),
+    (["--admin", "0.0.0.0:9091"], "--admin 0.0.0.0:9091"),
+    (["--to", "127.0.0.1:1"], "--to 127.0.0.1:1"),
+    (["--to", "localhost:1"], "--to "),
+], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_a_wrong_value_is_named_with_its_option(arguments, named):
+    done = run_command("run", "--listen", "127.0.0.1:18080", "--to", "127.0.0.1:1", *arguments)
+    assert done.returncode == USAGE
+    assert done.stderr.startswith(f"weir run: {named}")
+    assert ".json" not in done.stderr
 
 
 def test_a_missing_file_exits_with_78_and_names_it():
@@ -161,6 +188,12 @@ def test_check_accepts_the_example(tmp_path):
     done = run_command("check", "-c", str(path))
     assert (done.returncode, done.stderr) == (0, "")
     assert str(path) in done.stdout
+
+
+def test_check_takes_the_file_without_an_option(tmp_path):
+    path = tmp_path / "weir.yaml"
+    path.write_text(EXAMPLE)
+    assert run_command("check", str(path)).stdout == run_command("check", "-c", str(path)).stdout != ""
 
 
 def test_check_accepts_json(tmp_path):

@@ -1,0 +1,65 @@
+"""A name server that answers what a test tells it, over UDP and TCP."""
+import socket
+import struct
+import threading
+
+A, AAAA = 1, 28
+
+
+def encode_name(name):
+    return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
+
+
+class NameServer:
+    """names: {name: [address, …]}; an empty list answers NXDOMAIN, None nothing at all."""
+
+    def __init__(self, names, ttl=60):
+        self.names = names
+        self.ttl = ttl
+        self.questions = []
+        self.faults = []
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while True:
+            try:
+                data, peer = self.socket.recvfrom(4096)
+            except OSError:
+                return
+            if not data:
+                return
+            answer = self.answer(data)
+            if answer:
+                self.socket.sendto(answer, peer)
+
+    def answer(self, data):
+        labels, at = [], 12
+        while data[at]:
+            labels.append(data[at + 1:at + 1 + data[at]].decode())
+            at += 1 + data[at]
+        kind, = struct.unpack("!H", data[at + 1:at + 3])
+        question = data[12:at + 5]
+        name = ".".join(labels)
+        self.questions.append((name, kind))
+        addresses = self.names.get(name.lower(), [])
+        if addresses is None:
+            return None
+        family = {A: socket.AF_INET, AAAA: socket.AF_INET6}.get(kind)
+        records = [socket.inet_pton(family, address) for address in addresses
+                   if (":" in address) == (kind == AAAA)] if family else []
+        code = 0 if addresses else 3
+        head = data[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, len(records), 0, 0)
+        body = b"".join(encode_name(name) + struct.pack("!HHIH", kind, 1, self.ttl, len(record)) + record
+                        for record in records)
+        return head + question + body
+
+    def close(self):
+        if self.socket.fileno() < 0:
+            return
+        self.socket.sendto(b"", self.socket.getsockname())
+        self.thread.join(5)
+        self.socket.close()
