@@ -14,9 +14,10 @@
 
 enum shape { HOSTS_AND_PREFIXES, ONE_HOST, CONDITIONS, SAME_PATH, REGEXES };
 
-static const char *const shape_names[] = { "hosts (a tenth wildcards), prefixes and full paths", "one host, prefixes of depth 1 to 6",
-                                           "the same, half with a header and a method", "one path, as many header values",
-                                           "as many regular expressions" };
+static const char *const shape_names[] = { "hosts (a tenth wildcards), prefixes and full paths",
+                                           "one host, prefixes of depth 1 to 6",
+                                           "the same, half with a header and a method",
+                                           "one path, as many header values", "as many regular expressions" };
 
 static char hosts[ROUTES_MAX][64], paths[ROUTES_MAX][96], values[ROUTES_MAX][16];
 static struct route_condition conditions[ROUTES_MAX];
@@ -73,23 +74,29 @@ static void run(enum shape shape, uint32_t count)
     for (uint32_t i = 0; i < REQUESTS; i++) {
         uint32_t r = rng_below(&rng, count);
         const char *host = rows[r].host ? rows[r].host : "www.example.com";
-        snprintf(names[i], sizeof(names[i]), "%s%s", host[0] == '*' ? "a" : "", host[0] == '*' ? host + 1 : host);
+        snprintf(names[i], sizeof(names[i]), "%s%s", host[0] == '*' ? "a" : "",
+                 host[0] == '*' ? host + 1 : host);
         if (shape == REGEXES)
             snprintf(targets[i], sizeof(targets[i]), "/r%u/17", r);
         else
             snprintf(targets[i], sizeof(targets[i]), "%s%s", paths[r], rows[r].path ? "" : "/x");
-        static const char *const common[] = { "User-Agent", "Accept", "Accept-Encoding", "Cookie", "X-Request-Id" };
+        static const char *const common[] = { "User-Agent", "Accept", "Accept-Encoding", "Cookie",
+                                              "X-Request-Id" };
         for (uint32_t f = 0; f < 5; f++)
             fields[i][f] = (struct http_field){ .name = common[f],
                                                 .name_len = (uint16_t)strlen(common[f]),
                                                 .value = "x",
                                                 .value_len = 1,
                                                 .id = (uint8_t)http_field_id_of(slice_of(common[f])) };
-        fields[i][5] = (struct http_field){ .name = "X-Variant", .name_len = 9, .value = values[r],
-                                            .value_len = (uint32_t)strlen(values[r]) };
-        heads[i] = (struct http_head){ .method = HTTP_GET, .method_text = SLICE("GET"), .fields = fields[i],
-                                       .field_count = 6 };
-        requests[i] = (struct route_request){ .host = slice_of(names[i]), .path = slice_of(targets[i]), .head = &heads[i] };
+        fields[i][5] = (struct http_field){
+            .name = "X-Variant", .name_len = 9, .value = values[r], .value_len = (uint32_t)strlen(values[r])
+        };
+        heads[i] = (struct http_head){
+            .method = HTTP_GET, .method_text = SLICE("GET"), .fields = fields[i], .field_count = 6
+        };
+        requests[i] = (struct route_request){ .host = slice_of(names[i]),
+                                              .path = slice_of(targets[i]),
+                                              .head = &heads[i] };
     }
     uint32_t matches = shape == REGEXES || shape == SAME_PATH ? MATCHES / count + 2000 : MATCHES, missed = 0;
     uint64_t start_ns = clock_now_ns();

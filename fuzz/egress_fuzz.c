@@ -27,7 +27,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (egress_rules_new(&r, allow, count, &err) < 0) abort();
     if (!egress_target_parse(slice_of(target), SLICE_NONE, &t)) {
-        if (!t.host[0] || !t.port || memchr(t.host, '/', strlen(t.host)) || memchr(t.host, '@', strlen(t.host))) abort();
+        if (!t.host[0] || !t.port || memchr(t.host, '/', strlen(t.host)) ||
+            memchr(t.host, '@', strlen(t.host)))
+            abort();
         struct ip inner;
         if (!ip_parse(SLICE("127.0.0.1"), &inner)) abort();
         if (!count && egress_allows_target(r, &t)) abort();

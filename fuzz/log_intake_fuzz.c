@@ -13,7 +13,8 @@ static char memories[2][OUT_MAX];
 static void on_entry(void *context, struct log_entry *e)
 {
     struct text *t = context;
-    text_printf(t, "%u %llu %llu ", e->status, (unsigned long long)e->time_s, (unsigned long long)e->request_us);
+    text_printf(t, "%u %llu %llu ", e->status, (unsigned long long)e->time_s,
+                (unsigned long long)e->request_us);
     for (unsigned i = 0; i < LOG_FIELD_MAX; i++) text_add_slice(t, e->values[i]);
     text_add_slice(t, e->path);
 }
@@ -27,7 +28,8 @@ static void on_malformed(void *context, struct slice bytes)
 
 static const struct intake_events events = { on_entry, on_malformed };
 
-static struct text read_all(const uint8_t *data, size_t size, size_t cut, const struct line_format *format, char *memory)
+static struct text read_all(const uint8_t *data, size_t size, size_t cut, const struct line_format *format,
+                            char *memory)
 {
     struct text t = text_over(memory, OUT_MAX);
     struct intake *in = NULL;

@@ -271,7 +271,8 @@ static int find_variant(const struct proxy *p, struct slice name, struct flight_
 {
     for (uint32_t i = 0; i < p->split_count; i++)
         for (uint32_t k = 0; k < p->splits[i].variant_count; k++)
-            if (strcmp(p->splits[i].variants[k].name, name.data) == 0) f->variant = p->splits[i].variants[k].id;
+            if (strcmp(p->splits[i].variants[k].name, name.data) == 0)
+                f->variant = p->splits[i].variants[k].id;
     return f->variant ? 0 : no_such("variant", name, "splits", err);
 }
 

@@ -35,7 +35,8 @@ struct split_answer {
 static const struct shape_field split_fields[] = {
     SHAPE_ROW(split_answer, name, STRING, "The split."),
     SHAPE_ROW(split_answer, unit, STRING, "What is hashed."),
-    SHAPE_ROW(split_answer, variants, LIST, "Its variants in the order of the configuration.", .of = &variant_shape),
+    SHAPE_ROW(split_answer, variants, LIST, "Its variants in the order of the configuration.",
+              .of = &variant_shape),
     { 0 },
 };
 const struct shape split_shape = { "Split", sizeof(struct split_answer), split_fields };
@@ -81,7 +82,8 @@ struct estimate_answer {
 static const struct shape_field estimate_fields[] = {
     SHAPE_ROW(estimate_answer, value, NUMBER, "As counted.", .may_be_null = true),
     SHAPE_ROW(estimate_answer, low, NUMBER, "The lower end of its 95 % interval.", .may_be_null = true),
-    SHAPE_ROW(estimate_answer, high, NUMBER, "The upper end; null if there are too few for one.", .may_be_null = true),
+    SHAPE_ROW(estimate_answer, high, NUMBER, "The upper end; null if there are too few for one.",
+              .may_be_null = true),
     { 0 },
 };
 static const struct shape estimate_shape = { "Estimate", sizeof(struct estimate_answer), estimate_fields };
@@ -92,8 +94,8 @@ struct comparison_answer {
 };
 
 static const struct shape_field comparison_fields[] = {
-    SHAPE_ROW(comparison_answer, error_difference, OBJECT, "How much larger its error share is than the first's.",
-              .of = &estimate_shape),
+    SHAPE_ROW(comparison_answer, error_difference, OBJECT,
+              "How much larger its error share is than the first's.", .of = &estimate_shape),
     SHAPE_ROW(comparison_answer, z, NUMBER, "Of the two-proportion test."),
     SHAPE_ROW(comparison_answer, p, NUMBER, "How often chance alone makes such a difference."),
     { 0 },
@@ -120,11 +122,12 @@ static const struct shape_field reported_fields[] = {
     SHAPE_ROW(reported_variant, p50_ms, OBJECT, "Half of them took no longer.", .of = &estimate_shape),
     SHAPE_ROW(reported_variant, p95_ms, OBJECT, "95 of a hundred took no longer.", .of = &estimate_shape),
     SHAPE_ROW(reported_variant, p99_ms, OBJECT, "99 of a hundred took no longer.", .of = &estimate_shape),
-    SHAPE_ROW(reported_variant, against_first, OBJECT, "Compared with the first variant; of that one itself 0, p 1.",
-              .of = &comparison_shape),
+    SHAPE_ROW(reported_variant, against_first, OBJECT,
+              "Compared with the first variant; of that one itself 0, p 1.", .of = &comparison_shape),
     { 0 },
 };
-static const struct shape reported_shape = { "ReportedVariant", sizeof(struct reported_variant), reported_fields };
+static const struct shape reported_shape = { "ReportedVariant", sizeof(struct reported_variant),
+                                             reported_fields };
 
 struct ratio_answer {
     double chi2, p;
@@ -134,7 +137,8 @@ struct ratio_answer {
 static const struct shape_field ratio_fields[] = {
     SHAPE_ROW(ratio_answer, chi2, NUMBER, "How far the shares are from the weights.", .may_be_null = true),
     SHAPE_ROW(ratio_answer, p, NUMBER, "How often chance alone takes them so far."),
-    SHAPE_ROW(ratio_answer, is_alarm, BOOL, "p is below 0.001: something else than the split decides who is counted."),
+    SHAPE_ROW(ratio_answer, is_alarm, BOOL,
+              "p is below 0.001: something else than the split decides who is counted."),
     { 0 },
 };
 static const struct shape ratio_shape = { "SampleRatio", sizeof(struct ratio_answer), ratio_fields };
@@ -148,8 +152,8 @@ struct report_answer {
 static const struct shape_field report_fields[] = {
     SHAPE_ROW(report_answer, split, STRING, "The split."),
     SHAPE_ROW(report_answer, since, STRING, "Since when it is counted."),
-    SHAPE_ROW(report_answer, variants, LIST, "The variants, the first being what the others are compared with.",
-              .of = &reported_shape),
+    SHAPE_ROW(report_answer, variants, LIST,
+              "The variants, the first being what the others are compared with.", .of = &reported_shape),
     SHAPE_ROW(report_answer, sample_ratio, OBJECT, "Whether the shares are those of the weights.",
               .of = &ratio_shape),
     { 0 },
@@ -159,7 +163,8 @@ const struct shape split_report_shape = { "SplitReport", sizeof(struct report_an
 static struct estimate_answer milliseconds(const struct statistic_quantile *q, uint64_t count)
 {
     if (!count) return (struct estimate_answer){ NAN, NAN, NAN };
-    return (struct estimate_answer){ (double)q->value / 1000, q->interval.low / 1000, q->interval.high / 1000 };
+    return (struct estimate_answer){ (double)q->value / 1000, q->interval.low / 1000,
+                                     q->interval.high / 1000 };
 }
 
 static void describe(const struct split_variant *v, const struct split_report_variant *r,
@@ -211,7 +216,8 @@ void splits_report(const struct admin_request *rq, struct answer *out)
     const struct proxy *p = rq->proxy;
     const struct split *s = proxy_split_by_name(p, rq->params[0].data);
     if (!s) {
-        answer_problem(out, 404, "There is no split \"%.64s\"; GET /api/v1/splits lists them.", rq->params[0].data);
+        answer_problem(out, 404, "There is no split \"%.64s\"; GET /api/v1/splits lists them.",
+                       rq->params[0].data);
         return;
     }
     struct work *w = calloc(1, sizeof(*w));
@@ -228,7 +234,8 @@ void splits_report(const struct admin_request *rq, struct answer *out)
     struct report_answer a = { .split = s->name,
                                .since = since,
                                .variants = { w->variants, s->variant_count },
-                               .sample_ratio = { r->sample_ratio.chi_square, r->sample_ratio.p, r->is_alarm } };
+                               .sample_ratio = { r->sample_ratio.chi_square, r->sample_ratio.p,
+                                                 r->is_alarm } };
     struct json j;
     json_init(&j, ANSWER_MAX, true);
     shape_print(&split_report_shape, &a, &j);

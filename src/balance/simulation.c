@@ -20,7 +20,7 @@ struct simulation {
     char *states; /* of the workers */
     size_t state_size;
     uint64_t now_ns;
-    uint64_t *free_at; /* [server * slots + slot]: a heap for each server, the earliest first */
+    uint64_t *free_at;            /* [server * slots + slot]: a heap for each server, the earliest first */
     struct departure *departures; /* a heap, the earliest first */
     uint32_t departure_count, departure_room;
     struct waiting *queue; /* a ring */
@@ -34,7 +34,8 @@ int simulation_new(struct simulation **out, const struct simulation_conf *conf, 
     struct simulation *s = calloc(1, sizeof(*s));
     if (!s) return err_set(err, "out of memory for a simulation");
     s->conf = *conf;
-    s->state_size = (conf->method->state_size + conf->count * conf->method->state_size_per_peer + 63) / 64 * 64;
+    s->state_size = (conf->method->state_size + conf->count * conf->method->state_size_per_peer + 63) / 64 *
+                    64;
     s->departure_room = 4096;
     s->states = calloc(conf->worker_count, s->state_size + 64);
     s->free_at = calloc((size_t)conf->count * conf->slots, sizeof(*s->free_at));
@@ -53,8 +54,9 @@ int simulation_new(struct simulation **out, const struct simulation_conf *conf, 
 void simulation_free(struct simulation *s)
 {
     if (!s) return;
-    for (uint32_t i = 0; i < s->departure_count; i++)
-        atomic_fetch_sub_explicit(&s->conf.peers[s->departures[i].server]->in_flight, 1, memory_order_relaxed);
+    for (uint32_t i = 0; s->departures && i < s->departure_count; i++)
+        atomic_fetch_sub_explicit(&s->conf.peers[s->departures[i].server]->in_flight, 1,
+                                  memory_order_relaxed);
     free(s->states);
     free(s->free_at);
     free(s->departures);
@@ -82,7 +84,8 @@ static struct departure pop_departure(struct simulation *s)
     for (;;) {
         uint32_t child = 2 * at + 1;
         if (child >= s->departure_count) break;
-        if (child + 1 < s->departure_count && s->departures[child + 1].at_ns < s->departures[child].at_ns) child++;
+        if (child + 1 < s->departure_count && s->departures[child + 1].at_ns < s->departures[child].at_ns)
+            child++;
         if (s->departures[child].at_ns >= last.at_ns) break;
         s->departures[at] = s->departures[child];
         at = child;
@@ -114,11 +117,12 @@ static uint64_t take_slot(struct simulation *s, uint32_t server, uint64_t servic
 static bool has_room(struct simulation *s)
 {
     if (s->departure_count < s->departure_room) return true;
-    if (s->departure_room >= SIMULATION_OUTSTANDING_MAX) return false;
-    struct departure *more = realloc(s->departures, 2 * s->departure_room * sizeof(*more));
+    size_t room = (size_t)s->departure_room * 2;
+    if (!room || room > SIMULATION_OUTSTANDING_MAX) return false;
+    struct departure *more = realloc(s->departures, room * sizeof(*more));
     if (!more) return false;
     s->departures = more;
-    s->departure_room *= 2;
+    s->departure_room = (uint32_t)room;
     return true;
 }
 

@@ -12,12 +12,12 @@
 
 struct simulation_conf {
     const struct balance_method *method;
-    const void *table;                  /* of these peers */
-    struct balance_peer *const *peers;  /* the simulation's own: nothing else may count on them meanwhile */
-    const double *speeds;               /* 1: as asked; 0.5: half as fast */
-    uint32_t count;                     /* of peers */
-    uint32_t slots;                     /* of each */
-    uint32_t worker_count;              /* each with a state of its own; requests come to them at random */
+    const void *table;                 /* of these peers */
+    struct balance_peer *const *peers; /* the simulation's own: nothing else may count on them meanwhile */
+    const double *speeds;              /* 1: as asked; 0.5: half as fast */
+    uint32_t count;                    /* of peers */
+    uint32_t slots;                    /* of each */
+    uint32_t worker_count;             /* each with a state of its own; requests come to them at random */
     uint64_t seed;
 };
 
@@ -27,10 +27,12 @@ struct simulation_server {
 };
 
 struct simulation_result {
-    uint64_t requests, refused; /* refused: more outstanding than there is room for, or no server could be picked */
-    uint64_t last_ns;           /* when the last response was sent */
-    uint64_t queued;            /* waited before a server was picked, because all were at their caps */
-    uint64_t wait[HISTOGRAM_CELLS], response[HISTOGRAM_CELLS]; /* microseconds: before service begins; in all */
+    uint64_t requests,
+        refused;      /* refused: more outstanding than there is room for, or no server could be picked */
+    uint64_t last_ns; /* when the last response was sent */
+    uint64_t queued;  /* waited before a server was picked, because all were at their caps */
+    uint64_t wait[HISTOGRAM_CELLS],
+        response[HISTOGRAM_CELLS]; /* microseconds: before service begins; in all */
     const struct simulation_server *servers;
 };
 

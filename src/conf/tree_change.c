@@ -95,7 +95,8 @@ static int enter_key(struct walk *w, struct slice key, bool is_last)
 {
     const struct conf_field *row = w->is_container ? NULL : row_of(w->type, key);
     if (w->node->kind != CONF_NODE_MAP && !expand_short_form(w))
-        return err_set(w->err, "%.*s is no map: it has no \"%.*s\"", (int)w->path_len, w->path, SLICE_ARGS(key));
+        return err_set(w->err, "%.*s is no map: it has no \"%.*s\"", (int)w->path_len, w->path,
+                       SLICE_ARGS(key));
     struct conf_node *child = child_named(w->node, key);
     if (!child) {
         if (!is_last && !(row && has_keys(row))) {
@@ -128,7 +129,8 @@ static bool is_named(const struct conf_node *n, struct slice name, const struct 
 static int enter_element(struct walk *w, struct slice name)
 {
     uint32_t index = 0, wanted = UINT32_MAX;
-    if (name.len && name.len < 8 && strspn(name.data, "0123456789") >= name.len) wanted = (uint32_t)atoi(name.data);
+    if (name.len && name.len < 8 && strspn(name.data, "0123456789") >= name.len)
+        wanted = (uint32_t)atoi(name.data);
     for (struct conf_node *n = w->node->first_child; n; n = n->next, index++) {
         if (index != wanted && !is_named(n, name, w->type)) continue;
         w->node = n;
@@ -191,7 +193,8 @@ static int set_value(struct walk *w, const char *text)
     return result;
 }
 
-int conf_tree_change(struct conf_tree *tree, const struct conf_type *type, const char *change, struct err *err)
+int conf_tree_change(struct conf_tree *tree, const struct conf_type *type, const char *change,
+                     struct err *err)
 {
     struct walk w = { .tree = tree, .node = tree->root, .type = type, .path = change, .err = err };
     const char *equals = NULL;

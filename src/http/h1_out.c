@@ -97,8 +97,8 @@ static void put_length(struct text *t, uint64_t length)
 static bool start_head(struct h1_out *out, struct loop *l, const struct http_send *send, struct text *t)
 {
     const struct http_head *head = send->head;
-    size_t size = 256 + head->method_text.len + head->target.len + send->target.len + head->reason.len + send->authority.len +
-                  send->upgrade.len + fields_size(head->fields, head->field_count) +
+    size_t size = 256 + head->method_text.len + head->target.len + send->target.len + head->reason.len +
+                  send->authority.len + send->upgrade.len + fields_size(head->fields, head->field_count) +
                   fields_size(send->extra, send->extra_count);
     if (!make_room(out, l, size)) return false;
     *t = text_over(out->block->data + out->end, out->block->cap - out->end);

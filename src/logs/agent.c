@@ -5,7 +5,13 @@
 static const struct {
     struct slice mark, family;
 } marks[] = {
-#define MARK(text, name) { { text, sizeof(text) - 1 }, { name, sizeof(name) - 1 } }
+#define MARK(text, name)            \
+    {                               \
+        { text, sizeof(text) - 1 }, \
+        {                           \
+            name, sizeof(name) - 1  \
+        }                           \
+    }
     MARK("Googlebot", "Googlebot"),
     MARK("bingbot", "bingbot"),
     MARK("YandexBot", "YandexBot"),

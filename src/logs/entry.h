@@ -41,7 +41,7 @@ enum log_field {
 #define X(id, name) LOG_##id,
     LOG_FIELDS(X)
 #undef X
-        LOG_FURTHER,                    /* the first of the further seats */
+        LOG_FURTHER,                 /* the first of the further seats */
     LOG_FIELD_MAX = LOG_FURTHER + 16 /* how many there are at most */
 };
 
@@ -49,12 +49,12 @@ struct log_entry {
     struct slice values[LOG_FIELD_MAX]; /* data NULL: the record does not say */
     struct slice line;                  /* the whole record */
     /* Always worked out: */
-    uint64_t time_s;     /* seconds since 1970; 0: not known */
-    uint32_t status;     /* 0: not known */
-    uint64_t bytes;      /* sent; 0 if not known */
-    uint64_t request_us; /* UINT64_MAX: not known */
-    uint64_t upstream_us; /* the sum over the attempts; likewise */
-    struct ip client;     /* all zero: not known */
+    uint64_t time_s;           /* seconds since 1970; 0: not known */
+    uint32_t status;           /* 0: not known */
+    uint64_t bytes;            /* sent; 0 if not known */
+    uint64_t request_us;       /* UINT64_MAX: not known */
+    uint64_t upstream_us;      /* the sum over the attempts; likewise */
+    struct ip client;          /* all zero: not known */
     struct slice method, path; /* of the request; path without query, as written */
-    bool is_binary;            /* the request is no HTTP ("\\x16\\x03…"): then there is neither method nor path */
+    bool is_binary; /* the request is no HTTP ("\\x16\\x03…"): then there is neither method nor path */
 };

@@ -23,7 +23,8 @@ uint64_t entry_seconds_us(struct slice text)
 {
     uint64_t whole = 0, part = 0, scale = 1000000;
     size_t i = 0;
-    for (; i < text.len && is_digit(text.data[i]) && i < 12; i++) whole = whole * 10 + (uint64_t)(text.data[i] - '0');
+    for (; i < text.len && is_digit(text.data[i]) && i < 12; i++)
+        whole = whole * 10 + (uint64_t)(text.data[i] - '0');
     if (!i) return UINT64_MAX;
     if (i < text.len && text.data[i] == '.') {
         for (i++; i < text.len && is_digit(text.data[i]); i++) {
@@ -38,6 +39,7 @@ uint64_t entry_seconds_us(struct slice text)
 static bool next_attempt(struct slice *rest, struct slice *element)
 {
     size_t i = 0;
+    if (!rest->len) return false;
     while (i < rest->len && (rest->data[i] == ' ' || rest->data[i] == ',' || rest->data[i] == ':')) i++;
     size_t from = i;
     while (i < rest->len && rest->data[i] != ' ' && rest->data[i] != ',') i++;
@@ -109,8 +111,8 @@ static uint64_t seconds_of(const struct date *d, int offset_s)
     if (d->year < 1970 || d->month < 1 || d->month > 12 || d->day < 1 || d->day > 31 || d->hour > 23 ||
         d->minute > 59 || d->second > 60 || d->hour < 0 || d->minute < 0 || d->second < 0)
         return 0;
-    int64_t s = days_of(d->year, (unsigned)d->month, (unsigned)d->day) * 86400 + d->hour * 3600 + d->minute * 60 +
-                d->second - offset_s;
+    int64_t s = days_of(d->year, (unsigned)d->month, (unsigned)d->day) * 86400 + d->hour * 3600 +
+                d->minute * 60 + d->second - offset_s;
     return s > 0 ? (uint64_t)s : 0;
 }
 
@@ -137,8 +139,8 @@ static int month_of(struct slice s, size_t at)
 uint64_t entry_time_local_s(struct slice s)
 {
     int offset_s;
-    if (!is_at(s, 2, '/') || !is_at(s, 6, '/') || !is_at(s, 11, ':') || !is_at(s, 14, ':') || !is_at(s, 17, ':') ||
-        !is_at(s, 20, ' ') || !zone_of(s, 21, false, &offset_s))
+    if (!is_at(s, 2, '/') || !is_at(s, 6, '/') || !is_at(s, 11, ':') || !is_at(s, 14, ':') ||
+        !is_at(s, 17, ':') || !is_at(s, 20, ' ') || !zone_of(s, 21, false, &offset_s))
         return 0;
     struct date d = { digits(s, 7, 4),  month_of(s, 3),   digits(s, 0, 2),
                       digits(s, 12, 2), digits(s, 15, 2), digits(s, 18, 2) };
@@ -149,7 +151,8 @@ uint64_t entry_time_iso_s(struct slice s)
 {
     int offset_s;
     size_t at = 19;
-    if (!is_at(s, 4, '-') || !is_at(s, 7, '-') || !is_at(s, 10, 'T') || !is_at(s, 13, ':') || !is_at(s, 16, ':'))
+    if (!is_at(s, 4, '-') || !is_at(s, 7, '-') || !is_at(s, 10, 'T') || !is_at(s, 13, ':') ||
+        !is_at(s, 16, ':'))
         return 0;
     if (is_at(s, at, '.'))
         for (at++; at < s.len && is_digit(s.data[at]);) at++;
@@ -237,7 +240,8 @@ void entry_derive(struct log_entry *e)
     uint64_t number;
     derive_request(e);
     e->status = 0;
-    if (e->values[LOG_STATUS].len == 3 && entry_u64(e->values[LOG_STATUS], &number)) e->status = (uint32_t)number;
+    if (e->values[LOG_STATUS].len == 3 && entry_u64(e->values[LOG_STATUS], &number))
+        e->status = (uint32_t)number;
     struct slice bytes = e->values[LOG_BODY_BYTES].data ? e->values[LOG_BODY_BYTES] : e->values[LOG_BYTES];
     e->bytes = entry_u64(bytes, &number) ? number : 0;
     e->request_us = entry_seconds_us(e->values[LOG_REQUEST_TIME]);

@@ -12,9 +12,9 @@ uint64_t entry_seconds_sum_us(struct slice text);
 /* The last number of such a list of statuses; 0 if there is none. */
 uint32_t entry_last_status(struct slice text);
 /* "12/Mar/2026:10:00:01 +0100"; 0 if it is none. */
-uint64_t entry_time_local_s(struct slice text);
+uint64_t entry_time_local_s(struct slice s);
 /* "2026-03-12T10:00:01+01:00", "…Z", with fractions; 0 if it is none. */
-uint64_t entry_time_iso_s(struct slice text);
+uint64_t entry_time_iso_s(struct slice s);
 /* Dotted quads without a system call or a copy, other addresses by inet_pton. */
 bool entry_ip(struct slice text, struct ip *out);
 /* "GET /x HTTP/1.1" in three; false if it is not of that form. A target may hold blanks: the last one ends it. */

@@ -13,7 +13,17 @@
 
 enum kind { ALL, ANY, NOT, COMPARE, ONE_OF, IN_BLOCKS, MATCHES };
 enum operator_ { EQUAL, DIFFERS, LESS, AT_MOST, MORE, AT_LEAST };
-enum subject { NUMBER_STATUS, NUMBER_BYTES, NUMBER_REQUEST, NUMBER_UPSTREAM, NUMBER_TIME, CLIENT, METHOD, PATH, FIELD };
+enum subject {
+    NUMBER_STATUS,
+    NUMBER_BYTES,
+    NUMBER_REQUEST,
+    NUMBER_UPSTREAM,
+    NUMBER_TIME,
+    CLIENT,
+    METHOD,
+    PATH,
+    FIELD
+};
 
 /* A node's operands lie in nodes[first], and from there by `next`. Values of lists likewise in values[]. */
 struct node {
@@ -58,7 +68,10 @@ static const struct {
     enum subject subject;
     enum log_field field;
 } names[] = {
-#define NAME(text, subject, field) { { text, sizeof(text) - 1 }, subject, field }
+#define NAME(text, subject, field)                 \
+    {                                              \
+        { text, sizeof(text) - 1 }, subject, field \
+    }
     NAME("status", NUMBER_STATUS, LOG_STATUS),
     NAME("bytes", NUMBER_BYTES, LOG_BYTES),
     NAME("request_time", NUMBER_REQUEST, LOG_REQUEST_TIME),
@@ -78,19 +91,20 @@ static const struct {
 
 /* words */
 
-#define FAULT(p, ...) fault((p), (p)->at, __VA_ARGS__)
+static void say(struct parser *p, size_t at, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-static int fault(struct parser *p, size_t at, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static int fault(struct parser *p, size_t at, const char *format, ...)
+static void say(struct parser *p, size_t at, const char *format, ...)
 {
     char text[ERR_TEXT_MAX];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    return err_set(p->err, "column %zu: %s", at + 1, text);
+    err_set(p->err, "column %zu: %s", at + 1, text);
 }
+
+#define FAULT_AT(p, at, ...) (say((p), (at), __VA_ARGS__), -1)
+#define FAULT(p, ...) FAULT_AT((p), (p)->at, __VA_ARGS__)
 
 static void skip_blanks(struct parser *p)
 {
@@ -108,7 +122,8 @@ static bool take(struct parser *p, const char *token)
 
 static bool is_word_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("_.:/+-*%@", c));
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c && strchr("_.:/+-*%@", c));
 }
 
 static bool is_name_char(char c)
@@ -141,7 +156,7 @@ static int read_value(struct parser *p, struct slice *out)
             to[len++] = p->all.data[p->at];
             if (is_escape && p->all.data[p->at] == '\\') to[len++] = p->all.data[++p->at];
         }
-        if (p->at == p->all.len) return fault(p, from, "the text that begins here has no closing quote");
+        if (p->at == p->all.len) return FAULT_AT(p, from, "the text that begins here has no closing quote");
         p->at++;
         f->text_used += (uint32_t)len;
         *out = (struct slice){ to, len };
@@ -161,7 +176,8 @@ static int new_node(struct parser *p, enum kind kind, uint32_t *out)
     if (f->node_count == FILTER_NODES_MAX)
         return FAULT(p, "the filter has more than %u parts", FILTER_NODES_MAX);
     *out = f->node_count++;
-    f->nodes[*out] = (struct node){ .kind = (uint8_t)kind, .first = NONE, .next = NONE, .field = LOG_FIELD_MAX };
+    f->nodes[*out] =
+        (struct node){ .kind = (uint8_t)kind, .first = NONE, .next = NONE, .field = LOG_FIELD_MAX };
     return 0;
 }
 
@@ -172,19 +188,19 @@ static int read_number(struct parser *p, struct node *n, struct slice text, size
     switch (n->subject) {
     case NUMBER_STATUS:
         if (entry_u64(text, &n->number)) return 0;
-        return fault(p, at, "\"%.*s\" is no status; write a number like 502", SLICE_ARGS(text));
+        return FAULT_AT(p, at, "\"%.*s\" is no status; write a number like 502", SLICE_ARGS(text));
     case NUMBER_BYTES:
         if (entry_u64(text, &n->number) || quantity_parse_bytes(text, &n->number, &err) == 0) return 0;
-        return fault(p, at, "\"%.*s\" is no size; write one like 1000 or 1MiB", SLICE_ARGS(text));
+        return FAULT_AT(p, at, "\"%.*s\" is no size; write one like 1000 or 1MiB", SLICE_ARGS(text));
     case NUMBER_TIME:
         n->number = entry_time_iso_s(text);
         if (n->number || entry_u64(text, &n->number)) return 0;
-        return fault(p, at, "\"%.*s\" is no time; write one like 2026-03-12T10:00:00Z", SLICE_ARGS(text));
+        return FAULT_AT(p, at, "\"%.*s\" is no time; write one like 2026-03-12T10:00:00Z", SLICE_ARGS(text));
     default:
         n->number = entry_seconds_us(text);
         if (n->number != UINT64_MAX) return 0;
         if (quantity_parse_ms(text, &ms, &err) < 0)
-            return fault(p, at, "\"%.*s\" is no duration; write one like 500ms or 1.5", SLICE_ARGS(text));
+            return FAULT_AT(p, at, "\"%.*s\" is no duration; write one like 500ms or 1.5", SLICE_ARGS(text));
         n->number = ms * 1000;
         return 0;
     }
@@ -203,8 +219,8 @@ static int compile_regex(struct parser *p, struct node *n, struct slice text, si
     if (!n->regex) {
         PCRE2_UCHAR why[128];
         pcre2_get_error_message(code, why, sizeof(why));
-        return fault(p, at, "\"%.*s\" is no regular expression: %s at its byte %zu", SLICE_ARGS(text), (char *)why,
-                     (size_t)offset + 1);
+        return FAULT_AT(p, at, "\"%.*s\" is no regular expression: %s at its byte %zu", SLICE_ARGS(text),
+                        (char *)why, (size_t)offset + 1);
     }
     pcre2_jit_compile(n->regex, PCRE2_JIT_COMPLETE); /* where there is none it is interpreted */
     n->kind = MATCHES;
@@ -214,12 +230,13 @@ static int compile_regex(struct parser *p, struct node *n, struct slice text, si
 static int add_value(struct parser *p, struct node *n, size_t at, struct slice text)
 {
     struct filter *f = p->f;
-    if (f->value_count == FILTER_NODES_MAX) return fault(p, at, "the lists have more than %u values", FILTER_NODES_MAX);
+    if (f->value_count == FILTER_NODES_MAX)
+        return FAULT_AT(p, at, "the lists have more than %u values", FILTER_NODES_MAX);
     struct value *v = &f->values[f->value_count];
     *v = (struct value){ .text = text };
     if (n->subject == CLIENT) {
         struct err err;
-        if (cidr_parse(text, &v->block, &err) < 0) return fault(p, at, "%s", err.text);
+        if (cidr_parse(text, &v->block, &err) < 0) return FAULT_AT(p, at, "%s", err.text);
     } else if (is_number(n)) {
         if (read_number(p, n, text, at) < 0) return -1;
         v->number = n->number;
@@ -247,8 +264,8 @@ static int read_list(struct parser *p, struct node *n)
 static const struct {
     const char *token;
     int op; /* -1: ~, -2: !~ */
-} operators[] = { { "==", EQUAL },  { "!=", DIFFERS }, { "!~", -2 },   { "<=", AT_MOST }, { ">=", AT_LEAST },
-                  { "<", LESS },    { ">", MORE },     { "=", EQUAL }, { "~", -1 } };
+} operators[] = { { "==", EQUAL }, { "!=", DIFFERS }, { "!~", -2 },   { "<=", AT_MOST }, { ">=", AT_LEAST },
+                  { "<", LESS },   { ">", MORE },     { "=", EQUAL }, { "~", -1 } };
 
 static int read_operator(struct parser *p, int *op)
 {
@@ -301,13 +318,14 @@ static int read_comparison(struct parser *p, uint32_t *out)
     if (op < 0) {
         n->is_negated = op == -2;
         if (is_number(n) || n->subject == CLIENT)
-            return fault(p, operator_at, "%.*s is no text: compare it with == or <", SLICE_ARGS(n->name));
+            return FAULT_AT(p, operator_at, "%.*s is no text: compare it with == or <", SLICE_ARGS(n->name));
         return compile_regex(p, n, text, at);
     }
     n->op = (uint8_t)op;
     if (is_number(n)) return read_number(p, n, text, at);
     if (op != EQUAL && op != DIFFERS)
-        return fault(p, operator_at, "%.*s is no number: compare it with ==, !=, ~ or in", SLICE_ARGS(n->name));
+        return FAULT_AT(p, operator_at, "%.*s is no number: compare it with ==, !=, ~ or in",
+                        SLICE_ARGS(n->name));
     return add_value(p, n, at, text);
 }
 
@@ -377,8 +395,8 @@ int filter_compile(struct filter **out, struct slice text, struct err *err)
         result = read_any(&p, &f->root);
         skip_blanks(&p);
         if (result == 0 && p.at < text.len)
-            result = fault(&p, p.at, "\"%.*s\" is too much; join comparisons with && or ||",
-                           (int)(text.len - p.at < 40 ? text.len - p.at : 40), text.data + p.at);
+            result = FAULT_AT(&p, p.at, "\"%.*s\" is too much; join comparisons with && or ||",
+                              (int)(text.len - p.at < 40 ? text.len - p.at : 40), text.data + p.at);
     }
     if (result < 0) {
         filter_free(f);

@@ -17,8 +17,8 @@ struct intake_events {
 struct intake;
 
 /* `format`: of lines, borrowed; NULL: JSON objects, one a line, one after another, or in an array. */
-MUST_CHECK int intake_new(struct intake **out, const struct line_format *format, const struct intake_events *events,
-                          void *context, struct err *err);
+MUST_CHECK int intake_new(struct intake **out, const struct line_format *format,
+                          const struct intake_events *events, void *context, struct err *err);
 void intake_free(struct intake *in); /* NULL is fine */
 void intake_feed(struct intake *in, struct slice piece);
 /* Nothing follows: a last line without its newline is a record too. */

@@ -6,8 +6,8 @@
 #include "logs/scan.h"
 
 enum state {
-    BETWEEN,     /* records: blanks, commas, brackets of an array */
-    AWAIT_KEY,   /* a key, or the record's end */
+    BETWEEN,   /* records: blanks, commas, brackets of an array */
+    AWAIT_KEY, /* a key, or the record's end */
     IN_KEY,
     AWAIT_COLON,
     AWAIT_VALUE,
@@ -23,28 +23,17 @@ static const struct {
     struct slice name;
     enum log_field field;
 } aliases[] = {
-#define ALIAS(text, field) { { text, sizeof(text) - 1 }, field }
-    ALIAS("client", LOG_CLIENT),
-    ALIAS("client_ip", LOG_CLIENT),
-    ALIAS("ip", LOG_CLIENT),
-    ALIAS("time", LOG_TIME_ISO),
-    ALIAS("timestamp", LOG_TIME_ISO),
-    ALIAS("@timestamp", LOG_TIME_ISO),
-    ALIAS("method", LOG_METHOD),
-    ALIAS("path", LOG_TARGET),
-    ALIAS("target", LOG_TARGET),
-    ALIAS("url", LOG_TARGET),
-    ALIAS("protocol", LOG_PROTOCOL),
-    ALIAS("bytes", LOG_BYTES),
-    ALIAS("bytes_out", LOG_BYTES),
-    ALIAS("size", LOG_BYTES),
-    ALIAS("body_bytes", LOG_BODY_BYTES),
-    ALIAS("referer", LOG_REFERER),
-    ALIAS("referrer", LOG_REFERER),
-    ALIAS("agent", LOG_AGENT),
-    ALIAS("user_agent", LOG_AGENT),
-    ALIAS("upstream", LOG_UPSTREAM),
-    ALIAS("variant", LOG_VARIANT),
+#define ALIAS(text, field)                \
+    {                                     \
+        { text, sizeof(text) - 1 }, field \
+    }
+    ALIAS("client", LOG_CLIENT),    ALIAS("client_ip", LOG_CLIENT),   ALIAS("ip", LOG_CLIENT),
+    ALIAS("time", LOG_TIME_ISO),    ALIAS("timestamp", LOG_TIME_ISO), ALIAS("@timestamp", LOG_TIME_ISO),
+    ALIAS("method", LOG_METHOD),    ALIAS("path", LOG_TARGET),        ALIAS("target", LOG_TARGET),
+    ALIAS("url", LOG_TARGET),       ALIAS("protocol", LOG_PROTOCOL),  ALIAS("bytes", LOG_BYTES),
+    ALIAS("bytes_out", LOG_BYTES),  ALIAS("size", LOG_BYTES),         ALIAS("body_bytes", LOG_BODY_BYTES),
+    ALIAS("referer", LOG_REFERER),  ALIAS("referrer", LOG_REFERER),   ALIAS("agent", LOG_AGENT),
+    ALIAS("user_agent", LOG_AGENT), ALIAS("upstream", LOG_UPSTREAM),  ALIAS("variant", LOG_VARIANT),
 #undef ALIAS
 };
 
@@ -136,7 +125,8 @@ static void end_value(struct json_reader *r, const char *p)
 {
     r->state = AWAIT_COMMA;
     if (!r->value) return;
-    if (r->field < LOG_FIELD_MAX) r->entry.values[r->field] = (struct slice){ r->value, (size_t)(p - r->value) };
+    if (r->field < LOG_FIELD_MAX)
+        r->entry.values[r->field] = (struct slice){ r->value, (size_t)(p - r->value) };
     r->value = NULL;
 }
 
@@ -412,7 +402,8 @@ uint64_t json_reader_pending(const struct json_reader *r)
 
 void json_reader_end(struct json_reader *r)
 {
-    if (r->state != BETWEEN && r->state != LOST) r->events->on_malformed(r->context, SLICE("(the input ends here)"));
+    if (r->state != BETWEEN && r->state != LOST)
+        r->events->on_malformed(r->context, SLICE("(the input ends here)"));
     r->state = BETWEEN;
     r->value = NULL;
 }

@@ -27,7 +27,7 @@ struct json_reader {
     struct log_entry entry;
     uint32_t state, depth;
     bool is_string, is_escaped, is_cut;
-    uint8_t field; /* of the value in hand; LOG_FIELD_MAX: nobody's */
+    uint8_t field;   /* of the value in hand; LOG_FIELD_MAX: nobody's */
     bool is_new_key; /* the key has no seat yet; it gets one if its value is a scalar */
     uint8_t key_len;
     char key[JSON_READER_KEY_MAX];
@@ -37,7 +37,7 @@ struct json_reader {
         uint8_t len, field;
         char name[JSON_READER_KEY_MAX];
     } expected[JSON_READER_EXPECTED];
-    uint32_t held; /* bytes of values kept from earlier pieces */
+    uint32_t held;           /* bytes of values kept from earlier pieces */
     const char *value;       /* where the value in hand began, in this piece or in `memory`; NULL: none */
     uint64_t fed, record_at; /* bytes so far; where the record in hand began */
     uint64_t cut_values;     /* values that were longer than there was room for */

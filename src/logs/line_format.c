@@ -21,7 +21,9 @@ static const struct slice field_names[] = {
 static const struct {
     struct slice name;
     enum log_field field;
-} aliases[] = { { { "uri", 3 }, LOG_TARGET }, { { "http_host", 9 }, LOG_HOST }, { { "server_name", 11 }, LOG_HOST } };
+} aliases[] = { { { "uri", 3 }, LOG_TARGET },
+                { { "http_host", 9 }, LOG_HOST },
+                { { "server_name", 11 }, LOG_HOST } };
 
 enum log_field line_format_field(const struct line_format *f, struct slice name)
 {
@@ -75,7 +77,8 @@ int line_format_compile(struct line_format *f, struct slice text, enum line_esca
 {
     *f = (struct line_format){ .escape = escape };
     if (text.len > LINE_FORMAT_TEXT_MAX)
-        return err_set(err, "a log format may have %u bytes, this one has %zu", LINE_FORMAT_TEXT_MAX, text.len);
+        return err_set(err, "a log format may have %u bytes, this one has %zu", LINE_FORMAT_TEXT_MAX,
+                       text.len);
     memcpy(f->text, text.data, text.len);
     f->text_len = (uint16_t)text.len;
     for (size_t at = 0; at < text.len;) {
@@ -87,8 +90,9 @@ int line_format_compile(struct line_format *f, struct slice text, enum line_esca
             before->at = (uint16_t)from;
             before->literal_len = (uint16_t)(at - from);
             if (at == from)
-                return err_set(err, "\"%.*s\" follows another variable without text between them: where one ends "
-                                    "cannot be told",
+                return err_set(err,
+                               "\"%.*s\" follows another variable without text between them: where one ends "
+                               "cannot be told",
                                (int)(text.len - at < 40 ? text.len - at : 40), text.data + at);
         } else {
             f->head_len = (uint16_t)at;
@@ -130,36 +134,38 @@ void line_clock_set(struct line_clock *clock, struct log_entry *e)
 }
 
 /* Where the literal begins in [p, end); NULL. */
-#define FIND_LITERAL(scan)                                                                      \
-    static inline const char *find_literal_##scan(const char *p, const char *end, const char *literal, size_t len) \
-    {                                                                                           \
-        if (!len) return end;                                                                   \
-        while ((p = scan(p, end, *literal)) && (size_t)(end - p) >= len) {                      \
-            if (len == 1 || memcmp(p + 1, literal + 1, len - 1) == 0) return p;                 \
-            p++;                                                                                \
-        }                                                                                       \
-        return NULL;                                                                            \
+#define FIND_LITERAL(scan)                                                                             \
+    static inline const char *find_literal_##scan(const char *p, const char *end, const char *literal, \
+                                                  size_t len)                                          \
+    {                                                                                                  \
+        if (!len) return end;                                                                          \
+        while ((p = scan(p, end, *literal)) && (size_t)(end - p) >= len) {                             \
+            if (len == 1 || memcmp(p + 1, literal + 1, len - 1) == 0) return p;                        \
+            p++;                                                                                       \
+        }                                                                                              \
+        return NULL;                                                                                   \
     }
 
 __attribute__((target("avx2"))) FIND_LITERAL(scan_avx2) FIND_LITERAL(scan_sse2)
 
-#define SPLIT(scan)                                                                                      \
-    static bool split_##scan(const struct line_format *f, struct slice line, struct log_entry *out)      \
-    {                                                                                                    \
-        const char *p = line.data + f->head_len, *end = line.data + line.len;                            \
-        for (uint32_t i = 0; i < f->step_count; i++) {                                                   \
-            const struct line_step *s = &f->steps[i];                                                    \
-            const char *stop = find_literal_##scan(p, end, f->text + s->at, s->literal_len);             \
-            if (!stop) return false;                                                                     \
-            out->values[s->field] = (struct slice){ p, (size_t)(stop - p) };                             \
-            p = stop + s->literal_len;                                                                   \
-        }                                                                                                \
-        return p == end;                                                                                 \
+#define SPLIT(scan)                                                                                 \
+    static bool split_##scan(const struct line_format *f, struct slice line, struct log_entry *out) \
+    {                                                                                               \
+        const char *p = line.data + f->head_len, *end = line.data + line.len;                       \
+        for (uint32_t i = 0; i < f->step_count; i++) {                                              \
+            const struct line_step *s = &f->steps[i];                                               \
+            const char *stop = find_literal_##scan(p, end, f->text + s->at, s->literal_len);        \
+            if (!stop) return false;                                                                \
+            out->values[s->field] = (struct slice){ p, (size_t)(stop - p) };                        \
+            p = stop + s->literal_len;                                                              \
+        }                                                                                           \
+        return p == end;                                                                            \
     }
 
-__attribute__((target("avx2"))) SPLIT(scan_avx2) SPLIT(scan_sse2)
+    __attribute__((target("avx2"))) SPLIT(scan_avx2) SPLIT(scan_sse2)
 
-bool line_format_read(const struct line_format *f, struct slice line, struct line_clock *clock, struct log_entry *out)
+        bool line_format_read(const struct line_format *f, struct slice line, struct line_clock *clock,
+                              struct log_entry *out)
 {
     if (line.len < f->head_len || memcmp(line.data, f->text, f->head_len) != 0) return false;
     if (!(scan_has_avx2() ? split_scan_avx2(f, line, out) : split_scan_sse2(f, line, out))) return false;

@@ -32,7 +32,8 @@ extern const char *const line_format_combined;
 
 /* `text`: as in log_format, its quoted parts joined: `$remote_addr - [$time_local] "$request"`, ${name} too. -1 with the
  * sentence: two variables without text between them, too many, a name that is none. */
-MUST_CHECK int line_format_compile(struct line_format *f, struct slice text, enum line_escape escape, struct err *err);
+MUST_CHECK int line_format_compile(struct line_format *f, struct slice text, enum line_escape escape,
+                                   struct err *err);
 /* The seat of a variable: LOG_FIELD_MAX if the format does not have it. */
 enum log_field line_format_field(const struct line_format *f, struct slice name);
 
@@ -45,4 +46,5 @@ struct line_clock {
 };
 /* Sets the entry's time_s from its values. */
 void line_clock_set(struct line_clock *clock, struct log_entry *e);
-bool line_format_read(const struct line_format *f, struct slice line, struct line_clock *clock, struct log_entry *out);
+bool line_format_read(const struct line_format *f, struct slice line, struct line_clock *clock,
+                      struct log_entry *out);

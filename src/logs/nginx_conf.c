@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 #define WORDS_MAX 64u
 #define WORD_MAX 4096u
 
@@ -30,9 +32,10 @@ struct file {
 };
 
 static const struct nginx_format combined = {
-    .name = (char *)(uintptr_t)"combined",
-    .text = (char *)(uintptr_t)"$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent "
-                               "\"$http_referer\" \"$http_user_agent\"",
+    .name = (char *)(uintptr_t) "combined",
+    .text =
+        (char *)(uintptr_t) "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent "
+                            "\"$http_referer\" \"$http_user_agent\"",
 };
 
 static int read_file(struct reading *r, const char *path);
@@ -134,7 +137,9 @@ static int add_format(struct file *f)
         free(format.text);
         return out_of_memory(f);
     }
-    for (uint32_t i = first; i < f->word_count; i++) strcat(format.text, f->words[i]);
+    struct text joined = text_over(format.text, len);
+    for (uint32_t i = first; i < f->word_count; i++) text_add_slice(&joined, slice_of(f->words[i]));
+    text_cstr(&joined);
     c->formats[c->format_count++] = format;
     return 0;
 }
@@ -162,14 +167,15 @@ static int include(struct file *f)
     glob_t found;
     if (f->word_count != 2) return fault(f, "include needs one path");
     bool is_absolute = f->words[1][0] == '/';
-    int len = snprintf(pattern, sizeof(pattern), "%s%s%s", is_absolute ? "" : r->directory, is_absolute ? "" : "/",
-                       f->words[1]);
+    int len = snprintf(pattern, sizeof(pattern), "%s%s%s", is_absolute ? "" : r->directory,
+                       is_absolute ? "" : "/", f->words[1]);
     if (len < 0 || (size_t)len >= sizeof(pattern)) return fault(f, "the path is too long");
     if (r->depth == NGINX_CONF_DEPTH_MAX) return fault(f, "files include each other deeper than 16");
     int result = glob(pattern, 0, NULL, &found);
     if (result == GLOB_NOMATCH) {
         /* A pattern may find nothing; a name must be there. */
-        return strpbrk(pattern, "*?[") ? 0 : err_set(r->err, "%s:%u: there is no %s", f->path, f->line, pattern);
+        return strpbrk(pattern, "*?[") ? 0
+                                       : err_set(r->err, "%s:%u: there is no %s", f->path, f->line, pattern);
     }
     if (result) return fault(f, "the files to include cannot be listed");
     r->depth++;
@@ -244,7 +250,10 @@ static int read_directives(struct file *f)
 static int load(struct reading *r, const char *path, char **text, size_t *len)
 {
     FILE *file = fopen(path, "re");
-    if (!file) return err_set(r->err, "cannot open %s: %s", path, strerror(errno));
+    if (!file) {
+        err_set(r->err, "cannot open %s: %s", path, strerror(errno));
+        return -1;
+    }
     size_t room = NGINX_CONF_BYTES_MAX - r->bytes;
     *text = malloc(room + 1);
     *len = *text ? fread(*text, 1, room + 1, file) : 0;
@@ -257,8 +266,10 @@ static int load(struct reading *r, const char *path, char **text, size_t *len)
         return 0;
     }
     free(*text);
-    return err_set(r->err, "cannot read %s: it is no file, or all files together have over %u bytes", path,
-                   NGINX_CONF_BYTES_MAX);
+    *text = NULL;
+    err_set(r->err, "cannot read %s: it is no file, or all files together have over %u bytes", path,
+            NGINX_CONF_BYTES_MAX);
+    return -1;
 }
 
 static int read_file(struct reading *r, const char *path)
@@ -328,6 +339,7 @@ const struct nginx_format *nginx_conf_format(const struct nginx_conf *c, struct 
 const struct nginx_format *nginx_conf_format_of_log(const struct nginx_conf *c, struct slice path)
 {
     for (uint32_t i = 0; i < c->log_count; i++)
-        if (slice_equal(slice_of(c->logs[i].path), path)) return nginx_conf_format(c, slice_of(c->logs[i].format));
+        if (slice_equal(slice_of(c->logs[i].path), path))
+            return nginx_conf_format(c, slice_of(c->logs[i].format));
     return NULL;
 }

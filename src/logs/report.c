@@ -168,7 +168,8 @@ static void statuses_text(const struct period *p, struct text *out)
             text_printf(out, "%-6u", i);
         else
             TEXT_LITERAL(out, "none  ");
-        text_printf(out, " %14llu %6.2f\n", (unsigned long long)p->statuses[i], percent(p->statuses[i], p->records));
+        text_printf(out, " %14llu %6.2f\n", (unsigned long long)p->statuses[i],
+                    percent(p->statuses[i], p->records));
     }
     TEXT_LITERAL(out, "\nmethod          count      %\n");
     for (unsigned i = 0; i < PERIOD_METHODS; i++)
@@ -182,7 +183,8 @@ static void quantiles_text(const char *name, const uint64_t *cells, double scale
     static const double qs[] = { 0.5, 0.9, 0.95, 0.99, 0.999 };
     if (!histogram_count(cells)) return;
     text_printf(out, "%-14s", name);
-    for (unsigned i = 0; i < 5; i++) text_printf(out, " %12.1f", (double)histogram_quantile(cells, qs[i]) / scale);
+    for (unsigned i = 0; i < 5; i++)
+        text_printf(out, " %12.1f", (double)histogram_quantile(cells, qs[i]) / scale);
     text_add_char(out, '\n');
 }
 
@@ -208,9 +210,11 @@ static void top_text(const struct period *p, enum period_dimension d, uint32_t m
         char memory[512];
         struct text key = text_over(memory, sizeof(memory));
         report_key(d, entries[i].key, &key);
-        text_printf(out, "%21llu %6.2f  ", (unsigned long long)entries[i].count, percent(entries[i].count, p->records));
+        text_printf(out, "%21llu %6.2f  ", (unsigned long long)entries[i].count,
+                    percent(entries[i].count, p->records));
         report_printable(text_slice(&key), out);
-        if (entries[i].error) text_printf(out, "   (at most %llu too many)", (unsigned long long)entries[i].error);
+        if (entries[i].error)
+            text_printf(out, "   (at most %llu too many)", (unsigned long long)entries[i].error);
         text_add_char(out, '\n');
     }
     free(entries);
@@ -220,8 +224,9 @@ void report_text(const struct period *p, uint32_t top, struct text *out)
 {
     char bytes[32];
     quantity_print_bytes(p->bytes, bytes);
-    text_printf(out, "%llu records, %llu bytes sent (%s), %.0f clients (± %.1f %%)\n", (unsigned long long)p->records,
-                (unsigned long long)p->bytes, bytes, distinct_count(p->clients), 100 * distinct_error(p->clients));
+    text_printf(out, "%llu records, %llu bytes sent (%s), %.0f clients (± %.1f %%)\n",
+                (unsigned long long)p->records, (unsigned long long)p->bytes, bytes,
+                distinct_count(p->clients), 100 * distinct_error(p->clients));
     if (p->binary) text_printf(out, "%llu requests were no HTTP\n", (unsigned long long)p->binary);
     statuses_text(p, out);
     TEXT_LITERAL(out, "\n                        p50          p90          p95          p99        p99.9\n");

@@ -30,7 +30,8 @@ struct cached {
 
 struct ring {
     uint32_t slice_s, count;
-    uint64_t numbers[SHORT_COUNT > LONG_COUNT ? SHORT_COUNT : LONG_COUNT]; /* of the slice: time / slice_s; 0: empty */
+    uint64_t numbers[SHORT_COUNT > LONG_COUNT ? SHORT_COUNT
+                                              : LONG_COUNT]; /* of the slice: time / slice_s; 0: empty */
     struct period *slices[SHORT_COUNT > LONG_COUNT ? SHORT_COUNT : LONG_COUNT];
 };
 
@@ -127,7 +128,8 @@ void tally_free(struct tally *t)
 size_t tally_bytes(const struct tally *t)
 {
     size_t bytes = sizeof(*t) + period_bytes(&all_size) + 2 * CACHE_SIZE * sizeof(struct cached);
-    if (t->has_windows) bytes += period_bytes(&sum_size) + (SHORT_COUNT + LONG_COUNT) * period_bytes(&slice_size);
+    if (t->has_windows)
+        bytes += period_bytes(&sum_size) + (SHORT_COUNT + LONG_COUNT) * period_bytes(&slice_size);
     return bytes;
 }
 

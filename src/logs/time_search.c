@@ -22,10 +22,13 @@ static int first_line(const struct look *look, uint64_t at, uint64_t *line_at, u
     struct line_clock clock = { 0 };
     struct log_entry entry = { 0 };
     ssize_t got = pread(look->fd, look->memory, LOOK_BYTES, (off_t)at);
-    if (got < 0) return err_set(look->err, "cannot read: %s", strerror(errno));
-    const char *p = look->memory, *end = p + got;
     *time_s = 0;
-    if (at) { /* in the middle of a line, as far as is known */
+    if (got < 0) {
+        err_set(look->err, "cannot read: %s", strerror(errno));
+        return -1;
+    }
+    const char *p = look->memory, *end = p + got;
+    if (got && at) { /* in the middle of a line, as far as is known */
         const char *newline = memchr(p, '\n', (size_t)(end - p));
         p = newline ? newline + 1 : end;
     }
@@ -47,8 +50,9 @@ int time_search(int fd, uint64_t size, const struct line_format *format, uint64_
                 struct err *err)
 {
     struct look look = { fd, format, malloc(LOOK_BYTES + INTAKE_SLACK), err };
+    if (!look.memory) return err_set(err, "out of memory");
     uint64_t low = 0, high = size, wanted_s = time_s > TIME_SEARCH_SLACK_S ? time_s - TIME_SEARCH_SLACK_S : 0;
-    int result = look.memory ? 0 : err_set(err, "out of memory");
+    int result = 0;
     *offset = 0;
     /* Lines that begin at or before `low` are too early; the one looked for begins at or before `high`. */
     while (result == 0 && high - low > LOOK_BYTES / 2) {

@@ -187,6 +187,25 @@ static int load_for_run(const struct run_options *o, struct config **config)
     return o->config ? config_load_or_say(config, o->config, "run") : config_of_options(o, config);
 }
 
+static int check_servers(const struct run_options *o)
+{
+    for (uint32_t i = 0; i < o->to_count; i++) {
+        if (check_address("--to", o->to[i], false) < 0) return EX_USAGE;
+        for (uint32_t j = 0; j < i; j++)
+            if (strcmp(o->to[i], o->to[j]) == 0)
+                return usage_fault("run", "--to %s is given twice: one server more does not come of it",
+                                   o->to[i]);
+    }
+    return EX_OK;
+}
+
+/* As JSON has it, which the options are turned into: without leading zeros. */
+static bool is_number(const char *text)
+{
+    size_t len = strlen(text);
+    return len && len < 10 && strspn(text, "0123456789") == len && (*text != '0' || len == 1);
+}
+
 static int check_run_options(const struct run_options *o)
 {
     if (o->config && (o->listen || o->to_count || o->is_tcp || o->admin || o->workers))
@@ -196,13 +215,11 @@ static int check_run_options(const struct run_options *o)
     if (!o->listen)
         return usage_fault("run", "give a file with %s FILE, or --listen ADDR and --to ADDR", "--config");
     if (!o->to_count) return usage_fault("run", "%s is missing: where shall it go?", "--to ADDR");
-    if (o->workers && (strspn(o->workers, "0123456789") != strlen(o->workers) || !*o->workers))
+    if (o->workers && !is_number(o->workers))
         return usage_fault("run", "--workers %s is not a number", o->workers);
     if (check_address("--listen", o->listen, true) < 0) return EX_USAGE;
     if (o->admin && check_address("--admin", o->admin, true) < 0) return EX_USAGE;
-    for (uint32_t i = 0; i < o->to_count; i++)
-        if (check_address("--to", o->to[i], false) < 0) return EX_USAGE;
-    return EX_OK;
+    return check_servers(o);
 }
 
 static int run_command(int argc, char **argv)
@@ -361,7 +378,7 @@ const struct command commands[] = {
       "process, and prints what to try. Ctrl-C ends it.\n",
       demo_command },
     { "check", "read a configuration and name every mistake in it",
-      "Usage: weir check FILE\n\n"
+      "Usage: weir check [-c] FILE\n\n"
       "Exit codes: 0 correct, 78 mistakes: each on stderr as file:line:column, with the line and a remedy.\n",
       check_command },
     { "explain", "say where a request would go, and why", explain_help, explain_command },

@@ -8,5 +8,7 @@ struct command {
 
 /* Ends with a row without a name. */
 extern const struct command commands[];
+/* NULL if there is none. */
+const struct command *command_by_name(const char *name);
 /* The name nearest to a mistyped one, or NULL. */
 const char *command_nearest(const char *name);

@@ -66,8 +66,8 @@ static int parse_moment(const char *option, const char *text, uint64_t *out_s)
         *out_s = clock_wall_ns() / NS_PER_S - ms / 1000;
         return EX_OK;
     }
-    return usage_fault("%s %s is no moment; write one like 2026-03-12T10:00:00Z, or 10m for ten minutes ago", option,
-                       text);
+    return usage_fault("%s %s is no moment; write one like 2026-03-12T10:00:00Z, or 10m for ten minutes ago",
+                       option, text);
 }
 
 static int parse_count(const char *option, const char *text, uint64_t max, uint64_t *out)
@@ -109,7 +109,8 @@ static int parse_field(struct logs_options *o)
     if (colon) o->field_at = (int)strtol(colon + 1, &end, 10);
     bool is_known = o->client == LOG_XFF || slice_equal(name, SLICE("client"));
     if (is_known && (!colon || (*end == 0 && end != colon + 1))) return EX_OK;
-    return usage_fault("--field %s is none; write client, or xff:-1 for the last address of X-Forwarded-For", o->field);
+    return usage_fault("--field %s is none; write client, or xff:-1 for the last address of X-Forwarded-For",
+                       o->field);
 }
 
 static int parse_output(struct logs_options *o)
@@ -125,12 +126,18 @@ static int parse_output(struct logs_options *o)
 static int parse_options(int argc, char **argv, struct logs_options *o)
 {
     static const struct option options[] = {
-        { "format", required_argument, NULL, 'f' }, { "nginx-conf", required_argument, NULL, 'n' },
-        { "where", required_argument, NULL, 'w' },  { "since", required_argument, NULL, 's' },
-        { "until", required_argument, NULL, 'u' },  { "top", required_argument, NULL, 't' },
-        { "json", no_argument, NULL, 'j' },         { "group", required_argument, NULL, 'g' },
-        { "field", required_argument, NULL, 'F' },  { "min", required_argument, NULL, 'm' },
-        { "output", required_argument, NULL, 'o' }, { "quiet", no_argument, NULL, 'q' },
+        { "format", required_argument, NULL, 'f' },
+        { "nginx-conf", required_argument, NULL, 'n' },
+        { "where", required_argument, NULL, 'w' },
+        { "since", required_argument, NULL, 's' },
+        { "until", required_argument, NULL, 'u' },
+        { "top", required_argument, NULL, 't' },
+        { "json", no_argument, NULL, 'j' },
+        { "group", required_argument, NULL, 'g' },
+        { "field", required_argument, NULL, 'F' },
+        { "min", required_argument, NULL, 'm' },
+        { "output", required_argument, NULL, 'o' },
+        { "quiet", no_argument, NULL, 'q' },
         { 0 },
     };
     uint64_t number;
@@ -253,7 +260,8 @@ static int print_text(const struct text *t)
 
 static int print_json(struct json *j)
 {
-    bool is_whole = !j->is_failed && fwrite(j->data, 1, j->len, stdout) == j->len && fputc('\n', stdout) != EOF;
+    bool is_whole = !j->is_failed && fwrite(j->data, 1, j->len, stdout) == j->len &&
+                    fputc('\n', stdout) != EOF;
     json_fini(j);
     return is_whole ? EX_OK : EX_IOERR;
 }
@@ -307,7 +315,8 @@ static void add_malformed_text(const struct tally *t, struct text *out)
     struct tally_malformed m;
     tally_malformed(t, &m);
     if (!m.count) return;
-    text_printf(out, "\n%llu lines are no records of this format, for instance\n", (unsigned long long)m.count);
+    text_printf(out, "\n%llu lines are no records of this format, for instance\n",
+                (unsigned long long)m.count);
     for (uint32_t i = 0; i < m.sample_count; i++) {
         TEXT_LITERAL(out, "  ");
         report_printable(m.samples[i], out);
@@ -416,12 +425,13 @@ static bool is_v4_key(struct slice key)
     return ip_is_v4(&ip);
 }
 
-static void print_nft(const struct logs_options *o, const struct top_entry *entries, uint32_t count, struct text *out)
+static void print_nft(const struct logs_options *o, const struct top_entry *entries, uint32_t count,
+                      struct text *out)
 {
     for (int family = 0; family < 2; family++) {
         bool is_first = true;
-        text_printf(out, "add set inet filter weir_v%u { type ipv%u_addr; flags interval; }\n", family ? 6 : 4,
-                    family ? 6 : 4);
+        text_printf(out, "add set inet filter weir_v%u { type ipv%u_addr; flags interval; }\n",
+                    family ? 6 : 4, family ? 6 : 4);
         for (uint32_t i = 0; i < count; i++) {
             if (is_v4_key(entries[i].key) == (family == 1)) continue;
             if (is_first)
@@ -476,8 +486,9 @@ static int print_ips(const struct ips *s, const struct logs_options *o)
         code = print_text(&t);
     }
     if (top_floor(s->top) >= (o->min ? o->min : 1))
-        fprintf(stderr, "weir logs: there are more addresses than are kept; those with up to %llu records may be "
-                        "missing, and counts may be too high by as much\n",
+        fprintf(stderr,
+                "weir logs: there are more addresses than are kept; those with up to %llu records may be "
+                "missing, and counts may be too high by as much\n",
                 (unsigned long long)top_floor(s->top));
     if (s->without)
         fprintf(stderr, "weir logs: %llu records have no such address\n", (unsigned long long)s->without);
@@ -514,7 +525,8 @@ static void print_line(void *context, const struct log_entry *e)
         /* What was JSON is told by its main values. */
         printf("%.*s %.*s \"%.*s %.*s\" %u %llu", SLICE_ARGS(e->values[LOG_CLIENT]),
                SLICE_ARGS(e->values[LOG_TIME_ISO].data ? e->values[LOG_TIME_ISO] : e->values[LOG_TIME_LOCAL]),
-               SLICE_ARGS(e->method), SLICE_ARGS(e->values[LOG_TARGET]), e->status, (unsigned long long)e->bytes);
+               SLICE_ARGS(e->method), SLICE_ARGS(e->values[LOG_TARGET]), e->status,
+               (unsigned long long)e->bytes);
     }
     fputc('\n', stdout);
     if (ferror(stdout)) r->job.is_stopped = true;
@@ -671,7 +683,7 @@ static int errors(const struct logs_options *o)
 static const struct {
     const char *name;
     int (*run)(const struct logs_options *o);
-} actions[] = { { "stats", stats }, { "ips", ips },       { "slow", slow },
+} actions[] = { { "stats", stats },   { "ips", ips },     { "slow", slow },
                 { "errors", errors }, { "paths", paths }, { "grep", grep } };
 
 static const char help[] =

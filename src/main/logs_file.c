@@ -38,12 +38,15 @@ int logs_format_parse(struct logs_format *out, const char *text, struct err *err
     if (out->is_json || out->is_auto) return 0;
     if (strcmp(text, "combined") == 0) text = line_format_combined;
     if (!strchr(text, '$'))
-        return err_set(err, "\"%s\" is no format; write combined, json, auto, or a log_format's text with its $variables",
-                       text);
+        return err_set(
+            err,
+            "\"%s\" is no format; write combined, json, auto, or a log_format's text with its $variables",
+            text);
     return line_format_compile(&out->lines, slice_of(text), LINE_ESCAPE_DEFAULT, err);
 }
 
-int logs_format_of_nginx(struct logs_format *out, const char *nginx_conf, const char *log_path, struct err *err)
+int logs_format_of_nginx(struct logs_format *out, const char *nginx_conf, const char *log_path,
+                         struct err *err)
 {
     struct nginx_conf *c = NULL;
     memset(out, 0, sizeof(*out));
@@ -94,29 +97,33 @@ static void on_malformed(void *context, struct slice line)
 static const struct intake_events events = { on_entry, on_malformed };
 
 /* By the first line: what is JSON begins with a bracket or a brace. */
-static int guess(struct slice start, struct logs_format *out, const char *path, struct err *err)
+static int guess(struct slice first, struct logs_format *out, const char *path, struct err *err)
 {
-    while (start.len && strchr(" \t\r\n", *start.data) && *start.data) start.data++, start.len--;
+    while (first.data && first.len && strchr(" \t\r\n", *first.data) && *first.data)
+        first.data++, first.len--;
     memset(out, 0, sizeof(*out));
-    if (!start.len) return logs_format_parse(out, "combined", err);
-    if (*start.data == '{' || *start.data == '[') {
+    if (!first.data || !first.len) return logs_format_parse(out, "combined", err);
+    if (*first.data == '{' || *first.data == '[') {
         out->is_json = true;
         return 0;
     }
-    const char *newline = memchr(start.data, '\n', start.len);
-    struct slice line = { start.data, newline ? (size_t)(newline - start.data) : start.len };
+    const char *newline = memchr(first.data, '\n', first.len);
+    struct slice line = { first.data, newline ? (size_t)(newline - first.data) : first.len };
     for (unsigned i = 0; i < sizeof(guesses) / sizeof(*guesses); i++) {
         struct line_clock clock = { 0 };
         struct log_entry entry = { 0 };
         if (line_format_compile(&out->lines, slice_of(guesses[i]), LINE_ESCAPE_DEFAULT, err) < 0) return -1;
         if (line_format_read(&out->lines, line, &clock, &entry) && entry.status && entry.time_s) return 0;
     }
-    return err_set(err, "%s: its first line is of no format that is known here: \"%.*s\"; give it with --format or "
-                        "--nginx-conf",
-                   path, (int)(line.len < 120 ? line.len : 120), line.data);
+    return err_set(
+        err,
+        "%s: its first line is of no format that is known here: \"%.*s\"; give it with --format or "
+        "--nginx-conf",
+        path, (int)(line.len < 120 ? line.len : 120), line.data);
 }
 
-static int start(struct reading *r, struct slice piece, struct logs_format *format, const char *path, struct err *err)
+static int start(struct reading *r, struct slice piece, struct logs_format *format, const char *path,
+                 struct err *err)
 {
     *format = *r->job->format;
     if (format->is_auto && guess(piece, format, path, err) < 0) return -1;
@@ -144,7 +151,8 @@ static int feed_all(struct reading *r, struct unpack *u, char *memory, const cha
     struct logs_format *format = malloc(sizeof(*format));
     uint64_t said = job->bytes;
     size_t got = 0;
-    int result = format ? 0 : err_set(err, "out of memory");
+    int result = 0;
+    if (!format) return err_set(err, "out of memory");
     while (result == 0 && !job->is_stopped) {
         if ((result = unpack_read(u, memory, PIECE_BYTES, &got, err)) < 0 || !got) break;
         struct slice piece = { memory, got };

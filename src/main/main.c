@@ -1,3 +1,4 @@
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -13,22 +14,37 @@ static void print_usage(FILE *to)
     fputs("\n`weir COMMAND --help` tells more of each.\n", to);
 }
 
+static int unknown(const char *name)
+{
+    const char *nearest = command_nearest(name);
+    fprintf(stderr, "weir: there is no command \"%s\"", name);
+    if (nearest) fprintf(stderr, "; did you mean \"%s\"?", nearest);
+    fputs("\nTry: weir --help\n", stderr);
+    return EX_USAGE;
+}
+
+/* A command's own words, which it has behind --help. */
+static int help(char *name)
+{
+    char option[] = "--help";
+    char *arguments[] = { name, option, NULL };
+    const struct command *c = command_by_name(name);
+    return c ? c->run(2, arguments) : unknown(name);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
         print_usage(stderr);
         return EX_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    bool is_help = strcmp(argv[1], "help") == 0;
+    if (is_help && argc > 2) return help(argv[2]);
+    if (is_help || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         print_usage(stdout);
         return EX_OK;
     }
     const char *name = strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
-    for (const struct command *c = commands; c->name; c++)
-        if (strcmp(c->name, name) == 0) return c->run(argc - 1, argv + 1);
-    const char *nearest = command_nearest(name);
-    fprintf(stderr, "weir: there is no command \"%s\"", name);
-    if (nearest) fprintf(stderr, "; did you mean \"%s\"?", nearest);
-    fputs("\nTry: weir --help\n", stderr);
-    return EX_USAGE;
+    const struct command *c = command_by_name(name);
+    return c ? c->run(argc - 1, argv + 1) : unknown(name);
 }

@@ -166,7 +166,9 @@ static const struct server *home_of(const struct side *s, uint64_t hash, struct 
 {
     struct balance_choice choice = { .peer = BALANCE_NONE };
     struct balance b = { s->set->method, s->set->table, NULL };
-    struct balance_query q = { .peers = s->set->peers, .peer_count = s->set->count, .hash = hash, .rng = rng };
+    struct balance_query q = {
+        .peers = s->set->peers, .peer_count = s->set->count, .hash = hash, .rng = rng
+    };
     balance_pick(&b, &q, &choice);
     return choice.peer == BALANCE_NONE ? NULL : s->set->servers[choice.peer];
 }
@@ -198,7 +200,7 @@ struct source {
     /* Of one second of the log: spread evenly over it once it is known how many they are. */
     struct held {
         uint64_t hash, service_ns;
-    } *held;
+    } * held;
     uint64_t held_room;
     bool is_out_of_memory;
 };
@@ -236,7 +238,8 @@ static uint64_t key_of(const struct source *s, const struct log_entry *e)
     struct http_field fields[3];
     uint32_t count = 0;
     const struct pool *p = s->sides[0].pool;
-    const struct http_template *key = balance_method_key(p->conf->balance.option->object, p->conf->balance.conf);
+    const struct http_template *key = balance_method_key(p->conf->balance.option->object,
+                                                         p->conf->balance.conf);
     static const struct {
         enum log_field field;
         const char *name;
@@ -274,12 +277,14 @@ static void on_entry(void *context, const struct log_entry *e)
     if (s->in_second == s->held_room) {
         uint64_t room = s->held_room ? 2 * s->held_room : 4096;
         struct held *more = realloc(s->held, room * sizeof(*more));
+        if (more) {
+            s->held = more;
+            s->held_room = room;
+        }
         if (!more || room > REQUESTS_MAX) {
             s->is_out_of_memory = true;
             return;
         }
-        s->held = more;
-        s->held_room = room;
     }
     uint64_t us = e->upstream_us != UINT64_MAX ? e->upstream_us : e->request_us;
     uint64_t service_ns = us == UINT64_MAX || s->options->service_ms > 0 ? drawn_service_ns(s) : us * 1000;
@@ -306,7 +311,8 @@ static int replay(struct source *s)
     free(s->held);
     free(format);
     if (result < 0 || s->is_out_of_memory) {
-        fault("%s", result < 0 ? err.text : "one second of the log has more requests than there is memory for");
+        fault("%s",
+              result < 0 ? err.text : "one second of the log has more requests than there is memory for");
         return EX_DATAERR;
     }
     if (!s->requests) return fault("%s has no record with a time", s->options->log);
@@ -349,15 +355,16 @@ static void print_quantiles(const char *name, const uint64_t *before, const uint
     static const double qs[] = { 0.5, 0.95, 0.99 };
     static const char *const labels[] = { "p50", "p95", "p99" };
     for (unsigned i = 0; i < 3; i++)
-        printf("%-9s %s, ms  %12.2f %12.2f\n", name, labels[i], (double)histogram_quantile(before, qs[i]) / 1000,
+        printf("%-9s %s, ms  %12.2f %12.2f\n", name, labels[i],
+               (double)histogram_quantile(before, qs[i]) / 1000,
                (double)histogram_quantile(after, qs[i]) / 1000);
 }
 
 static void print_server(const struct side sides[2], const char *name, uint32_t slots)
 {
     uint32_t at[2] = { find_server(&sides[0], name), find_server(&sides[1], name) };
-    printf("%-24s %7.2f %7.2f   %7.1f %7.1f   %7u %7u\n", name, share_of(&sides[0], at[0]), share_of(&sides[1], at[1]),
-           busy_of(&sides[0], at[0], slots), busy_of(&sides[1], at[1], slots),
+    printf("%-24s %7.2f %7.2f   %7.1f %7.1f   %7u %7u\n", name, share_of(&sides[0], at[0]),
+           share_of(&sides[1], at[1]), busy_of(&sides[0], at[0], slots), busy_of(&sides[1], at[1], slots),
            at[0] == UINT32_MAX ? 0 : sides[0].result->servers[at[0]].outstanding_max,
            at[1] == UINT32_MAX ? 0 : sides[1].result->servers[at[1]].outstanding_max);
 }
@@ -366,7 +373,7 @@ static void print_text(const struct side sides[2], const struct simulate_options
 {
     const struct simulation_result *before = sides[0].result, *after = sides[1].result;
     printf("pool %s, %llu requests in %.1f s\n", sides[0].pool->name,
-           (unsigned long long)(before->requests + before->refused), (double)before->last_ns / 1e9);
+           (unsigned long long)before->requests + before->refused, (double)before->last_ns / 1e9);
     for (uint32_t i = 0; i < o->change_count; i++) printf("change: %s\n", o->changes[i]);
     printf("\n                           share, %%           busy, %%     most outstanding\n"
            "server                   before   after    before   after    before   after\n");
@@ -379,8 +386,10 @@ static void print_text(const struct side sides[2], const struct simulate_options
     printf("method           %13s %12s\n", sides[0].set->method->name, sides[1].set->method->name);
     print_quantiles("wait", before->wait, after->wait);
     print_quantiles("response", before->response, after->response);
-    printf("queued         %15llu %12llu\n", (unsigned long long)before->queued, (unsigned long long)after->queued);
-    printf("refused        %15llu %12llu\n", (unsigned long long)before->refused, (unsigned long long)after->refused);
+    printf("queued         %15llu %12llu\n", (unsigned long long)before->queued,
+           (unsigned long long)after->queued);
+    printf("refused        %15llu %12llu\n", (unsigned long long)before->refused,
+           (unsigned long long)after->refused);
     if (!isnan(moved)) printf("keys that change their server: %.2f %%\n", 100 * moved);
 }
 
@@ -454,7 +463,7 @@ static int print_json(const struct side sides[2], const struct simulate_options 
 
 static int plot(const struct side sides[2], const struct simulate_options *o)
 {
-    struct simulate_bar *bars = calloc(sides[0].set->count + sides[1].set->count, sizeof(*bars));
+    struct simulate_bar *bars = calloc((size_t)sides[0].set->count + sides[1].set->count + 1, sizeof(*bars));
     uint32_t count = 0;
     if (!bars) return EX_OSERR;
     for (uint32_t i = 0; i < sides[0].set->count; i++) {
@@ -467,7 +476,8 @@ static int plot(const struct side sides[2], const struct simulate_options *o)
         if (find_server(&sides[0], name) == UINT32_MAX)
             bars[count++] = (struct simulate_bar){ name, 0, share_of(&sides[1], i) };
     }
-    struct simulate_plot p = { sides[0].pool->name, bars, count, sides[0].result->wait, sides[1].result->wait };
+    struct simulate_plot p = { sides[0].pool->name, bars, count, sides[0].result->wait,
+                               sides[1].result->wait };
     struct err err;
     int result = simulate_plot_write(&p, o->plot, &err);
     free(bars);
@@ -507,7 +517,8 @@ static int simulate(const struct simulate_options *o)
         else
             print_text(sides, o, moved);
         if (s.skipped)
-            fprintf(stderr, "weir simulate: %llu lines have no time or are no records\n", (unsigned long long)s.skipped);
+            fprintf(stderr, "weir simulate: %llu lines have no time or are no records\n",
+                    (unsigned long long)s.skipped);
         if (code == EX_OK && o->plot) code = plot(sides, o);
     }
     if (sides) {
@@ -532,7 +543,8 @@ static int parse_number(const char *option, const char *text, double min, double
 static int check_options(const struct simulate_options *o)
 {
     if (!o->config) return fault("give the configuration with -c FILE\nTry: weir simulate --help");
-    if (!o->log && o->rps <= 0) return fault("give requests: --log FILE, or --rps N\nTry: weir simulate --help");
+    if (!o->log && o->rps <= 0)
+        return fault("give requests: --log FILE, or --rps N\nTry: weir simulate --help");
     if (o->log && o->rps > 0) return fault("--log and --rps exclude each other");
     if (o->rps * o->seconds > REQUESTS_MAX) return fault("that is more than %u requests", REQUESTS_MAX);
     return EX_OK;
@@ -540,13 +552,16 @@ static int check_options(const struct simulate_options *o)
 
 static const char help[] =
     "Usage: weir simulate -c FILE [--pool NAME] (--log ACCESS.LOG | --rps N) [--change PATH=VALUE]...\n\n"
-    "Sends requests through the pool's balance method, before and after the changes, on a virtual clock, with a queue\n"
+    "Sends requests through the pool's balance method, before and after the changes, on a virtual clock, "
+    "with a queue\n"
     "in the place of each server, and shows shares, load and waits side by side.\n\n"
     "  -c, --config FILE     the configuration\n"
     "      --pool NAME       the pool, if there are several\n"
-    "      --log FILE        requests of an nginx access log, - for standard input; with --format as in `weir logs`\n"
+    "      --log FILE        requests of an nginx access log, - for standard input; with --format as in "
+    "`weir logs`\n"
     "      --rps N           or made ones: so many a second (Poisson), for --seconds S (10)\n"
-    "      --service-ms M    how long a server takes, on average (exponential); without it the log's own times,\n"
+    "      --service-ms M    how long a server takes, on average (exponential); without it the log's own "
+    "times,\n"
     "                        10 ms where it has none\n"
     "      --slots N         how many requests a server serves at a time (8)\n"
     "      --slow SERVER=2x  takes twice as long\n"
@@ -559,14 +574,22 @@ static const char help[] =
 int simulate_command(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' },  { "pool", required_argument, NULL, 'p' },
-        { "log", required_argument, NULL, 'l' },     { "format", required_argument, NULL, 'f' },
-        { "rps", required_argument, NULL, 'r' },     { "seconds", required_argument, NULL, 's' },
-        { "service-ms", required_argument, NULL, 'm' }, { "slots", required_argument, NULL, 'n' },
-        { "slow", required_argument, NULL, 'S' },    { "workers", required_argument, NULL, 'w' },
-        { "seed", required_argument, NULL, 'e' },    { "change", required_argument, NULL, 'C' },
-        { "json", no_argument, NULL, 'j' },          { "plot", required_argument, NULL, 'P' },
-        { "help", no_argument, NULL, 'h' },          { 0 },
+        { "config", required_argument, NULL, 'c' },
+        { "pool", required_argument, NULL, 'p' },
+        { "log", required_argument, NULL, 'l' },
+        { "format", required_argument, NULL, 'f' },
+        { "rps", required_argument, NULL, 'r' },
+        { "seconds", required_argument, NULL, 's' },
+        { "service-ms", required_argument, NULL, 'm' },
+        { "slots", required_argument, NULL, 'n' },
+        { "slow", required_argument, NULL, 'S' },
+        { "workers", required_argument, NULL, 'w' },
+        { "seed", required_argument, NULL, 'e' },
+        { "change", required_argument, NULL, 'C' },
+        { "json", no_argument, NULL, 'j' },
+        { "plot", required_argument, NULL, 'P' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
     };
     struct simulate_options o = { .slots = 8, .workers = 1, .seconds = 10, .seed = 1 };
     double number = 0;

@@ -38,12 +38,13 @@ static void put_bars(FILE *f, const struct simulate_plot *p)
         double y = 50 + ROW * i, scale = (WIDTH - LEFT - 80) / max;
         fprintf(f, "<text x=\"%.0f\" y=\"%.0f\" text-anchor=\"end\">", LEFT - 8, y + 14);
         escaped(f, p->bars[i].name);
-        fprintf(f, "</text><rect x=\"%.0f\" y=\"%.0f\" width=\"%.1f\" height=\"9\" fill=\"" BEFORE "\"/>", LEFT, y,
-                p->bars[i].before * scale);
-        fprintf(f, "<rect x=\"%.0f\" y=\"%.0f\" width=\"%.1f\" height=\"9\" fill=\"" AFTER "\"/>", LEFT, y + 10,
-                p->bars[i].after * scale);
+        fprintf(f, "</text><rect x=\"%.0f\" y=\"%.0f\" width=\"%.1f\" height=\"9\" fill=\"" BEFORE "\"/>",
+                LEFT, y, p->bars[i].before * scale);
+        fprintf(f, "<rect x=\"%.0f\" y=\"%.0f\" width=\"%.1f\" height=\"9\" fill=\"" AFTER "\"/>", LEFT,
+                y + 10, p->bars[i].after * scale);
         fprintf(f, "<text x=\"%.1f\" y=\"%.0f\" class=\"small\">%.1f %% → %.1f %%</text>\n",
-                LEFT + 6 + (p->bars[i].before > p->bars[i].after ? p->bars[i].before : p->bars[i].after) * scale,
+                LEFT + 6 +
+                    (p->bars[i].before > p->bars[i].after ? p->bars[i].before : p->bars[i].after) * scale,
                 y + 13, p->bars[i].before, p->bars[i].after);
     }
 }
@@ -58,7 +59,8 @@ static void put_waits(FILE *f, const struct simulate_plot *p, double top)
         double last = (double)histogram_quantile(sides[side], 0.999) / 1000;
         if (last > max) max = last;
     }
-    fprintf(f, "<text x=\"%.0f\" y=\"%.0f\" class=\"title\">wait in ms, by share of requests</text>\n", LEFT, top);
+    fprintf(f, "<text x=\"%.0f\" y=\"%.0f\" class=\"title\">wait in ms, by share of requests</text>\n", LEFT,
+            top);
     for (int side = 0; side < 2; side++) {
         fprintf(f, "<polyline fill=\"none\" stroke-width=\"2\" stroke=\"%s\" points=\"", colours[side]);
         for (int i = 0; i <= QUANTILES; i++) {
@@ -69,8 +71,10 @@ static void put_waits(FILE *f, const struct simulate_plot *p, double top)
         fputs("\"/>\n", f);
     }
     fprintf(f, "<text x=\"%.0f\" y=\"%.0f\" class=\"small\">40 %%</text>", LEFT, top + 146);
-    fprintf(f, "<text x=\"%.0f\" y=\"%.0f\" class=\"small\" text-anchor=\"end\">99.9 %%</text>", WIDTH - 80, top + 146);
-    fprintf(f, "<text x=\"%.0f\" y=\"%.0f\" class=\"small\" text-anchor=\"end\">%.1f</text>\n", LEFT - 8, top + 24, max);
+    fprintf(f, "<text x=\"%.0f\" y=\"%.0f\" class=\"small\" text-anchor=\"end\">99.9 %%</text>", WIDTH - 80,
+            top + 146);
+    fprintf(f, "<text x=\"%.0f\" y=\"%.0f\" class=\"small\" text-anchor=\"end\">%.1f</text>\n", LEFT - 8,
+            top + 24, max);
 }
 
 int simulate_plot_write(const struct simulate_plot *p, const char *path, struct err *err)
@@ -78,9 +82,10 @@ int simulate_plot_write(const struct simulate_plot *p, const char *path, struct 
     FILE *f = fopen(path, "we");
     if (!f) return err_set(err, "cannot write %s: %s", path, strerror(errno));
     double waits = 80 + ROW * p->bar_count, height = waits + 170;
-    fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" font-family=\"sans-serif\" "
-               "font-size=\"13\">\n<style>.small{font-size:11px;fill:#555}.title{font-weight:bold}</style>\n"
-               "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
+    fprintf(f,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" font-family=\"sans-serif\" "
+            "font-size=\"13\">\n<style>.small{font-size:11px;fill:#555}.title{font-weight:bold}</style>\n"
+            "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
             WIDTH, height);
     fprintf(f, "<text x=\"%.0f\" y=\"28\" class=\"title\">pool ", LEFT);
     escaped(f, p->pool);

@@ -114,7 +114,8 @@ static size_t fold(struct slice name, char out[RESOLVER_NAME_MAX + 1])
         char c = name.data[i];
         c = c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
         bool is_dot = c == '.';
-        if (is_dot ? !label : !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_')) return 0;
+        if (is_dot ? !label : !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
+            return 0;
         label = is_dot ? 0 : label + 1;
         if (label > 63) return 0;
         out[i] = c;
@@ -304,7 +305,8 @@ static bool open_channel(struct resolver *r)
         .sock_state_cb = on_socket,
         .sock_state_cb_data = r,
     };
-    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
+    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
+               ARES_OPT_SOCK_STATE_CB;
     if (r->is_open) return true;
     if (ares_init_options(&r->channel, &o, mask) != ARES_SUCCESS) return false;
     if (set_servers(r) == ARES_SUCCESS) {
@@ -362,7 +364,9 @@ static bool answer_at_once(struct slice name, struct resolver_answer *answer)
         return true;
     }
     if (!slice_equal_fold(name, SLICE("localhost"))) return false; /* RFC 6761 6.3 */
-    *answer = (struct resolver_answer){ .result = RESOLVER_OK, .count = 2, .addresses = { loopbacks[0], loopbacks[1] } };
+    *answer = (struct resolver_answer){ .result = RESOLVER_OK,
+                                        .count = 2,
+                                        .addresses = { loopbacks[0], loopbacks[1] } };
     return true;
 }
 
@@ -379,7 +383,8 @@ static void ask(struct resolver *r, struct name *n)
     arm(r);
 }
 
-bool resolver_ask(struct resolver *r, struct slice name, struct resolver_query *q, struct resolver_answer *answer)
+bool resolver_ask(struct resolver *r, struct slice name, struct resolver_query *q,
+                  struct resolver_answer *answer)
 {
     char folded[RESOLVER_NAME_MAX + 1];
     list_init(&q->link);

@@ -48,10 +48,12 @@ struct resolver_query {
 
 struct resolver;
 
-MUST_CHECK int resolver_new(struct resolver **out, struct loop *l, const struct resolver_conf *conf, struct err *err);
+MUST_CHECK int resolver_new(struct resolver **out, struct loop *l, const struct resolver_conf *conf,
+                            struct err *err);
 /* Whoever still waits is not told. */
 void resolver_free(struct resolver *r);
 /* True: *answer is filled at once (kept, or a literal address); on_answer does not come. False: it comes. */
-bool resolver_ask(struct resolver *r, struct slice name, struct resolver_query *q, struct resolver_answer *answer);
+bool resolver_ask(struct resolver *r, struct slice name, struct resolver_query *q,
+                  struct resolver_answer *answer);
 /* on_answer does not come. Fine at any time. */
 void resolver_cancel(struct resolver_query *q);

@@ -2,7 +2,8 @@
 
 static const struct conf_field fields[] = {
     { "servers", CONF_LIST(struct resolver_conf, servers, &conf_address_type), .max = 8,
-      .help = "Name servers with their ports, like 127.0.0.1:53; those of /etc/resolv.conf if there are none." },
+      .help =
+          "Name servers with their ports, like 127.0.0.1:53; those of /etc/resolv.conf if there are none." },
     { "timeout", CONF_MSEC(struct resolver_conf, timeout_ms), .min = 10, .max = 60000, .preset = "2s",
       .help = "How long one attempt at a name server may take." },
     { "attempts", CONF_U32(struct resolver_conf, attempts), .min = 1, .max = 10, .preset = "2",

@@ -22,8 +22,8 @@ static_assert(HTTP_FIELD_COUNT <= UINT8_MAX, "a field's id fits in an operation"
     "\"method\":\"$request_method\",\"target\":\"$request_uri\",\"protocol\":\"$server_protocol\","        \
     "\"status\":$status,\"end\":\"$weir_end\",\"origin\":\"$weir_origin\",\"request_time\":$request_time," \
     "\"bytes_in\":$request_length,\"bytes_out\":$bytes_sent,\"body_bytes\":$body_bytes_sent,"              \
-    "\"route\":\"$weir_route\",\"split\":\"$weir_split\",\"variant\":\"$weir_variant\","                     \
-    "\"pool\":\"$weir_pool\",\"server\":\"$weir_server\",\"reason\":\"$weir_"    \
+    "\"route\":\"$weir_route\",\"split\":\"$weir_split\",\"variant\":\"$weir_variant\","                   \
+    "\"pool\":\"$weir_pool\",\"server\":\"$weir_server\",\"reason\":\"$weir_"                              \
     "reason\","                                                                                            \
     "\"upstream_addr\":\"$upstream_addr\",\"upstream_status\":\"$upstream_status\","                       \
     "\"upstream_connect_time\":\"$upstream_connect_time\","                                                \

@@ -44,7 +44,8 @@ static bool may_pass(const struct listener *l, const struct route *r, const stru
     return !r->gate || gate_check(r->gate, &rq->client) == GATE_PASS;
 }
 
-static void choose_variant(const struct split *s, const struct http_template_input *in, struct choose_result *out)
+static void choose_variant(const struct split *s, const struct http_template_input *in,
+                           struct choose_result *out)
 {
     uint32_t named = split_override(s->conf, in);
     if (named != SPLIT_NONE) {
@@ -77,7 +78,8 @@ static bool is_token(const char *token, struct slice given)
 {
     size_t len = strlen(token);
     unsigned differs = len != given.len;
-    for (size_t i = 0; i < given.len; i++) differs |= (unsigned char)(given.data[i] ^ token[len ? i % len : 0]);
+    for (size_t i = 0; i < given.len; i++)
+        differs |= (unsigned char)(given.data[i] ^ token[len ? i % len : 0]);
     return len && !differs;
 }
 

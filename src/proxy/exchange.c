@@ -235,10 +235,9 @@ static enum step relay(struct exchange *x)
     return STEP_WAIT;
 }
 
-
 /* A copy in the arena. -1: out of memory. */
 int exchange_copy_fields(struct exchange *x, const struct http_field *from, uint32_t count,
-                       struct http_field **to)
+                         struct http_field **to)
 {
     size_t size = 0;
     for (uint32_t i = 0; i < count; i++) size += from[i].name_len + from[i].value_len;

@@ -48,15 +48,15 @@ struct exchange {
     uint32_t tried_count;
     struct http_field *extra; /* in the arena: what forward_fields() adds */
     uint32_t extra_count;
-    struct slice target;                  /* rewritten; else empty */
-    const struct split_variant *variant;  /* NULL: no split */
-    bool is_override;                     /* the variant was asked for: it says nothing of the split */
-    struct server *named;                 /* by pin or cookie, as long as it has not failed; NULL: the method chooses */
-    uint8_t named_reason;                 /* enum balance_reason */
-    bool has_current_cookie;              /* the client's sticky cookie need not be renewed if `named` answers */
-    struct exchange_egress *egress;       /* NULL: the pool's servers are where it goes */
-    struct mirror *mirror;                /* its copy, NULL: none */
-    struct slice upgrade; /* the protocol that is asked for and allowed; else empty */
+    struct slice target;                 /* rewritten; else empty */
+    const struct split_variant *variant; /* NULL: no split */
+    bool is_override;                    /* the variant was asked for: it says nothing of the split */
+    struct server *named;    /* by pin or cookie, as long as it has not failed; NULL: the method chooses */
+    uint8_t named_reason;    /* enum balance_reason */
+    bool has_current_cookie; /* the client's sticky cookie need not be renewed if `named` answers */
+    struct exchange_egress *egress; /* NULL: the pool's servers are where it goes */
+    struct mirror *mirror;          /* its copy, NULL: none */
+    struct slice upgrade;           /* the protocol that is asked for and allowed; else empty */
     struct tunnel *tunnel;
     struct ip peer; /* who is connected; record.client is who is meant */
     struct loop_task end_task;

@@ -163,7 +163,8 @@ static bool find_last(const struct exchange *x, struct found *out)
     const struct pool *p = x->pool->pool;
     for (uint32_t i = 0; last && i < p->server_count; i++) {
         if (p->servers[i].id != last->server) continue;
-        *out = (struct found){ &p->servers[i], peer_of(x, &p->servers[i]), (enum balance_reason)last->reason };
+        *out = (struct found){ &p->servers[i], peer_of(x, &p->servers[i]),
+                               (enum balance_reason)last->reason };
         return true;
     }
     return false;
@@ -304,6 +305,7 @@ enum step attempt_wait_slot(struct exchange *x)
     x->waiter.on_turn = on_turn;
     if (!pool_wait(x->pool, &x->waiter, x->is_again)) return exchange_fail(x, END_QUEUE_FULL);
     /* Who had his turn in vain goes on with the time that he was given; whose attempt failed has none left. */
-    if (!x->response_deadline_ms) exchange_expect_response(x, exchange_pool_timeouts(x)->queue_ms, END_QUEUE_TIMEOUT);
+    if (!x->response_deadline_ms)
+        exchange_expect_response(x, exchange_pool_timeouts(x)->queue_ms, END_QUEUE_TIMEOUT);
     return STEP_WAIT;
 }

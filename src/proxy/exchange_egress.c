@@ -74,8 +74,9 @@ static enum step resolved(struct exchange *x)
     if (e->answer.result != RESOLVER_OK)
         return exchange_fail_with(x, END_EGRESS_UNRESOLVED, resolver_result_text(e->answer.result));
     if (use_address(x)) return exchange_enter(x, EXCHANGE_PICK);
-    return exchange_fail_with(x, END_EGRESS_DENIED,
-                              "it has no address that may be connected to: inner ones need a block in `allow`");
+    return exchange_fail_with(
+        x, END_EGRESS_DENIED,
+        "it has no address that may be connected to: inner ones need a block in `allow`");
 }
 
 static void on_answer(struct resolver_query *q, const struct resolver_answer *answer)
@@ -111,7 +112,8 @@ enum step egress_begin(struct exchange *x)
     const char *wrong = is_once ? egress_target_parse(host, scheme, &e->target) : "it came twice";
     if (wrong) return exchange_fail_with(x, END_EGRESS_BAD_TARGET, wrong);
     if (!egress_allows_target(x->route->egress, &e->target))
-        return exchange_fail_with(x, END_EGRESS_DENIED, "the route's `allow` does not name it with this port");
+        return exchange_fail_with(x, END_EGRESS_DENIED,
+                                  "the route's `allow` does not name it with this port");
     e->authority = authority_of(x, &e->target);
     if (!e->authority.data) return exchange_fail(x, END_NO_MEMORY);
     struct slice name = slice_of(e->target.host);

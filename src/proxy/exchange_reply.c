@@ -14,7 +14,8 @@ static int add_route_headers(struct exchange *x, const struct fault_reply *reply
 {
     const struct route_headers_conf *conf = x->route->conf->response_headers;
     if (!conf) return 0;
-    struct http_field *extra = arena_alloc(&x->arena, (reply->field_count + headers_room(conf)) * sizeof(*extra));
+    struct http_field *extra = arena_alloc(&x->arena,
+                                           (reply->field_count + headers_room(conf)) * sizeof(*extra));
     if (!extra) return -1;
     memcpy(extra, reply->fields, reply->field_count * sizeof(*extra));
     send->extra = extra;

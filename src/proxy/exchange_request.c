@@ -9,7 +9,8 @@ void request_sent(struct exchange *x)
     x->request_deadline_ms = 0;
     x->record.sent_us = exchange_since_start_us(x);
     if (x->mirror) mirror_request_ended(x->mirror);
-    if (!x->response_started) exchange_expect_response(x, exchange_pool_timeouts(x)->first_byte_ms, END_FIRST_BYTE_TIMEOUT);
+    if (!x->response_started)
+        exchange_expect_response(x, exchange_pool_timeouts(x)->first_byte_ms, END_FIRST_BYTE_TIMEOUT);
 }
 
 /* The end of a body whose last bytes went without it. */

@@ -33,7 +33,8 @@ enum step exchange_finish(struct exchange *x, enum end_reason reason);
 enum step exchange_fail(struct exchange *x, enum end_reason reason);
 enum step exchange_fail_with(struct exchange *x, enum end_reason reason, const char *detail);
 /* A copy in the arena. -1: out of memory. */
-int exchange_copy_fields(struct exchange *x, const struct http_field *from, uint32_t count, struct http_field **to);
+int exchange_copy_fields(struct exchange *x, const struct http_field *from, uint32_t count,
+                         struct http_field **to);
 
 enum step attempt_pick(struct exchange *x);
 enum step attempt_wait_slot(struct exchange *x);

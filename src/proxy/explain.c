@@ -12,8 +12,8 @@
 /* the request */
 
 static const struct conf_field fields[] = {
-    { "method", CONF_STRING(struct explain_conf, method), .min = 1, .max = 32, .preset = "GET", .flags = CONF_LIVE,
-      .help = "The request's method." },
+    { "method", CONF_STRING(struct explain_conf, method), .min = 1, .max = 32, .preset = "GET",
+      .flags = CONF_LIVE, .help = "The request's method." },
     { "url", CONF_STRING(struct explain_conf, url), .min = 1, .max = 8192, .flags = CONF_LIVE,
       .help = "`http://host/path?query`, or the path alone." },
     { "headers", CONF_STRINGS(struct explain_conf, headers), .max = HEADERS_MAX, .flags = CONF_LIVE,
@@ -37,7 +37,8 @@ struct request {
     const struct listener *listener;
 };
 
-static int find_listener(const struct proxy *p, const char *name, const struct listener **out, struct err *err)
+static int find_listener(const struct proxy *p, const char *name, const struct listener **out,
+                         struct err *err)
 {
     for (uint32_t i = 0; i < p->listener_count; i++) {
         const struct listener *l = &p->listeners[i];
@@ -55,7 +56,8 @@ static int parse_url(const char *url, struct http_head *head, struct err *err)
     struct slice rest = slice_of(url);
     for (size_t i = 0; i < rest.len; i++)
         if (rest.data[i] <= ' ' || rest.data[i] >= 127 || rest.data[i] == '#')
-            return err_set(err, "\"%s\" has a character that no request target can have; write it as %%XX", url);
+            return err_set(err, "\"%s\" has a character that no request target can have; write it as %%XX",
+                           url);
     head->authority = SLICE("localhost");
     if (slice_starts_with(rest, SLICE("https://")))
         return err_set(err, "TLS is not spoken yet; write the URL with http://");
@@ -77,7 +79,8 @@ static int parse_url(const char *url, struct http_head *head, struct err *err)
 static int read_field(const char *text, struct http_field *out, struct err *err)
 {
     const char *colon = strchr(text, ':');
-    if (!colon || colon == text) return err_set(err, "\"%s\" is no header field; write it as Name: value", text);
+    if (!colon || colon == text)
+        return err_set(err, "\"%s\" is no header field; write it as Name: value", text);
     struct slice name = { text, (size_t)(colon - text) }, value = slice_trim(slice_of(colon + 1));
     if (name.len > UINT16_MAX) return err_set(err, "the name of a header field is too long");
     *out = (struct http_field){ .name = name.data,
@@ -205,7 +208,8 @@ static void print_answer(uint16_t status, enum end_reason end, const char *why, 
 }
 
 /* True if weir answers by itself. */
-static bool print_own_answer(const struct choose_result *c, const struct http_template_input *in, struct json *out)
+static bool print_own_answer(const struct choose_result *c, const struct http_template_input *in,
+                             struct json *out)
 {
     char why[1024];
     struct text t = text_over(why, sizeof(why));
@@ -232,8 +236,8 @@ static bool print_own_answer(const struct choose_result *c, const struct http_te
     return false;
 }
 
-static void print_target(const struct request *rq, const struct choose_result *c, struct route_scratch *scratch,
-                         struct json *out)
+static void print_target(const struct request *rq, const struct choose_result *c,
+                         struct route_scratch *scratch, struct json *out)
 {
     char memory[16384];
     struct text t = text_over(memory, sizeof(memory));
@@ -345,7 +349,8 @@ static void print_servers(const struct pool *p, struct json *out)
 }
 
 /* With a state of its own: what a worker remembers of its turns is that worker's. */
-static int pick(const struct pool *p, uint64_t hash, uint64_t now_ns, struct balance_choice *choice, struct err *err)
+static int pick(const struct pool *p, uint64_t hash, uint64_t now_ns, struct balance_choice *choice,
+                struct err *err)
 {
     const struct peer_set *set = p->current;
     struct rng rng;
@@ -423,7 +428,8 @@ static int explain_request(const struct request *rq, struct route_scratch *scrat
     json_key(out, "pool");
     json_string(out, c.pool ? c.pool->name : NULL);
     int result = 0;
-    if (print_own_answer(&c, &in, out)) {
+    bool is_own = print_own_answer(&c, &in, out);
+    if (is_own || !c.pool) {
         print_no_server(out);
     } else {
         print_target(rq, &c, scratch, out);

@@ -19,4 +19,5 @@ struct explain_conf {
 extern const struct conf_type explain_conf_type;
 
 /* One JSON object. -1 with the sentence: the request is none. */
-MUST_CHECK int explain(const struct proxy *p, const struct explain_conf *conf, struct json *out, struct err *err);
+MUST_CHECK int explain(const struct proxy *p, const struct explain_conf *conf, struct json *out,
+                       struct err *err);

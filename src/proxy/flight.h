@@ -55,7 +55,8 @@ struct flight_record {
     struct ip client;
     /* Since the start. With several attempts, all but the first speak of the last one. */
     uint32_t head_us, picked_us, connected_us, sent_us, first_byte_us;
-    uint32_t listener, route, pool, variant; /* ids; variant: of "split=variant", FLIGHT_NO_ID without a split */
+    uint32_t listener, route, pool,
+        variant; /* ids; variant: of "split=variant", FLIGHT_NO_ID without a split */
     uint16_t client_port;
     uint16_t status;       /* sent to the client; 0: none */
     uint8_t method;        /* enum http_method */

@@ -178,7 +178,8 @@ static void drop_words_to_weir(struct http_head *head)
 {
     for (uint32_t i = 0; i < head->field_count; i++) {
         struct http_field *f = &head->fields[i];
-        if (f->id == HTTP_FIELD_WEIR_PIN || f->id == HTTP_FIELD_WEIR_PIN_TOKEN || f->id == HTTP_FIELD_WEIR_SPLIT)
+        if (f->id == HTTP_FIELD_WEIR_PIN || f->id == HTTP_FIELD_WEIR_PIN_TOKEN ||
+            f->id == HTTP_FIELD_WEIR_SPLIT)
             f->is_dropped = true;
     }
 }

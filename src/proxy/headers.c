@@ -14,7 +14,8 @@ uint32_t headers_room(const struct route_headers_conf *conf)
 static void drop(struct http_field *fields, uint32_t count, struct slice name)
 {
     for (uint32_t i = 0; i < count; i++)
-        if (slice_equal_fold((struct slice){ fields[i].name, fields[i].name_len }, name)) fields[i].is_dropped = true;
+        if (slice_equal_fold((struct slice){ fields[i].name, fields[i].name_len }, name))
+            fields[i].is_dropped = true;
 }
 
 static int append(struct exchange *x, const struct route_header_conf *conf, struct http_field *extra,
@@ -35,8 +36,8 @@ static int append(struct exchange *x, const struct route_header_conf *conf, stru
     return 0;
 }
 
-int headers_apply(struct exchange *x, const struct route_headers_conf *conf, struct http_field *fields, uint32_t count,
-                  struct http_field *extra, uint32_t *extra_count)
+int headers_apply(struct exchange *x, const struct route_headers_conf *conf, struct http_field *fields,
+                  uint32_t count, struct http_field *extra, uint32_t *extra_count)
 {
     const char *const *remove = conf->remove.data;
     const struct route_header_conf *set = conf->set.data, *add = conf->add.data;

@@ -7,8 +7,8 @@
 uint32_t headers_room(const struct route_headers_conf *conf);
 /* Marks what is removed or replaced as dropped, in `fields` and among the first *extra_count of `extra`, and appends
  * what is set and added. -1: out of memory. */
-int headers_apply(struct exchange *x, const struct route_headers_conf *conf, struct http_field *fields, uint32_t count,
-                  struct http_field *extra, uint32_t *extra_count);
+int headers_apply(struct exchange *x, const struct route_headers_conf *conf, struct http_field *fields,
+                  uint32_t count, struct http_field *extra, uint32_t *extra_count);
 /* What a response carries besides the server's own fields: by the route, for the sticky session, for the split. -1: out
  * of memory. */
 int headers_of_response(struct exchange *x, struct http_head *head, struct http_send *send);

@@ -62,13 +62,14 @@ static int find_destination(struct proxy *p, struct route *r, const struct route
     return find_pool(p, conf->egress->pool, &r->pool, err);
 }
 
-static int open_route(struct route *r, struct proxy *p, const struct listener *l, const struct route_conf *conf,
-                      struct err *err)
+static int open_route(struct route *r, struct proxy *p, const struct listener *l,
+                      const struct route_conf *conf, struct err *err)
 {
     r->conf = conf;
     r->name = conf->name;
     r->id = proxy_add_name(p, r->name);
-    if (conf->gate && !(r->gate = gate_rules_new(conf->gate))) return err_set(err, "out of memory for its gate");
+    if (conf->gate && !(r->gate = gate_rules_new(conf->gate)))
+        return err_set(err, "out of memory for its gate");
     if (conf->rewrite && rewrite_new(&r->rewrite, conf->rewrite, err) < 0) return -1;
     if (conf->mirror && mirror_route_new(&r->mirror, p, l->name, r->name, conf->mirror, err) < 0) return -1;
     const struct metric_label labels[] = { { "listener", l->name }, { "route", r->name } };

@@ -47,7 +47,8 @@ struct listener {
 };
 
 /* Zeroed memory in p->listeners. Binds unless the proxy is only to be asked (proxy->is_detached). */
-MUST_CHECK int listener_open(struct listener *l, struct proxy *p, const struct listener_conf *conf, struct err *err);
+MUST_CHECK int listener_open(struct listener *l, struct proxy *p, const struct listener_conf *conf,
+                             struct err *err);
 void listener_close(struct listener *l);
 /* Whether one of its routes matches or rewrites by a regular expression. */
 bool listener_needs_scratch(const struct listener *l);

@@ -27,26 +27,28 @@ struct mirror {
     /* What is compared: 0 is no status. */
     uint16_t status, original_status;
     uint32_t first_byte_us, original_first_byte_us;
-    uint8_t end;         /* enum end_reason; END_NONE while it goes on */
-    bool is_over;        /* it has left its server, too */
-    bool is_begun;       /* it has been sent, or has failed to be */
-    bool has_original;   /* the original has ended, or is not waited for */
+    uint8_t end;       /* enum end_reason; END_NONE while it goes on */
+    bool is_over;      /* it has left its server, too */
+    bool is_begun;     /* it has been sent, or has failed to be */
+    bool has_original; /* the original has ended, or is not waited for */
     bool is_body_too_large;
 };
 
 /* counters */
 
-static void add_meters(struct mirror_route *m, struct metric_registry *r, const char *listener, const char *route)
+static void add_meters(struct mirror_route *m, struct metric_registry *r, const char *listener,
+                       const char *route)
 {
     struct metric_label labels[] = { { "listener", listener }, { "route", route }, { "end", NULL } };
     for (unsigned i = 1; i < END_REASON_COUNT; i++) {
         labels[2].value = end_reason_info((enum end_reason)i)->name;
-        m->meter_ends[i] = metric_counter(r, "weir_mirror_copies_total", "Copies of requests, by how they ended.",
-                                          labels, 3);
+        m->meter_ends[i] = metric_counter(r, "weir_mirror_copies_total",
+                                          "Copies of requests, by how they ended.", labels, 3);
     }
     const char *skipped = "weir_mirror_skipped_total";
-    const char *skipped_help = "Requests that were drawn and not copied, by reason: a body over the limit, as many "
-                               "copies going on as there may be, or an original that ended before its request did.";
+    const char *skipped_help =
+        "Requests that were drawn and not copied, by reason: a body over the limit, as many "
+        "copies going on as there may be, or an original that ended before its request did.";
     labels[2] = (struct metric_label){ "reason", "body" };
     m->meter_skipped_body = metric_counter(r, skipped, skipped_help, labels, 3);
     labels[2].value = "busy";
@@ -54,14 +56,16 @@ static void add_meters(struct mirror_route *m, struct metric_registry *r, const 
     labels[2].value = "unfinished";
     m->meter_skipped_unfinished = metric_counter(r, skipped, skipped_help, labels, 3);
     const char *compared = "weir_mirror_compared_total";
-    const char *compared_help = "Copies that were answered as their originals were, by whether the status is the "
-                                "same.";
+    const char *compared_help =
+        "Copies that were answered as their originals were, by whether the status is the "
+        "same.";
     labels[2] = (struct metric_label){ "status", "same" };
     m->meter_same = metric_counter(r, compared, compared_help, labels, 3);
     labels[2].value = "differs";
     m->meter_differs = metric_counter(r, compared, compared_help, labels, 3);
     m->meter_copy_seconds = metric_histogram(r, "weir_mirror_first_byte_seconds",
-                                             "From a copy's start to the first byte of its response.", labels, 2);
+                                             "From a copy's start to the first byte of its response.", labels,
+                                             2);
     m->meter_original_seconds = metric_histogram(
         r, "weir_mirror_original_first_byte_seconds",
         "The same for the originals of those copies that were answered.", labels, 2);
@@ -166,8 +170,8 @@ static void send_rest(struct mirror *m)
     size_t none = 0;
     while (m->body_sent < m->body_len) {
         size_t taken = 0;
-        enum io io = http_send_body(m->stream, m->body->data + m->body_sent, m->body_len - m->body_sent, HTTP_END,
-                                    &taken);
+        enum io io = http_send_body(m->stream, m->body->data + m->body_sent, m->body_len - m->body_sent,
+                                    HTTP_END, &taken);
         m->body_sent += (uint32_t)taken;
         if (io == IO_FAIL) {
             end_copy(m, END_SEND_FAILED);

@@ -17,8 +17,8 @@ struct mirror_route {
     uint32_t meter_copy_seconds, meter_original_seconds;
 };
 
-MUST_CHECK int mirror_route_new(struct mirror_route **out, struct proxy *p, const char *listener, const char *route,
-                                const struct route_mirror_conf *conf, struct err *err);
+MUST_CHECK int mirror_route_new(struct mirror_route **out, struct proxy *p, const char *listener,
+                                const char *route, const struct route_mirror_conf *conf, struct err *err);
 void mirror_route_free(struct mirror_route *m); /* NULL is fine */
 
 /* Draws whether this exchange is copied; sets x->mirror if it is. Its head is complete, and its route has a mirror. */

@@ -91,7 +91,8 @@ static const struct conf_field listener_fields[] = {
       .help = "Peers whose X-Forwarded-* and Forwarded fields are believed and passed on." },
     { "gate", CONF_OPTIONAL(struct listener_conf, gate, &gate_conf_type), .help = "Who may pass." },
     { "pin", CONF_OPTIONAL(struct listener_conf, pin, &pin_type),
-      .help = "Who may choose the server by hand, with the header `Weir-Pin: pool/server`; from everybody else it is "
+      .help = "Who may choose the server by hand, with the header `Weir-Pin: pool/server`; from everybody "
+              "else it is "
               "taken out." },
     { 0 },
 };

@@ -50,9 +50,9 @@ struct proxy_timeouts {
 };
 
 struct proxy_conf {
-    struct conf_items listeners;        /* struct listener_conf */
-    struct conf_items pools;            /* struct pool_conf */
-    struct conf_items splits;           /* struct split_conf */
+    struct conf_items listeners; /* struct listener_conf */
+    struct conf_items pools;     /* struct pool_conf */
+    struct conf_items splits;    /* struct split_conf */
     struct resolver_conf resolver;
     struct access_log_conf *access_log; /* NULL: none */
     struct gate_conf *gate;             /* for every listener; may be NULL */

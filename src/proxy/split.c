@@ -9,17 +9,18 @@ static void add_meters(struct split_variant *v, struct metric_registry *m)
 {
     const struct metric_label labels[] = { { "split", v->split->name }, { "variant", v->conf->name } };
     v->meter_exchanges = metric_counter(m, "weir_split_exchanges_total", "Exchanges, by variant.", labels, 2);
-    v->meter_errors = metric_counter(
-        m, "weir_split_errors_total",
-        "Exchanges that ended with a 5xx, or without a whole response that the client still wanted, by variant.",
+    v->meter_errors = metric_counter(m, "weir_split_errors_total",
+                                     "Exchanges that ended with a 5xx, or without a whole response that the "
+                                     "client still wanted, by variant.",
+                                     labels, 2);
+    v->meter_overrides = metric_counter(
+        m, "weir_split_overrides_total",
+        "Exchanges that asked for their variant, and might; in no other figure of "
+        "the split.",
         labels, 2);
-    v->meter_overrides = metric_counter(m, "weir_split_overrides_total",
-                                        "Exchanges that asked for their variant, and might; in no other figure of "
-                                        "the split.",
-                                        labels, 2);
     v->meter_seconds = metric_histogram(m, "weir_split_duration_seconds",
-                                        "From a request's first byte to its response's last, by variant.", labels,
-                                        2);
+                                        "From a request's first byte to its response's last, by variant.",
+                                        labels, 2);
 }
 
 int split_open(struct split *s, struct proxy *p, const struct split_conf *conf, struct err *err)

@@ -200,7 +200,8 @@ static uint32_t pick(struct session *s, enum balance_reason *reason)
                                .peer_count = set->count,
                                .tried = s->tried,
                                .tried_count = s->tried_count,
-                               .hash = balance_hash((struct slice){ (const char *)s->record.client.bytes, 16 }),
+                               .hash = balance_hash(
+                                   (struct slice){ (const char *)s->record.client.bytes, 16 }),
                                .now_ns = loop_of(s)->now_ns,
                                .rng = &loop_of(s)->rng };
     if (set->count) balance_pick(&s->view->balance, &q, &choice);

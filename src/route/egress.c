@@ -23,11 +23,12 @@ struct egress_rules {
 /* special addresses */
 
 static const char *const special_blocks[] = {
-    "0.0.0.0/8",       "10.0.0.0/8",    "100.64.0.0/10",   "127.0.0.0/8",    "169.254.0.0/16", "172.16.0.0/12",
-    "192.0.0.0/24",    "192.0.2.0/24",  "192.88.99.0/24",  "192.168.0.0/16", "198.18.0.0/15",  "198.51.100.0/24",
-    "203.0.113.0/24",  "224.0.0.0/4",   "240.0.0.0/4",     "::/128",         "::1/128",        "100::/64",
-    "2001::/23",       "2001:db8::/32", "3fff::/20",       "5f00::/16",      "fc00::/7",       "fe80::/10",
-    "fec0::/10",       "ff00::/8",
+    "0.0.0.0/8",     "10.0.0.0/8",      "100.64.0.0/10",  "127.0.0.0/8",    "169.254.0.0/16",
+    "172.16.0.0/12", "192.0.0.0/24",    "192.0.2.0/24",   "192.88.99.0/24", "192.168.0.0/16",
+    "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4",    "240.0.0.0/4",
+    "::/128",        "::1/128",         "100::/64",       "2001::/23",      "2001:db8::/32",
+    "3fff::/20",     "5f00::/16",       "fc00::/7",       "fe80::/10",      "fec0::/10",
+    "ff00::/8",
 };
 
 static bool is_in(const char *block, const struct ip *ip)
@@ -127,11 +128,14 @@ const char *egress_target_parse(struct slice text, struct slice scheme, struct e
 {
     struct slice host, rest;
     *out = (struct egress_target){ .port = 80 };
-    if (slice_equal_fold(scheme, SLICE("https"))) return "X-Egress-Scheme says https, and TLS is not spoken yet";
-    if (scheme.len && !slice_equal_fold(scheme, SLICE("http"))) return "X-Egress-Scheme is neither http nor https";
+    if (slice_equal_fold(scheme, SLICE("https")))
+        return "X-Egress-Scheme says https, and TLS is not spoken yet";
+    if (scheme.len && !slice_equal_fold(scheme, SLICE("http")))
+        return "X-Egress-Scheme is neither http nor https";
     if (!text.len) return "it is empty";
     if (!split_port(text, &host, &rest)) return "a bracket is not closed";
-    if (rest.len && (rest.data[0] != ':' || !parse_port((struct slice){ rest.data + 1, rest.len - 1 }, &out->port)))
+    if (rest.len &&
+        (rest.data[0] != ':' || !parse_port((struct slice){ rest.data + 1, rest.len - 1 }, &out->port)))
         return "what follows the host is no port";
     bool is_bracketed = text.data[0] == '[';
     if (ip_parse(host, &out->address)) {
@@ -170,7 +174,8 @@ static int parse_ports(struct slice text, struct entry *out, struct slice entry,
     text = (struct slice){ text.data + 1, text.len - 1 };
     while (slice_next_element(&text, &part)) {
         struct port_range r;
-        if (out->port_count == PORT_RANGES_MAX) return bad_entry(entry, "has more than 8 ranges of ports", err);
+        if (out->port_count == PORT_RANGES_MAX)
+            return bad_entry(entry, "has more than 8 ranges of ports", err);
         const char *dash = memchr(part.data, '-', part.len);
         struct slice first = dash ? (struct slice){ part.data, (size_t)(dash - part.data) } : part;
         struct slice last = dash ? (struct slice){ dash + 1, part.len - first.len - 1 } : part;

@@ -21,9 +21,9 @@ struct egress_target {
     struct ip address; /* if it is one */
 };
 
-/* X-Egress-Host: host or host:port, an IPv6 address in brackets; X-Egress-Scheme: "http" or empty. NULL, or a static
+/* `text` is X-Egress-Host: host or host:port, an IPv6 address in brackets; X-Egress-Scheme: "http" or empty. NULL, or a static
  * clause that says what is wrong. */
-const char *egress_target_parse(struct slice host, struct slice scheme, struct egress_target *out);
+const char *egress_target_parse(struct slice text, struct slice scheme, struct egress_target *out);
 
 struct egress_rules;
 

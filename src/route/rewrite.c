@@ -10,12 +10,16 @@ static void check_rewrite(struct conf_decode *d, const struct conf_node *node, v
     const struct rewrite_conf *r = object;
     struct err err;
     if (r->regex && (r->strip_prefix || r->add_prefix))
-        conf_decode_fault(d, node, "regex", "keep one of them", "a rewrite has either prefixes or an expression");
+        conf_decode_fault(d, node, "regex", "keep one of them",
+                          "a rewrite has either prefixes or an expression");
     else if (!r->regex && !r->strip_prefix && !r->add_prefix)
-        conf_decode_fault(d, node, NULL, "add strip_prefix, add_prefix, or regex and to", "the rewrite says nothing");
+        conf_decode_fault(d, node, NULL, "add strip_prefix, add_prefix, or regex and to",
+                          "the rewrite says nothing");
     if (!r->regex != !r->to)
-        conf_decode_fault(d, node, r->regex ? "regex" : "to", "give both", "`regex` and `to` belong together");
-    if (r->regex && route_check_regex(r->regex, &err) < 0) conf_decode_fault(d, node, "regex", "", "%s", err.text);
+        conf_decode_fault(d, node, r->regex ? "regex" : "to", "give both",
+                          "`regex` and `to` belong together");
+    if (r->regex && route_check_regex(r->regex, &err) < 0)
+        conf_decode_fault(d, node, "regex", "", "%s", err.text);
     if (r->add_prefix && r->add_prefix[0] != '/')
         conf_decode_fault(d, node, "add_prefix", "begin it with a slash", "\"%s\" cannot begin a path",
                           r->add_prefix);
@@ -49,8 +53,8 @@ int rewrite_new(struct rewrite **out, const struct rewrite_conf *conf, struct er
     if (conf->regex && route_check_regex(conf->regex, err) < 0) return -1;
     struct rewrite *r = calloc(1, sizeof(*r));
     if (r && conf->regex)
-        r->regex = pcre2_compile((PCRE2_SPTR)conf->regex, PCRE2_ZERO_TERMINATED, PCRE2_NEVER_BACKSLASH_C, &code,
-                                 &offset, NULL);
+        r->regex = pcre2_compile((PCRE2_SPTR)conf->regex, PCRE2_ZERO_TERMINATED, PCRE2_NEVER_BACKSLASH_C,
+                                 &code, &offset, NULL);
     if (!r || (conf->regex && !r->regex)) {
         free(r);
         return err_set(err, "out of memory for a rewrite");
@@ -85,7 +89,8 @@ static void add_bytes(struct text *out, struct slice s)
     for (size_t i = 0; i < s.len; i++) add_byte(out, s.data[i]);
 }
 
-static void add_groups(struct text *out, const char *to, struct slice path, const PCRE2_SIZE *ends, uint32_t count)
+static void add_groups(struct text *out, const char *to, struct slice path, const PCRE2_SIZE *ends,
+                       uint32_t count)
 {
     for (const char *p = to; *p; p++) {
         if (*p != '$' || !p[1]) {
@@ -103,12 +108,14 @@ static void add_groups(struct text *out, const char *to, struct slice path, cons
             add_byte(out, '$');
             add_byte(out, *p);
         } else if (group < count && ends[2 * group] != PCRE2_UNSET) {
-            add_bytes(out, (struct slice){ path.data + ends[2 * group], ends[2 * group + 1] - ends[2 * group] });
+            add_bytes(out,
+                      (struct slice){ path.data + ends[2 * group], ends[2 * group + 1] - ends[2 * group] });
         }
     }
 }
 
-static bool replace(const struct rewrite *r, struct route_scratch *scratch, struct slice path, struct text *out)
+static bool replace(const struct rewrite *r, struct route_scratch *scratch, struct slice path,
+                    struct text *out)
 {
     const PCRE2_SIZE *ends;
     int count = route_scratch_match(scratch, r->regex, path, &ends);
@@ -133,8 +140,8 @@ static bool change_prefix(const struct rewrite_conf *conf, struct slice path, st
     return true;
 }
 
-enum rewrite_result rewrite_target(const struct rewrite *r, struct route_scratch *scratch, struct slice target,
-                                   struct text *out)
+enum rewrite_result rewrite_target(const struct rewrite *r, struct route_scratch *scratch,
+                                   struct slice target, struct text *out)
 {
     if (!target.len || target.data[0] != '/') return REWRITE_SAME;
     const char *mark = memchr(target.data, '?', target.len);
@@ -142,7 +149,8 @@ enum rewrite_result rewrite_target(const struct rewrite *r, struct route_scratch
     struct slice query = { target.data + path.len, target.len - path.len };
     char first = '/';
     struct text rest = { .data = out->data + 1, .cap = out->cap ? out->cap - 1 : 0 };
-    if (!(r->regex ? replace(r, scratch, path, &rest) : change_prefix(r->conf, path, &rest))) return REWRITE_SAME;
+    if (!(r->regex ? replace(r, scratch, path, &rest) : change_prefix(r->conf, path, &rest)))
+        return REWRITE_SAME;
     text_add_slice(&rest, query);
     if (rest.is_cut || !out->cap) return REWRITE_TOO_LONG;
     /* A target begins with a slash whatever the rewriting made of it. */

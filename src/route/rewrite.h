@@ -25,7 +25,7 @@ void rewrite_free(struct rewrite *r); /* NULL is fine */
 enum rewrite_result { REWRITE_SAME, REWRITE_DONE, REWRITE_TOO_LONG };
 /* `scratch`: the thread's (route/route.h); NULL will do without a regular expression. REWRITE_DONE: the whole new target, query included, is in `out`; it begins with a slash and has no byte that a
  * request target cannot have (those are percent-encoded). "*" is left alone. */
-enum rewrite_result rewrite_target(const struct rewrite *r, struct route_scratch *scratch, struct slice target,
-                                   struct text *out);
+enum rewrite_result rewrite_target(const struct rewrite *r, struct route_scratch *scratch,
+                                   struct slice target, struct text *out);
 /* Whether it has one. */
 bool rewrite_needs_scratch(const struct rewrite *r);

@@ -84,7 +84,8 @@ static struct slice header_value(const struct http_head *head, const struct rout
     for (uint32_t i = 0; head && i < head->field_count; i++) {
         const struct http_field *f = &head->fields[i];
         if (f->id != p->field_id) continue;
-        if (f->id == HTTP_FIELD_OTHER && !slice_equal_fold((struct slice){ f->name, f->name_len }, p->name)) continue;
+        if (f->id == HTTP_FIELD_OTHER && !slice_equal_fold((struct slice){ f->name, f->name_len }, p->name))
+            continue;
         return (struct slice){ f->value ? f->value : "", f->value_len };
     }
     return SLICE_NONE;
@@ -184,8 +185,8 @@ static bool ask(const struct search *s, const struct route_list *list, enum rout
 {
     for (uint32_t i = 0; i < list->count; i++) {
         const struct route_candidate *c = &s->table->candidates[list->first + i];
-        bool takes = (!c->regex || matches_regex(s, c)) && has_method(s, c) && failed_probe(s, c) == ROUTE_NONE &&
-                     has_client(s, c);
+        bool takes = (!c->regex || matches_regex(s, c)) && has_method(s, c) &&
+                     failed_probe(s, c) == ROUTE_NONE && has_client(s, c);
         if (s->on_step) tell(s, c);
         if (!takes) continue;
         s->out->index = c->index;
@@ -280,8 +281,8 @@ static void search(const struct search *s)
     if (t->any_group != ROUTE_NONE) match_path(s, t->any_group);
 }
 
-uint32_t route_match(const struct route_table *t, const struct route_request *rq, struct route_scratch *scratch,
-                     struct route_choice *out)
+uint32_t route_match(const struct route_table *t, const struct route_request *rq,
+                     struct route_scratch *scratch, struct route_choice *out)
 {
     struct search s = { .table = t, .rq = rq, .scratch = scratch, .out = out };
     search(&s);

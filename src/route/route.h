@@ -40,7 +40,8 @@ struct route_row {
     const char *host;        /* "api.example.com", "*.example.com"; NULL: any */
     const char *path;        /* in full; NULL: see path_prefix */
     const char *path_prefix; /* NULL: any path */
-    const char *path_regex;  /* PCRE2, matched anywhere in the path unless anchored. One of the three at most. */
+    const char
+        *path_regex; /* PCRE2, matched anywhere in the path unless anchored. One of the three at most. */
     const char *const *methods; /* "GET", …; any if there are none */
     const struct route_condition *headers, *query;
     const struct cidr *clients; /* any if there are none */
@@ -85,8 +86,8 @@ void route_table_free(const struct route_table *t); /* NULL is fine */
 bool route_table_needs_scratch(const struct route_table *t);
 
 /* Returns out->index. */
-uint32_t route_match(const struct route_table *t, const struct route_request *rq, struct route_scratch *scratch,
-                     struct route_choice *out);
+uint32_t route_match(const struct route_table *t, const struct route_request *rq,
+                     struct route_scratch *scratch, struct route_choice *out);
 
 /* The same search told step by step: each route that was looked at, in order, and the condition at which it failed
  * ("header x-env is \"prod\", not \"beta\""), the last one being the one taken (why is empty), or none. For people:

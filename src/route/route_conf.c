@@ -67,7 +67,8 @@ static void check_header(struct conf_decode *d, const struct conf_node *node, co
         conf_decode_fault(d, node, name, "", "\"%s\" cannot be the name of a header", name);
     else if (is_weirs_own(name))
         conf_decode_fault(d, node, name, "leave it to weir",
-                          "%s says where a message goes or where it ends, so that a rule could only break it", name);
+                          "%s says where a message goes or where it ends, so that a rule could only break it",
+                          name);
 }
 
 static void check_headers(struct conf_decode *d, const struct conf_node *node, void *object)
@@ -89,16 +90,18 @@ static const struct conf_field headers_fields[] = {
       .help = "Fields that are taken out." },
     { 0 },
 };
-static const struct conf_type headers_type = {
-    .name = "header rules", .size = sizeof(struct route_headers_conf), .fields = headers_fields, .check = check_headers
-};
+static const struct conf_type headers_type = { .name = "header rules",
+                                               .size = sizeof(struct route_headers_conf),
+                                               .fields = headers_fields,
+                                               .check = check_headers };
 
 static void check_redirect(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     const struct route_redirect_conf *r = object;
     uint32_t s = r->status;
     if (s != 301 && s != 302 && s != 303 && s != 307 && s != 308)
-        conf_decode_fault(d, node, "status", "write 301, 302, 303, 307 or 308", "%u is no status of a redirect", s);
+        conf_decode_fault(d, node, "status", "write 301, 302, 303, 307 or 308",
+                          "%u is no status of a redirect", s);
 }
 
 static const struct conf_field redirect_fields[] = {
@@ -141,7 +144,8 @@ static void check_mirror(struct conf_decode *d, const struct conf_node *node, vo
 {
     const struct route_mirror_conf *m = object;
     if (!m->share)
-        conf_decode_fault(d, node, "share", "leave the mirror out, or write 0.01 or more", "nothing would be copied");
+        conf_decode_fault(d, node, "share", "leave the mirror out, or write 0.01 or more",
+                          "nothing would be copied");
 }
 
 static const struct conf_field mirror_fields[] = {
@@ -167,21 +171,22 @@ static void check_egress(struct conf_decode *d, const struct conf_node *node, vo
     const char *const *allow = e->allow.data;
     struct err err;
     for (uint32_t i = 0; i < e->allow.count; i++)
-        if (egress_check_entry(slice_of(allow[i]), &err) < 0) conf_decode_fault(d, node, "allow", "", "%s", err.text);
+        if (egress_check_entry(slice_of(allow[i]), &err) < 0)
+            conf_decode_fault(d, node, "allow", "", "%s", err.text);
 }
 
 static const struct conf_field egress_fields[] = {
     { "pool", CONF_REF(struct route_egress_conf, pool, &pools_type), .flags = CONF_REQUIRED,
       .help = "A pool of `kind: egress`: the addresses to leave by." },
     { "allow", CONF_STRINGS(struct route_egress_conf, allow), .min = 1, .max = 1000, .flags = CONF_REQUIRED,
-      .help = "Where requests may go: `api.example.com:443`, `*.example.com`, `10.1.0.0/16:8080`. Inner addresses need "
+      .help = "Where requests may go: `api.example.com:443`, `*.example.com`, `10.1.0.0/16:8080`. Inner "
+              "addresses need "
               "a block that names them." },
     { 0 },
 };
-static const struct conf_type egress_type = { .name = "egress",
-                                              .size = sizeof(struct route_egress_conf),
-                                              .fields = egress_fields,
-                                              .check = check_egress };
+static const struct conf_type egress_type = {
+    .name = "egress", .size = sizeof(struct route_egress_conf), .fields = egress_fields, .check = check_egress
+};
 
 static const struct conf_field debug_fields[] = {
     { "upstream", CONF_CUSTOM(struct route_debug_conf, upstream, &conf_address_type), .flags = CONF_REQUIRED,
@@ -233,8 +238,10 @@ static void check_conditions(struct conf_decode *d, const struct conf_node *node
         if (!is_token(methods[i]))
             conf_decode_fault(d, node, "method", "", "\"%s\" cannot be a method", methods[i]);
         else if (http_method_of(method) == HTTP_OTHER && method.data[0] >= 'a' && method.data[0] <= 'z')
-            conf_decode_fault(d, node, "method", "write it in capitals", "methods are told apart by case, and \"%s\" "
-                              "would match nothing that is usual", methods[i]);
+            conf_decode_fault(d, node, "method", "write it in capitals",
+                              "methods are told apart by case, and \"%s\" "
+                              "would match nothing that is usual",
+                              methods[i]);
     }
 }
 
@@ -246,7 +253,8 @@ static void check_destination(struct conf_decode *d, const struct conf_node *nod
         conf_decode_fault(d, node, NULL, "keep one of pool, split, redirect, respond and egress",
                           "the route leads to several places");
     else if (!destinations && !r->debug)
-        conf_decode_fault(d, node, NULL, "add pool, split, redirect, respond or egress", "the route leads nowhere");
+        conf_decode_fault(d, node, NULL, "add pool, split, redirect, respond or egress",
+                          "the route leads nowhere");
     if (r->debug && (r->redirect || r->respond || r->egress))
         conf_decode_fault(d, node, "debug", "it stands beside pool or split only",
                           "the route has a debug upstream and does not go to a pool");
@@ -255,7 +263,8 @@ static void check_destination(struct conf_decode *d, const struct conf_node *nod
         conf_decode_fault(d, node, "mirror", "it stands beside pool or split only",
                           "what does not go to a pool cannot be copied to one");
     if (r->rewrite && !has_server && !r->egress)
-        conf_decode_fault(d, node, "rewrite", "leave it out", "there is no server that could see the rewritten target");
+        conf_decode_fault(d, node, "rewrite", "leave it out",
+                          "there is no server that could see the rewritten target");
 }
 
 static void check_route(struct conf_decode *d, const struct conf_node *node, void *object)
@@ -291,9 +300,12 @@ static const struct conf_field fields[] = {
     { "client", CONF_LIST(struct route_conf, clients, &conf_cidr_type), .max = 10000,
       .help = "Address blocks that it must come from." },
     { "pool", CONF_REF(struct route_conf, pool, &pools_type), .help = "Where it leads." },
-    { "split", CONF_REF(struct route_conf, split, &splits_type), .help = "Or the split that chooses the pool." },
-    { "redirect", CONF_OPTIONAL(struct route_conf, redirect, &redirect_type), .help = "Or where the client is sent." },
-    { "respond", CONF_OPTIONAL(struct route_conf, respond, &respond_type), .help = "Or what weir itself answers." },
+    { "split", CONF_REF(struct route_conf, split, &splits_type),
+      .help = "Or the split that chooses the pool." },
+    { "redirect", CONF_OPTIONAL(struct route_conf, redirect, &redirect_type),
+      .help = "Or where the client is sent." },
+    { "respond", CONF_OPTIONAL(struct route_conf, respond, &respond_type),
+      .help = "Or what weir itself answers." },
     { "egress", CONF_OPTIONAL(struct route_conf, egress, &egress_type),
       .help = "Or out, to where the request's X-Egress-Host says." },
     { "debug", CONF_OPTIONAL(struct route_conf, debug, &debug_type),
@@ -324,14 +336,16 @@ const struct conf_type route_conf_type = { .name = "route",
                                            .or_name_from = "split",
                                            .check = check_route };
 
-static const struct route_condition *conditions_of(const struct conf_items *pairs, struct route_condition *out)
+static const struct route_condition *conditions_of(const struct conf_items *pairs,
+                                                   struct route_condition *out)
 {
     const struct route_pair_conf *p = pairs->data;
     for (uint32_t i = 0; i < pairs->count; i++) out[i] = (struct route_condition){ p[i].name, p[i].value };
     return out;
 }
 
-struct route_row route_conf_row(const struct route_conf *conf, uint32_t index, struct route_condition *conditions)
+struct route_row route_conf_row(const struct route_conf *conf, uint32_t index,
+                                struct route_condition *conditions)
 {
     return (struct route_row){ .name = conf->name,
                                .host = conf->host,

@@ -76,4 +76,5 @@ extern const struct conf_type route_conf_type;
 
 /* Borrows everything from the conf. `conditions`: memory for the headers' and the query's rows, at least
  * headers.count + query.count of them. */
-struct route_row route_conf_row(const struct route_conf *conf, uint32_t index, struct route_condition *conditions);
+struct route_row route_conf_row(const struct route_conf *conf, uint32_t index,
+                                struct route_condition *conditions);

@@ -65,7 +65,8 @@ int route_check_host(struct slice host, struct err *err)
 static int check_row(const struct route_row *r, struct err *err)
 {
     int paths = (r->path != NULL) + (r->path_prefix != NULL) + (r->path_regex != NULL);
-    if (paths > 1) return err_set(err, "it has more than one of path, path prefix and regular expression; keep one");
+    if (paths > 1)
+        return err_set(err, "it has more than one of path, path prefix and regular expression; keep one");
     return r->host ? route_check_host(slice_of(r->host), err) : 0;
 }
 
@@ -73,8 +74,8 @@ int route_check_regex(const char *regex, struct err *err)
 {
     int code;
     PCRE2_SIZE offset;
-    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)regex, PCRE2_ZERO_TERMINATED, PCRE2_NEVER_BACKSLASH_C, &code,
-                                         &offset, NULL);
+    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)regex, PCRE2_ZERO_TERMINATED, PCRE2_NEVER_BACKSLASH_C,
+                                         &code, &offset, NULL);
     if (!compiled) {
         PCRE2_UCHAR why[128];
         pcre2_get_error_message(code, why, sizeof(why));
@@ -133,7 +134,9 @@ static void copy_row(struct builder *b, const struct route_row *r, uint32_t orde
                                                .host_len = host_len,
                                                .path_at = add_text(b, path.data, path.len),
                                                .path_len = (uint32_t)path.len,
-                                               .kind = r->path_regex ? ROW_REGEX : r->path ? ROW_EXACT : ROW_PREFIX,
+                                               .kind = r->path_regex ? ROW_REGEX
+                                                       : r->path     ? ROW_EXACT
+                                                                     : ROW_PREFIX,
                                                .order = order };
 }
 
@@ -154,10 +157,12 @@ static void add_probe(struct builder *b, const struct route_condition *c, bool i
     bool is_any = strcmp(value, "*") == 0;
     p->name = keep_text(b, c->name);
     p->value = keep_text(b, value);
-    p->test = is_any ? (is_negated ? ROUTE_IS_ABSENT : ROUTE_IS_THERE) : (is_negated ? ROUTE_IS_NOT : ROUTE_IS);
+    p->test = is_any ? (is_negated ? ROUTE_IS_ABSENT : ROUTE_IS_THERE)
+                     : (is_negated ? ROUTE_IS_NOT : ROUTE_IS);
     if (!is_header) return;
     char *name = (char *)(uintptr_t)p->name.data;
-    for (size_t i = 0; i < p->name.len; i++) name[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 32) : name[i];
+    for (size_t i = 0; i < p->name.len; i++)
+        name[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 32) : name[i];
     p->field_id = (uint8_t)http_field_id_of(p->name);
 }
 
@@ -330,6 +335,22 @@ static int allocate(struct builder *b, const struct route_row *rows, uint32_t co
     return 0;
 }
 
+static void free_table(struct route_table *t)
+{
+    if (!t) return;
+    for (uint32_t i = 0; t->candidates && i < t->candidate_count; i++)
+        pcre2_code_free(t->candidates[i].regex);
+    free(t->text);
+    free(t->entries);
+    free(t->groups);
+    free(t->hosts);
+    free(t->candidates);
+    free(t->probes);
+    free(t->methods);
+    free(t->clients);
+    free(t);
+}
+
 struct route_table *route_table_new(const struct route_row *rows, uint32_t count, struct err *err)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -338,8 +359,12 @@ struct route_table *route_table_new(const struct route_row *rows, uint32_t count
         return NULL;
     }
     struct builder b = { .table = calloc(1, sizeof(struct route_table)), .err = err };
+    if (!b.table) {
+        err_set(err, "out of memory for %u routes", count);
+        return NULL;
+    }
     int result = -1;
-    if (!b.table || allocate(&b, rows, count) < 0) {
+    if (allocate(&b, rows, count) < 0) {
         err_set(err, "out of memory for %u routes", count);
     } else {
         for (uint32_t i = 0; i < count; i++) copy_row(&b, &rows[i], i);
@@ -349,21 +374,11 @@ struct route_table *route_table_new(const struct route_row *rows, uint32_t count
     free(b.rows);
     free(b.open);
     if (result == 0) return b.table;
-    route_table_free(b.table);
+    free_table(b.table);
     return NULL;
 }
 
 void route_table_free(const struct route_table *t)
 {
-    if (!t) return;
-    for (uint32_t i = 0; t->candidates && i < t->candidate_count; i++) pcre2_code_free(t->candidates[i].regex);
-    free(t->text);
-    free(t->entries);
-    free(t->groups);
-    free(t->hosts);
-    free(t->candidates);
-    free(t->probes);
-    free(t->methods);
-    free(t->clients);
-    free((void *)(uintptr_t)t);
+    free_table((struct route_table *)(uintptr_t)t);
 }

@@ -18,12 +18,12 @@ struct route_probe {
 
 /* One row's conditions beyond host and path. */
 struct route_candidate {
-    uint32_t index;   /* the row's */
-    uint32_t methods; /* bit by enum http_method; 0 and no other_methods: any */
-    uint32_t first_method, method_count;                     /* of table->methods: those without a bit */
-    uint32_t first_probe, header_count, query_count;         /* of table->probes */
-    uint32_t first_client, client_count;                     /* of table->clients */
-    pcre2_code *regex;                                       /* NULL: the path is decided already */
+    uint32_t index;                      /* the row's */
+    uint32_t methods;                    /* bit by enum http_method; 0 and no other_methods: any */
+    uint32_t first_method, method_count; /* of table->methods: those without a bit */
+    uint32_t first_probe, header_count, query_count; /* of table->probes */
+    uint32_t first_client, client_count;             /* of table->clients */
+    pcre2_code *regex;                               /* NULL: the path is decided already */
 };
 
 /* Candidates in the order in which they are asked. */
@@ -35,8 +35,9 @@ struct route_list {
 struct route_entry {
     uint64_t
         head; /* the text's first eight bytes as one number, the first the highest, short ones with zeros */
-    uint32_t at, len;               /* of the text, in table->text */
-    struct route_list exact, prefix; /* those that take just this path; those that take all that begin with it */
+    uint32_t at, len; /* of the text, in table->text */
+    struct route_list exact,
+        prefix; /* those that take just this path; those that take all that begin with it */
     uint32_t
         next_shorter; /* the entry with the longest prefix route that this text begins with; ROUTE_NONE */
 };

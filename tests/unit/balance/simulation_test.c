@@ -111,7 +111,8 @@ static uint64_t p99_us(const char *method, uint32_t slow)
 static void the_default_hardly_feels_two_slow_servers_where_blind_methods_diverge(void **state)
 {
     (void)state;
-    static const char *const aware[] = { "least_request", "peak_ewma" }, *const blind[] = { "round_robin", "random" };
+    static const char *const aware[] = { "least_request", "peak_ewma" }, *const blind[] = { "round_robin",
+                                                                                            "random" };
     for (unsigned i = 0; i < 2; i++) {
         uint64_t healthy = p99_us(aware[i], 0), slow = p99_us(aware[i], 2);
         if (slow * 2 > healthy * 3) fail_msg("%s: p99 %lu, with slow servers %lu", aware[i], healthy, slow);

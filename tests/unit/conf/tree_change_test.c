@@ -34,7 +34,9 @@ static const struct conf_field pool_fields[] = {
     { "servers", CONF_NAMED(struct pool, servers, &thing_type) },
     { 0 },
 };
-static const struct conf_type pool_type = { .name = "pool", .size = sizeof(struct pool), .fields = pool_fields };
+static const struct conf_type pool_type = { .name = "pool",
+                                            .size = sizeof(struct pool),
+                                            .fields = pool_fields };
 struct root {
     struct conf_items pools;
     uint32_t workers;
@@ -44,11 +46,14 @@ static const struct conf_field root_fields[] = {
     { "workers", CONF_U32(struct root, workers), .max = 64, .preset = "0" },
     { 0 },
 };
-static const struct conf_type root_type = { .name = "configuration", .size = sizeof(struct root), .fields = root_fields };
+static const struct conf_type root_type = { .name = "configuration",
+                                            .size = sizeof(struct root),
+                                            .fields = root_fields };
 
-static const char source[] = "pools:\n"
-                             "  web: {servers: [\"10.0.0.1:80\", {name: big, address: \"10.0.0.2:80\", weight: 3}]}\n"
-                             "  a.b: {servers: [\"10.0.0.3:80\"]}\n";
+static const char source[] =
+    "pools:\n"
+    "  web: {servers: [\"10.0.0.1:80\", {name: big, address: \"10.0.0.2:80\", weight: 3}]}\n"
+    "  a.b: {servers: [\"10.0.0.3:80\"]}\n";
 
 /* After the change: balance of web, workers, and its servers as "address weight". */
 static char *changed(const char *change, struct err *err)
@@ -62,7 +67,8 @@ static char *changed(const char *change, struct err *err)
     assert_int_equal(conf_read_yaml(&tree, "test", slice_of(source), &faults), 0);
     int result = conf_tree_change(&tree, &root_type, change, err);
     if (result == 0) {
-        if (conf_decode(&tree, &root_type, &root, arena, &faults) < 0) fail_msg("%s", faults.items[0].message);
+        if (conf_decode(&tree, &root_type, &root, arena, &faults) < 0)
+            fail_msg("%s", faults.items[0].message);
         text_printf(&t, "%u", root.workers);
         const struct pool *pools = root.pools.data;
         for (uint32_t p = 0; p < root.pools.count; p++) {
@@ -86,11 +92,14 @@ static void a_change_is_as_if_the_file_had_it(void **state)
     } cases[] = {
         { "workers=2", "2 web:random 10.0.0.1:80*1 10.0.0.2:80*3 a.b:random 10.0.0.3:80*1" },
         { "pools.web.balance=hash", "0 web:hash 10.0.0.1:80*1 10.0.0.2:80*3 a.b:random 10.0.0.3:80*1" },
-        { "pools.web.servers[0].weight=0", "0 web:random 10.0.0.1:80*0 10.0.0.2:80*3 a.b:random 10.0.0.3:80*1" },
-        { "pools.web.servers[big].weight=9", "0 web:random 10.0.0.1:80*1 10.0.0.2:80*9 a.b:random 10.0.0.3:80*1" },
+        { "pools.web.servers[0].weight=0",
+          "0 web:random 10.0.0.1:80*0 10.0.0.2:80*3 a.b:random 10.0.0.3:80*1" },
+        { "pools.web.servers[big].weight=9",
+          "0 web:random 10.0.0.1:80*1 10.0.0.2:80*9 a.b:random 10.0.0.3:80*1" },
         { "pools.web.servers[10.0.0.2:80].weight=8",
           "0 web:random 10.0.0.1:80*1 10.0.0.2:80*8 a.b:random 10.0.0.3:80*1" },
-        { "pools[a.b].servers[0]=\"10.9.9.9:1\"", "0 web:random 10.0.0.1:80*1 10.0.0.2:80*3 a.b:random 10.9.9.9:1*1" },
+        { "pools[a.b].servers[0]=\"10.9.9.9:1\"",
+          "0 web:random 10.0.0.1:80*1 10.0.0.2:80*3 a.b:random 10.9.9.9:1*1" },
         { "pools.web.servers=[{address: x, weight: 7}, y]", "0 web:random x*7 y*1 a.b:random 10.0.0.3:80*1" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

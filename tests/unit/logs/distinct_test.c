@@ -28,7 +28,8 @@ static void the_error_stays_within_three_standard_errors_at_every_size(void **st
         uint64_t added = 0;
         for (double size = 10; size < 2e6; size *= 3) {
             for (; added < (uint64_t)size; added++) distinct_add(d, rng_next(&rng));
-            assert_true(fabs(distinct_count(d) / (double)added - 1) < 3.5 * distinct_error(d) + 0.5 / (double)added);
+            assert_true(fabs(distinct_count(d) / (double)added - 1) <
+                        3.5 * distinct_error(d) + 0.5 / (double)added);
         }
         free(d);
     }

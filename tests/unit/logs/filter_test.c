@@ -143,7 +143,8 @@ static void a_pattern_that_would_take_for_ever_gives_up(void **state)
     (void)state;
     struct filter *f = NULL;
     struct err err;
-    struct log_entry e = { .path = SLICE("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!") };
+    struct log_entry e = { .path = SLICE(
+                               "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!") };
     assert_int_equal(filter_compile(&f, SLICE("path~\"^(a+)+$\""), &err), 0);
     assert_false(filter_takes(f, &e));
     filter_free(f);

@@ -51,9 +51,11 @@ static void feed(struct intake *in, const char *data, size_t len)
     free(piece);
 }
 
-#define LINE(client, path) client " - - [12/Mar/2026:10:00:01 +0000] \"GET " path " HTTP/1.1\" 200 7 \"-\" \"x\""
+#define LINE(client, path) \
+    client " - - [12/Mar/2026:10:00:01 +0000] \"GET " path " HTTP/1.1\" 200 7 \"-\" \"x\""
 
-static const char input[] = LINE("10.0.0.1", "/a?b") "\n\nrubbish\r\n" LINE("10.0.0.2", "/c") "\r\n" LINE("::1", "/d");
+static const char input[] = LINE("10.0.0.1", "/a?b") "\n\nrubbish\r\n" LINE("10.0.0.2",
+                                                                            "/c") "\r\n" LINE("::1", "/d");
 
 static void lines_come_out_however_they_are_cut(void **state)
 {
@@ -69,7 +71,8 @@ static void lines_come_out_however_they_are_cut(void **state)
             feed(in, input + at, sizeof(input) - 1 - at < cut ? sizeof(input) - 1 - at : cut);
         assert_int_equal(intake_pending(in), strlen(LINE("::1", "/d")));
         intake_end(in);
-        assert_string_equal(text_cstr(&s.text), "10.0.0.1 200 7 /a\nmalformed 7\n10.0.0.2 200 7 /c\n::1 200 7 /d\n");
+        assert_string_equal(text_cstr(&s.text),
+                            "10.0.0.1 200 7 /a\nmalformed 7\n10.0.0.2 200 7 /c\n::1 200 7 /d\n");
         intake_free(in);
     }
 }

@@ -20,7 +20,8 @@ struct seen {
 static void on_entry(void *context, struct log_entry *e)
 {
     struct seen *s = context;
-    text_printf(&s->text, "%u %llu %llu ", e->status, (unsigned long long)e->bytes, (unsigned long long)e->time_s);
+    text_printf(&s->text, "%u %llu %llu ", e->status, (unsigned long long)e->bytes,
+                (unsigned long long)e->time_s);
     text_add_slice(&s->text, e->method);
     text_add_char(&s->text, ' ');
     text_add_slice(&s->text, e->path);
@@ -75,7 +76,8 @@ static const struct {
     { " \n{ \"status\" : 200 , \"user_agent\" : \"a \\\"b\\\\\" }", "200 0 0   a \\\"b\\\\\n" },
     { "{\"time\":\"2026-03-12T10:00:01Z\",\"status\":304}", "304 0 1773309601   \n" },
     { "{\"request\":\"POST /x/y?z HTTP/1.1\",\"status\":200}", "200 0 0 POST /x/y \n" },
-    { "{\"status\":200,\"nested\":{\"status\":1,\"b\":[1,{\"c\":\"}]\"}]},\"zone\":\"eu\"}", "200 0 0    zone=eu\n" },
+    { "{\"status\":200,\"nested\":{\"status\":1,\"b\":[1,{\"c\":\"}]\"}]},\"zone\":\"eu\"}",
+      "200 0 0    zone=eu\n" },
     { "{\"status\":null,\"zone\":null,\"ok\":true}", "0 0 0    zone=~ ok=true\n" },
     { "{}\n{\"status\":1}", "0 0 0   \n0 0 0   \n" },
     { "garbage\n{\"status\":200}\n", "malformed\n200 0 0   \n" },

@@ -52,8 +52,8 @@ static void what_is_no_http_is_binary(void **state)
                           "::1 - - [12/Mar/2026:10:00:01 +0000] \"\\x16\\x03\\x01\" 400 0 \"-\" \"-\"", &e));
     assert_true(e.is_binary);
     assert_int_equal(e.path.len, 0);
-    assert_true(read_line(line_format_combined,
-                          "::1 - - [12/Mar/2026:10:00:01 +0000] \"-\" 400 0 \"-\" \"-\"", &e));
+    assert_true(
+        read_line(line_format_combined, "::1 - - [12/Mar/2026:10:00:01 +0000] \"-\" 400 0 \"-\" \"-\"", &e));
     assert_false(e.is_binary);
 }
 
@@ -85,7 +85,8 @@ static void further_variables_get_seats_by_name(void **state)
 static void other_lines_are_not_read(void **state)
 {
     (void)state;
-    static const char *const lines[] = { "", "x", "192.0.2.7 - - [12/Mar/2026:10:00:01 +0100] \"GET / HTTP/1.1\" 200",
+    static const char *const lines[] = { "", "x",
+                                         "192.0.2.7 - - [12/Mar/2026:10:00:01 +0100] \"GET / HTTP/1.1\" 200",
                                          "192.0.2.7 - - [x] \"GET / HTTP/1.1\" 200 1 \"-\" \"x\" more" };
     struct log_entry e;
     for (unsigned i = 0; i < sizeof(lines) / sizeof(*lines); i++)
@@ -115,8 +116,12 @@ static void times_are_those_of_the_calendar(void **state)
     assert_int_equal(entry_time_local_s(SLICE("29/Feb/2024:23:59:59 -0130")), 1709256599);
     assert_int_equal(entry_time_iso_s(SLICE("2024-02-29T23:59:59-01:30")), 1709256599);
     assert_int_equal(entry_time_iso_s(SLICE("2024-02-29T23:59:59.123456Z")), 1709251199);
-    static const char *const wrong[] = { "", "29/Fex/2024:23:59:59 +0000", "2024-02-29 23:59:59", "2024-13-29T00:00:00Z",
-                                         "29/Feb/2024:23:59:59 +00", "2024-02-29T23:59:59" };
+    static const char *const wrong[] = { "",
+                                         "29/Fex/2024:23:59:59 +0000",
+                                         "2024-02-29 23:59:59",
+                                         "2024-13-29T00:00:00Z",
+                                         "29/Feb/2024:23:59:59 +00",
+                                         "2024-02-29T23:59:59" };
     for (unsigned i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
         assert_int_equal(entry_time_local_s(slice_of(wrong[i])), 0);
         assert_int_equal(entry_time_iso_s(slice_of(wrong[i])), 0);
@@ -126,8 +131,10 @@ static void times_are_those_of_the_calendar(void **state)
 static void addresses_are_read_as_inet_pton_does(void **state)
 {
     (void)state;
-    static const char *const texts[] = { "0.0.0.0", "255.255.255.255", "1.2.3.4", "256.1.1.1", "1.2.3", "1.2.3.4.5",
-                                         "1..2.3", "::1", "2001:db8::1", "", "-", "1.2.3.4 ", "::ffff:1.2.3.4" };
+    static const char *const texts[] = {
+        "0.0.0.0", "255.255.255.255", "1.2.3.4", "256.1.1.1", "1.2.3",    "1.2.3.4.5",     "1..2.3",
+        "::1",     "2001:db8::1",     "",        "-",         "1.2.3.4 ", "::ffff:1.2.3.4"
+    };
     for (unsigned i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         struct ip a, b;
         bool ok = entry_ip(slice_of(texts[i]), &a);

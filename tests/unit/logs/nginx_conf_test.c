@@ -49,8 +49,9 @@ static void formats_and_logs_are_found_through_includes(void **state)
     struct nginx_conf *c = NULL;
     struct err err = { "" };
     write_file("sites/a.conf", "server { listen 80; access_log /var/log/a.log main; }\n");
-    write_file("sites/b.conf", "server { access_log off; location ~ \"x{2}\" { access_log /b.log json if=$x; } "
-                               "access_log /c.log; access_log /d.log buffer=4k; }");
+    write_file("sites/b.conf",
+               "server { access_log off; location ~ \"x{2}\" { access_log /b.log json if=$x; } "
+               "access_log /c.log; access_log /d.log buffer=4k; }");
     const char *path = write_file("nginx.conf",
                                   "# comment; with { quotes \"\n"
                                   "http {\n"
@@ -62,7 +63,8 @@ static void formats_and_logs_are_found_through_includes(void **state)
                                   "}\n");
     if (nginx_conf_read(&c, path, &err) < 0) fail_msg("%s", err.text);
     assert_int_equal(c->format_count, 2);
-    assert_string_equal(c->formats[0].text, "$remote_addr [$time_local] \"$request\" $status ${body_bytes_sent}");
+    assert_string_equal(c->formats[0].text,
+                        "$remote_addr [$time_local] \"$request\" $status ${body_bytes_sent}");
     assert_int_equal(c->formats[0].escape, LINE_ESCAPE_DEFAULT);
     assert_string_equal(c->formats[1].text, "{\"s\":\"$status\",\"q\":\"\"\"}");
     assert_int_equal(c->formats[1].escape, LINE_ESCAPE_JSON);

@@ -30,8 +30,10 @@ static int make_file(void)
         if (i % 7 == 3)
             fprintf(f, "rubbish\n");
         else
-            fprintf(f, "::1 - - [12/Mar/2026:%02u:%02u:%02u +0000] \"GET /%0*u HTTP/1.1\" 200 1 \"-\" \"-\"\n",
-                    (unsigned)(10 + s / 3600), (unsigned)(s / 60 % 60), (unsigned)(s % 60), (int)(1 + i % 200), i);
+            fprintf(f,
+                    "::1 - - [12/Mar/2026:%02u:%02u:%02u +0000] \"GET /%0*u HTTP/1.1\" 200 1 \"-\" \"-\"\n",
+                    (unsigned)(10 + s / 3600), (unsigned)(s / 60 % 60), (unsigned)(s % 60),
+                    (int)(1 + i % 200), i);
     }
     starts[LINES] = (uint64_t)ftell(f);
     fclose(f);

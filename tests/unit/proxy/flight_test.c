@@ -339,7 +339,8 @@ static void json_says_who_where_and_why(void **state)
     assert_has(
         &j, "\"id\":\"0000000000001234\",\"request_id\":\"req-1\",\"start\":\"2023-11-14T22:13:20.000000Z\"");
     assert_has(&j, "\"client\":\"192.0.0.0\"");
-    assert_has(&j, "\"listener\":\"web\",\"route\":\"api-route\",\"variant\":null,\"pool\":\"api\",\"protocol\":\"HTTP/1.1\","
+    assert_has(&j, "\"listener\":\"web\",\"route\":\"api-route\",\"variant\":null,\"pool\":\"api\","
+                   "\"protocol\":\"HTTP/1.1\","
                    "\"method\":\"POST\",\"target\":\"/x?y=1\",\"is_target_cut\":false,\"status\":502");
     assert_has(
         &j,

@@ -90,7 +90,9 @@ static void a_route_is_taken_only_where_its_conditions_hold(void **state)
         { { .headers = not_beta, .header_count = 1 }, "GET / X-Env:prod", "GET / X-Env:beta" },
         { { .headers = not_beta, .header_count = 1 }, "GET /", "GET / X-Env:beta" },
         { { .headers = no_env, .header_count = 1 }, "GET /", "GET / X-Env:" },
-        { { .headers = beta_v2, .header_count = 2 }, "GET / X-Env:beta Accept:v2", "GET / X-Env:beta Accept:v1" },
+        { { .headers = beta_v2, .header_count = 2 },
+          "GET / X-Env:beta Accept:v2",
+          "GET / X-Env:beta Accept:v1" },
         { { .query = version_2, .query_count = 1 }, "GET /?a=1&v=2", "GET /?v=22" },
         { { .query = version_2, .query_count = 1 }, "GET /?v=2&v=3", "GET /?v=3&v=2" },
         { { .path_regex = "^/u/[0-9]+$" }, "GET /u/17?x", "GET /u/17x" },
@@ -131,7 +133,12 @@ static void the_more_specific_is_asked_first(void **state)
         { .name = "first regex", .path_regex = "x$", .index = 6 },
         { .name = "second regex", .path_regex = "xx$", .methods = get_head, .method_count = 2, .index = 7 },
         { .name = "exact", .path = "/a/b/c", .query = version_2, .query_count = 1, .index = 8 },
-        { .name = "host", .host = "a.org", .path_prefix = "/only/", .headers = beta, .header_count = 1, .index = 9 },
+        { .name = "host",
+          .host = "a.org",
+          .path_prefix = "/only/",
+          .headers = beta,
+          .header_count = 1,
+          .index = 9 },
         { .name = "again", .path_prefix = "/a/", .index = 10 },
     };
     static const struct {
@@ -218,13 +225,15 @@ static void expressions_that_are_none_are_refused_with_their_place(void **state)
     struct route_row row = { .name = "bad", .path_regex = "/(x" };
     struct err err = { "" };
     assert_null(route_table_new(&row, 1, &err));
-    assert_non_null(strstr(err.text, "route \"bad\": \"/(x\" is no regular expression: missing closing parenthesis"));
+    assert_non_null(
+        strstr(err.text, "route \"bad\": \"/(x\" is no regular expression: missing closing parenthesis"));
     row = (struct route_row){ .name = "two", .path = "/", .path_regex = "/" };
     assert_null(route_table_new(&row, 1, &err));
 }
 
 /* What trying every row in the order of route.h gives, for rows of one host and few paths. */
-static uint32_t slow_match(const struct route_row *rows, uint32_t count, const char *path, const char *env, bool is_get)
+static uint32_t slow_match(const struct route_row *rows, uint32_t count, const char *path, const char *env,
+                           bool is_get)
 {
     uint64_t best = 0;
     uint32_t index = ROUTE_NONE;
@@ -236,7 +245,8 @@ static uint32_t slow_match(const struct route_row *rows, uint32_t count, const c
                                  : 0;
         bool takes = rank_path && (!r->method_count || is_get) &&
                      (!r->header_count || (env && strcmp(env, "beta") == 0));
-        uint64_t rank = rank_path * 1000000 + (r->method_count ? 10000 : 0) + (r->header_count ? 5000 : 0) + count - i;
+        uint64_t rank = rank_path * 1000000 + (r->method_count ? 10000 : 0) + (r->header_count ? 5000 : 0) +
+                        count - i;
         if (!takes || rank <= best) continue;
         best = rank;
         index = r->index;
@@ -269,8 +279,10 @@ static void drawn_tables_match_as_trying_every_row_does(void **state)
             for (unsigned form = 0; form < 4; form++) {
                 char text[64];
                 struct route_choice c;
-                snprintf(text, sizeof(text), "%s %s%s", form & 1 ? "GET" : "POST", paths[p], form & 2 ? " X-Env:beta" : "");
-                assert_int_equal(match(t, text, &c), slow_match(rows, count, paths[p], form & 2 ? "beta" : NULL, form & 1));
+                snprintf(text, sizeof(text), "%s %s%s", form & 1 ? "GET" : "POST", paths[p],
+                         form & 2 ? " X-Env:beta" : "");
+                assert_int_equal(match(t, text, &c),
+                                 slow_match(rows, count, paths[p], form & 2 ? "beta" : NULL, form & 1));
             }
         }
         route_table_free(t);

@@ -10,7 +10,8 @@
 #include "route/rewrite.h"
 #include "route/route.h"
 
-static enum rewrite_result rewrite(const struct rewrite_conf *conf, const char *target, char *out, size_t room)
+static enum rewrite_result rewrite(const struct rewrite_conf *conf, const char *target, char *out,
+                                   size_t room)
 {
     struct rewrite *r = NULL;
     struct err err;

@@ -87,8 +87,10 @@ static void the_most_specific_route_is_taken(void **state)
 static void nothing_matches_where_nothing_is_for_everything(void **state)
 {
     (void)state;
-    static const struct route_row rows[] = { { "a", .host = "a.org", .path = NULL, .path_prefix = "/x", .index = 0 },
-                                             { "b", .host = "*.org", .path = "/y", .path_prefix = NULL, .index = 1 } };
+    static const struct route_row rows[] = {
+        { "a", .host = "a.org", .path = NULL, .path_prefix = "/x", .index = 0 },
+        { "b", .host = "*.org", .path = "/y", .path_prefix = NULL, .index = 1 }
+    };
     struct route_table *t = table_of(rows, 2);
     struct route_choice c;
     assert_int_equal(match_plain(t, SLICE("a.org"), SLICE("/z"), &c), ROUTE_NONE);

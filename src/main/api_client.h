@@ -1,0 +1,18 @@
+/* main/api_client.h: one question to the admin API of a running weir: over the HTTP layer that carries traffic, on a
+ * loop of its own, within 5 s and 32 MiB. For commands: it waits. */
+#pragma once
+
+#include "http/message.h"
+#include "main/api_target.h"
+
+struct api_request {
+    enum http_method method;
+    const char *path;  /* with what is not allowed in a target written as %XX already */
+    struct slice body; /* JSON; empty: none */
+};
+
+/* EX_OK with the body of a 200, terminated, the caller's to free (`len` may be NULL); else the sentence, and
+ * EX_UNAVAILABLE: nobody answers, or not in time, or weir cannot now; EX_NOPERM: a token is missing or wrong;
+ * EX_DATAERR: weir refuses the request, in its own words; EX_PROTOCOL: it is no weir that answers. */
+MUST_CHECK int api_client_ask(const struct api_target *to, const struct api_request *rq, char **body,
+                              size_t *len, struct err *err);

@@ -1,0 +1,101 @@
+#include "main/table.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "base/slice.h"
+#include "base/utf8.h"
+
+#define GAP "  "
+
+void table_init(struct table *t, uint32_t columns, uint32_t right)
+{
+    assert(columns >= 1 && columns <= TABLE_COLUMNS_MAX);
+    *t = (struct table){ .columns = columns, .right = right };
+}
+
+void table_fini(struct table *t)
+{
+    for (uint32_t i = 0; i < t->count; i++) free(t->cells[i]);
+    free(t->cells);
+    *t = (struct table){ 0 };
+}
+
+/* C0, DEL, and C1, which is U+0080 to U+009F. */
+static bool is_control(const char *text, size_t len)
+{
+    unsigned char first = (unsigned char)text[0];
+    if (len == 1) return first < ' ' || first == 0x7f;
+    return len == 2 && first == 0xc2 && (unsigned char)text[1] < 0xa0;
+}
+
+void table_clean(char *text)
+{
+    while (*text) {
+        size_t len = utf8_sequence_len(slice_of(text));
+        size_t step = len ? len : 1;
+        if (!len || is_control(text, len)) memset(text, '?', step);
+        text += step;
+    }
+}
+
+static bool make_room(struct table *t)
+{
+    if (t->count < t->cap) return true;
+    uint32_t cap = t->cap ? 2 * t->cap : 64;
+    char **cells = realloc(t->cells, cap * sizeof(*cells));
+    if (!cells) return false;
+    t->cells = cells;
+    t->cap = cap;
+    return true;
+}
+
+void table_add(struct table *t, const char *format, ...)
+{
+    char *cell = NULL;
+    va_list args;
+    va_start(args, format);
+    int len = vasprintf(&cell, format, args);
+    va_end(args);
+    if (len < 0 || !make_room(t)) {
+        if (len >= 0) free(cell);
+        t->is_failed = true;
+        return;
+    }
+    table_clean(cell);
+    t->cells[t->count++] = cell;
+}
+
+/* Characters, each taken to be one column wide. */
+static uint32_t width_of(const char *text)
+{
+    uint32_t width = 0;
+    for (; *text; text++) width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
+static void measure(const struct table *t, uint32_t *widths)
+{
+    for (uint32_t i = 0; i < t->count; i++) {
+        uint32_t width = width_of(t->cells[i]);
+        if (width > widths[i % t->columns]) widths[i % t->columns] = width;
+    }
+}
+
+int table_print(const struct table *t, FILE *out)
+{
+    uint32_t widths[TABLE_COLUMNS_MAX] = { 0 };
+    if (t->is_failed) return -1;
+    measure(t, widths);
+    for (uint32_t i = 0; i < t->count; i++) {
+        uint32_t column = i % t->columns;
+        int padding = (int)(widths[column] - width_of(t->cells[i]));
+        bool is_right = t->right >> column & 1, is_last = column + 1 == t->columns;
+        if (is_right) fprintf(out, "%*s", padding, "");
+        fputs(t->cells[i], out);
+        if (!is_right && !is_last) fprintf(out, "%*s", padding, "");
+        fputs(is_last ? "\n" : GAP, out);
+    }
+    return ferror(out) ? -1 : 0;
+}
