@@ -151,6 +151,7 @@ def test_a_split_is_sticky_and_fair_and_says_so(scene):
     assert seen["response"].get("Weir-Split") == "checkout=b"
     assert fields_of(ask(scene.client(weir), "/other", ("Weir-Split", "x")), "weir-split") == []
     assert weir.exchange(variant="checkout=b")["variant"] == "checkout=b"
+    weir.wait_metric(1201, "weir_split_exchanges_total")
     report = weir.get("/api/v1/splits/checkout/report")
     shares = {variant["name"]: variant for variant in report["variants"]}
     assert shares["a"]["exchanges"] + shares["b"]["exchanges"] == 1201 and not report["sample_ratio"]["is_alarm"]
@@ -171,7 +172,8 @@ def test_an_override_counts_only_from_where_it_may(scene, block, wins):
     options = {"override": {"header": "X-Variant", "from": [block]}}
     weir = proxy(scene, SPLIT_ROUTES, pools=["a", "b"], top={"splits": split({"a": 99.99, "b": 0.01}, **options)})
     assert ask(scene.client(weir), "/shop", ("X-User-Id", "u"), ("X-Variant", "b"))["server"] == ("b" if wins else "a")
-    assert weir.metric("weir_split_overrides_total", variant="b") == (1 if wins else 0)
+    weir.wait_metric(1 if wins else 0, "weir_split_overrides_total", variant="b")
+    weir.wait_metric(0 if wins else 1, "weir_split_exchanges_total")
 
 
 # mirrors
@@ -215,7 +217,7 @@ def test_a_mirror_that_never_answers_costs_nothing_but_its_bound(scene):
     client = scene.client(weir)
     for _ in range(10):
         ask(client)
-    assert weir.metric("weir_mirror_skipped_total", reason="busy") == 7
+    weir.wait_metric(7, "weir_mirror_skipped_total", reason="busy")
     shadow.close()
     eventually(lambda: weir.metric("weir_mirror_copies_total") == 3, "all copies being over")
 
@@ -224,7 +226,7 @@ def test_bodies_over_the_limit_are_not_copied(scene):
     weir = proxy(scene, [{"name": "r", "pool": "web", "mirror": {"pool": "shadow", "body": "1KiB"}}],
                  pools=["web", "shadow"])
     ask(scene.client(weir), method="POST", body=b"x" * 1025)
-    assert weir.metric("weir_mirror_skipped_total", reason="body") == 1
+    weir.wait_metric(1, "weir_mirror_skipped_total", reason="body")
     ask(scene.client(weir), method="POST", body=b"x" * 1024)
     weir.wait_metric(1, "weir_mirror_copies_total", end="ok")
 
@@ -243,7 +245,7 @@ def test_a_pin_names_the_server_where_it_is_allowed(scene):
         seen = ask(client, "/", ("Weir-Pin", f"web/{name}"), ("Weir-Pin-Token", "0123456789abcdef"))
         assert seen["server"] == name
         assert not fields_of(seen, "weir-pin") and not fields_of(seen, "weir-pin-token")
-        assert weir.exchange()["attempts"][0]["reason"] == "pinned"
+    assert {record["attempts"][0]["reason"] for record in weir.wait_records(4)} == {"pinned"}
     weir.patch_server("web", "one", admin="maintenance")
     assert ask(client, "/", ("Weir-Pin", "web/one"), ("Weir-Pin-Token", "0123456789abcdef"))["server"] == "one"
     for token in ("0123456789abcdeX", "", "0123456789abcdef0"):
@@ -293,7 +295,7 @@ def test_a_cookie_keeps_a_client_with_its_server(scene):
     for _ in range(6):
         again = ask(client, "/", ("Cookie", f"a=b; {name}={cookie_of(first['response'])}"))
         assert again["server"] == first["server"] and not again["response"].has("Set-Cookie")
-        assert weir.exchange()["attempts"][0]["reason"] == "sticky"
+    assert sum(record["attempts"][0]["reason"] == "sticky" for record in weir.wait_records(7)) == 6
     forged = {ask(client, "/", ("Cookie", f"{name}={'0' * 32}"))["server"] for _ in range(4)}
     assert forged == {"one", "two"}
 

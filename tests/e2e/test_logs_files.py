@@ -76,7 +76,7 @@ def test_a_cut_packed_file_is_told(log, tmp_path):
     packed = str(tmp_path / "cut.gz")
     with open(packed, "wb") as file:
         file.write(gzip.compress(open(log, "rb").read())[:-20])
-    assert "ends in the middle" in logs("stats", packed, code=66).stderr
+    assert "was it cut off?" in logs("stats", packed, code=66).stderr
 
 
 def test_addresses_come_in_every_form(log):
