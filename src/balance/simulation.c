@@ -29,6 +29,13 @@ struct simulation {
     struct simulation_result result;
 };
 
+/* A request has a connection to itself: none is kept for the next. */
+static void leave(struct balance_peer *peer)
+{
+    atomic_fetch_sub_explicit(&peer->in_flight, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&peer->open_connections, 1, memory_order_relaxed);
+}
+
 int simulation_new(struct simulation **out, const struct simulation_conf *conf, struct err *err)
 {
     struct simulation *s = calloc(1, sizeof(*s));
@@ -55,8 +62,7 @@ void simulation_free(struct simulation *s)
 {
     if (!s) return;
     for (uint32_t i = 0; s->departures && i < s->departure_count; i++)
-        atomic_fetch_sub_explicit(&s->conf.peers[s->departures[i].server]->in_flight, 1,
-                                  memory_order_relaxed);
+        leave(s->conf.peers[s->departures[i].server]);
     free(s->states);
     free(s->free_at);
     free(s->departures);
@@ -132,6 +138,7 @@ static void serve(struct simulation *s, const struct waiting *w, uint32_t server
     uint64_t service_ns = (uint64_t)((double)w->service_ns / s->conf.speeds[server]);
     uint64_t start = take_slot(s, server, service_ns);
     struct departure d = { start + service_ns, w->arrived_ns, server, worker };
+    atomic_fetch_add_explicit(&s->conf.peers[server]->open_connections, 1, memory_order_relaxed);
     uint32_t outstanding =
         atomic_fetch_add_explicit(&s->conf.peers[server]->in_flight, 1, memory_order_relaxed) + 1;
     if (outstanding > to->outstanding_max) to->outstanding_max = outstanding;
@@ -182,7 +189,7 @@ static void depart(struct simulation *s)
     struct balance_peer *peer = s->conf.peers[d.server];
     struct balance_outcome outcome = { .now_ns = d.at_ns, .latency_ns = d.at_ns - d.arrived_ns };
     s->now_ns = d.at_ns;
-    atomic_fetch_sub_explicit(&peer->in_flight, 1, memory_order_relaxed);
+    leave(peer);
     if (s->conf.method->observe) s->conf.method->observe(s->conf.table, peer, &outcome);
     if (!s->queue_count || !place(s, &s->queue[s->queue_head])) return;
     s->queue_head = (s->queue_head + 1) % SIMULATION_OUTSTANDING_MAX;

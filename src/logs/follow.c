@@ -88,11 +88,26 @@ static void read_due(struct follow *f)
     if (!list_is_empty(&f->due)) loop_defer(f->loop, &f->work);
 }
 
+static void hear_later(struct follow *f)
+{
+    if (!timer_is_armed(&f->soon)) loop_arm(f->loop, &f->soon, SOON_MS);
+}
+
+static void look(struct follow *f)
+{
+    follow_look(f);
+    hear_all(f);
+    if (f->is_look_due)
+        hear_later(f);
+    else
+        follow_looked(f);
+}
+
 static void on_work(struct loop_task *t)
 {
     struct follow *f = container_of(t, struct follow, work);
     hear_all(f);
-    if (f->is_look_due) follow_look(f);
+    if (f->is_look_due) look(f);
     read_due(f);
 }
 
@@ -115,7 +130,7 @@ static void on_inotify(struct loop_fd *io, uint32_t events)
 {
     struct follow *f = container_of(io, struct follow, inotify);
     (void)events;
-    if (!timer_is_armed(&f->soon)) loop_arm(f->loop, &f->soon, SOON_MS);
+    hear_later(f);
 }
 
 /* opening and closing */
@@ -214,7 +229,10 @@ int follow_open(struct follow **out, struct loop *loop, const char *pattern,
     if (places) f->floor_ns = f->next_floor_ns = places->floor_ns;
     for (uint32_t i = 0; places && i < places->count; i++) restore(f, &places->items[i]);
     open_inotify(f);
-    loop_arm(loop, &f->look, 0);
+    loop_arm(loop, &f->look, FOLLOW_LOOK_MS);
+    watch_directory(f);
+    f->is_look_due = true;
+    loop_defer(loop, &f->work);
     *out = f;
     return 0;
 }

@@ -259,14 +259,19 @@ static void begin(struct follow *f)
 
 static void end(struct follow *f)
 {
-    uint64_t latest_ns = f->next_floor_ns;
     FOLLOW_EACH(file, f)
     {
-        if (file->modified_ns > latest_ns) latest_ns = file->modified_ns;
         if (file->fd >= 0) follow_due(file);
     }
+}
+
+void follow_looked(struct follow *f)
+{
     f->floor_ns = f->next_floor_ns;
-    f->next_floor_ns = latest_ns;
+    FOLLOW_EACH(file, f)
+    {
+        if (file->modified_ns > f->next_floor_ns) f->next_floor_ns = file->modified_ns;
+    }
 }
 
 void follow_look(struct follow *f)

@@ -106,6 +106,8 @@ void follow_due(struct follow_file *file);
 
 /* follow_look.c: compares the directory with what is known of it: finds, opens, closes and forgets files. */
 void follow_look(struct follow *f);
+/* Nothing in the directory changed meanwhile, so what was there was seen. */
+void follow_looked(struct follow *f);
 
 /* follow_file.c */
 struct follow_file *follow_file_new(struct follow *f, const char *name);

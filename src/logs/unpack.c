@@ -22,8 +22,10 @@ struct unpack {
     enum packing packing;
     bool is_started, is_at_end; /* the first bytes were looked at; the file has no more */
     bool is_within;             /* a member has begun and not ended */
-    uint64_t base;              /* offset of packed[0] in the file */
-    size_t at, len;             /* of `packed`: used, filled */
+    bool is_damaged;
+    struct err fault; /* the damage */
+    uint64_t base;    /* offset of packed[0] in the file */
+    size_t at, len;   /* of `packed`: used, filled */
     z_stream gzip;
     ZSTD_DCtx *zstd;
     unsigned char packed[PACKED_BYTES];
@@ -205,6 +207,19 @@ static int next_member(struct unpack *u, bool *is_end, struct err *err)
     return damaged(u, "there is something after its end", err);
 }
 
+/* Bytes that were unpacked on the way to the damage are given first. */
+static int step(struct unpack *u, char *out, size_t cap, size_t *len, struct err *err)
+{
+    if (!u->is_damaged) {
+        bool is_gzip = u->packing == PACKING_GZIP;
+        int result = is_gzip ? step_gzip(u, out, cap, len, &u->fault)
+                             : step_zstd(u, out, cap, len, &u->fault);
+        u->is_damaged = result < 0;
+        if (!u->is_damaged || *len) return 0;
+    }
+    return err_set(err, "%s", u->fault.text);
+}
+
 int unpack_read(struct unpack *u, char *out, size_t cap, size_t *len, struct err *err)
 {
     *len = 0;
@@ -217,9 +232,7 @@ int unpack_read(struct unpack *u, char *out, size_t cap, size_t *len, struct err
         if (!u->is_within && next_member(u, &is_end, err) < 0) return -1;
         if (is_end) return 0;
         size_t before = u->at;
-        int result = u->packing == PACKING_GZIP ? step_gzip(u, out, cap, len, err)
-                                                : step_zstd(u, out, cap, len, err);
-        if (result < 0) return -1;
+        if (step(u, out, cap, len, err) < 0) return -1;
         if (*len || u->at != before || !u->is_within) continue;
         bool was_at_end = u->is_at_end;
         if (fill(u, err) < 0) return -1;

@@ -17,7 +17,7 @@ struct unpack;
 MUST_CHECK int unpack_new(struct unpack **out, int fd, const char *name, struct err *err);
 void unpack_free(struct unpack *u); /* NULL is fine */
 /* The next bytes, at most `cap` > 0; *len is 0 only at the end. -1: the file cannot be read, is damaged or ends within a
- * member; the sentence says at which byte of the file. What came before the damage has been given. */
+ * member; the sentence says at which byte of the file. What came before was given, of zstd except the last blocks. */
 MUST_CHECK int unpack_read(struct unpack *u, char *out, size_t cap, size_t *len, struct err *err);
 /* Bytes of the file, packed as they are, that were used so far. */
 uint64_t unpack_consumed(const struct unpack *u);
