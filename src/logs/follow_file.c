@@ -164,17 +164,33 @@ static bool is_copy_of_ghost(const struct ghost *g, struct slice head, uint64_t 
            place_hash((struct slice){ head.data, g->head_len }) == g->head_hash;
 }
 
-/* As far as both go they begin alike. A file of the same name is a successor, never a copy. */
+static bool begins_alike(struct slice a, struct slice b)
+{
+    size_t len = a.len < b.len ? a.len : b.len;
+    return len && memcmp(a.data, b.data, len) == 0;
+}
+
+/* As it was when it was read. */
+static bool began_alike(const struct follow_file *of, struct slice head)
+{
+    if (of->is_head_loaded) return begins_alike((struct slice){ of->head, of->head_len }, head);
+    if (!of->head_len || head.len < of->head_len) return false;
+    return place_hash((struct slice){ head.data, of->head_len }) == of->head_hash;
+}
+
+/* As it is: it may have been truncated and written since, and not been looked at. */
+static bool begins_alike_now(const struct follow_file *of, struct slice head)
+{
+    char bytes[PLACE_HEAD_BYTES];
+    ssize_t n = of->fd >= 0 ? pread(of->fd, bytes, sizeof(bytes), 0) : -1;
+    return n > 0 && begins_alike((struct slice){ bytes, (size_t)n }, head);
+}
+
+/* A file of the same name is a successor, never a copy. */
 static bool may_be_copy(const struct follow_file *of, struct slice head, const struct follow_file *file)
 {
-    if (of == file || of->is_held || !of->head_len || strcmp(of->home, file->name) == 0) return false;
-    if (!of->is_head_loaded) {
-        if (head.len < of->head_len) return false;
-        if (place_hash((struct slice){ head.data, of->head_len }) != of->head_hash) return false;
-    } else if (memcmp(of->head, head.data, head.len < of->head_len ? head.len : of->head_len) != 0) {
-        return false;
-    }
-    return has_same_base(of->home, file->home);
+    if (of == file || of->is_held || strcmp(of->home, file->name) == 0) return false;
+    return has_same_base(of->home, file->home) && (began_alike(of, head) || begins_alike_now(of, head));
 }
 
 static void go_on_with_copy(struct follow_file *file, uint32_t index)
@@ -235,6 +251,7 @@ static void check_place(struct follow_file *file, uint64_t size)
 {
     if (!file->offset) {
         start_anew(file);
+        file->is_held = true;
     } else if (size < file->offset || !load_head(file)) {
         truncated(file);
         file->is_held = true;
@@ -311,10 +328,12 @@ static bool begin_anew(struct follow_file *file, size_t len)
     return true;
 }
 
-/* Shortened, but not so far that its first bytes are others: what is left was read. */
-static bool go_back_to_end(struct follow_file *file)
+/* If it was shortened, but not so far that its first bytes are others, what is left was read. The first bytes are looked
+ * at again: it may have been truncated a moment ago. */
+static bool shrunk(struct follow_file *file)
 {
     struct stat st;
+    if (!has_its_head(file)) return begin_anew(file, 0);
     if (fstat(file->fd, &st) < 0) return false;
     truncated(file);
     start_at(file, (uint64_t)st.st_size);
@@ -326,6 +345,7 @@ bool follow_file_read(struct follow_file *file)
     struct follow *f = file->follow;
     if (file->is_held) follow_file_judge(file);
     if (file->is_held) return false;
+    if (!has_its_head(file)) return begin_anew(file, 0);
     ssize_t n = pread(file->fd, f->memory, FOLLOW_PIECE_BYTES, (off_t)file->offset);
     if (n < 0) {
         if (errno == EINTR) return true;
@@ -333,7 +353,7 @@ bool follow_file_read(struct follow_file *file)
         return false;
     }
     if (!has_its_head(file)) return begin_anew(file, (size_t)n);
-    if (n == 0) return has_shrunk(file) ? go_back_to_end(file) : false;
+    if (n == 0) return has_shrunk(file) ? shrunk(file) : false;
     deliver(file, (size_t)n);
     return n == FOLLOW_PIECE_BYTES;
 }

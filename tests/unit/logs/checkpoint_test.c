@@ -69,7 +69,7 @@ static void only_its_owner_may_read_it(void **state)
 static void no_file_is_no_checkpoint(void **state)
 {
     struct err err;
-    char *text = "";
+    char *text = directory;
     size_t len = 1;
     (void)state;
     assert_int_equal(checkpoint_read(path_of("none"), 100, &text, &len, &err), 0);

@@ -832,11 +832,11 @@ struct writer {
     bool is_done;
 };
 
-/* No further ahead than a few rotations: what a rotation deletes unread is lost to anybody. */
-static void wait_for_reader(struct writer *t)
+/* No further ahead than the rotated files that are kept: what is deleted unread is lost to anybody. */
+static void wait_for_reader(struct writer *t, uint32_t ahead)
 {
     pthread_mutex_lock(&t->lock);
-    while (t->received + 400 < t->world->written) pthread_cond_wait(&t->is_read, &t->lock);
+    while (t->received + ahead < t->world->written) pthread_cond_wait(&t->is_read, &t->lock);
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -847,13 +847,14 @@ static void *write_and_rotate(void *context)
     while (w->rotations < 200) {
         write_records(w, 1 + rng_below(&w->rng, 60));
         if (rng_below(&w->rng, 2)) {
+            wait_for_reader(t, 60); /* two truncations in a row that nobody looked at are one */
             rotate_by_copy(w);
         } else {
             rotate_by_rename(w);
             write_records(w, rng_below(&w->rng, 20));
             reopen(w);
         }
-        wait_for_reader(t);
+        wait_for_reader(t, 400);
     }
     pthread_mutex_lock(&t->lock);
     t->is_done = true;
@@ -861,11 +862,12 @@ static void *write_and_rotate(void *context)
     return NULL;
 }
 
-static bool report(struct writer *t)
+/* true: everything was written and read. */
+static bool report(struct writer *t, uint64_t received)
 {
     pthread_mutex_lock(&t->lock);
-    t->received = t->world->reader.received;
-    bool is_over = t->is_done && t->received >= t->world->written;
+    t->received = received;
+    bool is_over = t->is_done && received >= t->world->written;
     pthread_cond_signal(&t->is_read);
     pthread_mutex_unlock(&t->lock);
     return is_over;
@@ -882,8 +884,8 @@ static void a_writer_that_rotates_at_full_speed_loses_and_doubles_nothing(void *
     loop_turn(&w->reader.loop, 0);
     assert_int_equal(pthread_create(&thread, NULL, write_and_rotate, &t), 0);
     uint64_t end_ns = clock_now_ns() + 60 * NS_PER_S;
-    while (!report(&t) && clock_now_ns() < end_ns) loop_turn(&w->reader.loop, 50);
-    assert_true(clock_now_ns() < end_ns);
+    while (!report(&t, w->reader.received) && clock_now_ns() < end_ns) loop_turn(&w->reader.loop, 50);
+    report(&t, UINT64_MAX / 2); /* out of time: it need not wait, and the test fails */
     pthread_join(thread, NULL);
     assert_each_once(w);
 }
