@@ -224,6 +224,10 @@ static void check_addresses(struct conf_decode *d, const struct conf_node *serve
             check_local_address(d, node, &s[i].address);
         else
             check_server_address(d, node, &s[i].address);
+        bool is_mixed = s[i].address.sa.any.sa_family != s[0].address.sa.any.sa_family;
+        if (p->kind == POOL_EGRESS && is_mixed)
+            conf_decode_fault(d, node, NULL, "make a pool for IPv4 and one for IPv6",
+                              "the addresses to leave by are of both families");
     }
 }
 

@@ -87,7 +87,8 @@ static bool may_pin(const struct listener *l, const struct choose_request *rq)
 {
     const struct pin_conf *pin = l->conf->pin;
     if (!pin) return false;
-    if (is_in(&pin->from, &rq->peer)) return true;
+    /* Behind a trusted proxy that is inside, those outside are still outside. */
+    if (is_in(&pin->from, &rq->peer) && is_in(&pin->from, &rq->client)) return true;
     struct slice given = http_field_value(http_head_find(rq->head, HTTP_FIELD_WEIR_PIN_TOKEN));
     return pin->token && is_token(pin->token, given);
 }
@@ -106,6 +107,8 @@ static void choose_pinned(const struct listener *l, struct slice pin, struct cho
             out->pool = p;
             out->named = &p->servers[j];
             out->reason = BALANCE_PINNED;
+            out->variant = NULL; /* it says nothing of the split */
+            out->split_reason = CHOOSE_NO_SPLIT;
             return;
         }
     }
@@ -140,12 +143,12 @@ void choose(const struct listener *l, const struct choose_request *rq, struct ch
         if (!out->pool) out->pool = out->variant->pool;
     }
     struct slice pin = http_field_value(http_head_find(rq->head, HTTP_FIELD_WEIR_PIN));
-    if (!out->pool || r->egress) return;
-    if (pin.len && may_pin(l, rq)) {
+    if (!out->pool) return;
+    if (!r->egress && pin.len && may_pin(l, rq)) {
         choose_pinned(l, pin, out);
         return;
     }
-    if (out->pool->sticky) choose_sticky(rq, out);
+    if (!r->egress && out->pool->sticky) choose_sticky(rq, out);
     const struct http_template *key = balance_method_key(out->pool->conf->balance.option->object,
                                                          out->pool->conf->balance.conf);
     out->has_hash = key != NULL;

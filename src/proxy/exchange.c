@@ -54,6 +54,8 @@ const char *exchange_state_name(enum exchange_state state)
 enum step exchange_enter(struct exchange *x, enum exchange_state next)
 {
     assert(states[x->state].may_enter & (1u << next));
+    /* However it leaves the queue: who is over must not have a turn. */
+    if (x->state == EXCHANGE_QUEUE && next != EXCHANGE_PICK) pool_stop_waiting(x->pool, &x->waiter);
     x->state = (uint8_t)next;
     return STEP_GO;
 }

@@ -62,13 +62,14 @@ struct exchange {
     struct loop_task end_task;
     uint8_t state; /* enum exchange_state; written by enter() only */
     uint8_t attempts;
-    uint8_t end;       /* enum end_reason that a local reply explains */
-    bool is_again;     /* has been in the queue */
-    bool wants_fresh;  /* once more to the same server: the reused connection was dead */
-    bool was_replaced; /* that happened already */
-    bool is_informed;  /* a 1xx went out: no second attempt, but still an answer */
-    bool is_watched;   /* its end is noticed at any time */
-    bool is_cut;       /* the response ends in the middle, visibly */
+    uint8_t end;              /* enum end_reason that a local reply explains */
+    bool is_again;            /* has been in the queue */
+    bool has_overflow_failed; /* a standby server did: no other is asked */
+    bool wants_fresh;         /* once more to the same server: the reused connection was dead */
+    bool was_replaced;        /* that happened already */
+    bool is_informed;         /* a 1xx went out: no second attempt, but still an answer */
+    bool is_watched;          /* its end is noticed at any time */
+    bool is_cut;              /* the response ends in the middle, visibly */
 
     /* The request's body. */
     struct http_field *trailers; /* in the arena */

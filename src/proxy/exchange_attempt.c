@@ -104,7 +104,11 @@ static bool give_up_on(struct exchange *x, const struct server *s, uint32_t peer
         if (x->named_reason == BALANCE_PINNED) return false;
         x->named = NULL;
     }
-    if (peer != BALANCE_NONE) mark_tried(x, peer);
+    const struct flight_attempt *last = flight_last_attempt(&x->record);
+    if (peer != BALANCE_NONE)
+        mark_tried(x, peer);
+    else if (last && last->reason == BALANCE_OVERFLOW)
+        x->has_overflow_failed = true; /* it is in no set that could remember it: the queue, then */
     return true;
 }
 
@@ -138,6 +142,8 @@ enum step attempt_failed(struct exchange *x, enum end_reason reason, const char 
 
 static enum step no_server_left(struct exchange *x, bool is_full)
 {
+    /* A pinned request would stand in the way of those whom another server's free slot would serve. */
+    if (is_full && x->named && x->named_reason == BALANCE_PINNED) return exchange_fail(x, END_QUEUE_FULL);
     if (is_full) return exchange_enter(x, EXCHANGE_QUEUE);
     /* The last failure says more than that none is left. */
     return exchange_fail(x, x->attempts ? (enum end_reason)x->end : END_NO_SERVER);
@@ -191,7 +197,7 @@ static bool find_by_method(struct exchange *x, struct search *search, struct fou
 /* Those that the pool prefers are full: a later tier, another zone. */
 static bool find_overflow(const struct exchange *x, const struct search *search, struct found *out)
 {
-    if (!search->is_full || search->overflow_is_full) return false;
+    if (!search->is_full || search->overflow_is_full || x->has_overflow_failed) return false;
     *out = (struct found){ peer_set_overflow(x->view->set), BALANCE_NONE, BALANCE_OVERFLOW };
     return out->server != NULL;
 }
@@ -224,6 +230,8 @@ static enum step lease_failed(struct exchange *x, const struct found *f, enum en
     x->server = NULL; /* the lease was not granted */
     x->end = (uint8_t)why;
     if (!is_connect_failure(why)) return exchange_fail(x, why);
+    /* Whom an egress route's request goes to says nothing of the address that it leaves by. */
+    if (x->egress) return egress_next_address(x) ? STEP_WAIT : exchange_fail(x, why);
     pool_report(x->pool, f->server, SERVER_CONNECT_FAILED);
     return give_up_on(x, f->server, f->peer) ? STEP_WAIT : exchange_fail(x, why);
 }
@@ -238,6 +246,8 @@ static enum step lease(struct exchange *x, struct search *search, const struct f
     struct http_stream *stream = NULL;
     enum lease got = pool_lease(x->pool, f->server, need, egress_target(x), &stream, &why);
     if (got == LEASE_FULL) {
+        x->wants_fresh = need == LEASE_FRESH && x->attempts >= x->pool->pool->conf->retry.attempts;
+        if (x->wants_fresh) return exchange_enter(x, EXCHANGE_QUEUE);
         note_full(x, search, f);
         return STEP_WAIT;
     }

@@ -42,7 +42,7 @@ enum step reply_send(struct exchange *x)
     struct fault_reply reply;
     attempt_leave(x, false);
     x->is_local = true;
-    x->request_deadline_ms = 0;
+    x->request_deadline_ms = x->total_deadline_ms = 0;
     x->record.flags |= FLIGHT_LOCAL_REPLY;
     bool is_by_route = x->end == END_OK;
     if ((is_by_route ? fault_reply_by_route(x, &reply) : fault_reply(x, &reply)) < 0) {

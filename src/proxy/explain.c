@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "conf/decode.h"
 #include "proxy/choose.h"
+#include "proxy/forward.h"
 #include "route/split.h"
 
 #define HEADERS_MAX 100u
@@ -33,7 +34,7 @@ const struct conf_type explain_conf_type = { .name = "request to explain",
 struct request {
     struct http_head head;
     struct http_field fields[HEADERS_MAX];
-    struct ip client;
+    struct ip peer, client; /* who is connected; who is meant, if the peer is trusted to say so */
     const struct listener *listener;
 };
 
@@ -97,7 +98,7 @@ static int read_request(const struct proxy *p, const struct explain_conf *conf, 
     if (!conf->url) return err_set(err, "there is no `url`: what is asked for?");
     if (find_listener(p, conf->listener, &rq->listener, err) < 0 || parse_url(conf->url, &rq->head, err) < 0)
         return -1;
-    if (!ip_parse(slice_of(conf->client), &rq->client))
+    if (!ip_parse(slice_of(conf->client), &rq->peer))
         return err_set(err, "\"%s\" is no address of a client; write one like 192.0.2.7", conf->client);
     const char *const *headers = conf->headers.data;
     for (uint32_t i = 0; i < conf->headers.count; i++) {
@@ -109,6 +110,7 @@ static int read_request(const struct proxy *p, const struct explain_conf *conf, 
     rq->head.method = http_method_of(rq->head.method_text);
     rq->head.fields = rq->fields;
     rq->head.field_count = conf->headers.count;
+    rq->client = forward_client(rq->listener, &rq->peer, &rq->head);
     return 0;
 }
 
@@ -413,7 +415,7 @@ static int explain_request(const struct request *rq, struct route_scratch *scrat
 {
     uint64_t now_ns = clock_now_ns();
     struct choose_request asked = { .head = &rq->head,
-                                    .peer = rq->client,
+                                    .peer = rq->peer,
                                     .client = rq->client,
                                     .scratch = scratch,
                                     .now_ms = now_ns / NS_PER_MS };

@@ -8,7 +8,8 @@
 
 #define SENTENCE_MAX 640
 #define BODY_MAX 2048
-#define LOCATION_MAX 4096
+/* A target may have 64 KiB, and stand in it more than once; a block of the arena holds this. */
+#define LOCATION_MAX (120u << 10)
 
 /* "0.42 ms", "12 ms", "1.50 s". */
 static void add_duration(struct text *t, uint64_t ns)
@@ -214,15 +215,15 @@ static bool add_date(struct exchange *x, struct fault_reply *out)
 
 static bool add_location(struct exchange *x, const struct route_redirect_conf *conf, struct fault_reply *out)
 {
-    char location[LOCATION_MAX];
-    struct text t = text_over(location, sizeof(location));
+    char *location = arena_alloc(&x->arena, LOCATION_MAX);
+    if (!location) return false;
+    struct text t = text_over(location, LOCATION_MAX);
     struct http_template_input in = { .head = &x->head,
                                       .client = &x->record.client,
                                       .request_id = slice_of(x->request_id) };
     http_template_expand(&conf->to, &in, &t);
-    struct slice copy = arena_copy(&x->arena, text_slice(&t));
-    out->fields[out->field_count++] = make_field("Location", copy);
-    return copy.data && !t.is_cut;
+    out->fields[out->field_count++] = make_field("Location", text_slice(&t));
+    return !t.is_cut;
 }
 
 int fault_reply_by_route(struct exchange *x, struct fault_reply *out)

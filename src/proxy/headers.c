@@ -42,6 +42,11 @@ int headers_apply(struct exchange *x, const struct route_headers_conf *conf, str
     const char *const *remove = conf->remove.data;
     const struct route_header_conf *set = conf->set.data, *add = conf->add.data;
     uint32_t before = *extra_count;
+    /* Values first: they may be made from what goes. */
+    for (uint32_t i = 0; i < conf->set.count; i++)
+        if (append(x, &set[i], extra, extra_count) < 0) return -1;
+    for (uint32_t i = 0; i < conf->add.count; i++)
+        if (append(x, &add[i], extra, extra_count) < 0) return -1;
     for (uint32_t i = 0; i < conf->remove.count; i++) {
         drop(fields, count, slice_of(remove[i]));
         drop(extra, before, slice_of(remove[i]));
@@ -49,10 +54,7 @@ int headers_apply(struct exchange *x, const struct route_headers_conf *conf, str
     for (uint32_t i = 0; i < conf->set.count; i++) {
         drop(fields, count, slice_of(set[i].name));
         drop(extra, before, slice_of(set[i].name));
-        if (append(x, &set[i], extra, extra_count) < 0) return -1;
     }
-    for (uint32_t i = 0; i < conf->add.count; i++)
-        if (append(x, &add[i], extra, extra_count) < 0) return -1;
     return 0;
 }
 

@@ -117,10 +117,18 @@ static void retire_if_over(struct mirror *m)
     if (!m->is_over || !m->has_original) return;
     compare(m);
     list_remove(&m->link);
+    loop_bury(&m->worker->loop, &m->grave, bury);
+}
+
+/* What is left waits for its original, and costs no more than the head. */
+static void leave(struct mirror *m)
+{
+    if (m->is_over) return;
+    m->is_over = true;
     block_put(&m->worker->loop.blocks, m->body);
     m->body = NULL;
+    m->body_len = 0;
     atomic_fetch_sub_explicit(&m->route->in_flight, 1, memory_order_relaxed);
-    loop_bury(&m->worker->loop, &m->grave, bury);
 }
 
 /* Leaves its server; at the end of the turn, when nobody is in the middle of its stream. */
@@ -136,7 +144,7 @@ static void on_end_task(struct loop_task *t)
     m->server = NULL;
     if (m->view) pool_view_put(m->view);
     m->view = NULL;
-    m->is_over = true;
+    leave(m);
     retire_if_over(m);
 }
 
@@ -155,7 +163,7 @@ static void skip(struct mirror *m, uint32_t meter)
 {
     metric_add(m->worker->metrics, meter, 1);
     m->end = END_OK;
-    m->is_over = true;
+    leave(m);
 }
 
 static void on_timer(struct timer *t)

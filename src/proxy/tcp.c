@@ -20,6 +20,7 @@ struct session {
     struct ip client;
     uint64_t id, start_ns, attempt_ns;
     uint32_t tried[TRIED_MAX];
+    bool has_overflown;
     uint32_t tried_count, attempts;
     enum end_reason last;
     bool is_again, is_waiting, is_over;
@@ -213,11 +214,12 @@ static uint32_t pick(struct session *s, enum balance_reason *reason)
  * the other. */
 static bool overflow(struct session *s)
 {
-    struct server *spare = peer_set_overflow(s->view->set);
+    struct server *spare = s->has_overflown ? NULL : peer_set_overflow(s->view->set);
     if (!spare || !pool_enter(s->pool, spare)) {
         wait_in_queue(s);
         return true;
     }
+    s->has_overflown = true; /* once: no set remembers that it failed */
     return connect_to(s, spare, BALANCE_OVERFLOW);
 }
 

@@ -122,6 +122,11 @@ static void check_respond(struct conf_decode *d, const struct conf_node *node, v
     const struct route_respond_conf *r = object;
     if (r->body && (r->status == 204 || r->status == 304))
         conf_decode_fault(d, node, "body", "leave it out", "a %u has no body", r->status);
+    for (const char *c = r->content_type; c && *c; c++) {
+        if (h1_is(*c, H1_VALUE)) continue;
+        conf_decode_fault(d, node, "content_type", "", "a header's value cannot hold a control character");
+        break;
+    }
 }
 
 static const struct conf_field respond_fields[] = {

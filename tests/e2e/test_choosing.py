@@ -456,3 +456,73 @@ def test_explain_says_what_would_happen(scene):
     assert explain("/old")["answer"]["status"] == 302
     assert explain("/nowhere")["answer"]["end"] == "no_route"
     assert weir.ask_admin("POST", "/api/v1/explain", body={"url": "nothing"}).status == 400
+
+
+# what a review found
+
+
+def test_a_body_over_the_limit_leaves_the_queue(scene):
+    """Who is refused while it waits must not have a turn any more."""
+    held = broken.Server([broken.receive, broken.wait_end])
+    scene.servers.append(held)
+    weir = scene.proxy(scene.server(), listener={"routes": [{"name": "r", "pool": "one"}], "limits": {"body": "1KiB"}},
+                       pools={"one": {"servers": [{"address": held.address, "max_connections": 1}]}})
+    first, second = scene.client(weir), scene.client(weir)
+    first.send(message.request("GET", "/first"))
+    held.wait_requests(1)
+    second.send(b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n" + b"x" * 4096 + b"\r\n")
+    assert second.read("POST").status == 413
+    first.reset()
+    weir.wait_live(exchanges=0)
+    assert weir.exchange(end="body_too_large")["status"] == 413
+
+
+def test_a_rule_may_be_made_from_what_it_replaces(scene):
+    rules = {"set": {"X-User": "was {header:X-User}", "X-Seen": "{header:X-Gone}"}, "remove": ["X-Gone"]}
+    weir = proxy(scene, [{"name": "r", "pool": "web", "request_headers": rules}])
+    seen = ask(scene.client(weir), "/", ("X-User", "bob"), ("X-Gone", "g"))
+    assert fields_of(seen, "x-user") == ["was bob"] and fields_of(seen, "x-seen") == ["g"]
+    assert fields_of(seen, "x-gone") == []
+
+
+def test_a_long_target_is_redirected_too(scene):
+    weir = proxy(scene, [{"name": "r", "redirect": "https://{host}{target}"}])
+    target = "/" + "a" * 30000
+    assert scene.client(weir).ask("GET", target, host="a.test").get("Location") == "https://a.test" + target
+
+
+def test_egress_keys_choose_the_address_to_leave_by(scene):
+    weir, server, _ = egress_proxy(scene, ["127.0.0.0/8:{port}"], balance={"method": "hash", "key": "header:X-Key"})
+    for number in range(30):
+        ask(scene.client(weir), "/", ("X-Egress-Host", f"127.0.0.1:{server.port}"), ("X-Key", str(number)))
+    assert {connection.sock.getpeername()[0] for connection in server.connections} == {"127.0.0.2", "127.0.0.3",
+                                                                                       "127.0.0.4"}
+
+
+def test_a_target_that_cannot_be_reached_at_once_harms_no_address(scene):
+    weir, server, _ = egress_proxy(scene, ["two.example.com:{port}", "0.0.0.0/0:{port}"],
+                                   {"two.example.com": ["255.255.255.255", "127.0.0.1"]})
+    for _ in range(5):
+        assert ask(scene.client(weir), "/", ("X-Egress-Host", f"two.example.com:{server.port}"))["server"] == "out"
+    assert all(source["state"] == "up" for source in weir.servers("out").values())
+
+
+def test_a_pinned_request_does_not_wait_in_front_of_others(scene):
+    held = broken.Server([broken.receive, broken.wait_end])
+    scene.servers.append(held)
+    servers = [{"name": "one", "address": held.address, "max_connections": 1}]
+    weir = proxy(scene, [{"name": "r", "pool": "web"}], pool_options={"web": {"servers": servers}},
+                 pin={"from": ["127.0.0.0/8"]})
+    scene.client(weir).send(message.request("GET", "/held"))
+    held.wait_requests(1)
+    response = scene.client(weir).ask("GET", "/", ("Weir-Pin", "web/one"))
+    assert response.status == 503 and weir.exchange(end="queue_full")["attempt_count"] == 0
+
+
+def test_an_egress_pool_is_of_one_family(tmp_path):
+    from weir import run_command
+    path = tmp_path / "weir.yaml"
+    path.write_text('listeners: {w: {bind: ":1", routes: [{name: o, egress: {pool: out, allow: ["a.b"]}}]}}\n'
+                    'pools: {out: {kind: egress, servers: ["127.0.0.2:0", "[::1]:0"]}}\n')
+    done = run_command("check", str(path))
+    assert done.returncode == 78 and "both families" in done.stderr
