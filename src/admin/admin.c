@@ -167,7 +167,8 @@ static void on_again(struct timer *t)
 
 /* opening and closing */
 
-static void init(struct admin *a, const struct admin_conf *conf, struct proxy *proxy, struct loop *l)
+static void init(struct admin *a, const struct admin_conf *conf, const struct admin_objects *objects,
+                 struct loop *l)
 {
     a->service = (struct http_service){
         .on_request = on_request,
@@ -178,7 +179,11 @@ static void init(struct admin *a, const struct admin_conf *conf, struct proxy *p
         .keep_alive_timeout_ms = KEEP_ALIVE_TIMEOUT_MS,
         .write_timeout_ms = CALL_WRITE_MS,
     };
-    a->env = (struct call_env){ .proxy = proxy, .loop = l, .routes = admin_routes };
+    a->env = (struct call_env){ .proxy = objects->proxy,
+                                .watch = objects->watch,
+                                .rule_log = objects->rule_log,
+                                .loop = l,
+                                .routes = admin_routes };
     a->env.guard = (struct guard){ .token = conf->token, .bind = conf->bind };
     list_init(&a->env.calls);
     list_init(&a->connections);
@@ -209,12 +214,12 @@ static int listen_on(struct admin *a, const struct address *bind, struct err *er
     return 0;
 }
 
-int admin_open(struct admin **out, const struct admin_conf *conf, struct proxy *proxy,
+int admin_open(struct admin **out, const struct admin_conf *conf, const struct admin_objects *objects,
                struct loop *control_loop, struct err *err)
 {
     struct admin *a = calloc(1, sizeof(*a));
     if (!a) return err_set(err, "out of memory for the admin API");
-    init(a, conf, proxy, control_loop);
+    init(a, conf, objects, control_loop);
     if (listen_on(a, &conf->bind, err) < 0) {
         admin_close(a);
         return -1;

@@ -8,11 +8,19 @@
 struct admin;
 struct loop;
 struct proxy;
+struct rule_log;
+struct watch;
 
-/* Listens; answers once the loop turns. All but `out` and `err` are borrowed until admin_close(), the
- * proxy only as long as the loop turns. */
-MUST_CHECK int admin_open(struct admin **out, const struct admin_conf *conf, struct proxy *proxy,
-                          struct loop *control_loop, struct err *err);
+/* What the API shows and changes; borrowed as long as the loop turns. */
+struct admin_objects {
+    struct proxy *proxy;
+    struct watch *watch; /* NULL: no logs are watched; then rule_log is too */
+    struct rule_log *rule_log;
+};
+
+/* Listens; answers once the loop turns. All but `out`, `objects` and `err` are borrowed until admin_close(). */
+MUST_CHECK int admin_open(struct admin **out, const struct admin_conf *conf,
+                          const struct admin_objects *objects, struct loop *control_loop, struct err *err);
 /* No new connections; those that are open end with the answer they are at. While weir drains its traffic
  * the API is better left as it is: /readyz says 503 then, and people look how far it got. */
 void admin_drain(struct admin *a);

@@ -7,7 +7,16 @@
 #include "base/text.h"
 #include "net/loop.h"
 
-enum call_state { CALL_GATHER, CALL_ANSWER, CALL_DONE };
+enum call_state { CALL_GATHER, CALL_WAIT, CALL_ANSWER, CALL_STREAM, CALL_DONE };
+
+/* What a stream's client has not taken. */
+struct call_out {
+    const char *content_type; /* NULL: the answer is no stream */
+    void (*on_gone)(void *context);
+    void *context;
+    char *data; /* CALL_STREAM_MAX bytes */
+    size_t from, to;
+};
 
 struct call {
     struct call_env *env;
@@ -23,6 +32,9 @@ struct call {
     uint32_t body_len;
     struct answer answer;
     size_t sent, budget_taken;
+    uint64_t id;
+    uint64_t wait_ms;    /* not 0: the handler answers later */
+    struct call_out out; /* of a stream */
     uint64_t answer_deadline_ms;
     struct admin_request request;
     char memory[]; /* what the request's slices point to */
@@ -47,7 +59,9 @@ static void retire(struct call *c)
         http_stream_release(c->stream);
     block_put(&l->blocks, c->body);
     answer_fini(&c->answer);
+    free(c->out.data);
     budget_give(l->blocks.budget, c->budget_taken);
+    if (c->out.on_gone) c->out.on_gone(c->out.context);
     loop_bury(l, &c->grave, bury);
 }
 
@@ -140,11 +154,63 @@ static void send_answer(struct call *c)
         finish(c, io != IO_OK);
 }
 
+/* streams */
+
+static void send_waiting(struct call *c)
+{
+    size_t taken = 0;
+    struct call_out *o = &c->out;
+    enum io io = http_send_body(c->stream, o->data + o->from, o->to - o->from, 0, &taken);
+    o->from += taken;
+    if (o->from == o->to) o->from = o->to = 0;
+    if (io == IO_FAIL)
+        finish(c, true);
+    else if (o->from == o->to)
+        loop_disarm(c->env->loop, &c->timer);
+    else if (taken || !timer_is_armed(&c->timer))
+        loop_arm(c->env->loop, &c->timer, CALL_WRITE_MS);
+}
+
+static void begin_stream(struct call *c)
+{
+    struct http_field fields[8];
+    char date[40];
+    struct loop *l = c->env->loop;
+    if (!budget_take(l->blocks.budget, CALL_STREAM_MAX) || !(c->out.data = malloc(CALL_STREAM_MAX))) {
+        answer_problem(&c->answer, 503, "There is no memory for another stream; try again.");
+        send_answer(c);
+        return;
+    }
+    c->budget_taken = CALL_STREAM_MAX;
+    c->answer.content_type = c->out.content_type;
+    struct http_head head = { .version = HTTP_VERSION_1_1,
+                              .status = 200,
+                              .reason = slice_of(http_status_text(200)) };
+    struct http_send send = {
+        .head = &head, .extra = fields, .body = HTTP_BODY_UNKNOWN, .is_bodiless = c->is_head
+    };
+    send.extra_count = make_fields(c, fields, date, sizeof(date));
+    c->state = CALL_STREAM;
+    enum io io = http_send_head(c->stream, &send, 0);
+    if (io != IO_OK || c->is_head)
+        finish(c, io != IO_OK);
+    else
+        http_stream_watch(c->stream);
+}
+
 static void handle(struct call *c)
 {
     c->request.body = c->body ? (struct slice){ c->body->data, c->body_len } : SLICE_NONE;
     c->request.route->handle(&c->request, &c->answer);
-    send_answer(c);
+    if (c->out.content_type) {
+        begin_stream(c);
+    } else if (c->wait_ms) {
+        c->state = CALL_WAIT;
+        loop_arm(c->env->loop, &c->timer, c->wait_ms);
+        http_stream_watch(c->stream);
+    } else {
+        send_answer(c);
+    }
 }
 
 /* events */
@@ -218,6 +284,7 @@ static void on_writable(struct http_stream *s)
 {
     struct call *c = s->owner;
     if (c->state == CALL_ANSWER) send_more(c);
+    if (c->state == CALL_STREAM) send_waiting(c);
 }
 
 static const struct http_stream_events events = {
@@ -230,6 +297,9 @@ static void on_timer(struct timer *t)
     if (c->state == CALL_GATHER) {
         answer_problem(&c->answer, 408, "The request's body did not arrive within %u s.",
                        CALL_BODY_MS / 1000);
+        send_answer(c);
+    } else if (c->state == CALL_WAIT) {
+        answer_problem(&c->answer, 503, "The answer was not ready in time; try again.");
         send_answer(c);
     } else {
         finish(c, true);
@@ -247,7 +317,10 @@ static struct call *call_new(struct call_env *env, struct http_stream *s, size_t
     }
     c->env = env;
     c->stream = s;
+    c->id = env->next_id++;
     c->request.proxy = env->proxy;
+    c->request.watch = env->watch;
+    c->request.rule_log = env->rule_log;
     c->request.loop = env->loop;
     c->request.routes = env->routes;
     list_push_back(&env->calls, &c->link);
@@ -259,7 +332,7 @@ static struct call *call_new(struct call_env *env, struct http_stream *s, size_t
 }
 
 /* Of the server as a whole (RFC 9110 9.3.7). */
-#define ALL_METHODS "GET, HEAD, PATCH, OPTIONS"
+#define ALL_METHODS "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
 
 static void set_allow(struct answer *a, const char *methods)
 {
@@ -402,6 +475,71 @@ void call_on_fault(struct call_env *env, struct http_stream *s, const struct htt
         say_fault(c, fault);
     else
         finish(c, true);
+}
+
+/* later answers */
+
+static struct call *call_of(const struct admin_request *rq)
+{
+    return (struct call *)((uintptr_t)rq - offsetof(struct call, request));
+}
+
+static struct call *call_by_ticket(struct call_ticket t, enum call_state state)
+{
+    for (struct list *at = t.env->calls.next; at != &t.env->calls; at = at->next) {
+        struct call *c = container_of(at, struct call, link);
+        if (c->id == t.id) return c->state == state ? c : NULL;
+    }
+    return NULL;
+}
+
+struct call_ticket call_wait(const struct admin_request *rq, uint64_t timeout_ms)
+{
+    struct call *c = call_of(rq);
+    c->wait_ms = timeout_ms;
+    return (struct call_ticket){ c->env, c->id };
+}
+
+bool call_answer(struct call_ticket t, struct answer *a)
+{
+    struct call *c = call_by_ticket(t, CALL_WAIT);
+    if (!c) {
+        answer_fini(a);
+        return false;
+    }
+    c->answer = *a;
+    send_answer(c);
+    return true;
+}
+
+struct call_ticket call_stream(const struct admin_request *rq, const char *content_type,
+                               void (*on_gone)(void *context), void *context)
+{
+    struct call *c = call_of(rq);
+    c->out = (struct call_out){ .content_type = content_type, .on_gone = on_gone, .context = context };
+    return (struct call_ticket){ c->env, c->id };
+}
+
+bool call_is_open(struct call_ticket t)
+{
+    return call_by_ticket(t, CALL_STREAM) != NULL;
+}
+
+bool call_push(struct call_ticket t, const char *data, size_t len)
+{
+    struct call *c = call_by_ticket(t, CALL_STREAM);
+    if (!c) return false;
+    struct call_out *o = &c->out;
+    if (o->from && len > CALL_STREAM_MAX - o->to) {
+        memmove(o->data, o->data + o->from, o->to - o->from);
+        o->to -= o->from;
+        o->from = 0;
+    }
+    if (len > CALL_STREAM_MAX - o->to) return false;
+    memcpy(o->data + o->to, data, len);
+    o->to += len;
+    send_waiting(c);
+    return true;
 }
 
 void call_kill_all(struct call_env *env)

@@ -16,15 +16,37 @@
 #define CALL_ANSWER_MS 60000
 
 struct call_env {
-    struct proxy *proxy; /* borrowed, like loop and routes */
+    struct proxy *proxy; /* borrowed, like all up to routes */
+    struct watch *watch; /* may be NULL */
+    struct rule_log *rule_log;
     struct loop *loop;
     const struct admin_route *routes;
     struct guard guard;
     struct list calls;
+    uint64_t next_id;
+};
+
+/* What a handler keeps of a call that it does not answer at once: the call may be over by then. */
+struct call_ticket {
+    struct call_env *env;
+    uint64_t id;
 };
 
 /* For http_service. */
 void call_on_request(struct call_env *env, struct http_stream *s, struct http_head *head);
 void call_on_fault(struct call_env *env, struct http_stream *s, const struct http_fault *fault);
+/* For handlers. The answer comes by call_answer(), within timeout_ms. */
+struct call_ticket call_wait(const struct admin_request *rq, uint64_t timeout_ms);
+/* Takes the answer, of whatever call; false: it is over. */
+bool call_answer(struct call_ticket t, struct answer *a);
+/* The answer is a 200 whose body comes piece by piece by call_push(), without an end, as long as the client takes it.
+ * `on_gone` is called once, when the client has gone; the context is borrowed until then. */
+struct call_ticket call_stream(const struct admin_request *rq, const char *content_type,
+                               void (*on_gone)(void *context), void *context);
+/* So much waits for a client at most. */
+#define CALL_STREAM_MAX (256u << 10)
+bool call_is_open(struct call_ticket t);
+/* False: the call is over, or its client takes too slowly and this piece is left out. */
+bool call_push(struct call_ticket t, const char *data, size_t len);
 /* Breaks off every call that is going on. */
 void call_kill_all(struct call_env *env);

@@ -12,6 +12,8 @@
 
 struct loop;
 struct proxy;
+struct rule_log;
+struct watch;
 
 struct admin_query {
     const char *name;
@@ -21,6 +23,8 @@ struct admin_query {
 
 struct admin_request {
     struct proxy *proxy;
+    struct watch *watch; /* NULL: no logs are watched */
+    struct rule_log *rule_log;
     struct loop *loop;
     const struct admin_route *route;
     const struct admin_route *routes;       /* the whole table */

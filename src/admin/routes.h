@@ -36,6 +36,19 @@ void splits_report(const struct admin_request *rq, struct answer *out);
 /* explain.c */
 extern const struct shape explain_shape;
 void explain_show(const struct admin_request *rq, struct answer *out);
+/* logs.c */
+extern const struct shape log_source_shape;
+extern const struct admin_query log_summary_query[], log_top_query[], log_stream_query[];
+void logs_list(const struct admin_request *rq, struct answer *out);
+void logs_summary(const struct admin_request *rq, struct answer *out);
+void logs_top(const struct admin_request *rq, struct answer *out);
+void logs_series(const struct admin_request *rq, struct answer *out);
+void logs_stream(const struct admin_request *rq, struct answer *out);
+/* rules.c */
+extern const struct shape rule_shape, denial_shape;
+void rules_list(const struct admin_request *rq, struct answer *out);
+void denials_list(const struct admin_request *rq, struct answer *out);
+void denials_delete(const struct admin_request *rq, struct answer *out);
 /* stats.c */
 extern const struct shape stats_shape;
 void stats_show(const struct admin_request *rq, struct answer *out);

@@ -9,6 +9,7 @@
 #include "http/message.h"
 #include "logs/agent.h"
 #include "logs/path_template.h"
+#include "logs/period_state.h"
 
 /* A ring of slices: the last SECONDS * COUNT seconds. */
 #define SHORT_S 5u
@@ -323,4 +324,62 @@ uint32_t tally_series(const struct tally *t, uint64_t now_s, uint64_t records[60
         for (unsigned s = 500; is_there && s < PERIOD_STATUSES; s++) errors[i] += p->statuses[s];
     }
     return 60;
+}
+
+/* checkpoints */
+
+/* Another number whenever what is written, or the size of a sketch, changes. */
+#define STATE_VERSION 1u
+
+static void save_ring(const struct ring *r, struct state_out *out)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        state_put_u64(out, r->numbers[i]);
+        if (r->numbers[i]) period_save(r->slices[i], out);
+    }
+}
+
+static void load_ring(struct ring *r, struct state_in *in)
+{
+    for (uint32_t i = 0; i < r->count && !in->is_failed; i++) {
+        r->numbers[i] = state_get_u64(in);
+        if (r->numbers[i]) period_load(r->slices[i], in);
+    }
+}
+
+void tally_save(const struct tally *t, struct state_out *out)
+{
+    state_put_u64(out, STATE_VERSION);
+    state_put_u64(out, t->has_windows);
+    state_put_u64(out, t->first_s);
+    state_put_u64(out, t->last_s);
+    state_put_u64(out, t->malformed);
+    state_put_u64(out, t->sample_count);
+    for (uint32_t i = 0; i < t->sample_count; i++)
+        state_put_slice(out, (struct slice){ t->samples[i], t->sample_lens[i] });
+    period_save(t->all, out);
+    if (!t->has_windows) return;
+    save_ring(&t->shorts, out);
+    save_ring(&t->longs, out);
+}
+
+int tally_load(struct tally *t, struct state_in *in, struct err *err)
+{
+    if (state_get_u64(in) != STATE_VERSION || state_get_u64(in) != t->has_windows)
+        return err_set(err, "it was written by another version of weir");
+    t->first_s = state_get_u64(in);
+    t->last_s = state_get_u64(in);
+    t->malformed = state_get_u64(in);
+    t->sample_count = (uint32_t)state_get_bounded(in, 8);
+    for (uint32_t i = 0; i < t->sample_count; i++) {
+        struct slice sample = state_get_slice(in, SAMPLE_MAX);
+        if (sample.len) memcpy(t->samples[i], sample.data, sample.len);
+        t->sample_lens[i] = (uint16_t)sample.len;
+    }
+    period_load(t->all, in);
+    if (t->has_windows) {
+        load_ring(&t->shorts, in);
+        load_ring(&t->longs, in);
+    }
+    return in->is_failed ? err_set(err, "it is damaged") : 0;
 }

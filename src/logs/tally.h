@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "logs/entry.h"
 #include "logs/period.h"
+#include "logs/state_bytes.h"
 
 /* What a source may use in all, whatever comes. */
 #define TALLY_BYTES_MAX (32u << 20)
@@ -44,3 +45,8 @@ uint64_t tally_first_s(const struct tally *t);
 uint64_t tally_last_s(const struct tally *t);
 /* Records a second over the last hour, one number a minute, the oldest first: for a series. Returns how many. */
 uint32_t tally_series(const struct tally *t, uint64_t now_s, uint64_t records[60], uint64_t errors[60]);
+
+/* All of it as bytes, for a checkpoint, and back into a new tally of the same kind. -1: the bytes are no tally of this
+ * version; then it is to be freed. */
+void tally_save(const struct tally *t, struct state_out *out);
+MUST_CHECK int tally_load(struct tally *t, struct state_in *in, struct err *err);

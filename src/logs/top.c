@@ -219,6 +219,11 @@ void top_add(struct top *t, uint64_t hash, struct slice key, uint64_t n)
     if (n) add(t, hash, key, n, 0);
 }
 
+void top_put(struct top *t, uint64_t hash, struct slice key, uint64_t n, uint64_t error)
+{
+    add(t, hash, key, n, error);
+}
+
 /* reading */
 
 uint32_t top_count(const struct top *t)

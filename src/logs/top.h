@@ -21,6 +21,9 @@ size_t top_bytes(uint32_t capacity, uint32_t key_max);
 /* `hash`: 64 good bits that stand for the key: two keys with one hash are one. */
 void top_add(struct top *t, uint64_t hash, struct slice key, uint64_t n);
 
+/* As was saved: a key with its count, at least 1, and its error. */
+void top_put(struct top *t, uint64_t hash, struct slice key, uint64_t n, uint64_t error);
+
 struct top_entry {
     struct slice key; /* borrowed; lives until the next change */
     uint64_t hash, count, error;

@@ -179,7 +179,7 @@ static int parse_options(int argc, char **argv, struct logs_options *o)
 struct run {
     const struct logs_options *options;
     struct logs_job job;
-    struct logs_format format;
+    struct log_format format;
     uint64_t malformed, started_ns;
     bool is_terminal;
 };
@@ -221,7 +221,7 @@ static int prepare(struct run *r, const struct logs_options *o, struct err *err)
         err_prefix(err, "--where");
         return EX_USAGE;
     }
-    if (!o->nginx_conf && logs_format_parse(&r->format, o->format ? o->format : "auto", err) < 0) {
+    if (!o->nginx_conf && log_format_parse(&r->format, o->format ? o->format : "auto", err) < 0) {
         err_prefix(err, "--format");
         return EX_USAGE;
     }
@@ -232,7 +232,7 @@ static int read_files(struct run *r, struct err *err)
 {
     for (int i = 0; i < r->options->file_count; i++) {
         const char *path = r->options->files[i];
-        if (r->options->nginx_conf && logs_format_of_nginx(&r->format, r->options->nginx_conf, path, err) < 0)
+        if (r->options->nginx_conf && log_format_of_nginx(&r->format, r->options->nginx_conf, path, err) < 0)
             return EX_DATAERR;
         if (logs_file_read(&r->job, path, err) < 0) return EX_NOINPUT;
     }

@@ -7,65 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "logs/nginx_conf.h"
 #include "logs/time_search.h"
 #include "logs/unpack.h"
 
 #define PIECE_BYTES (256u << 10)
 #define PROGRESS_BYTES (64u << 20)
-
-/* Formats that are tried, in turn, on a file whose format nobody told: those that Debian's and nginx's own packages
- * ship, and the common one with the two times behind. */
-static const char *const guesses[] = {
-    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" "
-    "\"$http_user_agent\" \"$http_x_forwarded_for\" $request_time $upstream_response_time",
-    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" "
-    "\"$http_user_agent\" $request_time $upstream_response_time",
-    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" "
-    "\"$http_user_agent\" $request_time",
-    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" "
-    "\"$http_user_agent\" \"$http_x_forwarded_for\"",
-    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" "
-    "\"$http_user_agent\"",
-    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent",
-};
-
-int logs_format_parse(struct logs_format *out, const char *text, struct err *err)
-{
-    memset(out, 0, sizeof(*out));
-    out->is_json = strcmp(text, "json") == 0;
-    out->is_auto = strcmp(text, "auto") == 0;
-    if (out->is_json || out->is_auto) return 0;
-    if (strcmp(text, "combined") == 0) text = line_format_combined;
-    if (!strchr(text, '$'))
-        return err_set(
-            err,
-            "\"%s\" is no format; write combined, json, auto, or a log_format's text with its $variables",
-            text);
-    return line_format_compile(&out->lines, slice_of(text), LINE_ESCAPE_DEFAULT, err);
-}
-
-int logs_format_of_nginx(struct logs_format *out, const char *nginx_conf, const char *log_path,
-                         struct err *err)
-{
-    struct nginx_conf *c = NULL;
-    memset(out, 0, sizeof(*out));
-    if (nginx_conf_read(&c, nginx_conf, err) < 0) return -1;
-    char *real = realpath(log_path, NULL);
-    const struct nginx_format *f = nginx_conf_format_of_log(c, slice_of(real ? real : log_path));
-    if (!f) f = nginx_conf_format_of_log(c, slice_of(log_path));
-    free(real);
-    int result = 0;
-    if (!f)
-        result = err_set(err, "%s has no access_log %s; give the format with --format", nginx_conf, log_path);
-    else if (f->escape == LINE_ESCAPE_JSON && (f->text[0] == '{' || f->text[0] == '['))
-        out->is_json = true;
-    else
-        result = line_format_compile(&out->lines, slice_of(f->text), f->escape, err);
-    if (f && result < 0) err_prefix(err, "%s: log_format %s", nginx_conf, f->name);
-    nginx_conf_free(c);
-    return result;
-}
 
 /* reading */
 
@@ -96,37 +42,11 @@ static void on_malformed(void *context, struct slice line)
 
 static const struct intake_events events = { on_entry, on_malformed };
 
-/* By the first line: what is JSON begins with a bracket or a brace. */
-static int guess(struct slice first, struct logs_format *out, const char *path, struct err *err)
-{
-    while (first.data && first.len && strchr(" \t\r\n", *first.data) && *first.data)
-        first.data++, first.len--;
-    memset(out, 0, sizeof(*out));
-    if (!first.data || !first.len) return logs_format_parse(out, "combined", err);
-    if (*first.data == '{' || *first.data == '[') {
-        out->is_json = true;
-        return 0;
-    }
-    const char *newline = memchr(first.data, '\n', first.len);
-    struct slice line = { first.data, newline ? (size_t)(newline - first.data) : first.len };
-    for (unsigned i = 0; i < sizeof(guesses) / sizeof(*guesses); i++) {
-        struct line_clock clock = { 0 };
-        struct log_entry entry = { 0 };
-        if (line_format_compile(&out->lines, slice_of(guesses[i]), LINE_ESCAPE_DEFAULT, err) < 0) return -1;
-        if (line_format_read(&out->lines, line, &clock, &entry) && entry.status && entry.time_s) return 0;
-    }
-    return err_set(
-        err,
-        "%s: its first line is of no format that is known here: \"%.*s\"; give it with --format or "
-        "--nginx-conf",
-        path, (int)(line.len < 120 ? line.len : 120), line.data);
-}
-
-static int start(struct reading *r, struct slice piece, struct logs_format *format, const char *path,
+static int start(struct reading *r, struct slice piece, struct log_format *format, const char *path,
                  struct err *err)
 {
     *format = *r->job->format;
-    if (format->is_auto && guess(piece, format, path, err) < 0) return -1;
+    if (format->is_auto && log_format_guess(piece, format, path, err) < 0) return -1;
     if (intake_new(&r->intake, format->is_json ? NULL : &format->lines, &events, r, err) < 0) return -1;
     return 0;
 }
@@ -148,7 +68,7 @@ static int feed_all(struct reading *r, struct unpack *u, char *memory, const cha
                     struct err *err)
 {
     struct logs_job *job = r->job;
-    struct logs_format *format = malloc(sizeof(*format));
+    struct log_format *format = malloc(sizeof(*format));
     uint64_t said = job->bytes;
     size_t got = 0;
     int result = 0;

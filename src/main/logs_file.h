@@ -4,20 +4,10 @@
 
 #include "logs/filter.h"
 #include "logs/intake.h"
-
-struct logs_format {
-    struct line_format lines;
-    bool is_json, is_auto; /* auto: told by the file's first line */
-};
-
-/* "combined", "json", "auto", or a log_format's text with variables. */
-MUST_CHECK int logs_format_parse(struct logs_format *out, const char *text, struct err *err);
-/* What nginx's own configuration says of a log at that path. */
-MUST_CHECK int logs_format_of_nginx(struct logs_format *out, const char *nginx_conf, const char *log_path,
-                                    struct err *err);
+#include "logs/log_format.h"
 
 struct logs_job {
-    const struct logs_format *format;
+    const struct log_format *format;
     struct filter *filter; /* NULL: every record */
     uint64_t from_s, to_s; /* of the records' times; 0 and UINT64_MAX: all */
     void (*on_entry)(void *context, const struct log_entry *e);

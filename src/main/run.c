@@ -12,6 +12,7 @@
 #include "admin/admin.h"
 #include "base/log.h"
 #include "main/limits.h"
+#include "main/log_watch.h"
 #include "main/version.h"
 #include "proxy/worker.h"
 
@@ -27,6 +28,7 @@ struct control {
     struct mailbox *box;
     struct proxy *proxy;
     struct admin *admin;
+    struct log_watch *logs; /* NULL: none are watched */
     struct loop_fd signals;
     struct timer drain_timer, readmit_timer, warm_timer;
     uint64_t drain_deadline_ms;
@@ -65,6 +67,25 @@ static void on_evidence(void *reader, const struct mail *m)
     if (!server_report(s, (enum server_evidence)m->number, loop_now_ms(&c->loop))) return;
     on_state_change(c, s);
     loop_arm(&c->loop, &c->readmit_timer, READMIT_LOOK_MS);
+}
+
+static void on_server_by_log(void *context, struct server *s)
+{
+    struct control *c = context;
+    on_state_change(c, s);
+    loop_arm(&c->loop, &c->readmit_timer, READMIT_LOOK_MS);
+}
+
+static void on_log_hit(void *reader, const struct mail *m)
+{
+    struct control *c = reader;
+    log_watch_hit(c->logs, m->object);
+}
+
+static void on_log_verdict(void *reader, const struct mail *m)
+{
+    struct control *c = reader;
+    log_watch_verdict(c->logs, m->object);
 }
 
 static void on_readmit(struct timer *t)
@@ -185,14 +206,31 @@ static int open_proxy(struct control *c, struct err *err)
     return proxy_new(&c->proxy, conf, workers, connections, memory, err);
 }
 
+static int open_logs(struct control *c, struct err *err)
+{
+    if (!c->config->logs) return 0;
+    struct log_watch_options o = { .conf = c->config->logs,
+                                   .proxy = c->proxy,
+                                   .loop = &c->loop,
+                                   .control = c->box,
+                                   .on_hit = on_log_hit,
+                                   .on_verdict = on_log_verdict,
+                                   .on_server = on_server_by_log,
+                                   .context = c };
+    return log_watch_new(&c->logs, &o, err);
+}
+
 static int open_all(struct control *c, struct err *err)
 {
     if (watch_signals(c, err) < 0 || open_proxy(c, err) < 0) return -1;
     if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0) return -1;
+    if (open_logs(c, err) < 0) return -1;
     /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
-    if (c->config->admin && admin_open(&c->admin, c->config->admin, c->proxy, &c->loop, err) < 0) return -1;
+    struct admin_objects objects = { c->proxy, log_watch_of(c->logs), log_watch_rules(c->logs) };
+    if (c->config->admin && admin_open(&c->admin, c->config->admin, &objects, &c->loop, err) < 0) return -1;
     if (proxy_prepare(c->proxy, c->box, on_evidence, err) < 0) return -1;
-    return proxy_start(c->proxy, err);
+    if (proxy_start(c->proxy, err) < 0) return -1;
+    return c->logs ? log_watch_start(c->logs, err) : 0;
 }
 
 static void say_ready(const struct control *c)
@@ -211,8 +249,11 @@ static void say_ready(const struct control *c)
 
 static void close_all(struct control *c)
 {
+    log_watch_stop(c->logs);
+    loop_turn(&c->loop, 0); /* what it had posted */
     proxy_free(c->proxy);
     admin_close(c->admin);
+    log_watch_free(c->logs);
     mailbox_free(c->box);
     loop_fd_close(&c->loop, &c->signals);
     loop_turn(&c->loop, 0);

@@ -299,13 +299,13 @@ static void on_malformed(void *context, struct slice line)
 
 static int replay(struct source *s)
 {
-    struct logs_format *format = malloc(sizeof(*format));
+    struct log_format *format = malloc(sizeof(*format));
     struct err err = { "" };
     struct logs_job job = {
         .format = format, .to_s = UINT64_MAX, .on_entry = on_entry, .on_malformed = on_malformed, .context = s
     };
     const char *name = s->options->format ? s->options->format : "auto";
-    int result = format ? logs_format_parse(format, name, &err) : err_set(&err, "out of memory");
+    int result = format ? log_format_parse(format, name, &err) : err_set(&err, "out of memory");
     if (result == 0) result = logs_file_read(&job, s->options->log, &err);
     if (result == 0) flush_second(s);
     free(s->held);

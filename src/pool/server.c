@@ -104,7 +104,8 @@ static bool connected(struct server *s, uint64_t now_ms)
 bool server_report(struct server *s, enum server_evidence evidence, uint64_t now_ms)
 {
     if (evidence == SERVER_CONNECTED) return connected(s, now_ms);
-    s->failures++;
+    s->failures = evidence == SERVER_SEEN_FAILING && s->failures < SERVER_EJECT_AFTER ? SERVER_EJECT_AFTER
+                                                                                      : s->failures + 1;
     if (s->failures < SERVER_EJECT_AFTER || atomic_load(&s->health) == SERVER_EJECTED) return false;
     s->eject_ms = s->eject_ms ? s->eject_ms * 2 : SERVER_EJECT_MIN_MS;
     if (s->eject_ms > SERVER_EJECT_MAX_MS) s->eject_ms = SERVER_EJECT_MAX_MS;

@@ -9,7 +9,8 @@ enum server_admin { SERVER_ENABLED, SERVER_DRAIN, SERVER_MAINTENANCE }; /* the o
 enum server_health { SERVER_UNKNOWN, SERVER_UP, SERVER_WARMING, SERVER_EJECTED, SERVER_DOWN }; /* weir's */
 
 /* What is said of a server, by whoever saw it. */
-enum server_evidence { SERVER_CONNECTED, SERVER_CONNECT_FAILED };
+/* SERVER_SEEN_FAILING: somebody who counts over a time, such as a log's reader, finds it bad: one word is enough. */
+enum server_evidence { SERVER_CONNECTED, SERVER_CONNECT_FAILED, SERVER_SEEN_FAILING };
 
 /* Parts of a server's weight, and with how many of them one begins that is new or comes back. */
 #define SERVER_WARM_WHOLE 10000u

@@ -34,13 +34,15 @@ static void match_route(const struct listener *l, const struct choose_request *r
         out->route = &l->routes[index];
 }
 
-/* The gate was passed at accept with the peer's own address; who speaks for another passes again. */
+/* The gate was passed at accept with the peer's own address; who speaks for another passes again. Denials may have come
+ * since then. */
 static bool may_pass(const struct listener *l, const struct route *r, const struct choose_request *rq)
 {
     if (l->conf->trust.count && forward_is_trusted(l, &rq->peer)) {
         if (l->proxy->gate && gate_check(l->proxy->gate, &rq->client) != GATE_PASS) return false;
         if (l->gate && gate_check(l->gate, &rq->client) != GATE_PASS) return false;
     }
+    if (denials_have(l->proxy->denials, &rq->client)) return false;
     return !r->gate || gate_check(r->gate, &rq->client) == GATE_PASS;
 }
 

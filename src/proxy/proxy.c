@@ -211,7 +211,10 @@ static int build(struct proxy *p, struct err *err)
     p->listeners = calloc(conf->listeners.count + 1, sizeof(struct listener));
     p->workers = calloc(p->worker_count, sizeof(struct worker *));
     p->clients = client_table_new(p->connection_limit);
-    if (!p->names || !p->listeners || !p->workers || !p->clients)
+    struct rng rng;
+    rng_seed_random(&rng);
+    p->denials = denials_new(rng_next(&rng));
+    if (!p->names || !p->listeners || !p->workers || !p->clients || !p->denials)
         return err_set(err, "out of memory at start");
     p->name_count = 1; /* 0 is nobody */
     if (conf->gate && !(p->gate = gate_rules_new(conf->gate)))
@@ -304,6 +307,7 @@ void proxy_free(struct proxy *p)
     metric_registry_free(p->metrics);
     client_table_free(p->clients);
     gate_rules_free(p->gate);
+    denials_free(p->denials);
     free(p->pool_workers);
     free(p->pools);
     free(p->workers);

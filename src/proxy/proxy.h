@@ -8,6 +8,7 @@
 #include "pool/pool.h"
 #include "proxy/access_log.h"
 #include "proxy/client_table.h"
+#include "proxy/denials.h"
 #include "proxy/flight.h"
 #include "proxy/gate.h"
 #include "proxy/listener.h"
@@ -34,6 +35,7 @@ struct proxy {
     struct access_log *access_log; /* NULL: none */
     struct client_table *clients;
     struct gate_rules *gate;
+    struct denials *denials; /* for a while; the control thread's to change */
     uint32_t connection_limit;
     _Atomic uint32_t connections;
     _Atomic bool is_draining;

@@ -1,0 +1,50 @@
+/* logs/source.h: one log, or one pattern of logs, that is watched: where its records come from, what is kept of them, which
+ * rules and lookers-on see them, and what a restart needs. The observer's thread; the figures are for anybody. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "logs/rule.h"
+#include "logs/source_conf.h"
+#include "logs/tally.h"
+#include "logs/tap.h"
+#include "logs/upstream_watch.h"
+#include "net/loop.h"
+
+/* Copies for the metrics and the API, brought up to date twice a second. */
+struct source_figures {
+    _Atomic uint64_t records, bytes, malformed, errors; /* errors: 5xx */
+    _Atomic uint64_t lag_bytes, lag_ms, open_files;
+    _Atomic uint64_t rotated, truncated, failed;
+    _Atomic uint64_t foreign, dropped; /* of syslog */
+    _Atomic uint64_t saves, save_failures;
+};
+
+struct source;
+
+/* None of them may close the source. */
+struct source_events {
+    void (*on_hit)(void *context, struct source *s, uint32_t rule, const struct rule_hit *hit);
+    void (*on_verdict)(void *context, struct source *s, const struct upstream_verdict *v);
+};
+
+/* `conf` and `logs` (for the rules and the directory of checkpoints) are borrowed for the source's life. Reads the
+ * checkpoint if there is one; a damaged one is put aside as FILE.bad and said. -1: the format cannot be had, the
+ * directory cannot be used, an address is taken. */
+MUST_CHECK int source_open(struct source **out, const struct source_conf *conf, const struct logs_conf *logs,
+                           struct loop *l, const struct source_events *events, void *context,
+                           struct err *err);
+/* Begins to read: on the loop's own thread. */
+MUST_CHECK int source_start(struct source *s, struct err *err);
+/* Ends reading, on the loop's thread, and saves, if there is where to. */
+void source_stop(struct source *s);
+void source_close(struct source *s); /* NULL is fine */
+
+const struct source_conf *source_conf(const struct source *s);
+struct tally *source_tally(struct source *s);
+struct source_figures *source_figures(struct source *s);
+struct list *source_taps(struct source *s); /* of struct tap */
+/* The last thing that went wrong; "" if nothing did. */
+const char *source_fault(const struct source *s);
+/* Twice a second: figures, summaries for the taps, and the checkpoint when it is time. */
+void source_tick(struct source *s);

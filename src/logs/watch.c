@@ -1,0 +1,337 @@
+#include "logs/watch.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define TICK_MS 500u
+#define FETCH_MS 200u
+#define MEMORY_MAX (64u << 20)
+#define NICENESS 5 /* traffic comes first */
+
+struct viewer {
+    uint64_t id; /* 0: free */
+    uint32_t source;
+    struct watch_viewer to;
+};
+
+struct watch {
+    struct watch_options options;
+    struct loop loop;
+    struct budget budget;
+    struct mailbox *box;
+    struct timer tick, fetch;
+    struct source **sources;
+    uint32_t source_count, viewer_count;
+    struct viewer viewers[WATCH_TAPS_MAX];
+    _Atomic uint64_t next_tap, lost;
+    pthread_t thread;
+    _Atomic bool is_stopping;
+    bool is_running;
+};
+
+/* to the control thread */
+
+static void post(struct watch *w, void (*deliver)(void *, const struct mail *), void *object)
+{
+    struct mail m = { .deliver = deliver, .object = object };
+    if (object && mailbox_post(w->options.control, &m)) return;
+    free(object);
+    atomic_fetch_add(&w->lost, 1);
+}
+
+static uint32_t index_of(const struct watch *w, const struct source *s)
+{
+    uint32_t i = 0;
+    while (w->sources[i] != s) i++;
+    return i;
+}
+
+static void on_hit(void *context, struct source *s, uint32_t rule, const struct rule_hit *hit)
+{
+    struct watch *w = context;
+    struct watch_hit *h = malloc(sizeof(*h));
+    if (h) *h = (struct watch_hit){ index_of(w, s), rule, *hit };
+    post(w, w->options.on_hit, h);
+}
+
+static void on_verdict(void *context, struct source *s, const struct upstream_verdict *v)
+{
+    struct watch *w = context;
+    struct watch_verdict *copy = malloc(sizeof(*copy));
+    if (copy) *copy = (struct watch_verdict){ index_of(w, s), *v };
+    post(w, w->options.on_verdict, copy);
+}
+
+static const struct source_events events = { on_hit, on_verdict };
+
+/* questions */
+
+static void deliver_done(void *reader, const struct mail *m)
+{
+    (void)reader;
+    struct watch_question *q = m->object;
+    q->done(q);
+}
+
+static void deliver_question(void *reader, const struct mail *m)
+{
+    struct watch *w = reader;
+    struct watch_question *q = m->object;
+    struct mail answer = { .deliver = deliver_done, .object = q };
+    q->ask(q, w->sources[q->source], loop_wall_ns(&w->loop) / NS_PER_S);
+    /* Whoever asked waits: the control thread empties its box, so there will be room, unless all of it ends. */
+    while (!mailbox_post(w->options.control, &answer) && !atomic_load(&w->is_stopping)) sched_yield();
+}
+
+bool watch_ask(struct watch *w, struct watch_question *q)
+{
+    if (!w->is_running) return false;
+    struct mail m = { .deliver = deliver_question, .object = q };
+    q->watch = w;
+    return mailbox_post(w->box, &m);
+}
+
+/* lookers-on */
+
+struct tap_request {
+    uint64_t id;
+    uint32_t source;
+    struct filter *filter;
+    struct watch_viewer viewer;
+};
+
+struct chunk {
+    struct watch_chunk shown;
+    void (*on_chunk)(const struct watch_chunk *c);
+    char *data; /* owned */
+};
+
+static void deliver_chunk(void *reader, const struct mail *m)
+{
+    (void)reader;
+    struct chunk *c = m->object;
+    c->on_chunk(&c->shown);
+    free(c->data);
+    free(c);
+}
+
+static struct tap *tap_of(struct watch *w, const struct viewer *v)
+{
+    struct list *taps = source_taps(w->sources[v->source]);
+    for (struct list *at = taps->next; at != taps; at = at->next) {
+        struct tap *t = container_of(at, struct tap, link);
+        if (t->id == v->id) return t;
+    }
+    return NULL;
+}
+
+static void fetch_from(struct watch *w, const struct viewer *v)
+{
+    size_t len = 0;
+    struct tap *t = tap_of(w, v);
+    char *data = t ? tap_fetch(t, &len) : NULL;
+    if (!data) return;
+    struct chunk *c = malloc(sizeof(*c));
+    if (c) *c = (struct chunk){ { w, v->id, v->to.context, v->to.number, data, len }, v->to.on_chunk, data };
+    struct mail m = { .deliver = deliver_chunk, .object = c };
+    if (c && mailbox_post(w->options.control, &m)) return;
+    t->missed++;
+    free(c);
+    free(data);
+}
+
+static void on_fetch(struct timer *timer)
+{
+    struct watch *w = container_of(timer, struct watch, fetch);
+    for (uint32_t i = 0; i < WATCH_TAPS_MAX; i++)
+        if (w->viewers[i].id) fetch_from(w, &w->viewers[i]);
+    if (w->viewer_count) loop_arm(&w->loop, timer, FETCH_MS);
+}
+
+static void deliver_tap(void *reader, const struct mail *m)
+{
+    struct watch *w = reader;
+    struct tap_request *rq = m->object;
+    struct viewer *seat = NULL;
+    for (uint32_t i = 0; i < WATCH_TAPS_MAX && !seat; i++)
+        if (!w->viewers[i].id) seat = &w->viewers[i];
+    struct tap *t = seat ? tap_new(rq->id, rq->filter) : NULL;
+    if (t) {
+        *seat = (struct viewer){ rq->id, rq->source, rq->viewer };
+        list_push_back(source_taps(w->sources[rq->source]), &t->link);
+        if (w->viewer_count++ == 0) loop_arm(&w->loop, &w->fetch, FETCH_MS);
+    } else if (!seat) {
+        filter_free(rq->filter);
+    }
+    free(rq);
+}
+
+uint64_t watch_tap(struct watch *w, uint32_t source, struct filter *filter, struct watch_viewer viewer)
+{
+    struct tap_request *rq = malloc(sizeof(*rq));
+    struct mail m = { .deliver = deliver_tap, .object = rq };
+    uint64_t id = atomic_fetch_add(&w->next_tap, 1);
+    if (rq) *rq = (struct tap_request){ id, source, filter, viewer };
+    if (rq && mailbox_post(w->box, &m)) return id;
+    free(rq);
+    filter_free(filter);
+    return 0;
+}
+
+static void deliver_untap(void *reader, const struct mail *m)
+{
+    struct watch *w = reader;
+    for (uint32_t i = 0; i < WATCH_TAPS_MAX; i++) {
+        struct viewer *v = &w->viewers[i];
+        if (!v->id || v->id != m->number) continue;
+        struct tap *t = tap_of(w, v);
+        if (t) list_remove(&t->link);
+        tap_free(t);
+        v->id = 0;
+        w->viewer_count--;
+    }
+}
+
+bool watch_untap(struct watch *w, uint64_t id)
+{
+    struct mail m = { .deliver = deliver_untap, .number = id };
+    return mailbox_post(w->box, &m);
+}
+
+/* the thread */
+
+static void on_tick(struct timer *t)
+{
+    struct watch *w = container_of(t, struct watch, tick);
+    for (uint32_t i = 0; i < w->source_count; i++) source_tick(w->sources[i]);
+    loop_arm(&w->loop, t, TICK_MS);
+}
+
+static void deliver_stop(void *reader, const struct mail *m)
+{
+    (void)m;
+    struct watch *w = reader;
+    loop_stop(&w->loop);
+}
+
+static void *run(void *argument)
+{
+    struct watch *w = argument;
+    struct err err;
+    pthread_setname_np(pthread_self(), "weir-logs");
+    setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
+    loop_turn(&w->loop, 0); /* its clock */
+    for (uint32_t i = 0; i < w->source_count; i++) {
+        if (source_start(w->sources[i], &err) == 0) continue;
+        char quoted[ERR_TEXT_MAX + 64];
+        log_event(LOG_ERROR, "log_source_failed", "error=%s", log_quote(err.text, quoted, sizeof(quoted)));
+    }
+    loop_arm(&w->loop, &w->tick, TICK_MS);
+    loop_run(&w->loop);
+    for (uint32_t i = 0; i < w->source_count; i++) source_stop(w->sources[i]);
+    loop_turn(&w->loop, 0); /* its graveyard */
+    return NULL;
+}
+
+static int fill(struct watch *w, struct err *err)
+{
+    const struct source_conf *sources = w->options.conf->sources.data;
+    if (!w->sources || loop_init(&w->loop, &w->budget, err) < 0)
+        return err_set(err, "out of memory for watching logs");
+    if (mailbox_new(&w->box, &w->loop, w, 256, err) < 0) return -1;
+    for (uint32_t i = 0; i < w->options.conf->sources.count; i++) {
+        if (source_open(&w->sources[i], &sources[i], w->options.conf, &w->loop, &events, w, err) < 0)
+            return -1;
+        w->source_count++;
+    }
+    return 0;
+}
+
+int watch_new(struct watch **out, const struct watch_options *o, struct err *err)
+{
+    struct watch *w = calloc(1, sizeof(*w));
+    if (!w) return err_set(err, "out of memory for watching logs");
+    w->options = *o;
+    w->budget.limit = MEMORY_MAX;
+    w->loop.epoll_fd = -1;
+    w->sources = calloc(o->conf->sources.count, sizeof(struct source *));
+    atomic_init(&w->next_tap, 1);
+    timer_init(&w->tick, on_tick);
+    timer_init(&w->fetch, on_fetch);
+    if (fill(w, err) < 0) {
+        watch_free(w);
+        return -1;
+    }
+    *out = w;
+    return 0;
+}
+
+int watch_start(struct watch *w, struct err *err)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int fault = pthread_create(&w->thread, NULL, run, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (fault) return err_set(err, "cannot start the thread that watches logs: %s", strerror(fault));
+    w->is_running = true;
+    return 0;
+}
+
+void watch_stop(struct watch *w)
+{
+    struct mail m = { .deliver = deliver_stop };
+    if (!w || !w->is_running) return;
+    atomic_store(&w->is_stopping, true);
+    while (!mailbox_post(w->box, &m)) sched_yield();
+    pthread_join(w->thread, NULL);
+    w->is_running = false;
+}
+
+void watch_free(struct watch *w)
+{
+    if (!w) return;
+    for (uint32_t i = 0; i < w->source_count; i++) source_close(w->sources[i]);
+    mailbox_free(w->box);
+    if (w->loop.epoll_fd >= 0) {
+        loop_turn(&w->loop, 0);
+        loop_fini(&w->loop);
+    }
+    free(w->sources);
+    free(w);
+}
+
+/* for anybody */
+
+uint32_t watch_source_count(const struct watch *w)
+{
+    return w->source_count;
+}
+
+struct source *watch_source(const struct watch *w, uint32_t i)
+{
+    return w->sources[i];
+}
+
+uint32_t watch_source_by_name(const struct watch *w, struct slice name)
+{
+    const struct source_conf *sources = w->options.conf->sources.data;
+    uint32_t i = 0;
+    while (i < w->source_count && !slice_equal(slice_of(sources[i].name), name)) i++;
+    return i;
+}
+
+const struct logs_conf *watch_conf(const struct watch *w)
+{
+    return w->options.conf;
+}
+
+uint64_t watch_lost(const struct watch *w)
+{
+    return atomic_load(&w->lost);
+}
