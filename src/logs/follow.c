@@ -157,7 +157,7 @@ static int split_pattern(struct follow *f, const char *pattern, struct err *err)
 static void set_options(struct follow *f, const struct follow_options *given)
 {
     struct follow_options o = given ? *given : (struct follow_options){ 0 };
-    if (!o.files_max) o.files_max = 256;
+    if (!o.files_max) o.files_max = 1024;
     if (o.files_max > PLACES_MAX - GHOSTS_MAX) o.files_max = PLACES_MAX - GHOSTS_MAX;
     if (!o.open_max) o.open_max = 64;
     if (!o.old_max) o.old_max = 16;

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -8,11 +9,32 @@
 #include "logs/followed.h"
 
 #define LAST_LINE_BYTES (64u << 10)
+#define COMPARED_BYTES (256u << 10)
+
+/* The oldest rotated file that was read to its end makes way for another. It is not read again, for from now on the floor
+ * is above it; one whose new name matches the pattern would be, so it stays. */
+static bool make_room(struct follow *f)
+{
+    struct follow_file *oldest = NULL;
+    FOLLOW_EACH(file, f)
+    {
+        if (file->fd >= 0 || !file->is_rotated || file->is_changed || file->consumed < file->size) continue;
+        if (oldest && oldest->modified_ns <= file->modified_ns) continue;
+        if (fnmatch(f->names, file->name, FNM_PERIOD) != 0) oldest = file;
+    }
+    if (!oldest) return false;
+    if (f->floor_ns <= oldest->modified_ns) f->floor_ns = oldest->modified_ns + 1;
+    if (f->next_floor_ns < f->floor_ns) f->next_floor_ns = f->floor_ns;
+    follow_file_free(oldest);
+    return true;
+}
 
 struct follow_file *follow_file_new(struct follow *f, const char *name)
 {
-    if (f->file_count >= f->options.files_max) {
+    if (f->file_count >= f->options.files_max && !make_room(f)) {
         f->counts.refused++;
+        err_set(&f->fault, "%s has more than %u files that belong to it: %s is not read; narrow the pattern", f->directory,
+                f->options.files_max, name);
         return NULL;
     }
     struct follow_file *file = calloc(1, sizeof(*file));
@@ -186,10 +208,23 @@ static bool begins_alike_now(const struct follow_file *of, struct slice head)
     return n > 0 && begins_alike((struct slice){ bytes, (size_t)n }, head);
 }
 
-/* A file of the same name is a successor, never a copy. */
+/* Logs that began in one second may begin alike: then it is told further on. */
+static bool goes_on_alike(const struct follow_file *of, const struct follow_file *file)
+{
+    char a[PLACE_HEAD_BYTES], b[PLACE_HEAD_BYTES];
+    for (uint64_t at = 0; of->fd >= 0 && at < COMPARED_BYTES; at += sizeof(a)) {
+        ssize_t n = pread(of->fd, a, sizeof(a), (off_t)at), m = pread(file->fd, b, sizeof(b), (off_t)at);
+        if (n <= 0 || m <= 0) return true;
+        if (memcmp(a, b, (size_t)(n < m ? n : m)) != 0) return false;
+    }
+    return true;
+}
+
+/* A file of the same name is a successor, never a copy; and nobody copies and truncates what has been renamed. */
 static bool may_be_copy(const struct follow_file *of, struct slice head, const struct follow_file *file)
 {
-    if (of == file || of->is_held || strcmp(of->home, file->name) == 0) return false;
+    if (of == file || of->is_held || of->is_rotated || strcmp(of->home, file->name) == 0) return false;
+    if (begins_alike_now(of, head) && !goes_on_alike(of, file)) return false;
     return has_same_base(of->home, file->home) && (began_alike(of, head) || begins_alike_now(of, head));
 }
 

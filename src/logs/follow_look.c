@@ -108,6 +108,7 @@ static void add(struct follow *f, const struct entry *e)
     file->is_listed = file->is_held = file->is_changed = true;
     if (e->kind == ENTRY_MATCHING) return;
     file->is_rotated = true;
+    f->counts.rotated++;
     memcpy(file->home, e->base, sizeof(file->home));
 }
 

@@ -394,7 +394,7 @@ struct list *source_taps(struct source *s)
 
 const char *source_fault(const struct source *s)
 {
-    return s->follow && *follow_fault(s->follow) ? follow_fault(s->follow) : s->fault;
+    return s->fault;
 }
 
 static void set(_Atomic uint64_t *figure, uint64_t value)
@@ -471,9 +471,17 @@ static void judge_upstreams(struct source *s)
     s->judge_ns = s->loop->now_ns;
 }
 
+/* What goes wrong with files is said when it is another thing than before. */
+static void say_follow_fault(struct source *s)
+{
+    const char *fault = s->follow ? follow_fault(s->follow) : "";
+    if (*fault && strncmp(fault, s->fault, sizeof(s->fault) - 1) != 0) say_fault(s, "log_not_read", fault);
+}
+
 void source_tick(struct source *s)
 {
     s->now_s = loop_wall_ns(s->loop) / NS_PER_S;
+    say_follow_fault(s);
     show_figures(s);
     say_summaries(s);
     judge_upstreams(s);

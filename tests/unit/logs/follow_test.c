@@ -556,6 +556,25 @@ static void more_files_than_the_limit_are_refused_and_counted(void **state)
     assert_int_equal(follow_counts(w->reader.follow)->refused, 2);
 }
 
+static void rotated_files_that_were_read_make_way_for_new_ones(void **state)
+{
+    struct world *w = *state;
+    char to[512];
+    start_with(w, "access.log", &(struct follow_options){ .files_max = 4 }, NULL);
+    for (unsigned round = 0; round < 20; round++) {
+        write_records(w, 3);
+        step(w);
+        snprintf(to, sizeof(to), "%s-%u", w->path, 20260301 + round);
+        assert_int_equal(rename(w->path, to), 0);
+        reopen(w);
+        settle(w);
+    }
+    write_records(w, 1);
+    settle(w);
+    assert_each_once(w);
+    assert_int_equal(follow_counts(w->reader.follow)->refused, 0);
+}
+
 static void fewer_descriptors_than_files_are_shared_out_among_them(void **state)
 {
     struct world *w = *state;
@@ -941,6 +960,7 @@ int main(void)
         TEST(several_rotations_between_two_looks_lose_nothing),
         TEST(packed_files_are_passed_over),
         TEST(more_files_than_the_limit_are_refused_and_counted),
+        TEST(rotated_files_that_were_read_make_way_for_new_ones),
         TEST(fewer_descriptors_than_files_are_shared_out_among_them),
         TEST(without_inotify_looks_find_everything),
         TEST(patterns_that_cannot_be_followed_are_refused),
