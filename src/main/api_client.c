@@ -32,6 +32,8 @@ struct question {
     bool is_problem; /* RFC 9457 */
     char *body;
     size_t body_len, body_cap;
+    bool (*on_piece)(void *context, struct slice piece); /* NULL: the body is kept */
+    void *context;
 };
 
 static const struct h1_limits limits = { .head_max = 16 << 10, .field_max = 64 };
@@ -121,6 +123,7 @@ static void on_head(struct http_stream *s, struct http_head *head, unsigned flag
     q->status = head->status;
     q->is_problem = type.len >= 24 &&
                     slice_equal_fold((struct slice){ type.data, 24 }, SLICE("application/problem+json"));
+    if (q->on_piece && q->status == 200) loop_disarm(&q->loop, &q->timer); /* it comes when it comes */
     if (s->is_ended) finish(q, ANSWERED);
 }
 
@@ -145,6 +148,10 @@ static size_t on_body(struct http_stream *s, const char *data, size_t len, unsig
 {
     struct question *q = s->owner;
     if (q->outcome != WAITING) return len;
+    if (q->on_piece && q->status == 200) {
+        if (!q->on_piece(q->context, (struct slice){ data, len }) || (flags & HTTP_END)) finish(q, ANSWERED);
+        return len;
+    }
     if (q->body_len + len > ANSWER_MAX || !keep(q, data, len))
         finish(q, TOO_LARGE);
     else if (flags & HTTP_END)
@@ -292,7 +299,38 @@ static int conclude(const struct question *q, struct err *err)
         return EX_UNAVAILABLE;
     case ANSWERED: break;
     }
-    return q->status == 200 && q->body ? EX_OK : say_refused(q, at, err);
+    return q->status == 200 && (q->body || q->on_piece) ? EX_OK : say_refused(q, at, err);
+}
+
+static int ask(struct question *q, struct err *err)
+{
+    int code = EX_OSERR;
+    q->budget.limit = MEMORY_MAX;
+    if (loop_init(&q->loop, &q->budget, err) == 0) {
+        exchange(q);
+        code = conclude(q, err);
+        loop_fini(&q->loop);
+    }
+    return code;
+}
+
+int api_client_stream(const struct api_target *to, const char *path,
+                      bool (*on_piece)(void *context, struct slice piece), void *context, struct err *err)
+{
+    const struct api_request rq = { .method = HTTP_GET, .path = path };
+    struct question *q = calloc(1, sizeof(*q));
+    if (!q) {
+        err_set(err, "out of memory");
+        return EX_OSERR;
+    }
+    q->to = to;
+    q->rq = &rq;
+    q->on_piece = on_piece;
+    q->context = context;
+    int code = ask(q, err);
+    free(q->body);
+    free(q);
+    return code;
 }
 
 int api_client_ask(const struct api_target *to, const struct api_request *rq, char **body, size_t *len,
@@ -306,13 +344,7 @@ int api_client_ask(const struct api_target *to, const struct api_request *rq, ch
     }
     q->to = to;
     q->rq = rq;
-    q->budget.limit = MEMORY_MAX;
-    int code = EX_OSERR;
-    if (loop_init(&q->loop, &q->budget, err) == 0) {
-        exchange(q);
-        code = conclude(q, err);
-        loop_fini(&q->loop);
-    }
+    int code = ask(q, err);
     if (code == EX_OK) {
         *body = q->body;
         if (len) *len = q->body_len;

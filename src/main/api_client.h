@@ -16,3 +16,8 @@ struct api_request {
  * EX_DATAERR: weir refuses the request, in its own words; EX_PROTOCOL: it is no weir that answers. */
 MUST_CHECK int api_client_ask(const struct api_target *to, const struct api_request *rq, char **body,
                               size_t *len, struct err *err);
+
+/* A GET whose answer has no end: `on_piece` gets what comes until it returns false or weir ends. EX_OK, or as above. */
+MUST_CHECK int api_client_stream(const struct api_target *to, const char *path,
+                                 bool (*on_piece)(void *context, struct slice piece), void *context,
+                                 struct err *err);

@@ -16,6 +16,7 @@
 #include "logs/entry_value.h"
 #include "logs/report.h"
 #include "main/logs_file.h"
+#include "main/logs_follow.h"
 
 #define TEXT_MAX (8u << 20)
 #define SLOW_MAX 10000u
@@ -688,17 +689,21 @@ static const struct {
 
 static const char help[] =
     "Usage: weir logs stats|ips|slow|errors|paths|grep [OPTION]... FILE...\n"
+    "       weir logs follow SOURCE [OPTION]...\n"
     "Reads nginx's logs: plain, .gz or .zst; - is standard input.\n\n"
     "  stats    everything in figures\n"
     "  ips      the clients' addresses, the most frequent first\n"
     "  slow     the slowest requests\n"
     "  errors   paths with a 5xx, the most frequent first\n"
     "  paths    paths, with numbers and ids folded\n"
-    "  grep     the lines that --where takes\n\n"
+    "  grep     the lines that --where takes\n"
+    "  follow   records as they come, of a log that a running weir watches; it has its own --help\n\n"
     "  --format FORMAT     combined, json, auto (the preset), or a log_format's text\n"
     "  --nginx-conf FILE   take the format from nginx's own configuration\n"
     "  --where EXPRESSION  only these: 'status>=500 && path~\"^/login\"'\n"
-    "  --since, --until T  only from then, until then: 2026-03-12T10:00:00Z, or 10m ago\n"
+    "  --since, --until T  only from then, until then: 2026-03-12T10:00:00Z, or 10m ago; logs are taken to "
+    "be sorted by\n"
+    "                      time, to within a minute, and are not read before and after\n"
     "  --top N             how many of each\n"
     "  --json              as JSON\n"
     "  --quiet             no progress on a terminal\n"
@@ -711,15 +716,16 @@ static const char help[] =
 int logs_command(int argc, char **argv)
 {
     struct logs_options o = { .v4_bits = 32, .v6_bits = 128, .client = LOG_CLIENT };
-    if (argc < 2) return usage_fault("say what is wanted: stats, ips, slow, errors, paths or grep");
+    if (argc < 2) return usage_fault("say what is wanted: stats, ips, slow, errors, paths, grep or follow");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         fputs(help, stdout);
         return EX_OK;
     }
+    if (strcmp(argv[1], "follow") == 0) return logs_follow(argc - 1, argv + 1);
     for (unsigned i = 0; i < sizeof(actions) / sizeof(*actions); i++) {
         if (strcmp(argv[1], actions[i].name) != 0) continue;
         int code = parse_options(argc - 1, argv + 1, &o);
         return code == EX_OK ? actions[i].run(&o) : code;
     }
-    return usage_fault("what is \"%s\"? write stats, ips, slow, errors, paths or grep", argv[1]);
+    return usage_fault("what is \"%s\"? write stats, ips, slow, errors, paths, grep or follow", argv[1]);
 }

@@ -11,6 +11,7 @@
 #include "logs/unpack.h"
 
 #define PIECE_BYTES (256u << 10)
+#define HEAD_BYTES (16u << 10)
 #define PROGRESS_BYTES (64u << 20)
 
 /* reading */
@@ -18,6 +19,7 @@
 struct reading {
     struct logs_job *job;
     struct intake *intake;
+    bool is_past; /* all that follows in this file is too late */
 };
 
 static enum log_field field_of(const void *intake, struct slice name)
@@ -29,6 +31,8 @@ static void on_entry(void *context, struct log_entry *e)
 {
     struct reading *r = context;
     struct logs_job *job = r->job;
+    if (job->to_s < UINT64_MAX - TIME_SEARCH_SLACK_S && e->time_s > job->to_s + TIME_SEARCH_SLACK_S)
+        r->is_past = true;
     if (job->is_stopped || e->time_s < job->from_s || e->time_s > job->to_s) return;
     if (job->filter && !filter_takes(job->filter, e)) return;
     job->on_entry(job->context, e);
@@ -73,7 +77,7 @@ static int feed_all(struct reading *r, struct unpack *u, char *memory, const cha
     size_t got = 0;
     int result = 0;
     if (!format) return err_set(err, "out of memory");
-    while (result == 0 && !job->is_stopped) {
+    while (result == 0 && !job->is_stopped && !r->is_past) {
         if ((result = unpack_read(u, memory, PIECE_BYTES, &got, err)) < 0 || !got) break;
         struct slice piece = { memory, got };
         if (!r->intake && (result = start(r, piece, format, path, err)) < 0) break;
@@ -91,6 +95,27 @@ static int feed_all(struct reading *r, struct unpack *u, char *memory, const cha
     return result;
 }
 
+/* A plain file that is sorted by time is read from where `from_s` begins. */
+static int seek(const struct logs_job *job, int fd, uint64_t size, const char *path, struct err *err)
+{
+    static const char packed[2][4] = { "\x1f\x8b", "\x28\xb5\x2f\xfd" };
+    char head[HEAD_BYTES + INTAKE_SLACK];
+    ssize_t got = job->from_s && size ? pread(fd, head, HEAD_BYTES, 0) : 0;
+    if (got < 4 || memcmp(head, packed[0], 2) == 0 || memcmp(head, packed[1], 4) == 0) return 0;
+    struct log_format *format = malloc(sizeof(*format));
+    uint64_t offset = 0;
+    if (!format) return err_set(err, "out of memory");
+    *format = *job->format;
+    int result = format->is_auto ? log_format_guess((struct slice){ head, (size_t)got }, format, path, err)
+                                 : 0;
+    if (result == 0 && !format->is_json)
+        result = time_search(fd, size, &format->lines, job->from_s, &offset, err);
+    free(format);
+    if (result == 0 && lseek(fd, (off_t)offset, SEEK_SET) < 0)
+        return err_set(err, "cannot seek in %s: %s", path, strerror(errno));
+    return result;
+}
+
 int logs_file_read(struct logs_job *job, const char *path, struct err *err)
 {
     uint64_t size = 0;
@@ -99,7 +124,8 @@ int logs_file_read(struct logs_job *job, const char *path, struct err *err)
     int fd = open_file(path, &size, err);
     if (fd < 0) return -1;
     char *memory = malloc(PIECE_BYTES + INTAKE_SLACK);
-    int result = memory ? unpack_new(&u, fd, path, err) : err_set(err, "out of memory");
+    int result = memory ? seek(job, fd, size, path, err) : err_set(err, "out of memory");
+    if (result == 0) result = unpack_new(&u, fd, path, err);
     if (result == 0) result = feed_all(&r, u, memory, path, size, err);
     unpack_free(u);
     free(memory);
