@@ -36,6 +36,14 @@ static void check_kind(struct conf_decode *d, const struct conf_node *node, cons
                           "%s leads to pool \"%s\", which has addresses to leave by", from, name);
 }
 
+/* The n-th element of a list or map. */
+static const struct conf_node *child(const struct conf_node *node, uint32_t n)
+{
+    const struct conf_node *at = node ? node->first_child : NULL;
+    while (at && n--) at = at->next;
+    return at;
+}
+
 static void check_routes(struct conf_decode *d, const struct conf_node *node, const struct config *c,
                          const struct listener_conf *l)
 {
@@ -43,10 +51,11 @@ static void check_routes(struct conf_decode *d, const struct conf_node *node, co
     char from[160];
     for (uint32_t i = 0; i < l->routes.count; i++) {
         const struct route_conf *r = &routes[i];
+        const struct conf_node *at = child(conf_node_get(node, "routes"), i);
         snprintf(from, sizeof(from), "route \"%s\"", r->name ? r->name : "");
-        check_kind(d, node, c, r->pool, from, false);
-        if (r->mirror) check_kind(d, node, c, r->mirror->pool, from, false);
-        if (r->egress) check_kind(d, node, c, r->egress->pool, from, true);
+        check_kind(d, at, c, r->pool, from, false);
+        if (r->mirror) check_kind(d, at, c, r->mirror->pool, from, false);
+        if (r->egress) check_kind(d, at, c, r->egress->pool, from, true);
     }
     snprintf(from, sizeof(from), "listener \"%s\"", l->name ? l->name : "");
     check_kind(d, node, c, l->pool, from, false);
@@ -57,7 +66,7 @@ static void check_kinds(struct conf_decode *d, const struct conf_node *node, con
     const struct listener_conf *listeners = c->proxy.listeners.data;
     const struct split_conf *splits = c->proxy.splits.data;
     for (uint32_t i = 0; i < c->proxy.listeners.count; i++)
-        check_routes(d, conf_node_get(node, "listeners"), c, &listeners[i]);
+        check_routes(d, child(conf_node_get(node, "listeners"), i), c, &listeners[i]);
     for (uint32_t i = 0; i < c->proxy.splits.count; i++) {
         const struct split_variant_conf *variants = splits[i].variants.data;
         for (uint32_t j = 0; j < splits[i].variants.count; j++)

@@ -5,6 +5,34 @@
 #include "conf/decode.h"
 #include "route/route_table.h"
 
+/* The highest group that `to` names; 0: none but all of it. */
+static uint32_t highest_group(const char *to)
+{
+    uint32_t highest = 0;
+    for (; *to; to++) {
+        if (*to != '$') continue;
+        to++;
+        if (*to >= '0' && *to <= '9' && (uint32_t)(*to - '0') > highest) highest = (uint32_t)(*to - '0');
+        if (!*to) break;
+    }
+    return highest;
+}
+
+static void check_groups(struct conf_decode *d, const struct conf_node *node, const struct rewrite_conf *r)
+{
+    int code;
+    PCRE2_SIZE offset;
+    uint32_t count = 0;
+    pcre2_code *regex = pcre2_compile((PCRE2_SPTR)r->regex, PCRE2_ZERO_TERMINATED, PCRE2_NEVER_BACKSLASH_C,
+                                      &code, &offset, NULL);
+    if (!regex) return;
+    pcre2_pattern_info(regex, PCRE2_INFO_CAPTURECOUNT, &count);
+    pcre2_code_free(regex);
+    if (highest_group(r->to) > count)
+        conf_decode_fault(d, node, "to", "write $$ for a dollar", "`to` names $%u, but `regex` has %u groups",
+                          highest_group(r->to), count);
+}
+
 static void check_rewrite(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     const struct rewrite_conf *r = object;
@@ -20,6 +48,8 @@ static void check_rewrite(struct conf_decode *d, const struct conf_node *node, v
                           "`regex` and `to` belong together");
     if (r->regex && route_check_regex(r->regex, &err) < 0)
         conf_decode_fault(d, node, "regex", "", "%s", err.text);
+    else if (r->regex && r->to)
+        check_groups(d, node, r);
     if (r->add_prefix && r->add_prefix[0] != '/')
         conf_decode_fault(d, node, "add_prefix", "begin it with a slash", "\"%s\" cannot begin a path",
                           r->add_prefix);
