@@ -13,7 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err err = { "" };
     if (tally_new(&t, false, &err) < 0) return 0;
     if (tally_load(t, &in, &err) < 0) assert(*err.text);
-    struct log_entry e = { .client.bytes = { 1 }, .status = 200, .path = SLICE("/a"), .request_us = UINT64_MAX };
+    struct log_entry e = {
+        .client.bytes = { 1 }, .status = 200, .path = SLICE("/a"), .request_us = UINT64_MAX
+    };
     tally_add(t, &e, 1000);
     struct top_entry entries[10];
     const struct period *p = tally_period(t, TALLY_ALL, 0);

@@ -20,8 +20,9 @@
 struct follow;
 struct follow_file;
 
-struct follow_options {  /* 0: the preset */
-    uint32_t files_max;  /* known files, of which those that are rotated and read make way; 1024, at most PLACES_MAX */
+struct follow_options { /* 0: the preset */
+    uint32_t
+        files_max; /* known files, of which those that are rotated and read make way; 1024, at most PLACES_MAX */
     uint32_t open_max;   /* descriptors; 64 */
     uint32_t old_max;    /* rotated files that are held open; 16 */
     uint32_t turn_bytes; /* read in one turn of the loop; 8 MiB */

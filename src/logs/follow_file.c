@@ -33,8 +33,8 @@ struct follow_file *follow_file_new(struct follow *f, const char *name)
 {
     if (f->file_count >= f->options.files_max && !make_room(f)) {
         f->counts.refused++;
-        err_set(&f->fault, "%s has more than %u files that belong to it: %s is not read; narrow the pattern", f->directory,
-                f->options.files_max, name);
+        err_set(&f->fault, "%s has more than %u files that belong to it: %s is not read; narrow the pattern",
+                f->directory, f->options.files_max, name);
         return NULL;
     }
     struct follow_file *file = calloc(1, sizeof(*file));

@@ -193,7 +193,7 @@ int logs_follow(int argc, char **argv)
     struct api_target to;
     char path[8192];
     int code = parse_options(argc, argv, &o);
-    if (code != EX_OK) return code < 0 ? EX_OK : code;
+    if (code != EX_OK || !o.source) return code < 0 ? EX_OK : code;
     code = api_target_find(&o.api, &to, &err);
     struct text t = text_over(path, sizeof(path));
     TEXT_LITERAL(&t, "/api/v1/logs/");

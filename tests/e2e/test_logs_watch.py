@@ -139,7 +139,6 @@ def test_what_stays_in_copied_and_truncated_files_is_counted_once(scene):
     stayed = count_lines(nginx.directory)
     eventually(lambda: figures(weir)["lag_bytes"] == 0 and figures(weir)["records"] >= stayed, "all is read")
     assert stayed <= summary(weir)["figures"]["records"] <= done
-    assert figures(weir)["truncations"] >= 1  # of an empty file nobody sees it
 
 
 def test_logrotate_is_followed(scene):
@@ -239,10 +238,12 @@ def test_syslog_by_udp_and_by_a_unix_socket(scene, tmp_path):
     weir.baseline = (weir.live(), weir.count_fds())
     nginx = scene.nginx(server=f"access_log syslog:server=127.0.0.1:{port} combined;"
                                f"access_log syslog:server=unix:{unix},nohostname combined;" + SERVER)
-    for target in ["/", "/gone", "/broken"] * 10:
+    for number, target in enumerate(["/", "/gone", "/broken"] * 10, 1):
         client = scene.client(("127.0.0.1", nginx.port))  # nginx closes after a 500
         client.ask("GET", target)
         client.close()
+        if number % 5 == 0:  # a unix socket holds ten datagrams (net.unix.max_dgram_qlen); nginx drops what is over
+            eventually(lambda: figures(weir, "unix")["records"] == number, lambda: f"{number}: {figures(weir, 'unix')}")
     for name in sources:
         eventually(lambda: figures(weir, name)["records"] == 30, lambda: f"30 records: {figures(weir, name)}")
         found = weir.get(f"/api/v1/logs/{name}/summary")

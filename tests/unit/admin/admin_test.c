@@ -33,7 +33,8 @@ static void open_bench(struct bench *b)
     assert_int_equal(address_parse(slice_of(path), true, &b->conf.bind, &err), 0);
     assert_int_equal(loop_init(&b->loop, &b->budget, &err), 0);
     assert_int_equal(metric_registry_new(&b->proxy.metrics, 1, 100, &err), 0);
-    if (admin_open(&b->admin, &b->conf, &(struct admin_objects){ .proxy = &b->proxy }, &b->loop, &err) < 0) fail_msg("%s", err.text);
+    if (admin_open(&b->admin, &b->conf, &(struct admin_objects){ .proxy = &b->proxy }, &b->loop, &err) < 0)
+        fail_msg("%s", err.text);
 }
 
 static void close_bench(struct bench *b)
@@ -167,7 +168,8 @@ static void a_live_socket_is_not_taken_over(void **state)
     struct admin *second = NULL;
     struct err err;
     open_bench(&b);
-    assert_int_equal(admin_open(&second, &b.conf, &(struct admin_objects){ .proxy = &b.proxy }, &b.loop, &err), -1);
+    assert_int_equal(
+        admin_open(&second, &b.conf, &(struct admin_objects){ .proxy = &b.proxy }, &b.loop, &err), -1);
     assert_int_equal(strncmp(err.text, "admin: cannot listen on unix:/tmp/", 34), 0);
     int fd = dial(&b);
     assert_true(is_ok(ask(&b, fd, "/healthz")));

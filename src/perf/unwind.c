@@ -1,0 +1,192 @@
+#include "perf/unwind.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "perf/unwind_table.h"
+
+/* How far up a frame may reach: what is larger is no frame. */
+#define FRAME_BYTES_MAX (64u << 20)
+/* Of ucontext at a signal's frame, where sp points when the restorer runs: uc_mcontext's rbp, rsp, rip. */
+#define SIGNAL_RBP 120u
+#define SIGNAL_RSP 160u
+#define SIGNAL_RIP 168u
+
+struct unwind_space {
+    const struct modules *modules;
+    struct unwind_table tables[]; /* one for each module */
+};
+
+/* making */
+
+/* Without section headers, the header that the dynamic linker finds says where it begins. */
+static bool find_frames(const struct elf_image *image, uint64_t *offset, uint64_t *size, uint64_t *address)
+{
+    const Elf64_Shdr *section = elf_section(image, ".eh_frame");
+    if (section) {
+        *offset = section->sh_offset;
+        *size = section->sh_size;
+        *address = section->sh_addr;
+        return true;
+    }
+    for (uint32_t i = 0; i < image->segment_count; i++) {
+        const Elf64_Phdr *p = &image->segments[i];
+        int32_t relative;
+        if (p->p_type != PT_GNU_EH_FRAME || p->p_filesz < 8) continue;
+        uint8_t *header = elf_load(image, p->p_offset, 8);
+        if (!header || header[0] != 1 ||
+            header[1] != 0x1b) { /* pc-relative, four bytes: what linkers write */
+            free(header);
+            return false;
+        }
+        memcpy(&relative, header + 4, sizeof(relative));
+        free(header);
+        *address = p->p_vaddr + 4 + (uint64_t)(int64_t)relative;
+        if (!elf_offset_of(image, *address, offset) || *offset >= image->size) return false;
+        *size = image->size - *offset; /* it ends with a zero length */
+        return true;
+    }
+    return false;
+}
+
+static bool make_table(struct unwind_table *t, const struct elf_image *image)
+{
+    uint64_t offset, size, address;
+    if (!find_frames(image, &offset, &size, &address) || size > UNWIND_FRAME_BYTES_MAX) return true;
+    uint8_t *bytes = elf_load(image, offset, size);
+    bool is_made = !bytes || unwind_table_make(t, bytes, size, address);
+    free(bytes);
+    return is_made;
+}
+
+int unwind_space_new(struct unwind_space **out, const struct modules *modules, struct err *err)
+{
+    struct unwind_space *s = calloc(1, sizeof(*s) + modules->count * sizeof(s->tables[0]));
+    if (!s) return err_set(err, "out of memory for unwind tables");
+    s->modules = modules;
+    for (uint32_t i = 0; i < modules->count; i++) {
+        struct elf_image image;
+        void *memory = NULL;
+        if (!modules->items[i].has_bias ||
+            module_open(modules, &modules->items[i], &image, &memory, NULL) < 0)
+            continue;
+        bool is_made = make_table(&s->tables[i], &image);
+        elf_close(&image);
+        free(memory);
+        if (is_made) continue;
+        unwind_space_free(s);
+        return err_set(err, "out of memory for unwind tables");
+    }
+    *out = s;
+    return 0;
+}
+
+void unwind_space_free(struct unwind_space *s)
+{
+    if (!s) return;
+    for (uint32_t i = 0; i < s->modules->count; i++) unwind_table_fini(&s->tables[i]);
+    free(s);
+}
+
+size_t unwind_space_bytes(const struct unwind_space *s)
+{
+    size_t bytes = sizeof(*s);
+    for (uint32_t i = 0; i < s->modules->count; i++)
+        bytes += sizeof(s->tables[i]) + s->tables[i].count * sizeof(struct unwind_row);
+    return bytes;
+}
+
+/* walking */
+
+static bool read_word(const struct unwind_memory *m, uint64_t address, uint64_t *out)
+{
+    return !(address & 7) && m->read_word(m->context, address, out);
+}
+
+/* The frame above: *is_exact is set where ip is no return address. False: there is none. */
+static bool step_by_frame_pointer(struct unwind_registers *r, const struct unwind_memory *m)
+{
+    uint64_t bp, ip;
+    if (r->bp < r->sp || r->bp - r->sp > FRAME_BYTES_MAX) return false;
+    if (!read_word(m, r->bp, &bp) || !read_word(m, r->bp + 8, &ip)) return false;
+    r->sp = r->bp + 16;
+    r->bp = bp;
+    r->ip = ip;
+    return ip != 0;
+}
+
+static bool step_over_signal(struct unwind_registers *r, const struct unwind_memory *m)
+{
+    struct unwind_registers to;
+    if (!read_word(m, r->sp + SIGNAL_RIP, &to.ip) || !read_word(m, r->sp + SIGNAL_RSP, &to.sp) ||
+        !read_word(m, r->sp + SIGNAL_RBP, &to.bp))
+        return false;
+    *r = to;
+    return true;
+}
+
+static bool find_cfa(const struct unwind_row *row, const struct unwind_registers *r,
+                     const struct unwind_memory *m, uint64_t *cfa)
+{
+    uint64_t offset = (uint64_t)(int64_t)row->offset;
+    switch (row->cfa) {
+    case UNWIND_RSP: *cfa = r->sp + offset; return true;
+    case UNWIND_RBP: *cfa = r->bp + offset; return true;
+    case UNWIND_RBP_DEREF: return read_word(m, r->bp + offset, cfa);
+    case UNWIND_PLT: *cfa = r->sp + 8 + ((r->ip & 15) >= offset ? 8 : 0); return true;
+    default: return false;
+    }
+}
+
+static bool step_by_row(const struct unwind_row *row, struct unwind_registers *r,
+                        const struct unwind_memory *m)
+{
+    uint64_t cfa, ip, bp = r->bp;
+    uint64_t rbp_offset = (uint64_t)(int64_t)row->rbp_offset;
+    if (!find_cfa(row, r, m, &cfa) || cfa <= r->sp || cfa - r->sp > FRAME_BYTES_MAX) return false;
+    if (!read_word(m, cfa - 8, &ip)) return false;
+    if (row->rbp == UNWIND_RBP_AT_CFA && !read_word(m, cfa + rbp_offset, &bp)) return false;
+    if (row->rbp == UNWIND_RBP_AT_RBP && !read_word(m, r->bp + rbp_offset, &bp)) return false;
+    *r = (struct unwind_registers){ ip, cfa, bp };
+    return ip != 0;
+}
+
+static bool step(const struct unwind_space *s, struct unwind_registers *r, const struct unwind_memory *m,
+                 bool *is_exact)
+{
+    uint64_t pc = r->ip - !*is_exact; /* a call may be its function's last instruction */
+    const struct module *module = modules_find(s->modules, pc);
+    *is_exact = false;
+    if (!module) return false;
+    const struct unwind_row *row = unwind_table_find(&s->tables[module - s->modules->items],
+                                                     pc - module->bias);
+    if (!row || row->cfa == UNWIND_NONE) return step_by_frame_pointer(r, m);
+    if (row->cfa == UNWIND_END) return false;
+    if (row->cfa != UNWIND_SIGNAL) return step_by_row(row, r, m);
+    *is_exact = true;
+    return step_over_signal(r, m);
+}
+
+uint32_t unwind_stack(const struct unwind_space *s, const struct unwind_registers *regs,
+                      const struct unwind_memory *memory, uint64_t *pcs, uint32_t max)
+{
+    struct unwind_registers r = *regs;
+    uint32_t count = 0;
+    bool is_exact = true;
+    pcs[count++] = r.ip;
+    while (count < max && step(s, &r, memory, &is_exact)) {
+        if (!modules_find(s->modules, r.ip - !is_exact)) break;
+        pcs[count++] = r.ip;
+    }
+    return count;
+}
+
+uint32_t unwind_by_frame_pointers(const struct unwind_registers *regs, const struct unwind_memory *memory,
+                                  uint64_t *pcs, uint32_t max)
+{
+    struct unwind_registers r = *regs;
+    uint32_t count = 0;
+    pcs[count++] = r.ip;
+    while (count < max && step_by_frame_pointer(&r, memory)) pcs[count++] = r.ip;
+    return count;
+}
