@@ -91,6 +91,8 @@ static const struct conf_field config_fields[] = {
       .help = "The address of the API, the metrics and the health checks; there is none without it." },
     { "access_log", CONF_OPTIONAL(struct config, proxy.access_log, &access_log_conf_type),
       .help = "One line for each exchange; none without it." },
+    { "core", CONF_OPTIONAL(struct config, core, &core_conf_type),
+      .help = "What a crash leaves behind; without it the host's settings hold." },
     { "gate", CONF_OPTIONAL(struct config, proxy.gate, &gate_conf_type), .help = "Who may pass at all." },
     { "limits", CONF_OBJECT(struct config, proxy.limits, &proxy_limits_type),
       .help = "What the whole process may use." },

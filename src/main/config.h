@@ -3,11 +3,13 @@
 
 #include "admin/admin_conf.h"
 #include "conf/node.h"
+#include "main/core_conf.h"
 #include "proxy/proxy_conf.h"
 
 struct config {
     struct proxy_conf proxy;
     struct admin_conf *admin; /* NULL: none */
+    struct core_conf *core;   /* NULL: what a crash leaves is the host's business */
     struct conf_arena *arena; /* owns everything, this struct included */
 };
 

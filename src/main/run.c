@@ -11,6 +11,7 @@
 
 #include "admin/admin.h"
 #include "base/log.h"
+#include "main/core.h"
 #include "main/limits.h"
 #include "main/version.h"
 #include "proxy/worker.h"
@@ -187,6 +188,7 @@ static int open_proxy(struct control *c, struct err *err)
 
 static int open_all(struct control *c, struct err *err)
 {
+    core_prepare(c->config->core);
     if (watch_signals(c, err) < 0 || open_proxy(c, err) < 0) return -1;
     if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0) return -1;
     /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
