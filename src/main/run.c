@@ -183,7 +183,9 @@ static int open_proxy(struct control *c, struct err *err)
     if (conf->limits.connections > possible)
         log_event(LOG_WARN, "connections_limited", "asked=%u possible=%u remedy=\"raise LimitNOFILE\"",
                   conf->limits.connections, possible);
-    return proxy_new(&c->proxy, conf, workers, connections, memory, err);
+    if (proxy_new(&c->proxy, conf, workers, connections, memory, err) < 0) return -1;
+    c->proxy->budget.is_dumped = c->budget.is_dumped;
+    return 0;
 }
 
 static int open_all(struct control *c, struct err *err)
@@ -229,6 +231,7 @@ int run(const struct config *config, void (*on_ready)(const struct config *))
     c->config = config;
     c->signals.fd = -1;
     c->budget.limit = 64 << 20; /* the admin API's own: traffic cannot starve it */
+    c->budget.is_dumped = config->core && config->core->contents == CORE_FULL;
     timer_init(&c->drain_timer, on_drain_look);
     timer_init(&c->readmit_timer, on_readmit);
     timer_init(&c->warm_timer, on_warm_look);

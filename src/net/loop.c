@@ -28,6 +28,7 @@ int loop_init(struct loop *l, struct budget *budget, struct err *err)
         return err_set(err, "cannot map a scratch buffer of %u bytes: %s", LOOP_SCRATCH_BYTES,
                        strerror(errno));
     }
+    if (!budget->is_dumped) madvise(l->scratch, LOOP_SCRATCH_BYTES, MADV_DONTDUMP);
     read_clock(l);
     timer_wheel_init(&l->timers, l->now_ns / NS_PER_MS);
     list_init(&l->tasks);

@@ -11,6 +11,7 @@
 
 #include "base/count.h"
 #include "proxy/accept.h"
+#include "proxy/exchange.h"
 #include "proxy/mirror.h"
 #include "proxy/tcp.h"
 #include "proxy/tunnel.h"
@@ -77,6 +78,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     slab_init(&w->clients, &p->budget, sizeof(struct h1_server));
     slab_init(&w->tunnels, &p->budget, sizeof(struct tunnel));
     slab_init(&w->sessions, &p->budget, tcp_session_size());
+    slab_init(&w->exchanges, &p->budget, sizeof(struct exchange));
     w->metrics = metric_shard_of(p->metrics, index);
     if (p->access_log) w->access_log = access_log_writer_of(p->access_log, index);
     if (flight_ring_new(&w->flights, FLIGHT_RING_RECORDS, index, err) < 0 ||
@@ -114,6 +116,7 @@ void worker_free(struct worker *w)
     slab_fini(&w->clients);
     slab_fini(&w->tunnels);
     slab_fini(&w->sessions);
+    slab_fini(&w->exchanges);
     loop_fini(&w->loop);
     if (w->spare_fd >= 0) close(w->spare_fd);
     free(w);

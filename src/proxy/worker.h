@@ -42,7 +42,7 @@ struct worker {
     struct pool_worker_env pool_env;
     struct pool_worker **pools;        /* by pool->index */
     struct listener_worker *listeners; /* by listener->index */
-    struct slab clients, tunnels, sessions;
+    struct slab clients, tunnels, sessions, exchanges;
     struct list mirrors;       /* of mirror */
     struct resolver *resolver; /* NULL if no route is an egress route */
     struct worker_live live;
