@@ -11,9 +11,11 @@
 
 #include "admin/admin.h"
 #include "base/log.h"
+#include "base/poison.h"
 #include "main/core.h"
 #include "main/limits.h"
 #include "main/version.h"
+#include "perf/crash.h"
 #include "proxy/worker.h"
 
 /* How often the control thread looks whether a drain is over, and whether an ejected server may come back. */
@@ -190,7 +192,6 @@ static int open_proxy(struct control *c, struct err *err)
 
 static int open_all(struct control *c, struct err *err)
 {
-    core_prepare(c->config->core);
     if (watch_signals(c, err) < 0 || open_proxy(c, err) < 0) return -1;
     if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0) return -1;
     /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
@@ -223,11 +224,26 @@ static void close_all(struct control *c)
     loop_fini(&c->loop);
 }
 
+/* AddressSanitizer has handlers of its own, which stay unless ours are asked for. */
+static void prepare_for_crashes(const struct config *config)
+{
+    const struct core_conf *core = config->core;
+    struct crash_conf conf = { .version = WEIR_VERSION, .dir = core && core->enabled ? core->dir : NULL };
+    struct err err;
+    core_prepare(core);
+    if (IS_ADDRESS_SANITIZED && !core) return;
+    if (crash_install(&conf, &err) < 0) {
+        char quoted[ERR_TEXT_MAX + 64];
+        log_event(LOG_WARN, "core_dir_unusable", "error=%s", log_quote(err.text, quoted, sizeof(quoted)));
+    }
+}
+
 int run(const struct config *config, void (*on_ready)(const struct config *))
 {
     struct err err = { "" };
     struct control *c = calloc(1, sizeof(*c));
     if (!c) return EX_OSERR;
+    prepare_for_crashes(config);
     c->config = config;
     c->signals.fd = -1;
     c->budget.limit = 64 << 20; /* the admin API's own: traffic cannot starve it */
@@ -253,6 +269,7 @@ int run(const struct config *config, void (*on_ready)(const struct config *))
     }
     close_all(c);
     log_stop();
+    crash_uninstall();
     free(c);
     return result == 0 ? EX_OK : EX_OSERR;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/count.h"
+#include "base/signal_stack.h"
 #include "proxy/accept.h"
 #include "proxy/exchange.h"
 #include "proxy/mirror.h"
@@ -125,7 +126,9 @@ void worker_free(struct worker *w)
 static void *run(void *argument)
 {
     struct worker *w = argument;
+    signal_stack_open();
     loop_run(&w->loop);
+    signal_stack_close();
     return NULL;
 }
 
@@ -138,10 +141,8 @@ int worker_listen(struct worker *w, struct err *err)
 int worker_start(struct worker *w, struct err *err)
 {
     if (worker_listen(w, err) < 0) return -1;
-    sigset_t all;
     sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    signal_block_all_but_faults(&before);
     int failed = pthread_create(&w->thread, NULL, run, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed) return err_set(err, "cannot start worker %u: %s", w->index, strerror(failed));
