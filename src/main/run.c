@@ -12,6 +12,7 @@
 #include "admin/admin.h"
 #include "base/log.h"
 #include "base/poison.h"
+#include "main/anchor.h"
 #include "main/core.h"
 #include "main/limits.h"
 #include "main/version.h"
@@ -259,6 +260,8 @@ int run(const struct config *config, void (*on_ready)(const struct config *))
     int result = open_all(c, &err);
     if (result == 0 && log_start(&err) < 0) result = -1;
     if (result == 0) {
+        anchor_set(c->proxy, config);
+        crash_set_story(anchor_tell, NULL);
         say_ready(c);
         watch_warm_ups(c);
         if (on_ready) on_ready(config);
@@ -267,6 +270,8 @@ int run(const struct config *config, void (*on_ready)(const struct config *))
     } else {
         fail("start_failed", &err);
     }
+    crash_set_story(NULL, NULL);
+    anchor_clear();
     close_all(c);
     log_stop();
     crash_uninstall();
