@@ -26,7 +26,7 @@ void anchor_set(const struct proxy *p, const struct config *config)
     anchor_clear();
     anchor.self = (uintptr_t)&anchor;
     anchor.pid = getpid();
-    anchor.build_id_len = module_build_id(anchor.build_id);
+    anchor.build_id_len = crash_build_id(anchor.build_id);
     for (uint32_t i = 0; i < REMAINS_SIZES; i++) anchor.sizes[i] = remains_sizes[i];
     json_init(&j, CONFIG_TEXT_MAX, true);
     conf_encode(&config_type, config, &j);

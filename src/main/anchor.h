@@ -4,7 +4,7 @@
 
 #include "main/config.h"
 #include "perf/crash.h"
-#include "perf/module.h"
+#include "perf/crash_modules.h"
 #include "proxy/remains.h"
 
 #define ANCHOR_MAGIC "weir anchor 5c1f" /* 16 bytes, not terminated */

@@ -145,7 +145,7 @@ static void put_threads(struct notes *n, const struct image *i)
 /* memory */
 
 /* How much of a mapping is written: all of what is the process's own, the first page of a file for its ELF header. */
-static uint64_t dumped_bytes(const struct mapping *m)
+static uint64_t dumped_bytes(const struct vm_area *m)
 {
     if (m->is_left_out || m->is_shared || strcmp(m->path, "[vsyscall]") == 0 ||
         strcmp(m->path, "[vvar]") == 0)
@@ -201,8 +201,8 @@ static int copy_memory(const struct stopped *s, int fd, const Elf64_Phdr *header
     if (!c.piece) return err_set(err, "out of memory for copying");
     c.pagemap_fd = open(path, O_RDONLY | O_CLOEXEC);
     int result = 0;
-    for (uint32_t i = 0; result == 0 && i < s->mappings.count; i++) {
-        const struct mapping *m = &s->mappings.items[i];
+    for (uint32_t i = 0; result == 0 && i < s->areas.count; i++) {
+        const struct vm_area *m = &s->areas.items[i];
         const Elf64_Phdr *p = &headers[i];
         if (p->p_filesz) result = copy_range(&c, m->start, p->p_offset, p->p_filesz, m->is_file);
     }
@@ -235,8 +235,8 @@ static Elf64_Ehdr make_header(uint32_t count)
 
 static uint64_t make_load(const struct stopped *s, Elf64_Phdr *headers, uint64_t offset)
 {
-    for (uint32_t i = 0; i < s->mappings.count; i++) {
-        const struct mapping *m = &s->mappings.items[i];
+    for (uint32_t i = 0; i < s->areas.count; i++) {
+        const struct vm_area *m = &s->areas.items[i];
         headers[i] = (Elf64_Phdr){ .p_type = PT_LOAD,
                                    .p_flags = s->image.segments[i].flags,
                                    .p_offset = offset,
@@ -252,7 +252,7 @@ static uint64_t make_load(const struct stopped *s, Elf64_Phdr *headers, uint64_t
 static int write_all(const struct stopped *s, int fd, const struct notes *n, Elf64_Phdr *headers,
                      uint64_t *bytes, struct err *err)
 {
-    uint32_t count = s->mappings.count + 1;
+    uint32_t count = s->areas.count + 1;
     uint64_t notes_at = sizeof(Elf64_Ehdr) + count * sizeof(*headers);
     uint64_t memory_at = (notes_at + n->len + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
     Elf64_Ehdr h = make_header(count);
@@ -269,11 +269,11 @@ static int write_all(const struct stopped *s, int fd, const struct notes *n, Elf
 
 int core_write(const struct stopped *s, int fd, uint64_t *bytes, struct err *err)
 {
-    if (s->mappings.count >= PN_XNUM - 1)
-        return err_set(err, "the process has %u mappings, a core file has room for %d", s->mappings.count,
+    if (s->areas.count >= PN_XNUM - 1)
+        return err_set(err, "the process has %u mappings, a core file has room for %d", s->areas.count,
                        PN_XNUM - 2);
     struct notes n = { 0 };
-    Elf64_Phdr *headers = calloc(s->mappings.count + 1, sizeof(*headers));
+    Elf64_Phdr *headers = calloc(s->areas.count + 1, sizeof(*headers));
     put_threads(&n, &s->image);
     int result = headers && !n.is_failed ? write_all(s, fd, &n, headers, bytes, err)
                                          : err_set(err, "out of memory for the core file's headers");

@@ -11,8 +11,8 @@
 
 #include "base/clock.h"
 #include "base/signal_stack.h"
+#include "perf/crash_modules.h"
 #include "perf/fault.h"
-#include "perf/module.h"
 
 #define LINE_MAX_BYTES 512u
 #define FAULTS_WITHIN_MAX 8
@@ -29,7 +29,7 @@ typedef void crash_story(const void *context, const struct memory_view *memory, 
 
 static struct {
     char version[32];
-    struct module_list modules;
+    struct crash_modules modules;
     stack_unwinder *unwind;
     crash_story *tell;
     const void *story;
@@ -174,7 +174,7 @@ static void tell_stack(const struct report *r)
         add(out, " 0x");
         text_add_hex(&out->line, pcs[i], 16);
         add(out, " ");
-        module_print(&crash.modules, pcs[i], &out->line);
+        crash_modules_print(&crash.modules, pcs[i], &out->line);
         crash_line_end(out);
     }
 }
@@ -246,7 +246,7 @@ int crash_install(const struct crash_conf *conf, struct err *err)
     struct text version = text_over(crash.version, sizeof(crash.version));
     text_add_slice(&version, slice_of(conf->version));
     text_cstr(&version);
-    modules_read(&crash.modules);
+    crash_modules_read(&crash.modules);
     if (!crash.unwind) crash.unwind = stack_by_frame_pointers;
     int result = 0;
     if (conf->dir) {

@@ -102,10 +102,10 @@ static void read_line(int32_t pid, const char *name, char *out, size_t size)
         if (out[i] < ' ' || out[i] > '~') out[i] = ' ';
 }
 
-static int take_mappings(struct stopped *s, struct err *err)
+static int take_areas(struct stopped *s, struct err *err)
 {
-    for (uint32_t i = 0; i < s->mappings.count; i++) {
-        const struct mapping *m = &s->mappings.items[i];
+    for (uint32_t i = 0; i < s->areas.count; i++) {
+        const struct vm_area *m = &s->areas.items[i];
         struct image_segment *segment = image_add_segment(&s->image, err);
         if (!segment) return -1;
         segment->start = m->start;
@@ -126,15 +126,15 @@ int stopped_hold(struct stopped *s, int32_t pid, struct err *err)
     image_init(&s->image);
     s->image.pid = pid;
     s->image.memory = memory_of_process(&s->image.pid);
-    if (mappings_read(&s->mappings, pid, err) < 0) return -1;
+    if (vm_areas_read(&s->areas, pid, err) < 0) return -1;
     read_line(pid, "comm", s->image.program, sizeof(s->image.program));
     read_line(pid, "cmdline", s->image.arguments, sizeof(s->image.arguments));
     int result = hold_all(s, err);
-    if (result == 0 && !mappings_are_current(&s->mappings, pid)) {
-        mappings_fini(&s->mappings);
-        result = mappings_read(&s->mappings, pid, err);
+    if (result == 0 && !vm_areas_are_current(&s->areas, pid)) {
+        vm_areas_fini(&s->areas);
+        result = vm_areas_read(&s->areas, pid, err);
     }
-    if (result == 0) result = take_mappings(s, err);
+    if (result == 0) result = take_areas(s, err);
     if (result < 0) stopped_fini(s);
     return result;
 }
@@ -152,5 +152,5 @@ void stopped_fini(struct stopped *s)
 {
     stopped_resume(s);
     image_fini(&s->image);
-    mappings_fini(&s->mappings);
+    vm_areas_fini(&s->areas);
 }

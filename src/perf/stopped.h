@@ -3,11 +3,11 @@
 #pragma once
 
 #include "perf/image.h"
-#include "perf/mapping.h"
+#include "perf/vm_area.h"
 
 struct stopped {
     struct image image; /* memory is read from the process itself */
-    struct mappings mappings;
+    struct vm_areas areas;
     uint64_t stopped_ns; /* of the monotonic clock; 0: it is not stopped */
     uint64_t held_ns;    /* for how long it was, after stopped_resume() */
 };

@@ -1,4 +1,4 @@
-#include "perf/mapping.h"
+#include "perf/vm_area.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define TEXT_MAX ((size_t)1 << 30)
-#define MAPPINGS_MAX 1000000u
+#define VM_AREAS_MAX 1000000u
 
 /* All of a file of /proc, terminated; NULL with errno. */
 static char *read_whole(const char *path, size_t *len)
@@ -41,11 +41,11 @@ static char *read_whole(const char *path, size_t *len)
     return text;
 }
 
-static struct mapping *add(struct mappings *m, struct err *err)
+static struct vm_area *add(struct vm_areas *m, struct err *err)
 {
     if (m->count == m->room) {
         uint32_t room = m->room ? m->room * 2 : 256;
-        struct mapping *grown = m->count < MAPPINGS_MAX ? realloc(m->items, room * sizeof(*grown)) : NULL;
+        struct vm_area *grown = m->count < VM_AREAS_MAX ? realloc(m->items, room * sizeof(*grown)) : NULL;
         if (!grown) {
             err_set(err, "there is no room for more than %u mappings", m->count);
             return NULL;
@@ -53,17 +53,17 @@ static struct mapping *add(struct mappings *m, struct err *err)
         m->items = grown;
         m->room = room;
     }
-    struct mapping *item = &m->items[m->count++];
+    struct vm_area *item = &m->items[m->count++];
     memset(item, 0, sizeof(*item));
     return item;
 }
 
 /* "7f00-8000 rw-p 00000000 00:00 0    [stack]"; false: the line is another one. */
-static bool parse_head(const char *line, struct mapping *out)
+static bool parse_head(const char *line, struct vm_area *out)
 {
     char flags[5];
     int used = 0;
-    struct mapping m = { 0 };
+    struct vm_area m = { 0 };
     if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &m.start, &m.end, flags, &m.offset,
                &used) < 4 ||
         !used || m.end <= m.start || strlen(flags) != 4)
@@ -78,7 +78,7 @@ static bool parse_head(const char *line, struct mapping *out)
     return true;
 }
 
-static void parse_detail(const char *line, struct mapping *m)
+static void parse_detail(const char *line, struct vm_area *m)
 {
     unsigned long long kilobytes;
     if (sscanf(line, "Anonymous: %llu kB", &kilobytes) == 1)
@@ -87,20 +87,20 @@ static void parse_detail(const char *line, struct mapping *m)
         m->is_left_out = strstr(line, " dd") || strstr(line, " io");
 }
 
-int mappings_parse(struct mappings *m, struct slice smaps, struct err *err)
+int vm_areas_parse(struct vm_areas *m, struct slice smaps, struct err *err)
 {
     char line[1024];
     while (smaps.len) {
         const char *end = memchr(smaps.data, '\n', smaps.len);
         size_t len = end ? (size_t)(end - smaps.data) : smaps.len;
         size_t cut = len < sizeof(line) - 1 ? len : sizeof(line) - 1;
-        struct mapping found;
+        struct vm_area found;
         memcpy(line, smaps.data, cut);
         line[cut] = 0;
         smaps.data += len + (end != NULL);
         smaps.len -= len + (end != NULL);
         if (parse_head(line, &found)) {
-            struct mapping *item = add(m, err);
+            struct vm_area *item = add(m, err);
             if (!item) return -1;
             *item = found;
         } else if (m->count) {
@@ -110,26 +110,26 @@ int mappings_parse(struct mappings *m, struct slice smaps, struct err *err)
     return 0;
 }
 
-int mappings_read(struct mappings *m, int32_t pid, struct err *err)
+int vm_areas_read(struct vm_areas *m, int32_t pid, struct err *err)
 {
     char path[64];
     size_t len = 0;
-    *m = (struct mappings){ 0 };
+    *m = (struct vm_areas){ 0 };
     snprintf(path, sizeof(path), "/proc/%d/maps", pid);
     m->maps = read_whole(path, &len);
     snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
     char *smaps = m->maps ? read_whole(path, &len) : NULL;
-    int result = smaps ? mappings_parse(m, (struct slice){ smaps, len }, err)
+    int result = smaps ? vm_areas_parse(m, (struct slice){ smaps, len }, err)
                        : err_set(err, "cannot read the mappings of process %d: %s", pid,
                                  errno == ENOENT ? "there is no such process" : strerror(errno));
     free(smaps);
     if (result == 0 && !m->count)
         result = err_set(err, "process %d has no memory: it is a kernel thread, or over", pid);
-    if (result < 0) mappings_fini(m);
+    if (result < 0) vm_areas_fini(m);
     return result;
 }
 
-bool mappings_are_current(const struct mappings *m, int32_t pid)
+bool vm_areas_are_current(const struct vm_areas *m, int32_t pid)
 {
     char path[64];
     size_t len = 0;
@@ -140,9 +140,9 @@ bool mappings_are_current(const struct mappings *m, int32_t pid)
     return is_same;
 }
 
-void mappings_fini(struct mappings *m)
+void vm_areas_fini(struct vm_areas *m)
 {
     free(m->items);
     free(m->maps);
-    *m = (struct mappings){ 0 };
+    *m = (struct vm_areas){ 0 };
 }

@@ -1,4 +1,4 @@
-#include "perf/module.h"
+#include "perf/crash_modules.h"
 
 #include <elf.h>
 #include <link.h>
@@ -6,22 +6,22 @@
 #include <string.h>
 #include <unistd.h>
 
-static void name_program(char out[MODULE_NAME_MAX])
+static void name_program(char out[CRASH_MODULE_NAME_MAX])
 {
     char path[512];
     ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
     path[len > 0 ? len : 0] = 0;
     const char *slash = strrchr(path, '/');
-    snprintf(out, MODULE_NAME_MAX, "%.*s", (int)MODULE_NAME_MAX - 1, slash ? slash + 1 : "weir");
+    snprintf(out, CRASH_MODULE_NAME_MAX, "%.*s", (int)CRASH_MODULE_NAME_MAX - 1, slash ? slash + 1 : "weir");
 }
 
 static int add_module(struct dl_phdr_info *info, size_t size, void *argument)
 {
-    struct module_list *list = argument;
+    struct crash_modules *list = argument;
     (void)size;
-    if (list->count == MODULES_MAX) return 1;
-    struct module *m = &list->items[list->count];
-    *m = (struct module){ .bias = info->dlpi_addr, .start = UINT64_MAX };
+    if (list->count == CRASH_MODULES_MAX) return 1;
+    struct crash_module *m = &list->items[list->count];
+    *m = (struct crash_module){ .bias = info->dlpi_addr, .start = UINT64_MAX };
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *p = &info->dlpi_phdr[i];
         if (p->p_type != PT_LOAD || !(p->p_flags & PF_X)) continue;
@@ -31,7 +31,7 @@ static int add_module(struct dl_phdr_info *info, size_t size, void *argument)
     }
     const char *slash = strrchr(info->dlpi_name, '/');
     if (info->dlpi_name[0])
-        snprintf(m->name, sizeof(m->name), "%.*s", (int)MODULE_NAME_MAX - 1,
+        snprintf(m->name, sizeof(m->name), "%.*s", (int)CRASH_MODULE_NAME_MAX - 1,
                  slash ? slash + 1 : info->dlpi_name);
     else
         name_program(m->name);
@@ -39,22 +39,22 @@ static int add_module(struct dl_phdr_info *info, size_t size, void *argument)
     return 0;
 }
 
-void modules_read(struct module_list *list)
+void crash_modules_read(struct crash_modules *list)
 {
     list->count = 0;
     dl_iterate_phdr(add_module, list);
 }
 
-const struct module *module_of(const struct module_list *list, uint64_t address)
+const struct crash_module *crash_module_of(const struct crash_modules *list, uint64_t address)
 {
     for (uint32_t i = 0; i < list->count; i++)
         if (address >= list->items[i].start && address < list->items[i].end) return &list->items[i];
     return NULL;
 }
 
-void module_print(const struct module_list *list, uint64_t address, struct text *out)
+void crash_modules_print(const struct crash_modules *list, uint64_t address, struct text *out)
 {
-    const struct module *m = module_of(list, address);
+    const struct crash_module *m = crash_module_of(list, address);
     if (!m) {
         text_add_char(out, '?');
         return;
@@ -103,7 +103,7 @@ static int read_build_id(struct dl_phdr_info *info, size_t size, void *argument)
     return 1;
 }
 
-uint32_t module_build_id(unsigned char out[BUILD_ID_MAX])
+uint32_t crash_build_id(unsigned char out[BUILD_ID_MAX])
 {
     struct build_id id = { .bytes = out };
     dl_iterate_phdr(read_build_id, &id);
