@@ -1,12 +1,15 @@
 #include "main/anchor.h"
 
+#include <elf.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/json.h"
 #include "conf/decode.h"
 #include "main/version.h"
+#include "perf/image.h"
 
 #define CONFIG_TEXT_MAX (8u << 20)
 /* A summary is for reading: the core file has them all. */
@@ -41,6 +44,76 @@ void anchor_clear(void)
     anchor.config_len = 0;
     free((void *)(uintptr_t)anchor.config);
     anchor.config = 0;
+}
+
+/* finding it */
+
+#define WINDOW_BYTES ((size_t)64 << 10)
+
+static bool is_anchor(const struct image *i, uint64_t address, struct anchor *out)
+{
+    if (!memory_read(&i->memory, address, out, sizeof(*out)) || out->self != address) return false;
+    out->version[sizeof(out->version) - 1] = 0;
+    if (out->build_id_len > BUILD_ID_MAX) out->build_id_len = 0;
+    return true;
+}
+
+/* The anchor is aligned to 8. The last window may be shorter; what of it cannot be read is passed over. */
+static bool find_in(const struct image *i, const struct image_segment *s, char *window, struct anchor *out)
+{
+    for (uint64_t at = s->start; at < s->end; at += WINDOW_BYTES) {
+        size_t len = s->end - at < WINDOW_BYTES ? s->end - at : WINDOW_BYTES;
+        if (!memory_read(&i->memory, at, window, len)) continue;
+        for (size_t k = 0; k + sizeof(out->magic) <= len; k += 8)
+            if (memcmp(window + k, ANCHOR_MAGIC, sizeof(out->magic)) == 0 && is_anchor(i, at + k, out))
+                return true;
+    }
+    return false;
+}
+
+static bool is_of_file(const struct image *i, const struct image_segment *s)
+{
+    for (uint32_t k = 0; k < i->file_count; k++)
+        if (i->files[k].start == s->start) return true;
+    return false;
+}
+
+/* It lies in the program's own data, a mapping of a file: the rest, which may be much, is looked through only where the
+ * files are unknown. */
+bool anchor_find(const struct image *i, struct anchor *out)
+{
+    bool is_found = false;
+    char *window = malloc(WINDOW_BYTES);
+    for (uint32_t k = 0; window && !is_found && k < i->segment_count; k++) {
+        const struct image_segment *s = &i->segments[k];
+        if (s->flags & PF_W && (!i->file_count || is_of_file(i, s))) is_found = find_in(i, s, window, out);
+    }
+    free(window);
+    return is_found;
+}
+
+const char *anchor_print_build(const struct anchor *a, char out[ANCHOR_BUILD_TEXT_MAX])
+{
+    struct text t = text_over(out, ANCHOR_BUILD_TEXT_MAX);
+    for (uint32_t i = 0; i < a->build_id_len; i++) text_add_hex(&t, a->build_id[i], 2);
+    if (!a->build_id_len) TEXT_LITERAL(&t, "unknown");
+    return text_cstr(&t);
+}
+
+int anchor_check(const struct anchor *a, struct err *err)
+{
+    char build[ANCHOR_BUILD_TEXT_MAX], version[32];
+    if (a->size == sizeof(*a) && a->layout == ANCHOR_LAYOUT &&
+        memcmp(a->sizes, remains_sizes, sizeof(a->sizes)) == 0)
+        return 0;
+    memcpy(version, a->version, sizeof(version));
+    for (char *c = version; *c; c++)
+        if (*c < ' ' || *c > '~') *c = '?';
+    return err_set(
+        err,
+        "it is of weir %s, build %s, which lays its memory out in another way than this weir %s: for "
+        "exchanges, records and configuration use that build",
+        version, anchor_print_build(a, build), WEIR_VERSION);
 }
 
 /* the story of a crash */

@@ -15,14 +15,24 @@ struct anchor {
     uint64_t self;   /* its own address: a copy elsewhere is none */
     uint32_t size;   /* of this struct */
     uint32_t layout; /* ANCHOR_LAYOUT */
-    uint32_t sizes[REMAINS_SIZES];
     char version[32];
     unsigned char build_id[BUILD_ID_MAX];
     uint32_t build_id_len;
+    /* What is above stays as it is in every layout, so that a build that differs can be named. */
+    uint32_t sizes[REMAINS_SIZES];
     int32_t pid;
     uint64_t proxy;              /* struct proxy; 0: not started yet, or over */
     uint64_t config, config_len; /* the configuration in force as JSON, presets filled in, secrets as "***" */
 };
+
+/* Finds it in a process's image, which needs no symbols: among what can be written. */
+struct image;
+bool anchor_find(const struct image *i, struct anchor *out);
+/* Whether this very program may read what it points to; if not, a sentence says why. */
+MUST_CHECK int anchor_check(const struct anchor *a, struct err *err);
+/* "3f02…"; "unknown" without one. */
+#define ANCHOR_BUILD_TEXT_MAX (2 * BUILD_ID_MAX + 1)
+const char *anchor_print_build(const struct anchor *a, char out[ANCHOR_BUILD_TEXT_MAX]);
 
 /* proxy: borrowed until anchor_clear(). Without memory for the configuration's text there is none. */
 void anchor_set(const struct proxy *p, const struct config *config);
