@@ -229,7 +229,9 @@ static void close_all(struct control *c)
 static void prepare_for_crashes(const struct config *config)
 {
     const struct core_conf *core = config->core;
-    struct crash_conf conf = { .version = WEIR_VERSION, .dir = core && core->enabled ? core->dir : NULL };
+    struct crash_conf conf = { .version = WEIR_VERSION,
+                               .is_lean = !core || core->contents == CORE_LEAN,
+                               .dir = core && core->enabled ? core->dir : NULL };
     struct err err;
     core_prepare(core);
     if (IS_ADDRESS_SANITIZED && !core) return;

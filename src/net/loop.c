@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/vector.h"
+
 #define EVENTS_MAX 256
 
 static void read_clock(struct loop *l)
@@ -122,6 +124,7 @@ void loop_turn(struct loop *l, int max_wait_ms)
     if (wait_ms < 0 || (max_wait_ms >= 0 && max_wait_ms < wait_ms)) wait_ms = max_wait_ms;
     if (!list_is_empty(&l->tasks)) wait_ms = 0;
     struct epoll_event events[EVENTS_MAX];
+    vector_wipe();
     int count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, wait_ms);
     assert(count >= 0 || errno == EINTR);
     l->turns++;

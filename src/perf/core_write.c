@@ -8,14 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/procfs.h>
-#include <sys/ptrace.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define PAGE_BYTES ((uint64_t)4096)
 #define PIECE_PAGES 256u
 #define AUXV_MAX 4096
-#define XSTATE_MAX 16384
 /* /proc/PID/pagemap (Linux Documentation/admin-guide/mm/pagemap.rst): in memory, or in swap. */
 #define PAGE_IS_THERE (UINT64_C(3) << 62)
 
@@ -114,20 +111,12 @@ static void put_files(struct notes *n, const struct image *i)
     free(body.data);
 }
 
-static void put_set(struct notes *n, int32_t tid, const char *owner, uint32_t type)
-{
-    char data[XSTATE_MAX];
-    struct iovec v = { data, sizeof(data) };
-    if (ptrace(PTRACE_GETREGSET, tid, (void *)(uintptr_t)type, &v) == 0)
-        put_note(n, owner, type, data, v.iov_len);
-}
-
-/* What gdb takes for one thread begins with its NT_PRSTATUS. */
+/* Vector registers are left out: what was last moved through them is payload more often than not. */
 static void put_threads(struct notes *n, const struct image *i)
 {
     for (uint32_t k = 0; k < i->thread_count; k++) {
         const struct image_thread *t = &i->threads[k];
-        struct elf_prstatus status = { .pr_pid = t->tid, .pr_fpvalid = 1 };
+        struct elf_prstatus status = { .pr_pid = t->tid };
         memcpy(&status.pr_reg, &t->registers, sizeof(status.pr_reg));
         put_note(n, "CORE", NT_PRSTATUS, &status, sizeof(status));
         if (k == 0) {
@@ -135,10 +124,6 @@ static void put_threads(struct notes *n, const struct image *i)
             put_auxv(n, i);
             put_files(n, i);
         }
-        put_set(n, t->tid, "CORE", NT_PRFPREG);
-#if defined(__x86_64__)
-        put_set(n, t->tid, "LINUX", NT_X86_XSTATE);
-#endif
     }
 }
 

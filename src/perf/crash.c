@@ -31,6 +31,7 @@ static struct {
     char version[32];
     struct crash_modules modules;
     stack_unwinder *unwind;
+    bool is_lean;
     crash_story *tell;
     const void *story;
     int dir_fd, spare_fd; /* -1: none; the spare is given up for the file, should descriptors have run out */
@@ -230,6 +231,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     report = (struct report){ .out = &crash.out, .info = info, .memory = memory_of_self() };
     registers_of_context(context, &report.registers);
     tell_all(&report);
+    if (crash.is_lean) registers_wipe_vectors(context);
     end_by(signal, info);
 }
 
@@ -246,6 +248,7 @@ int crash_install(const struct crash_conf *conf, struct err *err)
     struct text version = text_over(crash.version, sizeof(crash.version));
     text_add_slice(&version, slice_of(conf->version));
     text_cstr(&version);
+    crash.is_lean = conf->is_lean;
     crash_modules_read(&crash.modules);
     if (!crash.unwind) crash.unwind = stack_by_frame_pointers;
     int result = 0;

@@ -8,6 +8,7 @@
 
 struct crash_conf {
     const char *version; /* borrowed for ever */
+    bool is_lean;        /* the core is to show nothing of payload: vector registers of the thread included */
     const char *dir; /* for the summary "crash.PID.txt", and where a core file goes unless kernel.core_pattern
                             says otherwise; NULL: no file, and the core goes where the process is */
 };

@@ -66,6 +66,32 @@ uint64_t registers_thread(const struct user_regs_struct *r)
     return r->fs_base;
 }
 
+/* The frame's XSAVE area (Intel SDM 1, 13.4): 512 bytes as FXSAVE has them, the header with its bitmap of components, the
+ * others. Beyond the first 512 bytes it is as long as the kernel says in what FXSAVE leaves free (asm/sigcontext.h). */
+#define XMM_AT 160
+#define XMM_BYTES 256
+#define SOFTWARE_AT 464
+#define SOFTWARE_MAGIC 0x46505853u
+#define HEADER_AT 512
+#define COMPONENTS_AT 576
+#define X87 UINT64_C(1)
+
+void registers_wipe_vectors(ucontext_t *context)
+{
+    char *area = (char *)context->uc_mcontext.fpregs;
+    uint32_t magic, size;
+    if (!area) return;
+    explicit_bzero(area + XMM_AT, XMM_BYTES);
+    memcpy(&magic, area + SOFTWARE_AT, sizeof(magic));
+    memcpy(&size, area + SOFTWARE_AT + 16, sizeof(size));
+    if (magic != SOFTWARE_MAGIC || size <= COMPONENTS_AT || size > 65536) return;
+    uint64_t components;
+    memcpy(&components, area + HEADER_AT, sizeof(components));
+    components &= X87;
+    memcpy(area + HEADER_AT, &components, sizeof(components));
+    explicit_bzero(area + COMPONENTS_AT, size - COMPONENTS_AT);
+}
+
 #elif defined(__aarch64__)
 
 static const struct place places[] = { PLACE(pc), PLACE(sp), PLACE(pstate) };
@@ -96,6 +122,11 @@ uint64_t registers_thread(const struct user_regs_struct *r)
 {
     (void)r;
     return 0;
+}
+
+void registers_wipe_vectors(ucontext_t *context)
+{
+    (void)context;
 }
 
 #else

@@ -17,3 +17,5 @@ uint64_t registers_thread(const struct user_regs_struct *r);
 /* Name and value of the i-th general one; NULL after the last. */
 const char *registers_name(uint32_t i);
 uint64_t registers_value(const struct user_regs_struct *r, uint32_t i);
+/* Zeroes the vector registers that the context will restore. */
+void registers_wipe_vectors(ucontext_t *context);
