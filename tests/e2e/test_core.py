@@ -48,7 +48,7 @@ class Patient:
         self.server.wait_requests(1)
         client = scene.client(self.weir)
         assert client.ask(target="/was-answered").status == 200
-        assert self.weir.stats()["live"]["exchanges"] == 1  # asks with the token
+        self.weir.wait_live(exchanges=1)  # asks with the token
 
     def crash(self, signal_number=signal.SIGSEGV):
         os.kill(self.weir.pid, signal_number)
@@ -217,7 +217,7 @@ def answering(patient, scene):
     yield
     client = scene.client(patient.weir)
     assert client.ask(target="/again").status == 200
-    assert patient.weir.stats()["live"]["exchanges"] == 1
+    patient.weir.wait_live(exchanges=1)
     assert patient.weir.process.poll() is None
 
 
