@@ -1,17 +1,21 @@
 #include "main/postmortem.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "perf/core_file.h"
-#include "perf/stopped.h"
+#include "perf/core_write.h"
 
 #define CONFIG_MAX (16u << 20)
 #define JSON_MAX ((size_t)256 << 20)
 #define RECORDS_PRESET 20u
+#define COPY_MAX (1u << 30)
 
 const char postmortem_help[] =
     "Usage: weir postmortem CORE [--records N] [--json]\n"
@@ -88,7 +92,6 @@ const char *postmortem_thread_name(const struct postmortem *p, const struct imag
 
 /* the command */
 
-/* The whole text is made before any of it goes out: a living process does not wait for a terminal. */
 static char *print(const struct postmortem *p, bool is_json, size_t *len)
 {
     char *text = NULL;
@@ -126,39 +129,60 @@ static int fail(int code, const struct err *err)
     return code;
 }
 
-static int tell_core(const struct postmortem_options *o)
+static int tell(const struct image *image, bool is_living, const struct postmortem_options *o)
 {
-    struct image image;
     struct postmortem p;
-    struct err err = { "" };
     size_t len = 0;
-    image_init(&image);
-    if (core_file_open(&image, o->core, &err) < 0) {
-        image_fini(&image);
-        return fail(EX_DATAERR, &err);
-    }
-    postmortem_init(&p, &image, false, o->records_max);
+    postmortem_init(&p, image, is_living, o->records_max);
     char *text = print(&p, o->is_json, &len);
     int code = say(&p, text, len, o->is_json);
     postmortem_fini(&p);
+    return code;
+}
+
+static int tell_core(const struct postmortem_options *o)
+{
+    struct image image;
+    struct err err = { "" };
+    image_init(&image);
+    int code = core_file_open(&image, o->core, &err) < 0 ? fail(EX_DATAERR, &err) : tell(&image, false, o);
     image_fini(&image);
     return code;
 }
 
-static int tell_living(int32_t pid, const struct postmortem_options *o)
+/* A copy is taken as quickly as can be, and read when the process goes on already. */
+static int copy_living(struct image *copy, int32_t pid, uint64_t *held_ns, struct err *err)
 {
     struct stopped s;
-    struct postmortem p;
+    uint64_t bytes = 0;
+    int fd = memfd_create("weir-postmortem", MFD_CLOEXEC);
+    if (fd < 0) return err_set(err, "no memory for a copy: %s", strerror(errno));
+    int result = stopped_hold(&s, pid, err);
+    if (result == 0) {
+        if (core_write_size(&s) > COPY_MAX)
+            result = err_set(err, "process %d has more than %u MiB that core files show: use `weir dump`",
+                             pid, COPY_MAX >> 20);
+        else
+            result = core_write(&s, fd, &bytes, err);
+        stopped_resume(&s);
+        *held_ns = s.held_ns;
+        stopped_fini(&s);
+    }
+    if (result == 0) return core_file_read(copy, fd, err);
+    close(fd);
+    return result;
+}
+
+static int tell_living(int32_t pid, const struct postmortem_options *o)
+{
+    struct image copy;
     struct err err = { "" };
-    size_t len = 0;
-    if (stopped_hold(&s, pid, &err) < 0) return fail(EX_OSERR, &err);
-    postmortem_init(&p, &s.image, true, o->records_max);
-    char *text = print(&p, o->is_json, &len);
-    stopped_resume(&s);
-    int code = say(&p, text, len, o->is_json);
-    fprintf(stderr, "weir postmortem: process %d stood still for %.1f ms\n", pid, (double)s.held_ns / 1e6);
-    postmortem_fini(&p);
-    stopped_fini(&s);
+    uint64_t held_ns = 0;
+    image_init(&copy);
+    int code = copy_living(&copy, pid, &held_ns, &err) < 0 ? fail(EX_OSERR, &err) : tell(&copy, true, o);
+    image_fini(&copy);
+    if (held_ns)
+        fprintf(stderr, "weir postmortem: process %d stood still for %.1f ms\n", pid, (double)held_ns / 1e6);
     return code;
 }
 

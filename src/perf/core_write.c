@@ -135,8 +135,15 @@ static uint64_t dumped_bytes(const struct vm_area *m)
     if (m->is_left_out || m->is_shared || strcmp(m->path, "[vsyscall]") == 0 ||
         strcmp(m->path, "[vvar]") == 0)
         return 0;
-    if (!m->is_file || m->has_own) return m->end - m->start;
+    if (m->has_own || (!m->is_file && m->can_read)) return m->end - m->start;
     return m->offset == 0 && m->can_read ? PAGE_BYTES : 0;
+}
+
+uint64_t core_write_size(const struct stopped *s)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < s->areas.count; i++) bytes += dumped_bytes(&s->areas.items[i]);
+    return bytes;
 }
 
 struct copying {

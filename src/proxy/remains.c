@@ -57,18 +57,14 @@ struct scan {
 static bool on_place(void *context, uint64_t address)
 {
     const struct scan *s = context;
-    const struct memory_view *m = s->memory;
     struct remains_exchange x = { .address = address };
-    uint64_t worker = 0, start_ns = 0;
-    uint8_t state = 0;
-    if (!memory_read_member(m, address, struct exchange, worker, &worker) || worker != s->worker->address ||
-        !memory_read_member(m, address, struct exchange, state, &state) ||
-        !memory_read_member(m, address, struct exchange, start_ns, &start_ns) ||
-        !memory_read_member(m, address, struct exchange, record, &x.record))
+    struct exchange read;
+    if (!memory_read(s->memory, address, &read, sizeof(read)) || (uintptr_t)read.worker != s->worker->address)
         return true;
+    x.record = read.record;
     flight_sanitize(&x.record);
-    x.state = state <= EXCHANGE_DONE ? exchange_state_name((enum exchange_state)state) : "?";
-    x.age_us = s->worker->now_ns > start_ns ? (s->worker->now_ns - start_ns) / 1000 : 0;
+    x.state = read.state <= EXCHANGE_DONE ? exchange_state_name((enum exchange_state)read.state) : "?";
+    x.age_us = s->worker->now_ns > read.start_ns ? (s->worker->now_ns - read.start_ns) / 1000 : 0;
     return s->on_exchange(s->context, &x);
 }
 
