@@ -58,11 +58,12 @@ static bool is_anchor(const struct image *i, uint64_t address, struct anchor *ou
     return true;
 }
 
-/* The anchor is aligned to 8. The last window may be shorter; what of it cannot be read is passed over. */
+/* The anchor is aligned to 8, as windows are. */
 static bool find_in(const struct image *i, const struct image_segment *s, char *window, struct anchor *out)
 {
-    for (uint64_t at = s->start; at < s->end; at += WINDOW_BYTES) {
-        size_t len = s->end - at < WINDOW_BYTES ? s->end - at : WINDOW_BYTES;
+    for (uint64_t done = 0; done < s->size; done += WINDOW_BYTES) {
+        uint64_t at = s->start + done;
+        size_t len = s->size - done < WINDOW_BYTES ? s->size - done : WINDOW_BYTES;
         if (!memory_read(&i->memory, at, window, len)) continue;
         for (size_t k = 0; k + sizeof(out->magic) <= len; k += 8)
             if (memcmp(window + k, ANCHOR_MAGIC, sizeof(out->magic)) == 0 && is_anchor(i, at + k, out))
