@@ -24,6 +24,6 @@ void slab_put(struct slab *slab, void *object);
 
 /* What a dead process, or one that is looked at from outside, has of the slab at `slab`: every place for an object, in use
  * or not, until `on_object` says false. Follows at most SLAB_SCAN_PAGES pages. Async-signal-safe. */
-#define SLAB_SCAN_PAGES (1u << 20)
+#define SLAB_SCAN_PAGES (1u << 17)
 void slab_scan(const struct memory_view *m, uint64_t slab, bool (*on_object)(void *context, uint64_t address),
                void *context);

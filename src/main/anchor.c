@@ -52,7 +52,9 @@ void anchor_clear(void)
 
 static bool is_anchor(const struct image *i, uint64_t address, struct anchor *out)
 {
-    if (!memory_read(&i->memory, address, out, sizeof(*out)) || out->self != address) return false;
+    struct anchor found;
+    if (!memory_read(&i->memory, address, &found, sizeof(found)) || found.self != address) return false;
+    *out = found;
     out->version[sizeof(out->version) - 1] = 0;
     if (out->build_id_len > BUILD_ID_MAX) out->build_id_len = 0;
     return true;

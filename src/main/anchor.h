@@ -27,6 +27,7 @@ struct anchor {
 
 /* Finds it in a process's image, which needs no symbols: among what can be written. */
 struct image;
+/* False: there is none, and `out` is untouched. */
 bool anchor_find(const struct image *i, struct anchor *out);
 /* Whether this very program may read what it points to; if not, a sentence says why. */
 MUST_CHECK int anchor_check(const struct anchor *a, struct err *err);
