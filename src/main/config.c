@@ -191,7 +191,7 @@ static int read_and_parse(struct config **out, const char *path, const struct ch
     char *text = NULL;
     size_t len = 0;
     *faults = NULL;
-    if (read_file(path, &text, &len, err) < 0) return -1;
+    if (read_file(path, &text, &len, err) < 0 || !text) return -1;
     int result = parse(out, path, (struct slice){ text, len }, changes, faults);
     explicit_bzero(text, len);
     free(text);

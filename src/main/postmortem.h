@@ -33,7 +33,7 @@ static inline bool postmortem_is_crashed(const struct postmortem *p, const struc
 const char *postmortem_thread_name(const struct postmortem *p, const struct image_thread *t, char out[32]);
 void postmortem_print_text(const struct postmortem *p, FILE *out);
 struct json;
-void postmortem_print_json(const struct postmortem *p, struct json *out);
+void postmortem_print_json(const struct postmortem *p, struct json *j);
 
 int postmortem_command(int argc, char **argv);
 extern const char postmortem_help[];

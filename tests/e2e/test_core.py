@@ -12,6 +12,7 @@ import pytest
 
 import broken
 import message
+from waiting import eventually
 from weir import BINARIES, make_config, run_command
 
 TOKEN = "TOKENCANARY-4e2d0a7c-admin"
@@ -50,7 +51,15 @@ class Patient:
         assert client.ask(target="/was-answered").status == 200
         self.weir.wait_live(exchanges=1)  # asks with the token
 
+    def is_waiting(self):
+        """Every thread sleeps: in epoll_wait(), or for the next message to write."""
+        def state_of(task):
+            with open(f"/proc/{self.weir.pid}/task/{task}/stat") as file:
+                return file.read().rsplit(")", 1)[1].split()[0]
+        return all(state_of(task) == "S" for task in os.listdir(f"/proc/{self.weir.pid}/task"))
+
     def crash(self, signal_number=signal.SIGSEGV):
+        eventually(self.is_waiting, "every thread waiting")
         os.kill(self.weir.pid, signal_number)
         assert self.weir.wait_exit() == -signal_number
         return self.core()

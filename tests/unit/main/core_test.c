@@ -19,15 +19,16 @@ static void a_pattern_says_where_cores_go(void **state)
     assert_int_equal(core_target_of(""), CORE_TO_NOTHING);
 }
 
+static struct conf_arena *arena;
+
 /* The sentence of the first fault, or "" and `out`. */
 static const char *decode(const char *text, struct core_conf *out)
 {
     static struct conf_faults faults;
-    static struct conf_arena *arena;
     struct conf_tree tree;
     faults = (struct conf_faults){ 0 };
     conf_arena_free(arena);
-    arena = conf_arena_new();
+    arena = conf_arena_new(); /* what was decoded lives until the next call */
     if (conf_read_yaml(&tree, "core", slice_of(text), &faults) == 0 &&
         conf_decode(&tree, &core_conf_type, out, arena, &faults) < 0)
         assert_true(faults.count > 0);
@@ -38,7 +39,7 @@ static const char *decode(const char *text, struct core_conf *out)
 static void cores_are_lean_unless_told_otherwise(void **state)
 {
     (void)state;
-    struct core_conf c;
+    struct core_conf c = { 0 };
     assert_string_equal(decode("{}", &c), "");
     assert_true(c.enabled);
     assert_null(c.dir);
@@ -52,16 +53,16 @@ static void cores_are_lean_unless_told_otherwise(void **state)
 static void a_relative_directory_is_refused(void **state)
 {
     (void)state;
-    struct core_conf c;
+    struct core_conf c = { 0 };
     assert_string_equal(decode("{dir: cores}", &c), "the directory \"cores\" is not absolute");
     assert_string_equal(decode("{contents: most}", &c), "\"most\" is not a value of \"contents\"");
 }
 
-static int free_all(void **state)
+static int free_arena(void **state)
 {
     (void)state;
-    struct core_conf c;
-    decode("{}", &c);
+    conf_arena_free(arena);
+    arena = NULL;
     return 0;
 }
 
@@ -72,5 +73,5 @@ int main(void)
         cmocka_unit_test(cores_are_lean_unless_told_otherwise),
         cmocka_unit_test(a_relative_directory_is_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, free_all);
+    return cmocka_run_group_tests(tests, NULL, free_arena);
 }
