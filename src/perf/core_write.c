@@ -66,8 +66,8 @@ static void put_note(struct notes *n, const char *owner, uint32_t type, const vo
 static void put_process(struct notes *n, const struct image *i)
 {
     struct elf_prpsinfo info = { .pr_pid = i->pid, .pr_sname = 'S' };
-    strncpy(info.pr_fname, i->program, sizeof(info.pr_fname) - 1);
-    strncpy(info.pr_psargs, i->arguments, sizeof(info.pr_psargs) - 1);
+    memcpy(info.pr_fname, i->program, strnlen(i->program, sizeof(info.pr_fname) - 1));
+    memcpy(info.pr_psargs, i->arguments, strnlen(i->arguments, sizeof(info.pr_psargs) - 1));
     put_note(n, "CORE", NT_PRPSINFO, &info, sizeof(info));
 }
 

@@ -64,9 +64,11 @@ static void assert_said(const struct victim *v, const char *text)
     if (!strstr(v->summary, text)) fail_msg("no \"%s\" in:\n%s", text, v->summary);
 }
 
+static volatile uintptr_t nowhere = 0x10;
+
 static void write_to_nowhere(void)
 {
-    *(volatile int *)(uintptr_t)0x10 = 1;
+    *(volatile int *)nowhere = 1;
 }
 
 static void a_fault_is_told_with_its_address_and_then_ends_the_process(void **state)
