@@ -59,8 +59,10 @@ static bool has_token(const struct guard *g, struct slice field)
     char decoded[PASSWORD_MAX];
     int len = base64_decode(credentials(field, SLICE("Basic")), decoded, sizeof(decoded));
     const char *colon = len > 0 ? memchr(decoded, ':', (size_t)len) : NULL;
-    if (!colon) return false;
-    return guard_is_token(g->token, (struct slice){ colon + 1, (size_t)(decoded + len - colon - 1) });
+    bool is_shown = colon && guard_is_token(g->token,
+                                            (struct slice){ colon + 1, (size_t)(decoded + len - colon - 1) });
+    explicit_bzero(decoded, sizeof(decoded));
+    return is_shown;
 }
 
 static uint16_t check_token(const struct guard *g, const struct http_head *head, struct err *err)

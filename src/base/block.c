@@ -1,11 +1,12 @@
 #include "base/block.h"
 
 #include <assert.h>
-#include <stdlib.h>
 
+#include "base/block_chunk.h"
 #include "base/count.h"
+#include "base/poison.h"
 
-/* How many idle blocks of a class are kept before they go back to the heap: 1 MiB of each. */
+/* How many idle blocks of a class are kept before they go back to the system: 1 MiB of each. */
 static uint32_t keep_at_most(uint32_t size_class)
 {
     return (1u << 20) / (BLOCK_MIN << size_class);
@@ -27,12 +28,14 @@ void budget_give(struct budget *budget, uint64_t bytes)
 void block_pool_init(struct block_pool *pool, struct budget *budget)
 {
     *pool = (struct block_pool){ .budget = budget };
+    for (uint32_t c = 0; c < BLOCK_CLASSES; c++) list_init(&pool->chunks[c]);
 }
 
 static void release(struct block_pool *pool, struct block *b)
 {
     budget_give(pool->budget, BLOCK_MIN << b->size_class);
-    free(b);
+    unpoison(b->data, b->cap);
+    block_chunk_give(pool, b);
 }
 
 void block_pool_fini(struct block_pool *pool)
@@ -52,7 +55,7 @@ static struct block *make(struct block_pool *pool, uint32_t size_class)
 {
     size_t whole = (size_t)BLOCK_MIN << size_class;
     if (!budget_take(pool->budget, whole)) return NULL;
-    struct block *b = malloc(whole);
+    struct block *b = block_chunk_take(pool, size_class);
     if (!b) {
         budget_give(pool->budget, whole);
         return NULL;
@@ -71,6 +74,7 @@ struct block *block_get(struct block_pool *pool, size_t size)
     if (b) {
         pool->idle[c] = b->next;
         pool->idle_count[c]--;
+        unpoison(b->data, b->cap);
     } else if (!(b = make(pool, c))) {
         return NULL;
     }
@@ -91,6 +95,7 @@ void block_put(struct block_pool *pool, struct block *b)
         release(pool, b);
         return;
     }
+    poison(b->data, b->cap);
     b->next = pool->idle[b->size_class];
     pool->idle[b->size_class] = b;
     pool->idle_count[b->size_class]++;

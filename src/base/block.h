@@ -1,11 +1,14 @@
 /* base/block.h: memory for bytes on the move. Each loop has a pool of blocks in a few sizes, all drawn on one
- * budget of the whole process. A block belongs to whoever got it; only its pool's thread may touch it. */
+ * budget of the whole process. A block belongs to whoever got it; only its pool's thread may touch it. Unless the
+ * budget says so, core files are without them. */
 #pragma once
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/list.h"
 
 /* Sizes of whole blocks: 4 KiB shifted by the class. The largest holds a 64 KiB head. */
 #define BLOCK_MIN 4096u
@@ -16,6 +19,7 @@
 struct budget {
     _Atomic uint64_t used;
     uint64_t limit;
+    bool is_dumped; /* a core file shows what is in blocks; set before the first is made */
 };
 
 struct block {
@@ -26,7 +30,8 @@ struct block {
 };
 
 struct block_pool {
-    struct budget *budget; /* borrowed */
+    struct budget *budget;             /* borrowed */
+    struct list chunks[BLOCK_CLASSES]; /* of block_chunk: those with room */
     struct block *idle[BLOCK_CLASSES];
     uint32_t idle_count[BLOCK_CLASSES];
     uint32_t live; /* handed out */

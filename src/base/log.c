@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/signal_stack.h"
 
 /* Under PIPE_BUF, so that lines of several processes into one pipe are not torn. */
 #define LINE_MAX_BYTES 1024u
@@ -180,17 +181,19 @@ static void *run_writer(void *unused)
     (void)unused;
     int waited_ms = 0;
     pthread_setname_np(pthread_self(), "weir-log");
+    signal_stack_open();
     while (!atomic_load_explicit(&ring.is_stopping, memory_order_acquire)) {
         while (sem_wait(&ring.filled) < 0 && errno == EINTR) {}
         write_ready(&waited_ms);
     }
     write_ready(&waited_ms);
+    signal_stack_close();
     return NULL;
 }
 
 int log_start(struct err *err)
 {
-    sigset_t all, before;
+    sigset_t before;
     if (!ring.lines && !(ring.lines = calloc(RING_LINES, sizeof(*ring.lines))))
         return err_set(err, "no memory for the log's ring of %u lines", RING_LINES);
     for (uint32_t i = 0; i < RING_LINES; i++) atomic_store(&ring.turns[i], i);
@@ -200,8 +203,7 @@ int log_start(struct err *err)
     atomic_store(&ring.is_stopping, false);
     sem_init(&ring.filled, 0, 0);
     /* Signals, SIGPIPE of a reader gone included, are not for this thread. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    signal_block_all_but_faults(&before);
     int failure = pthread_create(&ring.thread, NULL, run_writer, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failure) {

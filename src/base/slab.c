@@ -68,3 +68,20 @@ void slab_put(struct slab *slab, void *object)
     *(void **)object = slab->idle;
     slab->idle = object;
 }
+
+void slab_scan(const struct memory_view *m, uint64_t slab, bool (*on_object)(void *context, uint64_t address),
+               void *context)
+{
+    struct slab s;
+    if (!memory_read(m, slab, &s, sizeof(s)) || s.object_size < sizeof(void *) ||
+        s.per_page > SLAB_PAGE_BYTES / s.object_size)
+        return;
+    uint64_t page = (uintptr_t)s.pages;
+    for (uint32_t pages = 0; page && pages < SLAB_SCAN_PAGES; pages++) {
+        for (uint32_t i = 0; i < s.per_page; i++) {
+            uint64_t object = page + offsetof(struct slab_page, objects) + (uint64_t)i * s.object_size;
+            if (!on_object(context, object)) return;
+        }
+        if (!memory_read_member(m, page, struct slab_page, next, &page)) return;
+    }
+}

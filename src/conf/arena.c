@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/secret.h"
+
 #define FIRST_BLOCK_BYTES ((size_t)4096)
 #define LAST_BLOCK_BYTES ((size_t)256 << 10)
 
@@ -16,6 +18,7 @@ struct conf_arena {
     struct arena_block *blocks; /* newest first */
     size_t used, cap;           /* of the newest */
     size_t next_bytes;
+    struct secret_store *secrets; /* NULL: none yet */
 };
 
 /* calloc() that does not come back without memory: what is read here is needed to go on at all. */
@@ -42,6 +45,7 @@ void conf_arena_free(struct conf_arena *arena)
         arena->blocks = b->next;
         free(b);
     }
+    secret_store_free(arena->secrets);
     free(arena);
 }
 
@@ -67,4 +71,15 @@ const char *conf_arena_copy(struct conf_arena *arena, struct slice text)
     char *copy = conf_arena_alloc(arena, text.len + 1);
     if (text.len) memcpy(copy, text.data, text.len);
     return copy;
+}
+
+const char *conf_arena_copy_secret(struct conf_arena *arena, struct slice text)
+{
+    if (!arena->secrets) arena->secrets = secret_store_new();
+    return secret_copy(arena->secrets, text);
+}
+
+void conf_arena_show_secrets(struct conf_arena *arena)
+{
+    secret_store_show(arena->secrets);
 }

@@ -99,7 +99,9 @@ size_t conf_element_size(const struct conf_field *f)
 static void decode_element(struct conf_decode *d, const struct conf_node *node, const struct conf_field *f,
                            void *at)
 {
-    struct conf_field element = { .name = f->name, .type = f->type, .kind = CONF_KIND_CUSTOM };
+    struct conf_field element = {
+        .name = f->name, .type = f->type, .kind = CONF_KIND_CUSTOM, .flags = f->flags & CONF_SECRET
+    };
     if (f->kind == CONF_KIND_STRINGS) {
         element.kind = CONF_KIND_STRING;
         element.min = 1;

@@ -156,7 +156,8 @@ static void decode_string(struct conf_decode *d, const struct conf_node *node, c
     } else if (memchr(node->text.data, 0, len)) {
         conf_fault_add(d->faults, node->place, "remove it", "\"%s\" contains a zero byte", f->name);
     } else {
-        *at = conf_arena_copy(d->arena, node->text);
+        *at = f->flags & CONF_SECRET ? conf_arena_copy_secret(d->arena, node->text)
+                                     : conf_arena_copy(d->arena, node->text);
     }
 }
 

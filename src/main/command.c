@@ -12,8 +12,10 @@
 #include "conf/decode.h"
 #include "main/config.h"
 #include "main/demo.h"
+#include "main/dump.h"
 #include "main/explain.h"
 #include "main/logs.h"
+#include "main/postmortem.h"
 #include "main/run.h"
 #include "main/simulate.h"
 #include "main/split_report.h"
@@ -349,9 +351,9 @@ static int schema_command(int argc, char **argv)
 
 const char *command_nearest(const char *name)
 {
-    const char *names[16];
+    const char *names[32];
     size_t count = 0;
-    for (const struct command *c = commands; c->name && count < 16; c++) names[count++] = c->name;
+    for (const struct command *c = commands; c->name && count < 32; c++) names[count++] = c->name;
     return conf_nearest(slice_of(name), names, count);
 }
 
@@ -391,6 +393,8 @@ const struct command commands[] = {
     { "simulate", "show what a change would do to a log's requests, or to made ones",
       "Usage: weir simulate --help\n", simulate_command },
     { "logs", "statistics of nginx's log files", "Usage: weir logs --help\n", logs_command },
+    { "postmortem", "tell from a core file what weir was doing", postmortem_help, postmortem_command },
+    { "dump", "write a core file of a living weir", dump_help, dump_command },
     { "version", "print the version", "Usage: weir version\n", version_command },
     { 0 },
 };

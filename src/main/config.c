@@ -9,6 +9,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/secret.h"
 #include "conf/decode.h"
 #include "conf/tree_change.h"
 
@@ -102,6 +103,8 @@ static const struct conf_field config_fields[] = {
       .help = "One line for each exchange; none without it." },
     { "logs", CONF_OPTIONAL(struct config, logs, &logs_conf_type),
       .help = "nginx's logs that are watched, and what is done about what they say." },
+    { "core", CONF_OPTIONAL(struct config, core, &core_conf_type),
+      .help = "What a crash leaves behind; without it the host's settings hold." },
     { "gate", CONF_OPTIONAL(struct config, proxy.gate, &gate_conf_type), .help = "Who may pass at all." },
     { "limits", CONF_OBJECT(struct config, proxy.limits, &proxy_limits_type),
       .help = "What the whole process may use." },
@@ -193,16 +196,28 @@ static int read_file(const char *path, char **text, size_t *len, struct err *err
     return 0;
 }
 
-static int load(struct config **out, const char *path, const struct changes *changes, char **faults,
-                struct err *err)
+static int read_and_parse(struct config **out, const char *path, const struct changes *changes, char **faults,
+                          struct err *err)
 {
     char *text = NULL;
     size_t len = 0;
     *faults = NULL;
-    if (read_file(path, &text, &len, err) < 0) return -1;
+    if (read_file(path, &text, &len, err) < 0 || !text) return -1;
     int result = parse(out, path, (struct slice){ text, len }, changes, faults);
+    explicit_bzero(text, len);
     free(text);
     if (result < 0 && *faults) err_set(err, "%s has mistakes", path);
+    return result;
+}
+
+static int load(struct config **out, const char *path, const struct changes *changes, char **faults,
+                struct err *err)
+{
+    secret_wipe_begin();
+    int result = read_and_parse(out, path, changes, faults, err);
+    secret_wipe_end();
+    if (result == 0 && (*out)->core && (*out)->core->contents == CORE_FULL)
+        conf_arena_show_secrets((*out)->arena);
     return result;
 }
 

@@ -4,12 +4,14 @@
 #include "admin/admin_conf.h"
 #include "conf/node.h"
 #include "logs/source_conf.h"
+#include "main/core_conf.h"
 #include "proxy/proxy_conf.h"
 
 struct config {
     struct proxy_conf proxy;
     struct admin_conf *admin; /* NULL: none */
     struct logs_conf *logs;   /* NULL: none are watched */
+    struct core_conf *core;   /* NULL: what a crash leaves is the host's business */
     struct conf_arena *arena; /* owns everything, this struct included */
 };
 

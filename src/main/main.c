@@ -10,7 +10,7 @@ static void print_usage(FILE *to)
     fputs("weir: a load balancer that shows where every request went and why\n\nUsage: weir COMMAND "
           "[OPTIONS]\n\n",
           to);
-    for (const struct command *c = commands; c->name; c++) fprintf(to, "  %-9s %s\n", c->name, c->summary);
+    for (const struct command *c = commands; c->name; c++) fprintf(to, "  %-10s %s\n", c->name, c->summary);
     fputs("\n`weir COMMAND --help` tells more of each.\n", to);
 }
 

@@ -11,9 +11,13 @@
 
 #include "admin/admin.h"
 #include "base/log.h"
+#include "base/poison.h"
+#include "main/anchor.h"
+#include "main/core.h"
 #include "main/limits.h"
 #include "main/log_watch.h"
 #include "main/version.h"
+#include "perf/crash.h"
 #include "proxy/worker.h"
 
 /* How often the control thread looks whether a drain is over, and whether an ejected server may come back. */
@@ -203,7 +207,9 @@ static int open_proxy(struct control *c, struct err *err)
     if (conf->limits.connections > possible)
         log_event(LOG_WARN, "connections_limited", "asked=%u possible=%u remedy=\"raise LimitNOFILE\"",
                   conf->limits.connections, possible);
-    return proxy_new(&c->proxy, conf, workers, connections, memory, err);
+    if (proxy_new(&c->proxy, conf, workers, connections, memory, err) < 0) return -1;
+    c->proxy->budget.is_dumped = c->budget.is_dumped;
+    return 0;
 }
 
 static int open_logs(struct control *c, struct err *err)
@@ -260,14 +266,32 @@ static void close_all(struct control *c)
     loop_fini(&c->loop);
 }
 
+/* AddressSanitizer has handlers of its own, which stay unless ours are asked for. */
+static void prepare_for_crashes(const struct config *config)
+{
+    const struct core_conf *core = config->core;
+    struct crash_conf conf = { .version = WEIR_VERSION,
+                               .is_lean = !core || core->contents == CORE_LEAN,
+                               .dir = core && core->enabled ? core->dir : NULL };
+    struct err err;
+    core_prepare(core);
+    if (IS_ADDRESS_SANITIZED && !core) return;
+    if (crash_install(&conf, &err) < 0) {
+        char quoted[ERR_TEXT_MAX + 64];
+        log_event(LOG_WARN, "core_dir_unusable", "error=%s", log_quote(err.text, quoted, sizeof(quoted)));
+    }
+}
+
 int run(const struct config *config, void (*on_ready)(const struct config *))
 {
     struct err err = { "" };
     struct control *c = calloc(1, sizeof(*c));
     if (!c) return EX_OSERR;
+    prepare_for_crashes(config);
     c->config = config;
     c->signals.fd = -1;
     c->budget.limit = 64 << 20; /* the admin API's own: traffic cannot starve it */
+    c->budget.is_dumped = config->core && config->core->contents == CORE_FULL;
     timer_init(&c->drain_timer, on_drain_look);
     timer_init(&c->readmit_timer, on_readmit);
     timer_init(&c->warm_timer, on_warm_look);
@@ -279,6 +303,8 @@ int run(const struct config *config, void (*on_ready)(const struct config *))
     int result = open_all(c, &err);
     if (result == 0 && log_start(&err) < 0) result = -1;
     if (result == 0) {
+        anchor_set(c->proxy, config);
+        crash_set_story(anchor_tell, NULL);
         say_ready(c);
         watch_warm_ups(c);
         if (on_ready) on_ready(config);
@@ -287,8 +313,11 @@ int run(const struct config *config, void (*on_ready)(const struct config *))
     } else {
         fail("start_failed", &err);
     }
+    crash_set_story(NULL, NULL);
+    anchor_clear();
     close_all(c);
     log_stop();
+    crash_uninstall();
     free(c);
     return result == 0 ? EX_OK : EX_OSERR;
 }

@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/vector.h"
+
 #define EVENTS_MAX 256
 
 static void read_clock(struct loop *l)
@@ -28,6 +30,7 @@ int loop_init(struct loop *l, struct budget *budget, struct err *err)
         return err_set(err, "cannot map a scratch buffer of %u bytes: %s", LOOP_SCRATCH_BYTES,
                        strerror(errno));
     }
+    if (!budget->is_dumped) madvise(l->scratch, LOOP_SCRATCH_BYTES, MADV_DONTDUMP);
     read_clock(l);
     timer_wheel_init(&l->timers, l->now_ns / NS_PER_MS);
     list_init(&l->tasks);
@@ -121,6 +124,7 @@ void loop_turn(struct loop *l, int max_wait_ms)
     if (wait_ms < 0 || (max_wait_ms >= 0 && max_wait_ms < wait_ms)) wait_ms = max_wait_ms;
     if (!list_is_empty(&l->tasks)) wait_ms = 0;
     struct epoll_event events[EVENTS_MAX];
+    vector_wipe();
     int count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, wait_ms);
     assert(count >= 0 || errno == EINTR);
     l->turns++;

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/signal_stack.h"
 #include "proxy/access_format.h"
 
 #define WAKE_MS 200
@@ -313,6 +314,7 @@ static void finish(struct access_log *log)
 static void *run(void *arg)
 {
     struct access_log *log = arg;
+    signal_stack_open();
     while (!atomic_load_explicit(&log->is_stopping, memory_order_acquire)) {
         update_offset(log);
         enum flush result = FLUSH_DONE;
@@ -324,14 +326,14 @@ static void *run(void *arg)
     }
     if (atomic_exchange_explicit(&log->wants_reopen, false, memory_order_acquire)) reopen(log);
     finish(log);
+    signal_stack_close();
     return NULL;
 }
 
 static int start_thread(struct access_log *log, struct err *err)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
+    sigset_t old;
+    signal_block_all_but_faults(&old);
     int error = pthread_create(&log->thread, NULL, run, log);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (error) return err_set(err, "access_log: cannot start its thread: %s", strerror(error));

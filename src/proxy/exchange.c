@@ -262,8 +262,8 @@ int exchange_copy_fields(struct exchange *x, const struct http_field *from, uint
 static void bury(struct loop_grave *g)
 {
     struct exchange *x = container_of(g, struct exchange, grave);
-    struct arena arena = x->arena; /* holds x */
-    arena_fini(&arena);
+    arena_fini(&x->arena);
+    slab_put(&x->worker->exchanges, x);
 }
 
 static enum step retire(struct exchange *x)
@@ -350,12 +350,9 @@ static void on_timer(struct timer *t)
 static struct exchange *exchange_new(struct listener_worker *lw, struct http_stream *s)
 {
     struct worker *w = lw->worker;
-    struct arena arena;
-    arena_init(&arena, &w->loop.blocks);
-    struct exchange *x = arena_alloc(&arena, sizeof(*x));
+    struct exchange *x = slab_get(&w->exchanges);
     if (!x) return NULL;
-    memset(x, 0, sizeof(*x));
-    x->arena = arena;
+    arena_init(&x->arena, &w->loop.blocks);
     x->worker = w;
     x->listener = lw;
     x->client = s;

@@ -27,11 +27,11 @@ struct mirror;
 struct split_variant;
 
 struct exchange {
-    struct worker *worker;
+    struct worker *worker; /* first: what is live is told by it from what is idle in the slab (remains.h) */
     struct listener_worker *listener;
     struct http_stream *client;
     struct http_stream *server_stream; /* NULL between attempts */
-    struct arena arena;                /* holds this very struct */
+    struct arena arena;
     struct timer timer;
     struct loop_grave grave;
     struct http_head head; /* copied into the arena; head.method_text.len is 0 if there was none */

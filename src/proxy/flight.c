@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/memory_view.h"
 #include "base/rng.h"
 
 #define WORKER_BITS 10u
@@ -153,6 +154,29 @@ bool flight_read(const struct flight_ring *ring, uint64_t position, struct fligh
         memcpy((char *)out + i * sizeof(word), &word, sizeof(word));
     }
     return atomic_load_explicit(sequence, memory_order_relaxed) == 2 * position + 2;
+}
+
+void flight_sanitize(struct flight_record *r)
+{
+    if (r->request_id_len > FLIGHT_REQUEST_ID_MAX) r->request_id_len = FLIGHT_REQUEST_ID_MAX;
+    if (r->target_len > FLIGHT_TARGET_MAX) r->target_len = FLIGHT_TARGET_MAX;
+    if (r->method > HTTP_OTHER) r->method = HTTP_OTHER;
+}
+
+bool flight_salvage(const struct memory_view *m, uint64_t ring, uint64_t ago, struct flight_record *out)
+{
+    struct flight_ring r;
+    uint64_t sequence;
+    if (!memory_read(m, ring, &r, sizeof(r))) return false;
+    uint64_t written = atomic_load_explicit(&r.written, memory_order_relaxed);
+    if (ago >= written || ago > r.mask) return false;
+    uint64_t position = written - 1 - ago, slot = position & r.mask;
+    if (!memory_read(m, (uintptr_t)r.sequences + slot * sizeof(sequence), &sequence, sizeof(sequence)) ||
+        sequence != 2 * position + 2 ||
+        !memory_read(m, (uintptr_t)r.slots + slot * sizeof(*out), out, sizeof(*out)))
+        return false;
+    flight_sanitize(out);
+    return true;
 }
 
 static uint64_t oldest_position(const struct flight_ring *ring, uint64_t written)

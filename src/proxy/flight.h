@@ -110,6 +110,13 @@ uint64_t flight_written(const struct flight_ring *ring);
 /* False if the position was overwritten (or is being), or is not written yet. Any thread. */
 bool flight_read(const struct flight_ring *ring, uint64_t position, struct flight_record *out);
 
+/* Out of the memory of a dead process of this very build, or of one that is looked at from outside: the latest but `ago`
+ * of the ring at `ring`, made safe to print. False: there is none, or it was being written. Async-signal-safe. */
+struct memory_view;
+bool flight_salvage(const struct memory_view *m, uint64_t ring, uint64_t ago, struct flight_record *out);
+/* Whatever bytes it has, it can be printed afterwards. */
+void flight_sanitize(struct flight_record *r);
+
 /* All zero matches everything. */
 struct flight_filter {
     uint16_t status;

@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "base/count.h"
+#include "base/signal_stack.h"
 #include "proxy/accept.h"
+#include "proxy/exchange.h"
 #include "proxy/mirror.h"
 #include "proxy/tcp.h"
 #include "proxy/tunnel.h"
@@ -77,6 +79,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     slab_init(&w->clients, &p->budget, sizeof(struct h1_server));
     slab_init(&w->tunnels, &p->budget, sizeof(struct tunnel));
     slab_init(&w->sessions, &p->budget, tcp_session_size());
+    slab_init(&w->exchanges, &p->budget, sizeof(struct exchange));
     w->metrics = metric_shard_of(p->metrics, index);
     if (p->access_log) w->access_log = access_log_writer_of(p->access_log, index);
     if (flight_ring_new(&w->flights, FLIGHT_RING_RECORDS, index, err) < 0 ||
@@ -114,6 +117,7 @@ void worker_free(struct worker *w)
     slab_fini(&w->clients);
     slab_fini(&w->tunnels);
     slab_fini(&w->sessions);
+    slab_fini(&w->exchanges);
     loop_fini(&w->loop);
     if (w->spare_fd >= 0) close(w->spare_fd);
     free(w);
@@ -122,7 +126,9 @@ void worker_free(struct worker *w)
 static void *run(void *argument)
 {
     struct worker *w = argument;
+    signal_stack_open();
     loop_run(&w->loop);
+    signal_stack_close();
     return NULL;
 }
 
@@ -135,10 +141,8 @@ int worker_listen(struct worker *w, struct err *err)
 int worker_start(struct worker *w, struct err *err)
 {
     if (worker_listen(w, err) < 0) return -1;
-    sigset_t all;
     sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    signal_block_all_but_faults(&before);
     int failed = pthread_create(&w->thread, NULL, run, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed) return err_set(err, "cannot start worker %u: %s", w->index, strerror(failed));

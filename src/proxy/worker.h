@@ -42,7 +42,7 @@ struct worker {
     struct pool_worker_env pool_env;
     struct pool_worker **pools;        /* by pool->index */
     struct listener_worker *listeners; /* by listener->index */
-    struct slab clients, tunnels, sessions;
+    struct slab clients, tunnels, sessions, exchanges;
     struct list mirrors;       /* of mirror */
     struct resolver *resolver; /* NULL if no route is an egress route */
     struct worker_live live;
@@ -54,7 +54,7 @@ MUST_CHECK int worker_new(struct worker **out, struct proxy *p, uint32_t index, 
 void worker_free(struct worker *w);
 /* Watches its listeners' sockets; whoever turns the loop then accepts. worker_start() does it too. */
 MUST_CHECK int worker_listen(struct worker *w, struct err *err);
-/* Starts the thread (all signals blocked in it). */
+/* Starts the thread (all signals but faults blocked in it). */
 MUST_CHECK int worker_start(struct worker *w, struct err *err);
 /* From the control thread, by mail: no new connections, idle ones close, the others end with their exchange. */
 void worker_drain(struct worker *w);

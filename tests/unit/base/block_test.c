@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 /* after the above */
 #include <cmocka.h>
 
@@ -42,6 +43,64 @@ static void blocks_stop_at_the_budget_and_come_back_when_it_has_room(void **stat
     assert_non_null(got[0] = block_get(&pool, 100));
     for (int i = 0; i < 3; i++) block_put(&pool, got[i]);
     block_pool_fini(&pool);
+}
+
+static void blocks_that_were_given_back_are_used_again(void **state)
+{
+    (void)state;
+    enum { COUNT = 700 }; /* more than a chunk holds, and more than a pool keeps */
+    struct budget budget = { .limit = 1 << 30 };
+    struct block_pool pool;
+    static struct block *got[COUNT];
+    block_pool_init(&pool, &budget);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < COUNT; i++) {
+            got[i] = block_get(&pool, 1000);
+            assert_non_null(got[i]);
+            memset(got[i]->data, i & 127, got[i]->cap);
+        }
+        for (int i = 0; i < COUNT; i++) {
+            assert_int_equal(got[i]->data[0], i & 127);
+            assert_int_equal(got[i]->data[got[i]->cap - 1], i & 127);
+        }
+        for (int i = 0; i < COUNT; i++) block_put(&pool, got[i * 3 % COUNT]);
+        assert_int_equal(budget.used, 1 << 20);
+    }
+    block_pool_fini(&pool);
+    assert_int_equal(budget.used, 0);
+}
+
+/* What /proc/self/smaps says of the mapping that has `address`: is there a "dd" among its VmFlags? */
+static bool is_left_out_of_cores(const void *address)
+{
+    char line[512];
+    bool is_here = false, is_left_out = false;
+    FILE *f = fopen("/proc/self/smaps", "re");
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f)) {
+        unsigned long from, to;
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            is_here = (uintptr_t)address >= from && (uintptr_t)address < to;
+        if (is_here && strncmp(line, "VmFlags:", 8) == 0) is_left_out = strstr(line, " dd") != NULL;
+    }
+    fclose(f);
+    return is_left_out;
+}
+
+static void cores_are_without_blocks_unless_the_budget_says_so(void **state)
+{
+    (void)state;
+    for (int is_dumped = 0; is_dumped < 2; is_dumped++) {
+        struct budget budget = { .limit = 1 << 20, .is_dumped = is_dumped };
+        struct block_pool pool;
+        block_pool_init(&pool, &budget);
+        struct block *small = block_get(&pool, 100), *large = block_get(&pool, BLOCK_MAX / 2);
+        assert_int_equal(is_left_out_of_cores(small), !is_dumped);
+        assert_int_equal(is_left_out_of_cores(large), !is_dumped);
+        block_put(&pool, small);
+        block_put(&pool, large);
+        block_pool_fini(&pool);
+    }
 }
 
 static void an_arena_gives_everything_back(void **state)
@@ -108,6 +167,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_block_has_the_room_that_was_asked_for),
         cmocka_unit_test(blocks_stop_at_the_budget_and_come_back_when_it_has_room),
+        cmocka_unit_test(blocks_that_were_given_back_are_used_again),
+        cmocka_unit_test(cores_are_without_blocks_unless_the_budget_says_so),
         cmocka_unit_test(an_arena_gives_everything_back),
         cmocka_unit_test(a_slab_hands_out_zeroed_objects_and_counts_them),
         cmocka_unit_test(a_slab_stops_at_the_budget),

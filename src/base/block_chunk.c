@@ -1,0 +1,98 @@
+#include "base/block_chunk.h"
+
+#include <sys/mman.h>
+
+#include "base/poison.h"
+
+#define CHUNK_BYTES ((size_t)1 << 20)
+#define HEADER_BYTES ((size_t)4096)
+#define BLOCKS_MAX 255u
+
+/* At the start of its mapping, which is aligned to its size: a block's chunk is found from its address. */
+struct block_chunk {
+    struct list link; /* among the pool's chunks with room */
+    uint32_t size_class, block_count, free_count;
+    uint64_t is_free[BLOCKS_MAX / 64 + 1];
+};
+
+static struct block_chunk *chunk_of(const struct block *b)
+{
+    return (struct block_chunk *)((uintptr_t)b & ~(uintptr_t)(CHUNK_BYTES - 1));
+}
+
+static struct block *block_at(struct block_chunk *c, uint32_t index)
+{
+    return (struct block *)(void *)((char *)c + HEADER_BYTES + ((size_t)index * BLOCK_MIN << c->size_class));
+}
+
+static uint32_t index_of(const struct block_chunk *c, const struct block *b)
+{
+    size_t offset = (size_t)((const char *)b - (const char *)c) - HEADER_BYTES;
+    return (uint32_t)(offset / ((size_t)BLOCK_MIN << c->size_class));
+}
+
+static void *map(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* The kernel puts a mapping beside the last one, so all but the first are aligned already. */
+static void *map_aligned(void)
+{
+    char *p = map(CHUNK_BYTES);
+    if (!p || (uintptr_t)p % CHUNK_BYTES == 0) return p;
+    munmap(p, CHUNK_BYTES);
+    p = map(2 * CHUNK_BYTES);
+    if (!p) return NULL;
+    size_t before = (CHUNK_BYTES - (uintptr_t)p % CHUNK_BYTES) % CHUNK_BYTES;
+    if (before) munmap(p, before);
+    munmap(p + before + CHUNK_BYTES, CHUNK_BYTES - before);
+    return p + before;
+}
+
+static struct block_chunk *chunk_new(struct block_pool *pool, uint32_t size_class)
+{
+    struct block_chunk *c = map_aligned();
+    if (!c) return NULL;
+    if (!pool->budget->is_dumped) madvise(c, CHUNK_BYTES, MADV_DONTDUMP);
+    c->size_class = size_class;
+    c->block_count = c->free_count = (uint32_t)((CHUNK_BYTES - HEADER_BYTES) /
+                                                ((size_t)BLOCK_MIN << size_class));
+    for (uint32_t i = 0; i < c->block_count; i++) c->is_free[i / 64] |= UINT64_C(1) << i % 64;
+    poison((char *)c + HEADER_BYTES, CHUNK_BYTES - HEADER_BYTES);
+    list_push_front(&pool->chunks[size_class], &c->link);
+    return c;
+}
+
+struct block *block_chunk_take(struct block_pool *pool, uint32_t size_class)
+{
+    struct list *with_room = &pool->chunks[size_class];
+    struct block_chunk *c = list_is_empty(with_room)
+                                ? chunk_new(pool, size_class)
+                                : container_of(with_room->next, struct block_chunk, link);
+    if (!c) return NULL;
+    uint32_t word = 0;
+    while (!c->is_free[word]) word++;
+    uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(c->is_free[word]);
+    c->is_free[word] &= c->is_free[word] - 1;
+    if (--c->free_count == 0) list_remove(&c->link);
+    unpoison(block_at(c, index), (size_t)BLOCK_MIN << size_class);
+    return block_at(c, index);
+}
+
+void block_chunk_give(struct block_pool *pool, struct block *b)
+{
+    struct block_chunk *c = chunk_of(b);
+    uint32_t index = index_of(c, b), size_class = c->size_class;
+    c->is_free[index / 64] |= UINT64_C(1) << index % 64;
+    if (c->free_count++ == 0) list_push_front(&pool->chunks[size_class], &c->link);
+    if (c->free_count < c->block_count) {
+        madvise(b, (size_t)BLOCK_MIN << size_class, MADV_DONTNEED);
+        poison(b, (size_t)BLOCK_MIN << size_class);
+        return;
+    }
+    list_remove(&c->link);
+    unpoison(c, CHUNK_BYTES);
+    munmap(c, CHUNK_BYTES);
+}

@@ -1,0 +1,10 @@
+/* base/block_chunk.h: where blocks come from: mappings of 1 MiB, each of blocks of one size, apart from everything else
+ * so that payload can be left out of core files as a whole (MADV_DONTDUMP). A pool's thread only. */
+#pragma once
+
+#include "base/block.h"
+
+/* A block that costs no memory until it is written, or NULL when memory is out. */
+struct block *block_chunk_take(struct block_pool *pool, uint32_t size_class);
+/* Gives its memory back to the system. */
+void block_chunk_give(struct block_pool *pool, struct block *b);
