@@ -182,6 +182,7 @@ static void init(struct admin *a, const struct admin_conf *conf, const struct ad
     a->env = (struct call_env){ .proxy = objects->proxy,
                                 .watch = objects->watch,
                                 .rule_log = objects->rule_log,
+                                .profiler = objects->profiler,
                                 .loop = l,
                                 .routes = admin_routes };
     a->env.guard = (struct guard){ .token = conf->token, .bind = conf->bind };

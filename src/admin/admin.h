@@ -7,6 +7,7 @@
 
 struct admin;
 struct loop;
+struct profiler;
 struct proxy;
 struct rule_log;
 struct watch;
@@ -16,6 +17,7 @@ struct admin_objects {
     struct proxy *proxy;
     struct watch *watch; /* NULL: no logs are watched; then rule_log is too */
     struct rule_log *rule_log;
+    struct profiler *profiler; /* NULL: none */
 };
 
 /* Listens; answers once the loop turns. All but `out`, `objects` and `err` are borrowed until admin_close(). */

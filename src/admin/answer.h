@@ -17,6 +17,7 @@ struct answer {
     size_t body_len;
     char allow[64];         /* of 405 and OPTIONS; else empty */
     bool wants_credentials; /* 401: say which */
+    bool is_pprof;          /* with the field by which Go's pprof knows its faults */
 };
 
 void answer_fini(struct answer *a);

@@ -118,6 +118,7 @@ static uint32_t make_fields(const struct call *c, struct http_field *fields, cha
     add_field(fields, &count, "Cache-Control", SLICE("no-store"));
     add_field(fields, &count, "X-Content-Type-Options", SLICE("nosniff"));
     if (a->allow[0]) add_field(fields, &count, "Allow", slice_of(a->allow));
+    if (a->is_pprof) add_field(fields, &count, "X-Go-Pprof", SLICE("1"));
     if (a->wants_credentials) {
         add_field(fields, &count, "WWW-Authenticate", SLICE("Bearer realm=\"weir\""));
         add_field(fields, &count, "WWW-Authenticate", SLICE("Basic realm=\"weir\", charset=\"UTF-8\""));
@@ -321,6 +322,7 @@ static struct call *call_new(struct call_env *env, struct http_stream *s, size_t
     c->request.proxy = env->proxy;
     c->request.watch = env->watch;
     c->request.rule_log = env->rule_log;
+    c->request.profiler = env->profiler;
     c->request.loop = env->loop;
     c->request.routes = env->routes;
     list_push_back(&env->calls, &c->link);
@@ -461,7 +463,7 @@ void call_on_request(struct call_env *env, struct http_stream *s, struct http_he
     c->has_all = head->body == HTTP_BODY_NONE || (head->body == HTTP_BODY_LENGTH && !head->content_length);
     if (!read_head(c, head))
         send_answer(c);
-    else if (c->request.route->body && !c->has_all)
+    else if ((c->request.route->body || c->request.route->takes_text) && !c->has_all)
         begin_gather(c, head);
     else
         handle(c);

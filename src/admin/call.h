@@ -19,6 +19,7 @@ struct call_env {
     struct proxy *proxy; /* borrowed, like all up to routes */
     struct watch *watch; /* may be NULL */
     struct rule_log *rule_log;
+    struct profiler *profiler;
     struct loop *loop;
     const struct admin_route *routes;
     struct guard guard;
@@ -35,7 +36,7 @@ struct call_ticket {
 /* For http_service. */
 void call_on_request(struct call_env *env, struct http_stream *s, struct http_head *head);
 void call_on_fault(struct call_env *env, struct http_stream *s, const struct http_fault *fault);
-/* For handlers. The answer comes by call_answer(), within timeout_ms. */
+/* For handlers. The answer comes by call_answer(), within timeout_ms; 0 takes it back. */
 struct call_ticket call_wait(const struct admin_request *rq, uint64_t timeout_ms);
 /* Takes the answer, of whatever call; false: it is over. */
 bool call_answer(struct call_ticket t, struct answer *a);

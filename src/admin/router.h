@@ -11,6 +11,7 @@
 #define ROUTER_QUERY_MAX 16u
 
 struct loop;
+struct profiler;
 struct proxy;
 struct rule_log;
 struct watch;
@@ -25,6 +26,7 @@ struct admin_request {
     struct proxy *proxy;
     struct watch *watch; /* NULL: no logs are watched */
     struct rule_log *rule_log;
+    struct profiler *profiler; /* may be NULL */
     struct loop *loop;
     const struct admin_route *route;
     const struct admin_route *routes;       /* the whole table */
@@ -44,6 +46,7 @@ struct admin_route {
     const struct shape *answer;      /* NULL: text, or described elsewhere */
     const char *list;                /* not NULL: the answer is {"<list>": [answer, …]} */
     const char *content_type;        /* NULL: application/json */
+    bool takes_text;                 /* a body that is no JSON */
     bool is_open;                    /* for health checks: answers without token, to any Host */
 };
 

@@ -3,6 +3,8 @@
 #include "proxy/explain.h"
 
 #define PLAIN "text/plain; charset=utf-8"
+#define HTML "text/html; charset=utf-8"
+#define BYTES "application/octet-stream"
 
 const struct admin_route admin_routes[] = {
     { HTTP_GET, "/", index_list, "What there is, as text for people", .content_type = PLAIN },
@@ -52,5 +54,22 @@ const struct admin_route admin_routes[] = {
       .answer = &exchange_shape, .list = "exchanges", .query = exchange_query },
     { HTTP_GET, "/api/v1/exchanges/{id}", exchanges_show, "One exchange by weir's id, 16 hexadecimal digits",
       .answer = &exchange_shape },
+    { HTTP_GET, "/debug/pprof", pprof_index, "Which profiles there are, as a page", .content_type = HTML },
+    { HTTP_GET, "/debug/pprof/", pprof_index, "Which profiles there are, as a page", .content_type = HTML },
+    { HTTP_GET, "/debug/pprof/profile", pprof_profile, "CPU time by stack, in pprof's format",
+      .query = pprof_query, .content_type = BYTES },
+    { HTTP_GET, "/debug/pprof/wall", pprof_wall, "Time on and off the CPU by stack", .query = pprof_query,
+      .content_type = BYTES },
+    { HTTP_GET, "/debug/pprof/block", pprof_block, "Time off the CPU by stack", .query = pprof_query,
+      .content_type = BYTES },
+    { HTTP_GET, "/debug/pprof/mutex", pprof_mutex, "Time in which locks were waited for",
+      .query = pprof_query, .content_type = BYTES },
+    { HTTP_GET, "/debug/pprof/trace", pprof_trace, "Go's trace: 501", .query = pprof_query,
+      .content_type = PLAIN },
+    { HTTP_GET, "/debug/pprof/cmdline", pprof_cmdline, "The command line", .content_type = PLAIN },
+    { HTTP_GET, "/debug/pprof/symbol", pprof_symbol, "Whether there are names of functions",
+      .content_type = PLAIN },
+    { HTTP_POST, "/debug/pprof/symbol", pprof_symbol_post, "Addresses to names of functions",
+      .content_type = PLAIN, .takes_text = true },
     { 0 },
 };

@@ -49,6 +49,17 @@ extern const struct shape rule_shape, denial_shape;
 void rules_list(const struct admin_request *rq, struct answer *out);
 void denials_list(const struct admin_request *rq, struct answer *out);
 void denials_delete(const struct admin_request *rq, struct answer *out);
+/* pprof.c */
+extern const struct admin_query pprof_query[];
+void pprof_index(const struct admin_request *rq, struct answer *out);
+void pprof_profile(const struct admin_request *rq, struct answer *out);
+void pprof_wall(const struct admin_request *rq, struct answer *out);
+void pprof_block(const struct admin_request *rq, struct answer *out);
+void pprof_mutex(const struct admin_request *rq, struct answer *out);
+void pprof_trace(const struct admin_request *rq, struct answer *out);
+void pprof_cmdline(const struct admin_request *rq, struct answer *out);
+void pprof_symbol(const struct admin_request *rq, struct answer *out);
+void pprof_symbol_post(const struct admin_request *rq, struct answer *out);
 /* stats.c */
 extern const struct shape stats_shape;
 void stats_show(const struct admin_request *rq, struct answer *out);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "admin/profiler.h"
 #include "base/log.h"
 #include "base/poison.h"
 #include "main/anchor.h"
@@ -32,7 +33,8 @@ struct control {
     struct mailbox *box;
     struct proxy *proxy;
     struct admin *admin;
-    struct log_watch *logs; /* NULL: none are watched */
+    struct profiler *profiler; /* NULL: no admin address */
+    struct log_watch *logs;    /* NULL: none are watched */
     struct loop_fd signals;
     struct timer drain_timer, readmit_timer, warm_timer;
     uint64_t drain_deadline_ms;
@@ -232,7 +234,8 @@ static int open_all(struct control *c, struct err *err)
     if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0) return -1;
     if (open_logs(c, err) < 0) return -1;
     /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
-    struct admin_objects objects = { c->proxy, log_watch_of(c->logs), log_watch_rules(c->logs) };
+    if (c->config->admin && profiler_new(&c->profiler, c->proxy, c->box, err) < 0) return -1;
+    struct admin_objects objects = { c->proxy, log_watch_of(c->logs), log_watch_rules(c->logs), c->profiler };
     if (c->config->admin && admin_open(&c->admin, c->config->admin, &objects, &c->loop, err) < 0) return -1;
     if (proxy_prepare(c->proxy, c->box, on_evidence, err) < 0) return -1;
     if (proxy_start(c->proxy, err) < 0) return -1;
@@ -256,10 +259,12 @@ static void say_ready(const struct control *c)
 static void close_all(struct control *c)
 {
     log_watch_stop(c->logs);
+    profiler_stop(c->profiler);
     loop_turn(&c->loop, 0); /* what it had posted */
     proxy_free(c->proxy);
     admin_close(c->admin);
     log_watch_free(c->logs);
+    profiler_free(c->profiler);
     mailbox_free(c->box);
     loop_fd_close(&c->loop, &c->signals);
     loop_turn(&c->loop, 0);

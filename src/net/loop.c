@@ -125,6 +125,7 @@ void loop_turn(struct loop *l, int max_wait_ms)
     if (!list_is_empty(&l->tasks)) wait_ms = 0;
     struct epoll_event events[EVENTS_MAX];
     vector_wipe();
+    if (l->activity) activity_set(l->activity, 0, 0, 0);
     int count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, wait_ms);
     assert(count >= 0 || errno == EINTR);
     l->turns++;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 
+#include "base/activity.h"
 #include "base/block.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -52,6 +53,7 @@ struct loop {
     char *scratch;
     bool is_scratch_busy, is_stopped;
     bool is_virtual; /* tests: the clock stands until it is set */
+    struct activity *activity; /* what the thread is doing, for profiles; borrowed, may be NULL */
     uint32_t fd_count;
     uint64_t turns;
 };

@@ -63,7 +63,8 @@ enum step exchange_enter(struct exchange *x, enum exchange_state next)
 /* DONE is left to the end of the turn: see exchange_finish(). */
 void exchange_advance(struct exchange *x)
 {
-    while (x->state != EXCHANGE_DONE && states[x->state].run(x) == STEP_GO) {}
+    do exchange_note(x);
+    while (x->state != EXCHANGE_DONE && states[x->state].run(x) == STEP_GO);
 }
 
 /* time-outs */

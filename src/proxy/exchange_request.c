@@ -114,6 +114,7 @@ static bool is_over_body_limit(const struct exchange *x, size_t more)
 static size_t on_request_body(struct http_stream *s, const char *data, size_t len, unsigned flags)
 {
     struct exchange *x = s->owner;
+    exchange_note(x);
     x->request_follows = false;
     if (x->state == EXCHANGE_REPLY || x->state == EXCHANGE_DONE || x->response_done) {
         x->body_in += len;
@@ -159,6 +160,7 @@ static size_t on_request_body(struct http_stream *s, const char *data, size_t le
 static void on_request_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count)
 {
     struct exchange *x = s->owner;
+    exchange_note(x);
     x->request_ended = true;
     if (exchange_copy_fields(x, fields, count, &x->trailers) == 0)
         x->trailer_count = count;
@@ -174,6 +176,7 @@ static void on_request_trailers(struct http_stream *s, const struct http_field *
 static void on_client_error(struct http_stream *s, const struct http_fault *fault)
 {
     struct exchange *x = s->owner;
+    exchange_note(x);
     if (x->state == EXCHANGE_DONE) return;
     x->detail = fault->detail;
     if (x->state == EXCHANGE_QUEUE) pool_stop_waiting(x->pool, &x->waiter);
@@ -193,6 +196,7 @@ static void on_client_error(struct http_stream *s, const struct http_fault *faul
 static void on_client_writable(struct http_stream *s)
 {
     struct exchange *x = s->owner;
+    exchange_note(x);
     if (x->state == EXCHANGE_DONE) return;
     if (x->state == EXCHANGE_TUNNEL) {
         exchange_advance(x);

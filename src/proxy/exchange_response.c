@@ -18,6 +18,7 @@ void response_check_done(struct exchange *x)
 static void on_open(struct http_stream *s)
 {
     struct exchange *x = s->owner;
+    exchange_note(x);
     if (x->state != EXCHANGE_CONNECT) return;
     flight_last_attempt(&x->record)->connect_us = flight_us(x->attempt_ns, x->worker->loop.now_ns);
     pool_report(x->pool, x->server, SERVER_CONNECTED);
@@ -103,6 +104,7 @@ static void on_server_error(struct http_stream *s, const struct http_fault *faul
 static void on_response_head(struct http_stream *s, struct http_head *head, unsigned flags)
 {
     struct exchange *x = s->owner;
+    exchange_note(x);
     if (x->state != EXCHANGE_RELAY) return;
     if (head->status < 200 && head->status != 101) {
         pass_informational(x, head);
@@ -133,6 +135,7 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
 static size_t on_response_body(struct http_stream *s, const char *data, size_t len, unsigned flags)
 {
     struct exchange *x = s->owner;
+    exchange_note(x);
     if (x->state != EXCHANGE_RELAY) return len;
     size_t taken = 0;
     enum io io = http_send_body(x->client, data, len, flags, &taken);
@@ -158,6 +161,7 @@ static size_t on_response_body(struct http_stream *s, const char *data, size_t l
 static void on_response_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count)
 {
     struct exchange *x = s->owner;
+    exchange_note(x);
     if (x->state != EXCHANGE_RELAY) return;
     x->response_done = true;
     if (http_send_trailers(x->client, fields, count) == IO_FAIL) {
@@ -171,6 +175,7 @@ static void on_response_trailers(struct http_stream *s, const struct http_field 
 static void on_server_error(struct http_stream *s, const struct http_fault *fault)
 {
     struct exchange *x = s->owner;
+    exchange_note(x);
     if (x->state != EXCHANGE_CONNECT && x->state != EXCHANGE_RELAY) return;
     enum end_reason reason = fault->reason;
     if (x->send_failed && (reason == END_SERVER_CLOSED || reason == END_SERVER_RESET))
@@ -181,6 +186,7 @@ static void on_server_error(struct http_stream *s, const struct http_fault *faul
 static void on_server_writable(struct http_stream *s)
 {
     struct exchange *x = s->owner;
+    exchange_note(x);
     if (x->state != EXCHANGE_RELAY || x->request_done || x->send_failed) return;
     if (request_go_on(x) && !x->request_ended) http_stream_resume(x->client);
 }

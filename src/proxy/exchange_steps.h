@@ -6,6 +6,13 @@
 
 #include "proxy/exchange.h"
 
+/* Says to profiles what this thread is about. */
+static inline void exchange_note(const struct exchange *x)
+{
+    struct activity *a = x->worker->loop.activity;
+    if (a) activity_set(a, x->listener->listener->id, x->pool ? x->pool->pool->id : 0, x->state + 1u);
+}
+
 static inline uint64_t exchange_now_ms(const struct exchange *x)
 {
     return loop_now_ms(&x->worker->loop);

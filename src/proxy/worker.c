@@ -127,7 +127,13 @@ static void *run(void *argument)
 {
     struct worker *w = argument;
     signal_stack_open();
+    struct activity activity = { .worker = w->index + 1 }; /* on this stack: see base/activity.h */
+    w->loop.activity = &activity;
+    atomic_store(&w->activity, &activity);
+    atomic_store(&w->thread_id, (uint32_t)gettid());
     loop_run(&w->loop);
+    atomic_store(&w->activity, NULL);
+    w->loop.activity = NULL;
     signal_stack_close();
     return NULL;
 }

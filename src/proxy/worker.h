@@ -35,6 +35,8 @@ struct worker {
     uint32_t index;
     pthread_t thread;
     bool has_thread, is_draining;
+    _Atomic uint32_t thread_id; /* the kernel's; 0: not started */
+    struct activity *_Atomic activity;
     struct mailbox *box;
     struct metric_shard *metrics;
     struct flight_ring *flights;

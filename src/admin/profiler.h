@@ -1,0 +1,34 @@
+/* admin/profiler.h: the profiles of this process behind /debug/pprof/: one sampler, names for what is sampled, and answers
+ * that come when a window is over. Control thread; samples are collected, named and packed on the sampler's own. */
+#pragma once
+
+#include "admin/call.h"
+#include "perf/profile.h"
+#include "perf/sampler.h"
+
+struct mailbox;
+struct profiler;
+
+MUST_CHECK int profiler_new(struct profiler **out, struct proxy *proxy, struct mailbox *control,
+                            struct err *err);
+/* Waits until nothing is sampled; what it posted may still lie in the control's mailbox. NULL is fine. */
+void profiler_stop(struct profiler *p);
+void profiler_free(struct profiler *p);
+
+enum profiler_form { PROFILER_PPROF, PROFILER_FOLDED };
+
+struct profiler_request {
+    enum perf_kind kind;
+    uint32_t hz;
+    uint64_t duration_ms;
+    enum profiler_form form;
+    bool is_lock; /* PERF_OFF_CPU: only where a lock is waited for */
+    bool is_wall; /* on and off the CPU together */
+};
+
+/* The call is answered when the window is over. */
+void profiler_ask(struct profiler *p, const struct admin_request *rq, const struct profiler_request *what,
+                  struct answer *out);
+/* As Go's handlers answer faults: text, with the field that makes pprof print it. */
+void profiler_fault(struct answer *out, uint16_t status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));

@@ -1,0 +1,21 @@
+/* perf/sampled_profile.h: a window's samples with names: what profile writers take. */
+#pragma once
+
+#include "perf/kernel_symbols.h"
+#include "perf/profile.h"
+#include "perf/sampler.h"
+
+struct sampled_profile_options {
+    /* The names behind a label's numbers; NULL where there are none. They may return data NULL. */
+    struct slice (*name_of)(void *context, uint32_t id);
+    struct slice (*phase_of)(void *context, uint32_t phase);
+    void *context;
+    pid_t pid; /* for the threads' names; 0: this process */
+    /* Keeps a stack if it says so; NULL keeps all. Called with each name from the leaf up until it says true. */
+    bool (*is_wanted)(struct slice function);
+};
+
+/* PERF_ON_CPU: samples/count and cpu/nanoseconds; PERF_OFF_CPU: contentions/count and delay/nanoseconds. The caller frees
+ * *out. */
+MUST_CHECK int sampled_profile_make(struct profile **out, const struct sampler_window *w,
+                                    const struct sampled_profile_options *o, struct err *err);

@@ -1,0 +1,505 @@
+#include "perf/sampler.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "perf/off_cpu.h"
+
+/* How often threads that are new are looked for, and rings are emptied even if they are not half full. */
+#define SCAN_MS 200u
+#define TURN_MS 100u
+#define KINDS 2u
+
+/* The events of one kind: one for each thread. */
+struct group {
+    struct perf_options options;
+    bool is_open;
+    struct perf_event events[SAMPLER_THREADS_MAX];
+    uint32_t count;
+};
+
+struct sampler {
+    struct sampler_options options;
+    pid_t pid;
+    pthread_mutex_t lock; /* of what follows */
+    struct list asked;    /* windows that the thread does not know yet */
+    bool is_running, is_stopping, has_thread;
+    pthread_t thread;
+    int wake_fd;
+    /* The thread's own: */
+    struct list windows;
+    struct group groups[KINDS];
+    struct modules *modules;
+    struct unwind_space *space;
+    uint64_t scanned_ns;
+    bool has_no_kernel;
+};
+
+/* samples */
+
+struct copied_stack {
+    uint64_t sp;
+    const uint8_t *bytes;
+    uint64_t len;
+};
+
+static bool read_copied(void *context, uint64_t address, uint64_t *out)
+{
+    const struct copied_stack *s = context;
+    if (address < s->sp || address - s->sp > s->len || s->len - (address - s->sp) < sizeof(*out))
+        return false;
+    memcpy(out, s->bytes + (address - s->sp), sizeof(*out));
+    return true;
+}
+
+/* What the thread said it was doing: in the copy of its stack if that reaches so far, else as of now. */
+static struct stack_labels labels_of(const struct sampler *s, const struct perf_sample *p)
+{
+    struct stack_labels l = { .thread = p->thread };
+    const struct activity *a = s->options.activity_of ? s->options.activity_of(s->options.context, p->thread)
+                                                      : NULL;
+    struct activity copy;
+    if (!a) return l;
+    uint64_t at = (uint64_t)(uintptr_t)a;
+    bool is_copied = p->stack && at >= p->regs.sp && at - p->regs.sp + sizeof(copy) <= p->stack_len;
+    if (is_copied) {
+        memcpy(&copy, p->stack + (at - p->regs.sp), sizeof(copy));
+        a = &copy;
+    }
+    l.worker = atomic_load_explicit(&a->worker, memory_order_relaxed);
+    l.listener = atomic_load_explicit(&a->listener, memory_order_relaxed);
+    l.pool = atomic_load_explicit(&a->pool, memory_order_relaxed);
+    l.phase = atomic_load_explicit(&a->phase, memory_order_relaxed);
+    return l;
+}
+
+/* The kernel's part, then the process's. */
+static uint32_t stack_of(const struct sampler *s, const struct perf_sample *p, uint64_t *pcs)
+{
+    struct copied_stack copied = { p->regs.sp, p->stack, p->stack_len };
+    struct unwind_memory memory = { read_copied, &copied };
+    uint32_t depth = p->kernel_depth;
+    memcpy(pcs, p->kernel, depth * sizeof(*pcs));
+    if (p->has_regs && p->regs.ip)
+        depth += unwind_stack(s->space, &p->regs, &memory, pcs + depth, UNWIND_DEPTH_MAX);
+    return depth;
+}
+
+struct reading {
+    struct sampler *sampler;
+    enum perf_kind kind;
+};
+
+static void on_sample(void *context, const struct perf_sample *p)
+{
+    const struct reading *r = context;
+    struct sampler *s = r->sampler;
+    uint64_t pcs[PERF_KERNEL_DEPTH_MAX + UNWIND_DEPTH_MAX];
+    struct stack_labels labels = labels_of(s, p);
+    uint32_t depth = stack_of(s, p, pcs);
+    for (struct list *at = s->windows.next; at != &s->windows; at = at->next) {
+        struct sampler_window *w = container_of(at, struct sampler_window, link);
+        if (w->kind != r->kind) continue;
+        w->samples++;
+        if (w->off_cpu)
+            off_cpu_sleep(w->off_cpu, pcs, depth, p->kernel_depth, &labels, p->time_ns);
+        else
+            stack_counts_add(&w->counts, pcs, depth, p->kernel_depth, &labels, 1,
+                             s->groups[r->kind].options.period_ns);
+    }
+}
+
+static void on_run(void *context, uint32_t thread, uint64_t time_ns)
+{
+    const struct reading *r = context;
+    for (struct list *at = r->sampler->windows.next; at != &r->sampler->windows; at = at->next) {
+        struct sampler_window *w = container_of(at, struct sampler_window, link);
+        if (w->off_cpu) off_cpu_run(w->off_cpu, thread, time_ns, &w->counts);
+    }
+}
+
+static void on_lost(void *context, uint64_t count)
+{
+    const struct reading *r = context;
+    for (struct list *at = r->sampler->windows.next; at != &r->sampler->windows; at = at->next) {
+        struct sampler_window *w = container_of(at, struct sampler_window, link);
+        if (w->kind == r->kind) w->lost += count;
+    }
+}
+
+static const struct perf_events perf_events = { on_sample, on_run, on_lost };
+
+static void read_all(struct sampler *s)
+{
+    for (unsigned k = 0; k < KINDS; k++) {
+        struct reading r = { s, (enum perf_kind)k };
+        for (uint32_t i = 0; i < s->groups[k].count; i++)
+            perf_event_read(&s->groups[k].events[i], &perf_events, &r);
+    }
+}
+
+/* events */
+
+static void close_group(struct group *g)
+{
+    for (uint32_t i = 0; i < g->count; i++) perf_event_stop(&g->events[i]);
+    g->count = 0;
+    g->is_open = false;
+}
+
+static bool has_thread(const struct group *g, uint32_t thread)
+{
+    for (uint32_t i = 0; i < g->count; i++)
+        if (g->events[i].thread == thread) return true;
+    return false;
+}
+
+/* 0, or what went wrong; a thread that has ended is nothing wrong. */
+static int add_thread(struct sampler *s, struct group *g, uint32_t thread, struct err *err)
+{
+    if (g->count == SAMPLER_THREADS_MAX || has_thread(g, thread)) return 0;
+    g->options.has_kernel = !s->has_no_kernel;
+    int result = perf_event_start(&g->events[g->count], (pid_t)thread, &g->options, err);
+    if (result < 0 && (errno == EACCES || errno == EPERM) && !s->has_no_kernel && !g->count) {
+        s->has_no_kernel = true; /* kernel.perf_event_paranoid is above 1 and we are nobody */
+        g->options.has_kernel = false;
+        result = perf_event_start(&g->events[g->count], (pid_t)thread, &g->options, err);
+    }
+    if (result == 0) g->count++;
+    return result == 0 || errno == ESRCH ? 0 : -1;
+}
+
+static int scan(struct sampler *s, struct group *g, struct err *err)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)s->pid);
+    DIR *tasks = opendir(path);
+    const struct dirent *d;
+    int result = tasks ? 0 : err_set(err, "process %d has ended", (int)s->pid);
+    while (result == 0 && tasks && (d = readdir(tasks)))
+        if (d->d_name[0] != '.') result = add_thread(s, g, (uint32_t)strtoul(d->d_name, NULL, 10), err);
+    if (tasks) closedir(tasks);
+    return result == 0 || g->count ? 0 : -1;
+}
+
+/* The period of the window that wants the most; 0: nobody asks for this kind. */
+static uint64_t wanted_period(const struct sampler *s, enum perf_kind kind)
+{
+    uint32_t hz = 0;
+    for (struct list *at = s->windows.next; at != &s->windows; at = at->next) {
+        const struct sampler_window *w = container_of(at, struct sampler_window, link);
+        if (w->kind == kind && w->hz > hz) hz = w->hz;
+    }
+    return hz ? NS_PER_S / hz : 0;
+}
+
+static void fail_windows(struct sampler *s, enum perf_kind kind, const struct err *err)
+{
+    for (struct list *at = s->windows.next; at != &s->windows; at = at->next) {
+        struct sampler_window *w = container_of(at, struct sampler_window, link);
+        if (w->kind == kind) w->fault = *err;
+    }
+}
+
+static void adjust(struct sampler *s)
+{
+    bool is_due = s->scanned_ns + SCAN_MS * NS_PER_MS <= clock_now_ns();
+    for (unsigned k = 0; k < KINDS; k++) {
+        struct group *g = &s->groups[k];
+        struct err err;
+        uint64_t period_ns = wanted_period(s, (enum perf_kind)k);
+        if (g->is_open && period_ns != g->options.period_ns) close_group(g);
+        if (!period_ns || (g->is_open && !is_due)) continue;
+        g->options = (struct perf_options){ .kind = (enum perf_kind)k, .period_ns = period_ns };
+        g->is_open = true;
+        if (scan(s, g, &err) < 0) fail_windows(s, (enum perf_kind)k, &err);
+    }
+    if (is_due) s->scanned_ns = clock_now_ns();
+}
+
+/* windows */
+
+static int begin(struct sampler *s, struct sampler_window *w, struct err *err)
+{
+    if (!stack_counts_init(&w->counts)) return err_set(err, "out of memory for samples");
+    if (w->kind == PERF_OFF_CPU && !(w->off_cpu = calloc(1, sizeof(*w->off_cpu))))
+        return err_set(err, "out of memory for samples");
+    if (modules_read(&w->modules, s->options.pid, err) < 0) return -1;
+    w->started_wall_ns = clock_wall_ns();
+    w->started_ns = clock_now_ns();
+    return 0;
+}
+
+/* Whoever sleeps now has no event until it wakes. */
+static void look_at_sleepers(struct sampler *s, struct sampler_window *w)
+{
+    const struct group *g = &s->groups[PERF_OFF_CPU];
+    uint64_t pcs[UNWIND_DEPTH_MAX];
+    for (uint32_t i = 0; i < g->count; i++) {
+        struct perf_sample p = { .thread = g->events[i].thread };
+        uint32_t depth = off_cpu_look(s->pid, p.thread, s->space, pcs, UNWIND_DEPTH_MAX);
+        struct stack_labels labels = labels_of(s, &p);
+        if (depth) off_cpu_sleep(w->off_cpu, pcs, depth, 0, &labels, w->started_ns);
+    }
+}
+
+static void finish(struct sampler *s, struct sampler_window *w)
+{
+    w->ended_ns = clock_now_ns();
+    w->has_kernel = !s->has_no_kernel;
+    if (w->off_cpu) off_cpu_end(w->off_cpu, w->ended_ns, &w->counts);
+    free(w->off_cpu);
+    w->off_cpu = NULL;
+    list_remove(&w->link);
+    w->done(w);
+}
+
+/* Under the lock. */
+static void take_asked(struct sampler *s, struct list *taken)
+{
+    list_init(taken);
+    while (!list_is_empty(&s->asked)) {
+        struct list *at = s->asked.next;
+        list_remove(at);
+        list_push_back(taken, at);
+    }
+}
+
+static void begin_all(struct sampler *s, struct list *taken)
+{
+    while (!list_is_empty(taken)) {
+        struct sampler_window *w = container_of(taken->next, struct sampler_window, link);
+        list_remove(&w->link);
+        list_push_back(&s->windows, &w->link);
+        if (begin(s, w, &w->fault) < 0) continue;
+        adjust(s);
+        if (w->off_cpu) look_at_sleepers(s, w);
+    }
+}
+
+static void finish_due(struct sampler *s, bool is_stopping)
+{
+    uint64_t now_ns = clock_now_ns();
+    struct list *next;
+    for (struct list *at = s->windows.next; at != &s->windows; at = next) {
+        next = at->next;
+        struct sampler_window *w = container_of(at, struct sampler_window, link);
+        bool is_over = now_ns >= w->started_ns + w->duration_ms * NS_PER_MS;
+        if (is_over || is_stopping || *w->fault.text) finish(s, w);
+    }
+}
+
+static int time_left_ms(const struct sampler *s)
+{
+    uint64_t now_ns = clock_now_ns(), least_ns = TURN_MS * NS_PER_MS;
+    for (struct list *at = s->windows.next; at != &s->windows; at = at->next) {
+        const struct sampler_window *w = container_of(at, struct sampler_window, link);
+        uint64_t end_ns = w->started_ns + w->duration_ms * NS_PER_MS,
+                 left_ns = end_ns > now_ns ? end_ns - now_ns : 0;
+        if (left_ns < least_ns) least_ns = left_ns;
+    }
+    return (int)(least_ns / NS_PER_MS) + 1;
+}
+
+static void wait_for_samples(struct sampler *s)
+{
+    struct pollfd fds[1 + 64];
+    nfds_t count = 0;
+    uint64_t woken;
+    fds[count++] = (struct pollfd){ .fd = s->wake_fd, .events = POLLIN };
+    for (unsigned k = 0; k < KINDS; k++)
+        for (uint32_t i = 0; i < s->groups[k].count && count < 65; i++)
+            fds[count++] = (struct pollfd){ .fd = s->groups[k].events[i].fd, .events = POLLIN };
+    /* Rings beyond the first 64 are emptied each turn. A thread that has ended reports POLLHUP at once: then only the
+     * turn's time paces us. */
+    int ready = poll(fds, count, time_left_ms(s));
+    bool has_only_ends = ready > 0;
+    for (nfds_t i = 0; i < count; i++)
+        if (fds[i].revents & POLLIN) has_only_ends = false;
+    if (has_only_ends) poll(fds, 1, time_left_ms(s));
+    while (read(s->wake_fd, &woken, sizeof(woken)) > 0) {}
+}
+
+/* the thread */
+
+static int open_process(struct sampler *s, struct err *err)
+{
+    if (modules_read(&s->modules, s->options.pid, err) < 0) return -1;
+    return unwind_space_new(&s->space, s->modules, err);
+}
+
+static void close_process(struct sampler *s)
+{
+    for (unsigned k = 0; k < KINDS; k++) close_group(&s->groups[k]);
+    unwind_space_free(s->space);
+    modules_free(s->modules);
+    s->space = NULL;
+    s->modules = NULL;
+}
+
+static void *run(void *argument)
+{
+    struct sampler *s = argument;
+    struct err err = { "" };
+    struct list taken;
+    bool is_open = open_process(s, &err) == 0, is_stopping = false;
+    for (;;) {
+        pthread_mutex_lock(&s->lock);
+        take_asked(s, &taken);
+        is_stopping = s->is_stopping;
+        if (list_is_empty(&taken) && list_is_empty(&s->windows)) {
+            s->is_running = false;
+            pthread_mutex_unlock(&s->lock);
+            break;
+        }
+        pthread_mutex_unlock(&s->lock);
+        for (struct list *at = taken.next; !is_open && at != &taken; at = at->next)
+            container_of(at, struct sampler_window, link)->fault = err;
+        if (is_open) {
+            begin_all(s, &taken);
+        } else {
+            while (!list_is_empty(&taken)) {
+                struct list *at = taken.next;
+                list_remove(at);
+                list_push_back(&s->windows, at);
+            }
+        }
+        if (is_open && !is_stopping) wait_for_samples(s);
+        read_all(s);
+        finish_due(s, is_stopping);
+        if (is_open) adjust(s);
+    }
+    close_process(s);
+    return NULL;
+}
+
+/* for those who ask */
+
+int sampler_new(struct sampler **out, const struct sampler_options *o, struct err *err)
+{
+    struct sampler *s = calloc(1, sizeof(*s));
+    if (!s) return err_set(err, "out of memory for the sampler");
+    s->options = *o;
+    s->pid = o->pid ? o->pid : getpid();
+    pthread_mutex_init(&s->lock, NULL);
+    list_init(&s->asked);
+    list_init(&s->windows);
+    s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (s->wake_fd < 0) {
+        free(s);
+        return err_set(err, "cannot make an eventfd: %s", strerror(errno));
+    }
+    *out = s;
+    return 0;
+}
+
+static void wake(struct sampler *s)
+{
+    uint64_t one = 1;
+    ssize_t n = write(s->wake_fd, &one, sizeof(one));
+    (void)n; /* full: it is awake */
+}
+
+void sampler_free(struct sampler *s)
+{
+    if (!s) return;
+    pthread_mutex_lock(&s->lock);
+    s->is_stopping = true;
+    bool had_thread = s->has_thread;
+    pthread_mutex_unlock(&s->lock);
+    wake(s);
+    if (had_thread) pthread_join(s->thread, NULL);
+    pthread_mutex_destroy(&s->lock);
+    close(s->wake_fd);
+    free(s);
+}
+
+static int start_thread(struct sampler *s, struct err *err)
+{
+    sigset_t all, before;
+    if (s->has_thread) pthread_join(s->thread, NULL); /* it has said that it ends */
+    s->has_thread = false;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int fault = pthread_create(&s->thread, NULL, run, s);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (fault) return err_set(err, "cannot start the sampler's thread: %s", strerror(fault));
+    pthread_setname_np(s->thread, "weir-perf");
+    s->has_thread = s->is_running = true;
+    return 0;
+}
+
+int sampler_ask(struct sampler *s, struct sampler_window *w, struct err *err)
+{
+    if (w->kind == PERF_OFF_CPU) w->hz = 1;
+    if (!w->hz || w->hz > SAMPLER_HZ_MAX)
+        return err_set(err, "%u samples a second are out of range; take 1 to %u", w->hz, SAMPLER_HZ_MAX);
+    if (!w->duration_ms || w->duration_ms > SAMPLER_SECONDS_MAX * 1000ull)
+        return err_set(err, "a window is up to %u seconds long", SAMPLER_SECONDS_MAX);
+    pthread_mutex_lock(&s->lock);
+    list_push_back(&s->asked, &w->link);
+    int result = s->is_running ? 0 : start_thread(s, err);
+    if (result < 0) list_remove(&w->link);
+    pthread_mutex_unlock(&s->lock);
+    wake(s);
+    return result;
+}
+
+/* waiting */
+
+struct waiting {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool is_done;
+};
+
+static void on_done(struct sampler_window *w)
+{
+    struct waiting *t = w->context;
+    pthread_mutex_lock(&t->lock);
+    t->is_done = true;
+    pthread_cond_signal(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+}
+
+int sampler_wait(struct sampler *s, struct sampler_window *w, const volatile bool *stop, struct err *err)
+{
+    struct waiting t = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
+    bool is_cut = false;
+    w->done = on_done;
+    w->context = &t;
+    if (sampler_ask(s, w, err) < 0) return -1;
+    pthread_mutex_lock(&t.lock);
+    while (!t.is_done) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += 50000000;
+        if (until.tv_nsec >= 1000000000) until.tv_nsec -= 1000000000, until.tv_sec++;
+        pthread_cond_timedwait(&t.changed, &t.lock, &until);
+        if (!stop || !*stop || is_cut) continue;
+        is_cut = true;
+        pthread_mutex_lock(&s->lock);
+        s->is_stopping = true;
+        pthread_mutex_unlock(&s->lock);
+        wake(s);
+    }
+    pthread_mutex_unlock(&t.lock);
+    if (!*w->fault.text) return 0;
+    *err = w->fault;
+    return -1;
+}
+
+void sampler_window_fini(struct sampler_window *w)
+{
+    stack_counts_fini(&w->counts);
+    modules_free(w->modules);
+    w->modules = NULL;
+}

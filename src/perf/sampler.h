@@ -1,0 +1,56 @@
+/* perf/sampler.h: what the threads of a process are doing, sampled by the kernel: on the CPU at a rate of CPU time, off it
+ * whenever they stop running. A thread of its own collects while somebody asks, and only then; windows that overlap share
+ * it. Asked from any thread. */
+#pragma once
+
+#include <pthread.h>
+
+#include "base/activity.h"
+#include "base/list.h"
+#include "perf/perf_event.h"
+#include "perf/stack_counts.h"
+
+#define SAMPLER_HZ_MAX 10000u
+#define SAMPLER_THREADS_MAX 1024u
+#define SAMPLER_SECONDS_MAX 3600u
+
+struct sampler;
+
+struct sampler_options {
+    pid_t pid; /* 0: this process */
+    /* What a thread of this process is doing, if it says so: on the stack of that thread; NULL. May be NULL. */
+    const struct activity *(*activity_of)(void *context, uint32_t thread);
+    void *context;
+};
+
+/* One question: who asks owns it, and leaves it alone until `done`. */
+struct sampler_window {
+    enum perf_kind kind;
+    uint32_t hz; /* of PERF_ON_CPU, 1 to SAMPLER_HZ_MAX */
+    uint64_t duration_ms;
+    /* On the sampler's thread, once; may free it. */
+    void (*done)(struct sampler_window *w);
+    void *context;
+
+    /* The answer. */
+    struct stack_counts counts; /* values are nanoseconds; whoever got it lets it go */
+    struct modules *modules;    /* of the process, as of the window's start; likewise */
+    uint64_t started_wall_ns, started_ns, ended_ns;
+    uint64_t samples, lost;
+    bool has_kernel;
+    struct err fault; /* not empty: nothing could be sampled, and why */
+
+    struct list link; /* the sampler's, like the next */
+    struct off_cpu *off_cpu;
+};
+
+MUST_CHECK int sampler_new(struct sampler **out, const struct sampler_options *o, struct err *err);
+/* Ends the windows that are going on, as they are; waits for the thread. NULL is fine. */
+void sampler_free(struct sampler *s);
+/* -1: no thread could be started, or the numbers are out of range. */
+MUST_CHECK int sampler_ask(struct sampler *s, struct sampler_window *w, struct err *err);
+/* The same, waiting for the answer; `stop`, if given, ends it early. */
+MUST_CHECK int sampler_wait(struct sampler *s, struct sampler_window *w, const volatile bool *stop,
+                            struct err *err);
+/* Frees what the answer holds. */
+void sampler_window_fini(struct sampler_window *w);
