@@ -6,6 +6,7 @@
 #include "base/err.h"
 
 struct admin;
+struct jobs;
 struct loop;
 struct profiler;
 struct proxy;
@@ -18,6 +19,7 @@ struct admin_objects {
     struct watch *watch; /* NULL: no logs are watched; then rule_log is too */
     struct rule_log *rule_log;
     struct profiler *profiler; /* NULL: none */
+    struct jobs *jobs;         /* NULL: none */
 };
 
 /* Listens; answers once the loop turns. All but `out`, `objects` and `err` are borrowed until admin_close(). */

@@ -20,6 +20,7 @@ struct call_env {
     struct watch *watch; /* may be NULL */
     struct rule_log *rule_log;
     struct profiler *profiler;
+    struct jobs *jobs; /* may be NULL */
     struct loop *loop;
     const struct admin_route *routes;
     struct guard guard;

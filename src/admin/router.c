@@ -32,7 +32,9 @@ static bool is_path(const char *pattern, const struct target *t, struct slice pa
         if (is_param && (!given.len || found == ROUTER_PARAMS_MAX)) return false;
         if (is_param) params[found++] = given;
     }
-    return at == t->segment_count;
+    /* A pattern that ends with a slash takes only that. */
+    bool ends_with_slash = *pattern == '/' && at;
+    return at + ends_with_slash == t->segment_count && (!ends_with_slash || !t->segments[at].len);
 }
 
 const char *router_method_name(enum http_method method)

@@ -10,6 +10,7 @@
 #define ROUTER_PARAMS_MAX 4u
 #define ROUTER_QUERY_MAX 16u
 
+struct jobs;
 struct loop;
 struct profiler;
 struct proxy;
@@ -27,6 +28,7 @@ struct admin_request {
     struct watch *watch; /* NULL: no logs are watched */
     struct rule_log *rule_log;
     struct profiler *profiler; /* may be NULL */
+    struct jobs *jobs;         /* likewise */
     struct loop *loop;
     const struct admin_route *route;
     const struct admin_route *routes;       /* the whole table */

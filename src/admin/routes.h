@@ -60,6 +60,12 @@ void pprof_trace(const struct admin_request *rq, struct answer *out);
 void pprof_cmdline(const struct admin_request *rq, struct answer *out);
 void pprof_symbol(const struct admin_request *rq, struct answer *out);
 void pprof_symbol_post(const struct admin_request *rq, struct answer *out);
+/* live.c */
+extern const struct admin_query live_query[];
+void pprof_goroutine(const struct admin_request *rq, struct answer *out);
+void pprof_threadcreate(const struct admin_request *rq, struct answer *out);
+void pprof_heap(const struct admin_request *rq, struct answer *out);
+void pprof_allocs(const struct admin_request *rq, struct answer *out);
 /* stats.c */
 extern const struct shape stats_shape;
 void stats_show(const struct admin_request *rq, struct answer *out);

@@ -18,6 +18,7 @@
 #include "main/limits.h"
 #include "main/log_watch.h"
 #include "main/version.h"
+#include "net/jobs.h"
 #include "perf/crash.h"
 #include "proxy/worker.h"
 
@@ -33,6 +34,7 @@ struct control {
     struct mailbox *box;
     struct proxy *proxy;
     struct admin *admin;
+    struct jobs *jobs;         /* likewise */
     struct profiler *profiler; /* NULL: no admin address */
     struct log_watch *logs;    /* NULL: none are watched */
     struct loop_fd signals;
@@ -234,8 +236,11 @@ static int open_all(struct control *c, struct err *err)
     if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0) return -1;
     if (open_logs(c, err) < 0) return -1;
     /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
-    if (c->config->admin && profiler_new(&c->profiler, c->proxy, c->box, err) < 0) return -1;
-    struct admin_objects objects = { c->proxy, log_watch_of(c->logs), log_watch_rules(c->logs), c->profiler };
+    if (c->config->admin &&
+        (profiler_new(&c->profiler, c->proxy, c->box, err) < 0 || jobs_new(&c->jobs, c->box, err) < 0))
+        return -1;
+    struct admin_objects objects = { c->proxy, log_watch_of(c->logs), log_watch_rules(c->logs), c->profiler,
+                                     c->jobs };
     if (c->config->admin && admin_open(&c->admin, c->config->admin, &objects, &c->loop, err) < 0) return -1;
     if (proxy_prepare(c->proxy, c->box, on_evidence, err) < 0) return -1;
     if (proxy_start(c->proxy, err) < 0) return -1;
@@ -260,6 +265,7 @@ static void close_all(struct control *c)
 {
     log_watch_stop(c->logs);
     profiler_stop(c->profiler);
+    jobs_free(c->jobs);
     loop_turn(&c->loop, 0); /* what it had posted */
     proxy_free(c->proxy);
     admin_close(c->admin);

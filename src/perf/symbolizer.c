@@ -211,6 +211,18 @@ static void load(struct symbolizer *s, uint32_t i)
 
 /* finding */
 
+/* Without what gcc adds to the names of copies: "send_head.lto_priv.0" is send_head(). */
+static struct slice plain_name(const char *name)
+{
+    static const char *const marks[] = { ".lto_priv.", ".constprop.", ".isra.", ".part." };
+    struct slice s = slice_of(name);
+    for (unsigned i = 0; i < sizeof(marks) / sizeof(*marks); i++) {
+        const char *at = memmem(s.data, s.len, marks[i], strlen(marks[i]));
+        if (at && at > s.data) s.len = (size_t)(at - s.data);
+    }
+    return s;
+}
+
 static const struct named *find(const struct known *k, uint64_t address)
 {
     uint32_t low = 0, count = k->count;
@@ -236,7 +248,7 @@ bool symbolizer_find(struct symbolizer *s, uint64_t pc, bool is_return, struct s
     if (!k->is_loaded) load(s, (uint32_t)(m - s->modules->items));
     const struct named *n = find(k, at - m->bias);
     if (n) {
-        out->name = slice_of(k->texts + n->name);
+        out->name = plain_name(k->texts + n->name);
         out->offset = at - m->bias - n->address;
     }
     if (k->lines && !s->has_no_lines) source_lines_find(k->lines, at - m->bias, &out->file, &out->line);

@@ -7,6 +7,7 @@
 
 /* How far up a frame may reach: what is larger is no frame. */
 #define FRAME_BYTES_MAX (64u << 20)
+#define RECOVER_BYTES_MAX (32u << 10)
 /* Of ucontext at a signal's frame, where sp points when the restorer runs: uc_mcontext's rbp, rsp, rip. */
 #define SIGNAL_RBP 120u
 #define SIGNAL_RSP 160u
@@ -125,6 +126,22 @@ static bool step_over_signal(struct unwind_registers *r, const struct unwind_mem
     return true;
 }
 
+/* Of a thread that is looked at from outside the frame pointer may not be known (0). Then the next frame is looked for on
+ * its stack: a word that points up the stack, and behind it a return address. */
+static bool recover_bp(const struct unwind_space *s, struct unwind_registers *r,
+                       const struct unwind_memory *m)
+{
+    uint64_t bp, ip;
+    for (uint64_t at = r->sp; at - r->sp < RECOVER_BYTES_MAX; at += 8) {
+        if (!read_word(m, at, &bp) || !read_word(m, at + 8, &ip)) return false;
+        if (bp <= at || bp - at > RECOVER_BYTES_MAX || (bp & 7) || !modules_find(s->modules, ip - 1))
+            continue;
+        r->bp = at;
+        return true;
+    }
+    return false;
+}
+
 static bool find_cfa(const struct unwind_row *row, const struct unwind_registers *r,
                      const struct unwind_memory *m, uint64_t *cfa)
 {
@@ -160,6 +177,8 @@ static bool step(const struct unwind_space *s, struct unwind_registers *r, const
     if (!module) return false;
     const struct unwind_row *row = unwind_table_find(&s->tables[module - s->modules->items],
                                                      pc - module->bias);
+    bool needs_bp = !row || row->cfa == UNWIND_NONE || row->cfa == UNWIND_RBP || row->cfa == UNWIND_RBP_DEREF;
+    if (needs_bp && !r->bp && !recover_bp(s, r, m)) return false;
     if (!row || row->cfa == UNWIND_NONE) return step_by_frame_pointer(r, m);
     if (row->cfa == UNWIND_END) return false;
     if (row->cfa != UNWIND_SIGNAL) return step_by_row(row, r, m);

@@ -8,7 +8,7 @@
 #define UNWIND_DEPTH_MAX 192u
 
 struct unwind_registers {
-    uint64_t ip, sp, bp;
+    uint64_t ip, sp, bp; /* bp 0: not known */
 };
 
 struct unwind_memory {

@@ -1,6 +1,7 @@
 /* Preloaded into weir: counts calls of the allocator by thread, in a file that others map (WEIR_MALLOC_COUNTS).
  * test_no_malloc.py knows the layout. Calls before the constructor has run are not counted. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -22,12 +23,12 @@ struct table {
     struct thread threads[THREADS_MAX];
 };
 
-/* glibc's own, under the names that a preloaded library does not hide. */
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *old, size_t size);
-void *__libc_memalign(size_t alignment, size_t size);
-void __libc_free(void *old);
+/* glibc's own. weir's allocator calls these names, a weir without one the usual ones: both lead here. */
+static void *(*real_malloc)(size_t size);
+static void *(*real_calloc)(size_t count, size_t size);
+static void *(*real_realloc)(void *old, size_t size);
+static void *(*real_memalign)(size_t alignment, size_t size);
+static void (*real_free)(void *old);
 
 static struct table *table;
 static __thread struct thread *self __attribute__((tls_model("initial-exec")));
@@ -59,45 +60,84 @@ static void count_allocation(void)
     if (table) atomic_fetch_add(&own()->allocations, 1);
 }
 
+/* dlsym() of a name that is there does not allocate. */
+static void find_real(void)
+{
+    if (real_free) return;
+    real_malloc = (void *(*)(size_t))dlsym(RTLD_NEXT, "__libc_malloc");
+    real_calloc = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "__libc_calloc");
+    real_realloc = (void *(*)(void *, size_t))dlsym(RTLD_NEXT, "__libc_realloc");
+    real_memalign = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "__libc_memalign");
+    real_free = (void (*)(void *))dlsym(RTLD_NEXT, "__libc_free");
+}
+
+void *__libc_malloc(size_t size)
+{
+    find_real();
+    count_allocation();
+    return real_malloc(size);
+}
+
+void *__libc_calloc(size_t count, size_t size)
+{
+    find_real();
+    count_allocation();
+    return real_calloc(count, size);
+}
+
+void *__libc_realloc(void *old, size_t size)
+{
+    find_real();
+    count_allocation();
+    return real_realloc(old, size);
+}
+
+void *__libc_memalign(size_t alignment, size_t size)
+{
+    find_real();
+    count_allocation();
+    return real_memalign(alignment, size);
+}
+
+void __libc_free(void *old)
+{
+    find_real();
+    if (table) atomic_fetch_add(&own()->releases, 1);
+    real_free(old);
+}
+
 void *malloc(size_t size)
 {
-    count_allocation();
     return __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-    count_allocation();
     return __libc_calloc(count, size);
 }
 
 void *realloc(void *old, size_t size)
 {
-    count_allocation();
     return __libc_realloc(old, size);
 }
 
 void *memalign(size_t alignment, size_t size)
 {
-    count_allocation();
     return __libc_memalign(alignment, size);
 }
 
 void *aligned_alloc(size_t alignment, size_t size)
 {
-    count_allocation();
     return __libc_memalign(alignment, size);
 }
 
 int posix_memalign(void **out, size_t alignment, size_t size)
 {
-    count_allocation();
     *out = __libc_memalign(alignment, size);
     return *out ? 0 : ENOMEM;
 }
 
 void free(void *old)
 {
-    if (table) atomic_fetch_add(&own()->releases, 1);
     __libc_free(old);
 }

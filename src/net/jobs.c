@@ -1,0 +1,137 @@
+#include "net/jobs.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+struct jobs {
+    struct mailbox *control;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct job *first, **last;
+    uint32_t count;
+    bool is_ending, has_thread;
+    pthread_t thread;
+};
+
+/* Jobs that were not run are told from others by this. */
+static void nothing(struct job *j)
+{
+    (void)j;
+}
+
+bool job_has_run(const struct job *j)
+{
+    return j->run == nothing;
+}
+
+static void deliver(void *reader, const struct mail *m)
+{
+    (void)reader;
+    struct job *j = m->object;
+    j->done(j);
+}
+
+static struct job *take(struct jobs *jobs)
+{
+    pthread_mutex_lock(&jobs->lock);
+    while (!jobs->first && !jobs->is_ending) pthread_cond_wait(&jobs->changed, &jobs->lock);
+    struct job *j = jobs->is_ending ? NULL : jobs->first;
+    if (j) {
+        jobs->first = j->next;
+        if (!jobs->first) jobs->last = &jobs->first;
+        jobs->count--;
+    }
+    pthread_mutex_unlock(&jobs->lock);
+    return j;
+}
+
+static bool is_ending(struct jobs *jobs)
+{
+    pthread_mutex_lock(&jobs->lock);
+    bool ending = jobs->is_ending;
+    pthread_mutex_unlock(&jobs->lock);
+    return ending;
+}
+
+static void *run(void *argument)
+{
+    struct jobs *jobs = argument;
+    struct job *j;
+    while ((j = take(jobs))) {
+        struct mail m = { .deliver = deliver, .object = j };
+        j->run(j);
+        j->run = nothing;
+        while (!mailbox_post(jobs->control, &m)) {
+            if (!is_ending(jobs)) {
+                sched_yield(); /* the control thread empties its box */
+                continue;
+            }
+            pthread_mutex_lock(&jobs->lock); /* jobs_free() finds it */
+            j->next = jobs->first;
+            jobs->first = j;
+            pthread_mutex_unlock(&jobs->lock);
+            break;
+        }
+    }
+    return NULL;
+}
+
+int jobs_new(struct jobs **out, struct mailbox *control, struct err *err)
+{
+    struct jobs *jobs = calloc(1, sizeof(*jobs));
+    if (!jobs) return err_set(err, "out of memory for jobs");
+    jobs->control = control;
+    jobs->last = &jobs->first;
+    pthread_mutex_init(&jobs->lock, NULL);
+    pthread_cond_init(&jobs->changed, NULL);
+    *out = jobs;
+    return 0;
+}
+
+void jobs_free(struct jobs *jobs)
+{
+    if (!jobs) return;
+    pthread_mutex_lock(&jobs->lock);
+    jobs->is_ending = true;
+    pthread_cond_signal(&jobs->changed);
+    pthread_mutex_unlock(&jobs->lock);
+    if (jobs->has_thread) pthread_join(jobs->thread, NULL);
+    while (jobs->first) {
+        struct job *j = jobs->first;
+        jobs->first = j->next;
+        j->done(j);
+    }
+    pthread_cond_destroy(&jobs->changed);
+    pthread_mutex_destroy(&jobs->lock);
+    free(jobs);
+}
+
+static bool start(struct jobs *jobs)
+{
+    sigset_t all, before;
+    if (jobs->has_thread) return true;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    jobs->has_thread = pthread_create(&jobs->thread, NULL, run, jobs) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (jobs->has_thread) pthread_setname_np(jobs->thread, "weir-jobs");
+    return jobs->has_thread;
+}
+
+bool jobs_post(struct jobs *jobs, struct job *j)
+{
+    if (!start(jobs)) return false;
+    pthread_mutex_lock(&jobs->lock);
+    bool has_room = jobs->count < JOBS_MAX && !jobs->is_ending;
+    if (has_room) {
+        j->next = NULL;
+        j->jobs = jobs;
+        *jobs->last = j;
+        jobs->last = &j->next;
+        jobs->count++;
+        pthread_cond_signal(&jobs->changed);
+    }
+    pthread_mutex_unlock(&jobs->lock);
+    return has_room;
+}

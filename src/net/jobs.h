@@ -1,0 +1,26 @@
+/* net/jobs.h: work that may take long, away from the control thread's loop: one thread, one job after another; what is made
+ * of it comes back by mail. Control thread. */
+#pragma once
+
+#include "net/mailbox.h"
+
+#define JOBS_MAX 64u
+
+struct jobs;
+
+/* Embedded first in the owner's own; it stays where it is until `done`. */
+struct job {
+    void (*run)(struct job *j);  /* on the jobs' thread */
+    void (*done)(struct job *j); /* on the control thread; frees it */
+    struct job *next;            /* the jobs' */
+    struct jobs *jobs;
+};
+
+/* `control` is borrowed. The thread starts with the first job. */
+MUST_CHECK int jobs_new(struct jobs **out, struct mailbox *control, struct err *err);
+/* Waits for the job that is running; what has not begun is done without having run. NULL is fine. */
+void jobs_free(struct jobs *jobs);
+/* False: JOBS_MAX wait, or there is no thread to be had. */
+MUST_CHECK bool jobs_post(struct jobs *jobs, struct job *j);
+/* Its run() was called. */
+bool job_has_run(const struct job *j);

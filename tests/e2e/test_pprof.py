@@ -1,0 +1,170 @@
+"""/debug/pprof/: what `go tool pprof` reads of a weir at work."""
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from waiting import eventually
+from weir import make_config
+
+GO = shutil.which("go", path=os.environ["PATH"] + ":/usr/lib/go/bin")
+
+
+def pprof(*arguments, tmp_path):
+    environment = {**os.environ, "PPROF_TMPDIR": str(tmp_path), "HOME": str(tmp_path), "GOFLAGS": "-mod=mod"}
+    return subprocess.run([GO, "tool", "pprof", *arguments], capture_output=True, text=True, timeout=60,
+                          env=environment)
+
+
+class Load:
+    """Requests until the block ends, bounded."""
+
+    def __init__(self, weir):
+        self.weir = weir
+
+    def __enter__(self):
+        self.process = subprocess.Popen(["ab", "-q", "-k", "-r", "-c", "8", "-t", "20", "-n", "2000000",
+                                         "http://%s:%d/" % self.weir.address], stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL)
+        eventually(lambda: self.weir.metric("weir_exchanges_total", end="ok") > 1000, "requests")
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+
+@pytest.fixture
+def weir(scene):
+    nginx = scene.nginx(logs=False)
+    return scene.proxy(nginx, build="release")
+
+
+def url(weir, path):
+    return "http://%s:%d/debug/pprof/%s" % (*weir.admin_address, path)
+
+
+def test_a_cpu_profile_names_functions_files_and_labels(weir, tmp_path):
+    with Load(weir):
+        top = pprof("-top", "-nodecount=2000", "-nodefraction=0", url(weir, "profile?seconds=2&hz=499"), tmp_path=tmp_path)
+        tags = pprof("-tags", url(weir, "profile?seconds=1&hz=499"), tmp_path=tmp_path)
+        lines = pprof("-top", "-lines", "-nodecount=2000", "-nodefraction=0", url(weir, "profile?seconds=1&hz=499"), tmp_path=tmp_path)
+    assert "File: weir" in top.stdout and "Type: cpu" in top.stdout, top.stderr
+    for function in ("loop_turn", "exchange_advance", "loop_run|run"):
+        assert re.search(rf" (?:{function})$", top.stdout, re.M), top.stdout
+    assert re.search(r"loop\.c:\d+", lines.stdout)
+    assert re.search(r"thread: Total.*\n(.*\n)*.*weir/0", tags.stdout)
+    for label, value in {"listener": "web", "pool": "web", "phase": "relay", "worker": "0"}.items():
+        assert re.search(rf" {label}: Total .*\n(?:.+\n)*?.* {value}$", tags.stdout, re.M), tags.stdout
+
+
+def test_stacks_reach_from_the_kernel_to_the_threads_start(weir):
+    with Load(weir):
+        response = weir.ask_admin("GET", "/debug/pprof/profile?seconds=2&hz=499&form=folded")
+    stacks = [line.rsplit(" ", 1)[0].split(";") for line in response.text.splitlines()]
+    worker = [stack for stack in stacks if "loop_turn" in stack]
+    assert len(worker) > 20
+    # Whole ones begin where the thread does.
+    whole = [stack for stack in worker if stack[0] in ("__clone3", "clone3", "start_thread")]
+    assert len(whole) >= 0.99 * len(worker)
+    assert any("tcp_sendmsg" in stack for stack in stacks) or os.geteuid() != 0
+
+
+@pytest.mark.parametrize("path,kind,function", [
+    ("heap", "inuse_space", "main|start_thread|run"), ("allocs", "alloc_space", "."),
+    ("goroutine", "goroutine", "loop_turn|epoll_wait"), ("threadcreate", "threads", "epoll_wait"),
+    ("block?seconds=1", "delay", "epoll_wait|schedule"), ("wall?seconds=1", "wall", "epoll_wait|schedule"),
+])
+def test_every_profile_is_read_by_pprof(weir, tmp_path, path, kind, function):
+    with Load(weir):
+        done = pprof("-top", "-nodecount=2000", "-nodefraction=0", url(weir, path), tmp_path=tmp_path)
+    assert f"Type: {kind}" in done.stdout, done.stderr + done.stdout
+    assert re.search(function, done.stdout), done.stdout
+
+
+def test_a_lock_that_nobody_waits_for_gives_an_empty_profile(weir, tmp_path):
+    done = pprof("-top", url(weir, "mutex?seconds=1"), tmp_path=tmp_path)
+    assert "Type: delay" in done.stdout, done.stderr
+
+
+def test_what_is_live_is_told_in_text(scene, weir):
+    scene.client(weir).ask()
+    text = weir.ask_admin("GET", "/debug/pprof/goroutine?debug=1").text
+    assert text.startswith("goroutine profile: total ")
+    assert "epoll_wait" in text and "client connections" in text and "server connections" in text
+    text = weir.ask_admin("GET", "/debug/pprof/goroutine?debug=2").text
+    assert re.search(r"^thread \d+ \[weir/0, sleeping\]:\n(?:.+\n)*?loop_run", text, re.M), text
+
+
+@pytest.mark.parametrize("path,status,words", [
+    ("profile?seconds=0", 400, "seconds=0"), ("profile?seconds=x", 400, "seconds=x"),
+    ("profile?seconds=100000", 400, "600"), ("profile?seconds=1&hz=0", 400, "1 to 10000"),
+    ("trace?seconds=1", 501, "/debug/trace"),
+])
+def test_faults_are_told_in_the_way_that_pprof_prints(weir, tmp_path, path, status, words):
+    response = weir.ask_admin("GET", f"/debug/pprof/{path}")
+    assert (response.status, response.get("X-Go-Pprof")) == (status, "1")
+    assert response.get("Content-Type").startswith("text/plain")
+    assert words in response.text
+    assert words in pprof("-top", url(weir, path), tmp_path=tmp_path).stderr
+
+
+def test_the_index_leads_to_each(weir):
+    page = weir.ask_admin("GET", "/debug/pprof/").text
+    for path in re.findall(r'href="(/debug/pprof/[a-z]+)', page):
+        if not path.endswith(("profile", "wall", "block", "mutex")):
+            assert weir.ask_admin("GET", path).status == 200, path
+
+
+def test_the_command_line_and_symbols(weir):
+    assert weir.ask_admin("GET", "/debug/pprof/cmdline").text.split("\0")[1:3] == ["run", "-c"]
+    assert weir.ask_admin("GET", "/debug/pprof/symbol").text == "num_symbols: 1\n"
+    text = weir.ask_admin("GET", "/debug/pprof/goroutine?debug=1").text
+    address, name = re.search(r"^#\t(0x[0-9a-f]+)\t(loop_turn)", text, re.M).groups()
+    response = weir.ask_admin("POST", "/debug/pprof/symbol", ("Content-Type", "text/plain"), body=address.encode())
+    assert f"{address} {name}" in response.text
+
+
+def test_windows_that_overlap_have_their_own_samples(weir, tmp_path):
+    with Load(weir):
+        processes = [subprocess.Popen(["curl", "-s", "-o", str(tmp_path / f"{n}.pb.gz"),
+                                       url(weir, f"profile?seconds={n}&hz={hz}")])
+                     for n, hz in ((1, 99), (2, 199), (3, 99))]
+        for process in processes:
+            assert process.wait(30) == 0
+    seconds = []
+    for n in (1, 2, 3):
+        text = pprof("-raw", str(tmp_path / f"{n}.pb.gz"), tmp_path=tmp_path).stdout
+        seconds.append(float(re.search(r"Duration: ([0-9.]+)", text)[1]))
+        assert gzip.open(tmp_path / f"{n}.pb.gz").read(1)
+    assert seconds == pytest.approx([1, 2, 3], abs=0.5)
+
+
+def test_nothing_runs_when_nobody_asks(weir):
+    def threads():
+        names = []
+        for task in os.listdir(f"/proc/{weir.pid}/task"):
+            with open(f"/proc/{weir.pid}/task/{task}/comm") as file:
+                names.append(file.read().strip())
+        return names
+    assert "weir-perf" not in threads()
+    weir.ask_admin("GET", "/debug/pprof/profile?seconds=1")
+    eventually(lambda: "weir-perf" not in threads(), "the sampler's thread has ended")
+
+
+def test_a_profile_that_nobody_waits_for_any_more_is_given_up_quietly(scene, weir):
+    client = scene.client(weir.admin_address)
+    client.send(b"GET /debug/pprof/profile?seconds=1 HTTP/1.1\r\nHost: %s:%d\r\n\r\n"
+                % (weir.admin_address[0].encode(), weir.admin_address[1]))
+    client.close()
+    assert weir.ask_admin("GET", "/debug/pprof/profile?seconds=1").status == 200
+    json.dumps(weir.stats())
+    weir.is_checked = False
+
+
+def test_profiles_are_guarded_as_the_rest_is(scene):
+    weir = scene.weir(make_config([scene.server()]))
+    assert weir.ask_admin("GET", "/debug/pprof/cmdline", host="example.com").status == 403
