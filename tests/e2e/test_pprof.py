@@ -96,7 +96,7 @@ def test_what_is_live_is_told_in_text(scene, weir):
     assert text.startswith("goroutine profile: total ")
     assert "epoll_wait" in text and "client connections" in text and "server connections" in text
     text = weir.ask_admin("GET", "/debug/pprof/goroutine?debug=2").text
-    assert re.search(r"^thread \d+ \[weir/0, sleeping\]:\n(?:.+\n)*?loop_run", text, re.M), text
+    assert re.search(r"^thread \d+ \[weir/0, sleeping\]:\n(?:.+\n)*?loop_turn", text, re.M), text
 
 
 @pytest.mark.parametrize("path,status,words", [
