@@ -55,6 +55,7 @@ static struct block_chunk *chunk_new(struct block_pool *pool, uint32_t size_clas
 {
     struct block_chunk *c = map_aligned();
     if (!c) return NULL;
+    madvise(c, CHUNK_BYTES, MADV_NOHUGEPAGE); /* a block must not cost 2 MiB */
     if (!pool->budget->is_dumped) madvise(c, CHUNK_BYTES, MADV_DONTDUMP);
     c->size_class = size_class;
     c->block_count = c->free_count = (uint32_t)((CHUNK_BYTES - HEADER_BYTES) /

@@ -30,7 +30,7 @@ void anchor_set(const struct proxy *p, const struct config *config)
     anchor.self = (uintptr_t)&anchor;
     anchor.pid = getpid();
     anchor.build_id_len = crash_build_id(anchor.build_id);
-    for (uint32_t i = 0; i < REMAINS_SIZES; i++) anchor.sizes[i] = remains_sizes[i];
+    remains_sizes(anchor.sizes);
     json_init(&j, CONFIG_TEXT_MAX, true);
     conf_encode(&config_type, config, &j);
     anchor.config = (uintptr_t)json_take(&j, &len);
@@ -106,8 +106,9 @@ const char *anchor_print_build(const struct anchor *a, char out[ANCHOR_BUILD_TEX
 int anchor_check(const struct anchor *a, struct err *err)
 {
     char build[ANCHOR_BUILD_TEXT_MAX], version[32];
-    if (a->size == sizeof(*a) && a->layout == ANCHOR_LAYOUT &&
-        memcmp(a->sizes, remains_sizes, sizeof(a->sizes)) == 0)
+    uint32_t sizes[REMAINS_SIZES];
+    remains_sizes(sizes);
+    if (a->size == sizeof(*a) && a->layout == ANCHOR_LAYOUT && memcmp(a->sizes, sizes, sizeof(sizes)) == 0)
         return 0;
     memcpy(version, a->version, sizeof(version));
     for (char *c = version; *c; c++)

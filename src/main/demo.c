@@ -10,6 +10,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/signal_stack.h"
 #include "base/slab.h"
 #include "base/text.h"
 #include "http/h1_server.h"
@@ -259,10 +260,8 @@ static int start_servers(struct demo *d, struct err *err)
     if (mailbox_new(&d->box, &d->loop, d, 16, err) < 0) return -1;
     for (int i = 0; i < SERVERS; i++)
         if (open_server(d, &d->servers[i], i, err) < 0) return -1;
-    sigset_t all;
     sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    signal_block_all_but_faults(&before);
     int failed = pthread_create(&d->thread, NULL, serve, d);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return failed ? err_set(err, "cannot start the demo's thread: %s", strerror(failed)) : 0;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -18,6 +19,8 @@
 #define FAULTS_WITHIN_MAX 8
 /* How long a second thread that crashes leaves the first its time to write. */
 #define OTHER_WAITS_MS 3000
+#define STDERR_PATIENCE_MS 500
+#define POLL_SLICE_MS 50
 
 struct crash_out {
     int fds[2];
@@ -39,6 +42,7 @@ static struct {
     struct crash_out out;
     sigjmp_buf next_part; /* where a fault within the handler leads */
     volatile sig_atomic_t faults_within;
+    int waited_ms; /* for stderr, in all */
 } crash = { .dir_fd = -1, .spare_fd = -1 };
 
 /* lines */
@@ -48,9 +52,22 @@ struct text *crash_line(struct crash_out *out)
     return &out->line;
 }
 
+/* Whoever should read stderr may hang: then the file has to do. */
+static bool can_write(int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLOUT };
+    while (crash.waited_ms < STDERR_PATIENCE_MS) {
+        if (poll(&p, 1, POLL_SLICE_MS) > 0) return true;
+        crash.waited_ms += POLL_SLICE_MS;
+    }
+    return false;
+}
+
+/* A line is shorter than PIPE_BUF, so a pipe that can be written to takes it at once. */
 static void write_all(int fd, const char *data, size_t len)
 {
     while (fd >= 0 && len) {
+        if (fd == STDERR_FILENO && !can_write(fd)) return;
         ssize_t n = write(fd, data, len);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return;

@@ -27,6 +27,8 @@ struct image_file {
 
 struct image_thread {
     int32_t tid, signal; /* signal: 0: none */
+    int32_t
+        on_its_way; /* of a living thread: a signal that it was about to get when it was stopped; 0: none */
     struct user_regs_struct registers;
 };
 

@@ -24,14 +24,18 @@ static bool has_thread(const struct image *i, int32_t tid)
     return false;
 }
 
-static int wait_stopped(int32_t tid, struct err *err)
+/* A stop may be that of a signal which was about to be delivered: it is kept, and delivered when the thread goes on. */
+static int wait_stopped(int32_t tid, int32_t *on_its_way, struct err *err)
 {
     const struct timespec slice = { .tv_nsec = 50000 };
     uint64_t deadline_ns = clock_now_ns() + STOP_PATIENCE_NS;
     for (;;) {
         int status = 0;
         pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
-        if (got == tid && WIFSTOPPED(status)) return 0;
+        if (got == tid && WIFSTOPPED(status)) {
+            *on_its_way = status >> 16 == PTRACE_EVENT_STOP ? 0 : WSTOPSIG(status);
+            return 0;
+        }
         if (got == tid || (got < 0 && errno != EINTR)) return 1; /* it has ended meanwhile */
         if (clock_now_ns() > deadline_ns)
             return err_set(err, "thread %d does not stop: it hangs in the kernel", tid);
@@ -52,7 +56,7 @@ static int hold_thread(struct stopped *s, int32_t tid, struct err *err)
     if (!t) return -1;
     t->tid = tid;
     ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
-    int result = wait_stopped(tid, err);
+    int result = wait_stopped(tid, &t->on_its_way, err);
     if (result == 1) s->image.thread_count--;
     return result;
 }
@@ -142,8 +146,10 @@ int stopped_hold(struct stopped *s, int32_t pid, struct err *err)
 void stopped_resume(struct stopped *s)
 {
     if (!s->stopped_ns) return;
-    for (uint32_t i = 0; i < s->image.thread_count; i++)
-        ptrace(PTRACE_DETACH, s->image.threads[i].tid, NULL, NULL);
+    for (uint32_t i = 0; i < s->image.thread_count; i++) {
+        const struct image_thread *t = &s->image.threads[i];
+        ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(intptr_t)t->on_its_way);
+    }
     s->held_ns = clock_now_ns() - s->stopped_ns;
     s->stopped_ns = 0;
 }

@@ -1,5 +1,5 @@
-/* perf/stopped.h: a living process, held still for as long as somebody looks at it (ptrace(2), PTRACE_SEIZE): it gets no
- * signal, and goes on as if nothing had been. Asks for the same user, or CAP_SYS_PTRACE. */
+/* perf/stopped.h: a living process, held still for as long as somebody looks at it (ptrace(2), PTRACE_SEIZE): no
+ * signal is sent to it or taken from it, and it goes on as if nothing had been. Asks for the same user, or CAP_SYS_PTRACE. */
 #pragma once
 
 #include "perf/image.h"

@@ -1,13 +1,24 @@
 #include "proxy/remains.h"
 
 #include "proxy/exchange.h"
+#include "proxy/tcp.h"
 
 #define NAMES_MAX (1u << 24)
 
-const uint32_t remains_sizes[REMAINS_SIZES] = {
-    sizeof(struct proxy), sizeof(struct worker),        sizeof(struct exchange),
-    sizeof(struct slab),  sizeof(struct flight_record), offsetof(struct exchange, record),
-};
+void remains_sizes(uint32_t out[REMAINS_SIZES])
+{
+    const size_t sizes[REMAINS_SIZES] = {
+        sizeof(struct proxy),
+        sizeof(struct worker),
+        sizeof(struct listener_worker),
+        sizeof(struct exchange),
+        offsetof(struct exchange, record),
+        tcp_session_size(),
+        sizeof(struct slab),
+        sizeof(struct flight_record),
+    };
+    for (uint32_t i = 0; i < REMAINS_SIZES; i++) out[i] = (uint32_t)sizes[i];
+}
 
 bool remains_find_proxy(const struct memory_view *m, uint64_t address, struct remains_proxy *out)
 {
@@ -51,28 +62,45 @@ struct scan {
     const struct remains_worker *worker;
     bool (*on_exchange)(void *context, const struct remains_exchange *x);
     void *context;
+    bool is_stopped;
 };
+
+static bool report(struct scan *s, struct remains_exchange *x, uint64_t start_ns)
+{
+    flight_sanitize(&x->record);
+    x->age_us = s->worker->now_ns > start_ns ? (s->worker->now_ns - start_ns) / 1000 : 0;
+    s->is_stopped = !s->on_exchange(s->context, x);
+    return !s->is_stopped;
+}
 
 /* An idle place begins with the next one's address, a live exchange with its worker's. */
 static bool on_place(void *context, uint64_t address)
 {
-    const struct scan *s = context;
+    struct scan *s = context;
     struct remains_exchange x = { .address = address };
     struct exchange read;
     if (!memory_read(s->memory, address, &read, sizeof(read)) || (uintptr_t)read.worker != s->worker->address)
         return true;
     x.record = read.record;
-    flight_sanitize(&x.record);
     x.state = read.state <= EXCHANGE_DONE ? exchange_state_name((enum exchange_state)read.state) : "?";
-    x.age_us = s->worker->now_ns > read.start_ns ? (s->worker->now_ns - read.start_ns) / 1000 : 0;
-    return s->on_exchange(s->context, &x);
+    return report(s, &x, read.start_ns);
+}
+
+static bool on_session(void *context, uint64_t address)
+{
+    struct scan *s = context;
+    struct tcp_remains session;
+    if (!tcp_salvage(s->memory, address, s->worker->address, &session)) return true;
+    struct remains_exchange x = { .address = address, .state = session.state, .record = session.record };
+    return report(s, &x, session.start_ns);
 }
 
 void remains_exchanges(const struct memory_view *m, const struct remains_worker *w,
                        bool (*on_exchange)(void *context, const struct remains_exchange *x), void *context)
 {
-    struct scan s = { m, w, on_exchange, context };
+    struct scan s = { m, w, on_exchange, context, false };
     slab_scan(m, w->address + offsetof(struct worker, exchanges), on_place, &s);
+    if (!s.is_stopped) slab_scan(m, w->address + offsetof(struct worker, sessions), on_session, &s);
 }
 
 /* lines */

@@ -307,3 +307,18 @@ size_t tcp_session_size(void)
 {
     return sizeof(struct session);
 }
+
+/* An idle place is one that was never used, or whose session is over. */
+bool tcp_salvage(const struct memory_view *m, uint64_t address, uint64_t worker, struct tcp_remains *out)
+{
+    struct session s;
+    uint64_t owner = 0;
+    if (!memory_read(m, address, &s, sizeof(s)) || s.is_over ||
+        !memory_read_member(m, (uintptr_t)s.listener, struct listener_worker, worker, &owner) ||
+        owner != worker)
+        return false;
+    out->state = s.is_waiting ? "queue" : s.record.connected_us == FLIGHT_NEVER ? "connect" : "tunnel";
+    out->start_ns = s.start_ns;
+    out->record = s.record;
+    return true;
+}

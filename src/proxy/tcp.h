@@ -1,9 +1,19 @@
 /* proxy/tcp.h: a connection of a tcp listener: chooses a server, connects, and is a tunnel from then on. */
 #pragma once
 
+#include "base/memory_view.h"
 #include "proxy/worker.h"
 
 /* Takes `fd`. The client is counted already. */
 void tcp_start(struct listener_worker *lw, int fd, const struct address *client, uint64_t id);
 /* What worker->sessions is made of. */
 size_t tcp_session_size(void);
+
+/* Out of the memory of a dead process of this very build, or of one that is looked at from outside: the session at
+ * `address`, if one of that worker's is there. Async-signal-safe. */
+struct tcp_remains {
+    const char *state; /* "queue", "connect" or "tunnel" */
+    uint64_t start_ns;
+    struct flight_record record; /* as it is: see flight_sanitize() */
+};
+bool tcp_salvage(const struct memory_view *m, uint64_t address, uint64_t worker, struct tcp_remains *out);

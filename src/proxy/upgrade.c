@@ -32,8 +32,8 @@ int upgrade_begin(struct exchange *x, const struct http_head *head)
 static void bury(struct loop_grave *g)
 {
     struct tunnel *t = container_of(g, struct tunnel, grave);
-    struct exchange *x = t->owner;
-    slab_put(&x->worker->tunnels, t);
+    /* Its exchange may be buried already. */
+    slab_put(&container_of(t->loop, struct worker, loop)->tunnels, t);
 }
 
 static void on_end(struct tunnel *t, enum end_reason reason)

@@ -315,3 +315,18 @@ def test_a_crash_without_a_configuration_for_it_is_still_told(scene):
     assert weir.wait_exit() == -signal.SIGSEGV
     assert "crashed: SIGSEGV" in weir.log and "end of the summary" in weir.log
     assert not os.path.exists(f"crash.{weir.pid}.txt")
+
+
+def test_a_tunnel_of_a_tcp_listener_is_told_of(scene):
+    server = scene.server([broken.wait_end])
+    weir = scene.proxy(server, build="release", protocol="tcp")
+    client = scene.client(weir)
+    client.send(b"anything")
+    server.wait_connection(0)
+    scene.client(weir).close()  # one that is over is not told of
+    weir.wait_live(tunnels=1)
+    code, told, _ = postmortem("--pid", str(weir.pid))
+    assert code == 0
+    tunnel, = told["workers"][0]["exchanges"]
+    assert tunnel["state"] == "tunnel" and tunnel["record"]["protocol"] == "tcp"
+    assert tunnel["record"]["attempts"][0]["server"] == server.address

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 /* after the above */
-#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -236,6 +236,26 @@ static void it_is_told_when_descriptors_have_run_out(void **state)
     assert_said(&v, "end of the summary\n");
 }
 
+static void stop_reading_stderr(void)
+{
+    int ends[2];
+    char byte = 0;
+    if (pipe2(ends, O_NONBLOCK) < 0) _exit(3);
+    while (write(ends[1], &byte, 1) == 1) {}
+    fcntl(ends[1], F_SETFL, 0);
+    dup2(ends[1], STDERR_FILENO);
+    raise(SIGSEGV);
+}
+
+static void a_pipe_that_nobody_reads_does_not_keep_it_from_ending(void **state)
+{
+    (void)state;
+    struct victim v;
+    let_crash(&v, stop_reading_stderr);
+    assert_killed(&v, SIGSEGV);
+    assert_said(&v, "end of the summary\n");
+}
+
 static void a_directory_that_cannot_be_used_is_said(void **state)
 {
     (void)state;
@@ -257,6 +277,7 @@ int main(void)
         cmocka_unit_test(an_abort_within_the_story_still_ends_by_the_first_signal),
         cmocka_unit_test(threads_that_crash_together_tell_once),
         cmocka_unit_test(it_is_told_when_descriptors_have_run_out),
+        cmocka_unit_test(a_pipe_that_nobody_reads_does_not_keep_it_from_ending),
         cmocka_unit_test(a_directory_that_cannot_be_used_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

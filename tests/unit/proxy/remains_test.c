@@ -8,6 +8,7 @@
 
 #include "proxy/exchange.h"
 #include "proxy/remains.h"
+#include "proxy/tcp.h"
 
 /* A proxy as far as its remains are looked at: one worker with a slab of exchanges and a ring of records. */
 struct scene {
@@ -27,6 +28,7 @@ static int set_up(void **state)
     s->budget.limit = 1 << 20;
     s->worker.loop.now_ns = 5 * NS_PER_S;
     slab_init(&s->worker.exchanges, &s->budget, sizeof(struct exchange));
+    slab_init(&s->worker.sessions, &s->budget, tcp_session_size());
     if (flight_ring_new(&s->worker.flights, 4, 0, &err) < 0) return -1;
     s->workers[0] = &s->worker;
     memcpy(s->names, names, sizeof(names));
