@@ -1,1 +1,449 @@
-"use strict";
+// A flame graph on a canvas, with its controls.
+
+class Flame {
+  static ROW = 19;      // pixels
+  static SLIVER = 0.5;  // what is narrower is drawn as a hairline, without what it calls
+
+  constructor(data) {
+    this.tree = new FlameTree(data);
+    this.filters = new Map();
+    this.type = data.type;
+    this.widths = this.tree.isDifferential ? "both" : "after";
+    this.isIcicle = true;
+    this.isScaled = false;
+    this.focus = this.selected = 0;
+    this.hovered = -1;
+    this.trail = [];
+    this.found = null;
+    this.scheme = matchMedia("(prefers-color-scheme: dark)");
+    this.build(data);
+    this.recompute();
+    this.scheme.addEventListener("change", () => this.recolor());
+    new ResizeObserver(() => this.draw()).observe(this.scroll);
+  }
+
+  // The elements
+
+  build(data) {
+    this.canvas = element("canvas", { className: "flame-canvas", tabIndex: 0 });
+    this.canvas.setAttribute("role", "application");
+    this.canvas.setAttribute("aria-label", `Flame graph ${data.name}. Arrow keys move, Enter zooms, Backspace goes back.`);
+    this.sizer = element("div", { className: "flame-sizer" }, this.canvas);
+    this.scroll = element("div", { className: "flame-scroll" }, this.sizer);
+    this.tooltip = element("div", { className: "tooltip", hidden: true });
+    this.status = element("output", { className: "flame-status" });
+    this.status.setAttribute("aria-live", "polite");
+    this.share = element("output", { className: "flame-share" });
+    this.legend = element("div", { className: "legend" });
+    this.element = element("section", { className: "flame" });
+    if (data.name) this.element.append(element("h2", { textContent: data.name }));
+    this.element.append(this.buildControls(data), element("div", { className: "flame-line" }, this.status, this.share),
+      this.scroll, this.legend, ...this.buildNotes(data), this.buildTop(), this.tooltip);
+    this.listen();
+  }
+
+  buildControls(data) {
+    this.input = element("input", { type: "search", placeholder: "Search: a regular expression", spellcheck: false });
+    this.input.setAttribute("aria-label", "Search");
+    this.input.addEventListener("input", () => this.search(this.input.value));
+    const controls = element("div", { className: "controls" }, this.input);
+    if (data.types.length > 1)
+      controls.append(choice("Value", data.types.map(([type], at) => [String(at), type]), String(this.type),
+        at => this.setType(Number(at))));
+    for (const [key, texts] of this.tree.labels) controls.append(this.buildFilter(key, texts));
+    if (this.tree.isDifferential)
+      controls.append(choice("Widths", [["both", "before + after"], ["after", "after"], ["before", "before"]],
+        this.widths, widths => this.setWidths(widths)),
+      check("compare shares", isScaled => this.setScaled(isScaled)));
+    this.back = button("Back", () => this.goBack());
+    this.reset = button("Reset", () => this.goHome());
+    this.turn = button("Flames up", () => this.setIcicle(!this.isIcicle));
+    controls.append(element("span", { className: "buttons" }, this.turn, this.back, this.reset));
+    return controls;
+  }
+
+  buildFilter(key, texts) {
+    const sorted = [...texts].sort((a, b) => a.localeCompare(b, "en", { numeric: true })).slice(0, 500);
+    const options = sorted.map((text, at) => [String(at), text === "" ? "none" : Format.name(text)]);
+    return choice(Format.name(key), [["", "any"], ...options], "", at => this.setFilter(key, at === "" ? null : sorted[at]));
+  }
+
+  buildNotes(data) {
+    const notes = [];
+    if (data.folded) notes.push(`${Format.count(data.folded)} of the smallest frames are folded into what called them.`);
+    if (data.lost) notes.push(`${Format.count(data.lost)} additions found no room in the profile.`);
+    return notes.map(text => element("p", { className: "note", textContent: text }));
+  }
+
+  buildTop() {
+    this.top = element("details", { className: "top" }, element("summary", { textContent: "Heaviest functions" }));
+    this.top.addEventListener("toggle", () => this.fillTop());
+    return this.top;
+  }
+
+  fillTop() {
+    this.top.querySelector("table")?.remove();
+    if (!this.top.open) return;
+    const { tree } = this, all = tree.total[0];
+    const rows = tree.functions().slice(0, 50).map(({ frame, self, total }) => [
+      Format.value(self, tree.unit), Format.percent(self, all), Format.value(total, tree.unit),
+      Format.percent(total, all), tree.names[frame], tree.files[frame]]);
+    this.top.append(table(["self", "%", "total", "%", "function", "file"], rows));
+  }
+
+  listen() {
+    this.canvas.addEventListener("mousemove", event => this.hover(event));
+    this.canvas.addEventListener("mouseleave", () => this.hover(null));
+    this.canvas.addEventListener("click", event => this.onClick(event));
+    this.canvas.addEventListener("keydown", event => this.onKey(event));
+    this.canvas.addEventListener("focus", () => this.draw());
+    this.canvas.addEventListener("blur", () => this.draw());
+    this.scroll.addEventListener("scroll", () => this.draw());
+    this.input.addEventListener("keydown", event => {
+      if (event.key === "Escape") this.setSearch("");
+    });
+  }
+
+  // What is shown
+
+  setType(type) {
+    this.type = type;
+    this.recompute();
+  }
+
+  setFilter(key, text) {
+    if (text === null) this.filters.delete(key);
+    else this.filters.set(key, text);
+    this.recompute();
+  }
+
+  setWidths(widths) {
+    this.widths = widths;
+    this.recompute();
+  }
+
+  setScaled(isScaled) {
+    this.isScaled = isScaled;
+    this.recompute();
+  }
+
+  setIcicle(isIcicle) {
+    this.isIcicle = isIcicle;
+    this.turn.textContent = isIcicle ? "Flames up" : "Icicles down";
+    this.draw();
+    this.scroll.scrollTop = isIcicle ? 0 : this.sizer.offsetHeight;
+    this.draw();
+  }
+
+  setSearch(text) {
+    this.input.value = text;
+    this.search(text);
+  }
+
+  recompute() {
+    this.tree.select(this.type, this.filters);
+    if (this.isScaled) this.tree.scaleBase();
+    this.tree.layOut(this.widths);
+    while (this.focus && !this.tree.width[this.focus]) this.focus = this.tree.parent[this.focus];
+    this.selected = this.focus;
+    this.hovered = -1;
+    this.recolor();
+    this.fillTop();
+    this.search(this.input.value);
+  }
+
+  recolor() {
+    this.colors = new FlameColors(this.tree, this.scheme.matches);
+    this.legend.replaceChildren(...(this.tree.isDifferential ? this.legendOfChange() : this.legendOfFiles()));
+    this.draw();
+  }
+
+  legendOfChange() {
+    const steps = [-1, -0.5, -0.2, 0, 0.2, 0.5, 1].map(change =>
+      element("i", { className: "swatch", style: `background:${this.colors.ofChange(change)}` }));
+    return [element("span", { textContent: "gone, shrank" }), element("span", { className: "ramp" }, ...steps),
+      element("span", { textContent: "grew, new" })];
+  }
+
+  legendOfFiles() {
+    return this.colors.heaviestFiles().map(({ file, value }) => element("span", { className: "entry" },
+      element("i", { className: "swatch", style: `background:${this.colors.ofFile(file)}` }),
+      `${file} ${Format.percent(value, this.tree.total[0])}`));
+  }
+
+  search(text) {
+    this.found = null;
+    this.share.textContent = "";
+    const pattern = text && patternOf(text);
+    this.input.classList.toggle("is-wrong", pattern === null);
+    if (pattern === null) this.share.textContent = "not a regular expression";
+    if (pattern) {
+      this.found = this.tree.search(pattern);
+      this.share.textContent = `${Format.percent(this.found.matched, this.tree.width[0])} matches, ` +
+        `${Format.count(this.found.nodes)} frames`;
+    }
+    this.draw();
+  }
+
+  // Zoom
+
+  zoom(node) {
+    if (node === this.focus) return;
+    this.trail.push(this.focus);
+    this.show(node);
+  }
+
+  goBack() {
+    if (this.trail.length) this.show(this.trail.pop());
+  }
+
+  goHome() {
+    this.trail = [];
+    this.show(0);
+  }
+
+  show(node) {
+    this.focus = this.selected = node;
+    this.hovered = -1;
+    this.tooltip.hidden = true;
+    this.draw();
+  }
+
+  // Drawing
+
+  // Calls visit(node, x, width) for every frame that shows, in pixels; those narrower than a sliver come without
+  // what they call. What calls the focus is as wide as all.
+  walk(visit) {
+    const { start, width, end } = this.tree;
+    const scale = this.pixels / (width[this.focus] || 1), left = start[this.focus];
+    for (let node = this.focus; node; ) visit(node = this.tree.parent[node], 0, this.pixels);
+    for (let node = this.focus; node < end[this.focus]; ) {
+      const pixels = width[node] * scale;
+      if (pixels > 0) visit(node, (start[node] - left) * scale, pixels);
+      node = pixels < Flame.SLIVER ? end[node] : node + 1;
+    }
+  }
+
+  countRows() {
+    let rows = 1;
+    this.walk((node, x, width) => {
+      if (width >= Flame.SLIVER && this.tree.depth[node] >= rows) rows = this.tree.depth[node] + 1;
+    });
+    return rows;
+  }
+
+  rowTop(node) {
+    const depth = this.tree.depth[node];
+    return (this.isIcicle ? depth : this.rows - 1 - depth) * Flame.ROW - this.scroll.scrollTop;
+  }
+
+  draw() {
+    this.pixels = this.scroll.clientWidth;
+    if (!this.colors || !this.pixels) return;
+    this.rows = this.countRows();
+    this.sizer.style.height = `${this.rows * Flame.ROW}px`;
+    const height = this.scroll.clientHeight;
+    this.pixels = this.scroll.clientWidth; // a scroll bar may have come or gone
+    const context = fitCanvas(this.canvas, this.pixels, height);
+    context.clearRect(0, 0, this.pixels, height);
+    context.font = "11.5px ui-monospace, 'SF Mono', Menlo, 'DejaVu Sans Mono', monospace";
+    context.textBaseline = "middle";
+    this.letter = context.measureText("mmmmmmmmmm").width / 10;
+    this.drawFrames(context, height);
+    this.drawMarks(context);
+    this.back.disabled = !this.trail.length;
+    this.reset.disabled = !this.focus && !this.trail.length;
+    this.describe();
+  }
+
+  drawFrames(context, height) {
+    const hairlines = new Int32Array(this.rows + 1).fill(-1);
+    this.drawn = 0;
+    this.walk((node, x, width) => {
+      const y = this.rowTop(node);
+      if (y <= -Flame.ROW || y >= height || this.tree.depth[node] >= this.rows) return;
+      if (width < Flame.SLIVER) {
+        const column = Math.floor(x);
+        if (hairlines[this.tree.depth[node]] === column) return;
+        hairlines[this.tree.depth[node]] = column;
+      }
+      this.drawn++;
+      this.drawFrame(context, node, x, y, width);
+    });
+    context.globalAlpha = 1;
+  }
+
+  drawFrame(context, node, x, y, width) {
+    const isMatch = this.found && this.found.isMatch[node];
+    const isFaint = (this.found && !isMatch) || this.tree.depth[node] < this.tree.depth[this.focus];
+    context.globalAlpha = isFaint ? 0.45 : 1;
+    context.fillStyle = isMatch ? this.colors.match : this.colors.of(node);
+    context.fillRect(x, y, width > 3 ? width - 1 : width, Flame.ROW - 1);
+    const letters = Math.floor((width - 8) / this.letter);
+    if (letters < 3) return;
+    const name = this.tree.nameOf(node);
+    const text = name.length <= letters ? name : `${name.slice(0, letters - 1)}…`;
+    context.fillStyle = this.colors.text;
+    context.fillText(text, Math.max(x, 0) + 4, y + Flame.ROW / 2, width - 6);
+  }
+
+  // The frame under the mouse, and the one that the keys are at.
+  drawMarks(context) {
+    const hasKeys = document.activeElement === this.canvas;
+    this.walk((node, x, width) => {
+      if (node !== this.hovered && !(hasKeys && node === this.selected)) return;
+      context.strokeStyle = this.colors.edge;
+      context.lineWidth = node === this.hovered ? 1 : 2;
+      context.strokeRect(x + 0.5, this.rowTop(node) + 0.5, Math.max(width - 2, 1), Flame.ROW - 2);
+    });
+  }
+
+  describe() {
+    const node = this.hovered >= 0 ? this.hovered : this.selected;
+    const { tree } = this, all = tree.total[0];
+    const text = [tree.nameOf(node), Format.value(tree.total[node], tree.unit)];
+    if (node) text.push(`${Format.percent(tree.total[node], all)} of all`);
+    if (tree.self[node]) text.push(`self ${Format.value(tree.self[node], tree.unit)}`);
+    this.status.textContent = text.join("  ·  ");
+  }
+
+  // Mouse and keys
+
+  // The node at a place of the canvas; -1: none.
+  nodeAt(x, y) {
+    const row = Math.floor((y + this.scroll.scrollTop) / Flame.ROW);
+    const depth = this.isIcicle ? row : this.rows - 1 - row;
+    let at = -1;
+    this.walk((node, left, width) => {
+      if (this.tree.depth[node] === depth && x >= left && x < left + Math.max(width, 1)) at = node;
+    });
+    return at;
+  }
+
+  hover(event) {
+    const node = event ? this.nodeAt(event.offsetX, event.offsetY) : -1;
+    if (node !== this.hovered) {
+      this.hovered = node;
+      this.draw();
+      if (node >= 0) this.tooltip.replaceChildren(...this.tipOf(node));
+    }
+    this.tooltip.hidden = node < 0;
+    if (node >= 0) placeTooltip(this.tooltip, event.clientX, event.clientY);
+  }
+
+  tipOf(node) {
+    const { tree } = this, rows = [];
+    const row = (label, value, all) => rows.push([label, Format.value(value, tree.unit), Format.percent(value, all)]);
+    if (tree.isDifferential) {
+      row("before", tree.totalBase[node], tree.totalBase[0]);
+      row("after", tree.total[node], tree.total[0]);
+      const change = tree.total[node] - tree.totalBase[node];
+      const part = tree.totalBase[node] ? Format.signed(100 * change / tree.totalBase[node], "percent") : "new";
+      rows.push(["change", Format.signed(change, tree.unit), tree.total[node] ? part : "gone"]);
+      rows.push(["self", Format.signed(tree.self[node] - tree.selfBase[node], tree.unit), ""]);
+    } else {
+      row("total", tree.total[node], tree.total[0]);
+      row("self", tree.self[node], tree.total[0]);
+      if (this.focus) row("of the shown", tree.total[node], tree.total[this.focus]);
+    }
+    return [element("strong", { textContent: tree.nameOf(node) }),
+      element("span", { className: "file", textContent: tree.fileOf(node) }), table([], rows)];
+  }
+
+  onClick(event) {
+    const node = this.nodeAt(event.offsetX, event.offsetY);
+    if (node >= 0) this.zoom(node);
+  }
+
+  onKey(event) {
+    const away = this.isIcicle ? "ArrowDown" : "ArrowUp", home = this.isIcicle ? "ArrowUp" : "ArrowDown";
+    const moves = {
+      [away]: () => this.select(this.widestChild(this.selected)),
+      [home]: () => this.select(this.tree.parent[this.selected]),
+      ArrowRight: () => this.select(this.sibling(1)),
+      ArrowLeft: () => this.select(this.sibling(-1)),
+      Enter: () => this.zoom(this.selected),
+      " ": () => this.zoom(this.selected),
+      Backspace: () => this.goBack(),
+      Escape: () => (this.focus ? this.goHome() : this.setSearch("")),
+    };
+    if (!moves[event.key] || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    moves[event.key]();
+  }
+
+  select(node) {
+    this.selected = node;
+    if (node < this.focus || node >= this.tree.end[this.focus]) this.show(node);
+    const row = this.isIcicle ? this.tree.depth[node] : this.rows - 1 - this.tree.depth[node];
+    const y = row * Flame.ROW, { scrollTop, clientHeight } = this.scroll;
+    if (y < scrollTop) this.scroll.scrollTop = y;
+    if (y + Flame.ROW > scrollTop + clientHeight) this.scroll.scrollTop = y + Flame.ROW - clientHeight;
+    this.draw();
+  }
+
+  children(node) {
+    const { end, width } = this.tree, children = [];
+    for (let child = node + 1; child < end[node]; child = end[child]) if (width[child] > 0) children.push(child);
+    return children;
+  }
+
+  widestChild(node) {
+    const { width } = this.tree;
+    return this.children(node).reduce((best, child) => (best === node || width[child] > width[best] ? child : best), node);
+  }
+
+  sibling(step) {
+    if (!this.selected) return 0;
+    const siblings = this.children(this.tree.parent[this.selected]);
+    return siblings[siblings.indexOf(this.selected) + step] ?? this.selected;
+  }
+}
+
+// Upper case in the text asks for it. null: not a regular expression.
+function patternOf(text) {
+  try {
+    return new RegExp(text, text === text.toLowerCase() ? "i" : "");
+  } catch {
+    return null;
+  }
+}
+
+function button(text, onPress) {
+  const made = element("button", { type: "button", textContent: text });
+  made.addEventListener("click", onPress);
+  return made;
+}
+
+function check(text, onChange) {
+  const box = element("input", { type: "checkbox" });
+  box.addEventListener("change", () => onChange(box.checked));
+  return element("label", {}, box, ` ${text}`);
+}
+
+// A label with a list to choose from; options are [value, text].
+function choice(name, options, chosen, onChange) {
+  const list = element("select", {}, ...options.map(([value, text]) => new Option(text, value, false, value === chosen)));
+  list.addEventListener("change", () => onChange(list.value));
+  return element("label", {}, element("span", { textContent: name }), list);
+}
+
+function placeTooltip(tooltip, x, y) {
+  const { offsetWidth, offsetHeight } = tooltip;
+  const left = x + 14 + offsetWidth > innerWidth ? x - 14 - offsetWidth : x + 14;
+  const top = y + 18 + offsetHeight > innerHeight ? y - 10 - offsetHeight : y + 18;
+  tooltip.style.left = `${Math.max(left, 4)}px`;
+  tooltip.style.top = `${Math.max(top, 4)}px`;
+}
+
+// Columns of numbers stand to the right.
+function table(columns, rows) {
+  const isNumber = text => /^[-+−±]?[\d.,]+( ?[%a-zA-Zµ]{1,4})?$|^–?$/.test(text);
+  const width = Math.max(columns.length, ...rows.map(row => row.length));
+  const kinds = Array.from({ length: width }, (_, at) => (rows.every(row => isNumber(row[at] ?? "")) ? "number" : ""));
+  const cells = (tag, row) => row.map((text, at) => element(tag, { className: kinds[at], textContent: Format.name(text) }));
+  const made = element("table");
+  if (columns.length) made.append(element("thead", {}, element("tr", {}, ...cells("th", columns))));
+  made.append(element("tbody", {}, ...rows.map(row => element("tr", {}, ...cells("td", row)))));
+  return made;
+}

@@ -47,6 +47,8 @@ static void put_data(struct slice s, FILE *out)
 static void put_scripts(FILE *out)
 {
     put(FILE_OF(web_format_js), out);
+    put(FILE_OF(web_flame_tree_js), out);
+    put(FILE_OF(web_flame_colors_js), out);
     put(FILE_OF(web_flame_js), out);
     put(FILE_OF(web_chart_js), out);
     put(FILE_OF(web_page_js), out);
