@@ -73,7 +73,7 @@ class Chart {
     const least = Math.min(...values, Infinity), most = Math.max(...values, -Infinity);
     const isFlat = least > 0 && most - least < most * 0.25 && most > least;
     const [from, to] = values.length ? [isFlat ? least : Math.min(least, 0), most] : [0, 1];
-    this.ticks = ticksBetween(from, to > from ? to : from + 1, 3, this.unit === "bytes");
+    this.ticks = ticksBetween(from, to > from ? to : from + 1, 4, this.unit === "bytes");
     const [low, high] = [this.ticks[0], this.ticks[this.ticks.length - 1]];
     this.y = value => top + (Chart.HEIGHT - top - bottom) * (1 - (value - low) / (high - low));
     this.x = point => left + (width - left - right) * (this.time.points > 1 ? point / (this.time.points - 1) : 0);
@@ -144,7 +144,7 @@ class Chart {
 // Round numbers from at most `from` to at least `to`, about `count` steps apart.
 function ticksBetween(from, to, count, isBinary) {
   const rough = (to - from) / count;
-  const base = isBinary ? 2 ** (10 * Math.max(Math.floor(Math.log2(rough) / 10), 0)) : 1;
+  const base = isBinary ? 1024 ** Math.max(Math.floor(Math.log(2 * rough) / Math.log(1024)), 0) : 1;
   const power = 10 ** Math.floor(Math.log10(rough / base));
   const step = base * power * [1, 2, 5, 10].find(size => base * power * size >= rough * 0.999);
   const ticks = [];

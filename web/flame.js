@@ -19,7 +19,7 @@ class Flame {
     this.build(data);
     this.recompute();
     this.scheme.addEventListener("change", () => this.recolor());
-    new ResizeObserver(() => this.draw()).observe(this.scroll);
+    new ResizeObserver(() => this.fit()).observe(this.scroll);
   }
 
   // The elements
@@ -28,7 +28,9 @@ class Flame {
     this.canvas = element("canvas", { className: "flame-canvas", tabIndex: 0 });
     this.canvas.setAttribute("role", "application");
     this.canvas.setAttribute("aria-label", `Flame graph ${data.name}. Arrow keys move, Enter zooms, Backspace goes back.`);
-    this.sizer = element("div", { className: "flame-sizer" }, this.canvas);
+    this.pointer = element("div", { className: "mark", hidden: true });
+    this.cursor = element("div", { className: "mark cursor", hidden: true });
+    this.sizer = element("div", { className: "flame-sizer" }, this.canvas, this.pointer, this.cursor);
     this.scroll = element("div", { className: "flame-scroll" }, this.sizer);
     this.tooltip = element("div", { className: "tooltip", hidden: true });
     this.status = element("output", { className: "flame-status" });
@@ -96,8 +98,8 @@ class Flame {
     this.canvas.addEventListener("mouseleave", () => this.hover(null));
     this.canvas.addEventListener("click", event => this.onClick(event));
     this.canvas.addEventListener("keydown", event => this.onKey(event));
-    this.canvas.addEventListener("focus", () => this.draw());
-    this.canvas.addEventListener("blur", () => this.draw());
+    this.canvas.addEventListener("focus", () => this.showMarks());
+    this.canvas.addEventListener("blur", () => this.showMarks());
     this.scroll.addEventListener("scroll", () => this.draw());
     this.input.addEventListener("keydown", event => {
       if (event.key === "Escape") this.setSearch("");
@@ -211,13 +213,23 @@ class Flame {
 
   // Drawing
 
-  // Calls visit(node, x, width) for every frame that shows, in pixels; those narrower than a sliver come without
-  // what they call. What calls the focus is as wide as all.
-  walk(visit) {
+  get scale() {
+    return this.pixels / (this.tree.width[this.focus] || 1);
+  }
+
+  // A frame's place from the left, and its width, in pixels. What calls the focus is as wide as all.
+  boxOf(node) {
     const { start, width, end } = this.tree;
-    const scale = this.pixels / (width[this.focus] || 1), left = start[this.focus];
-    for (let node = this.focus; node; ) visit(node = this.tree.parent[node], 0, this.pixels);
-    for (let node = this.focus; node < end[this.focus]; ) {
+    if (node < this.focus && end[node] > this.focus) return [0, this.pixels];
+    return [(start[node] - start[this.focus]) * this.scale, width[node] * this.scale];
+  }
+
+  // Calls visit(node, x, width) for every frame that shows; those narrower than a sliver come without what they call.
+  walk(visit) {
+    const { start, width, end, parent } = this.tree;
+    const { focus, scale } = this, left = start[focus];
+    for (let node = focus; node; ) visit(node = parent[node], 0, this.pixels);
+    for (let node = focus; node < end[focus]; ) {
       const pixels = width[node] * scale;
       if (pixels > 0) visit(node, (start[node] - left) * scale, pixels);
       node = pixels < Flame.SLIVER ? end[node] : node + 1;
@@ -234,7 +246,11 @@ class Flame {
 
   rowTop(node) {
     const depth = this.tree.depth[node];
-    return (this.isIcicle ? depth : this.rows - 1 - depth) * Flame.ROW - this.scroll.scrollTop;
+    return (this.isIcicle ? depth : this.rows - 1 - depth) * Flame.ROW;
+  }
+
+  fit() {
+    if (this.scroll.clientWidth !== this.pixels || this.scroll.clientHeight !== this.height) this.draw();
   }
 
   draw() {
@@ -242,26 +258,26 @@ class Flame {
     if (!this.colors || !this.pixels) return;
     this.rows = this.countRows();
     this.sizer.style.height = `${this.rows * Flame.ROW}px`;
-    const height = this.scroll.clientHeight;
+    this.height = this.scroll.clientHeight;
     this.pixels = this.scroll.clientWidth; // a scroll bar may have come or gone
-    const context = fitCanvas(this.canvas, this.pixels, height);
-    context.clearRect(0, 0, this.pixels, height);
+    const context = fitCanvas(this.canvas, this.pixels, this.height);
+    context.clearRect(0, 0, this.pixels, this.height);
     context.font = "11.5px ui-monospace, 'SF Mono', Menlo, 'DejaVu Sans Mono', monospace";
     context.textBaseline = "middle";
     this.letter = context.measureText("mmmmmmmmmm").width / 10;
-    this.drawFrames(context, height);
-    this.drawMarks(context);
+    this.drawFrames(context);
+    this.showMarks();
     this.back.disabled = !this.trail.length;
     this.reset.disabled = !this.focus && !this.trail.length;
-    this.describe();
   }
 
-  drawFrames(context, height) {
+  drawFrames(context) {
+    const { scrollTop } = this.scroll;
     const hairlines = new Int32Array(this.rows + 1).fill(-1);
     this.drawn = 0;
     this.walk((node, x, width) => {
-      const y = this.rowTop(node);
-      if (y <= -Flame.ROW || y >= height || this.tree.depth[node] >= this.rows) return;
+      const y = this.rowTop(node) - scrollTop;
+      if (y <= -Flame.ROW || y >= this.height || this.tree.depth[node] >= this.rows) return;
       if (width < Flame.SLIVER) {
         const column = Math.floor(x);
         if (hairlines[this.tree.depth[node]] === column) return;
@@ -287,15 +303,18 @@ class Flame {
     context.fillText(text, Math.max(x, 0) + 4, y + Flame.ROW / 2, width - 6);
   }
 
-  // The frame under the mouse, and the one that the keys are at.
-  drawMarks(context) {
-    const hasKeys = document.activeElement === this.canvas;
-    this.walk((node, x, width) => {
-      if (node !== this.hovered && !(hasKeys && node === this.selected)) return;
-      context.strokeStyle = this.colors.edge;
-      context.lineWidth = node === this.hovered ? 1 : 2;
-      context.strokeRect(x + 0.5, this.rowTop(node) + 0.5, Math.max(width - 2, 1), Flame.ROW - 2);
-    });
+  // Around the frame under the mouse, and the one that the keys are at.
+  showMarks() {
+    this.placeMark(this.pointer, this.hovered);
+    this.placeMark(this.cursor, document.activeElement === this.canvas ? this.selected : -1);
+    this.describe();
+  }
+
+  placeMark(mark, node) {
+    mark.hidden = node < 0;
+    if (node < 0) return;
+    const [x, width] = this.boxOf(node);
+    Object.assign(mark.style, { left: `${x}px`, top: `${this.rowTop(node)}px`, width: `${Math.max(width - 1, 2)}px` });
   }
 
   describe() {
@@ -303,6 +322,7 @@ class Flame {
     const { tree } = this, all = tree.total[0];
     const text = [tree.nameOf(node), Format.value(tree.total[node], tree.unit)];
     if (node) text.push(`${Format.percent(tree.total[node], all)} of all`);
+    if (tree.isDifferential) text.push(Format.signed(tree.total[node] - tree.totalBase[node], tree.unit));
     if (tree.self[node]) text.push(`self ${Format.value(tree.self[node], tree.unit)}`);
     this.status.textContent = text.join("  ·  ");
   }
@@ -313,18 +333,25 @@ class Flame {
   nodeAt(x, y) {
     const row = Math.floor((y + this.scroll.scrollTop) / Flame.ROW);
     const depth = this.isIcicle ? row : this.rows - 1 - row;
-    let at = -1;
-    this.walk((node, left, width) => {
-      if (this.tree.depth[node] === depth && x >= left && x < left + Math.max(width, 1)) at = node;
+    let node = this.focus;
+    while (node && this.tree.depth[node] > depth) node = this.tree.parent[node];
+    while (node >= 0 && this.tree.depth[node] < depth) node = this.childAt(node, x);
+    return node;
+  }
+
+  childAt(node, x) {
+    const found = this.children(node).find(child => {
+      const [left, width] = this.boxOf(child);
+      return x >= left && x < left + width;
     });
-    return at;
+    return found !== undefined && this.boxOf(found)[1] >= Flame.SLIVER ? found : -1;
   }
 
   hover(event) {
     const node = event ? this.nodeAt(event.offsetX, event.offsetY) : -1;
     if (node !== this.hovered) {
       this.hovered = node;
-      this.draw();
+      this.showMarks();
       if (node >= 0) this.tooltip.replaceChildren(...this.tipOf(node));
     }
     this.tooltip.hidden = node < 0;

@@ -1,7 +1,8 @@
 // Colours of frames: a hue for each file, or how much a frame grew or shrank.
 
 class FlameColors {
-  static HUES = [28, 205, 152, 268, 345, 92, 52, 232];
+  static HUES = [212, 30, 158, 268, 348, 92, 52, 185];
+  static hueByFile = new Map(); // for all graphs of the page, whatever they filter
   static STEPS = 20;
 
   constructor(tree, isDark) {
@@ -11,7 +12,7 @@ class FlameColors {
     this.match = isDark ? "#b44fc0" : "#e39bea";
     this.edge = isDark ? "#ffffff" : "#000000";
     this.rest = isDark ? "#3a3f48" : "#d5d8dd";
-    this.fileHues = new Map(this.heaviestFiles().map(({ file }, rank) => [file, FlameColors.HUES[rank]]));
+    for (const { file } of this.heaviestFiles()) this.learn(file);
     this.byFrame = new Array(tree.names.length);
     this.byChange = [];
   }
@@ -27,10 +28,15 @@ class FlameColors {
       .sort((a, b) => b.value - a.value).slice(0, FlameColors.HUES.length);
   }
 
+  learn(file) {
+    const { HUES, hueByFile } = FlameColors;
+    if (!hueByFile.has(file) && hueByFile.size < HUES.length) hueByFile.set(file, HUES[hueByFile.size]);
+  }
+
   ofFile(file, shade = 0) {
-    const hue = this.fileHues.get(file);
-    const saturation = hue === undefined ? 12 : this.isDark ? 34 : 62;
-    const lightness = this.isDark ? 33 + 5 * shade : 78 + 5 * shade;
+    const hue = FlameColors.hueByFile.get(file);
+    const saturation = hue === undefined ? 12 : this.isDark ? 32 : 58;
+    const lightness = this.isDark ? 33 + 5 * shade : 79 + 4 * shade;
     return `hsl(${hue === undefined ? 38 : hue} ${saturation}% ${lightness}%)`;
   }
 

@@ -7,7 +7,8 @@ class FlameTree {
     this.count = data.frames.length + 1;
     this.isDifferential = Boolean(data.base);
     this.names = data.names.map(Format.name);
-    this.files = data.files.map(Format.name);
+    const files = data.files.map(Format.name);
+    this.files = data.file_of.map(file => files[file]);
     this.readNodes(data);
     this.readCells(data);
     this.labels = this.readLabels(data.labels);

@@ -325,52 +325,84 @@ static int tree_shape(struct tree *t, uint32_t nodes_max)
 
 /* writing */
 
-static void put_texts(struct json *j, const struct tree *t, const uint32_t *used, uint32_t used_count,
-                      bool is_file)
-{
-    for (uint32_t i = 0; i < used_count; i++) {
-        const struct profile_function *f = &t->names->functions[t->functions[used[i]]];
-        json_slice(j, profile_text(t->names, is_file ? f->file : f->name));
-    }
-}
+/* The frames that are written, by place in "names"; place 0 is the frame of all that is folded. */
+struct written {
+    uint32_t *places;       /* by frame; 0: not yet */
+    uint32_t *frames;       /* by place */
+    uint32_t *files, count; /* by the file's string: its place in "files", plus 1 */
+};
 
-/* The frame of each written node, as a place in "names"; [0] is the one of all that is folded. */
-static int put_frames(struct json *j, const struct tree *t)
+static void put_tree_frames(struct json *j, const struct tree *t, struct written *w)
 {
-    uint32_t count = t->names->function_count, used_count = 0;
-    uint32_t *places = calloc(count, sizeof(*places)), *used = calloc(count, sizeof(*used));
-    if (!places || !used) {
-        free(places);
-        free(used);
-        return -1;
-    }
     json_key(j, "frames");
     json_array(j);
     for (uint32_t i = 0; i < t->node_count; i++) {
         const struct node *n = &t->nodes[i];
         if (n->is_kept && i) {
-            if (!places[n->frame]) {
-                used[used_count++] = n->frame;
-                places[n->frame] = used_count;
+            if (!w->places[n->frame]) {
+                w->places[n->frame] = w->count;
+                w->frames[w->count++] = n->frame;
             }
-            json_u64(j, places[n->frame]);
+            json_u64(j, w->places[n->frame]);
         }
         if (n->has_folded) json_u64(j, 0);
     }
     json_array_end(j);
+}
+
+static const struct profile_function *function_at(const struct tree *t, const struct written *w,
+                                                  uint32_t place)
+{
+    return &t->names->functions[t->functions[w->frames[place]]];
+}
+
+static void put_names(struct json *j, const struct tree *t, const struct written *w)
+{
     json_key(j, "names");
     json_array(j);
     json_string(j, "(folded)");
-    put_texts(j, t, used, used_count, false);
+    for (uint32_t i = 1; i < w->count; i++) json_slice(j, profile_text(t->names, function_at(t, w, i)->name));
     json_array_end(j);
+}
+
+/* "files" has each once; "file_of" says which one a frame is of. */
+static void put_files(struct json *j, const struct tree *t, struct written *w)
+{
+    uint32_t count = 0;
     json_key(j, "files");
     json_array(j);
     json_string(j, "");
-    put_texts(j, t, used, used_count, true);
+    w->files[0] = ++count;
+    for (uint32_t i = 1; i < w->count; i++) {
+        uint32_t file = function_at(t, w, i)->file;
+        if (w->files[file]) continue;
+        w->files[file] = ++count;
+        json_slice(j, profile_text(t->names, file));
+    }
     json_array_end(j);
-    free(places);
-    free(used);
-    return 0;
+    json_key(j, "file_of");
+    json_array(j);
+    json_u64(j, 0);
+    for (uint32_t i = 1; i < w->count; i++) json_u64(j, w->files[function_at(t, w, i)->file] - 1);
+    json_array_end(j);
+}
+
+static int put_frames(struct json *j, const struct tree *t)
+{
+    struct written w = { .count = 1 };
+    w.places = calloc(t->names->function_count, sizeof(*w.places));
+    w.frames = calloc((size_t)t->names->function_count + 1, sizeof(*w.frames));
+    w.files = calloc(t->names->string_count, sizeof(*w.files));
+    bool has_room = w.places && w.frames && w.files;
+    if (has_room) {
+        put_tree_frames(j, t, &w);
+        put_names(j, t, &w);
+        put_files(j, t, &w);
+    }
+    free(w.places);
+    free(w.frames);
+    free(w.files);
+    return has_room ? 0 : -1;
 }
 
 static void put_depths(struct json *j, const struct tree *t)
