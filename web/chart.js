@@ -70,7 +70,7 @@ class Chart {
   setScale(width) {
     const { left, right, top, bottom } = Chart.MARGIN;
     const values = this.series.flatMap(line => line.values).filter(value => value !== null);
-    const least = Math.min(...values, Infinity), most = Math.max(...values, -Infinity);
+    const [least, most] = values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
     const isFlat = least > 0 && most - least < most * 0.25 && most > least;
     const [from, to] = values.length ? [isFlat ? least : Math.min(least, 0), most] : [0, 1];
     this.ticks = ticksBetween(from, to > from ? to : from + 1, 4, this.unit === "bytes");
@@ -97,9 +97,10 @@ class Chart {
     context.textAlign = "center";
     context.textBaseline = "alphabetic";
     context.fillStyle = this.ink.text;
-    for (const tick of ticksBetween(0, seconds, Math.max(Math.floor(width / 110), 1), false)) {
-      const x = this.x(tick * 1000 / this.time.interval_ms);
-      if (tick <= seconds && x < width - 14) context.fillText(`${Number(tick.toFixed(3))} s`, x, Chart.HEIGHT - 5);
+    const [size, name] = seconds > 7200 ? [3600, "h"] : seconds > 300 ? [60, "min"] : [1, "s"];
+    for (const tick of ticksBetween(0, seconds / size, Math.max(Math.floor(width / 110), 1), false)) {
+      const x = this.x(tick * size * 1000 / this.time.interval_ms);
+      if (tick * size <= seconds && x < width - 14) context.fillText(`${Number(tick.toFixed(3))} ${name}`, x, Chart.HEIGHT - 5);
     }
   }
 

@@ -2,6 +2,7 @@
 
 class Flame {
   static ROW = 19;      // pixels
+  static TOP = 50;      // functions in the table
   static SLIVER = 0.5;  // what is narrower is drawn as a hairline, without what it calls
 
   constructor(data) {
@@ -27,7 +28,7 @@ class Flame {
   build(data) {
     this.canvas = element("canvas", { className: "flame-canvas", tabIndex: 0 });
     this.canvas.setAttribute("role", "application");
-    this.canvas.setAttribute("aria-label", `Flame graph ${data.name}. Arrow keys move, Enter zooms, Backspace goes back.`);
+    this.canvas.setAttribute("aria-label", `Flame graph, ${data.name || data.types[data.type][0]}. Arrow keys move, Enter zooms, Backspace goes back.`);
     this.pointer = element("div", { className: "mark", hidden: true });
     this.cursor = element("div", { className: "mark cursor", hidden: true });
     this.sizer = element("div", { className: "flame-sizer" }, this.canvas, this.pointer, this.cursor);
@@ -78,7 +79,7 @@ class Flame {
   }
 
   buildTop() {
-    this.top = element("details", { className: "top" }, element("summary", { textContent: "Heaviest functions" }));
+    this.top = element("details", { className: "top" }, element("summary", { textContent: this.tree.isDifferential ? "What changed most" : "Heaviest functions" }));
     this.top.addEventListener("toggle", () => this.fillTop());
     return this.top;
   }
@@ -86,11 +87,23 @@ class Flame {
   fillTop() {
     this.top.querySelector("table")?.remove();
     if (!this.top.open) return;
+    this.top.append(this.tree.isDifferential ? this.tableOfChange() : this.tableOfSelf());
+  }
+
+  tableOfSelf() {
     const { tree } = this, all = tree.total[0];
-    const rows = tree.functions().slice(0, 50).map(({ frame, self, total }) => [
+    const rows = tree.functions().sort((a, b) => b.self - a.self).slice(0, Flame.TOP).map(({ frame, self, total }) => [
       Format.value(self, tree.unit), Format.percent(self, all), Format.value(total, tree.unit),
       Format.percent(total, all), tree.names[frame], tree.files[frame]]);
-    this.top.append(table(["self", "%", "total", "%", "function", "file"], rows));
+    return table(["self", "%", "total", "%", "function", "file"], rows);
+  }
+
+  tableOfChange() {
+    const { tree } = this, change = ({ self, before }) => self - before;
+    const functions = tree.functions().sort((a, b) => Math.abs(change(b)) - Math.abs(change(a))).slice(0, Flame.TOP);
+    return table(["change of self", "before", "after", "function", "file"], functions.map(row => [
+      Format.signed(change(row), tree.unit), Format.value(row.before, tree.unit), Format.value(row.self, tree.unit),
+      tree.names[row.frame], tree.files[row.frame]]));
   }
 
   listen() {
@@ -146,9 +159,7 @@ class Flame {
     this.tree.select(this.type, this.filters);
     if (this.isScaled) this.tree.scaleBase();
     this.tree.layOut(this.widths);
-    while (this.focus && !this.tree.width[this.focus]) this.focus = this.tree.parent[this.focus];
-    this.selected = this.focus;
-    this.hovered = -1;
+    this.show(this.focus);
     this.recolor();
     this.fillTop();
     this.search(this.input.value);
@@ -205,6 +216,7 @@ class Flame {
   }
 
   show(node) {
+    while (node && !this.tree.width[node]) node = this.tree.parent[node]; // a filter took it away
     this.focus = this.selected = node;
     this.hovered = -1;
     this.tooltip.hidden = true;
@@ -299,6 +311,7 @@ class Flame {
     if (letters < 3) return;
     const name = this.tree.nameOf(node);
     const text = name.length <= letters ? name : `${name.slice(0, letters - 1)}…`;
+    context.globalAlpha = isFaint ? 0.75 : 1;
     context.fillStyle = this.colors.text;
     context.fillText(text, Math.max(x, 0) + 4, y + Flame.ROW / 2, width - 6);
   }
@@ -367,7 +380,7 @@ class Flame {
       const change = tree.total[node] - tree.totalBase[node];
       const part = tree.totalBase[node] ? Format.signed(100 * change / tree.totalBase[node], "percent") : "new";
       rows.push(["change", Format.signed(change, tree.unit), tree.total[node] ? part : "gone"]);
-      rows.push(["self", Format.signed(tree.self[node] - tree.selfBase[node], tree.unit), ""]);
+      rows.push(["change of self", Format.signed(tree.self[node] - tree.selfBase[node], tree.unit), ""]);
     } else {
       row("total", tree.total[node], tree.total[0]);
       row("self", tree.self[node], tree.total[0]);

@@ -2,6 +2,8 @@
 // everything. A cell is a value of one node under one combination of labels.
 
 class FlameTree {
+  static KEYS = 8; // labels to filter by
+
   constructor(data) {
     this.data = data;
     this.count = data.frames.length + 1;
@@ -42,6 +44,7 @@ class FlameTree {
     const labels = new Map();
     for (const set of sets)
       for (let at = 0; at < set.length; at += 2) {
+        if (!labels.has(set[at]) && labels.size === FlameTree.KEYS) continue;
         if (!labels.has(set[at])) labels.set(set[at], new Set());
         labels.get(set[at]).add(set[at + 1]);
       }
@@ -113,19 +116,20 @@ class FlameTree {
     return { isMatch, matched, nodes };
   }
 
-  // Functions by their self values; a recursive one's total counts once.
+  // Functions that have a value of their own; a recursive one's total counts once.
   functions() {
-    const self = new Float64Array(this.names.length), total = new Float64Array(this.names.length);
+    const [self, total, before] = [0, 1, 2].map(() => new Float64Array(this.names.length));
     const busy = new Int32Array(this.names.length); // until which node a call of it lasts
     for (let node = 1; node < this.count; node++) {
       const frame = this.frame[node];
       self[frame] += this.self[node];
+      if (this.isDifferential) before[frame] += this.selfBase[node];
       if (node < busy[frame]) continue;
       total[frame] += this.total[node];
       busy[frame] = this.end[node];
     }
-    return [...self.keys()].filter(frame => self[frame] > 0).sort((a, b) => self[b] - self[a])
-      .map(frame => ({ frame, self: self[frame], total: total[frame] }));
+    return [...self.keys()].filter(frame => self[frame] || before[frame])
+      .map(frame => ({ frame, self: self[frame], total: total[frame], before: before[frame] }));
   }
 
   nameOf(node) {

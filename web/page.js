@@ -30,7 +30,7 @@ function start() {
   const begin = performance.now();
   const data = JSON.parse(document.getElementById("data").textContent);
   const parsed = performance.now();
-  window.flame = buildPage(data);
+  window.flame = { ...buildPage(data), Format, ticksBetween };
   const drawn = performance.now();
   performance.mark("flame-drawn");
   const figures = { parse_ms: parsed - begin, build_ms: drawn - parsed, drawn_ms: drawn,

@@ -252,7 +252,26 @@ def test_a_report_has_charts_tables_notes_and_graphs(pages):
 
 def test_charts_have_axes_of_round_numbers(pages):
     assert pages.ask(pages.make(STACKS, title="-report"), """
-      return [flame.charts.map(chart => chart.ticks.map(tick => Format.tick(tick, chart.unit))), ticksBetween(0, 1, 4, false),
-        ticksBetween(0, 3e9, 3, true).map(tick => Format.tick(tick, "bytes"))];""") == [
+      return [flame.charts.map(chart => chart.ticks.map(tick => flame.Format.tick(tick, chart.unit))), flame.ticksBetween(0, 1, 4, false),
+        flame.ticksBetween(0, 3e9, 3, true).map(tick => flame.Format.tick(tick, "bytes"))];""") == [
             [["0", "20 %", "40 %", "60 %", "80 %"], ["0", "200 MiB", "400 MiB", "600 MiB", "800 MiB"],
-             ["200", "205", "210", "215"]], [0, 0.5, 1], ["0", "1.00 GiB", "2.00 GiB", "3.00 GiB"]]
+             ["200", "205", "210", "215"]], [0, 0.5, 1], ["0", "1 GiB", "2 GiB", "3 GiB"]]
+
+
+def test_the_tables_of_functions_follow_the_graph(pages):
+    rows = "graph.top.open = true; graph.fillTop(); return [...graph.top.querySelectorAll('tbody tr')].map(row => [...row.cells].map(cell => cell.textContent));"
+    recursive = "weir`main;weir`eat;weir`eat 10 0\nweir`main 30 0\n"
+    assert pages.ask(pages.make(recursive), rows) == [
+        ["30 ns", "75.00 %", "40 ns", "100 %", "main", "weir"], ["10 ns", "25.00 %", "10 ns", "25.00 %", "eat", "weir"]]
+    changes = pages.ask(pages.make(AFTER, BEFORE), rows)
+    assert changes[0] == ["−50 ns", "50 ns", "0 ns", "gone", "weir"]
+    assert changes[-1] == ["±0 ns", "40 ns", "40 ns", "parse", "weir"]
+
+
+def test_the_page_leaves_one_name_in_the_window(pages):
+    assert pages.ask(pages.make(STACKS), """
+      const frame = document.createElement("iframe");
+      document.body.append(frame);
+      const own = new Set(Object.getOwnPropertyNames(frame.contentWindow));
+      frame.remove();
+      return Object.getOwnPropertyNames(window).filter(name => !own.has(name)).sort();""") == ["complaints", "flame"]
