@@ -18,7 +18,8 @@ class Chart {
     const keys = series.map((line, at) => element("span", { className: "entry" },
       element("i", { className: `swatch line-${at % 6}` }), `${Format.name(line.name)} `, this.values[at]));
     this.element = element("figure", { className: "chart" },
-      element("figcaption", {}, element("h3", { textContent: Format.name(name) }), element("span", { className: "keys" }, ...keys)),
+      element("figcaption", {}, element("h3", { textContent: Format.name(name) }),
+        element("span", { className: "keys" }, ...keys)),
       this.canvas);
     this.listen(onPoint);
     new ResizeObserver(() => this.draw()).observe(this.element);
@@ -70,7 +71,8 @@ class Chart {
   setScale(width) {
     const { left, right, top, bottom } = Chart.MARGIN;
     const values = this.series.flatMap(line => line.values).filter(value => value !== null);
-    const [least, most] = values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+    const least = values.reduce((low, value) => Math.min(low, value), Infinity);
+    const most = values.reduce((high, value) => Math.max(high, value), -Infinity);
     const isFlat = least > 0 && most - least < most * 0.25 && most > least;
     const [from, to] = values.length ? [isFlat ? least : Math.min(least, 0), most] : [0, 1];
     this.ticks = ticksBetween(from, to > from ? to : from + 1, 4, this.unit === "bytes");
@@ -100,7 +102,8 @@ class Chart {
     const [size, name] = seconds > 7200 ? [3600, "h"] : seconds > 300 ? [60, "min"] : [1, "s"];
     for (const tick of ticksBetween(0, seconds / size, Math.max(Math.floor(width / 110), 1), false)) {
       const x = this.x(tick * size * 1000 / this.time.interval_ms);
-      if (tick * size <= seconds && x < width - 14) context.fillText(`${Number(tick.toFixed(3))} ${name}`, x, Chart.HEIGHT - 5);
+      if (tick * size > seconds || x >= width - 14) continue;
+      context.fillText(`${Number(tick.toFixed(3))} ${name}`, x, Chart.HEIGHT - 5);
     }
   }
 

@@ -28,7 +28,8 @@ class Flame {
   build(data) {
     this.canvas = element("canvas", { className: "flame-canvas", tabIndex: 0 });
     this.canvas.setAttribute("role", "application");
-    this.canvas.setAttribute("aria-label", `Flame graph, ${data.name || data.types[data.type][0]}. Arrow keys move, Enter zooms, Backspace goes back.`);
+    this.canvas.setAttribute("aria-label",
+      `Flame graph, ${data.name || data.types[data.type][0]}. Arrow keys move, Enter zooms, Backspace goes back.`);
     this.pointer = element("div", { className: "mark", hidden: true });
     this.cursor = element("div", { className: "mark cursor", hidden: true });
     this.sizer = element("div", { className: "flame-sizer" }, this.canvas, this.pointer, this.cursor);
@@ -68,18 +69,21 @@ class Flame {
   buildFilter(key, texts) {
     const sorted = [...texts].sort((a, b) => a.localeCompare(b, "en", { numeric: true })).slice(0, 500);
     const options = sorted.map((text, at) => [String(at), text === "" ? "none" : Format.name(text)]);
-    return choice(Format.name(key), [["", "any"], ...options], "", at => this.setFilter(key, at === "" ? null : sorted[at]));
+    const onChange = at => this.setFilter(key, at === "" ? null : sorted[at]);
+    return choice(Format.name(key), [["", "any"], ...options], "", onChange);
   }
 
   buildNotes(data) {
     const notes = [];
-    if (data.folded) notes.push(`${Format.count(data.folded)} of the smallest frames are folded into what called them.`);
+    if (data.folded)
+      notes.push(`${Format.count(data.folded)} of the smallest frames are folded into what called them.`);
     if (data.lost) notes.push(`${Format.count(data.lost)} additions found no room in the profile.`);
     return notes.map(text => element("p", { className: "note", textContent: text }));
   }
 
   buildTop() {
-    this.top = element("details", { className: "top" }, element("summary", { textContent: this.tree.isDifferential ? "What changed most" : "Heaviest functions" }));
+    const title = this.tree.isDifferential ? "What changed most" : "Heaviest functions";
+    this.top = element("details", { className: "top" }, element("summary", { textContent: title }));
     this.top.addEventListener("toggle", () => this.fillTop());
     return this.top;
   }
@@ -92,10 +96,10 @@ class Flame {
 
   tableOfSelf() {
     const { tree } = this, all = tree.total[0];
-    const rows = tree.functions().sort((a, b) => b.self - a.self).slice(0, Flame.TOP).map(({ frame, self, total }) => [
+    const functions = tree.functions().sort((a, b) => b.self - a.self).slice(0, Flame.TOP);
+    return table(["self", "%", "total", "%", "function", "file"], functions.map(({ frame, self, total }) => [
       Format.value(self, tree.unit), Format.percent(self, all), Format.value(total, tree.unit),
-      Format.percent(total, all), tree.names[frame], tree.files[frame]]);
-    return table(["self", "%", "total", "%", "function", "file"], rows);
+      Format.percent(total, all), tree.names[frame], tree.files[frame]]));
   }
 
   tableOfChange() {
@@ -430,7 +434,8 @@ class Flame {
 
   widestChild(node) {
     const { width } = this.tree;
-    return this.children(node).reduce((best, child) => (best === node || width[child] > width[best] ? child : best), node);
+    const isWider = (child, best) => best === node || width[child] > width[best];
+    return this.children(node).reduce((best, child) => (isWider(child, best) ? child : best), node);
   }
 
   sibling(step) {
@@ -447,43 +452,4 @@ function patternOf(text) {
   } catch {
     return null;
   }
-}
-
-function button(text, onPress) {
-  const made = element("button", { type: "button", textContent: text });
-  made.addEventListener("click", onPress);
-  return made;
-}
-
-function check(text, onChange) {
-  const box = element("input", { type: "checkbox" });
-  box.addEventListener("change", () => onChange(box.checked));
-  return element("label", {}, box, ` ${text}`);
-}
-
-// A label with a list to choose from; options are [value, text].
-function choice(name, options, chosen, onChange) {
-  const list = element("select", {}, ...options.map(([value, text]) => new Option(text, value, false, value === chosen)));
-  list.addEventListener("change", () => onChange(list.value));
-  return element("label", {}, element("span", { textContent: name }), list);
-}
-
-function placeTooltip(tooltip, x, y) {
-  const { offsetWidth, offsetHeight } = tooltip;
-  const left = x + 14 + offsetWidth > innerWidth ? x - 14 - offsetWidth : x + 14;
-  const top = y + 18 + offsetHeight > innerHeight ? y - 10 - offsetHeight : y + 18;
-  tooltip.style.left = `${Math.max(left, 4)}px`;
-  tooltip.style.top = `${Math.max(top, 4)}px`;
-}
-
-// Columns of numbers stand to the right.
-function table(columns, rows) {
-  const isNumber = text => /^[-+−±]?[\d.,]+( ?[%a-zA-Zµ]{1,4})?$|^–?$/.test(text);
-  const width = Math.max(columns.length, ...rows.map(row => row.length));
-  const kinds = Array.from({ length: width }, (_, at) => (rows.every(row => isNumber(row[at] ?? "")) ? "number" : ""));
-  const cells = (tag, row) => row.map((text, at) => element(tag, { className: kinds[at], textContent: Format.name(text) }));
-  const made = element("table");
-  if (columns.length) made.append(element("thead", {}, element("tr", {}, ...cells("th", columns))));
-  made.append(element("tbody", {}, ...rows.map(row => element("tr", {}, ...cells("td", row)))));
-  return made;
 }

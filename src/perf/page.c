@@ -47,6 +47,7 @@ static void put_data(struct slice s, FILE *out)
 static void put_scripts(FILE *out)
 {
     put(FILE_OF(web_format_js), out);
+    put(FILE_OF(web_controls_js), out);
     put(FILE_OF(web_flame_tree_js), out);
     put(FILE_OF(web_flame_colors_js), out);
     put(FILE_OF(web_flame_js), out);

@@ -27,15 +27,23 @@ ASK = """<script>
 </script>"""
 
 
-def ask(page, script, directory, window="1400,900", arguments=()):
+def ask(page, script, directory, window="1400,900"):
     """Opens the page from a file, runs `script` in it and returns what that returned. Complaints and fetches fail."""
     path = directory / "asked.html"
+    path.write_text(with_script(page, script))
+    return ask_address(path.as_uri(), directory, window)
+
+
+def with_script(page, script):
     assert page.count("<head>") == 1 and page.count("</body>") == 1
-    page = page.replace("<head>", "<head>" + WATCH).replace("</body>", ASK % script + "</body>")
-    path.write_text(page)
+    return page.replace("<head>", "<head>" + WATCH).replace("</body>", ASK % script + "</body>")
+
+
+def ask_address(address, directory, window="1400,900"):
+    """The same for a page that somebody serves, made with with_script()."""
     done = subprocess.run(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--window-size={window}",
-         f"--user-data-dir={directory / 'chromium'}", "--dump-dom", *arguments, path.as_uri()],
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+         f"--window-size={window}", f"--user-data-dir={directory / 'chromium'}", "--dump-dom", address],
         capture_output=True, text=True, timeout=LIMIT_S)
     mark = 'data-answer="'
     assert mark in done.stdout, done.stderr[-2000:]

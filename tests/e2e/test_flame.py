@@ -1,10 +1,12 @@
 """Pages of profiles in headless Chromium: flame graphs, differences, reports."""
+import http.server
 import os
 import subprocess
+import threading
 
 import pytest
 
-from chromium import ask
+from chromium import ask, ask_address, with_script
 from weir import ROOT, environment
 
 FLAME_PAGE = os.path.join(ROOT, "build", "asan", "tests", "unit", "perf", "flame_page")
@@ -210,6 +212,33 @@ def test_a_page_refers_to_nothing_outside(pages):
     page = pages.make(STACKS)
     assert "default-src 'none'" in page
     assert "http:" not in page and "https:" not in page and "src=" not in page.replace("src=x", "")
+
+
+def test_a_strict_server_can_send_it_and_is_asked_for_nothing_else(pages):
+    page = with_script(pages.make(STACKS), HELPERS + "return graph.drawn;").encode()
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(page)))
+            self.send_header("Content-Security-Policy",
+                             "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'")
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            assert ask_address(f"http://127.0.0.1:{server.server_port}/flame", pages.directory) == 6
+        finally:
+            server.shutdown()
+    assert asked == ["/flame"]
 
 
 def test_a_hundred_thousand_nodes_are_one_page(pages):
