@@ -10,7 +10,6 @@
 
 /* Nodes in one graph. Beyond that, the smallest are drawn as one "(folded)" in what called them. */
 #define FLAME_NODES_MAX 200000u
-#define FLAME_NAME_MAX 512u /* bytes; longer names are cut */
 
 struct flame_options {
     const char *title, *subtitle;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "perf/flame.h"
+#include "perf/flame_tree.h"
 #include "perf/perf_report.h"
 
 static const struct profile_type types[] = { { "cpu", "nanoseconds" }, { "alloc", "bytes" } };
