@@ -17,6 +17,7 @@
 #include "main/core.h"
 #include "main/limits.h"
 #include "main/log_watch.h"
+#include "main/service.h"
 #include "main/version.h"
 #include "net/jobs.h"
 #include "perf/crash.h"
@@ -35,6 +36,7 @@ struct control {
     struct proxy *proxy;
     struct admin *admin;
     struct jobs *jobs;         /* likewise */
+    struct service *service;   /* NULL: systemd does not listen */
     struct profiler *profiler; /* NULL: no admin address */
     struct log_watch *logs;    /* NULL: none are watched */
     struct loop_fd signals;
@@ -151,6 +153,7 @@ static void begin_drain(struct control *c)
 {
     uint64_t ms = c->config->proxy.timeouts.drain_ms;
     log_event(LOG_INFO, "draining", "timeout_ms=%llu", (unsigned long long)ms);
+    service_stopping(c->service);
     atomic_store(&c->proxy->is_draining, true);
     for (uint32_t i = 0; i < c->proxy->worker_count; i++) worker_drain(c->proxy->workers[i]);
     c->drain_deadline_ms = loop_now_ms(&c->loop) + ms;
@@ -263,6 +266,7 @@ static void say_ready(const struct control *c)
 
 static void close_all(struct control *c)
 {
+    service_free(c->service);
     log_watch_stop(c->logs);
     profiler_stop(c->profiler);
     jobs_free(c->jobs);
@@ -317,6 +321,8 @@ int run(const struct config *config, void (*on_ready)(const struct config *))
         anchor_set(c->proxy, config);
         crash_set_story(anchor_tell, NULL);
         say_ready(c);
+        c->service = service_new(c->proxy, &c->loop);
+        service_ready(c->service);
         watch_warm_ups(c);
         if (on_ready) on_ready(config);
         loop_run(&c->loop);

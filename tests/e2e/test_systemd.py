@@ -1,0 +1,128 @@
+"""weir as a service: what it tells systemd, and the unit that comes with it."""
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from waiting import LIMIT_S, eventually
+from weir import ROOT, Weir, make_config
+
+UNIT = os.path.join(ROOT, "dist", "weir.service")
+
+
+class Listener:
+    """A NOTIFY_SOCKET of the test's own."""
+
+    def __init__(self, name):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(name.replace("@", "\0", 1))
+        self.socket.settimeout(0.05)
+        self.lines = []
+
+    def read(self):
+        try:
+            while True:
+                self.lines += self.socket.recv(4096).decode().split("\n")
+        except TimeoutError:
+            return self.lines
+
+    def wait(self, pattern, count=1):
+        return eventually(lambda: [line for line in self.read() if re.fullmatch(pattern, line)][count - 1:],
+                          lambda: f"{pattern}: {self.lines}")[0]
+
+
+@pytest.fixture
+def started(scene, tmp_path, monkeypatch):
+    def start(name, watchdog_us=None, **config):
+        monkeypatch.setenv("NOTIFY_SOCKET", name)
+        if watchdog_us:
+            monkeypatch.setenv("WATCHDOG_USEC", str(watchdog_us))
+        return scene.proxy(scene.server(), **config)
+    return start
+
+
+@pytest.mark.parametrize("name", ["path", "abstract"])
+def test_it_says_when_it_is_ready_and_when_it_stops(started, scene, tmp_path, name):
+    address = str(tmp_path / "notify") if name == "path" else f"@weir-test-{os.getpid()}-{tmp_path.name}"
+    listener = Listener(address)
+    weir = started(address)
+    listener.wait("READY=1")
+    listener.wait(f"MAINPID={weir.pid}")
+    assert scene.client(weir).ask().status == 200
+    weir.terminate()
+    listener.wait("STOPPING=1")
+    assert weir.wait_exit() == 0
+
+
+def test_its_status_has_true_figures(started, scene, tmp_path):
+    listener = Listener(str(tmp_path / "notify"))
+    weir = started(str(tmp_path / "notify"))
+    client = scene.client(weir)
+    for _ in range(20):
+        client.ask()
+    line = listener.wait(r"STATUS=1 listener, \d+ requests/s, 1 connections, 1 of 1 servers up")
+    assert 1 <= int(re.search(r"(\d+) requests/s", line)[1]) <= 40
+    client.close()
+
+
+def test_the_watchdog_hears_of_a_weir_that_turns(started, tmp_path):
+    listener = Listener(str(tmp_path / "notify"))
+    started(str(tmp_path / "notify"), watchdog_us=200000)
+    listener.wait("WATCHDOG=1", count=5)
+
+
+def test_a_weir_that_stands_still_says_nothing(started, tmp_path):
+    listener = Listener(str(tmp_path / "notify"))
+    weir = started(str(tmp_path / "notify"), watchdog_us=200000)
+    listener.wait("WATCHDOG=1", count=2)
+    weir.process.send_signal(signal.SIGSTOP)
+    try:
+        with open(f"/proc/{weir.pid}/stat") as file:
+            eventually(lambda: file.seek(0) == 0 and file.read().rsplit(")", 1)[1].split()[0] == "T", "it stands")
+        listener.read()
+        listener.lines.clear()
+        listener.socket.settimeout(0.5)
+        assert listener.read() == []
+    finally:
+        weir.process.send_signal(signal.SIGCONT)
+    listener.socket.settimeout(0.05)
+    listener.wait("WATCHDOG=1")
+
+
+def test_a_socket_that_is_not_there_is_said_and_harms_nothing(started, scene, tmp_path):
+    weir = started(str(tmp_path / "nobody"))
+    assert "nobody" in weir.wait_event("notify_failed")["error"]
+    assert scene.client(weir).ask().status == 200
+
+
+def test_without_a_socket_nothing_is_said(scene, monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    weir = scene.proxy(scene.server())
+    assert scene.client(weir).ask().status == 200
+    assert weir.events("notify_failed") == []
+
+
+def analyze(*arguments):
+    binary = shutil.which("systemd-analyze")
+    assert binary, "systemd-analyze is missing: tools/packages/test.txt has the package systemd"
+    return subprocess.run([binary, *arguments], capture_output=True, text=True, timeout=LIMIT_S)
+
+
+def test_the_unit_is_correct(tmp_path):
+    # The program and its manual need not be installed here.
+    with open(UNIT) as file:
+        text = file.read().replace("/usr/local/bin/weir", "/bin/true").replace("file:///usr/local/share/doc",
+                                                                            "file:///usr/share/doc")
+    unit = tmp_path / "weir.service"
+    unit.write_text(text)
+    done = analyze("verify", "--man=no", str(unit))
+    assert done.returncode == 0 and not [line for line in done.stderr.splitlines() if "weir.service" in line], done.stderr
+
+
+def test_the_unit_exposes_little(tmp_path):
+    done = analyze("security", "--offline=true", "--threshold=25", UNIT)
+    assert done.returncode == 0, done.stdout[-600:]
