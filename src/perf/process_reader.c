@@ -1,0 +1,147 @@
+#include "perf/process_reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "perf/process_stat.h"
+
+static int read_all(int fd, char *memory, size_t cap, struct slice *out)
+{
+    size_t len = 0;
+    while (len < cap) {
+        ssize_t n = read(fd, memory + len, cap - len);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return -errno;
+        if (n == 0) break;
+        len += (size_t)n;
+    }
+    *out = (struct slice){ memory, len };
+    return 0;
+}
+
+int process_reader_load(const struct process_reader *r, const char *path, char *memory, size_t cap,
+                        struct slice *out)
+{
+    *out = SLICE_NONE;
+    int fd = openat(r->directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return -errno;
+    int result = read_all(fd, memory, cap, out);
+    close(fd);
+    return result;
+}
+
+bool process_reader_is_there(const struct process_reader *r)
+{
+    return faccessat(r->directory, "stat", F_OK, 0) == 0;
+}
+
+void process_reader_note(struct process_reader *r, const char *what, int error)
+{
+    if (error == ESRCH || !process_reader_is_there(r)) return; /* said by process_reader_check() */
+    if (error == EACCES || error == EPERM)
+        notes_add(&r->notes, "%s: not permitted; run as root or as the user of process %d", what,
+                  r->identity.pid);
+    else if (error == ENOENT)
+        notes_add(&r->notes, "%s: this kernel does not tell", what);
+    else
+        notes_add(&r->notes, "%s: %s", what, strerror(error));
+}
+
+bool process_reader_text(struct process_reader *r, const char *path, const char *what, struct slice *out)
+{
+    int result = process_reader_load(r, path, r->scratch, PROCESS_SCRATCH, out);
+    if (result == 0) return true;
+    process_reader_note(r, what, -result);
+    return false;
+}
+
+/* When the process that has the number now began. */
+static bool find_start(const struct process_reader *r, uint64_t *start_ticks)
+{
+    char path[PROCESS_PATH_MAX + 32], memory[4096];
+    struct process_stat stat;
+    struct slice text;
+    snprintf(path, sizeof(path), "%s/%d/stat", r->root, r->identity.pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return false;
+    int result = read_all(fd, memory, sizeof(memory), &text);
+    close(fd);
+    if (result < 0 || !process_stat_parse(text, &stat)) return false;
+    *start_ticks = stat.start_ticks;
+    return true;
+}
+
+int process_reader_check(struct process_reader *r, struct err *err)
+{
+    uint64_t start_ticks;
+    if (!find_start(r, &start_ticks)) return err_set(err, "process %d has ended", r->identity.pid);
+    if (start_ticks == r->identity.start_ticks) return 0;
+    return err_set(err, "process %d has ended; another process has its number now", r->identity.pid);
+}
+
+static int read_identity(struct process_reader *r, struct err *err)
+{
+    struct process_stat stat;
+    struct slice text;
+    int result = process_reader_load(r, "stat", r->scratch, PROCESS_SCRATCH, &text);
+    if (result < 0) return err_set(err, "%s/%d/stat: %s", r->root, r->identity.pid, strerror(-result));
+    if (!process_stat_parse(text, &stat))
+        return err_set(err, "%s/%d/stat is not what proc(5) says it is", r->root, r->identity.pid);
+    r->identity.start_ticks = stat.start_ticks;
+    return 0;
+}
+
+static void read_exe(struct process_reader *r)
+{
+    ssize_t len = readlinkat(r->directory, "exe", r->exe, sizeof(r->exe) - 1);
+    if (len < 0 && (errno == EACCES || errno == EPERM)) process_reader_note(r, "path of the program", errno);
+    r->exe[len > 0 ? len : 0] = 0;
+}
+
+static int open_directory(struct process_reader *r, struct err *err)
+{
+    char path[PROCESS_PATH_MAX + 16];
+    snprintf(path, sizeof(path), "%s/%d", r->root, r->identity.pid);
+    r->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (r->directory >= 0) return 0;
+    if (errno == ENOENT)
+        return err_set(err, "there is no process %d, or %s hides it (hidepid)", r->identity.pid, r->root);
+    return err_set(err, "%s: %s", path, strerror(errno));
+}
+
+int process_reader_open(struct process_reader *r, int32_t pid, const char *proc_root, struct err *err)
+{
+    memset(r, 0, sizeof(*r));
+    r->identity.pid = pid;
+    r->is_live = !proc_root || strcmp(proc_root, "/proc") == 0;
+    r->ns_per_tick = NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
+    r->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    snprintf(r->root, sizeof(r->root), "%s", proc_root ? proc_root : "/proc");
+    if (open_directory(r, err) < 0) return -1;
+    r->scratch = malloc(PROCESS_SCRATCH);
+    if (!r->scratch) {
+        err_set(err, "out of memory");
+        goto close_directory;
+    }
+    if (read_identity(r, err) < 0) goto free_scratch;
+    read_exe(r);
+    return 0;
+free_scratch:
+    free(r->scratch);
+close_directory:
+    close(r->directory);
+    return -1;
+}
+
+void process_reader_close(struct process_reader *r)
+{
+    free(r->scratch);
+    close(r->directory);
+    r->scratch = NULL;
+    r->directory = -1;
+}
