@@ -141,7 +141,10 @@ close_directory:
 void process_reader_close(struct process_reader *r)
 {
     free(r->scratch);
+    free(r->earlier);
     close(r->directory);
     r->scratch = NULL;
+    r->earlier = NULL;
+    r->earlier_count = 0;
     r->directory = -1;
 }

@@ -18,6 +18,8 @@ struct process_identity {
     uint64_t start_ticks;
 };
 
+struct process_thread;
+
 struct process_reader {
     struct process_identity identity;
     struct notes notes; /* what was refused so far */
@@ -27,6 +29,8 @@ struct process_reader {
     uint64_t ns_per_tick, page_bytes;
     bool is_live;  /* root is this machine's /proc, so that system calls speak of the same process */
     char *scratch; /* PROCESS_SCRATCH bytes, owned */
+    struct process_thread *earlier; /* of the sample before, by tid; owned */
+    uint32_t earlier_count;
 };
 
 /* `proc_root`: NULL for "/proc". */

@@ -56,8 +56,31 @@ static void read_schedule(struct process_reader *r, struct process_thread *t)
     t->known |= PROCESS_KNOWS_WAIT;
 }
 
+static int by_tid(const void *a, const void *b)
+{
+    const struct process_thread *x = a, *y = b;
+    return (x->tid > y->tid) - (x->tid < y->tid);
+}
+
+/* The kernel takes longer over status than over all the rest, so a thread that got no CPU since the sample before is not
+ * asked again. True: its figures are those of then. */
+static bool has_slept_since(const struct process_reader *r, struct process_thread *t)
+{
+    if (!r->earlier_count) return false;
+    const struct process_thread *then = bsearch(t, r->earlier, r->earlier_count, sizeof(*r->earlier), by_tid);
+    if (!then || then->start_ticks != t->start_ticks || then->turns != t->turns || then->run_ns != t->run_ns)
+        return false;
+    if (!(t->known & then->known & PROCESS_KNOWS_WAIT) || !(then->known & PROCESS_KNOWS_SWITCHES))
+        return false;
+    t->switches_voluntary = then->switches_voluntary;
+    t->switches_forced = then->switches_forced;
+    t->known |= PROCESS_KNOWS_SWITCHES;
+    return true;
+}
+
 static void read_switches(struct process_reader *r, struct process_thread *t)
 {
+    if (has_slept_since(r, t)) return;
     char path[64], memory[4096];
     struct slice text;
     snprintf(path, sizeof(path), "task/%d/status", t->tid);
@@ -102,12 +125,6 @@ static int read_thread(struct process_reader *r, struct process_sample *s, int32
     return 0;
 }
 
-static int by_tid(const void *a, const void *b)
-{
-    const struct process_thread *x = a, *y = b;
-    return (x->tid > y->tid) - (x->tid < y->tid);
-}
-
 static int read_directory(struct process_reader *r, DIR *directory, struct process_sample *s, struct err *err)
 {
     const struct dirent *entry;
@@ -123,6 +140,16 @@ static int read_directory(struct process_reader *r, DIR *directory, struct proce
     return 0;
 }
 
+static void remember(struct process_reader *r, const struct process_sample *s)
+{
+    r->earlier_count = 0;
+    struct process_thread *threads = realloc(r->earlier, s->thread_count * sizeof(*threads));
+    if (!threads) return;
+    memcpy(threads, s->threads, s->thread_count * sizeof(*threads));
+    r->earlier = threads;
+    r->earlier_count = s->thread_count;
+}
+
 int process_threads_read(struct process_reader *r, struct process_sample *out, struct err *err)
 {
     out->thread_count = 0;
@@ -136,7 +163,11 @@ int process_threads_read(struct process_reader *r, struct process_sample *out, s
     out->known |= THREAD_FIGURES;
     int result = read_directory(r, directory, out, err);
     closedir(directory);
-    if (!out->thread_count) out->known &= ~THREAD_FIGURES;
-    if (out->thread_count) qsort(out->threads, out->thread_count, sizeof(*out->threads), by_tid);
+    if (!out->thread_count) {
+        out->known &= ~THREAD_FIGURES;
+        return result;
+    }
+    qsort(out->threads, out->thread_count, sizeof(*out->threads), by_tid);
+    remember(r, out);
     return result;
 }
