@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "perf/proc_file.h"
 #include "perf/proc_text.h"
 
 /* "12.34"; the kernel writes two digits after the point. */
@@ -56,14 +57,11 @@ bool pressure_parse(struct slice text, struct pressure *out)
 static int read_one(int directory, const char *name, const char *suffix, struct pressure *out)
 {
     char path[64], memory[512];
+    struct slice text;
     snprintf(path, sizeof(path), "%s%s", name, suffix);
-    int fd = openat(directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return errno;
-    ssize_t len = read(fd, memory, sizeof(memory));
-    int error = len < 0 ? errno : 0;
-    close(fd);
+    int error = proc_file_load(directory, path, memory, sizeof(memory), &text);
     if (error) return error;
-    return pressure_parse((struct slice){ memory, (size_t)len }, out) ? 0 : EPROTO;
+    return pressure_parse(text, out) ? 0 : EPROTO;
 }
 
 void pressure_read(int directory, const char *suffix, const char *whose, struct pressure_set *out,

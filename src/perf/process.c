@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "perf/proc_file.h"
 #include "perf/proc_text.h"
 #include "perf/process_threads.h"
 
@@ -75,7 +76,7 @@ static int read_stat(struct process_reader *r, struct process_sample *s, struct 
     struct process_stat stat;
     struct slice text;
     uint64_t cpu_ns = exact_cpu_ns(r, UINT64_MAX); /* before the text, which proves whose clock it was */
-    if (process_reader_load(r, "stat", r->scratch, PROCESS_SCRATCH, &text) < 0)
+    if (proc_file_load(r->directory, "stat", r->scratch, PROCESS_SCRATCH, &text))
         return process_reader_check(r, err) < 0 ? -1 : err_set(err, "process %d ends", r->identity.pid);
     if (!process_stat_parse(text, &stat))
         return err_set(err, "%s/%d/stat is not what proc(5) says it is", r->root, r->identity.pid);

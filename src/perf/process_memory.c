@@ -1,7 +1,5 @@
 #include "perf/process_memory.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -145,18 +143,16 @@ void process_mappings_line(struct process_mappings *m, struct slice line, struct
 
 bool process_mappings_read(struct process_reader *r, struct process_mappings *out)
 {
+    static const char what[] = "memory by kind of mapping";
     struct proc_lines lines;
     struct slice line;
     struct mapping_place place = { .kind = MEMORY_ANONYMOUS, .page_bytes = r->page_bytes };
     memset(out, 0, sizeof(*out));
-    int fd = openat(r->directory, "smaps", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        process_reader_note(r, "memory by kind of mapping", errno);
-        return false;
-    }
+    int fd = process_reader_open_file(r, "smaps", what);
+    if (fd < 0) return false;
     proc_lines_init(&lines, fd, r->scratch, PROCESS_SCRATCH);
     while (proc_lines_next(&lines, &line)) process_mappings_line(out, line, &place);
     close(fd);
-    if (lines.error) process_reader_note(r, "memory by kind of mapping", lines.error);
+    if (lines.error) process_reader_note(r, what, lines.error);
     return !lines.error;
 }

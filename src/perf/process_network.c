@@ -2,7 +2,9 @@
 
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "perf/proc_lines.h"
 #include "perf/proc_text.h"
 
 #define FIGURES 12u
@@ -43,10 +45,16 @@ static bool is_same_namespace(const struct process_reader *r)
 
 bool process_network_read(struct process_reader *r, struct process_network *out)
 {
-    struct slice text, line;
+    static const char what[] = "bytes of the network namespace";
+    struct proc_lines lines;
+    struct slice line;
     memset(out, 0, sizeof(*out));
-    if (!process_reader_text(r, "net/dev", "bytes of the network namespace", &text)) return false;
-    while (proc_take_line(&text, &line)) process_network_line(line, out);
+    int fd = process_reader_open_file(r, "net/dev", what);
+    if (fd < 0) return false;
+    proc_lines_init(&lines, fd, r->scratch, PROCESS_SCRATCH);
+    while (proc_lines_next(&lines, &line)) process_network_line(line, out);
+    close(fd);
+    if (lines.error) process_reader_note(r, what, lines.error);
     out->is_shared = is_same_namespace(r);
-    return true;
+    return !lines.error;
 }

@@ -8,32 +8,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "perf/proc_file.h"
 #include "perf/process_stat.h"
-
-static int read_all(int fd, char *memory, size_t cap, struct slice *out)
-{
-    size_t len = 0;
-    while (len < cap) {
-        ssize_t n = read(fd, memory + len, cap - len);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return -errno;
-        if (n == 0) break;
-        len += (size_t)n;
-    }
-    *out = (struct slice){ memory, len };
-    return 0;
-}
-
-int process_reader_load(const struct process_reader *r, const char *path, char *memory, size_t cap,
-                        struct slice *out)
-{
-    *out = SLICE_NONE;
-    int fd = openat(r->directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return -errno;
-    int result = read_all(fd, memory, cap, out);
-    close(fd);
-    return result;
-}
 
 bool process_reader_is_there(const struct process_reader *r)
 {
@@ -54,10 +30,17 @@ void process_reader_note(struct process_reader *r, const char *what, int error)
 
 bool process_reader_text(struct process_reader *r, const char *path, const char *what, struct slice *out)
 {
-    int result = process_reader_load(r, path, r->scratch, PROCESS_SCRATCH, out);
-    if (result == 0) return true;
-    process_reader_note(r, what, -result);
+    int error = proc_file_load(r->directory, path, r->scratch, PROCESS_SCRATCH, out);
+    if (!error) return true;
+    process_reader_note(r, what, error);
     return false;
+}
+
+int process_reader_open_file(struct process_reader *r, const char *path, const char *what)
+{
+    int fd = openat(r->directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) process_reader_note(r, what, errno);
+    return fd;
 }
 
 /* When the process that has the number now began. */
@@ -67,11 +50,8 @@ static bool find_start(const struct process_reader *r, uint64_t *start_ticks)
     struct process_stat stat;
     struct slice text;
     snprintf(path, sizeof(path), "%s/%d/stat", r->root, r->identity.pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return false;
-    int result = read_all(fd, memory, sizeof(memory), &text);
-    close(fd);
-    if (result < 0 || !process_stat_parse(text, &stat)) return false;
+    if (proc_file_load(AT_FDCWD, path, memory, sizeof(memory), &text)) return false;
+    if (!process_stat_parse(text, &stat)) return false;
     *start_ticks = stat.start_ticks;
     return true;
 }
@@ -88,8 +68,8 @@ static int read_identity(struct process_reader *r, struct err *err)
 {
     struct process_stat stat;
     struct slice text;
-    int result = process_reader_load(r, "stat", r->scratch, PROCESS_SCRATCH, &text);
-    if (result < 0) return err_set(err, "%s/%d/stat: %s", r->root, r->identity.pid, strerror(-result));
+    int error = proc_file_load(r->directory, "stat", r->scratch, PROCESS_SCRATCH, &text);
+    if (error) return err_set(err, "%s/%d/stat: %s", r->root, r->identity.pid, strerror(error));
     if (!process_stat_parse(text, &stat))
         return err_set(err, "%s/%d/stat is not what proc(5) says it is", r->root, r->identity.pid);
     r->identity.start_ticks = stat.start_ticks;

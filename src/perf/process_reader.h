@@ -45,9 +45,8 @@ MUST_CHECK int process_reader_check(struct process_reader *r, struct err *err);
 /* The text of a file below the process's directory, cut at PROCESS_SCRATCH; lives until the next call. False: it is not
  * there or not permitted, which is noted as what is missing ("I/O figures"), except where the process has ended. */
 bool process_reader_text(struct process_reader *r, const char *path, const char *what, struct slice *out);
-/* The same in the caller's memory, without notes; the result is a negative errno, or 0. */
-int process_reader_load(const struct process_reader *r, const char *path, char *memory, size_t cap,
-                        struct slice *out);
+/* A file that is longer: its descriptor, for the caller to close, or -1. */
+int process_reader_open_file(struct process_reader *r, const char *path, const char *what);
 /* Whether what was opened still has its directory. */
 bool process_reader_is_there(const struct process_reader *r);
 /* Notes why `what` is missing, unless it is because the process has ended. */

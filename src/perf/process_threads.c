@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "perf/proc_file.h"
 #include "perf/proc_text.h"
 
 #define THREAD_FIGURES ((uint32_t)PROCESS_KNOWS_WAIT | (uint32_t)PROCESS_KNOWS_SWITCHES)
@@ -24,7 +25,7 @@ static bool read_stat(struct process_reader *r, struct process_thread *t)
     struct process_stat stat;
     struct slice text;
     snprintf(path, sizeof(path), "task/%d/stat", t->tid);
-    if (process_reader_load(r, path, memory, sizeof(memory), &text) < 0) return false; /* it has ended */
+    if (proc_file_load(r->directory, path, memory, sizeof(memory), &text)) return false; /* it has ended */
     if (!process_stat_parse(text, &stat)) return false;
     memcpy(t->name, stat.name, sizeof(t->name));
     t->state = stat.state;
@@ -44,9 +45,9 @@ static void read_schedule(struct process_reader *r, struct process_thread *t)
     struct process_schedule schedule;
     struct slice text;
     snprintf(path, sizeof(path), "task/%d/schedstat", t->tid);
-    int result = process_reader_load(r, path, memory, sizeof(memory), &text);
-    if (result < 0) {
-        process_reader_note(r, "time spent waiting for a CPU", -result);
+    int error = proc_file_load(r->directory, path, memory, sizeof(memory), &text);
+    if (error) {
+        process_reader_note(r, "time spent waiting for a CPU", error);
         return;
     }
     if (!process_schedule_parse(text, &schedule)) return;
@@ -84,9 +85,9 @@ static void read_switches(struct process_reader *r, struct process_thread *t)
     char path[64], memory[4096];
     struct slice text;
     snprintf(path, sizeof(path), "task/%d/status", t->tid);
-    int result = process_reader_load(r, path, memory, sizeof(memory), &text);
-    if (result < 0) {
-        process_reader_note(r, "context switches", -result);
+    int error = proc_file_load(r->directory, path, memory, sizeof(memory), &text);
+    if (error) {
+        process_reader_note(r, "context switches", error);
         return;
     }
     if (proc_fields_read(text, switch_fields, 2, t) == 3) t->known |= PROCESS_KNOWS_SWITCHES;
