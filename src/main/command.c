@@ -15,6 +15,7 @@
 #include "main/dump.h"
 #include "main/explain.h"
 #include "main/logs.h"
+#include "main/perf.h"
 #include "main/postmortem.h"
 #include "main/run.h"
 #include "main/simulate.h"
@@ -393,6 +394,7 @@ const struct command commands[] = {
     { "simulate", "show what a change would do to a log's requests, or to made ones",
       "Usage: weir simulate --help\n", simulate_command },
     { "logs", "statistics of nginx's log files", "Usage: weir logs --help\n", logs_command },
+    { "perf", "watch a process or a unit: profiles, memory, descriptors, sockets", perf_help, perf_command },
     { "postmortem", "tell from a core file what weir was doing", postmortem_help, postmortem_command },
     { "dump", "write a core file of a living weir", dump_help, dump_command },
     { "version", "print the version", "Usage: weir version\n", version_command },

@@ -1,0 +1,534 @@
+#include "main/perf.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "main/perf_watch.h"
+#include "perf/cgroup_pids.h"
+#include "perf/cgroup_tree.h"
+#include "perf/flame.h"
+#include "perf/folded.h"
+#include "perf/pprof.h"
+#include "perf/sampled_profile.h"
+
+#define SECONDS_PRESET 10u
+#define PROCESSES_MAX 16u
+#define JSON_MAX (64u << 20)
+
+enum form { FORM_TEXT, FORM_HTML, FORM_FLAME, FORM_PPROF, FORM_FOLDED, FORM_JSON };
+
+const char perf_help[] =
+    "Usage: weir perf --pid N | --unit NAME | --self [OPTION]...\n"
+    "Watches a process, every process of a systemd unit, or the weir that runs here: CPU time and time off "
+    "the CPU by\n"
+    "stack, memory, descriptors, sockets, disks, context switches, page faults, each thread.\n\n"
+    "  --pid N            the process\n"
+    "  --unit NAME        a unit: nginx.service (by its cgroup; systemd need not run)\n"
+    "  --self             the weir that runs on this host\n"
+    "  --seconds S        for how long; 10\n"
+    "  --hz N             samples in a second of CPU time; 99\n"
+    "  --output FILE      where to: .html is a report with flame graphs and time lines, .pb.gz pprof's "
+    "format,\n"
+    "                     .folded or .txt folded stacks, .json figures\n"
+    "  --form FORM        text (the preset), html, flame, pprof, folded, json, whatever the file is called\n"
+    "  --off-cpu          pprof, flame and folded: time off the CPU instead\n"
+    "  --quiet            no figures while it goes on\n\n"
+    "As root, or as the user that the process runs as; what is refused is said.\n";
+
+struct perf_command_options {
+    int32_t pids[PROCESSES_MAX];
+    uint32_t pid_count, seconds, hz;
+    const char *unit, *output;
+    enum form form;
+    bool is_self, is_off_cpu, is_quiet, has_form;
+};
+
+static volatile bool is_interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    is_interrupted = true;
+}
+
+static int usage_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static int usage_fault(const char *format, ...)
+{
+    va_list args;
+    fputs("weir perf: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputs("\nTry: weir perf --help\n", stderr);
+    return EX_USAGE;
+}
+
+/* options */
+
+static int parse_number(const char *option, const char *text, uint32_t max, uint32_t *out)
+{
+    char *end = NULL;
+    unsigned long n = strtoul(text, &end, 10);
+    if (end == text || *end || *text == '-' || n < 1 || n > max)
+        return usage_fault("%s %s is no number from 1 to %u", option, text, max);
+    *out = (uint32_t)n;
+    return EX_OK;
+}
+
+static int parse_form(struct perf_command_options *o, const char *name)
+{
+    static const char *const names[] = { "text", "html", "flame", "pprof", "folded", "json" };
+    for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        if (strcmp(names[i], name) != 0) continue;
+        o->form = (enum form)i;
+        o->has_form = true;
+        return EX_OK;
+    }
+    return usage_fault("--form %s is none; there are text, html, flame, pprof, folded and json", name);
+}
+
+static void form_of_name(struct perf_command_options *o)
+{
+    static const struct {
+        const char *ending;
+        enum form form;
+    } endings[] = { { ".html", FORM_HTML },
+                    { ".pb.gz", FORM_PPROF },
+                    { ".folded", FORM_FOLDED },
+                    { ".txt", FORM_FOLDED },
+                    { ".json", FORM_JSON } };
+    size_t len = o->output ? strlen(o->output) : 0;
+    for (unsigned i = 0; !o->has_form && len && i < sizeof(endings) / sizeof(*endings); i++) {
+        size_t ending = strlen(endings[i].ending);
+        if (len > ending && strcmp(o->output + len - ending, endings[i].ending) == 0)
+            o->form = endings[i].form;
+    }
+}
+
+static int parse_options(int argc, char **argv, struct perf_command_options *o)
+{
+    static const struct option options[] = {
+        { "pid", required_argument, NULL, 'p' },
+        { "unit", required_argument, NULL, 'u' },
+        { "self", no_argument, NULL, 's' },
+        { "seconds", required_argument, NULL, 'S' },
+        { "hz", required_argument, NULL, 'z' },
+        { "output", required_argument, NULL, 'o' },
+        { "form", required_argument, NULL, 'f' },
+        { "off-cpu", no_argument, NULL, 'O' },
+        { "quiet", no_argument, NULL, 'q' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
+    };
+    uint32_t number = 0;
+    int option, code = EX_OK;
+    while (code == EX_OK && (option = getopt_long(argc, argv, "o:h", options, NULL)) != -1) {
+        switch (option) {
+        case 'p':
+            code = parse_number("--pid", optarg, INT32_MAX, &number);
+            o->pids[0] = (int32_t)number;
+            o->pid_count = 1;
+            break;
+        case 'u': o->unit = optarg; break;
+        case 's': o->is_self = true; break;
+        case 'S': code = parse_number("--seconds", optarg, PERF_WATCH_MAX, &o->seconds); break;
+        case 'z': code = parse_number("--hz", optarg, SAMPLER_HZ_MAX, &o->hz); break;
+        case 'o': o->output = optarg; break;
+        case 'f': code = parse_form(o, optarg); break;
+        case 'O': o->is_off_cpu = true; break;
+        case 'q': o->is_quiet = true; break;
+        case 'h': fputs(perf_help, stdout); return -1;
+        default: return usage_fault("what is meant?");
+        }
+    }
+    if (code != EX_OK) return code;
+    if (optind < argc) return usage_fault("what is \"%s\"?", argv[optind]);
+    if ((o->pid_count != 0) + (o->unit != NULL) + o->is_self != 1)
+        return usage_fault("say whom: --pid N, --unit NAME or --self");
+    form_of_name(o);
+    return EX_OK;
+}
+
+/* whom */
+
+struct unit_search {
+    const char *name;
+    char path[CGROUP_PATH_MAX];
+};
+
+static bool on_group(void *context, const char *path, const char *name)
+{
+    struct unit_search *s = context;
+    size_t len = strlen(s->name);
+    bool is_it = strcmp(name, s->name) == 0 ||
+                 (strncmp(name, s->name, len) == 0 && strcmp(name + len, ".service") == 0);
+    if (is_it) snprintf(s->path, sizeof(s->path), "%s", path);
+    return !is_it;
+}
+
+static int find_unit(struct perf_command_options *o, struct err *err)
+{
+    char mount[CGROUP_PATH_MAX];
+    struct unit_search search = { .name = o->unit };
+    struct cgroup_visitor visitor = { on_group, &search };
+    struct cgroup_pids pids = { 0 };
+    struct notes notes = { .count = 0 };
+    if (cgroup_find_mount(NULL, mount, err) < 0) return -1;
+    cgroup_walk(mount, &visitor);
+    if (!*search.path) return err_set(err, "there is no unit %s below %s; is it running?", o->unit, mount);
+    if (cgroup_pids_read(search.path, &pids, &notes, err) < 0) return -1;
+    for (uint32_t i = 0; i < pids.count && o->pid_count < PROCESSES_MAX; i++)
+        o->pids[o->pid_count++] = pids.pids[i];
+    if (pids.count > PROCESSES_MAX)
+        fprintf(stderr, "weir perf: %s has %u processes; the first %u are watched\n", o->unit, pids.count,
+                PROCESSES_MAX);
+    cgroup_pids_fini(&pids);
+    return o->pid_count ? 0 : err_set(err, "unit %s has no process", o->unit);
+}
+
+/* The process of this program that carries traffic: the one that was told to run. */
+static bool is_running_weir(int32_t pid, const char *own)
+{
+    char path[64], exe[4096], arguments[4096] = "";
+    snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+    ssize_t len = readlink(path, exe, sizeof(exe) - 1);
+    if (pid == getpid() || len < 0) return false;
+    exe[len] = 0;
+    const char *slash = strrchr(exe, '/');
+    if (strcmp(exe, own) != 0 && (!slash || strcmp(slash, "/weir") != 0)) return false;
+    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+    FILE *f = fopen(path, "re");
+    size_t read = f ? fread(arguments, 1, sizeof(arguments) - 1, f) : 0;
+    if (f) fclose(f);
+    const char *second = memchr(arguments, 0, read);
+    return second && (strcmp(second + 1, "run") == 0 || strcmp(second + 1, "demo") == 0);
+}
+
+static int find_self(struct perf_command_options *o, struct err *err)
+{
+    char own[4096];
+    ssize_t len = readlink("/proc/self/exe", own, sizeof(own) - 1);
+    own[len > 0 ? len : 0] = 0;
+    DIR *processes = opendir("/proc");
+    const struct dirent *d;
+    uint32_t count = 0;
+    if (!processes) return err_set(err, "cannot read /proc: %s", strerror(errno));
+    while ((d = readdir(processes))) {
+        int32_t pid = (int32_t)strtol(d->d_name, NULL, 10);
+        if (pid <= 0 || !is_running_weir(pid, own)) continue;
+        o->pids[0] = pid;
+        count++;
+    }
+    closedir(processes);
+    o->pid_count = count == 1;
+    if (count == 1) return 0;
+    return count ? err_set(err, "%u weirs run here; say which with --pid N", count)
+                 : err_set(err, "no weir runs here that may be looked at");
+}
+
+/* watching */
+
+struct watched {
+    struct perf_watch watch;
+    struct sampler *sampler;
+    struct sampler_window windows[2]; /* on and off the CPU */
+    _Atomic uint32_t done_count;
+    bool is_sampled;
+};
+
+struct run {
+    const struct perf_command_options *options;
+    struct watched *items;
+    uint32_t count;
+    struct profile *profiles[2];
+    struct err fault; /* of sampling; "" if all went well */
+};
+
+static void on_window(struct sampler_window *w)
+{
+    struct watched *p = w->context;
+    atomic_fetch_add(&p->done_count, 1);
+}
+
+static int start_sampling(const struct run *r, struct watched *p, int32_t pid, struct err *err)
+{
+    static const enum perf_kind kinds[] = { PERF_ON_CPU, PERF_OFF_CPU };
+    struct sampler_options o = { .pid = pid };
+    if (sampler_new(&p->sampler, &o, err) < 0) return -1;
+    for (unsigned i = 0; i < 2; i++) {
+        p->windows[i] = (struct sampler_window){ .kind = kinds[i],
+                                                 .hz = r->options->hz,
+                                                 .duration_ms = r->options->seconds * 1000ull,
+                                                 .done = on_window,
+                                                 .context = p };
+        if (sampler_ask(p->sampler, &p->windows[i], err) < 0) return -1;
+    }
+    p->is_sampled = true;
+    return 0;
+}
+
+static int start(struct run *r, struct err *err)
+{
+    const struct perf_command_options *o = r->options;
+    r->items = calloc(o->pid_count, sizeof(*r->items));
+    if (!r->items) return err_set(err, "out of memory");
+    for (uint32_t i = 0; i < o->pid_count; i++) {
+        struct watched *p = &r->items[r->count];
+        if (perf_watch_open(&p->watch, o->pids[i], err) < 0) {
+            if (o->pid_count == 1) return -1;
+            continue; /* of a unit, one that has just ended */
+        }
+        r->count++;
+        if (start_sampling(r, p, o->pids[i], &r->fault) < 0) p->is_sampled = false;
+    }
+    return r->count ? 0 : -1;
+}
+
+static void show_live(const struct run *r, uint32_t second)
+{
+    double cpu = 0, resident = 0, files = 0;
+    for (uint32_t i = 0; i < r->count; i++) {
+        cpu += perf_watch_value(&r->items[i].watch, PERF_CPU);
+        resident += perf_watch_value(&r->items[i].watch, PERF_RESIDENT);
+        files += perf_watch_value(&r->items[i].watch, PERF_FILES);
+    }
+    fprintf(stderr, "\r\033[K%3u s  CPU %6.1f %%  resident %8.1f MiB  descriptors %6.0f", second, cpu,
+            resident / 1048576, files);
+}
+
+static bool all_done(const struct run *r)
+{
+    for (uint32_t i = 0; i < r->count; i++)
+        if (r->items[i].is_sampled && atomic_load(&r->items[i].done_count) < 2) return false;
+    return true;
+}
+
+static void watch(struct run *r)
+{
+    bool shows = !r->options->is_quiet && isatty(2);
+    struct err err;
+    uint64_t next_ns = clock_now_ns();
+    for (uint32_t second = 1; second <= r->options->seconds && !is_interrupted; second++) {
+        uint32_t alive = 0;
+        next_ns += NS_PER_S;
+        struct timespec at = { (time_t)(next_ns / NS_PER_S), (long)(next_ns % NS_PER_S) };
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+        for (uint32_t i = 0; i < r->count; i++)
+            if (!r->items[i].watch.is_over && perf_watch_look(&r->items[i].watch, &err) == 0) alive++;
+        if (shows) show_live(r, second);
+        if (!alive) break;
+    }
+    if (shows) fputs("\r\033[K", stderr);
+    for (uint32_t i = 0; i < r->count; i++) perf_watch_look_closely(&r->items[i].watch);
+    for (unsigned i = 0; i < 100 && !is_interrupted && !all_done(r); i++)
+        nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+    for (uint32_t i = 0; i < r->count; i++) {
+        sampler_free(r->items[i].sampler);
+        r->items[i].sampler = NULL;
+    }
+}
+
+/* All processes' samples of one kind in one. */
+static int make_profiles(struct run *r, struct err *err)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        struct watched *p = &r->items[i];
+        struct sampled_profile_options o = { .pid = p->watch.reader.identity.pid };
+        for (unsigned k = 0; k < 2 && p->is_sampled; k++) {
+            struct profile *made = NULL;
+            if (*p->windows[k].fault.text) {
+                r->fault = p->windows[k].fault;
+                continue;
+            }
+            if (sampled_profile_make(&made, &p->windows[k], &o, err) < 0) return -1;
+            if (r->profiles[k]) {
+                profile_merge(r->profiles[k], made, 1);
+                profile_free(made);
+            } else {
+                r->profiles[k] = made;
+            }
+        }
+    }
+    return 0;
+}
+
+/* output */
+
+static int write_pprof(const struct profile *p, FILE *out, struct err *err)
+{
+    char *bytes = NULL;
+    size_t len = 0;
+    if (pprof_write(p, &bytes, &len, err) < 0) return -1;
+    size_t written = fwrite(bytes, 1, len, out);
+    free(bytes);
+    return written == len ? 0 : err_set(err, "cannot write: %s", strerror(errno));
+}
+
+static int write_report(const struct run *r, FILE *out, struct err *err)
+{
+    char title[128], subtitle[128];
+    const struct perf_watch *w = &r->items[0].watch;
+    const char *notes[NOTES_MAX + 1];
+    struct perf_tables tables;
+    uint32_t note_count = 0;
+    for (uint32_t i = 0; i < w->reader.notes.count; i++) notes[note_count++] = w->reader.notes.text[i];
+    if (*r->fault.text) notes[note_count++] = r->fault.text;
+    if (r->options->unit)
+        snprintf(title, sizeof(title), "%.100s", r->options->unit);
+    else
+        snprintf(title, sizeof(title), "%s, process %d", w->samples[w->latest].name,
+                 (int)w->reader.identity.pid);
+    snprintf(subtitle, sizeof(subtitle), "%u s, %u samples in a second of CPU time%s", w->count,
+             r->options->hz, r->count > 1 ? "; figures of its first process, stacks of all" : "");
+    perf_watch_tables(w, &tables);
+    struct perf_report report = { .title = title,
+                                  .subtitle = subtitle,
+                                  .on_cpu = r->profiles[0],
+                                  .off_cpu = r->profiles[1],
+                                  .start_ns = w->start_wall_ns,
+                                  .interval_ns = NS_PER_S,
+                                  .series = w->series,
+                                  .series_count = PERF_SERIES_COUNT,
+                                  .tables = tables.items,
+                                  .table_count = tables.count,
+                                  .notes = notes,
+                                  .note_count = note_count };
+    int result = perf_report_write(&report, out, err);
+    perf_tables_free(&tables);
+    return result;
+}
+
+static int write_json(const struct run *r, FILE *out, struct err *err)
+{
+    struct json j;
+    json_init(&j, JSON_MAX, true);
+    json_array(&j);
+    for (uint32_t i = 0; i < r->count; i++) perf_watch_json(&r->items[i].watch, &j);
+    json_array_end(&j);
+    int result = j.is_failed || fwrite(j.data, 1, j.len, out) != j.len
+                     ? err_set(err, "cannot write the figures")
+                     : 0;
+    fputc('\n', out);
+    json_fini(&j);
+    return result;
+}
+
+/* The heaviest functions by themselves. */
+static void print_top(const struct profile *p, FILE *out)
+{
+    enum { TOP = 15 };
+    struct {
+        uint32_t function;
+        int64_t value;
+    } top[TOP] = { { 0, 0 } };
+    int64_t *sums = calloc(p->location_count, sizeof(*sums)), total = profile_total(p, 1);
+    char memory[256];
+    for (uint32_t i = 0; sums && i < p->sample_count; i++)
+        if (p->samples[i].depth) sums[p->frames[p->samples[i].stack_at]] += p->samples[i].values[1];
+    /* Locations of one function are one. */
+    for (uint32_t i = 1; sums && i < p->location_count; i++)
+        for (uint32_t k = 1; sums[i] && p->locations[i].function && k < i; k++)
+            if (p->locations[k].function == p->locations[i].function && sums[k]) {
+                sums[k] += sums[i];
+                sums[i] = 0;
+            }
+    for (uint32_t i = 1; sums && i < p->location_count; i++) {
+        uint32_t at = TOP;
+        while (at && sums[i] > top[at - 1].value) at--;
+        if (at == TOP) continue;
+        memmove(&top[at + 1], &top[at], (TOP - at - 1) * sizeof(*top));
+        top[at].function = i;
+        top[at].value = sums[i];
+    }
+    free(sums);
+    fprintf(out, "\nCPU time by function\n");
+    for (unsigned i = 0; i < TOP && top[i].value; i++) {
+        struct slice name = profile_frame_name(p, top[i].function, memory, sizeof(memory));
+        fprintf(out, "%6.1f %%  %.*s\n", 100.0 * (double)top[i].value / (double)total, SLICE_ARGS(name));
+    }
+}
+
+static int write_text(const struct run *r, FILE *out)
+{
+    for (uint32_t i = 0; i < r->count; i++) perf_watch_print(&r->items[i].watch, out);
+    if (r->profiles[0] && profile_total(r->profiles[0], 1)) print_top(r->profiles[0], out);
+    if (*r->fault.text) fprintf(out, "note: %s\n", r->fault.text);
+    return 0;
+}
+
+static int write_output(const struct run *r, FILE *out, struct err *err)
+{
+    const struct profile *p = r->profiles[r->options->is_off_cpu];
+    struct flame_options flame = { .title = "weir perf", .type = 1 };
+    bool needs_stacks = r->options->form == FORM_PPROF || r->options->form == FORM_FOLDED ||
+                        r->options->form == FORM_FLAME;
+    if (needs_stacks && !p) {
+        *err = r->fault;
+        return -1;
+    }
+    switch (r->options->form) {
+    case FORM_HTML: return write_report(r, out, err);
+    case FORM_FLAME: return flame_write(p, NULL, &flame, out, err);
+    case FORM_PPROF: return write_pprof(p, out, err);
+    case FORM_FOLDED: folded_write(p, 1, out); return 0;
+    case FORM_JSON: return write_json(r, out, err);
+    default: return write_text(r, out);
+    }
+}
+
+static int put(const struct run *r, struct err *err)
+{
+    FILE *out = r->options->output ? fopen(r->options->output, "we") : stdout;
+    if (!out) return err_set(err, "cannot create %s: %s", r->options->output, strerror(errno));
+    int result = write_output(r, out, err);
+    if (r->options->output ? fclose(out) == EOF : fflush(out) == EOF)
+        result = err_set(err, "cannot write %s: %s", r->options->output ? r->options->output : "the output",
+                         strerror(errno));
+    if (result == 0 && r->options->output) fprintf(stderr, "%s is written\n", r->options->output);
+    return result;
+}
+
+static void finish(struct run *r)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        sampler_free(r->items[i].sampler);
+        sampler_window_fini(&r->items[i].windows[0]);
+        sampler_window_fini(&r->items[i].windows[1]);
+        perf_watch_close(&r->items[i].watch);
+    }
+    profile_free(r->profiles[0]);
+    profile_free(r->profiles[1]);
+    free(r->items);
+}
+
+int perf_command(int argc, char **argv)
+{
+    struct perf_command_options o = { .seconds = SECONDS_PRESET, .hz = 99 };
+    struct err err = { "" };
+    int code = parse_options(argc, argv, &o);
+    if (code != EX_OK) return code < 0 ? EX_OK : code;
+    struct run r = { .options = &o };
+    int result = o.unit ? find_unit(&o, &err) : o.is_self ? find_self(&o, &err) : 0;
+    if (result == 0) result = start(&r, &err);
+    if (result == 0) {
+        signal(SIGINT, on_interrupt);
+        watch(&r);
+        result = make_profiles(&r, &err);
+    }
+    if (result == 0) result = put(&r, &err);
+    finish(&r);
+    if (result == 0) return EX_OK;
+    fprintf(stderr, "weir perf: %s\n", err.text);
+    return EX_NOINPUT;
+}

@@ -1,0 +1,75 @@
+/* main/perf_watch.h: one process, looked at once a second while it is profiled: the figures as they come, and all of them at
+ * the end as lines over time. One thread. */
+#pragma once
+
+#include <stdio.h>
+
+#include "base/json.h"
+#include "perf/perf_report.h"
+#include "perf/process.h"
+#include "perf/process_files.h"
+#include "perf/process_memory.h"
+#include "perf/process_sockets.h"
+
+#define PERF_WATCH_MAX 3600u
+
+/* X(identifier, name, unit, group) */
+#define PERF_SERIES(X)                                               \
+    X(CPU, "CPU", "percent", "CPU")                                  \
+    X(WAIT, "waiting for a CPU", "percent", "CPU")                   \
+    X(RESIDENT, "resident", "bytes", "memory")                       \
+    X(ANONYMOUS, "anonymous", "bytes", "memory")                     \
+    X(FILES, "descriptors", "descriptors", "descriptors")            \
+    X(THREADS, "threads", "threads", "threads")                      \
+    X(VOLUNTARY, "voluntary", "a second", "context switches")        \
+    X(FORCED, "forced", "a second", "context switches")              \
+    X(MINOR, "minor", "a second", "page faults")                     \
+    X(MAJOR, "major", "a second", "page faults")                     \
+    X(READ, "read from disks", "bytes", "disks, a second")           \
+    X(WRITTEN, "written to disks", "bytes", "disks, a second")       \
+    X(CALLS_READ, "read", "bytes", "through system calls, a second") \
+    X(CALLS_WRITTEN, "written", "bytes", "through system calls, a second")
+
+enum perf_series_id {
+#define X(id, name, unit, group) PERF_##id,
+    PERF_SERIES(X)
+#undef X
+        PERF_SERIES_COUNT
+};
+
+struct perf_watch {
+    struct process_reader reader;
+    struct process_sample samples[2]; /* the latest, and the one before */
+    uint32_t latest, count;           /* count: values in each series */
+    uint64_t start_wall_ns;
+    struct perf_series series[PERF_SERIES_COUNT];
+    double *values[PERF_SERIES_COUNT]; /* owned; PERF_WATCH_MAX */
+    struct process_files files;
+    struct process_sockets sockets;
+    struct process_mappings mappings;
+    struct process_memory memory;
+    bool has_files, has_sockets, has_mappings, has_memory;
+    bool is_over; /* the process has ended */
+};
+
+MUST_CHECK int perf_watch_open(struct perf_watch *w, int32_t pid, struct err *err);
+void perf_watch_close(struct perf_watch *w);
+/* Once a second. -1: the process has ended. */
+MUST_CHECK int perf_watch_look(struct perf_watch *w, struct err *err);
+/* What costs more: memory by mapping, descriptors, sockets; once, at the end. */
+void perf_watch_look_closely(struct perf_watch *w);
+/* Of the latest second; NAN where it is not known. */
+double perf_watch_value(const struct perf_watch *w, enum perf_series_id id);
+
+/* For people, and for programs. */
+void perf_watch_print(const struct perf_watch *w, FILE *out);
+void perf_watch_json(const struct perf_watch *w, struct json *j);
+/* Tables for the report: threads, memory, descriptors, sockets. Memory is the caller's to free by perf_tables_free(). */
+#define PERF_TABLES_MAX 8u
+struct perf_tables {
+    struct perf_table items[PERF_TABLES_MAX];
+    uint32_t count;
+    char **cells[PERF_TABLES_MAX];
+};
+void perf_watch_tables(const struct perf_watch *w, struct perf_tables *out);
+void perf_tables_free(struct perf_tables *t);
