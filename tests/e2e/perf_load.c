@@ -1,0 +1,95 @@
+/* A load whose truth is known: three parts of CPU time, 70, 20 and 10 of a hundred by count of equal work, each below a caller
+ * of its own; in "libraries" mode the work is the C library's and libcrypto's. Ends after the seconds given, or when its
+ * standard input does. */
+#include <openssl/sha.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define KEPT __attribute__((noinline, noclone))
+
+static volatile uint64_t sink;
+static char from[65536], to[65536];
+
+/* Not the same function three times: the compiler would fold them. */
+#define WORK(name, constant)                                                   \
+    KEPT static void name(void)                                                \
+    {                                                                          \
+        uint64_t x = sink;                                                     \
+        for (unsigned i = 0; i < 4000; i++) x = x * UINT64_C(constant) + i;    \
+        sink = x;                                                              \
+    }
+WORK(work_seventy, 6364136223846793005)
+WORK(work_twenty, 2862933555777941757)
+WORK(work_ten, 3202034522624059733)
+
+KEPT static void call_seventy(void)
+{
+    for (unsigned i = 0; i < 7; i++) work_seventy();
+    sink++;
+}
+
+KEPT static void call_twenty(void)
+{
+    for (unsigned i = 0; i < 2; i++) work_twenty();
+    sink++;
+}
+
+KEPT static void call_ten(void)
+{
+    work_ten();
+    sink++;
+}
+
+KEPT static void call_copy(void)
+{
+    memcpy(to, from, sizeof(to));
+    sink += (uint64_t)to[sink % sizeof(to)];
+}
+
+KEPT static void call_search(void)
+{
+    sink += memchr(from, 1, sizeof(from)) != NULL;
+    sink++;
+}
+
+KEPT static void call_hash(void)
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    SHA256((const unsigned char *)from, 4096, digest);
+    sink += digest[0];
+}
+
+static int is_over(const struct timespec *until)
+{
+    struct timespec now;
+    struct pollfd in = { .fd = 0, .events = POLLIN };
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec >= until->tv_sec || poll(&in, 1, 0) > 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct timespec until;
+    int is_libraries = argc > 2 && strcmp(argv[2], "libraries") == 0;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += argc > 1 ? atoi(argv[1]) : 1;
+    puts("ready");
+    fflush(stdout);
+    while (!is_over(&until)) {
+        for (unsigned i = 0; i < 200 && is_libraries; i++) {
+            call_copy();
+            call_search();
+            call_hash();
+        }
+        for (unsigned i = 0; i < 200 && !is_libraries; i++) {
+            call_seventy();
+            call_twenty();
+            call_ten();
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,191 @@
+"""weir perf: other processes, of which the truth is known, and a unit's cgroup made by hand."""
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from waiting import eventually
+from weir import BINARIES, run_command
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FLAGS = {"optimised": ["-O2", "-fomit-frame-pointer"], "not optimised": ["-O0"]}
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("perf")
+    made = {}
+    for name, flags in FLAGS.items():
+        made[name] = str(directory / name.replace(" ", "_"))
+        subprocess.run(["cc", *flags, "-g", "-Wno-deprecated-declarations", "-o", made[name],
+                        os.path.join(HERE, "perf_load.c"), "-lcrypto"], check=True)
+    return made
+
+
+class Load:
+    def __init__(self, program, *arguments):
+        self.process = subprocess.Popen([program, "60", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.process.stdout.readline() == b"ready\n"
+        self.pid = self.process.pid
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait(20)
+        self.process.stdout.close()
+
+
+def perf(*arguments, code=0, seconds=40):
+    done = run_command("perf", "--quiet", *arguments, build="release", seconds=seconds)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def folded(pid, *options):
+    out = perf("--pid", str(pid), "--form", "folded", "--hz", "997", *options).stdout
+    return [(line.rsplit(" ", 1)[0].split(";"), int(line.rsplit(" ", 1)[1])) for line in out.splitlines()]
+
+
+def cpu_ns(pid):
+    with open(f"/proc/{pid}/schedstat") as file:
+        return int(file.read().split()[0])
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("name", FLAGS)
+def test_the_parts_of_a_known_load_are_seen(programs, name):
+    with Load(programs[name]) as load:
+        before = cpu_ns(load.pid)
+        stacks = folded(load.pid, "--seconds", "3")
+        used = cpu_ns(load.pid) - before
+    total = sum(value for _, value in stacks)
+    for part, share in {"seventy": 70, "twenty": 20, "ten": 10}.items():
+        seen = sum(value for stack, value in stacks if f"work_{part}" in stack)
+        assert abs(100 * seen / total - share) <= 3, f"{part}: {100 * seen / total:.1f} %"
+        called = sum(value for stack, value in stacks if f"work_{part}" in stack
+                     and stack[stack.index(f"work_{part}") - 1] == f"call_{part}" and "main" in stack)
+        assert called >= 0.99 * seen
+    print(f"samples stand for {total / 1e9:.3f} s of {used / 1e9:.3f} s")
+    # The window is a part of what was measured around it.
+    assert 0.85 * used <= total <= 1.05 * used
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("name", FLAGS)
+def test_callers_of_leaves_in_libraries_are_right(programs, name):
+    """What a function of the C library or of libcrypto was called by is known: each is called in one place."""
+    with Load(programs[name], "libraries") as load:
+        stacks = folded(load.pid, "--seconds", "3")
+    total = right = 0
+    for stack, value in stacks:
+        leaf = " ".join(stack[-4:])
+        for pattern, caller in ((r"memcpy|memmove", "call_copy"), (r"memchr", "call_search"), (r"sha256", "call_hash")):
+            if re.search(pattern, leaf, re.I):
+                total += value
+                right += value * (caller in stack and "main" in stack)
+    assert total > 1e9
+    print(f"{100 * right / total:.2f} % of the leaves have their caller")
+    assert right >= 0.99 * total
+
+
+def test_figures_are_those_of_the_process(programs):
+    with Load(programs["optimised"]) as load:
+        process, = json.loads(perf("--pid", str(load.pid), "--seconds", "2", "--form", "json").stdout)
+        with open(f"/proc/{load.pid}/statm") as file:
+            resident = int(file.read().split()[1]) * 4096
+        descriptors = len(os.listdir(f"/proc/{load.pid}/fd"))
+    assert process["pid"] == load.pid
+    series = {(s["group"], s["name"]): s["values"] for s in process["series"]}
+    assert all(len(values) == 2 for values in series.values())
+    assert series[("CPU", "CPU")][-1] > 10
+    assert series[("memory", "resident")][-1] == pytest.approx(resident, rel=0.2)
+    assert series[("descriptors", "descriptors")][-1] == descriptors
+    assert [row["name"] for row in process["tables"]["Threads"]] == ["optimised"]
+    assert {row["memory"] for row in process["tables"]["Memory by mapping"]} >= {"heap", "stack", "text"}
+
+
+def test_a_report_is_one_page(programs, tmp_path):
+    page = tmp_path / "report.html"
+    with Load(programs["optimised"]) as load:
+        perf("--pid", str(load.pid), "--seconds", "2", "--output", str(page))
+    text = page.read_text()
+    assert "call_seventy" in text and "context switches" in text
+    assert not re.search(r'(?:src|href)="?https?:', text)
+
+
+def test_pprof_reads_what_it_writes(programs, tmp_path):
+    profile = tmp_path / "p.pb.gz"
+    with Load(programs["optimised"]) as load:
+        perf("--pid", str(load.pid), "--seconds", "1", "--hz", "499", "--output", str(profile))
+    go = shutil.which("go", path=os.environ["PATH"] + ":/usr/lib/go/bin")
+    done = subprocess.run([go, "tool", "pprof", "-top", "-lines", str(profile)], capture_output=True, text=True, timeout=60)
+    assert re.search(r"work_seventy .*perf_load\.c:\d+", done.stdout), done.stderr + done.stdout
+
+
+def test_time_off_the_cpu_is_where_a_process_sleeps(scene):
+    nginx = scene.nginx(logs=False)
+    stacks = folded(nginx.process.pid, "--seconds", "1", "--off-cpu")
+    slept = sum(value for stack, value in stacks if "epoll_wait" in stack)
+    assert slept >= 0.9 * sum(value for _, value in stacks) > 0.5e9
+
+
+def test_a_stripped_program_is_named_by_addresses_and_said(programs, tmp_path):
+    stripped = str(tmp_path / "stripped")
+    subprocess.run(["strip", "-o", stripped, programs["optimised"]], check=True)
+    with Load(stripped) as load:
+        stacks = folded(load.pid, "--seconds", "1")
+    assert any(re.fullmatch(r"0x[0-9a-f]+_\[stripped\]", frame) for stack, _ in stacks for frame in stack)
+
+
+def test_a_program_that_was_replaced_still_has_its_names_for_root(programs, tmp_path):
+    copy = str(tmp_path / "copy")
+    shutil.copy(programs["optimised"], copy)
+    with Load(copy) as load:
+        os.unlink(copy)
+        stacks = folded(load.pid, "--seconds", "1")
+    assert any("work_seventy" in stack for stack, _ in stacks)
+
+
+def mount_of_cgroup2():
+    with open("/proc/self/mountinfo") as file:
+        for line in file:
+            fields, _, rest = line.partition(" - ")
+            if rest.split()[0] == "cgroup2":
+                return fields.split()[4]
+    return None
+
+
+def test_a_unit_is_all_of_its_processes(programs):
+    mount = mount_of_cgroup2()
+    assert mount, "no cgroup2 is mounted here"
+    group = os.path.join(mount, f"weir-test-{os.getpid()}.service")
+    os.mkdir(group)
+    try:
+        with Load(programs["optimised"]) as one, Load(programs["not optimised"]) as two:
+            for load in (one, two):
+                with open(os.path.join(group, "cgroup.procs"), "w") as file:
+                    file.write(str(load.pid))
+            unit = os.path.basename(group)
+            found = json.loads(perf("--unit", unit, "--seconds", "1", "--form", "json").stdout)
+            assert {process["pid"] for process in found} == {one.pid, two.pid}
+            stacks = perf("--unit", unit.removesuffix(".service"), "--seconds", "1", "--form", "folded").stdout
+            assert "work_seventy" in stacks
+    finally:
+        eventually(lambda: not open(os.path.join(group, "cgroup.procs")).read(), "the group is empty")
+        os.rmdir(group)
+
+
+@pytest.mark.parametrize("arguments,code,words", [
+    (["--pid", "999999999"], 66, "no process"), (["--pid", "0"], 64, "1 to"), ([], 64, "--pid N"),
+    (["--unit", "no-such-unit"], 66, "no unit"), (["--pid", "1", "--form", "svg"], 64, "flame"),
+    (["--pid", "1", "--seconds", "0"], 64, "--seconds"),
+])
+def test_what_it_cannot_do_is_told(arguments, code, words):
+    done = subprocess.run([BINARIES["release"], "perf", *arguments], capture_output=True, text=True, timeout=20)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
