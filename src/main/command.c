@@ -12,6 +12,7 @@
 #include "conf/decode.h"
 #include "main/config.h"
 #include "main/demo.h"
+#include "main/doctor.h"
 #include "main/explain.h"
 #include "main/logs.h"
 #include "main/run.h"
@@ -391,6 +392,7 @@ const struct command commands[] = {
     { "simulate", "show what a change would do to a log's requests, or to made ones",
       "Usage: weir simulate --help\n", simulate_command },
     { "logs", "statistics of nginx's log files", "Usage: weir logs --help\n", logs_command },
+    { "doctor", "say what of this host gets in the way, and how to mend it", doctor_help, doctor_command },
     { "version", "print the version", "Usage: weir version\n", version_command },
     { 0 },
 };

@@ -1,0 +1,266 @@
+#include "main/doctor.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/timex.h>
+#include <sysexits.h>
+
+#include "base/json.h"
+#include "main/config.h"
+#include "main/limits.h"
+#include "main/table.h"
+#include "perf/host_check.h"
+#include "perf/host_file.h"
+#include "pool/pool_conf.h"
+
+#define EXIT_WARNINGS 1
+#define EXIT_FAILURES 2
+#define DISKS_MAX 3u
+#define REPORT_MAX (1u << 20)
+#define WIDTH 100u
+
+const char doctor_help[] =
+    "Usage: weir doctor [--json] [-c FILE] [--root DIR]\n\n"
+    "Looks at the host as a load balancer needs it: limits, sockets, memory, cores, devices, disks. Says "
+    "what it\n"
+    "found, why that matters and the command that mends it. Changes nothing. docs/doctor.md has every "
+    "check.\n\n"
+    "  -c, --config FILE  hold the host against what this configuration asks for\n"
+    "      --json         as JSON, with every finding\n"
+    "      --root DIR     look at a copy of a host's /proc, /sys and /etc below DIR\n\n"
+    "Exit codes: 0 nothing worse than a note, 1 warnings, 2 failures, 64 wrong usage, 71 out of memory, 74 "
+    "the\n"
+    "output was refused, 78 wrong configuration.\n";
+
+struct doctor_options {
+    const char *config, *root;
+    bool is_json;
+};
+
+/* as text */
+
+/* Words broken at WIDTH; every line but the first begins with `indent` blanks. */
+static void print_wrapped(FILE *out, const char *text, uint32_t indent)
+{
+    uint32_t column = indent;
+    while (*text) {
+        uint32_t len = (uint32_t)strcspn(text, " ");
+        if (column > indent && column + 1 + len > WIDTH) {
+            fprintf(out, "\n%*s", (int)indent, "");
+            column = indent;
+        } else if (column > indent) {
+            fputc(' ', out);
+            column++;
+        }
+        fwrite(text, 1, len, out);
+        column += len;
+        text += len + strspn(text + len, " ");
+    }
+    fputc('\n', out);
+}
+
+static uint32_t label_width(const struct host_report *r)
+{
+    uint32_t width = 0;
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct host_finding *f = &r->items[i];
+        uint32_t len = (uint32_t)strlen(f->id) + (*f->subject ? 1 + (uint32_t)strlen(f->subject) : 0);
+        if (len > width) width = len;
+    }
+    return width > 32 ? 32 : width;
+}
+
+static void print_finding(FILE *out, const struct host_finding *f, uint32_t width)
+{
+    char label[160];
+    uint32_t indent = 2 + 6 + width + 2;
+    snprintf(label, sizeof(label), "%s%s%s", f->id, *f->subject ? " " : "", f->subject);
+    fprintf(out, "  %-4s  %-*s  ", host_verdict_name(f->verdict), (int)width, label);
+    if (strlen(label) > width) fprintf(out, "\n%*s", (int)indent, "");
+    print_wrapped(out, f->sentence, indent);
+    if (f->verdict == HOST_OK) return;
+    fprintf(out, "%*s", (int)indent, "");
+    print_wrapped(out, f->why, indent);
+    if (*f->remedy) fprintf(out, "%*s$ %s\n", (int)indent, "", f->remedy); /* in one line, to be copied */
+}
+
+static void print_summary(FILE *out, const struct host_report *r)
+{
+    uint32_t counts[HOST_VERDICTS] = { 0 };
+    for (uint32_t i = 0; i < r->count; i++) counts[r->items[i].verdict]++;
+    fprintf(out, "\n%u to mend, %u to look at, %u to know, %u in order\n", counts[HOST_FAIL],
+            counts[HOST_WARN], counts[HOST_NOTE], counts[HOST_OK]);
+}
+
+static void print_text(FILE *out, const struct host_report *r)
+{
+    uint32_t width = label_width(r);
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct host_finding *f = &r->items[i];
+        if (!i || f->group != r->items[i - 1].group) fprintf(out, "%s%s\n", i ? "\n" : "", f->group);
+        print_finding(out, f, width);
+    }
+    print_summary(out, r);
+}
+
+/* as JSON */
+
+static void add_finding(struct json *j, const struct host_finding *f)
+{
+    json_object(j);
+    json_key(j, "id");
+    json_string(j, f->id);
+    json_key(j, "group");
+    json_string(j, f->group);
+    json_key(j, "subject");
+    json_string(j, *f->subject ? f->subject : NULL);
+    json_key(j, "verdict");
+    json_string(j, host_verdict_name(f->verdict));
+    json_key(j, "sentence");
+    json_string(j, f->sentence);
+    json_key(j, "why");
+    json_string(j, f->why);
+    json_key(j, "remedy");
+    json_string(j, *f->remedy ? f->remedy : NULL);
+    json_object_end(j);
+}
+
+static void print_json(FILE *out, const struct host_report *r)
+{
+    struct json j;
+    json_init(&j, REPORT_MAX, true);
+    json_object(&j);
+    json_key(&j, "worst");
+    json_string(&j, host_verdict_name(host_worst(r)));
+    json_key(&j, "findings");
+    json_array(&j);
+    for (uint32_t i = 0; i < r->count; i++) add_finding(&j, &r->items[i]);
+    json_array_end(&j);
+    json_object_end(&j);
+    if (!j.is_failed) fprintf(out, "%.*s\n", (int)j.len, j.data);
+    json_fini(&j);
+}
+
+/* what the host is asked for */
+
+static void plan_server(struct host_plan *plan, const struct server_conf *server)
+{
+    if (server->max_connections > plan->server_connections) {
+        plan->server = server->name;
+        plan->server_connections = server->max_connections;
+    }
+    if (server->address.sa.any.sa_family == AF_INET6) plan->uses_ipv6 = true;
+}
+
+static void plan_pools(struct host_plan *plan, const struct conf_items *pools)
+{
+    const struct pool_conf *pool = pools->data;
+    for (uint32_t p = 0; p < pools->count; p++) {
+        const struct server_conf *servers = pool[p].servers.data;
+        for (uint32_t s = 0; s < pool[p].servers.count; s++)
+            if (pool[p].kind == POOL_SERVERS) plan_server(plan, &servers[s]);
+    }
+}
+
+static void plan_listeners(struct host_plan *plan, const struct conf_items *listeners)
+{
+    const struct listener_conf *listener = listeners->data;
+    for (uint32_t i = 0; i < listeners->count; i++) {
+        uint16_t port = address_port(&listener[i].bind);
+        if (port && plan->port_count < HOST_PORTS_MAX) plan->ports[plan->port_count++] = port;
+        if (listener[i].bind.sa.any.sa_family == AF_INET6) plan->uses_ipv6 = true;
+    }
+}
+
+static void make_plan(struct host_plan *plan, const struct config *config)
+{
+    *plan = (struct host_plan){ .workers = config->proxy.workers,
+                                .connections = config->proxy.limits.connections };
+    plan_pools(plan, &config->proxy.pools);
+    plan_listeners(plan, &config->proxy.listeners);
+}
+
+/* what is no file */
+
+static enum host_clock look_at_clock(void)
+{
+    struct timex timex = { 0 };
+    if (adjtimex(&timex) < 0) return HOST_CLOCK_UNKNOWN;
+    return timex.status & STA_UNSYNC ? HOST_CLOCK_FREE : HOST_CLOCK_SYNCHRONIZED;
+}
+
+static void look_at_disk(struct host_disk *disk, const char *path, const char *use)
+{
+    struct statvfs room;
+    *disk = (struct host_disk){ .path = path, .use = use };
+    if (statvfs(path, &room) < 0) return;
+    disk->is_known = true;
+    disk->bytes = (uint64_t)room.f_blocks * room.f_frsize;
+    disk->bytes_free = (uint64_t)room.f_bavail * room.f_frsize;
+    disk->inodes = room.f_files;
+    disk->inodes_free = room.f_favail;
+}
+
+/* the command */
+
+static int examine(const struct doctor_options *o, const struct config *config, struct host_report *report)
+{
+    struct host_plan plan;
+    struct host_disk disks[DISKS_MAX];
+    struct host_facts facts = { .root = o->root ? o->root : "", .disks = disks };
+    if (!o->root) {
+        facts.clock = look_at_clock();
+        look_at_disk(&disks[facts.disk_count++], "/var/log", "logs");
+    }
+    if (config) {
+        make_plan(&plan, config);
+        facts.plan = &plan;
+    }
+    return host_check(&facts, report);
+}
+
+static int tell(const struct doctor_options *o, const struct host_report *report)
+{
+    (o->is_json ? print_json : print_text)(stdout, report);
+    if (fflush(stdout) != 0) return EX_IOERR;
+    enum host_verdict worst = host_worst(report);
+    return worst == HOST_FAIL ? EXIT_FAILURES : worst == HOST_WARN ? EXIT_WARNINGS : EX_OK;
+}
+
+static int diagnose(const struct doctor_options *o)
+{
+    struct config *config = NULL;
+    int code = o->config ? config_load_or_say(&config, o->config, "doctor") : EX_OK;
+    if (code != EX_OK) return code;
+    struct host_report *report = calloc(1, sizeof(*report));
+    code = !report || examine(o, config, report) < 0 ? EX_OSERR : tell(o, report);
+    free(report);
+    config_free(config);
+    return code;
+}
+
+int doctor_command(int argc, char **argv)
+{
+    static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+                                             { "json", no_argument, NULL, 'j' },
+                                             { "root", required_argument, NULL, 'r' },
+                                             { "help", no_argument, NULL, 'h' },
+                                             { 0 } };
+    struct doctor_options o = { 0 };
+    int option;
+    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        switch (option) {
+        case 'c': o.config = optarg; break;
+        case 'j': o.is_json = true; break;
+        case 'r': o.root = optarg; break;
+        case 'h': fputs(doctor_help, stdout); return EX_OK;
+        default: fprintf(stderr, "Try: weir doctor --help\n"); return EX_USAGE;
+        }
+    }
+    if (optind == argc) return diagnose(&o);
+    fprintf(stderr, "weir doctor: what is \"%s\"?\nTry: weir doctor --help\n", argv[optind]);
+    return EX_USAGE;
+}
