@@ -146,23 +146,40 @@ static void print_json(FILE *out, const struct host_report *r)
 
 /* what the host is asked for */
 
+/* [::] is left out: without IPv6 the kernel still takes IPv4 there. */
+static bool is_ipv6(const struct address *address)
+{
+    return address->sa.any.sa_family == AF_INET6 && !IN6_IS_ADDR_UNSPECIFIED(&address->sa.in6.sin6_addr);
+}
+
 static void plan_server(struct host_plan *plan, const struct server_conf *server)
 {
     if (server->max_connections > plan->server_connections) {
         plan->server = server->name;
         plan->server_connections = server->max_connections;
     }
-    if (server->address.sa.any.sa_family == AF_INET6) plan->uses_ipv6 = true;
+    if (is_ipv6(&server->address)) plan->uses_ipv6 = true;
+}
+
+static void plan_pool(struct host_plan *plan, const struct pool_conf *pool)
+{
+    const struct server_conf *servers = pool->servers.data;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < pool->servers.count; i++) {
+        if (!address_port(&servers[i].address)) continue; /* a unix socket */
+        plan_server(plan, &servers[i]);
+        count++;
+    }
+    if (!count || (plan->pool && plan->pool_servers <= count)) return;
+    plan->pool = pool->name;
+    plan->pool_servers = count;
 }
 
 static void plan_pools(struct host_plan *plan, const struct conf_items *pools)
 {
     const struct pool_conf *pool = pools->data;
-    for (uint32_t p = 0; p < pools->count; p++) {
-        const struct server_conf *servers = pool[p].servers.data;
-        for (uint32_t s = 0; s < pool[p].servers.count; s++)
-            if (pool[p].kind == POOL_SERVERS) plan_server(plan, &servers[s]);
-    }
+    for (uint32_t i = 0; i < pools->count; i++)
+        if (pool[i].kind == POOL_SERVERS) plan_pool(plan, &pool[i]);
 }
 
 static void plan_listeners(struct host_plan *plan, const struct conf_items *listeners)
@@ -171,7 +188,7 @@ static void plan_listeners(struct host_plan *plan, const struct conf_items *list
     for (uint32_t i = 0; i < listeners->count; i++) {
         uint16_t port = address_port(&listener[i].bind);
         if (port && plan->port_count < HOST_PORTS_MAX) plan->ports[plan->port_count++] = port;
-        if (listener[i].bind.sa.any.sa_family == AF_INET6) plan->uses_ipv6 = true;
+        if (is_ipv6(&listener[i].bind)) plan->uses_ipv6 = true;
     }
 }
 

@@ -11,7 +11,7 @@
 #include "perf/host_rule.h"
 
 static const struct host_rule_group *const groups[] = {
-    &host_rule_files,
+    &host_rule_files, &host_rule_accept, &host_rule_connect, &host_rule_tcp, &host_rule_conntrack,
 };
 #define GROUPS (sizeof(groups) / sizeof(*groups))
 

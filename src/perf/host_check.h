@@ -28,12 +28,13 @@ enum host_clock { HOST_CLOCK_UNKNOWN, HOST_CLOCK_FREE, HOST_CLOCK_SYNCHRONIZED }
 
 /* What a configuration asks of the host. */
 struct host_plan {
-    uint32_t workers;            /* 0: one a core */
-    uint32_t connections;        /* 0: no limit given */
-    uint32_t sources;            /* local addresses to leave by: 1 without egress pools */
-    const char *server;          /* borrowed: the one with the highest limit; NULL: no server has one */
-    uint32_t server_connections; /* its limit */
-    bool uses_ipv6;
+    uint32_t workers;               /* 0: one a core */
+    uint32_t connections;           /* 0: no limit given */
+    const char *server;             /* borrowed: the one with the highest limit; NULL: no server has one */
+    uint32_t server_connections;    /* its limit */
+    const char *pool;               /* borrowed: the one with the fewest servers; NULL: none has any */
+    uint32_t pool_servers;          /* with an address of IP */
+    bool uses_ipv6;                 /* a server or listener with such an address */
     uint16_t ports[HOST_PORTS_MAX]; /* that listeners bind */
     uint32_t port_count;
 };
