@@ -11,7 +11,8 @@
 #include "perf/host_rule.h"
 
 static const struct host_rule_group *const groups[] = {
-    &host_rule_files, &host_rule_accept, &host_rule_connect, &host_rule_tcp, &host_rule_conntrack,
+    &host_rule_files, &host_rule_accept, &host_rule_connect, &host_rule_tcp,     &host_rule_conntrack,
+    &host_rule_cpu,   &host_rule_memory, &host_rule_devices, &host_rule_tracing, &host_rule_disks,
 };
 #define GROUPS (sizeof(groups) / sizeof(*groups))
 
@@ -87,8 +88,7 @@ bool exam_number(struct host_exam *e, const char *path, uint64_t *out)
     return exam_numbers(e, path, out, 1);
 }
 
-/* Of "0-3,8": 5. */
-static uint32_t count_list(const char *list)
+uint32_t exam_count_list(const char *list)
 {
     uint64_t count = 0;
     while (isdigit((unsigned char)*list)) {
@@ -110,7 +110,7 @@ uint32_t exam_cores(const struct host_exam *e)
         allowed = host_value(text, "Cpus_allowed_list");
     if (!allowed && host_read(e->facts->root, "/sys/devices/system/cpu/online", text, sizeof(text)) >= 0)
         allowed = text;
-    uint32_t count = allowed ? count_list(allowed) : 0;
+    uint32_t count = allowed ? exam_count_list(allowed) : 0;
     return count ? count : 1;
 }
 
@@ -139,6 +139,24 @@ bool exam_limit(struct host_exam *e, const char *name, uint64_t *soft, uint64_t 
     }
     *soft = limit_at(&at);
     *hard = limit_at(&at);
+    return true;
+}
+
+/* "some avg10=4.30 avg60=26.29 avg300=47.87 total=2778921194": the share of the last minute. */
+static double share_at(const char *line)
+{
+    const char *at = line ? strstr(line, "avg60=") : NULL;
+    return at ? strtod(at + 6, NULL) : 0;
+}
+
+bool exam_pressure(struct host_exam *e, const char *path, struct exam_pressure *out)
+{
+    char text[512];
+    if (!exam_text(e, path, text, sizeof(text))) {
+        exam_mend(e, "grubby --update-kernel=ALL --args=psi=1 || echo add psi=1 to the kernel command line");
+        return false;
+    }
+    *out = (struct exam_pressure){ share_at(host_value(text, "some")), share_at(host_value(text, "full")) };
     return true;
 }
 

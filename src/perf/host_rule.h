@@ -42,6 +42,14 @@ bool exam_text(struct host_exam *e, const char *path, char *out, uint32_t size);
 bool exam_numbers(struct host_exam *e, const char *path, uint64_t *out, uint32_t count);
 bool exam_number(struct host_exam *e, const char *path, uint64_t *out);
 
+/* /proc/pressure/ (psi): percent of the last minute in which some, or all, threads waited. */
+struct exam_pressure {
+    double some, full;
+};
+bool exam_pressure(struct host_exam *e, const char *path, struct exam_pressure *out);
+
+/* How many "0-3,8" are: 5. 0 if it is no list. */
+uint32_t exam_count_list(const char *list);
 /* Cores that this process may run on, or that are there; 1 if nothing says so. */
 uint32_t exam_cores(const struct host_exam *e);
 /* Of /proc/self/limits ("Max open files"); UINT64_MAX is unlimited. False, and said, if it is not there. */
