@@ -18,7 +18,7 @@
 
 #define EXIT_WARNINGS 1
 #define EXIT_FAILURES 2
-#define DISKS_MAX 3u
+#define DISKS_MAX 2u
 #define REPORT_MAX (1u << 20)
 #define WIDTH 100u
 
@@ -209,16 +209,52 @@ static enum host_clock look_at_clock(void)
     return timex.status & STA_UNSYNC ? HOST_CLOCK_FREE : HOST_CLOCK_SYNCHRONIZED;
 }
 
+/* Goes up to what exists: the directory may be made at the first start. */
+static bool find_room(char *path, struct statvfs *out)
+{
+    while (statvfs(path, out) < 0) {
+        char *slash = strrchr(path, '/');
+        if (!slash || !path[1]) return false;
+        slash[slash == path] = 0;
+    }
+    return true;
+}
+
 static void look_at_disk(struct host_disk *disk, const char *path, const char *use)
 {
+    char at[HOST_PATH_MAX];
     struct statvfs room;
     *disk = (struct host_disk){ .path = path, .use = use };
-    if (statvfs(path, &room) < 0) return;
+    snprintf(at, sizeof(at), "%s", path);
+    if (!find_room(at, &room)) return;
     disk->is_known = true;
     disk->bytes = (uint64_t)room.f_blocks * room.f_frsize;
     disk->bytes_free = (uint64_t)room.f_bavail * room.f_frsize;
     disk->inodes = room.f_files;
     disk->inodes_free = room.f_favail;
+}
+
+/* core(5); "" if they go to no place that is known. */
+static void find_cores(char *out, size_t size)
+{
+    if (host_read("", "/proc/sys/kernel/core_pattern", out, size) < 0) *out = 0;
+    if (strstr(out, "systemd-coredump"))
+        snprintf(out, size, "/var/lib/systemd/coredump");
+    else if (*out != '/')
+        *out = 0;
+}
+
+static uint32_t look_at_disks(const struct config *config, char *cores, size_t size, struct host_disk *out)
+{
+    uint32_t count = 0;
+    const struct access_log_conf *log = config ? config->proxy.access_log : NULL;
+    if (log && log->path[0] == '/')
+        look_at_disk(&out[count++], log->path, "the access log");
+    else
+        look_at_disk(&out[count++], "/var/log", "logs");
+    find_cores(cores, size);
+    if (*cores) look_at_disk(&out[count++], cores, "cores");
+    return count;
 }
 
 /* the command */
@@ -227,10 +263,11 @@ static int examine(const struct doctor_options *o, const struct config *config, 
 {
     struct host_plan plan;
     struct host_disk disks[DISKS_MAX];
+    char cores[256];
     struct host_facts facts = { .root = o->root ? o->root : "", .disks = disks };
     if (!o->root) {
         facts.clock = look_at_clock();
-        look_at_disk(&disks[facts.disk_count++], "/var/log", "logs");
+        facts.disk_count = look_at_disks(config, cores, sizeof(cores), disks);
     }
     if (config) {
         make_plan(&plan, config);

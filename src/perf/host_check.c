@@ -22,15 +22,11 @@ static void clean(char *text)
         if (*text < ' ' || *text > '~') *text = '?';
 }
 
-static struct host_finding *last_finding(struct host_exam *e)
-{
-    return &e->report->items[e->report->count - 1];
-}
-
 void exam_say(struct host_exam *e, enum host_verdict verdict, const char *format, ...)
 {
+    e->last = NULL;
     if (e->report->count == HOST_FINDINGS_MAX) return;
-    struct host_finding *f = &e->report->items[e->report->count++];
+    struct host_finding *f = e->last = &e->report->items[e->report->count++];
     *f = (struct host_finding){
         .id = e->rule->id, .group = e->group, .why = e->rule->why, .verdict = verdict
     };
@@ -45,8 +41,9 @@ void exam_say(struct host_exam *e, enum host_verdict verdict, const char *format
 
 void exam_mend(struct host_exam *e, const char *format, ...)
 {
-    struct host_finding *f = last_finding(e);
+    struct host_finding *f = e->last;
     va_list args;
+    if (!f) return;
     va_start(args, format);
     vsnprintf(f->remedy, sizeof(f->remedy), format, args);
     va_end(args);
@@ -57,7 +54,7 @@ bool exam_is_plain(const char *name)
 {
     if (!*name || *name == '-') return false;
     for (; *name; name++)
-        if (!isalnum((unsigned char)*name) && !strchr("._-:@", *name)) return false;
+        if (!isalnum((unsigned char)*name) && !strchr("/._-:@", *name)) return false;
     return true;
 }
 
@@ -153,7 +150,7 @@ bool exam_pressure(struct host_exam *e, const char *path, struct exam_pressure *
 {
     char text[512];
     if (!exam_text(e, path, text, sizeof(text))) {
-        exam_mend(e, "grubby --update-kernel=ALL --args=psi=1 || echo add psi=1 to the kernel command line");
+        exam_mend(e, "cat /proc/cmdline # psi=1 there turns it on");
         return false;
     }
     *out = (struct exam_pressure){ share_at(host_value(text, "some")), share_at(host_value(text, "full")) };

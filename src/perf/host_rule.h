@@ -11,7 +11,8 @@ struct host_exam {
     struct host_report *report;
     const struct host_rule *rule;
     const char *group;
-    const char *subject; /* of what is said next; NULL: none */
+    const char *subject;       /* of what is said next; NULL: none */
+    struct host_finding *last; /* said; NULL: nothing yet, or the report is full */
 };
 
 struct host_rule {
@@ -34,7 +35,7 @@ void exam_say(struct host_exam *e, enum host_verdict verdict, const char *format
 /* The command for the finding that was said last. Nothing that a file on the host could choose may go into it, other
  * than numbers and names that exam_is_plain() takes: people paste it. */
 void exam_mend(struct host_exam *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* True if no shell sees more than a word in `name`: letters, digits, and "._-:@" but no dash in front. */
+/* True if no shell sees more than a word in `name`: letters, digits and "/._-:@", no dash in front. */
 bool exam_is_plain(const char *name);
 
 /* Each says itself why a fact cannot be had, and is false then. */

@@ -64,7 +64,11 @@ static bool count_column(struct host_exam *e, const char *name, uint64_t *out)
     if (!exam_text(e, STAT, text, sizeof(text))) return false;
     char *rows = text, *names = strsep(&rows, "\n");
     uint32_t column = find_column(names, name);
-    *out = column == UINT32_MAX || !rows ? 0 : sum_column(rows, column);
+    if (column == UINT32_MAX || !rows) {
+        exam_say(e, HOST_NOTE, "not known: " STAT " counts no %s", name);
+        return false;
+    }
+    *out = sum_column(rows, column);
     return true;
 }
 

@@ -104,7 +104,7 @@ static enum host_verdict judge_governor(const char *governor, const char *driver
 
 static void check_governor(struct host_exam *e)
 {
-    static char cores[CORES_MAX][HOST_ENTRY_MAX];
+    char cores[CORES_MAX][HOST_ENTRY_MAX];
     char path[HOST_PATH_MAX], governor[32], driver[32], worst[32] = "";
     enum host_verdict verdict = HOST_OK;
     uint32_t seen = 0;
@@ -229,10 +229,7 @@ static const struct host_rule rules[] = {
     { "load", "What waits for a core waits for milliseconds, which is more than weir takes for a request.",
       check_load },
     { "pressure_cpu", "Time in which something was ready to run and had no core.", check_pressure },
-    { "kernel",
-      "Older kernels lack what weir uses or were slower at it: pressure figures (4.20), PERF for all (5.8), "
-      "spreading of "
-      "connections that is fair when a listener closes (5.14).",
+    { "kernel", "Older kernels lack what weir uses: pressure figures (4.20), CAP_PERFMON (5.8).",
       check_kernel },
     { 0 },
 };

@@ -26,8 +26,9 @@ static void look_at_disk(struct host_exam *e, const struct host_disk *d)
                         : HOST_OK,
              "%s: %s of %s are free, and %.0f %% of the inodes", d->use, exam_bytes(d->bytes_free, room),
              exam_bytes(d->bytes, all), inodes);
-    if ((is_out || is_short) && d->path[0] == '/')
-        exam_mend(e, "du -xh --max-depth=2 / 2>/dev/null | sort -h | tail");
+    if ((is_out || is_short) && exam_is_plain(d->path))
+        exam_mend(e, "df -h %s; df -i %s; du -xh --max-depth=2 %s | sort -h | tail", d->path, d->path,
+                  d->path);
 }
 
 static void check_room(struct host_exam *e)

@@ -36,10 +36,11 @@ static void check_pattern(struct host_exam *e)
         exam_say(e, HOST_OK, "they are written to %s", pattern);
         return;
     }
-    exam_say(e, HOST_WARN,
-             *pattern ? "\"%s\" is no absolute path: they go where weir runs, where it may not write%s"
-                      : "none is written: kernel.core_pattern is empty%s%s",
-             pattern, "");
+    if (*pattern)
+        exam_say(e, HOST_WARN, "\"%s\" is no absolute path: they go where weir runs, where it may not write",
+                 pattern);
+    else
+        exam_say(e, HOST_WARN, "none is written: kernel.core_pattern is empty");
     exam_mend(e, USE_FILES);
 }
 
