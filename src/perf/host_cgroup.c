@@ -86,7 +86,7 @@ bool host_cgroup_up(struct host_cgroup *g)
 
 bool host_cgroup_read(const char *root, const struct host_cgroup *g, const char *file, char *out, size_t size)
 {
-    char path[HOST_PATH_MAX + HOST_ENTRY_MAX];
-    snprintf(path, sizeof(path), "%s/%s", g->path, file);
+    char path[HOST_PATH_MAX];
+    host_path(path, g->path, file, NULL);
     return host_read(root, path, out, size) >= 0;
 }

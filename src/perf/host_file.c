@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 /* More entries of a directory than this are not looked at. */
 #define ENTRIES_MAX 65536u
 
@@ -19,6 +21,19 @@ static int join(const char *root, const char *path, char out[HOST_PATH_MAX])
     if (len >= 0 && (uint32_t)len < HOST_PATH_MAX) return 0;
     errno = ENAMETOOLONG;
     return -1;
+}
+
+void host_path(char out[HOST_PATH_MAX], const char *directory, const char *name, const char *leaf)
+{
+    struct text t = text_over(out, HOST_PATH_MAX);
+    text_add_slice(&t, slice_of(directory));
+    text_add_char(&t, '/');
+    text_add_slice(&t, slice_of(name));
+    if (leaf) {
+        text_add_char(&t, '/');
+        text_add_slice(&t, slice_of(leaf));
+    }
+    text_cstr(&t);
 }
 
 static int open_regular(const char *path)
@@ -96,11 +111,11 @@ bool host_exists(const char *root, const char *path)
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(a, b);
+    return strcmp(((const struct host_entry *)a)->name, ((const struct host_entry *)b)->name);
 }
 
-int host_names(const char *root, const char *path, bool (*accept)(const char *name),
-               char (*out)[HOST_ENTRY_MAX], uint32_t max)
+int host_names(const char *root, const char *path, bool (*accept)(const char *name), struct host_entry *out,
+               uint32_t max)
 {
     char whole[HOST_PATH_MAX];
     uint32_t count = 0, seen = 0;
@@ -110,10 +125,10 @@ int host_names(const char *root, const char *path, bool (*accept)(const char *na
     for (struct dirent *e = readdir(dir); e && count < max && seen < ENTRIES_MAX; e = readdir(dir), seen++) {
         size_t len = strlen(e->d_name);
         if (e->d_name[0] == '.' || len >= HOST_ENTRY_MAX || !accept(e->d_name)) continue;
-        memcpy(out[count++], e->d_name, len + 1);
+        memcpy(out[count++].name, e->d_name, len + 1);
     }
     closedir(dir);
-    qsort(out, count, HOST_ENTRY_MAX, by_name);
+    qsort(out, count, sizeof(*out), by_name);
     return (int)count;
 }
 

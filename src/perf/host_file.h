@@ -15,6 +15,9 @@
 #define HOST_PATH_MAX 1024u
 #define HOST_ENTRY_MAX 64u
 
+/* "directory/name/leaf", without the last part if `leaf` is NULL. What does not fit is cut, and names no file then. */
+void host_path(char out[HOST_PATH_MAX], const char *directory, const char *name, const char *leaf);
+
 /* Reads at most size - 1 bytes and terminates them; zeros and the newline at the end are gone. The length, or -1 with
  * errno. */
 MUST_CHECK int host_read(const char *root, const char *path, char *out, size_t size);
@@ -23,10 +26,14 @@ MUST_CHECK int host_read(const char *root, const char *path, char *out, size_t s
 MUST_CHECK int host_read_numbers(const char *root, const char *path, uint64_t *out, uint32_t count);
 bool host_exists(const char *root, const char *path);
 
+struct host_entry {
+    char name[HOST_ENTRY_MAX];
+};
+
 /* The names in a directory that `accept` takes, sorted; at most `max`, dot files not among them. How many, or -1 with
  * errno. Names of HOST_ENTRY_MAX bytes or more are passed over. */
 MUST_CHECK int host_names(const char *root, const char *path, bool (*accept)(const char *name),
-                          char (*out)[HOST_ENTRY_MAX], uint32_t max);
+                          struct host_entry *out, uint32_t max);
 
 /* In text of lines "key value" or "key: value" (meminfo, memory.events, limits): where the value of `key` begins, or
  * NULL. */

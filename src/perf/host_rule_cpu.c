@@ -20,6 +20,10 @@ static void check_cores(struct host_exam *e)
     if (!exam_text(e, CPU_DIRECTORY "/online", online, sizeof(online))) return;
     uint32_t allowed = exam_cores(e), there = exam_count_list(online);
     uint32_t workers = e->facts->plan ? e->facts->plan->workers : 0;
+    if (!there) {
+        exam_say(e, HOST_NOTE, "not known: " CPU_DIRECTORY "/online is no list of cores");
+        return;
+    }
     if (workers > allowed) {
         exam_say(e, HOST_WARN, "%u cores to run on, but `workers: %u`: they take turns", allowed, workers);
         return;
@@ -104,15 +108,15 @@ static enum host_verdict judge_governor(const char *governor, const char *driver
 
 static void check_governor(struct host_exam *e)
 {
-    char cores[CORES_MAX][HOST_ENTRY_MAX];
+    struct host_entry cores[CORES_MAX];
     char path[HOST_PATH_MAX], governor[32], driver[32], worst[32] = "";
     enum host_verdict verdict = HOST_OK;
     uint32_t seen = 0;
     int count = host_names(e->facts->root, CPU_DIRECTORY, is_core, cores, CORES_MAX);
     for (int i = 0; i < count; i++) {
-        snprintf(path, sizeof(path), CPU_DIRECTORY "/%s/cpufreq/scaling_governor", cores[i]);
+        host_path(path, CPU_DIRECTORY, cores[i].name, "cpufreq/scaling_governor");
         if (host_read(e->facts->root, path, governor, sizeof(governor)) < 0) continue;
-        snprintf(path, sizeof(path), CPU_DIRECTORY "/%s/cpufreq/scaling_driver", cores[i]);
+        host_path(path, CPU_DIRECTORY, cores[i].name, "cpufreq/scaling_driver");
         if (host_read(e->facts->root, path, driver, sizeof(driver)) < 0) *driver = 0;
         enum host_verdict one = judge_governor(governor, driver);
         if (!seen++ || one > verdict) memcpy(worst, governor, sizeof(worst));

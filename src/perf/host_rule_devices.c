@@ -25,25 +25,25 @@ static bool is_receive_queue(const char *name)
 static bool is_up(const struct host_exam *e, const char *interface)
 {
     char path[HOST_PATH_MAX], state[32];
-    snprintf(path, sizeof(path), NET "/%s/operstate", interface);
+    host_path(path, NET, interface, "operstate");
     return host_read(e->facts->root, path, state, sizeof(state)) >= 0 && strcmp(state, "up") == 0;
 }
 
 /* Calls `look` for each interface that is up, loopback left out. */
 static void for_each_up(struct host_exam *e, void (*look)(struct host_exam *e, const char *interface))
 {
-    char names[INTERFACES_MAX][HOST_ENTRY_MAX];
+    struct host_entry entries[INTERFACES_MAX];
     uint32_t up = 0;
-    int count = host_names(e->facts->root, NET, is_interface, names, INTERFACES_MAX);
+    int count = host_names(e->facts->root, NET, is_interface, entries, INTERFACES_MAX);
     if (count < 0) {
         exam_say(e, HOST_NOTE, "not known: " NET ": %s", strerror(errno));
         return;
     }
     for (int i = 0; i < count; i++) {
-        if (!is_up(e, names[i])) continue;
+        if (!is_up(e, entries[i].name)) continue;
         up++;
-        e->subject = names[i];
-        look(e, names[i]);
+        e->subject = entries[i].name;
+        look(e, entries[i].name);
         e->subject = NULL;
     }
     if (!up) exam_say(e, HOST_NOTE, "no interface but loopback is up");
@@ -52,8 +52,9 @@ static void for_each_up(struct host_exam *e, void (*look)(struct host_exam *e, c
 /* A mask like "00000000,0000000f" with any bit set. */
 static bool has_steering(const struct host_exam *e, const char *interface, const char *queue)
 {
-    char path[HOST_PATH_MAX], mask[1024];
-    snprintf(path, sizeof(path), NET "/%s/queues/%s/rps_cpus", interface, queue);
+    char queues[HOST_PATH_MAX], path[HOST_PATH_MAX], mask[1024];
+    host_path(queues, NET, interface, "queues");
+    host_path(path, queues, queue, "rps_cpus");
     return host_read(e->facts->root, path, mask, sizeof(mask)) > 0 && strspn(mask, "0,") < strlen(mask);
 }
 
@@ -69,20 +70,21 @@ static void mend_queues(struct host_exam *e, const char *interface, uint32_t cor
 
 static void look_at_queues(struct host_exam *e, const char *interface)
 {
-    char queues[QUEUES_MAX][HOST_ENTRY_MAX], path[HOST_PATH_MAX];
-    snprintf(path, sizeof(path), NET "/%s/device", interface);
+    struct host_entry queues[QUEUES_MAX];
+    char path[HOST_PATH_MAX];
+    host_path(path, NET, interface, "device");
     if (!host_exists(e->facts->root, path)) {
         exam_say(e, HOST_OK, "not a device of its own: what it receives has its queues elsewhere");
         return;
     }
-    snprintf(path, sizeof(path), NET "/%s/queues", interface);
+    host_path(path, NET, interface, "queues");
     int count = host_names(e->facts->root, path, is_receive_queue, queues, QUEUES_MAX);
     if (count <= 0) {
         exam_say(e, HOST_NOTE, "not known: the device shows no queues");
         return;
     }
     uint32_t cores = exam_cores(e);
-    bool is_steered = has_steering(e, interface, queues[0]),
+    bool is_steered = has_steering(e, interface, queues[0].name),
          is_short = (uint32_t)count < cores && !is_steered;
     exam_say(e, is_short ? count == 1 && cores > 2 ? HOST_WARN : HOST_NOTE : HOST_OK,
              "%d receive queue%s for %u cores%s", count, count == 1 ? "" : "s", cores,
@@ -92,9 +94,10 @@ static void look_at_queues(struct host_exam *e, const char *interface)
 
 static uint64_t read_counter(const struct host_exam *e, const char *interface, const char *name)
 {
-    char path[HOST_PATH_MAX];
+    char statistics[HOST_PATH_MAX], path[HOST_PATH_MAX];
     uint64_t value;
-    snprintf(path, sizeof(path), NET "/%s/statistics/%s", interface, name);
+    host_path(statistics, NET, interface, "statistics");
+    host_path(path, statistics, name, NULL);
     return host_read_numbers(e->facts->root, path, &value, 1) < 0 ? 0 : value;
 }
 
@@ -106,7 +109,7 @@ static double share_of(uint64_t lost, uint64_t passed)
 static void look_at_losses(struct host_exam *e, const char *interface)
 {
     char path[HOST_PATH_MAX];
-    snprintf(path, sizeof(path), NET "/%s/statistics/rx_packets", interface);
+    host_path(path, NET, interface, "statistics/rx_packets");
     if (!host_exists(e->facts->root, path)) {
         exam_say(e, HOST_NOTE, "not known: the interface has no statistics");
         return;

@@ -43,12 +43,12 @@ static bool is_drop_in(const char *name)
 
 static bool scan_drop_ins(const char *root, const char *directory, const char *key, char *out, size_t size)
 {
-    char names[DROP_INS_MAX][HOST_ENTRY_MAX];
-    char path[HOST_PATH_MAX + HOST_ENTRY_MAX];
+    struct host_entry files[DROP_INS_MAX];
+    char path[HOST_PATH_MAX];
     bool is_set = false;
-    int count = host_names(root, directory, is_drop_in, names, DROP_INS_MAX);
+    int count = host_names(root, directory, is_drop_in, files, DROP_INS_MAX);
     for (int i = 0; i < count; i++) {
-        snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
+        host_path(path, directory, files[i].name, NULL);
         is_set |= scan_file(root, path, key, out, size);
     }
     return is_set;
@@ -59,7 +59,7 @@ static int find_directory(const char *root, const char *unit)
 {
     char path[HOST_PATH_MAX];
     for (int i = (int)DIRECTORIES - 1; i >= 0; i--) {
-        snprintf(path, sizeof(path), "%s/%s", directories[i], unit);
+        host_path(path, directories[i], unit, NULL);
         if (host_exists(root, path)) return i;
     }
     return -1;
@@ -77,7 +77,7 @@ bool host_unit_setting(const char *root, const char *unit, const char *key, char
     bool is_set = false;
     out[0] = 0;
     if (own >= 0) {
-        snprintf(path, sizeof(path), "%s/%s", directories[own], unit);
+        host_path(path, directories[own], unit, NULL);
         is_set = scan_file(root, path, key, out, size);
     }
     for (uint32_t i = 0; i < DIRECTORIES; i++) {
