@@ -10,8 +10,7 @@
 
 #include "base/json.h"
 #include "main/config.h"
-#include "main/limits.h"
-#include "main/table.h"
+#include "main/document.h"
 #include "perf/host_check.h"
 #include "perf/host_file.h"
 #include "pool/pool_conf.h"
@@ -95,7 +94,7 @@ static void print_summary(FILE *out, const struct host_report *r)
             counts[HOST_WARN], counts[HOST_NOTE], counts[HOST_OK]);
 }
 
-static void print_text(FILE *out, const struct host_report *r)
+static int print_text(FILE *out, const struct host_report *r)
 {
     uint32_t width = label_width(r);
     for (uint32_t i = 0; i < r->count; i++) {
@@ -104,6 +103,7 @@ static void print_text(FILE *out, const struct host_report *r)
         print_finding(out, f, width);
     }
     print_summary(out, r);
+    return fflush(out) == 0 ? EX_OK : EX_IOERR;
 }
 
 /* as JSON */
@@ -128,7 +128,7 @@ static void add_finding(struct json *j, const struct host_finding *f)
     json_object_end(j);
 }
 
-static void print_json(FILE *out, const struct host_report *r)
+static int print_json(FILE *out, const struct host_report *r)
 {
     struct json j;
     json_init(&j, REPORT_MAX, true);
@@ -140,8 +140,9 @@ static void print_json(FILE *out, const struct host_report *r)
     for (uint32_t i = 0; i < r->count; i++) add_finding(&j, &r->items[i]);
     json_array_end(&j);
     json_object_end(&j);
-    if (!j.is_failed) fprintf(out, "%.*s\n", (int)j.len, j.data);
+    int code = j.is_failed ? EX_OSERR : document_print((struct slice){ j.data, j.len }, out);
     json_fini(&j);
+    return code;
 }
 
 /* what the host is asked for */
@@ -182,14 +183,18 @@ static void plan_pools(struct host_plan *plan, const struct conf_items *pools)
         if (pool[i].kind == POOL_SERVERS) plan_pool(plan, &pool[i]);
 }
 
-static void plan_listeners(struct host_plan *plan, const struct conf_items *listeners)
+static void plan_bind(struct host_plan *plan, const struct address *bind)
 {
-    const struct listener_conf *listener = listeners->data;
-    for (uint32_t i = 0; i < listeners->count; i++) {
-        uint16_t port = address_port(&listener[i].bind);
-        if (port && plan->port_count < HOST_PORTS_MAX) plan->ports[plan->port_count++] = port;
-        if (is_ipv6(&listener[i].bind)) plan->uses_ipv6 = true;
-    }
+    uint16_t port = address_port(bind);
+    if (port && plan->port_count < HOST_PORTS_MAX) plan->ports[plan->port_count++] = port;
+    if (is_ipv6(bind)) plan->uses_ipv6 = true;
+}
+
+static void plan_listeners(struct host_plan *plan, const struct config *config)
+{
+    const struct listener_conf *listeners = config->proxy.listeners.data;
+    for (uint32_t i = 0; i < config->proxy.listeners.count; i++) plan_bind(plan, &listeners[i].bind);
+    if (config->admin) plan_bind(plan, &config->admin->bind);
 }
 
 static void make_plan(struct host_plan *plan, const struct config *config)
@@ -197,7 +202,7 @@ static void make_plan(struct host_plan *plan, const struct config *config)
     *plan = (struct host_plan){ .workers = config->proxy.workers,
                                 .connections = config->proxy.limits.connections };
     plan_pools(plan, &config->proxy.pools);
-    plan_listeners(plan, &config->proxy.listeners);
+    plan_listeners(plan, config);
 }
 
 /* what is no file */
@@ -278,10 +283,9 @@ static int examine(const struct doctor_options *o, const struct config *config, 
 
 static int tell(const struct doctor_options *o, const struct host_report *report)
 {
-    (o->is_json ? print_json : print_text)(stdout, report);
-    if (fflush(stdout) != 0) return EX_IOERR;
-    enum host_verdict worst = host_worst(report);
-    return worst == HOST_FAIL ? EXIT_FAILURES : worst == HOST_WARN ? EXIT_WARNINGS : EX_OK;
+    static const int codes[HOST_VERDICTS] = { EX_OK, EX_OK, EXIT_WARNINGS, EXIT_FAILURES };
+    int code = o->is_json ? print_json(stdout, report) : print_text(stdout, report);
+    return code == EX_OK ? codes[host_worst(report)] : code;
 }
 
 static int diagnose(const struct doctor_options *o)

@@ -45,8 +45,10 @@ void exam_mend(struct host_exam *e, const char *format, ...)
     va_list args;
     if (!f) return;
     va_start(args, format);
-    vsnprintf(f->remedy, sizeof(f->remedy), format, args);
+    int len = vsnprintf(f->remedy, sizeof(f->remedy), format, args);
     va_end(args);
+    if (len < 0 || (uint32_t)len >= sizeof(f->remedy))
+        *f->remedy = 0; /* half a command does something else */
     clean(f->remedy);
 }
 

@@ -70,7 +70,7 @@ static bool say_too_few(struct host_exam *e, uint32_t ports)
                  ports, plan->server, plan->server_connections);
     else if (plan->pool_servers && plan->connections > most)
         exam_say(e, HOST_WARN,
-                 "%u local ports: pool %s with %u servers can have %" PRIu64 " connections, weir may have %u",
+                 "%u local ports: pool %s (servers: %u) can have %" PRIu64 " connections, weir may have %u",
                  ports, plan->pool, plan->pool_servers, most, plan->connections);
     else
         return false;

@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,13 @@ static bool say_not_loaded(struct host_exam *e)
     return true;
 }
 
+static void mend_max(struct host_exam *e)
+{
+    uint64_t max;
+    if (host_read_numbers(e->facts->root, MAX, &max, 1) < 0 || max > INT32_MAX / 2) max = 0;
+    exam_mend(e, "sysctl -w net.netfilter.nf_conntrack_max=%" PRIu64, max < 131072 ? 262144 : 2 * max);
+}
+
 static void check_room(struct host_exam *e)
 {
     uint64_t count, max;
@@ -28,8 +34,7 @@ static void check_room(struct host_exam *e)
                                 : max < 65536 ? HOST_NOTE
                                               : HOST_OK;
     exam_say(e, verdict, "%" PRIu64 " of %" PRIu64 " entries are used (%.0f %%)", count, max, share);
-    if (verdict != HOST_OK)
-        exam_mend(e, "sysctl -w net.netfilter.nf_conntrack_max=%" PRIu64, max < 131072 ? 262144 : 2 * max);
+    if (verdict != HOST_OK) mend_max(e);
 }
 
 /* Which column of the first line has this name; UINT32_MAX: none. */
@@ -84,8 +89,7 @@ static void check_drops(struct host_exam *e)
              "%" PRIu64 " packets were dropped for want of an entry since the host started, %" PRIu64
              " entries were given up early",
              drops, early);
-    if (drops || early)
-        exam_mend(e, "conntrack -S # then raise nf_conntrack_max, or exempt weir's ports: nft ... notrack");
+    if (drops || early) mend_max(e);
 }
 
 static const struct host_rule rules[] = {

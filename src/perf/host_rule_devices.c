@@ -1,7 +1,5 @@
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "perf/host_rule.h"

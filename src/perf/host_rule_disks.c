@@ -1,4 +1,3 @@
-#include <inttypes.h>
 
 #include "perf/host_rule.h"
 

@@ -230,7 +230,7 @@ static const struct row rows[] = {
       PLAN(.server = "big", .server_connections = 60000) },
     { "port_range",
       HOST_WARN,
-      "pool web with 2 servers can have 110592",
+      "pool web (servers: 2) can have 110592",
       { { 0 } },
       PLAN(.pool = "web", .pool_servers = 2, .connections = 200000) },
     { "port_range", HOST_NOTE, "not known", { { IPV4 "ip_local_port_range", "60999 32768" } } },
