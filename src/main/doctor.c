@@ -20,6 +20,8 @@
 #define DISKS_MAX 2u
 #define REPORT_MAX (1u << 20)
 #define WIDTH 100u
+#define LABEL_MAX 26u
+#define INDENT 8u /* of what is said below a label */
 
 const char doctor_help[] =
     "Usage: weir doctor [--json] [-c FILE] [--root DIR]\n\n"
@@ -69,21 +71,21 @@ static uint32_t label_width(const struct host_report *r)
         uint32_t len = (uint32_t)strlen(f->id) + (*f->subject ? 1 + (uint32_t)strlen(f->subject) : 0);
         if (len > width) width = len;
     }
-    return width > 32 ? 32 : width;
+    return width > LABEL_MAX ? LABEL_MAX : width;
 }
 
 static void print_finding(FILE *out, const struct host_finding *f, uint32_t width)
 {
     char label[160];
-    uint32_t indent = 2 + 6 + width + 2;
+    uint32_t indent = INDENT + width + 2;
     snprintf(label, sizeof(label), "%s%s%s", f->id, *f->subject ? " " : "", f->subject);
     fprintf(out, "  %-4s  %-*s  ", host_verdict_name(f->verdict), (int)width, label);
     if (strlen(label) > width) fprintf(out, "\n%*s", (int)indent, "");
     print_wrapped(out, f->sentence, indent);
     if (f->verdict == HOST_OK) return;
-    fprintf(out, "%*s", (int)indent, "");
-    print_wrapped(out, f->why, indent);
-    if (*f->remedy) fprintf(out, "%*s$ %s\n", (int)indent, "", f->remedy); /* in one line, to be copied */
+    fprintf(out, "%*s", (int)INDENT, "");
+    print_wrapped(out, f->why, INDENT);
+    if (*f->remedy) fprintf(out, "%*s$ %s\n", (int)INDENT, "", f->remedy); /* in one line, to be copied */
 }
 
 static void print_summary(FILE *out, const struct host_report *r)

@@ -9,6 +9,7 @@
 
 #define PORTS_FEW 16384u
 #define PORTS_WANTED 50000u
+#define PORTS_MOST 64512u /* without the privileged ones */
 #define RESERVED_MAX (16u << 10)
 #define RESERVED "/proc/sys/net/ipv4/ip_local_reserved_ports"
 #define MORE_PORTS "sysctl -w net.ipv4.ip_local_port_range='10240 65535'"
@@ -74,7 +75,7 @@ static bool say_too_few(struct host_exam *e, uint32_t ports)
                  ports, plan->pool, plan->pool_servers, most, plan->connections);
     else
         return false;
-    exam_mend(e, MORE_PORTS);
+    if (ports < PORTS_MOST) exam_mend(e, "sysctl -w net.ipv4.ip_local_port_range='1024 65535'");
     return true;
 }
 

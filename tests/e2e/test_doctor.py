@@ -80,7 +80,7 @@ def test_the_text_is_narrow_but_for_commands():
 def test_the_manual_has_every_check():
     _, _, findings = diagnose()
     with open(os.path.join(ROOT, "docs", "doctor.md"), encoding="utf-8") as file:
-        documented = set(re.findall(r"^\| `([a-z0-9_]+)` ", file.read(), re.M))
+        documented = set(re.findall(r"^\| `([a-z0-9_]+)` ", file.read().split("## The checks")[1], re.M))
     assert documented == {f["id"] for f in findings}
 
 
