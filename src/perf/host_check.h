@@ -53,7 +53,7 @@ struct host_facts {
 struct host_finding {
     const char *id, *group, *why; /* static */
     enum host_verdict verdict;
-    char subject[64];                 /* an interface, a path; "" if the id says it all */
+    char subject[96];                 /* an interface, a path; "" if the id says it all */
     char sentence[HOST_SENTENCE_MAX]; /* printable ASCII, whatever the files hold */
     char remedy[HOST_SENTENCE_MAX];   /* a command for a shell; "" if there is none */
 };
