@@ -118,7 +118,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const struct host_finding *f = &report.items[i];
         check_text(f->sentence, sizeof(f->sentence));
         check_text(f->remedy, sizeof(f->remedy));
-        if (!*f->sentence) abort();
+        if (!*f->sentence || strpbrk(f->remedy, "`#")) abort();
     }
     return 0;
 }

@@ -216,24 +216,21 @@ static enum host_clock look_at_clock(void)
     return timex.status & STA_UNSYNC ? HOST_CLOCK_FREE : HOST_CLOCK_SYNCHRONIZED;
 }
 
-/* Goes up to what exists: the directory may be made at the first start. */
-static bool find_room(char *path, struct statvfs *out)
+static bool go_up(char *path)
 {
-    while (statvfs(path, out) < 0) {
-        char *slash = strrchr(path, '/');
-        if (!slash || !path[1]) return false;
-        slash[slash == path] = 0;
-    }
+    char *slash = strrchr(path, '/');
+    if (!slash || !path[1]) return false;
+    slash[slash == path] = 0;
     return true;
 }
 
-static void look_at_disk(struct host_disk *disk, const char *path, const char *use)
+/* `path` becomes what of it exists: the directory may be made at the first start. */
+static void look_at_disk(struct host_disk *disk, char *path, const char *use)
 {
-    char at[HOST_PATH_MAX];
     struct statvfs room;
     *disk = (struct host_disk){ .path = path, .use = use };
-    snprintf(at, sizeof(at), "%s", path);
-    if (!find_room(at, &room)) return;
+    while (statvfs(path, &room) < 0)
+        if (!go_up(path)) return;
     disk->is_known = true;
     disk->bytes = (uint64_t)room.f_blocks * room.f_frsize;
     disk->bytes_free = (uint64_t)room.f_bavail * room.f_frsize;
@@ -241,26 +238,32 @@ static void look_at_disk(struct host_disk *disk, const char *path, const char *u
     disk->inodes_free = room.f_favail;
 }
 
-/* core(5); "" if they go to no place that is known. */
-static void find_cores(char *out, size_t size)
+/* The directory of cores by core(5); false if they go to no place that is known. */
+static bool find_cores(char *out, size_t size)
 {
-    if (host_read("", "/proc/sys/kernel/core_pattern", out, size) < 0) *out = 0;
-    if (strstr(out, "systemd-coredump"))
+    if (host_read("", "/proc/sys/kernel/core_pattern", out, size) < 0) return false;
+    if (strstr(out, "systemd-coredump")) {
         snprintf(out, size, "/var/lib/systemd/coredump");
-    else if (*out != '/')
-        *out = 0;
+        return true;
+    }
+    return *out == '/' && go_up(out);
 }
 
-static uint32_t look_at_disks(const struct config *config, char *cores, size_t size, struct host_disk *out)
+static void find_logs(const struct config *config, char *out, size_t size)
+{
+    const struct access_log_conf *log = config ? config->proxy.access_log : NULL;
+    bool is_file = log && log->path[0] == '/';
+    snprintf(out, size, "%s", is_file ? log->path : "/var/log");
+    if (is_file) go_up(out);
+}
+
+static uint32_t look_at_disks(const struct config *config, char (*paths)[HOST_PATH_MAX],
+                              struct host_disk *out)
 {
     uint32_t count = 0;
-    const struct access_log_conf *log = config ? config->proxy.access_log : NULL;
-    if (log && log->path[0] == '/')
-        look_at_disk(&out[count++], log->path, "the access log");
-    else
-        look_at_disk(&out[count++], "/var/log", "logs");
-    find_cores(cores, size);
-    if (*cores) look_at_disk(&out[count++], cores, "cores");
+    find_logs(config, paths[0], HOST_PATH_MAX);
+    look_at_disk(&out[count++], paths[0], "logs");
+    if (find_cores(paths[1], HOST_PATH_MAX)) look_at_disk(&out[count++], paths[1], "cores");
     return count;
 }
 
@@ -270,11 +273,11 @@ static int examine(const struct doctor_options *o, const struct config *config, 
 {
     struct host_plan plan;
     struct host_disk disks[DISKS_MAX];
-    char cores[256];
+    char paths[DISKS_MAX][HOST_PATH_MAX];
     struct host_facts facts = { .root = o->root ? o->root : "", .disks = disks };
     if (!o->root) {
         facts.clock = look_at_clock();
-        facts.disk_count = look_at_disks(config, cores, sizeof(cores), disks);
+        facts.disk_count = look_at_disks(config, paths, disks);
     }
     if (config) {
         make_plan(&plan, config);

@@ -152,7 +152,7 @@ bool exam_pressure(struct host_exam *e, const char *path, struct exam_pressure *
 {
     char text[512];
     if (!exam_text(e, path, text, sizeof(text))) {
-        exam_mend(e, "cat /proc/cmdline # psi=1 there turns it on");
+        exam_mend(e, "grep -o 'psi=[01]' /proc/cmdline");
         return false;
     }
     *out = (struct exam_pressure){ share_at(host_value(text, "some")), share_at(host_value(text, "full")) };

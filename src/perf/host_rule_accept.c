@@ -100,9 +100,7 @@ static void check_overflows(struct host_exam *e)
              "%" PRIu64 " connections were dropped on their way in since the host started, %" PRIu64
              " as a queue was full (of any program here)",
              drops > overflows ? drops : overflows, overflows);
-    if (overflows)
-        exam_mend(e,
-                  "ss -ltn # Recv-Q near Send-Q: that program accepts too slowly, or asked for too little");
+    if (overflows) exam_mend(e, "ss -ltnp");
 }
 
 static const struct host_rule rules[] = {
@@ -116,7 +114,10 @@ static const struct host_rule rules[] = {
     { "syncookies", "With them a flood of SYNs does not keep out real clients.", check_syncookies },
     { "abort_on_overflow", "Clients take a reset for an error; what is left alone is tried again by itself.",
       check_abort },
-    { "listen_overflows", "Each of them is a client that waited for a second or more, or gave up.",
+    { "listen_overflows",
+      "Each of them is a client that waited for a second or more, or gave up. A program whose Recv-Q is near "
+      "its Send-Q "
+      "accepts too slowly, or asked for too short a queue.",
       check_overflows },
     { 0 },
 };

@@ -28,7 +28,7 @@ static void check_cores(struct host_exam *e)
     }
     exam_say(e, allowed < there ? HOST_NOTE : HOST_OK, "%u of %u cores to run on%s", allowed, there,
              allowed < there ? ": the affinity of whoever starts weir keeps it off the others" : "");
-    if (allowed < there) exam_mend(e, "taskset -pc $$ # and AllowedCPUs=, CPUAffinity= of the unit");
+    if (allowed < there) exam_mend(e, "taskset -pc $$");
 }
 
 /* Cores' worth of time that the group may use, 0 if it has no limit. */
@@ -69,10 +69,7 @@ static void say_quota(struct host_exam *e, double quota, double throttled)
         exam_say(e, is_short || is_throttled ? HOST_WARN : HOST_OK,
                  "%.2f cores' worth of time for %u cores; held back in %.1f %% of the periods", quota, cores,
                  throttled);
-    if (is_short || is_throttled)
-        exam_mend(e,
-                  "systemctl set-property weir.service CPUQuota=%u%% # or `workers: %u` in the configuration",
-                  100 * cores, quota >= 2 ? (uint32_t)quota : 1);
+    if (is_short || is_throttled) exam_mend(e, "systemctl set-property weir.service CPUQuota=");
 }
 
 static void check_quota(struct host_exam *e)
@@ -158,7 +155,7 @@ static void check_clock(struct host_exam *e)
                              sizeof(others)) >= 0 &&
                    strncmp(others, "tsc", 3) == 0;
     exam_mend(e, has_tsc ? "echo tsc > " CLOCK_DIRECTORY "/current_clocksource"
-                         : "dmesg | grep -i -e tsc -e clocksource # why the kernel does not trust the TSC");
+                         : "dmesg | grep -i -e tsc -e clocksource");
 }
 
 static void check_time(struct host_exam *e)
@@ -216,7 +213,10 @@ static void check_kernel(struct host_exam *e)
 }
 
 static const struct host_rule rules[] = {
-    { "cores", "weir runs a worker on each core that it may use, unless `workers:` says otherwise.",
+    { "cores",
+      "weir runs a worker on each core that it may use, unless `workers:` says otherwise. CPUAffinity= and "
+      "AllowedCPUs= of "
+      "a unit, taskset and containers take cores away.",
       check_cores },
     { "cpu_quota",
       "A group that has used up its quota stands still until the period ends: all workers at once, for up to "

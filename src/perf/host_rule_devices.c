@@ -127,7 +127,7 @@ static void look_at_losses(struct host_exam *e, const char *interface)
     if (ring)
         exam_mend(e, "ethtool -g %s; ethtool -G %s rx 4096", interface, interface);
     else
-        exam_mend(e, "ethtool -S %s | grep -iE 'drop|err|miss' # which of them", interface);
+        exam_mend(e, "ethtool -S %s | grep -iE 'drop|err|miss'", interface);
 }
 
 static void check_queues(struct host_exam *e)

@@ -67,10 +67,11 @@ static void say_group(struct host_exam *e, const struct group_memory *m)
                  exam_bytes(m->used, used), exam_bytes(m->limit, limit), m->kills);
     else
         exam_say(e, verdict, "no limit; %" PRIu64 " processes were killed for want of memory", m->kills);
-    if (verdict != HOST_OK)
-        exam_mend(e,
-                  "systemctl set-property weir.service MemoryMax=%" PRIu64 "M # or lower `limits: {memory}`",
-                  m->limit ? (2 * m->limit) >> 20 : 2048);
+    if (verdict == HOST_OK) return;
+    if (m->limit)
+        exam_mend(e, "systemctl set-property weir.service MemoryMax=%" PRIu64 "M", (2 * m->limit) >> 20);
+    else
+        exam_mend(e, "journalctl -k -g 'out of memory|oom-kill'");
 }
 
 static void check_group(struct host_exam *e)
@@ -137,7 +138,9 @@ static const struct host_rule rules[] = {
     { "memory", "Without any left the kernel stalls every allocation, sockets included, and then kills.",
       check_available },
     { "memory_group",
-      "At its limit a control group first stalls and then loses a process: weir, most likely.", check_group },
+      "At its limit a control group first stalls and then loses a process: weir, most likely. "
+      "`limits: {memory}` keeps weir below it.",
+      check_group },
     { "swap", "A worker that waits for a page from disk lets all of its connections wait.", check_swap },
     { "huge_pages",
       "Huge pages under sparse buffers make a process larger than what it uses, and faults longer.",

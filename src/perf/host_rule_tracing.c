@@ -51,7 +51,7 @@ static void check_core_limit(struct host_exam *e)
     if (hard == 0) {
         exam_say(e, HOST_WARN, "no core can be written here (the hard limit is 0)%s",
                  is_piped ? ", though a program would take it" : "");
-        exam_mend(e, "prlimit --pid $$ --core=unlimited # and LimitCORE=infinity in weir.service");
+        exam_mend(e, "prlimit --pid $$ --core=unlimited");
         return;
     }
     if (soft == 0 && !is_piped) {
@@ -111,16 +111,16 @@ static void check_ptrace(struct host_exam *e)
     if (!exam_number(e, PTRACE_SCOPE, &level)) return;
     exam_say(e, level > 2 ? HOST_WARN : level ? HOST_NOTE : HOST_OK, "%s", meanings[level < 3 ? level : 3]);
     if (level)
-        exam_mend(e,
-                  level > 2
-                      ? "grep -r ptrace_scope /etc/sysctl.conf /etc/sysctl.d /usr/lib/sysctl.d # and reboot"
-                      : "sysctl -w kernel.yama.ptrace_scope=0 # or run it as root");
+        exam_mend(e, level > 2 ? "grep -r ptrace_scope /etc/sysctl.conf /etc/sysctl.d /usr/lib/sysctl.d"
+                               : "sysctl -w kernel.yama.ptrace_scope=0");
 }
 
 static const struct host_rule rules[] = {
     { "core_pattern", "A core shows what weir did when it died: `weir postmortem` reads it, if there is one.",
       check_pattern },
-    { "core_limit", "A limit of 0 keeps the kernel from writing a core.", check_core_limit },
+    { "core_limit",
+      "A limit of 0 keeps the kernel from writing a core. Under systemd the unit's LimitCORE= counts.",
+      check_core_limit },
     { "perf_events",
       "`weir perf` and /debug/pprof/profile sample with perf events, which lose nothing while asleep.",
       check_perf_events },
