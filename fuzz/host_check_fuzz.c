@@ -1,6 +1,6 @@
-/* Any bytes in any of the files that `weir doctor` reads: every check says something, in printable ASCII, within the
- * report, and no command has anything in it that a shell would take for more than what weir wrote. The input is the
- * files' contents one after another, a zero between them. */
+/* Any bytes in any of the files that `weir doctor` reads: every check says something, in printable ASCII,
+ * within the report, and no command has anything in it that a shell would take for more than what weir
+ * wrote. The input is the files' contents one after another, a zero between them. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,5 +1,6 @@
-/* perf/host_cgroup.h: the control groups that this process is in, for one controller, from its own up to the highest
- * that can be seen: each may have a limit, and the tightest holds. cgroup v2, v1 and the hybrid of both. */
+/* perf/host_cgroup.h: the control groups that this process is in, for one controller, from its own up to
+ * the highest that can be seen: each may have a limit, and the tightest holds. cgroup v2, v1 and the
+ * hybrid of both. */
 #pragma once
 
 #include <stdbool.h>

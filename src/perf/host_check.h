@@ -1,6 +1,7 @@
-/* perf/host_check.h: what of this host a load balancer would stumble over, and the command that mends it. Pure but for
- * reading: nothing is changed, nothing is asked of the network, and every fact comes from files below one root or from
- * the caller, so that a copy of another host's /proc and /sys is judged alike. Control side only. */
+/* perf/host_check.h: what of this host a load balancer would stumble over, and the command that mends it.
+ * Pure but for reading: nothing is changed, nothing is asked of the network, and every fact comes from
+ * files below one root or from the caller, so that a copy of another host's /proc and /sys is judged
+ * alike. Control side only. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-/* perf/host_rule.h: how a rule of host_check.h is written: a row in its group's table and a function that reads its
- * facts and says at least one thing. Only for host_rule_*.c and host_check.c. */
+/* perf/host_rule.h: how a rule of host_check.h is written: a row in its group's table and a function that
+ * reads its facts and says at least one thing. Only for host_rule_*.c and host_check.c. */
 #pragma once
 
 #include "perf/host_check.h"
@@ -32,8 +32,8 @@ extern const struct host_rule_group host_rule_files, host_rule_accept, host_rule
 /* A new finding of the rule that runs. Bytes that are no printable ASCII become question marks. */
 void exam_say(struct host_exam *e, enum host_verdict verdict, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* The command for the finding that was said last. Nothing that a file on the host could choose may go into it, other
- * than numbers and names that exam_is_plain() takes: people paste it. */
+/* The command for the finding that was said last. Nothing that a file on the host could choose may go into
+ * it, other than numbers and names that exam_is_plain() takes: people paste it. */
 void exam_mend(struct host_exam *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* True if no shell sees more than a word in `name`: letters, digits and "/._-:@", no dash in front. */
 bool exam_is_plain(const char *name);
