@@ -2,7 +2,6 @@
  * read is bounded and never waits: only regular files are read (what lies in a copy may be a pipe), and
  * what does not fit is cut. Control side only.
  *
- *
  * `path` begins with a slash and is below `root`, which is "" for the host itself. */
 #pragma once
 
