@@ -12,6 +12,7 @@
 #include "conf/decode.h"
 #include "main/config.h"
 #include "main/demo.h"
+#include "main/doctor.h"
 #include "main/dump.h"
 #include "main/explain.h"
 #include "main/logs.h"
@@ -397,6 +398,7 @@ const struct command commands[] = {
     { "perf", "watch a process or a unit: profiles, memory, descriptors, sockets", perf_help, perf_command },
     { "postmortem", "tell from a core file what weir was doing", postmortem_help, postmortem_command },
     { "dump", "write a core file of a living weir", dump_help, dump_command },
+    { "doctor", "say what of this host gets in the way, and how to mend it", doctor_help, doctor_command },
     { "version", "print the version", "Usage: weir version\n", version_command },
     { 0 },
 };
