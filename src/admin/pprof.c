@@ -18,8 +18,7 @@ const struct admin_query pprof_query[] = {
     { 0 },
 };
 
-/* the numbers of the query; false: out says what is wrong */
-static bool read_query(const struct admin_request *rq, double preset_s, struct profiler_request *what,
+bool pprof_read_window(const struct admin_request *rq, double preset_s, struct profiler_request *what,
                        struct answer *out)
 {
     char *end = NULL;
@@ -42,6 +41,13 @@ static bool read_query(const struct admin_request *rq, double preset_s, struct p
         }
         what->hz = (uint32_t)hz;
     }
+    return true;
+}
+
+static bool read_query(const struct admin_request *rq, double preset_s, struct profiler_request *what,
+                       struct answer *out)
+{
+    if (!pprof_read_window(rq, preset_s, what, out)) return false;
     if (rq->query[2].data && !slice_equal(rq->query[2], SLICE("folded")) && rq->query[2].len) {
         profiler_fault(out, 400, "form=%.32s is none; there is folded\n", rq->query[2].data);
         return false;

@@ -5,9 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "net/mailbox.h"
+#include "perf/flame.h"
 #include "perf/folded.h"
 #include "perf/pprof.h"
+#include "perf/profile_history.h"
 #include "perf/sampled_profile.h"
 #include "proxy/exchange.h"
 #include "proxy/proxy.h"
@@ -15,6 +18,7 @@
 /* What an answer may take beyond its window: names are looked up and the profile is packed. */
 #define NAMING_MS 30000u
 #define WINDOWS_MAX 16u
+#define KEPT_MS 10000u
 
 struct profiler {
     struct sampler *sampler;
@@ -22,6 +26,8 @@ struct profiler {
     struct mailbox *control;
     uint32_t windows; /* going on; the control thread's */
     _Atomic bool is_stopping;
+    struct profile_history *history; /* owned; NULL: none is kept */
+    struct sampler_window kept;      /* the window that will be kept */
 };
 
 /* One question: one window, or two of which the sum is asked for. */
@@ -82,6 +88,16 @@ static bool is_lock(struct slice function)
     return false;
 }
 
+/* What has gone wrong, as whoever asks reads it: Go's tools, or one of ours. */
+static void refuse(const struct profiler_request *what, struct answer *out, uint16_t status,
+                   const struct err *err)
+{
+    if (what->form == PROFILER_FLAME)
+        answer_error(out, status, err);
+    else
+        profiler_fault(out, status, "%s\n", err->text);
+}
+
 /* making the answer: on the sampler's thread */
 
 static int write_profile(const struct profile *p, enum profiler_form form, struct answer *out,
@@ -95,14 +111,21 @@ static int write_profile(const struct profile *p, enum profiler_form form, struc
         return 0;
     }
     FILE *f = open_memstream(&body, &len);
+    int result = 0;
     if (!f) return err_set(err, "out of memory for a profile");
-    folded_write(p, 1, f);
-    if (fclose(f) != 0) {
-        free(body);
-        return err_set(err, "out of memory for a profile");
+    if (form == PROFILER_FOLDED) {
+        folded_write(p, 1, f);
+    } else {
+        struct flame_options o = { .title = "weir", .type = 1 };
+        result = flame_write(p, NULL, &o, f, err);
     }
-    answer_body(out, "text/plain; charset=utf-8", body, len);
-    return 0;
+    if (fclose(f) != 0) result = err_set(err, "out of memory for a profile");
+    if (result == 0)
+        answer_body(out, form == PROFILER_FOLDED ? "text/plain; charset=utf-8" : "text/html; charset=utf-8",
+                    body, len);
+    else
+        free(body);
+    return result;
 }
 
 /* On and off the CPU in one: {samples, wall}. */
@@ -158,7 +181,7 @@ static void on_done(struct sampler_window *w)
     struct question *q = w->context;
     struct err err;
     if (++q->done_count < q->window_count) return;
-    if (make_answer(q, &err) < 0) profiler_fault(&q->answer, 500, "%s\n", err.text);
+    if (make_answer(q, &err) < 0) refuse(&q->what, &q->answer, 500, &err);
     for (uint32_t i = 0; i < q->window_count; i++) sampler_window_fini(&q->windows[i]);
     struct mail m = { .deliver = deliver, .object = q };
     while (!mailbox_post(q->profiler->control, &m)) {
@@ -186,13 +209,14 @@ void profiler_ask(struct profiler *p, const struct admin_request *rq, const stru
 {
     struct err err;
     if (p->windows == WINDOWS_MAX) {
-        profiler_fault(out, 503, "%u profiles are being taken; try again when one of them is over\n",
-                       WINDOWS_MAX);
+        err_set(&err, "%u profiles are being taken; try again when one of them is over", WINDOWS_MAX);
+        refuse(what, out, 503, &err);
         return;
     }
     struct question *q = calloc(1, sizeof(*q));
     if (!q) {
-        profiler_fault(out, 503, "there is no memory for a profile; try again\n");
+        err_set(&err, "there is no memory for a profile; try again");
+        refuse(what, out, 503, &err);
         return;
     }
     q->profiler = p;
@@ -207,13 +231,55 @@ void profiler_ask(struct profiler *p, const struct admin_request *rq, const stru
         if (i == 0) {
             call_wait(rq, 0);
             free(q);
-            profiler_fault(out, 500, "%s\n", err.text);
+            refuse(what, out, 500, &err);
             return;
         }
         q->window_count = i;
         break;
     }
     p->windows++;
+}
+
+/* keeping: a window after the other, on the sampler's thread */
+
+static int keep(struct profiler *p, uint32_t hz, struct err *err);
+
+static void on_kept(struct sampler_window *w)
+{
+    struct profiler *p = w->context;
+    struct sampled_profile_options o = { .name_of = name_of, .phase_of = phase_of, .context = p->proxy };
+    struct profile *made = NULL;
+    struct err err = w->fault;
+    if (!*err.text && sampled_profile_make(&made, w, &o, &err) == 0) {
+        profile_history_add(p->history, made);
+        profile_free(made);
+        err.text[0] = 0;
+    }
+    sampler_window_fini(w);
+    if (!*err.text && (atomic_load(&p->is_stopping) || keep(p, w->hz, &err) == 0)) return;
+    char text[2 * ERR_TEXT_MAX];
+    log_event(LOG_WARN, "profiles_not_kept", "reason=%s", log_quote(err.text, text, sizeof(text)));
+}
+
+static int keep(struct profiler *p, uint32_t hz, struct err *err)
+{
+    p->kept = (struct sampler_window){
+        .kind = PERF_ON_CPU, .hz = hz, .duration_ms = KEPT_MS, .done = on_kept, .context = p
+    };
+    return sampler_ask(p->sampler, &p->kept, err);
+}
+
+int profiler_keep(struct profiler *p, const struct profiler_conf *conf, struct err *err)
+{
+    if (!conf || !conf->is_continuous) return 0;
+    p->history = profile_history_new();
+    if (!p->history) return err_set(err, "out of memory for the profiles of the last hour");
+    return keep(p, conf->hz, err);
+}
+
+struct profile_history *profiler_history(struct profiler *p)
+{
+    return p->history;
 }
 
 /* beginning and end */
@@ -245,5 +311,6 @@ void profiler_free(struct profiler *p)
 {
     if (!p) return;
     profiler_stop(p);
+    profile_history_free(p->history);
     free(p);
 }

@@ -3,19 +3,23 @@
 #pragma once
 
 #include "admin/call.h"
+#include "admin/profiler_conf.h"
 #include "perf/profile.h"
 #include "perf/sampler.h"
 
 struct mailbox;
+struct profile_history;
 struct profiler;
 
 MUST_CHECK int profiler_new(struct profiler **out, struct proxy *proxy, struct mailbox *control,
                             struct err *err);
+/* From now on keeps what the last hour did, if the configuration wants it; workers are there. NULL: it does not. */
+MUST_CHECK int profiler_keep(struct profiler *p, const struct profiler_conf *conf, struct err *err);
 /* Waits until nothing is sampled; what it posted may still lie in the control's mailbox. NULL is fine. */
 void profiler_stop(struct profiler *p);
 void profiler_free(struct profiler *p);
 
-enum profiler_form { PROFILER_PPROF, PROFILER_FOLDED };
+enum profiler_form { PROFILER_PPROF, PROFILER_FOLDED, PROFILER_FLAME };
 
 struct profiler_request {
     enum perf_kind kind;
@@ -29,6 +33,11 @@ struct profiler_request {
 /* The call is answered when the window is over. */
 void profiler_ask(struct profiler *p, const struct admin_request *rq, const struct profiler_request *what,
                   struct answer *out);
+/* The last hour; NULL if none is kept. Lives as long as the profiler. */
+struct profile_history *profiler_history(struct profiler *p);
+/* The first two parameters of the query, seconds and hz; false: out says what is wrong with them. */
+bool pprof_read_window(const struct admin_request *rq, double preset_s, struct profiler_request *what,
+                       struct answer *out);
 /* As Go's handlers answer faults: text, with the field that makes pprof print it. */
 void profiler_fault(struct answer *out, uint16_t status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

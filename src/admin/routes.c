@@ -54,6 +54,8 @@ const struct admin_route admin_routes[] = {
       .answer = &exchange_shape, .list = "exchanges", .query = exchange_query },
     { HTTP_GET, "/api/v1/exchanges/{id}", exchanges_show, "One exchange by weir's id, 16 hexadecimal digits",
       .answer = &exchange_shape },
+    { HTTP_GET, "/debug/flame", flame_show, "CPU time as a flame graph, now or of the last hour",
+      .query = flame_query, .content_type = HTML },
     { HTTP_GET, "/debug/pprof", pprof_index, "Which profiles there are, as a page", .content_type = HTML },
     { HTTP_GET, "/debug/pprof/", pprof_index, "Which profiles there are, as a page", .content_type = HTML },
     { HTTP_GET, "/debug/pprof/profile", pprof_profile, "CPU time by stack, in pprof's format",

@@ -60,6 +60,9 @@ void pprof_trace(const struct admin_request *rq, struct answer *out);
 void pprof_cmdline(const struct admin_request *rq, struct answer *out);
 void pprof_symbol(const struct admin_request *rq, struct answer *out);
 void pprof_symbol_post(const struct admin_request *rq, struct answer *out);
+/* flames.c */
+extern const struct admin_query flame_query[];
+void flame_show(const struct admin_request *rq, struct answer *out);
 /* live.c */
 extern const struct admin_query live_query[];
 void pprof_goroutine(const struct admin_request *rq, struct answer *out);

@@ -3,13 +3,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 
 #include "http/h1_client.h"
 #include "main/document.h"
 #include "main/table.h"
 
-#define ANSWER_MS 5000
+#define ANSWER_MS 5000u /* unless the request says more */
 #define ANSWER_MAX (32u << 20)
 #define MEMORY_MAX (8u << 20) /* of the connection */
 #define REMEDY "is weir running? Give its admin address with --admin ADDR, or its file with -c FILE"
@@ -193,6 +194,11 @@ static void on_idle(struct h1_client *c)
     (void)c;
 }
 
+static uint32_t wait_ms(const struct api_request *rq)
+{
+    return rq->wait_ms ? rq->wait_ms : ANSWER_MS;
+}
+
 static void on_keep_alive(struct h1_client *c, uint32_t timeout_s, uint32_t max)
 {
     (void)c, (void)timeout_s, (void)max;
@@ -212,10 +218,23 @@ static void exchange(struct question *q)
     q->stream->events = &events;
     q->stream->owner = q;
     timer_init(&q->timer, on_timer);
-    loop_arm(&q->loop, &q->timer, ANSWER_MS);
+    loop_arm(&q->loop, &q->timer, wait_ms(q->rq));
     loop_run(&q->loop);
     loop_disarm(&q->loop, &q->timer);
     h1_client_close(&q->client);
+}
+
+void api_client_escape(struct text *t, const char *name)
+{
+    for (; *name; name++) {
+        unsigned char c = (unsigned char)*name;
+        bool is_unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                             strchr("-._~", c);
+        if (is_unreserved)
+            text_add_char(t, *name);
+        else
+            text_printf(t, "%%%02X", c);
+    }
 }
 
 /* what has come of it */
@@ -291,8 +310,8 @@ static int conclude(const struct question *q, struct err *err)
     case WAITING:
     case BROKEN: return say_fault(q, at, err);
     case TOO_LATE:
-        err_set(err, "weir at %s has not answered within %d s; is something else there?", at,
-                ANSWER_MS / 1000);
+        err_set(err, "weir at %s has not answered within %u s; is something else there?", at,
+                wait_ms(q->rq) / 1000);
         return EX_UNAVAILABLE;
     case TOO_LARGE:
         err_set(err, "the answer of %s is over %u MiB or memory is out", at, ANSWER_MAX >> 20);

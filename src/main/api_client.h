@@ -1,7 +1,8 @@
 /* main/api_client.h: one question to the admin API of a running weir: over the HTTP layer that carries traffic, on a
- * loop of its own, within 5 s and 32 MiB. For commands: it waits. */
+ * loop of its own, within a time and 32 MiB. For commands: it waits. */
 #pragma once
 
+#include "base/text.h"
 #include "http/message.h"
 #include "main/api_target.h"
 
@@ -9,7 +10,11 @@ struct api_request {
     enum http_method method;
     const char *path;  /* with what is not allowed in a target written as %XX already */
     struct slice body; /* JSON; empty: none */
+    uint32_t wait_ms;  /* for the answer; 0: 5 s */
 };
+
+/* Adds a name to a path or query, as RFC 3986 wants it there. */
+void api_client_escape(struct text *t, const char *name);
 
 /* EX_OK with the body of a 200, terminated, the caller's to free (`len` may be NULL); else the sentence, and
  * EX_UNAVAILABLE: nobody answers, or not in time, or weir cannot now; EX_NOPERM: a token is missing or wrong;

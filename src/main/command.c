@@ -15,6 +15,7 @@
 #include "main/doctor.h"
 #include "main/dump.h"
 #include "main/explain.h"
+#include "main/flame.h"
 #include "main/logs.h"
 #include "main/perf.h"
 #include "main/postmortem.h"
@@ -395,6 +396,8 @@ const struct command commands[] = {
     { "simulate", "show what a change would do to a log's requests, or to made ones",
       "Usage: weir simulate --help\n", simulate_command },
     { "logs", "statistics of nginx's log files", "Usage: weir logs --help\n", logs_command },
+    { "flame", "a flame graph of a running weir: now, of the last hour, or what changed", flame_help,
+      flame_command },
     { "perf", "watch a process or a unit: profiles, memory, descriptors, sockets", perf_help, perf_command },
     { "postmortem", "tell from a core file what weir was doing", postmortem_help, postmortem_command },
     { "dump", "write a core file of a living weir", dump_help, dump_command },

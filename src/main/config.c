@@ -105,6 +105,8 @@ static const struct conf_field config_fields[] = {
       .help = "nginx's logs that are watched, and what is done about what they say." },
     { "core", CONF_OPTIONAL(struct config, core, &core_conf_type),
       .help = "What a crash leaves behind; without it the host's settings hold." },
+    { "profile", CONF_OPTIONAL(struct config, profile, &profiler_conf_type),
+      .help = "What is profiled all the time; without it, nothing but what is asked for." },
     { "gate", CONF_OPTIONAL(struct config, proxy.gate, &gate_conf_type), .help = "Who may pass at all." },
     { "limits", CONF_OBJECT(struct config, proxy.limits, &proxy_limits_type),
       .help = "What the whole process may use." },

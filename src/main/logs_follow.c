@@ -173,19 +173,6 @@ static bool on_piece(void *context, struct slice piece)
 
 /* asking */
 
-/* As RFC 3986 wants it in a target. */
-static void add_escaped(struct text *t, const char *s)
-{
-    for (; *s; s++) {
-        bool is_plain = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') ||
-                        strchr("-._~", *s);
-        if (is_plain)
-            text_add_char(t, *s);
-        else
-            text_printf(t, "%%%02X", (unsigned char)*s);
-    }
-}
-
 int logs_follow(int argc, char **argv)
 {
     struct follow_options o = { 0 };
@@ -197,11 +184,11 @@ int logs_follow(int argc, char **argv)
     code = api_target_find(&o.api, &to, &err);
     struct text t = text_over(path, sizeof(path));
     TEXT_LITERAL(&t, "/api/v1/logs/");
-    add_escaped(&t, o.source);
+    api_client_escape(&t, o.source);
     TEXT_LITERAL(&t, "/stream");
     if (o.where) {
         TEXT_LITERAL(&t, "?where=");
-        add_escaped(&t, o.where);
+        api_client_escape(&t, o.where);
     }
     text_cstr(&t);
     if (code == EX_OK && t.is_cut) return usage_fault("--where is too long");

@@ -281,6 +281,7 @@ static int start_sampling(const struct run *r, struct watched *p, int32_t pid, s
 static int start(struct run *r, struct err *err)
 {
     const struct perf_command_options *o = r->options;
+    if (!o->pid_count) return err_set(err, "there is no process");
     r->items = calloc(o->pid_count, sizeof(*r->items));
     if (!r->items) return err_set(err, "out of memory");
     for (uint32_t i = 0; i < o->pid_count; i++) {

@@ -179,7 +179,7 @@ static void add_threads(const struct perf_watch *w, struct perf_tables *t)
         cell(&f, "%c", p->state);
         cell(&f, "%.2f", (double)(p->run_ns ? p->run_ns : p->user_ns + p->system_ns) / 1e9);
         cell(&f, "%.3f", (double)p->wait_ns / 1e9);
-        cell(&f, "%llu", (unsigned long long)(p->switches_voluntary + p->switches_forced));
+        cell(&f, "%llu", (unsigned long long)p->switches_voluntary + p->switches_forced);
     }
 }
 

@@ -247,6 +247,7 @@ static int open_all(struct control *c, struct err *err)
     if (c->config->admin && admin_open(&c->admin, c->config->admin, &objects, &c->loop, err) < 0) return -1;
     if (proxy_prepare(c->proxy, c->box, on_evidence, err) < 0) return -1;
     if (proxy_start(c->proxy, err) < 0) return -1;
+    if (c->profiler && profiler_keep(c->profiler, c->config->profile, err) < 0) return -1;
     return c->logs ? log_watch_start(c->logs, err) : 0;
 }
 

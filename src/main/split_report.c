@@ -237,20 +237,6 @@ static int parse_options(int argc, char **argv, bool wants_name, struct split_op
     return EX_OK;
 }
 
-/* As one segment of a path (RFC 3986 3.3): all but unreserved characters as %XX. */
-static void add_segment(struct text *t, const char *name)
-{
-    for (; *name; name++) {
-        unsigned char c = (unsigned char)*name;
-        bool is_unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                             (c && strchr("-._~", c));
-        if (is_unreserved)
-            text_add_char(t, *name);
-        else
-            text_printf(t, "%%%02X", c);
-    }
-}
-
 static int ask(const struct split_options *o, const char *path, char **answer, size_t *len)
 {
     struct err err = { "" };
@@ -303,7 +289,7 @@ static int report(int argc, char **argv)
     char path[3 * NAME_MAX_BYTES + 64];
     struct text t = text_over(path, sizeof(path));
     TEXT_LITERAL(&t, "/api/v1/splits/");
-    add_segment(&t, o.name);
+    api_client_escape(&t, o.name);
     TEXT_LITERAL(&t, "/report");
     return show(&o, text_cstr(&t), split_report_tell);
 }

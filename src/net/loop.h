@@ -52,7 +52,7 @@ struct loop {
     struct rng rng;
     char *scratch;
     bool is_scratch_busy, is_stopped;
-    bool is_virtual; /* tests: the clock stands until it is set */
+    bool is_virtual;           /* tests: the clock stands until it is set */
     struct activity *activity; /* what the thread is doing, for profiles; borrowed, may be NULL */
     uint32_t fd_count;
     uint64_t turns;

@@ -57,12 +57,14 @@ struct image_thread *image_add_thread(struct image *i, struct err *err)
 
 int image_add_file(struct image *i, const struct image_file *f, struct slice path, struct err *err)
 {
-    char *copy = strndup(path.data, path.len);
+    char *copy = malloc(path.len + 1);
     if (!copy || i->file_count == IMAGE_FILES_MAX ||
         grow((void **)&i->files, i->file_count, &i->file_room, sizeof(*i->files)) < 0) {
         free(copy);
         return err_set(err, "there is no room for more than %u mapped files", i->file_count);
     }
+    memcpy(copy, path.data, path.len);
+    copy[path.len] = 0;
     i->files[i->file_count] = *f;
     i->files[i->file_count++].path = copy;
     return 0;

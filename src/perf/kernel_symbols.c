@@ -45,7 +45,7 @@ static bool take_line(struct kernel_symbols *k, const char *line)
     if (!address || *end != ' ' || !strchr("tTwW", end[1]) || end[2] != ' ') return true;
     const char *name = end + 3;
     size_t len = strcspn(name, "\t\n");
-    if (!reserve(k, len)) return false;
+    if (!reserve(k, len) || !k->text || !k->items) return false;
     memcpy(k->text + k->text_len, name, len);
     k->text[k->text_len + len] = 0;
     k->items[k->count++] = (struct kernel_symbol){ address, k->text_len };

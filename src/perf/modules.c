@@ -114,7 +114,8 @@ static int read_maps(struct modules *m, FILE *maps, struct err *err)
     char *line = malloc(LINE_BYTES);
     uint32_t cap = 0;
     struct module found;
-    int result = line ? 0 : err_set(err, "out of memory");
+    int result = 0;
+    if (!line) return err_set(err, "out of memory");
     while (result == 0 && m->count < MODULES_MAX && fgets(line, LINE_BYTES, maps)) {
         if (!parse_line(line, &found)) continue;
         if (m->count == cap) {
@@ -151,7 +152,7 @@ int modules_read(struct modules **out, pid_t pid, struct err *err)
         modules_free(m);
         return -1;
     }
-    qsort(m->items, m->count, sizeof(*m->items), compare);
+    if (m->items) qsort(m->items, m->count, sizeof(*m->items), compare);
     for (uint32_t i = 0; i < m->count; i++) look_into(m, &m->items[i]);
     *out = m;
     return 0;

@@ -162,7 +162,7 @@ int sampled_profile_make(struct profile **out, const struct sampler_window *w,
     m->profile = profile_new(w->kind == PERF_ON_CPU ? on_cpu : off_cpu, 2);
     int result = m->profile ? symbolizer_new(&m->symbolizer, w->modules, err)
                             : err_set(err, "out of memory for a profile");
-    if (result == 0) {
+    if (result == 0 && m->profile) {
         fill(m);
         symbolizer_free(m->symbolizer);
         *out = m->profile;

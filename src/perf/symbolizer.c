@@ -217,7 +217,7 @@ static struct slice plain_name(const char *name)
     static const char *const marks[] = { ".lto_priv.", ".constprop.", ".isra.", ".part." };
     struct slice s = slice_of(name);
     for (unsigned i = 0; i < sizeof(marks) / sizeof(*marks); i++) {
-        const char *at = memmem(s.data, s.len, marks[i], strlen(marks[i]));
+        const char *at = s.len ? memmem(s.data, s.len, marks[i], strlen(marks[i])) : NULL;
         if (at && at > s.data) s.len = (size_t)(at - s.data);
     }
     return s;

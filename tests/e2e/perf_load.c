@@ -15,12 +15,12 @@ static volatile uint64_t sink;
 static char from[65536], to[65536];
 
 /* Not the same function three times: the compiler would fold them. */
-#define WORK(name, constant)                                                   \
-    KEPT static void name(void)                                                \
-    {                                                                          \
-        uint64_t x = sink;                                                     \
-        for (unsigned i = 0; i < 4000; i++) x = x * UINT64_C(constant) + i;    \
-        sink = x;                                                              \
+#define WORK(name, constant)                                                \
+    KEPT static void name(void)                                             \
+    {                                                                       \
+        uint64_t x = sink;                                                  \
+        for (unsigned i = 0; i < 4000; i++) x = x * UINT64_C(constant) + i; \
+        sink = x;                                                           \
     }
 WORK(work_seventy, 6364136223846793005)
 WORK(work_twenty, 2862933555777941757)

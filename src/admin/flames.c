@@ -1,0 +1,145 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "admin/profiler.h"
+#include "admin/routes.h"
+#include "base/clock.h"
+#include "net/jobs.h"
+#include "perf/flame.h"
+#include "perf/profile_history.h"
+
+#define WAIT_MS 30000u
+#define MINUTE_NS (60 * NS_PER_S)
+#define DAY_S 86400
+
+const struct admin_query flame_query[] = {
+    { "seconds", "number", "How long it is watched from now on, up to 600; 10 without it." },
+    { "hz", "integer", "Samples in a second of CPU time, 1 to 10000; 99 without it." },
+    { "at", "string",
+      "Instead of now: the minute that began then, 14:03, of the last hour (`profile: {continuous: "
+      "true}`)." },
+    { "diff", "string", "Compared with that minute." },
+    { 0 },
+};
+
+/* "14:03" in the machine's time: the last time that it was so. */
+static bool parse_minute(struct slice text, uint64_t *out_ns)
+{
+    unsigned hour, minute;
+    int used = 0;
+    if (!text.data || sscanf(text.data, "%2u:%2u%n", &hour, &minute, &used) != 2 ||
+        (size_t)used != text.len || hour > 23 || minute > 59)
+        return false;
+    time_t now = (time_t)(clock_wall_ns() / NS_PER_S);
+    struct tm tm;
+    localtime_r(&now, &tm);
+    tm.tm_hour = (int)hour;
+    tm.tm_min = (int)minute;
+    tm.tm_sec = 0;
+    time_t at = mktime(&tm);
+    if (at > now) at -= DAY_S;
+    *out_ns = (uint64_t)at * NS_PER_S;
+    return true;
+}
+
+struct flame_question {
+    struct job job; /* first */
+    struct profile_history *history;
+    uint64_t at_ns, diff_ns; /* diff_ns 0: none */
+    struct call_ticket ticket;
+    struct answer answer;
+};
+
+static int write_page(const struct profile *p, const struct profile *base, struct answer *out,
+                      struct err *err)
+{
+    char *body = NULL, subtitle[64] = "";
+    size_t len = 0;
+    time_t s = (time_t)(p->time_ns / NS_PER_S);
+    struct tm tm;
+    strftime(subtitle, sizeof(subtitle), "%Y-%m-%d %H:%M:%S", localtime_r(&s, &tm));
+    struct flame_options o = { .title = "weir", .subtitle = subtitle, .type = 1 };
+    FILE *f = open_memstream(&body, &len);
+    if (!f) return err_set(err, "out of memory for the page");
+    int result = flame_write(p, base, &o, f, err);
+    if (fclose(f) != 0) result = err_set(err, "out of memory for the page");
+    if (result == 0)
+        answer_body(out, "text/html; charset=utf-8", body, len);
+    else
+        free(body);
+    return result;
+}
+
+static void run(struct job *job)
+{
+    struct flame_question *q = (struct flame_question *)job;
+    struct profile *p = NULL, *base = NULL;
+    struct err err;
+    int result = profile_history_load(q->history, q->at_ns, q->at_ns + MINUTE_NS, &p, &err);
+    if (result == 0 && q->diff_ns)
+        result = profile_history_load(q->history, q->diff_ns, q->diff_ns + MINUTE_NS, &base, &err);
+    /* What is looked at is the later one; what it is compared with, the other. */
+    if (result == 0 && base && base->time_ns > p->time_ns) {
+        struct profile *later = base;
+        base = p;
+        p = later;
+    }
+    if (result < 0 || write_page(p, base, &q->answer, &err) < 0) answer_error(&q->answer, 404, &err);
+    profile_free(p);
+    profile_free(base);
+}
+
+static void done(struct job *job)
+{
+    struct flame_question *q = (struct flame_question *)job;
+    if (!q->answer.status) answer_problem(&q->answer, 503, "weir is stopping.");
+    call_answer(q->ticket, &q->answer);
+    free(q);
+}
+
+static void show_past(const struct admin_request *rq, struct answer *out)
+{
+    struct profile_history *history = profiler_history(rq->profiler);
+    uint64_t at_ns = 0, diff_ns = 0;
+    if (!history) {
+        answer_problem(out, 404,
+                       "No profiles are kept; set `profile: {continuous: true}` in the configuration.");
+        return;
+    }
+    if (!parse_minute(rq->query[2], &at_ns) || (rq->query[3].data && !parse_minute(rq->query[3], &diff_ns))) {
+        answer_problem(out, 400, "at and diff are minutes of a day, such as 14:03.");
+        return;
+    }
+    struct flame_question *q = calloc(1, sizeof(*q));
+    if (q) {
+        q->job.run = run;
+        q->job.done = done;
+        q->history = history;
+        q->at_ns = at_ns;
+        q->diff_ns = diff_ns;
+        if (jobs_post(rq->jobs, &q->job)) {
+            q->ticket = call_wait(rq, WAIT_MS);
+            return;
+        }
+        free(q);
+    }
+    answer_problem(out, 503, "Too much is being worked on; try again.");
+}
+
+void flame_show(const struct admin_request *rq, struct answer *out)
+{
+    struct profiler_request what = {
+        .kind = PERF_ON_CPU, .hz = 99, .duration_ms = 10000, .form = PROFILER_FLAME
+    };
+    if (!rq->profiler || !rq->jobs) {
+        answer_problem(out, 503, "This weir has no profiler.");
+    } else if (rq->query[2].data) {
+        show_past(rq, out);
+    } else if (rq->query[3].data) {
+        answer_problem(out, 400, "diff needs at: which minute is to be compared?");
+    } else if (pprof_read_window(rq, 10, &what, out)) {
+        profiler_ask(rq->profiler, rq, &what, out);
+    }
+}

@@ -1,0 +1,16 @@
+#include "admin/profiler_conf.h"
+
+#include <stddef.h>
+
+static const struct conf_field profiler_fields[] = {
+    { "continuous", CONF_BOOL(struct profiler_conf, is_continuous), .preset = "false",
+      .help = "Keeps a CPU profile of each ten seconds of the last hour, for `weir flame --at 14:03`." },
+    { "hz", CONF_U32(struct profiler_conf, hz), .min = 1, .max = 1000, .preset = "19",
+      .help = "Samples in a second of CPU time." },
+    { 0 },
+};
+
+const struct conf_type profiler_conf_type = { .name = "profile",
+                                              .size = sizeof(struct profiler_conf),
+                                              .fields = profiler_fields,
+                                              .short_form = "continuous" };
