@@ -183,6 +183,7 @@ static void init(struct admin *a, const struct admin_conf *conf, const struct ad
                                 .watch = objects->watch,
                                 .rule_log = objects->rule_log,
                                 .profiler = objects->profiler,
+                                .leaks = objects->leaks,
                                 .jobs = objects->jobs,
                                 .loop = l,
                                 .routes = admin_routes };

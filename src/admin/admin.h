@@ -7,6 +7,7 @@
 
 struct admin;
 struct jobs;
+struct leak_watch;
 struct loop;
 struct profiler;
 struct proxy;
@@ -20,6 +21,7 @@ struct admin_objects {
     struct rule_log *rule_log;
     struct profiler *profiler; /* NULL: none */
     struct jobs *jobs;         /* NULL: none */
+    struct leak_watch *leaks;  /* NULL: none */
 };
 
 /* Listens; answers once the loop turns. All but `out`, `objects` and `err` are borrowed until admin_close(). */

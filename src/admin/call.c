@@ -323,6 +323,7 @@ static struct call *call_new(struct call_env *env, struct http_stream *s, size_t
     c->request.watch = env->watch;
     c->request.rule_log = env->rule_log;
     c->request.profiler = env->profiler;
+    c->request.leaks = env->leaks;
     c->request.jobs = env->jobs;
     c->request.loop = env->loop;
     c->request.routes = env->routes;

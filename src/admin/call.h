@@ -21,6 +21,7 @@ struct call_env {
     struct rule_log *rule_log;
     struct profiler *profiler;
     struct jobs *jobs; /* may be NULL */
+    struct leak_watch *leaks;
     struct loop *loop;
     const struct admin_route *routes;
     struct guard guard;

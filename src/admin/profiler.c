@@ -271,7 +271,7 @@ static int keep(struct profiler *p, uint32_t hz, struct err *err)
 
 int profiler_keep(struct profiler *p, const struct profiler_conf *conf, struct err *err)
 {
-    if (!conf || !conf->is_continuous) return 0;
+    if (!conf->is_continuous) return 0;
     p->history = profile_history_new();
     if (!p->history) return err_set(err, "out of memory for the profiles of the last hour");
     return keep(p, conf->hz, err);

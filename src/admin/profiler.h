@@ -13,7 +13,7 @@ struct profiler;
 
 MUST_CHECK int profiler_new(struct profiler **out, struct proxy *proxy, struct mailbox *control,
                             struct err *err);
-/* From now on keeps what the last hour did, if the configuration wants it; workers are there. NULL: it does not. */
+/* From now on keeps what the last hour did, if the configuration wants it; the workers are there. */
 MUST_CHECK int profiler_keep(struct profiler *p, const struct profiler_conf *conf, struct err *err);
 /* Waits until nothing is sampled; what it posted may still lie in the control's mailbox. NULL is fine. */
 void profiler_stop(struct profiler *p);

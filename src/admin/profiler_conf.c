@@ -7,6 +7,8 @@ static const struct conf_field profiler_fields[] = {
       .help = "Keeps a CPU profile of each ten seconds of the last hour, for `weir flame --at 14:03`." },
     { "hz", CONF_U32(struct profiler_conf, hz), .min = 1, .max = 1000, .preset = "19",
       .help = "Samples in a second of CPU time." },
+    { "leaks", CONF_MSEC(struct profiler_conf, leaks_ms), .min = 100, .max = 3600000, .preset = "10s",
+      .help = "How often what is live is counted, for `weir leaks`." },
     { 0 },
 };
 

@@ -1,4 +1,4 @@
-/* admin/profiler_conf.h: `profile:` of the configuration: whether CPU profiles are taken all the time. */
+/* admin/profiler_conf.h: `profile:` of the configuration: what weir looks at in itself all the time. */
 #pragma once
 
 #include "conf/field.h"
@@ -6,6 +6,7 @@
 struct profiler_conf {
     bool is_continuous;
     uint32_t hz;
+    uint64_t leaks_ms; /* how often it is looked whether something leaks */
 };
 
 extern const struct conf_type profiler_conf_type;

@@ -11,6 +11,7 @@
 #define ROUTER_QUERY_MAX 16u
 
 struct jobs;
+struct leak_watch;
 struct loop;
 struct profiler;
 struct proxy;
@@ -29,6 +30,7 @@ struct admin_request {
     struct rule_log *rule_log;
     struct profiler *profiler; /* may be NULL */
     struct jobs *jobs;         /* likewise */
+    struct leak_watch *leaks;  /* likewise */
     struct loop *loop;
     const struct admin_route *route;
     const struct admin_route *routes;       /* the whole table */

@@ -15,6 +15,7 @@ const struct admin_route admin_routes[] = {
       "Metrics in Prometheus' text format, or in OpenMetrics if asked for", .content_type = PLAIN },
     { HTTP_GET, "/api/v1/openapi.json", openapi_show, "This API as OpenAPI 3.1" },
     { HTTP_GET, "/api/v1/stats", stats_show, "The whole process in figures", .answer = &stats_shape },
+    { HTTP_GET, "/api/v1/stats/leaks", leaks_show, "What leaks, and what grows", .answer = &leaks_shape },
     { HTTP_GET, "/api/v1/listeners", listeners_list, "Listeners and their traffic", .answer = &listener_shape,
       .list = "listeners" },
     { HTTP_GET, "/api/v1/routes", routes_list, "Routes in the order of the configuration",

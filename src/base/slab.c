@@ -1,5 +1,7 @@
 #include "base/slab.h"
 
+#include "base/count.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +58,7 @@ void *slab_get(struct slab *slab)
     void **object = slab->idle;
     if (!object) return NULL;
     slab->idle = *object;
-    slab->live++;
+    count_add(&slab->live, 1);
     memset(object, 0, slab->object_size);
     return object;
 }
@@ -64,7 +66,7 @@ void *slab_get(struct slab *slab)
 void slab_put(struct slab *slab, void *object)
 {
     assert(slab->live > 0);
-    slab->live--;
+    count_add(&slab->live, -1);
     *(void **)object = slab->idle;
     slab->idle = object;
 }

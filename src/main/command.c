@@ -16,6 +16,7 @@
 #include "main/dump.h"
 #include "main/explain.h"
 #include "main/flame.h"
+#include "main/leaks.h"
 #include "main/logs.h"
 #include "main/perf.h"
 #include "main/postmortem.h"
@@ -399,6 +400,7 @@ const struct command commands[] = {
     { "flame", "a flame graph of a running weir: now, of the last hour, or what changed", flame_help,
       flame_command },
     { "perf", "watch a process or a unit: profiles, memory, descriptors, sockets", perf_help, perf_command },
+    { "leaks", "say whether a running weir leaks anything", leaks_help, leaks_command },
     { "postmortem", "tell from a core file what weir was doing", postmortem_help, postmortem_command },
     { "dump", "write a core file of a living weir", dump_help, dump_command },
     { "doctor", "say what of this host gets in the way, and how to mend it", doctor_help, doctor_command },

@@ -10,11 +10,11 @@
 
 struct config {
     struct proxy_conf proxy;
-    struct admin_conf *admin;      /* NULL: none */
-    struct logs_conf *logs;        /* NULL: none are watched */
-    struct core_conf *core;        /* NULL: what a crash leaves is the host's business */
-    struct profiler_conf *profile; /* NULL: nothing is profiled but what is asked for */
-    struct conf_arena *arena;      /* owns everything, this struct included */
+    struct admin_conf *admin; /* NULL: none */
+    struct logs_conf *logs;   /* NULL: none are watched */
+    struct core_conf *core;   /* NULL: what a crash leaves is the host's business */
+    struct profiler_conf profile;
+    struct conf_arena *arena; /* owns everything, this struct included */
 };
 
 extern const struct conf_type config_type;

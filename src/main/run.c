@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "admin/leaks.h"
 #include "admin/profiler.h"
 #include "base/log.h"
 #include "base/poison.h"
@@ -38,7 +39,8 @@ struct control {
     struct jobs *jobs;         /* likewise */
     struct service *service;   /* NULL: systemd does not listen */
     struct profiler *profiler; /* NULL: no admin address */
-    struct log_watch *logs;    /* NULL: none are watched */
+    struct leak_watch *leaks;
+    struct log_watch *logs; /* NULL: none are watched */
     struct loop_fd signals;
     struct timer drain_timer, readmit_timer, warm_timer;
     uint64_t drain_deadline_ms;
@@ -233,21 +235,34 @@ static int open_logs(struct control *c, struct err *err)
     return log_watch_new(&c->logs, &o, err);
 }
 
+static int open_leaks(struct control *c, struct err *err)
+{
+    const struct leak_watch_options o = { .interval_ms = c->config->profile.leaks_ms,
+                                          .log_sources = c->config->logs ? c->config->logs->sources.count : 0,
+                                          .proxy = c->proxy,
+                                          .loop = &c->loop,
+                                          .control = c->box };
+    return leak_watch_new(&c->leaks, &o, err);
+}
+
 static int open_all(struct control *c, struct err *err)
 {
     if (watch_signals(c, err) < 0 || open_proxy(c, err) < 0) return -1;
     if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0) return -1;
     if (open_logs(c, err) < 0) return -1;
+    if (open_leaks(c, err) < 0) return -1;
     /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
     if (c->config->admin &&
         (profiler_new(&c->profiler, c->proxy, c->box, err) < 0 || jobs_new(&c->jobs, c->box, err) < 0))
         return -1;
-    struct admin_objects objects = { c->proxy, log_watch_of(c->logs), log_watch_rules(c->logs), c->profiler,
-                                     c->jobs };
+    struct admin_objects objects = {
+        c->proxy, log_watch_of(c->logs), log_watch_rules(c->logs), c->profiler, c->jobs, c->leaks
+    };
     if (c->config->admin && admin_open(&c->admin, c->config->admin, &objects, &c->loop, err) < 0) return -1;
     if (proxy_prepare(c->proxy, c->box, on_evidence, err) < 0) return -1;
     if (proxy_start(c->proxy, err) < 0) return -1;
-    if (c->profiler && profiler_keep(c->profiler, c->config->profile, err) < 0) return -1;
+    leak_watch_start(c->leaks);
+    if (c->profiler && profiler_keep(c->profiler, &c->config->profile, err) < 0) return -1;
     return c->logs ? log_watch_start(c->logs, err) : 0;
 }
 
@@ -269,6 +284,7 @@ static void close_all(struct control *c)
 {
     service_free(c->service);
     log_watch_stop(c->logs);
+    leak_watch_stop(c->leaks);
     profiler_stop(c->profiler);
     jobs_free(c->jobs);
     loop_turn(&c->loop, 0); /* what it had posted */
@@ -276,6 +292,7 @@ static void close_all(struct control *c)
     admin_close(c->admin);
     log_watch_free(c->logs);
     profiler_free(c->profiler);
+    leak_watch_free(c->leaks);
     mailbox_free(c->box);
     loop_fd_close(&c->loop, &c->signals);
     loop_turn(&c->loop, 0);

@@ -34,6 +34,7 @@ int loop_init(struct loop *l, struct budget *budget, struct err *err)
     read_clock(l);
     timer_wheel_init(&l->timers, l->now_ns / NS_PER_MS);
     list_init(&l->tasks);
+    list_init(&l->last_tasks);
     block_pool_init(&l->blocks, budget);
     rng_seed_random(&l->rng);
     return 0;
@@ -100,6 +101,11 @@ void loop_defer(struct loop *l, struct loop_task *t)
     if (list_is_empty(&t->link)) list_push_back(&l->tasks, &t->link);
 }
 
+void loop_at_end(struct loop *l, struct loop_task *t)
+{
+    if (list_is_empty(&t->link)) list_push_back(&l->last_tasks, &t->link);
+}
+
 void loop_bury(struct loop *l, struct loop_grave *g, void (*bury)(struct loop_grave *))
 {
     g->bury = bury;
@@ -108,10 +114,11 @@ void loop_bury(struct loop *l, struct loop_grave *g, void (*bury)(struct loop_gr
 }
 
 /* Only the tasks that are there now: one that defers itself has its turn in the next. */
-static void run_tasks(struct loop *l)
+static void run_tasks(struct list *tasks)
 {
     struct list now;
-    list_move(&now, &l->tasks);
+    if (list_is_empty(tasks)) return;
+    list_move(&now, tasks);
     while (!list_is_empty(&now)) {
         struct loop_task *t = container_of(list_pop_front(&now), struct loop_task, link);
         t->run(t);
@@ -143,8 +150,9 @@ void loop_turn(struct loop *l, int max_wait_ms)
         if (pending && f->on_ready) f->on_ready(f, pending);
     }
     timer_wheel_advance(&l->timers, l->now_ns / NS_PER_MS);
-    run_tasks(l);
+    run_tasks(&l->tasks);
     empty_graveyard(l);
+    run_tasks(&l->last_tasks);
 }
 
 void loop_run(struct loop *l)

@@ -46,7 +46,7 @@ struct loop {
     uint64_t now_ns; /* monotonic, as of this turn */
     uint64_t wall_offset_ns;
     struct timer_wheel timers;
-    struct list tasks;
+    struct list tasks, last_tasks;
     struct loop_grave *graves;
     struct block_pool blocks;
     struct rng rng;
@@ -82,6 +82,9 @@ static inline void loop_cancel(struct loop_task *t)
 {
     list_remove(&t->link);
 }
+
+/* For the end of this turn, when the graveyard is empty. Not from within such a task. */
+void loop_at_end(struct loop *l, struct loop_task *t);
 
 void loop_bury(struct loop *l, struct loop_grave *g, void (*bury)(struct loop_grave *));
 

@@ -416,3 +416,9 @@ void resolver_cancel(struct resolver_query *q)
 {
     if (q->link.next) list_remove(&q->link);
 }
+
+void resolver_reach(const struct resolver *r, uint64_t *timers, uint64_t *descriptors)
+{
+    *timers += timer_is_armed(&r->timer);
+    for (uint32_t i = 0; i < SOCKETS_MAX; i++) *descriptors += r->sockets[i].io.fd >= 0;
+}

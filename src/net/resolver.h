@@ -57,3 +57,5 @@ bool resolver_ask(struct resolver *r, struct slice name, struct resolver_query *
                   struct resolver_answer *answer);
 /* on_answer does not come. Fine at any time. */
 void resolver_cancel(struct resolver_query *q);
+/* Adds what it holds: timers that are armed, descriptors. */
+void resolver_reach(const struct resolver *r, uint64_t *timers, uint64_t *descriptors);

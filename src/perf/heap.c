@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "perf/symbolizer.h"
 
-#define SITES_MAX 8192u
+#define SITES_MAX HEAP_SITES_MAX
 #define SITE_SLOTS (2 * SITES_MAX)
 #define LIVE_MAX 32768u /* a power of two */
 #define DEPTH_MAX 48u
@@ -169,25 +169,40 @@ static double weight(double bytes, double count)
     return count > 0 ? 1 / (1 - exp(-bytes / count / HEAP_PERIOD_BYTES)) : 0;
 }
 
-static void add_site(struct profile *p, struct symbolizer *names, const struct site *s)
+static uint64_t in_use(const struct site *s)
 {
-    uint32_t stack[DEPTH_MAX];
+    double count = (double)(s->allocs - s->frees), bytes = (double)(s->alloc_bytes - s->free_bytes);
+    return (uint64_t)(bytes * weight(bytes, count));
+}
+
+static uint32_t find_stack(struct profile *p, struct symbolizer *names, const struct site *s,
+                           uint32_t stack[DEPTH_MAX])
+{
     uint32_t depth = 0;
     for (uint32_t i = OWN_FRAMES; i < s->depth; i++)
         stack[depth++] = symbolizer_location(names, p, s->pcs[i], true);
+    return depth;
+}
+
+static void add_site(struct profile *p, struct symbolizer *names, const struct site *s)
+{
+    uint32_t stack[DEPTH_MAX];
+    uint32_t depth = find_stack(p, names, s, stack);
     double scale = weight((double)s->alloc_bytes, (double)s->allocs);
-    double in_use = (double)(s->allocs - s->frees), in_use_bytes = (double)(s->alloc_bytes - s->free_bytes);
-    double live_scale = weight(in_use_bytes, in_use);
+    double live = (double)(s->allocs - s->frees), live_bytes = (double)(s->alloc_bytes - s->free_bytes);
     int64_t values[4] = { (int64_t)((double)s->allocs * scale), (int64_t)((double)s->alloc_bytes * scale),
-                          (int64_t)(in_use * live_scale), (int64_t)(in_use_bytes * live_scale) };
+                          (int64_t)(live * weight(live_bytes, live)), (int64_t)in_use(s) };
     profile_add(p, stack, depth, NULL, 0, values);
 }
 
 static struct site *copy_sites(uint32_t *count, uint64_t *lost_out)
 {
+    is_inside = true; /* it is not to find itself */
     struct site *copy = malloc(sizeof(sites));
-    if (!copy) return NULL;
-    is_inside = true;
+    if (!copy) {
+        is_inside = false;
+        return NULL;
+    }
     pthread_mutex_lock(&lock);
     memcpy(copy, sites, site_count * sizeof(*sites));
     *count = site_count;
@@ -197,38 +212,88 @@ static struct site *copy_sites(uint32_t *count, uint64_t *lost_out)
     return copy;
 }
 
+/* A profile of these types with the names of all that is mapped, and what was sampled until now. */
+struct naming {
+    struct modules *modules;
+    struct symbolizer *names;
+    struct profile *profile;
+    struct site *sites;
+    uint32_t count;
+};
+
+static void naming_end(struct naming *n)
+{
+    symbolizer_free(n->names);
+    modules_free(n->modules);
+    free(n->sites);
+}
+
+static int naming_begin(struct naming *n, const struct profile_type *types, uint32_t type_count,
+                        struct err *err)
+{
+    uint64_t lost_samples = 0;
+    *n = (struct naming){ 0 };
+    if (!heap_is_sampled())
+        return err_set(err, "this build has a sanitizer's allocator, of which no profile is kept");
+    n->sites = copy_sites(&n->count, &lost_samples);
+    if (modules_read(&n->modules, 0, err) < 0 || symbolizer_new(&n->names, n->modules, err) < 0) {
+        naming_end(n);
+        return -1;
+    }
+    n->profile = profile_new(types, type_count);
+    if (!n->profile || !n->sites) {
+        profile_free(n->profile);
+        naming_end(n);
+        return err_set(err, "out of memory for a profile");
+    }
+    n->profile->preset_type = type_count - 1;
+    n->profile->period_type = (struct profile_type){ "space", "bytes" };
+    n->profile->period = HEAP_PERIOD_BYTES;
+    n->profile->time_ns = clock_wall_ns();
+    n->profile->lost += lost_samples;
+    return 0;
+}
+
 int heap_profile(struct profile **out, bool shows_allocs, struct err *err)
 {
     static const struct profile_type types[] = { { "alloc_objects", "count" },
                                                  { "alloc_space", "bytes" },
                                                  { "inuse_objects", "count" },
                                                  { "inuse_space", "bytes" } };
-    struct modules *modules = NULL;
-    struct symbolizer *names = NULL;
-    if (!heap_is_sampled())
-        return err_set(err, "this build has a sanitizer's allocator, of which no profile is kept");
-    if (modules_read(&modules, 0, err) < 0 || symbolizer_new(&names, modules, err) < 0) {
-        modules_free(modules);
-        return -1;
+    struct naming n;
+    if (naming_begin(&n, types, 4, err) < 0) return -1;
+    for (uint32_t i = 0; i < n.count; i++) add_site(n.profile, n.names, &n.sites[i]);
+    if (shows_allocs) n.profile->preset_type = 1;
+    *out = n.profile;
+    naming_end(&n);
+    return 0;
+}
+
+uint32_t heap_in_use(uint64_t bytes[HEAP_SITES_MAX])
+{
+    is_inside = true;
+    pthread_mutex_lock(&lock);
+    uint32_t count = site_count;
+    for (uint32_t i = 0; i < count; i++) bytes[i] = in_use(&sites[i]);
+    pthread_mutex_unlock(&lock);
+    is_inside = false;
+    return count;
+}
+
+int heap_grown(const uint64_t *since, uint32_t count, struct profile **out, struct err *err)
+{
+    static const struct profile_type types[] = { { "inuse_space", "bytes" } };
+    struct naming n;
+    uint32_t stack[DEPTH_MAX];
+    if (naming_begin(&n, types, 1, err) < 0) return -1;
+    for (uint32_t i = 0; i < n.count; i++) {
+        uint64_t now = in_use(&n.sites[i]), before = i < count ? since[i] : 0;
+        int64_t grown = (int64_t)(now - before);
+        if (now > before)
+            profile_add(n.profile, stack, find_stack(n.profile, n.names, &n.sites[i], stack), NULL, 0,
+                        &grown);
     }
-    struct profile *p = profile_new(types, 4);
-    uint64_t lost_samples = 0;
-    uint32_t count = 0;
-    struct site *copy = copy_sites(&count, &lost_samples);
-    for (uint32_t i = 0; p && copy && i < count; i++) add_site(p, names, &copy[i]);
-    symbolizer_free(names);
-    modules_free(modules);
-    if (!p || !copy) {
-        free(copy);
-        profile_free(p);
-        return err_set(err, "out of memory for a profile");
-    }
-    free(copy);
-    p->preset_type = shows_allocs ? 1 : 3;
-    p->period_type = (struct profile_type){ "space", "bytes" };
-    p->period = HEAP_PERIOD_BYTES;
-    p->time_ns = clock_wall_ns();
-    p->lost += lost_samples;
-    *out = p;
+    *out = n.profile;
+    naming_end(&n);
     return 0;
 }

@@ -15,6 +15,13 @@ bool heap_is_sampled(void);
  * first two are shown first. The caller frees *out. */
 MUST_CHECK int heap_profile(struct profile **out, bool shows_allocs, struct err *err);
 
+/* Estimates of the bytes in use by place of the stacks' table, whose places stay: for a later heap_grown(). How many. */
+#define HEAP_SITES_MAX 8192u
+uint32_t heap_in_use(uint64_t bytes[HEAP_SITES_MAX]);
+/* By how much each stack's bytes in use have grown since: one value, inuse_space; those that have not are left out. The
+ * caller frees *out. */
+MUST_CHECK int heap_grown(const uint64_t *since, uint32_t count, struct profile **out, struct err *err);
+
 /* The allocator's side. */
 extern __thread int64_t heap_left_bytes; /* until the next sample */
 void heap_on_sample(void *allocated, size_t size);

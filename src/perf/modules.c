@@ -152,8 +152,10 @@ int modules_read(struct modules **out, pid_t pid, struct err *err)
         modules_free(m);
         return -1;
     }
-    if (m->items) qsort(m->items, m->count, sizeof(*m->items), compare);
-    for (uint32_t i = 0; i < m->count; i++) look_into(m, &m->items[i]);
+    if (m->items) {
+        qsort(m->items, m->count, sizeof(*m->items), compare);
+        for (uint32_t i = 0; i < m->count; i++) look_into(m, &m->items[i]);
+    }
     *out = m;
     return 0;
 }

@@ -446,3 +446,13 @@ void mirror_kill_all(struct worker *w)
         on_end_task(&m->end_task);
     }
 }
+
+void mirror_reach(const struct worker *w, void (*on_mirror)(void *context, const struct mirror_reach *m),
+                  void *context)
+{
+    for (const struct list *at = w->mirrors.next; at != &w->mirrors; at = at->next) {
+        const struct mirror *m = container_of(at, struct mirror, link);
+        const struct mirror_reach reach = { m->arena.blocks, m->body, &m->timer, m->stream };
+        on_mirror(context, &reach);
+    }
+}

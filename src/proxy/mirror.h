@@ -31,3 +31,11 @@ void mirror_request_ended(struct mirror *m);
 void mirror_original_ended(struct exchange *x);
 /* Ends all of a worker's copies at once. */
 void mirror_kill_all(struct worker *w);
+/* What the worker's copies hold, one after the other. */
+struct mirror_reach {
+    const struct block *arena, *body; /* a chain; a block or NULL */
+    const struct timer *timer;
+    struct http_stream *stream; /* NULL: not sent, or over */
+};
+void mirror_reach(const struct worker *w, void (*on_mirror)(void *context, const struct mirror_reach *m),
+                  void *context);

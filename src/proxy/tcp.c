@@ -303,6 +303,11 @@ void tcp_start(struct listener_worker *lw, int fd, const struct address *client,
     connect_next(s);
 }
 
+bool tcp_has_timer(const struct tunnel *t)
+{
+    return timer_is_armed(&container_of(t, struct session, tunnel)->timer);
+}
+
 size_t tcp_session_size(void)
 {
     return sizeof(struct session);

@@ -9,6 +9,10 @@ void tcp_start(struct listener_worker *lw, int fd, const struct address *client,
 /* What worker->sessions is made of. */
 size_t tcp_session_size(void);
 
+struct tunnel;
+/* Whether the session that a tunnel of a tcp listener is part of waits for a time-out of its own. */
+bool tcp_has_timer(const struct tunnel *t);
+
 /* Out of the memory of a dead process of this very build, or of one that is looked at from outside: the session at
  * `address`, if one of that worker's is there. Async-signal-safe. */
 struct tcp_remains {

@@ -15,7 +15,7 @@ from waiting import eventually
 from weir import listen_at_free_port, parse_line, run_command
 
 USAGE, SYSTEM, CONFIG = 64, 71, 78
-COMMANDS = ["run", "demo", "check", "explain", "split", "schema", "perf", "flame", "postmortem", "dump", "doctor",
+COMMANDS = ["run", "demo", "check", "explain", "split", "schema", "perf", "flame", "leaks", "postmortem", "dump", "doctor",
             "version"]
 
 EXAMPLE = """

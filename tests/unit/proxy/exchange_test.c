@@ -16,6 +16,7 @@
 
 #include "balance/balance.h"
 #include "conf/decode.h"
+#include "proxy/census.h"
 #include "proxy/exchange.h"
 
 #define SERVERS 2
@@ -72,10 +73,21 @@ static const struct balance_method *method_by_name(const char *name)
     return NULL;
 }
 
+/* Whatever a test does: what is counted is reached, between any two turns. */
+static void check_census(const struct worker *w)
+{
+    struct census c = { 0 };
+    census_take(w, &c);
+    for (unsigned kind = 0; kind < CENSUS_KINDS; kind++) assert_int_equal(c.counted[kind], c.reached[kind]);
+}
+
 /* Turns until nothing moves any more: a bounded number, each without waiting. */
 static void turns(struct scene *s, int count)
 {
-    for (int i = 0; i < count; i++) loop_turn(&s->worker->loop, 0);
+    for (int i = 0; i < count; i++) {
+        loop_turn(&s->worker->loop, 0);
+        check_census(s->worker);
+    }
 }
 
 static void pass_time(struct scene *s, uint64_t ms)
@@ -462,6 +474,44 @@ static void a_request_in_the_queue_is_told_when_its_time_is_over(void **state)
     scene_close(&s);
 }
 
+static void plant(struct timer *t)
+{
+    (void)t;
+}
+
+/* One of each kind is taken and lost sight of: the census says so, whatever goes on besides. */
+static void what_is_forgotten_is_counted_but_not_reached(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct census c = { 0 };
+    struct timer timer;
+    scene_open(&s, false);
+    one_server(&s);
+    scene_start(&s);
+    int client = client_connect(&s);
+    say(client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    int server = server_accept(&s, 0);
+    hear(&s, server, "\r\n\r\n");
+    struct worker *w = s.worker;
+    struct slab *slabs[] = { &w->exchanges, &w->tunnels, &w->clients, &w->pools[0]->upstreams };
+    void *lost[4];
+    for (unsigned i = 0; i < 4; i++) assert_non_null(lost[i] = slab_get(slabs[i]));
+    struct block *block = block_get(&w->loop.blocks, 1);
+    timer_init(&timer, plant);
+    loop_arm(&w->loop, &timer, 60000);
+    census_take(w, &c);
+    for (unsigned kind = 0; kind < CENSUS_KINDS; kind++)
+        assert_int_equal(c.counted[kind] - c.reached[kind], 1);
+    assert_int_equal(c.reached[CENSUS_EXCHANGES], 1);
+    for (unsigned i = 0; i < 4; i++) slab_put(slabs[i], lost[i]);
+    block_put(&w->loop.blocks, block);
+    loop_disarm(&w->loop, &timer);
+    close(client);
+    close(server);
+    scene_close(&s);
+}
+
 static void a_chunked_end_that_comes_while_connecting_is_not_forgotten(void **state)
 {
     (void)state;
@@ -598,6 +648,7 @@ int main(void)
         cmocka_unit_test(a_request_in_the_queue_is_told_when_its_time_is_over),
         cmocka_unit_test(a_chunked_end_that_comes_while_connecting_is_not_forgotten),
         cmocka_unit_test(a_reset_client_takes_its_exchange_along_in_every_phase),
+        cmocka_unit_test(what_is_forgotten_is_counted_but_not_reached),
         cmocka_unit_test(a_tunnel_passes_bytes_and_the_end_of_each_side),
         cmocka_unit_test(a_silent_tunnel_ends_sooner_once_a_side_has_closed),
         cmocka_unit_test(a_reset_on_one_side_of_a_tunnel_is_a_reset_on_the_other),

@@ -1,0 +1,118 @@
+#include "proxy/census.h"
+
+#include "base/count.h"
+#include "proxy/exchange.h"
+#include "proxy/mirror.h"
+#include "proxy/tcp.h"
+#include "proxy/tunnel.h"
+
+static void add_timer(struct census *c, const struct timer *t)
+{
+    c->reached[CENSUS_TIMERS] += timer_is_armed(t);
+}
+
+static void add_chain(struct census *c, const struct block *b)
+{
+    for (; b; b = b->next) c->reached[CENSUS_BLOCKS]++;
+}
+
+static void add_transport(struct census *c, const struct transport *t)
+{
+    c->descriptors += t->io.fd >= 0;
+}
+
+static void add_connection(struct census *c, const struct h1_conn *conn)
+{
+    c->reached[CENSUS_BLOCKS] += conn->in.hold != NULL;
+    c->reached[CENSUS_BLOCKS] += conn->out.block != NULL;
+    add_timer(c, &conn->timer);
+    add_transport(c, &conn->transport);
+}
+
+static void add_server_stream(struct census *c, struct http_stream *s)
+{
+    if (!s) return;
+    c->reached[CENSUS_SERVER_CONNECTIONS]++;
+    add_connection(c, h1_conn_of(s));
+}
+
+static void add_exchange(struct census *c, const struct exchange *x)
+{
+    c->reached[CENSUS_EXCHANGES]++;
+    c->reached[CENSUS_BLOCKS] += x->replay != NULL;
+    add_chain(c, x->arena.blocks);
+    add_timer(c, &x->timer);
+    add_server_stream(c, x->server_stream);
+}
+
+static void add_tunnel(struct census *c, const struct tunnel *t, bool is_session)
+{
+    c->reached[CENSUS_TUNNELS]++;
+    add_timer(c, &t->timer);
+    for (unsigned side = 0; side < 2; side++) {
+        c->reached[CENSUS_BLOCKS] += t->halves[side].hold != NULL;
+        add_transport(c, &t->halves[side].transport);
+    }
+    if (is_session)
+        c->reached[CENSUS_TIMERS] += tcp_has_timer(t);
+    else
+        add_exchange(c, t->owner);
+}
+
+static void add_mirror(void *context, const struct mirror_reach *m)
+{
+    struct census *c = context;
+    add_chain(c, m->arena);
+    c->reached[CENSUS_BLOCKS] += m->body != NULL;
+    add_timer(c, m->timer);
+    add_server_stream(c, m->stream);
+}
+
+static void add_listener(struct census *c, const struct listener_worker *lw)
+{
+    bool is_tcp = lw->listener->conf->protocol == LISTENER_TCP;
+    c->descriptors += lw->accept.fd >= 0;
+    add_timer(c, &lw->accept_again);
+    for (const struct list *at = lw->connections.next; at != &lw->connections; at = at->next) {
+        const struct h1_conn *conn = container_of(at, struct h1_conn, link);
+        c->reached[CENSUS_CLIENT_CONNECTIONS]++;
+        add_connection(c, conn);
+        if (conn->stream.events) add_exchange(c, conn->stream.owner);
+    }
+    for (const struct list *at = lw->tunnels.next; at != &lw->tunnels; at = at->next)
+        add_tunnel(c, container_of(at, struct tunnel, link), is_tcp);
+}
+
+static void add_pool(struct census *c, const struct pool_worker *pw)
+{
+    for (uint32_t i = 0; i < pw->pool->server_count; i++) {
+        const struct list *idle = &pw->servers[i].idle;
+        for (const struct list *at = idle->next; at != idle; at = at->next) {
+            c->reached[CENSUS_SERVER_CONNECTIONS]++;
+            add_connection(c, container_of(at, struct h1_conn, link));
+        }
+    }
+}
+
+void census_count(const struct worker *w, struct census *out)
+{
+    out->counted[CENSUS_EXCHANGES] += count_get(&w->exchanges.live);
+    out->counted[CENSUS_TUNNELS] += count_get(&w->tunnels.live) + count_get(&w->sessions.live);
+    out->counted[CENSUS_CLIENT_CONNECTIONS] += count_get(&w->clients.live);
+    out->counted[CENSUS_BLOCKS] += count_get(&w->loop.blocks.live);
+    out->counted[CENSUS_TIMERS] += count_get(&w->loop.timers.count);
+    for (uint32_t i = 0; i < w->proxy->pool_count; i++)
+        out->counted[CENSUS_SERVER_CONNECTIONS] += count_get(&w->pools[i]->upstreams.live);
+}
+
+void census_take(const struct worker *w, struct census *out)
+{
+    struct proxy *p = w->proxy;
+    census_count(w, out);
+    for (uint32_t i = 0; i < p->listener_count; i++) add_listener(out, &w->listeners[i]);
+    for (uint32_t i = 0; i < p->pool_count; i++) add_pool(out, w->pools[i]);
+    mirror_reach(w, add_mirror, out);
+    if (w->resolver) resolver_reach(w->resolver, &out->reached[CENSUS_TIMERS], &out->descriptors);
+    out->descriptors += 2; /* the loop's and the mailbox's */
+    out->descriptors += w->spare_fd >= 0;
+}
