@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/trace.h"
 #include "base/log.h"
 #include "net/mailbox.h"
 #include "perf/flame.h"
@@ -27,6 +28,7 @@ struct profiler {
     uint32_t windows; /* going on; the control thread's */
     _Atomic bool is_stopping;
     struct profile_history *history; /* owned; NULL: none is kept */
+    struct trace *trace;             /* owned; NULL: none is being taken */
     struct sampler_window kept;      /* the window that will be kept */
 };
 
@@ -269,6 +271,21 @@ static int keep(struct profiler *p, uint32_t hz, struct err *err)
     return sampler_ask(p->sampler, &p->kept, err);
 }
 
+struct trace *profiler_trace(const struct profiler *p)
+{
+    return p->trace;
+}
+
+void profiler_set_trace(struct profiler *p, struct trace *t)
+{
+    p->trace = t;
+}
+
+struct mailbox *profiler_mailbox(const struct profiler *p)
+{
+    return p->control;
+}
+
 int profiler_keep(struct profiler *p, const struct profiler_conf *conf, struct err *err)
 {
     if (!conf->is_continuous) return 0;
@@ -303,6 +320,7 @@ void profiler_stop(struct profiler *p)
 {
     if (!p) return;
     atomic_store(&p->is_stopping, true);
+    trace_stop(p->trace);
     sampler_free(p->sampler);
     p->sampler = NULL;
 }
@@ -312,5 +330,6 @@ void profiler_free(struct profiler *p)
     if (!p) return;
     profiler_stop(p);
     profile_history_free(p->history);
+    trace_free(p->trace);
     free(p);
 }

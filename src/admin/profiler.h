@@ -10,6 +10,7 @@
 struct mailbox;
 struct profile_history;
 struct profiler;
+struct trace;
 
 MUST_CHECK int profiler_new(struct profiler **out, struct proxy *proxy, struct mailbox *control,
                             struct err *err);
@@ -35,6 +36,10 @@ void profiler_ask(struct profiler *p, const struct admin_request *rq, const stru
                   struct answer *out);
 /* The last hour; NULL if none is kept. Lives as long as the profiler. */
 struct profile_history *profiler_history(struct profiler *p);
+/* The trace that is being taken, NULL: none; kept here so that it is freed in time. */
+struct trace *profiler_trace(const struct profiler *p);
+void profiler_set_trace(struct profiler *p, struct trace *t);
+struct mailbox *profiler_mailbox(const struct profiler *p);
 /* The first two parameters of the query, seconds and hz; false: out says what is wrong with them. */
 bool pprof_read_window(const struct admin_request *rq, double preset_s, struct profiler_request *what,
                        struct answer *out);

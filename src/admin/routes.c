@@ -57,6 +57,8 @@ const struct admin_route admin_routes[] = {
       .answer = &exchange_shape },
     { HTTP_GET, "/debug/flame", flame_show, "CPU time as a flame graph, now or of the last hour",
       .query = flame_query, .content_type = HTML },
+    { HTTP_GET, "/debug/trace", trace_show, "Turns and exchanges of some seconds, for ui.perfetto.dev",
+      .query = trace_query, .content_type = "application/json" },
     { HTTP_GET, "/debug/pprof", pprof_index, "Which profiles there are, as a page", .content_type = HTML },
     { HTTP_GET, "/debug/pprof/", pprof_index, "Which profiles there are, as a page", .content_type = HTML },
     { HTTP_GET, "/debug/pprof/profile", pprof_profile, "CPU time by stack, in pprof's format",

@@ -72,6 +72,9 @@ void pprof_allocs(const struct admin_request *rq, struct answer *out);
 /* stats.c */
 extern const struct shape stats_shape;
 void stats_show(const struct admin_request *rq, struct answer *out);
+/* trace.c */
+extern const struct admin_query trace_query[];
+void trace_show(const struct admin_request *rq, struct answer *out);
 /* leaks.c */
 extern const struct shape leaks_shape;
 void leaks_show(const struct admin_request *rq, struct answer *out);

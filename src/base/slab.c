@@ -1,10 +1,10 @@
 #include "base/slab.h"
 
-#include "base/count.h"
-
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/count.h"
 
 #define SLAB_PAGE_BYTES 16384u
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/vector.h"
+#include "net/loop_trace.h"
 
 #define EVENTS_MAX 256
 
@@ -125,6 +126,16 @@ static void run_tasks(struct list *tasks)
     }
 }
 
+static void note_turn(struct loop *l, int events)
+{
+    struct loop_trace *t = l->trace;
+    if (t->count == t->room)
+        t->lost++;
+    else
+        t->turns[t->count++] = (struct loop_trace_turn){ l->now_ns, clock_now_ns(),
+                                                         events > 0 ? (uint32_t)events : 0 };
+}
+
 void loop_turn(struct loop *l, int max_wait_ms)
 {
     int wait_ms = timer_wheel_wait_ms(&l->timers);
@@ -153,6 +164,7 @@ void loop_turn(struct loop *l, int max_wait_ms)
     run_tasks(&l->tasks);
     empty_graveyard(l);
     run_tasks(&l->last_tasks);
+    if (l->trace) note_turn(l, count);
 }
 
 void loop_run(struct loop *l)

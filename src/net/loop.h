@@ -41,6 +41,8 @@ struct loop_grave {
     void (*bury)(struct loop_grave *g);
 };
 
+struct loop_trace;
+
 struct loop {
     int epoll_fd;
     uint64_t now_ns; /* monotonic, as of this turn */
@@ -54,6 +56,7 @@ struct loop {
     bool is_scratch_busy, is_stopped;
     bool is_virtual;           /* tests: the clock stands until it is set */
     struct activity *activity; /* what the thread is doing, for profiles; borrowed, may be NULL */
+    struct loop_trace *trace;  /* where its turns are noted; borrowed, NULL: they are not */
     uint32_t fd_count;
     uint64_t turns;
 };
