@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-int err_set(struct err *err, const char *format, ...)
+int err_write(struct err *err, const char *format, ...)
 {
     if (!err) return -1;
     int saved = errno;
@@ -17,7 +17,7 @@ int err_set(struct err *err, const char *format, ...)
     return -1;
 }
 
-int err_prefix(struct err *err, const char *format, ...)
+int err_write_before(struct err *err, const char *format, ...)
 {
     if (!err) return -1;
     int saved = errno;

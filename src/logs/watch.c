@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/signal_stack.h"
 
 #define TICK_MS 500u
 #define FETCH_MS 200u
@@ -223,6 +224,7 @@ static void *run(void *argument)
 {
     struct watch *w = argument;
     struct err err;
+    signal_stack_open();
     pthread_setname_np(pthread_self(), "weir-logs");
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
     loop_turn(&w->loop, 0); /* its clock */
@@ -235,6 +237,7 @@ static void *run(void *argument)
     loop_run(&w->loop);
     for (uint32_t i = 0; i < w->source_count; i++) source_stop(w->sources[i]);
     loop_turn(&w->loop, 0); /* its graveyard */
+    signal_stack_close();
     return NULL;
 }
 
@@ -273,9 +276,8 @@ int watch_new(struct watch **out, const struct watch_options *o, struct err *err
 
 int watch_start(struct watch *w, struct err *err)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before;
+    signal_block_all_but_faults(&before);
     int fault = pthread_create(&w->thread, NULL, run, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (fault) return err_set(err, "cannot start the thread that watches logs: %s", strerror(fault));

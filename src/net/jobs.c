@@ -1,4 +1,5 @@
 #include "net/jobs.h"
+#include "base/signal_stack.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -58,6 +59,7 @@ static void *run(void *argument)
 {
     struct jobs *jobs = argument;
     struct job *j;
+    signal_stack_open();
     while ((j = take(jobs))) {
         struct mail m = { .deliver = deliver, .object = j };
         j->run(j);
@@ -74,6 +76,7 @@ static void *run(void *argument)
             break;
         }
     }
+    signal_stack_close();
     return NULL;
 }
 
@@ -109,10 +112,9 @@ void jobs_free(struct jobs *jobs)
 
 static bool start(struct jobs *jobs)
 {
-    sigset_t all, before;
+    sigset_t before;
     if (jobs->has_thread) return true;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    signal_block_all_but_faults(&before);
     jobs->has_thread = pthread_create(&jobs->thread, NULL, run, jobs) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (jobs->has_thread) pthread_setname_np(jobs->thread, "weir-jobs");

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RING_PAGES 128u /* a power of two: room for thirty samples */
+#define RING_PAGES 128u /* a power of two: room for fifteen samples on the CPU, thirty off it */
 #define RECORD_MAX 65536u
 #define REGISTERS ((1u << PERF_REG_X86_BP) | (1u << PERF_REG_X86_SP) | (1u << PERF_REG_X86_IP))
 #define SAMPLED                                                                           \
@@ -27,7 +27,7 @@ static void fill(struct perf_event_attr *a, const struct perf_options *o)
     a->sample_period = o->kind == PERF_ON_CPU ? o->period_ns : 1;
     a->sample_type = SAMPLED;
     a->sample_regs_user = REGISTERS;
-    a->sample_stack_user = PERF_STACK_BYTES;
+    a->sample_stack_user = o->kind == PERF_ON_CPU ? PERF_STACK_BYTES : PERF_SLEEP_STACK_BYTES;
     a->exclude_callchain_user = 1;
     a->exclude_kernel = !o->has_kernel;
     a->exclude_hv = 1;
@@ -107,7 +107,7 @@ static void take_chain(struct cursor *c, struct perf_sample *s)
 
 static void take_sample(struct cursor c, const struct perf_events *events, void *context)
 {
-    struct perf_sample s = { .has_regs = false };
+    struct perf_sample s = { .weight = 1 };
     s.thread = (uint32_t)(take(&c) >> 32);
     s.time_ns = take(&c);
     take_chain(&c, &s);

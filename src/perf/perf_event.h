@@ -9,8 +9,11 @@
 #include "base/err.h"
 #include "perf/unwind.h"
 
-/* The top of a stack that is copied with each sample. */
-#define PERF_STACK_BYTES (16u << 10)
+/* The top of a stack that is copied with each sample. The kernel ends the copy at a page that was never touched, as there
+ * may be within large frames: see signal_stack_touch(). Who sleeps does so in less deep places, and there are many more of
+ * these samples. */
+#define PERF_STACK_BYTES (32u << 10)
+#define PERF_SLEEP_STACK_BYTES (16u << 10)
 #define PERF_KERNEL_DEPTH_MAX 64u
 
 enum perf_kind {
@@ -27,6 +30,7 @@ struct perf_options {
 struct perf_sample {
     uint32_t thread;
     uint64_t time_ns; /* of CLOCK_MONOTONIC */
+    uint32_t weight;  /* how many samples it stands for */
     struct unwind_registers regs;
     uint64_t kernel[PERF_KERNEL_DEPTH_MAX]; /* the leaf first */
     uint32_t kernel_depth;

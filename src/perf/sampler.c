@@ -11,19 +11,22 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/signal_stack.h"
 #include "perf/off_cpu.h"
+#include "perf/tick.h"
 
 /* How often threads that are new are looked for, and rings are emptied even if they are not half full. */
 #define SCAN_MS 200u
 #define TURN_MS 100u
 #define KINDS 2u
 
-/* The events of one kind: one for each thread. */
+/* The events of one kind: one for each thread; timers where the kernel refuses events of our own threads. */
 struct group {
     struct perf_options options;
     bool is_open;
     struct perf_event events[SAMPLER_THREADS_MAX];
-    uint32_t count;
+    struct tick ticks[SAMPLER_THREADS_MAX];
+    uint32_t count, tick_count; /* one of them is 0 */
 };
 
 struct sampler {
@@ -40,7 +43,7 @@ struct sampler {
     struct modules *modules;
     struct unwind_space *space;
     uint64_t scanned_ns;
-    bool has_no_kernel;
+    bool has_no_kernel, has_no_events;
 };
 
 /* samples */
@@ -108,12 +111,12 @@ static void on_sample(void *context, const struct perf_sample *p)
     for (struct list *at = s->windows.next; at != &s->windows; at = at->next) {
         struct sampler_window *w = container_of(at, struct sampler_window, link);
         if (w->kind != r->kind) continue;
-        w->samples++;
+        w->samples += p->weight;
         if (w->off_cpu)
             off_cpu_sleep(w->off_cpu, pcs, depth, p->kernel_depth, &labels, p->time_ns);
         else
-            stack_counts_add(&w->counts, pcs, depth, p->kernel_depth, &labels, 1,
-                             s->groups[r->kind].options.period_ns);
+            stack_counts_add(&w->counts, pcs, depth, p->kernel_depth, &labels, p->weight,
+                             p->weight * s->groups[r->kind].options.period_ns);
     }
 }
 
@@ -143,6 +146,8 @@ static void read_all(struct sampler *s)
         struct reading r = { s, (enum perf_kind)k };
         for (uint32_t i = 0; i < s->groups[k].count; i++)
             perf_event_read(&s->groups[k].events[i], &perf_events, &r);
+        for (uint32_t i = 0; i < s->groups[k].tick_count; i++)
+            tick_read(&s->groups[k].ticks[i], &perf_events, &r);
     }
 }
 
@@ -151,7 +156,8 @@ static void read_all(struct sampler *s)
 static void close_group(struct group *g)
 {
     for (uint32_t i = 0; i < g->count; i++) perf_event_stop(&g->events[i]);
-    g->count = 0;
+    for (uint32_t i = 0; i < g->tick_count; i++) tick_stop(&g->ticks[i]);
+    g->count = g->tick_count = 0;
     g->is_open = false;
 }
 
@@ -159,19 +165,40 @@ static bool has_thread(const struct group *g, uint32_t thread)
 {
     for (uint32_t i = 0; i < g->count; i++)
         if (g->events[i].thread == thread) return true;
+    for (uint32_t i = 0; i < g->tick_count; i++)
+        if (g->ticks[i].thread == thread) return true;
     return false;
+}
+
+static bool is_refused(void)
+{
+    return errno == EACCES || errno == EPERM || errno == ENOSYS;
+}
+
+static int add_tick(struct sampler *s, struct group *g, uint32_t thread, struct err *err)
+{
+    if (g->tick_count == SAMPLER_THREADS_MAX) return 0;
+    int result = tick_start(&g->ticks[g->tick_count], (pid_t)thread, g->options.period_ns, s->wake_fd, err);
+    if (result == 0) g->tick_count++;
+    return result == 0 || errno == ESRCH ? 0 : -1;
 }
 
 /* 0, or what went wrong; a thread that has ended is nothing wrong. */
 static int add_thread(struct sampler *s, struct group *g, uint32_t thread, struct err *err)
 {
+    bool has_ticks = s->pid == getpid() && g->options.kind == PERF_ON_CPU;
     if (g->count == SAMPLER_THREADS_MAX || has_thread(g, thread)) return 0;
+    if (s->has_no_events && has_ticks) return add_tick(s, g, thread, err);
     g->options.has_kernel = !s->has_no_kernel;
     int result = perf_event_start(&g->events[g->count], (pid_t)thread, &g->options, err);
-    if (result < 0 && (errno == EACCES || errno == EPERM) && !s->has_no_kernel && !g->count) {
+    if (result < 0 && is_refused() && !s->has_no_kernel && !g->count) {
         s->has_no_kernel = true; /* kernel.perf_event_paranoid is above 1 and we are nobody */
         g->options.has_kernel = false;
         result = perf_event_start(&g->events[g->count], (pid_t)thread, &g->options, err);
+    }
+    if (result < 0 && is_refused() && has_ticks && !g->count) {
+        s->has_no_events = true;
+        return add_tick(s, g, thread, err);
     }
     if (result == 0) g->count++;
     return result == 0 || errno == ESRCH ? 0 : -1;
@@ -187,7 +214,7 @@ static int scan(struct sampler *s, struct group *g, struct err *err)
     while (result == 0 && tasks && (d = readdir(tasks)))
         if (d->d_name[0] != '.') result = add_thread(s, g, (uint32_t)strtoul(d->d_name, NULL, 10), err);
     if (tasks) closedir(tasks);
-    return result == 0 || g->count ? 0 : -1;
+    return result == 0 || g->count || g->tick_count ? 0 : -1;
 }
 
 /* The period of the window that wants the most; 0: nobody asks for this kind. */
@@ -351,6 +378,7 @@ static void *run(void *argument)
     struct err err = { "" };
     struct list taken;
     bool is_open = open_process(s, &err) == 0, is_stopping = false;
+    signal_stack_open();
     for (;;) {
         pthread_mutex_lock(&s->lock);
         take_asked(s, &taken);
@@ -378,6 +406,7 @@ static void *run(void *argument)
         if (is_open) adjust(s);
     }
     close_process(s);
+    signal_stack_close();
     return NULL;
 }
 
@@ -424,11 +453,10 @@ void sampler_free(struct sampler *s)
 
 static int start_thread(struct sampler *s, struct err *err)
 {
-    sigset_t all, before;
+    sigset_t before;
     if (s->has_thread) pthread_join(s->thread, NULL); /* it has said that it ends */
     s->has_thread = false;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    signal_block_all_but_faults(&before);
     int fault = pthread_create(&s->thread, NULL, run, s);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (fault) return err_set(err, "cannot start the sampler's thread: %s", strerror(fault));

@@ -127,6 +127,7 @@ static void *run(void *argument)
 {
     struct worker *w = argument;
     signal_stack_open();
+    signal_stack_touch();
     struct activity activity = { .worker = w->index + 1 }; /* on this stack: see base/activity.h */
     w->loop.activity = &activity;
     atomic_store(&w->activity, &activity);
