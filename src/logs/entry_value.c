@@ -227,6 +227,7 @@ static void derive_request(struct log_entry *e)
         } else {
             e->is_binary = request.len > 0 && !slice_equal(request, SLICE("-"));
             e->method = SLICE_NONE;
+            e->values[LOG_PROTOCOL] = SLICE_NONE; /* not the one of the record before */
             target = SLICE_NONE;
         }
     }

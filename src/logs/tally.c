@@ -21,12 +21,17 @@
 #define KEY_MAX 128u
 #define SAMPLE_MAX 256u
 
-/* What a text was made into the last time it came: most lines repeat. Direct-mapped by the text's hash. */
+/* What a text was made into the last time it came: most lines repeat. Direct-mapped by the text's hash, which is looked at
+ * in an array of its own, as that stays near. */
 struct cached {
-    uint64_t hash;
     uint64_t made_hash;
     uint16_t made_len;
     char made[KEY_MAX];
+};
+
+struct cache {
+    uint64_t hashes[CACHE_SIZE];
+    struct cached items[CACHE_SIZE];
 };
 
 struct ring {
@@ -40,7 +45,7 @@ struct tally {
     bool has_windows;
     struct period *all, *sum; /* sum: of the window that was asked for last */
     struct ring shorts, longs;
-    struct cached *paths, *agents;
+    struct cache *paths, *agents;
     uint64_t first_s, last_s;
     uint64_t malformed;
     uint32_t sample_count;
@@ -100,8 +105,8 @@ int tally_new(struct tally **out, bool has_windows, struct err *err)
     if (!t) return err_set(err, "out of memory for what is kept of a log");
     t->has_windows = has_windows;
     t->all = period_new(&all_size);
-    t->paths = calloc(CACHE_SIZE, sizeof(*t->paths));
-    t->agents = calloc(CACHE_SIZE, sizeof(*t->agents));
+    t->paths = calloc(1, sizeof(*t->paths));
+    t->agents = calloc(1, sizeof(*t->agents));
     bool has_failed = !t->all || !t->paths || !t->agents;
     if (has_windows && !has_failed)
         has_failed = !(t->sum = period_new(&sum_size)) || ring_init(&t->shorts, SHORT_S, SHORT_COUNT) < 0 ||
@@ -128,7 +133,7 @@ void tally_free(struct tally *t)
 
 size_t tally_bytes(const struct tally *t)
 {
-    size_t bytes = sizeof(*t) + period_bytes(&all_size) + 2 * CACHE_SIZE * sizeof(struct cached);
+    size_t bytes = sizeof(*t) + period_bytes(&all_size) + 2 * sizeof(struct cache);
     if (t->has_windows)
         bytes += period_bytes(&sum_size) + (SHORT_COUNT + LONG_COUNT) * period_bytes(&slice_size);
     return bytes;
@@ -157,7 +162,7 @@ static uint64_t hash_of_ip(const uint8_t bytes[16])
     uint64_t high, low;
     memcpy(&high, bytes, 8);
     memcpy(&low, bytes + 8, 8);
-    return mix(low ^ mix(high));
+    return mix(high ? low ^ mix(high) : low); /* 0 in front of every IPv4 address */
 }
 
 static void make_path(struct slice path, struct text *out)
@@ -170,15 +175,16 @@ static void make_agent(struct slice agent, struct text *out)
     text_add_slice(out, agent_family(agent));
 }
 
-static void set_made(struct period_facts *f, enum period_dimension d, struct slice text, struct cached *cache,
+static void set_made(struct period_facts *f, enum period_dimension d, struct slice text, struct cache *cache,
                      void (*make)(struct slice, struct text *))
 {
     uint64_t hash = hash_of(text);
-    struct cached *c = &cache[hash & (CACHE_SIZE - 1)];
-    if (c->hash != hash) {
+    uint32_t at = (uint32_t)hash & (CACHE_SIZE - 1);
+    struct cached *c = &cache->items[at];
+    if (cache->hashes[at] != hash) {
         struct text made = text_over(c->made, sizeof(c->made));
         make(text, &made);
-        c->hash = hash;
+        cache->hashes[at] = hash;
         c->made_len = (uint16_t)made.len;
         c->made_hash = hash_of(text_slice(&made));
     }
@@ -208,11 +214,14 @@ static void set_client(struct tally *t, struct period_facts *f, const struct log
         memset(t->network + 8, 0, 8);
     f->keys[PERIOD_NETWORK].hash = hash_of_ip((const uint8_t *)t->network);
     f->keys[PERIOD_NETWORK].key = (struct slice){ t->network, 16 };
+    top_prefetch(t->all->tops[PERIOD_CLIENT], f->keys[PERIOD_CLIENT].hash);
+    top_prefetch(t->all->tops[PERIOD_NETWORK], f->keys[PERIOD_NETWORK].hash);
 }
 
 static void find_facts(struct tally *t, const struct log_entry *e, struct period_facts *f)
 {
-    memset(f->keys, 0, sizeof(f->keys));
+    for (unsigned d = 0; d < PERIOD_DIMENSION_COUNT; d++)
+        f->keys[d].hash = 0; /* all that is asked of those without */
     f->status = e->status;
     f->method = e->method.len ? http_method_of(e->method) : HTTP_OTHER;
     f->is_binary = e->is_binary;
@@ -329,7 +338,7 @@ uint32_t tally_series(const struct tally *t, uint64_t now_s, uint64_t records[60
 /* checkpoints */
 
 /* Another number whenever what is written, or the size of a sketch, changes. */
-#define STATE_VERSION 1u
+#define STATE_VERSION 2u
 
 static void save_ring(const struct ring *r, struct state_out *out)
 {

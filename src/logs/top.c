@@ -4,6 +4,13 @@
 #include <string.h>
 
 #define NONE UINT32_MAX
+#define CELLS_A_KEY 8u /* of the filter; the power of two behind it */
+
+/* Where a key's counter is; half of its hash spares looking there in vain. */
+struct slot {
+    uint32_t counter; /* NONE: free */
+    uint32_t hash;    /* its lower half, which says where the slot's home is */
+};
 
 /* A key, in the ring of those with the same count. */
 struct counter {
@@ -22,7 +29,9 @@ struct bucket {
 struct top {
     uint32_t capacity, key_max, count, mask;
     uint32_t lowest, free_bucket; /* bucket; free ones are chained by next */
-    uint32_t *slots;              /* open hash: counter, or NONE */
+    uint32_t cell_mask;
+    uint32_t *cells;    /* an upper bound for each key that is not kept, by hash; grows to the lowest count */
+    struct slot *slots; /* open hash */
     struct counter *counters;
     struct bucket *buckets; /* one more than counters: a move needs the new one before the old one is empty */
     char *keys;
@@ -37,7 +46,8 @@ static uint32_t slots_for(uint32_t capacity)
 
 size_t top_bytes(uint32_t capacity, uint32_t key_max)
 {
-    return sizeof(struct top) + slots_for(capacity) * sizeof(uint32_t) + capacity * sizeof(struct counter) +
+    return sizeof(struct top) + slots_for(capacity) * sizeof(struct slot) +
+           slots_for(capacity * CELLS_A_KEY / 2) * sizeof(uint32_t) + capacity * sizeof(struct counter) +
            (capacity + 1) * sizeof(struct bucket) + (size_t)capacity * key_max;
 }
 
@@ -52,7 +62,9 @@ struct top *top_new(uint32_t capacity, uint32_t key_max)
     t->counters = malloc(capacity * sizeof(*t->counters));
     t->buckets = malloc(((size_t)capacity + 1) * sizeof(*t->buckets));
     t->keys = malloc((size_t)capacity * key_max + 1);
-    if (!t->slots || !t->counters || !t->buckets || !t->keys) {
+    t->cell_mask = slots_for(capacity * CELLS_A_KEY / 2) - 1;
+    t->cells = malloc(((size_t)t->cell_mask + 1) * sizeof(*t->cells));
+    if (!t->cells || !t->slots || !t->counters || !t->buckets || !t->keys) {
         top_free(t);
         return NULL;
     }
@@ -64,6 +76,7 @@ void top_free(struct top *t)
 {
     if (!t) return;
     free(t->slots);
+    free(t->cells);
     free(t->counters);
     free(t->buckets);
     free(t->keys);
@@ -73,6 +86,7 @@ void top_free(struct top *t)
 void top_clear(struct top *t)
 {
     memset(t->slots, 0xff, ((size_t)t->mask + 1) * sizeof(*t->slots));
+    memset(t->cells, 0, ((size_t)t->cell_mask + 1) * sizeof(*t->cells));
     for (uint32_t i = 0; i <= t->capacity; i++)
         t->buckets[i] = (struct bucket){ .first = NONE, .next = i < t->capacity ? i + 1 : NONE };
     t->free_bucket = 0;
@@ -82,23 +96,36 @@ void top_clear(struct top *t)
 
 /* the hash */
 
+static uint32_t *cell_of(const struct top *t, uint64_t hash)
+{
+    return &t->cells[(uint32_t)(hash >> 32) & t->cell_mask];
+}
+
 static uint32_t find_slot(const struct top *t, uint64_t hash)
 {
-    uint32_t i = (uint32_t)hash & t->mask;
-    while (t->slots[i] != NONE && t->counters[t->slots[i]].hash != hash) i = (i + 1) & t->mask;
+    uint32_t half = (uint32_t)hash, i = half & t->mask;
+    while (t->slots[i].counter != NONE &&
+           (t->slots[i].hash != half || t->counters[t->slots[i].counter].hash != hash))
+        i = (i + 1) & t->mask;
     return i;
+}
+
+void top_prefetch(const struct top *t, uint64_t hash)
+{
+    __builtin_prefetch(&t->slots[(uint32_t)hash & t->mask]);
+    __builtin_prefetch(cell_of(t, hash), 1);
 }
 
 /* Those behind move up, so that no grave is left. */
 static void remove_slot(struct top *t, uint32_t hole)
 {
-    for (uint32_t i = (hole + 1) & t->mask; t->slots[i] != NONE; i = (i + 1) & t->mask) {
-        uint32_t home = (uint32_t)t->counters[t->slots[i]].hash & t->mask;
+    for (uint32_t i = (hole + 1) & t->mask; t->slots[i].counter != NONE; i = (i + 1) & t->mask) {
+        uint32_t home = t->slots[i].hash & t->mask;
         if (((i - home) & t->mask) < ((i - hole) & t->mask)) continue;
         t->slots[hole] = t->slots[i];
         hole = i;
     }
-    t->slots[hole] = NONE;
+    t->slots[hole].counter = NONE;
 }
 
 /* the summary */
@@ -185,32 +212,42 @@ static void add_new(struct top *t, uint32_t slot, uint64_t hash, struct slice ke
     uint32_t counter = t->count++;
     set_key(t, counter, hash, key);
     t->counters[counter].error = error;
-    t->slots[slot] = counter;
+    t->slots[slot] = (struct slot){ counter, (uint32_t)hash };
     enter_bucket(t, counter, bucket_of(t, n, NONE));
 }
 
-/* The least frequent makes way: the new one has its count, and that much error. */
-static void replace(struct top *t, uint64_t hash, struct slice key, uint64_t n, uint64_t error)
+/* The least frequent makes way, and is remembered by its cell; the new one may have come as often as its own cell says. */
+static void replace(struct top *t, uint64_t hash, struct slice key, uint64_t n, uint64_t error,
+                    uint64_t bound)
 {
-    uint32_t counter = t->buckets[t->lowest].first;
-    struct counter *c = &t->counters[counter];
-    remove_slot(t, find_slot(t, c->hash));
-    c->error = t->buckets[t->lowest].count + error;
+    const struct bucket *lowest = &t->buckets[t->lowest];
+    uint32_t counter = lowest->first, *left = cell_of(t, t->counters[counter].hash);
+    uint64_t count = lowest->count;
+    remove_slot(t, find_slot(t, t->counters[counter].hash));
+    if (*left < count) *left = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
+    t->counters[counter].error = bound + error;
     set_key(t, counter, hash, key);
-    t->slots[find_slot(t, hash)] = counter;
-    raise(t, counter, n);
+    t->slots[find_slot(t, hash)] = (struct slot){ counter, (uint32_t)hash };
+    /* Not below the lowest: the filter let it pass because it has come so far. */
+    raise(t, counter, bound + n - count);
 }
 
 static void add(struct top *t, uint64_t hash, struct slice key, uint64_t n, uint64_t error)
 {
-    uint32_t slot = find_slot(t, hash);
-    if (t->slots[slot] != NONE) {
-        t->counters[t->slots[slot]].error += error;
-        raise(t, t->slots[slot], n);
+    uint32_t slot = find_slot(t, hash), counter = t->slots[slot].counter;
+    if (counter != NONE) {
+        t->counters[counter].error += error;
+        raise(t, counter, n);
     } else if (t->count < t->capacity) {
         add_new(t, slot, hash, key, n, error);
     } else {
-        replace(t, hash, key, n, error);
+        uint32_t *cell = cell_of(t, hash);
+        /* One that is full says no more than the lowest count does. */
+        uint64_t lowest = t->buckets[t->lowest].count, bound = *cell < UINT32_MAX ? *cell : lowest;
+        if (bound + n > lowest)
+            replace(t, hash, key, n, error, bound);
+        else
+            *cell = (uint32_t)(bound + n);
     }
 }
 
@@ -221,7 +258,13 @@ void top_add(struct top *t, uint64_t hash, struct slice key, uint64_t n)
 
 void top_put(struct top *t, uint64_t hash, struct slice key, uint64_t n, uint64_t error)
 {
+    bool had_room = t->count < t->capacity;
     add(t, hash, key, n, error);
+    if (!had_room || t->count < t->capacity) return;
+    /* What was not saved came as often as the lowest at most. */
+    uint64_t lowest = t->buckets[t->lowest].count;
+    for (uint32_t i = 0; i <= t->cell_mask; i++)
+        t->cells[i] = lowest < UINT32_MAX ? (uint32_t)lowest : UINT32_MAX;
 }
 
 /* reading */

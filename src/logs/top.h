@@ -1,7 +1,9 @@
 /* logs/top.h: the most frequent of an endless stream of keys in fixed memory: Space-Saving (Metwally, Agrawal, El Abbadi,
  * "Efficient computation of frequent and top-k elements in data streams", 2005) over a stream summary, so that an update
- * costs the same whatever comes. A count is too high by at most its error, never too low; every key that came more often
- * than top_floor() is there. One thread. */
+ * costs the same whatever comes; behind a filter (Homem and Carvalho, "Finding top-k elements in data streams", 2010):
+ * what is not kept is counted in one of many cells, and takes a kept one's place only once its cell has come as far. A
+ * count is too high by at most its error, never too low; every key that came more often than top_floor() is there. One
+ * thread. */
 #pragma once
 
 #include "base/err.h"
@@ -18,6 +20,8 @@ void top_clear(struct top *t);
 /* Bytes that it takes in all. */
 size_t top_bytes(uint32_t capacity, uint32_t key_max);
 
+/* Asks for the memory that top_add() will look at. */
+void top_prefetch(const struct top *t, uint64_t hash);
 /* `hash`: 64 good bits that stand for the key: two keys with one hash are one. */
 void top_add(struct top *t, uint64_t hash, struct slice key, uint64_t n);
 

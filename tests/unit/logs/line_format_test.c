@@ -57,6 +57,27 @@ static void what_is_no_http_is_binary(void **state)
     assert_false(e.is_binary);
 }
 
+/* The reader's entry is used again and again: nothing of the record before may be seen in the next. */
+static void a_record_has_nothing_of_the_one_before(void **state)
+{
+    (void)state;
+    static const char *const lines[] = { "1.2.3.4 \"GET /a HTTP/1.1\" 200", "1.2.3.4 \"\\x16\" 400" };
+    char memory[128] = { 0 };
+    struct line_format f;
+    struct line_clock clock = { 0 };
+    struct log_entry e = { 0 };
+    struct err err;
+    assert_int_equal(
+        line_format_compile(&f, SLICE("$remote_addr \"$request\" $status"), LINE_ESCAPE_DEFAULT, &err), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        memcpy(memory, lines[i], strlen(lines[i]));
+        assert_true(line_format_read(&f, (struct slice){ memory, strlen(lines[i]) }, &clock, &e));
+        if (!i) memset(memory, 0, sizeof(memory)); /* the buffer goes on to something else */
+    }
+    assert_true(e.is_binary);
+    assert_int_equal(e.method.len + e.path.len + e.values[LOG_TARGET].len + e.values[LOG_PROTOCOL].len, 0);
+}
+
 static void lists_of_attempts_add_up(void **state)
 {
     (void)state;
@@ -148,6 +169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(combined_lines_give_their_values),
         cmocka_unit_test(what_is_no_http_is_binary),
+        cmocka_unit_test(a_record_has_nothing_of_the_one_before),
         cmocka_unit_test(lists_of_attempts_add_up),
         cmocka_unit_test(further_variables_get_seats_by_name),
         cmocka_unit_test(other_lines_are_not_read),

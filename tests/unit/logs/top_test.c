@@ -74,7 +74,7 @@ static void a_count_is_too_high_by_at_most_its_error(void **state)
         assert_true(list[i].count >= truth && list[i].count - list[i].error <= truth);
         in_list += list[i].count;
     }
-    assert_int_equal(in_list, 400000); /* the sum of a full summary is the stream's length */
+    assert_true(in_list <= 400000); /* what the filter kept out is counted in its cells */
     uint64_t missing_max = 0;
     for (uint32_t k = 0; k < KEYS; k++) {
         bool is_there = false;
@@ -118,12 +118,37 @@ static void a_thousand_times_more_keys_than_room_keep_the_structure_whole(void *
     assert_int_equal(top_count(t), 64);
     assert_int_equal(top_list(t, list, 64), 64);
     for (uint32_t i = 0; i < 64; i++) {
-        assert_int_equal(list[i].count, 1000);
+        /* Without the filter each of the 64 would have come to 1000, all of it error: it has eight cells a key. */
+        assert_true(list[i].count <= 1000 / 4 && list[i].count - list[i].error <= 1);
         assert_int_equal(list[i].key.len, 4);
     }
     top_clear(t);
     assert_int_equal(top_list(t, list, 64), 0);
     top_free(t);
+}
+
+/* As after a restart: what was left out before may come again, and its bound holds still. */
+static void what_was_saved_keeps_its_bounds(void **state)
+{
+    (void)state;
+    struct top *t = top_new(200, 8), *loaded = top_new(200, 8);
+    struct rng rng;
+    static uint64_t exact[KEYS];
+    static struct top_entry list[200];
+    rng_seed(&rng, 5);
+    for (int i = 0; i < 100000; i++) add(t, exact, draw(&rng));
+    uint32_t count = top_list(t, list, 200);
+    for (uint32_t i = 0; i < count; i++)
+        top_put(loaded, list[i].hash, list[i].key, list[i].count, list[i].error);
+    assert_int_equal(top_floor(loaded), top_floor(t));
+    for (int i = 0; i < 100000; i++) add(loaded, exact, draw(&rng));
+    count = top_list(loaded, list, 200);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t truth = exact[key_of(&list[i])];
+        assert_true(list[i].count >= truth && list[i].count - list[i].error <= truth);
+    }
+    top_free(t);
+    top_free(loaded);
 }
 
 int main(void)
@@ -132,6 +157,7 @@ int main(void)
         cmocka_unit_test(counts_are_exact_while_there_is_room),
         cmocka_unit_test(a_count_is_too_high_by_at_most_its_error),
         cmocka_unit_test(merging_adds_up_counts_and_errors),
+        cmocka_unit_test(what_was_saved_keeps_its_bounds),
         cmocka_unit_test(a_thousand_times_more_keys_than_room_keep_the_structure_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
