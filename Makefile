@@ -45,10 +45,11 @@ fuzz: setup-test ## run each fuzzer for FUZZ_SECONDS (60)
 	@$(RUN_TESTS) fuzz --fuzz-seconds $(FUZZ_SECONDS)
 
 .PHONY: bench
-bench: ## measure weir against nginx and haproxy
+bench: ## measure weir against nginx, haproxy and (for logs) goaccess
 	@tools/setup.sh build bench
 	@tools/build.sh release weir benches
 	@$(PYTHON) bench/run.py $(BENCH_ARGS)
+	@$(PYTHON) bench/logs_bench.py
 
 .PHONY: study
 study: ## what balancing methods guarantee and cost: the tables and plots of docs/balancing.md

@@ -1,8 +1,10 @@
 """weir logs: statistics of real nginx logs, counted a second time by Python."""
 import collections
+import datetime
 import gzip
 import http.client
 import json
+import random
 import re
 
 import pytest
@@ -134,3 +136,52 @@ def test_mistakes_are_told(tmp_path, arguments, code, says):
     log.write_text('10.0.0.1 - - [12/Mar/2026:10:00:01 +0000] "GET / HTTP/1.1" 200 1 "-" "-"\n')
     done = logs(*[word.replace("{log}", str(log)) for word in arguments], code=code)
     assert says in done.stderr
+
+
+@pytest.fixture(scope="module")
+def hours(tmp_path_factory):
+    """Three hours of a log in order of time, 4 MB, with clients, sizes and statuses drawn from a fixed seed."""
+    path = tmp_path_factory.mktemp("hours") / "access.log"
+    rng = random.Random(7)
+    began = datetime.datetime(2026, 3, 12, 10, tzinfo=datetime.timezone.utc)
+    rows, at = [], 0.0
+    with open(path, "w") as file:
+        while at < 3 * 3600:
+            at += rng.expovariate(4)
+            moment = began + datetime.timedelta(seconds=int(at))
+            client = f"10.{int(rng.paretovariate(0.8)) % 250}.0.{rng.randint(1, 200)}"
+            status, size = rng.choice([200] * 9 + [404, 500]), int(rng.lognormvariate(7, 2)) + 1
+            agent = rng.choice(["curl/8.1", "Mozilla/5.0 (X11) Firefox/120.0"])
+            file.write(f'{client} - - [{moment:%d/%b/%Y:%H:%M:%S} +0000] "GET /p/{rng.randint(1, 9)} HTTP/1.1" {status} '
+                       f'{size} "-" "{agent}"\n')
+            rows.append((moment, client, status, size))
+    return str(path), rows
+
+
+@pytest.mark.parametrize("since, until", [
+    ("2026-03-12T11:00:00Z", None), (None, "2026-03-12T10:30:00Z"), ("2026-03-12T11:15:30Z", "2026-03-12T11:15:40Z"),
+    ("2026-03-12T12:59:59Z", None), ("2026-03-12T09:00:00Z", "2026-03-12T20:00:00Z"), ("2026-03-12T20:00:00Z", None),
+])
+def test_a_stretch_of_time_is_what_lies_in_it(hours, since, until):
+    path, rows = hours
+    options = [*(["--since", since] if since else []), *(["--until", until] if until else [])]
+    low, high = (datetime.datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None for text in (since, until))
+    expected = collections.Counter(str(row[2]) for row in rows
+                                   if (not low or row[0] >= low) and (not high or row[0] <= high))
+    found = json.loads(logs("stats", path, "--json", *options).stdout)
+    assert found["all"]["statuses"] == expected
+
+
+def test_what_is_estimated_is_as_near_as_it_says(hours):
+    """Distinct clients within 1 %, the most frequent in their exact order, quantiles within 1.1 %: counted again here."""
+    path, rows = hours
+    found = json.loads(logs("stats", path, "--json", "--top", "100").stdout)["all"]
+    clients = collections.Counter(row[1] for row in rows)
+    assert found["clients"]["value"] == pytest.approx(len(clients), rel=0.01)
+    shown = [(entry["key"], entry["count"]) for entry in found["top"]["client"]][:100]
+    assert [count for _, count in shown] == [count for _, count in clients.most_common(100)]
+    assert all(clients[key] == count for key, count in shown)
+    sizes = sorted(row[3] for row in rows)
+    for name, share in (("p50", 0.50), ("p90", 0.90), ("p99", 0.99)):
+        truth = sizes[min(len(sizes) - 1, int(share * len(sizes)))]
+        assert found["size_bytes"][name] == pytest.approx(truth, rel=0.011), name

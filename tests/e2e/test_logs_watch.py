@@ -1,4 +1,5 @@
 """Logs that a running weir watches: what nginx wrote is counted, once, whatever becomes of its files."""
+import contextlib
 import glob
 import json
 import os
@@ -15,7 +16,7 @@ from client import Client
 from ports import reserve_port
 from test_check import check
 from waiting import eventually
-from weir import make_config
+from weir import BINARIES, make_config, run_command
 
 SERVER = """
         location / { return 200 "nginx\\n"; }
@@ -515,3 +516,51 @@ def test_a_mistake_in_logs_is_told(tmp_path, logs, words):
     text = f"listeners: {{web: {{bind: '127.0.0.1:18999', pool: web}}}}\npools: {{web: {{servers: ['127.0.0.1:1']}}}}\nlogs: {logs}\n"
     faults = check(tmp_path, text)
     assert any(words in fault.sentence for fault in faults), [fault.sentence for fault in faults]
+
+
+class Follower:
+    """`weir logs follow`, whose lines are read as they come."""
+
+    def __init__(self, weir, *options):
+        self.process = subprocess.Popen([BINARIES["release"], "logs", "follow", "edge", "--admin",
+                                         "%s:%d" % weir.admin_address, *options], stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.bytes = b""
+
+    def lines(self):
+        with contextlib.suppress(BlockingIOError):
+            self.bytes += os.read(self.process.stdout.fileno(), 65536)
+        return self.bytes[:self.bytes.rfind(b"\n") + 1].decode().splitlines()
+
+    def end(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(15)
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+def test_a_log_is_followed_in_a_terminal(scene, tmp_path):
+    log = tmp_path / "access.log"
+    log.write_text("")
+    weir = watch(scene, {"path": str(log)})
+    every, some = Follower(weir), Follower(weir, "--where", "status>=500", "--json")
+
+    def is_shown():
+        append(str(log), line("/first"))
+        return every.lines()
+    eventually(is_shown, "a line")
+    append(str(log), line("/fine"), line("/failed", 502, client="192.0.2.77"), line("/fine"))
+    shown = eventually(lambda: (found := [text for text in every.lines() if "/failed" in text]) and found, "the failure")
+    assert shown[0].split()[1:] == ["192.0.2.77", "502", "GET", "/failed"]
+
+    def filtered():
+        append(str(log), line("/broken", 500))
+        return some.lines()
+    eventually(filtered, "a failure as JSON")
+    records = [json.loads(text) for text in some.lines()]
+    assert all(record["status"] >= 500 for record in records)
+    for follower in (every, some):
+        follower.end()
+    refused = run_command("logs", "follow", "nobody", "--admin", "%s:%d" % weir.admin_address)
+    assert refused.returncode == 65 and "nobody" in refused.stderr
