@@ -57,9 +57,8 @@ static char *read_config(const struct postmortem *p)
 void postmortem_init(struct postmortem *p, const struct image *image, bool is_living, uint32_t records_max)
 {
     struct err err = { "" };
-    *p = (struct postmortem){
-        .image = image, .unwind = stack_by_frame_pointers, .is_living = is_living, .records_max = records_max
-    };
+    *p = (struct postmortem){ .image = image, .is_living = is_living, .records_max = records_max };
+    p->stacks = image_stacks_new(image, is_living);
     if (!anchor_find(image, &p->anchor))
         err_set(&err,
                 "there is nothing of weir's own in it: it is another program's, or weir had not started yet");
@@ -75,6 +74,7 @@ void postmortem_init(struct postmortem *p, const struct image *image, bool is_li
 void postmortem_fini(struct postmortem *p)
 {
     free(p->config);
+    image_stacks_free(p->stacks);
     *p = (struct postmortem){ 0 };
 }
 

@@ -5,13 +5,13 @@
 #include <stdio.h>
 
 #include "main/anchor.h"
-#include "perf/image.h"
+#include "perf/image_stacks.h"
 
 #define POSTMORTEM_EXCHANGES_MAX 10000u
 
 struct postmortem {
     const struct image *image;
-    stack_unwinder *unwind;
+    struct image_stacks *stacks; /* owned; NULL: no memory */
     bool is_living;
     bool has_anchor;         /* and it is of a build that can be read */
     char note[ERR_TEXT_MAX]; /* why not; else empty */

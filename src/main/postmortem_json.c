@@ -46,7 +46,7 @@ static void put_stack(const struct postmortem *p, const struct image_thread *t, 
 {
     uint64_t pcs[STACK_FRAMES_MAX];
     char memory[512];
-    uint32_t count = p->unwind(&t->registers, &p->image->memory, pcs, STACK_FRAMES_MAX);
+    uint32_t count = p->stacks ? image_stacks_walk(p->stacks, t, pcs, STACK_FRAMES_MAX) : 0;
     json_key(j, "stack");
     json_array(j);
     for (uint32_t i = 0; i < count; i++) {
@@ -57,6 +57,12 @@ static void put_stack(const struct postmortem *p, const struct image_thread *t, 
         put_address(j, pcs[i]);
         json_key(j, "at");
         json_slice(j, text_slice(&at));
+        struct text name = text_over(memory, sizeof(memory));
+        json_key(j, "function");
+        if (image_stacks_name(p->stacks, pcs[i], i > 0, &name))
+            json_slice(j, text_slice(&name));
+        else
+            json_null(j);
         json_object_end(j);
     }
     json_array_end(j);

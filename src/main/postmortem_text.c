@@ -45,10 +45,12 @@ static void put_thread(const struct postmortem *p, const struct image_thread *t,
     fprintf(out, "\nthread %d%s%s%s%s\n", t->tid, known ? " (" : "", known ? known : "", known ? ")" : "",
             postmortem_is_crashed(p, t) ? ", which got the signal" : "");
     put_registers(&t->registers, out);
-    uint32_t count = p->unwind(&t->registers, &p->image->memory, pcs, STACK_FRAMES_MAX);
+    uint32_t count = p->stacks ? image_stacks_walk(p->stacks, t, pcs, STACK_FRAMES_MAX) : 0;
     for (uint32_t i = 0; i < count; i++) {
         struct text at = text_over(memory, sizeof(memory));
         image_print_address(p->image, pcs[i], &at);
+        text_add_char(&at, ' ');
+        image_stacks_name(p->stacks, pcs[i], i > 0, &at);
         fprintf(out, "  #%-2u 0x%016llx %.*s\n", i, (unsigned long long)pcs[i], (int)at.len, at.data);
     }
 }

@@ -1,5 +1,6 @@
 #include "perf/modules.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,6 +11,8 @@
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "perf/image.h"
 
 #define LINE_BYTES (PATH_MAX + 128)
 #define VDSO_MAX (64u << 10)
@@ -134,6 +137,43 @@ static int read_maps(struct modules *m, FILE *maps, struct err *err)
     return result;
 }
 
+static void look_into_all(struct modules *m)
+{
+    if (!m->items) return;
+    qsort(m->items, m->count, sizeof(*m->items), compare);
+    for (uint32_t i = 0; i < m->count; i++) look_into(m, &m->items[i]);
+}
+
+/* False: no file of that name, or another one than was mapped. */
+static bool find_file(const struct image_file *f, time_t died, struct module *out)
+{
+    struct stat st;
+    if (*f->path != '/' || stat(f->path, &st) < 0 || !S_ISREG(st.st_mode) || st.st_mtime > died) return false;
+    *out =
+        (struct module){ .start = f->start, .limit = f->end, .file_offset = f->offset, .inode = st.st_ino };
+    out->path = strdup(f->path);
+    return out->path != NULL;
+}
+
+int modules_of_image(struct modules **out, const struct image *image, struct err *err)
+{
+    struct stat core;
+    struct modules *m = calloc(1, sizeof(*m));
+    if (m) m->items = calloc(image->file_count + 1, sizeof(*m->items));
+    if (!m || !m->items || fstat(image->fd, &core) < 0) {
+        modules_free(m);
+        return err_set(err, "out of memory");
+    }
+    for (uint32_t i = 0; i < image->file_count && m->count < MODULES_MAX; i++) {
+        const struct image_segment *s = image_segment_of(image, image->files[i].start);
+        if (s && s->flags & PF_X && find_file(&image->files[i], core.st_mtime, &m->items[m->count]))
+            m->count++;
+    }
+    look_into_all(m);
+    *out = m;
+    return 0;
+}
+
 int modules_read(struct modules **out, pid_t pid, struct err *err)
 {
     char path[64];
@@ -152,10 +192,7 @@ int modules_read(struct modules **out, pid_t pid, struct err *err)
         modules_free(m);
         return -1;
     }
-    if (m->items) {
-        qsort(m->items, m->count, sizeof(*m->items), compare);
-        for (uint32_t i = 0; i < m->count; i++) look_into(m, &m->items[i]);
-    }
+    look_into_all(m);
     *out = m;
     return 0;
 }

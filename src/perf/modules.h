@@ -24,6 +24,10 @@ struct modules {
 
 /* pid 0: this process. -1: it is gone, or may not be looked at. */
 MUST_CHECK int modules_read(struct modules **out, pid_t pid, struct err *err);
+struct image;
+/* The same of a process that is no more, out of what its core file says of mapped files. A file that is younger than the
+ * core file has been replaced since, and is left out. */
+MUST_CHECK int modules_of_image(struct modules **out, const struct image *image, struct err *err);
 void modules_free(struct modules *m); /* NULL is fine */
 /* The one whose mapping holds pc; NULL. Signal-safe. */
 const struct module *modules_find(const struct modules *m, uint64_t pc);
