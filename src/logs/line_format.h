@@ -25,7 +25,7 @@ struct line_format {
     enum line_escape escape;
     struct line_step steps[LINE_FORMAT_STEPS_MAX];
     struct slice names[LOG_FIELD_MAX - LOG_FURTHER]; /* of the further seats; in text */
-    char text[LINE_FORMAT_TEXT_MAX + 8]; /* it is read eight bytes at a time */
+    char text[LINE_FORMAT_TEXT_MAX + 8];             /* it is read eight bytes at a time */
 };
 
 extern const char *const line_format_combined;
