@@ -66,9 +66,11 @@ def ask_twice(scene, weir, seconds):
     clients = [scene.client(weir.admin_address) for _ in range(2)]
     for client in clients:
         client.send(message.request("GET", f"/debug/trace?seconds={seconds}", host="%s:%d" % weir.admin_address))
-    ready, _, _ = select.select([client.sock for client in clients], [], [], 10)
-    assert len(ready) == 1
-    return sorted(clients, key=lambda client: client.sock is not ready[0])
+    poll = select.poll()
+    for client in clients:
+        poll.register(client.sock, select.POLLIN)
+    (ready, _), = poll.poll(10000)
+    return sorted(clients, key=lambda client: client.sock.fileno() != ready)
 
 
 def test_one_trace_at_a_time(scene):
