@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,8 +33,13 @@ static int help(char *name)
     return c ? c->run(2, arguments) : unknown(name);
 }
 
+/* Whatever was given back once, large tables stay mappings of their own, of which only what is touched is there: glibc would
+ * raise the bound with the first that is freed. */
+#define MAPPED_BYTES (128 << 10)
+
 int main(int argc, char **argv)
 {
+    mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
     if (argc < 2) {
         print_usage(stderr);
         return EX_USAGE;
