@@ -52,14 +52,24 @@ struct flame_question {
     struct answer answer;
 };
 
+/* "2026-03-12 14:03:07, 60 s of it": windows of ten seconds begin when they begin. */
+static void print_stretch(const struct profile *p, char out[64])
+{
+    char begun[32];
+    time_t s = (time_t)(p->time_ns / NS_PER_S);
+    struct tm tm;
+    strftime(begun, sizeof(begun), "%Y-%m-%d %H:%M:%S", localtime_r(&s, &tm));
+    snprintf(out, 64, "%s, %.0f s", begun, (double)p->duration_ns / 1e9);
+}
+
 static int write_page(const struct profile *p, const struct profile *base, struct answer *out,
                       struct err *err)
 {
-    char *body = NULL, subtitle[64] = "";
+    char *body = NULL, texts[2][64], subtitle[192];
     size_t len = 0;
-    time_t s = (time_t)(p->time_ns / NS_PER_S);
-    struct tm tm;
-    strftime(subtitle, sizeof(subtitle), "%Y-%m-%d %H:%M:%S", localtime_r(&s, &tm));
+    print_stretch(p, texts[0]);
+    if (base) print_stretch(base, texts[1]);
+    snprintf(subtitle, sizeof(subtitle), base ? "%s, compared with %s" : "%s", texts[0], texts[1]);
     struct flame_options o = { .title = "weir", .subtitle = subtitle, .type = 1 };
     FILE *f = open_memstream(&body, &len);
     if (!f) return err_set(err, "out of memory for the page");

@@ -119,6 +119,7 @@ static int make_profile(struct live_question *q, struct profile **out)
     if (threads_read(&t, 0, &q->fault) < 0) return -1;
     *out = profile_new(q->kind == LIVE_THREADS ? threads_type : live_type, 1);
     if (*out) {
+        symbolizer_add_program(t->symbolizer, *out);
         threads_add(t, *out);
         if (q->kind == LIVE_GOROUTINE) add_objects(*out, q->proxy);
     } else {

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "base/quantity.h"
+#include "conf/decode.h"
 #include "logs/entry_value.h"
+#include "logs/line_format.h"
 
 enum kind { ALL, ANY, NOT, COMPARE, ONE_OF, IN_BLOCKS, MATCHES };
 enum operator_ { EQUAL, DIFFERS, LESS, AT_MOST, MORE, AT_LEAST };
@@ -285,8 +287,19 @@ static bool take_in(struct parser *p)
     return false;
 }
 
+/* One of our own that may have been meant; NULL: it is a variable of nginx's, or like none. */
+static const char *nearest_name(struct slice name)
+{
+    static const struct line_format none = { 0 };
+    const char *candidates[sizeof(names) / sizeof(*names)];
+    if (line_format_field(&none, name) != LOG_FIELD_MAX) return NULL;
+    for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) candidates[i] = names[i].name.data;
+    return conf_nearest(name, candidates, sizeof(names) / sizeof(*names));
+}
+
 static int read_subject(struct parser *p, struct node *n)
 {
+    bool is_variable = take(p, "$"); /* of whatever name */
     skip_blanks(p);
     size_t from = p->at;
     while (p->at < p->all.len && is_name_char(p->all.data[p->at])) p->at++;
@@ -297,7 +310,13 @@ static int read_subject(struct parser *p, struct node *n)
         if (!slice_equal(names[i].name, n->name)) continue;
         n->subject = (uint8_t)names[i].subject;
         n->field = (uint8_t)names[i].field;
+        return 0;
     }
+    const char *nearest = is_variable ? NULL : nearest_name(n->name);
+    if (nearest)
+        return FAULT_AT(p, from,
+                        "there is no \"%.*s\"; did you mean \"%s\"? (\"$%.*s\" is a variable of that name)",
+                        SLICE_ARGS(n->name), nearest, SLICE_ARGS(n->name));
     return 0;
 }
 

@@ -6,7 +6,7 @@
  *     value = number with a unit | "text in quotes" | word
  *
  * Names are status, bytes, request_time, upstream_time, time, client, method, path, target, host, agent, referer,
- * upstream, variant, and nginx's variables. Numbers: `status>=500`, `request_time>500ms` (seconds without a unit),
+ * upstream, variant, and nginx's variables; one that is spelled much like a name of these is written $staus. Numbers: `status>=500`, `request_time>500ms` (seconds without a unit),
  * `bytes>1MiB`, `time>=2026-03-12T10:00:00Z`. `client in 10.0.0.0/8`. `~` is a regular expression (PCRE2), found
  * anywhere. A comparison with what a record does not say is false, whatever the operator; `!` in front makes it true.
  *

@@ -22,6 +22,7 @@
 #define SAVE_SHARE 100u
 #define STATE_FILE_MAX (96u << 20)
 #define SUMMARY_NS NS_PER_S
+#define MISMATCH_LINES 100u /* that are no records, before any that is */
 
 static const char magic[] = "weir log state 1\n";
 
@@ -80,6 +81,11 @@ static void on_malformed(void *context, struct slice bytes)
     struct source *s = context;
     s->malformed++;
     tally_add_malformed(s->tally, bytes);
+    if (!s->records && s->malformed == MISMATCH_LINES)
+        say_fault(s, "log_format_mismatch",
+                  "no line so far is a record of this format; set the source's `format:` to json, to nginx's "
+                  "log_format or "
+                  "to {nginx_conf: /etc/nginx/nginx.conf}");
 }
 
 static const struct intake_events intake_events = { on_entry, on_malformed };

@@ -10,6 +10,7 @@
 #include "main/api_client.h"
 #include "main/document.h"
 #include "main/table.h"
+#include "perf/growth.h"
 
 #define ANSWER_MS 35000u
 #define EX_LEAKS 1
@@ -74,6 +75,12 @@ static void show_number(int width, const struct conf_node *node, const char *key
 static void show_head(const struct conf_node *root, const struct conf_node *leaks)
 {
     double seconds = document_number(root, "span_seconds"), audits = document_number(root, "audits");
+    if (!leaks->first_child && audits < GROWTH_POINTS_MIN) {
+        printf("Nothing is lost. Whether something grows cannot be told yet: %.0f looks in %.0f s, of at "
+               "least %u.\n",
+               audits, seconds, GROWTH_POINTS_MIN);
+        return;
+    }
     if (!leaks->first_child) {
         printf("Nothing leaks, as far as %.0f looks in %.0f s can tell.\n", audits, seconds);
         return;

@@ -278,6 +278,30 @@ static double mean(const struct perf_watch *w, enum perf_series_id id)
     return count ? sum / count : NAN;
 }
 
+/* "4.3 MiB", "10.5 %", "2236.0 a second" */
+static void print_value(double value, const char *unit, char out[48])
+{
+    if (isnan(value))
+        snprintf(out, 48, "-");
+    else if (strcmp(unit, "bytes") == 0)
+        snprintf(out, 48, value < 1024 * 1024 ? "%.1f KiB" : "%.1f MiB",
+                 value / (value < 1024 * 1024 ? 1024 : 1024 * 1024));
+    else if (strcmp(unit, "percent") == 0)
+        snprintf(out, 48, "%.1f %%", value);
+    else if (strcmp(unit, "a second") == 0)
+        snprintf(out, 48, "%.1f a second", value);
+    else
+        snprintf(out, 48, "%.1f", value);
+}
+
+static void print_series(const struct perf_series *s, double average, double now, FILE *out)
+{
+    char texts[2][48];
+    print_value(average, s->unit, texts[0]);
+    print_value(now, s->unit, texts[1]);
+    fprintf(out, "%-32s %-20s %18s on average %18s at the end\n", s->group, s->name, texts[0], texts[1]);
+}
+
 void perf_watch_print(const struct perf_watch *w, FILE *out)
 {
     struct perf_tables t;
@@ -286,8 +310,7 @@ void perf_watch_print(const struct perf_watch *w, FILE *out)
     for (unsigned i = 0; i < PERF_SERIES_COUNT; i++) {
         double now = perf_watch_value(w, (enum perf_series_id)i), average = mean(w, (enum perf_series_id)i);
         if (isnan(average)) continue;
-        fprintf(out, "%-32s %-20s %14.1f on average %14.1f at the end\n", w->series[i].group,
-                w->series[i].name, average, now);
+        print_series(&w->series[i], average, now, out);
     }
     perf_watch_tables(w, &t);
     for (uint32_t i = 0; i < t.count; i++) print_table(&t.items[i], out);

@@ -246,6 +246,7 @@ static int naming_begin(struct naming *n, const struct profile_type *types, uint
         naming_end(n);
         return err_set(err, "out of memory for a profile");
     }
+    symbolizer_add_program(n->names, n->profile);
     n->profile->preset_type = type_count - 1;
     n->profile->period_type = (struct profile_type){ "space", "bytes" };
     n->profile->period = HEAP_PERIOD_BYTES;

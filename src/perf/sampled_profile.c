@@ -111,20 +111,6 @@ static bool has_kernel_stacks(const struct sampler_window *w)
     return false;
 }
 
-/* Readers take the first mapping for the program. */
-static void add_program(struct maker *m)
-{
-    char path[64], program[4096];
-    snprintf(path, sizeof(path), "/proc/%d/exe", (int)(m->options->pid ? m->options->pid : getpid()));
-    ssize_t len = readlink(path, program, sizeof(program));
-    for (uint32_t i = 0; len > 0 && i < m->window->modules->count; i++) {
-        const struct module *module = &m->window->modules->items[i];
-        if (!slice_equal(slice_of(module->path), (struct slice){ program, (size_t)len })) continue;
-        symbolizer_location(m->symbolizer, m->profile, module->start, false);
-        return;
-    }
-}
-
 static void fill(struct maker *m)
 {
     const struct sampler_window *w = m->window;
@@ -136,7 +122,7 @@ static void fill(struct maker *m)
         p->period_type = (struct profile_type){ "cpu", "nanoseconds" };
         p->period = (int64_t)(NS_PER_S / w->hz);
     }
-    add_program(m);
+    symbolizer_add_program(m->symbolizer, m->profile);
     if (has_kernel_stacks(w)) {
         struct profile_mapping kernel = { .start = UINT64_C(0xffff800000000000),
                                           .limit = UINT64_MAX,

@@ -278,3 +278,16 @@ uint32_t symbolizer_location(struct symbolizer *s, struct profile *p, uint64_t p
     }
     return profile_add_location(p, &l);
 }
+
+void symbolizer_add_program(struct symbolizer *s, struct profile *p)
+{
+    char path[64], program[PATH_MAX];
+    snprintf(path, sizeof(path), "/proc/%d/exe", (int)(s->modules->pid ? s->modules->pid : getpid()));
+    ssize_t len = readlink(path, program, sizeof(program));
+    for (uint32_t i = 0; len > 0 && i < s->modules->count; i++) {
+        const struct module *m = &s->modules->items[i];
+        if (!slice_equal(slice_of(m->path), (struct slice){ program, (size_t)len })) continue;
+        symbolizer_location(s, p, m->start, false);
+        return;
+    }
+}

@@ -26,5 +26,7 @@ bool symbolizer_find(struct symbolizer *s, uint64_t pc, bool is_return, struct s
 void symbolizer_leave_out_lines(struct symbolizer *s);
 /* A location of the profile for it. */
 uint32_t symbolizer_location(struct symbolizer *s, struct profile *p, uint64_t pc, bool is_return);
+/* The program's own mapping, before any other: readers take the first for the program. */
+void symbolizer_add_program(struct symbolizer *s, struct profile *p);
 /* What could not be read, in a sentence; "" if all could. */
 const char *symbolizer_note(const struct symbolizer *s);

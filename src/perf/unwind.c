@@ -8,6 +8,7 @@
 /* How far up a frame may reach: what is larger is no frame. */
 #define FRAME_BYTES_MAX (64u << 20)
 #define RECOVER_BYTES_MAX (32u << 10)
+#define FUNCTION_BYTES_MAX (64u << 10)
 /* Of ucontext at a signal's frame, where sp points when the restorer runs: uc_mcontext's rbp, rsp, rip. */
 #define SIGNAL_RBP 120u
 #define SIGNAL_RSP 160u
@@ -126,20 +127,44 @@ static bool step_over_signal(struct unwind_registers *r, const struct unwind_mem
     return true;
 }
 
+static const struct unwind_row *row_of(const struct unwind_space *s, uint64_t pc)
+{
+    const struct module *module = modules_find(s->modules, pc);
+    return module ? unwind_table_find(&s->tables[module - s->modules->items], pc - module->bias) : NULL;
+}
+
+/* Whether what returns to `ip` is a call of the function that has `pc`: of an address at which a function begins, not far
+ * before it. Tells a frame from what is left of older ones. */
+static bool is_call_of(const struct unwind_space *s, const struct unwind_memory *m, uint64_t ip, uint64_t pc)
+{
+    uint64_t word;
+    int32_t distance;
+    if (!m->read_word(m->context, ip - 8, &word) || (word >> 24 & 0xff) != 0xe8)
+        return false; /* call rel32 is five bytes */
+    memcpy(&distance, (const char *)&word + 4, sizeof(distance));
+    uint64_t target = ip + (uint64_t)(int64_t)distance;
+    if (target > pc || pc - target > FUNCTION_BYTES_MAX) return false;
+    const struct unwind_row *row = row_of(s, target);
+    return row && row->cfa == UNWIND_RSP && row->offset == 8; /* as at the first instruction */
+}
+
 /* Of a thread that is looked at from outside the frame pointer may not be known (0). Then the next frame is looked for on
- * its stack: a word that points up the stack, and behind it a return address. */
+ * its stack: a word that points up the stack, and behind it a return address; a call of this very function, or else, as it
+ * may have been called by a pointer, the first. */
 static bool recover_bp(const struct unwind_space *s, struct unwind_registers *r,
                        const struct unwind_memory *m)
 {
-    uint64_t bp, ip;
+    uint64_t bp, ip, first = 0;
     for (uint64_t at = r->sp; at - r->sp < RECOVER_BYTES_MAX; at += 8) {
-        if (!read_word(m, at, &bp) || !read_word(m, at + 8, &ip)) return false;
-        if (bp <= at || bp - at > RECOVER_BYTES_MAX || (bp & 7) || !modules_find(s->modules, ip - 1))
-            continue;
-        r->bp = at;
-        return true;
+        if (!read_word(m, at, &bp) || !read_word(m, at + 8, &ip)) break;
+        if (bp <= at || bp - at > FRAME_BYTES_MAX || (bp & 7) || !modules_find(s->modules, ip - 1)) continue;
+        if (!first && bp - at <= RECOVER_BYTES_MAX) first = at;
+        if (!is_call_of(s, m, ip, r->ip)) continue;
+        first = at;
+        break;
     }
-    return false;
+    r->bp = first;
+    return first != 0;
 }
 
 static bool find_cfa(const struct unwind_row *row, const struct unwind_registers *r,

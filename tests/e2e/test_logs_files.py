@@ -125,6 +125,7 @@ def test_rubbish_is_counted_and_shown(log):
     (["nothing"], 64, 'what is "nothing"'),
     (["stats", "/nowhere"], 66, "cannot open /nowhere"),
     (["stats", "{log}", "--where", "status>=x"], 64, "column 9"),
+    (["stats", "{log}", "--where", "staus==401"], 64, 'there is no "staus"; did you mean "status"?'),
     (["stats", "{log}", "--format", "nothing"], 64, "is no format"),
     (["stats", "{log}", "--since", "yesterday"], 64, "is no moment"),
     (["grep", "{log}"], 64, "needs --where"),

@@ -564,3 +564,13 @@ def test_a_log_is_followed_in_a_terminal(scene, tmp_path):
         follower.end()
     refused = run_command("logs", "follow", "nobody", "--admin", "%s:%d" % weir.admin_address)
     assert refused.returncode == 65 and "nobody" in refused.stderr
+
+
+def test_a_format_that_fits_no_line_is_told(scene, tmp_path):
+    log = tmp_path / "access.log"
+    log.write_text("")
+    weir = watch(scene, {"path": str(log)})
+    append(str(log), *['{"status": 200}\n'] * 120)
+    told = weir.wait_event("log_format_mismatch")
+    assert told["source"] == "edge" and "set the source's `format:` to json" in told["error"]
+    assert figures(weir)["malformed"] == 120

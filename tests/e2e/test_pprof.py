@@ -1,4 +1,5 @@
 """/debug/pprof/: what `go tool pprof` reads of a weir at work."""
+import contextlib
 import gzip
 import json
 import os
@@ -59,6 +60,17 @@ def test_a_cpu_profile_names_functions_files_and_labels(weir, tmp_path):
     assert re.search(r"thread: Total.*\n(.*\n)*.*weir/0", tags.stdout)
     for label, value in {"listener": "web", "pool": "web", "phase": "relay", "worker": "0"}.items():
         assert re.search(rf" {label}: Total .*\n(?:.+\n)*?.* {value}$", tags.stdout, re.M), tags.stdout
+
+
+def test_a_sleeping_thread_has_its_whole_stack(weir):
+    """What earlier calls have left below its frames is not taken for callers."""
+    for _ in range(5):
+        text = weir.ask_admin("GET", "/debug/pprof/goroutine?debug=2").text
+        threads = {re.search(r"\((\S+)\)|\[(\S+)", block.splitlines()[0])[0]: block for block in text.split("\n\n") if block.strip()}
+        main = next(block for block in threads.values() if "run_command" in block)
+        assert re.search(r"epoll_wait(?s:.*)loop_turn(?s:.*)\brun\b(?s:.*)run_command(?s:.*)__libc_start", main), text
+        assert text.count("loop_turn(") == text.count("epoll_wait("), text
+        assert "vsnprintf" not in text, text
 
 
 def test_stacks_reach_from_the_kernel_to_the_threads_start(weir):
@@ -149,8 +161,9 @@ def test_nothing_runs_when_nobody_asks(weir):
     def threads():
         names = []
         for task in os.listdir(f"/proc/{weir.pid}/task"):
-            with open(f"/proc/{weir.pid}/task/{task}/comm") as file:
-                names.append(file.read().strip())
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                with open(f"/proc/{weir.pid}/task/{task}/comm") as file:
+                    names.append(file.read().strip())
         return names
     assert "weir-perf" not in threads()
     weir.ask_admin("GET", "/debug/pprof/profile?seconds=1")
