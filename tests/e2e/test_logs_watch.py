@@ -573,4 +573,4 @@ def test_a_format_that_fits_no_line_is_told(scene, tmp_path):
     append(str(log), *['{"status": 200}\n'] * 120)
     told = weir.wait_event("log_format_mismatch")
     assert told["source"] == "edge" and "set the source's `format:` to json" in told["error"]
-    assert figures(weir)["malformed"] == 120
+    eventually(lambda: figures(weir)["malformed"] == 120, "each line is counted")
