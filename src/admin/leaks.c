@@ -45,6 +45,7 @@ struct leak_watch {
     struct worker_walk *walks;
     uint64_t audits, begun_ms; /* audits: begun; the latest is the one that counts */
     uint32_t waits_for;        /* workers; 0: none is going on */
+    bool is_stopped;
     struct census sum;
     uint64_t requests, counted_ns;
     struct call_ticket asked[ASKED_MAX];
@@ -158,7 +159,7 @@ static void on_walked(void *reader, const struct mail *m)
     (void)reader;
     struct worker_walk *k = m->object;
     struct leak_watch *l = k->watch;
-    if (m->number != l->audits || !l->waits_for) return; /* too late */
+    if (m->number != l->audits || !l->waits_for || l->is_stopped) return; /* too late */
     for (unsigned kind = 0; kind < CENSUS_KINDS; kind++) {
         l->sum.counted[kind] += k->census.counted[kind];
         l->sum.reached[kind] += k->census.reached[kind];
@@ -448,7 +449,9 @@ void leak_watch_start(struct leak_watch *l)
 
 void leak_watch_stop(struct leak_watch *l)
 {
-    if (l) loop_disarm(l->o.loop, &l->timer);
+    if (!l) return;
+    loop_disarm(l->o.loop, &l->timer);
+    l->is_stopped = true;
 }
 
 void leak_watch_free(struct leak_watch *l)

@@ -45,6 +45,7 @@ struct trace {
     struct flight_record *records;
     uint16_t by_worker[TRACE_EXCHANGES_MAX]; /* whose each of them is */
     uint32_t record_count, worker_count, stopped;
+    bool is_given_up; /* weir stops */
     uint64_t lost;
     struct worker_trace workers[];
 };
@@ -267,7 +268,7 @@ static void on_stopped(void *reader, const struct mail *m)
 {
     (void)reader;
     struct trace *t = ((struct worker_trace *)m->object)->trace;
-    if (++t->stopped < t->worker_count) return;
+    if (++t->stopped < t->worker_count || t->is_given_up) return;
     loop_disarm(t->loop, &t->timer);
     if (!jobs_post(t->jobs, &t->job)) done(&t->job);
 }
@@ -307,7 +308,9 @@ static void on_timer(struct timer *timer)
 
 void trace_stop(struct trace *t)
 {
-    if (t) loop_disarm(t->loop, &t->timer);
+    if (!t) return;
+    loop_disarm(t->loop, &t->timer);
+    t->is_given_up = true;
 }
 
 /* asking */

@@ -286,13 +286,14 @@ static void close_all(struct control *c)
     log_watch_stop(c->logs);
     leak_watch_stop(c->leaks);
     profiler_stop(c->profiler);
-    jobs_free(c->jobs);
+    jobs_stop(c->jobs);
     loop_turn(&c->loop, 0); /* what it had posted */
     proxy_free(c->proxy);
     admin_close(c->admin);
     log_watch_free(c->logs);
     profiler_free(c->profiler);
     leak_watch_free(c->leaks);
+    jobs_free(c->jobs);
     mailbox_free(c->box);
     loop_fd_close(&c->loop, &c->signals);
     loop_turn(&c->loop, 0);

@@ -92,9 +92,9 @@ int jobs_new(struct jobs **out, struct mailbox *control, struct err *err)
     return 0;
 }
 
-void jobs_free(struct jobs *jobs)
+void jobs_stop(struct jobs *jobs)
 {
-    if (!jobs) return;
+    if (!jobs || jobs->is_ending) return;
     pthread_mutex_lock(&jobs->lock);
     jobs->is_ending = true;
     pthread_cond_signal(&jobs->changed);
@@ -105,6 +105,12 @@ void jobs_free(struct jobs *jobs)
         jobs->first = j->next;
         j->done(j);
     }
+}
+
+void jobs_free(struct jobs *jobs)
+{
+    if (!jobs) return;
+    jobs_stop(jobs);
     pthread_cond_destroy(&jobs->changed);
     pthread_mutex_destroy(&jobs->lock);
     free(jobs);
@@ -123,7 +129,7 @@ static bool start(struct jobs *jobs)
 
 bool jobs_post(struct jobs *jobs, struct job *j)
 {
-    if (!start(jobs)) return false;
+    if (jobs->is_ending || !start(jobs)) return false; /* only this thread sets it */
     pthread_mutex_lock(&jobs->lock);
     bool has_room = jobs->count < JOBS_MAX && !jobs->is_ending;
     if (has_room) {

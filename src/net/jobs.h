@@ -18,7 +18,9 @@ struct job {
 
 /* `control` is borrowed. The thread starts with the first job. */
 MUST_CHECK int jobs_new(struct jobs **out, struct mailbox *control, struct err *err);
-/* Waits for the job that is running; what has not begun is done without having run. NULL is fine. */
+/* Waits for the job that is running; what has not begun is done without having run, and nothing is taken any more. What
+ * was made may still lie in the control's mailbox: jobs_free() comes when that has been emptied. NULL is fine, for both. */
+void jobs_stop(struct jobs *jobs);
 void jobs_free(struct jobs *jobs);
 /* False: JOBS_MAX wait, or there is no thread to be had. */
 MUST_CHECK bool jobs_post(struct jobs *jobs, struct job *j);
