@@ -37,7 +37,7 @@ const char perf_help[] =
     "  --self             the weir that runs on this host\n"
     "  --seconds S        for how long; 10\n"
     "  --hz N             samples in a second of CPU time; 99\n"
-    "  --output FILE      where to: .html is a report with flame graphs and time lines, .pb.gz pprof's "
+    "  -o, --output FILE  where to: .html is a report with flame graphs and time lines, .pb.gz pprof's "
     "format,\n"
     "                     .folded or .txt folded stacks, .json figures\n"
     "  --form FORM        text (the preset), html, flame, pprof, folded, json, whatever the file is called\n"
@@ -98,7 +98,8 @@ static int parse_form(struct perf_command_options *o, const char *name)
     return usage_fault("--form %s is none; there are text, html, flame, pprof, folded and json", name);
 }
 
-static void form_of_name(struct perf_command_options *o)
+/* An ending that says nothing is as good as none only where there is no file. */
+static int form_of_name(struct perf_command_options *o)
 {
     static const struct {
         const char *ending;
@@ -108,12 +109,17 @@ static void form_of_name(struct perf_command_options *o)
                     { ".folded", FORM_FOLDED },
                     { ".txt", FORM_FOLDED },
                     { ".json", FORM_JSON } };
-    size_t len = o->output ? strlen(o->output) : 0;
-    for (unsigned i = 0; !o->has_form && len && i < sizeof(endings) / sizeof(*endings); i++) {
+    if (o->has_form || !o->output) return EX_OK;
+    size_t len = strlen(o->output);
+    for (unsigned i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
         size_t ending = strlen(endings[i].ending);
-        if (len > ending && strcmp(o->output + len - ending, endings[i].ending) == 0)
-            o->form = endings[i].form;
+        if (len <= ending || strcmp(o->output + len - ending, endings[i].ending) != 0) continue;
+        o->form = endings[i].form;
+        return EX_OK;
     }
+    return usage_fault(
+        "what is \"%s\" to be? It ends like none of .html .pb.gz .folded .txt .json; or say --form",
+        o->output);
 }
 
 static int parse_options(int argc, char **argv, struct perf_command_options *o)
@@ -156,8 +162,12 @@ static int parse_options(int argc, char **argv, struct perf_command_options *o)
     if (optind < argc) return usage_fault("what is \"%s\"?", argv[optind]);
     if ((o->pid_count != 0) + (o->unit != NULL) + o->is_self != 1)
         return usage_fault("say whom: --pid N, --unit NAME or --self");
-    form_of_name(o);
-    return EX_OK;
+    code = form_of_name(o);
+    if (code != EX_OK || !o->is_off_cpu || o->form == FORM_PPROF || o->form == FORM_FOLDED ||
+        o->form == FORM_FLAME)
+        return code;
+    return usage_fault(
+        "--off-cpu is for one profile: --form pprof, flame or folded; html and json have both");
 }
 
 /* whom */

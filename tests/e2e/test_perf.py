@@ -183,7 +183,8 @@ def test_a_unit_is_all_of_its_processes(programs):
 @pytest.mark.parametrize("arguments,code,words", [
     (["--pid", "999999999"], 66, "no process"), (["--pid", "0"], 64, "1 to"), ([], 64, "--pid N"),
     (["--unit", "no-such-unit"], 66, "no unit"), (["--pid", "1", "--form", "svg"], 64, "flame"),
-    (["--pid", "1", "--seconds", "0"], 64, "--seconds"),
+    (["--pid", "1", "--seconds", "0"], 64, "--seconds"), (["--pid", "1", "--output", "n.xyz"], 64, "ends like none of"),
+    (["--pid", "1", "--off-cpu"], 64, "--form pprof, flame or folded"),
 ])
 def test_what_it_cannot_do_is_told(arguments, code, words):
     done = subprocess.run([BINARIES["release"], "perf", *arguments], capture_output=True, text=True, timeout=20)
