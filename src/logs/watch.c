@@ -1,6 +1,7 @@
 #include "logs/watch.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -31,6 +32,7 @@ struct watch {
     struct viewer viewers[WATCH_TAPS_MAX];
     _Atomic uint64_t next_tap, lost;
     pthread_t thread;
+    sem_t has_begun;
     _Atomic bool is_stopping;
     bool is_running;
 };
@@ -233,6 +235,7 @@ static void *run(void *argument)
         char quoted[ERR_TEXT_MAX + 64];
         log_event(LOG_ERROR, "log_source_failed", "error=%s", log_quote(err.text, quoted, sizeof(quoted)));
     }
+    sem_post(&w->has_begun);
     loop_arm(&w->loop, &w->tick, TICK_MS);
     loop_run(&w->loop);
     for (uint32_t i = 0; i < w->source_count; i++) source_stop(w->sources[i]);
@@ -264,6 +267,7 @@ int watch_new(struct watch **out, const struct watch_options *o, struct err *err
     w->loop.epoll_fd = -1;
     w->sources = calloc(o->conf->sources.count, sizeof(struct source *));
     atomic_init(&w->next_tap, 1);
+    sem_init(&w->has_begun, 0, 0);
     timer_init(&w->tick, on_tick);
     timer_init(&w->fetch, on_fetch);
     if (fill(w, err) < 0) {
@@ -282,6 +286,7 @@ int watch_start(struct watch *w, struct err *err)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (fault) return err_set(err, "cannot start the thread that watches logs: %s", strerror(fault));
     w->is_running = true;
+    while (sem_wait(&w->has_begun) < 0) continue; /* a signal */
     return 0;
 }
 
@@ -304,6 +309,7 @@ void watch_free(struct watch *w)
         loop_turn(&w->loop, 0);
         loop_fini(&w->loop);
     }
+    sem_destroy(&w->has_begun);
     free(w->sources);
     free(w);
 }
