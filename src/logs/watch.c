@@ -238,6 +238,8 @@ static void *run(void *argument)
     sem_post(&w->has_begun);
     loop_arm(&w->loop, &w->tick, TICK_MS);
     loop_run(&w->loop);
+    loop_disarm(&w->loop, &w->tick);
+    loop_disarm(&w->loop, &w->fetch);
     for (uint32_t i = 0; i < w->source_count; i++) source_stop(w->sources[i]);
     loop_turn(&w->loop, 0); /* its graveyard */
     signal_stack_close();

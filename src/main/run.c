@@ -287,7 +287,10 @@ static void close_all(struct control *c)
     leak_watch_stop(c->leaks);
     profiler_stop(c->profiler);
     jobs_stop(c->jobs);
-    loop_turn(&c->loop, 0); /* what it had posted */
+    loop_turn(&c->loop, 0); /* what they had posted */
+    loop_disarm(&c->loop, &c->drain_timer);
+    loop_disarm(&c->loop, &c->readmit_timer);
+    loop_disarm(&c->loop, &c->warm_timer);
     proxy_free(c->proxy);
     admin_close(c->admin);
     log_watch_free(c->logs);

@@ -53,6 +53,7 @@ static void empty_graveyard(struct loop *l)
 void loop_fini(struct loop *l)
 {
     empty_graveyard(l);
+    assert(l->timers.count == 0); /* whoever armed it is gone, or leaks */
     block_pool_fini(&l->blocks);
     munmap(l->scratch, LOOP_SCRATCH_BYTES);
     close(l->epoll_fd);

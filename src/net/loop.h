@@ -62,6 +62,7 @@ struct loop {
 };
 
 MUST_CHECK int loop_init(struct loop *l, struct budget *budget, struct err *err);
+/* No timer may be armed any more: its owner would be gone, or leak. */
 void loop_fini(struct loop *l);
 
 /* One turn: waits for events at most max_wait_ms (-1: as long as no timer is due), handles them, runs what is due,
