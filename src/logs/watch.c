@@ -235,8 +235,9 @@ static void *run(void *argument)
         char quoted[ERR_TEXT_MAX + 64];
         log_event(LOG_ERROR, "log_source_failed", "error=%s", log_quote(err.text, quoted, sizeof(quoted)));
     }
-    sem_post(&w->has_begun);
     loop_arm(&w->loop, &w->tick, TICK_MS);
+    loop_turn(&w->loop, 0); /* the first look at the files */
+    sem_post(&w->has_begun);
     loop_run(&w->loop);
     loop_disarm(&w->loop, &w->tick);
     loop_disarm(&w->loop, &w->fetch);

@@ -27,7 +27,7 @@ struct watch_options {
 };
 
 MUST_CHECK int watch_new(struct watch **out, const struct watch_options *o, struct err *err);
-/* From now on logs are read: returns when every source has begun, or has said why not. */
+/* From now on logs are read: returns when every source has looked for its files, or has said why not. */
 MUST_CHECK int watch_start(struct watch *w, struct err *err);
 /* Ends the thread; every source is saved. What it posted before may still lie in the control's mailbox. */
 void watch_stop(struct watch *w);

@@ -39,9 +39,10 @@ class Load:
 
 
 @pytest.fixture
-def weir(scene):
+def weir(scene, tmp_path):
+    """Its log source keeps megabytes: a sample for every half of one finds some of it."""
     nginx = scene.nginx(logs=False)
-    return scene.proxy(nginx, build="release")
+    return scene.proxy(nginx, build="release", logs={"sources": {"edge": {"path": str(tmp_path / "none.log")}}})
 
 
 def url(weir, path):
@@ -219,7 +220,7 @@ def test_without_perf_events_timers_sample(refused):
     worker_s = sum(int(value) for stack, value in stacks if ";loop_turn;" in stack and "exchange_advance" in stack) / 1e9
     # What expired late stands for as much as it was late: the sum is the CPU time, up to what was spent around it.
     assert 0.8 * spent * 3 / watch.seconds <= total_s <= 1.1 * spent
-    assert whole_s >= 0.95 * total_s and worker_s > 0.1 * total_s
+    assert total_s - whole_s <= max(0.01 * total_s, 0.02) and worker_s > 0.1 * total_s
     # Others than the CPU's are not to be had, which is said as pprof shows it.
     other = refused.ask_admin("GET", "/debug/pprof/block?seconds=0.2")
     assert other.status == 500 and other.get("X-Go-Pprof") == "1" and "does not let us sample" in other.text
