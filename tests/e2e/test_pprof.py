@@ -201,8 +201,11 @@ def traffic_cpu_seconds(weir):
     """CPU time of the threads that serve: neither the one that samples nor the one that finds the names later."""
     total = 0
     for task in os.listdir(f"/proc/{weir.pid}/task"):
-        with open(f"/proc/{weir.pid}/task/{task}/stat") as file:
-            name, fields = re.fullmatch(r"\d+ \((.*)\) (.*)\n", file.read()).groups()
+        try:
+            with open(f"/proc/{weir.pid}/task/{task}/stat") as file:
+                name, fields = re.fullmatch(r"\d+ \((.*)\) (.*)\n", file.read()).groups()
+        except (FileNotFoundError, ProcessLookupError):  # the one that sampled has ended
+            continue
         if re.fullmatch(r"weir(/\d+)?", name):
             total += sum(int(field) for field in fields.split()[11:13])
     return total / os.sysconf("SC_CLK_TCK")
