@@ -247,6 +247,22 @@ static int read_directives(struct file *f)
 
 /* files */
 
+/* The whole of it, at most `max` bytes and one more; NULL: out of memory. */
+static char *read_all(FILE *file, size_t max, size_t *len)
+{
+    size_t cap = 16384;
+    char *text = malloc(cap);
+    *len = 0;
+    while (text) {
+        *len += fread(text + *len, 1, cap - *len, file);
+        if (*len < cap || *len > max) return text;
+        char *larger = realloc(text, cap *= 2);
+        if (!larger) free(text);
+        text = larger;
+    }
+    return NULL;
+}
+
 static int load(struct reading *r, const char *path, char **text, size_t *len)
 {
     FILE *file = fopen(path, "re");
@@ -255,13 +271,10 @@ static int load(struct reading *r, const char *path, char **text, size_t *len)
         return -1;
     }
     size_t room = NGINX_CONF_BYTES_MAX - r->bytes;
-    *text = malloc(room + 1);
-    *len = *text ? fread(*text, 1, room + 1, file) : 0;
+    *text = read_all(file, room, len);
     bool has_failed = !*text || ferror(file) || *len > room;
     fclose(file);
     if (!has_failed) {
-        char *shorter = realloc(*text, *len + 1);
-        if (shorter) *text = shorter;
         r->bytes += *len;
         return 0;
     }

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "main/perf_live.h"
+#include "main/perf_unit.h"
 #include "main/perf_watch.h"
-#include "perf/cgroup_pids.h"
-#include "perf/cgroup_tree.h"
 #include "perf/flame.h"
 #include "perf/folded.h"
 #include "perf/pprof.h"
@@ -24,6 +24,8 @@
 #define SECONDS_PRESET 10u
 #define PROCESSES_MAX 16u
 #define JSON_MAX (64u << 20)
+#define LIVE_HZ 199u
+#define LIVE_MS 900u /* over before the next look */
 
 enum form { FORM_TEXT, FORM_HTML, FORM_FLAME, FORM_PPROF, FORM_FOLDED, FORM_JSON };
 
@@ -42,7 +44,7 @@ const char perf_help[] =
     "                     .folded or .txt folded stacks, .json figures\n"
     "  --form FORM        text (the preset), html, flame, pprof, folded, json, whatever the file is called\n"
     "  --off-cpu          pprof, flame and folded: time off the CPU instead\n"
-    "  --quiet            no figures while it goes on\n\n"
+    "  --quiet            no screen while it goes on\n\n"
     "As root, or as the user that the process runs as; what is refused is said.\n";
 
 struct perf_command_options {
@@ -172,39 +174,17 @@ static int parse_options(int argc, char **argv, struct perf_command_options *o)
 
 /* whom */
 
-struct unit_search {
-    const char *name;
-    char path[CGROUP_PATH_MAX];
-};
-
-static bool on_group(void *context, const char *path, const char *name)
+static int find_unit(struct perf_command_options *o, struct perf_unit *unit, struct err *err)
 {
-    struct unit_search *s = context;
-    size_t len = strlen(s->name);
-    bool is_it = strcmp(name, s->name) == 0 ||
-                 (strncmp(name, s->name, len) == 0 && strcmp(name + len, ".service") == 0);
-    if (is_it) snprintf(s->path, sizeof(s->path), "%s", path);
-    return !is_it;
-}
-
-static int find_unit(struct perf_command_options *o, struct err *err)
-{
-    char mount[CGROUP_PATH_MAX];
-    struct unit_search search = { .name = o->unit };
-    struct cgroup_visitor visitor = { on_group, &search };
     struct cgroup_pids pids = { 0 };
-    struct notes notes = { .count = 0 };
-    if (cgroup_find_mount(NULL, mount, err) < 0) return -1;
-    cgroup_walk(mount, &visitor);
-    if (!*search.path) return err_set(err, "there is no unit %s below %s; is it running?", o->unit, mount);
-    if (cgroup_pids_read(search.path, &pids, &notes, err) < 0) return -1;
+    if (perf_unit_open(unit, o->unit, err) < 0 || perf_unit_pids(unit, &pids, err) < 0) return -1;
     for (uint32_t i = 0; i < pids.count && o->pid_count < PROCESSES_MAX; i++)
         o->pids[o->pid_count++] = pids.pids[i];
     if (pids.count > PROCESSES_MAX)
-        fprintf(stderr, "weir perf: %s has %u processes; the first %u are watched\n", o->unit, pids.count,
-                PROCESSES_MAX);
+        fprintf(stderr, "weir perf: %s has %u processes; the first %u are watched\n", unit->unit.name,
+                pids.count, PROCESSES_MAX);
     cgroup_pids_fini(&pids);
-    return o->pid_count ? 0 : err_set(err, "unit %s has no process", o->unit);
+    return o->pid_count ? 0 : err_set(err, "unit %s has no process", unit->unit.name);
 }
 
 /* The process of this program that carries traffic: the one that was told to run. */
@@ -253,16 +233,20 @@ struct watched {
     struct perf_watch watch;
     struct sampler *sampler;
     struct sampler_window windows[2]; /* on and off the CPU */
+    struct sampler_window last_second;
     _Atomic uint32_t done_count;
-    bool is_sampled;
+    _Atomic bool is_second_over;
+    bool is_sampled, is_second_asked;
 };
 
 struct run {
     const struct perf_command_options *options;
     struct watched *items;
     uint32_t count;
+    struct perf_unit unit; /* of --unit */
     struct profile *profiles[2];
-    struct err fault; /* of sampling; "" if all went well */
+    struct perf_top top; /* of the last second */
+    struct err fault;    /* of sampling; "" if all went well */
 };
 
 static void on_window(struct sampler_window *w)
@@ -306,16 +290,61 @@ static int start(struct run *r, struct err *err)
     return r->count ? 0 : -1;
 }
 
-static void show_live(const struct run *r, uint32_t second)
+/* the screen */
+
+static void on_second(struct sampler_window *w)
 {
-    double cpu = 0, resident = 0, files = 0;
-    for (uint32_t i = 0; i < r->count; i++) {
-        cpu += perf_watch_value(&r->items[i].watch, PERF_CPU);
-        resident += perf_watch_value(&r->items[i].watch, PERF_RESIDENT);
-        files += perf_watch_value(&r->items[i].watch, PERF_FILES);
+    struct watched *p = w->context;
+    atomic_store(&p->is_second_over, true);
+}
+
+/* What the process did in the last second is asked again and again; what comes of it is added to `sum`. */
+static void take_second(struct watched *p, struct profile **sum)
+{
+    struct sampled_profile_options o = { .pid = p->watch.reader.identity.pid };
+    struct profile *made = NULL;
+    struct err err;
+    if (p->is_second_asked && atomic_load(&p->is_second_over)) {
+        p->is_second_asked = false;
+        if (!*p->last_second.fault.text && sampled_profile_make(&made, &p->last_second, &o, &err) < 0)
+            made = NULL;
+        sampler_window_fini(&p->last_second);
     }
-    fprintf(stderr, "\r\033[K%3u s  CPU %6.1f %%  resident %8.1f MiB  descriptors %6.0f", second, cpu,
-            resident / 1048576, files);
+    if (made && *sum) {
+        profile_merge(*sum, made, 1);
+        profile_free(made);
+    } else if (made) {
+        *sum = made;
+    }
+    if (p->is_second_asked || !p->is_sampled || p->watch.is_over) return;
+    p->last_second = (struct sampler_window){
+        .kind = PERF_ON_CPU, .hz = LIVE_HZ, .duration_ms = LIVE_MS, .done = on_second, .context = p
+    };
+    atomic_store(&p->is_second_over, false);
+    p->is_second_asked = sampler_ask(p->sampler, &p->last_second, &err) == 0;
+}
+
+static void show_live(struct run *r, struct perf_live *live, uint32_t second)
+{
+    const struct perf_watch *watches[PROCESSES_MAX];
+    const struct perf_watch *w = &r->items[0].watch;
+    struct profile *sum = NULL;
+    char title[256], state[96];
+    for (uint32_t i = 0; i < r->count; i++) {
+        watches[i] = &r->items[i].watch;
+        take_second(&r->items[i], &sum);
+    }
+    if (sum) perf_top_make(&r->top, sum, PERF_TOP_FUNCTION);
+    profile_free(sum);
+    if (r->options->unit) {
+        perf_unit_describe(&r->unit, state, sizeof(state));
+        snprintf(title, sizeof(title), "%.100s, %u processes: %s", r->unit.unit.name, r->count, state);
+    } else {
+        snprintf(title, sizeof(title), "%s, process %d", w->samples[w->latest].name,
+                 (int)w->reader.identity.pid);
+    }
+    perf_live_show(
+        live, &(struct perf_live_view){ title, watches, r->count, second, r->options->seconds, &r->top });
 }
 
 static bool all_done(const struct run *r)
@@ -325,29 +354,46 @@ static bool all_done(const struct run *r)
     return true;
 }
 
-static void watch(struct run *r)
+/* How many of the processes there still are. */
+static uint32_t look(struct run *r)
 {
-    bool shows = !r->options->is_quiet && isatty(2);
     struct err err;
-    uint64_t next_ns = clock_now_ns();
-    for (uint32_t second = 1; second <= r->options->seconds && !is_interrupted; second++) {
-        uint32_t alive = 0;
-        next_ns += NS_PER_S;
-        struct timespec at = { (time_t)(next_ns / NS_PER_S), (long)(next_ns % NS_PER_S) };
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
-        for (uint32_t i = 0; i < r->count; i++)
-            if (!r->items[i].watch.is_over && perf_watch_look(&r->items[i].watch, &err) == 0) alive++;
-        if (shows) show_live(r, second);
-        if (!alive) break;
-    }
-    if (shows) fputs("\r\033[K", stderr);
+    uint32_t alive = 0;
+    for (uint32_t i = 0; i < r->count; i++)
+        if (!r->items[i].watch.is_over && perf_watch_look(&r->items[i].watch, &err) == 0) alive++;
+    if (r->options->unit) perf_unit_look(&r->unit);
+    return alive;
+}
+
+static void conclude(struct run *r)
+{
     for (uint32_t i = 0; i < r->count; i++) perf_watch_look_closely(&r->items[i].watch);
+    if (r->options->unit) perf_unit_look_closely(&r->unit);
     for (unsigned i = 0; i < 100 && !is_interrupted && !all_done(r); i++)
         nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
     for (uint32_t i = 0; i < r->count; i++) {
         sampler_free(r->items[i].sampler);
         r->items[i].sampler = NULL;
+        if (r->items[i].is_second_asked) sampler_window_fini(&r->items[i].last_second);
+        r->items[i].is_second_asked = false;
     }
+}
+
+static void watch(struct run *r)
+{
+    struct perf_live live = { .out = stderr };
+    bool shows = !r->options->is_quiet && isatty(fileno(live.out));
+    uint64_t next_ns = clock_now_ns();
+    if (shows) show_live(r, &live, 0);
+    for (uint32_t second = 1; second <= r->options->seconds && !is_interrupted; second++) {
+        next_ns += NS_PER_S;
+        struct timespec at = { (time_t)(next_ns / NS_PER_S), (long)(next_ns % NS_PER_S) };
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+        if (!look(r)) break;
+        if (shows) show_live(r, &live, second);
+    }
+    perf_live_clear(&live);
+    conclude(r);
 }
 
 /* All processes' samples of one kind in one. */
@@ -386,23 +432,32 @@ static int write_pprof(const struct profile *p, FILE *out, struct err *err)
     return written == len ? 0 : err_set(err, "cannot write: %s", strerror(errno));
 }
 
+/* Of one process; of the first also the unit's. */
+static void make_tables(const struct run *r, uint32_t index, struct perf_tables *out)
+{
+    *out = (struct perf_tables){ 0 };
+    if (index == 0 && r->options->unit) perf_unit_add_table(&r->unit, out);
+    perf_watch_tables(&r->items[index].watch, out);
+}
+
 static int write_report(const struct run *r, FILE *out, struct err *err)
 {
     char title[128], subtitle[128];
     const struct perf_watch *w = &r->items[0].watch;
-    const char *notes[NOTES_MAX + 1];
+    const char *notes[2 * NOTES_MAX + 1];
     struct perf_tables tables;
     uint32_t note_count = 0;
     for (uint32_t i = 0; i < w->reader.notes.count; i++) notes[note_count++] = w->reader.notes.text[i];
+    for (uint32_t i = 0; i < r->unit.notes.count; i++) notes[note_count++] = r->unit.notes.text[i];
     if (*r->fault.text) notes[note_count++] = r->fault.text;
     if (r->options->unit)
-        snprintf(title, sizeof(title), "%.100s", r->options->unit);
+        snprintf(title, sizeof(title), "%.100s", r->unit.unit.name);
     else
         snprintf(title, sizeof(title), "%s, process %d", w->samples[w->latest].name,
                  (int)w->reader.identity.pid);
     snprintf(subtitle, sizeof(subtitle), "%u s, %u samples in a second of CPU time%s", w->count,
              r->options->hz, r->count > 1 ? "; figures of its first process, stacks of all" : "");
-    perf_watch_tables(w, &tables);
+    make_tables(r, 0, &tables);
     struct perf_report report = { .title = title,
                                   .subtitle = subtitle,
                                   .on_cpu = r->profiles[0],
@@ -425,7 +480,12 @@ static int write_json(const struct run *r, FILE *out, struct err *err)
     struct json j;
     json_init(&j, JSON_MAX, true);
     json_array(&j);
-    for (uint32_t i = 0; i < r->count; i++) perf_watch_json(&r->items[i].watch, &j);
+    for (uint32_t i = 0; i < r->count; i++) {
+        struct perf_tables tables;
+        make_tables(r, i, &tables);
+        perf_watch_json(&r->items[i].watch, &tables, &j);
+        perf_tables_free(&tables);
+    }
     json_array_end(&j);
     int result = j.is_failed || fwrite(j.data, 1, j.len, out) != j.len
                      ? err_set(err, "cannot write the figures")
@@ -435,45 +495,28 @@ static int write_json(const struct run *r, FILE *out, struct err *err)
     return result;
 }
 
-/* The heaviest functions by themselves. */
-static void print_top(const struct profile *p, FILE *out)
+static void print_top(const struct profile *p, const char *title, enum perf_top_place place, FILE *out)
 {
-    enum { TOP = 15 };
-    struct {
-        uint32_t function;
-        int64_t value;
-    } top[TOP] = { { 0, 0 } };
-    int64_t *sums = calloc(p->location_count, sizeof(*sums)), total = profile_total(p, 1);
-    char memory[256];
-    for (uint32_t i = 0; sums && i < p->sample_count; i++)
-        if (p->samples[i].depth) sums[p->frames[p->samples[i].stack_at]] += p->samples[i].values[1];
-    /* Locations of one function are one. */
-    for (uint32_t i = 1; sums && i < p->location_count; i++)
-        for (uint32_t k = 1; sums[i] && p->locations[i].function && k < i; k++)
-            if (p->locations[k].function == p->locations[i].function && sums[k]) {
-                sums[k] += sums[i];
-                sums[i] = 0;
-            }
-    for (uint32_t i = 1; sums && i < p->location_count; i++) {
-        uint32_t at = TOP;
-        while (at && sums[i] > top[at - 1].value) at--;
-        if (at == TOP) continue;
-        memmove(&top[at + 1], &top[at], (TOP - at - 1) * sizeof(*top));
-        top[at].function = i;
-        top[at].value = sums[i];
-    }
-    free(sums);
-    fprintf(out, "\nCPU time by function\n");
-    for (unsigned i = 0; i < TOP && top[i].value; i++) {
-        struct slice name = profile_frame_name(p, top[i].function, memory, sizeof(memory));
-        fprintf(out, "%6.1f %%  %.*s\n", 100.0 * (double)top[i].value / (double)total, SLICE_ARGS(name));
-    }
+    struct perf_top top;
+    if (!p) return;
+    perf_top_make(&top, p, place);
+    if (top.count) fprintf(out, "\n%s\n", title);
+    for (uint32_t i = 0; i < top.count; i++)
+        fprintf(out, "%6.1f %%  %s\n", 100 * top.items[i].share, top.items[i].name);
 }
 
 static int write_text(const struct run *r, FILE *out)
 {
-    for (uint32_t i = 0; i < r->count; i++) perf_watch_print(&r->items[i].watch, out);
-    if (r->profiles[0] && profile_total(r->profiles[0], 1)) print_top(r->profiles[0], out);
+    for (uint32_t i = 0; i < r->count; i++) {
+        struct perf_tables tables;
+        make_tables(r, i, &tables);
+        perf_watch_print(&r->items[i].watch, &tables, out);
+        perf_tables_free(&tables);
+    }
+    print_top(r->profiles[0], "CPU time by function", PERF_TOP_FUNCTION, out);
+    print_top(r->profiles[1], "Time off the CPU by where it was left, all threads together", PERF_TOP_CALL,
+              out);
+    for (uint32_t i = 0; i < r->unit.notes.count; i++) fprintf(out, "note: %s\n", r->unit.notes.text[i]);
     if (*r->fault.text) fprintf(out, "note: %s\n", r->fault.text);
     return 0;
 }
@@ -530,7 +573,7 @@ int perf_command(int argc, char **argv)
     int code = parse_options(argc, argv, &o);
     if (code != EX_OK) return code < 0 ? EX_OK : code;
     struct run r = { .options = &o };
-    int result = o.unit ? find_unit(&o, &err) : o.is_self ? find_self(&o, &err) : 0;
+    int result = o.unit ? find_unit(&o, &r.unit, &err) : o.is_self ? find_self(&o, &err) : 0;
     if (result == 0) result = start(&r, &err);
     if (result == 0) {
         signal(SIGINT, on_interrupt);

@@ -7,10 +7,22 @@
 
 #include "base/clock.h"
 #include "base/quantity.h"
-#include "main/table.h"
 
-#define TABLE_ROWS_MAX 64u
-#define TABLE_COLUMNS 6u
+/* What everything is held against at the end. */
+static int keep_first(struct perf_watch *w, struct err *err)
+{
+    const struct process_sample *s = &w->samples[0];
+    w->first_ns = s->time_ns;
+    w->first_threads = calloc(s->thread_count + 1, sizeof(*w->first_threads));
+    if (!w->first_threads) return err_set(err, "out of memory");
+    for (uint32_t i = 0; i < s->thread_count; i++) w->first_threads[i] = s->threads[i];
+    w->first_thread_count = s->thread_count;
+    if (process_files_read(&w->reader, &w->files))
+        memcpy(w->first_files, w->files.counts, sizeof(w->first_files));
+    w->surroundings[0].has_network = process_network_read(&w->reader, &w->surroundings[0].network);
+    pressure_read_machine(NULL, &w->surroundings[0].pressure, &w->reader.notes);
+    return 0;
+}
 
 int perf_watch_open(struct perf_watch *w, int32_t pid, struct err *err)
 {
@@ -33,7 +45,7 @@ int perf_watch_open(struct perf_watch *w, int32_t pid, struct err *err)
         perf_watch_close(w);
         return err_set(err, "out of memory");
     }
-    if (process_sample_read(&w->reader, &w->samples[0], err) == 0) return 0;
+    if (process_sample_read(&w->reader, &w->samples[0], err) == 0 && keep_first(w, err) == 0) return 0;
     perf_watch_close(w);
     return -1;
 }
@@ -41,6 +53,7 @@ int perf_watch_open(struct perf_watch *w, int32_t pid, struct err *err)
 void perf_watch_close(struct perf_watch *w)
 {
     for (unsigned i = 0; i < PERF_SERIES_COUNT; i++) free(w->values[i]);
+    free(w->first_threads);
     process_files_fini(&w->files);
     process_sample_fini(&w->samples[0]);
     process_sample_fini(&w->samples[1]);
@@ -57,6 +70,30 @@ static double rate(uint64_t before, uint64_t now, double seconds)
 static void keep(struct perf_watch *w, enum perf_series_id id, double value)
 {
     w->values[id][w->count] = value;
+}
+
+static double stalled(const struct pressure *before, const struct pressure *now, double seconds)
+{
+    if (!before->is_known || !now->is_known) return NAN;
+    return rate(before->some.stalled_ns, now->some.stalled_ns, seconds) / 1e7;
+}
+
+/* What passed through the interfaces of its network namespace, and for how long some task of the machine had to wait. */
+static void keep_surroundings(struct perf_watch *w, double seconds)
+{
+    struct perf_surroundings *a = &w->surroundings[w->latest], *b = &w->surroundings[!w->latest];
+    b->has_network = process_network_read(&w->reader, &b->network);
+    pressure_read_machine(NULL, &b->pressure, &w->reader.notes);
+    bool has_network = a->has_network && b->has_network;
+    const struct process_network *n = &a->network, *m = &b->network;
+    keep(w, PERF_RECEIVED,
+         has_network ? rate(n->outside.receive_bytes, m->outside.receive_bytes, seconds) : NAN);
+    keep(w, PERF_SENT, has_network ? rate(n->outside.send_bytes, m->outside.send_bytes, seconds) : NAN);
+    keep(w, PERF_LOOPBACK,
+         has_network ? rate(n->loopback.receive_bytes, m->loopback.receive_bytes, seconds) : NAN);
+    keep(w, PERF_PRESSURE_CPU, stalled(&a->pressure.cpu, &b->pressure.cpu, seconds));
+    keep(w, PERF_PRESSURE_MEMORY, stalled(&a->pressure.memory, &b->pressure.memory, seconds));
+    keep(w, PERF_PRESSURE_IO, stalled(&a->pressure.io, &b->pressure.io, seconds));
 }
 
 static double known(const struct process_sample *s, uint32_t what, double value)
@@ -91,6 +128,7 @@ int perf_watch_look(struct perf_watch *w, struct err *err)
         return -1;
     }
     keep_rates(w, before, now);
+    keep_surroundings(w, (double)(now->time_ns - before->time_ns) / 1e9);
     keep(w, PERF_RESIDENT, known(now, PROCESS_KNOWS_MEMORY, (double)now->memory.resident_bytes));
     keep(w, PERF_ANONYMOUS, known(now, PROCESS_KNOWS_MEMORY, (double)now->memory.anonymous_bytes));
     keep(w, PERF_FILES, known(now, PROCESS_KNOWS_FILES, (double)now->file_count));
@@ -116,71 +154,67 @@ double perf_watch_value(const struct perf_watch *w, enum perf_series_id id)
 
 /* tables */
 
-struct filling {
-    struct perf_tables *tables;
-    struct perf_table *table;
-    char **cells;
-    uint32_t used;
+static const struct process_thread *thread_before(const struct perf_watch *w,
+                                                  const struct process_thread *now)
+{
+    for (uint32_t i = 0; i < w->first_thread_count; i++) {
+        const struct process_thread *t = &w->first_threads[i];
+        if (t->tid == now->tid && t->start_ticks == now->start_ticks) return t;
+    }
+    return NULL;
+}
+
+static uint64_t cpu_ns(const struct process_thread *t)
+{
+    return t->run_ns ? t->run_ns : t->user_ns + t->system_ns;
+}
+
+struct used_thread {
+    const struct process_thread *now, *before;
 };
 
-static void begin(struct filling *f, struct perf_tables *t, const char *title, const char *const *columns,
-                  uint32_t column_count)
+static int by_cpu(const void *a, const void *b)
 {
-    *f = (struct filling){ .tables = t };
-    if (t->count == PERF_TABLES_MAX) return;
-    f->cells = calloc(TABLE_ROWS_MAX * TABLE_COLUMNS, sizeof(char *));
-    if (!f->cells) return;
-    t->cells[t->count] = f->cells;
-    f->table = &t->items[t->count++];
-    *f->table = (struct perf_table){ .title = title, .columns = columns, .column_count = column_count };
-    f->table->cells = (const char *const *)f->cells;
+    const struct used_thread *x = a, *y = b;
+    uint64_t used_x = cpu_ns(x->now) - cpu_ns(x->before), used_y = cpu_ns(y->now) - cpu_ns(y->before);
+    if (used_x != used_y) return used_x < used_y ? 1 : -1;
+    return x->now->tid < y->now->tid ? -1 : 1;
 }
 
-static bool has_room(const struct filling *f)
+static uint64_t switches(const struct process_thread *t)
 {
-    return f->table && f->used / f->table->column_count < TABLE_ROWS_MAX;
+    return t->switches_voluntary + t->switches_forced;
 }
 
-static void cell(struct filling *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void cell(struct filling *f, const char *format, ...)
+static void add_thread(const struct used_thread *u, double seconds, struct perf_tables *t)
 {
-    char text[256];
-    va_list args;
-    if (!has_room(f)) return;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    table_clean(text);
-    f->cells[f->used++] = strdup(text);
-    f->table->row_count = f->used / f->table->column_count;
+    perf_tables_add(t, "%d", u->now->tid);
+    perf_tables_add(t, "%s", u->now->name);
+    perf_tables_add(t, "%c", u->now->state);
+    perf_tables_add(t, "%.2f", (double)cpu_ns(u->now) / 1e9);
+    perf_tables_add(t, "%.1f", rate(cpu_ns(u->before), cpu_ns(u->now), seconds) / 1e7);
+    perf_tables_add(t, "%.1f", rate(u->before->wait_ns, u->now->wait_ns, seconds) / 1e7);
+    perf_tables_add(t, "%.1f", rate(switches(u->before), switches(u->now), seconds));
 }
 
-static void bytes_cell(struct filling *f, uint64_t bytes)
-{
-    if (bytes < 10240)
-        cell(f, "%llu B", (unsigned long long)bytes);
-    else if (bytes < 10u << 20)
-        cell(f, "%.1f KiB", (double)bytes / 1024);
-    else
-        cell(f, "%.1f MiB", (double)bytes / 1048576);
-}
-
+/* Those that used most CPU time first: of very many, the idle ones are left out. */
 static void add_threads(const struct perf_watch *w, struct perf_tables *t)
 {
-    static const char *const columns[] = { "thread", "name", "state", "CPU s", "waited s", "switches" };
+    static const char *const columns[] = { "thread", "name",    "state",     "CPU s",
+                                           "CPU %",  "waits %", "switches/s" };
+    static const struct process_thread none;
     const struct process_sample *s = &w->samples[w->latest];
-    struct filling f;
-    begin(&f, t, "Threads", columns, 6);
-    for (uint32_t i = 0; i < s->thread_count && has_room(&f); i++) {
-        const struct process_thread *p = &s->threads[i];
-        cell(&f, "%d", p->tid);
-        cell(&f, "%s", p->name);
-        cell(&f, "%c", p->state);
-        cell(&f, "%.2f", (double)(p->run_ns ? p->run_ns : p->user_ns + p->system_ns) / 1e9);
-        cell(&f, "%.3f", (double)p->wait_ns / 1e9);
-        cell(&f, "%llu", (unsigned long long)p->switches_voluntary + p->switches_forced);
+    double seconds = (double)(s->time_ns - w->first_ns) / 1e9;
+    struct used_thread *threads = calloc(s->thread_count + 1, sizeof(*threads));
+    for (uint32_t i = 0; threads && i < s->thread_count; i++) {
+        const struct process_thread *before = thread_before(w, &s->threads[i]);
+        threads[i] = (struct used_thread){ &s->threads[i], before ? before : &none };
     }
+    if (threads && perf_tables_begin(t, "Threads", columns, 7)) {
+        qsort(threads, s->thread_count, sizeof(*threads), by_cpu);
+        for (uint32_t i = 0; i < s->thread_count; i++) add_thread(&threads[i], seconds, t);
+    }
+    free(threads);
 }
 
 static void add_memory(const struct perf_watch *w, struct perf_tables *t)
@@ -188,83 +222,57 @@ static void add_memory(const struct perf_watch *w, struct perf_tables *t)
     static const char *const columns[] = {
         "memory", "mappings", "mapped", "resident", "proportional", "dirty"
     };
-    struct filling f;
-    if (!w->has_mappings) return;
-    begin(&f, t, "Memory by mapping", columns, 6);
+    if (!w->has_mappings || !perf_tables_begin(t, "Memory by mapping", columns, 6)) return;
     for (unsigned i = 0; i < MEMORY_KIND_COUNT; i++) {
         const struct memory_sums *m = &w->mappings.kinds[i];
         if (!m->mapping_count) continue;
-        cell(&f, "%s", memory_kind_names[i]);
-        cell(&f, "%llu", (unsigned long long)m->mapping_count);
-        bytes_cell(&f, m->mapped_bytes);
-        bytes_cell(&f, m->resident_bytes);
-        bytes_cell(&f, m->proportional_bytes);
-        bytes_cell(&f, m->private_dirty_bytes);
+        perf_tables_add(t, "%s", memory_kind_names[i]);
+        perf_tables_add(t, "%llu", (unsigned long long)m->mapping_count);
+        perf_tables_add_bytes(t, m->mapped_bytes);
+        perf_tables_add_bytes(t, m->resident_bytes);
+        perf_tables_add_bytes(t, m->proportional_bytes);
+        perf_tables_add_bytes(t, m->private_dirty_bytes);
     }
 }
 
 static void add_files(const struct perf_watch *w, struct perf_tables *t)
 {
-    static const char *const columns[] = { "descriptors", "count" };
-    struct filling f;
-    if (!w->has_files) return;
-    begin(&f, t, "Descriptors by kind", columns, 2);
+    static const char *const columns[] = { "descriptors", "count", "more than at first" };
+    if (!w->has_files || !perf_tables_begin(t, "Descriptors by kind", columns, 3)) return;
     for (unsigned i = 0; i < FILE_KIND_COUNT; i++) {
-        if (!w->files.counts[i]) continue;
-        cell(&f, "%s", file_kind_names[i]);
-        cell(&f, "%llu", (unsigned long long)w->files.counts[i]);
+        if (!w->files.counts[i] && !w->first_files[i]) continue;
+        perf_tables_add(t, "%s", file_kind_names[i]);
+        perf_tables_add(t, "%llu", (unsigned long long)w->files.counts[i]);
+        perf_tables_add(t, "%+lld", (long long)(w->files.counts[i] - w->first_files[i]));
     }
 }
 
 static void add_sockets(const struct perf_watch *w, struct perf_tables *t)
 {
     static const char *const columns[] = { "sockets", "state", "count", "to be read", "to be acknowledged" };
-    struct filling f;
-    if (!w->has_sockets || !w->sockets.total) return;
-    begin(&f, t, "Sockets by state", columns, 5);
+    if (!w->has_sockets || !w->sockets.total || !perf_tables_begin(t, "Sockets by state", columns, 5)) return;
     for (unsigned p = 0; p < SOCKET_PROTOCOL_COUNT; p++) {
         for (unsigned s = 0; s < SOCKET_STATE_COUNT; s++) {
             const struct socket_sums *sums = &w->sockets.sums[p][s];
             if (!sums->count) continue;
-            cell(&f, "%s", socket_protocol_names[p]);
-            cell(&f, "%s", socket_state_names[s]);
-            cell(&f, "%llu", (unsigned long long)sums->count);
-            bytes_cell(&f, sums->receive_bytes);
-            bytes_cell(&f, sums->send_bytes);
+            perf_tables_add(t, "%s", socket_protocol_names[p]);
+            perf_tables_add(t, "%s", socket_state_names[s]);
+            perf_tables_add(t, "%llu", (unsigned long long)sums->count);
+            perf_tables_add_bytes(t, sums->receive_bytes);
+            perf_tables_add_bytes(t, sums->send_bytes);
         }
     }
 }
 
 void perf_watch_tables(const struct perf_watch *w, struct perf_tables *out)
 {
-    *out = (struct perf_tables){ 0 };
     add_threads(w, out);
     add_memory(w, out);
     add_files(w, out);
     add_sockets(w, out);
 }
 
-void perf_tables_free(struct perf_tables *t)
-{
-    for (uint32_t i = 0; i < t->count; i++) {
-        for (uint32_t j = 0; j < TABLE_ROWS_MAX * TABLE_COLUMNS; j++) free(t->cells[i][j]);
-        free(t->cells[i]);
-    }
-}
-
 /* for people */
-
-static void print_table(const struct perf_table *t, FILE *out)
-{
-    struct table shown;
-    table_init(&shown, t->column_count, 0);
-    for (uint32_t i = 0; i < t->column_count; i++) table_add(&shown, "%s", t->columns[i]);
-    for (uint32_t i = 0; i < t->row_count * t->column_count; i++)
-        table_add(&shown, "%s", t->cells[i] ? t->cells[i] : "");
-    fputc('\n', out);
-    if (table_print(&shown, out) < 0) fputs("(out of memory)\n", out);
-    table_fini(&shown);
-}
 
 static double mean(const struct perf_watch *w, enum perf_series_id id)
 {
@@ -302,9 +310,8 @@ static void print_series(const struct perf_series *s, double average, double now
     fprintf(out, "%-32s %-20s %18s on average %18s at the end\n", s->group, s->name, texts[0], texts[1]);
 }
 
-void perf_watch_print(const struct perf_watch *w, FILE *out)
+void perf_watch_print(const struct perf_watch *w, const struct perf_tables *tables, FILE *out)
 {
-    struct perf_tables t;
     const struct process_sample *s = &w->samples[w->latest];
     fprintf(out, "%s, process %d: %u s\n\n", s->name, (int)s->identity.pid, w->count);
     for (unsigned i = 0; i < PERF_SERIES_COUNT; i++) {
@@ -312,39 +319,13 @@ void perf_watch_print(const struct perf_watch *w, FILE *out)
         if (isnan(average)) continue;
         print_series(&w->series[i], average, now, out);
     }
-    perf_watch_tables(w, &t);
-    for (uint32_t i = 0; i < t.count; i++) print_table(&t.items[i], out);
-    perf_tables_free(&t);
+    perf_tables_print(tables, out);
     for (uint32_t i = 0; i < w->reader.notes.count; i++) fprintf(out, "note: %s\n", w->reader.notes.text[i]);
 }
 
 /* for programs */
 
-static void put_tables(const struct perf_watch *w, struct json *j)
-{
-    struct perf_tables t;
-    perf_watch_tables(w, &t);
-    json_key(j, "tables");
-    json_object(j);
-    for (uint32_t i = 0; i < t.count; i++) {
-        const struct perf_table *table = &t.items[i];
-        json_key(j, table->title);
-        json_array(j);
-        for (uint32_t row = 0; row < table->row_count; row++) {
-            json_object(j);
-            for (uint32_t c = 0; c < table->column_count; c++) {
-                json_key(j, table->columns[c]);
-                json_string(j, table->cells[row * table->column_count + c]);
-            }
-            json_object_end(j);
-        }
-        json_array_end(j);
-    }
-    json_object_end(j);
-    perf_tables_free(&t);
-}
-
-void perf_watch_json(const struct perf_watch *w, struct json *j)
+void perf_watch_json(const struct perf_watch *w, const struct perf_tables *tables, struct json *j)
 {
     const struct process_sample *s = &w->samples[w->latest];
     json_object(j);
@@ -371,7 +352,8 @@ void perf_watch_json(const struct perf_watch *w, struct json *j)
         json_object_end(j);
     }
     json_array_end(j);
-    put_tables(w, j);
+    json_key(j, "tables");
+    perf_tables_json(tables, j);
     json_key(j, "notes");
     json_array(j);
     for (uint32_t i = 0; i < w->reader.notes.count; i++) json_string(j, w->reader.notes.text[i]);

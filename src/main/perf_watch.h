@@ -5,30 +5,38 @@
 #include <stdio.h>
 
 #include "base/json.h"
-#include "perf/perf_report.h"
+#include "main/perf_tables.h"
+#include "perf/pressure.h"
 #include "perf/process.h"
 #include "perf/process_files.h"
 #include "perf/process_memory.h"
+#include "perf/process_network.h"
 #include "perf/process_sockets.h"
 
 #define PERF_WATCH_MAX 3600u
 
 /* X(identifier, name, unit, group) */
-#define PERF_SERIES(X)                                               \
-    X(CPU, "CPU", "percent", "CPU")                                  \
-    X(WAIT, "waiting for a CPU", "percent", "CPU")                   \
-    X(RESIDENT, "resident", "bytes", "memory")                       \
-    X(ANONYMOUS, "anonymous", "bytes", "memory")                     \
-    X(FILES, "descriptors", "descriptors", "descriptors")            \
-    X(THREADS, "threads", "threads", "threads")                      \
-    X(VOLUNTARY, "voluntary", "a second", "context switches")        \
-    X(FORCED, "forced", "a second", "context switches")              \
-    X(MINOR, "minor", "a second", "page faults")                     \
-    X(MAJOR, "major", "a second", "page faults")                     \
-    X(READ, "read from disks", "bytes", "disks, a second")           \
-    X(WRITTEN, "written to disks", "bytes", "disks, a second")       \
-    X(CALLS_READ, "read", "bytes", "through system calls, a second") \
-    X(CALLS_WRITTEN, "written", "bytes", "through system calls, a second")
+#define PERF_SERIES(X)                                                     \
+    X(CPU, "CPU", "percent", "CPU")                                        \
+    X(WAIT, "waiting for a CPU", "percent", "CPU")                         \
+    X(RESIDENT, "resident", "bytes", "memory")                             \
+    X(ANONYMOUS, "anonymous", "bytes", "memory")                           \
+    X(FILES, "descriptors", "descriptors", "descriptors")                  \
+    X(THREADS, "threads", "threads", "threads")                            \
+    X(VOLUNTARY, "voluntary", "a second", "context switches")              \
+    X(FORCED, "forced", "a second", "context switches")                    \
+    X(MINOR, "minor", "a second", "page faults")                           \
+    X(MAJOR, "major", "a second", "page faults")                           \
+    X(READ, "read from disks", "bytes", "disks, a second")                 \
+    X(WRITTEN, "written to disks", "bytes", "disks, a second")             \
+    X(CALLS_READ, "read", "bytes", "through system calls, a second")       \
+    X(CALLS_WRITTEN, "written", "bytes", "through system calls, a second") \
+    X(RECEIVED, "received", "bytes", "network namespace, a second")        \
+    X(SENT, "sent", "bytes", "network namespace, a second")                \
+    X(LOOPBACK, "loopback", "bytes", "network namespace, a second")        \
+    X(PRESSURE_CPU, "for a CPU", "percent", "some task waits (PSI)")       \
+    X(PRESSURE_MEMORY, "for memory", "percent", "some task waits (PSI)")   \
+    X(PRESSURE_IO, "for disks", "percent", "some task waits (PSI)")
 
 enum perf_series_id {
 #define X(id, name, unit, group) PERF_##id,
@@ -37,11 +45,22 @@ enum perf_series_id {
         PERF_SERIES_COUNT
 };
 
+/* Of more than the process. */
+struct perf_surroundings {
+    struct process_network network;
+    struct pressure_set pressure;
+    bool has_network;
+};
+
 struct perf_watch {
     struct process_reader reader;
     struct process_sample samples[2]; /* the latest, and the one before */
     uint32_t latest, count;           /* count: values in each series */
-    uint64_t start_wall_ns;
+    struct perf_surroundings surroundings[2];
+    uint64_t start_wall_ns, first_ns;
+    struct process_thread *first_threads; /* as they were when the watch began; owned */
+    uint32_t first_thread_count;
+    uint64_t first_files[FILE_KIND_COUNT];
     struct perf_series series[PERF_SERIES_COUNT];
     double *values[PERF_SERIES_COUNT]; /* owned; PERF_WATCH_MAX */
     struct process_files files;
@@ -61,15 +80,8 @@ void perf_watch_look_closely(struct perf_watch *w);
 /* Of the latest second; NAN where it is not known. */
 double perf_watch_value(const struct perf_watch *w, enum perf_series_id id);
 
-/* For people, and for programs. */
-void perf_watch_print(const struct perf_watch *w, FILE *out);
-void perf_watch_json(const struct perf_watch *w, struct json *j);
-/* Tables for the report: threads, memory, descriptors, sockets. Memory is the caller's to free by perf_tables_free(). */
-#define PERF_TABLES_MAX 8u
-struct perf_tables {
-    struct perf_table items[PERF_TABLES_MAX];
-    uint32_t count;
-    char **cells[PERF_TABLES_MAX];
-};
+/* Adds threads, memory, descriptors, sockets: as they are at the end, with what they did since the beginning. */
 void perf_watch_tables(const struct perf_watch *w, struct perf_tables *out);
-void perf_tables_free(struct perf_tables *t);
+/* For people, and for programs. */
+void perf_watch_print(const struct perf_watch *w, const struct perf_tables *tables, FILE *out);
+void perf_watch_json(const struct perf_watch *w, const struct perf_tables *tables, struct json *j);

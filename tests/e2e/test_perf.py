@@ -1,9 +1,14 @@
 """weir perf: other processes, of which the truth is known, and a unit's cgroup made by hand."""
+import fcntl
 import json
 import os
+import pty
 import re
 import shutil
+import socket
+import struct
 import subprocess
+import termios
 
 import pytest
 
@@ -71,7 +76,7 @@ def test_the_parts_of_a_known_load_are_seen(programs, name):
                      and stack[stack.index(f"work_{part}") - 1] == f"call_{part}" and "main" in stack)
         assert called >= 0.99 * seen
     print(f"samples stand for {total / 1e9:.3f} s of {used / 1e9:.3f} s")
-    # The window is a part of what was measured around it.
+#The window is a part of what was measured around it.
     assert 0.85 * used <= total <= 1.05 * used
 
 
@@ -107,6 +112,86 @@ def test_figures_are_those_of_the_process(programs):
     assert series[("descriptors", "descriptors")][-1] == descriptors
     assert [row["name"] for row in process["tables"]["Threads"]] == ["optimised"]
     assert {row["memory"] for row in process["tables"]["Memory by mapping"]} >= {"heap", "stack", "text"}
+
+
+def test_descriptors_that_came_are_named_by_kind(scene):
+    server = scene.server()
+    weir = scene.proxy(server, build="release")
+    command = subprocess.Popen([BINARIES["release"], "perf", "--quiet", "--pid", str(weir.pid), "--seconds", "2", "--form",
+                                "json"], stdout=subprocess.PIPE)
+    eventually(lambda: any(os.path.basename(os.readlink(f"/proc/{command.pid}/fd/{fd}")) == "anon_inode:[perf_event]"
+                           for fd in os.listdir(f"/proc/{command.pid}/fd")), "it samples: it has looked before")
+    clients = [scene.client(weir) for _ in range(7)]
+    for client in clients:
+        assert client.ask().status == 200
+    process, = json.loads(command.communicate(timeout=20)[0])
+    rows = {row["descriptors"]: row for row in process["tables"]["Descriptors by kind"]}
+    sockets = rows["socket"]
+    assert int(sockets["more than at first"]) >= 7  # the clients' and those to the server
+    assert rows["eventpoll"]["more than at first"] == "+0"
+
+
+def test_what_is_around_a_process_is_told(programs):
+    with Load(programs["optimised"]) as load, socket.create_server(("127.0.0.1", 0)) as server:
+        with socket.create_connection(server.getsockname()) as one, server.accept()[0] as two:
+            command = subprocess.Popen([BINARIES["release"], "perf", "--quiet", "--pid", str(load.pid), "--seconds", "2",
+                                        "--form", "json"], stdout=subprocess.PIPE)
+            sent = 0
+            while command.poll() is None and sent < 1 << 28:
+                one.sendall(bytes(65536))
+                sent += 65536
+                for _ in range(65536 // 4096):
+                    two.recv(4096, socket.MSG_WAITALL)
+            process, = json.loads(command.communicate(timeout=20)[0])
+    series = {(s["group"], s["name"]): s["values"] for s in process["series"]}
+    assert max(series[("network namespace, a second", "loopback")]) > 65536
+    with open("/proc/pressure/cpu") as file:  # the kernel's own
+        assert file.read().startswith("some ")
+    assert all(0 <= value <= 105 for value in series[("some task waits (PSI)", "for a CPU")])
+
+
+def screens(pid, seconds):
+    """What `weir perf` paints on a terminal of 30 lines of 100 columns, screen by screen, and what it prints after."""
+    terminal, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    command = subprocess.Popen([BINARIES["release"], "perf", "--pid", str(pid), "--seconds", str(seconds)], stdin=side,
+                               stdout=subprocess.PIPE, stderr=side, text=True)
+    os.close(side)
+    painted = b""
+    try:
+        while data := os.read(terminal, 65536):
+            painted += data
+    except OSError:  # EIO: it has ended
+        pass
+    os.close(terminal)
+    printed = command.communicate(timeout=20)[0]
+    assert command.returncode == 0, painted
+    return painted.decode().replace("\r\n", "\n").split("\x1b[J"), printed
+
+
+def test_a_terminal_shows_it_live(programs):
+    with Load(programs["optimised"]) as load:
+        painted, printed = screens(load.pid, 3)
+    assert len(painted) == 6  # before the first second, three of them, taken away, nothing after
+    shown = painted[3]
+    lines = [line.removesuffix("\x1b[K") for line in shown.split("\n")]
+    assert len(lines) <= 30 and all(len(line) <= 100 for line in lines[1:])
+    assert re.search(r"optimised, process \d+: 3 of 3 s", shown)
+    cpu = float(re.search(r"CPU +([0-9.]+) %", shown)[1])
+    assert cpu > 1
+    thread = re.search(rf"{load.pid}  optimised +[RS] +([0-9.]+) ", shown)
+    assert float(thread[1]) == pytest.approx(cpu, abs=1)
+    assert re.search(r"^ +[0-9.]+  work_seventy", shown, re.M), shown
+#Every screen is painted over the one before, and the last is taken away.
+    assert painted[2].startswith(f"\x1b[{painted[1].count(chr(10))}A")
+    assert painted[4] == f"\x1b[{len(lines) - 1}A" and painted[5] == ""
+    assert printed.startswith("optimised, process") and "CPU time by function" in printed
+
+
+def test_text_tells_where_a_process_sleeps(scene):
+    nginx = scene.nginx(logs=False)
+    text = perf("--pid", str(nginx.process.pid), "--seconds", "1").stdout
+    assert re.search(r"Time off the CPU.*\n +[0-9.]+ %  .*epoll_wait < .* < ngx_process_events_and_timers", text), text
 
 
 def test_a_report_is_one_page(programs, tmp_path):
@@ -173,6 +258,11 @@ def test_a_unit_is_all_of_its_processes(programs):
             unit = os.path.basename(group)
             found = json.loads(perf("--unit", unit, "--seconds", "1", "--form", "json").stdout)
             assert {process["pid"] for process in found} == {one.pid, two.pid}
+            rows = {row["unit"]: row["value"] for row in found[0]["tables"]["Unit"]}
+            assert rows["name"] == unit and rows["cgroup"] == group and "Unit" not in found[1]["tables"]
+            assert float(re.match(r"[0-9.]+", rows["CPU time"])[0]) > 0.2
+            text = perf("--unit", unit, "--seconds", "1").stdout
+            assert unit in text and "state of the unit: systemd does not run here" in text
             stacks = perf("--unit", unit.removesuffix(".service"), "--seconds", "1", "--form", "folded").stdout
             assert "work_seventy" in stacks
     finally:
@@ -182,7 +272,7 @@ def test_a_unit_is_all_of_its_processes(programs):
 
 @pytest.mark.parametrize("arguments,code,words", [
     (["--pid", "999999999"], 66, "no process"), (["--pid", "0"], 64, "1 to"), ([], 64, "--pid N"),
-    (["--unit", "no-such-unit"], 66, "no unit"), (["--pid", "1", "--form", "svg"], 64, "flame"),
+    (["--unit", "no-such-unit"], 66, "no such unit"), (["--pid", "1", "--form", "svg"], 64, "flame"),
     (["--pid", "1", "--seconds", "0"], 64, "--seconds"), (["--pid", "1", "--output", "n.xyz"], 64, "ends like none of"),
     (["--pid", "1", "--off-cpu"], 64, "--form pprof, flame or folded"),
 ])
