@@ -2,8 +2,8 @@
 """Reading logs beside goaccess: bench/logs_bench.py [RECORDS] [RUNS]
 
 Hot cache, one core each. The same files for all: `combined` and JSON with clients, paths and agents as they repeat in life, and
-the worst case, where every client is another one. `wc -l` and weir's own line finder are the limit. Figures are the best of
-the runs; memory is the peak resident set.
+the worst case, where every client is another one. `wc -l`, and weir's finding of lines and of fields with nothing kept of
+them (bench-log-scan), are the limit. Figures are the best of the runs; memory is the peak resident set.
 """
 import json
 import os
@@ -15,6 +15,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WEIR = os.path.join(ROOT, "build", "release", "weir")
+SCAN = os.path.join(ROOT, "build", "release", "bench", "bench-log-scan")
 AGENTS = [f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{v}.0.0.0 Safari/537.36"
           for v in range(90, 120)] + ["curl/7.88.1", "Googlebot/2.1 (+http://www.google.com/bot.html)"]
 REFERERS = ["-", "https://example.com/", "https://www.google.com/search?q=x"]
@@ -97,6 +98,7 @@ def main():
                     pass
             them = run(goaccess(path, form), 1)
             rows = {"weir logs stats": run([WEIR, "logs", "stats", path], runs), "goaccess": them,
+                    "fields found": run([SCAN, "fields", path], runs), "lines found": run([SCAN, "lines", path], runs),
                     "wc -l": run(["wc", "-l", path], runs)}
             for name, (took, peak) in rows.items():
                 print(f"{form:10}{name:22}{size / took / 1e9:8.3f}{count / took:14,.0f}{peak / 1e6:9.1f}{them[0] / took:12.1f}")

@@ -18,6 +18,10 @@ def main():
                        for path in glob.glob(f"{directory}/**/*.{ending}", recursive=True))
     if not paths:
         return 0
+    strangers = [path for path in paths if not path.endswith((".c", ".h"))]
+    if strangers:
+        print(f"check_format.py: {strangers[0]} is not C", file=sys.stderr)
+        return 64
     return subprocess.run([CLANG_FORMAT, *mode, *paths]).returncode
 
 

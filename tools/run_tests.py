@@ -278,7 +278,7 @@ def read_junit_xml(path, suite):
 
 def run_all_e2e_tests(name="e2e", release="build/release/weir", asan="build/asan/weir", seconds=E2E_SECONDS):
     binaries = {"release": release, "asan": asan}
-    count = run_e2e_tests(name, "not soak and not serial", seconds, binaries, 2)
+    count = run_e2e_tests(name, "not soak and not serial", seconds, binaries, 3)
     count += run_e2e_tests(f"{name} (serial)", "serial and not soak", seconds, binaries, 0)
     if not count:
         suite = Suite(name)

@@ -17,18 +17,33 @@
 #include "logs/report.h"
 #include "main/logs_file.h"
 #include "main/logs_follow.h"
+#include "main/table.h"
 
 #define TEXT_MAX (8u << 20)
 #define SLOW_MAX 10000u
 #define ADDRESSES_MAX (1u << 20)
 #define ADDRESSES_PRESET (1u << 18)
 
-enum output { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_CSV, OUTPUT_NFT, OUTPUT_NGINX_DENY, OUTPUT_WEIR };
+/* For people, unless --format says another. */
+enum output {
+    OUTPUT_PEOPLE,
+    OUTPUT_TEXT,
+    OUTPUT_JSON,
+    OUTPUT_CSV,
+    OUTPUT_NFT,
+    OUTPUT_NGINX_DENY,
+    OUTPUT_WEIR,
+    OUTPUT_COUNT
+};
 
-static const char *const output_names[] = { "txt", "json", "csv", "nft", "nginx-deny", "weir" };
+static const char *const output_names[] = { "", "txt", "json", "csv", "nft", "nginx-deny", "weir" };
+
+#define OUTPUTS_OF_REPORTS (1u << OUTPUT_TEXT | 1u << OUTPUT_JSON)
+#define OUTPUTS_OF_LINES (1u << OUTPUT_TEXT)
+#define OUTPUTS_OF_ADDRESSES ((1u << OUTPUT_COUNT) - 1)
 
 struct logs_options {
-    const char *format, *nginx_conf, *where, *since, *until, *group, *field, *output_name;
+    const char *log_format, *nginx_conf, *where, *since, *until, *group, *field, *output_name;
     enum output output;
     uint32_t top;
     uint64_t min;
@@ -114,20 +129,31 @@ static int parse_field(struct logs_options *o)
                        o->field);
 }
 
-static int parse_output(struct logs_options *o)
+/* `outputs`: what the command can write, a bit for each enum output. */
+static int parse_output(struct logs_options *o, unsigned outputs)
 {
-    for (unsigned i = 0; i < sizeof(output_names) / sizeof(*output_names); i++) {
-        if (strcmp(o->output_name, output_names[i]) != 0) continue;
-        o->output = (enum output)i;
-        return EX_OK;
+    char names[64];
+    struct text t = text_over(names, sizeof(names));
+    for (unsigned i = OUTPUT_TEXT; i < OUTPUT_COUNT; i++) {
+        if (!(outputs & 1u << i)) continue;
+        if (strcmp(o->output_name, output_names[i]) == 0) {
+            o->output = (enum output)i;
+            return EX_OK;
+        }
+        text_printf(&t, "%s%s", t.len ? ", " : "", output_names[i]);
     }
-    return usage_fault("--output %s is none; write txt, json, csv, nft, nginx-deny or weir", o->output_name);
+    return usage_fault("--format %s is not among what this writes: %s; what a log looks like is said by "
+                       "--log-format",
+                       o->output_name, text_cstr(&t));
 }
 
-static int parse_options(int argc, char **argv, struct logs_options *o)
+static int print_help(void);
+
+/* EX_OK, or -1 after the help, or EX_USAGE. */
+static int parse_options(int argc, char **argv, unsigned outputs, struct logs_options *o)
 {
     static const struct option options[] = {
-        { "format", required_argument, NULL, 'f' },
+        { "log-format", required_argument, NULL, 'f' },
         { "nginx-conf", required_argument, NULL, 'n' },
         { "where", required_argument, NULL, 'w' },
         { "since", required_argument, NULL, 's' },
@@ -137,15 +163,17 @@ static int parse_options(int argc, char **argv, struct logs_options *o)
         { "group", required_argument, NULL, 'g' },
         { "field", required_argument, NULL, 'F' },
         { "min", required_argument, NULL, 'm' },
-        { "output", required_argument, NULL, 'o' },
+        { "format", required_argument, NULL, 'o' },
         { "quiet", no_argument, NULL, 'q' },
+        { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     uint64_t number;
     int option, code = EX_OK;
-    while (code == EX_OK && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while (code == EX_OK && (option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         switch (option) {
-        case 'f': o->format = optarg; break;
+        case 'h': print_help(); return -1;
+        case 'f': o->log_format = optarg; break;
         case 'n': o->nginx_conf = optarg; break;
         case 'w': o->where = optarg; break;
         case 's': o->since = optarg; break;
@@ -154,7 +182,7 @@ static int parse_options(int argc, char **argv, struct logs_options *o)
             code = parse_count("--top", optarg, 1000, &number);
             o->top = (uint32_t)number;
             break;
-        case 'j': o->output = OUTPUT_JSON; break;
+        case 'j': o->output_name = output_names[OUTPUT_JSON]; break;
         case 'g': o->group = optarg; break;
         case 'F': o->field = optarg; break;
         case 'm':
@@ -168,7 +196,7 @@ static int parse_options(int argc, char **argv, struct logs_options *o)
     }
     if (code == EX_OK && o->group) code = parse_group(o);
     if (code == EX_OK && o->field) code = parse_field(o);
-    if (code == EX_OK && o->output_name) code = parse_output(o);
+    if (code == EX_OK && o->output_name) code = parse_output(o, outputs);
     o->files = argv + optind;
     o->file_count = argc - optind;
     if (code == EX_OK && !o->file_count) code = usage_fault("no file is given; - is standard input");
@@ -182,7 +210,8 @@ struct run {
     struct logs_job job;
     struct log_format format;
     uint64_t malformed, started_ns;
-    bool is_terminal;
+    bool is_terminal; /* for progress */
+    bool is_shown;    /* on one */
 };
 
 static void on_malformed(void *context, struct slice line)
@@ -222,7 +251,7 @@ static int prepare(struct run *r, const struct logs_options *o, struct err *err)
         err_prefix(err, "--where");
         return EX_USAGE;
     }
-    if (!o->nginx_conf && log_format_parse(&r->format, o->format ? o->format : "auto", err) < 0) {
+    if (!o->nginx_conf && log_format_parse(&r->format, o->log_format ? o->log_format : "auto", err) < 0) {
         err_prefix(err, "--format");
         return EX_USAGE;
     }
@@ -458,6 +487,7 @@ static void print_addresses(const struct logs_options *o, const struct top_entry
     if (o->output == OUTPUT_JSON) TEXT_LITERAL(out, "[");
     for (uint32_t i = 0; i < count; i++) {
         unsigned long long n = entries[i].count, error = entries[i].error;
+        if (o->output == OUTPUT_PEOPLE) text_printf(out, "%12llu  ", n);
         if (o->output == OUTPUT_NGINX_DENY) TEXT_LITERAL(out, "deny ");
         if (o->output == OUTPUT_WEIR) TEXT_LITERAL(out, "    - \"");
         if (o->output == OUTPUT_JSON) text_printf(out, "%s{\"address\":\"", i ? "," : "");
@@ -517,11 +547,24 @@ static int ips(const struct logs_options *o)
 
 /* grep */
 
+/* As it is; on a terminal without what would steer it. */
+static void print_bytes(const struct run *r, struct slice bytes)
+{
+    if (!r->is_shown) {
+        fwrite(bytes.data, 1, bytes.len, stdout);
+        return;
+    }
+    for (size_t i = 0; i < bytes.len; i++) {
+        unsigned char c = (unsigned char)bytes.data[i];
+        putchar((c < ' ' && c != '\t') || c == 127 ? '?' : c);
+    }
+}
+
 static void print_line(void *context, const struct log_entry *e)
 {
     struct run *r = context;
     if (e->line.data) {
-        fwrite(e->line.data, 1, e->line.len, stdout);
+        print_bytes(r, e->line);
     } else {
         /* What was JSON is told by its main values. */
         printf("%.*s %.*s \"%.*s %.*s\" %u %llu", SLICE_ARGS(e->values[LOG_CLIENT]),
@@ -542,6 +585,7 @@ static int grep(const struct logs_options *o)
         return usage_fault("grep needs --where EXPRESSION");
     }
     r->job.on_entry = print_line;
+    r->is_shown = isatty(1);
     int code = run_job(o, r);
     if (fflush(stdout) == EOF && code == EX_OK) code = EX_IOERR;
     free(r);
@@ -588,6 +632,7 @@ static void keep_line(struct slow_record *r, const struct log_entry *e)
         text_printf(&t, " %u", e->status);
     }
     text_cstr(&t);
+    table_clean(r->line);
 }
 
 static void add_slow(void *context, const struct log_entry *e)
@@ -609,6 +654,23 @@ static int slower_first(const void *left, const void *right)
     return (a->us < b->us) - (a->us > b->us);
 }
 
+static int print_slow_json(const struct slow *s)
+{
+    struct json j;
+    json_init(&j, TEXT_MAX, true);
+    json_array(&j);
+    for (uint32_t i = 0; i < s->count; i++) {
+        json_object(&j);
+        json_key(&j, "request_s");
+        json_double(&j, (double)s->heap[i].us / 1e6);
+        json_key(&j, "record");
+        json_string(&j, s->heap[i].line);
+        json_object_end(&j);
+    }
+    json_array_end(&j);
+    return print_json(&j);
+}
+
 static int slow(const struct logs_options *o)
 {
     struct slow *s = calloc(1, sizeof(*s));
@@ -621,8 +683,11 @@ static int slow(const struct logs_options *o)
     s->run.job.on_entry = add_slow;
     int code = run_job(o, &s->run);
     qsort(s->heap, s->count, sizeof(*s->heap), slower_first);
-    for (uint32_t i = 0; code == EX_OK && i < s->count; i++)
-        printf("%10.3f s  %s\n", (double)s->heap[i].us / 1e6, s->heap[i].line);
+    if (code == EX_OK && o->output == OUTPUT_JSON)
+        code = print_slow_json(s);
+    else
+        for (uint32_t i = 0; code == EX_OK && i < s->count; i++)
+            printf("%10.3f s  %s\n", (double)s->heap[i].us / 1e6, s->heap[i].line);
     if (code == EX_OK && !s->count)
         fputs("weir logs: no record says how long its request took; log $request_time\n", stderr);
     free(s->heap);
@@ -684,8 +749,12 @@ static int errors(const struct logs_options *o)
 static const struct {
     const char *name;
     int (*run)(const struct logs_options *o);
-} actions[] = { { "stats", stats },   { "ips", ips },     { "slow", slow },
-                { "errors", errors }, { "paths", paths }, { "grep", grep } };
+    unsigned outputs;
+} actions[] = {
+    { "stats", stats, OUTPUTS_OF_REPORTS }, { "ips", ips, OUTPUTS_OF_ADDRESSES },
+    { "slow", slow, OUTPUTS_OF_REPORTS },   { "errors", errors, OUTPUTS_OF_REPORTS },
+    { "paths", paths, OUTPUTS_OF_REPORTS }, { "grep", grep, OUTPUTS_OF_LINES },
+};
 
 static const char help[] =
     "Usage: weir logs stats|ips|slow|errors|paths|grep [OPTION]... FILE...\n"
@@ -698,33 +767,40 @@ static const char help[] =
     "  paths    paths, with numbers and ids folded\n"
     "  grep     the lines that --where takes\n"
     "  follow   records as they come, of a log that a running weir watches; it has its own --help\n\n"
-    "  --format FORMAT     combined, json, auto (the preset), or a log_format's text\n"
+    "  --log-format F      what the log looks like: combined, json, auto (the preset), or a log_format's "
+    "text\n"
     "  --nginx-conf FILE   take the format from nginx's own configuration\n"
     "  --where EXPRESSION  only these: 'status>=500 && path~\"^/login\"'\n"
     "  --since, --until T  only from then, until then: 2026-03-12T10:00:00Z, or 10m ago; logs are taken to "
     "be sorted by\n"
     "                      time, to within a minute, and are not read before and after\n"
     "  --top N             how many of each\n"
-    "  --json              as JSON\n"
+    "  --format FORM       what to write: txt or json; of ips also csv, nft, nginx-deny, weir\n"
+    "  --json              the same as --format json\n"
     "  --quiet             no progress on a terminal\n"
     "ips:\n"
     "  --group /24,/64     by networks\n"
     "  --field xff:-1      the last address of X-Forwarded-For instead of the client's\n"
     "  --min N             only those with N records or more\n"
-    "  --output FORM       txt, json, csv, nft, nginx-deny or weir\n";
+    "  --format FORM       txt is addresses alone; nft, nginx-deny and weir are what nft, nginx and weir's "
+    "gate read\n";
+
+static int print_help(void)
+{
+    fputs(help, stdout);
+    return EX_OK;
+}
 
 int logs_command(int argc, char **argv)
 {
     struct logs_options o = { .v4_bits = 32, .v6_bits = 128, .client = LOG_CLIENT };
     if (argc < 2) return usage_fault("say what is wanted: stats, ips, slow, errors, paths, grep or follow");
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        fputs(help, stdout);
-        return EX_OK;
-    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) return print_help();
     if (strcmp(argv[1], "follow") == 0) return logs_follow(argc - 1, argv + 1);
     for (unsigned i = 0; i < sizeof(actions) / sizeof(*actions); i++) {
         if (strcmp(argv[1], actions[i].name) != 0) continue;
-        int code = parse_options(argc - 1, argv + 1, &o);
+        int code = parse_options(argc - 1, argv + 1, actions[i].outputs, &o);
+        if (code < 0) return EX_OK;
         return code == EX_OK ? actions[i].run(&o) : code;
     }
     return usage_fault("what is \"%s\"? write stats, ips, slow, errors, paths, grep or follow", argv[1]);

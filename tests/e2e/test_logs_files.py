@@ -82,11 +82,13 @@ def test_a_cut_packed_file_is_told(log, tmp_path):
 
 
 def test_addresses_come_in_every_form(log):
-    assert logs("ips", log).stdout == "127.0.0.1\n"
-    assert logs("ips", log, "--group", "/24,/64", "--output", "nginx-deny").stdout == "deny 127.0.0.0/24;\n"
+    assert logs("ips", log).stdout == "         240  127.0.0.1\n"
+    assert logs("ips", log, "--format", "txt").stdout == "127.0.0.1\n"
+    assert "deny:" in logs("ips", log, "--format", "weir").stdout
+    assert logs("ips", log, "--group", "/24,/64", "--format", "nginx-deny").stdout == "deny 127.0.0.0/24;\n"
     assert json.loads(logs("ips", log, "--json").stdout) == [{"address": "127.0.0.1", "count": 240, "error": 0}]
-    assert logs("ips", log, "--output", "csv").stdout == "address,count,error\n127.0.0.1,240,0\n"
-    assert "127.0.0.0/8" in logs("ips", log, "--group", "/8", "--output", "nft").stdout
+    assert logs("ips", log, "--format", "csv").stdout == "address,count,error\n127.0.0.1,240,0\n"
+    assert "127.0.0.0/8" in logs("ips", log, "--group", "/8", "--format", "nft").stdout
     assert logs("ips", log, "--min", "241").stdout == ""
 
 
@@ -99,6 +101,8 @@ def test_the_format_comes_out_of_nginx_conf(scene, tmp_path):
     assert found["all"]["statuses"] == {"200": 1, "503": 1}
     slow = logs("slow", str(log), "--nginx-conf", str(path)).stdout.splitlines()
     assert slow[0].split()[0] == "1.500" and "/b" in slow[0]
+    first = json.loads(logs("slow", str(log), "--nginx-conf", str(path), "--format", "json").stdout)[0]
+    assert first == {"request_s": 1.5, "record": '503|10.0.0.2|1.500|"GET /b HTTP/1.1"'}
 
 
 @pytest.mark.parametrize("text", [
@@ -120,13 +124,21 @@ def test_rubbish_is_counted_and_shown(log):
     assert "2 lines are no records" in found.stdout and "rubbish" in found.stdout
 
 
+@pytest.mark.parametrize("command", ["stats", "ips", "slow", "errors", "paths", "grep", "follow"])
+def test_each_has_help(command):
+    assert logs(command, "--help").stdout.startswith("Usage: weir logs")
+
+
 @pytest.mark.parametrize("arguments, code, says", [
     (["stats"], 64, "no file is given"),
     (["nothing"], 64, 'what is "nothing"'),
     (["stats", "/nowhere"], 66, "cannot open /nowhere"),
     (["stats", "{log}", "--where", "status>=x"], 64, "column 9"),
     (["stats", "{log}", "--where", "staus==401"], 64, 'there is no "staus"; did you mean "status"?'),
-    (["stats", "{log}", "--format", "nothing"], 64, "is no format"),
+    (["stats", "{log}", "--log-format", "nothing"], 64, "is no format"),
+    (["stats", "{log}", "--format", "csv"], 64, "txt, json; what a log looks like is said by --log-format"),
+    (["ips", "{log}", "--format", "combined"], 64, "txt, json, csv, nft, nginx-deny, weir"),
+    (["grep", "{log}", "--json"], 64, "--format json"),
     (["stats", "{log}", "--since", "yesterday"], 64, "is no moment"),
     (["grep", "{log}"], 64, "needs --where"),
     (["ips", "{log}", "--group", "24"], 64, "/24,/64"),

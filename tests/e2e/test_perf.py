@@ -1,4 +1,5 @@
 """weir perf: other processes, of which the truth is known, and a unit's cgroup made by hand."""
+import contextlib
 import fcntl
 import json
 import os
@@ -76,7 +77,7 @@ def test_the_parts_of_a_known_load_are_seen(programs, name):
                      and stack[stack.index(f"work_{part}") - 1] == f"call_{part}" and "main" in stack)
         assert called >= 0.99 * seen
     print(f"samples stand for {total / 1e9:.3f} s of {used / 1e9:.3f} s")
-#The window is a part of what was measured around it.
+    # The window is a part of what was measured around it.
     assert 0.85 * used <= total <= 1.05 * used
 
 
@@ -114,13 +115,20 @@ def test_figures_are_those_of_the_process(programs):
     assert {row["memory"] for row in process["tables"]["Memory by mapping"]} >= {"heap", "stack", "text"}
 
 
+def descriptors(pid):
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return found
+
+
 def test_descriptors_that_came_are_named_by_kind(scene):
     server = scene.server()
     weir = scene.proxy(server, build="release")
     command = subprocess.Popen([BINARIES["release"], "perf", "--quiet", "--pid", str(weir.pid), "--seconds", "2", "--form",
                                 "json"], stdout=subprocess.PIPE)
-    eventually(lambda: any(os.path.basename(os.readlink(f"/proc/{command.pid}/fd/{fd}")) == "anon_inode:[perf_event]"
-                           for fd in os.listdir(f"/proc/{command.pid}/fd")), "it samples: it has looked before")
+    eventually(lambda: "anon_inode:[perf_event]" in descriptors(command.pid), "it samples: it has looked before")
     clients = [scene.client(weir) for _ in range(7)]
     for client in clients:
         assert client.ask().status == 200
