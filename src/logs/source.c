@@ -277,11 +277,11 @@ static int find_state(struct source *s, struct err *err)
 
 /* opening and closing */
 
-static int find_format(struct source *s, struct err *err)
+int source_find_format(const struct source_conf *conf, struct log_format *out, struct err *err)
 {
-    const struct source_format_conf *f = &s->conf->format;
-    if (f->nginx_conf) return log_format_of_nginx(&s->format, f->nginx_conf, s->conf->path, err);
-    return log_format_parse(&s->format, f->text, err);
+    const struct source_format_conf *f = &conf->format;
+    if (f->nginx_conf) return log_format_of_nginx(out, f->nginx_conf, conf->path, err);
+    return log_format_parse(out, f->text, err);
 }
 
 static int compile_rules(struct source *s, struct err *err)
@@ -296,7 +296,7 @@ static int compile_rules(struct source *s, struct err *err)
 
 static int fill(struct source *s, struct err *err)
 {
-    if (find_format(s, err) < 0 || compile_rules(s, err) < 0) return -1;
+    if (source_find_format(s->conf, &s->format, err) < 0 || compile_rules(s, err) < 0) return -1;
     if (s->conf->health && !(s->upstreams = calloc(1, sizeof(*s->upstreams))))
         return err_set(err, "out of memory");
     if (tally_new(&s->tally, true, err) < 0 || find_state(s, err) < 0) return -1;

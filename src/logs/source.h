@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "logs/log_format.h"
 #include "logs/rule.h"
 #include "logs/source_conf.h"
 #include "logs/tally.h"
@@ -28,6 +29,8 @@ struct source_events {
     void (*on_verdict)(void *context, struct source *s, const struct upstream_verdict *v);
 };
 
+/* What its records look like. -1: nginx's configuration cannot be read, or names no such log. */
+MUST_CHECK int source_find_format(const struct source_conf *conf, struct log_format *out, struct err *err);
 /* `conf` and `logs` (for the rules and the directory of checkpoints) are borrowed for the source's life. Reads the
  * checkpoint if there is one; a damaged one is put aside as FILE.bad and said. -1: the format cannot be had, the
  * directory cannot be used, an address is taken. */

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "conf/decode.h"
+#include "logs/source.h"
 #include "main/config.h"
 #include "main/demo.h"
 #include "main/doctor.h"
@@ -292,6 +293,22 @@ static int version_command(int argc, char **argv)
     return EX_OK;
 }
 
+/* What the file leads to and does not say itself: nginx's configuration, for the format of a log. */
+static int check_logs(const struct config *config, const char *path)
+{
+    struct log_format *format = malloc(sizeof(*format));
+    const struct source_conf *sources = config->logs ? config->logs->sources.data : NULL;
+    int code = format ? EX_OK : EX_OSERR;
+    for (uint32_t i = 0; code != EX_OSERR && sources && i < config->logs->sources.count; i++) {
+        struct err err;
+        if (source_find_format(&sources[i], format, &err) == 0) continue;
+        fprintf(stderr, "weir check: %s: log source \"%s\": %s\n", path, sources[i].name, err.text);
+        code = EX_CONFIG;
+    }
+    free(format);
+    return code;
+}
+
 static int check_command(int argc, char **argv)
 {
     static const struct option options[] = { { "config", required_argument, NULL, 'c' },
@@ -313,10 +330,12 @@ static int check_command(int argc, char **argv)
     struct config *config = NULL;
     int code = config_load_or_say(&config, path, "check");
     if (code != EX_OK) return code;
-    printf("%s is correct: %u listeners, %u pools\n", path, config->proxy.listeners.count,
-           config->proxy.pools.count);
+    code = check_logs(config, path);
+    if (code == EX_OK)
+        printf("%s is correct: %u listeners, %u pools\n", path, config->proxy.listeners.count,
+               config->proxy.pools.count);
     config_free(config);
-    return EX_OK;
+    return code;
 }
 
 static int schema_command(int argc, char **argv)

@@ -209,3 +209,18 @@ def test_json_with_surrogate_pairs_and_long_keys_is_read(tmp_path):
     path.write_text(JSON_GOOD.replace('"web"', f'"{name}"'))
     done = run_command("check", "-c", str(path))
     assert done.returncode == 0, done.stderr
+
+
+def test_what_nginx_conf_says_of_a_log_is_looked_at(tmp_path):
+    """check finds what a start would find."""
+    nginx = tmp_path / "nginx.conf"
+    log = tmp_path / "access.log"
+    path = tmp_path / "weir.yaml"
+    path.write_text(GOOD + f"logs: {{sources: {{edge: {{path: {log}, format: {{nginx_conf: {nginx}}}}}}}}}\n")
+    done = run_command("check", "-c", str(path))
+    assert done.returncode == CONFIG and f'log source "edge": cannot open {nginx}' in done.stderr
+    nginx.write_text(f"http {{ access_log {log} odd; }}")
+    done = run_command("check", "-c", str(path))
+    assert done.returncode == CONFIG and "give the format itself" in done.stderr
+    nginx.write_text(f"http {{ log_format odd '$status $remote_addr'; access_log {log} odd; }}")
+    assert run_command("check", "-c", str(path)).returncode == 0

@@ -190,7 +190,7 @@ def test_a_terminal_shows_it_live(programs):
     thread = re.search(rf"{load.pid}  optimised +[RS] +([0-9.]+) ", shown)
     assert float(thread[1]) == pytest.approx(cpu, abs=1)
     assert re.search(r"^ +[0-9.]+  work_seventy", shown, re.M), shown
-#Every screen is painted over the one before, and the last is taken away.
+    # Every screen is painted over the one before, and the last is taken away.
     assert painted[2].startswith(f"\x1b[{painted[1].count(chr(10))}A")
     assert painted[4] == f"\x1b[{len(lines) - 1}A" and painted[5] == ""
     assert printed.startswith("optimised, process") and "CPU time by function" in printed
