@@ -245,6 +245,7 @@ struct run {
     uint32_t count;
     struct perf_unit unit; /* of --unit */
     struct profile *profiles[2];
+    struct kernel_symbols *kernel;
     struct perf_top top; /* of the last second */
     struct err fault;    /* of sampling; "" if all went well */
 };
@@ -299,9 +300,9 @@ static void on_second(struct sampler_window *w)
 }
 
 /* What the process did in the last second is asked again and again; what comes of it is added to `sum`. */
-static void take_second(struct watched *p, struct profile **sum)
+static void take_second(struct watched *p, struct kernel_symbols **kernel, struct profile **sum)
 {
-    struct sampled_profile_options o = { .pid = p->watch.reader.identity.pid };
+    struct sampled_profile_options o = { .pid = p->watch.reader.identity.pid, .kernel = kernel };
     struct profile *made = NULL;
     struct err err;
     if (p->is_second_asked && atomic_load(&p->is_second_over)) {
@@ -332,7 +333,7 @@ static void show_live(struct run *r, struct perf_live *live, uint32_t second)
     char title[256], state[96];
     for (uint32_t i = 0; i < r->count; i++) {
         watches[i] = &r->items[i].watch;
-        take_second(&r->items[i], &sum);
+        take_second(&r->items[i], &r->kernel, &sum);
     }
     if (sum) perf_top_make(&r->top, sum, PERF_TOP_FUNCTION);
     profile_free(sum);
@@ -401,7 +402,7 @@ static int make_profiles(struct run *r, struct err *err)
 {
     for (uint32_t i = 0; i < r->count; i++) {
         struct watched *p = &r->items[i];
-        struct sampled_profile_options o = { .pid = p->watch.reader.identity.pid };
+        struct sampled_profile_options o = { .pid = p->watch.reader.identity.pid, .kernel = &r->kernel };
         for (unsigned k = 0; k < 2 && p->is_sampled; k++) {
             struct profile *made = NULL;
             if (*p->windows[k].fault.text) {
@@ -561,6 +562,7 @@ static void finish(struct run *r)
         sampler_window_fini(&r->items[i].windows[1]);
         perf_watch_close(&r->items[i].watch);
     }
+    kernel_symbols_free(r->kernel);
     profile_free(r->profiles[0]);
     profile_free(r->profiles[1]);
     free(r->items);

@@ -128,12 +128,16 @@ static void fill(struct maker *m)
                                           .limit = UINT64_MAX,
                                           .file = profile_add_string(p, SLICE("[kernel.kallsyms]")),
                                           .has_functions = true };
-        m->kernel = kernel_symbols_read(KALLSYMS);
+        m->kernel = m->options->kernel ? *m->options->kernel : NULL;
+        if (!m->kernel) m->kernel = kernel_symbols_read(KALLSYMS);
         m->kernel_mapping = profile_add_mapping(p, &kernel);
     }
     for (uint32_t i = 0; i < w->counts.count; i++) add_stack(m, &w->counts.items[i]);
     p->lost += w->counts.lost;
-    kernel_symbols_free(m->kernel);
+    if (m->options->kernel && m->kernel)
+        *m->options->kernel = m->kernel;
+    else
+        kernel_symbols_free(m->kernel);
 }
 
 int sampled_profile_make(struct profile **out, const struct sampler_window *w,

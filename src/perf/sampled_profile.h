@@ -11,6 +11,8 @@ struct sampled_profile_options {
     struct slice (*phase_of)(void *context, uint32_t phase);
     void *context;
     pid_t pid; /* for the threads' names; 0: this process */
+    /* The kernel's names, read when the first is needed and kept for further calls: the caller's to free. NULL: read anew. */
+    struct kernel_symbols **kernel;
     /* Keeps a stack if it says so; NULL keeps all. Called with each name from the leaf up until it says true. */
     bool (*is_wanted)(struct slice function);
 };
