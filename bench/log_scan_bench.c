@@ -45,7 +45,7 @@ int main(int argc, char **argv)
     struct intake *intake = NULL;
     struct err err = { "" };
     uint64_t count = 0;
-    ssize_t got;
+    ssize_t got = 0;
     bool takes_apart = argc == 3 && strcmp(argv[1], "fields") == 0;
     if (argc != 3 || (!takes_apart && strcmp(argv[1], "lines") != 0)) {
         fputs("usage: bench-log-scan lines|fields FILE\n", stderr);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/quantity.h"
+#include "base/rng.h"
 #include "logs/entry_value.h"
 #include "logs/filter.h"
 
@@ -27,6 +28,7 @@ struct rule {
     bool is_network;
     uint64_t threshold; /* this many are too many */
     uint64_t over_ms;
+    uint64_t seed; /* of the hash, so that nobody can choose addresses that share a set */
     struct key keys[RULE_KEYS];
 };
 
@@ -148,6 +150,7 @@ int rule_check(struct slice when, struct err *err)
 int rule_compile(struct rule **out, struct slice when, struct err *err)
 {
     struct parts p;
+    struct rng rng;
     if (parse(when, &p, err) < 0) return -1;
     struct rule *r = calloc(1, sizeof(*r));
     if (!r) {
@@ -161,6 +164,8 @@ int rule_compile(struct rule **out, struct slice when, struct err *err)
     r->is_network = p.is_network;
     r->threshold = p.threshold;
     r->over_ms = p.over_ms;
+    rng_seed_random(&rng);
+    r->seed = rng_next(&rng);
     *out = r;
     return 0;
 }
@@ -229,7 +234,7 @@ bool rule_count(struct rule *r, const struct log_entry *e, uint64_t now_s, uint6
     if (memcmp(&e->client, &nobody, sizeof(nobody)) == 0 || !filter_takes(r->filter, e)) return false;
     if ((now_s - time_s) * 1000 >= r->over_ms) return false;
     struct rule_hit hit = who(r, e);
-    uint64_t hash = XXH3_64bits(hit.ip.bytes, sizeof(hit.ip.bytes));
+    uint64_t hash = XXH3_64bits_withSeed(hit.ip.bytes, sizeof(hit.ip.bytes), r->seed);
     uint64_t part = time_s * 1000 / (r->over_ms / PARTS);
     struct key *k = seat_of(r, hash ? hash : 1, part);
     slide(k, part);

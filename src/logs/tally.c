@@ -12,26 +12,33 @@
 #include "logs/period_state.h"
 
 /* A ring of slices: the last SECONDS * COUNT seconds. */
-#define SHORT_S 5u
-#define SHORT_COUNT 61u /* five minutes, and the one that is being filled */
+#define SHORT_S 6u
+#define SHORT_COUNT 51u /* five minutes, and the one that is being filled */
 #define LONG_S 60u
 #define LONG_COUNT 61u /* likewise an hour */
 
-#define CACHE_SIZE 8192u /* a power of two */
+#define PATHS_CACHED 8192u /* powers of two */
+#define AGENTS_CACHED 4096u
 #define KEY_MAX 128u
 #define SAMPLE_MAX 256u
 
 /* What a text was made into the last time it came: most lines repeat. Direct-mapped by the text's hash, which is looked at
  * in an array of its own, as that stays near. */
-struct cached {
-    uint64_t made_hash;
-    uint16_t made_len;
-    char made[KEY_MAX];
+struct path_cache {
+    uint64_t hashes[PATHS_CACHED];
+    struct cached_path {
+        uint64_t made_hash;
+        uint16_t made_len;
+        char made[KEY_MAX];
+    } items[PATHS_CACHED];
 };
 
-struct cache {
-    uint64_t hashes[CACHE_SIZE];
-    struct cached items[CACHE_SIZE];
+struct agent_cache {
+    uint64_t hashes[AGENTS_CACHED];
+    struct cached_agent {
+        uint64_t made_hash;
+        struct slice family;
+    } items[AGENTS_CACHED];
 };
 
 struct ring {
@@ -45,7 +52,8 @@ struct tally {
     bool has_windows;
     struct period *all, *sum; /* sum: of the window that was asked for last */
     struct ring shorts, longs;
-    struct cache *paths, *agents;
+    struct path_cache *paths;
+    struct agent_cache *agents;
     uint64_t first_s, last_s;
     uint64_t malformed;
     uint32_t sample_count;
@@ -133,7 +141,8 @@ void tally_free(struct tally *t)
 
 size_t tally_bytes(const struct tally *t)
 {
-    size_t bytes = sizeof(*t) + period_bytes(&all_size) + 2 * sizeof(struct cache);
+    size_t bytes = sizeof(*t) + period_bytes(&all_size) + sizeof(struct path_cache) +
+                   sizeof(struct agent_cache);
     if (t->has_windows)
         bytes += period_bytes(&sum_size) + (SHORT_COUNT + LONG_COUNT) * period_bytes(&slice_size);
     return bytes;
@@ -165,31 +174,34 @@ static uint64_t hash_of_ip(const uint8_t bytes[16])
     return mix(high ? low ^ mix(high) : low); /* 0 in front of every IPv4 address */
 }
 
-static void make_path(struct slice path, struct text *out)
+static void set_path(struct period_facts *f, struct path_cache *cache, struct slice path)
 {
-    path_template(path, out);
-}
-
-static void make_agent(struct slice agent, struct text *out)
-{
-    text_add_slice(out, agent_family(agent));
-}
-
-static void set_made(struct period_facts *f, enum period_dimension d, struct slice text, struct cache *cache,
-                     void (*make)(struct slice, struct text *))
-{
-    uint64_t hash = hash_of(text);
-    uint32_t at = (uint32_t)hash & (CACHE_SIZE - 1);
-    struct cached *c = &cache->items[at];
+    uint64_t hash = hash_of(path);
+    uint32_t at = (uint32_t)hash & (PATHS_CACHED - 1);
+    struct cached_path *c = &cache->items[at];
     if (cache->hashes[at] != hash) {
         struct text made = text_over(c->made, sizeof(c->made));
-        make(text, &made);
+        path_template(path, &made);
         cache->hashes[at] = hash;
         c->made_len = (uint16_t)made.len;
         c->made_hash = hash_of(text_slice(&made));
     }
-    f->keys[d].hash = c->made_hash;
-    f->keys[d].key = (struct slice){ c->made, c->made_len };
+    f->keys[PERIOD_PATH].hash = c->made_hash;
+    f->keys[PERIOD_PATH].key = (struct slice){ c->made, c->made_len };
+}
+
+static void set_agent(struct period_facts *f, struct agent_cache *cache, struct slice agent)
+{
+    uint64_t hash = hash_of(agent);
+    uint32_t at = (uint32_t)hash & (AGENTS_CACHED - 1);
+    struct cached_agent *c = &cache->items[at];
+    if (cache->hashes[at] != hash) {
+        cache->hashes[at] = hash;
+        c->family = agent_family(agent);
+        c->made_hash = hash_of(c->family);
+    }
+    f->keys[PERIOD_AGENT].hash = c->made_hash;
+    f->keys[PERIOD_AGENT].key = c->family;
 }
 
 static void set_key(struct period_facts *f, enum period_dimension d, struct slice value)
@@ -230,8 +242,8 @@ static void find_facts(struct tally *t, const struct log_entry *e, struct period
     f->upstream_us = e->upstream_us;
     f->client_hash = 0;
     set_client(t, f, e);
-    if (e->path.len) set_made(f, PERIOD_PATH, e->path, t->paths, make_path);
-    if (e->values[LOG_AGENT].data) set_made(f, PERIOD_AGENT, e->values[LOG_AGENT], t->agents, make_agent);
+    if (e->path.len) set_path(f, t->paths, e->path);
+    if (e->values[LOG_AGENT].data) set_agent(f, t->agents, e->values[LOG_AGENT]);
     set_key(f, PERIOD_REFERER, e->values[LOG_REFERER]);
     set_key(f, PERIOD_HOST, e->values[LOG_HOST]);
     set_key(f, PERIOD_UPSTREAM, e->values[LOG_UPSTREAM]);
@@ -338,7 +350,7 @@ uint32_t tally_series(const struct tally *t, uint64_t now_s, uint64_t records[60
 /* checkpoints */
 
 /* Another number whenever what is written, or the size of a sketch, changes. */
-#define STATE_VERSION 2u
+#define STATE_VERSION 3u
 
 static void save_ring(const struct ring *r, struct state_out *out)
 {

@@ -8,8 +8,8 @@
 #include "logs/period.h"
 #include "logs/state_bytes.h"
 
-/* What a source may use in all, whatever comes. */
-#define TALLY_BYTES_MAX (32u << 20)
+/* What a tally may use, whatever comes: a source may use 32 MB, of which buffers take some. */
+#define TALLY_BYTES_MAX 31000000u
 
 enum tally_window { TALLY_1M, TALLY_5M, TALLY_1H, TALLY_ALL, TALLY_WINDOW_COUNT };
 /* "1m", "5m", "1h", "all" */

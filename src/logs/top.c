@@ -3,13 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rng.h"
+
 #define NONE UINT32_MAX
 #define CELLS_A_KEY 8u /* of the filter; the power of two behind it */
 
-/* Where a key's counter is; half of its hash spares looking there in vain. */
+/* Where a key's counter is; half of its mixed hash spares looking there in vain. */
 struct slot {
     uint32_t counter; /* NONE: free */
-    uint32_t hash;    /* its lower half, which says where the slot's home is */
+    uint32_t mixed;   /* its first bits say where the slot's home is */
 };
 
 /* A key, in the ring of those with the same count. */
@@ -27,7 +29,9 @@ struct bucket {
 };
 
 struct top {
-    uint32_t capacity, key_max, count, mask;
+    uint32_t capacity, key_max, count, mask, home_shift;
+    uint64_t
+        multiplier; /* odd and secret, so that nobody can choose keys with one home: the hash itself is known */
     uint32_t lowest, free_bucket; /* bucket; free ones are chained by next */
     uint32_t cell_mask;
     uint32_t *cells;    /* an upper bound for each key that is not kept, by hash; grows to the lowest count */
@@ -51,6 +55,13 @@ size_t top_bytes(uint32_t capacity, uint32_t key_max)
            (capacity + 1) * sizeof(struct bucket) + (size_t)capacity * key_max;
 }
 
+static uint64_t draw_multiplier(void)
+{
+    struct rng rng;
+    rng_seed_random(&rng);
+    return rng_next(&rng) | 1;
+}
+
 struct top *top_new(uint32_t capacity, uint32_t key_max)
 {
     struct top *t = calloc(1, sizeof(*t));
@@ -58,6 +69,8 @@ struct top *top_new(uint32_t capacity, uint32_t key_max)
     t->capacity = capacity;
     t->key_max = key_max;
     t->mask = slots_for(capacity) - 1;
+    t->home_shift = 32 - (uint32_t)__builtin_popcount(t->mask);
+    t->multiplier = draw_multiplier();
     t->slots = malloc(((size_t)t->mask + 1) * sizeof(*t->slots));
     t->counters = malloc(capacity * sizeof(*t->counters));
     t->buckets = malloc(((size_t)capacity + 1) * sizeof(*t->buckets));
@@ -96,6 +109,12 @@ void top_clear(struct top *t)
 
 /* the hash */
 
+/* Multiplying and shifting by a secret: universal (Dietzfelbinger, Hagerup, Katajainen, Penttonen, 1997). */
+static uint32_t mix(const struct top *t, uint64_t hash)
+{
+    return (uint32_t)(hash * t->multiplier >> 32);
+}
+
 static uint32_t *cell_of(const struct top *t, uint64_t hash)
 {
     return &t->cells[(uint32_t)(hash >> 32) & t->cell_mask];
@@ -103,16 +122,16 @@ static uint32_t *cell_of(const struct top *t, uint64_t hash)
 
 static uint32_t find_slot(const struct top *t, uint64_t hash)
 {
-    uint32_t half = (uint32_t)hash, i = half & t->mask;
+    uint32_t mixed = mix(t, hash), i = mixed >> t->home_shift;
     while (t->slots[i].counter != NONE &&
-           (t->slots[i].hash != half || t->counters[t->slots[i].counter].hash != hash))
+           (t->slots[i].mixed != mixed || t->counters[t->slots[i].counter].hash != hash))
         i = (i + 1) & t->mask;
     return i;
 }
 
 void top_prefetch(const struct top *t, uint64_t hash)
 {
-    __builtin_prefetch(&t->slots[(uint32_t)hash & t->mask]);
+    __builtin_prefetch(&t->slots[mix(t, hash) >> t->home_shift]);
     __builtin_prefetch(cell_of(t, hash), 1);
 }
 
@@ -120,7 +139,7 @@ void top_prefetch(const struct top *t, uint64_t hash)
 static void remove_slot(struct top *t, uint32_t hole)
 {
     for (uint32_t i = (hole + 1) & t->mask; t->slots[i].counter != NONE; i = (i + 1) & t->mask) {
-        uint32_t home = t->slots[i].hash & t->mask;
+        uint32_t home = t->slots[i].mixed >> t->home_shift;
         if (((i - home) & t->mask) < ((i - hole) & t->mask)) continue;
         t->slots[hole] = t->slots[i];
         hole = i;
@@ -212,7 +231,7 @@ static void add_new(struct top *t, uint32_t slot, uint64_t hash, struct slice ke
     uint32_t counter = t->count++;
     set_key(t, counter, hash, key);
     t->counters[counter].error = error;
-    t->slots[slot] = (struct slot){ counter, (uint32_t)hash };
+    t->slots[slot] = (struct slot){ counter, mix(t, hash) };
     enter_bucket(t, counter, bucket_of(t, n, NONE));
 }
 
@@ -227,7 +246,7 @@ static void replace(struct top *t, uint64_t hash, struct slice key, uint64_t n, 
     if (*left < count) *left = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
     t->counters[counter].error = bound + error;
     set_key(t, counter, hash, key);
-    t->slots[find_slot(t, hash)] = (struct slot){ counter, (uint32_t)hash };
+    t->slots[find_slot(t, hash)] = (struct slot){ counter, mix(t, hash) };
     /* Not below the lowest: the filter let it pass because it has come so far. */
     raise(t, counter, bound + n - count);
 }

@@ -57,6 +57,24 @@ static void counts_are_exact_while_there_is_room(void **state)
     top_free(t);
 }
 
+/* Hashes that somebody chose: equal but for their upper bits. */
+static void chosen_hashes_are_kept_apart(void **state)
+{
+    (void)state;
+    struct top *t = top_new(1024, 8);
+    static struct top_entry list[1024];
+    for (uint64_t round = 0; round < 3; round++)
+        for (uint64_t key = 0; key < 1024; key++)
+            for (uint64_t n = 0; n <= key; n++)
+                top_add(t, (key + 1) << 40 | 7, (struct slice){ (const char *)&key, sizeof(key) }, 1);
+    assert_int_equal(top_list(t, list, 1024), 1024);
+    for (uint32_t i = 0; i < 1024; i++) {
+        assert_int_equal(key_of(&list[i]), 1023 - i);
+        assert_int_equal(list[i].count, 3 * (1024 - i));
+    }
+    top_free(t);
+}
+
 static void a_count_is_too_high_by_at_most_its_error(void **state)
 {
     (void)state;
@@ -155,6 +173,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_are_exact_while_there_is_room),
+        cmocka_unit_test(chosen_hashes_are_kept_apart),
         cmocka_unit_test(a_count_is_too_high_by_at_most_its_error),
         cmocka_unit_test(merging_adds_up_counts_and_errors),
         cmocka_unit_test(what_was_saved_keeps_its_bounds),
