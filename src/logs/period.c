@@ -21,39 +21,43 @@ enum period_dimension period_dimension_by_name(struct slice name)
     return (enum period_dimension)d;
 }
 
-struct period *period_new(const struct period_size *size)
+static size_t round_up(size_t bytes)
 {
-    struct period *p = calloc(1, sizeof(*p));
-    if (!p) return NULL;
-    p->clients = calloc(1, distinct_size(size->distinct_bits));
-    if (!p->clients) {
-        period_free(p);
-        return NULL;
-    }
-    p->clients->bits = (uint8_t)size->distinct_bits;
-    for (unsigned d = 0; d < PERIOD_DIMENSION_COUNT; d++) {
-        p->tops[d] = top_new(size->tops[d].capacity, size->tops[d].key_max);
-        if (p->tops[d]) continue;
-        period_free(p);
-        return NULL;
-    }
-    return p;
-}
-
-void period_free(struct period *p)
-{
-    if (!p) return;
-    for (unsigned d = 0; d < PERIOD_DIMENSION_COUNT; d++) top_free(p->tops[d]);
-    free(p->clients);
-    free(p);
+    return (bytes + 7) & ~(size_t)7;
 }
 
 size_t period_bytes(const struct period_size *size)
 {
-    size_t bytes = sizeof(struct period) + distinct_size(size->distinct_bits);
+    size_t bytes = round_up(sizeof(struct period)) + round_up(distinct_size(size->distinct_bits));
     for (unsigned d = 0; d < PERIOD_DIMENSION_COUNT; d++)
         bytes += top_bytes(size->tops[d].capacity, size->tops[d].key_max);
     return bytes;
+}
+
+struct period *period_place(void *start, const struct period_size *size)
+{
+    struct period *p = start;
+    char *memory = (char *)start + round_up(sizeof(*p));
+    p->clients = (struct distinct *)(void *)memory;
+    p->clients->bits = (uint8_t)size->distinct_bits;
+    memory += round_up(distinct_size(size->distinct_bits));
+    for (unsigned d = 0; d < PERIOD_DIMENSION_COUNT; d++) {
+        p->tops[d] = top_place(memory, size->tops[d].capacity, size->tops[d].key_max);
+        memory += top_bytes(size->tops[d].capacity, size->tops[d].key_max);
+    }
+    return p;
+}
+
+/* In one piece, which is a mapping of its own if it is large: only what is used of it is there. */
+struct period *period_new(const struct period_size *size)
+{
+    void *memory = calloc(1, period_bytes(size));
+    return memory ? period_place(memory, size) : NULL;
+}
+
+void period_free(struct period *p)
+{
+    free(p);
 }
 
 void period_clear(struct period *p)

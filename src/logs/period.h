@@ -65,6 +65,9 @@ struct period {
 struct period *period_new(const struct period_size *size);
 void period_free(struct period *p); /* NULL is fine */
 size_t period_bytes(const struct period_size *size);
+/* The same in zeroed memory of period_bytes(), at a multiple of eight, which is the caller's: not to be freed by
+ * period_free(). */
+struct period *period_place(void *start, const struct period_size *size);
 void period_clear(struct period *p);
 void period_add(struct period *p, const struct period_facts *f);
 /* Adds `from`, of the same distinct_bits. */

@@ -45,7 +45,8 @@ struct ring {
     uint32_t slice_s, count;
     uint64_t numbers[SHORT_COUNT > LONG_COUNT ? SHORT_COUNT
                                               : LONG_COUNT]; /* of the slice: time / slice_s; 0: empty */
-    struct period *slices[SHORT_COUNT > LONG_COUNT ? SHORT_COUNT : LONG_COUNT];
+    struct period *slices[SHORT_COUNT > LONG_COUNT ? SHORT_COUNT : LONG_COUNT]; /* NULL: was never used */
+    char *memory; /* of all of them, zeroed: what is not used is not touched */
 };
 
 struct tally {
@@ -102,9 +103,8 @@ static int ring_init(struct ring *r, uint32_t slice_s, uint32_t count)
 {
     r->slice_s = slice_s;
     r->count = count;
-    for (uint32_t i = 0; i < count; i++)
-        if (!(r->slices[i] = period_new(&slice_size))) return -1;
-    return 0;
+    r->memory = calloc(count, period_bytes(&slice_size));
+    return r->memory ? 0 : -1;
 }
 
 int tally_new(struct tally **out, bool has_windows, struct err *err)
@@ -130,8 +130,8 @@ int tally_new(struct tally **out, bool has_windows, struct err *err)
 void tally_free(struct tally *t)
 {
     if (!t) return;
-    for (uint32_t i = 0; i < SHORT_COUNT; i++) period_free(t->shorts.slices[i]);
-    for (uint32_t i = 0; i < LONG_COUNT; i++) period_free(t->longs.slices[i]);
+    free(t->shorts.memory);
+    free(t->longs.memory);
     period_free(t->all);
     period_free(t->sum);
     free(t->paths);
@@ -252,6 +252,12 @@ static void find_facts(struct tally *t, const struct log_entry *e, struct period
 
 /* counting */
 
+static struct period *use_slice(struct ring *r, uint32_t at)
+{
+    r->slices[at] = period_place(r->memory + at * period_bytes(&slice_size), &slice_size);
+    return r->slices[at];
+}
+
 /* The slice for that time; NULL if it has gone by. */
 static struct period *slice_of_time(struct ring *r, uint64_t time_s)
 {
@@ -259,8 +265,9 @@ static struct period *slice_of_time(struct ring *r, uint64_t time_s)
     uint32_t at = (uint32_t)(number % r->count);
     if (r->numbers[at] == number) return r->slices[at];
     if (r->numbers[at] > number) return NULL;
-    period_clear(r->slices[at]);
     r->numbers[at] = number;
+    if (!r->slices[at]) return use_slice(r, at);
+    period_clear(r->slices[at]);
     return r->slices[at];
 }
 
@@ -305,7 +312,7 @@ static void add_up(struct period *sum, const struct ring *r, uint64_t now_s, uin
 {
     uint64_t last = now_s / r->slice_s, first = last - seconds / r->slice_s + 1;
     for (uint32_t i = 0; i < r->count; i++)
-        if (r->numbers[i] >= first && r->numbers[i] <= last) period_merge(sum, r->slices[i]);
+        if (r->slices[i] && r->numbers[i] >= first && r->numbers[i] <= last) period_merge(sum, r->slices[i]);
 }
 
 const struct period *tally_period(struct tally *t, enum tally_window w, uint64_t now_s)
@@ -339,7 +346,7 @@ uint32_t tally_series(const struct tally *t, uint64_t now_s, uint64_t records[60
     for (uint32_t i = 0; i < 60; i++) {
         uint64_t number = last - 59 + i;
         const struct period *p = r->slices[number % r->count];
-        bool is_there = r->numbers[number % r->count] == number;
+        bool is_there = p && r->numbers[number % r->count] == number;
         records[i] = is_there ? p->records : 0;
         errors[i] = 0;
         for (unsigned s = 500; is_there && s < PERIOD_STATUSES; s++) errors[i] += p->statuses[s];
@@ -364,7 +371,7 @@ static void load_ring(struct ring *r, struct state_in *in)
 {
     for (uint32_t i = 0; i < r->count && !in->is_failed; i++) {
         r->numbers[i] = state_get_u64(in);
-        if (r->numbers[i]) period_load(r->slices[i], in);
+        if (r->numbers[i]) period_load(r->slices[i] ? r->slices[i] : use_slice(r, i), in);
     }
 }
 

@@ -10,8 +10,8 @@
 
 /* Where a key's counter is; half of its mixed hash spares looking there in vain. */
 struct slot {
-    uint32_t counter; /* NONE: free */
-    uint32_t mixed;   /* its first bits say where the slot's home is */
+    uint32_t holder; /* counter + 1; 0: free */
+    uint32_t mixed;  /* its first bits say where the slot's home is */
 };
 
 /* A key, in the ring of those with the same count. */
@@ -32,7 +32,8 @@ struct top {
     uint32_t capacity, key_max, count, mask, home_shift;
     uint64_t
         multiplier; /* odd and secret, so that nobody can choose keys with one home: the hash itself is known */
-    uint32_t lowest, free_bucket; /* bucket; free ones are chained by next */
+    uint32_t lowest, free_bucket; /* buckets; free ones that were in use are chained by next */
+    uint32_t buckets_used;        /* those behind them never were: memory is touched when it is needed */
     uint32_t cell_mask;
     uint32_t *cells;    /* an upper bound for each key that is not kept, by hash; grows to the lowest count */
     struct slot *slots; /* open hash */
@@ -48,13 +49,6 @@ static uint32_t slots_for(uint32_t capacity)
     return slots;
 }
 
-size_t top_bytes(uint32_t capacity, uint32_t key_max)
-{
-    return sizeof(struct top) + slots_for(capacity) * sizeof(struct slot) +
-           slots_for(capacity * CELLS_A_KEY / 2) * sizeof(uint32_t) + capacity * sizeof(struct counter) +
-           (capacity + 1) * sizeof(struct bucket) + (size_t)capacity * key_max;
-}
-
 static uint64_t draw_multiplier(void)
 {
     struct rng rng;
@@ -62,49 +56,61 @@ static uint64_t draw_multiplier(void)
     return rng_next(&rng) | 1;
 }
 
-struct top *top_new(uint32_t capacity, uint32_t key_max)
+/* Where its parts are in its memory: in this order, each at a multiple of eight. */
+static size_t lay_out(struct top *t, uint32_t capacity, uint32_t key_max)
 {
-    struct top *t = calloc(1, sizeof(*t));
-    if (!t) return NULL;
+    uint32_t slots = slots_for(capacity), cells = slots_for(capacity * CELLS_A_KEY / 2);
+    char *at = (char *)(t + 1);
     t->capacity = capacity;
     t->key_max = key_max;
-    t->mask = slots_for(capacity) - 1;
+    t->mask = slots - 1;
+    t->cell_mask = cells - 1;
+    t->slots = (struct slot *)(void *)at;
+    at += slots * sizeof(struct slot);
+    t->cells = (uint32_t *)(void *)at;
+    at += cells * sizeof(uint32_t);
+    t->counters = (struct counter *)(void *)at;
+    at += capacity * sizeof(struct counter);
+    t->buckets = (struct bucket *)(void *)at;
+    at += ((size_t)capacity + 1) * sizeof(struct bucket);
+    t->keys = at;
+    return (size_t)(at - (char *)t) + (((size_t)capacity * key_max + 7) & ~(size_t)7);
+}
+
+size_t top_bytes(uint32_t capacity, uint32_t key_max)
+{
+    struct top t;
+    return lay_out(&t, capacity, key_max);
+}
+
+struct top *top_place(void *memory, uint32_t capacity, uint32_t key_max)
+{
+    struct top *t = memory;
+    lay_out(t, capacity, key_max);
     t->home_shift = 32 - (uint32_t)__builtin_popcount(t->mask);
     t->multiplier = draw_multiplier();
-    t->slots = malloc(((size_t)t->mask + 1) * sizeof(*t->slots));
-    t->counters = malloc(capacity * sizeof(*t->counters));
-    t->buckets = malloc(((size_t)capacity + 1) * sizeof(*t->buckets));
-    t->keys = malloc((size_t)capacity * key_max + 1);
-    t->cell_mask = slots_for(capacity * CELLS_A_KEY / 2) - 1;
-    t->cells = malloc(((size_t)t->cell_mask + 1) * sizeof(*t->cells));
-    if (!t->cells || !t->slots || !t->counters || !t->buckets || !t->keys) {
-        top_free(t);
-        return NULL;
-    }
-    top_clear(t);
+    t->free_bucket = t->lowest = NONE;
     return t;
+}
+
+struct top *top_new(uint32_t capacity, uint32_t key_max)
+{
+    void *memory = calloc(1, top_bytes(capacity, key_max));
+    return memory ? top_place(memory, capacity, key_max) : NULL;
 }
 
 void top_free(struct top *t)
 {
-    if (!t) return;
-    free(t->slots);
-    free(t->cells);
-    free(t->counters);
-    free(t->buckets);
-    free(t->keys);
     free(t);
 }
 
 void top_clear(struct top *t)
 {
-    memset(t->slots, 0xff, ((size_t)t->mask + 1) * sizeof(*t->slots));
+    if (!t->count) return;
+    memset(t->slots, 0, ((size_t)t->mask + 1) * sizeof(*t->slots));
     memset(t->cells, 0, ((size_t)t->cell_mask + 1) * sizeof(*t->cells));
-    for (uint32_t i = 0; i <= t->capacity; i++)
-        t->buckets[i] = (struct bucket){ .first = NONE, .next = i < t->capacity ? i + 1 : NONE };
-    t->free_bucket = 0;
-    t->lowest = NONE;
-    t->count = 0;
+    t->free_bucket = t->lowest = NONE;
+    t->buckets_used = t->count = 0;
 }
 
 /* the hash */
@@ -123,8 +129,8 @@ static uint32_t *cell_of(const struct top *t, uint64_t hash)
 static uint32_t find_slot(const struct top *t, uint64_t hash)
 {
     uint32_t mixed = mix(t, hash), i = mixed >> t->home_shift;
-    while (t->slots[i].counter != NONE &&
-           (t->slots[i].mixed != mixed || t->counters[t->slots[i].counter].hash != hash))
+    while (t->slots[i].holder &&
+           (t->slots[i].mixed != mixed || t->counters[t->slots[i].holder - 1].hash != hash))
         i = (i + 1) & t->mask;
     return i;
 }
@@ -138,13 +144,13 @@ void top_prefetch(const struct top *t, uint64_t hash)
 /* Those behind move up, so that no grave is left. */
 static void remove_slot(struct top *t, uint32_t hole)
 {
-    for (uint32_t i = (hole + 1) & t->mask; t->slots[i].counter != NONE; i = (i + 1) & t->mask) {
+    for (uint32_t i = (hole + 1) & t->mask; t->slots[i].holder; i = (i + 1) & t->mask) {
         uint32_t home = t->slots[i].mixed >> t->home_shift;
         if (((i - home) & t->mask) < ((i - hole) & t->mask)) continue;
         t->slots[hole] = t->slots[i];
         hole = i;
     }
-    t->slots[hole].counter = NONE;
+    t->slots[hole].holder = 0;
 }
 
 /* the summary */
@@ -192,7 +198,10 @@ static uint32_t bucket_of(struct top *t, uint64_t count, uint32_t before)
     }
     if (next != NONE && t->buckets[next].count == count) return next;
     uint32_t made = t->free_bucket;
-    t->free_bucket = t->buckets[made].next;
+    if (made == NONE)
+        made = t->buckets_used++;
+    else
+        t->free_bucket = t->buckets[made].next;
     t->buckets[made] = (struct bucket){ .count = count, .first = NONE, .next = next, .before = before };
     if (next != NONE) t->buckets[next].before = made;
     if (before == NONE)
@@ -231,7 +240,7 @@ static void add_new(struct top *t, uint32_t slot, uint64_t hash, struct slice ke
     uint32_t counter = t->count++;
     set_key(t, counter, hash, key);
     t->counters[counter].error = error;
-    t->slots[slot] = (struct slot){ counter, mix(t, hash) };
+    t->slots[slot] = (struct slot){ counter + 1, mix(t, hash) };
     enter_bucket(t, counter, bucket_of(t, n, NONE));
 }
 
@@ -246,17 +255,17 @@ static void replace(struct top *t, uint64_t hash, struct slice key, uint64_t n, 
     if (*left < count) *left = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
     t->counters[counter].error = bound + error;
     set_key(t, counter, hash, key);
-    t->slots[find_slot(t, hash)] = (struct slot){ counter, mix(t, hash) };
+    t->slots[find_slot(t, hash)] = (struct slot){ counter + 1, mix(t, hash) };
     /* Not below the lowest: the filter let it pass because it has come so far. */
     raise(t, counter, bound + n - count);
 }
 
 static void add(struct top *t, uint64_t hash, struct slice key, uint64_t n, uint64_t error)
 {
-    uint32_t slot = find_slot(t, hash), counter = t->slots[slot].counter;
-    if (counter != NONE) {
-        t->counters[counter].error += error;
-        raise(t, counter, n);
+    uint32_t slot = find_slot(t, hash), holder = t->slots[slot].holder;
+    if (holder) {
+        t->counters[holder - 1].error += error;
+        raise(t, holder - 1, n);
     } else if (t->count < t->capacity) {
         add_new(t, slot, hash, key, n, error);
     } else {

@@ -16,6 +16,9 @@ struct top;
 /* `capacity` keys (1 to 2^20), of which the first key_max bytes are kept. NULL: out of memory. */
 struct top *top_new(uint32_t capacity, uint32_t key_max);
 void top_free(struct top *t); /* NULL is fine */
+/* The same in zeroed memory of top_bytes(), at a multiple of eight, which is the caller's: not to be freed by top_free(). What
+ * is not used is not touched. */
+struct top *top_place(void *memory, uint32_t capacity, uint32_t key_max);
 void top_clear(struct top *t);
 /* Bytes that it takes in all. */
 size_t top_bytes(uint32_t capacity, uint32_t key_max);

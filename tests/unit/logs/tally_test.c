@@ -96,6 +96,21 @@ static void late_records_count_where_they_belong(void **state)
     tally_free(t);
 }
 
+/* A machine whose clock was never set: nothing is there, and nothing is looked for before 1970. */
+static void the_first_minute_of_time_is_a_time(void **state)
+{
+    (void)state;
+    struct tally *t = make(true);
+    uint64_t counts[60], errors[60];
+    for (uint64_t now_s = 0; now_s < 400; now_s += 7) {
+        for (enum tally_window w = TALLY_1M; w <= TALLY_ALL; w++) assert_int_equal(records(t, w, now_s), 0);
+        assert_int_equal(tally_series(t, now_s, counts, errors), 60);
+    }
+    add(t, 3, 3, "192.0.2.1", "200");
+    assert_int_equal(records(t, TALLY_ALL, 3), 1);
+    tally_free(t);
+}
+
 static void a_series_has_a_number_a_minute(void **state)
 {
     (void)state;
@@ -195,6 +210,7 @@ int main(void)
         cmocka_unit_test(a_record_is_in_all_that_is_kept),
         cmocka_unit_test(windows_slide),
         cmocka_unit_test(late_records_count_where_they_belong),
+        cmocka_unit_test(the_first_minute_of_time_is_a_time),
         cmocka_unit_test(a_series_has_a_number_a_minute),
         cmocka_unit_test(rubbish_is_sampled_at_each_doubling),
         cmocka_unit_test(memory_is_bounded_whatever_comes),
