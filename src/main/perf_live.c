@@ -153,6 +153,7 @@ static uint32_t gather(const struct perf_live_view *v, struct busy_thread *out, 
             while (at < then->thread_count && then->threads[at].tid < t->tid) at++;
             if (at == then->thread_count || then->threads[at].tid != t->tid) continue;
             const struct process_thread *b = &then->threads[at];
+            if (b->start_ticks != t->start_ticks) continue; /* another one, of the same number */
             out[count++] = (struct busy_thread){ t, 100 * (double)(t->run_ns - b->run_ns) / ns,
                                                  100 * (double)(t->wait_ns - b->wait_ns) / ns,
                                                  1e9 *

@@ -41,6 +41,12 @@ void perf_unit_describe(const struct perf_unit *u, char *out, size_t size)
         snprintf(out, size, "%s (%s), %llu restarts", s->active, s->sub, (unsigned long long)s->restarts);
 }
 
+/* What came since; a unit that was started again in between has a cgroup that counts from 0. */
+static uint64_t since(uint64_t before, uint64_t now)
+{
+    return now >= before ? now - before : now;
+}
+
 /* rows */
 
 static void add_state(const struct perf_unit *u, struct perf_tables *t)
@@ -51,7 +57,7 @@ static void add_state(const struct perf_unit *u, struct perf_tables *t)
     perf_tables_add(t, "%s (%s)", s->active, s->sub);
     perf_tables_add(t, "restarts");
     perf_tables_add(t, "%llu, %llu of them in this time", (unsigned long long)s->restarts,
-                    (unsigned long long)(s->restarts - u->restarts));
+                    (unsigned long long)since(u->restarts, s->restarts));
     if (s->active_since_us) {
         perf_tables_add(t, "active for");
         perf_tables_add(t, "%llu s",
@@ -70,11 +76,11 @@ static void add_cpu(const struct perf_unit *u, struct perf_tables *t)
     const struct cgroup_cpu *a = &u->first.cpu, *b = &u->latest.cpu;
     if (!(u->latest.known & CGROUP_KNOWS_CPU)) return;
     perf_tables_add(t, "CPU time");
-    perf_tables_add(t, "%.2f s in this time, %.2f s in all", (double)(b->usage_ns - a->usage_ns) / 1e9,
+    perf_tables_add(t, "%.2f s in this time, %.2f s in all", (double)since(a->usage_ns, b->usage_ns) / 1e9,
                     (double)b->usage_ns / 1e9);
     if (!b->periods) return;
     perf_tables_add(t, "throttled by cpu.max");
-    perf_tables_add(t, "%.2f s in this time", (double)(b->throttled_ns - a->throttled_ns) / 1e9);
+    perf_tables_add(t, "%.2f s in this time", (double)since(a->throttled_ns, b->throttled_ns) / 1e9);
 }
 
 static void add_memory(const struct perf_unit *u, struct perf_tables *t)
@@ -111,9 +117,9 @@ static void add_io(const struct perf_unit *u, struct perf_tables *t)
     const struct cgroup_io *a = &u->first.io, *b = &u->latest.io;
     if (!(u->latest.known & CGROUP_KNOWS_IO)) return;
     perf_tables_add(t, "read from disks in this time");
-    perf_tables_add_bytes(t, b->read_bytes - a->read_bytes);
+    perf_tables_add_bytes(t, since(a->read_bytes, b->read_bytes));
     perf_tables_add(t, "written to disks in this time");
-    perf_tables_add_bytes(t, b->write_bytes - a->write_bytes);
+    perf_tables_add_bytes(t, since(a->write_bytes, b->write_bytes));
 }
 
 static void add_pressure(const struct perf_unit *u, struct perf_tables *t)
@@ -129,7 +135,7 @@ static void add_pressure(const struct perf_unit *u, struct perf_tables *t)
         if (!rows[i].now->is_known || !rows[i].before->is_known) continue;
         perf_tables_add(t, "%s", rows[i].name);
         perf_tables_add(t, "%.3f s of this time (some task)",
-                        (double)(rows[i].now->some.stalled_ns - rows[i].before->some.stalled_ns) / 1e9);
+                        (double)since(rows[i].before->some.stalled_ns, rows[i].now->some.stalled_ns) / 1e9);
     }
 }
 
