@@ -360,6 +360,8 @@ def do_check(_arguments):
     check("format", [PYTHON, "tools/check_format.py"])
     check("layers", [PYTHON, "tools/check_layers.py"])
     check("layers (self-test)", [PYTHON, "tools/check_layers.py", "--self-test"])
+    check("strings", [PYTHON, "tools/check_strings.py"])
+    check("strings (self-test)", [PYTHON, "tools/check_strings.py", "--self-test"])
     is_release_built = build("release")
     is_asan_built = build("asan")
     if build("check", "all", "benches", is_counted=True):

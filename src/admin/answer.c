@@ -106,7 +106,8 @@ void answer_faults(struct answer *a, const struct conf_faults *faults, const str
 {
     struct json j;
     char *lines = conf_faults_print(faults, tree, true);
-    size_t len = lines ? strcspn(lines, "\n") : 0;
+    const char *end = lines ? strchr(lines, '\n') : NULL;
+    size_t len = end ? (size_t)(end - lines) : lines ? strlen(lines) : 0;
     begin_problem(&j, 400);
     json_key(&j, "detail");
     json_slice(&j, (struct slice){ lines, len });

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "admin/routes.h"
+#include "base/number.h"
 #include "base/quantity.h"
 #include "conf/decode.h"
 #include "net/loop.h"
@@ -105,11 +106,7 @@ const struct shape exchange_shape = { "Exchange", 0, exchange_fields };
 static bool read_number(struct slice text, uint32_t max, uint32_t *out)
 {
     uint64_t value = 0;
-    if (!text.len || text.len > 10) return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9') return false;
-        value = value * 10 + (uint64_t)(text.data[i] - '0');
-    }
+    if (!number_u64(text, &value)) return false;
     *out = (uint32_t)value;
     return value >= 1 && value <= max;
 }
@@ -117,10 +114,7 @@ static bool read_number(struct slice text, uint32_t max, uint32_t *out)
 /* A plain decimal number from 0 to 1e12. */
 static bool read_decimal(struct slice text, double *out)
 {
-    if (!text.len || strspn(text.data, "0123456789.") != text.len || text.data[0] == '.') return false;
-    char *end;
-    *out = strtod(text.data, &end);
-    return end == text.data + text.len && *out <= 1e12;
+    return number_decimal(text, out) && *out <= 1e12;
 }
 
 static bool read_status(struct slice text, uint16_t *out)
@@ -156,13 +150,23 @@ static int read_end(struct slice text, enum end_reason *out, struct err *err)
 /* RFC 3339 5.6 with whole seconds, in UTC: 2026-01-02T15:04:05Z. */
 static bool read_date(struct slice text, uint64_t *out_ns)
 {
-    struct tm tm = { 0 };
-    int used = 0;
-    if (text.len != 20 || strspn(text.data, "0123456789-:TZ") != 20) return false;
-    if (sscanf(text.data, "%4d-%2d-%2dT%2d:%2d:%2dZ%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
-               &tm.tm_min, &tm.tm_sec, &used) != 6 ||
-        used != 20)
-        return false;
+    static const char form[] = "0000-00-00T00:00:00Z";
+    int parts[6] = { 0 };
+    if (text.len != sizeof(form) - 1) return false;
+    for (size_t i = 0, part = 0; i < text.len; i++) {
+        bool is_digit = text.data[i] >= '0' && text.data[i] <= '9';
+        if (form[i] == '0' ? !is_digit : text.data[i] != form[i]) return false;
+        if (is_digit)
+            parts[part] = parts[part] * 10 + (text.data[i] - '0');
+        else
+            part++;
+    }
+    struct tm tm = { .tm_year = parts[0],
+                     .tm_mon = parts[1],
+                     .tm_mday = parts[2],
+                     .tm_hour = parts[3],
+                     .tm_min = parts[4],
+                     .tm_sec = parts[5] };
     if (tm.tm_year < 1970 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
         tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
         return false;
@@ -234,7 +238,7 @@ static int find_pool(const struct proxy *p, struct slice name, struct flight_fil
 static int find_listener(const struct proxy *p, struct slice name, struct flight_filter *f, struct err *err)
 {
     for (uint32_t i = 0; i < p->listener_count; i++)
-        if (strcmp(p->listeners[i].name, name.data) == 0) f->listener = p->listeners[i].id;
+        if (slice_equal(slice_of(p->listeners[i].name), name)) f->listener = p->listeners[i].id;
     return f->listener ? 0 : no_such("listener", name, "listeners", err);
 }
 
@@ -258,7 +262,7 @@ static int find_route(const struct proxy *p, struct slice name, struct flight_fi
         const struct listener *l = &p->listeners[i];
         if (f->listener && l->id != f->listener) continue;
         for (uint32_t k = 0; k < l->route_count; k++) {
-            if (strcmp(l->routes[k].name, name.data) != 0) continue;
+            if (!slice_equal(slice_of(l->routes[k].name), name)) continue;
             if (f->route)
                 return err_set(err, "several listeners have a route \"%.64s\"; add listener=", name.data);
             f->route = l->routes[k].id;
@@ -271,7 +275,7 @@ static int find_variant(const struct proxy *p, struct slice name, struct flight_
 {
     for (uint32_t i = 0; i < p->split_count; i++)
         for (uint32_t k = 0; k < p->splits[i].variant_count; k++)
-            if (strcmp(p->splits[i].variants[k].name, name.data) == 0)
+            if (slice_equal(slice_of(p->splits[i].variants[k].name), name))
                 f->variant = p->splits[i].variants[k].id;
     return f->variant ? 0 : no_such("variant", name, "splits", err);
 }

@@ -6,6 +6,7 @@
 #include "admin/profiler.h"
 #include "admin/routes.h"
 #include "base/clock.h"
+#include "base/number.h"
 #include "net/jobs.h"
 #include "perf/flame.h"
 #include "perf/profile_history.h"
@@ -27,11 +28,12 @@ const struct admin_query flame_query[] = {
 /* "14:03" in the machine's time: the last time that it was so. */
 static bool parse_minute(struct slice text, uint64_t *out_ns)
 {
-    unsigned hour, minute;
-    int used = 0;
-    if (!text.data || sscanf(text.data, "%2u:%2u%n", &hour, &minute, &used) != 2 ||
-        (size_t)used != text.len || hour > 23 || minute > 59)
-        return false;
+    uint64_t hour, minute;
+    const char *colon = text.len ? memchr(text.data, ':', text.len) : NULL;
+    if (!colon) return false;
+    struct slice before = { text.data, (size_t)(colon - text.data) };
+    struct slice behind = { colon + 1, text.len - before.len - 1 };
+    if (!number_u64(before, &hour) || !number_u64(behind, &minute) || hour > 23 || minute > 59) return false;
     time_t now = (time_t)(clock_wall_ns() / NS_PER_S);
     struct tm tm;
     localtime_r(&now, &tm);

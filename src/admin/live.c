@@ -4,6 +4,7 @@
 
 #include "admin/profiler.h"
 #include "admin/routes.h"
+#include "base/number.h"
 #include "net/jobs.h"
 #include "perf/heap.h"
 #include "perf/pprof.h"
@@ -13,6 +14,7 @@
 
 #define WAIT_MS 30000u
 #define SECONDS_MAX 600.0
+#define DEBUG_MAX 2u /* as Go knows it: 0 is pprof, 1 and 2 are text */
 
 const struct admin_query live_query[] = {
     { "debug", "integer", "0: pprof's format; 1: text; 2 of goroutine: each thread." },
@@ -206,10 +208,14 @@ static void on_timer(struct timer *t)
 
 static void ask(const struct admin_request *rq, enum live_kind kind, struct answer *out)
 {
-    char *stop = NULL;
-    double seconds = rq->query[1].data ? strtod(rq->query[1].data, &stop) : 0;
-    if ((stop && (*stop || stop == rq->query[1].data)) || seconds < 0 || !(seconds <= SECONDS_MAX)) {
+    double seconds = 0;
+    uint64_t debug = 0;
+    if (rq->query[1].data && (!number_decimal(rq->query[1], &seconds) || seconds > SECONDS_MAX)) {
         profiler_fault(out, 400, "seconds=%.32s is no number up to %.0f\n", rq->query[1].data, SECONDS_MAX);
+        return;
+    }
+    if (rq->query[0].data && (!number_u64(rq->query[0], &debug) || debug > DEBUG_MAX)) {
+        profiler_fault(out, 400, "debug=%.32s is no number up to %u\n", rq->query[0].data, DEBUG_MAX);
         return;
     }
     struct live_question *q = rq->jobs ? calloc(1, sizeof(*q)) : NULL;
@@ -220,7 +226,7 @@ static void ask(const struct admin_request *rq, enum live_kind kind, struct answ
     q->job.run = run;
     q->job.done = done;
     q->kind = kind;
-    q->debug = rq->query[0].data ? (unsigned)strtoul(rq->query[0].data, NULL, 10) : 0;
+    q->debug = (unsigned)debug;
     q->wait_ms = (uint64_t)(seconds * 1000);
     q->proxy = rq->proxy;
     q->loop = rq->loop;

@@ -3,6 +3,7 @@
 
 #include "admin/call.h"
 #include "admin/routes.h"
+#include "base/number.h"
 #include "logs/report.h"
 #include "logs/watch.h"
 
@@ -124,12 +125,13 @@ static bool read_window(struct slice value, enum tally_window *window, struct an
 
 static bool read_top(struct slice value, uint32_t *top, struct answer *out)
 {
-    char *end = NULL;
+    uint64_t n = 0;
     *top = TOP_PRESET;
     if (!value.data) return true;
-    unsigned long n = strtoul(value.data, &end, 10);
-    *top = (uint32_t)n;
-    if (end != value.data && !*end && n >= 1 && n <= TOP_MAX && *value.data != '-') return true;
+    if (number_u64(value, &n) && n >= 1 && n <= TOP_MAX) {
+        *top = (uint32_t)n;
+        return true;
+    }
     answer_problem(out, 400, "\"%.64s\" is no number from 1 to %u.", value.data, TOP_MAX);
     return false;
 }

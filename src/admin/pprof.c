@@ -5,6 +5,7 @@
 
 #include "admin/profiler.h"
 #include "admin/routes.h"
+#include "base/number.h"
 #include "perf/symbolizer.h"
 
 #define HZ_PRESET 99u /* not in step with what happens a hundred times a second */
@@ -21,11 +22,10 @@ const struct admin_query pprof_query[] = {
 bool pprof_read_window(const struct admin_request *rq, double preset_s, struct profiler_request *what,
                        struct answer *out)
 {
-    char *end = NULL;
     double seconds = preset_s;
     what->hz = HZ_PRESET;
-    if (rq->query[0].data) seconds = strtod(rq->query[0].data, &end);
-    if ((end && (*end || end == rq->query[0].data)) || !(seconds > 0) || seconds > SECONDS_MAX) {
+    if (rq->query[0].data &&
+        (!number_decimal(rq->query[0], &seconds) || !(seconds > 0) || seconds > SECONDS_MAX)) {
         profiler_fault(out, 400, "seconds=%.32s is no number over 0 and up to %.0f\n", rq->query[0].data,
                        SECONDS_MAX);
         return false;
@@ -33,8 +33,8 @@ bool pprof_read_window(const struct admin_request *rq, double preset_s, struct p
     what->duration_ms = (uint64_t)(seconds * 1000);
     if (!what->duration_ms) what->duration_ms = 1;
     if (rq->query[1].data) {
-        unsigned long hz = strtoul(rq->query[1].data, &end, 10);
-        if (*end || end == rq->query[1].data || hz < 1 || hz > SAMPLER_HZ_MAX) {
+        uint64_t hz;
+        if (!number_u64(rq->query[1], &hz) || hz < 1 || hz > SAMPLER_HZ_MAX) {
             profiler_fault(out, 400, "hz=%.32s is no number from 1 to %u\n", rq->query[1].data,
                            SAMPLER_HZ_MAX);
             return false;
@@ -107,20 +107,32 @@ void pprof_cmdline(const struct admin_request *rq, struct answer *out)
 
 /* symbol: "0x123+0x456" to "0x123 name" a line */
 
+static bool is_between(char c)
+{
+    return c == '+' || c == ' ' || c == '\r' || c == '\n';
+}
+
+/* What stands before the next separator, which goes with it. False at the end. The body is a block as it came: nothing
+ * terminates it. */
+static bool next_address(struct slice *rest, struct slice *address)
+{
+    size_t len = 0;
+    if (!rest->len) return false;
+    while (len < rest->len && !is_between(rest->data[len])) len++;
+    *address = (struct slice){ rest->data, len };
+    size_t used = len < rest->len ? len + 1 : len;
+    *rest = (struct slice){ rest->data + used, rest->len - used };
+    return true;
+}
+
 static void add_symbols(struct symbolizer *s, struct slice addresses, struct text *out)
 {
-    const char *at = addresses.data, *end = addresses.data + addresses.len;
-    while (at < end) {
-        char *behind = NULL;
+    struct slice address;
+    while (next_address(&addresses, &address)) {
         struct symbol found;
-        char number[32];
-        size_t len = strcspn(at, "+ \r\n");
-        if (len > (size_t)(end - at)) len = (size_t)(end - at);
-        snprintf(number, sizeof(number), "%.*s", (int)(len < 31 ? len : 31), at);
-        uint64_t pc = strtoull(number, &behind, 0);
-        if (behind != number && symbolizer_find(s, pc, false, &found) && found.name.data)
+        uint64_t pc;
+        if (number_address(address, &pc) && symbolizer_find(s, pc, false, &found) && found.name.data)
             text_printf(out, "%#llx %.*s\n", (unsigned long long)pc, SLICE_ARGS(found.name));
-        at += len + 1;
     }
 }
 

@@ -12,7 +12,8 @@ bool router_next_segment(const char **rest, struct slice *segment, bool *is_para
 {
     const char *from = *rest;
     if (*from != '/' || !from[1]) return false;
-    size_t len = strcspn(++from, "/");
+    size_t len = 0;
+    for (from++; from[len] && from[len] != '/'; len++) {}
     *rest = from + len;
     *is_param = *from == '{';
     *segment = *is_param ? (struct slice){ from + 1, len - 2 } : (struct slice){ from, len };

@@ -4,6 +4,7 @@
 #include "admin/routes.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/number.h"
 #include "base/quantity.h"
 #include "logs/rule_log.h"
 #include "logs/watch.h"
@@ -172,13 +173,12 @@ void denials_list(const struct admin_request *rq, struct answer *out)
 
 void denials_delete(const struct admin_request *rq, struct answer *out)
 {
-    char *end = NULL;
-    unsigned long long id = strtoull(rq->params[0].data, &end, 10);
-    if (*end || !denials_remove(rq->proxy->denials, id)) {
+    uint64_t id;
+    if (!number_u64(rq->params[0], &id) || !denials_remove(rq->proxy->denials, id)) {
         answer_problem(out, 404, "There is no denial \"%.32s\"; GET /api/v1/denials lists them.",
                        rq->params[0].data);
         return;
     }
-    log_event(LOG_WARN, "denial_revoked", "id=%llu", id);
+    log_event(LOG_WARN, "denial_revoked", "id=%llu", (unsigned long long)id);
     out->status = 204;
 }

@@ -7,6 +7,7 @@
 #include "admin/call.h"
 #include "admin/profiler.h"
 #include "admin/routes.h"
+#include "base/number.h"
 #include "net/jobs.h"
 #include "net/loop_trace.h"
 #include "proxy/worker.h"
@@ -348,11 +349,9 @@ static bool start(struct trace *t)
 
 static bool read_seconds(struct slice text, double *out)
 {
-    char *end = NULL;
     *out = SECONDS_PRESET;
     if (!text.data) return true;
-    *out = strtod(text.data, &end);
-    return end != text.data && !*end && *out > 0 && *out <= SECONDS_MAX;
+    return number_decimal(text, out) && *out > 0 && *out <= SECONDS_MAX;
 }
 
 void trace_show(const struct admin_request *rq, struct answer *out)

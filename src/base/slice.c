@@ -1,5 +1,17 @@
 #include "base/slice.h"
 
+static char fold(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
+}
+
+bool slice_is_same_fold(const char *a, const char *b, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (a[i] != b[i] && fold(a[i]) != fold(b[i])) return false;
+    return true;
+}
+
 bool slice_next_element(struct slice *rest, struct slice *element)
 {
     while (rest->len) {

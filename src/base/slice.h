@@ -4,7 +4,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
-#include <strings.h>
 
 struct slice {
     const char *data;
@@ -26,10 +25,12 @@ static inline bool slice_equal(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
+/* Both have `len` bytes. Unlike strncasecmp() it looks behind a zero byte, too. */
+bool slice_is_same_fold(const char *a, const char *b, size_t len);
 /* ASCII case folded: header names, host names, tokens. */
 static inline bool slice_equal_fold(struct slice a, struct slice b)
 {
-    return a.len == b.len && (a.len == 0 || strncasecmp(a.data, b.data, a.len) == 0);
+    return a.len == b.len && slice_is_same_fold(a.data, b.data, a.len);
 }
 
 static inline bool slice_starts_with(struct slice s, struct slice prefix)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "base/number.h"
 #include "conf/decode.h"
 #include "conf/type_list.h"
 
@@ -48,8 +49,8 @@ static void put_node(struct schema *s, const struct conf_node *node)
 {
     bool is_map = node->kind == CONF_NODE_MAP;
     if (node->kind == CONF_NODE_SCALAR) {
-        bool is_raw = !node->is_quoted && node->text.len &&
-                      strspn(node->text.data, "0123456789") == node->text.len;
+        uint64_t number;
+        bool is_raw = !node->is_quoted && number_u64(node->text, &number);
         is_raw ? json_raw(s->out, node->text) : json_slice(s->out, node->text);
         return;
     }

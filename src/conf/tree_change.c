@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "conf/decode.h"
 
 struct walk {
@@ -128,9 +129,8 @@ static bool is_named(const struct conf_node *n, struct slice name, const struct 
 
 static int enter_element(struct walk *w, struct slice name)
 {
-    uint32_t index = 0, wanted = UINT32_MAX;
-    if (name.len && name.len < 8 && strspn(name.data, "0123456789") >= name.len)
-        wanted = (uint32_t)atoi(name.data);
+    uint64_t index = 0, wanted = UINT64_MAX;
+    if (!number_u64(name, &wanted)) wanted = UINT64_MAX;
     for (struct conf_node *n = w->node->first_child; n; n = n->next, index++) {
         if (index != wanted && !is_named(n, name, w->type)) continue;
         w->node = n;

@@ -156,7 +156,7 @@ void h1_codings_add(struct h1_codings *codings, struct slice value)
         codings->is_final_chunked = slice_equal_fold(coding, SLICE("chunked"));
         if (codings->is_final_chunked) continue;
         codings->has_others = true;
-        bool is_dressed_up = coding.len > 7 && strncasecmp(coding.data, "chunked", 7) == 0 &&
+        bool is_dressed_up = coding.len > 7 && slice_is_same_fold(coding.data, "chunked", 7) &&
                              !h1_is(coding.data[7], H1_TOKEN); /* chunked has no parameters (RFC 9112 7.1) */
         if (is_dressed_up || !is_coding(coding)) codings->is_malformed = true;
     }

@@ -99,7 +99,7 @@ static int add_field(struct access_format *f, enum access_code code, struct slic
 /* True if `word` begins with `prefix` and goes on; `word` becomes the rest. */
 static bool cut_prefix(struct slice *word, struct slice prefix)
 {
-    if (word->len <= prefix.len || strncasecmp(word->data, prefix.data, prefix.len) != 0) return false;
+    if (word->len <= prefix.len || !slice_is_same_fold(word->data, prefix.data, prefix.len)) return false;
     *word = (struct slice){ word->data + prefix.len, word->len - prefix.len };
     return true;
 }

@@ -42,6 +42,10 @@ static void equality_and_prefixes_cope_with_nothing(void **state)
     assert_false(slice_equal(SLICE("a"), SLICE("A")));
     assert_true(slice_equal_fold(SLICE("hOst"), SLICE("HosT")));
     assert_false(slice_equal_fold(SLICE("host"), SLICE("hos")));
+    assert_false(slice_equal_fold(SLICE("a\0b"), SLICE("a\0c"))); /* a zero byte ends nothing */
+    assert_true(slice_equal_fold(SLICE("a\0B"), SLICE("A\0b")));
+    assert_false(slice_equal_fold(SLICE("@"), SLICE("`"))); /* 0x20 apart, but no letters */
+    assert_true(slice_equal_fold(SLICE_NONE, SLICE("")));
     assert_true(slice_starts_with(SLICE("abc"), SLICE("ab")));
     assert_true(slice_starts_with(SLICE_NONE, SLICE_NONE));
     assert_false(slice_starts_with(SLICE("a"), SLICE("ab")));
