@@ -187,6 +187,25 @@ bool ip_parse(struct slice text, struct ip *out)
     return true;
 }
 
+bool ip_parse_node(struct slice text, struct ip *out)
+{
+    bool is_bracketed = text.len && text.data[0] == '[';
+    const char *end = text.len ? memchr(text.data, is_bracketed ? ']' : ':', text.len) : NULL;
+    if (!end) return !is_bracketed && ip_parse(text, out);
+    struct slice host = { text.data + is_bracketed, (size_t)(end - text.data) - is_bracketed };
+    struct slice rest = { end + is_bracketed, text.len - (size_t)(end - text.data) - is_bracketed };
+    struct slice port = { rest.data + 1, rest.len ? rest.len - 1 : 0 };
+    uint32_t number;
+    bool has_port = rest.len && rest.data[0] == ':' && parse_decimal(port, 65535, &number);
+    if (!is_bracketed && !has_port) return ip_parse(text, out); /* of more than one colon: IPv6 as it is */
+    if (rest.len && !has_port) return false;
+    struct in_addr v4;
+    if (is_bracketed) return parse_bytes(AF_INET6, host, out->bytes);
+    if (!parse_bytes(AF_INET, host, &v4)) return ip_parse(text, out);
+    *out = mapped(&v4);
+    return true;
+}
+
 /* Every request has one printed: inet_ntop() goes through snprintf(). */
 static void print_v4(const uint8_t bytes[4], char *out)
 {

@@ -50,6 +50,9 @@ struct ip address_ip(const struct address *a);
 
 /* "192.0.2.7", "2001:db8::1", "::ffff:1.2.3.4"; false if it is none (or is longer than any). */
 bool ip_parse(struct slice text, struct ip *out);
+/* As forwarding fields name it (RFC 7239 6, and what is usual in X-Forwarded-For): plain, "192.0.2.7:4711",
+ * "[2001:db8::7]", "[2001:db8::7]:4711". The port is read and left out. */
+bool ip_parse_node(struct slice text, struct ip *out);
 /* IPv4-mapped as dotted quad. Fits INET6_ADDRSTRLEN. Returns out. */
 const char *ip_print(const struct ip *ip, char out[INET6_ADDRSTRLEN]);
 bool ip_is_v4(const struct ip *ip);

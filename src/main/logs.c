@@ -427,7 +427,10 @@ static void add_address(void *context, const struct log_entry *e)
     struct ips *s = context;
     const struct logs_options *o = s->run.options;
     struct ip ip = e->client;
-    if (o->client == LOG_XFF && !entry_ip(list_element(e->values[LOG_XFF], o->field_at), &ip)) ip = none;
+    if (o->client == LOG_XFF) {
+        struct slice named = list_element(e->values[LOG_XFF], o->field_at);
+        if (!entry_ip(named, &ip) && !ip_parse_node(named, &ip)) ip = none;
+    }
     if (memcmp(&ip, &none, sizeof(ip)) == 0) {
         s->without++;
         return;

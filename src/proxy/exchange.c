@@ -5,6 +5,7 @@
 #include "base/count.h"
 #include "proxy/choose.h"
 #include "proxy/exchange_steps.h"
+#include "proxy/fields.h"
 #include "proxy/forward.h"
 #include "proxy/mirror.h"
 #include "proxy/record.h"
@@ -428,8 +429,10 @@ void exchange_on_request(struct http_service *service, struct http_stream *s, st
     x->record.method = (uint8_t)head->method;
     x->record.version = (uint8_t)head->version;
     flight_set_target(&x->record, x->head.target);
+    const char *refused = fields_admit(x->listener->listener, &x->peer, x->head.fields, x->head.field_count);
     x->record.client = forward_client(x->listener->listener, &x->record.client, &x->head);
     forward_request_id(x);
+    if (refused) exchange_fail_with(x, END_BAD_REQUEST, refused);
     exchange_advance(x);
     x->request_follows = false;
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "conf/decode.h"
 #include "proxy/choose.h"
+#include "proxy/fields.h"
 #include "proxy/forward.h"
 #include "route/split.h"
 
@@ -110,6 +111,8 @@ static int read_request(const struct proxy *p, const struct explain_conf *conf, 
     rq->head.method = http_method_of(rq->head.method_text);
     rq->head.fields = rq->fields;
     rq->head.field_count = conf->headers.count;
+    const char *refused = fields_admit(rq->listener, &rq->peer, rq->fields, rq->head.field_count);
+    if (refused) return err_set(err, "the request would be answered with 400: %s", refused);
     rq->client = forward_client(rq->listener, &rq->peer, &rq->head);
     return 0;
 }

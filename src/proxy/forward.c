@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "proxy/exchange_steps.h"
+#include "proxy/forwarded.h"
 #include "proxy/headers.h"
 #include "proxy/split.h"
 
@@ -15,34 +16,12 @@ bool forward_is_trusted(const struct listener *l, const struct ip *peer)
     return false;
 }
 
-/* The last element of a list, which it loses. */
-static bool take_last(struct slice *list, struct slice *last)
-{
-    while (list->len) {
-        size_t at = list->len;
-        while (at && list->data[at - 1] != ',') at--;
-        *last = slice_trim((struct slice){ list->data + at, list->len - at });
-        list->len = at ? at - 1 : 0;
-        if (last->len) return true;
-    }
-    return false;
-}
-
 struct ip forward_client(const struct listener *l, const struct ip *peer, const struct http_head *head)
 {
-    struct ip client = *peer;
-    if (!l->conf->trust.count) return client;
-    for (uint32_t i = head->field_count; i-- > 0;) {
-        if (head->fields[i].id != HTTP_FIELD_X_FORWARDED_FOR) continue;
-        struct slice list = http_field_value(&head->fields[i]);
-        struct slice last;
-        while (forward_is_trusted(l, &client) && take_last(&list, &last)) {
-            struct ip named;
-            if (!ip_parse(last, &named)) return client;
-            client = named;
-        }
-    }
-    return client;
+    struct forwarded f;
+    if (!forward_is_trusted(l, peer)) return *peer;
+    forwarded_read(l, peer, head, &f);
+    return f.client;
 }
 
 static bool is_safe_id(struct slice id)
@@ -71,12 +50,6 @@ void forward_request_id(struct exchange *x)
     flight_set_request_id(&x->record, slice_of(x->request_id));
 }
 
-static void drop_fields(struct http_head *head, enum http_field_id id)
-{
-    for (uint32_t i = 0; i < head->field_count; i++)
-        if (head->fields[i].id == id) head->fields[i].is_dropped = true;
-}
-
 static struct http_field make_field(const char *name, enum http_field_id id, struct slice value)
 {
     return (struct http_field){ .name = name,
@@ -86,20 +59,18 @@ static struct http_field make_field(const char *name, enum http_field_id id, str
                                 .id = (uint8_t)id };
 }
 
-/* "a, b, <added>" of all fields with that id if they are kept, else just `added`. The fields are dropped. */
-static bool join(struct exchange *x, enum http_field_id id, bool keeps, struct slice added, struct slice *out)
+/* "a, b, <added>" of all fields with that id. */
+static bool join(struct exchange *x, enum http_field_id id, struct slice added, struct slice *out)
 {
     size_t size = added.len;
-    for (uint32_t i = 0; keeps && i < x->head.field_count; i++)
+    for (uint32_t i = 0; i < x->head.field_count; i++)
         if (x->head.fields[i].id == id) size += x->head.fields[i].value_len + 2u;
     char *memory = arena_alloc(&x->arena, size + 1);
     if (!memory) return false;
     struct text t = text_over(memory, size + 1);
     for (uint32_t i = 0; i < x->head.field_count; i++) {
-        struct http_field *f = &x->head.fields[i];
-        if (f->id != id || f->is_dropped) continue;
-        f->is_dropped = true;
-        if (!keeps || !f->value_len) continue;
+        const struct http_field *f = &x->head.fields[i];
+        if (f->id != id || f->is_dropped || !f->value_len) continue;
         text_add(&t, f->value, f->value_len);
         TEXT_LITERAL(&t, ", ");
     }
@@ -108,79 +79,55 @@ static bool join(struct exchange *x, enum http_field_id id, bool keeps, struct s
     return true;
 }
 
-static bool is_plain_host(struct slice host)
-{
-    for (size_t i = 0; i < host.len; i++)
-        if (host.data[i] == '"' || host.data[i] == '\\' || host.data[i] == ';') return false;
-    return true;
-}
-
-/* RFC 7239: for=192.0.2.7;host=example.com;proto=http, an IPv6 address in quotes and brackets. */
-static struct slice forwarded_element(struct exchange *x, const char *peer, bool is_v6, char *out,
-                                      size_t size)
-{
-    struct text t = text_over(out, size);
-    TEXT_LITERAL(&t, "for=");
-    if (is_v6)
-        text_printf(&t, "\"[%s]\"", peer);
-    else
-        text_add_slice(&t, slice_of(peer));
-    if (x->head.authority.len && is_plain_host(x->head.authority)) {
-        TEXT_LITERAL(&t, ";host=\"");
-        text_add_slice(&t, x->head.authority);
-        TEXT_LITERAL(&t, "\"");
-    }
-    TEXT_LITERAL(&t, ";proto=http");
-    return text_slice(&t);
-}
-
 #define OWN_FIELDS_MAX 7u
+
+static int add_forwarding(struct exchange *x, struct http_field *extra, uint32_t *n)
+{
+    struct forwarded f;
+    forwarded_read(x->listener->listener, &x->peer, &x->head, &f);
+    size_t room = forwarded_room(&f);
+    char *memory = arena_alloc(&x->arena, 2 * room);
+    if (!memory) return -1;
+    struct text list = text_over(memory, room), forwarded = text_over(memory + room, room);
+    forwarded_print(&f, &x->peer, &list, &forwarded);
+    extra[(*n)++] = make_field("X-Forwarded-For", HTTP_FIELD_X_FORWARDED_FOR, text_slice(&list));
+    extra[(*n)++] = make_field("X-Forwarded-Proto", HTTP_FIELD_X_FORWARDED_PROTO, f.proto);
+    if (f.host.len) extra[(*n)++] = make_field("X-Forwarded-Host", HTTP_FIELD_X_FORWARDED_HOST, f.host);
+    extra[(*n)++] = make_field("Forwarded", HTTP_FIELD_FORWARDED, text_slice(&forwarded));
+    return 0;
+}
 
 /* What weir says of the request on its way. */
 static int add_own_fields(struct exchange *x)
 {
     struct http_field *extra = x->extra;
-    const struct listener *l = x->listener->listener;
-    bool keeps = forward_is_trusted(l, &x->peer);
-    char *text = arena_alloc(&x->arena, INET6_ADDRSTRLEN);
-    if (!text) return -1;
-    ip_print(&x->peer, text);
-    struct slice value;
     uint32_t n = 0;
-    if (!join(x, HTTP_FIELD_X_FORWARDED_FOR, keeps, slice_of(text), &value)) return -1;
-    extra[n++] = make_field("X-Forwarded-For", HTTP_FIELD_X_FORWARDED_FOR, value);
-    if (!keeps || !http_head_find(&x->head, HTTP_FIELD_X_FORWARDED_PROTO)) {
-        drop_fields(&x->head, HTTP_FIELD_X_FORWARDED_PROTO);
-        extra[n++] = make_field("X-Forwarded-Proto", HTTP_FIELD_X_FORWARDED_PROTO, SLICE("http"));
-    }
-    if (x->head.authority.len && (!keeps || !http_head_find(&x->head, HTTP_FIELD_X_FORWARDED_HOST))) {
-        drop_fields(&x->head, HTTP_FIELD_X_FORWARDED_HOST);
-        extra[n++] = make_field("X-Forwarded-Host", HTTP_FIELD_X_FORWARDED_HOST, x->head.authority);
-    } else if (!keeps) {
-        drop_fields(&x->head, HTTP_FIELD_X_FORWARDED_HOST);
-    }
-    char element[512];
-    struct slice mine = forwarded_element(x, text, !ip_is_v4(&x->peer), element, sizeof(element));
-    if (!join(x, HTTP_FIELD_FORWARDED, keeps, mine, &value)) return -1;
-    extra[n++] = make_field("Forwarded", HTTP_FIELD_FORWARDED, value);
-    drop_fields(&x->head, HTTP_FIELD_X_REQUEST_ID);
+    if (add_forwarding(x, extra, &n) < 0) return -1;
     extra[n++] = make_field("X-Request-Id", HTTP_FIELD_X_REQUEST_ID, slice_of(x->request_id));
     struct slice via = x->head.version == HTTP_VERSION_1_0 ? SLICE("1.0 " VIA_NAME) : SLICE("1.1 " VIA_NAME);
-    if (http_head_find(&x->head, HTTP_FIELD_VIA) && !join(x, HTTP_FIELD_VIA, true, via, &via)) return -1;
+    if (http_head_find(&x->head, HTTP_FIELD_VIA) && !join(x, HTTP_FIELD_VIA, via, &via)) return -1;
     extra[n++] = make_field("Via", HTTP_FIELD_VIA, via);
     if (x->variant) extra[n++] = make_field("Weir-Split", HTTP_FIELD_WEIR_SPLIT, slice_of(x->variant->name));
     x->extra_count = n;
     return 0;
 }
 
-/* Words to weir go no further, whoever said them: a server could take a client's Weir-Split for weir's. */
-static void drop_words_to_weir(struct http_head *head)
+/* What weir has made anew, and words to weir, which go no further whoever said them. */
+static void drop_replaced(struct http_head *head)
 {
     for (uint32_t i = 0; i < head->field_count; i++) {
-        struct http_field *f = &head->fields[i];
-        if (f->id == HTTP_FIELD_WEIR_PIN || f->id == HTTP_FIELD_WEIR_PIN_TOKEN ||
-            f->id == HTTP_FIELD_WEIR_SPLIT)
-            f->is_dropped = true;
+        switch ((enum http_field_id)head->fields[i].id) {
+        case HTTP_FIELD_X_FORWARDED_FOR:
+        case HTTP_FIELD_X_FORWARDED_PROTO:
+        case HTTP_FIELD_X_FORWARDED_HOST:
+        case HTTP_FIELD_FORWARDED:
+        case HTTP_FIELD_X_REQUEST_ID:
+        case HTTP_FIELD_VIA:
+        case HTTP_FIELD_WEIR_PIN:
+        case HTTP_FIELD_WEIR_PIN_TOKEN:
+        case HTTP_FIELD_WEIR_SPLIT: head->fields[i].is_dropped = true; break;
+        default: break;
+        }
     }
 }
 
@@ -189,10 +136,12 @@ int forward_fields(struct exchange *x)
     const struct route_headers_conf *conf = x->route->conf ? x->route->conf->request_headers : NULL;
     x->extra = arena_alloc(&x->arena, (OWN_FIELDS_MAX + headers_room(conf)) * sizeof(*x->extra));
     if (!x->extra) return -1;
-    drop_words_to_weir(&x->head);
     if (add_own_fields(x) < 0) return -1;
-    if (!conf) return 0;
-    return headers_apply(x, conf, x->head.fields, x->head.field_count, x->extra, &x->extra_count);
+    /* Rules may be made from what is replaced. */
+    if (conf && headers_apply(x, conf, x->head.fields, x->head.field_count, x->extra, &x->extra_count) < 0)
+        return -1;
+    drop_replaced(&x->head);
+    return 0;
 }
 
 struct slice forward_authority(const struct exchange *x)

@@ -5,7 +5,7 @@
 
 /* True if the peer may speak for others (listener `trust`). */
 bool forward_is_trusted(const struct listener *l, const struct ip *peer);
-/* The client: the peer, or whom a trusted peer names (the rightmost of X-Forwarded-For that is not trusted). */
+/* The client: the peer, or whom a trusted peer names (forwarded.h). */
 struct ip forward_client(const struct listener *l, const struct ip *peer, const struct http_head *head);
 /* Keeps the client's X-Request-Id if it is 1 to 36 of [A-Za-z0-9._-], else makes one of 32 hex digits. */
 void forward_request_id(struct exchange *x);

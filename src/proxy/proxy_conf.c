@@ -37,6 +37,20 @@ static const struct conf_type listener_limits_type = { .name = "listener limits"
                                                        .size = sizeof(struct listener_limits),
                                                        .fields = listener_limit_fields };
 
+static const char *const underscore_names[] = { "drop", "keep", "refuse", NULL };
+static const struct conf_type underscore_type = { .name = "underscore", .names = underscore_names };
+
+static const struct conf_field listener_field_fields[] = {
+    { "underscore", CONF_ENUM(struct listener_fields, underscore, &underscore_type), .preset = "drop",
+      .help = "What becomes of fields with `_` in their name, which servers behind CGI and WSGI cannot tell "
+              "from those with `-`: `drop` leaves them out, `keep` passes them on, `refuse` answers 400." },
+    { 0 },
+};
+
+static const struct conf_type listener_fields_type = { .name = "listener fields",
+                                                       .size = sizeof(struct listener_fields),
+                                                       .fields = listener_field_fields };
+
 static void check_pin(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     const struct pin_conf *pin = object;
@@ -87,8 +101,11 @@ static const struct conf_field listener_fields[] = {
       .help = "Time-outs towards clients." },
     { "limits", CONF_OBJECT(struct listener_conf, limits, &listener_limits_type),
       .help = "Bounds on what a client may send." },
+    { "fields", CONF_OBJECT(struct listener_conf, fields, &listener_fields_type),
+      .help = "Which of a request's fields pass." },
     { "trust", CONF_LIST(struct listener_conf, trust, &conf_cidr_type), .max = 1000,
-      .help = "Peers whose X-Forwarded-* and Forwarded fields are believed and passed on." },
+      .help = "Peers whose X-Forwarded-*, X-Real-IP and Forwarded fields are believed and passed on; from "
+              "everybody else they are dropped." },
     { "gate", CONF_OPTIONAL(struct listener_conf, gate, &gate_conf_type), .help = "Who may pass." },
     { "pin", CONF_OPTIONAL(struct listener_conf, pin, &pin_type),
       .help = "Who may choose the server by hand, with the header `Weir-Pin: pool/server`; from everybody "

@@ -21,6 +21,13 @@ struct listener_limits {
     uint32_t headers;
 };
 
+enum fields_underscore { FIELDS_UNDERSCORE_DROP, FIELDS_UNDERSCORE_KEEP, FIELDS_UNDERSCORE_REFUSE };
+
+/* `fields: {underscore: drop}`: which of a request's fields pass. */
+struct listener_fields {
+    uint32_t underscore; /* enum fields_underscore: names with "_" */
+};
+
 /* `pin: {from: [10.0.0.0/8], token: "…"}`: who may name a server with Weir-Pin. */
 struct pin_conf {
     struct conf_items from; /* struct cidr: the peer's address */
@@ -35,6 +42,7 @@ struct listener_conf {
     struct conf_items routes; /* struct route_conf */
     struct listener_timeouts timeouts;
     struct listener_limits limits;
+    struct listener_fields fields;
     struct conf_items trust; /* struct cidr */
     struct gate_conf *gate;  /* may be NULL */
     struct pin_conf *pin;    /* NULL: nobody may */

@@ -130,7 +130,67 @@ def test_what_a_trusted_peer_says_is_kept_and_added_to(scene):
     assert request.get("X-Forwarded-For") == "192.0.2.1, 198.51.100.2, 127.0.0.1"
     assert request.get("X-Forwarded-Proto") == "https"
     assert request.get("X-Forwarded-Host") == "claimed.test"
-    assert request.get("Forwarded").startswith("for=192.0.2.1;proto=https, for=127.0.0.1;")
+    assert request.get("Forwarded") == ('for=192.0.2.1;host="claimed.test";proto=https, for=198.51.100.2, '
+                                        'for=127.0.0.1;host="claimed.test";proto=https')
+
+
+def test_forwarded_alone_is_told_in_both_forms(scene):
+    request = ask_through(scene, ("Forwarded", 'for="[2001:db8::7]:4711";proto=https;host=claimed.test'),
+                          listener={"trust": ["127.0.0.1"]})
+    assert request.get("X-Forwarded-For") == "2001:db8::7, 127.0.0.1"
+    assert request.get("X-Forwarded-Proto") == "https"
+    assert request.get("X-Forwarded-Host") == "claimed.test"
+    assert request.get("Forwarded") == ('for="[2001:db8::7]";host="claimed.test";proto=https, '
+                                        'for=127.0.0.1;host="claimed.test";proto=https')
+
+
+def test_forwarding_fields_of_other_names_pass_from_trusted_peers_only(scene):
+    server = scene.server()
+    weir = scene.proxy(server, listener={"trust": ["127.0.0.2/32"]})
+    claims = [("X-Forwarded-Port", "443"), ("X-Forwarded-Prefix", "/a"), ("X-Real-IP", "192.0.2.1"),
+              ("X-Forwarded-Ssl", "on")]
+    for source in ("127.0.0.1", "127.0.0.2"):
+        scene.client(weir, source=source).ask("GET", "/", *claims)
+    for name, value in claims:
+        assert not server.requests[0].has(name), name
+        assert server.requests[1].get(name) == value
+
+
+@pytest.mark.parametrize("claim, client", [
+    ("203.0.113.7:4711", "203.0.113.7"), ("[2001:db8::7]:4711", "2001:db8::7"), ("[2001:db8::7]", "2001:db8::7")])
+def test_a_client_may_be_named_with_port_and_brackets(scene, claim, client):
+    """The gate, the record and the routes' conditions take it for who it is."""
+    block = "203.0.113.0/24" if "." in client else "2001:db8::/32"
+    routes = {"his": {"path": "/his", "client": [block], "pool": "web"},
+              "gated": {"path": "/gated", "gate": {"deny": [block]}, "pool": "web"}}
+    weir = scene.proxy(scene.server(), listener={"trust": ["127.0.0.1"], "routes": routes})
+    for path, status in (("/his", 200), ("/gated", 403)):
+        asker = scene.client(weir)
+        assert asker.ask("GET", path, ("X-Forwarded-For", claim)).status == status
+    assert {record["client"] for record in weir.wait_records(2)} == {client}
+
+
+@pytest.mark.parametrize("policy, status", [(None, 200), ("drop", 200), ("keep", 200), ("refuse", 400)])
+def test_names_with_underscores(scene, policy, status):
+    server = scene.server()
+    weir = scene.proxy(server, listener={"fields": {"underscore": policy}} if policy else None)
+    response = scene.client(weir).ask("GET", "/", ("X_Role", "admin"), ("X_Forwarded_For", "192.0.2.1"),
+                                      ("X.Forwarded.For", "192.0.2.1"), ("X-Role", "user"))
+    assert response.status == status
+    if status == 400:
+        assert "underscore" in response.text and server.requests == []
+        return
+    request = server.requests[0]
+    assert request.has("X_Role") == (policy == "keep")
+    assert not request.has("X_Forwarded_For") and not request.has("X.Forwarded.For")
+    assert request.get("X-Role") == "user"
+
+
+def test_a_long_host_does_not_break_forwarded(scene):
+    host = "a" * 900 + ".test"
+    request = ask_through(scene, host=host)
+    assert request.get("Forwarded") == "for=127.0.0.1;proto=http"
+    assert request.get("X-Forwarded-Host") == host
 
 
 def test_several_forwarding_fields_of_a_trusted_peer_become_one(scene):

@@ -163,6 +163,52 @@ static void bare_addresses_are_read_strictly(void **state)
     assert_true(ip_is_v4(&ip));
 }
 
+static void forwarding_fields_name_addresses_with_ports_and_brackets(void **state)
+{
+    (void)state;
+    static const char *const good[][2] = {
+        { "203.0.113.7", "203.0.113.7" },
+        { "203.0.113.7:4711", "203.0.113.7" },
+        { "203.0.113.7:0", "203.0.113.7" },
+        { "2001:db8::7", "2001:db8::7" },
+        { "[2001:db8::7]", "2001:db8::7" },
+        { "[2001:db8::7]:4711", "2001:db8::7" },
+        { "::1", "::1" },
+        { "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8" },
+        { "::ffff:192.0.2.7", "192.0.2.7" },
+        { "[::ffff:192.0.2.7]:80", "192.0.2.7" },
+        { "[1:2:3:4:5:6:7:8]", "1:2:3:4:5:6:7:8" },
+    };
+    static const char *const bad[] = { "",
+                                       "[",
+                                       "[]",
+                                       "[]:80",
+                                       ":",
+                                       ":80",
+                                       "192.0.2.7:",
+                                       "192.0.2.7:x",
+                                       "192.0.2.7:65536",
+                                       "192.0.2:80",
+                                       "[192.0.2.7]",
+                                       "[::1",
+                                       "[::1]80",
+                                       "[::1]:",
+                                       "[::1]:80:80",
+                                       "::1]",
+                                       "unknown",
+                                       "_hidden",
+                                       "\"[::1]\"",
+                                       "192.0.2.7:80:80" };
+    char printed[INET6_ADDRSTRLEN];
+    struct ip ip;
+    for (size_t i = 0; i < COUNT(good); i++) {
+        if (!ip_parse_node(slice_of(good[i][0]), &ip)) fail_msg("\"%s\" was not read", good[i][0]);
+        assert_string_equal(ip_print(&ip, printed), good[i][1]);
+    }
+    for (size_t i = 0; i < COUNT(bad); i++)
+        if (ip_parse_node(slice_of(bad[i]), &ip)) fail_msg("\"%s\" was read", bad[i]);
+}
+
 static void an_ipv6_client_is_its_64(void **state)
 {
     (void)state;
@@ -236,6 +282,7 @@ int main(void)
         cmocka_unit_test(loopback_is_known_in_every_form),
         cmocka_unit_test(clients_are_compared_in_one_form),
         cmocka_unit_test(bare_addresses_are_read_strictly),
+        cmocka_unit_test(forwarding_fields_name_addresses_with_ports_and_brackets),
         cmocka_unit_test(an_ipv6_client_is_its_64),
         cmocka_unit_test(blocks_contain_what_they_should),
         cmocka_unit_test(what_is_no_block_is_refused_with_a_remedy),
