@@ -97,10 +97,7 @@ static void look(struct follow *f)
 {
     follow_look(f);
     hear_all(f);
-    if (f->is_look_due)
-        hear_later(f);
-    else
-        follow_looked(f);
+    if (!f->is_look_due) follow_looked(f);
 }
 
 static void on_work(struct loop_task *t)
@@ -109,6 +106,7 @@ static void on_work(struct loop_task *t)
     hear_all(f);
     if (f->is_look_due) look(f);
     read_due(f);
+    if (f->is_look_due) hear_later(f);
 }
 
 static void on_soon(struct timer *t)

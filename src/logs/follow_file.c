@@ -220,12 +220,39 @@ static bool goes_on_alike(const struct follow_file *of, const struct follow_file
     return true;
 }
 
+/* They begin alike and then differ. If `of` is truncated and written meanwhile, that is no difference of the two. */
+static bool is_another(const struct follow_file *of, struct slice head, const struct follow_file *file)
+{
+    return begins_alike_now(of, head) && !goes_on_alike(of, file) && begins_alike_now(of, head);
+}
+
+/* Of two files of which nothing was read yet the one whose name rotation did not touch is the original. */
+static bool is_original(const struct follow_file *of)
+{
+    char base[ROTATION_NAME_MAX + 1];
+    return !of->is_held || (rotation_base(slice_of(of->name), base) && strcmp(base, of->name) == 0);
+}
+
 /* A file of the same name is a successor, never a copy; and nobody copies and truncates what has been renamed. */
 static bool may_be_copy(const struct follow_file *of, struct slice head, const struct follow_file *file)
 {
-    if (of == file || of->is_held || of->is_rotated || strcmp(of->home, file->name) == 0) return false;
-    if (begins_alike_now(of, head) && !goes_on_alike(of, file)) return false;
-    return has_same_base(of->home, file->home) && (began_alike(of, head) || begins_alike_now(of, head));
+    if (of == file || of->is_rotated || strcmp(of->home, file->name) == 0 || !is_original(of)) return false;
+    if (!has_same_base(of->home, file->home) || is_another(of, head, file)) return false;
+    return began_alike(of, head) || begins_alike_now(of, head);
+}
+
+/* Whether the file that has the name that `file` had is one that no look has found yet: `file` may be its copy. */
+static bool is_original_unseen(const struct follow_file *file)
+{
+    const struct follow *f = file->follow;
+    char base[ROTATION_NAME_MAX + 1], path[FOLLOW_PATH_BYTES];
+    struct stat st;
+    if (!rotation_base(slice_of(file->name), base) || strcmp(base, file->name) == 0) return false;
+    if (fnmatch(f->names, base, FNM_PERIOD) != 0) return false;
+    struct text t = text_over(path, sizeof(path));
+    text_printf(&t, "%s/%s", f->directory, base);
+    if (stat(text_cstr(&t), &st) < 0 || !S_ISREG(st.st_mode)) return false;
+    return !follow_find(f, file_id_of(&st));
 }
 
 static void go_on_with_copy(struct follow_file *file, uint32_t index)
@@ -239,11 +266,36 @@ static void go_on_with_copy(struct follow_file *file, uint32_t index)
     start_at(file, g.consumed);
 }
 
+static bool begin_anew(struct follow_file *file, size_t len);
+
+/* What `file` may be a copy of is looked at before it: whoever copies and truncates a file, and renames it then, does so in
+ * this order, so one that is renamed and still begins as it did has no copy. */
+static void find_truncated(const struct follow_file *file)
+{
+    struct follow *f = file->follow;
+    FOLLOW_EACH(of, f)
+    {
+        if (of == file || of->is_held || of->fd < 0 || !has_same_base(of->home, file->home)) continue;
+        if (!has_its_head(of)) begin_anew(of, 0);
+    }
+}
+
+static bool is_copy_of_any(const struct follow_file *file, struct slice head)
+{
+    const struct follow *f = file->follow;
+    FOLLOW_EACH(of, f)
+    {
+        if (may_be_copy(of, head, file)) return true;
+    }
+    return false;
+}
+
 void follow_file_judge(struct follow_file *file)
 {
     struct follow *f = file->follow;
     char bytes[PLACE_HEAD_BYTES];
     struct stat st;
+    find_truncated(file);
     ssize_t n = pread(file->fd, bytes, sizeof(bytes), 0);
     if (n <= 0 || fstat(file->fd, &st) < 0) return;
     struct slice head = { bytes, (size_t)n };
@@ -252,12 +304,12 @@ void follow_file_judge(struct follow_file *file)
         go_on_with_copy(file, i);
         return;
     }
-    file->is_copy = false;
-    FOLLOW_EACH(of, f)
-    {
-        if (may_be_copy(of, head, file)) file->is_copy = true;
-    }
-    file->is_held = file->is_copy;
+    file->is_copy = is_copy_of_any(file, head);
+    /* Where a file found no room, no look will find it. */
+    bool has_room = f->file_count < f->options.files_max;
+    bool is_look_needed = !file->is_copy && has_room && is_original_unseen(file);
+    if (is_look_needed) f->is_look_due = true;
+    file->is_held = file->is_copy || is_look_needed;
 }
 
 /* opening */
@@ -275,7 +327,7 @@ static void watch(struct follow_file *file)
 
 static int open_name(const struct follow *f, const char *name)
 {
-    char path[4096 + ROTATION_NAME_MAX + 2];
+    char path[FOLLOW_PATH_BYTES];
     struct text t = text_over(path, sizeof(path));
     text_printf(&t, "%s/%s", f->directory, name);
     return open(text_cstr(&t), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);

@@ -32,7 +32,7 @@ static enum entry_kind kind_of(const struct follow *f, struct entry *e)
     return strcmp(e->base, e->name) != 0 && matches(f, e->base) ? ENTRY_ROTATED : ENTRY_OTHER;
 }
 
-static struct follow_file *find(const struct follow *f, struct file_id id)
+struct follow_file *follow_find(const struct follow *f, struct file_id id)
 {
     FOLLOW_EACH(file, f)
     {
@@ -123,7 +123,7 @@ static void look_at(struct follow *f, int directory, const struct dirent *d)
     e.id = file_id_of(&st);
     e.size = (uint64_t)st.st_size;
     e.modified_ns = modified_ns_of(&st);
-    struct follow_file *file = find(f, e.id);
+    struct follow_file *file = follow_find(f, e.id);
     if (file)
         note_known(file, &e);
     else if (e.kind != ENTRY_OTHER)
@@ -209,7 +209,11 @@ static bool is_finished(const struct follow_file *file, uint64_t now_ms)
 static void note_rotation(struct follow_file *file, uint64_t now_ms)
 {
     struct follow *f = file->follow;
-    if (file->is_at_home) return;
+    if (file->is_at_home) { /* again, or its inode is another file's now */
+        file->is_rotated = false;
+        file->rotated_ms = 0;
+        return;
+    }
     if (!file->is_rotated) {
         file->is_rotated = true;
         f->counts.rotated++;

@@ -10,6 +10,8 @@
 #define STRANGERS_MAX 256u
 #define FOLLOW_ENTRIES_MAX 65536u /* of a directory, looked at in one go */
 
+#define FOLLOW_PATH_BYTES (4096u + ROTATION_NAME_MAX + 2u)
+
 struct file_id {
     uint64_t device, inode;
 };
@@ -106,6 +108,8 @@ void follow_due(struct follow_file *file);
 
 /* follow_look.c: compares the directory with what is known of it: finds, opens, closes and forgets files. */
 void follow_look(struct follow *f);
+/* NULL: none of those that are known. */
+struct follow_file *follow_find(const struct follow *f, struct file_id id);
 /* Nothing in the directory changed meanwhile, so what was there was seen. */
 void follow_looked(struct follow *f);
 
