@@ -265,10 +265,7 @@ void admin_close(struct admin *a)
     if (!a) return;
     stop_accepting(a);
     call_kill_all(&a->env);
-    while (!list_is_empty(&a->connections)) {
-        struct h1_conn *conn = container_of(a->connections.next, struct h1_conn, link);
-        h1_server_kill(container_of(conn, struct h1_server, conn), END_DRAINED);
-    }
+    h1_server_kill_all(&a->connections, END_DRAINED); /* of whose streams nobody holds any now */
     if (a->spare_fd >= 0) close(a->spare_fd);
     loop_bury(a->env.loop, &a->grave, bury_admin);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/count.h"
+#include "base/poison.h"
 
 #define SLAB_PAGE_BYTES 16384u
 
@@ -29,6 +30,7 @@ void slab_fini(struct slab *slab)
         struct slab_page *page = slab->pages;
         slab->pages = page->next;
         budget_give(slab->budget, SLAB_PAGE_BYTES);
+        unpoison(page, SLAB_PAGE_BYTES);
         free(page);
     }
     slab->idle = NULL;
@@ -48,6 +50,7 @@ static int add_page(struct slab *slab)
         void **object = (void **)(void *)(page->objects + (size_t)i * slab->object_size);
         *object = slab->idle;
         slab->idle = object;
+        poison(object, slab->object_size);
     }
     return 0;
 }
@@ -57,6 +60,7 @@ void *slab_get(struct slab *slab)
     if (!slab->idle && add_page(slab) < 0) return NULL;
     void **object = slab->idle;
     if (!object) return NULL;
+    unpoison(object, slab->object_size);
     slab->idle = *object;
     count_add(&slab->live, 1);
     memset(object, 0, slab->object_size);
@@ -69,6 +73,7 @@ void slab_put(struct slab *slab, void *object)
     count_add(&slab->live, -1);
     *(void **)object = slab->idle;
     slab->idle = object;
+    poison(object, slab->object_size);
 }
 
 void slab_scan(const struct memory_view *m, uint64_t slab, bool (*on_object)(void *context, uint64_t address),

@@ -111,16 +111,21 @@ int h1_conn_detach(struct http_stream *s, struct transport *to, struct block **h
     return transport_move(&c->transport, to, NULL);
 }
 
+void h1_conn_shut(struct h1_conn *c, bool is_reset)
+{
+    struct loop *l = h1_conn_loop(c);
+    loop_cancel(&c->task);
+    loop_disarm(l, &c->timer);
+    h1_in_clear(&c->in, l);
+    h1_out_clear(&c->out, l);
+    transport_close(&c->transport, is_reset);
+}
+
 void h1_conn_retire(struct h1_conn *c, bool is_reset)
 {
     if (c->is_retired) return;
     c->is_retired = true;
-    c->stream.events = NULL;
-    struct loop *l = h1_conn_loop(c);
-    loop_cancel(&c->task);
-    loop_disarm(l, &c->timer);
+    assert(!c->stream.events);
     list_remove(&c->link);
-    h1_in_clear(&c->in, l);
-    h1_out_clear(&c->out, l);
-    transport_close(&c->transport, is_reset);
+    h1_conn_shut(c, is_reset);
 }

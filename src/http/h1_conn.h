@@ -42,7 +42,11 @@ void h1_conn_resume(struct http_stream *s);
 int h1_conn_detach(struct http_stream *s, struct transport *to, struct block **held, struct slice *bytes);
 /* After any direct use of `out`. */
 enum io h1_conn_sent(struct h1_conn *c, enum io io);
-/* Closes and clears everything; the memory itself is the owner's, to be buried. Twice is fine. */
+/* Closes the transport and gives back all that the connection holds. The stream stands, for whoever still holds it; nothing
+ * is told to it any more. Twice is fine. */
+void h1_conn_shut(struct h1_conn *c, bool is_reset);
+/* Shuts it and takes it off its list. Nobody may hold the stream; the memory is the owner's, to be buried. Twice is
+ * fine. */
 void h1_conn_retire(struct h1_conn *c, bool is_reset);
 
 static inline struct h1_conn *h1_conn_of(struct http_stream *s)

@@ -70,7 +70,7 @@ static void begin_exchange(struct h1_server *c, struct slice bytes, bool is_held
     s->is_ended = !has_body;
     struct slice rest = { bytes.data + head_len, bytes.len - head_len };
     c->service->on_request(c->service, s, head, has_body && rest.len ? HTTP_MORE : 0);
-    if (conn->is_retired) return;
+    if (c->state == H1_SERVER_KILLED || c->state == H1_SERVER_CLOSED) return;
     if (is_held) {
         h1_in_use(&conn->in, loop_of(c), head_len);
         rest = SLICE_NONE;
@@ -224,6 +224,7 @@ static void drive(struct h1_conn *conn)
             finish(c);
         return;
     case H1_SERVER_LINGER: linger(c); return;
+    case H1_SERVER_KILLED:
     case H1_SERVER_CLOSED: return;
     }
 }
@@ -245,6 +246,7 @@ static void on_timer(struct timer *t)
         close_now(c, false);
         return;
     case H1_SERVER_EXCHANGE: /* the exchange has its own; this one was left from before it */
+    case H1_SERVER_KILLED:
     case H1_SERVER_CLOSED: return;
     case H1_SERVER_FLUSH:
     case H1_SERVER_LINGER: close_now(c, c->state == H1_SERVER_FLUSH); return;
@@ -303,8 +305,9 @@ static void watch(struct http_stream *s)
 static void release(struct http_stream *s)
 {
     struct h1_server *c = h1_server_of(s);
-    if (c->conn.is_retired || c->state != H1_SERVER_EXCHANGE) return;
     s->events = NULL;
+    if (c->state == H1_SERVER_KILLED) close_now(c, false);
+    if (c->state != H1_SERVER_EXCHANGE) return;
     if (h1_out_is_empty(&c->conn.out)) {
         finish(c);
         return;
@@ -374,13 +377,29 @@ void h1_server_drain(struct h1_server *c)
 
 void h1_server_kill(struct h1_server *c, enum end_reason reason)
 {
-    if (c->conn.is_retired) return;
-    if (c->conn.stream.events) {
+    struct http_stream *s = &c->conn.stream;
+    if (c->state == H1_SERVER_KILLED) return;
+    if (s->events) {
         struct http_fault fault = { .reason = reason };
-        c->conn.stream.events->on_error(&c->conn.stream, &fault);
+        s->events->on_error(s, &fault);
         /* An answer that the client does not take at once is not waited for. */
         fault.reason = END_CLIENT_ABORT;
-        if (c->conn.stream.events) c->conn.stream.events->on_error(&c->conn.stream, &fault);
+        if (s->events) s->events->on_error(s, &fault);
     }
-    close_now(c, false);
+    if (!s->events) {
+        close_now(c, false);
+        return;
+    }
+    c->state = H1_SERVER_KILLED;
+    h1_conn_shut(&c->conn, false);
+}
+
+void h1_server_kill_all(struct list *among, enum end_reason reason)
+{
+    struct list *next;
+    for (struct list *at = among->next; at != among; at = next) {
+        next = at->next; /* those whose streams are held stay */
+        struct h1_conn *conn = container_of(at, struct h1_conn, link);
+        h1_server_kill(container_of(conn, struct h1_server, conn), reason);
+    }
 }

@@ -35,6 +35,7 @@ enum h1_server_state {
     H1_SERVER_EXCHANGE,
     H1_SERVER_FLUSH,
     H1_SERVER_LINGER,
+    H1_SERVER_KILLED, /* shut; whoever has its stream has been told, and has yet to let go of it */
     H1_SERVER_CLOSED
 };
 
@@ -52,8 +53,11 @@ void h1_server_start(struct h1_server *c, struct http_service *service, struct l
                      const struct address *client, uint64_t id, struct list *among);
 /* An idle connection closes now, a busy one after its exchange (drain). */
 void h1_server_drain(struct h1_server *c);
-/* At once, whatever it is doing; a stream's owner is told by on_error(`reason`). */
+/* Ends it at once, whatever it is doing. A stream's owner is told by on_error(`reason`); until he lets go of the stream the
+ * connection stays where it is, shut. Not from within an event of the stream. */
 void h1_server_kill(struct h1_server *c, enum end_reason reason);
+/* All in the list `among`. */
+void h1_server_kill_all(struct list *among, enum end_reason reason);
 static inline struct h1_server *h1_server_of(struct http_stream *s)
 {
     return container_of(h1_conn_of(s), struct h1_server, conn);

@@ -275,10 +275,7 @@ static void stop_servers(struct demo *d)
     for (int i = 0; i < SERVERS; i++) {
         struct demo_server *server = &d->servers[i];
         loop_fd_close(&d->loop, &server->accept);
-        while (!list_is_empty(&server->connections)) {
-            struct h1_conn *conn = container_of(server->connections.next, struct h1_conn, link);
-            h1_server_kill(container_of(conn, struct h1_server, conn), END_DRAINED);
-        }
+        h1_server_kill_all(&server->connections, END_DRAINED);
     }
     loop_turn(&d->loop, 0);
     loop_turn(&d->loop, 0);

@@ -187,10 +187,7 @@ void worker_kill(struct worker *w)
         struct listener_worker *lw = &w->listeners[i];
         accept_close(lw);
         lw->service.is_draining = true;
-        while (!list_is_empty(&lw->connections)) {
-            struct h1_conn *conn = container_of(lw->connections.next, struct h1_conn, link);
-            h1_server_kill(container_of(conn, struct h1_server, conn), END_DRAINED);
-        }
+        h1_server_kill_all(&lw->connections, END_DRAINED);
         while (!list_is_empty(&lw->tunnels))
             tunnel_kill(container_of(lw->tunnels.next, struct tunnel, link), END_DRAINED);
     }

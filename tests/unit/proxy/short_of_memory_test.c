@@ -1,0 +1,108 @@
+/* What happens when memory is used up, at whatever moment that is. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* after the above */
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "scene.h"
+
+#define CLIENTS 4
+#define TURNS 12
+#define BLOCKS 4
+
+/* Somebody else takes all that there is but this many blocks; what is given back is gone as well, turn by turn. */
+static void leave_blocks(struct scene *s, uint64_t count, struct block **taken)
+{
+    struct budget *b = &s->proxy->budget;
+    struct block_pool *pool = &s->worker->loop.blocks;
+    for (uint32_t c = 0; c < BLOCK_CLASSES; c++) {
+        while (pool->idle_count[c]) {
+            struct block *block = block_get(pool, (BLOCK_MIN << c) - sizeof(*block));
+            block->next = *taken;
+            *taken = block;
+        }
+    }
+    b->limit = atomic_load(&b->used) + count * BLOCK_MIN;
+}
+
+static void give_back(struct scene *s, struct block *taken)
+{
+    while (taken) {
+        struct block *next = taken->next;
+        block_put(&s->worker->loop.blocks, taken);
+        taken = next;
+    }
+}
+
+/* Whatever comes is thrown away, of all that is open. */
+static void drink(const int *fds, int count)
+{
+    char bytes[4096];
+    for (int i = 0; i < count; i++)
+        while (recv(fds[i], bytes, sizeof(bytes), MSG_DONTWAIT) > 0) {}
+}
+
+static void answer_all(const int *servers)
+{
+    for (int i = 0; i < CLIENTS; i++)
+        (void)send(servers[i], "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 40, MSG_NOSIGNAL);
+}
+
+/* Memory is short from turn `from` on. */
+static void pipeline(int from, uint64_t blocks)
+{
+    struct scene s;
+    int clients[CLIENTS], servers[CLIENTS];
+    struct block *taken = NULL;
+    scene_open(&s, false);
+    one_server(&s);
+    scene_start(&s);
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = client_connect(&s);
+        say(clients[i], "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+        servers[i] = server_accept(&s, 0);
+        hear(&s, servers[i], "\r\n\r\n");
+    }
+    answer_all(servers);
+    turns(&s, 3);
+    /* Watched since they were idle: that more has come is known while the slow one is going on. */
+    for (int i = 0; i < CLIENTS; i++) say(clients[i], "GET /slow HTTP/1.1\r\nHost: h\r\n\r\n");
+    turns(&s, 3);
+    for (int i = 0; i < CLIENTS; i++)
+        say(clients[i], "GET /b HTTP/1.1\r\nHost: h\r\n\r\nGET /c HTTP/1.1\r\nHost: h\r\n\r\nGET /d HT");
+    turns(&s, 3);
+    for (int turn = 0; turn < TURNS; turn++) {
+        if (turn >= from) leave_blocks(&s, blocks, &taken);
+        if (turn % 3 == 0) answer_all(servers);
+        loop_turn(&s.worker->loop, 0);
+    }
+    give_back(&s, taken);
+    drink(clients, CLIENTS);
+    for (int i = 0; i < CLIENTS; i++) {
+        close(clients[i]);
+        close(servers[i]);
+    }
+    turns(&s, 8);
+    scene_close(&s);
+}
+
+/* Clients that pipeline two requests and a part of a third behind one that waits for its answer: they are read from
+ * within the turn's tasks, and there may be no memory to hold the rest. */
+static void pipelined_requests_survive_any_shortage(void **state)
+{
+    (void)state;
+    for (int from = 0; from < TURNS; from++)
+        for (uint64_t blocks = 0; blocks < BLOCKS; blocks++) pipeline(from, blocks);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pipelined_requests_survive_any_shortage),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
