@@ -33,9 +33,10 @@ static void walk(const struct modules *m, const uint64_t tail[4])
     struct err err;
     uint64_t pcs[UNWIND_DEPTH_MAX], seed = tail[3];
     if (unwind_space_new(&space, m, &err) < 0) return;
-    const struct unwind_memory memory = { read_word, &seed };
+    uint64_t unknown = 0;
+    const struct unwind_memory memory = { read_word, &seed, &unknown };
     for (unsigned i = 0; i < 16; i++) {
-        struct unwind_registers regs = { START + (tail[0] >> i) % 65536, tail[1], tail[2] };
+        struct unwind_registers regs = { START + (tail[0] >> i) % 65536, tail[1], tail[2], i & 1 };
         uint32_t depth = unwind_stack(space, &regs, &memory, pcs, UNWIND_DEPTH_MAX);
         if (depth < 1 || depth > UNWIND_DEPTH_MAX) abort();
     }

@@ -1,6 +1,5 @@
 #include "main/perf.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
@@ -14,15 +13,17 @@
 
 #include "base/clock.h"
 #include "main/perf_live.h"
+#include "main/perf_self.h"
 #include "main/perf_unit.h"
 #include "main/perf_watch.h"
+#include "main/table.h"
 #include "perf/flame.h"
 #include "perf/folded.h"
 #include "perf/pprof.h"
 #include "perf/sampled_profile.h"
 
 #define SECONDS_PRESET 10u
-#define PROCESSES_MAX 16u
+#define PROCESSES_MAX PERF_WATCHES_MAX
 #define JSON_MAX (64u << 20)
 #define LIVE_HZ 199u
 #define LIVE_MS 900u /* over before the next look */
@@ -57,10 +58,11 @@ struct perf_command_options {
 
 static volatile bool is_interrupted;
 
+/* A second one ends it at once: what is watched may be such that nothing comes to an end. */
 static void on_interrupt(int number)
 {
-    (void)number;
     is_interrupted = true;
+    signal(number, SIG_DFL);
 }
 
 static int usage_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -187,44 +189,11 @@ static int find_unit(struct perf_command_options *o, struct perf_unit *unit, str
     return o->pid_count ? 0 : err_set(err, "unit %s has no process", unit->unit.name);
 }
 
-/* The process of this program that carries traffic: the one that was told to run. */
-static bool is_running_weir(int32_t pid, const char *own)
-{
-    char path[64], exe[4096], arguments[4096] = "";
-    snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
-    ssize_t len = readlink(path, exe, sizeof(exe) - 1);
-    if (pid == getpid() || len < 0) return false;
-    exe[len] = 0;
-    const char *slash = strrchr(exe, '/');
-    if (strcmp(exe, own) != 0 && (!slash || strcmp(slash, "/weir") != 0)) return false;
-    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
-    FILE *f = fopen(path, "re");
-    size_t read = f ? fread(arguments, 1, sizeof(arguments) - 1, f) : 0;
-    if (f) fclose(f);
-    const char *second = memchr(arguments, 0, read);
-    return second && (strcmp(second + 1, "run") == 0 || strcmp(second + 1, "demo") == 0);
-}
-
 static int find_self(struct perf_command_options *o, struct err *err)
 {
-    char own[4096];
-    ssize_t len = readlink("/proc/self/exe", own, sizeof(own) - 1);
-    own[len > 0 ? len : 0] = 0;
-    DIR *processes = opendir("/proc");
-    const struct dirent *d;
-    uint32_t count = 0;
-    if (!processes) return err_set(err, "cannot read /proc: %s", strerror(errno));
-    while ((d = readdir(processes))) {
-        int32_t pid = (int32_t)strtol(d->d_name, NULL, 10);
-        if (pid <= 0 || !is_running_weir(pid, own)) continue;
-        o->pids[0] = pid;
-        count++;
-    }
-    closedir(processes);
-    o->pid_count = count == 1;
-    if (count == 1) return 0;
-    return count ? err_set(err, "%u weirs run here; say which with --pid N", count)
-                 : err_set(err, "no weir runs here that may be looked at");
+    if (perf_self_find(&o->pids[0], err) < 0) return -1;
+    o->pid_count = 1;
+    return 0;
 }
 
 /* watching */
@@ -247,6 +216,7 @@ struct run {
     struct profile *profiles[2];
     struct kernel_symbols *kernel;
     struct perf_top top; /* of the last second */
+    struct notes notes;  /* of the profiles */
     struct err fault;    /* of sampling; "" if all went well */
 };
 
@@ -380,6 +350,21 @@ static void conclude(struct run *r)
     }
 }
 
+/* False: there is no process any more. One that ends before others is seen at the end of the second. */
+static bool wait_until(struct run *r, uint64_t until_ns)
+{
+    struct perf_watch *running[PROCESSES_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < r->count; i++)
+        if (!r->items[i].watch.is_over) running[count++] = &r->items[i].watch;
+    do {
+        perf_watch_wait(running, count, until_ns);
+        for (uint32_t i = count; i-- > 0;)
+            if (perf_watch_has_ended(running[i])) running[i] = running[--count];
+    } while (count && !is_interrupted && clock_now_ns() < until_ns);
+    return look(r) > 0;
+}
+
 static void watch(struct run *r)
 {
     struct perf_live live = { .out = stderr };
@@ -388,9 +373,7 @@ static void watch(struct run *r)
     if (shows) show_live(r, &live, 0);
     for (uint32_t second = 1; second <= r->options->seconds && !is_interrupted; second++) {
         next_ns += NS_PER_S;
-        struct timespec at = { (time_t)(next_ns / NS_PER_S), (long)(next_ns % NS_PER_S) };
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
-        if (!look(r)) break;
+        if (!wait_until(r, next_ns)) break;
         if (shows) show_live(r, &live, second);
     }
     perf_live_clear(&live);
@@ -402,7 +385,9 @@ static int make_profiles(struct run *r, struct err *err)
 {
     for (uint32_t i = 0; i < r->count; i++) {
         struct watched *p = &r->items[i];
-        struct sampled_profile_options o = { .pid = p->watch.reader.identity.pid, .kernel = &r->kernel };
+        struct sampled_profile_options o = { .pid = p->watch.reader.identity.pid,
+                                             .kernel = &r->kernel,
+                                             .notes = &r->notes };
         for (unsigned k = 0; k < 2 && p->is_sampled; k++) {
             struct profile *made = NULL;
             if (*p->windows[k].fault.text) {
@@ -445,12 +430,16 @@ static int write_report(const struct run *r, FILE *out, struct err *err)
 {
     char title[128], subtitle[128];
     const struct perf_watch *w = &r->items[0].watch;
-    const char *notes[2 * NOTES_MAX + 1];
+    const char *notes[3 * NOTES_MAX + 2];
+    char end[96];
     struct perf_tables tables;
     uint32_t note_count = 0;
     for (uint32_t i = 0; i < w->reader.notes.count; i++) notes[note_count++] = w->reader.notes.text[i];
     for (uint32_t i = 0; i < r->unit.notes.count; i++) notes[note_count++] = r->unit.notes.text[i];
+    for (uint32_t i = 0; i < r->notes.count; i++) notes[note_count++] = r->notes.text[i];
     if (*r->fault.text) notes[note_count++] = r->fault.text;
+    perf_watch_describe_end(w, end, sizeof(end));
+    if (*end) notes[note_count++] = end;
     if (r->options->unit)
         snprintf(title, sizeof(title), "%.100s", r->unit.unit.name);
     else
@@ -506,6 +495,17 @@ static void print_top(const struct profile *p, const char *title, enum perf_top_
         fprintf(out, "%6.1f %%  %s\n", 100 * top.items[i].share, top.items[i].name);
 }
 
+/* Of the profiles. Paths and errors of others may be in them. */
+static void say_notes(const struct run *r, const char *before, FILE *out)
+{
+    for (uint32_t i = 0; i < r->notes.count + 1; i++) {
+        char text[ERR_TEXT_MAX];
+        snprintf(text, sizeof(text), "%s", i < r->notes.count ? r->notes.text[i] : r->fault.text);
+        table_clean(text);
+        if (*text) fprintf(out, "%s%s\n", before, text);
+    }
+}
+
 static int write_text(const struct run *r, FILE *out)
 {
     for (uint32_t i = 0; i < r->count; i++) {
@@ -518,7 +518,7 @@ static int write_text(const struct run *r, FILE *out)
     print_top(r->profiles[1], "Time off the CPU by where it was left, all threads together", PERF_TOP_CALL,
               out);
     for (uint32_t i = 0; i < r->unit.notes.count; i++) fprintf(out, "note: %s\n", r->unit.notes.text[i]);
-    if (*r->fault.text) fprintf(out, "note: %s\n", r->fault.text);
+    say_notes(r, "note: ", out);
     return 0;
 }
 
@@ -542,6 +542,17 @@ static int write_output(const struct run *r, FILE *out, struct err *err)
     }
 }
 
+/* What a form has no place for. */
+static void say_aside(const struct run *r)
+{
+    char end[96];
+    for (uint32_t i = 0; i < r->count; i++) {
+        perf_watch_describe_end(&r->items[i].watch, end, sizeof(end));
+        if (*end) fprintf(stderr, "weir perf: %s\n", end);
+    }
+    say_notes(r, "weir perf: ", stderr);
+}
+
 static int put(const struct run *r, struct err *err)
 {
     FILE *out = r->options->output ? fopen(r->options->output, "we") : stdout;
@@ -551,6 +562,7 @@ static int put(const struct run *r, struct err *err)
         result = err_set(err, "cannot write %s: %s", r->options->output ? r->options->output : "the output",
                          strerror(errno));
     if (result == 0 && r->options->output) fprintf(stderr, "%s is written\n", r->options->output);
+    if (result == 0 && r->options->form != FORM_TEXT && r->options->form != FORM_HTML) say_aside(r);
     return result;
 }
 

@@ -1,12 +1,16 @@
 #include "main/perf_watch.h"
 
 #include <math.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/quantity.h"
+#include "main/table.h"
 
 /* What everything is held against at the end. */
 static int keep_first(struct perf_watch *w, struct err *err)
@@ -33,6 +37,7 @@ int perf_watch_open(struct perf_watch *w, int32_t pid, struct err *err)
     };
     memset(w, 0, sizeof(*w));
     if (process_reader_open(&w->reader, pid, NULL, err) < 0) return -1;
+    w->end_fd = (int)syscall(SYS_pidfd_open, pid, 0);
     process_sample_init(&w->samples[0]);
     process_sample_init(&w->samples[1]);
     process_files_init(&w->files);
@@ -58,6 +63,31 @@ void perf_watch_close(struct perf_watch *w)
     process_sample_fini(&w->samples[0]);
     process_sample_fini(&w->samples[1]);
     process_reader_close(&w->reader);
+    if (w->end_fd >= 0) close(w->end_fd);
+}
+
+void perf_watch_wait(struct perf_watch *const *watches, uint32_t count, uint64_t until_ns)
+{
+    struct pollfd fds[PERF_WATCHES_MAX];
+    uint64_t now_ns = clock_now_ns(), left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
+    const struct timespec left = { (time_t)(left_ns / NS_PER_S), (long)(left_ns % NS_PER_S) };
+    for (uint32_t i = 0; i < count && i < PERF_WATCHES_MAX; i++)
+        fds[i] = (struct pollfd){ .fd = watches[i]->is_over ? -1 : watches[i]->end_fd, .events = POLLIN };
+    ppoll(fds, count < PERF_WATCHES_MAX ? count : PERF_WATCHES_MAX, &left, NULL);
+}
+
+bool perf_watch_has_ended(const struct perf_watch *w)
+{
+    struct pollfd fd = { .fd = w->end_fd, .events = POLLIN };
+    return poll(&fd, 1, 0) > 0;
+}
+
+void perf_watch_describe_end(const struct perf_watch *w, char *out, size_t size)
+{
+    *out = 0;
+    if (w->is_over)
+        snprintf(out, size, "process %d ended %.1f s after the watch began", (int)w->reader.identity.pid,
+                 w->ended_after_s);
 }
 
 /* looking */
@@ -125,6 +155,7 @@ int perf_watch_look(struct perf_watch *w, struct err *err)
     if (w->count == PERF_WATCH_MAX) return 0;
     if (process_sample_read(&w->reader, now, err) < 0) {
         w->is_over = true;
+        w->ended_after_s = (double)(clock_now_ns() - w->first_ns) / 1e9;
         return -1;
     }
     keep_rates(w, before, now);
@@ -186,15 +217,24 @@ static uint64_t switches(const struct process_thread *t)
     return t->switches_voluntary + t->switches_forced;
 }
 
+/* "-" where it is not known. */
+static void add_number(struct perf_tables *t, double value)
+{
+    if (isfinite(value))
+        perf_tables_add(t, "%.1f", value);
+    else
+        perf_tables_add(t, "-");
+}
+
 static void add_thread(const struct used_thread *u, double seconds, struct perf_tables *t)
 {
     perf_tables_add(t, "%d", u->now->tid);
     perf_tables_add(t, "%s", u->now->name);
     perf_tables_add(t, "%c", u->now->state);
     perf_tables_add(t, "%.2f", (double)cpu_ns(u->now) / 1e9);
-    perf_tables_add(t, "%.1f", rate(cpu_ns(u->before), cpu_ns(u->now), seconds) / 1e7);
-    perf_tables_add(t, "%.1f", rate(u->before->wait_ns, u->now->wait_ns, seconds) / 1e7);
-    perf_tables_add(t, "%.1f", rate(switches(u->before), switches(u->now), seconds));
+    add_number(t, rate(cpu_ns(u->before), cpu_ns(u->now), seconds) / 1e7);
+    add_number(t, rate(u->before->wait_ns, u->now->wait_ns, seconds) / 1e7);
+    add_number(t, rate(switches(u->before), switches(u->now), seconds));
 }
 
 /* Those that used most CPU time first: of very many, the idle ones are left out. */
@@ -313,7 +353,11 @@ static void print_series(const struct perf_series *s, double average, double now
 void perf_watch_print(const struct perf_watch *w, const struct perf_tables *tables, FILE *out)
 {
     const struct process_sample *s = &w->samples[w->latest];
-    fprintf(out, "%s, process %d: %u s\n\n", s->name, (int)s->identity.pid, w->count);
+    char end[96], name[PROCESS_NAME_MAX];
+    perf_watch_describe_end(w, end, sizeof(end));
+    snprintf(name, sizeof(name), "%s", s->name);
+    table_clean(name);
+    fprintf(out, "%s, process %d: %u s%s%s\n\n", name, (int)s->identity.pid, w->count, *end ? "; " : "", end);
     for (unsigned i = 0; i < PERF_SERIES_COUNT; i++) {
         double now = perf_watch_value(w, (enum perf_series_id)i), average = mean(w, (enum perf_series_id)i);
         if (isnan(average)) continue;
@@ -335,6 +379,8 @@ void perf_watch_json(const struct perf_watch *w, const struct perf_tables *table
     json_string(j, s->name);
     json_key(j, "seconds");
     json_u64(j, w->count);
+    json_key(j, "ended_after_seconds"); /* null: it runs on */
+    json_double(j, w->is_over ? w->ended_after_s : NAN);
     json_key(j, "series");
     json_array(j);
     for (unsigned i = 0; i < PERF_SERIES_COUNT; i++) {

@@ -14,6 +14,7 @@
 #include "perf/process_sockets.h"
 
 #define PERF_WATCH_MAX 3600u
+#define PERF_WATCHES_MAX 16u
 
 /* X(identifier, name, unit, group) */
 #define PERF_SERIES(X)                                                     \
@@ -54,6 +55,7 @@ struct perf_surroundings {
 
 struct perf_watch {
     struct process_reader reader;
+    int end_fd; /* readable when the process has ended (pidfd_open(2)); -1: this kernel has none */
     struct process_sample samples[2]; /* the latest, and the one before */
     uint32_t latest, count;           /* count: values in each series */
     struct perf_surroundings surroundings[2];
@@ -68,13 +70,20 @@ struct perf_watch {
     struct process_mappings mappings;
     struct process_memory memory;
     bool has_files, has_sockets, has_mappings, has_memory;
-    bool is_over; /* the process has ended */
+    bool is_over;         /* the process has ended */
+    double ended_after_s; /* since the watch began */
 };
 
 MUST_CHECK int perf_watch_open(struct perf_watch *w, int32_t pid, struct err *err);
 void perf_watch_close(struct perf_watch *w);
 /* Once a second. -1: the process has ended. */
 MUST_CHECK int perf_watch_look(struct perf_watch *w, struct err *err);
+/* Waits until then, or until one of the processes has ended; a signal ends it too. */
+void perf_watch_wait(struct perf_watch *const *watches, uint32_t count, uint64_t until_ns);
+/* Asks nothing but the kernel's notice. */
+bool perf_watch_has_ended(const struct perf_watch *w);
+/* "process 1234 ended 2.1 s after the watch began"; "" while it runs. */
+void perf_watch_describe_end(const struct perf_watch *w, char *out, size_t size);
 /* What costs more: memory by mapping, descriptors, sockets; once, at the end. */
 void perf_watch_look_closely(struct perf_watch *w);
 /* Of the latest second; NAN where it is not known. */

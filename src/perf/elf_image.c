@@ -44,7 +44,8 @@ static void load_sections(struct elf_image *image)
     if (!image->sections || h->e_shstrndx >= h->e_shnum) return;
     image->section_count = h->e_shnum;
     const Elf64_Shdr *names = &image->sections[h->e_shstrndx];
-    image->names = (char *)elf_load(image, names->sh_offset, names->sh_size);
+    if (names->sh_size <= ELF_NAMES_MAX)
+        image->names = (char *)elf_load(image, names->sh_offset, names->sh_size);
     image->names_len = image->names ? names->sh_size : 0;
 }
 
@@ -170,10 +171,12 @@ static bool find_note(const uint8_t *notes, uint64_t size, char out[ELF_BUILD_ID
 void elf_build_id(const struct elf_image *image, char out[ELF_BUILD_ID_MAX + 1])
 {
     bool is_found = false;
+    uint32_t looked_into = 0;
     out[0] = 0;
-    for (uint32_t i = 0; i < image->segment_count && !is_found; i++) {
+    for (uint32_t i = 0; i < image->segment_count && !is_found && looked_into < ELF_NOTES_MAX; i++) {
         const Elf64_Phdr *p = &image->segments[i];
         if (p->p_type != PT_NOTE || p->p_filesz > 65536) continue;
+        looked_into++;
         uint8_t *notes = elf_load(image, p->p_offset, p->p_filesz);
         is_found = notes && find_note(notes, p->p_filesz, out);
         free(notes);

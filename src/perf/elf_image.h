@@ -17,7 +17,9 @@
 
 #define ELF_PART_MAX (256u << 20)
 #define ELF_HEADERS_MAX 4096u
-#define ELF_BUILD_ID_MAX 40u /* hexadecimal digits */
+#define ELF_NAMES_MAX (1u << 20) /* of sections: those of linked files have a few hundred bytes */
+#define ELF_NOTES_MAX 16u        /* segments of notes that are looked into */
+#define ELF_BUILD_ID_MAX 40u     /* hexadecimal digits */
 
 struct elf_image {
     int fd;                /* -1: memory */

@@ -46,8 +46,10 @@ uint32_t image_stacks_walk(const struct image_stacks *s, const struct image_thre
 {
     const struct user_regs_struct *r = &t->registers;
     if (!s->space) return stack_by_frame_pointers(r, &s->image->memory, pcs, max);
-    const struct unwind_registers regs = { registers_pc(r), registers_sp(r), registers_fp(r) };
-    const struct unwind_memory memory = { read_word, (void *)(uintptr_t)s->image };
+    const struct unwind_registers regs = { .ip = registers_pc(r),
+                                           .sp = registers_sp(r),
+                                           .bp = registers_fp(r) };
+    const struct unwind_memory memory = { .read_word = read_word, .context = (void *)(uintptr_t)s->image };
     return unwind_stack(s->space, &regs, &memory, pcs, max);
 }
 

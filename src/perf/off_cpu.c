@@ -69,7 +69,7 @@ static bool parse_syscall(const char *text, struct unwind_registers *r)
         at += len;
     }
     if (count < 2) return false;
-    *r = (struct unwind_registers){ .sp = words[count - 2], .ip = words[count - 1] };
+    *r = (struct unwind_registers){ .sp = words[count - 2], .ip = words[count - 1], .has_no_bp = true };
     return true;
 }
 
@@ -84,6 +84,6 @@ uint32_t off_cpu_look(pid_t pid, uint32_t thread, const struct unwind_space *spa
     bool is_read = f && fgets(text, sizeof(text), f);
     if (f) fclose(f);
     if (!is_read || !parse_syscall(text, &r)) return 0;
-    struct unwind_memory memory = { read_word, &pid };
+    struct unwind_memory memory = { .read_word = read_word, .context = &pid };
     return unwind_stack(space, &r, &memory, pcs, max);
 }

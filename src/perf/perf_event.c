@@ -36,24 +36,20 @@ static void fill(struct perf_event_attr *a, const struct perf_options *o)
     a->use_clockid = 1;
     a->clockid = CLOCK_MONOTONIC;
     a->context_switch = o->kind == PERF_OFF_CPU;
+    a->comm_exec = a->comm = a->mmap = 1;
+    a->inherit = a->inherit_thread = a->task = o->is_inherited;
     a->watermark = 1;
     a->wakeup_watermark = RING_PAGES * 4096 / 2;
 }
 
-int perf_event_start(struct perf_event *e, pid_t thread, const struct perf_options *o, struct err *err)
+static int open_event(const struct perf_event_attr *a, pid_t thread, int cpu)
 {
-    struct perf_event_attr a;
-    fill(&a, o);
-    *e = (struct perf_event){ .fd = -1, .thread = (uint32_t)thread };
-    e->scratch = malloc(RECORD_MAX);
-    if (!e->scratch) return err_set(err, "out of memory for samples");
-    e->fd = (int)syscall(SYS_perf_event_open, &a, thread, -1, -1, PERF_FLAG_FD_CLOEXEC);
-    if (e->fd < 0) {
-        int cause = errno;
-        perf_event_stop(e);
-        errno = cause;
-        return err_set(err, "the kernel does not let us sample thread %d: %s", (int)thread, strerror(cause));
-    }
+    return (int)syscall(SYS_perf_event_open, a, thread, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+/* Maps the ring of an event that was opened with what is in errno otherwise. */
+static int map_ring(struct perf_event *e, struct err *err)
+{
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     void *map = mmap(NULL, (RING_PAGES + 1) * page, PROT_READ | PROT_WRITE, MAP_SHARED, e->fd, 0);
     if (map == MAP_FAILED) {
@@ -65,6 +61,56 @@ int perf_event_start(struct perf_event *e, pid_t thread, const struct perf_optio
     }
     e->page = map;
     e->ring_bytes = RING_PAGES * page;
+    return 0;
+}
+
+int perf_event_ring(struct perf_event *e, uint32_t cpu, struct err *err)
+{
+    struct perf_event_attr a;
+    const struct perf_options none = { .kind = PERF_ON_CPU };
+    fill(&a, &none);
+    a.config = PERF_COUNT_SW_DUMMY;
+    a.comm_exec = a.comm = a.mmap = 0;
+    *e = (struct perf_event){ .fd = -1 };
+    e->scratch = malloc(RECORD_MAX);
+    if (!e->scratch) return err_set(err, "out of memory for samples");
+    e->fd = open_event(&a, 0, (int)cpu);
+    if (e->fd >= 0) return map_ring(e, err);
+    int cause = errno;
+    perf_event_stop(e);
+    errno = cause;
+    return err_set(err, "the kernel gives no ring for samples on CPU %u: %s", cpu, strerror(cause));
+}
+
+int perf_event_into(const struct perf_event *ring, uint32_t cpu, pid_t thread, const struct perf_options *o)
+{
+    struct perf_event_attr a;
+    fill(&a, o);
+    int fd = open_event(&a, thread, (int)cpu);
+    if (fd < 0) return -1;
+    if (ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, ring->fd) == 0 && ioctl(fd, PERF_EVENT_IOC_ENABLE, 0) == 0)
+        return fd;
+    int cause = errno;
+    close(fd);
+    errno = cause;
+    return -1;
+}
+
+int perf_event_start(struct perf_event *e, pid_t thread, const struct perf_options *o, struct err *err)
+{
+    struct perf_event_attr a;
+    fill(&a, o);
+    *e = (struct perf_event){ .fd = -1, .thread = (uint32_t)thread };
+    e->scratch = malloc(RECORD_MAX);
+    if (!e->scratch) return err_set(err, "out of memory for samples");
+    e->fd = open_event(&a, thread, -1);
+    if (e->fd < 0) {
+        int cause = errno;
+        perf_event_stop(e);
+        errno = cause;
+        return err_set(err, "the kernel does not let us sample thread %d: %s", (int)thread, strerror(cause));
+    }
+    if (map_ring(e, err) < 0) return -1;
     ioctl(e->fd, PERF_EVENT_IOC_ENABLE, 0);
     return 0;
 }
@@ -143,6 +189,12 @@ static void take_record(const struct perf_event_header *h, const uint8_t *record
         if (events->on_run) events->on_run(context, thread, take(&c));
         break;
     }
+    case PERF_RECORD_FORK: /* pid, parent's pid, tid, parent's tid */
+    case PERF_RECORD_EXIT: {
+        uint32_t pid = (uint32_t)take(&c), thread = (uint32_t)take(&c);
+        if (events->on_thread) events->on_thread(context, pid, thread, h->type == PERF_RECORD_EXIT);
+        break;
+    }
     default: break;
     }
 }
@@ -154,6 +206,11 @@ static void copy_out(const struct perf_event *e, uint64_t at, void *out, size_t 
     if (first > len) first = len;
     memcpy(out, ring + from, first);
     memcpy((uint8_t *)out + first, ring, len - first);
+}
+
+bool perf_event_is_empty(const struct perf_event *e)
+{
+    return __atomic_load_n(&e->page->data_head, __ATOMIC_ACQUIRE) == e->page->data_tail;
 }
 
 void perf_event_read(struct perf_event *e, const struct perf_events *events, void *context)
@@ -168,4 +225,24 @@ void perf_event_read(struct perf_event *e, const struct perf_events *events, voi
         tail += h.size;
     }
     __atomic_store_n(&e->page->data_tail, tail, __ATOMIC_RELEASE);
+}
+
+void perf_event_look_ahead(struct perf_event *e,
+                           void (*on_code)(void *context, uint64_t time_ns, bool is_exec), void *context)
+{
+    uint64_t head = __atomic_load_n(&e->page->data_head, __ATOMIC_ACQUIRE), tail = e->page->data_tail,
+             time_ns;
+    if (e->ahead < tail) e->ahead = tail;
+    while (head - e->ahead >= sizeof(struct perf_event_header)) {
+        struct perf_event_header h;
+        copy_out(e, e->ahead, &h, sizeof(h));
+        if (h.size < sizeof(h) || h.size > head - e->ahead) break; /* cannot be */
+        bool is_exec = h.type == PERF_RECORD_COMM && h.misc & PERF_RECORD_MISC_COMM_EXEC;
+        if ((is_exec || h.type == PERF_RECORD_MMAP) && h.size >= sizeof(h) + sizeof(time_ns)) {
+            copy_out(e, e->ahead + h.size - sizeof(time_ns), &time_ns,
+                     sizeof(time_ns)); /* what sample_id_all adds */
+            on_code(context, time_ns, is_exec);
+        }
+        e->ahead += h.size;
+    }
 }

@@ -24,7 +24,8 @@ enum perf_kind {
 struct perf_options {
     enum perf_kind kind;
     uint64_t period_ns;
-    bool has_kernel; /* time in the kernel, and its stack, too */
+    bool has_kernel;   /* time in the kernel, and its stack, too */
+    bool is_inherited; /* threads that the thread starts are sampled from their first instruction on */
 };
 
 struct perf_sample {
@@ -43,6 +44,8 @@ struct perf_events {
     void (*on_sample)(void *context, const struct perf_sample *s);
     void (*on_run)(void *context, uint32_t thread, uint64_t time_ns); /* PERF_OFF_CPU: it is on a CPU again */
     void (*on_lost)(void *context, uint64_t count);
+    /* Of events that are inherited; may be NULL: a thread of a process began, or ended. */
+    void (*on_thread)(void *context, uint32_t pid, uint32_t thread, bool has_ended);
 };
 
 struct perf_event {
@@ -51,10 +54,22 @@ struct perf_event {
     struct perf_event_mmap_page *page;
     uint64_t ring_bytes;
     uint8_t *scratch; /* a record that goes over the ring's end */
+    uint64_t ahead;   /* up to where perf_event_look_ahead() has looked */
 };
 
 /* -1 with errno too: EACCES or EPERM where the kernel does not let us, ESRCH where the thread has ended. */
 MUST_CHECK int perf_event_start(struct perf_event *e, pid_t thread, const struct perf_options *o,
                                 struct err *err);
+/* A ring for one CPU, of which no thread is sampled: what events put there that cannot have one of their own, as inherited
+ * ones. */
+MUST_CHECK int perf_event_ring(struct perf_event *e, uint32_t cpu, struct err *err);
+/* An event of a thread while it is on that CPU, into the CPU's ring: its descriptor, or -1 with errno as above. */
+int perf_event_into(const struct perf_event *ring, uint32_t cpu, pid_t thread, const struct perf_options *o);
 void perf_event_stop(struct perf_event *e);
+/* Tells when the process mapped code (is_exec false) and when it became another program, as far as the ring knows by now and
+ * was not asked before. */
+void perf_event_look_ahead(struct perf_event *e,
+                           void (*on_code)(void *context, uint64_t time_ns, bool is_exec), void *context);
+/* Whether all of its ring was read. */
+bool perf_event_is_empty(const struct perf_event *e);
 void perf_event_read(struct perf_event *e, const struct perf_events *events, void *context);

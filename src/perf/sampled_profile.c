@@ -15,7 +15,7 @@ struct maker {
     const struct sampler_window *window;
     const struct sampled_profile_options *options;
     struct profile *profile;
-    struct symbolizer *symbolizer;
+    struct symbolizer *symbolizers[SPACES_MAX]; /* made when the first address of that space comes */
     struct kernel_symbols *kernel;
     uint32_t kernel_mapping;
     struct {
@@ -89,16 +89,26 @@ static bool is_wanted(const struct maker *m, const uint32_t *stack, uint32_t dep
     return false;
 }
 
+/* NULL: out of memory. */
+static struct symbolizer *symbolizer_of(struct maker *m, uint32_t space)
+{
+    struct err err;
+    if (space >= m->window->space_count) return NULL;
+    if (!m->symbolizers[space] && symbolizer_new(&m->symbolizers[space], m->window->spaces[space], &err) < 0)
+        m->symbolizers[space] = NULL;
+    return m->symbolizers[space];
+}
+
 static void add_stack(struct maker *m, const struct stack_count *s)
 {
+    struct symbolizer *names = symbolizer_of(m, s->labels.space);
     uint32_t stack[PERF_KERNEL_DEPTH_MAX + UNWIND_DEPTH_MAX];
     struct profile_label labels[PROFILE_LABELS_MAX];
     const uint64_t *pcs = m->window->counts.words + s->at;
     uint32_t depth = 0;
-    for (uint32_t i = 0; i < s->depth; i++)
-        stack[depth++] = i < s->kernel
-                             ? kernel_location(m, pcs[i])
-                             : symbolizer_location(m->symbolizer, m->profile, pcs[i], i > s->kernel);
+    for (uint32_t i = 0; i < s->depth && (names || i < s->kernel); i++)
+        stack[depth++] = i < s->kernel ? kernel_location(m, pcs[i])
+                                       : symbolizer_location(names, m->profile, pcs[i], i > s->kernel);
     int64_t values[2] = { (int64_t)s->count, (int64_t)s->value };
     if (is_wanted(m, stack, depth))
         profile_add(m->profile, stack, depth, labels, make_labels(m, &s->labels, labels), values);
@@ -122,7 +132,8 @@ static void fill(struct maker *m)
         p->period_type = (struct profile_type){ "cpu", "nanoseconds" };
         p->period = (int64_t)(NS_PER_S / w->hz);
     }
-    symbolizer_add_program(m->symbolizer, m->profile);
+    struct symbolizer *last = w->space_count ? symbolizer_of(m, w->space_count - 1) : NULL;
+    if (last) symbolizer_add_program(last, m->profile);
     if (has_kernel_stacks(w)) {
         struct profile_mapping kernel = { .start = UINT64_C(0xffff800000000000),
                                           .limit = UINT64_MAX,
@@ -140,6 +151,13 @@ static void fill(struct maker *m)
         kernel_symbols_free(m->kernel);
 }
 
+static void add_notes(const struct maker *m, struct notes *notes)
+{
+    sampler_window_notes(m->window, notes);
+    for (uint32_t i = 0; i < m->window->space_count; i++)
+        if (m->symbolizers[i]) symbolizer_add_notes(m->symbolizers[i], notes);
+}
+
 int sampled_profile_make(struct profile **out, const struct sampler_window *w,
                          const struct sampled_profile_options *o, struct err *err)
 {
@@ -150,15 +168,14 @@ int sampled_profile_make(struct profile **out, const struct sampler_window *w,
     m->window = w;
     m->options = o;
     m->profile = profile_new(w->kind == PERF_ON_CPU ? on_cpu : off_cpu, 2);
-    int result = m->profile ? symbolizer_new(&m->symbolizer, w->modules, err)
-                            : err_set(err, "out of memory for a profile");
-    if (result == 0 && m->profile) {
-        fill(m);
-        symbolizer_free(m->symbolizer);
-        *out = m->profile;
-    } else {
-        profile_free(m->profile);
+    if (!m->profile) {
+        free(m);
+        return err_set(err, "out of memory for a profile");
     }
+    fill(m);
+    if (o->notes) add_notes(m, o->notes);
+    for (uint32_t i = 0; i < w->space_count; i++) symbolizer_free(m->symbolizers[i]);
+    *out = m->profile;
     free(m);
-    return result;
+    return 0;
 }

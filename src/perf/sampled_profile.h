@@ -15,6 +15,7 @@ struct sampled_profile_options {
     struct kernel_symbols **kernel;
     /* Keeps a stack if it says so; NULL keeps all. Called with each name from the leaf up until it says true. */
     bool (*is_wanted)(struct slice function);
+    struct notes *notes; /* what could not be found out is added; may be NULL */
 };
 
 /* PERF_ON_CPU: samples/count and cpu/nanoseconds; PERF_OFF_CPU: contentions/count and delay/nanoseconds. The caller frees

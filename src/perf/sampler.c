@@ -1,6 +1,5 @@
 #include "perf/sampler.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -13,37 +12,26 @@
 #include "base/clock.h"
 #include "base/signal_stack.h"
 #include "perf/off_cpu.h"
-#include "perf/tick.h"
 
 /* How often threads that are new are looked for, and rings are emptied even if they are not half full. */
 #define SCAN_MS 200u
 #define TURN_MS 100u
 #define KINDS 2u
 
-/* The events of one kind: one for each thread; timers where the kernel refuses events of our own threads. */
-struct group {
-    struct perf_options options;
-    bool is_open;
-    struct perf_event events[SAMPLER_THREADS_MAX];
-    struct tick ticks[SAMPLER_THREADS_MAX];
-    uint32_t count, tick_count; /* one of them is 0 */
-};
-
 struct sampler {
     struct sampler_options options;
     pid_t pid;
     pthread_mutex_t lock; /* of what follows */
     struct list asked;    /* windows that the thread does not know yet */
-    bool is_running, is_stopping, has_thread;
+    bool is_running, has_thread;
+    _Atomic bool is_stopping; /* read without it too, where something takes long */
     pthread_t thread;
     int wake_fd;
     /* The thread's own: */
     struct list windows;
-    struct group groups[KINDS];
-    struct modules *modules;
-    struct unwind_space *space;
+    struct thread_events groups[KINDS];
+    struct space_history spaces;
     uint64_t scanned_ns;
-    bool has_no_kernel, has_no_events;
 };
 
 /* samples */
@@ -66,7 +54,7 @@ static bool read_copied(void *context, uint64_t address, uint64_t *out)
 /* What the thread said it was doing: in the copy of its stack if that reaches so far, else as of now. */
 static struct stack_labels labels_of(const struct sampler *s, const struct perf_sample *p)
 {
-    struct stack_labels l = { .thread = p->thread };
+    struct stack_labels l = { .thread = p->thread, .space = space_history_at(&s->spaces, p->time_ns) };
     const struct activity *a = s->options.activity_of ? s->options.activity_of(s->options.context, p->thread)
                                                       : NULL;
     struct activity copy;
@@ -84,16 +72,29 @@ static struct stack_labels labels_of(const struct sampler *s, const struct perf_
     return l;
 }
 
-/* The kernel's part, then the process's. */
-static uint32_t stack_of(const struct sampler *s, const struct perf_sample *p, uint64_t *pcs)
+static uint32_t unwind_sample(const struct sampler *s, const struct perf_sample *p, uint64_t *pcs,
+                              uint64_t *unknown)
 {
     struct copied_stack copied = { p->regs.sp, p->stack, p->stack_len };
-    struct unwind_memory memory = { read_copied, &copied };
-    uint32_t depth = p->kernel_depth;
+    const struct unwind_memory memory = { read_copied, &copied, unknown };
+    const struct space *at = &s->spaces.items[space_history_at(&s->spaces, p->time_ns)];
+    *unknown = 0;
+    if (at->unwind) return unwind_stack(at->unwind, &p->regs, &memory, pcs, UNWIND_DEPTH_MAX);
+    pcs[0] = p->regs.ip;
+    return 1;
+}
+
+/* The kernel's part, then the process's. Where code is not known, a library may have been loaded meanwhile. */
+static uint32_t stack_of(struct sampler *s, const struct perf_sample *p, uint64_t *pcs)
+{
+    uint32_t depth = p->kernel_depth, user;
+    uint64_t unknown;
     memcpy(pcs, p->kernel, depth * sizeof(*pcs));
-    if (p->has_regs && p->regs.ip)
-        depth += unwind_stack(s->space, &p->regs, &memory, pcs + depth, UNWIND_DEPTH_MAX);
-    return depth;
+    if (!p->has_regs || !p->regs.ip) return depth;
+    user = unwind_sample(s, p, pcs + depth, &unknown);
+    if (unknown && space_history_look_for(&s->spaces, p->time_ns, clock_now_ns()))
+        user = unwind_sample(s, p, pcs + depth, &unknown);
+    return depth + user;
 }
 
 struct reading {
@@ -106,8 +107,8 @@ static void on_sample(void *context, const struct perf_sample *p)
     const struct reading *r = context;
     struct sampler *s = r->sampler;
     uint64_t pcs[PERF_KERNEL_DEPTH_MAX + UNWIND_DEPTH_MAX];
-    struct stack_labels labels = labels_of(s, p);
     uint32_t depth = stack_of(s, p, pcs);
+    struct stack_labels labels = labels_of(s, p);
     for (struct list *at = s->windows.next; at != &s->windows; at = at->next) {
         struct sampler_window *w = container_of(at, struct sampler_window, link);
         if (w->kind != r->kind) continue;
@@ -138,84 +139,68 @@ static void on_lost(void *context, uint64_t count)
     }
 }
 
-static const struct perf_events perf_events = { on_sample, on_run, on_lost };
+static void on_thread(void *context, uint32_t pid, uint32_t thread, bool has_ended)
+{
+    const struct reading *r = context;
+    thread_events_note(&r->sampler->groups[r->kind], pid, thread, has_ended);
+}
+
+static const struct perf_events perf_events = { on_sample, on_run, on_lost, on_thread };
+
+/* other code */
+
+struct news {
+    uint64_t execs_ns[SPACES_MAX], mapped_ns; /* mapped_ns: the first after the last exec; 0: none */
+    uint32_t exec_count;                      /* more than there is room for are counted only */
+};
+
+static void on_code(void *context, uint64_t time_ns, bool is_exec)
+{
+    struct news *n = context;
+    if (!is_exec) {
+        if (!n->mapped_ns || time_ns < n->mapped_ns) n->mapped_ns = time_ns;
+        return;
+    }
+    uint32_t at = n->exec_count < SPACES_MAX ? n->exec_count : SPACES_MAX - 1;
+    n->exec_count++;
+    for (; at && n->execs_ns[at - 1] > time_ns; at--) n->execs_ns[at] = n->execs_ns[at - 1];
+    n->execs_ns[at] = time_ns;
+}
+
+static struct news look_ahead(struct sampler *s)
+{
+    struct news n = { .exec_count = 0 };
+    /* One kind knows of all of them; the other would tell of them a second time. */
+    struct thread_events *g = &s->groups[s->groups[PERF_ON_CPU].is_open ? PERF_ON_CPU : PERF_OFF_CPU];
+    thread_events_look_ahead(g, on_code, &n);
+    return n;
+}
+
+/* Before samples are read: those after an exec are of the new program. What is read of a program is only true if there was
+ * no other one by then: the kernel has told by now if there was. */
+static void follow_code(struct sampler *s)
+{
+    struct news n = look_ahead(s);
+    bool has_execs = n.exec_count > 0;
+    while (n.exec_count) {
+        uint32_t kept = n.exec_count < SPACES_MAX ? n.exec_count : SPACES_MAX;
+        for (uint32_t i = 0; i < kept; i++) space_history_exec(&s->spaces, n.execs_ns[i], i + 1 < kept);
+        n = look_ahead(s);
+        if (n.exec_count) space_history_forget(&s->spaces);
+    }
+    if (n.mapped_ns && !has_execs) space_history_look(&s->spaces, n.mapped_ns);
+}
 
 static void read_all(struct sampler *s)
 {
+    follow_code(s);
     for (unsigned k = 0; k < KINDS; k++) {
         struct reading r = { s, (enum perf_kind)k };
-        for (uint32_t i = 0; i < s->groups[k].count; i++)
-            perf_event_read(&s->groups[k].events[i], &perf_events, &r);
-        for (uint32_t i = 0; i < s->groups[k].tick_count; i++)
-            tick_read(&s->groups[k].ticks[i], &perf_events, &r);
+        thread_events_read(&s->groups[k], &perf_events, &r);
     }
 }
 
 /* events */
-
-static void close_group(struct group *g)
-{
-    for (uint32_t i = 0; i < g->count; i++) perf_event_stop(&g->events[i]);
-    for (uint32_t i = 0; i < g->tick_count; i++) tick_stop(&g->ticks[i]);
-    g->count = g->tick_count = 0;
-    g->is_open = false;
-}
-
-static bool has_thread(const struct group *g, uint32_t thread)
-{
-    for (uint32_t i = 0; i < g->count; i++)
-        if (g->events[i].thread == thread) return true;
-    for (uint32_t i = 0; i < g->tick_count; i++)
-        if (g->ticks[i].thread == thread) return true;
-    return false;
-}
-
-static bool is_refused(void)
-{
-    return errno == EACCES || errno == EPERM || errno == ENOSYS;
-}
-
-static int add_tick(struct sampler *s, struct group *g, uint32_t thread, struct err *err)
-{
-    if (g->tick_count == SAMPLER_THREADS_MAX) return 0;
-    int result = tick_start(&g->ticks[g->tick_count], (pid_t)thread, g->options.period_ns, s->wake_fd, err);
-    if (result == 0) g->tick_count++;
-    return result == 0 || errno == ESRCH ? 0 : -1;
-}
-
-/* 0, or what went wrong; a thread that has ended is nothing wrong. */
-static int add_thread(struct sampler *s, struct group *g, uint32_t thread, struct err *err)
-{
-    bool has_ticks = s->pid == getpid() && g->options.kind == PERF_ON_CPU;
-    if (g->count == SAMPLER_THREADS_MAX || has_thread(g, thread)) return 0;
-    if (s->has_no_events && has_ticks) return add_tick(s, g, thread, err);
-    g->options.has_kernel = !s->has_no_kernel;
-    int result = perf_event_start(&g->events[g->count], (pid_t)thread, &g->options, err);
-    if (result < 0 && is_refused() && !s->has_no_kernel && !g->count) {
-        s->has_no_kernel = true; /* kernel.perf_event_paranoid is above 1 and we are nobody */
-        g->options.has_kernel = false;
-        result = perf_event_start(&g->events[g->count], (pid_t)thread, &g->options, err);
-    }
-    if (result < 0 && is_refused() && has_ticks && !g->count) {
-        s->has_no_events = true;
-        return add_tick(s, g, thread, err);
-    }
-    if (result == 0) g->count++;
-    return result == 0 || errno == ESRCH ? 0 : -1;
-}
-
-static int scan(struct sampler *s, struct group *g, struct err *err)
-{
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/task", (int)s->pid);
-    DIR *tasks = opendir(path);
-    const struct dirent *d;
-    int result = tasks ? 0 : err_set(err, "process %d has ended", (int)s->pid);
-    while (result == 0 && tasks && (d = readdir(tasks)))
-        if (d->d_name[0] != '.') result = add_thread(s, g, (uint32_t)strtoul(d->d_name, NULL, 10), err);
-    if (tasks) closedir(tasks);
-    return result == 0 || g->count || g->tick_count ? 0 : -1;
-}
 
 /* The period of the window that wants the most; 0: nobody asks for this kind. */
 static uint64_t wanted_period(const struct sampler *s, enum perf_kind kind)
@@ -240,39 +225,61 @@ static void adjust(struct sampler *s)
 {
     bool is_due = s->scanned_ns + SCAN_MS * NS_PER_MS <= clock_now_ns();
     for (unsigned k = 0; k < KINDS; k++) {
-        struct group *g = &s->groups[k];
+        struct thread_events *g = &s->groups[k];
         struct err err;
         uint64_t period_ns = wanted_period(s, (enum perf_kind)k);
-        if (g->is_open && period_ns != g->options.period_ns) close_group(g);
+        if (g->is_open && period_ns != g->options.period_ns) thread_events_close(g);
         if (!period_ns || (g->is_open && !is_due)) continue;
-        g->options = (struct perf_options){ .kind = (enum perf_kind)k, .period_ns = period_ns };
-        g->is_open = true;
-        if (scan(s, g, &err) < 0) fail_windows(s, (enum perf_kind)k, &err);
+        if (!g->is_open)
+            g->options = (struct perf_options){ .kind = (enum perf_kind)k, .period_ns = period_ns };
+        if (thread_events_scan(g, &err) < 0) fail_windows(s, (enum perf_kind)k, &err);
     }
     if (is_due) s->scanned_ns = clock_now_ns();
 }
 
 /* windows */
 
+/* CPU time of all its threads, those that have ended too; 0: it has ended itself. */
+static uint64_t cpu_of(pid_t pid)
+{
+    clockid_t clock;
+    struct timespec used;
+    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) < 0) return 0;
+    return (uint64_t)used.tv_sec * NS_PER_S + (uint64_t)used.tv_nsec;
+}
+
+static void look_at_cpu(struct sampler *s)
+{
+    uint64_t used_ns = cpu_of(s->pid);
+    for (struct list *at = s->windows.next; at != &s->windows && used_ns; at = at->next) {
+        struct sampler_window *w = container_of(at, struct sampler_window, link);
+        w->cpu_ended_ns = used_ns;
+    }
+}
+
 static int begin(struct sampler *s, struct sampler_window *w, struct err *err)
 {
     if (!stack_counts_init(&w->counts)) return err_set(err, "out of memory for samples");
     if (w->kind == PERF_OFF_CPU && !(w->off_cpu = calloc(1, sizeof(*w->off_cpu))))
         return err_set(err, "out of memory for samples");
-    if (modules_read(&w->modules, s->options.pid, err) < 0) return -1;
     w->started_wall_ns = clock_wall_ns();
     w->started_ns = clock_now_ns();
+    w->exec_count = s->spaces.exec_count; /* until the end, as of the beginning */
+    w->unnamed_count = s->spaces.unnamed_count;
+    w->cpu_started_ns = w->cpu_ended_ns = cpu_of(s->pid);
+    space_history_look(&s->spaces, w->started_ns);
     return 0;
 }
 
 /* Whoever sleeps now has no event until it wakes. */
 static void look_at_sleepers(struct sampler *s, struct sampler_window *w)
 {
-    const struct group *g = &s->groups[PERF_OFF_CPU];
+    const struct thread_events *g = &s->groups[PERF_OFF_CPU];
+    const struct space *now = &s->spaces.items[s->spaces.count - 1];
     uint64_t pcs[UNWIND_DEPTH_MAX];
-    for (uint32_t i = 0; i < g->count; i++) {
-        struct perf_sample p = { .thread = g->events[i].thread };
-        uint32_t depth = off_cpu_look(s->pid, p.thread, s->space, pcs, UNWIND_DEPTH_MAX);
+    for (uint32_t i = 0; i < g->count && now->unwind; i++) {
+        struct perf_sample p = { .thread = g->events[i].thread, .time_ns = w->started_ns };
+        uint32_t depth = off_cpu_look(s->pid, p.thread, now->unwind, pcs, UNWIND_DEPTH_MAX);
         struct stack_labels labels = labels_of(s, &p);
         if (depth) off_cpu_sleep(w->off_cpu, pcs, depth, 0, &labels, w->started_ns);
     }
@@ -281,7 +288,11 @@ static void look_at_sleepers(struct sampler *s, struct sampler_window *w)
 static void finish(struct sampler *s, struct sampler_window *w)
 {
     w->ended_ns = clock_now_ns();
-    w->has_kernel = !s->has_no_kernel;
+    w->has_kernel = !s->groups[w->kind].has_no_kernel;
+    w->exec_count = s->spaces.exec_count - w->exec_count;
+    w->unnamed_count = s->spaces.unnamed_count - w->unnamed_count;
+    for (; w->space_count < s->spaces.count; w->space_count++)
+        w->spaces[w->space_count] = modules_get(s->spaces.items[w->space_count].modules);
     if (w->off_cpu) off_cpu_end(w->off_cpu, w->ended_ns, &w->counts);
     free(w->off_cpu);
     w->off_cpu = NULL;
@@ -343,8 +354,8 @@ static void wait_for_samples(struct sampler *s)
     uint64_t woken;
     fds[count++] = (struct pollfd){ .fd = s->wake_fd, .events = POLLIN };
     for (unsigned k = 0; k < KINDS; k++)
-        for (uint32_t i = 0; i < s->groups[k].count && count < 65; i++)
-            fds[count++] = (struct pollfd){ .fd = s->groups[k].events[i].fd, .events = POLLIN };
+        count += thread_events_poll(&s->groups[k], fds + count,
+                                    (uint32_t)(sizeof(fds) / sizeof(*fds) - count));
     /* Rings beyond the first 64 are emptied each turn. A thread that has ended reports POLLHUP at once: then only the
      * turn's time paces us. */
     int ready = poll(fds, count, time_left_ms(s));
@@ -359,17 +370,17 @@ static void wait_for_samples(struct sampler *s)
 
 static int open_process(struct sampler *s, struct err *err)
 {
-    if (modules_read(&s->modules, s->options.pid, err) < 0) return -1;
-    return unwind_space_new(&s->space, s->modules, err);
+    for (unsigned k = 0; k < KINDS; k++) {
+        s->groups[k].pid = s->pid;
+        s->groups[k].wake_fd = s->wake_fd;
+    }
+    return space_history_open(&s->spaces, s->options.pid, &s->is_stopping, err);
 }
 
 static void close_process(struct sampler *s)
 {
-    for (unsigned k = 0; k < KINDS; k++) close_group(&s->groups[k]);
-    unwind_space_free(s->space);
-    modules_free(s->modules);
-    s->space = NULL;
-    s->modules = NULL;
+    for (unsigned k = 0; k < KINDS; k++) thread_events_close(&s->groups[k]);
+    space_history_close(&s->spaces);
 }
 
 static void *run(void *argument)
@@ -401,7 +412,8 @@ static void *run(void *argument)
             }
         }
         if (is_open && !is_stopping) wait_for_samples(s);
-        read_all(s);
+        if (is_open) read_all(s);
+        look_at_cpu(s);
         finish_due(s, is_stopping);
         if (is_open) adjust(s);
     }
@@ -525,9 +537,40 @@ int sampler_wait(struct sampler *s, struct sampler_window *w, const volatile boo
     return -1;
 }
 
+/* Less than this of the CPU time without a sample is not spoken of: samples come in steps. */
+#define UNSEEN_PERCENT 10u
+#define UNSEEN_PERIODS 5u
+
+static void note_unseen(const struct sampler_window *w, struct notes *notes)
+{
+    uint64_t used_ns = w->cpu_ended_ns - w->cpu_started_ns, seen_ns = 0, period_ns = NS_PER_S / w->hz;
+    for (uint32_t i = 0; i < w->counts.count; i++) seen_ns += w->counts.items[i].value;
+    if (w->kind != PERF_ON_CPU || seen_ns >= used_ns || used_ns - seen_ns < UNSEEN_PERIODS * period_ns ||
+        (used_ns - seen_ns) * 100 < used_ns * UNSEEN_PERCENT)
+        return;
+    notes_add(notes,
+              "samples stand for %.2f s of %.2f s of CPU time; unseen are %sthreads that live for less than "
+              "%.0f ms "
+              "(--hz sees shorter ones)",
+              (double)seen_ns / 1e9, (double)used_ns / 1e9, w->has_kernel ? "" : "time in the kernel and ",
+              (double)period_ns / 1e6);
+}
+
+void sampler_window_notes(const struct sampler_window *w, struct notes *notes)
+{
+    note_unseen(w, notes);
+    if (w->lost)
+        notes_add(notes, "%llu samples were lost: they came faster than they could be read",
+                  (unsigned long long)w->lost);
+    if (w->exec_count)
+        notes_add(notes, "it became another program (execve) %u times in this time", w->exec_count);
+    if (w->unnamed_count)
+        notes_add(notes, "%u of these programs were over, or too many, before their names could be read",
+                  w->unnamed_count);
+}
+
 void sampler_window_fini(struct sampler_window *w)
 {
     stack_counts_fini(&w->counts);
-    modules_free(w->modules);
-    w->modules = NULL;
+    while (w->space_count) modules_free(w->spaces[--w->space_count]);
 }

@@ -7,11 +7,12 @@
 
 #include "base/activity.h"
 #include "base/list.h"
-#include "perf/perf_event.h"
+#include "perf/notes.h"
+#include "perf/space_history.h"
 #include "perf/stack_counts.h"
+#include "perf/thread_events.h"
 
 #define SAMPLER_HZ_MAX 10000u
-#define SAMPLER_THREADS_MAX 1024u
 #define SAMPLER_SECONDS_MAX 3600u
 
 struct sampler;
@@ -33,9 +34,12 @@ struct sampler_window {
     void *context;
 
     /* The answer. */
-    struct stack_counts counts; /* values are nanoseconds; whoever got it lets it go */
-    struct modules *modules;    /* of the process, as of the window's start; likewise */
+    struct stack_counts counts;         /* values are nanoseconds; whoever got it lets it go */
+    struct modules *spaces[SPACES_MAX]; /* of the process, by the stacks' `space`; likewise */
+    uint32_t space_count;
+    uint32_t exec_count, unnamed_count; /* see space_history.h */
     uint64_t started_wall_ns, started_ns, ended_ns;
+    uint64_t cpu_started_ns, cpu_ended_ns; /* CPU time of the process, ended threads included; 0: not known */
     uint64_t samples, lost;
     bool has_kernel;
     struct err fault; /* not empty: nothing could be sampled, and why */
@@ -52,5 +56,7 @@ MUST_CHECK int sampler_ask(struct sampler *s, struct sampler_window *w, struct e
 /* The same, waiting for the answer; `stop`, if given, ends it early. */
 MUST_CHECK int sampler_wait(struct sampler *s, struct sampler_window *w, const volatile bool *stop,
                             struct err *err);
+/* What the answer is not: sentences about CPU time that has no sample, and names that are not to be had. */
+void sampler_window_notes(const struct sampler_window *w, struct notes *notes);
 /* Frees what the answer holds. */
 void sampler_window_fini(struct sampler_window *w);

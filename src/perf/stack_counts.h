@@ -11,6 +11,7 @@
 /* What tells stacks of equal addresses apart. */
 struct stack_labels {
     uint32_t thread;                        /* the thread's id */
+    uint32_t space;                         /* whose addresses: see space_history.h */
     uint32_t worker, listener, pool, phase; /* see base/activity.h */
 };
 

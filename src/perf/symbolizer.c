@@ -7,9 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "perf/code_map.h"
 #include "perf/source_lines.h"
 
 #define SYMBOLS_MAX (4u << 20)
+#define NAME_MAX_BYTES 4096u
+#define BYTES_MAX (1u << 30) /* of all tables: a process maps as many files as it likes */
 #define DEBUG_DIRECTORY "/usr/lib/debug"
 
 struct named {
@@ -30,7 +33,12 @@ struct known {
 struct symbolizer {
     const struct modules *modules;
     bool has_no_lines;
+    uint64_t bytes_left;
     char note[ERR_TEXT_MAX];
+    /* Of code of no file: */
+    struct code_map *made; /* NULL: none, or not asked for */
+    bool is_made_loaded, has_unnamed_code;
+    char made_note[ERR_TEXT_MAX]; /* why there is none */
     struct known known[];
 };
 
@@ -39,6 +47,7 @@ int symbolizer_new(struct symbolizer **out, const struct modules *modules, struc
     struct symbolizer *s = calloc(1, sizeof(*s) + modules->count * sizeof(s->known[0]));
     if (!s) return err_set(err, "out of memory for names");
     s->modules = modules;
+    s->bytes_left = BYTES_MAX;
     *out = s;
     return 0;
 }
@@ -51,6 +60,7 @@ void symbolizer_free(struct symbolizer *s)
         free(s->known[i].texts);
         source_lines_free(s->known[i].lines);
     }
+    code_map_free(s->made);
     free(s);
 }
 
@@ -59,9 +69,14 @@ void symbolizer_leave_out_lines(struct symbolizer *s)
     s->has_no_lines = true;
 }
 
-const char *symbolizer_note(const struct symbolizer *s)
+void symbolizer_add_notes(const struct symbolizer *s, struct notes *notes)
 {
-    return s->note;
+    if (*s->note) notes_add(notes, "%s", s->note);
+    if (s->has_unnamed_code)
+        notes_add(notes,
+                  "code that it made at run time has no names (%s): node has --perf-basic-prof, a JVM jcmd "
+                  "Compiler.perfmap, .NET DOTNET_PerfMapEnabled=1",
+                  *s->made_note ? s->made_note : "they are not in its map");
 }
 
 /* loading */
@@ -70,7 +85,18 @@ static int compare(const void *left, const void *right)
 {
     const struct named *a = left, *b = right;
     if (a->address != b->address) return a->address < b->address ? -1 : 1;
-    return (a->size < b->size) - (a->size > b->size);
+    if (a->size != b->size) return a->size > b->size ? -1 : 1;
+    return (a->name > b->name) - (a->name < b->name);
+}
+
+/* Of those at one address the longest: a look-up must not walk over as many as a file chooses to have. */
+static void keep_one_of_each(struct known *k)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < k->count; i++)
+        if (!kept || k->symbols[kept - 1].address != k->symbols[i].address)
+            k->symbols[kept++] = k->symbols[i];
+    k->count = kept;
 }
 
 static bool is_function(const Elf64_Sym *s)
@@ -90,15 +116,34 @@ static void take_symbols(struct known *k, const Elf64_Sym *symbols, uint64_t cou
         uint32_t size = s->st_size > UINT32_MAX ? UINT32_MAX : (uint32_t)s->st_size;
         k->symbols[k->count++] = (struct named){ s->st_value, size, s->st_name };
     }
-    if (k->symbols) qsort(k->symbols, k->count, sizeof(*k->symbols), compare);
+    if (!k->symbols) return;
+    qsort(k->symbols, k->count, sizeof(*k->symbols), compare);
+    keep_one_of_each(k);
 }
 
-static bool load_table(struct known *k, const struct elf_image *image, uint32_t type)
+static void forget_table(struct known *k)
+{
+    free(k->texts);
+    free(k->symbols);
+    k->texts = NULL;
+    k->symbols = NULL;
+    k->count = 0;
+}
+
+/* In place of one that had none. */
+static bool load_table(struct symbolizer *s, struct known *k, const struct elf_image *image, uint32_t type)
 {
     const Elf64_Shdr *table = elf_section_of_type(image, type);
     if (!table || table->sh_link >= image->section_count || table->sh_size / sizeof(Elf64_Sym) > SYMBOLS_MAX)
         return false;
     const Elf64_Shdr *names = &image->sections[table->sh_link];
+    if (names->sh_size > s->bytes_left || table->sh_size > s->bytes_left - names->sh_size) {
+        snprintf(s->note, sizeof(s->note),
+                 "names of functions are left out: together they have more than %u MiB", BYTES_MAX >> 20);
+        return false;
+    }
+    s->bytes_left -= table->sh_size + names->sh_size;
+    forget_table(k);
     uint8_t *symbols = elf_load(image, table->sh_offset, table->sh_size);
     k->texts = (char *)elf_load(image, names->sh_offset, names->sh_size);
     k->texts_len = k->texts ? names->sh_size : 0;
@@ -172,7 +217,7 @@ static void load_debug(struct symbolizer *s, struct known *k, const struct modul
     if (fd < 0) return;
     if (!s->has_no_lines) k->lines = source_lines_new(dup(fd));
     if (elf_open_fd(&debug, fd, NULL) < 0) return;
-    load_table(k, &debug, SHT_SYMTAB);
+    load_table(s, k, &debug, SHT_SYMTAB);
     elf_close(&debug);
 }
 
@@ -188,20 +233,12 @@ static void load(struct symbolizer *s, uint32_t i)
         snprintf(s->note, sizeof(s->note), "%s", err.text);
         return;
     }
-    if (load_table(k, &image, SHT_SYMTAB)) {
+    if (load_table(s, k, &image, SHT_SYMTAB)) {
         if (!s->has_no_lines && image.fd >= 0 && elf_section(&image, ".debug_line"))
             k->lines = source_lines_new(dup(image.fd));
     } else {
-        free(k->texts);
-        k->texts = NULL;
         load_debug(s, k, m, &image);
-        if (!k->count) {
-            free(k->texts);
-            free(k->symbols);
-            k->texts = NULL;
-            k->symbols = NULL;
-            load_table(k, &image, SHT_DYNSYM);
-        }
+        if (!k->count) load_table(s, k, &image, SHT_DYNSYM);
         if (!k->count && !*s->note)
             snprintf(s->note, sizeof(s->note), "%s has no names of functions (it is stripped)", m->path);
     }
@@ -215,7 +252,7 @@ static void load(struct symbolizer *s, uint32_t i)
 static struct slice plain_name(const char *name)
 {
     static const char *const marks[] = { ".lto_priv.", ".constprop.", ".isra.", ".part." };
-    struct slice s = slice_of(name);
+    struct slice s = { name, strnlen(name, NAME_MAX_BYTES) };
     for (unsigned i = 0; i < sizeof(marks) / sizeof(*marks); i++) {
         const char *at = s.len ? memmem(s.data, s.len, marks[i], strlen(marks[i])) : NULL;
         if (at && at > s.data) s.len = (size_t)(at - s.data);
@@ -232,17 +269,26 @@ static const struct named *find(const struct known *k, uint64_t address)
         if (k->symbols[low + half].address <= address) low += half;
         count -= half;
     }
-    while (low && k->symbols[low - 1].address == k->symbols[low].address) low--; /* the longest of them */
     const struct named *n = &k->symbols[low];
     return !n->size || address - n->address < n->size ? n : NULL;
 }
 
-bool symbolizer_find(struct symbolizer *s, uint64_t pc, bool is_return, struct symbol *out)
+/* Of no file, or of one that has no names, as of memory that is mapped twice. */
+static void find_made(struct symbolizer *s, uint64_t at, struct symbol *out)
 {
-    uint64_t at = pc - (is_return ? 1 : 0);
-    const struct module *m = modules_find(s->modules, at);
-    *out = (struct symbol){ 0 };
-    if (!m) return false;
+    struct err err;
+    if (!s->modules->pid || !modules_have_code(s->modules, at)) return;
+    if (!s->is_made_loaded && code_map_read(&s->made, s->modules, &err) < 0) {
+        s->made = NULL;
+        memcpy(s->made_note, err.text, sizeof(s->made_note));
+    }
+    s->is_made_loaded = true;
+    if (s->made) out->name = code_map_find(s->made, at);
+    if (!out->name.data && !modules_find(s->modules, at)) s->has_unnamed_code = true;
+}
+
+static void find_in_module(struct symbolizer *s, const struct module *m, uint64_t at, struct symbol *out)
+{
     out->module = slice_of(m->path);
     struct known *k = &s->known[m - s->modules->items];
     if (!k->is_loaded) load(s, (uint32_t)(m - s->modules->items));
@@ -252,15 +298,24 @@ bool symbolizer_find(struct symbolizer *s, uint64_t pc, bool is_return, struct s
         out->offset = at - m->bias - n->address;
     }
     if (k->lines && !s->has_no_lines) source_lines_find(k->lines, at - m->bias, &out->file, &out->line);
-    return true;
+}
+
+bool symbolizer_find(struct symbolizer *s, uint64_t pc, bool is_return, struct symbol *out)
+{
+    uint64_t at = pc - (is_return ? 1 : 0);
+    const struct module *m = modules_find(s->modules, at);
+    *out = (struct symbol){ 0 };
+    if (m) find_in_module(s, m, at, out);
+    if (!out->name.data) find_made(s, at, out);
+    return m || out->name.data;
 }
 
 uint32_t symbolizer_location(struct symbolizer *s, struct profile *p, uint64_t pc, bool is_return)
 {
     struct symbol found;
     struct profile_location l = { .address = pc - (is_return ? 1 : 0) };
-    if (symbolizer_find(s, pc, is_return, &found)) {
-        const struct module *m = modules_find(s->modules, l.address);
+    const struct module *m = modules_find(s->modules, l.address);
+    if (symbolizer_find(s, pc, is_return, &found) && m) {
         struct profile_mapping mapping = { .start = m->start,
                                            .limit = m->limit,
                                            .file_offset = m->file_offset,
@@ -281,12 +336,9 @@ uint32_t symbolizer_location(struct symbolizer *s, struct profile *p, uint64_t p
 
 void symbolizer_add_program(struct symbolizer *s, struct profile *p)
 {
-    char path[64], program[PATH_MAX];
-    snprintf(path, sizeof(path), "/proc/%d/exe", (int)(s->modules->pid ? s->modules->pid : getpid()));
-    ssize_t len = readlink(path, program, sizeof(program));
-    for (uint32_t i = 0; len > 0 && i < s->modules->count; i++) {
+    for (uint32_t i = 0; s->modules->program && i < s->modules->count; i++) {
         const struct module *m = &s->modules->items[i];
-        if (!slice_equal(slice_of(m->path), (struct slice){ program, (size_t)len })) continue;
+        if (strcmp(m->path, s->modules->program) != 0) continue;
         symbolizer_location(s, p, m->start, false);
         return;
     }

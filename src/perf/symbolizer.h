@@ -1,9 +1,11 @@
 /* perf/symbolizer.h: addresses of a process to functions, files and lines: .symtab, static functions included, else
  * .dynsym, of the file itself or of its debug file (by build id, or by its debug link); lines through libdw, which is loaded
- * when they are first asked for and need not be there. One thread. */
+ * when they are first asked for and need not be there; for code that was made at run time, what its compiler says
+ * (code_map.h). One thread. */
 #pragma once
 
 #include "perf/modules.h"
+#include "perf/notes.h"
 #include "perf/profile.h"
 
 struct symbolizer;
@@ -20,7 +22,7 @@ struct symbol {
 MUST_CHECK int symbolizer_new(struct symbolizer **out, const struct modules *modules, struct err *err);
 void symbolizer_free(struct symbolizer *s); /* NULL is fine */
 /* `is_return`: pc is a return address, so the call before it is meant. Everything in *out lives as long as the
- * symbolizer. False: not even the module is known. */
+ * symbolizer. False: neither a name nor the module is known. */
 bool symbolizer_find(struct symbolizer *s, uint64_t pc, bool is_return, struct symbol *out);
 /* Without lines, which are slow to be found for the first time. */
 void symbolizer_leave_out_lines(struct symbolizer *s);
@@ -28,5 +30,5 @@ void symbolizer_leave_out_lines(struct symbolizer *s);
 uint32_t symbolizer_location(struct symbolizer *s, struct profile *p, uint64_t pc, bool is_return);
 /* The program's own mapping, before any other: readers take the first for the program. */
 void symbolizer_add_program(struct symbolizer *s, struct profile *p);
-/* What could not be read, in a sentence; "" if all could. */
-const char *symbolizer_note(const struct symbolizer *s);
+/* What could not be read. */
+void symbolizer_add_notes(const struct symbolizer *s, struct notes *notes);

@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "perf/unwind_table.h"
-
 /* How far up a frame may reach: what is larger is no frame. */
 #define FRAME_BYTES_MAX (64u << 20)
 #define RECOVER_BYTES_MAX (32u << 10)
@@ -51,36 +49,61 @@ static bool find_frames(const struct elf_image *image, uint64_t *offset, uint64_
     return false;
 }
 
-static bool make_table(struct unwind_table *t, const struct elf_image *image)
+static bool make_table(struct unwind_table *t, const struct elf_image *image, struct unwind_budget *budget)
 {
     uint64_t offset, size, address;
     if (!find_frames(image, &offset, &size, &address) || size > UNWIND_FRAME_BYTES_MAX) return true;
     uint8_t *bytes = elf_load(image, offset, size);
-    bool is_made = !bytes || unwind_table_make(t, bytes, size, address);
+    bool is_made = !bytes || unwind_table_make(t, bytes, size, address, budget);
     free(bytes);
     return is_made;
 }
 
-int unwind_space_new(struct unwind_space **out, const struct modules *modules, struct err *err)
+/* False: it is the same module in neither. */
+static bool take_table(struct unwind_table *t, const struct module *module, struct unwind_space *earlier)
 {
+    const struct module *m = earlier ? modules_find(earlier->modules, module->start) : NULL;
+    if (!m || !module_is_same(m, module)) return false;
+    struct unwind_table *from = &earlier->tables[m - earlier->modules->items];
+    *t = *from;
+    *from = (struct unwind_table){ 0 };
+    return true;
+}
+
+static bool read_table(struct unwind_table *t, const struct unwind_space_options *o,
+                       const struct module *module, struct unwind_budget *budget)
+{
+    struct elf_image image;
+    void *memory = NULL;
+    if (take_table(t, module, o->earlier) || !module->has_bias || !budget->steps) return true;
+    if (module_open(o->modules, module, &image, &memory, NULL) < 0) return true;
+    bool is_made = make_table(t, &image, budget);
+    elf_close(&image);
+    free(memory);
+    return is_made;
+}
+
+int unwind_space_make(struct unwind_space **out, const struct unwind_space_options *o, struct err *err)
+{
+    const struct modules *modules = o->modules;
+    struct unwind_budget preset = UNWIND_PRESET_BUDGET, *budget = o->budget ? o->budget : &preset;
     struct unwind_space *s = calloc(1, sizeof(*s) + modules->count * sizeof(s->tables[0]));
     if (!s) return err_set(err, "out of memory for unwind tables");
     s->modules = modules;
     for (uint32_t i = 0; i < modules->count; i++) {
-        struct elf_image image;
-        void *memory = NULL;
-        if (!modules->items[i].has_bias ||
-            module_open(modules, &modules->items[i], &image, &memory, NULL) < 0)
-            continue;
-        bool is_made = make_table(&s->tables[i], &image);
-        elf_close(&image);
-        free(memory);
-        if (is_made) continue;
+        bool is_stopped = o->stop && atomic_load(o->stop);
+        if (!is_stopped && read_table(&s->tables[i], o, &modules->items[i], budget)) continue;
         unwind_space_free(s);
-        return err_set(err, "out of memory for unwind tables");
+        return is_stopped ? err_set(err, "stopped before all unwind tables were read")
+                          : err_set(err, "out of memory for unwind tables");
     }
     *out = s;
     return 0;
+}
+
+int unwind_space_new(struct unwind_space **out, const struct modules *modules, struct err *err)
+{
+    return unwind_space_make(out, &(struct unwind_space_options){ .modules = modules }, err);
 }
 
 void unwind_space_free(struct unwind_space *s)
@@ -88,6 +111,13 @@ void unwind_space_free(struct unwind_space *s)
     if (!s) return;
     for (uint32_t i = 0; i < s->modules->count; i++) unwind_table_fini(&s->tables[i]);
     free(s);
+}
+
+uint32_t unwind_space_rows(const struct unwind_space *s)
+{
+    uint32_t rows = 0;
+    for (uint32_t i = 0; i < s->modules->count; i++) rows += s->tables[i].count;
+    return rows;
 }
 
 size_t unwind_space_bytes(const struct unwind_space *s)
@@ -105,11 +135,12 @@ static bool read_word(const struct unwind_memory *m, uint64_t address, uint64_t 
     return !(address & 7) && m->read_word(m->context, address, out);
 }
 
-/* The frame above: *is_exact is set where ip is no return address. False: there is none. */
+/* The frame above. False: there is none. The outermost frame of a chain has 0 for the one above (Go's goroutines, the C
+ * library's threads): what lies behind it on the stack is left of others. */
 static bool step_by_frame_pointer(struct unwind_registers *r, const struct unwind_memory *m)
 {
     uint64_t bp, ip;
-    if (r->bp < r->sp || r->bp - r->sp > FRAME_BYTES_MAX) return false;
+    if (!r->bp || r->bp < r->sp || r->bp - r->sp > FRAME_BYTES_MAX) return false;
     if (!read_word(m, r->bp, &bp) || !read_word(m, r->bp + 8, &ip)) return false;
     r->sp = r->bp + 16;
     r->bp = bp;
@@ -119,7 +150,7 @@ static bool step_by_frame_pointer(struct unwind_registers *r, const struct unwin
 
 static bool step_over_signal(struct unwind_registers *r, const struct unwind_memory *m)
 {
-    struct unwind_registers to;
+    struct unwind_registers to = { 0 };
     if (!read_word(m, r->sp + SIGNAL_RIP, &to.ip) || !read_word(m, r->sp + SIGNAL_RSP, &to.sp) ||
         !read_word(m, r->sp + SIGNAL_RBP, &to.bp))
         return false;
@@ -148,7 +179,7 @@ static bool is_call_of(const struct unwind_space *s, const struct unwind_memory 
     return row && row->cfa == UNWIND_RSP && row->offset == 8; /* as at the first instruction */
 }
 
-/* Of a thread that is looked at from outside the frame pointer may not be known (0). Then the next frame is looked for on
+/* Of a thread that is looked at from outside the frame pointer may not be known. Then the next frame is looked for on
  * its stack: a word that points up the stack, and behind it a return address; a call of this very function, or else, as it
  * may have been called by a pointer, the first. */
 static bool recover_bp(const struct unwind_space *s, struct unwind_registers *r,
@@ -164,6 +195,7 @@ static bool recover_bp(const struct unwind_space *s, struct unwind_registers *r,
         break;
     }
     r->bp = first;
+    r->has_no_bp = false;
     return first != 0;
 }
 
@@ -189,7 +221,7 @@ static bool step_by_row(const struct unwind_row *row, struct unwind_registers *r
     if (!read_word(m, cfa - 8, &ip)) return false;
     if (row->rbp == UNWIND_RBP_AT_CFA && !read_word(m, cfa + rbp_offset, &bp)) return false;
     if (row->rbp == UNWIND_RBP_AT_RBP && !read_word(m, r->bp + rbp_offset, &bp)) return false;
-    *r = (struct unwind_registers){ ip, cfa, bp };
+    *r = (struct unwind_registers){ ip, cfa, bp, r->has_no_bp && row->rbp == UNWIND_RBP_SAME };
     return ip != 0;
 }
 
@@ -199,11 +231,12 @@ static bool step(const struct unwind_space *s, struct unwind_registers *r, const
     uint64_t pc = r->ip - !*is_exact; /* a call may be its function's last instruction */
     const struct module *module = modules_find(s->modules, pc);
     *is_exact = false;
-    if (!module) return false;
-    const struct unwind_row *row = unwind_table_find(&s->tables[module - s->modules->items],
-                                                     pc - module->bias);
+    if (!module && !modules_have_code(s->modules, pc)) return false;
+    /* Code that was made at run time has no table: compilers that make it keep frame pointers. */
+    const struct unwind_row *row =
+        module ? unwind_table_find(&s->tables[module - s->modules->items], pc - module->bias) : NULL;
     bool needs_bp = !row || row->cfa == UNWIND_NONE || row->cfa == UNWIND_RBP || row->cfa == UNWIND_RBP_DEREF;
-    if (needs_bp && !r->bp && !recover_bp(s, r, m)) return false;
+    if (needs_bp && r->has_no_bp && !recover_bp(s, r, m)) return false;
     if (!row || row->cfa == UNWIND_NONE) return step_by_frame_pointer(r, m);
     if (row->cfa == UNWIND_END) return false;
     if (row->cfa != UNWIND_SIGNAL) return step_by_row(row, r, m);
@@ -218,9 +251,14 @@ uint32_t unwind_stack(const struct unwind_space *s, const struct unwind_register
     uint32_t count = 0;
     bool is_exact = true;
     pcs[count++] = r.ip;
+    if (memory->unknown && !modules_have_code(s->modules, r.ip)) *memory->unknown = r.ip;
     while (count < max && step(s, &r, memory, &is_exact)) {
-        if (!modules_find(s->modules, r.ip - !is_exact)) break;
-        pcs[count++] = r.ip;
+        if (modules_have_code(s->modules, r.ip - !is_exact)) {
+            pcs[count++] = r.ip;
+            continue;
+        }
+        if (memory->unknown) *memory->unknown = r.ip;
+        break;
     }
     return count;
 }

@@ -3,26 +3,45 @@
  * unwind_stack() is async-signal-safe: no allocation, no lock, no errno. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "perf/modules.h"
+#include "perf/unwind_table.h"
 
 #define UNWIND_DEPTH_MAX 192u
+/* What the tables of one process may cost: about two seconds and 200 MB. A browser of 300 MB of code needs a fifth. */
+#define UNWIND_PRESET_BUDGET ((struct unwind_budget){ 256u << 20, 16u << 20 })
 
 struct unwind_registers {
-    uint64_t ip, sp, bp; /* bp 0: not known */
+    uint64_t ip, sp, bp;
+    bool has_no_bp; /* it is not known; 0 that is known ends a chain */
 };
 
 struct unwind_memory {
     /* The word at an address of the process; false: it cannot be had. */
     bool (*read_word)(void *context, uint64_t address, uint64_t *out);
     void *context;
+    uint64_t
+        *unknown; /* NULL, or where an address is put at which a walk ends because no code is known there */
 };
 
 struct unwind_space;
 
-/* `modules` is borrowed for the space's life. Modules that cannot be read are unwound by frame pointers. */
+/* Modules that cannot be read, and those beyond the budget, are unwound by frame pointers. */
+struct unwind_space_options {
+    const struct modules *modules; /* borrowed for the space's life */
+    struct unwind_space *earlier;  /* NULL, or one whose tables are taken for modules that both have */
+    struct unwind_budget *budget;  /* NULL: the preset */
+    const _Atomic bool *stop;      /* NULL, or looked at before each module: true ends it early */
+};
+
+MUST_CHECK int unwind_space_make(struct unwind_space **out, const struct unwind_space_options *o,
+                                 struct err *err);
+/* With nothing but modules. */
 MUST_CHECK int unwind_space_new(struct unwind_space **out, const struct modules *modules, struct err *err);
 void unwind_space_free(struct unwind_space *s); /* NULL is fine */
-/* Bytes of all tables. */
+/* Rows and bytes of all tables. */
+uint32_t unwind_space_rows(const struct unwind_space *s);
 size_t unwind_space_bytes(const struct unwind_space *s);
 
 /* pcs[0] is regs->ip, the others are return addresses, or, under a signal's frame, where it came. Returns how many there

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define STATES_MAX 16u
+#define CIES_MAX 65536u
 
 /* DWARF's numbers of registers (System V ABI, AMD64 supplement, figure 3.36). */
 enum { REGISTER_RBP = 6, REGISTER_RSP = 7, REGISTER_RA = 16 };
@@ -142,14 +143,26 @@ static uint64_t take_encoded(struct cursor *c, uint8_t encoding, const struct se
     return value;
 }
 
+/* rules */
+
+struct rules {
+    uint8_t cfa;
+    int64_t offset;
+    uint8_t rbp;
+    int64_t rbp_offset;
+    bool is_ra_undefined, is_ra_strange;
+};
+
 /* CIE */
 
 struct cie {
+    uint64_t at; /* in the section */
     uint64_t code_factor;
     int64_t data_factor;
     uint8_t pointer_encoding;
     bool has_augmentation, is_signal, is_bad;
     struct cursor program;
+    struct rules initial; /* what its program leaves: run once, however many functions refer to it */
 };
 
 static void read_augmentation(struct cie *cie, struct cursor *c, const char *letters, const struct section *s)
@@ -189,27 +202,31 @@ static struct cie read_cie(struct cursor c, const struct section *s)
     return cie;
 }
 
-/* rules */
-
-struct rules {
-    uint8_t cfa;
-    int64_t offset;
-    uint8_t rbp;
-    int64_t rbp_offset;
-    bool is_ra_undefined, is_ra_strange;
-};
-
-/* The table that grows. */
+/* The table that grows, and what it may still cost. */
 struct maker {
     struct unwind_table *table;
-    uint32_t cap;
+    struct unwind_budget *budget;
+    struct cie *cies; /* by place: they come before what refers to them */
+    uint32_t cap, cie_count, cie_cap;
     bool is_failed;
 };
+
+/* Every entry and every instruction is one step. False: there are none left, and the table ends here. */
+static bool spend(struct maker *m)
+{
+    if (m->budget->steps) {
+        m->budget->steps--;
+        return true;
+    }
+    m->table->is_cut = true;
+    return false;
+}
 
 static void add_row(struct maker *m, uint64_t address, const struct rules *r)
 {
     struct unwind_table *t = m->table;
-    if (address < t->base || address - t->base > UINT32_MAX || t->count == UNWIND_ROWS_MAX) {
+    if (address < t->base || address - t->base > UINT32_MAX || t->count == UNWIND_ROWS_MAX ||
+        !m->budget->rows) {
         t->is_cut = true;
         return;
     }
@@ -232,6 +249,7 @@ static void add_row(struct maker *m, uint64_t address, const struct rules *r)
     row.offset = (int32_t)r->offset;
     row.rbp_offset = (int16_t)r->rbp_offset;
     t->rows[t->count++] = row;
+    m->budget->rows--;
 }
 
 /* A program under way. */
@@ -241,12 +259,13 @@ struct frame {
     struct rules rules, initial, saved[STATES_MAX];
     uint32_t saved_count;
     uint64_t address, end;
-    struct maker *maker; /* NULL while the CIE's own program runs */
+    struct maker *maker;
+    bool has_rows; /* not while the CIE's own program runs */
 };
 
 static void advance(struct frame *f, uint64_t delta)
 {
-    if (f->maker && delta) add_row(f->maker, f->address, &f->rules);
+    if (f->has_rows && delta) add_row(f->maker, f->address, &f->rules);
     f->address += delta * f->cie->code_factor;
 }
 
@@ -335,7 +354,7 @@ static bool run_extended(struct frame *f, struct cursor *c, uint64_t op)
     case CFA_SET_LOC: {
         uint64_t to = take_encoded(c, f->cie->pointer_encoding, f->section);
         if (to < f->address) return false;
-        if (f->maker) add_row(f->maker, f->address, r);
+        if (f->has_rows) add_row(f->maker, f->address, r);
         f->address = to;
         return true;
     }
@@ -403,7 +422,8 @@ static bool run_extended(struct frame *f, struct cursor *c, uint64_t op)
 
 static void run(struct frame *f, struct cursor c)
 {
-    while (c.at < c.end && !c.is_bad && !(f->maker && f->maker->is_failed)) {
+    while (c.at < c.end && !c.is_bad && !f->maker->is_failed) {
+        if (!spend(f->maker)) break;
         uint64_t op = take(&c, 1), low = op & 0x3f;
         bool is_known = true;
         switch (op >> 6) {
@@ -416,13 +436,54 @@ static void run(struct frame *f, struct cursor c)
         f->rules.cfa = UNWIND_NONE;
         return;
     }
-    if (c.is_bad) f->rules.cfa = UNWIND_NONE;
+    if (c.is_bad || c.at < c.end) f->rules.cfa = UNWIND_NONE;
+}
+
+static void add_cie(struct maker *m, const struct cie *cie)
+{
+    if (m->cie_count == m->cie_cap) {
+        uint32_t cap = m->cie_cap ? 2 * m->cie_cap : 16;
+        struct cie *cies = cap <= CIES_MAX ? realloc(m->cies, cap * sizeof(*cies)) : NULL;
+        if (!cies) {
+            m->table->is_cut = true; /* what refers to it is not understood */
+            return;
+        }
+        m->cies = cies;
+        m->cie_cap = cap;
+    }
+    m->cies[m->cie_count++] = *cie;
+}
+
+/* `c` is behind the id of the entry that is at `at` of the section. */
+static void take_cie(struct maker *m, struct cursor c, uint64_t at, const struct section *s)
+{
+    struct cie cie = read_cie(c, s);
+    cie.at = at;
+    if (!cie.is_bad) {
+        struct frame f = { .cie = &cie, .section = s, .end = UINT64_MAX, .maker = m };
+        run(&f, cie.program);
+        cie.initial = f.rules;
+    }
+    add_cie(m, &cie);
+}
+
+static const struct cie *find_cie(const struct maker *m, uint64_t at)
+{
+    uint32_t low = 0, high = m->cie_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (m->cies[middle].at < at)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < m->cie_count && m->cies[low].at == at && !m->cies[low].is_bad ? &m->cies[low] : NULL;
 }
 
 /* FDE; `c` is behind the pointer to its CIE. */
 static void read_fde(struct maker *m, struct cursor c, const struct cie *cie, const struct section *s)
 {
-    struct frame f = { .cie = cie, .section = s };
+    struct frame f = { .cie = cie, .section = s, .maker = m, .has_rows = true };
     uint64_t start = take_encoded(&c, cie->pointer_encoding, s);
     uint64_t len = take_encoded(&c, cie->pointer_encoding & 0x0f, s);
     if (cie->has_augmentation) take_block(&c, take_uleb(&c));
@@ -432,10 +493,7 @@ static void read_fde(struct maker *m, struct cursor c, const struct cie *cie, co
     }
     f.address = start;
     f.end = start + len;
-    run(&f, cie->program);
-    f.initial = f.rules;
-    f.address = start;
-    f.maker = m;
+    f.rules = f.initial = cie->initial;
     run(&f, c);
     static const struct rules none = { .cfa = UNWIND_NONE };
     if (f.address < f.end) add_row(m, f.address, &f.rules);
@@ -482,35 +540,34 @@ static bool next_entry(struct cursor *c, struct cursor *body)
 static void read_entries(struct maker *m, const struct section *s)
 {
     struct cursor c = { s->bytes, s->bytes + s->size, false }, body;
-    const uint8_t *cie_at = NULL;
-    struct cie cie = { .is_bad = true };
-    while (!m->is_failed && next_entry(&c, &body)) {
+    while (!m->is_failed && spend(m)) {
+        const uint8_t *at = c.at;
+        if (!next_entry(&c, &body)) return;
         const uint8_t *id_at = body.at;
         uint64_t id = take(&body, 4);
-        if (!id || body.is_bad) continue;
-        if (id > (uint64_t)(id_at - s->bytes)) {
-            m->table->is_cut = true;
+        if (body.is_bad) continue;
+        if (!id) {
+            take_cie(m, body, (uint64_t)(at - s->bytes), s);
             continue;
         }
-        if (cie_at != id_at - id) { /* most entries have the one before's */
-            struct cursor at = { id_at - id, c.end, false }, cie_body;
-            cie_at = at.at;
-            cie = (struct cie){ .is_bad = true };
-            if (next_entry(&at, &cie_body) && take(&cie_body, 4) == 0) cie = read_cie(cie_body, s);
-        }
-        if (cie.is_bad)
-            m->table->is_cut = true;
+        /* The id is how far before itself the CIE begins. */
+        uint64_t place = (uint64_t)(id_at - s->bytes);
+        const struct cie *cie = id <= place ? find_cie(m, place - id) : NULL;
+        if (cie)
+            read_fde(m, body, cie, s);
         else
-            read_fde(m, body, &cie, s);
+            m->table->is_cut = true;
     }
 }
 
-bool unwind_table_make(struct unwind_table *t, const uint8_t *bytes, size_t size, uint64_t address)
+bool unwind_table_make(struct unwind_table *t, const uint8_t *bytes, size_t size, uint64_t address,
+                       struct unwind_budget *budget)
 {
     struct section s = { bytes, size, address };
-    struct maker m = { .table = t };
+    struct maker m = { .table = t, .budget = budget };
     *t = (struct unwind_table){ 0 };
     read_entries(&m, &s);
+    free(m.cies);
     if (m.is_failed) {
         unwind_table_fini(t);
         return false;

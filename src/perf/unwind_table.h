@@ -41,9 +41,17 @@ struct unwind_table {
     bool is_cut; /* there was no room for all, or a part could not be read */
 };
 
+/* What tables may cost, counted down. A file is its maker's: without an end to it, it would be its maker who says for how
+ * long, and with how much memory, it is looked at. */
+struct unwind_budget {
+    uint64_t steps; /* entries and instructions that are read */
+    uint32_t rows;
+};
+
 /* `bytes` is .eh_frame, which is at `address` in its file; at least 8 zero bytes need not follow. Whatever it holds, the
- * table is usable; false: out of memory. */
-bool unwind_table_make(struct unwind_table *t, const uint8_t *bytes, size_t size, uint64_t address);
+ * table is usable, and the time is no more than linear in its size; false: out of memory. */
+bool unwind_table_make(struct unwind_table *t, const uint8_t *bytes, size_t size, uint64_t address,
+                       struct unwind_budget *budget);
 void unwind_table_fini(struct unwind_table *t);
 /* NULL: no row for it. Signal-safe. `pc`: an address in the file. */
 const struct unwind_row *unwind_table_find(const struct unwind_table *t, uint64_t pc);

@@ -111,7 +111,7 @@ static void unwind(const struct modules *modules, const struct unwind_space *spa
                    bool by_frame_pointers)
 {
     uint64_t pcs[UNWIND_DEPTH_MAX];
-    struct unwind_memory memory = { read_copied, &s->stack };
+    struct unwind_memory memory = { .read_word = read_copied, .context = &s->stack };
     uint32_t depth = by_frame_pointers ? unwind_by_frame_pointers(&s->regs, &memory, pcs, UNWIND_DEPTH_MAX)
                                        : unwind_stack(space, &s->regs, &memory, pcs, UNWIND_DEPTH_MAX);
     printf("%" PRIu32 " %" PRIu64, s->thread, s->time_ns);

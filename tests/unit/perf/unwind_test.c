@@ -42,8 +42,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
     const ucontext_t *u = context;
     struct unwind_registers r = { (uint64_t)u->uc_mcontext.gregs[REG_RIP],
                                   (uint64_t)u->uc_mcontext.gregs[REG_RSP],
-                                  (uint64_t)u->uc_mcontext.gregs[REG_RBP] };
-    struct unwind_memory memory = { read_own, NULL };
+                                  (uint64_t)u->uc_mcontext.gregs[REG_RBP], false };
+    struct unwind_memory memory = { .read_word = read_own };
     pc_count = unwind_stack(space, &r, &memory, pcs, UNWIND_DEPTH_MAX);
 }
 
@@ -51,8 +51,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
 static void on_signal_by_hand(int number)
 {
     (void)number;
-    struct unwind_memory memory = { read_own, NULL };
-    struct unwind_registers r;
+    struct unwind_memory memory = { .read_word = read_own };
+    struct unwind_registers r = { 0 };
     __asm__ volatile("lea 0(%%rip), %0\n\tmov %%rsp, %1\n\tmov %%rbp, %2"
                      : "=r"(r.ip), "=r"(r.sp), "=r"(r.bp));
     pc_count = unwind_stack(space, &r, &memory, pcs, UNWIND_DEPTH_MAX);
@@ -191,8 +191,8 @@ static void what_is_mapped_has_a_build_id_and_a_bias(void **state)
 static void a_stack_that_cannot_be_read_ends_there(void **state)
 {
     (void)state;
-    struct unwind_registers r = { (uint64_t)(uintptr_t)outermost, 0x1001, 0x2003 };
-    struct unwind_memory memory = { read_own, NULL };
+    struct unwind_registers r = { (uint64_t)(uintptr_t)outermost, 0x1001, 0x2003, false };
+    struct unwind_memory memory = { .read_word = read_own };
     uint64_t found[4];
     assert_int_equal(unwind_stack(space, &r, &memory, found, 4), 1);
     r.ip = 0;
@@ -215,7 +215,8 @@ static void rows_are_what_the_instructions_say(void **state)
 {
     (void)state;
     struct unwind_table t;
-    assert_true(unwind_table_make(&t, frames, sizeof(frames), 0x5000));
+    struct unwind_budget budget = UNWIND_PRESET_BUDGET;
+    assert_true(unwind_table_make(&t, frames, sizeof(frames), 0x5000, &budget));
     static const struct {
         uint64_t pc;
         struct unwind_row row;
@@ -245,13 +246,128 @@ static void frames_that_are_cut_anywhere_do_no_harm(void **state)
     (void)state;
     for (size_t len = 0; len <= sizeof(frames); len++) {
         struct unwind_table t;
+        struct unwind_budget budget = UNWIND_PRESET_BUDGET;
         uint8_t *copy = malloc(len ? len : 1);
         memcpy(copy, frames, len);
-        assert_true(unwind_table_make(&t, copy, len, 0x5000));
+        assert_true(unwind_table_make(&t, copy, len, 0x5000, &budget));
         unwind_table_find(&t, 0x1003);
         unwind_table_fini(&t);
         free(copy);
     }
+}
+
+/* An .eh_frame of two CIEs of `nops` instructions each, and functions that refer to one and the other in turn. */
+static uint8_t *make_frames(uint32_t nops, uint32_t functions, size_t *size)
+{
+    static const uint8_t cie[] = { 0, 0, 0, 0, 0, 0, 0, 0, 1, 'z', 'R', 0, 1, 0x78, 16, 1, 0x1b, 0x0c, 7, 8 };
+    size_t cie_size = sizeof(cie) + nops, at = 0;
+    uint8_t *made = calloc(1, 2 * cie_size + functions * 20);
+    for (unsigned i = 0; i < 2; i++, at += cie_size) {
+        uint32_t len = (uint32_t)cie_size - 4;
+        memcpy(made + at, cie, sizeof(cie)); /* NOP is 0 */
+        memcpy(made + at, &len, 4);
+    }
+    for (uint32_t i = 0; i < functions; i++, at += 20) {
+        uint32_t words[5] = { 16, (uint32_t)(at + 4 - i % 2 * cie_size), 0, 1, 0 };
+        words[2] = 16 * i - (uint32_t)(at + 8); /* begins at 16 * i, is one byte long */
+        memcpy(made + at, words, sizeof(words));
+    }
+    *size = at;
+    return made;
+}
+
+static void what_functions_share_is_read_once_however_many_they_are(void **state)
+{
+    (void)state;
+    size_t size;
+    struct unwind_table t;
+    uint8_t *made = make_frames(100000, 2000, &size);
+    struct unwind_budget budget = UNWIND_PRESET_BUDGET, before = budget;
+    assert_true(unwind_table_make(&t, made, size, 0, &budget));
+    assert_false(t.is_cut);
+    /* No more steps than bytes, where running it for each would have been 200 million. */
+    assert_in_range(before.steps - budget.steps, 1, size);
+    assert_int_equal(unwind_table_find(&t, 16 * 1999)->cfa, UNWIND_RSP);
+    assert_int_equal(unwind_table_find(&t, 16 * 1999)->offset, 8);
+    assert_int_equal(unwind_table_find(&t, 16 * 1998 + 8)->cfa, UNWIND_NONE);
+    unwind_table_fini(&t);
+    free(made);
+}
+
+static void a_table_ends_where_its_budget_does(void **state)
+{
+    (void)state;
+    size_t size;
+    struct unwind_table t;
+    uint8_t *made = make_frames(10, 1000, &size);
+    struct unwind_budget few_rows = { 1u << 20, 100 }, few_steps = { 200, 1u << 20 };
+    assert_true(unwind_table_make(&t, made, size, 0, &few_rows));
+    assert_true(t.is_cut);
+    assert_int_equal(few_rows.rows, 0);
+    assert_in_range(t.count, 1, 100);
+    unwind_table_fini(&t);
+    assert_true(unwind_table_make(&t, made, size, 0, &few_steps));
+    assert_true(t.is_cut);
+    assert_int_equal(few_steps.steps, 0);
+    assert_non_null(unwind_table_find(&t, 0));
+    assert_int_equal(unwind_table_find(&t, 16 * 999)->cfa, UNWIND_NONE); /* what was not read */
+    unwind_table_fini(&t);
+    free(made);
+}
+
+static void a_function_that_refers_to_no_beginning_is_left_out(void **state)
+{
+    (void)state;
+    uint8_t copy[sizeof(frames)];
+    for (uint8_t distance = 0; distance < 28; distance++) { /* 28 is right */
+        struct unwind_table t;
+        struct unwind_budget budget = UNWIND_PRESET_BUDGET;
+        memcpy(copy, frames, sizeof(frames));
+        copy[28] = distance;
+        assert_true(unwind_table_make(&t, copy, sizeof(copy), 0x5000, &budget));
+        assert_null(unwind_table_find(&t, 0x1003));
+        unwind_table_fini(&t);
+    }
+}
+
+/* A stack of words that begins at 0x7000. */
+static uint64_t words[16];
+
+static bool read_words(void *context, uint64_t address, uint64_t *out)
+{
+    (void)context;
+    if (address < 0x7000 || (address - 0x7000) / 8 >= 16) return false;
+    *out = words[(address - 0x7000) / 8];
+    return true;
+}
+
+static void a_chain_of_frame_pointers_ends_at_0(void **state)
+{
+    (void)state;
+    struct made_code made = { 0x1000, 0x2000 };
+    const struct modules none = { .made = &made, .made_count = 1 };
+    struct unwind_space *s;
+    uint64_t unknown = 0, found[8];
+    assert_int_equal(unwind_space_new(&s, &none, NULL), 0);
+    const struct unwind_memory memory = { read_words, NULL, &unknown };
+    memset(words, 0, sizeof(words));
+    words[2] = 0x7030, words[3] = 0x1100; /* the frame of the leaf: whose is above, and where it returns to */
+    words[6] = 0, words[7] = 0x1200;      /* the outermost */
+    words[8] = 0x7060, words[9] = 0x1300; /* left of another stack that was here */
+    words[12] = 0x7068, words[13] = 0x1400;
+    struct unwind_registers r = { .ip = 0x1010, .sp = 0x7000, .bp = 0x7010 };
+    assert_int_equal(unwind_stack(s, &r, &memory, found, 8), 3);
+    assert_int_equal(found[1], 0x1100);
+    assert_int_equal(found[2], 0x1200);
+    assert_int_equal(unknown, 0);
+    /* In the outermost itself there is none to follow. */
+    r = (struct unwind_registers){ .ip = 0x1010, .sp = 0x7040, .bp = 0 };
+    assert_int_equal(unwind_stack(s, &r, &memory, found, 8), 1);
+    words[3] = 0x9000;
+    r = (struct unwind_registers){ .ip = 0x1010, .sp = 0x7000, .bp = 0x7010 };
+    assert_int_equal(unwind_stack(s, &r, &memory, found, 8), 1);
+    assert_int_equal(unknown, 0x9000); /* no code is there, as far as is known */
+    unwind_space_free(s);
 }
 
 int main(void)
@@ -265,6 +381,10 @@ int main(void)
         cmocka_unit_test(a_stack_that_cannot_be_read_ends_there),
         cmocka_unit_test(rows_are_what_the_instructions_say),
         cmocka_unit_test(frames_that_are_cut_anywhere_do_no_harm),
+        cmocka_unit_test(what_functions_share_is_read_once_however_many_they_are),
+        cmocka_unit_test(a_table_ends_where_its_budget_does),
+        cmocka_unit_test(a_function_that_refers_to_no_beginning_is_left_out),
+        cmocka_unit_test(a_chain_of_frame_pointers_ends_at_0),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
