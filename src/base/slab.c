@@ -76,19 +76,49 @@ void slab_put(struct slab *slab, void *object)
     poison(object, slab->object_size);
 }
 
-void slab_scan(const struct memory_view *m, uint64_t slab, bool (*on_object)(void *context, uint64_t address),
-               void *context)
+/* 0: there is none, or it cannot be read. */
+static uint64_t page_after(const struct memory_view *m, uint64_t page)
+{
+    uint64_t next = 0;
+    if (!page || !memory_read_member(m, page, struct slab_page, next, &next)) return 0;
+    return next;
+}
+
+/* How many there are, each once: if the list leads back into itself (Floyd's tortoise and hare), those before the circle and
+ * those of it. */
+static uint32_t count_pages(const struct memory_view *m, uint64_t first, uint32_t max)
+{
+    uint64_t slow = first, fast = first;
+    uint32_t count = 0;
+    for (bool is_even = false; fast && count < max; is_even = !is_even) {
+        fast = page_after(m, fast);
+        count++;
+        if (!is_even) continue;
+        slow = page_after(m, slow);
+        if (fast == slow) break;
+    }
+    if (!fast || fast != slow) return count;
+    uint32_t before = 0, within = 1;
+    for (slow = first; slow != fast && before < max; before++) {
+        slow = page_after(m, slow);
+        fast = page_after(m, fast);
+    }
+    for (fast = page_after(m, slow); fast != slow && within < max; within++) fast = page_after(m, fast);
+    return before + within < max ? before + within : max;
+}
+
+void slab_scan(const struct memory_view *m, uint64_t slab, size_t object_size, uint32_t pages_max,
+               bool (*on_object)(void *context, uint64_t address), void *context)
 {
     struct slab s;
-    if (!memory_read(m, slab, &s, sizeof(s)) || s.object_size < sizeof(void *) ||
+    if (!memory_read(m, slab, &s, sizeof(s)) || s.object_size != ((object_size + 15) & ~(size_t)15) ||
         s.per_page > SLAB_PAGE_BYTES / s.object_size)
         return;
     uint64_t page = (uintptr_t)s.pages;
-    for (uint32_t pages = 0; page && pages < SLAB_SCAN_PAGES; pages++) {
+    for (uint32_t left = count_pages(m, page, pages_max); left && page; left--, page = page_after(m, page)) {
         for (uint32_t i = 0; i < s.per_page; i++) {
             uint64_t object = page + offsetof(struct slab_page, objects) + (uint64_t)i * s.object_size;
             if (!on_object(context, object)) return;
         }
-        if (!memory_read_member(m, page, struct slab_page, next, &page)) return;
     }
 }

@@ -22,8 +22,8 @@ void slab_fini(struct slab *slab);
 void *slab_get(struct slab *slab);
 void slab_put(struct slab *slab, void *object);
 
-/* What a dead process, or one that is looked at from outside, has of the slab at `slab`: every place for an object, in use
- * or not, until `on_object` says false. Follows at most SLAB_SCAN_PAGES pages. Async-signal-safe. */
-#define SLAB_SCAN_PAGES (1u << 17)
-void slab_scan(const struct memory_view *m, uint64_t slab, bool (*on_object)(void *context, uint64_t address),
-               void *context);
+/* What a dead process, or one that is looked at from outside, has of the slab at `slab` of objects of that size: every place
+ * for an object once, in use or not, until `on_object` says false. Follows at most `pages_max` pages; pages that follow each
+ * other in circles are each looked at once. Async-signal-safe. */
+void slab_scan(const struct memory_view *m, uint64_t slab, size_t object_size, uint32_t pages_max,
+               bool (*on_object)(void *context, uint64_t address), void *context);

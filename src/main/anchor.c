@@ -49,6 +49,8 @@ void anchor_clear(void)
 /* finding it */
 
 #define WINDOW_BYTES ((size_t)64 << 10)
+/* A core file may say of any number of places that they are the same bytes of it. */
+#define SEARCH_BYTES_MAX ((uint64_t)16 << 30)
 
 static bool is_anchor(const struct image *i, uint64_t address, struct anchor *out)
 {
@@ -61,9 +63,11 @@ static bool is_anchor(const struct image *i, uint64_t address, struct anchor *ou
 }
 
 /* The anchor is aligned to 8, as windows are. */
-static bool find_in(const struct image *i, const struct image_segment *s, char *window, struct anchor *out)
+static bool find_in(const struct image *i, const struct image_segment *s, char *window, uint64_t *left,
+                    struct anchor *out)
 {
-    for (uint64_t done = 0; done < s->size; done += WINDOW_BYTES) {
+    for (uint64_t done = 0; done < s->size && *left >= WINDOW_BYTES; done += WINDOW_BYTES) {
+        *left -= WINDOW_BYTES;
         uint64_t at = s->start + done;
         size_t len = s->size - done < WINDOW_BYTES ? s->size - done : WINDOW_BYTES;
         if (!memory_read(&i->memory, at, window, len)) continue;
@@ -76,9 +80,8 @@ static bool find_in(const struct image *i, const struct image_segment *s, char *
 
 static bool is_of_file(const struct image *i, const struct image_segment *s)
 {
-    for (uint32_t k = 0; k < i->file_count; k++)
-        if (i->files[k].start == s->start) return true;
-    return false;
+    const struct image_file *f = image_file_of(i, s->start);
+    return f && f->start == s->start;
 }
 
 /* It lies in the program's own data, a mapping of a file: the rest, which may be much, is looked through only where the
@@ -86,10 +89,12 @@ static bool is_of_file(const struct image *i, const struct image_segment *s)
 bool anchor_find(const struct image *i, struct anchor *out)
 {
     bool is_found = false;
+    uint64_t left = SEARCH_BYTES_MAX;
     char *window = malloc(WINDOW_BYTES);
     for (uint32_t k = 0; window && !is_found && k < i->segment_count; k++) {
         const struct image_segment *s = &i->segments[k];
-        if (s->flags & PF_W && (!i->file_count || is_of_file(i, s))) is_found = find_in(i, s, window, out);
+        if (s->flags & PF_W && (!i->file_count || is_of_file(i, s)))
+            is_found = find_in(i, s, window, &left, out);
     }
     free(window);
     return is_found;

@@ -54,6 +54,16 @@ static char *read_config(const struct postmortem *p)
     return text;
 }
 
+/* Read once: there may be very many threads. */
+static void read_worker_threads(struct postmortem *p)
+{
+    struct remains_worker w;
+    p->worker_threads = p->proxy.worker_count ? calloc(p->proxy.worker_count, sizeof(*p->worker_threads))
+                                              : NULL;
+    for (uint32_t i = 0; p->worker_threads && i < p->proxy.worker_count; i++)
+        if (remains_find_worker(&p->image->memory, &p->proxy, i, &w)) p->worker_threads[i] = w.thread;
+}
+
 void postmortem_init(struct postmortem *p, const struct image *image, bool is_living, uint32_t records_max)
 {
     struct err err = { "" };
@@ -69,11 +79,13 @@ void postmortem_init(struct postmortem *p, const struct image *image, bool is_li
     p->config = read_config(p);
     if (!p->anchor.proxy || !remains_find_proxy(&image->memory, p->anchor.proxy, &p->proxy))
         p->proxy = (struct remains_proxy){ 0 };
+    read_worker_threads(p);
 }
 
 void postmortem_fini(struct postmortem *p)
 {
     free(p->config);
+    free(p->worker_threads);
     image_stacks_free(p->stacks);
     *p = (struct postmortem){ 0 };
 }
@@ -81,10 +93,9 @@ void postmortem_fini(struct postmortem *p)
 const char *postmortem_thread_name(const struct postmortem *p, const struct image_thread *t, char out[32])
 {
     uint64_t thread = registers_thread(&t->registers);
-    struct remains_worker w;
-    for (uint32_t i = 0; thread && i < p->proxy.worker_count; i++) {
-        if (!remains_find_worker(&p->image->memory, &p->proxy, i, &w) || w.thread != thread) continue;
-        snprintf(out, 32, "weir/%u", w.index);
+    for (uint32_t i = 0; thread && p->worker_threads && i < p->proxy.worker_count; i++) {
+        if (p->worker_threads[i] != thread) continue;
+        snprintf(out, 32, "weir/%u", i);
         return out;
     }
     return t->tid == p->image->pid ? p->image->program : NULL;

@@ -7,7 +7,7 @@
 #include "main/anchor.h"
 #include "perf/image_stacks.h"
 
-#define POSTMORTEM_EXCHANGES_MAX 10000u
+#define POSTMORTEM_EXCHANGES_MAX 10000u /* of all workers together */
 
 struct postmortem {
     const struct image *image;
@@ -17,6 +17,7 @@ struct postmortem {
     char note[ERR_TEXT_MAX]; /* why not; else empty */
     struct anchor anchor;
     struct remains_proxy proxy; /* worker_count 0: there is none */
+    uint64_t *worker_threads;   /* of each worker; owned; NULL: no memory, or no workers */
     char *config;               /* owned; NULL: it cannot be read */
     uint32_t records_max;       /* of each worker */
 };

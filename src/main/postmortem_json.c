@@ -103,14 +103,15 @@ static const char *name_of(void *context, uint32_t id)
 struct listing {
     struct naming naming;
     struct json *json;
-    uint32_t count;
+    uint32_t *left; /* of all workers */
 };
 
 static bool put_exchange(void *context, const struct remains_exchange *x)
 {
     struct listing *l = context;
     const struct flight_names names = { name_of, &l->naming };
-    if (l->count++ == POSTMORTEM_EXCHANGES_MAX) return false;
+    if (!*l->left) return false;
+    (*l->left)--;
     json_object(l->json);
     put_string(l->json, "state", x->state);
     json_key(l->json, "age_ms");
@@ -133,9 +134,10 @@ static void put_live(const struct worker_live *live, struct json *j)
     json_object_end(j);
 }
 
-static void put_worker(const struct postmortem *p, const struct remains_worker *w, struct json *j)
+static void put_worker(const struct postmortem *p, const struct remains_worker *w, uint32_t *left,
+                       struct json *j)
 {
-    struct listing l = { .naming = { .p = p }, .json = j };
+    struct listing l = { .naming = { .p = p }, .json = j, .left = left };
     const struct flight_names names = { name_of, &l.naming };
     struct flight_record r;
     json_object(j);
@@ -175,6 +177,7 @@ void postmortem_print_json(const struct postmortem *p, struct json *j)
 {
     char build[ANCHOR_BUILD_TEXT_MAX];
     struct remains_worker w;
+    uint32_t left = POSTMORTEM_EXCHANGES_MAX;
     json_object(j);
     put_string(j, "program", p->image->program);
     put_string(j, "arguments", p->image->arguments);
@@ -191,7 +194,7 @@ void postmortem_print_json(const struct postmortem *p, struct json *j)
     json_key(j, "workers");
     json_array(j);
     for (uint32_t i = 0; i < p->proxy.worker_count; i++)
-        if (remains_find_worker(&p->image->memory, &p->proxy, i, &w)) put_worker(p, &w, j);
+        if (remains_find_worker(&p->image->memory, &p->proxy, i, &w)) put_worker(p, &w, &left, j);
     json_array_end(j);
     put_config(p, j);
     json_object_end(j);

@@ -58,7 +58,7 @@ static void put_thread(const struct postmortem *p, const struct image_thread *t,
 struct listing {
     const struct postmortem *p;
     FILE *out;
-    uint32_t count;
+    uint32_t *left; /* of all workers */
 };
 
 static bool put_exchange(void *context, const struct remains_exchange *x)
@@ -66,18 +66,19 @@ static bool put_exchange(void *context, const struct remains_exchange *x)
     struct listing *l = context;
     char memory[LINE_MAX_BYTES];
     struct text t = text_over(memory, sizeof(memory));
-    if (l->count++ == POSTMORTEM_EXCHANGES_MAX) {
+    if (!*l->left) {
         fputs("  and more\n", l->out);
         return false;
     }
+    (*l->left)--;
     remains_print_exchange(&l->p->image->memory, &l->p->proxy, x, &t);
     fprintf(l->out, "  %.*s\n", (int)t.len, t.data);
     return true;
 }
 
-static void put_worker(const struct postmortem *p, const struct remains_worker *w, FILE *out)
+static void put_worker(const struct postmortem *p, const struct remains_worker *w, uint32_t *left, FILE *out)
 {
-    struct listing l = { p, out, 0 };
+    struct listing l = { p, out, left };
     fprintf(out,
             "\nworker %u: %u exchanges, %u tunnels, %u client connections, %u server connections (%u idle)\n",
             w->index, w->live.exchanges, w->live.tunnels, w->live.client_connections,
@@ -97,9 +98,10 @@ static void put_worker(const struct postmortem *p, const struct remains_worker *
 void postmortem_print_text(const struct postmortem *p, FILE *out)
 {
     struct remains_worker w;
+    uint32_t left = POSTMORTEM_EXCHANGES_MAX;
     put_head(p, out);
     for (uint32_t i = 0; i < p->image->thread_count; i++) put_thread(p, &p->image->threads[i], out);
     for (uint32_t i = 0; i < p->proxy.worker_count; i++)
-        if (remains_find_worker(&p->image->memory, &p->proxy, i, &w)) put_worker(p, &w, out);
+        if (remains_find_worker(&p->image->memory, &p->proxy, i, &w)) put_worker(p, &w, &left, out);
     if (p->config) fprintf(out, "\nconfiguration in force:\n%s\n", p->config);
 }

@@ -191,7 +191,7 @@ static int count_headers(int fd, const Elf64_Ehdr *h, uint32_t *count)
     if (h->e_phnum != PN_XNUM) return 0;
     if (read_at(fd, h->e_shoff, &s, sizeof(s)) < 0) return -1;
     *count = s.sh_info;
-    return 0;
+    return *count <= IMAGE_SEGMENTS_MAX ? 0 : -1;
 }
 
 static int read_headers(struct image *i, struct err *err)
@@ -202,7 +202,7 @@ static int read_headers(struct image *i, struct err *err)
     if (fstat(i->fd, &st) < 0 || read_at(i->fd, 0, &h, sizeof(h)) < 0)
         return err_set(err, "it is no ELF file");
     if (check_header(&h, err) < 0) return -1;
-    if (count_headers(i->fd, &h, &count) < 0) return err_set(err, "its headers are cut off");
+    if (count_headers(i->fd, &h, &count) < 0) return err_set(err, "its headers are cut off, or too many");
     uint64_t size = (uint64_t)st.st_size;
     bool has_notes = false; /* one part of them is all that there is */
     for (uint32_t k = 0; k < count; k++) {
@@ -221,7 +221,7 @@ int core_file_read(struct image *i, int fd, struct err *err)
     i->fd = fd;
     i->memory = (struct memory_view){ .read = read_memory, .context = i };
     if (read_headers(i, err) < 0) return -1;
-    image_sort_segments(i);
+    image_sort(i);
     return 0;
 }
 

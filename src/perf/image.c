@@ -76,9 +76,29 @@ static int by_start(const void *left, const void *right)
     return a->start < b->start ? -1 : a->start > b->start;
 }
 
-void image_sort_segments(struct image *i)
+static int file_by_start(const void *left, const void *right)
+{
+    const struct image_file *a = left, *b = right;
+    return a->start < b->start ? -1 : a->start > b->start;
+}
+
+static int file_by_path(const void *left, const void *right)
+{
+    const struct image_file *a = left, *b = right;
+    int order = strcmp(a->path, b->path);
+    return order ? order : file_by_start(a, b);
+}
+
+void image_sort(struct image *i)
 {
     if (i->segment_count) qsort(i->segments, i->segment_count, sizeof(*i->segments), by_start);
+    if (!i->file_count) return;
+    qsort(i->files, i->file_count, sizeof(*i->files), file_by_path);
+    for (uint32_t k = 0; k < i->file_count; k++) {
+        bool is_next = k && strcmp(i->files[k].path, i->files[k - 1].path) == 0;
+        i->files[k].first = is_next ? i->files[k - 1].first : i->files[k].start;
+    }
+    qsort(i->files, i->file_count, sizeof(*i->files), file_by_start);
 }
 
 const struct image_segment *image_segment_of(const struct image *i, uint64_t address)
@@ -95,25 +115,29 @@ const struct image_segment *image_segment_of(const struct image *i, uint64_t add
     return s && address < s->end ? s : NULL;
 }
 
-static const struct image_file *file_of(const struct image *i, uint64_t address)
+const struct image_file *image_file_of(const struct image *i, uint64_t address)
 {
-    for (uint32_t k = 0; k < i->file_count; k++)
-        if (address >= i->files[k].start && address < i->files[k].end) return &i->files[k];
-    return NULL;
+    uint32_t low = 0, high = i->file_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (i->files[middle].start <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    const struct image_file *f = low ? &i->files[low - 1] : NULL;
+    return f && address < f->end ? f : NULL;
 }
 
 void image_print_address(const struct image *i, uint64_t address, struct text *out)
 {
-    const struct image_file *f = file_of(i, address);
+    const struct image_file *f = image_file_of(i, address);
     if (!f) {
         text_add_char(out, '?');
         return;
     }
-    uint64_t first = f->start;
-    for (uint32_t k = 0; k < i->file_count; k++)
-        if (strcmp(i->files[k].path, f->path) == 0 && i->files[k].start < first) first = i->files[k].start;
     const char *slash = strrchr(f->path, '/');
-    uint64_t offset = address - first;
+    uint64_t offset = address - f->first;
     unsigned digits = 1;
     while (digits < 16 && offset >> 4 * digits) digits++;
     for (const char *c = slash ? slash + 1 : f->path; *c; c++)

@@ -23,6 +23,7 @@ struct image_segment {
 struct image_file {
     uint64_t start, end, offset; /* in bytes */
     char *path;                  /* owned */
+    uint64_t first;              /* where the first mapping of that path begins */
 };
 
 struct image_thread {
@@ -35,8 +36,8 @@ struct image_thread {
 struct image {
     struct memory_view memory;      /* its context is the image: it must not be moved */
     struct image_segment *segments; /* by address */
-    struct image_file *files;
-    struct image_thread *threads; /* the one that crashed, or the first, comes first */
+    struct image_file *files;       /* by address, once they are sorted */
+    struct image_thread *threads;   /* the one that crashed, or the first, comes first */
     uint32_t segment_count, file_count, thread_count;
     uint32_t segment_room, file_room, thread_room;
     int32_t pid;
@@ -52,9 +53,11 @@ struct image_segment *image_add_segment(struct image *i, struct err *err);
 struct image_thread *image_add_thread(struct image *i, struct err *err);
 MUST_CHECK int image_add_file(struct image *i, const struct image_file *f, struct slice path,
                               struct err *err);
-/* Once all are there. */
-void image_sort_segments(struct image *i);
+/* Once all are there: look-ups take no longer than their number's logarithm, however many a file says there are. */
+void image_sort(struct image *i);
 /* The one that has the address; NULL: none. */
 const struct image_segment *image_segment_of(const struct image *i, uint64_t address);
+/* The one that has the address; NULL: none. */
+const struct image_file *image_file_of(const struct image *i, uint64_t address);
 /* "weir+0x1234" by the mapped files: the offset is from where the file's first mapping begins; "?" without one. */
 void image_print_address(const struct image *i, uint64_t address, struct text *out);

@@ -39,6 +39,7 @@ bool remains_find_worker(const struct memory_view *m, const struct remains_proxy
         !memory_read(m, p->workers + index * sizeof(address), &address, sizeof(address)) || !address)
         return false;
     out->address = address;
+    out->pages_max = REMAINS_PAGES_MAX / p->worker_count;
     return memory_read_member(m, address, struct worker, index, &out->index) && out->index == index &&
            memory_read_member(m, address, struct worker, thread, &out->thread) &&
            memory_read_member(m, address, struct worker, loop.now_ns, &out->now_ns) &&
@@ -99,8 +100,11 @@ void remains_exchanges(const struct memory_view *m, const struct remains_worker 
                        bool (*on_exchange)(void *context, const struct remains_exchange *x), void *context)
 {
     struct scan s = { m, w, on_exchange, context, false };
-    slab_scan(m, w->address + offsetof(struct worker, exchanges), on_place, &s);
-    if (!s.is_stopped) slab_scan(m, w->address + offsetof(struct worker, sessions), on_session, &s);
+    slab_scan(m, w->address + offsetof(struct worker, exchanges), sizeof(struct exchange), w->pages_max,
+              on_place, &s);
+    if (s.is_stopped) return;
+    slab_scan(m, w->address + offsetof(struct worker, sessions), tcp_session_size(), w->pages_max, on_session,
+              &s);
 }
 
 /* lines */

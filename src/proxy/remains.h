@@ -1,6 +1,6 @@
 /* proxy/remains.h: what was going on in a proxy, out of memory that may be damaged: the own after a crash, a core file's,
- * another process's. Only of this very build, whose structs it knows: the caller has made sure of that. Follows no list,
- * so nothing that is broken can lead it in circles. Async-signal-safe. */
+ * another process's. Only of this very build, whose structs it knows: the caller has made sure of that. Whatever is broken,
+ * or made to mislead, nothing leads in circles, and no walk is longer than a number that is set here. Async-signal-safe. */
 #pragma once
 
 #include "base/memory_view.h"
@@ -8,6 +8,7 @@
 #include "proxy/worker.h"
 
 #define REMAINS_NAME_MAX 80u
+#define REMAINS_PAGES_MAX (1u << 19) /* of slabs, of all workers together: 8 GiB */
 
 struct remains_proxy {
     uint64_t address;
@@ -18,7 +19,7 @@ struct remains_proxy {
 
 struct remains_worker {
     uint64_t address, thread, now_ns, flights;
-    uint32_t index;
+    uint32_t index, pages_max; /* pages_max: its share of REMAINS_PAGES_MAX */
     struct worker_live live;
 };
 

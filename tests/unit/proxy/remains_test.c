@@ -151,20 +151,84 @@ static void one_line_says_where_it_stood(void **state)
     slab_put(&s->worker.exchanges, x);
 }
 
-static void pages_that_lead_in_a_circle_end(void **state)
+#define PAGES 7u
+
+/* The list of pages with its end led back to any of them: each exchange is seen once all the same. */
+static void pages_that_lead_in_a_circle_are_seen_once(void **state)
 {
     struct scene *s = *state;
     struct remains_proxy p;
-    struct seen seen = { .most = 100000 };
-    struct exchange *x = begin(s, "/x");
+    struct exchange *live[256];
     struct slab *slab = &s->worker.exchanges;
-    void **next = (void **)slab->pages;
-    *next = slab->pages;
+    void **pages[PAGES];
+    uint32_t count = 0, page_count = 0;
+    while (count < PAGES * slab->per_page) live[count++] = begin(s, "/x");
+    for (void **page = (void **)slab->pages; page; page = *page) pages[page_count++] = page;
+    assert_int_equal(page_count, PAGES);
+    for (uint32_t to = 0; to < PAGES; to++) {
+        for (uint32_t from = to; from < PAGES; from++) {
+            struct seen seen = { .most = 100000 };
+            void *before = *pages[from];
+            *pages[from] = pages[to];
+            struct remains_worker w = find_worker(s, &p);
+            remains_exchanges(&s->memory, &w, see, &seen);
+            assert_int_equal(seen.count, (from + 1) * slab->per_page);
+            *pages[from] = before;
+        }
+    }
+    while (count) slab_put(slab, live[--count]);
+}
+
+/* Memory in which, from an address on, every page is followed by another one, full of exchanges. */
+#define ENDLESS UINT64_C(0xffff000000000000)
+
+struct endless {
+    struct memory_view self;
+    uint64_t worker, pages;
+};
+
+static bool read_endless(const void *context, uint64_t address, void *out, size_t len)
+{
+    struct endless *e = (struct endless *)(uintptr_t)context;
+    if (address < ENDLESS) return memory_read(&e->self, address, out, len);
+    uint64_t next = address + 16384;
+    memset(out, 0, len);
+    memcpy(out, len == sizeof(next) ? &next : &e->worker, sizeof(next));
+    e->pages += len == sizeof(next);
+    return true;
+}
+
+static void pages_without_an_end_are_bounded(void **state)
+{
+    struct scene *s = *state;
+    struct remains_proxy p;
+    struct seen seen = { .most = UINT32_MAX };
+    struct remains_worker w = find_worker(s, &p);
+    struct endless e = { s->memory, w.address, 0 };
+    const struct memory_view endless = { read_endless, &e };
+    struct slab kept = s->worker.exchanges;
+    assert_int_equal(w.pages_max, REMAINS_PAGES_MAX);
+    w.pages_max = 1000;
+    s->worker.exchanges.pages = (struct slab_page *)(uintptr_t)ENDLESS; // NOLINT(performance-no-int-to-ptr)
+    remains_exchanges(&endless, &w, see, &seen);
+    s->worker.exchanges = kept;
+    assert_int_equal(seen.count, 1000 * kept.per_page);
+    assert_in_range(e.pages, 1000, 3000);
+}
+
+/* A core file may say of the slab what it likes: it is of this build, or it is not looked at. */
+static void a_slab_of_other_objects_is_not_looked_at(void **state)
+{
+    struct scene *s = *state;
+    struct remains_proxy p;
+    struct seen seen = { .most = 100 };
+    struct exchange *x = begin(s, "/x");
+    s->worker.exchanges.object_size = 16;
     struct remains_worker w = find_worker(s, &p);
     remains_exchanges(&s->memory, &w, see, &seen);
-    assert_int_equal(seen.count, 100000); /* it was the looker who stopped: there is an end in any case */
-    *next = NULL;
-    slab_put(slab, x);
+    assert_int_equal(seen.count, 0);
+    s->worker.exchanges.object_size = (uint32_t)((sizeof(struct exchange) + 15) & ~(size_t)15);
+    slab_put(&s->worker.exchanges, x);
 }
 
 static void records_come_the_latest_first(void **state)
@@ -209,7 +273,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(whoever_looks_may_stop, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_exchange_that_was_overwritten_can_be_printed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_line_says_where_it_stood, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(pages_that_lead_in_a_circle_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pages_that_lead_in_a_circle_are_seen_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pages_without_an_end_are_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_slab_of_other_objects_is_not_looked_at, set_up, tear_down),
         cmocka_unit_test_setup_teardown(records_come_the_latest_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_proxy_is_not_found, set_up, tear_down),
     };
