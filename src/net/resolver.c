@@ -22,6 +22,7 @@ struct name {
     struct resolver *resolver;
     uint64_t hash, expires_ms;
     bool is_waiting;
+    sa_family_t family; /* the same name with the other one is another */
     struct resolver_answer answer;
     uint8_t len;
     char text[RESOLVER_NAME_MAX + 1];
@@ -45,15 +46,17 @@ struct resolver {
     struct name **buckets;
 };
 
-const char *resolver_result_text(enum resolver_result result)
+const char *resolver_result_text(enum resolver_result result, sa_family_t family)
 {
     static const char *const texts[] = {
         [RESOLVER_OK] = "the name is resolved",
-        [RESOLVER_NO_NAME] = "the name does not exist or has no address",
+        [RESOLVER_NO_NAME] = "the name does not exist or has no IPv4 address",
         [RESOLVER_FAILED] = "the name servers gave no usable answer",
         [RESOLVER_TIMEOUT] = "the name servers did not answer in time",
         [RESOLVER_FULL] = "too many names are being resolved",
     };
+    if (result == RESOLVER_NO_NAME && family == AF_INET6)
+        return "the name does not exist or has no IPv6 address";
     return texts[result];
 }
 
@@ -64,10 +67,11 @@ static struct name **bucket_of(struct resolver *r, uint64_t hash)
     return &r->buckets[hash & r->bucket_mask];
 }
 
-static struct name *find(struct resolver *r, struct slice name, uint64_t hash)
+static struct name *find(struct resolver *r, struct slice name, sa_family_t family, uint64_t hash)
 {
     for (struct name *n = *bucket_of(r, hash); n; n = n->next)
-        if (n->hash == hash && slice_equal((struct slice){ n->text, n->len }, name)) return n;
+        if (n->hash == hash && n->family == family && slice_equal((struct slice){ n->text, n->len }, name))
+            return n;
     return NULL;
 }
 
@@ -83,7 +87,7 @@ static void forget(struct name *n)
 }
 
 /* Room for one more: the answer that was used longest ago makes way. NULL: all are being asked for. */
-static struct name *add(struct resolver *r, struct slice name, uint64_t hash)
+static struct name *add(struct resolver *r, struct slice name, sa_family_t family, uint64_t hash)
 {
     if (r->count >= r->conf->names) {
         if (list_is_empty(&r->kept)) return NULL;
@@ -93,6 +97,7 @@ static struct name *add(struct resolver *r, struct slice name, uint64_t hash)
     if (!n) return NULL;
     n->resolver = r;
     n->hash = hash;
+    n->family = family;
     n->len = (uint8_t)name.len;
     memcpy(n->text, name.data, name.len);
     list_init(&n->queries);
@@ -141,17 +146,14 @@ static void add_address(struct resolver_answer *a, const struct sockaddr *from)
     a->addresses[a->count++] = ip;
 }
 
-/* IPv4 first, within a family as they came. The shortest TTL counts. */
-static int fill(struct resolver_answer *a, const struct ares_addrinfo *info)
+/* As they came. The shortest TTL counts. */
+static int fill(struct resolver_answer *a, const struct ares_addrinfo *info, sa_family_t family)
 {
-    static const int families[] = { AF_INET, AF_INET6 };
     int ttl_s = INT32_MAX;
-    for (unsigned f = 0; f < 2; f++) {
-        for (const struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next) {
-            if (n->ai_family != families[f]) continue;
-            add_address(a, n->ai_addr);
-            if (n->ai_ttl < ttl_s) ttl_s = n->ai_ttl;
-        }
+    for (const struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next) {
+        if (n->ai_family != family) continue;
+        add_address(a, n->ai_addr);
+        if (n->ai_ttl < ttl_s) ttl_s = n->ai_ttl;
     }
     a->result = a->count ? RESOLVER_OK : RESOLVER_NO_NAME;
     return ttl_s < 0 ? 0 : ttl_s;
@@ -199,7 +201,7 @@ static void on_addrinfo(void *argument, int status, int timeouts, struct ares_ad
     struct resolver *r = n->resolver;
     int ttl_s = 0;
     n->answer = (struct resolver_answer){ .result = result_of(status) };
-    if (status == ARES_SUCCESS) ttl_s = fill(&n->answer, info);
+    if (status == ARES_SUCCESS) ttl_s = fill(&n->answer, info, n->family);
     if (info) ares_freeaddrinfo(info);
     n->is_waiting = false;
     n->expires_ms = loop_now_ms(r->loop) + lifetime_ms(r->conf, &n->answer, ttl_s);
@@ -354,7 +356,7 @@ void resolver_free(struct resolver *r)
     free(r);
 }
 
-static bool answer_at_once(struct slice name, struct resolver_answer *answer)
+static bool answer_at_once(struct slice name, sa_family_t family, struct resolver_answer *answer)
 {
     static const struct ip loopbacks[] = { { .bytes = { [10] = 0xff, [11] = 0xff, 127, 0, 0, 1 } },
                                            { .bytes = { [15] = 1 } } };
@@ -365,8 +367,8 @@ static bool answer_at_once(struct slice name, struct resolver_answer *answer)
     }
     if (!slice_equal_fold(name, SLICE("localhost"))) return false; /* RFC 6761 6.3 */
     *answer = (struct resolver_answer){ .result = RESOLVER_OK,
-                                        .count = 2,
-                                        .addresses = { loopbacks[0], loopbacks[1] } };
+                                        .count = 1,
+                                        .addresses = { loopbacks[family == AF_INET6] } };
     return true;
 }
 
@@ -378,28 +380,28 @@ static bool fail_at_once(struct resolver_answer *answer, enum resolver_result re
 
 static void ask(struct resolver *r, struct name *n)
 {
-    struct ares_addrinfo_hints hints = { .ai_flags = ARES_AI_NOSORT, .ai_family = AF_UNSPEC };
+    struct ares_addrinfo_hints hints = { .ai_flags = ARES_AI_NOSORT, .ai_family = n->family };
     ares_getaddrinfo(r->channel, n->text, NULL, &hints, on_addrinfo, n);
     arm(r);
 }
 
-bool resolver_ask(struct resolver *r, struct slice name, struct resolver_query *q,
+bool resolver_ask(struct resolver *r, struct slice name, sa_family_t family, struct resolver_query *q,
                   struct resolver_answer *answer)
 {
     char folded[RESOLVER_NAME_MAX + 1];
     list_init(&q->link);
-    if (answer_at_once(name, answer)) return true;
+    if (answer_at_once(name, family, answer)) return true;
     size_t len = fold(name, folded);
     if (!len) return fail_at_once(answer, RESOLVER_NO_NAME);
     struct slice key = { folded, len };
-    uint64_t hash = XXH3_64bits(folded, len);
-    struct name *n = find(r, key, hash);
+    uint64_t hash = XXH3_64bits_withSeed(folded, len, family);
+    struct name *n = find(r, key, family, hash);
     if (n && !n->is_waiting && loop_now_ms(r->loop) >= n->expires_ms) {
         forget(n);
         n = NULL;
     }
     if (!n) {
-        if (!open_channel(r) || !(n = add(r, key, hash))) return fail_at_once(answer, RESOLVER_FULL);
+        if (!open_channel(r) || !(n = add(r, key, family, hash))) return fail_at_once(answer, RESOLVER_FULL);
         ask(r, n); /* may be answered before it returns */
     }
     if (n->is_waiting) {

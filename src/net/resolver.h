@@ -1,7 +1,10 @@
 /* net/resolver.h: names to addresses, asynchronously, by c-ares on the caller's loop: one resolver a worker. Answers
  * are kept for their TTL (bounded both ways), failures for a moment; several who ask for one name share one query.
- * Everything is bounded: names kept, queries going on. That loop's thread. */
+ * Each family is a question of its own, so that one that is never answered (name servers that drop AAAA) holds nobody who
+ * can go by the other (RFC 8305 3). Everything is bounded: names kept, queries going on. That loop's thread. */
 #pragma once
+
+#include <sys/socket.h>
 
 #include "base/address.h"
 #include "base/list.h"
@@ -25,13 +28,13 @@ extern const struct conf_type resolver_conf_type;
 
 enum resolver_result {
     RESOLVER_OK,
-    RESOLVER_NO_NAME, /* NXDOMAIN, or no address of either family */
+    RESOLVER_NO_NAME, /* NXDOMAIN, or no address of that family */
     RESOLVER_FAILED,  /* servers refuse, answer garbage, cannot be reached */
     RESOLVER_TIMEOUT,
     RESOLVER_FULL, /* too many queries are going on, or memory is out */
 };
-/* A clause for people: "the name does not exist". */
-const char *resolver_result_text(enum resolver_result result);
+/* A clause for people: "the name does not exist or has no IPv4 address". family: the one that was asked for. */
+const char *resolver_result_text(enum resolver_result result, sa_family_t family);
 
 struct resolver_answer {
     enum resolver_result result;
@@ -52,8 +55,9 @@ MUST_CHECK int resolver_new(struct resolver **out, struct loop *l, const struct 
                             struct err *err);
 /* Whoever still waits is not told. */
 void resolver_free(struct resolver *r);
-/* True: *answer is filled at once (kept, or a literal address); on_answer does not come. False: it comes. */
-bool resolver_ask(struct resolver *r, struct slice name, struct resolver_query *q,
+/* For addresses of one family, AF_INET or AF_INET6. True: *answer is filled at once (kept, or a literal address, which may be
+ * of the other family); on_answer does not come. False: it comes. */
+bool resolver_ask(struct resolver *r, struct slice name, sa_family_t family, struct resolver_query *q,
                   struct resolver_answer *answer);
 /* on_answer does not come. Fine at any time. */
 void resolver_cancel(struct resolver_query *q);

@@ -52,11 +52,17 @@ static struct address address_of(const struct ip *ip, uint16_t port)
     return a;
 }
 
+/* An egress pool leaves by addresses of one family: what it can reach is of the same. */
+static sa_family_t family_of(const struct exchange *x)
+{
+    return x->pool->pool->servers[0].address.sa.any.sa_family;
+}
+
 /* The next of the answer's addresses, from `at` on, that may be connected to and that the pool's addresses can reach. */
 static bool use_address(struct exchange *x)
 {
     struct exchange_egress *e = x->egress;
-    sa_family_t family = x->pool->pool->servers[0].address.sa.any.sa_family;
+    sa_family_t family = family_of(x);
     for (; e->at < e->answer.count; e->at++) {
         const struct ip *ip = &e->answer.addresses[e->at];
         if (ip_is_v4(ip) != (family == AF_INET)) continue;
@@ -72,7 +78,8 @@ static enum step resolved(struct exchange *x)
     struct exchange_egress *e = x->egress;
     x->response_deadline_ms = 0;
     if (e->answer.result != RESOLVER_OK)
-        return exchange_fail_with(x, END_EGRESS_UNRESOLVED, resolver_result_text(e->answer.result));
+        return exchange_fail_with(x, END_EGRESS_UNRESOLVED,
+                                  resolver_result_text(e->answer.result, family_of(x)));
     if (use_address(x)) return exchange_enter(x, EXCHANGE_PICK);
     return exchange_fail_with(
         x, END_EGRESS_DENIED,
@@ -117,7 +124,7 @@ enum step egress_begin(struct exchange *x)
     e->authority = authority_of(x, &e->target);
     if (!e->authority.data) return exchange_fail(x, END_NO_MEMORY);
     struct slice name = slice_of(e->target.host);
-    if (resolver_ask(x->worker->resolver, name, &e->query, &e->answer)) return resolved(x);
+    if (resolver_ask(x->worker->resolver, name, family_of(x), &e->query, &e->answer)) return resolved(x);
     exchange_expect_response(x, exchange_pool_timeouts(x)->connect_ms, END_EGRESS_UNRESOLVED);
     return exchange_enter(x, EXCHANGE_RESOLVE);
 }

@@ -11,11 +11,13 @@ def encode_name(name):
 
 
 class NameServer:
-    """names: {name: [address, …]}; an empty list answers NXDOMAIN, None nothing at all."""
+    """names: {name: [address, …]}; an empty list answers NXDOMAIN, None nothing at all. Questions of the kinds in `ignored`
+    are never answered, as by name servers that drop AAAA."""
 
-    def __init__(self, names, ttl=60):
+    def __init__(self, names, ttl=60, ignored=()):
         self.names = names
         self.ttl = ttl
+        self.ignored = ignored
         self.questions = []
         self.faults = []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -46,7 +48,7 @@ class NameServer:
         name = ".".join(labels)
         self.questions.append((name, kind))
         addresses = self.names.get(name.lower(), [])
-        if addresses is None:
+        if addresses is None or kind in self.ignored:
             return None
         family = {A: socket.AF_INET, AAAA: socket.AF_INET6}.get(kind)
         records = [socket.inet_pton(family, address) for address in addresses

@@ -7,7 +7,7 @@ import pytest
 
 import broken
 import message
-from dns import NameServer
+from dns import AAAA, A, NameServer
 from waiting import eventually
 
 
@@ -331,14 +331,14 @@ def test_rotated_secrets_are_accepted_and_renewed(scene):
 # egress
 
 
-def egress_proxy(scene, allow, names=None, **pool):
+def egress_proxy(scene, allow, names=None, ignored=(), timeout="200ms", **pool):
     server = echo(scene, "out")
-    name_server = NameServer({name: addresses for name, addresses in (names or {}).items()})
+    name_server = NameServer({name: addresses for name, addresses in (names or {}).items()}, ignored=ignored)
     scene.servers.append(name_server)
     sources = {"kind": "egress", "balance": "round_robin", "servers": ["127.0.0.2:0", "127.0.0.3:0", "127.0.0.4:0"], **pool}
     weir = proxy(scene, [{"name": "out", "egress": {"pool": "out", "allow": [text.format(port=server.port) for text in allow]}}],
                  pools=["out"], pool_options={"out": sources},
-                 top={"workers": 1, "resolver": {"servers": [name_server.address], "timeout": "200ms", "attempts": 1}})
+                 top={"workers": 1, "resolver": {"servers": [name_server.address], "timeout": timeout, "attempts": 1}})
     return weir, server, name_server
 
 
@@ -354,6 +354,34 @@ def test_a_name_leads_out_by_each_address_in_turn(scene):
     assert sources == {"127.0.0.2", "127.0.0.3", "127.0.0.4"}
     assert len(server.connections) == 3, "connections are used again for the same target"
     assert len([1 for name, _ in names.questions]) <= 2, "the answer is kept"
+
+
+@pytest.mark.parametrize("ignored, mixed", [([AAAA], []), ([AAAA], ["::1"]), ([], ["::1"])])
+def test_a_family_that_is_never_answered_holds_nobody(scene, ignored, mixed):
+    """Longer than a connection may take, were it waited for."""
+    weir, server, names = egress_proxy(scene, ["api.example.com:{port}", "127.0.0.0/8:{port}"],
+                                       {"api.example.com": ["127.0.0.1", *mixed]}, ignored=ignored, timeout="60s")
+    client = scene.client(weir)
+    for _ in range(3):
+        assert ask(client, "/", ("X-Egress-Host", f"api.example.com:{server.port}"))["server"] == "out"
+    assert ("api.example.com", A) in names.questions
+
+
+def test_a_family_that_the_pool_cannot_leave_by_does_not_stand_for_the_other(scene):
+    weir, server, _ = egress_proxy(scene, ["six.example.com:{port}"], {"six.example.com": ["::1"]})
+    response = scene.client(weir).ask("GET", "/", ("X-Egress-Host", f"six.example.com:{server.port}"))
+    assert response.status == 502 and "egress_unresolved" in response.text and "no IPv4 address" in response.text
+    assert not server.connections
+
+
+def test_a_name_that_was_never_answered_is_asked_for_again(scene):
+    """What was not answered in one family is not kept against the other, nor for long."""
+    weir, server, names = egress_proxy(scene, ["late.example.com:{port}", "127.0.0.0/8:{port}"], {"late.example.com": None})
+    client = scene.client(weir)
+    assert client.ask("GET", "/", ("X-Egress-Host", f"late.example.com:{server.port}")).status == 502
+    names.names["late.example.com"] = ["127.0.0.1"]
+    eventually(lambda: client.ask("GET", "/", ("X-Egress-Host", f"late.example.com:{server.port}")).status == 200,
+                       "it is asked for again")
 
 
 @pytest.mark.parametrize("target, status, end", [
