@@ -587,10 +587,10 @@ int perf_command(int argc, char **argv)
     int code = parse_options(argc, argv, &o);
     if (code != EX_OK) return code < 0 ? EX_OK : code;
     struct run r = { .options = &o };
+    signal(SIGINT, on_interrupt); /* before there is anything that may take long */
     int result = o.unit ? find_unit(&o, &r.unit, &err) : o.is_self ? find_self(&o, &err) : 0;
     if (result == 0) result = start(&r, &err);
     if (result == 0) {
-        signal(SIGINT, on_interrupt);
         watch(&r);
         result = make_profiles(&r, &err);
     }

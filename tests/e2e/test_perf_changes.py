@@ -198,10 +198,10 @@ def elf_of(frames):
 def expensive_frames():
     """One CIE of a million instructions that do nothing, and as many functions as fit that refer to it."""
     cie = b"\0\0\0\0\1zR\0\1\x78\x10\1\x1b\x0c\7\x08" + bytes(1_000_000)
-    frames = struct.pack("<I", len(cie)) + cie
+    frames = bytearray(struct.pack("<I", len(cie)) + cie)
     for number in range(42_000):
         frames += struct.pack("<IIiII", 16, len(frames) + 4, number, 1, 0)
-    return frames
+    return bytes(frames)
 
 
 MAPS = """
@@ -327,10 +327,11 @@ def test_a_stack_of_go_ends_where_its_goroutine_does(tmp_path):
         watch = Perf(target, "--hz", "499")
         target.uses(500_000_000)
         out, _ = watch.end()
-    whole = ["main.main.func1"] + ["main.outer"] * 21 + ["main.inner"]
+    # The caller of a leaf that makes no frame is passed over: a chain of frame pointers does not know it, nor does perf's.
+    whole = [["main.main.func1"] + ["main.outer"] * callers + ["main.inner"] for callers in (20, 21)]
     of_work = [(stack, value) for stack, value in stacks_of(out) if "main.inner" in stack]
     total = sum(value for _, value in of_work)
-    right = sum(value for stack, value in of_work if [frame for frame in stack if frame.startswith("main.")] == whole
+    right = sum(value for stack, value in of_work if [frame for frame in stack if frame.startswith("main.")] in whole
                 and stack[0] in ("runtime.goexit", "runtime.goexit.abi0", "main.main.func1"))
     print(f"{100 * right / total:.1f} % of the stacks are whole and end at goexit")
     assert total > 0 and right >= 0.9 * total
