@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -314,14 +313,17 @@ static void show_live(struct run *r, struct perf_live *live, uint32_t second)
         snprintf(title, sizeof(title), "%s, process %d", w->samples[w->latest].name,
                  (int)w->reader.identity.pid);
     }
+    table_clean(title);
     perf_live_show(
         live, &(struct perf_live_view){ title, watches, r->count, second, r->options->seconds, &r->top });
 }
 
+/* Of a process that has ended nothing more comes. */
 static bool all_done(const struct run *r)
 {
     for (uint32_t i = 0; i < r->count; i++)
-        if (r->items[i].is_sampled && atomic_load(&r->items[i].done_count) < 2) return false;
+        if (r->items[i].is_sampled && !r->items[i].watch.is_over && atomic_load(&r->items[i].done_count) < 2)
+            return false;
     return true;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "perf/code_map.h"
+#include "perf/process_root.h"
 #include "perf/source_lines.h"
 
 #define SYMBOLS_MAX (4u << 20)
@@ -158,7 +159,8 @@ static int open_debug(const char *path, const struct module *m)
 {
     struct elf_image image;
     char id[ELF_BUILD_ID_MAX + 1];
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+    int fd = process_root_file(AT_FDCWD, path, &st);
     if (fd < 0 || elf_open_fd(&image, dup(fd), NULL) < 0) {
         if (fd >= 0) close(fd);
         return -1;

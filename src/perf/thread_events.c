@@ -194,8 +194,7 @@ static int add_to_rings(struct thread_events *t, uint32_t thread, struct err *er
     return err_set(err, "the kernel does not let us sample thread %u: %s", thread, strerror(errno));
 }
 
-/* False: the kernel, or the number of threads, does not allow it. */
-static bool begin_inherited(struct thread_events *t)
+static bool try_inherited(struct thread_events *t)
 {
     struct err err;
     t->options.is_inherited = true;
@@ -204,8 +203,21 @@ static bool begin_inherited(struct thread_events *t)
         t->scan_count = 1;
         return true;
     }
+    int cause = errno;
     close_rings(t);
     t->options.is_inherited = false;
+    errno = cause;
+    return false;
+}
+
+/* False: the kernel, or the number of threads, does not allow it. */
+static bool begin_inherited(struct thread_events *t)
+{
+    if (try_inherited(t)) return true;
+    if (!is_refused() || t->has_no_kernel) return false;
+    t->has_no_kernel = true; /* kernel.perf_event_paranoid is above 1 and we are nobody */
+    if (try_inherited(t)) return true;
+    t->has_no_kernel = false;
     return false;
 }
 
