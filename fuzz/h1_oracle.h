@@ -11,7 +11,8 @@
  *    connection persists is asked at the head's end.
  *  - It refuses a tab between Content-Length's value and CRLF, which is as good as a space there (RFC 9110
  *    5.5): tabs behind values are put to it as spaces (h1_compare.h).
- *  - It refuses two of the chunk extensions that RFC 9112 7.1.1 allows: see fuzz_is_beyond_oracle() in
+ *  - It refuses white space before a response field's colon: it is put to it behind the colon.
+ *  - It refuses three of the chunk extensions that RFC 9112 7.1.1 allows: see fuzz_is_beyond_oracle() in
  *    h1_compare.h. */
 #pragma once
 

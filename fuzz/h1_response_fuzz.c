@@ -26,6 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     static char copy[FUZZ_INPUT_MAX];
     memcpy(copy, bytes.data, bytes.len);
+    fuzz_unblank(copy, bytes.data, &head);
     fuzz_untab(copy, bytes.data, &head);
     oracle_run(&o, true, to == HTTP_HEAD, copy, bytes.len);
     MUST(o.has_head, "a head that llhttp refuses: %s", o.fault ? o.fault : "it wants more");

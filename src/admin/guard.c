@@ -68,8 +68,11 @@ static bool has_token(const struct guard *g, struct slice field)
 static uint16_t check_token(const struct guard *g, const struct http_head *head, struct err *err)
 {
     struct slice field = http_field_value(http_head_find(head, HTTP_FIELD_AUTHORIZATION));
-    if (field.len && has_token(g, field)) return 0;
-    if (field.len)
+    bool has_several = http_head_has_several(head, HTTP_FIELD_AUTHORIZATION);
+    if (field.len && !has_several && has_token(g, field)) return 0;
+    if (has_several)
+        err_set(err, "there is more than one Authorization; send one");
+    else if (field.len)
         err_set(err, "the token is not the one that admin: {token} has in weir's configuration");
     else
         err_set(
@@ -114,6 +117,10 @@ static uint16_t check_origin(const struct http_head *head, struct err *err)
 {
     const struct http_field *f = http_head_find(head, HTTP_FIELD_ORIGIN);
     if (!f) return 0;
+    if (http_head_has_several(head, HTTP_FIELD_ORIGIN)) {
+        err_set(err, "there is more than one Origin, and a request has one");
+        return 403;
+    }
     struct slice origin = http_field_value(f);
     struct slice rest = origin;
     if (slice_starts_with(rest, SLICE("http://"))) rest.data += 7, rest.len -= 7;

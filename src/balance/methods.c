@@ -81,8 +81,14 @@ static uint64_t hash_parts(const struct http_template *key, const struct http_te
     for (uint32_t i = 0; i < key->count; i++) {
         const struct http_template_part *part = &key->parts[i];
         struct slice text = { key->text + part->at, part->len };
-        struct slice value = http_source_value((enum http_source)part->source, text, in, scratch);
-        if (value.len) (void)XXH3_64bits_update(&state, value.data, value.len);
+        struct slice value;
+        uint32_t at = 0;
+        for (bool is_first = true;
+             http_source_next((enum http_source)part->source, text, in, scratch, &at, &value);
+             is_first = false) {
+            if (!is_first) (void)XXH3_64bits_update(&state, ", ", 2);
+            if (value.len) (void)XXH3_64bits_update(&state, value.data, value.len);
+        }
     }
     return XXH3_64bits_digest(&state);
 }

@@ -7,12 +7,13 @@
 #define SIZE_LINE_MAX 4096 /* a chunk-size line with its extensions */
 #define SIZE_DIGITS_MAX 16
 
-/* Where a chunk extension stands: *( ";" token [ "=" ( token / quoted-string ) ] ), RFC 9112 7.1.1. The
- * white space around ";" and "=" that its grammar calls bad is not accepted. Kept in `digits`, whose job
- * is done by then. */
+/* Where a chunk extension stands: *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] ), RFC 9112
+ * 7.1.1. Kept in `digits`, whose job is done by then. */
 enum extension {
+    EXTENSION_BLANK, /* behind the size or a value, in white space that must lead to ";" */
     EXTENSION_BEGIN,
     EXTENSION_NAME,
+    EXTENSION_NAME_BLANK,
     EXTENSION_VALUE_BEGIN,
     EXTENSION_VALUE,
     EXTENSION_QUOTED,
@@ -50,6 +51,11 @@ static unsigned hex_digit(char c)
     return lower >= 'a' && lower <= 'f' ? (unsigned)(lower - 'a') + 10 : 16;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
 static const char *bad_size_byte(const struct h1_body *b, char c)
 {
     if (!b->digits)
@@ -57,8 +63,6 @@ static const char *bad_size_byte(const struct h1_body *b, char c)
                                       : "a chunk size that is not hexadecimal";
     switch (c) {
     case '\n': return "a chunk-size line that ends in LF without CR";
-    case ' ':
-    case '\t': return "white space behind a chunk size";
     default: return "something other than a hexadecimal digit in a chunk size";
     }
 }
@@ -74,9 +78,9 @@ static bool on_size(struct h1_body *b, char c, size_t at, struct h1_fault *fault
         b->digits++;
         return true;
     }
-    if (!b->digits || (c != '\r' && c != ';')) return bad(b, at, bad_size_byte(b, c), fault);
-    b->digits = EXTENSION_BEGIN;
-    b->state = c == ';' ? H1_BODY_CHUNK_EXTENSION : H1_BODY_CHUNK_SIZE_LF;
+    if (!b->digits || (c != '\r' && c != ';' && !is_blank(c))) return bad(b, at, bad_size_byte(b, c), fault);
+    b->digits = c == ';' ? EXTENSION_BEGIN : EXTENSION_BLANK;
+    b->state = c == '\r' ? H1_BODY_CHUNK_SIZE_LF : H1_BODY_CHUNK_EXTENSION;
     return true;
 }
 
@@ -90,23 +94,45 @@ static int next_extension(enum extension at, char c)
 {
     bool is_token = h1_is(c, H1_TOKEN);
     switch (at) {
-    case EXTENSION_BEGIN: return is_token ? EXTENSION_NAME : -1;
+    case EXTENSION_BLANK:
+        if (is_blank(c)) return at;
+        is_token = false;
+        break;
+    case EXTENSION_BEGIN:
+        if (is_blank(c)) return at;
+        return is_token ? EXTENSION_NAME : -1;
     case EXTENSION_NAME:
+    case EXTENSION_NAME_BLANK:
         if (c == '=') return EXTENSION_VALUE_BEGIN;
+        if (is_blank(c)) return EXTENSION_NAME_BLANK;
+        if (at == EXTENSION_NAME_BLANK) is_token = false;
         break;
     case EXTENSION_VALUE_BEGIN:
+        if (is_blank(c)) return at;
         if (c == '"') return EXTENSION_QUOTED;
         return is_token ? EXTENSION_VALUE : -1;
-    case EXTENSION_VALUE: break;
+    case EXTENSION_VALUE:
+        if (is_blank(c)) return EXTENSION_BLANK;
+        break;
     case EXTENSION_QUOTED:
         if (c == '"') return EXTENSION_QUOTED_END;
         if (c == '\\') return EXTENSION_ESCAPED;
         return h1_is(c, H1_VALUE) ? EXTENSION_QUOTED : -1;
     case EXTENSION_ESCAPED: return h1_is(c, H1_VALUE) ? EXTENSION_QUOTED : -1;
-    case EXTENSION_QUOTED_END: is_token = false; break;
+    case EXTENSION_QUOTED_END:
+        if (is_blank(c)) return EXTENSION_BLANK;
+        is_token = false;
+        break;
     }
     if (c == ';') return EXTENSION_BEGIN;
     return is_token ? (int)at : -1;
+}
+
+static const char *bad_extension_byte(enum extension at, char c)
+{
+    if (c == '\n') return "a chunk extension that ends in LF without CR";
+    if (at == EXTENSION_BLANK) return "white space behind a chunk size or extension that no \";\" follows";
+    return "a byte that no chunk extension may have there";
 }
 
 static bool on_extension(struct h1_body *b, char c, size_t at, struct h1_fault *fault)
@@ -117,12 +143,7 @@ static bool on_extension(struct h1_body *b, char c, size_t at, struct h1_fault *
         return true;
     }
     int next = next_extension(here, c);
-    if (next < 0) {
-        return bad(b, at,
-                   c == '\n' ? "a chunk extension that ends in LF without CR"
-                             : "a byte that no chunk extension may have there",
-                   fault);
-    }
+    if (next < 0) return bad(b, at, bad_extension_byte(here, c), fault);
     b->digits = (uint8_t)next;
     return true;
 }
@@ -160,7 +181,7 @@ static bool on_framing(struct h1_body *b, char c, size_t at, struct h1_fault *fa
 
 /* Fields that decide on framing, routing, trust or what the content is must not come late (RFC 9110
  * 6.5.1). */
-static bool is_forbidden(const struct http_field *f)
+bool h1_body_may_trail(struct slice name)
 {
     static const char *const names[] = {
         "age",
@@ -186,19 +207,18 @@ static bool is_forbidden(const struct http_field *f)
         "warning",
         "www-authenticate",
     };
-    switch ((enum http_field_id)f->id) {
+    switch (http_field_id_of(name)) {
     case HTTP_FIELD_OTHER: break;
     case HTTP_FIELD_ACCEPT:
     case HTTP_FIELD_ORIGIN:
     case HTTP_FIELD_REFERER:
     case HTTP_FIELD_SERVER:
-    case HTTP_FIELD_USER_AGENT: return false;
-    default: return true;
+    case HTTP_FIELD_USER_AGENT: return true;
+    default: return false;
     }
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (slice_equal_fold((struct slice){ f->name, f->name_len }, slice_of(names[i]))) return true;
-    }
-    return false;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (slice_equal_fold(name, slice_of(names[i]))) return false;
+    return true;
 }
 
 static enum h1_body_event step_trailers(struct h1_body *b, struct slice bytes, const struct h1_limits *limits,
@@ -213,7 +233,8 @@ static enum h1_body_event step_trailers(struct h1_body *b, struct slice bytes, c
     case H1_DONE: break;
     }
     for (uint32_t i = 0; i < *count; i++) {
-        if (is_forbidden(&trailers[i])) trailers[i].is_dropped = true;
+        if (!h1_body_may_trail((struct slice){ trailers[i].name, trailers[i].name_len }))
+            trailers[i].is_dropped = true;
     }
     b->state = H1_BODY_DONE;
     return *count ? H1_BODY_EVENT_TRAILERS : H1_BODY_EVENT_END;

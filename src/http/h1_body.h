@@ -46,6 +46,9 @@ enum h1_body_event h1_body_step(struct h1_body *b, struct slice bytes, const str
                                 uint32_t *used, struct slice *data, struct http_field *trailers,
                                 uint32_t *trailer_count, struct h1_fault *fault);
 
+/* Whether a field may stand behind a body at all; h1_body_step() drops the others. */
+bool h1_body_may_trail(struct slice name);
+
 /* Gives back the last `len` bytes of the payload that the last DATA event delivered: they come again. */
 void h1_body_untake(struct h1_body *b, uint64_t len);
 

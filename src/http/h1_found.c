@@ -81,6 +81,13 @@ static void note_expect(struct h1_found *found, const struct http_field *f)
     found->expect = f;
 }
 
+static void note_te(struct h1_found *found, const struct http_field *f)
+{
+    struct slice rest = http_field_value(f), coding;
+    while (h1_next_option(&rest, &coding))
+        if (slice_equal_fold(coding, SLICE("trailers"))) found->accepts_trailers = true;
+}
+
 /* RFC 9110 6.5.1: other fields that must not come late are dropped, but these are there to deceive. */
 static void note_trailer(struct h1_found *found, const struct http_field *f)
 {
@@ -107,6 +114,9 @@ static void note_head_field(struct h1_found *found, const struct http_field *f)
         return;
     case HTTP_FIELD_EXPECT:
         if (!found->is_response) note_expect(found, f);
+        return;
+    case HTTP_FIELD_TE:
+        if (!found->is_response) note_te(found, f);
         return;
     case HTTP_FIELD_KEEP_ALIVE:
         if (found->is_response) h1_keep_alive_read(http_field_value(f), &found->framing);
@@ -151,6 +161,7 @@ const char *h1_found_frame(const struct h1_found *found, struct http_head *head,
     /* To be ignored in 1.0 (RFC 9110 7.8). */
     head->upgrade = is_1_1 && found->asks_upgrade && !found->has_upgrades ? http_field_value(found->upgrade)
                                                                           : SLICE_NONE;
+    head->accepts_trailers = is_1_1 && found->accepts_trailers;
     head->body = found->length ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;
     if (found->names_fields) drop_all_named(head);
     if (!found->encoding) return NULL;

@@ -86,6 +86,26 @@ static void put_upgrade(struct text *t, struct slice protocol)
     TEXT_LITERAL(t, "\r\n");
 }
 
+/* Connection's options for a server: each names a field that is for it alone. TE is said for the client, since
+ * trailers are passed on to it (RFC 9110 10.1.4). */
+static void put_request_options(struct text *t, const struct http_send *send)
+{
+    bool has_te = send->head->accepts_trailers;
+    if (!send->upgrade.len && !send->wants_close && !has_te) return;
+    TEXT_LITERAL(t, "Connection: ");
+    if (send->upgrade.len)
+        TEXT_LITERAL(t, "upgrade");
+    else if (send->wants_close)
+        TEXT_LITERAL(t, "close");
+    if (has_te && (send->upgrade.len || send->wants_close)) TEXT_LITERAL(t, ", ");
+    if (has_te) TEXT_LITERAL(t, "TE\r\nTE: trailers");
+    TEXT_LITERAL(t, "\r\n");
+    if (!send->upgrade.len) return;
+    TEXT_LITERAL(t, "Upgrade: ");
+    text_add_slice(t, send->upgrade);
+    TEXT_LITERAL(t, "\r\n");
+}
+
 static void put_length(struct text *t, uint64_t length)
 {
     TEXT_LITERAL(t, "Content-Length: ");
@@ -136,10 +156,7 @@ enum io h1_out_request(struct h1_out *out, struct loop *l, const struct http_sen
         TEXT_LITERAL(&t, "Transfer-Encoding: chunked\r\n");
         out->mode = H1_OUT_CHUNKED;
     }
-    if (send->upgrade.len)
-        put_upgrade(&t, send->upgrade);
-    else if (send->wants_close)
-        TEXT_LITERAL(&t, "Connection: close\r\n");
+    put_request_options(&t, send);
     return finish_head(out, &t);
 }
 

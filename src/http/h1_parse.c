@@ -24,6 +24,7 @@ enum part {
     PART_VERSION, /* at its first byte */
     PART_REASON,  /* within the reason phrase */
     PART_NAME,    /* within a field's name, or at a line's start */
+    PART_COLON,   /* within white space before a response field's colon */
     PART_VALUE,   /* within a field's value */
 };
 
@@ -77,7 +78,8 @@ static ALWAYS_INLINE bool is_space(char c)
     return c == ' ' || c == '\t';
 }
 
-static ALWAYS_INLINE void store_field(struct scan *s, const char *name, const char *colon, const char *end)
+static ALWAYS_INLINE void store_field(struct scan *s, const char *name, const char *name_end,
+                                      const char *colon, const char *end)
 {
     if (s->count == s->limits->field_max) {
         h1_found_keep_back(&s->found, name, END_HEAD_TOO_LARGE, "more fields than the limit");
@@ -87,7 +89,7 @@ static ALWAYS_INLINE void store_field(struct scan *s, const char *name, const ch
     while (value < end && is_space(*value)) value++;
     while (end > value && is_space(end[-1])) end--;
     struct http_field *f = &s->fields[s->count++];
-    uint16_t name_len = (uint16_t)(colon - name);
+    uint16_t name_len = (uint16_t)(name_end - name);
     uint32_t id = (uint32_t)http_field_id_of((struct slice){ name, name_len });
     *f = (struct http_field){ .name = name,
                               .value = value,
@@ -135,8 +137,9 @@ static enum h1_result bad_name(struct scan *s, const char *line, const char *at)
 static ALWAYS_INLINE enum h1_result scan_fields(struct scan *s, bool is_storing)
 {
     const char *line = s->line, *p = s->at, *end = s->end;
-    const char *colon = p;
+    const char *colon = p, *name_end = p;
     if (!is_storing && s->part == PART_VALUE) goto value;
+    if (!is_storing && s->part == PART_COLON) goto blanks;
     for (;;) {
         if (p == line && p < end && *p == '\r') {
             if (end - p == 1) return more(s, line, p, PART_NAME);
@@ -147,7 +150,15 @@ static ALWAYS_INLINE enum h1_result scan_fields(struct scan *s, bool is_storing)
         p = h1_skip_token(p, end);
         if (p - line > UINT16_MAX) return bad(s, line + UINT16_MAX, "a field name of more than 65535 bytes");
         if (p == end) return more(s, line, p, PART_NAME);
-        if (*p != ':' || p == line) return bad_name(s, line, p);
+        name_end = p;
+        if (__builtin_expect(*p != ':' || p == line, 0)) {
+            /* To be stripped from responses, and to be refused in requests (RFC 9112 5.1). */
+            if (!s->found.is_response || p == line || !is_space(*p)) return bad_name(s, line, p);
+        blanks:
+            while (p < end && is_space(*p)) p++;
+            if (p == end) return more(s, line, p, PART_COLON);
+            if (*p != ':') return bad(s, p, "white space in a field name");
+        }
         colon = p++;
     value:
         p = h1_skip_value(p, end);
@@ -155,7 +166,7 @@ static ALWAYS_INLINE enum h1_result scan_fields(struct scan *s, bool is_storing)
         if (*p != '\r') return bad_value(s, p);
         if (end - p == 1) return more(s, line, p, PART_VALUE);
         if (p[1] != '\n') return bad_value(s, p);
-        if (is_storing) store_field(s, line, colon, p);
+        if (is_storing) store_field(s, line, name_end, colon, p);
         p += 2;
         line = p;
     }

@@ -87,10 +87,7 @@ static const char *split_absolute(struct http_head *head, struct slice target)
     const char *path = p;
     while (path < end && *path != '/' && *path != '?') path++;
     head->target = (struct slice){ path, (size_t)(end - path) };
-    if (path == end)
-        head->target = head->method == HTTP_OPTIONS ? SLICE("*") : SLICE("/"); /* 3.2.4 */
-    else if (*path == '?')
-        return "an absolute request target with a query but no path";
+    if (path == end) head->target = head->method == HTTP_OPTIONS ? SLICE("*") : SLICE("/"); /* 3.2.4 */
     return set_authority(head, (struct slice){ p, (size_t)(path - p) });
 }
 

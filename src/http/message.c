@@ -133,6 +133,14 @@ const struct http_field *http_head_find(const struct http_head *head, enum http_
     return NULL;
 }
 
+bool http_head_has_several(const struct http_head *head, enum http_field_id id)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < head->field_count; i++)
+        count += head->fields[i].id == id && !head->fields[i].is_dropped;
+    return count > 1;
+}
+
 const struct http_field *http_head_find_name(const struct http_head *head, struct slice name)
 {
     for (uint32_t i = 0; i < head->field_count; i++) {

@@ -93,9 +93,11 @@ struct http_head {
     uint32_t field_count;
     bool expects_continue; /* Expect: 100-continue */
     struct slice upgrade;  /* Upgrade's value if Connection names it; else empty */
+    bool accepts_trailers; /* TE: trailers */
 
     /* Requests. `target` is in origin form ("/path?query") or "*"; an absolute-form target is split into scheme,
-     * authority and target (RFC 9112 3.2.2: then Host is ignored and `authority` is what counts). */
+     * authority and target (RFC 9112 3.2.2: then Host is ignored and `authority` is what counts). Of one without a
+     * path it may begin with "?": whoever copies it puts "/" before (RFC 9110 4.2.3). */
     enum http_method method;
     struct slice method_text, target, authority, scheme /* empty unless absolute form */;
 
@@ -112,6 +114,8 @@ enum http_field_id http_field_id_of(struct slice name);
 const char *http_field_name(enum http_field_id id);
 /* The first field of that id that is not dropped; NULL if there is none. */
 const struct http_field *http_head_find(const struct http_head *head, enum http_field_id id);
+/* True if there are two or more: then none of them is "the" value. */
+bool http_head_has_several(const struct http_head *head, enum http_field_id id);
 /* Likewise by name, without case, for any field. */
 const struct http_field *http_head_find_name(const struct http_head *head, struct slice name);
 

@@ -152,26 +152,54 @@ static struct slice part_text(const struct http_template *t, const struct http_t
     return (struct slice){ t->text + part->at, part->len };
 }
 
-void http_template_expand(const struct http_template *t, const struct http_template_input *in,
-                          struct text *out)
+static void add_values(const struct http_template *t, const struct http_template_part *part,
+                       const struct http_template_input *in, struct text *out)
 {
     char scratch[HTTP_SOURCE_SCRATCH];
+    struct slice value;
+    uint32_t at = 0;
+    for (bool is_first = true;
+         http_source_next((enum http_source)part->source, part_text(t, part), in, scratch, &at, &value);
+         is_first = false) {
+        if (!is_first) TEXT_LITERAL(out, ", ");
+        text_add_slice(out, value);
+    }
+}
+
+bool http_template_expand(const struct http_template *t, const struct http_template_input *in,
+                          struct text *out)
+{
+    const struct text before = *out;
+    bool has_source = false, has_value = false;
     for (uint32_t i = 0; i < t->count; i++) {
         const struct http_template_part *part = &t->parts[i];
-        struct slice text = part_text(t, part);
-        if (part->source != HTTP_SOURCE_TEXT)
-            text = http_source_value((enum http_source)part->source, text, in, scratch);
-        text_add_slice(out, text);
+        size_t begin = out->len;
+        if (part->source == HTTP_SOURCE_TEXT) {
+            text_add_slice(out, part_text(t, part));
+            continue;
+        }
+        add_values(t, part, in, out);
+        has_source = true;
+        has_value |= out->len > begin || out->is_cut;
     }
+    if (!has_source || has_value) return true;
+    *out = before;
+    return false;
 }
 
 struct slice http_template_single(const struct http_template *t, const struct http_template_input *in,
                                   char scratch[HTTP_SOURCE_SCRATCH], bool *is_single)
 {
     const struct http_template_part *part = &t->parts[0];
+    struct slice value = SLICE_NONE, another;
+    uint32_t at = 0;
     *is_single = t->count == 1 && part->source != HTTP_SOURCE_TEXT;
     if (!*is_single) return SLICE_NONE;
-    return http_source_value((enum http_source)part->source, part_text(t, part), in, scratch);
+    if (!http_source_next((enum http_source)part->source, part_text(t, part), in, scratch, &at, &value))
+        return SLICE_NONE;
+    *is_single = part->source != HTTP_SOURCE_HEADER ||
+                 !http_source_next(HTTP_SOURCE_HEADER, part_text(t, part), in, scratch, &at, &another);
+    return *is_single ? value : SLICE_NONE;
 }
 
 static struct slice fold_host(struct slice authority, char scratch[HTTP_SOURCE_SCRATCH])
@@ -208,10 +236,28 @@ struct slice http_source_value(enum http_source source, struct slice name,
     case HTTP_SOURCE_SCHEME: return head->scheme.len == 5 ? SLICE("https") : SLICE("http");
     case HTTP_SOURCE_REQUEST_ID: return in->request_id;
     case HTTP_SOURCE_HEADER: return http_field_value(http_head_find_name(head, name));
+    /* The first: all of them together would be another one as soon as a stale one expires. */
     case HTTP_SOURCE_COOKIE: return http_cookie_value(head, name);
     case HTTP_SOURCE_ARG: return http_query_value(http_target_query(head->target), name);
     }
     return SLICE_NONE;
+}
+
+bool http_source_next(enum http_source source, struct slice name, const struct http_template_input *in,
+                      char scratch[HTTP_SOURCE_SCRATCH], uint32_t *at, struct slice *value)
+{
+    if (source != HTTP_SOURCE_HEADER) {
+        if ((*at)++) return false;
+        *value = http_source_value(source, name, in, scratch);
+        return value->data;
+    }
+    while (*at < in->head->field_count) {
+        const struct http_field *f = &in->head->fields[(*at)++];
+        if (f->is_dropped || !slice_equal_fold((struct slice){ f->name, f->name_len }, name)) continue;
+        *value = http_field_value(f);
+        return true;
+    }
+    return false;
 }
 
 static const char *question_mark(struct slice target)
@@ -257,26 +303,28 @@ static struct slice value_behind(struct slice pair, size_t name_len)
     return (struct slice){ pair.data + skip, pair.len - skip };
 }
 
-static struct slice cookie_in(struct slice field, struct slice name)
+bool http_cookies_next(struct http_cookies *walk, struct slice *value)
 {
-    struct slice pair;
-    while (next_pair(&field, ';', &pair)) {
-        pair = slice_trim(pair);
-        if (pair.len > name.len && is_of_name(pair, name)) return value_behind(pair, name.len);
+    for (;;) {
+        struct slice pair;
+        while (next_pair(&walk->rest, ';', &pair)) {
+            pair = slice_trim(pair);
+            if (pair.len <= walk->name.len || !is_of_name(pair, walk->name)) continue;
+            *value = value_behind(pair, walk->name.len);
+            return true;
+        }
+        if (walk->next == walk->head->field_count || !walk->name.len) return false;
+        const struct http_field *f = &walk->head->fields[walk->next++];
+        if (!f->is_dropped && slice_equal_fold((struct slice){ f->name, f->name_len }, SLICE("cookie")))
+            walk->rest = http_field_value(f);
     }
-    return SLICE_NONE;
 }
 
 struct slice http_cookie_value(const struct http_head *head, struct slice name)
 {
-    for (uint32_t i = 0; name.len && i < head->field_count; i++) {
-        const struct http_field *f = &head->fields[i];
-        if (f->is_dropped || !slice_equal_fold((struct slice){ f->name, f->name_len }, SLICE("cookie")))
-            continue;
-        struct slice value = cookie_in(http_field_value(f), name);
-        if (value.data) return value;
-    }
-    return SLICE_NONE;
+    struct http_cookies walk = { .head = head, .name = name };
+    struct slice value;
+    return http_cookies_next(&walk, &value) ? value : SLICE_NONE;
 }
 
 struct slice http_query_value(struct slice query, struct slice name)
@@ -285,6 +333,20 @@ struct slice http_query_value(struct slice query, struct slice name)
     while (name.len && next_pair(&query, '&', &pair))
         if (is_of_name(pair, name)) return value_behind(pair, name.len);
     return SLICE_NONE;
+}
+
+bool http_location_is_whole(struct slice location)
+{
+    size_t at = 0;
+    while (at < location.len && h1_is(location.data[at], H1_TOKEN)) at++; /* a scheme, if it has one */
+    struct slice rest = { location.data + at, location.len - at };
+    if (slice_starts_with(rest, SLICE("://")))
+        at += 3;
+    else if (at == 0 && slice_starts_with(rest, SLICE("//")))
+        at += 2;
+    else
+        return location.len > 0;
+    return at < location.len && !memchr("/?#:", location.data[at], 4);
 }
 
 static int parse_template(struct slice text, void *out, struct err *err)

@@ -27,7 +27,7 @@ enum http_source {
     HTTP_SOURCE_METHOD,
     HTTP_SOURCE_SCHEME,
     HTTP_SOURCE_REQUEST_ID,
-    HTTP_SOURCE_HEADER, /* the first field of that name that is not dropped */
+    HTTP_SOURCE_HEADER, /* all fields of that name that are not dropped: a list (RFC 9110 5.3) */
     HTTP_SOURCE_COOKIE, /* RFC 6265 4.2: the first of that name */
     HTTP_SOURCE_ARG,    /* the first query argument of that name, as it came */
 };
@@ -57,14 +57,20 @@ MUST_CHECK int http_template_parse(struct slice text, struct http_template *out,
 MUST_CHECK int http_template_parse_source(struct slice text, struct http_template *out, struct err *err);
 /* As it was written. */
 void http_template_print(const struct http_template *t, struct text *out);
-/* Adds the text. out->is_cut tells what did not fit. */
-void http_template_expand(const struct http_template *t, const struct http_template_input *in,
+/* Adds the text. out->is_cut tells what did not fit. False: it has sources, and the request has none of them; then
+ * nothing is added. */
+bool http_template_expand(const struct http_template *t, const struct http_template_input *in,
                           struct text *out);
-/* One source's value. Borrowed from the head, or written to `scratch`. data is NULL if the request has none. */
 #define HTTP_SOURCE_SCRATCH 256u
+/* One source's values, one a call; *at is 0 at first. False when none is left. Borrowed from the head, or written to
+ * `scratch`. Several are one list: ", " belongs between them. */
+bool http_source_next(enum http_source source, struct slice name, const struct http_template_input *in,
+                      char scratch[HTTP_SOURCE_SCRATCH], uint32_t *at, struct slice *value);
+/* The first of them. data is NULL if the request has none. */
 struct slice http_source_value(enum http_source source, struct slice name,
                                const struct http_template_input *in, char scratch[HTTP_SOURCE_SCRATCH]);
-/* If the template is one source and nothing else: its value, else SLICE_NONE and *is_single false. */
+/* If the template is one source and nothing else, and has no more than one value: that value, else SLICE_NONE and
+ * *is_single false. */
 struct slice http_template_single(const struct http_template *t, const struct http_template_input *in,
                                   char scratch[HTTP_SOURCE_SCRATCH], bool *is_single);
 
@@ -74,7 +80,18 @@ struct slice http_target_query(struct slice target);
 /* Of all Cookie fields, quotes included, names compared with case; of a query, where an argument without an equals
  * sign is empty. data is NULL if there is none of that name. */
 struct slice http_cookie_value(const struct http_head *head, struct slice name);
+/* All cookies of that name, in order: a browser sends the one with the longest path first, which need not be the latest
+ * (RFC 6265 5.4). Zeroed but for head and name at first; false when none is left. */
+struct http_cookies {
+    const struct http_head *head;
+    struct slice name, rest;
+    uint32_t next; /* field */
+};
+bool http_cookies_next(struct http_cookies *walk, struct slice *value);
 struct slice http_query_value(struct slice query, struct slice name);
+
+/* A redirect's target that names a host wherever its form needs one: not "https:///path", not nothing. */
+bool http_location_is_whole(struct slice location);
 
 /* CUSTOM types of rows: struct http_template, of text with sources; of one source or such text. */
 extern const struct conf_type http_template_type, http_source_type;

@@ -92,7 +92,8 @@ static bool may_pin(const struct listener *l, const struct choose_request *rq)
     /* Behind a trusted proxy that is inside, those outside are still outside. */
     if (is_in(&pin->from, &rq->peer) && is_in(&pin->from, &rq->client)) return true;
     struct slice given = http_field_value(http_head_find(rq->head, HTTP_FIELD_WEIR_PIN_TOKEN));
-    return pin->token && is_token(pin->token, given);
+    return pin->token && is_token(pin->token, given) &&
+           !http_head_has_several(rq->head, HTTP_FIELD_WEIR_PIN_TOKEN);
 }
 
 /* "web/server-2" */
@@ -120,12 +121,17 @@ static void choose_pinned(const struct listener *l, struct slice pin, struct cho
 static void choose_sticky(const struct choose_request *rq, struct choose_result *out)
 {
     const struct sticky *sticky = out->pool->sticky;
-    struct slice value = http_cookie_value(rq->head, slice_of(out->pool->conf->sticky->cookie));
-    if (!value.len) return;
-    struct server *s = sticky_server(sticky, value, &out->has_current_cookie);
-    if (!s || !sticky_may_take(sticky, s, rq->now_ms)) return;
-    out->named = s;
-    out->reason = BALANCE_STICKY;
+    struct http_cookies walk = { .head = rq->head, .name = slice_of(out->pool->conf->sticky->cookie) };
+    struct slice value;
+    /* A stale one may stand before the good one, from another path or another domain. */
+    while (!out->has_current_cookie && http_cookies_next(&walk, &value)) {
+        bool is_current;
+        struct server *s = sticky_server(sticky, value, &is_current);
+        if (!s || !sticky_may_take(sticky, s, rq->now_ms) || (out->named && !is_current)) continue;
+        out->named = s;
+        out->has_current_cookie = is_current;
+        out->reason = BALANCE_STICKY;
+    }
 }
 
 void choose(const struct listener *l, const struct choose_request *rq, struct choose_result *out)
@@ -147,7 +153,10 @@ void choose(const struct listener *l, const struct choose_request *rq, struct ch
     struct slice pin = http_field_value(http_head_find(rq->head, HTTP_FIELD_WEIR_PIN));
     if (!out->pool) return;
     if (!r->egress && pin.len && may_pin(l, rq)) {
-        choose_pinned(l, pin, out);
+        if (http_head_has_several(rq->head, HTTP_FIELD_WEIR_PIN))
+            refuse(out, END_PIN_UNKNOWN, "it came twice");
+        else
+            choose_pinned(l, pin, out);
         return;
     }
     if (!r->egress && out->pool->sticky) choose_sticky(rq, out);

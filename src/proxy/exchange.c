@@ -189,6 +189,7 @@ static enum step choose_route(struct exchange *x)
         x->head.content_length > l->conf->limits.body_bytes)
         return exchange_fail(x, END_BODY_TOO_LARGE);
     if (!x->pool) return exchange_reply_by_route(x);
+    if (forward_max_forwards(&x->head) == 0) return exchange_reply_as_last(x);
     x->upgrade = upgrade_allowed(&x->head, x->route->conf);
     x->view = pool_view_get(x->pool);
     if (x->route->rewrite && rewrite(x) == STEP_GO) return STEP_GO;
@@ -387,12 +388,16 @@ static int copy_head(struct exchange *x, const struct http_head *head)
 {
     size_t size = head->method_text.len + head->target.len + head->authority.len + head->scheme.len +
                   head->upgrade.len;
-    char *memory = arena_alloc(&x->arena, size + 1);
+    char *memory = arena_alloc(&x->arena, size + 2);
     if (!memory) return -1;
-    struct text t = text_over(memory, size + 1);
+    struct text t = text_over(memory, size + 2);
     x->head = *head;
     x->head.method_text = text_put(&t, head->method_text);
+    /* "http://h?a=b" asks for "/?a=b" (RFC 9110 4.2.3). */
+    bool lacks_path = head->target.len && head->target.data[0] == '?';
+    if (lacks_path) text_add_char(&t, '/');
     x->head.target = text_put(&t, head->target);
+    if (lacks_path) x->head.target = (struct slice){ x->head.target.data - 1, x->head.target.len + 1 };
     x->head.authority = text_put(&t, head->authority);
     x->head.scheme = text_put(&t, head->scheme);
     x->head.upgrade = text_put(&t, head->upgrade);

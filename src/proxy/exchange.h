@@ -49,6 +49,7 @@ struct exchange {
     struct http_field *extra; /* in the arena: what forward_fields() adds */
     uint32_t extra_count;
     struct slice target;                 /* rewritten; else empty */
+    struct slice location;               /* of a redirect; else empty */
     const struct split_variant *variant; /* NULL: no split */
     bool is_override;                    /* the variant was asked for: it says nothing of the split */
     struct server *named;    /* by pin or cookie, as long as it has not failed; NULL: the method chooses */
@@ -87,6 +88,7 @@ struct exchange {
     bool response_started; /* something of it may have reached the client */
     bool response_done;
     bool is_local, is_bodiless;
+    bool is_last;               /* weir answers OPTIONS or TRACE itself: Max-Forwards is 0 */
     struct http_head *response; /* its fields, in the arena, if the access log shows any; else NULL */
     struct slice reply_body;    /* of a local reply: what is still to be sent */
 

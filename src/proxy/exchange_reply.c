@@ -5,14 +5,32 @@
 
 enum step exchange_reply_by_route(struct exchange *x)
 {
+    enum end_reason made = x->route->conf->redirect ? fault_make_location(x, &x->location) : END_OK;
+    if (made == END_BAD_REQUEST)
+        return exchange_fail_with(x, made,
+                                  "the redirect is made from a host or a field that it does not have");
+    if (made != END_OK) return exchange_fail(x, made);
     x->end = END_OK;
     return exchange_enter(x, EXCHANGE_REPLY);
+}
+
+enum step exchange_reply_as_last(struct exchange *x)
+{
+    x->is_last = true;
+    x->end = END_OK;
+    return exchange_enter(x, EXCHANGE_REPLY);
+}
+
+static int make_reply(struct exchange *x, struct fault_reply *out)
+{
+    if (x->end != END_OK) return fault_reply(x, out);
+    return x->is_last ? fault_reply_as_last(x, out) : fault_reply_by_route(x, out);
 }
 
 /* What the route adds to responses it adds to its own answers too. */
 static int add_route_headers(struct exchange *x, const struct fault_reply *reply, struct http_send *send)
 {
-    const struct route_headers_conf *conf = x->route->conf->response_headers;
+    const struct route_headers_conf *conf = x->route->conf ? x->route->conf->response_headers : NULL;
     if (!conf) return 0;
     struct http_field *extra = arena_alloc(&x->arena,
                                            (reply->field_count + headers_room(conf)) * sizeof(*extra));
@@ -45,7 +63,7 @@ enum step reply_send(struct exchange *x)
     x->request_deadline_ms = x->total_deadline_ms = 0;
     x->record.flags |= FLIGHT_LOCAL_REPLY;
     bool is_by_route = x->end == END_OK;
-    if ((is_by_route ? fault_reply_by_route(x, &reply) : fault_reply(x, &reply)) < 0) {
+    if (make_reply(x, &reply) < 0) {
         if (is_by_route) x->end = END_NO_MEMORY;
         x->is_cut = true;
         return exchange_finish(x, (enum end_reason)x->end);

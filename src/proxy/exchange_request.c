@@ -1,6 +1,7 @@
 /* From the client to the server. */
 #include "proxy/exchange_steps.h"
 #include "proxy/forward.h"
+#include "proxy/headers.h"
 #include "proxy/mirror.h"
 
 void request_sent(struct exchange *x)
@@ -162,12 +163,11 @@ static void on_request_trailers(struct http_stream *s, const struct http_field *
     struct exchange *x = s->owner;
     exchange_note(x);
     x->request_ended = true;
+    /* Without memory they are lost, as they may be (RFC 9110 6.5.1). */
     if (exchange_copy_fields(x, fields, count, &x->trailers) == 0)
-        x->trailer_count = count;
-    else
-        x->body_in++; /* not kept: then it is not sent twice */
+        x->trailer_count = headers_of_request_trailers(x, x->trailers, count);
     if (x->state != EXCHANGE_RELAY || x->send_failed || x->replay_sent < x->replay_len) return;
-    if (http_send_trailers(x->server_stream, fields, count) == IO_FAIL)
+    if (send_end(x) == IO_FAIL)
         x->send_failed = true;
     else
         request_sent(x);

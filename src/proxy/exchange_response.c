@@ -30,6 +30,7 @@ static void pass_informational(struct exchange *x, struct http_head *head)
     /* RFC 9110 15.2: never to a 1.0 client. */
     if (x->head.version == HTTP_VERSION_1_0) return;
     struct http_send send = { .head = head, .body = HTTP_BODY_NONE };
+    headers_of_other_responses(x, head->fields, head->field_count);
     x->is_informed = true;
     if (http_send_head(x->client, &send, 0) != IO_FAIL) return;
     x->is_cut = true;
@@ -125,6 +126,7 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
             exchange_finish(x, END_CLIENT_ABORT);
             return;
         }
+        keep_response(x, head);
         exchange_enter(x, EXCHANGE_TUNNEL);
         exchange_advance(x);
         return;
@@ -164,7 +166,11 @@ static void on_response_trailers(struct http_stream *s, const struct http_field 
     exchange_note(x);
     if (x->state != EXCHANGE_RELAY) return;
     x->response_done = true;
-    if (http_send_trailers(x->client, fields, count) == IO_FAIL) {
+    /* Without memory none pass, as none need (RFC 9110 6.5.1). */
+    struct http_field *passing = NULL;
+    if (exchange_copy_fields(x, fields, count, &passing) < 0) count = 0;
+    headers_of_other_responses(x, passing, count);
+    if (http_send_trailers(x->client, passing, count) == IO_FAIL) {
         x->is_cut = true;
         exchange_finish(x, END_CLIENT_ABORT);
         return;

@@ -74,6 +74,8 @@ enum step reply_send(struct exchange *x);
 void reply_send_more(struct exchange *x);
 /* The route redirects or answers by itself. */
 enum step exchange_reply_by_route(struct exchange *x);
+/* OPTIONS and TRACE go no further than this. */
+enum step exchange_reply_as_last(struct exchange *x);
 
 /* Finds out where an egress route's request goes. */
 enum step egress_begin(struct exchange *x);

@@ -10,13 +10,14 @@
 #include "route/split.h"
 
 #define HEADERS_MAX 100u
+#define URL_MAX 8192
 
 /* the request */
 
 static const struct conf_field fields[] = {
     { "method", CONF_STRING(struct explain_conf, method), .min = 1, .max = 32, .preset = "GET",
       .flags = CONF_LIVE, .help = "The request's method." },
-    { "url", CONF_STRING(struct explain_conf, url), .min = 1, .max = 8192, .flags = CONF_LIVE,
+    { "url", CONF_STRING(struct explain_conf, url), .min = 1, .max = URL_MAX, .flags = CONF_LIVE,
       .help = "`http://host/path?query`, or the path alone." },
     { "headers", CONF_STRINGS(struct explain_conf, headers), .max = HEADERS_MAX, .flags = CONF_LIVE,
       .help = "Its header fields, each as `Name: value`." },
@@ -37,6 +38,7 @@ struct request {
     struct http_field fields[HEADERS_MAX];
     struct ip peer, client; /* who is connected; who is meant, if the peer is trusted to say so */
     const struct listener *listener;
+    char target[URL_MAX + 2]; /* of a URL without a path */
 };
 
 static int find_listener(const struct proxy *p, const char *name, const struct listener **out,
@@ -53,8 +55,9 @@ static int find_listener(const struct proxy *p, const char *name, const struct l
                 : err_set(err, "no listener speaks HTTP: there is no request to explain");
 }
 
-static int parse_url(const char *url, struct http_head *head, struct err *err)
+static int parse_url(const char *url, struct request *rq, struct err *err)
 {
+    struct http_head *head = &rq->head;
     struct slice rest = slice_of(url);
     for (size_t i = 0; i < rest.len; i++)
         if (rest.data[i] <= ' ' || rest.data[i] >= 127 || rest.data[i] == '#')
@@ -70,7 +73,12 @@ static int parse_url(const char *url, struct http_head *head, struct err *err)
         head->authority = (struct slice){ rest.data, len };
         rest = (struct slice){ rest.data + len, rest.len - len };
         if (!len) return err_set(err, "\"%s\" names no host", url);
-        if (!rest.len) rest = SLICE("/");
+        if (!rest.len || rest.data[0] == '?') {
+            struct text t = text_over(rq->target, sizeof(rq->target));
+            text_add_char(&t, '/');
+            text_add_slice(&t, rest);
+            rest = text_slice(&t);
+        }
     }
     if (rest.data[0] != '/')
         return err_set(err, "\"%s\" is neither http://host/path nor a path that begins with a slash", url);
@@ -97,7 +105,7 @@ static int read_request(const struct proxy *p, const struct explain_conf *conf, 
                         struct err *err)
 {
     if (!conf->url) return err_set(err, "there is no `url`: what is asked for?");
-    if (find_listener(p, conf->listener, &rq->listener, err) < 0 || parse_url(conf->url, &rq->head, err) < 0)
+    if (find_listener(p, conf->listener, &rq->listener, err) < 0 || parse_url(conf->url, rq, err) < 0)
         return -1;
     if (!ip_parse(slice_of(conf->client), &rq->peer))
         return err_set(err, "\"%s\" is no address of a client; write one like 192.0.2.7", conf->client);
@@ -228,7 +236,13 @@ static bool print_own_answer(const struct choose_result *c, const struct http_te
     const struct route_conf *conf = c->route->conf;
     if (!c->pool && conf->redirect) {
         TEXT_LITERAL(&t, "the route redirects to ");
+        size_t begin = t.len;
         http_template_expand(&conf->redirect->to, in, &t);
+        if (!http_location_is_whole((struct slice){ t.data + begin, t.len - begin })) {
+            print_answer(400, END_BAD_REQUEST,
+                         "the redirect is made from a host or a field that it does not have", out);
+            return true;
+        }
         print_answer((uint16_t)conf->redirect->status, END_OK, text_cstr(&t), out);
         return true;
     }

@@ -1,7 +1,5 @@
 #include "proxy/fault.h"
 
-#include <time.h>
-
 #include "base/json.h"
 #include "base/text.h"
 #include "http/h1_parse.h"
@@ -10,6 +8,7 @@
 #define BODY_MAX 2048
 /* A target may have 64 KiB, and stand in it more than once; a block of the arena holds this. */
 #define LOCATION_MAX (120u << 10)
+#define ALLOWED "GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH"
 
 /* "0.42 ms", "12 ms", "1.50 s". */
 static void add_duration(struct text *t, uint64_t ns)
@@ -201,29 +200,75 @@ static struct http_field make_field(const char *name, struct slice value)
                                 .value_len = (uint32_t)value.len };
 }
 
-static bool add_date(struct exchange *x, struct fault_reply *out)
+static void add_date(struct exchange *x, struct fault_reply *out)
 {
-    char date[40];
-    time_t now = (time_t)(loop_wall_ns(&x->worker->loop) / NS_PER_S);
-    struct tm tm;
-    gmtime_r(&now, &tm);
-    size_t len = strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
-    struct slice copy = arena_copy(&x->arena, (struct slice){ date, len });
-    out->fields[out->field_count++] = make_field("Date", copy);
-    return copy.data;
+    struct worker *w = x->worker;
+    out->fields[out->field_count++] = make_field("Date", http_date_at(&w->date, loop_wall_ns(&w->loop)));
 }
 
-static bool add_location(struct exchange *x, const struct route_redirect_conf *conf, struct fault_reply *out)
+enum end_reason fault_make_location(struct exchange *x, struct slice *location)
 {
-    char *location = arena_alloc(&x->arena, LOCATION_MAX);
-    if (!location) return false;
-    struct text t = text_over(location, LOCATION_MAX);
+    const struct route_redirect_conf *conf = x->route->conf->redirect;
+    char *memory = arena_alloc(&x->arena, LOCATION_MAX);
+    if (!memory) return END_NO_MEMORY;
+    struct text t = text_over(memory, LOCATION_MAX);
     struct http_template_input in = { .head = &x->head,
                                       .client = &x->record.client,
                                       .request_id = slice_of(x->request_id) };
     http_template_expand(&conf->to, &in, &t);
-    out->fields[out->field_count++] = make_field("Location", text_slice(&t));
-    return !t.is_cut;
+    *location = text_slice(&t);
+    if (t.is_cut) return END_REWRITE_TOO_LONG;
+    return http_location_is_whole(*location) ? END_OK : END_BAD_REQUEST;
+}
+
+/* RFC 9110 9.3.8: the request as it came, without what tells who somebody is. */
+static bool reflect(struct exchange *x, struct slice *out)
+{
+    static const char *const secrets[] = { "authorization", "cookie", "proxy-authorization",
+                                           "weir-pin-token" };
+    const struct http_head *head = &x->head;
+    size_t size = head->method_text.len + head->target.len + 32;
+    for (uint32_t i = 0; i < head->field_count; i++)
+        size += head->fields[i].name_len + head->fields[i].value_len + 4u;
+    char *memory = arena_alloc(&x->arena, size);
+    if (!memory) return false;
+    struct text t = text_over(memory, size);
+    text_add_slice(&t, head->method_text);
+    text_add_char(&t, ' ');
+    text_add_slice(&t, head->target);
+    text_add_slice(&t, head->version == HTTP_VERSION_1_0 ? SLICE(" HTTP/1.0\r\n") : SLICE(" HTTP/1.1\r\n"));
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        const struct http_field *f = &head->fields[i];
+        struct slice name = { f->name, f->name_len };
+        bool is_secret = f->is_dropped;
+        for (size_t j = 0; j < sizeof(secrets) / sizeof(*secrets); j++)
+            is_secret |= slice_equal_fold(name, slice_of(secrets[j]));
+        if (is_secret) continue;
+        text_add_slice(&t, name);
+        TEXT_LITERAL(&t, ": ");
+        text_add(&t, f->value, f->value_len);
+        TEXT_LITERAL(&t, "\r\n");
+    }
+    TEXT_LITERAL(&t, "\r\n");
+    *out = text_slice(&t);
+    return true;
+}
+
+int fault_reply_as_last(struct exchange *x, struct fault_reply *out)
+{
+    *out = (struct fault_reply){ 0 };
+    out->head.version = HTTP_VERSION_1_1;
+    out->head.status = 200;
+    out->head.reason = slice_of(http_status_text(200));
+    add_date(x, out);
+    if (x->head.method == HTTP_TRACE) {
+        if (!reflect(x, &out->body)) return -1;
+        out->fields[out->field_count++] = make_field("Content-Type", SLICE("message/http"));
+    } else {
+        out->fields[out->field_count++] = make_field("Allow", SLICE(ALLOWED));
+    }
+    out->fields[out->field_count++] = make_field("X-Request-Id", slice_of(x->request_id));
+    return 0;
 }
 
 int fault_reply_by_route(struct exchange *x, struct fault_reply *out)
@@ -234,8 +279,8 @@ int fault_reply_by_route(struct exchange *x, struct fault_reply *out)
     out->head.version = HTTP_VERSION_1_1;
     out->head.status = (uint16_t)(respond ? respond->status : conf->redirect->status);
     out->head.reason = slice_of(http_status_text(out->head.status));
-    if (!add_date(x, out)) return -1;
-    if (conf->redirect && !add_location(x, conf->redirect, out)) return -1;
+    add_date(x, out);
+    if (conf->redirect) out->fields[out->field_count++] = make_field("Location", x->location);
     if (respond && respond->body) {
         out->body = slice_of(respond->body);
         out->fields[out->field_count++] = make_field("Content-Type", slice_of(respond->content_type));
@@ -249,7 +294,8 @@ int fault_reply(struct exchange *x, struct fault_reply *out)
     *out = (struct fault_reply){ 0 };
     uint16_t status = end_reason_info((enum end_reason)x->end)->status;
     bool is_json = fault_wants_json(&x->head);
-    if (!write_body(x, is_json, &out->body) || !add_date(x, out)) return -1;
+    if (!write_body(x, is_json, &out->body)) return -1;
+    add_date(x, out);
     out->head.version = HTTP_VERSION_1_1;
     out->head.status = status;
     out->head.reason = slice_of(http_status_text(status));
@@ -258,8 +304,6 @@ int fault_reply(struct exchange *x, struct fault_reply *out)
     out->fields[out->field_count++] = make_field("Cache-Control", SLICE("no-store"));
     out->fields[out->field_count++] = make_field("X-Request-Id", slice_of(x->request_id));
     /* RFC 9110 15.5.6 asks for Allow with 405; what is refused here is CONNECT alone. */
-    if (status == 405)
-        out->fields[out->field_count++] = make_field(
-            "Allow", SLICE("GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH"));
+    if (status == 405) out->fields[out->field_count++] = make_field("Allow", SLICE(ALLOWED));
     return 0;
 }

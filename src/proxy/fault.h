@@ -13,7 +13,11 @@ struct fault_reply {
 /* Builds the reply for x->end in x->arena: plain text, or problem+json (RFC 9457) if the client prefers JSON.
  * -1: out of memory. */
 int fault_reply(struct exchange *x, struct fault_reply *out);
-/* The route's own answer (redirect, respond), likewise. */
+/* Where the route redirects to, in x->arena. END_BAD_REQUEST: the request does not say what it is made from. */
+enum end_reason fault_make_location(struct exchange *x, struct slice *location);
+/* As the last recipient of OPTIONS or TRACE (RFC 9110 7.6.2). */
+int fault_reply_as_last(struct exchange *x, struct fault_reply *out);
+/* The route's own answer (redirect to x->location, respond), likewise. */
 int fault_reply_by_route(struct exchange *x, struct fault_reply *out);
 /* True if Accept asks for JSON rather than for text (RFC 9110 12.5.1, by quality, then by order). */
 bool fault_wants_json(const struct http_head *head);

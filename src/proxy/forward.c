@@ -1,6 +1,7 @@
 #include "proxy/forward.h"
 
 #include "base/text.h"
+#include "http/h1_value.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/forwarded.h"
 #include "proxy/headers.h"
@@ -40,7 +41,7 @@ void forward_request_id(struct exchange *x)
 {
     struct slice given = http_field_value(http_head_find(&x->head, HTTP_FIELD_X_REQUEST_ID));
     struct text t = text_over(x->request_id, sizeof(x->request_id));
-    if (is_safe_id(given)) {
+    if (is_safe_id(given) && !http_head_has_several(&x->head, HTTP_FIELD_X_REQUEST_ID)) {
         text_add_slice(&t, given);
     } else {
         text_add_hex(&t, rng_next(&x->worker->loop.rng), 16);
@@ -79,7 +80,40 @@ static bool join(struct exchange *x, enum http_field_id id, struct slice added, 
     return true;
 }
 
-#define OWN_FIELDS_MAX 7u
+#define OWN_FIELDS_MAX 8u
+
+static bool is_max_forwards(const struct http_field *f)
+{
+    return f->id == HTTP_FIELD_OTHER && !f->is_dropped &&
+           slice_equal_fold((struct slice){ f->name, f->name_len }, SLICE("max-forwards"));
+}
+
+uint64_t forward_max_forwards(const struct http_head *head)
+{
+    uint64_t least = FORWARD_UNLIMITED;
+    if (head->method != HTTP_OPTIONS && head->method != HTTP_TRACE) return least;
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        uint64_t n;
+        if (is_max_forwards(&head->fields[i]) && h1_length_read(http_field_value(&head->fields[i]), &n) &&
+            n < least)
+            least = n;
+    }
+    return least;
+}
+
+static int add_max_forwards(struct exchange *x, struct http_field *extra, uint32_t *n)
+{
+    uint64_t left = forward_max_forwards(&x->head);
+    if (left == FORWARD_UNLIMITED) return 0;
+    char *memory = arena_alloc(&x->arena, 24);
+    if (!memory) return -1;
+    struct text t = text_over(memory, 24);
+    text_add_u64(&t, left ? left - 1 : 0);
+    for (uint32_t i = 0; i < x->head.field_count; i++)
+        if (is_max_forwards(&x->head.fields[i])) x->head.fields[i].is_dropped = true;
+    extra[(*n)++] = make_field("Max-Forwards", HTTP_FIELD_OTHER, text_slice(&t));
+    return 0;
+}
 
 static int add_forwarding(struct exchange *x, struct http_field *extra, uint32_t *n)
 {
@@ -107,13 +141,15 @@ static int add_own_fields(struct exchange *x)
     struct slice via = x->head.version == HTTP_VERSION_1_0 ? SLICE("1.0 " VIA_NAME) : SLICE("1.1 " VIA_NAME);
     if (http_head_find(&x->head, HTTP_FIELD_VIA) && !join(x, HTTP_FIELD_VIA, via, &via)) return -1;
     extra[n++] = make_field("Via", HTTP_FIELD_VIA, via);
+    if (add_max_forwards(x, extra, &n) < 0) return -1;
     if (x->variant) extra[n++] = make_field("Weir-Split", HTTP_FIELD_WEIR_SPLIT, slice_of(x->variant->name));
     x->extra_count = n;
     return 0;
 }
 
-/* What weir has made anew, and words to weir, which go no further whoever said them. */
-static void drop_replaced(struct http_head *head)
+/* What weir has made anew, words to weir, which go no further whoever said them, and the announcement of trailers that
+ * will not come. */
+static void drop_replaced(struct http_head *head, bool has_trailers)
 {
     for (uint32_t i = 0; i < head->field_count; i++) {
         switch ((enum http_field_id)head->fields[i].id) {
@@ -126,6 +162,9 @@ static void drop_replaced(struct http_head *head)
         case HTTP_FIELD_WEIR_PIN:
         case HTTP_FIELD_WEIR_PIN_TOKEN:
         case HTTP_FIELD_WEIR_SPLIT: head->fields[i].is_dropped = true; break;
+        case HTTP_FIELD_TRAILER:
+            if (!has_trailers) head->fields[i].is_dropped = true;
+            break;
         default: break;
         }
     }
@@ -140,7 +179,7 @@ int forward_fields(struct exchange *x)
     /* Rules may be made from what is replaced. */
     if (conf && headers_apply(x, conf, x->head.fields, x->head.field_count, x->extra, &x->extra_count) < 0)
         return -1;
-    drop_replaced(&x->head);
+    drop_replaced(&x->head, x->route->conf && x->route->conf->request_trailers.count);
     return 0;
 }
 

@@ -7,12 +7,16 @@
 bool forward_is_trusted(const struct listener *l, const struct ip *peer);
 /* The client: the peer, or whom a trusted peer names (forwarded.h). */
 struct ip forward_client(const struct listener *l, const struct ip *peer, const struct http_head *head);
-/* Keeps the client's X-Request-Id if it is 1 to 36 of [A-Za-z0-9._-], else makes one of 32 hex digits. */
+/* Keeps the client's X-Request-Id if there is one and it is 1 to 36 of [A-Za-z0-9._-], else makes one of 32 hex digits. */
 void forward_request_id(struct exchange *x);
 /* Marks fields of x->head that are replaced as dropped, and fills x->extra, whose values live in x->arena. Once an
  * exchange. -1: out of memory. */
 int forward_fields(struct exchange *x);
 /* The Host for this server, by the pool's policy. */
 struct slice forward_authority(const struct exchange *x);
+/* How many more may pass OPTIONS or TRACE on (RFC 9110 7.6.2): the least of what is said; FORWARD_UNLIMITED if nothing
+ * is, and for all other methods. */
+#define FORWARD_UNLIMITED UINT64_MAX
+uint64_t forward_max_forwards(const struct http_head *head);
 /* How often weir stands in Via. */
 uint32_t forward_hops(const struct http_head *head);

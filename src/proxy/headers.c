@@ -1,6 +1,7 @@
 #include "proxy/headers.h"
 
 #include "pool/sticky.h"
+#include "proxy/fields.h"
 #include "proxy/split.h"
 
 /* A value made from the request is never longer than this; the rest is cut. */
@@ -11,13 +12,32 @@ uint32_t headers_room(const struct route_headers_conf *conf)
     return conf ? conf->set.count + conf->add.count : 0;
 }
 
-static void drop(struct http_field *fields, uint32_t count, struct slice name)
+/* A server may not tell alike names of a request apart; a response's are told apart by every client. */
+static bool is_meant(struct slice name, const char *rule, bool is_request)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (slice_equal_fold((struct slice){ fields[i].name, fields[i].name_len }, name))
+    return is_request ? fields_are_alike(name, slice_of(rule)) : slice_equal_fold(name, slice_of(rule));
+}
+
+static bool is_taken_out(const struct route_headers_conf *conf, struct slice name, bool is_request)
+{
+    const char *const *remove = conf->remove.data;
+    const struct route_header_conf *set = conf->set.data;
+    for (uint32_t i = 0; i < conf->remove.count; i++)
+        if (is_meant(name, remove[i], is_request)) return true;
+    for (uint32_t i = 0; i < conf->set.count; i++)
+        if (is_meant(name, set[i].name, is_request)) return true;
+    return false;
+}
+
+static void take_out(const struct route_headers_conf *conf, bool is_request, struct http_field *fields,
+                     uint32_t count)
+{
+    for (uint32_t i = 0; conf && i < count; i++)
+        if (is_taken_out(conf, (struct slice){ fields[i].name, fields[i].name_len }, is_request))
             fields[i].is_dropped = true;
 }
 
+/* A field whose sources the request does not have is left out: an empty value would be another statement. */
 static int append(struct exchange *x, const struct route_header_conf *conf, struct http_field *extra,
                   uint32_t *extra_count)
 {
@@ -26,7 +46,7 @@ static int append(struct exchange *x, const struct route_header_conf *conf, stru
     struct http_template_input in = { .head = &x->head,
                                       .client = &x->record.client,
                                       .request_id = slice_of(x->request_id) };
-    http_template_expand(&conf->value, &in, &t);
+    if (!http_template_expand(&conf->value, &in, &t)) return 0;
     struct slice copy = arena_copy(&x->arena, text_slice(&t));
     if (!copy.data) return -1;
     extra[(*extra_count)++] = (struct http_field){ .name = conf->name,
@@ -39,23 +59,47 @@ static int append(struct exchange *x, const struct route_header_conf *conf, stru
 int headers_apply(struct exchange *x, const struct route_headers_conf *conf, struct http_field *fields,
                   uint32_t count, struct http_field *extra, uint32_t *extra_count)
 {
-    const char *const *remove = conf->remove.data;
     const struct route_header_conf *set = conf->set.data, *add = conf->add.data;
+    bool is_request = x->route->conf && conf == x->route->conf->request_headers;
     uint32_t before = *extra_count;
     /* Values first: they may be made from what goes. */
     for (uint32_t i = 0; i < conf->set.count; i++)
         if (append(x, &set[i], extra, extra_count) < 0) return -1;
     for (uint32_t i = 0; i < conf->add.count; i++)
         if (append(x, &add[i], extra, extra_count) < 0) return -1;
-    for (uint32_t i = 0; i < conf->remove.count; i++) {
-        drop(fields, count, slice_of(remove[i]));
-        drop(extra, before, slice_of(remove[i]));
-    }
-    for (uint32_t i = 0; i < conf->set.count; i++) {
-        drop(fields, count, slice_of(set[i].name));
-        drop(extra, before, slice_of(set[i].name));
-    }
+    take_out(conf, is_request, fields, count);
+    take_out(conf, is_request, extra, before);
     return 0;
+}
+
+/* Trailers are the client's last word, behind everything that was decided by the head: only what the route names
+ * passes, and nothing that its rules decide. */
+static bool may_trail(const struct exchange *x, const struct http_field *f)
+{
+    const struct route_conf *conf = x->route ? x->route->conf : NULL;
+    struct slice name = { f->name, f->name_len };
+    if (!conf || f->is_dropped) return false;
+    if (conf->request_headers && is_taken_out(conf->request_headers, name, true)) return false;
+    const char *const *named = conf->request_trailers.data;
+    for (uint32_t i = 0; i < conf->request_trailers.count; i++)
+        if (slice_equal_fold(name, slice_of(named[i]))) return true;
+    return false;
+}
+
+uint32_t headers_of_request_trailers(const struct exchange *x, struct http_field *fields, uint32_t count)
+{
+    uint32_t passing = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (may_trail(x, &fields[i])) fields[passing++] = fields[i];
+    return passing;
+}
+
+void headers_of_other_responses(const struct exchange *x, struct http_field *fields, uint32_t count)
+{
+    take_out(x->route->conf ? x->route->conf->response_headers : NULL, false, fields, count);
+    if (!x->variant || !x->variant->split->conf->response_header) return;
+    for (uint32_t i = 0; i < count; i++)
+        if (fields[i].id == HTTP_FIELD_WEIR_SPLIT) fields[i].is_dropped = true;
 }
 
 static bool needs_cookie(const struct exchange *x)
@@ -77,16 +121,18 @@ static void put(struct http_field *extra, uint32_t *count, const char *name, str
 int headers_of_response(struct exchange *x, struct http_head *head, struct http_send *send)
 {
     const struct route_headers_conf *conf = x->route->conf ? x->route->conf->response_headers : NULL;
+    struct worker *w = x->worker;
     bool has_split = x->variant && x->variant->split->conf->response_header;
     bool has_cookie = needs_cookie(x);
-    if (!conf && !has_split && !has_cookie) return 0;
-    struct http_field *extra = arena_alloc(&x->arena, (headers_room(conf) + 2) * sizeof(*extra));
+    /* RFC 9110 6.6.1: of a server without a clock. */
+    bool lacks_date = head->status >= 200 && !http_head_find(head, HTTP_FIELD_DATE);
+    if (!conf && !has_split && !has_cookie && !lacks_date) return 0;
+    struct http_field *extra = arena_alloc(&x->arena, (headers_room(conf) + 3) * sizeof(*extra));
     uint32_t count = 0;
     if (!extra) return -1;
-    if (has_split) {
-        drop(head->fields, head->field_count, SLICE("weir-split"));
-        put(extra, &count, "Weir-Split", slice_of(x->variant->name));
-    }
+    if (lacks_date) put(extra, &count, "Date", http_date_at(&w->date, loop_wall_ns(&w->loop)));
+    if (has_split) put(extra, &count, "Weir-Split", slice_of(x->variant->name));
+    headers_of_other_responses(x, head->fields, head->field_count);
     if (has_cookie) put(extra, &count, "Set-Cookie", sticky_set_cookie(x->pool->pool->sticky, x->server));
     if (conf && headers_apply(x, conf, head->fields, head->field_count, extra, &count) < 0) return -1;
     send->extra = extra;

@@ -1,6 +1,7 @@
 #include "proxy/upgrade.h"
 
 #include "base/count.h"
+#include "proxy/headers.h"
 #include "proxy/tunnel.h"
 
 static bool is_allowed(struct slice protocol, const struct route_conf *conf)
@@ -16,16 +17,19 @@ struct slice upgrade_allowed(const struct http_head *head, const struct route_co
 {
     struct slice rest = head->upgrade;
     struct slice protocol;
+    bool has_body = head->body == HTTP_BODY_UNKNOWN ||
+                    (head->body == HTTP_BODY_LENGTH && head->content_length);
     /* A 1.0 request cannot upgrade; one with a body would have to be read to its end first (RFC 9110 7.8). */
-    if (head->version == HTTP_VERSION_1_0 || head->body != HTTP_BODY_NONE) return SLICE_NONE;
+    if (head->version == HTTP_VERSION_1_0 || has_body) return SLICE_NONE;
     while (slice_next_element(&rest, &protocol))
         if (is_allowed(protocol, conf)) return protocol;
     return SLICE_NONE;
 }
 
-int upgrade_begin(struct exchange *x, const struct http_head *head)
+int upgrade_begin(struct exchange *x, struct http_head *head)
 {
     struct http_send send = { .head = head, .body = HTTP_BODY_NONE, .upgrade = head->upgrade };
+    if (headers_of_response(x, head, &send) < 0) return -1;
     return http_send_head(x->client, &send, 0) == IO_OK ? 0 : -1;
 }
 

@@ -6,7 +6,7 @@
 /* The first protocol that the request asks for and the route lets pass (`upgrade:`, websocket unless it says
  * otherwise); empty if none. `conf` may be NULL. */
 struct slice upgrade_allowed(const struct http_head *head, const struct route_conf *conf);
-/* Passes the server's 101 on. -1: the client is gone. */
-int upgrade_begin(struct exchange *x, const struct http_head *head);
+/* Passes the server's 101 on. -1: the client is gone, or memory is out. */
+int upgrade_begin(struct exchange *x, struct http_head *head);
 /* The 101 is out: both transports go on as x->tunnel. -1: out of memory. */
 int upgrade_start(struct exchange *x);

@@ -5,6 +5,7 @@
 #include <sched.h>
 
 #include "base/slab.h"
+#include "http/date.h"
 #include "http/h1_server.h"
 #include "net/mailbox.h"
 #include "pool/pool_worker.h"
@@ -48,6 +49,7 @@ struct worker {
     struct list mirrors;       /* of mirror */
     struct resolver *resolver; /* NULL if no route is an egress route */
     struct worker_live live;
+    struct http_date date;
     uint64_t next_connection_id;
     int spare_fd; /* given up for a moment to shed a connection when descriptors run out */
 };

@@ -1,6 +1,7 @@
 #include "route/route_conf.h"
 
 #include "conf/decode.h"
+#include "http/h1_body.h"
 #include "http/h1_scan.h"
 #include "route/egress.h"
 #include "route/split.h"
@@ -250,6 +251,22 @@ static void check_conditions(struct conf_decode *d, const struct conf_node *node
     }
 }
 
+static void check_trailers(struct conf_decode *d, const struct conf_node *node, const struct route_conf *r)
+{
+    const char *const *names = r->request_trailers.data;
+    for (uint32_t i = 0; i < r->request_trailers.count; i++) {
+        struct slice name = slice_of(names[i]);
+        if (!is_field_name(names[i]))
+            conf_decode_fault(d, node, "request_trailers", "", "\"%s\" cannot be the name of a field",
+                              names[i]);
+        else if (!h1_body_may_trail(name) || slice_equal_fold(name, SLICE("x-real-ip")) ||
+                 (name.len > 9 && strncasecmp(name.data, "x-egress-", 9) == 0) ||
+                 (name.len > 12 && strncasecmp(name.data, "x-forwarded-", 12) == 0))
+            conf_decode_fault(d, node, "request_trailers", "leave it out",
+                              "%s decides what becomes of a request, and cannot come behind it", names[i]);
+    }
+}
+
 static void check_destination(struct conf_decode *d, const struct conf_node *node, const struct route_conf *r)
 {
     int destinations = (r->pool != NULL) + (r->split != NULL) + (r->redirect != NULL) + (r->respond != NULL) +
@@ -280,6 +297,7 @@ static void check_route(struct conf_decode *d, const struct conf_node *node, voi
         conf_decode_fault(d, node, "host", "", "%s", err.text);
     check_paths(d, node, r);
     check_conditions(d, node, r);
+    check_trailers(d, node, r);
     check_destination(d, node, r);
 }
 
@@ -321,6 +339,10 @@ static const struct conf_field fields[] = {
       .help = "What is changed of the request's fields." },
     { "response_headers", CONF_OPTIONAL(struct route_conf, response_headers, &headers_type),
       .help = "What is changed of the response's fields." },
+    { "request_trailers", CONF_STRINGS(struct route_conf, request_trailers), .max = FIELDS_MAX,
+      .help =
+          "Fields that pass behind a request's body; all others are dropped there, since nothing that was "
+          "decided by the head may be said again." },
     { "mirror", CONF_OPTIONAL(struct route_conf, mirror, &mirror_type),
       .help = "Copies that go to another pool as well." },
     { "gate", CONF_OPTIONAL(struct route_conf, gate, &route_gate_conf_type), .help = "Who may take it." },

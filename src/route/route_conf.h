@@ -66,6 +66,7 @@ struct route_conf {
     struct route_debug_conf *debug; /* may stand beside pool or split, and goes before them */
     struct rewrite_conf *rewrite;   /* NULL: as it came */
     struct route_headers_conf *request_headers, *response_headers; /* NULL: untouched */
+    struct conf_items request_trailers; /* const char *: fields that may come behind a request's body */
     struct route_mirror_conf *mirror;
     struct gate_conf *gate;    /* NULL: everybody */
     struct conf_items upgrade; /* const char *: protocols that may be upgraded to; none if empty */

@@ -221,6 +221,13 @@ uint32_t split_override(const struct split_conf *conf, const struct http_templat
     const struct split_variant_conf *variants = conf->variants.data;
     if (!conf->override) return SPLIT_NONE;
     const struct http_field *field = http_head_find_name(in->head, slice_of(conf->override->header));
+    struct slice another = field ? http_field_value(field) : SLICE_NONE;
+    uint32_t at = 0;
+    /* Two that differ name nothing. */
+    char scratch[HTTP_SOURCE_SCRATCH];
+    while (field &&
+           http_source_next(HTTP_SOURCE_HEADER, slice_of(conf->override->header), in, scratch, &at, &another))
+        if (!slice_equal(another, http_field_value(field))) return SPLIT_NONE;
     if (!field || !in->client || !may_override(conf->override, in->client)) return SPLIT_NONE;
     for (uint32_t i = 0; i < conf->variants.count; i++)
         if (slice_equal(slice_of(variants[i].name), http_field_value(field))) return i;

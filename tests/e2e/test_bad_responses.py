@@ -46,7 +46,7 @@ HEADS = {
     "control byte in a value": (fields(b"X-A: a\x01b", b"Content-Length: 6"), "bad_response"),
     "NUL in a name": (fields(b"X\0A: a", b"Content-Length: 6"), "bad_response"),
     "obs-fold": (fields(b"X-A: a", b" b", b"Content-Length: 6"), "bad_response"),
-    "space before the colon": (fields(b"Content-Length : 6"), "bad_response"),
+    "space within a field name": (fields(b"Content Length: 6"), "bad_response"),
     "no colon": (fields(b"poison", b"Content-Length: 6"), "bad_response"),
     "no name": (fields(b": poison", b"Content-Length: 6"), "bad_response"),
     "CL of letters": (fields(b"Content-Length: six"), "bad_response"),

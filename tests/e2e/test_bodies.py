@@ -11,6 +11,8 @@ from waiting import eventually
 
 SIZES = [0, 1, 1000, 4096, 65535, 65536, 300000]
 
+TRAILERS = {"routes": {"all": {"pool": "web", "request_trailers": ["X-End", "X-Sum", "X-Sum-Two"]}}}
+
 
 def make_bytes(size, seed=1):
     return random.Random(seed).randbytes(size)
@@ -59,7 +61,7 @@ def test_chunk_extensions_are_not_passed_on(relay):
 
 
 def test_a_request_body_byte_by_byte(relay):
-    client = relay.open(broken.receive, broken.ok)
+    client = relay.open(broken.receive, broken.ok, listener=TRAILERS)
     client.send_pieces(message.request("POST", "/", ("Transfer-Encoding", "chunked"))
                        + message.chunked(b"hello", b", ", b"world", trailers=[("X-End", "yes")]))
     assert client.read("POST").status == 200
@@ -69,11 +71,61 @@ def test_a_request_body_byte_by_byte(relay):
 
 
 def test_the_trailers_of_a_request_arrive(relay):
-    client = relay.open(broken.receive, broken.ok)
+    client = relay.open(broken.receive, broken.ok, listener=TRAILERS)
     client.send(message.request("POST", "/", ("Transfer-Encoding", "chunked"), ("Trailer", "X-Sum"))
                 + message.chunked(b"body", trailers=[("X-Sum", "1"), ("X-Sum-Two", "")]))
     assert client.read("POST").status == 200
     assert relay.wait_requests()[0].trailers == [("X-Sum", "1"), ("X-Sum-Two", "")]
+
+
+def test_trailers_of_a_request_that_the_route_does_not_name_are_dropped(relay):
+    """They would come behind everything that was decided by the head."""
+    rules = {"request_trailers": ["X-Sum", "X-Role", "X-Set"],
+             "request_headers": {"remove": ["X-Role"], "set": {"X-Set": "weir"}}}
+    client = relay.open(broken.receive, broken.ok, broken.receive, broken.ok,
+                        listener={"routes": {"r": {"path_prefix": "/named", "pool": "web", **rules}, "rest": {"pool": "web"}}})
+    sent = [("X-Sum", "1"), ("X-Role", "admin"), ("X_Role", "admin"), ("X-Set", "client"), ("X-Egress-Host", "evil.test"),
+            ("Weir-Split", "a=b"), ("X-Forwarded-For", "192.0.2.1"), ("X-Other", "2")]
+    for path in ("/named", "/"):
+        client.send(message.request("POST", path, ("Transfer-Encoding", "chunked"), ("Trailer", "X-Sum"))
+                    + message.chunked(b"body", trailers=sent))
+        assert client.read("POST").status == 200
+    named, other = relay.wait_requests(2)
+    assert named.trailers == [("X-Sum", "1")] and named.has("Trailer")
+    assert other.trailers == [] and not other.has("Trailer")
+    assert named.body == other.body == b"body"
+
+
+def test_header_rules_reach_trailers_of_a_response(relay):
+    rules = {"remove": ["X-Secret"], "set": {"X-Set": "weir"}}
+    data = message.response(200, ("Transfer-Encoding", "chunked"), body=None) \
+        + message.chunked(b"body", trailers=[("X-Secret", "1"), ("X-Set", "server"), ("X-Sum", "2")])
+    client = relay.open(broken.receive, broken.send(data), listener={"routes": {"r": {"pool": "web",
+                                                                                      "response_headers": rules}}})
+    response = client.ask()
+    assert response.trailers == [("X-Sum", "2")] and response.get("X-Set") == "weir"
+
+
+def test_bad_white_space_is_read_over_and_not_passed_on(relay):
+    """In chunk extensions of both directions, and before a colon of a response's head and trailers."""
+    data = b"HTTP/1.1 200 OK\r\nTransfer-Encoding : chunked\r\nX-A \t: 1\r\n\r\n2 ; a = b\r\nok\r\n0\r\nX-B : 2\r\n\r\n"
+    client = relay.open(broken.receive, broken.send(data), broken.serve())
+    client.send(message.request("POST", "/", ("Transfer-Encoding", "chunked")) + b"3 ;a=b\r\nabc\r\n0\r\n\r\n")
+    response = client.read("POST")  # which is strict
+    assert response.text == "ok" and response.get("X-A") == "1" and response.trailers == [("X-B", "2")]
+    assert relay.wait_requests()[0].body == b"abc"
+    assert client.ask().text == "ok"
+
+
+def test_te_trailers_is_said_anew(relay):
+    client = relay.open(broken.receive, broken.ok, broken.receive, broken.ok, broken.receive, broken.ok)
+    client.ask("GET", "/", ("TE", "gzip;q=0.5, trailers"), ("Connection", "TE"))
+    client.ask("GET", "/", ("TE", "gzip"), ("Connection", "TE"))
+    client.ask("GET", "/")
+    with_trailers, *others = relay.wait_requests(3)
+    assert with_trailers.get("TE") == "trailers" and "te" in with_trailers.options()
+    for request in others:
+        assert not request.has("TE") and "te" not in request.options()
 
 
 def test_a_get_may_have_a_body(relay):

@@ -300,6 +300,21 @@ def test_a_cookie_keeps_a_client_with_its_server(scene):
     assert forged == {"one", "two"}
 
 
+def test_a_stale_cookie_before_the_good_one_moves_nobody(scene):
+    weir = sticky_proxy(scene)
+    client = scene.client(weir)
+    first = ask(client)
+    name = first["response"].get("Set-Cookie").split("=")[0]
+    good = cookie_of(first["response"])
+    for line in (f"{name}={'0' * 32}; {name}={good}", f"{name}=stale; a=b; {name}={good}", f"{name}={good}; {name}=x"):
+        for _ in range(4):
+            again = ask(client, "/", ("Cookie", line))
+            assert again["server"] == first["server"] and not again["response"].has("Set-Cookie")
+    for _ in range(4):
+        again = ask(client, "/", ("Cookie", f"{name}=stale"), ("Cookie", f"{name}={good}"))
+        assert again["server"] == first["server"] and not again["response"].has("Set-Cookie")
+
+
 def test_a_draining_server_keeps_its_own_and_takes_nobody_new(scene):
     weir = sticky_proxy(scene)
     client = scene.client(weir)

@@ -101,6 +101,16 @@ def test_an_answer_of_weir_says_nothing_of_the_servers_fields(scene):
     assert not response.has("X-Secret") and "X-Secret" not in response.text
 
 
+DATE = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-3][0-9] [A-Z][a-z]{2} [0-9]{4} [0-2][0-9]:[0-5][0-9]:[0-6][0-9] GMT")
+
+
+def test_a_response_without_date_gets_one(relay):
+    client = relay.open(broken.receive, broken.send(message.response()),
+                        broken.receive, broken.send(message.response(200, ("Date", "today"))))
+    assert DATE.fullmatch(client.ask().get("Date"))
+    assert client.ask().all("Date") == ["today"]
+
+
 # Forwarding
 
 

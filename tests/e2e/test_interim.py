@@ -166,3 +166,16 @@ def test_expectations_of_another_kind_are_refused(scene):
     assert client.read("POST").status == 417
     assert server.requests == []
     assert weir.exchange(status=417)["end"] == "expectation_failed"
+
+
+def test_header_rules_take_out_of_an_interim_response_too(relay):
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-Secret: 1\r\nX-Set: server\r\n\r\n"
+    rules = {"remove": ["X-Secret"], "set": {"X-Set": "weir"}}
+    client = relay.open(broken.receive, broken.send(hints + message.response(200, ("X-Secret", "2"))),
+                        listener={"routes": {"r": {"pool": "web", "response_headers": rules}}})
+    client.send(message.request())
+    interim = client.read_head()
+    assert interim.status == 103 and interim.get("Link") == "</a>"
+    assert not interim.has("X-Secret") and not interim.has("X-Set")
+    response = client.read()
+    assert response.status == 200 and response.get("X-Set") == "weir" and not response.has("X-Secret")

@@ -198,10 +198,25 @@ def test_templates_are_filled_in_from_the_request(scene):
     assert seen.get("X-Id") == seen.response.get("X-Back-Id") == weir.exchange()["request_id"]
 
 
-def test_what_a_template_lacks_is_empty(scene):
-    weir = proxy(scene, [{"pool": "web", "request_headers": {"set": {"X-Lack": "[{header:X-No}{cookie:no}{arg:no}]"}}}],
+def test_a_field_whose_sources_are_missing_is_left_out(scene):
+    """An empty one would be another statement. What came under its name goes all the same."""
+    rules = {"set": {"X-Lack": "[{header:X-No}{cookie:no}{arg:no}]", "X-Some": "[{header:X-No}{method}]", "X-Empty": ""},
+             "add": {"X-Add": "{header:X-No}"}}
+    weir = proxy(scene, [{"pool": "web", "request_headers": rules,
+                          "response_headers": {"set": {"Access-Control-Allow-Origin": "{header:Origin}"}}}],
                  {"web": echo_pool(scene, "web")})
-    assert ask(scene.client(weir)).get("X-Lack") == "[]"
+    client = scene.client(weir)
+    seen = ask(client, "/", ("X-Lack", "client"), ("X-Add", "client"))
+    assert not seen.all("X-Lack") and seen.all("X-Add") == ["client"]
+    assert seen.get("X-Some") == "[GET]" and seen.all("X-Empty") == [""]
+    assert not seen.response.has("Access-Control-Allow-Origin")
+    assert ask(client, "/", ("Origin", "http://a.test")).response.get("Access-Control-Allow-Origin") == "http://a.test"
+
+
+def test_all_fields_of_a_name_are_one_value(scene):
+    rules = {"set": {"X-All": "{header:X-In}"}}
+    weir = proxy(scene, [{"pool": "web", "request_headers": rules}], {"web": echo_pool(scene, "web")})
+    assert ask(scene.client(weir), "/", ("X-In", "a"), ("x-in", "b, c")).get("X-All") == "a, b, c"
 
 
 def test_response_fields_are_removed_then_set_then_added(scene):
@@ -266,6 +281,19 @@ def test_a_location_is_made_from_the_request(scene, to, location):
     response = scene.client(weir).ask("GET", "/a/b?c=d", ("Cookie", "user=u1"), ("Accept-Language", "de"),
                                       host="Shop.TEST:8080")
     assert response.status == 302 and response.get("Location") == location
+
+
+def test_a_redirect_without_the_host_that_it_is_made_from_is_refused(scene):
+    weir = proxy(scene, [{"name": "moved", "path": "/a", "redirect": "https://{host}{target}"},
+                         {"name": "own", "redirect": "https://new.test{target}"}], {"web": echo_pool(scene, "web")})
+    for path, status in (("/a", 400), ("/b", 302)):
+        client = scene.client(weir)
+        client.send(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        response = client.read()
+        assert response.status == status
+        assert status != 400 or "redirect" in response.text
+    asked = scene.client(weir).ask("GET", "/a", host="h.test")
+    assert asked.get("Location") == "https://h.test/a"
 
 
 def test_redirects_and_fixed_answers_have_the_routes_response_fields(scene):

@@ -8,6 +8,8 @@ import broken
     ("http://other.test/path?query", "/path?query", "other.test"),
     ("http://other.test:8080/", "/", "other.test:8080"),
     ("http://other.test", "/", "other.test"),
+    ("http://other.test?a=b", "/?a=b", "other.test"),
+    ("http://other.test:81?", "/?", "other.test:81"),
     ("HTTP://Other.Test/x", "/x", "Other.Test"),
     ("https://other.test/secure", "/secure", "other.test"),
     ("http://[::1]:81/v6", "/v6", "[::1]:81"),
@@ -27,6 +29,31 @@ def test_options_of_the_server_as_a_whole(relay):
     requests = relay.wait_requests(2)
     assert [request.target for request in requests] == ["*", "*"]
     assert requests[1].get("Host") == "other.test"
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
+def test_max_forwards_counts_down_and_is_answered_at_0(scene, method):
+    server = scene.server()
+    client = scene.client(scene.proxy(server))
+    secrets = [("Cookie", "a=secret"), ("Authorization", "Basic c2VjcmV0")]
+    response = client.ask(method, "/a?b", ("Max-Forwards", "0"), ("X-A", "1"), *secrets)
+    assert response.status == 200 and server.requests == []
+    if method == "TRACE":
+        assert response.get("Content-Type") == "message/http"
+        assert response.text.startswith("TRACE /a?b HTTP/1.1\r\n") and "X-A: 1\r\n" in response.text
+        assert "ecret" not in response.text and "c2VjcmV0" not in response.text
+    else:
+        assert "GET" in response.get("Allow") and response.body == b""
+    assert client.ask(method, "/", ("Max-Forwards", "7"), ("Max-Forwards", "3")).status == 200
+    assert client.ask(method, "/", ("Max-Forwards", "many")).status == 200
+    assert client.ask(method, "/").status == 200
+    assert [request.all("Max-Forwards") for request in server.requests] == [["2"], ["many"], []]
+
+
+def test_max_forwards_of_other_methods_is_nobodys_business(scene):
+    server = scene.server()
+    assert scene.client(scene.proxy(server)).ask("GET", "/", ("Max-Forwards", "0")).status == 200
+    assert server.requests[0].get("Max-Forwards") == "0"
 
 
 def test_connect_is_not_served(scene):

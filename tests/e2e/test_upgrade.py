@@ -38,6 +38,28 @@ def test_a_websocket_becomes_a_tunnel(relay):
     assert (record["end"], record["is_tunnel"]) == ("ok", True)
 
 
+def test_an_empty_body_does_not_hinder_an_upgrade(relay):
+    client = relay.open(broken.receive, broken.send(SWITCH), echo)
+    client.send(message.request("GET", "/chat", *ASK, ("Content-Length", "0")) + b"eager")
+    assert client.read().status == 101
+    assert client.read_exactly(5) == b"eager"
+
+
+def test_a_101_has_its_sticky_cookie_and_follows_the_header_rules(relay):
+    answer = message.response(101, ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("X-Secret", "1"),
+                              ("X-Set", "server"), body=None, reason="Switching Protocols")
+    rules = {"remove": ["X-Secret"], "set": {"X-Set": "weir"}, "add": {"X-Added": "{request_id}"}}
+    client = relay.open(broken.receive, broken.send(answer), echo,
+                        pool={"sticky": {"cookie": "w", "secrets": ["0123456789abcdef0123"]}},
+                        listener={"routes": {"r": {"pool": "web", "response_headers": rules}}})
+    response = client.ask("GET", "/chat", *ASK)
+    assert response.status == 101
+    assert response.get("Set-Cookie").startswith("w=") and response.get("X-Set") == "weir"
+    assert not response.has("X-Secret") and response.get("X-Added")
+    client.send(b"x")
+    assert client.read_exactly(1) == b"x"
+
+
 def test_both_heads_of_an_upgrade_arrive_whole(relay):
     client = relay.open(broken.receive, broken.send(SWITCH), broken.wait_end)
     response = client.ask("GET", "/chat", *ASK)

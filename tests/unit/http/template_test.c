@@ -70,7 +70,7 @@ static void every_source_gives_its_part_of_the_request(void **state)
         { "{method}", "PATCH" },
         { "{scheme}", "http" },
         { "{request_id}", "r-9" },
-        { "{header:X-User}", "ann" },
+        { "{header:X-User}", "ann, bob" }, /* one list (RFC 9110 5.3) */
         { "{header:X-Absent}", "" },
         { "{cookie:sid}", "s-1" },
         { "{cookie:cart}", "3" },
@@ -274,9 +274,72 @@ static void an_absolute_target_says_its_scheme(void **state)
     assert_true(slice_equal(http_source_value(HTTP_SOURCE_SCHEME, SLICE_NONE, &in, scratch), SLICE("https")));
 }
 
+/* A part of a template that is there makes all of it; none at all makes nothing, so that no empty field or unit comes of
+ * it. */
+static void a_template_whose_sources_are_all_missing_is_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *written, *expanded;
+        bool is_whole;
+    } cases[] = {
+        { "{header:X-Absent}", "", false },
+        { "{header:X-Absent}/{cookie:absent}", "", false },
+        { "Bearer {header:X-Absent}", "", false },
+        { "{header:X-Absent}/{cookie:sid}", "/s-1", true },
+        { "{cookie:empty}", "", false },
+        { "text alone", "text alone", true },
+        { "", "", true },
+        { "{method}{header:X-Absent}", "PATCH", true },
+    };
+    struct request r;
+    make_request(&r);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct http_template t;
+        struct err err = { "" };
+        char memory[64];
+        struct text out = text_over(memory, sizeof(memory));
+        text_add_char(&out, '>');
+        assert_int_equal(http_template_parse(slice_of(cases[i].written), &t, &err), 0);
+        assert_int_equal(http_template_expand(&t, &r.in, &out), cases[i].is_whole);
+        assert_int_equal(out.data[0], '>');
+        assert_string_equal(text_cstr(&out) + 1, cases[i].expanded);
+    }
+}
+
+static void every_cookie_of_a_name_is_found(void **state)
+{
+    (void)state;
+    struct request r;
+    make_request(&r);
+    struct http_cookies walk = { .head = &r.head, .name = SLICE("sid") };
+    struct slice value;
+    assert_true(http_cookies_next(&walk, &value) && slice_equal(value, SLICE("s-1")));
+    assert_true(http_cookies_next(&walk, &value) && slice_equal(value, SLICE("later")));
+    assert_false(http_cookies_next(&walk, &value));
+    assert_false(http_cookies_next(&walk, &value));
+    walk = (struct http_cookies){ .head = &r.head, .name = SLICE("si") };
+    assert_false(http_cookies_next(&walk, &value));
+}
+
+static void a_location_names_a_host(void **state)
+{
+    (void)state;
+    static const char *const whole[] = { "https://h/a", "https://h", "//h/a", "/a", "/a//b", "a", "?x" };
+    static const char *const broken[] = { "",          "https:///a", "https://", "http://:80/",
+                                          "http://?a", "http://#",   "///a",     "//" };
+    for (size_t i = 0; i < sizeof(whole) / sizeof(*whole); i++)
+        if (!http_location_is_whole(slice_of(whole[i]))) fail_msg("%s", whole[i]);
+    for (size_t i = 0; i < sizeof(broken) / sizeof(*broken); i++)
+        if (http_location_is_whole(slice_of(broken[i]))) fail_msg("%s", broken[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_template_whose_sources_are_all_missing_is_nothing),
+        cmocka_unit_test(every_cookie_of_a_name_is_found),
+        cmocka_unit_test(a_location_names_a_host),
         cmocka_unit_test(every_source_gives_its_part_of_the_request),
         cmocka_unit_test(what_is_wrong_is_said),
         cmocka_unit_test(a_text_may_be_as_long_as_its_room),
