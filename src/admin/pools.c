@@ -68,8 +68,9 @@ static uint64_t draining_ms(const struct server *s, uint64_t now_ms)
     return now_ms > since_ms ? now_ms - since_ms : 0;
 }
 
-static struct server_answer describe_server(const struct server *s, const struct metric_registry *m)
+static struct server_answer describe_server(const struct roster_place *place, const struct metric_registry *m)
 {
+    const struct server *s = place->server;
     uint64_t now_ms = clock_now_ns() / NS_PER_MS;
     uint64_t learned_ms = server_learned_idle_ms(s, now_ms);
     return (struct server_answer){
@@ -79,9 +80,9 @@ static struct server_answer describe_server(const struct server *s, const struct
         .health = server_health_name((enum server_health)atomic_load(&s->health)),
         .state = server_state_name(s),
         .weight = atomic_load(&s->weight),
-        .tier = s->tier,
-        .zone = s->zone,
-        .in_subset = s->is_in_subset,
+        .tier = place->tier,
+        .zone = place->conf->zone,
+        .in_subset = place->is_in_subset,
         .set_weight = s->set_weight,
         .share_percent = share_percent(s),
         .draining_ms = draining_ms(s, now_ms),
@@ -148,7 +149,7 @@ static uint64_t waiting_in(const struct proxy *p, const struct pool *pool)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < p->worker_count; i++) {
-        const struct pool_worker *pw = p->pool_workers[(size_t)pool->index * p->worker_count + i];
+        const struct pool_worker *pw = pool->workers[i];
         if (pw) sum += __atomic_load_n(&pw->queue_length, __ATOMIC_RELAXED);
     }
     return sum;
@@ -156,19 +157,19 @@ static uint64_t waiting_in(const struct proxy *p, const struct pool *pool)
 
 static void print_pool(const struct proxy *p, const struct pool *pool, struct json *j)
 {
-    struct server_answer *servers = calloc(pool->server_count + 1, sizeof(*servers));
+    struct server_answer *servers = calloc(pool->roster->count + 1, sizeof(*servers));
     if (!servers) {
         j->is_failed = true;
         return;
     }
-    for (uint32_t i = 0; i < pool->server_count; i++)
-        servers[i] = describe_server(&pool->servers[i], p->metrics);
+    for (uint32_t i = 0; i < pool->roster->count; i++)
+        servers[i] = describe_server(&pool->roster->places[i], p->metrics);
     struct pool_answer a = {
         .name = pool->name,
-        .method = pool->conf->balance.option->name,
-        .servers = { servers, pool->server_count },
+        .method = pool->roster->conf->balance.option->name,
+        .servers = { servers, pool->roster->count },
         .queue = { .waiting = waiting_in(p, pool),
-                   .length = pool->conf->queue.length,
+                   .length = pool->roster->conf->queue.length,
                    .queued = metric_sum(p->metrics, pool->meter_queued),
                    .refused = metric_sum(p->metrics, pool->meter_queue_full) },
         .available = available_in(pool),
@@ -235,8 +236,8 @@ void servers_list(const struct admin_request *rq, struct answer *out)
     json_object(&j);
     json_key(&j, "servers");
     json_array(&j);
-    for (uint32_t i = 0; i < pool->server_count; i++) {
-        struct server_answer a = describe_server(&pool->servers[i], rq->proxy->metrics);
+    for (uint32_t i = 0; i < pool->roster->count; i++) {
+        struct server_answer a = describe_server(&pool->roster->places[i], rq->proxy->metrics);
         shape_print(&server_shape, &a, &j);
     }
     json_array_end(&j);
@@ -246,7 +247,7 @@ void servers_list(const struct admin_request *rq, struct answer *out)
 
 static void answer_server(const struct admin_request *rq, const struct server *s, struct answer *out)
 {
-    struct server_answer a = describe_server(s, rq->proxy->metrics);
+    struct server_answer a = describe_server(roster_place_of(s->pool->roster, s), rq->proxy->metrics);
     struct json j;
     json_init(&j, ANSWER_MAX, true);
     shape_print(&server_shape, &a, &j);

@@ -68,7 +68,7 @@ static const struct activity *activity_of(void *context, uint32_t thread)
 static struct slice name_of(void *context, uint32_t id)
 {
     const struct proxy *p = context;
-    return id < p->name_count ? slice_of(p->names[id]) : SLICE_NONE;
+    return slice_of(names_of(&p->names, id));
 }
 
 static struct slice phase_of(void *context, uint32_t phase)

@@ -1,6 +1,7 @@
 #include "conf/arena.h"
 
 #include <stdalign.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,6 +16,7 @@ struct arena_block {
 };
 
 struct conf_arena {
+    _Atomic uint32_t refs;
     struct arena_block *blocks; /* newest first */
     size_t used, cap;           /* of the newest */
     size_t next_bytes;
@@ -34,12 +36,24 @@ struct conf_arena *conf_arena_new(void)
 {
     struct conf_arena *arena = take(sizeof(*arena));
     arena->next_bytes = FIRST_BLOCK_BYTES;
+    atomic_init(&arena->refs, 1);
     return arena;
+}
+
+struct conf_arena *conf_arena_get(struct conf_arena *arena)
+{
+    if (arena) atomic_fetch_add_explicit(&arena->refs, 1, memory_order_relaxed);
+    return arena;
+}
+
+uint32_t conf_arena_refs(const struct conf_arena *arena)
+{
+    return atomic_load_explicit(&arena->refs, memory_order_acquire);
 }
 
 void conf_arena_free(struct conf_arena *arena)
 {
-    if (!arena) return;
+    if (!arena || atomic_fetch_sub_explicit(&arena->refs, 1, memory_order_acq_rel) != 1) return;
     while (arena->blocks) {
         struct arena_block *b = arena->blocks;
         arena->blocks = b->next;

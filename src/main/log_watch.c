@@ -92,8 +92,8 @@ void log_watch_verdict(struct log_watch *w, struct watch_verdict *v)
 {
     const struct source_conf *source = (const struct source_conf *)w->options.conf->sources.data + v->source;
     struct pool *p = v->verdict.is_bad ? proxy_pool_by_name(w->options.proxy, source->health->pool) : NULL;
-    for (uint32_t i = 0; p && i < p->server_count; i++) {
-        struct server *s = &p->servers[i];
+    for (uint32_t i = 0; p && i < p->roster->count; i++) {
+        struct server *s = p->roster->places[i].server;
         if (strcmp(s->address_text, v->verdict.address) != 0) continue;
         log_event(LOG_WARN, "upstream_fails",
                   "source=%s pool=%s server=%s attempts=%llu errors=%llu mean_ms=%llu", source->name, p->name,

@@ -106,9 +106,10 @@ static void on_readmit(struct timer *t)
     bool has_ejected = false;
     for (uint32_t i = 0; i < c->proxy->pool_count; i++) {
         struct pool *p = c->proxy->pools[i];
-        for (uint32_t j = 0; j < p->server_count; j++) {
-            if (server_readmit(&p->servers[j], loop_now_ms(&c->loop))) on_state_change(c, &p->servers[j]);
-            if (atomic_load(&p->servers[j].health) == SERVER_EJECTED) has_ejected = true;
+        for (uint32_t j = 0; j < p->roster->count; j++) {
+            struct server *s = p->roster->places[j].server;
+            if (server_readmit(s, loop_now_ms(&c->loop))) on_state_change(c, s);
+            if (atomic_load(&s->health) == SERVER_EJECTED) has_ejected = true;
         }
     }
     if (has_ejected) loop_arm(&c->loop, t, READMIT_LOOK_MS);
@@ -127,7 +128,7 @@ static void on_warm_look(struct timer *t)
 static void watch_warm_ups(struct control *c)
 {
     for (uint32_t i = 0; i < c->proxy->pool_count; i++) {
-        if (!c->proxy->pools[i]->conf->warmup_ms) continue;
+        if (!c->proxy->pools[i]->roster->conf->warmup_ms) continue;
         loop_arm(&c->loop, &c->warm_timer, WARM_LOOK_MS);
         return;
     }

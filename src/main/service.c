@@ -53,9 +53,9 @@ static void find_figures(struct service *s, struct service_figures *f)
                                    .connections = atomic_load(&p->connections) };
     f->requests_a_second = passed_ms ? (requests - s->requests) * 1000 / passed_ms : 0;
     for (uint32_t i = 0; i < p->pool_count; i++) {
-        for (uint32_t j = 0; j < p->pools[i]->server_count; j++) {
+        for (uint32_t j = 0; j < p->pools[i]->roster->count; j++) {
             f->servers++;
-            f->servers_up += server_is_usable(&p->pools[i]->servers[j]);
+            f->servers_up += server_is_usable(p->pools[i]->roster->places[j].server);
         }
     }
     s->requests = requests;

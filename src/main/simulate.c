@@ -100,7 +100,7 @@ static int set_speeds(struct side *s, const struct simulate_options *o)
             s->speeds[i] = 1 / factor;
             is_found = true;
         }
-        if (!is_found && s->pool->server_count == s->set->count)
+        if (!is_found && s->pool->roster->count == s->set->count)
             return fault("--slow %s: pool \"%s\" has no such server", o->slow[k], s->pool->name);
     }
     return EX_OK;
@@ -238,8 +238,8 @@ static uint64_t key_of(const struct source *s, const struct log_entry *e)
     struct http_field fields[3];
     uint32_t count = 0;
     const struct pool *p = s->sides[0].pool;
-    const struct http_template *key = balance_method_key(p->conf->balance.option->object,
-                                                         p->conf->balance.conf);
+    const struct http_template *key = balance_method_key(p->roster->conf->balance.option->object,
+                                                         p->roster->conf->balance.conf);
     static const struct {
         enum log_field field;
         const char *name;
@@ -377,11 +377,11 @@ static void print_text(const struct side sides[2], const struct simulate_options
     for (uint32_t i = 0; i < o->change_count; i++) printf("change: %s\n", o->changes[i]);
     printf("\n                           share, %%           busy, %%     most outstanding\n"
            "server                   before   after    before   after    before   after\n");
-    for (uint32_t i = 0; i < sides[0].pool->server_count; i++)
-        print_server(sides, sides[0].pool->servers[i].name, o->slots);
-    for (uint32_t i = 0; i < sides[1].pool->server_count; i++)
-        if (!pool_server_by_name(sides[0].pool, sides[1].pool->servers[i].name))
-            print_server(sides, sides[1].pool->servers[i].name, o->slots);
+    for (uint32_t i = 0; i < sides[0].pool->roster->count; i++)
+        print_server(sides, sides[0].pool->roster->places[i].server->name, o->slots);
+    for (uint32_t i = 0; i < sides[1].pool->roster->count; i++)
+        if (!pool_server_by_name(sides[0].pool, sides[1].pool->roster->places[i].server->name))
+            print_server(sides, sides[1].pool->roster->places[i].server->name, o->slots);
     printf("\n                         before        after\n");
     printf("method           %13s %12s\n", sides[0].set->method->name, sides[1].set->method->name);
     print_quantiles("wait", before->wait, after->wait);

@@ -325,6 +325,7 @@ static uint32_t series_add(struct metric_registry *reg, const struct metric_spec
     series->family = family;
     series->hash = hash;
     series->id = id;
+    series->users = 1;
     series->read = spec->read;
     series->ctx = spec->ctx;
     list_push_back(&family->series, &series->in_family);
@@ -349,7 +350,7 @@ static uint32_t series_get(struct metric_registry *reg, const struct metric_spec
         if (!series)
             id = series_add(reg, spec, hash, &labels);
         else if (series->family->kind == spec->kind && series->read == spec->read && series->ctx == spec->ctx)
-            id = series->id;
+            id = series->id, series->users++;
     }
     if (id == METRIC_NONE) reg->refused++;
     return id;
@@ -403,7 +404,7 @@ void metric_retire(struct metric_registry *reg, uint32_t id)
 {
     struct metric_series *series = reg->by_id[id & (reg->bucket_count - 1)];
     while (series && series->id != id) series = series->next_by_id;
-    if (!series) return;
+    if (!series || --series->users) return;
     enum metric_kind kind = series->family->kind;
     series_free(reg, series);
     cells_give(reg, id, kind);

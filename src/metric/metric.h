@@ -42,7 +42,8 @@ void metric_registry_free(struct metric_registry *reg);
 /* Owned by the registry. */
 struct metric_shard *metric_shard_of(struct metric_registry *reg, uint32_t shard);
 
-/* Registering the same family and labels again gives the same id. METRIC_NONE if a name is not a Prometheus
+/* Registering the same family and labels again gives the same id, and counts: the series stays until each of those who
+ * registered it has retired it. METRIC_NONE if a name is not a Prometheus
  * name, the family exists as another kind, the bound is reached or memory is out; metric_refused() counts
  * those. A counter's family ends in _total, a histogram's in _seconds (it is observed in microseconds). */
 uint32_t metric_counter(struct metric_registry *reg, const char *family, const char *help,
@@ -56,8 +57,8 @@ uint32_t metric_gauge_fn(struct metric_registry *reg, const char *family, const 
 uint32_t metric_counter_fn(struct metric_registry *reg, const char *family, const char *help,
                            const struct metric_label *labels, uint32_t label_count, double (*read)(void *ctx),
                            void *ctx);
-/* The series is no longer shown and its cells are cleared for reuse: call it when no worker can count on it
- * any more. A family without series is no longer shown either. METRIC_NONE is fine. */
+/* Takes one registration back. With the last the series is no longer shown and its cells are cleared for reuse: call it
+ * when no worker can count on it any more. A family without series is no longer shown either. METRIC_NONE is fine. */
 void metric_retire(struct metric_registry *reg, uint32_t id);
 
 /* Across all shards; any thread, while the id is not retired. A histogram's sum is in microseconds. */

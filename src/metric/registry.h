@@ -11,8 +11,8 @@ struct metric_series {
     struct metric_series *next_in_bucket; /* of series with the same hash */
     struct metric_series *next_by_id;     /* likewise, of ids */
     struct metric_family *family;
-    uint64_t hash; /* of the family's name and the labels */
-    uint32_t id;
+    uint64_t hash;             /* of the family's name and the labels */
+    uint32_t id, users;        /* users: registrations that were not retired */
     double (*read)(void *ctx); /* NULL: it has cells */
     void *ctx;
     char labels[]; /* a="b",c="d" escaped, sorted by name */

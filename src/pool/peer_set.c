@@ -38,31 +38,31 @@ void peer_set_put(struct peer_set *set)
 {
     if (!set || atomic_fetch_sub_explicit(&set->refs, 1, memory_order_acq_rel) != 1) return;
     table_put(set->shared);
+    roster_put(set->roster);
     free(set);
 }
 
-static struct peer_set *allocate(struct pool *p)
+static struct peer_set *allocate(struct roster *r)
 {
-    size_t n = p->server_count;
-    size_t size = sizeof(struct peer_set) +
-                  n * (2 * sizeof(struct server *) + sizeof(void *) + sizeof(uint64_t) + sizeof(uint32_t));
+    size_t n = r->count;
+    size_t size = sizeof(struct peer_set) + n * (3 * sizeof(void *) + sizeof(uint64_t) + sizeof(uint32_t));
     struct peer_set *set = calloc(1, size);
     if (!set) return NULL;
     set->servers = (struct server **)(set + 1);
-    set->standby = set->servers + n;
+    set->standby = (const struct roster_place **)(set->servers + n);
     set->peers = (const struct balance_peer **)(set->standby + n);
     set->name_hashes = (uint64_t *)(set->peers + n);
     set->weights = (uint32_t *)(set->name_hashes + n);
     atomic_init(&set->refs, 1);
-    set->pool = p;
-    set->method = p->conf->balance.option->object;
+    set->roster = roster_get(r);
+    set->method = r->conf->balance.option->object;
     return set;
 }
 
-static void fill(struct peer_set *set, struct pool *p, const struct membership *members)
+static void fill(struct peer_set *set, const struct membership *members)
 {
-    for (uint32_t i = 0; i < p->server_count; i++) {
-        struct server *s = &p->servers[i];
+    for (uint32_t i = 0; i < set->roster->count; i++) {
+        struct server *s = set->roster->places[i].server;
         if (!members[i].weight) continue;
         set->servers[set->count] = s;
         set->peers[set->count] = &s->peer;
@@ -73,29 +73,32 @@ static void fill(struct peer_set *set, struct pool *p, const struct membership *
 }
 
 /* The order of standby servers: the nearest tier first, and in it the local zone. From 2. */
-static uint32_t group_of(const struct server *s)
+static uint32_t group_of(const struct roster_place *place)
 {
-    return 2 * s->tier + !s->is_local;
+    return 2 * place->tier + !place->is_local;
 }
 
-static void fill_standby(struct peer_set *set, struct pool *p, const struct membership *members)
+static void fill_standby(struct peer_set *set, const struct membership *members)
 {
+    const struct roster *r = set->roster;
     uint32_t total = 0;
-    for (uint32_t i = 0; i < p->server_count; i++) total += members[i].is_standby;
+    for (uint32_t i = 0; i < r->count; i++) total += members[i].is_standby;
     for (uint32_t group = 2; set->standby_count < total; group++)
-        for (uint32_t i = 0; i < p->server_count; i++)
-            if (members[i].is_standby && group_of(&p->servers[i]) == group)
-                set->standby[set->standby_count++] = &p->servers[i];
+        for (uint32_t i = 0; i < r->count; i++)
+            if (members[i].is_standby && group_of(&r->places[i]) == group)
+                set->standby[set->standby_count++] = &r->places[i];
 }
 
 static bool has_same_members(const struct peer_set *a, const struct peer_set *b)
 {
-    return a->count == b->count && memcmp(a->servers, b->servers, a->count * sizeof(*a->servers)) == 0 &&
+    return a->roster == b->roster && a->count == b->count &&
+           memcmp(a->servers, b->servers, a->count * sizeof(*a->servers)) == 0 &&
            memcmp(a->weights, b->weights, a->count * sizeof(*a->weights)) == 0;
 }
 
-static int build_table(struct peer_set *set, const struct pool *p, struct err *err)
+static int build_table(struct peer_set *set, struct err *err)
 {
+    const struct pool *p = set->roster->pool;
     if (!set->count || !set->method->build) return 0;
     if (p->current && p->current->shared && has_same_members(set, p->current)) {
         set->shared = table_get(p->current->shared);
@@ -109,7 +112,7 @@ static int build_table(struct peer_set *set, const struct pool *p, struct err *e
     };
     t->method = set->method;
     atomic_init(&t->refs, 1);
-    if (set->method->build(&shape, p->conf->balance.conf, &t->table, err) < 0) {
+    if (set->method->build(&shape, set->roster->conf->balance.conf, &t->table, err) < 0) {
         free(t);
         return err_prefix(err, "pool \"%s\"", p->name);
     }
@@ -118,14 +121,14 @@ static int build_table(struct peer_set *set, const struct pool *p, struct err *e
     return 0;
 }
 
-int peer_set_new(struct peer_set **out, struct pool *p, const struct membership *members, struct err *err)
+int peer_set_new(struct peer_set **out, struct roster *r, const struct membership *members, struct err *err)
 {
-    struct peer_set *set = allocate(p);
-    if (!set) return err_set(err, "out of memory for the servers of pool \"%s\"", p->name);
-    fill(set, p, members);
-    fill_standby(set, p, members);
-    if (build_table(set, p, err) < 0) {
-        free(set);
+    struct peer_set *set = allocate(r);
+    if (!set) return err_set(err, "out of memory for the servers of pool \"%s\"", r->pool->name);
+    fill(set, members);
+    fill_standby(set, members);
+    if (build_table(set, err) < 0) {
+        peer_set_put(set);
         return -1;
     }
     *out = set;
@@ -143,14 +146,14 @@ static bool is_less_loaded(const struct server *a, const struct server *b)
 
 struct server *peer_set_overflow(const struct peer_set *set)
 {
-    struct server *best = NULL;
+    const struct roster_place *best = NULL;
     uint32_t count = set->standby_count < OVERFLOW_LOOKS ? set->standby_count : OVERFLOW_LOOKS;
     for (uint32_t i = 0; i < count; i++) {
-        struct server *s = set->standby[i];
-        if (best && s->tier > best->tier) break;
-        if (atomic_load_explicit(&s->peer.is_out, memory_order_relaxed) || balance_peer_is_full(&s->peer))
-            continue;
-        if (!best || is_less_loaded(s, best)) best = s;
+        const struct roster_place *place = set->standby[i];
+        const struct balance_peer *peer = &place->server->peer;
+        if (best && place->tier > best->tier) break;
+        if (atomic_load_explicit(&peer->is_out, memory_order_relaxed) || balance_peer_is_full(peer)) continue;
+        if (!best || is_less_loaded(place->server, best->server)) best = place;
     }
-    return best;
+    return best ? best->server : NULL;
 }

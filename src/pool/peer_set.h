@@ -4,15 +4,14 @@
  * thread, used by any. */
 #pragma once
 
-#include "pool/server.h"
+#include "pool/roster.h"
 
 struct membership;
 struct peer_table;
-struct pool;
 
 struct peer_set {
     _Atomic uint32_t refs;
-    struct pool *pool;
+    struct roster *roster; /* of which they are: one reference */
     const struct balance_method *method;
     void *table;               /* borrowed from `shared` */
     struct peer_table *shared; /* one reference: sets of the same servers and weights have the same table */
@@ -23,13 +22,13 @@ struct peer_set {
     uint32_t *weights;
     uint64_t *name_hashes;
     /* Usable servers without a weight now: those of later tiers and other zones, the nearest tier first. */
-    struct server **standby;
+    const struct roster_place **standby;
     uint32_t standby_count;
 };
 
-/* Of p's servers, by `members`; one reference is the caller's. The table is p->current's if that has the same
- * servers and weights. -1: out of memory, or the method refuses. */
-MUST_CHECK int peer_set_new(struct peer_set **out, struct pool *p, const struct membership *members,
+/* Of the roster's servers, by `members`; one reference is the caller's. The table is that of the pool's current set if that
+ * is of the same roster and has the same servers and weights. -1: out of memory, or the method refuses. */
+MUST_CHECK int peer_set_new(struct peer_set **out, struct roster *r, const struct membership *members,
                             struct err *err);
 struct peer_set *peer_set_get(struct peer_set *set);
 void peer_set_put(struct peer_set *set);

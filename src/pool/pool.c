@@ -3,43 +3,42 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/names.h"
 #include "metric/metric.h"
 #include "pool/membership.h"
-#include "pool/sticky.h"
-#include "pool/subset.h"
 
 #define WARM_STEPS 20
 #define WARM_STEP_MIN_MS 250
 
-static uint64_t hash_name(const char *name)
+/* One set by hand holds until the configuration's own changes. */
+static uint32_t weight_in(const struct roster_place *place)
 {
-    uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-    for (; *name; name++) h = (h ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
-    return h;
+    const struct server *s = place->server;
+    return place->conf->weight == s->conf_weight ? atomic_load(&s->weight) : place->conf->weight;
 }
 
 /* Who is in the set, and how it stands with each server. NULL when out of memory. */
-static struct membership *compute(const struct pool *p, bool *is_panic)
+static struct membership *compute(const struct roster *r, bool *is_panic)
 {
-    struct membership_server *servers = calloc(p->server_count, sizeof(*servers));
-    struct membership *members = calloc(p->server_count, sizeof(*members));
-    const struct balance_method *method = p->conf->balance.option->object;
-    struct membership_rules rules = { .overprovision = p->conf->tiers.overprovision,
-                                      .panic = p->conf->tiers.panic,
-                                      .spill = p->conf->zones ? p->conf->zones->spill : 0,
+    struct membership_server *servers = calloc(r->count, sizeof(*servers));
+    struct membership *members = calloc(r->count, sizeof(*members));
+    const struct balance_method *method = r->conf->balance.option->object;
+    struct membership_rules rules = { .overprovision = r->conf->tiers.overprovision,
+                                      .panic = r->conf->tiers.panic,
+                                      .spill = r->conf->zones ? r->conf->zones->spill : 0,
                                       .keeps_out = method->keeps_out };
-    for (uint32_t i = 0; servers && members && i < p->server_count; i++) {
-        const struct server *s = &p->servers[i];
-        servers[i] = (struct membership_server){ .weight = atomic_load(&s->weight),
-                                                 .tier = s->tier,
-                                                 .warm = server_warm_parts(s),
-                                                 .is_local = s->is_local,
-                                                 .is_in_subset = s->is_in_subset,
-                                                 .is_enabled = server_is_enabled(s),
-                                                 .is_usable = server_is_usable(s) };
+    for (uint32_t i = 0; servers && members && i < r->count; i++) {
+        const struct roster_place *place = &r->places[i];
+        servers[i] = (struct membership_server){ .weight = weight_in(place),
+                                                 .tier = place->tier,
+                                                 .warm = server_warm_parts(place->server),
+                                                 .is_local = place->is_local,
+                                                 .is_in_subset = place->is_in_subset,
+                                                 .is_enabled = server_is_enabled(place->server),
+                                                 .is_usable = server_is_usable(place->server) };
     }
     if (servers && members) {
-        *is_panic = membership_compute(&rules, servers, p->server_count, members);
+        *is_panic = membership_compute(&rules, servers, r->count, members);
     } else {
         free(members);
         members = NULL;
@@ -48,110 +47,96 @@ static struct membership *compute(const struct pool *p, bool *is_panic)
     return members;
 }
 
-static void make_current(struct pool *p, struct peer_set *set, const struct membership *members)
+static int make_set(struct pool_change *c, struct err *err)
 {
+    c->members = compute(c->roster, &c->is_panic);
+    if (!c->members) return err_set(err, "out of memory for the servers of pool \"%s\"", c->pool->name);
+    if (peer_set_new(&c->set, c->roster, c->members, err) == 0) return 0;
+    free(c->members);
+    return -1;
+}
+
+static void make_current(const struct pool_change *c)
+{
+    struct pool *p = c->pool;
     p->set_weight = 0;
-    for (uint32_t i = 0; i < p->server_count; i++) {
-        struct server *s = &p->servers[i];
-        s->set_weight = members[i].weight;
-        atomic_store_explicit(&s->peer.is_out, members[i].is_out, memory_order_relaxed);
-        if (!members[i].is_out) p->set_weight += members[i].weight;
+    for (uint32_t i = 0; i < c->roster->count; i++) {
+        struct server *s = c->roster->places[i].server;
+        const struct membership *m = &c->members[i];
+        s->set_weight = m->weight;
+        atomic_store_explicit(&s->peer.is_out, m->is_out, memory_order_relaxed);
+        if (!m->is_out) p->set_weight += m->weight;
     }
+    /* Ejection is a guess: rather try a server than refuse everybody. */
+    c->set->is_panic = c->is_panic && p->set_weight > 0;
     peer_set_put(p->current);
-    p->current = set;
+    p->current = c->set;
+    free(c->members);
 }
 
 int pool_rebuild(struct pool *p, struct err *err)
 {
-    bool is_panic = false;
-    struct peer_set *set;
-    struct membership *members = compute(p, &is_panic);
-    if (!members) return err_set(err, "out of memory for the servers of pool \"%s\"", p->name);
-    int result = peer_set_new(&set, p, members, err);
-    if (result == 0) {
-        make_current(p, set, members);
-        /* Ejection is a guess: rather try a server than refuse everybody. */
-        set->is_panic = is_panic && p->set_weight > 0;
-    }
-    free(members);
-    return result;
+    struct pool_change same = { .pool = p, .roster = p->roster };
+    if (make_set(&same, err) < 0) return -1;
+    make_current(&same);
+    return 0;
 }
 
-static bool is_any_warming(const struct pool *p)
+int pool_prepare(struct pool_change *change, struct pool *p, const struct pool_env *env,
+                 const struct pool_conf *conf, struct conf_arena *arena, struct err *err)
 {
-    for (uint32_t i = 0; i < p->server_count; i++)
-        if (atomic_load(&p->servers[i].health) == SERVER_WARMING) return true;
+    *change = (struct pool_change){ .pool = p };
+    if (roster_new(&change->roster, p, env, conf, arena, err) < 0) return -1;
+    if (make_set(change, err) == 0) return 0;
+    roster_discard(change->roster, env);
+    return -1;
+}
+
+void pool_discard(struct pool_change *change, const struct pool_env *env)
+{
+    peer_set_put(change->set);
+    free(change->members);
+    roster_discard(change->roster, env);
+}
+
+void pool_commit(struct pool_change *change)
+{
+    struct pool *p = change->pool;
+    struct roster *old = p->roster;
+    for (uint32_t i = 0; old && i < old->count; i++) atomic_store(&old->places[i].server->is_retired, true);
+    for (uint32_t i = 0; i < change->roster->count; i++) {
+        const struct roster_place *place = &change->roster->places[i];
+        struct server *s = place->server;
+        atomic_store(&s->weight, weight_in(place));
+        atomic_store(&s->peer.cap, place->conf->max_connections);
+        atomic_store(&s->is_retired, false);
+        s->conf_weight = place->conf->weight;
+        s->warmup_ms = change->roster->conf->warmup_ms;
+    }
+    make_current(change);
+    p->roster = change->roster;
+    roster_put(old);
+}
+
+static bool is_any_warming(const struct roster *r)
+{
+    for (uint32_t i = 0; i < r->count; i++)
+        if (atomic_load(&r->places[i].server->health) == SERVER_WARMING) return true;
     return false;
 }
 
 bool pool_warm_up(struct pool *p, uint64_t now_ms)
 {
-    if (!p->conf->warmup_ms || now_ms < p->warm_next_ms || !is_any_warming(p)) return false;
-    uint64_t step_ms = p->conf->warmup_ms / WARM_STEPS;
+    const struct roster *r = p->roster;
+    if (!r->conf->warmup_ms || now_ms < p->warm_next_ms || !is_any_warming(r)) return false;
+    uint64_t step_ms = r->conf->warmup_ms / WARM_STEPS;
     p->warm_next_ms = now_ms + (step_ms > WARM_STEP_MIN_MS ? step_ms : WARM_STEP_MIN_MS);
-    for (uint32_t i = 0; i < p->server_count; i++) (void)server_warm_up(&p->servers[i], now_ms);
+    for (uint32_t i = 0; i < r->count; i++) (void)server_warm_up(r->places[i].server, now_ms);
     return true;
-}
-
-static bool is_local(const struct pool_conf *pool, const struct server_conf *s)
-{
-    return !pool->zones || (s->zone && strcmp(s->zone, pool->zones->local) == 0);
-}
-
-static void server_init(struct server *s, const struct server_conf *conf, struct pool *p, uint32_t index,
-                        uint32_t id)
-{
-    s->name = conf->name;
-    s->address = conf->address;
-    s->pool = p;
-    s->index = index;
-    s->id = id;
-    s->tier = conf->tier ? conf->tier : 1;
-    s->zone = conf->zone;
-    s->is_local = is_local(p->conf, conf);
-    s->is_in_subset = true;
-    s->name_hash = hash_name(s->name);
-    s->warmup_ms = p->conf->warmup_ms;
-    address_print(&s->address, s->address_text);
-    atomic_init(&s->weight, conf->weight);
-    atomic_init(&s->peer.cap, conf->max_connections);
-}
-
-static int choose_subset(struct pool *p, struct err *err)
-{
-    if (!p->conf->subset) return 0;
-    uint64_t *hashes = calloc(p->server_count, sizeof(*hashes));
-    bool *chosen = calloc(p->server_count, sizeof(*chosen));
-    int result = -1;
-    if (!hashes || !chosen) {
-        err_set(err, "out of memory for the subset of pool \"%s\"", p->name);
-    } else {
-        for (uint32_t i = 0; i < p->server_count; i++) hashes[i] = p->servers[i].name_hash;
-        result = subset_choose(p->conf->subset, hashes, p->server_count, chosen, err);
-        for (uint32_t i = 0; i < p->server_count; i++) p->servers[i].is_in_subset = chosen[i];
-    }
-    free(hashes);
-    free(chosen);
-    return result;
 }
 
 static void add_meters(struct pool *p, struct metric_registry *metrics)
 {
-    for (uint32_t i = 0; i < p->server_count; i++) {
-        struct server *s = &p->servers[i];
-        const struct metric_label labels[] = { { "pool", p->name }, { "server", s->name } };
-        s->meter_attempts = metric_counter(metrics, "weir_server_attempts_total", "Attempts at a server.",
-                                           labels, 2);
-        s->meter_failures = metric_counter(metrics, "weir_server_failures_total",
-                                           "Attempts that failed at a server.", labels, 2);
-        s->meter_connects = metric_counter(metrics, "weir_server_connects_total",
-                                           "Connections begun to a server.", labels, 2);
-        s->meter_reuses = metric_counter(metrics, "weir_server_reuses_total",
-                                         "Attempts on a connection that had been used before.", labels, 2);
-        s->meter_latency = metric_histogram(metrics, "weir_server_first_byte_seconds",
-                                            "From an attempt's start to the first byte of its response.",
-                                            labels, 2);
-    }
     const struct metric_label label = { "pool", p->name };
     p->meter_queued = metric_counter(metrics, "weir_pool_queued_total", "Exchanges that waited for a server.",
                                      &label, 1);
@@ -159,46 +144,43 @@ static void add_meters(struct pool *p, struct metric_registry *metrics)
                                          "Exchanges refused because the queue was full.", &label, 1);
 }
 
-int pool_new(struct pool **out, const struct pool_conf *conf, uint32_t index, uint32_t *next_id,
-             struct metric_registry *metrics, struct err *err)
+int pool_new(struct pool **out, const struct pool_env *env, const struct pool_conf *conf,
+             struct conf_arena *arena, struct err *err)
 {
     struct pool *p = calloc(1, sizeof(*p));
-    uint32_t count = conf->servers.count;
-    if (p) p->servers = aligned_alloc(64, count * sizeof(struct server));
-    if (!p || !p->servers) {
+    if (p) p->workers = calloc(env->worker_count, sizeof(struct pool_worker *));
+    if (p) p->id = names_intern(env->names, conf->name);
+    if (!p || !p->workers || !p->id) {
+        if (p) free(p->workers);
         free(p);
         return err_set(err, "out of memory for pool \"%s\"", conf->name);
     }
-    memset(p->servers, 0, count * sizeof(struct server));
-    p->conf = conf;
-    p->name = conf->name;
-    p->index = index;
-    p->id = (*next_id)++;
-    p->server_count = count;
-    const struct server_conf *servers = conf->servers.data;
-    for (uint32_t i = 0; i < count; i++) server_init(&p->servers[i], &servers[i], p, i, (*next_id)++);
-    add_meters(p, metrics);
-    if (choose_subset(p, err) < 0 || (conf->sticky && sticky_new(&p->sticky, conf->sticky, p, err) < 0) ||
-        pool_rebuild(p, err) < 0) {
-        pool_free(p);
+    p->name = names_of(env->names, p->id);
+    p->kind = conf->kind;
+    p->worker_count = env->worker_count;
+    add_meters(p, env->metrics);
+    struct pool_change first;
+    if (pool_prepare(&first, p, env, conf, arena, err) < 0) {
+        pool_free(p, env);
         return -1;
     }
+    pool_commit(&first);
     *out = p;
     return 0;
 }
 
-void pool_free(struct pool *p)
+void pool_free(struct pool *p, const struct pool_env *env)
 {
     if (!p) return;
     peer_set_put(p->current);
-    sticky_free(p->sticky);
-    free(p->servers);
+    roster_discard(p->roster, env);
+    metric_retire(env->metrics, p->meter_queued);
+    metric_retire(env->metrics, p->meter_queue_full);
+    free(p->workers);
     free(p);
 }
 
 struct server *pool_server_by_name(const struct pool *p, const char *name)
 {
-    for (uint32_t i = 0; i < p->server_count; i++)
-        if (strcmp(p->servers[i].name, name) == 0) return &p->servers[i];
-    return NULL;
+    return roster_server(p->roster, slice_of(name));
 }

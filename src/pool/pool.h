@@ -1,29 +1,49 @@
-/* pool/pool.h: a pool at run time: its servers, and who of them may be picked. The pool itself is the control
- * thread's; workers see it through a peer set, which is immutable, counted, and sent to them anew whenever
- * health, weights or the operator's word change. */
+/* pool/pool.h: a pool at run time: found by name, kept across reloads. Its roster says which servers it has, its peer set
+ * who of them may be picked. The pool itself is the control thread's; workers see it through peer sets, which are
+ * immutable, counted, and sent to them anew whenever configuration, health, weights or the operator's word change. */
 #pragma once
 
 #include "pool/peer_set.h"
 
-struct metric_registry;
-struct sticky;
+struct pool_worker;
 
 struct pool {
-    const struct pool_conf *conf; /* the snapshot's */
-    const char *name;
-    uint32_t id, index, server_count;
-    struct server *servers;
-    struct sticky *sticky;    /* NULL: none */
-    struct peer_set *current; /* control thread, as what follows */
+    const char *name;  /* in the process's names */
+    uint32_t id, kind; /* kind: enum pool_kind */
+    uint32_t worker_count;
+    struct pool_worker *
+        *workers; /* what each worker has of it, by the worker's index; NULL until that one is there */
+    struct roster *roster;    /* control thread, as what follows; one reference */
+    struct peer_set *current; /* likewise */
     uint64_t set_weight;      /* of all in the current set that may be picked */
     uint64_t warm_next_ms;    /* when the warming servers' weights are next to grow */
     uint32_t meter_queued, meter_queue_full;
 };
 
-/* Servers start as the configuration says. Ids: `next_id` onwards. */
-MUST_CHECK int pool_new(struct pool **out, const struct pool_conf *conf, uint32_t index, uint32_t *next_id,
-                        struct metric_registry *metrics, struct err *err);
-void pool_free(struct pool *p);
+/* A new configuration of a pool, made beside the one in force, so that nothing has happened if it fails. */
+struct pool_change {
+    struct pool *pool;
+    struct roster *roster;
+    struct peer_set *set;
+    struct membership *members;
+    bool is_panic;
+};
+
+/* Servers start as the configuration says. `arena`: in which conf lies, NULL: conf outlives the pool. */
+MUST_CHECK int pool_new(struct pool **out, const struct pool_env *env, const struct pool_conf *conf,
+                        struct conf_arena *arena, struct err *err);
+/* Nobody refers to it any more, on any thread; its servers go with it. */
+void pool_free(struct pool *p, const struct pool_env *env);
+
+/* Fills `change` for a conf of the same name and kind: -1 and p as it was if memory is out or the method refuses. Then
+ * either pool_commit() or pool_discard(). */
+MUST_CHECK int pool_prepare(struct pool_change *change, struct pool *p, const struct pool_env *env,
+                            const struct pool_conf *conf, struct conf_arena *arena, struct err *err);
+/* From now on p is as changed, but for what workers see: proxy_publish(). Weights that were set by hand stay until the
+ * configuration's own value changes. Servers that it no longer has are retired. */
+void pool_commit(struct pool_change *change);
+void pool_discard(struct pool_change *change, const struct pool_env *env);
+
 /* Builds the set of who may be picked now, makes it current (one reference is the pool's), and sets
  * peer.is_out of every server. The method's table is built anew only if servers or weights have changed. -1:
  * the old one stays. */

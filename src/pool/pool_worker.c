@@ -19,15 +19,29 @@ struct upstream {
 
 static const struct h1_client_owner owner;
 
+/* Of the configuration in force. */
+static const struct pool_conf *conf_of(const struct pool_worker *pw)
+{
+    return pw->view->set->roster->conf;
+}
+
 static bool is_egress(const struct pool_worker *pw)
 {
-    return pw->pool->conf->kind == POOL_EGRESS;
+    return pw->pool->kind == POOL_EGRESS;
 }
 
 /* Whom the operator took out needs no kept connections any more, but for the clients that it still has. */
-static bool keeps_idle(const struct server *s)
+static bool keeps_idle(const struct server_worker *sw)
 {
-    return server_is_enabled(s) || (s->pool->sticky && atomic_load(&s->admin) == SERVER_DRAIN);
+    const struct server *s = sw->server;
+    if (atomic_load_explicit(&s->is_retired, memory_order_relaxed)) return false;
+    return server_is_enabled(s) ||
+           (sw->pool->view->set->roster->sticky && atomic_load(&s->admin) == SERVER_DRAIN);
+}
+
+static struct server_worker *server_worker_of(const struct pool_worker *pw, struct server *s)
+{
+    return &s->workers[pw->env->index];
 }
 
 static struct upstream *upstream_of(struct h1_client *c)
@@ -63,7 +77,22 @@ void pool_view_put(struct pool_view *view)
 }
 
 static void close_all_idle(struct server_worker *sw);
+static void mark_waiting(struct pool_worker *pw, bool is_waiting);
 static void offer_new_set(struct pool_worker *pw);
+
+static void use_limits(struct pool_worker *pw)
+{
+    const struct pool_limits_conf *limits = &conf_of(pw)->limits;
+    pw->limits = (struct h1_limits){ .head_max = (uint32_t)limits->head_bytes, .field_max = limits->headers };
+}
+
+static void close_unwanted_idle(struct pool_worker *pw, const struct roster *r)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        struct server_worker *sw = server_worker_of(pw, r->places[i].server);
+        if (!keeps_idle(sw)) close_all_idle(sw);
+    }
+}
 
 void pool_worker_publish(struct pool_worker *pw, struct peer_set *set)
 {
@@ -73,12 +102,16 @@ void pool_worker_publish(struct pool_worker *pw, struct peer_set *set)
         return;
     }
     struct pool_view *old = pw->view;
+    bool was_marked = pw->is_marked;
+    if (old) mark_waiting(pw, false);
     pw->view = view;
+    use_limits(pw);
     if (!old) return;
+    mark_waiting(pw, was_marked);
+    close_unwanted_idle(pw, old->set->roster);
+    if (set->roster != old->set->roster) close_unwanted_idle(pw, set->roster);
     old->is_current = false;
     if (!old->users) view_free(old);
-    for (uint32_t i = 0; i < pw->pool->server_count; i++)
-        if (!keeps_idle(pw->servers[i].server)) close_all_idle(&pw->servers[i]);
     offer_new_set(pw);
 }
 
@@ -89,8 +122,9 @@ static void mark_waiting(struct pool_worker *pw, bool is_waiting)
     if (pw->is_marked == is_waiting) return;
     pw->is_marked = is_waiting;
     uint64_t bit = UINT64_C(1) << (pw->env->index % 64);
-    for (uint32_t i = 0; i < pw->pool->server_count; i++) {
-        _Atomic uint64_t *mask = &pw->pool->servers[i].peer.waiting_mask;
+    const struct roster *r = pw->view->set->roster;
+    for (uint32_t i = 0; i < r->count; i++) {
+        _Atomic uint64_t *mask = &r->places[i].server->peer.waiting_mask;
         if (is_waiting)
             atomic_fetch_or(mask, bit);
         else
@@ -101,9 +135,9 @@ static void mark_waiting(struct pool_worker *pw, bool is_waiting)
 static void on_wake_mail(void *reader, const struct mail *m);
 
 /* A slot of `s` is said to be free. */
-static bool post_wake(struct pool_worker *to, const struct server *s)
+static bool post_wake(struct pool_worker *to, struct server *s)
 {
-    struct mail m = { .deliver = on_wake_mail, .object = to, .number = s->index };
+    struct mail m = { .deliver = on_wake_mail, .object = server_worker_of(to, s) };
     return mailbox_post(to->env->box, &m);
 }
 
@@ -115,7 +149,7 @@ static void pass_slot(struct pool_worker *pw, struct server *s)
     for (uint32_t i = 1; i <= pw->env->worker_count; i++) {
         uint32_t next = (pw->env->index + i) % pw->env->worker_count;
         if (!(mask & (UINT64_C(1) << (next % 64)))) continue;
-        struct pool_worker *to = pw->peers[next];
+        struct pool_worker *to = pw->pool->workers[next];
         if (to == pw && !pw->queue_length) continue;
         if (post_wake(to, s)) return;
     }
@@ -139,14 +173,14 @@ static void wake(struct pool_worker *pw, struct server *s)
 static void on_wake_mail(void *reader, const struct mail *m)
 {
     (void)reader;
-    struct pool_worker *pw = m->object;
-    wake(pw, &pw->pool->servers[m->number]);
+    struct server_worker *sw = m->object;
+    wake(sw->pool, sw->server);
 }
 
 /* Whom an exchange may end up with: those of the set, then those on standby. */
 static struct server *candidate(const struct peer_set *set, uint32_t i)
 {
-    return i < set->count ? set->servers[i] : set->standby[i - set->count];
+    return i < set->count ? set->servers[i] : set->standby[i - set->count]->server;
 }
 
 static bool has_free_slot(const struct server *s)
@@ -169,7 +203,7 @@ static void offer_new_set(struct pool_worker *pw)
 
 bool pool_wait(struct pool_worker *pw, struct pool_waiter *w, bool is_again)
 {
-    if (!is_again && pw->queue_length >= pw->pool->conf->queue.length) {
+    if (!is_again && pw->queue_length >= conf_of(pw)->queue.length) {
         metric_add(pw->env->metrics, pw->pool->meter_queue_full, 1);
         return false;
     }
@@ -318,11 +352,11 @@ static void on_idle(struct h1_client *c)
 {
     struct upstream *u = upstream_of(c);
     struct server_worker *sw = u->home;
-    const struct pool_conf *conf = sw->pool->pool->conf;
+    const struct pool_conf *conf = conf_of(sw->pool);
     struct loop *l = h1_conn_loop(&c->conn);
     bool is_worn = u->max_requests && c->exchanges >= u->max_requests;
     bool has_room = atomic_load_explicit(&sw->idle_count, memory_order_relaxed) < conf->idle_connections;
-    if (is_worn || !keeps_idle(sw->server) || !(has_room || (is_egress(sw->pool) && close_oldest(sw)))) {
+    if (is_worn || !keeps_idle(sw) || !(has_room || (is_egress(sw->pool) && close_oldest(sw)))) {
         h1_client_close(c);
         return;
     }
@@ -357,7 +391,7 @@ static void on_idle_timer(struct timer *t)
     struct upstream *u = container_of(conn, struct upstream, http.conn);
     if (!u->http.is_idle) return;
     struct loop *l = h1_conn_loop(conn);
-    uint64_t limit = server_idle_limit_ms(u->home->server, u->home->pool->pool->conf->timeouts.keep_alive_ms,
+    uint64_t limit = server_idle_limit_ms(u->home->server, conf_of(u->home->pool)->timeouts.keep_alive_ms,
                                           loop_now_ms(l));
     uint64_t idle = idle_ms(u);
     if (idle >= limit) {
@@ -386,7 +420,7 @@ static struct upstream *take_idle(struct server_worker *sw, enum lease_need need
                                   const struct pool_target *target)
 {
     struct loop *l = sw->pool->env->loop;
-    uint64_t conf_ms = sw->pool->pool->conf->timeouts.keep_alive_ms;
+    uint64_t conf_ms = conf_of(sw->pool)->timeouts.keep_alive_ms;
     uint32_t limit = need == LEASE_ANY ? server_idle_limit_ms(sw->server, conf_ms, loop_now_ms(l))
                                        : server_young_limit_ms(sw->server, conf_ms, loop_now_ms(l));
     struct upstream *u;
@@ -416,8 +450,8 @@ static void ask_for_idle(struct server_worker *sw)
 {
     struct pool_worker *pw = sw->pool;
     for (uint32_t i = 1; i < pw->env->worker_count; i++) {
-        struct pool_worker *other = pw->peers[(pw->env->index + i) % pw->env->worker_count];
-        struct server_worker *theirs = &other->servers[sw->server->index];
+        struct pool_worker *other = pw->pool->workers[(pw->env->index + i) % pw->env->worker_count];
+        struct server_worker *theirs = server_worker_of(other, sw->server);
         if (!atomic_load_explicit(&theirs->idle_count, memory_order_relaxed)) continue;
         struct mail m = { .deliver = on_close_one_mail, .object = theirs };
         if (mailbox_post(other->env->box, &m)) return;
@@ -449,7 +483,7 @@ static enum lease open_new(struct server_worker *sw, const struct pool_target *t
         return LEASE_FAILED;
     }
     u->home = sw;
-    u->max_requests = pw->pool->conf->max_requests;
+    u->max_requests = conf_of(pw)->max_requests;
     metric_add(pw->env->metrics, s->meter_connects, 1);
     if (begin_connect(u, target) < 0) {
         *reason = h1_client_connect_reason(u->http.conn.transport.saved_errno);
@@ -466,7 +500,7 @@ static enum lease open_new(struct server_worker *sw, const struct pool_target *t
 enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need need,
                       const struct pool_target *target, struct http_stream **stream, enum end_reason *reason)
 {
-    struct server_worker *sw = &pw->servers[s->index];
+    struct server_worker *sw = server_worker_of(pw, s);
     if (is_egress(pw) != (target != NULL)) {
         *reason = END_INTERNAL;
         return LEASE_FAILED;
@@ -507,33 +541,34 @@ void pool_report(struct pool_worker *pw, struct server *s, enum server_evidence 
     (void)is_posted; /* a full box: there is evidence enough in it */
 }
 
+void server_worker_init(struct server_worker *sw, struct server *s, struct pool_worker *pw)
+{
+    sw->server = s;
+    sw->pool = pw;
+    list_init(&sw->idle);
+}
+
 int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_worker_env *env,
                     struct err *err)
 {
     struct pool_worker *pw = calloc(1, sizeof(*pw));
-    if (pw) pw->servers = calloc(p->server_count, sizeof(struct server_worker));
-    if (!pw || !pw->servers) {
-        free(pw);
-        return err_set(err, "out of memory for pool \"%s\"", p->name);
-    }
+    if (!pw) return err_set(err, "out of memory for pool \"%s\"", p->name);
     pw->pool = p;
     pw->env = env;
-    pw->limits = (struct h1_limits){ .head_max = (uint32_t)p->conf->limits.head_bytes,
-                                     .field_max = p->conf->limits.headers };
+    list_init(&pw->link);
     list_init(&pw->queue);
     slab_init(&pw->upstreams, env->budget,
               sizeof(struct upstream) + (is_egress(pw) ? sizeof(struct address) : 0));
-    for (uint32_t i = 0; i < p->server_count; i++) {
-        pw->servers[i].server = &p->servers[i];
-        pw->servers[i].pool = pw;
-        list_init(&pw->servers[i].idle);
+    for (uint32_t i = 0; i < p->roster->count; i++) {
+        struct server *s = p->roster->places[i].server;
+        server_worker_init(server_worker_of(pw, s), s, pw);
     }
     pool_worker_publish(pw, peer_set_get(p->current));
     if (!pw->view) {
-        free(pw->servers);
         free(pw);
         return err_set(err, "out of memory for pool \"%s\"", p->name);
     }
+    p->workers[env->index] = pw;
     *out = pw;
     return 0;
 }
@@ -545,7 +580,8 @@ static void close_all_idle(struct server_worker *sw)
 
 void pool_worker_close_idle(struct pool_worker *pw)
 {
-    for (uint32_t i = 0; i < pw->pool->server_count; i++) close_all_idle(&pw->servers[i]);
+    const struct roster *r = pw->view->set->roster;
+    for (uint32_t i = 0; i < r->count; i++) close_all_idle(server_worker_of(pw, r->places[i].server));
 }
 
 void pool_worker_free(struct pool_worker *pw)
@@ -557,6 +593,7 @@ void pool_worker_free(struct pool_worker *pw)
         view_free(pw->view);
     }
     slab_fini(&pw->upstreams);
-    free(pw->servers);
+    list_remove(&pw->link);
+    pw->pool->workers[pw->env->index] = NULL;
     free(pw);
 }

@@ -2,6 +2,8 @@
  * server, and the exchanges that wait for one. That worker's thread only, the counters marked so apart. */
 #pragma once
 
+#include <stdalign.h>
+
 #include "base/slab.h"
 #include "http/h1_client.h"
 #include "metric/metric.h"
@@ -20,8 +22,8 @@ struct pool_view {
 
 /* This worker's connections to one server. */
 struct server_worker {
-    struct server *server;
-    struct pool_worker *pool;
+    alignas(64) struct server *server;
+    struct pool_worker *pool;    /* NULL: the worker does not know the pool yet */
     struct list idle;            /* of upstream, the latest used first */
     _Atomic uint32_t idle_count; /* written by this worker, read by others */
 };
@@ -44,11 +46,10 @@ struct pool_worker_env {
 };
 
 struct pool_worker {
+    struct list link; /* in the worker's list of its pools */
     struct pool *pool;
     const struct pool_worker_env *env;
-    struct pool_worker *const *peers; /* this pool's, by worker index */
     struct pool_view *view;
-    struct server_worker *servers; /* by server->index */
     struct list queue;
     uint32_t queue_length;
     bool is_marked; /* this worker's bit stands in its servers' waiting_mask */
@@ -56,8 +57,10 @@ struct pool_worker {
     struct slab upstreams;
 };
 
+/* Becomes p->workers[env->index]; control thread, before the worker hears of the pool. */
 MUST_CHECK int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_worker_env *env,
                                struct err *err);
+void server_worker_init(struct server_worker *sw, struct server *s, struct pool_worker *pw);
 /* Closes idle connections. No exchange may be left. */
 void pool_worker_free(struct pool_worker *pw);
 /* Takes a new peer set; the reference is taken over. */

@@ -1,12 +1,90 @@
 #include "pool/server.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/names.h"
+#include "metric/metric.h"
+#include "pool/pool_worker.h"
 
 /* Until a server's patience is known, only connections younger than this carry what cannot be sent twice: the
  * shortest default among common servers is 5 s (Node, Apache, uvicorn), gunicorn's is 2 s. */
 #define YOUNG_UNKNOWN_MS 1000
 /* What was seen is believed less and less: doubled every so often. */
 #define SEEN_DOUBLES_MS 30000
+
+static uint64_t hash_name(const char *name)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    for (; *name; name++) h = (h ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+static void add_meters(struct server *s, struct metric_registry *metrics)
+{
+    const struct metric_label labels[] = { { "pool", s->pool->name }, { "server", s->name } };
+    s->meter_attempts = metric_counter(metrics, "weir_server_attempts_total", "Attempts at a server.", labels,
+                                       2);
+    s->meter_failures = metric_counter(metrics, "weir_server_failures_total",
+                                       "Attempts that failed at a server.", labels, 2);
+    s->meter_connects = metric_counter(metrics, "weir_server_connects_total",
+                                       "Connections begun to a server.", labels, 2);
+    s->meter_reuses = metric_counter(metrics, "weir_server_reuses_total",
+                                     "Attempts on a connection that had been used before.", labels, 2);
+    s->meter_latency = metric_histogram(metrics, "weir_server_first_byte_seconds",
+                                        "From an attempt's start to the first byte of its response.", labels,
+                                        2);
+}
+
+/* Each worker's part is on lines of its own. */
+static struct server *allocate(uint32_t worker_count)
+{
+    struct server *s = aligned_alloc(64, sizeof(*s));
+    struct server_worker *workers = aligned_alloc(64, worker_count * sizeof(*workers));
+    if (!s || !workers) {
+        free(s);
+        free(workers);
+        return NULL;
+    }
+    memset(s, 0, sizeof(*s));
+    memset(workers, 0, worker_count * sizeof(*workers));
+    s->workers = workers;
+    return s;
+}
+
+int server_new(struct server **out, struct pool *p, const struct pool_env *env,
+               const struct server_conf *conf, struct err *err)
+{
+    struct server *s = allocate(env->worker_count);
+    uint32_t id = s ? names_intern(env->names, conf->name) : 0;
+    if (!id) {
+        if (s) free(s->workers);
+        free(s);
+        return err_set(err, "out of memory for server \"%s\" of pool \"%s\"", conf->name, p->name);
+    }
+    s->pool = p;
+    s->id = id;
+    s->name = names_of(env->names, id);
+    s->address = conf->address;
+    s->name_hash = hash_name(s->name);
+    address_print(&s->address, s->address_text);
+    s->conf_weight = conf->weight;
+    atomic_init(&s->weight, conf->weight);
+    atomic_init(&s->peer.cap, conf->max_connections);
+    for (uint32_t i = 0; i < env->worker_count; i++) server_worker_init(&s->workers[i], s, p->workers[i]);
+    add_meters(s, env->metrics);
+    *out = s;
+    return 0;
+}
+
+void server_free(struct server *s, struct metric_registry *metrics)
+{
+    const uint32_t meters[] = { s->meter_attempts, s->meter_failures, s->meter_connects, s->meter_reuses,
+                                s->meter_latency };
+    for (size_t i = 0; i < sizeof(meters) / sizeof(*meters); i++) metric_retire(metrics, meters[i]);
+    free(s->workers);
+    free(s);
+}
 
 static const char *const admin_names[] = { "enabled", "drain", "maintenance" };
 

@@ -1,5 +1,5 @@
-/* pool/server.h: one address of a pool, at run time: found by name, shared by all workers, kept across
- * reloads. */
+/* pool/server.h: one address of a pool, at run time: found by name, shared by all workers, kept across reloads with its
+ * connections, load and health. What a configuration says of it is in the roster (pool/roster.h), but for weight and cap. */
 #pragma once
 
 #include "balance/balance.h"
@@ -21,21 +21,24 @@ enum server_evidence { SERVER_CONNECTED, SERVER_CONNECT_FAILED, SERVER_SEEN_FAIL
 #define SERVER_EJECT_MIN_MS 1000
 #define SERVER_EJECT_MAX_MS 30000
 
+struct metric_registry;
+struct names;
 struct pool;
+struct pool_env;
+struct server_worker;
 
 struct server {
     struct balance_peer peer; /* first: aligned, a line of its own */
-    const char *name;
+    const char *name;         /* in the process's names: it outlives the server */
     struct address address;
     char address_text[ADDRESS_TEXT_MAX];
     struct pool *pool;
-    uint32_t id, index;            /* index: in its pool */
-    uint32_t tier;                 /* 1 first */
-    const char *zone;              /* NULL: none */
-    uint64_t name_hash, warmup_ms; /* warmup_ms 0: it bears all of its weight at once */
-    bool is_local;                 /* of the pool's own zone, or the pool has none */
-    bool is_in_subset;             /* of those that this process uses */
+    struct server_worker *workers; /* what each worker has of it, by the worker's index */
+    uint32_t id;
+    uint64_t name_hash;
+    _Atomic uint32_t refs; /* of rosters */
     _Atomic uint32_t admin, health, weight;
+    _Atomic bool is_retired; /* no configuration has it any more: no connection to it is kept */
     /* Of the loops' clock; 0: it is not draining. */
     _Atomic uint64_t drain_since_ms;
     /* Any worker: whether the control side should hear of a success. */
@@ -47,6 +50,8 @@ struct server {
     /* Counters for the API and the metrics: written by workers through their shards. */
     uint32_t meter_attempts, meter_failures, meter_connects, meter_reuses, meter_latency;
     /* Control thread only. */
+    uint32_t conf_weight; /* as the configuration has it: `weight` may have been set by hand */
+    uint64_t warmup_ms;   /* 0: it bears all of its weight at once */
     uint32_t failures, eject_ms;
     uint64_t ejected_until_ms, warm_since_ms;
     uint32_t warm_parts; /* of SERVER_WARM_WHOLE, while it is warming */
@@ -54,6 +59,11 @@ struct server {
     uint32_t set_weight; /* in the pool's current set; 0: it is not in it */
 };
 
+/* A new one, that nobody refers to yet. */
+MUST_CHECK int server_new(struct server **out, struct pool *p, const struct pool_env *env,
+                          const struct server_conf *conf, struct err *err);
+/* Nobody may refer to it any more, on any thread. */
+void server_free(struct server *s, struct metric_registry *metrics);
 const char *server_admin_name(enum server_admin admin);
 const char *server_health_name(enum server_health health);
 /* Derived for people: up, down, ejected, draining, maintenance, warming. */

@@ -21,12 +21,18 @@ struct entry {
     bool is_current;
 };
 
+struct cookie {
+    const struct server *server; /* NULL: free */
+    struct slice text;           /* in sticky->text */
+};
+
 struct sticky {
     const struct sticky_conf *conf;
     struct entry *entries; /* open addressing, at most half full */
     uint32_t mask;
-    struct slice *cookies; /* by server->index */
-    struct text text;      /* theirs */
+    struct cookie *cookies; /* likewise, by server */
+    uint32_t cookie_mask;
+    struct text text; /* theirs */
 };
 
 static uint64_t read_u64(const unsigned char *bytes)
@@ -67,6 +73,14 @@ static struct entry *find(const struct sticky *s, struct value value)
     return &s->entries[i];
 }
 
+/* The server's own place, or the free one where it would be. */
+static struct cookie *find_cookie(const struct sticky *s, const struct server *server)
+{
+    uint32_t i = server->id * UINT32_C(0x9e3779b1) & s->cookie_mask;
+    while (s->cookies[i].server && s->cookies[i].server != server) i = (i + 1) & s->cookie_mask;
+    return &s->cookies[i];
+}
+
 static void write_cookie(struct sticky *s, const struct server *server, struct value value)
 {
     static const char *const same_sites[] = { "Lax", "Strict", "None" };
@@ -81,16 +95,17 @@ static void write_cookie(struct sticky *s, const struct server *server, struct v
     if (conf->max_age_ms) text_printf(t, "; Max-Age=%llu", (unsigned long long)(conf->max_age_ms / 1000));
     text_printf(t, "; HttpOnly; SameSite=%s%s", same_sites[conf->same_site],
                 conf->is_secure ? "; Secure" : "");
-    s->cookies[server->index] = (struct slice){ t->data + begin, t->len - begin };
+    *find_cookie(s, server) = (struct cookie){ server, { t->data + begin, t->len - begin } };
 }
 
-static int add_server(struct sticky *s, const struct pool *p, struct server *server, struct err *err)
+static int add_server(struct sticky *s, struct server *server, struct err *err)
 {
+    const char *pool = server->pool->name;
     const char *const *secrets = s->conf->secrets.data;
     for (uint32_t i = 0; i < s->conf->secrets.count; i++) {
         struct value value;
-        if (sign(secrets[i], p->name, server->name, &value) < 0)
-            return err_set(err, "libcrypto cannot compute the sticky cookies of pool \"%s\"", p->name);
+        if (sign(secrets[i], pool, server->name, &value) < 0)
+            return err_set(err, "libcrypto cannot compute the sticky cookies of pool \"%s\"", pool);
         if (i == 0) write_cookie(s, server, value);
         struct entry *e = find(s, value);
         if (!e->server) *e = (struct entry){ value, server, i == 0 }; /* else the same secret twice */
@@ -111,22 +126,22 @@ static size_t cookie_room(const struct sticky_conf *conf)
            VALUE_DIGITS + 100;
 }
 
-int sticky_new(struct sticky **out, const struct sticky_conf *conf, const struct pool *p, struct err *err)
+int sticky_new(struct sticky **out, const struct sticky_conf *conf, const struct roster *r, struct err *err)
 {
     struct sticky *s = calloc(1, sizeof(*s));
-    if (!s) return err_set(err, "out of memory for the sticky cookies of pool \"%s\"", p->name);
-    uint32_t size = table_size(p->server_count * conf->secrets.count);
-    size_t room = p->server_count * cookie_room(conf);
+    if (!s) return err_set(err, "out of memory for the sticky cookies of pool \"%s\"", r->pool->name);
+    uint32_t size = table_size(r->count * conf->secrets.count), cookies = table_size(r->count);
+    size_t room = r->count * cookie_room(conf);
     s->conf = conf;
     s->mask = size - 1;
     s->entries = calloc(size, sizeof(*s->entries));
-    s->cookies = calloc(p->server_count, sizeof(*s->cookies));
+    s->cookies = calloc(cookies, sizeof(*s->cookies));
+    s->cookie_mask = cookies - 1;
     s->text = text_over(malloc(room), room);
     int result = 0;
     if (!s->entries || !s->cookies || !s->text.data)
-        result = err_set(err, "out of memory for the sticky cookies of pool \"%s\"", p->name);
-    for (uint32_t i = 0; result == 0 && i < p->server_count; i++)
-        result = add_server(s, p, &p->servers[i], err);
+        result = err_set(err, "out of memory for the sticky cookies of pool \"%s\"", r->pool->name);
+    for (uint32_t i = 0; result == 0 && i < r->count; i++) result = add_server(s, r->places[i].server, err);
     if (result < 0) {
         sticky_free(s);
         return -1;
@@ -184,5 +199,5 @@ bool sticky_may_take(const struct sticky *s, const struct server *server, uint64
 
 struct slice sticky_set_cookie(const struct sticky *s, const struct server *server)
 {
-    return s->cookies[server->index];
+    return find_cookie(s, server)->text;
 }

@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "conf/field.h"
 
-struct pool;
+struct roster;
 struct server;
 
 #define STICKY_SECRET_MIN 16
@@ -32,8 +32,8 @@ extern const struct conf_type sticky_conf_type;
 
 struct sticky;
 
-/* conf and p: borrowed. -1: out of memory, or libcrypto refuses. */
-MUST_CHECK int sticky_new(struct sticky **out, const struct sticky_conf *conf, const struct pool *p,
+/* conf and r, whose servers they are: borrowed. -1: out of memory, or libcrypto refuses. */
+MUST_CHECK int sticky_new(struct sticky **out, const struct sticky_conf *conf, const struct roster *r,
                           struct err *err);
 void sticky_free(struct sticky *s); /* NULL is fine */
 

@@ -85,8 +85,9 @@ static void add_listener(struct census *c, const struct listener_worker *lw)
 
 static void add_pool(struct census *c, const struct pool_worker *pw)
 {
-    for (uint32_t i = 0; i < pw->pool->server_count; i++) {
-        const struct list *idle = &pw->servers[i].idle;
+    const struct roster *r = pw->view->set->roster;
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct list *idle = &r->places[i].server->workers[pw->env->index].idle;
         for (const struct list *at = idle->next; at != idle; at = at->next) {
             c->reached[CENSUS_SERVER_CONNECTIONS]++;
             add_connection(c, container_of(at, struct h1_conn, link));
@@ -101,8 +102,9 @@ void census_count(const struct worker *w, struct census *out)
     out->counted[CENSUS_CLIENT_CONNECTIONS] += count_get(&w->clients.live);
     out->counted[CENSUS_BLOCKS] += count_get(&w->loop.blocks.live);
     out->counted[CENSUS_TIMERS] += count_get(&w->loop.timers.count);
-    for (uint32_t i = 0; i < w->proxy->pool_count; i++)
-        out->counted[CENSUS_SERVER_CONNECTIONS] += count_get(&w->pools[i]->upstreams.live);
+    for (const struct list *at = w->pools.next; at != &w->pools; at = at->next)
+        out->counted[CENSUS_SERVER_CONNECTIONS] += count_get(
+            &container_of(at, struct pool_worker, link)->upstreams.live);
 }
 
 void census_take(const struct worker *w, struct census *out)
@@ -110,7 +112,8 @@ void census_take(const struct worker *w, struct census *out)
     struct proxy *p = w->proxy;
     census_count(w, out);
     for (uint32_t i = 0; i < p->listener_count; i++) add_listener(out, &w->listeners[i]);
-    for (uint32_t i = 0; i < p->pool_count; i++) add_pool(out, w->pools[i]);
+    for (const struct list *at = w->pools.next; at != &w->pools; at = at->next)
+        add_pool(out, container_of(at, struct pool_worker, link));
     mirror_reach(w, add_mirror, out);
     if (w->resolver) resolver_reach(w->resolver, &out->reached[CENSUS_TIMERS], &out->descriptors);
     out->descriptors += 2; /* the loop's and the mailbox's */

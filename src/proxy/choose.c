@@ -104,24 +104,23 @@ static void choose_pinned(const struct listener *l, struct slice pin, struct cho
     struct slice server = slash ? (struct slice){ slash + 1, pin.len - name.len - 1 } : SLICE_NONE;
     for (uint32_t i = 0; i < l->proxy->pool_count; i++) {
         struct pool *p = l->proxy->pools[i];
-        if (!slice_equal(slice_of(p->name), name) || p->conf->kind != POOL_SERVERS) continue;
-        for (uint32_t j = 0; j < p->server_count; j++) {
-            if (!slice_equal(slice_of(p->servers[j].name), server)) continue;
-            out->pool = p;
-            out->named = &p->servers[j];
-            out->reason = BALANCE_PINNED;
-            out->variant = NULL; /* it says nothing of the split */
-            out->split_reason = CHOOSE_NO_SPLIT;
-            return;
-        }
+        if (!slice_equal(slice_of(p->name), name) || p->kind != POOL_SERVERS) continue;
+        struct server *named = roster_server(p->roster, server);
+        if (!named) continue;
+        out->pool = p;
+        out->named = named;
+        out->reason = BALANCE_PINNED;
+        out->variant = NULL; /* it says nothing of the split */
+        out->split_reason = CHOOSE_NO_SPLIT;
+        return;
     }
     refuse(out, END_PIN_UNKNOWN, slash ? NULL : "write it as pool/server");
 }
 
 static void choose_sticky(const struct choose_request *rq, struct choose_result *out)
 {
-    const struct sticky *sticky = out->pool->sticky;
-    struct http_cookies walk = { .head = rq->head, .name = slice_of(out->pool->conf->sticky->cookie) };
+    const struct sticky *sticky = out->pool->roster->sticky;
+    struct http_cookies walk = { .head = rq->head, .name = slice_of(out->pool->roster->conf->sticky->cookie) };
     struct slice value;
     /* A stale one may stand before the good one, from another path or another domain. */
     while (!out->has_current_cookie && http_cookies_next(&walk, &value)) {
@@ -159,9 +158,9 @@ void choose(const struct listener *l, const struct choose_request *rq, struct ch
             choose_pinned(l, pin, out);
         return;
     }
-    if (!r->egress && out->pool->sticky) choose_sticky(rq, out);
-    const struct http_template *key = balance_method_key(out->pool->conf->balance.option->object,
-                                                         out->pool->conf->balance.conf);
+    if (!r->egress && out->pool->roster->sticky) choose_sticky(rq, out);
+    const struct http_template *key = balance_method_key(out->pool->roster->conf->balance.option->object,
+                                                         out->pool->roster->conf->balance.conf);
     out->has_hash = key != NULL;
     if (key) out->hash = balance_key_hash(key, &in);
 }

@@ -132,11 +132,6 @@ enum step exchange_fail_with(struct exchange *x, enum end_reason reason, const c
 
 /* choosing */
 
-static const struct pool_timeouts *timeouts_of(const struct exchange *x)
-{
-    return &x->pool->pool->conf->timeouts;
-}
-
 static void apply_choice(struct exchange *x, const struct choose_result *c)
 {
     x->route = c->route;
@@ -146,7 +141,7 @@ static void apply_choice(struct exchange *x, const struct choose_result *c)
     if (c->variant) x->record.variant = c->variant->id;
     if (!c->pool) return;
     x->record.pool = c->pool->id;
-    x->pool = x->worker->pools[c->pool->index];
+    x->pool = c->pool->workers[x->worker->index];
     x->named = c->named;
     x->named_reason = (uint8_t)c->reason;
     x->has_current_cookie = c->has_current_cookie;
@@ -194,7 +189,8 @@ static enum step choose_route(struct exchange *x)
     x->view = pool_view_get(x->pool);
     if (x->route->rewrite && rewrite(x) == STEP_GO) return STEP_GO;
     if (forward_fields(x) < 0) return exchange_fail(x, END_NO_MEMORY);
-    if (timeouts_of(x)->total_ms) x->total_deadline_ms = exchange_now_ms(x) + timeouts_of(x)->total_ms;
+    uint64_t total_ms = exchange_pool_timeouts(x)->total_ms;
+    if (total_ms) x->total_deadline_ms = exchange_now_ms(x) + total_ms;
     if (x->route->egress) return egress_begin(x);
     if (x->route->mirror) mirror_begin(x);
     return exchange_enter(x, EXCHANGE_PICK);

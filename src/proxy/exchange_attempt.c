@@ -90,7 +90,7 @@ static bool may_retry(const struct exchange *x, enum end_reason reason)
     const struct http_stream *s = x->server_stream;
     if (x->response_started || x->is_informed || x->body_in != x->replay_len) return false;
     if (reason == END_TOTAL_TIMEOUT) return false;
-    if (x->attempts >= x->pool->pool->conf->retry.attempts && !(s && s->is_reused && !x->was_replaced))
+    if (x->attempts >= exchange_pool_conf(x)->retry.attempts && !(s && s->is_reused && !x->was_replaced))
         return false;
     if (is_connect_failure(reason) || !s || !s->has_sent) return true;
     bool is_broken = reason == END_SERVER_CLOSED || reason == END_SERVER_RESET || reason == END_SEND_FAILED;
@@ -166,14 +166,10 @@ struct found {
 static bool find_last(const struct exchange *x, struct found *out)
 {
     const struct flight_attempt *last = flight_last_attempt((struct flight_record *)&x->record);
-    const struct pool *p = x->pool->pool;
-    for (uint32_t i = 0; last && i < p->server_count; i++) {
-        if (p->servers[i].id != last->server) continue;
-        *out = (struct found){ &p->servers[i], peer_of(x, &p->servers[i]),
-                               (enum balance_reason)last->reason };
-        return true;
-    }
-    return false;
+    struct server *s = last ? roster_server_by_id(x->view->set->roster, last->server) : NULL;
+    if (!s) return false;
+    *out = (struct found){ s, peer_of(x, s), (enum balance_reason)last->reason };
+    return true;
 }
 
 static bool find_by_method(struct exchange *x, struct search *search, struct found *out)
@@ -246,7 +242,7 @@ static enum step lease(struct exchange *x, struct search *search, const struct f
     struct http_stream *stream = NULL;
     enum lease got = pool_lease(x->pool, f->server, need, egress_target(x), &stream, &why);
     if (got == LEASE_FULL) {
-        x->wants_fresh = need == LEASE_FRESH && x->attempts >= x->pool->pool->conf->retry.attempts;
+        x->wants_fresh = need == LEASE_FRESH && x->attempts >= exchange_pool_conf(x)->retry.attempts;
         if (x->wants_fresh) return exchange_enter(x, EXCHANGE_QUEUE);
         note_full(x, search, f);
         return STEP_WAIT;
@@ -283,7 +279,7 @@ enum step attempt_pick(struct exchange *x)
     if (!x->view->is_current) renew_view(x);
     struct search search = { .failed = x->tried_count };
     while (x->state == EXCHANGE_PICK) {
-        if (x->attempts >= x->pool->pool->conf->retry.attempts && !x->wants_fresh)
+        if (x->attempts >= exchange_pool_conf(x)->retry.attempts && !x->wants_fresh)
             return exchange_fail(x, (enum end_reason)x->end);
         struct found f;
         if (!find_server(x, &search, &f)) {

@@ -55,7 +55,7 @@ static struct address address_of(const struct ip *ip, uint16_t port)
 /* An egress pool leaves by addresses of one family: what it can reach is of the same. */
 static sa_family_t family_of(const struct exchange *x)
 {
-    return x->pool->pool->servers[0].address.sa.any.sa_family;
+    return x->view->set->roster->places[0].server->address.sa.any.sa_family;
 }
 
 /* The next of the answer's addresses, from `at` on, that may be connected to and that the pool's addresses can reach. */

@@ -83,7 +83,7 @@ enum step request_begin(struct exchange *x)
 
 static void keep_for_replay(struct exchange *x, const char *data, size_t len)
 {
-    uint64_t limit = x->pool->pool->conf->retry.buffer_bytes;
+    uint64_t limit = exchange_pool_conf(x)->retry.buffer_bytes;
     if (!len || x->body_in != x->replay_len || x->replay_len + len > limit) return;
     struct block_pool *blocks = &x->worker->loop.blocks;
     if (!x->replay || x->replay->cap < x->replay_len + len) {

@@ -21,9 +21,14 @@ static inline uint32_t exchange_since_start_us(const struct exchange *x)
 {
     return flight_us(x->start_ns, x->worker->loop.now_ns);
 }
+/* Of the pool as it was configured when the exchange last looked: once it has a view. */
+static inline const struct pool_conf *exchange_pool_conf(const struct exchange *x)
+{
+    return x->view->set->roster->conf;
+}
 static inline const struct pool_timeouts *exchange_pool_timeouts(const struct exchange *x)
 {
-    return &x->pool->pool->conf->timeouts;
+    return &exchange_pool_conf(x)->timeouts;
 }
 
 /* The only writer of x->state. STEP_GO */

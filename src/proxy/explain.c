@@ -345,8 +345,8 @@ static void print_servers(const struct pool *p, struct json *out)
 {
     json_key(out, "servers");
     json_array(out);
-    for (uint32_t i = 0; i < p->server_count; i++) {
-        const struct server *s = &p->servers[i];
+    for (uint32_t i = 0; i < p->roster->count; i++) {
+        const struct server *s = p->roster->places[i].server;
         json_object(out);
         json_key(out, "name");
         json_string(out, s->name);
@@ -402,7 +402,7 @@ static int print_pool(const struct choose_result *c, uint64_t now_ns, struct jso
             reason = BALANCE_OVERFLOW;
     }
     json_key(out, "method");
-    json_string(out, p->conf->balance.option->name);
+    json_string(out, p->roster->conf->balance.option->name);
     print_choice(server, reason, out);
     print_server("runner_up", runner_up, out);
     print_servers(p, out);

@@ -34,11 +34,7 @@ static const struct server *failed_server(const struct exchange *x)
 {
     struct flight_record *r = (struct flight_record *)&x->record;
     const struct flight_attempt *last = flight_last_attempt(r);
-    if (!last || !x->pool) return NULL;
-    const struct pool *p = x->pool->pool;
-    for (uint32_t i = 0; i < p->server_count; i++)
-        if (p->servers[i].id == last->server) return &p->servers[i];
-    return NULL;
+    return last && x->view ? roster_server_by_id(x->view->set->roster, last->server) : NULL;
 }
 
 static void add_server_part(const struct exchange *x, struct text *t)

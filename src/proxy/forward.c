@@ -185,7 +185,7 @@ int forward_fields(struct exchange *x)
 
 struct slice forward_authority(const struct exchange *x)
 {
-    const char *host = x->pool->pool->conf->host;
+    const char *host = exchange_pool_conf(x)->host;
     if (x->egress) return egress_authority(x);
     if (strcmp(host, "keep") == 0 && x->head.authority.len) return x->head.authority;
     if (strcmp(host, "keep") == 0 || strcmp(host, "server") == 0) {

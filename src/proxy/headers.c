@@ -104,7 +104,7 @@ void headers_of_other_responses(const struct exchange *x, struct http_field *fie
 
 static bool needs_cookie(const struct exchange *x)
 {
-    if (!x->pool->pool->sticky || !x->server) return false;
+    if (!x->view->set->roster->sticky || !x->server) return false;
     /* A server pinned by hand is no client's home. */
     if (x->named_reason == BALANCE_PINNED) return false;
     return !(x->has_current_cookie && x->named == x->server);
@@ -133,7 +133,8 @@ int headers_of_response(struct exchange *x, struct http_head *head, struct http_
     if (lacks_date) put(extra, &count, "Date", http_date_at(&w->date, loop_wall_ns(&w->loop)));
     if (has_split) put(extra, &count, "Weir-Split", slice_of(x->variant->name));
     headers_of_other_responses(x, head->fields, head->field_count);
-    if (has_cookie) put(extra, &count, "Set-Cookie", sticky_set_cookie(x->pool->pool->sticky, x->server));
+    if (has_cookie)
+        put(extra, &count, "Set-Cookie", sticky_set_cookie(x->view->set->roster->sticky, x->server));
     if (conf && headers_apply(x, conf, head->fields, head->field_count, extra, &count) < 0) return -1;
     send->extra = extra;
     send->extra_count = count;

@@ -48,9 +48,11 @@ static int find_pool(struct proxy *p, const char *name, struct pool **out, struc
 }
 
 /* Where it leads. */
-static int find_destination(struct proxy *p, struct route *r, const struct route_conf *conf, struct err *err)
+static int find_destination(struct proxy *p, const struct listener *l, struct route *r,
+                            const struct route_conf *conf, struct err *err)
 {
-    if (conf->debug) return (r->pool = proxy_debug_pool(p, r->name, &conf->debug->upstream, err)) ? 0 : -1;
+    if (conf->debug)
+        return (r->pool = proxy_debug_pool(p, l->name, r->name, &conf->debug->upstream, err)) ? 0 : -1;
     if (conf->pool) return find_pool(p, conf->pool, &r->pool, err);
     if (conf->split) {
         r->split = proxy_split_by_name(p, conf->split);
@@ -67,7 +69,7 @@ static int open_route(struct route *r, struct proxy *p, const struct listener *l
 {
     r->conf = conf;
     r->name = conf->name;
-    r->id = proxy_add_name(p, r->name);
+    r->id = names_intern(&p->names, r->name);
     if (conf->gate && !(r->gate = gate_rules_new(conf->gate)))
         return err_set(err, "out of memory for its gate");
     if (conf->rewrite && rewrite_new(&r->rewrite, conf->rewrite, err) < 0) return -1;
@@ -75,7 +77,7 @@ static int open_route(struct route *r, struct proxy *p, const struct listener *l
     const struct metric_label labels[] = { { "listener", l->name }, { "route", r->name } };
     r->meter_exchanges = metric_counter(p->metrics, "weir_route_exchanges_total", "Exchanges, by route.",
                                         labels, 2);
-    return find_destination(p, r, conf, err);
+    return find_destination(p, l, r, conf, err);
 }
 
 /* The listener's own pool, without conditions. */
@@ -83,7 +85,7 @@ static int open_only_route(struct listener *l, struct proxy *p, struct err *err)
 {
     struct route *r = &l->routes[l->route_count++];
     r->name = "default";
-    r->id = proxy_add_name(p, r->name);
+    r->id = names_intern(&p->names, r->name);
     const struct metric_label labels[] = { { "listener", l->name }, { "route", r->name } };
     r->meter_exchanges = metric_counter(p->metrics, "weir_route_exchanges_total", "Exchanges, by route.",
                                         labels, 2);
@@ -144,7 +146,7 @@ int listener_open(struct listener *l, struct proxy *p, const struct listener_con
     l->name = conf->name;
     l->index = (uint32_t)(l - p->listeners);
     l->proxy = p;
-    l->id = proxy_add_name(p, l->name);
+    l->id = names_intern(&p->names, l->name);
     add_meters(l, p->metrics);
     if (conf->gate && !(l->gate = gate_rules_new(conf->gate)))
         return err_set(err, "out of memory for the gate of listener \"%s\"", l->name);

@@ -194,7 +194,7 @@ static void send_rest(struct mirror *m)
 
 static void send_request(struct mirror *m)
 {
-    const char *host = m->pool->pool->conf->host;
+    const char *host = m->view->set->roster->conf->host;
     struct slice authority = m->authority;
     if (strcmp(host, "server") == 0 || (strcmp(host, "keep") == 0 && !authority.len))
         authority = slice_of(m->server->address_text);
@@ -291,7 +291,7 @@ static struct server *pick(struct mirror *m)
 
 static void start(struct mirror *m)
 {
-    m->pool = m->worker->pools[m->route->pool->index];
+    m->pool = m->route->pool->workers[m->worker->index];
     m->view = pool_view_get(m->pool);
     struct server *s = pick(m);
     if (!s) {
@@ -309,7 +309,7 @@ static void start(struct mirror *m)
     m->stream->events = &events;
     m->stream->owner = m;
     m->begun_ns = m->worker->loop.now_ns;
-    const struct pool_timeouts *conf = &m->pool->pool->conf->timeouts;
+    const struct pool_timeouts *conf = &m->view->set->roster->conf->timeouts;
     loop_arm(&m->worker->loop, &m->timer, conf->connect_ms + conf->first_byte_ms);
     if (got == LEASE_OPEN) send_request(m);
 }

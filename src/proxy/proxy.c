@@ -12,16 +12,10 @@
 
 #define SERIES_MAX 100000
 
-uint32_t proxy_add_name(struct proxy *p, const char *name)
-{
-    p->names[p->name_count] = name;
-    return p->name_count++;
-}
-
 const char *proxy_name_of(void *proxy, uint32_t id)
 {
     const struct proxy *p = proxy;
-    return id < p->name_count ? p->names[id] : NULL;
+    return names_of(&p->names, id);
 }
 
 struct pool *proxy_pool_by_name(const struct proxy *p, const char *name)
@@ -42,25 +36,10 @@ static uint32_t count_debug_routes(const struct proxy_conf *conf)
     return count;
 }
 
-static uint32_t count_names(const struct proxy_conf *conf)
-{
-    uint32_t count = 1 + 2 * count_debug_routes(conf);
-    const struct listener_conf *listeners = conf->listeners.data;
-    for (uint32_t i = 0; i < conf->listeners.count; i++) count += 2 + listeners[i].routes.count;
-    const struct pool_conf *pools = conf->pools.data;
-    for (uint32_t i = 0; i < conf->pools.count; i++) count += 1 + pools[i].servers.count;
-    const struct split_conf *splits = conf->splits.data;
-    for (uint32_t i = 0; i < conf->splits.count; i++) count += splits[i].variants.count;
-    return count;
-}
-
 static int add_pool(struct proxy *p, const struct pool_conf *conf, struct err *err)
 {
-    uint32_t next_id = p->name_count, index = p->pool_count;
-    if (pool_new(&p->pools[index], conf, index, &next_id, p->metrics, err) < 0) return -1;
-    struct pool *pool = p->pools[p->pool_count++];
-    proxy_add_name(p, pool->name);
-    for (uint32_t i = 0; i < pool->server_count; i++) proxy_add_name(p, pool->servers[i].name);
+    if (pool_new(&p->pools[p->pool_count], &p->pool_env, conf, NULL, err) < 0) return -1;
+    p->pool_count++;
     return 0;
 }
 
@@ -69,8 +48,7 @@ static int add_pools(struct proxy *p, struct err *err)
     const struct pool_conf *confs = p->conf->pools.data;
     uint32_t room = p->conf->pools.count + count_debug_routes(p->conf) + 1;
     p->pools = calloc(room, sizeof(struct pool *));
-    p->pool_workers = calloc((size_t)room * p->worker_count, sizeof(struct pool_worker *));
-    if (!p->pools || !p->pool_workers) return err_set(err, "out of memory for pools");
+    if (!p->pools) return err_set(err, "out of memory for pools");
     for (uint32_t i = 0; i < p->conf->pools.count; i++)
         if (add_pool(p, &confs[i], err) < 0) return -1;
     return 0;
@@ -113,14 +91,14 @@ static int decode_pool_of(const struct address *upstream, struct pool_conf *conf
     return result;
 }
 
-struct pool *proxy_debug_pool(struct proxy *p, const char *route, const struct address *upstream,
-                              struct err *err)
+struct pool *proxy_debug_pool(struct proxy *p, const char *listener, const char *route,
+                              const struct address *upstream, struct err *err)
 {
     if (!p->arena) p->arena = conf_arena_new();
     struct pool_conf *conf = conf_arena_alloc(p->arena, sizeof(*conf));
-    size_t room = strlen(route) + sizeof("debug:");
+    size_t room = strlen(listener) + strlen(route) + sizeof("debug:/");
     char *name = conf_arena_alloc(p->arena, room);
-    snprintf(name, room, "debug:%s", route);
+    snprintf(name, room, "debug:%s/%s", listener, route);
     if (decode_pool_of(upstream, conf, p->arena) < 0) {
         err_set(err, "out of memory for its debug upstream");
         return NULL;
@@ -207,16 +185,16 @@ static int build(struct proxy *p, struct err *err)
 {
     const struct proxy_conf *conf = p->conf;
     if (metric_registry_new(&p->metrics, p->worker_count, SERIES_MAX, err) < 0) return -1;
-    p->names = calloc(count_names(conf), sizeof(char *));
+    if (names_init(&p->names, err) < 0) return -1;
+    p->pool_env = (struct pool_env){ &p->names, p->metrics, p->worker_count };
     p->listeners = calloc(conf->listeners.count + 1, sizeof(struct listener));
     p->workers = calloc(p->worker_count, sizeof(struct worker *));
     p->clients = client_table_new(p->connection_limit);
     struct rng rng;
     rng_seed_random(&rng);
     p->denials = denials_new(rng_next(&rng));
-    if (!p->names || !p->listeners || !p->workers || !p->clients || !p->denials)
+    if (!p->listeners || !p->workers || !p->clients || !p->denials)
         return err_set(err, "out of memory at start");
-    p->name_count = 1; /* 0 is nobody */
     if (conf->gate && !(p->gate = gate_rules_new(conf->gate)))
         return err_set(err, "out of memory for the gate");
     if (add_pools(p, err) < 0 || add_splits(p, err) < 0) return -1;
@@ -273,8 +251,6 @@ int proxy_prepare(struct proxy *p, struct mailbox *control, void (*on_evidence)(
     p->on_evidence = on_evidence;
     for (uint32_t i = 0; i < p->worker_count; i++) {
         if (worker_new(&p->workers[i], p, i, err) < 0) return -1;
-        for (uint32_t j = 0; j < p->pool_count; j++)
-            p->pool_workers[(size_t)j * p->worker_count + i] = p->workers[i]->pools[j];
     }
     return 0;
 }
@@ -303,17 +279,16 @@ void proxy_free(struct proxy *p)
     for (uint32_t i = 0; p->workers && i < p->worker_count; i++) worker_free(p->workers[i]);
     for (uint32_t i = 0; p->listeners && i < p->listener_count; i++) listener_close(&p->listeners[i]);
     for (uint32_t i = 0; p->splits && i < p->split_count; i++) split_close(&p->splits[i]);
-    for (uint32_t i = 0; p->pools && i < p->pool_count; i++) pool_free(p->pools[i]);
+    for (uint32_t i = 0; p->pools && i < p->pool_count; i++) pool_free(p->pools[i], &p->pool_env);
     metric_registry_free(p->metrics);
     client_table_free(p->clients);
     gate_rules_free(p->gate);
     denials_free(p->denials);
-    free(p->pool_workers);
     free(p->pools);
     free(p->workers);
     free(p->listeners);
     free(p->splits);
     conf_arena_free(p->arena);
-    free(p->names);
+    names_fini(&p->names);
     free(p);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/block.h"
+#include "base/names.h"
 #include "metric/metric.h"
 #include "net/mailbox.h"
 #include "pool/pool.h"
@@ -16,7 +17,6 @@
 #include "proxy/split.h"
 
 struct worker;
-struct pool_worker;
 
 struct proxy {
     const struct proxy_conf *conf;
@@ -29,8 +29,7 @@ struct proxy {
     uint32_t listener_count, pool_count, split_count, worker_count;
     bool is_detached; /* made to be asked, not to serve: nothing is bound, nothing written */
     struct worker **workers;
-    struct pool_worker **pool_workers; /* [pool * worker_count + worker] */
-    struct mailbox *control;           /* the control thread's */
+    struct mailbox *control; /* the control thread's */
     void (*on_evidence)(void *control, const struct mail *m);
     struct access_log *access_log; /* NULL: none */
     struct client_table *clients;
@@ -39,8 +38,8 @@ struct proxy {
     uint32_t connection_limit;
     _Atomic uint32_t connections;
     _Atomic bool is_draining;
-    const char **names; /* by id, from 1 */
-    uint32_t name_count;
+    struct names names; /* of listeners, routes, pools, servers and variants, also of those that are gone */
+    struct pool_env pool_env;
     uint64_t started_wall_ns;
 };
 
@@ -62,8 +61,6 @@ const char *proxy_name_of(void *proxy, uint32_t id);
 struct pool *proxy_pool_by_name(const struct proxy *p, const char *name);
 struct split *proxy_split_by_name(const struct proxy *p, const char *name);
 
-/* While it is being made. `name` is borrowed for the proxy's life. */
-uint32_t proxy_add_name(struct proxy *p, const char *name);
 /* A pool of one server for a route's `debug: {upstream}`. */
-struct pool *proxy_debug_pool(struct proxy *p, const char *route, const struct address *upstream,
-                              struct err *err);
+struct pool *proxy_debug_pool(struct proxy *p, const char *listener, const char *route,
+                              const struct address *upstream, struct err *err);

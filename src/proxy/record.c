@@ -13,22 +13,14 @@ static void count(struct worker *w, const struct listener *l, const struct fligh
     metric_observe(m, l->meter_seconds, r->total_us);
 }
 
-static const struct server *server_by_id(const struct pool *pool, uint32_t id)
-{
-    for (uint32_t i = 0; pool && i < pool->server_count; i++)
-        if (pool->servers[i].id == id) return &pool->servers[i];
-    return NULL;
-}
-
 static void log_access(struct worker *w, struct access_entry *entry, const struct listener *l,
-                       const struct pool *pool)
+                       const struct roster *roster)
 {
     const struct flight_record *r = entry->record;
     entry->now_wall_ns = loop_wall_ns(&w->loop);
     entry->listener = slice_of(l->name);
-    entry->pool = slice_of(pool ? pool->name : NULL);
     for (uint32_t i = 0; i < flight_kept_attempts(r); i++) {
-        const struct server *server = server_by_id(pool, r->attempts[i].server);
+        const struct server *server = roster ? roster_server_by_id(roster, r->attempts[i].server) : NULL;
         entry->servers[i] = slice_of(server ? server->address_text : NULL);
         entry->server = slice_of(server ? server->name : NULL);
     }
@@ -65,11 +57,12 @@ void record_exchange(struct exchange *x)
         .body_bytes = x->body_out,
         .connection_id = x->connection_id,
         .connection_requests = x->connection_requests,
+        .pool = slice_of(x->pool ? x->pool->pool->name : NULL),
     };
-    log_access(w, &entry, l, x->pool ? x->pool->pool : NULL);
+    log_access(w, &entry, l, x->view ? x->view->set->roster : NULL);
 }
 
-void record_tunnel(struct worker *w, struct listener_worker *lw, const struct pool *pool,
+void record_tunnel(struct worker *w, struct listener_worker *lw, const struct roster *roster,
                    struct flight_record *r, uint64_t connection_id)
 {
     flight_write(w->flights, r);
@@ -81,6 +74,7 @@ void record_tunnel(struct worker *w, struct listener_worker *lw, const struct po
         .body_bytes = r->bytes_out,
         .connection_id = connection_id,
         .connection_requests = 1,
+        .pool = slice_of(roster->pool->name),
     };
-    log_access(w, &entry, lw->listener, pool);
+    log_access(w, &entry, lw->listener, roster);
 }

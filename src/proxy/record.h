@@ -6,5 +6,5 @@
 /* Called once, when it has ended; x->record.end is set. */
 void record_exchange(struct exchange *x);
 /* For a tcp tunnel. */
-void record_tunnel(struct worker *w, struct listener_worker *lw, const struct pool *pool,
+void record_tunnel(struct worker *w, struct listener_worker *lw, const struct roster *roster,
                    struct flight_record *r, uint64_t connection_id);

@@ -3,8 +3,6 @@
 #include "proxy/exchange.h"
 #include "proxy/tcp.h"
 
-#define NAMES_MAX (1u << 24)
-
 void remains_sizes(uint32_t out[REMAINS_SIZES])
 {
     const size_t sizes[REMAINS_SIZES] = {
@@ -25,8 +23,8 @@ bool remains_find_proxy(const struct memory_view *m, uint64_t address, struct re
     *out = (struct remains_proxy){ .address = address };
     return memory_read_member(m, address, struct proxy, worker_count, &out->worker_count) &&
            memory_read_member(m, address, struct proxy, workers, &out->workers) &&
-           memory_read_member(m, address, struct proxy, names, &out->names) &&
-           memory_read_member(m, address, struct proxy, name_count, &out->name_count) &&
+           memory_read_member(m, address, struct proxy, names.by_id, &out->names) &&
+           memory_read_member(m, address, struct proxy, names.count, &out->name_count) &&
            out->worker_count <= FLIGHT_WORKERS_MAX && out->name_count <= NAMES_MAX;
 }
 

@@ -40,7 +40,7 @@ int split_open(struct split *s, struct proxy *p, const struct split_conf *conf, 
         v->pool = proxy_pool_by_name(p, variants[i].pool);
         if (!v->pool) return err_set(err, "split \"%s\": there is no pool \"%s\"", s->name, variants[i].pool);
         snprintf(v->name, sizeof(v->name), "%s=%s", s->name, v->conf->name);
-        v->id = proxy_add_name(p, v->name);
+        v->id = names_intern(&p->names, v->name);
         add_meters(v, p->metrics);
     }
     split_table_fill(&s->table, slice_of(conf->salt), weights, s->variant_count);

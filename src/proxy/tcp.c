@@ -78,7 +78,7 @@ static void retire(struct session *s, enum end_reason reason)
     r->total_us = (w->loop.now_ns - s->start_ns) / 1000;
     r->bytes_in = s->tunnel.halves[TUNNEL_CLIENT].bytes;
     r->bytes_out = s->tunnel.halves[TUNNEL_SERVER].bytes;
-    record_tunnel(w, s->listener, s->pool->pool, r, s->id);
+    record_tunnel(w, s->listener, s->view->set->roster, r, s->id);
     if (s->view) pool_view_put(s->view);
     loop_bury(&w->loop, &s->tunnel.grave, bury);
 }
@@ -161,7 +161,8 @@ static void wait_in_queue(struct session *s)
     }
     s->is_waiting = true;
     /* Who had his turn in vain goes on with the time that he was given. */
-    if (!timer_is_armed(&s->timer)) loop_arm(loop_of(s), &s->timer, s->pool->pool->conf->timeouts.queue_ms);
+    if (!timer_is_armed(&s->timer))
+        loop_arm(loop_of(s), &s->timer, s->view->set->roster->conf->timeouts.queue_ms);
     if (transport_wait(&s->tunnel.halves[TUNNEL_CLIENT].transport) < 0) give_up(s, END_NO_DESCRIPTORS);
 }
 
@@ -182,7 +183,7 @@ static bool connect_to(struct session *s, struct server *server, enum balance_re
             give_up(s, END_NO_DESCRIPTORS);
             return true;
         }
-        loop_arm(&w->loop, &s->timer, s->pool->pool->conf->timeouts.connect_ms);
+        loop_arm(&w->loop, &s->timer, s->view->set->roster->conf->timeouts.connect_ms);
         return true;
     }
     enum end_reason why = h1_client_connect_reason(t->saved_errno);
@@ -234,7 +235,7 @@ static void renew_view(struct session *s)
 
 static void connect_next(struct session *s)
 {
-    uint32_t attempts_max = s->pool->pool->conf->retry.attempts;
+    uint32_t attempts_max = s->view->set->roster->conf->retry.attempts;
     bool is_full = false;
     renew_view(s);
     while (s->attempts < attempts_max && s->tried_count < TRIED_MAX) {
@@ -268,7 +269,7 @@ void tcp_start(struct listener_worker *lw, int fd, const struct address *client,
 {
     struct worker *w = lw->worker;
     const struct route *route = &lw->listener->routes[0];
-    const struct pool_timeouts *conf = &route->pool->conf->timeouts;
+    const struct pool_timeouts *conf = &route->pool->roster->conf->timeouts;
     struct session *s = slab_get(&w->sessions);
     if (!s) {
         close(fd);
@@ -282,7 +283,7 @@ void tcp_start(struct listener_worker *lw, int fd, const struct address *client,
     s->client = address_ip(client);
     s->id = id;
     s->start_ns = w->loop.now_ns;
-    s->pool = w->pools[route->pool->index];
+    s->pool = route->pool->workers[w->index];
     s->view = pool_view_get(s->pool);
     timer_init(&s->timer, on_timer);
     list_init(&s->waiter.link);

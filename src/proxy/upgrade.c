@@ -1,6 +1,7 @@
 #include "proxy/upgrade.h"
 
 #include "base/count.h"
+#include "proxy/exchange_steps.h"
 #include "proxy/headers.h"
 #include "proxy/tunnel.h"
 
@@ -68,7 +69,7 @@ static int take(struct http_stream *s, struct tunnel_half *half)
 int upgrade_start(struct exchange *x)
 {
     struct worker *w = x->worker;
-    const struct pool_timeouts *conf = &x->pool->pool->conf->timeouts;
+    const struct pool_timeouts *conf = exchange_pool_timeouts(x);
     struct tunnel_timeouts timeouts = { conf->idle_ms, conf->half_closed_ms, conf->total_ms };
     struct tunnel *t = slab_get(&w->tunnels);
     if (!t) return -1;

@@ -34,10 +34,11 @@ static int open_pools(struct worker *w, struct err *err)
         .upstream_idle = &w->live.idle_server_connections,
         .on_evidence = p->on_evidence,
     };
-    w->pools = calloc(p->pool_count, sizeof(struct pool_worker *));
-    if (!w->pools) return err_set(err, "out of memory for the pools of worker %u", w->index);
-    for (uint32_t i = 0; i < p->pool_count; i++)
-        if (pool_worker_new(&w->pools[i], p->pools[i], &w->pool_env, err) < 0) return -1;
+    for (uint32_t i = 0; i < p->pool_count; i++) {
+        struct pool_worker *pw;
+        if (pool_worker_new(&pw, p->pools[i], &w->pool_env, err) < 0) return -1;
+        list_push_back(&w->pools, &pw->link);
+    }
     return 0;
 }
 
@@ -72,6 +73,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     w->index = index;
     w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     list_init(&w->mirrors);
+    list_init(&w->pools);
     if (loop_init(&w->loop, &p->budget, err) < 0) {
         free(w);
         return -1;
@@ -95,19 +97,10 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     return 0;
 }
 
-static void link_pools(struct worker *w)
-{
-    struct proxy *p = w->proxy;
-    for (uint32_t i = 0; i < p->pool_count; i++)
-        w->pools[i]->peers = p->pool_workers + (size_t)i * p->worker_count;
-}
-
 void worker_free(struct worker *w)
 {
     if (!w) return;
-    if (w->pools)
-        for (uint32_t i = 0; i < w->proxy->pool_count; i++) pool_worker_free(w->pools[i]);
-    free(w->pools);
+    while (!list_is_empty(&w->pools)) pool_worker_free(container_of(w->pools.next, struct pool_worker, link));
     for (uint32_t i = 0; w->listeners && i < w->proxy->listener_count; i++)
         route_scratch_free(w->listeners[i].scratch);
     free(w->listeners);
@@ -141,7 +134,6 @@ static void *run(void *argument)
 
 int worker_listen(struct worker *w, struct err *err)
 {
-    link_pools(w);
     return open_listeners(w, err);
 }
 
@@ -195,7 +187,8 @@ void worker_kill(struct worker *w)
     loop_turn(&w->loop, 0);
     mirror_kill_all(w);
     loop_turn(&w->loop, 0);
-    for (uint32_t i = 0; i < w->proxy->pool_count; i++) pool_worker_close_idle(w->pools[i]);
+    for (struct list *at = w->pools.next; at != &w->pools; at = at->next)
+        pool_worker_close_idle(container_of(at, struct pool_worker, link));
     loop_turn(&w->loop, 0);
 }
 
@@ -210,7 +203,7 @@ static void on_publish(void *reader, const struct mail *m)
 {
     struct worker *w = reader;
     struct peer_set *set = m->object;
-    pool_worker_publish(w->pools[set->pool->index], set);
+    pool_worker_publish(set->roster->pool->workers[w->index], set);
 }
 
 static void post(struct worker *w, void (*deliver)(void *, const struct mail *), void *object)

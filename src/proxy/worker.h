@@ -43,7 +43,7 @@ struct worker {
     struct flight_ring *flights;
     struct access_log_writer *access_log; /* NULL: none */
     struct pool_worker_env pool_env;
-    struct pool_worker **pools;        /* by pool->index */
+    struct list pools;                 /* of pool_worker */
     struct listener_worker *listeners; /* by listener->index */
     struct slab clients, tunnels, sessions, exchanges;
     struct list mirrors;       /* of mirror */

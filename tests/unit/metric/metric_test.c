@@ -100,6 +100,22 @@ static void what_is_refused_is_counted_and_harmless(void **state)
     metric_registry_free(reg);
 }
 
+static void a_series_stays_as_long_as_anybody_who_registered_it(void **state)
+{
+    (void)state;
+    struct metric_registry *reg = make(1, 3);
+    const struct metric_label a[] = { { "server", "a" } };
+    uint32_t first = metric_counter(reg, "weir_x_total", "X.", a, 1);
+    uint32_t second = metric_counter(reg, "weir_x_total", "X.", a, 1);
+    assert_int_equal(first, second);
+    metric_add(metric_shard_of(reg, 0), first, 7);
+    metric_retire(reg, first);
+    assert_true(shows(reg, "server=\"a\"} 7"));
+    metric_retire(reg, second);
+    assert_int_equal(metric_series_count(reg), 0);
+    metric_registry_free(reg);
+}
+
 static void retired_series_vanish_and_their_cells_start_at_zero(void **state)
 {
     (void)state;
@@ -188,6 +204,7 @@ int main(void)
         cmocka_unit_test(sums_go_over_all_shards),
         cmocka_unit_test(histograms_give_quantiles_over_all_shards),
         cmocka_unit_test(what_is_refused_is_counted_and_harmless),
+        cmocka_unit_test(a_series_stays_as_long_as_anybody_who_registered_it),
         cmocka_unit_test(retired_series_vanish_and_their_cells_start_at_zero),
         cmocka_unit_test(series_are_added_and_read_while_workers_count),
     };

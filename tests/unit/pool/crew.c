@@ -66,17 +66,17 @@ static void open_worker(struct crew *c, uint32_t i)
                                            .upstream_idle = &c->idle[i],
                                            .on_evidence = on_evidence };
     if (pool_worker_new(&c->workers[i], c->pool, &c->envs[i], &err) < 0) fail_msg("%s", err.text);
-    c->workers[i]->peers = c->workers;
     rng_seed(&c->loops[i].rng, 1000 + i);
 }
 
 void crew_start(struct crew *c, uint32_t worker_count)
 {
     struct err err;
-    uint32_t next_id = 1;
     c->worker_count = worker_count;
     if (metric_registry_new(&c->metrics, worker_count, 10000, &err) < 0) fail_msg("%s", err.text);
-    if (pool_new(&c->pool, &c->conf, 0, &next_id, c->metrics, &err) < 0) fail_msg("%s", err.text);
+    if (names_init(&c->registry, &err) < 0) fail_msg("%s", err.text);
+    c->env = (struct pool_env){ &c->registry, c->metrics, worker_count };
+    if (pool_new(&c->pool, &c->env, &c->conf, NULL, &err) < 0) fail_msg("%s", err.text);
     open_loop(c, &c->control, &c->control_box, c);
     for (uint32_t i = 0; i < worker_count; i++) {
         open_worker(c, i);
@@ -90,8 +90,8 @@ void crew_stop(struct crew *c)
 {
     for (uint32_t i = 0; i < c->worker_count; i++) pool_worker_close_idle(c->workers[i]);
     crew_turns(c, 3);
-    for (uint32_t i = 0; i < c->pool->server_count; i++) {
-        const struct balance_peer *p = &c->pool->servers[i].peer;
+    for (uint32_t i = 0; i < c->pool->roster->count; i++) {
+        const struct balance_peer *p = &c->pool->roster->places[i].server->peer;
         assert_int_equal(p->in_flight, 0);
         assert_int_equal(p->open_connections, 0);
         assert_int_equal(p->waiting_mask, 0);
@@ -109,9 +109,17 @@ void crew_stop(struct crew *c)
     assert_int_equal(c->pool->current->refs, 1);
     mailbox_free(c->control_box);
     loop_fini(&c->control);
-    pool_free(c->pool);
+    pool_free(c->pool, &c->env);
+    assert_int_equal(metric_series_count(c->metrics), 0);
     metric_registry_free(c->metrics);
+    names_fini(&c->registry);
     assert_int_equal(c->budget.used, 0);
+}
+
+uint32_t crew_index(const struct server *s)
+{
+    const struct roster *r = s->pool->roster;
+    return (uint32_t)(roster_place_of(r, s) - r->places);
 }
 
 void crew_turns(struct crew *c, uint32_t count)
@@ -141,8 +149,8 @@ void crew_publish(struct crew *c)
 void crew_readmit(struct crew *c)
 {
     bool has_changed = false;
-    for (uint32_t i = 0; i < c->pool->server_count; i++)
-        if (server_readmit(&c->pool->servers[i], c->now_ms)) has_changed = true;
+    for (uint32_t i = 0; i < c->pool->roster->count; i++)
+        if (server_readmit(c->pool->roster->places[i].server, c->now_ms)) has_changed = true;
     if (has_changed) crew_publish(c);
 }
 

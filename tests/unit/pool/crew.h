@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/names.h"
 #include "pool/pool_worker.h"
 
 #define CREW_SERVERS_MAX 100
@@ -19,7 +20,9 @@ struct crew {
     struct server_conf servers[CREW_SERVERS_MAX];
     struct conf_option method;
     char names[CREW_SERVERS_MAX][16];
+    struct names registry;
     struct metric_registry *metrics;
+    struct pool_env env;
     struct budget budget;
     struct pool *pool;
     struct loop loops[CREW_WORKERS_MAX], control;
@@ -37,6 +40,9 @@ void crew_init(struct crew *c, const char *method, uint32_t server_count);
 void crew_start(struct crew *c, uint32_t worker_count);
 /* Nothing may be left: no connection, no block, no timer, nobody in a queue, no count. */
 void crew_stop(struct crew *c);
+
+/* Its place in the pool's roster. */
+uint32_t crew_index(const struct server *s);
 
 /* One turn of each loop, the control thread's first. */
 void crew_turns(struct crew *c, uint32_t count);

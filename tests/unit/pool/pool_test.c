@@ -11,12 +11,12 @@ static bool is_in(const struct peer_set *set, const struct server *s)
 
 static void set_health(struct crew *c, uint32_t server, enum server_health health)
 {
-    atomic_store(&c->pool->servers[server].health, health);
+    atomic_store(&c->pool->roster->places[server].server->health, health);
 }
 
 static void set_admin(struct crew *c, uint32_t server, enum server_admin admin)
 {
-    atomic_store(&c->pool->servers[server].admin, admin);
+    atomic_store(&c->pool->roster->places[server].server->admin, admin);
 }
 
 static void a_pool_starts_as_the_configuration_says(void **state)
@@ -29,20 +29,19 @@ static void a_pool_starts_as_the_configuration_says(void **state)
     crew_start(&c, 1);
     const struct pool *p = c.pool;
     assert_int_equal(p->id, 1);
-    assert_int_equal(p->server_count, 3);
+    assert_int_equal(p->roster->count, 3);
     for (uint32_t i = 0; i < 3; i++) {
-        assert_string_equal(p->servers[i].name, c.names[i]);
-        assert_int_equal(p->servers[i].id, 2 + i);
-        assert_int_equal(p->servers[i].index, i);
-        assert_ptr_equal(p->servers[i].pool, p);
-        assert_ptr_equal(pool_server_by_name(p, c.names[i]), &p->servers[i]);
-        assert_int_equal((uintptr_t)&p->servers[i].peer % 64, 0);
+        assert_string_equal(p->roster->places[i].server->name, c.names[i]);
+        assert_int_equal(p->roster->places[i].server->id, 2 + i);
+        assert_ptr_equal(p->roster->places[i].server->pool, p);
+        assert_ptr_equal(pool_server_by_name(p, c.names[i]), p->roster->places[i].server);
+        assert_int_equal((uintptr_t)&p->roster->places[i].server->peer % 64, 0);
     }
     assert_null(pool_server_by_name(p, "s3"));
     assert_int_equal(p->current->count, 3);
     assert_false(p->current->is_panic);
     assert_int_equal(p->current->weights[1], 5);
-    assert_int_equal(p->servers[2].peer.cap, 7);
+    assert_int_equal(p->roster->places[2].server->peer.cap, 7);
     crew_stop(&c);
 }
 
@@ -58,8 +57,8 @@ static void only_usable_servers_are_in_the_set(void **state)
     set_admin(&c, 3, SERVER_DRAIN);
     crew_publish(&c);
     assert_int_equal(c.pool->current->count, 2);
-    assert_true(is_in(c.pool->current, &c.pool->servers[1]));
-    assert_true(is_in(c.pool->current, &c.pool->servers[4]));
+    assert_true(is_in(c.pool->current, c.pool->roster->places[1].server));
+    assert_true(is_in(c.pool->current, c.pool->roster->places[4].server));
     assert_false(c.pool->current->is_panic);
     crew_stop(&c);
 }
@@ -75,7 +74,7 @@ static void if_all_are_ejected_all_that_are_enabled_may_be_picked(void **state)
     crew_publish(&c);
     assert_true(c.pool->current->is_panic);
     assert_int_equal(c.pool->current->count, 2);
-    assert_false(is_in(c.pool->current, &c.pool->servers[1]));
+    assert_false(is_in(c.pool->current, c.pool->roster->places[1].server));
     /* One that is well again ends the panic. */
     set_health(&c, 2, SERVER_UP);
     crew_publish(&c);
@@ -101,7 +100,7 @@ static void in_a_pool_without_enabled_servers_no_method_picks_any(void **state)
         assert_null(crew_pick(&c, 0, &q));
         set_admin(&c, 1, SERVER_ENABLED);
         crew_publish(&c);
-        assert_ptr_equal(crew_pick(&c, 0, &q), &c.pool->servers[1]);
+        assert_ptr_equal(crew_pick(&c, 0, &q), c.pool->roster->places[1].server);
         crew_stop(&c);
     }
 }
@@ -112,13 +111,13 @@ static void a_changed_weight_counts_from_the_next_set_on(void **state)
     struct crew c;
     crew_init(&c, "round_robin", 2);
     crew_start(&c, 1);
-    atomic_store(&c.pool->servers[1].weight, 9);
+    atomic_store(&c.pool->roster->places[1].server->weight, 9);
     assert_int_equal(c.pool->current->weights[1], 1);
     crew_publish(&c);
     assert_int_equal(c.pool->current->weights[1], 9);
     const struct balance_query q = { .hash = 1 };
     uint32_t seen = 0;
-    for (int i = 0; i < 100; i++) seen += crew_pick(&c, 0, &q) == &c.pool->servers[1];
+    for (int i = 0; i < 100; i++) seen += crew_pick(&c, 0, &q) == c.pool->roster->places[1].server;
     assert_int_equal(seen, 90);
     crew_stop(&c);
 }
@@ -181,16 +180,17 @@ static void later_tiers_are_on_standby_until_they_are_needed(void **state)
     crew_start(&c, 1);
     const struct peer_set *set = c.pool->current;
     assert_int_equal(set->count, 1);
-    assert_true(is_in(set, &c.pool->servers[3]));
+    assert_true(is_in(set, c.pool->roster->places[3].server));
     assert_int_equal(set->standby_count, 3);
     static const uint32_t order[] = { 2, 0, 1 };
-    for (int i = 0; i < 3; i++) assert_ptr_equal(set->standby[i], &c.pool->servers[order[i]]);
+    for (int i = 0; i < 3; i++)
+        assert_ptr_equal(set->standby[i]->server, c.pool->roster->places[order[i]].server);
     set_health(&c, 3, SERVER_DOWN);
     crew_publish(&c);
     assert_int_equal(c.pool->current->count, 1);
-    assert_true(is_in(c.pool->current, &c.pool->servers[2]));
-    assert_int_equal(c.pool->servers[2].set_weight, 1);
-    assert_int_equal(c.pool->servers[3].set_weight, 0);
+    assert_true(is_in(c.pool->current, c.pool->roster->places[2].server));
+    assert_int_equal(c.pool->roster->places[2].server->set_weight, 1);
+    assert_int_equal(c.pool->roster->places[3].server->set_weight, 0);
     assert_int_equal(c.pool->current->standby_count, 2);
     crew_stop(&c);
 }
@@ -206,14 +206,14 @@ static void the_local_zone_is_preferred(void **state)
     c.servers[3].zone = "b";
     crew_start(&c, 1);
     assert_int_equal(c.pool->current->count, 2);
-    assert_true(is_in(c.pool->current, &c.pool->servers[1]));
+    assert_true(is_in(c.pool->current, c.pool->roster->places[1].server));
     assert_int_equal(c.pool->current->standby_count, 2);
     set_health(&c, 1, SERVER_DOWN);
     crew_publish(&c);
     /* 50 of 70 % are left: 5 of 7 stay. */
     assert_int_equal(c.pool->current->count, 3);
-    assert_int_equal(c.pool->servers[2].set_weight, BALANCE_SET_WEIGHT_MAX);
-    assert_int_equal(c.pool->servers[0].set_weight, BALANCE_SET_WEIGHT_MAX / 5);
+    assert_int_equal(c.pool->roster->places[2].server->set_weight, BALANCE_SET_WEIGHT_MAX);
+    assert_int_equal(c.pool->roster->places[0].server->set_weight, BALANCE_SET_WEIGHT_MAX / 5);
     assert_int_equal(c.pool->set_weight, BALANCE_SET_WEIGHT_MAX / 5 * 7);
     crew_stop(&c);
 }
@@ -227,23 +227,23 @@ static void overflow_goes_to_the_least_loaded_of_the_nearest_tier_with_a_free_sl
     for (uint32_t i = 1; i < 6; i++) c.servers[i].max_connections = 10;
     c.servers[3].weight = 4;
     crew_start(&c, 1);
-    struct server *s = c.pool->servers;
+    const struct roster_place *s = c.pool->roster->places;
     const struct peer_set *set = c.pool->current;
-    s[1].peer.in_flight = 3;
-    s[2].peer.in_flight = 2;
-    s[3].peer.in_flight = 8;
-    assert_ptr_equal(peer_set_overflow(set), &s[3]); /* 9/4 is less than 3 */
-    s[3].peer.in_flight = 10;
-    assert_ptr_equal(peer_set_overflow(set), &s[2]);
-    s[2].peer.is_out = 1;
-    assert_ptr_equal(peer_set_overflow(set), &s[1]);
-    s[1].peer.in_flight = 10;
-    assert_ptr_equal(peer_set_overflow(set), &s[4]);
-    s[4].peer.in_flight = 10;
-    assert_ptr_equal(peer_set_overflow(set), &s[5]);
-    s[5].peer.in_flight = 10;
+    s[1].server->peer.in_flight = 3;
+    s[2].server->peer.in_flight = 2;
+    s[3].server->peer.in_flight = 8;
+    assert_ptr_equal(peer_set_overflow(set), s[3].server); /* 9/4 is less than 3 */
+    s[3].server->peer.in_flight = 10;
+    assert_ptr_equal(peer_set_overflow(set), s[2].server);
+    s[2].server->peer.is_out = 1;
+    assert_ptr_equal(peer_set_overflow(set), s[1].server);
+    s[1].server->peer.in_flight = 10;
+    assert_ptr_equal(peer_set_overflow(set), s[4].server);
+    s[4].server->peer.in_flight = 10;
+    assert_ptr_equal(peer_set_overflow(set), s[5].server);
+    s[5].server->peer.in_flight = 10;
     assert_null(peer_set_overflow(set));
-    for (int i = 0; i < 6; i++) s[i].peer.in_flight = 0;
+    for (int i = 0; i < 6; i++) s[i].server->peer.in_flight = 0;
     crew_stop(&c);
 }
 
@@ -258,7 +258,7 @@ static void who_has_weight_0_is_neither_in_the_set_nor_on_standby(void **state)
     crew_start(&c, 1);
     assert_int_equal(c.pool->current->count, 1);
     assert_int_equal(c.pool->current->standby_count, 0);
-    assert_int_equal(c.pool->servers[0].peer.is_out, 0);
+    assert_int_equal(c.pool->roster->places[0].server->peer.is_out, 0);
     crew_stop(&c);
 }
 
@@ -273,9 +273,9 @@ static void a_subset_is_used_whoever_is_down(void **state)
     assert_int_equal(c.pool->current->count, 5);
     assert_int_equal(c.pool->current->standby_count, 0);
     const struct peer_set *first = peer_set_get(c.pool->current);
-    uint32_t down = first->servers[2]->index;
+    uint32_t down = crew_index(first->servers[2]);
     set_health(&c, down, SERVER_DOWN);
-    set_admin(&c, first->servers[4]->index, SERVER_DRAIN);
+    set_admin(&c, crew_index(first->servers[4]), SERVER_DRAIN);
     crew_publish(&c);
     assert_int_equal(c.pool->current->count, 3);
     for (uint32_t i = 0; i < 3; i++) assert_true(is_in(first, c.pool->current->servers[i]));
@@ -294,18 +294,18 @@ static void a_method_that_keeps_those_who_are_out_keeps_its_table(void **state)
     const void *table = c.pool->current->table;
     const struct balance_query q = { .hash = 1 };
     struct server *own = crew_pick(&c, 0, &q);
-    set_health(&c, own->index, SERVER_DOWN);
+    set_health(&c, crew_index(own), SERVER_DOWN);
     crew_publish(&c);
     assert_ptr_equal(c.pool->current->table, table);
     assert_int_equal(c.pool->current->count, 3);
     assert_int_equal(c.pool->set_weight, 2);
     assert_int_equal(own->peer.is_out, 1);
     assert_ptr_not_equal(crew_pick(&c, 0, &q), own);
-    set_health(&c, own->index, SERVER_UP);
-    set_admin(&c, own->index, SERVER_MAINTENANCE);
+    set_health(&c, crew_index(own), SERVER_UP);
+    set_admin(&c, crew_index(own), SERVER_MAINTENANCE);
     crew_publish(&c);
     assert_ptr_not_equal(crew_pick(&c, 0, &q), own);
-    set_admin(&c, own->index, SERVER_ENABLED);
+    set_admin(&c, crew_index(own), SERVER_ENABLED);
     crew_publish(&c);
     assert_ptr_equal(c.pool->current->table, table);
     assert_ptr_equal(crew_pick(&c, 0, &q), own);
@@ -346,9 +346,10 @@ static void in_panic_nobody_who_is_enabled_is_out(void **state)
         set_admin(&c, 0, SERVER_DRAIN);
         crew_publish(&c);
         assert_true(c.pool->current->is_panic);
-        for (uint32_t i = 0; i < 3; i++) assert_int_equal(c.pool->servers[i].peer.is_out, i == 0);
+        for (uint32_t i = 0; i < 3; i++)
+            assert_int_equal(c.pool->roster->places[i].server->peer.is_out, i == 0);
         const struct server *s = crew_pick(&c, 0, &(struct balance_query){ .hash = 1 });
-        assert_true(s == &c.pool->servers[1] || s == &c.pool->servers[2]);
+        assert_true(s == c.pool->roster->places[1].server || s == c.pool->roster->places[2].server);
         crew_stop(&c);
     }
 }
@@ -358,7 +359,7 @@ static void in_panic_nobody_who_is_enabled_is_out(void **state)
 static void eject(struct crew *c, uint32_t server)
 {
     for (int i = 0; i < SERVER_EJECT_AFTER; i++)
-        (void)server_report(&c->pool->servers[server], SERVER_CONNECT_FAILED, c->now_ms);
+        (void)server_report(c->pool->roster->places[server].server, SERVER_CONNECT_FAILED, c->now_ms);
     crew_publish(c);
 }
 
@@ -374,24 +375,25 @@ static void a_warming_server_grows_in_few_steps(void **state)
         crew_init(&c, "round_robin", 2);
         c.conf.warmup_ms = rows[r].warmup_ms;
         crew_start(&c, 1);
-        struct server *s = &c.pool->servers[0];
+        struct server *s = c.pool->roster->places[0].server;
         eject(&c, 0);
         crew_pass_time(&c, SERVER_EJECT_MIN_MS);
         crew_readmit(&c);
-        assert_int_equal(s->set_weight * 10, c.pool->servers[1].set_weight);
+        assert_int_equal(s->set_weight * 10, c.pool->roster->places[1].server->set_weight);
         assert_true(server_report(s, SERVER_CONNECTED, c.now_ms));
         crew_publish(&c);
         uint32_t before = c.changes, last = s->set_weight;
         for (uint64_t ms = 0; ms <= rows[r].warmup_ms + 2 * 1500; ms += 10) {
             crew_warm_up(&c);
-            uint32_t weight = s->set_weight * (BALANCE_SET_WEIGHT_MAX / c.pool->servers[1].set_weight);
+            uint32_t weight = s->set_weight *
+                              (BALANCE_SET_WEIGHT_MAX / c.pool->roster->places[1].server->set_weight);
             assert_true(weight >= last);
             last = weight;
             crew_pass_time(&c, 10);
         }
         assert_int_equal(s->health, SERVER_UP);
         assert_int_equal(s->set_weight, 1);
-        assert_int_equal(c.pool->servers[1].set_weight, 1);
+        assert_int_equal(c.pool->roster->places[1].server->set_weight, 1);
         /* One at once, one at the end, which may fall a look later. */
         assert_in_range(c.changes - before, rows[r].steps, rows[r].steps + 2);
         crew_stop(&c);
@@ -410,7 +412,7 @@ static void nothing_is_republished_while_nothing_warms(void **state)
         crew_warm_up(&c);
     }
     assert_int_equal(c.changes, 0);
-    assert_int_equal(c.pool->servers[0].set_weight, 1);
+    assert_int_equal(c.pool->roster->places[0].server->set_weight, 1);
     crew_stop(&c);
 }
 
@@ -421,12 +423,12 @@ static void in_a_round_a_warming_server_gets_its_part(void **state)
     crew_init(&c, "round_robin", 2);
     c.conf.warmup_ms = 10000;
     crew_start(&c, 1);
-    server_set_admin(&c.pool->servers[0], SERVER_DRAIN, c.now_ms);
-    server_set_admin(&c.pool->servers[0], SERVER_ENABLED, c.now_ms);
+    server_set_admin(c.pool->roster->places[0].server, SERVER_DRAIN, c.now_ms);
+    server_set_admin(c.pool->roster->places[0].server, SERVER_ENABLED, c.now_ms);
     crew_publish(&c);
     uint32_t seen = 0;
     for (int i = 0; i < 1100; i++)
-        seen += crew_pick(&c, 0, &(struct balance_query){ .hash = 1 }) == &c.pool->servers[0];
+        seen += crew_pick(&c, 0, &(struct balance_query){ .hash = 1 }) == c.pool->roster->places[0].server;
     assert_in_range(seen, 99, 101);
     crew_stop(&c);
 }
@@ -438,7 +440,7 @@ static void in_a_round_a_warming_server_gets_its_part(void **state)
 
 static void play_step(struct crew *c, struct rng *rng)
 {
-    struct server *s = &c->pool->servers[rng_below(rng, PLAY_SERVERS)];
+    struct server *s = c->pool->roster->places[rng_below(rng, PLAY_SERVERS)].server;
     bool has_changed = false;
     switch (rng_below(rng, 6)) {
     case 0:
@@ -462,7 +464,8 @@ static void play_step(struct crew *c, struct rng *rng)
 static bool is_any(const struct crew *c, bool (*is)(const struct server *))
 {
     for (uint32_t i = 0; i < PLAY_SERVERS; i++)
-        if (is(&c->pool->servers[i]) && atomic_load(&c->pool->servers[i].weight)) return true;
+        if (is(c->pool->roster->places[i].server) && atomic_load(&c->pool->roster->places[i].server->weight))
+            return true;
     return false;
 }
 
@@ -476,8 +479,8 @@ static void check_play(struct crew *c, struct rng *rng)
         if (!set->method->keeps_out) assert_false(set->servers[i]->peer.is_out);
     }
     for (uint32_t i = 0; i < set->standby_count; i++) {
-        assert_true(server_is_usable(set->standby[i]));
-        assert_false(is_in(set, set->standby[i]));
+        assert_true(server_is_usable(set->standby[i]->server));
+        assert_false(is_in(set, set->standby[i]->server));
         if (i) assert_true(set->standby[i]->tier >= set->standby[i - 1]->tier);
     }
     struct balance_query q = { .hash = rng_next(rng) };

@@ -132,7 +132,9 @@ static uint32_t origin_open_count(struct origin *o)
 static enum lease attempt_lease_to(struct attempt *a, struct crew *c, uint32_t worker, enum lease_need need,
                                    const struct pool_target *target)
 {
-    *a = (struct attempt){ .crew = c, .worker = c->workers[worker], .server = &c->pool->servers[0] };
+    *a = (struct attempt){ .crew = c,
+                           .worker = c->workers[worker],
+                           .server = c->pool->roster->places[0].server };
     a->lease = pool_lease(a->worker, a->server, need, target, &a->stream, &a->reason);
     if (a->stream) {
         a->stream->events = &events;
@@ -190,12 +192,12 @@ static void the_latest_used_idle_connection_goes_first(void **state)
     crew_start(&c, 1);
     for (int i = 0; i < 3; i++) assert_int_equal(attempt_lease(&a[i], &c, 0, LEASE_ANY), LEASE_OPENING);
     for (int i = 0; i < 3; i++) attempt_ask(&a[i], &o);
-    assert_int_equal(c.pool->servers[0].peer.in_flight, 3);
+    assert_int_equal(c.pool->roster->places[0].server->peer.in_flight, 3);
     static const int order[] = { 1, 0, 2 };
     for (int i = 0; i < 3; i++) attempt_end(&a[order[i]]);
     assert_int_equal(c.idle[0], 3);
     assert_int_equal(c.live[0], 3);
-    assert_int_equal(c.pool->servers[0].peer.open_connections, 3);
+    assert_int_equal(c.pool->roster->places[0].server->peer.open_connections, 3);
     /* Held all at once, they come back in the opposite order. */
     for (int i = 0; i < 3; i++) {
         assert_int_equal(attempt_lease(&a[i], &c, 0, LEASE_ANY), LEASE_OPEN);
@@ -259,7 +261,7 @@ static void a_connection_ends_after_as_many_requests_as_the_server_grants(void *
     o.fields = "Keep-Alive: max=100\r\n";
     exchange(&c, &o, 0, LEASE_ANY, LEASE_OPEN);
     exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
-    assert_int_equal(server_learned_idle_ms(&c.pool->servers[0], c.now_ms), 8000);
+    assert_int_equal(server_learned_idle_ms(c.pool->roster->places[0].server, c.now_ms), 8000);
     origin_close(&o);
     crew_stop(&c);
 }
@@ -284,7 +286,7 @@ static void an_idle_connection_is_closed_when_its_time_is_over(void **state)
     assert_int_equal(c.idle[0], 0);
     assert_int_equal(origin_open_count(&o), 0);
     /* We closed it: nothing was learned of the server's patience. */
-    assert_int_equal(server_learned_idle_ms(&c.pool->servers[0], c.now_ms), 0);
+    assert_int_equal(server_learned_idle_ms(c.pool->roster->places[0].server, c.now_ms), 0);
     origin_close(&o);
     crew_stop(&c);
 }
@@ -327,11 +329,12 @@ static void a_connection_that_the_server_closed_while_idle_is_never_leased_and_i
             assert_int_equal(c.live[0], 0);
         } else {
             /* The loop has noted the end, but served nobody yet. */
-            struct h1_conn *conn = container_of(c.workers[0]->servers[0].idle.next, struct h1_conn, link);
+            struct h1_conn *conn = container_of(c.pool->roster->places[0].server->workers[0].idle.next,
+                                                struct h1_conn, link);
             conn->transport.io.pending = EPOLLIN | EPOLLRDHUP;
         }
         exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
-        assert_int_equal(server_learned_idle_ms(&c.pool->servers[0], c.now_ms), 700);
+        assert_int_equal(server_learned_idle_ms(c.pool->roster->places[0].server, c.now_ms), 700);
         assert_int_equal(c.idle[0], 1);
         origin_close(&o);
         crew_stop(&c);
@@ -350,7 +353,7 @@ static void a_server_that_speaks_unasked_loses_the_connection(void **state)
     assert_int_equal(send(o.fds[0], "HTTP/1.1 408 \r\n\r\n", 17, MSG_NOSIGNAL), 17);
     crew_turns(&c, 2);
     assert_int_equal(c.idle[0], 0);
-    assert_int_equal(server_learned_idle_ms(&c.pool->servers[0], c.now_ms), 0);
+    assert_int_equal(server_learned_idle_ms(c.pool->roster->places[0].server, c.now_ms), 0);
     exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
     origin_close(&o);
     crew_stop(&c);
@@ -400,7 +403,7 @@ static void a_refused_connection_counts_nothing_and_three_eject(void **state)
         crew_turns(&c, 2);
     }
     assert_int_equal(c.workers[0]->view->set->count, 1);
-    assert_ptr_equal(c.workers[0]->view->set->servers[0], &c.pool->servers[1]);
+    assert_ptr_equal(c.workers[0]->view->set->servers[0], c.pool->roster->places[1].server);
     crew_pass_time(&c, SERVER_EJECT_MIN_MS - 1);
     crew_readmit(&c);
     assert_int_equal(c.workers[0]->view->set->count, 1);
@@ -416,7 +419,7 @@ static void a_success_is_told_only_after_a_failure(void **state)
     struct crew c;
     crew_init(&c, "least_request", 1);
     crew_start(&c, 1);
-    struct server *s = &c.pool->servers[0];
+    struct server *s = c.pool->roster->places[0].server;
     pool_report(c.workers[0], s, SERVER_CONNECTED);
     crew_turns(&c, 1);
     assert_int_equal(s->health, SERVER_UNKNOWN);
@@ -441,7 +444,7 @@ static void whom_the_operator_takes_out_keeps_no_idle_connections(void **state)
     exchange(&c, &o, 1, LEASE_ANY, LEASE_OPENING);
     (void)attempt_lease(&busy, &c, 0, LEASE_FRESH);
     attempt_ask(&busy, &o);
-    atomic_store(&c.pool->servers[0].admin, SERVER_DRAIN);
+    atomic_store(&c.pool->roster->places[0].server->admin, SERVER_DRAIN);
     crew_publish(&c);
     assert_int_equal(c.idle[0] + c.idle[1], 0);
     assert_int_equal(c.live[0], 1);
@@ -464,11 +467,11 @@ static void whose_clients_have_its_cookie_keeps_idle_connections_while_it_drains
     origin_open(&o, &c.servers[0]);
     crew_start(&c, 1);
     exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
-    server_set_admin(&c.pool->servers[0], SERVER_DRAIN, c.now_ms);
+    server_set_admin(c.pool->roster->places[0].server, SERVER_DRAIN, c.now_ms);
     crew_publish(&c);
     exchange(&c, &o, 0, LEASE_ANY, LEASE_OPEN);
     assert_int_equal(c.idle[0], 1);
-    server_set_admin(&c.pool->servers[0], SERVER_MAINTENANCE, c.now_ms);
+    server_set_admin(c.pool->roster->places[0].server, SERVER_MAINTENANCE, c.now_ms);
     crew_publish(&c);
     assert_int_equal(c.idle[0], 0);
     origin_close(&o);
@@ -521,7 +524,7 @@ static void a_target_is_reached_from_the_servers_address(void **state)
     exchange_with(&c, &o[0], &targets[0], LEASE_OPENING);
     assert_int_equal(getpeername(o[0].fds[0], (struct sockaddr *)&from, &len), 0);
     assert_int_equal(ntohl(from.sin_addr.s_addr), INADDR_LOOPBACK + 6);
-    assert_int_equal(c.pool->servers[0].peer.open_connections, 1);
+    assert_int_equal(c.pool->roster->places[0].server->peer.open_connections, 1);
     stop_egress(&c, o);
 }
 
@@ -569,7 +572,7 @@ static void nothing_is_learned_of_a_local_address_from_what_targets_do(void **st
     origin_close_connection(&o[1], 0);
     crew_turns(&c, 2);
     assert_int_equal(c.idle[0], 1);
-    assert_int_equal(server_learned_idle_ms(&c.pool->servers[0], c.now_ms), 0);
+    assert_int_equal(server_learned_idle_ms(c.pool->roster->places[0].server, c.now_ms), 0);
     stop_egress(&c, o);
 }
 
@@ -583,8 +586,8 @@ static void an_address_that_is_not_ours_is_a_failure_to_connect(void **state)
     start_egress(&c, o, targets, "192.0.2.1:0");
     assert_int_equal(attempt_lease_to(&a, &c, 0, LEASE_ANY, &targets[0]), LEASE_FAILED);
     assert_int_equal(a.reason, END_CONNECT_FAILED);
-    assert_int_equal(c.pool->servers[0].peer.in_flight, 0);
-    assert_int_equal(c.pool->servers[0].peer.open_connections, 0);
+    assert_int_equal(c.pool->roster->places[0].server->peer.in_flight, 0);
+    assert_int_equal(c.pool->roster->places[0].server->peer.open_connections, 0);
     stop_egress(&c, o);
 }
 
@@ -623,10 +626,10 @@ static void two_workers_together_open_no_more_connections_than_the_cap(void **st
     for (uint32_t i = 0; i < 2; i++) {
         assert_int_equal(attempt_lease(&a[3], &c, i, LEASE_ANY), LEASE_FULL);
         assert_int_equal(attempt_lease(&a[3], &c, i, LEASE_FRESH), LEASE_FULL);
-        assert_false(pool_enter(c.workers[i], &c.pool->servers[0]));
+        assert_false(pool_enter(c.workers[i], c.pool->roster->places[0].server));
     }
-    assert_int_equal(c.pool->servers[0].peer.in_flight, 3);
-    assert_int_equal(c.pool->servers[0].peer.open_connections, 3);
+    assert_int_equal(c.pool->roster->places[0].server->peer.in_flight, 3);
+    assert_int_equal(c.pool->roster->places[0].server->peer.open_connections, 3);
     for (int i = 0; i < 3; i++) attempt_ask(&a[i], &o);
     for (int i = 0; i < 3; i++) attempt_end(&a[i]);
     assert_int_equal(o.count, 3);
@@ -652,7 +655,7 @@ static void on_turn_enter(struct pool_waiter *pw)
 {
     struct waiter *w = container_of(pw, struct waiter, w);
     struct pool_worker *worker = w->crew->workers[w->worker];
-    if (pool_enter(worker, &w->crew->pool->servers[0]))
+    if (pool_enter(worker, w->crew->pool->roster->places[0].server))
         on_turn_note(pw);
     else
         assert_true(pool_wait(worker, pw, true));
@@ -681,7 +684,7 @@ static void an_idle_connection_of_one_worker_makes_way_for_another(void **state)
     assert_int_equal(c.idle[0], 1);
     /* Full although nothing is in flight: the one connection is the other worker's. */
     assert_int_equal(attempt_lease(&a, &c, 1, LEASE_ANY), LEASE_FULL);
-    assert_int_equal(c.pool->servers[0].peer.in_flight, 0);
+    assert_int_equal(c.pool->roster->places[0].server->peer.in_flight, 0);
     turn_count = 0;
     assert_true(waiter_wait(&w, &c, 1, 7, on_turn_note));
     crew_turns(&c, 2);
@@ -721,7 +724,7 @@ static void freed_slots_are_passed_to_waiting_workers_in_turn(void **state)
     crew_init(&c, "least_request", 1);
     c.servers[0].max_connections = 1;
     crew_start(&c, 3);
-    struct server *s = &c.pool->servers[0];
+    struct server *s = c.pool->roster->places[0].server;
     assert_true(pool_enter(c.workers[0], s));
     /* 0, 3 wait on worker 0; 1, 4 on worker 1; 2, 5 on worker 2. */
     for (uint32_t i = 0; i < 6; i++) assert_true(waiter_wait(&w[i], &c, i % 3, i, on_turn_enter));
@@ -751,7 +754,7 @@ static void one_workers_queue_is_first_in_first_out_and_bounded(void **state)
     c.servers[0].max_connections = 1;
     c.conf.queue.length = 5;
     crew_start(&c, 1);
-    struct server *s = &c.pool->servers[0];
+    struct server *s = c.pool->roster->places[0].server;
     assert_true(pool_enter(c.workers[0], s));
     for (uint32_t i = 0; i < 6; i++) assert_int_equal(waiter_wait(&w[i], &c, 0, i, on_turn_enter), i < 5);
     /* One gives up: the others keep their order. */
@@ -780,7 +783,7 @@ static void who_had_his_turn_in_vain_waits_in_front(void **state)
     c.conf.queue.length = 3;
     crew_start(&c, 2);
     turn_count = 0;
-    struct server *s = &c.pool->servers[0];
+    struct server *s = c.pool->roster->places[0].server;
     assert_true(pool_enter(c.workers[1], s));
     for (uint32_t i = 0; i < 3; i++) assert_true(waiter_wait(&w[i], &c, 0, i, on_turn_enter));
     for (uint32_t i = 0; i < 3; i++) {
@@ -813,14 +816,14 @@ static void a_slot_freed_just_before_the_wait_is_found(void **state)
     crew_init(&c, "least_request", 2);
     c.servers[0].max_connections = c.servers[1].max_connections = 1;
     crew_start(&c, 2);
-    for (uint32_t i = 0; i < 2; i++) assert_true(pool_enter(c.workers[1], &c.pool->servers[i]));
-    assert_false(pool_enter(c.workers[0], &c.pool->servers[1]));
-    pool_leave(c.workers[1], &c.pool->servers[1]); /* nobody waits yet: nobody is told */
+    for (uint32_t i = 0; i < 2; i++) assert_true(pool_enter(c.workers[1], c.pool->roster->places[i].server));
+    assert_false(pool_enter(c.workers[0], c.pool->roster->places[1].server));
+    pool_leave(c.workers[1], c.pool->roster->places[1].server); /* nobody waits yet: nobody is told */
     turn_count = 0;
     assert_true(waiter_wait(&w, &c, 0, 3, on_turn_note));
     crew_turns(&c, 2);
     assert_int_equal(turn_count, 1);
-    pool_leave(c.workers[1], &c.pool->servers[0]);
+    pool_leave(c.workers[1], c.pool->roster->places[0].server);
     crew_stop(&c);
 }
 
@@ -833,7 +836,7 @@ static void who_waits_again_after_an_attempt_is_woken_like_others(void **state)
     crew_init(&c, "least_request", 1);
     c.servers[0].max_connections = 1;
     crew_start(&c, 2);
-    struct server *s = &c.pool->servers[0];
+    struct server *s = c.pool->roster->places[0].server;
     turn_count = 0;
     for (uint32_t is_freed_before = 0; is_freed_before < 2; is_freed_before++) {
         assert_true(pool_enter(c.workers[1], s));
@@ -855,7 +858,7 @@ static void a_slot_offered_to_one_who_has_given_up_goes_on_to_the_next(void **st
     crew_init(&c, "least_request", 1);
     c.servers[0].max_connections = 1;
     crew_start(&c, 3);
-    struct server *s = &c.pool->servers[0];
+    struct server *s = c.pool->roster->places[0].server;
     assert_true(pool_enter(c.workers[0], s));
     for (uint32_t i = 0; i < 2; i++) assert_true(waiter_wait(&w[i], &c, 1 + i, i, on_turn_note));
     turn_count = 0;
@@ -875,7 +878,7 @@ static void a_slot_that_its_receiver_does_not_want_goes_on_to_the_next(void **st
     crew_init(&c, "least_request", 1);
     c.servers[0].max_connections = 1;
     crew_start(&c, 2);
-    struct server *s = &c.pool->servers[0];
+    struct server *s = c.pool->roster->places[0].server;
     assert_true(pool_enter(c.workers[0], s));
     for (uint32_t i = 0; i < 4; i++) assert_true(waiter_wait(&w[i], &c, i % 2, i, on_turn_note));
     /* Each has its turn and ends otherwise (its client is gone, say). */
@@ -895,20 +898,20 @@ static void a_server_that_comes_back_into_a_set_that_kept_it_is_told_to_those_wh
     crew_init(&c, "hash", 2);
     c.servers[0].max_connections = 1;
     crew_start(&c, 1);
-    atomic_store(&c.pool->servers[1].health, SERVER_DOWN);
+    atomic_store(&c.pool->roster->places[1].server->health, SERVER_DOWN);
     crew_publish(&c);
     const void *table = c.pool->current->table;
-    assert_true(pool_enter(c.workers[0], &c.pool->servers[0]));
+    assert_true(pool_enter(c.workers[0], c.pool->roster->places[0].server));
     turn_count = 0;
     assert_true(waiter_wait(&w, &c, 0, 1, on_turn_note));
     crew_turns(&c, 3);
     assert_int_equal(turn_count, 0);
-    atomic_store(&c.pool->servers[1].health, SERVER_UP);
+    atomic_store(&c.pool->roster->places[1].server->health, SERVER_UP);
     crew_publish(&c);
     assert_ptr_equal(c.pool->current->table, table);
     crew_turns(&c, 3);
     assert_int_equal(turn_count, 1);
-    pool_leave(c.workers[0], &c.pool->servers[0]);
+    pool_leave(c.workers[0], c.pool->roster->places[0].server);
     crew_stop(&c);
 }
 
@@ -921,15 +924,15 @@ static void a_free_slot_of_a_standby_server_is_offered_too(void **state)
     c.servers[0].max_connections = c.servers[1].max_connections = 1;
     c.servers[1].tier = 2;
     crew_start(&c, 2);
-    for (uint32_t i = 0; i < 2; i++) assert_true(pool_enter(c.workers[1], &c.pool->servers[i]));
+    for (uint32_t i = 0; i < 2; i++) assert_true(pool_enter(c.workers[1], c.pool->roster->places[i].server));
     assert_null(peer_set_overflow(c.pool->current));
     turn_count = 0;
-    pool_leave(c.workers[1], &c.pool->servers[1]); /* nobody waits yet */
+    pool_leave(c.workers[1], c.pool->roster->places[1].server); /* nobody waits yet */
     assert_true(waiter_wait(&w, &c, 0, 3, on_turn_note));
     crew_turns(&c, 2);
     assert_int_equal(turn_count, 1);
-    assert_ptr_equal(peer_set_overflow(c.pool->current), &c.pool->servers[1]);
-    pool_leave(c.workers[1], &c.pool->servers[0]);
+    assert_ptr_equal(peer_set_overflow(c.pool->current), c.pool->roster->places[1].server);
+    pool_leave(c.workers[1], c.pool->roster->places[0].server);
     crew_stop(&c);
 }
 
@@ -941,18 +944,18 @@ static void a_server_that_comes_back_is_told_to_those_who_wait(void **state)
     crew_init(&c, "least_request", 2);
     c.servers[0].max_connections = 1;
     crew_start(&c, 2);
-    atomic_store(&c.pool->servers[1].health, SERVER_DOWN);
+    atomic_store(&c.pool->roster->places[1].server->health, SERVER_DOWN);
     crew_publish(&c);
-    assert_true(pool_enter(c.workers[0], &c.pool->servers[0]));
+    assert_true(pool_enter(c.workers[0], c.pool->roster->places[0].server));
     for (uint32_t i = 0; i < 3; i++) assert_true(waiter_wait(&w[i], &c, i % 2, i, on_turn_note));
     turn_count = 0;
     crew_turns(&c, 3);
     assert_int_equal(turn_count, 0);
-    atomic_store(&c.pool->servers[1].health, SERVER_UP);
+    atomic_store(&c.pool->roster->places[1].server->health, SERVER_UP);
     crew_publish(&c);
     crew_turns(&c, 5);
     assert_int_equal(turn_count, 3);
-    pool_leave(c.workers[0], &c.pool->servers[0]);
+    pool_leave(c.workers[0], c.pool->roster->places[0].server);
     crew_stop(&c);
 }
 
@@ -988,7 +991,7 @@ static void lot_begin(struct lot_exchange *x)
     struct pool_worker *pw = c->workers[x->worker];
     uint32_t first = rng_below(&x->lot->rng, LOT_SERVERS);
     for (uint32_t i = 0; i < LOT_SERVERS; i++) {
-        struct server *s = &c->pool->servers[(first + i) % LOT_SERVERS];
+        struct server *s = c->pool->roster->places[(first + i) % LOT_SERVERS].server;
         if (!pool_enter(pw, s)) continue;
         x->server = s;
         x->state = LOT_RUNS;
@@ -1029,7 +1032,7 @@ static void lot_step(struct lot *lot)
         break;
     }
     for (uint32_t i = 0; i < LOT_SERVERS; i++) {
-        const struct balance_peer *p = &c->pool->servers[i].peer;
+        const struct balance_peer *p = &c->pool->roster->places[i].server->peer;
         assert_true(p->in_flight <= p->cap);
         assert_true(p->open_connections <= p->cap);
     }
@@ -1045,7 +1048,7 @@ static bool lot_has(const struct lot *lot, int state)
 static bool lot_has_free_slot(const struct lot *lot)
 {
     for (uint32_t i = 0; i < LOT_SERVERS; i++)
-        if (!balance_peer_is_full(&lot->crew.pool->servers[i].peer)) return true;
+        if (!balance_peer_is_full(&lot->crew.pool->roster->places[i].server->peer)) return true;
     return false;
 }
 

@@ -23,7 +23,7 @@ static void start(struct crew *c, struct sticky_conf *conf, uint32_t server_coun
     crew_init(c, "least_request", server_count);
     c->conf.sticky = conf;
     crew_start(c, 1);
-    assert_non_null(c->pool->sticky);
+    assert_non_null(c->pool->roster->sticky);
 }
 
 /* "weir=VALUE; …" */
@@ -36,7 +36,7 @@ static struct slice value_of(struct slice cookie)
 
 static struct slice cookie_for(const struct crew *c, uint32_t server)
 {
-    return sticky_set_cookie(c->pool->sticky, &c->pool->servers[server]);
+    return sticky_set_cookie(c->pool->roster->sticky, c->pool->roster->places[server].server);
 }
 
 static void the_value_is_the_mac_of_pool_and_server(void **state)
@@ -87,7 +87,8 @@ static void each_server_is_found_by_its_own_value_alone(void **state)
     for (uint32_t i = 0; i < CREW_SERVERS_MAX; i++) {
         bool is_current = false;
         struct slice value = value_of(cookie_for(&c, i));
-        assert_ptr_equal(sticky_server(c.pool->sticky, value, &is_current), &c.pool->servers[i]);
+        assert_ptr_equal(sticky_server(c.pool->roster->sticky, value, &is_current),
+                         c.pool->roster->places[i].server);
         assert_true(is_current);
         assert_null(memmem(value.data, value.len, c.names[i], strlen(c.names[i])));
     }
@@ -108,10 +109,10 @@ static void a_value_that_is_not_ours_names_nobody(void **state)
         char forged[33];
         memcpy(forged, good, sizeof(good));
         forged[i] = forged[i] == '0' ? '1' : '0';
-        assert_null(sticky_server(c.pool->sticky, slice_of(forged), &is_current));
+        assert_null(sticky_server(c.pool->roster->sticky, slice_of(forged), &is_current));
         assert_false(is_current);
         forged[i] = 'G';
-        assert_null(sticky_server(c.pool->sticky, slice_of(forged), &is_current));
+        assert_null(sticky_server(c.pool->roster->sticky, slice_of(forged), &is_current));
     }
     static const char *const others[] = { "",
                                           "s1",
@@ -121,11 +122,11 @@ static void a_value_that_is_not_ours_names_nobody(void **state)
                                           "ffffffffffffffffffffffffffffffff",
                                           "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF" };
     for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
-        assert_null(sticky_server(c.pool->sticky, slice_of(others[i]), &is_current));
-    assert_null(sticky_server(c.pool->sticky, (struct slice){ good, 31 }, &is_current));
+        assert_null(sticky_server(c.pool->roster->sticky, slice_of(others[i]), &is_current));
+    assert_null(sticky_server(c.pool->roster->sticky, (struct slice){ good, 31 }, &is_current));
     char longer[40] = "";
     strcat(strcat(longer, good), "0");
-    assert_null(sticky_server(c.pool->sticky, slice_of(longer), &is_current));
+    assert_null(sticky_server(c.pool->roster->sticky, slice_of(longer), &is_current));
     crew_stop(&c);
 }
 
@@ -141,7 +142,7 @@ static void another_pools_cookie_names_nobody_here(void **state)
     d.conf.name = "api";
     crew_start(&d, 1);
     for (uint32_t i = 0; i < 2; i++)
-        assert_null(sticky_server(c.pool->sticky, value_of(cookie_for(&d, i)), &is_current));
+        assert_null(sticky_server(c.pool->roster->sticky, value_of(cookie_for(&d, i)), &is_current));
     crew_stop(&d);
     crew_stop(&c);
 }
@@ -160,12 +161,15 @@ static void secrets_are_rotated_without_losing_anybody(void **state)
     for (uint32_t i = 0; i < 3; i++) {
         bool is_current = true;
         struct slice old = value_of(cookie_for(&before, i)), renewed = value_of(cookie_for(&during, i));
-        assert_ptr_equal(sticky_server(during.pool->sticky, old, &is_current), &during.pool->servers[i]);
+        assert_ptr_equal(sticky_server(during.pool->roster->sticky, old, &is_current),
+                         during.pool->roster->places[i].server);
         assert_false(is_current);
-        assert_ptr_equal(sticky_server(during.pool->sticky, renewed, &is_current), &during.pool->servers[i]);
+        assert_ptr_equal(sticky_server(during.pool->roster->sticky, renewed, &is_current),
+                         during.pool->roster->places[i].server);
         assert_true(is_current);
-        assert_ptr_equal(sticky_server(after.pool->sticky, renewed, &is_current), &after.pool->servers[i]);
-        assert_null(sticky_server(after.pool->sticky, old, &is_current));
+        assert_ptr_equal(sticky_server(after.pool->roster->sticky, renewed, &is_current),
+                         after.pool->roster->places[i].server);
+        assert_null(sticky_server(after.pool->roster->sticky, old, &is_current));
     }
     crew_stop(&after);
     crew_stop(&during);
@@ -181,8 +185,8 @@ static void the_same_secret_twice_is_one(void **state)
     conf.secrets = (struct conf_items){ twice, 2 };
     start(&c, &conf, 2);
     bool is_current = false;
-    assert_ptr_equal(sticky_server(c.pool->sticky, value_of(cookie_for(&c, 1)), &is_current),
-                     &c.pool->servers[1]);
+    assert_ptr_equal(sticky_server(c.pool->roster->sticky, value_of(cookie_for(&c, 1)), &is_current),
+                     c.pool->roster->places[1].server);
     assert_true(is_current);
     crew_stop(&c);
 }
@@ -193,23 +197,23 @@ static void a_draining_server_keeps_its_clients_for_a_while(void **state)
     struct crew c;
     struct sticky_conf conf = fresh_conf();
     start(&c, &conf, 2);
-    struct server *s = &c.pool->servers[0];
-    assert_true(sticky_may_take(c.pool->sticky, s, 1000));
+    struct server *s = c.pool->roster->places[0].server;
+    assert_true(sticky_may_take(c.pool->roster->sticky, s, 1000));
     server_set_admin(s, SERVER_DRAIN, 5000);
-    assert_true(sticky_may_take(c.pool->sticky, s, 4999));
-    assert_true(sticky_may_take(c.pool->sticky, s, 5000));
-    assert_true(sticky_may_take(c.pool->sticky, s, 64999));
-    assert_false(sticky_may_take(c.pool->sticky, s, 65000));
+    assert_true(sticky_may_take(c.pool->roster->sticky, s, 4999));
+    assert_true(sticky_may_take(c.pool->roster->sticky, s, 5000));
+    assert_true(sticky_may_take(c.pool->roster->sticky, s, 64999));
+    assert_false(sticky_may_take(c.pool->roster->sticky, s, 65000));
     /* Said again, it goes on; begun again, it begins again. */
     server_set_admin(s, SERVER_DRAIN, 60000);
-    assert_false(sticky_may_take(c.pool->sticky, s, 65000));
+    assert_false(sticky_may_take(c.pool->roster->sticky, s, 65000));
     server_set_admin(s, SERVER_ENABLED, 66000);
     assert_int_equal(s->drain_since_ms, 0);
-    assert_true(sticky_may_take(c.pool->sticky, s, 66000));
+    assert_true(sticky_may_take(c.pool->roster->sticky, s, 66000));
     server_set_admin(s, SERVER_DRAIN, 70000);
-    assert_true(sticky_may_take(c.pool->sticky, s, 129999));
+    assert_true(sticky_may_take(c.pool->roster->sticky, s, 129999));
     server_set_admin(s, SERVER_MAINTENANCE, 71000);
-    assert_false(sticky_may_take(c.pool->sticky, s, 71000));
+    assert_false(sticky_may_take(c.pool->roster->sticky, s, 71000));
     crew_stop(&c);
 }
 
@@ -219,13 +223,13 @@ static void a_server_that_is_not_well_keeps_nobody(void **state)
     struct crew c;
     struct sticky_conf conf = fresh_conf();
     start(&c, &conf, 2);
-    struct server *s = &c.pool->servers[0];
+    struct server *s = c.pool->roster->places[0].server;
     atomic_store(&s->health, SERVER_EJECTED);
-    assert_false(sticky_may_take(c.pool->sticky, s, 1));
+    assert_false(sticky_may_take(c.pool->roster->sticky, s, 1));
     server_set_admin(s, SERVER_DRAIN, 1);
-    assert_false(sticky_may_take(c.pool->sticky, s, 1));
+    assert_false(sticky_may_take(c.pool->roster->sticky, s, 1));
     atomic_store(&s->health, SERVER_WARMING);
-    assert_true(sticky_may_take(c.pool->sticky, s, 1));
+    assert_true(sticky_may_take(c.pool->roster->sticky, s, 1));
     crew_stop(&c);
 }
 
@@ -235,9 +239,9 @@ static void a_server_of_weight_0_keeps_its_clients(void **state)
     struct crew c;
     struct sticky_conf conf = fresh_conf();
     start(&c, &conf, 2);
-    atomic_store(&c.pool->servers[0].weight, 0);
+    atomic_store(&c.pool->roster->places[0].server->weight, 0);
     crew_publish(&c);
-    assert_true(sticky_may_take(c.pool->sticky, &c.pool->servers[0], 1));
+    assert_true(sticky_may_take(c.pool->roster->sticky, c.pool->roster->places[0].server, 1));
     assert_int_equal(c.pool->current->count, 1);
     crew_stop(&c);
 }

@@ -273,7 +273,8 @@ static void what_is_forgotten_is_counted_but_not_reached(void **state)
     int server = server_accept(&s, 0);
     hear(&s, server, "\r\n\r\n");
     struct worker *w = s.worker;
-    struct slab *slabs[] = { &w->exchanges, &w->tunnels, &w->clients, &w->pools[0]->upstreams };
+    struct slab *slabs[] = { &w->exchanges, &w->tunnels, &w->clients,
+                             &container_of(w->pools.next, struct pool_worker, link)->upstreams };
     void *lost[4];
     for (unsigned i = 0; i < 4; i++) assert_non_null(lost[i] = slab_get(slabs[i]));
     struct block *block = block_get(&w->loop.blocks, 1);

@@ -34,8 +34,8 @@ static int set_up(void **state)
     memcpy(s->names, names, sizeof(names));
     s->proxy.workers = s->workers;
     s->proxy.worker_count = 1;
-    s->proxy.names = s->names;
-    s->proxy.name_count = 4;
+    s->proxy.names.by_id = s->names;
+    s->proxy.names.count = 4;
     s->memory = memory_of_self();
     *state = s;
     return 0;

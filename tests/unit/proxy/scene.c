@@ -131,9 +131,9 @@ void scene_close(struct scene *s)
     assert_int_equal(s->worker->live.server_connections, 0);
     assert_int_equal(s->worker->loop.blocks.live, 0);
     assert_int_equal(s->worker->loop.timers.count, 0);
-    for (uint32_t i = 0; i < s->proxy->pools[0]->server_count; i++) {
-        assert_int_equal(s->proxy->pools[0]->servers[i].peer.in_flight, 0);
-        assert_int_equal(s->proxy->pools[0]->servers[i].peer.open_connections, 0);
+    for (uint32_t i = 0; i < s->proxy->pools[0]->roster->count; i++) {
+        assert_int_equal(s->proxy->pools[0]->roster->places[i].server->peer.in_flight, 0);
+        assert_int_equal(s->proxy->pools[0]->roster->places[i].server->peer.open_connections, 0);
     }
     for (int i = 0; i < SERVERS; i++)
         if (s->listening[i] >= 0) close(s->listening[i]);

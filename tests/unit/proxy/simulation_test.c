@@ -177,7 +177,7 @@ static void check_choice(const struct exchange *x, const struct server *server)
 static void start_attempt(struct exchange *x, struct server *server)
 {
     struct simulation *s = x->sim;
-    struct model_server *m = &s->servers[server->index];
+    struct model_server *m = &s->servers[crew_index(server)];
     uint32_t number = (uint32_t)(x - s->exchanges);
     check_choice(x, server);
     x->server = server;
@@ -232,7 +232,7 @@ static void leave_server(struct exchange *x, enum server_evidence evidence)
     struct simulation *s = x->sim;
     struct pool_worker *pw = s->crew.workers[x->worker];
     pool_report(pw, x->server, evidence);
-    s->servers[x->server->index].running--;
+    s->servers[crew_index(x->server)].running--;
     s->attempts_ended++;
     struct server *server = x->server;
     x->server = NULL;
@@ -264,7 +264,7 @@ static void on_refused(struct exchange *x)
 
 static void set_admin(struct simulation *s, uint32_t server, enum server_admin admin)
 {
-    atomic_store(&s->crew.pool->servers[server].admin, admin);
+    atomic_store(&s->crew.pool->roster->places[server].server->admin, admin);
     crew_publish(&s->crew);
 }
 
@@ -302,7 +302,7 @@ static void check_counts(struct simulation *s)
 {
     uint32_t ejected = 0;
     for (uint32_t i = 0; i < s->server_count; i++) {
-        const struct server *server = &s->crew.pool->servers[i];
+        const struct server *server = s->crew.pool->roster->places[i].server;
         assert_int_equal(server->peer.in_flight, s->servers[i].running);
         assert_int_equal(server->peer.open_connections, s->servers[i].running);
         assert_true(!server->peer.cap || server->peer.in_flight <= server->peer.cap);
@@ -416,7 +416,7 @@ static void check_calm(struct simulation *s)
         const struct balance_query q = { .hash = rng_next(&s->rng) };
         struct server *server = crew_pick(c, n % c->worker_count, &q);
         assert_non_null(server);
-        s->servers[server->index].attempts++;
+        s->servers[crew_index(server)].attempts++;
     }
     /* Least loaded, all idle: the heaviest have it all. */
     bool is_least = strncmp(c->method.name, "least", 5) == 0;
@@ -493,7 +493,7 @@ static void run_shares(const char *method, uint32_t server_count, bool is_weight
         running[at] = crew_pick(&c, 0, &q);
         assert_non_null(running[at]);
         assert_true(pool_enter(c.workers[0], running[at]));
-        seen[running[at]->index]++;
+        seen[crew_index(running[at])]++;
     }
     if (strncmp(method, "least", 5) != 0) {
         if (!shares_fit(seen, weights, server_count))
