@@ -120,7 +120,7 @@ def test_debug_sends_everything_to_one_address(scene):
     other = echo(scene, "other")
     weir = proxy(scene, [{"name": "r", "pool": "web", "debug": {"upstream": other.address}}])
     assert ask(scene.client(weir))["server"] == "other"
-    assert weir.exchange()["pool"] == "debug:r"
+    assert weir.exchange()["pool"] == "debug:web/r"
 
 
 # splits

@@ -369,7 +369,7 @@ def test_debug_goes_before_pool_and_split_and_leaves_no_trace_of_them(scene):
     for target in ("/pool", "/split", "/alone"):
         assert ask(client, target).server == "debugged"
     assert ask(client, "/else").server == "a"
-    assert [record["pool"] for record in weir.wait_records(4)] == ["a", "debug:alone", "debug:split", "debug:pooled"]
+    assert [record["pool"] for record in weir.wait_records(4)] == ["a", "debug:web/alone", "debug:web/split", "debug:web/pooled"]
 
 
 def test_nginx_gets_the_rewritten_request(scene):
