@@ -122,7 +122,8 @@ bool elf_address_of(const struct elf_image *image, uint64_t offset, uint64_t *ad
     for (uint32_t i = 0; i < image->segment_count; i++) {
         const Elf64_Phdr *p = &image->segments[i];
         uint64_t from = p->p_offset & ~UINT64_C(4095);
-        if (p->p_type != PT_LOAD || offset < from || offset - from >= p->p_filesz + (p->p_offset - from))
+        if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || offset < from ||
+            offset - from >= p->p_filesz + (p->p_offset - from))
             continue;
         *address = p->p_vaddr - (p->p_offset - from) + (offset - from);
         return true;

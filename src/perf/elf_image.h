@@ -43,7 +43,8 @@ const Elf64_Shdr *elf_section(const struct elf_image *image, const char *name);
 const Elf64_Shdr *elf_section_of_type(const struct elf_image *image, uint32_t type);
 /* All of it, for the caller to free, with a zero byte behind; NULL: it cannot be had. */
 uint8_t *elf_load(const struct elf_image *image, uint64_t offset, uint64_t size);
-/* The address in the file of the byte that is at `offset` of it; false: no segment holds it. */
+/* The address in the file of the code that is mapped from `offset` on, a page's beginning; false: no executable segment holds
+ * it. Linkers may let segments share a page of the file (mold does), so what else begins there says nothing. */
 bool elf_address_of(const struct elf_image *image, uint64_t offset, uint64_t *address);
 /* And where in the file an address is. */
 bool elf_offset_of(const struct elf_image *image, uint64_t address, uint64_t *offset);

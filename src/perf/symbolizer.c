@@ -73,11 +73,14 @@ void symbolizer_leave_out_lines(struct symbolizer *s)
 void symbolizer_add_notes(const struct symbolizer *s, struct notes *notes)
 {
     if (*s->note) notes_add(notes, "%s", s->note);
-    if (s->has_unnamed_code)
+    if (s->has_unnamed_code && s->made)
+        notes_add(notes,
+                  "some code that it made at run time has no name: it is not in its map, or came later");
+    else if (s->has_unnamed_code)
         notes_add(notes,
                   "code that it made at run time has no names (%s): node has --perf-basic-prof, a JVM jcmd "
                   "Compiler.perfmap, .NET DOTNET_PerfMapEnabled=1",
-                  *s->made_note ? s->made_note : "they are not in its map");
+                  s->made_note);
 }
 
 /* loading */

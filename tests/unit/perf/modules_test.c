@@ -152,6 +152,33 @@ static void making_tables_ends_when_it_is_told_to(void **state)
     modules_free(m);
 }
 
+/* Two segments that share the first page of the file: the one that is mapped executable counts. */
+static void code_that_shares_a_page_of_the_file_has_its_own_address(void **state)
+{
+    (void)state;
+    struct {
+        Elf64_Ehdr head;
+        Elf64_Phdr segments[2];
+    } file = { .head = { .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
+                         .e_machine = EM_X86_64,
+                         .e_phoff = sizeof(Elf64_Ehdr),
+                         .e_phentsize = sizeof(Elf64_Phdr),
+                         .e_phnum = 2 },
+               .segments = { { .p_type = PT_LOAD, .p_flags = PF_R, .p_filesz = 0x690 },
+                             { .p_type = PT_LOAD,
+                               .p_flags = PF_R | PF_X,
+                               .p_offset = 0x690,
+                               .p_vaddr = 0x1690,
+                               .p_filesz = 0x200 } } };
+    struct elf_image image;
+    uint64_t address = 0;
+    assert_int_equal(elf_open_memory(&image, &file, sizeof(file), NULL), 0);
+    assert_true(elf_address_of(&image, 0, &address));
+    assert_int_equal(address, 0x1000);
+    assert_false(elf_address_of(&image, 0x1000, &address));
+    elf_close(&image);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +187,7 @@ int main(void)
         cmocka_unit_test(code_of_no_file_is_known_and_adjacent_pieces_are_one),
         cmocka_unit_test(tables_of_what_stays_are_taken_over),
         cmocka_unit_test(making_tables_ends_when_it_is_told_to),
+        cmocka_unit_test(code_that_shares_a_page_of_the_file_has_its_own_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
