@@ -120,7 +120,8 @@ static void choose_pinned(const struct listener *l, struct slice pin, struct cho
 static void choose_sticky(const struct choose_request *rq, struct choose_result *out)
 {
     const struct sticky *sticky = out->pool->roster->sticky;
-    struct http_cookies walk = { .head = rq->head, .name = slice_of(out->pool->roster->conf->sticky->cookie) };
+    struct http_cookies walk = { .head = rq->head,
+                                 .name = slice_of(out->pool->roster->conf->sticky->cookie) };
     struct slice value;
     /* A stale one may stand before the good one, from another path or another domain. */
     while (!out->has_current_cookie && http_cookies_next(&walk, &value)) {
