@@ -10,7 +10,8 @@ enum h1_out_mode { H1_OUT_NONE, H1_OUT_LENGTH, H1_OUT_CHUNKED, H1_OUT_CLOSE };
 struct h1_out {
     struct block *block; /* bytes taken but not yet sent; NULL when there are none */
     uint32_t begin, end;
-    uint8_t mode; /* enum h1_out_mode */
+    uint32_t chunk_at, chunk_len; /* in block: the chunk that waits last, which may still grow; 0: none */
+    uint8_t mode;                 /* enum h1_out_mode */
     bool is_ended;
     uint64_t left; /* LENGTH: of the body; CHUNKED: payload still owed to the chunk that is open */
 };
@@ -29,7 +30,8 @@ enum io h1_out_request(struct h1_out *out, struct loop *l, const struct http_sen
  * connection must end with this response. */
 enum io h1_out_response(struct h1_out *out, struct loop *l, const struct http_send *send, bool to_1_0,
                         bool *closes);
-/* See http_send_body. */
+/* See http_send_body. Small pieces that wait are merged into one chunk; beyond 16 KiB nothing is kept, only offered to
+ * the kernel. */
 enum io h1_out_body(struct h1_out *out, struct transport *t, const char *data, size_t len, unsigned flags,
                     size_t *taken);
 enum io h1_out_trailers(struct h1_out *out, struct transport *t, const struct http_field *fields,

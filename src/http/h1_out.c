@@ -6,8 +6,11 @@
 
 /* A size line of 16 digits, and what ends a chunk and the body. */
 #define CHUNK_FRAME_MAX 32
-/* Payload up to this is copied behind the head rather than given to the kernel as a piece of its own. */
+/* Payload up to this is copied behind what waits rather than given to the kernel as a piece of its own. */
 #define COPY_MAX 1024
+/* Nothing of a body is copied beyond this: what a client that does not read leaves here stays within a block of 16 KiB,
+ * however small the pieces are. */
+#define WAIT_MAX ((BLOCK_MIN << 2) - sizeof(struct block))
 
 void h1_out_clear(struct h1_out *out, struct loop *l)
 {
@@ -15,16 +18,22 @@ void h1_out_clear(struct h1_out *out, struct loop *l)
     *out = (struct h1_out){ 0 };
 }
 
-/* Room for `len` more bytes behind what waits; false if memory is out. */
+/* Room for `len` more bytes behind what waits, which moves to the front if need be; false if memory is out. */
 static bool make_room(struct h1_out *out, struct loop *l, size_t len)
 {
     if (out->block && out->block->cap - out->end >= len) return true;
     uint32_t waiting = out->end - out->begin;
-    struct block *bigger = block_get(&l->blocks, waiting + len);
-    if (!bigger) return false;
-    if (out->block) memcpy(bigger->data, out->block->data + out->begin, waiting);
-    block_put(&l->blocks, out->block);
-    out->block = bigger;
+    if (out->block && out->block->cap - waiting >= len) {
+        memmove(out->block->data, out->block->data + out->begin, waiting);
+    } else {
+        struct block *bigger = block_get(&l->blocks, waiting + len);
+        if (!bigger) return false;
+        if (out->block) memcpy(bigger->data, out->block->data + out->begin, waiting);
+        block_put(&l->blocks, out->block);
+        out->block = bigger;
+    }
+    if (out->chunk_at < out->begin) out->chunk_len = 0; /* it has begun to go */
+    out->chunk_at = out->chunk_len ? out->chunk_at - out->begin : 0;
     out->begin = 0;
     out->end = waiting;
     return true;
@@ -213,7 +222,7 @@ static void drop_front(struct h1_out *out, struct transport *t, size_t sent)
     if (out->begin < out->end) return;
     block_put(&t->loop->blocks, out->block);
     out->block = NULL;
-    out->begin = out->end = 0;
+    out->begin = out->end = out->chunk_len = 0;
 }
 
 enum io h1_out_flush(struct h1_out *out, struct transport *t)
@@ -228,38 +237,31 @@ enum io h1_out_flush(struct h1_out *out, struct transport *t)
     return IO_OK;
 }
 
-/* One send: what waits, payload, and the tail that is due once all the payload is out. What of the tail does not
- * go is kept. */
+/* One send: what waits, payload, and the tail that is due once all the payload is out (also if there is none). What of
+ * the tail does not go is kept: nobody offers it again. */
 static enum io send_pieces(struct h1_out *out, struct transport *t, struct slice payload, struct slice tail,
                            size_t *taken)
 {
     struct iovec iov[3];
     int count = 0;
-    uint32_t waiting = out->end - out->begin;
+    size_t waiting = out->end - out->begin;
     if (waiting) iov[count++] = (struct iovec){ out->block->data + out->begin, waiting };
     if (payload.len) iov[count++] = (struct iovec){ (char *)(uintptr_t)payload.data, payload.len };
     if (tail.len) iov[count++] = (struct iovec){ (char *)(uintptr_t)tail.data, tail.len };
     size_t sent = 0;
-    enum io io = count ? transport_send(t, iov, count, &sent) : IO_OK;
-    if (io == IO_FAIL) return io;
-    if (sent < waiting) {
-        out->begin += (uint32_t)sent;
-        return IO_AGAIN;
-    }
-    if (waiting) drop_front(out, t, waiting);
-    sent -= waiting;
+    if (count && transport_send(t, iov, count, &sent) == IO_FAIL) return IO_FAIL;
+    size_t gone = sent < waiting ? sent : waiting;
+    if (gone) drop_front(out, t, gone);
+    sent -= gone;
     *taken = sent < payload.len ? sent : payload.len;
-    if (sent < payload.len) return IO_AGAIN;
-    sent -= payload.len;
-    if (sent < tail.len) {
-        if (!make_room(out, t->loop, tail.len - sent)) {
-            t->saved_errno = ENOMEM;
-            return IO_FAIL;
-        }
-        append(out, tail.data + sent, tail.len - sent);
-        return IO_AGAIN;
+    sent -= *taken;
+    if (*taken < payload.len || sent == tail.len) return IO_OK;
+    if (!make_room(out, t->loop, tail.len - sent)) {
+        t->saved_errno = ENOMEM;
+        return IO_FAIL;
     }
-    return io;
+    append(out, tail.data + sent, tail.len - sent);
+    return IO_OK;
 }
 
 static struct slice chunk_tail(bool closes_chunk, bool ends)
@@ -269,17 +271,66 @@ static struct slice chunk_tail(bool closes_chunk, bool ends)
     return ends ? SLICE("0\r\n\r\n") : SLICE_NONE;
 }
 
+/* The bytes of the line that says the size of a chunk. */
+static size_t put_size(char *to, size_t room, size_t size)
+{
+    struct text t = text_over(to, room);
+    unsigned digits = 1;
+    while (digits < 16 && size >> (4 * digits)) digits++;
+    text_add_hex(&t, size, digits);
+    TEXT_LITERAL(&t, "\r\n");
+    return t.len;
+}
+
 static bool open_chunk(struct h1_out *out, struct loop *l, size_t len)
 {
-    char line[20];
-    struct text t = text_over(line, sizeof(line));
-    unsigned digits = 1;
-    while (digits < 16 && len >> (4 * digits)) digits++;
-    text_add_hex(&t, len, digits);
-    TEXT_LITERAL(&t, "\r\n");
     if (!make_room(out, l, CHUNK_FRAME_MAX)) return false;
-    append(out, t.data, t.len);
+    out->end += (uint32_t)put_size(out->block->data + out->end, CHUNK_FRAME_MAX, len);
     out->left = len;
+    out->chunk_len = 0;
+    return true;
+}
+
+/* Payload as a chunk of its own, or as more of the one that waits last, as long as nothing of that is out: so a byte
+ * costs one byte however small the pieces were that it came in. There is room. */
+static void keep_as_chunk(struct h1_out *out, struct slice payload)
+{
+    bool grows = out->chunk_len && out->chunk_at >= out->begin;
+    uint32_t before = grows ? out->chunk_len : 0;
+    if (!grows) out->chunk_at = out->end;
+    char line[20];
+    size_t line_len = put_size(line, sizeof(line), before + payload.len);
+    char *chunk = out->block->data + out->chunk_at;
+    if (grows) {
+        size_t line_before = out->end - out->chunk_at - before - 2;
+        if (line_before != line_len) memmove(chunk + line_len, chunk + line_before, before);
+    }
+    memcpy(chunk, line, line_len);
+    out->chunk_len = before + (uint32_t)payload.len;
+    out->end = out->chunk_at + (uint32_t)line_len + before;
+    append(out, payload.data, payload.len);
+    append(out, "\r\n", 2);
+}
+
+/* Small payload, and the end, are put behind what waits where they can go together with it. */
+static bool keep(struct h1_out *out, struct transport *t, struct slice payload, unsigned flags, bool ends)
+{
+    bool is_chunked = out->mode == H1_OUT_CHUNKED;
+    size_t needed = payload.len + (is_chunked ? CHUNK_FRAME_MAX : 0);
+    if (payload.len > COPY_MAX || (!out->block && !(flags & HTTP_MORE))) return false;
+    if (payload.len && out->end - out->begin + needed > WAIT_MAX) return false;
+    bool has_room = out->block && out->block->cap - out->end >= needed;
+    /* What can go now goes as it is: that is cheaper than a larger block. */
+    if (!has_room && !(flags & HTTP_MORE) && t->is_writable) return false;
+    if (!make_room(out, t->loop, needed)) return false;
+    if (is_chunked && payload.len && !out->left) {
+        keep_as_chunk(out, payload);
+    } else {
+        append(out, payload.data, payload.len);
+        if (out->mode != H1_OUT_CLOSE) out->left -= payload.len;
+        if (is_chunked && payload.len && !out->left) append(out, "\r\n", 2);
+    }
+    if (is_chunked && ends) append(out, "0\r\n\r\n", 5);
     return true;
 }
 
@@ -288,28 +339,25 @@ static enum io send_stretch(struct h1_out *out, struct transport *t, struct slic
                             size_t *taken)
 {
     bool is_chunked = out->mode == H1_OUT_CHUNKED;
-    if (is_chunked && payload.len && !out->left && !open_chunk(out, t->loop, payload.len)) {
-        t->saved_errno = ENOMEM;
-        return IO_FAIL;
-    }
-    bool is_cut = is_chunked && payload.len > out->left;
+    bool is_cut = is_chunked && out->left && payload.len > out->left;
     if (is_cut) payload.len = out->left;
     bool ends = (flags & HTTP_END) && !is_cut;
-    struct slice tail = is_chunked ? chunk_tail(payload.len == out->left && payload.len, ends) : SLICE_NONE;
     enum io io = IO_OK;
-    bool is_small = payload.len <= COPY_MAX && (out->block || (flags & HTTP_MORE));
-    bool fits = is_small && (out->block ? out->block->cap - out->end >= payload.len + tail.len
-                                        : make_room(out, t->loop, payload.len + tail.len));
-    if (fits) {
-        append(out, payload.data, payload.len);
-        append(out, tail.data, tail.len);
+    if (keep(out, t, payload, flags, ends)) {
         *taken = payload.len;
         if (!(flags & HTTP_MORE)) io = h1_out_flush(out, t);
+    } else if (payload.len && !t->is_writable) {
+        return IO_AGAIN;
     } else {
-        io = send_pieces(out, t, payload, tail, taken);
+        if (is_chunked && payload.len && !out->left && !open_chunk(out, t->loop, payload.len)) {
+            t->saved_errno = ENOMEM;
+            return IO_FAIL;
+        }
+        bool closes_chunk = payload.len && payload.len == out->left;
+        io = send_pieces(out, t, payload, is_chunked ? chunk_tail(closes_chunk, ends) : SLICE_NONE, taken);
+        if (out->mode != H1_OUT_CLOSE) out->left -= *taken;
     }
     if (io == IO_FAIL) return io;
-    if (out->mode != H1_OUT_CLOSE) out->left -= *taken;
     if (ends && *taken == payload.len) out->is_ended = true;
     return *taken < payload.len ? IO_AGAIN : IO_OK;
 }
