@@ -143,7 +143,7 @@ static void send_answer(struct call *c)
     send.extra_count = make_fields(c, fields, date, sizeof(date));
     send.body = a->status == 204 ? HTTP_BODY_NONE : HTTP_BODY_LENGTH;
     send.is_bodiless = c->is_head || a->status == 204;
-    send.wants_close = !c->has_all && !c->stream->is_ended;
+    send.is_early = !c->has_all && !c->stream->is_ended;
     c->state = CALL_ANSWER;
     c->answer_deadline_ms = loop_now_ms(l) + CALL_ANSWER_MS;
     loop_disarm(l, &c->timer);

@@ -106,14 +106,15 @@ static enum next on_head(struct h1_client *c, struct slice bytes, bool is_held, 
         s->events->on_head(s, head, 0);
         return STOP;
     }
-    s->events->on_head(s, head, has_body && rest.len ? HTTP_MORE : 0);
+    conn->in.owes_more = has_body && rest.len;
+    s->events->on_head(s, head, conn->in.owes_more ? HTTP_MORE : 0);
     if (conn->is_retired || !s->events) return STOP;
     if (is_held) {
         h1_in_use(&conn->in, loop_of(c), head_len);
         rest = SLICE_NONE;
     }
     if (has_body) h1_conn_pump(conn, rest);
-    return is_final ? STOP : NEXT_HEAD;
+    return is_final || conn->is_blocked ? STOP : NEXT_HEAD;
 }
 
 static enum next on_head_bytes(struct h1_client *c, struct slice bytes, bool is_held)
@@ -165,15 +166,38 @@ static bool receive_head(struct h1_client *c, struct slice *bytes)
     return true;
 }
 
+/* The heads that are here, one behind another. */
+static enum next parse_heads(struct h1_client *c, struct slice bytes)
+{
+    enum next next;
+    do next = on_head_bytes(c, bytes, c->conn.in.hold != NULL);
+    while (next == NEXT_HEAD && (bytes = h1_in_held(&c->conn.in)).len);
+    return next;
+}
+
 static void read_head(struct h1_client *c)
 {
     struct slice bytes;
-    while (receive_head(c, &bytes)) {
-        enum next next;
-        do next = on_head_bytes(c, bytes, c->conn.in.hold != NULL);
-        while (next == NEXT_HEAD && (bytes = h1_in_held(&c->conn.in)).len);
-        if (next == STOP) return;
+    while (receive_head(c, &bytes))
+        if (parse_heads(c, bytes) == STOP) return;
+}
+
+static void pause(struct http_stream *s)
+{
+    h1_conn_of(s)->is_blocked = true;
+}
+
+static void resume(struct http_stream *s)
+{
+    struct h1_client *c = h1_client_of(s);
+    if (c->has_head) {
+        h1_conn_resume(s);
+        return;
     }
+    if (c->conn.is_retired || !c->conn.is_blocked) return;
+    c->conn.is_blocked = false;
+    struct slice held = h1_in_held(&c->conn.in);
+    if (!held.len || parse_heads(c, held) != STOP) read_head(c);
 }
 
 static void drive(struct h1_conn *conn)
@@ -271,7 +295,8 @@ static const struct http_stream_ops stream_ops = {
     .send_head = send_head,
     .send_body = h1_conn_send_body,
     .send_trailers = h1_conn_send_trailers,
-    .resume = h1_conn_resume,
+    .resume = resume,
+    .pause = pause,
     .reset = reset,
     .release = release,
     .detach = detach,

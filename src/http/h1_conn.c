@@ -23,6 +23,7 @@ enum io h1_conn_sent(struct h1_conn *c, enum io io)
 {
     c->stream.is_flushed = h1_out_is_empty(&c->out);
     c->stream.has_sent = c->transport.has_sent;
+    if (io == IO_FAIL) c->stream.lacks_memory = c->transport.saved_errno == ENOMEM;
     if (io == IO_FAIL) return io;
     if (io == IO_AGAIN || !c->stream.is_flushed) {
         c->wants_write = true;
@@ -102,6 +103,8 @@ int h1_conn_detach(struct http_stream *s, struct transport *to, struct block **h
 {
     struct h1_conn *c = h1_conn_of(s);
     assert(h1_out_is_empty(&c->out));
+    /* A block that is left without bytes, because the head came in pieces, stays here. */
+    if (!h1_in_held(&c->in).len) h1_in_clear(&c->in, h1_conn_loop(c));
     *held = c->in.hold;
     *bytes = h1_in_held(&c->in);
     c->in.hold = NULL;

@@ -61,6 +61,7 @@ struct pass {
 static enum h1_pump hand_over(struct h1_in *in, struct http_stream *s, struct pass *p, struct slice data,
                               unsigned flags, const struct h1_body *behind)
 {
+    in->owes_more = false;
     size_t taken = s->events->on_body(s, data.data, data.len, flags);
     if (!s->events) return H1_PUMP_GONE;
     if (taken == data.len) return H1_PUMP_DRY;
@@ -201,8 +202,8 @@ static enum h1_pump pump_some(struct h1_in *in, struct transport *t, struct http
     return result == H1_PUMP_DRY ? H1_PUMP_YIELD : result;
 }
 
-enum h1_pump h1_in_pump(struct h1_in *in, struct transport *t, struct http_stream *s, struct slice bytes,
-                        const struct h1_limits *limits, struct h1_fault *fault)
+static enum h1_pump pump_all(struct h1_in *in, struct transport *t, struct http_stream *s, struct slice bytes,
+                             const struct h1_limits *limits, struct h1_fault *fault)
 {
     struct slice here = bytes.len ? bytes : h1_in_held(in);
     assert(!bytes.len || !h1_in_held(in).len);
@@ -221,4 +222,16 @@ enum h1_pump h1_in_pump(struct h1_in *in, struct transport *t, struct http_strea
         if (got != H1_PUMP_YIELD) return got;
     }
     return H1_PUMP_YIELD;
+}
+
+enum h1_pump h1_in_pump(struct h1_in *in, struct transport *t, struct http_stream *s, struct slice bytes,
+                        const struct h1_limits *limits, struct h1_fault *fault)
+{
+    enum h1_pump got = pump_all(in, t, s, bytes, limits, fault);
+    if (!in->owes_more) return got;
+    in->owes_more = false;
+    /* The head went with the word that more follows, and it was only framing: it shall not wait for the data. */
+    if (got != H1_PUMP_DRY && got != H1_PUMP_YIELD) return got;
+    s->events->on_body(s, NULL, 0, 0);
+    return s->events ? got : H1_PUMP_GONE;
 }

@@ -21,7 +21,8 @@ struct h1_in {
     uint32_t begin, end;
     struct h1_progress progress; /* of the head */
     struct h1_body body;
-    bool is_bulk; /* the last read was filled: look before taking, so that more can be moved at once */
+    bool is_bulk;   /* the last read was filled: look before taking, so that more can be moved at once */
+    bool owes_more; /* the head went with HTTP_MORE, and nothing of the body was told yet */
 };
 
 /* Serialises a head in front of what waits; the body's framing follows from `send`. */

@@ -386,7 +386,10 @@ enum io h1_out_trailers(struct h1_out *out, struct transport *t, const struct ht
     out->is_ended = true;
     /* Without chunks there is no place for trailers: they are dropped (RFC 9110 6.5.1). */
     if (out->mode == H1_OUT_CHUNKED) {
-        if (!make_room(out, t->loop, fields_size(fields, count) + CHUNK_FRAME_MAX)) return IO_FAIL;
+        if (!make_room(out, t->loop, fields_size(fields, count) + CHUNK_FRAME_MAX)) {
+            t->saved_errno = ENOMEM;
+            return IO_FAIL;
+        }
         struct text text = text_over(out->block->data + out->end, out->block->cap - out->end);
         TEXT_LITERAL(&text, "0\r\n");
         for (uint32_t i = 0; i < count; i++)

@@ -3,10 +3,13 @@
 #include <assert.h>
 #include <errno.h>
 
-/* After a response that ended before its request did, what still comes is read and thrown away, so that a reset
- * does not destroy the response on its way (RFC 9112 9.6): for this long and this much. */
-#define LINGER_MS 2000
-#define LINGER_BYTES (256u << 10)
+/* After a response that ended before its request did, what still comes is read and thrown away, so that a reset does not
+ * destroy the response on its way (RFC 9112 9.6). Bounded by rate, so much in each step, and by time, so many steps. */
+#define LINGER_STEP_MS 5000
+#define LINGER_STEP_BYTES 5120
+#define LINGER_STEPS 6
+/* So little of a request that nobody wants is read to its end rather than that its connection is given up. */
+#define UNWANTED_MAX (256u << 10)
 
 static void drive(struct h1_conn *conn);
 static const struct http_stream_ops stream_ops;
@@ -25,6 +28,7 @@ static struct loop *loop_of(struct h1_server *c)
 static void close_now(struct h1_server *c, bool is_reset)
 {
     if (c->state == H1_SERVER_CLOSED) return;
+    if (c->state == H1_SERVER_DISCARD) c->conn.stream.events = NULL; /* its own */
     c->state = H1_SERVER_CLOSED;
     h1_conn_retire(&c->conn, is_reset);
     c->service->on_closed(c->service, c);
@@ -54,6 +58,25 @@ static void tell_fault(struct h1_server *c, const struct http_fault *fault, stru
     c->service->on_fault(c->service, &c->conn.stream, fault, start);
 }
 
+/* A client that may send in the new protocol before it knows of the answer: if the change is refused, what follows the
+ * head could be read as a request that somebody else has made up. Of CONNECT (RFC 9110 9.3.6) and of most upgrades one
+ * cannot know; those of WebSocket, TLS and HTTP itself wait (RFC 6455 4.1, RFC 2817 3.1, RFC 7540 3.2). */
+static bool may_run_ahead(const struct http_head *head)
+{
+    struct slice rest = head->upgrade;
+    struct slice protocol;
+    if (head->method == HTTP_CONNECT) return true;
+    while (slice_next_element(&rest, &protocol)) {
+        struct slice name = protocol; /* without the version */
+        const char *slash = memchr(protocol.data, '/', protocol.len);
+        if (slash) name.len = (size_t)(slash - protocol.data);
+        if (!slice_equal_fold(name, SLICE("websocket")) && !slice_equal_fold(name, SLICE("h2c")) &&
+            !slice_equal_fold(name, SLICE("HTTP")) && !slice_equal_fold(name, SLICE("TLS")))
+            return true;
+    }
+    return false;
+}
+
 /* `bytes` begin with the head just parsed and lie in the scratch buffer or are held. */
 static void begin_exchange(struct h1_server *c, struct slice bytes, bool is_held, uint32_t head_len,
                            struct http_head *head, const struct h1_framing *framing)
@@ -63,13 +86,17 @@ static void begin_exchange(struct h1_server *c, struct slice bytes, bool is_held
     begin_stream(c);
     c->state = H1_SERVER_EXCHANGE;
     c->is_1_0 = head->version == HTTP_VERSION_1_0;
-    c->closes = !framing->is_persistent || c->service->is_draining;
+    c->closes = !framing->is_persistent || c->service->is_draining || may_run_ahead(head);
+    c->is_upgrade = head->upgrade.len > 0;
+    c->awaits_continue = head->expects_continue && !c->is_1_0;
     c->client.received = head_len;
     h1_body_init(&conn->in.body, head, framing, false);
     bool has_body = head->body != HTTP_BODY_NONE;
     s->is_ended = !has_body;
     struct slice rest = { bytes.data + head_len, bytes.len - head_len };
-    c->service->on_request(c->service, s, head, has_body && rest.len ? HTTP_MORE : 0);
+    if (c->is_upgrade && !has_body && rest.len) c->closes = true; /* it did run ahead */
+    conn->in.owes_more = has_body && rest.len;
+    c->service->on_request(c->service, s, head, conn->in.owes_more ? HTTP_MORE : 0);
     if (c->state == H1_SERVER_KILLED || c->state == H1_SERVER_CLOSED) return;
     if (is_held) {
         h1_in_use(&conn->in, loop_of(c), head_len);
@@ -147,44 +174,91 @@ static void read_head(struct h1_server *c)
     }
 }
 
+/* What still comes is read and thrown away, in state `next`. */
+static void start_clean_up(struct h1_server *c, enum h1_server_state next)
+{
+    c->state = next;
+    c->cleaned_bytes = 0;
+    loop_arm(loop_of(c), &c->conn.timer, LINGER_STEP_MS);
+    loop_defer(loop_of(c), &c->conn.task);
+}
+
+static bool may_clean_on(struct h1_server *c)
+{
+    bool may = c->cleaned_bytes >= LINGER_STEP_BYTES && ++c->clean_steps < LINGER_STEPS;
+    c->cleaned_bytes = 0;
+    return may;
+}
+
 static void start_linger(struct h1_server *c)
 {
-    struct h1_conn *conn = &c->conn;
-    c->state = H1_SERVER_LINGER;
-    h1_in_clear(&conn->in, loop_of(c));
-    if (transport_shutdown(&conn->transport) != IO_OK) {
+    h1_in_clear(&c->conn.in, loop_of(c));
+    if (transport_shutdown(&c->conn.transport) == IO_OK)
+        start_clean_up(c, H1_SERVER_LINGER);
+    else
         close_now(c, false);
-        return;
-    }
-    loop_arm(loop_of(c), &conn->timer, LINGER_MS);
-    loop_defer(loop_of(c), &conn->task);
 }
 
 static void linger(struct h1_server *c)
 {
     struct loop *l = loop_of(c);
-    for (;;) {
+    for (size_t moved = 0; moved < LOOP_TURN_BYTES;) {
         size_t got = 0;
-        enum io io = transport_recv(&c->conn.transport, l->scratch, LOOP_HOLD_BYTES, &got);
+        enum io io = transport_recv(&c->conn.transport, l->scratch, LOOP_SCRATCH_BYTES, &got);
         if (io == IO_AGAIN) {
             wait_or_close(c);
             return;
         }
-        c->lingered += (uint32_t)got;
-        if (io != IO_OK || c->lingered > LINGER_BYTES) {
+        if (io != IO_OK) {
             close_now(c, false);
             return;
         }
+        moved += got;
+        c->cleaned_bytes += got;
     }
+    loop_defer(l, &c->conn.task);
 }
+
+static size_t on_unwanted_body(struct http_stream *s, const char *data, size_t len, unsigned flags)
+{
+    (void)data, (void)flags;
+    h1_server_of(s)->cleaned_bytes += len;
+    return len;
+}
+
+static void on_unwanted_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count)
+{
+    (void)s, (void)fields, (void)count;
+}
+
+static void on_unwanted_error(struct http_stream *s, const struct http_fault *fault)
+{
+    (void)fault;
+    s->events = NULL;
+}
+
+static void on_unwanted_writable(struct http_stream *s)
+{
+    (void)s;
+}
+
+static const struct http_stream_events unwanted_events = {
+    .on_body = on_unwanted_body,
+    .on_trailers = on_unwanted_trailers,
+    .on_error = on_unwanted_error,
+    .on_writable = on_unwanted_writable,
+};
 
 /* The response is out: on to the next request, or to the end. */
 static void finish(struct h1_server *c)
 {
     struct h1_conn *conn = &c->conn;
     bool has_unread = !conn->stream.is_ended;
-    if (c->service->is_draining) c->closes = true;
-    if (c->closes || has_unread || !conn->is_persistent || !conn->out.is_ended) {
+    /* A client that was not told to go on may leave the body away and send its next request in its place. */
+    bool is_unsure = has_unread && c->awaits_continue;
+    bool is_ahead = c->is_upgrade && (conn->in.hold || conn->transport.is_readable);
+    if (c->service->is_draining || is_unsure || is_ahead) c->closes = true;
+    if (c->closes || !conn->is_persistent || !conn->out.is_ended) {
         /* Who was told of the close by weir may have sent more before he heard of it. */
         if (has_unread || conn->in.hold || conn->transport.is_readable)
             start_linger(c);
@@ -192,12 +266,32 @@ static void finish(struct h1_server *c)
             close_now(c, false);
         return;
     }
+    if (has_unread) {
+        conn->stream.events = &unwanted_events;
+        conn->stream.owner = NULL; /* no exchange any more */
+        start_clean_up(c, H1_SERVER_DISCARD);
+        return;
+    }
     c->state = H1_SERVER_HEAD;
+    c->clean_steps = 0;
     loop_arm(loop_of(c), &conn->timer, c->service->keep_alive_timeout_ms);
     if (conn->in.hold || conn->transport.is_readable)
         loop_defer(loop_of(c), &conn->task);
     else
         wait_or_close(c);
+}
+
+/* The rest of an answered request, to its end: both sides keep the connection. */
+static void discard(struct h1_server *c)
+{
+    struct http_stream *s = &c->conn.stream;
+    bool is_whole = s->is_ended || h1_conn_pump(&c->conn, SLICE_NONE);
+    if (is_whole && !s->is_ended) return;
+    s->events = NULL;
+    if (is_whole)
+        finish(c);
+    else
+        start_linger(c);
 }
 
 static void drive(struct h1_conn *conn)
@@ -223,6 +317,7 @@ static void drive(struct h1_conn *conn)
         else if (h1_out_is_empty(&conn->out))
             finish(c);
         return;
+    case H1_SERVER_DISCARD: discard(c); return;
     case H1_SERVER_LINGER: linger(c); return;
     case H1_SERVER_KILLED:
     case H1_SERVER_CLOSED: return;
@@ -248,8 +343,14 @@ static void on_timer(struct timer *t)
     case H1_SERVER_EXCHANGE: /* the exchange has its own; this one was left from before it */
     case H1_SERVER_KILLED:
     case H1_SERVER_CLOSED: return;
-    case H1_SERVER_FLUSH:
-    case H1_SERVER_LINGER: close_now(c, c->state == H1_SERVER_FLUSH); return;
+    case H1_SERVER_FLUSH: close_now(c, true); return;
+    case H1_SERVER_DISCARD:
+    case H1_SERVER_LINGER:
+        if (may_clean_on(c))
+            loop_arm(loop_of(c), t, LINGER_STEP_MS);
+        else
+            close_now(c, false);
+        return;
     }
 }
 
@@ -265,16 +366,26 @@ static enum io send_body(struct http_stream *s, const char *data, size_t len, un
     return h1_conn_send_body(s, data, len, flags, taken);
 }
 
+/* What is still to come of the request, and is not wanted, is known to be little. */
+static bool is_rest_small(const struct h1_server *c)
+{
+    const struct h1_body *body = &c->conn.in.body;
+    return c->conn.stream.is_ended || (body->state == H1_BODY_LENGTH && body->remaining <= UNWANTED_MAX);
+}
+
 static enum io send_head(struct http_stream *s, const struct http_send *send, unsigned flags)
 {
     struct h1_server *c = h1_server_of(s);
     struct h1_conn *conn = &c->conn;
     bool is_final = send->head->status >= 200 || send->head->status == 101;
-    if (send->wants_close || c->service->is_draining) c->closes = true;
-    /* A body that is not all here when the final head goes means that the connection ends after the response,
-     * unless the rest comes meanwhile: then it is simply read. */
+    if (send->head->status == 100) c->awaits_continue = false;
+    if (send->wants_close || c->service->is_draining || !conn->is_persistent) c->closes = true;
+    if (send->is_early && (c->awaits_continue || !is_rest_small(c))) c->closes = true;
     uint32_t before = conn->out.end - conn->out.begin;
-    if (h1_out_response(&conn->out, loop_of(c), send, c->is_1_0, &c->closes) == IO_FAIL) return IO_FAIL;
+    if (h1_out_response(&conn->out, loop_of(c), send, c->is_1_0, &c->closes) == IO_FAIL) {
+        s->lacks_memory = true;
+        return IO_FAIL;
+    }
     s->head_bytes += conn->out.end - conn->out.begin - before;
     if ((flags & HTTP_MORE) && is_final) {
         s->is_flushed = false;

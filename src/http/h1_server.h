@@ -34,8 +34,9 @@ enum h1_server_state {
     H1_SERVER_HEAD,
     H1_SERVER_EXCHANGE,
     H1_SERVER_FLUSH,
-    H1_SERVER_LINGER,
-    H1_SERVER_KILLED, /* shut; whoever has its stream has been told, and has yet to let go of it */
+    H1_SERVER_DISCARD, /* the rest of a request that was answered early, to its end */
+    H1_SERVER_LINGER,  /* whatever comes, until it closes */
+    H1_SERVER_KILLED,  /* shut; whoever has its stream has been told, and has yet to let go of it */
     H1_SERVER_CLOSED
 };
 
@@ -45,7 +46,10 @@ struct h1_server {
     struct http_client client;
     uint8_t state;                    /* enum h1_server_state */
     bool is_1_0, closes, has_started; /* a byte of the next head has come */
-    uint32_t lingered;
+    bool is_upgrade;                  /* the request asked for one */
+    bool awaits_continue;             /* the client waits for a 100, or does not send its body at all */
+    uint8_t clean_steps;              /* of DISCARD and LINGER */
+    uint64_t cleaned_bytes;           /* in this step */
 };
 
 /* Takes `fd`; `c` is zeroed memory of the caller's, and is put in the list `among`. Reads at once. */

@@ -27,6 +27,7 @@ struct http_send {
     uint64_t content_length;
     struct slice upgrade; /* asks for, or grants, this protocol; else empty */
     bool wants_close;     /* this is the last exchange of the connection */
+    bool is_early;        /* responses: what is still to come of the request is not wanted */
     bool is_bodiless;     /* responses to HEAD, 204, 304: `body` is only what is said */
 };
 
@@ -43,6 +44,7 @@ struct http_stream_ops {
     enum io (*send_body)(struct http_stream *s, const char *data, size_t len, unsigned flags, size_t *taken);
     enum io (*send_trailers)(struct http_stream *s, const struct http_field *fields, uint32_t count);
     void (*resume)(struct http_stream *s);
+    void (*pause)(struct http_stream *s);  /* from a server; see http_stream_pause() */
     bool (*unsend)(struct http_stream *s); /* towards a client; see http_stream_unsend() */
     void (*watch)(struct http_stream *s);  /* towards a client; see http_stream_watch() */
     void (*reset)(struct http_stream *s);
@@ -75,6 +77,7 @@ struct http_stream {
     bool has_sent;       /* a byte was handed to the kernel */
     bool is_reused;      /* not the connection's first exchange */
     bool is_last;        /* the peer closes after this message */
+    bool lacks_memory;   /* that is why sending failed */
 };
 
 /* Sends or keeps (bounded) the whole head. IO_OK, or IO_FAIL: the connection is broken or memory is out. */
@@ -99,6 +102,11 @@ static inline enum io http_send_trailers(struct http_stream *s, const struct htt
 static inline void http_stream_resume(struct http_stream *s)
 {
     s->ops->resume(s);
+}
+/* Within on_head of an interim response: no more of them until it is resumed. */
+static inline void http_stream_pause(struct http_stream *s)
+{
+    s->ops->pause(s);
 }
 /* Takes back a head (and what follows it) of which no byte was handed to the kernel yet; false if one was. */
 static inline bool http_stream_unsend(struct http_stream *s)

@@ -77,7 +77,7 @@ static void add_listener(struct census *c, const struct listener_worker *lw)
         const struct h1_conn *conn = container_of(at, struct h1_conn, link);
         c->reached[CENSUS_CLIENT_CONNECTIONS]++;
         add_connection(c, conn);
-        if (conn->stream.events) add_exchange(c, conn->stream.owner);
+        if (conn->stream.events && conn->stream.owner) add_exchange(c, conn->stream.owner);
     }
     for (const struct list *at = lw->tunnels.next; at != &lw->tunnels; at = at->next)
         add_tunnel(c, container_of(at, struct tunnel, link), is_tcp);

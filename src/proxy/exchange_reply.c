@@ -79,7 +79,8 @@ enum step reply_send(struct exchange *x)
                               .body = is_bodiless ? HTTP_BODY_NONE : HTTP_BODY_LENGTH,
                               .content_length = reply.body.len,
                               .is_bodiless = is_head,
-                              .wants_close = !x->client->is_ended };
+                              .wants_close = status == 408, /* RFC 9110 15.5.9 */
+                              .is_early = !x->client->is_ended };
     if (is_by_route && add_route_headers(x, &reply, &send) < 0) {
         x->is_cut = true;
         return exchange_finish(x, END_NO_MEMORY);

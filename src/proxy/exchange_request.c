@@ -117,7 +117,8 @@ static size_t on_request_body(struct http_stream *s, const char *data, size_t le
     struct exchange *x = s->owner;
     exchange_note(x);
     x->request_follows = false;
-    if (x->state == EXCHANGE_REPLY || x->state == EXCHANGE_DONE || x->response_done) {
+    bool is_unwanted = x->response_done || (x->send_failed && x->response_started);
+    if (x->state == EXCHANGE_REPLY || x->state == EXCHANGE_DONE || is_unwanted) {
         x->body_in += len;
         if (flags & HTTP_END) x->request_ended = true;
         return len; /* nobody wants it any more */
@@ -203,8 +204,14 @@ static void on_client_writable(struct http_stream *s)
         return;
     }
     if (x->state == EXCHANGE_REPLY && !x->response_done) reply_send_more(x);
-    if (!x->response_done && x->response_started && x->server_stream) {
-        exchange_expect_response(x, exchange_pool_timeouts(x)->response_ms, END_RESPONSE_TIMEOUT);
+    bool is_answering = x->response_started || x->is_informed;
+    if (!x->response_done && is_answering && x->server_stream) {
+        if (x->response_started)
+            exchange_expect_response(x, exchange_pool_timeouts(x)->response_ms, END_RESPONSE_TIMEOUT);
+        else if (x->request_done)
+            exchange_expect_response(x, exchange_pool_timeouts(x)->first_byte_ms, END_FIRST_BYTE_TIMEOUT);
+        else
+            x->response_deadline_ms = 0;
         http_stream_resume(x->server_stream);
     }
     response_check_done(x);

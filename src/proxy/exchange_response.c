@@ -25,6 +25,13 @@ static void on_open(struct http_stream *s)
     if (request_begin(x) == STEP_GO) exchange_advance(x);
 }
 
+/* The client's side takes no more of the response: its connection has broken, or memory is out. */
+static void client_failed(struct exchange *x)
+{
+    x->is_cut = true;
+    exchange_finish(x, x->client->lacks_memory ? END_NO_MEMORY : END_CLIENT_ABORT);
+}
+
 static void pass_informational(struct exchange *x, struct http_head *head)
 {
     /* RFC 9110 15.2: never to a 1.0 client. */
@@ -32,9 +39,13 @@ static void pass_informational(struct exchange *x, struct http_head *head)
     struct http_send send = { .head = head, .body = HTTP_BODY_NONE };
     headers_of_other_responses(x, head->fields, head->field_count);
     x->is_informed = true;
-    if (http_send_head(x->client, &send, 0) != IO_FAIL) return;
-    x->is_cut = true;
-    exchange_finish(x, END_CLIENT_ABORT);
+    if (http_send_head(x->client, &send, 0) == IO_FAIL) {
+        client_failed(x);
+    } else if (!x->client->is_flushed) {
+        /* One that waits is enough: the next is read when the client has taken it. */
+        http_stream_pause(x->server_stream);
+        exchange_expect_response(x, x->listener->listener->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
+    }
 }
 
 /* What a bodiless response says of the body that it would have had. */
@@ -79,7 +90,7 @@ static void begin_response(struct exchange *x, struct http_head *head, unsigned 
      * to: what still comes would have to be read to no purpose. */
     bool is_unwanted = x->server_stream->is_last || x->send_failed ||
                        (x->head.expects_continue && !x->is_informed);
-    send.wants_close = !x->client->is_ended && is_unwanted;
+    send.is_early = !x->client->is_ended && is_unwanted;
     x->response_started = true;
     x->record.status = head->status;
     if (headers_of_response(x, head, &send) < 0) {
@@ -90,11 +101,14 @@ static void begin_response(struct exchange *x, struct http_head *head, unsigned 
     keep_response(x, head);
     if (x->request_done) request_drop_replay(x);
     if (http_send_head(x->client, &send, flags & HTTP_MORE) != IO_OK) {
-        x->is_cut = true;
-        exchange_finish(x, END_CLIENT_ABORT);
+        client_failed(x);
         return;
     }
     exchange_expect_response(x, exchange_pool_timeouts(x)->response_ms, END_RESPONSE_TIMEOUT);
+    /* Nobody takes the rest of the request: it is thrown away, lest a client that sends first and reads then and a
+     * response that fills the kernel wait for each other. */
+    if (x->send_failed) http_stream_resume(x->client);
+    if (x->state != EXCHANGE_RELAY) return;
     if (head->body != HTTP_BODY_NONE) return;
     x->response_done = true;
     response_check_done(x);
@@ -122,8 +136,7 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
         x->record.status = 101;
         x->response_started = true;
         if (upgrade_begin(x, head) < 0) {
-            x->is_cut = true;
-            exchange_finish(x, END_CLIENT_ABORT);
+            client_failed(x);
             return;
         }
         keep_response(x, head);
@@ -143,8 +156,7 @@ static size_t on_response_body(struct http_stream *s, const char *data, size_t l
     enum io io = http_send_body(x->client, data, len, flags, &taken);
     x->body_out += taken;
     if (io == IO_FAIL) {
-        x->is_cut = true;
-        exchange_finish(x, END_CLIENT_ABORT);
+        client_failed(x);
         return len;
     }
     if (taken < len) {
@@ -171,8 +183,7 @@ static void on_response_trailers(struct http_stream *s, const struct http_field 
     if (exchange_copy_fields(x, fields, count, &passing) < 0) count = 0;
     headers_of_other_responses(x, passing, count);
     if (http_send_trailers(x->client, passing, count) == IO_FAIL) {
-        x->is_cut = true;
-        exchange_finish(x, END_CLIENT_ABORT);
+        client_failed(x);
         return;
     }
     response_check_done(x);

@@ -52,6 +52,7 @@ static enum flow send_held(struct tunnel *t, struct tunnel_half *from, struct tr
 /* What the receiver did not take at once is kept: at most LOOP_HOLD_BYTES. */
 static enum flow hold(struct tunnel *t, struct tunnel_half *from, const char *data, size_t len)
 {
+    assert(!from->hold); /* what is held goes first */
     from->hold = block_get(&t->loop->blocks, len);
     if (!from->hold) return FLOW_NO_MEMORY;
     memcpy(from->hold->data, data, len);

@@ -109,6 +109,17 @@ def wait_end(connection):
     connection.rest += connection.take(len(connection.buffer))
 
 
+def wait_stuck(connection):
+    """Until the peer takes no more of what this connection has to send, or all is sent."""
+    seen = []
+
+    def stands_still():
+        seen.append(message.unsent(connection.sock))
+        return len(seen) > 25 and len(set(seen[-25:])) == 1
+
+    eventually(stands_still, lambda: f"nothing moves any more: {seen[-25:]}")
+
+
 def wait_for(event):
     """Until the test sets the event; nothing is read meanwhile."""
     def step(connection):

@@ -103,10 +103,15 @@ class Wire:
         self.sock.close()
 
 
+def unsent(sock):
+    """Bytes that the peer's system has not taken yet."""
+    return int.from_bytes(fcntl.ioctl(sock.fileno(), 0x5411, b"\0\0\0\0"), "little")  # SIOCOUTQ
+
+
 def wait_until_taken(sock):
     """Until the peer's kernel has acknowledged all that was sent."""
     deadline = time.monotonic() + LIMIT_S
-    while int.from_bytes(fcntl.ioctl(sock.fileno(), 0x5411, b"\0\0\0\0"), "little"):  # SIOCOUTQ
+    while unsent(sock):
         if sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\7":  # TCP_CLOSE: the peer has reset it
             raise ConnectionResetError
         assert time.monotonic() < deadline, "the peer does not take what was sent"

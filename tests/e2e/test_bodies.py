@@ -335,13 +335,101 @@ def test_a_response_before_the_end_of_the_request_gets_through(relay):
     client.check_gone()
 
 
-def test_an_early_response_while_the_client_goes_on_sending_gets_through(relay):
-    client = relay.open(broken.receive_head, broken.send(message.response(413, body=b"too much")), broken.wait_end)
-    client.send(message.request("POST", "/", ("Content-Length", "200000")))
+@pytest.mark.parametrize("size", [200000, 30 << 20])
+def test_an_early_response_while_the_client_goes_on_sending_gets_through(relay, size):
+    """Both sides keep alive: what nobody wants is read to its end, and the next request follows."""
+    client = relay.open(broken.receive_head, broken.send(message.response(413, body=b"too much")), broken.wait_end,
+                        then=[broken.serve()])
+    client.send(message.request("POST", "/", ("Content-Length", str(size))))
     response = client.read("POST")
     assert (response.status, response.text) == (413, "too much")
-    try:
-        client.send(b"x" * 200000)
+    assert "close" not in response.options()
+    client.send(b"x" * size)
+    assert client.ask().text == "ok"
+
+
+def test_a_client_that_sends_first_and_reads_then_gets_the_early_response(relay):
+    """The server answers with a close and is gone; the client has 30 MiB to send before it looks."""
+    client = relay.open(broken.receive_head, broken.send(message.response(401, ("Connection", "close"), body=b"who?")),
+                        broken.half_close, broken.wait_end)
+    client.send(message.request("POST", "/", ("Content-Length", str(30 << 20))))
+    client.send(b"x" * (30 << 20))
+    response = client.read("POST")
+    assert (response.status, response.text) == (401, "who?")
+    assert "close" in response.options()
+    client.check_gone()
+
+
+@pytest.mark.parametrize("size, is_kept", [(200000, True), (30 << 20, False)])
+def test_a_body_over_the_limit_is_answered_to_a_client_that_sends_first(scene, size, is_kept):
+    weir = scene.proxy(scene.server(), listener={"limits": {"body": "100KiB"}})
+    client = scene.client(weir)
+    client.send(message.request("PUT", "/", ("Content-Length", str(size))))
+    client.send(b"x" * size)
+    response = client.read("PUT")
+    assert response.status == 413
+    assert ("close" not in response.options()) == is_kept
+    if is_kept:
+        assert client.ask().text == "ok"
+    else:
         client.check_gone()
-    except (BrokenPipeError, ConnectionResetError):
-        pass
+
+
+def test_a_chunked_body_over_the_limit_is_answered_to_a_client_that_sends_first(scene):
+    weir = scene.proxy(scene.server(), listener={"limits": {"body": "100KiB"}})
+    client = scene.client(weir)
+    client.send(message.request("PUT", "/", ("Transfer-Encoding", "chunked")))
+    client.send(message.chunked(*[b"x" * 65536] * 200))
+    assert client.read("PUT").status == 413
+    client.check_gone()
+
+
+def test_a_body_that_was_not_asked_for_is_not_waited_for(scene):
+    """Without the 100 that it expects, a client may leave the body away: its next request must not be taken for it."""
+    weir = scene.proxy(scene.server(), listener={"limits": {"body": "10"}})
+    client = scene.client(weir)
+    client.send(message.request("PUT", "/", ("Content-Length", "200"), ("Expect", "100-continue")))
+    response = client.read("PUT")
+    assert response.status == 413
+    assert "close" in response.options()
+    client.check_gone()
+
+
+# What is complete does not wait for what is not
+
+
+@pytest.mark.parametrize("framing", [b"5\r\n", b"5", b"0\r\nX-Sum: 1"])
+def test_a_response_head_does_not_wait_for_the_data_of_its_first_chunk(relay, framing):
+    seen = threading.Event()
+    rest = (b"5\r\nhello\r\n0\r\n\r\n" if framing[:1] == b"5" else b"0\r\nX-Sum: 1\r\n\r\n")[len(framing):]
+    head = message.response(200, ("Transfer-Encoding", "chunked"), body=None)
+    client = relay.open(broken.receive, broken.send(head + framing), broken.wait_for(seen), broken.send(rest))
+    client.send(message.request())
+    response = client.read_head()
+    seen.set()
+    response.read_body(client, to_end=True)
+    assert response.body == (b"hello" if framing[:1] == b"5" else b"")
+
+
+def test_a_request_head_does_not_wait_for_the_data_of_its_first_chunk(relay):
+    client = relay.open(broken.receive_head, broken.receive_body, broken.ok)
+    client.send(message.request("POST", "/", ("Transfer-Encoding", "chunked")) + b"5\r\n")
+    relay.wait_requests()
+    client.send(b"hello\r\n0\r\n\r\n")
+    assert client.read("POST").status == 200
+    assert relay.wait_requests()[0].body == b"hello"
+
+
+@pytest.mark.parametrize("size, count", [(1, 200000), (26, 60000), (27, 60000), (1013, 2760), (1013, 2765)])
+def test_small_chunks_for_a_client_that_pauses_arrive_whole(scene, size, count):
+    """The kernel's buffers are full before it begins to read."""
+    data = message.response(200, ("Transfer-Encoding", "chunked"), body=None) + message.chunked(*[b"x" * size] * count)
+    server = scene.server([broken.receive, broken.send(data), broken.serve()])
+    weir = scene.proxy(server, listener={"timeouts": {"write": "60s"}})
+    client = scene.client(weir, receive_buffer=4096)
+    client.send(message.request())
+    broken.wait_stuck(server.wait_connection())
+    response = client.read()
+    assert len(response.body) == size * count
+    assert client.ask().text == "ok"
+    assert {record["end"] for record in weir.wait_records(2)} == {"ok"}

@@ -146,6 +146,21 @@ def test_what_connection_names_in_early_hints_is_dropped(relay):
     assert not interim.has("X-Private")
 
 
+def test_hints_without_end_wait_for_a_client_that_is_slow(scene):
+    """More than all buffers hold: the server waits, and nobody is blamed."""
+    count = 20000
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </" + b"x" * 200 + b".css>; rel=preload\r\n\r\n"
+    server = scene.server([broken.receive, broken.send(hints * count + message.response(body=b"ok")), broken.serve()])
+    weir = scene.proxy(server)
+    client = scene.client(weir, receive_buffer=4096)
+    client.send(message.request())
+    broken.wait_stuck(server.wait_connection())
+    response = client.read()
+    assert (response.status, response.text, len(response.interim)) == (200, "ok", count)
+    assert client.ask().text == "ok"
+    assert {record["end"] for record in weir.wait_records(2)} == {"ok"}
+
+
 def test_after_early_hints_nothing_is_tried_again(scene):
     dying = scene.server([broken.receive, broken.send(HINTS), broken.close])
     good = scene.server()

@@ -163,6 +163,65 @@ def test_a_server_may_refuse_to_upgrade(relay):
     assert len({request.connection for request in relay.wait_requests(2)}) == 1
 
 
+INNER = b"GET /inner HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+@pytest.mark.parametrize("is_at_once", [True, False])
+def test_what_follows_a_refused_connect_is_not_a_request(scene, is_at_once):
+    """A client may send for the tunnel before it knows that there is none (draft-ietf-httpbis-optimistic-upgrade)."""
+    server = scene.server()
+    client = scene.client(scene.proxy(server))
+    client.send(b"CONNECT inner:80 HTTP/1.1\r\nHost: inner:80\r\n\r\n" + (INNER if is_at_once else b""))
+    if not is_at_once:
+        client.send(INNER)
+    response = client.read("CONNECT")
+    assert response.status == 405
+    assert "close" in response.options()
+    client.check_gone()
+    assert server.requests == []
+
+
+def test_what_follows_a_refused_upgrade_of_an_unknown_kind_is_not_a_request(relay):
+    client = relay.open(broken.receive, broken.ok, broken.serve())
+    client.send(message.request("GET", "/", ("Connection", "Upgrade"), ("Upgrade", "connect-udp")) + INNER)
+    response = client.read()
+    assert response.status == 200
+    assert "close" in response.options()
+    client.check_gone()
+    assert [request.target for request in relay.wait_requests()] == ["/"]
+
+
+def test_who_runs_ahead_of_a_refused_websocket_is_not_read_on(relay):
+    client = relay.open(broken.receive, broken.send(message.response(426, body=b"no")), broken.serve())
+    client.send(message.request("GET", "/chat", *ASK) + INNER)
+    assert client.read().status == 426
+    client.check_gone()
+    assert [request.target for request in relay.wait_requests()] == ["/chat"]
+
+
+def test_an_upgrade_with_a_body_is_dropped_and_the_body_is_one(relay):
+    client = relay.open(broken.receive, broken.ok, broken.serve())
+    response = client.ask("POST", "/chat", *ASK, body=INNER)
+    assert response.status == 200
+    request = relay.wait_requests()[0]
+    assert request.body == INNER and not request.has("Upgrade")
+    assert client.ask().text == "ok"
+    assert [request.target for request in relay.wait_requests(2)] == ["/chat", "/"]
+
+
+def test_a_switch_in_two_pieces_leaves_nothing_behind(relay):
+    half = len(SWITCH) // 2
+    step = threading.Event()
+    client = relay.open(broken.receive, broken.send(SWITCH[:half]), broken.wait_for(step), broken.send(SWITCH[half:]),
+                        echo)
+    client.send(message.request("GET", "/chat", *ASK))
+    relay.wait_requests()
+    step.set()
+    assert client.read().status == 101
+    client.send(b"hello")
+    assert client.read_exactly(5) == b"hello"
+
+
 def test_h2c_is_dropped_and_the_request_proceeds(relay):
     client = relay.open(broken.receive, broken.ok, broken.serve())
     response = client.ask("GET", "/", ("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"),

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,7 @@ struct play {
     bool ends, resets; /* behind source; else more might come */
     bool is_released_by_body;
     uint32_t peeks, ends_told, payload_len;
+    uint32_t nudges;  /* told without bytes or an end: what was sent before shall go */
     struct text line; /* what was received */
     char *payload;
 };
@@ -82,7 +84,7 @@ static size_t on_body(struct http_stream *s, const char *data, size_t len, unsig
     struct play *p = s->owner;
     size_t taken = len < p->take ? len : p->take;
     assert_int_equal(p->ends_told, 0);
-    assert_true(len || (flags & HTTP_END)); /* nothing is told for nothing */
+    if (!len && !flags) p->nudges++;
     memcpy(p->payload + p->payload_len, data ? data : "", taken);
     p->payload_len += (uint32_t)taken;
     if (taken == len && (flags & HTTP_END)) p->ends_told++;
@@ -231,6 +233,7 @@ static void check_row(size_t i, size_t first, size_t step, size_t take)
         fail_msg("row %zu, first %zu, then %zu, taken %zu: [%.*s] %.*s %s", i, first, step, take,
                  (int)p->payload_len, p->payload, (int)p->line.len, p->line.data, end_name(got));
     assert_int_equal(p->ends_told, got == H1_PUMP_END);
+    assert_int_equal(p->nudges, 0); /* nothing is told for nothing */
     assert_int_equal(p->stream.is_ended, got == H1_PUMP_END);
     /* What was read beyond the end is kept; the rest has not been read. */
     if (got == H1_PUMP_END) assert_int_equal(p->stream.held + p->source.len - p->read, row->left);
@@ -316,6 +319,39 @@ static void a_large_body_arrives_whole_with_every_transport_and_receiver(void **
     free(payload);
     free(small_chunks);
     free(large_chunks);
+}
+
+/* A head that went with HTTP_MORE waits for what was promised; if that is framing alone, it is told so, once. */
+static void a_promise_of_more_is_kept_or_taken_back_at_once(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *first, *rest;
+        uint32_t nudges;
+    } promises[] = {
+        { "5\r\n", "hello\r\n0\r\n\r\n", 1 },
+        { "5", "\r\nhello\r\n0\r\n\r\n", 1 },
+        { "0\r\nX-A: 1", "\r\n\r\n", 1 },
+        { "5\r\nh", "ello\r\n0\r\n\r\n", 0 },
+        { "0\r\n\r\n", "", 0 },
+        { "0\r\nX-A: 1\r\n\r\n", "", 0 },
+        { "zz", "", 0 },
+    };
+    for (size_t i = 0; i < COUNT(promises); i++) {
+        char whole[64];
+        size_t first = strlen(promises[i].first);
+        snprintf(whole, sizeof(whole), "%s%s", promises[i].first, promises[i].rest);
+        struct play *p = play_new(CHUNKED, slice_of(whole), 0);
+        memcpy(p->loop.scratch, whole, first);
+        p->arrived = p->read = first;
+        p->in.owes_more = true;
+        pump(p, (struct slice){ p->loop.scratch, first });
+        assert_int_equal(p->nudges, promises[i].nudges);
+        arrive(p);
+        if (p->read < p->source.len) assert_int_equal(pump(p, SLICE_NONE), H1_PUMP_END);
+        assert_int_equal(p->nudges, promises[i].nudges);
+        play_free(p);
+    }
 }
 
 static void a_receiver_that_takes_nothing_costs_32_kib_at_most(void **state)
@@ -492,6 +528,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_body_is_the_same_wherever_it_is_cut_and_however_little_is_taken),
         cmocka_unit_test(a_large_body_arrives_whole_with_every_transport_and_receiver),
+        cmocka_unit_test(a_promise_of_more_is_kept_or_taken_back_at_once),
         cmocka_unit_test(a_receiver_that_takes_nothing_costs_32_kib_at_most),
         cmocka_unit_test(bulk_that_is_not_taken_stays_where_it_is),
         cmocka_unit_test(one_direction_yields_after_its_share_of_a_turn),

@@ -371,6 +371,80 @@ static void a_tunnel_passes_bytes_and_the_end_of_each_side(void **state)
     scene_close(&s);
 }
 
+/* The head's first part is held until the rest comes: that block goes back, and what follows makes new ones. */
+static void a_101_in_two_pieces_leaves_no_block_behind(void **state)
+{
+    (void)state;
+    static const char *const rests[] = { "Upgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+                                         "Upgrade: websocket\r\nConnection: upgrade\r\n\r\nfirst" };
+    for (int i = 0; i < 2; i++) {
+        struct scene s;
+        scene_open(&s, false);
+        one_server(&s);
+        scene_start(&s);
+        int client = client_connect(&s);
+        say(client, "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n");
+        int server = server_accept(&s, 0);
+        hear(&s, server, "\r\n\r\n");
+        say(server, "HTTP/1.1 101 Switching Protocols\r\n");
+        turns(&s, 5);
+        say(server, rests[i]);
+        hear(&s, client, i ? "first" : "\r\n\r\n");
+        turns(&s, 2);
+        assert_int_equal(s.worker->live.tunnels, 1);
+        say(server, "hello");
+        hear(&s, client, "hello");
+        say(client, "world");
+        hear(&s, server, "world");
+        turns(&s, 2);
+        close(client);
+        close(server);
+        scene_close(&s); /* counts the blocks */
+    }
+}
+
+/* The time that the rest of an answered request may take: as long as it comes at some rate, and not for ever. */
+static void the_rest_of_an_answered_request_is_bounded_by_time_and_rate(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *length;
+        size_t per_step;
+        unsigned steps;                   /* of 5 s, until it ends */
+    } rows[] = { { "100000", 100, 1 },    /* small: kept, but it does not come */
+                 { "100000", 6000, 6 },   /* it comes, but takes too long */
+                 { "100000000", 100, 1 }, /* large: told to end */
+                 { "100000000", 6000, 6 } };
+    static char piece[6000];
+    memset(piece, 'x', sizeof(piece));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct scene s;
+        char request[200];
+        scene_open(&s, false);
+        one_server(&s);
+        s.listener.limits.body_bytes = 10;
+        scene_start(&s);
+        int client = client_connect(&s);
+        snprintf(request, sizeof(request), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %s\r\n\r\n",
+                 rows[i].length);
+        say(client, request);
+        const char *answer = hear(&s, client, "\n");
+        assert_int_equal(strncmp(answer + 9, "413", 3), 0);
+        assert_int_equal(strstr(answer, "Connection: close") != NULL, strlen(rows[i].length) > 6);
+        turns(&s, 3);
+        unsigned steps = 0;
+        while (s.worker->live.client_connections && steps < 20) {
+            assert_true(send(client, piece, rows[i].per_step, MSG_NOSIGNAL) > 0);
+            turns(&s, 5);
+            pass_time(&s, 5000);
+            steps++;
+        }
+        if (steps != rows[i].steps) fail_msg("row %zu: %u steps", i, steps);
+        close(client);
+        scene_close(&s);
+    }
+}
+
 static void a_silent_tunnel_ends_sooner_once_a_side_has_closed(void **state)
 {
     (void)state;
@@ -430,6 +504,8 @@ int main(void)
         cmocka_unit_test(a_reset_client_takes_its_exchange_along_in_every_phase),
         cmocka_unit_test(what_is_forgotten_is_counted_but_not_reached),
         cmocka_unit_test(a_tunnel_passes_bytes_and_the_end_of_each_side),
+        cmocka_unit_test(a_101_in_two_pieces_leaves_no_block_behind),
+        cmocka_unit_test(the_rest_of_an_answered_request_is_bounded_by_time_and_rate),
         cmocka_unit_test(a_silent_tunnel_ends_sooner_once_a_side_has_closed),
         cmocka_unit_test(a_reset_on_one_side_of_a_tunnel_is_a_reset_on_the_other),
     };
