@@ -1,5 +1,5 @@
 /* The first line is a regular expression, the second what it becomes, the third a target: whatever they are, the
- * result is a target again. An expression that is empty stands for prefixes: the second is stripped, the third put. */
+ * result is a target again, and canonical. An expression that is empty stands for prefixes: the second is stripped, the third put. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +36,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!err.text[0]) abort();
         return 0;
     }
+    static const struct http_path_rules rules;
+    static char canonical[3 * sizeof(text)], again[3 * sizeof(memory)];
+    struct text t = text_over(canonical, sizeof(canonical));
+    struct slice asked, same;
     size_t room = size % sizeof(memory);
     struct text out = text_over(memory, room);
-    if (rewrite_target(r, scratch, slice_of(target), &out) == REWRITE_DONE) {
+    if (http_path_put(&rules, slice_of(target), &t, &asked) == HTTP_PATH_OK &&
+        rewrite_target(r, scratch, &rules, asked, &out) == REWRITE_DONE) {
         if (out.len > room || !out.len || out.data[0] != '/' || out.data < memory) abort();
         for (size_t i = 0; i < out.len; i++)
             if (out.data[i] <= ' ' || (unsigned char)out.data[i] >= 127) abort();
+        t = text_over(again, sizeof(again));
+        if (http_path_put(&rules, text_slice(&out), &t, &same) != HTTP_PATH_OK ||
+            !slice_equal(same, text_slice(&out)))
+            abort();
     }
     rewrite_free(r);
     return 0;

@@ -15,6 +15,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(BAD_REQUEST, "bad_request", CLIENT, 400, "the request is not correct HTTP")                               \
     X(BAD_REQUEST_BODY, "bad_request_body", CLIENT, 400, "the request body's framing is broken")                \
     X(HEAD_TOO_LARGE, "head_too_large", CLIENT, 431, "the request head is over the limit")                      \
+    X(BAD_PATH, "bad_path", CLIENT, 400, "the request's path could be read in more than one way")              \
     X(TARGET_TOO_LONG, "target_too_long", CLIENT, 414, "the request target is over the limit")                  \
     X(BODY_TOO_LARGE, "body_too_large", CLIENT, 413, "the request body is over the limit")                      \
     X(METHOD_NOT_ALLOWED, "method_not_allowed", CLIENT, 405, "the method is not served here")                   \
@@ -39,6 +40,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(NO_ROUTE, "no_route", CONFIG, 404, "no route matches the request")                                        \
     X(PIN_UNKNOWN, "pin_unknown", CLIENT, 400, "the server that Weir-Pin names does not exist")                 \
     X(REWRITE_TOO_LONG, "rewrite_too_long", CONFIG, 414, "the rewritten target is over the limit")              \
+    X(REWRITE_BAD_PATH, "rewrite_bad_path", CLIENT, 400, "the rewritten path would lead elsewhere")            \
     X(EGRESS_BAD_TARGET, "egress_bad_target", CLIENT, 400, "X-Egress-Host names no host")                       \
     X(EGRESS_DENIED, "egress_denied", CLIENT, 403, "the host that X-Egress-Host names is not allowed")          \
     X(EGRESS_UNRESOLVED, "egress_unresolved", SERVER, 502, "the host that X-Egress-Host names has no address")  \

@@ -4,6 +4,9 @@
 #include "proxy/forward.h"
 #include "proxy/proxy.h"
 
+/* A request that has passed through weir this often goes in circles. */
+#define HOPS_MAX 16
+
 const char *choose_split_reason_name(enum choose_split_reason reason)
 {
     static const char *const names[] = { "", "unit", "client", "override" };
@@ -14,6 +17,18 @@ static void refuse(struct choose_result *out, enum end_reason reason, const char
 {
     out->refusal = reason;
     out->detail = detail;
+}
+
+/* What no route can allow. */
+static void admit(const struct choose_request *rq, struct choose_result *out)
+{
+    if (rq->head->method == HTTP_CONNECT)
+        refuse(out, END_METHOD_NOT_ALLOWED, "CONNECT is not served here");
+    else if (forward_hops(rq->head) >= HOPS_MAX)
+        refuse(out, END_LOOP_DETECTED, NULL);
+    else if (rq->path_fault != HTTP_PATH_OK)
+        refuse(out, rq->path_fault == HTTP_PATH_TOO_LONG ? END_TARGET_TOO_LONG : END_BAD_PATH,
+               http_path_fault_text(rq->path_fault));
 }
 
 static void match_route(const struct listener *l, const struct choose_request *rq, struct choose_result *out)
@@ -44,6 +59,12 @@ static bool may_pass(const struct listener *l, const struct route *r, const stru
     }
     if (denials_have(l->proxy->denials, &rq->client)) return false;
     return !r->gate || gate_check(r->gate, &rq->client) == GATE_PASS;
+}
+
+static bool is_body_too_large(const struct listener *l, const struct http_head *head)
+{
+    uint64_t limit = l->conf->limits.body_bytes;
+    return limit && head->body == HTTP_BODY_LENGTH && head->content_length > limit;
 }
 
 static void choose_variant(const struct split *s, const struct http_template_input *in,
@@ -138,11 +159,16 @@ void choose(const struct listener *l, const struct choose_request *rq, struct ch
 {
     struct http_template_input in = { .head = rq->head, .client = &rq->client, .request_id = rq->request_id };
     *out = (struct choose_result){ .refusal = END_NONE };
-    match_route(l, rq, out);
+    admit(rq, out);
+    if (out->refusal == END_NONE) match_route(l, rq, out);
     if (!out->route) return;
     const struct route *r = out->route;
     if (!may_pass(l, r, rq)) {
         refuse(out, END_GATE_DENIED, NULL);
+        return;
+    }
+    if (is_body_too_large(l, rq->head)) {
+        refuse(out, END_BODY_TOO_LARGE, NULL);
         return;
     }
     out->pool = r->pool;
@@ -164,4 +190,22 @@ void choose(const struct listener *l, const struct choose_request *rq, struct ch
                                                          out->pool->roster->conf->balance.conf);
     out->has_hash = key != NULL;
     if (key) out->hash = balance_key_hash(key, &in);
+}
+
+size_t choose_target_room(struct slice target)
+{
+    size_t room = target.len * 3 + 4096;
+    return room < HTTP_TARGET_MAX ? room : HTTP_TARGET_MAX;
+}
+
+enum end_reason choose_target(const struct listener *l, const struct route *r, struct route_scratch *scratch,
+                              struct slice *target, struct text *out)
+{
+    switch (rewrite_target(r->rewrite, scratch, &l->conf->paths, *target, out)) {
+    case REWRITE_SAME: break;
+    case REWRITE_DONE: *target = text_slice(out); break;
+    case REWRITE_TOO_LONG: return END_REWRITE_TOO_LONG;
+    case REWRITE_BAD_PATH: return END_REWRITE_BAD_PATH;
+    }
+    return END_NONE;
 }

@@ -1,5 +1,5 @@
-/* proxy/choose.h: what a request leads to: its route, its split's variant, its pool, and the server that it names
- * by pin or cookie. Decided from the head and the run-time objects alone; nothing is counted or changed, so that
+/* proxy/choose.h: what a request leads to: whether it is served at all, its route, its split's variant, its pool, and
+ * the server that it names by pin or cookie. Decided from the head and the run-time objects alone; nothing is counted or changed, so that
  * `explain` asks the very same question. */
 #pragma once
 
@@ -7,8 +7,9 @@
 #include "proxy/listener.h"
 
 struct choose_request {
-    const struct http_head *head;
-    struct ip peer, client; /* who is connected; who is meant */
+    const struct http_head *head;    /* its path is canonical */
+    enum http_path_fault path_fault; /* or, with a fault, as it came */
+    struct ip peer, client;          /* who is connected; who is meant */
     struct slice request_id;
     struct route_scratch *scratch; /* the caller's; for regular expressions */
     uint64_t now_ms;               /* of the loop's clock */
@@ -38,5 +39,13 @@ struct choose_result {
 };
 
 void choose(const struct listener *l, const struct choose_request *rq, struct choose_result *out);
+
+/* How much room the target needs that a route's rewriting makes of this one. */
+size_t choose_target_room(struct slice target);
+/* Makes *target what the server is asked for, in `out` if it is not the same; `r` has a rewriting. END_NONE, or why
+ * it is refused. */
+enum end_reason choose_target(const struct listener *l, const struct route *r, struct route_scratch *scratch,
+                              struct slice *target, struct text *out);
+
 /* "unit", "client", "override"; "" for CHOOSE_NO_SPLIT. */
 const char *choose_split_reason_name(enum choose_split_reason reason);

@@ -11,10 +11,6 @@
 #include "proxy/record.h"
 #include "proxy/upgrade.h"
 
-/* A request that has passed through weir this often goes in circles. */
-#define HOPS_MAX 16
-/* A rewritten target is never longer than this. */
-#define TARGET_MAX (64u << 10)
 /* From this age on the client is watched for its end: most exchanges never get there. */
 #define WATCH_AFTER_MS 100
 
@@ -150,27 +146,21 @@ static void apply_choice(struct exchange *x, const struct choose_result *c)
 
 static enum step rewrite(struct exchange *x)
 {
-    struct text t;
-    size_t room = x->head.target.len * 3 + 4096;
-    if (room > TARGET_MAX) room = TARGET_MAX;
+    size_t room = choose_target_room(x->head.target);
     char *memory = arena_alloc(&x->arena, room);
     if (!memory) return exchange_fail(x, END_NO_MEMORY);
-    t = text_over(memory, room);
-    switch (rewrite_target(x->route->rewrite, x->listener->scratch, x->head.target, &t)) {
-    case REWRITE_SAME: break;
-    case REWRITE_DONE: x->target = text_slice(&t); break;
-    case REWRITE_TOO_LONG: return exchange_fail(x, END_REWRITE_TOO_LONG);
-    }
-    return STEP_WAIT;
+    struct text t = text_over(memory, room);
+    x->target = x->head.target;
+    enum end_reason refusal = choose_target(x->listener->listener, x->route, x->listener->scratch, &x->target,
+                                            &t);
+    return refusal == END_NONE ? STEP_WAIT : exchange_fail(x, refusal);
 }
 
 static enum step choose_route(struct exchange *x)
 {
     const struct listener *l = x->listener->listener;
-    if (x->head.method == HTTP_CONNECT)
-        return exchange_fail_with(x, END_METHOD_NOT_ALLOWED, "CONNECT is not served here");
-    if (forward_hops(&x->head) >= HOPS_MAX) return exchange_fail(x, END_LOOP_DETECTED);
     struct choose_request rq = { .head = &x->head,
+                                 .path_fault = (enum http_path_fault)x->path_fault,
                                  .peer = x->peer,
                                  .client = x->record.client,
                                  .request_id = slice_of(x->request_id),
@@ -180,9 +170,6 @@ static enum step choose_route(struct exchange *x)
     choose(l, &rq, &c);
     if (c.route) apply_choice(x, &c);
     if (c.refusal != END_NONE) return exchange_fail_with(x, c.refusal, c.detail);
-    if (l->conf->limits.body_bytes && x->head.body == HTTP_BODY_LENGTH &&
-        x->head.content_length > l->conf->limits.body_bytes)
-        return exchange_fail(x, END_BODY_TOO_LARGE);
     if (!x->pool) return exchange_reply_by_route(x);
     if (forward_max_forwards(&x->head) == 0) return exchange_reply_as_last(x);
     x->upgrade = upgrade_allowed(&x->head, x->route->conf);
@@ -379,24 +366,22 @@ static struct exchange *exchange_new(struct listener_worker *lw, struct http_str
     return x;
 }
 
-/* The head as the exchange's own: it outlives the buffer that it was read into. */
+/* The head as the exchange's own: it outlives the buffer that it was read into. Its path becomes canonical on the way:
+ * from here on nobody sees another. */
 static int copy_head(struct exchange *x, const struct http_head *head)
 {
-    size_t size = head->method_text.len + head->target.len + head->authority.len + head->scheme.len +
-                  head->upgrade.len;
-    char *memory = arena_alloc(&x->arena, size + 2);
+    size_t size = head->method_text.len + head->authority.len + head->scheme.len + head->upgrade.len +
+                  http_path_room(head->target);
+    char *memory = arena_alloc(&x->arena, size + 1);
     if (!memory) return -1;
-    struct text t = text_over(memory, size + 2);
+    struct text t = text_over(memory, size + 1);
     x->head = *head;
     x->head.method_text = text_put(&t, head->method_text);
-    /* "http://h?a=b" asks for "/?a=b" (RFC 9110 4.2.3). */
-    bool lacks_path = head->target.len && head->target.data[0] == '?';
-    if (lacks_path) text_add_char(&t, '/');
-    x->head.target = text_put(&t, head->target);
-    if (lacks_path) x->head.target = (struct slice){ x->head.target.data - 1, x->head.target.len + 1 };
     x->head.authority = text_put(&t, head->authority);
     x->head.scheme = text_put(&t, head->scheme);
     x->head.upgrade = text_put(&t, head->upgrade);
+    x->path_fault = (uint8_t)http_path_put(&x->listener->listener->conf->paths, head->target, &t,
+                                           &x->head.target);
     x->head.field_count = 0;
     if (exchange_copy_fields(x, head->fields, head->field_count, &x->head.fields) < 0) return -1;
     x->head.field_count = head->field_count;

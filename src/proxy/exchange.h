@@ -71,6 +71,7 @@ struct exchange {
     bool is_informed;         /* a 1xx went out: no second attempt, but still an answer */
     bool is_watched;          /* its end is noticed at any time */
     bool is_cut;              /* the response ends in the middle, visibly */
+    uint8_t path_fault;       /* enum http_path_fault: of the target, which then is as it came */
 
     /* The request's body. */
     struct http_field *trailers; /* in the arena */

@@ -4,13 +4,14 @@
 
 #include "base/clock.h"
 #include "conf/decode.h"
+#include "http/h1_value.h"
 #include "proxy/choose.h"
 #include "proxy/fields.h"
 #include "proxy/forward.h"
 #include "route/split.h"
 
 #define HEADERS_MAX 100u
-#define URL_MAX 8192
+#define URL_MAX 8192u
 
 /* the request */
 
@@ -38,7 +39,10 @@ struct request {
     struct http_field fields[HEADERS_MAX];
     struct ip peer, client; /* who is connected; who is meant, if the peer is trusted to say so */
     const struct listener *listener;
-    char target[URL_MAX + 2]; /* of a URL without a path */
+    char url_target[URL_MAX + 2]; /* of a URL without a path */
+    enum http_path_fault path_fault;
+    struct slice target;                                     /* what the server is asked for */
+    char canonical[3 * URL_MAX], rewritten[HTTP_TARGET_MAX]; /* memory of the two targets */
 };
 
 static int find_listener(const struct proxy *p, const char *name, const struct listener **out,
@@ -74,7 +78,7 @@ static int parse_url(const char *url, struct request *rq, struct err *err)
         rest = (struct slice){ rest.data + len, rest.len - len };
         if (!len) return err_set(err, "\"%s\" names no host", url);
         if (!rest.len || rest.data[0] == '?') {
-            struct text t = text_over(rq->target, sizeof(rq->target));
+            struct text t = text_over(rq->url_target, sizeof(rq->url_target));
             text_add_char(&t, '/');
             text_add_slice(&t, rest);
             rest = text_slice(&t);
@@ -113,6 +117,9 @@ static int read_request(const struct proxy *p, const struct explain_conf *conf, 
     for (uint32_t i = 0; i < conf->headers.count; i++) {
         if (read_field(headers[i], &rq->fields[i], err) < 0) return -1;
         if (rq->fields[i].id == HTTP_FIELD_HOST) rq->head.authority = http_field_value(&rq->fields[i]);
+        if (rq->fields[i].id == HTTP_FIELD_CONTENT_LENGTH &&
+            h1_length_read(http_field_value(&rq->fields[i]), &rq->head.content_length))
+            rq->head.body = HTTP_BODY_LENGTH;
     }
     rq->head.version = HTTP_VERSION_1_1;
     rq->head.method_text = slice_of(conf->method);
@@ -122,6 +129,9 @@ static int read_request(const struct proxy *p, const struct explain_conf *conf, 
     const char *refused = fields_admit(rq->listener, &rq->peer, rq->fields, rq->head.field_count);
     if (refused) return err_set(err, "the request would be answered with 400: %s", refused);
     rq->client = forward_client(rq->listener, &rq->peer, &rq->head);
+    struct text t = text_over(rq->canonical, sizeof(rq->canonical));
+    rq->path_fault = http_path_put(&rq->listener->conf->paths, rq->head.target, &t, &rq->head.target);
+    rq->target = rq->head.target;
     return 0;
 }
 
@@ -253,18 +263,6 @@ static bool print_own_answer(const struct choose_result *c, const struct http_te
     json_key(out, "answer");
     json_null(out);
     return false;
-}
-
-static void print_target(const struct request *rq, const struct choose_result *c,
-                         struct route_scratch *scratch, struct json *out)
-{
-    char memory[16384];
-    struct text t = text_over(memory, sizeof(memory));
-    struct slice target = rq->head.target;
-    if (c->route->rewrite && rewrite_target(c->route->rewrite, scratch, target, &t) == REWRITE_DONE)
-        target = text_slice(&t);
-    json_key(out, "target");
-    json_slice(out, target);
 }
 
 /* the server */
@@ -427,18 +425,29 @@ static void print_request(const struct request *rq, struct json *out)
     json_object_end(out);
 }
 
-static int explain_request(const struct request *rq, struct route_scratch *scratch, struct json *out,
-                           struct err *err)
+/* What traffic would get: also where rewriting cannot be carried out. */
+static void decide(struct request *rq, struct route_scratch *scratch, uint64_t now_ns,
+                   struct choose_result *c)
 {
-    uint64_t now_ns = clock_now_ns();
     struct choose_request asked = { .head = &rq->head,
+                                    .path_fault = rq->path_fault,
                                     .peer = rq->peer,
                                     .client = rq->client,
                                     .scratch = scratch,
                                     .now_ms = now_ns / NS_PER_MS };
+    choose(rq->listener, &asked, c);
+    if (c->refusal != END_NONE || !c->pool || !c->route->rewrite) return;
+    struct text t = text_over(rq->rewritten, choose_target_room(rq->head.target));
+    c->refusal = choose_target(rq->listener, c->route, scratch, &rq->target, &t);
+}
+
+static int explain_request(struct request *rq, struct route_scratch *scratch, struct json *out,
+                           struct err *err)
+{
+    uint64_t now_ns = clock_now_ns();
     struct http_template_input in = { .head = &rq->head, .client = &rq->client };
     struct choose_result c;
-    choose(rq->listener, &asked, &c);
+    decide(rq, scratch, now_ns, &c);
     json_object(out);
     print_request(rq, out);
     print_route(&c, out);
@@ -451,7 +460,8 @@ static int explain_request(const struct request *rq, struct route_scratch *scrat
     if (is_own || !c.pool) {
         print_no_server(out);
     } else {
-        print_target(rq, &c, scratch, out);
+        json_key(out, "target");
+        json_slice(out, rq->target);
         result = print_pool(&c, now_ns, out, err);
     }
     json_object_end(out);

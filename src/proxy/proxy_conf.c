@@ -73,6 +73,32 @@ static const struct conf_type pin_type = {
 
 static const struct conf_type pool_ref_type = { .name = "pools" };
 
+static void check_route_path(struct conf_decode *d, const struct conf_node *node, const char *key,
+                             const struct http_path_rules *rules, const char *path)
+{
+    struct err err;
+    bool is_prefix = strcmp(key, "path") != 0;
+    if (!path || path[0] != '/' || http_path_check(rules, path, is_prefix, &err) == 0) return;
+    conf_decode_fault(d, node, key, "", "%s", err.text);
+}
+
+/* Routes are compared with canonical paths: one that is written in another way would never be taken. */
+static void check_route_paths(struct conf_decode *d, const struct conf_node *node,
+                              const struct listener_conf *l)
+{
+    const struct route_conf *r = l->routes.data;
+    const struct conf_node *routes = conf_node_get(node, "routes");
+    const struct conf_node *at = routes ? routes->first_child : NULL;
+    for (uint32_t i = 0; at && i < l->routes.count; i++, at = at->next) {
+        check_route_path(d, at, "path", &l->paths, r[i].path);
+        check_route_path(d, at, "path_prefix", &l->paths, r[i].path_prefix);
+        const struct conf_node *rewrite = r[i].rewrite ? conf_node_get(at, "rewrite") : NULL;
+        if (!rewrite) continue;
+        check_route_path(d, rewrite, "strip_prefix", &l->paths, r[i].rewrite->strip_prefix);
+        check_route_path(d, rewrite, "add_prefix", &l->paths, r[i].rewrite->add_prefix);
+    }
+}
+
 static void check_listener(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     struct listener_conf *l = object;
@@ -85,6 +111,7 @@ static void check_listener(struct conf_decode *d, const struct conf_node *node, 
     else if (!l->pool && !l->routes.count)
         conf_decode_fault(d, node, NULL, "add `pool:` with a pool's name",
                           "a listener needs a pool or routes");
+    check_route_paths(d, node, l);
 }
 
 static const struct conf_field listener_fields[] = {
@@ -103,6 +130,8 @@ static const struct conf_field listener_fields[] = {
       .help = "Bounds on what a client may send." },
     { "fields", CONF_OBJECT(struct listener_conf, fields, &listener_fields_type),
       .help = "Which of a request's fields pass." },
+    { "paths", CONF_OBJECT(struct listener_conf, paths, &http_path_rules_type),
+      .help = "How a request's path is read. What could be read in more than one way is refused." },
     { "trust", CONF_LIST(struct listener_conf, trust, &conf_cidr_type), .max = 1000,
       .help = "Peers whose X-Forwarded-*, X-Real-IP and Forwarded fields are believed and passed on; from "
               "everybody else they are dropped." },

@@ -3,6 +3,7 @@
 
 #include "base/address.h"
 #include "conf/field.h"
+#include "http/path.h"
 #include "net/resolver.h"
 #include "pool/pool_conf.h"
 #include "proxy/access_log_conf.h"
@@ -43,6 +44,7 @@ struct listener_conf {
     struct listener_timeouts timeouts;
     struct listener_limits limits;
     struct listener_fields fields;
+    struct http_path_rules paths;
     struct conf_items trust; /* struct cidr */
     struct gate_conf *gate;  /* may be NULL */
     struct pin_conf *pin;    /* NULL: nobody may */

@@ -102,10 +102,10 @@ void rewrite_free(struct rewrite *r)
     free(r);
 }
 
-/* What no target can hold is percent-encoded (RFC 3986 2.1); a question mark or a number sign of a path would end it. */
+/* What no path can hold is percent-encoded (RFC 3986 2.1); a question mark or a number sign would end it. */
 static void add_byte(struct text *out, char c)
 {
-    if (c > ' ' && c < 127 && c != '?' && c != '#' && c != '"' && c != '<' && c != '>') {
+    if (http_path_may_hold(c)) {
         text_add_char(out, c);
         return;
     }
@@ -170,28 +170,36 @@ static bool change_prefix(const struct rewrite_conf *conf, struct slice path, st
     return true;
 }
 
+/* A path that leads out of the place where the rule puts it is not resolved but refused: nobody meant that. */
+static bool settle(const struct http_path_rules *rules, struct text *path)
+{
+    struct http_path_rules strict = *rules;
+    strict.refuses_dots = true;
+    return http_path_settle(&strict, path->data, &path->len) == HTTP_PATH_OK;
+}
+
 enum rewrite_result rewrite_target(const struct rewrite *r, struct route_scratch *scratch,
-                                   struct slice target, struct text *out)
+                                   const struct http_path_rules *rules, struct slice target, struct text *out)
 {
     if (!target.len || target.data[0] != '/') return REWRITE_SAME;
     const char *mark = memchr(target.data, '?', target.len);
     struct slice path = { target.data, mark ? (size_t)(mark - target.data) : target.len };
     struct slice query = { target.data + path.len, target.len - path.len };
-    char first = '/';
-    struct text rest = { .data = out->data + 1, .cap = out->cap ? out->cap - 1 : 0 };
-    if (!(r->regex ? replace(r, scratch, path, &rest) : change_prefix(r->conf, path, &rest)))
+    struct text made = *out;
+    /* A path begins with a slash whatever the rewriting makes of it; settling merges two. */
+    text_add_char(&made, '/');
+    if (!(r->regex ? replace(r, scratch, path, &made) : change_prefix(r->conf, path, &made)))
         return REWRITE_SAME;
-    text_add_slice(&rest, query);
-    if (rest.is_cut || !out->cap) return REWRITE_TOO_LONG;
-    /* A target begins with a slash whatever the rewriting made of it. */
-    bool has_slash = rest.len && rest.data[0] == first;
-    out->data[0] = first;
-    if (has_slash) {
-        out->data++;
-        out->len = rest.len;
-    } else {
-        out->len = rest.len + 1;
+    if (made.len > 1 && made.data[1] == '/') {
+        made.data++;
+        made.cap--;
+        made.len--;
     }
+    if (made.is_cut) return REWRITE_TOO_LONG;
+    if (!settle(rules, &made)) return REWRITE_BAD_PATH;
+    text_add_slice(&made, query);
+    if (made.is_cut) return REWRITE_TOO_LONG;
+    *out = made;
     return REWRITE_DONE;
 }
 

@@ -11,8 +11,9 @@
  * Hosts are compared without regard to case, without the port and one dot at the end. "*.example.com" is
  * every name that ends with ".example.com", of however many labels, but not example.com itself.
  *
- * Paths are compared as they came, byte by byte: a prefix "/v1" takes "/v10" too, "/v1/" does not (nor
- * "/v1"). Nothing is decoded or resolved: "/%76%31/" and "/x/../v1/" are other paths than "/v1/". */
+ * Paths are compared byte by byte: a prefix "/v1" takes "/v10" too, "/v1/" does not (nor "/v1"). Nothing is decoded
+ * or resolved here: whoever asks makes the path canonical first (http/path.h), so that "/%76%31/" and "/x/../v1/"
+ * are "/v1/". */
 #pragma once
 
 #include <stdbool.h>

@@ -310,9 +310,8 @@ static const struct conf_field fields[] = {
     { "path", CONF_STRING(struct route_conf, path), .min = 1, .max = 4096,
       .help = "The whole path, without the query." },
     { "path_prefix", CONF_STRING(struct route_conf, path_prefix), .min = 1, .max = 4096,
-      .help =
-          "What the path begins with, byte by byte as it came: `/v1/` takes neither `/v1` nor `/v10`, `/v1` "
-          "takes both." },
+      .help = "What the path begins with, byte by byte: `/v1/` takes neither `/v1` nor `/v10`, `/v1` "
+              "takes both." },
     { "path_regex", CONF_STRING(struct route_conf, path_regex), .min = 1, .max = 4096,
       .help = "A Perl-compatible expression that is found in the path: anchor it with `^`." },
     { "method", CONF_STRINGS(struct route_conf, methods), .max = 32, .help = "Its methods; any if absent." },
