@@ -176,6 +176,7 @@ static enum http_path_fault take_byte(struct walk *w)
     w->p++;
     if (c == '/') return end_segment(w, false);
     if (c == '\\') return put_slash_like(w, c, w->rules->keeps_backslash);
+    if (c == 0 && !w->rules->keeps_nul) return HTTP_PATH_NUL;
     if (c == ';') {
         if (w->rules->refuses_parameters) return HTTP_PATH_PARAMETERS;
         w->is_odd = true;

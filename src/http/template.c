@@ -327,11 +327,45 @@ struct slice http_cookie_value(const struct http_head *head, struct slice name)
     return http_cookies_next(&walk, &value) ? value : SLICE_NONE;
 }
 
-struct slice http_query_value(struct slice query, struct slice name)
+static int hex_of(char c)
+{
+    if (h1_is(c, H1_DIGIT)) return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool http_query_is(struct slice encoded, struct slice plain)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < encoded.len; i++, at++) {
+        char c = encoded.data[i];
+        int high = c == '%' && encoded.len - i > 2 ? hex_of(encoded.data[i + 1]) : -1;
+        int low = high < 0 ? -1 : hex_of(encoded.data[i + 2]);
+        if (c == '+') c = ' ';
+        if (low >= 0) {
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        if (at == plain.len || plain.data[at] != c) return false;
+    }
+    return at == plain.len;
+}
+
+bool http_query_next(struct slice *query, struct slice *name, struct slice *value)
 {
     struct slice pair;
-    while (name.len && next_pair(&query, '&', &pair))
-        if (is_of_name(pair, name)) return value_behind(pair, name.len);
+    if (!next_pair(query, '&', &pair)) return false;
+    const char *equals = pair.len ? memchr(pair.data, '=', pair.len) : NULL;
+    *name = (struct slice){ pair.data, equals ? (size_t)(equals - pair.data) : pair.len };
+    *value = value_behind(pair, name->len);
+    return true;
+}
+
+struct slice http_query_value(struct slice query, struct slice name)
+{
+    struct slice found, value;
+    while (name.len && http_query_next(&query, &found, &value))
+        if (http_query_is(found, name)) return value;
     return SLICE_NONE;
 }
 

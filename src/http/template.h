@@ -77,8 +77,8 @@ struct slice http_template_single(const struct http_template *t, const struct ht
 /* The target's path, and what follows its question mark; data is NULL if there is none. */
 struct slice http_target_path(struct slice target);
 struct slice http_target_query(struct slice target);
-/* Of all Cookie fields, quotes included, names compared with case; of a query, where an argument without an equals
- * sign is empty. data is NULL if there is none of that name. */
+/* Of all Cookie fields, quotes included, names compared with case; of a query, the first argument of that (decoded)
+ * name, its value as it came, empty without an equals sign. data is NULL if there is none of that name. */
 struct slice http_cookie_value(const struct http_head *head, struct slice name);
 /* All cookies of that name, in order: a browser sends the one with the longest path first, which need not be the latest
  * (RFC 6265 5.4). Zeroed but for head and name at first; false when none is left. */
@@ -89,6 +89,10 @@ struct http_cookies {
 };
 bool http_cookies_next(struct http_cookies *walk, struct slice *value);
 struct slice http_query_value(struct slice query, struct slice name);
+/* Takes the next argument off a query: "name=value", both as they came. False when none is left. */
+bool http_query_next(struct slice *query, struct slice *name, struct slice *value);
+/* Whether a name or value of a query, decoded as forms are ("+" is a space), is `plain`. */
+bool http_query_is(struct slice encoded, struct slice plain);
 
 /* A redirect's target that names a host wherever its form needs one: not "https:///path", not nothing. */
 bool http_location_is_whole(struct slice location);

@@ -79,31 +79,77 @@ struct search {
     void *context;
 };
 
-static struct slice header_value(const struct http_head *head, const struct route_probe *p)
+/* What a request has of a field or an argument. */
+struct values {
+    struct slice first;        /* for people; data is NULL if it is not there */
+    bool is_there, has_wanted; /* one of them is what the probe asks for */
+};
+
+/* A list in one field is as many values as fields would be (RFC 9110 5.3). */
+static bool has_element(struct slice list, struct slice wanted)
 {
-    for (uint32_t i = 0; head && i < head->field_count; i++) {
+    while (list.len) {
+        const char *comma = memchr(list.data, ',', list.len);
+        size_t len = comma ? (size_t)(comma - list.data) : list.len;
+        if (slice_equal(slice_trim((struct slice){ list.data, len }), wanted)) return true;
+        len += comma != NULL;
+        list = (struct slice){ list.data + len, list.len - len };
+    }
+    return false;
+}
+
+static void note_field(struct values *v, const struct route_probe *p, struct slice value)
+{
+    if (!value.data) value.data = "";
+    if (!v->is_there) v->first = value;
+    v->is_there = true;
+    v->has_wanted = v->has_wanted || slice_equal(value, p->value) || has_element(value, p->value);
+}
+
+/* Only what goes on to the server counts, and all of it: whoever puts a field twice, or lets Connection take it out,
+ * is not to be seen as another than the server sees. Host and Upgrade are not passed on as fields. */
+static struct values header_values(const struct http_head *head, const struct route_probe *p)
+{
+    struct values v = { 0 };
+    if (!head) return v;
+    if (p->field_id == HTTP_FIELD_HOST && head->authority.len) note_field(&v, p, head->authority);
+    if (p->field_id == HTTP_FIELD_UPGRADE && head->upgrade.len) note_field(&v, p, head->upgrade);
+    if (p->field_id == HTTP_FIELD_HOST || p->field_id == HTTP_FIELD_UPGRADE) return v;
+    for (uint32_t i = 0; i < head->field_count; i++) {
         const struct http_field *f = &head->fields[i];
-        if (f->id != p->field_id) continue;
+        if (f->id != p->field_id || f->is_dropped) continue;
         if (f->id == HTTP_FIELD_OTHER && !slice_equal_fold((struct slice){ f->name, f->name_len }, p->name))
             continue;
-        return (struct slice){ f->value ? f->value : "", f->value_len };
+        note_field(&v, p, http_field_value(f));
     }
-    return SLICE_NONE;
+    return v;
 }
 
-/* data is NULL if it is not there. */
-static struct slice value_of(const struct search *s, const struct route_probe *p, bool is_header)
+static struct values argument_values(struct slice query, const struct route_probe *p)
 {
-    return is_header ? header_value(s->rq->head, p) : http_query_value(s->rq->query, p->name);
+    struct values v = { 0 };
+    struct slice name, value;
+    while (http_query_next(&query, &name, &value)) {
+        if (!http_query_is(name, p->name)) continue;
+        if (!v.is_there) v.first = value;
+        v.is_there = true;
+        v.has_wanted = v.has_wanted || http_query_is(value, p->value);
+    }
+    return v;
 }
 
-static bool holds(const struct route_probe *p, struct slice value)
+static struct values values_of(const struct search *s, const struct route_probe *p, bool is_header)
+{
+    return is_header ? header_values(s->rq->head, p) : argument_values(s->rq->query, p);
+}
+
+static bool holds(const struct route_probe *p, const struct values *v)
 {
     switch ((enum route_test)p->test) {
-    case ROUTE_IS: return value.data && slice_equal(value, p->value);
-    case ROUTE_IS_NOT: return !value.data || !slice_equal(value, p->value);
-    case ROUTE_IS_THERE: return value.data != NULL;
-    case ROUTE_IS_ABSENT: return value.data == NULL;
+    case ROUTE_IS: return v->has_wanted;
+    case ROUTE_IS_NOT: return !v->has_wanted;
+    case ROUTE_IS_THERE: return v->is_there;
+    case ROUTE_IS_ABSENT: return !v->is_there;
     }
     return false;
 }
@@ -132,7 +178,8 @@ static uint32_t failed_probe(const struct search *s, const struct route_candidat
     uint32_t count = c->header_count + c->query_count;
     for (uint32_t i = 0; i < count; i++) {
         const struct route_probe *p = &s->table->probes[c->first_probe + i];
-        if (!holds(p, value_of(s, p, i < c->header_count))) return i;
+        struct values v = values_of(s, p, i < c->header_count);
+        if (!holds(p, &v)) return i;
     }
     return ROUTE_NONE;
 }
@@ -151,9 +198,10 @@ static void tell_probe(const struct search *s, const struct route_candidate *c, 
 {
     const struct route_probe *p = &s->table->probes[c->first_probe + at];
     bool is_header = at < c->header_count;
-    struct slice value = value_of(s, p, is_header);
+    struct values v = values_of(s, p, is_header);
+    struct slice value = p->test == ROUTE_IS_NOT ? p->value : v.first;
     text_printf(why, "%s %.*s ", is_header ? "header" : "query argument", SLICE_ARGS(p->name));
-    if (!value.data)
+    if (!v.is_there)
         TEXT_LITERAL(why, "is missing");
     else if (p->test == ROUTE_IS_ABSENT)
         TEXT_LITERAL(why, "is there");

@@ -31,7 +31,9 @@
 #define ROUTE_REGEX_STEPS_MAX 10000u
 
 /* A header or query argument that must be there, with this value: "*" is any value, a value that begins with "!" is
- * any other (or none), "!*" is none. A header is compared by its first field; both with regard to case. */
+ * any other (or none), "!*" is none. Of several values one that is asked for is enough, and none may be one that must
+ * not be; a field's are its whole text and the elements of it as a list. Fields that are dropped are not there. An
+ * argument's name and value are compared decoded; all with regard to case. */
 struct route_condition {
     const char *name, *value;
 };
@@ -59,7 +61,7 @@ const char *route_path_reason_name(enum route_path_reason reason);
 struct route_request {
     struct slice host; /* as in Host or :authority */
     struct slice path, query;
-    const struct http_head *head; /* method and fields, dropped ones included */
+    const struct http_head *head; /* method, fields, authority and upgrade */
     struct ip client;
 };
 

@@ -231,6 +231,22 @@ static void check_paths(struct conf_decode *d, const struct conf_node *node, con
         conf_decode_fault(d, node, "path_regex", "", "%s", err.text);
 }
 
+/* Never passed on (RFC 9110 7.6.1), or said to weir alone. */
+static bool ends_at_weir(const char *name)
+{
+    switch (http_field_id_of(slice_of(name))) {
+    case HTTP_FIELD_CONNECTION:
+    case HTTP_FIELD_KEEP_ALIVE:
+    case HTTP_FIELD_PROXY_CONNECTION:
+    case HTTP_FIELD_TE:
+    case HTTP_FIELD_TRANSFER_ENCODING:
+    case HTTP_FIELD_WEIR_PIN:
+    case HTTP_FIELD_WEIR_PIN_TOKEN:
+    case HTTP_FIELD_WEIR_SPLIT: return true;
+    default: return false;
+    }
+}
+
 static void check_conditions(struct conf_decode *d, const struct conf_node *node, const struct route_conf *r)
 {
     const struct route_pair_conf *headers = r->headers.data;
@@ -239,6 +255,10 @@ static void check_conditions(struct conf_decode *d, const struct conf_node *node
         if (!is_field_name(headers[i].name))
             conf_decode_fault(d, conf_node_get(node, "headers"), headers[i].name, "",
                               "\"%s\" cannot be the name of a header", headers[i].name);
+        else if (ends_at_weir(headers[i].name))
+            conf_decode_fault(d, conf_node_get(node, "headers"), headers[i].name, "leave it out",
+                              "\"%s\" is between the client and weir: no server and no route sees it",
+                              headers[i].name);
     for (uint32_t i = 0; i < r->methods.count; i++) {
         struct slice method = slice_of(methods[i]);
         if (!is_token(methods[i]))
@@ -316,9 +336,12 @@ static const struct conf_field fields[] = {
       .help = "A Perl-compatible expression that is found in the path: anchor it with `^`." },
     { "method", CONF_STRINGS(struct route_conf, methods), .max = 32, .help = "Its methods; any if absent." },
     { "headers", CONF_MAP(struct route_conf, headers, &pair_type), .max = FIELDS_MAX,
-      .help = "Header fields that it must have, each with its value." },
+      .help = "Header fields that it must have, each with its value: one of several is enough, whether in "
+              "fields of "
+              "their own or in a list. Only what is passed on counts." },
     { "query", CONF_MAP(struct route_conf, query, &pair_type), .max = FIELDS_MAX,
-      .help = "Query arguments that it must have, each with its value, as they come." },
+      .help =
+          "Query arguments that it must have, each with its value, both decoded; one of several is enough." },
     { "client", CONF_LIST(struct route_conf, clients, &conf_cidr_type), .max = 10000,
       .help = "Address blocks that it must come from." },
     { "pool", CONF_REF(struct route_conf, pool, &pools_type), .help = "Where it leads." },

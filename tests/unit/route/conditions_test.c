@@ -13,7 +13,8 @@
 #include "http/template.h"
 #include "route/route.h"
 
-/* A request as text: "GET /path?query name:value name:value". */
+/* A request as text: "GET /path?query name:value name:value". "-name" is not passed on; "^" is the upgrade that is
+ * asked for, "@" the authority, which else is a.org. */
 struct request {
     char memory[512];
     struct http_field fields[8];
@@ -30,13 +31,19 @@ static void request_of(struct request *r, const char *text)
     r->head.method_text = slice_of(strtok_r(r->memory, " ", &rest));
     r->head.method = http_method_of(r->head.method_text);
     r->head.target = slice_of(strtok_r(NULL, " ", &rest));
+    r->head.authority = SLICE("a.org");
     for (char *field; (field = strtok_r(NULL, " ", &rest));) {
         char *colon = strchr(field, ':');
+        bool is_dropped = *field == '-';
+        if (*field == '^') r->head.upgrade = slice_of(colon + 1);
+        if (*field == '@') r->head.authority = slice_of(colon + 1);
+        field += is_dropped;
         struct slice name = { field, (size_t)(colon - field) };
         r->fields[r->head.field_count++] = (struct http_field){ .name = field,
                                                                 .name_len = (uint16_t)name.len,
                                                                 .value = colon + 1,
                                                                 .value_len = (uint32_t)strlen(colon + 1),
+                                                                .is_dropped = is_dropped,
                                                                 .id = (uint8_t)http_field_id_of(name) };
     }
     r->rq = (struct route_request){ .host = SLICE("a.org"),
@@ -68,7 +75,10 @@ static const char *const get_head[] = { "GET", "HEAD" }, *const purge[] = { "PUR
 static const struct route_condition beta[] = { { "X-Env", "beta" } }, any_env[] = { { "x-env", "*" } },
                                     not_beta[] = { { "X-Env", "!beta" } }, no_env[] = { { "X-Env", "!*" } },
                                     beta_v2[] = { { "X-Env", "beta" }, { "Accept", "v2" } },
-                                    version_2[] = { { "v", "2" } };
+                                    version_2[] = { { "v", "2" } }, no_v[] = { { "v", "!*" } },
+                                    not_v_2[] = { { "v", "!2" } }, spaced[] = { { "a b", "c d" } },
+                                    upgrade[] = { { "Upgrade", "websocket" } },
+                                    host[] = { { "Host", "a.org" } };
 
 /* By one condition each, in front of a route for everything. */
 static void a_route_is_taken_only_where_its_conditions_hold(void **state)
@@ -94,7 +104,21 @@ static void a_route_is_taken_only_where_its_conditions_hold(void **state)
           "GET / X-Env:beta Accept:v2",
           "GET / X-Env:beta Accept:v1" },
         { { .query = version_2, .query_count = 1 }, "GET /?a=1&v=2", "GET /?v=22" },
-        { { .query = version_2, .query_count = 1 }, "GET /?v=2&v=3", "GET /?v=3&v=2" },
+        { { .query = version_2, .query_count = 1 }, "GET /?v=3&v=2", "GET /?v=3&w=2" },
+        { { .query = version_2, .query_count = 1 }, "GET /?%76=%32", "GET /?%2576=2" },
+        { { .query = no_v, .query_count = 1 }, "GET /?w", "GET /?a&%76" },
+        { { .query = not_v_2, .query_count = 1 }, "GET /?v=3&v=4", "GET /?v=3&v=2" },
+        { { .query = spaced, .query_count = 1 }, "GET /?a+b=c%20d", "GET /?a%2Bb=c%20d" },
+        { { .headers = beta, .header_count = 1 },
+          "GET / X-Env:prod x-env:beta",
+          "GET / X-Env:prod X-Env:Beta" },
+        { { .headers = beta, .header_count = 1 }, "GET / X-Env:prod,beta", "GET / X-Env:prod,beta2" },
+        { { .headers = beta, .header_count = 1 }, "GET / X-Env:beta,", "GET / -X-Env:beta" },
+        { { .headers = not_beta, .header_count = 1 }, "GET / X-Env:a X-Env:b", "GET / X-Env:a X-Env:beta" },
+        { { .headers = not_beta, .header_count = 1 }, "GET / -X-Env:beta", "GET / X-Env:a,\tbeta\t" },
+        { { .headers = no_env, .header_count = 1 }, "GET / -X-Env:a", "GET / -X-Env:a X-Env:b" },
+        { { .headers = upgrade, .header_count = 1 }, "GET / ^:websocket", "GET / Upgrade:websocket" },
+        { { .headers = host, .header_count = 1 }, "GET / Host:b.org", "GET / @:b.org Host:a.org" },
         { { .path_regex = "^/u/[0-9]+$" }, "GET /u/17?x", "GET /u/17x" },
         { { .path_regex = "b+$" }, "GET /aab", "GET /aabc" },
     };
