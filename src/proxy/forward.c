@@ -183,16 +183,20 @@ int forward_fields(struct exchange *x)
     return 0;
 }
 
+struct slice forward_host(const struct pool_conf *conf, const struct server *s, struct slice asked)
+{
+    const char *host = conf->host;
+    bool keeps = strcmp(host, "keep") == 0;
+    if (keeps && asked.len) return asked;
+    if (!keeps && strcmp(host, "server") != 0) return slice_of(host);
+    /* A path is no host (RFC 9110 7.2). */
+    return s->address.sa.any.sa_family == AF_UNIX ? SLICE("localhost") : slice_of(s->address_text);
+}
+
 struct slice forward_authority(const struct exchange *x)
 {
-    const char *host = exchange_pool_conf(x)->host;
     if (x->egress) return egress_authority(x);
-    if (strcmp(host, "keep") == 0 && x->head.authority.len) return x->head.authority;
-    if (strcmp(host, "keep") == 0 || strcmp(host, "server") == 0) {
-        bool is_unix = x->server->address.sa.any.sa_family == AF_UNIX;
-        return is_unix ? SLICE("localhost") : slice_of(x->server->address_text);
-    }
-    return slice_of(host);
+    return forward_host(exchange_pool_conf(x), x->server, x->head.authority);
 }
 
 uint32_t forward_hops(const struct http_head *head)

@@ -12,7 +12,9 @@ void forward_request_id(struct exchange *x);
 /* Marks fields of x->head that are replaced as dropped, and fills x->extra, whose values live in x->arena. Once an
  * exchange. -1: out of memory. */
 int forward_fields(struct exchange *x);
-/* The Host for this server, by the pool's policy. */
+/* The Host for a server, by its pool's policy; `asked`: the client's. */
+struct slice forward_host(const struct pool_conf *conf, const struct server *s, struct slice asked);
+/* Likewise for the exchange's, or what an egress route's request names. */
 struct slice forward_authority(const struct exchange *x);
 /* How many more may pass OPTIONS or TRACE on (RFC 9110 7.6.2): the least of what is said; FORWARD_UNLIMITED if nothing
  * is, and for all other methods. */

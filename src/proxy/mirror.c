@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "http/h1_client.h"
+#include "proxy/forward.h"
 #include "proxy/proxy.h"
 
 struct mirror {
@@ -194,14 +195,8 @@ static void send_rest(struct mirror *m)
 
 static void send_request(struct mirror *m)
 {
-    const char *host = m->view->set->roster->conf->host;
-    struct slice authority = m->authority;
-    if (strcmp(host, "server") == 0 || (strcmp(host, "keep") == 0 && !authority.len))
-        authority = slice_of(m->server->address_text);
-    else if (strcmp(host, "keep") != 0)
-        authority = slice_of(host);
     struct http_send send = { .head = &m->head,
-                              .authority = authority,
+                              .authority = forward_host(m->view->set->roster->conf, m->server, m->authority),
                               .target = m->target,
                               .extra = m->extra,
                               .extra_count = m->extra_count,
