@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "conf/decode.h"
-#include "http/h1_value.h"
+#include "http/h1_parse.h"
 #include "proxy/choose.h"
 #include "proxy/fields.h"
 #include "proxy/forward.h"
@@ -36,10 +36,12 @@ const struct conf_type explain_conf_type = { .name = "request to explain",
 /* A request as it would have been read. */
 struct request {
     struct http_head head;
-    struct http_field fields[HEADERS_MAX];
-    struct ip peer, client; /* who is connected; who is meant, if the peer is trusted to say so */
+    struct http_field fields[HTTP_FIELDS_MAX + 1];
+    struct text written;     /* its bytes, which the head points into */
+    enum end_reason refusal; /* it is none that is served; END_NONE */
+    const char *detail;      /* static, may be NULL */
+    struct ip peer, client;  /* who is connected; who is meant, if the peer is trusted to say so */
     const struct listener *listener;
-    char url_target[URL_MAX + 2]; /* of a URL without a path */
     enum http_path_fault path_fault;
     struct slice target;                                     /* what the server is asked for */
     char canonical[3 * URL_MAX], rewritten[HTTP_TARGET_MAX]; /* memory of the two targets */
@@ -59,79 +61,125 @@ static int find_listener(const struct proxy *p, const char *name, const struct l
                 : err_set(err, "no listener speaks HTTP: there is no request to explain");
 }
 
-static int parse_url(const char *url, struct request *rq, struct err *err)
+static int parse_url(const char *url, struct slice *authority, struct slice *target, struct err *err)
 {
-    struct http_head *head = &rq->head;
     struct slice rest = slice_of(url);
     for (size_t i = 0; i < rest.len; i++)
         if (rest.data[i] <= ' ' || rest.data[i] >= 127 || rest.data[i] == '#')
             return err_set(err, "\"%s\" has a character that no request target can have; write it as %%XX",
                            url);
-    head->authority = SLICE("localhost");
+    *authority = SLICE("localhost");
     if (slice_starts_with(rest, SLICE("https://")))
         return err_set(err, "TLS is not spoken yet; write the URL with http://");
     if (slice_starts_with(rest, SLICE("http://"))) {
         rest = (struct slice){ rest.data + 7, rest.len - 7 };
         size_t len = 0;
         while (len < rest.len && rest.data[len] != '/' && rest.data[len] != '?') len++;
-        head->authority = (struct slice){ rest.data, len };
+        *authority = (struct slice){ rest.data, len };
         rest = (struct slice){ rest.data + len, rest.len - len };
         if (!len) return err_set(err, "\"%s\" names no host", url);
-        if (!rest.len || rest.data[0] == '?') {
-            struct text t = text_over(rq->url_target, sizeof(rq->url_target));
-            text_add_char(&t, '/');
-            text_add_slice(&t, rest);
-            rest = text_slice(&t);
+        if (!rest.len) rest = SLICE("/");
+        if (rest.data[0] == '?') { /* RFC 9110 4.2.3 */
+            *target = rest;
+            return 0;
         }
     }
     if (rest.data[0] != '/')
         return err_set(err, "\"%s\" is neither http://host/path nor a path that begins with a slash", url);
-    head->target = rest;
+    *target = rest;
     return 0;
 }
 
-static int read_field(const char *text, struct http_field *out, struct err *err)
+static int check_field(const char *text, struct err *err)
 {
     const char *colon = strchr(text, ':');
     if (!colon || colon == text)
         return err_set(err, "\"%s\" is no header field; write it as Name: value", text);
-    struct slice name = { text, (size_t)(colon - text) }, value = slice_trim(slice_of(colon + 1));
-    if (name.len > UINT16_MAX) return err_set(err, "the name of a header field is too long");
-    *out = (struct http_field){ .name = name.data,
-                                .name_len = (uint16_t)name.len,
-                                .value = value.data,
-                                .value_len = (uint32_t)value.len,
-                                .id = (uint8_t)http_field_id_of(name) };
+    if (strpbrk(text, "\r\n"))
+        return err_set(err, "a header field has a line's end in it; write one field at a time");
     return 0;
+}
+
+static bool is_host(const char *field)
+{
+    const char *colon = strchr(field, ':');
+    return http_field_id_of((struct slice){ field, (size_t)(colon - field) }) == HTTP_FIELD_HOST;
+}
+
+/* As a client would send it. CONNECT names a host and its port in place of a path. */
+static void write_request(const struct explain_conf *conf, struct slice authority, struct slice target,
+                          struct text *t)
+{
+    const char *const *headers = conf->headers.data;
+    bool is_connect = strcmp(conf->method, "CONNECT") == 0, has_host = false;
+    text_printf(t, "%s ", conf->method);
+    if (!is_connect && target.data[0] == '?') text_add_char(t, '/');
+    text_add_slice(t, is_connect ? authority : target);
+    if (is_connect && !memchr(authority.data, ':', authority.len)) TEXT_LITERAL(t, ":80");
+    TEXT_LITERAL(t, " HTTP/1.1\r\n");
+    for (uint32_t i = 0; i < conf->headers.count; i++) {
+        has_host = has_host || is_host(headers[i]);
+        text_add_slice(t, slice_of(headers[i]));
+        TEXT_LITERAL(t, "\r\n");
+    }
+    if (!has_host) {
+        TEXT_LITERAL(t, "Host: ");
+        text_add_slice(t, authority);
+        TEXT_LITERAL(t, "\r\n");
+    }
+    TEXT_LITERAL(t, "\r\n");
+}
+
+/* Reads it as traffic is read, so that what traffic would be refused for is told. */
+static void parse_request(struct request *rq)
+{
+    const struct listener_limits *conf = &rq->listener->conf->limits;
+    struct h1_limits limits = { .head_max = (uint32_t)conf->head_bytes, .field_max = conf->headers };
+    struct h1_progress progress = { 0 };
+    struct h1_framing framing;
+    struct h1_fault fault = { .reason = END_HEAD_TOO_LARGE };
+    struct http_head head;
+    uint32_t head_len;
+    if (h1_parse_request(&progress, text_slice(&rq->written), &limits, rq->fields, &head, &framing, &head_len,
+                         &fault) != H1_DONE) {
+        rq->refusal = fault.reason;
+        rq->detail = fault.detail;
+        return;
+    }
+    rq->head = head;
+    rq->detail = fields_admit(rq->listener, &rq->peer, rq->fields, rq->head.field_count);
+    if (rq->detail) rq->refusal = END_BAD_REQUEST;
+    rq->client = forward_client(rq->listener, &rq->peer, &rq->head);
+    struct text t = text_over(rq->canonical, sizeof(rq->canonical));
+    rq->path_fault = http_path_put(&rq->listener->conf->paths, rq->head.target, &t, &rq->head.target);
+    rq->target = rq->head.target;
 }
 
 static int read_request(const struct proxy *p, const struct explain_conf *conf, struct request *rq,
                         struct err *err)
 {
+    const char *const *headers = conf->headers.data;
+    struct slice authority, target;
+    size_t size = 256 + strlen(conf->method);
     if (!conf->url) return err_set(err, "there is no `url`: what is asked for?");
-    if (find_listener(p, conf->listener, &rq->listener, err) < 0 || parse_url(conf->url, rq, err) < 0)
+    if (find_listener(p, conf->listener, &rq->listener, err) < 0 ||
+        parse_url(conf->url, &authority, &target, err) < 0)
         return -1;
     if (!ip_parse(slice_of(conf->client), &rq->peer))
         return err_set(err, "\"%s\" is no address of a client; write one like 192.0.2.7", conf->client);
-    const char *const *headers = conf->headers.data;
+    size += authority.len * 2 + target.len;
     for (uint32_t i = 0; i < conf->headers.count; i++) {
-        if (read_field(headers[i], &rq->fields[i], err) < 0) return -1;
-        if (rq->fields[i].id == HTTP_FIELD_HOST) rq->head.authority = http_field_value(&rq->fields[i]);
-        if (rq->fields[i].id == HTTP_FIELD_CONTENT_LENGTH &&
-            h1_length_read(http_field_value(&rq->fields[i]), &rq->head.content_length))
-            rq->head.body = HTTP_BODY_LENGTH;
+        if (check_field(headers[i], err) < 0) return -1;
+        size += strlen(headers[i]) + 2;
     }
-    rq->head.version = HTTP_VERSION_1_1;
-    rq->head.method_text = slice_of(conf->method);
-    rq->head.method = http_method_of(rq->head.method_text);
-    rq->head.fields = rq->fields;
-    rq->head.field_count = conf->headers.count;
-    const char *refused = fields_admit(rq->listener, &rq->peer, rq->fields, rq->head.field_count);
-    if (refused) return err_set(err, "the request would be answered with 400: %s", refused);
-    rq->client = forward_client(rq->listener, &rq->peer, &rq->head);
-    struct text t = text_over(rq->canonical, sizeof(rq->canonical));
-    rq->path_fault = http_path_put(&rq->listener->conf->paths, rq->head.target, &t, &rq->head.target);
-    rq->target = rq->head.target;
+    rq->written = text_over(malloc(size), size);
+    if (!rq->written.data) return err_set(err, "out of memory");
+    write_request(conf, authority, target, &rq->written);
+    /* What is shown of one that cannot be read. */
+    rq->head = (struct http_head){ .method_text = slice_of(conf->method), .authority = authority };
+    rq->head.target = rq->target = target;
+    rq->client = rq->peer;
+    parse_request(rq);
     return 0;
 }
 
@@ -155,7 +203,9 @@ static void on_step(void *context, uint32_t index, struct slice why)
     json_object_end(s->out);
 }
 
-static void print_considered(const struct request *rq, struct route_scratch *scratch, struct json *out)
+/* None, where the request is refused before routes are asked. */
+static void print_considered(const struct request *rq, const struct choose_result *c,
+                             struct route_scratch *scratch, struct json *out)
 {
     struct steps s = { .listener = rq->listener, .out = out };
     struct route_request wanted = { .host = rq->head.authority,
@@ -165,7 +215,8 @@ static void print_considered(const struct request *rq, struct route_scratch *scr
                                     .client = rq->client };
     json_key(out, "considered");
     json_array(out);
-    if (rq->listener->table) route_explain(rq->listener->table, &wanted, scratch, on_step, &s);
+    bool was_asked = c->route || c->refusal == END_NO_ROUTE;
+    if (was_asked && rq->listener->table) route_explain(rq->listener->table, &wanted, scratch, on_step, &s);
     json_array_end(out);
 }
 
@@ -435,6 +486,10 @@ static void decide(struct request *rq, struct route_scratch *scratch, uint64_t n
                                     .client = rq->client,
                                     .scratch = scratch,
                                     .now_ms = now_ns / NS_PER_MS };
+    if (rq->refusal != END_NONE) {
+        *c = (struct choose_result){ .refusal = rq->refusal, .detail = rq->detail };
+        return;
+    }
     choose(rq->listener, &asked, c);
     if (c->refusal != END_NONE || !c->pool || !c->route->rewrite) return;
     struct text t = text_over(rq->rewritten, choose_target_room(rq->head.target));
@@ -451,7 +506,7 @@ static int explain_request(struct request *rq, struct route_scratch *scratch, st
     json_object(out);
     print_request(rq, out);
     print_route(&c, out);
-    print_considered(rq, scratch, out);
+    print_considered(rq, &c, scratch, out);
     print_split(&c, &in, out);
     json_key(out, "pool");
     json_string(out, c.pool ? c.pool->name : NULL);
@@ -478,6 +533,7 @@ int explain(const struct proxy *p, const struct explain_conf *conf, struct json 
         result = err_set(err, "out of memory");
     if (result == 0) result = explain_request(rq, scratch, out, err);
     route_scratch_free(scratch);
+    free(rq->written.data);
     free(rq);
     return result;
 }

@@ -2,13 +2,14 @@
 sessions, egress, tiers and hash tables. Servers answer with their name and what they were sent."""
 import collections
 import json
+import socket
 
 import pytest
 
 import broken
 import message
 from dns import AAAA, A, NameServer
-from waiting import eventually
+from waiting import LIMIT_S, eventually
 
 
 def echo(scene, name):
@@ -192,6 +193,32 @@ def test_a_copy_arrives_as_the_original_was_sent(scene):
         assert copy.get("X-A") == "1" and copy.get("X-Request-Id") == fields_of(seen, "x-request-id")[0]
     weir.wait_metric(2, "weir_mirror_copies_total", end="ok")
     weir.wait_metric(2, "weir_mirror_compared_total", status="same")
+
+
+@pytest.mark.parametrize("host, says", [("keep", "www.test"), ("server", "localhost"), ("fixed.test", "fixed.test")])
+def test_a_copy_to_a_unix_server_has_the_host_that_an_original_would_have(scene, tmp_path, host, says):
+    path, seen = str(tmp_path / "shadow.sock"), []
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    weir = proxy(scene, [{"name": "r", "pool": "web", "mirror": "shadow"}, {"name": "s", "path": "/direct", "pool": "shadow"}],
+                 pools=["web", "shadow"], pool_options={"shadow": {"host": host, "servers": [{"name": "shadow", "address": f"unix:{path}"}]}})
+    client = scene.client(weir)
+    for target in ("/copied", "/direct"):
+        client.send(message.request("GET", target, host="www.test"))
+        if target == "/copied":
+            assert client.read().status == 200
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(LIMIT_S)
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        seen.append([line[6:] for line in head.decode().split("\r\n") if line.startswith("Host: ")])
+    assert client.read().status == 200
+    listener.close()
+    assert seen == [[says], [says]]
 
 
 @pytest.mark.parametrize("script, end", [

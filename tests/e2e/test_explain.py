@@ -151,6 +151,49 @@ def test_live_is_what_then_happens(scene):
         assert record["route"] == told["route"]["name"] == "api"
 
 
+ADMISSION = [
+    ("CONNECT", "h.test:80", [], 405),
+    ("GET", "/", [("Via", "1.1 weir")] * 16, 508),
+    ("GET", "/", [("Via", "1.1 weir")] * 15, 200),
+    ("POST", "/", [("Content-Length", "1025")], 413),
+    ("GET", "/x%2f", [], 400),
+    ("GET", "/", [("Expect", "miracles")], 417),
+    ("POST", "/", [("Transfer-Encoding", "gzip, chunked")], 501),
+    ("POST", "/", [("Content-Length", "1"), ("Content-Length", "1")], 400),
+    ("GET", "/", [("X-A", "a")] * 25, 431),
+    ("GET", "/", [("X-A", "a" * 1100)], 431),
+    ("GET", "/gated", [], 403),
+    ("GET", "/gone", [], 404),
+    ("GET", "/secret", [("X-Role", "user"), ("X-Role", "admin")], 403),
+    ("GET", "/secret", [("X-Role", "admin"), ("Connection", "X-Role")], 200),
+    ("GET", "/secret?%64ebug=1", [], 403),
+]
+
+
+@pytest.mark.parametrize("method, target, fields, status", ADMISSION)
+def test_whom_traffic_refuses_explain_refuses_as_well(scene, method, target, fields, status):
+    nobody = {"deny": ["0.0.0.0/0"]}
+    weir = scene.proxy(scene.server(), listener={
+        "limits": {"body": "1KiB", "head": "1KiB", "headers": 20},
+        "routes": [{"name": "gated", "path": "/gated", "pool": "web", "gate": nobody},
+                   {"name": "role", "path": "/secret", "headers": {"X-Role": "admin"}, "pool": "web", "gate": nobody},
+                   {"name": "debug", "path": "/secret", "query": {"debug": "1"}, "pool": "web", "gate": nobody},
+                   {"name": "gone", "path": "/gone", "respond": {"status": 404}},
+                   {"name": "rest", "pool": "web"}]})
+    client = scene.client(weir)
+    client.send(message.request(method, target, *fields, host="h.test"))
+    assert client.read(method).status == status
+    record = weir.wait_records(1)[0]
+    url = f"http://{target}/" if method == "CONNECT" else f"http://h.test{target}"
+    told = weir.ask_admin("POST", "/api/v1/explain", body={
+        "method": method, "url": url, "headers": [f"{name}: {value}" for name, value in fields]})
+    assert told.status == 200, told.text
+    told = json.loads(told.text)
+    answer = told["answer"] or {"status": 200, "end": "ok"}
+    assert (answer["status"], answer["end"]) == (status, record["end"])
+    assert (told["route"] or {"name": ""})["name"] == (record["route"] or "")
+
+
 def test_live_and_the_file_agree(scene):
     weir = scene.weir(make())
     path = os.path.join(str(scene.directory), "weir-0.yaml")
