@@ -113,7 +113,9 @@ static void what_does_not_mean_the_same_stays_as_it_is(void **state)
         struct path_case same = { targets[i], targets[i] };
         check_cases(&preset, &same, 1);
     }
-    static const struct path_case queries[] = { { "//a?//a", "/a?//a" }, { "/%61?%61", "/a?%61" }, { "?a=b", "/?a=b" } };
+    static const struct path_case queries[] = { { "//a?//a", "/a?//a" },
+                                                { "/%61?%61", "/a?%61" },
+                                                { "?a=b", "/?a=b" } };
     CHECK_CASES(&preset, queries);
 }
 
