@@ -221,6 +221,7 @@ static void exchange(struct question *q)
     loop_arm(&q->loop, &q->timer, wait_ms(q->rq));
     loop_run(&q->loop);
     loop_disarm(&q->loop, &q->timer);
+    q->stream->events = NULL; /* nobody listens any more */
     h1_client_close(&q->client);
 }
 
