@@ -95,11 +95,11 @@ static int next_extension(enum extension at, char c)
     bool is_token = h1_is(c, H1_TOKEN);
     switch (at) {
     case EXTENSION_BLANK:
-        if (is_blank(c)) return at;
+        if (is_blank(c)) return (int)at;
         is_token = false;
         break;
     case EXTENSION_BEGIN:
-        if (is_blank(c)) return at;
+        if (is_blank(c)) return (int)at;
         return is_token ? EXTENSION_NAME : -1;
     case EXTENSION_NAME:
     case EXTENSION_NAME_BLANK:
@@ -108,7 +108,7 @@ static int next_extension(enum extension at, char c)
         if (at == EXTENSION_NAME_BLANK) is_token = false;
         break;
     case EXTENSION_VALUE_BEGIN:
-        if (is_blank(c)) return at;
+        if (is_blank(c)) return (int)at;
         if (c == '"') return EXTENSION_QUOTED;
         return is_token ? EXTENSION_VALUE : -1;
     case EXTENSION_VALUE:
