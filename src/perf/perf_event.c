@@ -11,7 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RING_PAGES 128u /* a power of two: room for fifteen samples on the CPU, thirty off it */
+#define RING_PAGES 128u     /* a power of two: room for fifteen samples on the CPU, thirty off it */
+#define CPU_RING_PAGES 512u /* likewise: of all threads on a CPU, where that much may be locked */
 #define RECORD_MAX 65536u
 #define REGISTERS ((1u << PERF_REG_X86_BP) | (1u << PERF_REG_X86_SP) | (1u << PERF_REG_X86_IP))
 #define SAMPLED                                                                           \
@@ -47,21 +48,25 @@ static int open_event(const struct perf_event_attr *a, pid_t thread, int cpu)
     return (int)syscall(SYS_perf_event_open, a, thread, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
-/* Maps the ring of an event that was opened with what is in errno otherwise. */
-static int map_ring(struct perf_event *e, struct err *err)
+static bool try_ring(struct perf_event *e, size_t pages)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    void *map = mmap(NULL, (RING_PAGES + 1) * page, PROT_READ | PROT_WRITE, MAP_SHARED, e->fd, 0);
-    if (map == MAP_FAILED) {
-        int cause = errno;
-        perf_event_stop(e);
-        errno = cause;
-        return err_set(err, "cannot map the ring of samples: %s; see kernel.perf_event_mlock_kb",
-                       strerror(cause));
-    }
+    void *map = mmap(NULL, (pages + 1) * page, PROT_READ | PROT_WRITE, MAP_SHARED, e->fd, 0);
+    if (map == MAP_FAILED) return false;
     e->page = map;
-    e->ring_bytes = RING_PAGES * page;
-    return 0;
+    e->ring_bytes = pages * page;
+    return true;
+}
+
+/* Maps the ring of an event that was opened; stops it if that fails. */
+static int map_ring(struct perf_event *e, size_t pages, struct err *err)
+{
+    if (try_ring(e, pages) || (pages > RING_PAGES && try_ring(e, RING_PAGES))) return 0;
+    int cause = errno;
+    perf_event_stop(e);
+    errno = cause;
+    return err_set(err, "cannot map the ring of samples: %s; see kernel.perf_event_mlock_kb",
+                   strerror(cause));
 }
 
 int perf_event_ring(struct perf_event *e, uint32_t cpu, struct err *err)
@@ -75,7 +80,7 @@ int perf_event_ring(struct perf_event *e, uint32_t cpu, struct err *err)
     e->scratch = malloc(RECORD_MAX);
     if (!e->scratch) return err_set(err, "out of memory for samples");
     e->fd = open_event(&a, 0, (int)cpu);
-    if (e->fd >= 0) return map_ring(e, err);
+    if (e->fd >= 0) return map_ring(e, CPU_RING_PAGES, err);
     int cause = errno;
     perf_event_stop(e);
     errno = cause;
@@ -110,7 +115,7 @@ int perf_event_start(struct perf_event *e, pid_t thread, const struct perf_optio
         errno = cause;
         return err_set(err, "the kernel does not let us sample thread %d: %s", (int)thread, strerror(cause));
     }
-    if (map_ring(e, err) < 0) return -1;
+    if (map_ring(e, RING_PAGES, err) < 0) return -1;
     ioctl(e->fd, PERF_EVENT_IOC_ENABLE, 0);
     return 0;
 }

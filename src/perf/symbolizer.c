@@ -93,13 +93,23 @@ static int compare(const void *left, const void *right)
     return (a->name > b->name) - (a->name < b->name);
 }
 
+/* "clone3" is better than "__clone3", and that than "__GI___clone3": the plainest of a function's names. */
+static size_t underscores(const struct known *k, const struct named *n)
+{
+    return strspn(k->texts + n->name, "_");
+}
+
 /* Of those at one address the longest: a look-up must not walk over as many as a file chooses to have. */
 static void keep_one_of_each(struct known *k)
 {
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < k->count; i++)
-        if (!kept || k->symbols[kept - 1].address != k->symbols[i].address)
-            k->symbols[kept++] = k->symbols[i];
+    for (uint32_t i = 0; i < k->count; i++) {
+        struct named *n = &k->symbols[i], *last = kept ? &k->symbols[kept - 1] : NULL;
+        if (!last || last->address != n->address)
+            k->symbols[kept++] = *n;
+        else if (last->size == n->size && underscores(k, n) < underscores(k, last))
+            *last = *n;
+    }
     k->count = kept;
 }
 
