@@ -16,7 +16,7 @@
 struct source_answer {
     const char *name, *path, *fault;
     uint64_t records, bytes, malformed, errors, files, rotations, truncations, foreign, dropped;
-    uint64_t lag_bytes;
+    uint64_t undecided, lag_bytes;
     double lag_seconds;
 };
 
@@ -32,6 +32,8 @@ static const struct shape_field source_fields[] = {
     SHAPE_ROW(source_answer, truncations, COUNT, "Files that began anew."),
     SHAPE_ROW(source_answer, foreign, COUNT, "Datagrams that are no syslog of nginx."),
     SHAPE_ROW(source_answer, dropped, COUNT, "Datagrams that the kernel dropped because they came too fast."),
+    SHAPE_ROW(source_answer, undecided, COUNT,
+              "Values of which a rule's regular expression could not tell within its limits."),
     SHAPE_ROW(source_answer, lag_bytes, COUNT, "Bytes that are there and not read."),
     SHAPE_ROW(source_answer, lag_seconds, NUMBER,
               "For how long the file that is furthest behind has had such."),
@@ -56,6 +58,7 @@ static void print_source(struct source *s, struct json *j)
         .truncations = atomic_load(&f->truncated),
         .foreign = atomic_load(&f->foreign),
         .dropped = atomic_load(&f->dropped),
+        .undecided = atomic_load(&f->undecided),
         .lag_bytes = atomic_load(&f->lag_bytes),
         .lag_seconds = (double)atomic_load(&f->lag_ms) / 1000,
     };

@@ -38,6 +38,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(LOOP_DETECTED, "loop_detected", CONFIG, 508, "the request has passed through weir too often")             \
     /* choosing */                                                                                              \
     X(NO_ROUTE, "no_route", CONFIG, 404, "no route matches the request")                                        \
+    X(ROUTE_UNDECIDED, "route_undecided", CONFIG, 414, "a route's regular expression gave up on the path")      \
     X(PIN_UNKNOWN, "pin_unknown", CLIENT, 400, "the server that Weir-Pin names does not exist")                 \
     X(REWRITE_TOO_LONG, "rewrite_too_long", CONFIG, 414, "the rewritten target is over the limit")              \
     X(REWRITE_BAD_PATH, "rewrite_bad_path", CLIENT, 400, "the rewritten path would lead elsewhere")            \

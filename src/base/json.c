@@ -143,16 +143,17 @@ static void put_string(struct json *j, struct slice s)
     while (at < s.len && !j->is_failed) {
         unsigned char c = (unsigned char)s.data[at];
         size_t len = utf8_sequence_len((struct slice){ s.data + at, s.len - at });
-        if (len && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) {
+        bool is_c1 = len == 2 && c == 0xc2 && (unsigned char)s.data[at + 1] < 0xa0; /* U+0080 to U+009F */
+        if (len && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f && !is_c1) {
             at += len;
             continue;
         }
         put(j, s.data + from, at - from);
         if (len)
-            put_escaped(j, c);
+            put_escaped(j, is_c1 ? (unsigned char)s.data[at + 1] : c);
         else
             put(j, "\xef\xbf\xbd", 3);
-        from = ++at;
+        from = at += len ? len : 1;
     }
     put(j, s.data + from, at - from);
     put_char(j, '"');

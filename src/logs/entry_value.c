@@ -197,10 +197,16 @@ bool entry_ip(struct slice text, struct ip *out)
 
 /* the request line */
 
+/* What nginx takes for a method: of the tokens of RFC 9110, 9.1, those in capitals. */
+static bool is_method_char(char c)
+{
+    return (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+}
+
 bool entry_request(struct slice text, struct slice *method, struct slice *target, struct slice *protocol)
 {
     size_t first = 0, last = text.len;
-    while (first < text.len && text.data[first] >= 'A' && text.data[first] <= 'Z') first++;
+    while (first < text.len && is_method_char(text.data[first])) first++;
     if (!first || first > 32 || !is_at(text, first, ' ')) return false;
     while (last > first && text.data[last - 1] != ' ') last--;
     *method = (struct slice){ text.data, first };

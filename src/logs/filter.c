@@ -53,9 +53,13 @@ struct filter {
     struct value values[FILTER_NODES_MAX];
     uint32_t text_used;
     char text[FILTER_TEXT_MAX];
+    uint64_t gave_up;
     pcre2_match_data *match;
     pcre2_match_context *context;
 };
+
+/* MAYBE: a regular expression gave up. What it says and its opposite are equally unknown (Kleene's logic). */
+enum truth { NO, MAYBE, YES };
 
 struct parser {
     struct filter *f;
@@ -422,6 +426,7 @@ int filter_compile(struct filter **out, struct slice text, struct err *err)
         return -1;
     }
     pcre2_set_match_limit(f->context, FILTER_REGEX_STEPS_MAX);
+    pcre2_set_heap_limit(f->context, FILTER_REGEX_KIB_MAX);
     *out = f;
     return 0;
 }
@@ -519,38 +524,88 @@ static bool compares(const struct filter *f, const struct node *n, const struct 
     return is_equal == (n->op == EQUAL);
 }
 
-static bool matches(struct filter *f, const struct node *n, const struct log_entry *e)
+/* Compiled code has a small stack of its own, which a long value overflows: then it is interpreted, on the heap. */
+static enum truth matches(struct filter *f, const struct node *n, const struct log_entry *e)
 {
     struct slice text = text_of(n, e);
-    if (!text.data) return false;
-    int found = pcre2_match(n->regex, (PCRE2_SPTR)text.data, text.len, 0, 0, f->match, f->context);
-    return (found >= 0) != n->is_negated;
+    if (!text.data) return NO;
+    PCRE2_SPTR subject = (PCRE2_SPTR)text.data;
+    int found = pcre2_match(n->regex, subject, text.len, 0, 0, f->match, f->context);
+    if (found == PCRE2_ERROR_JIT_STACKLIMIT)
+        found = pcre2_match(n->regex, subject, text.len, 0, PCRE2_NO_JIT, f->match, f->context);
+    if (found < 0 && found != PCRE2_ERROR_NOMATCH) {
+        f->gave_up++;
+        return MAYBE;
+    }
+    return (found >= 0) != n->is_negated ? YES : NO;
 }
 
-static bool takes(struct filter *f, uint32_t at, const struct log_entry *e)
+static enum truth takes(struct filter *f, uint32_t at, const struct log_entry *e);
+
+/* All of them: the least of their truths; any of them: the most. */
+static enum truth join(struct filter *f, const struct node *n, enum truth end, const struct log_entry *e)
+{
+    enum truth result = end == NO ? YES : NO;
+    for (uint32_t i = n->first; i != NONE && result != end; i = f->nodes[i].next) {
+        enum truth one = takes(f, i, e);
+        if (end == NO ? one < result : one > result) result = one;
+    }
+    return result;
+}
+
+static enum truth takes(struct filter *f, uint32_t at, const struct log_entry *e)
 {
     const struct node *n = &f->nodes[at];
     switch ((enum kind)n->kind) {
-    case ALL:
-        for (uint32_t i = n->first; i != NONE; i = f->nodes[i].next)
-            if (!takes(f, i, e)) return false;
-        return true;
-    case ANY:
-        for (uint32_t i = n->first; i != NONE; i = f->nodes[i].next)
-            if (takes(f, i, e)) return true;
-        return false;
-    case NOT: return !takes(f, n->first, e);
-    case COMPARE: return compares(f, n, e);
-    case ONE_OF: return is_one_of(f, n, e);
-    case IN_BLOCKS: return has_client(e) && is_in_blocks(f, n, e);
+    case ALL: return join(f, n, NO, e);
+    case ANY: return join(f, n, YES, e);
+    case NOT: return (enum truth)(YES - takes(f, n->first, e));
+    case COMPARE: return compares(f, n, e) ? YES : NO;
+    case ONE_OF: return is_one_of(f, n, e) ? YES : NO;
+    case IN_BLOCKS: return has_client(e) && is_in_blocks(f, n, e) ? YES : NO;
     case MATCHES: return matches(f, n, e);
     }
-    return false;
+    return NO;
 }
 
 bool filter_takes(struct filter *f, const struct log_entry *e)
 {
-    return f->root == NONE || takes(f, f->root, e);
+    return f->root == NONE || takes(f, f->root, e) == YES;
+}
+
+uint64_t filter_gave_up(const struct filter *f)
+{
+    return f->gave_up;
+}
+
+static bool has_field(const struct line_format *format, enum log_field field)
+{
+    for (uint32_t i = 0; i < format->step_count; i++)
+        if (format->steps[i].field == field) return true;
+    return false;
+}
+
+/* Whether lines of that format say what the node asks for; what can be worked out of the request line is in it. */
+static bool is_said(const struct node *n, const struct line_format *f)
+{
+    switch ((enum subject)n->subject) {
+    case NUMBER_BYTES: return has_field(f, LOG_BODY_BYTES) || has_field(f, LOG_BYTES);
+    case NUMBER_TIME:
+        return has_field(f, LOG_TIME_LOCAL) || has_field(f, LOG_TIME_ISO) || has_field(f, LOG_MSEC);
+    case METHOD: return has_field(f, LOG_REQUEST) || has_field(f, LOG_METHOD);
+    case PATH: return has_field(f, LOG_REQUEST) || has_field(f, LOG_TARGET);
+    default: break;
+    }
+    bool is_of_request = n->field == LOG_TARGET || n->field == LOG_PROTOCOL;
+    if (is_of_request && has_field(f, LOG_REQUEST)) return true;
+    return n->field < LOG_FIELD_MAX && has_field(f, (enum log_field)n->field);
+}
+
+struct slice filter_unsaid(const struct filter *f, const struct line_format *format)
+{
+    for (uint32_t i = 0; i < f->node_count; i++)
+        if (f->nodes[i].name.len && !is_said(&f->nodes[i], format)) return f->nodes[i].name;
+    return SLICE_NONE;
 }
 
 static void narrow(const struct node *n, uint64_t *from_s, uint64_t *to_s)

@@ -14,13 +14,14 @@
 #pragma once
 
 #include "base/err.h"
-#include "logs/entry.h"
+#include "logs/line_format.h"
 
 #define FILTER_NODES_MAX 128u
 #define FILTER_TEXT_MAX 4096u
 #define FILTER_DEPTH_MAX 32u
 /* How much work a regular expression may do on one value (PCRE2's match limit). */
 #define FILTER_REGEX_STEPS_MAX 100000u
+#define FILTER_REGEX_KIB_MAX 8192u
 
 struct filter;
 
@@ -31,6 +32,11 @@ void filter_free(struct filter *f); /* NULL is fine */
 void filter_bind(struct filter *f, enum log_field (*field_of)(const void *context, struct slice name),
                  const void *context);
 bool filter_takes(struct filter *f, const struct log_entry *e);
+/* How often a regular expression gave up at its limits so far. Then neither ~ nor !~ holds, nor does `!` in front make
+ * it so: the record is taken only if the rest of the filter decides. */
+uint64_t filter_gave_up(const struct filter *f);
+/* A name in the filter of which lines of that format, to which it was bound, never say anything; empty: there is none. */
+struct slice filter_unsaid(const struct filter *f, const struct line_format *format);
 /* A lower and an upper bound of `time` that every record it takes keeps, for searching sorted files; 0 and UINT64_MAX if
  * there is none. Seconds since 1970. */
 void filter_time_bounds(const struct filter *f, uint64_t *from_s, uint64_t *to_s);

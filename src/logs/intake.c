@@ -64,6 +64,8 @@ void intake_free(struct intake *in)
 
 static void take_line(struct intake *in, struct slice line)
 {
+    /* A writer that goes on where it was after its file was truncated leaves a hole before its next line. */
+    while (line.len && !*line.data) line.data++, line.len--;
     if (line.len && line.data[line.len - 1] == '\r') line.len--;
     if (!line.len) return; /* an empty line is no record, and nothing wrong */
     if (line_format_read(in->format, line, &in->clock, &in->entry))
@@ -97,6 +99,13 @@ static const char *finish_held(struct intake *in, const char *p, const char *end
     return newline + 1;
 }
 
+/* Of any length, so none of it is held. */
+static const char *pass_hole(const char *p, const char *end)
+{
+    while (p < end && !*p) p++;
+    return p;
+}
+
 static void feed_lines(struct intake *in, struct slice piece)
 {
     const char *p = piece.data, *end = piece.data + piece.len, *from = p, *newline;
@@ -110,6 +119,7 @@ static void feed_lines(struct intake *in, struct slice piece)
         take_line(in, (struct slice){ p, (size_t)(newline - p) });
         p = newline + 1;
     }
+    if (p < end && !*p) p = pass_hole(p, end);
     if (p != from) in->pending = (uint64_t)(end - p);
     if (p < end) finish_held(in, p, end);
 }

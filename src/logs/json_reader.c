@@ -98,26 +98,74 @@ static void begin_record(struct json_reader *r)
 {
     memset(r->entry.values, 0, sizeof(r->entry.values));
     r->held = r->key_number = 0;
-    r->is_cut = false;
+    r->is_cut = r->has_newline = r->is_after_record = false;
+    r->raw_len = 0;
+    r->is_raw_cut = false;
     r->state = AWAIT_KEY;
 }
 
-static void end_record(struct json_reader *r)
+/* A record begins at the brace `p`. */
+static void begin_record_at(struct json_reader *r, const char *p, const char *end)
+{
+    begin_record(r);
+    r->record_at = r->fed - (uint64_t)(end - p);
+    r->record = p;
+}
+
+/* All of the record, which ends before `p`; what came in earlier pieces was kept. */
+static struct slice whole_record(struct json_reader *r, const char *p)
+{
+    if (r->is_raw_cut) return SLICE_NONE;
+    size_t len = (size_t)(p - r->record);
+    if (!r->raw_len) return (struct slice){ r->record, len };
+    if (len > JSON_READER_HELD - r->raw_len) return SLICE_NONE;
+    memcpy(r->raw + r->raw_len, r->record, len);
+    return (struct slice){ r->raw, r->raw_len + len };
+}
+
+/* The piece ends at `end`, and the record does not. */
+static void keep_record(struct json_reader *r, const char *end)
+{
+    size_t len = (size_t)(end - r->record);
+    if (len > JSON_READER_HELD - r->raw_len) r->is_raw_cut = true;
+    if (r->is_raw_cut) return;
+    memcpy(r->raw + r->raw_len, r->record, len);
+    r->raw_len += (uint32_t)len;
+}
+
+static void end_record(struct json_reader *r, const char *p)
 {
     struct log_entry *e = &r->entry;
-    e->line = SLICE_NONE;
+    e->line = whole_record(r, p);
     line_clock_set(&r->clock, e);
     entry_derive(e);
     r->state = BETWEEN;
+    r->is_after_record = !r->has_newline;
     r->events->on_entry(r->context, e);
 }
 
-static void lose(struct json_reader *r, const char *p, const char *end)
+/* Begins at `p` to look for the next line, or at that if one begins here. */
+static const char *lose(struct json_reader *r, const char *p, const char *end)
 {
     size_t len = (size_t)(end - p);
     r->events->on_malformed(r->context, (struct slice){ p, len < 256 ? len : 256 });
     r->state = LOST;
+    r->is_string = r->is_escaped = false;
+    r->is_at_line = *p == '{' && (p > r->record ? p[-1] : r->piece_before) == '\n';
     r->value = NULL;
+    return p;
+}
+
+/* At the newline `p`, within a record. Where records are lines, and within a string in any case (RFC 8259, 7), this one was
+ * cut, and the next begins behind it. true: it was. */
+static bool is_cut_by(struct json_reader *r, const char *p)
+{
+    r->has_newline = true;
+    if (!r->is_lines && r->state != IN_STRING && r->state != IN_KEY && !r->is_string) return false;
+    size_t len = (size_t)(p - r->record);
+    lose(r, r->record, r->record + len);
+    r->is_at_line = true;
+    return true;
 }
 
 /* The value ends before p. */
@@ -130,13 +178,14 @@ static void end_value(struct json_reader *r, const char *p)
     r->value = NULL;
 }
 
-/* Closing quote or end: where a string that does not begin with an escape stands still. */
+/* Closing quote, newline or end: where a string that does not begin with an escape stands still. */
 static inline __attribute__((always_inline)) const char *skip_string(const char *p, const char *end)
 {
-    __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
+    __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), newline = _mm_set1_epi8('\n');
     for (; p < end; p += 16) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
         __m128i hits = _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash));
+        hits = _mm_or_si128(hits, _mm_cmpeq_epi8(bytes, newline));
         uint32_t found = (uint32_t)_mm_movemask_epi8(hits);
         if (!found) continue;
         p += __builtin_ctz(found);
@@ -145,12 +194,13 @@ static inline __attribute__((always_inline)) const char *skip_string(const char 
     return end;
 }
 
-/* To the quote that ends the string, or to the end of the piece. True: *at stands at that quote. */
+/* To the quote that ends the string, to a newline, which is lost then, or to the end of the piece. True: *at stands at
+ * that quote. */
 static bool pass_string(struct json_reader *r, const char **at, const char *end)
 {
     const char *p = *at;
     while (p < end) {
-        if (r->is_escaped) {
+        if (r->is_escaped && *p != '\n') {
             r->is_escaped = false;
             p++;
             continue;
@@ -160,6 +210,11 @@ static bool pass_string(struct json_reader *r, const char **at, const char *end)
         if (*p == '"') {
             *at = p;
             return true;
+        }
+        if (*p == '\n') {
+            is_cut_by(r, p);
+            *at = p + 1;
+            return false;
         }
         r->is_escaped = true;
         p++;
@@ -173,15 +228,32 @@ static bool is_blank(char c)
     return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
+/* To what is no blank. false: there is none in this piece, or the record was cut there. */
+static bool pass_blanks(struct json_reader *r, const char **at, const char *end)
+{
+    const char *p = *at;
+    bool is_cut = false;
+    while (p < end && is_blank(*p) && !is_cut) {
+        if (*p == '\n') is_cut = is_cut_by(r, p);
+        p++;
+    }
+    *at = p;
+    return p < end && !is_cut;
+}
+
+/* NUL: a hole that a writer left which goes on where it was after its file was truncated. */
 static const char *pass_between(struct json_reader *r, const char *p, const char *end)
 {
-    while (p < end && (is_blank(*p) || *p == ',' || *p == '[' || *p == ']')) p++;
+    while (p < end && (is_blank(*p) || *p == ',' || *p == '[' || *p == ']' || !*p)) {
+        if (*p == '\n' && r->is_after_record) r->is_lines = true;
+        if (*p != '\r') r->is_after_record = false;
+        p++;
+    }
     if (p == end) return p;
     if (*p == '{') {
-        begin_record(r);
-        r->record_at = r->fed - (uint64_t)(end - p);
+        begin_record_at(r, p, end);
     } else {
-        lose(r, p, end);
+        return lose(r, p, end);
     }
     return p + 1;
 }
@@ -190,6 +262,7 @@ static const char *pass_key(struct json_reader *r, const char *p, const char *en
 {
     const char *from = p;
     bool is_whole = pass_string(r, &p, end);
+    if (r->state == LOST) return p;
     size_t len = (size_t)(p - from), room = sizeof(r->key) - r->key_len;
     if (is_whole && !r->key_len && !r->is_cut) {
         take_key(r, (struct slice){ from, len }); /* all of it is here: no copy */
@@ -223,12 +296,10 @@ static const char *begin_value(struct json_reader *r, const char *p, const char 
         r->state = IN_NESTED;
         r->depth = 1;
         r->is_string = false;
+        r->before = *p;
         return p + 1;
     default:
-        if (!strchr("-0123456789tfn", *p) || !*p) {
-            lose(r, p, end);
-            return p;
-        }
+        if (!strchr("-0123456789tfn", *p) || !*p) return lose(r, p, end);
         r->state = IN_SCALAR;
         r->value = p;
         return p;
@@ -254,9 +325,17 @@ static const char *pass_nested(struct json_reader *r, const char *p, const char 
             p++;
             continue;
         }
-        char c = *p++;
+        char c = *p;
+        if (c == '\n' && is_cut_by(r, p)) return p + 1;
+        p++;
+        if (is_blank(c)) continue;
         if (c == '"') r->is_string = true;
-        if (c == '{' || c == '[') r->depth++;
+        if (c == '{' || c == '[') {
+            /* Nothing opens behind a value: that record was cut, and this is the next, if it begins a line. */
+            if (!strchr("{[:,", r->before)) return lose(r, p - 1, end);
+            r->depth++;
+        }
+        r->before = c;
         if ((c == '}' || c == ']') && --r->depth == 0) {
             r->state = AWAIT_COMMA;
             return p;
@@ -268,17 +347,17 @@ static const char *pass_nested(struct json_reader *r, const char *p, const char 
 /* A line that begins with a brace begins a record again. */
 static const char *pass_lost(struct json_reader *r, const char *p, const char *end)
 {
-    if (!r->is_string) { /* here: at the start of a line */
+    if (!r->is_at_line) {
         const char *newline = scan_sse2(p, end, '\n');
         if (!newline) return end;
         p = newline + 1;
-        r->is_string = true;
+        r->is_at_line = true;
     }
+    while (p < end && !*p) p++; /* a hole: see pass_between() */
     if (p == end) return p;
-    r->is_string = false;
+    r->is_at_line = false;
     if (*p != '{') return p;
-    begin_record(r);
-    r->record_at = r->fed - (uint64_t)(end - p);
+    begin_record_at(r, p, end);
     return p + 1;
 }
 
@@ -287,43 +366,40 @@ static const char *step(struct json_reader *r, const char *p, const char *end)
     switch ((enum state)r->state) {
     case BETWEEN: return pass_between(r, p, end);
     case AWAIT_KEY:
-        while (p < end && (is_blank(*p) || *p == ',')) p++;
-        if (p == end) return p;
+        if (!pass_blanks(r, &p, end)) return p;
         if (*p == '"') {
             r->state = IN_KEY;
             r->key_len = 0;
         } else if (*p == '}') {
-            end_record(r);
-        } else {
-            lose(r, p, end);
+            end_record(r, p + 1);
+        } else if (*p != ',') {
+            return lose(r, p, end);
         }
         return p + 1;
     case IN_KEY: return pass_key(r, p, end);
     case AWAIT_COLON:
     case AWAIT_VALUE:
-        while (p < end && is_blank(*p)) p++;
-        if (p == end) return p;
+        if (!pass_blanks(r, &p, end)) return p;
         if (r->state == AWAIT_VALUE) return begin_value(r, p, end);
         if (*p == ':')
             r->state = AWAIT_VALUE;
         else
-            lose(r, p, end);
+            return lose(r, p, end);
         return p + 1;
     case IN_STRING:
-        if (!pass_string(r, &p, end)) return p;
+        if (!pass_string(r, &p, end)) return p; /* also: lost at a newline */
         end_value(r, p);
         return p + 1;
     case IN_SCALAR: return pass_scalar(r, p, end);
     case IN_NESTED: return pass_nested(r, p, end);
     case AWAIT_COMMA:
-        while (p < end && is_blank(*p)) p++;
-        if (p == end) return p;
+        if (!pass_blanks(r, &p, end)) return p;
         if (*p == ',')
             r->state = AWAIT_KEY;
         else if (*p == '}')
-            end_record(r);
+            end_record(r, p + 1);
         else
-            lose(r, p, end);
+            return lose(r, p, end);
         return p + 1;
     case LOST: return pass_lost(r, p, end);
     }
@@ -346,7 +422,6 @@ static const char *hold(struct json_reader *r, const char *from, size_t len)
 
 static void hold_values(struct json_reader *r, const char *end)
 {
-    if (r->state == BETWEEN || r->state == LOST) return;
     for (unsigned i = 0; i < LOG_FIELD_MAX; i++) {
         struct slice *v = &r->entry.values[i];
         if (!v->data) continue;
@@ -364,6 +439,7 @@ static const char *finish_held_value(struct json_reader *r, const char *p, const
     bool is_over;
     if (r->state == IN_STRING) {
         is_over = pass_string(r, &p, end);
+        if (r->state == LOST) return p;
     } else {
         while (p < end && *p != ',' && *p != '}' && !is_blank(*p)) p++;
         is_over = p < end;
@@ -390,9 +466,13 @@ void json_reader_feed(struct json_reader *r, struct slice piece)
 {
     const char *p = piece.data, *end = piece.data + piece.len;
     r->fed += piece.len;
+    r->record = p;
     if (p < end && (r->state == IN_STRING || r->state == IN_SCALAR)) p = finish_held_value(r, p, end);
     while (p < end) p = step(r, p, end);
+    if (p > piece.data) r->piece_before = p[-1];
+    if (r->state == BETWEEN || r->state == LOST) return;
     hold_values(r, end);
+    keep_record(r, end);
 }
 
 uint64_t json_reader_pending(const struct json_reader *r)

@@ -1,7 +1,8 @@
 /* logs/json_reader.h: records that are JSON objects: one a line (NDJSON), one after another, or in one array of whatever
  * length. A byte state machine that can stop anywhere and go on with the next piece: it holds nothing of what came before
  * but the values of the record in hand, and of those at most JSON_READER_HELD bytes, so a record of a gigabyte costs what
- * a small one does. Keys of the record itself are looked at; objects and arrays within it are passed over. One thread. */
+ * a small one does. Keys of the record itself are looked at; objects and arrays within it are passed over. Where
+ * records are lines, one that was cut ends with its line. One thread. */
 #pragma once
 
 #include "logs/line_format.h"
@@ -27,8 +28,14 @@ struct json_reader {
     struct log_entry entry;
     uint32_t state, depth;
     bool is_string, is_escaped, is_cut;
-    uint8_t field;   /* of the value in hand; LOG_FIELD_MAX: nobody's */
-    bool is_new_key; /* the key has no seat yet; it gets one if its value is a scalar */
+    bool is_at_line;  /* lost, but here a line begins */
+    bool is_lines;    /* a record ended its line: each has one of its own */
+    bool has_newline; /* in the record in hand */
+    bool is_after_record;
+    char piece_before; /* the last byte of the piece before */
+    char before;       /* in an object or array within the record: the last that was no blank */
+    uint8_t field;     /* of the value in hand; LOG_FIELD_MAX: nobody's */
+    bool is_new_key;   /* the key has no seat yet; it gets one if its value is a scalar */
     uint8_t key_len;
     char key[JSON_READER_KEY_MAX];
     /* Records of one writer have their keys in one order: the n-th key is looked up only when it is another. */
@@ -41,7 +48,11 @@ struct json_reader {
     const char *value;       /* where the value in hand began, in this piece or in `memory`; NULL: none */
     uint64_t fed, record_at; /* bytes so far; where the record in hand began */
     uint64_t cut_values;     /* values that were longer than there was room for */
+    const char *record;      /* what the piece in hand has of the record; `raw`: of earlier pieces */
+    uint32_t raw_len;
+    bool is_raw_cut; /* it is longer than there is room for */
     char memory[JSON_READER_HELD + 32];
+    char raw[JSON_READER_HELD];
 };
 
 void json_reader_init(struct json_reader *r, const struct json_reader_events *events, void *context);

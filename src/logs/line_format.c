@@ -73,6 +73,17 @@ static int add_step(struct line_format *f, struct slice name, struct err *err)
     return 0;
 }
 
+/* What a value may have within that looks like the literal behind it. */
+static uint8_t inner_of(const struct line_format *f, const struct line_step *s)
+{
+    char first = s->literal_len ? f->text[s->at] : 0;
+    if (first == '"' && f->escape != LINE_ESCAPE_NONE) return LINE_INNER_QUOTES;
+    bool is_list = s->field >= LOG_UPSTREAM && s->field <= LOG_UPSTREAM_TIME;
+    if (s->field >= LOG_FURTHER && s->field < LOG_FIELD_MAX)
+        is_list = slice_starts_with(f->names[s->field - LOG_FURTHER], SLICE("upstream_"));
+    return first == ' ' && is_list ? LINE_INNER_LIST : 0;
+}
+
 int line_format_compile(struct line_format *f, struct slice text, enum line_escape escape, struct err *err)
 {
     *f = (struct line_format){ .escape = escape };
@@ -105,6 +116,7 @@ int line_format_compile(struct line_format *f, struct slice text, enum line_esca
         if (add_step(f, name, err) < 0) return -1;
         at += len;
     }
+    for (uint32_t i = 0; i < f->step_count; i++) f->steps[i].inner = inner_of(f, &f->steps[i]);
     return f->step_count ? 0 : err_set(err, "the log format has no variable");
 }
 
@@ -143,13 +155,36 @@ static inline bool is_same(const char *a, const char *b, size_t len)
     return ((left ^ right) << (64 - 8 * len)) == 0;
 }
 
+/* Whether the quote or blank at `p` is of the value that begins at `from` and does not end it. */
+static __attribute__((noinline)) bool is_within(uint8_t inner, const char *from, const char *p,
+                                                const char *end, size_t *len)
+{
+    const char *before = p;
+    *len = 1;
+    if (inner ==
+        LINE_INNER_QUOTES) { /* an odd number of backslashes: \" as Apache and escape=json write it */
+        while (before > from && before[-1] == '\\') before--;
+        return (p - before) % 2 == 1;
+    }
+    if (p > from && p[-1] == ',') return true;
+    *len = 3; /* nginx parts the attempts of one group from the next by a colon between blanks */
+    return end - p > 3 && p[1] == ':' && p[2] == ' ';
+}
+
 /* Where the literal begins in [p, end); NULL. */
 #define FIND_LITERAL(scan)                                                                             \
     static inline const char *find_literal_##scan(const char *p, const char *end, const char *literal, \
-                                                  size_t len)                                          \
+                                                  size_t len, uint8_t inner)                           \
     {                                                                                                  \
+        const char *from = p;                                                                          \
+        size_t passed;                                                                                 \
         if (!len) return end;                                                                          \
         while ((p = scan(p, end, *literal)) && (size_t)(end - p) >= len) {                             \
+            bool may_be_within = inner && (inner == LINE_INNER_LIST || (p > from && p[-1] == '\\'));   \
+            if (may_be_within && is_within(inner, from, p, end, &passed)) {                            \
+                p += passed;                                                                           \
+                continue;                                                                              \
+            }                                                                                          \
             if (len == 1 || is_same(p, literal, len)) return p;                                        \
             p++;                                                                                       \
         }                                                                                              \
@@ -158,18 +193,18 @@ static inline bool is_same(const char *a, const char *b, size_t len)
 
 __attribute__((target("avx2"))) FIND_LITERAL(scan_avx2) FIND_LITERAL(scan_sse2)
 
-#define SPLIT(scan)                                                                                 \
-    static bool split_##scan(const struct line_format *f, struct slice line, struct log_entry *out) \
-    {                                                                                               \
-        const char *p = line.data + f->head_len, *end = line.data + line.len;                       \
-        for (uint32_t i = 0; i < f->step_count; i++) {                                              \
-            const struct line_step *s = &f->steps[i];                                               \
-            const char *stop = find_literal_##scan(p, end, f->text + s->at, s->literal_len);        \
-            if (!stop) return false;                                                                \
-            out->values[s->field] = (struct slice){ p, (size_t)(stop - p) };                        \
-            p = stop + s->literal_len;                                                              \
-        }                                                                                           \
-        return p == end;                                                                            \
+#define SPLIT(scan)                                                                                    \
+    static bool split_##scan(const struct line_format *f, struct slice line, struct log_entry *out)    \
+    {                                                                                                  \
+        const char *p = line.data + f->head_len, *end = line.data + line.len;                          \
+        for (uint32_t i = 0; i < f->step_count; i++) {                                                 \
+            const struct line_step *s = &f->steps[i];                                                  \
+            const char *stop = find_literal_##scan(p, end, f->text + s->at, s->literal_len, s->inner); \
+            if (!stop) return false;                                                                   \
+            out->values[s->field] = (struct slice){ p, (size_t)(stop - p) };                           \
+            p = stop + s->literal_len;                                                                 \
+        }                                                                                              \
+        return p == end;                                                                               \
     }
 
     __attribute__((target("avx2"))) SPLIT(scan_avx2) SPLIT(scan_sse2)

@@ -1,8 +1,8 @@
 /* logs/line_format.h: nginx's log_format, compiled, and the reading of one line by it. Immutable once compiled.
  *
- * A format is literal text and variables in turn. A value reaches to the next literal; nginx escapes quotes, backslashes
- * and control bytes in values (escape=default: \xXX, escape=json: as JSON), so a literal that begins with a quote
- * cannot occur within a value; one that begins with a blank can, in values written by escape=none. */
+ * A format is literal text and variables in turn. A value reaches to the next literal; quotes, backslashes and control
+ * bytes in values are escaped (nginx's escape=default: \xXX; escape=json and Apache: \"), so a literal that begins with
+ * a quote cannot occur within a value; one that begins with a blank can, in values written by escape=none. */
 #pragma once
 
 #include "base/err.h"
@@ -13,9 +13,14 @@
 
 enum line_escape { LINE_ESCAPE_DEFAULT, LINE_ESCAPE_JSON, LINE_ESCAPE_NONE };
 
+/* What a value may hold that is not the literal which ends it: a quote behind a backslash; the blanks of a list of
+ * several attempts (`10.0.0.1:80, 10.0.0.2:80 : 10.0.0.3:80`), which nginx writes as it is. */
+enum line_inner { LINE_INNER_NOTHING, LINE_INNER_QUOTES, LINE_INNER_LIST };
+
 /* A value, and the literal that ends it; the last literal may be empty: the end of the line. */
 struct line_step {
     uint8_t field;            /* enum log_field */
+    uint8_t inner;            /* enum line_inner */
     uint16_t at, literal_len; /* in text */
 };
 

@@ -6,21 +6,20 @@
 
 #include "logs/nginx_conf.h"
 
-/* Formats that are tried, in turn, on a file whose format nobody told: those that Debian's and nginx's own packages
- * ship, and the common one with the two times behind. */
-static const char *const guesses[] = {
-    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" "
-    "\"$http_user_agent\" \"$http_x_forwarded_for\" $request_time $upstream_response_time",
-    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" "
-    "\"$http_user_agent\" $request_time $upstream_response_time",
-    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" "
-    "\"$http_user_agent\" $request_time",
-    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" "
-    "\"$http_user_agent\" \"$http_x_forwarded_for\"",
-    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" "
-    "\"$http_user_agent\"",
-    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent",
-};
+/* "escape=json " in front, as in log_format. */
+static enum line_escape take_escape(const char **text)
+{
+    static const char *const words[] = { [LINE_ESCAPE_DEFAULT] = "escape=default ",
+                                         [LINE_ESCAPE_JSON] = "escape=json ",
+                                         [LINE_ESCAPE_NONE] = "escape=none " };
+    for (unsigned i = 0; i < sizeof(words) / sizeof(*words); i++) {
+        size_t len = strlen(words[i]);
+        if (strncmp(*text, words[i], len) != 0) continue;
+        *text += len;
+        return (enum line_escape)i;
+    }
+    return LINE_ESCAPE_DEFAULT;
+}
 
 int log_format_parse(struct log_format *out, const char *text, struct err *err)
 {
@@ -29,12 +28,17 @@ int log_format_parse(struct log_format *out, const char *text, struct err *err)
     out->is_auto = strcmp(text, "auto") == 0;
     if (out->is_json || out->is_auto) return 0;
     if (strcmp(text, "combined") == 0) text = line_format_combined;
+    enum line_escape escape = take_escape(&text);
     if (!strchr(text, '$'))
         return err_set(
             err,
             "\"%s\" is no format; write combined, json, auto, or a log_format's text with its $variables",
             text);
-    return line_format_compile(&out->lines, slice_of(text), LINE_ESCAPE_DEFAULT, err);
+    if (escape == LINE_ESCAPE_JSON && (*text == '{' || *text == '[')) {
+        out->is_json = true;
+        return 0;
+    }
+    return line_format_compile(&out->lines, slice_of(text), escape, err);
 }
 
 /* The format of the access_log of that path, or of all those that a pattern takes. */
@@ -76,30 +80,4 @@ int log_format_of_nginx(struct log_format *out, const char *nginx_conf, const ch
     if (f && result < 0) err_prefix(err, "%s: log_format %s", nginx_conf, f->name);
     nginx_conf_free(c);
     return result;
-}
-
-/* By the first line: what is JSON begins with a bracket or a brace. */
-int log_format_guess(struct slice first, struct log_format *out, const char *path, struct err *err)
-{
-    while (first.data && first.len && strchr(" \t\r\n", *first.data) && *first.data)
-        first.data++, first.len--;
-    memset(out, 0, sizeof(*out));
-    if (!first.data || !first.len) return log_format_parse(out, "combined", err);
-    if (*first.data == '{' || *first.data == '[') {
-        out->is_json = true;
-        return 0;
-    }
-    const char *newline = memchr(first.data, '\n', first.len);
-    struct slice line = { first.data, newline ? (size_t)(newline - first.data) : first.len };
-    for (unsigned i = 0; i < sizeof(guesses) / sizeof(*guesses); i++) {
-        struct line_clock clock = { 0 };
-        struct log_entry entry = { 0 };
-        if (line_format_compile(&out->lines, slice_of(guesses[i]), LINE_ESCAPE_DEFAULT, err) < 0) return -1;
-        if (line_format_read(&out->lines, line, &clock, &entry) && entry.status && entry.time_s) return 0;
-    }
-    return err_set(
-        err,
-        "%s: its first line is of no format that is known here: \"%.*s\"; give it with --format or "
-        "--nginx-conf",
-        path, (int)(line.len < 120 ? line.len : 120), line.data);
 }

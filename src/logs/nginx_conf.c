@@ -1,10 +1,13 @@
 #include "logs/nginx_conf.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/text.h"
 
@@ -91,11 +94,21 @@ static bool ends_word(const struct file *f, char quote)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ';' || c == '{';
 }
 
+/* Whether the next word is kept: server_name and others may have thousands. */
+static bool is_of_interest(const struct file *f)
+{
+    const char *name = f->word_count ? f->words[0] : NULL;
+    return !name || strcmp(name, "log_format") == 0 || strcmp(name, "access_log") == 0 ||
+           strcmp(name, "include") == 0;
+}
+
 static int read_word(struct file *f)
 {
     char quote = *f->p == '"' || *f->p == '\'' ? *f->p++ : 0;
-    if (f->word_count == WORDS_MAX) return fault(f, "a directive has more than 64 words");
-    f->words[f->word_count++] = f->memory + f->used;
+    size_t used = f->used;
+    bool is_kept = is_of_interest(f);
+    if (is_kept && f->word_count == WORDS_MAX) return fault(f, "a directive has more than 64 words");
+    if (is_kept) f->words[f->word_count++] = f->memory + used;
     while (f->p < f->end && !ends_word(f, quote)) {
         bool has_backslash = false;
         char c = *f->p++;
@@ -105,7 +118,9 @@ static int read_word(struct file *f)
     }
     if (quote && f->p == f->end) return fault(f, "a quote is not closed");
     if (quote) f->p++;
-    return put(f, 0) ? 0 : fault(f, "a directive is too long");
+    if (!put(f, 0)) return fault(f, "a directive is too long");
+    if (!is_kept) f->used = used;
+    return 0;
 }
 
 /* directives */
@@ -263,13 +278,25 @@ static char *read_all(FILE *file, size_t max, size_t *len)
     return NULL;
 }
 
+/* A pipe or a terminal would be waited for. */
+static FILE *open_regular(const char *path, struct err *err)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    bool is_regular = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    FILE *file = is_regular ? fdopen(fd, "r") : NULL;
+    if (fd >= 0 && !is_regular)
+        err_set(err, "cannot read %s: it is no file", path);
+    else if (!file)
+        err_set(err, "cannot open %s: %s", path, strerror(errno));
+    if (fd >= 0 && !file) close(fd);
+    return file;
+}
+
 static int load(struct reading *r, const char *path, char **text, size_t *len)
 {
-    FILE *file = fopen(path, "re");
-    if (!file) {
-        err_set(r->err, "cannot open %s: %s", path, strerror(errno));
-        return -1;
-    }
+    FILE *file = open_regular(path, r->err);
+    if (!file) return -1;
     size_t room = NGINX_CONF_BYTES_MAX - r->bytes;
     *text = read_all(file, room, len);
     bool has_failed = !*text || ferror(file) || *len > room;
@@ -280,8 +307,7 @@ static int load(struct reading *r, const char *path, char **text, size_t *len)
     }
     free(*text);
     *text = NULL;
-    err_set(r->err, "cannot read %s: it is no file, or all files together have over %u bytes", path,
-            NGINX_CONF_BYTES_MAX);
+    err_set(r->err, "cannot read %s: all files together have over %u bytes", path, NGINX_CONF_BYTES_MAX);
     return -1;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/printable.h"
 #include "base/quantity.h"
 #include "base/utf8.h"
 #include "http/message.h"
@@ -190,15 +191,7 @@ static void quantiles_text(const char *name, const uint64_t *cells, double scale
 
 void report_printable(struct slice s, struct text *out)
 {
-    while (s.len) {
-        unsigned char c = (unsigned char)*s.data;
-        size_t len = c < 0x80 ? (size_t)(c >= ' ' && c != 127) : utf8_sequence_len(s);
-        if (len)
-            text_add(out, s.data, len);
-        else
-            text_add_char(out, '?');
-        s = (struct slice){ s.data + (len ? len : 1), s.len - (len ? len : 1) };
-    }
+    printable_add(out, s);
 }
 
 static void top_text(const struct period *p, enum period_dimension d, uint32_t max, struct text *out)

@@ -183,6 +183,11 @@ void rule_bind(struct rule *r, enum log_field (*field_of)(const void *context, s
     filter_bind(r->filter, field_of, context);
 }
 
+uint64_t rule_gave_up(const struct rule *r)
+{
+    return filter_gave_up(r->filter);
+}
+
 /* counting */
 
 static struct rule_hit who(const struct rule *r, const struct log_entry *e)

@@ -244,8 +244,10 @@ static int put_aside(struct source *s, const struct err *why, struct err *err)
     struct err said;
     snprintf(aside, sizeof(aside), "%s.bad", s->state_path);
     if (rename(s->state_path, aside) < 0)
-        return err_set(err, "cannot put %s aside: %s", s->state_path, strerror(errno));
-    err_set(&said, "%s: %s; it is called .bad now, and counting begins anew", s->state_path, why->text);
+        err_set(&said, "%s: %s; it cannot be put aside either (%s), and counting begins anew", s->state_path,
+                why->text, strerror(errno));
+    else
+        err_set(&said, "%s: %s; it is called .bad now, and counting begins anew", s->state_path, why->text);
     say_fault(s, "log_state_refused", said.text);
     places_fini(&s->places);
     tally_free(s->tally);
@@ -259,11 +261,11 @@ static int load(struct source *s, struct err *err)
     size_t len = 0;
     struct err why;
     if (!*s->state_path) return 0;
-    if (checkpoint_read(s->state_path, STATE_FILE_MAX, &data, &len, err) < 0) return -1;
-    int result = 0;
-    if (data && load_state(s, data, len, &why) < 0) result = put_aside(s, &why, err);
+    /* Statistics never keep traffic from starting, whatever is the matter with what was kept of them. */
+    int result = checkpoint_read(s->state_path, STATE_FILE_MAX, &data, &len, &why);
+    if (result == 0 && data) result = load_state(s, data, len, &why);
     free(data);
-    return result;
+    return result < 0 ? put_aside(s, &why, err) : 0;
 }
 
 static int find_state(struct source *s, struct err *err)
@@ -414,6 +416,10 @@ static void show_figures(struct source *s)
     set(&f->records, s->records);
     set(&f->errors, s->errors);
     set(&f->malformed, s->malformed);
+    uint64_t undecided = 0;
+    for (uint32_t i = 0; i < s->logs->rules.count; i++)
+        if (s->rules[i]) undecided += rule_gave_up(s->rules[i]);
+    set(&f->undecided, undecided);
     if (s->follow) {
         const struct follow_counts *c = follow_counts(s->follow);
         set(&f->bytes, c->bytes);

@@ -18,6 +18,7 @@ struct source_figures {
     _Atomic uint64_t lag_bytes, lag_ms, open_files;
     _Atomic uint64_t rotated, truncated, failed;
     _Atomic uint64_t foreign, dropped; /* of syslog */
+    _Atomic uint64_t undecided;        /* values at which a rule's regular expression gave up */
     _Atomic uint64_t saves, save_failures;
 };
 

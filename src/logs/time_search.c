@@ -36,6 +36,7 @@ static int first_line(const struct look *look, uint64_t at, uint64_t *line_at, u
         const char *newline = memchr(p, '\n', (size_t)(end - p));
         if (!newline) return 0;
         struct slice line = { p, (size_t)(newline - p) };
+        if (line.len && line.data[line.len - 1] == '\r') line.len--;
         if (line_format_read(look->format, line, &clock, &entry) && entry.time_s) {
             *line_at = at + (uint64_t)(p - look->memory);
             *time_s = entry.time_s;

@@ -152,6 +152,11 @@ static double dropped(void *figures)
     return (double)atomic_load(&((struct source_figures *)figures)->dropped);
 }
 
+static double undecided(void *figures)
+{
+    return (double)atomic_load(&((struct source_figures *)figures)->undecided);
+}
+
 static double denials(void *context)
 {
     const struct denials *d = context;
@@ -170,6 +175,8 @@ static const struct {
     { "weir_log_rotations_total", "Log files whose name another one took.", rotations, false },
     { "weir_log_truncations_total", "Log files that began anew.", truncations, false },
     { "weir_log_dropped_total", "Syslog datagrams that the kernel dropped.", dropped, false },
+    { "weir_log_undecided_total",
+      "Values of which a rule's regular expression could not tell within its limits.", undecided, false },
     { "weir_log_lag_bytes", "Bytes of a log that are there and not read.", lag_bytes, true },
     { "weir_log_lag_seconds", "For how long a log has had bytes that are not read.", lag_seconds, true },
 };

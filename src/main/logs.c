@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/printable.h"
 #include "base/quantity.h"
 #include "logs/entry_value.h"
 #include "logs/report.h"
@@ -210,8 +211,9 @@ struct run {
     struct logs_job job;
     struct log_format format;
     uint64_t malformed, started_ns;
+    uint32_t unread;  /* files of which some or all could not be read */
     bool is_terminal; /* for progress */
-    bool is_shown;    /* on one */
+    FILE *out;        /* of grep */
 };
 
 static void on_malformed(void *context, struct slice line)
@@ -219,6 +221,12 @@ static void on_malformed(void *context, struct slice line)
     (void)line;
     struct run *r = context;
     r->malformed++;
+}
+
+static void on_note(void *context, const char *sentence)
+{
+    const struct run *r = context;
+    if (!r->options->is_quiet) fprintf(stderr, "weir logs: %s\n", sentence);
 }
 
 static void on_progress(void *context, uint64_t done, uint64_t total)
@@ -229,10 +237,10 @@ static void on_progress(void *context, uint64_t done, uint64_t total)
     double seconds = (double)(clock_now_ns() - r->started_ns) / 1e9;
     quantity_print_bytes((uint64_t)((double)r->job.bytes / (seconds > 0 ? seconds : 1)), rate);
     if (total && done)
-        fprintf(stderr, "\r%3.0f %%  %s/s  %.0f s left ", 100.0 * (double)done / (double)total, rate,
-                seconds / (double)done * (double)(total - done));
+        fprintf(printable_past(2), "\r%3.0f %%  %s/s  %.0f s left ", 100.0 * (double)done / (double)total,
+                rate, seconds / (double)done * (double)(total - done));
     else
-        fprintf(stderr, "\r%s/s ", rate);
+        fprintf(printable_past(2), "\r%s/s ", rate);
 }
 
 static int prepare(struct run *r, const struct logs_options *o, struct err *err)
@@ -244,6 +252,7 @@ static int prepare(struct run *r, const struct logs_options *o, struct err *err)
     r->job.to_s = UINT64_MAX;
     r->job.on_malformed = on_malformed;
     r->job.on_progress = on_progress;
+    r->job.on_note = on_note;
     r->job.context = r;
     if (o->since && parse_moment("--since", o->since, &r->job.from_s)) return EX_USAGE;
     if (o->until && parse_moment("--until", o->until, &r->job.to_s)) return EX_USAGE;
@@ -252,10 +261,27 @@ static int prepare(struct run *r, const struct logs_options *o, struct err *err)
         return EX_USAGE;
     }
     if (!o->nginx_conf && log_format_parse(&r->format, o->log_format ? o->log_format : "auto", err) < 0) {
-        err_prefix(err, "--format");
+        err_prefix(err, "--log-format");
         return EX_USAGE;
     }
     return EX_OK;
+}
+
+/* What the report is without. */
+static void tell_rest(const struct run *r)
+{
+    uint64_t gave_up = r->job.filter ? filter_gave_up(r->job.filter) : 0;
+    if (r->unread)
+        fprintf(stderr, "weir logs: the report is without what could not be read of %u of %d files\n",
+                r->unread, r->options->file_count);
+    if (r->malformed && !r->options->is_quiet)
+        fprintf(stderr, "weir logs: lines that are no records of this format, and left out: %llu\n",
+                (unsigned long long)r->malformed);
+    if (gave_up)
+        fprintf(stderr,
+                "weir logs: a regular expression gave up on %llu values; what it says of them is not "
+                "known, and those records are left out\n",
+                (unsigned long long)gave_up);
 }
 
 static int read_files(struct run *r, struct err *err)
@@ -264,10 +290,23 @@ static int read_files(struct run *r, struct err *err)
         const char *path = r->options->files[i];
         if (r->options->nginx_conf && log_format_of_nginx(&r->format, r->options->nginx_conf, path, err) < 0)
             return EX_DATAERR;
-        if (logs_file_read(&r->job, path, err) < 0) return EX_NOINPUT;
+        if (logs_file_read(&r->job, path, err) == 0) continue;
+        /* What can be read of the others, and came before, is reported. */
+        r->unread++;
+        if (r->is_terminal) fputs("\r\033[K", printable_past(2));
+        fprintf(stderr, "weir logs: %s\n", err->text);
+        err->text[0] = 0;
     }
-    if (r->is_terminal) fputs("\r\033[K", stderr);
+    if (r->is_terminal) fputs("\r\033[K", printable_past(2));
+    if (r->unread && !r->job.bytes) return EX_NOINPUT;
+    tell_rest(r);
     return EX_OK;
+}
+
+/* The report is there, but something is missing in it. */
+static int end_code(const struct run *r, int code)
+{
+    return code == EX_OK && r->unread ? EX_NOINPUT : code;
 }
 
 static int run_job(const struct logs_options *o, struct run *r)
@@ -386,6 +425,7 @@ static int stats(const struct logs_options *o)
     filter_free(r->job.filter);
     uint32_t top = o->top ? o->top : 10;
     if (code == EX_OK) code = o->output == OUTPUT_JSON ? print_stats_json(s, top) : print_stats_text(s, top);
+    code = end_code(r, code);
     tally_free(s->tally);
     free(s);
     return code;
@@ -542,7 +582,7 @@ static int ips(const struct logs_options *o)
     }
     s->run.job.on_entry = add_address;
     int code = run_job(o, &s->run);
-    if (code == EX_OK) code = print_ips(s, o);
+    if (code == EX_OK) code = end_code(&s->run, print_ips(s, o));
     top_free(s->top);
     free(s);
     return code;
@@ -550,33 +590,21 @@ static int ips(const struct logs_options *o)
 
 /* grep */
 
-/* As it is; on a terminal without what would steer it. */
-static void print_bytes(const struct run *r, struct slice bytes)
-{
-    if (!r->is_shown) {
-        fwrite(bytes.data, 1, bytes.len, stdout);
-        return;
-    }
-    for (size_t i = 0; i < bytes.len; i++) {
-        unsigned char c = (unsigned char)bytes.data[i];
-        putchar((c < ' ' && c != '\t') || c == 127 ? '?' : c);
-    }
-}
-
 static void print_line(void *context, const struct log_entry *e)
 {
     struct run *r = context;
     if (e->line.data) {
-        print_bytes(r, e->line);
+        fwrite(e->line.data, 1, e->line.len, r->out);
     } else {
-        /* What was JSON is told by its main values. */
-        printf("%.*s %.*s \"%.*s %.*s\" %u %llu", SLICE_ARGS(e->values[LOG_CLIENT]),
-               SLICE_ARGS(e->values[LOG_TIME_ISO].data ? e->values[LOG_TIME_ISO] : e->values[LOG_TIME_LOCAL]),
-               SLICE_ARGS(e->method), SLICE_ARGS(e->values[LOG_TARGET]), e->status,
-               (unsigned long long)e->bytes);
+        /* A JSON record longer than is held is told by its main values. */
+        fprintf(
+            r->out, "%.*s %.*s \"%.*s %.*s\" %u %llu", SLICE_ARGS(e->values[LOG_CLIENT]),
+            SLICE_ARGS(e->values[LOG_TIME_ISO].data ? e->values[LOG_TIME_ISO] : e->values[LOG_TIME_LOCAL]),
+            SLICE_ARGS(e->method), SLICE_ARGS(e->values[LOG_TARGET]), e->status,
+            (unsigned long long)e->bytes);
     }
-    fputc('\n', stdout);
-    if (ferror(stdout)) r->job.is_stopped = true;
+    fputc('\n', r->out);
+    if (ferror(r->out)) r->job.is_stopped = true;
 }
 
 static int grep(const struct logs_options *o)
@@ -588,9 +616,11 @@ static int grep(const struct logs_options *o)
         return usage_fault("grep needs --where EXPRESSION");
     }
     r->job.on_entry = print_line;
-    r->is_shown = isatty(1);
+    /* As it is, unless somebody looks. */
+    r->out = isatty(1) ? stdout : printable_past(1);
     int code = run_job(o, r);
-    if (fflush(stdout) == EOF && code == EX_OK) code = EX_IOERR;
+    if (fflush(r->out) == EOF && code == EX_OK) code = EX_IOERR;
+    code = end_code(r, code);
     free(r);
     return code;
 }
@@ -693,6 +723,7 @@ static int slow(const struct logs_options *o)
             printf("%10.3f s  %s\n", (double)s->heap[i].us / 1e6, s->heap[i].line);
     if (code == EX_OK && !s->count)
         fputs("weir logs: no record says how long its request took; log $request_time\n", stderr);
+    code = end_code(&s->run, code);
     free(s->heap);
     free(s);
     return code;
@@ -732,6 +763,7 @@ static int only(const struct logs_options *o, enum period_dimension d, const cha
             printf("%12llu  %.*s\n", (unsigned long long)entries[i].count, SLICE_ARGS(entries[i].key));
         free(entries);
     }
+    code = end_code(&s->run, code);
     tally_free(s->tally);
     free(s);
     return code;

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "logs/time_search.h"
 #include "logs/unpack.h"
 
@@ -46,12 +47,33 @@ static void on_malformed(void *context, struct slice line)
 
 static const struct intake_events events = { on_entry, on_malformed };
 
+static void note(struct reading *r, const struct line_format *lines, const char *guess, const char *path)
+{
+    struct logs_job *job = r->job;
+    char text[512];
+    struct text t = text_over(text, sizeof(text));
+    struct slice unsaid = SLICE_NONE;
+    if (guess && job->on_note) {
+        text_printf(&t, "%s: read as '%s'; --log-format says another", path, guess);
+        job->on_note(job->context, text_cstr(&t));
+    }
+    if (job->filter) filter_bind(job->filter, field_of, r->intake);
+    if (job->filter && lines) unsaid = filter_unsaid(job->filter, lines);
+    if (!unsaid.len || !job->on_note) return;
+    t.len = 0;
+    text_printf(&t, "%s: its lines do not say %.*s, so no comparison with that holds", path,
+                SLICE_ARGS(unsaid));
+    job->on_note(job->context, text_cstr(&t));
+}
+
 static int start(struct reading *r, struct slice piece, struct log_format *format, const char *path,
                  struct err *err)
 {
     *format = *r->job->format;
     if (format->is_auto && log_format_guess(piece, format, path, err) < 0) return -1;
-    if (intake_new(&r->intake, format->is_json ? NULL : &format->lines, &events, r, err) < 0) return -1;
+    const struct line_format *lines = format->is_json ? NULL : &format->lines;
+    if (intake_new(&r->intake, lines, &events, r, err) < 0) return -1;
+    note(r, lines, format->guess, path);
     return 0;
 }
 
@@ -60,12 +82,18 @@ static int open_file(const char *path, uint64_t *size, struct err *err)
     struct stat st;
     int fd = strcmp(path, "-") == 0 ? dup(0) : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return err_set(err, "cannot open %s: %s", path, strerror(errno));
-    if (fstat(fd, &st) < 0 || S_ISDIR(st.st_mode)) {
+    if (fstat(fd, &st) < 0 || S_ISDIR(st.st_mode)) { /* a pipe is read as it comes */
         close(fd);
         return err_set(err, "%s is a directory", path);
     }
     *size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
     return fd;
+}
+
+/* Nothing but what a writer left out which went on where it was after its file was truncated. */
+static bool is_hole(struct slice piece)
+{
+    return !piece.data[0] && memcmp(piece.data, piece.data + 1, piece.len - 1) == 0;
 }
 
 static int feed_all(struct reading *r, struct unpack *u, char *memory, const char *path, uint64_t size,
@@ -80,6 +108,7 @@ static int feed_all(struct reading *r, struct unpack *u, char *memory, const cha
     while (result == 0 && !job->is_stopped && !r->is_past) {
         if ((result = unpack_read(u, memory, PIECE_BYTES, &got, err)) < 0 || !got) break;
         struct slice piece = { memory, got };
+        if (!r->intake && is_hole(piece)) continue;
         if (!r->intake && (result = start(r, piece, format, path, err)) < 0) break;
         if (job->filter) filter_bind(job->filter, field_of, r->intake);
         intake_feed(r->intake, piece);

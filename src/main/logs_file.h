@@ -14,6 +14,9 @@ struct logs_job {
     void (*on_malformed)(void *context, struct slice line);
     /* Now and then; total is 0 if not known. May be NULL. */
     void (*on_progress)(void *context, uint64_t done, uint64_t total);
+    /* What the reader of the report is to know: of a format that was guessed, of a filter that asks for what the lines do not
+     * say. May be NULL. */
+    void (*on_note)(void *context, const char *sentence);
     void *context;
     bool is_stopped; /* set by a callback: enough */
     uint64_t bytes;  /* read so far, over all files */

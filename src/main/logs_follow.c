@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/text.h"
+#include "base/printable.h"
 #include "main/api_client.h"
 #include "main/document.h"
 #include "main/table.h"
@@ -19,7 +19,7 @@
 
 struct follow_options {
     struct api_options api;
-    const char *source, *where;
+    const char *source, *where, *log_format;
     bool is_json;
 };
 
@@ -33,9 +33,13 @@ struct viewer {
 };
 
 static const char help[] =
-    "Usage: weir logs follow SOURCE [OPTION]...\n"
-    "Shows the records of a log that a running weir watches (`logs: sources:`), as they come. Ctrl-C ends "
+    "Usage: weir logs follow SOURCE|FILE [OPTION]...\n"
+    "Shows the records of a log as they come: of one that a running weir watches (`logs: sources:`), or of a "
+    "file, which is\n"
+    "followed as it grows and is rotated; a pattern such as '/var/log/nginx/*.log' takes several. Ctrl-C "
+    "ends "
     "it.\n\n"
+    "  --log-format F        of a file: combined, json, auto (the preset), or a log_format's text\n"
     "  --where EXPRESSION    only these: 'status>=500 && path~\"^/login\"'\n"
     "  --json                one JSON object a line\n"
     "  -c, --config FILE     the configuration, for the admin address and the token\n"
@@ -61,6 +65,7 @@ static int parse_options(int argc, char **argv, struct follow_options *o)
     static const struct option options[] = {
         { "where", required_argument, NULL, 'w' },
         { "json", no_argument, NULL, 'j' },
+        { "log-format", required_argument, NULL, 'f' },
         { "config", required_argument, NULL, 'c' },
         { "admin", required_argument, NULL, 'a' },
         { "token", required_argument, NULL, 't' },
@@ -72,6 +77,7 @@ static int parse_options(int argc, char **argv, struct follow_options *o)
         switch (option) {
         case 'w': o->where = optarg; break;
         case 'j': o->is_json = true; break;
+        case 'f': o->log_format = optarg; break;
         case 'c': o->api.config = optarg; break;
         case 'a': o->api.admin = optarg; break;
         case 't': o->api.token = optarg; break;
@@ -79,7 +85,7 @@ static int parse_options(int argc, char **argv, struct follow_options *o)
         default: return usage_fault("what is meant?");
         }
     }
-    if (optind + 1 != argc) return usage_fault("name one source; GET /api/v1/logs lists them");
+    if (optind + 1 != argc) return usage_fault("name one file, or one source; GET /api/v1/logs lists those");
     o->source = argv[optind];
     return EX_OK;
 }
@@ -119,10 +125,10 @@ static void show_record(const struct conf_node *record)
 
 static void show_summary(const struct conf_node *s)
 {
-    fprintf(stderr, "\r\033[K%s records/s  %s errors/s  %s bytes behind", document_text(s, "records"),
-            document_text(s, "errors"), document_text(s, "lag_bytes"));
-    if (document_number(s, "missed") > 0) fprintf(stderr, "  %s not shown", document_text(s, "missed"));
-    fflush(stderr);
+    FILE *terminal = printable_past(2);
+    fprintf(terminal, "\r\033[K%.0f records/s  %.0f errors/s  %.0f bytes behind",
+            document_number(s, "records"), document_number(s, "errors"), document_number(s, "lag_bytes"));
+    if (document_number(s, "missed") > 0) fprintf(terminal, "  %.0f not shown", document_number(s, "missed"));
 }
 
 static void show_event(struct viewer *v, struct slice data)
@@ -135,7 +141,7 @@ static void show_event(struct viewer *v, struct slice data)
     }
     if (!is_record && !v->is_terminal) return;
     if (document_read(&tree, data, NULL) < 0) return;
-    if (is_record && v->is_terminal) fputs("\r\033[K", stderr);
+    if (is_record && v->is_terminal) fputs("\r\033[K", printable_past(2));
     if (is_record)
         show_record(tree.root);
     else
@@ -171,33 +177,61 @@ static bool on_piece(void *context, struct slice piece)
     return fflush(stdout) != EOF;
 }
 
+/* A file of that name, or a pattern or path that can be no source's name. */
+static bool is_file(const char *source)
+{
+    return strpbrk(source, "/*?[") || access(source, F_OK) == 0;
+}
+
+static void on_events(void *context, struct slice bytes)
+{
+    on_piece(context, bytes);
+}
+
+static int follow_file(struct viewer *v)
+{
+    struct err err = { "" };
+    struct logs_follow_file what = { v->options->source, v->options->log_format, v->options->where, on_events,
+                                     v };
+    int code = logs_follow_file(&what, &err);
+    if (code != EX_OK) fprintf(stderr, "weir logs follow: %s\n", err.text);
+    return code;
+}
+
 /* asking */
+
+static int follow_source(struct viewer *v)
+{
+    const struct follow_options *o = v->options;
+    struct err err = { "" };
+    struct api_target to;
+    char path[8192];
+    int code = api_target_find(&o->api, &to, &err);
+    struct text t = text_over(path, sizeof(path));
+    TEXT_LITERAL(&t, "/api/v1/logs/");
+    api_client_escape(&t, o->source);
+    TEXT_LITERAL(&t, "/stream");
+    if (o->where) {
+        TEXT_LITERAL(&t, "?where=");
+        api_client_escape(&t, o->where);
+    }
+    text_cstr(&t);
+    if (code == EX_OK && t.is_cut) return usage_fault("--where is too long");
+    if (code == EX_OK) code = api_client_stream(&to, path, on_piece, v, &err);
+    if (code != EX_OK && *err.text) fprintf(stderr, "weir logs follow: %s\n", err.text);
+    return code;
+}
 
 int logs_follow(int argc, char **argv)
 {
     struct follow_options o = { 0 };
-    struct err err = { "" };
-    struct api_target to;
-    char path[8192];
     int code = parse_options(argc, argv, &o);
     if (code != EX_OK || !o.source) return code < 0 ? EX_OK : code;
-    code = api_target_find(&o.api, &to, &err);
-    struct text t = text_over(path, sizeof(path));
-    TEXT_LITERAL(&t, "/api/v1/logs/");
-    api_client_escape(&t, o.source);
-    TEXT_LITERAL(&t, "/stream");
-    if (o.where) {
-        TEXT_LITERAL(&t, "?where=");
-        api_client_escape(&t, o.where);
-    }
-    text_cstr(&t);
-    if (code == EX_OK && t.is_cut) return usage_fault("--where is too long");
     struct viewer *v = calloc(1, sizeof(*v));
     if (!v) return EX_OSERR;
     v->options = &o;
     v->is_terminal = isatty(1) && isatty(2);
-    if (code == EX_OK) code = api_client_stream(&to, path, on_piece, v, &err);
-    if (code != EX_OK && *err.text) fprintf(stderr, "weir logs follow: %s\n", err.text);
+    code = is_file(o.source) ? follow_file(v) : follow_source(v);
     free(v);
     return code;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "base/printable.h"
 #include "main/command.h"
 
 static void print_usage(FILE *to)
@@ -52,5 +53,7 @@ int main(int argc, char **argv)
     }
     const char *name = strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
     const struct command *c = command_by_name(name);
+    /* Whoever tells of what came from outside must not let it steer the terminal. */
+    if (c && strcmp(name, "run") != 0 && strcmp(name, "demo") != 0) printable_streams();
     return c ? c->run(argc - 1, argv + 1) : unknown(name);
 }

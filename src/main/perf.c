@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/printable.h"
 #include "main/perf_live.h"
 #include "main/perf_self.h"
 #include "main/perf_unit.h"
@@ -369,7 +370,7 @@ static bool wait_until(struct run *r, uint64_t until_ns)
 
 static void watch(struct run *r)
 {
-    struct perf_live live = { .out = stderr };
+    struct perf_live live = { .out = printable_past(2) };
     bool shows = !r->options->is_quiet && isatty(fileno(live.out));
     uint64_t next_ns = clock_now_ns();
     if (shows) show_live(r, &live, 0);

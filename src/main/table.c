@@ -4,8 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include "base/slice.h"
-#include "base/utf8.h"
+#include "base/printable.h"
 
 #define GAP "  "
 
@@ -22,22 +21,9 @@ void table_fini(struct table *t)
     *t = (struct table){ 0 };
 }
 
-/* C0, DEL, and C1, which is U+0080 to U+009F. */
-static bool is_control(const char *text, size_t len)
-{
-    unsigned char first = (unsigned char)text[0];
-    if (len == 1) return first < ' ' || first == 0x7f;
-    return len == 2 && first == 0xc2 && (unsigned char)text[1] < 0xa0;
-}
-
 void table_clean(char *text)
 {
-    while (*text) {
-        size_t len = utf8_sequence_len(slice_of(text));
-        size_t step = len ? len : 1;
-        if (!len || is_control(text, len)) memset(text, '?', step);
-        text += step;
-    }
+    printable_mask(text);
 }
 
 static bool make_room(struct table *t)

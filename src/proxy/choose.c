@@ -44,7 +44,7 @@ static void match_route(const struct listener *l, const struct choose_request *r
                                     .client = rq->client };
     uint32_t index = route_match(l->table, &wanted, rq->scratch, &out->match);
     if (index == ROUTE_NONE)
-        refuse(out, END_NO_ROUTE, NULL);
+        refuse(out, out->match.is_undecided ? END_ROUTE_UNDECIDED : END_NO_ROUTE, NULL);
     else
         out->route = &l->routes[index];
 }

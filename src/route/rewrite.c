@@ -149,7 +149,9 @@ static bool replace(const struct rewrite *r, struct route_scratch *scratch, stru
 {
     const PCRE2_SIZE *ends;
     int count = route_scratch_match(scratch, r->regex, path, &ends);
-    if (count < 0) return false;
+    /* One that gave up is not passed over: its route may rely on what it takes away. */
+    if (count < 0 && count != PCRE2_ERROR_NOMATCH) out->is_cut = true;
+    if (count < 0) return out->is_cut;
     add_bytes(out, (struct slice){ path.data, ends[0] });
     add_groups(out, r->conf->to, path, ends, (uint32_t)count);
     add_bytes(out, (struct slice){ path.data + ends[1], path.len - ends[1] });

@@ -184,12 +184,12 @@ static uint32_t failed_probe(const struct search *s, const struct route_candidat
     return ROUTE_NONE;
 }
 
-static bool matches_regex(const struct search *s, const struct route_candidate *c)
+/* Whether it matches, or gave up. */
+static bool may_match(const struct search *s, const struct route_candidate *c)
 {
     int found = route_scratch_match(s->scratch, c->regex, s->rq->path, NULL);
-    if (found == PCRE2_ERROR_MATCHLIMIT || found == PCRE2_ERROR_DEPTHLIMIT || found == PCRE2_ERROR_HEAPLIMIT)
-        s->out->regex_over++;
-    return found >= 0;
+    s->out->is_undecided = found < 0 && found != PCRE2_ERROR_NOMATCH;
+    return found >= 0 || s->out->is_undecided;
 }
 
 /* telling */
@@ -216,7 +216,7 @@ static void tell(const struct search *s, const struct route_candidate *c)
     struct text why = text_over(memory, sizeof(memory));
     uint32_t probe = failed_probe(s, c);
     const struct http_head *head = s->rq->head;
-    if (c->regex && !matches_regex(s, c))
+    if (c->regex && !may_match(s, c))
         TEXT_LITERAL(&why, "its regular expression does not match the path");
     else if (!has_method(s, c))
         text_printf(&why, "method %.*s is not among its methods", head ? (int)head->method_text.len : 0,
@@ -225,6 +225,8 @@ static void tell(const struct search *s, const struct route_candidate *c)
         tell_probe(s, c, probe, &why);
     else if (!has_client(s, c))
         TEXT_LITERAL(&why, "the client's address is in none of its blocks");
+    else if (s->out->is_undecided)
+        TEXT_LITERAL(&why, "its regular expression gave up on the path, so no route is taken");
     s->on_step(s->context, c->index, text_slice(&why));
 }
 
@@ -233,10 +235,13 @@ static bool ask(const struct search *s, const struct route_list *list, enum rout
 {
     for (uint32_t i = 0; i < list->count; i++) {
         const struct route_candidate *c = &s->table->candidates[list->first + i];
-        bool takes = (!c->regex || matches_regex(s, c)) && has_method(s, c) &&
-                     failed_probe(s, c) == ROUTE_NONE && has_client(s, c);
+        s->out->is_undecided = false;
+        bool takes = (!c->regex || may_match(s, c)) && has_method(s, c) && failed_probe(s, c) == ROUTE_NONE &&
+                     has_client(s, c);
         if (s->on_step) tell(s, c);
         if (!takes) continue;
+        /* A route that may be meant is not passed over: the next might allow what this one denies. */
+        if (s->out->is_undecided) return true;
         s->out->index = c->index;
         s->out->path = path;
         s->out->conditions = (uint8_t)((c->methods || c->method_count) + c->header_count + c->query_count +
@@ -326,7 +331,8 @@ static void search(const struct search *s)
     *s->out = (struct route_choice){ .index = ROUTE_NONE };
     if (t->has_hosts && match_named_host(s)) return;
     s->out->host = ROUTE_HOST_ANY;
-    if (t->any_group != ROUTE_NONE) match_path(s, t->any_group);
+    if (t->any_group != ROUTE_NONE && match_path(s, t->any_group)) return;
+    s->out->is_undecided = false;
 }
 
 uint32_t route_match(const struct route_table *t, const struct route_request *rq,
@@ -356,6 +362,7 @@ struct route_scratch *route_scratch_new(void)
         return NULL;
     }
     pcre2_set_match_limit(s->context, ROUTE_REGEX_STEPS_MAX);
+    pcre2_set_heap_limit(s->context, ROUTE_REGEX_KIB_MAX);
     return s;
 }
 
@@ -370,7 +377,11 @@ void route_scratch_free(struct route_scratch *s)
 int route_scratch_match(struct route_scratch *s, const pcre2_code *regex, struct slice subject,
                         const PCRE2_SIZE **ends)
 {
-    int count = pcre2_match(regex, (PCRE2_SPTR)subject.data, subject.len, 0, 0, s->match, s->context);
+    PCRE2_SPTR bytes = (PCRE2_SPTR)subject.data;
+    int count = pcre2_match(regex, bytes, subject.len, 0, 0, s->match, s->context);
+    /* Compiled code has a small stack of its own, which a long path overflows: then it is interpreted, on the heap. */
+    if (count == PCRE2_ERROR_JIT_STACKLIMIT)
+        count = pcre2_match(regex, bytes, subject.len, 0, PCRE2_NO_JIT, s->match, s->context);
     if (ends) *ends = pcre2_get_ovector_pointer(s->match);
     return count == 0 ? 10 : count; /* 0: more groups than there is room for */
 }

@@ -27,8 +27,10 @@
 
 #define ROUTE_NONE UINT32_MAX
 #define ROUTE_HOST_MAX 255
-/* How much work a regular expression may do on one path before it counts as not matching (PCRE2's match limit). */
+/* How much work a regular expression may do on one path, and how much memory it may take (the limits of PCRE2), before it
+ * gives up: then no route is taken. */
 #define ROUTE_REGEX_STEPS_MAX 10000u
+#define ROUTE_REGEX_KIB_MAX 2048u
 
 /* A header or query argument that must be there, with this value: "*" is any value, a value that begins with "!" is
  * any other (or none), "!*" is none. Of several values one that is asked for is enough, and none may be one that must
@@ -70,8 +72,8 @@ struct route_choice {
     uint32_t index; /* ROUTE_NONE if none */
     enum route_host_reason host;
     enum route_path_reason path;
-    uint8_t conditions;  /* how many more held: methods, headers, query arguments, clients */
-    uint32_t regex_over; /* how many regular expressions gave up at ROUTE_REGEX_STEPS_MAX */
+    uint8_t conditions; /* how many more held: methods, headers, query arguments, clients */
+    bool is_undecided;  /* ROUTE_NONE, since a regular expression gave up at its limits: to be refused */
 };
 
 struct route_table;

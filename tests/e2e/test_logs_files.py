@@ -1,16 +1,20 @@
 """weir logs: statistics of real nginx logs, counted a second time by Python."""
 import collections
+import contextlib
 import datetime
 import gzip
 import http.client
 import json
+import os
 import random
 import re
+import signal
+import subprocess
 
 import pytest
 
 from waiting import eventually
-from weir import run_command
+from weir import BINARIES, run_command
 
 LINE = re.compile(r'(\S+) - \S+ \[[^]]*\] "(\S+) (\S+) [^"]*" (\d+) (\d+) "([^"]*)" "([^"]*)"')
 SERVER = """
@@ -79,6 +83,100 @@ def test_a_cut_packed_file_is_told(log, tmp_path):
     with open(packed, "wb") as file:
         file.write(gzip.compress(open(log, "rb").read())[:-20])
     assert "was it cut off?" in logs("stats", packed, code=66).stderr
+
+
+def test_a_damaged_file_among_others_leaves_the_report(log, tmp_path):
+    damaged = tmp_path / "damaged.gz"
+    damaged.write_bytes(gzip.compress(b"x" * 100)[:-9])
+    done = logs("stats", "--json", str(damaged), "/nowhere", log, code=66)
+    assert json.loads(done.stdout)["all"]["records"] == 240
+    assert "damaged.gz" in done.stderr and "cannot open /nowhere" in done.stderr and "2 of 3 files" in done.stderr
+
+
+LINE_OF = '203.0.113.9 - - [12/Mar/2026:10:00:01 +0000] "%s" 500 7 "-" "%s"%s\n'
+
+
+def test_a_guess_is_said_and_a_filter_that_asks_for_more(tmp_path):
+    path = tmp_path / "access.log"
+    path.write_text(LINE_OF % ("GET / HTTP/1.1", "curl", " 513802") * 20)
+    assert "$http_user_agent\" $further" in logs("paths", str(path)).stderr
+    assert logs("paths", str(path), "--quiet").stderr == ""
+    done = logs("grep", str(path), "--where", "request_time>500")
+    assert done.stdout == "" and "do not say request_time" in done.stderr
+
+
+def test_lines_that_windows_ended_and_quotes_behind_backslashes_are_read(tmp_path):
+    path = tmp_path / "access.log"
+    path.write_bytes((LINE_OF % ("M-SEARCH /a HTTP/1.1", 'my \\"odd\\" agent', "") * 4).replace("\n", "\r\n").encode())
+    found = json.loads(logs("stats", str(path), "--json").stdout)
+    assert (found["all"]["records"], found["all"]["bytes"], found["malformed"]["count"]) == (4, 28, 0)
+
+
+def test_nothing_in_a_log_steers_a_terminal(tmp_path):
+    path = tmp_path / "access.log"
+    path.write_bytes((LINE_OF % ("GET /\x1b]0;owned\x07\u009b31m\u00e4 HTTP/1.1", "\x1b[2J", "")).encode())
+    for command in ("errors", "paths", "stats", "slow"):
+        done = logs(command, str(path))
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", done.stdout + done.stderr), command
+    assert "/\\x1b]0;owned\\x07\\xc2\\x9b31m\u00e4\n" in logs("errors", str(path)).stdout
+    assert json.loads(logs("errors", str(path), "--json").stdout)[0]["key"] == "/\x1b]0;owned\x07\u009b31m\u00e4"
+    assert "\x1b" in logs("grep", str(path), "--where", "status==500").stdout  # a file gets what was there
+    wrong = tmp_path / "wrong.log"
+    wrong.write_bytes(b"\x1b[31m no log\n" * 3)
+    assert "\x1b" not in logs("stats", str(wrong), code=66).stderr
+
+
+def test_json_is_found_as_it_was_written_and_a_cut_record_is_one(tmp_path):
+    records = ['{"status": 200, "path": "/%d", "deep": {"a": [1, "}"]}}' % number for number in range(201)]
+    records[100] = records[100][:-6]
+    path = tmp_path / "log.json"
+    path.write_text("\n".join(records) + "\n")
+    found = json.loads(logs("stats", str(path), "--json").stdout)
+    assert (found["all"]["records"], found["malformed"]["count"]) == (200, 1)
+    assert logs("grep", str(path), "--where", 'path=="/7"').stdout == records[7] + "\n"
+
+
+def test_a_hole_at_the_beginning_is_passed_over(tmp_path):
+    path = tmp_path / "access.log"
+    path.write_bytes(bytes(1000000) + (LINE_OF % ("GET / HTTP/1.1", "curl", "")).encode())
+    found = json.loads(logs("stats", str(path), "--json").stdout)
+    assert (found["all"]["records"], found["malformed"]["count"]) == (1, 0)
+
+
+def test_a_long_path_evades_no_expression(tmp_path):
+    path = tmp_path / "access.log"
+    path.write_text(LINE_OF % ("GET /" + "a" * 1400 + " HTTP/1.1", "curl", "") +
+                    LINE_OF % ("GET /" + "a" * 60 + "! HTTP/1.1", "curl", ""))
+    for where, count in (('path~"^/([^?%]|%..)*$"', 2), ('path!~"^/([^?%]|%..)*$"', 0)):
+        assert logs("grep", str(path), "--where", where).stdout.count("\n") == count
+    for where in ('path~"^/(a+)+[^!]$"', '!(path~"^/(a+)+[^!a]$")'):
+        done = logs("grep", str(path), "--where", where)
+        assert "gave up on" in done.stderr
+
+
+def test_a_file_is_followed_without_a_weir(tmp_path):
+    path = tmp_path / "access.log"
+    path.write_text(LINE_OF % ("GET /before HTTP/1.1", "curl", ""))
+    process = subprocess.Popen([BINARIES["release"], "logs", "follow", str(path), "--where", "path~now"],
+                               stdout=subprocess.PIPE)
+    os.set_blocking(process.stdout.fileno(), False)
+    seen = b""
+
+    def is_shown():
+        nonlocal seen
+        with open(path, "a") as file:
+            file.write(LINE_OF % ("GET /now\x1b HTTP/1.1", "curl", ""))
+        with contextlib.suppress(BlockingIOError):
+            seen += os.read(process.stdout.fileno(), 65536)
+        return b"\n" in seen
+    eventually(is_shown, "a line")
+    path.rename(tmp_path / "access.log.1")
+    seen = b""
+    eventually(is_shown, "a line after the rotation")
+    assert b"203.0.113.9" in seen and b"/before" not in seen and b"\x1b" not in seen
+    process.send_signal(signal.SIGINT)
+    assert process.wait(15) == 0
+    process.stdout.close()
 
 
 def test_addresses_come_in_every_form(log):

@@ -220,6 +220,35 @@ def test_a_damaged_checkpoint_is_put_aside_and_said(scene, tmp_path):
     wait_records(weir, 5)
 
 
+def test_a_checkpoint_that_is_too_large_or_no_file_keeps_nothing_from_starting(scene, tmp_path):
+    path, state = str(tmp_path / "access.log"), tmp_path / "state"
+    append(path, line() * 5)
+    state.mkdir()
+    with open(state / "edge.logs", "wb") as file:
+        file.truncate(1 << 30)
+    weir = watch(scene, {"path": path}, logs={"state": str(state)})
+    assert "bytes" in weir.wait_event("log_state_refused")["error"]
+    wait_records(weir, 5)
+    weir.terminate()
+    weir.wait_exit()
+    os.remove(state / "edge.logs.bad")
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(state / "edge.logs")
+    os.mkfifo(state / "edge.logs")
+    weir = watch(scene, {"path": path}, logs={"state": str(state)})
+    assert "no regular file" in weir.wait_event("log_state_refused")["error"]
+    wait_records(weir, 5)
+
+
+def test_what_a_rules_expression_cannot_tell_is_counted(scene, tmp_path):
+    path = str(tmp_path / "access.log")
+    append(path, "")
+    weir = watch(scene, {"path": path}, [{"name": "hard", "when": 'rate(path~"^/(a+)+[^!]$") by client > 5/m'}])
+    append(path, line("/" + "a" * 60 + "!"))
+    eventually(lambda: figures(weir)["undecided"] == 1, "it is counted")
+    weir.wait_metric(1, "weir_log_undecided_total", source="edge")
+
+
 def test_reading_may_begin_at_the_end(scene, tmp_path):
     path = str(tmp_path / "access.log")
     append(path, line() * 5)

@@ -173,6 +173,77 @@ static void bounds_of_time_are_found_in_what_must_hold(void **state)
     }
 }
 
+static uint64_t gave_up;
+
+static bool takes_path(const char *text, struct slice path)
+{
+    struct filter *f = NULL;
+    struct err err = { "" };
+    struct log_entry e = entry();
+    e.path = path;
+    assert_int_equal(filter_compile(&f, slice_of(text), &err), 0);
+    bool result = filter_takes(f, &e);
+    gave_up = filter_gave_up(f);
+    filter_free(f);
+    return result;
+}
+
+static void a_long_path_is_matched_as_a_short_one(void **state)
+{
+    (void)state;
+    size_t len = 60000;
+    char *path = malloc(len);
+    for (size_t i = 0; i < len; i++) path[i] = i ? 'a' : '/';
+    assert_true(takes_path("path~\"^/([^?%]|%..)*$\"", (struct slice){ path, 1400 }));
+    assert_false(takes_path("path!~\"^/([^?%]|%..)*$\"", (struct slice){ path, 1400 }));
+    assert_int_equal(gave_up, 0);
+    free(path);
+}
+
+static void what_a_pattern_cannot_tell_is_neither_true_nor_false(void **state)
+{
+    (void)state;
+    static const struct slice path = SLICE(
+        "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!");
+    static const struct {
+        const char *text;
+        bool takes;
+    } cases[] = {
+        { "path~\"^/(a+)+[^!]$\"", false },
+        { "path!~\"^/(a+)+[^!]$\"", false },
+        { "!(path~\"^/(a+)+[^!]$\")", false },
+        { "!(path!~\"^/(a+)+[^!]$\")", false },
+        { "status==502 && !(path~\"^/(a+)+[^!]$\")", false },
+        { "status==502 || path~\"^/(a+)+[^!]$\"", true },
+        { "!(status==200 && path~\"^/(a+)+[^!]$\")", true },
+    };
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        if (takes_path(cases[i].text, path) != cases[i].takes) fail_msg("%s", cases[i].text);
+    assert_false(takes_path(cases[2].text, path));
+    assert_int_equal(gave_up, 1);
+}
+
+static void names_that_a_format_never_says_are_told(void **state)
+{
+    (void)state;
+    struct line_format format;
+    struct filter *f = NULL;
+    struct err err;
+    assert_int_equal(line_format_compile(&format, slice_of(line_format_combined), LINE_ESCAPE_DEFAULT, &err),
+                     0);
+    static const struct {
+        const char *text, *unsaid;
+    } cases[] = { { "status>=500 && path~x && method==GET && bytes>1 && time>5 && client in 10.0.0.0/8", "" },
+                  { "agent~curl || target==\"/\"", "" },
+                  { "status>=500 || request_time>500", "request_time" },
+                  { "$zone==eu", "zone" } };
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        assert_int_equal(filter_compile(&f, slice_of(cases[i].text), &err), 0);
+        assert_true(slice_equal(filter_unsaid(f, &format), slice_of(cases[i].unsaid)));
+        filter_free(f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +252,9 @@ int main(void)
         cmocka_unit_test(what_is_too_large_is_refused),
         cmocka_unit_test(a_pattern_that_would_take_for_ever_gives_up),
         cmocka_unit_test(bounds_of_time_are_found_in_what_must_hold),
+        cmocka_unit_test(a_long_path_is_matched_as_a_short_one),
+        cmocka_unit_test(what_a_pattern_cannot_tell_is_neither_true_nor_false),
+        cmocka_unit_test(names_that_a_format_never_says_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

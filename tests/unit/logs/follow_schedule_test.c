@@ -308,6 +308,9 @@ static bool has_each_once(const struct reader *r, const struct writer *w, uint64
     while (i < w->written && r->seen[i] == 1) i++;
     if (i < w->written)
         print_error("seed %lu: record %u of %u arrived %u times\n", seed, i, w->written, r->seen[i]);
+    else if (!is_done(w) || r->received != w->written || r->malformed)
+        print_error("seed %lu: %lu of %u records, %lu malformed, %u rounds\n", seed, r->received, w->written,
+                    r->malformed, w->rounds);
     return is_done(w) && i == w->written && r->received == w->written && !r->malformed;
 }
 

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,12 +116,33 @@ static void what_is_pending_of_json_begins_with_its_record(void **state)
     intake_free(in);
 }
 
+static void a_hole_before_a_line_is_passed_over(void **state)
+{
+    (void)state;
+    static char text[300000 + sizeof(input)];
+    size_t len = 300000;
+    len += (size_t)snprintf(text + len, sizeof(text) - len, "%s\n", LINE("10.0.0.1", "/a"));
+    for (size_t cut = 1000; cut <= 400000; cut *= 7) {
+        struct line_format f = combined();
+        struct seen s = { 0 };
+        struct intake *in;
+        struct err err;
+        s.text = text_over(s.memory, sizeof(s.memory));
+        assert_int_equal(intake_new(&in, &f, &events, &s, &err), 0);
+        for (size_t at = 0; at < len; at += cut) feed(in, text + at, len - at < cut ? len - at : cut);
+        assert_int_equal(intake_pending(in), 0);
+        assert_string_equal(text_cstr(&s.text), "10.0.0.1 200 7 /a\n");
+        intake_free(in);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_come_out_however_they_are_cut),
         cmocka_unit_test(a_line_over_the_limit_is_passed_over_and_counted_once),
         cmocka_unit_test(what_is_pending_of_json_begins_with_its_record),
+        cmocka_unit_test(a_hole_before_a_line_is_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,6 +84,21 @@ static const struct {
     { "{\"status\":200,,,\"bytes\" 3}\n{\"status\":201}\n", "malformed\n201 0 0   \n" },
     { "{\"status\":@}\nstill lost\n{\"status\":202}", "malformed\n202 0 0   \n" },
     { "{\"status\":200", "malformed\n" },
+    /* cut, and the next line is whole: within an object, a string, a key, behind a value, a comma, a colon, a backslash */
+    { "{\"status\":201}\n{\"a\":{\"b\":[1,\n{\"status\":202}\n{\"status\":203}\n",
+      "201 0 0   \nmalformed\n202 0 0   \n203 0 0   \n" },
+    { "{\"status\":201}\n{\"a\":{\"b\":\"x\n{\"status\":202}\n", "201 0 0   \nmalformed\n202 0 0   \n" },
+    { "{\"status\":201}\r\n{\"url\":\"/x\\\n{\"status\":202}\r\n", "201 0 0   \nmalformed\n202 0 0   \n" },
+    { "{\"status\":201}\n{\"sta\n{\"status\":202}\n", "201 0 0   \nmalformed\n202 0 0   \n" },
+    { "{\"status\":201}\n{\"status\":203\n{\"status\":202}\n", "201 0 0   \nmalformed\n202 0 0   \n" },
+    { "{\"status\":201}\n{\"status\":203,\n{\"status\":202}\n", "201 0 0   \nmalformed\n202 0 0   \n" },
+    { "{\"status\":201}\n{\"status\":\n{\"status\":202}\n", "201 0 0   \nmalformed\n202 0 0   \n" },
+    /* the first of all */
+    { "{\"a\":{\"b\":1\n{\"status\":202}\n{\"status\":203}\n", "malformed\n202 0 0   \n203 0 0   \n" },
+    { "{\"url\":\"/x\n{\"status\":202}\n", "malformed\n202 0 0   \n" },
+    /* records of several lines */
+    { "{\n \"status\": 201,\n \"a\": [\n {\n }\n ]\n}\n{\n \"status\": 202\n}\n",
+      "201 0 0   \n202 0 0   \n" },
     { "", "" },
 };
 
@@ -120,11 +135,41 @@ static void holds_a_bounded_part_of_a_giant_record(void **state)
     free(s);
 }
 
+static void on_line(void *context, struct log_entry *e)
+{
+    struct text *t = context;
+    text_add_slice(t, e->line);
+    text_add_char(t, '|');
+}
+
+static void a_record_is_there_as_it_was_written_however_it_is_cut(void **state)
+{
+    (void)state;
+    static const struct json_reader_events lines = { on_line, on_malformed };
+    static const char input[] = "{\"a\": 1}\n { \"b\":{\"c\":\"}\"} , \"d\":2 }\n{}";
+    for (size_t cut = 1; cut <= sizeof(input); cut++) {
+        char memory[256];
+        struct text t = text_over(memory, sizeof(memory));
+        struct json_reader *r = malloc(sizeof(*r));
+        json_reader_init(r, &lines, &t);
+        for (size_t at = 0; at < sizeof(input) - 1; at += cut) {
+            size_t n = sizeof(input) - 1 - at < cut ? sizeof(input) - 1 - at : cut;
+            char *piece = calloc(1, n + 32);
+            memcpy(piece, input + at, n);
+            json_reader_feed(r, (struct slice){ piece, n });
+            free(piece);
+        }
+        assert_string_equal(text_cstr(&t), "{\"a\": 1}|{ \"b\":{\"c\":\"}\"} , \"d\":2 }|{}|");
+        free(r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_records_however_they_are_cut),
         cmocka_unit_test(holds_a_bounded_part_of_a_giant_record),
+        cmocka_unit_test(a_record_is_there_as_it_was_written_however_it_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,6 +164,46 @@ static void addresses_are_read_as_inet_pton_does(void **state)
     }
 }
 
+static void a_quote_behind_a_backslash_is_of_the_value(void **state)
+{
+    (void)state;
+    struct log_entry e;
+    const char *line =
+        "::1 - - [12/Mar/2026:10:00:01 +0000] \"GET / HTTP/1.1\" 200 7 \"a\\\\\" \"my \\\"odd\\\" \\\" x\"";
+    assert_true(read_line(line_format_combined, line, &e));
+    assert_true(slice_equal(e.values[LOG_REFERER], SLICE("a\\\\")));
+    assert_true(slice_equal(e.values[LOG_AGENT], SLICE("my \\\"odd\\\" \\\" x")));
+}
+
+static void lists_of_attempts_have_blanks_of_their_own(void **state)
+{
+    (void)state;
+    struct log_entry e;
+    const char *format =
+        "$upstream_addr $upstream_response_length $upstream_response_time $upstream_status $request_id";
+    assert_true(read_line(format, "10.0.0.1:80, 10.0.0.2:80 0, 5 0.500, 0.010 502, 200 abc", &e));
+    assert_true(slice_equal(e.values[LOG_UPSTREAM], SLICE("10.0.0.1:80, 10.0.0.2:80")));
+    assert_true(slice_equal(e.values[LOG_UPSTREAM_STATUS], SLICE("502, 200")));
+    assert_true(slice_equal(e.values[LOG_REQUEST_ID], SLICE("abc")));
+    assert_int_equal(e.upstream_us, 510000);
+    assert_true(
+        read_line(format, "unix:/a : [::1]:80, 10.0.0.2:80 - : 1, 5 - : 0.500, 0.010 504 : 502, 200 -", &e));
+    assert_true(slice_equal(e.values[LOG_UPSTREAM], SLICE("unix:/a : [::1]:80, 10.0.0.2:80")));
+    assert_true(slice_equal(e.values[LOG_UPSTREAM_STATUS], SLICE("504 : 502, 200")));
+    assert_true(read_line(format, "- - - - abc", &e));
+    assert_true(slice_equal(e.values[LOG_REQUEST_ID], SLICE("abc")));
+}
+
+static void methods_may_have_dashes(void **state)
+{
+    (void)state;
+    struct log_entry e;
+    assert_true(read_line("$request|", "M-SEARCH * HTTP/1.1|", &e));
+    assert_true(slice_equal(e.method, SLICE("M-SEARCH")));
+    assert_true(read_line("$request|", "VERSION_CONTROL /x HTTP/1.1|", &e));
+    assert_true(slice_equal(e.path, SLICE("/x")) && !e.is_binary);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +216,9 @@ int main(void)
         cmocka_unit_test(formats_that_cannot_be_read_are_refused),
         cmocka_unit_test(times_are_those_of_the_calendar),
         cmocka_unit_test(addresses_are_read_as_inet_pton_does),
+        cmocka_unit_test(a_quote_behind_a_backslash_is_of_the_value),
+        cmocka_unit_test(lists_of_attempts_have_blanks_of_their_own),
+        cmocka_unit_test(methods_may_have_dashes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,11 +97,42 @@ static void mistakes_name_file_and_line(void **state)
     }
 }
 
+static void a_directive_may_have_any_number_of_words(void **state)
+{
+    (void)state;
+    struct nginx_conf *c = NULL;
+    struct err err = { "" };
+    static char text[65536];
+    int at = snprintf(text, sizeof(text), "server_name");
+    for (int i = 0; i < 2000; i++)
+        at += snprintf(text + at, sizeof(text) - (size_t)at, " www%d.example.com", i);
+    snprintf(text + at, sizeof(text) - (size_t)at, ";\naccess_log /a.log;\n");
+    const char *path = write_file("names.conf", text);
+    if (nginx_conf_read(&c, path, &err) < 0) fail_msg("%s", err.text);
+    assert_int_equal(c->log_count, 1);
+    nginx_conf_free(c);
+}
+
+static void a_pipe_is_refused_and_not_waited_for(void **state)
+{
+    (void)state;
+    struct nginx_conf *c = NULL;
+    struct err err = { "" };
+    char pipe[256];
+    snprintf(pipe, sizeof(pipe), "%s/pipe.conf", directory);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    const char *path = write_file("including.conf", "include pipe.conf;\n");
+    assert_int_equal(nginx_conf_read(&c, path, &err), -1);
+    assert_non_null(strstr(err.text, "pipe.conf: it is no file"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(formats_and_logs_are_found_through_includes),
         cmocka_unit_test(mistakes_name_file_and_line),
+        cmocka_unit_test(a_directive_may_have_any_number_of_words),
+        cmocka_unit_test(a_pipe_is_refused_and_not_waited_for),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -245,6 +245,55 @@ static void ten_thousand_routes_are_all_found(void **state)
     route_table_free(t);
 }
 
+static uint32_t match_with_regexes(const struct route_table *t, struct slice path, struct route_choice *out)
+{
+    struct route_scratch *scratch = route_scratch_new();
+    struct http_head head = { 0 };
+    struct route_request rq = { .path = path, .head = &head };
+    assert_non_null(scratch);
+    uint32_t index = route_match(t, &rq, scratch, out);
+    route_scratch_free(scratch);
+    return index;
+}
+
+static void a_long_path_is_matched_as_a_short_one(void **state)
+{
+    (void)state;
+    static const struct route_row rows[] = { { "deny", .path_regex = "^/([^?%]|%..)*$", .index = 0 },
+                                             { "rest", .index = 1 } };
+    struct route_table *t = table_of(rows, 2);
+    struct route_choice choice;
+    char path[1400];
+    memset(path, 'a', sizeof(path));
+    path[0] = '/';
+    assert_int_equal(match_with_regexes(t, (struct slice){ path, sizeof(path) }, &choice), 0);
+    assert_int_equal(match_with_regexes(t, SLICE("/%4"), &choice), 1);
+    assert_false(choice.is_undecided);
+    route_table_free(t);
+}
+
+static void no_route_is_taken_past_one_that_cannot_be_decided(void **state)
+{
+    (void)state;
+    static const char *const methods[] = { "DELETE" };
+    static const struct slice hard = SLICE("/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!");
+    struct route_row rows[] = { { "deny", .path_regex = "^/(a+)+[^!]$", .index = 0 },
+                                { "rest", .index = 1 } };
+    struct route_choice choice;
+    struct route_table *t = table_of(rows, 2);
+    assert_int_equal(match_with_regexes(t, hard, &choice), ROUTE_NONE);
+    assert_true(choice.is_undecided);
+    assert_int_equal(match_with_regexes(t, SLICE("/b!"), &choice), 1);
+    assert_false(choice.is_undecided);
+    route_table_free(t);
+    rows[0].methods = methods; /* it would not be taken anyhow */
+    rows[0].method_count = 1;
+    t = table_of(rows, 2);
+    assert_int_equal(match_with_regexes(t, hard, &choice), 1);
+    assert_false(choice.is_undecided);
+    route_table_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +304,8 @@ int main(void)
         cmocka_unit_test(good_hosts_are_taken),
         cmocka_unit_test(it_is_what_trying_every_row_gives),
         cmocka_unit_test(ten_thousand_routes_are_all_found),
+        cmocka_unit_test(a_long_path_is_matched_as_a_short_one),
+        cmocka_unit_test(no_route_is_taken_past_one_that_cannot_be_decided),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
