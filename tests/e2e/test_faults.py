@@ -120,6 +120,14 @@ def miss_every_route(scene, fields):
     return weir, client
 
 
+def be_undecidable(scene, fields):
+    weir = scene.proxy(scene.server(), listener={"routes": [{"name": "hard", "path_regex": "^/(a+)+[^!]$", "pool": "web"},
+                                                            {"name": "rest", "pool": "web"}]})
+    client = scene.client(weir)
+    send(client, *fields, target="/" + "a" * 60 + "!")
+    return weir, client
+
+
 def be_denied(scene, fields):
     weir = scene.proxy(scene.server(), listener={"routes": [{"name": "closed", "pool": "web",
                                                              "gate": {"deny": ["127.0.0.0/8"]}}]})
@@ -184,6 +192,7 @@ FAULTS = [
     Fault("queue_full", 503, "weir", fill_the_queue),
     Fault("queue_timeout", 503, "weir", wait_too_long),
     Fault("no_route", 404, "config", miss_every_route),
+    Fault("route_undecided", 414, "config", be_undecidable),
     Fault("loop_detected", 508, "config", go_round_in_circles),
     Fault("gate_denied", 403, "client", be_denied),
     Fault("body_too_large", 413, "client", send_too_much),
