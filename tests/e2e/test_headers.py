@@ -196,6 +196,15 @@ def test_names_with_underscores(scene, policy, status):
     assert request.get("X-Role") == "user"
 
 
+def test_conditions_do_not_see_what_is_dropped(scene):
+    routes = {"secure": {"headers": {"X-Forwarded-Proto": "https"}, "respond": "secure"},
+              "role": {"headers": {"X_Role": "admin"}, "respond": "admin"}, "rest": {"respond": "plain"}}
+    weir = scene.proxy(scene.server(), listener={"routes": routes})
+    client = scene.client(weir)
+    assert client.ask("GET", "/", ("X-Forwarded-Proto", "https")).body == b"plain"
+    assert client.ask("GET", "/", ("X_Role", "admin")).body == b"plain"
+
+
 def test_a_long_host_does_not_break_forwarded(scene):
     host = "a" * 900 + ".test"
     request = ask_through(scene, host=host)
