@@ -1,7 +1,6 @@
 #include "admin/admin.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,29 +9,38 @@
 #include "admin/routes.h"
 #include "base/log.h"
 #include "http/h1_server.h"
-#include "proxy/bind.h"
+#include "net/acceptor.h"
+#include "net/bind.h"
 
+/* In all, and of one address: none can shut the others out. */
 #define CONNECTIONS_MAX 256u
+#define PEER_CONNECTIONS_MAX 128u
+/* Beyond those, where all are in the midst of an answer: for health checks alone, so that weir is not taken for dead. */
+#define RESERVED_MAX 32u
+#define RESERVED_TIMEOUT_MS 2000
 /* How many are taken before others have their turn. */
-#define ACCEPTS_A_TURN 16
-#define AGAIN_AFTER_MS 100
+#define ACCEPTS_A_TURN 16u
 #define HEADER_TIMEOUT_MS 10000
 #define KEEP_ALIVE_TIMEOUT_MS 60000
 #define HEAD_MAX (16u << 10)
 #define FIELDS_MAX 64
 
-struct admin {
+/* Connections of one kind, oldest first. */
+struct crowd {
     struct http_service service; /* first */
-    struct call_env env;
-    struct loop_fd accept;
-    struct loop_task accept_more;
-    struct timer accept_again; /* after running out of descriptors */
-    struct loop_grave grave;
+    struct admin *admin;
     struct list connections; /* of h1_server */
-    uint32_t connection_count;
+    uint32_t count;
+    bool is_reserved; /* answers health checks only, and closes */
+};
+
+struct admin {
+    struct crowd usual, reserved;
+    struct call_env env;
+    struct acceptor acceptor;
+    struct acceptor_spare spare;
+    struct loop_grave grave;
     uint64_t next_id;
-    int spare_fd; /* given up for a moment to shed a connection when descriptors run out */
-    bool is_closed;
     struct log_limit shed_limit;
 };
 
@@ -42,16 +50,15 @@ static void on_request(struct http_service *service, struct http_stream *s, stru
                        unsigned flags)
 {
     (void)flags;
-    struct admin *a = container_of(service, struct admin, service);
-    call_on_request(&a->env, s, head);
+    struct crowd *crowd = container_of(service, struct crowd, service);
+    call_on_request(&crowd->admin->env, s, head, crowd->is_reserved);
 }
 
 static void on_fault(struct http_service *service, struct http_stream *s, const struct http_fault *fault,
                      struct slice start)
 {
     (void)start;
-    struct admin *a = container_of(service, struct admin, service);
-    call_on_fault(&a->env, s, fault);
+    call_on_fault(&container_of(service, struct crowd, service)->admin->env, s, fault);
 }
 
 static void bury_connection(struct loop_grave *g)
@@ -62,9 +69,9 @@ static void bury_connection(struct loop_grave *g)
 
 static void on_closed(struct http_service *service, struct h1_server *c)
 {
-    struct admin *a = container_of(service, struct admin, service);
-    a->connection_count--;
-    loop_bury(a->env.loop, &c->conn.grave, bury_connection);
+    struct crowd *crowd = container_of(service, struct crowd, service);
+    crowd->count--;
+    loop_bury(crowd->admin->env.loop, &c->conn.grave, bury_connection);
 }
 
 static void say_shed(struct admin *a, const char *reason)
@@ -74,111 +81,101 @@ static void say_shed(struct admin *a, const char *reason)
     log_event(LOG_WARN, "connection_refused", "listener=admin reason=%s suppressed=%u", reason, suppressed);
 }
 
-static bool is_idle(const struct h1_server *c)
+static struct h1_server *connection_at(struct list *link)
 {
-    return c->state == H1_SERVER_HEAD && !c->has_started && !c->conn.in.hold;
+    return container_of(container_of(link, struct h1_conn, link), struct h1_server, conn);
 }
 
-/* The bound is reached: the oldest connection that nobody is using goes. False if all are in use. */
-static bool close_oldest_idle(struct admin *a)
+/* How little is lost if it goes: 0, nobody is using it, to 3; -1: a request is being worked on. Whoever begins a request
+ * and does not go on with it is as good as idle. */
+static int worth(const struct h1_server *c)
 {
-    for (struct list *at = a->connections.next; at != &a->connections; at = at->next) {
-        struct h1_conn *conn = container_of(at, struct h1_conn, link);
-        struct h1_server *c = container_of(conn, struct h1_server, conn);
-        if (!is_idle(c)) continue;
-        h1_server_kill(c, END_CONNECTION_LIMIT);
-        return true;
+    switch ((enum h1_server_state)c->state) {
+    case H1_SERVER_HEAD: return c->has_started || c->conn.in.hold ? 1 : 0;
+    case H1_SERVER_LINGER: return 2;
+    case H1_SERVER_FLUSH: return 3;
+    case H1_SERVER_EXCHANGE:
+    case H1_SERVER_CLOSED: break;
     }
-    return false;
+    return -1;
 }
 
-static void start(struct admin *a, int fd, const struct address *client)
+/* Closes one that can be spared, the oldest of those that are worth least; of `peer`'s alone, if that is given. False: all
+ * are in the midst of something. */
+static bool make_room(struct crowd *crowd, const struct ip *peer)
 {
-    if (a->connection_count >= CONNECTIONS_MAX && !close_oldest_idle(a)) {
-        close(fd);
-        say_shed(a, "connection_limit");
-        return;
+    struct h1_server *spared = NULL;
+    for (struct list *at = crowd->connections.next; at != &crowd->connections; at = at->next) {
+        struct h1_server *c = connection_at(at);
+        if (worth(c) < 0 || (peer && memcmp(&c->client.ip, peer, sizeof(*peer)) != 0)) continue;
+        if (!spared || worth(c) < worth(spared)) spared = c;
     }
-    struct h1_server *c = calloc(1, sizeof(*c));
+    if (spared) h1_server_kill(spared, END_CONNECTION_LIMIT);
+    return spared;
+}
+
+static uint32_t count_of(const struct crowd *crowd, const struct ip *peer)
+{
+    uint32_t count = 0;
+    for (struct list *at = crowd->connections.next; at != &crowd->connections; at = at->next)
+        count += memcmp(&connection_at(at)->client.ip, peer, sizeof(*peer)) == 0;
+    return count;
+}
+
+/* Where one more of `peer`'s belongs; NULL: nowhere. */
+static struct crowd *admit(struct admin *a, const struct ip *peer)
+{
+    if (count_of(&a->usual, peer) >= PEER_CONNECTIONS_MAX) {
+        if (make_room(&a->usual, peer)) return &a->usual;
+    } else if (a->usual.count < CONNECTIONS_MAX || make_room(&a->usual, NULL)) {
+        return &a->usual;
+    }
+    return a->reserved.count < RESERVED_MAX || make_room(&a->reserved, NULL) ? &a->reserved : NULL;
+}
+
+static void on_connection(struct acceptor *acceptor, int fd, const struct address *client)
+{
+    struct admin *a = container_of(acceptor, struct admin, acceptor);
+    struct ip peer = address_ip(client);
+    struct crowd *crowd = admit(a, &peer);
+    struct h1_server *c = crowd ? calloc(1, sizeof(*c)) : NULL;
     if (!c) {
         close(fd);
-        say_shed(a, "no_memory");
+        say_shed(a, crowd ? "no_memory" : "connection_limit");
         return;
     }
-    a->connection_count++;
-    h1_server_start(c, &a->service, a->env.loop, fd, client, a->next_id++, &a->connections);
+    crowd->count++;
+    h1_server_start(c, &crowd->service, a->env.loop, fd, client, a->next_id++, &crowd->connections);
 }
 
-static void shed_without_descriptor(struct admin *a)
+static void on_shed(struct acceptor *acceptor)
 {
-    if (a->spare_fd >= 0) close(a->spare_fd);
-    int fd = accept4(a->accept.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) close(fd);
-    a->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    say_shed(a, "no_descriptors");
-}
-
-/* False: there is no more for now. */
-static bool accept_one(struct admin *a)
-{
-    struct address client = { .len = sizeof(client.sa) };
-    int fd = accept4(a->accept.fd, &client.sa.any, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-        start(a, fd, &client);
-        return true;
-    }
-    switch (errno) {
-    case EAGAIN: return false;
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-        shed_without_descriptor(a);
-        if (a->spare_fd >= 0) return true;
-        loop_arm(a->env.loop, &a->accept_again, AGAIN_AFTER_MS);
-        return false;
-    default: return true; /* the connection died in the backlog */
-    }
-}
-
-static void take_waiting(struct admin *a)
-{
-    if (a->is_closed) return;
-    for (int i = 0; i < ACCEPTS_A_TURN; i++)
-        if (!accept_one(a)) return;
-    loop_defer(a->env.loop, &a->accept_more);
-}
-
-static void on_ready(struct loop_fd *f, uint32_t events)
-{
-    (void)events;
-    take_waiting(container_of(f, struct admin, accept));
-}
-
-static void on_more(struct loop_task *t)
-{
-    take_waiting(container_of(t, struct admin, accept_more));
-}
-
-static void on_again(struct timer *t)
-{
-    take_waiting(container_of(t, struct admin, accept_again));
+    say_shed(container_of(acceptor, struct admin, acceptor), "no_descriptors");
 }
 
 /* opening and closing */
 
-static void init(struct admin *a, const struct admin_conf *conf, const struct admin_objects *objects,
-                 struct loop *l)
+static void init_crowd(struct crowd *crowd, struct admin *a, bool is_reserved)
 {
-    a->service = (struct http_service){
+    *crowd = (struct crowd){ .admin = a, .is_reserved = is_reserved };
+    crowd->service = (struct http_service){
         .on_request = on_request,
         .on_fault = on_fault,
         .on_closed = on_closed,
         .limits = { .head_max = HEAD_MAX, .field_max = FIELDS_MAX },
-        .header_timeout_ms = HEADER_TIMEOUT_MS,
+        .header_timeout_ms = is_reserved ? RESERVED_TIMEOUT_MS : HEADER_TIMEOUT_MS,
         .keep_alive_timeout_ms = KEEP_ALIVE_TIMEOUT_MS,
-        .write_timeout_ms = CALL_WRITE_MS,
+        .write_timeout_ms = is_reserved ? RESERVED_TIMEOUT_MS : CALL_WRITE_MS,
+        .is_draining = is_reserved, /* each closes after its answer */
     };
+    list_init(&crowd->connections);
+}
+
+static void init(struct admin *a, const struct admin_conf *conf, const struct admin_objects *objects,
+                 struct loop *l)
+{
+    init_crowd(&a->usual, a, false);
+    init_crowd(&a->reserved, a, true);
     a->env = (struct call_env){ .proxy = objects->proxy,
                                 .watch = objects->watch,
                                 .rule_log = objects->rule_log,
@@ -189,31 +186,30 @@ static void init(struct admin *a, const struct admin_conf *conf, const struct ad
                                 .routes = admin_routes };
     a->env.guard = (struct guard){ .token = conf->token, .bind = conf->bind };
     list_init(&a->env.calls);
-    list_init(&a->connections);
-    loop_task_init(&a->accept_more, on_more);
-    timer_init(&a->accept_again, on_again);
-    a->accept = (struct loop_fd){ .fd = -1, .on_ready = on_ready };
+    acceptor_spare_open(&a->spare);
     a->next_id = 1;
-    a->spare_fd = -1;
 }
 
 static int listen_on(struct admin *a, const struct address *bind, struct err *err)
 {
-    if (bind_open(bind, false, 0, &a->accept.fd, 1, err) < 0) return err_prefix(err, "admin");
-    a->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int fd;
+    struct acceptor_use use = {
+        .on_connection = on_connection, .on_shed = on_shed, .burst = ACCEPTS_A_TURN, .name = "admin"
+    };
+    if (bind_open(bind, true, HEADER_TIMEOUT_MS / 1000, &fd, 1, err) < 0) return err_prefix(err, "admin");
+    if (acceptor_open(&a->acceptor, a->env.loop, fd, &use, &a->spare, err) < 0)
+        return err_prefix(err, "admin");
     if (bind->sa.any.sa_family == AF_UNIX) {
         /* Who may write to the file may use the API: its owner and group. */
         if (chmod(bind->sa.un.sun_path, 0660) < 0)
             return err_set(err, "admin: cannot set the mode of %s: %s", bind->sa.un.sun_path,
                            strerror(errno));
-    } else {
-        struct address *bound = &a->env.guard.bind;
-        bound->len = sizeof(bound->sa);
-        if (getsockname(a->accept.fd, &bound->sa.any, &bound->len) < 0)
-            return err_set(err, "admin: cannot read its own address: %s", strerror(errno));
+        return 0;
     }
-    if (loop_fd_register(a->env.loop, &a->accept, EPOLLIN) < 0)
-        return err_set(err, "admin: cannot watch its socket: %s", strerror(errno));
+    struct address *bound = &a->env.guard.bind;
+    bound->len = sizeof(bound->sa);
+    if (getsockname(fd, &bound->sa.any, &bound->len) < 0)
+        return err_set(err, "admin: cannot read its own address: %s", strerror(errno));
     return 0;
 }
 
@@ -231,28 +227,34 @@ int admin_open(struct admin **out, const struct admin_conf *conf, const struct a
     return 0;
 }
 
-static void stop_accepting(struct admin *a)
+static void forget_path(const struct admin *a)
 {
-    if (a->is_closed) return;
-    a->is_closed = true;
-    loop_cancel(&a->accept_more);
-    loop_disarm(a->env.loop, &a->accept_again);
-    if (a->accept.fd < 0) return;
-    loop_fd_close(a->env.loop, &a->accept);
     const struct address *bind = &a->env.guard.bind;
     if (bind->sa.any.sa_family == AF_UNIX) unlink(bind->sa.un.sun_path);
 }
 
-void admin_drain(struct admin *a)
+static void drain_crowd(struct crowd *crowd)
 {
     struct list *next;
-    stop_accepting(a);
-    a->service.is_draining = true;
-    for (struct list *at = a->connections.next; at != &a->connections; at = next) {
+    crowd->service.is_draining = true;
+    for (struct list *at = crowd->connections.next; at != &crowd->connections; at = next) {
         next = at->next;
-        struct h1_conn *conn = container_of(at, struct h1_conn, link);
-        h1_server_drain(container_of(conn, struct h1_server, conn));
+        h1_server_drain(connection_at(at));
     }
+}
+
+void admin_drain(struct admin *a)
+{
+    if (!acceptor_is_open(&a->acceptor)) return;
+    acceptor_close(&a->acceptor);
+    forget_path(a);
+    drain_crowd(&a->usual);
+    drain_crowd(&a->reserved);
+}
+
+static void kill_crowd(struct crowd *crowd)
+{
+    h1_server_kill_all(&crowd->connections, END_DRAINED); /* of whose streams nobody holds any now */
 }
 
 static void bury_admin(struct loop_grave *g)
@@ -260,12 +262,20 @@ static void bury_admin(struct loop_grave *g)
     free(container_of(g, struct admin, grave));
 }
 
+void admin_shut(struct admin *a)
+{
+    if (!a) return;
+    if (acceptor_is_open(&a->acceptor)) forget_path(a);
+    acceptor_kill(&a->acceptor);
+    call_kill_all(&a->env);
+    kill_crowd(&a->usual);
+    kill_crowd(&a->reserved);
+}
+
 void admin_close(struct admin *a)
 {
     if (!a) return;
-    stop_accepting(a);
-    call_kill_all(&a->env);
-    h1_server_kill_all(&a->connections, END_DRAINED); /* of whose streams nobody holds any now */
-    if (a->spare_fd >= 0) close(a->spare_fd);
+    admin_shut(a);
+    acceptor_spare_close(&a->spare);
     loop_bury(a->env.loop, &a->grave, bury_admin);
 }

@@ -30,5 +30,8 @@ MUST_CHECK int admin_open(struct admin **out, const struct admin_conf *conf,
 /* No new connections; those that are open end with the answer they are at. While weir drains its traffic
  * the API is better left as it is: /readyz says 503 then, and people look how far it got. */
 void admin_drain(struct admin *a);
-/* At once. The memory goes when the loop next empties its graveyard. NULL is fine. */
+/* Ends all of it at once: from here on no handler runs, and a call's ticket is over. What handlers had begun is told so. Twice
+ * is fine, and NULL. */
+void admin_shut(struct admin *a);
+/* The same; the memory goes when the loop next empties its graveyard. */
 void admin_close(struct admin *a);

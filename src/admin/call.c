@@ -12,9 +12,7 @@ enum call_state { CALL_GATHER, CALL_WAIT, CALL_ANSWER, CALL_STREAM, CALL_DONE };
 /* What a stream's client has not taken. */
 struct call_out {
     const char *content_type; /* NULL: the answer is no stream */
-    void (*on_gone)(void *context);
-    void *context;
-    char *data; /* CALL_STREAM_MAX bytes */
+    char *data;               /* CALL_STREAM_MAX bytes */
     size_t from, to;
 };
 
@@ -26,14 +24,16 @@ struct call {
     struct timer timer;
     struct loop_grave grave;
     uint8_t state; /* enum call_state */
-    bool is_head, is_cut;
+    bool is_head, is_cut, is_reserved;
     bool has_all; /* of the request */
     struct block *body;
     uint32_t body_len;
     struct answer answer;
     size_t sent, budget_taken;
     uint64_t id;
-    uint64_t wait_ms;    /* not 0: the handler answers later */
+    uint64_t wait_ms;               /* not 0: the handler answers later */
+    void (*on_gone)(void *context); /* whoever works on the answer; NULL: nobody, or he knows */
+    void *gone_context;
     struct call_out out; /* of a stream */
     uint64_t answer_deadline_ms;
     struct admin_request request;
@@ -45,6 +45,14 @@ struct call {
 static void bury(struct loop_grave *g)
 {
     free(container_of(g, struct call, grave));
+}
+
+/* Nobody wants the answer any more. */
+static void tell_gone(struct call *c)
+{
+    void (*on_gone)(void *) = c->on_gone;
+    c->on_gone = NULL;
+    if (on_gone) on_gone(c->gone_context);
 }
 
 static void retire(struct call *c)
@@ -61,7 +69,7 @@ static void retire(struct call *c)
     answer_fini(&c->answer);
     free(c->out.data);
     budget_give(l->blocks.budget, c->budget_taken);
-    if (c->out.on_gone) c->out.on_gone(c->out.context);
+    tell_gone(c);
     loop_bury(l, &c->grave, bury);
 }
 
@@ -172,6 +180,30 @@ static void send_waiting(struct call *c)
         loop_arm(c->env->loop, &c->timer, CALL_WRITE_MS);
 }
 
+/* The answer takes long, and is not made for nobody: who sends a FIN is taken to be gone. */
+static void watch_client(struct call *c)
+{
+    c->stream->ends_at_hangup = true;
+    http_stream_watch(c->stream);
+}
+
+/* One more that is not answered at once. False: there are too many, and the answer says so. */
+static bool may_be_long(struct call *c)
+{
+    uint32_t count = 0;
+    for (struct list *at = c->env->calls.next; at != &c->env->calls; at = at->next) {
+        const struct call *other = container_of(at, struct call, link);
+        count += other->state == CALL_WAIT || other->state == CALL_STREAM;
+    }
+    if (count < CALL_LONG_MAX) return true;
+    answer_problem(&c->answer, 503,
+                   "%u calls that take long are being answered; try again when one of them is over.",
+                   CALL_LONG_MAX);
+    send_answer(c);
+    tell_gone(c);
+    return false;
+}
+
 static void begin_stream(struct call *c)
 {
     struct http_field fields[8];
@@ -196,19 +228,20 @@ static void begin_stream(struct call *c)
     if (io != IO_OK || c->is_head)
         finish(c, io != IO_OK);
     else
-        http_stream_watch(c->stream);
+        watch_client(c);
 }
 
 static void handle(struct call *c)
 {
     c->request.body = c->body ? (struct slice){ c->body->data, c->body_len } : SLICE_NONE;
     c->request.route->handle(&c->request, &c->answer);
+    if ((c->out.content_type || c->wait_ms) && !may_be_long(c)) return;
     if (c->out.content_type) {
         begin_stream(c);
     } else if (c->wait_ms) {
         c->state = CALL_WAIT;
         loop_arm(c->env->loop, &c->timer, c->wait_ms);
-        http_stream_watch(c->stream);
+        watch_client(c);
     } else {
         send_answer(c);
     }
@@ -302,6 +335,7 @@ static void on_timer(struct timer *t)
     } else if (c->state == CALL_WAIT) {
         answer_problem(&c->answer, 503, "The answer was not ready in time; try again.");
         send_answer(c);
+        tell_gone(c);
     } else {
         finish(c, true);
     }
@@ -382,7 +416,14 @@ static bool may_route(struct call *c, const struct http_head *head, const struct
     struct err err;
     struct answer *a = &c->answer;
     bool is_open = match->route && match->route->is_open;
-    uint16_t refused = is_open ? 0 : guard_check(&c->env->guard, head, &err);
+    if (c->is_reserved && !is_open) {
+        answer_problem(
+            a, 503,
+            "All connections that the API has for you are in use; only health checks are answered now.");
+        return false;
+    }
+    bool has_effect = match->route && match->route->has_effect;
+    uint16_t refused = is_open ? 0 : guard_check(&c->env->guard, head, has_effect, &err);
     if (refused) {
         answer_error(a, refused, &err);
         a->wants_credentials = refused == 401;
@@ -453,7 +494,7 @@ static void begin_gather(struct call *c, const struct http_head *head)
     if (http_send_head(c->stream, &send, 0) != IO_OK) finish(c, true);
 }
 
-void call_on_request(struct call_env *env, struct http_stream *s, struct http_head *head)
+void call_on_request(struct call_env *env, struct http_stream *s, struct http_head *head, bool is_reserved)
 {
     struct slice accept = http_field_value(http_head_find(head, HTTP_FIELD_ACCEPT));
     struct call *c = call_new(env, s, head->target.len + 1 + accept.len);
@@ -462,6 +503,7 @@ void call_on_request(struct call_env *env, struct http_stream *s, struct http_he
     if (accept.len) memcpy(behind, accept.data, accept.len);
     c->request.accept = (struct slice){ behind, accept.len };
     c->is_head = head->method == HTTP_HEAD;
+    c->is_reserved = is_reserved;
     c->has_all = head->body == HTTP_BODY_NONE || (head->body == HTTP_BODY_LENGTH && !head->content_length);
     if (!read_head(c, head))
         send_answer(c);
@@ -488,26 +530,36 @@ static struct call *call_of(const struct admin_request *rq)
     return (struct call *)((uintptr_t)rq - offsetof(struct call, request));
 }
 
-static struct call *call_by_ticket(struct call_ticket t, enum call_state state)
+static struct call *find(struct call_ticket t)
 {
     for (struct list *at = t.env->calls.next; at != &t.env->calls; at = at->next) {
         struct call *c = container_of(at, struct call, link);
-        if (c->id == t.id) return c->state == state ? c : NULL;
+        if (c->id == t.id) return c;
     }
     return NULL;
 }
 
-struct call_ticket call_wait(const struct admin_request *rq, uint64_t timeout_ms)
+static struct call *find_stream(struct call_ticket t)
+{
+    struct call *c = find(t);
+    return c && c->state == CALL_STREAM ? c : NULL;
+}
+
+struct call_ticket call_wait(const struct admin_request *rq, uint64_t timeout_ms,
+                             void (*on_gone)(void *context), void *context)
 {
     struct call *c = call_of(rq);
     c->wait_ms = timeout_ms;
+    c->on_gone = on_gone;
+    c->gone_context = context;
     return (struct call_ticket){ c->env, c->id };
 }
 
 bool call_answer(struct call_ticket t, struct answer *a)
 {
-    struct call *c = call_by_ticket(t, CALL_WAIT);
-    if (!c) {
+    struct call *c = find(t);
+    if (c) c->on_gone = NULL;
+    if (!c || c->state != CALL_WAIT) {
         answer_fini(a);
         return false;
     }
@@ -520,18 +572,20 @@ struct call_ticket call_stream(const struct admin_request *rq, const char *conte
                                void (*on_gone)(void *context), void *context)
 {
     struct call *c = call_of(rq);
-    c->out = (struct call_out){ .content_type = content_type, .on_gone = on_gone, .context = context };
+    c->out.content_type = content_type;
+    c->on_gone = on_gone;
+    c->gone_context = context;
     return (struct call_ticket){ c->env, c->id };
 }
 
 bool call_is_open(struct call_ticket t)
 {
-    return call_by_ticket(t, CALL_STREAM) != NULL;
+    return find_stream(t) != NULL;
 }
 
 bool call_push(struct call_ticket t, const char *data, size_t len)
 {
-    struct call *c = call_by_ticket(t, CALL_STREAM);
+    struct call *c = find_stream(t);
     if (!c) return false;
     struct call_out *o = &c->out;
     if (o->from && len > CALL_STREAM_MAX - o->to) {

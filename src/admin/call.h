@@ -35,12 +35,18 @@ struct call_ticket {
     uint64_t id;
 };
 
-/* For http_service. */
-void call_on_request(struct call_env *env, struct http_stream *s, struct http_head *head);
+/* So many calls may be waiting for an answer that comes later, or stream, at a time: the API's other callers have room. */
+#define CALL_LONG_MAX 96u
+
+/* For http_service. `is_reserved`: all other connections are in use, and this one is there for health checks only. */
+void call_on_request(struct call_env *env, struct http_stream *s, struct http_head *head, bool is_reserved);
 void call_on_fault(struct call_env *env, struct http_stream *s, const struct http_fault *fault);
-/* For handlers. The answer comes by call_answer(), within timeout_ms; 0 takes it back. */
-struct call_ticket call_wait(const struct admin_request *rq, uint64_t timeout_ms);
-/* Takes the answer, of whatever call; false: it is over. */
+/* For handlers. The answer comes by call_answer(), within timeout_ms; 0 takes it back. `on_gone` (may be NULL) is called
+ * once if nobody wants the answer any more, be it that the client has gone, that it took too long or that weir stops: what
+ * is being done for it ends. The context is borrowed until then or until call_answer(). */
+struct call_ticket call_wait(const struct admin_request *rq, uint64_t timeout_ms,
+                             void (*on_gone)(void *context), void *context);
+/* Takes the answer, of whatever call; false: it is over. on_gone() is not called any more. */
 bool call_answer(struct call_ticket t, struct answer *a);
 /* The answer is a 200 whose body comes piece by piece by call_push(), without an end, as long as the client takes it.
  * `on_gone` is called once, when the client has gone; the context is borrowed until then. */

@@ -132,7 +132,7 @@ static void show_past(const struct admin_request *rq, struct answer *out)
         q->at_ns = at_ns;
         q->diff_ns = diff_ns;
         if (jobs_post(rq->jobs, &q->job)) {
-            q->ticket = call_wait(rq, WAIT_MS);
+            q->ticket = call_wait(rq, WAIT_MS, NULL, NULL);
             return;
         }
         free(q);

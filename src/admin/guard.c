@@ -127,15 +127,46 @@ static uint16_t check_origin(const struct http_head *head, struct err *err)
     if (slice_starts_with(rest, SLICE("https://"))) rest.data += 8, rest.len -= 8;
     if (rest.len < origin.len && slice_equal_fold(rest, head->authority)) return 0;
     int shown = origin.len < 100 ? (int)origin.len : 100;
-    err_set(err, "a page of \"%.*s\" may not write to this API; only pages that it serves itself may", shown,
+    err_set(err, "a page of \"%.*s\" may not use this API; only pages that it serves itself may", shown,
             origin.data);
     return 403;
 }
 
-uint16_t guard_check(const struct guard *g, const struct http_head *head, struct err *err)
+static bool is_field(const struct http_field *f, struct slice name, struct slice value)
 {
-    bool is_write = head->method != HTTP_GET && head->method != HTTP_HEAD && head->method != HTTP_OPTIONS;
+    return slice_equal_fold((struct slice){ f->name, f->name_len }, name) &&
+           slice_equal(http_field_value(f), value);
+}
+
+static bool has_field(const struct http_head *head, struct slice name, struct slice value)
+{
+    for (uint32_t i = 0; i < head->field_count; i++)
+        if (is_field(&head->fields[i], name, value)) return true;
+    return false;
+}
+
+/* Whose page made the browser ask, as far as it says so (W3C, Fetch Metadata Request Headers 2.4): "cross-site",
+ * "same-site" (another port or name of ours is not we), "same-origin", or "none", which is its user. */
+static uint16_t check_site(const struct http_head *head, bool has_effect, struct err *err)
+{
+    static const struct slice name = { "Sec-Fetch-Site", 14 };
+    bool is_foreign = false;
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        const struct http_field *f = &head->fields[i];
+        is_foreign |= slice_equal_fold((struct slice){ f->name, f->name_len }, name) &&
+                      !is_field(f, name, SLICE("same-origin")) && !is_field(f, name, SLICE("none"));
+    }
+    bool is_link = head->method == HTTP_GET && has_field(head, SLICE("Sec-Fetch-Mode"), SLICE("navigate")) &&
+                   has_field(head, SLICE("Sec-Fetch-Dest"), SLICE("document"));
+    if (!is_foreign || (is_link && !has_effect)) return 0;
+    err_set(err,
+            "a page of another site led here, which may not use this API; type the address, or use a tool");
+    return 403;
+}
+
+uint16_t guard_check(const struct guard *g, const struct http_head *head, bool has_effect, struct err *err)
+{
     uint16_t status = g->token ? check_token(g, head, err) : check_host(g, head, err);
-    if (!status && is_write) status = check_origin(head, err);
-    return status;
+    if (!status) status = check_origin(head, err);
+    return status ? status : check_site(head, has_effect, err);
 }

@@ -415,7 +415,7 @@ void leaks_show(const struct admin_request *rq, struct answer *out)
         return;
     }
     l->jobs = rq->jobs;
-    l->asked[l->asked_count++] = call_wait(rq, ANSWER_MS);
+    l->asked[l->asked_count++] = call_wait(rq, ANSWER_MS, NULL, NULL);
     begin(l, true);
 }
 

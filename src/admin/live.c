@@ -39,6 +39,7 @@ struct live_question {
     struct answer answer;
     struct err fault;
     bool has_failed;
+    _Atomic bool is_gone; /* nobody wants the answer */
 };
 
 /* what is live beside threads: counted, with a name for each */
@@ -165,6 +166,7 @@ static void run(struct job *job)
 {
     struct live_question *q = (struct live_question *)job;
     struct profile *p = NULL;
+    if (q->is_gone) return;
     if (make_profile(q, &p) < 0) {
         q->has_failed = true;
     } else if (q->wait_ms && !q->before) {
@@ -191,11 +193,21 @@ static void end(struct live_question *q)
 static void done(struct job *job)
 {
     struct live_question *q = (struct live_question *)job;
-    if (q->before && q->wait_ms && !q->has_failed && !q->answer.status && job_has_run(job)) {
+    if (!q->is_gone && q->before && q->wait_ms && !q->has_failed && !q->answer.status && job_has_run(job)) {
         loop_arm(q->loop, &q->timer, q->wait_ms);
         q->wait_ms = 0;
         return;
     }
+    end(q);
+}
+
+/* What lies with the jobs ends when it comes back; what waits for its second look, now. */
+static void on_gone(void *context)
+{
+    struct live_question *q = context;
+    q->is_gone = true;
+    if (!timer_is_armed(&q->timer)) return;
+    loop_disarm(q->loop, &q->timer);
     end(q);
 }
 
@@ -236,7 +248,7 @@ static void ask(const struct admin_request *rq, enum live_kind kind, struct answ
         profiler_fault(out, 503, "too much is being worked on; try again\n");
         return;
     }
-    q->ticket = call_wait(rq, WAIT_MS + q->wait_ms);
+    q->ticket = call_wait(rq, WAIT_MS + q->wait_ms, on_gone, q);
 }
 
 void pprof_goroutine(const struct admin_request *rq, struct answer *out)

@@ -149,7 +149,7 @@ static void send_question(const struct admin_request *rq, const struct log_quest
         q->base.done = done;
         /* Its answer comes by mail to this thread, so not before this has returned. */
         if (watch_ask(rq->watch, &q->base)) {
-            q->ticket = call_wait(rq, WAIT_MS);
+            q->ticket = call_wait(rq, WAIT_MS, NULL, NULL);
             return;
         }
         free(q);

@@ -39,6 +39,7 @@ struct question {
     struct call_ticket ticket;
     struct sampler_window windows[2];
     uint32_t window_count, done_count; /* done_count: the sampler's thread */
+    _Atomic bool is_gone;              /* nobody wants the answer */
     struct answer answer;
 };
 
@@ -183,7 +184,7 @@ static void on_done(struct sampler_window *w)
     struct question *q = w->context;
     struct err err;
     if (++q->done_count < q->window_count) return;
-    if (make_answer(q, &err) < 0) refuse(&q->what, &q->answer, 500, &err);
+    if (!q->is_gone && make_answer(q, &err) < 0) refuse(&q->what, &q->answer, 500, &err);
     for (uint32_t i = 0; i < q->window_count; i++) sampler_window_fini(&q->windows[i]);
     struct mail m = { .deliver = deliver, .object = q };
     while (!mailbox_post(q->profiler->control, &m)) {
@@ -198,6 +199,13 @@ static void on_done(struct sampler_window *w)
 }
 
 /* asking */
+
+static void on_gone(void *context)
+{
+    struct question *q = context;
+    q->is_gone = true;
+    for (uint32_t i = 0; i < q->window_count; i++) q->windows[i].is_given_up = true;
+}
 
 static void add_window(struct question *q, enum perf_kind kind)
 {
@@ -225,13 +233,13 @@ void profiler_ask(struct profiler *p, const struct admin_request *rq, const stru
     q->what = *what;
     if (what->is_wall) add_window(q, PERF_ON_CPU);
     add_window(q, what->is_wall ? PERF_OFF_CPU : what->kind);
-    q->ticket = call_wait(rq, what->duration_ms + NAMING_MS);
+    q->ticket = call_wait(rq, what->duration_ms + NAMING_MS, on_gone, q);
     for (uint32_t i = 0; i < q->window_count; i++) {
         if (sampler_ask(p->sampler, &q->windows[i], &err) == 0) continue;
         /* The one before is going on and will say that it is done. */
         q->windows[i].fault = err;
         if (i == 0) {
-            call_wait(rq, 0);
+            call_wait(rq, 0, NULL, NULL);
             free(q);
             refuse(what, out, 500, &err);
             return;

@@ -51,7 +51,8 @@ struct admin_route {
     const char *list;                /* not NULL: the answer is {"<list>": [answer, …]} */
     const char *content_type;        /* NULL: application/json */
     bool takes_text;                 /* a body that is no JSON */
-    bool is_open;                    /* for health checks: answers without token, to any Host */
+    bool has_effect; /* though a GET: takes a profile, say; no link on another site may do that */
+    bool is_open;    /* for health checks: answers without token, to any Host */
 };
 
 struct router_match {

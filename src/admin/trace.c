@@ -46,7 +46,8 @@ struct trace {
     struct flight_record *records;
     uint16_t by_worker[TRACE_EXCHANGES_MAX]; /* whose each of them is */
     uint32_t record_count, worker_count, stopped;
-    bool is_given_up; /* weir stops */
+    bool is_given_up;     /* weir stops */
+    _Atomic bool is_gone; /* nobody wants the answer */
     uint64_t lost;
     struct worker_trace workers[];
 };
@@ -271,7 +272,7 @@ static void on_stopped(void *reader, const struct mail *m)
     struct trace *t = ((struct worker_trace *)m->object)->trace;
     if (++t->stopped < t->worker_count || t->is_given_up) return;
     loop_disarm(t->loop, &t->timer);
-    if (!jobs_post(t->jobs, &t->job)) done(&t->job);
+    if (t->is_gone || !jobs_post(t->jobs, &t->job)) done(&t->job);
 }
 
 /* On the worker's thread, as the next. */
@@ -305,6 +306,14 @@ static void on_timer(struct timer *timer)
         if (is_over && !w->is_asked_to_stop) w->is_asked_to_stop = mailbox_post(w->worker->box, &m);
     }
     loop_arm(t->loop, timer, LOOK_MS);
+}
+
+/* The workers are asked to stop when they are next looked at. */
+static void on_gone(void *context)
+{
+    struct trace *t = context;
+    t->is_gone = true;
+    t->end_ms = 0;
 }
 
 void trace_stop(struct trace *t)
@@ -389,5 +398,5 @@ void trace_show(const struct admin_request *rq, struct answer *out)
     timer_init(&t->timer, on_timer);
     loop_arm(rq->loop, &t->timer, LOOK_MS);
     profiler_set_trace(rq->profiler, t);
-    t->ticket = call_wait(rq, WAIT_MS + (uint64_t)(seconds * 1000));
+    t->ticket = call_wait(rq, WAIT_MS + (uint64_t)(seconds * 1000), on_gone, t);
 }

@@ -294,6 +294,21 @@ static void discard(struct h1_server *c)
         start_linger(c);
 }
 
+/* A client may close its side alone and still take the response (RFC 9112 9.6). */
+static bool has_left(const struct h1_conn *conn)
+{
+    return conn->transport.is_broken || (conn->stream.ends_at_hangup && conn->transport.has_hangup);
+}
+
+static void tell_left(struct h1_conn *conn)
+{
+    struct http_fault fault = { .reason = END_CLIENT_ABORT,
+                                .detail = conn->transport.is_broken ? "the client reset its connection"
+                                                                    : "the client closed its connection" };
+    conn->is_persistent = false;
+    conn->stream.events->on_error(&conn->stream, &fault);
+}
+
 static void drive(struct h1_conn *conn)
 {
     struct h1_server *c = container_of(conn, struct h1_server, conn);
@@ -304,11 +319,8 @@ static void drive(struct h1_conn *conn)
         if (!conn->stream.events) return;
         if (!conn->stream.is_ended && !conn->is_blocked && conn->transport.is_readable) {
             h1_conn_pump(conn, SLICE_NONE);
-        } else if (conn->transport.is_broken) {
-            struct http_fault fault = { .reason = END_CLIENT_ABORT,
-                                        .detail = "the client reset its connection" };
-            conn->is_persistent = false;
-            conn->stream.events->on_error(&conn->stream, &fault);
+        } else if (has_left(conn)) {
+            tell_left(conn);
         }
         return;
     case H1_SERVER_FLUSH:
@@ -408,9 +420,13 @@ static bool unsend(struct http_stream *s)
 
 static void watch(struct http_stream *s)
 {
-    if (transport_wait(&h1_conn_of(s)->transport) == 0) return;
     struct http_fault fault = { .reason = END_NO_DESCRIPTORS };
-    if (s->events) s->events->on_error(s, &fault);
+    struct h1_conn *conn = h1_conn_of(s);
+    if (!s->events) return;
+    if (transport_wait(&conn->transport) < 0)
+        s->events->on_error(s, &fault);
+    else if (s->ends_at_hangup && s->is_ended && has_left(conn))
+        tell_left(conn); /* it is not reported again */
 }
 
 static void release(struct http_stream *s)

@@ -78,6 +78,7 @@ struct http_stream {
     bool is_reused;      /* not the connection's first exchange */
     bool is_last;        /* the peer closes after this message */
     bool lacks_memory;   /* that is why sending failed */
+    bool ends_at_hangup; /* towards a client, its owner's: one that sends no more is gone */
 };
 
 /* Sends or keeps (bounded) the whole head. IO_OK, or IO_FAIL: the connection is broken or memory is out. */

@@ -15,16 +15,19 @@
 #include "base/text.h"
 #include "http/h1_server.h"
 #include "main/run.h"
+#include "net/acceptor.h"
+#include "net/bind.h"
 #include "net/mailbox.h"
 
 #define SERVERS 3
+#define ACCEPTS_A_TURN 16u
 #define SLOW_MS 500
 #define BODY_MAX 512
 
 /* One of the three; all run on one thread's loop. */
 struct demo_server {
     struct http_service service; /* first */
-    struct loop_fd accept;
+    struct acceptor acceptor;
     struct demo *demo;
     char name[24];
     uint16_t port;
@@ -35,6 +38,7 @@ struct demo {
     struct loop loop;
     struct budget budget;
     struct slab connections, answers;
+    struct acceptor_spare spare;
     struct mailbox *box;
     pthread_t thread;
     struct demo_server servers[SERVERS];
@@ -196,27 +200,25 @@ static void on_closed(struct http_service *service, struct h1_server *c)
     loop_bury(&server->demo->loop, &c->conn.grave, bury_connection);
 }
 
-static void on_accept(struct loop_fd *f, uint32_t ready)
+static void on_connection(struct acceptor *a, int fd, const struct address *peer)
 {
-    (void)ready;
-    struct demo_server *server = container_of(f, struct demo_server, accept);
+    struct demo_server *server = container_of(a, struct demo_server, acceptor);
     struct demo *d = server->demo;
-    for (;;) {
-        struct address peer = { .len = sizeof(peer.sa) };
-        int fd = accept4(f->fd, &peer.sa.any, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) return;
-        struct h1_server *c = slab_get(&d->connections);
-        if (c)
-            h1_server_start(c, &server->service, &d->loop, fd, &peer, d->next_id++, &server->connections);
-        else
-            close(fd);
-    }
+    struct h1_server *c = slab_get(&d->connections);
+    if (c)
+        h1_server_start(c, &server->service, &d->loop, fd, peer, d->next_id++, &server->connections);
+    else
+        close(fd);
 }
 
 static int open_server(struct demo *d, struct demo_server *server, int index, struct err *err)
 {
-    struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t len = sizeof(any);
+    struct address any = { .sa.in4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) },
+                           .len = sizeof(any.sa.in4) };
+    struct acceptor_use use = { .on_connection = on_connection,
+                                .burst = ACCEPTS_A_TURN,
+                                .name = server->name };
+    int fd;
     snprintf(server->name, sizeof(server->name), "demo-%d", index + 1);
     server->demo = d;
     list_init(&server->connections);
@@ -227,13 +229,12 @@ static int open_server(struct demo *d, struct demo_server *server, int index, st
                                              .header_timeout_ms = 10000,
                                              .keep_alive_timeout_ms = 75000,
                                              .write_timeout_ms = 10000 };
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    server->accept = (struct loop_fd){ .fd = fd, .on_ready = on_accept };
-    if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 || listen(fd, 1024) < 0 ||
-        getsockname(fd, (struct sockaddr *)&any, &len) < 0 ||
-        loop_fd_register(&d->loop, &server->accept, EPOLLIN) < 0)
-        return err_set(err, "cannot start the demo's own servers: %s", strerror(errno));
-    server->port = ntohs(any.sin_port);
+    if (bind_open(&any, false, 0, &fd, 1, err) < 0 ||
+        acceptor_open(&server->acceptor, &d->loop, fd, &use, &d->spare, err) < 0)
+        return err_prefix(err, "the demo's own servers");
+    if (getsockname(fd, &any.sa.any, &any.len) < 0)
+        return err_set(err, "the demo's own servers: cannot read their address: %s", strerror(errno));
+    server->port = address_port(&any);
     return 0;
 }
 
@@ -255,6 +256,7 @@ static int start_servers(struct demo *d, struct err *err)
 {
     d->budget.limit = 64 << 20;
     if (loop_init(&d->loop, &d->budget, err) < 0) return -1;
+    acceptor_spare_open(&d->spare);
     slab_init(&d->connections, &d->budget, sizeof(struct h1_server));
     slab_init(&d->answers, &d->budget, sizeof(struct answer));
     if (mailbox_new(&d->box, &d->loop, d, 16, err) < 0) return -1;
@@ -274,11 +276,12 @@ static void stop_servers(struct demo *d)
     pthread_join(d->thread, NULL);
     for (int i = 0; i < SERVERS; i++) {
         struct demo_server *server = &d->servers[i];
-        loop_fd_close(&d->loop, &server->accept);
+        acceptor_kill(&server->acceptor);
         h1_server_kill_all(&server->connections, END_DRAINED);
     }
     loop_turn(&d->loop, 0);
     loop_turn(&d->loop, 0);
+    acceptor_spare_close(&d->spare);
     mailbox_free(d->box);
     slab_fini(&d->answers);
     slab_fini(&d->connections);

@@ -284,6 +284,7 @@ static void say_ready(const struct control *c)
 static void close_all(struct control *c)
 {
     service_free(c->service);
+    admin_shut(c->admin); /* first: no question may come to what is stopping */
     log_watch_stop(c->logs);
     leak_watch_stop(c->leaks);
     profiler_stop(c->profiler);

@@ -331,7 +331,7 @@ static void finish_due(struct sampler *s, bool is_stopping)
         next = at->next;
         struct sampler_window *w = container_of(at, struct sampler_window, link);
         bool is_over = now_ns >= w->started_ns + w->duration_ms * NS_PER_MS;
-        if (is_over || is_stopping || *w->fault.text) finish(s, w);
+        if (is_over || is_stopping || w->is_given_up || *w->fault.text) finish(s, w);
     }
 }
 

@@ -44,6 +44,8 @@ struct sampler_window {
     bool has_kernel;
     struct err fault; /* not empty: nothing could be sampled, and why */
 
+    /* May be set from any thread as long as the window lives: nobody wants the answer, and it ends soon. */
+    _Atomic bool is_given_up;
     struct list link; /* the sampler's, like the next */
     struct off_cpu *off_cpu;
 };

@@ -1,7 +1,5 @@
 #include "proxy/accept.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/count.h"
@@ -10,8 +8,7 @@
 #include "proxy/tcp.h"
 
 /* How many are taken before others have their turn. */
-#define ACCEPTS_A_TURN 64
-#define AGAIN_AFTER_MS 100
+#define ACCEPTS_A_TURN 64u
 
 static struct log_limit *shed_limit(void)
 {
@@ -19,11 +16,10 @@ static struct log_limit *shed_limit(void)
     return &limit;
 }
 
-static void shed(struct listener_worker *lw, int fd, enum end_reason reason)
+static void count_refused(struct listener_worker *lw, enum end_reason reason)
 {
     struct worker *w = lw->worker;
     uint32_t suppressed = 0;
-    if (fd >= 0) close(fd);
     metric_add(w->metrics, lw->listener->meter_refused[reason], 1);
     if (!log_limit_pass(shed_limit(), w->loop.now_ns, 1, &suppressed)) return;
     log_event(LOG_WARN, "connection_refused", "listener=%s reason=%s suppressed=%u", lw->listener->name,
@@ -102,7 +98,8 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
     struct ip ip = address_ip(client);
     enum end_reason refused = admit(lw, &ip);
     if (refused) {
-        shed(lw, fd, refused);
+        close(fd);
+        count_refused(lw, refused);
         return;
     }
     metric_add(w->metrics, lw->listener->meter_accepted, 1);
@@ -114,84 +111,29 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
     struct h1_server *c = slab_get(&w->clients);
     if (!c) {
         worker_client_closed(lw, &ip);
-        shed(lw, fd, END_NO_MEMORY);
+        close(fd);
+        count_refused(lw, END_NO_MEMORY);
         return;
     }
     h1_server_start(c, &lw->service, &w->loop, fd, client, id, &lw->connections);
 }
 
-/* Out of descriptors: the connection cannot be taken, and left alone it would wake the loop for ever. The spare
- * descriptor is given up for a moment, to take the connection and close it. False if none waits. */
-static bool shed_without_descriptor(struct listener_worker *lw)
+static void on_connection(struct acceptor *a, int fd, const struct address *client)
 {
-    struct worker *w = lw->worker;
-    if (w->spare_fd >= 0) close(w->spare_fd);
-    int fd = accept4(lw->accept.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    bool is_empty = fd < 0 && errno == EAGAIN; /* without descriptors the kernel does not even look */
-    if (!is_empty) shed(lw, fd, END_NO_DESCRIPTORS);
-    w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    return !is_empty;
+    start(container_of(a, struct listener_worker, acceptor), fd, client);
 }
 
-static bool accept_one(struct listener_worker *lw)
+static void on_shed(struct acceptor *a)
 {
-    struct address client = { .len = sizeof(client.sa) };
-    int fd = accept4(lw->accept.fd, &client.sa.any, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-        start(lw, fd, &client);
-        return true;
-    }
-    switch (errno) {
-    case EAGAIN: return false;
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-        if (!shed_without_descriptor(lw)) return false;
-        if (lw->worker->spare_fd < 0) {
-            /* Not even that one came back: try again when some connection may have ended. */
-            loop_arm(&lw->worker->loop, &lw->accept_again, AGAIN_AFTER_MS);
-            return false;
-        }
-        return true;
-    default: /* the connection died in the backlog: accept(2) names a dozen errors for it */ return true;
-    }
-}
-
-static void take_waiting(struct listener_worker *lw)
-{
-    if (lw->is_closed) return;
-    for (int i = 0; i < ACCEPTS_A_TURN; i++)
-        if (!accept_one(lw)) return;
-    loop_defer(&lw->worker->loop, &lw->accept_more);
-}
-
-static void on_ready(struct loop_fd *f, uint32_t events)
-{
-    (void)events;
-    take_waiting(container_of(f, struct listener_worker, accept));
-}
-
-static void on_more(struct loop_task *t)
-{
-    take_waiting(container_of(t, struct listener_worker, accept_more));
-}
-
-static void on_again(struct timer *t)
-{
-    take_waiting(container_of(t, struct listener_worker, accept_again));
+    count_refused(container_of(a, struct listener_worker, acceptor), END_NO_DESCRIPTORS);
 }
 
 int accept_open(struct listener_worker *lw, struct worker *w, struct listener *l, struct err *err)
 {
     lw->worker = w;
     lw->listener = l;
-    lw->accept = (struct loop_fd){ .fd = l->fds[w->index], .on_ready = on_ready };
-    l->fds[w->index] = -1;
     list_init(&lw->connections);
     list_init(&lw->tunnels);
-    loop_task_init(&lw->accept_more, on_more);
-    timer_init(&lw->accept_again, on_again);
     lw->service = (struct http_service){
         .on_request = exchange_on_request,
         .on_fault = exchange_on_fault,
@@ -201,17 +143,12 @@ int accept_open(struct listener_worker *lw, struct worker *w, struct listener *l
         .keep_alive_timeout_ms = l->conf->timeouts.keep_alive_ms,
         .write_timeout_ms = l->conf->timeouts.write_ms,
     };
-    if (loop_fd_register(&w->loop, &lw->accept, EPOLLIN) < 0)
-        return err_set(err, "listener \"%s\": cannot watch its socket: errno %d", l->name, errno);
+    struct acceptor_use use = {
+        .on_connection = on_connection, .on_shed = on_shed, .burst = ACCEPTS_A_TURN, .name = l->name
+    };
+    int fd = l->fds[w->index];
+    l->fds[w->index] = -1;
+    if (acceptor_open(&lw->acceptor, &w->loop, fd, &use, &w->spare, err) < 0)
+        return err_prefix(err, "listener \"%s\"", l->name);
     return 0;
-}
-
-void accept_close(struct listener_worker *lw)
-{
-    if (lw->is_closed) return;
-    while (accept_one(lw)) {}
-    lw->is_closed = true;
-    loop_cancel(&lw->accept_more);
-    loop_disarm(&lw->worker->loop, &lw->accept_again);
-    loop_fd_close(&lw->worker->loop, &lw->accept);
 }

@@ -4,5 +4,3 @@
 #include "proxy/worker.h"
 
 MUST_CHECK int accept_open(struct listener_worker *lw, struct worker *w, struct listener *l, struct err *err);
-/* Takes what waits in the backlog, then closes the socket: none is refused that the kernel had accepted. */
-void accept_close(struct listener_worker *lw);

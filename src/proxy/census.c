@@ -71,8 +71,8 @@ static void add_mirror(void *context, const struct mirror_reach *m)
 static void add_listener(struct census *c, const struct listener_worker *lw)
 {
     bool is_tcp = lw->listener->conf->protocol == LISTENER_TCP;
-    c->descriptors += lw->accept.fd >= 0;
-    add_timer(c, &lw->accept_again);
+    c->descriptors += acceptor_is_open(&lw->acceptor);
+    add_timer(c, &lw->acceptor.pause);
     for (const struct list *at = lw->connections.next; at != &lw->connections; at = at->next) {
         const struct h1_conn *conn = container_of(at, struct h1_conn, link);
         c->reached[CENSUS_CLIENT_CONNECTIONS]++;
@@ -117,5 +117,5 @@ void census_take(const struct worker *w, struct census *out)
     mirror_reach(w, add_mirror, out);
     if (w->resolver) resolver_reach(w->resolver, &out->reached[CENSUS_TIMERS], &out->descriptors);
     out->descriptors += 2; /* the loop's and the mailbox's */
-    out->descriptors += w->spare_fd >= 0;
+    out->descriptors += w->spare.fd >= 0;
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "proxy/bind.h"
+#include "net/bind.h"
 #include "proxy/mirror.h"
 #include "proxy/proxy.h"
 #include "route/egress.h"

@@ -71,10 +71,11 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     if (!w) return err_set(err, "out of memory for worker %u", index);
     w->proxy = p;
     w->index = index;
-    w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    acceptor_spare_open(&w->spare);
     list_init(&w->mirrors);
     list_init(&w->pools);
     if (loop_init(&w->loop, &p->budget, err) < 0) {
+        acceptor_spare_close(&w->spare);
         free(w);
         return -1;
     }
@@ -112,7 +113,7 @@ void worker_free(struct worker *w)
     slab_fini(&w->sessions);
     slab_fini(&w->exchanges);
     loop_fini(&w->loop);
-    if (w->spare_fd >= 0) close(w->spare_fd);
+    acceptor_spare_close(&w->spare);
     free(w);
 }
 
@@ -162,7 +163,7 @@ static void on_drain(void *reader, const struct mail *m)
     w->is_draining = true;
     for (uint32_t i = 0; i < w->proxy->listener_count; i++) {
         struct listener_worker *lw = &w->listeners[i];
-        accept_close(lw);
+        acceptor_close(&lw->acceptor);
         lw->service.is_draining = true;
         struct list *next;
         for (struct list *at = lw->connections.next; at != &lw->connections; at = next) {
@@ -177,7 +178,7 @@ void worker_kill(struct worker *w)
 {
     for (uint32_t i = 0; w->listeners && i < w->proxy->listener_count; i++) {
         struct listener_worker *lw = &w->listeners[i];
-        accept_close(lw);
+        acceptor_close(&lw->acceptor);
         lw->service.is_draining = true;
         h1_server_kill_all(&lw->connections, END_DRAINED);
         while (!list_is_empty(&lw->tunnels))

@@ -7,6 +7,7 @@
 #include "base/slab.h"
 #include "http/date.h"
 #include "http/h1_server.h"
+#include "net/acceptor.h"
 #include "net/mailbox.h"
 #include "pool/pool_worker.h"
 #include "proxy/proxy.h"
@@ -14,15 +15,12 @@
 /* One listener on one worker. */
 struct listener_worker {
     struct http_service service; /* first */
-    struct loop_fd accept;
-    struct loop_task accept_more;
-    struct timer accept_again; /* after running out of descriptors */
+    struct acceptor acceptor;
     struct listener *listener;
     struct worker *worker;
     struct list connections; /* of h1_server */
     struct list tunnels;
     struct route_scratch *scratch; /* NULL if no route has a regular expression */
-    bool is_closed;
 };
 
 /* How many there are on this worker: it writes, others may look. */
@@ -51,7 +49,7 @@ struct worker {
     struct worker_live live;
     struct http_date date;
     uint64_t next_connection_id;
-    int spare_fd; /* given up for a moment to shed a connection when descriptors run out */
+    struct acceptor_spare spare; /* of all its listeners */
 };
 
 MUST_CHECK int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err *err);

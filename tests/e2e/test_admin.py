@@ -1,5 +1,6 @@
 """The admin API: its endpoints, its faults, who may use it, and changes that take effect at once."""
 import base64
+import contextlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import pytest
 import broken
 import message
 from client import Client
+from waiting import eventually
 from weir import listen_at_free_port, make_config, run_command
 
 GETS = ["/", "/healthz", "/readyz", "/metrics", "/api/v1/openapi.json", "/api/v1/stats", "/api/v1/listeners",
@@ -370,3 +372,102 @@ def test_a_unix_socket_serves_it_as_well(scene, tmp_path):
     weir.terminate()
     assert weir.wait_exit() == 0
     assert not os.path.exists(path)
+
+
+def crowd_of_admin(scene, weir, number, data, *sources):
+    """`number` connections from each of the addresses, each with these bytes; kept until the test ends."""
+    clients = []
+    for source in sources:
+        for _ in range(number):
+            clients.append(Client(weir.admin_address, source=source))
+            clients[-1].send(data)
+    scene.clients += clients
+    return clients
+
+
+def ask_from(weir, source, path):
+    client = Client(weir.admin_address, source=source)
+    try:
+        return client.ask("GET", path, host="%s:%d" % weir.admin_address)
+    finally:
+        client.close()
+
+
+def test_clients_that_send_one_byte_each_lock_nobody_out(scene, weir):
+    crowd_of_admin(scene, weir, 130, b"G", "127.0.0.2", "127.0.0.3", "127.0.0.4")
+    assert ask_from(weir, "127.0.0.5", "/healthz").status == 200
+    assert ask_from(weir, "127.0.0.4", "/api/v1/stats").status == 200
+    assert weir.ask_admin("PATCH", "/api/v1/pools/web/servers/one", body={"weight": 2}).status == 200
+
+
+def test_one_address_alone_leaves_room_for_the_others(scene, weir):
+    half = message.request("POST", "/api/v1/explain", ("Content-Type", "application/json"), ("Content-Length", "10"),
+                           host="%s:%d" % weir.admin_address)
+    crowd_of_admin(scene, weir, 200, half, "127.0.0.2")
+    assert ask_from(weir, "127.0.0.3", "/api/v1/stats").status == 200
+
+
+def test_health_is_told_when_all_connections_are_in_the_midst_of_a_call(scene, weir):
+    half = message.request("POST", "/api/v1/explain", ("Content-Type", "application/json"), ("Content-Length", "10"),
+                           host="%s:%d" % weir.admin_address)
+    crowd_of_admin(scene, weir, 128, half, "127.0.0.2", "127.0.0.3")
+    crowd_of_admin(scene, weir, 40, b"G", "127.0.0.4")
+    assert ask_from(weir, "127.0.0.5", "/healthz").status == 200
+    assert ask_from(weir, "127.0.0.2", "/readyz").status == 200
+    response = ask_from(weir, "127.0.0.5", "/api/v1/stats")
+    check_problem(response, 503)
+    assert "only health checks" in json.loads(response.body)["detail"]
+
+
+@pytest.mark.parametrize("path", ["/debug/pprof/profile?seconds=600", "/debug/pprof/heap", "/debug/trace", "/debug/flame"])
+@pytest.mark.parametrize("mode, dest", [("no-cors", "image"), ("navigate", "document"), ("navigate", "iframe")])
+def test_pages_of_other_sites_start_nothing(weir, path, mode, dest):
+    fields = (("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest))
+    check_problem(weir.ask_admin("GET", path, *fields), 403)
+
+
+def test_a_link_on_another_site_may_lead_to_what_is_only_looked_at(weir):
+    fields = (("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document"))
+    assert weir.ask_admin("GET", "/api/v1/pools", *fields).status == 200
+    check_problem(weir.ask_admin("GET", "/api/v1/pools", fields[0]), 403)
+
+
+def threads_of(weir):
+    names = []
+    for thread in os.listdir(f"/proc/{weir.pid}/task"):
+        with contextlib.suppress(OSError), open(f"/proc/{weir.pid}/task/{thread}/comm") as file:
+            names.append(file.read().strip())
+    return names
+
+
+@pytest.mark.parametrize("path", ["/debug/pprof/goroutine?seconds=300", "/debug/pprof/allocs?seconds=300",
+                                  "/debug/pprof/profile?seconds=300", "/debug/pprof/wall?seconds=300",
+                                  "/debug/trace?seconds=60"])
+def test_a_stop_ends_what_is_asked_and_waits(scene, weir, path):
+    asking = Client(weir.admin_address)
+    asking.send(message.request("GET", path, host="%s:%d" % weir.admin_address))
+    scene.clients.append(asking)
+    if "profile" in path or "wall" in path:
+        eventually(lambda: "weir-perf" in threads_of(weir), "the sampler's thread")
+    elif "trace" not in path:
+        eventually(lambda: "weir-jobs" in threads_of(weir), "the jobs' thread")
+    assert weir.ask_admin("GET", "/healthz").status == 200  # behind it: the question has been taken
+    weir.terminate()
+    assert weir.wait_exit() == 0
+
+
+def test_a_profile_ends_when_its_client_has_gone(weir):
+    asking = Client(weir.admin_address)
+    asking.send(message.request("GET", "/debug/pprof/profile?seconds=600", host="%s:%d" % weir.admin_address))
+    eventually(lambda: "weir-perf" in threads_of(weir), "the sampler's thread")
+    asking.close()
+    eventually(lambda: "weir-perf" not in threads_of(weir), "the end of sampling")
+
+
+def test_a_trace_ends_when_its_client_has_gone(weir):
+    asking = Client(weir.admin_address)
+    host = "%s:%d" % weir.admin_address
+    asking.send(message.request("GET", "/debug/trace?seconds=60", host=host))
+    eventually(lambda: weir.ask_admin("GET", "/debug/trace?seconds=0.001").status == 409, "the trace being taken")
+    asking.close()
+    eventually(lambda: weir.ask_admin("GET", "/debug/trace?seconds=0.001").status == 200, "another being possible")

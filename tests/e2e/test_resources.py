@@ -74,6 +74,32 @@ def test_when_every_descriptor_is_taken_it_does_not_spin(scene):
     assert weir.metric("weir_connections_refused_total", reason="no_descriptors") > 0
 
 
+@contextlib.contextmanager
+def without_free_descriptors(weir, limit):
+    """No descriptor is free, and none becomes free."""
+    taken = {int(name) for name in os.listdir(f"/proc/{weir.pid}/fd")}
+    first_free = min(set(range(len(taken) + 1)) - taken)
+    resource.prlimit(weir.pid, resource.RLIMIT_NOFILE, (first_free, limit))
+    yield
+    resource.prlimit(weir.pid, resource.RLIMIT_NOFILE, (limit, limit))
+
+
+def test_without_a_descriptor_the_api_sheds_and_does_not_spin(scene):
+    weir = scene.proxy(scene.server(), nofile=1000)
+    eventually(lambda: weir.count_fds() == weir.baseline[1], "the API's own connection being closed")
+    with without_free_descriptors(weir, 1000):
+        for _ in range(3):
+            client = Client(weir.admin_address)
+            client.send(message.request("GET", "/healthz", host="%s:%d" % weir.admin_address))
+            client.check_gone()
+        refused = len(weir.events("connection_refused"))
+        before = weir.cpu_seconds()
+        threading.Event().wait(1.0)  # in which there is nothing to do
+        assert weir.cpu_seconds() - before < 0.3
+        assert 1 <= refused <= len(weir.events("connection_refused")) <= 3
+    assert weir.ask_admin("GET", "/healthz").status == 200
+
+
 def weir_log_has(weir, reason):
     return any(event["reason"] == reason for event in weir.events("connection_refused"))
 

@@ -25,7 +25,7 @@ struct bench {
     struct budget budget;
     struct list connections;
     int client;
-    bool is_closed;
+    bool is_closed, is_reserved;
     char received[16384];
     size_t received_len;
 };
@@ -53,12 +53,41 @@ static void say_again(const struct admin_request *rq, struct answer *out)
     free(text);
 }
 
+/* What is being worked on for a call that waits. */
+static struct {
+    struct call_ticket ticket;
+    unsigned asked, gone;
+} work;
+
+static void on_gone(void *context)
+{
+    assert_ptr_equal(context, &work);
+    work.gone++;
+}
+
+static void wait_long(const struct admin_request *rq, struct answer *out)
+{
+    (void)out;
+    work.asked++;
+    work.ticket = call_wait(rq, 5000, on_gone, &work);
+}
+
+static void stream_long(const struct admin_request *rq, struct answer *out)
+{
+    (void)out;
+    work.asked++;
+    work.ticket = call_stream(rq, "text/event-stream", on_gone, &work);
+}
+
 static const struct conf_type body_type = { .name = "body" };
 
 static const struct admin_route routes[] = {
     { HTTP_GET, "/hello", say_hello, "Hello" },
     { HTTP_GET, "/open", say_hello, "Hello to everybody", .is_open = true },
     { HTTP_GET, "/big", say_much, "Much" },
+    { HTTP_GET, "/wait", wait_long, "Later" },
+    { HTTP_GET, "/stream", stream_long, "Without an end" },
+    { HTTP_GET, "/effect", say_hello, "Does something", .has_effect = true },
     { HTTP_PATCH, "/echo", say_again, "Says it again", .body = &body_type },
     { 0 },
 };
@@ -67,7 +96,8 @@ static void on_request(struct http_service *service, struct http_stream *s, stru
                        unsigned flags)
 {
     (void)flags;
-    call_on_request(&container_of(service, struct bench, service)->env, s, head);
+    call_on_request(&container_of(service, struct bench, service)->env, s, head,
+                    container_of(service, struct bench, service)->is_reserved);
 }
 
 static void on_fault(struct http_service *service, struct http_stream *s, const struct http_fault *fault,
@@ -95,6 +125,7 @@ static void open_bench(struct bench *b)
     struct err err;
     int fds[2];
     memset(b, 0, sizeof(*b));
+    memset(&work, 0, sizeof(work));
     b->budget.limit = 64 << 20;
     assert_int_equal(loop_init(&b->loop, &b->budget, &err), 0);
     b->loop.is_virtual = true;
@@ -210,7 +241,7 @@ static void refusals_are_problems_with_their_status(void **state)
         { "GET /hello?x HTTP/1.1\r\n" HOST "\r\n", "400", "takes none" },
         { "GET /%00 HTTP/1.1\r\n" HOST "\r\n", "400", "control byte" },
         { "GET /hello HTTP/1.1\r\nHost: evil.example\r\n\r\n", "403", "evil.example" },
-        { "PATCH /echo HTTP/1.1\r\n" HOST "Origin: http://evil.example\r\n\r\n", "403", "may not write" },
+        { "PATCH /echo HTTP/1.1\r\n" HOST "Origin: http://evil.example\r\n\r\n", "403", "may not use" },
         { "PATCH /echo HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\n1", "415",
           "Content-Type: application/json" },
         { "PATCH /echo HTTP/1.1\r\n" HOST JSON "Content-Length: 65537\r\n\r\n", "413", "65536" },
@@ -410,6 +441,139 @@ static void a_client_may_go_at_any_time(void **state)
     }
 }
 
+static void what_is_worked_on_hears_once_that_its_client_has_gone(void **state)
+{
+    (void)state;
+    static const char *const requests[] = { "GET /wait HTTP/1.1\r\n" HOST "\r\n",
+                                            "GET /stream HTTP/1.1\r\n" HOST "\r\n" };
+    /* Also where the request and the end came as one. */
+    for (size_t i = 0; i < 2; i++) {
+        struct bench b;
+        open_bench(&b);
+        ask(&b, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+        assert_int_equal(write(b.client, requests[i], strlen(requests[i])), strlen(requests[i]));
+        assert_int_equal(shutdown(b.client, SHUT_WR), 0);
+        turn(&b);
+        assert_int_equal(work.asked, 1);
+        assert_int_equal(work.gone, 1);
+        close_bench(&b);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        struct bench b;
+        open_bench(&b);
+        ask(&b, requests[i]);
+        assert_int_equal(work.asked, 1);
+        assert_int_equal(work.gone, 0);
+        assert_int_equal(shutdown(b.client, SHUT_WR), 0);
+        turn(&b);
+        assert_int_equal(work.gone, 1);
+        struct answer late = { 0 };
+        answer_text(&late, 200, "late");
+        assert_false(call_answer(work.ticket, &late));
+        close_bench(&b);
+        assert_int_equal(work.gone, 1);
+    }
+}
+
+static void what_took_too_long_is_given_up(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b);
+    ask(&b, "GET /wait HTTP/1.1\r\n" HOST "\r\n");
+    pass(&b, 4999);
+    assert_int_equal(work.gone, 0);
+    pass(&b, 1);
+    turn(&b);
+    assert_int_equal(work.gone, 1);
+    assert_true(begins(b.received, "HTTP/1.1 503 "));
+    close_bench(&b);
+    assert_int_equal(work.gone, 1);
+}
+
+static void who_answers_is_not_told_that_the_client_went_afterwards(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b);
+    ask(&b, "GET /wait HTTP/1.1\r\n" HOST "\r\n");
+    struct answer a = { 0 };
+    answer_text(&a, 200, "at last");
+    assert_true(call_answer(work.ticket, &a));
+    turn(&b);
+    assert_non_null(strstr(b.received, "\r\n\r\nat last"));
+    close_bench(&b);
+    assert_int_equal(work.gone, 0);
+}
+
+static void calls_that_take_long_leave_room_for_others(void **state)
+{
+    (void)state;
+    static struct bench benches[CALL_LONG_MAX + 1];
+    struct bench *first = &benches[0];
+    open_bench(first);
+    ask(first, "GET /wait HTTP/1.1\r\n" HOST "\r\n");
+    for (uint32_t i = 1; i <= CALL_LONG_MAX; i++) {
+        /* Further connections of the same API: their calls are in one list. */
+        int fds[2];
+        struct address peer;
+        struct err err;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+        assert_int_equal(address_parse(SLICE("127.0.0.1:1"), true, &peer, &err), 0);
+        struct h1_server *c = calloc(1, sizeof(*c));
+        assert_non_null(c);
+        benches[i].client = fds[0];
+        h1_server_start(c, &first->service, &first->loop, fds[1], &peer, 1 + i, &first->connections);
+        const char *request = i % 2 ? "GET /stream HTTP/1.1\r\n" HOST "\r\n"
+                                    : "GET /wait HTTP/1.1\r\n" HOST "\r\n";
+        assert_int_equal(write(fds[0], request, strlen(request)), strlen(request));
+        turn_without_reading(first);
+    }
+    struct bench *last = &benches[CALL_LONG_MAX];
+    ssize_t got = read(last->client, last->received, sizeof(last->received) - 1);
+    assert_true(got > 0);
+    last->received[got] = 0;
+    assert_true(begins(last->received, "HTTP/1.1 503 "));
+    assert_int_equal(work.gone, 1); /* what it had begun */
+    const char *request = "GET /hello HTTP/1.1\r\n" HOST "\r\n";
+    assert_int_equal(write(last->client, request, strlen(request)), strlen(request));
+    turn_without_reading(first);
+    got = read(last->client, last->received, sizeof(last->received) - 1);
+    assert_true(got > 0 && begins(last->received, "HTTP/1.1 200 "));
+    for (uint32_t i = 1; i <= CALL_LONG_MAX; i++) close(benches[i].client);
+    close_bench(first);
+    assert_int_equal(work.gone, CALL_LONG_MAX + 1);
+}
+
+static void a_reserved_connection_is_for_health_checks_alone(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b);
+    b.is_reserved = true;
+    assert_true(begins(ask(&b, "GET /hello HTTP/1.1\r\n" HOST "\r\n"), "HTTP/1.1 503 "));
+    assert_true(begins(ask(&b, "GET /open HTTP/1.1\r\n" HOST "\r\n"), "HTTP/1.1 200 "));
+    close_bench(&b);
+}
+
+static void a_page_of_another_site_starts_nothing(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b);
+    const char *link =
+        "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n";
+    char request[512];
+    static const struct {
+        const char *path, *status;
+    } cases[] = { { "/hello", "200" }, { "/effect", "403" }, { "/open", "200" } };
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\n" HOST "%s\r\n", cases[i].path, link);
+        assert_memory_equal(ask(&b, request) + 9, cases[i].status, 3);
+    }
+    close_bench(&b);
+}
+
 static void everything_can_be_ended_at_once(void **state)
 {
     (void)state;
@@ -445,6 +609,12 @@ int main(void)
         cmocka_unit_test(a_client_that_takes_a_little_now_and_then_is_cut_off_in_the_end),
         cmocka_unit_test(answers_that_wait_are_bounded_together),
         cmocka_unit_test(a_client_may_go_at_any_time),
+        cmocka_unit_test(what_is_worked_on_hears_once_that_its_client_has_gone),
+        cmocka_unit_test(what_took_too_long_is_given_up),
+        cmocka_unit_test(who_answers_is_not_told_that_the_client_went_afterwards),
+        cmocka_unit_test(calls_that_take_long_leave_room_for_others),
+        cmocka_unit_test(a_reserved_connection_is_for_health_checks_alone),
+        cmocka_unit_test(a_page_of_another_site_starts_nothing),
         cmocka_unit_test(everything_can_be_ended_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* proxy/bind.h: listening sockets: opened once for all workers, named by their address, never lost on the way. */
+/* net/bind.h: listening sockets: opened once for all workers, named by their address, never lost on the way. */
 #pragma once
 
 #include "base/address.h"

@@ -1,4 +1,4 @@
-#include "proxy/bind.h"
+#include "net/bind.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
