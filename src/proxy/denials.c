@@ -13,7 +13,8 @@ struct denials *denials_new(uint64_t seed)
     d->seed = seed;
     d->next_id = 1;
     d->table = calloc(DENIALS_SETS * DENIALS_WAYS, sizeof(*d->table));
-    if (d->table) return d;
+    d->places = calloc(DENIALS_SETS * DENIALS_WAYS, sizeof(*d->places));
+    if (d->table && d->places) return d;
     denials_free(d);
     return NULL;
 }
@@ -23,6 +24,7 @@ void denials_free(struct denials *d)
     if (!d) return;
     free(d->items);
     free((void *)d->table);
+    free(d->places);
     free(d);
 }
 
@@ -36,29 +38,23 @@ static uint64_t key_of(const struct denials *d, const struct ip *ip, uint8_t bit
     return key ? key : 1;
 }
 
-static _Atomic uint64_t *set_of(const struct denials *d, uint64_t key)
+/* Where in the table the key is; UINT32_MAX: nowhere. */
+static uint32_t seat_of(const struct denials *d, uint64_t key)
 {
-    return d->table + (key % DENIALS_SETS) * DENIALS_WAYS;
+    uint32_t set = (uint32_t)(key % DENIALS_SETS) * DENIALS_WAYS;
+    for (uint32_t seat = set; seat < set + DENIALS_WAYS; seat++)
+        if (atomic_load_explicit(&d->table[seat], memory_order_relaxed) == key) return seat;
+    return UINT32_MAX;
 }
 
 static bool has_key(const struct denials *d, uint64_t key)
 {
-    const _Atomic uint64_t *set = set_of(d, key);
-    for (unsigned i = 0; i < DENIALS_WAYS; i++)
-        if (atomic_load_explicit(&set[i], memory_order_relaxed) == key) return true;
-    return false;
+    return seat_of(d, key) != UINT32_MAX;
 }
 
 bool denials_has_any(const struct denials *d, const struct ip *ip)
 {
     return has_key(d, key_of(d, ip, 128)) || has_key(d, key_of(d, ip, ip_is_v4(ip) ? 120 : 64));
-}
-
-static struct denial *find(struct denials *d, const struct ip *ip, uint8_t bits)
-{
-    for (uint32_t i = 0; i < d->count; i++)
-        if (d->items[i].bits == bits && memcmp(&d->items[i].ip, ip, sizeof(*ip)) == 0) return &d->items[i];
-    return NULL;
 }
 
 static bool grow(struct denials *d)
@@ -73,21 +69,24 @@ static bool grow(struct denials *d)
     return true;
 }
 
-static bool put_key(struct denials *d, uint64_t key)
+static uint32_t free_seat(const struct denials *d, uint64_t key)
 {
-    _Atomic uint64_t *set = set_of(d, key);
-    for (unsigned i = 0; i < DENIALS_WAYS; i++) {
-        if (atomic_load_explicit(&set[i], memory_order_relaxed)) continue;
-        atomic_store_explicit(&set[i], key, memory_order_relaxed);
-        return true;
-    }
-    return false;
+    uint32_t set = (uint32_t)(key % DENIALS_SETS) * DENIALS_WAYS;
+    for (uint32_t seat = set; seat < set + DENIALS_WAYS; seat++)
+        if (!atomic_load_explicit(&d->table[seat], memory_order_relaxed)) return seat;
+    return UINT32_MAX;
+}
+
+static struct denial *find(struct denials *d, const struct ip *ip, uint8_t bits)
+{
+    uint32_t seat = seat_of(d, key_of(d, ip, bits));
+    struct denial *found = seat != UINT32_MAX ? &d->items[d->places[seat]] : NULL;
+    return found && found->bits == bits && memcmp(&found->ip, ip, sizeof(*ip)) == 0 ? found : NULL;
 }
 
 uint64_t denials_add(struct denials *d, const struct denial *what)
 {
-    struct denial *known = has_key(d, key_of(d, &what->ip, what->bits)) ? find(d, &what->ip, what->bits)
-                                                                        : NULL;
+    struct denial *known = find(d, &what->ip, what->bits);
     if (known) {
         if (known->until_ms < what->until_ms) {
             known->until_ms = what->until_ms;
@@ -96,45 +95,56 @@ uint64_t denials_add(struct denials *d, const struct denial *what)
         known->count += what->count;
         return known->id;
     }
-    if (!grow(d) || !put_key(d, key_of(d, &what->ip, what->bits))) {
+    uint64_t key = key_of(d, &what->ip, what->bits);
+    uint32_t seat = free_seat(d, key);
+    if (seat == UINT32_MAX || !grow(d)) {
         d->refused++;
         return 0;
     }
     struct denial *added = &d->items[d->count];
     *added = *what;
     added->id = d->next_id++;
+    added->seat = seat;
+    d->places[seat] = d->count;
+    atomic_store_explicit(&d->table[seat], key, memory_order_relaxed);
     atomic_fetch_add_explicit(&d->count, 1, memory_order_relaxed);
     return added->id;
 }
 
-static void remove_at(struct denials *d, uint32_t at)
+/* Takes out all that `has_ended`, in one pass, whose order stays. */
+static uint32_t take_out(struct denials *d, bool (*has_ended)(const struct denial *, uint64_t), uint64_t what)
 {
-    uint64_t key = key_of(d, &d->items[at].ip, d->items[at].bits);
-    _Atomic uint64_t *set = set_of(d, key);
-    for (unsigned i = 0; i < DENIALS_WAYS; i++)
-        if (atomic_load_explicit(&set[i], memory_order_relaxed) == key)
-            atomic_store_explicit(&set[i], 0, memory_order_relaxed);
-    memmove(&d->items[at], &d->items[at + 1], (d->count - at - 1) * sizeof(*d->items));
-    atomic_fetch_sub_explicit(&d->count, 1, memory_order_relaxed);
+    uint32_t count = d->count, kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct denial *item = &d->items[i];
+        if (has_ended(item, what)) {
+            atomic_store_explicit(&d->table[item->seat], 0, memory_order_relaxed);
+            continue;
+        }
+        d->places[item->seat] = kept;
+        if (kept != i) d->items[kept] = *item;
+        kept++;
+    }
+    atomic_store_explicit(&d->count, kept, memory_order_relaxed);
+    return count - kept;
+}
+
+static bool is_the_one(const struct denial *item, uint64_t id)
+{
+    return item->id == id;
+}
+
+static bool is_over(const struct denial *item, uint64_t now_ms)
+{
+    return item->until_ms <= now_ms;
 }
 
 bool denials_remove(struct denials *d, uint64_t id)
 {
-    for (uint32_t i = 0; i < d->count; i++) {
-        if (d->items[i].id != id) continue;
-        remove_at(d, i);
-        return true;
-    }
-    return false;
+    return take_out(d, is_the_one, id) > 0;
 }
 
 uint32_t denials_sweep(struct denials *d, uint64_t now_ms)
 {
-    uint32_t ended = 0;
-    for (uint32_t i = d->count; i-- > 0;) {
-        if (d->items[i].until_ms > now_ms) continue;
-        remove_at(d, i);
-        ended++;
-    }
-    return ended;
+    return take_out(d, is_over, now_ms);
 }

@@ -20,6 +20,7 @@ struct denial {
     uint64_t since_ns, until_ns; /* since 1970, for people */
     uint64_t count;              /* records that led to it */
     const char *rule, *source;   /* borrowed from the configuration */
+    uint32_t seat;               /* its key's place in the table */
 };
 
 struct denials {
@@ -27,7 +28,8 @@ struct denials {
     _Atomic uint32_t count; /* entries in the table */
     uint32_t cap;
     uint64_t next_id, refused;
-    struct denial *items;    /* `count` of them */
+    struct denial *items;    /* `count` of them, the oldest first */
+    uint32_t *places;        /* of a seat in the table: the item's */
     _Atomic uint64_t *table; /* DENIALS_SETS sets of DENIALS_WAYS keys; 0 is free */
 };
 

@@ -100,9 +100,50 @@ static void there_is_a_bound(void **state)
     denials_free(d);
 }
 
+/* Ends in all orders, and back again: what is left is found, in its order, and can be renewed and taken out. */
+static void what_has_not_ended_stays_in_its_order_and_is_found(void **state)
+{
+    (void)state;
+    enum { COUNT = 16000 };
+    struct denials *d = denials_new(11);
+    assert_non_null(d);
+    uint32_t added = 0;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        struct denial one = { .bits = 128, .until_ms = 100 + i * 7919 % 10, .count = 1 };
+        memcpy(one.ip.bytes, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
+        memcpy(one.ip.bytes + 12, &i, 4);
+        if (denials_add(d, &one)) added++;
+    }
+    uint32_t left = added;
+    for (uint64_t now = 99; now <= 109; now++) {
+        left -= denials_sweep(d, now);
+        assert_int_equal(d->count, left);
+        uint64_t last = 0;
+        for (uint32_t i = 0; i < left; i++) {
+            struct denial again = d->items[i];
+            assert_true(again.until_ms > now && again.id > last);
+            last = again.id;
+            assert_true(denials_have(d, &again.ip));
+            if (i % 97) continue;
+            uint64_t count = again.count;
+            assert_true(denials_add(d, &again) == last);
+            assert_true(d->items[i].count == count * 2);
+        }
+        if (!left) break;
+        struct denial out = d->items[left / 2];
+        assert_true(denials_remove(d, out.id));
+        assert_false(denials_have(d, &out.ip));
+        left--;
+    }
+    assert_int_equal(left, 0);
+    for (uint32_t i = 0; i < DENIALS_SETS * DENIALS_WAYS; i++) assert_true(d->table[i] == 0);
+    denials_free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_has_not_ended_stays_in_its_order_and_is_found),
         cmocka_unit_test(what_was_added_is_denied_and_nobody_else),
         cmocka_unit_test(it_ends_when_its_time_is_over_or_it_is_revoked),
         cmocka_unit_test(the_later_end_counts),
