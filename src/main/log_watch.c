@@ -3,14 +3,19 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/text.h"
+#include "logs/rule_voice.h"
 
 #define SWEEP_MS 500u
+#define SUM_MS 10000u
 
 struct log_watch {
     struct log_watch_options options;
     struct watch *watch;
     struct timer sweep;
     struct rule_log rule_log;
+    struct timer sum;           /* armed while some hits had no line of their own */
+    struct rule_voice voices[]; /* one a rule */
 };
 
 /* rules */
@@ -51,8 +56,12 @@ static enum rule_outcome deny(struct log_watch *w, const struct watch_hit *h, co
     return RULE_DENIED;
 }
 
-static void say(const struct log_watch *w, const struct rule_event *e)
+static void say(struct log_watch *w, const struct rule_event *e)
 {
+    if (!rule_voice_may_speak(&w->voices[e->rule], e->outcome, w->options.loop->now_ns)) {
+        if (!timer_is_armed(&w->sum)) loop_arm(w->options.loop, &w->sum, SUM_MS);
+        return;
+    }
     char printed[INET6_ADDRSTRLEN], quoted[512];
     const struct rule_conf *rule = (const struct rule_conf *)w->options.conf->rules.data + e->rule;
     const struct source_conf *source = (const struct source_conf *)w->options.conf->sources.data + e->source;
@@ -75,6 +84,24 @@ void log_watch_hit(struct log_watch *w, struct watch_hit *hit)
     rule_log_add(&w->rule_log, &e);
     say(w, &e);
     free(hit);
+}
+
+/* Of the hits that had no line: how many, and what became of them. */
+static void say_sums(struct log_watch *w)
+{
+    char quoted[512], memory[256];
+    for (uint32_t i = 0; i < w->options.conf->rules.count; i++) {
+        const struct rule_conf *rule = (const struct rule_conf *)w->options.conf->rules.data + i;
+        struct text sums = text_over(memory, sizeof(memory));
+        if (!rule_voice_sum(&w->voices[i], &sums)) continue;
+        log_event(LOG_INFO, "log_rule_sum", "rule=%s %s",
+                  log_quote(rule->name ? rule->name : rule->when, quoted, sizeof(quoted)), text_cstr(&sums));
+    }
+}
+
+static void on_sum(struct timer *t)
+{
+    say_sums(container_of(t, struct log_watch, sum));
 }
 
 static void on_sweep(struct timer *t)
@@ -163,6 +190,11 @@ static double denials(void *context)
     return (double)atomic_load(&d->count);
 }
 
+static double lost(void *context)
+{
+    return (double)watch_lost(context);
+}
+
 static const struct {
     const char *name, *help;
     double (*read)(void *figures);
@@ -196,6 +228,10 @@ static void add_metrics(struct log_watch *w)
                                   source_figures(s));
         }
     }
+    metric_counter_fn(
+        m, "weir_log_lost_total",
+        "Hits of rules and verdicts on servers that were lost: more came than could be worked off.", NULL, 0,
+        lost, w->watch);
     metric_gauge_fn(m, "weir_denials", "Clients and networks that are denied for a while.", NULL, 0, denials,
                     w->options.proxy->denials);
 }
@@ -204,13 +240,14 @@ static void add_metrics(struct log_watch *w)
 
 int log_watch_new(struct log_watch **out, const struct log_watch_options *o, struct err *err)
 {
-    struct log_watch *w = calloc(1, sizeof(*w));
+    struct log_watch *w = calloc(1, sizeof(*w) + o->conf->rules.count * sizeof(*w->voices));
     if (!w) return err_set(err, "out of memory for watching logs");
     struct watch_options watch = {
         .conf = o->conf, .control = o->control, .on_hit = o->on_hit, .on_verdict = o->on_verdict
     };
     w->options = *o;
     timer_init(&w->sweep, on_sweep);
+    timer_init(&w->sum, on_sum);
     if (watch_new(&w->watch, &watch, err) < 0) {
         free(w);
         return -1;
@@ -234,6 +271,8 @@ void log_watch_free(struct log_watch *w)
 {
     if (!w) return;
     loop_disarm(w->options.loop, &w->sweep);
+    loop_disarm(w->options.loop, &w->sum);
+    say_sums(w);
     watch_free(w->watch);
     free(w);
 }
