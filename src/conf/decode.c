@@ -6,11 +6,6 @@
 #include "conf/decoding.h"
 #include "conf/tree.h"
 
-struct conf_arena *conf_decode_arena(struct conf_decode *d)
-{
-    return d->arena;
-}
-
 struct conf_place conf_decode_place(const struct conf_node *node)
 {
     return node->key_place.line ? node->key_place : node->place;

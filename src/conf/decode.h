@@ -17,7 +17,6 @@ MUST_CHECK int conf_decode_patch(const struct conf_tree *tree, const struct conf
 /* For type->check: adds a fault at the key `key` of `node` (at the node itself if NULL or absent). */
 void conf_decode_fault(struct conf_decode *d, const struct conf_node *node, const char *key,
                        const char *remedy, const char *format, ...) __attribute__((format(printf, 5, 6)));
-struct conf_arena *conf_decode_arena(struct conf_decode *d);
 
 /* The object as JSON, by its rows; secrets as "***", absent optionals left out. */
 struct json;

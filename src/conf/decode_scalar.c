@@ -117,7 +117,7 @@ static void decode_quantity(struct conf_decode *d, const struct conf_node *node,
     uint64_t value = 0;
     struct err err;
     if (may_be_off && slice_equal(node->text, SLICE("off"))) {
-        *at = 0;
+        *at = conf_off(f);
         return;
     }
     struct slice text = node->text;
@@ -127,8 +127,7 @@ static void decode_quantity(struct conf_decode *d, const struct conf_node *node,
         return;
     }
     uint64_t max = f->max ? (uint64_t)f->max : INT64_MAX;
-    bool is_off = may_be_off && value == 0;
-    if (!is_off && (value < (uint64_t)f->min || value > max)) {
+    if (value < (uint64_t)f->min || value > max) {
         char low[32], high[32];
         (is_time ? quantity_print_ms : quantity_print_bytes)((uint64_t)f->min, low);
         (is_time ? quantity_print_ms : quantity_print_bytes)(max, high);

@@ -40,7 +40,7 @@ static void encode_quantity(const struct conf_field *f, uint64_t value, struct j
 {
     char text[32];
     (f->kind == CONF_KIND_MSEC ? quantity_print_ms : quantity_print_bytes)(value, text);
-    json_string(out, value == 0 && f->flags & CONF_MAY_BE_OFF ? "off" : text);
+    json_string(out, f->flags & CONF_MAY_BE_OFF && value == conf_off(f) ? "off" : text);
 }
 
 static void encode_custom(const struct conf_type *type, const void *at, struct json *out)

@@ -22,7 +22,7 @@
 enum conf_field_kind {
     CONF_KIND_BOOL,     /* bool */
     CONF_KIND_U32,      /* uint32_t, min..max */
-    CONF_KIND_MSEC,     /* uint64_t milliseconds, min..max; "off" is 0 where CONF_MAY_BE_OFF */
+    CONF_KIND_MSEC,     /* uint64_t milliseconds, min..max; "off" is conf_off() where CONF_MAY_BE_OFF */
     CONF_KIND_BYTES,    /* uint64_t bytes, min..max; likewise */
     CONF_KIND_STRING,   /* const char *; min..max bytes */
     CONF_KIND_ENUM,     /* uint32_t index into type->names */
@@ -43,6 +43,7 @@ enum {
     CONF_STATUS = 4, /* in answers only */
     CONF_SECRET = 8,
     CONF_MAY_BE_OFF = 16,
+    CONF_OFF_IS_MAX = 32, /* with it: a bound, of which `off` is UINT64_MAX, so that 0 is none at all */
 };
 
 struct conf_items {
@@ -95,6 +96,12 @@ struct conf_field {
     unsigned flags;
     const char *help; /* one or two sentences, with a capital and a full stop */
 };
+
+/* The number that "off" is; what is written as 0 is 0, or out of range. */
+static inline uint64_t conf_off(const struct conf_field *f)
+{
+    return f->flags & CONF_OFF_IS_MAX ? UINT64_MAX : 0;
+}
 
 #define CONF_BOOL(type_, member) CONF_KIND_BOOL, offsetof(type_, member), NULL
 #define CONF_U32(type_, member) CONF_KIND_U32, offsetof(type_, member), NULL

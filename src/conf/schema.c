@@ -98,8 +98,7 @@ static void put_quantity(struct schema *s, const struct conf_field *f)
     json_key(s->out, "pattern");
     json_printf(s->out, "^(%s%s)$", is_time ? DURATION : SIZE, f->flags & CONF_MAY_BE_OFF ? "|off" : "");
     /* Bare numbers are bytes; of durations only 0 needs no unit. */
-    bool may_be_zero = f->min == 0 || f->flags & CONF_MAY_BE_OFF;
-    put_bound(s, "minimum", may_be_zero ? 0 : f->min);
+    put_bound(s, "minimum", f->min);
     if (is_time)
         put_bound(s, "maximum", 0);
     else if (f->max)

@@ -51,7 +51,7 @@ static const struct conf_field health_fields[] = {
     { "errors", CONF_U32(struct source_health_conf, errors_percent), .max = 100, .preset = "50",
       .help = "A server is ejected when so many of a hundred attempts ended in a 5xx or in nothing; 0 does "
               "not look." },
-    { "latency", CONF_MSEC(struct source_health_conf, latency_ms), .max = 3600000, .preset = "off",
+    { "latency", CONF_MSEC(struct source_health_conf, latency_ms), .min = 1, .max = 3600000, .preset = "off",
       .flags = CONF_MAY_BE_OFF, .help = "Likewise when its mean $upstream_response_time is so long." },
     { "attempts", CONF_U32(struct source_health_conf, attempts), .min = 1, .max = 1000000, .preset = "20",
       .help = "Fewer attempts say nothing." },

@@ -82,7 +82,7 @@ static const struct conf_field timeout_fields[] = {
       .help = "How long a tunnel (TCP or upgraded) may be silent in both directions." },
     { "half_closed", CONF_MSEC(struct pool_timeouts, half_closed_ms), .min = 1, .max = MS_MAX,
       .preset = "30s", .help = "How long a tunnel may be silent once one side has closed." },
-    { "total", CONF_MSEC(struct pool_timeouts, total_ms), .max = MS_MAX, .preset = "off",
+    { "total", CONF_MSEC(struct pool_timeouts, total_ms), .min = 1, .max = MS_MAX, .preset = "off",
       .flags = CONF_MAY_BE_OFF, .help = "How long an exchange or a tunnel may last in all." },
     { 0 },
 };

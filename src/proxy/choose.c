@@ -64,7 +64,7 @@ static bool may_pass(const struct listener *l, const struct route *r, const stru
 static bool is_body_too_large(const struct listener *l, const struct http_head *head)
 {
     uint64_t limit = l->conf->limits.body_bytes;
-    return limit && head->body == HTTP_BODY_LENGTH && head->content_length > limit;
+    return head->body == HTTP_BODY_LENGTH && head->content_length > limit;
 }
 
 static void choose_variant(const struct split *s, const struct http_template_input *in,

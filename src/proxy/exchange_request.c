@@ -108,8 +108,7 @@ void request_drop_replay(struct exchange *x)
 
 static bool is_over_body_limit(const struct exchange *x, size_t more)
 {
-    uint64_t limit = x->listener->listener->conf->limits.body_bytes;
-    return limit && x->body_in + more > limit;
+    return x->body_in + more > x->listener->listener->conf->limits.body_bytes;
 }
 
 static size_t on_request_body(struct http_stream *s, const char *data, size_t len, unsigned flags)

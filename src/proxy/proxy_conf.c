@@ -29,7 +29,8 @@ static const struct conf_field listener_limit_fields[] = {
     { "headers", CONF_U32(struct listener_limits, headers), .min = 8, .max = 256, .preset = "128",
       .help = "How many fields a request's head may have." },
     { "body", CONF_BYTES(struct listener_limits, body_bytes), .max = INT64_MAX, .preset = "off",
-      .flags = CONF_MAY_BE_OFF, .help = "How large a request's body may be." },
+      .flags = CONF_MAY_BE_OFF | CONF_OFF_IS_MAX,
+      .help = "How large a request's body may be; 0 refuses every body." },
     { 0 },
 };
 

@@ -18,7 +18,7 @@ struct listener_timeouts {
 };
 
 struct listener_limits {
-    uint64_t head_bytes, body_bytes; /* body: 0 is no limit */
+    uint64_t head_bytes, body_bytes; /* body: UINT64_MAX is no limit */
     uint32_t headers;
 };
 
