@@ -95,6 +95,7 @@ static int worth(const struct h1_server *c)
     case H1_SERVER_LINGER: return 2;
     case H1_SERVER_FLUSH: return 3;
     case H1_SERVER_EXCHANGE:
+    case H1_SERVER_KILLED:
     case H1_SERVER_CLOSED: break;
     }
     return -1;

@@ -265,11 +265,6 @@ uint64_t follow_offset(const struct follow_file *file)
     return file->offset;
 }
 
-const char *follow_name(const struct follow_file *file)
-{
-    return file->name;
-}
-
 void **follow_seat(struct follow_file *file)
 {
     return &file->seat;

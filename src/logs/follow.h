@@ -63,8 +63,6 @@ void follow_close(struct follow *f);
 /* How far whole records reached, in the file; not beyond follow_offset(). */
 void follow_consumed(struct follow_file *file, uint64_t offset);
 uint64_t follow_offset(const struct follow_file *file);
-/* As it was last seen; terminated, without the directory. */
-const char *follow_name(const struct follow_file *file);
 /* For the owner's use; NULL at first and after on_gone. */
 void **follow_seat(struct follow_file *file);
 

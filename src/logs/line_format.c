@@ -191,7 +191,7 @@ static __attribute__((noinline)) bool is_within(uint8_t inner, const char *from,
         return NULL;                                                                                   \
     }
 
-__attribute__((target("avx2"))) FIND_LITERAL(scan_avx2) FIND_LITERAL(scan_sse2)
+SCAN_FOR_AVX2 FIND_LITERAL(scan_avx2) FIND_LITERAL(scan_sse2)
 
 #define SPLIT(scan)                                                                                    \
     static bool split_##scan(const struct line_format *f, struct slice line, struct log_entry *out)    \
@@ -207,7 +207,7 @@ __attribute__((target("avx2"))) FIND_LITERAL(scan_avx2) FIND_LITERAL(scan_sse2)
         return p == end;                                                                               \
     }
 
-    __attribute__((target("avx2"))) SPLIT(scan_avx2) SPLIT(scan_sse2)
+    SCAN_FOR_AVX2 SPLIT(scan_avx2) SPLIT(scan_sse2)
 
         bool line_format_read(const struct line_format *f, struct slice line, struct line_clock *clock,
                               struct log_entry *out)

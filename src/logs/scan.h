@@ -1,15 +1,28 @@
 /* logs/scan.h: finding bytes, 32 at a time where the processor has AVX2 (asked once at start), 16 with SSE2, which every
- * x86-64 has. At least SCAN_SLACK bytes after `end` must be readable. */
+ * x86-64 has; elsewhere as libc does. At least SCAN_SLACK bytes after `end` must be readable. */
 #pragma once
 
-#include <immintrin.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+/* Of functions that scan_avx2() is inlined into. */
+#define SCAN_FOR_AVX2 __attribute__((target("avx2")))
+#else
+#define SCAN_FOR_AVX2
+#endif
 
 #define SCAN_SLACK 32
 
+/* Not inlined: for callers that are compiled for every processor. */
+const char *scan_newline_avx2(const char *p, const char *end);
+
+#if defined(__x86_64__)
+
 /* The first `c` in [p, end); NULL. Inlined into callers that are compiled for both. */
-__attribute__((target("avx2"))) static inline const char *scan_avx2(const char *p, const char *end, char c)
+SCAN_FOR_AVX2 static inline const char *scan_avx2(const char *p, const char *end, char c)
 {
     __m256i wanted = _mm256_set1_epi8(c);
     for (; p < end; p += 32) {
@@ -21,9 +34,6 @@ __attribute__((target("avx2"))) static inline const char *scan_avx2(const char *
     }
     return NULL;
 }
-
-/* Not inlined: for callers that are compiled for every processor. */
-const char *scan_newline_avx2(const char *p, const char *end);
 
 static inline const char *scan_sse2(const char *p, const char *end, char c)
 {
@@ -42,3 +52,22 @@ static inline bool scan_has_avx2(void)
 {
     return __builtin_cpu_supports("avx2");
 }
+
+#else
+
+static inline const char *scan_sse2(const char *p, const char *end, char c)
+{
+    return p < end ? memchr(p, c, (size_t)(end - p)) : NULL;
+}
+
+static inline const char *scan_avx2(const char *p, const char *end, char c)
+{
+    return scan_sse2(p, end, c);
+}
+
+static inline bool scan_has_avx2(void)
+{
+    return false;
+}
+
+#endif

@@ -57,31 +57,3 @@ int cgroup_find_mount(const char *proc_root, char out[CGROUP_PATH_MAX], struct e
     return err_set(err,
                    "cgroup v2 is not mounted; mount it with: mount -t cgroup2 none /sys/fs/cgroup/unified");
 }
-
-/* The line "0::/system.slice/nginx.service" (cgroups(7)). */
-static bool find_v2_line(struct slice text, struct slice *group)
-{
-    struct slice line;
-    while (proc_take_line(&text, &line)) {
-        if (!slice_starts_with(line, SLICE("0::/"))) continue;
-        *group = (struct slice){ line.data + 3, line.len - 3 };
-        return true;
-    }
-    return false;
-}
-
-int cgroup_of_process(const char *mount, const char *proc_root, int32_t pid, char out[CGROUP_PATH_MAX],
-                      struct err *err)
-{
-    char path[CGROUP_PATH_MAX], memory[8192];
-    struct slice text, group;
-    snprintf(path, sizeof(path), "%s/%d/cgroup", proc_root ? proc_root : "/proc", pid);
-    int error = proc_file_load(AT_FDCWD, path, memory, sizeof(memory), &text);
-    if (error) return err_set(err, "%s: %s", path, strerror(error));
-    if (!find_v2_line(text, &group)) return err_set(err, "process %d is in no group of cgroup v2", pid);
-    if (strlen(mount) + group.len >= CGROUP_PATH_MAX)
-        return err_set(err, "the path of its cgroup is too long");
-    if (group.len == 1) group.len = 0; /* the root */
-    snprintf(out, CGROUP_PATH_MAX, "%s%.*s", mount, SLICE_ARGS(group));
-    return 0;
-}

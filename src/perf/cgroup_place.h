@@ -12,9 +12,6 @@
 /* Where cgroup v2 is mounted, out of PROC_ROOT/self/mountinfo: on hybrid hosts /sys/fs/cgroup/unified. `proc_root`: NULL
  * for "/proc". */
 MUST_CHECK int cgroup_find_mount(const char *proc_root, char out[CGROUP_PATH_MAX], struct err *err);
-/* The group a process is in, below `mount`: its directory. */
-MUST_CHECK int cgroup_of_process(const char *mount, const char *proc_root, int32_t pid,
-                                 char out[CGROUP_PATH_MAX], struct err *err);
 
 /* Pure. The mount point in one line of mountinfo, its escapes undone; false: not of cgroup v2. */
 bool cgroup_mount_parse(struct slice line, char out[CGROUP_PATH_MAX]);

@@ -493,50 +493,6 @@ int sampler_ask(struct sampler *s, struct sampler_window *w, struct err *err)
     return result;
 }
 
-/* waiting */
-
-struct waiting {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool is_done;
-};
-
-static void on_done(struct sampler_window *w)
-{
-    struct waiting *t = w->context;
-    pthread_mutex_lock(&t->lock);
-    t->is_done = true;
-    pthread_cond_signal(&t->changed);
-    pthread_mutex_unlock(&t->lock);
-}
-
-int sampler_wait(struct sampler *s, struct sampler_window *w, const volatile bool *stop, struct err *err)
-{
-    struct waiting t = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
-    bool is_cut = false;
-    w->done = on_done;
-    w->context = &t;
-    if (sampler_ask(s, w, err) < 0) return -1;
-    pthread_mutex_lock(&t.lock);
-    while (!t.is_done) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += 50000000;
-        if (until.tv_nsec >= 1000000000) until.tv_nsec -= 1000000000, until.tv_sec++;
-        pthread_cond_timedwait(&t.changed, &t.lock, &until);
-        if (!stop || !*stop || is_cut) continue;
-        is_cut = true;
-        pthread_mutex_lock(&s->lock);
-        s->is_stopping = true;
-        pthread_mutex_unlock(&s->lock);
-        wake(s);
-    }
-    pthread_mutex_unlock(&t.lock);
-    if (!*w->fault.text) return 0;
-    *err = w->fault;
-    return -1;
-}
-
 /* Less than this of the CPU time without a sample is not spoken of: samples come in steps. */
 #define UNSEEN_PERCENT 10u
 #define UNSEEN_PERIODS 5u

@@ -55,9 +55,6 @@ MUST_CHECK int sampler_new(struct sampler **out, const struct sampler_options *o
 void sampler_free(struct sampler *s);
 /* -1: no thread could be started, or the numbers are out of range. */
 MUST_CHECK int sampler_ask(struct sampler *s, struct sampler_window *w, struct err *err);
-/* The same, waiting for the answer; `stop`, if given, ends it early. */
-MUST_CHECK int sampler_wait(struct sampler *s, struct sampler_window *w, const volatile bool *stop,
-                            struct err *err);
 /* What the answer is not: sentences about CPU time that has no sample, and names that are not to be had. */
 void sampler_window_notes(const struct sampler_window *w, struct notes *notes);
 /* Frees what the answer holds. */

@@ -120,14 +120,6 @@ uint32_t unwind_space_rows(const struct unwind_space *s)
     return rows;
 }
 
-size_t unwind_space_bytes(const struct unwind_space *s)
-{
-    size_t bytes = sizeof(*s);
-    for (uint32_t i = 0; i < s->modules->count; i++)
-        bytes += sizeof(s->tables[i]) + s->tables[i].count * sizeof(struct unwind_row);
-    return bytes;
-}
-
 /* walking */
 
 static bool read_word(const struct unwind_memory *m, uint64_t address, uint64_t *out)

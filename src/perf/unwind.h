@@ -42,7 +42,6 @@ MUST_CHECK int unwind_space_new(struct unwind_space **out, const struct modules 
 void unwind_space_free(struct unwind_space *s); /* NULL is fine */
 /* Rows and bytes of all tables. */
 uint32_t unwind_space_rows(const struct unwind_space *s);
-size_t unwind_space_bytes(const struct unwind_space *s);
 
 /* pcs[0] is regs->ip, the others are return addresses, or, under a signal's frame, where it came. Returns how many there
  * are, at least 1. Ends at max, at the outermost frame, at a pc of no module, when the stack does not grow, or at a

@@ -93,13 +93,6 @@ const char *server_admin_name(enum server_admin admin)
     return admin_names[admin];
 }
 
-enum server_admin server_admin_by_name(const char *name)
-{
-    for (unsigned i = 0; i <= SERVER_MAINTENANCE; i++)
-        if (strcmp(admin_names[i], name) == 0) return (enum server_admin)i;
-    return SERVER_MAINTENANCE + 1;
-}
-
 const char *server_health_name(enum server_health health)
 {
     static const char *const names[] = { "unknown", "up", "warming", "ejected", "down" };

@@ -68,8 +68,6 @@ const char *server_admin_name(enum server_admin admin);
 const char *server_health_name(enum server_health health);
 /* Derived for people: up, down, ejected, draining, maintenance, warming. */
 const char *server_state_name(const struct server *s);
-/* SERVER_MAINTENANCE + 1 if there is none of that name. */
-enum server_admin server_admin_by_name(const char *name);
 
 /* The control thread's. True if who may be picked has changed. */
 bool server_report(struct server *s, enum server_evidence evidence, uint64_t now_ms);

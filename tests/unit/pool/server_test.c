@@ -227,15 +227,6 @@ static void without_a_warm_up_nothing_warms(void **state)
     assert_int_equal(server_warm_parts(s), SERVER_WARM_WHOLE);
 }
 
-static void the_operators_words_are_found_by_name(void **state)
-{
-    (void)state;
-    for (unsigned i = 0; i <= SERVER_MAINTENANCE; i++)
-        assert_int_equal(server_admin_by_name(server_admin_name((enum server_admin)i)), i);
-    assert_int_equal(server_admin_by_name("up"), SERVER_MAINTENANCE + 1);
-    assert_int_equal(server_admin_by_name(""), SERVER_MAINTENANCE + 1);
-}
-
 static void while_nothing_is_known_the_configured_limit_holds(void **state)
 {
     (void)state;
@@ -340,7 +331,6 @@ int main(void)
         cmocka_unit_test(a_server_that_connects_while_ejected_warms_up_at_once),
         cmocka_unit_test(who_is_enabled_again_warms_up_unless_it_is_ejected),
         cmocka_unit_test(without_a_warm_up_nothing_warms),
-        cmocka_unit_test(the_operators_words_are_found_by_name),
         cmocka_unit_test(while_nothing_is_known_the_configured_limit_holds),
         cmocka_unit_test(what_the_server_says_is_undercut),
         cmocka_unit_test(a_close_that_was_seen_counts_if_it_came_sooner_than_known),
