@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "admin/call.h"
+#include "admin/metrics.h"
 #include "admin/routes.h"
 #include "base/log.h"
 #include "http/h1_server.h"
@@ -37,6 +38,7 @@ struct crowd {
 struct admin {
     struct crowd usual, reserved;
     struct call_env env;
+    struct metrics_texts metrics;
     struct acceptor acceptor;
     struct acceptor_spare spare;
     struct loop_grave grave;
@@ -183,9 +185,11 @@ static void init(struct admin *a, const struct admin_conf *conf, const struct ad
                                 .profiler = objects->profiler,
                                 .leaks = objects->leaks,
                                 .jobs = objects->jobs,
+                                .metrics = &a->metrics,
                                 .loop = l,
                                 .routes = admin_routes };
     a->env.guard = (struct guard){ .token = conf->token, .bind = conf->bind };
+    metrics_texts_init(&a->metrics);
     list_init(&a->env.calls);
     acceptor_spare_open(&a->spare);
     a->next_id = 1;
@@ -234,25 +238,6 @@ static void forget_path(const struct admin *a)
     if (bind->sa.any.sa_family == AF_UNIX) unlink(bind->sa.un.sun_path);
 }
 
-static void drain_crowd(struct crowd *crowd)
-{
-    struct list *next;
-    crowd->service.is_draining = true;
-    for (struct list *at = crowd->connections.next; at != &crowd->connections; at = next) {
-        next = at->next;
-        h1_server_drain(connection_at(at));
-    }
-}
-
-void admin_drain(struct admin *a)
-{
-    if (!acceptor_is_open(&a->acceptor)) return;
-    acceptor_close(&a->acceptor);
-    forget_path(a);
-    drain_crowd(&a->usual);
-    drain_crowd(&a->reserved);
-}
-
 static void kill_crowd(struct crowd *crowd)
 {
     h1_server_kill_all(&crowd->connections, END_DRAINED); /* of whose streams nobody holds any now */
@@ -271,6 +256,7 @@ void admin_shut(struct admin *a)
     call_kill_all(&a->env);
     kill_crowd(&a->usual);
     kill_crowd(&a->reserved);
+    metrics_texts_fini(&a->metrics);
 }
 
 void admin_close(struct admin *a)

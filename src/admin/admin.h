@@ -27,11 +27,8 @@ struct admin_objects {
 /* Listens; answers once the loop turns. All but `out`, `objects` and `err` are borrowed until admin_close(). */
 MUST_CHECK int admin_open(struct admin **out, const struct admin_conf *conf,
                           const struct admin_objects *objects, struct loop *control_loop, struct err *err);
-/* No new connections; those that are open end with the answer they are at. While weir drains its traffic
- * the API is better left as it is: /readyz says 503 then, and people look how far it got. */
-void admin_drain(struct admin *a);
-/* Ends all of it at once: from here on no handler runs, and a call's ticket is over. What handlers had begun is told so. Twice
- * is fine, and NULL. */
+/* Ends all of it at once: from here on no handler runs, and a call's ticket is over; what handlers had begun is told so.
+ * Not before weir has drained its traffic: people look how far it got, and /readyz says 503. Twice is fine, and NULL. */
 void admin_shut(struct admin *a);
 /* The same; the memory goes when the loop next empties its graveyard. */
 void admin_close(struct admin *a);

@@ -4,13 +4,45 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/block.h"
 #include "http/message.h"
 
 #define PROBLEM_MAX (256u << 10)
 
+struct answer_shared {
+    struct budget *budget;
+    uint32_t references;
+    char *body;
+    size_t len;
+};
+
+struct answer_shared *answer_shared_new(struct budget *budget, char *body, size_t len)
+{
+    struct answer_shared *s = body ? malloc(sizeof(*s)) : NULL;
+    if (s && budget_take(budget, len)) {
+        *s = (struct answer_shared){ budget, 1, body, len };
+        return s;
+    }
+    free(s);
+    free(body);
+    return NULL;
+}
+
+void answer_shared_put(struct answer_shared *s)
+{
+    if (!s || --s->references) return;
+    budget_give(s->budget, s->len);
+    free(s->body);
+    free(s);
+}
+
 void answer_fini(struct answer *a)
 {
-    free(a->body);
+    if (a->shared)
+        answer_shared_put(a->shared);
+    else
+        free(a->body);
+    a->shared = NULL;
     a->body = NULL;
     a->body_len = 0;
 }
@@ -50,6 +82,17 @@ void answer_body(struct answer *a, const char *content_type, char *body, size_t 
         take(a, 200, content_type, body, len);
     else
         answer_problem(a, 500, "There is no memory for the answer; try again.");
+}
+
+void answer_share(struct answer *a, const char *content_type, struct answer_shared *s)
+{
+    if (!s) {
+        answer_body(a, content_type, NULL, 0);
+        return;
+    }
+    take(a, 200, content_type, s->body, s->len);
+    a->shared = s;
+    s->references++;
 }
 
 void answer_text(struct answer *a, uint16_t status, const char *text)

@@ -10,14 +10,20 @@
 /* The largest body of an answer. */
 #define ANSWER_MAX (32u << 20)
 
+struct budget;
+
+/* One body for several answers; counted, on the control thread. */
+struct answer_shared;
+
 struct answer {
     uint16_t status;
     const char *content_type; /* static */
-    char *body;               /* owned */
+    char *body;               /* owned, unless it is shared's */
     size_t body_len;
-    char allow[64];         /* of 405 and OPTIONS; else empty */
-    bool wants_credentials; /* 401: say which */
-    bool is_pprof;          /* with the field by which Go's pprof knows its faults */
+    struct answer_shared *shared; /* a reference, or NULL */
+    char allow[64];               /* of 405 and OPTIONS; else empty */
+    bool wants_credentials;       /* 401: say which */
+    bool is_pprof;                /* with the field by which Go's pprof knows its faults */
 };
 
 void answer_fini(struct answer *a);
@@ -25,6 +31,11 @@ void answer_fini(struct answer *a);
 void answer_json(struct answer *a, uint16_t status, struct json *text);
 /* Takes `body`; NULL becomes a problem. */
 void answer_body(struct answer *a, const char *content_type, char *body, size_t len);
+/* Takes `body`, which draws on `budget` until its last reference goes. NULL: there is no room for it, or it is NULL. */
+struct answer_shared *answer_shared_new(struct budget *budget, char *body, size_t len);
+void answer_shared_put(struct answer_shared *s); /* NULL is fine */
+/* Takes a reference of its own; NULL becomes a problem. */
+void answer_share(struct answer *a, const char *content_type, struct answer_shared *s);
 /* Copies. */
 void answer_text(struct answer *a, uint16_t status, const char *text);
 void answer_problem(struct answer *a, uint16_t status, const char *format, ...)

@@ -141,9 +141,9 @@ static void send_answer(struct call *c)
     char date[40];
     struct answer *a = &c->answer;
     struct loop *l = c->env->loop;
-    if (a->body_len && !budget_take(l->blocks.budget, a->body_len))
+    if (a->body_len && !a->shared && !budget_take(l->blocks.budget, a->body_len))
         answer_problem(a, 503, "Too many answers wait for slow clients; try again.");
-    else
+    else if (!a->shared)
         c->budget_taken = a->body_len;
     struct http_head head = { .version = HTTP_VERSION_1_1, .status = a->status };
     head.reason = slice_of(http_status_text(a->status));
@@ -359,6 +359,7 @@ static struct call *call_new(struct call_env *env, struct http_stream *s, size_t
     c->request.profiler = env->profiler;
     c->request.leaks = env->leaks;
     c->request.jobs = env->jobs;
+    c->request.metrics = env->metrics;
     c->request.loop = env->loop;
     c->request.routes = env->routes;
     list_push_back(&env->calls, &c->link);

@@ -22,6 +22,7 @@ struct call_env {
     struct profiler *profiler;
     struct jobs *jobs; /* may be NULL */
     struct leak_watch *leaks;
+    struct metrics_texts *metrics;
     struct loop *loop;
     const struct admin_route *routes;
     struct guard guard;

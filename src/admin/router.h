@@ -13,6 +13,7 @@
 struct jobs;
 struct leak_watch;
 struct loop;
+struct metrics_texts;
 struct profiler;
 struct proxy;
 struct rule_log;
@@ -31,6 +32,7 @@ struct admin_request {
     struct profiler *profiler; /* may be NULL */
     struct jobs *jobs;         /* likewise */
     struct leak_watch *leaks;  /* likewise */
+    struct metrics_texts *metrics;
     struct loop *loop;
     const struct admin_route *route;
     const struct admin_route *routes;       /* the whole table */

@@ -244,32 +244,6 @@ static void what_is_shut_answers_nothing_more(void **state)
     close_bench(&b);
 }
 
-static void a_drain_takes_no_more_and_closes_what_is_idle(void **state)
-{
-    (void)state;
-    struct bench b;
-    struct stat st;
-    open_bench(&b);
-    int idle = dial(&b);
-    int busy = dial(&b);
-    assert_true(is_ok(ask(&b, idle, "/healthz")));
-    assert_int_equal(write(busy, "GET /healthz HTTP/1.1\r\n", 23), 23);
-    turn(&b);
-    admin_drain(b.admin);
-    turn(&b);
-    assert_int_equal(read(idle, b.received, sizeof(b.received)), 0);
-    assert_int_equal(stat(b.conf.bind.sa.un.sun_path, &st), -1);
-    assert_int_equal(write(busy, "Host: weir\r\n\r\n", 14), 14);
-    turn(&b);
-    ssize_t got = read(busy, b.received, sizeof(b.received) - 1);
-    b.received[got > 0 ? got : 0] = 0;
-    assert_true(is_ok(b.received));
-    assert_non_null(strstr(b.received, "\r\nConnection: close\r\n"));
-    close(idle);
-    close(busy);
-    close_bench(&b);
-}
-
 static void a_live_socket_is_not_taken_over(void **state)
 {
     (void)state;
@@ -296,7 +270,6 @@ int main(void)
         cmocka_unit_test(an_idle_connection_goes_before_one_that_sends_its_request),
         cmocka_unit_test(when_all_are_in_use_health_checks_are_answered),
         cmocka_unit_test(what_is_shut_answers_nothing_more),
-        cmocka_unit_test(a_drain_takes_no_more_and_closes_what_is_idle),
         cmocka_unit_test(a_live_socket_is_not_taken_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
