@@ -94,6 +94,7 @@ static int worth(const struct h1_server *c)
 {
     switch ((enum h1_server_state)c->state) {
     case H1_SERVER_HEAD: return c->has_started || c->conn.in.hold ? 1 : 0;
+    case H1_SERVER_DISCARD:
     case H1_SERVER_LINGER: return 2;
     case H1_SERVER_FLUSH: return 3;
     case H1_SERVER_EXCHANGE:

@@ -433,3 +433,26 @@ def test_small_chunks_for_a_client_that_pauses_arrive_whole(scene, size, count):
     assert len(response.body) == size * count
     assert client.ask().text == "ok"
     assert {record["end"] for record in weir.wait_records(2)} == {"ok"}
+
+
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+
+
+@pytest.mark.parametrize("limit", [0, "0", "0KiB"])
+def test_a_limit_of_nothing_refuses_every_body_and_nothing_else(scene, limit):
+    weir = scene.proxy(scene.server(), listener={"limits": {"body": limit}})
+    client = scene.client(weir)
+    assert client.ask("GET", "/").status == 200
+    assert client.ask("POST", "/", ("Content-Length", "0")).status == 200
+    client.send(message.request("POST", "/", body=b"1"))
+    assert client.read("POST").status == 413
+    client = scene.client(weir)
+    client.send(b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n1\r\n0\r\n\r\n")
+    assert client.read("POST").status == 413
+
+
+def test_off_is_no_limit(scene):
+    weir = scene.proxy(scene.server(), listener={"limits": {"body": "off"}})
+    client = scene.client(weir)
+    assert client.ask("POST", "/", body=bytes(300000)).status == 200

@@ -231,6 +231,8 @@ static void values_of_the_wrong_kind_or_size_are_refused(void **state)
         { "timeouts: 5s", "52: \"timeouts\" must be a map, not the text \"5s\"\n" },
         { "timeouts: {connect: 11m}", "62: \"connect\" is 11m, but must be from 1ms to 10m\n" },
         { "timeouts: {connect: 0}", "62: \"connect\" is 0, but must be from 1ms to 10m\n" },
+        /* 0 is not off */
+        { "timeouts: {total: 0}", "60: \"total\" is 0, but must be from 1s to 1h, or off\n" },
         { "timeouts: {total: soon}",
           "60: \"total\": \"soon\" is not a duration; write one like 5s, 200ms or 1h30m, or off\n" },
         { "balance: leest",

@@ -34,7 +34,7 @@ static void rows_become_properties(void **state)
         /* durations: only 0 is without a unit */
         "\"total\":{\"type\":[\"string\",\"integer\"],\"pattern\":\"^(0|([0-9]+(\\\\.[0-9]+)?(d|h|m|s|ms))+|"
         "off)$\","
-        "\"minimum\":0,\"maximum\":0,\"description\":\"How long all may take.\",\"default\":\"off\"}",
+        "\"minimum\":1000,\"maximum\":0,\"description\":\"How long all may take.\",\"default\":\"off\"}",
         "\"protocol\":{\"enum\":[\"http\",\"tcp\"],\"description\":\"What it speaks.\",\"default\":\"http\"}",
         /* presets of lists and maps */
         "\"default\":[\"websocket\"]",
