@@ -119,6 +119,7 @@ const Elf64_Shdr *elf_section_of_type(const struct elf_image *image, uint32_t ty
 
 bool elf_address_of(const struct elf_image *image, uint64_t offset, uint64_t *address)
 {
+    bool is_found = false;
     for (uint32_t i = 0; i < image->segment_count; i++) {
         const Elf64_Phdr *p = &image->segments[i];
         uint64_t from = p->p_offset & ~UINT64_C(4095);
@@ -126,9 +127,10 @@ bool elf_address_of(const struct elf_image *image, uint64_t offset, uint64_t *ad
             offset - from >= p->p_filesz + (p->p_offset - from))
             continue;
         *address = p->p_vaddr - (p->p_offset - from) + (offset - from);
-        return true;
+        is_found = true;
+        if (p->p_flags & PF_X) break;
     }
-    return false;
+    return is_found;
 }
 
 bool elf_offset_of(const struct elf_image *image, uint64_t address, uint64_t *offset)
