@@ -152,6 +152,7 @@ static void send_answer(struct call *c)
     send.body = a->status == 204 ? HTTP_BODY_NONE : HTTP_BODY_LENGTH;
     send.is_bodiless = c->is_head || a->status == 204;
     send.is_early = !c->has_all && !c->stream->is_ended;
+    send.wants_close = a->status == 408; /* RFC 9110 15.5.9 */
     c->state = CALL_ANSWER;
     c->answer_deadline_ms = loop_now_ms(l) + CALL_ANSWER_MS;
     loop_disarm(l, &c->timer);
