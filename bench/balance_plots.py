@@ -165,6 +165,15 @@ def shares_table(study):
     return table(["method", "10 equal", "10 weights of 1..9", "100 weights of 1..9"], rows)
 
 
+def loads_table(study):
+    rates = sorted({row["rps"] for row in study["loads"]})
+    rows = []
+    for name in dict.fromkeys(row["method"] for row in study["loads"]):
+        of = {row["rps"]: row["share"] for row in study["loads"] if row["method"] == name}
+        rows.append([f"`{name}`", *(percent(of[rate]) for rate in rates)])
+    return table(["method", *(f"{rate:,}/s" for rate in rates)], rows)
+
+
 def remap_table(study):
     rows = []
     for name in dict.fromkeys(row["table"] for row in study["remap"]):
@@ -220,7 +229,7 @@ def modulo_table(study):
     return table(["one of", "too often by", "p of `rand() % n`", "p of weir's draw"], rows)
 
 
-TABLES = {"shares": shares_table, "remap": remap_table, "evenness": evenness_table, "picks": picks_table,
+TABLES = {"shares": shares_table, "loads": loads_table, "remap": remap_table, "evenness": evenness_table, "picks": picks_table,
           "maglev": maglev_table, "lookup": lookup_table, "balls": balls_table, "modulo": modulo_table}
 
 

@@ -7,11 +7,13 @@
 #include <string.h>
 
 #include "balance/hash.h"
+#include "balance/simulation.h"
 #include "base/clock.h"
 #include "lookup.h"
 #include "variants.h"
 
 #define PICKS 1000000u
+#define LOAD_REQUESTS 100000u
 #define SERVERS_MAX 1024u
 #define ROUNDS 7
 #define ROUND_NS UINT64_C(4000000)
@@ -99,6 +101,54 @@ static double share_p(const struct variant *v, uint32_t count, double *off)
     }
     *off = farthest_off(seen, stand.weights, count);
     return p_value(seen, stand.weights, count);
+}
+
+/* Requests that come by chance (Poisson) and take 10 ms on average (exponential), to two servers with weights of 9 and
+ * 1 that have as many slots as they need, from four workers: the share of the lighter. */
+static double light_share(const struct variant *v, double rps)
+{
+    static const double speeds[] = { 1, 1 };
+    struct balance_peer *peers[] = { &stand.lines[0], &stand.lines[1] };
+    struct simulation *s;
+    struct rng rng;
+    struct err err;
+    double now_ns = 0;
+    stand.weights[0] = 9, stand.weights[1] = 1;
+    stand_build(&stand, v->method, v->conf, 2);
+    stand_unload(&stand);
+    struct simulation_conf conf = { .method = stand.balance.method,
+                                    .table = stand.table,
+                                    .peers = peers,
+                                    .speeds = speeds,
+                                    .count = 2,
+                                    .slots = 256,
+                                    .worker_count = 4,
+                                    .seed = 1 };
+    if (simulation_new(&s, &conf, &err) < 0) exit(1);
+    rng_seed(&rng, 7);
+    for (uint32_t i = 0; i < LOAD_REQUESTS; i++) {
+        now_ns -= log(((double)(rng_next(&rng) >> 11) + 1) * 0x1p-53) * 1e9 / rps;
+        double unit = ((double)(rng_next(&rng) >> 11) + 1) * 0x1p-53;
+        struct simulation_request r = { .at_ns = (uint64_t)now_ns,
+                                        .hash = rng_next(&rng),
+                                        .service_ns = (uint64_t)(-log(unit) * 1e7) };
+        simulation_add(s, &r);
+    }
+    const struct simulation_result *result = simulation_end(s);
+    double share = (double)result->servers[1].requests / (double)result->requests;
+    simulation_free(s);
+    return share;
+}
+
+static void study_loads(void)
+{
+    static const double rates[] = { 1, 10, 100, 300, 1000, 3000, 10000 };
+    section_begin("loads");
+    for (const struct variant *v = variants; v->label; v++)
+        for (size_t i = 0; i < sizeof(rates) / sizeof(*rates); i++)
+            ROW("\"method\": \"%s\", \"rps\": %.0f, \"share\": %.6f", v->label, rates[i],
+                light_share(v, rates[i]));
+    section_end();
 }
 
 static void study_shares(void)
@@ -329,6 +379,7 @@ int main(void)
     stand_init(&stand, SERVERS_MAX);
     printf("{");
     study_shares();
+    study_loads();
     study_remap();
     study_evenness();
     study_picks();

@@ -33,7 +33,11 @@ struct balance_peer {
     _Atomic uint32_t is_out;                 /* not to be picked now; only sets with keeps_out hold such */
     _Atomic uint32_t latency_us;             /* peak_ewma's estimate as of latency_at_ns; 0: none yet */
     _Atomic uint64_t latency_at_ns;
+    _Atomic uint32_t
+        failing; /* likewise: what failures multiply it by, in parts of PEAK_FAILING; 0: nothing */
+    _Atomic uint64_t failing_at_ns;
 };
+_Static_assert(sizeof(struct balance_peer) == 64, "a server has one line");
 
 static inline bool balance_peer_is_full(const struct balance_peer *p)
 {
@@ -45,7 +49,7 @@ enum balance_reason {
     BALANCE_ALL_TRIED, /* none: every peer is out or has failed in this exchange, or there is none */
     BALANCE_ALL_FULL,  /* none: every peer left is at its cap */
     BALANCE_ONLY_ONE,  /* a set of one */
-    BALANCE_TURN,      /* round robin's next */
+    BALANCE_TURN,      /* round robin's next; among equally loaded, the one that is behind its share */
     BALANCE_DRAWN,     /* weighted draw */
     BALANCE_LEAST,     /* strictly the least loaded */
     BALANCE_TIE,       /* drawn among equally loaded */
@@ -58,6 +62,7 @@ enum balance_reason {
     BALANCE_OVERFLOW, /* all that the pool prefers are full: a server of a later tier or another zone */
     BALANCE_STICKY,   /* named by the client's cookie */
     BALANCE_PINNED,   /* named by Weir-Pin */
+    BALANCE_QUEUED,   /* its slot was freed when it was this request's turn in the queue */
 };
 /* "turn", "drawn", "least", … */
 const char *balance_reason_name(enum balance_reason reason);
@@ -105,6 +110,11 @@ struct balance_method {
     /* Per worker; for `count` peers: state_size + count * state_size_per_peer, zeroed at start. */
     size_t state_size;
     size_t state_size_per_peer;
+    /* When a worker's set is replaced: a new, zeroed state takes over what the old one remembers, so that frequent
+     * changes do not begin everything anew. from[i]: the index of peer i in the old set, or BALANCE_NONE. May be
+     * NULL. */
+    void (*inherit)(const void *table, void *state, const void *old_table, const void *old_state,
+                    const uint32_t *from, struct rng *rng);
     void (*pick)(const void *table, void *state, const struct balance_query *q, struct balance_choice *out);
     /* After each attempt; may be NULL. */
     void (*observe)(const void *table, struct balance_peer *peer, const struct balance_outcome *outcome);

@@ -1,8 +1,8 @@
-/* balance/least.h: the least loaded for its weight: what least_request and least_connections have in
- * common. */
+/* balance/least.h: the least loaded for its weight, what it is behind its share counted in: what least_request and
+ * least_connections have in common. */
 #pragma once
 
-#include "balance/balance.h"
+#include "balance/shares.h"
 
 #define LEAST_SCAN 64u   /* by default */
 #define LEAST_CHOICES 2u /* likewise */
@@ -17,5 +17,10 @@ extern const struct conf_type least_conf_type;
 int least_build(const struct balance_set *set, const void *conf, void **table, struct err *err);
 void least_drop(void *table);
 size_t least_table_bytes(const void *table);
-/* `load`: the offset in struct balance_peer of the counter to go by. */
-void least_pick(const void *table, size_t load, const struct balance_query *q, struct balance_choice *out);
+/* As balance_method.pick and .inherit; the state is a struct shares_state. */
+void least_pick_by_requests(const void *table, void *state, const struct balance_query *q,
+                            struct balance_choice *out);
+void least_pick_by_connections(const void *table, void *state, const struct balance_query *q,
+                               struct balance_choice *out);
+void least_inherit(const void *table, void *state, const void *old, const void *old_state,
+                   const uint32_t *from, struct rng *rng);

@@ -53,6 +53,7 @@ static const char *const reason_names[] = {
     [BALANCE_OVERFLOW] = "overflow",
     [BALANCE_STICKY] = "sticky",
     [BALANCE_PINNED] = "pinned",
+    [BALANCE_QUEUED] = "queued",
 };
 
 const char *balance_reason_name(enum balance_reason reason)

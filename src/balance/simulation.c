@@ -5,13 +5,9 @@
 
 /* A request that a server has, until it is answered. */
 struct departure {
-    uint64_t at_ns, arrived_ns;
-    uint32_t server, worker;
-};
-
-/* A request that waits for a server under its cap. */
-struct waiting {
-    uint64_t arrived_ns, hash, service_ns;
+    uint64_t at_ns, picked_ns;
+    uint32_t server;
+    bool is_failure;
 };
 
 struct simulation {
@@ -23,7 +19,7 @@ struct simulation {
     uint64_t *free_at;            /* [server * slots + slot]: a heap for each server, the earliest first */
     struct departure *departures; /* a heap, the earliest first */
     uint32_t departure_count, departure_room;
-    struct waiting *queue; /* a ring */
+    struct simulation_request *queue; /* a ring: who waits for a server under its cap */
     uint32_t queue_head, queue_count;
     struct simulation_server *servers;
     struct simulation_result result;
@@ -132,39 +128,58 @@ static bool has_room(struct simulation *s)
     return true;
 }
 
-static void serve(struct simulation *s, const struct waiting *w, uint32_t server, uint32_t worker)
+static bool draw_failure(struct simulation *s, uint32_t server)
+{
+    if (!s->conf.failures || !(s->conf.failures[server] > 0)) return false;
+    return (double)(rng_next(&s->rng) >> 11) * 0x1p-53 < s->conf.failures[server];
+}
+
+static void count_response(struct simulation *s, const struct simulation_request *r,
+                           const struct departure *d, uint64_t start_ns)
+{
+    s->result.requests++;
+    if (d->at_ns > s->result.last_ns) s->result.last_ns = d->at_ns;
+    if (d->is_failure) {
+        s->result.failures++;
+        s->servers[d->server].failures++;
+        return;
+    }
+    s->result.wait[histogram_index((start_ns - r->at_ns) / 1000)]++;
+    s->result.response[histogram_index((d->at_ns - r->at_ns) / 1000)]++;
+}
+
+static void serve(struct simulation *s, const struct simulation_request *r, uint32_t server)
 {
     struct simulation_server *to = &s->servers[server];
-    uint64_t service_ns = (uint64_t)((double)w->service_ns / s->conf.speeds[server]);
-    uint64_t start = take_slot(s, server, service_ns);
-    struct departure d = { start + service_ns, w->arrived_ns, server, worker };
+    bool fails = draw_failure(s, server);
+    uint64_t service_ns = fails ? SIMULATION_FAILURE_NS : r->service_ns;
+    service_ns = (uint64_t)((double)service_ns / s->conf.speeds[server]);
+    uint64_t start_ns = take_slot(s, server, service_ns);
+    struct departure d = { start_ns + service_ns, s->now_ns, server, fails || r->is_failure };
     atomic_fetch_add_explicit(&s->conf.peers[server]->open_connections, 1, memory_order_relaxed);
     uint32_t outstanding =
         atomic_fetch_add_explicit(&s->conf.peers[server]->in_flight, 1, memory_order_relaxed) + 1;
     if (outstanding > to->outstanding_max) to->outstanding_max = outstanding;
     to->requests++;
     to->busy_ns += service_ns;
-    s->result.requests++;
-    s->result.wait[histogram_index((start - w->arrived_ns) / 1000)]++;
-    s->result.response[histogram_index((d.at_ns - w->arrived_ns) / 1000)]++;
-    if (d.at_ns > s->result.last_ns) s->result.last_ns = d.at_ns;
+    count_response(s, r, &d, start_ns);
     push_departure(s, &d);
 }
 
 /* False: all are at their caps. */
-static bool place(struct simulation *s, const struct waiting *w)
+static bool place(struct simulation *s, const struct simulation_request *r)
 {
     uint32_t worker = s->conf.worker_count > 1 ? rng_below(&s->rng, s->conf.worker_count) : 0;
     struct balance b = { s->conf.method, s->conf.table, s->states + worker * s->state_size };
     struct balance_choice choice = { .peer = BALANCE_NONE, .reason = BALANCE_ALL_TRIED };
     struct balance_query q = { .peers = (const struct balance_peer *const *)s->conf.peers,
                                .peer_count = s->conf.count,
-                               .hash = w->hash,
+                               .hash = r->hash,
                                .now_ns = s->now_ns,
                                .rng = &s->rng };
     if (s->conf.count && has_room(s)) balance_pick(&b, &q, &choice);
     if (choice.peer != BALANCE_NONE)
-        serve(s, w, choice.peer, worker);
+        serve(s, r, choice.peer);
     else if (choice.reason == BALANCE_ALL_FULL)
         return false;
     else
@@ -172,14 +187,14 @@ static bool place(struct simulation *s, const struct waiting *w)
     return true;
 }
 
-static void wait(struct simulation *s, const struct waiting *w)
+static void wait(struct simulation *s, const struct simulation_request *r)
 {
     if (!s->queue) s->queue = malloc(SIMULATION_OUTSTANDING_MAX * sizeof(*s->queue));
     if (!s->queue || s->queue_count == SIMULATION_OUTSTANDING_MAX) {
         s->result.refused++;
         return;
     }
-    s->queue[(s->queue_head + s->queue_count++) % SIMULATION_OUTSTANDING_MAX] = *w;
+    s->queue[(s->queue_head + s->queue_count++) % SIMULATION_OUTSTANDING_MAX] = *r;
     s->result.queued++;
 }
 
@@ -187,7 +202,9 @@ static void depart(struct simulation *s)
 {
     struct departure d = pop_departure(s);
     struct balance_peer *peer = s->conf.peers[d.server];
-    struct balance_outcome outcome = { .now_ns = d.at_ns, .latency_ns = d.at_ns - d.arrived_ns };
+    struct balance_outcome outcome = { .now_ns = d.at_ns,
+                                       .latency_ns = d.at_ns - d.picked_ns,
+                                       .is_error = d.is_failure };
     s->now_ns = d.at_ns;
     leave(peer);
     if (s->conf.method->observe) s->conf.method->observe(s->conf.table, peer, &outcome);
@@ -196,13 +213,12 @@ static void depart(struct simulation *s)
     s->queue_count--;
 }
 
-void simulation_add(struct simulation *s, uint64_t at_ns, uint64_t hash, uint64_t service_ns)
+void simulation_add(struct simulation *s, const struct simulation_request *r)
 {
-    struct waiting w = { at_ns, hash, service_ns };
-    while (s->departure_count && s->departures[0].at_ns <= at_ns) depart(s);
-    s->now_ns = at_ns;
+    while (s->departure_count && s->departures[0].at_ns <= r->at_ns) depart(s);
+    s->now_ns = r->at_ns;
     /* Who comes later waits behind those who wait. */
-    if (s->queue_count || !place(s, &w)) wait(s, &w);
+    if (s->queue_count || !place(s, r)) wait(s, r);
 }
 
 const struct simulation_result *simulation_end(struct simulation *s)

@@ -15,14 +15,25 @@ struct simulation_conf {
     const void *table;                 /* of these peers */
     struct balance_peer *const *peers; /* the simulation's own: nothing else may count on them meanwhile */
     const double *speeds;              /* 1: as asked; 0.5: half as fast */
+    const double *failures;            /* which part of its answers are quick failures; NULL: none */
     uint32_t count;                    /* of peers */
     uint32_t slots;                    /* of each */
     uint32_t worker_count;             /* each with a state of its own; requests come to them at random */
     uint64_t seed;
 };
 
+/* How long a server takes to fail. */
+#define SIMULATION_FAILURE_NS UINT64_C(1000000)
+
+struct simulation_request {
+    uint64_t at_ns;      /* never goes back */
+    uint64_t hash;       /* of its key */
+    uint64_t service_ns; /* at a server of speed 1 */
+    bool is_failure;     /* wherever it goes it is answered with a failure */
+};
+
 struct simulation_server {
-    uint64_t requests, busy_ns;
+    uint64_t requests, failures, busy_ns;
     uint32_t outstanding_max;
 };
 
@@ -31,8 +42,9 @@ struct simulation_result {
         refused;      /* refused: more outstanding than there is room for, or no server could be picked */
     uint64_t last_ns; /* when the last response was sent */
     uint64_t queued;  /* waited before a server was picked, because all were at their caps */
-    uint64_t wait[HISTOGRAM_CELLS],
-        response[HISTOGRAM_CELLS]; /* microseconds: before service begins; in all */
+    uint64_t failures;
+    /* Microseconds, failures left out: before service begins; in all. */
+    uint64_t wait[HISTOGRAM_CELLS], response[HISTOGRAM_CELLS];
     const struct simulation_server *servers;
 };
 
@@ -41,7 +53,6 @@ struct simulation;
 /* Borrows all of `conf` but the struct. */
 MUST_CHECK int simulation_new(struct simulation **out, const struct simulation_conf *conf, struct err *err);
 void simulation_free(struct simulation *s); /* NULL is fine; the peers' counters are as they were */
-/* A request; at_ns never goes back. `hash`: of its key. service_ns: at a server of speed 1. */
-void simulation_add(struct simulation *s, uint64_t at_ns, uint64_t hash, uint64_t service_ns);
+void simulation_add(struct simulation *s, const struct simulation_request *r);
 /* Ends what is going on. Valid until the simulation is freed. */
 const struct simulation_result *simulation_end(struct simulation *s);

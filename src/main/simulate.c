@@ -220,7 +220,8 @@ static void give(struct source *s, uint64_t at_ns, uint64_t hash, uint64_t servi
 {
     s->requests++;
     note_key(s->keys, hash);
-    for (int i = 0; i < 2; i++) simulation_add(s->sides[i].simulation, at_ns, hash, service_ns);
+    struct simulation_request r = { .at_ns = at_ns, .hash = hash, .service_ns = service_ns };
+    for (int i = 0; i < 2; i++) simulation_add(s->sides[i].simulation, &r);
 }
 
 static void flush_second(struct source *s)

@@ -337,7 +337,7 @@ static const char *why_of(enum balance_reason reason)
     case BALANCE_ALL_TRIED: return "no server of the pool can be used";
     case BALANCE_ALL_FULL: return "every server is at its cap: the request would wait in the queue";
     case BALANCE_ONLY_ONE: return "it is the only one that can be used";
-    case BALANCE_TURN: return "it is the first in turn; each worker goes round by itself";
+    case BALANCE_TURN: return "it is its turn, by its weight; each worker counts by itself";
     case BALANCE_DRAWN: return "drawn by weight: the next draw may be another's";
     case BALANCE_LEAST: return "it is the least loaded for its weight";
     case BALANCE_TIE: return "it was drawn among the least loaded, which are equals";
@@ -349,6 +349,7 @@ static const char *why_of(enum balance_reason reason)
     case BALANCE_OVERFLOW: return "all that are preferred are at their caps";
     case BALANCE_STICKY: return "the client's cookie names it";
     case BALANCE_PINNED: return "Weir-Pin names it";
+    case BALANCE_QUEUED: return "its slot was freed when the request's turn in the queue had come";
     }
     return "";
 }

@@ -53,7 +53,7 @@ def test_random_heeds_weights(scene):
     assert 520 <= counts["s0"] <= 680  # 600 ± 6.5 standard deviations
 
 
-def test_the_default_spreads_ties_at_random(scene):
+def test_the_default_spreads_ties_evenly(scene):
     weir = scene.proxy(*conf(named_servers(scene, 4)))
     counts = collections.Counter(ask_many(scene, weir, 400))
     assert set(counts) == {"s0", "s1", "s2", "s3"}
@@ -94,6 +94,18 @@ def test_least_request_heeds_weights(scene):
     go.set()
     for client in clients:
         assert client.read().status == 200
+
+
+@pytest.mark.parametrize("method", ["least_request", "least_connections", "peak_ewma"])
+def test_weights_are_shares_of_requests_that_come_one_after_the_other(scene, method):
+    weir = scene.proxy(*conf(named_servers(scene, 3), {"s2": 2}), pool={"balance": method})
+    counts = collections.Counter(ask_many(scene, weir, 400))
+    assert all(abs(counts[name] - 100 * weight) <= 12 for name, weight in (("s0", 1), ("s1", 1), ("s2", 2))), counts
+
+
+def test_a_light_server_gets_its_share_on_a_quiet_site(scene):
+    weir = scene.proxy(*conf(named_servers(scene, 2), {"s0": 9}))
+    assert 8 <= collections.Counter(ask_many(scene, weir, 100))["s1"] <= 12
 
 
 def test_least_connections_counts_idle_ones_too(scene):
@@ -147,7 +159,7 @@ def test_hash_falls_back_while_its_server_is_out(scene):
 
 def test_the_reason_for_a_choice_is_recorded(scene):
     for method, reasons in (("round_robin", {"turn"}), ("random", {"drawn"}), ("hash", {"hashed"}),
-                            ("least_request", {"tie", "least"})):
+                            ("least_request", {"tie", "turn"})):
         balance = {"method": "hash", "key": "path"} if method == "hash" else method
         weir = scene.proxy(*conf(named_servers(scene, 2)), pool={"balance": balance})
         scene.client(weir).ask()

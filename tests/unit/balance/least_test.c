@@ -16,10 +16,11 @@ static void the_least_loaded_for_its_weight_is_picked(void **state)
     static const struct {
         uint32_t in_flight[3], peer, runner_up;
     } cases[] = {
-        { { 0, 0, 0 }, 2, 1 }, /* 1, 1/2, 1/4 */
-        { { 0, 0, 2 }, 1, 2 }, /* 1, 2/4, 3/4 */
-        { { 0, 4, 9 }, 0, 1 }, /* 1, 10/4, 10/4 */
-        { { 5, 9, 22 }, 1, 2 },
+        /* Each of the others has a request more for its weight, so that no turn can decide. */
+        { { 2, 3, 3 }, 2, 1 },  /* 3, 4/2, 4/4 */
+        { { 3, 3, 9 }, 1, 2 },  /* 4, 4/2, 10/4 */
+        { { 0, 4, 9 }, 0, 1 },  /* 1, 5/2, 10/4 */
+        { { 7, 9, 22 }, 1, 2 }, /* 8, 10/2, 23/4 */
     };
     peers_init(&p, "least_request", 3, weights);
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -54,23 +55,36 @@ static void the_largest_counts_do_not_overflow(void **state)
     static const uint32_t weights[] = { BALANCE_WEIGHT_MAX, BALANCE_WEIGHT_MAX, 1 };
     peers_init(&p, "least_request", 3, weights);
     peers_load(&p, 0, UINT32_MAX);
-    peers_load(&p, 1, UINT32_MAX - 1);
+    peers_load(&p, 1, UINT32_MAX - 2);
     peers_load(&p, 2, UINT32_MAX);
     assert_int_equal(peers_pick(&p).peer, 1);
     peers_fini(&p);
 }
 
-static void ties_are_drawn_uniformly(void **state)
+/* At first nobody is behind, and the draw decides; then each has its turn. */
+static void idle_equals_have_their_turns(void **state)
 {
     (void)state;
     static const uint32_t sizes[] = { 2, 10, 64 };
     for (size_t i = 0; i < 3; i++) {
         struct peers p;
+        uint64_t firsts[PEERS_MAX] = { 0 };
         peers_init(&p, "least_request", sizes[i], NULL);
-        peers_pick_many(&p, PICKS);
-        assert_true(shares_fit(p.seen, p.weights, p.count));
+        for (uint64_t seed = 1; seed <= 20000; seed++) {
+            peers_restart(&p, seed);
+            struct balance_choice c = peers_pick(&p);
+            assert_int_equal(c.reason, BALANCE_TIE);
+            assert_true(c.runner_up < p.count && c.runner_up != c.peer);
+            firsts[c.peer]++;
+        }
+        assert_true(shares_fit(firsts, p.weights, p.count));
+        for (uint32_t turn = 0; turn < 10; turn++) {
+            peers_pick_many(&p, p.count);
+            for (uint32_t peer = 0; turn && peer < p.count; peer++)
+                assert_in_range(p.seen[peer], turn, turn + 2);
+        }
         struct balance_choice c = peers_pick(&p);
-        assert_int_equal(c.reason, BALANCE_TIE);
+        assert_true(c.reason == BALANCE_TIE || c.reason == BALANCE_TURN);
         assert_true(c.runner_up < p.count && c.runner_up != c.peer);
         peers_fini(&p);
     }
@@ -84,7 +98,7 @@ static void ties_behind_a_worse_one_are_uniform_too(void **state)
     peers_init(&p, "least_request", 20, NULL);
     for (uint32_t i = 0; i < 20; i++) {
         shares[i] = i % 3 == 1;
-        peers_load(&p, i, shares[i] ? 2 : 3 + i % 2);
+        peers_load(&p, i, shares[i] ? 2 : 4 + i % 2);
     }
     peers_pick_many(&p, PICKS);
     assert_true(shares_fit(p.seen, shares, 20));
@@ -127,7 +141,7 @@ static void above_the_limit_two_are_drawn(void **state)
     assert_int_equal(peers_pick(&p).reason, BALANCE_TIE);
     peers_fini(&p);
     peers_init(&p, "least_request", LEAST_SCAN + 1, NULL);
-    for (uint32_t i = 0; i < p.count; i++) peers_load(&p, i, i);
+    for (uint32_t i = 0; i < p.count; i++) peers_load(&p, i, 2 * i);
     for (int i = 0; i < 1000; i++) {
         struct balance_choice c = peers_pick(&p);
         assert_int_equal(c.reason, BALANCE_TWO);
@@ -145,7 +159,7 @@ static void as_many_are_drawn_as_configured(void **state)
     assert_int_equal(peers_pick(&p).reason, BALANCE_TIE);
     peers_fini(&p);
     peers_init_with(&p, "least_request", &conf, 10, NULL);
-    for (uint32_t i = 0; i < p.count; i++) peers_load(&p, i, i);
+    for (uint32_t i = 0; i < p.count; i++) peers_load(&p, i, 2 * i);
     for (int i = 0; i < 1000; i++) {
         struct balance_choice c = peers_pick(&p);
         assert_int_equal(c.reason, BALANCE_TWO);
@@ -236,7 +250,7 @@ int main(void)
         cmocka_unit_test(the_least_loaded_for_its_weight_is_picked),
         cmocka_unit_test(connections_are_not_requests),
         cmocka_unit_test(the_largest_counts_do_not_overflow),
-        cmocka_unit_test(ties_are_drawn_uniformly),
+        cmocka_unit_test(idle_equals_have_their_turns),
         cmocka_unit_test(ties_behind_a_worse_one_are_uniform_too),
         cmocka_unit_test(ties_among_more_than_are_held_are_uniform),
         cmocka_unit_test(above_the_limit_two_are_drawn),

@@ -39,12 +39,12 @@ static void the_quickest_is_picked(void **state)
     (void)state;
     struct peers p;
     peers_init(&p, "peak_ewma", 4, NULL);
-    for (uint32_t i = 0; i < 4; i++) observe(&p, i, (10 - i) * MS, false);
+    for (uint32_t i = 0; i < 4; i++) observe(&p, i, (640u >> 2 * i) * MS, false);
     struct balance_choice c = peers_pick(&p);
     assert_int_equal(c.peer, 3);
     assert_int_equal(c.runner_up, 2);
     assert_int_equal(c.reason, BALANCE_QUICKEST);
-    peers_load(&p, 3, 1); /* 2 * 7 ms */
+    peers_load(&p, 3, 20);
     c = peers_pick(&p);
     assert_int_equal(c.peer, 2);
     assert_int_equal(c.runner_up, 1);
@@ -59,7 +59,7 @@ static void the_second_quickest_is_the_runner_up(void **state)
                                           { 2, 3, 1 }, { 3, 1, 2 }, { 3, 2, 1 } };
     for (size_t i = 0; i < 6; i++) {
         peers_init(&p, "peak_ewma", 3, NULL);
-        for (uint32_t j = 0; j < 3; j++) observe(&p, j, orders[i][j] * MS, false);
+        for (uint32_t j = 0; j < 3; j++) observe(&p, j, (1u << 2 * orders[i][j]) * MS, false);
         struct balance_choice c = peers_pick(&p);
         assert_int_equal(orders[i][c.peer], 1);
         assert_int_equal(orders[i][c.runner_up], 2);
@@ -71,12 +71,13 @@ static void twice_the_weight_makes_up_for_twice_the_latency(void **state)
 {
     (void)state;
     struct peers p;
-    static const uint32_t weights[] = { 1, 3 };
+    static const uint32_t weights[] = { 1, 4 };
     peers_init(&p, "peak_ewma", 2, weights);
-    observe(&p, 0, 10 * MS, false);
-    observe(&p, 1, 29 * MS, false);
+    observe(&p, 0, 10 * MS, false); /* up to 20 ms count the same */
+    observe(&p, 1, 79 * MS, false); /* too slow to claim its share: latency decides */
+    for (uint32_t i = 0; i < 2; i++) peers_load(&p, i, 1000);
     assert_int_equal(peers_pick(&p).peer, 1);
-    observe(&p, 1, 31 * MS, false);
+    observe(&p, 1, 81 * MS, false);
     assert_int_equal(peers_pick(&p).peer, 0);
     peers_fini(&p);
 }
@@ -92,9 +93,12 @@ static void a_worse_answer_counts_at_once_and_a_better_one_slowly(void **state)
     assert_int_equal(latency_us(&p, 0), 500000);
     observe(&p, 0, 10 * MS, false); /* at the same time: nothing is forgotten */
     assert_int_equal(latency_us(&p, 0), 500000);
-    p.now_ns += HALF_LIFE;
+    p.now_ns += HALF_LIFE / 2;
     observe(&p, 0, 10 * MS, false);
-    assert_in_range(latency_us(&p, 0), 254000, 256000);
+    assert_in_range(latency_us(&p, 0), 354000, 358000);
+    p.now_ns += HALF_LIFE + MS; /* nobody has confirmed it since */
+    observe(&p, 0, 10 * MS, false);
+    assert_int_equal(latency_us(&p, 0), 10000);
     peers_fini(&p);
 }
 
@@ -136,8 +140,8 @@ static void the_slow_is_avoided_and_tried_again(void **state)
     peers_init(&p, "peak_ewma", 4, NULL);
     run(&p, 500, latencies, NULL); /* 5 s */
     assert_int_equal(p.seen[2], 1);
-    run(&p, 30000, latencies, NULL); /* 300 s: 400 ms are as good as 5 ms after 6.3 half-lives */
-    assert_in_range(p.seen[2], 3, 10);
+    run(&p, 30000, latencies, NULL); /* 300 s: once in a half-life */
+    assert_in_range(p.seen[2], 25, 31);
     peers_fini(&p);
 }
 
@@ -174,18 +178,57 @@ static void each_failure_keeps_away_longer(void **state)
     peers_init(&p, "peak_ewma", 2, NULL);
     observe(&p, 0, MS / 10, true);
     assert_int_equal(latency_us(&p, 0), PEAK_ERROR_MIN_US);
-    for (uint32_t expected = 2 * PEAK_ERROR_MIN_US; expected < PEAK_MAX_US; expected *= 2) {
+    for (uint32_t expected = 2 * PEAK_FAILING; expected < PEAK_FAILING_MAX; expected *= 2) {
+        assert_int_equal(atomic_load(&p.lines[0].failing), expected);
         p.now_ns += 5 * HALF_LIFE;
         observe(&p, 0, MS / 10, true);
-        assert_int_equal(latency_us(&p, 0), expected);
     }
     observe(&p, 0, MS / 10, true);
-    assert_int_equal(latency_us(&p, 0), PEAK_MAX_US);
-    observe(&p, 1, 3 * SECOND, true); /* a slow failure counts with what it took */
+    assert_int_equal(atomic_load(&p.lines[0].failing), PEAK_FAILING_MAX);
+    assert_int_equal(latency_us(&p, 0), PEAK_ERROR_MIN_US); /* quick failures say nothing of answers */
+    observe(&p, 1, 3 * SECOND, true);                       /* a slow failure counts with what it took */
     assert_int_equal(latency_us(&p, 1), 3000000);
     observe(&p, 1, UINT64_MAX, false);
     assert_int_equal(latency_us(&p, 1), PEAK_MAX_US);
     peers_fini(&p);
+}
+
+static void successes_and_time_make_up_for_failures(void **state)
+{
+    (void)state;
+    struct peers p;
+    double per_half_life = 1.0 / (double)HALF_LIFE;
+    peers_init(&p, "peak_ewma", 2, NULL);
+    observe(&p, 0, 20 * MS, false);
+    assert_int_equal(atomic_load(&p.lines[0].failing), 0); /* nothing is written without failures */
+    observe(&p, 0, MS, true);
+    observe(&p, 0, MS, true);
+    assert_true(fabs(peak_failing(&p.lines[0], p.now_ns, per_half_life) - 4) < 0.01);
+    assert_true(fabs(peak_failing(&p.lines[0], p.now_ns + HALF_LIFE, per_half_life) - 2) < 0.02);
+    for (uint32_t i = 0; i < 35; i++) observe(&p, 0, 20 * MS, false);
+    assert_true(fabs(peak_failing(&p.lines[0], p.now_ns, per_half_life) - 2) < 0.1);
+    for (uint32_t i = 0; i < 35; i++) observe(&p, 0, 20 * MS, false);
+    assert_true(peak_failing(&p.lines[0], p.now_ns, per_half_life) == 1);
+    peers_fini(&p);
+}
+
+/* 1 s against 20 ms: without news it would be 56 s until they look alike. */
+static void one_slow_answer_shuts_nobody_out_for_longer_than_a_half_life(void **state)
+{
+    (void)state;
+    uint64_t latencies[] = { 20 * MS, 20 * MS, 20 * MS };
+    for (int is_first = 0; is_first < 2; is_first++) {
+        struct peers p;
+        peers_init(&p, "peak_ewma", 3, NULL);
+        for (uint32_t i = 0; i < 3; i++)
+            if (i != 2 || !is_first) observe(&p, i, 20 * MS, false);
+        observe(&p, 2, SECOND, false);
+        run(&p, 990, latencies, NULL); /* 9.9 s */
+        assert_int_equal(p.seen[2], 0);
+        run(&p, 1000, latencies, NULL);
+        assert_in_range(p.seen[2], 280, 380); /* of 1,000 */
+        peers_fini(&p);
+    }
 }
 
 static void who_is_unknown_is_tried_first_but_by_one_request_only(void **state)
@@ -232,7 +275,10 @@ static void above_64_the_better_of_two_is_picked(void **state)
     (void)state;
     struct peers p;
     peers_init(&p, "peak_ewma", 65, NULL);
-    for (uint32_t i = 0; i < 65; i++) observe(&p, i, (1 + i) * MS, false);
+    for (uint32_t i = 0; i < 65; i++) {
+        observe(&p, i, MS, false);
+        peers_load(&p, i, 2 * i); /* no turn decides */
+    }
     for (uint32_t i = 0; i < 1000; i++) {
         struct balance_choice c = peers_pick(&p);
         assert_int_equal(c.reason, BALANCE_TWO);
@@ -284,6 +330,8 @@ int main(void)
         cmocka_unit_test(one_that_recovered_has_its_share_again),
         cmocka_unit_test(a_fast_failure_does_not_look_like_a_fast_server),
         cmocka_unit_test(each_failure_keeps_away_longer),
+        cmocka_unit_test(successes_and_time_make_up_for_failures),
+        cmocka_unit_test(one_slow_answer_shuts_nobody_out_for_longer_than_a_half_life),
         cmocka_unit_test(who_is_unknown_is_tried_first_but_by_one_request_only),
         cmocka_unit_test(while_nobody_is_known_the_load_is_even),
         cmocka_unit_test(idle_equals_are_drawn_uniformly),

@@ -64,7 +64,14 @@ static struct run *run_new(const char *method, uint32_t count, uint32_t slow, ui
     r->method = method_named(method);
     r->conf = presets_of(r->method);
     if (r->method->build) assert_int_equal(r->method->build(&set, r->conf, &r->table, &err), 0);
-    struct simulation_conf conf = { r->method, r->table, r->peers, r->speeds, count, slots, 2, seed };
+    struct simulation_conf conf = { .method = r->method,
+                                    .table = r->table,
+                                    .peers = r->peers,
+                                    .speeds = r->speeds,
+                                    .count = count,
+                                    .slots = slots,
+                                    .worker_count = 2,
+                                    .seed = seed };
     assert_int_equal(simulation_new(&r->simulation, &conf, &err), 0);
     return r;
 }
@@ -90,8 +97,11 @@ static const struct simulation_result *drive(struct run *r, uint32_t count, uint
     rng_seed(&rng, seed);
     for (uint32_t i = 0; i < requests; i++) {
         now_ns += -log(uniform(&rng)) * gap_ns;
-        simulation_add(r->simulation, (uint64_t)now_ns, rng_next(&rng),
-                       (uint64_t)(-log(uniform(&rng)) * (double)SERVICE_NS));
+        uint64_t hash = rng_next(&rng);
+        struct simulation_request q = { .at_ns = (uint64_t)now_ns,
+                                        .hash = hash,
+                                        .service_ns = (uint64_t)(-log(uniform(&rng)) * (double)SERVICE_NS) };
+        simulation_add(r->simulation, &q);
     }
     return simulation_end(r->simulation);
 }
