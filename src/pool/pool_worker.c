@@ -51,7 +51,35 @@ static struct upstream *upstream_of(struct h1_client *c)
 
 /* views */
 
-static struct pool_view *view_new(struct pool_worker *pw, struct peer_set *set)
+/* Looked for from `first` on: sets keep the order of the configuration. */
+static uint32_t index_in(const struct peer_set *set, const struct server *s, uint32_t first)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        uint32_t at = (first + i) % set->count;
+        if (set->servers[at] == s) return at;
+    }
+    return BALANCE_NONE;
+}
+
+/* Sets change every few seconds while servers warm up, on a quiet site oftener than a light server's turn comes: what
+ * this worker remembers goes over. Without memory for that it begins anew. */
+static void inherit(const struct pool_worker *pw, struct pool_view *view, const struct pool_view *old)
+{
+    const struct peer_set *set = view->set;
+    const struct balance_method *m = set->method;
+    if (!m->inherit || m != old->set->method || !set->count || !old->set->count) return;
+    uint32_t *from = malloc(set->count * sizeof(*from)), next = 0;
+    if (!from) return;
+    for (uint32_t i = 0; i < set->count; i++) {
+        from[i] = index_in(old->set, set->servers[i], next);
+        if (from[i] != BALANCE_NONE) next = from[i] + 1;
+    }
+    m->inherit(view->balance.table, view->balance.state, old->balance.table, old->balance.state, from,
+               &pw->env->loop->rng);
+    free(from);
+}
+
+static struct pool_view *view_new(const struct pool_worker *pw, struct peer_set *set)
 {
     const struct balance_method *m = set->method;
     size_t state = m->state_size + set->count * m->state_size_per_peer;
@@ -60,7 +88,7 @@ static struct pool_view *view_new(struct pool_worker *pw, struct peer_set *set)
     view->set = set;
     view->is_current = true;
     view->balance = (struct balance){ .method = m, .table = set->table, .state = state ? view + 1 : NULL };
-    (void)pw;
+    if (pw->view) inherit(pw, view, pw->view);
     return view;
 }
 
@@ -132,108 +160,25 @@ static void mark_waiting(struct pool_worker *pw, bool is_waiting)
     }
 }
 
-static void on_wake_mail(void *reader, const struct mail *m);
-
-/* A slot of `s` is said to be free. */
-static bool post_wake(struct pool_worker *to, struct server *s)
+/* For other workers to see who waits longest. */
+static void note_oldest(struct pool_worker *pw)
 {
-    struct mail m = { .deliver = on_wake_mail, .object = server_worker_of(to, s) };
-    return mailbox_post(to->env->box, &m);
-}
-
-/* Whoever frees a slot passes it on: to the next worker in turn that waits, itself last. */
-static void pass_slot(struct pool_worker *pw, struct server *s)
-{
-    uint64_t mask = atomic_load(&s->peer.waiting_mask);
-    if (!mask) return;
-    for (uint32_t i = 1; i <= pw->env->worker_count; i++) {
-        uint32_t next = (pw->env->index + i) % pw->env->worker_count;
-        if (!(mask & (UINT64_C(1) << (next % 64)))) continue;
-        struct pool_worker *to = pw->pool->workers[next];
-        if (to == pw && !pw->queue_length) continue;
-        if (post_wake(to, s)) return;
+    struct list *at = pw->queue.next;
+    for (uint32_t i = 0; i < POOL_WAITS_SEEN; i++) {
+        bool is_waiting = at != &pw->queue;
+        uint64_t since_ns = is_waiting ? container_of(at, struct pool_waiter, link)->since_ns : UINT64_MAX;
+        atomic_store_explicit(&pw->waits_since_ns[i], since_ns, memory_order_relaxed);
+        if (is_waiting) at = at->next;
     }
 }
 
-static void wake(struct pool_worker *pw, struct server *s)
+/* Of the one who would have the next slot that is sent there. */
+static uint64_t next_since_ns(const struct pool_worker *pw)
 {
-    struct list *first = list_pop_front(&pw->queue);
-    if (first) {
-        count_add(&pw->queue_length, -1);
-        struct pool_waiter *w = container_of(first, struct pool_waiter, link);
-        w->on_turn(w);
-        mark_waiting(pw, pw->queue_length > 0);
-        /* In vain: the slot is taken, and will be passed on by whoever has it. */
-        if (pw->queue.next == first) return;
-    }
-    /* Nobody waits here any more, or he ended, or found another server: then it is the next one's turn. */
-    if (!balance_peer_is_full(&s->peer)) pass_slot(pw, s);
+    uint32_t promised = atomic_load_explicit(&pw->promised, memory_order_relaxed);
+    if (promised >= POOL_WAITS_SEEN) promised = POOL_WAITS_SEEN - 1;
+    return atomic_load_explicit(&pw->waits_since_ns[promised], memory_order_relaxed);
 }
-
-static void on_wake_mail(void *reader, const struct mail *m)
-{
-    (void)reader;
-    struct server_worker *sw = m->object;
-    wake(sw->pool, sw->server);
-}
-
-/* Whom an exchange may end up with: those of the set, then those on standby. */
-static struct server *candidate(const struct peer_set *set, uint32_t i)
-{
-    return i < set->count ? set->servers[i] : set->standby[i - set->count]->server;
-}
-
-static bool has_free_slot(const struct server *s)
-{
-    return !atomic_load_explicit(&s->peer.is_out, memory_order_relaxed) && !balance_peer_is_full(&s->peer);
-}
-
-/* Those who wait know the servers that were there before. */
-static void offer_new_set(struct pool_worker *pw)
-{
-    const struct peer_set *set = pw->view->set;
-    uint32_t offers = pw->queue_length;
-    for (uint32_t i = 0; i < set->count + set->standby_count && offers; i++) {
-        struct server *s = candidate(set, i);
-        if (!has_free_slot(s)) continue;
-        if (!post_wake(pw, s)) return;
-        offers--;
-    }
-}
-
-bool pool_wait(struct pool_worker *pw, struct pool_waiter *w, bool is_again)
-{
-    if (!is_again && pw->queue_length >= conf_of(pw)->queue.length) {
-        metric_add(pw->env->metrics, pw->pool->meter_queue_full, 1);
-        return false;
-    }
-    if (is_again)
-        list_push_front(&pw->queue, &w->link);
-    else
-        list_push_back(&pw->queue, &w->link);
-    count_add(&pw->queue_length, 1);
-    if (!is_again) metric_add(pw->env->metrics, pw->pool->meter_queued, 1);
-    /* During his own turn the mark stands, and to look at once again would go round in circles. */
-    if (is_again && pw->is_marked) return true;
-    mark_waiting(pw, true);
-    /* A slot freed before the mark was seen by nobody: look once more (the mark and this load are both
-     * sequentially consistent, as are the freeing and its look at the mark). */
-    const struct peer_set *set = pw->view->set;
-    for (uint32_t i = 0; i < set->count + set->standby_count; i++)
-        if (has_free_slot(candidate(set, i)) && post_wake(pw, candidate(set, i))) break;
-    return true;
-}
-
-void pool_stop_waiting(struct pool_worker *pw, struct pool_waiter *w)
-{
-    if (!list_is_empty(&w->link)) {
-        list_remove(&w->link);
-        count_add(&pw->queue_length, -1);
-    }
-    mark_waiting(pw, pw->queue_length > 0);
-}
-
-/* counting */
 
 /* Never over the cap, not even for a moment: somebody else would take the server to be full, and wait. */
 static bool take_slot(_Atomic uint32_t *counter, uint32_t cap)
@@ -248,15 +193,232 @@ static bool take_slot(_Atomic uint32_t *counter, uint32_t cap)
     return false;
 }
 
-static bool take_in_flight(struct server *s)
+static uint32_t cap_of(const struct server *s)
 {
-    return take_slot(&s->peer.in_flight, atomic_load_explicit(&s->peer.cap, memory_order_relaxed));
+    return atomic_load_explicit(&s->peer.cap, memory_order_relaxed);
+}
+
+static void on_slot_mail(void *reader, const struct mail *m);
+
+/* A slot of `s`, which is counted as in flight, goes to this worker. */
+static bool give_to(struct pool_worker *pw, struct pool_worker *to, struct server *s)
+{
+    atomic_fetch_add_explicit(&to->promised, 1, memory_order_relaxed);
+    struct server_worker *sw = server_worker_of(to, s);
+    if (to == pw) {
+        if (!sw->handed++) list_push_back(&pw->handed_servers, &sw->handed_link);
+        loop_defer(pw->env->loop, &pw->handed_task);
+        return true;
+    }
+    struct mail m = { .deliver = on_slot_mail, .object = sw };
+    if (mailbox_post(to->env->box, &m)) return true;
+    atomic_fetch_sub_explicit(&to->promised, 1, memory_order_relaxed);
+    return false;
+}
+
+/* Of those in the mask the one where somebody waits longest, of equals the next in turn, this one last. NULL: none. */
+static struct pool_worker *longest_waiting(const struct pool_worker *pw, uint64_t mask)
+{
+    struct pool_worker *longest = NULL;
+    uint64_t longest_ns = UINT64_MAX;
+    for (uint32_t i = 1; mask && i <= pw->env->worker_count; i++) {
+        uint32_t next = (pw->env->index + i) % pw->env->worker_count;
+        if (!(mask & (UINT64_C(1) << (next % 64)))) continue;
+        struct pool_worker *to = pw->pool->workers[next];
+        uint64_t since_ns = next_since_ns(to);
+        if (to == pw && !pw->queue_length) continue;
+        if (longest && since_ns >= longest_ns) continue;
+        longest = to, longest_ns = since_ns;
+    }
+    return longest;
+}
+
+static bool close_oldest(struct server_worker *sw);
+
+/* The slot stays counted all the way, so that nobody else can take it. The cap counts idle connections too: one that
+ * is kept here makes way for the one that the slot's new owner will open. */
+static void hand(struct pool_worker *pw, struct server *s, uint64_t mask)
+{
+    struct pool_worker *to;
+    while ((to = longest_waiting(pw, mask))) {
+        if (to != pw && atomic_load(&s->peer.open_connections) >= cap_of(s))
+            (void)close_oldest(server_worker_of(pw, s));
+        if (give_to(pw, to, s)) return;
+        mask &= ~(UINT64_C(1) << (to->env->index % 64)); /* its box is full */
+    }
+    /* Nobody could be told, but somebody may wait: the next turn tries again. */
+    if (atomic_load(&s->peer.waiting_mask)) {
+        (void)give_to(pw, pw, s);
+        return;
+    }
+    atomic_fetch_sub(&s->peer.in_flight, 1);
+}
+
+/* Whoever can free a slot, or finds one free, passes it on if somebody waits. */
+static void pass_slot(struct pool_worker *pw, struct server *s)
+{
+    uint64_t mask = atomic_load(&s->peer.waiting_mask);
+    if (mask && take_slot(&s->peer.in_flight, cap_of(s))) hand(pw, s, mask);
+}
+
+/* One that is counted is free now. Who waits sets the mark and looks for a free slot then, and this gives the slot up
+ * and looks for a mark then: one of them sees the other (all four are sequentially consistent). */
+static void free_slot(struct pool_worker *pw, struct server *s)
+{
+    uint64_t mask = atomic_load(&s->peer.waiting_mask);
+    if (mask) {
+        hand(pw, s, mask);
+        return;
+    }
+    atomic_fetch_sub(&s->peer.in_flight, 1);
+    pass_slot(pw, s);
+}
+
+/* Whom an exchange may end up with: those of the set, then those on standby. */
+static struct server *candidate(const struct peer_set *set, uint32_t i)
+{
+    return i < set->count ? set->servers[i] : set->standby[i - set->count]->server;
+}
+
+static bool is_candidate(const struct peer_set *set, const struct server *s)
+{
+    if (atomic_load_explicit(&s->peer.is_out, memory_order_relaxed)) return false;
+    for (uint32_t i = 0; i < set->count + set->standby_count; i++)
+        if (candidate(set, i) == s) return true;
+    return false;
+}
+
+/* Who waits longest for what `s` has to give: anybody, or if it gets nothing new, who is named to it. */
+static struct pool_waiter *first_for(const struct pool_worker *pw, const struct server *s)
+{
+    bool is_anybodys = is_candidate(pw->view->set, s);
+    for (struct list *at = pw->queue.next; at != &pw->queue; at = at->next) {
+        struct pool_waiter *w = container_of(at, struct pool_waiter, link);
+        if (is_anybodys || w->named == s) return w;
+    }
+    return NULL;
+}
+
+/* A slot of `s` is held for those who wait here. He whose turn it is may have ended, or may find another server: then
+ * it is the next one's. */
+static void offer(struct pool_worker *pw, struct server *s)
+{
+    struct pool_waiter *w, *last = NULL;
+    atomic_fetch_sub_explicit(&pw->promised, 1, memory_order_relaxed);
+    pw->offered = s;
+    while (pw->offered && (w = first_for(pw, s)) && w != last) {
+        list_remove(&w->link);
+        count_add(&pw->queue_length, -1);
+        note_oldest(pw);
+        last = w;
+        w->on_turn(w);
+    }
+    bool is_left = pw->offered != NULL;
+    pw->offered = NULL;
+    mark_waiting(pw, pw->queue_length > 0);
+    if (is_left && !pw->queue_length) {
+        free_slot(pw, s);
+        return;
+    }
+    /* Nobody here wants it, and nobody elsewhere would. */
+    if (is_left) atomic_fetch_sub(&s->peer.in_flight, 1);
+    /* He may have had no connection for the slot and given it up: whoever has closed one since may have found no slot
+     * to pass on with it. And where one is free there may be more. */
+    uint32_t cap = cap_of(s);
+    if (!is_left && (!cap || atomic_load(&s->peer.open_connections) < cap)) pass_slot(pw, s);
+}
+
+static void on_slot_mail(void *reader, const struct mail *m)
+{
+    (void)reader;
+    struct server_worker *sw = m->object;
+    offer(sw->pool, sw->server);
+}
+
+static void on_handed(struct loop_task *t)
+{
+    struct pool_worker *pw = container_of(t, struct pool_worker, handed_task);
+    struct list *first;
+    struct list mine;
+    /* What is handed over meanwhile is for the next time. */
+    list_init(&mine);
+    while ((first = list_pop_front(&pw->handed_servers))) list_push_back(&mine, first);
+    while ((first = list_pop_front(&mine))) {
+        struct server_worker *sw = container_of(first, struct server_worker, handed_link);
+        uint32_t handed = sw->handed;
+        sw->handed = 0;
+        for (; handed; handed--) offer(pw, sw->server);
+    }
+}
+
+/* Takes what is free for those who wait here, as many slots as they are. Without a cap there is no end of slots, and
+ * who waits has been told so by somebody else's. */
+static void look_for_slots(struct pool_worker *pw, uint32_t wanted)
+{
+    const struct peer_set *set = pw->view->set;
+    for (uint32_t i = 0; i < set->count + set->standby_count && wanted; i++) {
+        struct server *s = candidate(set, i);
+        if (atomic_load_explicit(&s->peer.is_out, memory_order_relaxed)) continue;
+        if (!take_slot(&s->peer.in_flight, cap_of(s))) continue;
+        (void)give_to(pw, pw, s);
+        wanted--;
+    }
+}
+
+/* Those who wait know the servers that were there before. */
+static void offer_new_set(struct pool_worker *pw)
+{
+    look_for_slots(pw, pw->queue_length);
+}
+
+bool pool_wait(struct pool_worker *pw, struct pool_waiter *w, bool is_again)
+{
+    if (!is_again && pw->queue_length >= conf_of(pw)->queue.length) {
+        metric_add(pw->env->metrics, pw->pool->meter_queue_full, 1);
+        return false;
+    }
+    if (!is_again || !w->since_ns) w->since_ns = pw->env->loop->now_ns;
+    if (is_again)
+        list_push_front(&pw->queue, &w->link);
+    else
+        list_push_back(&pw->queue, &w->link);
+    count_add(&pw->queue_length, 1);
+    note_oldest(pw);
+    if (!is_again) metric_add(pw->env->metrics, pw->pool->meter_queued, 1);
+    /* During his own turn the mark stands, and to look at once again would go round in circles. */
+    if (is_again && pw->is_marked) return true;
+    mark_waiting(pw, true);
+    look_for_slots(pw, 1);
+    return true;
+}
+
+void pool_stop_waiting(struct pool_worker *pw, struct pool_waiter *w)
+{
+    if (!list_is_empty(&w->link)) {
+        list_remove(&w->link);
+        count_add(&pw->queue_length, -1);
+        note_oldest(pw);
+    }
+    mark_waiting(pw, pw->queue_length > 0);
+}
+
+/* counting */
+
+/* Whose turn it is has his slot already. Others stand behind those who wait. */
+static bool take_in_flight(struct pool_worker *pw, struct server *s)
+{
+    if (pw->offered == s) {
+        pw->offered = NULL;
+        return true;
+    }
+    uint32_t cap = cap_of(s);
+    if (cap && atomic_load_explicit(&s->peer.waiting_mask, memory_order_relaxed)) return false;
+    return take_slot(&s->peer.in_flight, cap);
 }
 
 void pool_unlease(struct pool_worker *pw, struct server *s)
 {
-    atomic_fetch_sub(&s->peer.in_flight, 1);
-    pass_slot(pw, s);
+    free_slot(pw, s);
 }
 
 void pool_connection_closed(struct pool_worker *pw, struct server *s)
@@ -268,7 +430,7 @@ void pool_connection_closed(struct pool_worker *pw, struct server *s)
 
 bool pool_enter(struct pool_worker *pw, struct server *s)
 {
-    if (!take_in_flight(s)) return false;
+    if (!take_in_flight(pw, s)) return false;
     atomic_fetch_add(&s->peer.open_connections, 1);
     count_add(pw->env->upstream_live, 1);
     return true;
@@ -276,8 +438,9 @@ bool pool_enter(struct pool_worker *pw, struct server *s)
 
 void pool_leave(struct pool_worker *pw, struct server *s)
 {
-    atomic_fetch_sub(&s->peer.in_flight, 1);
-    pool_connection_closed(pw, s);
+    atomic_fetch_sub(&s->peer.open_connections, 1);
+    count_add(pw->env->upstream_live, -1);
+    free_slot(pw, s);
 }
 
 /* connections */
@@ -365,6 +528,8 @@ static void on_idle(struct h1_client *c)
     c->is_idle = true;
     loop_arm(l, &c->conn.timer,
              server_idle_limit_ms(sw->server, conf->timeouts.keep_alive_ms, loop_now_ms(l)));
+    /* Somebody may have a slot and lack this connection. Last: it may be closed for him. */
+    pass_slot(sw->pool, sw->server);
 }
 
 static void on_keep_alive(struct h1_client *c, uint32_t timeout_s, uint32_t max)
@@ -505,7 +670,7 @@ enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need 
         *reason = END_INTERNAL;
         return LEASE_FAILED;
     }
-    if (!take_in_flight(s)) return LEASE_FULL;
+    if (!take_in_flight(pw, s)) return LEASE_FULL;
     struct upstream *u = need == LEASE_FRESH ? NULL : take_idle(sw, need, target);
     if (u) {
         *stream = h1_client_lease(&u->http);
@@ -518,8 +683,9 @@ enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need 
         atomic_load_explicit(&s->peer.open_connections, memory_order_relaxed) >= cap)
         (void)close_oldest(sw);
     enum lease got = open_new(sw, target, stream, reason);
-    if (got == LEASE_FULL || got == LEASE_FAILED) atomic_fetch_sub(&s->peer.in_flight, 1);
-    if (got == LEASE_FAILED) pass_slot(pw, s);
+    /* Full of connections: whoever closes one passes the slot on, and to do it here would go round in circles. */
+    if (got == LEASE_FULL) atomic_fetch_sub(&s->peer.in_flight, 1);
+    if (got == LEASE_FAILED) free_slot(pw, s);
     return got;
 }
 
@@ -546,6 +712,7 @@ void server_worker_init(struct server_worker *sw, struct server *s, struct pool_
     sw->server = s;
     sw->pool = pw;
     list_init(&sw->idle);
+    list_init(&sw->handed_link);
 }
 
 int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_worker_env *env,
@@ -557,6 +724,9 @@ int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_
     pw->env = env;
     list_init(&pw->link);
     list_init(&pw->queue);
+    list_init(&pw->handed_servers);
+    loop_task_init(&pw->handed_task, on_handed);
+    note_oldest(pw);
     slab_init(&pw->upstreams, env->budget,
               sizeof(struct upstream) + (is_egress(pw) ? sizeof(struct address) : 0));
     for (uint32_t i = 0; i < p->roster->count; i++) {
@@ -588,6 +758,7 @@ void pool_worker_free(struct pool_worker *pw)
 {
     if (!pw) return;
     assert(list_is_empty(&pw->queue));
+    loop_cancel(&pw->handed_task);
     if (pw->view) {
         assert(!pw->view->users);
         view_free(pw->view);

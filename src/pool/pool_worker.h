@@ -26,12 +26,16 @@ struct server_worker {
     struct pool_worker *pool;    /* NULL: the worker does not know the pool yet */
     struct list idle;            /* of upstream, the latest used first */
     _Atomic uint32_t idle_count; /* written by this worker, read by others */
+    struct list handed_link;     /* of pool_worker.handed_servers */
+    uint32_t handed;             /* slots that this worker holds for whoever waits longest */
 };
 
 /* An exchange that waits for a server under its cap. */
 struct pool_waiter {
     struct list link;
-    void (*on_turn)(struct pool_waiter *w); /* taken off the queue already */
+    uint64_t since_ns;
+    const struct server *named; /* whose slot he takes even if it is not to be picked; NULL: none */
+    void (*on_turn)(struct pool_waiter *w); /* taken off the queue already; pool_offered() is his to take */
 };
 
 struct pool_worker_env {
@@ -45,6 +49,8 @@ struct pool_worker_env {
     void (*on_evidence)(void *control, const struct mail *m); /* server, enum server_evidence */
 };
 
+#define POOL_WAITS_SEEN 8u
+
 struct pool_worker {
     struct list link; /* in the worker's list of its pools */
     struct pool *pool;
@@ -52,6 +58,13 @@ struct pool_worker {
     struct pool_view *view;
     struct list queue;
     uint32_t queue_length;
+    /* Read by other workers: since when the first wait here, UINT64_MAX for nobody; and how many slots are on their way
+     * to them. */
+    _Atomic uint64_t waits_since_ns[POOL_WAITS_SEEN];
+    _Atomic uint32_t promised;
+    struct server *offered; /* whose slot is held for him whose turn it is; NULL: none, or taken */
+    struct list handed_servers;
+    struct loop_task handed_task;
     bool is_marked; /* this worker's bit stands in its servers' waiting_mask */
     struct h1_limits limits;
     struct slab upstreams;
@@ -105,10 +118,18 @@ void pool_leave(struct pool_worker *pw, struct server *s);
 /* The connection of a lease went on as a tunnel: it is counted as open until this is called. */
 void pool_connection_closed(struct pool_worker *pw, struct server *s);
 
-/* False: the queue is full. on_turn comes from the loop. Who had his turn in vain (`is_again`) waits in
- * front. */
+/* The queue. While somebody waits for a pool, on whatever worker, a slot that is freed is not given up but handed to
+ * who waits longest, and those who come later are told that the server is full: they stand behind.
+ *
+ * False: the queue is full. on_turn comes from the loop. Who had his turn in vain (`is_again`) waits in front. */
 MUST_CHECK bool pool_wait(struct pool_worker *pw, struct pool_waiter *w, bool is_again);
 void pool_stop_waiting(struct pool_worker *pw, struct pool_waiter *w);
+/* Within on_turn: the server whose slot is held for him; the next pool_lease() or pool_enter() of it takes that. NULL
+ * at all other times. */
+static inline struct server *pool_offered(const struct pool_worker *pw)
+{
+    return pw->offered;
+}
 
 /* How an attempt went, for methods that go by it. */
 void pool_observe(const struct pool_view *view, struct server *s, const struct balance_outcome *outcome);

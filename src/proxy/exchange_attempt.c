@@ -198,8 +198,19 @@ static bool find_overflow(const struct exchange *x, const struct search *search,
     return out->server != NULL;
 }
 
+/* A slot is held for it: its turn in the queue has come. */
+static bool find_offered(const struct exchange *x, struct found *out)
+{
+    struct server *s = pool_offered(x->pool);
+    bool is_named = s && s == x->named;
+    *out = (struct found){ s, s ? peer_of(x, s) : BALANCE_NONE,
+                           is_named ? (enum balance_reason)x->named_reason : BALANCE_QUEUED };
+    return s != NULL;
+}
+
 static bool find_server(struct exchange *x, struct search *search, struct found *out)
 {
+    if (find_offered(x, out)) return true;
     if (x->wants_fresh && find_last(x, out)) return true;
     x->wants_fresh = false;
     if (x->named && !search->named_is_full) {
@@ -309,6 +320,7 @@ static void on_turn(struct pool_waiter *w)
 enum step attempt_wait_slot(struct exchange *x)
 {
     x->waiter.on_turn = on_turn;
+    x->waiter.named = x->named;
     if (!pool_wait(x->pool, &x->waiter, x->is_again)) return exchange_fail(x, END_QUEUE_FULL);
     /* Who had his turn in vain goes on with the time that he was given; whose attempt failed has none left. */
     if (!x->response_deadline_ms)

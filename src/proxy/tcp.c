@@ -197,6 +197,12 @@ static bool connect_to(struct session *s, struct server *server, enum balance_re
 static uint32_t pick(struct session *s, enum balance_reason *reason)
 {
     const struct peer_set *set = s->view->set;
+    const struct server *offered = pool_offered(s->pool);
+    for (uint32_t i = 0; offered && i < set->count; i++) {
+        if (set->servers[i] != offered) continue;
+        *reason = BALANCE_QUEUED;
+        return i;
+    }
     struct balance_choice choice = { .peer = BALANCE_NONE, .reason = BALANCE_ALL_TRIED };
     struct balance_query q = { .peers = set->peers,
                                .peer_count = set->count,
@@ -215,7 +221,8 @@ static uint32_t pick(struct session *s, enum balance_reason *reason)
  * the other. */
 static bool overflow(struct session *s)
 {
-    struct server *spare = s->has_overflown ? NULL : peer_set_overflow(s->view->set);
+    struct server *spare = pool_offered(s->pool); /* of those on standby: the others were looked at */
+    if (!spare && !s->has_overflown) spare = peer_set_overflow(s->view->set);
     if (!spare || !pool_enter(s->pool, spare)) {
         wait_in_queue(s);
         return true;

@@ -641,6 +641,7 @@ struct waiter {
     struct pool_waiter w;
     struct crew *crew;
     uint32_t number, worker;
+    struct attempt attempt;
 };
 
 static uint32_t turn_order[64], turn_count;
@@ -659,6 +660,15 @@ static void on_turn_enter(struct pool_waiter *pw)
         on_turn_note(pw);
     else
         assert_true(pool_wait(worker, pw, true));
+}
+
+static void on_turn_lease(struct pool_waiter *pw)
+{
+    struct waiter *w = container_of(pw, struct waiter, w);
+    if (attempt_lease(&w->attempt, w->crew, w->worker, LEASE_ANY) == LEASE_FULL)
+        assert_true(pool_wait(w->crew->workers[w->worker], pw, true));
+    else
+        on_turn_note(pw);
 }
 
 static bool waiter_wait(struct waiter *w, struct crew *c, uint32_t worker, uint32_t number,
@@ -773,7 +783,7 @@ static void one_workers_queue_is_first_in_first_out_and_bounded(void **state)
     crew_stop(&c);
 }
 
-static void who_had_his_turn_in_vain_waits_in_front(void **state)
+static void nobody_overtakes_those_who_wait(void **state)
 {
     (void)state;
     struct crew c;
@@ -786,25 +796,54 @@ static void who_had_his_turn_in_vain_waits_in_front(void **state)
     struct server *s = c.pool->roster->places[0].server;
     assert_true(pool_enter(c.workers[1], s));
     for (uint32_t i = 0; i < 3; i++) assert_true(waiter_wait(&w[i], &c, 0, i, on_turn_enter));
+    uint32_t holder = 1;
     for (uint32_t i = 0; i < 3; i++) {
-        /* Freed, and taken by somebody else before the news comes. */
-        pool_leave(c.workers[1], s);
-        assert_true(pool_enter(c.workers[1], s));
-        crew_turns(&c, 2);
+        /* Freed, and wanted by others before the news comes: it is not to be had. */
+        pool_leave(c.workers[holder], s);
+        assert_int_equal(s->peer.in_flight, 1);
+        for (uint32_t worker = 0; worker < 2; worker++) assert_false(pool_enter(c.workers[worker], s));
         assert_int_equal(turn_count, i);
-        assert_int_equal(c.workers[0]->queue_length, 3 - i);
-        pool_leave(c.workers[1], s);
         crew_turns(&c, 2);
         assert_int_equal(turn_count, i + 1);
         assert_int_equal(turn_order[i], i);
-        pool_leave(c.workers[0], s);
-        if (i < 2) {
-            /* That freed it for the next. */
-            assert_true(pool_enter(c.workers[1], s));
-            crew_turns(&c, 2);
-            assert_int_equal(turn_count, i + 1);
-        }
+        holder = 0;
     }
+    pool_leave(c.workers[0], s);
+    assert_int_equal(s->peer.in_flight, 0);
+    assert_true(pool_enter(c.workers[1], s));
+    pool_leave(c.workers[1], s);
+    crew_stop(&c);
+}
+
+/* With a slot but without a connection, for all are kept idle elsewhere. */
+static void who_had_his_turn_in_vain_waits_in_front(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    struct waiter w[3];
+    crew_init(&c, "least_request", 1);
+    c.servers[0].max_connections = 1;
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 2);
+    exchange(&c, &o, 1, LEASE_ANY, LEASE_OPENING);
+    assert_int_equal(c.idle[1], 1);
+    turn_count = 0;
+    for (uint32_t i = 0; i < 3; i++) assert_true(waiter_wait(&w[i], &c, 0, i, on_turn_lease));
+    loop_turn(&c.loops[0], 0); /* in vain; the other worker is asked */
+    assert_int_equal(turn_count, 0);
+    assert_int_equal(c.workers[0]->queue_length, 3);
+    assert_int_equal(c.pool->roster->places[0].server->peer.in_flight, 0);
+    crew_turns(&c, 3);
+    assert_int_equal(c.idle[1], 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(turn_count, i + 1);
+        assert_int_equal(turn_order[i], i);
+        attempt_ask(&w[i].attempt, &o);
+        attempt_end(&w[i].attempt);
+        crew_turns(&c, 2);
+    }
+    origin_close(&o);
     crew_stop(&c);
 }
 
@@ -1119,6 +1158,7 @@ int main(void)
         cmocka_unit_test(at_the_cap_an_idle_connection_too_old_for_a_request_makes_way_for_a_new_one),
         cmocka_unit_test(freed_slots_are_passed_to_waiting_workers_in_turn),
         cmocka_unit_test(one_workers_queue_is_first_in_first_out_and_bounded),
+        cmocka_unit_test(nobody_overtakes_those_who_wait),
         cmocka_unit_test(who_had_his_turn_in_vain_waits_in_front),
         cmocka_unit_test(a_slot_freed_just_before_the_wait_is_found),
         cmocka_unit_test(who_waits_again_after_an_attempt_is_woken_like_others),

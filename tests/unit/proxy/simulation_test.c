@@ -192,10 +192,22 @@ static void start_attempt(struct exchange *x, struct server *server)
         add_event(s, draw_ms(s, s->mean_ms), EVENT_ANSWERED, number);
 }
 
+/* Its turn in the queue has come. */
+static bool take_offered(struct exchange *x)
+{
+    struct pool_worker *pw = x->sim->crew.workers[x->worker];
+    struct server *server = pool_offered(pw);
+    if (!server || x->attempts == ATTEMPTS_MAX) return false;
+    assert_true(pool_enter(pw, server));
+    start_attempt(x, server);
+    return true;
+}
+
 static void try_next(struct exchange *x)
 {
     struct simulation *s = x->sim;
     struct pool_worker *pw = s->crew.workers[x->worker];
+    if (take_offered(x)) return;
     uint32_t failed = x->tried_count; /* behind these: found full in this round */
     bool is_full = false;
     while (x->attempts < ATTEMPTS_MAX) {
@@ -303,7 +315,8 @@ static void check_counts(struct simulation *s)
     uint32_t ejected = 0;
     for (uint32_t i = 0; i < s->server_count; i++) {
         const struct server *server = s->crew.pool->roster->places[i].server;
-        assert_int_equal(server->peer.in_flight, s->servers[i].running);
+        /* Some are on their way to those who wait. */
+        assert_true(server->peer.in_flight >= s->servers[i].running);
         assert_int_equal(server->peer.open_connections, s->servers[i].running);
         assert_true(!server->peer.cap || server->peer.in_flight <= server->peer.cap);
         if (server->health == SERVER_EJECTED) ejected++;
@@ -418,13 +431,8 @@ static void check_calm(struct simulation *s)
         assert_non_null(server);
         s->servers[crew_index(server)].attempts++;
     }
-    /* Least loaded, all idle: the heaviest have it all. */
-    bool is_least = strncmp(c->method.name, "least", 5) == 0;
-    uint32_t heaviest = 0;
     for (uint32_t i = 0; i < s->server_count; i++)
-        if (c->servers[i].weight > heaviest) heaviest = c->servers[i].weight;
-    for (uint32_t i = 0; i < s->server_count; i++)
-        if (!s->servers[i].attempts && !(is_least && c->servers[i].weight < heaviest))
+        if (!s->servers[i].attempts)
             fail_msg("seed %u: server %u of %u gets nothing", (unsigned)s->seed, i, s->server_count);
 }
 
