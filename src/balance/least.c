@@ -43,7 +43,8 @@ static inline uint64_t key_of(const struct least_table *t, const struct shares_s
         now = open;
         limit *= 1 + (idle < SHARES_BEHIND_MAX ? idle : SHARES_BEHIND_MAX - 1);
     }
-    return (now + 1) * factor - shares_behind(s, peer, limit);
+    return (now + 1) * factor -
+           shares_behind(s, peer, limit - 1); /* not all of it: who is busy is no idle one's equal */
 }
 
 /* However far it is behind: for most servers this says that they are not the least, and no more is looked at. */

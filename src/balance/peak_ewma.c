@@ -112,7 +112,7 @@ static inline double cost_of(const struct look *l, uint32_t peer, const struct c
     double expected_us = c->e.expected_us, same_us = SAME * l->reference_us;
     /* One request at a time finds out whether a server is still as slow as it was long ago. */
     if (expected_us <= AS_QUICK * l->reference_us || (c->e.is_void && !c->in_flight))
-        work -= shares_behind(l->shares, peer, factor);
+        work -= shares_behind(l->shares, peer, factor - 1);
     /* Of whom nothing is known stays the first. */
     if (expected_us < same_us && expected_us > 0) expected_us = same_us;
     return expected_us * (double)(int64_t)work;
