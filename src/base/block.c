@@ -5,12 +5,11 @@
 #include "base/block_chunk.h"
 #include "base/count.h"
 #include "base/poison.h"
+#include "base/slab.h"
 
-/* How many idle blocks of a class are kept before they go back to the system: 1 MiB of each. */
-static uint32_t keep_at_most(uint32_t size_class)
-{
-    return (1u << 20) / (BLOCK_MIN << size_class);
-}
+/* Of each kind, before it goes back to the system; while memory is short, enough for one request after the other. */
+#define KEEP_BYTES (1u << 20)
+#define KEEP_WHEN_TIGHT_BYTES (16u << 10)
 
 bool budget_take(struct budget *budget, uint64_t bytes)
 {
@@ -28,7 +27,15 @@ void budget_give(struct budget *budget, uint64_t bytes)
 void block_pool_init(struct block_pool *pool, struct budget *budget)
 {
     *pool = (struct block_pool){ .budget = budget };
+    list_init(&pool->slabs);
     for (uint32_t c = 0; c < BLOCK_CLASSES; c++) list_init(&pool->chunks[c]);
+}
+
+uint64_t block_pool_keep_bytes(const struct block_pool *pool)
+{
+    uint64_t share = pool->budget->limit / 64;
+    uint64_t most = budget_is_tight(pool->budget) ? KEEP_WHEN_TIGHT_BYTES : KEEP_BYTES;
+    return share < most ? share : most;
 }
 
 static void release(struct block_pool *pool, struct block *b)
@@ -38,23 +45,43 @@ static void release(struct block_pool *pool, struct block *b)
     block_chunk_give(pool, b);
 }
 
+static struct block *pop_idle(struct block_pool *pool, uint32_t size_class)
+{
+    struct block *b = pool->idle[size_class];
+    if (!b) return NULL;
+    pool->idle[size_class] = b->next;
+    pool->idle_count[size_class]--;
+    pool->idle_bytes -= BLOCK_MIN << size_class;
+    return b;
+}
+
+void block_pool_trim(struct block_pool *pool)
+{
+    struct block *b;
+    for (uint32_t c = 0; c < BLOCK_CLASSES; c++)
+        while ((b = pop_idle(pool, c))) release(pool, b);
+    for (struct list *at = pool->slabs.next; at != &pool->slabs; at = at->next)
+        slab_trim(container_of(at, struct slab, link));
+}
+
 void block_pool_fini(struct block_pool *pool)
 {
     assert(pool->live == 0);
-    for (uint32_t c = 0; c < BLOCK_CLASSES; c++) {
-        while (pool->idle[c]) {
-            struct block *b = pool->idle[c];
-            pool->idle[c] = b->next;
-            release(pool, b);
-        }
-        pool->idle_count[c] = 0;
-    }
+    assert(list_is_empty(&pool->slabs));
+    block_pool_trim(pool);
+}
+
+bool block_pool_take(struct block_pool *pool, uint64_t bytes)
+{
+    if (budget_take(pool->budget, bytes)) return true;
+    block_pool_trim(pool);
+    return budget_take(pool->budget, bytes);
 }
 
 static struct block *make(struct block_pool *pool, uint32_t size_class)
 {
     size_t whole = (size_t)BLOCK_MIN << size_class;
-    if (!budget_take(pool->budget, whole)) return NULL;
+    if (!block_pool_take(pool, whole)) return NULL;
     struct block *b = block_chunk_take(pool, size_class);
     if (!b) {
         budget_give(pool->budget, whole);
@@ -70,14 +97,11 @@ struct block *block_get(struct block_pool *pool, size_t size)
     uint32_t c = 0;
     while (c < BLOCK_CLASSES && ((size_t)BLOCK_MIN << c) - sizeof(struct block) < size) c++;
     if (c == BLOCK_CLASSES) return NULL;
-    struct block *b = pool->idle[c];
-    if (b) {
-        pool->idle[c] = b->next;
-        pool->idle_count[c]--;
+    struct block *b = pop_idle(pool, c);
+    if (b)
         unpoison(b->data, b->cap);
-    } else if (!(b = make(pool, c))) {
+    else if (!(b = make(pool, c)))
         return NULL;
-    }
     b->next = NULL;
     count_add(&pool->live, 1);
     pool->live_bytes += BLOCK_MIN << c;
@@ -88,10 +112,10 @@ void block_put(struct block_pool *pool, struct block *b)
 {
     if (!b) return;
     assert(pool->live > 0);
+    uint64_t whole = BLOCK_MIN << b->size_class;
     count_add(&pool->live, -1);
-    pool->live_bytes -= BLOCK_MIN << b->size_class;
-    /* While memory is short none is kept: others may need it in another size, or on another thread. */
-    if (pool->idle_count[b->size_class] >= keep_at_most(b->size_class) || budget_is_tight(pool->budget)) {
+    pool->live_bytes -= whole;
+    if ((pool->idle_count[b->size_class] + 1) * whole > block_pool_keep_bytes(pool)) {
         release(pool, b);
         return;
     }
@@ -99,4 +123,5 @@ void block_put(struct block_pool *pool, struct block *b)
     b->next = pool->idle[b->size_class];
     pool->idle[b->size_class] = b;
     pool->idle_count[b->size_class]++;
+    pool->idle_bytes += whole;
 }

@@ -1,6 +1,10 @@
 /* base/block.h: memory for bytes on the move. Each loop has a pool of blocks in a few sizes, all drawn on one
  * budget of the whole process. A block belongs to whoever got it; only its pool's thread may touch it. Unless the
- * budget says so, core files are without them. */
+ * budget says so, core files are without them.
+ *
+ * A pool keeps some of what is given back, so that the steady path neither calls the system nor touches the budget, which
+ * all threads share: up to 1 MiB of each kind, a sixty-fourth of the budget at most, and next to nothing while memory is
+ * short. block_pool_trim() gives all of it back. */
 #pragma once
 
 #include <stdatomic.h>
@@ -36,6 +40,8 @@ struct block_pool {
     uint32_t idle_count[BLOCK_CLASSES];
     uint32_t live; /* handed out */
     uint64_t live_bytes;
+    struct list slabs;   /* this thread's */
+    uint64_t idle_bytes; /* drawn on the budget and used for nothing: idle blocks, the slabs' free places */
 };
 
 void block_pool_init(struct block_pool *pool, struct budget *budget);
@@ -44,12 +50,24 @@ void block_pool_fini(struct block_pool *pool);
 /* A block with room for `size` bytes; NULL if size is too large, the budget is used up or memory is out. */
 struct block *block_get(struct block_pool *pool, size_t size);
 void block_put(struct block_pool *pool, struct block *b); /* NULL is fine */
+/* Gives back what is kept, of blocks and of slabs: somebody else needs it. */
+void block_pool_trim(struct block_pool *pool);
+/* So many bytes of a kind may be kept at the moment. */
+uint64_t block_pool_keep_bytes(const struct block_pool *pool);
+/* budget_take() for the pool's own and its slabs: what is kept goes before anybody is refused. */
+bool block_pool_take(struct block_pool *pool, uint64_t bytes);
 
 /* Takes and gives back bytes that are not blocks (connections' own structs); false if over the limit. */
 bool budget_take(struct budget *budget, uint64_t bytes);
 void budget_give(struct budget *budget, uint64_t bytes);
-/* At nine tenths new work is to be refused. */
+/* At nine tenths nothing is kept that is not used. */
 static inline bool budget_is_tight(const struct budget *budget)
 {
     return atomic_load_explicit(&budget->used, memory_order_relaxed) > budget->limit / 10 * 9;
+}
+/* This thread could have less than a tenth of it, with what it keeps: new work is to be refused. */
+static inline bool block_pool_is_short(const struct block_pool *pool)
+{
+    uint64_t used = atomic_load_explicit(&pool->budget->used, memory_order_relaxed);
+    return used > pool->budget->limit / 10 * 9 + pool->idle_bytes;
 }

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include "base/mapping.h"
 #include "base/poison.h"
 
 #define CHUNK_BYTES ((size_t)1 << 20)
@@ -31,29 +32,9 @@ static uint32_t index_of(const struct block_chunk *c, const struct block *b)
     return (uint32_t)(offset / ((size_t)BLOCK_MIN << c->size_class));
 }
 
-static void *map(size_t bytes)
-{
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
-
-/* The kernel puts a mapping beside the last one, so all but the first are aligned already. */
-static void *map_aligned(void)
-{
-    char *p = map(CHUNK_BYTES);
-    if (!p || (uintptr_t)p % CHUNK_BYTES == 0) return p;
-    munmap(p, CHUNK_BYTES);
-    p = map(2 * CHUNK_BYTES);
-    if (!p) return NULL;
-    size_t before = (CHUNK_BYTES - (uintptr_t)p % CHUNK_BYTES) % CHUNK_BYTES;
-    if (before) munmap(p, before);
-    munmap(p + before + CHUNK_BYTES, CHUNK_BYTES - before);
-    return p + before;
-}
-
 static struct block_chunk *chunk_new(struct block_pool *pool, uint32_t size_class)
 {
-    struct block_chunk *c = map_aligned();
+    struct block_chunk *c = mapping_new(CHUNK_BYTES);
     if (!c) return NULL;
     madvise(c, CHUNK_BYTES, MADV_NOHUGEPAGE); /* a block must not cost 2 MiB */
     if (!pool->budget->is_dumped) madvise(c, CHUNK_BYTES, MADV_DONTDUMP);
@@ -95,5 +76,8 @@ void block_chunk_give(struct block_pool *pool, struct block *b)
     }
     list_remove(&c->link);
     unpoison(c, CHUNK_BYTES);
-    munmap(c, CHUNK_BYTES);
+    if (mapping_free(c, CHUNK_BYTES)) return;
+    madvise(b, (size_t)BLOCK_MIN << size_class, MADV_DONTNEED);
+    poison((char *)c + HEADER_BYTES, CHUNK_BYTES - HEADER_BYTES);
+    list_push_front(&pool->chunks[size_class], &c->link);
 }

@@ -1,6 +1,7 @@
 /* base/poison.h: tells AddressSanitizer which memory of an allocator of our own nobody may touch; nothing without it. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #ifdef __SANITIZE_ADDRESS__
@@ -33,5 +34,15 @@ static inline void unpoison(const void *memory, size_t bytes)
     __asan_unpoison_memory_region(memory, bytes);
 #else
     (void)memory, (void)bytes;
+#endif
+}
+
+static inline bool is_poisoned(const void *memory)
+{
+#if IS_ADDRESS_SANITIZED
+    return __asan_address_is_poisoned(memory);
+#else
+    (void)memory;
+    return false;
 #endif
 }

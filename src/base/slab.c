@@ -1,67 +1,136 @@
 #include "base/slab.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/count.h"
+#include "base/mapping.h"
 #include "base/poison.h"
 
 #define SLAB_PAGE_BYTES 16384u
 
+/* At the start of its mapping: an object's page is found from its address. */
 struct slab_page {
-    struct slab_page *next;
+    struct slab_page *next, *previous; /* of slab->pages */
+    struct list link;                  /* of with_room or empty; alone while it is full */
+    void *idle;                        /* each free place begins with the address of the next */
+    uint32_t free_count;
     _Alignas(16) char objects[];
 };
 
-void slab_init(struct slab *slab, struct budget *budget, size_t object_size)
+static struct slab_page *page_of(const void *object)
+{
+    return (struct slab_page *)((uintptr_t)object & ~(uintptr_t)(SLAB_PAGE_BYTES - 1));
+}
+
+static void *place(struct slab_page *page, const struct slab *slab, uint32_t index)
+{
+    return page->objects + (size_t)index * slab->object_size;
+}
+
+/* What of a page can be used. */
+static uint64_t room(const struct slab *slab)
+{
+    return (uint64_t)slab->per_page * slab->object_size;
+}
+
+void slab_init(struct slab *slab, struct block_pool *pool, size_t object_size)
 {
     size_t rounded = (object_size + 15) & ~(size_t)15;
-    *slab = (struct slab){ .budget = budget,
+    *slab = (struct slab){ .pool = pool,
                            .object_size = (uint32_t)rounded,
                            .per_page = (uint32_t)((SLAB_PAGE_BYTES - sizeof(struct slab_page)) / rounded) };
     assert(slab->per_page > 0);
+    list_init(&slab->with_room);
+    list_init(&slab->empty);
+    list_push_back(&pool->slabs, &slab->link);
+}
+
+static struct slab_page *add_page(struct slab *slab)
+{
+    if (!block_pool_take(slab->pool, SLAB_PAGE_BYTES)) return NULL;
+    struct slab_page *page = mapping_new(SLAB_PAGE_BYTES);
+    if (!page) {
+        budget_give(slab->pool->budget, SLAB_PAGE_BYTES);
+        return NULL;
+    }
+    page->next = slab->pages;
+    if (page->next) page->next->previous = page;
+    slab->pages = page;
+    slab->page_count++;
+    page->free_count = slab->per_page;
+    for (uint32_t i = slab->per_page; i-- > 0;) {
+        void **object = place(page, slab, i);
+        *object = page->idle;
+        page->idle = object;
+        poison(object, slab->object_size);
+    }
+    slab->pool->idle_bytes += room(slab);
+    list_push_front(&slab->empty, &page->link);
+    slab->empty_count++;
+    return page;
+}
+
+/* An empty one. False: the system does not take it. */
+static bool drop_page(struct slab *slab, struct slab_page *page)
+{
+    struct slab_page *next = page->next, *previous = page->previous;
+    list_remove(&page->link);
+    unpoison(page, SLAB_PAGE_BYTES);
+    if (!mapping_free(page, SLAB_PAGE_BYTES)) {
+        for (uint32_t i = 0; i < slab->per_page; i++) poison(place(page, slab, i), slab->object_size);
+        list_push_front(&slab->empty, &page->link);
+        return false;
+    }
+    if (next) next->previous = previous;
+    *(previous ? &previous->next : &slab->pages) = next;
+    slab->page_count--;
+    slab->empty_count--;
+    slab->pool->idle_bytes -= room(slab);
+    budget_give(slab->pool->budget, SLAB_PAGE_BYTES);
+    return true;
+}
+
+/* Those that were empty for the longest time first. */
+static void keep_at_most(struct slab *slab, uint32_t count)
+{
+    while (slab->empty_count > count)
+        if (!drop_page(slab, container_of(slab->empty.prev, struct slab_page, link))) return;
+}
+
+void slab_trim(struct slab *slab)
+{
+    keep_at_most(slab, 0);
 }
 
 void slab_fini(struct slab *slab)
 {
     assert(slab->live == 0);
-    while (slab->pages) {
-        struct slab_page *page = slab->pages;
-        slab->pages = page->next;
-        budget_give(slab->budget, SLAB_PAGE_BYTES);
-        unpoison(page, SLAB_PAGE_BYTES);
-        free(page);
-    }
-    slab->idle = NULL;
+    slab_trim(slab);
+    list_remove(&slab->link);
 }
 
-static int add_page(struct slab *slab)
+static struct slab_page *page_with_room(struct slab *slab)
 {
-    if (!budget_take(slab->budget, SLAB_PAGE_BYTES)) return -1;
-    struct slab_page *page = malloc(SLAB_PAGE_BYTES);
-    if (!page) {
-        budget_give(slab->budget, SLAB_PAGE_BYTES);
-        return -1;
-    }
-    page->next = slab->pages;
-    slab->pages = page;
-    for (uint32_t i = 0; i < slab->per_page; i++) {
-        void **object = (void **)(void *)(page->objects + (size_t)i * slab->object_size);
-        *object = slab->idle;
-        slab->idle = object;
-        poison(object, slab->object_size);
-    }
-    return 0;
+    if (!list_is_empty(&slab->with_room)) return container_of(slab->with_room.next, struct slab_page, link);
+    if (!list_is_empty(&slab->empty)) return container_of(slab->empty.next, struct slab_page, link);
+    return add_page(slab);
 }
 
 void *slab_get(struct slab *slab)
 {
-    if (!slab->idle && add_page(slab) < 0) return NULL;
-    void **object = slab->idle;
-    if (!object) return NULL;
+    struct slab_page *page = page_with_room(slab);
+    if (!page) return NULL;
+    if (page->free_count == slab->per_page) {
+        list_remove(&page->link);
+        slab->empty_count--;
+        list_push_front(&slab->with_room, &page->link);
+    }
+    if (--page->free_count == 0) list_remove(&page->link);
+    void **object = page->idle;
     unpoison(object, slab->object_size);
-    slab->idle = *object;
+    page->idle = *object;
+    slab->pool->idle_bytes -= slab->object_size;
     count_add(&slab->live, 1);
     memset(object, 0, slab->object_size);
     return object;
@@ -69,11 +138,21 @@ void *slab_get(struct slab *slab)
 
 void slab_put(struct slab *slab, void *object)
 {
+    struct slab_page *page = page_of(object);
     assert(slab->live > 0);
     count_add(&slab->live, -1);
-    *(void **)object = slab->idle;
-    slab->idle = object;
+    *(void **)object = page->idle;
+    page->idle = object;
     poison(object, slab->object_size);
+    slab->pool->idle_bytes += slab->object_size;
+    if (page->free_count++ == 0) list_push_front(&slab->with_room, &page->link);
+    if (page->free_count < slab->per_page) return;
+    list_remove(&page->link);
+    list_push_front(&slab->empty, &page->link);
+    slab->empty_count++;
+    /* One in any case: an object that comes and goes at the edge of a page must not call the system each time. */
+    uint64_t keep = block_pool_keep_bytes(slab->pool) / SLAB_PAGE_BYTES;
+    keep_at_most(slab, keep ? (uint32_t)keep : 1);
 }
 
 /* 0: there is none, or it cannot be read. */

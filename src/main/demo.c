@@ -257,8 +257,8 @@ static int start_servers(struct demo *d, struct err *err)
     d->budget.limit = 64 << 20;
     if (loop_init(&d->loop, &d->budget, err) < 0) return -1;
     acceptor_spare_open(&d->spare);
-    slab_init(&d->connections, &d->budget, sizeof(struct h1_server));
-    slab_init(&d->answers, &d->budget, sizeof(struct answer));
+    slab_init(&d->connections, &d->loop.blocks, sizeof(struct h1_server));
+    slab_init(&d->answers, &d->loop.blocks, sizeof(struct answer));
     if (mailbox_new(&d->box, &d->loop, d, 16, err) < 0) return -1;
     for (int i = 0; i < SERVERS; i++)
         if (open_server(d, &d->servers[i], i, err) < 0) return -1;

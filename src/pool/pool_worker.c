@@ -727,7 +727,7 @@ int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_
     list_init(&pw->handed_servers);
     loop_task_init(&pw->handed_task, on_handed);
     note_oldest(pw);
-    slab_init(&pw->upstreams, env->budget,
+    slab_init(&pw->upstreams, &env->loop->blocks,
               sizeof(struct upstream) + (is_egress(pw) ? sizeof(struct address) : 0));
     for (uint32_t i = 0; i < p->roster->count; i++) {
         struct server *s = p->roster->places[i].server;
@@ -735,6 +735,7 @@ int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_
     }
     pool_worker_publish(pw, peer_set_get(p->current));
     if (!pw->view) {
+        slab_fini(&pw->upstreams);
         free(pw);
         return err_set(err, "out of memory for pool \"%s\"", p->name);
     }

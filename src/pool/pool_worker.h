@@ -43,7 +43,6 @@ struct pool_worker_env {
     struct metric_shard *metrics;
     struct mailbox *box;     /* this worker's */
     struct mailbox *control; /* for evidence; NULL in tests */
-    struct budget *budget;
     uint32_t index, worker_count;
     uint32_t *upstream_live, *upstream_idle;                  /* the worker's own totals */
     void (*on_evidence)(void *control, const struct mail *m); /* server, enum server_evidence */

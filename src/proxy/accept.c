@@ -57,7 +57,10 @@ static enum end_reason admit(struct listener_worker *lw, const struct ip *client
     if (p->gate && gate_check(p->gate, client) != GATE_PASS) return END_GATE_DENIED;
     if (l->gate && gate_check(l->gate, client) != GATE_PASS) return END_GATE_DENIED;
     if (denials_have(p->denials, client)) return END_GATE_DENIED;
-    if (budget_is_tight(&p->budget)) return END_NO_MEMORY;
+    if (block_pool_is_short(&lw->worker->loop.blocks)) {
+        worker_ask_for_memory(lw->worker);
+        return END_NO_MEMORY;
+    }
     uint32_t all = atomic_fetch_add_explicit(&p->connections, 1, memory_order_relaxed);
     uint32_t here = atomic_fetch_add_explicit(&l->connections, 1, memory_order_relaxed);
     enum end_reason refused = END_NONE;

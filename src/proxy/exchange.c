@@ -106,6 +106,7 @@ enum step exchange_finish(struct exchange *x, enum end_reason reason)
 enum step exchange_fail(struct exchange *x, enum end_reason reason)
 {
     if (x->state == EXCHANGE_DONE || x->state == EXCHANGE_REPLY) return STEP_WAIT;
+    if (reason == END_NO_MEMORY) worker_ask_for_memory(x->worker);
     bool is_telling = end_reason_info(reason)->status != 0;
     /* A head that still waits for its first body byte can give way to the sentence. */
     if (is_telling && x->response_started && http_stream_unsend(x->client)) {

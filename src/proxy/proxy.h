@@ -37,6 +37,7 @@ struct proxy {
     struct denials *denials; /* for a while; the control thread's to change */
     uint32_t connection_limit;
     _Atomic uint32_t connections;
+    _Atomic uint64_t asked_ms; /* loop time at which a worker last asked the others for memory */
     _Atomic bool is_draining;
     struct names names; /* of listeners, routes, pools, servers and variants, also of those that are gone */
     struct pool_env pool_env;

@@ -18,6 +18,8 @@
 #include "proxy/tunnel.h"
 
 #define MAILS 4096
+/* What they keep builds up slowly. */
+#define ASK_FOR_MEMORY_MS 100
 
 static int open_pools(struct worker *w, struct err *err)
 {
@@ -27,7 +29,6 @@ static int open_pools(struct worker *w, struct err *err)
         .metrics = w->metrics,
         .box = w->box,
         .control = p->control,
-        .budget = &p->budget,
         .index = w->index,
         .worker_count = p->worker_count,
         .upstream_live = &w->live.server_connections,
@@ -79,10 +80,10 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
         free(w);
         return -1;
     }
-    slab_init(&w->clients, &p->budget, sizeof(struct h1_server));
-    slab_init(&w->tunnels, &p->budget, sizeof(struct tunnel));
-    slab_init(&w->sessions, &p->budget, tcp_session_size());
-    slab_init(&w->exchanges, &p->budget, sizeof(struct exchange));
+    slab_init(&w->clients, &w->loop.blocks, sizeof(struct h1_server));
+    slab_init(&w->tunnels, &w->loop.blocks, sizeof(struct tunnel));
+    slab_init(&w->sessions, &w->loop.blocks, tcp_session_size());
+    slab_init(&w->exchanges, &w->loop.blocks, sizeof(struct exchange));
     w->metrics = metric_shard_of(p->metrics, index);
     if (p->access_log) w->access_log = access_log_writer_of(p->access_log, index);
     if (flight_ring_new(&w->flights, FLIGHT_RING_RECORDS, index, err) < 0 ||
@@ -205,6 +206,26 @@ static void on_publish(void *reader, const struct mail *m)
     struct worker *w = reader;
     struct peer_set *set = m->object;
     pool_worker_publish(set->roster->pool->workers[w->index], set);
+}
+
+static void on_trim(void *reader, const struct mail *m)
+{
+    (void)m;
+    struct worker *w = reader;
+    block_pool_trim(&w->loop.blocks);
+}
+
+void worker_ask_for_memory(struct worker *w)
+{
+    struct proxy *p = w->proxy;
+    uint64_t now = loop_now_ms(&w->loop);
+    uint64_t last = atomic_load_explicit(&p->asked_ms, memory_order_relaxed);
+    if (now < last + ASK_FOR_MEMORY_MS || !atomic_compare_exchange_strong(&p->asked_ms, &last, now)) return;
+    for (uint32_t i = 0; i < p->worker_count; i++) {
+        struct mail m = { .deliver = on_trim };
+        bool is_posted = i != w->index && mailbox_post(p->workers[i]->box, &m);
+        (void)is_posted; /* a full box: it is asked again */
+    }
 }
 
 static void post(struct worker *w, void (*deliver)(void *, const struct mail *), void *object)

@@ -67,6 +67,8 @@ void worker_kill(struct worker *w);
 void worker_join(struct worker *w);
 /* By mail: `set` (a reference, taken) is who may be picked from now on. */
 void worker_publish(struct worker *w, struct peer_set *set);
+/* Memory is short: the others give back what they keep and do not use. */
+void worker_ask_for_memory(struct worker *w);
 /* A client's connection of that listener has ended: it is counted no more. */
 void worker_client_closed(struct listener_worker *lw, const struct ip *client);
 /* Nothing is going on any more. */

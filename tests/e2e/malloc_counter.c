@@ -1,4 +1,4 @@
-/* Preloaded into weir: counts calls of the allocator by thread, in a file that others map (WEIR_MALLOC_COUNTS).
+/* Preloaded into weir: counts calls of the allocator, and of the system for memory, by thread, in a file that others map (WEIR_MALLOC_COUNTS).
  * test_no_malloc.py knows the layout. Calls before the constructor has run are not counted. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define THREADS_MAX 64
@@ -140,4 +141,28 @@ int posix_memalign(void **out, size_t alignment, size_t size)
 void free(void *old)
 {
     __libc_free(old);
+}
+
+void *mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset)
+{
+    count_allocation();
+    return (void *)syscall(SYS_mmap, at, len, protection, flags, fd, offset);
+}
+
+/* By this name it is called where off_t was asked to have 64 bits. */
+void *mmap64(void *at, size_t len, int protection, int flags, int fd, off_t offset)
+{
+    return mmap(at, len, protection, flags, fd, offset);
+}
+
+int munmap(void *at, size_t len)
+{
+    if (table) atomic_fetch_add(&own()->releases, 1);
+    return (int)syscall(SYS_munmap, at, len);
+}
+
+int madvise(void *at, size_t len, int advice)
+{
+    if (table) atomic_fetch_add(&own()->releases, 1);
+    return (int)syscall(SYS_madvise, at, len, advice);
 }

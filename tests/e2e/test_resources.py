@@ -147,6 +147,32 @@ def test_without_memory_connections_are_shed_and_it_recovers(scene):
     assert client.read().status == 200
 
 
+def test_a_peak_of_idle_connections_is_not_remembered(scene):
+    """Once they are gone, as many may come again: nothing of what they took is kept as used."""
+    weir = scene.proxy(scene.server(), limits={"memory": "1MiB"}, build="release")
+
+    def fill():
+        idle = []
+        while True:
+            assert len(idle) < 4000, weir.stats()
+            idle.append(scene.client(weir))
+            try:
+                assert idle[-1].ask().status == 200
+            except OSError:
+                break
+        for client in idle:
+            client.close()
+        weir.wait_live(client_connections=0)
+        return len(idle)
+
+    first = fill()
+    assert first > 500
+    stats = weir.stats()["memory"]
+    assert stats["used"] < stats["limit"] / 3
+    assert fill() > first * 9 / 10
+    assert scene.client(weir).ask().status == 200
+
+
 def test_a_client_that_does_not_read_costs_little(scene):
     data = message.response(body=bytes(8 << 20))  # more than the kernel keeps for each
     server = scene.server([broken.serve(lambda request: data)], send_buffer=65536)

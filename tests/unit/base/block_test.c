@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "base/arena.h"
-#include "base/slab.h"
 
 static void a_block_has_the_room_that_was_asked_for(void **state)
 {
@@ -125,41 +124,58 @@ static void an_arena_gives_everything_back(void **state)
     block_pool_fini(&pool);
 }
 
-static void a_slab_hands_out_zeroed_objects_and_counts_them(void **state)
+static void what_is_kept_goes_before_anybody_is_refused(void **state)
 {
     (void)state;
-    enum { COUNT = 1000 };
-    struct budget budget = { .limit = 1 << 20 };
-    struct slab slab;
-    static unsigned char *objects[COUNT];
-    slab_init(&slab, &budget, 100);
-    for (int round = 0; round < 2; round++) {
-        for (int i = 0; i < COUNT; i++) {
-            objects[i] = slab_get(&slab);
-            assert_non_null(objects[i]);
-            for (int j = 0; j < 100; j++) assert_int_equal(objects[i][j], 0);
-            memset(objects[i], 0xff, 100);
-        }
-        assert_int_equal(slab.live, COUNT);
-        for (int i = 0; i < COUNT; i++) slab_put(&slab, objects[i]);
-    }
-    assert_int_equal(slab.live, 0);
-    slab_fini(&slab);
+    struct budget budget = { .limit = 64 * BLOCK_MIN };
+    struct block_pool pool;
+    struct block *small[64];
+    block_pool_init(&pool, &budget);
+    budget.limit <<= 10; /* while there is plenty, all are kept */
+    for (int i = 0; i < 64; i++) assert_non_null(small[i] = block_get(&pool, 100));
+    for (int i = 0; i < 64; i++) block_put(&pool, small[i]);
+    budget.limit >>= 10;
+    assert_int_equal(budget.used, budget.limit);
+    assert_int_equal(pool.idle_bytes, budget.limit);
+    struct block *large = block_get(&pool, BLOCK_MAX / 2);
+    assert_non_null(large);
+    assert_int_equal(pool.idle_bytes, 0);
+    block_put(&pool, large);
+    block_pool_fini(&pool);
     assert_int_equal(budget.used, 0);
 }
 
-static void a_slab_stops_at_the_budget(void **state)
+static void a_small_budget_keeps_little(void **state)
 {
     (void)state;
-    struct budget budget = { .limit = 20000 };
-    struct slab slab;
-    void *objects[64];
-    int count = 0;
-    slab_init(&slab, &budget, 1000);
-    while (count < 64 && (objects[count] = slab_get(&slab))) count++;
-    assert_int_equal(count, 16);
-    while (count) slab_put(&slab, objects[--count]);
-    slab_fini(&slab);
+    struct budget budget = { .limit = 2 << 20 };
+    struct block_pool pool;
+    struct block *got[300];
+    block_pool_init(&pool, &budget);
+    for (int i = 0; i < 300; i++) assert_non_null(got[i] = block_get(&pool, 100));
+    for (int i = 0; i < 300; i++) block_put(&pool, got[i]);
+    assert_true(budget.used <= budget.limit / 64);
+    block_pool_fini(&pool);
+}
+
+static void one_is_short_of_what_is_used_not_of_what_is_kept(void **state)
+{
+    (void)state;
+    struct budget budget = { .limit = 1 << 30 };
+    struct block_pool mine, other;
+    struct block *got[100];
+    block_pool_init(&mine, &budget);
+    block_pool_init(&other, &budget);
+    for (int i = 0; i < 100; i++) assert_non_null(got[i] = block_get(&mine, 100));
+    for (int i = 0; i < 100; i++) block_put(&mine, got[i]);
+    budget.limit = budget.used;
+    assert_true(budget_is_tight(&budget));
+    assert_false(block_pool_is_short(&mine));
+    assert_true(block_pool_is_short(&other)); /* that can have none of it, until it is given back */
+    block_pool_trim(&mine);
+    assert_false(block_pool_is_short(&other));
+    block_pool_fini(&mine);
+    block_pool_fini(&other);
 }
 
 int main(void)
@@ -170,8 +186,9 @@ int main(void)
         cmocka_unit_test(blocks_that_were_given_back_are_used_again),
         cmocka_unit_test(cores_are_without_blocks_unless_the_budget_says_so),
         cmocka_unit_test(an_arena_gives_everything_back),
-        cmocka_unit_test(a_slab_hands_out_zeroed_objects_and_counts_them),
-        cmocka_unit_test(a_slab_stops_at_the_budget),
+        cmocka_unit_test(what_is_kept_goes_before_anybody_is_refused),
+        cmocka_unit_test(a_small_budget_keeps_little),
+        cmocka_unit_test(one_is_short_of_what_is_used_not_of_what_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,7 +59,6 @@ static void open_worker(struct crew *c, uint32_t i)
                                            .metrics = metric_shard_of(c->metrics, i),
                                            .box = c->boxes[i],
                                            .control = c->control_box,
-                                           .budget = &c->budget,
                                            .index = i,
                                            .worker_count = c->worker_count,
                                            .upstream_live = &c->live[i],

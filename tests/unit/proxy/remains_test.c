@@ -27,8 +27,9 @@ static int set_up(void **state)
     struct err err;
     s->budget.limit = 1 << 20;
     s->worker.loop.now_ns = 5 * NS_PER_S;
-    slab_init(&s->worker.exchanges, &s->budget, sizeof(struct exchange));
-    slab_init(&s->worker.sessions, &s->budget, tcp_session_size());
+    block_pool_init(&s->worker.loop.blocks, &s->budget);
+    slab_init(&s->worker.exchanges, &s->worker.loop.blocks, sizeof(struct exchange));
+    slab_init(&s->worker.sessions, &s->worker.loop.blocks, tcp_session_size());
     if (flight_ring_new(&s->worker.flights, 4, 0, &err) < 0) return -1;
     s->workers[0] = &s->worker;
     memcpy(s->names, names, sizeof(names));
@@ -46,6 +47,7 @@ static int tear_down(void **state)
     struct scene *s = *state;
     flight_ring_free(s->worker.flights);
     slab_fini(&s->worker.exchanges);
+    slab_fini(&s->worker.sessions);
     free(s);
     return 0;
 }

@@ -15,27 +15,11 @@
 #define BLOCKS 4
 
 /* Somebody else takes all that there is but this many blocks; what is given back is gone as well, turn by turn. */
-static void leave_blocks(struct scene *s, uint64_t count, struct block **taken)
+static void leave_blocks(struct scene *s, uint64_t count)
 {
     struct budget *b = &s->proxy->budget;
-    struct block_pool *pool = &s->worker->loop.blocks;
-    for (uint32_t c = 0; c < BLOCK_CLASSES; c++) {
-        while (pool->idle_count[c]) {
-            struct block *block = block_get(pool, (BLOCK_MIN << c) - sizeof(*block));
-            block->next = *taken;
-            *taken = block;
-        }
-    }
+    block_pool_trim(&s->worker->loop.blocks);
     b->limit = atomic_load(&b->used) + count * BLOCK_MIN;
-}
-
-static void give_back(struct scene *s, struct block *taken)
-{
-    while (taken) {
-        struct block *next = taken->next;
-        block_put(&s->worker->loop.blocks, taken);
-        taken = next;
-    }
 }
 
 /* Whatever comes is thrown away, of all that is open. */
@@ -57,7 +41,6 @@ static void pipeline(int from, uint64_t blocks)
 {
     struct scene s;
     int clients[CLIENTS], servers[CLIENTS];
-    struct block *taken = NULL;
     scene_open(&s, false);
     one_server(&s);
     scene_start(&s);
@@ -76,11 +59,10 @@ static void pipeline(int from, uint64_t blocks)
         say(clients[i], "GET /b HTTP/1.1\r\nHost: h\r\n\r\nGET /c HTTP/1.1\r\nHost: h\r\n\r\nGET /d HT");
     turns(&s, 3);
     for (int turn = 0; turn < TURNS; turn++) {
-        if (turn >= from) leave_blocks(&s, blocks, &taken);
+        if (turn >= from) leave_blocks(&s, blocks);
         if (turn % 3 == 0) answer_all(servers);
-        loop_turn(&s.worker->loop, 0);
+        turns(&s, 1);
     }
-    give_back(&s, taken);
     drink(clients, CLIENTS);
     for (int i = 0; i < CLIENTS; i++) {
         close(clients[i]);
