@@ -1,0 +1,377 @@
+/* A client's connection over a pair of sockets and a virtual clock, with a service that answers when the test says so. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+/* after the above */
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/slab.h"
+#include "http/h1_server.h"
+
+#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+struct scene {
+    struct http_service service; /* first */
+    struct budget budget;
+    struct loop loop;
+    struct slab connections;
+    struct list among;
+    struct loop_task end_task; /* lets go of the stream, put off as an exchange does */
+    struct http_stream *stream;
+    struct h1_server *server;
+    enum end_reason fault, error; /* the latest of on_fault, on_error */
+    unsigned requests, faults, errors, closed, bodies;
+    bool ends_with_error; /* what on_error tells is the end */
+    char targets[64];
+    int far;
+};
+
+static struct scene *scene_of(struct http_service *service)
+{
+    return container_of(service, struct scene, service);
+}
+
+static void on_end_task(struct loop_task *t)
+{
+    struct scene *s = container_of(t, struct scene, end_task);
+    struct http_stream *stream = s->stream;
+    s->stream = NULL;
+    assert_true(stream->ops != NULL); /* it is still there */
+    http_stream_release(stream);
+}
+
+static size_t on_body(struct http_stream *stream, const char *data, size_t len, unsigned flags)
+{
+    struct scene *s = stream->owner;
+    (void)data, (void)flags;
+    s->bodies += (unsigned)len;
+    return len;
+}
+
+static void on_trailers(struct http_stream *stream, const struct http_field *fields, uint32_t count)
+{
+    (void)stream, (void)fields, (void)count;
+}
+
+static void on_error(struct http_stream *stream, const struct http_fault *fault)
+{
+    struct scene *s = stream->owner;
+    s->errors++;
+    s->error = fault->reason;
+    if (s->ends_with_error) loop_defer(&s->loop, &s->end_task);
+}
+
+static void on_writable(struct http_stream *stream)
+{
+    (void)stream;
+}
+
+static const struct http_stream_events events = {
+    .on_body = on_body, .on_trailers = on_trailers, .on_error = on_error, .on_writable = on_writable
+};
+
+static void on_request(struct http_service *service, struct http_stream *stream, struct http_head *head,
+                       unsigned flags)
+{
+    struct scene *s = scene_of(service);
+    (void)flags;
+    s->requests++;
+    s->stream = stream;
+    stream->events = &events;
+    stream->owner = s;
+    strncat(s->targets, head->target.data, head->target.len);
+}
+
+static void on_fault(struct http_service *service, struct http_stream *stream, const struct http_fault *fault,
+                     struct slice start)
+{
+    struct scene *s = scene_of(service);
+    (void)start;
+    s->faults++;
+    s->fault = fault->reason;
+    s->stream = stream;
+    stream->events = &events;
+    stream->owner = s;
+}
+
+static void bury(struct loop_grave *g)
+{
+    struct h1_conn *conn = container_of(g, struct h1_conn, grave);
+    struct h1_server *c = container_of(conn, struct h1_server, conn);
+    slab_put(&scene_of(c->service)->connections, c);
+}
+
+static void on_closed(struct http_service *service, struct h1_server *c)
+{
+    struct scene *s = scene_of(service);
+    s->closed++;
+    s->server = NULL;
+    loop_bury(&s->loop, &c->conn.grave, bury);
+}
+
+static void turns(struct scene *s, int count)
+{
+    for (int i = 0; i < count; i++) loop_turn(&s->loop, 0);
+}
+
+static void pass_time(struct scene *s, uint64_t ms)
+{
+    s->loop.now_ns += ms * NS_PER_MS;
+    turns(s, 2);
+}
+
+static void say(struct scene *s, const char *text)
+{
+    assert_int_equal(send(s->far, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+    turns(s, 3);
+}
+
+/* What has come so far. */
+static const char *hear(struct scene *s)
+{
+    static char text[8192];
+    turns(s, 3);
+    ssize_t got = recv(s->far, text, sizeof(text) - 1, MSG_DONTWAIT);
+    text[got > 0 ? got : 0] = 0;
+    return text;
+}
+
+static bool has_ended(struct scene *s)
+{
+    char byte;
+    turns(s, 3);
+    return recv(s->far, &byte, 1, MSG_DONTWAIT) == 0;
+}
+
+static void open_scene(struct scene *s)
+{
+    struct err err;
+    struct address nobody = { .len = sizeof(sa_family_t) };
+    int fds[2];
+    memset(s, 0, sizeof(*s));
+    s->service = (struct http_service){ .on_request = on_request,
+                                        .on_fault = on_fault,
+                                        .on_closed = on_closed,
+                                        .limits = { .head_max = 4096, .field_max = 32 },
+                                        .header_timeout_ms = 1000,
+                                        .keep_alive_timeout_ms = 2000,
+                                        .write_timeout_ms = 3000 };
+    s->budget.limit = 1 << 20;
+    assert_int_equal(loop_init(&s->loop, &s->budget, &err), 0);
+    s->loop.is_virtual = true;
+    slab_init(&s->connections, &s->loop.blocks, sizeof(struct h1_server));
+    list_init(&s->among);
+    loop_task_init(&s->end_task, on_end_task);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    nobody.sa.any.sa_family = AF_UNIX;
+    s->far = fds[1];
+    s->server = slab_get(&s->connections);
+    assert_non_null(s->server);
+    h1_server_start(s->server, &s->service, &s->loop, fds[0], &nobody, 1, &s->among);
+}
+
+static void close_scene(struct scene *s)
+{
+    s->ends_with_error = true;
+    h1_server_kill_all(&s->among, END_DRAINED);
+    turns(s, 3);
+    assert_true(list_is_empty(&s->among));
+    assert_int_equal(s->closed, 1);
+    close(s->far);
+    slab_fini(&s->connections);
+    loop_fini(&s->loop);
+    assert_int_equal(s->budget.used, 0);
+}
+
+static void answer(struct scene *s)
+{
+    struct http_head head = { .version = HTTP_VERSION_1_1, .status = 200, .reason = SLICE("OK") };
+    struct http_send send = { .head = &head, .body = HTTP_BODY_LENGTH, .content_length = 2 };
+    size_t taken = 0;
+    assert_int_equal(http_send_head(s->stream, &send, HTTP_MORE), IO_OK);
+    assert_int_equal(http_send_body(s->stream, "ok", 2, HTTP_END, &taken), IO_OK);
+    loop_defer(&s->loop, &s->end_task);
+    turns(s, 3);
+}
+
+static void requests_that_came_together_are_served_one_after_the_other(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    say(&s, "GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\nGET /c HT");
+    assert_int_equal(s.requests, 1);
+    answer(&s);
+    assert_int_equal(s.requests, 2);
+    assert_string_equal(hear(&s), OK);
+    answer(&s);
+    assert_string_equal(hear(&s), OK);
+    assert_int_equal(s.requests, 2);
+    say(&s, "TP/1.1\r\nHost: h\r\n\r\n");
+    assert_string_equal(s.targets, "/a/b/c");
+    answer(&s);
+    assert_string_equal(hear(&s), OK);
+    assert_int_equal(s.closed, 0);
+    assert_int_equal(s.loop.blocks.live, 0); /* idle, it holds nothing */
+    close_scene(&s);
+}
+
+/* Killed from the outside while somebody has its stream: shut at once, but there until he lets go, which comes later. */
+static void a_killed_connection_stays_until_its_stream_is_let_go(void **state)
+{
+    (void)state;
+    for (int turns_between = 0; turns_between < 4; turns_between++) {
+        struct scene s;
+        open_scene(&s);
+        say(&s, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc");
+        assert_int_equal(s.requests, 1);
+        h1_server_kill(s.server, END_NO_MEMORY);
+        h1_server_kill(s.server, END_NO_MEMORY);
+        assert_int_equal(s.errors, 2); /* the reason, and that nothing is waited for */
+        assert_int_equal(s.error, END_CLIENT_ABORT);
+        turns(&s, turns_between);
+        assert_true(has_ended(&s));
+        assert_int_equal(s.closed, 0);
+        assert_false(list_is_empty(&s.among));
+        assert_int_equal(s.loop.blocks.live, 0);
+        assert_int_equal(s.loop.timers.count, 0);
+        loop_defer(&s.loop, &s.end_task);
+        turns(&s, 2);
+        assert_int_equal(s.closed, 1);
+        assert_int_equal(s.connections.live, 0);
+        close_scene(&s);
+    }
+}
+
+/* The fault that this guards against: the request is begun from within the turn's tasks, so that whatever its service puts
+ * off runs in the next turn; and there is no memory to hold what follows it. */
+static void without_memory_to_hold_what_follows_a_request_it_ends_with_its_stream_still_held(void **state)
+{
+    (void)state;
+    struct scene s;
+    size_t taken = 0;
+    struct http_head head = { .version = HTTP_VERSION_1_1, .status = 200, .reason = SLICE("OK") };
+    struct http_send send = { .head = &head, .body = HTTP_BODY_LENGTH, .content_length = 2 };
+    open_scene(&s);
+    s.ends_with_error = true;
+    say(&s, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    answer(&s);
+    hear(&s);
+    say(&s, "GET /b HTTP/1.1\r\nHost: h\r\n\r\n");
+    say(&s, "GET /c HTTP/1.1\r\nHost: h\r\n\r\nGET /d HTTP/1.1\r\nHost: h\r\n\r\nGET /e");
+    assert_int_equal(http_send_head(s.stream, &send, HTTP_MORE), IO_OK);
+    assert_int_equal(http_send_body(s.stream, "ok", 2, HTTP_END, &taken), IO_OK);
+    loop_defer(&s.loop, &s.end_task);
+    turns(&s, 1); /* let go: the next request is read from within the next turn's tasks */
+    block_pool_trim(&s.loop.blocks);
+    s.budget.limit = s.budget.used;
+    turns(&s, 1);
+    assert_int_equal(s.requests, 3);
+    assert_int_equal(s.errors, 2);
+    assert_int_equal(s.closed, 0);
+    turns(&s, 1);
+    assert_int_equal(s.closed, 1);
+    s.budget.limit = 1 << 20;
+    close_scene(&s);
+}
+
+static void a_head_has_its_time_and_so_has_idleness(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    say(&s, "GET /a HT");
+    pass_time(&s, 999);
+    assert_int_equal(s.faults, 0);
+    pass_time(&s, 1);
+    assert_int_equal(s.faults, 1);
+    assert_int_equal(s.fault, END_HEADER_TIMEOUT);
+    answer(&s);
+    assert_true(strstr(hear(&s), "Connection: close\r\n") != NULL);
+    pass_time(&s, 60000);
+    close_scene(&s);
+    open_scene(&s);
+    say(&s, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    pass_time(&s, 60000); /* an exchange has its own limits */
+    answer(&s);
+    assert_string_equal(hear(&s), OK);
+    pass_time(&s, 1999);
+    assert_false(has_ended(&s));
+    pass_time(&s, 1);
+    assert_true(has_ended(&s)); /* without a word */
+    assert_int_equal(s.faults, 0);
+    close_scene(&s);
+}
+
+static void what_is_no_request_is_a_fault_and_the_last_on_its_connection(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    say(&s, "GET /a HTTP/1.1\r\nHost : h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_int_equal(s.faults, 1);
+    assert_int_equal(s.fault, END_BAD_REQUEST);
+    answer(&s);
+    assert_true(strstr(hear(&s), "Connection: close\r\n") != NULL);
+    assert_int_equal(s.requests, 0);
+    close_scene(&s);
+}
+
+static void draining_ends_an_idle_one_at_once_and_a_busy_one_with_its_answer(void **state)
+{
+    (void)state;
+    for (int is_busy = 0; is_busy < 2; is_busy++) {
+        struct scene s;
+        open_scene(&s);
+        say(&s, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+        if (!is_busy) {
+            answer(&s);
+            assert_string_equal(hear(&s), OK);
+        }
+        s.service.is_draining = true;
+        h1_server_drain(s.server);
+        if (is_busy) {
+            assert_false(has_ended(&s));
+            answer(&s);
+            assert_true(strstr(hear(&s), "Connection: close\r\n") != NULL);
+        }
+        assert_true(has_ended(&s));
+        close_scene(&s);
+    }
+}
+
+static void a_client_that_goes_is_told_to_whoever_waits_for_it(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    s.ends_with_error = true;
+    say(&s, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc");
+    assert_int_equal(s.bodies, 3);
+    shutdown(s.far, SHUT_WR);
+    turns(&s, 3);
+    assert_int_equal(s.errors, 1);
+    assert_int_equal(s.error, END_CLIENT_ABORT);
+    assert_int_equal(s.connections.live, s.closed ? 0 : 1);
+    close_scene(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(requests_that_came_together_are_served_one_after_the_other),
+        cmocka_unit_test(a_killed_connection_stays_until_its_stream_is_let_go),
+        cmocka_unit_test(without_memory_to_hold_what_follows_a_request_it_ends_with_its_stream_still_held),
+        cmocka_unit_test(a_head_has_its_time_and_so_has_idleness),
+        cmocka_unit_test(what_is_no_request_is_a_fault_and_the_last_on_its_connection),
+        cmocka_unit_test(draining_ends_an_idle_one_at_once_and_a_busy_one_with_its_answer),
+        cmocka_unit_test(a_client_that_goes_is_told_to_whoever_waits_for_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

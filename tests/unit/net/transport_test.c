@@ -1,0 +1,298 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* after the above */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "net/transport.h"
+
+static struct budget budget = { .limit = 64 << 20 };
+
+static void open_loop(struct loop *l)
+{
+    struct err err;
+    assert_int_equal(loop_init(l, &budget, &err), 0);
+}
+
+struct pair {
+    struct transport near;
+    int far;
+    unsigned calls;
+};
+
+static void on_near(struct transport *t)
+{
+    container_of(t, struct pair, near)->calls++;
+}
+
+static void open_pair(struct pair *p, struct loop *l)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    transport_init_accepted(&p->near, l, fds[0], on_near);
+    p->far = fds[1];
+    p->calls = 0;
+}
+
+static void a_short_read_is_not_followed_by_another_system_call(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct pair p;
+    char data[64];
+    size_t got;
+    open_loop(&l);
+    open_pair(&p, &l);
+    assert_int_equal(write(p.far, "abc", 3), 3);
+    assert_int_equal(transport_recv(&p.near, data, sizeof(data), &got), IO_OK);
+    assert_int_equal(got, 3);
+    assert_false(p.near.is_readable);
+    assert_int_equal(write(p.far, "de", 2), 2);
+    /* Known to be dry until the loop says otherwise, although there is something. */
+    assert_int_equal(transport_recv(&p.near, data, sizeof(data), &got), IO_AGAIN);
+    assert_int_equal(transport_wait(&p.near), 0);
+    loop_turn(&l, 0);
+    assert_int_equal(p.calls, 1);
+    assert_int_equal(transport_recv(&p.near, data, sizeof(data), &got), IO_OK);
+    assert_int_equal(got, 2);
+    transport_close(&p.near, false);
+    close(p.far);
+    loop_fini(&l);
+}
+
+static void data_and_the_end_in_one_event_are_both_seen(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct pair p;
+    char data[64];
+    size_t got;
+    open_loop(&l);
+    open_pair(&p, &l);
+    assert_int_equal(transport_wait(&p.near), 0);
+    loop_turn(&l, 0);
+    p.near.is_readable = false;
+    assert_int_equal(write(p.far, "abc", 3), 3);
+    close(p.far);
+    loop_turn(&l, 0);
+    assert_int_equal(transport_recv(&p.near, data, sizeof(data), &got), IO_OK);
+    assert_int_equal(transport_recv(&p.near, data, sizeof(data), &got), IO_EOF);
+    assert_true(transport_is_dead(&p.near));
+    transport_close(&p.near, false);
+    loop_fini(&l);
+}
+
+static void a_closed_transport_hears_nothing_of_events_that_were_on_their_way(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct pair p;
+    open_loop(&l);
+    open_pair(&p, &l);
+    assert_int_equal(transport_wait(&p.near), 0);
+    assert_int_equal(write(p.far, "x", 1), 1);
+    p.near.io.pending = EPOLLIN;
+    transport_close(&p.near, false);
+    transport_close(&p.near, false);
+    loop_turn(&l, 0);
+    assert_int_equal(p.calls, 0);
+    assert_int_equal(l.fd_count, 0);
+    close(p.far);
+    loop_fini(&l);
+}
+
+static void what_is_moved_goes_on_at_its_new_place(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct pair p, to = { .calls = 0 };
+    char data[64];
+    size_t got;
+    open_loop(&l);
+    open_pair(&p, &l);
+    assert_int_equal(transport_wait(&p.near), 0);
+    loop_turn(&l, 0);
+    unsigned before = p.calls;
+    p.near.is_readable = false;
+    assert_int_equal(transport_move(&p.near, &to.near, on_near), 0);
+    assert_true(transport_is_closed(&p.near));
+    assert_int_equal(l.fd_count, 1);
+    assert_int_equal(write(p.far, "abc", 3), 3);
+    loop_turn(&l, 0);
+    assert_int_equal(p.calls, before);
+    assert_int_equal(to.calls, 1);
+    assert_int_equal(transport_recv(&to.near, data, sizeof(data), &got), IO_OK);
+    assert_int_equal(got, 3);
+    transport_close(&p.near, false); /* nothing of the other's */
+    assert_false(transport_is_closed(&to.near));
+    transport_close(&to.near, false);
+    close(p.far);
+    loop_fini(&l);
+}
+
+static void a_full_socket_takes_a_part_and_says_when_there_is_room(void **state)
+{
+    (void)state;
+    static char data[1 << 20];
+    struct loop l;
+    struct pair p;
+    struct iovec iov = { data, sizeof(data) };
+    size_t sent = 0, got = 0;
+    open_loop(&l);
+    open_pair(&p, &l);
+    assert_int_equal(transport_wait(&p.near), 0);
+    loop_turn(&l, 0);
+    assert_int_equal(transport_send(&p.near, &iov, 1, &sent), IO_OK);
+    assert_in_range(sent, 1, sizeof(data) - 1);
+    assert_false(p.near.is_writable);
+    assert_true(p.near.has_sent);
+    assert_int_equal(transport_send(&p.near, &iov, 1, &got), IO_AGAIN);
+    assert_int_equal(got, 0);
+    while (recv(p.far, data, sizeof(data), 0) > 0) {}
+    for (int i = 0; i < 100 && !p.near.is_writable; i++) loop_turn(&l, 10);
+    assert_true(p.near.is_writable);
+    transport_close(&p.near, false);
+    close(p.far);
+    loop_fini(&l);
+}
+
+/* A listener on loopback, and what it is reached by. */
+static int listen_here(struct address *to)
+{
+    memset(to, 0, sizeof(*to));
+    to->len = sizeof(to->sa.in4);
+    to->sa.in4.sin_family = AF_INET;
+    to->sa.in4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, &to->sa.any, to->len), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(getsockname(fd, &to->sa.any, &to->len), 0);
+    return fd;
+}
+
+static enum io open_in_time(struct loop *l, struct transport *t)
+{
+    for (int i = 0; i < 500; i++) {
+        enum io io = transport_open(t);
+        if (io != IO_AGAIN) return io;
+        loop_turn(l, 10);
+    }
+    return IO_AGAIN;
+}
+
+static void a_connection_opens_or_says_why_not(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct pair p = { .calls = 0 };
+    struct address to;
+    open_loop(&l);
+    int listening = listen_here(&to);
+    assert_int_equal(transport_connect(&p.near, &l, &to, NULL, on_near), 0);
+    assert_int_equal(open_in_time(&l, &p.near), IO_OK);
+    assert_int_equal(transport_open(&p.near), IO_OK);
+    transport_close(&p.near, false);
+    close(listening);
+    if (transport_connect(&p.near, &l, &to, NULL, on_near) == 0)
+        assert_int_equal(open_in_time(&l, &p.near), IO_FAIL);
+    assert_int_equal(p.near.saved_errno, ECONNREFUSED);
+    transport_close(&p.near, false);
+    assert_int_equal(l.fd_count, 0);
+    loop_fini(&l);
+}
+
+static void bulk_is_looked_at_before_it_is_taken(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct pair p = { .calls = 0 };
+    struct address to;
+    char data[64];
+    size_t got = 0;
+    open_loop(&l);
+    int listening = listen_here(&to);
+    assert_int_equal(transport_connect(&p.near, &l, &to, NULL, on_near), 0);
+    assert_int_equal(open_in_time(&l, &p.near), IO_OK);
+    int far = accept(listening, NULL, NULL);
+    assert_int_equal(write(far, "abcdef", 6), 6);
+    for (int i = 0; i < 500 && !p.near.is_readable; i++) loop_turn(&l, 10);
+    assert_int_equal(p.near.ops->peek(&p.near, data, sizeof(data), &got), IO_OK);
+    assert_int_equal(got, 6);
+    assert_int_equal(p.near.ops->drop(&p.near, 4), IO_OK);
+    p.near.is_readable = true;
+    assert_int_equal(transport_recv(&p.near, data, sizeof(data), &got), IO_OK);
+    assert_int_equal(got, 2);
+    assert_memory_equal(data, "ef", 2);
+    transport_close(&p.near, false);
+    close(far);
+    close(listening);
+    loop_fini(&l);
+}
+
+static void a_close_is_a_fin_or_a_reset_as_it_was_asked(void **state)
+{
+    (void)state;
+    for (int is_reset = 0; is_reset < 2; is_reset++) {
+        struct loop l;
+        struct pair p = { .calls = 0 };
+        struct address to;
+        char byte;
+        open_loop(&l);
+        int listening = listen_here(&to);
+        assert_int_equal(transport_connect(&p.near, &l, &to, NULL, on_near), 0);
+        assert_int_equal(open_in_time(&l, &p.near), IO_OK);
+        int far = accept(listening, NULL, NULL);
+        assert_true(far >= 0);
+        transport_close(&p.near, is_reset);
+        ssize_t got = recv(far, &byte, 1, 0);
+        assert_int_equal(got, is_reset ? -1 : 0);
+        if (is_reset) assert_int_equal(errno, ECONNRESET);
+        close(far);
+        close(listening);
+        loop_fini(&l);
+    }
+}
+
+static void a_reset_by_the_peer_is_noticed_without_reading(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct pair p = { .calls = 0 };
+    struct address to;
+    open_loop(&l);
+    int listening = listen_here(&to);
+    assert_int_equal(transport_connect(&p.near, &l, &to, NULL, on_near), 0);
+    assert_int_equal(open_in_time(&l, &p.near), IO_OK);
+    int far = accept(listening, NULL, NULL);
+    struct linger hard = { .l_onoff = 1 };
+    assert_int_equal(setsockopt(far, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
+    close(far);
+    for (int i = 0; i < 500 && !p.near.is_broken; i++) loop_turn(&l, 10);
+    assert_true(p.near.is_broken);
+    assert_true(transport_is_dead(&p.near));
+    transport_close(&p.near, false);
+    close(listening);
+    loop_fini(&l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_short_read_is_not_followed_by_another_system_call),
+        cmocka_unit_test(data_and_the_end_in_one_event_are_both_seen),
+        cmocka_unit_test(a_closed_transport_hears_nothing_of_events_that_were_on_their_way),
+        cmocka_unit_test(what_is_moved_goes_on_at_its_new_place),
+        cmocka_unit_test(a_full_socket_takes_a_part_and_says_when_there_is_room),
+        cmocka_unit_test(bulk_is_looked_at_before_it_is_taken),
+        cmocka_unit_test(a_connection_opens_or_says_why_not),
+        cmocka_unit_test(a_close_is_a_fin_or_a_reset_as_it_was_asked),
+        cmocka_unit_test(a_reset_by_the_peer_is_noticed_without_reading),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
