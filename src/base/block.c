@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/block_chunk.h"
+#include "base/bug.h"
 #include "base/count.h"
 #include "base/poison.h"
 #include "base/slab.h"
@@ -110,8 +111,7 @@ struct block *block_get(struct block_pool *pool, size_t size)
 
 void block_put(struct block_pool *pool, struct block *b)
 {
-    if (!b) return;
-    assert(pool->live > 0);
+    if (!b || bug_if(BLOCK, !pool->live || b->size_class >= BLOCK_CLASSES)) return;
     uint64_t whole = BLOCK_MIN << b->size_class;
     count_add(&pool->live, -1);
     pool->live_bytes -= whole;

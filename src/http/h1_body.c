@@ -1,7 +1,6 @@
 #include "http/h1_body.h"
 
-#include <assert.h>
-
+#include "base/bug.h"
 #include "http/h1_scan.h"
 
 #define SIZE_LINE_MAX 4096 /* a chunk-size line with its extensions */
@@ -283,7 +282,7 @@ void h1_body_untake(struct h1_body *b, uint64_t len)
     if (!len || b->state == H1_BODY_UNTIL_CLOSE) return;
     if (b->state == H1_BODY_DONE) b->state = H1_BODY_LENGTH;
     if (b->state == H1_BODY_CHUNK_CR) b->state = H1_BODY_CHUNK_DATA;
-    assert(b->state == H1_BODY_LENGTH || b->state == H1_BODY_CHUNK_DATA);
+    if (bug_if(H1_BODY, b->state != H1_BODY_LENGTH && b->state != H1_BODY_CHUNK_DATA)) return;
     b->remaining += len;
 }
 
@@ -299,7 +298,7 @@ uint64_t h1_body_run(const struct h1_body *b)
 
 void h1_body_skip(struct h1_body *b, uint64_t len)
 {
-    assert(len <= h1_body_run(b));
+    if (bug_if(H1_BODY, len > h1_body_run(b))) len = h1_body_run(b);
     if (!len || b->state == H1_BODY_UNTIL_CLOSE) return;
     b->remaining -= len;
     if (!b->remaining) end_run(b);

@@ -3,7 +3,10 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "base/bug.h"
+
 static void drive(struct h1_conn *conn);
+static void tell(struct h1_client *c, enum end_reason reason, const char *detail, uint32_t number);
 static const struct http_stream_ops stream_ops;
 
 static const struct h1_role role = {
@@ -34,6 +37,10 @@ enum end_reason h1_client_connect_reason(int error)
 static void close_now(struct h1_client *c, bool is_reset)
 {
     if (c->state == H1_CLIENT_CLOSED) return;
+    if (bug_if(H1_CLIENT, c->conn.stream.events)) {
+        tell(c, END_INTERNAL, NULL, 0); /* whoever holds the stream lets go of it, and closes it so */
+        return;
+    }
     c->closed_by_peer = c->conn.transport.has_hangup;
     c->state = H1_CLIENT_CLOSED;
     h1_conn_retire(&c->conn, is_reset);

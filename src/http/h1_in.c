@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "base/bug.h"
 #include "http/h1_io.h"
 
 void h1_in_clear(struct h1_in *in, struct loop *l)
@@ -12,7 +13,7 @@ void h1_in_clear(struct h1_in *in, struct loop *l)
 
 void h1_in_use(struct h1_in *in, struct loop *l, uint32_t len)
 {
-    assert(len <= in->end - in->begin);
+    if (bug_if(H1_IN, len > in->end - in->begin)) len = in->end - in->begin;
     in->begin += len;
     if (in->begin == in->end) h1_in_clear(in, l);
 }
@@ -206,7 +207,10 @@ static enum h1_pump pump_all(struct h1_in *in, struct transport *t, struct http_
                              const struct h1_limits *limits, struct h1_fault *fault)
 {
     struct slice here = bytes.len ? bytes : h1_in_held(in);
-    assert(!bytes.len || !h1_in_held(in).len);
+    if (bug_if(H1_IN, bytes.len && h1_in_held(in).len)) {
+        *fault = (struct h1_fault){ .reason = END_INTERNAL };
+        return H1_PUMP_BAD;
+    }
     /* Also without bytes: the body may have none, and then this is its end. */
     if (here.len || h1_body_is_done(&in->body)) {
         enum h1_pump got = pump_bytes(in, t->loop, s, here, limits, fault);

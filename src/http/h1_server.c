@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "base/bug.h"
+
 /* After a response that ended before its request did, what still comes is read and thrown away, so that a reset does not
  * destroy the response on its way (RFC 9112 9.6). Bounded by rate, so much in each step, and by time, so many steps. */
 #define LINGER_STEP_MS 5000
@@ -29,6 +31,10 @@ static void close_now(struct h1_server *c, bool is_reset)
 {
     if (c->state == H1_SERVER_CLOSED) return;
     if (c->state == H1_SERVER_DISCARD) c->conn.stream.events = NULL; /* its own */
+    if (bug_if(H1_SERVER, c->conn.stream.events)) {
+        h1_server_kill(c, END_INTERNAL); /* it closes once whoever holds the stream lets go */
+        return;
+    }
     c->state = H1_SERVER_CLOSED;
     h1_conn_retire(&c->conn, is_reset);
     c->service->on_closed(c->service, c);

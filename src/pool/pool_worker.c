@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bug.h"
 #include "base/count.h"
 
 /* One connection to a server, and whose it is. */
@@ -100,7 +101,7 @@ static void view_free(struct pool_view *view)
 
 void pool_view_put(struct pool_view *view)
 {
-    assert(view->users > 0);
+    if (bug_if(POOL_WORKER, !view->users)) return; /* leaked rather than freed under somebody */
     if (--view->users == 0 && !view->is_current) view_free(view);
 }
 
@@ -193,6 +194,12 @@ static bool take_slot(_Atomic uint32_t *counter, uint32_t cap)
     return false;
 }
 
+/* One too many would make the server full for ever. */
+static void give_slot(_Atomic uint32_t *counter)
+{
+    if (bug_if(POOL_WORKER, atomic_fetch_sub(counter, 1) == 0)) atomic_fetch_add(counter, 1);
+}
+
 static uint32_t cap_of(const struct server *s)
 {
     return atomic_load_explicit(&s->peer.cap, memory_order_relaxed);
@@ -251,7 +258,7 @@ static void hand(struct pool_worker *pw, struct server *s, uint64_t mask)
         (void)give_to(pw, pw, s);
         return;
     }
-    atomic_fetch_sub(&s->peer.in_flight, 1);
+    give_slot(&s->peer.in_flight);
 }
 
 /* Whoever can free a slot, or finds one free, passes it on if somebody waits. */
@@ -270,7 +277,7 @@ static void free_slot(struct pool_worker *pw, struct server *s)
         hand(pw, s, mask);
         return;
     }
-    atomic_fetch_sub(&s->peer.in_flight, 1);
+    give_slot(&s->peer.in_flight);
     pass_slot(pw, s);
 }
 
@@ -321,7 +328,7 @@ static void offer(struct pool_worker *pw, struct server *s)
         return;
     }
     /* Nobody here wants it, and nobody elsewhere would. */
-    if (is_left) atomic_fetch_sub(&s->peer.in_flight, 1);
+    if (is_left) give_slot(&s->peer.in_flight);
     /* He may have had no connection for the slot and given it up: whoever has closed one since may have found no slot
      * to pass on with it. And where one is free there may be more. */
     uint32_t cap = cap_of(s);
@@ -423,7 +430,7 @@ void pool_unlease(struct pool_worker *pw, struct server *s)
 
 void pool_connection_closed(struct pool_worker *pw, struct server *s)
 {
-    atomic_fetch_sub(&s->peer.open_connections, 1);
+    give_slot(&s->peer.open_connections);
     count_add(pw->env->upstream_live, -1);
     pass_slot(pw, s);
 }
@@ -438,7 +445,7 @@ bool pool_enter(struct pool_worker *pw, struct server *s)
 
 void pool_leave(struct pool_worker *pw, struct server *s)
 {
-    atomic_fetch_sub(&s->peer.open_connections, 1);
+    give_slot(&s->peer.open_connections);
     count_add(pw->env->upstream_live, -1);
     free_slot(pw, s);
 }
@@ -643,7 +650,7 @@ static enum lease open_new(struct server_worker *sw, const struct pool_target *t
     }
     struct upstream *u = slab_get(&pw->upstreams);
     if (!u) {
-        atomic_fetch_sub(&s->peer.open_connections, 1);
+        give_slot(&s->peer.open_connections);
         *reason = END_NO_MEMORY;
         return LEASE_FAILED;
     }
@@ -652,7 +659,7 @@ static enum lease open_new(struct server_worker *sw, const struct pool_target *t
     metric_add(pw->env->metrics, s->meter_connects, 1);
     if (begin_connect(u, target) < 0) {
         *reason = h1_client_connect_reason(u->http.conn.transport.saved_errno);
-        atomic_fetch_sub(&s->peer.open_connections, 1);
+        give_slot(&s->peer.open_connections);
         loop_bury(pw->env->loop, &u->http.conn.grave, bury_upstream);
         return LEASE_FAILED;
     }
@@ -684,7 +691,7 @@ enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need 
         (void)close_oldest(sw);
     enum lease got = open_new(sw, target, stream, reason);
     /* Full of connections: whoever closes one passes the slot on, and to do it here would go round in circles. */
-    if (got == LEASE_FULL) atomic_fetch_sub(&s->peer.in_flight, 1);
+    if (got == LEASE_FULL) give_slot(&s->peer.in_flight);
     if (got == LEASE_FAILED) free_slot(pw, s);
     return got;
 }

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/count.h"
 #include "base/log.h"
 #include "proxy/exchange.h"
@@ -36,6 +37,7 @@ void worker_client_closed(struct listener_worker *lw, const struct ip *client)
         struct ip key = ip_client(client);
         client_table_leave(p->clients, &key);
     }
+    if (bug_if(WORKER, !count_get(&lw->worker->live.client_connections))) return;
     atomic_fetch_sub_explicit(&lw->listener->connections, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&p->connections, 1, memory_order_relaxed);
     count_add(&lw->worker->live.client_connections, -1);

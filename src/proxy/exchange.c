@@ -1,7 +1,6 @@
 #include "proxy/exchange.h"
 
-#include <assert.h>
-
+#include "base/bug.h"
 #include "base/count.h"
 #include "proxy/choose.h"
 #include "proxy/exchange_steps.h"
@@ -47,10 +46,21 @@ const char *exchange_state_name(enum exchange_state state)
     return states[state].name;
 }
 
-/* The only writer of x->state. */
+/* Over, and cut off: in a state that cannot be there is no sentence to rely on. */
+static enum step end_of_bug(struct exchange *x)
+{
+    if (x->state == EXCHANGE_QUEUE) pool_stop_waiting(x->pool, &x->waiter);
+    x->is_cut = true;
+    x->record.end = END_INTERNAL;
+    if (x->state != EXCHANGE_DONE) loop_defer(&x->worker->loop, &x->end_task);
+    x->state = EXCHANGE_DONE;
+    return STEP_GO;
+}
+
+/* The only writer of x->state, with end_of_bug(). */
 enum step exchange_enter(struct exchange *x, enum exchange_state next)
 {
-    assert(states[x->state].may_enter & (1u << next));
+    if (bug_if(EXCHANGE, !(states[x->state].may_enter & (1u << next)))) return end_of_bug(x);
     /* However it leaves the queue: who is over must not have a turn. */
     if (x->state == EXCHANGE_QUEUE && next != EXCHANGE_PICK) pool_stop_waiting(x->pool, &x->waiter);
     x->state = (uint8_t)next;

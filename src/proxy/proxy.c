@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/count.h"
 #include "base/json.h"
 #include "conf/decode.h"
@@ -160,6 +161,24 @@ static double read_refused_series(void *context)
     return (double)metric_refused(p->metrics);
 }
 
+static double read_bugs(void *context)
+{
+    return (double)bug_count((enum bug_place)(uintptr_t)context);
+}
+
+/* All places from the start: a series that is not there says nothing. */
+static void add_bugs(struct metric_registry *m)
+{
+    for (uintptr_t i = 0; i < BUG_PLACE_COUNT; i++) {
+        struct metric_label label = { "place", bug_place_name((enum bug_place)i) };
+        metric_counter_fn(
+            m, "weir_bug_total",
+            "States that cannot be, met and survived. Each is a fault of weir: please report it, with its "
+            "line in the log.",
+            &label, 1, read_bugs, (void *)i); // NOLINT(performance-no-int-to-ptr)
+    }
+}
+
 static void add_gauges(struct proxy *p)
 {
     struct metric_registry *m = p->metrics;
@@ -204,6 +223,7 @@ static int build(struct proxy *p, struct err *err)
         if (listener_open(&p->listeners[i], p, &listeners[i], err) < 0) return -1;
     }
     add_gauges(p);
+    add_bugs(p->metrics);
     if (conf->access_log && !p->is_detached &&
         !(p->access_log = access_log_open(conf->access_log, p->worker_count, err)))
         return -1;
