@@ -98,12 +98,13 @@ void scene_open(struct scene *s, bool is_tcp)
                                   .retry = { 3, 16384 },
                                   .limits = { 65536, 128 },
                                   .idle_connections = 16 };
-    s->listener = (struct listener_conf){ .name = "web",
-                                          .bind = loopback(s->port),
-                                          .pool = "web",
-                                          .protocol = is_tcp ? LISTENER_TCP : LISTENER_HTTP,
-                                          .timeouts = { 10000, 7000, 8000, 9000 },
-                                          .limits = { .head_bytes = 8192, .headers = 64 } };
+    s->listener =
+        (struct listener_conf){ .name = "web",
+                                .bind = loopback(s->port),
+                                .pool = "web",
+                                .protocol = is_tcp ? LISTENER_TCP : LISTENER_HTTP,
+                                .timeouts = { 10000, 7000, 8000, 9000 },
+                                .limits = { .head_bytes = 8192, .headers = 64, .body_bytes = UINT64_MAX } };
     s->conf = (struct proxy_conf){ .listeners = { &s->listener, 1 },
                                    .pools = { &s->pool, 1 },
                                    .timeouts = { 30000 } };
