@@ -96,7 +96,7 @@ def test_least_request_heeds_weights(scene):
         assert client.read().status == 200
 
 
-@pytest.mark.parametrize("method", ["least_request", "least_connections", "peak_ewma"])
+@pytest.mark.parametrize("method", ["least_request", "least_connections"])
 def test_weights_are_shares_of_requests_that_come_one_after_the_other(scene, method):
     weir = scene.proxy(*conf(named_servers(scene, 3), {"s2": 2}), pool={"balance": method})
     counts = collections.Counter(ask_many(scene, weir, 400))
