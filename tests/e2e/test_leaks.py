@@ -19,7 +19,8 @@ PLANT = {
     "exchanges": "call (void*)slab_get(&$w->exchanges)",
     "tunnels": "call (void*)slab_get(&$w->tunnels)",
     "client_connections": "call (void*)slab_get(&$w->clients)",
-    "server_connections": "call (void*)slab_get(&$w->pools[0]->upstreams)",
+    "server_connections": "call (void*)slab_get(&((struct pool_worker*)((char*)$w->pools.next - "
+                          "(unsigned long)&((struct pool_worker*)0)->link))->upstreams)",
     "blocks": "call (void*)block_get(&$w->loop.blocks, 1)",
     "timers": "call (void)timer_arm(&$w->loop.timers, &$x->timer, $w->loop.timers.now_ms + 600000)",
 }
