@@ -587,6 +587,15 @@ static struct upstream *latest_idle(const struct server_worker *sw, const struct
     return NULL;
 }
 
+void pool_stream_failed(struct http_stream *s, enum end_reason reason, uint64_t leased_ns)
+{
+    const struct upstream *u = upstream_of(h1_client_of(s));
+    bool is_broken = reason == END_SERVER_CLOSED || reason == END_SERVER_RESET || reason == END_SEND_FAILED;
+    if (!is_broken || !s->is_reused || s->has_received || is_egress(u->home->pool)) return;
+    server_saw_idle_close(u->home->server, (leased_ns - u->http.idle_since_ns) / NS_PER_MS,
+                          loop_now_ms(u->home->pool->env->loop));
+}
+
 /* The latest used that is still good; those found dead on the way are closed. */
 static struct upstream *take_idle(struct server_worker *sw, enum lease_need need,
                                   const struct pool_target *target)
@@ -596,6 +605,8 @@ static struct upstream *take_idle(struct server_worker *sw, enum lease_need need
     uint32_t limit = need == LEASE_ANY ? server_idle_limit_ms(sw->server, conf_ms, loop_now_ms(l))
                                        : server_young_limit_ms(sw->server, conf_ms, loop_now_ms(l));
     struct upstream *u;
+    /* It closes after each answer: even one that was used a moment ago may be closed already. */
+    if (need != LEASE_ANY && !limit) return NULL;
     while ((u = latest_idle(sw, target))) {
         struct transport *t = &u->http.conn.transport;
         bool is_dead = transport_is_dead(t);

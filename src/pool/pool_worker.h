@@ -110,6 +110,9 @@ struct pool_target {
 enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need need,
                       const struct pool_target *target, struct http_stream **stream, enum end_reason *reason);
 void pool_unlease(struct pool_worker *pw, struct server *s);
+/* Before the stream is reset: where it was a kept connection, leased at that time, that died without a word, the server
+ * had closed it, and is no more patient than that. */
+void pool_stream_failed(struct http_stream *s, enum end_reason reason, uint64_t leased_ns);
 
 /* For tunnels: counts one in flight and one open connection, false at the cap; and back. */
 MUST_CHECK bool pool_enter(struct pool_worker *pw, struct server *s);

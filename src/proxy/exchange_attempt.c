@@ -120,6 +120,7 @@ enum step attempt_failed(struct exchange *x, enum end_reason reason, const char 
     bool is_stale = x->server_stream && x->server_stream->is_reused && !x->server_stream->has_received &&
                     !is_connect_failure(reason);
     struct server *s = x->server;
+    if (x->server_stream) pool_stream_failed(x->server_stream, reason, x->attempt_ns);
     attempt_end(x, reason);
     /* Whom an egress route's request goes to says nothing of the address that it leaves by. */
     if (s && is_connect_failure(reason) && !is_targets) pool_report(x->pool, s, SERVER_CONNECT_FAILED);

@@ -154,6 +154,7 @@ static void end_copy(struct mirror *m, enum end_reason reason)
 {
     if (m->end != END_NONE) return;
     m->end = (uint8_t)reason;
+    if (m->stream) pool_stream_failed(m->stream, reason, m->begun_ns);
     loop_disarm(&m->worker->loop, &m->timer);
     metric_add(m->worker->metrics, m->route->meter_ends[reason], 1);
     loop_defer(&m->worker->loop, &m->end_task);

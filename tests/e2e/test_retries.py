@@ -201,6 +201,20 @@ def test_a_post_on_a_kept_connection_that_dies_is_not_sent_again(scene):
     assert [request.method for request in server.requests] == ["GET", "POST"]
 
 
+def test_a_server_that_closes_after_each_answer_without_saying_so_is_found_out(scene):
+    """What is lost before that: a connection that dies at reuse halves the age at which one is used again, which is a
+    second at first, so that after ten no age is left. Mostly it is one, or none if a close is seen before."""
+    server = scene.server([broken.receive, broken.ok, broken.close])
+    weir = scene.proxy(server)
+    client = scene.client(weir)
+    lost = asked = 0
+    while next(iter(weir.servers().values()))["learned_idle_ms"] != 1:
+        lost += client.ask("POST", "/", body=b"once").status != 200
+        asked += 1
+        assert asked <= 300 and lost <= 11
+    assert [client.ask("POST", "/", body=b"once").status for _ in range(300)] == [200] * 300
+
+
 def test_a_post_takes_no_connection_that_the_server_may_be_about_to_close(scene):
     """The server says how long it waits; at half of that a request that cannot be repeated gets a new connection."""
     answer = message.response(200, ("Connection", "keep-alive"), ("Keep-Alive", "timeout=1"))

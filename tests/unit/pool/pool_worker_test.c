@@ -382,6 +382,111 @@ static void what_cannot_be_sent_twice_takes_a_young_connection_or_a_new_one(void
     crew_stop(&c);
 }
 
+static uint64_t learned_ms(const struct crew *c)
+{
+    return server_learned_idle_ms(c->pool->roster->places[0].server, c->now_ms);
+}
+
+/* Leased, and then the server is found to have closed it. */
+static void exchange_in_vain(struct crew *c, struct origin *o, uint32_t connection)
+{
+    struct attempt a;
+    struct http_head head = { .method = HTTP_POST, .method_text = SLICE("POST"), .target = SLICE("/") };
+    const struct http_send send = { .head = &head, .authority = SLICE("h") };
+    assert_int_equal(attempt_lease(&a, c, 0, LEASE_YOUNG), LEASE_OPEN);
+    uint64_t leased_ns = a.worker->env->loop->now_ns;
+    origin_close_connection(o, connection);
+    assert_int_equal(http_send_head(a.stream, &send, HTTP_END), IO_OK);
+    for (int i = 0; i < WAIT_TURNS && !a.reason; i++) crew_turns(c, 1);
+    assert_true(a.reason == END_SERVER_CLOSED || a.reason == END_SERVER_RESET);
+    pool_stream_failed(a.stream, a.reason, leased_ns);
+    http_stream_reset(a.stream);
+    pool_unlease(a.worker, a.server);
+}
+
+static void after_one_was_lost_what_cannot_be_sent_twice_takes_no_connection_of_who_closes_at_once(
+    void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    crew_init(&c, "least_request", 1);
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 1);
+    exchange(&c, &o, 0, LEASE_YOUNG, LEASE_OPENING);
+    exchange_in_vain(&c, &o, 0);
+    assert_int_equal(learned_ms(&c), 1);
+    /* Kept this very moment, and left for those who can be sent again. */
+    for (int i = 0; i < 3; i++) exchange(&c, &o, 0, LEASE_YOUNG, LEASE_OPENING);
+    exchange(&c, &o, 0, LEASE_ANY, LEASE_OPEN);
+    /* Long afterwards it is tried again, and found out again. */
+    crew_pass_time(&c, 30000);
+    crew_turns(&c, 2);
+    exchange(&c, &o, 0, LEASE_YOUNG, LEASE_OPENING);
+    exchange_in_vain(&c, &o, 4);
+    exchange(&c, &o, 0, LEASE_YOUNG, LEASE_OPENING);
+    exchange(&c, &o, 0, LEASE_YOUNG, LEASE_OPENING);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+/* A close comes just before the request at the latest: half of its age is safe, and the next loss halves it again. */
+static void a_connection_that_dies_at_reuse_tells_how_patient_its_server_is(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    crew_init(&c, "least_request", 1);
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 1);
+    exchange(&c, &o, 0, LEASE_YOUNG, LEASE_OPENING);
+    crew_pass_time(&c, 600);
+    exchange_in_vain(&c, &o, 0);
+    assert_int_equal(learned_ms(&c), 600);
+    exchange(&c, &o, 0, LEASE_YOUNG, LEASE_OPENING);
+    crew_pass_time(&c, 301);
+    exchange(&c, &o, 0, LEASE_YOUNG, LEASE_OPENING);
+    crew_pass_time(&c, 300);
+    exchange_in_vain(&c, &o, 2);
+    assert_int_equal(learned_ms(&c), 300);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+static void only_the_silent_death_of_a_kept_connection_says_that_it_was_closed(void **state)
+{
+    (void)state;
+    static const struct {
+        bool is_reused, has_received;
+        enum end_reason reason;
+        uint64_t learned;
+    } cases[] = {
+        { false, false, END_SERVER_CLOSED, 0 },     { true, true, END_SERVER_RESET, 0 },
+        { true, false, END_FIRST_BYTE_TIMEOUT, 0 }, { true, false, END_CLIENT_ABORT, 0 },
+        { true, false, END_SERVER_CLOSED, 1 },      { true, false, END_SERVER_RESET, 1 },
+        { true, false, END_SEND_FAILED, 1 },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct crew c;
+        struct origin o;
+        struct attempt a;
+        crew_init(&c, "least_request", 1);
+        origin_open(&o, &c.servers[0]);
+        crew_start(&c, 1);
+        exchange(&c, &o, 0, LEASE_YOUNG, LEASE_OPENING);
+        assert_int_equal(attempt_lease(&a, &c, 0, LEASE_YOUNG), LEASE_OPEN);
+        assert_true(a.stream->is_reused);
+        a.stream->is_reused = cases[i].is_reused;
+        a.stream->has_received = cases[i].has_received;
+        pool_stream_failed(a.stream, cases[i].reason, a.worker->env->loop->now_ns);
+        assert_int_equal(learned_ms(&c), cases[i].learned);
+        http_stream_reset(a.stream);
+        pool_unlease(a.worker, a.server);
+        origin_close(&o);
+        crew_stop(&c);
+    }
+}
+
 static void a_refused_connection_counts_nothing_and_three_eject(void **state)
 {
     (void)state;
@@ -1143,6 +1248,10 @@ int main(void)
         cmocka_unit_test(a_connection_that_the_server_closed_while_idle_is_never_leased_and_is_learned_from),
         cmocka_unit_test(a_server_that_speaks_unasked_loses_the_connection),
         cmocka_unit_test(what_cannot_be_sent_twice_takes_a_young_connection_or_a_new_one),
+        cmocka_unit_test(
+            after_one_was_lost_what_cannot_be_sent_twice_takes_no_connection_of_who_closes_at_once),
+        cmocka_unit_test(a_connection_that_dies_at_reuse_tells_how_patient_its_server_is),
+        cmocka_unit_test(only_the_silent_death_of_a_kept_connection_says_that_it_was_closed),
         cmocka_unit_test(a_refused_connection_counts_nothing_and_three_eject),
         cmocka_unit_test(a_success_is_told_only_after_a_failure),
         cmocka_unit_test(whom_the_operator_takes_out_keeps_no_idle_connections),

@@ -156,6 +156,43 @@ static void request_on_a_dying_connection(const char *method, bool is_answered)
     scene_close(&s);
 }
 
+/* The server's side of the connection that it came by, or of `kept`; left open. */
+static int post_and_ok(struct scene *s, int kept)
+{
+    int client = client_connect(s);
+    say(client, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc");
+    int server = kept >= 0 ? kept : server_accept(s, 0);
+    hear(s, server, "abc");
+    say(server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    hear(s, client, "ok");
+    turns(s, 3);
+    close(client);
+    return server;
+}
+
+static void of_posts_to_a_server_that_closes_without_a_word_one_is_lost(void **state)
+{
+    (void)state;
+    struct scene s;
+    int servers[4];
+    scene_open(&s, false);
+    one_server(&s);
+    scene_start(&s);
+    servers[0] = post_and_ok(&s, -1);
+    assert_int_equal(post_and_ok(&s, servers[0]), servers[0]); /* until more is known it is used again */
+    int client = client_connect(&s);
+    say(client, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc");
+    hear(&s, servers[0], "abc");
+    close(servers[0]);
+    assert_non_null(strstr(hear(&s, client, "\n"), " 502 "));
+    close(client);
+    /* No time has passed since the last answer, and yet: */
+    for (int i = 1; i < 4; i++) servers[i] = post_and_ok(&s, -1);
+    assert_int_equal(s.worker->live.idle_server_connections, 3);
+    for (int i = 1; i < 4; i++) close(servers[i]);
+    scene_close(&s);
+}
+
 static void an_idempotent_request_on_a_dying_connection_is_sent_again_once(void **state)
 {
     (void)state;
@@ -495,6 +532,7 @@ int main(void)
         cmocka_unit_test(a_request_goes_to_a_server_and_its_answer_back),
         cmocka_unit_test(each_phase_has_its_time_out),
         cmocka_unit_test(a_refused_connection_moves_the_request_to_the_next_server),
+        cmocka_unit_test(of_posts_to_a_server_that_closes_without_a_word_one_is_lost),
         cmocka_unit_test(an_idempotent_request_on_a_dying_connection_is_sent_again_once),
         cmocka_unit_test(a_request_that_may_have_been_acted_on_is_never_sent_twice),
         cmocka_unit_test(an_old_connection_does_not_carry_what_must_not_be_lost),
