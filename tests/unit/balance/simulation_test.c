@@ -21,7 +21,8 @@ struct run {
     struct balance_peer *peers[SERVERS_MAX];
     uint32_t weights[SERVERS_MAX];
     uint64_t names[SERVERS_MAX];
-    double speeds[SERVERS_MAX];
+    double speeds[SERVERS_MAX],
+        failures[SERVERS_MAX]; /* failures: none, unless a test sets them before it drives */
     const struct balance_method *method;
     void *conf, *table;
     struct simulation *simulation;
@@ -68,6 +69,7 @@ static struct run *run_new(const char *method, uint32_t count, uint32_t slow, ui
                                     .table = r->table,
                                     .peers = r->peers,
                                     .speeds = r->speeds,
+                                    .failures = r->failures,
                                     .count = count,
                                     .slots = slots,
                                     .worker_count = 2,
@@ -174,12 +176,69 @@ static void at_the_cap_requests_wait_in_order_and_none_is_lost(void **state)
     run_free(r);
 }
 
+/* Ten servers at three quarters of what they bear, of which the first `failing` answer a part of their requests with
+ * quick failures. */
+struct failing_run {
+    double share_least, share_most; /* of the failing, in percent of the requests */
+    uint64_t p50_us, p99_us;        /* of what was answered well */
+};
+
+static struct failing_run run_failing(const char *method, uint32_t failing, double part, uint64_t seed)
+{
+    struct run *r = run_new(method, 10, 0, 4, seed);
+    for (uint32_t i = 0; i < failing; i++) r->failures[i] = part;
+    const struct simulation_result *result = drive(r, 10, 4, 0.75, 300000, seed + 1);
+    struct failing_run out = { .share_least = 100,
+                               .p50_us = histogram_quantile(result->response, 0.5),
+                               .p99_us = histogram_quantile(result->response, 0.99) };
+    for (uint32_t i = 0; i < failing; i++) {
+        double share = 100.0 * (double)result->servers[i].requests / (double)result->requests;
+        out.share_least = share < out.share_least ? share : out.share_least;
+        out.share_most = share > out.share_most ? share : out.share_most;
+    }
+    assert_int_equal(result->requests, 300000);
+    run_free(r);
+    return out;
+}
+
+/* Failures that come quickly look like a server that is free, and counted as latency they shut it out. */
+static void rare_failures_cost_a_server_hardly_anything_of_its_share(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 10; seed <= 20; seed += 10) {
+        struct failing_run least = run_failing("least_request", 3, 0.001, seed);
+        struct failing_run peak = run_failing("peak_ewma", 3, 0.001, seed);
+        assert_true(peak.share_least > 8.5 && peak.share_most < 11.5);
+        assert_true(peak.p50_us * 20 < least.p50_us * 21);
+        assert_true(peak.p99_us * 20 < least.p99_us * 21);
+        peak = run_failing("peak_ewma", 1, 0.01, seed);
+        assert_true(peak.share_least > 7 && peak.share_most < 11);
+        assert_true(peak.p99_us * 20 < least.p99_us * 21);
+    }
+}
+
+static void who_always_fails_gets_nearly_nothing_and_the_others_are_as_quick_as_before(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 10; seed <= 20; seed += 10) {
+        struct failing_run healthy = run_failing("peak_ewma", 0, 0, seed);
+        struct failing_run one = run_failing("peak_ewma", 1, 1, seed);
+        assert_true(one.share_least > 0); /* or nobody would learn that it is back */
+        assert_true(one.share_most < 0.05);
+        /* Nine bear what ten did: at five sixths of what they can. */
+        assert_true(one.p50_us * 10 < healthy.p50_us * 11);
+        assert_true(one.p99_us * 10 < healthy.p99_us * 11);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_default_hardly_feels_two_slow_servers_where_blind_methods_diverge),
         cmocka_unit_test(one_server_waits_as_queueing_theory_says),
         cmocka_unit_test(runs_of_one_seed_are_the_same_and_leave_no_counts),
+        cmocka_unit_test(rare_failures_cost_a_server_hardly_anything_of_its_share),
+        cmocka_unit_test(who_always_fails_gets_nearly_nothing_and_the_others_are_as_quick_as_before),
         cmocka_unit_test(at_the_cap_requests_wait_in_order_and_none_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
