@@ -252,15 +252,7 @@ static void handle(struct call *c)
 
 static bool keep(struct call *c, const char *data, size_t len)
 {
-    struct block_pool *blocks = &c->env->loop->blocks;
-    size_t needed = c->body_len + len;
-    if (!c->body || c->body->cap < needed) {
-        struct block *bigger = block_get(blocks, needed);
-        if (!bigger) return false;
-        if (c->body) memcpy(bigger->data, c->body->data, c->body_len);
-        block_put(blocks, c->body);
-        c->body = bigger;
-    }
+    if (!block_grow(&c->env->loop->blocks, &c->body, 0, c->body_len, len)) return false;
     if (len) memcpy(c->body->data + c->body_len, data, len);
     c->body_len += (uint32_t)len;
     return true;

@@ -1,6 +1,7 @@
 #include "base/block.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/block_chunk.h"
 #include "base/bug.h"
@@ -107,6 +108,22 @@ struct block *block_get(struct block_pool *pool, size_t size)
     count_add(&pool->live, 1);
     pool->live_bytes += BLOCK_MIN << c;
     return b;
+}
+
+bool block_grow(struct block_pool *pool, struct block **b, uint32_t begin, uint32_t len, size_t more)
+{
+    struct block *old = *b;
+    if (bug_if(BLOCK, old ? begin > old->cap || len > old->cap - begin : len > 0)) return false;
+    if (old && old->cap - len >= more) {
+        if (begin) memmove(old->data, old->data + begin, len);
+        return true;
+    }
+    struct block *larger = more <= BLOCK_MAX ? block_get(pool, len + more) : NULL;
+    if (!larger) return false;
+    if (len) memcpy(larger->data, old->data + begin, len);
+    block_put(pool, old);
+    *b = larger;
+    return true;
 }
 
 void block_put(struct block_pool *pool, struct block *b)

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "base/list.h"
 
 /* Sizes of whole blocks: 4 KiB shifted by the class. The largest holds a 64 KiB head. */
@@ -50,6 +51,10 @@ void block_pool_fini(struct block_pool *pool);
 /* A block with room for `size` bytes; NULL if size is too large, the budget is used up or memory is out. */
 struct block *block_get(struct block_pool *pool, size_t size);
 void block_put(struct block_pool *pool, struct block *b); /* NULL is fine */
+/* Room for `more` bytes behind the `len` bytes of *b that begin at `begin`: those are at its front then, and it is a
+ * larger block if need be. *b may be NULL, with no bytes. False, and nothing has changed: as with block_get(). */
+MUST_CHECK bool block_grow(struct block_pool *pool, struct block **b, uint32_t begin, uint32_t len,
+                           size_t more);
 /* Gives back what is kept, of blocks and of slabs: somebody else needs it. */
 void block_pool_trim(struct block_pool *pool);
 /* So many bytes of a kind may be kept at the moment. */

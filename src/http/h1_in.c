@@ -23,15 +23,7 @@ static bool make_room(struct h1_in *in, struct loop *l, uint32_t len)
 {
     uint32_t held = in->end - in->begin;
     if (in->hold && in->hold->cap - in->end >= len) return true;
-    if (in->hold && in->hold->cap - held >= len) {
-        memmove(in->hold->data, in->hold->data + in->begin, held);
-    } else {
-        struct block *bigger = block_get(&l->blocks, held + len);
-        if (!bigger) return false;
-        if (in->hold) memcpy(bigger->data, in->hold->data + in->begin, held);
-        block_put(&l->blocks, in->hold);
-        in->hold = bigger;
-    }
+    if (!block_grow(&l->blocks, &in->hold, in->begin, held, len)) return false;
     in->begin = 0;
     in->end = held;
     return true;

@@ -23,15 +23,7 @@ static bool make_room(struct h1_out *out, struct loop *l, size_t len)
 {
     if (out->block && out->block->cap - out->end >= len) return true;
     uint32_t waiting = out->end - out->begin;
-    if (out->block && out->block->cap - waiting >= len) {
-        memmove(out->block->data, out->block->data + out->begin, waiting);
-    } else {
-        struct block *bigger = block_get(&l->blocks, waiting + len);
-        if (!bigger) return false;
-        if (out->block) memcpy(bigger->data, out->block->data + out->begin, waiting);
-        block_put(&l->blocks, out->block);
-        out->block = bigger;
-    }
+    if (!block_grow(&l->blocks, &out->block, out->begin, waiting, len)) return false;
     if (out->chunk_at < out->begin) out->chunk_len = 0; /* it has begun to go */
     out->chunk_at = out->chunk_len ? out->chunk_at - out->begin : 0;
     out->begin = 0;

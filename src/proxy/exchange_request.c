@@ -85,14 +85,8 @@ static void keep_for_replay(struct exchange *x, const char *data, size_t len)
 {
     uint64_t limit = exchange_pool_conf(x)->retry.buffer_bytes;
     if (!len || x->body_in != x->replay_len || x->replay_len + len > limit) return;
-    struct block_pool *blocks = &x->worker->loop.blocks;
-    if (!x->replay || x->replay->cap < x->replay_len + len) {
-        struct block *bigger = block_get(blocks, x->replay_len + len);
-        if (!bigger) return; /* then it cannot be sent again: no harm */
-        if (x->replay) memcpy(bigger->data, x->replay->data, x->replay_len);
-        block_put(blocks, x->replay);
-        x->replay = bigger;
-    }
+    /* Without memory it cannot be sent again: no harm. */
+    if (!block_grow(&x->worker->loop.blocks, &x->replay, 0, x->replay_len, len)) return;
     memcpy(x->replay->data + x->replay_len, data, len);
     x->replay_len += (uint32_t)len;
     x->replay_sent = x->replay_len;

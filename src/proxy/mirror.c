@@ -387,20 +387,10 @@ void mirror_begin(struct exchange *x)
 void mirror_body(struct mirror *m, const char *data, size_t len)
 {
     if (m->is_body_too_large || !len || m->is_begun) return;
-    struct block_pool *blocks = &m->worker->loop.blocks;
-    if (m->body_len + len > m->route->conf->body_bytes) {
+    if (m->body_len + len > m->route->conf->body_bytes ||
+        !block_grow(&m->worker->loop.blocks, &m->body, 0, m->body_len, len)) {
         m->is_body_too_large = true;
         return;
-    }
-    if (!m->body || m->body->cap < m->body_len + len) {
-        struct block *bigger = block_get(blocks, m->body_len + len);
-        if (!bigger) {
-            m->is_body_too_large = true;
-            return;
-        }
-        if (m->body) memcpy(bigger->data, m->body->data, m->body_len);
-        block_put(blocks, m->body);
-        m->body = bigger;
     }
     memcpy(m->body->data + m->body_len, data, len);
     m->body_len += (uint32_t)len;

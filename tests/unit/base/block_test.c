@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/arena.h"
+#include "base/bug.h"
 
 static void a_block_has_the_room_that_was_asked_for(void **state)
 {
@@ -26,6 +27,78 @@ static void a_block_has_the_room_that_was_asked_for(void **state)
     assert_int_equal(pool.live, 0);
     block_pool_fini(&pool);
     assert_int_equal(budget.used, 0);
+}
+
+static void a_block_grows_with_what_is_in_it(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t begin, len;
+        size_t more;
+        bool is_moved; /* to a larger one */
+    } cases[] = {
+        { 0, 0, 10, false },         { 0, 4000, 50, false }, /* fits as it is */
+        { 3000, 1000, 2000, false },                         /* fits once it is at the front */
+        { 0, 4000, 4096, true },     { 3000, 1000, 4000, true }, { 1, 4000, 100000, true },
+    };
+    struct budget budget = { .limit = 1 << 20 };
+    struct block_pool pool;
+    block_pool_init(&pool, &budget);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct block *b = block_get(&pool, 4000), *was = b;
+        assert_non_null(b);
+        memset(b->data, 'x', b->cap);
+        for (uint32_t k = 0; k < cases[i].len; k++) b->data[cases[i].begin + k] = (char)(k % 101);
+        assert_true(block_grow(&pool, &b, cases[i].begin, cases[i].len, cases[i].more));
+        assert_int_equal(b != was, cases[i].is_moved);
+        assert_true(b->cap - cases[i].len >= cases[i].more);
+        for (uint32_t k = 0; k < cases[i].len; k++) assert_int_equal(b->data[k], k % 101);
+        memset(b->data + cases[i].len, 'y', cases[i].more);
+        assert_int_equal(pool.live, 1); /* the old one has gone back */
+        block_put(&pool, b);
+    }
+    block_pool_fini(&pool);
+    assert_int_equal(budget.used, 0);
+}
+
+static void a_block_grows_from_none_and_stays_as_it_is_where_there_is_no_room(void **state)
+{
+    (void)state;
+    struct budget budget = { .limit = 3 * BLOCK_MIN };
+    struct block_pool pool;
+    struct block *b = NULL;
+    block_pool_init(&pool, &budget);
+    assert_true(block_grow(&pool, &b, 0, 0, 100));
+    assert_non_null(b);
+    memcpy(b->data + 7, "abc", 3);
+    static const size_t too_much[] = { 20000, BLOCK_MAX, BLOCK_MAX + 1, SIZE_MAX };
+    struct block *was = b;
+    for (size_t i = 0; i < sizeof(too_much) / sizeof(*too_much); i++) {
+        assert_false(block_grow(&pool, &b, 7, 3, too_much[i]));
+        assert_ptr_equal(b, was);
+        assert_memory_equal(b->data + 7, "abc", 3);
+    }
+    block_put(&pool, b);
+    block_pool_fini(&pool);
+    assert_int_equal(budget.used, 0);
+}
+
+static void a_block_that_holds_less_than_is_said_does_not_grow(void **state)
+{
+    (void)state;
+    struct budget budget = { .limit = 1 << 20 };
+    struct block_pool pool;
+    block_pool_init(&pool, &budget);
+    struct block *b = NULL;
+    bug_be_fatal(false);
+    assert_false(block_grow(&pool, &b, 0, 1, 10));
+    b = block_get(&pool, 100);
+    assert_false(block_grow(&pool, &b, b->cap, 1, 10));
+    assert_false(block_grow(&pool, &b, UINT32_MAX, 2, 10));
+    bug_be_fatal(true);
+    assert_int_equal(bug_count(BUG_BLOCK), 3);
+    block_put(&pool, b);
+    block_pool_fini(&pool);
 }
 
 static void blocks_stop_at_the_budget_and_come_back_when_it_has_room(void **state)
@@ -182,6 +255,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_block_has_the_room_that_was_asked_for),
+        cmocka_unit_test(a_block_grows_with_what_is_in_it),
+        cmocka_unit_test(a_block_grows_from_none_and_stays_as_it_is_where_there_is_no_room),
+        cmocka_unit_test(a_block_that_holds_less_than_is_said_does_not_grow),
         cmocka_unit_test(blocks_stop_at_the_budget_and_come_back_when_it_has_room),
         cmocka_unit_test(blocks_that_were_given_back_are_used_again),
         cmocka_unit_test(cores_are_without_blocks_unless_the_budget_says_so),
