@@ -183,7 +183,7 @@ static void read_head(struct h1_server *c)
 /* What still comes is read and thrown away, in state `next`. */
 static void start_clean_up(struct h1_server *c, enum h1_server_state next)
 {
-    c->state = next;
+    c->state = (uint8_t)next;
     c->cleaned_bytes = 0;
     loop_arm(loop_of(c), &c->conn.timer, LINGER_STEP_MS);
     loop_defer(loop_of(c), &c->conn.task);
