@@ -30,14 +30,6 @@ struct server_worker {
     uint32_t handed;             /* slots that this worker holds for whoever waits longest */
 };
 
-/* An exchange that waits for a server under its cap. */
-struct pool_waiter {
-    struct list link;
-    uint64_t since_ns;
-    const struct server *named; /* whose slot he takes even if it is not to be picked; NULL: none */
-    void (*on_turn)(struct pool_waiter *w); /* taken off the queue already; pool_offered() is his to take */
-};
-
 struct pool_worker_env {
     struct loop *loop;
     struct metric_shard *metrics;
@@ -68,6 +60,11 @@ struct pool_worker {
     struct h1_limits limits;
     struct slab upstreams;
 };
+
+static inline struct server_worker *server_worker_of(const struct pool_worker *pw, struct server *s)
+{
+    return &s->workers[pw->env->index];
+}
 
 /* Becomes p->workers[env->index]; control thread, before the worker hears of the pool. */
 MUST_CHECK int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_worker_env *env,
@@ -120,22 +117,11 @@ void pool_leave(struct pool_worker *pw, struct server *s);
 /* The connection of a lease went on as a tunnel: it is counted as open until this is called. */
 void pool_connection_closed(struct pool_worker *pw, struct server *s);
 
-/* The queue. While somebody waits for a pool, on whatever worker, a slot that is freed is not given up but handed to
- * who waits longest, and those who come later are told that the server is full: they stand behind.
- *
- * False: the queue is full. on_turn comes from the loop. Who had his turn in vain (`is_again`) waits in front. */
-MUST_CHECK bool pool_wait(struct pool_worker *pw, struct pool_waiter *w, bool is_again);
-void pool_stop_waiting(struct pool_worker *pw, struct pool_waiter *w);
-/* Within on_turn: the server whose slot is held for him; the next pool_lease() or pool_enter() of it takes that. NULL
- * at all other times. */
-static inline struct server *pool_offered(const struct pool_worker *pw)
-{
-    return pw->offered;
-}
-
 /* How an attempt went, for methods that go by it. */
 void pool_observe(const struct pool_view *view, struct server *s, const struct balance_outcome *outcome);
 /* What an attempt showed of its server. */
 void pool_report(struct pool_worker *pw, struct server *s, enum server_evidence evidence);
 /* Drain: no idle connection is kept from now on. */
 void pool_worker_close_idle(struct pool_worker *pw);
+/* The idle connection that was used longest ago; false: there is none. */
+bool pool_worker_close_oldest(struct server_worker *sw);

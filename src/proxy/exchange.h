@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "net/resolver.h"
+#include "pool/queue.h"
 #include "proxy/worker.h"
 
 enum exchange_state {

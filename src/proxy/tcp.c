@@ -1,6 +1,7 @@
 #include "proxy/tcp.h"
 
 #include "base/count.h"
+#include "pool/queue.h"
 #include "proxy/record.h"
 #include "proxy/tunnel.h"
 

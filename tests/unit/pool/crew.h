@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/names.h"
-#include "pool/pool_worker.h"
+#include "pool/queue.h"
 
 #define CREW_SERVERS_MAX 100
 #define CREW_WORKERS_MAX 4
