@@ -76,11 +76,13 @@ static void on_closed(struct http_service *service, struct h1_server *c)
     loop_bury(crowd->admin->env.loop, &c->conn.grave, bury_connection);
 }
 
-static void say_shed(struct admin *a, const char *reason)
+static void say_shed(struct admin *a, const struct address *client, const char *reason)
 {
+    char from[ADDRESS_TEXT_MAX];
     uint32_t suppressed = 0;
     if (!log_limit_pass(&a->shed_limit, a->env.loop->now_ns, 1, &suppressed)) return;
-    log_event(LOG_WARN, "connection_refused", "listener=admin reason=%s suppressed=%u", reason, suppressed);
+    log_event(LOG_WARN, "connection_refused", "listener=admin client=%s reason=%s suppressed=%u",
+              address_print(client, from), reason, suppressed);
 }
 
 static struct h1_server *connection_at(struct list *link)
@@ -145,16 +147,16 @@ static void on_connection(struct acceptor *acceptor, int fd, const struct addres
     struct h1_server *c = crowd ? calloc(1, sizeof(*c)) : NULL;
     if (!c) {
         close(fd);
-        say_shed(a, crowd ? "no_memory" : "connection_limit");
+        say_shed(a, client, crowd ? "no_memory" : "connection_limit");
         return;
     }
     crowd->count++;
     h1_server_start(c, &crowd->service, a->env.loop, fd, client, a->next_id++, &crowd->connections);
 }
 
-static void on_shed(struct acceptor *acceptor)
+static void on_shed(struct acceptor *acceptor, const struct address *client)
 {
-    say_shed(container_of(acceptor, struct admin, acceptor), "no_descriptors");
+    say_shed(container_of(acceptor, struct admin, acceptor), client, "no_descriptors");
 }
 
 /* opening and closing */

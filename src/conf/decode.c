@@ -28,6 +28,18 @@ void conf_decode_fault(struct conf_decode *d, const struct conf_node *node, cons
     conf_fault_add(d->faults, child ? child->key_place : node->place, remedy, "%s", message);
 }
 
+void conf_decode_note(struct conf_decode *d, const struct conf_node *node, const char *key,
+                      const char *remedy, const char *format, ...)
+{
+    char message[sizeof(d->faults->items[0].message)];
+    const struct conf_node *child = key ? conf_node_get(node, key) : NULL;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    conf_note_add(d->faults, conf_decode_place(child ? child : node), remedy, "%s", message);
+}
+
 const char *conf_decode_suggest(struct slice word, const char *const *candidates, uint32_t count, char *out,
                                 size_t out_size)
 {
@@ -140,7 +152,8 @@ void conf_decode_object(struct conf_decode *d, const struct conf_node *node, con
     else
         decode_absent(d, node, t, seen);
     /* A condition on several fields makes sense only where each of them is right. */
-    if (t->type->check && conf_decode_fault_count(d) == before) t->type->check(d, node, t->object);
+    if (t->type->check && (t->type->checks_partly || conf_decode_fault_count(d) == before))
+        t->type->check(d, node, t->object);
 }
 
 /* Presets are written as in a file. Those of lists and maps are read like one. */

@@ -17,6 +17,9 @@ MUST_CHECK int conf_decode_patch(const struct conf_tree *tree, const struct conf
 /* For type->check: adds a fault at the key `key` of `node` (at the node itself if NULL or absent). */
 void conf_decode_fault(struct conf_decode *d, const struct conf_node *node, const char *key,
                        const char *remedy, const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Likewise, of what is only suspicious; without `key` at the node's own key. */
+void conf_decode_note(struct conf_decode *d, const struct conf_node *node, const char *key,
+                      const char *remedy, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* The object as JSON, by its rows; secrets as "***", absent optionals left out. */
 struct json;

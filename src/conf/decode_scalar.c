@@ -138,6 +138,21 @@ static void decode_quantity(struct conf_decode *d, const struct conf_node *node,
     *at = value;
 }
 
+/* Whoever writes ${TOKEN} or $TOKEN expects it to be filled in, and would have a secret that everybody can guess. */
+static void note_variable(struct conf_decode *d, const struct conf_node *node, const struct conf_field *f)
+{
+    const char *open = memmem(node->text.data, node->text.len, "${", 2);
+    const char *end = node->text.data + node->text.len;
+    bool is_name = node->text.len > 1 && node->text.data[0] == '$';
+    for (size_t i = 1; is_name && i < node->text.len; i++) {
+        char c = node->text.data[i];
+        is_name = (c >= 'A' && c <= 'Z') || c == '_' || (i > 1 && c >= '0' && c <= '9');
+    }
+    if (!is_name && (!open || !memchr(open, '}', (size_t)(end - open)))) return;
+    conf_note_add(d->faults, node->place, "write the secret itself, in a file that only weir can read",
+                  "\"%s\" is taken as it is written: variables are not filled in yet", f->name);
+}
+
 static void decode_string(struct conf_decode *d, const struct conf_node *node, const struct conf_field *f,
                           const char **at)
 {
@@ -155,6 +170,7 @@ static void decode_string(struct conf_decode *d, const struct conf_node *node, c
     } else if (memchr(node->text.data, 0, len)) {
         conf_fault_add(d->faults, node->place, "remove it", "\"%s\" contains a zero byte", f->name);
     } else {
+        if (f->flags & CONF_SECRET) note_variable(d, node, f);
         *at = f->flags & CONF_SECRET ? conf_arena_copy_secret(d->arena, node->text)
                                      : conf_arena_copy(d->arena, node->text);
     }

@@ -84,6 +84,7 @@ struct conf_type {
     const char *pattern_help; /* CUSTOM: what it looks like, for the manual: "10.0.0.0/8" */
     /* Further conditions, after all fields are set: adds its faults to `d` itself. */
     void (*check)(struct conf_decode *d, const struct conf_node *node, void *object);
+    bool checks_partly; /* `check` is also called where fields are wrong, which it finds zeroed */
 };
 
 struct conf_field {

@@ -46,8 +46,8 @@ static void clean(char *text)
     }
 }
 
-void conf_fault_add(struct conf_faults *faults, struct conf_place place, const char *remedy,
-                    const char *format, ...)
+static void add(struct conf_faults *faults, struct conf_place place, const char *remedy, const char *format,
+                va_list args)
 {
     uint32_t at = faults->count;
     while (at && is_before(place, faults->items[at - 1].place)) at--;
@@ -61,12 +61,28 @@ void conf_fault_add(struct conf_faults *faults, struct conf_place place, const c
     faults->count++;
     fault->place = place;
     snprintf(fault->remedy, sizeof(fault->remedy), "%s", remedy ? remedy : "");
-    va_list args;
-    va_start(args, format);
     vsnprintf(fault->message, sizeof(fault->message), format, args);
-    va_end(args);
     clean(fault->message);
     clean(fault->remedy);
+}
+
+void conf_fault_add(struct conf_faults *faults, struct conf_place place, const char *remedy,
+                    const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    add(faults, place, remedy, format, args);
+    va_end(args);
+}
+
+void conf_note_add(struct conf_faults *faults, struct conf_place place, const char *remedy,
+                   const char *format, ...)
+{
+    va_list args;
+    if (!faults->notes) return;
+    va_start(args, format);
+    add(faults->notes, place, remedy, format, args);
+    va_end(args);
 }
 
 /* The line that the cursor, at its first character, is in; without its end. */
@@ -112,7 +128,8 @@ char *conf_faults_print(const struct conf_faults *faults, const struct conf_tree
     struct conf_cursor start = conf_cursor_start(tree->source); /* of the line looked at */
     for (uint32_t i = 0; i < faults->count; i++) {
         const struct conf_fault *f = &faults->items[i];
-        fprintf(out, "%s:%u:%u: %s%s%s\n", tree->source_name, f->place.line, f->place.column, f->message,
+        fprintf(out, "%s:%u:%u: %s%s%s%s%s\n", tree->source_name, f->place.line, f->place.column,
+                faults->kind ? faults->kind : "", faults->kind ? ": " : "", f->message,
                 f->remedy[0] ? "; " : "", f->remedy);
         if (is_brief || !tree->source.len) continue;
         while (start.place.line < f->place.line && start.offset < start.source.len)

@@ -44,11 +44,17 @@ struct conf_faults {
     struct conf_fault items[64];
     uint32_t count; /* in items */
     uint32_t dropped;
+    /* Where what is only suspicious goes, which makes nothing fail: borrowed; NULL: nobody asks for it. */
+    struct conf_faults *notes;
+    const char *kind; /* said before each: "warning" of notes; NULL: nothing */
 };
 
 /* In its order; when there is no room the last ones are dropped. */
 void conf_fault_add(struct conf_faults *faults, struct conf_place place, const char *remedy,
                     const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Likewise, of what is correct and yet hardly meant. */
+void conf_note_add(struct conf_faults *faults, struct conf_place place, const char *remedy,
+                   const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* "weir.yaml:12:7: unknown key \"wieght\" in server; did you mean \"weight\"?" then the line, then a
  * caret, for each fault; allocated, freed by the caller. `is_brief`: the first sentences only, one a line. */
 char *conf_faults_print(const struct conf_faults *faults, const struct conf_tree *tree, bool is_brief);

@@ -8,6 +8,7 @@
 #include <sysexits.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "conf/decode.h"
 #include "logs/source.h"
@@ -189,9 +190,25 @@ static int config_of_options(const struct run_options *o, struct config **config
     return code;
 }
 
+/* Its messages are lines of key=value from the first on. */
+static void log_notes(const struct config_notes *notes)
+{
+    char *rest = NULL;
+    for (char *line = notes->lines ? strtok_r(notes->lines, "\n", &rest) : NULL; line;
+         line = strtok_r(NULL, "\n", &rest)) {
+        char quoted[1024];
+        log_event(LOG_WARN, "config_doubtful", "note=%s", log_quote(line, quoted, sizeof(quoted)));
+    }
+}
+
 static int load_for_run(const struct run_options *o, struct config **config)
 {
-    return o->config ? config_load_or_say(config, o->config, "run") : config_of_options(o, config);
+    struct config_notes notes;
+    if (!o->config) return config_of_options(o, config);
+    int code = config_load_noted_or_say(config, o->config, "run", &notes);
+    log_notes(&notes);
+    config_notes_free(&notes);
+    return code;
 }
 
 static int check_servers(const struct run_options *o)
@@ -328,8 +345,11 @@ static int check_command(int argc, char **argv)
     if (optind < argc) return usage_fault("check", "what is \"%s\"?", argv[optind]);
     if (!path) return usage_fault("check", "which %s?", "file");
     struct config *config = NULL;
-    int code = config_load_or_say(&config, path, "check");
+    struct config_notes notes;
+    int code = config_load_noted_or_say(&config, path, "check", &notes);
     if (code != EX_OK) return code;
+    if (notes.text) fputs(notes.text, stderr);
+    config_notes_free(&notes);
     code = check_logs(config, path);
     if (code == EX_OK)
         printf("%s is correct: %u listeners, %u pools\n", path, config->proxy.listeners.count,
@@ -404,7 +424,8 @@ const struct command commands[] = {
       demo_command },
     { "check", "read a configuration and name every mistake in it",
       "Usage: weir check [-c] FILE\n\n"
-      "Exit codes: 0 correct, 78 mistakes: each on stderr as file:line:column, with the line and a remedy.\n",
+      "Exit codes: 0 correct, 78 mistakes: each on stderr as file:line:column, with the line and a remedy.\n"
+      "What is correct and yet hardly meant is said there too, as a warning.\n",
       check_command },
     { "explain", "say where a request would go, and why", explain_help, explain_command },
     { "split", "report how the variants of an A/B split do", split_help, split_command },

@@ -12,80 +12,13 @@
 #include "base/secret.h"
 #include "conf/decode.h"
 #include "conf/tree_change.h"
+#include "main/config_check.h"
 
 #define FILE_MAX (4u << 20)
 
-static const struct pool_conf *pool_named(const struct config *c, const char *name)
-{
-    const struct pool_conf *pools = c->proxy.pools.data;
-    for (uint32_t i = 0; name && i < c->proxy.pools.count; i++)
-        if (pools[i].name && strcmp(pools[i].name, name) == 0) return &pools[i];
-    return NULL;
-}
-
-/* Whether what leads to the pool fits its kind. */
-static void check_kind(struct conf_decode *d, const struct conf_node *node, const struct config *c,
-                       const char *name, const char *from, bool is_egress)
-{
-    const struct pool_conf *p = pool_named(c, name);
-    if (!p || (p->kind == POOL_EGRESS) == is_egress) return;
-    if (is_egress)
-        conf_decode_fault(d, node, NULL, "give that pool `kind: egress` and local addresses for servers",
-                          "%s leaves by pool \"%s\", which has servers to go to", from, name);
-    else
-        conf_decode_fault(d, node, NULL, "lead it to a pool of servers, or through a route with `egress:`",
-                          "%s leads to pool \"%s\", which has addresses to leave by", from, name);
-}
-
-/* The n-th element of a list or map. */
-static const struct conf_node *child(const struct conf_node *node, uint32_t n)
-{
-    const struct conf_node *at = node ? node->first_child : NULL;
-    while (at && n--) at = at->next;
-    return at;
-}
-
-static void check_routes(struct conf_decode *d, const struct conf_node *node, const struct config *c,
-                         const struct listener_conf *l)
-{
-    const struct route_conf *routes = l->routes.data;
-    char from[160];
-    for (uint32_t i = 0; i < l->routes.count; i++) {
-        const struct route_conf *r = &routes[i];
-        const struct conf_node *at = child(conf_node_get(node, "routes"), i);
-        snprintf(from, sizeof(from), "route \"%s\"", r->name ? r->name : "");
-        check_kind(d, at, c, r->pool, from, false);
-        if (r->mirror) check_kind(d, at, c, r->mirror->pool, from, false);
-        if (r->egress) check_kind(d, at, c, r->egress->pool, from, true);
-    }
-    snprintf(from, sizeof(from), "listener \"%s\"", l->name ? l->name : "");
-    check_kind(d, node, c, l->pool, from, false);
-}
-
-static void check_kinds(struct conf_decode *d, const struct conf_node *node, const struct config *c)
-{
-    const struct listener_conf *listeners = c->proxy.listeners.data;
-    const struct split_conf *splits = c->proxy.splits.data;
-    for (uint32_t i = 0; i < c->proxy.listeners.count; i++)
-        check_routes(d, child(conf_node_get(node, "listeners"), i), c, &listeners[i]);
-    for (uint32_t i = 0; i < c->proxy.splits.count; i++) {
-        const struct split_variant_conf *variants = splits[i].variants.data;
-        for (uint32_t j = 0; j < splits[i].variants.count; j++)
-            check_kind(d, conf_node_get(node, "splits"), c, variants[j].pool, "a split's variant", false);
-    }
-}
-
 static void check_config(struct conf_decode *d, const struct conf_node *node, void *object)
 {
-    struct config *c = object;
-    const struct listener_conf *listeners = c->proxy.listeners.data;
-    check_kinds(d, node, c);
-    for (uint32_t i = 0; i < c->proxy.listeners.count; i++)
-        for (uint32_t j = 0; j < i; j++)
-            if (address_equal(&listeners[i].bind, &listeners[j].bind))
-                conf_decode_fault(d, conf_node_get(node, "listeners"), NULL, "give each its own address",
-                                  "listeners \"%s\" and \"%s\" have the same address", listeners[j].name,
-                                  listeners[i].name);
+    config_check(d, node, object);
 }
 
 static const struct conf_field config_fields[] = {
@@ -117,9 +50,11 @@ static const struct conf_field config_fields[] = {
     { 0 },
 };
 
-const struct conf_type config_type = {
-    .name = "configuration", .size = sizeof(struct config), .fields = config_fields, .check = check_config
-};
+const struct conf_type config_type = { .name = "configuration",
+                                       .size = sizeof(struct config),
+                                       .fields = config_fields,
+                                       .check = check_config,
+                                       .checks_partly = true };
 
 int config_decode(struct config **out, const struct conf_tree *tree, struct conf_faults *faults)
 {
@@ -134,36 +69,47 @@ int config_decode(struct config **out, const struct conf_tree *tree, struct conf
     return 0;
 }
 
-/* What a file's text is changed by before it is decoded. */
-struct changes {
-    const char *const *texts;
-    uint32_t count;
+/* One reading: what the text is changed by before it is decoded, and what is said of it. */
+struct reading {
+    const char *const *changes;
+    uint32_t change_count;
     struct err *err;
+    char *faults;
+    struct config_notes *notes; /* NULL: not asked for */
 };
 
-static int apply(struct conf_tree *tree, const struct changes *c)
+static int apply(struct conf_tree *tree, const struct reading *r)
 {
-    for (uint32_t i = 0; i < c->count; i++)
-        if (conf_tree_change(tree, &config_type, c->texts[i], c->err) < 0) return -1;
+    for (uint32_t i = 0; i < r->change_count; i++)
+        if (conf_tree_change(tree, &config_type, r->changes[i], r->err) < 0) return -1;
     return 0;
 }
 
-/* -1 without *faults_text: a change does not fit, and its err says why. */
-static int parse(struct config **out, const char *name, struct slice text, const struct changes *changes,
-                 char **faults_text)
+static void take_notes(struct config_notes *notes, const struct conf_faults *found,
+                       const struct conf_tree *tree)
+{
+    if (!found->count) return;
+    notes->text = conf_faults_print(found, tree, false);
+    notes->lines = conf_faults_print(found, tree, true);
+}
+
+/* -1 without r->faults: a change does not fit, and its err says why. */
+static int parse(struct config **out, const char *name, struct slice text, struct reading *r)
 {
     struct conf_tree tree;
-    struct conf_faults *faults = calloc(1, sizeof(*faults));
+    struct conf_faults *faults = calloc(2, sizeof(*faults)), *notes = faults + 1;
     size_t len = strlen(name);
     bool is_json = len > 5 && strcmp(name + len - 5, ".json") == 0, is_changed = false;
-    *faults_text = NULL;
     if (!faults) abort();
+    if (r->notes) faults->notes = notes;
+    notes->kind = "warning";
     int result = is_json ? conf_read_json(&tree, name, text, faults)
                          : conf_read_yaml(&tree, name, text, faults);
-    if (result == 0 && changes) is_changed = apply(&tree, changes) < 0;
+    if (result == 0) is_changed = apply(&tree, r) < 0;
     if (is_changed) result = -1;
     if (result == 0) result = config_decode(out, &tree, faults);
-    if (result < 0 && !is_changed) *faults_text = conf_faults_print(faults, &tree, false);
+    if (result < 0 && !is_changed) r->faults = conf_faults_print(faults, &tree, false);
+    if (result == 0 && r->notes) take_notes(r->notes, notes, &tree);
     conf_tree_free(&tree);
     free(faults);
     return result;
@@ -171,7 +117,10 @@ static int parse(struct config **out, const char *name, struct slice text, const
 
 int config_parse(struct config **out, const char *name, struct slice text, char **faults)
 {
-    return parse(out, name, text, NULL, faults);
+    struct reading r = { 0 };
+    int result = parse(out, name, text, &r);
+    *faults = r.faults;
+    return result;
 }
 
 /* All of the file, and a byte for the end; the size of a pipe is not known beforehand. */
@@ -191,33 +140,32 @@ static int read_file(const char *path, char **text, size_t *len, struct err *err
     close(fd);
     if (got < 0 || *len > FILE_MAX) {
         free(memory);
-        return got < 0 ? err_set(err, "cannot read %s: %s", path, strerror(cause))
-                       : err_set(err, "%s is over %u bytes: a configuration never is", path, FILE_MAX);
+        return got < 0
+                   ? err_set(err, "cannot read %s: %s", path, strerror(cause))
+                   : err_set(err, "%s has more than %u MiB, and no configuration may", path, FILE_MAX >> 20);
     }
     *text = memory;
     return 0;
 }
 
-static int read_and_parse(struct config **out, const char *path, const struct changes *changes, char **faults,
-                          struct err *err)
+static int read_and_parse(struct config **out, const char *path, struct reading *r)
 {
     char *text = NULL;
     size_t len = 0;
-    *faults = NULL;
-    if (read_file(path, &text, &len, err) < 0 || !text) return -1;
-    int result = parse(out, path, (struct slice){ text, len }, changes, faults);
+    if (read_file(path, &text, &len, r->err) < 0 || !text) return -1;
+    int result = parse(out, path, (struct slice){ text, len }, r);
     explicit_bzero(text, len);
     free(text);
-    if (result < 0 && *faults) err_set(err, "%s has mistakes", path);
+    if (result < 0 && r->faults) err_set(r->err, "%s has mistakes", path);
     return result;
 }
 
-static int load(struct config **out, const char *path, const struct changes *changes, char **faults,
-                struct err *err)
+static int load(struct config **out, const char *path, struct reading *r, char **faults)
 {
     secret_wipe_begin();
-    int result = read_and_parse(out, path, changes, faults, err);
+    int result = read_and_parse(out, path, r);
     secret_wipe_end();
+    *faults = r->faults;
     if (result == 0 && (*out)->core && (*out)->core->contents == CORE_FULL)
         conf_arena_show_secrets((*out)->arena);
     return result;
@@ -225,27 +173,57 @@ static int load(struct config **out, const char *path, const struct changes *cha
 
 int config_load(struct config **out, const char *path, char **faults, struct err *err)
 {
-    return load(out, path, NULL, faults, err);
+    struct reading r = { .err = err };
+    return load(out, path, &r, faults);
+}
+
+int config_load_noted(struct config **out, const char *path, struct config_notes *notes, char **faults,
+                      struct err *err)
+{
+    struct reading r = { .err = err, .notes = notes };
+    *notes = (struct config_notes){ 0 };
+    return load(out, path, &r, faults);
 }
 
 int config_load_changed(struct config **out, const char *path, const char *const *changes, uint32_t count,
                         char **faults, struct err *err)
 {
-    struct changes c = { changes, count, err };
-    return load(out, path, &c, faults, err);
+    struct reading r = { .changes = changes, .change_count = count, .err = err };
+    return load(out, path, &r, faults);
+}
+
+static int say(int result, const char *command, char *faults, const struct err *err)
+{
+    if (result == 0) return EX_OK;
+    if (faults)
+        fputs(faults, stderr);
+    else
+        fprintf(stderr, "weir %s: %s\n", command, err->text);
+    free(faults);
+    return EX_CONFIG;
 }
 
 int config_load_or_say(struct config **out, const char *path, const char *command)
 {
     struct err err = { "" };
     char *faults = NULL;
-    if (config_load(out, path, &faults, &err) == 0) return EX_OK;
-    if (faults)
-        fputs(faults, stderr);
-    else
-        fprintf(stderr, "weir %s: %s\n", command, err.text);
-    free(faults);
-    return EX_CONFIG;
+    int result = config_load(out, path, &faults, &err);
+    return say(result, command, faults, &err);
+}
+
+int config_load_noted_or_say(struct config **out, const char *path, const char *command,
+                             struct config_notes *notes)
+{
+    struct err err = { "" };
+    char *faults = NULL;
+    int result = config_load_noted(out, path, notes, &faults, &err);
+    return say(result, command, faults, &err);
+}
+
+void config_notes_free(struct config_notes *notes)
+{
+    free(notes->text);
+    free(notes->lines);
 }
 
 void config_free(struct config *c)

@@ -31,4 +31,17 @@ MUST_CHECK int config_load_or_say(struct config **out, const char *path, const c
 /* The file with changes (conf/tree_change.h), one after another. */
 MUST_CHECK int config_load_changed(struct config **out, const char *path, const char *const *changes,
                                    uint32_t count, char **faults, struct err *err);
+
+/* What is correct and yet hardly meant; both NULL if there is nothing. */
+struct config_notes {
+    char *text;  /* as faults are shown: with the line and a caret */
+    char *lines; /* the sentences alone, one a line */
+};
+
+/* config_load() and config_load_or_say(), with notes: the caller's to free, empty where it fails. */
+MUST_CHECK int config_load_noted(struct config **out, const char *path, struct config_notes *notes,
+                                 char **faults, struct err *err);
+MUST_CHECK int config_load_noted_or_say(struct config **out, const char *path, const char *command,
+                                        struct config_notes *notes);
+void config_notes_free(struct config_notes *notes);
 void config_free(struct config *c);

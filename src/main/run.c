@@ -68,8 +68,9 @@ static void republish(struct control *c, struct pool *p)
 static void on_state_change(struct control *c, struct server *s)
 {
     republish(c, s->pool);
-    log_event(LOG_WARN, "server_state", "pool=%s server=%s state=%s", s->pool->name, s->name,
-              server_state_name(s));
+    bool is_good_news = server_is_healthy(s);
+    log_event(is_good_news ? LOG_INFO : LOG_WARN, "server_state", "pool=%s server=%s state=%s", s->pool->name,
+              s->name, server_state_name(s));
 }
 
 static void on_evidence(void *reader, const struct mail *m)
@@ -172,6 +173,12 @@ static void on_signal(struct loop_fd *f, uint32_t events)
         if (info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGHUP) {
             if (c->proxy->access_log) access_log_reopen(c->proxy->access_log);
             log_event(LOG_INFO, "logs_reopened", "signal=%u", info.ssi_signo);
+        } else if (info.ssi_signo == SIGUSR2) {
+            log_event(
+                LOG_INFO, "signal_ignored",
+                "signal=%u remedy=\"handing over to a new weir will come by it; until then start that one "
+                "first, then stop this one\"",
+                info.ssi_signo);
         } else if (c->signal_count++ == 0) {
             begin_drain(c);
         } else {
@@ -188,6 +195,7 @@ static int watch_signals(struct control *c, struct err *err)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
     sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);

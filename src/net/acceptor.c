@@ -49,7 +49,7 @@ static enum outcome shed(struct acceptor *a)
     if (fd >= 0) close(fd);
     acceptor_spare_open(a->spare);
     if (fd < 0) return is_empty ? NONE : STUCK;
-    if (a->use.on_shed) a->use.on_shed(a);
+    if (a->use.on_shed) a->use.on_shed(a, &peer);
     return TAKEN;
 }
 

@@ -31,7 +31,7 @@ struct acceptor_use {
     /* Takes `fd`, which is non-blocking and close-on-exec. May close the acceptor. */
     void (*on_connection)(struct acceptor *a, int fd, const struct address *peer);
     /* One was closed unserved, for want of a descriptor. May be NULL. */
-    void (*on_shed)(struct acceptor *a);
+    void (*on_shed)(struct acceptor *a, const struct address *peer);
     uint32_t burst;   /* at least 1 */
     const char *name; /* of the listener, for messages */
 };

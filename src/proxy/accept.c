@@ -17,14 +17,15 @@ static struct log_limit *shed_limit(void)
     return &limit;
 }
 
-static void count_refused(struct listener_worker *lw, enum end_reason reason)
+static void count_refused(struct listener_worker *lw, const struct address *client, enum end_reason reason)
 {
+    char from[ADDRESS_TEXT_MAX];
     struct worker *w = lw->worker;
     uint32_t suppressed = 0;
     metric_add(w->metrics, lw->listener->meter_refused[reason], 1);
     if (!log_limit_pass(shed_limit(), w->loop.now_ns, 1, &suppressed)) return;
-    log_event(LOG_WARN, "connection_refused", "listener=%s reason=%s suppressed=%u", lw->listener->name,
-              end_reason_info(reason)->name, suppressed);
+    log_event(LOG_WARN, "connection_refused", "listener=%s client=%s reason=%s suppressed=%u",
+              lw->listener->name, address_print(client, from), end_reason_info(reason)->name, suppressed);
 }
 
 void worker_client_closed(struct listener_worker *lw, const struct ip *client)
@@ -104,7 +105,7 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
     enum end_reason refused = admit(lw, &ip);
     if (refused) {
         close(fd);
-        count_refused(lw, refused);
+        count_refused(lw, client, refused);
         return;
     }
     metric_add(w->metrics, lw->listener->meter_accepted, 1);
@@ -117,7 +118,7 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
     if (!c) {
         worker_client_closed(lw, &ip);
         close(fd);
-        count_refused(lw, END_NO_MEMORY);
+        count_refused(lw, client, END_NO_MEMORY);
         return;
     }
     h1_server_start(c, &lw->service, &w->loop, fd, client, id, &lw->connections);
@@ -128,9 +129,9 @@ static void on_connection(struct acceptor *a, int fd, const struct address *clie
     start(container_of(a, struct listener_worker, acceptor), fd, client);
 }
 
-static void on_shed(struct acceptor *a)
+static void on_shed(struct acceptor *a, const struct address *client)
 {
-    count_refused(container_of(a, struct listener_worker, acceptor), END_NO_DESCRIPTORS);
+    count_refused(container_of(a, struct listener_worker, acceptor), client, END_NO_DESCRIPTORS);
 }
 
 int accept_open(struct listener_worker *lw, struct worker *w, struct listener *l, struct err *err)

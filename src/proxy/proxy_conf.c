@@ -152,19 +152,31 @@ const struct conf_type listener_conf_type = {
     .check = check_listener,
 };
 
+/* What the workers' first pages take; less would refuse everybody. */
+#define MEMORY_MIN (1u << 20)
+
+static void check_limits(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    const struct proxy_limits *l = object;
+    if (l->memory_bytes && l->memory_bytes < MEMORY_MIN)
+        conf_decode_fault(d, node, "memory", "write 1MiB or more, or leave it out for half of what there is",
+                          "in %llu bytes of memory no connection could be served",
+                          (unsigned long long)l->memory_bytes);
+}
+
 static const struct conf_field limit_fields[] = {
     { "memory", CONF_BYTES(struct proxy_limits, memory_bytes), .max = INT64_MAX, .preset = "0",
       .help =
           "What connections and bytes on the move may use in all; 0 is half of the cgroup's or the machine's "
-          "memory. At nine tenths of it new connections are refused." },
+          "memory, and less than 1MiB is too little. At nine tenths of it new connections are refused." },
     { "connections", CONF_U32(struct proxy_limits, connections), .max = 100000000, .preset = "0",
       .help = "How many client connections there may be in all; 0 is as many as descriptors allow." },
     { 0 },
 };
 
-const struct conf_type proxy_limits_type = { .name = "limits",
-                                             .size = sizeof(struct proxy_limits),
-                                             .fields = limit_fields };
+const struct conf_type proxy_limits_type = {
+    .name = "limits", .size = sizeof(struct proxy_limits), .fields = limit_fields, .check = check_limits
+};
 
 static const struct conf_field timeout_fields[] = {
     { "drain", CONF_MSEC(struct proxy_timeouts, drain_ms), .min = 1, .max = MS_MAX, .preset = "30s",

@@ -95,6 +95,13 @@ CASES = {
     "two documents": (GOOD + "«---\nlisteners: {}\n", r"document"),
     "variable in a log format": (GOOD + "access_log: {path: x, format: «'$statsu'}\n", r"\$statsu.*\$status"),
     "name of a log format": (GOOD + "access_log: {path: x, format: «combine}\n", r'"combine".*"combined"'),
+    "too little memory": (GOOD + "limits: {«memory: 1KiB}\n", r"1024 bytes.*1MiB"),
+    "two listeners on one port": (GOOD.replace("pools:", "  again:\n    «bind: :18999\n    pool: web\npools:"),
+                                  r'"again" listens on \[::\]:18999.*"web" on 127\.0\.0\.1:18999'),
+    "admin among the listeners": (GOOD + "admin: {«bind: 127.0.0.1:18999}\n", r'admin.*127\.0\.0\.1:18999.*"web"'),
+    "a route that is never taken": (GOOD.replace("pool: web", "routes: [{name: a, path: /a, pool: web},\n      "
+                                                 "«{name: b, path: /a, pool: web, method: [GET], method: [GET]}]")
+                                    .replace(", method: [GET], method: [GET]", ""), r'"b" can never be taken: "a"'),
     "open admin": (GOOD + "admin: {«bind: 0.0.0.0:9091}\n", r"token"),
 }
 
@@ -224,3 +231,68 @@ def test_what_nginx_conf_says_of_a_log_is_looked_at(tmp_path):
     assert done.returncode == CONFIG and "give the format itself" in done.stderr
     nginx.write_text(f"http {{ log_format odd '$status $remote_addr'; access_log {log} odd; }}")
     assert run_command("check", "-c", str(path)).returncode == 0
+
+
+def warnings(tmp_path, text, name="weir.yaml", command="check"):
+    """(line, column, sentence) of each, from a check that finds nothing wrong."""
+    path = tmp_path / name
+    path.write_text(text)
+    done = run_command(command, "-c", str(path))
+    assert done.returncode == 0, done.stderr
+    head = re.compile(re.escape(str(path)) + r":(\d+):(\d+): warning: (.+)")
+    found = [head.fullmatch(line) for line in done.stderr.splitlines()]
+    return [(int(match[1]), int(match[2]), match[3]) for match in found if match]
+
+
+def route(text):
+    return GOOD.replace("pool: web", "routes: [" + text + ", {name: rest, pool: web}]")
+
+
+DOUBTFUL = {
+    "a pool that nothing leads to": (GOOD + "  «spare: {servers: ['127.0.0.1:18081']}\n", r'nothing leads to pool "spare"'),
+    "a split that nothing leads to": (GOOD + "splits: {«test: {unit: '{client}', variants: "
+                                      "{a: {weight: 50, pool: web}, b: {weight: 50, pool: web}}}}\n",
+                                      r'nothing leads to split "test"'),
+    "a star at the end": (route("{name: a, «path_prefix: /a*, pool: web}"), r"literally.*path_prefix: /a "),
+    "a star within": (route("{name: a, «path: /a*/b, pool: web}"), r"literally.*path_regex"),
+    "trust in everybody": (listener("trust: [10.0.0.0/8, «0.0.0.0/0]"), r"0\.0\.0\.0/0: almost everybody may say"),
+    "trust in all of IPv6": (listener("trust: [fc00::/7, «'::/0']"), r"::/0: almost everybody may say"),
+    "pins of everybody": (listener("pin: {from: [«0.0.0.0/0]}"), r"almost everybody may choose"),
+    "a server that is weir": (GOOD.replace("[\"127.0.0.1:18080\"]", "[«127.0.0.1:18999]"), r'is listener "web" of this weir'),
+    "a server that is weir on every address": (GOOD.replace("bind: 127.0.0.1:18999", "bind: :18999")
+                                               .replace("[\"127.0.0.1:18080\"]", "[«127.0.0.1:18999]"),
+                                               r'is listener "web" of this weir'),
+    "a server that is the admin API": (GOOD.replace("[\"127.0.0.1:18080\"]", "[{«address: 127.0.0.1:9091}]")
+                                       + "admin: 127.0.0.1:9091\n", r"is the admin API of this weir"),
+    "a log without a directory": (GOOD + "access_log: {«path: /nowhere/weir/access.log}\n", r"no directory /nowhere/weir;"),
+    "a socket without a directory": (GOOD.replace("bind: 127.0.0.1:18999", "«bind: unix:/nowhere/weir.sock"),
+                                     r"no directory /nowhere;"),
+    "a state without a directory": (GOOD + "logs: {«state: /nowhere/state, sources: {a: {path: /var/log/a, format: combined}}}\n",
+                                    r"no directory /nowhere/state;"),
+    "a variable for a secret": (GOOD + "admin: {bind: 127.0.0.1:9091, token: «'${WEIR_TOKEN}'}\n", r'"token" is taken as it is'),
+    "a variable in a list of secrets": (pool("sticky: {secrets: [«'${SECRET_NUMBER_ONE}']}"), r'"secrets" is taken as it is'),
+}
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_what_is_hardly_meant_is_a_warning_with_its_place(name, tmp_path):
+    text, sentence = DOUBTFUL[name]
+    found = warnings(tmp_path, text.replace("«", ""))
+    assert [(line, column) for line, column, _ in found] == [place(text)], found
+    assert re.search(sentence, found[0][2])
+
+
+@pytest.mark.parametrize("text", [
+    GOOD, listener("trust: [10.0.0.0/8, 'fc00::/7', 192.0.2.7]"), route("{name: a, path: /a, method: [GET], pool: web}"),
+    GOOD + "admin: {bind: 127.0.0.1:9091, token: 'pa$$word'}\n",
+    GOOD.replace("pools:", "  other: {bind: '127.0.0.2:18999', pool: web}\n  v6: {bind: '[::1]:18999', pool: web}\npools:"),
+    GOOD.replace("pools:", "  one: {bind: '127.0.0.1:0', pool: web}\n  two: {bind: '127.0.0.1:0', pool: web}\npools:"),
+], ids=range(6))
+def test_what_is_usual_is_no_warning(text, tmp_path):
+    assert warnings(tmp_path, text) == []
+
+
+def test_a_start_says_what_is_hardly_meant(scene):
+    weir = scene.proxy(scene.server(), listener={"trust": ["0.0.0.0/0"]})
+    events = weir.events("config_doubtful")
+    assert [event["level"] for event in events] == ["warn"] and "0.0.0.0/0" in events[0]["note"]

@@ -47,7 +47,8 @@ def test_the_longest_prefix_decides(scene, gate, source, passes, level):
     else:
         assert status is None
         weir.wait_metric(1, "weir_connections_refused_total", listener="web", reason="gate_denied")
-        assert weir.wait_event("connection_refused")["reason"] == "gate_denied"
+        event = weir.wait_event("connection_refused")
+        assert event["reason"] == "gate_denied" and event["client"].rsplit(":", 1)[0] == source
     assert bool(server.requests) == passes
 
 

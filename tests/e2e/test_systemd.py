@@ -126,3 +126,35 @@ def test_the_unit_is_correct(tmp_path):
 def test_the_unit_exposes_little(tmp_path):
     done = analyze("security", "--offline=true", "--threshold=25", UNIT)
     assert done.returncode == 0, done.stdout[-600:]
+
+
+def unit_value(key):
+    with open(UNIT) as file:
+        return re.findall(rf"^{key}=(.*)$", file.read(), re.MULTILINE)
+
+
+def test_the_manuals_install_line_makes_a_file_that_the_unit_may_read_and_others_may_not():
+    with open(os.path.join(ROOT, "docs", "systemd.md")) as file:
+        line = re.search(r"^install .*/etc/weir/weir.yaml$", file.read(), re.MULTILINE)[0].split()
+    mode = int(line[line.index("-m") + 1], 8)
+    group = line[line.index("-g") + 1]
+    assert [group] == unit_value("Group") and unit_value("DynamicUser") == []
+    assert mode & 0o040 and not mode & 0o007
+
+
+def test_the_units_user_is_made_by_what_comes_with_it():
+    with open(os.path.join(ROOT, "dist", "weir.sysusers")) as file:
+        made = [line.split()[1] for line in file if line.startswith("u ")]
+    assert made == unit_value("User") == unit_value("Group")
+
+
+def test_a_reload_does_not_report_success_for_nothing():
+    """Without ExecReload systemctl refuses; with one it must ask for the configuration to be read."""
+    assert all("USR1" not in command for command in unit_value("ExecReload"))
+
+
+def test_signals_that_mean_nothing_yet_do_not_kill(scene):
+    weir = scene.proxy(scene.server())
+    weir.process.send_signal(signal.SIGUSR2)
+    assert "start that one first" in weir.wait_event("signal_ignored")["remedy"]
+    assert scene.client(weir).ask().status == 200

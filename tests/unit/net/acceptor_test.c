@@ -38,8 +38,9 @@ static void on_connection(struct acceptor *a, int fd, const struct address *peer
     if (b->taken_count == b->close_after) acceptor_kill(a);
 }
 
-static void on_shed(struct acceptor *a)
+static void on_shed(struct acceptor *a, const struct address *peer)
 {
+    assert_int_not_equal(peer->sa.any.sa_family, AF_UNSPEC);
     container_of(a, struct bench, acceptor)->shed_count++;
 }
 

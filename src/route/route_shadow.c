@@ -1,0 +1,116 @@
+#include "route/route_shadow.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* With how many of those before it a route is compared: very many with one path are told apart by their conditions, and
+ * to compare them all would take time that grows with the square of their number. */
+#define WINDOW 256u
+
+struct place {
+    const struct route_conf *route;
+    uint32_t index;
+};
+
+static int compare_text(const char *a, const char *b, int (*compare)(const char *, const char *))
+{
+    if (!a || !b) return (a != NULL) - (b != NULL);
+    return compare(a, b);
+}
+
+/* 0: the same host and path. */
+static int compare_reach(const struct route_conf *a, const struct route_conf *b)
+{
+    int order = compare_text(a->host, b->host, strcasecmp);
+    if (!order) order = compare_text(a->path, b->path, strcmp);
+    if (!order) order = compare_text(a->path_prefix, b->path_prefix, strcmp);
+    return order ? order : compare_text(a->path_regex, b->path_regex, strcmp);
+}
+
+static uint32_t conditions_of(const struct route_conf *r)
+{
+    return r->headers.count + r->query.count + (r->clients.count > 0);
+}
+
+/* Within one host and path in the order in which they are asked (route.h). */
+static int compare_places(const void *left, const void *right)
+{
+    const struct place *a = left, *b = right;
+    uint32_t a_more = conditions_of(a->route), b_more = conditions_of(b->route);
+    int order = compare_reach(a->route, b->route);
+    if (!order) order = (b->route->methods.count > 0) - (a->route->methods.count > 0);
+    if (!order) order = (a_more < b_more) - (a_more > b_more);
+    return order ? order : (a->index > b->index) - (a->index < b->index);
+}
+
+static bool covers_methods(const struct conf_items *a, const struct conf_items *b)
+{
+    const char *const *wide = a->data, *const *narrow = b->data;
+    if (!a->count) return true;
+    for (uint32_t i = 0; i < b->count; i++) {
+        uint32_t j = 0;
+        while (j < a->count && strcmp(wide[j], narrow[i]) != 0) j++;
+        if (j == a->count) return false;
+    }
+    return b->count > 0;
+}
+
+/* Each condition of `a` is one of `b` too. */
+static bool covers_pairs(const struct conf_items *a, const struct conf_items *b,
+                         int (*compare_name)(const char *, const char *))
+{
+    const struct route_pair_conf *few = a->data, *many = b->data;
+    for (uint32_t i = 0; i < a->count; i++) {
+        uint32_t j = 0;
+        while (j < b->count &&
+               (compare_name(few[i].name, many[j].name) != 0 || strcmp(few[i].value, many[j].value) != 0))
+            j++;
+        if (j == b->count) return false;
+    }
+    return true;
+}
+
+static bool holds(const struct cidr *outer, const struct cidr *inner)
+{
+    return outer->bits <= inner->bits && cidr_contains(outer, &inner->ip);
+}
+
+static bool covers_clients(const struct conf_items *a, const struct conf_items *b)
+{
+    const struct cidr *wide = a->data, *narrow = b->data;
+    if (!a->count) return true;
+    for (uint32_t i = 0; i < b->count; i++) {
+        uint32_t j = 0;
+        while (j < a->count && !holds(&wide[j], &narrow[i])) j++;
+        if (j == a->count) return false;
+    }
+    return b->count > 0;
+}
+
+static bool covers(const struct route_conf *a, const struct route_conf *b)
+{
+    return covers_methods(&a->methods, &b->methods) && covers_pairs(&a->headers, &b->headers, strcasecmp) &&
+           covers_pairs(&a->query, &b->query, strcmp) && covers_clients(&a->clients, &b->clients);
+}
+
+void route_shadow_find(const struct route_conf *routes, uint32_t count, uint32_t *shadowed_by)
+{
+    struct place *places = calloc(count ? count : 1, sizeof(*places));
+    if (!places) abort();
+    for (uint32_t i = 0; i < count; i++) {
+        places[i] = (struct place){ &routes[i], i };
+        shadowed_by[i] = ROUTE_NONE;
+    }
+    qsort(places, count, sizeof(*places), compare_places);
+    for (uint32_t i = 1; i < count; i++) {
+        const struct place *at = &places[i];
+        uint32_t least = i > WINDOW ? i - WINDOW : 0;
+        for (uint32_t j = i; j-- > least && compare_reach(places[j].route, at->route) == 0;) {
+            if (!covers(places[j].route, at->route)) continue;
+            shadowed_by[at->index] = places[j].index;
+            break;
+        }
+    }
+    free(places);
+}

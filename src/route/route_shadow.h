@@ -1,0 +1,9 @@
+/* route/route_shadow.h: routes that no request can take, since another that is asked before them takes every one that
+ * they could. Pure; for the control side, at the reading of a configuration. */
+#pragma once
+
+#include "route/route_conf.h"
+
+/* Fills shadowed_by[i] with the index of a route that takes whatever route i could take, or ROUTE_NONE. Told are routes
+ * for the same host and the same path, of which the one asks for no more than the other; a false alarm is impossible. */
+void route_shadow_find(const struct route_conf *routes, uint32_t count, uint32_t *shadowed_by);

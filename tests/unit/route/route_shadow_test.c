@@ -1,0 +1,156 @@
+#include "route/route_shadow.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/rng.h"
+
+#define ROUTES 6u
+
+static struct conf_items items(void *data, uint32_t count)
+{
+    return (struct conf_items){ count ? data : NULL, count };
+}
+
+static struct cidr block(const char *text)
+{
+    struct cidr c;
+    struct err err;
+    assert_int_equal(cidr_parse(slice_of(text), &c, &err), 0);
+    return c;
+}
+
+static uint32_t second_of(const struct route_conf *a, const struct route_conf *b)
+{
+    const struct route_conf routes[] = { *a, *b };
+    uint32_t by[2];
+    route_shadow_find(routes, 2, by);
+    return by[1];
+}
+
+static void a_route_with_the_conditions_of_an_earlier_one_is_told(void **state)
+{
+    (void)state;
+    struct route_conf all = { 0 }, prefix = { .host = "a.org", .path_prefix = "/v1/" }, upper = prefix,
+                      path = { .host = "a.org", .path = "/v1/" };
+    upper.host = "A.ORG";
+    assert_int_equal(second_of(&all, &all), 0);
+    assert_int_equal(second_of(&prefix, &upper), 0);
+    assert_int_equal(second_of(&prefix, &path), ROUTE_NONE);
+    assert_int_equal(second_of(&all, &prefix), ROUTE_NONE);
+}
+
+static void what_asks_for_less_takes_what_asks_for_more(void **state)
+{
+    (void)state;
+    const char *both[] = { "GET", "POST" }, *one[] = { "POST" };
+    struct route_pair_conf header[] = { { "X-Env", "beta" }, { "x-user", "*" } },
+                           same[] = { { "x-env", "beta" } }, other[] = { { "X-Env", "prod" } };
+    struct cidr net[] = { block("10.0.0.0/8") }, host[] = { block("10.1.2.3") },
+                far[] = { block("192.0.2.7") };
+    struct route_conf wide = { .methods = items(both, 2) }, narrow = { .methods = items(one, 1) };
+    assert_int_equal(second_of(&wide, &narrow), 0);
+    assert_int_equal(second_of(&narrow, &wide), ROUTE_NONE);
+    wide = (struct route_conf){ .headers = items(header, 1), .clients = items(net, 1) };
+    narrow = (struct route_conf){ .headers = items(same, 1), .clients = items(host, 1) };
+    assert_int_equal(second_of(&wide, &narrow), 0);
+    narrow.clients = items(far, 1);
+    assert_int_equal(second_of(&wide, &narrow), ROUTE_NONE);
+    narrow = (struct route_conf){ .headers = items(other, 1), .clients = items(host, 1) };
+    assert_int_equal(second_of(&wide, &narrow), ROUTE_NONE);
+    /* More conditions are asked first, whatever the order in the file. */
+    wide = (struct route_conf){ .headers = items(header, 1) };
+    narrow = (struct route_conf){ .headers = items(header, 2) };
+    assert_int_equal(second_of(&wide, &narrow), ROUTE_NONE);
+}
+
+/* Few of everything, so that much is alike. */
+static const char *const hosts[] = { NULL, "a.org", "*.a.org", "A.org" };
+static const char *const paths[] = { "/", "/a", "/a/", "/a/b" };
+static const char *const methods[] = { "GET", "POST" };
+static struct route_pair_conf pairs[] = { { "X-Env", "beta" }, { "x-env", "*" }, { "X-Env", "!beta" } };
+
+static struct route_conf some_route(struct rng *rng, const struct cidr *blocks)
+{
+    struct route_conf r = { .host = hosts[rng_below(rng, 4)] };
+    const char *path = paths[rng_below(rng, 4)];
+    uint32_t kind = rng_below(rng, 4);
+    if (kind == 1) r.path = path;
+    if (kind == 2) r.path_prefix = path;
+    if (kind == 3) r.path_regex = path;
+    uint32_t method = rng_below(rng, 4), header = rng_below(rng, 6), client = rng_below(rng, 4);
+    if (method < 3) r.methods = items((void *)(uintptr_t)&methods[method % 2], method == 2 ? 1 : 2 - method);
+    if (header < 3) r.headers = items(&pairs[header], 1);
+    if (client < 2) r.clients = items((void *)(uintptr_t)&blocks[client], 1);
+    return r;
+}
+
+static struct route_table *table_of(const struct route_conf *routes)
+{
+    struct route_row rows[ROUTES];
+    struct route_condition memory[ROUTES][4];
+    struct err err;
+    for (uint32_t i = 0; i < ROUTES; i++) rows[i] = route_conf_row(&routes[i], i, memory[i]);
+    struct route_table *t = route_table_new(rows, ROUTES, &err);
+    if (!t) fail_msg("%s", err.text);
+    return t;
+}
+
+static void ask(const struct route_table *t, const uint32_t *by, struct rng *rng,
+                struct route_scratch *scratch)
+{
+    static const char *const asked[] = { "a.org", "x.a.org", "b.org" };
+    static const char *const values[] = { "beta", "prod" };
+    struct http_field field = { .name = "x-env", .name_len = 5 };
+    struct http_head head = { .fields = &field, .field_count = (uint16_t)rng_below(rng, 2) };
+    field.value = values[rng_below(rng, 2)];
+    field.value_len = (uint32_t)strlen(field.value);
+    head.method_text = slice_of(methods[rng_below(rng, 2)]);
+    head.method = http_method_of(head.method_text);
+    struct route_request rq = { .host = slice_of(asked[rng_below(rng, 3)]),
+                                .path = slice_of(paths[rng_below(rng, 4)]),
+                                .head = &head };
+    assert_true(ip_parse(rng_below(rng, 2) ? SLICE("10.1.2.3") : SLICE("10.9.9.9"), &rq.client));
+    struct route_choice choice;
+    uint32_t index = route_match(t, &rq, scratch, &choice);
+    if (index != ROUTE_NONE && by[index] != ROUTE_NONE) fail_msg("route %u is taken", index);
+}
+
+static void no_route_that_is_told_is_ever_taken(void **state)
+{
+    (void)state;
+    struct rng rng;
+    const struct cidr blocks[] = { block("10.0.0.0/8"), block("10.1.0.0/16") };
+    struct route_scratch *scratch = route_scratch_new();
+    uint32_t told = 0;
+    rng_seed(&rng, 7);
+    for (uint32_t round = 0; round < 3000; round++) {
+        struct route_conf routes[ROUTES];
+        uint32_t by[ROUTES];
+        for (uint32_t i = 0; i < ROUTES; i++) routes[i] = some_route(&rng, blocks);
+        route_shadow_find(routes, ROUTES, by);
+        for (uint32_t i = 0; i < ROUTES; i++) told += by[i] != ROUTE_NONE;
+        struct route_table *t = table_of(routes);
+        for (uint32_t i = 0; i < 30; i++) ask(t, by, &rng, scratch);
+        route_table_free(t);
+    }
+    assert_in_range(told, 50, 3000 * ROUTES);
+    route_scratch_free(scratch);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_route_with_the_conditions_of_an_earlier_one_is_told),
+        cmocka_unit_test(what_asks_for_less_takes_what_asks_for_more),
+        cmocka_unit_test(no_route_that_is_told_is_ever_taken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
