@@ -81,7 +81,11 @@ static void read_due(struct follow *f)
     uint64_t end = f->counts.bytes + f->options.turn_bytes;
     while (!list_is_empty(&f->due) && f->counts.bytes < end) {
         struct follow_file *file = container_of(f->due.next, struct follow_file, due);
+        uint64_t offset = file->offset;
         bool has_more = visit(file, end);
+        /* It was read to its end: its descriptor is for the next one, which is not to wait for the next look. */
+        if (!has_more && file->offset != offset && file->is_rotated && f->is_short && f->is_old_due)
+            f->is_look_due = true;
         list_remove(&file->due);
         if (has_more) list_push_back(&f->due, &file->due);
     }

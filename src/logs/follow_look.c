@@ -176,12 +176,13 @@ static bool has_room(struct follow *f)
         follow_file_close(idle, false);
         return true;
     }
-    f->counts.refused++;
+    f->is_short = true;
     return false;
 }
 
 static void open_changed(struct follow *f)
 {
+    f->is_short = false;
     FOLLOW_EACH(file, f)
     {
         if (file->fd >= 0 || !file->is_listed || !file->is_changed) continue;
@@ -237,9 +238,27 @@ static void close_finished(struct follow *f)
     }
     for (; old > f->options.old_max; old--) {
         struct follow_file *idle = find_idle(f, true);
-        if (!idle) return; /* all of them have bytes to be read: not one is given up */
+        if (!idle) break; /* all of them have bytes to be read: not one is given up */
         follow_file_close(idle, true);
     }
+    f->is_old_due = old > f->options.old_max;
+}
+
+/* Who waits for a descriptor has one as soon as there is one. As long as that opens files, looking goes on: they are read
+ * before the next look, and make way. */
+static void share_descriptors(struct follow *f)
+{
+    uint64_t opened = f->counts.opened;
+    open_changed(f);
+    uint32_t open_count = f->open_count;
+    close_finished(f);
+    if (f->is_short && f->open_count < open_count) {
+        open_changed(f);
+        f->is_old_due = true;
+    }
+    if (!f->is_short) return;
+    f->counts.refused++;
+    if (f->counts.opened != opened) f->is_look_due = true;
 }
 
 static void forget_gone(struct follow *f)
@@ -293,8 +312,7 @@ void follow_look(struct follow *f)
         return; /* nothing is known, so nothing is given up */
     }
     read_names(f);
-    open_changed(f);
-    close_finished(f);
+    share_descriptors(f);
     forget_gone(f);
     end(f);
     if (directory) f->is_first_look = false;

@@ -63,6 +63,8 @@ struct follow {
     struct timer soon, look; /* what was heard is worked off a moment later, all at once */
     struct loop_task work;   /* once a turn */
     bool is_look_due, is_first_look, has_places;
+    bool is_short;   /* as of the last look: a file waits for a descriptor, */
+    bool is_old_due; /* and more rotated files are open than are held, to be closed once they are read */
     int directory_watch;
     struct list files, due;
     uint32_t file_count, open_count;

@@ -596,6 +596,63 @@ static void fewer_descriptors_than_files_are_shared_out_among_them(void **state)
     assert_int_equal(w->reader.final, 0);
 }
 
+/* Each with some records, and access.log anew. */
+static void rotate_at_once(struct world *w, unsigned rotations, uint32_t records)
+{
+    char to[512];
+    for (unsigned i = 0; i < rotations; i++) {
+        snprintf(to, sizeof(to), "%s-%u", w->path, 20260301 + i);
+        assert_int_equal(rename(w->path, to), 0);
+        reopen(w);
+        write_records(w, records);
+    }
+}
+
+static void files_that_wait_for_a_descriptor_do_not_wait_for_the_next_look(void **state)
+{
+    struct world *w = *state;
+    write_records(w, 1);
+    start(w, "access.log");
+    step(w);
+    rotate_at_once(w, 1000, 2);
+    steps(w, FOLLOW_LOOK_MS / 2 / 10);
+    assert_each_once(w);
+}
+
+static void a_descriptor_goes_on_when_a_file_was_read_over_many_turns(void **state)
+{
+    struct world *w = *state;
+    write_records(w, 1);
+    start_with(w, "access.log", &(struct follow_options){ .open_max = 8, .old_max = 4, .turn_bytes = 1000 },
+               NULL);
+    step(w);
+    rotate_at_once(w, 40, 200);
+    uint64_t bytes = 40 * 200 * sizeof("record 1000 end");
+    steps(w, (uint32_t)(bytes / 1000) + FOLLOW_LOOK_MS / 10);
+    assert_each_once(w);
+}
+
+static void where_no_descriptor_can_be_freed_looking_does_not_go_on(void **state)
+{
+    struct world *w = *state;
+    char name[32];
+    int fds[4];
+    start_with(w, "access*.log", &(struct follow_options){ .open_max = 3 }, NULL);
+    for (unsigned i = 0; i < 4; i++) {
+        snprintf(name, sizeof(name), "access%u.log", i);
+        fds[i] = open_log(name_of(w, name));
+    }
+    for (unsigned i = 0; i < 1000; i++) {
+        for (unsigned k = 0; k < 4; k++) write_record_to(w, fds[k]);
+        step(w);
+    }
+    uint64_t refused = follow_counts(w->reader.follow)->refused;
+    assert_in_range(refused, 5, 1000 * 10 / FOLLOW_LOOK_MS + 5);
+    for (unsigned k = 0; k < 4; k++) close(fds[k]);
+    settle(w);
+    assert_each_once(w);
+}
+
 static void without_inotify_looks_find_everything(void **state)
 {
     struct world *w = *state;
@@ -962,6 +1019,9 @@ int main(void)
         TEST(more_files_than_the_limit_are_refused_and_counted),
         TEST(rotated_files_that_were_read_make_way_for_new_ones),
         TEST(fewer_descriptors_than_files_are_shared_out_among_them),
+        TEST(files_that_wait_for_a_descriptor_do_not_wait_for_the_next_look),
+        TEST(a_descriptor_goes_on_when_a_file_was_read_over_many_turns),
+        TEST(where_no_descriptor_can_be_freed_looking_does_not_go_on),
         TEST(without_inotify_looks_find_everything),
         TEST(patterns_that_cannot_be_followed_are_refused),
         TEST(a_thousand_renames_lose_and_double_nothing),
