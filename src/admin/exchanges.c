@@ -238,7 +238,7 @@ static int find_pool(const struct proxy *p, struct slice name, struct flight_fil
 static int find_listener(const struct proxy *p, struct slice name, struct flight_filter *f, struct err *err)
 {
     for (uint32_t i = 0; i < p->listener_count; i++)
-        if (slice_equal(slice_of(p->listeners[i].name), name)) f->listener = p->listeners[i].id;
+        if (slice_equal(slice_of(p->listeners[i]->name), name)) f->listener = p->listeners[i]->id;
     return f->listener ? 0 : no_such("listener", name, "listeners", err);
 }
 
@@ -259,13 +259,13 @@ static int find_server(const struct proxy *p, struct slice name, struct flight_f
 static int find_route(const struct proxy *p, struct slice name, struct flight_filter *f, struct err *err)
 {
     for (uint32_t i = 0; i < p->listener_count; i++) {
-        const struct listener *l = &p->listeners[i];
+        const struct listener *l = p->listeners[i];
         if (f->listener && l->id != f->listener) continue;
-        for (uint32_t k = 0; k < l->route_count; k++) {
-            if (!slice_equal(slice_of(l->routes[k].name), name)) continue;
+        for (uint32_t k = 0; k < l->routes->route_count; k++) {
+            if (!slice_equal(slice_of(l->routes->routes[k].name), name)) continue;
             if (f->route)
                 return err_set(err, "several listeners have a route \"%.64s\"; add listener=", name.data);
-            f->route = l->routes[k].id;
+            f->route = l->routes->routes[k].id;
         }
     }
     return f->route ? 0 : no_such("route", name, "routes", err);
@@ -273,10 +273,10 @@ static int find_route(const struct proxy *p, struct slice name, struct flight_fi
 
 static int find_variant(const struct proxy *p, struct slice name, struct flight_filter *f, struct err *err)
 {
-    for (uint32_t i = 0; i < p->split_count; i++)
-        for (uint32_t k = 0; k < p->splits[i].variant_count; k++)
-            if (slice_equal(slice_of(p->splits[i].variants[k].name), name))
-                f->variant = p->splits[i].variants[k].id;
+    for (uint32_t i = 0; i < p->site->split_count; i++)
+        for (uint32_t k = 0; k < p->site->splits[i].variant_count; k++)
+            if (slice_equal(slice_of(p->site->splits[i].variants[k].name), name))
+                f->variant = p->site->splits[i].variants[k].id;
     return f->variant ? 0 : no_such("variant", name, "splits", err);
 }
 

@@ -69,8 +69,8 @@ static void print_listener(const struct listener *l, const struct metric_registr
     struct shape_count ends[END_REASON_COUNT];
     struct listener_answer a = {
         .name = l->name,
-        .bind = address_print(&l->conf->bind, bind),
-        .protocol = l->conf->protocol == LISTENER_TCP ? "tcp" : "http",
+        .bind = address_print(&l->routes->conf->bind, bind),
+        .protocol = l->routes->conf->protocol == LISTENER_TCP ? "tcp" : "http",
         .connections = atomic_load_explicit(&l->connections, memory_order_relaxed),
         .accepted = metric_sum(m, l->meter_accepted),
         .bytes_in = metric_sum(m, l->meter_bytes_in),
@@ -91,7 +91,7 @@ void listeners_list(const struct admin_request *rq, struct answer *out)
     json_object(&j);
     json_key(&j, "listeners");
     json_array(&j);
-    for (uint32_t i = 0; i < p->listener_count; i++) print_listener(&p->listeners[i], p->metrics, &j);
+    for (uint32_t i = 0; i < p->listener_count; i++) print_listener(p->listeners[i], p->metrics, &j);
     json_array_end(&j);
     json_object_end(&j);
     answer_json(out, 200, &j);
@@ -102,9 +102,9 @@ static void print_route(const struct listener *l, const struct route *r, const s
 {
     struct route_answer a = { .listener = l->name,
                               .name = r->name,
-                              .pool = r->pool ? r->pool->name : NULL,
+                              .pool = r->pool ? r->pool->pool->name : NULL,
                               .split = r->split ? r->split->name : NULL,
-                              .mirror = r->mirror ? r->mirror->pool->name : NULL,
+                              .mirror = r->mirror ? r->mirror->pool->pool->name : NULL,
                               .exchanges = metric_sum(m, r->meter_exchanges),
                               .match = r->conf };
     shape_print(&route_shape, &a, j);
@@ -119,8 +119,8 @@ void routes_list(const struct admin_request *rq, struct answer *out)
     json_key(&j, "routes");
     json_array(&j);
     for (uint32_t i = 0; i < p->listener_count; i++)
-        for (uint32_t k = 0; k < p->listeners[i].route_count; k++)
-            print_route(&p->listeners[i], &p->listeners[i].routes[k], p->metrics, &j);
+        for (uint32_t k = 0; k < p->listeners[i]->routes->route_count; k++)
+            print_route(p->listeners[i], &p->listeners[i]->routes->routes[k], p->metrics, &j);
     json_array_end(&j);
     json_object_end(&j);
     answer_json(out, 200, &j);

@@ -50,7 +50,7 @@ static void print_split(const struct split *s, const struct metric_registry *m, 
     for (uint32_t i = 0; i < s->variant_count; i++) {
         const struct split_variant *v = &s->variants[i];
         variants[i] = (struct variant_answer){ .name = v->conf->name,
-                                               .pool = v->pool->name,
+                                               .pool = v->pool->pool->name,
                                                .weight = v->conf->weight / 100.0,
                                                .exchanges = metric_sum(m, v->meter_exchanges),
                                                .overrides = metric_sum(m, v->meter_overrides) };
@@ -67,7 +67,7 @@ void splits_list(const struct admin_request *rq, struct answer *out)
     json_object(&j);
     json_key(&j, "splits");
     json_array(&j);
-    for (uint32_t i = 0; i < p->split_count; i++) print_split(&p->splits[i], p->metrics, &j);
+    for (uint32_t i = 0; i < p->site->split_count; i++) print_split(&p->site->splits[i], p->metrics, &j);
     json_array_end(&j);
     json_object_end(&j);
     answer_json(out, 200, &j);
@@ -173,7 +173,7 @@ static void describe(const struct split_variant *v, const struct split_report_va
     const struct statistic_difference *d = &r->error_difference;
     *out = (struct reported_variant){
         .name = v->conf->name,
-        .pool = v->pool->name,
+        .pool = v->pool->pool->name,
         .weight = v->conf->weight / 100.0,
         .share = r->share,
         .exchanges = r->requests,
@@ -214,7 +214,7 @@ static void fill(struct work *w, const struct split *s, const struct metric_regi
 void splits_report(const struct admin_request *rq, struct answer *out)
 {
     const struct proxy *p = rq->proxy;
-    const struct split *s = proxy_split_by_name(p, rq->params[0].data);
+    const struct split *s = site_split_by_name(p->site, rq->params[0].data);
     if (!s) {
         answer_problem(out, 404, "There is no split \"%.64s\"; GET /api/v1/splits lists them.",
                        rq->params[0].data);

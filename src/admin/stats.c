@@ -176,7 +176,7 @@ static struct shape_list count_reasons(const struct proxy *p, size_t meters,
     for (unsigned i = 1; i < END_REASON_COUNT; i++) {
         uint64_t sum = 0;
         for (uint32_t k = 0; k < p->listener_count; k++) {
-            const uint32_t *ids = (const uint32_t *)(const void *)((const char *)&p->listeners[k] + meters);
+            const uint32_t *ids = (const uint32_t *)(const void *)((const char *)p->listeners[k] + meters);
             if (ids[i] != METRIC_NONE) sum += metric_sum(p->metrics, ids[i]);
         }
         if (sum) counts[count++] = (struct shape_count){ end_reason_info((enum end_reason)i)->name, sum };
@@ -189,7 +189,7 @@ static void add_totals(const struct proxy *p, struct totals_answer *t)
     const struct shape_count *ends = t->ends.data;
     for (uint32_t i = 0; i < t->ends.count; i++) t->requests += ends[i].count;
     for (uint32_t i = 0; i < p->listener_count; i++) {
-        const struct listener *l = &p->listeners[i];
+        const struct listener *l = p->listeners[i];
         t->connections += metric_sum(p->metrics, l->meter_accepted);
         t->bytes_in += metric_sum(p->metrics, l->meter_bytes_in);
         t->bytes_out += metric_sum(p->metrics, l->meter_bytes_out);
@@ -214,8 +214,8 @@ void stats_show(const struct admin_request *rq, struct answer *out)
         return;
     }
     for (uint32_t i = 0; i < p->listener_count; i++) {
-        latency[i].listener = p->listeners[i].name;
-        latency[i].latency = latency_of(p->metrics, p->listeners[i].meter_seconds);
+        latency[i].listener = p->listeners[i]->name;
+        latency[i].latency = latency_of(p->metrics, p->listeners[i]->meter_seconds);
     }
     struct stats_answer a = {
         .version = WEIR_VERSION,

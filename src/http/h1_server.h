@@ -13,6 +13,7 @@ struct http_client {
     uint32_t requests;                     /* begun on it, this one included */
     uint64_t accepted_ns, head_started_ns; /* monotonic: of the current request's first byte */
     uint64_t received;                     /* bytes of the current request's head */
+    bool is_counted;                       /* the service's own note */
 };
 
 struct http_service {

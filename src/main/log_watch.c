@@ -28,7 +28,7 @@ static bool is_allowed(const struct log_watch *w, const struct rule_conf *rule, 
     for (uint32_t i = 0; i < rule->allow.count; i++)
         if (cidr_contains(&blocks[i], &hit->ip) || cidr_contains(&hit_block, &blocks[i].ip)) return true;
     for (uint32_t i = 0; i < w->options.proxy->listener_count; i++) {
-        const struct conf_items *trust = &w->options.proxy->listeners[i].conf->trust;
+        const struct conf_items *trust = &w->options.proxy->listeners[i]->routes->conf->trust;
         const struct cidr *trusted = trust->data;
         for (uint32_t j = 0; j < trust->count; j++)
             if (cidr_contains(&trusted[j], &hit->ip) || cidr_contains(&hit_block, &trusted[j].ip))

@@ -225,7 +225,12 @@ static int open_proxy(struct control *c, struct err *err)
     if (conf->limits.connections > possible)
         log_event(LOG_WARN, "connections_limited", "asked=%u possible=%u remedy=\"raise LimitNOFILE\"",
                   conf->limits.connections, possible);
-    if (proxy_new(&c->proxy, conf, workers, connections, memory, err) < 0) return -1;
+    struct proxy_options o = { .conf = conf,
+                               .arena = c->config->arena,
+                               .worker_count = workers,
+                               .connection_limit = connections,
+                               .memory_limit = memory };
+    if (proxy_new(&c->proxy, &o, err) < 0) return -1;
     c->proxy->budget.is_dumped = c->budget.is_dumped;
     return 0;
 }
@@ -279,9 +284,9 @@ static void say_ready(const struct control *c)
 {
     char text[ADDRESS_TEXT_MAX];
     for (uint32_t i = 0; i < c->proxy->listener_count; i++) {
-        const struct listener *l = &c->proxy->listeners[i];
+        const struct listener *l = c->proxy->listeners[i];
         log_event(LOG_INFO, "listening", "listener=%s bind=%s protocol=%s", l->name,
-                  address_print(&l->conf->bind, text), l->conf->protocol == LISTENER_TCP ? "tcp" : "http");
+                  address_print(&l->routes->conf->bind, text), l->routes->conf->protocol == LISTENER_TCP ? "tcp" : "http");
     }
     if (c->admin)
         log_event(LOG_INFO, "listening", "listener=admin bind=%s",

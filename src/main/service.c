@@ -41,7 +41,7 @@ static uint64_t count_requests(const struct proxy *p)
 {
     uint64_t total = 0;
     for (uint32_t i = 0; i < p->listener_count; i++)
-        total += metric_count(p->metrics, p->listeners[i].meter_seconds);
+        total += metric_count(p->metrics, p->listeners[i]->meter_seconds);
     return total;
 }
 

@@ -1,5 +1,6 @@
 #include "metric/metric.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -339,6 +340,19 @@ static uint32_t series_add(struct metric_registry *reg, const struct metric_spec
     return id;
 }
 
+/* Without memory for the note the series stays for good: no more than a line too many on the page. */
+static void scope_add(struct metric_scope *scope, uint32_t id)
+{
+    if (scope->count == scope->room) {
+        uint32_t room = scope->room ? 2 * scope->room : 16;
+        uint32_t *ids = realloc(scope->ids, room * sizeof(*ids));
+        if (!ids) return;
+        scope->ids = ids;
+        scope->room = room;
+    }
+    scope->ids[scope->count++] = id;
+}
+
 static uint32_t series_get(struct metric_registry *reg, const struct metric_spec *spec)
 {
     char buffer[LABELS_TEXT_MAX];
@@ -352,7 +366,10 @@ static uint32_t series_get(struct metric_registry *reg, const struct metric_spec
         else if (series->family->kind == spec->kind && series->read == spec->read && series->ctx == spec->ctx)
             id = series->id, series->users++;
     }
-    if (id == METRIC_NONE) reg->refused++;
+    if (id == METRIC_NONE)
+        reg->refused++;
+    else if (reg->scope)
+        scope_add(reg->scope, id);
     return id;
 }
 
@@ -408,6 +425,25 @@ void metric_retire(struct metric_registry *reg, uint32_t id)
     enum metric_kind kind = series->family->kind;
     series_free(reg, series);
     cells_give(reg, id, kind);
+}
+
+void metric_scope_open(struct metric_registry *reg, struct metric_scope *scope)
+{
+    scope->outer = reg->scope;
+    reg->scope = scope;
+}
+
+void metric_scope_close(struct metric_registry *reg, struct metric_scope *scope)
+{
+    assert(reg->scope == scope);
+    reg->scope = scope->outer;
+}
+
+void metric_scope_retire(struct metric_registry *reg, struct metric_scope *scope)
+{
+    for (uint32_t i = 0; i < scope->count; i++) metric_retire(reg, scope->ids[i]);
+    free(scope->ids);
+    *scope = (struct metric_scope){ 0 };
 }
 
 /* Reading */

@@ -61,6 +61,17 @@ uint32_t metric_counter_fn(struct metric_registry *reg, const char *family, cons
  * when no worker can count on it any more. A family without series is no longer shown either. METRIC_NONE is fine. */
 void metric_retire(struct metric_registry *reg, uint32_t id);
 
+/* What was registered while it was open, to be retired together. One opened within another takes what comes until it is
+ * closed. */
+struct metric_scope {
+    struct metric_scope *outer;
+    uint32_t *ids;
+    uint32_t count, room;
+};
+void metric_scope_open(struct metric_registry *reg, struct metric_scope *scope);
+void metric_scope_close(struct metric_registry *reg, struct metric_scope *scope);
+void metric_scope_retire(struct metric_registry *reg, struct metric_scope *scope);
+
 /* Across all shards; any thread, while the id is not retired. A histogram's sum is in microseconds. */
 uint64_t metric_sum(const struct metric_registry *reg, uint32_t id);
 /* Histograms only. */

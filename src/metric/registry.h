@@ -36,6 +36,7 @@ struct metric_registry {
     uint32_t next_cell;
     uint32_t chunk_count; /* published in every shard */
     uint64_t refused;
+    struct metric_scope *scope; /* NULL: none is open */
     struct metric_span *idle_counters, *idle_histograms;
     struct metric_series **by_hash, **by_id;
     uint32_t bucket_count; /* a power of two */

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/names.h"
-#include "metric/metric.h"
 #include "pool/membership.h"
 
 #define WARM_STEPS 20
@@ -158,7 +157,9 @@ int pool_new(struct pool **out, const struct pool_env *env, const struct pool_co
     p->name = names_of(env->names, p->id);
     p->kind = conf->kind;
     p->worker_count = env->worker_count;
+    metric_scope_open(env->metrics, &p->meters);
     add_meters(p, env->metrics);
+    metric_scope_close(env->metrics, &p->meters);
     struct pool_change first;
     if (pool_prepare(&first, p, env, conf, arena, err) < 0) {
         pool_free(p, env);
@@ -174,8 +175,7 @@ void pool_free(struct pool *p, const struct pool_env *env)
     if (!p) return;
     peer_set_put(p->current);
     roster_discard(p->roster, env);
-    metric_retire(env->metrics, p->meter_queued);
-    metric_retire(env->metrics, p->meter_queue_full);
+    metric_scope_retire(env->metrics, &p->meters);
     free(p->workers);
     free(p);
 }

@@ -11,12 +11,14 @@ struct pool {
     const char *name;  /* in the process's names */
     uint32_t id, kind; /* kind: enum pool_kind */
     uint32_t worker_count;
+    uint32_t sites; /* control thread: configurations that have it, in force or still asked */
     struct pool_worker *
         *workers; /* what each worker has of it, by the worker's index; NULL until that one is there */
     struct roster *roster;    /* control thread, as what follows; one reference */
     struct peer_set *current; /* likewise */
     uint64_t set_weight;      /* of all in the current set that may be picked */
     uint64_t warm_next_ms;    /* when the warming servers' weights are next to grow */
+    struct metric_scope meters;
     uint32_t meter_queued, meter_queue_full;
 };
 

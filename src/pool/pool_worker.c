@@ -149,6 +149,7 @@ void pool_connection_closed(struct pool_worker *pw, struct server *s)
 {
     slot_give(&s->peer.open_connections);
     count_add(pw->env->upstream_live, -1);
+    count_add(&pw->open, -1);
     slot_pass(pw, s);
 }
 
@@ -157,6 +158,7 @@ bool pool_enter(struct pool_worker *pw, struct server *s)
     if (!slot_enter(pw, s)) return false;
     atomic_fetch_add(&s->peer.open_connections, 1);
     count_add(pw->env->upstream_live, 1);
+    count_add(&pw->open, 1);
     return true;
 }
 
@@ -164,6 +166,7 @@ void pool_leave(struct pool_worker *pw, struct server *s)
 {
     slot_give(&s->peer.open_connections);
     count_add(pw->env->upstream_live, -1);
+    count_add(&pw->open, -1);
     slot_free(pw, s);
 }
 
@@ -393,6 +396,7 @@ static enum lease open_new(struct server_worker *sw, const struct pool_target *t
     }
     u->http.conn.timer.on_timer = on_idle_timer;
     count_add(pw->env->upstream_live, 1);
+    count_add(&pw->open, 1);
     *stream = h1_client_lease(&u->http);
     return LEASE_OPENING;
 }
@@ -485,6 +489,11 @@ void pool_worker_close_idle(struct pool_worker *pw)
 {
     const struct roster *r = pw->view->set->roster;
     for (uint32_t i = 0; i < r->count; i++) close_all_idle(server_worker_of(pw, r->places[i].server));
+}
+
+bool pool_worker_is_quiet(const struct pool_worker *pw)
+{
+    return !count_get(&pw->upstreams.live) && !count_get(&pw->open) && !count_get(&pw->queue_length);
 }
 
 void pool_worker_free(struct pool_worker *pw)

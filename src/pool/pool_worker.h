@@ -49,6 +49,7 @@ struct pool_worker {
     struct pool_view *view;
     struct list queue;
     uint32_t queue_length;
+    uint32_t open; /* connections counted here, idle ones and tunnels included; others may look */
     /* Read by other workers: since when the first wait here, UINT64_MAX for nobody; and how many slots are on their way
      * to them. */
     _Atomic uint64_t waits_since_ns[POOL_WAITS_SEEN];
@@ -121,6 +122,8 @@ void pool_connection_closed(struct pool_worker *pw, struct server *s);
 void pool_observe(const struct pool_view *view, struct server *s, const struct balance_outcome *outcome);
 /* What an attempt showed of its server. */
 void pool_report(struct pool_worker *pw, struct server *s, enum server_evidence evidence);
+/* No connection is open, and nobody waits. Any thread. */
+bool pool_worker_is_quiet(const struct pool_worker *pw);
 /* Drain: no idle connection is kept from now on. */
 void pool_worker_close_idle(struct pool_worker *pw);
 /* The idle connection that was used longest ago; false: there is none. */

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/names.h"
-#include "metric/metric.h"
 #include "pool/pool_worker.h"
 
 /* Until a server's patience is known, only connections younger than this carry what cannot be sent twice: the
@@ -72,16 +71,16 @@ int server_new(struct server **out, struct pool *p, const struct pool_env *env,
     atomic_init(&s->weight, conf->weight);
     atomic_init(&s->peer.cap, conf->max_connections);
     for (uint32_t i = 0; i < env->worker_count; i++) server_worker_init(&s->workers[i], s, p->workers[i]);
+    metric_scope_open(env->metrics, &s->meters);
     add_meters(s, env->metrics);
+    metric_scope_close(env->metrics, &s->meters);
     *out = s;
     return 0;
 }
 
 void server_free(struct server *s, struct metric_registry *metrics)
 {
-    const uint32_t meters[] = { s->meter_attempts, s->meter_failures, s->meter_connects, s->meter_reuses,
-                                s->meter_latency };
-    for (size_t i = 0; i < sizeof(meters) / sizeof(*meters); i++) metric_retire(metrics, meters[i]);
+    metric_scope_retire(metrics, &s->meters);
     free(s->workers);
     free(s);
 }

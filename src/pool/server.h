@@ -3,6 +3,7 @@
 #pragma once
 
 #include "balance/balance.h"
+#include "metric/metric.h"
 #include "pool/pool_conf.h"
 
 enum server_admin { SERVER_ENABLED, SERVER_DRAIN, SERVER_MAINTENANCE }; /* the operator's */
@@ -21,7 +22,6 @@ enum server_evidence { SERVER_CONNECTED, SERVER_CONNECT_FAILED, SERVER_SEEN_FAIL
 #define SERVER_EJECT_MIN_MS 1000
 #define SERVER_EJECT_MAX_MS 30000
 
-struct metric_registry;
 struct names;
 struct pool;
 struct pool_env;
@@ -48,6 +48,7 @@ struct server {
     _Atomic uint32_t said_idle_ms, seen_idle_ms;
     _Atomic uint64_t seen_at_ms;
     /* Counters for the API and the metrics: written by workers through their shards. */
+    struct metric_scope meters;
     uint32_t meter_attempts, meter_failures, meter_connects, meter_reuses, meter_latency;
     /* Control thread only. */
     uint32_t conf_weight; /* as the configuration has it: `weight` may have been set by hand */

@@ -28,12 +28,9 @@ static void count_refused(struct listener_worker *lw, const struct address *clie
               lw->listener->name, address_print(client, from), end_reason_info(reason)->name, suppressed);
 }
 
-void worker_client_closed(struct listener_worker *lw, const struct ip *client)
+void worker_client_closed(struct listener_worker *lw, const struct ip *client, bool is_counted)
 {
     struct proxy *p = lw->worker->proxy;
-    const struct gate_conf *local = lw->listener->conf->gate;
-    const struct gate_conf *global = p->conf->gate;
-    bool is_counted = (local && local->connections_per_client) || (global && global->connections_per_client);
     if (is_counted) {
         struct ip key = ip_client(client);
         client_table_leave(p->clients, &key);
@@ -50,15 +47,16 @@ static uint32_t smaller_limit(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* Whether one more may come: counted if so, for worker_client_closed() to count back. */
-static enum end_reason admit(struct listener_worker *lw, const struct ip *client)
+/* Whether one more may come: counted if so, for worker_client_closed() to count back; *is_counted: among its
+ * address's too, which another configuration may do otherwise. */
+static enum end_reason admit(struct listener_worker *lw, const struct ip *client, bool *is_counted)
 {
     struct listener *l = lw->listener;
     struct proxy *p = l->proxy;
-    const struct gate_conf *global = p->conf->gate;
-    const struct gate_conf *local = l->conf->gate;
-    if (p->gate && gate_check(p->gate, client) != GATE_PASS) return END_GATE_DENIED;
-    if (l->gate && gate_check(l->gate, client) != GATE_PASS) return END_GATE_DENIED;
+    const struct route_set *routes = lw->routes;
+    const struct gate_conf *global = routes->site->conf->gate, *local = routes->conf->gate;
+    if (routes->site->gate && gate_check(routes->site->gate, client) != GATE_PASS) return END_GATE_DENIED;
+    if (routes->gate && gate_check(routes->gate, client) != GATE_PASS) return END_GATE_DENIED;
     if (denials_have(p->denials, client)) return END_GATE_DENIED;
     if (block_pool_is_short(&lw->worker->loop.blocks)) {
         worker_ask_for_memory(lw->worker);
@@ -73,7 +71,8 @@ static enum end_reason admit(struct listener_worker *lw, const struct ip *client
     uint32_t each = smaller_limit(local ? local->connections_per_client : 0,
                                   global ? global->connections_per_client : 0);
     struct ip key = ip_client(client);
-    if (!refused && each && !client_table_enter(p->clients, &key, each)) refused = END_CLIENT_CONNECTIONS;
+    *is_counted = !refused && each;
+    if (*is_counted && !client_table_enter(p->clients, &key, each)) refused = END_CLIENT_CONNECTIONS;
     if (!refused) {
         count_add(&lw->worker->live.client_connections, 1);
         return END_NONE;
@@ -94,7 +93,7 @@ static void bury_client(struct loop_grave *g)
 static void on_client_closed(struct http_service *service, struct h1_server *c)
 {
     struct listener_worker *lw = container_of(service, struct listener_worker, service);
-    if (!c->conn.is_detached) worker_client_closed(lw, &c->client.ip);
+    if (!c->conn.is_detached) worker_client_closed(lw, &c->client.ip, c->client.is_counted);
     loop_bury(&lw->worker->loop, &c->conn.grave, bury_client);
 }
 
@@ -102,7 +101,8 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
 {
     struct worker *w = lw->worker;
     struct ip ip = address_ip(client);
-    enum end_reason refused = admit(lw, &ip);
+    bool is_counted;
+    enum end_reason refused = admit(lw, &ip, &is_counted);
     if (refused) {
         close(fd);
         count_refused(lw, client, refused);
@@ -110,18 +110,19 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
     }
     metric_add(w->metrics, lw->listener->meter_accepted, 1);
     uint64_t id = w->next_connection_id++ * w->proxy->worker_count + w->index + 1;
-    if (lw->listener->conf->protocol == LISTENER_TCP) {
-        tcp_start(lw, fd, client, id);
+    if (lw->routes->conf->protocol == LISTENER_TCP) {
+        tcp_start(lw, fd, client, id, is_counted);
         return;
     }
     struct h1_server *c = slab_get(&w->clients);
     if (!c) {
-        worker_client_closed(lw, &ip);
+        worker_client_closed(lw, &ip, is_counted);
         close(fd);
         count_refused(lw, client, END_NO_MEMORY);
         return;
     }
     h1_server_start(c, &lw->service, &w->loop, fd, client, id, &lw->connections);
+    c->client.is_counted = is_counted;
 }
 
 static void on_connection(struct acceptor *a, int fd, const struct address *client)
@@ -134,27 +135,26 @@ static void on_shed(struct acceptor *a, const struct address *client)
     count_refused(container_of(a, struct listener_worker, acceptor), client, END_NO_DESCRIPTORS);
 }
 
-int accept_open(struct listener_worker *lw, struct worker *w, struct listener *l, struct err *err)
+void accept_use(struct listener_worker *lw)
 {
-    lw->worker = w;
-    lw->listener = l;
-    list_init(&lw->connections);
-    list_init(&lw->tunnels);
-    lw->service = (struct http_service){
-        .on_request = exchange_on_request,
-        .on_fault = exchange_on_fault,
-        .on_closed = on_client_closed,
-        .limits = { .head_max = (uint32_t)l->conf->limits.head_bytes, .field_max = l->conf->limits.headers },
-        .header_timeout_ms = l->conf->timeouts.header_ms,
-        .keep_alive_timeout_ms = l->conf->timeouts.keep_alive_ms,
-        .write_timeout_ms = l->conf->timeouts.write_ms,
-    };
-    struct acceptor_use use = {
-        .on_connection = on_connection, .on_shed = on_shed, .burst = ACCEPTS_A_TURN, .name = l->name
-    };
-    int fd = l->fds[w->index];
-    l->fds[w->index] = -1;
-    if (acceptor_open(&lw->acceptor, &w->loop, fd, &use, &w->spare, err) < 0)
-        return err_prefix(err, "listener \"%s\"", l->name);
+    const struct listener_conf *conf = lw->routes->conf;
+    lw->service.on_request = exchange_on_request;
+    lw->service.on_fault = exchange_on_fault;
+    lw->service.on_closed = on_client_closed;
+    lw->service.limits = (struct h1_limits){ .head_max = (uint32_t)conf->limits.head_bytes,
+                                             .field_max = conf->limits.headers };
+    lw->service.header_timeout_ms = conf->timeouts.header_ms;
+    lw->service.keep_alive_timeout_ms = conf->timeouts.keep_alive_ms;
+    lw->service.write_timeout_ms = conf->timeouts.write_ms;
+}
+
+int accept_open(struct listener_worker *lw, int fd, struct err *err)
+{
+    struct acceptor_use use = { .on_connection = on_connection,
+                                .on_shed = on_shed,
+                                .burst = ACCEPTS_A_TURN,
+                                .name = lw->listener->name };
+    if (acceptor_open(&lw->acceptor, &lw->worker->loop, fd, &use, &lw->worker->spare, err) < 0)
+        return err_prefix(err, "listener \"%s\"", lw->listener->name);
     return 0;
 }

@@ -3,4 +3,7 @@
 
 #include "proxy/worker.h"
 
-MUST_CHECK int accept_open(struct listener_worker *lw, struct worker *w, struct listener *l, struct err *err);
+/* Takes over what its route set says to connections, those that are open too. */
+void accept_use(struct listener_worker *lw);
+/* Goes on with `fd`, which is taken, also where it fails. */
+MUST_CHECK int accept_open(struct listener_worker *lw, int fd, struct err *err);

@@ -70,7 +70,7 @@ static void add_mirror(void *context, const struct mirror_reach *m)
 
 static void add_listener(struct census *c, const struct listener_worker *lw)
 {
-    bool is_tcp = lw->listener->conf->protocol == LISTENER_TCP;
+    bool is_tcp = lw->routes->conf->protocol == LISTENER_TCP;
     c->descriptors += acceptor_is_open(&lw->acceptor);
     add_timer(c, &lw->acceptor.pause);
     for (const struct list *at = lw->connections.next; at != &lw->connections; at = at->next) {
@@ -109,9 +109,9 @@ void census_count(const struct worker *w, struct census *out)
 
 void census_take(const struct worker *w, struct census *out)
 {
-    struct proxy *p = w->proxy;
     census_count(w, out);
-    for (uint32_t i = 0; i < p->listener_count; i++) add_listener(out, &w->listeners[i]);
+    for (const struct list *at = w->listeners.next; at != &w->listeners; at = at->next)
+        add_listener(out, container_of(at, struct listener_worker, link));
     for (const struct list *at = w->pools.next; at != &w->pools; at = at->next)
         add_pool(out, container_of(at, struct pool_worker, link));
     mirror_reach(w, add_mirror, out);

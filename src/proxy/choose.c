@@ -3,6 +3,7 @@
 #include "pool/sticky.h"
 #include "proxy/forward.h"
 #include "proxy/proxy.h"
+#include "proxy/site.h"
 
 /* A request that has passed through weir this often goes in circles. */
 #define HOPS_MAX 16
@@ -31,7 +32,7 @@ static void admit(const struct choose_request *rq, struct choose_result *out)
                http_path_fault_text(rq->path_fault));
 }
 
-static void match_route(const struct listener *l, const struct choose_request *rq, struct choose_result *out)
+static void match_route(const struct route_set *l, const struct choose_request *rq, struct choose_result *out)
 {
     if (!l->table) {
         out->route = &l->routes[0];
@@ -51,17 +52,17 @@ static void match_route(const struct listener *l, const struct choose_request *r
 
 /* The gate was passed at accept with the peer's own address; who speaks for another passes again. Denials may have come
  * since then. */
-static bool may_pass(const struct listener *l, const struct route *r, const struct choose_request *rq)
+static bool may_pass(const struct route_set *l, const struct route *r, const struct choose_request *rq)
 {
     if (l->conf->trust.count && forward_is_trusted(l, &rq->peer)) {
-        if (l->proxy->gate && gate_check(l->proxy->gate, &rq->client) != GATE_PASS) return false;
+        if (l->site->gate && gate_check(l->site->gate, &rq->client) != GATE_PASS) return false;
         if (l->gate && gate_check(l->gate, &rq->client) != GATE_PASS) return false;
     }
-    if (denials_have(l->proxy->denials, &rq->client)) return false;
+    if (denials_have(l->site->proxy->denials, &rq->client)) return false;
     return !r->gate || gate_check(r->gate, &rq->client) == GATE_PASS;
 }
 
-static bool is_body_too_large(const struct listener *l, const struct http_head *head)
+static bool is_body_too_large(const struct route_set *l, const struct http_head *head)
 {
     uint64_t limit = l->conf->limits.body_bytes;
     return head->body == HTTP_BODY_LENGTH && head->content_length > limit;
@@ -106,7 +107,7 @@ static bool is_token(const char *token, struct slice given)
     return len && !differs;
 }
 
-static bool may_pin(const struct listener *l, const struct choose_request *rq)
+static bool may_pin(const struct route_set *l, const struct choose_request *rq)
 {
     const struct pin_conf *pin = l->conf->pin;
     if (!pin) return false;
@@ -118,17 +119,15 @@ static bool may_pin(const struct listener *l, const struct choose_request *rq)
 }
 
 /* "web/server-2" */
-static void choose_pinned(const struct listener *l, struct slice pin, struct choose_result *out)
+static void choose_pinned(const struct route_set *l, struct slice pin, struct choose_result *out)
 {
     const char *slash = memchr(pin.data, '/', pin.len);
     struct slice name = slash ? (struct slice){ pin.data, (size_t)(slash - pin.data) } : pin;
     struct slice server = slash ? (struct slice){ slash + 1, pin.len - name.len - 1 } : SLICE_NONE;
-    for (uint32_t i = 0; i < l->proxy->pool_count; i++) {
-        struct pool *p = l->proxy->pools[i];
-        if (!slice_equal(slice_of(p->name), name) || p->kind != POOL_SERVERS) continue;
-        struct server *named = roster_server(p->roster, server);
-        if (!named) continue;
-        out->pool = p;
+    struct roster *r = site_pool_by_name(l->site, name);
+    struct server *named = r && r->conf->kind == POOL_SERVERS ? roster_server(r, server) : NULL;
+    if (named) {
+        out->pool = r;
         out->named = named;
         out->reason = BALANCE_PINNED;
         out->variant = NULL; /* it says nothing of the split */
@@ -140,9 +139,9 @@ static void choose_pinned(const struct listener *l, struct slice pin, struct cho
 
 static void choose_sticky(const struct choose_request *rq, struct choose_result *out)
 {
-    const struct sticky *sticky = out->pool->roster->sticky;
+    const struct sticky *sticky = out->pool->sticky;
     struct http_cookies walk = { .head = rq->head,
-                                 .name = slice_of(out->pool->roster->conf->sticky->cookie) };
+                                 .name = slice_of(out->pool->conf->sticky->cookie) };
     struct slice value;
     /* A stale one may stand before the good one, from another path or another domain. */
     while (!out->has_current_cookie && http_cookies_next(&walk, &value)) {
@@ -155,7 +154,7 @@ static void choose_sticky(const struct choose_request *rq, struct choose_result 
     }
 }
 
-void choose(const struct listener *l, const struct choose_request *rq, struct choose_result *out)
+void choose(const struct route_set *l, const struct choose_request *rq, struct choose_result *out)
 {
     struct http_template_input in = { .head = rq->head, .client = &rq->client, .request_id = rq->request_id };
     *out = (struct choose_result){ .refusal = END_NONE };
@@ -185,9 +184,9 @@ void choose(const struct listener *l, const struct choose_request *rq, struct ch
             choose_pinned(l, pin, out);
         return;
     }
-    if (!r->egress && out->pool->roster->sticky) choose_sticky(rq, out);
-    const struct http_template *key = balance_method_key(out->pool->roster->conf->balance.option->object,
-                                                         out->pool->roster->conf->balance.conf);
+    if (!r->egress && out->pool->sticky) choose_sticky(rq, out);
+    const struct http_template *key = balance_method_key(out->pool->conf->balance.option->object,
+                                                         out->pool->conf->balance.conf);
     out->has_hash = key != NULL;
     if (key) out->hash = balance_key_hash(key, &in);
 }
@@ -198,7 +197,7 @@ size_t choose_target_room(struct slice target)
     return room < HTTP_TARGET_MAX ? room : HTTP_TARGET_MAX;
 }
 
-enum end_reason choose_target(const struct listener *l, const struct route *r, struct route_scratch *scratch,
+enum end_reason choose_target(const struct route_set *l, const struct route *r, struct route_scratch *scratch,
                               struct slice *target, struct text *out)
 {
     switch (rewrite_target(r->rewrite, scratch, &l->conf->paths, *target, out)) {

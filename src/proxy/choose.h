@@ -4,7 +4,7 @@
 #pragma once
 
 #include "base/end_reason.h"
-#include "proxy/listener.h"
+#include "proxy/route_set.h"
 
 struct choose_request {
     const struct http_head *head;    /* its path is canonical */
@@ -30,7 +30,7 @@ struct choose_result {
     const struct split_variant *variant; /* NULL: no split */
     enum choose_split_reason split_reason;
     uint32_t split_place;       /* in hundredths of a percent; CHOOSE_BY_UNIT, CHOOSE_BY_CLIENT */
-    struct pool *pool;          /* NULL: the route answers by itself */
+    struct roster *pool;        /* NULL: the route answers by itself */
     struct server *named;       /* NULL: the pool's method chooses */
     enum balance_reason reason; /* of `named`: BALANCE_PINNED, BALANCE_STICKY */
     bool has_current_cookie;    /* the sticky cookie names `named`, signed with the first secret */
@@ -38,13 +38,13 @@ struct choose_result {
     uint64_t hash; /* of the method's key */
 };
 
-void choose(const struct listener *l, const struct choose_request *rq, struct choose_result *out);
+void choose(const struct route_set *l, const struct choose_request *rq, struct choose_result *out);
 
 /* How much room the target needs that a route's rewriting makes of this one. */
 size_t choose_target_room(struct slice target);
 /* Makes *target what the server is asked for, in `out` if it is not the same; `r` has a rewriting. END_NONE, or why
  * it is refused. */
-enum end_reason choose_target(const struct listener *l, const struct route *r, struct route_scratch *scratch,
+enum end_reason choose_target(const struct route_set *l, const struct route *r, struct route_scratch *scratch,
                               struct slice *target, struct text *out);
 
 /* "unit", "client", "override"; "" for CHOOSE_NO_SPLIT. */

@@ -8,6 +8,7 @@
 #include "proxy/forward.h"
 #include "proxy/mirror.h"
 #include "proxy/record.h"
+#include "proxy/site.h"
 #include "proxy/upgrade.h"
 
 /* From this age on the client is watched for its end: most exchanges never get there. */
@@ -147,8 +148,8 @@ static void apply_choice(struct exchange *x, const struct choose_result *c)
     x->is_override = c->split_reason == CHOOSE_BY_OVERRIDE;
     if (c->variant) x->record.variant = c->variant->id;
     if (!c->pool) return;
-    x->record.pool = c->pool->id;
-    x->pool = c->pool->workers[x->worker->index];
+    x->record.pool = c->pool->pool->id;
+    x->pool = c->pool->pool->workers[x->worker->index];
     x->named = c->named;
     x->named_reason = (uint8_t)c->reason;
     x->has_current_cookie = c->has_current_cookie;
@@ -162,29 +163,28 @@ static enum step rewrite(struct exchange *x)
     if (!memory) return exchange_fail(x, END_NO_MEMORY);
     struct text t = text_over(memory, room);
     x->target = x->head.target;
-    enum end_reason refusal = choose_target(x->listener->listener, x->route, x->listener->scratch, &x->target,
+    enum end_reason refusal = choose_target(x->routes, x->route, x->worker->scratch, &x->target,
                                             &t);
     return refusal == END_NONE ? STEP_WAIT : exchange_fail(x, refusal);
 }
 
 static enum step choose_route(struct exchange *x)
 {
-    const struct listener *l = x->listener->listener;
     struct choose_request rq = { .head = &x->head,
                                  .path_fault = (enum http_path_fault)x->path_fault,
                                  .peer = x->peer,
                                  .client = x->record.client,
                                  .request_id = slice_of(x->request_id),
-                                 .scratch = x->listener->scratch,
+                                 .scratch = x->worker->scratch,
                                  .now_ms = exchange_now_ms(x) };
     struct choose_result c;
-    choose(l, &rq, &c);
+    choose(x->routes, &rq, &c);
     if (c.route) apply_choice(x, &c);
     if (c.refusal != END_NONE) return exchange_fail_with(x, c.refusal, c.detail);
     if (!x->pool) return exchange_reply_by_route(x);
     if (forward_max_forwards(&x->head) == 0) return exchange_reply_as_last(x);
     x->upgrade = upgrade_allowed(&x->head, x->route->conf);
-    x->view = pool_view_get(x->pool);
+    exchange_use_view(x);
     if (x->route->rewrite && rewrite(x) == STEP_GO) return STEP_GO;
     if (forward_fields(x) < 0) return exchange_fail(x, END_NO_MEMORY);
     uint64_t total_ms = exchange_pool_timeouts(x)->total_ms;
@@ -211,7 +211,7 @@ static enum step wait_ready(struct exchange *x)
 static enum step run_tunnel(struct exchange *x)
 {
     if (!x->client->is_flushed) {
-        exchange_expect_response(x, x->listener->listener->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
+        exchange_expect_response(x, x->routes->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
         return STEP_WAIT;
     }
     x->request_deadline_ms = x->response_deadline_ms = x->total_deadline_ms = 0;
@@ -281,6 +281,8 @@ static enum step retire(struct exchange *x)
     if (x->egress) egress_end(x);
     if (x->mirror) mirror_original_ended(x);
     if (x->view) pool_view_put(x->view);
+    if (x->site) site_view_put(x->site);
+    if (x->straggles) atomic_fetch_sub_explicit(&x->straggles->stragglers, 1, memory_order_release);
     request_drop_replay(x);
     count_add(&x->worker->live.exchanges, -1);
     loop_bury(l, &x->grave, bury);
@@ -352,11 +354,14 @@ static struct exchange *exchange_new(struct listener_worker *lw, struct http_str
     arena_init(&x->arena, &w->loop.blocks);
     x->worker = w;
     x->listener = lw;
+    x->site = site_view_get(lw->view);
+    x->routes = lw->routes;
     x->client = s;
     timer_init(&x->timer, on_timer);
     loop_task_init(&x->end_task, on_end_task);
     list_init(&x->waiter.link);
     const struct http_client *client = &h1_server_of(s)->client;
+    x->is_client_counted = client->is_counted;
     x->connection_id = client->id;
     x->connection_requests = client->requests;
     x->start_ns = client->head_started_ns ? client->head_started_ns : w->loop.now_ns;
@@ -391,7 +396,7 @@ static int copy_head(struct exchange *x, const struct http_head *head)
     x->head.authority = text_put(&t, head->authority);
     x->head.scheme = text_put(&t, head->scheme);
     x->head.upgrade = text_put(&t, head->upgrade);
-    x->path_fault = (uint8_t)http_path_put(&x->listener->listener->conf->paths, head->target, &t,
+    x->path_fault = (uint8_t)http_path_put(&x->routes->conf->paths, head->target, &t,
                                            &x->head.target);
     x->head.field_count = 0;
     if (exchange_copy_fields(x, head->fields, head->field_count, &x->head.fields) < 0) return -1;
@@ -426,8 +431,8 @@ void exchange_on_request(struct http_service *service, struct http_stream *s, st
     x->record.method = (uint8_t)head->method;
     x->record.version = (uint8_t)head->version;
     flight_set_target(&x->record, x->head.target);
-    const char *refused = fields_admit(x->listener->listener, &x->peer, x->head.fields, x->head.field_count);
-    x->record.client = forward_client(x->listener->listener, &x->record.client, &x->head);
+    const char *refused = fields_admit(x->routes, &x->peer, x->head.fields, x->head.field_count);
+    x->record.client = forward_client(x->routes, &x->record.client, &x->head);
     forward_request_id(x);
     if (refused) exchange_fail_with(x, END_BAD_REQUEST, refused);
     exchange_advance(x);

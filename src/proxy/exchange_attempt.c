@@ -40,7 +40,7 @@ static void observe(const struct exchange *x, bool is_error)
 {
     uint64_t now_ns = x->worker->loop.now_ns;
     struct balance_outcome outcome = { now_ns, now_ns - x->attempt_ns, is_error };
-    pool_observe(x->view, x->server, &outcome);
+    if (x->view) pool_observe(x->view, x->server, &outcome);
 }
 
 void attempt_end(struct exchange *x, enum end_reason reason)
@@ -90,7 +90,7 @@ static bool may_retry(const struct exchange *x, enum end_reason reason)
     const struct http_stream *s = x->server_stream;
     if (x->response_started || x->is_informed || x->body_in != x->replay_len) return false;
     if (reason == END_TOTAL_TIMEOUT) return false;
-    if (x->attempts >= exchange_pool_conf(x)->retry.attempts && !(s && s->is_reused && !x->was_replaced))
+    if (x->attempts >= x->pool_conf->retry.attempts && !(s && s->is_reused && !x->was_replaced))
         return false;
     if (is_connect_failure(reason) || !s || !s->has_sent) return true;
     bool is_broken = reason == END_SERVER_CLOSED || reason == END_SERVER_RESET || reason == END_SEND_FAILED;
@@ -254,7 +254,7 @@ static enum step lease(struct exchange *x, struct search *search, const struct f
     struct http_stream *stream = NULL;
     enum lease got = pool_lease(x->pool, f->server, need, egress_target(x), &stream, &why);
     if (got == LEASE_FULL) {
-        x->wants_fresh = need == LEASE_FRESH && x->attempts >= exchange_pool_conf(x)->retry.attempts;
+        x->wants_fresh = need == LEASE_FRESH && x->attempts >= x->pool_conf->retry.attempts;
         if (x->wants_fresh) return exchange_enter(x, EXCHANGE_QUEUE);
         note_full(x, search, f);
         return STEP_WAIT;
@@ -277,7 +277,7 @@ static void renew_view(struct exchange *x)
     struct pool_view *old = x->view;
     uint32_t count = x->tried_count, tried[EXCHANGE_TRIED_MAX];
     memcpy(tried, x->tried, count * sizeof(*tried));
-    x->view = pool_view_get(x->pool);
+    exchange_use_view(x);
     x->tried_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t peer = peer_of(x, old->set->servers[tried[i]]);
@@ -291,7 +291,7 @@ enum step attempt_pick(struct exchange *x)
     if (!x->view->is_current) renew_view(x);
     struct search search = { .failed = x->tried_count };
     while (x->state == EXCHANGE_PICK) {
-        if (x->attempts >= exchange_pool_conf(x)->retry.attempts && !x->wants_fresh)
+        if (x->attempts >= x->pool_conf->retry.attempts && !x->wants_fresh)
             return exchange_fail(x, (enum end_reason)x->end);
         struct found f;
         if (!find_server(x, &search, &f)) {
@@ -312,7 +312,7 @@ static void on_turn(struct pool_waiter *w)
     x->is_again = true;
     /* Who may be picked can have changed meanwhile. */
     pool_view_put(x->view);
-    x->view = pool_view_get(x->pool);
+    exchange_use_view(x);
     x->tried_count = 0;
     exchange_enter(x, EXCHANGE_PICK);
     exchange_advance(x);

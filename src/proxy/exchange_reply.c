@@ -86,7 +86,7 @@ enum step reply_send(struct exchange *x)
         return exchange_finish(x, END_NO_MEMORY);
     }
     x->reply_body = is_head ? SLICE_NONE : reply.body;
-    exchange_expect_response(x, x->listener->listener->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
+    exchange_expect_response(x, x->routes->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
     if (http_send_head(x->client, &send, is_head ? 0 : HTTP_MORE) != IO_OK) {
         x->is_cut = true;
         return exchange_finish(x, (enum end_reason)x->end);

@@ -70,7 +70,7 @@ enum step request_begin(struct exchange *x)
         request_sent(x);
         return STEP_WAIT;
     }
-    exchange_expect_request(x, x->listener->listener->conf->timeouts.body_ms, END_BODY_TIMEOUT);
+    exchange_expect_request(x, x->routes->conf->timeouts.body_ms, END_BODY_TIMEOUT);
     x->response_deadline_ms = 0;
     if (x->request_follows) return STEP_WAIT; /* on_body comes of itself */
     if (request_go_on(x) && !x->request_ended) http_stream_resume(x->client);
@@ -83,7 +83,7 @@ enum step request_begin(struct exchange *x)
 
 static void keep_for_replay(struct exchange *x, const char *data, size_t len)
 {
-    uint64_t limit = exchange_pool_conf(x)->retry.buffer_bytes;
+    uint64_t limit = x->pool_conf->retry.buffer_bytes;
     if (!len || x->body_in != x->replay_len || x->replay_len + len > limit) return;
     /* Without memory it cannot be sent again: no harm. */
     if (!block_grow(&x->worker->loop.blocks, &x->replay, 0, x->replay_len, len)) return;
@@ -102,7 +102,7 @@ void request_drop_replay(struct exchange *x)
 
 static bool is_over_body_limit(const struct exchange *x, size_t more)
 {
-    return x->body_in + more > x->listener->listener->conf->limits.body_bytes;
+    return x->body_in + more > x->routes->conf->limits.body_bytes;
 }
 
 static size_t on_request_body(struct http_stream *s, const char *data, size_t len, unsigned flags)
@@ -147,7 +147,7 @@ static size_t on_request_body(struct http_stream *s, const char *data, size_t le
         x->request_ended = true;
         request_sent(x);
     } else {
-        exchange_expect_request(x, x->listener->listener->conf->timeouts.body_ms, END_BODY_TIMEOUT);
+        exchange_expect_request(x, x->routes->conf->timeouts.body_ms, END_BODY_TIMEOUT);
     }
     return taken;
 }

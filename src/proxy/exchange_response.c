@@ -7,7 +7,7 @@ void response_check_done(struct exchange *x)
 {
     if (!x->response_done || x->state == EXCHANGE_DONE) return;
     if (!x->client->is_flushed) {
-        exchange_expect_response(x, x->listener->listener->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
+        exchange_expect_response(x, x->routes->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
         return;
     }
     exchange_finish(x, x->is_local ? (enum end_reason)x->end : END_OK);
@@ -44,7 +44,7 @@ static void pass_informational(struct exchange *x, struct http_head *head)
     } else if (!x->client->is_flushed) {
         /* One that waits is enough: the next is read when the client has taken it. */
         http_stream_pause(x->server_stream);
-        exchange_expect_response(x, x->listener->listener->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
+        exchange_expect_response(x, x->routes->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
     }
 }
 
@@ -160,7 +160,7 @@ static size_t on_response_body(struct http_stream *s, const char *data, size_t l
         return len;
     }
     if (taken < len) {
-        exchange_expect_response(x, x->listener->listener->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
+        exchange_expect_response(x, x->routes->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
         return taken;
     }
     if (flags & HTTP_END) {

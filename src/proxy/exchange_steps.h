@@ -21,15 +21,19 @@ static inline uint32_t exchange_since_start_us(const struct exchange *x)
 {
     return flight_us(x->start_ns, x->worker->loop.now_ns);
 }
-/* Of the pool as it was configured when the exchange last looked: once it has a view. */
-static inline const struct pool_conf *exchange_pool_conf(const struct exchange *x)
+/* Of the pool as it was configured when the exchange last looked. */
+static inline void exchange_use_view(struct exchange *x)
 {
-    return x->view->set->roster->conf;
+    x->view = pool_view_get(x->pool);
+    x->pool_conf = x->view->set->roster->conf;
 }
 static inline const struct pool_timeouts *exchange_pool_timeouts(const struct exchange *x)
 {
-    return &exchange_pool_conf(x)->timeouts;
+    return &x->pool_conf->timeouts;
 }
+
+/* Another configuration is in force: whoever is past its response's head lets go of the old one. */
+void exchange_unpin(struct exchange *x);
 
 /* The only writer of x->state. STEP_GO */
 enum step exchange_enter(struct exchange *x, enum exchange_state next);

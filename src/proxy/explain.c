@@ -41,18 +41,18 @@ struct request {
     enum end_reason refusal; /* it is none that is served; END_NONE */
     const char *detail;      /* static, may be NULL */
     struct ip peer, client;  /* who is connected; who is meant, if the peer is trusted to say so */
-    const struct listener *listener;
+    const struct route_set *listener;
     enum http_path_fault path_fault;
     struct slice target;                                     /* what the server is asked for */
     char canonical[3 * URL_MAX], rewritten[HTTP_TARGET_MAX]; /* memory of the two targets */
 };
 
-static int find_listener(const struct proxy *p, const char *name, const struct listener **out,
+static int find_listener(const struct proxy *p, const char *name, const struct route_set **out,
                          struct err *err)
 {
-    for (uint32_t i = 0; i < p->listener_count; i++) {
-        const struct listener *l = &p->listeners[i];
-        if (name ? strcmp(l->name, name) != 0 : l->conf->protocol != LISTENER_HTTP) continue;
+    for (uint32_t i = 0; i < p->site->listener_count; i++) {
+        const struct route_set *l = &p->site->listeners[i];
+        if (name ? strcmp(l->listener->name, name) != 0 : l->conf->protocol != LISTENER_HTTP) continue;
         *out = l;
         if (l->conf->protocol == LISTENER_HTTP) return 0;
         return err_set(err, "listener \"%s\" passes bytes: there is no request to explain", name);
@@ -186,7 +186,7 @@ static int read_request(const struct proxy *p, const struct explain_conf *conf, 
 /* the route */
 
 struct steps {
-    const struct listener *listener;
+    const struct route_set *listener;
     const struct route *taken;
     struct json *out;
 };
@@ -439,7 +439,7 @@ static int pick(const struct pool *p, uint64_t hash, uint64_t now_ns, struct bal
 
 static int print_pool(const struct choose_result *c, uint64_t now_ns, struct json *out, struct err *err)
 {
-    const struct pool *p = c->pool;
+    const struct pool *p = c->pool->pool;
     const struct server *server = c->named, *runner_up = NULL;
     enum balance_reason reason = c->reason;
     if (!server) {
@@ -463,7 +463,7 @@ static void print_request(const struct request *rq, struct json *out)
 {
     char client[INET6_ADDRSTRLEN];
     json_key(out, "listener");
-    json_string(out, rq->listener->name);
+    json_string(out, rq->listener->listener->name);
     json_key(out, "request");
     json_object(out);
     json_key(out, "method");
@@ -510,7 +510,7 @@ static int explain_request(struct request *rq, struct route_scratch *scratch, st
     print_considered(rq, &c, scratch, out);
     print_split(&c, &in, out);
     json_key(out, "pool");
-    json_string(out, c.pool ? c.pool->name : NULL);
+    json_string(out, c.pool ? c.pool->pool->name : NULL);
     int result = 0;
     bool is_own = print_own_answer(&c, &in, out);
     if (is_own || !c.pool) {
@@ -530,7 +530,7 @@ int explain(const struct proxy *p, const struct explain_conf *conf, struct json 
     if (!rq) return err_set(err, "out of memory");
     struct route_scratch *scratch = NULL;
     int result = read_request(p, conf, rq, err);
-    if (result == 0 && listener_needs_scratch(rq->listener) && !(scratch = route_scratch_new()))
+    if (result == 0 && !(scratch = route_scratch_new()))
         result = err_set(err, "out of memory");
     if (result == 0) result = explain_request(rq, scratch, out, err);
     route_scratch_free(scratch);

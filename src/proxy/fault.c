@@ -63,7 +63,7 @@ static void add_detail(const struct exchange *x, struct text *t)
         return;
     }
     if (x->end == END_BODY_TOO_LARGE) {
-        uint64_t limit = x->listener->listener->conf->limits.body_bytes;
+        uint64_t limit = x->routes->conf->limits.body_bytes;
         text_printf(t, " (%llu bytes are allowed)", (unsigned long long)limit);
         return;
     }

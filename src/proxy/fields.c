@@ -75,7 +75,7 @@ static bool must_drop(const struct http_field *f, bool is_trusted, bool drops_un
            (!is_trusted && is_forwarding(name));
 }
 
-const char *fields_admit(const struct listener *l, const struct ip *peer, struct http_field *fields,
+const char *fields_admit(const struct route_set *l, const struct ip *peer, struct http_field *fields,
                          uint32_t count)
 {
     uint32_t underscore = l->conf->fields.underscore;

@@ -2,11 +2,11 @@
  * parser, so that conditions, templates, keys and servers see the same. */
 #pragma once
 
-#include "proxy/listener.h"
+#include "proxy/route_set.h"
 
 /* Marks as dropped what must not pass: names that CGI and WSGI cannot tell from others (RFC 3875 4.1.18 writes "-" and
  * "_" alike), and forwarding fields of a peer that may not speak for others. NULL, or why the request is refused. */
-const char *fields_admit(const struct listener *l, const struct ip *peer, struct http_field *fields,
+const char *fields_admit(const struct route_set *l, const struct ip *peer, struct http_field *fields,
                          uint32_t count);
 /* Whether a server that is handed fields as variables of its environment may take one for the other. */
 bool fields_are_alike(struct slice a, struct slice b);

@@ -9,7 +9,7 @@
 
 #define VIA_NAME "weir"
 
-bool forward_is_trusted(const struct listener *l, const struct ip *peer)
+bool forward_is_trusted(const struct route_set *l, const struct ip *peer)
 {
     const struct cidr *blocks = l->conf->trust.data;
     for (uint32_t i = 0; i < l->conf->trust.count; i++)
@@ -17,7 +17,7 @@ bool forward_is_trusted(const struct listener *l, const struct ip *peer)
     return false;
 }
 
-struct ip forward_client(const struct listener *l, const struct ip *peer, const struct http_head *head)
+struct ip forward_client(const struct route_set *l, const struct ip *peer, const struct http_head *head)
 {
     struct forwarded f;
     if (!forward_is_trusted(l, peer)) return *peer;
@@ -118,7 +118,7 @@ static int add_max_forwards(struct exchange *x, struct http_field *extra, uint32
 static int add_forwarding(struct exchange *x, struct http_field *extra, uint32_t *n)
 {
     struct forwarded f;
-    forwarded_read(x->listener->listener, &x->peer, &x->head, &f);
+    forwarded_read(x->routes, &x->peer, &x->head, &f);
     size_t room = forwarded_room(&f);
     char *memory = arena_alloc(&x->arena, 2 * room);
     if (!memory) return -1;
@@ -196,7 +196,7 @@ struct slice forward_host(const struct pool_conf *conf, const struct server *s, 
 struct slice forward_authority(const struct exchange *x)
 {
     if (x->egress) return egress_authority(x);
-    return forward_host(exchange_pool_conf(x), x->server, x->head.authority);
+    return forward_host(x->pool_conf, x->server, x->head.authority);
 }
 
 uint32_t forward_hops(const struct http_head *head)

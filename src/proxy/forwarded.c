@@ -98,7 +98,7 @@ static struct slice last_value(const struct http_head *head, enum http_field_id 
 }
 
 /* From the right, as long as those who speak are trusted. Returns the client's place. */
-static uint32_t find_client(const struct listener *l, const struct ring *r, uint32_t kept, struct ip *client)
+static uint32_t find_client(const struct route_set *l, const struct ring *r, uint32_t kept, struct ip *client)
 {
     uint32_t at = kept;
     while (at && forward_is_trusted(l, client)) {
@@ -120,7 +120,7 @@ static void take_parameters(const struct ring *r, uint32_t kept, uint32_t from, 
     }
 }
 
-void forwarded_read(const struct listener *l, const struct ip *peer, const struct http_head *head,
+void forwarded_read(const struct route_set *l, const struct ip *peer, const struct http_head *head,
                     struct forwarded *out)
 {
     out->count = 0;

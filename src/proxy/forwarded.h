@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/text.h"
-#include "proxy/listener.h"
+#include "proxy/route_set.h"
 
 /* More of a chain is not looked at: it would be made up. The nearest are kept. */
 #define FORWARDED_NODES_MAX 64u
@@ -21,7 +21,7 @@ struct forwarded {
 
 /* Only a trusted peer is believed. X-Forwarded-For wins over Forwarded: who writes the one and passes the other on as
  * the client had it is usual. */
-void forwarded_read(const struct listener *l, const struct ip *peer, const struct http_head *head,
+void forwarded_read(const struct route_set *l, const struct ip *peer, const struct http_head *head,
                     struct forwarded *out);
 
 /* Room that forwarded_print() needs for each of its texts. */

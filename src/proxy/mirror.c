@@ -5,10 +5,12 @@
 #include "http/h1_client.h"
 #include "proxy/forward.h"
 #include "proxy/proxy.h"
+#include "proxy/site.h"
 
 struct mirror {
     struct worker *worker;
     struct mirror_route *route;
+    struct site_view *site; /* that the route is of */
     struct arena arena; /* holds this struct */
     struct list link;   /* of worker->mirrors */
     struct timer timer;
@@ -72,18 +74,18 @@ static void add_meters(struct mirror_route *m, struct metric_registry *r, const 
         "The same for the originals of those copies that were answered.", labels, 2);
 }
 
-int mirror_route_new(struct mirror_route **out, struct proxy *p, const char *listener, const char *route,
+int mirror_route_new(struct mirror_route **out, struct site *site, const char *listener, const char *route,
                      const struct route_mirror_conf *conf, struct err *err)
 {
     struct mirror_route *m = calloc(1, sizeof(*m));
     if (!m) return err_set(err, "out of memory for its mirror");
     m->conf = conf;
-    m->pool = proxy_pool_by_name(p, conf->pool);
+    m->pool = site_pool_by_name(site, slice_of(conf->pool));
     if (!m->pool) {
         free(m);
         return err_set(err, "there is no pool \"%s\" to mirror to", conf->pool);
     }
-    add_meters(m, p->metrics, listener, route);
+    add_meters(m, site->proxy->metrics, listener, route);
     *out = m;
     return 0;
 }
@@ -118,6 +120,7 @@ static void retire_if_over(struct mirror *m)
     if (!m->is_over || !m->has_original) return;
     compare(m);
     list_remove(&m->link);
+    site_view_put(m->site);
     loop_bury(&m->worker->loop, &m->grave, bury);
 }
 
@@ -287,7 +290,7 @@ static struct server *pick(struct mirror *m)
 
 static void start(struct mirror *m)
 {
-    m->pool = m->route->pool->workers[m->worker->index];
+    m->pool = m->route->pool->pool->workers[m->worker->index];
     m->view = pool_view_get(m->pool);
     struct server *s = pick(m);
     if (!s) {
@@ -380,6 +383,7 @@ void mirror_begin(struct exchange *x)
         return;
     }
     atomic_fetch_add_explicit(&r->in_flight, 1, memory_order_relaxed);
+    m->site = site_view_get(x->site);
     list_push_back(&x->worker->mirrors, &m->link);
     x->mirror = m;
 }

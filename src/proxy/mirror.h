@@ -9,7 +9,7 @@
 /* What a route's mirror is at run time. Immutable but for the counters. */
 struct mirror_route {
     const struct route_mirror_conf *conf;
-    struct pool *pool;
+    struct roster *pool;
     _Atomic uint32_t in_flight;
     uint32_t meter_ends[END_REASON_COUNT]; /* how copies ended; those that were not begun too */
     uint32_t meter_skipped_body, meter_skipped_busy, meter_skipped_unfinished;
@@ -17,7 +17,7 @@ struct mirror_route {
     uint32_t meter_copy_seconds, meter_original_seconds;
 };
 
-MUST_CHECK int mirror_route_new(struct mirror_route **out, struct proxy *p, const char *listener,
+MUST_CHECK int mirror_route_new(struct mirror_route **out, struct site *site, const char *listener,
                                 const char *route, const struct route_mirror_conf *conf, struct err *err);
 void mirror_route_free(struct mirror_route *m); /* NULL is fine */
 

@@ -7,8 +7,8 @@
 
 #include "base/bug.h"
 #include "base/count.h"
-#include "base/json.h"
-#include "conf/decode.h"
+#include "conf/arena.h"
+#include "proxy/change.h"
 #include "proxy/worker.h"
 
 #define SERIES_MAX 100000
@@ -23,95 +23,6 @@ struct pool *proxy_pool_by_name(const struct proxy *p, const char *name)
 {
     for (uint32_t i = 0; i < p->pool_count; i++)
         if (strcmp(p->pools[i]->name, name) == 0) return p->pools[i];
-    return NULL;
-}
-
-static uint32_t count_debug_routes(const struct proxy_conf *conf)
-{
-    uint32_t count = 0;
-    const struct listener_conf *listeners = conf->listeners.data;
-    for (uint32_t i = 0; i < conf->listeners.count; i++) {
-        const struct route_conf *routes = listeners[i].routes.data;
-        for (uint32_t j = 0; j < listeners[i].routes.count; j++) count += routes[j].debug != NULL;
-    }
-    return count;
-}
-
-static int add_pool(struct proxy *p, const struct pool_conf *conf, struct err *err)
-{
-    if (pool_new(&p->pools[p->pool_count], &p->pool_env, conf, NULL, err) < 0) return -1;
-    p->pool_count++;
-    return 0;
-}
-
-static int add_pools(struct proxy *p, struct err *err)
-{
-    const struct pool_conf *confs = p->conf->pools.data;
-    uint32_t room = p->conf->pools.count + count_debug_routes(p->conf) + 1;
-    p->pools = calloc(room, sizeof(struct pool *));
-    if (!p->pools) return err_set(err, "out of memory for pools");
-    for (uint32_t i = 0; i < p->conf->pools.count; i++)
-        if (add_pool(p, &confs[i], err) < 0) return -1;
-    return 0;
-}
-
-static int add_splits(struct proxy *p, struct err *err)
-{
-    const struct split_conf *confs = p->conf->splits.data;
-    p->splits = calloc(p->conf->splits.count + 1, sizeof(struct split));
-    if (!p->splits) return err_set(err, "out of memory for splits");
-    for (uint32_t i = 0; i < p->conf->splits.count; i++) {
-        p->split_count++;
-        if (split_open(&p->splits[i], p, &confs[i], err) < 0) return -1;
-    }
-    return 0;
-}
-
-/* `{"servers": ["<address>"]}` */
-static int decode_pool_of(const struct address *upstream, struct pool_conf *conf, struct conf_arena *arena)
-{
-    char address[ADDRESS_TEXT_MAX];
-    struct json j;
-    json_init(&j, 4096, false);
-    json_object(&j);
-    json_key(&j, "servers");
-    json_array(&j);
-    json_string(&j, address_print(upstream, address));
-    json_array_end(&j);
-    json_object_end(&j);
-    struct conf_tree tree;
-    struct conf_faults *faults = calloc(1, sizeof(*faults));
-    int result = -1;
-    if (faults && !j.is_failed) {
-        result = conf_read_json(&tree, "debug", (struct slice){ j.data, j.len }, faults);
-        if (result == 0) result = conf_decode(&tree, &pool_conf_type, conf, arena, faults);
-        conf_tree_free(&tree);
-    }
-    free(faults);
-    json_fini(&j);
-    return result;
-}
-
-struct pool *proxy_debug_pool(struct proxy *p, const char *listener, const char *route,
-                              const struct address *upstream, struct err *err)
-{
-    if (!p->arena) p->arena = conf_arena_new();
-    struct pool_conf *conf = conf_arena_alloc(p->arena, sizeof(*conf));
-    size_t room = strlen(listener) + strlen(route) + sizeof("debug:/");
-    char *name = conf_arena_alloc(p->arena, room);
-    snprintf(name, room, "debug:%s/%s", listener, route);
-    if (decode_pool_of(upstream, conf, p->arena) < 0) {
-        err_set(err, "out of memory for its debug upstream");
-        return NULL;
-    }
-    conf->name = name;
-    return add_pool(p, conf, err) == 0 ? p->pools[p->pool_count - 1] : NULL;
-}
-
-struct split *proxy_split_by_name(const struct proxy *p, const char *name)
-{
-    for (uint32_t i = 0; i < p->split_count; i++)
-        if (strcmp(p->splits[i].name, name) == 0) return &p->splits[i];
     return NULL;
 }
 
@@ -200,43 +111,41 @@ static void add_gauges(struct proxy *p)
                       NULL, 0, read_refused_series, p);
 }
 
-static int build(struct proxy *p, struct err *err)
+static int build(struct proxy *p, const struct proxy_options *o, struct err *err)
 {
-    const struct proxy_conf *conf = p->conf;
+    struct proxy_change first;
+    struct rng rng;
     if (metric_registry_new(&p->metrics, p->worker_count, SERIES_MAX, err) < 0) return -1;
     if (names_init(&p->names, err) < 0) return -1;
     p->pool_env = (struct pool_env){ &p->names, p->metrics, p->worker_count };
-    p->listeners = calloc(conf->listeners.count + 1, sizeof(struct listener));
     p->workers = calloc(p->worker_count, sizeof(struct worker *));
     p->clients = client_table_new(p->connection_limit);
-    struct rng rng;
     rng_seed_random(&rng);
     p->denials = denials_new(rng_next(&rng));
-    if (!p->listeners || !p->workers || !p->clients || !p->denials)
-        return err_set(err, "out of memory at start");
-    if (conf->gate && !(p->gate = gate_rules_new(conf->gate)))
-        return err_set(err, "out of memory for the gate");
-    if (add_pools(p, err) < 0 || add_splits(p, err) < 0) return -1;
-    const struct listener_conf *listeners = conf->listeners.data;
-    for (uint32_t i = 0; i < conf->listeners.count; i++) {
-        p->listener_count++;
-        if (listener_open(&p->listeners[i], p, &listeners[i], err) < 0) return -1;
-    }
+    if (!p->workers || !p->clients || !p->denials) return err_set(err, "out of memory at start");
+    if (proxy_prepare_change(&first, p, o->conf, o->arena, err) < 0) return -1;
+    proxy_commit_change(&first);
     add_gauges(p);
     add_bugs(p->metrics);
-    if (conf->access_log && !p->is_detached &&
-        !(p->access_log = access_log_open(conf->access_log, p->worker_count, err)))
-        return -1;
-    return 0;
+    if (!o->conf->access_log || p->is_detached) return 0;
+    p->access_log = access_log_open(o->conf->access_log, p->worker_count, err);
+    return p->access_log ? 0 : -1;
 }
 
-static int make(struct proxy **out, const struct proxy *shape, struct err *err)
+static int make(struct proxy **out, const struct proxy_options *o, bool is_detached, struct err *err)
 {
     struct proxy *p = calloc(1, sizeof(*p));
     if (!p) return err_set(err, "out of memory at start");
-    *p = *shape;
+    p->worker_count = o->worker_count;
+    p->connection_limit = o->connection_limit;
+    p->budget.limit = o->memory_limit;
+    p->is_detached = is_detached;
     p->started_wall_ns = clock_wall_ns();
-    if (build(p, err) < 0) {
+    p->resolver_conf = &o->conf->resolver;
+    p->first_arena = conf_arena_get(o->arena);
+    list_init(&p->sockets);
+    retirement_init(&p->retirement);
+    if (build(p, o, err) < 0) {
         proxy_free(p);
         return -1;
     }
@@ -244,24 +153,17 @@ static int make(struct proxy **out, const struct proxy *shape, struct err *err)
     return 0;
 }
 
-int proxy_new(struct proxy **out, const struct proxy_conf *conf, uint32_t worker_count,
-              uint32_t connection_limit, uint64_t memory_limit, struct err *err)
+int proxy_new(struct proxy **out, const struct proxy_options *o, struct err *err)
 {
-    struct proxy shape = { .conf = conf,
-                           .worker_count = worker_count,
-                           .connection_limit = connection_limit,
-                           .budget.limit = memory_limit };
-    return make(out, &shape, err);
+    return make(out, o, false, err);
 }
 
 int proxy_new_detached(struct proxy **out, const struct proxy_conf *conf, struct err *err)
 {
-    struct proxy shape = { .conf = conf,
-                           .worker_count = 1,
-                           .connection_limit = 1024,
-                           .budget.limit = 64 << 20,
-                           .is_detached = true };
-    return make(out, &shape, err);
+    struct proxy_options o = {
+        .conf = conf, .worker_count = 1, .connection_limit = 1024, .memory_limit = 64 << 20
+    };
+    return make(out, &o, true, err);
 }
 
 int proxy_prepare(struct proxy *p, struct mailbox *control, void (*on_evidence)(void *, const struct mail *),
@@ -284,7 +186,8 @@ int proxy_start(struct proxy *p, struct err *err)
 
 void proxy_publish(struct proxy *p, struct pool *pool)
 {
-    for (uint32_t i = 0; i < p->worker_count; i++) worker_publish(p->workers[i], peer_set_get(pool->current));
+    for (uint32_t i = 0; i < p->worker_count; i++)
+        if (p->workers[i]) worker_publish(p->workers[i], peer_set_get(pool->current));
 }
 
 void proxy_free(struct proxy *p)
@@ -295,20 +198,18 @@ void proxy_free(struct proxy *p)
         if (p->workers[i]->has_thread) worker_stop(p->workers[i]);
         worker_join(p->workers[i]);
     }
+    for (uint32_t i = 0; p->workers && i < p->worker_count; i++)
+        if (p->workers[i]) worker_leave_site(p->workers[i]);
     access_log_close(p->access_log);
+    proxy_end_site(p);
     for (uint32_t i = 0; p->workers && i < p->worker_count; i++) worker_free(p->workers[i]);
-    for (uint32_t i = 0; p->listeners && i < p->listener_count; i++) listener_close(&p->listeners[i]);
-    for (uint32_t i = 0; p->splits && i < p->split_count; i++) split_close(&p->splits[i]);
-    for (uint32_t i = 0; p->pools && i < p->pool_count; i++) pool_free(p->pools[i], &p->pool_env);
     metric_registry_free(p->metrics);
     client_table_free(p->clients);
-    gate_rules_free(p->gate);
     denials_free(p->denials);
     free(p->pools);
     free(p->workers);
     free(p->listeners);
-    free(p->splits);
-    conf_arena_free(p->arena);
+    conf_arena_free(p->first_arena);
     names_fini(&p->names);
     free(p);
 }

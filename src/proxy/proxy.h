@@ -1,5 +1,6 @@
-/* proxy/proxy.h: the run-time objects that all workers share: listeners, pools, counters, and the limits. Made by
- * the control thread before workers start; what changes afterwards is atomic or sent by mail. */
+/* proxy/proxy.h: what lives as long as the process, and all workers share: counters, limits, names, and the listeners and
+ * pools of the configuration in force. The configuration itself is a site (proxy/site.h), put in place by
+ * proxy/change.h. */
 #pragma once
 
 #include "base/block.h"
@@ -14,26 +15,30 @@
 #include "proxy/gate.h"
 #include "proxy/listener.h"
 #include "proxy/proxy_conf.h"
-#include "proxy/split.h"
+#include "proxy/retire.h"
+#include "proxy/site.h"
 
 struct worker;
 
 struct proxy {
-    const struct proxy_conf *conf;
     struct budget budget;
     struct metric_registry *metrics;
-    struct listener *listeners;
+    /* The configuration in force, and what it has of that is kept from one to the next, in its order. Control thread. */
+    struct site *site;
+    struct listener **listeners;
     struct pool **pools;
-    struct split *splits;
-    struct conf_arena *arena; /* of what was decoded besides the configuration; may be NULL */
-    uint32_t listener_count, pool_count, split_count, worker_count;
+    uint32_t listener_count, pool_count, generation;
+    struct list sockets; /* of socket_set */
+    struct retirement retirement;
+    const struct resolver_conf *resolver_conf; /* of the first configuration, which is never let go of */
+    struct conf_arena *first_arena;            /* in which that lies; NULL: it is the caller's */
+    uint32_t worker_count;
     bool is_detached; /* made to be asked, not to serve: nothing is bound, nothing written */
     struct worker **workers;
     struct mailbox *control; /* the control thread's */
     void (*on_evidence)(void *control, const struct mail *m);
     struct access_log *access_log; /* NULL: none */
     struct client_table *clients;
-    struct gate_rules *gate;
     struct denials *denials; /* for a while; the control thread's to change */
     uint32_t connection_limit;
     _Atomic uint32_t connections;
@@ -44,9 +49,15 @@ struct proxy {
     uint64_t started_wall_ns;
 };
 
-/* conf: borrowed for the proxy's life. Binds every listener; starts nothing. */
-MUST_CHECK int proxy_new(struct proxy **out, const struct proxy_conf *conf, uint32_t worker_count,
-                         uint32_t connection_limit, uint64_t memory_limit, struct err *err);
+struct proxy_options {
+    const struct proxy_conf *conf;
+    struct conf_arena *arena;
+    uint32_t worker_count, connection_limit;
+    uint64_t memory_limit;
+};
+
+/* `arena`: in which conf lies; NULL: it is the caller's, for the proxy's life. Binds every listener; starts nothing. */
+MUST_CHECK int proxy_new(struct proxy **out, const struct proxy_options *o, struct err *err);
 /* Likewise, to be asked and not to serve: see explain.h. Opens no socket and no file, and has no workers. */
 MUST_CHECK int proxy_new_detached(struct proxy **out, const struct proxy_conf *conf, struct err *err);
 /* Makes the workers; `control` is where they post evidence of servers. */
@@ -60,8 +71,3 @@ void proxy_publish(struct proxy *p, struct pool *pool);
 void proxy_free(struct proxy *p);
 const char *proxy_name_of(void *proxy, uint32_t id);
 struct pool *proxy_pool_by_name(const struct proxy *p, const char *name);
-struct split *proxy_split_by_name(const struct proxy *p, const char *name);
-
-/* A pool of one server for a route's `debug: {upstream}`. */
-struct pool *proxy_debug_pool(struct proxy *p, const char *listener, const char *route,
-                              const struct address *upstream, struct err *err);

@@ -13,18 +13,23 @@ static void count(struct worker *w, const struct listener *l, const struct fligh
     metric_observe(m, l->meter_seconds, r->total_us);
 }
 
-static void log_access(struct worker *w, struct access_entry *entry, const struct listener *l,
-                       const struct roster *roster)
+static void log_access(struct worker *w, struct access_entry *entry, const struct listener *l)
 {
-    const struct flight_record *r = entry->record;
     entry->now_wall_ns = loop_wall_ns(&w->loop);
     entry->listener = slice_of(l->name);
-    for (uint32_t i = 0; i < flight_kept_attempts(r); i++) {
-        const struct server *server = roster ? roster_server_by_id(roster, r->attempts[i].server) : NULL;
-        entry->servers[i] = slice_of(server ? server->address_text : NULL);
-        entry->server = slice_of(server ? server->name : NULL);
-    }
     access_log_write(w->access_log, entry);
+}
+
+/* Names outlive what they name; addresses are asked of the roster, or were kept when that was let go of. */
+static void add_places(const struct worker *w, struct access_entry *entry, const struct record_places *p)
+{
+    const struct flight_record *r = entry->record;
+    entry->pool = slice_of(p->pool ? p->pool->name : NULL);
+    for (uint32_t i = 0; i < flight_kept_attempts(r); i++) {
+        const struct server *s = p->roster ? roster_server_by_id(p->roster, r->attempts[i].server) : NULL;
+        entry->servers[i] = slice_of(s ? s->address_text : p->addresses[i]);
+        entry->server = slice_of(names_of(&w->proxy->names, r->attempts[i].server));
+    }
 }
 
 /* What speaks against a variant: not the client's own doing. */
@@ -53,16 +58,18 @@ void record_exchange(struct exchange *x)
         .response = x->response,
         .route = slice_of(x->route ? x->route->name : NULL),
         .split = slice_of(x->variant ? x->variant->split->name : NULL),
-        .variant = slice_of(x->variant ? x->variant->conf->name : NULL),
+        .variant = slice_of(x->variant ? x->variant->own_name : NULL),
         .body_bytes = x->body_out,
         .connection_id = x->connection_id,
         .connection_requests = x->connection_requests,
-        .pool = slice_of(x->pool ? x->pool->pool->name : NULL),
     };
-    log_access(w, &entry, l, x->view ? x->view->set->roster : NULL);
+    struct record_places places = { x->pool ? x->pool->pool : NULL, x->view ? x->view->set->roster : NULL,
+                                    x->addresses };
+    add_places(w, &entry, &places);
+    log_access(w, &entry, l);
 }
 
-void record_tunnel(struct worker *w, struct listener_worker *lw, const struct roster *roster,
+void record_tunnel(struct worker *w, struct listener_worker *lw, const struct record_places *places,
                    struct flight_record *r, uint64_t connection_id)
 {
     flight_write(w->flights, r);
@@ -70,11 +77,11 @@ void record_tunnel(struct worker *w, struct listener_worker *lw, const struct ro
     if (!w->access_log) return;
     struct access_entry entry = {
         .record = r,
-        .route = slice_of(lw->listener->routes[0].name),
+        .route = slice_of(names_of(&w->proxy->names, r->route)),
         .body_bytes = r->bytes_out,
         .connection_id = connection_id,
         .connection_requests = 1,
-        .pool = slice_of(roster->pool->name),
     };
-    log_access(w, &entry, lw->listener, roster);
+    add_places(w, &entry, places);
+    log_access(w, &entry, lw->listener);
 }

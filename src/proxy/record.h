@@ -5,6 +5,12 @@
 
 /* Called once, when it has ended; x->record.end is set. */
 void record_exchange(struct exchange *x);
+/* Where it went. */
+struct record_places {
+    const struct pool *pool;
+    const struct roster *roster;  /* NULL: it has let go of it */
+    const char *const *addresses; /* FLIGHT_ATTEMPTS of them, for then */
+};
 /* For a tcp tunnel. */
-void record_tunnel(struct worker *w, struct listener_worker *lw, const struct roster *roster,
+void record_tunnel(struct worker *w, struct listener_worker *lw, const struct record_places *places,
                    struct flight_record *r, uint64_t connection_id);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "proxy/proxy.h"
+#include "proxy/site.h"
 
 static void add_meters(struct split_variant *v, struct metric_registry *m)
 {
@@ -23,24 +24,32 @@ static void add_meters(struct split_variant *v, struct metric_registry *m)
                                         labels, 2);
 }
 
-int split_open(struct split *s, struct proxy *p, const struct split_conf *conf, struct err *err)
+static const char *keep_name(struct proxy *p, const char *name)
 {
+    return names_of(&p->names, names_intern(&p->names, name));
+}
+
+int split_open(struct split *s, struct site *site, const struct split_conf *conf, struct err *err)
+{
+    struct proxy *p = site->proxy;
     uint32_t weights[SPLIT_VARIANTS_MAX];
     const struct split_variant_conf *variants = conf->variants.data;
     s->conf = conf;
-    s->name = conf->name;
+    s->name = keep_name(p, conf->name);
     s->variants = calloc(conf->variants.count, sizeof(*s->variants));
-    if (!s->variants) return err_set(err, "out of memory for split \"%s\"", s->name);
+    if (!s->variants || !s->name) return err_set(err, "out of memory for split \"%s\"", conf->name);
     for (uint32_t i = 0; i < conf->variants.count; i++) {
         struct split_variant *v = &s->variants[s->variant_count++];
         weights[i] = variants[i].weight;
         v->conf = &variants[i];
         v->split = s;
         v->index = i;
-        v->pool = proxy_pool_by_name(p, variants[i].pool);
+        v->own_name = keep_name(p, v->conf->name);
+        v->pool = site_pool_by_name(site, slice_of(variants[i].pool));
         if (!v->pool) return err_set(err, "split \"%s\": there is no pool \"%s\"", s->name, variants[i].pool);
         snprintf(v->name, sizeof(v->name), "%s=%s", s->name, v->conf->name);
         v->id = names_intern(&p->names, v->name);
+        if (!v->id || !v->own_name) return err_set(err, "out of memory for split \"%s\"", s->name);
         add_meters(v, p->metrics);
     }
     split_table_fill(&s->table, slice_of(conf->salt), weights, s->variant_count);

@@ -1,33 +1,35 @@
-/* proxy/split.h: splits at run time: variants with their pools and counters. Immutable but for the counters. */
+/* proxy/split.h: splits at run time: variants with their pools and counters. Part of a site (proxy/site.h),
+ * immutable but for the counters. */
 #pragma once
 
 #include "metric/metric.h"
 #include "pool/pool.h"
 #include "route/split.h"
 
-struct proxy;
+struct site;
 
 struct split_variant {
     const struct split_variant_conf *conf;
+    const char *own_name; /* "b"; in the process's names */
     struct split *split;
     uint32_t index;
     char name[132]; /* "checkout=b": what servers, logs and records are told */
     uint32_t id;    /* of that name */
-    struct pool *pool;
+    struct roster *pool;
     uint32_t meter_exchanges, meter_errors, meter_seconds; /* of those that the split assigned */
     uint32_t meter_overrides;                              /* who asked for it, and may */
 };
 
 struct split {
     const struct split_conf *conf;
-    const char *name;
+    const char *name; /* in the process's names */
     uint32_t variant_count;
     struct split_variant *variants;
     struct split_table table;
 };
 
-/* Zeroed memory. Takes an id for each variant from the proxy. */
-MUST_CHECK int split_open(struct split *s, struct proxy *p, const struct split_conf *conf, struct err *err);
+/* Zeroed memory in `site`, whose pools are there already. */
+MUST_CHECK int split_open(struct split *s, struct site *site, const struct split_conf *conf, struct err *err);
 void split_close(struct split *s);
 /* Counts an exchange that has ended; one that asked for its variant apart from the others. An error is a 5xx, or no whole response for another reason than the client's. */
 void split_count(const struct split_variant *v, struct metric_shard *shard, bool is_override, bool is_error,

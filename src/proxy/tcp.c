@@ -5,6 +5,7 @@
 #include "proxy/record.h"
 #include "proxy/tunnel.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #define TRIED_MAX 64
@@ -14,7 +15,9 @@ struct session {
     struct tunnel tunnel; /* first */
     struct listener_worker *listener;
     struct pool_worker *pool;
-    struct pool_view *view;
+    struct site_view *site; /* until the server's side is open */
+    struct pool_view *view; /* NULL: it has let go of its configuration */
+    char (*addresses)[ADDRESS_TEXT_MAX]; /* of its attempts' servers, once there is no view to ask; malloc */
     struct server *server; /* counted; NULL between attempts */
     struct pool_waiter waiter;
     struct timer timer; /* connect, queue */
@@ -24,7 +27,7 @@ struct session {
     bool has_overflown;
     uint32_t tried_count, attempts;
     enum end_reason last;
-    bool is_again, is_waiting, is_over;
+    bool is_again, is_waiting, is_over, is_client_counted;
     struct flight_record record;
 };
 
@@ -39,6 +42,7 @@ static void bury(struct loop_grave *g)
 {
     struct tunnel *t = container_of(g, struct tunnel, grave);
     struct session *s = container_of(t, struct session, tunnel);
+    free(s->addresses);
     slab_put(&s->listener->worker->sessions, s);
 }
 
@@ -47,7 +51,7 @@ static void observe(const struct session *s, bool is_error)
 {
     uint64_t now_ns = loop_of(s)->now_ns;
     struct balance_outcome outcome = { now_ns, now_ns - s->attempt_ns, is_error };
-    pool_observe(s->view, s->server, &outcome);
+    if (s->view) pool_observe(s->view, s->server, &outcome);
 }
 
 static void end_attempt(struct session *s, enum end_reason reason)
@@ -59,6 +63,15 @@ static void end_attempt(struct session *s, enum end_reason reason)
     if (!s->server || end_reason_info(reason)->origin != ORIGIN_SERVER) return;
     metric_add(s->listener->worker->metrics, s->server->meter_failures, 1);
     if (a->connect_us == FLIGHT_NEVER) observe(s, true);
+}
+
+static void write_record(struct session *s)
+{
+    const char *kept[FLIGHT_ATTEMPTS] = { NULL };
+    for (unsigned i = 0; s->addresses && i < FLIGHT_ATTEMPTS; i++)
+        kept[i] = s->addresses[i][0] ? s->addresses[i] : NULL;
+    struct record_places places = { s->pool->pool, s->view ? s->view->set->roster : NULL, kept };
+    record_tunnel(s->listener->worker, s->listener, &places, &s->record, s->id);
 }
 
 /* Both sides are closed: what remains is to count and to record. */
@@ -74,13 +87,14 @@ static void retire(struct session *s, enum end_reason reason)
     loop_disarm(&w->loop, &s->timer);
     list_remove(&s->tunnel.link);
     count_add(&w->live.tunnels, -1);
-    worker_client_closed(s->listener, &s->client);
+    worker_client_closed(s->listener, &s->client, s->is_client_counted);
     r->end = (uint8_t)reason;
     r->total_us = (w->loop.now_ns - s->start_ns) / 1000;
     r->bytes_in = s->tunnel.halves[TUNNEL_CLIENT].bytes;
     r->bytes_out = s->tunnel.halves[TUNNEL_SERVER].bytes;
-    record_tunnel(w, s->listener, s->view->set->roster, r, s->id);
+    write_record(s);
     if (s->view) pool_view_put(s->view);
+    if (s->site) site_view_put(s->site);
     loop_bury(&w->loop, &s->tunnel.grave, bury);
 }
 
@@ -119,6 +133,8 @@ static void opened(struct session *s)
     s->record.connected_us = flight_us(s->start_ns, l->now_ns);
     pool_report(s->pool, s->server, SERVER_CONNECTED);
     observe(s, false);
+    site_view_put(s->site);
+    s->site = NULL;
     s->tunnel.halves[TUNNEL_SERVER].transport.on_ready = tunnel_on_ready_server;
     s->tunnel.halves[TUNNEL_CLIENT].transport.on_ready = tunnel_on_ready_client;
     tunnel_start(&s->tunnel);
@@ -273,25 +289,27 @@ static void on_timer(struct timer *t)
         attempt_failed(s, END_CONNECT_TIMEOUT);
 }
 
-void tcp_start(struct listener_worker *lw, int fd, const struct address *client, uint64_t id)
+void tcp_start(struct listener_worker *lw, int fd, const struct address *client, uint64_t id, bool is_counted)
 {
     struct worker *w = lw->worker;
-    const struct route *route = &lw->listener->routes[0];
-    const struct pool_timeouts *conf = &route->pool->roster->conf->timeouts;
+    const struct route *route = &lw->routes->routes[0];
+    const struct pool_timeouts *conf = &route->pool->conf->timeouts;
     struct session *s = slab_get(&w->sessions);
     if (!s) {
         close(fd);
         metric_add(w->metrics, lw->listener->meter_ends[END_NO_MEMORY], 1);
         struct ip ip = address_ip(client);
-        worker_client_closed(lw, &ip);
+        worker_client_closed(lw, &ip, is_counted);
         return;
     }
     struct tunnel_timeouts timeouts = { conf->idle_ms, conf->half_closed_ms, conf->total_ms };
     s->listener = lw;
     s->client = address_ip(client);
     s->id = id;
+    s->is_client_counted = is_counted;
+    s->site = site_view_get(lw->view);
     s->start_ns = w->loop.now_ns;
-    s->pool = route->pool->workers[w->index];
+    s->pool = route->pool->pool->workers[w->index];
     s->view = pool_view_get(s->pool);
     timer_init(&s->timer, on_timer);
     list_init(&s->waiter.link);
@@ -303,13 +321,28 @@ void tcp_start(struct listener_worker *lw, int fd, const struct address *client,
     s->record.client_port = address_port(client);
     s->record.listener = lw->listener->id;
     s->record.route = route->id;
-    s->record.pool = route->pool->id;
+    s->record.pool = route->pool->pool->id;
     s->record.method = HTTP_OTHER;
     tunnel_init(&s->tunnel, &w->loop, &timeouts, on_end, s);
     transport_init_accepted(&s->tunnel.halves[TUNNEL_CLIENT].transport, &w->loop, fd, on_client_ready);
     list_push_back(&lw->tunnels, &s->tunnel.link);
     count_add(&w->live.tunnels, 1);
     connect_next(s);
+}
+
+/* Only what it needs for its record is kept; without memory for it, the configuration stays. */
+void tcp_unpin(struct tunnel *t)
+{
+    struct session *s = container_of(t, struct session, tunnel);
+    if (s->site || !s->view || s->view->is_current) return;
+    s->addresses = calloc(FLIGHT_ATTEMPTS, sizeof(*s->addresses));
+    if (!s->addresses) return;
+    for (uint32_t i = 0; i < flight_kept_attempts(&s->record); i++) {
+        const struct server *server = roster_server_by_id(s->view->set->roster, s->record.attempts[i].server);
+        if (server) memcpy(s->addresses[i], server->address_text, ADDRESS_TEXT_MAX);
+    }
+    pool_view_put(s->view);
+    s->view = NULL;
 }
 
 bool tcp_has_timer(const struct tunnel *t)

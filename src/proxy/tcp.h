@@ -4,12 +4,14 @@
 #include "base/memory_view.h"
 #include "proxy/worker.h"
 
-/* Takes `fd`. The client is counted already. */
-void tcp_start(struct listener_worker *lw, int fd, const struct address *client, uint64_t id);
+/* Takes `fd`. The client is counted already; is_counted: among its address's, too. */
+void tcp_start(struct listener_worker *lw, int fd, const struct address *client, uint64_t id, bool is_counted);
 /* What worker->sessions is made of. */
 size_t tcp_session_size(void);
 
 struct tunnel;
+/* Another configuration is in force: a session whose tunnel is open lets go of the old one. */
+void tcp_unpin(struct tunnel *t);
 /* Whether the session that a tunnel of a tcp listener is part of waits for a time-out of its own. */
 bool tcp_has_timer(const struct tunnel *t);
 

@@ -43,7 +43,7 @@ static void bury(struct loop_grave *g)
     slab_put(&container_of(t->loop, struct worker, loop)->tunnels, t);
 }
 
-static void on_end(struct tunnel *t, enum end_reason reason)
+void upgrade_on_tunnel_end(struct tunnel *t, enum end_reason reason)
 {
     struct exchange *x = t->owner;
     struct worker *w = x->worker;
@@ -52,7 +52,7 @@ static void on_end(struct tunnel *t, enum end_reason reason)
     pool_connection_closed(x->pool, x->server);
     list_remove(&t->link);
     count_add(&w->live.tunnels, -1);
-    worker_client_closed(x->listener, &x->peer);
+    worker_client_closed(x->listener, &x->peer, x->is_client_counted);
     loop_bury(&w->loop, &t->grave, bury);
     x->tunnel = NULL;
     exchange_on_tunnel_end(x, reason);
@@ -76,7 +76,7 @@ int upgrade_start(struct exchange *x)
     struct tunnel_timeouts timeouts = { conf->idle_ms, conf->half_closed_ms, conf->total_ms };
     struct tunnel *t = slab_get(&w->tunnels);
     if (!t) return -1;
-    tunnel_init(t, &w->loop, &timeouts, on_end, x);
+    tunnel_init(t, &w->loop, &timeouts, upgrade_on_tunnel_end, x);
     x->record.flags |= FLIGHT_TUNNEL;
     x->tunnel = t;
     list_push_back(&x->listener->tunnels, &t->link);

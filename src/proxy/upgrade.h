@@ -3,6 +3,8 @@
 
 #include "proxy/exchange.h"
 
+struct tunnel;
+
 /* The first protocol that the request asks for and the route lets pass (`upgrade:`, websocket unless it says
  * otherwise); empty if none. `conf` may be NULL. */
 struct slice upgrade_allowed(const struct http_head *head, const struct route_conf *conf);
@@ -10,3 +12,5 @@ struct slice upgrade_allowed(const struct http_head *head, const struct route_co
 int upgrade_begin(struct exchange *x, struct http_head *head);
 /* The 101 is out: both transports go on as x->tunnel. -1: out of memory. */
 int upgrade_start(struct exchange *x);
+/* What ends the tunnels that came of exchanges: by it they are told from those of tcp listeners. */
+void upgrade_on_tunnel_end(struct tunnel *t, enum end_reason reason);

@@ -10,12 +10,14 @@
 #include <unistd.h>
 
 #include "base/count.h"
+#include "base/log.h"
 #include "base/signal_stack.h"
 #include "proxy/accept.h"
-#include "proxy/exchange.h"
+#include "proxy/exchange_steps.h"
 #include "proxy/mirror.h"
 #include "proxy/tcp.h"
 #include "proxy/tunnel.h"
+#include "proxy/upgrade.h"
 
 #define MAILS 4096
 /* What they keep builds up slowly. */
@@ -43,27 +45,45 @@ static int open_pools(struct worker *w, struct err *err)
     return 0;
 }
 
-static int open_listeners(struct worker *w, struct err *err)
+void listener_worker_init(struct listener_worker *lw, struct listener *l)
 {
-    struct proxy *p = w->proxy;
-    w->listeners = calloc(p->listener_count, sizeof(struct listener_worker));
-    if (!w->listeners) return err_set(err, "out of memory for the listeners of worker %u", w->index);
-    for (uint32_t i = 0; i < p->listener_count; i++) {
-        struct listener *l = &p->listeners[i];
-        struct listener_worker *lw = &w->listeners[i];
-        if (listener_needs_scratch(l) && !(lw->scratch = route_scratch_new()))
-            return err_set(err, "out of memory for the routes of worker %u", w->index);
-        if (accept_open(lw, w, l, err) < 0) return -1;
-    }
-    return 0;
+    lw->listener = l;
+    lw->next_fd = -1;
+    list_init(&lw->link);
+    list_init(&lw->connections);
+    list_init(&lw->tunnels);
 }
 
-static bool has_egress(const struct proxy *p)
+static void use_view(struct listener_worker *lw, struct site_view *view)
 {
-    for (uint32_t i = 0; i < p->listener_count; i++)
-        for (uint32_t j = 0; j < p->listeners[i].route_count; j++)
-            if (p->listeners[i].routes[j].egress) return true;
-    return false;
+    struct site_view *before = lw->view;
+    lw->view = site_view_get(view);
+    if (before) site_view_put(before);
+}
+
+/* It may have been one that listens elsewhere: what waits there is taken first. */
+static int go_on_with(struct worker *w, struct listener_worker *lw, const struct route_set *routes,
+                      struct err *err)
+{
+    int fd = lw->next_fd;
+    lw->next_fd = -1;
+    lw->worker = w;
+    use_view(lw, w->site);
+    lw->routes = routes;
+    if (list_is_empty(&lw->link)) list_push_back(&w->listeners, &lw->link);
+    accept_use(lw);
+    if (fd < 0) return 0;
+    acceptor_close(&lw->acceptor);
+    return accept_open(lw, fd, err);
+}
+
+static int open_site(struct worker *w, struct err *err)
+{
+    w->scratch = route_scratch_new();
+    w->site = site_view_new(site_get(w->proxy->site));
+    if (!w->scratch || !w->site) return err_set(err, "out of memory for the routes of worker %u", w->index);
+    if (!w->site->site->has_egress) return 0;
+    return resolver_new(&w->resolver, &w->loop, w->proxy->resolver_conf, err);
 }
 
 int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err *err)
@@ -75,6 +95,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     acceptor_spare_open(&w->spare);
     list_init(&w->mirrors);
     list_init(&w->pools);
+    list_init(&w->listeners);
     if (loop_init(&w->loop, &p->budget, err) < 0) {
         acceptor_spare_close(&w->spare);
         free(w);
@@ -87,11 +108,8 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     w->metrics = metric_shard_of(p->metrics, index);
     if (p->access_log) w->access_log = access_log_writer_of(p->access_log, index);
     if (flight_ring_new(&w->flights, FLIGHT_RING_RECORDS, index, err) < 0 ||
-        mailbox_new(&w->box, &w->loop, w, MAILS, err) < 0 || open_pools(w, err) < 0) {
-        worker_free(w);
-        return -1;
-    }
-    if (has_egress(p) && resolver_new(&w->resolver, &w->loop, &p->conf->resolver, err) < 0) {
+        mailbox_new(&w->box, &w->loop, w, MAILS, err) < 0 || open_site(w, err) < 0 ||
+        open_pools(w, err) < 0) {
         worker_free(w);
         return -1;
     }
@@ -103,9 +121,8 @@ void worker_free(struct worker *w)
 {
     if (!w) return;
     while (!list_is_empty(&w->pools)) pool_worker_free(container_of(w->pools.next, struct pool_worker, link));
-    for (uint32_t i = 0; w->listeners && i < w->proxy->listener_count; i++)
-        route_scratch_free(w->listeners[i].scratch);
-    free(w->listeners);
+    worker_leave_site(w);
+    route_scratch_free(w->scratch);
     resolver_free(w->resolver);
     mailbox_free(w->box);
     flight_ring_free(w->flights);
@@ -136,7 +153,12 @@ static void *run(void *argument)
 
 int worker_listen(struct worker *w, struct err *err)
 {
-    return open_listeners(w, err);
+    const struct site *s = w->site->site;
+    for (uint32_t i = 0; i < s->listener_count; i++) {
+        struct listener *l = s->listeners[i].listener;
+        if (go_on_with(w, &l->workers[w->index], &s->listeners[i], err) < 0) return -1;
+    }
+    return 0;
 }
 
 int worker_start(struct worker *w, struct err *err)
@@ -156,29 +178,99 @@ int worker_start(struct worker *w, struct err *err)
 
 /* mail: on the worker's thread */
 
+static struct listener_worker *listener_at(struct list *at)
+{
+    return container_of(at, struct listener_worker, link);
+}
+
+/* No new connections; idle ones close, the others end with their exchange. */
+static void drain(struct listener_worker *lw)
+{
+    acceptor_close(&lw->acceptor);
+    lw->service.is_draining = true;
+    struct list *next;
+    for (struct list *at = lw->connections.next; at != &lw->connections; at = next) {
+        next = at->next;
+        struct h1_conn *conn = container_of(at, struct h1_conn, link);
+        h1_server_drain(container_of(conn, struct h1_server, conn));
+    }
+}
+
 static void on_drain(void *reader, const struct mail *m)
 {
     (void)m;
     struct worker *w = reader;
     if (w->is_draining) return;
     w->is_draining = true;
-    for (uint32_t i = 0; i < w->proxy->listener_count; i++) {
-        struct listener_worker *lw = &w->listeners[i];
-        acceptor_close(&lw->acceptor);
-        lw->service.is_draining = true;
-        struct list *next;
-        for (struct list *at = lw->connections.next; at != &lw->connections; at = next) {
-            next = at->next;
-            struct h1_conn *conn = container_of(at, struct h1_conn, link);
-            h1_server_drain(container_of(conn, struct h1_server, conn));
-        }
+    for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next) drain(listener_at(at));
+}
+
+/* Whoever asks the old configuration nothing more lets go of it. */
+static void unpin(struct listener_worker *lw)
+{
+    for (struct list *at = lw->connections.next; at != &lw->connections; at = at->next) {
+        const struct http_stream *s = &container_of(at, struct h1_conn, link)->stream;
+        if (s->events) exchange_unpin(s->owner);
     }
+    for (struct list *at = lw->tunnels.next; at != &lw->tunnels; at = at->next) {
+        struct tunnel *t = container_of(at, struct tunnel, link);
+        if (t->on_end == upgrade_on_tunnel_end)
+            exchange_unpin(t->owner);
+        else
+            tcp_unpin(t);
+    }
+}
+
+static void say(const struct worker *w, const char *event, const struct err *err)
+{
+    char quoted[ERR_TEXT_MAX + 64];
+    log_event(LOG_ERROR, event, "worker=%u error=%s", w->index, log_quote(err->text, quoted, sizeof(quoted)));
+}
+
+static void use_listeners(struct worker *w)
+{
+    const struct site *s = w->site->site;
+    struct err err;
+    for (uint32_t i = 0; i < s->listener_count; i++) {
+        struct listener *l = s->listeners[i].listener;
+        if (go_on_with(w, &l->workers[w->index], &s->listeners[i], &err) < 0) say(w, "listen_failed", &err);
+    }
+    for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next)
+        if (listener_at(at)->view != w->site || w->is_draining) drain(listener_at(at));
+}
+
+static void on_swap(void *reader, const struct mail *m)
+{
+    struct worker *w = reader;
+    struct site_view *old = w->site, *view = site_view_new(m->object);
+    struct err err;
+    if (!view) {
+        err_set(&err, "out of memory for a configuration: this worker goes on with the one before");
+        say(w, "swap_failed", &err);
+        return;
+    }
+    w->site = view;
+    if (view->site->has_egress && !w->resolver &&
+        resolver_new(&w->resolver, &w->loop, w->proxy->resolver_conf, &err) < 0)
+        say(w, "resolver_failed", &err);
+    use_listeners(w);
+    old->is_current = false; /* who lets go of it below may be the last */
+    old->users++;
+    for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next) unpin(listener_at(at));
+    site_view_put(old);
+}
+
+static void on_close_idle(void *reader, const struct mail *m)
+{
+    struct worker *w = reader;
+    struct pool *pool = m->object;
+    pool_worker_close_idle(pool->workers[w->index]);
 }
 
 void worker_kill(struct worker *w)
 {
-    for (uint32_t i = 0; w->listeners && i < w->proxy->listener_count; i++) {
-        struct listener_worker *lw = &w->listeners[i];
+    for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next) {
+        struct listener_worker *lw = listener_at(at);
         acceptor_close(&lw->acceptor);
         lw->service.is_draining = true;
         h1_server_kill_all(&lw->connections, END_DRAINED);
@@ -205,7 +297,15 @@ static void on_publish(void *reader, const struct mail *m)
 {
     struct worker *w = reader;
     struct peer_set *set = m->object;
-    pool_worker_publish(set->roster->pool->workers[w->index], set);
+    struct pool_worker *pw = set->roster->pool->workers[w->index];
+    if (list_is_empty(&pw->link)) list_push_back(&w->pools, &pw->link);
+    pool_worker_publish(pw, set);
+}
+
+/* Control words are few, and must arrive: a full box empties as soon as the worker's turn ends. */
+void worker_post(struct worker *w, const struct mail *m)
+{
+    while (!mailbox_post(w->box, m)) sched_yield();
 }
 
 static void on_trim(void *reader, const struct mail *m)
@@ -231,8 +331,29 @@ void worker_ask_for_memory(struct worker *w)
 static void post(struct worker *w, void (*deliver)(void *, const struct mail *), void *object)
 {
     struct mail m = { .deliver = deliver, .object = object };
-    /* Control words are few, and must arrive: a full box empties as soon as the worker's turn ends. */
-    while (!mailbox_post(w->box, &m)) sched_yield();
+    worker_post(w, &m);
+}
+
+void worker_swap(struct worker *w, struct site *site)
+{
+    post(w, on_swap, site);
+}
+
+void worker_close_idle(struct worker *w, struct pool *pool)
+{
+    post(w, on_close_idle, pool);
+}
+
+void worker_leave_site(struct worker *w)
+{
+    while (!list_is_empty(&w->listeners)) {
+        struct listener_worker *lw = listener_at(w->listeners.next);
+        list_remove(&lw->link);
+        site_view_put(lw->view);
+        lw->view = NULL;
+    }
+    if (w->site) site_view_retire(w->site);
+    w->site = NULL;
 }
 
 void worker_drain(struct worker *w)

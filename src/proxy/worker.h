@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdalign.h>
 
 #include "base/slab.h"
 #include "http/date.h"
@@ -11,16 +12,20 @@
 #include "net/mailbox.h"
 #include "pool/pool_worker.h"
 #include "proxy/proxy.h"
+#include "proxy/site.h"
 
-/* One listener on one worker. */
+/* One listener on one worker, of the listener's array. */
 struct listener_worker {
-    struct http_service service; /* first */
+    alignas(64) struct http_service service; /* first */
+    struct list link;                        /* in the worker's list of its listeners */
     struct acceptor acceptor;
     struct listener *listener;
     struct worker *worker;
     struct list connections; /* of h1_server */
     struct list tunnels;
-    struct route_scratch *scratch; /* NULL if no route has a regular expression */
+    struct site_view *view; /* the configuration that it goes by: the worker's, or the last that had it. One user */
+    const struct route_set *routes; /* of that */
+    int next_fd;                    /* a socket that it is to go on with; -1: none. Control, until it is told */
 };
 
 /* How many there are on this worker: it writes, others may look. */
@@ -42,7 +47,9 @@ struct worker {
     struct access_log_writer *access_log; /* NULL: none */
     struct pool_worker_env pool_env;
     struct list pools;                 /* of pool_worker */
-    struct listener_worker *listeners; /* by listener->index */
+    struct list listeners;             /* of listener_worker */
+    struct site_view *site;            /* the configuration that new exchanges go by */
+    struct route_scratch *scratch;     /* of one match at a time */
     struct slab clients, tunnels, sessions, exchanges;
     struct list mirrors;       /* of mirror */
     struct resolver *resolver; /* NULL if no route is an egress route */
@@ -69,7 +76,17 @@ void worker_join(struct worker *w);
 void worker_publish(struct worker *w, struct peer_set *set);
 /* Memory is short: the others give back what they keep and do not use. */
 void worker_ask_for_memory(struct worker *w);
-/* A client's connection of that listener has ended: it is counted no more. */
-void worker_client_closed(struct listener_worker *lw, const struct ip *client);
+/* By mail: `site` (a reference, taken) is what new exchanges go by, listeners come and go with it. Those that are past their
+ * response's head let go of the one before. */
+void worker_swap(struct worker *w, struct site *site);
+/* By mail: no connection to any of its servers is kept. */
+void worker_close_idle(struct worker *w, struct pool *pool);
+/* Any mail; waits while the box is full, which ends with the worker's turn. Control thread. */
+void worker_post(struct worker *w, const struct mail *m);
+void listener_worker_init(struct listener_worker *lw, struct listener *l);
+/* The worker serves nobody any more, and gives its configuration back. */
+void worker_leave_site(struct worker *w);
+/* A client's connection of that listener has ended: it is counted no more; is_counted: nor among its address's. */
+void worker_client_closed(struct listener_worker *lw, const struct ip *client, bool is_counted);
 /* Nothing is going on any more. */
 bool worker_is_idle(const struct worker *w);

@@ -116,7 +116,10 @@ void scene_start(struct scene *s)
     s->budget.limit = 1 << 20;
     assert_int_equal(loop_init(&s->control, &s->budget, &err), 0);
     assert_int_equal(mailbox_new(&s->box, &s->control, s, 256, &err), 0);
-    if (proxy_new(&s->proxy, &s->conf, 1, 1000, 64 << 20, &err) < 0) fail_msg("%s", err.text);
+    struct proxy_options o = {
+        .conf = &s->conf, .worker_count = 1, .connection_limit = 1000, .memory_limit = 64 << 20
+    };
+    if (proxy_new(&s->proxy, &o, &err) < 0) fail_msg("%s", err.text);
     assert_int_equal(proxy_prepare(s->proxy, s->box, on_evidence, &err), 0);
     s->worker = s->proxy->workers[0];
     assert_int_equal(worker_listen(s->worker, &err), 0);

@@ -1,0 +1,439 @@
+#include "proxy/change.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "conf/decode.h"
+#include "net/socket_set.h"
+#include "proxy/worker.h"
+
+/* pools */
+
+static struct pool *kept_pool(const struct proxy *p, const struct pool_conf *conf)
+{
+    struct pool *pool = proxy_pool_by_name(p, conf->name);
+    return pool && pool->kind == conf->kind ? pool : NULL;
+}
+
+/* What each worker will have of it. */
+static int attach_workers(struct proxy *p, struct pool *pool, struct err *err)
+{
+    for (uint32_t i = 0; i < p->worker_count; i++) {
+        struct pool_worker *pw;
+        if (p->workers[i] && pool_worker_new(&pw, pool, &p->workers[i]->pool_env, err) < 0) return -1;
+    }
+    return 0;
+}
+
+static void free_pool(struct proxy *p, struct pool *pool)
+{
+    for (uint32_t i = 0; i < p->worker_count; i++) pool_worker_free(pool->workers[i]);
+    pool_free(pool, &p->pool_env);
+}
+
+static struct roster *add_pool(struct proxy_change *c, struct site *s, const struct pool_conf *conf,
+                               struct conf_arena *arena, struct err *err)
+{
+    struct proxy *p = c->proxy;
+    struct pool *pool = kept_pool(p, conf);
+    struct pool_change *change = &c->pools[c->pool_count];
+    bool is_new = !pool;
+    if (!is_new && pool_prepare(change, pool, &p->pool_env, conf, arena, err) < 0) return NULL;
+    if (is_new) {
+        if (pool_new(&pool, &p->pool_env, conf, arena, err) < 0) return NULL;
+        *change = (struct pool_change){ .pool = pool, .roster = pool->roster };
+        if (attach_workers(p, pool, err) < 0) {
+            free_pool(p, pool);
+            return NULL;
+        }
+    }
+    c->is_new_pool[c->pool_count++] = is_new;
+    return s->pools[s->pool_count++] = roster_get(change->roster);
+}
+
+static uint32_t count_debug_routes(const struct proxy_conf *conf)
+{
+    uint32_t count = 0;
+    const struct listener_conf *listeners = conf->listeners.data;
+    for (uint32_t i = 0; i < conf->listeners.count; i++) {
+        const struct route_conf *routes = listeners[i].routes.data;
+        for (uint32_t j = 0; j < listeners[i].routes.count; j++) count += routes[j].debug != NULL;
+    }
+    return count;
+}
+
+int change_pools(struct proxy_change *c, struct site *s, struct err *err)
+{
+    const struct pool_conf *confs = s->conf->pools.data;
+    c->pool_room = s->conf->pools.count + count_debug_routes(s->conf);
+    c->pools = calloc(c->pool_room + 1, sizeof(*c->pools));
+    c->is_new_pool = calloc(c->pool_room + 1, sizeof(*c->is_new_pool));
+    s->pools = calloc(c->pool_room + 1, sizeof(*s->pools));
+    if (!c->pools || !c->is_new_pool || !s->pools) return err_set(err, "out of memory for pools");
+    for (uint32_t i = 0; i < s->conf->pools.count; i++)
+        if (!add_pool(c, s, &confs[i], s->arena, err)) return -1;
+    return 0;
+}
+
+/* `{"servers": ["<address>"]}` */
+static int decode_pool_of(const struct address *upstream, struct pool_conf *conf, struct conf_arena *arena)
+{
+    char address[ADDRESS_TEXT_MAX];
+    struct json j;
+    json_init(&j, 4096, false);
+    json_object(&j);
+    json_key(&j, "servers");
+    json_array(&j);
+    json_string(&j, address_print(upstream, address));
+    json_array_end(&j);
+    json_object_end(&j);
+    struct conf_tree tree;
+    struct conf_faults *faults = calloc(1, sizeof(*faults));
+    int result = -1;
+    if (faults && !j.is_failed) {
+        result = conf_read_json(&tree, "debug", (struct slice){ j.data, j.len }, faults);
+        if (result == 0) result = conf_decode(&tree, &pool_conf_type, conf, arena, faults);
+        conf_tree_free(&tree);
+    }
+    free(faults);
+    json_fini(&j);
+    return result;
+}
+
+struct roster *change_debug_pool(struct proxy_change *c, struct site *s, const char *listener,
+                                 const char *route, const struct address *upstream, struct err *err)
+{
+    if (!s->own) s->own = conf_arena_new();
+    struct pool_conf *conf = conf_arena_alloc(s->own, sizeof(*conf));
+    size_t room = strlen(listener) + strlen(route) + sizeof("debug:/");
+    char *name = conf_arena_alloc(s->own, room);
+    snprintf(name, room, "debug:%s/%s", listener, route);
+    if (decode_pool_of(upstream, conf, s->own) < 0) {
+        err_set(err, "out of memory for its debug upstream");
+        return NULL;
+    }
+    conf->name = name;
+    return add_pool(c, s, conf, s->own, err);
+}
+
+/* listeners */
+
+static struct listener *kept_listener(const struct proxy *p, const struct listener_conf *conf)
+{
+    for (uint32_t i = 0; i < p->listener_count; i++) {
+        struct listener *l = p->listeners[i];
+        if (strcmp(l->name, conf->name) == 0 && l->routes->conf->protocol == conf->protocol) return l;
+    }
+    return NULL;
+}
+
+static bool is_kept(const struct proxy *p, const struct listener *l)
+{
+    for (uint32_t i = 0; i < p->listener_count; i++)
+        if (p->listeners[i] == l) return true;
+    return false;
+}
+
+static unsigned defer_seconds(const struct listener_conf *conf)
+{
+    return (unsigned)((conf->timeouts.header_ms + 999) / 1000);
+}
+
+static struct socket_set *open_sockets(const struct proxy *p, const struct address *address)
+{
+    for (struct list *at = p->sockets.next; at != &p->sockets; at = at->next) {
+        struct socket_set *s = container_of(at, struct socket_set, link);
+        if (address_equal(&s->address, address)) return s;
+    }
+    return NULL;
+}
+
+/* The address may be open already, also for another listener. */
+static int find_sockets(struct proxy_change *c, uint32_t n, const struct listener_conf *conf, struct err *err)
+{
+    struct proxy *p = c->proxy;
+    if (p->is_detached) return 0;
+    c->sockets[n] = open_sockets(p, &conf->bind);
+    if (c->sockets[n]) return 0;
+    return socket_set_open(&c->sockets[n], &conf->bind, conf->protocol == LISTENER_HTTP, defer_seconds(conf),
+                           p->worker_count, err);
+}
+
+/* For each worker that has to listen elsewhere than it does. */
+static int share_sockets(struct proxy_change *c, uint32_t n, struct err *err)
+{
+    struct listener *l = c->listeners[n];
+    if (!c->sockets[n] || c->sockets[n] == l->sockets) return 0;
+    for (uint32_t i = 0; i < c->proxy->worker_count; i++) {
+        l->workers[i].next_fd = socket_set_share(c->sockets[n], i, err);
+        if (l->workers[i].next_fd < 0) return -1;
+    }
+    return 0;
+}
+
+static int prepare_listeners(struct proxy_change *c, const struct proxy_conf *conf, struct err *err)
+{
+    const struct listener_conf *confs = conf->listeners.data;
+    c->listeners = calloc(conf->listeners.count + 1, sizeof(*c->listeners));
+    c->sockets = calloc(conf->listeners.count + 1, sizeof(*c->sockets));
+    if (!c->listeners || !c->sockets) return err_set(err, "out of memory for listeners");
+    for (uint32_t i = 0; i < conf->listeners.count; i++) {
+        struct listener *l = kept_listener(c->proxy, &confs[i]);
+        if (!l && listener_new(&l, c->proxy, confs[i].name, err) < 0) return -1;
+        c->listeners[c->listener_count++] = l;
+        if (find_sockets(c, i, &confs[i], err) < 0 || share_sockets(c, i, err) < 0)
+            return err_prefix(err, "listener \"%s\"", confs[i].name);
+    }
+    return 0;
+}
+
+static void discard_listeners(struct proxy_change *c)
+{
+    for (uint32_t n = 0; n < c->listener_count; n++) {
+        struct listener *l = c->listeners[n];
+        for (uint32_t i = 0; i < c->proxy->worker_count; i++) {
+            if (l->workers[i].next_fd >= 0) close(l->workers[i].next_fd);
+            l->workers[i].next_fd = -1;
+        }
+        if (c->sockets[n] && list_is_empty(&c->sockets[n]->link)) socket_set_close(c->sockets[n]);
+        if (!is_kept(c->proxy, l)) listener_free(l);
+    }
+    free(c->listeners);
+    free(c->sockets);
+}
+
+/* all of it */
+
+static void empty(struct proxy_change *c)
+{
+    free(c->pools);
+    free(c->is_new_pool);
+    *c = (struct proxy_change){ 0 };
+}
+
+static void discard_pools(struct proxy_change *c)
+{
+    for (uint32_t i = 0; i < c->pool_count; i++) {
+        if (c->is_new_pool[i])
+            free_pool(c->proxy, c->pools[i].pool);
+        else
+            pool_discard(&c->pools[i], &c->proxy->pool_env);
+    }
+}
+
+int proxy_prepare_change(struct proxy_change *c, struct proxy *p, const struct proxy_conf *conf,
+                         struct conf_arena *arena, struct err *err)
+{
+    *c = (struct proxy_change){ .proxy = p };
+    if (prepare_listeners(c, conf, err) == 0 && site_new(&c->site, c, conf, arena, err) == 0) return 0;
+    discard_pools(c);
+    discard_listeners(c);
+    empty(c);
+    return -1;
+}
+
+void proxy_discard_change(struct proxy_change *c)
+{
+    site_put(c->site);
+    bool is_gone = site_free(c->site);
+    (void)is_gone; /* nobody has seen it */
+    discard_pools(c);
+    discard_listeners(c);
+    empty(c);
+}
+
+/* what goes */
+
+static bool is_server_quiet(void *object)
+{
+    const struct server *s = object;
+    return !atomic_load(&s->refs) && !atomic_load(&s->peer.in_flight) &&
+           !atomic_load(&s->peer.open_connections);
+}
+
+static bool end_server(struct proxy *p, void *object)
+{
+    server_free(object, p->metrics);
+    return true;
+}
+
+static const struct retire_kind server_kind = { is_server_quiet, NULL, end_server };
+
+static bool is_pool_quiet(void *object)
+{
+    const struct pool *pool = object;
+    if (pool->sites) return false;
+    for (uint32_t i = 0; i < pool->worker_count; i++)
+        if (pool->workers[i] && !pool_worker_is_quiet(pool->workers[i])) return false;
+    return true;
+}
+
+static void forget_pool(struct worker *w, void *object)
+{
+    struct pool *pool = object;
+    list_remove(&pool->workers[w->index]->link);
+}
+
+static bool end_pool(struct proxy *p, void *object)
+{
+    free_pool(p, object);
+    return true;
+}
+
+static const struct retire_kind pool_kind = { is_pool_quiet, forget_pool, end_pool };
+
+static bool is_listener_quiet(void *object)
+{
+    return !atomic_load(&((struct listener *)object)->connections);
+}
+
+static void forget_listener(struct worker *w, void *object)
+{
+    struct listener_worker *lw = &((struct listener *)object)->workers[w->index];
+    list_remove(&lw->link);
+    site_view_put(lw->view);
+    lw->view = NULL;
+}
+
+static bool end_listener(struct proxy *p, void *object)
+{
+    (void)p;
+    listener_free(object);
+    return true;
+}
+
+static const struct retire_kind listener_kind = { is_listener_quiet, forget_listener, end_listener };
+
+static bool is_site_quiet(void *object)
+{
+    return !atomic_load(&((struct site *)object)->refs);
+}
+
+static bool end_site(struct proxy *p, void *object)
+{
+    (void)p;
+    return site_free(object);
+}
+
+static const struct retire_kind site_kind = { is_site_quiet, NULL, end_site };
+
+static void retire_pool(struct proxy *p, struct pool *pool)
+{
+    for (uint32_t i = 0; i < pool->roster->count; i++)
+        atomic_store(&pool->roster->places[i].server->is_retired, true);
+    for (uint32_t i = 0; i < p->worker_count; i++) worker_close_idle(p->workers[i], pool);
+    retire_add(p, &pool_kind, pool);
+}
+
+/* Servers that the roster in force before had and this one has not. */
+static void retire_servers(struct proxy *p, const struct roster *before)
+{
+    for (uint32_t i = 0; i < before->count; i++) {
+        struct server *s = before->places[i].server;
+        if (atomic_load(&s->is_retired)) retire_add(p, &server_kind, s);
+    }
+}
+
+/* putting it in place */
+
+static void commit_pools(struct proxy_change *c)
+{
+    struct proxy *p = c->proxy;
+    struct pool **before = p->pools;
+    uint32_t before_count = p->pool_count;
+    p->pools = calloc(c->pool_count + 1, sizeof(struct pool *));
+    if (!p->pools) abort(); /* a few pointers, after all that was prepared */
+    p->pool_count = c->pool_count;
+    for (uint32_t i = 0; i < c->pool_count; i++) {
+        struct pool *pool = p->pools[i] = c->pools[i].pool;
+        pool->sites++;
+        if (!c->is_new_pool[i]) {
+            struct roster *old = roster_get(pool->roster);
+            pool_commit(&c->pools[i]);
+            retire_servers(p, old);
+            roster_put(old);
+        }
+        proxy_publish(p, pool);
+    }
+    for (uint32_t i = 0; i < before_count; i++) {
+        bool is_gone = true;
+        for (uint32_t k = 0; k < p->pool_count; k++)
+            if (p->pools[k] == before[i]) is_gone = false;
+        if (is_gone) retire_pool(p, before[i]);
+    }
+    free(before);
+}
+
+static void commit_sockets(struct proxy_change *c)
+{
+    struct proxy *p = c->proxy;
+    for (struct list *at = p->sockets.next; at != &p->sockets; at = at->next)
+        container_of(at, struct socket_set, link)->is_wanted = false;
+    for (uint32_t i = 0; i < c->listener_count; i++) {
+        struct socket_set *s = c->sockets[i];
+        const struct listener_conf *conf = c->site->listeners[i].conf;
+        c->listeners[i]->sockets = s;
+        if (!s) continue;
+        s->is_wanted = true;
+        if (list_is_empty(&s->link))
+            list_push_back(&p->sockets, &s->link);
+        else
+            socket_set_defer(s, conf->protocol == LISTENER_HTTP, defer_seconds(conf));
+    }
+    struct list *next;
+    for (struct list *at = p->sockets.next; at != &p->sockets; at = next) {
+        struct socket_set *s = container_of(at, struct socket_set, link);
+        next = at->next;
+        if (!s->is_wanted) socket_set_close(s);
+    }
+}
+
+static void commit_listeners(struct proxy_change *c)
+{
+    struct proxy *p = c->proxy;
+    struct listener **before = p->listeners;
+    uint32_t before_count = p->listener_count;
+    p->listeners = c->listeners;
+    p->listener_count = c->listener_count;
+    for (uint32_t i = 0; i < c->listener_count; i++) c->listeners[i]->routes = &c->site->listeners[i];
+    for (uint32_t i = 0; i < before_count; i++) {
+        if (is_kept(p, before[i])) continue;
+        before[i]->sockets = NULL;
+        retire_add(p, &listener_kind, before[i]);
+    }
+    free(before);
+}
+
+void proxy_commit_change(struct proxy_change *c)
+{
+    struct proxy *p = c->proxy;
+    struct site *before = p->site;
+    p->site = c->site;
+    p->site->generation = ++p->generation;
+    commit_pools(c);
+    commit_listeners(c);
+    commit_sockets(c);
+    for (uint32_t i = 0; i < p->worker_count; i++)
+        if (p->workers[i]) worker_swap(p->workers[i], site_get(p->site));
+    free(c->sockets);
+    empty(c);
+    if (!before) return;
+    site_put(before);
+    retire_add(p, &site_kind, before);
+}
+
+void proxy_end_site(struct proxy *p)
+{
+    if (p->site) {
+        site_put(p->site);
+        retire_add(p, &site_kind, p->site);
+    }
+    for (uint32_t i = 0; i < p->pool_count; i++) retire_add(p, &pool_kind, p->pools[i]);
+    for (uint32_t i = 0; i < p->listener_count; i++) retire_add(p, &listener_kind, p->listeners[i]);
+    retire_all(p);
+    while (!list_is_empty(&p->sockets)) socket_set_close(container_of(p->sockets.next, struct socket_set, link));
+}

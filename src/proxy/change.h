@@ -1,0 +1,38 @@
+/* proxy/change.h: another configuration for a proxy: made beside the one in force, so that nothing has happened if anything
+ * is wrong with it, then put in its place at once. What both have by the same name is kept: listeners with their sockets and
+ * connections, pools and servers with connections, load, health and the operator's word. Control thread. */
+#pragma once
+
+#include "proxy/proxy.h"
+
+struct proxy_change {
+    struct proxy *proxy;
+    struct site *site;
+    struct pool_change *pools; /* of the configuration's pools, then those of debug upstreams */
+    bool *is_new_pool;
+    uint32_t pool_count, pool_room;
+    struct listener **listeners; /* in the configuration's order */
+    struct socket_set **sockets; /* likewise: where each will listen */
+    uint32_t listener_count;
+};
+
+/* Makes everything that can fail. -1: nothing has changed, and `change` is empty. `arena`: in which conf lies; NULL: conf
+ * outlives the proxy. */
+MUST_CHECK int proxy_prepare_change(struct proxy_change *change, struct proxy *p, const struct proxy_conf *conf,
+                                    struct conf_arena *arena, struct err *err);
+/* From now on it is in force: workers hear of it by mail. */
+void proxy_commit_change(struct proxy_change *change);
+void proxy_discard_change(struct proxy_change *change);
+
+/* While the site is being made: its pools, into s->pools; a pool of one server for a route's `debug: {upstream}`, NULL with
+ * *err; the n-th listener. */
+MUST_CHECK int change_pools(struct proxy_change *change, struct site *s, struct err *err);
+struct roster *change_debug_pool(struct proxy_change *change, struct site *s, const char *listener,
+                                 const char *route, const struct address *upstream, struct err *err);
+static inline struct listener *change_listener(const struct proxy_change *change, uint32_t n)
+{
+    return change->listeners[n];
+}
+
+/* The end of the process: everything that the configuration in force has, and what was left of others. No worker runs. */
+void proxy_end_site(struct proxy *p);

@@ -1,0 +1,129 @@
+#include "proxy/route_set.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/change.h"
+#include "proxy/mirror.h"
+#include "proxy/site.h"
+#include "route/egress.h"
+
+static int find_pool(const struct site *s, const char *name, struct roster **out, struct err *err)
+{
+    *out = site_pool_by_name(s, slice_of(name));
+    return *out ? 0 : err_set(err, "there is no pool \"%s\"", name);
+}
+
+/* Where it leads. */
+static int find_destination(struct route_set *set, struct route *r, const struct route_conf *conf,
+                            struct err *err)
+{
+    struct site *s = set->site;
+    if (conf->debug) {
+        r->pool = change_debug_pool(s->change, s, set->listener->name, r->name, &conf->debug->upstream, err);
+        return r->pool ? 0 : -1;
+    }
+    if (conf->pool) return find_pool(s, conf->pool, &r->pool, err);
+    if (conf->split) {
+        r->split = site_split_by_name(s, conf->split);
+        return r->split ? 0 : err_set(err, "there is no split \"%s\"", conf->split);
+    }
+    if (!conf->egress) return 0;
+    const char *const *allow = conf->egress->allow.data;
+    if (egress_rules_new(&r->egress, allow, conf->egress->allow.count, err) < 0) return -1;
+    return find_pool(s, conf->egress->pool, &r->pool, err);
+}
+
+static int name_route(const struct route_set *set, struct route *r, const char *name, struct err *err)
+{
+    struct proxy *p = set->site->proxy;
+    r->id = names_intern(&p->names, name);
+    if (!r->id) return err_set(err, "out of memory for its name");
+    r->name = names_of(&p->names, r->id);
+    const struct metric_label labels[] = { { "listener", set->listener->name }, { "route", r->name } };
+    r->meter_exchanges = metric_counter(p->metrics, "weir_route_exchanges_total", "Exchanges, by route.",
+                                        labels, 2);
+    return 0;
+}
+
+static int open_route(struct route_set *set, struct route *r, const struct route_conf *conf, struct err *err)
+{
+    r->conf = conf;
+    if (name_route(set, r, conf->name, err) < 0) return -1;
+    if (conf->gate && !(r->gate = gate_rules_new(conf->gate)))
+        return err_set(err, "out of memory for its gate");
+    if (conf->rewrite && rewrite_new(&r->rewrite, conf->rewrite, err) < 0) return -1;
+    if (conf->mirror &&
+        mirror_route_new(&r->mirror, set->site, set->listener->name, r->name, conf->mirror, err) < 0)
+        return -1;
+    return find_destination(set, r, conf, err);
+}
+
+/* The listener's own pool, without conditions. */
+static int open_only_route(struct route_set *set, struct err *err)
+{
+    struct route *r = &set->routes[set->route_count++];
+    if (name_route(set, r, "default", err) < 0) return -1;
+    return find_pool(set->site, set->conf->pool, &r->pool, err);
+}
+
+static int build_table(struct route_set *set, struct err *err)
+{
+    const struct route_conf *routes = set->conf->routes.data;
+    uint32_t count = set->conf->routes.count;
+    size_t conditions = 0;
+    for (uint32_t i = 0; i < count; i++) conditions += routes[i].headers.count + routes[i].query.count;
+    struct route_row *rows = calloc(count, sizeof(*rows));
+    struct route_condition *memory = calloc(conditions + 1, sizeof(*memory));
+    if (rows && memory) {
+        struct route_condition *at = memory;
+        for (uint32_t i = 0; i < count; i++) {
+            rows[i] = route_conf_row(&routes[i], i, at);
+            at += routes[i].headers.count + routes[i].query.count;
+        }
+        set->table = route_table_new(rows, count, err);
+    } else {
+        err_set(err, "out of memory for %u routes", count);
+    }
+    free(rows);
+    free(memory);
+    return set->table ? 0 : -1;
+}
+
+static int open_routes(struct route_set *set, struct err *err)
+{
+    const struct route_conf *confs = set->conf->routes.data;
+    uint32_t count = set->conf->routes.count;
+    set->routes = calloc(count ? count : 1, sizeof(struct route));
+    if (!set->routes) return err_set(err, "out of memory for its routes");
+    if (!count) return open_only_route(set, err);
+    for (uint32_t i = 0; i < count; i++)
+        if (open_route(set, &set->routes[set->route_count++], &confs[i], err) < 0)
+            return err_prefix(err, "route \"%s\"", confs[i].name);
+    return build_table(set, err);
+}
+
+int route_set_open(struct route_set *r, struct site *site, struct listener *l,
+                   const struct listener_conf *conf, struct err *err)
+{
+    r->site = site;
+    r->listener = l;
+    r->conf = conf;
+    if (conf->gate && !(r->gate = gate_rules_new(conf->gate)))
+        return err_set(err, "out of memory for its gate");
+    return open_routes(r, err);
+}
+
+void route_set_close(struct route_set *set)
+{
+    for (uint32_t i = 0; i < set->route_count; i++) {
+        struct route *r = &set->routes[i];
+        gate_rules_free(r->gate);
+        rewrite_free(r->rewrite);
+        egress_rules_free(r->egress);
+        mirror_route_free(r->mirror);
+    }
+    free(set->routes);
+    route_table_free(set->table);
+    gate_rules_free(set->gate);
+}

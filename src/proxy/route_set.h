@@ -1,0 +1,44 @@
+/* proxy/route_set.h: what one listener does with a request, by one configuration: its routes with all that they name, its
+ * gate and its settings. Part of a site (proxy/site.h): made by the control thread, immutable afterwards but for counters. */
+#pragma once
+
+#include "pool/pool.h"
+#include "proxy/gate.h"
+#include "proxy/listener.h"
+#include "proxy/proxy_conf.h"
+#include "proxy/split.h"
+#include "route/rewrite.h"
+#include "route/route.h"
+
+struct egress_rules;
+struct mirror_route;
+struct site;
+
+/* What a request is matched to. The listener's own `pool:` is a route without conditions. */
+struct route {
+    const char *name; /* in the process's names */
+    uint32_t id;
+    const struct route_conf *conf; /* NULL for the listener's own pool */
+    struct roster *pool;           /* NULL: a split's, or weir answers itself */
+    struct split *split;           /* NULL: none */
+    struct gate_rules *gate;       /* NULL: everybody */
+    struct rewrite *rewrite;       /* NULL: as it came */
+    struct egress_rules *egress;   /* NULL: the request does not say where it goes */
+    struct mirror_route *mirror;   /* NULL: none */
+    uint32_t meter_exchanges;
+};
+
+struct route_set {
+    struct listener *listener;
+    struct site *site;
+    const struct listener_conf *conf;
+    struct route_table *table; /* NULL: routes[0] is for everything */
+    struct route *routes;
+    uint32_t route_count;
+    struct gate_rules *gate; /* NULL: none of the listener's own */
+};
+
+/* Zeroed memory in `site`, whose pools and splits are there already. */
+MUST_CHECK int route_set_open(struct route_set *r, struct site *site, struct listener *l,
+                              const struct listener_conf *conf, struct err *err);
+void route_set_close(struct route_set *r);

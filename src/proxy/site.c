@@ -1,0 +1,151 @@
+#include "proxy/site.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/arena.h"
+#include "proxy/change.h"
+#include "proxy/proxy.h"
+
+struct site *site_get(struct site *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+struct roster *site_pool_by_name(const struct site *s, struct slice name)
+{
+    for (uint32_t i = 0; i < s->pool_count; i++)
+        if (slice_equal(slice_of(s->pools[i]->pool->name), name)) return s->pools[i];
+    return NULL;
+}
+
+struct split *site_split_by_name(const struct site *s, const char *name)
+{
+    for (uint32_t i = 0; i < s->split_count; i++)
+        if (strcmp(s->splits[i].name, name) == 0) return &s->splits[i];
+    return NULL;
+}
+
+static int add_splits(struct site *s, struct err *err)
+{
+    const struct split_conf *confs = s->conf->splits.data;
+    s->splits = calloc(s->conf->splits.count + 1, sizeof(struct split));
+    if (!s->splits) return err_set(err, "out of memory for splits");
+    for (uint32_t i = 0; i < s->conf->splits.count; i++) {
+        s->split_count++;
+        if (split_open(&s->splits[i], s, &confs[i], err) < 0) return -1;
+    }
+    return 0;
+}
+
+static int add_listeners(struct site *s, struct err *err)
+{
+    const struct listener_conf *confs = s->conf->listeners.data;
+    s->listeners = calloc(s->conf->listeners.count + 1, sizeof(struct route_set));
+    if (!s->listeners) return err_set(err, "out of memory for listeners");
+    for (uint32_t i = 0; i < s->conf->listeners.count; i++) {
+        struct route_set *r = &s->listeners[s->listener_count++];
+        if (route_set_open(r, s, change_listener(s->change, i), &confs[i], err) < 0)
+            return err_prefix(err, "listener \"%s\"", confs[i].name);
+        for (uint32_t k = 0; k < r->route_count; k++)
+            if (r->routes[k].egress) s->has_egress = true;
+    }
+    return 0;
+}
+
+static int fill(struct site *s, struct err *err)
+{
+    if (s->conf->gate && !(s->gate = gate_rules_new(s->conf->gate)))
+        return err_set(err, "out of memory for the gate");
+    if (change_pools(s->change, s, err) < 0 || add_splits(s, err) < 0) return -1;
+    return add_listeners(s, err);
+}
+
+int site_new(struct site **out, struct proxy_change *change, const struct proxy_conf *conf,
+             struct conf_arena *arena, struct err *err)
+{
+    struct site *s = calloc(1, sizeof(*s));
+    if (!s) return err_set(err, "out of memory for the configuration");
+    atomic_init(&s->refs, 1);
+    list_init(&s->link);
+    s->proxy = change->proxy;
+    s->conf = conf;
+    s->arena = conf_arena_get(arena);
+    s->change = change;
+    metric_scope_open(s->proxy->metrics, &s->meters);
+    int result = fill(s, err);
+    metric_scope_close(s->proxy->metrics, &s->meters);
+    s->change = NULL;
+    if (result < 0) {
+        site_put(s);
+        bool is_gone = site_free(s);
+        assert(is_gone);
+        (void)is_gone;
+        return -1;
+    }
+    *out = s;
+    return 0;
+}
+
+/* All but the counters. */
+static void hollow_out(struct site *s)
+{
+    for (uint32_t i = 0; i < s->listener_count; i++) route_set_close(&s->listeners[i]);
+    /* Only one that was in force was counted. */
+    for (uint32_t i = 0; s->generation && i < s->pool_count; i++) s->pools[i]->pool->sites--;
+    for (uint32_t i = 0; i < s->split_count; i++) split_close(&s->splits[i]);
+    for (uint32_t i = 0; i < s->pool_count; i++) roster_put(s->pools[i]);
+    gate_rules_free(s->gate);
+    free(s->listeners);
+    free(s->splits);
+    free(s->pools);
+    conf_arena_free(s->own);
+    conf_arena_free(s->arena);
+    s->listeners = NULL;
+    s->splits = NULL;
+    s->pools = NULL;
+    s->listener_count = s->split_count = s->pool_count = 0;
+    s->is_hollow = true;
+}
+
+bool site_free(struct site *s)
+{
+    if (!s->is_hollow) hollow_out(s);
+    if (atomic_load_explicit(&s->stragglers, memory_order_acquire)) return false;
+    metric_scope_retire(s->proxy->metrics, &s->meters);
+    list_remove(&s->link);
+    free(s);
+    return true;
+}
+
+struct site_view *site_view_new(struct site *s)
+{
+    struct site_view *v = calloc(1, sizeof(*v));
+    if (!v) {
+        site_put(s);
+        return NULL;
+    }
+    v->site = s;
+    v->is_current = true;
+    return v;
+}
+
+static void view_free(struct site_view *v)
+{
+    site_put(v->site);
+    free(v);
+}
+
+void site_view_put(struct site_view *v)
+{
+    assert(v->users > 0);
+    if (--v->users == 0 && !v->is_current) view_free(v);
+}
+
+void site_view_retire(struct site_view *v)
+{
+    v->is_current = false;
+    if (!v->users) view_free(v);
+}

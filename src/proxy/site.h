@@ -1,0 +1,68 @@
+/* proxy/site.h: one configuration at run time: the pools that it has, its splits, and for each listener what that does with
+ * a request. Immutable but for counters, and counted: the proxy holds the one in force, each worker the one that it serves
+ * by, and those that exchanges began with, for as long as these may still ask it something (site_view). The last word on
+ * its memory is the control thread's, which alone makes and frees.
+ *
+ * An exchange past its response's head asks nothing any more, however long it goes on: it lets go of its site
+ * (exchange_unpin()) and is a straggler then, for whom only the site's counters stay. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "proxy/route_set.h"
+
+struct conf_arena;
+struct proxy_change;
+
+struct site {
+    _Atomic uint32_t refs, stragglers;
+    uint32_t generation; /* counted from 1 */
+    struct proxy *proxy;
+    const struct proxy_conf *conf;
+    struct conf_arena *arena; /* in which conf lies: one reference; NULL: it is the caller's, for longer than this */
+    struct conf_arena *own;   /* of what was decoded besides; NULL: nothing */
+    struct gate_rules *gate;  /* for every listener; NULL: none */
+    struct roster **pools;    /* one reference each: the configuration's, then those of debug upstreams */
+    struct split *splits;
+    struct route_set *listeners; /* in the configuration's order */
+    uint32_t pool_count, split_count, listener_count;
+    struct metric_scope meters;
+    struct list link; /* of the proxy's older sites */
+    struct proxy_change *change; /* while it is being made */
+    bool has_egress;
+    bool is_hollow; /* nobody refers to it any more, but there are stragglers */
+};
+
+/* As one worker uses it. That worker's thread only. */
+struct site_view {
+    struct site *site; /* one reference */
+    uint32_t users;
+    bool is_current;
+};
+
+/* Of conf, with the pools and listeners of `change`. The caller has the one reference. Control thread. */
+MUST_CHECK int site_new(struct site **out, struct proxy_change *change, const struct proxy_conf *conf,
+                        struct conf_arena *arena, struct err *err);
+struct site *site_get(struct site *s);
+static inline void site_put(struct site *s)
+{
+    atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel);
+}
+/* Frees what exchanges could have asked; false while there are stragglers: then once more later. Nobody may refer to it.
+ * Control thread. */
+MUST_CHECK bool site_free(struct site *s);
+
+struct roster *site_pool_by_name(const struct site *s, struct slice name);
+struct split *site_split_by_name(const struct site *s, const char *name);
+
+/* NULL: out of memory, and the reference is given back. */
+struct site_view *site_view_new(struct site *s);
+static inline struct site_view *site_view_get(struct site_view *v)
+{
+    v->users++;
+    return v;
+}
+void site_view_put(struct site_view *v);
+/* The worker goes on with another. */
+void site_view_retire(struct site_view *v);
