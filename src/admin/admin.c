@@ -188,6 +188,7 @@ static void init(struct admin *a, const struct admin_conf *conf, const struct ad
                                 .profiler = objects->profiler,
                                 .leaks = objects->leaks,
                                 .jobs = objects->jobs,
+                                .reloader = objects->reloader,
                                 .metrics = &a->metrics,
                                 .loop = l,
                                 .routes = admin_routes };

@@ -11,6 +11,7 @@ struct leak_watch;
 struct loop;
 struct profiler;
 struct proxy;
+struct reloader;
 struct rule_log;
 struct watch;
 
@@ -22,6 +23,7 @@ struct admin_objects {
     struct profiler *profiler; /* NULL: none */
     struct jobs *jobs;         /* NULL: none */
     struct leak_watch *leaks;  /* NULL: none */
+    struct reloader *reloader; /* NULL: none */
 };
 
 /* Listens; answers once the loop turns. All but `out`, `objects` and `err` are borrowed until admin_close(). */

@@ -250,9 +250,17 @@ static void handle(struct call *c)
 
 /* events */
 
+static size_t body_max(const struct call *c)
+{
+    return c->request.route->body_max ? c->request.route->body_max : CALL_BODY_MAX;
+}
+
 static bool keep(struct call *c, const char *data, size_t len)
 {
-    if (!block_grow(&c->env->loop->blocks, &c->body, 0, c->body_len, len)) return false;
+    /* Twice as much each time: a large body is not copied for each of its pieces. */
+    size_t room = len < c->body_len ? c->body_len : len;
+    if (room > body_max(c) - c->body_len) room = body_max(c) - c->body_len;
+    if (!block_grow(&c->env->loop->blocks, &c->body, 0, c->body_len, room)) return false;
     if (len) memcpy(c->body->data + c->body_len, data, len);
     c->body_len += (uint32_t)len;
     return true;
@@ -260,8 +268,7 @@ static bool keep(struct call *c, const char *data, size_t len)
 
 static void body_too_large(struct call *c)
 {
-    answer_problem(&c->answer, 413, "The body is over %u bytes, the most that this API takes.",
-                   CALL_BODY_MAX);
+    answer_problem(&c->answer, 413, "The body is over %zu bytes, the most that is taken here.", body_max(c));
     send_answer(c);
 }
 
@@ -270,7 +277,7 @@ static size_t on_body(struct http_stream *s, const char *data, size_t len, unsig
     struct call *c = s->owner;
     if (flags & HTTP_END) c->has_all = true;
     if (c->state != CALL_GATHER) return len; /* nobody wants it */
-    if (c->body_len + len > CALL_BODY_MAX) {
+    if (c->body_len + len > body_max(c)) {
         body_too_large(c);
     } else if (!keep(c, data, len)) {
         answer_problem(&c->answer, 503, "There is no memory for the request's body; try again.");
@@ -352,6 +359,7 @@ static struct call *call_new(struct call_env *env, struct http_stream *s, size_t
     c->request.profiler = env->profiler;
     c->request.leaks = env->leaks;
     c->request.jobs = env->jobs;
+    c->request.reloader = env->reloader;
     c->request.metrics = env->metrics;
     c->request.loop = env->loop;
     c->request.routes = env->routes;
@@ -477,7 +485,7 @@ static bool read_head(struct call *c, const struct http_head *head)
 
 static void begin_gather(struct call *c, const struct http_head *head)
 {
-    if (head->body == HTTP_BODY_LENGTH && head->content_length > CALL_BODY_MAX) {
+    if (head->body == HTTP_BODY_LENGTH && head->content_length > body_max(c)) {
         body_too_large(c);
         return;
     }

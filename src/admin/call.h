@@ -7,7 +7,7 @@
 #include "admin/router.h"
 #include "http/stream.h"
 
-/* The largest body that a request may have. */
+/* The largest body that a request may have, unless its route says another. */
 #define CALL_BODY_MAX (64u << 10)
 /* The time that a request's body may take; that a client may take nothing of an answer; and all of an
  * answer. */
@@ -22,6 +22,7 @@ struct call_env {
     struct profiler *profiler;
     struct jobs *jobs; /* may be NULL */
     struct leak_watch *leaks;
+    struct reloader *reloader; /* may be NULL */
     struct metrics_texts *metrics;
     struct loop *loop;
     const struct admin_route *routes;

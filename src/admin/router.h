@@ -16,6 +16,7 @@ struct loop;
 struct metrics_texts;
 struct profiler;
 struct proxy;
+struct reloader;
 struct rule_log;
 struct watch;
 
@@ -32,6 +33,7 @@ struct admin_request {
     struct profiler *profiler; /* may be NULL */
     struct jobs *jobs;         /* likewise */
     struct leak_watch *leaks;  /* likewise */
+    struct reloader *reloader; /* likewise */
     struct metrics_texts *metrics;
     struct loop *loop;
     const struct admin_route *route;
@@ -52,7 +54,8 @@ struct admin_route {
     const struct shape *answer;      /* NULL: text, or described elsewhere */
     const char *list;                /* not NULL: the answer is {"<list>": [answer, …]} */
     const char *content_type;        /* NULL: application/json */
-    bool takes_text;                 /* a body that is no JSON */
+    bool takes_text;                 /* a body that is no JSON, or not only */
+    uint32_t body_max;               /* bytes that a body may have; 0: CALL_BODY_MAX */
     bool has_effect; /* though a GET: takes a profile, say; no link on another site may do that */
     bool is_open;    /* for health checks: answers without token, to any Host */
 };

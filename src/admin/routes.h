@@ -78,5 +78,10 @@ void trace_show(const struct admin_request *rq, struct answer *out);
 /* leaks.c */
 extern const struct shape leaks_shape;
 void leaks_show(const struct admin_request *rq, struct answer *out);
+/* config.c */
+extern const struct admin_query reload_query[];
+void config_show(const struct admin_request *rq, struct answer *out);
+void config_put(const struct admin_request *rq, struct answer *out);
+void config_reload(const struct admin_request *rq, struct answer *out);
 /* openapi.c */
 void openapi_show(const struct admin_request *rq, struct answer *out);

@@ -281,7 +281,7 @@ static int run_command(int argc, char **argv)
     struct config *config = NULL;
     code = load_for_run(&o, &config);
     if (code) return code;
-    code = run(config, NULL);
+    code = run(config, o.config, NULL);
     config_free(config);
     return code;
 }

@@ -329,7 +329,7 @@ int demo(void)
         fputs(faults, stderr);
         return EX_SOFTWARE;
     }
-    int code = run(config, say_what_to_try);
+    int code = run(config, NULL, say_what_to_try);
     stop_servers(d);
     config_free(config);
     free(d);

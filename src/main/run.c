@@ -18,10 +18,12 @@
 #include "main/core.h"
 #include "main/limits.h"
 #include "main/log_watch.h"
+#include "main/reload.h"
 #include "main/service.h"
 #include "main/version.h"
 #include "net/jobs.h"
 #include "perf/crash.h"
+#include "proxy/change.h"
 #include "proxy/worker.h"
 
 /* How often the control thread looks whether a drain is over, and whether an ejected server may come back. */
@@ -36,7 +38,8 @@ struct control {
     struct mailbox *box;
     struct proxy *proxy;
     struct admin *admin;
-    struct jobs *jobs;         /* likewise */
+    struct jobs *jobs;
+    struct reload *reload;
     struct service *service;   /* NULL: systemd does not listen */
     struct profiler *profiler; /* NULL: no admin address */
     struct leak_watch *leaks;
@@ -44,7 +47,8 @@ struct control {
     struct loop_fd signals;
     struct timer drain_timer, readmit_timer, warm_timer;
     uint64_t drain_deadline_ms;
-    const struct config *config;
+    const struct config *config; /* in force */
+    const char *path;            /* of its file; NULL: it has none */
     uint32_t signal_count;
 };
 
@@ -159,6 +163,8 @@ static void begin_drain(struct control *c)
     log_event(LOG_INFO, "draining", "timeout_ms=%llu", (unsigned long long)ms);
     service_stopping(c->service);
     atomic_store(&c->proxy->is_draining, true);
+    reload_stop(c->reload);
+    proxy_close_sockets(c->proxy); /* first: then what workers have of them is the last, and takes what still waits */
     for (uint32_t i = 0; i < c->proxy->worker_count; i++) worker_drain(c->proxy->workers[i]);
     c->drain_deadline_ms = loop_now_ms(&c->loop) + ms;
     loop_arm(&c->loop, &c->drain_timer, DRAIN_LOOK_MS);
@@ -173,6 +179,7 @@ static void on_signal(struct loop_fd *f, uint32_t events)
         if (info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGHUP) {
             if (c->proxy->access_log) access_log_reopen(c->proxy->access_log);
             log_event(LOG_INFO, "logs_reopened", "signal=%u", info.ssi_signo);
+            if (info.ssi_signo == SIGHUP) reload_by_signal(c->reload);
         } else if (info.ssi_signo == SIGUSR2) {
             log_event(
                 LOG_INFO, "signal_ignored",
@@ -259,6 +266,26 @@ static int open_leaks(struct control *c, struct err *err)
     return leak_watch_new(&c->leaks, &o, err);
 }
 
+static void on_other_config(void *context, const struct config *config)
+{
+    struct control *c = context;
+    c->config = config;
+    anchor_set(c->proxy, config);
+    watch_warm_ups(c);
+}
+
+static int open_reload(struct control *c, struct err *err)
+{
+    const struct reload_options o = { .proxy = c->proxy,
+                                      .jobs = c->jobs,
+                                      .loop = &c->loop,
+                                      .config = c->config,
+                                      .path = c->path,
+                                      .on_change = on_other_config,
+                                      .context = c };
+    return reload_new(&c->reload, &o, err);
+}
+
 static int open_all(struct control *c, struct err *err)
 {
     if (watch_signals(c, err) < 0 || open_proxy(c, err) < 0) return -1;
@@ -266,11 +293,10 @@ static int open_all(struct control *c, struct err *err)
     if (open_logs(c, err) < 0) return -1;
     if (open_leaks(c, err) < 0) return -1;
     /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
-    if (c->config->admin &&
-        (profiler_new(&c->profiler, c->proxy, c->box, err) < 0 || jobs_new(&c->jobs, c->box, err) < 0))
-        return -1;
+    if (jobs_new(&c->jobs, c->box, err) < 0 || open_reload(c, err) < 0) return -1;
+    if (c->config->admin && profiler_new(&c->profiler, c->proxy, c->box, err) < 0) return -1;
     struct admin_objects objects = {
-        c->proxy, log_watch_of(c->logs), log_watch_rules(c->logs), c->profiler, c->jobs, c->leaks
+        c->proxy, log_watch_of(c->logs), log_watch_rules(c->logs), c->profiler, c->jobs, c->leaks, reload_reloader(c->reload)
     };
     if (c->config->admin && admin_open(&c->admin, c->config->admin, &objects, &c->loop, err) < 0) return -1;
     if (proxy_prepare(c->proxy, c->box, on_evidence, err) < 0) return -1;
@@ -301,6 +327,7 @@ static void close_all(struct control *c)
     log_watch_stop(c->logs);
     leak_watch_stop(c->leaks);
     profiler_stop(c->profiler);
+    reload_stop(c->reload);
     jobs_stop(c->jobs);
     loop_turn(&c->loop, 0); /* what they had posted */
     loop_disarm(&c->loop, &c->drain_timer);
@@ -312,6 +339,7 @@ static void close_all(struct control *c)
     profiler_free(c->profiler);
     leak_watch_free(c->leaks);
     jobs_free(c->jobs);
+    reload_free(c->reload);
     mailbox_free(c->box);
     loop_fd_close(&c->loop, &c->signals);
     loop_turn(&c->loop, 0);
@@ -334,13 +362,14 @@ static void prepare_for_crashes(const struct config *config)
     }
 }
 
-int run(const struct config *config, void (*on_ready)(const struct config *))
+int run(const struct config *config, const char *path, void (*on_ready)(const struct config *))
 {
     struct err err = { "" };
     struct control *c = calloc(1, sizeof(*c));
     if (!c) return EX_OSERR;
     prepare_for_crashes(config);
     c->config = config;
+    c->path = path;
     c->signals.fd = -1;
     c->budget.limit = 64 << 20; /* the admin API's own: traffic cannot starve it */
     c->budget.is_dumped = config->core && config->core->contents == CORE_FULL;

@@ -4,5 +4,6 @@
 #include "main/config.h"
 
 /* Runs until SIGTERM or SIGINT and the drain that follows (a second one ends it at once). Returns an exit code of
- * sysexits.h; faults are told on stderr. `on_ready`, if given, is called once all listeners accept. */
-int run(const struct config *config, void (*on_ready)(const struct config *));
+ * sysexits.h; faults are told on stderr. `path` is its file's, which is read again
+ * when a reload is asked for; NULL: it has none. `on_ready`, if given, is called once all listeners accept. */
+int run(const struct config *config, const char *path, void (*on_ready)(const struct config *));

@@ -426,6 +426,11 @@ void proxy_commit_change(struct proxy_change *c)
     retire_add(p, &site_kind, before);
 }
 
+void proxy_close_sockets(struct proxy *p)
+{
+    while (!list_is_empty(&p->sockets)) socket_set_close(container_of(p->sockets.next, struct socket_set, link));
+}
+
 void proxy_end_site(struct proxy *p)
 {
     if (p->site) {
@@ -435,5 +440,5 @@ void proxy_end_site(struct proxy *p)
     for (uint32_t i = 0; i < p->pool_count; i++) retire_add(p, &pool_kind, p->pools[i]);
     for (uint32_t i = 0; i < p->listener_count; i++) retire_add(p, &listener_kind, p->listeners[i]);
     retire_all(p);
-    while (!list_is_empty(&p->sockets)) socket_set_close(container_of(p->sockets.next, struct socket_set, link));
+    proxy_close_sockets(p);
 }

@@ -34,5 +34,7 @@ static inline struct listener *change_listener(const struct proxy_change *change
     return change->listeners[n];
 }
 
+/* No listening socket is the process's any more; workers go on with what they have of them. */
+void proxy_close_sockets(struct proxy *p);
 /* The end of the process: everything that the configuration in force has, and what was left of others. No worker runs. */
 void proxy_end_site(struct proxy *p);
