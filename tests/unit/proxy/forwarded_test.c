@@ -22,7 +22,7 @@ struct sent {
 struct scene {
     struct cidr trust[2];
     struct listener_conf conf;
-    struct listener listener;
+    struct route_set listener;
     struct http_field fields[8];
     struct http_head head;
     struct forwarded forwarded;
@@ -247,7 +247,7 @@ static void names_that_only_deceive_do_not_pass(void **state)
             struct listener_conf conf = { .trust = { &trust, 1 },
                                           .fields = { way & 1 ? FIELDS_UNDERSCORE_KEEP
                                                               : FIELDS_UNDERSCORE_DROP } };
-            struct listener l = { .conf = &conf };
+            struct route_set l = { .conf = &conf };
             struct slice name = slice_of(cases[i].name);
             struct http_field f = { .name = name.data,
                                     .name_len = (uint16_t)name.len,
@@ -265,7 +265,7 @@ static void an_underscore_may_be_refused(void **state)
 {
     (void)state;
     struct listener_conf conf = { .fields = { FIELDS_UNDERSCORE_REFUSE } };
-    struct listener l = { .conf = &conf };
+    struct route_set l = { .conf = &conf };
     struct ip peer = ip_of("192.0.2.1");
     struct http_field fields[] = { { .name = "X-A", .name_len = 3 }, { .name = "X_B", .name_len = 3 } };
     assert_null(fields_admit(&l, &peer, fields, 1));
