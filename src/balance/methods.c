@@ -1,4 +1,5 @@
 #define XXH_INLINE_ALL
+#include <stdalign.h>
 #include <xxhash.h>
 
 #include "balance/hash.h"
@@ -76,9 +77,12 @@ const struct http_template *balance_method_key(const struct balance_method *meth
 static uint64_t hash_parts(const struct http_template *key, const struct http_template_input *in)
 {
     char scratch[HTTP_SOURCE_SCRATCH];
-    XXH3_state_t state;
-    XXH3_INITSTATE(&state);
-    (void)XXH3_64bits_reset(&state);
+    /* Aligned by hand: under AddressSanitizer gcc 12 gives no frame more than 32 bytes of alignment. */
+    char memory[sizeof(XXH3_state_t) + alignof(XXH3_state_t)];
+    XXH3_state_t *state = (void *)((uintptr_t)(memory + alignof(XXH3_state_t) - 1) &
+                                   ~(uintptr_t)(alignof(XXH3_state_t) - 1));
+    XXH3_INITSTATE(state);
+    (void)XXH3_64bits_reset(state);
     for (uint32_t i = 0; i < key->count; i++) {
         const struct http_template_part *part = &key->parts[i];
         struct slice text = { key->text + part->at, part->len };
@@ -87,11 +91,11 @@ static uint64_t hash_parts(const struct http_template *key, const struct http_te
         for (bool is_first = true;
              http_source_next((enum http_source)part->source, text, in, scratch, &at, &value);
              is_first = false) {
-            if (!is_first) (void)XXH3_64bits_update(&state, ", ", 2);
-            if (value.len) (void)XXH3_64bits_update(&state, value.data, value.len);
+            if (!is_first) (void)XXH3_64bits_update(state, ", ", 2);
+            if (value.len) (void)XXH3_64bits_update(state, value.data, value.len);
         }
     }
-    return XXH3_64bits_digest(&state);
+    return XXH3_64bits_digest(state);
 }
 
 uint64_t balance_key_hash(const struct http_template *key, const struct http_template_input *in)
