@@ -12,8 +12,8 @@
 #define ANSWER_TEXT_MAX ((size_t)4 << 20)
 
 /* Read once, at the start. */
-static const char *const frozen[] = { "admin", "access_log", "logs",   "core", "profile",
-                                      "limits", "resolver",  "workers" };
+static const char *const frozen[] = { "admin",   "access_log", "logs",     "core",
+                                      "profile", "limits",     "resolver", "workers" };
 
 struct reload {
     struct reloader reloader; /* first */
@@ -234,7 +234,8 @@ static void on_signal_done(void *context, struct answer *a)
     char quoted[8192];
     (void)context;
     if (a->status != 200)
-        log_event(LOG_ERROR, "reload_failed", "answer=%s", log_quote(a->body ? a->body : "", quoted, sizeof(quoted)));
+        log_event(LOG_ERROR, "reload_failed", "answer=%s",
+                  log_quote(a->body ? a->body : "", quoted, sizeof(quoted)));
     answer_fini(a);
 }
 
@@ -279,8 +280,8 @@ static double read_refused(void *context)
 static void add_metrics(struct reload *r)
 {
     struct metric_registry *m = r->o.proxy->metrics;
-    metric_gauge_fn(m, "weir_config_generation", "Which configuration is in force, counted from the start.", NULL,
-                    0, read_generation, r);
+    metric_gauge_fn(m, "weir_config_generation", "Which configuration is in force, counted from the start.",
+                    NULL, 0, read_generation, r);
     metric_gauge_fn(m, "weir_config_retiring",
                     "Older configurations, listeners, pools and servers that are still in use.", NULL, 0,
                     read_retiring, r);

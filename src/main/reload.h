@@ -16,7 +16,8 @@ struct reload_options {
     struct loop *loop;           /* the control thread's */
     const struct config *config; /* the one in force; borrowed */
     const char *path;            /* of its file; NULL: it has none */
-    void (*on_change)(void *context, const struct config *config); /* another is in force; borrowed until the next */
+    void (*on_change)(void *context,
+                      const struct config *config); /* another is in force; borrowed until the next */
     void *context;
 };
 

@@ -164,7 +164,8 @@ static void begin_drain(struct control *c)
     service_stopping(c->service);
     atomic_store(&c->proxy->is_draining, true);
     reload_stop(c->reload);
-    proxy_close_sockets(c->proxy); /* first: then what workers have of them is the last, and takes what still waits */
+    proxy_close_sockets(
+        c->proxy); /* first: then what workers have of them is the last, and takes what still waits */
     for (uint32_t i = 0; i < c->proxy->worker_count; i++) worker_drain(c->proxy->workers[i]);
     c->drain_deadline_ms = loop_now_ms(&c->loop) + ms;
     loop_arm(&c->loop, &c->drain_timer, DRAIN_LOOK_MS);
@@ -296,7 +297,8 @@ static int open_all(struct control *c, struct err *err)
     if (jobs_new(&c->jobs, c->box, err) < 0 || open_reload(c, err) < 0) return -1;
     if (c->config->admin && profiler_new(&c->profiler, c->proxy, c->box, err) < 0) return -1;
     struct admin_objects objects = {
-        c->proxy, log_watch_of(c->logs), log_watch_rules(c->logs), c->profiler, c->jobs, c->leaks, reload_reloader(c->reload)
+        c->proxy, log_watch_of(c->logs),     log_watch_rules(c->logs), c->profiler, c->jobs,
+        c->leaks, reload_reloader(c->reload)
     };
     if (c->config->admin && admin_open(&c->admin, c->config->admin, &objects, &c->loop, err) < 0) return -1;
     if (proxy_prepare(c->proxy, c->box, on_evidence, err) < 0) return -1;
@@ -312,7 +314,8 @@ static void say_ready(const struct control *c)
     for (uint32_t i = 0; i < c->proxy->listener_count; i++) {
         const struct listener *l = c->proxy->listeners[i];
         log_event(LOG_INFO, "listening", "listener=%s bind=%s protocol=%s", l->name,
-                  address_print(&l->routes->conf->bind, text), l->routes->conf->protocol == LISTENER_TCP ? "tcp" : "http");
+                  address_print(&l->routes->conf->bind, text),
+                  l->routes->conf->protocol == LISTENER_TCP ? "tcp" : "http");
     }
     if (c->admin)
         log_event(LOG_INFO, "listening", "listener=admin bind=%s",

@@ -235,7 +235,7 @@ static int replay(struct simulate_source *s)
         result = err_set(&err,
                          "listener \"%s\" sends none of the log's requests to pool \"%s\": name another with "
                          "--listener, or leave out its routes with --no-routes",
-                         s->sides[0].route.listener->name, s->sides[0].pool->name);
+                         s->sides[0].route.listener->listener->name, s->sides[0].pool->name);
     if (result == 0) return EX_OK;
     fault("%s", err.text);
     return EX_DATAERR;

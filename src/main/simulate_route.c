@@ -14,9 +14,10 @@
 
 static int find_listener(struct simulate_route *r, const struct proxy *p, const char *name, struct err *err)
 {
-    for (uint32_t i = 0; i < p->listener_count && !r->listener; i++) {
-        const struct listener *l = &p->listeners[i];
-        if (l->conf->protocol == LISTENER_HTTP && (!name || strcmp(l->name, name) == 0)) r->listener = l;
+    for (uint32_t i = 0; i < p->site->listener_count && !r->listener; i++) {
+        const struct route_set *l = &p->site->listeners[i];
+        if (l->conf->protocol == LISTENER_HTTP && (!name || strcmp(l->listener->name, name) == 0))
+            r->listener = l;
     }
     if (!name || r->listener) return 0;
     return err_set(err, "there is no listener \"%s\" that speaks HTTP", name);
@@ -86,7 +87,7 @@ static bool is_chosen(const struct simulate_route *r, struct http_head *head, co
     asked.path_fault = http_path_put(&r->listener->conf->paths, head->target, &t, &head->target);
     struct choose_result c;
     choose(r->listener, &asked, &c);
-    return c.refusal == END_NONE && c.pool == r->pool;
+    return c.refusal == END_NONE && c.pool && c.pool->pool == r->pool;
 }
 
 bool simulate_route_takes(const struct simulate_route *r, const struct log_entry *e, uint64_t *hash)

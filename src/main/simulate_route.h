@@ -6,7 +6,7 @@
 #include "proxy/proxy.h"
 
 struct simulate_route {
-    const struct listener *listener; /* NULL: routes are not asked */
+    const struct route_set *listener; /* NULL: routes are not asked */
     const struct pool *pool;
     struct route_scratch *scratch;
     char *canonical; /* memory of a request's path */

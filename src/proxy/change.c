@@ -428,7 +428,8 @@ void proxy_commit_change(struct proxy_change *c)
 
 void proxy_close_sockets(struct proxy *p)
 {
-    while (!list_is_empty(&p->sockets)) socket_set_close(container_of(p->sockets.next, struct socket_set, link));
+    while (!list_is_empty(&p->sockets))
+        socket_set_close(container_of(p->sockets.next, struct socket_set, link));
 }
 
 void proxy_end_site(struct proxy *p)

@@ -18,8 +18,8 @@ struct proxy_change {
 
 /* Makes everything that can fail. -1: nothing has changed, and `change` is empty. `arena`: in which conf lies; NULL: conf
  * outlives the proxy. */
-MUST_CHECK int proxy_prepare_change(struct proxy_change *change, struct proxy *p, const struct proxy_conf *conf,
-                                    struct conf_arena *arena, struct err *err);
+MUST_CHECK int proxy_prepare_change(struct proxy_change *change, struct proxy *p,
+                                    const struct proxy_conf *conf, struct conf_arena *arena, struct err *err);
 /* From now on it is in force: workers hear of it by mail. */
 void proxy_commit_change(struct proxy_change *change);
 void proxy_discard_change(struct proxy_change *change);

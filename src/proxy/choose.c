@@ -140,8 +140,7 @@ static void choose_pinned(const struct route_set *l, struct slice pin, struct ch
 static void choose_sticky(const struct choose_request *rq, struct choose_result *out)
 {
     const struct sticky *sticky = out->pool->sticky;
-    struct http_cookies walk = { .head = rq->head,
-                                 .name = slice_of(out->pool->conf->sticky->cookie) };
+    struct http_cookies walk = { .head = rq->head, .name = slice_of(out->pool->conf->sticky->cookie) };
     struct slice value;
     /* A stale one may stand before the good one, from another path or another domain. */
     while (!out->has_current_cookie && http_cookies_next(&walk, &value)) {

@@ -163,8 +163,7 @@ static enum step rewrite(struct exchange *x)
     if (!memory) return exchange_fail(x, END_NO_MEMORY);
     struct text t = text_over(memory, room);
     x->target = x->head.target;
-    enum end_reason refusal = choose_target(x->routes, x->route, x->worker->scratch, &x->target,
-                                            &t);
+    enum end_reason refusal = choose_target(x->routes, x->route, x->worker->scratch, &x->target, &t);
     return refusal == END_NONE ? STEP_WAIT : exchange_fail(x, refusal);
 }
 
@@ -396,8 +395,7 @@ static int copy_head(struct exchange *x, const struct http_head *head)
     x->head.authority = text_put(&t, head->authority);
     x->head.scheme = text_put(&t, head->scheme);
     x->head.upgrade = text_put(&t, head->upgrade);
-    x->path_fault = (uint8_t)http_path_put(&x->routes->conf->paths, head->target, &t,
-                                           &x->head.target);
+    x->path_fault = (uint8_t)http_path_put(&x->routes->conf->paths, head->target, &t, &x->head.target);
     x->head.field_count = 0;
     if (exchange_copy_fields(x, head->fields, head->field_count, &x->head.fields) < 0) return -1;
     x->head.field_count = head->field_count;

@@ -39,14 +39,15 @@ struct exchange {
     uint64_t connection_id;
     uint32_t connection_requests;
 
-    struct site_view *site; /* the configuration that it goes by; NULL: it asks nothing more (exchange_unpin()) */
+    struct site_view
+        *site; /* the configuration that it goes by; NULL: it asks nothing more (exchange_unpin()) */
     struct site *straggles; /* of which it was then; else NULL */
     const struct route_set *routes;
     const struct route *route;
     struct pool_worker *pool;
-    struct pool_view *view;              /* NULL: before a pool is chosen, and once it asks nothing more */
-    const struct pool_conf *pool_conf;   /* once there is a pool */
-    struct server *server; /* of the attempt in hand, counted in flight; NULL between attempts */
+    struct pool_view *view;            /* NULL: before a pool is chosen, and once it asks nothing more */
+    const struct pool_conf *pool_conf; /* once there is a pool */
+    struct server *server;             /* of the attempt in hand, counted in flight; NULL between attempts */
     struct pool_waiter waiter;
     uint64_t hash;
     uint32_t tried[EXCHANGE_TRIED_MAX]; /* indexes in the view: failed, or found at their cap in this round */
@@ -65,7 +66,7 @@ struct exchange {
     struct slice upgrade;           /* the protocol that is asked for and allowed; else empty */
     struct tunnel *tunnel;
     bool is_client_counted; /* among its address's: see worker_client_closed() */
-    struct ip peer; /* who is connected; record.client is who is meant */
+    struct ip peer;         /* who is connected; record.client is who is meant */
     struct loop_task end_task;
     uint8_t state; /* enum exchange_state; written by enter() only */
     uint8_t attempts;

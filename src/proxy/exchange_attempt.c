@@ -90,8 +90,7 @@ static bool may_retry(const struct exchange *x, enum end_reason reason)
     const struct http_stream *s = x->server_stream;
     if (x->response_started || x->is_informed || x->body_in != x->replay_len) return false;
     if (reason == END_TOTAL_TIMEOUT) return false;
-    if (x->attempts >= x->pool_conf->retry.attempts && !(s && s->is_reused && !x->was_replaced))
-        return false;
+    if (x->attempts >= x->pool_conf->retry.attempts && !(s && s->is_reused && !x->was_replaced)) return false;
     if (is_connect_failure(reason) || !s || !s->has_sent) return true;
     bool is_broken = reason == END_SERVER_CLOSED || reason == END_SERVER_RESET || reason == END_SEND_FAILED;
     return is_broken && !s->has_received && attempt_is_replayable(x);

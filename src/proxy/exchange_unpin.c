@@ -34,7 +34,8 @@ static int keep_names(struct exchange *x, struct conf_items *to, const struct co
 }
 
 /* Which fields trailers may not have: those that a rule takes out or sets. */
-static int keep_rules(struct exchange *x, struct route_headers_conf *to, const struct route_headers_conf *from)
+static int keep_rules(struct exchange *x, struct route_headers_conf *to,
+                      const struct route_headers_conf *from)
 {
     const struct route_header_conf *set = from->set.data;
     struct route_header_conf *copy = arena_alloc(&x->arena, (from->set.count + 1) * sizeof(*copy));

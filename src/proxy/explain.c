@@ -530,8 +530,7 @@ int explain(const struct proxy *p, const struct explain_conf *conf, struct json 
     if (!rq) return err_set(err, "out of memory");
     struct route_scratch *scratch = NULL;
     int result = read_request(p, conf, rq, err);
-    if (result == 0 && !(scratch = route_scratch_new()))
-        result = err_set(err, "out of memory");
+    if (result == 0 && !(scratch = route_scratch_new())) result = err_set(err, "out of memory");
     if (result == 0) result = explain_request(rq, scratch, out, err);
     route_scratch_free(scratch);
     free(rq->written.data);

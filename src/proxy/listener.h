@@ -17,10 +17,10 @@ struct listener {
     const char *name; /* in the process's names */
     uint32_t id;
     struct proxy *proxy;
-    struct listener_worker *workers;    /* what each worker has of it, by the worker's index */
-    const struct route_set *routes;     /* of the configuration in force */
-    struct socket_set *sockets;         /* where it listens now; borrowed from the proxy. NULL: nowhere */
-    _Atomic uint32_t connections;       /* any thread */
+    struct listener_worker *workers; /* what each worker has of it, by the worker's index */
+    const struct route_set *routes;  /* of the configuration in force */
+    struct socket_set *sockets;      /* where it listens now; borrowed from the proxy. NULL: nowhere */
+    _Atomic uint32_t connections;    /* any thread */
     uint32_t meter_refused[END_REASON_COUNT]; /* those that can be: see listener.c */
     uint32_t meter_accepted, meter_bytes_in, meter_bytes_out, meter_seconds;
     uint32_t meter_ends[END_REASON_COUNT], meter_classes[6];

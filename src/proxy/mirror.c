@@ -11,8 +11,8 @@ struct mirror {
     struct worker *worker;
     struct mirror_route *route;
     struct site_view *site; /* that the route is of */
-    struct arena arena; /* holds this struct */
-    struct list link;   /* of worker->mirrors */
+    struct arena arena;     /* holds this struct */
+    struct list link;       /* of worker->mirrors */
     struct timer timer;
     struct loop_task end_task;
     struct loop_grave grave;

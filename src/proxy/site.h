@@ -20,15 +20,16 @@ struct site {
     uint32_t generation; /* counted from 1 */
     struct proxy *proxy;
     const struct proxy_conf *conf;
-    struct conf_arena *arena; /* in which conf lies: one reference; NULL: it is the caller's, for longer than this */
-    struct conf_arena *own;   /* of what was decoded besides; NULL: nothing */
-    struct gate_rules *gate;  /* for every listener; NULL: none */
-    struct roster **pools;    /* one reference each: the configuration's, then those of debug upstreams */
+    struct conf_arena
+        *arena; /* in which conf lies: one reference; NULL: it is the caller's, for longer than this */
+    struct conf_arena *own;  /* of what was decoded besides; NULL: nothing */
+    struct gate_rules *gate; /* for every listener; NULL: none */
+    struct roster **pools;   /* one reference each: the configuration's, then those of debug upstreams */
     struct split *splits;
     struct route_set *listeners; /* in the configuration's order */
     uint32_t pool_count, split_count, listener_count;
     struct metric_scope meters;
-    struct list link; /* of the proxy's older sites */
+    struct list link;            /* of the proxy's older sites */
     struct proxy_change *change; /* while it is being made */
     bool has_egress;
     bool is_hollow; /* nobody refers to it any more, but there are stragglers */

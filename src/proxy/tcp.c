@@ -15,10 +15,10 @@ struct session {
     struct tunnel tunnel; /* first */
     struct listener_worker *listener;
     struct pool_worker *pool;
-    struct site_view *site; /* until the server's side is open */
-    struct pool_view *view; /* NULL: it has let go of its configuration */
+    struct site_view *site;              /* until the server's side is open */
+    struct pool_view *view;              /* NULL: it has let go of its configuration */
     char (*addresses)[ADDRESS_TEXT_MAX]; /* of its attempts' servers, once there is no view to ask; malloc */
-    struct server *server; /* counted; NULL between attempts */
+    struct server *server;               /* counted; NULL between attempts */
     struct pool_waiter waiter;
     struct timer timer; /* connect, queue */
     struct ip client;

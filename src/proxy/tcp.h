@@ -5,7 +5,8 @@
 #include "proxy/worker.h"
 
 /* Takes `fd`. The client is counted already; is_counted: among its address's, too. */
-void tcp_start(struct listener_worker *lw, int fd, const struct address *client, uint64_t id, bool is_counted);
+void tcp_start(struct listener_worker *lw, int fd, const struct address *client, uint64_t id,
+               bool is_counted);
 /* What worker->sessions is made of. */
 size_t tcp_session_size(void);
 

@@ -23,9 +23,10 @@ struct listener_worker {
     struct worker *worker;
     struct list connections; /* of h1_server */
     struct list tunnels;
-    struct site_view *view; /* the configuration that it goes by: the worker's, or the last that had it. One user */
+    struct site_view
+        *view; /* the configuration that it goes by: the worker's, or the last that had it. One user */
     const struct route_set *routes; /* of that */
-    int next_fd;                    /* a socket that it is to go on with; -1: none. Control, until it is told */
+    int next_fd; /* a socket that it is to go on with; -1: none. Control, until it is told */
 };
 
 /* How many there are on this worker: it writes, others may look. */
@@ -46,10 +47,10 @@ struct worker {
     struct flight_ring *flights;
     struct access_log_writer *access_log; /* NULL: none */
     struct pool_worker_env pool_env;
-    struct list pools;                 /* of pool_worker */
-    struct list listeners;             /* of listener_worker */
-    struct site_view *site;            /* the configuration that new exchanges go by */
-    struct route_scratch *scratch;     /* of one match at a time */
+    struct list pools;             /* of pool_worker */
+    struct list listeners;         /* of listener_worker */
+    struct site_view *site;        /* the configuration that new exchanges go by */
+    struct route_scratch *scratch; /* of one match at a time */
     struct slab clients, tunnels, sessions, exchanges;
     struct list mirrors;       /* of mirror */
     struct resolver *resolver; /* NULL if no route is an egress route */
