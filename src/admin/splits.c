@@ -89,15 +89,26 @@ static const struct shape_field estimate_fields[] = {
 static const struct shape estimate_shape = { "Estimate", sizeof(struct estimate_answer), estimate_fields };
 
 struct comparison_answer {
-    struct estimate_answer error_difference;
+    struct estimate_answer error_difference, error_difference_always;
     double z, p;
+    struct estimate_answer p50_difference_ms, p95_difference_ms, p99_difference_ms;
 };
 
 static const struct shape_field comparison_fields[] = {
     SHAPE_ROW(comparison_answer, error_difference, OBJECT,
               "How much larger its error share is than the first's.", .of = &estimate_shape),
+    SHAPE_ROW(comparison_answer, error_difference_always, OBJECT,
+              "The same with an interval that holds however often it is looked at.", .of = &estimate_shape),
     SHAPE_ROW(comparison_answer, z, NUMBER, "Of the two-proportion test."),
-    SHAPE_ROW(comparison_answer, p, NUMBER, "How often chance alone makes such a difference."),
+    SHAPE_ROW(comparison_answer, p, NUMBER,
+              "How often chance alone makes such a difference; where few errors are expected by Fisher's "
+              "exact test."),
+    SHAPE_ROW(comparison_answer, p50_difference_ms, OBJECT, "How much longer half of them take at most.",
+              .of = &estimate_shape),
+    SHAPE_ROW(comparison_answer, p95_difference_ms, OBJECT, "How much longer 95 of a hundred take at most.",
+              .of = &estimate_shape),
+    SHAPE_ROW(comparison_answer, p99_difference_ms, OBJECT, "How much longer 99 of a hundred take at most.",
+              .of = &estimate_shape),
     { 0 },
 };
 static const struct shape comparison_shape = { "SplitComparison", sizeof(struct comparison_answer),
@@ -107,6 +118,7 @@ struct reported_variant {
     const char *name, *pool;
     double weight, share;
     uint64_t exchanges, errors;
+    double design_effect, error_design_effect;
     struct estimate_answer error_share, p50_ms, p95_ms, p99_ms;
     struct comparison_answer against_first;
 };
@@ -118,6 +130,10 @@ static const struct shape_field reported_fields[] = {
     SHAPE_ROW(reported_variant, share, NUMBER, "Its share of the exchanges, 0 to 1."),
     SHAPE_ROW(reported_variant, exchanges, COUNT, "Exchanges that the split sent there."),
     SHAPE_ROW(reported_variant, errors, COUNT, "Those that ended in a 5xx or without a whole response."),
+    SHAPE_ROW(reported_variant, design_effect, NUMBER,
+              "By what factor the variance of their number is larger than if each were another unit's."),
+    SHAPE_ROW(reported_variant, error_design_effect, NUMBER,
+              "Likewise, that of the error share. The intervals account for it."),
     SHAPE_ROW(reported_variant, error_share, OBJECT, "Errors of exchanges, 0 to 1.", .of = &estimate_shape),
     SHAPE_ROW(reported_variant, p50_ms, OBJECT, "Half of them took no longer.", .of = &estimate_shape),
     SHAPE_ROW(reported_variant, p95_ms, OBJECT, "95 of a hundred took no longer.", .of = &estimate_shape),
@@ -130,15 +146,21 @@ static const struct shape reported_shape = { "ReportedVariant", sizeof(struct re
                                              reported_fields };
 
 struct ratio_answer {
-    double chi2, p;
-    bool is_alarm;
+    double chi2, design_effect, p, always_p;
+    bool is_alarm, is_alarm_always;
 };
 
 static const struct shape_field ratio_fields[] = {
-    SHAPE_ROW(ratio_answer, chi2, NUMBER, "How far the shares are from the weights.", .may_be_null = true),
+    SHAPE_ROW(ratio_answer, chi2, NUMBER,
+              "How far the shares are from the weights, divided by the design effect.", .may_be_null = true),
+    SHAPE_ROW(
+        ratio_answer, design_effect, NUMBER,
+        "By what factor the variance of the exchanges' number is larger than if each were another unit's."),
     SHAPE_ROW(ratio_answer, p, NUMBER, "How often chance alone takes them so far."),
+    SHAPE_ROW(ratio_answer, always_p, NUMBER, "How often it ever does, however often one looks."),
     SHAPE_ROW(ratio_answer, is_alarm, BOOL,
-              "p is below 0.001: something else than the split decides who is counted."),
+              "p is below 0.001: the variants are not comparable as they were counted."),
+    SHAPE_ROW(ratio_answer, is_alarm_always, BOOL, "always_p is below 0.001."),
     { 0 },
 };
 static const struct shape ratio_shape = { "SampleRatio", sizeof(struct ratio_answer), ratio_fields };
@@ -151,7 +173,8 @@ struct report_answer {
 
 static const struct shape_field report_fields[] = {
     SHAPE_ROW(report_answer, split, STRING, "The split."),
-    SHAPE_ROW(report_answer, since, STRING, "Since when it is counted."),
+    SHAPE_ROW(report_answer, since, STRING,
+              "Since when it is counted: its units are dealt as they are since then."),
     SHAPE_ROW(report_answer, variants, LIST,
               "The variants, the first being what the others are compared with.", .of = &reported_shape),
     SHAPE_ROW(report_answer, sample_ratio, OBJECT, "Whether the shares are those of the weights.",
@@ -167,10 +190,31 @@ static struct estimate_answer milliseconds(const struct statistic_quantile *q, u
                                      q->interval.high / 1000 };
 }
 
-static void describe(const struct split_variant *v, const struct split_report_variant *r,
-                     struct reported_variant *out)
+static struct estimate_answer shift_of(const struct statistic_shift *s, bool has_both)
+{
+    if (!has_both) return (struct estimate_answer){ NAN, NAN, NAN };
+    return (struct estimate_answer){ s->difference / 1000, s->interval.low / 1000, s->interval.high / 1000 };
+}
+
+static struct comparison_answer comparison(const struct split_report_variant *r,
+                                           const struct split_report_variant *first)
 {
     const struct statistic_difference *d = &r->error_difference;
+    bool has_both = r->requests && first->requests;
+    return (struct comparison_answer){
+        .error_difference = { d->difference, d->interval.low, d->interval.high },
+        .error_difference_always = { d->difference, d->always.low, d->always.high },
+        .z = d->z,
+        .p = d->p,
+        .p50_difference_ms = shift_of(&r->shifts[SPLIT_P50], has_both),
+        .p95_difference_ms = shift_of(&r->shifts[SPLIT_P95], has_both),
+        .p99_difference_ms = shift_of(&r->shifts[SPLIT_P99], has_both),
+    };
+}
+
+static void describe(const struct split_variant *v, const struct split_report_variant *r,
+                     const struct split_report_variant *first, struct reported_variant *out)
+{
     *out = (struct reported_variant){
         .name = v->conf->name,
         .pool = v->pool->pool->name,
@@ -178,37 +222,34 @@ static void describe(const struct split_variant *v, const struct split_report_va
         .share = r->share,
         .exchanges = r->requests,
         .errors = r->errors,
+        .design_effect = r->effect.effect,
+        .error_design_effect = r->error_effect.effect,
         .error_share = { r->requests ? r->error_share : NAN, r->error_interval.low, r->error_interval.high },
-        .p50_ms = milliseconds(&r->p50, r->requests),
-        .p95_ms = milliseconds(&r->p95, r->requests),
-        .p99_ms = milliseconds(&r->p99, r->requests),
-        .against_first = { { d->difference, d->interval.low, d->interval.high }, d->z, d->p },
+        .p50_ms = milliseconds(&r->quantiles[SPLIT_P50], r->requests),
+        .p95_ms = milliseconds(&r->quantiles[SPLIT_P95], r->requests),
+        .p99_ms = milliseconds(&r->quantiles[SPLIT_P99], r->requests),
+        .against_first = comparison(r, first),
     };
 }
 
-/* What is needed for a report; too large for a stack. */
+/* What is needed for a report; too large for a stack. Zeroed pages cost memory only where something was counted. */
 struct work {
-    uint64_t cells[SPLIT_VARIANTS_MAX][HISTOGRAM_CELLS];
+    struct split_counts counts[SPLIT_VARIANTS_MAX];
     struct split_tally tallies[SPLIT_VARIANTS_MAX];
     struct split_report report;
     struct reported_variant variants[SPLIT_VARIANTS_MAX];
 };
 
-static void fill(struct work *w, const struct split *s, const struct metric_registry *m)
+static void fill(struct work *w, const struct split *s)
 {
     for (uint32_t i = 0; i < s->variant_count; i++) {
         const struct split_variant *v = &s->variants[i];
-        struct split_tally *t = &w->tallies[i];
-        /* Errors first: see split_count(). */
-        *t = (struct split_tally){ .name = v->conf->name, .weight = v->conf->weight };
-        t->errors = metric_sum(m, v->meter_errors);
-        t->requests = metric_sum(m, v->meter_exchanges);
-        metric_merge(m, v->meter_seconds, w->cells[i]);
-        t->cells = w->cells[i];
+        split_book_read(s->book, i, &w->counts[i]);
+        w->tallies[i] = (struct split_tally){ v->conf->name, v->conf->weight, &w->counts[i] };
     }
     split_report_fill(&w->report, w->tallies, s->variant_count);
     for (uint32_t i = 0; i < s->variant_count; i++)
-        describe(&s->variants[i], &w->report.variants[i], &w->variants[i]);
+        describe(&s->variants[i], &w->report.variants[i], &w->report.variants[0], &w->variants[i]);
 }
 
 void splits_report(const struct admin_request *rq, struct answer *out)
@@ -225,17 +266,18 @@ void splits_report(const struct admin_request *rq, struct answer *out)
         answer_problem(out, 503, "There is no memory for the report; try again.");
         return;
     }
-    fill(w, s, p->metrics);
+    fill(w, s);
     char since[32];
-    time_t started = (time_t)(p->started_wall_ns / NS_PER_S);
+    time_t begun = (time_t)(s->book->since_wall_ns / NS_PER_S);
     struct tm tm;
-    strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&started, &tm));
+    strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&begun, &tm));
     const struct split_report *r = &w->report;
     struct report_answer a = { .split = s->name,
                                .since = since,
                                .variants = { w->variants, s->variant_count },
-                               .sample_ratio = { r->sample_ratio.chi_square, r->sample_ratio.p,
-                                                 r->is_alarm } };
+                               .sample_ratio = { r->sample_ratio.chi_square, r->effect.effect,
+                                                 r->sample_ratio.p, r->sample_ratio.always_p, r->is_alarm,
+                                                 r->is_alarm_always } };
     struct json j;
     json_init(&j, ANSWER_MAX, true);
     shape_print(&split_report_shape, &a, &j);

@@ -73,7 +73,8 @@ const struct http_template *balance_method_key(const struct balance_method *meth
     return method->has_key && conf ? &((const struct hash_conf *)conf)->key : NULL;
 }
 
-/* Of all parts in a row, however long: a value may be as long as a head. */
+/* Of all parts in a row, however long: a value may be as long as a head. Of nothing if the request has none of the sources,
+ * as http_template_expand() makes nothing of it: what stands between them is no key. */
 static uint64_t hash_parts(const struct http_template *key, const struct http_template_input *in)
 {
     char scratch[HTTP_SOURCE_SCRATCH];
@@ -83,6 +84,7 @@ static uint64_t hash_parts(const struct http_template *key, const struct http_te
                                    ~(uintptr_t)(alignof(XXH3_state_t) - 1));
     XXH3_INITSTATE(state);
     (void)XXH3_64bits_reset(state);
+    bool has_value = false;
     for (uint32_t i = 0; i < key->count; i++) {
         const struct http_template_part *part = &key->parts[i];
         struct slice text = { key->text + part->at, part->len };
@@ -92,10 +94,12 @@ static uint64_t hash_parts(const struct http_template *key, const struct http_te
              http_source_next((enum http_source)part->source, text, in, scratch, &at, &value);
              is_first = false) {
             if (!is_first) (void)XXH3_64bits_update(state, ", ", 2);
-            if (value.len) (void)XXH3_64bits_update(state, value.data, value.len);
+            if (!value.len) continue;
+            (void)XXH3_64bits_update(state, value.data, value.len);
+            has_value |= part->source != HTTP_SOURCE_TEXT;
         }
     }
-    return XXH3_64bits_digest(state);
+    return has_value ? XXH3_64bits_digest(state) : balance_hash(SLICE_NONE);
 }
 
 uint64_t balance_key_hash(const struct http_template *key, const struct http_template_input *in)

@@ -152,18 +152,22 @@ static struct slice part_text(const struct http_template *t, const struct http_t
     return (struct slice){ t->text + part->at, part->len };
 }
 
-static void add_values(const struct http_template *t, const struct http_template_part *part,
+/* Returns whether there was one that is not empty. */
+static bool add_values(const struct http_template *t, const struct http_template_part *part,
                        const struct http_template_input *in, struct text *out)
 {
     char scratch[HTTP_SOURCE_SCRATCH];
     struct slice value;
     uint32_t at = 0;
+    bool has_value = false;
     for (bool is_first = true;
          http_source_next((enum http_source)part->source, part_text(t, part), in, scratch, &at, &value);
          is_first = false) {
         if (!is_first) TEXT_LITERAL(out, ", ");
         text_add_slice(out, value);
+        has_value |= value.len > 0;
     }
+    return has_value;
 }
 
 bool http_template_expand(const struct http_template *t, const struct http_template_input *in,
@@ -173,14 +177,12 @@ bool http_template_expand(const struct http_template *t, const struct http_templ
     bool has_source = false, has_value = false;
     for (uint32_t i = 0; i < t->count; i++) {
         const struct http_template_part *part = &t->parts[i];
-        size_t begin = out->len;
         if (part->source == HTTP_SOURCE_TEXT) {
             text_add_slice(out, part_text(t, part));
             continue;
         }
-        add_values(t, part, in, out);
         has_source = true;
-        has_value |= out->len > begin || out->is_cut;
+        has_value |= add_values(t, part, in, out);
     }
     if (!has_source || has_value) return true;
     *out = before;

@@ -12,14 +12,16 @@
 #include "main/table.h"
 
 #define NAME_MAX_BYTES 256u
-/* A difference that chance alone makes less often than this is called one. */
-#define SIGNIFICANT_P 0.05
+/* Of a variant with the first: errors and three quantiles. */
+#define COMPARISONS 4u
 
 const char split_help[] =
     "Usage: weir split list [OPTION]...\n"
     "       weir split report [OPTION]... NAME\n\n"
     "Asks the weir that runs how its A/B splits do: `list` names them, `report` compares the variants\n"
-    "of one with the first. In parentheses are 95 % intervals; docs/splits.md says what they leave out.\n\n"
+    "of one with the first. In parentheses are 95 % intervals, which know that one user's requests are "
+    "alike;\n"
+    "docs/splits.md says how they are made and what they leave out.\n\n"
     "  -c, --config FILE  ask at the `admin:` of this file\n"
     "      --admin ADDR   ask at this address; 127.0.0.1:9091 without either\n"
     "      --token TOKEN  what the API wants to see; better WEIR_TOKEN, which `ps` does not show\n"
@@ -79,6 +81,7 @@ static void add_variant(struct table *t, const struct conf_node *v)
     add_number(t, document_number(v, "weight"), 2, " %");
     add_number(t, 100 * document_number(v, "share"), 2, " %");
     table_add(t, "%s", document_text(v, "exchanges"));
+    add_number(t, document_number(v, "design_effect"), 1, "");
     table_add(t, "%s", document_text(v, "errors"));
     add_estimate(t, v, "error_share", 100);
     add_estimate(t, v, "p50_ms", 1);
@@ -88,51 +91,102 @@ static void add_variant(struct table *t, const struct conf_node *v)
 
 static int tell_figures(const struct conf_node *report, FILE *out)
 {
-    static const char *const titles[] = { "variant", "pool",          "weight", "share",  "exchanges",
-                                          "errors",  "error share %", "p50 ms", "p95 ms", "p99 ms" };
+    static const char *const titles[] = { "variant",   "pool",   "weight", "share",
+                                          "exchanges", "effect", "errors", "error share %",
+                                          "p50 ms",    "p95 ms", "p99 ms" };
     struct table t;
-    table_init(&t, 10, 0x3fc);
-    for (unsigned i = 0; i < 10; i++) table_add(&t, "%s", titles[i]);
+    table_init(&t, 11, 0x7fc);
+    for (unsigned i = 0; i < 11; i++) table_add(&t, "%s", titles[i]);
     for (const struct conf_node *v = first_of(report, "variants"); v; v = v->next) add_variant(&t, v);
     int result = table_print(&t, out);
     table_fini(&t);
     return result;
 }
 
-static void add_verdict(struct table *t, const struct conf_node *v, const struct conf_node *first)
+/* -1 or 1 if the whole interval is below or above 0, else 0. Never by p: that may disagree with what is shown. */
+static int direction_of(const struct conf_node *difference)
+{
+    if (document_number(difference, "low") > 0) return 1;
+    return document_number(difference, "high") < 0 ? -1 : 0;
+}
+
+static void print_p(char out[32], double p)
+{
+    snprintf(out, 32, "p %s%.3f", p < 0.001 ? "below " : "", p < 0.001 ? 0.001 : p);
+}
+
+static void add_error_verdict(struct table *t, const struct conf_node *against, const char *first)
+{
+    const struct conf_node *difference = document_get(against, "error_difference");
+    const struct conf_node *always = document_get(against, "error_difference_always");
+    int direction = direction_of(difference);
+    char points[128], p[32];
+    print_estimate(points, sizeof(points), difference, 100, "+");
+    print_p(p, document_number(against, "p"));
+    if (!direction)
+        table_add(t, "no significant difference from %s in errors: %s points, %s", first, points, p);
+    else
+        table_add(t, "significantly %s errors than %s: %s points, %s, %s", direction > 0 ? "more" : "fewer",
+                  first, points, p,
+                  direction_of(always) == direction ? "however often one looks" : "if this is the only look");
+}
+
+static void add_duration_verdict(struct table *t, const struct conf_node *against, const char *first,
+                                 const char *name)
+{
+    char key[32], ms[128];
+    snprintf(key, sizeof(key), "%s_difference_ms", name);
+    const struct conf_node *difference = document_get(against, key);
+    int direction = direction_of(difference);
+    print_estimate(ms, sizeof(ms), difference, 1, "+");
+    table_add(t, "%s", "");
+    if (!direction)
+        table_add(t, "no significant difference from %s in %s: %s ms", first, name, ms);
+    else
+        table_add(t, "significantly %s %s than %s: %s ms", direction > 0 ? "longer" : "shorter", name, first,
+                  ms);
+}
+
+static void add_verdicts(struct table *t, const struct conf_node *v, const struct conf_node *first)
 {
     const struct conf_node *against = document_get(v, "against_first");
-    double p = document_number(against, "p");
-    const struct conf_node *difference = document_get(against, "error_difference");
     const char *name = document_text(first, "name");
-    char points[128];
-    print_estimate(points, sizeof(points), difference, 100, "+");
     table_add(t, "%s", document_text(v, "name"));
-    if (v == first)
+    if (v == first) {
         table_add(t, "what the others are compared with");
-    else if (isnan(p) || !(document_number(v, "exchanges") > 0) || !(document_number(first, "exchanges") > 0))
+        return;
+    }
+    if (isnan(document_number(against, "p")) || !(document_number(v, "exchanges") > 0) ||
+        !(document_number(first, "exchanges") > 0)) {
         table_add(t, "nothing to compare with %s yet", name);
-    else if (p >= SIGNIFICANT_P)
-        table_add(t, "no significant difference from %s in errors: %s points, p %.3f", name, points, p);
-    else
-        table_add(t, "significantly %s errors than %s: %s points, p %s%.3f",
-                  document_number(difference, "value") > 0 ? "more" : "fewer", name, points,
-                  p < 0.001 ? "below " : "", p < 0.001 ? 0.001 : p);
+        return;
+    }
+    add_error_verdict(t, against, name);
+    add_duration_verdict(t, against, name, "p50");
+    add_duration_verdict(t, against, name, "p95");
+    add_duration_verdict(t, against, name, "p99");
 }
 
 static void add_ratio_verdict(struct table *t, const struct conf_node *ratio)
 {
     double p = document_number(ratio, "p");
+    char p_text[32], effect[32] = "";
+    print_p(p_text, p);
+    if (!isnan(document_number(ratio, "design_effect")))
+        snprintf(effect, sizeof(effect), ", design effect %.1f", document_number(ratio, "design_effect"));
     table_add(t, "shares");
     if (isnan(p))
         table_add(t, "-");
     else if (document_is_true(ratio, "is_alarm"))
-        table_add(t,
-                  "NOT those of the weights (p %s%.3f): something besides the split decides who is counted; "
-                  "do not compare the variants before it is found",
-                  p < 0.001 ? "below " : "", p < 0.001 ? 0.001 : p);
+        table_add(
+            t,
+            "NOT those of the weights (%s%s), %s: the variants are not comparable as they were counted; "
+            "docs/splits.md says what makes that",
+            p_text, effect,
+            document_is_true(ratio, "is_alarm_always") ? "however often one looks"
+                                                       : "if this is the only look");
     else
-        table_add(t, "as the weights say (p %.3f)", p);
+        table_add(t, "as the weights say (%s%s)", p_text, effect);
 }
 
 static int tell_verdicts(const struct conf_node *report, FILE *out)
@@ -141,14 +195,14 @@ static int tell_verdicts(const struct conf_node *report, FILE *out)
     struct table t;
     uint32_t compared = 0;
     table_init(&t, 2, 0);
-    for (const struct conf_node *v = first; v; v = v->next, compared++) add_verdict(&t, v, first);
+    for (const struct conf_node *v = first; v; v = v->next, compared++) add_verdicts(&t, v, first);
     add_ratio_verdict(&t, document_get(report, "sample_ratio"));
     int result = table_print(&t, out);
     table_fini(&t);
-    if (compared > 2)
+    if (compared > 1)
         fprintf(out,
                 "\n%u comparisons: where nothing differs, one in 20 is called significant all the same.\n",
-                compared - 1);
+                COMPARISONS * (compared - 1));
     return result;
 }
 

@@ -2,7 +2,15 @@
 
 #include <math.h>
 
-#define Z_95 1.9599639845400545 /* the normal distribution's quantile of 0.975 */
+#include "metric/distribution.h"
+
+#define Z_95 DISTRIBUTION_Z_95
+#define ALPHA 0.05
+/* Where the confidence sequences are narrowest, in what they have seen so far: some ten times as much. Hits are what a
+ * difference of shares is seen by, requests what shares off the weights are. */
+#define MIXTURE_HITS 30.0
+#define MIXTURE_COUNT 1000.0
+#define FISHER_EXPECTED 5.0
 
 double statistic_chi_square_tail(double sum, uint32_t degrees)
 {
@@ -26,7 +34,17 @@ double statistic_chi_square_tail(double sum, uint32_t degrees)
     return tail < 1 ? tail : 1;
 }
 
-struct statistic_fit statistic_fit(const uint64_t *counts, const double *shares, uint32_t count)
+/* How often chance alone ever makes so large a sum, in all looks from the first on: the inverse of a normal mixture's
+ * likelihood ratio (J. Ville's inequality). `seen` is the effective number of requests. */
+static double always_of_fit(double sum, uint32_t degrees, double seen)
+{
+    double spread = seen / MIXTURE_COUNT;
+    double log_p = degrees * log1p(spread) / 2 - sum * spread / (2 * (1 + spread));
+    return log_p < 0 ? exp(log_p) : 1;
+}
+
+struct statistic_fit statistic_fit(const uint64_t *counts, const double *shares, uint32_t count,
+                                   const struct cluster_effect *effect)
 {
     struct statistic_fit fit = { 0 };
     uint32_t categories = 0;
@@ -41,54 +59,104 @@ struct statistic_fit statistic_fit(const uint64_t *counts, const double *shares,
             fit.chi_square = INFINITY;
     }
     /* What cannot be is not a matter of chance, not even where all is one category's. */
-    fit.p = isinf(fit.chi_square)
-                ? 0
-                : statistic_chi_square_tail(fit.chi_square, categories ? categories - 1 : 0);
+    if (isinf(fit.chi_square)) return fit;
+    uint32_t degrees = categories ? categories - 1 : 0;
+    fit.chi_square /= effect->effect;
+    fit.p = degrees == 0 ? 1
+            : isinf(effect->degrees)
+                ? statistic_chi_square_tail(fit.chi_square, degrees)
+                : distribution_f_tail(fit.chi_square / degrees, degrees, effect->degrees);
+    fit.always_p = always_of_fit(fit.chi_square, degrees, all / effect->effect);
     return fit;
 }
 
-static double share(uint64_t hits, uint64_t count)
+static double share_of(const struct statistic_share *s)
 {
-    return count ? (double)(hits < count ? hits : count) / (double)count : 0;
+    return s->count ? (double)(s->hits < s->count ? s->hits : s->count) / (double)s->count : 0;
 }
 
-struct statistic_interval statistic_proportion(uint64_t hits, uint64_t count)
+static double effective_count(const struct statistic_share *s)
 {
-    if (!count) return (struct statistic_interval){ 0, 1 };
-    double n = (double)count, p = share(hits, count);
+    return (double)s->count / s->effect.effect;
+}
+
+struct statistic_interval statistic_proportion(const struct statistic_share *s)
+{
+    if (!s->count) return (struct statistic_interval){ 0, 1 };
+    double t = distribution_t_95(s->effect.degrees) / Z_95, p = share_of(s);
+    double n = effective_count(s) / (t * t);
     double shrink = 1 + Z_95 * Z_95 / n;
     double middle = (p + Z_95 * Z_95 / (2 * n)) / shrink;
     double half = Z_95 / shrink * sqrt(p * (1 - p) / n + Z_95 * Z_95 / (4 * n * n));
-    return (struct statistic_interval){ hits ? fmax(middle - half, 0) : 0,
-                                        hits < count ? fmin(middle + half, 1) : 1 };
+    return (struct statistic_interval){ s->hits ? fmax(middle - half, 0) : 0,
+                                        s->hits < s->count ? fmin(middle + half, 1) : 1 };
 }
 
-static double z_of_difference(uint64_t first_hits, uint64_t first_count, uint64_t second_hits,
-                              uint64_t second_count)
+/* A difference whose shares are taken to be one: its variance. */
+struct pooled {
+    double share, variance, degrees;
+    double effect; /* of both */
+};
+
+static struct pooled pool_shares(const struct statistic_share *a, const struct statistic_share *b)
 {
-    if (!first_count || !second_count) return 0;
-    double n1 = (double)first_count, n2 = (double)second_count;
-    double p1 = share(first_hits, first_count), p2 = share(second_hits, second_count);
-    double pooled = (p1 * n1 + p2 * n2) / (n1 + n2);
-    double variance = pooled * (1 - pooled) * (1 / n1 + 1 / n2);
-    return variance > 0 ? (p2 - p1) / sqrt(variance) : 0;
+    double n1 = (double)a->count, n2 = (double)b->count;
+    struct pooled out = { .share = (share_of(a) * n1 + share_of(b) * n2) / (n1 + n2) };
+    double v1 = a->effect.effect / n1, v2 = b->effect.effect / n2;
+    out.variance = out.share * (1 - out.share) * (v1 + v2);
+    out.degrees = (v1 + v2) * (v1 + v2) / (v1 * v1 / a->effect.degrees + v2 * v2 / b->effect.degrees);
+    out.effect = (a->effect.effect * n1 + b->effect.effect * n2) / (n1 + n2);
+    return out;
 }
 
-struct statistic_difference statistic_difference(uint64_t first_hits, uint64_t first_count,
-                                                 uint64_t second_hits, uint64_t second_count)
+/* Whether one of the table's four expected counts is too small for a normal variable. */
+static bool is_sparse(const struct statistic_share *a, const struct statistic_share *b,
+                      const struct pooled *both)
 {
-    struct statistic_difference out = { 0 };
-    struct statistic_interval first = statistic_proportion(first_hits, first_count);
-    struct statistic_interval second = statistic_proportion(second_hits, second_count);
-    double p1 = share(first_hits, first_count), p2 = share(second_hits, second_count);
-    out.difference = p2 - p1;
-    out.interval = (struct statistic_interval){ -1, 1 };
-    if (first_count && second_count) {
-        out.interval.low = out.difference - hypot(p2 - second.low, first.high - p1);
-        out.interval.high = out.difference + hypot(second.high - p2, p1 - first.low);
+    double fewer = (double)(a->count < b->count ? a->count : b->count) / both->effect;
+    return fewer * fmin(both->share, 1 - both->share) < FISHER_EXPECTED;
+}
+
+static double fisher(const struct statistic_share *a, const struct statistic_share *b, double effect)
+{
+    uint64_t rounded[4];
+    const struct statistic_share *shares[] = { a, b };
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t hits = shares[i]->hits < shares[i]->count ? shares[i]->hits : shares[i]->count;
+        rounded[2 * i] = (uint64_t)((double)hits / effect + 0.5);
+        rounded[2 * i + 1] = rounded[2 * i] + (uint64_t)((double)(shares[i]->count - hits) / effect + 0.5);
     }
-    out.z = z_of_difference(first_hits, first_count, second_hits, second_count);
-    out.p = erfc(fabs(out.z) / M_SQRT2);
+    return distribution_fisher_mid_p(rounded[0], rounded[1], rounded[2], rounded[3]);
+}
+
+/* By what factor the sequence is wider than the interval, when as much was seen as these hits tell. */
+static double mixture_width(double hits)
+{
+    double part = MIXTURE_HITS / hits;
+    return sqrt((1 + part) * log((1 + 1 / part) / (ALPHA * ALPHA))) / Z_95;
+}
+
+struct statistic_difference statistic_difference(const struct statistic_share *first,
+                                                 const struct statistic_share *second)
+{
+    struct statistic_interval a = statistic_proportion(first), b = statistic_proportion(second);
+    double p1 = share_of(first), p2 = share_of(second);
+    struct statistic_difference out = {
+        .difference = p2 - p1, .interval = { -1, 1 }, .always = { -1, 1 }, .p = 1
+    };
+    if (!first->count || !second->count) return out;
+    double below = hypot(p2 - b.low, a.high - p1), above = hypot(b.high - p2, p1 - a.low);
+    out.interval.low = out.difference - below;
+    out.interval.high = out.difference + above;
+    struct pooled both = pool_shares(first, second);
+    if (!(both.variance > 0)) return out;
+    double seen = both.share * (1 - both.share) / both.variance * both.share * (1 - both.share);
+    double width = mixture_width(seen);
+    out.always.low = fmax(out.difference - below * width, -1);
+    out.always.high = fmin(out.difference + above * width, 1);
+    out.z = out.difference / sqrt(both.variance);
+    out.p = is_sparse(first, second, &both) ? fisher(first, second, both.effect)
+                                            : distribution_t_tail(out.z, both.degrees);
     return out;
 }
 
@@ -103,17 +171,33 @@ static uint32_t cell_of_rank(const uint64_t *cells, double rank)
     return HISTOGRAM_CELLS - 1;
 }
 
-struct statistic_quantile statistic_quantile(const uint64_t *cells, double q)
+struct statistic_quantile statistic_quantile(const uint64_t *cells, double q,
+                                             const struct cluster_effect *effect)
 {
     struct statistic_quantile out = { .interval = { 0, INFINITY } };
-    double count = (double)histogram_count(cells), middle = count * q;
-    double half = Z_95 * sqrt(middle * (1 - q));
-    double low_rank = ceil(middle - half), high_rank = ceil(middle + half);
+    double count = (double)histogram_count(cells);
     out.value = histogram_quantile(cells, q);
-    if (low_rank >= 1) out.interval.low = (double)histogram_cell_low(cell_of_rank(cells, low_rank));
-    if (count < 1 || high_rank > count) return out;
+    if (count < 1) return out;
+    double t = distribution_t_95(effect->degrees) / Z_95, each = effect->effect * t * t;
+    struct distribution_ranks ranks = distribution_quantile_ranks(count / each, q);
+    /* A hair's breadth for whole ranks, which are found by halving. */
+    double low_rank = floor((ranks.low + 1e-6) * each), high_rank = ceil((ranks.high - 1e-6) * each);
+    if (ranks.low + 1e-6 >= 1) out.interval.low = (double)histogram_cell_low(cell_of_rank(cells, low_rank));
+    if (ranks.high - 1e-6 > count / each || high_rank > count) return out;
     uint32_t cell = cell_of_rank(cells, high_rank);
     if (cell < HISTOGRAM_CELLS - 1) /* the last one has all that is larger, too */
         out.interval.high = (double)(histogram_cell_low(cell) + histogram_cell_width(cell));
+    return out;
+}
+
+struct statistic_shift statistic_shift(const struct statistic_quantile *first,
+                                       const struct statistic_quantile *second)
+{
+    double a = (double)first->value, b = (double)second->value;
+    const struct statistic_interval *i = &first->interval, *j = &second->interval;
+    struct statistic_shift out = { .difference = b - a };
+    bool has_low = j->low > 0 && isfinite(i->high), has_high = i->low > 0 && isfinite(j->high);
+    out.interval.low = has_low ? out.difference - hypot(b - j->low, i->high - a) : -INFINITY;
+    out.interval.high = has_high ? out.difference + hypot(j->high - b, a - i->low) : INFINITY;
     return out;
 }

@@ -85,8 +85,8 @@ static void choose_variant(const struct split *s, const struct http_template_inp
         char scratch[HTTP_SOURCE_SCRATCH];
         text_add_slice(&t, http_source_value(HTTP_SOURCE_CLIENT, SLICE_NONE, in, scratch));
     }
-    out->split_place = split_place(&s->table, text_slice(&t));
-    out->variant = &s->variants[split_variant_at(&s->table, out->split_place)];
+    out->seat = split_seat(&s->table, text_slice(&t));
+    out->variant = &s->variants[split_variant_at(&s->table, out->seat.place)];
 }
 
 static bool is_in(const struct conf_items *blocks, const struct ip *ip)

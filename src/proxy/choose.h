@@ -29,7 +29,7 @@ struct choose_result {
     const struct route *route;           /* NULL: none matches */
     const struct split_variant *variant; /* NULL: no split */
     enum choose_split_reason split_reason;
-    uint32_t split_place;       /* in hundredths of a percent; CHOOSE_BY_UNIT, CHOOSE_BY_CLIENT */
+    struct split_seat seat;     /* CHOOSE_BY_UNIT, CHOOSE_BY_CLIENT */
     struct roster *pool;        /* NULL: the route answers by itself */
     struct server *named;       /* NULL: the pool's method chooses */
     enum balance_reason reason; /* of `named`: BALANCE_PINNED, BALANCE_STICKY */

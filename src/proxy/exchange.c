@@ -146,6 +146,7 @@ static void apply_choice(struct exchange *x, const struct choose_result *c)
     x->record.route = c->route->id;
     x->variant = c->variant;
     x->is_override = c->split_reason == CHOOSE_BY_OVERRIDE;
+    x->split_bucket = c->seat.bucket;
     if (c->variant) x->record.variant = c->variant->id;
     if (!c->pool) return;
     x->record.pool = c->pool->pool->id;

@@ -58,6 +58,7 @@ struct exchange {
     struct slice location;               /* of a redirect; else empty */
     const struct split_variant *variant; /* NULL: no split */
     bool is_override;                    /* the variant was asked for: it says nothing of the split */
+    uint8_t split_bucket;                /* of the unit that was assigned to the variant */
     struct server *named;    /* by pin or cookie, as long as it has not failed; NULL: the method chooses */
     uint8_t named_reason;    /* enum balance_reason */
     bool has_current_cookie; /* the client's sticky cookie need not be renewed if `named` answers */

@@ -262,7 +262,7 @@ static void print_split(const struct choose_result *c, const struct http_templat
     json_key(out, "unit");
     json_slice(out, text_slice(&unit));
     json_key(out, "place");
-    json_u64(out, c->split_place);
+    json_u64(out, c->seat.place);
     json_object_end(out);
 }
 

@@ -50,7 +50,10 @@ void record_exchange(struct exchange *x)
     flight_write(w->flights, r);
     count(w, l, r);
     if (x->route) metric_add(w->metrics, x->route->meter_exchanges, 1);
-    if (x->variant) split_count(x->variant, w->metrics, x->is_override, is_error(r), r->total_us);
+    if (x->variant) {
+        struct split_outcome outcome = { x->is_override, is_error(r), x->split_bucket, r->total_us };
+        split_count(x->variant, w->metrics, w->index, &outcome);
+    }
     if (!w->access_log) return;
     struct access_entry entry = {
         .record = r,

@@ -32,10 +32,13 @@ static int add_splits(struct site *s, struct err *err)
 {
     const struct split_conf *confs = s->conf->splits.data;
     s->splits = calloc(s->conf->splits.count + 1, sizeof(struct split));
-    if (!s->splits) return err_set(err, "out of memory for splits");
+    s->books = calloc(s->conf->splits.count + 1, sizeof(struct split_book *));
+    if (!s->splits || !s->books) return err_set(err, "out of memory for splits");
     for (uint32_t i = 0; i < s->conf->splits.count; i++) {
         s->split_count++;
-        if (split_open(&s->splits[i], s, &confs[i], err) < 0) return -1;
+        int result = split_open(&s->splits[i], s, &confs[i], err);
+        s->books[s->book_count++] = s->splits[i].book;
+        if (result < 0) return -1;
     }
     return 0;
 }
@@ -89,7 +92,7 @@ int site_new(struct site **out, struct proxy_change *change, const struct proxy_
     return 0;
 }
 
-/* All but the counters. */
+/* All but what stragglers count in. */
 static void hollow_out(struct site *s)
 {
     for (uint32_t i = 0; i < s->listener_count; i++) route_set_close(&s->listeners[i]);
@@ -115,6 +118,8 @@ bool site_free(struct site *s)
     if (!s->is_hollow) hollow_out(s);
     if (atomic_load_explicit(&s->stragglers, memory_order_acquire)) return false;
     metric_scope_retire(s->proxy->metrics, &s->meters);
+    for (uint32_t i = 0; i < s->book_count; i++) split_book_close(s->books[i]);
+    free(s->books);
     list_remove(&s->link);
     free(s);
     return true;

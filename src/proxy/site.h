@@ -29,6 +29,9 @@ struct site {
     struct route_set *listeners; /* in the configuration's order */
     uint32_t pool_count, split_count, listener_count;
     struct metric_scope meters;
+    struct split_book *
+        *books; /* of the splits, as many as there were: stragglers, too, are counted in them */
+    uint32_t book_count;
     struct list link;            /* of the proxy's older sites */
     struct proxy_change *change; /* while it is being made */
     bool has_egress;

@@ -38,12 +38,15 @@ int split_open(struct split *s, struct site *site, const struct split_conf *conf
     s->name = keep_name(p, conf->name);
     s->variants = calloc(conf->variants.count, sizeof(*s->variants));
     if (!s->variants || !s->name) return err_set(err, "out of memory for split \"%s\"", conf->name);
+    struct split *before = p->site ? site_split_by_name(p->site, s->name) : NULL;
+    if (split_book_open(&s->book, before ? before->book : NULL, conf, p->worker_count, err) < 0) return -1;
     for (uint32_t i = 0; i < conf->variants.count; i++) {
         struct split_variant *v = &s->variants[s->variant_count++];
         weights[i] = variants[i].weight;
         v->conf = &variants[i];
         v->split = s;
         v->index = i;
+        v->book = s->book;
         v->own_name = keep_name(p, v->conf->name);
         v->pool = site_pool_by_name(site, slice_of(variants[i].pool));
         if (!v->pool) return err_set(err, "split \"%s\": there is no pool \"%s\"", s->name, variants[i].pool);
@@ -61,15 +64,15 @@ void split_close(struct split *s)
     free(s->variants);
 }
 
-void split_count(const struct split_variant *v, struct metric_shard *shard, bool is_override, bool is_error,
-                 uint64_t total_us)
+void split_count(const struct split_variant *v, struct metric_shard *shard, uint32_t worker,
+                 const struct split_outcome *o)
 {
-    if (is_override) {
+    if (o->is_override) {
         metric_add(shard, v->meter_overrides, 1);
         return;
     }
-    /* Whoever reads errors first and all afterwards never sees more errors than there were exchanges. */
     metric_add(shard, v->meter_exchanges, 1);
-    if (is_error) metric_add(shard, v->meter_errors, 1);
-    metric_observe(shard, v->meter_seconds, total_us);
+    if (o->is_error) metric_add(shard, v->meter_errors, 1);
+    metric_observe(shard, v->meter_seconds, o->total_us);
+    split_book_count(v->book, worker, v->index, o->bucket, o->is_error, o->total_us);
 }

@@ -203,9 +203,11 @@ void split_table_fill(struct split_table *t, struct slice salt, const uint32_t *
     for (uint32_t v = 1; v < count; v++) fill_backwards(t, v, left[v]);
 }
 
-uint32_t split_place(const struct split_table *t, struct slice unit)
+struct split_seat split_seat(const struct split_table *t, struct slice unit)
 {
-    return (uint32_t)(XXH3_64bits_withSeed(unit.data, unit.len, t->seed) % SPLIT_PLACES);
+    uint64_t hash = XXH3_64bits_withSeed(unit.data, unit.len, t->seed);
+    return (struct split_seat){ .place = (uint16_t)(hash % SPLIT_PLACES),
+                                .bucket = (uint8_t)(hash / SPLIT_PLACES % SPLIT_BUCKETS) };
 }
 
 static bool may_override(const struct split_override_conf *o, const struct ip *client)

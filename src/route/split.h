@@ -19,6 +19,7 @@
 
 #define SPLIT_PLACES 10000u
 #define SPLIT_VARIANTS_MAX 32u
+#define SPLIT_BUCKETS 200u
 #define SPLIT_NONE UINT32_MAX
 
 struct split_variant_conf {
@@ -54,8 +55,13 @@ struct split_table {
 
 /* Control side. weights make SPLIT_PLACES, count is 1..SPLIT_VARIANTS_MAX. */
 void split_table_fill(struct split_table *t, struct slice salt, const uint32_t *weights, uint32_t count);
-/* 0..SPLIT_PLACES-1 */
-uint32_t split_place(const struct split_table *t, struct slice unit);
+/* Where a unit is: its place decides its variant, its bucket, which other bits of the same hash decide, has its requests
+ * counted together with those of others, so that it shows how alike one unit's requests are (metric/cluster.h). */
+struct split_seat {
+    uint16_t place; /* 0..SPLIT_PLACES-1 */
+    uint8_t bucket; /* 0..SPLIT_BUCKETS-1 */
+};
+struct split_seat split_seat(const struct split_table *t, struct slice unit);
 static inline uint32_t split_variant_at(const struct split_table *t, uint32_t place)
 {
     return t->variants[place];

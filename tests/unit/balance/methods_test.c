@@ -302,10 +302,15 @@ static void the_key_is_what_the_request_has(void **state)
     static const struct {
         const char *key, *text;
     } cases[] = {
-        { "client", "192.0.2.7" }, { "path", "/a" },
-        { "host", "example.org" }, { "header:X-User", "ann" },
-        { "arg:id", "7" },         { "cookie:sid", "" },
-        { "header:X-None", "" },   { "{path}|{header:X-User}|{arg:none}", "/a|ann|" },
+        { "client", "192.0.2.7" },
+        { "path", "/a" },
+        { "host", "example.org" },
+        { "header:X-User", "ann" },
+        { "arg:id", "7" },
+        { "cookie:sid", "" },
+        { "header:X-None", "" },
+        { "{header:X-None}/{cookie:sid}", "" },
+        { "{path}|{header:X-User}|{arg:none}", "/a|ann|" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
         assert_true(hash_of(cases[i].key, &head) == balance_hash(slice_of(cases[i].text)));

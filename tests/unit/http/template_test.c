@@ -34,11 +34,13 @@ static void make_request(struct request *r)
     r->fields[2] = field("X-USER", "bob");
     r->fields[3] = field("Cookie", "a=1; sid=s-1;b=\"two\"");
     r->fields[4] = field("cookie", "sid=later; cart=3; empty=; bare");
+    r->fields[5] = field("x-empty", "");
+    r->fields[6] = field("x-empty", "");
     r->head = (struct http_head){ .method_text = SLICE("PATCH"),
                                   .target = SLICE("/p/%7Bq?id=7&flag&id=8&none=&x=a=b"),
                                   .authority = SLICE("Www.Example.ORG:8080"),
                                   .fields = r->fields,
-                                  .field_count = 5 };
+                                  .field_count = 7 };
     assert_true(ip_parse(SLICE("192.0.2.7"), &r->client));
     r->in =
         (struct http_template_input){ .head = &r->head, .client = &r->client, .request_id = SLICE("r-9") };
@@ -288,6 +290,7 @@ static void a_template_whose_sources_are_all_missing_is_nothing(void **state)
         { "Bearer {header:X-Absent}", "", false },
         { "{header:X-Absent}/{cookie:sid}", "/s-1", true },
         { "{cookie:empty}", "", false },
+        { "{header:X-Empty}", "", false }, /* twice */
         { "text alone", "text alone", true },
         { "", "", true },
         { "{method}{header:X-Absent}", "PATCH", true },

@@ -9,13 +9,23 @@
 
 #include <cmocka.h>
 
-static uint64_t cells_of_first[HISTOGRAM_CELLS], cells_of_second[HISTOGRAM_CELLS];
+static struct split_counts first, second;
 
-/* `count` durations of 1, 2, … us from `base` on. */
-static void observe(uint64_t *cells, uint64_t base, uint64_t count)
+static void observe_one(struct split_counts *c, uint32_t bucket, uint64_t us)
 {
-    memset(cells, 0, HISTOGRAM_CELLS * sizeof(*cells));
-    for (uint64_t i = 1; i <= count; i++) cells[histogram_index(base + i)]++;
+    uint32_t cell = histogram_index(us);
+    c->cells[cell]++;
+    c->rows[cell / SPLIT_ROW_CELLS][bucket]++;
+}
+
+/* `count` durations of base + 1, base + 2, … us, again from there after each hundred, each of another user: as many in each
+ * bucket, and as many of the errors. */
+static void observe(struct split_counts *c, uint64_t base, uint64_t count, uint64_t errors)
+{
+    memset(c, 0, sizeof(*c));
+    for (uint64_t i = 0; i < count; i++)
+        observe_one(c, (uint32_t)(i / 100 % SPLIT_BUCKETS), base + i % 100 + 1);
+    for (uint64_t i = 0; i < errors; i++) c->errors[i % SPLIT_BUCKETS]++;
 }
 
 static void is_near(double got, double expected)
@@ -28,32 +38,33 @@ static void a_report_says_how_each_variant_does(void **state)
 {
     (void)state;
     struct split_report r;
-    observe(cells_of_first, 0, 100);
-    observe(cells_of_second, 20, 100);
-    const struct split_tally counts[] = {
-        { .name = "a", .weight = 5000, .requests = 10000, .errors = 200, .cells = cells_of_first },
-        { .name = "b", .weight = 5000, .requests = 10000, .errors = 260, .cells = cells_of_second },
-    };
-    split_report_fill(&r, counts, 2);
+    observe(&first, 0, 20000, 400);
+    observe(&second, 20, 20000, 600);
+    const struct split_tally tallies[] = { { "a", 5000, &first }, { "b", 5000, &second } };
+    split_report_fill(&r, tallies, 2);
     const struct split_report_variant *a = &r.variants[0], *b = &r.variants[1];
     assert_int_equal(r.count, 2);
-    assert_int_equal(r.requests, 20000);
+    assert_int_equal(r.requests, 40000);
     assert_string_equal(b->name, "b");
     is_near(b->expected_share, 0.5);
     is_near(b->share, 0.5);
-    is_near(b->error_share, 0.026);
-    assert_true(b->error_interval.low < 0.026 && b->error_interval.high > 0.026);
-    assert_int_equal(a->p50.value, 50);
-    assert_int_equal(b->p50.value, 70);
-    assert_true(b->p50.interval.low == 61 && b->p50.interval.high == 81);
-    assert_int_equal(a->p95.value, 95);
-    assert_int_equal(a->p99.value, 99);
-    is_near(b->error_difference.difference, 0.006);
-    is_near(b->error_difference.interval.low, 0.0018453113259964769);
-    is_near(b->error_difference.interval.high, 0.010184311185787094);
-    is_near(b->error_difference.z, 2.8302516527932515);
+    is_near(b->error_share, 0.03);
+    assert_true(b->error_interval.low < 0.03 && b->error_interval.high > 0.03);
+    is_near(a->effect.effect, 1);
+    is_near(b->error_effect.effect, 1);
+    assert_int_equal(a->quantiles[SPLIT_P50].value, 50);
+    assert_int_equal(b->quantiles[SPLIT_P50].value, 70);
+    assert_true(b->quantiles[SPLIT_P50].interval.low == 70 && b->quantiles[SPLIT_P50].interval.high == 72);
+    assert_int_equal(a->quantiles[SPLIT_P95].value, 95);
+    assert_int_equal(a->quantiles[SPLIT_P99].value, 99);
+    is_near(b->shifts[SPLIT_P50].difference, 20);
+    assert_true(b->shifts[SPLIT_P50].interval.low > 17 && b->shifts[SPLIT_P50].interval.high < 23);
+    is_near(b->error_difference.difference, 0.01);
+    assert_true(b->error_difference.interval.low > 0.006 && b->error_difference.interval.high < 0.014);
+    assert_true(b->error_difference.always.low < b->error_difference.interval.low);
+    assert_true(b->error_difference.always.high > b->error_difference.interval.high);
     assert_true(a->error_difference.difference == 0 && a->error_difference.p == 1);
-    assert_false(r.is_alarm);
+    assert_false(r.is_alarm || r.is_alarm_always);
 }
 
 /* 50,500 of 100,000 where half is expected: (500² + 500²) / 50,000 is 10, of which p is 0.00157; 50,600: 14.4 and
@@ -62,53 +73,97 @@ static void shares_off_the_weights_raise_the_alarm(void **state)
 {
     (void)state;
     struct split_report r;
-    observe(cells_of_first, 0, 10);
-    struct split_tally counts[] = {
-        { .name = "a", .weight = 5000, .requests = 50500, .cells = cells_of_first },
-        { .name = "b", .weight = 5000, .requests = 49500, .cells = cells_of_first },
-    };
-    split_report_fill(&r, counts, 2);
-    is_near(r.sample_ratio.chi_square, 10);
-    assert_true(r.sample_ratio.p > 0.00156 && r.sample_ratio.p < 0.00158);
+    const struct split_tally tallies[] = { { "a", 5000, &first }, { "b", 5000, &second } };
+    observe(&first, 0, 50500, 0);
+    observe(&second, 0, 49500, 0);
+    split_report_fill(&r, tallies, 2);
+    double effect = r.effect.effect; /* hundreds are not dealt quite evenly */
+    is_near(r.sample_ratio.chi_square * effect, 10);
     assert_false(r.is_alarm);
-    counts[0].requests += 100;
-    counts[1].requests -= 100;
-    split_report_fill(&r, counts, 2);
-    is_near(r.sample_ratio.chi_square, 14.4);
-    assert_true(r.sample_ratio.p > 0.000147 && r.sample_ratio.p < 0.000149);
-    assert_true(r.is_alarm);
+    observe(&first, 0, 60000, 0);
+    observe(&second, 0, 40000, 0);
+    split_report_fill(&r, tallies, 2);
+    is_near(r.effect.effect, 1);
+    is_near(r.sample_ratio.chi_square, 4000);
+    assert_true(r.is_alarm && r.is_alarm_always);
+}
+
+/* One user, a robot, has made a third of all requests. */
+static void one_busy_unit_is_no_alarm(void **state)
+{
+    (void)state;
+    struct split_report r;
+    const struct split_tally tallies[] = { { "a", 5000, &first }, { "b", 5000, &second } };
+    observe(&first, 0, 20000, 0);
+    observe(&second, 0, 20000, 0);
+    for (uint32_t i = 0; i < 20000; i++) observe_one(&second, 7, 50);
+    split_report_fill(&r, tallies, 2);
+    assert_true(r.effect.effect > 1000);
+    assert_false(r.is_alarm || r.is_alarm_always);
 }
 
 static void requests_of_a_variant_without_weight_raise_the_alarm(void **state)
 {
     (void)state;
     struct split_report r;
-    observe(cells_of_first, 0, 10);
-    const struct split_tally counts[] = {
-        { .name = "a", .weight = 10000, .requests = 1000, .cells = cells_of_first },
-        { .name = "b", .weight = 0, .requests = 1, .cells = cells_of_first },
-    };
-    split_report_fill(&r, counts, 2);
-    assert_true(r.is_alarm);
+    const struct split_tally tallies[] = { { "a", 10000, &first }, { "b", 0, &second } };
+    observe(&first, 0, 1000, 0);
+    observe(&second, 0, 1, 0);
+    split_report_fill(&r, tallies, 2);
+    assert_true(r.is_alarm && r.is_alarm_always);
+}
+
+/* 20 users of 1,000 requests each: the intervals are those of so many users, not of requests. */
+static void requests_of_few_users_say_little(void **state)
+{
+    (void)state;
+    struct split_report r;
+    const struct split_tally tallies[] = { { "a", 5000, &first }, { "b", 5000, &second } };
+    memset(&first, 0, sizeof(first));
+    memset(&second, 0, sizeof(second));
+    for (uint32_t user = 0; user < 20; user++) {
+        struct split_counts *c = user % 2 ? &first : &second;
+        for (uint32_t i = 0; i < 1000; i++) observe_one(c, user * 7, 1000 * (user + 1));
+        c->errors[user * 7] = user < 4 ? 1000 : 0;
+    }
+    split_report_fill(&r, tallies, 2);
+    const struct split_report_variant *a = &r.variants[0];
+    assert_true(a->effect.effect > 900 && a->error_effect.effect > 500);
+    is_near(a->error_share, 0.2);
+    assert_true(a->error_interval.low < 0.06 && a->error_interval.high > 0.5);
+    assert_true(a->quantiles[SPLIT_P50].interval.low < 6000 && a->quantiles[SPLIT_P50].interval.high > 16000);
+}
+
+/* While all grow a reader may see an error before its request. */
+static void more_errors_than_requests_are_all(void **state)
+{
+    (void)state;
+    struct split_report r;
+    const struct split_tally tallies[] = { { "a", 10000, &first } };
+    observe(&first, 0, 1000, 0);
+    for (uint32_t b = 0; b < SPLIT_BUCKETS; b++) first.errors[b] = 1000;
+    split_report_fill(&r, tallies, 1);
+    assert_true(r.variants[0].error_share == 1);
 }
 
 static void nothing_counted_says_nothing(void **state)
 {
     (void)state;
     struct split_report r;
-    struct split_tally counts[SPLIT_VARIANTS_MAX];
-    observe(cells_of_first, 0, 0);
+    struct split_tally tallies[SPLIT_VARIANTS_MAX];
+    memset(&first, 0, sizeof(first));
     for (uint32_t i = 0; i < SPLIT_VARIANTS_MAX; i++)
-        counts[i] =
-            (struct split_tally){ .name = "v", .weight = i ? 0 : SPLIT_PLACES, .cells = cells_of_first };
-    split_report_fill(&r, counts, SPLIT_VARIANTS_MAX);
+        tallies[i] = (struct split_tally){ "v", i ? 0 : SPLIT_PLACES, &first };
+    split_report_fill(&r, tallies, SPLIT_VARIANTS_MAX);
     assert_int_equal(r.requests, 0);
-    assert_false(r.is_alarm);
+    assert_false(r.is_alarm || r.is_alarm_always);
     for (uint32_t i = 0; i < SPLIT_VARIANTS_MAX; i++) {
         const struct split_report_variant *v = &r.variants[i];
         assert_true(v->share == 0 && v->error_share == 0 && v->error_difference.p == 1);
         assert_true(v->error_interval.low == 0 && v->error_interval.high == 1);
-        assert_true(v->p99.value == 0 && isinf(v->p99.interval.high));
+        const struct statistic_quantile *p99 = &v->quantiles[SPLIT_P99];
+        assert_true(p99->value == 0 && isinf(p99->interval.high));
+        assert_true(v->effect.effect == 1 && v->error_effect.effect == 1);
     }
 }
 
@@ -117,6 +172,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_report_says_how_each_variant_does),
         cmocka_unit_test(shares_off_the_weights_raise_the_alarm),
+        cmocka_unit_test(one_busy_unit_is_no_alarm),
+        cmocka_unit_test(requests_of_few_users_say_little),
+        cmocka_unit_test(more_errors_than_requests_are_all),
         cmocka_unit_test(requests_of_a_variant_without_weight_raise_the_alarm),
         cmocka_unit_test(nothing_counted_says_nothing),
     };

@@ -1,5 +1,6 @@
 #include "route/split.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +17,8 @@
 #include "metric/statistic.h"
 
 #define UNITS 1000000u
+
+static const struct cluster_effect independent = { 1, INFINITY };
 
 static void places_of(const struct split_table *t, uint32_t places[SPLIT_VARIANTS_MAX])
 {
@@ -62,9 +65,9 @@ static void a_unit_has_the_same_place_everywhere(void **state)
     static const uint32_t weights[] = { SPLIT_PLACES };
     struct split_table t;
     split_table_fill(&t, SLICE("checkout"), weights, 1);
-    assert_int_equal(split_place(&t, SLICE("ann")), 762);
-    assert_int_equal(split_place(&t, SLICE("192.0.2.7")), 8422);
-    assert_int_equal(split_place(&t, SLICE("0123456789abcdef0123456789abcdef")), 3259);
+    assert_int_equal(split_seat(&t, SLICE("ann")).place, 762);
+    assert_int_equal(split_seat(&t, SLICE("192.0.2.7")).place, 8422);
+    assert_int_equal(split_seat(&t, SLICE("0123456789abcdef0123456789abcdef")).place, 3259);
 }
 
 static void raising_a_weight_moves_units_from_the_first_variant_only(void **state)
@@ -78,8 +81,8 @@ static void raising_a_weight_moves_units_from_the_first_variant_only(void **stat
     for (uint32_t i = 0; i < UNITS; i++) {
         char text[32];
         struct slice unit = unit_text(i, text);
-        uint32_t from = split_variant_at(&old, split_place(&old, unit));
-        uint32_t to = split_variant_at(&new, split_place(&new, unit));
+        uint32_t from = split_variant_at(&old, split_seat(&old, unit).place);
+        uint32_t to = split_variant_at(&new, split_seat(&new, unit).place);
         if (from == to) continue;
         assert_true(from == 0 && to == 1);
         moved++;
@@ -152,9 +155,9 @@ static void units_have_the_shares_of_their_variants(void **state)
     split_table_fill(&t, SLICE("s1"), weights, 4);
     for (uint32_t i = 0; i < UNITS; i++) {
         char text[32];
-        counts[split_variant_at(&t, split_place(&t, unit_text(rng_next(&rng), text)))]++;
+        counts[split_variant_at(&t, split_seat(&t, unit_text(rng_next(&rng), text)).place)]++;
     }
-    assert_true(statistic_fit(counts, shares, 4).p > 0.01);
+    assert_true(statistic_fit(counts, shares, 4, &independent).p > 0.01);
 }
 
 /* Of addresses that follow each other, too, places are even. */
@@ -170,10 +173,32 @@ static void neighbouring_units_are_spread_evenly(void **state)
     for (uint32_t i = 0; i < UNITS; i++) {
         char text[32];
         int len = snprintf(text, sizeof(text), "10.%u.%u.%u", i >> 16, i >> 8 & 255, i & 255);
-        counts[split_place(&t, (struct slice){ text, (size_t)len })]++;
+        counts[split_seat(&t, (struct slice){ text, (size_t)len }).place]++;
     }
-    double p = statistic_fit(counts, shares, SPLIT_PLACES).p;
+    double p = statistic_fit(counts, shares, SPLIT_PLACES, &independent).p;
     assert_true(p > 0.01 && p < 0.99);
+}
+
+/* What is in a bucket says nothing of the variant: each variant's units are evenly in all of them. */
+static void buckets_are_independent_of_variants(void **state)
+{
+    (void)state;
+    static const uint32_t weights[] = { 9000, 1000 };
+    static uint64_t counts[2][SPLIT_BUCKETS];
+    static double shares[SPLIT_BUCKETS];
+    struct split_table t;
+    split_table_fill(&t, SLICE("s1"), weights, 2);
+    for (uint32_t b = 0; b < SPLIT_BUCKETS; b++) shares[b] = 1.0 / SPLIT_BUCKETS;
+    for (uint32_t i = 0; i < UNITS; i++) {
+        char text[32];
+        struct split_seat seat = split_seat(&t, unit_text(i, text));
+        assert_true(seat.bucket < SPLIT_BUCKETS);
+        counts[split_variant_at(&t, seat.place)][seat.bucket]++;
+    }
+    for (int v = 0; v < 2; v++) {
+        double p = statistic_fit(counts[v], shares, SPLIT_BUCKETS, &independent).p;
+        assert_true(p > 0.01 && p < 0.99);
+    }
 }
 
 /* Of the table of one split's variants by another's: what is in a cell against what the sums of its row and column
@@ -210,8 +235,8 @@ static void splits_of_different_salts_are_independent(void **state)
         for (uint32_t i = 0; i < UNITS / 4; i++) {
             char text[32];
             struct slice unit = unit_text(i, text);
-            cells[split_variant_at(&first, split_place(&first, unit))]
-                 [split_variant_at(&second, split_place(&second, unit))]++;
+            cells[split_variant_at(&first, split_seat(&first, unit).place)]
+                 [split_variant_at(&second, split_seat(&second, unit).place)]++;
         }
         assert_true(independence_p(cells) > 0.01);
     }
@@ -424,6 +449,7 @@ int main(void)
         cmocka_unit_test(a_variant_added_behind_the_others_takes_from_the_first_only),
         cmocka_unit_test(units_have_the_shares_of_their_variants),
         cmocka_unit_test(neighbouring_units_are_spread_evenly),
+        cmocka_unit_test(buckets_are_independent_of_variants),
         cmocka_unit_test(splits_of_different_salts_are_independent),
         cmocka_unit_test(a_split_is_what_was_written),
         cmocka_unit_test(mistakes_are_said),
