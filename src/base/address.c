@@ -63,6 +63,35 @@ static void set_v6(struct address *out, const struct in6_addr *host, uint32_t po
     out->len = sizeof(out->sa.in6);
 }
 
+/* What is written where an address should be, and would be one elsewhere. */
+static int refuse_host(struct slice text, struct slice host, bool any_host, struct err *err)
+{
+    bool is_name = host.len > 0, has_letter = false;
+    for (size_t i = 0; is_name && i < host.len; i++) {
+        char c = host.data[i], low = (char)(c | 32);
+        bool is_letter = low >= 'a' && low <= 'z';
+        has_letter |= is_letter;
+        is_name = is_letter || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    }
+    if (is_name && has_letter)
+        return err_set(
+            err,
+            "\"%.*s\" has a name for a host, and names are not resolved yet; write the address that "
+            "it stands for, like 10.0.0.1:80",
+            SLICE_ARGS(text));
+    return err_set(err, "\"%.*s\" is not an address; write one like 10.0.0.1:80, [::1]:80%s or unix:/path",
+                   SLICE_ARGS(text), any_host ? ", :80" : "");
+}
+
+static int refuse_url(struct slice text, struct err *err)
+{
+    const char *host = (const char *)memmem(text.data, text.len, "://", 3) + 3;
+    struct slice rest = { host, (size_t)(text.data + text.len - host) };
+    while (rest.len && rest.data[rest.len - 1] == '/') rest.len--;
+    return err_set(err, "\"%.*s\" is a URL; write the address alone, like %.*s", SLICE_ARGS(text),
+                   rest.len ? (int)rest.len : 11, rest.len ? rest.data : "10.0.0.1:80");
+}
+
 static int set_host(struct slice text, struct slice host, bool any_host, uint32_t port, struct address *out,
                     struct err *err)
 {
@@ -81,9 +110,7 @@ static int set_host(struct slice text, struct slice host, bool any_host, uint32_
     } else if (parse_bytes(AF_INET, host, &v4)) {
         set_v4(out, v4.s_addr, port);
     } else {
-        return err_set(err,
-                       "\"%.*s\" is not an address; write one like 10.0.0.1:80, [::1]:80%s or unix:/path",
-                       SLICE_ARGS(text), any_host ? ", :80" : "");
+        return refuse_host(text, host, any_host, err);
     }
     return 0;
 }
@@ -94,6 +121,7 @@ int address_parse(struct slice text, bool any_host, struct address *out, struct 
     uint32_t port;
     memset(out, 0, sizeof(*out));
     if (slice_starts_with(text, SLICE("unix:"))) return parse_unix(text, out, err);
+    if (text.len && memmem(text.data, text.len, "://", 3)) return refuse_url(text, err);
     const char *colon = text.len ? memrchr(text.data, ':', text.len) : NULL;
     if (parse_bytes(AF_INET6, text, &v6))
         return err_set(err, "\"%.*s\" has no port; write [address]:port, like [::1]:80", SLICE_ARGS(text));

@@ -67,8 +67,40 @@ static const struct conf_field *row_of(const struct conf_type *type, struct slic
     return NULL;
 }
 
+/* What people who know other balancers look for and is still to come: "did you mean" would lead them astray. A line goes
+ * when its row comes. */
+static const struct {
+    const char *key, *remedy;
+} not_yet[] = {
+    { "tls", "put what ends TLS in front" },
+    { "ssl", "put what ends TLS in front" },
+    { "certificate", "put what ends TLS in front" },
+    { "certificates", "put what ends TLS in front" },
+    { "http2", "HTTP/1.1 is spoken on both sides" },
+    { "health", "servers that cannot be connected to are taken out by themselves" },
+    { "health_check", "servers that cannot be connected to are taken out by themselves" },
+    { "compress", "let the servers compress" },
+    { "compression", "let the servers compress" },
+    { "gzip", "let the servers compress" },
+    { "rate", "a gate's connections_per_client bounds connections" },
+    { "rate_limit", "a gate's connections_per_client bounds connections" },
+    { "cache", "let the servers or what is in front of weir keep answers" },
+};
+
+static bool refuse_not_yet(struct conf_decode *d, const struct conf_node *child, const struct conf_type *type)
+{
+    for (size_t i = 0; i < sizeof(not_yet) / sizeof(*not_yet); i++) {
+        if (!slice_equal_fold(child->key, slice_of(not_yet[i].key))) continue;
+        conf_fault_add(d->faults, child->key_place, not_yet[i].remedy, "there is no \"%s\" in %s yet",
+                       not_yet[i].key, type->name);
+        return true;
+    }
+    return false;
+}
+
 static void refuse_unknown(struct conf_decode *d, const struct conf_node *child, const struct conf_type *type)
 {
+    if (refuse_not_yet(d, child, type)) return;
     const char *names[CONF_ROWS_MAX];
     uint32_t count = 0;
     char remedy[200];

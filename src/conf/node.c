@@ -119,19 +119,89 @@ static void print_line(FILE *out, struct slice line, uint32_t column)
     fprintf(out, "\n  %s^\n", under);
 }
 
+/* Characters that look like others and come from word processors and web pages. */
+static const struct {
+    const char *bytes, *what;
+} look_alikes[] = {
+    { "\u201c", "a typographic quote: write \"" },
+    { "\u201d", "a typographic quote: write \"" },
+    { "\u201e", "a typographic quote: write \"" },
+    { "\u00ab", "a typographic quote: write \"" },
+    { "\u00bb", "a typographic quote: write \"" },
+    { "\u2018", "a typographic quote: write '" },
+    { "\u2019", "a typographic quote: write '" },
+    { "\u00a0", "a no-break space: write a usual one" },
+    { "\u202f", "a no-break space: write a usual one" },
+    { "\u3000", "a wide space: write a usual one" },
+    { "\u200b", "a space without width: take it out" },
+    { "\ufeff", "a space without width: take it out" },
+    { "\uff1a", "a wide colon: write :" },
+    { "\u2013", "a dash: write -" },
+};
+
+/* The first of them in the line; `place` is where the line begins. */
+static bool find_look_alike(struct slice line, struct conf_place *place, const char **what)
+{
+    place->column = 1;
+    while (line.len) {
+        for (size_t i = 0; i < COUNT(look_alikes); i++) {
+            *what = look_alikes[i].what;
+            if (slice_starts_with(line, slice_of(look_alikes[i].bytes))) return true;
+        }
+        size_t len = utf8_sequence_len(line), step = len ? len : 1;
+        line.data += step;
+        line.len -= step;
+        place->column++;
+    }
+    return false;
+}
+
+static void to_line(struct conf_cursor *c, uint32_t line)
+{
+    while (c->place.line < line && c->offset < c->source.len) conf_cursor_to_offset(c, c->offset + 1);
+}
+
+/* What is taken amiss in one line is often noticed in the next. `before` goes forward with the faults, up to the line
+ * before the fault's. */
+static void print_look_alike(FILE *out, struct conf_cursor *before, uint32_t line)
+{
+    struct conf_place place;
+    const char *what;
+    to_line(before, line > 1 ? line - 1 : 1);
+    for (struct conf_cursor c = *before; c.place.line <= line; to_line(&c, c.place.line + 1)) {
+        place = c.place;
+        if (find_look_alike(line_at(&c), &place, &what)) {
+            fprintf(out, "; at %u:%u is %s", place.line, place.column, what);
+            return;
+        }
+        if (c.offset == c.source.len || c.place.line == line) return;
+    }
+}
+
+static void print_place(FILE *out, const struct conf_tree *tree, struct conf_place place)
+{
+    if (place.line == CONF_LINE_OF_CHANGE)
+        fprintf(out, "%s with %s: ", tree->source_name, tree->changes[place.column - 1]);
+    else
+        fprintf(out, "%s:%u:%u: ", tree->source_name, place.line, place.column);
+}
+
 char *conf_faults_print(const struct conf_faults *faults, const struct conf_tree *tree, bool is_brief)
 {
     char *text = NULL;
     size_t len = 0;
     FILE *out = open_memstream(&text, &len);
     if (!out) abort();
-    struct conf_cursor start = conf_cursor_start(tree->source); /* of the line looked at */
+    struct conf_cursor start = conf_cursor_start(tree->source), before = start; /* of the line looked at */
     for (uint32_t i = 0; i < faults->count; i++) {
         const struct conf_fault *f = &faults->items[i];
-        fprintf(out, "%s:%u:%u: %s%s%s%s%s\n", tree->source_name, f->place.line, f->place.column,
-                faults->kind ? faults->kind : "", faults->kind ? ": " : "", f->message,
+        print_place(out, tree, f->place);
+        fprintf(out, "%s%s%s%s%s", faults->kind ? faults->kind : "", faults->kind ? ": " : "", f->message,
                 f->remedy[0] ? "; " : "", f->remedy);
-        if (is_brief || !tree->source.len) continue;
+        if (!faults->kind && f->place.line != CONF_LINE_OF_CHANGE)
+            print_look_alike(out, &before, f->place.line);
+        fputc('\n', out);
+        if (is_brief || !tree->source.len || f->place.line == CONF_LINE_OF_CHANGE) continue;
         while (start.place.line < f->place.line && start.offset < start.source.len)
             conf_cursor_to_offset(&start, start.offset + 1);
         if (start.place.line == f->place.line) print_line(out, line_at(&start), f->place.column);

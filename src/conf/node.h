@@ -15,6 +15,10 @@ struct conf_place {
     uint32_t line, column; /* from 1; in characters as an editor counts them */
 };
 
+/* A place in no file: `column` says by which of the tree's changes (conf/tree_change.h), from 1, it came about. */
+#define CONF_LINE_OF_CHANGE UINT32_MAX
+#define CONF_CHANGES_MAX 64u
+
 struct conf_node {
     enum conf_kind kind;
     bool is_quoted;          /* a scalar written in quotes: always a string ("80" is no number) */
@@ -30,6 +34,11 @@ struct conf_tree {
     struct slice source; /* a copy of the bytes, for showing the offending line; without a byte order mark */
     struct conf_node *root;
     struct conf_arena *memory; /* owned */
+    /* It has no faults, or only such (keys that occur twice, anchors, tags) that it can be decoded for the sake of finding
+     * further ones. */
+    bool is_decodable;
+    const char *changes[CONF_CHANGES_MAX]; /* their texts */
+    uint32_t change_count;
 };
 
 /* A fault at a place. `remedy` may be empty. */
@@ -66,7 +75,7 @@ char *conf_faults_print(const struct conf_faults *faults, const struct conf_tree
 /* Both read all of `bytes` (borrowed only during the call), at most 4 MiB, refuse duplicate keys, nesting
  * over 32 and more than 100,000 nodes; YAML further refuses anchors, aliases, tags, merge keys and a
  * second document. 0, or -1 with at least one fault. The tree is set either way and is to be freed; one
- * with faults is not to be decoded. */
+ * with faults is not to be decoded but for further ones. */
 MUST_CHECK int conf_read_yaml(struct conf_tree *tree, const char *source_name, struct slice bytes,
                               struct conf_faults *faults);
 MUST_CHECK int conf_read_json(struct conf_tree *tree, const char *source_name, struct slice bytes,

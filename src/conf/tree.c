@@ -54,8 +54,8 @@ int conf_builder_start(struct conf_builder *b, struct conf_tree *tree, const cha
     tree->root = conf_arena_alloc(tree->memory, sizeof(*tree->root));
     tree->root->place = (struct conf_place){ 1, 1 };
     if (bytes.len > CONF_SOURCE_MAX) {
-        conf_fault_add(faults, tree->root->place, "split it up",
-                       "%zu bytes are more than the %u that are read", bytes.len, CONF_SOURCE_MAX);
+        conf_fault_add(faults, tree->root->place, "", "%zu bytes are more than the %u MiB that are read",
+                       bytes.len, CONF_SOURCE_MAX >> 20);
         return -1;
     }
     if (slice_starts_with(bytes, SLICE("\xef\xbb\xbf"))) {
@@ -68,7 +68,9 @@ int conf_builder_start(struct conf_builder *b, struct conf_tree *tree, const cha
 
 int conf_builder_result(const struct conf_builder *b)
 {
-    return b->faults->count + b->faults->dropped == b->faults_before ? 0 : -1;
+    uint32_t found = b->faults->count + b->faults->dropped - b->faults_before;
+    b->tree->is_decodable = found == b->harmless;
+    return found ? -1 : 0;
 }
 
 static struct conf_level *top(struct conf_builder *b)
@@ -172,6 +174,7 @@ static void refuse_doubles(struct conf_builder *b, const struct conf_level *leve
         conf_fault_add(b->faults, nodes[i]->key_place, "keep one of them",
                        "key \"%.*s\" was given before, at line %u", SLICE_ARGS(conf_clip(nodes[i]->key)),
                        nodes[i - 1]->key_place.line);
+        b->harmless++;
     }
     free(nodes);
 }

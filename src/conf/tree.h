@@ -30,6 +30,7 @@ struct conf_builder {
     struct conf_tree *tree;
     struct conf_faults *faults;
     uint32_t faults_before, node_count, depth;
+    uint32_t harmless; /* faults that leave the tree what its writer meant, as far as it goes */
     struct conf_level levels[CONF_DEPTH_MAX];
 };
 

@@ -47,10 +47,16 @@ static int no_such(struct walk *w, struct slice what)
                    SLICE_ARGS(what), t.len ? text_cstr(&t) : "nothing");
 }
 
+/* Of what the change at hand brings. */
+static struct conf_place change_place(const struct conf_tree *tree)
+{
+    return (struct conf_place){ CONF_LINE_OF_CHANGE, tree->change_count };
+}
+
 static struct conf_node *new_node(struct conf_tree *tree, enum conf_kind kind)
 {
     struct conf_node *n = conf_arena_alloc(tree->memory, sizeof(*n));
-    *n = (struct conf_node){ .kind = kind, .place = { 1, 1 }, .key_place = { 1, 1 } };
+    *n = (struct conf_node){ .kind = kind, .place = change_place(tree) };
     return n;
 }
 
@@ -74,6 +80,7 @@ static bool expand_short_form(struct walk *w)
     inner->text = w->node->text;
     inner->is_quoted = w->node->is_quoted;
     inner->place = w->node->place;
+    inner->key_place = w->node->place;
     inner->key = copy_text(w->tree, slice_of(w->type->short_form));
     w->node->kind = CONF_NODE_MAP;
     w->node->text = SLICE_NONE;
@@ -106,6 +113,7 @@ static int enter_key(struct walk *w, struct slice key, bool is_last)
         }
         child = new_node(w->tree, is_last ? CONF_NODE_NULL : CONF_NODE_MAP);
         child->key = copy_text(w->tree, key);
+        child->key_place = child->place;
         add_child(w->node, child);
     }
     if (w->is_container) {
@@ -169,6 +177,7 @@ static struct conf_node *copy_node(struct conf_tree *tree, const struct conf_nod
     n->is_quoted = from->is_quoted;
     n->text = copy_text(tree, from->text);
     n->key = copy_text(tree, from->key);
+    if (from->key_place.line) n->key_place = n->place;
     for (const struct conf_node *c = from->first_child; c; c = c->next) add_child(n, copy_node(tree, c));
     return n;
 }
@@ -185,6 +194,8 @@ static int set_value(struct walk *w, const char *text)
         w->node->text = n->text;
         w->node->is_quoted = n->is_quoted;
         w->node->first_child = n->first_child;
+        w->node->place = change_place(w->tree);
+        if (w->node->key_place.line) w->node->key_place = w->node->place;
     } else {
         err_set(w->err, "%s: the value is no YAML: %s", w->path, faults->items[0].message);
     }
@@ -206,5 +217,8 @@ int conf_tree_change(struct conf_tree *tree, const struct conf_type *type, const
     }
     if (!equals || equals == change)
         return err_set(err, "\"%s\" is no change; write one like pools.web.servers[1].weight=0", change);
+    if (tree->change_count == CONF_CHANGES_MAX)
+        return err_set(err, "\"%s\" is one change too many: there may be %u", change, CONF_CHANGES_MAX);
+    tree->changes[tree->change_count++] = conf_arena_copy(tree->memory, slice_of(change));
     return follow(&w, equals) < 0 ? -1 : set_value(&w, equals + 1);
 }

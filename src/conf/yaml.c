@@ -57,6 +57,8 @@ static void report(struct reader *r)
 static void refuse_extras(struct reader *r, struct conf_place place, const yaml_char_t *anchor,
                           const yaml_char_t *tag)
 {
+    if (anchor) r->builder.harmless++;
+    if (tag) r->builder.harmless++;
     if (anchor)
         conf_fault_add(r->builder.faults, place, "write the value out where it is needed",
                        "anchors are not supported");

@@ -107,7 +107,10 @@ static int parse(struct config **out, const char *name, struct slice text, struc
                          : conf_read_yaml(&tree, name, text, faults);
     if (result == 0) is_changed = apply(&tree, r) < 0;
     if (is_changed) result = -1;
-    if (result == 0) result = config_decode(out, &tree, faults);
+    if (result == 0)
+        result = config_decode(out, &tree, faults);
+    else if (tree.is_decodable && !r->change_count && config_decode(out, &tree, faults) == 0)
+        config_free(*out);
     if (result < 0 && !is_changed) r->faults = conf_faults_print(faults, &tree, false);
     if (result == 0 && r->notes) take_notes(r->notes, notes, &tree);
     conf_tree_free(&tree);

@@ -333,8 +333,8 @@ static const char help[] =
     "in the place of each server, and shows shares, load and waits side by side.\n\n"
     "  -c, --config FILE     the configuration\n"
     "      --pool NAME       the pool, if there are several\n"
-    "      --log FILE        requests of an nginx access log, - for standard input; with --format as in "
-    "`weir logs`\n"
+    "      --log FILE        requests of an nginx access log, - for standard input; with --log-format "
+    "as in `weir logs`\n"
     "      --listener NAME   whose routes say which of them come to the pool; the first for HTTP if absent\n"
     "      --no-routes       all of them come to the pool\n"
     "      --rps N           or made ones: so many a second (Poisson), for --seconds S (10)\n"
@@ -357,7 +357,8 @@ int simulate_command(int argc, char **argv)
         { "log", required_argument, NULL, 'l' },
         { "listener", required_argument, NULL, 'L' },
         { "no-routes", no_argument, NULL, 'N' },
-        { "format", required_argument, NULL, 'f' },
+        { "log-format", required_argument, NULL, 'f' },
+        { "format", required_argument, NULL, 'f' }, /* as it was called once */
         { "rps", required_argument, NULL, 'r' },
         { "seconds", required_argument, NULL, 's' },
         { "service-ms", required_argument, NULL, 'm' },

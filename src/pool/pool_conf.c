@@ -260,6 +260,10 @@ static void check_pool(struct conf_decode *d, const struct conf_node *node, void
     const struct pool_conf *p = object;
     const struct conf_node *servers = conf_node_get(node, "servers");
     if (servers) check_addresses(d, servers, p);
+    if (p->host && strpbrk(p->host, "/?# @"))
+        conf_decode_fault(d, node, "host",
+                          "write what servers know themselves by, like app.example.com or app:8080",
+                          "\"%.80s\" is more than a Host can be", p->host);
     if (p->subset) check_pool_subset(d, node, p);
     if (p->sticky && p->kind == POOL_EGRESS)
         conf_decode_fault(d, node, "sticky", "balance by hash to keep a client with one address",

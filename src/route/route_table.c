@@ -26,6 +26,11 @@ static bool is_host_char(char c)
 
 static int check_name(struct slice whole, struct slice name, struct err *err)
 {
+    if (name.len && (memmem(name.data, name.len, "://", 3) || memchr(name.data, '/', name.len)))
+        return err_set(err,
+                       "\"%.*s\" is more than a host; write the name alone, like api.example.com, and the "
+                       "path in `path_prefix`",
+                       SLICE_ARGS(whole));
     for (size_t i = 0; i < name.len; i++) {
         if (is_host_char(name.data[i])) continue;
         if (name.data[i] == ':')

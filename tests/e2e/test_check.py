@@ -95,6 +95,19 @@ CASES = {
     "two documents": (GOOD + "«---\nlisteners: {}\n", r"document"),
     "variable in a log format": (GOOD + "access_log: {path: x, format: «'$statsu'}\n", r"\$statsu.*\$status"),
     "name of a log format": (GOOD + "access_log: {path: x, format: «combine}\n", r'"combine".*"combined"'),
+    "a name for a server": (servers('[«"app.internal:8080"]'), r'"app.internal:8080".*names are not resolved yet'),
+    "a URL for a server": (servers('[«"http://10.0.0.1:80/"]'), r'is a URL; write the address alone, like 10\.0\.0\.1:80$'),
+    "a URL for a route's host": (GOOD.replace("pool: web", "routes: [{name: a, «host: 'https://api.example.com/v1', pool: web}]"),
+                                 r"more than a host; write the name alone"),
+    "a URL for a pool's host": (pool("«host: https://api.example.com"), r"more than a Host"),
+    "no TLS": (listener("«tls: {certificate: a.pem}"), r'no "tls" in listener yet'),
+    "no health checks": (pool("«health: {path: /}"), r'no "health" in pool yet'),
+    "no compression": (listener("«compress: true"), r'no "compress" in listener yet'),
+    "no rates": (listener("gate: {«rate: 10}"), r'no "rate" in gate yet'),
+    "typographic quotes": (servers("[«“127.0.0.1:18080”]"), r"; at 7:15 is a typographic quote: write \"$"),
+    "a no-break space for a blank": (GOOD.replace("    pool: web", "    pool:\u00a0web").replace("pools:", "«pools:"),
+                                     r"; at 4:10 is a no-break space: write a usual one$"),
+    "a no-break space that indents": (pool("«\u00a0balance: random"), r"; at 8:5 is a no-break space"),
     "too little memory": (GOOD + "limits: {«memory: 1KiB}\n", r"1024 bytes.*1MiB"),
     "two listeners on one port": (GOOD.replace("pools:", "  again:\n    «bind: :18999\n    pool: web\npools:"),
                                   r'"again" listens on \[::\]:18999.*"web" on 127\.0\.0\.1:18999'),
@@ -157,6 +170,36 @@ def test_all_mistakes_are_reported_at_once_and_in_order(tmp_path):
     text = GOOD.replace("pool: web", "pool: wbe").replace("servers", "balance: rundom\n    servers") + "extra: 1\n"
     faults = check(tmp_path, text)
     assert [fault.line for fault in faults] == [4, 7, 9]
+
+
+def test_mistakes_of_later_passes_come_with_the_first(tmp_path):
+    """A key that occurs twice, an unknown one, an address taken twice and a name that is not there."""
+    text = (GOOD + "    balance: random\n    balance: random\n    wieght: 1\n"
+            ).replace("pools:", "  again:\n    bind: :18999\n    pool: wbe\npools:")
+    assert [fault.line for fault in check(tmp_path, text)] == [6, 7, 12, 13]
+
+
+def test_a_file_that_is_too_large_is_told_the_limit(tmp_path):
+    path = tmp_path / "weir.yaml"
+    path.write_bytes(b"#" * ((4 << 20) + 1))
+    done = run_command("check", "-c", str(path))
+    assert done.returncode == CONFIG and "more than 4 MiB" in done.stderr
+
+
+@pytest.mark.parametrize("change, sentence", [
+    ("pools.web.servers[0].weight=99999", '"weight" is 99999'),
+    ("pools.web.balance=rundom", '"rundom" is not a value'),
+    ("pools.web.wieght=1", 'unknown key "wieght"'),
+    ("pools.web.servers=[{address: '10.0.0.1:80', weight: many}]", '"weight" must be'),
+    ("listeners.web.pool=wbe", 'no "wbe"'),
+])
+def test_what_a_change_did_is_not_said_of_a_line_of_the_file(tmp_path, change, sentence):
+    path = tmp_path / "weir.yaml"
+    path.write_text(GOOD)
+    done = run_command("simulate", "-c", str(path), "--rps", "10", "--change", change)
+    assert done.returncode == CONFIG
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith(f"{path} with {change}: ") and sentence in lines[0], done.stderr
 
 
 def test_every_fault_says_what_to_do(tmp_path):
