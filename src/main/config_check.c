@@ -317,7 +317,7 @@ static void check_listener_routes(const struct checking *k, const struct conf_no
         note_star(k, at, "path", routes[i].path);
         note_star(k, at, "path_prefix", routes[i].path_prefix);
         if (by[i] == ROUTE_NONE) continue;
-        conf_decode_fault(
+        conf_decode_note(
             k->d, at, NULL, "take one of them out, or let this one ask for something else",
             "route \"%s\" can never be taken: \"%s\" is asked before it and takes all that it could",
             name_or(routes[i].name), name_or(routes[by[i]].name));

@@ -148,9 +148,10 @@ def test_the_units_user_is_made_by_what_comes_with_it():
     assert made == unit_value("User") == unit_value("Group")
 
 
-def test_a_reload_does_not_report_success_for_nothing():
-    """Without ExecReload systemctl refuses; with one it must ask for the configuration to be read."""
-    assert all("USR1" not in command for command in unit_value("ExecReload"))
+def test_a_reload_fails_with_the_files_mistakes_before_weir_is_asked():
+    check, ask = unit_value("ExecReload")
+    assert [check] == unit_value("ExecStartPre") and check.endswith("check -c /etc/weir/weir.yaml")
+    assert ask.split()[1:] == ["-HUP", "$MAINPID"]
 
 
 def test_signals_that_mean_nothing_yet_do_not_kill(scene):

@@ -149,7 +149,7 @@ static void size_depth_and_number_are_bounded(void **state)
     char *deep = repeat("[", 40), *many = repeat("- a\n", 100001), *large = repeat("#234567\n", 524289);
     refuse(deep, "t.yaml:1:33: lists and maps are nested more than 32 deep\n");
     refuse(many, "t.yaml:100000:3: there are more than 100000 values; split it up\n");
-    refuse(large, "t.yaml:1:1: 4194312 bytes are more than the 4194304 that are read; split it up\n");
+    refuse(large, "t.yaml:1:1: 4194312 bytes are more than the 4 MiB that are read\n");
     free(deep);
     free(many);
     free(large);
