@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import signal
 
 import pytest
 
@@ -105,6 +106,32 @@ def test_durations_are_compared_and_overrides_left_out(scene):
     report = split("report", "-c", file_of(scene), "checkout")
     for name in ("p50", "p95", "p99"):
         assert re.search(rf"^ +\D.* {name}.* ms$", report, re.M)
+
+
+def reload(scene, weir, count):
+    with open(file_of(scene), "w", encoding="utf-8") as file:
+        json.dump(weir.config, file)
+    weir.process.send_signal(signal.SIGHUP)
+    weir.wait_event("reloaded", count)
+
+
+def test_counts_begin_anew_when_units_are_dealt_anew(scene, weir):
+    def counted():
+        return sum(v["exchanges"] for v in weir.get("/api/v1/splits/checkout/report")["variants"])
+
+    ask_many(scene, weir, 30)
+    checkout = weir.config["splits"]["checkout"]
+    checkout["response_header"] = True
+    reload(scene, weir, 1)
+    assert counted() == 30
+    scene.client(weir).ask("GET", "/", ("X-User-Id", "ann"))
+    eventually(lambda: counted() == 31, "both configurations counted in one book")
+    checkout["variants"]["a"]["weight"], checkout["variants"]["b"]["weight"] = 60, 40
+    reload(scene, weir, 2)
+    assert counted() == 0
+    scene.client(weir).ask("GET", "/", ("X-User-Id", "ann"))
+    eventually(lambda: counted() == 1, "counted by the new weights")
+    assert sum(v["exchanges"] for v in weir.get("/api/v1/splits")["splits"][0]["variants"]) == 32
 
 
 def test_a_report_of_nothing_has_dashes(scene, weir):
