@@ -184,8 +184,8 @@ static void on_signal(struct loop_fd *f, uint32_t events)
         } else if (info.ssi_signo == SIGUSR2) {
             log_event(
                 LOG_INFO, "signal_ignored",
-                "signal=%u remedy=\"handing over to a new weir will come by it; until then start that one "
-                "first, then stop this one\"",
+                "signal=%u remedy=\"another configuration comes by SIGHUP; handing over to another weir is "
+                "not there yet: stop this one, then start that one\"",
                 info.ssi_signo);
         } else if (c->signal_count++ == 0) {
             begin_drain(c);

@@ -157,5 +157,5 @@ def test_a_reload_fails_with_the_files_mistakes_before_weir_is_asked():
 def test_signals_that_mean_nothing_yet_do_not_kill(scene):
     weir = scene.proxy(scene.server())
     weir.process.send_signal(signal.SIGUSR2)
-    assert "start that one first" in weir.wait_event("signal_ignored")["remedy"]
+    assert "not there yet" in weir.wait_event("signal_ignored")["remedy"]
     assert scene.client(weir).ask().status == 200
