@@ -2,6 +2,7 @@
 #pragma once
 
 #include "admin/answer.h"
+#include "admin/shape.h"
 
 struct reload_ask {
     struct slice text; /* copied; without data: the file that weir was started with, as it is now */
@@ -18,3 +19,35 @@ struct reloader {
     /* The configuration in force, secrets left out, as JSON. */
     void (*show)(struct reloader *r, struct answer *out);
 };
+
+/* What has changed, or would: filled by main/config_difference.h, shown by the API. */
+
+struct reload_item {
+    const char *name, *in;  /* in: the listener of a route, the pool of a server; NULL: none */
+    struct shape_list keys; /* const char *: of what changed; empty for what came or went */
+};
+
+/* Of each of the three lists so many are said, and of how many more only the number. */
+#define RELOAD_ITEMS_MAX 1000u
+
+struct reload_section {
+    struct shape_list added, removed, changed; /* struct reload_item */
+    uint64_t left_off;
+};
+
+struct reload_moved {
+    const char *pool;
+    double share; /* 0..1; NaN: what is hashed is another, so that all keys are */
+};
+
+struct reload_outcome {
+    uint64_t generation; /* in force now */
+    bool is_dry, is_same;
+    struct reload_section listeners, routes, pools, servers, splits;
+    struct shape_list settings;                 /* const char *: other keys of the top level that changed */
+    struct shape_list needs_restart;            /* const char *: those that hold from the next start */
+    struct shape_list moved;                    /* struct reload_moved */
+    uint64_t idle_closed, of_removed_listeners; /* connections */
+};
+
+extern const struct shape reload_outcome_shape;

@@ -1,5 +1,6 @@
 #include "admin/routes.h"
 
+#include "admin/reloader.h"
 #include "proxy/explain.h"
 
 #define PLAIN "text/plain; charset=utf-8"
@@ -17,9 +18,9 @@ const struct admin_route admin_routes[] = {
     { HTTP_GET, "/api/v1/config", config_show, "The configuration in force, without secrets" },
     { HTTP_PUT, "/api/v1/config", config_put,
       "Puts this configuration in force, as YAML or JSON; on any mistake the one before stays",
-      .query = reload_query, .takes_text = true, .body_max = 4u << 20 },
+      .query = reload_query, .answer = &reload_outcome_shape, .takes_text = true, .body_max = 4u << 20 },
     { HTTP_POST, "/api/v1/reload", config_reload,
-      "Reads the configuration's file again, and puts it in force", .query = reload_query },
+      "Reads the configuration's file again, and puts it in force", .query = reload_query, .answer = &reload_outcome_shape },
     { HTTP_GET, "/api/v1/stats", stats_show, "The whole process in figures", .answer = &stats_shape },
     { HTTP_GET, "/api/v1/stats/leaks", leaks_show, "What leaks, and what grows", .answer = &leaks_shape },
     { HTTP_GET, "/api/v1/listeners", listeners_list, "Listeners and their traffic", .answer = &listener_shape,

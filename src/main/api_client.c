@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "admin/router.h"
 #include "http/h1_client.h"
 #include "main/document.h"
 #include "main/table.h"
@@ -66,7 +67,9 @@ static void send_more(struct question *q)
 
 #define CREDENTIALS_MAX (API_TOKEN_MAX + 16)
 
-/* How many of `fields` there are; at most two. */
+#define FIELDS_MAX 3
+
+/* How many of `fields` there are. */
 static uint32_t make_fields(const struct question *q, char credentials[CREDENTIALS_MAX],
                             struct http_field *fields)
 {
@@ -77,10 +80,16 @@ static uint32_t make_fields(const struct question *q, char credentials[CREDENTIA
             .name = "Authorization", .name_len = 13, .value = credentials, .value_len = (uint32_t)len
         };
     }
+    struct slice type = q->rq->is_text ? SLICE("application/octet-stream") : SLICE("application/json");
     if (q->rq->body.len)
         fields[count++] = (struct http_field){
-            .name = "Content-Type", .name_len = 12, .value = "application/json", .value_len = 16
+            .name = "Content-Type", .name_len = 12, .value = type.data, .value_len = (uint32_t)type.len
         };
+    if (q->rq->if_match)
+        fields[count++] = (struct http_field){ .name = "If-Match",
+                                               .name_len = 8,
+                                               .value = q->rq->if_match,
+                                               .value_len = (uint32_t)strlen(q->rq->if_match) };
     return count;
 }
 
@@ -88,16 +97,18 @@ static void on_open(struct http_stream *s)
 {
     struct question *q = s->owner;
     char host[ADDRESS_TEXT_MAX], credentials[CREDENTIALS_MAX];
-    struct http_field fields[2];
+    struct http_field fields[FIELDS_MAX];
     bool is_unix = q->to->address.sa.any.sa_family == AF_UNIX, has_body = q->rq->body.len > 0;
     struct http_head head = { .version = HTTP_VERSION_1_1,
                               .method = q->rq->method,
-                              .method_text = q->rq->method == HTTP_POST ? SLICE("POST") : SLICE("GET"),
+                              .method_text = slice_of(router_method_name(q->rq->method)),
                               .target = slice_of(q->rq->path) };
+    /* A POST says that it has no body (RFC 9110 8.6). */
+    bool has_length = has_body || q->rq->method != HTTP_GET;
     struct http_send send = { .head = &head,
                               .extra = fields,
                               .extra_count = make_fields(q, credentials, fields),
-                              .body = has_body ? HTTP_BODY_LENGTH : HTTP_BODY_NONE,
+                              .body = has_length ? HTTP_BODY_LENGTH : HTTP_BODY_NONE,
                               .content_length = q->rq->body.len,
                               .wants_close = true };
     send.authority = is_unix ? SLICE("localhost") : slice_of(address_print(&q->to->address, host));
@@ -365,7 +376,7 @@ int api_client_ask(const struct api_target *to, const struct api_request *rq, ch
     q->to = to;
     q->rq = rq;
     int code = ask(q, err);
-    if (code == EX_OK) {
+    if (code == EX_OK || (code == EX_DATAERR && rq->keeps_problem)) {
         *body = q->body;
         if (len) *len = q->body_len;
     } else {

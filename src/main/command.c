@@ -22,6 +22,8 @@
 #include "main/logs.h"
 #include "main/perf.h"
 #include "main/postmortem.h"
+#include "main/reload_command.h"
+#include "main/reload_report.h"
 #include "main/run.h"
 #include "main/simulate.h"
 #include "main/split_report.h"
@@ -326,36 +328,77 @@ static int check_logs(const struct config *config, const char *path)
     return code;
 }
 
-static int check_command(int argc, char **argv)
+/* What weir would change, if it got the file as it is. */
+static int check_against_running(const char *path, const struct api_options *api)
 {
-    static const struct option options[] = { { "config", required_argument, NULL, 'c' },
-                                             { "help", no_argument, NULL, 'h' },
-                                             { 0 } };
-    const char *path = NULL;
+    struct api_target to;
+    struct err err = { "" };
+    char *text = NULL;
+    size_t len = 0;
+    struct api_request rq = { .method = HTTP_PUT, .path = "/api/v1/config?dry_run=true", .is_text = true };
+    int code = api_target_find(api, &to, &err);
+    if (code == EX_OK && config_read(path, &text, &len, &err) < 0) code = EX_CONFIG;
+    rq.body = (struct slice){ text, len };
+    if (code == EX_OK)
+        code = reload_report_ask("check", &to, &rq, false);
+    else
+        fprintf(stderr, "weir check: %s\n", err.text);
+    config_text_free(text, len);
+    return code;
+}
+
+struct check_options {
+    const char *path;
+    struct api_options api;
+    bool is_against_running;
+};
+
+/* EX_OK, or -1 after the help, or EX_USAGE. */
+static int parse_check(int argc, char **argv, struct check_options *o)
+{
+    static const struct option options[] = {
+        { "config", required_argument, NULL, 'c' }, { "against-running", no_argument, NULL, 'r' },
+        { "admin", required_argument, NULL, 'a' },  { "token", required_argument, NULL, 't' },
+        { "help", no_argument, NULL, 'h' },         { 0 },
+    };
     int option;
     while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-        if (option == 'h') return print_help("check");
-        if (option != 'c') {
-            fprintf(stderr, "Try: weir check --help\n");
-            return EX_USAGE;
+        switch (option) {
+        case 'c': o->path = optarg; break;
+        case 'r': o->is_against_running = true; break;
+        case 'a': o->api.admin = optarg; break;
+        case 't': o->api.token = optarg; break;
+        case 'h': print_help("check"); return -1;
+        default: fprintf(stderr, "Try: weir check --help\n"); return EX_USAGE;
         }
-        path = optarg;
     }
-    if (!path && optind < argc) path = argv[optind++];
+    if (!o->path && optind < argc) o->path = argv[optind++];
     if (optind < argc) return usage_fault("check", "what is \"%s\"?", argv[optind]);
-    if (!path) return usage_fault("check", "which %s?", "file");
+    if (!o->path) return usage_fault("check", "which %s?", "file");
+    if (!o->is_against_running && (o->api.admin || o->api.token))
+        return usage_fault("check", "%s says which weir --against-running asks",
+                           o->api.admin ? "--admin" : "--token");
+    return EX_OK;
+}
+
+static int check_command(int argc, char **argv)
+{
+    struct check_options o = { 0 };
     struct config *config = NULL;
     struct config_notes notes;
-    int code = config_load_noted_or_say(&config, path, "check", &notes);
+    int code = parse_check(argc, argv, &o);
+    if (code != EX_OK) return code < 0 ? EX_OK : code;
+    code = config_load_noted_or_say(&config, o.path, "check", &notes);
     if (code != EX_OK) return code;
     if (notes.text) fputs(notes.text, stderr);
     config_notes_free(&notes);
-    code = check_logs(config, path);
+    code = check_logs(config, o.path);
     if (code == EX_OK)
-        printf("%s is correct: %u listeners, %u pools\n", path, config->proxy.listeners.count,
+        printf("%s is correct: %u listeners, %u pools\n", o.path, config->proxy.listeners.count,
                config->proxy.pools.count);
     config_free(config);
-    return code;
+    o.api.config = o.path;
+    return code == EX_OK && o.is_against_running ? check_against_running(o.path, &o.api) : code;
 }
 
 static int schema_command(int argc, char **argv)
@@ -423,10 +466,16 @@ const struct command commands[] = {
       "process, and prints what to try. Ctrl-C ends it.\n",
       demo_command },
     { "check", "read a configuration and name every mistake in it",
-      "Usage: weir check [-c] FILE\n\n"
-      "Exit codes: 0 correct, 78 mistakes: each on stderr as file:line:column, with the line and a remedy.\n"
+      "Usage: weir check [-c] FILE [--against-running]\n\n"
+      "      --against-running   say what it would change of a running weir; nothing changes there\n"
+      "      --admin ADDR        that weir's admin address; the file's if nothing says another\n"
+      "      --token TOKEN       its admin token; or the file's, or WEIR_TOKEN\n\n"
+      "Exit codes: 0 correct, 69 weir is not reached, 78 mistakes: each on stderr as file:line:column, with "
+      "the "
+      "line and\na remedy.\n"
       "What is correct and yet hardly meant is said there too, as a warning.\n",
       check_command },
+    { "reload", "put the changed file of a running weir in force", reload_help, reload_command },
     { "explain", "say where a request would go, and why", explain_help, explain_command },
     { "split", "report how the variants of an A/B split do", split_help, split_command },
     { "schema", "print the JSON Schema of the configuration",

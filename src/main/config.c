@@ -118,16 +118,24 @@ static int parse(struct config **out, const char *name, struct slice text, struc
     return result;
 }
 
+static void obey_core(const struct config *c)
+{
+    if (c->core && c->core->contents == CORE_FULL) conf_arena_show_secrets(c->arena);
+}
+
 int config_parse(struct config **out, const char *name, struct slice text, char **faults)
 {
     struct reading r = { 0 };
+    secret_wipe_begin();
     int result = parse(out, name, text, &r);
+    secret_wipe_end();
     *faults = r.faults;
+    if (result == 0) obey_core(*out);
     return result;
 }
 
 /* All of the file, and a byte for the end; the size of a pipe is not known beforehand. */
-static int read_file(const char *path, char **text, size_t *len, struct err *err)
+int config_read(const char *path, char **text, size_t *len, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return err_set(err, "cannot open %s: %s", path, strerror(errno));
@@ -151,14 +159,19 @@ static int read_file(const char *path, char **text, size_t *len, struct err *err
     return 0;
 }
 
+void config_text_free(char *text, size_t len)
+{
+    if (text) explicit_bzero(text, len);
+    free(text);
+}
+
 static int read_and_parse(struct config **out, const char *path, struct reading *r)
 {
     char *text = NULL;
     size_t len = 0;
-    if (read_file(path, &text, &len, r->err) < 0 || !text) return -1;
+    if (config_read(path, &text, &len, r->err) < 0 || !text) return -1;
     int result = parse(out, path, (struct slice){ text, len }, r);
-    explicit_bzero(text, len);
-    free(text);
+    config_text_free(text, len);
     if (result < 0 && r->faults) err_set(r->err, "%s has mistakes", path);
     return result;
 }
@@ -169,8 +182,7 @@ static int load(struct config **out, const char *path, struct reading *r, char *
     int result = read_and_parse(out, path, r);
     secret_wipe_end();
     *faults = r->faults;
-    if (result == 0 && (*out)->core && (*out)->core->contents == CORE_FULL)
-        conf_arena_show_secrets((*out)->arena);
+    if (result == 0) obey_core(*out);
     return result;
 }
 

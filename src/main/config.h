@@ -24,6 +24,9 @@ extern const struct conf_type config_type;
 MUST_CHECK int config_load(struct config **out, const char *path, char **faults, struct err *err);
 /* The same from text; `name` is what it is called in messages. */
 MUST_CHECK int config_parse(struct config **out, const char *name, struct slice text, char **faults);
+/* A file's text, all of it; the caller's, for config_text_free(), as there may be secrets in it. */
+MUST_CHECK int config_read(const char *path, char **text, size_t *len, struct err *err);
+void config_text_free(char *text, size_t len); /* NULL is fine */
 /* A tree that was read without faults; `faults` gets what is wrong with it. */
 MUST_CHECK int config_decode(struct config **out, const struct conf_tree *tree, struct conf_faults *faults);
 /* For a command: config_load(), with what is wrong on stderr. EX_OK or EX_CONFIG. */

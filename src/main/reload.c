@@ -4,21 +4,20 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "conf/arena.h"
 #include "conf/decode.h"
+#include "main/config_difference.h"
 #include "proxy/change.h"
 
 /* How often it is looked whether what an older configuration had can go. */
 #define RETIRE_LOOK_MS 50u
 #define ANSWER_TEXT_MAX ((size_t)4 << 20)
 
-/* Read once, at the start. */
-static const char *const frozen[] = { "admin",   "access_log", "logs",     "core",
-                                      "profile", "limits",     "resolver", "workers" };
-
 struct reload {
     struct reloader reloader; /* first */
     struct reload_options o;
-    struct config *own; /* the one in force, if it came by reload: one reference on its arena */
+    const struct config *started; /* what weir was started with: borrowed for longer than this */
+    struct config *own;           /* the one in force, if it came by reload: one reference on its arena */
     struct timer retire_timer;
     uint32_t pending;
     uint64_t applied, refused;
@@ -31,6 +30,9 @@ struct question {
     struct reload_ask ask; /* its text is `text` */
     char *text;
     struct config *config;
+    const struct config *base; /* in force when it was asked: what the difference is of */
+    struct conf_arena *base_arena;
+    struct config_difference difference;
     char *faults; /* every mistake, for people; NULL: see err */
     struct err err;
     int result;
@@ -60,84 +62,51 @@ static void refuse(struct question *q, uint16_t status, struct answer *a, const 
 static void run(struct job *job)
 {
     struct question *q = (struct question *)job;
-    const char *name = q->ask.is_json ? "request.json" : "request";
+    const struct reload *r = q->reload;
     if (q->text)
-        q->result = config_parse(&q->config, name, q->ask.text, &q->faults);
+        q->result = config_parse(&q->config, q->ask.is_json ? "request.json" : "request", q->ask.text,
+                                 &q->faults);
+    else if (r->o.path)
+        q->result = config_load(&q->config, r->o.path, &q->faults, &q->err);
     else
-        q->result = config_load(&q->config, q->reload->o.path, &q->faults, &q->err);
+        q->result = err_set(&q->err,
+                            "weir was started without a configuration file: there is none to read again");
+    if (q->result == 0) config_difference_find(&q->difference, q->base, q->config, r->started);
+}
+
+/* Another has come into force meanwhile: it is compared with that. */
+static void compare_again(struct job *job)
+{
+    struct question *q = (struct question *)job;
+    config_difference_find(&q->difference, q->base, q->config, q->reload->started);
 }
 
 /* on the control thread */
 
-static const struct conf_field *field_named(const char *name)
+static void warn_of_restart(const struct question *q)
 {
-    for (const struct conf_field *f = config_type.fields; f->name; f++)
-        if (strcmp(f->name, name) == 0) return f;
-    return NULL;
+    const struct shape_list *list = &q->difference.outcome.needs_restart;
+    const char *const *names = list->data;
+    char memory[128];
+    struct text t = text_over(memory, sizeof(memory));
+    for (uint32_t i = 0; i < list->count; i++) text_printf(&t, "%s%s", i ? "," : "", names[i]);
+    if (list->count)
+        log_event(LOG_WARN, "restart_needed", "generation=%u changed=%s", q->reload->o.proxy->generation,
+                  text_cstr(&t));
 }
 
-static bool is_same(const struct config *a, const struct config *b, const struct conf_field *f)
-{
-    const struct conf_field fields[2] = { *f, { 0 } };
-    const struct conf_type type = { .name = "part", .size = sizeof(struct config), .fields = fields };
-    struct json before, after;
-    json_init(&before, ANSWER_TEXT_MAX, false);
-    json_init(&after, ANSWER_TEXT_MAX, false);
-    conf_encode(&type, a, &before);
-    conf_encode(&type, b, &after);
-    bool is_same = !before.is_failed && !after.is_failed && before.len == after.len &&
-                   memcmp(before.data, after.data, before.len) == 0;
-    json_fini(&before);
-    json_fini(&after);
-    return is_same;
-}
-
-/* Secrets are left out of what is compared there. */
-static bool is_same_token(const struct config *a, const struct config *b)
-{
-    const char *one = a->admin ? a->admin->token : NULL, *other = b->admin ? b->admin->token : NULL;
-    return one && other ? strcmp(one, other) == 0 : one == other;
-}
-
-/* Which parts need another start, as a list of their names. */
-static uint32_t find_frozen(const struct config *a, const struct config *b,
-                            const char *out[sizeof(frozen) / sizeof(*frozen)])
-{
-    uint32_t count = 0;
-    for (size_t i = 0; i < sizeof(frozen) / sizeof(*frozen); i++) {
-        bool is_token = strcmp(frozen[i], "admin") == 0 && !is_same_token(a, b);
-        if (is_token || !is_same(a, b, field_named(frozen[i]))) out[count++] = frozen[i];
-    }
-    return count;
-}
-
+/* Before it happens: what goes has its connections still. */
 static void say_changes(struct question *q, struct answer *a)
 {
-    struct reload *r = q->reload;
-    const struct proxy *p = r->o.proxy;
-    const char *needs_restart[sizeof(frozen) / sizeof(*frozen)];
-    uint32_t count = find_frozen(r->o.config, q->config, needs_restart);
+    const struct proxy *p = q->reload->o.proxy;
+    struct reload_outcome *o = &q->difference.outcome;
     struct json j;
+    config_difference_count(&q->difference, p);
+    o->is_dry = q->ask.is_dry;
+    o->generation = p->generation + !o->is_dry * 1u;
     json_init(&j, ANSWER_TEXT_MAX, true);
-    json_object(&j);
-    json_key(&j, "generation");
-    json_u64(&j, p->generation + !q->ask.is_dry * 1u);
-    json_key(&j, "dry_run");
-    json_bool(&j, q->ask.is_dry);
-    json_key(&j, "needs_restart");
-    json_array(&j);
-    char list[128];
-    struct text t = text_over(list, sizeof(list));
-    for (uint32_t i = 0; i < count; i++) {
-        json_string(&j, needs_restart[i]);
-        text_printf(&t, "%s%s", i ? "," : "", needs_restart[i]);
-    }
-    json_array_end(&j);
-    json_object_end(&j);
+    shape_print(&reload_outcome_shape, o, &j);
     answer_json(a, 200, &j);
-    if (q->ask.is_dry) return;
-    if (count)
-        log_event(LOG_WARN, "restart_needed", "generation=%u changed=%s", p->generation + 1, text_cstr(&t));
 }
 
 static void keep(struct question *q)
@@ -172,25 +141,51 @@ static void apply(struct question *q, struct answer *a)
     }
     proxy_commit_change(&change);
     keep(q);
+    warn_of_restart(q);
+}
+
+static bool post(struct question *q, void (*run_it)(struct job *))
+{
+    struct reload *r = q->reload;
+    q->job.run = run_it;
+    config_difference_fini(&q->difference);
+    conf_arena_free(q->base_arena);
+    q->base = r->o.config;
+    q->base_arena = conf_arena_get(q->base->arena);
+    if (!jobs_post(r->o.jobs, &q->job)) return false;
+    r->pending++;
+    return true;
+}
+
+static void question_free(struct question *q)
+{
+    config_free(q->config);
+    config_difference_fini(&q->difference);
+    conf_arena_free(q->base_arena);
+    if (q->text) explicit_bzero(q->text, q->ask.text.len);
+    free(q->text);
+    free(q->faults);
+    free(q);
 }
 
 static void done(struct job *job)
 {
     struct question *q = (struct question *)job;
+    struct reload *r = q->reload;
     struct answer a = { 0 };
-    q->reload->pending--;
-    if (!job_has_run(job) || q->reload->is_stopped)
+    r->pending--;
+    bool is_stopping = !job_has_run(job) || r->is_stopped;
+    if (!is_stopping && q->result == 0 && q->base != r->o.config && post(q, compare_again)) return;
+    if (is_stopping)
         answer_problem(&a, 503, "weir is stopping.");
+    else if (q->result == 0 && q->base != r->o.config)
+        answer_problem(&a, 503, "Too much is being worked on; try again.");
     else if (q->result < 0)
         refuse(q, 400, &a, q->faults ? q->faults : q->err.text);
     else
         apply(q, &a);
     q->ask.done(q->ask.context, &a);
-    config_free(q->config);
-    if (q->text) explicit_bzero(q->text, q->ask.text.len);
-    free(q->text);
-    free(q->faults);
-    free(q);
+    question_free(q);
 }
 
 static bool ask(struct reloader *reloader, const struct reload_ask *what)
@@ -201,7 +196,6 @@ static bool ask(struct reloader *reloader, const struct reload_ask *what)
         free(q);
         return false;
     }
-    q->job.run = run;
     q->job.done = done;
     q->reload = r;
     q->ask = *what;
@@ -209,14 +203,9 @@ static bool ask(struct reloader *reloader, const struct reload_ask *what)
         memcpy(q->text, what->text.data, what->text.len);
         q->ask.text.data = q->text;
     }
-    bool is_possible = q->text || (!what->text.data && r->o.path);
-    if (!is_possible || !jobs_post(r->o.jobs, &q->job)) {
-        free(q->text);
-        free(q);
-        return false;
-    }
-    r->pending++;
-    return true;
+    if ((!what->text.data || q->text) && post(q, run)) return true;
+    question_free(q);
+    return false;
 }
 
 static void show(struct reloader *reloader, struct answer *out)
@@ -298,6 +287,7 @@ int reload_new(struct reload **out, const struct reload_options *o, struct err *
     if (!r) return err_set(err, "out of memory at start");
     r->reloader = (struct reloader){ ask, show };
     r->o = *o;
+    r->started = o->config;
     timer_init(&r->retire_timer, on_retire_look);
     add_metrics(r);
     *out = r;

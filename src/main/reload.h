@@ -1,6 +1,6 @@
 /* main/reload.h: another configuration while weir runs: read and checked on the jobs' thread, put in force on the control
  * thread between two of its turns, or refused as a whole with every mistake and its place. What cannot change while weir
- * runs (the table `frozen` in reload.c) stays as it is until the next start, and the answer says so. */
+ * runs (the table `frozen` in config_difference.c) stays as it is until the next start, and the answer says so. */
 #pragma once
 
 #include "admin/reloader.h"
@@ -14,7 +14,7 @@ struct reload_options {
     struct proxy *proxy;
     struct jobs *jobs;
     struct loop *loop;           /* the control thread's */
-    const struct config *config; /* the one in force; borrowed */
+    const struct config *config; /* what weir is started with; borrowed for longer than this */
     const char *path;            /* of its file; NULL: it has none */
     void (*on_change)(void *context,
                       const struct config *config); /* another is in force; borrowed until the next */
