@@ -22,6 +22,7 @@ struct answer {
     size_t body_len;
     struct answer_shared *shared; /* a reference, or NULL */
     char allow[64];               /* of 405 and OPTIONS; else empty */
+    char etag[48];                /* quoted; empty: none */
     bool wants_credentials;       /* 401: say which */
     bool is_pprof;                /* with the field by which Go's pprof knows its faults */
 };

@@ -113,6 +113,8 @@ static void add_field(struct http_field *fields, uint32_t *count, const char *na
                                               .value_len = (uint32_t)value.len };
 }
 
+#define FIELDS_MAX 9
+
 static uint32_t make_fields(const struct call *c, struct http_field *fields, char *date, size_t date_size)
 {
     const struct answer *a = &c->answer;
@@ -126,6 +128,7 @@ static uint32_t make_fields(const struct call *c, struct http_field *fields, cha
     add_field(fields, &count, "Cache-Control", SLICE("no-store"));
     add_field(fields, &count, "X-Content-Type-Options", SLICE("nosniff"));
     if (a->allow[0]) add_field(fields, &count, "Allow", slice_of(a->allow));
+    if (a->etag[0]) add_field(fields, &count, "ETag", slice_of(a->etag));
     if (a->is_pprof) add_field(fields, &count, "X-Go-Pprof", SLICE("1"));
     if (a->wants_credentials) {
         add_field(fields, &count, "WWW-Authenticate", SLICE("Bearer realm=\"weir\""));
@@ -137,7 +140,7 @@ static uint32_t make_fields(const struct call *c, struct http_field *fields, cha
 /* c->answer is made: it goes out. What it holds counts on the budget until the client has taken it. */
 static void send_answer(struct call *c)
 {
-    struct http_field fields[8];
+    struct http_field fields[FIELDS_MAX];
     char date[40];
     struct answer *a = &c->answer;
     struct loop *l = c->env->loop;
@@ -207,7 +210,7 @@ static bool may_be_long(struct call *c)
 
 static void begin_stream(struct call *c)
 {
-    struct http_field fields[8];
+    struct http_field fields[FIELDS_MAX];
     char date[40];
     struct loop *l = c->env->loop;
     if (!budget_take(l->blocks.budget, CALL_STREAM_MAX) || !(c->out.data = malloc(CALL_STREAM_MAX))) {
@@ -499,11 +502,16 @@ static void begin_gather(struct call *c, const struct http_head *head)
 void call_on_request(struct call_env *env, struct http_stream *s, struct http_head *head, bool is_reserved)
 {
     struct slice accept = http_field_value(http_head_find(head, HTTP_FIELD_ACCEPT));
-    struct call *c = call_new(env, s, head->target.len + 1 + accept.len);
+    const struct http_field *condition = http_head_find_name(head, SLICE("if-match"));
+    struct slice if_match = http_field_value(condition);
+    struct call *c = call_new(env, s, head->target.len + 1 + accept.len + if_match.len);
     if (!c) return;
     char *behind = c->memory + head->target.len + 1;
     if (accept.len) memcpy(behind, accept.data, accept.len);
     c->request.accept = (struct slice){ behind, accept.len };
+    behind += accept.len;
+    if (if_match.len) memcpy(behind, if_match.data, if_match.len);
+    if (condition) c->request.if_match = (struct slice){ behind, if_match.len };
     c->is_head = head->method == HTTP_HEAD;
     c->is_reserved = is_reserved;
     c->has_all = head->body == HTTP_BODY_NONE || (head->body == HTTP_BODY_LENGTH && !head->content_length);

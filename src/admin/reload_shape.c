@@ -52,3 +52,15 @@ static const struct shape_field outcome_fields[] = {
     { 0 },
 };
 const struct shape reload_outcome_shape = { "ReloadOutcome", sizeof(struct reload_outcome), outcome_fields };
+
+static const struct shape_field generation_fields[] = {
+    SHAPE_ROW(reload_generation, generation, COUNT, "Its number, counted over restarts."),
+    SHAPE_ROW(reload_generation, at, STRING, "Since when it was in force (RFC 3339)."),
+    SHAPE_ROW(reload_generation, by, STRING, "start, reload, api or rollback."),
+    SHAPE_ROW(reload_generation, format, STRING, "yaml or json: what its text is."),
+    { "in_force", SHAPE_BOOL, offsetof(struct reload_generation, is_in_force),
+      .help = "It is in force now." },
+    { 0 },
+};
+const struct shape reload_generation_shape = { "Generation", sizeof(struct reload_generation),
+                                               generation_fields };

@@ -5,19 +5,35 @@
 #include "admin/shape.h"
 
 struct reload_ask {
-    struct slice text; /* copied; without data: the file that weir was started with, as it is now */
-    bool is_json;      /* else YAML */
-    bool is_dry;       /* only says what would change */
+    struct slice text;   /* copied; without data: the file that weir was started with, as it is now */
+    uint32_t generation; /* not 0: instead of both, the one that was kept */
+    bool is_json;        /* else YAML */
+    bool is_dry;         /* only says what would change */
+    struct slice
+        if_match; /* entity tags (RFC 9110 13.1.1), copied: one must be in force's; without data: whatever is */
     /* With the answer, whose memory is the callee's; not before ask() has returned. */
     void (*done)(void *context, struct answer *a);
     void *context;
 };
+
+/* One that was kept, without secrets; or what it changes of another. */
+struct reload_look {
+    uint32_t generation, against; /* against: 0 for none */
+    void (*done)(void *context, struct answer *a);
+    void *context;
+};
+
+#define RELOAD_IF_MATCH_MAX 256u
 
 struct reloader {
     /* False: too much is being worked on, and done() does not come. */
     bool (*ask)(struct reloader *r, const struct reload_ask *ask);
     /* The configuration in force, secrets left out, as JSON. */
     void (*show)(struct reloader *r, struct answer *out);
+    /* Those that are kept, the newest first. */
+    void (*list)(struct reloader *r, struct answer *out);
+    /* As ask(). */
+    bool (*look)(struct reloader *r, const struct reload_look *look);
 };
 
 /* What has changed, or would: filled by main/config_difference.h, shown by the API. */
@@ -50,4 +66,10 @@ struct reload_outcome {
     uint64_t idle_closed, of_removed_listeners; /* connections */
 };
 
-extern const struct shape reload_outcome_shape;
+struct reload_generation {
+    uint64_t generation;
+    const char *at, *by, *format;
+    bool is_in_force;
+};
+
+extern const struct shape reload_outcome_shape, reload_generation_shape;

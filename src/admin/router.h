@@ -41,6 +41,7 @@ struct admin_request {
     struct slice params[ROUTER_PARAMS_MAX]; /* of the path, in order; terminated, like the next */
     struct slice query[ROUTER_QUERY_MAX];   /* by row of route->query; data is NULL where absent */
     struct slice accept;                    /* the Accept field, or empty */
+    struct slice if_match;                  /* the If-Match field; data is NULL where absent */
     struct slice body;
 };
 

@@ -79,9 +79,13 @@ void trace_show(const struct admin_request *rq, struct answer *out);
 extern const struct shape leaks_shape;
 void leaks_show(const struct admin_request *rq, struct answer *out);
 /* config.c */
-extern const struct admin_query reload_query[];
+extern const struct admin_query reload_query[], generation_query[];
+extern const struct conf_type rollback_type;
 void config_show(const struct admin_request *rq, struct answer *out);
 void config_put(const struct admin_request *rq, struct answer *out);
 void config_reload(const struct admin_request *rq, struct answer *out);
+void config_rollback(const struct admin_request *rq, struct answer *out);
+void generations_list(const struct admin_request *rq, struct answer *out);
+void generations_show(const struct admin_request *rq, struct answer *out);
 /* openapi.c */
 void openapi_show(const struct admin_request *rq, struct answer *out);

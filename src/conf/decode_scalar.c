@@ -167,6 +167,10 @@ static void decode_string(struct conf_decode *d, const struct conf_node *node, c
         else
             conf_fault_add(d->faults, node->place, "",
                            "\"%s\" has %zu bytes, but must have at least %" PRId64, f->name, len, f->min);
+    } else if (f->flags & CONF_SECRET && slice_equal(node->text, SLICE("***"))) {
+        /* As answers show it: an edit of such an answer must not make it the secret. */
+        conf_fault_add(d->faults, node->place, "write the secret itself",
+                       "\"%s\" is ***, which stands for a secret that is not shown", f->name);
     } else if (memchr(node->text.data, 0, len)) {
         conf_fault_add(d->faults, node->place, "remove it", "\"%s\" contains a zero byte", f->name);
     } else {

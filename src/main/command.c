@@ -13,6 +13,7 @@
 #include "conf/decode.h"
 #include "logs/source.h"
 #include "main/config.h"
+#include "main/config_command.h"
 #include "main/demo.h"
 #include "main/doctor.h"
 #include "main/dump.h"
@@ -27,6 +28,7 @@
 #include "main/run.h"
 #include "main/simulate.h"
 #include "main/split_report.h"
+#include "main/start.h"
 #include "main/version.h"
 
 #define SERVERS_MAX 1024
@@ -192,27 +194,6 @@ static int config_of_options(const struct run_options *o, struct config **config
     return code;
 }
 
-/* Its messages are lines of key=value from the first on. */
-static void log_notes(const struct config_notes *notes)
-{
-    char *rest = NULL;
-    for (char *line = notes->lines ? strtok_r(notes->lines, "\n", &rest) : NULL; line;
-         line = strtok_r(NULL, "\n", &rest)) {
-        char quoted[1024];
-        log_event(LOG_WARN, "config_doubtful", "note=%s", log_quote(line, quoted, sizeof(quoted)));
-    }
-}
-
-static int load_for_run(const struct run_options *o, struct config **config)
-{
-    struct config_notes notes;
-    if (!o->config) return config_of_options(o, config);
-    int code = config_load_noted_or_say(config, o->config, "run", &notes);
-    log_notes(&notes);
-    config_notes_free(&notes);
-    return code;
-}
-
 static int check_servers(const struct run_options *o)
 {
     for (uint32_t i = 0; i < o->to_count; i++) {
@@ -280,11 +261,11 @@ static int run_command(int argc, char **argv)
     if (optind < argc) return usage_fault("run", "what is \"%s\"?", argv[optind]);
     int code = check_run_options(&o);
     if (code) return code;
-    struct config *config = NULL;
-    code = load_for_run(&o, &config);
-    if (code) return code;
-    code = run(config, o.config, NULL);
-    config_free(config);
+    struct start start = { 0 };
+    code = o.config ? start_load(&start, o.config, "run") : config_of_options(&o, &start.config);
+    const struct run_setup setup = { .config = start.config, .path = o.config, .start = &start };
+    if (code == EX_OK) code = run(&setup);
+    start_fini(&start);
     return code;
 }
 
@@ -449,7 +430,8 @@ const struct command commands[] = {
       "       weir run --listen ADDR --to ADDR [--to ADDR ...] [--tcp] [--admin ADDR] [--workers N]\n\n"
       "Carries traffic until SIGTERM or SIGINT; then it lets what is going on come to its end (`timeouts: "
       "{drain}`,\n"
-      "30s), and a second signal ends it at once. SIGUSR1 opens the access log anew.\n\n"
+      "30s), and a second signal ends it at once. SIGUSR1 opens the access log anew, SIGHUP also reads\n"
+      "FILE again and puts it in force, as `weir reload` does.\n\n"
       "  -c, --config FILE   the configuration: see `weir check`, `weir schema` and docs/configuration.md\n"
       "      --listen ADDR   where to accept: 127.0.0.1:18999, [::1]:80, :80 (every address), unix:/path\n"
       "      --to ADDR       a server; again for more\n"
@@ -476,6 +458,7 @@ const struct command commands[] = {
       "What is correct and yet hardly meant is said there too, as a warning.\n",
       check_command },
     { "reload", "put the changed file of a running weir in force", reload_help, reload_command },
+    { "config", "list, compare and put back configurations that were in force", config_help, config_command },
     { "explain", "say where a request would go, and why", explain_help, explain_command },
     { "split", "report how the variants of an A/B split do", split_help, split_command },
     { "schema", "print the JSON Schema of the configuration",

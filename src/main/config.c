@@ -36,6 +36,10 @@ static const struct conf_field config_fields[] = {
       .help = "One line for each exchange; none without it." },
     { "logs", CONF_OPTIONAL(struct config, logs, &logs_conf_type),
       .help = "nginx's logs that are watched, and what is done about what they say." },
+    { "state", CONF_STRING(struct config, state), .min = 1, .max = 4000,
+      .help = "A folder for what is to outlive the process: configurations that came into force, so that an "
+              "edit by the "
+              "API holds after a restart, and any can be put in force again. Made if there is none." },
     { "core", CONF_OPTIONAL(struct config, core, &core_conf_type),
       .help = "What a crash leaves behind; without it the host's settings hold." },
     { "profile", CONF_OBJECT(struct config, profile, &profiler_conf_type),
@@ -93,13 +97,18 @@ static void take_notes(struct config_notes *notes, const struct conf_faults *fou
     notes->lines = conf_faults_print(found, tree, true);
 }
 
+bool config_is_json(const char *name)
+{
+    size_t len = strlen(name);
+    return len > 5 && strcmp(name + len - 5, ".json") == 0;
+}
+
 /* -1 without r->faults: a change does not fit, and its err says why. */
 static int parse(struct config **out, const char *name, struct slice text, struct reading *r)
 {
     struct conf_tree tree;
     struct conf_faults *faults = calloc(2, sizeof(*faults)), *notes = faults + 1;
-    size_t len = strlen(name);
-    bool is_json = len > 5 && strcmp(name + len - 5, ".json") == 0, is_changed = false;
+    bool is_json = config_is_json(name), is_changed = false;
     if (!faults) abort();
     if (r->notes) faults->notes = notes;
     notes->kind = "warning";
@@ -123,15 +132,22 @@ static void obey_core(const struct config *c)
     if (c->core && c->core->contents == CORE_FULL) conf_arena_show_secrets(c->arena);
 }
 
-int config_parse(struct config **out, const char *name, struct slice text, char **faults)
+int config_parse_noted(struct config **out, const char *name, struct slice text, struct config_notes *notes,
+                       char **faults)
 {
-    struct reading r = { 0 };
+    struct reading r = { .notes = notes };
+    if (notes) *notes = (struct config_notes){ 0 };
     secret_wipe_begin();
     int result = parse(out, name, text, &r);
     secret_wipe_end();
     *faults = r.faults;
     if (result == 0) obey_core(*out);
     return result;
+}
+
+int config_parse(struct config **out, const char *name, struct slice text, char **faults)
+{
+    return config_parse_noted(out, name, text, NULL, faults);
 }
 
 /* All of the file, and a byte for the end; the size of a pipe is not known beforehand. */

@@ -14,16 +14,23 @@ struct config {
     struct logs_conf *logs;   /* NULL: none are watched */
     struct core_conf *core;   /* NULL: what a crash leaves is the host's business */
     struct profiler_conf profile;
+    const char *state;        /* a folder; NULL: nothing is kept */
     struct conf_arena *arena; /* owns everything, this struct included */
 };
 
 extern const struct conf_type config_type;
 
+/* By the name's ending; else it is YAML. */
+bool config_is_json(const char *name);
 /* Reads a file of YAML, or of JSON if its name ends in .json. -1: *faults has every mistake as text for people
  * (allocated, the caller's), or the file could not be read (err). */
 MUST_CHECK int config_load(struct config **out, const char *path, char **faults, struct err *err);
 /* The same from text; `name` is what it is called in messages. */
 MUST_CHECK int config_parse(struct config **out, const char *name, struct slice text, char **faults);
+struct config_notes;
+/* Likewise with notes, as config_load_noted(); NULL: not asked for. */
+MUST_CHECK int config_parse_noted(struct config **out, const char *name, struct slice text,
+                                  struct config_notes *notes, char **faults);
 /* A file's text, all of it; the caller's, for config_text_free(), as there may be secrets in it. */
 MUST_CHECK int config_read(const char *path, char **text, size_t *len, struct err *err);
 void config_text_free(char *text, size_t len); /* NULL is fine */

@@ -388,6 +388,7 @@ static void check_directories(const struct checking *k)
     if (k->c->proxy.access_log)
         check_directory(k, get(k->root, "access_log"), "path", k->c->proxy.access_log->path, true);
     if (k->c->logs) check_directory(k, get(k->root, "logs"), "state", k->c->logs->state, false);
+    check_directory(k, k->root, "state", k->c->state, true);
     if (k->c->core && k->c->core->enabled)
         check_directory(k, get(k->root, "core"), "dir", k->c->core->dir, false);
 }
@@ -401,5 +402,8 @@ void config_check(struct conf_decode *d, const struct conf_node *root, const str
     check_kinds(&k);
     check_listeners(&k);
     check_uses(&k);
+    if (c->state && c->state[0] != '/')
+        conf_decode_fault(d, root, "state", "begin it with /", "the folder \"%.64s\" is not absolute",
+                          c->state);
     check_directories(&k);
 }

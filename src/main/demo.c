@@ -329,7 +329,8 @@ int demo(void)
         fputs(faults, stderr);
         return EX_SOFTWARE;
     }
-    int code = run(config, NULL, say_what_to_try);
+    const struct run_setup setup = { .config = config, .on_ready = say_what_to_try };
+    int code = run(&setup);
     stop_servers(d);
     config_free(config);
     free(d);

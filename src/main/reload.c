@@ -1,12 +1,15 @@
 #include "main/reload.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "conf/arena.h"
 #include "conf/decode.h"
 #include "main/config_difference.h"
+#include "main/reload_history.h"
 #include "proxy/change.h"
 
 /* How often it is looked whether what an older configuration had can go. */
@@ -27,8 +30,15 @@ struct reload {
 struct question {
     struct job job; /* first */
     struct reload *reload;
-    struct reload_ask ask; /* its text is `text` */
-    char *text;
+    struct reload_ask ask; /* its text is `text`, its if_match `if_match` */
+    char *text;            /* of the configuration, wherever it came from */
+    size_t text_len;
+    char if_match[RELOAD_IF_MATCH_MAX];
+    struct generation next, source; /* what it becomes; which it is of, with ask.generation */
+    struct generation gone;         /* what goes for it */
+    bool has_gone;
+    char staged[GENERATION_STAGED_MAX]; /* the file that it is kept in, still without a name; empty: none */
+    struct answer answer;               /* while that gets its name */
     struct config *config;
     const struct config *base; /* in force when it was asked: what the difference is of */
     struct conf_arena *base_arena;
@@ -36,6 +46,7 @@ struct question {
     char *faults; /* every mistake, for people; NULL: see err */
     struct err err;
     int result;
+    uint16_t status; /* of the answer, if result is -1 */
 };
 
 static void refuse(struct question *q, uint16_t status, struct answer *a, const char *text)
@@ -59,18 +70,63 @@ static void refuse(struct question *q, uint16_t status, struct answer *a, const 
 
 /* on the jobs' thread */
 
+static int read_text(struct question *q)
+{
+    const struct reload *r = q->reload;
+    if (q->ask.generation && !q->source.number)
+        return err_set(&q->err, "generation %u is not kept%s", q->ask.generation,
+                       r->o.generations ? "; GET /api/v1/config/generations lists those that are"
+                                        : ": give weir a folder with `state:`");
+    if (q->ask.generation)
+        return reload_history_read(r->o.generations->folder, &q->source, &q->config, &q->text, &q->text_len,
+                                   &q->faults, &q->err);
+    if (!q->text && !r->o.path)
+        return err_set(&q->err, "weir was started without a configuration file: there is none to read again");
+    if (!q->text && config_read(r->o.path, &q->text, &q->text_len, &q->err) < 0) return -1;
+    const char *name = !q->ask.text.data ? r->o.path : q->ask.is_json ? "request.json" : "request";
+    return config_parse(&q->config, name, (struct slice){ q->text, q->text_len }, &q->faults);
+}
+
+static uint64_t hash_of_file(const char *path)
+{
+    char *text = NULL;
+    size_t len = 0;
+    struct err err;
+    uint64_t hash = path && config_read(path, &text, &len, &err) == 0
+                        ? generation_hash((struct slice){ text, len })
+                        : 0;
+    config_text_free(text, len);
+    return hash;
+}
+
+/* On disk before it is in force: what cannot be kept is refused while nothing has happened. */
+static int stage(struct question *q)
+{
+    const struct reload *r = q->reload;
+    bool is_file = !q->ask.generation && !q->ask.text.data;
+    q->next = (struct generation){ .origin = q->ask.generation ? GENERATION_ROLLBACK
+                                             : is_file         ? GENERATION_RELOAD
+                                                               : GENERATION_API,
+                                   .at_s = (int64_t)time(NULL),
+                                   .text_hash = generation_hash((struct slice){ q->text, q->text_len }),
+                                   .is_json = q->ask.generation ? q->source.is_json
+                                              : is_file         ? config_is_json(r->o.path)
+                                                                : q->ask.is_json };
+    q->next.file_hash = is_file ? q->next.text_hash : hash_of_file(r->o.path);
+    return generation_stage(r->o.generations->folder, (struct slice){ q->text, q->text_len }, q->staged,
+                            &q->err);
+}
+
 static void run(struct job *job)
 {
     struct question *q = (struct question *)job;
     const struct reload *r = q->reload;
-    if (q->text)
-        q->result = config_parse(&q->config, q->ask.is_json ? "request.json" : "request", q->ask.text,
-                                 &q->faults);
-    else if (r->o.path)
-        q->result = config_load(&q->config, r->o.path, &q->faults, &q->err);
-    else
-        q->result = err_set(&q->err,
-                            "weir was started without a configuration file: there is none to read again");
+    q->status = q->ask.generation && !q->source.number ? 404 : 400;
+    q->result = read_text(q);
+    if (q->result == 0 && r->o.generations && !q->ask.is_dry) {
+        q->status = 500;
+        q->result = stage(q);
+    }
     if (q->result == 0) config_difference_find(&q->difference, q->base, q->config, r->started);
 }
 
@@ -81,7 +137,42 @@ static void compare_again(struct job *job)
     config_difference_find(&q->difference, q->base, q->config, q->reload->started);
 }
 
+/* It is in force: the file gets its name. */
+static void publish(struct job *job)
+{
+    struct question *q = (struct question *)job;
+    q->result = generation_publish(q->reload->o.generations->folder, q->staged, &q->next,
+                                   q->has_gone ? &q->gone : NULL, &q->err);
+    *q->staged = 0;
+}
+
 /* on the control thread */
+
+/* Numbers that are not kept begin anew with each start: what an editor has from before must not match them. */
+static void write_etag(const struct reload *r, char out[48])
+{
+    const struct proxy *p = r->o.proxy;
+    if (r->o.generations)
+        snprintf(out, 48, "\"%u\"", p->generation);
+    else
+        snprintf(out, 48, "\"%u-%llx\"", p->generation, (unsigned long long)p->started_wall_ns);
+}
+
+/* RFC 9110 13.1.1: one of the tags, by strong comparison (8.8.3.2), which W/"…" never passes. */
+static bool may_go_on(const struct question *q)
+{
+    char etag[48];
+    struct slice rest = q->ask.if_match;
+    if (!rest.data || slice_equal(slice_trim(rest), SLICE("*"))) return true;
+    write_etag(q->reload, etag);
+    while (rest.len) {
+        const char *comma = memchr(rest.data, ',', rest.len);
+        struct slice tag = { rest.data, comma ? (size_t)(comma - rest.data) : rest.len };
+        if (slice_equal(slice_trim(tag), slice_of(etag))) return true;
+        rest = comma ? (struct slice){ comma + 1, rest.len - tag.len - 1 } : SLICE_NONE;
+    }
+    return false;
+}
 
 static void warn_of_restart(const struct question *q)
 {
@@ -125,23 +216,74 @@ static void keep(struct question *q)
               p->pool_count);
 }
 
-static void apply(struct question *q, struct answer *a)
+static void question_free(struct question *q)
+{
+    if (*q->staged) generation_unstage(q->reload->o.generations->folder, q->staged);
+    config_free(q->config);
+    config_difference_fini(&q->difference);
+    conf_arena_free(q->base_arena);
+    config_text_free(q->text, q->text_len);
+    free(q->faults);
+    free(q);
+}
+
+/* The answer waits for the file's name: who has it can rely on the next start. */
+static void finish(struct question *q)
+{
+    struct reload *r = q->reload;
+    if (q->result < 0) {
+        char quoted[ERR_TEXT_MAX + 64];
+        generations_remove(r->o.generations, q->next.number);
+        log_event(LOG_ERROR, "generation_not_kept", "error=%s",
+                  log_quote(q->err.text, quoted, sizeof(quoted)));
+        answer_error(&q->answer, 500, &q->err);
+    }
+    q->ask.done(q->ask.context, &q->answer);
+    question_free(q);
+}
+
+static void done_publish(struct job *job)
+{
+    struct question *q = (struct question *)job;
+    q->reload->pending--;
+    if (!job_has_run(job)) publish(job);
+    finish(q);
+}
+
+static void keep_file(struct question *q)
+{
+    struct reload *r = q->reload;
+    q->next.number = r->o.proxy->generation;
+    q->has_gone = generations_add(r->o.generations, &q->next, &q->gone);
+    q->job.run = publish;
+    q->job.done = done_publish;
+    if (jobs_post(r->o.jobs, &q->job)) {
+        r->pending++;
+        return;
+    }
+    publish(&q->job); /* rather a turn that takes long than a configuration that is lost */
+    finish(q);
+}
+
+/* False: nothing has changed. */
+static bool apply(struct question *q)
 {
     struct reload *r = q->reload;
     struct proxy_change change;
     struct err err;
     if (proxy_prepare_change(&change, r->o.proxy, &q->config->proxy, q->config->arena, &err) < 0) {
-        refuse(q, 409, a, err.text);
-        return;
+        refuse(q, 409, &q->answer, err.text);
+        return false;
     }
-    say_changes(q, a);
+    say_changes(q, &q->answer);
     if (q->ask.is_dry) {
         proxy_discard_change(&change);
-        return;
+        return false;
     }
     proxy_commit_change(&change);
     keep(q);
     warn_of_restart(q);
+    return true;
 }
 
 static bool post(struct question *q, void (*run_it)(struct job *))
@@ -157,35 +299,50 @@ static bool post(struct question *q, void (*run_it)(struct job *))
     return true;
 }
 
-static void question_free(struct question *q)
+/* Whether it comes into force; else q->answer says why not. */
+static bool is_answered(struct question *q)
 {
-    config_free(q->config);
-    config_difference_fini(&q->difference);
-    conf_arena_free(q->base_arena);
-    if (q->text) explicit_bzero(q->text, q->ask.text.len);
-    free(q->text);
-    free(q->faults);
-    free(q);
+    const struct reload *r = q->reload;
+    struct answer *a = &q->answer;
+    if (!job_has_run(&q->job) || r->is_stopped)
+        answer_problem(a, 503, "weir is stopping.");
+    else if (!may_go_on(q))
+        answer_problem(a, 412,
+                       "Another configuration is in force, generation %u; look at it before you change it.",
+                       r->o.proxy->generation);
+    else if (q->result < 0)
+        refuse(q, q->status, a, q->faults ? q->faults : q->err.text);
+    return a->status != 0;
 }
 
 static void done(struct job *job)
 {
     struct question *q = (struct question *)job;
     struct reload *r = q->reload;
-    struct answer a = { 0 };
     r->pending--;
-    bool is_stopping = !job_has_run(job) || r->is_stopped;
-    if (!is_stopping && q->result == 0 && q->base != r->o.config && post(q, compare_again)) return;
-    if (is_stopping)
-        answer_problem(&a, 503, "weir is stopping.");
-    else if (q->result == 0 && q->base != r->o.config)
-        answer_problem(&a, 503, "Too much is being worked on; try again.");
-    else if (q->result < 0)
-        refuse(q, 400, &a, q->faults ? q->faults : q->err.text);
-    else
-        apply(q, &a);
-    q->ask.done(q->ask.context, &a);
+    bool has_answer = is_answered(q);
+    if (!has_answer && q->base != r->o.config) {
+        if (post(q, compare_again)) return;
+        answer_problem(&q->answer, 503, "Too much is being worked on; try again.");
+        has_answer = true;
+    }
+    if (!has_answer && apply(q)) {
+        write_etag(r, q->answer.etag);
+        if (r->o.generations) {
+            keep_file(q);
+            return;
+        }
+    }
+    q->ask.done(q->ask.context, &q->answer);
     question_free(q);
+}
+
+/* Which generation is meant; there may be none. */
+static void find_source(struct question *q)
+{
+    const struct generations *g = q->reload->o.generations;
+    const struct generation *found = g ? generations_find(g, q->ask.generation) : NULL;
+    if (found) q->source = *found;
 }
 
 static bool ask(struct reloader *reloader, const struct reload_ask *what)
@@ -199,11 +356,17 @@ static bool ask(struct reloader *reloader, const struct reload_ask *what)
     q->job.done = done;
     q->reload = r;
     q->ask = *what;
+    if (what->if_match.data) {
+        memcpy(q->if_match, what->if_match.data, what->if_match.len);
+        q->ask.if_match.data = q->if_match;
+    }
     if (what->text.data && (q->text = malloc(what->text.len + 1))) {
         memcpy(q->text, what->text.data, what->text.len);
+        q->text_len = what->text.len;
         q->ask.text.data = q->text;
     }
-    if ((!what->text.data || q->text) && post(q, run)) return true;
+    if (what->generation) find_source(q);
+    if ((q->text || !what->text.data) && post(q, run)) return true;
     question_free(q);
     return false;
 }
@@ -215,6 +378,19 @@ static void show(struct reloader *reloader, struct answer *out)
     json_init(&j, ANSWER_TEXT_MAX, true);
     conf_encode(&config_type, r->o.config, &j);
     answer_json(out, 200, &j);
+    write_etag(r, out->etag);
+}
+
+static void list(struct reloader *reloader, struct answer *out)
+{
+    const struct reload *r = (const struct reload *)reloader;
+    reload_history_list(r->o.generations, r->o.proxy->generation, out);
+}
+
+static bool look(struct reloader *reloader, const struct reload_look *asked)
+{
+    const struct reload *r = (const struct reload *)reloader;
+    return !r->is_stopped && reload_history_look(r->o.jobs, r->o.generations, asked);
 }
 
 /* A refusal is told line by line, as `weir check` prints it. */
@@ -285,7 +461,7 @@ int reload_new(struct reload **out, const struct reload_options *o, struct err *
 {
     struct reload *r = calloc(1, sizeof(*r));
     if (!r) return err_set(err, "out of memory at start");
-    r->reloader = (struct reloader){ ask, show };
+    r->reloader = (struct reloader){ ask, show, list, look };
     r->o = *o;
     r->started = o->config;
     timer_init(&r->retire_timer, on_retire_look);

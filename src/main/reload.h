@@ -5,6 +5,7 @@
 
 #include "admin/reloader.h"
 #include "main/config.h"
+#include "main/generations.h"
 #include "net/jobs.h"
 #include "proxy/proxy.h"
 
@@ -13,9 +14,10 @@ struct reload;
 struct reload_options {
     struct proxy *proxy;
     struct jobs *jobs;
-    struct loop *loop;           /* the control thread's */
-    const struct config *config; /* what weir is started with; borrowed for longer than this */
-    const char *path;            /* of its file; NULL: it has none */
+    struct loop *loop;               /* the control thread's */
+    const struct config *config;     /* what weir is started with; borrowed for longer than this */
+    const char *path;                /* of its file; NULL: it has none */
+    struct generations *generations; /* NULL: none are kept */
     void (*on_change)(void *context,
                       const struct config *config); /* another is in force; borrowed until the next */
     void *context;

@@ -118,7 +118,8 @@ static int tell_answer(const char *command, const char *text, size_t len, bool i
         return EX_PROTOCOL;
     }
     if (code != EX_OK) {
-        code = tell_problem(command, tree.root) ? EX_CONFIG : EX_PROTOCOL;
+        bool is_missing = document_number(tree.root, "status") == 404;
+        code = !tell_problem(command, tree.root) ? EX_PROTOCOL : is_missing ? EX_DATAERR : EX_CONFIG;
     } else if (is_json) {
         code = document_print((struct slice){ text, len }, stdout);
     } else if ((code = reload_report_tell(tree.root, stdout)) != EX_OK) {

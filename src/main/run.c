@@ -20,6 +20,7 @@
 #include "main/log_watch.h"
 #include "main/reload.h"
 #include "main/service.h"
+#include "main/start.h"
 #include "main/version.h"
 #include "net/jobs.h"
 #include "perf/crash.h"
@@ -49,6 +50,7 @@ struct control {
     uint64_t drain_deadline_ms;
     const struct config *config; /* in force */
     const char *path;            /* of its file; NULL: it has none */
+    struct start *start;         /* NULL: nothing is kept of configurations */
     uint32_t signal_count;
 };
 
@@ -239,6 +241,9 @@ static int open_proxy(struct control *c, struct err *err)
                                .connection_limit = connections,
                                .memory_limit = memory };
     if (proxy_new(&c->proxy, &o, err) < 0) return -1;
+    /* Nobody else has seen it yet. */
+    if (c->start && c->start->generations)
+        c->proxy->generation = c->proxy->site->generation = c->start->generation.number;
     c->proxy->budget.is_dumped = c->budget.is_dumped;
     return 0;
 }
@@ -282,6 +287,7 @@ static int open_reload(struct control *c, struct err *err)
                                       .loop = &c->loop,
                                       .config = c->config,
                                       .path = c->path,
+                                      .generations = c->start ? c->start->generations : NULL,
                                       .on_change = on_other_config,
                                       .context = c };
     return reload_new(&c->reload, &o, err);
@@ -365,14 +371,16 @@ static void prepare_for_crashes(const struct config *config)
     }
 }
 
-int run(const struct config *config, const char *path, void (*on_ready)(const struct config *))
+int run(const struct run_setup *setup)
 {
+    const struct config *config = setup->config;
     struct err err = { "" };
     struct control *c = calloc(1, sizeof(*c));
     if (!c) return EX_OSERR;
     prepare_for_crashes(config);
     c->config = config;
-    c->path = path;
+    c->path = setup->path;
+    c->start = setup->start;
     c->signals.fd = -1;
     c->budget.limit = 64 << 20; /* the admin API's own: traffic cannot starve it */
     c->budget.is_dumped = config->core && config->core->contents == CORE_FULL;
@@ -385,6 +393,7 @@ int run(const struct config *config, const char *path, void (*on_ready)(const st
         return EX_OSERR;
     }
     int result = open_all(c, &err);
+    if (result == 0 && c->start) result = start_keep(c->start, &err);
     if (result == 0 && log_start(&err) < 0) result = -1;
     if (result == 0) {
         anchor_set(c->proxy, config);
@@ -393,7 +402,7 @@ int run(const struct config *config, const char *path, void (*on_ready)(const st
         c->service = service_new(c->proxy, &c->loop);
         service_ready(c->service);
         watch_warm_ups(c);
-        if (on_ready) on_ready(config);
+        if (setup->on_ready) setup->on_ready(config);
         loop_run(&c->loop);
         log_event(LOG_INFO, "stopped", "pid=%d", (int)getpid());
     } else {

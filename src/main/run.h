@@ -3,7 +3,15 @@
 
 #include "main/config.h"
 
+struct start;
+
+struct run_setup {
+    const struct config *config;
+    const char *path;    /* of its file, which is read again when a reload is asked for; NULL: it has none */
+    struct start *start; /* what is kept of configurations; NULL: nothing */
+    void (*on_ready)(const struct config *); /* called once all listeners accept; may be NULL */
+};
+
 /* Runs until SIGTERM or SIGINT and the drain that follows (a second one ends it at once). Returns an exit code of
- * sysexits.h; faults are told on stderr. `path` is its file's, which is read again
- * when a reload is asked for; NULL: it has none. `on_ready`, if given, is called once all listeners accept. */
-int run(const struct config *config, const char *path, void (*on_ready)(const struct config *));
+ * sysexits.h; faults are told on stderr. */
+int run(const struct run_setup *setup);

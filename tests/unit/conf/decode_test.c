@@ -244,6 +244,9 @@ static void values_of_the_wrong_kind_or_size_are_refused(void **state)
         { "balance: {method: [hash]}", "60: \"method\" must be one word, not a list\n" },
         { "balance: [hash]", "51: \"balance\" must be one word, or a map with \"method\", not a list\n" },
         { "secret: \"a\\0b\"", "50: \"secret\" contains a zero byte; remove it\n" },
+        { "secret: \"***\"",
+          "50: \"secret\" is ***, which stands for a secret that is not shown; write the secret "
+          "itself\n" },
         { "secret: {a: b}", "50: \"secret\" must be text, not a map\n" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

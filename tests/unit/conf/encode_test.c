@@ -156,7 +156,13 @@ static void an_object_is_written_by_its_rows_and_reads_back(void **state)
                               "}");
     conf_tree_free(&tree);
     assert_int_equal(conf_read_json(&tree, "body", slice_of(text), &faults), 0);
+    assert_int_equal(conf_decode(&tree, &sample_type, &conf, arena, &faults), -1);
+    assert_int_equal(faults.count, 1); /* what stands for a secret is none */
+    conf_tree_free(&tree);
+    memcpy(strstr(text, "\"***\""), "\"abc\"", 5);
+    assert_int_equal(conf_read_json(&tree, "body", slice_of(text), &faults), 0);
     assert_int_equal(conf_decode(&tree, &sample_type, &conf, arena, &faults), 0);
+    memcpy(strstr(text, "\"abc\""), "\"***\"", 5);
     char *again = encode(&sample_type, &conf, true);
     assert_string_equal(again, text);
     free(again);
