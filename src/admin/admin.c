@@ -205,7 +205,8 @@ static int listen_on(struct admin *a, const struct address *bind, struct err *er
     struct acceptor_use use = {
         .on_connection = on_connection, .on_shed = on_shed, .burst = ACCEPTS_A_TURN, .name = "admin"
     };
-    if (bind_open(bind, true, HEADER_TIMEOUT_MS / 1000, &fd, 1, err) < 0) return err_prefix(err, "admin");
+    if (bind_open(bind, &(struct bind_use){ true, HEADER_TIMEOUT_MS / 1000, 1, false }, &fd, err) < 0)
+        return err_prefix(err, "admin");
     if (acceptor_open(&a->acceptor, a->env.loop, fd, &use, &a->spare, err) < 0)
         return err_prefix(err, "admin");
     if (bind->sa.any.sa_family == AF_UNIX) {

@@ -26,8 +26,8 @@ struct call {
     uint8_t state; /* enum call_state */
     bool is_head, is_cut, is_reserved;
     bool has_all; /* of the request */
-    struct block *body;
-    uint32_t body_len;
+    char *body;   /* a configuration can be larger than a block */
+    uint32_t body_len, body_room;
     struct answer answer;
     size_t sent, budget_taken;
     uint64_t id;
@@ -65,7 +65,9 @@ static void retire(struct call *c)
         http_stream_reset(c->stream);
     else
         http_stream_release(c->stream);
-    block_put(&l->blocks, c->body);
+    if (c->body) explicit_bzero(c->body, c->body_len); /* it may have been a configuration with its secrets */
+    free(c->body);
+    budget_give(l->blocks.budget, c->body_room);
     answer_fini(&c->answer);
     free(c->out.data);
     budget_give(l->blocks.budget, c->budget_taken);
@@ -237,7 +239,7 @@ static void begin_stream(struct call *c)
 
 static void handle(struct call *c)
 {
-    c->request.body = c->body ? (struct slice){ c->body->data, c->body_len } : SLICE_NONE;
+    c->request.body = c->body ? (struct slice){ c->body, c->body_len } : SLICE_NONE;
     c->request.route->handle(&c->request, &c->answer);
     if ((c->out.content_type || c->wait_ms) && !may_be_long(c)) return;
     if (c->out.content_type) {
@@ -258,13 +260,35 @@ static size_t body_max(const struct call *c)
     return c->request.route->body_max ? c->request.route->body_max : CALL_BODY_MAX;
 }
 
+/* Twice as much each time: a large body is not copied for each of its pieces. */
+static bool make_room(struct call *c, size_t needed)
+{
+    size_t room = needed < 2 * (size_t)c->body_room ? 2 * (size_t)c->body_room : needed;
+    if (room > body_max(c)) room = body_max(c);
+    struct budget *budget = c->env->loop->blocks.budget;
+    if (!budget_take(budget, room)) return false;
+    char *bigger = malloc(room);
+    if (!bigger) {
+        budget_give(budget, room);
+        return false;
+    }
+    if (c->body) {
+        memcpy(bigger, c->body, c->body_len);
+        explicit_bzero(c->body, c->body_len);
+    }
+    free(c->body);
+    budget_give(budget, c->body_room);
+    c->body = bigger;
+    c->body_room = (uint32_t)room;
+    return true;
+}
+
+/* No more than body_max(). */
 static bool keep(struct call *c, const char *data, size_t len)
 {
-    /* Twice as much each time: a large body is not copied for each of its pieces. */
-    size_t room = len < c->body_len ? c->body_len : len;
-    if (room > body_max(c) - c->body_len) room = body_max(c) - c->body_len;
-    if (!block_grow(&c->env->loop->blocks, &c->body, 0, c->body_len, room)) return false;
-    if (len) memcpy(c->body->data + c->body_len, data, len);
+    size_t needed = c->body_len + len;
+    if (needed > c->body_room && !make_room(c, needed)) return false;
+    if (len) memcpy(c->body + c->body_len, data, len);
     c->body_len += (uint32_t)len;
     return true;
 }

@@ -222,15 +222,19 @@ static int read_figures(const struct admin_request *rq, struct flight_filter *f,
 
 /* reading names: an id each */
 
-static int no_such(const char *what, struct slice name, const char *where, struct err *err)
+/* Records tell of what a configuration has had, too: a name that the process knows is good, if nothing has it now. */
+static int find_gone(const struct proxy *p, const char *what, struct slice name, const char *where,
+                     uint32_t *id, struct err *err)
 {
+    *id = names_find(&p->names, name.data);
+    if (*id) return 0;
     return err_set(err, "there is no %s \"%.64s\"; GET /api/v1/%s lists them", what, name.data, where);
 }
 
 static int find_pool(const struct proxy *p, struct slice name, struct flight_filter *f, struct err *err)
 {
     const struct pool *pool = proxy_pool_by_name(p, name.data);
-    if (!pool) return no_such("pool", name, "pools", err);
+    if (!pool) return find_gone(p, "pool", name, "pools", &f->pool, err);
     f->pool = pool->id;
     return 0;
 }
@@ -239,7 +243,7 @@ static int find_listener(const struct proxy *p, struct slice name, struct flight
 {
     for (uint32_t i = 0; i < p->listener_count; i++)
         if (slice_equal(slice_of(p->listeners[i]->name), name)) f->listener = p->listeners[i]->id;
-    return f->listener ? 0 : no_such("listener", name, "listeners", err);
+    return f->listener ? 0 : find_gone(p, "listener", name, "listeners", &f->listener, err);
 }
 
 /* Names of servers are unique within a pool, those of routes within a listener: with neither given there
@@ -253,7 +257,7 @@ static int find_server(const struct proxy *p, struct slice name, struct flight_f
         if (f->server) return err_set(err, "several pools have a server \"%.64s\"; add pool=", name.data);
         f->server = s->id;
     }
-    return f->server ? 0 : no_such("server", name, "pools", err);
+    return f->server ? 0 : find_gone(p, "server", name, "pools", &f->server, err);
 }
 
 static int find_route(const struct proxy *p, struct slice name, struct flight_filter *f, struct err *err)
@@ -268,7 +272,7 @@ static int find_route(const struct proxy *p, struct slice name, struct flight_fi
             f->route = l->routes->routes[k].id;
         }
     }
-    return f->route ? 0 : no_such("route", name, "routes", err);
+    return f->route ? 0 : find_gone(p, "route", name, "routes", &f->route, err);
 }
 
 static int find_variant(const struct proxy *p, struct slice name, struct flight_filter *f, struct err *err)
@@ -277,7 +281,7 @@ static int find_variant(const struct proxy *p, struct slice name, struct flight_
         for (uint32_t k = 0; k < p->site->splits[i].variant_count; k++)
             if (slice_equal(slice_of(p->site->splits[i].variants[k].name), name))
                 f->variant = p->site->splits[i].variants[k].id;
-    return f->variant ? 0 : no_such("variant", name, "splits", err);
+    return f->variant ? 0 : find_gone(p, "variant", name, "splits", &f->variant, err);
 }
 
 static int read_names(const struct admin_request *rq, struct flight_filter *f, struct err *err)

@@ -60,6 +60,11 @@ static int grow(struct names *n)
     return 0;
 }
 
+uint32_t names_find(const struct names *n, const char *text)
+{
+    return *find(n, text);
+}
+
 uint32_t names_intern(struct names *n, const char *text)
 {
     uint32_t *bucket = find(n, text);

@@ -22,6 +22,8 @@ MUST_CHECK int names_init(struct names *n, struct err *err);
 void names_fini(struct names *n);
 /* The text's id, the same each time. 0: there are NAMES_MAX already, or memory is out. */
 uint32_t names_intern(struct names *n, const char *text);
+/* 0: nobody has that name. The thread that interns. */
+uint32_t names_find(const struct names *n, const char *text);
 /* NULL: nobody has that id. Any thread. */
 static inline const char *names_of(const struct names *n, uint32_t id)
 {

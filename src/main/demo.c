@@ -229,7 +229,7 @@ static int open_server(struct demo *d, struct demo_server *server, int index, st
                                              .header_timeout_ms = 10000,
                                              .keep_alive_timeout_ms = 75000,
                                              .write_timeout_ms = 10000 };
-    if (bind_open(&any, false, 0, &fd, 1, err) < 0 ||
+    if (bind_open(&any, &(struct bind_use){ .count = 1 }, &fd, err) < 0 ||
         acceptor_open(&server->acceptor, &d->loop, fd, &use, &d->spare, err) < 0)
         return err_prefix(err, "the demo's own servers");
     if (getsockname(fd, &any.sa.any, &any.len) < 0)

@@ -14,6 +14,7 @@
 
 /* How often it is looked whether what an older configuration had can go. */
 #define RETIRE_LOOK_MS 50u
+#define REFUSALS_SAID 20u
 #define ANSWER_TEXT_MAX ((size_t)4 << 20)
 
 struct reload {
@@ -22,6 +23,7 @@ struct reload {
     const struct config *started; /* what weir was started with: borrowed for longer than this */
     struct config *own;           /* the one in force, if it came by reload: one reference on its arena */
     struct timer retire_timer;
+    struct list settling; /* of question: in force, but not yet with every worker */
     uint32_t pending;
     uint64_t applied, refused;
     bool is_stopped;
@@ -29,6 +31,7 @@ struct reload {
 
 struct question {
     struct job job; /* first */
+    struct list link;
     struct reload *reload;
     struct reload_ask ask; /* its text is `text`, its if_match `if_match` */
     char *text;            /* of the configuration, wherever it came from */
@@ -46,8 +49,30 @@ struct question {
     char *faults; /* every mistake, for people; NULL: see err */
     struct err err;
     int result;
-    uint16_t status; /* of the answer, if result is -1 */
+    uint16_t status;                                 /* of the answer, if result is -1 */
+    uint32_t generation, listener_count, pool_count; /* of what it put in force; 0: nothing */
 };
+
+static void on_signal_done(void *context, struct answer *a);
+
+/* A line for each mistake: what stands under it, the file's own line, is there to be read. */
+static void say_refusal(const char *text)
+{
+    uint32_t said = 0, more = 0;
+    for (const char *end = text; *text; text = *end ? end + 1 : end) {
+        end = text + strcspn(text, "\n");
+        if (*text == ' ' || end == text) continue;
+        if (said == REFUSALS_SAID) {
+            more++;
+            continue;
+        }
+        char line[512], quoted[1200];
+        snprintf(line, sizeof(line), "%.*s", (int)(end - text), text);
+        log_event(LOG_ERROR, "reload_failed", "error=%s", log_quote(line, quoted, sizeof(quoted)));
+        said++;
+    }
+    if (more) log_event(LOG_ERROR, "reload_failed", "error=\"%u mistakes more\"", more);
+}
 
 static void refuse(struct question *q, uint16_t status, struct answer *a, const char *text)
 {
@@ -66,6 +91,8 @@ static void refuse(struct question *q, uint16_t status, struct answer *a, const 
     answer_json(a, status, &j);
     a->content_type = "application/problem+json";
     q->reload->refused++;
+    if (q->ask.done != on_signal_done) return; /* who asked is told */
+    say_refusal(text);
 }
 
 /* on the jobs' thread */
@@ -212,8 +239,9 @@ static void keep(struct question *q)
     config_free(before);
     loop_arm(r->o.loop, &r->retire_timer, RETIRE_LOOK_MS);
     const struct proxy *p = r->o.proxy;
-    log_event(LOG_INFO, "reloaded", "generation=%u listeners=%u pools=%u", p->generation, p->listener_count,
-              p->pool_count);
+    q->generation = p->generation;
+    q->listener_count = p->listener_count;
+    q->pool_count = p->pool_count;
 }
 
 static void question_free(struct question *q)
@@ -227,6 +255,44 @@ static void question_free(struct question *q)
     free(q);
 }
 
+static void end(struct question *q)
+{
+    list_remove(&q->link);
+    if (q->generation)
+        log_event(LOG_INFO, "reloaded", "generation=%u listeners=%u pools=%u", q->generation,
+                  q->listener_count, q->pool_count);
+    q->ask.done(q->ask.context, &q->answer);
+    question_free(q);
+}
+
+/* Who asked may go by the answer: from then on every worker does what the new configuration says. */
+static void settle(struct reload *r)
+{
+    while (!list_is_empty(&r->settling)) {
+        struct question *q = container_of(r->settling.next, struct question, link);
+        if (!r->is_stopped && !proxy_goes_by(r->o.proxy, q->generation)) return;
+        end(q);
+    }
+}
+
+static void on_worker_done(void *reader, const struct mail *m)
+{
+    (void)reader;
+    settle(m->object);
+}
+
+/* It is answered, as soon as every worker goes by what it put in force; at once if that is nothing. */
+static void settle_with(struct question *q)
+{
+    struct reload *r = q->reload;
+    if (!q->generation) {
+        end(q);
+        return;
+    }
+    list_push_back(&r->settling, &q->link);
+    settle(r);
+}
+
 /* The answer waits for the file's name: who has it can rely on the next start. */
 static void finish(struct question *q)
 {
@@ -238,8 +304,7 @@ static void finish(struct question *q)
                   log_quote(q->err.text, quoted, sizeof(quoted)));
         answer_error(&q->answer, 500, &q->err);
     }
-    q->ask.done(q->ask.context, &q->answer);
-    question_free(q);
+    settle_with(q);
 }
 
 static void done_publish(struct job *job)
@@ -280,7 +345,8 @@ static bool apply(struct question *q)
         proxy_discard_change(&change);
         return false;
     }
-    proxy_commit_change(&change);
+    const struct mail when_done = { .deliver = on_worker_done, .object = r };
+    proxy_commit_change(&change, &when_done);
     keep(q);
     warn_of_restart(q);
     return true;
@@ -333,8 +399,7 @@ static void done(struct job *job)
             return;
         }
     }
-    q->ask.done(q->ask.context, &q->answer);
-    question_free(q);
+    settle_with(q);
 }
 
 /* Which generation is meant; there may be none. */
@@ -353,6 +418,7 @@ static bool ask(struct reloader *reloader, const struct reload_ask *what)
         free(q);
         return false;
     }
+    list_init(&q->link);
     q->job.done = done;
     q->reload = r;
     q->ask = *what;
@@ -393,14 +459,10 @@ static bool look(struct reloader *reloader, const struct reload_look *asked)
     return !r->is_stopped && reload_history_look(r->o.jobs, r->o.generations, asked);
 }
 
-/* A refusal is told line by line, as `weir check` prints it. */
+/* What came of it is in the log already. */
 static void on_signal_done(void *context, struct answer *a)
 {
-    char quoted[8192];
     (void)context;
-    if (a->status != 200)
-        log_event(LOG_ERROR, "reload_failed", "answer=%s",
-                  log_quote(a->body ? a->body : "", quoted, sizeof(quoted)));
     answer_fini(a);
 }
 
@@ -416,6 +478,7 @@ void reload_by_signal(struct reload *r)
 static void on_retire_look(struct timer *t)
 {
     struct reload *r = container_of(t, struct reload, retire_timer);
+    settle(r);
     retire_look(r->o.proxy);
     if (r->o.proxy->retirement.count) loop_arm(r->o.loop, t, RETIRE_LOOK_MS);
 }
@@ -465,6 +528,7 @@ int reload_new(struct reload **out, const struct reload_options *o, struct err *
     r->o = *o;
     r->started = o->config;
     timer_init(&r->retire_timer, on_retire_look);
+    list_init(&r->settling);
     add_metrics(r);
     *out = r;
     return 0;
@@ -474,6 +538,7 @@ void reload_stop(struct reload *r)
 {
     if (!r) return;
     r->is_stopped = true;
+    settle(r);
     loop_disarm(r->o.loop, &r->retire_timer);
 }
 

@@ -83,6 +83,7 @@ static void on_evidence(void *reader, const struct mail *m)
 {
     struct control *c = reader;
     struct server *s = m->object;
+    if (atomic_load(&s->is_retired)) return; /* workers may have forgotten its pool */
     if (!server_report(s, (enum server_evidence)m->number, loop_now_ms(&c->loop))) return;
     on_state_change(c, s);
     loop_arm(&c->loop, &c->readmit_timer, READMIT_LOOK_MS);

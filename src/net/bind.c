@@ -90,14 +90,14 @@ static int is_free(const struct address *a, struct err *err)
     return 0;
 }
 
-int bind_open(const struct address *bind, bool is_http, unsigned defer_s, int *fds, uint32_t count,
-              struct err *err)
+int bind_open(const struct address *bind, const struct bind_use *use, int *fds, struct err *err)
 {
+    uint32_t count = use->count;
     for (uint32_t i = 0; i < count; i++) fds[i] = -1;
-    if (is_free(bind, err) < 0) return -1;
+    if (!use->is_ours && is_free(bind, err) < 0) return -1;
     for (uint32_t i = 0; i < count; i++) {
         bool is_shared = bind->sa.any.sa_family == AF_UNIX && i > 0;
-        fds[i] = is_shared ? dup(fds[0]) : open_one(bind, is_http, defer_s, err);
+        fds[i] = is_shared ? dup(fds[0]) : open_one(bind, use->is_http, use->defer_s, err);
         if (fds[i] < 0) {
             for (uint32_t j = 0; j < i; j++) close(fds[j]);
             return is_shared ? err_set(err, "cannot share a socket: %s", strerror(errno)) : -1;

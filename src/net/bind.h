@@ -3,7 +3,13 @@
 
 #include "base/address.h"
 
-/* Opens `count` sockets on `bind` (SO_REUSEPORT; a unix path has one, shared). is_http: connections are reported
- * once they have sent something (TCP_DEFER_ACCEPT, for defer_s seconds). -1 with a sentence that says what to do. */
-MUST_CHECK int bind_open(const struct address *bind, bool is_http, unsigned defer_s, int *fds, uint32_t count,
-                         struct err *err);
+struct bind_use {
+    bool
+        is_http; /* connections are reported once they have sent something (TCP_DEFER_ACCEPT), for defer_s seconds */
+    unsigned defer_s;
+    uint32_t count; /* of sockets */
+    bool is_ours;   /* this process listens there already: nobody else is looked for */
+};
+
+/* Opens the sockets on `bind` (SO_REUSEPORT; a unix path has one, shared). -1 with a sentence that says what to do. */
+MUST_CHECK int bind_open(const struct address *bind, const struct bind_use *use, int *fds, struct err *err);

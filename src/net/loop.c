@@ -148,7 +148,8 @@ void loop_turn(struct loop *l, int max_wait_ms)
     if (l->activity) activity_set(l->activity, 0, 0, 0);
     int count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, wait_ms);
     if (bug_if(LOOP, count < 0 && errno != EINTR)) count = 0;
-    l->turns++;
+    /* With all that was done in the last one: who sees the count may free what that could see (proxy/retire.h). */
+    __atomic_store_n(&l->turns, l->turns + 1, __ATOMIC_RELEASE);
     read_clock(l);
     /* First what each descriptor has to say is noted, then they are served: so that whoever looks for an idle
      * server connection already sees that it was closed. */

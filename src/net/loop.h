@@ -58,7 +58,7 @@ struct loop {
     struct activity *activity; /* what the thread is doing, for profiles; borrowed, may be NULL */
     struct loop_trace *trace;  /* where its turns are noted; borrowed, NULL: they are not */
     uint32_t fd_count;
-    uint64_t turns;
+    uint64_t turns; /* begun so far; other threads may look, atomically */
 };
 
 MUST_CHECK int loop_init(struct loop *l, struct budget *budget, struct err *err);

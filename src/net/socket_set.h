@@ -9,7 +9,13 @@
 struct socket_set {
     struct list link; /* the owner's */
     struct address address;
-    bool is_wanted; /* the owner's, while it looks through its sets */
+    bool is_wanted;   /* the owner's, while it looks through its sets */
+    bool is_retiring; /* likewise: it is on its way out, or was and came back */
+    bool is_left;     /* likewise: somebody still takes what is on its way to it */
+    void *last,
+        *leaver; /* likewise: who listened there before, and who takes what is on its way; the latter stands
+                              * while it is on its way out */
+    uint64_t leave_until_ns; /* likewise: for how long */
     uint32_t count;
     int fds[];
 };
@@ -18,9 +24,22 @@ struct socket_set {
  * sentence that says what to do. */
 MUST_CHECK int socket_set_open(struct socket_set **out, const struct address *address, bool is_http,
                                unsigned defer_s, uint32_t count, struct err *err);
+/* The same where this process has sockets itself that overlap: nobody is looked for who might listen there. */
+MUST_CHECK int socket_set_open_beside(struct socket_set **out, const struct address *address, bool is_http,
+                                      unsigned defer_s, uint32_t count, struct err *err);
+/* At the same port, of the same address or of any. */
+bool socket_set_overlaps(const struct socket_set *s, const struct address *address);
 /* For a listener that takes the address over with other settings. */
 void socket_set_defer(const struct socket_set *s, bool is_http, unsigned defer_s);
 /* A duplicate for the worker; -1 with *err. */
 MUST_CHECK int socket_set_share(const struct socket_set *s, uint32_t index, struct err *err);
+/* From now on the kernel answers no new handshake (a client tries again after a second), and those that are under way come
+ * to their end, also without data: so that nobody is reset who had been answered, if it is closed some time later. Not for
+ * unix paths, which know no handshakes. */
+void socket_set_leave(const struct socket_set *s);
+/* Takes it back. */
+void socket_set_return(const struct socket_set *s);
 /* Closes the process's own descriptors; a unix path goes. Whoever has a duplicate goes on until that is closed. */
+void socket_set_shut(struct socket_set *s);
+/* Likewise, if it is not done yet, and frees it. NULL is fine. */
 void socket_set_close(struct socket_set *s);

@@ -102,16 +102,19 @@ void pool_commit(struct pool_change *change)
 {
     struct pool *p = change->pool;
     struct roster *old = p->roster;
-    for (uint32_t i = 0; old && i < old->count; i++) atomic_store(&old->places[i].server->is_retired, true);
+    for (uint32_t i = 0; old && i < old->count; i++) old->places[i].server->is_wanted = false;
     for (uint32_t i = 0; i < change->roster->count; i++) {
         const struct roster_place *place = &change->roster->places[i];
         struct server *s = place->server;
         atomic_store(&s->weight, weight_in(place));
         atomic_store(&s->peer.cap, place->conf->max_connections);
-        atomic_store(&s->is_retired, false);
+        s->is_wanted = true;
         s->conf_weight = place->conf->weight;
         s->warmup_ms = change->roster->conf->warmup_ms;
     }
+    /* Of one that is kept it must not be said for a moment: a worker that looks then closes its connections. */
+    for (uint32_t i = 0; old && i < old->count; i++)
+        if (!old->places[i].server->is_wanted) atomic_store(&old->places[i].server->is_retired, true);
     make_current(change);
     p->roster = change->roster;
     roster_put(old);

@@ -57,6 +57,7 @@ struct server {
     uint64_t ejected_until_ms, warm_since_ms;
     uint32_t warm_parts; /* of SERVER_WARM_WHOLE, while it is warming */
     bool is_readmitted;  /* it was let back and nobody has connected to it since */
+    bool is_wanted;      /* the pool's, while it looks through its servers */
     uint32_t set_weight; /* in the pool's current set; 0: it is not in it */
 };
 

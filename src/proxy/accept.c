@@ -121,8 +121,9 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
         count_refused(lw, client, END_NO_MEMORY);
         return;
     }
+    c->client.is_counted =
+        is_counted; /* first: its first request may have come with it, and copies the note */
     h1_server_start(c, &lw->service, &w->loop, fd, client, id, &lw->connections);
-    c->client.is_counted = is_counted;
 }
 
 static void on_connection(struct acceptor *a, int fd, const struct address *client)

@@ -122,11 +122,15 @@ struct roster *change_debug_pool(struct proxy_change *c, struct site *s, const c
 
 /* listeners */
 
+/* The same name elsewhere is another listener: what is on its way to the old place is still taken there, by the old one. */
 static struct listener *kept_listener(const struct proxy *p, const struct listener_conf *conf)
 {
     for (uint32_t i = 0; i < p->listener_count; i++) {
         struct listener *l = p->listeners[i];
-        if (strcmp(l->name, conf->name) == 0 && l->routes->conf->protocol == conf->protocol) return l;
+        const struct listener_conf *now = l->routes->conf;
+        if (strcmp(l->name, conf->name) == 0 && now->protocol == conf->protocol &&
+            address_equal(&now->bind, &conf->bind))
+            return l;
     }
     return NULL;
 }
@@ -143,13 +147,27 @@ static unsigned defer_seconds(const struct listener_conf *conf)
     return (unsigned)((conf->timeouts.header_ms + 999) / 1000);
 }
 
-static struct socket_set *open_sockets(const struct proxy *p, const struct address *address)
+static struct socket_set *sockets_in(const struct list *sets, const struct address *address)
 {
-    for (struct list *at = p->sockets.next; at != &p->sockets; at = at->next) {
+    for (struct list *at = sets->next; at != sets; at = at->next) {
         struct socket_set *s = container_of(at, struct socket_set, link);
-        if (address_equal(&s->address, address)) return s;
+        if (s->count && address_equal(&s->address, address)) return s;
     }
     return NULL;
+}
+
+/* Those that are on their way out come back. */
+static struct socket_set *open_sockets(const struct proxy *p, const struct address *address)
+{
+    struct socket_set *s = sockets_in(&p->sockets, address);
+    return s ? s : sockets_in(&p->old_sockets, address);
+}
+
+static bool overlaps_any(const struct list *sets, const struct address *address)
+{
+    for (const struct list *at = sets->next; at != sets; at = at->next)
+        if (socket_set_overlaps(container_of(at, struct socket_set, link), address)) return true;
+    return false;
 }
 
 /* The address may be open already, also for another listener. */
@@ -159,18 +177,34 @@ static int find_sockets(struct proxy_change *c, uint32_t n, const struct listene
     if (p->is_detached) return 0;
     c->sockets[n] = open_sockets(p, &conf->bind);
     if (c->sockets[n]) return 0;
-    return socket_set_open(&c->sockets[n], &conf->bind, conf->protocol == LISTENER_HTTP, defer_seconds(conf),
-                           p->worker_count, err);
+    bool is_beside = overlaps_any(&p->sockets, &conf->bind) || overlaps_any(&p->old_sockets, &conf->bind);
+    return (is_beside ? socket_set_open_beside : socket_set_open)(&c->sockets[n], &conf->bind,
+                                                                  conf->protocol == LISTENER_HTTP,
+                                                                  defer_seconds(conf), p->worker_count, err);
 }
 
-/* For each worker that has to listen elsewhere than it does. */
-static int share_sockets(struct proxy_change *c, uint32_t n, struct err *err)
+/* Where the worker has to listen elsewhere than it does. */
+static int share_sockets(const struct proxy_change *c, uint32_t worker, struct err *err)
 {
-    struct listener *l = c->listeners[n];
-    if (!c->sockets[n] || c->sockets[n] == l->sockets) return 0;
-    for (uint32_t i = 0; i < c->proxy->worker_count; i++) {
-        l->workers[i].next_fd = socket_set_share(c->sockets[n], i, err);
-        if (l->workers[i].next_fd < 0) return -1;
+    for (uint32_t n = 0; n < c->listener_count; n++) {
+        if (!c->sockets[n] || c->sockets[n] == c->listeners[n]->sockets) continue;
+        int fd = socket_set_share(c->sockets[n], worker, err);
+        if (fd < 0) return err_prefix(err, "listener \"%s\"", c->listeners[n]->name);
+        c->workers[worker]->fds[n] = fd;
+    }
+    return 0;
+}
+
+static int prepare_workers(struct proxy_change *c, struct err *err)
+{
+    const struct proxy *p = c->proxy;
+    c->workers = calloc(p->worker_count + 1, sizeof(*c->workers));
+    if (!c->workers) return err_set(err, "out of memory for what workers are told");
+    for (uint32_t i = 0; i < p->worker_count; i++) {
+        if (!p->workers[i]) continue;
+        if (!(c->workers[i] = worker_change_new(c->site)))
+            return err_set(err, "out of memory for what workers are told");
+        if (share_sockets(c, i, err) < 0) return -1;
     }
     return 0;
 }
@@ -185,8 +219,7 @@ static int prepare_listeners(struct proxy_change *c, const struct proxy_conf *co
         struct listener *l = kept_listener(c->proxy, &confs[i]);
         if (!l && listener_new(&l, c->proxy, confs[i].name, err) < 0) return -1;
         c->listeners[c->listener_count++] = l;
-        if (find_sockets(c, i, &confs[i], err) < 0 || share_sockets(c, i, err) < 0)
-            return err_prefix(err, "listener \"%s\"", confs[i].name);
+        if (find_sockets(c, i, &confs[i], err) < 0) return err_prefix(err, "listener \"%s\"", confs[i].name);
     }
     return 0;
 }
@@ -195,10 +228,6 @@ static void discard_listeners(struct proxy_change *c)
 {
     for (uint32_t n = 0; n < c->listener_count; n++) {
         struct listener *l = c->listeners[n];
-        for (uint32_t i = 0; i < c->proxy->worker_count; i++) {
-            if (l->workers[i].next_fd >= 0) close(l->workers[i].next_fd);
-            l->workers[i].next_fd = -1;
-        }
         if (c->sockets[n] && list_is_empty(&c->sockets[n]->link)) socket_set_close(c->sockets[n]);
         if (!is_kept(c->proxy, l)) listener_free(l);
     }
@@ -212,6 +241,7 @@ static void empty(struct proxy_change *c)
 {
     free(c->pools);
     free(c->is_new_pool);
+    free(c->workers);
     *c = (struct proxy_change){ 0 };
 }
 
@@ -229,18 +259,21 @@ int proxy_prepare_change(struct proxy_change *c, struct proxy *p, const struct p
                          struct conf_arena *arena, struct err *err)
 {
     *c = (struct proxy_change){ .proxy = p };
-    if (prepare_listeners(c, conf, err) == 0 && site_new(&c->site, c, conf, arena, err) == 0) return 0;
-    discard_pools(c);
-    discard_listeners(c);
-    empty(c);
+    if (prepare_listeners(c, conf, err) == 0 && site_new(&c->site, c, conf, arena, err) == 0 &&
+        prepare_workers(c, err) == 0)
+        return 0;
+    proxy_discard_change(c);
     return -1;
 }
 
 void proxy_discard_change(struct proxy_change *c)
 {
-    site_put(c->site);
-    bool is_gone = site_free(c->site);
-    (void)is_gone; /* nobody has seen it */
+    for (uint32_t i = 0; c->workers && i < c->proxy->worker_count; i++) worker_change_free(c->workers[i]);
+    if (c->site) {
+        site_put(c->site);
+        bool is_gone = site_free(c->site);
+        (void)is_gone; /* nobody has seen it */
+    }
     discard_pools(c);
     discard_listeners(c);
     empty(c);
@@ -288,7 +321,8 @@ static const struct retire_kind pool_kind = { is_pool_quiet, forget_pool, end_po
 
 static bool is_listener_quiet(void *object)
 {
-    return !atomic_load(&((struct listener *)object)->connections);
+    const struct listener *l = object;
+    return !l->has_leaver && !atomic_load(&l->connections);
 }
 
 static void forget_listener(struct worker *w, void *object)
@@ -368,6 +402,76 @@ static void commit_pools(struct proxy_change *c)
     free(before);
 }
 
+/* Long enough for handshakes that were under way, also where one of their segments was lost. */
+#define LEAVE_NS (1500 * NS_PER_MS)
+
+static bool are_sockets_quiet(void *object)
+{
+    const struct socket_set *s = object;
+    return s->is_wanted || !s->is_left || !s->count || clock_now_ns() >= s->leave_until_ns;
+}
+
+static void forget_sockets(struct worker *w, void *object)
+{
+    struct listener *l = ((struct socket_set *)object)->leaver;
+    if (l) acceptor_close(&l->workers[w->index].acceptor);
+}
+
+/* Whoever took what was on its way to them takes no more. */
+static void end_leaving(struct socket_set *s)
+{
+    struct listener *l = s->leaver;
+    s->leaver = NULL;
+    if (!l) return;
+    atomic_store(&l->is_leaving, false);
+    l->has_leaver = false;
+}
+
+static bool end_sockets(struct proxy *p, void *object)
+{
+    (void)p;
+    struct socket_set *s = object;
+    end_leaving(s);
+    s->is_retiring = false;
+    if (!s->is_wanted) socket_set_close(s);
+    return true;
+}
+
+static const struct retire_kind sockets_kind = { are_sockets_quiet, forget_sockets, end_sockets };
+
+/* Its listener goes on taking for a while what is on its way, then all is closed. Where that cannot be, such as for one that
+ * had come back just now, they are closed here at once, so that what workers have is the last and takes what still waits.
+ * In any case they are remembered until workers are through with them: the address can be listened on again meanwhile. */
+static void retire_sockets(struct proxy *p, struct socket_set *s)
+{
+    struct listener *leaver = s->last;
+    s->last = NULL;
+    list_remove(&s->link);
+    list_push_back(&p->old_sockets, &s->link);
+    if (leaver && !s->is_retiring && s->address.sa.any.sa_family != AF_UNIX) {
+        socket_set_leave(s);
+        s->leaver = leaver;
+        s->is_left = true;
+        s->leave_until_ns = clock_now_ns() + LEAVE_NS;
+        leaver->has_leaver = true;
+        atomic_store(&leaver->is_leaving, true);
+    } else {
+        socket_set_shut(s);
+    }
+    if (!s->is_retiring) retire_add(p, &sockets_kind, s);
+    s->is_retiring = true;
+}
+
+/* They come back while their last listener still takes from them: no more, from the next change on. */
+static void take_back_sockets(struct proxy *p, struct socket_set *s)
+{
+    s->is_left = false;
+    atomic_store(&((struct listener *)s->leaver)->is_leaving, false);
+    socket_set_return(s);
+    list_remove(&s->link);
+    list_push_back(&p->sockets, &s->link);
+}
+
 static void commit_sockets(struct proxy_change *c)
 {
     struct proxy *p = c->proxy;
@@ -379,6 +483,8 @@ static void commit_sockets(struct proxy_change *c)
         c->listeners[i]->sockets = s;
         if (!s) continue;
         s->is_wanted = true;
+        s->last = NULL;
+        if (s->is_left) take_back_sockets(p, s);
         if (list_is_empty(&s->link))
             list_push_back(&p->sockets, &s->link);
         else
@@ -388,7 +494,7 @@ static void commit_sockets(struct proxy_change *c)
     for (struct list *at = p->sockets.next; at != &p->sockets; at = next) {
         struct socket_set *s = container_of(at, struct socket_set, link);
         next = at->next;
-        if (!s->is_wanted) socket_set_close(s);
+        if (!s->is_wanted) retire_sockets(p, s);
     }
 }
 
@@ -402,13 +508,21 @@ static void commit_listeners(struct proxy_change *c)
     for (uint32_t i = 0; i < c->listener_count; i++) c->listeners[i]->routes = &c->site->listeners[i];
     for (uint32_t i = 0; i < before_count; i++) {
         if (is_kept(p, before[i])) continue;
+        if (before[i]->sockets) before[i]->sockets->last = before[i];
         before[i]->sockets = NULL;
         retire_add(p, &listener_kind, before[i]);
     }
     free(before);
 }
 
-void proxy_commit_change(struct proxy_change *c)
+bool proxy_goes_by(const struct proxy *p, uint32_t generation)
+{
+    for (uint32_t i = 0; i < p->worker_count; i++)
+        if (atomic_load(&p->workers[i]->generation) < generation) return false;
+    return true;
+}
+
+void proxy_commit_change(struct proxy_change *c, const struct mail *done)
 {
     struct proxy *p = c->proxy;
     struct site *before = p->site;
@@ -417,8 +531,11 @@ void proxy_commit_change(struct proxy_change *c)
     commit_pools(c);
     commit_listeners(c);
     commit_sockets(c);
-    for (uint32_t i = 0; i < p->worker_count; i++)
-        if (p->workers[i]) worker_swap(p->workers[i], site_get(p->site));
+    for (uint32_t i = 0; i < p->worker_count; i++) {
+        if (!c->workers[i]) continue;
+        if (done) c->workers[i]->done = *done;
+        worker_swap(p->workers[i], c->workers[i]);
+    }
     free(c->sockets);
     empty(c);
     if (!before) return;
@@ -428,8 +545,16 @@ void proxy_commit_change(struct proxy_change *c)
 
 void proxy_close_sockets(struct proxy *p)
 {
-    while (!list_is_empty(&p->sockets))
-        socket_set_close(container_of(p->sockets.next, struct socket_set, link));
+    while (!list_is_empty(&p->sockets)) {
+        struct socket_set *s = container_of(p->sockets.next, struct socket_set, link);
+        s->is_wanted = false;
+        list_remove(&s->link);
+        list_push_back(&p->old_sockets, &s->link);
+        if (!s->is_retiring) retire_add(p, &sockets_kind, s);
+        s->is_retiring = true;
+    }
+    for (struct list *at = p->old_sockets.next; at != &p->old_sockets; at = at->next)
+        socket_set_shut(container_of(at, struct socket_set, link));
 }
 
 void proxy_end_site(struct proxy *p)
@@ -440,6 +565,6 @@ void proxy_end_site(struct proxy *p)
     }
     for (uint32_t i = 0; i < p->pool_count; i++) retire_add(p, &pool_kind, p->pools[i]);
     for (uint32_t i = 0; i < p->listener_count; i++) retire_add(p, &listener_kind, p->listeners[i]);
-    retire_all(p);
     proxy_close_sockets(p);
+    retire_all(p);
 }

@@ -1,9 +1,11 @@
 /* proxy/change.h: another configuration for a proxy: made beside the one in force, so that nothing has happened if anything
- * is wrong with it, then put in its place at once. What both have by the same name is kept: listeners with their sockets and
- * connections, pools and servers with connections, load, health and the operator's word. Control thread. */
+ * is wrong with it, then put in its place at once. What both have by the same name is kept: listeners (at the same
+ * address) with their sockets and connections, pools and servers with connections, load, health and the operator's word. Control thread. */
 #pragma once
 
 #include "proxy/proxy.h"
+
+struct worker_change;
 
 struct proxy_change {
     struct proxy *proxy;
@@ -11,8 +13,9 @@ struct proxy_change {
     struct pool_change *pools; /* of the configuration's pools, then those of debug upstreams */
     bool *is_new_pool;
     uint32_t pool_count, pool_room;
-    struct listener **listeners; /* in the configuration's order */
-    struct socket_set **sockets; /* likewise: where each will listen */
+    struct listener **listeners;    /* in the configuration's order */
+    struct socket_set **sockets;    /* likewise: where each will listen */
+    struct worker_change **workers; /* what each will go on with; NULL for one that is not there yet */
     uint32_t listener_count;
 };
 
@@ -20,8 +23,11 @@ struct proxy_change {
  * outlives the proxy. */
 MUST_CHECK int proxy_prepare_change(struct proxy_change *change, struct proxy *p,
                                     const struct proxy_conf *conf, struct conf_arena *arena, struct err *err);
-/* From now on it is in force: workers hear of it by mail. */
-void proxy_commit_change(struct proxy_change *change);
+/* From now on it is in force: workers hear of it by mail. `done`, if there is one, comes from each that goes by it, unless
+ * the control thread's box is full. */
+void proxy_commit_change(struct proxy_change *change, const struct mail *done);
+/* Every worker goes by that configuration, or a later one. */
+bool proxy_goes_by(const struct proxy *p, uint32_t generation);
 void proxy_discard_change(struct proxy_change *change);
 
 /* While the site is being made: its pools, into s->pools; a pool of one server for a route's `debug: {upstream}`, NULL with

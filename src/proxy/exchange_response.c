@@ -109,7 +109,10 @@ static void begin_response(struct exchange *x, struct http_head *head, unsigned 
      * response that fills the kernel wait for each other. */
     if (x->send_failed) http_stream_resume(x->client);
     if (x->state != EXCHANGE_RELAY) return;
-    if (head->body != HTTP_BODY_NONE) return;
+    if (head->body != HTTP_BODY_NONE) {
+        exchange_unpin(x); /* the configuration may have changed since it began */
+        return;
+    }
     x->response_done = true;
     response_check_done(x);
 }
@@ -142,6 +145,7 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
         keep_response(x, head);
         exchange_enter(x, EXCHANGE_TUNNEL);
         exchange_advance(x);
+        exchange_unpin(x);
         return;
     }
     begin_response(x, head, flags);

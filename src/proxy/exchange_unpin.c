@@ -98,7 +98,7 @@ static void keep_addresses(struct exchange *x)
 static bool asks_nothing_more(const struct exchange *x)
 {
     bool is_past_head = (x->state == EXCHANGE_RELAY && x->response_started) || x->state == EXCHANGE_TUNNEL;
-    return is_past_head && !x->is_local && x->view && x->route && !x->egress;
+    return is_past_head && !x->is_local && x->view && x->route;
 }
 
 void exchange_unpin(struct exchange *x)
@@ -114,6 +114,8 @@ void exchange_unpin(struct exchange *x)
     x->pool_conf = &k->pool;
     if (x->variant) x->variant = &k->variant;
     x->named = NULL;
+    if (x->egress) egress_end(x);
+    x->egress = NULL;
     if (x->mirror) mirror_original_ended(x); /* without a comparison: its copy need not wait */
     x->straggles = x->site->site;
     atomic_fetch_add_explicit(&x->straggles->stragglers, 1, memory_order_relaxed);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "base/end_reason.h"
 #include "metric/metric.h"
@@ -20,7 +21,9 @@ struct listener {
     struct listener_worker *workers; /* what each worker has of it, by the worker's index */
     const struct route_set *routes;  /* of the configuration in force */
     struct socket_set *sockets;      /* where it listens now; borrowed from the proxy. NULL: nowhere */
-    _Atomic uint32_t connections;    /* any thread */
+    _Atomic bool is_leaving; /* no configuration has it any more, and what is on its way to it is taken */
+    bool has_leaver;         /* control thread: its sockets refer to it */
+    _Atomic uint32_t connections;             /* any thread */
     uint32_t meter_refused[END_REASON_COUNT]; /* those that can be: see listener.c */
     uint32_t meter_accepted, meter_bytes_in, meter_bytes_out, meter_seconds;
     uint32_t meter_ends[END_REASON_COUNT], meter_classes[6];

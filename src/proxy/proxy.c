@@ -124,7 +124,7 @@ static int build(struct proxy *p, const struct proxy_options *o, struct err *err
     p->denials = denials_new(rng_next(&rng));
     if (!p->workers || !p->clients || !p->denials) return err_set(err, "out of memory at start");
     if (proxy_prepare_change(&first, p, o->conf, o->arena, err) < 0) return -1;
-    proxy_commit_change(&first);
+    proxy_commit_change(&first, NULL);
     add_gauges(p);
     add_bugs(p->metrics);
     if (!o->conf->access_log || p->is_detached) return 0;
@@ -144,6 +144,7 @@ static int make(struct proxy **out, const struct proxy_options *o, bool is_detac
     p->resolver_conf = &o->conf->resolver;
     p->first_arena = conf_arena_get(o->arena);
     list_init(&p->sockets);
+    list_init(&p->old_sockets);
     retirement_init(&p->retirement);
     if (build(p, o, err) < 0) {
         proxy_free(p);

@@ -28,7 +28,8 @@ struct proxy {
     struct listener **listeners;
     struct pool **pools;
     uint32_t listener_count, pool_count, generation;
-    struct list sockets; /* of socket_set */
+    struct list sockets;     /* of socket_set */
+    struct list old_sockets; /* likewise, of which workers may have some still */
     struct retirement retirement;
     const struct resolver_conf *resolver_conf; /* of the first configuration, which is never let go of */
     struct conf_arena *first_arena;            /* in which that lies; NULL: it is the caller's */

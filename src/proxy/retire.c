@@ -45,7 +45,7 @@ static void on_delivered(void *reader, const struct mail *m)
 
 static uint64_t turns_of(const struct worker *w)
 {
-    return __atomic_load_n(&w->loop.turns, __ATOMIC_RELAXED);
+    return __atomic_load_n(&w->loop.turns, __ATOMIC_ACQUIRE);
 }
 
 static void nothing(void *reader, const struct mail *m)

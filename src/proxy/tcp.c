@@ -135,6 +135,7 @@ static void opened(struct session *s)
     observe(s, false);
     site_view_put(s->site);
     s->site = NULL;
+    tcp_unpin(&s->tunnel); /* the configuration may have changed since it began */
     s->tunnel.halves[TUNNEL_SERVER].transport.on_ready = tunnel_on_ready_server;
     s->tunnel.halves[TUNNEL_CLIENT].transport.on_ready = tunnel_on_ready_client;
     tunnel_start(&s->tunnel);

@@ -12,6 +12,7 @@
 #include "base/count.h"
 #include "base/log.h"
 #include "base/signal_stack.h"
+#include "net/socket_set.h"
 #include "proxy/accept.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/mirror.h"
@@ -48,7 +49,6 @@ static int open_pools(struct worker *w, struct err *err)
 void listener_worker_init(struct listener_worker *lw, struct listener *l)
 {
     lw->listener = l;
-    lw->next_fd = -1;
     list_init(&lw->link);
     list_init(&lw->connections);
     list_init(&lw->tunnels);
@@ -61,12 +61,10 @@ static void use_view(struct listener_worker *lw, struct site_view *view)
     if (before) site_view_put(before);
 }
 
-/* It may have been one that listens elsewhere: what waits there is taken first. */
-static int go_on_with(struct worker *w, struct listener_worker *lw, const struct route_set *routes,
+/* It may have been one that listens elsewhere: what waits there is taken first. `fd`: -1 for where it listens now. */
+static int go_on_with(struct worker *w, struct listener_worker *lw, const struct route_set *routes, int fd,
                       struct err *err)
 {
-    int fd = lw->next_fd;
-    lw->next_fd = -1;
     lw->worker = w;
     use_view(lw, w->site);
     lw->routes = routes;
@@ -81,6 +79,7 @@ static int open_site(struct worker *w, struct err *err)
 {
     w->scratch = route_scratch_new();
     w->site = site_view_new(site_get(w->proxy->site));
+    atomic_store(&w->generation, w->proxy->site->generation);
     if (!w->scratch || !w->site) return err_set(err, "out of memory for the routes of worker %u", w->index);
     if (!w->site->site->has_egress) return 0;
     return resolver_new(&w->resolver, &w->loop, w->proxy->resolver_conf, err);
@@ -156,7 +155,8 @@ int worker_listen(struct worker *w, struct err *err)
     const struct site *s = w->site->site;
     for (uint32_t i = 0; i < s->listener_count; i++) {
         struct listener *l = s->listeners[i].listener;
-        if (go_on_with(w, &l->workers[w->index], &s->listeners[i], err) < 0) return -1;
+        int fd = socket_set_share(l->sockets, w->index, err);
+        if (fd < 0 || go_on_with(w, &l->workers[w->index], &s->listeners[i], fd, err) < 0) return -1;
     }
     return 0;
 }
@@ -184,9 +184,9 @@ static struct listener_worker *listener_at(struct list *at)
 }
 
 /* No new connections; idle ones close, the others end with their exchange. */
-static void drain(struct listener_worker *lw)
+static void drain(struct listener_worker *lw, bool is_leaving)
 {
-    acceptor_close(&lw->acceptor);
+    if (!is_leaving) acceptor_close(&lw->acceptor);
     lw->service.is_draining = true;
     struct list *next;
     for (struct list *at = lw->connections.next; at != &lw->connections; at = next) {
@@ -202,7 +202,8 @@ static void on_drain(void *reader, const struct mail *m)
     struct worker *w = reader;
     if (w->is_draining) return;
     w->is_draining = true;
-    for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next) drain(listener_at(at));
+    for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next)
+        drain(listener_at(at), false);
 }
 
 /* Whoever asks the old configuration nothing more lets go of it. */
@@ -227,33 +228,37 @@ static void say(const struct worker *w, const char *event, const struct err *err
     log_event(LOG_ERROR, event, "worker=%u error=%s", w->index, log_quote(err->text, quoted, sizeof(quoted)));
 }
 
-static void use_listeners(struct worker *w)
+static void use_listeners(struct worker *w, const struct worker_change *change)
 {
     const struct site *s = w->site->site;
     struct err err;
     for (uint32_t i = 0; i < s->listener_count; i++) {
         struct listener *l = s->listeners[i].listener;
-        if (go_on_with(w, &l->workers[w->index], &s->listeners[i], &err) < 0) say(w, "listen_failed", &err);
+        if (go_on_with(w, &l->workers[w->index], &s->listeners[i], change->fds[i], &err) < 0)
+            say(w, "listen_failed", &err);
     }
-    for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next)
-        if (listener_at(at)->view != w->site || w->is_draining) drain(listener_at(at));
+    for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next) {
+        struct listener_worker *lw = listener_at(at);
+        if (lw->view == w->site && !w->is_draining) continue;
+        drain(lw, atomic_load(&lw->listener->is_leaving) && !w->is_draining);
+    }
 }
 
 static void on_swap(void *reader, const struct mail *m)
 {
     struct worker *w = reader;
-    struct site_view *old = w->site, *view = site_view_new(m->object);
+    struct worker_change *change = m->object;
+    struct site_view *old = w->site, *view = change->view;
     struct err err;
-    if (!view) {
-        err_set(&err, "out of memory for a configuration: this worker goes on with the one before");
-        say(w, "swap_failed", &err);
-        return;
-    }
     w->site = view;
     if (view->site->has_egress && !w->resolver &&
         resolver_new(&w->resolver, &w->loop, w->proxy->resolver_conf, &err) < 0)
         say(w, "resolver_failed", &err);
-    use_listeners(w);
+    use_listeners(w, change);
+    atomic_store(&w->generation, view->site->generation);
+    bool is_told = !change->done.deliver || mailbox_post(w->proxy->control, &change->done);
+    (void)is_told; /* a full box: the control thread looks now and then */
+    free(change);
     old->is_current = false; /* who lets go of it below may be the last */
     old->users++;
     for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next) unpin(listener_at(at));
@@ -334,9 +339,29 @@ static void post(struct worker *w, void (*deliver)(void *, const struct mail *),
     worker_post(w, &m);
 }
 
-void worker_swap(struct worker *w, struct site *site)
+struct worker_change *worker_change_new(struct site *site)
 {
-    post(w, on_swap, site);
+    struct worker_change *c = calloc(1, sizeof(*c) + site->listener_count * sizeof(c->fds[0]));
+    if (!c) return NULL;
+    c->fd_count = site->listener_count;
+    for (uint32_t i = 0; i < c->fd_count; i++) c->fds[i] = -1;
+    if ((c->view = site_view_new(site_get(site)))) return c;
+    free(c);
+    return NULL;
+}
+
+void worker_change_free(struct worker_change *c)
+{
+    if (!c) return;
+    for (uint32_t i = 0; i < c->fd_count; i++)
+        if (c->fds[i] >= 0) close(c->fds[i]);
+    site_view_retire(c->view);
+    free(c);
+}
+
+void worker_swap(struct worker *w, struct worker_change *change)
+{
+    post(w, on_swap, change);
 }
 
 void worker_close_idle(struct worker *w, struct pool *pool)

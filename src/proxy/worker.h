@@ -26,7 +26,15 @@ struct listener_worker {
     struct site_view
         *view; /* the configuration that it goes by: the worker's, or the last that had it. One user */
     const struct route_set *routes; /* of that */
-    int next_fd; /* a socket that it is to go on with; -1: none. Control, until it is told */
+};
+
+/* What a worker goes on with: all of it is made before anything has changed, so that it needs nothing that could fail. */
+struct worker_change {
+    struct site_view *view;
+    struct mail done; /* to the control thread, once it goes by it; nothing to deliver: none */
+    uint32_t fd_count;
+    int fds
+        []; /* by the site's listeners: the socket to listen at instead of the one it has; -1: the one it has */
 };
 
 /* How many there are on this worker: it writes, others may look. */
@@ -40,7 +48,8 @@ struct worker {
     uint32_t index;
     pthread_t thread;
     bool has_thread, is_draining;
-    _Atomic uint32_t thread_id; /* the kernel's; 0: not started */
+    _Atomic uint32_t thread_id;  /* the kernel's; 0: not started */
+    _Atomic uint32_t generation; /* of the configuration that it goes by; it writes, others may look */
     struct activity *_Atomic activity;
     struct mailbox *box;
     struct metric_shard *metrics;
@@ -77,9 +86,13 @@ void worker_join(struct worker *w);
 void worker_publish(struct worker *w, struct peer_set *set);
 /* Memory is short: the others give back what they keep and do not use. */
 void worker_ask_for_memory(struct worker *w);
-/* By mail: `site` (a reference, taken) is what new exchanges go by, listeners come and go with it. Those that are past their
+/* A view of `site` (a reference of its own) for one worker, and no sockets yet. NULL: out of memory. */
+struct worker_change *worker_change_new(struct site *site);
+/* With its sockets, if nobody has taken them. NULL is fine. */
+void worker_change_free(struct worker_change *change);
+/* By mail: `change` (taken) is what new exchanges go by, listeners come and go with it. Those that are past their
  * response's head let go of the one before. */
-void worker_swap(struct worker *w, struct site *site);
+void worker_swap(struct worker *w, struct worker_change *change);
 /* By mail: no connection to any of its servers is kept. */
 void worker_close_idle(struct worker *w, struct pool *pool);
 /* Any mail; waits while the box is full, which ends with the worker's turn. Control thread. */

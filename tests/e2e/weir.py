@@ -70,10 +70,9 @@ class Weir:
         self.baseline = None
         self.is_ending = False
         if config is not None:
-            path = os.path.join(str(directory), f"{name}.yaml")
-            with open(path, "w") as file:
-                json.dump(config, file, indent=1)  # which is YAML too
-            arguments = ["run", "-c", path]
+            self.path = os.path.join(str(directory), f"{name}.yaml")
+            self.write_file(config)
+            arguments = ["run", "-c", self.path]
         command = [BINARIES[build], *arguments]
         if nofile:
             soft, hard = nofile if isinstance(nofile, tuple) else (nofile, nofile)
@@ -120,6 +119,41 @@ class Weir:
         else:
             self.baseline = (None, self.count_fds())
         return self
+
+    # another configuration
+
+    def write_file(self, config):
+        """As weir reads it at its next look: a dict, or text as it is."""
+        with open(self.path, "w") as file:
+            if isinstance(config, str):
+                file.write(config)
+            else:
+                json.dump(config, file, indent=1)  # which is YAML too
+
+    def put_config(self, config, query=""):
+        """What the API says to it."""
+        body = config if isinstance(config, bytes) else json.dumps(config, indent=1).encode()
+        return self.ask_admin("PUT", "/api/v1/config" + query, ("Content-Type", "application/yaml"), body=body)
+
+    def reload(self, config, way="put"):
+        """Puts it in force, by the API or by the file and SIGHUP."""
+        if way == "signal":
+            count = len(self.events("reloaded"))
+            self.write_file(config)
+            self.process.send_signal(signal.SIGHUP)
+            self.wait_event("reloaded", count + 1)
+        elif way == "put":
+            response = self.put_config(config)
+            assert response.status == 200, f"{response.status} {response.text}"
+        else:
+            self.write_file(config)
+            response = self.ask_admin("POST", "/api/v1/reload")
+            assert response.status == 200, f"{response.status} {response.text}"
+        self.config = config
+
+    def wait_retired(self):
+        """Until nothing is left of what older configurations had and this one has not."""
+        self.wait_metric(0, "weir_config_retiring")
 
     # where it listens
 
