@@ -20,7 +20,7 @@ struct bench {
     struct proxy proxy;
     struct admin *admin;
     struct admin_conf conf;
-    char received[4096];
+    char received[65536];
 };
 
 static void open_bench(struct bench *b)
@@ -69,9 +69,14 @@ static const char *ask(struct bench *b, int fd, const char *target)
     int len = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: weir\r\n\r\n", target);
     b->received[0] = 0;
     if (send(fd, request, (size_t)len, MSG_NOSIGNAL) != len) return b->received;
-    turn(b);
-    ssize_t got = read(fd, b->received, sizeof(b->received) - 1);
-    b->received[got > 0 ? got : 0] = 0;
+    size_t len_received = 0;
+    ssize_t got;
+    do {
+        turn(b);
+        got = read(fd, b->received + len_received, sizeof(b->received) - 1 - len_received);
+        if (got > 0) len_received += (size_t)got;
+    } while (got > 0);
+    b->received[len_received] = 0;
     return b->received;
 }
 
