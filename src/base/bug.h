@@ -16,13 +16,18 @@
     X(BLOCK, "block")             \
     X(SLAB, "slab")               \
     X(LOOP, "loop")               \
+    X(TRANSPORT, "transport")     \
     X(H1_IN, "h1_in")             \
     X(H1_BODY, "h1_body")         \
+    X(H1_OUT, "h1_out")           \
     X(H1_CONN, "h1_conn")         \
     X(H1_SERVER, "h1_server")     \
     X(H1_CLIENT, "h1_client")     \
     X(POOL_WORKER, "pool_worker") \
     X(EXCHANGE, "exchange")       \
+    X(MIRROR, "mirror")           \
+    X(TUNNEL, "tunnel")           \
+    X(TCP, "tcp")                 \
     X(WORKER, "worker")
 
 enum bug_place {

@@ -1,6 +1,5 @@
 #include "http/h1_conn.h"
 
-#include <assert.h>
 #include <errno.h>
 
 #include "base/bug.h"
@@ -104,15 +103,22 @@ void h1_conn_resume(struct http_stream *s)
 int h1_conn_detach(struct http_stream *s, struct transport *to, struct block **held, struct slice *bytes)
 {
     struct h1_conn *c = h1_conn_of(s);
-    assert(h1_out_is_empty(&c->out));
+    bool was_detached = c->is_detached;
+    s->events = NULL;
+    c->is_detached = true;
+    /* What waits would never be sent, and the peer would take what the next owner sends for it. */
+    if (bug_if(H1_CONN, !h1_out_is_empty(&c->out) || c->is_retired || was_detached)) {
+        transport_init_closed(to);
+        *held = NULL;
+        *bytes = SLICE_NONE;
+        return -1;
+    }
     /* A block that is left without bytes, because the head came in pieces, stays here. */
     if (!h1_in_held(&c->in).len) h1_in_clear(&c->in, h1_conn_loop(c));
     *held = c->in.hold;
     *bytes = h1_in_held(&c->in);
     c->in.hold = NULL;
     c->in.begin = c->in.end = 0;
-    s->events = NULL;
-    c->is_detached = true;
     return transport_move(&c->transport, to, NULL);
 }
 

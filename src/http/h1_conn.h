@@ -39,6 +39,7 @@ bool h1_conn_pump(struct h1_conn *c, struct slice bytes);
 enum io h1_conn_send_body(struct http_stream *s, const char *data, size_t len, unsigned flags, size_t *taken);
 enum io h1_conn_send_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count);
 void h1_conn_resume(struct http_stream *s);
+/* Also where it fails (-1) the connection counts until its new owner, who closes `to`, has ended. */
 int h1_conn_detach(struct http_stream *s, struct transport *to, struct block **held, struct slice *bytes);
 /* After any direct use of `out`. */
 enum io h1_conn_sent(struct h1_conn *c, enum io io);

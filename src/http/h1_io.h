@@ -13,7 +13,8 @@ struct h1_out {
     uint32_t chunk_at, chunk_len; /* in block: the chunk that waits last, which may still grow; 0: none */
     uint8_t mode;                 /* enum h1_out_mode */
     bool is_ended;
-    uint64_t left; /* LENGTH: of the body; CHUNKED: payload still owed to the chunk that is open */
+    bool is_broken; /* what waits is not what was to be said: nothing goes out any more */
+    uint64_t left;  /* LENGTH: of the body; CHUNKED: payload still owed to the chunk that is open */
 };
 
 struct h1_in {

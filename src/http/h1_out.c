@@ -1,6 +1,6 @@
-#include <assert.h>
 #include <errno.h>
 
+#include "base/bug.h"
 #include "base/text.h"
 #include "http/h1_io.h"
 
@@ -34,7 +34,10 @@ static bool make_room(struct h1_out *out, struct loop *l, size_t len)
 static void append(struct h1_out *out, const void *data, size_t len)
 {
     if (!len) return;
-    assert(out->block && out->block->cap - out->end >= len);
+    if (bug_if(H1_OUT, !out->block || out->block->cap - out->end < len)) {
+        out->is_broken = true;
+        return;
+    }
     memcpy(out->block->data + out->end, data, len);
     out->end += (uint32_t)len;
 }
@@ -129,7 +132,7 @@ static bool start_head(struct h1_out *out, struct loop *l, const struct http_sen
 static enum io finish_head(struct h1_out *out, struct text *t)
 {
     TEXT_LITERAL(t, "\r\n");
-    assert(!t->is_cut);
+    if (bug_if(H1_OUT, t->is_cut)) return IO_FAIL; /* half a head says something else */
     out->end += (uint32_t)t->len;
     return IO_OK;
 }
@@ -217,8 +220,16 @@ static void drop_front(struct h1_out *out, struct transport *t, size_t sent)
     out->begin = out->end = out->chunk_len = 0;
 }
 
+/* The connection is of no more use: the peer would take what follows for something else. */
+static enum io fail(struct transport *t)
+{
+    t->saved_errno = EPROTO;
+    return IO_FAIL;
+}
+
 enum io h1_out_flush(struct h1_out *out, struct transport *t)
 {
+    if (out->is_broken) return fail(t);
     while (out->begin < out->end) {
         struct iovec iov = { out->block->data + out->begin, out->end - out->begin };
         size_t sent;
@@ -236,6 +247,7 @@ static enum io send_pieces(struct h1_out *out, struct transport *t, struct slice
 {
     struct iovec iov[3];
     int count = 0;
+    if (out->is_broken) return fail(t);
     size_t waiting = out->end - out->begin;
     if (waiting) iov[count++] = (struct iovec){ out->block->data + out->begin, waiting };
     if (payload.len) iov[count++] = (struct iovec){ (char *)(uintptr_t)payload.data, payload.len };
@@ -354,6 +366,13 @@ static enum io send_stretch(struct h1_out *out, struct transport *t, struct slic
     return *taken < payload.len ? IO_AGAIN : IO_OK;
 }
 
+/* As long as was said, neither more nor less: the peer takes what follows for the next message (RFC 9112 6.3). */
+static bool is_of_another_length(const struct h1_out *out, size_t len, unsigned flags)
+{
+    if (out->mode != H1_OUT_LENGTH) return false;
+    return bug_if(H1_OUT, len > out->left || (len < out->left && (flags & HTTP_END)));
+}
+
 enum io h1_out_body(struct h1_out *out, struct transport *t, const char *data, size_t len, unsigned flags,
                     size_t *taken)
 {
@@ -363,6 +382,7 @@ enum io h1_out_body(struct h1_out *out, struct transport *t, const char *data, s
         enum io io = h1_out_flush(out, t);
         return io == IO_FAIL ? IO_FAIL : IO_OK;
     }
+    if (is_of_another_length(out, len, flags)) return fail(t);
     do {
         size_t now = 0;
         enum io io = send_stretch(out, t, (struct slice){ data + *taken, len - *taken }, flags, &now);
@@ -375,6 +395,7 @@ enum io h1_out_body(struct h1_out *out, struct transport *t, const char *data, s
 enum io h1_out_trailers(struct h1_out *out, struct transport *t, const struct http_field *fields,
                         uint32_t count)
 {
+    if (bug_if(H1_OUT, out->left)) return fail(t); /* within the body, or within a chunk of it */
     out->is_ended = true;
     /* Without chunks there is no place for trailers: they are dropped (RFC 9110 6.5.1). */
     if (out->mode == H1_OUT_CHUNKED) {

@@ -1,11 +1,12 @@
 #include "net/transport.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "base/bug.h"
 
 /* libc's recv() and send() are cancellation points, which costs each call some 1 % of the whole in a program with
  * threads; nothing here is ever cancelled. */
@@ -70,6 +71,8 @@ static enum io plain_drop(struct transport *t, size_t len)
         /* With MSG_TRUNC the kernel throws the bytes away without copying them (tcp(7)). */
         ssize_t n = receive(t->io.fd, NULL, len, MSG_TRUNC);
         if (n < 0 && errno == EINTR) continue;
+        /* It was looked at: it is there unless the connection is broken. */
+        if (bug_if(TRANSPORT, n == 0)) errno = EPROTO;
         if (n <= 0) return fail(t);
         len -= (size_t)n;
     }
@@ -127,6 +130,8 @@ static void on_fd_ready(struct loop_fd *f, uint32_t events)
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) t->is_writable = true;
     if (events & HANGUP) t->has_hangup = true;
     if (events & (EPOLLHUP | EPOLLERR)) t->is_broken = true;
+    /* Moved, and nobody said who is to hear of it: what it is ready for stands, and its owner's time-outs end it. */
+    if (bug_if(TRANSPORT, !t->on_ready)) return;
     t->on_ready(t);
 }
 
@@ -192,8 +197,17 @@ int transport_connect(struct transport *t, struct loop *l, const struct address 
     return 0;
 }
 
+/* A closed one may have no ops. Nothing is received from it or sent to it as it is: it is neither readable nor writable. */
+static bool is_gone(struct transport *t)
+{
+    if (!bug_if(TRANSPORT, t->io.fd < 0)) return false;
+    t->saved_errno = EBADF;
+    return true;
+}
+
 enum io transport_open(struct transport *t)
 {
+    if (is_gone(t)) return IO_FAIL;
     return t->ops->open(t);
 }
 
@@ -213,6 +227,7 @@ enum io transport_send(struct transport *t, const struct iovec *iov, int count, 
 
 enum io transport_shutdown(struct transport *t)
 {
+    if (is_gone(t)) return IO_FAIL;
     return t->ops->shutdown(t);
 }
 

@@ -48,7 +48,7 @@ const char *exchange_state_name(enum exchange_state state)
 }
 
 /* Over, and cut off: in a state that cannot be there is no sentence to rely on. */
-static enum step end_of_bug(struct exchange *x)
+enum step exchange_end_of_bug(struct exchange *x)
 {
     if (x->state == EXCHANGE_QUEUE) pool_stop_waiting(x->pool, &x->waiter);
     x->is_cut = true;
@@ -58,10 +58,10 @@ static enum step end_of_bug(struct exchange *x)
     return STEP_GO;
 }
 
-/* The only writer of x->state, with end_of_bug(). */
+/* The only writer of x->state, with exchange_end_of_bug(). */
 enum step exchange_enter(struct exchange *x, enum exchange_state next)
 {
-    if (bug_if(EXCHANGE, !(states[x->state].may_enter & (1u << next)))) return end_of_bug(x);
+    if (bug_if(EXCHANGE, !(states[x->state].may_enter & (1u << next)))) return exchange_end_of_bug(x);
     /* However it leaves the queue: who is over must not have a turn. */
     if (x->state == EXCHANGE_QUEUE && next != EXCHANGE_PICK) pool_stop_waiting(x->pool, &x->waiter);
     x->state = (uint8_t)next;

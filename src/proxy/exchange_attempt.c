@@ -1,4 +1,5 @@
 /* Servers: choosing one, connecting, what to do when that fails; the queue. */
+#include "base/bug.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/forward.h"
 
@@ -24,6 +25,8 @@ bool attempt_is_replayable(const struct exchange *x)
 
 static void begin_attempt(struct exchange *x, struct server *s, enum balance_reason reason, bool is_reused)
 {
+    /* One at a time: what the last one holds would never be given back. */
+    if (bug_if(EXCHANGE, x->server || x->server_stream)) attempt_leave(x, false);
     x->attempts++;
     x->attempt_ns = x->worker->loop.now_ns;
     x->server = s;
@@ -58,6 +61,7 @@ void attempt_end(struct exchange *x, enum end_reason reason)
 void attempt_answered(struct exchange *x, uint16_t status)
 {
     struct flight_attempt *a = flight_last_attempt(&x->record);
+    if (bug_if(EXCHANGE, !a || !x->server)) return;
     uint64_t took = x->worker->loop.now_ns - x->attempt_ns;
     a->first_byte_us = flight_us(x->attempt_ns, x->worker->loop.now_ns);
     a->status = status;
@@ -279,6 +283,7 @@ static void renew_view(struct exchange *x)
     exchange_use_view(x);
     x->tried_count = 0;
     for (uint32_t i = 0; i < count; i++) {
+        if (bug_if(EXCHANGE, tried[i] >= old->set->count)) continue;
         uint32_t peer = peer_of(x, old->set->servers[tried[i]]);
         if (peer != BALANCE_NONE) mark_tried(x, peer);
     }
@@ -308,6 +313,8 @@ enum step attempt_pick(struct exchange *x)
 static void on_turn(struct pool_waiter *w)
 {
     struct exchange *x = container_of(w, struct exchange, waiter);
+    /* Who does not wait has no turn: the slot goes to the next. */
+    if (bug_if(EXCHANGE, x->state != EXCHANGE_QUEUE)) return;
     x->is_again = true;
     /* Who may be picked can have changed meanwhile. */
     pool_view_put(x->view);

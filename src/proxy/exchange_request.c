@@ -1,4 +1,5 @@
 /* From the client to the server. */
+#include "base/bug.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/forward.h"
 #include "proxy/headers.h"
@@ -27,6 +28,11 @@ static enum io send_end(struct exchange *x)
 bool request_go_on(struct exchange *x)
 {
     bool ends_with_bytes = x->request_ended && !x->trailer_count;
+    if (bug_if(EXCHANGE,
+               !x->server_stream || x->replay_sent > x->replay_len || (x->replay_len && !x->replay))) {
+        exchange_end_of_bug(x);
+        return false;
+    }
     while (x->replay_sent < x->replay_len) {
         size_t taken = 0;
         unsigned flags = ends_with_bytes ? HTTP_END : 0;
@@ -50,6 +56,8 @@ bool request_go_on(struct exchange *x)
 
 enum step request_begin(struct exchange *x)
 {
+    if (bug_if(EXCHANGE, !x->server_stream || !x->client || x->response_started))
+        return exchange_end_of_bug(x);
     const struct http_head *head = &x->head;
     struct http_send send = { .head = head,
                               .authority = forward_authority(x),
@@ -127,6 +135,11 @@ static size_t on_request_body(struct http_stream *s, const char *data, size_t le
         if (!len && (flags & HTTP_END)) x->request_ended = true; /* that is not told again */
         return 0;
     }
+    /* The end alone may come behind it: of a body of no bytes. */
+    if (bug_if(EXCHANGE, !x->server_stream || (x->request_done && len))) {
+        exchange_end_of_bug(x);
+        return len;
+    }
     size_t taken = 0;
     enum io io = http_send_body(x->server_stream, data, len, flags, &taken);
     keep_for_replay(x, data, taken);
@@ -161,6 +174,10 @@ static void on_request_trailers(struct http_stream *s, const struct http_field *
     if (exchange_copy_fields(x, fields, count, &x->trailers) == 0)
         x->trailer_count = headers_of_request_trailers(x, x->trailers, count);
     if (x->state != EXCHANGE_RELAY || x->send_failed || x->replay_sent < x->replay_len) return;
+    if (bug_if(EXCHANGE, !x->server_stream || x->request_done)) {
+        exchange_end_of_bug(x);
+        return;
+    }
     if (send_end(x) == IO_FAIL)
         x->send_failed = true;
     else

@@ -1,4 +1,5 @@
 /* From the server to the client. */
+#include "base/bug.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/headers.h"
 #include "proxy/upgrade.h"
@@ -15,11 +16,19 @@ void response_check_done(struct exchange *x)
 
 /* the server's side */
 
+/* An attempt that was left says no more: else its answer would be taken for the next one's, or go to another client. */
+static bool is_left(const struct exchange *x, struct http_stream *s)
+{
+    if (!bug_if(EXCHANGE, s != x->server_stream)) return false;
+    s->events = NULL;
+    return true;
+}
+
 static void on_open(struct http_stream *s)
 {
     struct exchange *x = s->owner;
     exchange_note(x);
-    if (x->state != EXCHANGE_CONNECT) return;
+    if (x->state != EXCHANGE_CONNECT || is_left(x, s)) return;
     flight_last_attempt(&x->record)->connect_us = flight_us(x->attempt_ns, x->worker->loop.now_ns);
     pool_report(x->pool, x->server, SERVER_CONNECTED);
     if (request_begin(x) == STEP_GO) exchange_advance(x);
@@ -123,7 +132,11 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
 {
     struct exchange *x = s->owner;
     exchange_note(x);
-    if (x->state != EXCHANGE_RELAY) return;
+    if (x->state != EXCHANGE_RELAY || is_left(x, s)) return;
+    if (bug_if(EXCHANGE, x->response_started || !x->client)) { /* one answer to one client */
+        exchange_end_of_bug(x);
+        return;
+    }
     if (head->status < 200 && head->status != 101) {
         pass_informational(x, head);
         return;
@@ -155,7 +168,11 @@ static size_t on_response_body(struct http_stream *s, const char *data, size_t l
 {
     struct exchange *x = s->owner;
     exchange_note(x);
-    if (x->state != EXCHANGE_RELAY) return len;
+    if (x->state != EXCHANGE_RELAY || is_left(x, s)) return len;
+    if (bug_if(EXCHANGE, !x->response_started || x->response_done)) { /* between its head and its end */
+        exchange_end_of_bug(x);
+        return len;
+    }
     size_t taken = 0;
     enum io io = http_send_body(x->client, data, len, flags, &taken);
     x->body_out += taken;
@@ -180,7 +197,11 @@ static void on_response_trailers(struct http_stream *s, const struct http_field 
 {
     struct exchange *x = s->owner;
     exchange_note(x);
-    if (x->state != EXCHANGE_RELAY) return;
+    if (x->state != EXCHANGE_RELAY || is_left(x, s)) return;
+    if (bug_if(EXCHANGE, !x->response_started || x->response_done)) {
+        exchange_end_of_bug(x);
+        return;
+    }
     x->response_done = true;
     /* Without memory none pass, as none need (RFC 9110 6.5.1). */
     struct http_field *passing = NULL;
@@ -197,7 +218,7 @@ static void on_server_error(struct http_stream *s, const struct http_fault *faul
 {
     struct exchange *x = s->owner;
     exchange_note(x);
-    if (x->state != EXCHANGE_CONNECT && x->state != EXCHANGE_RELAY) return;
+    if ((x->state != EXCHANGE_CONNECT && x->state != EXCHANGE_RELAY) || is_left(x, s)) return;
     enum end_reason reason = fault->reason;
     if (x->send_failed && (reason == END_SERVER_CLOSED || reason == END_SERVER_RESET))
         reason = END_SEND_FAILED;
@@ -208,7 +229,7 @@ static void on_server_writable(struct http_stream *s)
 {
     struct exchange *x = s->owner;
     exchange_note(x);
-    if (x->state != EXCHANGE_RELAY || x->request_done || x->send_failed) return;
+    if (x->state != EXCHANGE_RELAY || x->request_done || x->send_failed || is_left(x, s)) return;
     if (request_go_on(x) && !x->request_ended) http_stream_resume(x->client);
 }
 

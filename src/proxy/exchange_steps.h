@@ -48,6 +48,8 @@ enum step exchange_finish(struct exchange *x, enum end_reason reason);
  * is static. */
 enum step exchange_fail(struct exchange *x, enum end_reason reason);
 enum step exchange_fail_with(struct exchange *x, enum end_reason reason, const char *detail);
+/* It is in a state that cannot be: cut off, for END_INTERNAL. From anywhere; STEP_GO */
+enum step exchange_end_of_bug(struct exchange *x);
 /* A copy in the arena. -1: out of memory. */
 int exchange_copy_fields(struct exchange *x, const struct http_field *from, uint32_t count,
                          struct http_field **to);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/bug.h"
 #include "http/h1_client.h"
 #include "proxy/forward.h"
 #include "proxy/proxy.h"
@@ -132,7 +133,9 @@ static void leave(struct mirror *m)
     block_put(&m->worker->loop.blocks, m->body);
     m->body = NULL;
     m->body_len = 0;
-    atomic_fetch_sub_explicit(&m->route->in_flight, 1, memory_order_relaxed);
+    /* One too few, and no copy would be made ever again. */
+    if (bug_if(MIRROR, !atomic_fetch_sub_explicit(&m->route->in_flight, 1, memory_order_relaxed)))
+        atomic_fetch_add_explicit(&m->route->in_flight, 1, memory_order_relaxed);
 }
 
 /* Leaves its server; at the end of the turn, when nobody is in the middle of its stream. */
@@ -181,6 +184,10 @@ static void on_timer(struct timer *t)
 static void send_rest(struct mirror *m)
 {
     size_t none = 0;
+    if (bug_if(MIRROR, !m->stream || m->body_sent > m->body_len || (m->body_len && !m->body))) {
+        end_copy(m, END_INTERNAL);
+        return;
+    }
     while (m->body_sent < m->body_len) {
         size_t taken = 0;
         enum io io = http_send_body(m->stream, m->body->data + m->body_sent, m->body_len - m->body_sent,
@@ -290,6 +297,11 @@ static struct server *pick(struct mirror *m)
 
 static void start(struct mirror *m)
 {
+    /* It would hold two of each, and give back one. */
+    if (bug_if(MIRROR, m->view || m->server || m->is_over)) {
+        end_copy(m, END_INTERNAL);
+        return;
+    }
     m->pool = m->route->pool->pool->workers[m->worker->index];
     m->view = pool_view_get(m->pool);
     struct server *s = pick(m);

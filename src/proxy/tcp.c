@@ -1,5 +1,6 @@
 #include "proxy/tcp.h"
 
+#include "base/bug.h"
 #include "base/count.h"
 #include "pool/queue.h"
 #include "proxy/record.h"
@@ -117,6 +118,10 @@ static void leave_server(struct session *s)
 
 static void attempt_failed(struct session *s, enum end_reason reason)
 {
+    if (bug_if(TCP, !s->server)) { /* between attempts nothing fails */
+        give_up(s, END_INTERNAL);
+        return;
+    }
     end_attempt(s, reason);
     pool_report(s->pool, s->server, SERVER_CONNECT_FAILED);
     leave_server(s);
@@ -129,6 +134,10 @@ static void opened(struct session *s)
 {
     struct loop *l = loop_of(s);
     loop_disarm(l, &s->timer);
+    if (bug_if(TCP, !s->server || !flight_last_attempt(&s->record))) {
+        give_up(s, END_INTERNAL);
+        return;
+    }
     flight_last_attempt(&s->record)->connect_us = flight_us(s->attempt_ns, l->now_ns);
     s->record.connected_us = flight_us(s->start_ns, l->now_ns);
     pool_report(s->pool, s->server, SERVER_CONNECTED);
@@ -189,6 +198,7 @@ static bool connect_to(struct session *s, struct server *server, enum balance_re
 {
     struct worker *w = s->listener->worker;
     struct transport *t = &s->tunnel.halves[TUNNEL_SERVER].transport;
+    if (bug_if(TCP, s->server)) leave_server(s); /* one at a time, or its slot is never given back */
     s->server = server;
     s->attempts++;
     s->attempt_ns = w->loop.now_ns;

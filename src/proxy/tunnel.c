@@ -1,8 +1,8 @@
 #include "proxy/tunnel.h"
 
-#include <assert.h>
+#include "base/bug.h"
 
-enum flow { FLOW_WAIT, FLOW_YIELD, FLOW_RESET_FROM, FLOW_RESET_TO, FLOW_NO_MEMORY };
+enum flow { FLOW_WAIT, FLOW_YIELD, FLOW_RESET_FROM, FLOW_RESET_TO, FLOW_NO_MEMORY, FLOW_BUG };
 
 static struct tunnel_half *other(struct tunnel *t, const struct tunnel_half *h)
 {
@@ -28,6 +28,7 @@ static void end(struct tunnel *t, enum end_reason reason, bool resets_client, bo
 
 static void drop_held(struct tunnel *t, struct tunnel_half *h, size_t len)
 {
+    if (bug_if(TUNNEL, len > h->end - h->begin)) len = h->end - h->begin;
     h->begin += (uint32_t)len;
     if (h->begin < h->end) return;
     block_put(&t->loop->blocks, h->hold);
@@ -52,7 +53,8 @@ static enum flow send_held(struct tunnel *t, struct tunnel_half *from, struct tr
 /* What the receiver did not take at once is kept: at most LOOP_HOLD_BYTES. */
 static enum flow hold(struct tunnel *t, struct tunnel_half *from, const char *data, size_t len)
 {
-    assert(!from->hold); /* what is held goes first */
+    /* What is held goes first: else bytes would be lost, or come in another order. */
+    if (bug_if(TUNNEL, from->hold || len > LOOP_HOLD_BYTES)) return FLOW_BUG;
     from->hold = block_get(&t->loop->blocks, len);
     if (!from->hold) return FLOW_NO_MEMORY;
     memcpy(from->hold->data, data, len);
@@ -155,6 +157,7 @@ static bool run_half(struct tunnel *t, struct tunnel_half *from)
     case FLOW_RESET_FROM: end(t, is_client ? END_CLIENT_RESET : END_SERVER_RESET, true, true); return false;
     case FLOW_RESET_TO: end(t, is_client ? END_SERVER_RESET : END_CLIENT_RESET, true, true); return false;
     case FLOW_NO_MEMORY: end(t, END_NO_MEMORY, true, true); return false;
+    case FLOW_BUG: end(t, END_INTERNAL, true, true); return false;
     }
     if (from->is_eof && from->begin == from->end) {
         from->is_done = true;
@@ -220,6 +223,10 @@ void tunnel_init(struct tunnel *t, struct loop *l, const struct tunnel_timeouts 
 
 void tunnel_start(struct tunnel *t)
 {
+    /* Two open ends, or none to begin with. */
+    if (bug_if(TUNNEL,
+               transport_is_closed(&t->halves[0].transport) || transport_is_closed(&t->halves[1].transport)))
+        end(t, END_INTERNAL, true, true);
     run(t);
 }
 

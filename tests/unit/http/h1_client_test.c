@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/bug.h"
 #include "base/slab.h"
 #include "http/h1_client.h"
 
@@ -706,6 +707,31 @@ static void an_upgraded_connection_is_handed_over_with_what_was_read(void **stat
     }
 }
 
+/* The impossible, survived: what still waits to be sent would be lost, and the peer would wait for it. */
+static void what_has_not_sent_all_is_not_handed_over(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct transport to;
+    struct block *held = NULL;
+    struct slice bytes = SLICE_NONE;
+    struct http_head head = { .method = HTTP_GET, .method_text = SLICE("GET"), .target = SLICE("/a") };
+    struct http_send send = { .head = &head, .authority = SLICE("h") };
+    open_scene(&s);
+    assert_int_equal(http_send_head(s.stream, &send, HTTP_MORE), IO_OK);
+    uint64_t before = bug_count(BUG_H1_CONN);
+    bug_be_fatal(false);
+    assert_int_equal(s.stream->ops->detach(s.stream, &to, &held, &bytes), -1);
+    bug_be_fatal(true);
+    assert_int_equal(bug_count(BUG_H1_CONN), before + 1);
+    assert_true(transport_is_closed(&to));
+    assert_null(held);
+    assert_int_equal(bytes.len, 0);
+    assert_int_equal(s.closed, 1);
+    assert_int_equal(how_it_ended(&s), 0); /* not a byte of half a request */
+    close_scene(&s);
+}
+
 static void without_memory_a_head_in_pieces_ends_its_exchange(void **state)
 {
     (void)state;
@@ -742,6 +768,7 @@ int main(void)
         cmocka_unit_test(a_refusal_is_told_at_once_or_to_the_exchange),
         cmocka_unit_test(failures_to_connect_have_names),
         cmocka_unit_test(an_upgraded_connection_is_handed_over_with_what_was_read),
+        cmocka_unit_test(what_has_not_sent_all_is_not_handed_over),
         cmocka_unit_test(without_memory_a_head_in_pieces_ends_its_exchange),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,8 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <errno.h>
+
 #include <cmocka.h>
 
+#include "base/bug.h"
 #include "http/h1_render.h"
 
 #define WIRE_MAX 65536
@@ -530,9 +533,75 @@ static void a_broken_connection_and_spent_memory_are_told(void **state)
     wire_free(w);
 }
 
+/* The impossible, survived: what would not be as long as its head says ends its connection before a byte of it is out. */
+static void a_body_of_another_length_than_was_said_is_never_sent(void **state)
+{
+    (void)state;
+    static const struct {
+        enum http_body_kind body;
+        const char *first, *second;
+        unsigned flags; /* of the second */
+        bool ends_with_trailers;
+    } cases[] = {
+        { HTTP_BODY_LENGTH, "ab", "cdef", 0, false }, /* one too many */
+        { HTTP_BODY_LENGTH, "ab", "cdef", HTTP_END, false },
+        { HTTP_BODY_LENGTH, "ab", "cd", HTTP_END, false }, /* one too few */
+        { HTTP_BODY_LENGTH, "ab", "", HTTP_END, false },
+        { HTTP_BODY_LENGTH, "ab", "", 0, true },
+    };
+    bug_be_fatal(false);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct wire *w = wire_new(WIRE_MAX);
+        struct h1_out out = { 0 };
+        struct http_head head = { .status = 200, .reason = SLICE("OK") };
+        struct http_send send = { .head = &head, .body = cases[i].body, .content_length = 5 };
+        bool closes = false;
+        size_t taken = 0;
+        uint64_t before = bug_count(BUG_H1_OUT);
+        assert_int_equal(h1_out_response(&out, &w->loop, &send, false, &closes), IO_OK);
+        send_body(&out, w, slice_of(cases[i].first), 0);
+        flush_all(&out, w);
+        size_t sent = w->len;
+        struct slice second = slice_of(cases[i].second);
+        enum io io = cases[i].ends_with_trailers
+                         ? h1_out_trailers(&out, &w->t, trailers, COUNT(trailers))
+                         : h1_out_body(&out, &w->t, second.data, second.len, cases[i].flags, &taken);
+        assert_int_equal(io, IO_FAIL);
+        assert_int_equal(taken, 0);
+        assert_int_equal(w->len, sent);
+        assert_false(out.is_ended); /* its connection is not kept */
+        assert_int_equal(w->t.saved_errno, EPROTO);
+        assert_int_equal(bug_count(BUG_H1_OUT), before + 1);
+        h1_out_clear(&out, &w->loop);
+        wire_free(w);
+    }
+    bug_be_fatal(true);
+}
+
+static void what_is_broken_sends_nothing_more(void **state)
+{
+    (void)state;
+    struct wire *w = wire_new(4);
+    struct h1_out out = { 0 };
+    struct http_head head = { .status = 200, .reason = SLICE("OK") };
+    struct http_send send = { .head = &head, .body = HTTP_BODY_UNKNOWN };
+    bool closes = false;
+    size_t taken = 0;
+    assert_int_equal(h1_out_response(&out, &w->loop, &send, false, &closes), IO_OK);
+    out.is_broken = true;
+    assert_int_equal(h1_out_body(&out, &w->t, "ab", 2, 0, &taken), IO_FAIL);
+    assert_int_equal(h1_out_flush(&out, &w->t), IO_FAIL);
+    assert_int_equal(w->len, 0);
+    h1_out_clear(&out, &w->loop);
+    assert_false(out.is_broken);
+    wire_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_body_of_another_length_than_was_said_is_never_sent),
+        cmocka_unit_test(what_is_broken_sends_nothing_more),
         cmocka_unit_test(a_message_is_the_same_on_the_wire_however_few_bytes_are_taken_at_a_time),
         cmocka_unit_test(what_waits_together_is_one_chunk),
         cmocka_unit_test(an_interim_response_leaves_the_body_to_the_final_one),

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/bug.h"
 #include "net/transport.h"
 
 static struct budget budget = { .limit = 64 << 20 };
@@ -281,9 +282,50 @@ static void a_reset_by_the_peer_is_noticed_without_reading(void **state)
     loop_fini(&l);
 }
 
+/* The impossible, survived: nobody is to open or to end what is closed, and nothing is to be ready unheard. */
+static void a_closed_transport_is_neither_opened_nor_shut_down(void **state)
+{
+    (void)state;
+    struct transport t;
+    uint64_t before = bug_count(BUG_TRANSPORT);
+    transport_init_closed(&t);
+    bug_be_fatal(false);
+    assert_int_equal(transport_open(&t), IO_FAIL);
+    assert_int_equal(transport_shutdown(&t), IO_FAIL);
+    bug_be_fatal(true);
+    assert_int_equal(t.saved_errno, EBADF);
+    assert_int_equal(bug_count(BUG_TRANSPORT), before + 2);
+}
+
+static void what_is_moved_to_nobody_keeps_what_it_is_ready_for(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct pair p;
+    struct transport to;
+    open_loop(&l);
+    open_pair(&p, &l);
+    assert_int_equal(transport_wait(&p.near), 0);
+    loop_turn(&l, 0);
+    p.near.is_readable = false;
+    assert_int_equal(transport_move(&p.near, &to, NULL), 0);
+    assert_int_equal(write(p.far, "x", 1), 1);
+    uint64_t before = bug_count(BUG_TRANSPORT);
+    bug_be_fatal(false);
+    loop_turn(&l, 0);
+    bug_be_fatal(true);
+    assert_int_equal(bug_count(BUG_TRANSPORT), before + 1);
+    assert_true(to.is_readable);
+    transport_close(&to, false);
+    close(p.far);
+    loop_fini(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_closed_transport_is_neither_opened_nor_shut_down),
+        cmocka_unit_test(what_is_moved_to_nobody_keeps_what_it_is_ready_for),
         cmocka_unit_test(a_short_read_is_not_followed_by_another_system_call),
         cmocka_unit_test(data_and_the_end_in_one_event_are_both_seen),
         cmocka_unit_test(a_closed_transport_hears_nothing_of_events_that_were_on_their_way),
