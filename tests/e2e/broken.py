@@ -100,13 +100,14 @@ def reset(connection):
 
 def wait_end(connection):
     """Reads on until the peer ends it, which `end` and `rest` then tell of."""
+    end = "eof"
     try:
         while connection.fill():
             pass
-        connection.end = "eof"
     except ConnectionResetError:
-        connection.end = "reset"
+        end = "reset"
     connection.rest += connection.take(len(connection.buffer))
+    connection.end = end  # last: who waits for it looks at the rest then
 
 
 def wait_stuck(connection):
