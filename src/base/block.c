@@ -120,7 +120,7 @@ bool block_grow(struct block_pool *pool, struct block **b, uint32_t begin, uint3
     }
     struct block *larger = more <= BLOCK_MAX ? block_get(pool, len + more) : NULL;
     if (!larger) return false;
-    if (len) memcpy(larger->data, old->data + begin, len);
+    if (old && len) memcpy(larger->data, old->data + begin, len);
     block_put(pool, old);
     *b = larger;
     return true;

@@ -39,7 +39,7 @@ static const char *base_name(const char *file)
     return slash ? slash + 1 : file;
 }
 
-bool bug_seen(enum bug_place place, const char *file, int line, const char *condition)
+void bug_seen(enum bug_place place, const char *file, int line, const char *condition)
 {
     char quoted[256];
     uint64_t count = atomic_fetch_add_explicit(&counts[place], 1, memory_order_relaxed) + 1;
@@ -50,5 +50,4 @@ bool bug_seen(enum bug_place place, const char *file, int line, const char *cond
                   base_name(file), line, log_quote(condition, quoted, sizeof(quoted)),
                   (unsigned long long)count);
     if (is_fatal) abort();
-    return true;
 }

@@ -39,10 +39,10 @@ enum bug_place {
 
 /* True if `condition` holds, which it cannot. */
 #define bug_if(place, condition) \
-    (__builtin_expect(!!(condition), 0) && bug_seen(BUG_##place, __FILE__, __LINE__, #condition))
+    (__builtin_expect(!!(condition), 0) && (bug_seen(BUG_##place, __FILE__, __LINE__, #condition), true))
 
-/* Counts and says it. True. */
-bool bug_seen(enum bug_place place, const char *file, int line, const char *condition) __attribute__((cold));
+/* Counts and says it. */
+void bug_seen(enum bug_place place, const char *file, int line, const char *condition) __attribute__((cold));
 
 const char *bug_place_name(enum bug_place place);
 uint64_t bug_count(enum bug_place place);

@@ -34,7 +34,7 @@ static bool make_room(struct h1_out *out, struct loop *l, size_t len)
 static void append(struct h1_out *out, const void *data, size_t len)
 {
     if (!len) return;
-    if (bug_if(H1_OUT, !out->block || out->block->cap - out->end < len)) {
+    if (bug_if(H1_OUT, !data || !out->block || out->block->cap - out->end < len)) {
         out->is_broken = true;
         return;
     }

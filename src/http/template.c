@@ -382,7 +382,9 @@ bool http_location_is_whole(struct slice location)
         at += 2;
     else
         return location.len > 0;
-    return at < location.len && !memchr("/?#:", location.data[at], 4);
+    if (at == location.len) return false;
+    char c = location.data[at];
+    return c != '/' && c != '?' && c != '#' && c != ':';
 }
 
 static int parse_template(struct slice text, void *out, struct err *err)

@@ -4,6 +4,7 @@ A server has a script for each connection that it accepts (the last one is for a
 steps, each a function of the connection. What arrived is kept in `requests`. A request that is not correct HTTP/1, or
 a step that failed, fails the test at its end."""
 import random
+import select
 import socket
 import threading
 import time
@@ -135,10 +136,17 @@ def stall(connection):
     raise Stop
 
 
+def be_idle(connection):
+    """Between two requests a connection may rest for as long as the test takes; close() ends it."""
+    if connection.count and not connection.buffer:
+        select.select([connection.sock], [], [], 8 * LIMIT_S)
+
+
 def serve(answer=None):
     """Request after request; answer(request) gives the response's bytes."""
     def step(connection):
         while True:
+            be_idle(connection)
             receive(connection)
             connection.send(answer(connection.request) if answer else message.response())
     return step
