@@ -168,6 +168,7 @@ static struct pool_waiter *first_for(const struct pool_worker *pw, const struct 
 static void offer(struct pool_worker *pw, struct server *s)
 {
     struct pool_waiter *w, *last = NULL;
+    if (bug_if(POOL_WORKER, !s)) return;
     atomic_fetch_sub_explicit(&pw->promised, 1, memory_order_relaxed);
     pw->offered = s;
     while (pw->offered && (w = first_for(pw, s)) && w != last) {
