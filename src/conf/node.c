@@ -46,8 +46,8 @@ static void clean(char *text)
     }
 }
 
-static void add(struct conf_faults *faults, struct conf_place place, const char *remedy, const char *format,
-                va_list args)
+__attribute__((format(printf, 4, 0))) static void add(struct conf_faults *faults, struct conf_place place,
+                                                      const char *remedy, const char *format, va_list args)
 {
     uint32_t at = faults->count;
     while (at && is_before(place, faults->items[at - 1].place)) at--;

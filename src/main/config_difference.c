@@ -273,9 +273,9 @@ void config_difference_find(struct config_difference *d, const struct config *be
                          pools = { d, &o->pools, NULL, "servers", pair_servers },
                          splits = { d, &o->splits, NULL, "", NULL };
     bool is_reordered = pair(&listeners, &listener_conf_type, &before->proxy.listeners,
-                             &after->proxy.listeners) |
-                        pair(&pools, &pool_conf_type, &before->proxy.pools, &after->proxy.pools) |
-                        pair(&splits, &split_conf_type, &before->proxy.splits, &after->proxy.splits);
+                             &after->proxy.listeners);
+    is_reordered |= pair(&pools, &pool_conf_type, &before->proxy.pools, &after->proxy.pools);
+    is_reordered |= pair(&splits, &split_conf_type, &before->proxy.splits, &after->proxy.splits);
     (void)is_reordered; /* it means nothing: each is found by its name */
     find_settings(d, before, after, started);
     o->is_same = is_empty(&o->listeners) && is_empty(&o->routes) && is_empty(&o->pools) &&
