@@ -85,11 +85,22 @@ static void choose(struct start *s)
     s->is_kept = true;
 }
 
+/* There may be secrets in it: it is not kept for longer than it takes to put it down. */
+static void drop_text(struct start *s)
+{
+    config_text_free(s->text, s->text_len);
+    s->text = NULL;
+    s->text_len = 0;
+}
+
 int start_load(struct start *s, const char *path, const char *command)
 {
     *s = (struct start){ .generation = { .number = 1 } };
     int code = read_own_file(s, path, command);
-    if (code != EX_OK || !s->config->state) return code;
+    if (code != EX_OK || !s->config->state) {
+        drop_text(s);
+        return code;
+    }
     struct err err = { "" };
     if (generations_open(&s->generations, s->config->state, &err) < 0) {
         fprintf(stderr, "weir %s: %s\n", command, err.text);
@@ -103,6 +114,7 @@ int start_load(struct start *s, const char *path, const char *command)
                                          .file_hash = hash,
                                          .is_json = config_is_json(path) };
     choose(s);
+    if (s->is_kept) drop_text(s);
     return EX_OK;
 }
 
@@ -115,8 +127,7 @@ int start_keep(struct start *s, struct err *err)
         return -1;
     bool has_gone = generations_add(s->generations, &s->generation, &gone);
     s->is_kept = true;
-    config_text_free(s->text, s->text_len);
-    s->text = NULL;
+    drop_text(s);
     return generation_publish(s->generations->folder, staged, &s->generation, has_gone ? &gone : NULL, err);
 }
 

@@ -41,4 +41,4 @@ struct route_set {
 /* Zeroed memory in `site`, whose pools and splits are there already. */
 MUST_CHECK int route_set_open(struct route_set *r, struct site *site, struct listener *l,
                               const struct listener_conf *conf, struct err *err);
-void route_set_close(struct route_set *r);
+void route_set_close(struct route_set *set);
