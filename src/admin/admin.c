@@ -80,7 +80,7 @@ static void say_shed(struct admin *a, const struct address *client, const char *
 {
     char from[ADDRESS_TEXT_MAX];
     uint32_t suppressed = 0;
-    if (!log_limit_pass(&a->shed_limit, a->env.loop->now_ns, 1, &suppressed)) return;
+    if (!log_limit_pass(&a->shed_limit, a->env.loop->now_ns, 1, &suppressed)) return; /* NOLINT */
     log_event(LOG_WARN, "connection_refused", "listener=admin client=%s reason=%s suppressed=%u",
               address_print(client, from), reason, suppressed);
 }

@@ -41,7 +41,7 @@ static inline void list_push_front(struct list *head, struct list *node)
 
 static inline void list_remove(struct list *node)
 {
-    node->prev->next = node->next;
+    node->prev->next = node->next; /* NOLINT(clang-analyzer-unix.Malloc): it does not follow list_remove() */
     node->next->prev = node->prev;
     list_init(node);
 }
