@@ -270,7 +270,7 @@ static void settle(struct reload *r)
 {
     while (!list_is_empty(&r->settling)) {
         struct question *q = container_of(r->settling.next, struct question, link);
-        if (!r->is_stopped && !proxy_goes_by(r->o.proxy, q->generation)) return; /* NOLINT(clang-analyzer-unix.Malloc) */
+        if (!r->is_stopped && !proxy_goes_by(r->o.proxy, q->generation)) return; /* NOLINT */
         end(q);
     }
 }
