@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
-#include "main/postmortem.h"
+#include "command/postmortem.h"
 #include "perf/core_file.h"
 
 #define JSON_MAX ((size_t)16 << 20)

@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 
-LAYERS = ["base", "metric", "conf", "net", "http", "balance", "route", "pool", "proxy", "logs", "perf", "admin", "main"]
+LAYERS = ["base", "metric", "conf", "net", "http", "balance", "route", "pool", "proxy", "logs", "perf", "admin", "control", "command"]
 # Observers of other programs: they come after proxy but know nothing of it.
 FORBIDDEN = {("logs", "proxy"), ("perf", "proxy")}
 

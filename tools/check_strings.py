@@ -51,7 +51,7 @@ def test_itself():
     """Returns the sentences for what the check missed or invented."""
     planted = {
         "base/a.c": ("size_t n = strlen(name);\nif (strchr(\"abc\", s.data[i])) return;\nx = strtod(text, NULL);\n", None),
-        "main/tree.c": ("double value = strtod(n->text.data, &end);\n", None),
+        "command/tree.c": ("double value = strtod(n->text.data, &end);\n", None),
         "admin/span.c": ("\nsize_t len = strspn(text.data, \"0123\");\n", 2),
         "admin/scan.c": ("if (sscanf(copy, \"%d\", &n) != 1) return;\n", 1),
         "admin/walk.c": ("size_t len = strcspn(at, \"+ \");\n", 1),

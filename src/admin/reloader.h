@@ -1,4 +1,4 @@
-/* admin/reloader.h: what the API asks of whoever can put another configuration in force: main/reload.h. Control thread. */
+/* admin/reloader.h: what the API asks of whoever can put another configuration in force: control/reload.h. Control thread. */
 #pragma once
 
 #include "admin/answer.h"
@@ -36,7 +36,7 @@ struct reloader {
     bool (*look)(struct reloader *r, const struct reload_look *look);
 };
 
-/* What has changed, or would: filled by main/config_difference.h, shown by the API. */
+/* What has changed, or would: filled by control/config_difference.h, shown by the API. */
 
 struct reload_item {
     const char *name, *in;  /* in: the listener of a route, the pool of a server; NULL: none */

@@ -1,0 +1,4 @@
+/* command/logs.h: `weir logs`: statistics of nginx's log files, and what can be fetched from them. */
+#pragma once
+
+int logs_command(int argc, char **argv);

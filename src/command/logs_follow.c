@@ -1,0 +1,237 @@
+#include "command/logs_follow.h"
+
+#include <getopt.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/printable.h"
+#include "command/api_client.h"
+#include "command/document.h"
+#include "command/table.h"
+
+#define EVENT_MAX (64u << 10)
+
+struct follow_options {
+    struct api_options api;
+    const char *source, *where, *log_format;
+    bool is_json;
+};
+
+/* Server-sent events, put together from pieces. */
+struct viewer {
+    const struct follow_options *options;
+    bool is_terminal, is_too_long;
+    size_t len;
+    char kind[16];
+    char line[EVENT_MAX];
+};
+
+static const char help[] =
+    "Usage: weir logs follow SOURCE|FILE [OPTION]...\n"
+    "Shows the records of a log as they come: of one that a running weir watches (`logs: sources:`), or of a "
+    "file, which is\n"
+    "followed as it grows and is rotated; a pattern such as '/var/log/nginx/*.log' takes several. Ctrl-C "
+    "ends "
+    "it.\n\n"
+    "  --log-format F        of a file: combined, json, auto (the preset), or a log_format's text\n"
+    "  --where EXPRESSION    only these: 'status>=500 && path~\"^/login\"'\n"
+    "  --json                one JSON object a line\n"
+    "  -c, --config FILE     the configuration, for the admin address and the token\n"
+    "      --admin ADDR      the admin address; 127.0.0.1:9091 if nothing says another\n"
+    "      --token TOKEN     the admin token; or WEIR_TOKEN\n";
+
+static int usage_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static int usage_fault(const char *format, ...)
+{
+    va_list args;
+    fputs("weir logs follow: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputs("\nTry: weir logs follow --help\n", stderr);
+    return EX_USAGE;
+}
+
+/* EX_OK, or -1 after the help, or EX_USAGE. */
+static int parse_options(int argc, char **argv, struct follow_options *o)
+{
+    static const struct option options[] = {
+        { "where", required_argument, NULL, 'w' },
+        { "json", no_argument, NULL, 'j' },
+        { "log-format", required_argument, NULL, 'f' },
+        { "config", required_argument, NULL, 'c' },
+        { "admin", required_argument, NULL, 'a' },
+        { "token", required_argument, NULL, 't' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
+    };
+    int option;
+    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        switch (option) {
+        case 'w': o->where = optarg; break;
+        case 'j': o->is_json = true; break;
+        case 'f': o->log_format = optarg; break;
+        case 'c': o->api.config = optarg; break;
+        case 'a': o->api.admin = optarg; break;
+        case 't': o->api.token = optarg; break;
+        case 'h': fputs(help, stdout); return -1;
+        default: return usage_fault("what is meant?");
+        }
+    }
+    if (optind + 1 != argc) return usage_fault("name one file, or one source; GET /api/v1/logs lists those");
+    o->source = argv[optind];
+    return EX_OK;
+}
+
+/* showing */
+
+static void show_time(const struct conf_node *record)
+{
+    double s = document_number(record, "time");
+    time_t at = isfinite(s) ? (time_t)s : 0;
+    char text[32] = "-";
+    struct tm tm;
+    if (at) strftime(text, sizeof(text), "%H:%M:%S", localtime_r(&at, &tm));
+    printf("%-8s ", text);
+}
+
+/* A text of somebody else's, without what would steer a terminal. */
+static void show(int width, const struct conf_node *record, const char *key)
+{
+    char text[2048];
+    snprintf(text, sizeof(text), "%s", document_text(record, key));
+    table_clean(text);
+    printf("%-*s ", width, text);
+}
+
+static void show_record(const struct conf_node *record)
+{
+    show_time(record);
+    show(15, record, "client");
+    show(3, record, "status");
+    show(6, record, "method");
+    show(1, record, "target");
+    if (document_get(record, "request_ms")) printf(" %.1f ms ", document_number(record, "request_ms"));
+    if (document_get(record, "upstream")) show(1, record, "upstream");
+    putchar('\n');
+}
+
+static void show_summary(const struct conf_node *s)
+{
+    FILE *terminal = printable_past(2);
+    fprintf(terminal, "\r\033[K%.0f records/s  %.0f errors/s  %.0f bytes behind",
+            document_number(s, "records"), document_number(s, "errors"), document_number(s, "lag_bytes"));
+    if (document_number(s, "missed") > 0) fprintf(terminal, "  %.0f not shown", document_number(s, "missed"));
+}
+
+static void show_event(struct viewer *v, struct slice data)
+{
+    struct conf_tree tree;
+    bool is_record = strcmp(v->kind, "record") == 0;
+    if (v->options->is_json) {
+        if (is_record) printf("%.*s\n", SLICE_ARGS(data));
+        return;
+    }
+    if (!is_record && !v->is_terminal) return;
+    if (document_read(&tree, data, NULL) < 0) return;
+    if (is_record && v->is_terminal) fputs("\r\033[K", printable_past(2));
+    if (is_record)
+        show_record(tree.root);
+    else
+        show_summary(tree.root);
+    conf_tree_free(&tree);
+}
+
+static void take_line(struct viewer *v)
+{
+    struct slice line = { v->line, v->len };
+    if (slice_starts_with(line, SLICE("event: "))) {
+        struct text t = text_over(v->kind, sizeof(v->kind));
+        text_add(&t, line.data + 7, line.len - 7);
+        text_cstr(&t);
+    } else if (slice_starts_with(line, SLICE("data: ")) && !v->is_too_long) {
+        show_event(v, (struct slice){ line.data + 6, line.len - 6 });
+    }
+    v->len = 0;
+    v->is_too_long = false;
+}
+
+static bool on_piece(void *context, struct slice piece)
+{
+    struct viewer *v = context;
+    for (size_t i = 0; i < piece.len; i++) {
+        if (piece.data[i] == '\n')
+            take_line(v);
+        else if (v->len < EVENT_MAX)
+            v->line[v->len++] = piece.data[i];
+        else
+            v->is_too_long = true;
+    }
+    return fflush(stdout) != EOF;
+}
+
+/* A file of that name, or a pattern or path that can be no source's name. */
+static bool is_file(const char *source)
+{
+    return strpbrk(source, "/*?[") || access(source, F_OK) == 0;
+}
+
+static void on_events(void *context, struct slice bytes)
+{
+    on_piece(context, bytes);
+}
+
+static int follow_file(struct viewer *v)
+{
+    struct err err = { "" };
+    struct logs_follow_file what = { v->options->source, v->options->log_format, v->options->where, on_events,
+                                     v };
+    int code = logs_follow_file(&what, &err);
+    if (code != EX_OK) fprintf(stderr, "weir logs follow: %s\n", err.text);
+    return code;
+}
+
+/* asking */
+
+static int follow_source(struct viewer *v)
+{
+    const struct follow_options *o = v->options;
+    struct err err = { "" };
+    struct api_target to;
+    char path[8192];
+    int code = api_target_find(&o->api, &to, &err);
+    struct text t = text_over(path, sizeof(path));
+    TEXT_LITERAL(&t, "/api/v1/logs/");
+    api_client_escape(&t, o->source);
+    TEXT_LITERAL(&t, "/stream");
+    if (o->where) {
+        TEXT_LITERAL(&t, "?where=");
+        api_client_escape(&t, o->where);
+    }
+    text_cstr(&t);
+    if (code == EX_OK && t.is_cut) return usage_fault("--where is too long");
+    if (code == EX_OK) code = api_client_stream(&to, path, on_piece, v, &err);
+    if (code != EX_OK && *err.text) fprintf(stderr, "weir logs follow: %s\n", err.text);
+    return code;
+}
+
+int logs_follow(int argc, char **argv)
+{
+    struct follow_options o = { 0 };
+    int code = parse_options(argc, argv, &o);
+    if (code != EX_OK || !o.source) return code < 0 ? EX_OK : code;
+    struct viewer *v = calloc(1, sizeof(*v));
+    if (!v) return EX_OSERR;
+    v->options = &o;
+    v->is_terminal = isatty(1) && isatty(2);
+    code = is_file(o.source) ? follow_file(v) : follow_source(v);
+    free(v);
+    return code;
+}

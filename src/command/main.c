@@ -1,0 +1,59 @@
+#include <malloc.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/printable.h"
+#include "command/command.h"
+
+static void print_usage(FILE *to)
+{
+    fputs("weir: a load balancer that shows where every request went and why\n\nUsage: weir COMMAND "
+          "[OPTIONS]\n\n",
+          to);
+    for (const struct command *c = commands; c->name; c++) fprintf(to, "  %-10s %s\n", c->name, c->summary);
+    fputs("\n`weir COMMAND --help` tells more of each.\n", to);
+}
+
+static int unknown(const char *name)
+{
+    const char *nearest = command_nearest(name);
+    fprintf(stderr, "weir: there is no command \"%s\"", name);
+    if (nearest) fprintf(stderr, "; did you mean \"%s\"?", nearest);
+    fputs("\nTry: weir --help\n", stderr);
+    return EX_USAGE;
+}
+
+/* A command's own words, which it has behind --help. */
+static int help(char *name)
+{
+    char option[] = "--help";
+    char *arguments[] = { name, option, NULL };
+    const struct command *c = command_by_name(name);
+    return c ? c->run(2, arguments) : unknown(name);
+}
+
+/* Whatever was given back once, large tables stay mappings of their own, of which only what is touched is there: glibc would
+ * raise the bound with the first that is freed. */
+#define MAPPED_BYTES (128 << 10)
+
+int main(int argc, char **argv)
+{
+    mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
+    if (argc < 2) {
+        print_usage(stderr);
+        return EX_USAGE;
+    }
+    bool is_help = strcmp(argv[1], "help") == 0;
+    if (is_help && argc > 2) return help(argv[2]);
+    if (is_help || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_usage(stdout);
+        return EX_OK;
+    }
+    const char *name = strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
+    const struct command *c = command_by_name(name);
+    /* Whoever tells of what came from outside must not let it steer the terminal. */
+    if (c && strcmp(name, "run") != 0 && strcmp(name, "demo") != 0) printable_streams();
+    return c ? c->run(argc - 1, argv + 1) : unknown(name);
+}

@@ -1,0 +1,263 @@
+#include "control/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/secret.h"
+#include "conf/decode.h"
+#include "conf/tree_change.h"
+#include "control/config_check.h"
+
+#define FILE_MAX (4u << 20)
+
+static void check_config(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    config_check(d, node, object);
+}
+
+static const struct conf_field config_fields[] = {
+    { "listeners", CONF_NAMED(struct config, proxy.listeners, &listener_conf_type), .min = 1, .max = 1000,
+      .flags = CONF_REQUIRED, .help = "Where connections are accepted, and where they go." },
+    { "pools", CONF_MAP(struct config, proxy.pools, &pool_conf_type), .min = 1, .max = 10000,
+      .flags = CONF_REQUIRED, .help = "Servers that can answer the same request." },
+    { "splits", CONF_MAP(struct config, proxy.splits, &split_conf_type), .max = 1000,
+      .help = "A/B experiments: which part of whose requests goes to which pool." },
+    { "resolver", CONF_OBJECT(struct config, proxy.resolver, &resolver_conf_type),
+      .help = "How names are resolved for egress routes." },
+    { "admin", CONF_OPTIONAL(struct config, admin, &admin_conf_type),
+      .help = "The address of the API, the metrics and the health checks; there is none without it." },
+    { "access_log", CONF_OPTIONAL(struct config, proxy.access_log, &access_log_conf_type),
+      .help = "One line for each exchange; none without it." },
+    { "logs", CONF_OPTIONAL(struct config, logs, &logs_conf_type),
+      .help = "nginx's logs that are watched, and what is done about what they say." },
+    { "state", CONF_STRING(struct config, state), .min = 1, .max = 4000,
+      .help = "A folder for what is to outlive the process: configurations that came into force, so that an "
+              "edit by the "
+              "API holds after a restart, and any can be put in force again. Made if there is none." },
+    { "core", CONF_OPTIONAL(struct config, core, &core_conf_type),
+      .help = "What a crash leaves behind; without it the host's settings hold." },
+    { "profile", CONF_OBJECT(struct config, profile, &profiler_conf_type),
+      .help = "What weir looks at in itself all the time." },
+    { "gate", CONF_OPTIONAL(struct config, proxy.gate, &gate_conf_type), .help = "Who may pass at all." },
+    { "limits", CONF_OBJECT(struct config, proxy.limits, &proxy_limits_type),
+      .help = "What the whole process may use." },
+    { "timeouts", CONF_OBJECT(struct config, proxy.timeouts, &proxy_timeouts_type),
+      .help = "Time-outs of the whole process." },
+    { "workers", CONF_U32(struct config, proxy.workers), .max = 64, .preset = "0",
+      .help = "How many threads carry traffic; 0 is one for each core that the process may use." },
+    { 0 },
+};
+
+const struct conf_type config_type = { .name = "configuration",
+                                       .size = sizeof(struct config),
+                                       .fields = config_fields,
+                                       .check = check_config,
+                                       .checks_partly = true };
+
+int config_decode(struct config **out, const struct conf_tree *tree, struct conf_faults *faults)
+{
+    struct conf_arena *arena = conf_arena_new();
+    struct config *c = conf_arena_alloc(arena, sizeof(*c));
+    if (conf_decode(tree, &config_type, c, arena, faults) < 0) {
+        conf_arena_free(arena);
+        return -1;
+    }
+    c->arena = arena;
+    *out = c;
+    return 0;
+}
+
+/* One reading: what the text is changed by before it is decoded, and what is said of it. */
+struct reading {
+    const char *const *changes;
+    uint32_t change_count;
+    struct err *err;
+    char *faults;
+    struct config_notes *notes; /* NULL: not asked for */
+};
+
+static int apply(struct conf_tree *tree, const struct reading *r)
+{
+    for (uint32_t i = 0; i < r->change_count; i++)
+        if (conf_tree_change(tree, &config_type, r->changes[i], r->err) < 0) return -1;
+    return 0;
+}
+
+static void take_notes(struct config_notes *notes, const struct conf_faults *found,
+                       const struct conf_tree *tree)
+{
+    if (!found->count) return;
+    notes->text = conf_faults_print(found, tree, false);
+    notes->lines = conf_faults_print(found, tree, true);
+}
+
+bool config_is_json(const char *name)
+{
+    size_t len = strlen(name);
+    return len > 5 && strcmp(name + len - 5, ".json") == 0;
+}
+
+/* -1 without r->faults: a change does not fit, and its err says why. */
+static int parse(struct config **out, const char *name, struct slice text, struct reading *r)
+{
+    struct conf_tree tree;
+    struct conf_faults *faults = calloc(2, sizeof(*faults)), *notes = faults + 1;
+    bool is_json = config_is_json(name), is_changed = false;
+    if (!faults) abort();
+    if (r->notes) faults->notes = notes;
+    notes->kind = "warning";
+    int result = is_json ? conf_read_json(&tree, name, text, faults)
+                         : conf_read_yaml(&tree, name, text, faults);
+    if (result == 0) is_changed = apply(&tree, r) < 0;
+    if (is_changed) result = -1;
+    if (result == 0)
+        result = config_decode(out, &tree, faults);
+    else if (tree.is_decodable && !r->change_count && config_decode(out, &tree, faults) == 0)
+        config_free(*out);
+    if (result < 0 && !is_changed) r->faults = conf_faults_print(faults, &tree, false);
+    if (result == 0 && r->notes) take_notes(r->notes, notes, &tree);
+    conf_tree_free(&tree);
+    free(faults);
+    return result;
+}
+
+static void obey_core(const struct config *c)
+{
+    if (c->core && c->core->contents == CORE_FULL) conf_arena_show_secrets(c->arena);
+}
+
+int config_parse_noted(struct config **out, const char *name, struct slice text, struct config_notes *notes,
+                       char **faults)
+{
+    struct reading r = { .notes = notes };
+    if (notes) *notes = (struct config_notes){ 0 };
+    secret_wipe_begin();
+    int result = parse(out, name, text, &r);
+    secret_wipe_end();
+    *faults = r.faults;
+    if (result == 0) obey_core(*out);
+    return result;
+}
+
+int config_parse(struct config **out, const char *name, struct slice text, char **faults)
+{
+    return config_parse_noted(out, name, text, NULL, faults);
+}
+
+/* All of the file, and a byte for the end; the size of a pipe is not known beforehand. */
+int config_read(const char *path, char **text, size_t *len, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return err_set(err, "cannot open %s: %s", path, strerror(errno));
+    char *memory = malloc(FILE_MAX + 1);
+    if (!memory) {
+        close(fd);
+        return err_set(err, "out of memory for %s", path);
+    }
+    ssize_t got = 1;
+    for (*len = 0; got > 0 && *len <= FILE_MAX; *len += got > 0 ? (size_t)got : 0)
+        got = read(fd, memory + *len, FILE_MAX + 1 - *len);
+    int cause = errno;
+    close(fd);
+    if (got < 0 || *len > FILE_MAX) {
+        free(memory);
+        return got < 0
+                   ? err_set(err, "cannot read %s: %s", path, strerror(cause))
+                   : err_set(err, "%s has more than %u MiB, and no configuration may", path, FILE_MAX >> 20);
+    }
+    *text = memory;
+    return 0;
+}
+
+void config_text_free(char *text, size_t len)
+{
+    if (text) explicit_bzero(text, len);
+    free(text);
+}
+
+static int read_and_parse(struct config **out, const char *path, struct reading *r)
+{
+    char *text = NULL;
+    size_t len = 0;
+    if (config_read(path, &text, &len, r->err) < 0 || !text) return -1;
+    int result = parse(out, path, (struct slice){ text, len }, r);
+    config_text_free(text, len);
+    if (result < 0 && r->faults) err_set(r->err, "%s has mistakes", path);
+    return result;
+}
+
+static int load(struct config **out, const char *path, struct reading *r, char **faults)
+{
+    secret_wipe_begin();
+    int result = read_and_parse(out, path, r);
+    secret_wipe_end();
+    *faults = r->faults;
+    if (result == 0) obey_core(*out);
+    return result;
+}
+
+int config_load(struct config **out, const char *path, char **faults, struct err *err)
+{
+    struct reading r = { .err = err };
+    return load(out, path, &r, faults);
+}
+
+int config_load_noted(struct config **out, const char *path, struct config_notes *notes, char **faults,
+                      struct err *err)
+{
+    struct reading r = { .err = err, .notes = notes };
+    *notes = (struct config_notes){ 0 };
+    return load(out, path, &r, faults);
+}
+
+int config_load_changed(struct config **out, const char *path, const char *const *changes, uint32_t count,
+                        char **faults, struct err *err)
+{
+    struct reading r = { .changes = changes, .change_count = count, .err = err };
+    return load(out, path, &r, faults);
+}
+
+static int say(int result, const char *command, char *faults, const struct err *err)
+{
+    if (result == 0) return EX_OK;
+    if (faults)
+        fputs(faults, stderr);
+    else
+        fprintf(stderr, "weir %s: %s\n", command, err->text);
+    free(faults);
+    return EX_CONFIG;
+}
+
+int config_load_or_say(struct config **out, const char *path, const char *command)
+{
+    struct err err = { "" };
+    char *faults = NULL;
+    int result = config_load(out, path, &faults, &err);
+    return say(result, command, faults, &err);
+}
+
+int config_load_noted_or_say(struct config **out, const char *path, const char *command,
+                             struct config_notes *notes)
+{
+    struct err err = { "" };
+    char *faults = NULL;
+    int result = config_load_noted(out, path, notes, &faults, &err);
+    return say(result, command, faults, &err);
+}
+
+void config_notes_free(struct config_notes *notes)
+{
+    free(notes->text);
+    free(notes->lines);
+}
+
+void config_free(struct config *c)
+{
+    if (c) conf_arena_free(c->arena);
+}

@@ -1,0 +1,57 @@
+/* control/config.h: the whole configuration: one immutable snapshot, from a file or from the command line. */
+#pragma once
+
+#include "admin/admin_conf.h"
+#include "admin/profiler_conf.h"
+#include "conf/node.h"
+#include "control/core_conf.h"
+#include "logs/source_conf.h"
+#include "proxy/proxy_conf.h"
+
+struct config {
+    struct proxy_conf proxy;
+    struct admin_conf *admin; /* NULL: none */
+    struct logs_conf *logs;   /* NULL: none are watched */
+    struct core_conf *core;   /* NULL: what a crash leaves is the host's business */
+    struct profiler_conf profile;
+    const char *state;        /* a folder; NULL: nothing is kept */
+    struct conf_arena *arena; /* owns everything, this struct included */
+};
+
+extern const struct conf_type config_type;
+
+/* By the name's ending; else it is YAML. */
+bool config_is_json(const char *name);
+/* Reads a file of YAML, or of JSON if its name ends in .json. -1: *faults has every mistake as text for people
+ * (allocated, the caller's), or the file could not be read (err). */
+MUST_CHECK int config_load(struct config **out, const char *path, char **faults, struct err *err);
+/* The same from text; `name` is what it is called in messages. */
+MUST_CHECK int config_parse(struct config **out, const char *name, struct slice text, char **faults);
+struct config_notes;
+/* Likewise with notes, as config_load_noted(); NULL: not asked for. */
+MUST_CHECK int config_parse_noted(struct config **out, const char *name, struct slice text,
+                                  struct config_notes *notes, char **faults);
+/* A file's text, all of it; the caller's, for config_text_free(), as there may be secrets in it. */
+MUST_CHECK int config_read(const char *path, char **text, size_t *len, struct err *err);
+void config_text_free(char *text, size_t len); /* NULL is fine */
+/* A tree that was read without faults; `faults` gets what is wrong with it. */
+MUST_CHECK int config_decode(struct config **out, const struct conf_tree *tree, struct conf_faults *faults);
+/* For a command: config_load(), with what is wrong on stderr. EX_OK or EX_CONFIG. */
+MUST_CHECK int config_load_or_say(struct config **out, const char *path, const char *command);
+/* The file with changes (conf/tree_change.h), one after another. */
+MUST_CHECK int config_load_changed(struct config **out, const char *path, const char *const *changes,
+                                   uint32_t count, char **faults, struct err *err);
+
+/* What is correct and yet hardly meant; both NULL if there is nothing. */
+struct config_notes {
+    char *text;  /* as faults are shown: with the line and a caret */
+    char *lines; /* the sentences alone, one a line */
+};
+
+/* config_load() and config_load_or_say(), with notes: the caller's to free, empty where it fails. */
+MUST_CHECK int config_load_noted(struct config **out, const char *path, struct config_notes *notes,
+                                 char **faults, struct err *err);
+MUST_CHECK int config_load_noted_or_say(struct config **out, const char *path, const char *command,
+                                        struct config_notes *notes);
+void config_notes_free(struct config_notes *notes);
+void config_free(struct config *c);

@@ -1,0 +1,409 @@
+#include "control/config_check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "conf/decoding.h"
+#include "route/route_shadow.h"
+
+/* A trusted block of less bits is not a network of somebody's own: 10.0.0.0/8 is the largest private one of IPv4, fc00::/7
+ * that of IPv6. */
+#define OWN_V4_BITS 8
+#define OWN_V6_BITS 7
+
+struct checking {
+    struct conf_decode *d;
+    const struct conf_node *root;
+    const struct config *c;
+};
+
+/* The n-th element of a list or map. */
+static const struct conf_node *child(const struct conf_node *node, uint32_t n)
+{
+    const struct conf_node *at = node ? node->first_child : NULL;
+    while (at && n--) at = at->next;
+    return at;
+}
+
+static const struct conf_node *get(const struct conf_node *node, const char *key)
+{
+    return node ? conf_node_get(node, key) : NULL;
+}
+
+static const char *name_or(const char *name)
+{
+    return name ? name : "";
+}
+
+/* addresses */
+
+/* Something of weir's that listens. */
+struct bound {
+    const struct address *address;
+    const struct conf_node *node; /* whose `bind` it is */
+    char name[96];
+};
+
+static uint32_t collect_bounds(const struct checking *k, struct bound *bounds)
+{
+    const struct listener_conf *listeners = k->c->proxy.listeners.data;
+    const struct conf_node *at = child(get(k->root, "listeners"), 0);
+    uint32_t count = 0;
+    for (uint32_t i = 0; at && i < k->c->proxy.listeners.count; i++, at = at->next) {
+        if (!listeners[i].bind.len) continue;
+        bounds[count] = (struct bound){ .address = &listeners[i].bind, .node = at };
+        snprintf(bounds[count++].name, sizeof(bounds->name), "listener \"%s\"", name_or(listeners[i].name));
+    }
+    if (k->c->admin && k->c->admin->bind.len && get(k->root, "admin")) {
+        bounds[count] = (struct bound){ .address = &k->c->admin->bind, .node = get(k->root, "admin") };
+        snprintf(bounds[count++].name, sizeof(bounds->name), "the admin API");
+    }
+    return count;
+}
+
+static bool is_any(const struct address *a)
+{
+    if (a->sa.any.sa_family == AF_INET6) return IN6_IS_ADDR_UNSPECIFIED(&a->sa.in6.sin6_addr);
+    return a->sa.any.sa_family == AF_INET && a->sa.in4.sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+/* Whether a socket bound to `wide` also takes what is meant for `a`; [::] is opened for IPv4 too. */
+static bool takes(const struct address *wide, const struct address *a)
+{
+    bool is_v6 = wide->sa.any.sa_family == AF_INET6;
+    struct ip ip = address_ip(a);
+    return is_any(wide) && (is_v6 || ip_is_v4(&ip));
+}
+
+/* Both cannot be listened on at once. Port 0 is another one each time. */
+static bool collide(const struct address *a, const struct address *b)
+{
+    bool is_unix = a->sa.any.sa_family == AF_UNIX;
+    if (is_unix || b->sa.any.sa_family == AF_UNIX) return address_equal(a, b);
+    struct ip one = address_ip(a), other = address_ip(b);
+    if (!address_port(a) || address_port(a) != address_port(b)) return false;
+    return memcmp(&one, &other, sizeof(one)) == 0 || takes(a, b) || takes(b, a);
+}
+
+static void check_bounds(const struct checking *k, const struct bound *bounds, uint32_t count)
+{
+    char text[ADDRESS_TEXT_MAX], other[ADDRESS_TEXT_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            if (!collide(bounds[i].address, bounds[j].address)) continue;
+            address_print(bounds[i].address, text);
+            address_print(bounds[j].address, other);
+            if (strcmp(text, other) == 0)
+                conf_decode_fault(k->d, bounds[i].node, "bind", "give each its own address",
+                                  "%s listens on %s, where %s does already", bounds[i].name, text,
+                                  bounds[j].name);
+            else
+                conf_decode_fault(k->d, bounds[i].node, "bind",
+                                  "give each its own port, or every one its host",
+                                  "%s listens on %s, and %s on %s: one takes what is meant for the other",
+                                  bounds[i].name, text, bounds[j].name, other);
+            break;
+        }
+    }
+}
+
+/* What is sent to `server` comes to `bound`. That it may come to an interface of this host cannot be known where the file
+ * is checked elsewhere. */
+static bool leads_to(const struct address *server, const struct address *bound)
+{
+    if (!server->len || !collide(server, bound)) return false;
+    if (server->sa.any.sa_family == AF_UNIX || !is_any(bound)) return true;
+    return address_is_loopback(server) || is_any(server);
+}
+
+static void check_server(const struct checking *k, const struct bound *bounds, uint32_t count,
+                         const struct address *server, const struct conf_node *node)
+{
+    char text[ADDRESS_TEXT_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        if (!leads_to(server, bounds[i].address)) continue;
+        conf_decode_note(k->d, node, "address", "write the address of the server that is meant",
+                         "the server at %s is %s of this weir itself", address_print(server, text),
+                         bounds[i].name);
+        return;
+    }
+}
+
+static void check_servers(const struct checking *k, const struct bound *bounds, uint32_t count)
+{
+    const struct pool_conf *pools = k->c->proxy.pools.data;
+    const struct conf_node *pool = child(get(k->root, "pools"), 0);
+    for (uint32_t i = 0; pool && i < k->c->proxy.pools.count; i++, pool = pool->next) {
+        const struct server_conf *servers = pools[i].servers.data;
+        const struct conf_node *at = child(get(pool, "servers"), 0);
+        if (pools[i].kind == POOL_EGRESS) continue; /* addresses to leave by */
+        for (uint32_t j = 0; at && j < pools[i].servers.count; j++, at = at->next)
+            check_server(k, bounds, count, &servers[j].address, at);
+    }
+}
+
+static void check_addresses(const struct checking *k)
+{
+    struct bound *bounds = calloc(k->c->proxy.listeners.count + 1, sizeof(*bounds));
+    if (!bounds) abort();
+    uint32_t count = collect_bounds(k, bounds);
+    check_bounds(k, bounds, count);
+    check_servers(k, bounds, count);
+    free(bounds);
+}
+
+/* kinds of pools */
+
+static const struct pool_conf *pool_named(const struct config *c, const char *name)
+{
+    const struct pool_conf *pools = c->proxy.pools.data;
+    for (uint32_t i = 0; name && i < c->proxy.pools.count; i++)
+        if (pools[i].name && strcmp(pools[i].name, name) == 0) return &pools[i];
+    return NULL;
+}
+
+/* Whether what leads to the pool fits its kind. */
+static void check_kind(const struct checking *k, const struct conf_node *node, const char *name,
+                       const char *from, bool is_egress)
+{
+    const struct pool_conf *p = pool_named(k->c, name);
+    if (!node || !p || (p->kind == POOL_EGRESS) == is_egress) return;
+    if (is_egress)
+        conf_decode_fault(k->d, node, NULL, "give that pool `kind: egress` and local addresses for servers",
+                          "%s leaves by pool \"%s\", which has servers to go to", from, name);
+    else
+        conf_decode_fault(k->d, node, NULL, "lead it to a pool of servers, or through a route with `egress:`",
+                          "%s leads to pool \"%s\", which has addresses to leave by", from, name);
+}
+
+static void check_listener_kinds(const struct checking *k, const struct conf_node *node,
+                                 const struct listener_conf *l)
+{
+    const struct route_conf *routes = l->routes.data;
+    const struct conf_node *at = child(get(node, "routes"), 0);
+    char from[160];
+    for (uint32_t i = 0; at && i < l->routes.count; i++, at = at->next) {
+        const struct route_conf *r = &routes[i];
+        snprintf(from, sizeof(from), "route \"%s\"", name_or(r->name));
+        check_kind(k, at, r->pool, from, false);
+        if (r->mirror) check_kind(k, at, r->mirror->pool, from, false);
+        if (r->egress) check_kind(k, at, r->egress->pool, from, true);
+    }
+    snprintf(from, sizeof(from), "listener \"%s\"", name_or(l->name));
+    check_kind(k, node, l->pool, from, false);
+}
+
+static void check_kinds(const struct checking *k)
+{
+    const struct listener_conf *listeners = k->c->proxy.listeners.data;
+    const struct split_conf *splits = k->c->proxy.splits.data;
+    const struct conf_node *at = child(get(k->root, "listeners"), 0);
+    for (uint32_t i = 0; at && i < k->c->proxy.listeners.count; i++, at = at->next)
+        check_listener_kinds(k, at, &listeners[i]);
+    for (uint32_t i = 0; i < k->c->proxy.splits.count; i++) {
+        const struct split_variant_conf *variants = splits[i].variants.data;
+        for (uint32_t j = 0; j < splits[i].variants.count; j++)
+            check_kind(k, get(k->root, "splits"), variants[j].pool, "a split's variant", false);
+    }
+}
+
+/* what nothing leads to */
+
+struct use {
+    const char *name;
+    bool is_used;
+    const struct conf_node *node;
+};
+
+struct uses {
+    struct use *items;
+    uint32_t count;
+};
+
+static int compare_uses(const void *left, const void *right)
+{
+    return strcmp(((const struct use *)left)->name, ((const struct use *)right)->name);
+}
+
+/* The names of a map of elements of `size` bytes, which begin with their names. */
+static struct uses uses_of(const struct conf_items *items, size_t size, const struct conf_node *map)
+{
+    struct uses u = { .items = calloc(items->count + 1, sizeof(*u.items)) };
+    const struct conf_node *at = child(map, 0);
+    if (!u.items) abort();
+    for (uint32_t i = 0; at && i < items->count; i++, at = at->next) {
+        const char *name = *(const char *const *)((const char *)items->data + i * size);
+        if (name) u.items[u.count++] = (struct use){ .name = name, .node = at };
+    }
+    qsort(u.items, u.count, sizeof(*u.items), compare_uses);
+    return u;
+}
+
+static void mark(struct uses *u, const char *name)
+{
+    const struct use key = { .name = name };
+    struct use *found = name ? bsearch(&key, u->items, u->count, sizeof(key), compare_uses) : NULL;
+    if (found) found->is_used = true;
+}
+
+static void mark_listener(const struct listener_conf *l, struct uses *pools, struct uses *splits)
+{
+    const struct route_conf *routes = l->routes.data;
+    mark(pools, l->pool);
+    for (uint32_t i = 0; i < l->routes.count; i++) {
+        mark(pools, routes[i].pool);
+        mark(splits, routes[i].split);
+        if (routes[i].mirror) mark(pools, routes[i].mirror->pool);
+        if (routes[i].egress) mark(pools, routes[i].egress->pool);
+    }
+}
+
+static void note_unused(const struct checking *k, const struct uses *u, const char *what)
+{
+    for (uint32_t i = 0; i < u->count; i++)
+        if (!u->items[i].is_used)
+            conf_decode_note(k->d, u->items[i].node, NULL, "lead something to it, or take it out",
+                             "nothing leads to %s \"%s\"", what, u->items[i].name);
+}
+
+static void check_uses(const struct checking *k)
+{
+    const struct proxy_conf *p = &k->c->proxy;
+    const struct listener_conf *listeners = p->listeners.data;
+    const struct split_conf *all = p->splits.data;
+    struct uses pools = uses_of(&p->pools, sizeof(struct pool_conf), get(k->root, "pools"));
+    struct uses splits = uses_of(&p->splits, sizeof(struct split_conf), get(k->root, "splits"));
+    for (uint32_t i = 0; i < p->listeners.count; i++) mark_listener(&listeners[i], &pools, &splits);
+    for (uint32_t i = 0; i < p->splits.count; i++) {
+        const struct split_variant_conf *variants = all[i].variants.data;
+        for (uint32_t j = 0; j < all[i].variants.count; j++) mark(&pools, variants[j].pool);
+    }
+    note_unused(k, &pools, "pool");
+    note_unused(k, &splits, "split");
+    free(pools.items);
+    free(splits.items);
+}
+
+/* routes */
+
+/* People write globs; here a star is a star. */
+static void note_star(const struct checking *k, const struct conf_node *node, const char *key,
+                      const char *path)
+{
+    char remedy[200];
+    size_t len = path ? strcspn(path, "*") : 0;
+    if (!path || !path[len] || strcmp(path, "*") == 0) return;
+    if (path[len + strspn(path + len, "*")])
+        snprintf(remedy, sizeof(remedy), "what changes within a path is for a path_regex");
+    else
+        snprintf(remedy, sizeof(remedy), "path_prefix: %.*s is all that begins so", len < 80 ? (int)len : 80,
+                 path);
+    conf_decode_note(k->d, node, key, remedy,
+                     "the * of \"%.*s\" is taken literally, and hardly a path has one",
+                     len < 80 ? (int)len + 1 : 80, path);
+}
+
+static void check_listener_routes(const struct checking *k, const struct conf_node *node,
+                                  const struct listener_conf *l)
+{
+    const struct route_conf *routes = l->routes.data;
+    const struct conf_node *at = child(get(node, "routes"), 0);
+    uint32_t *by = calloc(l->routes.count + 1, sizeof(*by));
+    if (!by) abort();
+    route_shadow_find(routes, l->routes.count, by);
+    for (uint32_t i = 0; at && i < l->routes.count; i++, at = at->next) {
+        note_star(k, at, "path", routes[i].path);
+        note_star(k, at, "path_prefix", routes[i].path_prefix);
+        if (by[i] == ROUTE_NONE) continue;
+        conf_decode_note(
+            k->d, at, NULL, "take one of them out, or let this one ask for something else",
+            "route \"%s\" can never be taken: \"%s\" is asked before it and takes all that it could",
+            name_or(routes[i].name), name_or(routes[by[i]].name));
+    }
+    free(by);
+}
+
+/* whom to believe */
+
+static void note_wide(const struct checking *k, const struct conf_node *list, const struct conf_items *blocks,
+                      const char *sentence)
+{
+    const struct cidr *b = blocks->data;
+    const struct conf_node *at = child(list, 0);
+    char text[INET6_ADDRSTRLEN];
+    for (uint32_t i = 0; at && i < blocks->count; i++, at = at->next) {
+        bool is_v4 = ip_is_v4(&b[i].ip) && b[i].bits >= 96;
+        uint32_t bits = is_v4 ? b[i].bits - 96u : b[i].bits;
+        if (bits >= (is_v4 ? OWN_V4_BITS : OWN_V6_BITS)) continue;
+        conf_decode_note(k->d, at, NULL, "write the networks of those that are meant", "%s/%u: %s",
+                         ip_print(&b[i].ip, text), bits, sentence);
+    }
+}
+
+static void check_listeners(const struct checking *k)
+{
+    const struct listener_conf *listeners = k->c->proxy.listeners.data;
+    const struct conf_node *at = child(get(k->root, "listeners"), 0);
+    for (uint32_t i = 0; at && i < k->c->proxy.listeners.count; i++, at = at->next) {
+        const struct listener_conf *l = &listeners[i];
+        check_listener_routes(k, at, l);
+        note_wide(
+            k, get(at, "trust"), &l->trust,
+            "almost everybody may say who the client is, past every gate, limit and log that goes by it");
+        if (l->pin)
+            note_wide(k, get(get(at, "pin"), "from"), &l->pin->from,
+                      "almost everybody may choose the server");
+    }
+}
+
+/* directories */
+
+/* A start would fail here; whether it does where weir is to run is not known. */
+static void check_directory(const struct checking *k, const struct conf_node *node, const char *key,
+                            const char *path, bool is_file)
+{
+    char directory[4096];
+    struct stat st;
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    if (!node || !path || strlen(path) >= sizeof(directory)) return;
+    snprintf(directory, sizeof(directory), "%s", path);
+    if (is_file && !slash) return; /* beside where weir is started */
+    if (is_file) directory[slash == path ? 1 : slash - path] = 0;
+    if (stat(directory, &st) == 0 && S_ISDIR(st.st_mode)) return;
+    conf_decode_note(k->d, node, key, "make it before weir starts, writable for the user that weir runs as",
+                     "there is no directory %.300s", directory);
+}
+
+static void check_directories(const struct checking *k)
+{
+    const struct listener_conf *listeners = k->c->proxy.listeners.data;
+    const struct conf_node *at = child(get(k->root, "listeners"), 0);
+    for (uint32_t i = 0; at && i < k->c->proxy.listeners.count; i++, at = at->next)
+        if (listeners[i].bind.len && listeners[i].bind.sa.any.sa_family == AF_UNIX)
+            check_directory(k, at, "bind", listeners[i].bind.sa.un.sun_path, true);
+    if (k->c->admin && k->c->admin->bind.len && k->c->admin->bind.sa.any.sa_family == AF_UNIX)
+        check_directory(k, get(k->root, "admin"), "bind", k->c->admin->bind.sa.un.sun_path, true);
+    if (k->c->proxy.access_log)
+        check_directory(k, get(k->root, "access_log"), "path", k->c->proxy.access_log->path, true);
+    if (k->c->logs) check_directory(k, get(k->root, "logs"), "state", k->c->logs->state, false);
+    check_directory(k, k->root, "state", k->c->state, true);
+    if (k->c->core && k->c->core->enabled)
+        check_directory(k, get(k->root, "core"), "dir", k->c->core->dir, false);
+}
+
+void config_check(struct conf_decode *d, const struct conf_node *root, const struct config *c)
+{
+    const struct checking k = { d, root, c };
+    bool is_whole = !conf_decode_fault_count(d);
+    check_addresses(&k);
+    if (!is_whole) return; /* what is missing would be missed a second time */
+    check_kinds(&k);
+    check_listeners(&k);
+    check_uses(&k);
+    if (c->state && c->state[0] != '/')
+        conf_decode_fault(d, root, "state", "begin it with /", "the folder \"%.64s\" is not absolute",
+                          c->state);
+    check_directories(&k);
+}

@@ -1,0 +1,555 @@
+#include "control/reload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "conf/arena.h"
+#include "conf/decode.h"
+#include "control/config_difference.h"
+#include "control/reload_history.h"
+#include "proxy/change.h"
+
+/* How often it is looked whether what an older configuration had can go. */
+#define RETIRE_LOOK_MS 50u
+#define REFUSALS_SAID 20u
+#define ANSWER_TEXT_MAX ((size_t)4 << 20)
+
+struct reload {
+    struct reloader reloader; /* first */
+    struct reload_options o;
+    const struct config *started; /* what weir was started with: borrowed for longer than this */
+    struct config *own;           /* the one in force, if it came by reload: one reference on its arena */
+    struct timer retire_timer;
+    struct list settling; /* of question: in force, but not yet with every worker */
+    uint32_t pending;
+    uint64_t applied, refused;
+    bool is_stopped;
+};
+
+struct question {
+    struct job job; /* first */
+    struct list link;
+    struct reload *reload;
+    struct reload_ask ask; /* its text is `text`, its if_match `if_match` */
+    char *text;            /* of the configuration, wherever it came from */
+    size_t text_len;
+    char if_match[RELOAD_IF_MATCH_MAX];
+    struct generation next, source; /* what it becomes; which it is of, with ask.generation */
+    struct generation gone;         /* what goes for it */
+    bool has_gone;
+    char staged[GENERATION_STAGED_MAX]; /* the file that it is kept in, still without a name; empty: none */
+    struct answer answer;               /* while that gets its name */
+    struct config *config;
+    const struct config *base; /* in force when it was asked: what the difference is of */
+    struct conf_arena *base_arena;
+    struct config_difference difference;
+    char *faults; /* every mistake, for people; NULL: see err */
+    struct err err;
+    int result;
+    uint16_t status;                                 /* of the answer, if result is -1 */
+    uint32_t generation, listener_count, pool_count; /* of what it put in force; 0: nothing */
+};
+
+static void on_signal_done(void *context, struct answer *a);
+
+/* A line for each mistake: what stands under it, the file's own line, is there to be read. */
+static void say_refusal(const char *text)
+{
+    uint32_t said = 0, more = 0;
+    for (const char *end = text; *text; text = *end ? end + 1 : end) {
+        end = text + strcspn(text, "\n");
+        if (*text == ' ' || end == text) continue;
+        if (said == REFUSALS_SAID) {
+            more++;
+            continue;
+        }
+        char line[512], quoted[1200];
+        snprintf(line, sizeof(line), "%.*s", (int)(end - text), text);
+        log_event(LOG_ERROR, "reload_failed", "error=%s", log_quote(line, quoted, sizeof(quoted)));
+        said++;
+    }
+    if (more) log_event(LOG_ERROR, "reload_failed", "error=\"%u mistakes more\"", more);
+}
+
+static void refuse(struct question *q, uint16_t status, struct answer *a, const char *text)
+{
+    struct json j;
+    json_init(&j, ANSWER_TEXT_MAX, true);
+    json_object(&j);
+    json_key(&j, "title");
+    json_string(&j, "The configuration is refused; the one before stays in force.");
+    json_key(&j, "status");
+    json_u64(&j, status);
+    json_key(&j, "detail");
+    json_string(&j, text);
+    json_key(&j, "generation");
+    json_u64(&j, q->reload->o.proxy->generation);
+    json_object_end(&j);
+    answer_json(a, status, &j);
+    a->content_type = "application/problem+json";
+    q->reload->refused++;
+    if (q->ask.done != on_signal_done) return; /* who asked is told */
+    say_refusal(text);
+}
+
+/* on the jobs' thread */
+
+static int read_text(struct question *q)
+{
+    const struct reload *r = q->reload;
+    if (q->ask.generation && !q->source.number)
+        return err_set(&q->err, "generation %u is not kept%s", q->ask.generation,
+                       r->o.generations ? "; GET /api/v1/config/generations lists those that are"
+                                        : ": give weir a folder with `state:`");
+    if (q->ask.generation)
+        return reload_history_read(r->o.generations->folder, &q->source, &q->config, &q->text, &q->text_len,
+                                   &q->faults, &q->err);
+    if (!q->text && !r->o.path)
+        return err_set(&q->err, "weir was started without a configuration file: there is none to read again");
+    if (!q->text && config_read(r->o.path, &q->text, &q->text_len, &q->err) < 0) return -1;
+    const char *name = !q->ask.text.data ? r->o.path : q->ask.is_json ? "request.json" : "request";
+    return config_parse(&q->config, name, (struct slice){ q->text, q->text_len }, &q->faults);
+}
+
+static uint64_t hash_of_file(const char *path)
+{
+    char *text = NULL;
+    size_t len = 0;
+    struct err err;
+    uint64_t hash = path && config_read(path, &text, &len, &err) == 0
+                        ? generation_hash((struct slice){ text, len })
+                        : 0;
+    config_text_free(text, len);
+    return hash;
+}
+
+/* On disk before it is in force: what cannot be kept is refused while nothing has happened. */
+static int stage(struct question *q)
+{
+    const struct reload *r = q->reload;
+    bool is_file = !q->ask.generation && !q->ask.text.data;
+    q->next = (struct generation){ .origin = q->ask.generation ? GENERATION_ROLLBACK
+                                             : is_file         ? GENERATION_RELOAD
+                                                               : GENERATION_API,
+                                   .at_s = (int64_t)time(NULL),
+                                   .text_hash = generation_hash((struct slice){ q->text, q->text_len }),
+                                   .is_json = q->ask.generation ? q->source.is_json
+                                              : is_file         ? config_is_json(r->o.path)
+                                                                : q->ask.is_json };
+    q->next.file_hash = is_file ? q->next.text_hash : hash_of_file(r->o.path);
+    return generation_stage(r->o.generations->folder, (struct slice){ q->text, q->text_len }, q->staged,
+                            &q->err);
+}
+
+static void run(struct job *job)
+{
+    struct question *q = (struct question *)job;
+    const struct reload *r = q->reload;
+    q->status = q->ask.generation && !q->source.number ? 404 : 400;
+    q->result = read_text(q);
+    if (q->result == 0 && r->o.generations && !q->ask.is_dry) {
+        q->status = 500;
+        q->result = stage(q);
+    }
+    if (q->result == 0) config_difference_find(&q->difference, q->base, q->config, r->started);
+}
+
+/* Another has come into force meanwhile: it is compared with that. */
+static void compare_again(struct job *job)
+{
+    struct question *q = (struct question *)job;
+    config_difference_find(&q->difference, q->base, q->config, q->reload->started);
+}
+
+/* It is in force: the file gets its name. */
+static void publish(struct job *job)
+{
+    struct question *q = (struct question *)job;
+    q->result = generation_publish(q->reload->o.generations->folder, q->staged, &q->next,
+                                   q->has_gone ? &q->gone : NULL, &q->err);
+    *q->staged = 0;
+}
+
+/* on the control thread */
+
+/* Numbers that are not kept begin anew with each start: what an editor has from before must not match them. */
+static void write_etag(const struct reload *r, char out[48])
+{
+    const struct proxy *p = r->o.proxy;
+    if (r->o.generations)
+        snprintf(out, 48, "\"%u\"", p->generation);
+    else
+        snprintf(out, 48, "\"%u-%llx\"", p->generation, (unsigned long long)p->started_wall_ns);
+}
+
+/* RFC 9110 13.1.1: one of the tags, by strong comparison (8.8.3.2), which W/"…" never passes. */
+static bool may_go_on(const struct question *q)
+{
+    char etag[48];
+    struct slice rest = q->ask.if_match;
+    if (!rest.data || slice_equal(slice_trim(rest), SLICE("*"))) return true;
+    write_etag(q->reload, etag);
+    while (rest.len) {
+        const char *comma = memchr(rest.data, ',', rest.len);
+        struct slice tag = { rest.data, comma ? (size_t)(comma - rest.data) : rest.len };
+        if (slice_equal(slice_trim(tag), slice_of(etag))) return true;
+        rest = comma ? (struct slice){ comma + 1, rest.len - tag.len - 1 } : SLICE_NONE;
+    }
+    return false;
+}
+
+static void warn_of_restart(const struct question *q)
+{
+    const struct shape_list *list = &q->difference.outcome.needs_restart;
+    const char *const *names = list->data;
+    char memory[128];
+    struct text t = text_over(memory, sizeof(memory));
+    for (uint32_t i = 0; i < list->count; i++) text_printf(&t, "%s%s", i ? "," : "", names[i]);
+    if (list->count)
+        log_event(LOG_WARN, "restart_needed", "generation=%u changed=%s", q->reload->o.proxy->generation,
+                  text_cstr(&t));
+}
+
+/* Before it happens: what goes has its connections still. */
+static void say_changes(struct question *q, struct answer *a)
+{
+    const struct proxy *p = q->reload->o.proxy;
+    struct reload_outcome *o = &q->difference.outcome;
+    struct json j;
+    config_difference_count(&q->difference, p);
+    o->is_dry = q->ask.is_dry;
+    o->generation = p->generation + !o->is_dry * 1u;
+    json_init(&j, ANSWER_TEXT_MAX, true);
+    shape_print(&reload_outcome_shape, o, &j);
+    answer_json(a, 200, &j);
+}
+
+static void keep(struct question *q)
+{
+    struct reload *r = q->reload;
+    struct config *before = r->own;
+    r->own = q->config;
+    r->o.config = q->config;
+    q->config = NULL;
+    r->applied++;
+    r->o.on_change(r->o.context, r->own);
+    config_free(before);
+    loop_arm(r->o.loop, &r->retire_timer, RETIRE_LOOK_MS);
+    const struct proxy *p = r->o.proxy;
+    q->generation = p->generation;
+    q->listener_count = p->listener_count;
+    q->pool_count = p->pool_count;
+}
+
+static void question_free(struct question *q)
+{
+    if (*q->staged) generation_unstage(q->reload->o.generations->folder, q->staged);
+    config_free(q->config);
+    config_difference_fini(&q->difference);
+    conf_arena_free(q->base_arena);
+    config_text_free(q->text, q->text_len);
+    free(q->faults);
+    free(q);
+}
+
+static void end(struct question *q)
+{
+    list_remove(&q->link);
+    if (q->generation)
+        log_event(LOG_INFO, "reloaded", "generation=%u listeners=%u pools=%u", q->generation,
+                  q->listener_count, q->pool_count);
+    q->ask.done(q->ask.context, &q->answer);
+    question_free(q);
+}
+
+/* Who asked may go by the answer: from then on every worker does what the new configuration says. */
+static void settle(struct reload *r)
+{
+    while (!list_is_empty(&r->settling)) {
+        struct question *q = container_of(r->settling.next, struct question, link);
+        if (!r->is_stopped && !proxy_goes_by(r->o.proxy, q->generation)) return; /* NOLINT */
+        end(q);
+    }
+}
+
+static void on_worker_done(void *reader, const struct mail *m)
+{
+    (void)reader;
+    settle(m->object);
+}
+
+/* It is answered, as soon as every worker goes by what it put in force; at once if that is nothing. */
+static void settle_with(struct question *q)
+{
+    struct reload *r = q->reload;
+    if (!q->generation) {
+        end(q);
+        return;
+    }
+    list_push_back(&r->settling, &q->link);
+    settle(r);
+}
+
+/* The answer waits for the file's name: who has it can rely on the next start. */
+static void finish(struct question *q)
+{
+    struct reload *r = q->reload;
+    if (q->result < 0) {
+        char quoted[ERR_TEXT_MAX + 64];
+        generations_remove(r->o.generations, q->next.number);
+        log_event(LOG_ERROR, "generation_not_kept", "error=%s",
+                  log_quote(q->err.text, quoted, sizeof(quoted)));
+        answer_error(&q->answer, 500, &q->err);
+    }
+    settle_with(q);
+}
+
+static void done_publish(struct job *job)
+{
+    struct question *q = (struct question *)job;
+    q->reload->pending--;
+    if (!job_has_run(job)) publish(job);
+    finish(q);
+}
+
+static void keep_file(struct question *q)
+{
+    struct reload *r = q->reload;
+    q->next.number = r->o.proxy->generation;
+    q->has_gone = generations_add(r->o.generations, &q->next, &q->gone);
+    q->job.run = publish;
+    q->job.done = done_publish;
+    if (jobs_post(r->o.jobs, &q->job)) {
+        r->pending++;
+        return;
+    }
+    publish(&q->job); /* rather a turn that takes long than a configuration that is lost */
+    finish(q);
+}
+
+/* False: nothing has changed. */
+static bool apply(struct question *q)
+{
+    struct reload *r = q->reload;
+    struct proxy_change change;
+    struct err err;
+    if (proxy_prepare_change(&change, r->o.proxy, &q->config->proxy, q->config->arena, &err) < 0) {
+        refuse(q, 409, &q->answer, err.text);
+        return false;
+    }
+    say_changes(q, &q->answer);
+    if (q->ask.is_dry) {
+        proxy_discard_change(&change);
+        return false;
+    }
+    const struct mail when_done = { .deliver = on_worker_done, .object = r };
+    proxy_commit_change(&change, &when_done);
+    keep(q);
+    warn_of_restart(q);
+    return true;
+}
+
+static bool post(struct question *q, void (*run_it)(struct job *))
+{
+    struct reload *r = q->reload;
+    q->job.run = run_it;
+    config_difference_fini(&q->difference);
+    conf_arena_free(q->base_arena);
+    q->base = r->o.config;
+    q->base_arena = conf_arena_get(q->base->arena);
+    if (!jobs_post(r->o.jobs, &q->job)) return false;
+    r->pending++;
+    return true;
+}
+
+/* Whether it comes into force; else q->answer says why not. */
+static bool is_answered(struct question *q)
+{
+    const struct reload *r = q->reload;
+    struct answer *a = &q->answer;
+    if (!job_has_run(&q->job) || r->is_stopped)
+        answer_problem(a, 503, "weir is stopping.");
+    else if (!may_go_on(q))
+        answer_problem(a, 412,
+                       "Another configuration is in force, generation %u; look at it before you change it.",
+                       r->o.proxy->generation);
+    else if (q->result < 0)
+        refuse(q, q->status, a, q->faults ? q->faults : q->err.text);
+    return a->status != 0;
+}
+
+static void done(struct job *job)
+{
+    struct question *q = (struct question *)job;
+    struct reload *r = q->reload;
+    r->pending--;
+    bool has_answer = is_answered(q);
+    if (!has_answer && q->base != r->o.config) {
+        if (post(q, compare_again)) return;
+        answer_problem(&q->answer, 503, "Too much is being worked on; try again.");
+        has_answer = true;
+    }
+    if (!has_answer && apply(q)) {
+        write_etag(r, q->answer.etag);
+        if (r->o.generations) {
+            keep_file(q);
+            return;
+        }
+    }
+    settle_with(q);
+}
+
+/* Which generation is meant; there may be none. */
+static void find_source(struct question *q)
+{
+    const struct generations *g = q->reload->o.generations;
+    const struct generation *found = g ? generations_find(g, q->ask.generation) : NULL;
+    if (found) q->source = *found;
+}
+
+static bool ask(struct reloader *reloader, const struct reload_ask *what)
+{
+    struct reload *r = (struct reload *)reloader;
+    struct question *q = calloc(1, sizeof(*q));
+    if (!q || r->is_stopped) {
+        free(q);
+        return false;
+    }
+    list_init(&q->link);
+    q->job.done = done;
+    q->reload = r;
+    q->ask = *what;
+    if (what->if_match.data) {
+        memcpy(q->if_match, what->if_match.data, what->if_match.len);
+        q->ask.if_match.data = q->if_match;
+    }
+    if (what->text.data && (q->text = malloc(what->text.len + 1))) {
+        memcpy(q->text, what->text.data, what->text.len);
+        q->text_len = what->text.len;
+        q->ask.text.data = q->text;
+    }
+    if (what->generation) find_source(q);
+    if ((q->text || !what->text.data) && post(q, run)) return true;
+    question_free(q);
+    return false;
+}
+
+static void show(struct reloader *reloader, struct answer *out)
+{
+    const struct reload *r = (const struct reload *)reloader;
+    struct json j;
+    json_init(&j, ANSWER_TEXT_MAX, true);
+    conf_encode(&config_type, r->o.config, &j);
+    answer_json(out, 200, &j);
+    write_etag(r, out->etag);
+}
+
+static void list(struct reloader *reloader, struct answer *out)
+{
+    const struct reload *r = (const struct reload *)reloader;
+    reload_history_list(r->o.generations, r->o.proxy->generation, out);
+}
+
+static bool look(struct reloader *reloader, const struct reload_look *asked)
+{
+    const struct reload *r = (const struct reload *)reloader;
+    return !r->is_stopped && reload_history_look(r->o.jobs, r->o.generations, asked);
+}
+
+/* What came of it is in the log already. */
+static void on_signal_done(void *context, struct answer *a)
+{
+    (void)context;
+    answer_fini(a);
+}
+
+void reload_by_signal(struct reload *r)
+{
+    struct reload_ask what = { .done = on_signal_done };
+    if (!r->o.path)
+        log_event(LOG_WARN, "reload_impossible", "reason=\"weir runs without a configuration file\"");
+    else if (!ask(&r->reloader, &what))
+        log_event(LOG_WARN, "reload_impossible", "reason=\"too much is being worked on, or weir stops\"");
+}
+
+static void on_retire_look(struct timer *t)
+{
+    struct reload *r = container_of(t, struct reload, retire_timer);
+    settle(r);
+    retire_look(r->o.proxy);
+    if (r->o.proxy->retirement.count) loop_arm(r->o.loop, t, RETIRE_LOOK_MS);
+}
+
+/* metrics */
+
+static double read_generation(void *context)
+{
+    return ((const struct reload *)context)->o.proxy->generation;
+}
+
+static double read_retiring(void *context)
+{
+    return ((const struct reload *)context)->o.proxy->retirement.count;
+}
+
+static double read_applied(void *context)
+{
+    return (double)((const struct reload *)context)->applied;
+}
+
+static double read_refused(void *context)
+{
+    return (double)((const struct reload *)context)->refused;
+}
+
+static void add_metrics(struct reload *r)
+{
+    struct metric_registry *m = r->o.proxy->metrics;
+    metric_gauge_fn(m, "weir_config_generation", "Which configuration is in force, counted from the start.",
+                    NULL, 0, read_generation, r);
+    metric_gauge_fn(m, "weir_config_retiring",
+                    "Older configurations, listeners, pools and servers that are still in use.", NULL, 0,
+                    read_retiring, r);
+    const char *help = "Configurations that were taken while weir runs, or refused.";
+    struct metric_label label = { "result", "applied" };
+    metric_counter_fn(m, "weir_reloads_total", help, &label, 1, read_applied, r);
+    label.value = "refused";
+    metric_counter_fn(m, "weir_reloads_total", help, &label, 1, read_refused, r);
+}
+
+int reload_new(struct reload **out, const struct reload_options *o, struct err *err)
+{
+    struct reload *r = calloc(1, sizeof(*r));
+    if (!r) return err_set(err, "out of memory at start");
+    r->reloader = (struct reloader){ ask, show, list, look };
+    r->o = *o;
+    r->started = o->config;
+    timer_init(&r->retire_timer, on_retire_look);
+    list_init(&r->settling);
+    add_metrics(r);
+    *out = r;
+    return 0;
+}
+
+void reload_stop(struct reload *r)
+{
+    if (!r) return;
+    r->is_stopped = true;
+    settle(r);
+    loop_disarm(r->o.loop, &r->retire_timer);
+}
+
+void reload_free(struct reload *r)
+{
+    if (!r) return;
+    config_free(r->own);
+    free(r);
+}
+
+struct reloader *reload_reloader(struct reload *r)
+{
+    return &r->reloader;
+}

@@ -1,0 +1,33 @@
+/* control/reload.h: another configuration while weir runs: read and checked on the jobs' thread, put in force on the control
+ * thread between two of its turns, or refused as a whole with every mistake and its place. What cannot change while weir
+ * runs (the table `frozen` in config_difference.c) stays as it is until the next start, and the answer says so. */
+#pragma once
+
+#include "admin/reloader.h"
+#include "control/config.h"
+#include "control/generations.h"
+#include "net/jobs.h"
+#include "proxy/proxy.h"
+
+struct reload;
+
+struct reload_options {
+    struct proxy *proxy;
+    struct jobs *jobs;
+    struct loop *loop;               /* the control thread's */
+    const struct config *config;     /* what weir is started with; borrowed for longer than this */
+    const char *path;                /* of its file; NULL: it has none */
+    struct generations *generations; /* NULL: none are kept */
+    void (*on_change)(void *context,
+                      const struct config *config); /* another is in force; borrowed until the next */
+    void *context;
+};
+
+MUST_CHECK int reload_new(struct reload **out, const struct reload_options *o, struct err *err);
+/* What jobs had begun is done; nothing is asked any more. */
+void reload_free(struct reload *r);
+struct reloader *reload_reloader(struct reload *r);
+/* The file anew: what comes of it goes to the log. */
+void reload_by_signal(struct reload *r);
+/* From now on nothing else comes into force: weir stops. */
+void reload_stop(struct reload *r);

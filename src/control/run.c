@@ -1,0 +1,419 @@
+#include "control/run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "admin/leaks.h"
+#include "admin/profiler.h"
+#include "base/log.h"
+#include "base/poison.h"
+#include "control/anchor.h"
+#include "control/core.h"
+#include "control/limits.h"
+#include "control/log_watch.h"
+#include "control/reload.h"
+#include "control/service.h"
+#include "control/start.h"
+#include "control/version.h"
+#include "net/jobs.h"
+#include "perf/crash.h"
+#include "proxy/change.h"
+#include "proxy/worker.h"
+
+/* How often the control thread looks whether a drain is over, and whether an ejected server may come back. */
+#define DRAIN_LOOK_MS 20
+#define READMIT_LOOK_MS 100
+/* How often it looks whether warming servers are to get more weight: as often as that may be (pool_warm_up()). */
+#define WARM_LOOK_MS 250
+
+struct control {
+    struct loop loop;
+    struct budget budget;
+    struct mailbox *box;
+    struct proxy *proxy;
+    struct admin *admin;
+    struct jobs *jobs;
+    struct reload *reload;
+    struct service *service;   /* NULL: systemd does not listen */
+    struct profiler *profiler; /* NULL: no admin address */
+    struct leak_watch *leaks;
+    struct log_watch *logs; /* NULL: none are watched */
+    struct loop_fd signals;
+    struct timer drain_timer, readmit_timer, warm_timer;
+    uint64_t drain_deadline_ms;
+    const struct config *config; /* in force */
+    const char *path;            /* of its file; NULL: it has none */
+    struct start *start;         /* NULL: nothing is kept of configurations */
+    uint32_t signal_count;
+};
+
+static void fail(const char *event, const struct err *err)
+{
+    char quoted[ERR_TEXT_MAX + 64];
+    log_event(LOG_ERROR, event, "error=%s", log_quote(err->text, quoted, sizeof(quoted)));
+}
+
+/* servers */
+
+static void republish(struct control *c, struct pool *p)
+{
+    struct err err;
+    if (pool_rebuild(p, &err) < 0)
+        fail("pool_rebuild_failed", &err);
+    else
+        proxy_publish(c->proxy, p);
+}
+
+static void on_state_change(struct control *c, struct server *s)
+{
+    republish(c, s->pool);
+    bool is_good_news = server_is_healthy(s);
+    log_event(is_good_news ? LOG_INFO : LOG_WARN, "server_state", "pool=%s server=%s state=%s", s->pool->name,
+              s->name, server_state_name(s));
+}
+
+static void on_evidence(void *reader, const struct mail *m)
+{
+    struct control *c = reader;
+    struct server *s = m->object;
+    if (atomic_load(&s->is_retired)) return; /* workers may have forgotten its pool */
+    if (!server_report(s, (enum server_evidence)m->number, loop_now_ms(&c->loop))) return;
+    on_state_change(c, s);
+    loop_arm(&c->loop, &c->readmit_timer, READMIT_LOOK_MS);
+}
+
+static void on_server_by_log(void *context, struct server *s)
+{
+    struct control *c = context;
+    on_state_change(c, s);
+    loop_arm(&c->loop, &c->readmit_timer, READMIT_LOOK_MS);
+}
+
+static void on_log_hit(void *reader, const struct mail *m)
+{
+    struct control *c = reader;
+    log_watch_hit(c->logs, m->object);
+}
+
+static void on_log_verdict(void *reader, const struct mail *m)
+{
+    struct control *c = reader;
+    log_watch_verdict(c->logs, m->object);
+}
+
+static void on_readmit(struct timer *t)
+{
+    struct control *c = container_of(t, struct control, readmit_timer);
+    bool has_ejected = false;
+    for (uint32_t i = 0; i < c->proxy->pool_count; i++) {
+        struct pool *p = c->proxy->pools[i];
+        for (uint32_t j = 0; j < p->roster->count; j++) {
+            struct server *s = p->roster->places[j].server;
+            if (server_readmit(s, loop_now_ms(&c->loop))) on_state_change(c, s);
+            if (atomic_load(&s->health) == SERVER_EJECTED) has_ejected = true;
+        }
+    }
+    if (has_ejected) loop_arm(&c->loop, t, READMIT_LOOK_MS);
+}
+
+static void on_warm_look(struct timer *t)
+{
+    struct control *c = container_of(t, struct control, warm_timer);
+    for (uint32_t i = 0; i < c->proxy->pool_count; i++)
+        if (pool_warm_up(c->proxy->pools[i], loop_now_ms(&c->loop))) republish(c, c->proxy->pools[i]);
+    loop_arm(&c->loop, t, WARM_LOOK_MS);
+}
+
+/* Servers may begin to warm at any time, by evidence or by the operator's word: only without any warm-up is there
+ * nothing to look after. */
+static void watch_warm_ups(struct control *c)
+{
+    for (uint32_t i = 0; i < c->proxy->pool_count; i++) {
+        if (!c->proxy->pools[i]->roster->conf->warmup_ms) continue;
+        loop_arm(&c->loop, &c->warm_timer, WARM_LOOK_MS);
+        return;
+    }
+}
+
+/* the end */
+
+static bool is_idle(const struct control *c)
+{
+    for (uint32_t i = 0; i < c->proxy->worker_count; i++)
+        if (!worker_is_idle(c->proxy->workers[i])) return false;
+    return true;
+}
+
+static void on_drain_look(struct timer *t)
+{
+    struct control *c = container_of(t, struct control, drain_timer);
+    if (is_idle(c) || loop_now_ms(&c->loop) >= c->drain_deadline_ms)
+        loop_stop(&c->loop);
+    else
+        loop_arm(&c->loop, t, DRAIN_LOOK_MS);
+}
+
+static void begin_drain(struct control *c)
+{
+    uint64_t ms = c->config->proxy.timeouts.drain_ms;
+    log_event(LOG_INFO, "draining", "timeout_ms=%llu", (unsigned long long)ms);
+    service_stopping(c->service);
+    atomic_store(&c->proxy->is_draining, true);
+    reload_stop(c->reload);
+    proxy_close_sockets(
+        c->proxy); /* first: then what workers have of them is the last, and takes what still waits */
+    for (uint32_t i = 0; i < c->proxy->worker_count; i++) worker_drain(c->proxy->workers[i]);
+    c->drain_deadline_ms = loop_now_ms(&c->loop) + ms;
+    loop_arm(&c->loop, &c->drain_timer, DRAIN_LOOK_MS);
+}
+
+static void on_signal(struct loop_fd *f, uint32_t events)
+{
+    (void)events;
+    struct control *c = container_of(f, struct control, signals);
+    struct signalfd_siginfo info;
+    while (read(f->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGHUP) {
+            if (c->proxy->access_log) access_log_reopen(c->proxy->access_log);
+            log_event(LOG_INFO, "logs_reopened", "signal=%u", info.ssi_signo);
+            if (info.ssi_signo == SIGHUP) reload_by_signal(c->reload);
+        } else if (info.ssi_signo == SIGUSR2) {
+            log_event(
+                LOG_INFO, "signal_ignored",
+                "signal=%u remedy=\"another configuration comes by SIGHUP; handing over to another weir is "
+                "not there yet: stop this one, then start that one\"",
+                info.ssi_signo);
+        } else if (c->signal_count++ == 0) {
+            begin_drain(c);
+        } else {
+            log_event(LOG_WARN, "stopping_now", "signal=%u", info.ssi_signo);
+            loop_stop(&c->loop);
+        }
+    }
+}
+
+static int watch_signals(struct control *c, struct err *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    c->signals = (struct loop_fd){ .fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC),
+                                   .on_ready = on_signal };
+    if (c->signals.fd < 0 || loop_fd_register(&c->loop, &c->signals, EPOLLIN) < 0)
+        return err_set(err, "cannot watch signals: %s", strerror(errno));
+    return 0;
+}
+
+/* the beginning */
+
+static int open_proxy(struct control *c, struct err *err)
+{
+    const struct proxy_conf *conf = &c->config->proxy;
+    uint32_t workers = conf->workers ? conf->workers : limits_cores();
+    uint64_t descriptors = limits_raise_descriptors();
+    uint32_t possible = limits_connections(descriptors, workers);
+    uint32_t connections = conf->limits.connections && conf->limits.connections < possible
+                               ? conf->limits.connections
+                               : possible;
+    uint64_t memory = conf->limits.memory_bytes ? conf->limits.memory_bytes : limits_memory() / 2;
+    log_event(LOG_INFO, "starting",
+              "version=%s pid=%d workers=%u descriptors=%llu connections=%u memory_bytes=%llu", WEIR_VERSION,
+              (int)getpid(), workers, (unsigned long long)descriptors, connections,
+              (unsigned long long)memory);
+    if (conf->limits.connections > possible)
+        log_event(LOG_WARN, "connections_limited", "asked=%u possible=%u remedy=\"raise LimitNOFILE\"",
+                  conf->limits.connections, possible);
+    struct proxy_options o = { .conf = conf,
+                               .arena = c->config->arena,
+                               .worker_count = workers,
+                               .connection_limit = connections,
+                               .memory_limit = memory };
+    if (proxy_new(&c->proxy, &o, err) < 0) return -1;
+    /* Nobody else has seen it yet. */
+    if (c->start && c->start->generations)
+        c->proxy->generation = c->proxy->site->generation = c->start->generation.number;
+    c->proxy->budget.is_dumped = c->budget.is_dumped;
+    return 0;
+}
+
+static int open_logs(struct control *c, struct err *err)
+{
+    if (!c->config->logs) return 0;
+    struct log_watch_options o = { .conf = c->config->logs,
+                                   .proxy = c->proxy,
+                                   .loop = &c->loop,
+                                   .control = c->box,
+                                   .on_hit = on_log_hit,
+                                   .on_verdict = on_log_verdict,
+                                   .on_server = on_server_by_log,
+                                   .context = c };
+    return log_watch_new(&c->logs, &o, err);
+}
+
+static int open_leaks(struct control *c, struct err *err)
+{
+    const struct leak_watch_options o = { .interval_ms = c->config->profile.leaks_ms,
+                                          .log_sources = c->config->logs ? c->config->logs->sources.count : 0,
+                                          .proxy = c->proxy,
+                                          .loop = &c->loop,
+                                          .control = c->box };
+    return leak_watch_new(&c->leaks, &o, err);
+}
+
+static void on_other_config(void *context, const struct config *config)
+{
+    struct control *c = context;
+    c->config = config;
+    anchor_set(c->proxy, config);
+    watch_warm_ups(c);
+}
+
+static int open_reload(struct control *c, struct err *err)
+{
+    const struct reload_options o = { .proxy = c->proxy,
+                                      .jobs = c->jobs,
+                                      .loop = &c->loop,
+                                      .config = c->config,
+                                      .path = c->path,
+                                      .generations = c->start ? c->start->generations : NULL,
+                                      .on_change = on_other_config,
+                                      .context = c };
+    return reload_new(&c->reload, &o, err);
+}
+
+static int open_all(struct control *c, struct err *err)
+{
+    if (watch_signals(c, err) < 0 || open_proxy(c, err) < 0) return -1;
+    if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0) return -1;
+    if (open_logs(c, err) < 0) return -1;
+    if (open_leaks(c, err) < 0) return -1;
+    /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
+    if (jobs_new(&c->jobs, c->box, err) < 0 || open_reload(c, err) < 0) return -1;
+    if (c->config->admin && profiler_new(&c->profiler, c->proxy, c->box, err) < 0) return -1;
+    struct admin_objects objects = {
+        c->proxy, log_watch_of(c->logs),     log_watch_rules(c->logs), c->profiler, c->jobs,
+        c->leaks, reload_reloader(c->reload)
+    };
+    if (c->config->admin && admin_open(&c->admin, c->config->admin, &objects, &c->loop, err) < 0) return -1;
+    if (proxy_prepare(c->proxy, c->box, on_evidence, err) < 0) return -1;
+    if (proxy_start(c->proxy, err) < 0) return -1;
+    leak_watch_start(c->leaks);
+    if (c->profiler && profiler_keep(c->profiler, &c->config->profile, err) < 0) return -1;
+    return c->logs ? log_watch_start(c->logs, err) : 0;
+}
+
+static void say_ready(const struct control *c)
+{
+    char text[ADDRESS_TEXT_MAX];
+    for (uint32_t i = 0; i < c->proxy->listener_count; i++) {
+        const struct listener *l = c->proxy->listeners[i];
+        log_event(LOG_INFO, "listening", "listener=%s bind=%s protocol=%s", l->name,
+                  address_print(&l->routes->conf->bind, text),
+                  l->routes->conf->protocol == LISTENER_TCP ? "tcp" : "http");
+    }
+    if (c->admin)
+        log_event(LOG_INFO, "listening", "listener=admin bind=%s",
+                  address_print(&c->config->admin->bind, text));
+    log_event(LOG_INFO, "ready", "pid=%d", (int)getpid());
+}
+
+static void close_all(struct control *c)
+{
+    service_free(c->service);
+    admin_shut(c->admin); /* first: no question may come to what is stopping */
+    log_watch_stop(c->logs);
+    leak_watch_stop(c->leaks);
+    profiler_stop(c->profiler);
+    reload_stop(c->reload);
+    jobs_stop(c->jobs);
+    loop_turn(&c->loop, 0); /* what they had posted */
+    loop_disarm(&c->loop, &c->drain_timer);
+    loop_disarm(&c->loop, &c->readmit_timer);
+    loop_disarm(&c->loop, &c->warm_timer);
+    proxy_free(c->proxy);
+    admin_close(c->admin);
+    log_watch_free(c->logs);
+    profiler_free(c->profiler);
+    leak_watch_free(c->leaks);
+    jobs_free(c->jobs);
+    reload_free(c->reload);
+    mailbox_free(c->box);
+    loop_fd_close(&c->loop, &c->signals);
+    loop_turn(&c->loop, 0);
+    loop_fini(&c->loop);
+}
+
+/* AddressSanitizer has handlers of its own, which stay unless ours are asked for. */
+static void prepare_for_crashes(const struct config *config)
+{
+    const struct core_conf *core = config->core;
+    struct crash_conf conf = { .version = WEIR_VERSION,
+                               .is_lean = !core || core->contents == CORE_LEAN,
+                               .dir = core && core->enabled ? core->dir : NULL };
+    struct err err;
+    core_prepare(core);
+    if (IS_ADDRESS_SANITIZED && !core) return;
+    if (crash_install(&conf, &err) < 0) {
+        char quoted[ERR_TEXT_MAX + 64];
+        log_event(LOG_WARN, "core_dir_unusable", "error=%s", log_quote(err.text, quoted, sizeof(quoted)));
+    }
+}
+
+int run(const struct run_setup *setup)
+{
+    const struct config *config = setup->config;
+    struct err err = { "" };
+    struct control *c = calloc(1, sizeof(*c));
+    if (!c) return EX_OSERR;
+    prepare_for_crashes(config);
+    c->config = config;
+    c->path = setup->path;
+    c->start = setup->start;
+    c->signals.fd = -1;
+    c->budget.limit = 64 << 20; /* the admin API's own: traffic cannot starve it */
+    c->budget.is_dumped = config->core && config->core->contents == CORE_FULL;
+    timer_init(&c->drain_timer, on_drain_look);
+    timer_init(&c->readmit_timer, on_readmit);
+    timer_init(&c->warm_timer, on_warm_look);
+    if (loop_init(&c->loop, &c->budget, &err) < 0) {
+        fail("start_failed", &err);
+        free(c);
+        return EX_OSERR;
+    }
+    int result = open_all(c, &err);
+    if (result == 0 && c->start) result = start_keep(c->start, &err);
+    if (result == 0 && log_start(&err) < 0) result = -1;
+    if (result == 0) {
+        anchor_set(c->proxy, config);
+        crash_set_story(anchor_tell, NULL);
+        say_ready(c);
+        c->service = service_new(c->proxy, &c->loop);
+        service_ready(c->service);
+        watch_warm_ups(c);
+        if (setup->on_ready) setup->on_ready(config);
+        loop_run(&c->loop);
+        log_event(LOG_INFO, "stopped", "pid=%d", (int)getpid());
+    } else {
+        fail("start_failed", &err);
+    }
+    crash_set_story(NULL, NULL);
+    anchor_clear();
+    close_all(c);
+    log_stop();
+    crash_uninstall();
+    free(c);
+    return result == 0 ? EX_OK : EX_OSERR;
+}

@@ -1,0 +1,158 @@
+#include "control/service.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/count.h"
+#include "base/log.h"
+#include "proxy/worker.h"
+
+#define STATUS_MS 5000u
+
+struct service {
+    struct notify notify;
+    struct proxy *proxy;
+    struct loop *loop;
+    struct timer status, watchdog;
+    uint64_t requests, counted_ms;
+    struct liveness *workers;
+    bool is_stuck_said;
+};
+
+static void say(struct service *s, const char *lines)
+{
+    struct err err;
+    char quoted[ERR_TEXT_MAX + 64];
+    if (!notify_say(&s->notify, lines, &err))
+        log_event(LOG_WARN, "notify_failed", "error=%s", log_quote(err.text, quoted, sizeof(quoted)));
+}
+
+/* status */
+
+void service_status(const struct service_figures *f, struct text *out)
+{
+    text_printf(out, "STATUS=%llu %s, %llu requests/s, %llu connections, %llu of %llu servers up",
+                (unsigned long long)f->listeners, f->listeners == 1 ? "listener" : "listeners",
+                (unsigned long long)f->requests_a_second, (unsigned long long)f->connections,
+                (unsigned long long)f->servers_up, (unsigned long long)f->servers);
+}
+
+static uint64_t count_requests(const struct proxy *p)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < p->listener_count; i++)
+        total += metric_count(p->metrics, p->listeners[i]->meter_seconds);
+    return total;
+}
+
+static void find_figures(struct service *s, struct service_figures *f)
+{
+    const struct proxy *p = s->proxy;
+    uint64_t requests = count_requests(p), now_ms = loop_now_ms(s->loop), passed_ms = now_ms - s->counted_ms;
+    *f = (struct service_figures){ .listeners = p->listener_count,
+                                   .connections = atomic_load(&p->connections) };
+    f->requests_a_second = passed_ms ? (requests - s->requests) * 1000 / passed_ms : 0;
+    for (uint32_t i = 0; i < p->pool_count; i++) {
+        for (uint32_t j = 0; j < p->pools[i]->roster->count; j++) {
+            f->servers++;
+            f->servers_up += server_is_usable(p->pools[i]->roster->places[j].server);
+        }
+    }
+    s->requests = requests;
+    s->counted_ms = now_ms;
+}
+
+static void on_status(struct timer *t)
+{
+    struct service *s = container_of(t, struct service, status);
+    struct service_figures f;
+    char memory[NOTIFY_TEXT_MAX];
+    struct text out = text_over(memory, sizeof(memory));
+    find_figures(s, &f);
+    service_status(&f, &out);
+    say(s, text_cstr(&out));
+    loop_arm(s->loop, t, STATUS_MS);
+}
+
+/* the watchdog */
+
+static void nothing(void *reader, const struct mail *m)
+{
+    (void)reader, (void)m;
+}
+
+/* Each is woken by mail, so that one that sleeps for want of work turns too. */
+static bool do_workers_turn(struct service *s)
+{
+    bool do_turn = true;
+    for (uint32_t i = 0; i < s->proxy->worker_count; i++) {
+        struct worker *w = s->proxy->workers[i];
+        struct mail wake = { .deliver = nothing };
+        uint64_t turns = __atomic_load_n(&w->loop.turns, __ATOMIC_RELAXED);
+        if (!liveness_look(&s->workers[i], turns, loop_now_ms(s->loop), s->notify.watchdog_ms))
+            do_turn = false;
+        if (!mailbox_post(w->box, &wake)) continue; /* it is full: there is enough to wake it */
+    }
+    return do_turn;
+}
+
+static void on_watchdog(struct timer *t)
+{
+    struct service *s = container_of(t, struct service, watchdog);
+    if (do_workers_turn(s)) {
+        say(s, "WATCHDOG=1");
+        s->is_stuck_said = false;
+    } else if (!s->is_stuck_said) {
+        s->is_stuck_said = true;
+        log_event(LOG_ERROR, "worker_stuck", "watchdog_ms=%llu", (unsigned long long)s->notify.watchdog_ms);
+    }
+    loop_arm(s->loop, t, s->notify.watchdog_ms);
+}
+
+/* beginning and end */
+
+struct service *service_new(struct proxy *proxy, struct loop *control)
+{
+    struct err err;
+    struct service *s = calloc(1, sizeof(*s));
+    if (!s) return NULL;
+    s->proxy = proxy;
+    s->loop = control;
+    timer_init(&s->status, on_status);
+    timer_init(&s->watchdog, on_watchdog);
+    s->workers = calloc(proxy->worker_count, sizeof(*s->workers));
+    if (notify_open(&s->notify, &err) < 0) {
+        char quoted[ERR_TEXT_MAX + 64];
+        log_event(LOG_WARN, "notify_failed", "error=%s", log_quote(err.text, quoted, sizeof(quoted)));
+    }
+    if (s->workers && s->notify.fd >= 0) return s;
+    service_free(s);
+    return NULL;
+}
+
+void service_free(struct service *s)
+{
+    if (!s) return;
+    loop_disarm(s->loop, &s->status);
+    loop_disarm(s->loop, &s->watchdog);
+    notify_close(&s->notify);
+    free(s->workers);
+    free(s);
+}
+
+void service_ready(struct service *s)
+{
+    char lines[64];
+    if (!s) return;
+    struct text t = text_over(lines, sizeof(lines));
+    text_printf(&t, "READY=1\nMAINPID=%d", (int)getpid());
+    say(s, text_cstr(&t));
+    s->counted_ms = loop_now_ms(s->loop);
+    loop_arm(s->loop, &s->status, 1000);
+    if (s->notify.watchdog_ms) loop_arm(s->loop, &s->watchdog, s->notify.watchdog_ms);
+}
+
+void service_stopping(struct service *s)
+{
+    if (s) say(s, "STOPPING=1\nSTATUS=draining");
+}

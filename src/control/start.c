@@ -1,0 +1,140 @@
+#include "control/start.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "control/reload_history.h"
+
+/* Its messages are lines of key=value from the first on. */
+static void log_notes(const struct config_notes *notes)
+{
+    char *rest = NULL;
+    for (char *line = notes->lines ? strtok_r(notes->lines, "\n", &rest) : NULL; line;
+         line = strtok_r(NULL, "\n", &rest)) {
+        char quoted[1024];
+        log_event(LOG_WARN, "config_doubtful", "note=%s", log_quote(line, quoted, sizeof(quoted)));
+    }
+}
+
+static int read_own_file(struct start *s, const char *path, const char *command)
+{
+    struct err err = { "" };
+    struct config_notes notes = { 0 };
+    char *faults = NULL;
+    int result = config_read(path, &s->text, &s->text_len, &err);
+    if (result == 0)
+        result = config_parse_noted(&s->config, path, (struct slice){ s->text, s->text_len }, &notes,
+                                    &faults);
+    log_notes(&notes);
+    config_notes_free(&notes);
+    if (result < 0 && faults)
+        fputs(faults, stderr);
+    else if (result < 0)
+        fprintf(stderr, "weir %s: %s\n", command, err.text);
+    free(faults);
+    return result < 0 ? EX_CONFIG : EX_OK;
+}
+
+static void say_unusable(const struct generation *g, const char *reason)
+{
+    char quoted[8192];
+    log_event(LOG_ERROR, "generation_unusable", "generation=%u by=%s reason=%s", g->number,
+              generation_origin_name(g->origin), log_quote(reason, quoted, sizeof(quoted)));
+}
+
+/* False: the file's own configuration is what there is. */
+static bool use_generation(struct start *s, const struct generation *g)
+{
+    char *text = NULL, *faults = NULL;
+    struct config *config = NULL;
+    struct err err = { "" };
+    size_t len = 0;
+    bool is_good = reload_history_read(s->generations->folder, g, &config, &text, &len, &faults, &err) == 0;
+    if (!is_good) say_unusable(g, faults ? faults : err.text);
+    config_text_free(text, len);
+    free(faults);
+    if (!is_good) return false;
+    config_free(s->config);
+    s->config = config;
+    s->generation = *g;
+    s->is_kept = true;
+    log_event(LOG_INFO, "generation_used", "generation=%u by=%s", g->number,
+              generation_origin_name(g->origin));
+    return true;
+}
+
+static void choose(struct start *s)
+{
+    const struct generation *latest = generations_latest(s->generations);
+    struct generation *own = &s->generation;
+    if (!latest) return;
+    bool is_edited = latest->origin == GENERATION_API || latest->origin == GENERATION_ROLLBACK;
+    bool is_same_file = latest->file_hash == own->text_hash;
+    if (is_edited && is_same_file && use_generation(s, latest)) return;
+    if (is_edited && !is_same_file)
+        log_event(LOG_WARN, "generation_passed_over",
+                  "generation=%u by=%s reason=\"the file has changed since, and is what holds\"",
+                  latest->number, generation_origin_name(latest->origin));
+    own->number = latest->number + 1;
+    if (latest->text_hash != own->text_hash || latest->is_json != own->is_json || is_edited) return;
+    *own = *latest;
+    s->is_kept = true;
+}
+
+/* There may be secrets in it: it is not kept for longer than it takes to put it down. */
+static void drop_text(struct start *s)
+{
+    config_text_free(s->text, s->text_len);
+    s->text = NULL;
+    s->text_len = 0;
+}
+
+int start_load(struct start *s, const char *path, const char *command)
+{
+    *s = (struct start){ .generation = { .number = 1 } };
+    int code = read_own_file(s, path, command);
+    if (code != EX_OK || !s->config->state) {
+        drop_text(s);
+        return code;
+    }
+    struct err err = { "" };
+    if (generations_open(&s->generations, s->config->state, &err) < 0) {
+        fprintf(stderr, "weir %s: %s\n", command, err.text);
+        return EX_OSERR;
+    }
+    uint64_t hash = generation_hash((struct slice){ s->text, s->text_len });
+    s->generation = (struct generation){ .number = 1,
+                                         .origin = GENERATION_START,
+                                         .at_s = (int64_t)time(NULL),
+                                         .text_hash = hash,
+                                         .file_hash = hash,
+                                         .is_json = config_is_json(path) };
+    choose(s);
+    if (s->is_kept) drop_text(s);
+    return EX_OK;
+}
+
+int start_keep(struct start *s, struct err *err)
+{
+    char staged[GENERATION_STAGED_MAX];
+    struct generation gone;
+    if (!s->generations || s->is_kept) return 0;
+    if (generation_stage(s->generations->folder, (struct slice){ s->text, s->text_len }, staged, err) < 0)
+        return -1;
+    bool has_gone = generations_add(s->generations, &s->generation, &gone);
+    s->is_kept = true;
+    drop_text(s);
+    return generation_publish(s->generations->folder, staged, &s->generation, has_gone ? &gone : NULL, err);
+}
+
+void start_fini(struct start *s)
+{
+    config_text_free(s->text, s->text_len);
+    config_free(s->config);
+    generations_close(s->generations);
+    *s = (struct start){ 0 };
+}

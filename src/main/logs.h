@@ -1,4 +1,0 @@
-/* main/logs.h: `weir logs`: statistics of nginx's log files, and what can be fetched from them. */
-#pragma once
-
-int logs_command(int argc, char **argv);

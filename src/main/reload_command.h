@@ -1,5 +1,0 @@
-/* main/reload_command.h: `weir reload`. */
-#pragma once
-
-extern const char reload_help[];
-int reload_command(int argc, char **argv);
