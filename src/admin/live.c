@@ -8,6 +8,7 @@
 #include "net/jobs.h"
 #include "perf/heap.h"
 #include "perf/pprof.h"
+#include "perf/profile_names.h"
 #include "perf/stack_text.h"
 #include "proxy/proxy.h"
 #include "proxy/remains.h"
@@ -122,7 +123,7 @@ static int make_profile(struct live_question *q, struct profile **out)
     if (threads_read(&t, 0, &q->fault) < 0) return -1;
     *out = profile_new(q->kind == LIVE_THREADS ? threads_type : live_type, 1);
     if (*out) {
-        symbolizer_add_program(t->symbolizer, *out);
+        profile_add_program(*out, t->symbolizer);
         threads_add(t, *out);
         if (q->kind == LIVE_GOROUTINE) add_objects(*out, q->proxy);
     } else {

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "perf/symbolizer.h"
+#include "perf/profile_names.h"
 
 #define SITES_MAX HEAP_SITES_MAX
 #define SITE_SLOTS (2 * SITES_MAX)
@@ -180,7 +180,7 @@ static uint32_t find_stack(struct profile *p, struct symbolizer *names, const st
 {
     uint32_t depth = 0;
     for (uint32_t i = OWN_FRAMES; i < s->depth; i++)
-        stack[depth++] = symbolizer_location(names, p, s->pcs[i], true);
+        stack[depth++] = profile_locate(p, names, s->pcs[i], true);
     return depth;
 }
 
@@ -246,7 +246,7 @@ static int naming_begin(struct naming *n, const struct profile_type *types, uint
         naming_end(n);
         return err_set(err, "out of memory for a profile");
     }
-    symbolizer_add_program(n->names, n->profile);
+    profile_add_program(n->profile, n->names);
     n->profile->preset_type = type_count - 1;
     n->profile->period_type = (struct profile_type){ "space", "bytes" };
     n->profile->period = HEAP_PERIOD_BYTES;

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "perf/symbolizer.h"
+#include "perf/profile_names.h"
 
 #define KALLSYMS "/proc/kallsyms"
 
@@ -108,7 +108,7 @@ static void add_stack(struct maker *m, const struct stack_count *s)
     uint32_t depth = 0;
     for (uint32_t i = 0; i < s->depth && (names || i < s->kernel); i++)
         stack[depth++] = i < s->kernel ? kernel_location(m, pcs[i])
-                                       : symbolizer_location(names, m->profile, pcs[i], i > s->kernel);
+                                       : profile_locate(m->profile, names, pcs[i], i > s->kernel);
     int64_t values[2] = { (int64_t)s->count, (int64_t)s->value };
     if (is_wanted(m, stack, depth))
         profile_add(m->profile, stack, depth, labels, make_labels(m, &s->labels, labels), values);
@@ -133,7 +133,7 @@ static void fill(struct maker *m)
         p->period = (int64_t)(NS_PER_S / w->hz);
     }
     struct symbolizer *last = w->space_count ? symbolizer_of(m, w->space_count - 1) : NULL;
-    if (last) symbolizer_add_program(last, m->profile);
+    if (last) profile_add_program(m->profile, last);
     if (has_kernel_stacks(w)) {
         struct profile_mapping kernel = { .start = UINT64_C(0xffff800000000000),
                                           .limit = UINT64_MAX,

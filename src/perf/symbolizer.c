@@ -65,6 +65,11 @@ void symbolizer_free(struct symbolizer *s)
     free(s);
 }
 
+const struct modules *symbolizer_modules(const struct symbolizer *s)
+{
+    return s->modules;
+}
+
 void symbolizer_leave_out_lines(struct symbolizer *s)
 {
     s->has_no_lines = true;
@@ -323,38 +328,4 @@ bool symbolizer_find(struct symbolizer *s, uint64_t pc, bool is_return, struct s
     if (m) find_in_module(s, m, at, out);
     if (!out->name.data) find_made(s, at, out);
     return m || out->name.data;
-}
-
-uint32_t symbolizer_location(struct symbolizer *s, struct profile *p, uint64_t pc, bool is_return)
-{
-    struct symbol found;
-    struct profile_location l = { .address = pc - (is_return ? 1 : 0) };
-    const struct module *m = modules_find(s->modules, l.address);
-    if (symbolizer_find(s, pc, is_return, &found) && m) {
-        struct profile_mapping mapping = { .start = m->start,
-                                           .limit = m->limit,
-                                           .file_offset = m->file_offset,
-                                           .file = profile_add_string(p, found.module),
-                                           .build_id = profile_add_string(p, slice_of(m->build_id)),
-                                           .has_functions = true,
-                                           .has_lines = found.line != 0 };
-        l.mapping = profile_add_mapping(p, &mapping);
-    }
-    if (found.name.data) {
-        struct profile_function f = { .name = profile_add_string(p, found.name),
-                                      .file = profile_add_string(p, found.file) };
-        l.function = profile_add_function(p, &f);
-        l.line = found.line;
-    }
-    return profile_add_location(p, &l);
-}
-
-void symbolizer_add_program(struct symbolizer *s, struct profile *p)
-{
-    for (uint32_t i = 0; s->modules->program && i < s->modules->count; i++) {
-        const struct module *m = &s->modules->items[i];
-        if (strcmp(m->path, s->modules->program) != 0) continue;
-        symbolizer_location(s, p, m->start, false);
-        return;
-    }
 }

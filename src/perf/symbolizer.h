@@ -4,9 +4,9 @@
  * (code_map.h). One thread. */
 #pragma once
 
+#include "base/slice.h"
 #include "perf/modules.h"
 #include "perf/notes.h"
-#include "perf/profile.h"
 
 struct symbolizer;
 
@@ -21,14 +21,11 @@ struct symbol {
 /* `modules` is borrowed for its life. */
 MUST_CHECK int symbolizer_new(struct symbolizer **out, const struct modules *modules, struct err *err);
 void symbolizer_free(struct symbolizer *s); /* NULL is fine */
+const struct modules *symbolizer_modules(const struct symbolizer *s);
 /* `is_return`: pc is a return address, so the call before it is meant. Everything in *out lives as long as the
  * symbolizer. False: neither a name nor the module is known. */
 bool symbolizer_find(struct symbolizer *s, uint64_t pc, bool is_return, struct symbol *out);
 /* Without lines, which are slow to be found for the first time. */
 void symbolizer_leave_out_lines(struct symbolizer *s);
-/* A location of the profile for it. */
-uint32_t symbolizer_location(struct symbolizer *s, struct profile *p, uint64_t pc, bool is_return);
-/* The program's own mapping, before any other: readers take the first for the program. */
-void symbolizer_add_program(struct symbolizer *s, struct profile *p);
 /* What could not be read. */
 void symbolizer_add_notes(const struct symbolizer *s, struct notes *notes);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "perf/off_cpu.h"
+#include "perf/profile_names.h"
 
 /* "1234 (weir/0) S …": the name may hold anything, so the last bracket ends it. */
 static bool read_stat(pid_t pid, struct thread_stack *t)
@@ -91,7 +92,7 @@ void threads_add(struct threads *t, struct profile *p)
                                        .text = profile_add_string(p, slice_of(s->name)) };
         uint32_t depth = 0;
         for (; depth < s->depth; depth++)
-            stack[depth] = symbolizer_location(t->symbolizer, p, s->pcs[depth], depth > 0);
+            stack[depth] = profile_locate(p, t->symbolizer, s->pcs[depth], depth > 0);
         if (!depth) stack[depth++] = profile_add_name(p, SLICE("[running]"));
         profile_add(p, stack, depth, &label, 1, values);
     }
