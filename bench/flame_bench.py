@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FLAME_PAGE = os.path.join(ROOT, "build", "check", "tests", "unit", "perf", "flame_page")
+FLAME_PAGE = os.path.join(ROOT, "build", "check", "tests", "unit", "profile", "flame_page")
 FIGURES = ("parse_ms", "build_ms", "drawn_ms", "painted_ms")
 
 
@@ -38,7 +38,7 @@ def measure(page, directory):
 
 
 def main():
-    subprocess.run([os.path.join(ROOT, "tools", "build.sh"), "check", "tests/unit/perf/flame_page"], check=True)
+    subprocess.run([os.path.join(ROOT, "tools", "build.sh"), "check", "tests/unit/profile/flame_page"], check=True)
     with tempfile.TemporaryDirectory() as directory:
         page = make_page(directory)
         runs = [measure(page, directory) for _ in range(int(sys.argv[1]) if len(sys.argv) > 1 else 5)]

@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 #include "command/postmortem.h"
-#include "perf/core_file.h"
+#include "crash/core_file.h"
 
 #define JSON_MAX ((size_t)16 << 20)
 

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "perf/host_check.h"
+#include "host/host_check.h"
 
 static const char *const paths[] = {
     "/proc/self/limits",

@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "perf/symbolizer.h"
-#include "perf/unwind.h"
+#include "stack/symbolizer.h"
+#include "stack/unwind.h"
 
 #define START UINT64_C(0x400000)
 #define TAIL 32u

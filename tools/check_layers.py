@@ -9,9 +9,10 @@ import re
 import sys
 import tempfile
 
-LAYERS = ["base", "metric", "conf", "net", "http", "balance", "route", "pool", "proxy", "logs", "perf", "admin", "control", "command"]
+LAYERS = ["base", "metric", "conf", "net", "http", "balance", "route", "pool", "proxy", "logs",
+          "host", "observe", "stack", "profile", "crash", "self", "admin", "control", "command"]
 # Observers of other programs: they come after proxy but know nothing of it.
-FORBIDDEN = {("logs", "proxy"), ("perf", "proxy")}
+FORBIDDEN = {(layer, "proxy") for layer in ["logs", "host", "observe", "stack", "profile", "crash"]}
 
 INCLUDE = re.compile(r'\s*#\s*include\s*(?:"([^"]*)"|<([^>]*)>)')
 
@@ -60,7 +61,7 @@ def test_itself():
         "base/up.c": ('#include "base/a.h"\n#include "http/h1.h"\n', 2),
         "pool/up.h": ('#  include "proxy/x.h"\n', 1),
         "logs/sideways.c": ('/* log */\n\n#include "proxy/x.h"\n', 3),
-        "perf/sideways.c": ('#include "proxy/x.h"\n', 1),
+        "profile/sideways.c": ('#include "proxy/x.h"\n', 1),
         "net/angled.c": ('#include <admin/x.h>\n', 1),
         "net/relative.c": ('#include "../admin/x.h"\n', 1),
         "common/x.h": ("", 1),

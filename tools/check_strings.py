@@ -55,7 +55,7 @@ def test_itself():
         "admin/span.c": ("\nsize_t len = strspn(text.data, \"0123\");\n", 2),
         "admin/scan.c": ("if (sscanf(copy, \"%d\", &n) != 1) return;\n", 1),
         "admin/walk.c": ("size_t len = strcspn(at, \"+ \");\n", 1),
-        "perf/deep.c": ("n = strlen(m->items[i].name.data);\n", 1),
+        "stack/deep.c": ("n = strlen(m->items[i].name.data);\n", 1),
         "http/number.c": ("n = strtoul(value, &end, 10);\n", 1),
         "base/second.c": ("if (strcmp(p->name, name.data) == 0) return;\n", 1),
     }

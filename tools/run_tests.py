@@ -41,7 +41,7 @@ SANITIZER_ENV = {
 UNIT_ENV = {"ASAN_OPTIONS": SANITIZER_ENV["ASAN_OPTIONS"] + ":handle_segv=2:handle_sigbus=2:handle_abort=2"}
 
 # These let children crash on purpose: the signals are theirs.
-OWN_SIGNALS = {"perf_crash_test"}
+OWN_SIGNALS = {"crash_crash_test"}
 
 
 def unit_env(command):

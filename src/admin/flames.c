@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "base/number.h"
 #include "net/jobs.h"
-#include "perf/flame.h"
-#include "perf/profile_history.h"
+#include "profile/flame.h"
+#include "profile/profile_history.h"
 
 #define WAIT_MS 30000u
 #define MINUTE_NS (60 * NS_PER_S)

@@ -12,9 +12,9 @@
 #include "admin/routes.h"
 #include "base/log.h"
 #include "net/jobs.h"
-#include "perf/heap.h"
-#include "perf/leak_audit.h"
+#include "profile/heap.h"
 #include "proxy/census.h"
+#include "self/leak_audit.h"
 
 #define ASKED_MAX 16u
 #define ANSWER_MS 30000u

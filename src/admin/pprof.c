@@ -6,7 +6,7 @@
 #include "admin/profiler.h"
 #include "admin/routes.h"
 #include "base/number.h"
-#include "perf/symbolizer.h"
+#include "stack/symbolizer.h"
 
 #define HZ_PRESET 99u /* not in step with what happens a hundred times a second */
 #define SECONDS_MAX 600.0

@@ -4,8 +4,8 @@
 
 #include "admin/call.h"
 #include "admin/profiler_conf.h"
-#include "perf/profile.h"
-#include "perf/sampler.h"
+#include "profile/profile.h"
+#include "profile/sampler.h"
 
 struct mailbox;
 struct profile_history;

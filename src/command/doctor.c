@@ -11,8 +11,8 @@
 #include "base/json.h"
 #include "command/document.h"
 #include "control/config.h"
-#include "perf/host_check.h"
-#include "perf/host_file.h"
+#include "host/host_check.h"
+#include "host/host_file.h"
 #include "pool/pool_conf.h"
 
 #define EXIT_WARNINGS 1

@@ -1,4 +1,4 @@
-/* command/doctor.h: `weir doctor`: what of this host gets in the way of a load balancer (perf/host_check.h). */
+/* command/doctor.h: `weir doctor`: what of this host gets in the way of a load balancer (host/host_check.h). */
 #pragma once
 
 extern const char doctor_help[];

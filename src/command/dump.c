@@ -9,7 +9,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "perf/core_write.h"
+#include "crash/core_write.h"
 
 const char dump_help[] =
     "Usage: weir dump --pid N [--output FILE]\n\n"

@@ -10,7 +10,7 @@
 #include "command/api_client.h"
 #include "command/document.h"
 #include "command/table.h"
-#include "perf/growth.h"
+#include "self/growth.h"
 
 #define ANSWER_MS 35000u
 #define EX_LEAKS 1

@@ -17,10 +17,10 @@
 #include "command/perf_unit.h"
 #include "command/perf_watch.h"
 #include "command/table.h"
-#include "perf/flame.h"
-#include "perf/folded.h"
-#include "perf/pprof.h"
-#include "perf/sampled_profile.h"
+#include "profile/flame.h"
+#include "profile/folded.h"
+#include "profile/pprof.h"
+#include "profile/sampled_profile.h"
 
 #define SECONDS_PRESET 10u
 #define PROCESSES_MAX PERF_WATCHES_MAX

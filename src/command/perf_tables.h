@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "base/json.h"
-#include "perf/perf_report.h"
+#include "profile/perf_report.h"
 
 #define PERF_TABLES_MAX 8u
 #define PERF_TABLE_ROWS_MAX 64u

@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-#include "perf/profile.h"
+#include "profile/profile.h"
 
 #define PERF_TOP_MAX 15u
 #define PERF_TOP_NAME_MAX 160u

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "command/perf_tables.h"
-#include "perf/cgroup.h"
-#include "perf/cgroup_pids.h"
-#include "perf/unit.h"
+#include "observe/cgroup.h"
+#include "observe/cgroup_pids.h"
+#include "observe/unit.h"
 
 struct perf_unit {
     struct unit unit;

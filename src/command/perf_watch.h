@@ -6,12 +6,12 @@
 
 #include "base/json.h"
 #include "command/perf_tables.h"
-#include "perf/pressure.h"
-#include "perf/process.h"
-#include "perf/process_files.h"
-#include "perf/process_memory.h"
-#include "perf/process_network.h"
-#include "perf/process_sockets.h"
+#include "observe/pressure.h"
+#include "observe/process.h"
+#include "observe/process_files.h"
+#include "observe/process_memory.h"
+#include "observe/process_network.h"
+#include "observe/process_sockets.h"
 
 #define PERF_WATCH_MAX 3600u
 #define PERF_WATCHES_MAX 16u

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "base/json.h"
-#include "perf/core_file.h"
-#include "perf/core_write.h"
+#include "crash/core_file.h"
+#include "crash/core_write.h"
 
 #define CONFIG_MAX (16u << 20)
 #define JSON_MAX ((size_t)256 << 20)

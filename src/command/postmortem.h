@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "control/anchor.h"
-#include "perf/image_stacks.h"
+#include "crash/image_stacks.h"
 
 #define POSTMORTEM_EXCHANGES_MAX 10000u /* of all workers together */
 

@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "command/postmortem.h"
 #include "conf/node.h"
-#include "perf/fault.h"
+#include "crash/fault.h"
 
 static void put_string(struct json *j, const char *key, const char *value)
 {

@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "command/postmortem.h"
-#include "perf/fault.h"
+#include "crash/fault.h"
 
 #define LINE_MAX_BYTES 1024
 

@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "conf/decode.h"
 #include "control/version.h"
-#include "perf/image.h"
+#include "stack/image.h"
 
 #define CONFIG_TEXT_MAX (8u << 20)
 /* A summary is for reading: the core file has them all. */

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "control/config.h"
-#include "perf/crash.h"
-#include "perf/crash_modules.h"
+#include "crash/crash.h"
+#include "crash/crash_modules.h"
 #include "proxy/remains.h"
 
 #define ANCHOR_MAGIC "weir anchor 5c1f" /* 16 bytes, not terminated */

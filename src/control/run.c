@@ -22,8 +22,8 @@
 #include "control/service.h"
 #include "control/start.h"
 #include "control/version.h"
+#include "crash/crash.h"
 #include "net/jobs.h"
-#include "perf/crash.h"
 #include "proxy/change.h"
 #include "proxy/worker.h"
 

@@ -9,7 +9,7 @@ import pytest
 from chromium import ask, ask_address, with_script
 from weir import ROOT, environment
 
-FLAME_PAGE = os.path.join(ROOT, "build", "asan", "tests", "unit", "perf", "flame_page")
+FLAME_PAGE = os.path.join(ROOT, "build", "asan", "tests", "unit", "profile", "flame_page")
 
 STACKS = """\
 worker=0,pool=web|weir`main;weir`run;libc.so.6`read 30 100

@@ -10,7 +10,7 @@ from weir import BINARIES
 
 __all__ = ["programs"]  # a fixture
 pytestmark = pytest.mark.serial
-UNWIND = os.path.join(os.path.dirname(BINARIES["asan"]), "tests", "unit", "perf", "unwind_recording")
+UNWIND = os.path.join(os.path.dirname(BINARIES["asan"]), "tests", "unit", "stack", "unwind_recording")
 
 
 def record(load, path, seconds=3):

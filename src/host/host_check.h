@@ -1,0 +1,73 @@
+/* host/host_check.h: what of this host a load balancer would stumble over, and the command that mends it.
+ * Pure but for reading: nothing is changed, nothing is asked of the network, and every fact comes from
+ * files below one root or from the caller, so that a copy of another host's /proc and /sys is judged
+ * alike. Control side only. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum host_verdict {
+    HOST_OK,
+    HOST_NOTE, /* to know: a default that could be better, or a fact that could not be read */
+    HOST_WARN, /* costs traffic or hides a fault under load */
+    HOST_FAIL, /* is losing connections, data or service now, or will with this configuration */
+};
+#define HOST_VERDICTS 4u
+
+struct host_disk {
+    const char *path, *use; /* borrowed; use: "access log" */
+    bool is_known;
+    uint64_t bytes, bytes_free, inodes, inodes_free; /* inodes 0: the file system does not count them */
+};
+
+enum host_clock { HOST_CLOCK_UNKNOWN, HOST_CLOCK_FREE, HOST_CLOCK_SYNCHRONIZED };
+
+#define HOST_PORTS_MAX 256u
+
+/* What a configuration asks of the host. */
+struct host_plan {
+    uint32_t workers;               /* 0: one a core */
+    uint32_t connections;           /* 0: no limit given */
+    const char *server;             /* borrowed: the one with the highest limit; NULL: no server has one */
+    uint32_t server_connections;    /* its limit */
+    const char *pool;               /* borrowed: the one with the fewest servers; NULL: none has any */
+    uint32_t pool_servers;          /* with an address of IP */
+    bool uses_ipv6;                 /* a server or listener with such an address */
+    uint16_t ports[HOST_PORTS_MAX]; /* that listeners bind */
+    uint32_t port_count;
+};
+
+struct host_facts {
+    const char *root; /* "" is the host itself */
+    const struct host_disk *disks;
+    uint32_t disk_count;
+    enum host_clock clock;
+    const struct host_plan *plan; /* NULL: no configuration was given */
+};
+
+#define HOST_SENTENCE_MAX 320u
+#define HOST_FINDINGS_MAX 160u
+
+struct host_finding {
+    const char *id, *group, *why; /* static */
+    enum host_verdict verdict;
+    char subject[96];                 /* an interface, a path; "" if the id says it all */
+    char sentence[HOST_SENTENCE_MAX]; /* printable ASCII, whatever the files hold */
+    char remedy[HOST_SENTENCE_MAX];   /* a command for a shell; "" if there is none */
+};
+
+struct host_report {
+    uint32_t count;
+    struct host_finding items[HOST_FINDINGS_MAX];
+};
+
+/* Worst group first, and worst finding first in each group; otherwise in the order of the tables. -1: out of
+ * memory. */
+MUST_CHECK int host_check(const struct host_facts *facts, struct host_report *out);
+/* HOST_OK if there is no finding. */
+enum host_verdict host_worst(const struct host_report *report);
+/* "ok", "note", "warn", "fail". */
+const char *host_verdict_name(enum host_verdict verdict);
