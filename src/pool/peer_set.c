@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/compare.h"
 #include "pool/membership.h"
 #include "pool/pool.h"
 
@@ -89,9 +90,16 @@ static void fill_standby(struct peer_set *set, const struct membership *members)
                 set->standby[set->standby_count++] = &r->places[i];
 }
 
-static bool has_same_members(const struct peer_set *a, const struct peer_set *b)
+/* Another configuration may say the same: then its rosters need no tables of their own. */
+static bool is_same_balance(const struct conf_choice *a, const struct conf_choice *b)
 {
-    return a->roster == b->roster && a->count == b->count &&
+    if (a->option->object != b->option->object || !a->conf != !b->conf) return false;
+    return a->conf == b->conf || !a->option->type || !conf_differing(a->option->type, a->conf, b->conf);
+}
+
+static bool has_same_table(const struct peer_set *a, const struct peer_set *b)
+{
+    return is_same_balance(&a->roster->conf->balance, &b->roster->conf->balance) && a->count == b->count &&
            memcmp(a->servers, b->servers, a->count * sizeof(*a->servers)) == 0 &&
            memcmp(a->weights, b->weights, a->count * sizeof(*a->weights)) == 0;
 }
@@ -100,7 +108,7 @@ static int build_table(struct peer_set *set, struct err *err)
 {
     const struct pool *p = set->roster->pool;
     if (!set->count || !set->method->build) return 0;
-    if (p->current && p->current->shared && has_same_members(set, p->current)) {
+    if (p->current && p->current->shared && has_same_table(set, p->current)) {
         set->shared = table_get(p->current->shared);
         set->table = set->shared->table;
         return 0;

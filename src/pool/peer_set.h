@@ -27,7 +27,7 @@ struct peer_set {
 };
 
 /* Of the roster's servers, by `members`; one reference is the caller's. The table is that of the pool's current set if that
- * is of the same roster and has the same servers and weights. -1: out of memory, or the method refuses. */
+ * has the same method, as it is configured, servers and weights, also by an older configuration. -1: out of memory, or the method refuses. */
 MUST_CHECK int peer_set_new(struct peer_set **out, struct roster *r, const struct membership *members,
                             struct err *err);
 struct peer_set *peer_set_get(struct peer_set *set);

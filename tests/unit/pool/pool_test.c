@@ -1,5 +1,6 @@
 #include "pool/pool.h"
 
+#include "balance/hash.h"
 #include "crew.h"
 
 static bool is_in(const struct peer_set *set, const struct server *s)
@@ -141,6 +142,45 @@ static void a_set_lives_as_long_as_somebody_refers_to_it(void **state)
     assert_int_equal(first->count, 2);
     peer_set_put(first);
     peer_set_put(NULL);
+    crew_stop(&c);
+}
+
+/* The pool's table after a configuration that is `conf`. */
+static const void *table_after(struct crew *c, const struct pool_conf *conf)
+{
+    struct pool_change change;
+    struct err err;
+    if (pool_prepare(&change, c->pool, &c->env, conf, NULL, &err) < 0) fail_msg("%s", err.text);
+    pool_commit(&change);
+    crew_publish(c);
+    crew_turns(c, 2);
+    return c->pool->current->table;
+}
+
+static void a_configuration_that_says_the_same_of_a_pool_needs_no_other_table(void **state)
+{
+    (void)state;
+    struct crew c;
+    const struct balance_method *hash = crew_method("hash");
+    struct hash_conf first = { .size = 65537, .replicas = 160 }, same = first,
+                     smaller = { .size = 4099, .replicas = 160 };
+    crew_init(&c, "hash", 3);
+    c.method.type = hash->type;
+    c.conf.balance.conf = &first;
+    crew_start(&c, 1);
+    const void *table = c.pool->current->table;
+    struct pool_conf next[3] = { c.conf, c.conf, c.conf };
+    next[0].balance.conf = &same;
+    assert_ptr_equal(table_after(&c, &next[0]), table);
+    next[1].balance.conf = &smaller;
+    const void *other = table_after(&c, &next[1]);
+    assert_ptr_not_equal(other, table);
+    struct server_conf heavier[3];
+    memcpy(heavier, c.servers, sizeof(heavier));
+    heavier[1].weight = 2;
+    next[2].balance.conf = &smaller;
+    next[2].servers.data = heavier;
+    assert_ptr_not_equal(table_after(&c, &next[2]), other);
     crew_stop(&c);
 }
 
@@ -526,6 +566,7 @@ int main(void)
         cmocka_unit_test(in_a_pool_without_enabled_servers_no_method_picks_any),
         cmocka_unit_test(a_changed_weight_counts_from_the_next_set_on),
         cmocka_unit_test(a_set_lives_as_long_as_somebody_refers_to_it),
+        cmocka_unit_test(a_configuration_that_says_the_same_of_a_pool_needs_no_other_table),
         cmocka_unit_test(several_exchanges_share_one_view_and_the_last_one_ends_it),
         cmocka_unit_test(later_tiers_are_on_standby_until_they_are_needed),
         cmocka_unit_test(the_local_zone_is_preferred),
