@@ -188,24 +188,41 @@ void conf_decode_object(struct conf_decode *d, const struct conf_node *node, con
         t->type->check(d, node, t->object);
 }
 
-/* Presets are written as in a file. Those of lists and maps are read like one. */
+/* "[a, b]", of plain words: a reader of YAML for each route of ten thousand takes longer than all the rest of them. */
+static void preset_list(struct conf_decode *d, struct conf_node *list, const char *preset)
+{
+    struct conf_node **end = &list->first_child;
+    list->kind = CONF_NODE_LIST;
+    for (const char *at = preset + 1; *at && *at != ']'; at++) {
+        if (*at == ',' || *at == ' ') continue;
+        struct conf_node *word = conf_arena_alloc(d->scratch, sizeof(*word));
+        *word = (struct conf_node){ .kind = CONF_NODE_SCALAR, .place = list->place, .text = { at, 1 } };
+        for (; at[1] && at[1] != ',' && at[1] != ']'; at++) word->text.len++;
+        *end = word;
+        end = &word->next;
+    }
+}
+
+/* Presets are written as in a file. */
 void conf_decode_preset(struct conf_decode *d, struct conf_place place, const struct conf_field *f,
                         void *object)
 {
     struct conf_node node = { .kind = CONF_NODE_MAP, .place = place };
     if (!f->preset && f->kind != CONF_KIND_OBJECT) return;
-    if (!f->preset) {
-        conf_decode_field(d, &node, f, object, false);
-    } else if (f->preset[0] == '[' || f->preset[0] == '{') {
+    if (f->preset && f->preset[0] == '{') {
         struct conf_tree tree;
         if (conf_read_yaml(&tree, f->name, slice_of(f->preset), d->faults) == 0)
             conf_decode_field(d, tree.root, f, object, false);
         conf_tree_free(&tree);
-    } else {
+        return;
+    }
+    if (f->preset && f->preset[0] == '[') {
+        preset_list(d, &node, f->preset);
+    } else if (f->preset) {
         node.kind = CONF_NODE_SCALAR;
         node.text = slice_of(f->preset);
-        conf_decode_field(d, &node, f, object, false);
     }
+    conf_decode_field(d, &node, f, object, false);
 }
 
 static void decode_optional(struct conf_decode *d, const struct conf_node *node, const struct conf_field *f,

@@ -11,7 +11,6 @@
 #include "control/version.h"
 #include "stack/image.h"
 
-#define CONFIG_TEXT_MAX (8u << 20)
 /* A summary is for reading: the core file has them all. */
 #define TOLD_EXCHANGES 50u
 #define TOLD_RECORDS 10u
@@ -24,17 +23,13 @@ static_assert(sizeof(ANCHOR_MAGIC) - 1 == sizeof(anchor.magic), "the magic numbe
 
 void anchor_set(const struct proxy *p, const struct config *config)
 {
-    struct json j;
-    size_t len = 0;
     anchor_clear();
     anchor.self = (uintptr_t)&anchor;
     anchor.pid = getpid();
     anchor.build_id_len = crash_build_id(anchor.build_id);
     remains_sizes(anchor.sizes);
-    json_init(&j, CONFIG_TEXT_MAX, true);
-    conf_encode(&config_type, config, &j);
-    anchor.config = (uintptr_t)json_take(&j, &len);
-    anchor.config_len = anchor.config ? len : 0;
+    anchor.config = (uintptr_t)config->shown.data;
+    anchor.config_len = config->shown.len;
     anchor.proxy = (uintptr_t)p;
 }
 
@@ -42,7 +37,6 @@ void anchor_clear(void)
 {
     anchor.proxy = 0;
     anchor.config_len = 0;
-    free((void *)(uintptr_t)anchor.config);
     anchor.config = 0;
 }
 

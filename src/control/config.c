@@ -9,12 +9,14 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/secret.h"
 #include "conf/decode.h"
 #include "conf/tree_change.h"
 #include "control/config_check.h"
 
 #define FILE_MAX (4u << 20)
+#define SHOWN_MAX ((size_t)16 << 20)
 
 static void check_config(struct conf_decode *d, const struct conf_node *node, void *object)
 {
@@ -60,6 +62,17 @@ const struct conf_type config_type = { .name = "configuration",
                                        .check = check_config,
                                        .checks_partly = true };
 
+/* Made with the rest of it, not when it is asked for: that is on the control thread, which has no time for it. */
+static void describe(struct config *c)
+{
+    struct json j;
+    json_init(&j, SHOWN_MAX, true);
+    conf_encode(&config_type, c, &j);
+    struct slice text = { j.data, j.len };
+    if (!j.is_failed) c->shown = (struct slice){ conf_arena_copy(c->arena, text), text.len };
+    json_fini(&j);
+}
+
 int config_decode(struct config **out, const struct conf_tree *tree, struct conf_faults *faults)
 {
     struct conf_arena *arena = conf_arena_new();
@@ -69,6 +82,7 @@ int config_decode(struct config **out, const struct conf_tree *tree, struct conf
         return -1;
     }
     c->arena = arena;
+    describe(c);
     *out = c;
     return 0;
 }

@@ -14,7 +14,8 @@ struct config {
     struct logs_conf *logs;   /* NULL: none are watched */
     struct core_conf *core;   /* NULL: what a crash leaves is the host's business */
     struct profiler_conf profile;
-    const char *state;        /* a folder; NULL: nothing is kept */
+    const char *state;  /* a folder; NULL: nothing is kept */
+    struct slice shown; /* as JSON with presets filled in, secrets as "***"; empty: there was no memory */
     struct conf_arena *arena; /* owns everything, this struct included */
 };
 

@@ -15,7 +15,7 @@
 /* How often it is looked whether what an older configuration had can go. */
 #define RETIRE_LOOK_MS 50u
 #define REFUSALS_SAID 20u
-#define ANSWER_TEXT_MAX ((size_t)4 << 20)
+#define ANSWER_TEXT_MAX ((size_t)16 << 20)
 
 struct reload {
     struct reloader reloader; /* first */
@@ -442,7 +442,7 @@ static void show(struct reloader *reloader, struct answer *out)
     const struct reload *r = (const struct reload *)reloader;
     struct json j;
     json_init(&j, ANSWER_TEXT_MAX, true);
-    conf_encode(&config_type, r->o.config, &j);
+    json_raw(&j, r->o.config->shown);
     answer_json(out, 200, &j);
     write_etag(r, out->etag);
 }

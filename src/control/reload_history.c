@@ -7,7 +7,7 @@
 #include "conf/decode.h"
 #include "control/config_difference.h"
 
-#define ANSWER_TEXT_MAX ((size_t)8 << 20)
+#define ANSWER_TEXT_MAX ((size_t)16 << 20)
 
 static void say_nothing_is_kept(struct answer *out)
 {
@@ -68,7 +68,7 @@ static void show_one(const struct config *config, struct answer *out)
 {
     struct json j;
     json_init(&j, ANSWER_TEXT_MAX, true);
-    conf_encode(&config_type, config, &j);
+    json_raw(&j, config->shown);
     answer_json(out, 200, &j);
 }
 
