@@ -235,7 +235,7 @@ static void on_ready(struct transport *t)
     struct h1_conn *conn = container_of(t, struct h1_conn, transport);
     struct h1_client *c = container_of(conn, struct h1_client, conn);
     /* Idle and merely writable: the first report after connecting. */
-    if (c->state == H1_CLIENT_IDLE && !t->is_readable && !t->has_hangup) return;
+    if (c->state == H1_CLIENT_IDLE && !transport_is_dead(t)) return;
     drive(conn);
 }
 
@@ -263,8 +263,9 @@ static bool is_drained(struct h1_conn *conn)
 {
     char byte;
     size_t got = 0;
-    if (conn->in.hold || transport_is_dead(&conn->transport)) return false;
-    return transport_recv(&conn->transport, &byte, 1, &got) == IO_AGAIN;
+    if (conn->in.hold || conn->transport.has_hangup) return false;
+    return transport_recv(&conn->transport, &byte, 1, &got) == IO_AGAIN &&
+           !transport_is_dead(&conn->transport);
 }
 
 static void release(struct http_stream *s)
@@ -274,7 +275,7 @@ static void release(struct http_stream *s)
     if (conn->is_retired) return;
     s->events = NULL;
     bool is_clean = c->state == H1_CLIENT_BUSY && conn->is_persistent && c->has_head && s->is_ended &&
-                    conn->out.is_ended && h1_out_is_empty(&conn->out) && is_drained(conn);
+                    conn->out.is_ended && h1_conn_is_flushed(conn) && is_drained(conn);
     if (!is_clean) {
         close_now(c, false);
         return;

@@ -22,7 +22,7 @@ void h1_conn_init(struct h1_conn *c, const struct h1_role *role, const struct h1
 
 enum io h1_conn_sent(struct h1_conn *c, enum io io)
 {
-    c->stream.is_flushed = h1_out_is_empty(&c->out);
+    c->stream.is_flushed = h1_conn_is_flushed(c);
     c->stream.has_sent = c->transport.has_sent;
     if (io == IO_FAIL) c->stream.lacks_memory = c->transport.saved_errno == ENOMEM;
     if (io == IO_FAIL) return io;

@@ -54,6 +54,11 @@ static inline struct h1_conn *h1_conn_of(struct http_stream *s)
 {
     return container_of(s, struct h1_conn, stream);
 }
+/* All that was taken to be sent is the kernel's. */
+static inline bool h1_conn_is_flushed(const struct h1_conn *c)
+{
+    return h1_out_is_empty(&c->out) && !c->transport.holds_rest;
+}
 static inline struct loop *h1_conn_loop(const struct h1_conn *c)
 {
     return c->transport.loop;

@@ -38,7 +38,7 @@ enum io h1_out_body(struct h1_out *out, struct transport *t, const char *data, s
                     size_t *taken);
 enum io h1_out_trailers(struct h1_out *out, struct transport *t, const struct http_field *fields,
                         uint32_t count);
-/* IO_OK when nothing waits any more. */
+/* IO_OK when nothing waits any more, in the transport neither. */
 enum io h1_out_flush(struct h1_out *out, struct transport *t);
 void h1_out_clear(struct h1_out *out, struct loop *l);
 

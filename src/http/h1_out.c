@@ -237,7 +237,7 @@ enum io h1_out_flush(struct h1_out *out, struct transport *t)
         if (io != IO_OK) return io;
         drop_front(out, t, sent);
     }
-    return IO_OK;
+    return transport_flush(t);
 }
 
 /* One send: what waits, payload, and the tail that is due once all the payload is out (also if there is none). What of

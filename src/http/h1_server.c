@@ -332,7 +332,7 @@ static void drive(struct h1_conn *conn)
     case H1_SERVER_FLUSH:
         if (conn->transport.is_writable && h1_out_flush(&conn->out, &conn->transport) == IO_FAIL)
             close_now(c, false);
-        else if (h1_out_is_empty(&conn->out))
+        else if (h1_conn_is_flushed(conn))
             finish(c);
         return;
     case H1_SERVER_DISCARD: discard(c); return;
@@ -441,7 +441,7 @@ static void release(struct http_stream *s)
     s->events = NULL;
     if (c->state == H1_SERVER_KILLED) close_now(c, false);
     if (c->state != H1_SERVER_EXCHANGE) return;
-    if (h1_out_is_empty(&c->conn.out)) {
+    if (h1_conn_is_flushed(&c->conn)) {
         finish(c);
         return;
     }

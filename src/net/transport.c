@@ -25,7 +25,6 @@ static enum io fail(struct transport *t)
 
 static enum io plain_open(struct transport *t)
 {
-    if (t->is_open) return IO_OK;
     int error = 0;
     socklen_t len = sizeof(error);
     if (getsockopt(t->io.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0) return fail(t);
@@ -113,6 +112,35 @@ static enum io plain_shutdown(struct transport *t)
     return shutdown(t->io.fd, SHUT_WR) < 0 ? fail(t) : IO_OK;
 }
 
+void transport_note_events(struct transport *t, uint32_t events)
+{
+    if (events & (EPOLLIN | HANGUP)) t->is_readable = true;
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) t->is_writable = true;
+    if (events & HANGUP) t->has_hangup = true;
+    if (events & (EPOLLHUP | EPOLLERR)) t->is_broken = true;
+}
+
+/* What was reported in this turn and not served yet counts too. */
+static bool plain_is_dead(struct transport *t)
+{
+    if (t->io.pending & EPOLLRDHUP) t->has_hangup = true;
+    return t->has_hangup || t->is_readable || (t->io.pending & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+}
+
+int transport_register(struct transport *t)
+{
+    return loop_fd_register(t->loop, &t->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+}
+
+void transport_close_descriptor(struct transport *t, bool is_reset)
+{
+    if (is_reset) {
+        struct linger linger = { .l_onoff = 1 };
+        setsockopt(t->io.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    }
+    loop_fd_close(t->loop, &t->io);
+}
+
 const struct transport_ops transport_plain_ops = {
     .name = "plain",
     .open = plain_open,
@@ -121,15 +149,97 @@ const struct transport_ops transport_plain_ops = {
     .peek = plain_peek,
     .drop = plain_drop,
     .shutdown = plain_shutdown,
+    .on_events = transport_note_events,
+    .is_dead = plain_is_dead,
+    .wait = transport_register,
+    .close = transport_close_descriptor,
 };
+
+/* closed */
+
+static enum io refuse(struct transport *t)
+{
+    t->saved_errno = EBADF;
+    return IO_FAIL;
+}
+
+/* Whoever opens or ends what is closed has lost count of it. */
+static enum io closed_open(struct transport *t)
+{
+    (void)bug_if(TRANSPORT, transport_is_closed(t));
+    return refuse(t);
+}
+
+static enum io closed_recv(struct transport *t, char *data, size_t len, size_t *got)
+{
+    (void)data, (void)len;
+    *got = 0;
+    return refuse(t);
+}
+
+static enum io closed_send(struct transport *t, const struct iovec *iov, int count, size_t *sent)
+{
+    (void)iov, (void)count;
+    *sent = 0;
+    return refuse(t);
+}
+
+static enum io closed_drop(struct transport *t, size_t len)
+{
+    (void)len;
+    return refuse(t);
+}
+
+static void closed_on_events(struct transport *t, uint32_t events)
+{
+    (void)t, (void)events;
+}
+
+static bool closed_is_dead(struct transport *t)
+{
+    (void)t;
+    return true;
+}
+
+static int closed_wait(struct transport *t)
+{
+    errno = t->saved_errno = EBADF;
+    return -1;
+}
+
+static void closed_close(struct transport *t, bool is_reset)
+{
+    (void)t, (void)is_reset;
+}
+
+const struct transport_ops transport_closed_ops = {
+    .name = "closed",
+    .open = closed_open,
+    .recv = closed_recv,
+    .send = closed_send,
+    .flush = refuse,
+    .peek = closed_recv,
+    .drop = closed_drop,
+    .shutdown = closed_open,
+    .on_events = closed_on_events,
+    .is_dead = closed_is_dead,
+    .wait = closed_wait,
+    .close = closed_close,
+};
+
+static void become_closed(struct transport *t)
+{
+    t->ops = &transport_closed_ops;
+    t->own = NULL;
+    t->is_open = t->is_readable = t->is_writable = t->holds_rest = false;
+}
 
 static void on_fd_ready(struct loop_fd *f, uint32_t events)
 {
     struct transport *t = container_of(f, struct transport, io);
-    if (events & (EPOLLIN | HANGUP)) t->is_readable = true;
-    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) t->is_writable = true;
-    if (events & HANGUP) t->has_hangup = true;
-    if (events & (EPOLLHUP | EPOLLERR)) t->is_broken = true;
+    t->ops->on_events(t, events);
+    /* What waits here goes first. If that fails, whoever sends next hears of it. */
+    if (t->holds_rest && t->is_writable) (void)t->ops->flush(t);
     /* Moved, and nobody said who is to hear of it: what it is ready for stands, and its owner's time-outs end it. */
     if (bug_if(TRANSPORT, !t->on_ready)) return;
     t->on_ready(t);
@@ -147,7 +257,7 @@ static void init(struct transport *t, struct loop *l, int fd, void (*on_ready)(s
 
 void transport_init_closed(struct transport *t)
 {
-    *t = (struct transport){ .io = { .fd = -1 } };
+    *t = (struct transport){ .io = { .fd = -1 }, .ops = &transport_closed_ops };
 }
 
 void transport_init_accepted(struct transport *t, struct loop *l, int fd,
@@ -172,6 +282,7 @@ int transport_connect(struct transport *t, struct loop *l, const struct address 
     init(t, l, fd, on_ready);
     if (fd < 0) {
         t->saved_errno = errno;
+        transport_close(t, false);
         return -1;
     }
     int on = 1;
@@ -197,18 +308,9 @@ int transport_connect(struct transport *t, struct loop *l, const struct address 
     return 0;
 }
 
-/* A closed one may have no ops. Nothing is received from it or sent to it as it is: it is neither readable nor writable. */
-static bool is_gone(struct transport *t)
-{
-    if (!bug_if(TRANSPORT, t->io.fd < 0)) return false;
-    t->saved_errno = EBADF;
-    return true;
-}
-
 enum io transport_open(struct transport *t)
 {
-    if (is_gone(t)) return IO_FAIL;
-    return t->ops->open(t);
+    return t->is_open ? IO_OK : t->ops->open(t);
 }
 
 enum io transport_recv(struct transport *t, char *data, size_t len, size_t *got)
@@ -227,25 +329,13 @@ enum io transport_send(struct transport *t, const struct iovec *iov, int count, 
 
 enum io transport_shutdown(struct transport *t)
 {
-    if (is_gone(t)) return IO_FAIL;
     return t->ops->shutdown(t);
-}
-
-int transport_wait(struct transport *t)
-{
-    if (t->io.is_registered) return 0;
-    return loop_fd_register(t->loop, &t->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
 }
 
 void transport_close(struct transport *t, bool is_reset)
 {
-    if (t->io.fd < 0) return;
-    if (is_reset) {
-        struct linger linger = { .l_onoff = 1 };
-        setsockopt(t->io.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-    }
-    loop_fd_close(t->loop, &t->io);
-    t->is_readable = t->is_writable = false;
+    t->ops->close(t, is_reset);
+    become_closed(t);
 }
 
 int transport_move(struct transport *from, struct transport *to, void (*on_ready)(struct transport *))
@@ -255,7 +345,9 @@ int transport_move(struct transport *from, struct transport *to, void (*on_ready
     to->io.on_ready = on_fd_ready;
     to->io.is_registered = false;
     to->on_ready = on_ready;
-    loop_fd_forget(from->loop, &from->io);
+    if (to->ops->moved) to->ops->moved(from, to);
+    if (from->io.fd >= 0) loop_fd_forget(from->loop, &from->io);
+    become_closed(from);
     /* Registered anew, so that events carry the new place; the first report repeats what is ready now. */
     return was_registered ? transport_wait(to) : 0;
 }

@@ -336,7 +336,6 @@ static struct upstream *take_idle(struct server_worker *sw, enum lease_need need
             leave_idle(u);
             return u;
         }
-        if (t->io.pending & EPOLLRDHUP) t->has_hangup = true;
         close_idle(u);
     }
     return NULL;

@@ -167,14 +167,27 @@ static bool run_half(struct tunnel *t, struct tunnel_half *from)
     return true;
 }
 
+/* Both have said their last: over, once what the transports took is out. False if it has ended. */
+static bool end_if_done(struct tunnel *t)
+{
+    bool is_flushed = true;
+    if (!t->halves[0].is_done || !t->halves[1].is_done) return true;
+    for (int i = 0; i < 2; i++) {
+        enum io io = transport_flush(&t->halves[i].transport);
+        if (io != IO_OK) is_flushed = false;
+        if (io != IO_FAIL) continue;
+        end(t, i == TUNNEL_CLIENT ? END_CLIENT_RESET : END_SERVER_RESET, true, true);
+        return false;
+    }
+    if (is_flushed) end(t, END_OK, false, false);
+    return !is_flushed;
+}
+
 static void run(struct tunnel *t)
 {
     if (t->is_ended) return;
     if (!run_half(t, &t->halves[TUNNEL_CLIENT]) || !run_half(t, &t->halves[TUNNEL_SERVER])) return;
-    if (t->halves[0].is_done && t->halves[1].is_done) {
-        end(t, END_OK, false, false);
-        return;
-    }
+    if (!end_if_done(t)) return;
     for (int i = 0; i < 2; i++) {
         if (transport_wait(&t->halves[i].transport) == 0) continue;
         end(t, END_NO_DESCRIPTORS, true, true);

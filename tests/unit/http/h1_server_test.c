@@ -13,6 +13,7 @@
 
 #include "base/slab.h"
 #include "http/h1_server.h"
+#include "net/keeping.h"
 
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -222,6 +223,39 @@ static void requests_that_came_together_are_served_one_after_the_other(void **st
     close_scene(&s);
 }
 
+/* Its last bytes may wait in the transport, as cipher text does: it is not closed over them, nor is the next request begun. */
+static void what_the_transport_keeps_is_out_before_the_connection_goes_on(void **state)
+{
+    (void)state;
+    static struct keeping k;
+    for (int closes = 0; closes < 2; closes++) {
+        struct scene s;
+        open_scene(&s);
+        memset(&k, 0, sizeof(k));
+        keeping_over(&k, &s.server->conn.transport);
+        say(&s, closes ? "GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+                       : "GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n");
+        answer(&s);
+        assert_string_equal(hear(&s), "");
+        assert_int_equal(s.requests, 1);
+        assert_int_equal(s.closed, 0);
+        k.lets_pass = 4096;
+        loop_defer(&s.loop, &s.server->conn.task);
+        s.server->conn.transport.is_writable = true; /* what an event says */
+        (void)transport_flush(&s.server->conn.transport);
+        turns(&s, 3);
+        if (closes)
+            assert_string_equal(hear(&s),
+                                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+        else
+            assert_string_equal(hear(&s), OK);
+        assert_int_equal(s.requests, closes ? 1 : 2);
+        assert_int_equal(s.closed, closes);
+        if (!closes) answer(&s);
+        close_scene(&s);
+    }
+}
+
 /* Killed from the outside while somebody has its stream: shut at once, but there until he lets go, which comes later. */
 static void a_killed_connection_stays_until_its_stream_is_let_go(void **state)
 {
@@ -366,6 +400,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_that_came_together_are_served_one_after_the_other),
+        cmocka_unit_test(what_the_transport_keeps_is_out_before_the_connection_goes_on),
         cmocka_unit_test(a_killed_connection_stays_until_its_stream_is_let_go),
         cmocka_unit_test(without_memory_to_hold_what_follows_a_request_it_ends_with_its_stream_still_held),
         cmocka_unit_test(a_head_has_its_time_and_so_has_idleness),

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/bug.h"
+#include "net/keeping.h"
 #include "net/transport.h"
 
 static struct budget budget = { .limit = 64 << 20 };
@@ -282,6 +283,152 @@ static void a_reset_by_the_peer_is_noticed_without_reading(void **state)
     loop_fini(&l);
 }
 
+static void what_is_closed_takes_and_gives_nothing(void **state)
+{
+    (void)state;
+    struct transport t;
+    char data[8];
+    struct iovec iov = { data, sizeof(data) };
+    size_t moved = 1;
+    uint64_t before = bug_count(BUG_TRANSPORT);
+    transport_init_closed(&t);
+    assert_true(transport_is_closed(&t));
+    assert_true(transport_is_dead(&t));
+    assert_int_equal(transport_recv(&t, data, sizeof(data), &moved), IO_AGAIN);
+    assert_int_equal(moved, 0);
+    assert_int_equal(transport_send(&t, &iov, 1, &moved), IO_AGAIN);
+    assert_int_equal(transport_flush(&t), IO_OK);
+    assert_int_equal(transport_wait(&t), -1);
+    transport_close(&t, true);
+    assert_int_equal(t.ops->recv(&t, data, sizeof(data), &moved), IO_FAIL);
+    assert_int_equal(t.ops->send(&t, &iov, 1, &moved), IO_FAIL);
+    assert_int_equal(t.ops->peek(&t, data, sizeof(data), &moved), IO_FAIL);
+    assert_int_equal(t.ops->drop(&t, 1), IO_FAIL);
+    assert_int_equal(t.saved_errno, EBADF);
+    assert_int_equal(bug_count(BUG_TRANSPORT), before);
+}
+
+/* A pair whose near end keeps what it is given. */
+static void open_keeping(struct pair *p, struct keeping *k, struct loop *l)
+{
+    open_loop(l);
+    open_pair(p, l);
+    memset(k, 0, sizeof(*k));
+    keeping_over(k, &p->near);
+}
+
+static void opening_takes_as_many_turns_as_it_needs_and_may_fail(void **state)
+{
+    (void)state;
+    static struct keeping k;
+    for (int fails = 0; fails < 2; fails++) {
+        struct loop l;
+        struct pair p;
+        open_keeping(&p, &k, &l);
+        k.opens_left = 2;
+        k.fails_to_open = fails;
+        assert_int_equal(transport_open(&p.near), IO_AGAIN);
+        assert_int_equal(transport_wait(&p.near), 0);
+        assert_int_equal(write(p.far, "x", 1), 1);
+        loop_turn(&l, 0);
+        assert_int_equal(p.calls, 1); /* its owner goes on with opening */
+        assert_int_equal(transport_open(&p.near), IO_AGAIN);
+        assert_int_equal(transport_open(&p.near), fails ? IO_FAIL : IO_OK);
+        assert_int_equal(p.near.is_open, !fails);
+        if (fails) assert_int_equal(p.near.saved_errno, ECONNABORTED);
+        transport_close(&p.near, false);
+        close(p.far);
+        loop_fini(&l);
+    }
+}
+
+static void what_is_kept_goes_before_anything_else_is_taken(void **state)
+{
+    (void)state;
+    static struct keeping k;
+    struct loop l;
+    struct pair p;
+    struct iovec iov = { (char *)"abcdef", 6 };
+    char data[16];
+    size_t sent = 0;
+    open_keeping(&p, &k, &l);
+    k.lets_pass = 2;
+    assert_int_equal(transport_send(&p.near, &iov, 1, &sent), IO_OK);
+    assert_int_equal(sent, 6); /* all of it is taken */
+    assert_true(p.near.holds_rest);
+    assert_false(p.near.is_writable);
+    assert_int_equal(transport_flush(&p.near), IO_AGAIN);
+    assert_int_equal(transport_send(&p.near, &iov, 1, &sent), IO_AGAIN);
+    assert_int_equal(sent, 0);
+    assert_int_equal(recv(p.far, data, sizeof(data), 0), 2);
+    k.lets_pass = 3;
+    assert_int_equal(transport_wait(&p.near), 0);
+    loop_turn(&l, 0); /* the descriptor is writable */
+    assert_int_equal(recv(p.far, data, sizeof(data), 0), 3);
+    assert_true(p.near.holds_rest);
+    assert_false(p.near.is_writable);
+    keeping_let_pass(&k, 9);
+    assert_int_equal(transport_flush(&p.near), IO_OK);
+    assert_true(p.near.is_writable);
+    assert_int_equal(recv(p.far, data, sizeof(data), 0), 1);
+    assert_int_equal(data[0], 'f');
+    transport_close(&p.near, false);
+    close(p.far);
+    loop_fini(&l);
+}
+
+static void what_is_its_own_moves_with_it_and_is_given_back_once(void **state)
+{
+    (void)state;
+    static struct keeping k;
+    struct loop l;
+    struct pair p, to = { .calls = 0 };
+    struct iovec iov = { (char *)"abc", 3 };
+    char data[16];
+    size_t sent = 0;
+    open_keeping(&p, &k, &l);
+    assert_int_equal(transport_wait(&p.near), 0);
+    assert_int_equal(transport_send(&p.near, &iov, 1, &sent), IO_OK);
+    assert_int_equal(transport_move(&p.near, &to.near, on_near), 0);
+    assert_int_equal(k.moved, 1);
+    assert_ptr_equal(k.at, &to.near);
+    assert_ptr_equal(to.near.own, &k);
+    assert_true(transport_is_closed(&p.near));
+    assert_null(p.near.own);
+    assert_false(p.near.holds_rest);
+    k.lets_pass = 3;
+    loop_turn(&l, 0);
+    assert_int_equal(to.calls, 1);
+    assert_int_equal(recv(p.far, data, sizeof(data), 0), 3);
+    transport_close(&p.near, false);
+    assert_int_equal(k.closed, 0);
+    transport_close(&to.near, false);
+    transport_close(&to.near, false);
+    assert_int_equal(k.closed, 1);
+    close(p.far);
+    loop_fini(&l);
+}
+
+/* What has come may be for the transport alone: only its ops can tell. */
+static void whether_it_is_dead_is_for_its_ops_to_say(void **state)
+{
+    (void)state;
+    static struct keeping k;
+    struct loop l;
+    struct pair p;
+    open_keeping(&p, &k, &l);
+    p.near.is_readable = false;
+    assert_false(transport_is_dead(&p.near));
+    p.near.io.pending = EPOLLIN;
+    assert_true(transport_is_dead(&p.near));
+    k.says_it_is_alive = true;
+    assert_false(transport_is_dead(&p.near));
+    transport_close(&p.near, false);
+    assert_true(transport_is_dead(&p.near));
+    close(p.far);
+    loop_fini(&l);
+}
+
 /* The impossible, survived: nobody is to open or to end what is closed, and nothing is to be ready unheard. */
 static void a_closed_transport_is_neither_opened_nor_shut_down(void **state)
 {
@@ -335,6 +482,11 @@ int main(void)
         cmocka_unit_test(a_connection_opens_or_says_why_not),
         cmocka_unit_test(a_close_is_a_fin_or_a_reset_as_it_was_asked),
         cmocka_unit_test(a_reset_by_the_peer_is_noticed_without_reading),
+        cmocka_unit_test(what_is_closed_takes_and_gives_nothing),
+        cmocka_unit_test(opening_takes_as_many_turns_as_it_needs_and_may_fail),
+        cmocka_unit_test(what_is_kept_goes_before_anything_else_is_taken),
+        cmocka_unit_test(what_is_its_own_moves_with_it_and_is_given_back_once),
+        cmocka_unit_test(whether_it_is_dead_is_for_its_ops_to_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
