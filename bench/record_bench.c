@@ -7,8 +7,8 @@
 
 #include "base/clock.h"
 #include "metric/metric.h"
-#include "proxy/access_log.h"
-#include "proxy/flight.h"
+#include "record/access_log.h"
+#include "record/flight.h"
 
 #define ROUNDS 7
 #define RUNS 200000u

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proxy/access_format.h"
+#include "record/access_format.h"
 
 static struct http_field field(const char *name, const char *value)
 {

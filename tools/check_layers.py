@@ -9,10 +9,11 @@ import re
 import sys
 import tempfile
 
-LAYERS = ["base", "metric", "conf", "net", "http", "balance", "route", "pool", "proxy", "logs",
+LAYERS = ["base", "metric", "conf", "net", "http", "balance", "route", "pool", "record", "proxy", "logs",
           "host", "observe", "stack", "profile", "crash", "self", "admin", "control", "command"]
-# Observers of other programs: they come after proxy but know nothing of it.
-FORBIDDEN = {(layer, "proxy") for layer in ["logs", "host", "observe", "stack", "profile", "crash"]}
+# Observers of other programs: they come after record and proxy but know nothing of them.
+OBSERVERS = ["logs", "host", "observe", "stack", "profile", "crash"]
+FORBIDDEN = {(layer, target) for layer in OBSERVERS for target in ["record", "proxy"]}
 
 INCLUDE = re.compile(r'\s*#\s*include\s*(?:"([^"]*)"|<([^>]*)>)')
 

@@ -18,7 +18,7 @@ ON_SLICE = re.compile(r"\b(" + RUNNERS + r")\((?:AF_INET6?, )?&?[\w.>\[\]-]*(?<!
 # The second argument is read to its end, too.
 ON_SECOND = re.compile(r"\b(strcmp|strcasecmp|strstr|strcpy|strcat|strdup|sscanf)\([^,()]*, [\w.>\[\]-]*(?<!->text)(?:\.|->)data\s*\)")
 NUMBERS = re.compile(r"\b(strto(?:l|ll|ul|ull|d|f|ld|imax|umax)|ato(?:i|l|ll|f)|v?sscanf|strcspn|strtok|strtok_r|strsep)\(")
-OUTSIDE = ["conf", "net", "http", "balance", "route", "pool", "proxy", "logs", "admin"]
+OUTSIDE = ["conf", "net", "http", "balance", "route", "pool", "record", "proxy", "logs", "admin"]
 
 
 def find_violation(layer, line):

@@ -8,15 +8,15 @@
 #include "metric/metric.h"
 #include "net/mailbox.h"
 #include "pool/pool.h"
-#include "proxy/access_log.h"
 #include "proxy/client_table.h"
 #include "proxy/denials.h"
-#include "proxy/flight.h"
 #include "proxy/gate.h"
 #include "proxy/listener.h"
 #include "proxy/proxy_conf.h"
 #include "proxy/retire.h"
 #include "proxy/site.h"
+#include "record/access_log.h"
+#include "record/flight.h"
 
 struct worker;
 

@@ -6,7 +6,7 @@
 #include "http/path.h"
 #include "net/resolver.h"
 #include "pool/pool_conf.h"
-#include "proxy/access_log_conf.h"
+#include "record/access_log_conf.h"
 #include "route/gate_conf.h"
 #include "route/route_conf.h"
 #include "route/split.h"

@@ -9,7 +9,7 @@
 #include "admin/routes.h"
 #include "conf/decode.h"
 #include "pool/server.h"
-#include "proxy/flight.h"
+#include "record/flight.h"
 
 /* Whether `path` can be taken apart as the pattern that it is. */
 static void every_row_is_found_by_its_own_path(void **state)

@@ -1,4 +1,4 @@
-#include "proxy/access_log.h"
+#include "record/access_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/signal_stack.h"
-#include "proxy/access_format.h"
+#include "record/access_format.h"
 
 #define WAKE_MS 200
 #define GIVE_UP_NS (2 * NS_PER_S)

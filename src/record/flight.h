@@ -1,4 +1,4 @@
-/* proxy/flight.h: the flight record: what happened to one exchange or tunnel, in 256 bytes, and the rings
+/* record/flight.h: the flight record: what happened to one exchange or tunnel, in 256 bytes, and the rings
  * that keep the latest of them. Each worker writes its own ring and never waits; any thread may read any ring
  * meanwhile. */
 #pragma once

@@ -1,4 +1,4 @@
-/* proxy/access_log.h: one line for each exchange, written off the workers' path.
+/* record/access_log.h: one line for each exchange, written off the workers' path.
  *
  * Each worker formats into a bounded ring of its own and never waits: a line without room is dropped and
  * counted. One thread writes all rings out in batches. A worker wakes it only if it sleeps and the ring is
@@ -10,8 +10,8 @@
 #include "base/err.h"
 #include "base/slice.h"
 #include "http/message.h"
-#include "proxy/access_log_conf.h"
-#include "proxy/flight.h"
+#include "record/access_log_conf.h"
+#include "record/flight.h"
 
 struct access_log;        /* control side */
 struct access_log_writer; /* one worker's ring */

@@ -1,4 +1,4 @@
-/* proxy/access_clock.h: times as text, made anew only when the second changes, and what never changes at all.
+/* record/access_clock.h: times as text, made anew only when the second changes, and what never changes at all.
  * One a worker; takes no lock. */
 #pragma once
 

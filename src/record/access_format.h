@@ -1,9 +1,9 @@
-/* proxy/access_format.h: one entry of the access log as text, by a compiled format. Worker side. */
+/* record/access_format.h: one entry of the access log as text, by a compiled format. Worker side. */
 #pragma once
 
 #include "base/text.h"
-#include "proxy/access_clock.h"
-#include "proxy/access_log.h"
+#include "record/access_clock.h"
+#include "record/access_log.h"
 
 /* Longer values are cut, and end with "...". */
 #define ACCESS_VALUE_MAX 4096u

@@ -1,4 +1,4 @@
-#include "proxy/access_format.h"
+#include "record/access_format.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

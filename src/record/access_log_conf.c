@@ -1,4 +1,4 @@
-#include "proxy/access_log_conf.h"
+#include "record/access_log_conf.h"
 
 #include <assert.h>
 

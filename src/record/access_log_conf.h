@@ -1,4 +1,4 @@
-/* proxy/access_log_conf.h: `access_log:` in the configuration, and its format compiled to a list of
+/* record/access_log_conf.h: `access_log:` in the configuration, and its format compiled to a list of
  * operations. A compiled format is one value without pointers: copy it as you like. */
 #pragma once
 

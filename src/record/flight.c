@@ -1,4 +1,4 @@
-#include "proxy/flight.h"
+#include "record/flight.h"
 
 #include <errno.h>
 #include <inttypes.h>

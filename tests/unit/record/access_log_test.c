@@ -1,4 +1,4 @@
-#include "proxy/access_log.h"
+#include "record/access_log.h"
 
 #include <fcntl.h>
 #include <pthread.h>

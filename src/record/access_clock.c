@@ -1,4 +1,4 @@
-#include "proxy/access_clock.h"
+#include "record/access_clock.h"
 
 #include <string.h>
 #include <unistd.h>
