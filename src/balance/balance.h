@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bug.h"
 #include "base/err.h"
 #include "base/rng.h"
 #include "base/slice.h"
@@ -132,6 +133,7 @@ static inline void balance_pick(const struct balance *b, const struct balance_qu
                                 struct balance_choice *out)
 {
     b->method->pick(b->table, b->state, q, out);
+    if (bug_if(BALANCE, out->peer != BALANCE_NONE && out->peer >= q->peer_count)) out->peer = BALANCE_NONE;
 }
 
 /* Every method, ends with NULL. The options are the same, as rows of the configuration's `balance:`. */

@@ -16,6 +16,9 @@
     X(BLOCK, "block")             \
     X(SLAB, "slab")               \
     X(LOOP, "loop")               \
+    X(TIMER, "timer")             \
+    X(MAILBOX, "mailbox")         \
+    X(ACCEPTOR, "acceptor")       \
     X(TRANSPORT, "transport")     \
     X(H1_IN, "h1_in")             \
     X(H1_BODY, "h1_body")         \
@@ -23,7 +26,13 @@
     X(H1_CONN, "h1_conn")         \
     X(H1_SERVER, "h1_server")     \
     X(H1_CLIENT, "h1_client")     \
+    X(BALANCE, "balance")         \
+    X(ROUTE, "route")             \
+    X(SPLIT, "split")             \
+    X(STICKY, "sticky")           \
     X(POOL_WORKER, "pool_worker") \
+    X(GATE, "gate")               \
+    X(FLIGHT, "flight")           \
     X(EXCHANGE, "exchange")       \
     X(MIRROR, "mirror")           \
     X(TUNNEL, "tunnel")           \

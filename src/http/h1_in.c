@@ -32,6 +32,7 @@ static bool make_room(struct h1_in *in, struct loop *l, uint32_t len)
 bool h1_in_hold(struct h1_in *in, struct loop *l, struct slice bytes, uint32_t max)
 {
     if (!bytes.len) return true;
+    if (bug_if(H1_IN, in->begin > in->end)) return false;
     uint32_t held = in->end - in->begin;
     if (bytes.len > max || held > max - bytes.len) return false;
     if (!make_room(in, l, (uint32_t)bytes.len)) return false;
@@ -57,6 +58,7 @@ static enum h1_pump hand_over(struct h1_in *in, struct http_stream *s, struct pa
     in->owes_more = false;
     size_t taken = s->events->on_body(s, data.data, data.len, flags);
     if (!s->events) return H1_PUMP_GONE;
+    if (bug_if(H1_IN, taken > data.len)) taken = data.len;
     if (taken == data.len) return H1_PUMP_DRY;
     in->body = *behind;
     h1_body_untake(&in->body, data.len - taken);

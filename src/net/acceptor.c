@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/bug.h"
+
 /* The most that can wait in a backlog (the kernel keeps it in 16 bits' worth): when the last are taken before the socket is
  * closed, whoever connects as fast as they are taken does not go on for ever. */
 #define LAST_MAX 65536u
@@ -84,7 +86,7 @@ static void pause_for_a_while(struct acceptor *a)
 static void take_waiting(struct acceptor *a)
 {
     uint32_t fruitless = 0;
-    if (timer_is_armed(&a->pause)) return;
+    if (timer_is_armed(&a->pause) || bug_if(ACCEPTOR, !acceptor_is_open(a))) return;
     if (a->spare->fd < 0) acceptor_spare_open(a->spare);
     for (uint32_t i = 0; i < a->use.burst; i++) {
         if (!acceptor_is_open(a)) return;

@@ -1,5 +1,6 @@
 #include "net/timer.h"
 
+#include "base/bug.h"
 #include "base/count.h"
 
 #define SLOT_BITS 6
@@ -59,6 +60,7 @@ static void unfile(struct timer_wheel *wheel, struct timer *t)
 
 void timer_arm(struct timer_wheel *wheel, struct timer *t, uint64_t deadline_ms)
 {
+    if (bug_if(TIMER, !t->on_timer)) return; /* timer_init() was never called */
     t->deadline_ms = deadline_ms;
     if (timer_is_armed(t)) {
         if (t->slot_ms <= deadline_ms) return;
@@ -73,7 +75,7 @@ void timer_disarm(struct timer_wheel *wheel, struct timer *t)
 {
     if (!timer_is_armed(t)) return;
     unfile(wheel, t);
-    count_add(&wheel->count, -1);
+    if (!bug_if(TIMER, !count_get(&wheel->count))) count_add(&wheel->count, -1);
 }
 
 /* Takes all timers of one slot: due ones run, the others are filed again nearer. */
@@ -88,7 +90,7 @@ static void empty_slot(struct timer_wheel *wheel, int level, unsigned slot)
             file(wheel, t);
             continue;
         }
-        count_add(&wheel->count, -1);
+        if (!bug_if(TIMER, !count_get(&wheel->count))) count_add(&wheel->count, -1);
         t->on_timer(t);
     }
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bug.h"
 #include "pool/pool.h"
 
 #define VALUE_BYTES 16
@@ -184,6 +185,7 @@ struct server *sticky_server(const struct sticky *s, struct slice value, bool *i
     if (!read_digits((struct slice){ value.data, VALUE_DIGITS / 2 }, &v.high)) return NULL;
     if (!read_digits((struct slice){ value.data + VALUE_DIGITS / 2, VALUE_DIGITS / 2 }, &v.low)) return NULL;
     const struct entry *e = find(s, v);
+    if (bug_if(STICKY, e->server && !is_same(e->value, v))) return NULL;
     *is_current = e->is_current;
     return e->server;
 }

@@ -1,5 +1,6 @@
 #include "proxy/choose.h"
 
+#include "base/bug.h"
 #include "pool/sticky.h"
 #include "proxy/forward.h"
 #include "proxy/proxy.h"
@@ -72,7 +73,7 @@ static void choose_variant(const struct split *s, const struct http_template_inp
                            struct choose_result *out)
 {
     uint32_t named = split_override(s->conf, in);
-    if (named != SPLIT_NONE) {
+    if (named != SPLIT_NONE && !bug_if(SPLIT, named >= s->variant_count)) {
         out->variant = &s->variants[named];
         out->split_reason = CHOOSE_BY_OVERRIDE;
         return;
@@ -86,7 +87,8 @@ static void choose_variant(const struct split *s, const struct http_template_inp
         text_add_slice(&t, http_source_value(HTTP_SOURCE_CLIENT, SLICE_NONE, in, scratch));
     }
     out->seat = split_seat(&s->table, text_slice(&t));
-    out->variant = &s->variants[split_variant_at(&s->table, out->seat.place)];
+    uint32_t at = split_variant_at(&s->table, out->seat.place);
+    out->variant = &s->variants[bug_if(SPLIT, at >= s->variant_count) ? 0 : at];
 }
 
 static bool is_in(const struct conf_items *blocks, const struct ip *ip)

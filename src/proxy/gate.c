@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bug.h"
+
 /* Blocks lie within each other or apart, so they cut the addresses into at most two ranges a block and one
  * more. Each range is kept by its first address: its verdict holds until the next one begins. */
 struct address_number {
@@ -136,6 +138,7 @@ enum gate_verdict gate_check(const struct gate_rules *rules, const struct ip *ip
 {
     struct address_number address = number_of(ip);
     uint32_t low = 0, count = rules->count;
+    if (bug_if(GATE, !count)) return GATE_DENIED; /* there is always the range of all */
     while (count > 1) {
         uint32_t half = count / 2;
         if (!is_before(address, rules->starts[low + half])) low += half;

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "base/bug.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/memory_view.h"
@@ -126,6 +127,8 @@ uint64_t flight_next_id(struct flight_ring *ring)
  * well. On x86 these are plain stores. */
 void flight_write(struct flight_ring *ring, const struct flight_record *r)
 {
+    if (bug_if(FLIGHT, r->target_len > FLIGHT_TARGET_MAX || r->request_id_len > FLIGHT_REQUEST_ID_MAX))
+        return;
     uint64_t position = atomic_load_explicit(&ring->written, memory_order_relaxed);
     _Atomic uint64_t *words = ring->slots[position & ring->mask];
     _Atomic uint64_t *sequence = &ring->sequences[position & ring->mask];

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "base/bug.h"
 #include "http/template.h"
 
 const char *route_host_reason_name(enum route_host_reason reason)
@@ -233,6 +234,7 @@ static void tell(const struct search *s, const struct route_candidate *c)
 /* The first of a list whose conditions all hold. */
 static bool ask(const struct search *s, const struct route_list *list, enum route_path_reason path)
 {
+    if (bug_if(ROUTE, list->count > s->table->candidate_count - list->first)) return false;
     for (uint32_t i = 0; i < list->count; i++) {
         const struct route_candidate *c = &s->table->candidates[list->first + i];
         s->out->is_undecided = false;
