@@ -25,6 +25,7 @@ JOBS = int(os.environ.get("JOBS") or os.cpu_count())
 
 BUILD_SECONDS = 900
 CHECK_SECONDS = 600
+SOAK_TIDY_SECONDS = 3600
 UNIT_SECONDS = 120
 E2E_SECONDS = 900
 SOAK_E2E_SECONDS = 4 * 3600
@@ -167,10 +168,10 @@ def build(kind, *targets, is_counted=False):
     return REPORT.add(suite)
 
 
-def check(name, command):
+def check(name, command, seconds=CHECK_SECONDS):
     """One check that is one test: passes if the command exits with 0."""
     suite = Suite(name)
-    status, output = run(command, CHECK_SECONDS)
+    status, output = run(command, seconds)
     suite.add(name, status == 0, output)
     return REPORT.add(suite)
 
@@ -388,6 +389,8 @@ def do_fuzz(arguments):
 def do_soak(arguments):
     is_release_built = build("release")
     is_asan_built = build("asan")
+    if is_asan_built:
+        check("clang-tidy (thorough)", [PYTHON, "tools/run_tidy.py", "--thorough"], SOAK_TIDY_SECONDS)
     if build("tsan"):
         run_unit_tests("tsan")
         run_all_e2e_tests("e2e (tsan)", "build/tsan/weir", "build/tsan/weir", 2 * E2E_SECONDS)
