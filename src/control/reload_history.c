@@ -90,7 +90,7 @@ static void run_look(struct job *job)
 {
     struct look *l = (struct look *)job;
     struct config *configs[2] = { NULL, NULL };
-    bool is_good = true;
+    bool is_good = l->count > 0;
     for (uint32_t i = 0; i < l->count && is_good; i++) {
         struct err err = { "" };
         char *text = NULL, *faults = NULL;
