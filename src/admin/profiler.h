@@ -3,9 +3,9 @@
 #pragma once
 
 #include "admin/call.h"
-#include "admin/profiler_conf.h"
 #include "profile/profile.h"
 #include "profile/sampler.h"
+#include "self/profiler_conf.h"
 
 struct mailbox;
 struct profile_history;

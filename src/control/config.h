@@ -2,11 +2,11 @@
 #pragma once
 
 #include "admin/admin_conf.h"
-#include "admin/profiler_conf.h"
 #include "conf/node.h"
 #include "control/core_conf.h"
 #include "logs/source_conf.h"
 #include "proxy/proxy_conf.h"
+#include "self/profiler_conf.h"
 
 struct config {
     struct proxy_conf proxy;

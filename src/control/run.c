@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
-#include "admin/leaks.h"
 #include "admin/profiler.h"
 #include "base/log.h"
 #include "base/poison.h"
@@ -26,6 +25,7 @@
 #include "net/jobs.h"
 #include "proxy/change.h"
 #include "proxy/worker.h"
+#include "self/leak_watch.h"
 
 /* How often the control thread looks whether a drain is over, and whether an ejected server may come back. */
 #define DRAIN_LOOK_MS 20
@@ -269,7 +269,8 @@ static int open_leaks(struct control *c, struct err *err)
                                           .log_sources = c->config->logs ? c->config->logs->sources.count : 0,
                                           .proxy = c->proxy,
                                           .loop = &c->loop,
-                                          .control = c->box };
+                                          .control = c->box,
+                                          .jobs = c->jobs };
     return leak_watch_new(&c->leaks, &o, err);
 }
 
@@ -299,9 +300,9 @@ static int open_all(struct control *c, struct err *err)
     if (watch_signals(c, err) < 0 || open_proxy(c, err) < 0) return -1;
     if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0) return -1;
     if (open_logs(c, err) < 0) return -1;
+    if (jobs_new(&c->jobs, c->box, err) < 0 || open_reload(c, err) < 0) return -1;
     if (open_leaks(c, err) < 0) return -1;
     /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
-    if (jobs_new(&c->jobs, c->box, err) < 0 || open_reload(c, err) < 0) return -1;
     if (c->config->admin && profiler_new(&c->profiler, c->proxy, c->box, err) < 0) return -1;
     struct admin_objects objects = {
         c->proxy, log_watch_of(c->logs),     log_watch_rules(c->logs), c->profiler, c->jobs,

@@ -1,4 +1,4 @@
-/* admin/profiler_conf.h: `profile:` of the configuration: what weir looks at in itself all the time. */
+/* self/profiler_conf.h: `profile:` of the configuration: what weir looks at in itself all the time. */
 #pragma once
 
 #include "conf/field.h"

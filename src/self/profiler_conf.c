@@ -1,4 +1,4 @@
-#include "admin/profiler_conf.h"
+#include "self/profiler_conf.h"
 
 #include <stddef.h>
 
