@@ -3,7 +3,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "admin/profiler.h"
+#include "admin/pprof.h"
 #include "admin/routes.h"
 #include "base/clock.h"
 #include "base/number.h"
@@ -140,6 +140,17 @@ static void show_past(const struct admin_request *rq, struct answer *out)
     answer_problem(out, 503, "Too much is being worked on; try again.");
 }
 
+static void tell_flame(const struct asker *to, struct finding *f)
+{
+    struct answer a = { 0 };
+    if (f->bytes)
+        answer_body(&a, "text/html; charset=utf-8", f->bytes, f->len);
+    else
+        answer_error(&a, 500, &f->fault);
+    f->bytes = NULL;
+    call_answer((struct call_ticket){ to->context, to->id }, &a);
+}
+
 void flame_show(const struct admin_request *rq, struct answer *out)
 {
     struct profiler_request what = {
@@ -152,6 +163,8 @@ void flame_show(const struct admin_request *rq, struct answer *out)
     } else if (rq->query[3].data) {
         answer_problem(out, 400, "diff needs at: which minute is to be compared?");
     } else if (pprof_read_window(rq, 10, &what, out)) {
-        profiler_ask(rq->profiler, rq, &what, out);
+        struct call_ticket t = call_wait(rq, 0, NULL, NULL);
+        what.asker = (struct asker){ tell_flame, t.env, t.id };
+        pprof_ask(rq, &what, answer_error, out);
     }
 }

@@ -142,7 +142,7 @@ static void put_operation(struct json *j, const struct admin_route *r)
 {
     char method[16];
     size_t len = 0;
-    for (const char *name = router_method_name(r->method); name[len]; len++)
+    for (const char *name = http_method_name(r->method); name[len]; len++)
         method[len] = (char)(name[len] | 32);
     method[len] = 0;
     json_key(j, method);

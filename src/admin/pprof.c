@@ -1,15 +1,20 @@
+#include "admin/pprof.h"
+
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "admin/profiler.h"
 #include "admin/routes.h"
 #include "base/number.h"
 #include "stack/symbolizer.h"
 
 #define HZ_PRESET 99u /* not in step with what happens a hundred times a second */
 #define SECONDS_MAX 600.0
+#define NAMING_MS \
+    30000u /* what an answer may take beyond its window: names are looked up, the profile is packed */
+#define TEXT_TYPE "text/plain; charset=utf-8"
 
 const struct admin_query pprof_query[] = {
     { "seconds", "number", "How long it is watched, up to 600." },
@@ -19,6 +24,51 @@ const struct admin_query pprof_query[] = {
     { 0 },
 };
 
+void pprof_fault(struct answer *out, uint16_t status, const char *format, ...)
+{
+    char text[ERR_TEXT_MAX + 64];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    answer_text(out, status, text);
+    out->content_type = TEXT_TYPE;
+    out->is_pprof = true;
+}
+
+/* telling */
+
+static void tell(const struct asker *to, struct finding *f, const char *content_type)
+{
+    struct answer a = { 0 };
+    if (f->bytes)
+        answer_body(&a, content_type, f->bytes, f->len);
+    else if (*f->fault.text)
+        pprof_fault(&a, 500, "%s\n", f->fault.text);
+    else
+        pprof_fault(&a, 503, "weir is stopping\n");
+    f->bytes = NULL;
+    call_answer((struct call_ticket){ to->context, to->id }, &a);
+}
+
+static void tell_packed(const struct asker *to, struct finding *f)
+{
+    tell(to, f, "application/octet-stream");
+}
+
+static void tell_text(const struct asker *to, struct finding *f)
+{
+    tell(to, f, TEXT_TYPE);
+}
+
+struct asker pprof_asker(const struct admin_request *rq, enum pprof_kind kind)
+{
+    struct call_ticket t = call_wait(rq, 0, NULL, NULL);
+    return (struct asker){ kind == PPROF_TEXT ? tell_text : tell_packed, t.env, t.id };
+}
+
+/* asking */
+
 bool pprof_read_window(const struct admin_request *rq, double preset_s, struct profiler_request *what,
                        struct answer *out)
 {
@@ -26,8 +76,8 @@ bool pprof_read_window(const struct admin_request *rq, double preset_s, struct p
     what->hz = HZ_PRESET;
     if (rq->query[0].data &&
         (!number_decimal(rq->query[0], &seconds) || !(seconds > 0) || seconds > SECONDS_MAX)) {
-        profiler_fault(out, 400, "seconds=%.32s is no number over 0 and up to %.0f\n", rq->query[0].data,
-                       SECONDS_MAX);
+        pprof_fault(out, 400, "seconds=%.32s is no number over 0 and up to %.0f\n", rq->query[0].data,
+                    SECONDS_MAX);
         return false;
     }
     what->duration_ms = (uint64_t)(seconds * 1000);
@@ -35,8 +85,7 @@ bool pprof_read_window(const struct admin_request *rq, double preset_s, struct p
     if (rq->query[1].data) {
         uint64_t hz;
         if (!number_u64(rq->query[1], &hz) || hz < 1 || hz > SAMPLER_HZ_MAX) {
-            profiler_fault(out, 400, "hz=%.32s is no number from 1 to %u\n", rq->query[1].data,
-                           SAMPLER_HZ_MAX);
+            pprof_fault(out, 400, "hz=%.32s is no number from 1 to %u\n", rq->query[1].data, SAMPLER_HZ_MAX);
             return false;
         }
         what->hz = (uint32_t)hz;
@@ -49,20 +98,39 @@ static bool read_query(const struct admin_request *rq, double preset_s, struct p
 {
     if (!pprof_read_window(rq, preset_s, what, out)) return false;
     if (rq->query[2].data && !slice_equal(rq->query[2], SLICE("folded")) && rq->query[2].len) {
-        profiler_fault(out, 400, "form=%.32s is none; there is folded\n", rq->query[2].data);
+        pprof_fault(out, 400, "form=%.32s is none; there is folded\n", rq->query[2].data);
         return false;
     }
     what->form = rq->query[2].len ? PROFILER_FOLDED : PROFILER_PPROF;
     return true;
 }
 
+void pprof_ask(const struct admin_request *rq, const struct profiler_request *what,
+               void (*refuse)(struct answer *out, uint16_t status, const struct err *err), struct answer *out)
+{
+    struct err err;
+    bool is_busy;
+    struct profiler_question *q = profiler_ask(rq->profiler, what, &is_busy, &err);
+    if (q)
+        call_wait(rq, what->duration_ms + NAMING_MS, profiler_give_up, q);
+    else
+        refuse(out, is_busy ? 503 : 500, &err);
+}
+
+static void refuse_go(struct answer *out, uint16_t status, const struct err *err)
+{
+    pprof_fault(out, status, "%s\n", err->text);
+}
+
 static void ask(const struct admin_request *rq, struct profiler_request what, double preset_s,
                 struct answer *out)
 {
-    if (!rq->profiler)
-        profiler_fault(out, 503, "this weir has no profiler\n");
-    else if (read_query(rq, preset_s, &what, out))
-        profiler_ask(rq->profiler, rq, &what, out);
+    if (!rq->profiler) {
+        pprof_fault(out, 503, "this weir has no profiler\n");
+    } else if (read_query(rq, preset_s, &what, out)) {
+        what.asker = pprof_asker(rq, what.form == PROFILER_FOLDED ? PPROF_TEXT : PPROF_PACKED);
+        pprof_ask(rq, &what, refuse_go, out);
+    }
 }
 
 void pprof_profile(const struct admin_request *rq, struct answer *out)
@@ -88,8 +156,8 @@ void pprof_mutex(const struct admin_request *rq, struct answer *out)
 void pprof_trace(const struct admin_request *rq, struct answer *out)
 {
     (void)rq;
-    profiler_fault(out, 501,
-                   "Go's execution trace is Go's alone; /debug/trace?seconds=5 gives one for Perfetto\n");
+    pprof_fault(out, 501,
+                "Go's execution trace is Go's alone; /debug/trace?seconds=5 gives one for Perfetto\n");
 }
 
 /* As Go's: the arguments, with zero bytes between them. */
@@ -145,7 +213,7 @@ static void symbols(struct slice addresses, struct answer *out)
     struct err err;
     char *memory = malloc(SYMBOL_TEXT_MAX);
     if (!memory || modules_read(&m, 0, &err) < 0 || symbolizer_new(&s, m, &err) < 0) {
-        profiler_fault(out, 500, "%s\n", memory ? err.text : "out of memory");
+        pprof_fault(out, 500, "%s\n", memory ? err.text : "out of memory");
     } else {
         struct text t = text_over(memory, SYMBOL_TEXT_MAX);
         symbolizer_leave_out_lines(s);

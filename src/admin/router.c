@@ -38,17 +38,6 @@ static bool is_path(const char *pattern, const struct target *t, struct slice pa
     return at + ends_with_slash == t->segment_count && (!ends_with_slash || !t->segments[at].len);
 }
 
-const char *router_method_name(enum http_method method)
-{
-    static const char *const names[] = {
-#define X(id, text, is_safe, is_idempotent) [HTTP_##id] = text,
-        HTTP_METHODS(X)
-#undef X
-            [HTTP_OTHER] = "other"
-    };
-    return names[method];
-}
-
 void router_match(const struct admin_route *routes, const struct target *target, enum http_method method,
                   struct router_match *out)
 {
@@ -59,7 +48,7 @@ void router_match(const struct admin_route *routes, const struct target *target,
     for (const struct admin_route *r = routes; r->path; r++) {
         if (!is_path(r->path, target, params)) continue;
         out->has_path = true;
-        text_printf(&allow, "%s%s, ", router_method_name(r->method), r->method == HTTP_GET ? ", HEAD" : "");
+        text_printf(&allow, "%s%s, ", http_method_name(r->method), r->method == HTTP_GET ? ", HEAD" : "");
         bool is_method = r->method == method || (r->method == HTTP_GET && method == HTTP_HEAD);
         if (!is_method || out->route) continue;
         out->route = r;

@@ -76,7 +76,6 @@ MUST_CHECK int router_query(const struct admin_route *route, const struct target
                             struct slice values[ROUTER_QUERY_MAX], struct err *err);
 /* The path of the table that `path` may have meant, or NULL. */
 const char *router_nearest(const struct admin_route *routes, struct slice path);
-const char *router_method_name(enum http_method method);
 /* Takes the next segment of a pattern off `rest`: "{pool}" is a parameter without its braces. False at the
  * end. */
 bool router_next_segment(const char **rest, struct slice *segment, bool *is_param);

@@ -1,360 +1,18 @@
-#include "admin/trace.h"
-
-#include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "self/trace.h"
 
 #include "admin/call.h"
-#include "admin/profiler.h"
 #include "admin/routes.h"
 #include "base/number.h"
-#include "net/jobs.h"
-#include "net/loop_trace.h"
-#include "proxy/worker.h"
+#include "self/profiler.h"
 
 #define SECONDS_PRESET 5.0
 #define SECONDS_MAX 60.0
-#define LOOK_MS \
-    20 /* a ring of 4,096 records is overwritten sooner only beyond 200,000 requests/s on one worker */
 #define WAIT_MS 30000u
-#define POSTS_MAX 100000u
 
 const struct admin_query trace_query[] = {
     { "seconds", "number", "How long it is watched, up to 60; 5 without it." },
     { 0 },
 };
-
-struct worker_trace {
-    struct trace *trace;
-    struct worker *worker;
-    struct loop_trace turns;
-    uint64_t position; /* the next record of its ring */
-    bool is_asked_to_stop;
-};
-
-struct trace {
-    struct job job; /* first */
-    struct proxy *proxy;
-    struct profiler *profiler;
-    struct loop *loop;
-    struct mailbox *control;
-    struct jobs *jobs;
-    struct timer timer;
-    struct call_ticket ticket;
-    struct answer answer;
-    uint64_t begin_wall_ns, begin_ns, end_ms;
-    struct flight_record *records;
-    uint16_t by_worker[TRACE_EXCHANGES_MAX]; /* whose each of them is */
-    uint32_t record_count, worker_count, stopped;
-    bool is_given_up;     /* weir stops */
-    _Atomic bool is_gone; /* nobody wants the answer */
-    uint64_t lost;
-    struct worker_trace workers[];
-};
-
-/* writing it down: on the jobs' thread */
-
-struct writer {
-    const struct trace *trace;
-    struct json j;
-    uint32_t worker; /* of the exchange in hand */
-};
-
-static double us_since_begin(const struct writer *w, uint64_t wall_ns)
-{
-    const struct trace *t = w->trace;
-    return wall_ns > t->begin_wall_ns ? (double)(wall_ns - t->begin_wall_ns) / 1000 : 0;
-}
-
-static void put_us(struct json *j, double us)
-{
-    char text[32];
-    snprintf(text, sizeof(text), "%.3f", us);
-    json_raw(j, slice_of(text));
-}
-
-static void begin_event(struct writer *w, const char *phase, const char *name, uint32_t worker, double ts_us)
-{
-    json_object(&w->j);
-    json_key(&w->j, "ph");
-    json_string(&w->j, phase);
-    json_key(&w->j, "name");
-    json_string(&w->j, name);
-    json_key(&w->j, "pid");
-    json_u64(&w->j, 1);
-    json_key(&w->j, "tid");
-    json_u64(&w->j, worker + 1);
-    json_key(&w->j, "ts");
-    put_us(&w->j, ts_us);
-}
-
-static void name_it(struct writer *w, const char *what, uint32_t worker, const char *name)
-{
-    begin_event(w, "M", what, worker, 0);
-    json_key(&w->j, "args");
-    json_object(&w->j);
-    json_key(&w->j, "name");
-    json_string(&w->j, name);
-    json_object_end(&w->j);
-    json_object_end(&w->j);
-}
-
-static void write_turns(struct writer *w, uint32_t worker)
-{
-    const struct trace *t = w->trace;
-    const struct loop_trace *turns = &t->workers[worker].turns;
-    for (uint32_t i = 0; i < turns->count; i++) {
-        const struct loop_trace_turn *turn = &turns->turns[i];
-        if (turn->begin_ns < t->begin_ns) continue;
-        begin_event(w, "X", "turn", worker, (double)(turn->begin_ns - t->begin_ns) / 1000);
-        json_key(&w->j, "dur");
-        put_us(&w->j, (double)(turn->end_ns - turn->begin_ns) / 1000);
-        json_key(&w->j, "args");
-        json_object(&w->j);
-        json_key(&w->j, "events");
-        json_u64(&w->j, turn->events);
-        json_object_end(&w->j);
-        json_object_end(&w->j);
-    }
-}
-
-static void begin_part(struct writer *w, const char *phase, const char *name, uint64_t id, double ts_us)
-{
-    char text[FLIGHT_ID_TEXT_MAX];
-    begin_event(w, phase, name, w->worker, ts_us);
-    json_key(&w->j, "cat");
-    json_string(&w->j, "exchange");
-    json_key(&w->j, "id");
-    json_string(&w->j, flight_id_print(id, text));
-}
-
-static void write_part(struct writer *w, const char *name, const struct flight_record *r, uint64_t from_us,
-                       uint64_t to_us)
-{
-    if (to_us <= from_us) return;
-    begin_part(w, "b", name, r->id, us_since_begin(w, r->start_wall_ns + from_us * 1000));
-    json_object_end(&w->j);
-    begin_part(w, "e", name, r->id, us_since_begin(w, r->start_wall_ns + to_us * 1000));
-    json_object_end(&w->j);
-}
-
-/* What came, one after the other; what did not is left out. */
-static void write_phases(struct writer *w, const struct flight_record *r)
-{
-    static const char *const names[] = { "head", "choose", "connect", "send", "wait" };
-    const uint32_t ends[] = { r->head_us, r->picked_us, r->connected_us, r->sent_us, r->first_byte_us };
-    uint64_t from_us = 0;
-    for (unsigned i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
-        if (ends[i] == FLIGHT_NEVER || ends[i] < from_us || ends[i] > r->total_us) continue;
-        write_part(w, names[i], r, from_us, ends[i]);
-        from_us = ends[i];
-    }
-    write_part(w, r->first_byte_us == FLIGHT_NEVER ? "end" : "body", r, from_us, r->total_us);
-}
-
-static void write_argument(struct writer *w, const char *key, uint32_t id)
-{
-    if (!id) return;
-    json_key(&w->j, key);
-    json_string(&w->j, proxy_name_of(w->trace->proxy, id));
-}
-
-static void write_exchange(struct writer *w, const struct flight_record *r)
-{
-    char name[FLIGHT_TARGET_MAX + 32];
-    struct text text = text_over(name, sizeof(name));
-    if (r->flags & FLIGHT_TCP)
-        TEXT_LITERAL(&text, "tcp");
-    else
-        text_printf(&text, "%s %.*s", router_method_name((enum http_method)r->method), (int)r->target_len,
-                    r->target);
-    text_cstr(&text);
-    begin_part(w, "b", name, r->id, us_since_begin(w, r->start_wall_ns));
-    json_key(&w->j, "args");
-    json_object(&w->j);
-    write_argument(w, "listener", r->listener);
-    write_argument(w, "route", r->route);
-    write_argument(w, "pool", r->pool);
-    uint32_t kept = flight_kept_attempts(r);
-    if (kept) write_argument(w, "server", r->attempts[kept - 1].server);
-    json_key(&w->j, "status");
-    json_u64(&w->j, r->status);
-    json_key(&w->j, "end");
-    json_string(&w->j, end_reason_info((enum end_reason)r->end)->name);
-    json_key(&w->j, "attempts");
-    json_u64(&w->j, r->attempt_count);
-    json_object_end(&w->j);
-    json_object_end(&w->j);
-    write_phases(w, r);
-    begin_part(w, "e", name, r->id, us_since_begin(w, r->start_wall_ns + r->total_us * 1000));
-    json_object_end(&w->j);
-}
-
-static void write_rest(struct writer *w)
-{
-    uint64_t lost = 0;
-    for (uint32_t i = 0; i < w->trace->worker_count; i++) lost += w->trace->workers[i].turns.lost;
-    json_key(&w->j, "displayTimeUnit");
-    json_string(&w->j, "ms");
-    json_key(&w->j, "otherData");
-    json_object(&w->j);
-    json_key(&w->j, "program");
-    json_string(&w->j, "weir " WEIR_VERSION);
-    json_key(&w->j, "turns_left_out");
-    json_u64(&w->j, lost);
-    json_key(&w->j, "exchanges_left_out");
-    json_u64(&w->j, w->trace->lost);
-    json_object_end(&w->j);
-}
-
-static void run(struct job *job)
-{
-    struct trace *t = (struct trace *)job;
-    struct writer w = { .trace = t };
-    char name[32];
-    json_init(&w.j, ANSWER_MAX, false);
-    json_object(&w.j);
-    json_key(&w.j, "traceEvents");
-    json_array(&w.j);
-    name_it(&w, "process_name", 0, "weir");
-    for (uint32_t i = 0; i < t->worker_count; i++) {
-        snprintf(name, sizeof(name), "weir/%u", i);
-        name_it(&w, "thread_name", i, name);
-        write_turns(&w, i);
-    }
-    for (uint32_t i = 0; i < t->record_count; i++) {
-        w.worker = t->by_worker[i];
-        write_exchange(&w, &t->records[i]);
-    }
-    json_array_end(&w.j);
-    write_rest(&w);
-    json_object_end(&w.j);
-    answer_json(&t->answer, 200, &w.j);
-}
-
-void trace_free(struct trace *t)
-{
-    if (!t) return;
-    for (uint32_t i = 0; i < t->worker_count; i++) free(t->workers[i].turns.turns);
-    answer_fini(&t->answer);
-    free(t->records);
-    free(t);
-}
-
-static void done(struct job *job)
-{
-    struct trace *t = (struct trace *)job;
-    if (!t->answer.status) answer_problem(&t->answer, 503, "weir is stopping.");
-    call_answer(t->ticket, &t->answer);
-    t->answer = (struct answer){ 0 };
-    profiler_set_trace(t->profiler, NULL);
-    trace_free(t);
-}
-
-/* looking */
-
-static void take_records(struct trace *t, struct worker_trace *w)
-{
-    const struct flight_ring *ring = w->worker->flights;
-    uint64_t end = flight_written(ring);
-    for (; w->position < end; w->position++) {
-        if (t->record_count == TRACE_EXCHANGES_MAX ||
-            !flight_read(ring, w->position, &t->records[t->record_count]))
-            t->lost++;
-        else
-            t->by_worker[t->record_count++] = (uint16_t)w->worker->index;
-    }
-}
-
-static void on_stopped(void *reader, const struct mail *m)
-{
-    (void)reader;
-    struct trace *t = ((struct worker_trace *)m->object)->trace;
-    if (++t->stopped < t->worker_count || t->is_given_up) return;
-    loop_disarm(t->loop, &t->timer);
-    if (t->is_gone || !jobs_post(t->jobs, &t->job)) done(&t->job);
-}
-
-/* On the worker's thread, as the next. */
-static void stop_one(void *reader, const struct mail *m)
-{
-    struct worker *w = reader;
-    struct mail back = { .deliver = on_stopped, .object = m->object };
-    w->loop.trace = NULL;
-    /* The control thread empties its box, unless weir ends: then the trace ends with it. */
-    for (uint32_t tries = 0; tries < POSTS_MAX; tries++) {
-        if (mailbox_post(((struct worker_trace *)m->object)->trace->control, &back)) return;
-        sched_yield();
-    }
-}
-
-static void start_one(void *reader, const struct mail *m)
-{
-    struct worker *w = reader;
-    struct worker_trace *t = m->object;
-    w->loop.trace = &t->turns;
-}
-
-static void on_timer(struct timer *timer)
-{
-    struct trace *t = container_of(timer, struct trace, timer);
-    bool is_over = loop_now_ms(t->loop) >= t->end_ms;
-    for (uint32_t i = 0; i < t->worker_count; i++) {
-        struct worker_trace *w = &t->workers[i];
-        struct mail m = { .deliver = stop_one, .object = w };
-        take_records(t, w);
-        if (is_over && !w->is_asked_to_stop) w->is_asked_to_stop = mailbox_post(w->worker->box, &m);
-    }
-    loop_arm(t->loop, timer, LOOK_MS);
-}
-
-/* The workers are asked to stop when they are next looked at. */
-static void on_gone(void *context)
-{
-    struct trace *t = context;
-    t->is_gone = true;
-    t->end_ms = 0;
-}
-
-void trace_stop(struct trace *t)
-{
-    if (!t) return;
-    loop_disarm(t->loop, &t->timer);
-    t->is_given_up = true;
-}
-
-/* asking */
-
-static struct trace *make(const struct admin_request *rq)
-{
-    uint32_t count = rq->proxy->worker_count;
-    struct trace *t = calloc(1, sizeof(*t) + count * sizeof(*t->workers));
-    if (!t) return NULL;
-    t->worker_count = count;
-    t->records = calloc(TRACE_EXCHANGES_MAX, sizeof(*t->records));
-    bool is_whole = t->records;
-    for (uint32_t i = 0; i < count; i++) {
-        struct worker_trace *w = &t->workers[i];
-        w->trace = t;
-        w->worker = rq->proxy->workers[i];
-        w->turns.turns = calloc(TRACE_TURNS_MAX, sizeof(*w->turns.turns));
-        w->turns.room = TRACE_TURNS_MAX;
-        w->position = flight_written(w->worker->flights);
-        if (!w->turns.turns) is_whole = false;
-    }
-    if (is_whole) return t;
-    trace_free(t);
-    return NULL;
-}
-
-static bool start(struct trace *t)
-{
-    for (uint32_t i = 0; i < t->worker_count; i++) {
-        struct mail m = { .deliver = start_one, .object = &t->workers[i] };
-        if (!mailbox_post(t->workers[i].worker->box, &m)) return i > 0; /* it has no turns, then */
-    }
-    return true;
-}
 
 static bool read_seconds(struct slice text, double *out)
 {
@@ -363,9 +21,24 @@ static bool read_seconds(struct slice text, double *out)
     return number_decimal(text, out) && *out > 0 && *out <= SECONDS_MAX;
 }
 
+static void tell(const struct asker *to, struct finding *f)
+{
+    struct answer a = { 0 };
+    if (f->bytes) {
+        answer_body(&a, "application/json", f->bytes, f->len);
+        f->bytes = NULL;
+    } else if (*f->fault.text) {
+        answer_error(&a, 500, &f->fault);
+    } else {
+        answer_problem(&a, 503, "weir is stopping.");
+    }
+    call_answer((struct call_ticket){ to->context, to->id }, &a);
+}
+
 void trace_show(const struct admin_request *rq, struct answer *out)
 {
     double seconds = 0;
+    bool is_busy;
     if (!rq->profiler || !rq->jobs) {
         answer_problem(out, 503, "This weir has no profiler.");
         return;
@@ -375,28 +48,16 @@ void trace_show(const struct admin_request *rq, struct answer *out)
                        rq->query[0].data, SECONDS_MAX);
         return;
     }
-    if (profiler_trace(rq->profiler)) {
+    struct call_ticket ticket = call_wait(rq, 0, NULL, NULL);
+    const struct trace_options o = { .loop = rq->loop,
+                                     .jobs = rq->jobs,
+                                     .duration_ms = (uint64_t)(seconds * 1000),
+                                     .asker = { tell, ticket.env, ticket.id } };
+    struct trace *t = profiler_trace(rq->profiler, &o, &is_busy);
+    if (t)
+        call_wait(rq, WAIT_MS + o.duration_ms, trace_give_up, t);
+    else if (is_busy)
         answer_problem(out, 409, "Another trace is being taken; try again when it is over.");
-        return;
-    }
-    struct trace *t = make(rq);
-    if (!t || !start(t)) {
-        trace_free(t);
+    else
         answer_problem(out, 503, "There is no memory for a trace; try again.");
-        return;
-    }
-    t->job.run = run;
-    t->job.done = done;
-    t->proxy = rq->proxy;
-    t->profiler = rq->profiler;
-    t->loop = rq->loop;
-    t->control = profiler_mailbox(rq->profiler);
-    t->jobs = rq->jobs;
-    t->begin_ns = rq->loop->now_ns;
-    t->begin_wall_ns = loop_wall_ns(rq->loop);
-    t->end_ms = loop_now_ms(rq->loop) + (uint64_t)(seconds * 1000);
-    timer_init(&t->timer, on_timer);
-    loop_arm(rq->loop, &t->timer, LOOK_MS);
-    profiler_set_trace(rq->profiler, t);
-    t->ticket = call_wait(rq, WAIT_MS + (uint64_t)(seconds * 1000), on_gone, t);
 }

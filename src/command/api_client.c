@@ -101,7 +101,7 @@ static void on_open(struct http_stream *s)
     bool is_unix = q->to->address.sa.any.sa_family == AF_UNIX, has_body = q->rq->body.len > 0;
     struct http_head head = { .version = HTTP_VERSION_1_1,
                               .method = q->rq->method,
-                              .method_text = slice_of(router_method_name(q->rq->method)),
+                              .method_text = slice_of(http_method_name(q->rq->method)),
                               .target = slice_of(q->rq->path) };
     /* A POST says that it has no body (RFC 9110 8.6). */
     bool has_length = has_body || q->rq->method != HTTP_GET;

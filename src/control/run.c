@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
-#include "admin/profiler.h"
 #include "base/log.h"
 #include "base/poison.h"
 #include "control/anchor.h"
@@ -26,6 +25,7 @@
 #include "proxy/change.h"
 #include "proxy/worker.h"
 #include "self/leak_watch.h"
+#include "self/profiler.h"
 
 /* How often the control thread looks whether a drain is over, and whether an ejected server may come back. */
 #define DRAIN_LOOK_MS 20

@@ -27,6 +27,11 @@ bool http_method_is_idempotent(enum http_method m)
     return m < HTTP_OTHER && methods[m].is_idempotent;
 }
 
+const char *http_method_name(enum http_method m)
+{
+    return m < HTTP_OTHER ? methods[m].text.data : "other";
+}
+
 enum http_method http_method_of(struct slice text)
 {
     enum http_method m = HTTP_OTHER;

@@ -108,6 +108,7 @@ struct http_head {
 
 bool http_method_is_safe(enum http_method m);
 bool http_method_is_idempotent(enum http_method m);
+const char *http_method_name(enum http_method m); /* "GET"; "other" */
 enum http_method http_method_of(struct slice text);
 /* Fast: length and a few bytes decide before one comparison. */
 enum http_field_id http_field_id_of(struct slice name);

@@ -10,17 +10,6 @@
 
 #define TOP_MAX 1000u
 
-static const char *method_name(unsigned method)
-{
-    static const char *const names[] = {
-#define X(id, text, is_safe, is_idempotent) [HTTP_##id] = text,
-        HTTP_METHODS(X)
-#undef X
-            [HTTP_OTHER] = "other"
-    };
-    return method < sizeof(names) / sizeof(*names) ? names[method] : "other";
-}
-
 void report_key(enum period_dimension d, struct slice key, struct text *out)
 {
     char printed[INET6_ADDRSTRLEN];
@@ -109,7 +98,7 @@ static void statuses_json(const struct period *p, struct json *out)
     json_key(out, "methods");
     json_object(out);
     for (unsigned i = 0; i < PERIOD_METHODS; i++)
-        if (p->methods[i]) number(out, method_name(i), p->methods[i]);
+        if (p->methods[i]) number(out, http_method_name((enum http_method)i), p->methods[i]);
     json_object_end(out);
 }
 
@@ -175,8 +164,8 @@ static void statuses_text(const struct period *p, struct text *out)
     TEXT_LITERAL(out, "\nmethod          count      %\n");
     for (unsigned i = 0; i < PERIOD_METHODS; i++)
         if (p->methods[i])
-            text_printf(out, "%-8s %12llu %6.2f\n", method_name(i), (unsigned long long)p->methods[i],
-                        percent(p->methods[i], p->records));
+            text_printf(out, "%-8s %12llu %6.2f\n", http_method_name((enum http_method)i),
+                        (unsigned long long)p->methods[i], percent(p->methods[i], p->records));
 }
 
 static void quantiles_text(const char *name, const uint64_t *cells, double scale, struct text *out)

@@ -369,12 +369,6 @@ static void print_attempt(const struct flight_attempt *a, uint32_t number, const
 static void print_request(const struct flight_record *r, struct json *out)
 {
     static const char *const versions[] = { "HTTP/1.0", "HTTP/1.1", "HTTP/2.0" };
-    static const char *const methods[] = {
-#define X(id, text, is_safe, is_idempotent) [HTTP_##id] = text,
-        HTTP_METHODS(X)
-#undef X
-            [HTTP_OTHER] = "other"
-    };
     json_key(out, "protocol");
     if (r->flags & FLIGHT_TCP)
         json_string(out, "tcp");
@@ -383,7 +377,9 @@ static void print_request(const struct flight_record *r, struct json *out)
     if (!(r->flags & FLIGHT_TCP)) {
         bool has_request = r->target_len > 0;
         json_key(out, "method");
-        json_string(out, has_request && r->method <= HTTP_OTHER ? methods[r->method] : NULL);
+        json_string(out, has_request && r->method <= HTTP_OTHER
+                             ? http_method_name((enum http_method)r->method)
+                             : NULL);
         json_key(out, "target");
         json_slice(out, (struct slice){ r->target, r->target_len });
         json_key(out, "is_target_cut");

@@ -7,7 +7,7 @@
 /* after the above */
 #include <cmocka.h>
 
-#include "admin/profiler.h"
+#include "admin/pprof.h"
 #include "admin/routes.h"
 
 /* The answer to a body that ends where its memory ends, as text. */
@@ -34,9 +34,9 @@ static void an_address_that_ends_with_the_body_is_read_to_there(void **state)
 {
     (void)state;
     char body[128], wanted[128];
-    uintptr_t here = (uintptr_t)profiler_fault;
+    uintptr_t here = (uintptr_t)pprof_fault;
     snprintf(body, sizeof(body), "0x%lx", (unsigned long)here);
-    snprintf(wanted, sizeof(wanted), "num_symbols: 1\n0x%lx profiler_fault\n", (unsigned long)here);
+    snprintf(wanted, sizeof(wanted), "num_symbols: 1\n0x%lx pprof_fault\n", (unsigned long)here);
     char *text = ask_symbols(body);
     assert_string_equal(text, wanted);
     free(text);

@@ -137,8 +137,8 @@ static void openapi_has_every_row_and_no_dangling_reference(void **state)
     const struct conf_node *paths = get(openapi.root, "paths");
     for (const struct admin_route *r = admin_routes; r->path; r++) {
         char method[8] = "";
-        for (size_t i = 0; router_method_name(r->method)[i]; i++)
-            method[i] = (char)(router_method_name(r->method)[i] | 32);
+        for (size_t i = 0; http_method_name(r->method)[i]; i++)
+            method[i] = (char)(http_method_name(r->method)[i] | 32);
         const struct conf_node *operation = get(get(paths, r->path), method);
         get(operation, "operationId");
         uint32_t count = 0;

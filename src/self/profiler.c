@@ -1,11 +1,9 @@
-#include "admin/profiler.h"
+#include "self/profiler.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "admin/trace.h"
 #include "base/log.h"
 #include "net/mailbox.h"
 #include "profile/flame.h"
@@ -15,9 +13,8 @@
 #include "profile/sampled_profile.h"
 #include "proxy/exchange.h"
 #include "proxy/proxy.h"
+#include "self/trace.h"
 
-/* What an answer may take beyond its window: names are looked up and the profile is packed. */
-#define NAMING_MS 30000u
 #define WINDOWS_MAX 16u
 #define KEPT_MS 10000u
 
@@ -33,27 +30,14 @@ struct profiler {
 };
 
 /* One question: one window, or two of which the sum is asked for. */
-struct question {
+struct profiler_question {
     struct profiler *profiler;
     struct profiler_request what;
-    struct call_ticket ticket;
     struct sampler_window windows[2];
     uint32_t window_count, done_count; /* done_count: the sampler's thread */
-    _Atomic bool is_gone;              /* nobody wants the answer */
-    struct answer answer;
+    _Atomic bool is_given_up;
+    struct finding found;
 };
-
-void profiler_fault(struct answer *out, uint16_t status, const char *format, ...)
-{
-    char text[ERR_TEXT_MAX + 64];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    answer_text(out, status, text);
-    out->content_type = "text/plain; charset=utf-8";
-    out->is_pprof = true;
-}
 
 /* names */
 
@@ -91,30 +75,14 @@ static bool is_lock(struct slice function)
     return false;
 }
 
-/* What has gone wrong, as whoever asks reads it: Go's tools, or one of ours. */
-static void refuse(const struct profiler_request *what, struct answer *out, uint16_t status,
-                   const struct err *err)
-{
-    if (what->form == PROFILER_FLAME)
-        answer_error(out, status, err);
-    else
-        profiler_fault(out, status, "%s\n", err->text);
-}
-
 /* making the answer: on the sampler's thread */
 
-static int write_profile(const struct profile *p, enum profiler_form form, struct answer *out,
-                         struct err *err)
+static int write_text(const struct profile *p, enum profiler_form form, struct finding *out, struct err *err)
 {
-    char *body = NULL;
+    char *bytes = NULL;
     size_t len = 0;
-    if (form == PROFILER_PPROF) {
-        if (pprof_write(p, &body, &len, err) < 0) return -1;
-        answer_body(out, "application/octet-stream", body, len);
-        return 0;
-    }
-    FILE *f = open_memstream(&body, &len);
     int result = 0;
+    FILE *f = open_memstream(&bytes, &len);
     if (!f) return err_set(err, "out of memory for a profile");
     if (form == PROFILER_FOLDED) {
         folded_write(p, 1, f);
@@ -123,12 +91,13 @@ static int write_profile(const struct profile *p, enum profiler_form form, struc
         result = flame_write(p, NULL, &o, f, err);
     }
     if (fclose(f) != 0) result = err_set(err, "out of memory for a profile");
-    if (result == 0)
-        answer_body(out, form == PROFILER_FOLDED ? "text/plain; charset=utf-8" : "text/html; charset=utf-8",
-                    body, len);
-    else
-        free(body);
-    return result;
+    if (result < 0) {
+        free(bytes);
+        return -1;
+    }
+    out->bytes = bytes;
+    out->len = len;
+    return 0;
 }
 
 /* On and off the CPU in one: {samples, wall}. */
@@ -145,7 +114,7 @@ static struct profile *add_up(struct profile *on, struct profile *off)
     return sum;
 }
 
-static int make_answer(struct question *q, struct err *err)
+static int make_finding(struct profiler_question *q, struct err *err)
 {
     struct profile *made[2] = { NULL, NULL }, *sum = NULL;
     struct sampled_profile_options o = { .name_of = name_of,
@@ -163,7 +132,10 @@ static int make_answer(struct question *q, struct err *err)
     }
     if (result == 0 && q->window_count == 2 && !(sum = add_up(made[0], made[1])))
         result = err_set(err, "out of memory for a profile");
-    if (result == 0) result = write_profile(sum ? sum : made[0], q->what.form, &q->answer, err);
+    const struct profile *whole = sum ? sum : made[0];
+    if (result == 0)
+        result = q->what.form == PROFILER_PPROF ? pprof_write(whole, &q->found.bytes, &q->found.len, err)
+                                                : write_text(whole, q->what.form, &q->found, err);
     profile_free(made[0]);
     profile_free(made[1]);
     profile_free(sum);
@@ -173,18 +145,19 @@ static int make_answer(struct question *q, struct err *err)
 static void deliver(void *reader, const struct mail *m)
 {
     (void)reader;
-    struct question *q = m->object;
+    struct profiler_question *q = m->object;
     q->profiler->windows--;
-    call_answer(q->ticket, &q->answer);
+    if (!q->is_given_up) q->what.asker.tell(&q->what.asker, &q->found);
+    free(q->found.bytes);
     free(q);
 }
 
 static void on_done(struct sampler_window *w)
 {
-    struct question *q = w->context;
+    struct profiler_question *q = w->context;
     struct err err;
     if (++q->done_count < q->window_count) return;
-    if (!q->is_gone && make_answer(q, &err) < 0) refuse(&q->what, &q->answer, 500, &err);
+    if (!q->is_given_up && make_finding(q, &err) < 0) q->found.fault = err;
     for (uint32_t i = 0; i < q->window_count; i++) sampler_window_fini(&q->windows[i]);
     struct mail m = { .deliver = deliver, .object = q };
     while (!mailbox_post(q->profiler->control, &m)) {
@@ -192,7 +165,7 @@ static void on_done(struct sampler_window *w)
             sched_yield(); /* the control thread empties its box */
             continue;
         }
-        answer_fini(&q->answer);
+        free(q->found.bytes);
         free(q);
         return;
     }
@@ -200,54 +173,51 @@ static void on_done(struct sampler_window *w)
 
 /* asking */
 
-static void on_gone(void *context)
-{
-    struct question *q = context;
-    q->is_gone = true;
-    for (uint32_t i = 0; i < q->window_count; i++) q->windows[i].is_given_up = true;
-}
-
-static void add_window(struct question *q, enum perf_kind kind)
+static void add_window(struct profiler_question *q, enum perf_kind kind)
 {
     q->windows[q->window_count++] = (struct sampler_window){
         .kind = kind, .hz = q->what.hz, .duration_ms = q->what.duration_ms, .done = on_done, .context = q
     };
 }
 
-void profiler_ask(struct profiler *p, const struct admin_request *rq, const struct profiler_request *what,
-                  struct answer *out)
+struct profiler_question *profiler_ask(struct profiler *p, const struct profiler_request *what, bool *is_busy,
+                                       struct err *err)
 {
-    struct err err;
+    *is_busy = true;
     if (p->windows == WINDOWS_MAX) {
-        err_set(&err, "%u profiles are being taken; try again when one of them is over", WINDOWS_MAX);
-        refuse(what, out, 503, &err);
-        return;
+        err_set(err, "%u profiles are being taken; try again when one of them is over", WINDOWS_MAX);
+        return NULL;
     }
-    struct question *q = calloc(1, sizeof(*q));
+    struct profiler_question *q = calloc(1, sizeof(*q));
     if (!q) {
-        err_set(&err, "there is no memory for a profile; try again");
-        refuse(what, out, 503, &err);
-        return;
+        err_set(err, "there is no memory for a profile; try again");
+        return NULL;
     }
+    *is_busy = false;
     q->profiler = p;
     q->what = *what;
     if (what->is_wall) add_window(q, PERF_ON_CPU);
     add_window(q, what->is_wall ? PERF_OFF_CPU : what->kind);
-    q->ticket = call_wait(rq, what->duration_ms + NAMING_MS, on_gone, q);
     for (uint32_t i = 0; i < q->window_count; i++) {
-        if (sampler_ask(p->sampler, &q->windows[i], &err) == 0) continue;
-        /* The one before is going on and will say that it is done. */
-        q->windows[i].fault = err;
+        if (sampler_ask(p->sampler, &q->windows[i], err) == 0) continue;
         if (i == 0) {
-            call_wait(rq, 0, NULL, NULL);
             free(q);
-            refuse(what, out, 500, &err);
-            return;
+            return NULL;
         }
+        /* The one before is going on and will say that it is done. */
+        q->windows[i].fault = *err;
         q->window_count = i;
         break;
     }
     p->windows++;
+    return q;
+}
+
+void profiler_give_up(void *question)
+{
+    struct profiler_question *q = question;
+    q->is_given_up = true;
+    for (uint32_t i = 0; i < q->window_count; i++) q->windows[i].is_given_up = true;
 }
 
 /* keeping: a window after the other, on the sampler's thread */
@@ -279,19 +249,22 @@ static int keep(struct profiler *p, uint32_t hz, struct err *err)
     return sampler_ask(p->sampler, &p->kept, err);
 }
 
-struct trace *profiler_trace(const struct profiler *p)
+static void on_trace_end(void *keeper)
 {
-    return p->trace;
+    struct profiler *p = keeper;
+    p->trace = NULL;
 }
 
-void profiler_set_trace(struct profiler *p, struct trace *t)
+struct trace *profiler_trace(struct profiler *p, const struct trace_options *what, bool *is_busy)
 {
-    p->trace = t;
-}
-
-struct mailbox *profiler_mailbox(const struct profiler *p)
-{
-    return p->control;
+    struct trace_options o = *what;
+    *is_busy = p->trace != NULL;
+    if (p->trace) return NULL;
+    o.proxy = p->proxy;
+    o.control = p->control;
+    o.on_end = on_trace_end;
+    o.keeper = p;
+    return p->trace = trace_start(&o);
 }
 
 int profiler_keep(struct profiler *p, const struct profiler_conf *conf, struct err *err)
