@@ -74,8 +74,9 @@ format: setup-test ## format all C files in place
 	@$(PYTHON) tools/check_format.py --fix
 
 .PHONY: sizes
-sizes: ## list files and functions longer than the style asks for
+sizes: ## list files and functions longer than the style asks for, and what includes the most
 	@$(PYTHON) tools/print_sizes.py
+	@$(PYTHON) tools/print_includes.py
 
 .PHONY: clean
 clean: ## remove build/

@@ -361,6 +361,8 @@ def do_check(_arguments):
     check("format", [PYTHON, "tools/check_format.py"])
     check("layers", [PYTHON, "tools/check_layers.py"])
     check("layers (self-test)", [PYTHON, "tools/check_layers.py", "--self-test"])
+    check("include circles", [PYTHON, "tools/print_includes.py"])
+    check("include circles (self-test)", [PYTHON, "tools/print_includes.py", "--self-test"])
     check("strings", [PYTHON, "tools/check_strings.py"])
     check("strings (self-test)", [PYTHON, "tools/check_strings.py", "--self-test"])
     is_release_built = build("release")
@@ -376,9 +378,10 @@ def do_check(_arguments):
         run_unit_tests("asan")
     if is_release_built and is_asan_built:
         run_all_e2e_tests()
-    _, sizes = run([PYTHON, "tools/print_sizes.py"], CHECK_SECONDS)
-    if sizes:
-        print(f"\n{len(sizes.splitlines())} files or functions are larger than the style aims for; see `make sizes`")
+    print("\nLarger than the style aims for:")
+    print(run([PYTHON, "tools/print_sizes.py", "--brief"], CHECK_SECONDS)[1], end="")
+    print("\nIncludes, the most first:")
+    print(run([PYTHON, "tools/print_includes.py"], CHECK_SECONDS)[1], end="")
 
 
 def do_fuzz(arguments):
