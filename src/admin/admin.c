@@ -30,7 +30,7 @@
 struct crowd {
     struct http_service service; /* first */
     struct admin *admin;
-    struct list connections; /* of h1_server */
+    struct list connections; /* of http_conn */
     uint32_t count;
     bool is_reserved; /* answers health checks only, and closes */
 };
@@ -65,15 +65,14 @@ static void on_fault(struct http_service *service, struct http_stream *s, const 
 
 static void bury_connection(struct loop_grave *g)
 {
-    struct h1_conn *conn = container_of(g, struct h1_conn, grave);
-    free(container_of(conn, struct h1_server, conn));
+    free(container_of(g, struct h1_server, http.grave));
 }
 
-static void on_closed(struct http_service *service, struct h1_server *c)
+static void on_closed(struct http_service *service, struct http_conn *c)
 {
     struct crowd *crowd = container_of(service, struct crowd, service);
     crowd->count--;
-    loop_bury(crowd->admin->env.loop, &c->conn.grave, bury_connection);
+    loop_bury(crowd->admin->env.loop, &c->grave, bury_connection);
 }
 
 static void say_shed(struct admin *a, const struct address *client, const char *reason)
@@ -85,38 +84,18 @@ static void say_shed(struct admin *a, const struct address *client, const char *
               address_print(client, from), reason, suppressed);
 }
 
-static struct h1_server *connection_at(struct list *link)
-{
-    return container_of(container_of(link, struct h1_conn, link), struct h1_server, conn);
-}
-
-/* How little is lost if it goes: 0, nobody is using it, to 3; -1: a request is being worked on. Whoever begins a request
- * and does not go on with it is as good as idle. */
-static int worth(const struct h1_server *c)
-{
-    switch ((enum h1_server_state)c->state) {
-    case H1_SERVER_HEAD: return c->has_started || c->conn.in.hold ? 1 : 0;
-    case H1_SERVER_DISCARD:
-    case H1_SERVER_LINGER: return 2;
-    case H1_SERVER_FLUSH: return 3;
-    case H1_SERVER_EXCHANGE:
-    case H1_SERVER_KILLED:
-    case H1_SERVER_CLOSED: break;
-    }
-    return -1;
-}
-
 /* Closes one that can be spared, the oldest of those that are worth least; of `peer`'s alone, if that is given. False: all
  * are in the midst of something. */
 static bool make_room(struct crowd *crowd, const struct ip *peer)
 {
-    struct h1_server *spared = NULL;
+    struct http_conn *spared = NULL;
     for (struct list *at = crowd->connections.next; at != &crowd->connections; at = at->next) {
-        struct h1_server *c = connection_at(at);
-        if (worth(c) < 0 || (peer && memcmp(&c->client.ip, peer, sizeof(*peer)) != 0)) continue;
-        if (!spared || worth(c) < worth(spared)) spared = c;
+        struct http_conn *c = http_conn_at(at);
+        enum http_conn_use use = c->ops->use(c);
+        if (use == HTTP_CONN_BUSY || (peer && memcmp(&c->client.ip, peer, sizeof(*peer)) != 0)) continue;
+        if (!spared || use < spared->ops->use(spared)) spared = c;
     }
-    if (spared) h1_server_kill(spared, END_CONNECTION_LIMIT);
+    if (spared) http_conn_kill(spared, END_CONNECTION_LIMIT);
     return spared;
 }
 
@@ -124,7 +103,7 @@ static uint32_t count_of(const struct crowd *crowd, const struct ip *peer)
 {
     uint32_t count = 0;
     for (struct list *at = crowd->connections.next; at != &crowd->connections; at = at->next)
-        count += memcmp(&connection_at(at)->client.ip, peer, sizeof(*peer)) == 0;
+        count += memcmp(&http_conn_at(at)->client.ip, peer, sizeof(*peer)) == 0;
     return count;
 }
 
@@ -245,7 +224,7 @@ static void forget_path(const struct admin *a)
 
 static void kill_crowd(struct crowd *crowd)
 {
-    h1_server_kill_all(&crowd->connections, END_DRAINED); /* of whose streams nobody holds any now */
+    http_conn_kill_all(&crowd->connections, END_DRAINED); /* of whose streams nobody holds any now */
 }
 
 static void bury_admin(struct loop_grave *g)

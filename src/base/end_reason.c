@@ -2,9 +2,15 @@
 
 #include <string.h>
 
+enum { STAGE_ANY = false, STAGE_CONNECT = true };
+
 static const struct end_reason_info reasons[END_REASON_COUNT] = {
-#define X(id, text, from, code, meaning) \
-    [END_##id] = { .name = (text), .means = (meaning), .origin = ORIGIN_##from, .status = (code) },
+#define X(id, text, from, code, stage, meaning) \
+    [END_##id] = { .name = (text),              \
+                   .means = (meaning),          \
+                   .origin = ORIGIN_##from,     \
+                   .status = (code),            \
+                   .is_connect = STAGE_##stage },
     END_REASONS(X)
 #undef X
 };

@@ -2,74 +2,76 @@
  * metrics, the error page, the API and the dashboard all take their words from here. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN_CONFIG };
 
 /* clang-format off */
-/* X(identifier, name, origin, status for the client (0: none can be sent), what it means) */
-#define END_REASONS(X)                                                                                          \
-    X(NONE, "none", NONE, 0, "still going on")                                                                  \
-    X(OK, "ok", NONE, 0, "ended as it should")                                                                  \
-    /* the client's doing */                                                                                    \
-    X(BAD_REQUEST, "bad_request", CLIENT, 400, "the request is not correct HTTP")                               \
-    X(BAD_REQUEST_BODY, "bad_request_body", CLIENT, 400, "the request body's framing is broken")                \
-    X(HEAD_TOO_LARGE, "head_too_large", CLIENT, 431, "the request head is over the limit")                      \
-    X(BAD_PATH, "bad_path", CLIENT, 400, "the request's path could be read in more than one way")              \
-    X(TARGET_TOO_LONG, "target_too_long", CLIENT, 414, "the request target is over the limit")                  \
-    X(BODY_TOO_LARGE, "body_too_large", CLIENT, 413, "the request body is over the limit")                      \
-    X(METHOD_NOT_ALLOWED, "method_not_allowed", CLIENT, 405, "the method is not served here")                   \
-    X(EXPECTATION_FAILED, "expectation_failed", CLIENT, 417, "only 100-continue can be expected")               \
-    X(VERSION_NOT_SUPPORTED, "version_not_supported", CLIENT, 505, "only HTTP/1.0 and HTTP/1.1 are spoken")     \
-    X(CODING_NOT_SUPPORTED, "coding_not_supported", CLIENT, 501, "only the chunked transfer coding is known")   \
-    X(HEADER_TIMEOUT, "header_timeout", CLIENT, 408, "the request head did not arrive in time")                 \
-    X(BODY_TIMEOUT, "body_timeout", CLIENT, 408, "the request body stopped arriving")                           \
-    X(WRITE_TIMEOUT, "write_timeout", CLIENT, 0, "the client stopped taking the response")                      \
-    X(CLIENT_ABORT, "client_abort", CLIENT, 0, "the client went away before the end")                           \
-    /* the gate and other limits of weir's own */                                                               \
-    X(GATE_DENIED, "gate_denied", CLIENT, 403, "the client's address may not pass")                             \
-    X(CLIENT_CONNECTIONS, "client_connections", CLIENT, 429, "the client has too many connections")             \
-    X(CONNECTION_LIMIT, "connection_limit", WEIR, 503, "weir's connection limit is reached")                    \
-    X(NO_DESCRIPTORS, "no_descriptors", WEIR, 503, "weir is out of file descriptors")                           \
-    X(NO_MEMORY, "no_memory", WEIR, 503, "weir's memory limit is reached")                                      \
-    X(DRAINED, "drained", WEIR, 503, "weir was stopped before the end")                                         \
-    X(INTERNAL, "internal", WEIR, 500, "weir met a state that cannot be")                                       \
-    X(TOTAL_TIMEOUT, "total_timeout", WEIR, 504, "the total time allowed ran out")                              \
-    X(LOOP_DETECTED, "loop_detected", CONFIG, 508, "the request has passed through weir too often")             \
-    /* choosing */                                                                                              \
-    X(NO_ROUTE, "no_route", CONFIG, 404, "no route matches the request")                                        \
-    X(ROUTE_UNDECIDED, "route_undecided", CONFIG, 414, "a route's regular expression gave up on the path")      \
-    X(PIN_UNKNOWN, "pin_unknown", CLIENT, 400, "the server that Weir-Pin names does not exist")                 \
-    X(REWRITE_TOO_LONG, "rewrite_too_long", CONFIG, 414, "the rewritten target is over the limit")              \
-    X(REWRITE_BAD_PATH, "rewrite_bad_path", CLIENT, 400, "the rewritten path would lead elsewhere")            \
-    X(EGRESS_BAD_TARGET, "egress_bad_target", CLIENT, 400, "X-Egress-Host names no host")                       \
-    X(EGRESS_DENIED, "egress_denied", CLIENT, 403, "the host that X-Egress-Host names is not allowed")          \
-    X(EGRESS_UNRESOLVED, "egress_unresolved", SERVER, 502, "the host that X-Egress-Host names has no address")  \
-    X(NO_SERVER, "no_server", SERVER, 503, "no server of the pool can be used")                                 \
-    X(QUEUE_FULL, "queue_full", WEIR, 503, "every server is at its cap and the queue is full")                  \
-    X(QUEUE_TIMEOUT, "queue_timeout", WEIR, 503, "no server had room in time")                                  \
-    /* the server's doing */                                                                                    \
-    X(CONNECT_REFUSED, "connect_refused", SERVER, 502, "the server refused the connection")                     \
-    X(CONNECT_TIMEOUT, "connect_timeout", SERVER, 504, "the connection to the server did not open in time")     \
-    X(CONNECT_FAILED, "connect_failed", SERVER, 502, "the server cannot be reached")                            \
-    X(SEND_FAILED, "send_failed", SERVER, 502, "the server closed while the request was being sent")            \
-    X(SEND_TIMEOUT, "send_timeout", SERVER, 504, "the server stopped taking the request")                       \
-    X(FIRST_BYTE_TIMEOUT, "first_byte_timeout", SERVER, 504, "the server did not begin to answer in time")      \
-    X(RESPONSE_TIMEOUT, "response_timeout", SERVER, 504, "the server stopped in the middle of its response")    \
-    X(SERVER_CLOSED, "server_closed", SERVER, 502, "the server closed before it answered")                      \
-    X(SERVER_RESET, "server_reset", SERVER, 502, "the server reset the connection")                             \
-    X(RESPONSE_CUT, "response_cut", SERVER, 502, "the server closed in the middle of its response")             \
-    X(BAD_RESPONSE, "bad_response", SERVER, 502, "the server's response is not correct HTTP")                   \
-    X(BAD_RESPONSE_BODY, "bad_response_body", SERVER, 502, "the response body's framing is broken")             \
-    X(RESPONSE_HEAD_TOO_LARGE, "response_head_too_large", SERVER, 502, "the response head is over the limit")   \
-    /* tunnels */                                                                                               \
-    X(IDLE_TIMEOUT, "idle_timeout", NONE, 0, "nothing was sent in either direction for too long")               \
-    X(HALF_CLOSED_TIMEOUT, "half_closed_timeout", NONE, 0, "one side had closed and the other did not")         \
-    X(CLIENT_RESET, "client_reset", CLIENT, 0, "the client reset the connection")
+/* X(identifier, name, origin, status for the client (0: none can be sent), CONNECT if it says that the server could not be
+ * reached: no request went to it; else ANY; what it means) */
+#define END_REASONS(X)                                                                                               \
+    X(NONE, "none", NONE, 0, ANY, "still going on")                                                                  \
+    X(OK, "ok", NONE, 0, ANY, "ended as it should")                                                                  \
+    /* the client's doing */                                                                                         \
+    X(BAD_REQUEST, "bad_request", CLIENT, 400, ANY, "the request is not correct HTTP")                               \
+    X(BAD_REQUEST_BODY, "bad_request_body", CLIENT, 400, ANY, "the request body's framing is broken")                \
+    X(HEAD_TOO_LARGE, "head_too_large", CLIENT, 431, ANY, "the request head is over the limit")                      \
+    X(BAD_PATH, "bad_path", CLIENT, 400, ANY, "the request's path could be read in more than one way")               \
+    X(TARGET_TOO_LONG, "target_too_long", CLIENT, 414, ANY, "the request target is over the limit")                  \
+    X(BODY_TOO_LARGE, "body_too_large", CLIENT, 413, ANY, "the request body is over the limit")                      \
+    X(METHOD_NOT_ALLOWED, "method_not_allowed", CLIENT, 405, ANY, "the method is not served here")                   \
+    X(EXPECTATION_FAILED, "expectation_failed", CLIENT, 417, ANY, "only 100-continue can be expected")               \
+    X(VERSION_NOT_SUPPORTED, "version_not_supported", CLIENT, 505, ANY, "only HTTP/1.0 and HTTP/1.1 are spoken")     \
+    X(CODING_NOT_SUPPORTED, "coding_not_supported", CLIENT, 501, ANY, "only the chunked transfer coding is known")   \
+    X(HEADER_TIMEOUT, "header_timeout", CLIENT, 408, ANY, "the request head did not arrive in time")                 \
+    X(BODY_TIMEOUT, "body_timeout", CLIENT, 408, ANY, "the request body stopped arriving")                           \
+    X(WRITE_TIMEOUT, "write_timeout", CLIENT, 0, ANY, "the client stopped taking the response")                      \
+    X(CLIENT_ABORT, "client_abort", CLIENT, 0, ANY, "the client went away before the end")                           \
+    /* the gate and other limits of weir's own */                                                                    \
+    X(GATE_DENIED, "gate_denied", CLIENT, 403, ANY, "the client's address may not pass")                             \
+    X(CLIENT_CONNECTIONS, "client_connections", CLIENT, 429, ANY, "the client has too many connections")             \
+    X(CONNECTION_LIMIT, "connection_limit", WEIR, 503, ANY, "weir's connection limit is reached")                    \
+    X(NO_DESCRIPTORS, "no_descriptors", WEIR, 503, ANY, "weir is out of file descriptors")                           \
+    X(NO_MEMORY, "no_memory", WEIR, 503, ANY, "weir's memory limit is reached")                                      \
+    X(DRAINED, "drained", WEIR, 503, ANY, "weir was stopped before the end")                                         \
+    X(INTERNAL, "internal", WEIR, 500, ANY, "weir met a state that cannot be")                                       \
+    X(TOTAL_TIMEOUT, "total_timeout", WEIR, 504, ANY, "the total time allowed ran out")                              \
+    X(LOOP_DETECTED, "loop_detected", CONFIG, 508, ANY, "the request has passed through weir too often")             \
+    /* choosing */                                                                                                   \
+    X(NO_ROUTE, "no_route", CONFIG, 404, ANY, "no route matches the request")                                        \
+    X(ROUTE_UNDECIDED, "route_undecided", CONFIG, 414, ANY, "a route's regular expression gave up on the path")      \
+    X(PIN_UNKNOWN, "pin_unknown", CLIENT, 400, ANY, "the server that Weir-Pin names does not exist")                 \
+    X(REWRITE_TOO_LONG, "rewrite_too_long", CONFIG, 414, ANY, "the rewritten target is over the limit")              \
+    X(REWRITE_BAD_PATH, "rewrite_bad_path", CLIENT, 400, ANY, "the rewritten path would lead elsewhere")             \
+    X(EGRESS_BAD_TARGET, "egress_bad_target", CLIENT, 400, ANY, "X-Egress-Host names no host")                       \
+    X(EGRESS_DENIED, "egress_denied", CLIENT, 403, ANY, "the host that X-Egress-Host names is not allowed")          \
+    X(EGRESS_UNRESOLVED, "egress_unresolved", SERVER, 502, ANY, "the host that X-Egress-Host names has no address")  \
+    X(NO_SERVER, "no_server", SERVER, 503, ANY, "no server of the pool can be used")                                 \
+    X(QUEUE_FULL, "queue_full", WEIR, 503, ANY, "every server is at its cap and the queue is full")                  \
+    X(QUEUE_TIMEOUT, "queue_timeout", WEIR, 503, ANY, "no server had room in time")                                  \
+    /* the server's doing */                                                                                         \
+    X(CONNECT_REFUSED, "connect_refused", SERVER, 502, CONNECT, "the server refused the connection")                 \
+    X(CONNECT_TIMEOUT, "connect_timeout", SERVER, 504, CONNECT, "the connection to the server did not open in time") \
+    X(CONNECT_FAILED, "connect_failed", SERVER, 502, CONNECT, "the server cannot be reached")                        \
+    X(SEND_FAILED, "send_failed", SERVER, 502, ANY, "the server closed while the request was being sent")            \
+    X(SEND_TIMEOUT, "send_timeout", SERVER, 504, ANY, "the server stopped taking the request")                       \
+    X(FIRST_BYTE_TIMEOUT, "first_byte_timeout", SERVER, 504, ANY, "the server did not begin to answer in time")      \
+    X(RESPONSE_TIMEOUT, "response_timeout", SERVER, 504, ANY, "the server stopped in the middle of its response")    \
+    X(SERVER_CLOSED, "server_closed", SERVER, 502, ANY, "the server closed before it answered")                      \
+    X(SERVER_RESET, "server_reset", SERVER, 502, ANY, "the server reset the connection")                             \
+    X(RESPONSE_CUT, "response_cut", SERVER, 502, ANY, "the server closed in the middle of its response")             \
+    X(BAD_RESPONSE, "bad_response", SERVER, 502, ANY, "the server's response is not correct HTTP")                   \
+    X(BAD_RESPONSE_BODY, "bad_response_body", SERVER, 502, ANY, "the response body's framing is broken")             \
+    X(RESPONSE_HEAD_TOO_LARGE, "response_head_too_large", SERVER, 502, ANY, "the response head is over the limit")   \
+    /* tunnels */                                                                                                    \
+    X(IDLE_TIMEOUT, "idle_timeout", NONE, 0, ANY, "nothing was sent in either direction for too long")               \
+    X(HALF_CLOSED_TIMEOUT, "half_closed_timeout", NONE, 0, ANY, "one side had closed and the other did not")         \
+    X(CLIENT_RESET, "client_reset", CLIENT, 0, ANY, "the client reset the connection")
 /* clang-format on */
 
 enum end_reason {
-#define X(id, name, origin, status, means) END_##id,
+#define X(id, name, origin, status, stage, means) END_##id,
     END_REASONS(X)
 #undef X
         END_REASON_COUNT
@@ -80,6 +82,7 @@ struct end_reason_info {
     const char *means; /* a clause without capital and full stop */
     enum end_origin origin;
     uint16_t status;
+    bool is_connect; /* the server could not be reached: no request went to it */
 };
 
 /* Never NULL; out of range gives END_INTERNAL's. */

@@ -253,7 +253,7 @@ void api_client_escape(struct text *t, const char *name)
 
 static int say_not_connected(const struct question *q, const char *at, struct err *err)
 {
-    int cause = q->client.conn.transport.saved_errno;
+    int cause = q->client.transport.saved_errno;
     switch (q->outcome == TOO_LATE ? ETIMEDOUT : cause) {
     case ECONNREFUSED:
     case ENOENT:

@@ -188,16 +188,15 @@ static void on_fault(struct http_service *service, struct http_stream *s, const 
 
 static void bury_connection(struct loop_grave *g)
 {
-    struct h1_conn *conn = container_of(g, struct h1_conn, grave);
-    struct h1_server *c = container_of(conn, struct h1_server, conn);
+    struct http_conn *c = container_of(g, struct http_conn, grave);
     struct demo_server *server = container_of(c->service, struct demo_server, service);
     slab_put(&server->demo->connections, c);
 }
 
-static void on_closed(struct http_service *service, struct h1_server *c)
+static void on_closed(struct http_service *service, struct http_conn *c)
 {
     struct demo_server *server = container_of(service, struct demo_server, service);
-    loop_bury(&server->demo->loop, &c->conn.grave, bury_connection);
+    loop_bury(&server->demo->loop, &c->grave, bury_connection);
 }
 
 static void on_connection(struct acceptor *a, int fd, const struct address *peer)
@@ -277,7 +276,7 @@ static void stop_servers(struct demo *d)
     for (int i = 0; i < SERVERS; i++) {
         struct demo_server *server = &d->servers[i];
         acceptor_kill(&server->acceptor);
-        h1_server_kill_all(&server->connections, END_DRAINED);
+        http_conn_kill_all(&server->connections, END_DRAINED);
     }
     loop_turn(&d->loop, 0);
     loop_turn(&d->loop, 0);

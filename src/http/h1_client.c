@@ -20,9 +20,10 @@ static struct loop *loop_of(struct h1_client *c)
     return h1_conn_loop(&c->conn);
 }
 
-enum end_reason h1_client_connect_reason(int error)
+enum end_reason h1_client_connect_reason(const struct transport *t)
 {
-    switch (error) {
+    if (t->fault) return (enum end_reason)t->fault;
+    switch (t->saved_errno) {
     case ECONNREFUSED: return END_CONNECT_REFUSED;
     case ETIMEDOUT: return END_CONNECT_TIMEOUT;
     case EMFILE:
@@ -34,6 +35,13 @@ enum end_reason h1_client_connect_reason(int error)
     }
 }
 
+static void shut(struct h1_client *c, bool is_reset)
+{
+    list_remove(&c->link);
+    loop_disarm(loop_of(c), &c->timer);
+    h1_conn_retire(&c->conn, is_reset);
+}
+
 static void close_now(struct h1_client *c, bool is_reset)
 {
     if (c->state == H1_CLIENT_CLOSED) return;
@@ -41,9 +49,9 @@ static void close_now(struct h1_client *c, bool is_reset)
         tell(c, END_INTERNAL, NULL, 0); /* whoever holds the stream lets go of it, and closes it so */
         return;
     }
-    c->closed_by_peer = c->conn.transport.has_hangup;
+    c->closed_by_peer = c->conn.transport->has_hangup;
     c->state = H1_CLIENT_CLOSED;
-    h1_conn_retire(&c->conn, is_reset);
+    shut(c, is_reset);
     c->owner->on_closed(c);
 }
 
@@ -56,14 +64,14 @@ static void tell(struct h1_client *c, enum end_reason reason, const char *detail
 
 static void open_connection(struct h1_client *c)
 {
-    switch (transport_open(&c->conn.transport)) {
+    switch (transport_open(c->conn.transport)) {
     case IO_OK:
         c->state = H1_CLIENT_BUSY;
         if (c->conn.stream.events) c->conn.stream.events->on_open(&c->conn.stream);
         return;
     case IO_AGAIN: return;
     case IO_EOF:
-    case IO_FAIL: tell(c, h1_client_connect_reason(c->conn.transport.saved_errno), NULL, 0); return;
+    case IO_FAIL: tell(c, h1_client_connect_reason(&c->transport), NULL, 0); return;
     }
 }
 
@@ -152,7 +160,7 @@ static bool receive_head(struct h1_client *c, struct slice *bytes)
     struct h1_conn *conn = &c->conn;
     struct loop *l = loop_of(c);
     size_t got = 0;
-    switch (transport_recv(&conn->transport, l->scratch, LOOP_HOLD_BYTES, &got)) {
+    switch (transport_recv(conn->transport, l->scratch, LOOP_HOLD_BYTES, &got)) {
     case IO_AGAIN: return false;
     case IO_EOF:
         tell(c, END_SERVER_CLOSED, conn->stream.has_received ? "in the middle of its response head" : NULL,
@@ -221,7 +229,7 @@ static void drive(struct h1_conn *conn)
     }
     if (c->state != H1_CLIENT_BUSY || !conn->stream.events) return;
     /* A response may be there although sending failed: it is read first. */
-    if (conn->transport.is_readable && !conn->stream.is_ended && !conn->is_blocked) {
+    if (conn->transport->is_readable && !conn->stream.is_ended && !conn->is_blocked) {
         if (c->has_head)
             h1_conn_pump(conn, SLICE_NONE);
         else
@@ -232,11 +240,10 @@ static void drive(struct h1_conn *conn)
 
 static void on_ready(struct transport *t)
 {
-    struct h1_conn *conn = container_of(t, struct h1_conn, transport);
-    struct h1_client *c = container_of(conn, struct h1_client, conn);
+    struct h1_client *c = container_of(t, struct h1_client, transport);
     /* Idle and merely writable: the first report after connecting. */
     if (c->state == H1_CLIENT_IDLE && !transport_is_dead(t)) return;
-    drive(conn);
+    drive(&c->conn);
 }
 
 static enum io send_head(struct http_stream *s, const struct http_send *send, unsigned flags)
@@ -247,14 +254,14 @@ static enum io send_head(struct http_stream *s, const struct http_send *send, un
     c->asked_upgrade = send->upgrade.len > 0;
     if (send->wants_close) conn->is_persistent = false;
     if (h1_out_request(&conn->out, loop_of(c), send) == IO_FAIL) {
-        conn->transport.saved_errno = ENOMEM;
+        conn->transport->saved_errno = ENOMEM;
         return IO_FAIL;
     }
     if (flags & HTTP_MORE) {
         s->is_flushed = false;
         return IO_OK;
     }
-    return h1_conn_sent(conn, h1_out_flush(&conn->out, &conn->transport)) == IO_FAIL ? IO_FAIL : IO_OK;
+    return h1_conn_sent(conn, h1_out_flush(&conn->out, conn->transport)) == IO_FAIL ? IO_FAIL : IO_OK;
 }
 
 /* Nothing came behind the response. A read that was filled to the last byte leaves that open: then the kernel is
@@ -263,9 +270,8 @@ static bool is_drained(struct h1_conn *conn)
 {
     char byte;
     size_t got = 0;
-    if (conn->in.hold || conn->transport.has_hangup) return false;
-    return transport_recv(&conn->transport, &byte, 1, &got) == IO_AGAIN &&
-           !transport_is_dead(&conn->transport);
+    if (conn->in.hold || conn->transport->has_hangup) return false;
+    return transport_recv(conn->transport, &byte, 1, &got) == IO_AGAIN && !transport_is_dead(conn->transport);
 }
 
 static void release(struct http_stream *s)
@@ -299,6 +305,12 @@ static int detach(struct http_stream *s, struct transport *to, struct block **he
     return result;
 }
 
+static void reach(const struct http_stream *s, struct http_reach *out)
+{
+    const struct h1_client *c = h1_client_of((struct http_stream *)(uintptr_t)s);
+    h1_client_reach(c, out);
+}
+
 static const struct http_stream_ops stream_ops = {
     .send_head = send_head,
     .send_body = h1_conn_send_body,
@@ -308,19 +320,21 @@ static const struct http_stream_ops stream_ops = {
     .reset = reset,
     .release = release,
     .detach = detach,
+    .reach = reach,
 };
 
 int h1_client_connect(struct h1_client *c, const struct h1_client_owner *owner, struct loop *l,
                       const struct address *to, const struct address *local, const struct h1_limits *limits)
 {
     c->owner = owner;
-    h1_conn_init(&c->conn, &role, limits);
+    h1_conn_init(&c->conn, &c->transport, &role, limits);
     c->conn.stream.ops = &stream_ops;
-    timer_init(&c->conn.timer, NULL);
+    timer_init(&c->timer, NULL);
+    list_init(&c->link);
     c->opened_ns = l->now_ns;
-    if (transport_connect(&c->conn.transport, l, to, local, on_ready) < 0) {
+    if (transport_connect(&c->transport, l, to, local, on_ready) < 0) {
         c->state = H1_CLIENT_CLOSED;
-        h1_conn_retire(&c->conn, false);
+        shut(c, false);
         return -1;
     }
     c->state = H1_CLIENT_CONNECTING;
@@ -334,7 +348,7 @@ struct http_stream *h1_client_lease(struct h1_client *c)
         (struct http_stream){ .ops = &stream_ops, .is_flushed = true, .is_reused = c->exchanges > 0 };
     conn->is_blocked = conn->wants_write = false;
     conn->out.is_ended = false;
-    conn->transport.has_sent = false;
+    conn->transport->has_sent = false;
     conn->is_persistent = true;
     c->has_head = false;
     c->exchanges++;
@@ -345,4 +359,12 @@ struct http_stream *h1_client_lease(struct h1_client *c)
 void h1_client_close(struct h1_client *c)
 {
     close_now(c, false);
+}
+
+void h1_client_reach(const struct h1_client *c, struct http_reach *out)
+{
+    out->connections++;
+    out->blocks += h1_conn_blocks(&c->conn);
+    out->timers += timer_is_armed(&c->timer);
+    out->descriptors += c->transport.io.fd >= 0;
 }

@@ -18,7 +18,11 @@ struct h1_client_owner {
 enum h1_client_state { H1_CLIENT_CONNECTING, H1_CLIENT_IDLE, H1_CLIENT_BUSY, H1_CLIENT_CLOSED };
 
 struct h1_client {
-    struct h1_conn conn; /* first */
+    struct transport transport; /* first */
+    struct timer timer;         /* the owner's, as the next two */
+    struct list link;
+    struct loop_grave grave;
+    struct h1_conn conn;
     const struct h1_client_owner *owner;
     uint8_t state;  /* enum h1_client_state */
     uint8_t method; /* enum http_method of the request in hand */
@@ -29,7 +33,7 @@ struct h1_client {
     uint64_t idle_since_ns, opened_ns;
 };
 
-/* Begins a connection in zeroed memory. -1: no descriptor or refused at once; conn.transport.saved_errno says
+/* Begins a connection in zeroed memory. -1: no descriptor or refused at once; transport.saved_errno says
  * which, and the connection is closed already (on_closed is not called). local: see transport_connect(). */
 MUST_CHECK int h1_client_connect(struct h1_client *c, const struct h1_client_owner *owner, struct loop *l,
                                  const struct address *to, const struct address *local,
@@ -38,8 +42,10 @@ MUST_CHECK int h1_client_connect(struct h1_client *c, const struct h1_client_own
 struct http_stream *h1_client_lease(struct h1_client *c);
 /* Closes one that is idle. */
 void h1_client_close(struct h1_client *c);
-/* What a failure to connect is called. */
-enum end_reason h1_client_connect_reason(int error);
+/* Adds what it holds. */
+void h1_client_reach(const struct h1_client *c, struct http_reach *out);
+/* What the transport's failure to open is called. */
+enum end_reason h1_client_connect_reason(const struct transport *t);
 
 static inline struct h1_client *h1_client_of(struct http_stream *s)
 {

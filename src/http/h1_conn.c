@@ -10,12 +10,13 @@ static void on_task(struct loop_task *t)
     c->role->drive(c);
 }
 
-void h1_conn_init(struct h1_conn *c, const struct h1_role *role, const struct h1_limits *limits)
+void h1_conn_init(struct h1_conn *c, struct transport *t, const struct h1_role *role,
+                  const struct h1_limits *limits)
 {
+    c->transport = t;
     c->role = role;
     c->limits = limits;
     loop_task_init(&c->task, on_task);
-    list_init(&c->link);
     c->stream.is_flushed = true;
     c->is_persistent = true;
 }
@@ -23,12 +24,12 @@ void h1_conn_init(struct h1_conn *c, const struct h1_role *role, const struct h1
 enum io h1_conn_sent(struct h1_conn *c, enum io io)
 {
     c->stream.is_flushed = h1_conn_is_flushed(c);
-    c->stream.has_sent = c->transport.has_sent;
-    if (io == IO_FAIL) c->stream.lacks_memory = c->transport.saved_errno == ENOMEM;
+    c->stream.has_sent = c->transport->has_sent;
+    if (io == IO_FAIL) c->stream.lacks_memory = c->transport->saved_errno == ENOMEM;
     if (io == IO_FAIL) return io;
     if (io == IO_AGAIN || !c->stream.is_flushed) {
         c->wants_write = true;
-        if (!c->transport.is_writable && transport_wait(&c->transport) < 0) return IO_FAIL;
+        if (!c->transport->is_writable && transport_wait(c->transport) < 0) return IO_FAIL;
     }
     return io;
 }
@@ -36,14 +37,14 @@ enum io h1_conn_sent(struct h1_conn *c, enum io io)
 enum io h1_conn_send_body(struct http_stream *s, const char *data, size_t len, unsigned flags, size_t *taken)
 {
     struct h1_conn *c = h1_conn_of(s);
-    enum io io = h1_out_body(&c->out, &c->transport, data, len, flags, taken);
+    enum io io = h1_out_body(&c->out, c->transport, data, len, flags, taken);
     return h1_conn_sent(c, io);
 }
 
 enum io h1_conn_send_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count)
 {
     struct h1_conn *c = h1_conn_of(s);
-    return h1_conn_sent(c, h1_out_trailers(&c->out, &c->transport, fields, count));
+    return h1_conn_sent(c, h1_out_trailers(&c->out, c->transport, fields, count));
 }
 
 static void tell_error(struct h1_conn *c, enum end_reason reason, const char *detail)
@@ -55,9 +56,9 @@ static void tell_error(struct h1_conn *c, enum end_reason reason, const char *de
 
 bool h1_conn_write(struct h1_conn *c)
 {
-    if (!c->transport.is_writable || !c->wants_write) return true;
-    enum io io = h1_out_flush(&c->out, &c->transport);
-    c->stream.has_sent = c->transport.has_sent;
+    if (!c->transport->is_writable || !c->wants_write) return true;
+    enum io io = h1_out_flush(&c->out, c->transport);
+    c->stream.has_sent = c->transport->has_sent;
     if (io == IO_FAIL) {
         tell_error(c, c->role->body_reset, "the connection broke while sending");
         return false;
@@ -74,11 +75,11 @@ bool h1_conn_pump(struct h1_conn *c, struct slice bytes)
     struct h1_fault fault = { .reason = END_NONE };
     c->is_blocked = false;
     c->is_pumping = true;
-    enum h1_pump got = h1_in_pump(&c->in, &c->transport, &c->stream, bytes, c->limits, &fault);
+    enum h1_pump got = h1_in_pump(&c->in, c->transport, &c->stream, bytes, c->limits, &fault);
     c->is_pumping = false;
     switch (got) {
     case H1_PUMP_DRY:
-        if (transport_wait(&c->transport) == 0) return true;
+        if (transport_wait(c->transport) == 0) return true;
         tell_error(c, END_NO_DESCRIPTORS, "the event queue refused the connection");
         return false;
     case H1_PUMP_BLOCKED: c->is_blocked = true; return true;
@@ -119,17 +120,16 @@ int h1_conn_detach(struct http_stream *s, struct transport *to, struct block **h
     *bytes = h1_in_held(&c->in);
     c->in.hold = NULL;
     c->in.begin = c->in.end = 0;
-    return transport_move(&c->transport, to, NULL);
+    return transport_move(c->transport, to, NULL);
 }
 
 void h1_conn_shut(struct h1_conn *c, bool is_reset)
 {
     struct loop *l = h1_conn_loop(c);
     loop_cancel(&c->task);
-    loop_disarm(l, &c->timer);
     h1_in_clear(&c->in, l);
     h1_out_clear(&c->out, l);
-    transport_close(&c->transport, is_reset);
+    transport_close(c->transport, is_reset);
 }
 
 void h1_conn_retire(struct h1_conn *c, bool is_reset)
@@ -137,6 +137,5 @@ void h1_conn_retire(struct h1_conn *c, bool is_reset)
     if (c->is_retired) return;
     c->is_retired = true;
     if (bug_if(H1_CONN, c->stream.events)) c->stream.events = NULL; /* the roles see to it before */
-    list_remove(&c->link);
     h1_conn_shut(c, is_reset);
 }

@@ -1,5 +1,5 @@
 /* http/h1_conn.h: what an HTTP/1 connection is on either side: a transport, the two directions, one stream at a
- * time, and when to read and write. h1_server and h1_client embed it and add their roles. */
+ * time, and when to read and write. h1_server and h1_client embed it, have the transport, and add their roles. */
 #pragma once
 
 #include "http/h1_io.h"
@@ -13,14 +13,11 @@ struct h1_role {
 };
 
 struct h1_conn {
-    struct transport transport;
+    struct transport *transport; /* in the object that this is embedded in */
     struct h1_in in;
     struct h1_out out;
     struct http_stream stream;
     struct loop_task task;
-    struct timer timer;
-    struct loop_grave grave;
-    struct list link; /* the owner's */
     const struct h1_role *role;
     const struct h1_limits *limits;
     bool is_blocked;  /* the stream's receiver did not take all */
@@ -30,7 +27,8 @@ struct h1_conn {
     bool is_persistent; /* both messages so far let the connection live */
 };
 
-void h1_conn_init(struct h1_conn *c, const struct h1_role *role, const struct h1_limits *limits);
+void h1_conn_init(struct h1_conn *c, struct transport *t, const struct h1_role *role,
+                  const struct h1_limits *limits);
 /* Sends what waits and tells the stream; false if the stream or the connection is gone. */
 bool h1_conn_write(struct h1_conn *c);
 /* Moves the incoming body on, `bytes` of the scratch buffer first; false if the stream is gone. */
@@ -46,10 +44,14 @@ enum io h1_conn_sent(struct h1_conn *c, enum io io);
 /* Closes the transport and gives back all that the connection holds. The stream stands, for whoever still holds it; nothing
  * is told to it any more. Twice is fine. */
 void h1_conn_shut(struct h1_conn *c, bool is_reset);
-/* Shuts it and takes it off its list. Nobody may hold the stream; the memory is the owner's, to be buried. Twice is
- * fine. */
+/* Shuts it. Nobody may hold the stream; the memory is the owner's, to be buried. Twice is fine. */
 void h1_conn_retire(struct h1_conn *c, bool is_reset);
 
+/* The blocks that it holds, besides its transport. */
+static inline uint32_t h1_conn_blocks(const struct h1_conn *c)
+{
+    return (c->in.hold ? 1u : 0u) + (c->out.block ? 1u : 0u);
+}
 static inline struct h1_conn *h1_conn_of(struct http_stream *s)
 {
     return container_of(s, struct h1_conn, stream);
@@ -57,9 +59,9 @@ static inline struct h1_conn *h1_conn_of(struct http_stream *s)
 /* All that was taken to be sent is the kernel's. */
 static inline bool h1_conn_is_flushed(const struct h1_conn *c)
 {
-    return h1_out_is_empty(&c->out) && !c->transport.holds_rest;
+    return h1_out_is_empty(&c->out) && !c->transport->holds_rest;
 }
 static inline struct loop *h1_conn_loop(const struct h1_conn *c)
 {
-    return c->transport.loop;
+    return c->transport->loop;
 }

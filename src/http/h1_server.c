@@ -14,6 +14,7 @@
 #define UNWANTED_MAX (256u << 10)
 
 static void drive(struct h1_conn *conn);
+static void kill(struct h1_server *c, enum end_reason reason);
 static const struct http_stream_ops stream_ops;
 
 static const struct h1_role role = {
@@ -21,6 +22,11 @@ static const struct h1_role role = {
     .body_reset = END_CLIENT_ABORT,
     .drive = drive,
 };
+
+static struct h1_server *h1_server_of(struct http_stream *s)
+{
+    return container_of(h1_conn_of(s), struct h1_server, conn);
+}
 
 static struct loop *loop_of(struct h1_server *c)
 {
@@ -32,27 +38,30 @@ static void close_now(struct h1_server *c, bool is_reset)
     if (c->state == H1_SERVER_CLOSED) return;
     if (c->state == H1_SERVER_DISCARD) c->conn.stream.events = NULL; /* its own */
     if (bug_if(H1_SERVER, c->conn.stream.events)) {
-        h1_server_kill(c, END_INTERNAL); /* it closes once whoever holds the stream lets go */
+        kill(c, END_INTERNAL); /* it closes once whoever holds the stream lets go */
         return;
     }
     c->state = H1_SERVER_CLOSED;
     h1_conn_retire(&c->conn, is_reset);
-    c->service->on_closed(c->service, c);
+    http_conn_end(&c->http, is_reset);
 }
 
 static void wait_or_close(struct h1_server *c)
 {
-    if (transport_wait(&c->conn.transport) < 0) close_now(c, false);
+    if (transport_wait(c->conn.transport) < 0) close_now(c, false);
 }
 
 static void begin_stream(struct h1_server *c)
 {
     struct http_stream *s = &c->conn.stream;
-    *s = (struct http_stream){ .ops = &stream_ops, .is_flushed = true, .is_reused = c->client.requests > 0 };
+    *s = (struct http_stream){ .ops = &stream_ops,
+                               .client = &c->http.client,
+                               .is_flushed = true,
+                               .is_reused = c->http.client.requests > 0 };
     c->conn.is_blocked = c->conn.wants_write = false;
     c->conn.out.is_ended = false;
-    c->conn.transport.has_sent = false;
-    c->client.requests++;
+    c->conn.transport->has_sent = false;
+    c->http.client.requests++;
 }
 
 static void tell_fault(struct h1_server *c, const struct http_fault *fault, struct slice start)
@@ -61,7 +70,7 @@ static void tell_fault(struct h1_server *c, const struct http_fault *fault, stru
     c->state = H1_SERVER_EXCHANGE;
     c->is_1_0 = false;
     c->closes = true;
-    c->service->on_fault(c->service, &c->conn.stream, fault, start);
+    c->http.service->on_fault(c->http.service, &c->conn.stream, fault, start);
 }
 
 /* A client that may send in the new protocol before it knows of the answer: if the change is refused, what follows the
@@ -92,17 +101,17 @@ static void begin_exchange(struct h1_server *c, struct slice bytes, bool is_held
     begin_stream(c);
     c->state = H1_SERVER_EXCHANGE;
     c->is_1_0 = head->version == HTTP_VERSION_1_0;
-    c->closes = !framing->is_persistent || c->service->is_draining || may_run_ahead(head);
+    c->closes = !framing->is_persistent || c->http.service->is_draining || may_run_ahead(head);
     c->is_upgrade = head->upgrade.len > 0;
     c->awaits_continue = head->expects_continue && !c->is_1_0;
-    c->client.received = head_len;
+    c->http.client.received = head_len;
     h1_body_init(&conn->in.body, head, framing, false);
     bool has_body = head->body != HTTP_BODY_NONE;
     s->is_ended = !has_body;
     struct slice rest = { bytes.data + head_len, bytes.len - head_len };
     if (c->is_upgrade && !has_body && rest.len) c->closes = true; /* it did run ahead */
     conn->in.owes_more = has_body && rest.len;
-    c->service->on_request(c->service, s, head, conn->in.owes_more ? HTTP_MORE : 0);
+    c->http.service->on_request(c->http.service, s, head, conn->in.owes_more ? HTTP_MORE : 0);
     if (c->state == H1_SERVER_KILLED || c->state == H1_SERVER_CLOSED) return;
     if (is_held) {
         h1_in_use(&conn->in, loop_of(c), head_len);
@@ -110,7 +119,7 @@ static void begin_exchange(struct h1_server *c, struct slice bytes, bool is_held
     }
     if (!has_body || !s->events) {
         /* The start of the next request, or a body that nobody wants. */
-        if (!h1_in_hold(&conn->in, loop_of(c), rest, LOOP_HOLD_BYTES)) h1_server_kill(c, END_NO_MEMORY);
+        if (!h1_in_hold(&conn->in, loop_of(c), rest, LOOP_HOLD_BYTES)) kill(c, END_NO_MEMORY);
         return;
     }
     h1_conn_pump(conn, rest);
@@ -124,12 +133,12 @@ static void on_head_bytes(struct h1_server *c, struct slice bytes, bool is_held)
     struct h1_fault fault;
     uint32_t head_len = 0;
     struct h1_conn *conn = &c->conn;
-    if (!c->has_started) c->client.head_started_ns = loop_of(c)->now_ns;
+    if (!c->has_started) c->http.client.head_started_ns = loop_of(c)->now_ns;
     switch (h1_parse_request(&conn->in.progress, bytes, conn->limits, fields, &head, &framing, &head_len,
                              &fault)) {
     case H1_MORE:
         /* The clock runs from the first byte; a head that is whole at once never sets it. */
-        if (!c->has_started) loop_arm(loop_of(c), &conn->timer, c->service->header_timeout_ms);
+        if (!c->has_started) loop_arm(loop_of(c), &c->http.timer, c->http.service->header_timeout_ms);
         c->has_started = true;
         if (!is_held && !h1_in_hold(&conn->in, loop_of(c), bytes, BLOCK_MAX)) close_now(c, false);
         return;
@@ -151,7 +160,7 @@ static enum io receive_head(struct h1_server *c, struct slice *bytes, bool *is_h
     struct h1_conn *conn = &c->conn;
     struct loop *l = loop_of(c);
     size_t got = 0;
-    enum io io = transport_recv(&conn->transport, l->scratch, LOOP_HOLD_BYTES, &got);
+    enum io io = transport_recv(conn->transport, l->scratch, LOOP_HOLD_BYTES, &got);
     if (io != IO_OK) return io;
     conn->in.is_bulk = got == LOOP_HOLD_BYTES;
     *is_held = conn->in.hold != NULL;
@@ -185,7 +194,7 @@ static void start_clean_up(struct h1_server *c, enum h1_server_state next)
 {
     c->state = (uint8_t)next;
     c->cleaned_bytes = 0;
-    loop_arm(loop_of(c), &c->conn.timer, LINGER_STEP_MS);
+    loop_arm(loop_of(c), &c->http.timer, LINGER_STEP_MS);
     loop_defer(loop_of(c), &c->conn.task);
 }
 
@@ -199,7 +208,7 @@ static bool may_clean_on(struct h1_server *c)
 static void start_linger(struct h1_server *c)
 {
     h1_in_clear(&c->conn.in, loop_of(c));
-    if (transport_shutdown(&c->conn.transport) == IO_OK)
+    if (transport_shutdown(c->conn.transport) == IO_OK)
         start_clean_up(c, H1_SERVER_LINGER);
     else
         close_now(c, false);
@@ -210,7 +219,7 @@ static void linger(struct h1_server *c)
     struct loop *l = loop_of(c);
     for (size_t moved = 0; moved < LOOP_TURN_BYTES;) {
         size_t got = 0;
-        enum io io = transport_recv(&c->conn.transport, l->scratch, LOOP_SCRATCH_BYTES, &got);
+        enum io io = transport_recv(c->conn.transport, l->scratch, LOOP_SCRATCH_BYTES, &got);
         if (io == IO_AGAIN) {
             wait_or_close(c);
             return;
@@ -262,11 +271,11 @@ static void finish(struct h1_server *c)
     bool has_unread = !conn->stream.is_ended;
     /* A client that was not told to go on may leave the body away and send its next request in its place. */
     bool is_unsure = has_unread && c->awaits_continue;
-    bool is_ahead = c->is_upgrade && (conn->in.hold || conn->transport.is_readable);
-    if (c->service->is_draining || is_unsure || is_ahead) c->closes = true;
+    bool is_ahead = c->is_upgrade && (conn->in.hold || conn->transport->is_readable);
+    if (c->http.service->is_draining || is_unsure || is_ahead) c->closes = true;
     if (c->closes || !conn->is_persistent || !conn->out.is_ended) {
         /* Who was told of the close by weir may have sent more before he heard of it. */
-        if (has_unread || conn->in.hold || conn->transport.is_readable)
+        if (has_unread || conn->in.hold || conn->transport->is_readable)
             start_linger(c);
         else
             close_now(c, false);
@@ -280,8 +289,8 @@ static void finish(struct h1_server *c)
     }
     c->state = H1_SERVER_HEAD;
     c->clean_steps = 0;
-    loop_arm(loop_of(c), &conn->timer, c->service->keep_alive_timeout_ms);
-    if (conn->in.hold || conn->transport.is_readable)
+    loop_arm(loop_of(c), &c->http.timer, c->http.service->keep_alive_timeout_ms);
+    if (conn->in.hold || conn->transport->is_readable)
         loop_defer(loop_of(c), &conn->task);
     else
         wait_or_close(c);
@@ -303,14 +312,14 @@ static void discard(struct h1_server *c)
 /* A client may close its side alone and still take the response (RFC 9112 9.6). */
 static bool has_left(const struct h1_conn *conn)
 {
-    return conn->transport.is_broken || (conn->stream.ends_at_hangup && conn->transport.has_hangup);
+    return conn->transport->is_broken || (conn->stream.ends_at_hangup && conn->transport->has_hangup);
 }
 
 static void tell_left(struct h1_conn *conn)
 {
     struct http_fault fault = { .reason = END_CLIENT_ABORT,
-                                .detail = conn->transport.is_broken ? "the client reset its connection"
-                                                                    : "the client closed its connection" };
+                                .detail = conn->transport->is_broken ? "the client reset its connection"
+                                                                     : "the client closed its connection" };
     conn->is_persistent = false;
     conn->stream.events->on_error(&conn->stream, &fault);
 }
@@ -323,14 +332,14 @@ static void drive(struct h1_conn *conn)
     case H1_SERVER_EXCHANGE:
         if (!h1_conn_write(conn) || c->state != H1_SERVER_EXCHANGE) return;
         if (!conn->stream.events) return;
-        if (!conn->stream.is_ended && !conn->is_blocked && conn->transport.is_readable) {
+        if (!conn->stream.is_ended && !conn->is_blocked && conn->transport->is_readable) {
             h1_conn_pump(conn, SLICE_NONE);
         } else if (has_left(conn)) {
             tell_left(conn);
         }
         return;
     case H1_SERVER_FLUSH:
-        if (conn->transport.is_writable && h1_out_flush(&conn->out, &conn->transport) == IO_FAIL)
+        if (conn->transport->is_writable && h1_out_flush(&conn->out, conn->transport) == IO_FAIL)
             close_now(c, false);
         else if (h1_conn_is_flushed(conn))
             finish(c);
@@ -344,12 +353,12 @@ static void drive(struct h1_conn *conn)
 
 static void on_ready(struct transport *t)
 {
-    drive(container_of(t, struct h1_conn, transport));
+    drive(&container_of(t, struct h1_server, http.transport)->conn);
 }
 
 static void on_timer(struct timer *t)
 {
-    struct h1_server *c = container_of(t, struct h1_server, conn.timer);
+    struct h1_server *c = container_of(t, struct h1_server, http.timer);
     switch ((enum h1_server_state)c->state) {
     case H1_SERVER_HEAD:
         if (c->has_started) {
@@ -375,7 +384,7 @@ static void on_timer(struct timer *t)
 /* Both messages are complete with this, and the connection ends with them: release() follows in this turn. */
 static void expect_close(struct h1_server *c, bool is_end)
 {
-    c->conn.transport.ends_with_this = is_end && c->closes && c->conn.stream.is_ended;
+    c->conn.transport->ends_with_this = is_end && c->closes && c->conn.stream.is_ended;
 }
 
 static enum io send_body(struct http_stream *s, const char *data, size_t len, unsigned flags, size_t *taken)
@@ -397,7 +406,7 @@ static enum io send_head(struct http_stream *s, const struct http_send *send, un
     struct h1_conn *conn = &c->conn;
     bool is_final = send->head->status >= 200 || send->head->status == 101;
     if (send->head->status == 100) c->awaits_continue = false;
-    if (send->wants_close || c->service->is_draining || !conn->is_persistent) c->closes = true;
+    if (send->wants_close || c->http.service->is_draining || !conn->is_persistent) c->closes = true;
     if (send->is_early && (c->awaits_continue || !is_rest_small(c))) c->closes = true;
     uint32_t before = conn->out.end - conn->out.begin;
     if (h1_out_response(&conn->out, loop_of(c), send, c->is_1_0, &c->closes) == IO_FAIL) {
@@ -410,13 +419,13 @@ static enum io send_head(struct http_stream *s, const struct http_send *send, un
         return IO_OK;
     }
     expect_close(c, conn->out.is_ended && send->head->status >= 200);
-    return h1_conn_sent(conn, h1_out_flush(&conn->out, &conn->transport)) == IO_FAIL ? IO_FAIL : IO_OK;
+    return h1_conn_sent(conn, h1_out_flush(&conn->out, conn->transport)) == IO_FAIL ? IO_FAIL : IO_OK;
 }
 
 static bool unsend(struct http_stream *s)
 {
     struct h1_conn *conn = h1_conn_of(s);
-    if (conn->transport.has_sent) return false;
+    if (conn->transport->has_sent) return false;
     h1_out_clear(&conn->out, h1_conn_loop(conn));
     s->is_flushed = true;
     s->head_bytes = 0;
@@ -429,7 +438,7 @@ static void watch(struct http_stream *s)
     struct http_fault fault = { .reason = END_NO_DESCRIPTORS };
     struct h1_conn *conn = h1_conn_of(s);
     if (!s->events) return;
-    if (transport_wait(&conn->transport) < 0)
+    if (transport_wait(conn->transport) < 0)
         s->events->on_error(s, &fault);
     else if (s->ends_at_hangup && s->is_ended && has_left(conn))
         tell_left(conn); /* it is not reported again */
@@ -446,8 +455,8 @@ static void release(struct http_stream *s)
         return;
     }
     c->state = H1_SERVER_FLUSH;
-    loop_arm(loop_of(c), &c->conn.timer, c->service->write_timeout_ms);
-    if (c->conn.transport.is_writable)
+    loop_arm(loop_of(c), &c->http.timer, c->http.service->write_timeout_ms);
+    if (c->conn.transport->is_writable)
         loop_defer(loop_of(c), &c->conn.task);
     else
         wait_or_close(c);
@@ -465,6 +474,7 @@ static int detach(struct http_stream *s, struct transport *to, struct block **he
 {
     struct h1_server *c = h1_server_of(s);
     int result = h1_conn_detach(s, to, held, bytes);
+    c->http.is_detached = true;
     close_now(c, false);
     return result;
 }
@@ -481,34 +491,23 @@ static const struct http_stream_ops stream_ops = {
     .detach = detach,
 };
 
-void h1_server_start(struct h1_server *c, struct http_service *service, struct loop *l, int fd,
-                     const struct address *client, uint64_t id, struct list *among)
+static struct h1_server *h1_server_at(const struct http_conn *http)
 {
-    c->service = service;
-    c->client.ip = address_ip(client);
-    c->client.port = address_port(client);
-    c->client.id = id;
-    c->client.accepted_ns = l->now_ns;
-    transport_init_accepted(&c->conn.transport, l, fd, on_ready);
-    h1_conn_init(&c->conn, &role, &service->limits);
-    list_push_back(among, &c->conn.link);
-    c->conn.stream.ops = &stream_ops;
-    timer_init(&c->conn.timer, on_timer);
-    loop_arm(l, &c->conn.timer, service->header_timeout_ms);
-    drive(&c->conn);
+    return container_of((struct http_conn *)(uintptr_t)http, struct h1_server, http);
 }
 
-void h1_server_drain(struct h1_server *c)
+static void h1_server_drain(struct http_conn *http)
 {
+    struct h1_server *c = h1_server_at(http);
     c->closes = true;
     if (c->state != H1_SERVER_HEAD || c->has_started) return;
     /* A request that has come meanwhile is served; only a connection that is truly idle closes. */
-    c->conn.transport.is_readable = true;
+    c->http.transport.is_readable = true;
     drive(&c->conn);
     if (c->state == H1_SERVER_HEAD && !c->has_started && !c->conn.in.hold) close_now(c, false);
 }
 
-void h1_server_kill(struct h1_server *c, enum end_reason reason)
+static void kill(struct h1_server *c, enum end_reason reason)
 {
     struct http_stream *s = &c->conn.stream;
     if (c->state == H1_SERVER_KILLED) return;
@@ -524,15 +523,67 @@ void h1_server_kill(struct h1_server *c, enum end_reason reason)
         return;
     }
     c->state = H1_SERVER_KILLED;
+    loop_disarm(loop_of(c), &c->http.timer);
     h1_conn_shut(&c->conn, false);
 }
 
-void h1_server_kill_all(struct list *among, enum end_reason reason)
+static void h1_server_kill(struct http_conn *http, enum end_reason reason)
 {
-    struct list *next;
-    for (struct list *at = among->next; at != among; at = next) {
-        next = at->next; /* those whose streams are held stay */
-        struct h1_conn *conn = container_of(at, struct h1_conn, link);
-        h1_server_kill(container_of(conn, struct h1_server, conn), reason);
+    kill(h1_server_at(http), reason);
+}
+
+/* Whoever begins a request and does not go on with it is as good as idle, but not quite. */
+static enum http_conn_use h1_server_use(const struct http_conn *http)
+{
+    const struct h1_server *c = h1_server_at(http);
+    switch ((enum h1_server_state)c->state) {
+    case H1_SERVER_HEAD: return c->has_started || c->conn.in.hold ? HTTP_CONN_BEGINNING : HTTP_CONN_IDLE;
+    case H1_SERVER_DISCARD:
+    case H1_SERVER_LINGER: return HTTP_CONN_ENDING;
+    case H1_SERVER_FLUSH: return HTTP_CONN_FLUSHING;
+    case H1_SERVER_EXCHANGE:
+    case H1_SERVER_KILLED:
+    case H1_SERVER_CLOSED: break;
     }
+    return HTTP_CONN_BUSY;
+}
+
+static void h1_server_each_stream(struct http_conn *http,
+                                  void (*on_stream)(void *context, struct http_stream *s), void *context)
+{
+    struct http_stream *s = &h1_server_at(http)->conn.stream;
+    if (s->events && s->owner) on_stream(context, s); /* without an owner it is the connection's own */
+}
+
+static void h1_server_reach(const struct http_conn *http, struct http_reach *out)
+{
+    out->blocks += h1_conn_blocks(&h1_server_at(http)->conn);
+}
+
+static const struct http_conn_ops conn_ops = {
+    .drain = h1_server_drain,
+    .kill = h1_server_kill,
+    .use = h1_server_use,
+    .each_stream = h1_server_each_stream,
+    .reach = h1_server_reach,
+};
+
+_Static_assert(sizeof(struct h1_server) >= sizeof(struct http_conn) + sizeof(void *), "it opens in there");
+
+void h1_server_begin(struct http_conn *http)
+{
+    struct h1_server *c = h1_server_at(http);
+    http->ops = &conn_ops;
+    http->transport.on_ready = on_ready;
+    http->timer.on_timer = on_timer; /* armed already: the first head has the time that is left */
+    h1_conn_init(&c->conn, &http->transport, &role, &http->service->limits);
+    c->conn.stream.ops = &stream_ops;
+    drive(&c->conn);
+}
+
+void h1_server_start(struct h1_server *c, struct http_service *service, struct loop *l, int fd,
+                     const struct address *client, uint64_t id, struct list *among)
+{
+    http_conn_init(&c->http, service, l, fd, client, id, among);
+    http_conn_open(&c->http, h1_server_begin);
 }

@@ -37,6 +37,23 @@ struct http_fault {
     uint32_t number;    /* what detail speaks of, if it needs one: bytes of an over-long head; else 0 */
 };
 
+/* What is known of a client's connection. */
+struct http_client {
+    struct ip ip; /* its address; ::1 on a unix socket */
+    uint16_t port;
+    bool is_secure;                        /* over TLS: its scheme is https */
+    bool is_counted;                       /* the service's own note */
+    uint64_t id;                           /* of the connection, unique in the process */
+    uint32_t requests;                     /* begun on it, this one included */
+    uint64_t accepted_ns, head_started_ns; /* monotonic: of the current request's first byte */
+    uint64_t received;                     /* bytes of the current request's head */
+};
+
+/* What is held by something, for who counts what can be reached (proxy/census.h). */
+struct http_reach {
+    uint64_t connections, blocks, timers, descriptors;
+};
+
 struct http_stream;
 
 struct http_stream_ops {
@@ -51,6 +68,8 @@ struct http_stream_ops {
     void (*release)(struct http_stream *s);
     /* Hands the bare transport over (after a 101 or for CONNECT), with bytes that were read beyond the head. */
     int (*detach)(struct http_stream *s, struct transport *to, struct block **held, struct slice *bytes);
+    /* From a server: adds what it holds, its connection if that has no other stream. */
+    void (*reach)(const struct http_stream *s, struct http_reach *out);
 };
 
 struct http_stream_events {
@@ -69,16 +88,17 @@ struct http_stream {
     const struct http_stream_ops *ops;
     const struct http_stream_events *events; /* NULL: nobody listens */
     void *owner;
-    uint32_t held;       /* bytes read that wait for resume */
-    uint32_t head_bytes; /* of the heads sent on it */
-    bool is_flushed;     /* nothing that was taken waits to be sent */
-    bool is_ended;       /* the incoming message is complete */
-    bool has_received;   /* a byte of the incoming message came */
-    bool has_sent;       /* a byte was handed to the kernel */
-    bool is_reused;      /* not the connection's first exchange */
-    bool is_last;        /* the peer closes after this message */
-    bool lacks_memory;   /* that is why sending failed */
-    bool ends_at_hangup; /* towards a client, its owner's: one that sends no more is gone */
+    const struct http_client *client; /* towards a client: what is known of it; else NULL */
+    uint32_t held;                    /* bytes read that wait for resume */
+    uint32_t head_bytes;              /* of the heads sent on it */
+    bool is_flushed;                  /* nothing that was taken waits to be sent */
+    bool is_ended;                    /* the incoming message is complete */
+    bool has_received;                /* a byte of the incoming message came */
+    bool has_sent;                    /* a byte was handed to the kernel */
+    bool is_reused;                   /* not the connection's first exchange */
+    bool is_last;                     /* the peer closes after this message */
+    bool lacks_memory;                /* that is why sending failed */
+    bool ends_at_hangup;              /* towards a client, its owner's: one that sends no more is gone */
 };
 
 /* Sends or keeps (bounded) the whole head. IO_OK, or IO_FAIL: the connection is broken or memory is out. */

@@ -235,7 +235,7 @@ struct slice http_source_value(enum http_source source, struct slice name,
     case HTTP_SOURCE_QUERY: return http_target_query(head->target);
     case HTTP_SOURCE_TARGET: return head->target;
     case HTTP_SOURCE_METHOD: return head->method_text;
-    case HTTP_SOURCE_SCHEME: return head->scheme.len == 5 ? SLICE("https") : SLICE("http");
+    case HTTP_SOURCE_SCHEME: return in->is_secure || head->scheme.len == 5 ? SLICE("https") : SLICE("http");
     case HTTP_SOURCE_REQUEST_ID: return in->request_id;
     case HTTP_SOURCE_HEADER: return http_field_value(http_head_find_name(head, name));
     /* The first: all of them together would be another one as soon as a stale one expires. */

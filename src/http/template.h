@@ -48,6 +48,7 @@ struct http_template_input {
     const struct http_head *head; /* borrowed */
     const struct ip *client;      /* borrowed; whoever is meant, not necessarily the peer */
     struct slice request_id;
+    bool is_secure; /* it came over TLS */
 };
 
 /* Reads "text {source} text". -1 with the sentence: an unknown source, an open brace, a control character, too long or

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "base/address.h"
+#include "base/end_reason.h"
 #include "net/loop.h"
 
 enum io { IO_OK, IO_AGAIN, IO_EOF, IO_FAIL };
@@ -55,6 +56,7 @@ struct transport {
         ends_with_this; /* what is sent now is the last: its close follows within this turn, in the same segment */
     bool has_sent;      /* a byte was handed to the kernel since the owner last cleared it */
     bool holds_rest; /* send() took more than could be passed on: it is not writable until that is out */
+    uint8_t fault;   /* enum end_reason of an IO_FAIL of open() that errno does not name; else END_NONE */
     int saved_errno; /* of the last IO_FAIL */
     struct loop *loop;
     const struct transport_ops *ops; /* never NULL; a closed one has ops that refuse */

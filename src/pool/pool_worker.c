@@ -194,21 +194,20 @@ static void learn_idle_close(const struct upstream *u)
 /* Off the idle list, to be used or closed. */
 static void leave_idle(struct upstream *u)
 {
-    list_remove(&u->http.conn.link);
+    list_remove(&u->http.link);
     set_idle_count(u->home, -1);
 }
 
 static void close_idle(struct upstream *u)
 {
-    if (u->http.conn.transport.has_hangup) learn_idle_close(u);
+    if (u->http.transport.has_hangup) learn_idle_close(u);
     leave_idle(u);
     h1_client_close(&u->http);
 }
 
 static void bury_upstream(struct loop_grave *g)
 {
-    struct h1_conn *conn = container_of(g, struct h1_conn, grave);
-    struct upstream *u = container_of(conn, struct upstream, http.conn);
+    struct upstream *u = container_of(g, struct upstream, http.grave);
     slab_put(&u->home->pool->upstreams, u);
 }
 
@@ -224,15 +223,14 @@ static void on_closed(struct h1_client *c)
         set_idle_count(sw, -1);
     }
     if (!c->conn.is_detached) pool_connection_closed(sw->pool, sw->server);
-    loop_bury(l, &c->conn.grave, bury_upstream);
+    loop_bury(l, &c->grave, bury_upstream);
 }
 
 /* Targets that are asked no more would keep out the others. */
 bool pool_worker_close_oldest(struct server_worker *sw)
 {
     if (list_is_empty(&sw->idle)) return false;
-    struct h1_conn *conn = container_of(sw->idle.prev, struct h1_conn, link);
-    struct upstream *u = container_of(conn, struct upstream, http.conn);
+    struct upstream *u = container_of(sw->idle.prev, struct upstream, http.link);
     u->http.is_idle = false;
     close_idle(u);
     return true;
@@ -250,11 +248,10 @@ static void on_idle(struct h1_client *c)
         h1_client_close(c);
         return;
     }
-    list_push_front(&sw->idle, &c->conn.link);
+    list_push_front(&sw->idle, &c->link);
     set_idle_count(sw, 1);
     c->is_idle = true;
-    loop_arm(l, &c->conn.timer,
-             server_idle_limit_ms(sw->server, conf->timeouts.keep_alive_ms, loop_now_ms(l)));
+    loop_arm(l, &c->timer, server_idle_limit_ms(sw->server, conf->timeouts.keep_alive_ms, loop_now_ms(l)));
     /* Somebody may have a slot and lack this connection. Last: it may be closed for him. */
     slot_pass(sw->pool, sw->server);
 }
@@ -279,10 +276,9 @@ static const struct h1_client_owner owner = {
 /* The timer may have been set for an earlier time of idleness. */
 static void on_idle_timer(struct timer *t)
 {
-    struct h1_conn *conn = container_of(t, struct h1_conn, timer);
-    struct upstream *u = container_of(conn, struct upstream, http.conn);
+    struct upstream *u = container_of(t, struct upstream, http.timer);
     if (!u->http.is_idle) return;
-    struct loop *l = h1_conn_loop(conn);
+    struct loop *l = h1_conn_loop(&u->http.conn);
     uint64_t limit = server_idle_limit_ms(u->home->server, conf_of(u->home->pool)->timeouts.keep_alive_ms,
                                           loop_now_ms(l));
     uint64_t idle = idle_ms(u);
@@ -299,8 +295,7 @@ static struct upstream *latest_idle(const struct server_worker *sw, const struct
 {
     uint32_t looks = 0;
     for (struct list *at = sw->idle.next; at != &sw->idle; at = at->next) {
-        struct h1_conn *conn = container_of(at, struct h1_conn, link);
-        struct upstream *u = container_of(conn, struct upstream, http.conn);
+        struct upstream *u = container_of(at, struct upstream, http.link);
         if (!target || address_equal(u->target, &target->address)) return u;
         if (++looks == TARGET_LOOKS) break;
     }
@@ -328,7 +323,7 @@ static struct upstream *take_idle(struct server_worker *sw, enum lease_need need
     /* It closes after each answer: even one that was used a moment ago may be closed already. */
     if (need != LEASE_ANY && !limit) return NULL;
     while ((u = latest_idle(sw, target))) {
-        struct transport *t = &u->http.conn.transport;
+        struct transport *t = &u->http.transport;
         bool is_dead = transport_is_dead(t);
         if (!is_dead && idle_ms(u) > limit && need != LEASE_ANY) return NULL; /* the others are older still */
         u->http.is_idle = false;
@@ -388,12 +383,12 @@ static enum lease open_new(struct server_worker *sw, const struct pool_target *t
     u->max_requests = conf_of(pw)->max_requests;
     metric_add(pw->env->metrics, s->meter_connects, 1);
     if (begin_connect(u, target) < 0) {
-        *reason = h1_client_connect_reason(u->http.conn.transport.saved_errno);
+        *reason = h1_client_connect_reason(&u->http.transport);
         slot_give(&s->peer.open_connections);
-        loop_bury(pw->env->loop, &u->http.conn.grave, bury_upstream);
+        loop_bury(pw->env->loop, &u->http.grave, bury_upstream);
         return LEASE_FAILED;
     }
-    u->http.conn.timer.on_timer = on_idle_timer;
+    u->http.timer.on_timer = on_idle_timer;
     count_add(pw->env->upstream_live, 1);
     count_add(&pw->open, 1);
     *stream = h1_client_lease(&u->http);

@@ -17,6 +17,12 @@ static struct log_limit *shed_limit(void)
     return &limit;
 }
 
+static struct log_limit *unopened_limit(void)
+{
+    static _Thread_local struct log_limit limit;
+    return &limit;
+}
+
 static void count_refused(struct listener_worker *lw, const struct address *client, enum end_reason reason)
 {
     char from[ADDRESS_TEXT_MAX];
@@ -84,17 +90,30 @@ static enum end_reason admit(struct listener_worker *lw, const struct ip *client
 
 static void bury_client(struct loop_grave *g)
 {
-    struct h1_conn *conn = container_of(g, struct h1_conn, grave);
-    struct h1_server *c = container_of(conn, struct h1_server, conn);
+    struct http_conn *c = container_of(g, struct http_conn, grave);
     struct listener_worker *lw = container_of(c->service, struct listener_worker, service);
     slab_put(&lw->worker->clients, c);
 }
 
-static void on_client_closed(struct http_service *service, struct h1_server *c)
+/* It had no exchange that would be recorded. */
+static void count_unopened(struct listener_worker *lw, const struct http_conn *c)
+{
+    char from[INET6_ADDRSTRLEN];
+    enum end_reason reason = (enum end_reason)c->end;
+    struct worker *w = lw->worker;
+    uint32_t suppressed = 0;
+    metric_add(w->metrics, lw->listener->meter_ends[reason], 1);
+    if (!log_limit_pass(unopened_limit(), w->loop.now_ns, 1, &suppressed)) return;
+    log_event(LOG_WARN, "connection_unopened", "listener=%s client=%s reason=%s suppressed=%u",
+              lw->listener->name, ip_print(&c->client.ip, from), end_reason_info(reason)->name, suppressed);
+}
+
+static void on_client_closed(struct http_service *service, struct http_conn *c)
 {
     struct listener_worker *lw = container_of(service, struct listener_worker, service);
-    if (!c->conn.is_detached) worker_client_closed(lw, &c->client.ip, c->client.is_counted);
-    loop_bury(&lw->worker->loop, &c->conn.grave, bury_client);
+    if (c->end) count_unopened(lw, c);
+    if (!c->is_detached) worker_client_closed(lw, &c->client.ip, c->client.is_counted);
+    loop_bury(&lw->worker->loop, &c->grave, bury_client);
 }
 
 static void start(struct listener_worker *lw, int fd, const struct address *client)
@@ -121,9 +140,9 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
         count_refused(lw, client, END_NO_MEMORY);
         return;
     }
-    c->client.is_counted =
-        is_counted; /* first: its first request may have come with it, and copies the note */
-    h1_server_start(c, &lw->service, &w->loop, fd, client, id, &lw->connections);
+    http_conn_init(&c->http, &lw->service, &w->loop, fd, client, id, &lw->connections);
+    c->http.client.is_counted = is_counted;
+    http_conn_open(&c->http, h1_server_begin); /* its first request may have come with it */
 }
 
 static void on_connection(struct acceptor *a, int fd, const struct address *client)

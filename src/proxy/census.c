@@ -21,19 +21,20 @@ static void add_transport(struct census *c, const struct transport *t)
     c->descriptors += t->io.fd >= 0;
 }
 
-static void add_connection(struct census *c, const struct h1_conn *conn)
+static void add_reach(struct census *c, const struct http_reach *r, enum census_kind connections)
 {
-    c->reached[CENSUS_BLOCKS] += conn->in.hold != NULL;
-    c->reached[CENSUS_BLOCKS] += conn->out.block != NULL;
-    add_timer(c, &conn->timer);
-    add_transport(c, &conn->transport);
+    c->reached[connections] += r->connections;
+    c->reached[CENSUS_BLOCKS] += r->blocks;
+    c->reached[CENSUS_TIMERS] += r->timers;
+    c->descriptors += r->descriptors;
 }
 
-static void add_server_stream(struct census *c, struct http_stream *s)
+static void add_server_stream(struct census *c, const struct http_stream *s)
 {
+    struct http_reach r = { 0 };
     if (!s) return;
-    c->reached[CENSUS_SERVER_CONNECTIONS]++;
-    add_connection(c, h1_conn_of(s));
+    s->ops->reach(s, &r);
+    add_reach(c, &r, CENSUS_SERVER_CONNECTIONS);
 }
 
 static void add_exchange(struct census *c, const struct exchange *x)
@@ -68,17 +69,26 @@ static void add_mirror(void *context, const struct mirror_reach *m)
     add_server_stream(c, m->stream);
 }
 
+static void add_client_stream(void *context, struct http_stream *s)
+{
+    add_exchange(context, s->owner);
+}
+
+static void add_client(struct census *c, struct http_conn *conn)
+{
+    struct http_reach r = { 0 };
+    http_conn_reach(conn, &r);
+    add_reach(c, &r, CENSUS_CLIENT_CONNECTIONS);
+    conn->ops->each_stream(conn, add_client_stream, c);
+}
+
 static void add_listener(struct census *c, const struct listener_worker *lw)
 {
     bool is_tcp = lw->routes->conf->protocol == LISTENER_TCP;
     c->descriptors += acceptor_is_open(&lw->acceptor);
     add_timer(c, &lw->acceptor.pause);
-    for (const struct list *at = lw->connections.next; at != &lw->connections; at = at->next) {
-        const struct h1_conn *conn = container_of(at, struct h1_conn, link);
-        c->reached[CENSUS_CLIENT_CONNECTIONS]++;
-        add_connection(c, conn);
-        if (conn->stream.events && conn->stream.owner) add_exchange(c, conn->stream.owner);
-    }
+    for (const struct list *at = lw->connections.next; at != &lw->connections; at = at->next)
+        add_client(c, http_conn_at(at));
     for (const struct list *at = lw->tunnels.next; at != &lw->tunnels; at = at->next)
         add_tunnel(c, container_of(at, struct tunnel, link), is_tcp);
 }
@@ -89,8 +99,9 @@ static void add_pool(struct census *c, const struct pool_worker *pw)
     for (uint32_t i = 0; i < r->count; i++) {
         const struct list *idle = &r->places[i].server->workers[pw->env->index].idle;
         for (const struct list *at = idle->next; at != idle; at = at->next) {
-            c->reached[CENSUS_SERVER_CONNECTIONS]++;
-            add_connection(c, container_of(at, struct h1_conn, link));
+            struct http_reach reach = { 0 };
+            h1_client_reach(container_of(at, struct h1_client, link), &reach);
+            add_reach(c, &reach, CENSUS_SERVER_CONNECTIONS);
         }
     }
 }

@@ -157,7 +157,9 @@ static void choose_sticky(const struct choose_request *rq, struct choose_result 
 
 void choose(const struct route_set *l, const struct choose_request *rq, struct choose_result *out)
 {
-    struct http_template_input in = { .head = rq->head, .client = &rq->client, .request_id = rq->request_id };
+    struct http_template_input in = {
+        .head = rq->head, .client = &rq->client, .request_id = rq->request_id, .is_secure = rq->is_secure
+    };
     *out = (struct choose_result){ .refusal = END_NONE };
     admit(rq, out);
     if (out->refusal == END_NONE) match_route(l, rq, out);

@@ -11,6 +11,7 @@ struct choose_request {
     enum http_path_fault path_fault; /* or, with a fault, as it came */
     struct ip peer, client;          /* who is connected; who is meant */
     struct slice request_id;
+    bool is_secure;                /* it came over TLS */
     struct route_scratch *scratch; /* the caller's; for regular expressions */
     uint64_t now_ms;               /* of the loop's clock */
 };

@@ -176,6 +176,7 @@ static enum step choose_route(struct exchange *x)
                                  .client = x->record.client,
                                  .request_id = slice_of(x->request_id),
                                  .scratch = x->worker->scratch,
+                                 .is_secure = exchange_is_secure(x),
                                  .now_ms = exchange_now_ms(x) };
     struct choose_result c;
     choose(x->routes, &rq, &c);
@@ -360,7 +361,7 @@ static struct exchange *exchange_new(struct listener_worker *lw, struct http_str
     timer_init(&x->timer, on_timer);
     loop_task_init(&x->end_task, on_end_task);
     list_init(&x->waiter.link);
-    const struct http_client *client = &h1_server_of(s)->client;
+    const struct http_client *client = s->client;
     x->is_client_counted = client->is_counted;
     x->connection_id = client->id;
     x->connection_requests = client->requests;
@@ -376,6 +377,7 @@ static struct exchange *exchange_new(struct listener_worker *lw, struct http_str
     r->client_port = client->port;
     r->bytes_in = client->received;
     r->method = HTTP_OTHER;
+    if (client->is_secure) r->flags |= FLIGHT_CLIENT_TLS;
     s->events = &exchange_client_events;
     s->owner = x;
     count_add(&w->live.exchanges, 1);

@@ -114,7 +114,12 @@ struct exchange {
     char request_id[FLIGHT_REQUEST_ID_MAX + 1];
 };
 
-/* What h1_server calls for a proxy's listener. */
+/* It came over TLS: its scheme is https. */
+static inline bool exchange_is_secure(const struct exchange *x)
+{
+    return x->record.flags & FLIGHT_CLIENT_TLS;
+}
+/* What a client's connection calls for a proxy's listener. */
 void exchange_on_request(struct http_service *service, struct http_stream *s, struct http_head *head,
                          unsigned flags);
 void exchange_on_fault(struct http_service *service, struct http_stream *s, const struct http_fault *fault,

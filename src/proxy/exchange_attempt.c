@@ -72,7 +72,7 @@ void attempt_answered(struct exchange *x, uint16_t status)
 
 static bool is_connect_failure(enum end_reason reason)
 {
-    return reason == END_CONNECT_REFUSED || reason == END_CONNECT_TIMEOUT || reason == END_CONNECT_FAILED;
+    return end_reason_info(reason)->is_connect;
 }
 
 static void mark_tried(struct exchange *x, uint32_t peer)

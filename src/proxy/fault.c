@@ -210,7 +210,8 @@ enum end_reason fault_make_location(struct exchange *x, struct slice *location)
     struct text t = text_over(memory, LOCATION_MAX);
     struct http_template_input in = { .head = &x->head,
                                       .client = &x->record.client,
-                                      .request_id = slice_of(x->request_id) };
+                                      .request_id = slice_of(x->request_id),
+                                      .is_secure = exchange_is_secure(x) };
     http_template_expand(&conf->to, &in, &t);
     *location = text_slice(&t);
     if (t.is_cut) return END_REWRITE_TOO_LONG;

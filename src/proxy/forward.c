@@ -21,7 +21,7 @@ struct ip forward_client(const struct route_set *l, const struct ip *peer, const
 {
     struct forwarded f;
     if (!forward_is_trusted(l, peer)) return *peer;
-    forwarded_read(l, peer, head, &f);
+    forwarded_read(l, peer, false, head, &f); /* who, not how */
     return f.client;
 }
 
@@ -118,7 +118,7 @@ static int add_max_forwards(struct exchange *x, struct http_field *extra, uint32
 static int add_forwarding(struct exchange *x, struct http_field *extra, uint32_t *n)
 {
     struct forwarded f;
-    forwarded_read(x->routes, &x->peer, &x->head, &f);
+    forwarded_read(x->routes, &x->peer, exchange_is_secure(x), &x->head, &f);
     size_t room = forwarded_room(&f);
     char *memory = arena_alloc(&x->arena, 2 * room);
     if (!memory) return -1;

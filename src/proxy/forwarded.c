@@ -120,8 +120,8 @@ static void take_parameters(const struct ring *r, uint32_t kept, uint32_t from, 
     }
 }
 
-void forwarded_read(const struct route_set *l, const struct ip *peer, const struct http_head *head,
-                    struct forwarded *out)
+void forwarded_read(const struct route_set *l, const struct ip *peer, bool is_secure,
+                    const struct http_head *head, struct forwarded *out)
 {
     out->count = 0;
     out->is_by_forwarded = false;
@@ -143,7 +143,7 @@ void forwarded_read(const struct route_set *l, const struct ip *peer, const stru
         for (uint32_t i = 0; i < kept; i++)
             out->nodes[out->count++] = r.nodes[(r.total - kept + i) % FORWARDED_NODES_MAX];
     }
-    if (!out->proto.len) out->proto = SLICE("http");
+    if (!out->proto.len) out->proto = is_secure ? SLICE("https") : SLICE("http");
     if (!out->host.len) out->host = head->authority;
 }
 

@@ -15,14 +15,14 @@ struct forwarded {
     uint32_t count;
     bool is_by_forwarded; /* X-Forwarded-For is missing: they are Forwarded's */
     struct ip client;     /* the last node that is not trusted, or the peer */
-    struct slice proto;   /* "http" if nobody says otherwise */
+    struct slice proto;   /* its connection's if nobody says otherwise: "https" over TLS, else "http" */
     struct slice host;    /* the request's own likewise; may be empty */
 };
 
 /* Only a trusted peer is believed. X-Forwarded-For wins over Forwarded: who writes the one and passes the other on as
  * the client had it is usual. */
-void forwarded_read(const struct route_set *l, const struct ip *peer, const struct http_head *head,
-                    struct forwarded *out);
+void forwarded_read(const struct route_set *l, const struct ip *peer, bool is_secure,
+                    const struct http_head *head, struct forwarded *out);
 
 /* Room that forwarded_print() needs for each of its texts. */
 size_t forwarded_room(const struct forwarded *f);

@@ -45,7 +45,8 @@ static int append(struct exchange *x, const struct route_header_conf *conf, stru
     struct text t = text_over(value, sizeof(value));
     struct http_template_input in = { .head = &x->head,
                                       .client = &x->record.client,
-                                      .request_id = slice_of(x->request_id) };
+                                      .request_id = slice_of(x->request_id),
+                                      .is_secure = exchange_is_secure(x) };
     if (!http_template_expand(&conf->value, &in, &t)) return 0;
     struct slice copy = arena_copy(&x->arena, text_slice(&t));
     if (!copy.data) return -1;

@@ -260,10 +260,8 @@ static void on_trailers(struct http_stream *s, const struct http_field *fields, 
 static void on_error(struct http_stream *s, const struct http_fault *fault)
 {
     struct mirror *m = s->owner;
-    bool is_connect = fault->reason == END_CONNECT_REFUSED || fault->reason == END_CONNECT_FAILED ||
-                      fault->reason == END_CONNECT_TIMEOUT;
     if (m->end != END_NONE) return;
-    if (is_connect) pool_report(m->pool, m->server, SERVER_CONNECT_FAILED);
+    if (end_reason_info(fault->reason)->is_connect) pool_report(m->pool, m->server, SERVER_CONNECT_FAILED);
     end_copy(m, fault->reason);
 }
 

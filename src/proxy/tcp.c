@@ -157,7 +157,7 @@ static void on_server_ready(struct transport *t)
     case IO_OK: opened(s); return;
     case IO_AGAIN: return;
     case IO_EOF:
-    case IO_FAIL: attempt_failed(s, h1_client_connect_reason(t->saved_errno)); return;
+    case IO_FAIL: attempt_failed(s, h1_client_connect_reason(t)); return;
     }
 }
 
@@ -214,7 +214,7 @@ static bool connect_to(struct session *s, struct server *server, enum balance_re
         loop_arm(&w->loop, &s->timer, s->view->set->roster->conf->timeouts.connect_ms);
         return true;
     }
-    enum end_reason why = h1_client_connect_reason(t->saved_errno);
+    enum end_reason why = h1_client_connect_reason(t);
     end_attempt(s, why);
     s->last = why;
     if (end_reason_info(why)->origin == ORIGIN_SERVER) pool_report(s->pool, s->server, SERVER_CONNECT_FAILED);

@@ -191,8 +191,7 @@ static void drain(struct listener_worker *lw, bool is_leaving)
     struct list *next;
     for (struct list *at = lw->connections.next; at != &lw->connections; at = next) {
         next = at->next;
-        struct h1_conn *conn = container_of(at, struct h1_conn, link);
-        h1_server_drain(container_of(conn, struct h1_server, conn));
+        http_conn_drain(http_conn_at(at));
     }
 }
 
@@ -206,12 +205,18 @@ static void on_drain(void *reader, const struct mail *m)
         drain(listener_at(at), false);
 }
 
+static void unpin_exchange(void *context, struct http_stream *s)
+{
+    (void)context;
+    exchange_unpin(s->owner);
+}
+
 /* Whoever asks the old configuration nothing more lets go of it. */
 static void unpin(struct listener_worker *lw)
 {
     for (struct list *at = lw->connections.next; at != &lw->connections; at = at->next) {
-        const struct http_stream *s = &container_of(at, struct h1_conn, link)->stream;
-        if (s->events) exchange_unpin(s->owner);
+        struct http_conn *c = http_conn_at(at);
+        c->ops->each_stream(c, unpin_exchange, NULL);
     }
     for (struct list *at = lw->tunnels.next; at != &lw->tunnels; at = at->next) {
         struct tunnel *t = container_of(at, struct tunnel, link);
@@ -278,7 +283,7 @@ void worker_kill(struct worker *w)
         struct listener_worker *lw = listener_at(at);
         acceptor_close(&lw->acceptor);
         lw->service.is_draining = true;
-        h1_server_kill_all(&lw->connections, END_DRAINED);
+        http_conn_kill_all(&lw->connections, END_DRAINED);
         while (!list_is_empty(&lw->tunnels))
             tunnel_kill(container_of(lw->tunnels.next, struct tunnel, link), END_DRAINED);
     }

@@ -21,7 +21,7 @@ struct listener_worker {
     struct acceptor acceptor;
     struct listener *listener;
     struct worker *worker;
-    struct list connections; /* of h1_server */
+    struct list connections; /* of http_conn */
     struct list tunnels;
     struct site_view
         *view; /* the configuration that it goes by: the worker's, or the last that had it. One user */

@@ -109,15 +109,14 @@ static void on_fault(struct http_service *service, struct http_stream *s, const 
 
 static void bury(struct loop_grave *g)
 {
-    struct h1_conn *conn = container_of(g, struct h1_conn, grave);
-    free(container_of(conn, struct h1_server, conn));
+    free(container_of(g, struct h1_server, http.grave));
 }
 
-static void on_closed(struct http_service *service, struct h1_server *c)
+static void on_closed(struct http_service *service, struct http_conn *c)
 {
     struct bench *b = container_of(service, struct bench, service);
     b->is_closed = true;
-    loop_bury(&b->loop, &c->conn.grave, bury);
+    loop_bury(&b->loop, &c->grave, bury);
 }
 
 static void open_bench(struct bench *b)

@@ -23,6 +23,22 @@ static void every_reason_has_a_name_of_its_own_and_a_meaning(void **state)
     }
 }
 
+/* What is known to have gone to no server may go to another, whatever it was. */
+static void three_reasons_say_that_the_server_could_not_be_reached(void **state)
+{
+    (void)state;
+    unsigned found = 0;
+    for (unsigned i = 0; i < END_REASON_COUNT; i++) {
+        const struct end_reason_info *info = end_reason_info((enum end_reason)i);
+        if (!info->is_connect) continue;
+        assert_int_equal(info->origin, ORIGIN_SERVER);
+        found++;
+    }
+    assert_int_equal(found, 3);
+    assert_true(end_reason_info(END_CONNECT_REFUSED)->is_connect);
+    assert_false(end_reason_info(END_SEND_FAILED)->is_connect);
+}
+
 static void unknown_reasons_and_names_are_survived(void **state)
 {
     (void)state;
@@ -36,6 +52,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_reason_has_a_name_of_its_own_and_a_meaning),
+        cmocka_unit_test(three_reasons_say_that_the_server_could_not_be_reached),
         cmocka_unit_test(unknown_reasons_and_names_are_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

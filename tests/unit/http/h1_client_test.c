@@ -61,8 +61,7 @@ static void on_idle(struct h1_client *c)
 
 static void bury(struct loop_grave *g)
 {
-    struct h1_conn *conn = container_of(g, struct h1_conn, grave);
-    slab_put(&the_scene->connections, container_of(conn, struct h1_client, conn));
+    slab_put(&the_scene->connections, container_of(g, struct h1_client, grave));
 }
 
 static void on_closed(struct h1_client *c)
@@ -70,7 +69,7 @@ static void on_closed(struct h1_client *c)
     the_scene->closed++;
     the_scene->was_closed_by_peer = c->closed_by_peer;
     the_scene->client = NULL;
-    loop_bury(&the_scene->loop, &c->conn.grave, bury);
+    loop_bury(&the_scene->loop, &c->grave, bury);
 }
 
 static void on_keep_alive(struct h1_client *c, uint32_t timeout_s, uint32_t max)
@@ -639,7 +638,7 @@ static void a_refusal_is_told_at_once_or_to_the_exchange(void **state)
     s.client = slab_get(&s.connections);
     memset(s.client, 0, sizeof(*s.client));
     if (h1_client_connect(s.client, &owner, &s.loop, &s.server, NULL, &s.limits) < 0) {
-        assert_int_equal(h1_client_connect_reason(s.client->conn.transport.saved_errno), END_CONNECT_REFUSED);
+        assert_int_equal(h1_client_connect_reason(&s.client->transport), END_CONNECT_REFUSED);
         on_closed(s.client);
     } else {
         lease(&s);
@@ -651,14 +650,22 @@ static void a_refusal_is_told_at_once_or_to_the_exchange(void **state)
     close_scene(&s);
 }
 
+static enum end_reason reason_of(int error, enum end_reason fault)
+{
+    const struct transport t = { .saved_errno = error, .fault = (uint8_t)fault };
+    return h1_client_connect_reason(&t);
+}
+
 static void failures_to_connect_have_names(void **state)
 {
     (void)state;
-    assert_int_equal(h1_client_connect_reason(ECONNREFUSED), END_CONNECT_REFUSED);
-    assert_int_equal(h1_client_connect_reason(ETIMEDOUT), END_CONNECT_TIMEOUT);
-    assert_int_equal(h1_client_connect_reason(EMFILE), END_NO_DESCRIPTORS);
-    assert_int_equal(h1_client_connect_reason(ENOMEM), END_NO_MEMORY);
-    assert_int_equal(h1_client_connect_reason(EHOSTUNREACH), END_CONNECT_FAILED);
+    assert_int_equal(reason_of(ECONNREFUSED, END_NONE), END_CONNECT_REFUSED);
+    assert_int_equal(reason_of(ETIMEDOUT, END_NONE), END_CONNECT_TIMEOUT);
+    assert_int_equal(reason_of(EMFILE, END_NONE), END_NO_DESCRIPTORS);
+    assert_int_equal(reason_of(ENOMEM, END_NONE), END_NO_MEMORY);
+    assert_int_equal(reason_of(EHOSTUNREACH, END_NONE), END_CONNECT_FAILED);
+    assert_int_equal(reason_of(ETIMEDOUT, END_CONNECT_REFUSED),
+                     END_CONNECT_REFUSED); /* the transport knows better */
 }
 
 static void on_tunnel_ready(struct transport *t)

@@ -28,6 +28,7 @@ struct scene {
     struct h1_server *server;
     enum end_reason fault, error; /* the latest of on_fault, on_error */
     unsigned requests, faults, errors, closed, bodies;
+    uint8_t end;          /* of a connection that was never open */
     bool ends_with_error; /* what on_error tells is the end */
     char targets[64];
     int far;
@@ -103,17 +104,17 @@ static void on_fault(struct http_service *service, struct http_stream *stream, c
 
 static void bury(struct loop_grave *g)
 {
-    struct h1_conn *conn = container_of(g, struct h1_conn, grave);
-    struct h1_server *c = container_of(conn, struct h1_server, conn);
+    struct http_conn *c = container_of(g, struct http_conn, grave);
     slab_put(&scene_of(c->service)->connections, c);
 }
 
-static void on_closed(struct http_service *service, struct h1_server *c)
+static void on_closed(struct http_service *service, struct http_conn *c)
 {
     struct scene *s = scene_of(service);
     s->closed++;
+    s->end = c->end;
     s->server = NULL;
-    loop_bury(&s->loop, &c->conn.grave, bury);
+    loop_bury(&s->loop, &c->grave, bury);
 }
 
 static void turns(struct scene *s, int count)
@@ -150,7 +151,8 @@ static bool has_ended(struct scene *s)
     return recv(s->far, &byte, 1, MSG_DONTWAIT) == 0;
 }
 
-static void open_scene(struct scene *s)
+/* `k`: its transport takes several turns to open; NULL: it is open. */
+static void open_scene_over(struct scene *s, struct keeping *k)
 {
     struct err err;
     struct address nobody = { .len = sizeof(sa_family_t) };
@@ -174,14 +176,26 @@ static void open_scene(struct scene *s)
     s->far = fds[1];
     s->server = slab_get(&s->connections);
     assert_non_null(s->server);
-    h1_server_start(s->server, &s->service, &s->loop, fds[0], &nobody, 1, &s->among);
+    if (!k) {
+        h1_server_start(s->server, &s->service, &s->loop, fds[0], &nobody, 1, &s->among);
+        return;
+    }
+    http_conn_init(&s->server->http, &s->service, &s->loop, fds[0], &nobody, 1, &s->among);
+    keeping_over(k, &s->server->http.transport);
+    http_conn_open(&s->server->http, h1_server_begin);
+}
+
+static void open_scene(struct scene *s)
+{
+    open_scene_over(s, NULL);
 }
 
 static void close_scene(struct scene *s)
 {
     s->ends_with_error = true;
-    h1_server_kill_all(&s->among, END_DRAINED);
+    http_conn_kill_all(&s->among, END_DRAINED);
     turns(s, 3);
+    assert_int_equal(s->loop.timers.count, 0);
     assert_true(list_is_empty(&s->among));
     assert_int_equal(s->closed, 1);
     close(s->far);
@@ -223,6 +237,80 @@ static void requests_that_came_together_are_served_one_after_the_other(void **st
     close_scene(&s);
 }
 
+static void a_connection_opens_over_several_turns_and_then_speaks_in_the_same_place(void **state)
+{
+    (void)state;
+    static struct keeping k;
+    struct scene s;
+    k = (struct keeping){ .opens_left = 2, .lets_pass = 4096 };
+    open_scene_over(&s, &k);
+    assert_int_equal(s.server->http.ops->use(&s.server->http), HTTP_CONN_BEGINNING);
+    assert_true(s.server->http.transport.io.is_registered);
+    uint32_t registered = s.loop.fd_count;
+    turns(&s, 1); /* writable: the second time */
+    assert_int_equal(k.opens_left, 0);
+    http_conn_drain(&s.server->http); /* whatever is on its way is served */
+    pass_time(&s, 900);
+    say(&s, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_int_equal(s.requests, 1);
+    assert_int_equal(s.loop.fd_count, registered);
+    answer(&s);
+    assert_string_equal(hear(&s), OK);
+    assert_int_equal(s.server->http.ops->use(&s.server->http), HTTP_CONN_IDLE);
+    close_scene(&s);
+    assert_int_equal(s.end, END_NONE);
+    assert_int_equal(k.closed, 1);
+}
+
+/* Opening and the first head share one time. */
+static void what_opens_slowly_has_less_time_for_its_first_head(void **state)
+{
+    (void)state;
+    static struct keeping k;
+    struct scene s;
+    k = (struct keeping){ .opens_left = 1, .lets_pass = 4096 };
+    open_scene_over(&s, &k);
+    pass_time(&s, 900); /* of 1000 */
+    say(&s, "GET /a HT");
+    pass_time(&s, 101);
+    assert_int_equal(s.faults, 0); /* a head that has begun has a time of its own */
+    pass_time(&s, 900);
+    assert_int_equal(s.faults, 1);
+    assert_int_equal(s.fault, END_HEADER_TIMEOUT);
+    close_scene(&s);
+}
+
+static void what_never_opens_ends_with_a_reason_and_without_a_request(void **state)
+{
+    (void)state;
+    static const struct {
+        struct keeping how;
+        bool is_killed;
+        enum end_reason end;
+    } cases[] = {
+        { { .opens_left = 1000 }, false, END_HEADER_TIMEOUT },
+        { { .opens_left = 1000 }, true, END_DRAINED },
+        { { .opens_left = 1, .fails_to_open = true }, false, END_CLIENT_ABORT },
+        { { .fails_to_open = true }, false, END_CLIENT_ABORT },
+        { { .opens_left = 1, .fails_to_open = true, .fault = END_BAD_REQUEST }, false, END_BAD_REQUEST },
+    };
+    static struct keeping k;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct scene s;
+        k = cases[i].how;
+        open_scene_over(&s, &k);
+        turns(&s, 2);
+        if (cases[i].is_killed) http_conn_kill(&s.server->http, END_DRAINED);
+        if (!k.fails_to_open) pass_time(&s, 1001);
+        assert_int_equal(s.closed, 1);
+        assert_int_equal(s.end, cases[i].end);
+        assert_int_equal(s.requests + s.faults, 0);
+        assert_int_equal(k.closed, 1);
+        assert_true(has_ended(&s));
+        close_scene(&s);
+    }
+}
+
 /* Its last bytes may wait in the transport, as cipher text does: it is not closed over them, nor is the next request begun. */
 static void what_the_transport_keeps_is_out_before_the_connection_goes_on(void **state)
 {
@@ -232,7 +320,7 @@ static void what_the_transport_keeps_is_out_before_the_connection_goes_on(void *
         struct scene s;
         open_scene(&s);
         memset(&k, 0, sizeof(k));
-        keeping_over(&k, &s.server->conn.transport);
+        keeping_over(&k, &s.server->http.transport);
         say(&s, closes ? "GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
                        : "GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n");
         answer(&s);
@@ -241,8 +329,8 @@ static void what_the_transport_keeps_is_out_before_the_connection_goes_on(void *
         assert_int_equal(s.closed, 0);
         k.lets_pass = 4096;
         loop_defer(&s.loop, &s.server->conn.task);
-        s.server->conn.transport.is_writable = true; /* what an event says */
-        (void)transport_flush(&s.server->conn.transport);
+        s.server->http.transport.is_writable = true; /* what an event says */
+        (void)transport_flush(&s.server->http.transport);
         turns(&s, 3);
         if (closes)
             assert_string_equal(hear(&s),
@@ -265,8 +353,8 @@ static void a_killed_connection_stays_until_its_stream_is_let_go(void **state)
         open_scene(&s);
         say(&s, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc");
         assert_int_equal(s.requests, 1);
-        h1_server_kill(s.server, END_NO_MEMORY);
-        h1_server_kill(s.server, END_NO_MEMORY);
+        http_conn_kill(&s.server->http, END_NO_MEMORY);
+        http_conn_kill(&s.server->http, END_NO_MEMORY);
         assert_int_equal(s.errors, 2); /* the reason, and that nothing is waited for */
         assert_int_equal(s.error, END_CLIENT_ABORT);
         turns(&s, turns_between);
@@ -369,7 +457,7 @@ static void draining_ends_an_idle_one_at_once_and_a_busy_one_with_its_answer(voi
             assert_string_equal(hear(&s), OK);
         }
         s.service.is_draining = true;
-        h1_server_drain(s.server);
+        http_conn_drain(&s.server->http);
         if (is_busy) {
             assert_false(has_ended(&s));
             answer(&s);
@@ -401,6 +489,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_that_came_together_are_served_one_after_the_other),
         cmocka_unit_test(what_the_transport_keeps_is_out_before_the_connection_goes_on),
+        cmocka_unit_test(a_connection_opens_over_several_turns_and_then_speaks_in_the_same_place),
+        cmocka_unit_test(what_opens_slowly_has_less_time_for_its_first_head),
+        cmocka_unit_test(what_never_opens_ends_with_a_reason_and_without_a_request),
         cmocka_unit_test(a_killed_connection_stays_until_its_stream_is_let_go),
         cmocka_unit_test(without_memory_to_hold_what_follows_a_request_it_ends_with_its_stream_still_held),
         cmocka_unit_test(a_head_has_its_time_and_so_has_idleness),

@@ -276,6 +276,19 @@ static void an_absolute_target_says_its_scheme(void **state)
     assert_true(slice_equal(http_source_value(HTTP_SOURCE_SCHEME, SLICE_NONE, &in, scratch), SLICE("https")));
 }
 
+/* Whatever its target says. */
+static void a_request_over_tls_has_the_scheme_of_its_connection(void **state)
+{
+    (void)state;
+    struct http_head said = { .scheme = SLICE("http") }, unsaid = { .scheme = SLICE_NONE };
+    char scratch[HTTP_SOURCE_SCRATCH];
+    for (int is_said = 0; is_said < 2; is_said++) {
+        const struct http_template_input in = { .head = is_said ? &said : &unsaid, .is_secure = true };
+        assert_true(
+            slice_equal(http_source_value(HTTP_SOURCE_SCHEME, SLICE_NONE, &in, scratch), SLICE("https")));
+    }
+}
+
 /* A part of a template that is there makes all of it; none at all makes nothing, so that no empty field or unit comes of
  * it. */
 static void a_template_whose_sources_are_all_missing_is_nothing(void **state)
@@ -354,6 +367,7 @@ int main(void)
         cmocka_unit_test(an_absent_source_is_empty),
         cmocka_unit_test(hosts_lose_their_port_only),
         cmocka_unit_test(an_absolute_target_says_its_scheme),
+        cmocka_unit_test(a_request_over_tls_has_the_scheme_of_its_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,6 +45,7 @@ static enum io keeping_open(struct transport *t)
     }
     if (k->fails_to_open) {
         t->saved_errno = ECONNABORTED;
+        t->fault = k->fault;
         return IO_FAIL;
     }
     t->is_open = true;

@@ -10,6 +10,7 @@ struct keeping {
     size_t lets_pass;      /* so many bytes may still leave; the rest waits */
     unsigned opens_left;   /* so many calls of open() are not enough */
     bool fails_to_open;    /* with ECONNABORTED, once those are over */
+    uint8_t fault;         /* what that is called; END_NONE: as errno says */
     bool says_it_is_alive; /* whatever has come */
     unsigned closed, moved;
     struct transport *at; /* where it is now; NULL: closed */

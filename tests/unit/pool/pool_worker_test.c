@@ -329,9 +329,9 @@ static void a_connection_that_the_server_closed_while_idle_is_never_leased_and_i
             assert_int_equal(c.live[0], 0);
         } else {
             /* The loop has noted the end, but served nobody yet. */
-            struct h1_conn *conn = container_of(c.pool->roster->places[0].server->workers[0].idle.next,
-                                                struct h1_conn, link);
-            conn->transport.io.pending = EPOLLIN | EPOLLRDHUP;
+            struct h1_client *idle = container_of(c.pool->roster->places[0].server->workers[0].idle.next,
+                                                  struct h1_client, link);
+            idle->transport.io.pending = EPOLLIN | EPOLLRDHUP;
         }
         exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
         assert_int_equal(server_learned_idle_ms(c.pool->roster->places[0].server, c.now_ms), 700);

@@ -28,6 +28,7 @@ struct scene {
     struct forwarded forwarded;
     char list[8192], element[8192];
     struct text list_text, element_text;
+    bool is_secure; /* the one member that read_from() keeps */
 };
 
 static struct ip ip_of(const char *text)
@@ -41,7 +42,7 @@ static void read_from(struct scene *s, const char *peer, const struct sent *sent
                       const char *host)
 {
     struct err err;
-    memset(s, 0, sizeof(*s));
+    *s = (struct scene){ .is_secure = s->is_secure };
     assert_int_equal(cidr_parse(SLICE("127.0.0.0/8"), &s->trust[0], &err), 0);
     assert_int_equal(cidr_parse(SLICE("10.0.0.0/8"), &s->trust[1], &err), 0);
     s->conf.trust = (struct conf_items){ s->trust, 2 };
@@ -57,12 +58,31 @@ static void read_from(struct scene *s, const char *peer, const struct sent *sent
     s->head = (struct http_head){ .fields = s->fields, .field_count = count, .authority = slice_of(host) };
     struct ip ip = ip_of(peer);
     assert_null(fields_admit(&s->listener, &ip, s->fields, count));
-    forwarded_read(&s->listener, &ip, &s->head, &s->forwarded);
+    forwarded_read(&s->listener, &ip, s->is_secure, &s->head, &s->forwarded);
     s->list_text = text_over(s->list, sizeof(s->list));
     s->element_text = text_over(s->element, sizeof(s->element));
     forwarded_print(&s->forwarded, &ip, &s->list_text, &s->element_text);
     assert_in_range(s->list_text.len, 1, forwarded_room(&s->forwarded));
     assert_in_range(s->element_text.len, 1, forwarded_room(&s->forwarded));
+}
+
+/* Its own connection's, unless somebody who is trusted says how the client's was. */
+static void the_scheme_is_the_connections(void **state)
+{
+    (void)state;
+    static const struct sent nothing[1] = { { "Accept", "*/*" } },
+                             http[1] = { { "X-Forwarded-Proto", "http" } };
+    struct scene s = { .is_secure = true };
+    read_from(&s, "198.51.100.9", nothing, 1, "h");
+    assert_true(slice_equal(s.forwarded.proto, SLICE("https")));
+    assert_true(slice_equal(text_slice(&s.element_text), SLICE("for=198.51.100.9;host=\"h\";proto=https")));
+    read_from(&s, "198.51.100.9", http, 1, "h");
+    assert_true(slice_equal(s.forwarded.proto, SLICE("https")));
+    read_from(&s, "127.0.0.1", http, 1, "h");
+    assert_true(slice_equal(s.forwarded.proto, SLICE("http")));
+    s.is_secure = false;
+    read_from(&s, "198.51.100.9", nothing, 1, "h");
+    assert_true(slice_equal(s.forwarded.proto, SLICE("http")));
 }
 
 static void both_forms_say_the_same(void **state)
@@ -161,7 +181,7 @@ static void both_forms_say_the_same(void **state)
           "127.0.0.1",
           "for=127.0.0.1;host=\"h\";proto=http" },
     };
-    struct scene s;
+    struct scene s = { .is_secure = false };
     char client[INET6_ADDRSTRLEN];
     for (size_t i = 0; i < COUNT(cases); i++) {
         uint32_t count = 0;
@@ -177,7 +197,7 @@ static void both_forms_say_the_same(void **state)
 static void a_long_host_is_left_out_of_forwarded(void **state)
 {
     (void)state;
-    struct scene s;
+    struct scene s = { .is_secure = false };
     char host[600];
     memset(host, 'a', sizeof(host));
     host[sizeof(host) - 1] = 0;
@@ -276,6 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_forms_say_the_same),
+        cmocka_unit_test(the_scheme_is_the_connections),
         cmocka_unit_test(a_long_host_is_left_out_of_forwarded),
         cmocka_unit_test(a_chain_is_bounded),
         cmocka_unit_test(names_that_only_deceive_do_not_pass),
