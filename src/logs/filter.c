@@ -1,6 +1,3 @@
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 #include "logs/filter.h"
 
 #include <stdarg.h>
@@ -11,55 +8,7 @@
 #include "base/quantity.h"
 #include "conf/decode.h"
 #include "logs/entry_value.h"
-#include "logs/line_format.h"
-
-enum kind { ALL, ANY, NOT, COMPARE, ONE_OF, IN_BLOCKS, MATCHES };
-enum operator_ { EQUAL, DIFFERS, LESS, AT_MOST, MORE, AT_LEAST };
-enum subject {
-    NUMBER_STATUS,
-    NUMBER_BYTES,
-    NUMBER_REQUEST,
-    NUMBER_UPSTREAM,
-    NUMBER_TIME,
-    CLIENT,
-    METHOD,
-    PATH,
-    FIELD
-};
-
-/* A node's operands lie in nodes[first], and from there by `next`. Values of lists likewise in values[]. */
-struct node {
-    uint8_t kind, op, subject;
-    uint8_t field; /* enum log_field; LOG_FIELD_MAX: not met so far */
-    uint32_t first, next;
-    struct slice name; /* of a variable; in text */
-    uint64_t number;
-    uint32_t value_first, value_count;
-    pcre2_code *regex;
-    bool is_negated; /* !~ */
-};
-
-struct value {
-    struct slice text; /* in memory */
-    struct cidr block;
-    uint64_t number;
-};
-
-#define NONE UINT32_MAX
-
-struct filter {
-    uint32_t root, node_count, value_count;
-    struct node nodes[FILTER_NODES_MAX];
-    struct value values[FILTER_NODES_MAX];
-    uint32_t text_used;
-    char text[FILTER_TEXT_MAX];
-    uint64_t gave_up;
-    pcre2_match_data *match;
-    pcre2_match_context *context;
-};
-
-/* MAYBE: a regular expression gave up. What it says and its opposite are equally unknown (Kleene's logic). */
-enum truth { NO, MAYBE, YES };
+#include "logs/filter_tree.h"
 
 struct parser {
     struct filter *f;
@@ -71,27 +20,27 @@ struct parser {
 
 static const struct {
     struct slice name;
-    enum subject subject;
+    enum filter_subject subject;
     enum log_field field;
 } names[] = {
 #define NAME(text, subject, field)                 \
     {                                              \
         { text, sizeof(text) - 1 }, subject, field \
     }
-    NAME("status", NUMBER_STATUS, LOG_STATUS),
-    NAME("bytes", NUMBER_BYTES, LOG_BYTES),
-    NAME("request_time", NUMBER_REQUEST, LOG_REQUEST_TIME),
-    NAME("upstream_time", NUMBER_UPSTREAM, LOG_UPSTREAM_TIME),
-    NAME("time", NUMBER_TIME, LOG_TIME_LOCAL),
-    NAME("client", CLIENT, LOG_CLIENT),
-    NAME("method", METHOD, LOG_METHOD),
-    NAME("path", PATH, LOG_TARGET),
-    NAME("target", FIELD, LOG_TARGET),
-    NAME("host", FIELD, LOG_HOST),
-    NAME("agent", FIELD, LOG_AGENT),
-    NAME("referer", FIELD, LOG_REFERER),
-    NAME("upstream", FIELD, LOG_UPSTREAM),
-    NAME("variant", FIELD, LOG_VARIANT),
+    NAME("status", FILTER_STATUS, LOG_STATUS),
+    NAME("bytes", FILTER_BYTES, LOG_BYTES),
+    NAME("request_time", FILTER_REQUEST, LOG_REQUEST_TIME),
+    NAME("upstream_time", FILTER_UPSTREAM, LOG_UPSTREAM_TIME),
+    NAME("time", FILTER_TIME, LOG_TIME_LOCAL),
+    NAME("client", FILTER_CLIENT, LOG_CLIENT),
+    NAME("method", FILTER_METHOD, LOG_METHOD),
+    NAME("path", FILTER_PATH, LOG_TARGET),
+    NAME("target", FILTER_FIELD, LOG_TARGET),
+    NAME("host", FILTER_FIELD, LOG_HOST),
+    NAME("agent", FILTER_FIELD, LOG_AGENT),
+    NAME("referer", FILTER_FIELD, LOG_REFERER),
+    NAME("upstream", FILTER_FIELD, LOG_UPSTREAM),
+    NAME("variant", FILTER_FIELD, LOG_VARIANT),
 #undef NAME
 };
 
@@ -176,29 +125,30 @@ static int read_value(struct parser *p, struct slice *out)
 
 /* nodes */
 
-static int new_node(struct parser *p, enum kind kind, uint32_t *out)
+static int new_node(struct parser *p, enum filter_kind kind, uint32_t *out)
 {
     struct filter *f = p->f;
     if (f->node_count == FILTER_NODES_MAX)
         return FAULT(p, "the filter has more than %u parts", FILTER_NODES_MAX);
     *out = f->node_count++;
-    f->nodes[*out] =
-        (struct node){ .kind = (uint8_t)kind, .first = NONE, .next = NONE, .field = LOG_FIELD_MAX };
+    f->nodes[*out] = (struct filter_node){
+        .kind = (uint8_t)kind, .first = FILTER_NONE, .next = FILTER_NONE, .field = LOG_FIELD_MAX
+    };
     return 0;
 }
 
-static int read_number(struct parser *p, struct node *n, struct slice text, size_t at)
+static int read_number(struct parser *p, struct filter_node *n, struct slice text, size_t at)
 {
     struct err err = { "" };
     uint64_t ms;
     switch (n->subject) {
-    case NUMBER_STATUS:
+    case FILTER_STATUS:
         if (entry_u64(text, &n->number)) return 0;
         return FAULT_AT(p, at, "\"%.*s\" is no status; write a number like 502", SLICE_ARGS(text));
-    case NUMBER_BYTES:
+    case FILTER_BYTES:
         if (entry_u64(text, &n->number) || quantity_parse_bytes(text, &n->number, &err) == 0) return 0;
         return FAULT_AT(p, at, "\"%.*s\" is no size; write one like 1000 or 1MiB", SLICE_ARGS(text));
-    case NUMBER_TIME:
+    case FILTER_TIME:
         n->number = entry_time_iso_s(text);
         if (n->number || entry_u64(text, &n->number)) return 0;
         return FAULT_AT(p, at, "\"%.*s\" is no time; write one like 2026-03-12T10:00:00Z", SLICE_ARGS(text));
@@ -212,12 +162,7 @@ static int read_number(struct parser *p, struct node *n, struct slice text, size
     }
 }
 
-static bool is_number(const struct node *n)
-{
-    return n->subject <= NUMBER_TIME;
-}
-
-static int compile_regex(struct parser *p, struct node *n, struct slice text, size_t at)
+static int compile_regex(struct parser *p, struct filter_node *n, struct slice text, size_t at)
 {
     int code;
     PCRE2_SIZE offset;
@@ -229,21 +174,21 @@ static int compile_regex(struct parser *p, struct node *n, struct slice text, si
                         (char *)why, (size_t)offset + 1);
     }
     pcre2_jit_compile(n->regex, PCRE2_JIT_COMPLETE); /* where there is none it is interpreted */
-    n->kind = MATCHES;
+    n->kind = FILTER_MATCHES;
     return 0;
 }
 
-static int add_value(struct parser *p, struct node *n, size_t at, struct slice text)
+static int add_value(struct parser *p, struct filter_node *n, size_t at, struct slice text)
 {
     struct filter *f = p->f;
     if (f->value_count == FILTER_NODES_MAX)
         return FAULT_AT(p, at, "the lists have more than %u values", FILTER_NODES_MAX);
-    struct value *v = &f->values[f->value_count];
-    *v = (struct value){ .text = text };
-    if (n->subject == CLIENT) {
+    struct filter_value *v = &f->values[f->value_count];
+    *v = (struct filter_value){ .text = text };
+    if (n->subject == FILTER_CLIENT) {
         struct err err;
         if (cidr_parse(text, &v->block, &err) < 0) return FAULT_AT(p, at, "%s", err.text);
-    } else if (is_number(n)) {
+    } else if (filter_is_number(n)) {
         if (read_number(p, n, text, at) < 0) return -1;
         v->number = n->number;
     }
@@ -253,10 +198,10 @@ static int add_value(struct parser *p, struct node *n, size_t at, struct slice t
     return 0;
 }
 
-static int read_list(struct parser *p, struct node *n)
+static int read_list(struct parser *p, struct filter_node *n)
 {
     bool is_list = take(p, "(");
-    n->kind = n->subject == CLIENT ? IN_BLOCKS : ONE_OF;
+    n->kind = n->subject == FILTER_CLIENT ? FILTER_IN_BLOCKS : FILTER_ONE_OF;
     do {
         struct slice text;
         skip_blanks(p);
@@ -270,8 +215,9 @@ static int read_list(struct parser *p, struct node *n)
 static const struct {
     const char *token;
     int op; /* -1: ~, -2: !~ */
-} operators[] = { { "==", EQUAL }, { "!=", DIFFERS }, { "!~", -2 },   { "<=", AT_MOST }, { ">=", AT_LEAST },
-                  { "<", LESS },   { ">", MORE },     { "=", EQUAL }, { "~", -1 } };
+} operators[] = { { "==", FILTER_EQUAL },   { "!=", FILTER_DIFFERS },  { "!~", -2 },
+                  { "<=", FILTER_AT_MOST }, { ">=", FILTER_AT_LEAST }, { "<", FILTER_LESS },
+                  { ">", FILTER_MORE },     { "=", FILTER_EQUAL },     { "~", -1 } };
 
 static int read_operator(struct parser *p, int *op)
 {
@@ -301,7 +247,7 @@ static const char *nearest_name(struct slice name)
     return conf_nearest(name, candidates, sizeof(names) / sizeof(*names));
 }
 
-static int read_subject(struct parser *p, struct node *n)
+static int read_subject(struct parser *p, struct filter_node *n)
 {
     bool is_variable = take(p, "$"); /* of whatever name */
     skip_blanks(p);
@@ -309,7 +255,7 @@ static int read_subject(struct parser *p, struct node *n)
     while (p->at < p->all.len && is_name_char(p->all.data[p->at])) p->at++;
     if (p->at == from) return FAULT(p, "a name is missing; write one like status, path or client");
     n->name = keep(p->f, (struct slice){ p->all.data + from, p->at - from });
-    n->subject = FIELD;
+    n->subject = FILTER_FIELD;
     for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
         if (!slice_equal(names[i].name, n->name)) continue;
         n->subject = (uint8_t)names[i].subject;
@@ -326,8 +272,8 @@ static int read_subject(struct parser *p, struct node *n)
 
 static int read_comparison(struct parser *p, uint32_t *out)
 {
-    if (new_node(p, COMPARE, out) < 0) return -1;
-    struct node *n = &p->f->nodes[*out];
+    if (new_node(p, FILTER_COMPARE, out) < 0) return -1;
+    struct filter_node *n = &p->f->nodes[*out];
     struct slice text;
     int op;
     if (read_subject(p, n) < 0) return -1;
@@ -340,13 +286,13 @@ static int read_comparison(struct parser *p, uint32_t *out)
     if (read_value(p, &text) < 0) return -1;
     if (op < 0) {
         n->is_negated = op == -2;
-        if (is_number(n) || n->subject == CLIENT)
+        if (filter_is_number(n) || n->subject == FILTER_CLIENT)
             return FAULT_AT(p, operator_at, "%.*s is no text: compare it with == or <", SLICE_ARGS(n->name));
         return compile_regex(p, n, text, at);
     }
     n->op = (uint8_t)op;
-    if (is_number(n)) return read_number(p, n, text, at);
-    if (op != EQUAL && op != DIFFERS)
+    if (filter_is_number(n)) return read_number(p, n, text, at);
+    if (op != FILTER_EQUAL && op != FILTER_DIFFERS)
         return FAULT_AT(p, operator_at, "%.*s is no number: compare it with ==, !=, ~ or in",
                         SLICE_ARGS(n->name));
     return add_value(p, n, at, text);
@@ -360,8 +306,8 @@ static int read_not(struct parser *p, uint32_t *out)
     p->depth++;
     int result = 0;
     if (take(p, "!")) {
-        uint32_t inner = NONE;
-        result = new_node(p, NOT, out);
+        uint32_t inner = FILTER_NONE;
+        result = new_node(p, FILTER_NOT, out);
         if (result == 0) result = read_not(p, &inner);
         if (result == 0) p->f->nodes[*out].first = inner;
     } else if (take(p, "(")) {
@@ -374,7 +320,7 @@ static int read_not(struct parser *p, uint32_t *out)
     return result;
 }
 
-static int read_chain(struct parser *p, const char *token, enum kind kind,
+static int read_chain(struct parser *p, const char *token, enum filter_kind kind,
                       int (*read)(struct parser *, uint32_t *), uint32_t *out)
 {
     uint32_t last, next;
@@ -394,12 +340,12 @@ static int read_chain(struct parser *p, const char *token, enum kind kind,
 
 static int read_all(struct parser *p, uint32_t *out)
 {
-    return read_chain(p, "&&", ALL, read_not, out);
+    return read_chain(p, "&&", FILTER_ALL, read_not, out);
 }
 
 static int read_any(struct parser *p, uint32_t *out)
 {
-    return read_chain(p, "||", ANY, read_all, out);
+    return read_chain(p, "||", FILTER_ANY, read_all, out);
 }
 
 int filter_compile(struct filter **out, struct slice text, struct err *err)
@@ -412,7 +358,7 @@ int filter_compile(struct filter **out, struct slice text, struct err *err)
     f->context = pcre2_match_context_create(NULL);
     struct parser p = { .f = f, .all = text, .err = err };
     int result = f->match && f->context ? 0 : err_set(err, "out of memory for a filter");
-    f->root = NONE;
+    f->root = FILTER_NONE;
     skip_blanks(&p);
     if (result == 0 && p.at < text.len) {
         result = read_any(&p, &f->root);
@@ -444,193 +390,6 @@ void filter_bind(struct filter *f, enum log_field (*field_of)(const void *contex
                  const void *context)
 {
     for (uint32_t i = 0; i < f->node_count; i++)
-        if (f->nodes[i].subject == FIELD && f->nodes[i].name.len && f->nodes[i].field >= LOG_FURTHER)
+        if (f->nodes[i].subject == FILTER_FIELD && f->nodes[i].name.len && f->nodes[i].field >= LOG_FURTHER)
             f->nodes[i].field = (uint8_t)field_of(context, f->nodes[i].name);
-}
-
-/* taking */
-
-static bool number_of(const struct node *n, const struct log_entry *e, uint64_t *out)
-{
-    switch (n->subject) {
-    case NUMBER_STATUS: *out = e->status; return e->status != 0;
-    case NUMBER_BYTES: *out = e->bytes; return true;
-    case NUMBER_REQUEST: *out = e->request_us; return e->request_us != UINT64_MAX;
-    case NUMBER_UPSTREAM: *out = e->upstream_us; return e->upstream_us != UINT64_MAX;
-    default: *out = e->time_s; return e->time_s != 0;
-    }
-}
-
-static bool compare(enum operator_ op, uint64_t a, uint64_t b)
-{
-    switch (op) {
-    case EQUAL: return a == b;
-    case DIFFERS: return a != b;
-    case LESS: return a < b;
-    case AT_MOST: return a <= b;
-    case MORE: return a > b;
-    case AT_LEAST: return a >= b;
-    }
-    return false;
-}
-
-/* data is NULL if the record does not say. */
-static struct slice text_of(const struct node *n, const struct log_entry *e)
-{
-    if (n->subject == METHOD) return e->method;
-    if (n->subject == PATH) return e->path;
-    return n->field < LOG_FIELD_MAX ? e->values[n->field] : SLICE_NONE;
-}
-
-static bool has_client(const struct log_entry *e)
-{
-    static const struct ip none;
-    return memcmp(&e->client, &none, sizeof(none)) != 0;
-}
-
-static bool is_in_blocks(const struct filter *f, const struct node *n, const struct log_entry *e)
-{
-    for (uint32_t i = 0; i < n->value_count; i++)
-        if (cidr_contains(&f->values[n->value_first + i].block, &e->client)) return true;
-    return false;
-}
-
-static bool is_one_of(const struct filter *f, const struct node *n, const struct log_entry *e)
-{
-    uint64_t number = 0;
-    bool is_numeric = is_number(n);
-    struct slice text = is_numeric ? SLICE_NONE : text_of(n, e);
-    if (is_numeric ? !number_of(n, e, &number) : !text.data) return false;
-    for (uint32_t i = 0; i < n->value_count; i++) {
-        const struct value *v = &f->values[n->value_first + i];
-        if (is_numeric ? v->number == number : slice_equal(v->text, text)) return true;
-    }
-    return false;
-}
-
-static bool compares(const struct filter *f, const struct node *n, const struct log_entry *e)
-{
-    uint64_t number;
-    if (is_number(n)) return number_of(n, e, &number) && compare((enum operator_)n->op, number, n->number);
-    bool is_equal;
-    if (n->subject == CLIENT) {
-        if (!has_client(e)) return false;
-        is_equal = is_in_blocks(f, n, e);
-    } else {
-        struct slice text = text_of(n, e);
-        if (!text.data) return false;
-        is_equal = slice_equal(text, f->values[n->value_first].text);
-    }
-    return is_equal == (n->op == EQUAL);
-}
-
-/* Compiled code has a small stack of its own, which a long value overflows: then it is interpreted, on the heap. */
-static enum truth matches(struct filter *f, const struct node *n, const struct log_entry *e)
-{
-    struct slice text = text_of(n, e);
-    if (!text.data) return NO;
-    PCRE2_SPTR subject = (PCRE2_SPTR)text.data;
-    int found = pcre2_match(n->regex, subject, text.len, 0, 0, f->match, f->context);
-    if (found == PCRE2_ERROR_JIT_STACKLIMIT)
-        found = pcre2_match(n->regex, subject, text.len, 0, PCRE2_NO_JIT, f->match, f->context);
-    if (found < 0 && found != PCRE2_ERROR_NOMATCH) {
-        f->gave_up++;
-        return MAYBE;
-    }
-    return (found >= 0) != n->is_negated ? YES : NO;
-}
-
-static enum truth takes(struct filter *f, uint32_t at, const struct log_entry *e);
-
-/* All of them: the least of their truths; any of them: the most. */
-static enum truth join(struct filter *f, const struct node *n, enum truth end, const struct log_entry *e)
-{
-    enum truth result = end == NO ? YES : NO;
-    for (uint32_t i = n->first; i != NONE && result != end; i = f->nodes[i].next) {
-        enum truth one = takes(f, i, e);
-        if (end == NO ? one < result : one > result) result = one;
-    }
-    return result;
-}
-
-static enum truth takes(struct filter *f, uint32_t at, const struct log_entry *e)
-{
-    const struct node *n = &f->nodes[at];
-    switch ((enum kind)n->kind) {
-    case ALL: return join(f, n, NO, e);
-    case ANY: return join(f, n, YES, e);
-    case NOT: return (enum truth)(YES - takes(f, n->first, e));
-    case COMPARE: return compares(f, n, e) ? YES : NO;
-    case ONE_OF: return is_one_of(f, n, e) ? YES : NO;
-    case IN_BLOCKS: return has_client(e) && is_in_blocks(f, n, e) ? YES : NO;
-    case MATCHES: return matches(f, n, e);
-    }
-    return NO;
-}
-
-bool filter_takes(struct filter *f, const struct log_entry *e)
-{
-    return f->root == NONE || takes(f, f->root, e) == YES;
-}
-
-uint64_t filter_gave_up(const struct filter *f)
-{
-    return f->gave_up;
-}
-
-static bool has_field(const struct line_format *format, enum log_field field)
-{
-    for (uint32_t i = 0; i < format->step_count; i++)
-        if (format->steps[i].field == field) return true;
-    return false;
-}
-
-/* Whether lines of that format say what the node asks for; what can be worked out of the request line is in it. */
-static bool is_said(const struct node *n, const struct line_format *f)
-{
-    switch ((enum subject)n->subject) {
-    case NUMBER_BYTES: return has_field(f, LOG_BODY_BYTES) || has_field(f, LOG_BYTES);
-    case NUMBER_TIME:
-        return has_field(f, LOG_TIME_LOCAL) || has_field(f, LOG_TIME_ISO) || has_field(f, LOG_MSEC);
-    case METHOD: return has_field(f, LOG_REQUEST) || has_field(f, LOG_METHOD);
-    case PATH: return has_field(f, LOG_REQUEST) || has_field(f, LOG_TARGET);
-    default: break;
-    }
-    bool is_of_request = n->field == LOG_TARGET || n->field == LOG_PROTOCOL;
-    if (is_of_request && has_field(f, LOG_REQUEST)) return true;
-    return n->field < LOG_FIELD_MAX && has_field(f, (enum log_field)n->field);
-}
-
-struct slice filter_unsaid(const struct filter *f, const struct line_format *format)
-{
-    for (uint32_t i = 0; i < f->node_count; i++)
-        if (f->nodes[i].name.len && !is_said(&f->nodes[i], format)) return f->nodes[i].name;
-    return SLICE_NONE;
-}
-
-static void narrow(const struct node *n, uint64_t *from_s, uint64_t *to_s)
-{
-    if (n->kind != COMPARE || n->subject != NUMBER_TIME) return;
-    uint64_t low = 0, high = UINT64_MAX;
-    switch ((enum operator_)n->op) {
-    case EQUAL: low = high = n->number; break;
-    case LESS: high = n->number ? n->number - 1 : 0; break;
-    case AT_MOST: high = n->number; break;
-    case MORE: low = n->number + 1; break;
-    case AT_LEAST: low = n->number; break;
-    case DIFFERS: break;
-    }
-    if (low > *from_s) *from_s = low;
-    if (high < *to_s) *to_s = high;
-}
-
-void filter_time_bounds(const struct filter *f, uint64_t *from_s, uint64_t *to_s)
-{
-    *from_s = 0;
-    *to_s = UINT64_MAX;
-    if (f->root == NONE) return;
-    const struct node *root = &f->nodes[f->root];
-    narrow(root, from_s, to_s);
-    for (uint32_t i = root->kind == ALL ? root->first : NONE; i != NONE; i = f->nodes[i].next)
-        narrow(&f->nodes[i], from_s, to_s);
 }
