@@ -1,5 +1,7 @@
 #!/bin/sh
 # Usage: tools/generate_docs.sh WEIR OUTDIR
-# Writes the pages that come from the program's own tables: OUTDIR/configuration.md.
+# Writes what comes from the program's own tables: OUTDIR/{configuration.md,commands.md,weir.bash}.
 set -eu
 "$1" schema --markdown >"$2/configuration.md"
+"$1" help --markdown >"$2/commands.md"
+"$1" help --bash >"$2/weir.bash"

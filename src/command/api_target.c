@@ -8,6 +8,20 @@
 
 #define ADDRESS_PRESET "127.0.0.1:9091" /* as `admin: {bind}` has it */
 
+#define ADDRESS_ROWS                                                                                        \
+    { OPTION_TEXT, .name = "admin", .argument = "ADDR", .offset = offsetof(struct api_options, admin),      \
+      .help = "the admin address; " ADDRESS_PRESET " if nothing says another" },                            \
+        { OPTION_TEXT, .name = "token", .argument = "TOKEN", .offset = offsetof(struct api_options, token), \
+          .help = "the admin token; better WEIR_TOKEN, which `ps` does not show" },
+
+const struct option_row api_option_rows[] = {
+    { OPTION_TEXT, 'c', .name = "config", .argument = "FILE", .offset = offsetof(struct api_options, config),
+      .help = "the configuration, for the admin address and the token" },
+    ADDRESS_ROWS{ 0 },
+};
+
+const struct option_row api_address_rows[] = { ADDRESS_ROWS{ 0 } };
+
 static int set_token(struct api_target *t, const char *from, const char *token, struct err *err)
 {
     size_t len = strlen(token);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/address.h"
+#include "command/options.h"
 
 #define API_TOKEN_MAX 256
 
@@ -9,6 +10,19 @@
 struct api_options {
     const char *admin, *config, *token;
 };
+
+/* --config, --admin and --token, of a struct api_options. */
+extern const struct option_row api_option_rows[];
+/* Without --config: where that means something else. */
+extern const struct option_row api_address_rows[];
+#define OPTION_API(type, member)                                                 \
+    {                                                                            \
+        OPTION_GROUP, .group = api_option_rows, .offset = offsetof(type, member) \
+    }
+#define OPTION_JSON(type, member)                                                                   \
+    {                                                                                               \
+        OPTION_FLAG, .name = "json", .offset = offsetof(type, member), .help = "the answer as JSON" \
+    }
 
 struct api_target {
     struct address address;        /* one that can be connected to */

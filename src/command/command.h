@@ -1,8 +1,11 @@
 /* command/command.h: what can be typed. Each returns an exit code of sysexits.h. */
 #pragma once
 
+#include "command/options.h"
+
 struct command {
-    const char *name, *summary, *help;
+    const char *name, *summary;
+    const struct syntax *syntax;
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 

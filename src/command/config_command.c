@@ -1,6 +1,5 @@
 #include "command/config_command.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,79 +19,55 @@ struct config_options {
     int count;
 };
 
-const char config_help[] =
-    "Usage: weir config history [--json]\n"
-    "       weir config diff [A] [B] [--json]\n"
-    "       weir config rollback N [--dry-run] [--json]\n\n"
-    "Configurations that were in force, which a weir with `state:` keeps. history lists them; diff says what "
-    "B changes\n"
-    "of A: B is the one in force and A the one before it, unless given; rollback puts generation N in force "
-    "again, and\n"
-    "keeps it over restarts until the file changes.\n\n"
-    "      --dry-run         only say what would change\n"
-    "      --json            the answer as JSON\n"
-    "  -c, --config FILE     the configuration, for the admin address and the token\n"
-    "      --admin ADDR      the admin address; 127.0.0.1:9091 if nothing says another\n"
-    "      --token TOKEN     the admin token; or WEIR_TOKEN\n\n"
-    "Exit codes: 0 done, 64 wrong usage, 65 there is no such generation, 69 weir is not reached, 77 wrong "
-    "token, 78 it "
-    "is\nrefused.\n";
+static const struct option_row options[] = {
+    { OPTION_FLAG, .name = "dry-run", .offset = offsetof(struct config_options, is_dry),
+      .help = "only say what would change" },
+    OPTION_JSON(struct config_options, is_json),
+    OPTION_API(struct config_options, api),
+    { 0 },
+};
 
-static int usage_fault(const char *text)
-{
-    fprintf(stderr, "weir config: %s\nTry: weir config --help\n", text);
-    return EX_USAGE;
-}
+const struct syntax config_syntax = {
+    .command = "config",
+    .usage =
+        "config history [--json]\n"
+        "       weir config diff [A] [B] [--json]\n"
+        "       weir config rollback N [--dry-run] [--json]\n\n"
+        "Configurations that were in force, which a weir with `state:` keeps. history lists them; diff says "
+        "what B changes\n"
+        "of A: B is the one in force and A the one before it, unless given; rollback puts generation N in "
+        "force again, and\n"
+        "keeps it over restarts until the file changes.\n",
+    .options = options,
+    .notes = "Exit codes: 0 done, 64 wrong usage, 65 there is no such generation, 69 weir is not reached, 77 "
+             "wrong "
+             "token, 78 it is\nrefused.\n",
+};
 
-static int parse_words(int argc, char **argv, struct config_options *o)
+static int take_words(const struct words *words, struct config_options *o)
 {
     static const struct {
         const char *name;
         int min, max;
     } verbs[] = { { "history", 0, 0 }, { "diff", 0, 2 }, { "rollback", 1, 1 } };
-    if (optind == argc) return usage_fault("history, diff or rollback?");
-    o->verb = argv[optind++];
+    if (!words->count) return options_fault(&config_syntax, "history, diff or rollback?");
+    o->verb = words->items[0];
+    int given = words->count - 1;
     size_t i = 0, count = sizeof(verbs) / sizeof(*verbs);
     while (i < count && strcmp(verbs[i].name, o->verb) != 0) i++;
-    if (i == count) return usage_fault("there are history, diff and rollback");
-    if (argc - optind < verbs[i].min)
-        return usage_fault("which generation? `weir config history` lists them");
-    if (argc - optind > verbs[i].max) return usage_fault("that is a word too many");
-    for (; optind < argc; optind++) {
+    if (i == count) return options_fault(&config_syntax, "there are history, diff and rollback");
+    if (given < verbs[i].min)
+        return options_fault(&config_syntax, "which generation? `weir config history` lists them");
+    if (given > verbs[i].max) return options_fault(&config_syntax, "that is a word too many");
+    for (int at = 1; at < words->count; at++) {
+        const char *word = words->items[at];
         char *end;
-        unsigned long number = strtoul(argv[optind], &end, 10);
-        if (*argv[optind] < '1' || *argv[optind] > '9' || *end || number > UINT32_MAX)
-            return usage_fault("a generation is a number from 1");
+        unsigned long number = strtoul(word, &end, 10);
+        if (*word < '1' || *word > '9' || *end || number > UINT32_MAX)
+            return options_fault(&config_syntax, "a generation is a number from 1");
         o->numbers[o->count++] = number;
     }
     return EX_OK;
-}
-
-/* EX_OK, or -1 after the help, or EX_USAGE. */
-static int parse_options(int argc, char **argv, struct config_options *o)
-{
-    static const struct option options[] = {
-        { "dry-run", no_argument, NULL, 'd' },
-        { "json", no_argument, NULL, 'j' },
-        { "config", required_argument, NULL, 'c' },
-        { "admin", required_argument, NULL, 'a' },
-        { "token", required_argument, NULL, 't' },
-        { "help", no_argument, NULL, 'h' },
-        { 0 },
-    };
-    int option;
-    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'd': o->is_dry = true; break;
-        case 'j': o->is_json = true; break;
-        case 'c': o->api.config = optarg; break;
-        case 'a': o->api.admin = optarg; break;
-        case 't': o->api.token = optarg; break;
-        case 'h': fputs(config_help, stdout); return -1;
-        default: return usage_fault("what is meant?");
-        }
-    }
-    return parse_words(argc, argv, o);
 }
 
 /* What is kept, as weir lists it. */
@@ -179,7 +154,9 @@ int config_command(int argc, char **argv)
     struct api_target to;
     struct history h;
     struct err err = { "" };
-    int code = parse_options(argc, argv, &o);
+    struct words words;
+    int code = options_parse(&config_syntax, argc, argv, &o, &words);
+    if (code == EX_OK) code = take_words(&words, &o);
     if (code != EX_OK) return code < 0 ? EX_OK : code;
     code = api_target_find(&o.api, &to, &err);
     if (code != EX_OK) {

@@ -1,5 +1,7 @@
 /* command/config_command.h: `weir config`: configurations that a running weir has kept. */
 #pragma once
 
-extern const char config_help[];
+#include "command/options.h"
+
+extern const struct syntax config_syntax;
 int config_command(int argc, char **argv);

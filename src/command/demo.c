@@ -306,7 +306,16 @@ static void say_what_to_try(const struct config *config)
           stderr);
 }
 
-int demo(void)
+const struct syntax demo_syntax = {
+    .command = "demo",
+    .usage = "demo\n\n"
+             "Runs weir on 127.0.0.1:18999, with the API on 127.0.0.1:9091, in front of three small servers "
+             "within "
+             "the same\n"
+             "process, and prints what to try. Ctrl-C ends it.\n",
+};
+
+static int demo(void)
 {
     struct err err = { "" };
     struct demo *d = calloc(1, sizeof(*d));
@@ -334,4 +343,11 @@ int demo(void)
     config_free(config);
     free(d);
     return code;
+}
+
+int demo_command(int argc, char **argv)
+{
+    int code = options_parse(&demo_syntax, argc, argv, NULL, NULL);
+    if (code != EX_OK) return code < 0 ? EX_OK : code;
+    return demo();
 }

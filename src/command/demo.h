@@ -1,7 +1,8 @@
 /* command/demo.h: `weir demo`: three small HTTP servers within the process, for weir to balance. */
 #pragma once
 
-#include "control/config.h"
+#include "command/options.h"
 
-/* Runs weir on 127.0.0.1:18999 (admin on 9091) in front of three servers of its own. Returns an exit code. */
-int demo(void);
+/* Runs weir on 127.0.0.1:18999 (admin on 9091) in front of three servers of its own. */
+int demo_command(int argc, char **argv);
+extern const struct syntax demo_syntax;

@@ -1,6 +1,5 @@
 #include "command/doctor.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,22 +22,34 @@
 #define LABEL_MAX 26u
 #define INDENT 8u /* of what is said below a label */
 
-const char doctor_help[] =
-    "Usage: weir doctor [--json] [-c FILE] [--root DIR]\n\n"
-    "Looks at the host as a load balancer needs it: limits, sockets, memory, cores, devices, disks. Says "
-    "what it\n"
-    "found, why that matters and the command that mends it. Changes nothing. docs/doctor.md has every "
-    "check.\n\n"
-    "  -c, --config FILE  hold the host against what this configuration asks for\n"
-    "      --json         as JSON, with every finding\n"
-    "      --root DIR     look at a copy of a host's /proc, /sys and /etc below DIR\n\n"
-    "Exit codes: 0 nothing worse than a note, 1 warnings, 2 failures, 64 wrong usage, 71 out of memory, 74 "
-    "the\n"
-    "output was refused, 78 wrong configuration.\n";
-
 struct doctor_options {
     const char *config, *root;
     bool is_json;
+};
+
+static const struct option_row options[] = {
+    { OPTION_TEXT, 'c', .name = "config", .argument = "FILE",
+      .offset = offsetof(struct doctor_options, config),
+      .help = "hold the host against what this configuration asks for" },
+    { OPTION_FLAG, .name = "json", .offset = offsetof(struct doctor_options, is_json),
+      .help = "as JSON, with every finding" },
+    { OPTION_TEXT, .name = "root", .argument = "DIR", .offset = offsetof(struct doctor_options, root),
+      .help = "look at a copy of a host's /proc, /sys and /etc below DIR" },
+    { 0 },
+};
+
+const struct syntax doctor_syntax = {
+    .command = "doctor",
+    .usage =
+        "doctor [--json] [-c FILE] [--root DIR]\n\n"
+        "Looks at the host as a load balancer needs it: limits, sockets, memory, cores, devices, disks. Says "
+        "what it\n"
+        "found, why that matters and the command that mends it. Changes nothing. docs/doctor.md has every "
+        "check.\n",
+    .options = options,
+    .notes = "Exit codes: 0 nothing worse than a note, 1 warnings, 2 failures, 64 wrong usage, 71 out of "
+             "memory, 74 "
+             "the\noutput was refused, 78 wrong configuration.\n",
 };
 
 /* as text */
@@ -307,23 +318,8 @@ static int diagnose(const struct doctor_options *o)
 
 int doctor_command(int argc, char **argv)
 {
-    static const struct option options[] = { { "config", required_argument, NULL, 'c' },
-                                             { "json", no_argument, NULL, 'j' },
-                                             { "root", required_argument, NULL, 'r' },
-                                             { "help", no_argument, NULL, 'h' },
-                                             { 0 } };
     struct doctor_options o = { 0 };
-    int option;
-    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'c': o.config = optarg; break;
-        case 'j': o.is_json = true; break;
-        case 'r': o.root = optarg; break;
-        case 'h': fputs(doctor_help, stdout); return EX_OK;
-        default: fprintf(stderr, "Try: weir doctor --help\n"); return EX_USAGE;
-        }
-    }
-    if (optind == argc) return diagnose(&o);
-    fprintf(stderr, "weir doctor: what is \"%s\"?\nTry: weir doctor --help\n", argv[optind]);
-    return EX_USAGE;
+    int code = options_parse(&doctor_syntax, argc, argv, &o, NULL);
+    if (code != EX_OK) return code < 0 ? EX_OK : code;
+    return diagnose(&o);
 }

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,15 +10,29 @@
 
 #include "crash/core_write.h"
 
-const char dump_help[] =
-    "Usage: weir dump --pid N [--output FILE]\n\n"
-    "Writes a core file of a living process, which stands still meanwhile and then goes on; says for how "
-    "long.\n"
-    "What the process leaves out of core files (`core: {contents: lean}`) is left out here as well.\n\n"
-    "  -p, --pid N         which process\n"
-    "  -o, --output FILE   where to; \"core.N\" unless given; a file that is there already is not "
-    "overwritten\n\n"
-    "Exit codes: 0 written, 64 wrong usage, 71 the system refused something.\n";
+struct dump_options {
+    uint32_t pid; /* 0: not given */
+    const char *output;
+};
+
+static const struct option_row options[] = {
+    { OPTION_U32, 'p', .name = "pid", .argument = "N", .offset = offsetof(struct dump_options, pid), .min = 1,
+      .max = INT32_MAX, .help = "which process" },
+    { OPTION_TEXT, 'o', .name = "output", .argument = "FILE", .offset = offsetof(struct dump_options, output),
+      .help = "where to; \"core.N\" unless given; a file that is there already is not overwritten" },
+    { 0 },
+};
+
+const struct syntax dump_syntax = {
+    .command = "dump",
+    .usage =
+        "dump --pid N [--output FILE]\n\n"
+        "Writes a core file of a living process, which stands still meanwhile and then goes on; says for how "
+        "long.\n"
+        "What the process leaves out of core files (`core: {contents: lean}`) is left out here as well.\n",
+    .options = options,
+    .notes = "Exit codes: 0 written, 64 wrong usage, 71 the system refused something.\n",
+};
 
 static int fail(const char *text)
 {
@@ -54,29 +67,11 @@ static int dump(int32_t pid, const char *path)
 
 int dump_command(int argc, char **argv)
 {
-    static const struct option options[] = { { "pid", required_argument, NULL, 'p' },
-                                             { "output", required_argument, NULL, 'o' },
-                                             { "help", no_argument, NULL, 'h' },
-                                             { 0 } };
-    const char *pid = NULL, *output = NULL;
+    struct dump_options o = { 0 };
     char preset[32];
-    int option;
-    while ((option = getopt_long(argc, argv, "p:o:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'p': pid = optarg; break;
-        case 'o': output = optarg; break;
-        case 'h': fputs(dump_help, stdout); return EX_OK;
-        default: fprintf(stderr, "Try: weir dump --help\n"); return EX_USAGE;
-        }
-    }
-    int32_t number = pid && strlen(pid) < 10 && strspn(pid, "0123456789") == strlen(pid) ? atoi(pid) : 0;
-    if (optind < argc || number <= 0) {
-        if (optind < argc)
-            fprintf(stderr, "weir dump: what is \"%s\"?\n", argv[optind]);
-        else
-            fprintf(stderr, "weir dump: give the number of a process with --pid N\n");
-        return EX_USAGE;
-    }
-    snprintf(preset, sizeof(preset), "core.%d", number);
-    return dump(number, output ? output : preset);
+    int code = options_parse(&dump_syntax, argc, argv, &o, NULL);
+    if (code != EX_OK) return code < 0 ? EX_OK : code;
+    if (!o.pid) return options_fault(&dump_syntax, "give the number of a process with --pid N");
+    snprintf(preset, sizeof(preset), "core.%u", o.pid);
+    return dump((int32_t)o.pid, o.output ? o.output : preset);
 }

@@ -1,6 +1,5 @@
 #include "command/explain.h"
 
-#include <getopt.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -20,25 +19,6 @@
 /* How many of the routes that were passed over are told. */
 #define TOLD_MAX 4u
 #define LINE_MAX_BYTES 2048
-
-const char explain_help[] =
-    "Usage: weir explain -c FILE [--live] [OPTION]... URL\n"
-    "       weir explain --admin ADDR [OPTION]... URL\n\n"
-    "Says which route, split, pool and server a request would get, each with its reason. Nothing is\n"
-    "sent, counted or changed. By the file alone nothing is running: every server is idle and in its\n"
-    "place. A running weir knows the load and the state of its servers.\n\n"
-    "  -c, --config FILE    the configuration\n"
-    "      --live           ask the weir that runs, at the `admin:` of FILE, or at 127.0.0.1:9091\n"
-    "      --admin ADDR     ask the weir that runs with this admin address\n"
-    "      --token TOKEN    what its API wants to see; better WEIR_TOKEN, which `ps` does not show\n"
-    "      --listener NAME  the listener that the request comes to; the first for HTTP if absent\n"
-    "      --method NAME    GET unless given\n"
-    "  -H, --header K:V     a header field; again for more\n"
-    "      --client IP      where it comes from: 127.0.0.1 unless given\n"
-    "      --json           as JSON\n"
-    "  URL                  http://host/path?query, or the path alone\n\n"
-    "Exit codes: 0 told, 64 wrong usage, 65 no such request, 69 no weir answers, 76 it is no weir that\n"
-    "answers, 77 the token, 78 wrong configuration.\n";
 
 /* the story */
 
@@ -186,66 +166,56 @@ struct explain_options {
     bool is_live, is_json;
 };
 
-static int usage_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
+#define ROW(member) .offset = offsetof(struct explain_options, member)
 
-static int usage_fault(const char *format, ...)
-{
-    va_list args;
-    fputs("weir explain: ", stderr);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputs("\nTry: weir explain --help\n", stderr);
-    return EX_USAGE;
-}
+static const struct option_row options[] = {
+    { OPTION_TEXT, 'c', .name = "config", .argument = "FILE", ROW(api.config), .help = "the configuration" },
+    { OPTION_FLAG, .name = "live", ROW(is_live),
+      .help = "ask the weir that runs, at the `admin:` of FILE, or at 127.0.0.1:9091" },
+    { OPTION_TEXT, .name = "admin", .argument = "ADDR", ROW(api.admin),
+      .help = "ask the weir that runs with this admin address" },
+    { OPTION_TEXT, .name = "token", .argument = "TOKEN", ROW(api.token),
+      .help = "what its API wants to see; better WEIR_TOKEN, which `ps` does not show" },
+    { OPTION_TEXT, .name = "listener", .argument = "NAME", ROW(listener),
+      .help = "the listener that the request comes to; the first for HTTP if absent" },
+    { OPTION_TEXT, .name = "method", .argument = "NAME", ROW(method), .help = "GET unless given" },
+    { OPTION_TEXTS, 'H', .name = "header", .argument = "K:V", ROW(headers), .max = HEADERS_MAX,
+      .count_at = offsetof(struct explain_options, header_count), .help = "a header field; again for more" },
+    { OPTION_TEXT, .name = "client", .argument = "IP", ROW(client),
+      .help = "where it comes from: 127.0.0.1 unless given" },
+    { OPTION_FLAG, .name = "json", ROW(is_json), .help = "as JSON" },
+    { 0 },
+};
 
-static int add_header(struct explain_options *o, const char *text)
-{
-    if (o->header_count == HEADERS_MAX) return usage_fault("more than %u times --header", HEADERS_MAX);
-    o->headers[o->header_count++] = text;
-    return EX_OK;
-}
+const struct syntax explain_syntax = {
+    .command = "explain",
+    .usage =
+        "explain -c FILE [--live] [OPTION]... URL\n"
+        "       weir explain --admin ADDR [OPTION]... URL\n\n"
+        "Says which route, split, pool and server a request would get, each with its reason. Nothing is\n"
+        "sent, counted or changed. By the file alone nothing is running: every server is idle and in its\n"
+        "place. A running weir knows the load and the state of its servers. URL is http://host/path?query,\n"
+        "or the path alone.\n",
+    .options = options,
+    .notes =
+        "Exit codes: 0 told, 64 wrong usage, 65 no such request, 69 no weir answers, 76 it is no weir that\n"
+        "answers, 77 the token, 78 wrong configuration.\n",
+};
 
 /* EX_OK, or -1 after the help, or EX_USAGE. */
 static int parse_options(int argc, char **argv, struct explain_options *o)
 {
-    static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' },
-        { "live", no_argument, NULL, 'L' },
-        { "admin", required_argument, NULL, 'a' },
-        { "token", required_argument, NULL, 't' },
-        { "listener", required_argument, NULL, 'l' },
-        { "method", required_argument, NULL, 'm' },
-        { "header", required_argument, NULL, 'H' },
-        { "client", required_argument, NULL, 'i' },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { 0 },
-    };
-    int option;
-    while ((option = getopt_long(argc, argv, "c:hH:", options, NULL)) != -1) {
-        switch (option) {
-        case 'c': o->api.config = optarg; break;
-        case 'L': o->is_live = true; break;
-        case 'a': o->api.admin = optarg; break;
-        case 't': o->api.token = optarg; break;
-        case 'l': o->listener = optarg; break;
-        case 'm': o->method = optarg; break;
-        case 'H':
-            if (add_header(o, optarg) != EX_OK) return EX_USAGE;
-            break;
-        case 'i': o->client = optarg; break;
-        case 'j': o->is_json = true; break;
-        case 'h': fputs(explain_help, stdout); return -1;
-        default: fputs("Try: weir explain --help\n", stderr); return EX_USAGE;
-        }
-    }
-    if (optind == argc) return usage_fault("which request? Give its URL, or its path");
-    o->url = argv[optind++];
-    if (optind < argc) return usage_fault("what is \"%s\"? One URL at a time", argv[optind]);
+    struct words words;
+    int code = options_parse(&explain_syntax, argc, argv, o, &words);
+    if (code != EX_OK) return code;
+    if (!words.count) return options_fault(&explain_syntax, "which request? Give its URL, or its path");
+    o->url = words.items[0];
+    if (words.count > 1)
+        return options_fault(&explain_syntax, "what is \"%s\"? One URL at a time", words.items[1]);
     if (o->api.admin) o->is_live = true;
     if (!o->is_live && !o->api.config)
-        return usage_fault("give the configuration with -c FILE, or --live to ask the weir that runs");
+        return options_fault(&explain_syntax,
+                             "give the configuration with -c FILE, or --live to ask the weir that runs");
     return EX_OK;
 }
 
@@ -361,7 +331,7 @@ int explain_command(int argc, char **argv)
     write_request(&o, &j);
     struct slice request = { j.data, j.len };
     if (j.is_failed)
-        code = usage_fault("the request is over %u KiB", REQUEST_MAX >> 10);
+        code = options_fault(&explain_syntax, "the request is over %u KiB", REQUEST_MAX >> 10);
     else
         code = o.is_live ? ask(&o, request, &answer, &len)
                          : explain_by_file(o.api.config, request, &answer, &len);

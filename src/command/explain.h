@@ -1,11 +1,13 @@
 /* command/explain.h: `weir explain`: where a request would go and why, by a file or by a running weir. */
 #pragma once
 
+#include "command/options.h"
+
 #include <stdio.h>
 
 #include "conf/node.h"
 
-extern const char explain_help[];
+extern const struct syntax explain_syntax;
 int explain_command(int argc, char **argv);
 
 /* What proxy/explain.h (or POST /api/v1/explain) says, as a short story: a decision a line. -1: it could not be

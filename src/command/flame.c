@@ -1,7 +1,6 @@
 #include "command/flame.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,70 +19,42 @@ struct flame_command_options {
     double seconds; /* 0: not given */
 };
 
-const char flame_help[] =
-    "Usage: weir flame [--seconds N] [-o FILE]\n"
-    "       weir flame --at HH:MM [--diff HH:MM] [-o FILE]\n\n"
-    "Writes what a running weir's CPU time goes to as a flame graph: one HTML page, without references to "
-    "others.\n"
-    "It is watched from now on; or --at tells of a minute of the last hour, which weir keeps with `profile: "
-    "{continuous:\n"
-    "true}` in its configuration, and --diff colours what differs from another minute.\n\n"
-    "      --seconds N       how long it is watched, up to 600; 10 unless given\n"
-    "      --at HH:MM        the minute that began then, by this machine's clock\n"
-    "      --diff HH:MM      the minute that it is compared with\n"
-    "  -o, --output FILE     where to; flame.html unless given; - is standard output\n"
-    "  -c, --config FILE     the configuration, for the admin address and the token\n"
-    "      --admin ADDR      the admin address; 127.0.0.1:9091 if nothing says another\n"
-    "      --token TOKEN     the admin token; or WEIR_TOKEN\n";
+#define ROW(member) .offset = offsetof(struct flame_command_options, member)
 
-static int usage_fault(const char *text)
-{
-    fprintf(stderr, "weir flame: %s\nTry: weir flame --help\n", text);
-    return EX_USAGE;
-}
+static const struct option_row options[] = {
+    { OPTION_DOUBLE, .name = "seconds", .argument = "N", ROW(seconds), .min = 0.001, .max = SECONDS_MAX,
+      .help = "how long it is watched, up to 600; 10 unless given" },
+    { OPTION_TEXT, .name = "at", .argument = "HH:MM", ROW(at),
+      .help = "the minute that began then, by this machine's clock" },
+    { OPTION_TEXT, .name = "diff", .argument = "HH:MM", ROW(diff),
+      .help = "the minute that it is compared with" },
+    { OPTION_TEXT, 'o', .name = "output", .argument = "FILE", ROW(output),
+      .help = "where to; flame.html unless given; - is standard output" },
+    OPTION_API(struct flame_command_options, api),
+    { 0 },
+};
+
+const struct syntax flame_syntax = {
+    .command = "flame",
+    .usage = "flame [--seconds N] [-o FILE]\n"
+             "       weir flame --at HH:MM [--diff HH:MM] [-o FILE]\n\n"
+             "Writes what a running weir's CPU time goes to as a flame graph: one HTML page, without "
+             "references to "
+             "others.\n"
+             "It is watched from now on; or --at tells of a minute of the last hour, which weir keeps with "
+             "`profile: {continuous:\n"
+             "true}` in its configuration, and --diff colours what differs from another minute.\n",
+    .options = options,
+};
 
 static int check(const struct flame_command_options *o)
 {
-    if (o->diff && !o->at) return usage_fault("--diff needs --at: which minute is to be compared?");
+    if (o->diff && !o->at)
+        return options_fault(&flame_syntax, "--diff needs --at: which minute is to be compared?");
     if (o->at && o->seconds > 0)
-        return usage_fault("--at tells of what has been, --seconds of what comes; one of them");
+        return options_fault(&flame_syntax,
+                             "--at tells of what has been, --seconds of what comes; one of them");
     return EX_OK;
-}
-
-/* EX_OK, or -1 after the help, or EX_USAGE. */
-static int parse_options(int argc, char **argv, struct flame_command_options *o)
-{
-    static const struct option options[] = {
-        { "seconds", required_argument, NULL, 's' },
-        { "at", required_argument, NULL, 'A' },
-        { "diff", required_argument, NULL, 'd' },
-        { "output", required_argument, NULL, 'o' },
-        { "config", required_argument, NULL, 'c' },
-        { "admin", required_argument, NULL, 'a' },
-        { "token", required_argument, NULL, 't' },
-        { "help", no_argument, NULL, 'h' },
-        { 0 },
-    };
-    int option;
-    char *end;
-    while ((option = getopt_long(argc, argv, "o:c:h", options, NULL)) != -1) {
-        switch (option) {
-        case 's':
-            o->seconds = strtod(optarg, &end);
-            if (*end || end == optarg || !(o->seconds > 0 && o->seconds <= SECONDS_MAX))
-                return usage_fault("--seconds is a number over 0 and up to 600");
-            break;
-        case 'A': o->at = optarg; break;
-        case 'd': o->diff = optarg; break;
-        case 'o': o->output = optarg; break;
-        case 'c': o->api.config = optarg; break;
-        case 'a': o->api.admin = optarg; break;
-        case 't': o->api.token = optarg; break;
-        case 'h': fputs(flame_help, stdout); return -1;
-        default: return usage_fault("what is meant?");
-        }
-    }
-    return optind < argc ? usage_fault("it takes options only") : check(o);
 }
 
 static int write_page(const char *path, const char *page, size_t len)
@@ -114,7 +85,8 @@ int flame_command(int argc, char **argv)
     struct err err = { "" };
     char path[512], seconds[32], *page = NULL;
     size_t len = 0;
-    int code = parse_options(argc, argv, &o);
+    int code = options_parse(&flame_syntax, argc, argv, &o, NULL);
+    if (code == EX_OK) code = check(&o);
     if (code != EX_OK) return code < 0 ? EX_OK : code;
     if (!(o.seconds > 0)) o.seconds = SECONDS_PRESET;
     snprintf(seconds, sizeof(seconds), "%.3f", o.seconds);
@@ -123,7 +95,7 @@ int flame_command(int argc, char **argv)
     add_parameter(&t, o.at ? "at" : "seconds", o.at ? o.at : seconds);
     add_parameter(&t, "&diff", o.diff);
     text_cstr(&t);
-    if (t.is_cut) return usage_fault("--at and --diff are minutes, such as 14:03");
+    if (t.is_cut) return options_fault(&flame_syntax, "--at and --diff are minutes, such as 14:03");
     struct api_request rq = { .method = HTTP_GET,
                               .path = path,
                               .wait_ms = MAKING_MS + (o.at ? 0 : (uint32_t)(o.seconds * 1000)) };

@@ -1,6 +1,5 @@
 #include "command/leaks.h"
 
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,46 +19,25 @@ struct leaks_options {
     bool is_json;
 };
 
-const char leaks_help[] =
-    "Usage: weir leaks [--json]\n\n"
-    "Says whether a running weir leaks anything. It counts what is live every ten seconds (`profile: "
-    "{leaks: 10s}`) and walks\n"
-    "what its connections lead to: what is counted and not reached is lost. Descriptors that belong to no "
-    "connection and\n"
-    "the heap are judged by their trend at the same load, over the last hour.\n\n"
-    "      --json            the answer as JSON\n"
-    "  -c, --config FILE     the configuration, for the admin address and the token\n"
-    "      --admin ADDR      the admin address; 127.0.0.1:9091 if nothing says another\n"
-    "      --token TOKEN     the admin token; or WEIR_TOKEN\n\n"
-    "Exit codes: 0 nothing leaks, 1 something does; 64 wrong usage, 69 weir is not reached.\n";
+static const struct option_row options[] = {
+    OPTION_JSON(struct leaks_options, is_json),
+    OPTION_API(struct leaks_options, api),
+    { 0 },
+};
 
-static int usage_fault(const char *text)
-{
-    fprintf(stderr, "weir leaks: %s\nTry: weir leaks --help\n", text);
-    return EX_USAGE;
-}
-
-/* EX_OK, or -1 after the help, or EX_USAGE. */
-static int parse_options(int argc, char **argv, struct leaks_options *o)
-{
-    static const struct option options[] = {
-        { "json", no_argument, NULL, 'j' },        { "config", required_argument, NULL, 'c' },
-        { "admin", required_argument, NULL, 'a' }, { "token", required_argument, NULL, 't' },
-        { "help", no_argument, NULL, 'h' },        { 0 },
-    };
-    int option;
-    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'j': o->is_json = true; break;
-        case 'c': o->api.config = optarg; break;
-        case 'a': o->api.admin = optarg; break;
-        case 't': o->api.token = optarg; break;
-        case 'h': fputs(leaks_help, stdout); return -1;
-        default: return usage_fault("what is meant?");
-        }
-    }
-    return optind < argc ? usage_fault("it takes options only") : EX_OK;
-}
+const struct syntax leaks_syntax = {
+    .command = "leaks",
+    .usage =
+        "leaks [--json]\n\n"
+        "Says whether a running weir leaks anything. It counts what is live every ten seconds (`profile: "
+        "{leaks: 10s}`) and walks\n"
+        "what its connections lead to: what is counted and not reached is lost. Descriptors that belong to "
+        "no "
+        "connection and\n"
+        "the heap are judged by their trend at the same load, over the last hour.\n",
+    .options = options,
+    .notes = "Exit codes: 0 nothing leaks, 1 something does; 64 wrong usage, 69 weir is not reached.\n",
+};
 
 /* showing */
 
@@ -143,7 +121,7 @@ int leaks_command(int argc, char **argv)
     char *text = NULL;
     size_t len = 0;
     struct api_request rq = { .method = HTTP_GET, .path = "/api/v1/stats/leaks", .wait_ms = ANSWER_MS };
-    int code = parse_options(argc, argv, &o);
+    int code = options_parse(&leaks_syntax, argc, argv, &o, NULL);
     if (code != EX_OK) return code < 0 ? EX_OK : code;
     code = api_target_find(&o.api, &to, &err);
     if (code == EX_OK) code = api_client_ask(&to, &rq, &text, &len, &err);

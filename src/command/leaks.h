@@ -1,5 +1,7 @@
 /* command/leaks.h: `weir leaks`: does a running weir leak anything? */
 #pragma once
 
-extern const char leaks_help[];
+#include "command/options.h"
+
+extern const struct syntax leaks_syntax;
 int leaks_command(int argc, char **argv);

@@ -1,6 +1,5 @@
 #include "command/logs_follow.h"
 
-#include <getopt.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,61 +31,40 @@ struct viewer {
     char line[EVENT_MAX];
 };
 
-static const char help[] =
-    "Usage: weir logs follow SOURCE|FILE [OPTION]...\n"
-    "Shows the records of a log as they come: of one that a running weir watches (`logs: sources:`), or of a "
-    "file, which is\n"
-    "followed as it grows and is rotated; a pattern such as '/var/log/nginx/*.log' takes several. Ctrl-C "
-    "ends "
-    "it.\n\n"
-    "  --log-format F        of a file: combined, json, auto (the preset), or a log_format's text\n"
-    "  --where EXPRESSION    only these: 'status>=500 && path~\"^/login\"'\n"
-    "  --json                one JSON object a line\n"
-    "  -c, --config FILE     the configuration, for the admin address and the token\n"
-    "      --admin ADDR      the admin address; 127.0.0.1:9091 if nothing says another\n"
-    "      --token TOKEN     the admin token; or WEIR_TOKEN\n";
+#define ROW(member) .offset = offsetof(struct follow_options, member)
 
-static int usage_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static const struct option_row options[] = {
+    { OPTION_TEXT, .name = "log-format", .argument = "F", ROW(log_format),
+      .help = "of a file: combined, json, auto (the preset), or a log_format's text" },
+    { OPTION_TEXT, .name = "where", .argument = "EXPRESSION", ROW(where),
+      .help = "only these: 'status>=500 && path~\"^/login\"'" },
+    { OPTION_FLAG, .name = "json", ROW(is_json), .help = "one JSON object a line" },
+    OPTION_API(struct follow_options, api),
+    { 0 },
+};
 
-static int usage_fault(const char *format, ...)
-{
-    va_list args;
-    fputs("weir logs follow: ", stderr);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputs("\nTry: weir logs follow --help\n", stderr);
-    return EX_USAGE;
-}
+const struct syntax logs_follow_syntax = {
+    .command = "logs follow",
+    .usage =
+        "logs follow SOURCE|FILE [OPTION]...\n\n"
+        "Shows the records of a log as they come: of one that a running weir watches (`logs: sources:`), or "
+        "of "
+        "a file, which is\n"
+        "followed as it grows and is rotated; a pattern such as '/var/log/nginx/*.log' takes several. Ctrl-C "
+        "ends it.\n",
+    .options = options,
+};
 
 /* EX_OK, or -1 after the help, or EX_USAGE. */
 static int parse_options(int argc, char **argv, struct follow_options *o)
 {
-    static const struct option options[] = {
-        { "where", required_argument, NULL, 'w' },
-        { "json", no_argument, NULL, 'j' },
-        { "log-format", required_argument, NULL, 'f' },
-        { "config", required_argument, NULL, 'c' },
-        { "admin", required_argument, NULL, 'a' },
-        { "token", required_argument, NULL, 't' },
-        { "help", no_argument, NULL, 'h' },
-        { 0 },
-    };
-    int option;
-    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'w': o->where = optarg; break;
-        case 'j': o->is_json = true; break;
-        case 'f': o->log_format = optarg; break;
-        case 'c': o->api.config = optarg; break;
-        case 'a': o->api.admin = optarg; break;
-        case 't': o->api.token = optarg; break;
-        case 'h': fputs(help, stdout); return -1;
-        default: return usage_fault("what is meant?");
-        }
-    }
-    if (optind + 1 != argc) return usage_fault("name one file, or one source; GET /api/v1/logs lists those");
-    o->source = argv[optind];
+    struct words words;
+    int code = options_parse(&logs_follow_syntax, argc, argv, o, &words);
+    if (code != EX_OK) return code;
+    if (words.count != 1)
+        return options_fault(&logs_follow_syntax,
+                             "name one file, or one source; GET /api/v1/logs lists those");
+    o->source = words.items[0];
     return EX_OK;
 }
 
@@ -216,7 +194,7 @@ static int follow_source(struct viewer *v)
         api_client_escape(&t, o->where);
     }
     text_cstr(&t);
-    if (code == EX_OK && t.is_cut) return usage_fault("--where is too long");
+    if (code == EX_OK && t.is_cut) return options_fault(&logs_follow_syntax, "--where is too long");
     if (code == EX_OK) code = api_client_stream(&to, path, on_piece, v, &err);
     if (code != EX_OK && *err.text) fprintf(stderr, "weir logs follow: %s\n", err.text);
     return code;

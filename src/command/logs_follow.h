@@ -4,8 +4,10 @@
 
 #include "base/err.h"
 #include "base/slice.h"
+#include "command/options.h"
 
 int logs_follow(int argc, char **argv);
+extern const struct syntax logs_follow_syntax;
 
 /* logs_follow_file.c: without a weir that watches it. */
 struct logs_follow_file {

@@ -6,6 +6,7 @@
 
 #include "base/printable.h"
 #include "command/command.h"
+#include "command/manual.h"
 
 static void print_usage(FILE *to)
 {
@@ -25,9 +26,14 @@ static int unknown(const char *name)
     return EX_USAGE;
 }
 
-/* A command's own words, which it has behind --help. */
+/* A command's own words, which it has behind --help; or of all, for the manual and for bash. */
 static int help(char *name)
 {
+    bool is_page = strcmp(name, "--markdown") == 0;
+    if (is_page || strcmp(name, "--bash") == 0) {
+        (is_page ? manual_print_markdown : manual_print_bash)(stdout);
+        return fflush(stdout) == EOF || ferror(stdout) ? EX_IOERR : EX_OK;
+    }
     char option[] = "--help";
     char *arguments[] = { name, option, NULL };
     const struct command *c = command_by_name(name);

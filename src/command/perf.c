@@ -1,9 +1,7 @@
 #include "command/perf.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -30,27 +28,9 @@
 
 enum form { FORM_TEXT, FORM_HTML, FORM_FLAME, FORM_PPROF, FORM_FOLDED, FORM_JSON };
 
-const char perf_help[] =
-    "Usage: weir perf --pid N | --unit NAME | --self [OPTION]...\n"
-    "Watches a process, every process of a systemd unit, or the weir that runs here: CPU time and time off "
-    "the CPU by\n"
-    "stack, memory, descriptors, sockets, disks, context switches, page faults, each thread.\n\n"
-    "  --pid N            the process\n"
-    "  --unit NAME        a unit: nginx.service (by its cgroup; systemd need not run)\n"
-    "  --self             the weir that runs on this host\n"
-    "  --seconds S        for how long; 10\n"
-    "  --hz N             samples in a second of CPU time; 99\n"
-    "  -o, --output FILE  where to: .html is a report with flame graphs and time lines, .pb.gz pprof's "
-    "format,\n"
-    "                     .folded or .txt folded stacks, .json figures\n"
-    "  --form FORM        text (the preset), html, flame, pprof, folded, json, whatever the file is called\n"
-    "  --off-cpu          pprof, flame and folded: time off the CPU instead\n"
-    "  --quiet            no screen while it goes on\n\n"
-    "As root, or as the user that the process runs as; what is refused is said.\n";
-
 struct perf_command_options {
     int32_t pids[PROCESSES_MAX];
-    uint32_t pid_count, seconds, hz;
+    uint32_t pid_count, pid, seconds, hz; /* pid: as given; 0: it is not */
     const char *unit, *output;
     enum form form;
     bool is_self, is_off_cpu, is_quiet, has_form;
@@ -65,42 +45,54 @@ static void on_interrupt(int number)
     signal(number, SIG_DFL);
 }
 
-static int usage_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static int usage_fault(const char *format, ...)
-{
-    va_list args;
-    fputs("weir perf: ", stderr);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputs("\nTry: weir perf --help\n", stderr);
-    return EX_USAGE;
-}
-
 /* options */
 
-static int parse_number(const char *option, const char *text, uint32_t max, uint32_t *out)
+static int take_form(void *target, const char *name, struct err *err)
 {
-    char *end = NULL;
-    unsigned long n = strtoul(text, &end, 10);
-    if (end == text || *end || *text == '-' || n < 1 || n > max)
-        return usage_fault("%s %s is no number from 1 to %u", option, text, max);
-    *out = (uint32_t)n;
-    return EX_OK;
-}
-
-static int parse_form(struct perf_command_options *o, const char *name)
-{
+    struct perf_command_options *o = target;
     static const char *const names[] = { "text", "html", "flame", "pprof", "folded", "json" };
     for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
         if (strcmp(names[i], name) != 0) continue;
         o->form = (enum form)i;
         o->has_form = true;
-        return EX_OK;
+        return 0;
     }
-    return usage_fault("--form %s is none; there are text, html, flame, pprof, folded and json", name);
+    return err_set(err, " is none; there are text, html, flame, pprof, folded and json");
 }
+
+#define ROW(member) .offset = offsetof(struct perf_command_options, member)
+
+static const struct option_row options[] = {
+    { OPTION_U32, .name = "pid", .argument = "N", ROW(pid), .min = 1, .max = INT32_MAX,
+      .help = "the process" },
+    { OPTION_TEXT, .name = "unit", .argument = "NAME", ROW(unit),
+      .help = "a unit: nginx.service (by its cgroup; systemd need not run)" },
+    { OPTION_FLAG, .name = "self", ROW(is_self), .help = "the weir that runs on this host" },
+    { OPTION_U32, .name = "seconds", .argument = "S", ROW(seconds), .min = 1, .max = PERF_WATCH_MAX,
+      .help = "for how long; 10" },
+    { OPTION_U32, .name = "hz", .argument = "N", ROW(hz), .min = 1, .max = SAMPLER_HZ_MAX,
+      .help = "samples in a second of CPU time; 99" },
+    { OPTION_TEXT, 'o', .name = "output", .argument = "FILE", ROW(output),
+      .help = "where to: .html is a report with flame graphs and time lines, .pb.gz pprof's format,\n"
+              ".folded or .txt folded stacks, .json figures" },
+    { OPTION_TAKE, .name = "form", .argument = "FORM", .take = take_form,
+      .help = "text (the preset), html, flame, pprof, folded, json, whatever the file is called" },
+    { OPTION_FLAG, .name = "off-cpu", ROW(is_off_cpu),
+      .help = "pprof, flame and folded: time off the CPU instead" },
+    { OPTION_FLAG, .name = "quiet", ROW(is_quiet), .help = "no screen while it goes on" },
+    { 0 },
+};
+
+const struct syntax perf_syntax = {
+    .command = "perf",
+    .usage = "perf --pid N | --unit NAME | --self [OPTION]...\n\n"
+             "Watches a process, every process of a systemd unit, or the weir that runs here: CPU time and "
+             "time off "
+             "the CPU by\n"
+             "stack, memory, descriptors, sockets, disks, context switches, page faults, each thread.\n",
+    .options = options,
+    .notes = "As root, or as the user that the process runs as; what is refused is said.\n",
+};
 
 /* An ending that says nothing is as good as none only where there is no file. */
 static int form_of_name(struct perf_command_options *o)
@@ -121,57 +113,26 @@ static int form_of_name(struct perf_command_options *o)
         o->form = endings[i].form;
         return EX_OK;
     }
-    return usage_fault(
+    return options_fault(
+        &perf_syntax,
         "what is \"%s\" to be? It ends like none of .html .pb.gz .folded .txt .json; or say --form",
         o->output);
 }
 
 static int parse_options(int argc, char **argv, struct perf_command_options *o)
 {
-    static const struct option options[] = {
-        { "pid", required_argument, NULL, 'p' },
-        { "unit", required_argument, NULL, 'u' },
-        { "self", no_argument, NULL, 's' },
-        { "seconds", required_argument, NULL, 'S' },
-        { "hz", required_argument, NULL, 'z' },
-        { "output", required_argument, NULL, 'o' },
-        { "form", required_argument, NULL, 'f' },
-        { "off-cpu", no_argument, NULL, 'O' },
-        { "quiet", no_argument, NULL, 'q' },
-        { "help", no_argument, NULL, 'h' },
-        { 0 },
-    };
-    uint32_t number = 0;
-    int option, code = EX_OK;
-    while (code == EX_OK && (option = getopt_long(argc, argv, "o:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'p':
-            code = parse_number("--pid", optarg, INT32_MAX, &number);
-            o->pids[0] = (int32_t)number;
-            o->pid_count = 1;
-            break;
-        case 'u': o->unit = optarg; break;
-        case 's': o->is_self = true; break;
-        case 'S': code = parse_number("--seconds", optarg, PERF_WATCH_MAX, &o->seconds); break;
-        case 'z': code = parse_number("--hz", optarg, SAMPLER_HZ_MAX, &o->hz); break;
-        case 'o': o->output = optarg; break;
-        case 'f': code = parse_form(o, optarg); break;
-        case 'O': o->is_off_cpu = true; break;
-        case 'q': o->is_quiet = true; break;
-        case 'h': fputs(perf_help, stdout); return -1;
-        default: return usage_fault("what is meant?");
-        }
-    }
+    int code = options_parse(&perf_syntax, argc, argv, o, NULL);
     if (code != EX_OK) return code;
-    if (optind < argc) return usage_fault("what is \"%s\"?", argv[optind]);
+    o->pids[0] = (int32_t)o->pid;
+    o->pid_count = o->pid != 0;
     if ((o->pid_count != 0) + (o->unit != NULL) + o->is_self != 1)
-        return usage_fault("say whom: --pid N, --unit NAME or --self");
+        return options_fault(&perf_syntax, "say whom: --pid N, --unit NAME or --self");
     code = form_of_name(o);
     if (code != EX_OK || !o->is_off_cpu || o->form == FORM_PPROF || o->form == FORM_FOLDED ||
         o->form == FORM_FLAME)
         return code;
-    return usage_fault(
-        "--off-cpu is for one profile: --form pprof, flame or folded; html and json have both");
+    return options_fault(
+        &perf_syntax, "--off-cpu is for one profile: --form pprof, flame or folded; html and json have both");
 }
 
 /* whom */

@@ -1,7 +1,6 @@
 #include "command/postmortem.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,24 +16,38 @@
 #define RECORDS_PRESET 20u
 #define COPY_MAX (1u << 30)
 
-const char postmortem_help[] =
-    "Usage: weir postmortem CORE [--records N] [--json]\n"
-    "       weir postmortem --pid N [--records N] [--json]\n\n"
-    "Tells what a core file of weir has: the signal, threads with their stacks, the exchanges that were "
-    "going on, what\n"
-    "ended last, and the configuration in force. Needs no symbols, but for all that is weir's own the same "
-    "build.\n"
-    "With --pid the same of a living weir, which stands still for some milliseconds.\n\n"
-    "  -p, --pid N       a living process\n"
-    "  -r, --records N   so many of each worker that ended last, 0 to 4096; 20 unless given\n"
-    "      --json        as JSON\n\n"
-    "Exit codes: 0 told, 64 wrong usage, 65 no core file or not weir's or of another build, 71 the system "
-    "refused.\n";
-
 struct postmortem_options {
-    const char *core, *pid;
+    const char *core;
+    uint32_t pid; /* 0: not given */
     uint32_t records_max;
     bool is_json;
+};
+
+static const struct option_row options[] = {
+    { OPTION_U32, 'p', .name = "pid", .argument = "N", .offset = offsetof(struct postmortem_options, pid),
+      .min = 1, .max = INT32_MAX, .help = "a living process" },
+    { OPTION_U32, 'r', .name = "records", .argument = "N",
+      .offset = offsetof(struct postmortem_options, records_max), .max = FLIGHT_RING_RECORDS,
+      .help = "so many of each worker that ended last, 0 to 4096; 20 unless given" },
+    { OPTION_FLAG, .name = "json", .offset = offsetof(struct postmortem_options, is_json),
+      .help = "as JSON" },
+    { 0 },
+};
+
+const struct syntax postmortem_syntax = {
+    .command = "postmortem",
+    .usage =
+        "postmortem CORE [--records N] [--json]\n"
+        "       weir postmortem --pid N [--records N] [--json]\n\n"
+        "Tells what a core file of weir has: the signal, threads with their stacks, the exchanges that were "
+        "going on, what\n"
+        "ended last, and the configuration in force. Needs no symbols, but for all that is weir's own the "
+        "same build.\n"
+        "With --pid the same of a living weir, which stands still for some milliseconds.\n",
+    .options = options,
+    .notes = "Exit codes: 0 told, 64 wrong usage, 65 no core file or not weir's or of another build, 71 the "
+             "system "
+             "refused.\n",
 };
 
 /* what there is */
@@ -197,45 +210,15 @@ static int tell_living(int32_t pid, const struct postmortem_options *o)
     return code;
 }
 
-/* -1: it is no number from 0 to `max`. */
-static int32_t number_of(const char *text, int32_t max)
-{
-    if (!*text || strlen(text) > 9 || strspn(text, "0123456789") != strlen(text) || atoi(text) > max)
-        return -1;
-    return atoi(text);
-}
-
-static int usage_fault(const char *text)
-{
-    fprintf(stderr, "weir postmortem: %s\nTry: weir postmortem --help\n", text);
-    return EX_USAGE;
-}
-
 int postmortem_command(int argc, char **argv)
 {
-    static const struct option options[] = { { "pid", required_argument, NULL, 'p' },
-                                             { "records", required_argument, NULL, 'r' },
-                                             { "json", no_argument, NULL, 'j' },
-                                             { "help", no_argument, NULL, 'h' },
-                                             { 0 } };
     struct postmortem_options o = { .records_max = RECORDS_PRESET };
-    int option;
-    while ((option = getopt_long(argc, argv, "p:r:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'p': o.pid = optarg; break;
-        case 'r':
-            if (number_of(optarg, FLIGHT_RING_RECORDS) < 0)
-                return usage_fault("--records is a number from 0 to 4096");
-            o.records_max = (uint32_t)number_of(optarg, FLIGHT_RING_RECORDS);
-            break;
-        case 'j': o.is_json = true; break;
-        case 'h': fputs(postmortem_help, stdout); return EX_OK;
-        default: fprintf(stderr, "Try: weir postmortem --help\n"); return EX_USAGE;
-        }
-    }
-    if (optind < argc) o.core = argv[optind++];
-    if (optind < argc || !o.core == !o.pid) return usage_fault("give either one core file or --pid N");
-    if (o.core) return tell_core(&o);
-    int32_t pid = number_of(o.pid, INT32_MAX);
-    return pid > 0 ? tell_living(pid, &o) : usage_fault("--pid is the number of a process");
+    struct words words;
+    int code = options_parse(&postmortem_syntax, argc, argv, &o, &words);
+    if (code != EX_OK) return code < 0 ? EX_OK : code;
+    if (words.count > 1 || !words.count == !o.pid)
+        return options_fault(&postmortem_syntax, "give either one core file or --pid N");
+    if (o.pid) return tell_living((int32_t)o.pid, &o);
+    o.core = words.items[0];
+    return tell_core(&o);
 }

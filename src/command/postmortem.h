@@ -2,6 +2,8 @@
  * weir's own exchanges, records and configuration, which need no symbols. */
 #pragma once
 
+#include "command/options.h"
+
 #include <stdio.h>
 
 #include "control/anchor.h"
@@ -37,4 +39,4 @@ struct json;
 void postmortem_print_json(const struct postmortem *p, struct json *j);
 
 int postmortem_command(int argc, char **argv);
-extern const char postmortem_help[];
+extern const struct syntax postmortem_syntax;

@@ -1,5 +1,7 @@
 /* command/reload_command.h: `weir reload`. */
 #pragma once
 
-extern const char reload_help[];
+#include "command/options.h"
+
+extern const struct syntax reload_syntax;
 int reload_command(int argc, char **argv);

@@ -3,7 +3,6 @@
 
 #include "command/simulate.h"
 
-#include <getopt.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +14,54 @@
 
 #define REQUESTS_MAX 100000000u
 #define KEYS_MAX (1u << 20)
+
+#define ROW(member) .offset = offsetof(struct simulate_options, member)
+
+static const struct option_row options[] = {
+    { OPTION_TEXT, 'c', .name = "config", .argument = "FILE", ROW(config), .help = "the configuration" },
+    { OPTION_TEXT, .name = "pool", .argument = "NAME", ROW(pool), .help = "the pool, if there are several" },
+    { OPTION_TEXT, .name = "log", .argument = "FILE", ROW(log),
+      .help = "requests of an nginx access log, - for standard input" },
+    { OPTION_TEXT, .name = "log-format", .argument = "F", ROW(format),
+      .help = "what it looks like, as in `weir logs`" },
+    { OPTION_TEXT, .is_unlisted = true, .name = "format", .argument = "F",
+      ROW(format), /* as it was called once */
+      .help = "" },
+    { OPTION_TEXT, .name = "listener", .argument = "NAME", ROW(listener),
+      .help = "whose routes say which of them come to the pool; the first for HTTP if absent" },
+    { OPTION_FLAG, .name = "no-routes", ROW(is_unrouted), .help = "all of them come to the pool" },
+    { OPTION_DOUBLE, .name = "rps", .argument = "N", ROW(rps), .min = 0.001, .max = 1e8,
+      .help = "or made ones: so many a second (Poisson)" },
+    { OPTION_DOUBLE, .name = "seconds", .argument = "S", ROW(seconds), .min = 0.001, .max = 1e7,
+      .help = "for so long (10)" },
+    { OPTION_DOUBLE, .name = "service-ms", .argument = "M", ROW(service_ms), .min = 0.000001, .max = 1e7,
+      .help = "how long a server takes, on average (exponential); without it the log's own times,\n"
+              "10 ms where it has none" },
+    { OPTION_U32, .name = "slots", .argument = "N", ROW(slots), .min = 1, .max = 100000,
+      .help = "how many requests a server serves at a time (8)" },
+    { OPTION_TEXTS, .name = "slow", .argument = "SERVER=2x", ROW(slow), .max = SIMULATE_SLOW_MAX,
+      .count_at = offsetof(struct simulate_options, slow_count), .help = "takes twice as long" },
+    { OPTION_U32, .name = "workers", .argument = "N", ROW(workers), .min = 1, .max = SIMULATION_WORKERS_MAX,
+      .help = "how many workers choose (1)" },
+    { OPTION_U64, .name = "seed", .argument = "N", ROW(seed), .max = 9e15,
+      .help = "another run of chance (1)" },
+    { OPTION_TEXTS, .name = "change", .argument = "CHANGE", ROW(changes), .max = SIMULATE_CHANGES_MAX,
+      .count_at = offsetof(struct simulate_options, change_count),
+      .help = "like 'pools.web.servers[1].weight=0' or 'pools.web.balance=random'" },
+    { OPTION_FLAG, .name = "json", ROW(is_json), .help = "as JSON" },
+    { OPTION_TEXT, .name = "plot", .argument = "FILE.svg", ROW(plot), .help = "a picture as well" },
+    { 0 },
+};
+
+const struct syntax simulate_syntax = {
+    .command = "simulate",
+    .usage =
+        "simulate -c FILE [--pool NAME] (--log ACCESS.LOG | --rps N) [--change PATH=VALUE]...\n\n"
+        "Sends requests through the pool's balance method, before and after the changes, on a virtual clock, "
+        "with a queue\n"
+        "in the place of each server, and shows shares, load and waits side by side.\n",
+    .options = options,
+};
 
 static int fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -306,19 +353,11 @@ static int simulate(const struct simulate_options *o)
 
 /* options */
 
-static int parse_number(const char *option, const char *text, double min, double max, double *out)
-{
-    char *end = NULL;
-    *out = strtod(text, &end);
-    if (*text && !*end && *out >= min && *out <= max) return EX_OK;
-    return fault("%s %s is no number from %g to %g", option, text, min, max);
-}
-
 static int check_options(const struct simulate_options *o)
 {
-    if (!o->config) return fault("give the configuration with -c FILE\nTry: weir simulate --help");
+    if (!o->config) return options_fault(&simulate_syntax, "give the configuration with -c FILE");
     if (!o->log && o->rps <= 0)
-        return fault("give requests: --log FILE, or --rps N\nTry: weir simulate --help");
+        return options_fault(&simulate_syntax, "give requests: --log FILE, or --rps N");
     if (o->log && o->rps > 0) return fault("--log and --rps exclude each other");
     if (!o->log && (o->listener || o->is_unrouted))
         return fault("--listener and --no-routes are about a log's requests: give --log FILE");
@@ -326,95 +365,11 @@ static int check_options(const struct simulate_options *o)
     return EX_OK;
 }
 
-static const char help[] =
-    "Usage: weir simulate -c FILE [--pool NAME] (--log ACCESS.LOG | --rps N) [--change PATH=VALUE]...\n\n"
-    "Sends requests through the pool's balance method, before and after the changes, on a virtual clock, "
-    "with a queue\n"
-    "in the place of each server, and shows shares, load and waits side by side.\n\n"
-    "  -c, --config FILE     the configuration\n"
-    "      --pool NAME       the pool, if there are several\n"
-    "      --log FILE        requests of an nginx access log, - for standard input; with --log-format "
-    "as in `weir logs`\n"
-    "      --listener NAME   whose routes say which of them come to the pool; the first for HTTP if absent\n"
-    "      --no-routes       all of them come to the pool\n"
-    "      --rps N           or made ones: so many a second (Poisson), for --seconds S (10)\n"
-    "      --service-ms M    how long a server takes, on average (exponential); without it the log's own "
-    "times,\n"
-    "                        10 ms where it has none\n"
-    "      --slots N         how many requests a server serves at a time (8)\n"
-    "      --slow SERVER=2x  takes twice as long\n"
-    "      --workers N       how many workers choose (1)\n"
-    "      --seed N          another run of chance (1)\n"
-    "      --change CHANGE   like 'pools.web.servers[1].weight=0' or 'pools.web.balance=random'\n"
-    "      --json            as JSON\n"
-    "      --plot FILE.svg   a picture as well\n";
-
 int simulate_command(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' },
-        { "pool", required_argument, NULL, 'p' },
-        { "log", required_argument, NULL, 'l' },
-        { "listener", required_argument, NULL, 'L' },
-        { "no-routes", no_argument, NULL, 'N' },
-        { "log-format", required_argument, NULL, 'f' },
-        { "format", required_argument, NULL, 'f' }, /* as it was called once */
-        { "rps", required_argument, NULL, 'r' },
-        { "seconds", required_argument, NULL, 's' },
-        { "service-ms", required_argument, NULL, 'm' },
-        { "slots", required_argument, NULL, 'n' },
-        { "slow", required_argument, NULL, 'S' },
-        { "workers", required_argument, NULL, 'w' },
-        { "seed", required_argument, NULL, 'e' },
-        { "change", required_argument, NULL, 'C' },
-        { "json", no_argument, NULL, 'j' },
-        { "plot", required_argument, NULL, 'P' },
-        { "help", no_argument, NULL, 'h' },
-        { 0 },
-    };
     struct simulate_options o = { .slots = 8, .workers = 1, .seconds = 10, .seed = 1 };
-    double number = 0;
-    int option, code = EX_OK;
-    while (code == EX_OK && (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'c': o.config = optarg; break;
-        case 'p': o.pool = optarg; break;
-        case 'l': o.log = optarg; break;
-        case 'L': o.listener = optarg; break;
-        case 'N': o.is_unrouted = true; break;
-        case 'f': o.format = optarg; break;
-        case 'r': code = parse_number("--rps", optarg, 0.001, 1e8, &o.rps); break;
-        case 's': code = parse_number("--seconds", optarg, 0.001, 1e7, &o.seconds); break;
-        case 'm': code = parse_number("--service-ms", optarg, 0.000001, 1e7, &o.service_ms); break;
-        case 'n':
-            code = parse_number("--slots", optarg, 1, 100000, &number);
-            o.slots = (uint32_t)number;
-            break;
-        case 'w':
-            code = parse_number("--workers", optarg, 1, SIMULATION_WORKERS_MAX, &number);
-            o.workers = (uint32_t)number;
-            break;
-        case 'e':
-            code = parse_number("--seed", optarg, 0, 9e15, &number);
-            o.seed = (uint64_t)number;
-            break;
-        case 'S':
-            if (o.slow_count == SIMULATE_SLOW_MAX)
-                return fault("--slow more than %u times", SIMULATE_SLOW_MAX);
-            o.slow[o.slow_count++] = optarg;
-            break;
-        case 'C':
-            if (o.change_count == SIMULATE_CHANGES_MAX)
-                return fault("--change more than %u times", SIMULATE_CHANGES_MAX);
-            o.changes[o.change_count++] = optarg;
-            break;
-        case 'j': o.is_json = true; break;
-        case 'P': o.plot = optarg; break;
-        case 'h': fputs(help, stdout); return EX_OK;
-        default: fputs("Try: weir simulate --help\n", stderr); return EX_USAGE;
-        }
-    }
-    if (code == EX_OK && optind < argc) code = fault("what is \"%s\"?", argv[optind]);
+    int code = options_parse(&simulate_syntax, argc, argv, &o, NULL);
     if (code == EX_OK) code = check_options(&o);
-    return code == EX_OK ? simulate(&o) : code;
+    if (code != EX_OK) return code < 0 ? EX_OK : code;
+    return simulate(&o);
 }

@@ -1,8 +1,6 @@
 #include "command/split_report.h"
 
-#include <getopt.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <sysexits.h>
 
@@ -14,20 +12,6 @@
 #define NAME_MAX_BYTES 256u
 /* Of a variant with the first: errors and three quantiles. */
 #define COMPARISONS 4u
-
-const char split_help[] =
-    "Usage: weir split list [OPTION]...\n"
-    "       weir split report [OPTION]... NAME\n\n"
-    "Asks the weir that runs how its A/B splits do: `list` names them, `report` compares the variants\n"
-    "of one with the first. In parentheses are 95 % intervals, which know that one user's requests are "
-    "alike;\n"
-    "docs/splits.md says how they are made and what they leave out.\n\n"
-    "  -c, --config FILE  ask at the `admin:` of this file\n"
-    "      --admin ADDR   ask at this address; 127.0.0.1:9091 without either\n"
-    "      --token TOKEN  what the API wants to see; better WEIR_TOKEN, which `ps` does not show\n"
-    "      --json         as JSON\n\n"
-    "Exit codes: 0 told, 64 wrong usage, 65 no such split, 69 no weir answers, 76 it is no weir that\n"
-    "answers, 77 the token, 78 wrong configuration.\n";
 
 /* cells */
 
@@ -252,44 +236,26 @@ struct split_options {
     bool is_json;
 };
 
-static int usage_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static const struct option_row options[] = {
+    OPTION_API(struct split_options, api),
+    OPTION_JSON(struct split_options, is_json),
+    { 0 },
+};
 
-static int usage_fault(const char *format, ...)
-{
-    va_list args;
-    fputs("weir split: ", stderr);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputs("\nTry: weir split --help\n", stderr);
-    return EX_USAGE;
-}
-
-/* EX_OK, or -1 after the help, or EX_USAGE. */
-static int parse_options(int argc, char **argv, bool wants_name, struct split_options *o)
-{
-    static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' }, { "admin", required_argument, NULL, 'a' },
-        { "token", required_argument, NULL, 't' },  { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },         { 0 },
-    };
-    int option;
-    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'c': o->api.config = optarg; break;
-        case 'a': o->api.admin = optarg; break;
-        case 't': o->api.token = optarg; break;
-        case 'j': o->is_json = true; break;
-        case 'h': fputs(split_help, stdout); return -1;
-        default: fputs("Try: weir split --help\n", stderr); return EX_USAGE;
-        }
-    }
-    if (wants_name && optind < argc) o->name = argv[optind++];
-    if (wants_name && !*o->name) return usage_fault("which one? `weir split list` names them");
-    if (strlen(o->name) > NAME_MAX_BYTES) return usage_fault("no split has a name that long");
-    if (optind < argc) return usage_fault("what is \"%s\"?", argv[optind]);
-    return EX_OK;
-}
+const struct syntax split_syntax = {
+    .command = "split",
+    .usage =
+        "split list [OPTION]...\n"
+        "       weir split report [OPTION]... NAME\n\n"
+        "Asks the weir that runs how its A/B splits do: `list` names them, `report` compares the variants\n"
+        "of one with the first. In parentheses are 95 % intervals, which know that one user's requests are "
+        "alike;\n"
+        "docs/splits.md says how they are made and what they leave out.\n",
+    .options = options,
+    .notes =
+        "Exit codes: 0 told, 64 wrong usage, 65 no such split, 69 no weir answers, 76 it is no weir that\n"
+        "answers, 77 the token, 78 wrong configuration.\n",
+};
 
 static int ask(const struct split_options *o, const char *path, char **answer, size_t *len)
 {
@@ -327,35 +293,32 @@ static int show(const struct split_options *o, const char *path,
     return code;
 }
 
-static int list(int argc, char **argv)
+static int report(const struct split_options *o)
 {
-    struct split_options o = { .name = "" };
-    int code = parse_options(argc, argv, false, &o);
-    if (code != EX_OK) return code < 0 ? EX_OK : code;
-    return show(&o, "/api/v1/splits", split_list_tell);
-}
-
-static int report(int argc, char **argv)
-{
-    struct split_options o = { .name = "" };
-    int code = parse_options(argc, argv, true, &o);
-    if (code != EX_OK) return code < 0 ? EX_OK : code;
     char path[3 * NAME_MAX_BYTES + 64];
     struct text t = text_over(path, sizeof(path));
     TEXT_LITERAL(&t, "/api/v1/splits/");
-    api_client_escape(&t, o.name);
+    api_client_escape(&t, o->name);
     TEXT_LITERAL(&t, "/report");
-    return show(&o, text_cstr(&t), split_report_tell);
+    return show(o, text_cstr(&t), split_report_tell);
 }
 
 int split_command(int argc, char **argv)
 {
-    if (argc < 2) return usage_fault("say what is wanted: list or report");
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        fputs(split_help, stdout);
-        return EX_OK;
-    }
-    if (strcmp(argv[1], "list") == 0) return list(argc - 1, argv + 1);
-    if (strcmp(argv[1], "report") == 0) return report(argc - 1, argv + 1);
-    return usage_fault("what is \"%s\"? Write list or report", argv[1]);
+    struct split_options o = { .name = "" };
+    struct words words;
+    int code = options_parse(&split_syntax, argc, argv, &o, &words);
+    if (code != EX_OK) return code < 0 ? EX_OK : code;
+    const char *verb = words.count ? words.items[0] : NULL;
+    if (!verb) return options_fault(&split_syntax, "say what is wanted: list or report");
+    bool is_report = strcmp(verb, "report") == 0;
+    if (!is_report && strcmp(verb, "list") != 0)
+        return options_fault(&split_syntax, "what is \"%s\"? Write list or report", verb);
+    if (is_report && (words.count < 2 || !*words.items[1]))
+        return options_fault(&split_syntax, "which one? `weir split list` names them");
+    if (is_report) o.name = words.items[1];
+    if (strlen(o.name) > NAME_MAX_BYTES) return options_fault(&split_syntax, "no split has a name that long");
+    code = options_too_many(&split_syntax, &words, 1 + is_report);
+    if (code != EX_OK) return code;
+    return is_report ? report(&o) : show(&o, "/api/v1/splits", split_list_tell);
 }

@@ -1,11 +1,13 @@
 /* command/split_report.h: `weir split`: what a running weir knows of its A/B splits. */
 #pragma once
 
+#include "command/options.h"
+
 #include <stdio.h>
 
 #include "conf/node.h"
 
-extern const char split_help[];
+extern const struct syntax split_syntax;
 int split_command(int argc, char **argv);
 
 /* GET /api/v1/splits/{split}/report, as a table and what it means. -1: it could not be written. */

@@ -53,6 +53,22 @@ def test_help_of_a_command_is_its_own(command):
     assert (done.returncode, done.stdout) == (0, run_command(command, "--help").stdout)
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_mistyped_option_gets_a_suggestion(command):
+    done = run_command(command, "--hlep")
+    assert (done.returncode, done.stdout) == (USAGE, "")
+    assert done.stderr == f"weir {command}: unknown option --hlep; did you mean --help?\nTry: weir {command} --help\n"
+
+
+def test_the_manual_and_bash_know_every_command_and_option():
+    page, script = run_command("help", "--markdown").stdout, run_command("help", "--bash").stdout
+    for command in COMMANDS:
+        assert f"## weir {command}\n" in page and f"'{command} '*)" in script
+    assert "  --against-running " in page and " --against-running" in script
+    typed = "COMP_WORDS=(weir logs follow --wh); COMP_CWORD=3; _weir; echo ${COMPREPLY[@]}"
+    assert subprocess.run(["bash", "-c", script + typed], capture_output=True, text=True, check=True).stdout == "--where\n"
+
+
 def test_help_of_an_unknown_command_gets_a_suggestion():
     done = run_command("help", "chekc")
     assert (done.returncode, done.stdout) == (USAGE, "")

@@ -1,0 +1,106 @@
+#include "command/check.h"
+
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "command/reload_report.h"
+#include "control/config.h"
+#include "logs/source.h"
+
+struct check_options {
+    const char *path;
+    struct api_options api;
+    bool is_against_running;
+};
+
+static const struct option_row options[] = {
+    { OPTION_TEXT, 'c', .name = "config", .argument = "FILE", .offset = offsetof(struct check_options, path),
+      .help = "the configuration" },
+    { OPTION_FLAG, .name = "against-running", .offset = offsetof(struct check_options, is_against_running),
+      .help = "say what it would change of a running weir; nothing changes there" },
+    { OPTION_TITLE, .help = "of which weir, unless the file says it:" },
+    { OPTION_GROUP, .group = api_address_rows, .offset = offsetof(struct check_options, api) },
+    { 0 },
+};
+
+const struct syntax check_syntax = {
+    .command = "check",
+    .usage = "check [-c] FILE [--against-running]\n",
+    .options = options,
+    .notes = "Exit codes: 0 correct, 69 weir is not reached, 78 mistakes: each on stderr as "
+             "file:line:column, with "
+             "the line and\na remedy.\n"
+             "What is correct and yet hardly meant is said there too, as a warning.\n",
+};
+
+/* What the file leads to and does not say itself: nginx's configuration, for the format of a log. */
+static int check_logs(const struct config *config, const char *path)
+{
+    struct log_format *format = malloc(sizeof(*format));
+    const struct source_conf *sources = config->logs ? config->logs->sources.data : NULL;
+    int code = format ? EX_OK : EX_OSERR;
+    for (uint32_t i = 0; code != EX_OSERR && sources && i < config->logs->sources.count; i++) {
+        struct err err;
+        if (source_find_format(&sources[i], format, &err) == 0) continue;
+        fprintf(stderr, "weir check: %s: log source \"%s\": %s\n", path, sources[i].name, err.text);
+        code = EX_CONFIG;
+    }
+    free(format);
+    return code;
+}
+
+/* What weir would change, if it got the file as it is. */
+static int check_against_running(const char *path, const struct api_options *api)
+{
+    struct api_target to;
+    struct err err = { "" };
+    char *text = NULL;
+    size_t len = 0;
+    struct api_request rq = { .method = HTTP_PUT, .path = "/api/v1/config?dry_run=true", .is_text = true };
+    int code = api_target_find(api, &to, &err);
+    if (code == EX_OK && config_read(path, &text, &len, &err) < 0) code = EX_CONFIG;
+    rq.body = (struct slice){ text, len };
+    if (code == EX_OK)
+        code = reload_report_ask("check", &to, &rq, false);
+    else
+        fprintf(stderr, "weir check: %s\n", err.text);
+    config_text_free(text, len);
+    return code;
+}
+
+/* EX_OK, or -1 after the help, or EX_USAGE. */
+static int parse_check(int argc, char **argv, struct check_options *o)
+{
+    struct words words;
+    int code = options_parse(&check_syntax, argc, argv, o, &words);
+    if (code != EX_OK) return code;
+    bool is_word = !o->path && words.count;
+    if (is_word) o->path = words.items[0];
+    code = options_too_many(&check_syntax, &words, is_word);
+    if (code != EX_OK) return code;
+    if (!o->path) return options_fault(&check_syntax, "which file?");
+    if (!o->is_against_running && (o->api.admin || o->api.token))
+        return options_fault(&check_syntax, "%s says which weir --against-running asks",
+                             o->api.admin ? "--admin" : "--token");
+    return EX_OK;
+}
+
+int check_command(int argc, char **argv)
+{
+    struct check_options o = { 0 };
+    struct config *config = NULL;
+    struct config_notes notes;
+    int code = parse_check(argc, argv, &o);
+    if (code != EX_OK) return code < 0 ? EX_OK : code;
+    code = config_load_noted_or_say(&config, o.path, "check", &notes);
+    if (code != EX_OK) return code;
+    if (notes.text) fputs(notes.text, stderr);
+    config_notes_free(&notes);
+    code = check_logs(config, o.path);
+    if (code == EX_OK)
+        printf("%s is correct: %u listeners, %u pools\n", o.path, config->proxy.listeners.count,
+               config->proxy.pools.count);
+    config_free(config);
+    o.api.config = o.path;
+    return code == EX_OK && o.is_against_running ? check_against_running(o.path, &o.api) : code;
+}

@@ -1,0 +1,8 @@
+/* command/manual.h: every command and its options, out of the tables that parse them: a page of the manual, and what bash
+ * completes. */
+#pragma once
+
+#include <stdio.h>
+
+void manual_print_markdown(FILE *out);
+void manual_print_bash(FILE *out);
