@@ -43,5 +43,5 @@ struct server *sticky_server(const struct sticky *s, struct slice value, bool *i
 /* Whether it may have its own clients' requests now: it is usable, or healthy and draining since less than
  * drain_ms. now_ms: of the loops' clock. */
 bool sticky_may_take(const struct sticky *s, const struct server *server, uint64_t now_ms);
-/* The whole value of Set-Cookie for this server; borrowed from `s`. */
+/* The whole value of Set-Cookie for this server, borrowed from `s`; empty if it is not of the roster. */
 struct slice sticky_set_cookie(const struct sticky *s, const struct server *server);

@@ -255,12 +255,26 @@ static void discard_pools(struct proxy_change *c)
     }
 }
 
+/* Those that only wait for their turn to be freed, or for the counters of what goes on without them, do not count. */
+static int check_older(const struct proxy *p, struct err *err)
+{
+    uint32_t held = 0;
+    for (const struct list *at = p->older.next; at != &p->older; at = at->next)
+        held += atomic_load(&container_of(at, struct site, link)->refs) > 0;
+    if (held < OLDER_SITES_MAX) return 0;
+    return err_set(
+        err,
+        "%u older configurations are still held by requests that have no answer yet; try again when "
+        "some have ended, or give their pools a shorter timeouts: {first_byte} or {total}",
+        held);
+}
+
 int proxy_prepare_change(struct proxy_change *c, struct proxy *p, const struct proxy_conf *conf,
                          struct conf_arena *arena, struct err *err)
 {
     *c = (struct proxy_change){ .proxy = p };
-    if (prepare_listeners(c, conf, err) == 0 && site_new(&c->site, c, conf, arena, err) == 0 &&
-        prepare_workers(c, err) == 0)
+    if (check_older(p, err) == 0 && prepare_listeners(c, conf, err) == 0 &&
+        site_new(&c->site, c, conf, arena, err) == 0 && prepare_workers(c, err) == 0)
         return 0;
     proxy_discard_change(c);
     return -1;
@@ -539,6 +553,7 @@ void proxy_commit_change(struct proxy_change *c, const struct mail *done)
     free(c->sockets);
     empty(c);
     if (!before) return;
+    list_push_back(&p->older, &before->link);
     site_put(before);
     retire_add(p, &site_kind, before);
 }

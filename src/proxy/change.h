@@ -5,6 +5,9 @@
 
 #include "proxy/proxy.h"
 
+/* Each older configuration is held by those who began with it and have no answer yet: no more than so many. */
+#define OLDER_SITES_MAX 16u
+
 struct worker_change;
 
 struct proxy_change {
@@ -19,7 +22,7 @@ struct proxy_change {
     uint32_t listener_count;
 };
 
-/* Makes everything that can fail. -1: nothing has changed, and `change` is empty. `arena`: in which conf lies; NULL: conf
+/* Makes everything that can fail; one failure is that OLDER_SITES_MAX are still held. -1: nothing has changed, and `change` is empty. `arena`: in which conf lies; NULL: conf
  * outlives the proxy. */
 MUST_CHECK int proxy_prepare_change(struct proxy_change *change, struct proxy *p,
                                     const struct proxy_conf *conf, struct conf_arena *arena, struct err *err);

@@ -103,12 +103,15 @@ void headers_of_other_responses(const struct exchange *x, struct http_field *fie
         if (fields[i].id == HTTP_FIELD_WEIR_SPLIT) fields[i].is_dropped = true;
 }
 
-static bool needs_cookie(const struct exchange *x)
+/* Empty: none is to be set. A server that is in an older roster alone has none: nobody would know it by that. */
+static struct slice cookie_of(const struct exchange *x)
 {
-    if (!x->view->set->roster->sticky || !x->server) return false;
+    const struct sticky *sticky = x->view->set->roster->sticky;
+    if (!sticky || !x->server) return SLICE_NONE;
     /* A server pinned by hand is no client's home. */
-    if (x->named_reason == BALANCE_PINNED) return false;
-    return !(x->has_current_cookie && x->named == x->server);
+    if (x->named_reason == BALANCE_PINNED) return SLICE_NONE;
+    if (x->has_current_cookie && x->named == x->server) return SLICE_NONE;
+    return sticky_set_cookie(sticky, x->server);
 }
 
 static void put(struct http_field *extra, uint32_t *count, const char *name, struct slice value)
@@ -124,18 +127,17 @@ int headers_of_response(struct exchange *x, struct http_head *head, struct http_
     const struct route_headers_conf *conf = x->route->conf ? x->route->conf->response_headers : NULL;
     struct worker *w = x->worker;
     bool has_split = x->variant && x->variant->split->conf->response_header;
-    bool has_cookie = needs_cookie(x);
+    struct slice cookie = cookie_of(x);
     /* RFC 9110 6.6.1: of a server without a clock. */
     bool lacks_date = head->status >= 200 && !http_head_find(head, HTTP_FIELD_DATE);
-    if (!conf && !has_split && !has_cookie && !lacks_date) return 0;
+    if (!conf && !has_split && !cookie.len && !lacks_date) return 0;
     struct http_field *extra = arena_alloc(&x->arena, (headers_room(conf) + 3) * sizeof(*extra));
     uint32_t count = 0;
     if (!extra) return -1;
     if (lacks_date) put(extra, &count, "Date", http_date_at(&w->date, loop_wall_ns(&w->loop)));
     if (has_split) put(extra, &count, "Weir-Split", slice_of(x->variant->name));
     headers_of_other_responses(x, head->fields, head->field_count);
-    if (has_cookie)
-        put(extra, &count, "Set-Cookie", sticky_set_cookie(x->view->set->roster->sticky, x->server));
+    if (cookie.len) put(extra, &count, "Set-Cookie", cookie);
     if (conf && headers_apply(x, conf, head->fields, head->field_count, extra, &count) < 0) return -1;
     send->extra = extra;
     send->extra_count = count;

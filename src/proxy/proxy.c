@@ -145,6 +145,7 @@ static int make(struct proxy **out, const struct proxy_options *o, bool is_detac
     p->first_arena = conf_arena_get(o->arena);
     list_init(&p->sockets);
     list_init(&p->old_sockets);
+    list_init(&p->older);
     retirement_init(&p->retirement);
     if (build(p, o, err) < 0) {
         proxy_free(p);

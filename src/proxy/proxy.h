@@ -28,6 +28,7 @@ struct proxy {
     struct listener **listeners;
     struct pool **pools;
     uint32_t listener_count, pool_count, generation;
+    struct list older;       /* of site: those before it that are not freed yet */
     struct list sockets;     /* of socket_set */
     struct list old_sockets; /* likewise, of which workers may have some still */
     struct retirement retirement;

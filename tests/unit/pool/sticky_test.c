@@ -147,6 +147,23 @@ static void another_pools_cookie_names_nobody_here(void **state)
     crew_stop(&c);
 }
 
+/* As one that only an older configuration has: an empty Set-Cookie would be worse than none. */
+static void a_server_of_another_roster_has_no_cookie_here(void **state)
+{
+    (void)state;
+    struct crew c, d;
+    struct sticky_conf conf = fresh_conf();
+    start(&c, &conf, 2);
+    start(&d, &conf, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct slice foreign = sticky_set_cookie(c.pool->roster->sticky, d.pool->roster->places[i].server);
+        assert_int_equal(foreign.len, 0);
+        assert_true(cookie_for(&c, i).len > 0);
+    }
+    crew_stop(&d);
+    crew_stop(&c);
+}
+
 static void secrets_are_rotated_without_losing_anybody(void **state)
 {
     (void)state;
@@ -311,6 +328,7 @@ int main(void)
         cmocka_unit_test(each_server_is_found_by_its_own_value_alone),
         cmocka_unit_test(a_value_that_is_not_ours_names_nobody),
         cmocka_unit_test(another_pools_cookie_names_nobody_here),
+        cmocka_unit_test(a_server_of_another_roster_has_no_cookie_here),
         cmocka_unit_test(secrets_are_rotated_without_losing_anybody),
         cmocka_unit_test(the_same_secret_twice_is_one),
         cmocka_unit_test(a_draining_server_keeps_its_clients_for_a_while),

@@ -156,6 +156,46 @@ static void a_kept_server_keeps_its_connection(void **state)
     scene_close(&s);
 }
 
+/* Each is held by a request without an answer. The one in force goes on, and as soon as one has its answer another may come. */
+static void so_many_older_configurations_are_held_and_no_more(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct variant v;
+    struct proxy_change change;
+    struct err err = { "" };
+    int clients[OLDER_SITES_MAX], servers[OLDER_SITES_MAX];
+    open_scene(&s);
+    make_variant(&s, FIRST, &v);
+    for (unsigned i = 0; i < OLDER_SITES_MAX; i++) {
+        clients[i] = client_connect(&s);
+        say(clients[i], ASK);
+        servers[i] = server_accept(&s, 0);
+        hear(&s, servers[i], "\r\n\r\n");
+        commit(&s, &v);
+        look(&s, 8); /* what nobody holds goes */
+    }
+    const struct site *site = s.proxy->site;
+    assert_int_equal(proxy_prepare_change(&change, s.proxy, &v.conf, NULL, &err), -1);
+    assert_non_null(strstr(err.text, "16 older configurations are still held"));
+    assert_ptr_equal(s.proxy->site, site);
+    say(servers[3], ANSWER);
+    hear(&s, clients[3], "ok");
+    turns(&s, 2);
+    commit(&s, &v);
+    for (unsigned i = 0; i < OLDER_SITES_MAX; i++) {
+        if (i != 3) {
+            say(servers[i], ANSWER);
+            hear(&s, clients[i], "ok");
+        }
+        close(clients[i]);
+        close(servers[i]);
+    }
+    settle(&s);
+    assert_true(list_is_empty(&s.proxy->older));
+    scene_close(&s);
+}
+
 /* `is_past_head`: whether the response had begun before the change. */
 static void an_exchange_ends_on_the_server_it_began_with(bool is_past_head)
 {
@@ -299,6 +339,7 @@ int main(void)
         cmocka_unit_test(a_discarded_change_leaves_nothing),
         cmocka_unit_test(a_change_that_cannot_be_made_leaves_nothing),
         cmocka_unit_test(a_kept_server_keeps_its_connection),
+        cmocka_unit_test(so_many_older_configurations_are_held_and_no_more),
         cmocka_unit_test(an_exchange_before_its_head_ends_where_it_began),
         cmocka_unit_test(an_exchange_past_its_head_ends_where_it_began),
         cmocka_unit_test(changes_come_at_any_moment),
