@@ -12,8 +12,8 @@
 /* servers */
 
 struct server_answer {
-    const char *name, *address, *admin, *health, *state, *zone;
-    uint64_t weight, set_weight, tier, draining_ms;
+    const char *name, *address, *admin, *health, *health_reason, *state, *zone;
+    uint64_t health_ms, weight, set_weight, tier, draining_ms;
     double share_percent;
     bool in_subset;
     uint64_t in_flight, open_connections, max_connections;
@@ -26,6 +26,12 @@ static const struct shape_field server_fields[] = {
     SHAPE_ROW(server_answer, address, STRING, "Where it listens."),
     SHAPE_ROW(server_answer, admin, STRING, "The operator's word: enabled, drain or maintenance."),
     SHAPE_ROW(server_answer, health, STRING, "What weir knows: unknown, up, warming, ejected or down."),
+    SHAPE_ROW(
+        server_answer, health_reason, STRING,
+        "Why: start, connected, connect_failures, seen_failing (in another program's log), ejection_over, "
+        "warmed_up or enabled."),
+    SHAPE_ROW(server_answer, health_ms, COUNT, "For how long; null: since weir knows it.",
+              .may_be_null = true),
     SHAPE_ROW(server_answer, state, STRING,
               "Both together: up, down, ejected, draining, maintenance or warming."),
     SHAPE_ROW(server_answer, weight, COUNT, "Its share of the traffic in proportion to the others'."),
@@ -61,9 +67,8 @@ static double share_percent(const struct server *s)
     return is_out || !s->set_weight ? 0 : 100.0 * s->set_weight / (double)s->pool->set_weight;
 }
 
-static uint64_t draining_ms(const struct server *s, uint64_t now_ms)
+static uint64_t ms_since(uint64_t since_ms, uint64_t now_ms)
 {
-    uint64_t since_ms = atomic_load(&s->drain_since_ms);
     if (!since_ms) return SHAPE_NULL;
     return now_ms > since_ms ? now_ms - since_ms : 0;
 }
@@ -78,6 +83,8 @@ static struct server_answer describe_server(const struct roster_place *place, co
         .address = s->address_text,
         .admin = server_admin_name((enum server_admin)atomic_load(&s->admin)),
         .health = server_health_name((enum server_health)atomic_load(&s->health)),
+        .health_reason = server_health_reason_name(s->health_reason),
+        .health_ms = ms_since(s->health_since_ms, now_ms),
         .state = server_state_name(s),
         .weight = atomic_load(&s->weight),
         .tier = place->tier,
@@ -85,7 +92,7 @@ static struct server_answer describe_server(const struct roster_place *place, co
         .in_subset = place->is_in_subset,
         .set_weight = s->set_weight,
         .share_percent = share_percent(s),
-        .draining_ms = draining_ms(s, now_ms),
+        .draining_ms = ms_since(atomic_load(&s->drain_since_ms), now_ms),
         .in_flight = atomic_load_explicit(&s->peer.in_flight, memory_order_relaxed),
         .open_connections = atomic_load_explicit(&s->peer.open_connections, memory_order_relaxed),
         .max_connections = atomic_load_explicit(&s->peer.cap, memory_order_relaxed),

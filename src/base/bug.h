@@ -34,6 +34,7 @@
     X(POOL_WORKER, "pool_worker") \
     X(GATE, "gate")               \
     X(FLIGHT, "flight")           \
+    X(SERVER, "server")           \
     X(EXCHANGE, "exchange")       \
     X(MIRROR, "mirror")           \
     X(TUNNEL, "tunnel")           \

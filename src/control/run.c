@@ -74,9 +74,6 @@ static void republish(struct control *c, struct pool *p)
 static void on_state_change(struct control *c, struct server *s)
 {
     republish(c, s->pool);
-    bool is_good_news = server_is_healthy(s);
-    log_event(is_good_news ? LOG_INFO : LOG_WARN, "server_state", "pool=%s server=%s state=%s", s->pool->name,
-              s->name, server_state_name(s));
 }
 
 static void on_evidence(void *reader, const struct mail *m)

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bug.h"
+#include "base/log.h"
 #include "base/names.h"
 #include "pool/pool_worker.h"
 
@@ -98,6 +100,16 @@ const char *server_health_name(enum server_health health)
     return names[health];
 }
 
+const char *server_health_reason_name(enum server_health_reason reason)
+{
+    static const char *const names[] = {
+#define X(id, name) name,
+        SERVER_HEALTH_REASONS(X)
+#undef X
+    };
+    return names[reason];
+}
+
 const char *server_state_name(const struct server *s)
 {
     enum server_admin admin = (enum server_admin)atomic_load(&s->admin);
@@ -123,12 +135,39 @@ bool server_is_usable(const struct server *s)
     return server_is_enabled(s) && server_is_healthy(s);
 }
 
-static bool begin_warm_up(struct server *s, uint64_t now_ms)
+#define TO(health) (1u << SERVER_##health)
+
+/* clang-format off */
+static const uint32_t may_become[] = {
+    [SERVER_UNKNOWN] = TO(UP) | TO(WARMING) | TO(EJECTED) | TO(DOWN),
+    [SERVER_UP]      = TO(WARMING) | TO(EJECTED) | TO(DOWN),
+    [SERVER_WARMING] = TO(UP) | TO(UNKNOWN) | TO(WARMING) | TO(EJECTED) | TO(DOWN),
+    [SERVER_EJECTED] = TO(UP) | TO(UNKNOWN) | TO(WARMING) | TO(DOWN),
+    [SERVER_DOWN]    = TO(UP) | TO(UNKNOWN) | TO(WARMING),
+};
+/* clang-format on */
+
+void server_set_health(struct server *s, enum server_health to, enum server_health_reason reason,
+                       uint64_t now_ms)
+{
+    enum server_health from = (enum server_health)atomic_load(&s->health);
+    if (from == to && to != SERVER_WARMING) return;
+    if (bug_if(SERVER, !(may_become[from] & (1u << to)))) return;
+    s->health_reason = reason;
+    s->health_since_ms = now_ms;
+    atomic_store(&s->health, to);
+    bool is_bad = to == SERVER_EJECTED || to == SERVER_DOWN;
+    log_event(is_bad ? LOG_WARN : LOG_INFO, "server_state", "pool=%s server=%s state=%s was=%s reason=%s",
+              s->pool->name, s->name, server_state_name(s), server_health_name(from),
+              server_health_reason_name(reason));
+}
+
+static bool begin_warm_up(struct server *s, enum server_health_reason reason, uint64_t now_ms)
 {
     if (!s->warmup_ms) return false;
     s->warm_since_ms = now_ms;
     s->warm_parts = SERVER_WARM_START;
-    atomic_store(&s->health, SERVER_WARMING);
+    server_set_health(s, SERVER_WARMING, reason, now_ms);
     return true;
 }
 
@@ -137,7 +176,7 @@ bool server_warm_up(struct server *s, uint64_t now_ms)
     if (atomic_load(&s->health) != SERVER_WARMING) return false;
     uint64_t passed_ms = now_ms - s->warm_since_ms;
     if (passed_ms >= s->warmup_ms)
-        atomic_store(&s->health, s->is_readmitted ? SERVER_UNKNOWN : SERVER_UP);
+        server_set_health(s, s->is_readmitted ? SERVER_UNKNOWN : SERVER_UP, SERVER_BY_WARMED_UP, now_ms);
     else
         s->warm_parts = SERVER_WARM_START +
                         (uint32_t)((SERVER_WARM_WHOLE - SERVER_WARM_START) * passed_ms / s->warmup_ms);
@@ -156,7 +195,7 @@ void server_set_admin(struct server *s, enum server_admin admin, uint64_t now_ms
     /* Before the word itself: whoever sees the drain must see its beginning. */
     atomic_store(&s->drain_since_ms, admin == SERVER_DRAIN ? now_ms : 0);
     atomic_store(&s->admin, admin);
-    if (admin == SERVER_ENABLED && server_is_healthy(s)) begin_warm_up(s, now_ms);
+    if (admin == SERVER_ENABLED && server_is_healthy(s)) begin_warm_up(s, SERVER_BY_ENABLED, now_ms);
 }
 
 static bool connected(struct server *s, uint64_t now_ms)
@@ -166,8 +205,8 @@ static bool connected(struct server *s, uint64_t now_ms)
     s->failures = s->eject_ms = 0;
     s->is_readmitted = false;
     atomic_store(&s->has_failed, false);
-    if (is_back && begin_warm_up(s, now_ms)) return true;
-    if (health != SERVER_WARMING) atomic_store(&s->health, SERVER_UP);
+    if (is_back && begin_warm_up(s, SERVER_BY_CONNECTED, now_ms)) return true;
+    if (health != SERVER_WARMING) server_set_health(s, SERVER_UP, SERVER_BY_CONNECTED, now_ms);
     return health == SERVER_EJECTED;
 }
 
@@ -176,11 +215,13 @@ bool server_report(struct server *s, enum server_evidence evidence, uint64_t now
     if (evidence == SERVER_CONNECTED) return connected(s, now_ms);
     s->failures = evidence == SERVER_SEEN_FAILING && s->failures < SERVER_EJECT_AFTER ? SERVER_EJECT_AFTER
                                                                                       : s->failures + 1;
-    if (s->failures < SERVER_EJECT_AFTER || atomic_load(&s->health) == SERVER_EJECTED) return false;
+    if (s->failures < SERVER_EJECT_AFTER || !server_is_healthy(s)) return false;
     s->eject_ms = s->eject_ms ? s->eject_ms * 2 : SERVER_EJECT_MIN_MS;
     if (s->eject_ms > SERVER_EJECT_MAX_MS) s->eject_ms = SERVER_EJECT_MAX_MS;
     s->ejected_until_ms = now_ms + s->eject_ms;
-    atomic_store(&s->health, SERVER_EJECTED);
+    bool is_by_log = evidence == SERVER_SEEN_FAILING;
+    server_set_health(s, SERVER_EJECTED, is_by_log ? SERVER_BY_SEEN_FAILING : SERVER_BY_CONNECT_FAILURES,
+                      now_ms);
     return true;
 }
 
@@ -191,7 +232,8 @@ bool server_readmit(struct server *s, uint64_t now_ms)
     s->failures = SERVER_EJECT_AFTER - 1;
     s->is_readmitted = true;
     /* Already now, lest a server of little weight is never tried: then it is whole again after that time. */
-    if (!begin_warm_up(s, now_ms)) atomic_store(&s->health, SERVER_UNKNOWN);
+    if (!begin_warm_up(s, SERVER_BY_EJECTION_OVER, now_ms))
+        server_set_health(s, SERVER_UNKNOWN, SERVER_BY_EJECTION_OVER, now_ms);
     return true;
 }
 

@@ -9,6 +9,22 @@
 enum server_admin { SERVER_ENABLED, SERVER_DRAIN, SERVER_MAINTENANCE }; /* the operator's */
 enum server_health { SERVER_UNKNOWN, SERVER_UP, SERVER_WARMING, SERVER_EJECTED, SERVER_DOWN }; /* weir's */
 
+/* Why it is in the health that it is in. X(identifier, name) */
+#define SERVER_HEALTH_REASONS(X)                                                      \
+    X(START, "start")                       /* nothing is known yet */                \
+    X(CONNECTED, "connected")               /* a connection opened */                 \
+    X(CONNECT_FAILURES, "connect_failures") /* none did, several times on end */      \
+    X(SEEN_FAILING, "seen_failing")         /* another's log shows it to be bad */    \
+    X(EJECTION_OVER, "ejection_over")       /* its time is over: it is tried again */ \
+    X(WARMED_UP, "warmed_up")               /* the time of its warm-up is over */     \
+    X(ENABLED, "enabled")                   /* the operator put it back: it begins with little */
+
+enum server_health_reason {
+#define X(id, name) SERVER_BY_##id,
+    SERVER_HEALTH_REASONS(X)
+#undef X
+};
+
 /* What is said of a server, by whoever saw it. */
 /* SERVER_SEEN_FAILING: somebody who counts over a time, such as a log's reader, finds it bad: one word is enough. */
 enum server_evidence { SERVER_CONNECTED, SERVER_CONNECT_FAILED, SERVER_SEEN_FAILING };
@@ -37,7 +53,8 @@ struct server {
     uint32_t id;
     uint64_t name_hash;
     _Atomic uint32_t refs; /* of rosters */
-    _Atomic uint32_t admin, health, weight;
+    _Atomic uint32_t admin, weight;
+    _Atomic uint32_t health; /* written by server_set_health() alone */
     _Atomic bool is_retired; /* no configuration has it any more: no connection to it is kept */
     /* Of the loops' clock; 0: it is not draining. */
     _Atomic uint64_t drain_since_ms;
@@ -53,6 +70,8 @@ struct server {
     /* Control thread only. */
     uint32_t conf_weight; /* as the configuration has it: `weight` may have been set by hand */
     uint64_t warmup_ms;   /* 0: it bears all of its weight at once */
+    enum server_health_reason health_reason;
+    uint64_t health_since_ms; /* of the loops' clock; 0: since it is there */
     uint32_t failures, eject_ms;
     uint64_t ejected_until_ms, warm_since_ms;
     uint32_t warm_parts; /* of SERVER_WARM_WHOLE, while it is warming */
@@ -68,9 +87,14 @@ MUST_CHECK int server_new(struct server **out, struct pool *p, const struct pool
 void server_free(struct server *s, struct metric_registry *metrics);
 const char *server_admin_name(enum server_admin admin);
 const char *server_health_name(enum server_health health);
+const char *server_health_reason_name(enum server_health_reason reason);
 /* Derived for people: up, down, ejected, draining, maintenance, warming. */
 const char *server_state_name(const struct server *s);
 
+/* The only writer of health: keeps reason and time, and says it in the log; the same health again is nothing new, but a
+ * warm-up that begins anew is. Which may follow which is a table. Control thread. */
+void server_set_health(struct server *s, enum server_health to, enum server_health_reason reason,
+                       uint64_t now_ms);
 /* The control thread's. True if who may be picked has changed. */
 bool server_report(struct server *s, enum server_evidence evidence, uint64_t now_ms);
 /* Lets an ejected server back when its time is over; likewise true if it did. */

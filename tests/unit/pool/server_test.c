@@ -1,3 +1,4 @@
+#include "pool/pool.h"
 #include "pool/server.h"
 
 #include <setjmp.h>
@@ -8,13 +9,16 @@
 
 #include <cmocka.h>
 
+#include "base/bug.h"
+
 #define CONF_MS 60000
 
 /* Not on the stack: a sanitizer's stack does not align to a cache line. */
 static struct server *fresh_server(void)
 {
     static struct server server;
-    server = (struct server){ .name = "one" };
+    static struct pool pool = { .name = "web" };
+    server = (struct server){ .name = "one", .pool = &pool };
     return &server;
 }
 
@@ -35,6 +39,57 @@ static void three_failures_on_end_eject_a_server(void **state)
     assert_false(server_is_usable(s));
     assert_true(server_is_enabled(s));
     assert_string_equal(server_state_name(s), "ejected");
+}
+
+/* Each change has a reason and a time, and what is no change keeps both. */
+static void health_says_why_it_is_so_and_since_when(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    s->warmup_ms = 10000;
+    assert_string_equal(server_health_reason_name(s->health_reason), "start");
+    fail_times(s, SERVER_EJECT_AFTER, 500);
+    assert_int_equal(s->health, SERVER_EJECTED);
+    assert_string_equal(server_health_reason_name(s->health_reason), "connect_failures");
+    assert_int_equal(s->health_since_ms, 500);
+    fail_times(s, 5, 700);
+    assert_int_equal(s->health_since_ms, 500);
+    assert_true(server_readmit(s, 1500));
+    assert_int_equal(s->health, SERVER_WARMING);
+    assert_string_equal(server_health_reason_name(s->health_reason), "ejection_over");
+    assert_true(server_report(s, SERVER_CONNECTED, 2000)); /* it warms up anew */
+    assert_string_equal(server_health_reason_name(s->health_reason), "connected");
+    assert_int_equal(s->health_since_ms, 2000);
+    assert_true(server_warm_up(s, 12000));
+    assert_string_equal(server_health_reason_name(s->health_reason), "warmed_up");
+    assert_int_equal(s->health_since_ms, 12000);
+    assert_false(server_report(s, SERVER_CONNECTED, 13000));
+    assert_int_equal(s->health_since_ms, 12000);
+    server_set_admin(s, SERVER_MAINTENANCE, 14000);
+    server_set_admin(s, SERVER_ENABLED, 15000);
+    assert_string_equal(server_health_reason_name(s->health_reason), "enabled");
+    (void)server_report(s, SERVER_SEEN_FAILING, 16000);
+    assert_string_equal(server_health_reason_name(s->health_reason), "seen_failing");
+}
+
+/* The impossible, survived: one that is up has not just been found unknown. */
+static void health_that_cannot_follow_is_refused(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    static const struct {
+        enum server_health from, to;
+    } wrong[] = { { SERVER_UP, SERVER_UNKNOWN }, { SERVER_DOWN, SERVER_EJECTED } };
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        uint64_t before = bug_count(BUG_SERVER);
+        atomic_store(&s->health, wrong[i].from);
+        bug_be_fatal(false);
+        server_set_health(s, wrong[i].to, SERVER_BY_CONNECTED, 7);
+        bug_be_fatal(true);
+        assert_int_equal(bug_count(BUG_SERVER), before + 1);
+        assert_int_equal(s->health, wrong[i].from);
+        assert_int_equal(s->health_since_ms, 0);
+    }
 }
 
 static void a_success_between_failures_starts_the_count_anew(void **state)
@@ -319,6 +374,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_failures_on_end_eject_a_server),
+        cmocka_unit_test(health_says_why_it_is_so_and_since_when),
+        cmocka_unit_test(health_that_cannot_follow_is_refused),
         cmocka_unit_test(a_success_between_failures_starts_the_count_anew),
         cmocka_unit_test(an_ejected_server_comes_back_when_its_time_is_over_and_not_before),
         cmocka_unit_test(each_ejection_in_a_row_lasts_twice_as_long_up_to_a_bound),
