@@ -17,6 +17,7 @@
 #include "control/limits.h"
 #include "control/log_watch.h"
 #include "control/reload.h"
+#include "control/server_watch.h"
 #include "control/service.h"
 #include "control/start.h"
 #include "control/version.h"
@@ -27,11 +28,8 @@
 #include "self/leak_watch.h"
 #include "self/profiler.h"
 
-/* How often the control thread looks whether a drain is over, and whether an ejected server may come back. */
+/* How often the control thread looks whether a drain is over. */
 #define DRAIN_LOOK_MS 20
-#define READMIT_LOOK_MS 100
-/* How often it looks whether warming servers are to get more weight: as often as that may be (pool_warm_up()). */
-#define WARM_LOOK_MS 250
 
 struct control {
     struct loop loop;
@@ -44,9 +42,10 @@ struct control {
     struct service *service;   /* NULL: systemd does not listen */
     struct profiler *profiler; /* NULL: no admin address */
     struct leak_watch *leaks;
+    struct server_watch *servers;
     struct log_watch *logs; /* NULL: none are watched */
     struct loop_fd signals;
-    struct timer drain_timer, readmit_timer, warm_timer;
+    struct timer drain_timer;
     uint64_t drain_deadline_ms;
     const struct config *config; /* in force */
     const char *path;            /* of its file; NULL: it has none */
@@ -60,37 +59,12 @@ static void fail(const char *event, const struct err *err)
     log_event(LOG_ERROR, event, "error=%s", log_quote(err->text, quoted, sizeof(quoted)));
 }
 
-/* servers */
-
-static void republish(struct control *c, struct pool *p)
-{
-    struct err err;
-    if (pool_rebuild(p, &err) < 0)
-        fail("pool_rebuild_failed", &err);
-    else
-        proxy_publish(c->proxy, p);
-}
-
-static void on_state_change(struct control *c, struct server *s)
-{
-    republish(c, s->pool);
-}
+/* what others say */
 
 static void on_evidence(void *reader, const struct mail *m)
 {
     struct control *c = reader;
-    struct server *s = m->object;
-    if (atomic_load(&s->is_retired)) return; /* workers may have forgotten its pool */
-    if (!server_report(s, (enum server_evidence)m->number, loop_now_ms(&c->loop))) return;
-    on_state_change(c, s);
-    loop_arm(&c->loop, &c->readmit_timer, READMIT_LOOK_MS);
-}
-
-static void on_server_by_log(void *context, struct server *s)
-{
-    struct control *c = context;
-    on_state_change(c, s);
-    loop_arm(&c->loop, &c->readmit_timer, READMIT_LOOK_MS);
+    server_watch_evidence(c->servers, m->object, (enum server_evidence)m->number);
 }
 
 static void on_log_hit(void *reader, const struct mail *m)
@@ -103,40 +77,6 @@ static void on_log_verdict(void *reader, const struct mail *m)
 {
     struct control *c = reader;
     log_watch_verdict(c->logs, m->object);
-}
-
-static void on_readmit(struct timer *t)
-{
-    struct control *c = container_of(t, struct control, readmit_timer);
-    bool has_ejected = false;
-    for (uint32_t i = 0; i < c->proxy->pool_count; i++) {
-        struct pool *p = c->proxy->pools[i];
-        for (uint32_t j = 0; j < p->roster->count; j++) {
-            struct server *s = p->roster->places[j].server;
-            if (server_readmit(s, loop_now_ms(&c->loop))) on_state_change(c, s);
-            if (atomic_load(&s->health) == SERVER_EJECTED) has_ejected = true;
-        }
-    }
-    if (has_ejected) loop_arm(&c->loop, t, READMIT_LOOK_MS);
-}
-
-static void on_warm_look(struct timer *t)
-{
-    struct control *c = container_of(t, struct control, warm_timer);
-    for (uint32_t i = 0; i < c->proxy->pool_count; i++)
-        if (pool_warm_up(c->proxy->pools[i], loop_now_ms(&c->loop))) republish(c, c->proxy->pools[i]);
-    loop_arm(&c->loop, t, WARM_LOOK_MS);
-}
-
-/* Servers may begin to warm at any time, by evidence or by the operator's word: only without any warm-up is there
- * nothing to look after. */
-static void watch_warm_ups(struct control *c)
-{
-    for (uint32_t i = 0; i < c->proxy->pool_count; i++) {
-        if (!c->proxy->pools[i]->roster->conf->warmup_ms) continue;
-        loop_arm(&c->loop, &c->warm_timer, WARM_LOOK_MS);
-        return;
-    }
 }
 
 /* the end */
@@ -255,8 +195,8 @@ static int open_logs(struct control *c, struct err *err)
                                    .control = c->box,
                                    .on_hit = on_log_hit,
                                    .on_verdict = on_log_verdict,
-                                   .on_server = on_server_by_log,
-                                   .context = c };
+                                   .on_server = server_watch_changed,
+                                   .context = c->servers };
     return log_watch_new(&c->logs, &o, err);
 }
 
@@ -276,7 +216,7 @@ static void on_other_config(void *context, const struct config *config)
     struct control *c = context;
     c->config = config;
     anchor_set(c->proxy, config);
-    watch_warm_ups(c);
+    server_watch_warm_ups(c->servers);
 }
 
 static int open_reload(struct control *c, struct err *err)
@@ -296,7 +236,7 @@ static int open_all(struct control *c, struct err *err)
 {
     if (watch_signals(c, err) < 0 || open_proxy(c, err) < 0) return -1;
     if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0) return -1;
-    if (open_logs(c, err) < 0) return -1;
+    if (server_watch_new(&c->servers, c->proxy, &c->loop, err) < 0 || open_logs(c, err) < 0) return -1;
     if (jobs_new(&c->jobs, c->box, err) < 0 || open_reload(c, err) < 0) return -1;
     if (open_leaks(c, err) < 0) return -1;
     /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
@@ -339,11 +279,10 @@ static void close_all(struct control *c)
     jobs_stop(c->jobs);
     loop_turn(&c->loop, 0); /* what they had posted */
     loop_disarm(&c->loop, &c->drain_timer);
-    loop_disarm(&c->loop, &c->readmit_timer);
-    loop_disarm(&c->loop, &c->warm_timer);
     proxy_free(c->proxy);
     admin_close(c->admin);
     log_watch_free(c->logs);
+    server_watch_free(c->servers);
     profiler_free(c->profiler);
     leak_watch_free(c->leaks);
     jobs_free(c->jobs);
@@ -384,8 +323,6 @@ int run(const struct run_setup *setup)
     c->budget.limit = 64 << 20; /* the admin API's own: traffic cannot starve it */
     c->budget.is_dumped = config->core && config->core->contents == CORE_FULL;
     timer_init(&c->drain_timer, on_drain_look);
-    timer_init(&c->readmit_timer, on_readmit);
-    timer_init(&c->warm_timer, on_warm_look);
     if (loop_init(&c->loop, &c->budget, &err) < 0) {
         fail("start_failed", &err);
         free(c);
@@ -400,7 +337,7 @@ int run(const struct run_setup *setup)
         say_ready(c);
         c->service = service_new(c->proxy, &c->loop);
         service_ready(c->service);
-        watch_warm_ups(c);
+        server_watch_warm_ups(c->servers);
         if (setup->on_ready) setup->on_ready(config);
         loop_run(&c->loop);
         log_event(LOG_INFO, "stopped", "pid=%d", (int)getpid());

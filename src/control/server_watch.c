@@ -1,0 +1,93 @@
+#include "control/server_watch.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+
+/* How often it is looked whether an ejected server may come back. */
+#define READMIT_LOOK_MS 100
+/* How often it is looked whether warming servers are to get more weight: as often as that may be (pool_warm_up()). */
+#define WARM_LOOK_MS 250
+
+struct server_watch {
+    struct proxy *proxy;
+    struct loop *loop;
+    struct timer readmit_timer, warm_timer;
+};
+
+static void republish_pool(struct server_watch *w, struct pool *p)
+{
+    char quoted[ERR_TEXT_MAX + 64];
+    struct err err;
+    if (pool_rebuild(p, &err) == 0)
+        proxy_publish(w->proxy, p);
+    else
+        log_event(LOG_ERROR, "pool_rebuild_failed", "error=%s", log_quote(err.text, quoted, sizeof(quoted)));
+}
+
+void server_watch_changed(void *watch, struct server *s)
+{
+    struct server_watch *w = watch;
+    republish_pool(w, s->pool);
+    loop_arm(w->loop, &w->readmit_timer, READMIT_LOOK_MS);
+}
+
+void server_watch_evidence(struct server_watch *w, struct server *s, enum server_evidence evidence)
+{
+    if (atomic_load(&s->is_retired)) return; /* workers may have forgotten its pool */
+    if (server_report(s, evidence, loop_now_ms(w->loop))) server_watch_changed(w, s);
+}
+
+static void on_readmit(struct timer *t)
+{
+    struct server_watch *w = container_of(t, struct server_watch, readmit_timer);
+    bool has_ejected = false;
+    for (uint32_t i = 0; i < w->proxy->pool_count; i++) {
+        const struct pool *p = w->proxy->pools[i];
+        for (uint32_t j = 0; j < p->roster->count; j++) {
+            struct server *s = p->roster->places[j].server;
+            if (server_readmit(s, loop_now_ms(w->loop))) republish_pool(w, s->pool);
+            if (atomic_load(&s->health) == SERVER_EJECTED) has_ejected = true;
+        }
+    }
+    if (has_ejected) loop_arm(w->loop, t, READMIT_LOOK_MS);
+}
+
+static void on_warm_look(struct timer *t)
+{
+    struct server_watch *w = container_of(t, struct server_watch, warm_timer);
+    for (uint32_t i = 0; i < w->proxy->pool_count; i++)
+        if (pool_warm_up(w->proxy->pools[i], loop_now_ms(w->loop))) republish_pool(w, w->proxy->pools[i]);
+    loop_arm(w->loop, t, WARM_LOOK_MS);
+}
+
+/* Servers may begin to warm at any time, by evidence or by the operator's word: only without any warm-up is there
+ * nothing to look after. */
+void server_watch_warm_ups(struct server_watch *w)
+{
+    for (uint32_t i = 0; i < w->proxy->pool_count; i++) {
+        if (!w->proxy->pools[i]->roster->conf->warmup_ms) continue;
+        loop_arm(w->loop, &w->warm_timer, WARM_LOOK_MS);
+        return;
+    }
+}
+
+int server_watch_new(struct server_watch **out, struct proxy *proxy, struct loop *loop, struct err *err)
+{
+    struct server_watch *w = calloc(1, sizeof(*w));
+    if (!w) return err_set(err, "out of memory for what watches servers");
+    w->proxy = proxy;
+    w->loop = loop;
+    timer_init(&w->readmit_timer, on_readmit);
+    timer_init(&w->warm_timer, on_warm_look);
+    *out = w;
+    return 0;
+}
+
+void server_watch_free(struct server_watch *w)
+{
+    if (!w) return;
+    loop_disarm(w->loop, &w->readmit_timer);
+    loop_disarm(w->loop, &w->warm_timer);
+    free(w);
+}
