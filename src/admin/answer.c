@@ -47,7 +47,7 @@ void answer_fini(struct answer *a)
     a->body_len = 0;
 }
 
-static void take(struct answer *a, uint16_t status, const char *content_type, char *body, size_t len)
+static void take_body(struct answer *a, uint16_t status, const char *content_type, char *body, size_t len)
 {
     answer_fini(a);
     a->status = status;
@@ -70,7 +70,7 @@ void answer_json(struct answer *a, uint16_t status, struct json *text)
     size_t len = 0;
     char *body = finish_text(text, &len);
     if (body)
-        take(a, status, "application/json", body, len);
+        take_body(a, status, "application/json", body, len);
     else
         answer_problem(a, 500, "The answer is over %u MiB or memory is out; ask for less of it.",
                        ANSWER_MAX >> 20);
@@ -79,7 +79,7 @@ void answer_json(struct answer *a, uint16_t status, struct json *text)
 void answer_body(struct answer *a, const char *content_type, char *body, size_t len)
 {
     if (body)
-        take(a, 200, content_type, body, len);
+        take_body(a, 200, content_type, body, len);
     else
         answer_problem(a, 500, "There is no memory for the answer; try again.");
 }
@@ -90,7 +90,7 @@ void answer_share(struct answer *a, const char *content_type, struct answer_shar
         answer_body(a, content_type, NULL, 0);
         return;
     }
-    take(a, 200, content_type, s->body, s->len);
+    take_body(a, 200, content_type, s->body, s->len);
     a->shared = s;
     s->references++;
 }
@@ -98,7 +98,7 @@ void answer_share(struct answer *a, const char *content_type, struct answer_shar
 void answer_text(struct answer *a, uint16_t status, const char *text)
 {
     char *body = strdup(text);
-    take(a, status, "text/plain; charset=utf-8", body, body ? strlen(body) : 0);
+    take_body(a, status, "text/plain; charset=utf-8", body, body ? strlen(body) : 0);
 }
 
 static void begin_problem(struct json *j, uint16_t status)
@@ -118,7 +118,7 @@ static void end_problem(struct answer *a, uint16_t status, struct json *j)
     json_object_end(j);
     size_t len = 0;
     char *body = finish_text(j, &len);
-    take(a, status, "application/problem+json", body, len);
+    take_body(a, status, "application/problem+json", body, len);
 }
 
 void answer_problem(struct answer *a, uint16_t status, const char *format, ...)

@@ -44,7 +44,7 @@ static bool read_flag(struct slice value, bool *out)
     return *out || !value.data || slice_equal(value, SLICE("false")) || slice_equal(value, SLICE("0"));
 }
 
-static void ask(const struct admin_request *rq, struct reload_ask *what, struct answer *out)
+static void ask_reload(const struct admin_request *rq, struct reload_ask *what, struct answer *out)
 {
     struct call_ticket *ticket = calloc(1, sizeof(*ticket));
     what->done = done;
@@ -69,7 +69,7 @@ static void ask(const struct admin_request *rq, struct reload_ask *what, struct 
 void config_reload(const struct admin_request *rq, struct answer *out)
 {
     struct reload_ask what = { .text = SLICE_NONE };
-    ask(rq, &what, out);
+    ask_reload(rq, &what, out);
 }
 
 /* A file's first byte tells: JSON's is the brace of its one object, which YAML reads as well, but for what JSON alone can
@@ -85,7 +85,7 @@ void config_put(const struct admin_request *rq, struct answer *out)
 {
     struct reload_ask what = { .text = rq->body, .is_json = looks_like_json(rq->body) };
     if (rq->body.len)
-        ask(rq, &what, out);
+        ask_reload(rq, &what, out);
     else
         answer_problem(out, 400, "The body is empty; send the whole configuration, as YAML or JSON.");
 }
@@ -118,7 +118,7 @@ static uint32_t read_rollback(const struct admin_request *rq, struct answer *out
 void config_rollback(const struct admin_request *rq, struct answer *out)
 {
     struct reload_ask what = { .generation = read_rollback(rq, out) };
-    if (what.generation) ask(rq, &what, out);
+    if (what.generation) ask_reload(rq, &what, out);
 }
 
 void generations_list(const struct admin_request *rq, struct answer *out)
@@ -130,7 +130,7 @@ void generations_list(const struct admin_request *rq, struct answer *out)
 }
 
 /* 0: it is no number of one. */
-static uint32_t read_number(struct slice text)
+static uint32_t read_generation(struct slice text)
 {
     uint64_t number = 0;
     for (size_t i = 0; i < text.len && number <= UINT32_MAX; i++) {
@@ -143,8 +143,10 @@ static uint32_t read_number(struct slice text)
 void generations_show(const struct admin_request *rq, struct answer *out)
 {
     struct call_ticket *ticket = calloc(1, sizeof(*ticket));
-    struct reload_look look = { .generation = read_number(rq->params[0]), .done = done, .context = ticket };
-    if (rq->query[0].data) look.against = read_number(rq->query[0]);
+    struct reload_look look = { .generation = read_generation(rq->params[0]),
+                                .done = done,
+                                .context = ticket };
+    if (rq->query[0].data) look.against = read_generation(rq->query[0]);
     if (!look.generation || (rq->query[0].data && !look.against)) {
         answer_problem(out, 400,
                        "A generation is a number from 1; GET /api/v1/config/generations lists them.");

@@ -103,7 +103,7 @@ const struct shape exchange_shape = { "Exchange", 0, exchange_fields };
 /* reading the query */
 
 /* Digits only, 1 to `max`; else false. */
-static bool read_number(struct slice text, uint32_t max, uint32_t *out)
+static bool read_bounded(struct slice text, uint32_t max, uint32_t *out)
 {
     uint64_t value = 0;
     if (!number_u64(text, &value)) return false;
@@ -120,7 +120,7 @@ static bool read_decimal(struct slice text, double *out)
 static bool read_status(struct slice text, uint16_t *out)
 {
     uint32_t status = 0;
-    if (!read_number(text, 599, &status) || status < 100) return false;
+    if (!read_bounded(text, 599, &status) || status < 100) return false;
     *out = (uint16_t)status;
     return true;
 }
@@ -326,7 +326,7 @@ void exchanges_list(const struct admin_request *rq, struct answer *out)
     struct flight_filter filter = { 0 };
     struct err err;
     uint32_t limit = LIMIT_PRESET;
-    if (rq->query[LIMIT].data && !read_number(rq->query[LIMIT], LIMIT_MAX, &limit)) {
+    if (rq->query[LIMIT].data && !read_bounded(rq->query[LIMIT], LIMIT_MAX, &limit)) {
         answer_problem(out, 400, "limit is \"%.32s\"; write a number from 1 to %u.", rq->query[LIMIT].data,
                        LIMIT_MAX);
         return;

@@ -84,7 +84,7 @@ static int write_page(const struct profile *p, const struct profile *base, struc
     return result;
 }
 
-static void run(struct job *job)
+static void make_past_flame(struct job *job)
 {
     struct flame_question *q = (struct flame_question *)job;
     struct profile *p = NULL, *base = NULL;
@@ -103,7 +103,7 @@ static void run(struct job *job)
     profile_free(base);
 }
 
-static void done(struct job *job)
+static void on_flame_made(struct job *job)
 {
     struct flame_question *q = (struct flame_question *)job;
     if (!q->answer.status) answer_problem(&q->answer, 503, "weir is stopping.");
@@ -126,8 +126,8 @@ static void show_past(const struct admin_request *rq, struct answer *out)
     }
     struct flame_question *q = calloc(1, sizeof(*q));
     if (q) {
-        q->job.run = run;
-        q->job.done = done;
+        q->job.run = make_past_flame;
+        q->job.done = on_flame_made;
         q->history = history;
         q->at_ns = at_ns;
         q->diff_ns = diff_ns;

@@ -94,7 +94,7 @@ static void answer_report(struct answer *out, const struct leak_report *r)
     answer_json(out, 200, &j);
 }
 
-static void tell(const struct leak_asker *to, const struct leak_report *r)
+static void tell_leaks(const struct leak_asker *to, const struct leak_report *r)
 {
     struct answer a = { 0 };
     if (r)
@@ -111,7 +111,7 @@ void leaks_show(const struct admin_request *rq, struct answer *out)
         return;
     }
     struct call_ticket t = call_wait(rq, ANSWER_MS, NULL, NULL);
-    const struct leak_asker who = { .tell = tell, .context = t.env, .id = t.id };
+    const struct leak_asker who = { .tell = tell_leaks, .context = t.env, .id = t.id };
     if (leak_watch_ask(rq->leaks, &who)) return;
     call_wait(rq, 0, NULL, NULL);
     answer_problem(out, 503, "Too many ask at once; try again.");

@@ -91,14 +91,14 @@ struct log_question {
     struct json json;
 };
 
-static void ask(struct watch_question *base, struct source *s, uint64_t now_s)
+static void ask_source(struct watch_question *base, struct source *s, uint64_t now_s)
 {
     struct log_question *q = (struct log_question *)base;
     json_init(&q->json, ANSWER_MAX, true);
     q->print(q, s, now_s, &q->json);
 }
 
-static void done(struct watch_question *base)
+static void on_logs_made(struct watch_question *base)
 {
     struct log_question *q = (struct log_question *)base;
     struct answer a = { 0 };
@@ -145,8 +145,8 @@ static void send_question(const struct admin_request *rq, const struct log_quest
     struct log_question *q = malloc(sizeof(*q));
     if (q) {
         *q = *shape;
-        q->base.ask = ask;
-        q->base.done = done;
+        q->base.ask = ask_source;
+        q->base.done = on_logs_made;
         /* Its answer comes by mail to this thread, so not before this has returned. */
         if (watch_ask(rq->watch, &q->base)) {
             q->ticket = call_wait(rq, WAIT_MS, NULL, NULL);

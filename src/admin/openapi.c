@@ -5,7 +5,7 @@
 
 /* Each writes one member of the object that is open. */
 
-static void put(struct json *j, const char *key, const char *value)
+static void put_member(struct json *j, const char *key, const char *value)
 {
     json_key(j, key);
     json_string(j, value);
@@ -23,14 +23,14 @@ static void put_parameter(struct json *j, struct slice name, const char *in, con
     json_object(j);
     json_key(j, "name");
     json_slice(j, name);
-    put(j, "in", in);
+    put_member(j, "in", in);
     json_key(j, "required");
     json_bool(j, strcmp(in, "path") == 0);
     json_key(j, "schema");
     json_object(j);
-    put(j, "type", type);
+    put_member(j, "type", type);
     json_object_end(j);
-    if (help) put(j, "description", help);
+    if (help) put_member(j, "description", help);
     json_object_end(j);
 }
 
@@ -68,7 +68,7 @@ static void put_body(struct json *j, const struct admin_route *r)
 /* {"pools": [Pool, …]} */
 static void put_list_schema(struct json *j, const struct admin_route *r)
 {
-    put(j, "type", "object");
+    put_member(j, "type", "object");
     json_key(j, "required");
     json_array(j);
     json_string(j, r->list);
@@ -77,7 +77,7 @@ static void put_list_schema(struct json *j, const struct admin_route *r)
     json_object(j);
     json_key(j, r->list);
     json_object(j);
-    put(j, "type", "array");
+    put_member(j, "type", "array");
     json_key(j, "items");
     json_object(j);
     put_reference(j, "schemas", r->answer->name);
@@ -95,7 +95,7 @@ static void put_schema(struct json *j, const struct admin_route *r)
     else if (r->answer)
         put_reference(j, "schemas", r->answer->name);
     else
-        put(j, "type", r->content_type ? "string" : "object");
+        put_member(j, "type", r->content_type ? "string" : "object");
     json_object_end(j);
 }
 
@@ -105,7 +105,7 @@ static void put_responses(struct json *j, const struct admin_route *r)
     json_object(j);
     json_key(j, "200");
     json_object(j);
-    put(j, "description", r->summary);
+    put_member(j, "description", r->summary);
     json_key(j, "content");
     json_object(j);
     json_key(j, r->content_type ? "text/plain" : "application/json");
@@ -135,7 +135,7 @@ static void put_operation_id(struct json *j, const struct admin_route *r, const 
     }
     for (size_t i = 0; i < len; i++)
         if (id[i] == '.') id[i] = '_';
-    put(j, "operationId", id);
+    put_member(j, "operationId", id);
 }
 
 static void put_operation(struct json *j, const struct admin_route *r)
@@ -148,7 +148,7 @@ static void put_operation(struct json *j, const struct admin_route *r)
     json_key(j, method);
     json_object(j);
     put_operation_id(j, r, method);
-    put(j, "summary", r->summary);
+    put_member(j, "summary", r->summary);
     if (r->is_open) {
         json_key(j, "security");
         json_array(j);
@@ -223,7 +223,7 @@ static void put_problem_response(struct json *j)
     json_object(j);
     json_key(j, "Problem");
     json_object(j);
-    put(j, "description", "What went wrong (RFC 9457)");
+    put_member(j, "description", "What went wrong (RFC 9457)");
     json_key(j, "content");
     json_object(j);
     json_key(j, "application/problem+json");
@@ -242,9 +242,9 @@ static void put_security_scheme(struct json *j, const char *name, const char *he
 {
     json_key(j, name);
     json_object(j);
-    put(j, "type", "http");
-    put(j, "scheme", name);
-    put(j, "description", help);
+    put_member(j, "type", "http");
+    put_member(j, "scheme", name);
+    put_member(j, "description", help);
     json_object_end(j);
 }
 
@@ -285,12 +285,12 @@ void openapi_show(const struct admin_request *rq, struct answer *out)
     struct json j;
     json_init(&j, ANSWER_MAX, true);
     json_object(&j);
-    put(&j, "openapi", "3.1.0");
+    put_member(&j, "openapi", "3.1.0");
     json_key(&j, "info");
     json_object(&j);
-    put(&j, "title", "weir admin API");
-    put(&j, "version", WEIR_VERSION);
-    put(&j, "description", "Looks at a running weir and changes it.");
+    put_member(&j, "title", "weir admin API");
+    put_member(&j, "version", WEIR_VERSION);
+    put_member(&j, "description", "Looks at a running weir and changes it.");
     json_object_end(&j);
     put_security(&j);
     put_paths(&j, rq->routes);

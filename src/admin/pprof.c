@@ -38,7 +38,7 @@ void pprof_fault(struct answer *out, uint16_t status, const char *format, ...)
 
 /* telling */
 
-static void tell(const struct asker *to, struct finding *f, const char *content_type)
+static void tell_bytes(const struct asker *to, struct finding *f, const char *content_type)
 {
     struct answer a = { 0 };
     if (f->bytes)
@@ -53,12 +53,12 @@ static void tell(const struct asker *to, struct finding *f, const char *content_
 
 static void tell_packed(const struct asker *to, struct finding *f)
 {
-    tell(to, f, "application/octet-stream");
+    tell_bytes(to, f, "application/octet-stream");
 }
 
 static void tell_text(const struct asker *to, struct finding *f)
 {
-    tell(to, f, TEXT_TYPE);
+    tell_bytes(to, f, TEXT_TYPE);
 }
 
 struct asker pprof_asker(const struct admin_request *rq, enum pprof_kind kind)
@@ -122,8 +122,8 @@ static void refuse_go(struct answer *out, uint16_t status, const struct err *err
     pprof_fault(out, status, "%s\n", err->text);
 }
 
-static void ask(const struct admin_request *rq, struct profiler_request what, double preset_s,
-                struct answer *out)
+static void ask_profile(const struct admin_request *rq, struct profiler_request what, double preset_s,
+                        struct answer *out)
 {
     if (!rq->profiler) {
         pprof_fault(out, 503, "this weir has no profiler\n");
@@ -135,22 +135,22 @@ static void ask(const struct admin_request *rq, struct profiler_request what, do
 
 void pprof_profile(const struct admin_request *rq, struct answer *out)
 {
-    ask(rq, (struct profiler_request){ .kind = PERF_ON_CPU }, 30, out);
+    ask_profile(rq, (struct profiler_request){ .kind = PERF_ON_CPU }, 30, out);
 }
 
 void pprof_wall(const struct admin_request *rq, struct answer *out)
 {
-    ask(rq, (struct profiler_request){ .is_wall = true }, 10, out);
+    ask_profile(rq, (struct profiler_request){ .is_wall = true }, 10, out);
 }
 
 void pprof_block(const struct admin_request *rq, struct answer *out)
 {
-    ask(rq, (struct profiler_request){ .kind = PERF_OFF_CPU }, 5, out);
+    ask_profile(rq, (struct profiler_request){ .kind = PERF_OFF_CPU }, 5, out);
 }
 
 void pprof_mutex(const struct admin_request *rq, struct answer *out)
 {
-    ask(rq, (struct profiler_request){ .kind = PERF_OFF_CPU, .is_lock = true }, 5, out);
+    ask_profile(rq, (struct profiler_request){ .kind = PERF_OFF_CPU, .is_lock = true }, 5, out);
 }
 
 void pprof_trace(const struct admin_request *rq, struct answer *out)

@@ -240,7 +240,7 @@ struct work {
     struct reported_variant variants[SPLIT_VARIANTS_MAX];
 };
 
-static void fill(struct work *w, const struct split *s)
+static void fill_split(struct work *w, const struct split *s)
 {
     for (uint32_t i = 0; i < s->variant_count; i++) {
         const struct split_variant *v = &s->variants[i];
@@ -266,7 +266,7 @@ void splits_report(const struct admin_request *rq, struct answer *out)
         answer_problem(out, 503, "There is no memory for the report; try again.");
         return;
     }
-    fill(w, s);
+    fill_split(w, s);
     char since[32];
     time_t begun = (time_t)(s->book->since_wall_ns / NS_PER_S);
     struct tm tm;

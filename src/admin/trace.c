@@ -21,7 +21,7 @@ static bool read_seconds(struct slice text, double *out)
     return number_decimal(text, out) && *out > 0 && *out <= SECONDS_MAX;
 }
 
-static void tell(const struct asker *to, struct finding *f)
+static void tell_trace(const struct asker *to, struct finding *f)
 {
     struct answer a = { 0 };
     if (f->bytes) {
@@ -52,7 +52,7 @@ void trace_show(const struct admin_request *rq, struct answer *out)
     const struct trace_options o = { .loop = rq->loop,
                                      .jobs = rq->jobs,
                                      .duration_ms = (uint64_t)(seconds * 1000),
-                                     .asker = { tell, ticket.env, ticket.id } };
+                                     .asker = { tell_trace, ticket.env, ticket.id } };
     struct trace *t = profiler_trace(rq->profiler, &o, &is_busy);
     if (t)
         call_wait(rq, WAIT_MS + o.duration_ms, trace_give_up, t);

@@ -14,7 +14,7 @@ static bool is_even(const struct balance_set *set)
 /* `mass[i]` is what is left of weight i times count; a column holds `total`. Each step closes the column of
  * one that has less than a column with a part of one that has more. `order`: the small from the front, the
  * large from the back. */
-static void fill(struct alias *a, uint64_t *mass, uint32_t *order)
+static void fill_alias(struct alias *a, uint64_t *mass, uint32_t *order)
 {
     uint32_t small = 0, large = a->count;
     for (uint32_t i = 0; i < a->count; i++) {
@@ -49,7 +49,7 @@ struct alias *alias_new(const struct balance_set *set)
     if (!is_even(set)) {
         for (uint32_t i = 0; i < n; i++) a->total += set->weights[i] / gcd;
         for (uint32_t i = 0; i < n; i++) mass[i] = (uint64_t)(set->weights[i] / gcd) * n;
-        fill(a, mass, (uint32_t *)(mass + n + 1));
+        fill_alias(a, mass, (uint32_t *)(mass + n + 1));
     }
     free(mass);
     return a;

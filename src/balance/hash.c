@@ -75,7 +75,7 @@ static void drop(void *table)
     free(t);
 }
 
-static int build(const struct balance_set *set, const void *conf, void **table, struct err *err)
+static int build_hash(const struct balance_set *set, const void *conf, void **table, struct err *err)
 {
     const struct hash_conf *c = conf ? conf : &preset;
     if (set->count > HASH_SERVERS_MAX)
@@ -151,7 +151,8 @@ static void pick_next(const struct hash_table *t, struct hash_demand *d, uint32_
         *out = (struct balance_choice){ peer, BALANCE_NONE, is_usable ? BALANCE_BOUNDED : BALANCE_FALLBACK };
 }
 
-static void pick(const void *table, void *state, const struct balance_query *q, struct balance_choice *out)
+static void pick_hash(const void *table, void *state, const struct balance_query *q,
+                      struct balance_choice *out)
 {
     const struct hash_table *t = table;
     struct hash_demand d = { .q = q };
@@ -270,5 +271,5 @@ static const struct conf_type hash_conf_type = {
 };
 
 BALANCE_METHOD(hash, "By a hash of something in the request: the same key goes to the same server.",
-               &hash_conf_type, .has_key = true, .keeps_out = true, .build = build, .drop = drop,
-               .table_bytes = table_bytes, .pick = pick);
+               &hash_conf_type, .has_key = true, .keeps_out = true, .build = build_hash, .drop = drop,
+               .table_bytes = table_bytes, .pick = pick_hash);

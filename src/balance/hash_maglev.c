@@ -67,7 +67,7 @@ static void take_place(struct maglev *m, struct filler *f, uint16_t server)
 }
 
 /* As many rounds as servers of equal weight would need; a heavier one takes several places in each. */
-static void fill(struct maglev *m, const uint16_t *order, uint32_t count, struct filler *fillers)
+static void fill_maglev(struct maglev *m, const uint16_t *order, uint32_t count, struct filler *fillers)
 {
     uint32_t rounds = (m->size + count - 1) / count;
     for (uint32_t i = 0; i < m->size; i++) m->places[i] = FREE;
@@ -80,7 +80,7 @@ static void fill(struct maglev *m, const uint16_t *order, uint32_t count, struct
     }
 }
 
-static int build(struct hash_table *t, const struct hash_conf *conf, struct err *err)
+static int build_maglev(struct hash_table *t, const struct hash_conf *conf, struct err *err)
 {
     const struct hash_servers *servers = t->servers;
     uint32_t count = servers->count, size = conf->size;
@@ -99,7 +99,7 @@ static int build(struct hash_table *t, const struct hash_conf *conf, struct err 
             fillers[i].skip = 1 + hash_place(hash_mix(~name), size - 1);
         }
         set_quotas(servers, order, fillers, size);
-        fill(m, order, count, fillers);
+        fill_maglev(m, order, count, fillers);
     }
     int result = m && fillers && order ? 0
                                        : err_set(err, "out of memory for a maglev table of %u places", size);
@@ -122,5 +122,5 @@ static uint32_t own(const struct hash_table *t, uint64_t hash, uint32_t *second)
 }
 
 const struct hash_kind hash_maglev = {
-    .build = build, .places_bytes = places_bytes, .own = own, .next = hash_next_by_rendezvous
+    .build = build_maglev, .places_bytes = places_bytes, .own = own, .next = hash_next_by_rendezvous
 };

@@ -13,7 +13,7 @@ struct row {
     uint64_t ends[]; /* of server i: the place after its last */
 };
 
-static int build(struct hash_table *t, const struct hash_conf *conf, struct err *err)
+static int build_mod(struct hash_table *t, const struct hash_conf *conf, struct err *err)
 {
     (void)conf;
     const struct hash_servers *servers = t->servers;
@@ -55,4 +55,6 @@ static uint32_t next(const struct hash_table *t, const struct hash_demand *d, ui
     return BALANCE_NONE;
 }
 
-const struct hash_kind hash_mod = { .build = build, .places_bytes = places_bytes, .own = own, .next = next };
+const struct hash_kind hash_mod = {
+    .build = build_mod, .places_bytes = places_bytes, .own = own, .next = next
+};

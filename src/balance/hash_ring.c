@@ -68,7 +68,7 @@ static size_t bytes_of(uint32_t points)
     return sizeof(struct ring) + points * sizeof(struct point) + (sizeof(uint32_t) << bits_for(points));
 }
 
-static int build(struct hash_table *t, const struct hash_conf *conf, struct err *err)
+static int build_ring(struct hash_table *t, const struct hash_conf *conf, struct err *err)
 {
     uint32_t count = 0;
     if ((uint64_t)t->servers->count * conf->replicas > HASH_POINTS_MAX)
@@ -121,4 +121,6 @@ static uint32_t next(const struct hash_table *t, const struct hash_demand *d, ui
     return hash_next_by_rendezvous(t, d, own);
 }
 
-const struct hash_kind hash_ring = { .build = build, .places_bytes = places_bytes, .own = own, .next = next };
+const struct hash_kind hash_ring = {
+    .build = build_ring, .places_bytes = places_bytes, .own = own, .next = next
+};

@@ -39,7 +39,7 @@ static void drop(void *table)
     free(t);
 }
 
-static int build(const struct balance_set *set, const void *conf, void **table, struct err *err)
+static int build_peak_ewma(const struct balance_set *set, const void *conf, void **table, struct err *err)
 {
     const struct peak_conf *c = conf;
     uint64_t half_life_ms = c ? c->half_life_ms : PEAK_HALF_LIFE_MS;
@@ -89,7 +89,7 @@ struct candidate {
     struct peak_estimate e;
 };
 
-static inline struct candidate look_at(struct look *l, uint32_t peer)
+static inline struct candidate look_at_peer(struct look *l, uint32_t peer)
 {
     const struct balance_peer *p = l->q->peers[peer];
     uint32_t in_flight = atomic_load_explicit(&p->in_flight, memory_order_relaxed);
@@ -135,7 +135,7 @@ static inline void consider(struct look *l, uint32_t peer, double cost, struct b
 static void pick_of_all(struct look *l, struct balance_choice *out)
 {
     for (uint32_t i = 0; i < l->q->peer_count; i++) {
-        struct candidate c = look_at(l, i);
+        struct candidate c = look_at_peer(l, i);
         /* However far it is behind, for most servers this says that they are not the least. */
         double least = c.e.expected_us * c.in_flight * l->t->shares.factors[i];
         if (out->runner_up != BALANCE_NONE && least > l->second) continue;
@@ -150,7 +150,7 @@ static void pick_of_all(struct look *l, struct balance_choice *out)
 static void pick_of_drawn(struct look *l, const uint32_t *drawn, uint32_t count, struct balance_choice *out)
 {
     struct candidate c[DRAWN];
-    for (uint32_t i = 0; i < count; i++) c[i] = look_at(l, drawn[i]);
+    for (uint32_t i = 0; i < count; i++) c[i] = look_at_peer(l, drawn[i]);
     l->reference_us = quickest_us(l);
     for (uint32_t i = 0; i < count; i++) consider(l, drawn[i], cost_of(l, drawn[i], &c[i]), out);
     out->reason = BALANCE_TWO;
@@ -159,11 +159,12 @@ static void pick_of_drawn(struct look *l, const uint32_t *drawn, uint32_t count,
 /* The first pick has none before it. */
 __attribute__((noinline)) static double first_reference_us(struct look *l)
 {
-    for (uint32_t i = 0; i < l->q->peer_count; i++) (void)look_at(l, i);
+    for (uint32_t i = 0; i < l->q->peer_count; i++) (void)look_at_peer(l, i);
     return quickest_us(l);
 }
 
-static void pick(const void *table, void *state, const struct balance_query *q, struct balance_choice *out)
+static void pick_peak_ewma(const void *table, void *state, const struct balance_query *q,
+                           struct balance_choice *out)
 {
     const struct peak_table *t = table;
     struct peak_state *s = state;
@@ -222,6 +223,6 @@ BALANCE_METHOD(
     peak_ewma,
     "The server with the least latency to expect, from its latest answers and what it has to do, for its "
     "weight: of all up to 64 servers, of two drawn above.",
-    &peak_conf_type, .build = build, .drop = drop, .table_bytes = table_bytes,
+    &peak_conf_type, .build = build_peak_ewma, .drop = drop, .table_bytes = table_bytes,
     .state_size = sizeof(struct peak_state), .state_size_per_peer = sizeof(uint64_t), .inherit = inherit,
-    .pick = pick, .observe = observe);
+    .pick = pick_peak_ewma, .observe = observe);

@@ -21,7 +21,7 @@ static void drop(void *table)
     free(t);
 }
 
-static int build(const struct balance_set *set, const void *conf, void **table, struct err *err)
+static int build_random(const struct balance_set *set, const void *conf, void **table, struct err *err)
 {
     (void)conf;
     struct random_table *t = malloc(sizeof(*t) + set->count * sizeof(uint32_t));
@@ -59,7 +59,8 @@ static void draw_among_usable(const struct random_table *t, const struct balance
         *out = (struct balance_choice){ peer, BALANCE_NONE, BALANCE_FALLBACK };
 }
 
-static void pick(const void *table, void *state, const struct balance_query *q, struct balance_choice *out)
+static void pick_random(const void *table, void *state, const struct balance_query *q,
+                        struct balance_choice *out)
 {
     const struct random_table *t = table;
     (void)state;
@@ -73,5 +74,5 @@ static void pick(const void *table, void *state, const struct balance_query *q, 
     draw_among_usable(t, q, out);
 }
 
-BALANCE_METHOD(random, "Drawn at random, by weight.", NULL, .build = build, .drop = drop,
-               .table_bytes = table_bytes, .pick = pick);
+BALANCE_METHOD(random, "Drawn at random, by weight.", NULL, .build = build_random, .drop = drop,
+               .table_bytes = table_bytes, .pick = pick_random);

@@ -22,7 +22,7 @@ struct round_robin_state {
     int64_t held[];
 };
 
-static int build(const struct balance_set *set, const void *conf, void **table, struct err *err)
+static int build_round_robin(const struct balance_set *set, const void *conf, void **table, struct err *err)
 {
     (void)conf;
     uint32_t n = set->count, gcd = balance_weights_gcd(set);
@@ -67,7 +67,7 @@ static uint32_t gain(const struct round_robin_table *t, struct round_robin_state
 
 /* Workers that all began with the first peer, or all with the heaviest, would march in step and hit each
  * server together: each begins at a place of its own. */
-static void start(const struct round_robin_table *t, struct round_robin_state *s, struct rng *rng)
+static void start_round(const struct round_robin_table *t, struct round_robin_state *s, struct rng *rng)
 {
     s->has_started = true;
     s->first = rng_below(rng, t->count);
@@ -95,12 +95,13 @@ static void turn_among_usable(const struct round_robin_table *t, struct round_ro
     *out = (struct balance_choice){ peer_of(t, s, best), BALANCE_NONE, BALANCE_FALLBACK };
 }
 
-static void pick(const void *table, void *state, const struct balance_query *q, struct balance_choice *out)
+static void pick_round_robin(const void *table, void *state, const struct balance_query *q,
+                             struct balance_choice *out)
 {
     const struct round_robin_table *t = table;
     struct round_robin_state *s = state;
     if (balance_pick_trivial(q, out)) return;
-    if (!s->has_started) start(t, s, q->rng);
+    if (!s->has_started) start_round(t, s, q->rng);
     uint32_t best = gain(t, s), peer = peer_of(t, s, best);
     /* Only the one whose turn it is gets looked at: the peers' lines belong to all workers. */
     if (balance_may_take(q, peer)) {
@@ -112,6 +113,6 @@ static void pick(const void *table, void *state, const struct balance_query *q, 
     turn_among_usable(t, s, q, out);
 }
 
-BALANCE_METHOD(round_robin, "In turn, by weight, evenly spread.", NULL, .build = build, .drop = free,
-               .table_bytes = table_bytes, .state_size = sizeof(struct round_robin_state),
-               .state_size_per_peer = sizeof(int64_t), .pick = pick);
+BALANCE_METHOD(round_robin, "In turn, by weight, evenly spread.", NULL, .build = build_round_robin,
+               .drop = free, .table_bytes = table_bytes, .state_size = sizeof(struct round_robin_state),
+               .state_size_per_peer = sizeof(int64_t), .pick = pick_round_robin);

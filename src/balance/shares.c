@@ -44,7 +44,7 @@ static uint32_t least_factor(const struct shares *t)
 /* Each worker begins at a place of its own, and each first pick is as the weights say: of a set that is replaced
  * after every few requests the light ones would get nothing else. One number for all, so that not two are due at
  * once. The heaviest have what is left, and begin with their own share of the first pick. */
-static void start(const struct shares *t, struct shares_state *s, struct rng *rng)
+static void start_shares(const struct shares *t, struct shares_state *s, struct rng *rng)
 {
     uint32_t least = least_factor(t), place = (uint32_t)(rng_next(rng) >> 32);
     double weight = 0, passed = 0;
@@ -64,7 +64,7 @@ static void start(const struct shares *t, struct shares_state *s, struct rng *rn
 __attribute__((noinline)) void shares_look(const struct shares *t, struct shares_state *s,
                                            const struct balance_query *q)
 {
-    if (!s->has_started) start(t, s, q->rng);
+    if (!s->has_started) start_shares(t, s, q->rng);
     s->picks_left = t->count > LOOK_AFTER ? t->count : LOOK_AFTER;
     uint64_t usable = 0;
     for (uint32_t i = 0; i < t->count; i++) {
@@ -84,7 +84,7 @@ void shares_inherit(const struct shares *t, struct shares_state *s, const struct
                     const struct shares_state *old_state, const uint32_t *from, struct rng *rng)
 {
     if (!old_state->has_started) return;
-    start(t, s, rng);
+    start_shares(t, s, rng);
     for (uint32_t i = 0; i < t->count; i++) {
         if (from[i] == BALANCE_NONE) continue;
         /* What it is behind stays the same in requests. */

@@ -53,7 +53,7 @@ static bool reserve(struct json *j, size_t more)
     return true;
 }
 
-static void put(struct json *j, const void *data, size_t len)
+static void json_put(struct json *j, const void *data, size_t len)
 {
     if (!reserve(j, len)) return;
     if (len) memcpy(j->data + j->len, data, len);
@@ -63,18 +63,18 @@ static void put(struct json *j, const void *data, size_t len)
 
 static void put_char(struct json *j, char c)
 {
-    put(j, &c, 1);
+    json_put(j, &c, 1);
 }
 
 static void new_line(struct json *j)
 {
     if (!j->is_indented || !j->depth) return;
     put_char(j, '\n');
-    for (uint32_t i = 0; i < j->depth; i++) put(j, "  ", 2);
+    for (uint32_t i = 0; i < j->depth; i++) json_put(j, "  ", 2);
 }
 
 /* What must stand before a value or a key. */
-static void begin(struct json *j)
+static void json_begin_value(struct json *j)
 {
     if (j->is_after_key) {
         j->is_after_key = false;
@@ -86,7 +86,7 @@ static void begin(struct json *j)
 
 static void open_with(struct json *j, char bracket)
 {
-    begin(j);
+    json_begin_value(j);
     put_char(j, bracket);
     j->depth++;
     j->needs_comma = false;
@@ -127,12 +127,12 @@ static void put_escaped(struct json *j, unsigned char c)
 {
     char escape[8];
     switch (c) {
-    case '"': put(j, "\\\"", 2); break;
-    case '\\': put(j, "\\\\", 2); break;
-    case '\n': put(j, "\\n", 2); break;
-    case '\r': put(j, "\\r", 2); break;
-    case '\t': put(j, "\\t", 2); break;
-    default: put(j, escape, (size_t)snprintf(escape, sizeof(escape), "\\u%04x", c));
+    case '"': json_put(j, "\\\"", 2); break;
+    case '\\': json_put(j, "\\\\", 2); break;
+    case '\n': json_put(j, "\\n", 2); break;
+    case '\r': json_put(j, "\\r", 2); break;
+    case '\t': json_put(j, "\\t", 2); break;
+    default: json_put(j, escape, (size_t)snprintf(escape, sizeof(escape), "\\u%04x", c));
     }
 }
 
@@ -148,14 +148,14 @@ static void put_string(struct json *j, struct slice s)
             at += len;
             continue;
         }
-        put(j, s.data + from, at - from);
+        json_put(j, s.data + from, at - from);
         if (len)
             put_escaped(j, is_c1 ? (unsigned char)s.data[at + 1] : c);
         else
-            put(j, "\xef\xbf\xbd", 3);
+            json_put(j, "\xef\xbf\xbd", 3);
         from = at += len ? len : 1;
     }
-    put(j, s.data + from, at - from);
+    json_put(j, s.data + from, at - from);
     put_char(j, '"');
 }
 
@@ -166,9 +166,9 @@ void json_key(struct json *j, const char *key)
 
 void json_key_slice(struct json *j, struct slice key)
 {
-    begin(j);
+    json_begin_value(j);
     put_string(j, key);
-    put(j, ": ", j->is_indented ? 2 : 1);
+    json_put(j, ": ", j->is_indented ? 2 : 1);
     j->is_after_key = true;
 }
 
@@ -182,7 +182,7 @@ void json_string(struct json *j, const char *value)
 
 void json_slice(struct json *j, struct slice value)
 {
-    begin(j);
+    json_begin_value(j);
     put_string(j, value);
     j->needs_comma = true;
 }
@@ -204,8 +204,8 @@ void json_printf(struct json *j, const char *format, ...)
 
 void json_raw(struct json *j, struct slice value)
 {
-    begin(j);
-    put(j, value.data, value.len);
+    json_begin_value(j);
+    json_put(j, value.data, value.len);
     j->needs_comma = true;
 }
 

@@ -40,20 +40,20 @@ static uint32_t hash_of(const char *text)
 }
 
 /* The text's bucket, or the free one where its id would stand. */
-static uint32_t *find(const struct names *n, const char *text)
+static uint32_t *find_name(const struct names *n, const char *text)
 {
     uint32_t i = hash_of(text) & (n->bucket_count - 1);
     while (n->buckets[i] && strcmp(n->by_id[n->buckets[i]], text) != 0) i = (i + 1) & (n->bucket_count - 1);
     return &n->buckets[i];
 }
 
-static int grow(struct names *n)
+static int grow_names(struct names *n)
 {
     struct names bigger = *n;
     bigger.bucket_count *= 2;
     bigger.buckets = calloc(bigger.bucket_count, sizeof(*bigger.buckets));
     if (!bigger.buckets) return -1;
-    for (uint32_t id = 1; id < n->count; id++) *find(&bigger, n->by_id[id]) = id;
+    for (uint32_t id = 1; id < n->count; id++) *find_name(&bigger, n->by_id[id]) = id;
     free(n->buckets);
     n->buckets = bigger.buckets;
     n->bucket_count = bigger.bucket_count;
@@ -62,17 +62,17 @@ static int grow(struct names *n)
 
 uint32_t names_find(const struct names *n, const char *text)
 {
-    return *find(n, text);
+    return *find_name(n, text);
 }
 
 uint32_t names_intern(struct names *n, const char *text)
 {
-    uint32_t *bucket = find(n, text);
+    uint32_t *bucket = find_name(n, text);
     if (*bucket) return *bucket;
     if (n->count == NAMES_MAX) return 0;
     if (n->count >= n->bucket_count / 2) {
-        if (grow(n) < 0) return 0;
-        bucket = find(n, text);
+        if (grow_names(n) < 0) return 0;
+        bucket = find_name(n, text);
     }
     char *copy = strdup(text);
     if (!copy) return 0;

@@ -53,7 +53,7 @@ struct stream {
     char bytes[SEQUENCE_MAX];
 };
 
-static bool write_all(int fd, struct slice s)
+static bool write_bytes(int fd, struct slice s)
 {
     while (s.len) {
         ssize_t n = write(fd, s.data, s.len);
@@ -112,7 +112,7 @@ static ssize_t write_shown(void *cookie, const char *data, size_t size)
     while (rest.len) {
         size_t before = rest.len;
         rest = add_shown(&out, rest);
-        if (!write_all(f->fd, text_slice(&out))) return 0;
+        if (!write_bytes(f->fd, text_slice(&out))) return 0;
         out.len = 0;
         if (rest.len == before) { /* the beginning of a sequence */
             memcpy(f->bytes, rest.data, rest.len);
@@ -120,7 +120,7 @@ static ssize_t write_shown(void *cookie, const char *data, size_t size)
             break;
         }
     }
-    return write_all(f->fd, text_slice(&out)) ? (ssize_t)size : 0;
+    return write_bytes(f->fd, text_slice(&out)) ? (ssize_t)size : 0;
 }
 
 /* As they were; NULL: as they are. */

@@ -297,7 +297,7 @@ static int examine(const struct doctor_options *o, const struct config *config, 
     return host_check(&facts, report);
 }
 
-static int tell(const struct doctor_options *o, const struct host_report *report)
+static int tell_report(const struct doctor_options *o, const struct host_report *report)
 {
     static const int codes[HOST_VERDICTS] = { EX_OK, EX_OK, EXIT_WARNINGS, EXIT_FAILURES };
     int code = o->is_json ? print_json(stdout, report) : print_text(stdout, report);
@@ -310,7 +310,7 @@ static int diagnose(const struct doctor_options *o)
     int code = o->config ? config_load_or_say(&config, o->config, "doctor") : EX_OK;
     if (code != EX_OK) return code;
     struct host_report *report = calloc(1, sizeof(*report));
-    code = !report || examine(o, config, report) < 0 ? EX_OSERR : tell(o, report);
+    code = !report || examine(o, config, report) < 0 ? EX_OSERR : tell_report(o, report);
     free(report);
     config_free(config);
     return code;

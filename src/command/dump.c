@@ -34,7 +34,7 @@ const struct syntax dump_syntax = {
     .notes = "Exit codes: 0 written, 64 wrong usage, 71 the system refused something.\n",
 };
 
-static int fail(const char *text)
+static int fail_dump(const char *text)
 {
     fprintf(stderr, "weir dump: %s\n", text);
     return EX_OSERR;
@@ -48,7 +48,7 @@ static int dump(int32_t pid, const char *path)
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) {
         err_set(&err, "cannot write %s: %s", path, strerror(errno));
-        return fail(err.text);
+        return fail_dump(err.text);
     }
     int result = stopped_hold(&s, pid, &err);
     if (result == 0) {
@@ -62,7 +62,7 @@ static int dump(int32_t pid, const char *path)
     if (close(fd) < 0 && result == 0) result = err_set(&err, "cannot write %s: %s", path, strerror(errno));
     if (result == 0) return EX_OK;
     unlink(path);
-    return fail(err.text);
+    return fail_dump(err.text);
 }
 
 int dump_command(int argc, char **argv)

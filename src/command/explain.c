@@ -22,10 +22,10 @@
 
 /* the story */
 
-static void add_text(char *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add_to_line(char *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Behind what is in `line` already, as much as there is room for. */
-static void add_text(char *line, const char *format, ...)
+static void add_to_line(char *line, const char *format, ...)
 {
     size_t len = strlen(line);
     va_list args;
@@ -39,9 +39,9 @@ static void add_passed_over(const struct conf_node *considered, char *line)
     uint32_t count = 0;
     for (const struct conf_node *n = considered ? considered->first_child : NULL; n; n = n->next, count++)
         if (count < TOLD_MAX)
-            add_text(line, "%s%s (%s)", count ? ", " : "passed over: ", document_text(n, "route"),
-                     document_text(n, "why"));
-    if (count > TOLD_MAX) add_text(line, " and %u more (--json has them)", count - TOLD_MAX);
+            add_to_line(line, "%s%s (%s)", count ? ", " : "passed over: ", document_text(n, "route"),
+                        document_text(n, "why"));
+    if (count > TOLD_MAX) add_to_line(line, " and %u more (--json has them)", count - TOLD_MAX);
 }
 
 static void tell_request(const struct conf_node *e, struct table *t)
@@ -61,13 +61,14 @@ static void tell_route(const struct conf_node *e, struct table *t)
     table_add(t, "%s", document_text(route, "name"));
     if (route) {
         double conditions = document_number(route, "conditions");
-        add_text(line, "host %s, path %s", document_text(route, "host"), document_text(route, "path"));
-        if (conditions >= 1) add_text(line, ", %g more condition%s", conditions, conditions > 1 ? "s" : "");
+        add_to_line(line, "host %s, path %s", document_text(route, "host"), document_text(route, "path"));
+        if (conditions >= 1)
+            add_to_line(line, ", %g more condition%s", conditions, conditions > 1 ? "s" : "");
     } else {
-        add_text(line, "none takes it");
+        add_to_line(line, "none takes it");
     }
     const struct conf_node *considered = document_get(e, "considered");
-    if (considered && considered->first_child) add_text(line, "; ");
+    if (considered && considered->first_child) add_to_line(line, "; ");
     add_passed_over(considered, line);
     table_add(t, "%s", line);
 }
@@ -81,12 +82,12 @@ static void tell_split(const struct conf_node *e, struct table *t)
     char line[LINE_MAX_BYTES] = "";
     bool is_override = strcmp(by, "override") == 0;
     if (is_override)
-        add_text(line, "the request asks for it, and may");
+        add_to_line(line, "the request asks for it, and may");
     else if (strcmp(by, "client") == 0)
-        add_text(line, "by its client %s, for want of a unit", unit);
+        add_to_line(line, "by its client %s, for want of a unit", unit);
     else
-        add_text(line, "by its unit \"%s\"", unit);
-    if (!is_override && !isnan(place)) add_text(line, ": place %.2f of 100", place);
+        add_to_line(line, "by its unit \"%s\"", unit);
+    if (!is_override && !isnan(place)) add_to_line(line, ": place %.2f of 100", place);
     table_add(t, "split");
     table_add(t, "%s = %s", document_text(split, "name"), document_text(split, "variant"));
     table_add(t, "%s", line);
@@ -119,8 +120,8 @@ static void tell_pool(const struct conf_node *e, struct table *t)
     const struct conf_node *servers = document_get(e, "servers");
     for (const struct conf_node *n = servers ? servers->first_child : NULL; n; n = n->next, count++)
         candidates += document_is_true(n, "is_candidate");
-    if (document_get(e, "method")) add_text(line, "%s%s", document_text(e, "method"), count ? ", " : "");
-    if (count) add_text(line, "%u of %u server%s can be chosen", candidates, count, count == 1 ? "" : "s");
+    if (document_get(e, "method")) add_to_line(line, "%s%s", document_text(e, "method"), count ? ", " : "");
+    if (count) add_to_line(line, "%u of %u server%s can be chosen", candidates, count, count == 1 ? "" : "s");
     table_add(t, "pool");
     table_add(t, "%s", document_text(e, "pool"));
     table_add(t, "%s", line);
@@ -132,9 +133,9 @@ static void tell_server(const struct conf_node *e, struct table *t)
     if (!server) return;
     const char *name = document_text(server, "name"), *address = document_text(server, "address");
     char line[LINE_MAX_BYTES] = "";
-    if (strcmp(name, address) != 0) add_text(line, "at %s: ", address);
-    add_text(line, "%s", document_text(server, "why"));
-    if (second) add_text(line, "; else %s", document_text(second, "name"));
+    if (strcmp(name, address) != 0) add_to_line(line, "at %s: ", address);
+    add_to_line(line, "%s", document_text(server, "why"));
+    if (second) add_to_line(line, "; else %s", document_text(second, "name"));
     table_add(t, "server");
     table_add(t, "%s", name);
     table_add(t, "%s", line);
@@ -242,7 +243,7 @@ static void write_request(const struct explain_options *o, struct json *j)
 
 /* by a running weir */
 
-static int ask(const struct explain_options *o, struct slice request, char **answer, size_t *len)
+static int ask_explanation(const struct explain_options *o, struct slice request, char **answer, size_t *len)
 {
     struct err err = { "" };
     struct api_target target;
@@ -333,7 +334,7 @@ int explain_command(int argc, char **argv)
     if (j.is_failed)
         code = options_fault(&explain_syntax, "the request is over %u KiB", REQUEST_MAX >> 10);
     else
-        code = o.is_live ? ask(&o, request, &answer, &len)
+        code = o.is_live ? ask_explanation(&o, request, &answer, &len)
                          : explain_by_file(o.api.config, request, &answer, &len);
     if (code == EX_OK)
         code = o.is_json ? document_print((struct slice){ answer, len }, stdout)

@@ -39,13 +39,13 @@ static void on_entry(void *context, struct log_entry *e)
     job->on_entry(job->context, e);
 }
 
-static void on_malformed(void *context, struct slice line)
+static void on_malformed_line(void *context, struct slice line)
 {
     struct reading *r = context;
     r->job->on_malformed(r->job->context, line);
 }
 
-static const struct intake_events events = { on_entry, on_malformed };
+static const struct intake_events events = { on_entry, on_malformed_line };
 
 static void note(struct reading *r, const struct line_format *lines, const char *guess, const char *path)
 {
@@ -66,8 +66,8 @@ static void note(struct reading *r, const struct line_format *lines, const char 
     job->on_note(job->context, text_cstr(&t));
 }
 
-static int start(struct reading *r, struct slice piece, struct log_format *format, const char *path,
-                 struct err *err)
+static int start_reading(struct reading *r, struct slice piece, struct log_format *format, const char *path,
+                         struct err *err)
 {
     *format = *r->job->format;
     if (format->is_auto && log_format_guess(piece, format, path, err) < 0) return -1;
@@ -109,7 +109,7 @@ static int feed_all(struct reading *r, struct unpack *u, char *memory, const cha
         if ((result = unpack_read(u, memory, PIECE_BYTES, &got, err)) < 0 || !got) break;
         struct slice piece = { memory, got };
         if (!r->intake && is_hole(piece)) continue;
-        if (!r->intake && (result = start(r, piece, format, path, err)) < 0) break;
+        if (!r->intake && (result = start_reading(r, piece, format, path, err)) < 0) break;
         if (job->filter) filter_bind(job->filter, field_of, r->intake);
         intake_feed(r->intake, piece);
         job->bytes += got;

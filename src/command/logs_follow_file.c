@@ -51,7 +51,7 @@ static void on_entry(void *context, struct log_entry *e)
     free(data);
 }
 
-static void on_malformed(void *context, struct slice line)
+static void on_malformed_line(void *context, struct slice line)
 {
     (void)context;
     char memory[512];
@@ -61,7 +61,7 @@ static void on_malformed(void *context, struct slice line)
     fprintf(stderr, "weir logs follow: this is no record: %.*s\n", (int)t.len, t.data);
 }
 
-static const struct intake_events intake_events = { on_entry, on_malformed };
+static const struct intake_events intake_events = { on_entry, on_malformed_line };
 
 static struct intake *intake_of(struct files *f, struct follow_file *file, struct slice piece)
 {
@@ -126,7 +126,7 @@ static int guess_format(struct files *f, struct err *err)
     return len ? log_format_guess((struct slice){ head, len }, &f->format, f->path, err) : 0;
 }
 
-static int run(struct files *f, struct loop *l, struct err *err)
+static int run_files(struct files *f, struct loop *l, struct err *err)
 {
     struct follow *follow = NULL;
     struct follow_options options = { .is_from_end = true };
@@ -161,7 +161,7 @@ int logs_follow_file(const struct logs_follow_file *what, struct err *err)
         struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
         sigaction(SIGINT, &action, NULL);
         sigaction(SIGTERM, &action, NULL);
-        code = run(f, &loop, err);
+        code = run_files(f, &loop, err);
     }
     tap_free(f->tap);
     loop_fini(&loop);

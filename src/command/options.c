@@ -91,7 +91,7 @@ struct search {
     uint32_t begun_count;
 };
 
-static void look_at(void *context, const struct option_row *row, char *target)
+static void look_at_row(void *context, const struct option_row *row, char *target)
 {
     struct search *s = context;
     if (s->letter) {
@@ -107,7 +107,7 @@ static void look_at(void *context, const struct option_row *row, char *target)
 static struct found find_name(const struct parsing *p, struct slice name)
 {
     struct search s = { .name = name };
-    each(p->syntax->options, p->target, look_at, &s);
+    each(p->syntax->options, p->target, look_at_row, &s);
     if (s.exact.row) return s.exact;
     return s.begun_count == 1 && name.len ? s.begun : (struct found){ 0 };
 }
@@ -115,7 +115,7 @@ static struct found find_name(const struct parsing *p, struct slice name)
 static struct found find_letter(const struct parsing *p, char letter)
 {
     struct search s = { .letter = letter };
-    each(p->syntax->options, p->target, look_at, &s);
+    each(p->syntax->options, p->target, look_at_row, &s);
     return s.exact;
 }
 
@@ -186,7 +186,7 @@ static int check_once(struct parsing *p, const struct option_row *row)
 }
 
 /* `value` NULL: a flag. */
-static int take(struct parsing *p, const struct found *f, const char *value)
+static int take_value(struct parsing *p, const struct found *f, const char *value)
 {
     struct err err;
     int code = check_once(p, f->row);
@@ -211,11 +211,11 @@ static int take_found(struct parsing *p, const struct found *f, const char *inne
 {
     if (!f->row->argument) {
         if (inner) return options_fault(p->syntax, "--%s takes no value", f->row->name);
-        return take(p, f, NULL);
+        return take_value(p, f, NULL);
     }
     if (!inner && !next) return options_fault(p->syntax, "--%s needs its %s", f->row->name, f->row->argument);
     if (!inner) (*used)++;
-    return take(p, f, inner ? inner : next);
+    return take_value(p, f, inner ? inner : next);
 }
 
 static int take_long(struct parsing *p, const char *argument, const char *next, int *used)
@@ -236,7 +236,7 @@ static int take_letters(struct parsing *p, const char *letters, const char *next
         struct found f = find_letter(p, *c);
         if (!f.row) return options_fault(p->syntax, "unknown option -%c", *c);
         if (f.row->argument) return take_found(p, &f, c[1] ? c + 1 : NULL, next, used);
-        int code = take(p, &f, NULL);
+        int code = take_value(p, &f, NULL);
         if (code != EX_OK) return code;
     }
     return EX_OK;

@@ -204,7 +204,7 @@ static int start_sampling(const struct run *r, struct watched *p, int32_t pid, s
     return 0;
 }
 
-static int start(struct run *r, struct err *err)
+static int start_watching(struct run *r, struct err *err)
 {
     const struct perf_command_options *o = r->options;
     if (!o->pid_count) return err_set(err, "there is no process");
@@ -290,7 +290,7 @@ static bool all_done(const struct run *r)
 }
 
 /* How many of the processes there still are. */
-static uint32_t look(struct run *r)
+static uint32_t look_at_all(struct run *r)
 {
     struct err err;
     uint32_t alive = 0;
@@ -326,7 +326,7 @@ static bool wait_until(struct run *r, uint64_t until_ns)
         for (uint32_t i = count; i-- > 0;)
             if (perf_watch_has_ended(running[i])) running[i] = running[--count];
     } while (count && !is_interrupted && clock_now_ns() < until_ns);
-    return look(r) > 0;
+    return look_at_all(r) > 0;
 }
 
 static void watch(struct run *r)
@@ -517,7 +517,7 @@ static void say_aside(const struct run *r)
     say_notes(r, "weir perf: ", stderr);
 }
 
-static int put(const struct run *r, struct err *err)
+static int put_profile(const struct run *r, struct err *err)
 {
     FILE *out = r->options->output ? fopen(r->options->output, "we") : stdout;
     if (!out) return err_set(err, "cannot create %s: %s", r->options->output, strerror(errno));
@@ -530,7 +530,7 @@ static int put(const struct run *r, struct err *err)
     return result;
 }
 
-static void finish(struct run *r)
+static void finish_watching(struct run *r)
 {
     for (uint32_t i = 0; i < r->count; i++) {
         sampler_free(r->items[i].sampler);
@@ -553,13 +553,13 @@ int perf_command(int argc, char **argv)
     struct run r = { .options = &o };
     signal(SIGINT, on_interrupt); /* before there is anything that may take long */
     int result = o.unit ? find_unit(&o, &r.unit, &err) : o.is_self ? find_self(&o, &err) : 0;
-    if (result == 0) result = start(&r, &err);
+    if (result == 0) result = start_watching(&r, &err);
     if (result == 0) {
         watch(&r);
         result = make_profiles(&r, &err);
     }
-    if (result == 0) result = put(&r, &err);
-    finish(&r);
+    if (result == 0) result = put_profile(&r, &err);
+    finish_watching(&r);
     if (result == 0) return EX_OK;
     fprintf(stderr, "weir perf: %s\n", err.text);
     return EX_NOINPUT;

@@ -97,7 +97,7 @@ static double rate(uint64_t before, uint64_t now, double seconds)
     return now >= before && seconds > 0 ? (double)(now - before) / seconds : NAN;
 }
 
-static void keep(struct perf_watch *w, enum perf_series_id id, double value)
+static void keep_value(struct perf_watch *w, enum perf_series_id id, double value)
 {
     w->values[id][w->count] = value;
 }
@@ -116,14 +116,14 @@ static void keep_surroundings(struct perf_watch *w, double seconds)
     pressure_read_machine(NULL, &b->pressure, &w->reader.notes);
     bool has_network = a->has_network && b->has_network;
     const struct process_network *n = &a->network, *m = &b->network;
-    keep(w, PERF_RECEIVED,
-         has_network ? rate(n->outside.receive_bytes, m->outside.receive_bytes, seconds) : NAN);
-    keep(w, PERF_SENT, has_network ? rate(n->outside.send_bytes, m->outside.send_bytes, seconds) : NAN);
-    keep(w, PERF_LOOPBACK,
-         has_network ? rate(n->loopback.receive_bytes, m->loopback.receive_bytes, seconds) : NAN);
-    keep(w, PERF_PRESSURE_CPU, stalled(&a->pressure.cpu, &b->pressure.cpu, seconds));
-    keep(w, PERF_PRESSURE_MEMORY, stalled(&a->pressure.memory, &b->pressure.memory, seconds));
-    keep(w, PERF_PRESSURE_IO, stalled(&a->pressure.io, &b->pressure.io, seconds));
+    keep_value(w, PERF_RECEIVED,
+               has_network ? rate(n->outside.receive_bytes, m->outside.receive_bytes, seconds) : NAN);
+    keep_value(w, PERF_SENT, has_network ? rate(n->outside.send_bytes, m->outside.send_bytes, seconds) : NAN);
+    keep_value(w, PERF_LOOPBACK,
+               has_network ? rate(n->loopback.receive_bytes, m->loopback.receive_bytes, seconds) : NAN);
+    keep_value(w, PERF_PRESSURE_CPU, stalled(&a->pressure.cpu, &b->pressure.cpu, seconds));
+    keep_value(w, PERF_PRESSURE_MEMORY, stalled(&a->pressure.memory, &b->pressure.memory, seconds));
+    keep_value(w, PERF_PRESSURE_IO, stalled(&a->pressure.io, &b->pressure.io, seconds));
 }
 
 static double known(const struct process_sample *s, uint32_t what, double value)
@@ -134,19 +134,20 @@ static double known(const struct process_sample *s, uint32_t what, double value)
 static void keep_rates(struct perf_watch *w, const struct process_sample *a, const struct process_sample *b)
 {
     double s = (double)(b->time_ns - a->time_ns) / 1e9;
-    keep(w, PERF_CPU, rate(a->cpu_ns, b->cpu_ns, s) / 1e7);
-    keep(w, PERF_WAIT, known(b, PROCESS_KNOWS_WAIT, rate(a->wait_ns, b->wait_ns, s) / 1e7));
-    keep(w, PERF_VOLUNTARY,
-         known(b, PROCESS_KNOWS_SWITCHES, rate(a->switches_voluntary, b->switches_voluntary, s)));
-    keep(w, PERF_FORCED, known(b, PROCESS_KNOWS_SWITCHES, rate(a->switches_forced, b->switches_forced, s)));
-    keep(w, PERF_MINOR, rate(a->minor_faults, b->minor_faults, s));
-    keep(w, PERF_MAJOR, rate(a->major_faults, b->major_faults, s));
-    keep(w, PERF_READ, known(b, PROCESS_KNOWS_IO, rate(a->io.read_bytes, b->io.read_bytes, s)));
-    keep(w, PERF_WRITTEN, known(b, PROCESS_KNOWS_IO, rate(a->io.write_bytes, b->io.write_bytes, s)));
-    keep(w, PERF_CALLS_READ,
-         known(b, PROCESS_KNOWS_IO, rate(a->io.read_call_bytes, b->io.read_call_bytes, s)));
-    keep(w, PERF_CALLS_WRITTEN,
-         known(b, PROCESS_KNOWS_IO, rate(a->io.write_call_bytes, b->io.write_call_bytes, s)));
+    keep_value(w, PERF_CPU, rate(a->cpu_ns, b->cpu_ns, s) / 1e7);
+    keep_value(w, PERF_WAIT, known(b, PROCESS_KNOWS_WAIT, rate(a->wait_ns, b->wait_ns, s) / 1e7));
+    keep_value(w, PERF_VOLUNTARY,
+               known(b, PROCESS_KNOWS_SWITCHES, rate(a->switches_voluntary, b->switches_voluntary, s)));
+    keep_value(w, PERF_FORCED,
+               known(b, PROCESS_KNOWS_SWITCHES, rate(a->switches_forced, b->switches_forced, s)));
+    keep_value(w, PERF_MINOR, rate(a->minor_faults, b->minor_faults, s));
+    keep_value(w, PERF_MAJOR, rate(a->major_faults, b->major_faults, s));
+    keep_value(w, PERF_READ, known(b, PROCESS_KNOWS_IO, rate(a->io.read_bytes, b->io.read_bytes, s)));
+    keep_value(w, PERF_WRITTEN, known(b, PROCESS_KNOWS_IO, rate(a->io.write_bytes, b->io.write_bytes, s)));
+    keep_value(w, PERF_CALLS_READ,
+               known(b, PROCESS_KNOWS_IO, rate(a->io.read_call_bytes, b->io.read_call_bytes, s)));
+    keep_value(w, PERF_CALLS_WRITTEN,
+               known(b, PROCESS_KNOWS_IO, rate(a->io.write_call_bytes, b->io.write_call_bytes, s)));
 }
 
 int perf_watch_look(struct perf_watch *w, struct err *err)
@@ -160,10 +161,10 @@ int perf_watch_look(struct perf_watch *w, struct err *err)
     }
     keep_rates(w, before, now);
     keep_surroundings(w, (double)(now->time_ns - before->time_ns) / 1e9);
-    keep(w, PERF_RESIDENT, known(now, PROCESS_KNOWS_MEMORY, (double)now->memory.resident_bytes));
-    keep(w, PERF_ANONYMOUS, known(now, PROCESS_KNOWS_MEMORY, (double)now->memory.anonymous_bytes));
-    keep(w, PERF_FILES, known(now, PROCESS_KNOWS_FILES, (double)now->file_count));
-    keep(w, PERF_THREADS, now->thread_count);
+    keep_value(w, PERF_RESIDENT, known(now, PROCESS_KNOWS_MEMORY, (double)now->memory.resident_bytes));
+    keep_value(w, PERF_ANONYMOUS, known(now, PROCESS_KNOWS_MEMORY, (double)now->memory.anonymous_bytes));
+    keep_value(w, PERF_FILES, known(now, PROCESS_KNOWS_FILES, (double)now->file_count));
+    keep_value(w, PERF_THREADS, now->thread_count);
     w->latest = !w->latest;
     w->count++;
     for (unsigned i = 0; i < PERF_SERIES_COUNT; i++) w->series[i].count = w->count;

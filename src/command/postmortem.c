@@ -134,7 +134,7 @@ static char *print(const struct postmortem *p, bool is_json, size_t *len)
     return text;
 }
 
-static int say(const struct postmortem *p, char *text, size_t len, bool is_json)
+static int say_postmortem(const struct postmortem *p, char *text, size_t len, bool is_json)
 {
     if (!text) {
         fputs("weir postmortem: out of memory\n", stderr);
@@ -147,19 +147,19 @@ static int say(const struct postmortem *p, char *text, size_t len, bool is_json)
     return p->has_anchor ? EX_OK : EX_DATAERR;
 }
 
-static int fail(int code, const struct err *err)
+static int fail_postmortem(int code, const struct err *err)
 {
     fprintf(stderr, "weir postmortem: %s\n", err->text);
     return code;
 }
 
-static int tell(const struct image *image, bool is_living, const struct postmortem_options *o)
+static int tell_image(const struct image *image, bool is_living, const struct postmortem_options *o)
 {
     struct postmortem p;
     size_t len = 0;
     postmortem_init(&p, image, is_living, o->records_max);
     char *text = print(&p, o->is_json, &len);
-    int code = say(&p, text, len, o->is_json);
+    int code = say_postmortem(&p, text, len, o->is_json);
     postmortem_fini(&p);
     return code;
 }
@@ -169,7 +169,8 @@ static int tell_core(const struct postmortem_options *o)
     struct image image;
     struct err err = { "" };
     image_init(&image);
-    int code = core_file_open(&image, o->core, &err) < 0 ? fail(EX_DATAERR, &err) : tell(&image, false, o);
+    int code = core_file_open(&image, o->core, &err) < 0 ? fail_postmortem(EX_DATAERR, &err)
+                                                         : tell_image(&image, false, o);
     image_fini(&image);
     return code;
 }
@@ -203,7 +204,8 @@ static int tell_living(int32_t pid, const struct postmortem_options *o)
     struct err err = { "" };
     uint64_t held_ns = 0;
     image_init(&copy);
-    int code = copy_living(&copy, pid, &held_ns, &err) < 0 ? fail(EX_OSERR, &err) : tell(&copy, true, o);
+    int code = copy_living(&copy, pid, &held_ns, &err) < 0 ? fail_postmortem(EX_OSERR, &err)
+                                                           : tell_image(&copy, true, o);
     image_fini(&copy);
     if (held_ns)
         fprintf(stderr, "weir postmortem: process %d stood still for %.1f ms\n", pid, (double)held_ns / 1e6);

@@ -181,7 +181,7 @@ static void flush_second(struct simulate_log *l)
     l->flushed_s = l->second_s;
 }
 
-static bool make_room(struct simulate_log *l)
+static bool make_second_room(struct simulate_log *l)
 {
     if (l->held_count < l->held_room) return true;
     uint64_t room = l->held_room ? 2 * l->held_room : 4096;
@@ -204,7 +204,7 @@ void simulate_log_add(struct simulate_log *l, const struct log_entry *e)
         flush_second(l);
         l->second_s = e->time_s;
     }
-    if (!make_room(l)) return;
+    if (!make_second_room(l)) return;
     uint32_t status = entry_last_status(e->values[LOG_UPSTREAM_STATUS]);
     struct simulate_held *h = &l->held[l->held_count++];
     *h = (struct simulate_held){ .us = e->upstream_us != UINT64_MAX ? e->upstream_us : e->request_us,
@@ -223,7 +223,7 @@ static void on_entry(void *context, const struct log_entry *e)
     simulate_log_add(context, e);
 }
 
-static void on_malformed(void *context, struct slice line)
+static void on_skipped_line(void *context, struct slice line)
 {
     (void)line;
     ((struct simulate_log *)context)->skipped++;
@@ -232,9 +232,11 @@ static void on_malformed(void *context, struct slice line)
 int simulate_log_read(struct simulate_log *l, struct err *err)
 {
     struct log_format *format = malloc(sizeof(*format));
-    struct logs_job job = {
-        .format = format, .to_s = UINT64_MAX, .on_entry = on_entry, .on_malformed = on_malformed, .context = l
-    };
+    struct logs_job job = { .format = format,
+                            .to_s = UINT64_MAX,
+                            .on_entry = on_entry,
+                            .on_malformed = on_skipped_line,
+                            .context = l };
     const char *name = l->conf.format ? l->conf.format : "auto";
     int result = format ? log_format_parse(format, name, err) : err_set(err, "out of memory");
     if (result == 0) result = logs_file_read(&job, l->conf.path, err);

@@ -257,7 +257,7 @@ const struct syntax split_syntax = {
         "answers, 77 the token, 78 wrong configuration.\n",
 };
 
-static int ask(const struct split_options *o, const char *path, char **answer, size_t *len)
+static int ask_splits(const struct split_options *o, const char *path, char **answer, size_t *len)
 {
     struct err err = { "" };
     struct api_target target;
@@ -268,7 +268,7 @@ static int ask(const struct split_options *o, const char *path, char **answer, s
     return code;
 }
 
-static int print(struct slice answer, int (*tell)(const struct conf_node *, FILE *))
+static int print_split(struct slice answer, int (*tell)(const struct conf_node *, FILE *))
 {
     struct err err;
     struct conf_tree tree;
@@ -281,14 +281,14 @@ static int print(struct slice answer, int (*tell)(const struct conf_node *, FILE
     return result < 0 || fflush(stdout) == EOF ? EX_IOERR : EX_OK;
 }
 
-static int show(const struct split_options *o, const char *path,
-                int (*tell)(const struct conf_node *, FILE *))
+static int show_split(const struct split_options *o, const char *path,
+                      int (*tell)(const struct conf_node *, FILE *))
 {
     char *answer = NULL;
     size_t len = 0;
-    int code = ask(o, path, &answer, &len);
+    int code = ask_splits(o, path, &answer, &len);
     struct slice json = { answer, len };
-    if (code == EX_OK) code = o->is_json ? document_print(json, stdout) : print(json, tell);
+    if (code == EX_OK) code = o->is_json ? document_print(json, stdout) : print_split(json, tell);
     free(answer);
     return code;
 }
@@ -300,7 +300,7 @@ static int report(const struct split_options *o)
     TEXT_LITERAL(&t, "/api/v1/splits/");
     api_client_escape(&t, o->name);
     TEXT_LITERAL(&t, "/report");
-    return show(o, text_cstr(&t), split_report_tell);
+    return show_split(o, text_cstr(&t), split_report_tell);
 }
 
 int split_command(int argc, char **argv)
@@ -320,5 +320,5 @@ int split_command(int argc, char **argv)
     if (strlen(o.name) > NAME_MAX_BYTES) return options_fault(&split_syntax, "no split has a name that long");
     code = options_too_many(&split_syntax, &words, 1 + is_report);
     if (code != EX_OK) return code;
-    return is_report ? report(&o) : show(&o, "/api/v1/splits", split_list_tell);
+    return is_report ? report(&o) : show_split(&o, "/api/v1/splits", split_list_tell);
 }

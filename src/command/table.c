@@ -26,7 +26,7 @@ void table_clean(char *text)
     printable_mask(text);
 }
 
-static bool make_room(struct table *t)
+static bool make_cell_room(struct table *t)
 {
     if (t->count < t->cap) return true;
     uint32_t cap = t->cap ? 2 * t->cap : 64;
@@ -44,7 +44,7 @@ void table_add(struct table *t, const char *format, ...)
     va_start(args, format);
     int len = vasprintf(&cell, format, args);
     va_end(args);
-    if (len < 0 || !make_room(t)) {
+    if (len < 0 || !make_cell_room(t)) {
         if (len >= 0) free(cell);
         t->is_failed = true;
         return;

@@ -38,7 +38,7 @@ static char here(const struct reader *r)
 }
 
 /* Says what is there instead of what should be; always EXPECT_NOTHING. */
-static enum expect refuse(struct reader *r, const char *expected)
+static enum expect refuse_json(struct reader *r, const char *expected)
 {
     struct conf_place place = place_at(r, r->at);
     struct slice rest = { r->source.data + r->at, r->source.len - r->at };
@@ -154,7 +154,7 @@ static int read_string(struct reader *r, struct slice *text)
                              "write it as an escape, like \\n");
         size_t bytes = utf8_sequence_len(rest);
         if (!bytes) {
-            refuse(r, "text");
+            refuse_json(r, "text");
             return -1;
         }
         memcpy(out + len, rest.data, bytes);
@@ -204,7 +204,7 @@ static enum expect after_value(const struct reader *r, const struct conf_node *n
 }
 
 /* true, false, null, a number: what is neither string nor bracket. */
-static enum expect read_word(struct reader *r)
+static enum expect read_literal(struct reader *r)
 {
     static const struct slice words[] = { { "true", 4 }, { "false", 5 }, { "null", 4 } };
     struct slice rest = { r->source.data + r->at, r->source.len - r->at };
@@ -215,7 +215,7 @@ static enum expect read_word(struct reader *r)
         return after_value(r, i == 2 ? conf_builder_null(&r->builder, place)
                                      : conf_builder_scalar(&r->builder, place, words[i], false));
     }
-    if (here(r) != '-' && !count_digits(r, r->at)) return refuse(r, "a value");
+    if (here(r) != '-' && !count_digits(r, r->at)) return refuse_json(r, "a value");
     rest.len = number_len(r);
     if (!rest.len) {
         refuse_at(r, r->at, "not a number", "");
@@ -250,8 +250,8 @@ static enum expect read_value(struct reader *r, bool is_first)
         return after_value(r, conf_builder_scalar(&r->builder, place, text, true));
     case ']':
         if (is_first) return close_level(r);
-        return refuse(r, "a value");
-    default: return read_word(r);
+        return refuse_json(r, "a value");
+    default: return read_literal(r);
     }
 }
 
@@ -260,11 +260,11 @@ static enum expect read_key(struct reader *r, bool is_first)
     struct conf_place place = place_at(r, r->at);
     struct slice key;
     if (is_first && here(r) == '}') return close_level(r);
-    if (here(r) != '"') return refuse(r, is_first ? "a key in quotes or }" : "a key in quotes");
+    if (here(r) != '"') return refuse_json(r, is_first ? "a key in quotes or }" : "a key in quotes");
     if (read_string(r, &key) < 0) return EXPECT_NOTHING;
     conf_builder_key(&r->builder, place, key);
     skip_space(r);
-    if (here(r) != ':') return refuse(r, "a colon");
+    if (here(r) != ':') return refuse_json(r, "a colon");
     r->at++;
     return EXPECT_VALUE;
 }
@@ -273,7 +273,7 @@ static enum expect read_next(struct reader *r)
 {
     bool is_map = r->builder.levels[r->builder.depth - 1].node->kind == CONF_NODE_MAP;
     if (here(r) == (is_map ? '}' : ']')) return close_level(r);
-    if (here(r) != ',') return refuse(r, is_map ? "a comma or }" : "a comma or ]");
+    if (here(r) != ',') return refuse_json(r, is_map ? "a comma or }" : "a comma or ]");
     r->at++;
     return is_map ? EXPECT_KEY : EXPECT_VALUE;
 }
@@ -296,7 +296,7 @@ int conf_read_json(struct conf_tree *tree, const char *source_name, struct slice
         case EXPECT_NEXT: expect = read_next(&r); break;
         default:
             expect = EXPECT_NOTHING;
-            if (!is_at_end(&r)) refuse(&r, "nothing more");
+            if (!is_at_end(&r)) refuse_json(&r, "nothing more");
         }
     }
     return conf_builder_result(&r.builder);

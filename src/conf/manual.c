@@ -11,7 +11,7 @@ struct manual {
     struct conf_type_list list;
 };
 
-static void put(struct manual *m, const char *text)
+static void put_text(struct manual *m, const char *text)
 {
     text_add_slice(m->out, slice_of(text));
 }
@@ -29,11 +29,11 @@ static void put_link(struct manual *m, const struct conf_type *type)
 {
     char name[64];
     conf_type_list_name(&m->list, type, name);
-    put(m, "[");
-    put(m, type->name);
-    put(m, "](#");
+    put_text(m, "[");
+    put_text(m, type->name);
+    put_text(m, "](#");
     for (const char *c = name; *c; c++) text_add_char(m->out, *c == '_' ? '-' : *c);
-    put(m, ")");
+    put_text(m, ")");
 }
 
 static void put_element_type(struct manual *m, const struct conf_type *type)
@@ -41,36 +41,36 @@ static void put_element_type(struct manual *m, const struct conf_type *type)
     if (type->fields || type->options)
         put_link(m, type);
     else
-        put(m, type->name);
+        put_text(m, type->name);
 }
 
 static void put_type(struct manual *m, const struct conf_field *f)
 {
     switch (f->kind) {
-    case CONF_KIND_BOOL: put(m, "true or false"); break;
-    case CONF_KIND_U32: put(m, "number"); break;
-    case CONF_KIND_MSEC: put(m, "duration"); break;
-    case CONF_KIND_BYTES: put(m, "size"); break;
-    case CONF_KIND_STRING: put(m, "text"); break;
-    case CONF_KIND_ENUM: put(m, "word"); break;
-    case CONF_KIND_CUSTOM: put(m, f->type->name); break;
+    case CONF_KIND_BOOL: put_text(m, "true or false"); break;
+    case CONF_KIND_U32: put_text(m, "number"); break;
+    case CONF_KIND_MSEC: put_text(m, "duration"); break;
+    case CONF_KIND_BYTES: put_text(m, "size"); break;
+    case CONF_KIND_STRING: put_text(m, "text"); break;
+    case CONF_KIND_ENUM: put_text(m, "word"); break;
+    case CONF_KIND_CUSTOM: put_text(m, f->type->name); break;
     case CONF_KIND_OBJECT:
     case CONF_KIND_OPTIONAL:
     case CONF_KIND_CHOICE: put_link(m, f->type); break;
     case CONF_KIND_LIST:
-        put(m, "list of ");
+        put_text(m, "list of ");
         put_element_type(m, f->type);
         break;
     case CONF_KIND_MAP:
-        put(m, "map of names to ");
+        put_text(m, "map of names to ");
         put_element_type(m, f->type);
         break;
     case CONF_KIND_NAMED:
-        put(m, "list or map of ");
+        put_text(m, "list or map of ");
         put_element_type(m, f->type);
         break;
-    case CONF_KIND_STRINGS: put(m, "list of text"); break;
-    case CONF_KIND_REF: put(m, "name"); break;
+    case CONF_KIND_STRINGS: put_text(m, "list of text"); break;
+    case CONF_KIND_REF: put_text(m, "name"); break;
     }
 }
 
@@ -94,7 +94,7 @@ static void put_quantities(struct manual *m, const struct conf_field *f)
         text_printf(m->out, "%s to %s", low, high);
     else
         text_printf(m->out, "at least %s", low);
-    if (f->flags & CONF_MAY_BE_OFF) put(m, ", or `off`");
+    if (f->flags & CONF_MAY_BE_OFF) put_text(m, ", or `off`");
 }
 
 static void put_names(struct manual *m, const char *const *names)
@@ -120,7 +120,7 @@ static void put_range(struct manual *m, const struct conf_field *f)
     case CONF_KIND_STRINGS:
         put_numbers(m, f->min, f->max, " elements");
         if (f->type && f->type->names) {
-            put(m, f->max ? " of " : "");
+            put_text(m, f->max ? " of " : "");
             put_names(m, f->type->names);
         }
         break;
@@ -131,30 +131,30 @@ static void put_range(struct manual *m, const struct conf_field *f)
 
 static void put_rows(struct manual *m, const struct conf_type *type)
 {
-    put(m, "| key | type | default | range | meaning |\n|---|---|---|---|---|\n");
+    put_text(m, "| key | type | default | range | meaning |\n|---|---|---|---|---|\n");
     for (const struct conf_field *f = type->fields; f && f->name; f++) {
         if (f->flags & CONF_STATUS) continue;
         text_printf(m->out, "| `%s` | ", f->name);
         put_type(m, f);
-        put(m, " | ");
+        put_text(m, " | ");
         if (f->flags & CONF_REQUIRED) {
-            put(m, "required");
+            put_text(m, "required");
         } else if (f->preset) {
-            put(m, "`");
+            put_text(m, "`");
             put_cell(m, f->preset);
-            put(m, "`");
+            put_text(m, "`");
         } else if (f->kind == CONF_KIND_BOOL) {
-            put(m, "`false`");
+            put_text(m, "`false`");
         }
-        put(m, " | ");
+        put_text(m, " | ");
         put_range(m, f);
-        put(m, " | ");
+        put_text(m, " | ");
         put_cell(m, f->help);
-        if (f->flags & CONF_LIVE) put(m, " Can be changed while running.");
-        if (f->flags & CONF_SECRET) put(m, " Never shown in answers.");
-        put(m, " |\n");
+        if (f->flags & CONF_LIVE) put_text(m, " Can be changed while running.");
+        if (f->flags & CONF_SECRET) put_text(m, " Never shown in answers.");
+        put_text(m, " |\n");
     }
-    put(m, "\n");
+    put_text(m, "\n");
 }
 
 static void put_options(struct manual *m, const struct conf_type *type)
@@ -165,7 +165,7 @@ static void put_options(struct manual *m, const struct conf_type *type)
         type->chosen_by);
     for (const struct conf_option *const *o = type->options; *o; o++)
         text_printf(m->out, "* `%s`%s%s\n", (*o)->name, (*o)->help ? ": " : "", (*o)->help ? (*o)->help : "");
-    put(m, "\n");
+    put_text(m, "\n");
     for (const struct conf_option *const *o = type->options; *o; o++) {
         if (!(*o)->type || !(*o)->type->fields) continue;
         text_printf(m->out, "Keys of `%s`:\n\n", (*o)->name);
@@ -185,7 +185,7 @@ static void put_section(struct manual *m, const struct conf_type_use *use)
     if (type->short_form) text_printf(m->out, " Text in its place fills `%s`.", type->short_form);
     if (type->name_from)
         text_printf(m->out, " Without a name in a list, it is named after its `%s`.", type->name_from);
-    put(m, "\n\n");
+    put_text(m, "\n\n");
     if (type->options)
         put_options(m, type);
     else
@@ -198,7 +198,8 @@ void conf_manual(const struct conf_type *type, struct text *out)
     if (!m) abort();
     m->out = out;
     conf_type_list_fill(&m->list, type);
-    put(m,
+    put_text(
+        m,
         "# Configuration\n\n"
         "Every key of the configuration file, written out by `weir` from the tables that decode it. A "
         "duration is a "

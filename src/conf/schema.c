@@ -16,7 +16,7 @@ struct schema {
     struct conf_type_list list;
 };
 
-static void put(struct schema *s, const char *key, const char *value)
+static void put_member(struct schema *s, const char *key, const char *value)
 {
     json_key(s->out, key);
     json_string(s->out, value);
@@ -140,7 +140,7 @@ static void put_element(struct schema *s, const struct conf_field *f)
 
 static void put_list(struct schema *s, const struct conf_field *f)
 {
-    put(s, "type", "array");
+    put_member(s, "type", "array");
     json_key(s->out, "items");
     put_element(s, f);
     if (f->min) put_bound(s, "minItems", f->min);
@@ -149,7 +149,7 @@ static void put_list(struct schema *s, const struct conf_field *f)
 
 static void put_map(struct schema *s, const struct conf_field *f)
 {
-    put(s, "type", "object");
+    put_member(s, "type", "object");
     json_key(s->out, "propertyNames");
     json_object(s->out);
     put_bound(s, "minLength", 1);
@@ -177,9 +177,9 @@ static void put_list_or_map(struct schema *s, const struct conf_field *f)
 static void put_kind(struct schema *s, const struct conf_field *f)
 {
     switch (f->kind) {
-    case CONF_KIND_BOOL: put(s, "type", "boolean"); break;
+    case CONF_KIND_BOOL: put_member(s, "type", "boolean"); break;
     case CONF_KIND_U32:
-        put(s, "type", "integer");
+        put_member(s, "type", "integer");
         put_bound(s, "minimum", f->min);
         put_bound(s, "maximum", f->max ? f->max : UINT32_MAX);
         break;
@@ -207,7 +207,7 @@ static void put_row(struct schema *s, const struct conf_field *f)
     json_key(s->out, f->name);
     json_object(s->out);
     put_kind(s, f);
-    if (f->help) put(s, "description", f->help);
+    if (f->help) put_member(s, "description", f->help);
     put_default(s, f);
     json_object_end(s->out);
 }
@@ -216,14 +216,14 @@ static void put_row(struct schema *s, const struct conf_field *f)
 static void put_rows(struct schema *s, const struct conf_type *type, const char *chosen_by,
                      const struct conf_option *chosen)
 {
-    put(s, "type", "object");
+    put_member(s, "type", "object");
     json_key(s->out, "properties");
     json_object(s->out);
     if (chosen) {
         json_key(s->out, chosen_by);
         json_object(s->out);
-        put(s, "const", chosen->name);
-        if (chosen->help) put(s, "description", chosen->help);
+        put_member(s, "const", chosen->name);
+        if (chosen->help) put_member(s, "description", chosen->help);
         json_object_end(s->out);
     }
     for (const struct conf_field *f = type ? type->fields : NULL; f && f->name; f++)
@@ -245,7 +245,7 @@ static void put_short_form(struct schema *s, const struct conf_type *type)
         if (strcmp(f->name, type->short_form) != 0) continue;
         json_object(s->out);
         put_kind(s, f);
-        if (f->help) put(s, "description", f->help);
+        if (f->help) put_member(s, "description", f->help);
         json_object_end(s->out);
     }
 }
@@ -262,8 +262,8 @@ static void put_options(struct schema *s, const struct conf_type *type)
     for (const struct conf_option *const *o = type->options; *o; o++) {
         if (!needs_fields((*o)->type)) {
             json_object(s->out);
-            put(s, "const", (*o)->name);
-            if ((*o)->help) put(s, "description", (*o)->help);
+            put_member(s, "const", (*o)->name);
+            if ((*o)->help) put_member(s, "description", (*o)->help);
             json_object_end(s->out);
         }
         json_object(s->out);
@@ -302,8 +302,8 @@ void conf_schema(const struct conf_type *type, struct json *out)
     s->out = out;
     conf_type_list_fill(&s->list, type);
     json_object(out);
-    put(s, "$schema", "https://json-schema.org/draft/2020-12/schema");
-    put(s, "title", type->name);
+    put_member(s, "$schema", "https://json-schema.org/draft/2020-12/schema");
+    put_member(s, "title", type->name);
     put_rows(s, type, NULL, NULL);
     json_key(out, "$defs");
     json_object(out);

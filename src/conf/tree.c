@@ -15,7 +15,7 @@ static bool is_continuation(char c)
 }
 
 /* Over one character, which may be a line break. */
-static void step(struct conf_cursor *c)
+static void step_cursor(struct conf_cursor *c)
 {
     const char *data = c->source.data;
     char first = data[c->offset++];
@@ -32,14 +32,14 @@ static void step(struct conf_cursor *c)
 struct conf_place conf_cursor_to_offset(struct conf_cursor *c, size_t offset)
 {
     if (c->offset > offset) *c = conf_cursor_start(c->source);
-    while (c->offset < offset && c->offset < c->source.len) step(c);
+    while (c->offset < offset && c->offset < c->source.len) step_cursor(c);
     return c->place;
 }
 
 struct conf_place conf_cursor_to_character(struct conf_cursor *c, size_t characters)
 {
     if (c->characters > characters) *c = conf_cursor_start(c->source);
-    while (c->characters < characters && c->offset < c->source.len) step(c);
+    while (c->characters < characters && c->offset < c->source.len) step_cursor(c);
     return c->place;
 }
 
@@ -98,7 +98,7 @@ void conf_builder_key(struct conf_builder *b, struct conf_place place, struct sl
 }
 
 /* A new node where the next value belongs. */
-static struct conf_node *add(struct conf_builder *b, struct conf_place place, enum conf_kind kind)
+static struct conf_node *add_node(struct conf_builder *b, struct conf_place place, enum conf_kind kind)
 {
     struct conf_level *level = top(b);
     if (++b->node_count > CONF_NODES_MAX) {
@@ -126,7 +126,7 @@ static struct conf_node *add(struct conf_builder *b, struct conf_place place, en
 struct conf_node *conf_builder_scalar(struct conf_builder *b, struct conf_place place, struct slice text,
                                       bool is_quoted)
 {
-    struct conf_node *node = add(b, place, CONF_NODE_SCALAR);
+    struct conf_node *node = add_node(b, place, CONF_NODE_SCALAR);
     if (!node) return NULL;
     node->text = copy(b, text);
     node->is_quoted = is_quoted;
@@ -135,7 +135,7 @@ struct conf_node *conf_builder_scalar(struct conf_builder *b, struct conf_place 
 
 struct conf_node *conf_builder_null(struct conf_builder *b, struct conf_place place)
 {
-    return add(b, place, CONF_NODE_NULL);
+    return add_node(b, place, CONF_NODE_NULL);
 }
 
 struct conf_node *conf_builder_open(struct conf_builder *b, struct conf_place place, enum conf_kind kind)
@@ -144,7 +144,7 @@ struct conf_node *conf_builder_open(struct conf_builder *b, struct conf_place pl
         conf_fault_add(b->faults, place, "", "lists and maps are nested more than %u deep", CONF_DEPTH_MAX);
         return NULL;
     }
-    struct conf_node *node = add(b, place, kind);
+    struct conf_node *node = add_node(b, place, kind);
     if (node) b->levels[b->depth++] = (struct conf_level){ .node = node };
     return node;
 }

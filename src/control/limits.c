@@ -35,7 +35,7 @@ uint32_t limits_cores(void)
     return count > 0 ? (uint32_t)count : 1;
 }
 
-static uint64_t read_number(const char *path)
+static uint64_t read_limit(const char *path)
 {
     unsigned long long value = 0;
     FILE *f = fopen(path, "re");
@@ -94,7 +94,7 @@ static uint64_t cgroup_limit(bool is_v2)
     if (!find_mount(is_v2, mount, sizeof(mount)) || !find_path(is_v2, path, sizeof(path))) return 0;
     for (;;) {
         snprintf(file, sizeof(file), "%s%s/%s", mount, path, is_v2 ? "memory.max" : "memory.limit_in_bytes");
-        uint64_t limit = read_number(file);
+        uint64_t limit = read_limit(file);
         if (limit && (!smallest || limit < smallest)) smallest = limit;
         char *slash = strrchr(path, '/');
         if (!slash) return smallest;

@@ -56,7 +56,7 @@ static enum rule_outcome deny(struct log_watch *w, const struct watch_hit *h, co
     return RULE_DENIED;
 }
 
-static void say(struct log_watch *w, const struct rule_event *e)
+static void say_rule(struct log_watch *w, const struct rule_event *e)
 {
     if (!rule_voice_may_speak(&w->voices[e->rule], e->outcome, w->options.loop->now_ns)) {
         if (!timer_is_armed(&w->sum)) loop_arm(w->options.loop, &w->sum, SUM_MS);
@@ -82,7 +82,7 @@ void log_watch_hit(struct log_watch *w, struct watch_hit *hit)
     e.until_ns = e.wall_ns + rule->act.for_ms * NS_PER_MS;
     e.outcome = deny(w, hit, rule, &e);
     rule_log_add(&w->rule_log, &e);
-    say(w, &e);
+    say_rule(w, &e);
     free(hit);
 }
 

@@ -121,7 +121,7 @@ static void done_look(struct job *job)
     free(l);
 }
 
-static void find(struct look *l, const struct generations *generations, uint32_t number)
+static void find_generation(struct look *l, const struct generations *generations, uint32_t number)
 {
     const struct generation *g = generations_find(generations, number);
     if (g)
@@ -143,8 +143,8 @@ bool reload_history_look(struct jobs *jobs, const struct generations *generation
         say_nothing_is_kept(&l->answer);
     } else {
         l->folder = generations->folder;
-        find(l, generations, look->generation);
-        if (look->against) find(l, generations, look->against);
+        find_generation(l, generations, look->generation);
+        if (look->against) find_generation(l, generations, look->against);
     }
     l->job.run = l->answer.status ? run_nothing : run_look;
     if (jobs_post(jobs, &l->job)) return true;

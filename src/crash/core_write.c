@@ -40,7 +40,7 @@ struct notes {
     bool is_failed;
 };
 
-static void put(struct notes *n, const void *data, size_t len)
+static void put_in_note(struct notes *n, const void *data, size_t len)
 {
     size_t whole = (len + 3) & ~(size_t)3;
     if (n->len + whole > n->room && !n->is_failed) {
@@ -58,9 +58,9 @@ static void put(struct notes *n, const void *data, size_t len)
 static void put_note(struct notes *n, const char *owner, uint32_t type, const void *data, size_t len)
 {
     Elf64_Nhdr head = { .n_namesz = (uint32_t)strlen(owner) + 1, .n_descsz = (uint32_t)len, .n_type = type };
-    put(n, &head, sizeof(head));
-    put(n, owner, head.n_namesz);
-    put(n, data, len);
+    put_in_note(n, &head, sizeof(head));
+    put_in_note(n, owner, head.n_namesz);
+    put_in_note(n, data, len);
 }
 
 static void put_process(struct notes *n, const struct image *i)
@@ -85,11 +85,11 @@ static void put_files(struct notes *n, const struct image *i)
 {
     struct notes body = { 0 };
     uint64_t head[2] = { i->file_count, PAGE_BYTES };
-    put(&body, head, sizeof(head));
+    put_in_note(&body, head, sizeof(head));
     for (uint32_t k = 0; k < i->file_count; k++) {
         const struct image_file *f = &i->files[k];
         uint64_t row[3] = { f->start, f->end, f->offset / PAGE_BYTES };
-        put(&body, row, sizeof(row));
+        put_in_note(&body, row, sizeof(row));
     }
     size_t rows = body.len, paths = 0;
     for (uint32_t k = 0; k < i->file_count; k++) paths += strlen(i->files[k].path) + 1;
@@ -101,7 +101,7 @@ static void put_files(struct notes *n, const struct image *i)
             memcpy(text + at, i->files[k].path, len);
             at += len;
         }
-        put(&body, text, paths);
+        put_in_note(&body, text, paths);
     }
     if (!text || body.is_failed)
         n->is_failed = true;
@@ -241,8 +241,8 @@ static uint64_t make_load(const struct stopped *s, Elf64_Phdr *headers, uint64_t
     return offset;
 }
 
-static int write_all(const struct stopped *s, int fd, const struct notes *n, Elf64_Phdr *headers,
-                     uint64_t *bytes, struct err *err)
+static int write_core(const struct stopped *s, int fd, const struct notes *n, Elf64_Phdr *headers,
+                      uint64_t *bytes, struct err *err)
 {
     uint32_t count = s->areas.count + 1;
     uint64_t notes_at = sizeof(Elf64_Ehdr) + count * sizeof(*headers);
@@ -267,7 +267,7 @@ int core_write(const struct stopped *s, int fd, uint64_t *bytes, struct err *err
     struct notes n = { 0 };
     Elf64_Phdr *headers = calloc(s->areas.count + 1, sizeof(*headers));
     put_threads(&n, &s->image);
-    int result = headers && !n.is_failed ? write_all(s, fd, &n, headers, bytes, err)
+    int result = headers && !n.is_failed ? write_core(s, fd, &n, headers, bytes, err)
                                          : err_set(err, "out of memory for the core file's headers");
     free(headers);
     free(n.data);

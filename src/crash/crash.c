@@ -64,7 +64,7 @@ static bool can_write(int fd)
 }
 
 /* A line is shorter than PIPE_BUF, so a pipe that can be written to takes it at once. */
-static void write_all(int fd, const char *data, size_t len)
+static void write_summary(int fd, const char *data, size_t len)
 {
     while (fd >= 0 && len) {
         if (fd == STDERR_FILENO && !can_write(fd)) return;
@@ -81,18 +81,18 @@ void crash_line_end(struct crash_out *out)
     /* The newline has its place even after a line that was cut. */
     if (out->line.len == out->line.cap) out->line.len--;
     text_add_char(&out->line, '\n');
-    for (int i = 0; i < 2; i++) write_all(out->fds[i], out->memory, out->line.len);
+    for (int i = 0; i < 2; i++) write_summary(out->fds[i], out->memory, out->line.len);
     out->line = text_over(out->memory, sizeof(out->memory));
 }
 
-static void add(struct crash_out *out, const char *text)
+static void add_to_summary(struct crash_out *out, const char *text)
 {
     text_add_slice(&out->line, slice_of(text));
 }
 
-static void say(struct crash_out *out, const char *line)
+static void say_line(struct crash_out *out, const char *line)
 {
-    add(out, line);
+    add_to_summary(out, line);
     crash_line_end(out);
 }
 
@@ -150,31 +150,31 @@ static void tell_what(const struct report *r)
     struct crash_out *out = r->out;
     char name[16] = "";
     prctl(PR_GET_NAME, name, 0, 0, 0);
-    add(out, "weir ");
-    add(out, crash.version);
-    add(out, " crashed: ");
+    add_to_summary(out, "weir ");
+    add_to_summary(out, crash.version);
+    add_to_summary(out, " crashed: ");
     fault_print(r->info, &out->line);
     crash_line_end(out);
-    add(out, "time: ");
+    add_to_summary(out, "time: ");
     add_time(&out->line, clock_wall_ns() / NS_PER_S);
-    add(out, "  process: ");
+    add_to_summary(out, "  process: ");
     text_add_u64(&out->line, (uint64_t)getpid());
-    add(out, "  thread: ");
+    add_to_summary(out, "  thread: ");
     text_add_u64(&out->line, (uint64_t)gettid());
-    add(out, " (");
-    add(out, name);
-    add(out, ")");
+    add_to_summary(out, " (");
+    add_to_summary(out, name);
+    add_to_summary(out, ")");
     crash_line_end(out);
 }
 
 static void tell_registers(const struct report *r)
 {
     struct crash_out *out = r->out;
-    say(out, "registers:");
+    say_line(out, "registers:");
     for (uint32_t i = 0; registers_name(i); i++) {
-        for (size_t len = strlen(registers_name(i)); len < 8; len++) add(out, " ");
-        add(out, registers_name(i));
-        add(out, " 0x");
+        for (size_t len = strlen(registers_name(i)); len < 8; len++) add_to_summary(out, " ");
+        add_to_summary(out, registers_name(i));
+        add_to_summary(out, " 0x");
         text_add_hex(&out->line, registers_value(&r->registers, i), 16);
         if (i % 3 == 2 || !registers_name(i + 1)) crash_line_end(out);
     }
@@ -184,14 +184,14 @@ static void tell_stack(const struct report *r)
 {
     static uint64_t pcs[STACK_FRAMES_MAX];
     struct crash_out *out = r->out;
-    say(out, "stack:");
+    say_line(out, "stack:");
     uint32_t count = crash.unwind(&r->registers, &r->memory, pcs, STACK_FRAMES_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        add(out, i < 10 ? "   #" : "  #");
+        add_to_summary(out, i < 10 ? "   #" : "  #");
         text_add_u64(&out->line, i);
-        add(out, " 0x");
+        add_to_summary(out, " 0x");
         text_add_hex(&out->line, pcs[i], 16);
-        add(out, " ");
+        add_to_summary(out, " ");
         crash_modules_print(&crash.modules, pcs[i], &out->line);
         crash_line_end(out);
     }
@@ -210,10 +210,10 @@ static void tell_all(const struct report *r)
     static volatile sig_atomic_t next;
     if (sigsetjmp(crash.next_part, 0)) {
         crash_line_end(r->out);
-        say(r->out, "(what comes here could not be read)");
+        say_line(r->out, "(what comes here could not be read)");
     }
     while ((size_t)next < sizeof(parts) / sizeof(*parts)) parts[next++](r);
-    say(r->out, "end of the summary");
+    say_line(r->out, "end of the summary");
 }
 
 /* The signal once more with its default action, when the handler returns: so the core file shows the thread where it was,
@@ -243,7 +243,8 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     crash.out.line = text_over(crash.out.memory, sizeof(crash.out.memory));
     crash.out.fds[0] = STDERR_FILENO;
     crash.out.fds[1] = open_file();
-    if (crash.dir_fd >= 0 && fchdir(crash.dir_fd) < 0) say(&crash.out, "core.dir cannot be entered any more");
+    if (crash.dir_fd >= 0 && fchdir(crash.dir_fd) < 0)
+        say_line(&crash.out, "core.dir cannot be entered any more");
     static struct report report;
     report = (struct report){ .out = &crash.out, .info = info, .memory = memory_of_self() };
     registers_of_context(context, &report.registers);

@@ -90,7 +90,7 @@ const char *fault_name(int signal)
     return w ? w->name : "signal";
 }
 
-static void add(struct text *out, const char *text)
+static void add_words(struct text *out, const char *text)
 {
     text_add_slice(out, slice_of(text));
 }
@@ -107,13 +107,13 @@ static void print_code(const siginfo_t *info, struct text *out)
     const struct word *w = word_of(any_codes, info->si_code);
     if (!w) w = word_of(codes_of(info->si_signo), info->si_code);
     if (!w) {
-        add(out, "code ");
+        add_words(out, "code ");
         add_number(out, info->si_code);
         return;
     }
-    add(out, w->meaning);
-    add(out, " (");
-    add(out, w->name);
+    add_words(out, w->meaning);
+    add_words(out, " (");
+    add_words(out, w->name);
     text_add_char(out, ')');
 }
 
@@ -121,26 +121,26 @@ void fault_print(const siginfo_t *info, struct text *out)
 {
     const struct word *w = word_of(signals, info->si_signo);
     if (w) {
-        add(out, w->name);
-        add(out, " (");
-        add(out, w->meaning);
-        add(out, "): ");
+        add_words(out, w->name);
+        add_words(out, " (");
+        add_words(out, w->meaning);
+        add_words(out, "): ");
     } else {
-        add(out, "signal ");
+        add_words(out, "signal ");
         add_number(out, info->si_signo);
-        add(out, ": ");
+        add_words(out, ": ");
     }
     print_code(info, out);
     if (info->si_code <= 0) {
-        add(out, ", process ");
+        add_words(out, ", process ");
         add_number(out, info->si_pid);
-        add(out, ", user ");
+        add_words(out, ", user ");
         text_add_u64(out, info->si_uid);
     } else if (codes_of(info->si_signo) && info->si_code != SI_KERNEL) {
-        add(out, ", address 0x");
+        add_words(out, ", address 0x");
         text_add_hex(out, (uintptr_t)info->si_addr, 16);
     } else if (info->si_signo == SIGSYS) {
-        add(out, ", system call ");
+        add_words(out, ", system call ");
         add_number(out, info->si_syscall);
     }
 }

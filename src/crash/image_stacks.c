@@ -35,7 +35,7 @@ void image_stacks_free(struct image_stacks *s)
     free(s);
 }
 
-static bool read_word(void *context, uint64_t address, uint64_t *out)
+static bool read_image_word(void *context, uint64_t address, uint64_t *out)
 {
     const struct image *image = context;
     return memory_read(&image->memory, address, out, sizeof(*out));
@@ -49,7 +49,8 @@ uint32_t image_stacks_walk(const struct image_stacks *s, const struct image_thre
     const struct unwind_registers regs = { .ip = registers_pc(r),
                                            .sp = registers_sp(r),
                                            .bp = registers_fp(r) };
-    const struct unwind_memory memory = { .read_word = read_word, .context = (void *)(uintptr_t)s->image };
+    const struct unwind_memory memory = { .read_word = read_image_word,
+                                          .context = (void *)(uintptr_t)s->image };
     return unwind_stack(s->space, &regs, &memory, pcs, max);
 }
 

@@ -47,7 +47,7 @@ static int open_regular(const char *path)
     return -1;
 }
 
-static ssize_t read_all(int fd, char *out, size_t size)
+static ssize_t read_descriptor(int fd, char *out, size_t size)
 {
     size_t len = 0;
     while (len < size) {
@@ -67,7 +67,7 @@ int host_read(const char *root, const char *path, char *out, size_t size)
     if (join(root, path, whole) < 0) return -1;
     int fd = open_regular(whole);
     if (fd < 0) return -1;
-    ssize_t len = read_all(fd, out, size - 1);
+    ssize_t len = read_descriptor(fd, out, size - 1);
     int reason = errno;
     close(fd);
     errno = reason;

@@ -46,9 +46,10 @@ static const struct {
 
 /* words */
 
-static void say(struct parser *p, size_t at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void say_fault_at(struct parser *p, size_t at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
-static void say(struct parser *p, size_t at, const char *format, ...)
+static void say_fault_at(struct parser *p, size_t at, const char *format, ...)
 {
     char text[ERR_TEXT_MAX];
     va_list args;
@@ -58,7 +59,7 @@ static void say(struct parser *p, size_t at, const char *format, ...)
     err_set(p->err, "column %zu: %s", at + 1, text);
 }
 
-#define FAULT_AT(p, at, ...) (say((p), (at), __VA_ARGS__), -1)
+#define FAULT_AT(p, at, ...) (say_fault_at((p), (at), __VA_ARGS__), -1)
 #define FAULT(p, ...) FAULT_AT((p), (p)->at, __VA_ARGS__)
 
 static void skip_blanks(struct parser *p)
@@ -66,7 +67,7 @@ static void skip_blanks(struct parser *p)
     while (p->at < p->all.len && (p->all.data[p->at] == ' ' || p->all.data[p->at] == '\t')) p->at++;
 }
 
-static bool take(struct parser *p, const char *token)
+static bool take_token(struct parser *p, const char *token)
 {
     size_t len = strlen(token);
     skip_blanks(p);
@@ -86,7 +87,7 @@ static bool is_name_char(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-static struct slice keep(struct filter *f, struct slice s)
+static struct slice keep_text(struct filter *f, struct slice s)
 {
     char *to = f->text + f->text_used;
     memcpy(to, s.data, s.len);
@@ -119,7 +120,7 @@ static int read_value(struct parser *p, struct slice *out)
     }
     while (p->at < p->all.len && is_word_char(p->all.data[p->at])) p->at++;
     if (p->at == from) return FAULT(p, "a value is missing; write a number, a word or \"text\"");
-    *out = keep(p->f, (struct slice){ p->all.data + from, p->at - from });
+    *out = keep_text(p->f, (struct slice){ p->all.data + from, p->at - from });
     return 0;
 }
 
@@ -137,7 +138,7 @@ static int new_node(struct parser *p, enum filter_kind kind, uint32_t *out)
     return 0;
 }
 
-static int read_number(struct parser *p, struct filter_node *n, struct slice text, size_t at)
+static int read_number_value(struct parser *p, struct filter_node *n, struct slice text, size_t at)
 {
     struct err err = { "" };
     uint64_t ms;
@@ -189,7 +190,7 @@ static int add_value(struct parser *p, struct filter_node *n, size_t at, struct 
         struct err err;
         if (cidr_parse(text, &v->block, &err) < 0) return FAULT_AT(p, at, "%s", err.text);
     } else if (filter_is_number(n)) {
-        if (read_number(p, n, text, at) < 0) return -1;
+        if (read_number_value(p, n, text, at) < 0) return -1;
         v->number = n->number;
     }
     if (!n->value_count) n->value_first = f->value_count;
@@ -200,15 +201,15 @@ static int add_value(struct parser *p, struct filter_node *n, size_t at, struct 
 
 static int read_list(struct parser *p, struct filter_node *n)
 {
-    bool is_list = take(p, "(");
+    bool is_list = take_token(p, "(");
     n->kind = n->subject == FILTER_CLIENT ? FILTER_IN_BLOCKS : FILTER_ONE_OF;
     do {
         struct slice text;
         skip_blanks(p);
         size_t at = p->at;
         if (read_value(p, &text) < 0 || add_value(p, n, at, text) < 0) return -1;
-    } while (is_list && take(p, ","));
-    if (is_list && !take(p, ")")) return FAULT(p, "a list ends with \")\"");
+    } while (is_list && take_token(p, ","));
+    if (is_list && !take_token(p, ")")) return FAULT(p, "a list ends with \")\"");
     return 0;
 }
 
@@ -222,7 +223,7 @@ static const struct {
 static int read_operator(struct parser *p, int *op)
 {
     for (unsigned i = 0; i < sizeof(operators) / sizeof(*operators); i++) {
-        if (!take(p, operators[i].token)) continue;
+        if (!take_token(p, operators[i].token)) continue;
         *op = operators[i].op;
         return 0;
     }
@@ -232,7 +233,7 @@ static int read_operator(struct parser *p, int *op)
 static bool take_in(struct parser *p)
 {
     size_t at = p->at;
-    if (take(p, "in") && (p->at == p->all.len || !is_name_char(p->all.data[p->at]))) return true;
+    if (take_token(p, "in") && (p->at == p->all.len || !is_name_char(p->all.data[p->at]))) return true;
     p->at = at;
     return false;
 }
@@ -249,12 +250,12 @@ static const char *nearest_name(struct slice name)
 
 static int read_subject(struct parser *p, struct filter_node *n)
 {
-    bool is_variable = take(p, "$"); /* of whatever name */
+    bool is_variable = take_token(p, "$"); /* of whatever name */
     skip_blanks(p);
     size_t from = p->at;
     while (p->at < p->all.len && is_name_char(p->all.data[p->at])) p->at++;
     if (p->at == from) return FAULT(p, "a name is missing; write one like status, path or client");
-    n->name = keep(p->f, (struct slice){ p->all.data + from, p->at - from });
+    n->name = keep_text(p->f, (struct slice){ p->all.data + from, p->at - from });
     n->subject = FILTER_FIELD;
     for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
         if (!slice_equal(names[i].name, n->name)) continue;
@@ -291,7 +292,7 @@ static int read_comparison(struct parser *p, uint32_t *out)
         return compile_regex(p, n, text, at);
     }
     n->op = (uint8_t)op;
-    if (filter_is_number(n)) return read_number(p, n, text, at);
+    if (filter_is_number(n)) return read_number_value(p, n, text, at);
     if (op != FILTER_EQUAL && op != FILTER_DIFFERS)
         return FAULT_AT(p, operator_at, "%.*s is no number: compare it with ==, !=, ~ or in",
                         SLICE_ARGS(n->name));
@@ -305,14 +306,14 @@ static int read_not(struct parser *p, uint32_t *out)
     if (p->depth == FILTER_DEPTH_MAX) return FAULT(p, "brackets are nested deeper than %u", FILTER_DEPTH_MAX);
     p->depth++;
     int result = 0;
-    if (take(p, "!")) {
+    if (take_token(p, "!")) {
         uint32_t inner = FILTER_NONE;
         result = new_node(p, FILTER_NOT, out);
         if (result == 0) result = read_not(p, &inner);
         if (result == 0) p->f->nodes[*out].first = inner;
-    } else if (take(p, "(")) {
+    } else if (take_token(p, "(")) {
         result = read_any(p, out);
-        if (result == 0 && !take(p, ")")) result = FAULT(p, "a bracket is not closed; write \")\"");
+        if (result == 0 && !take_token(p, ")")) result = FAULT(p, "a bracket is not closed; write \")\"");
     } else {
         result = read_comparison(p, out);
     }
@@ -325,7 +326,7 @@ static int read_chain(struct parser *p, const char *token, enum filter_kind kind
 {
     uint32_t last, next;
     if (read(p, out) < 0) return -1;
-    if (!take(p, token)) return 0;
+    if (!take_token(p, token)) return 0;
     uint32_t chain;
     if (new_node(p, kind, &chain) < 0) return -1;
     p->f->nodes[chain].first = last = *out;
@@ -333,19 +334,19 @@ static int read_chain(struct parser *p, const char *token, enum filter_kind kind
         if (read(p, &next) < 0) return -1;
         p->f->nodes[last].next = next;
         last = next;
-    } while (take(p, token));
+    } while (take_token(p, token));
     *out = chain;
     return 0;
 }
 
-static int read_all(struct parser *p, uint32_t *out)
+static int read_all_of(struct parser *p, uint32_t *out)
 {
     return read_chain(p, "&&", FILTER_ALL, read_not, out);
 }
 
 static int read_any(struct parser *p, uint32_t *out)
 {
-    return read_chain(p, "||", FILTER_ANY, read_all, out);
+    return read_chain(p, "||", FILTER_ANY, read_all_of, out);
 }
 
 int filter_compile(struct filter **out, struct slice text, struct err *err)

@@ -15,7 +15,7 @@ static bool number_of(const struct filter_node *n, const struct log_entry *e, ui
     }
 }
 
-static bool compare(enum filter_operator op, uint64_t a, uint64_t b)
+static bool compare_numbers(enum filter_operator op, uint64_t a, uint64_t b)
 {
     switch (op) {
     case FILTER_EQUAL: return a == b;
@@ -66,7 +66,7 @@ static bool compares(const struct filter *f, const struct filter_node *n, const 
 {
     uint64_t number;
     if (filter_is_number(n))
-        return number_of(n, e, &number) && compare((enum filter_operator)n->op, number, n->number);
+        return number_of(n, e, &number) && compare_numbers((enum filter_operator)n->op, number, n->number);
     bool is_equal;
     if (n->subject == FILTER_CLIENT) {
         if (!has_client(e)) return false;

@@ -97,7 +97,7 @@ static void hear_later(struct follow *f)
     if (!timer_is_armed(&f->soon)) loop_arm(f->loop, &f->soon, SOON_MS);
 }
 
-static void look(struct follow *f)
+static void look_at_files(struct follow *f)
 {
     follow_look(f);
     hear_all(f);
@@ -108,7 +108,7 @@ static void on_work(struct loop_task *t)
 {
     struct follow *f = container_of(t, struct follow, work);
     hear_all(f);
-    if (f->is_look_due) look(f);
+    if (f->is_look_due) look_at_files(f);
     read_due(f);
     if (f->is_look_due) hear_later(f);
 }

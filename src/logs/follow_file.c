@@ -13,7 +13,7 @@
 
 /* The oldest rotated file that was read to its end makes way for another. It is not read again, for from now on the floor
  * is above it; one whose new name matches the pattern would be, so it stays. */
-static bool make_room(struct follow *f)
+static bool make_file_room(struct follow *f)
 {
     struct follow_file *oldest = NULL;
     FOLLOW_EACH(file, f)
@@ -31,7 +31,7 @@ static bool make_room(struct follow *f)
 
 struct follow_file *follow_file_new(struct follow *f, const char *name)
 {
-    if (f->file_count >= f->options.files_max && !make_room(f)) {
+    if (f->file_count >= f->options.files_max && !make_file_room(f)) {
         f->counts.refused++;
         err_set(&f->fault, "%s has more than %u files that belong to it: %s is not read; narrow the pattern",
                 f->directory, f->options.files_max, name);

@@ -97,7 +97,7 @@ static bool is_ours(struct follow *f, const struct entry *e)
     return false;
 }
 
-static void add(struct follow *f, const struct entry *e)
+static void add_file(struct follow *f, const struct entry *e)
 {
     if (!is_ours(f, e)) return;
     struct follow_file *file = follow_file_new(f, e->name);
@@ -112,7 +112,7 @@ static void add(struct follow *f, const struct entry *e)
     memcpy(file->home, e->base, sizeof(file->home));
 }
 
-static void look_at(struct follow *f, int directory, const struct dirent *d)
+static void look_at_entry(struct follow *f, int directory, const struct dirent *d)
 {
     struct entry e = { .name = d->d_name };
     struct stat st;
@@ -127,14 +127,14 @@ static void look_at(struct follow *f, int directory, const struct dirent *d)
     if (file)
         note_known(file, &e);
     else if (e.kind != ENTRY_OTHER)
-        add(f, &e);
+        add_file(f, &e);
 }
 
 static void read_directory(struct follow *f, DIR *directory)
 {
     struct dirent *d;
     for (uint32_t i = 0; i < FOLLOW_ENTRIES_MAX && (d = readdir(directory)); i++)
-        look_at(f, dirfd(directory), d);
+        look_at_entry(f, dirfd(directory), d);
 }
 
 /* The second time, when every file has its place in the list: who has whose name. */
@@ -271,7 +271,7 @@ static void forget_gone(struct follow *f)
     }
 }
 
-static void begin(struct follow *f)
+static void begin_look(struct follow *f)
 {
     f->is_look_due = false;
     FOLLOW_EACH(file, f)
@@ -300,7 +300,7 @@ void follow_looked(struct follow *f)
 
 void follow_look(struct follow *f)
 {
-    begin(f);
+    begin_look(f);
     DIR *directory = opendir(f->directory);
     if (directory) {
         read_directory(f, directory);

@@ -126,7 +126,7 @@ static uint32_t fits(const struct line_format *f, struct slice first, uint32_t *
     return count;
 }
 
-static int refuse(struct slice line, const char *path, struct err *err)
+static int refuse_line(struct slice line, const char *path, struct err *err)
 {
     char memory[256];
     struct text shown = text_over(memory, sizeof(memory));
@@ -160,5 +160,5 @@ int log_format_guess(struct slice first, struct log_format *out, const char *pat
         if (guesses[i].is_told) out->guess = guesses[i].text;
         return line_format_compile(&out->lines, slice_of(guesses[i].text), LINE_ESCAPE_DEFAULT, err);
     }
-    return refuse(line, path, err);
+    return refuse_line(line, path, err);
 }

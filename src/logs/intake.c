@@ -25,13 +25,13 @@ static void on_entry(void *context, struct log_entry *e)
     in->events->on_entry(in->context, e);
 }
 
-static void on_malformed(void *context, struct slice bytes)
+static void on_malformed_record(void *context, struct slice bytes)
 {
     struct intake *in = context;
     in->events->on_malformed(in->context, bytes);
 }
 
-static const struct json_reader_events json_events = { on_entry, on_malformed };
+static const struct json_reader_events json_events = { on_entry, on_malformed_record };
 
 int intake_new(struct intake **out, const struct line_format *format, const struct intake_events *events,
                void *context, struct err *err)

@@ -369,7 +369,7 @@ static const char *pass_lost(struct json_reader *r, const char *p, const char *e
     return p + 1;
 }
 
-static const char *step(struct json_reader *r, const char *p, const char *end)
+static const char *step_value(struct json_reader *r, const char *p, const char *end)
 {
     switch ((enum state)r->state) {
     case BETWEEN: return pass_between(r, p, end);
@@ -479,7 +479,7 @@ void json_reader_feed(struct json_reader *r, struct slice piece)
     r->fed += piece.len;
     r->record = p;
     if (p < end && (r->state == IN_STRING || r->state == IN_SCALAR)) p = finish_held_value(r, p, end);
-    while (p < end) p = step(r, p, end);
+    while (p < end) p = step_value(r, p, end);
     if (p > piece.data) r->piece_before = p[-1];
     if (r->state == BETWEEN || r->state == LOST) return;
     hold_values(r, end);

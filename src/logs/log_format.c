@@ -42,8 +42,8 @@ int log_format_parse(struct log_format *out, const char *text, struct err *err)
 }
 
 /* The format of the access_log of that path, or of all those that a pattern takes. */
-static int find(const struct nginx_conf *c, const char *path, const struct nginx_format **out,
-                struct err *err)
+static int find_nginx_format(const struct nginx_conf *c, const char *path, const struct nginx_format **out,
+                             struct err *err)
 {
     char *real = realpath(path, NULL);
     *out = nginx_conf_format_of_log(c, slice_of(real ? real : path));
@@ -70,7 +70,7 @@ int log_format_of_nginx(struct log_format *out, const char *nginx_conf, const ch
     memset(out, 0, sizeof(*out));
     if (nginx_conf_read(&c, nginx_conf, err) < 0) return -1;
     const struct nginx_format *f = NULL;
-    int result = find(c, log_path, &f, err);
+    int result = find_nginx_format(c, log_path, &f, err);
     if (result < 0)
         err_prefix(err, "%s", nginx_conf);
     else if (f->escape == LINE_ESCAPE_JSON && (f->text[0] == '{' || f->text[0] == '['))

@@ -79,7 +79,7 @@ static char unescape(struct file *f, bool *has_backslash)
     }
 }
 
-static bool put(struct file *f, char c)
+static bool put_char(struct file *f, char c)
 {
     if (f->used + 1 >= sizeof(f->memory)) return false;
     f->memory[f->used++] = c;
@@ -102,7 +102,7 @@ static bool is_of_interest(const struct file *f)
            strcmp(name, "include") == 0;
 }
 
-static int read_word(struct file *f)
+static int read_conf_word(struct file *f)
 {
     char quote = *f->p == '"' || *f->p == '\'' ? *f->p++ : 0;
     size_t used = f->used;
@@ -114,11 +114,12 @@ static int read_word(struct file *f)
         char c = *f->p++;
         f->line += c == '\n';
         if (c == '\\' && f->p < f->end) c = unescape(f, &has_backslash);
-        if ((has_backslash && !put(f, '\\')) || !put(f, c)) return fault(f, "a directive is too long");
+        if ((has_backslash && !put_char(f, '\\')) || !put_char(f, c))
+            return fault(f, "a directive is too long");
     }
     if (quote && f->p == f->end) return fault(f, "a quote is not closed");
     if (quote) f->p++;
-    if (!put(f, 0)) return fault(f, "a directive is too long");
+    if (!put_char(f, 0)) return fault(f, "a directive is too long");
     if (!is_kept) f->used = used;
     return 0;
 }
@@ -253,7 +254,7 @@ static int read_directives(struct file *f)
             f->p++;
             if (c == '{') begin_block(f);
             if (end_directive(f) < 0) return -1;
-        } else if (read_word(f) < 0) {
+        } else if (read_conf_word(f) < 0) {
             return -1;
         }
     }
@@ -263,7 +264,7 @@ static int read_directives(struct file *f)
 /* files */
 
 /* The whole of it, at most `max` bytes and one more; NULL: out of memory. */
-static char *read_all(FILE *file, size_t max, size_t *len)
+static char *read_stream(FILE *file, size_t max, size_t *len)
 {
     size_t cap = 16384;
     char *text = malloc(cap);
@@ -293,12 +294,12 @@ static FILE *open_regular(const char *path, struct err *err)
     return file;
 }
 
-static int load(struct reading *r, const char *path, char **text, size_t *len)
+static int load_file(struct reading *r, const char *path, char **text, size_t *len)
 {
     FILE *file = open_regular(path, r->err);
     if (!file) return -1;
     size_t room = NGINX_CONF_BYTES_MAX - r->bytes;
-    *text = read_all(file, room, len);
+    *text = read_stream(file, room, len);
     bool has_failed = !*text || ferror(file) || *len > room;
     fclose(file);
     if (!has_failed) {
@@ -317,7 +318,7 @@ static int read_file(struct reading *r, const char *path)
     size_t len = 0;
     if (++r->files > NGINX_CONF_FILES_MAX)
         return err_set(r->err, "%s: more than %u files are included", path, NGINX_CONF_FILES_MAX);
-    if (load(r, path, &text, &len) < 0) return -1;
+    if (load_file(r, path, &text, &len) < 0) return -1;
     struct file *f = calloc(1, sizeof(*f));
     int result = -1;
     if (f) {

@@ -45,7 +45,7 @@ static void skip_blanks(struct slice *s)
     while (s->len && (*s->data == ' ' || *s->data == '\t')) s->data++, s->len--;
 }
 
-static bool take(struct slice *s, const char *word)
+static bool take_rule_word(struct slice *s, const char *word)
 {
     size_t len = strlen(word);
     skip_blanks(s);
@@ -117,21 +117,21 @@ static int parse(struct slice when, struct parts *out, struct err *err)
         err_set(err, "it has more than %u bytes", RULE_TEXT_MAX);
         return -1;
     }
-    if (!take(&s, "rate") || !take(&s, "(") || !take_brackets(&s, &out->filter)) {
+    if (!take_rule_word(&s, "rate") || !take_rule_word(&s, "(") || !take_brackets(&s, &out->filter)) {
         err_set(err, "it is no condition; " EXAMPLE);
         return -1;
     }
-    if (!take(&s, "by")) {
+    if (!take_rule_word(&s, "by")) {
         err_set(err, "after rate(…) it does not say `by client` or `by network`; " EXAMPLE);
         return -1;
     }
-    out->is_network = take(&s, "network");
-    if (!out->is_network && !take(&s, "client")) {
+    out->is_network = take_rule_word(&s, "network");
+    if (!out->is_network && !take_rule_word(&s, "client")) {
         err_set(err, "rates are by client or by network; " EXAMPLE);
         return -1;
     }
-    bool is_at_least = take(&s, ">=");
-    if (!is_at_least && !take(&s, ">")) {
+    bool is_at_least = take_rule_word(&s, ">=");
+    if (!is_at_least && !take_rule_word(&s, ">")) {
         err_set(err, "there is no > or >= before the rate; " EXAMPLE);
         return -1;
     }

@@ -112,7 +112,7 @@ static void go_on(struct source_input *in)
     }
 }
 
-static void on_ready(struct loop_fd *f, uint32_t events)
+static void on_input(struct loop_fd *f, uint32_t events)
 {
     (void)events;
     go_on(container_of(f, struct source_input, io));
@@ -191,7 +191,7 @@ int source_input_open(struct source_input **out, struct loop *l, const struct ad
     in->loop = l;
     in->intake = intake;
     in->is_syslog = address != NULL;
-    in->io = (struct loop_fd){ .fd = -1, .on_ready = on_ready };
+    in->io = (struct loop_fd){ .fd = -1, .on_ready = on_input };
     if (address) in->address = *address;
     loop_task_init(&in->more, on_more);
     timer_init(&in->look, on_look);
@@ -207,7 +207,7 @@ int source_input_open(struct source_input **out, struct loop *l, const struct ad
     return 0;
 }
 
-static void bury(struct loop_grave *g)
+static void bury_input(struct loop_grave *g)
 {
     struct source_input *in = container_of(g, struct source_input, grave);
     free(in->memory);
@@ -222,7 +222,7 @@ void source_input_close(struct source_input *in)
     if (in->io.fd >= 0) loop_fd_close(in->loop, &in->io);
     if (in->is_syslog && in->address.len && in->address.sa.any.sa_family == AF_UNIX)
         unlink(in->address.sa.un.sun_path);
-    loop_bury(in->loop, &in->grave, bury);
+    loop_bury(in->loop, &in->grave, bury_input);
 }
 
 struct source_input_counts source_input_counts(const struct source_input *in)

@@ -43,7 +43,7 @@ void tap_say(struct tap *t, const char *event, struct slice data)
     t->len += text.len;
 }
 
-static void add_text(struct json *j, const char *key, struct slice value)
+static void add_text_member(struct json *j, const char *key, struct slice value)
 {
     if (!value.data) return;
     if (value.len > 1024) value.len = 1024;
@@ -68,21 +68,21 @@ static void print_record(const struct log_entry *e, struct json *j)
         json_u64(j, e->time_s);
     }
     if (memcmp(&e->client, &none, sizeof(none)) != 0)
-        add_text(j, "client", slice_of(ip_print(&e->client, printed)));
-    add_text(j, "method", e->method);
-    add_text(j, "host", e->values[LOG_HOST]);
-    add_text(j, "target", e->values[LOG_TARGET].data ? e->values[LOG_TARGET] : e->path);
-    if (e->is_binary) add_text(j, "request", e->values[LOG_REQUEST]);
+        add_text_member(j, "client", slice_of(ip_print(&e->client, printed)));
+    add_text_member(j, "method", e->method);
+    add_text_member(j, "host", e->values[LOG_HOST]);
+    add_text_member(j, "target", e->values[LOG_TARGET].data ? e->values[LOG_TARGET] : e->path);
+    if (e->is_binary) add_text_member(j, "request", e->values[LOG_REQUEST]);
     json_key(j, "status");
     json_u64(j, e->status);
     json_key(j, "bytes");
     json_u64(j, e->bytes);
     add_ms(j, "request_ms", e->request_us);
     add_ms(j, "upstream_ms", e->upstream_us);
-    add_text(j, "upstream", e->values[LOG_UPSTREAM]);
-    add_text(j, "variant", e->values[LOG_VARIANT]);
-    add_text(j, "agent", e->values[LOG_AGENT]);
-    add_text(j, "referer", e->values[LOG_REFERER]);
+    add_text_member(j, "upstream", e->values[LOG_UPSTREAM]);
+    add_text_member(j, "variant", e->values[LOG_VARIANT]);
+    add_text_member(j, "agent", e->values[LOG_AGENT]);
+    add_text_member(j, "referer", e->values[LOG_REFERER]);
     json_object_end(j);
 }
 

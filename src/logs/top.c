@@ -260,7 +260,7 @@ static void replace(struct top *t, uint64_t hash, struct slice key, uint64_t n, 
     raise(t, counter, bound + n - count);
 }
 
-static void add(struct top *t, uint64_t hash, struct slice key, uint64_t n, uint64_t error)
+static void add_key(struct top *t, uint64_t hash, struct slice key, uint64_t n, uint64_t error)
 {
     uint32_t slot = find_slot(t, hash), holder = t->slots[slot].holder;
     if (holder) {
@@ -281,13 +281,13 @@ static void add(struct top *t, uint64_t hash, struct slice key, uint64_t n, uint
 
 void top_add(struct top *t, uint64_t hash, struct slice key, uint64_t n)
 {
-    if (n) add(t, hash, key, n, 0);
+    if (n) add_key(t, hash, key, n, 0);
 }
 
 void top_put(struct top *t, uint64_t hash, struct slice key, uint64_t n, uint64_t error)
 {
     bool had_room = t->count < t->capacity;
-    add(t, hash, key, n, error);
+    add_key(t, hash, key, n, error);
     if (!had_room || t->count < t->capacity) return;
     /* What was not saved came as often as the lowest at most. */
     uint64_t lowest = t->buckets[t->lowest].count;
@@ -307,7 +307,7 @@ uint64_t top_floor(const struct top *t)
     return t->count < t->capacity ? 0 : t->buckets[t->lowest].count;
 }
 
-static int compare(const void *left, const void *right)
+static int compare_counts(const void *left, const void *right)
 {
     const struct top_entry *a = left, *b = right;
     if (a->count != b->count) return a->count < b->count ? 1 : -1;
@@ -335,7 +335,7 @@ uint32_t top_list(const struct top *t, struct top_entry *out, uint32_t max)
             out[count++] = entry_of(t, c);
             c = t->counters[c].next;
         } while (c != first && count < max);
-        qsort(out + from, count - from, sizeof(*out), compare);
+        qsort(out + from, count - from, sizeof(*out), compare_counts);
     }
     return count;
 }
@@ -344,6 +344,6 @@ void top_merge(struct top *into, const struct top *from)
 {
     for (uint32_t i = 0; i < from->count; i++) {
         struct top_entry e = entry_of(from, i);
-        add(into, e.hash, e.key, e.count, e.error);
+        add_key(into, e.hash, e.key, e.count, e.error);
     }
 }

@@ -76,7 +76,7 @@ static int damaged(const struct unpack *u, const char *why, struct err *err)
 }
 
 /* More packed bytes behind those that are there; none left over only at the file's end. */
-static int fill(struct unpack *u, struct err *err)
+static int fill_input(struct unpack *u, struct err *err)
 {
     memmove(u->packed, u->packed + u->at, u->len - u->at);
     u->base += u->at;
@@ -94,7 +94,7 @@ static int fill(struct unpack *u, struct err *err)
 static int fill_to(struct unpack *u, size_t wanted, struct err *err)
 {
     while (u->len - u->at < wanted && !u->is_at_end)
-        if (fill(u, err) < 0) return -1;
+        if (fill_input(u, err) < 0) return -1;
     return 0;
 }
 
@@ -122,7 +122,7 @@ static int start_zstd(struct unpack *u, struct err *err)
     return 0;
 }
 
-static int start(struct unpack *u, struct err *err)
+static int start_stream(struct unpack *u, struct err *err)
 {
     if (fill_to(u, MAGIC_MAX, err) < 0) return -1;
     u->is_started = true;
@@ -187,7 +187,7 @@ static int skip_padding(struct unpack *u, struct err *err)
     while (u->at < u->len || !u->is_at_end) {
         while (u->at < u->len && !u->packed[u->at]) u->at++;
         if (u->at < u->len) return damaged(u, "there is something after its end", err);
-        if (fill(u, err) < 0) return -1;
+        if (fill_input(u, err) < 0) return -1;
     }
     return 0;
 }
@@ -208,7 +208,7 @@ static int next_member(struct unpack *u, bool *is_end, struct err *err)
 }
 
 /* Bytes that were unpacked on the way to the damage are given first. */
-static int step(struct unpack *u, char *out, size_t cap, size_t *len, struct err *err)
+static int unpack_step(struct unpack *u, char *out, size_t cap, size_t *len, struct err *err)
 {
     if (!u->is_damaged) {
         bool is_gzip = u->packing == PACKING_GZIP;
@@ -224,7 +224,7 @@ int unpack_read(struct unpack *u, char *out, size_t cap, size_t *len, struct err
 {
     *len = 0;
     assert(cap > 0);
-    if (!u->is_started && start(u, err) < 0) return -1;
+    if (!u->is_started && start_stream(u, err) < 0) return -1;
     if (u->packing == PACKING_NONE) return read_plain(u, out, cap, len, err);
     /* Empty members and headers give nothing: on to what does. */
     while (*len == 0) {
@@ -232,10 +232,10 @@ int unpack_read(struct unpack *u, char *out, size_t cap, size_t *len, struct err
         if (!u->is_within && next_member(u, &is_end, err) < 0) return -1;
         if (is_end) return 0;
         size_t before = u->at;
-        if (step(u, out, cap, len, err) < 0) return -1;
+        if (unpack_step(u, out, cap, len, err) < 0) return -1;
         if (*len || u->at != before || !u->is_within) continue;
         bool was_at_end = u->is_at_end;
-        if (fill(u, err) < 0) return -1;
+        if (fill_input(u, err) < 0) return -1;
         if (was_at_end) return damaged(u, "it ends within a member; was it cut off?", err);
     }
     return 0;

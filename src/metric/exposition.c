@@ -45,22 +45,22 @@ static bool reserve(struct output *o, size_t room)
     return true;
 }
 
-static void add(struct output *o, const char *data, size_t len)
+static void add_bytes(struct output *o, const char *data, size_t len)
 {
     if (!reserve(o, len + 1)) return;
     memcpy(o->data + o->len, data, len);
     o->len += len;
 }
 
-static void add_text(struct output *o, const char *text)
+static void add_plain(struct output *o, const char *text)
 {
-    add(o, text, strlen(text));
+    add_bytes(o, text, strlen(text));
 }
 
 static void add_u64(struct output *o, uint64_t value)
 {
     char digits[24];
-    add(o, digits, (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, value));
+    add_bytes(o, digits, (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, value));
 }
 
 /* The shortest of two forms that reads back as the same number. */
@@ -68,27 +68,27 @@ static void add_double(struct output *o, double value)
 {
     char text[40];
     if (isnan(value)) {
-        add_text(o, "NaN");
+        add_plain(o, "NaN");
         return;
     }
     if (isinf(value)) {
-        add_text(o, value > 0 ? "+Inf" : "-Inf");
+        add_plain(o, value > 0 ? "+Inf" : "-Inf");
         return;
     }
     int len = snprintf(text, sizeof(text), "%.15g", value);
     if (strtod(text, NULL) != value) len = snprintf(text, sizeof(text), "%.17g", value);
-    add(o, text, (size_t)len);
+    add_bytes(o, text, (size_t)len);
 }
 
 static void add_help(struct output *o, const char *help, bool escapes_quotes)
 {
     for (; *help; help++) {
         if (*help == '\n') {
-            add_text(o, "\\n");
+            add_plain(o, "\\n");
             continue;
         }
-        if (*help == '\\' || (escapes_quotes && *help == '"')) add(o, "\\", 1);
-        add(o, help, 1);
+        if (*help == '\\' || (escapes_quotes && *help == '"')) add_bytes(o, "\\", 1);
+        add_bytes(o, help, 1);
     }
 }
 
@@ -96,16 +96,16 @@ static void add_help(struct output *o, const char *help, bool escapes_quotes)
 static void add_sample(struct output *o, const struct metric_series *series, const char *ending,
                        const char *extra)
 {
-    add_text(o, series->family->name);
-    add_text(o, ending);
+    add_plain(o, series->family->name);
+    add_plain(o, ending);
     if (*series->labels || *extra) {
-        add_text(o, "{");
-        add_text(o, series->labels);
-        if (*series->labels && *extra) add_text(o, ",");
-        add_text(o, extra);
-        add_text(o, "}");
+        add_plain(o, "{");
+        add_plain(o, series->labels);
+        if (*series->labels && *extra) add_plain(o, ",");
+        add_plain(o, extra);
+        add_plain(o, "}");
     }
-    add_text(o, " ");
+    add_plain(o, " ");
 }
 
 static void add_bucket(struct output *o, const struct metric_series *series, const char *bound,
@@ -115,7 +115,7 @@ static void add_bucket(struct output *o, const struct metric_series *series, con
     snprintf(label, sizeof(label), "le=\"%s\"", bound);
     add_sample(o, series, "_bucket", label);
     add_u64(o, count);
-    add_text(o, "\n");
+    add_plain(o, "\n");
 }
 
 static void add_histogram(struct output *o, const struct metric_registry *reg,
@@ -138,10 +138,10 @@ static void add_histogram(struct output *o, const struct metric_registry *reg,
     char seconds[40];
     snprintf(seconds, sizeof(seconds), "%" PRIu64 ".%06" PRIu64 "\n", sum_us / 1000000, sum_us % 1000000);
     add_sample(o, series, "_sum", "");
-    add_text(o, seconds);
+    add_plain(o, seconds);
     add_sample(o, series, "_count", "");
     add_u64(o, count);
-    add_text(o, "\n");
+    add_plain(o, "\n");
 }
 
 static void add_series(struct output *o, const struct metric_registry *reg,
@@ -156,7 +156,7 @@ static void add_series(struct output *o, const struct metric_registry *reg,
         add_double(o, series->read(series->ctx));
     else
         add_u64(o, metric_sum(reg, series->id));
-    add_text(o, "\n");
+    add_plain(o, "\n");
 }
 
 static void add_family(struct output *o, const struct metric_registry *reg,
@@ -168,15 +168,15 @@ static void add_family(struct output *o, const struct metric_registry *reg,
     size_t name_len = strlen(family->name);
     /* OpenMetrics names a counter's family without the ending that its sample has. */
     if (format == EXPOSITION_OPENMETRICS && family->kind == METRIC_COUNTER) name_len -= strlen("_total");
-    add_text(o, "# HELP ");
-    add(o, family->name, name_len);
-    add_text(o, " ");
+    add_plain(o, "# HELP ");
+    add_bytes(o, family->name, name_len);
+    add_plain(o, " ");
     add_help(o, family->help, format == EXPOSITION_OPENMETRICS);
-    add_text(o, "\n# TYPE ");
-    add(o, family->name, name_len);
-    add_text(o, " ");
-    add_text(o, kinds[family->kind]);
-    add_text(o, "\n");
+    add_plain(o, "\n# TYPE ");
+    add_bytes(o, family->name, name_len);
+    add_plain(o, " ");
+    add_plain(o, kinds[family->kind]);
+    add_plain(o, "\n");
     for (const struct list *at = family->series.next; at != &family->series; at = at->next)
         add_series(o, reg, container_of(at, struct metric_series, in_family), format);
 }
@@ -186,7 +186,7 @@ char *exposition_print(const struct metric_registry *reg, enum exposition_format
     struct output o = { 0 };
     for (const struct list *at = reg->families.next; at != &reg->families; at = at->next)
         add_family(&o, reg, container_of(at, struct metric_family, in_registry), format);
-    if (format == EXPOSITION_OPENMETRICS) add_text(&o, "# EOF\n");
+    if (format == EXPOSITION_OPENMETRICS) add_plain(&o, "# EOF\n");
     if (!reserve(&o, 1)) {
         free(o.data);
         return NULL;

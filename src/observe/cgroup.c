@@ -66,7 +66,7 @@ static void read_cpu(int directory, struct cgroup_sample *out, struct notes *not
 }
 
 /* "max" is CGROUP_UNLIMITED. */
-static bool read_number(int directory, const char *name, uint64_t *out, int *error)
+static bool read_figure(int directory, const char *name, uint64_t *out, int *error)
 {
     char memory[64];
     struct slice text;
@@ -82,13 +82,13 @@ static void read_memory(int directory, struct cgroup_sample *out, struct notes *
     struct slice text;
     int error;
     struct cgroup_memory *m = &out->memory;
-    if (!read_number(directory, "memory.current", &m->current_bytes, &error)) {
+    if (!read_figure(directory, "memory.current", &m->current_bytes, &error)) {
         note(notes, "memory", "memory", error);
         return;
     }
     out->known |= CGROUP_KNOWS_MEMORY;
-    if (!read_number(directory, "memory.max", &m->limit_bytes, &error)) m->limit_bytes = CGROUP_UNLIMITED;
-    if (!read_number(directory, "memory.peak", &m->peak_bytes, &error)) m->peak_bytes = 0;
+    if (!read_figure(directory, "memory.max", &m->limit_bytes, &error)) m->limit_bytes = CGROUP_UNLIMITED;
+    if (!read_figure(directory, "memory.peak", &m->peak_bytes, &error)) m->peak_bytes = 0;
     if (!proc_file_load(directory, "memory.stat", memory, sizeof(memory), &text))
         proc_fields_read(text, memory_fields, COUNT(memory_fields), m);
     if (!proc_file_load(directory, "memory.events", memory, sizeof(memory), &text))
@@ -136,12 +136,12 @@ static void read_io(int directory, struct cgroup_sample *out, struct notes *note
 static void read_tasks(int directory, struct cgroup_sample *out, struct notes *notes)
 {
     int error;
-    if (!read_number(directory, "pids.current", &out->task_count, &error)) {
+    if (!read_figure(directory, "pids.current", &out->task_count, &error)) {
         note(notes, "number of tasks", "pids", error);
         return;
     }
     out->known |= CGROUP_KNOWS_TASKS;
-    if (!read_number(directory, "pids.max", &out->task_limit, &error)) out->task_limit = CGROUP_UNLIMITED;
+    if (!read_figure(directory, "pids.max", &out->task_limit, &error)) out->task_limit = CGROUP_UNLIMITED;
 }
 
 int cgroup_read(const char *path, struct cgroup_sample *out, struct notes *notes, struct err *err)

@@ -46,7 +46,7 @@ static int set_files(posix_spawn_file_actions_t *files, int output)
     return error;
 }
 
-static int start(char *const argv[], int output, pid_t *pid)
+static int start_command(char *const argv[], int output, pid_t *pid)
 {
     char *environment[ENVIRONMENT_MAX];
     posix_spawn_file_actions_t files;
@@ -114,7 +114,7 @@ int command_output(char *const argv[], uint32_t limit_ms, char *memory, size_t c
     pid_t pid;
     uint64_t deadline_ns = clock_now_ns() + limit_ms * NS_PER_MS;
     if (pipe2(ends, O_CLOEXEC) < 0) return err_set(err, "%s: %s", argv[0], strerror(errno));
-    int error = start(argv, ends[1], &pid);
+    int error = start_command(argv, ends[1], &pid);
     close(ends[1]);
     if (error) {
         close(ends[0]);

@@ -4,7 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-static int read_all(int fd, char *memory, size_t cap, size_t *len)
+static int read_descriptor(int fd, char *memory, size_t cap, size_t *len)
 {
     *len = 0;
     while (*len < cap) {
@@ -23,7 +23,7 @@ int proc_file_load(int directory, const char *path, char *memory, size_t cap, st
     *out = SLICE_NONE;
     int fd = openat(directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return errno;
-    int error = read_all(fd, memory, cap, &len);
+    int error = read_descriptor(fd, memory, cap, &len);
     close(fd);
     if (!error) *out = (struct slice){ memory, len };
     return error;

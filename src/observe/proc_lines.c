@@ -9,7 +9,7 @@ void proc_lines_init(struct proc_lines *l, int fd, char *memory, size_t cap)
 }
 
 /* Moves what is left to the front and reads behind it. */
-static void fill(struct proc_lines *l)
+static void fill_lines(struct proc_lines *l)
 {
     memmove(l->memory, l->memory + l->at, l->len - l->at);
     l->len -= l->at;
@@ -40,7 +40,7 @@ bool proc_lines_next(struct proc_lines *l, struct slice *line)
         bool is_cut;
         if (l->at == l->len && l->is_at_end) return false;
         if (!take_held(l, line, &is_cut)) {
-            fill(l);
+            fill_lines(l);
             continue;
         }
         bool is_rest = l->is_passing_over;

@@ -106,7 +106,8 @@ static bool is_directory(int fd_directory, const char *name)
            S_ISDIR(status.stx_mode);
 }
 
-static void look_at(struct process_reader *r, struct process_files *f, int fd_directory, const char *name)
+static void look_at_descriptor(struct process_reader *r, struct process_files *f, int fd_directory,
+                               const char *name)
 {
     char target[4096];
     uint64_t inode;
@@ -147,7 +148,7 @@ static void read_directory(struct process_reader *r, DIR *directory, struct proc
     while ((entry = readdir(directory))) {
         if (entry->d_name[0] == '.') continue;
         if (seen++ < PROCESS_FILES_MAX)
-            look_at(r, out, dirfd(directory), entry->d_name);
+            look_at_descriptor(r, out, dirfd(directory), entry->d_name);
         else
             out->total++;
     }

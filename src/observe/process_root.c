@@ -16,7 +16,7 @@ int process_root_open(pid_t pid)
 }
 
 /* A place, not yet a file: opening it (O_PATH) does nothing to what is there. */
-static int find(int root, const char *path)
+static int find_below(int root, const char *path)
 {
     struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC };
     if (root == AT_FDCWD) return open(path, O_PATH | O_CLOEXEC);
@@ -27,7 +27,7 @@ static int find(int root, const char *path)
 int process_root_file(int root, const char *path, struct stat *st)
 {
     char place[64];
-    int at = find(root, path), fd = -1;
+    int at = find_below(root, path), fd = -1;
     if (at < 0) return -1;
     if (fstat(at, st) == 0 && S_ISREG(st->st_mode)) {
         snprintf(place, sizeof(place), "/proc/self/fd/%d", at);

@@ -41,7 +41,7 @@ static char *read_whole(const char *path, size_t *len)
     return text;
 }
 
-static struct vm_area *add(struct vm_areas *m, struct err *err)
+static struct vm_area *add_area(struct vm_areas *m, struct err *err)
 {
     if (m->count == m->room) {
         uint32_t room = m->room ? m->room * 2 : 256;
@@ -100,7 +100,7 @@ int vm_areas_parse(struct vm_areas *m, struct slice smaps, struct err *err)
         smaps.data += len + (end != NULL);
         smaps.len -= len + (end != NULL);
         if (parse_head(line, &found)) {
-            struct vm_area *item = add(m, err);
+            struct vm_area *item = add_area(m, err);
             if (!item) return -1;
             *item = found;
         } else if (m->count) {

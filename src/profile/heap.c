@@ -108,7 +108,7 @@ static uint32_t slot_of(const void *p)
     return (uint32_t)(((uintptr_t)p >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 40) % LIVE_MAX;
 }
 
-static void keep(const void *p, uint32_t site, size_t size)
+static void keep_allocation(const void *p, uint32_t site, size_t size)
 {
     if (live_count > LIVE_MAX / 4 * 3) {
         lost++;
@@ -135,7 +135,7 @@ void heap_on_sample(void *allocated, size_t size)
     pthread_mutex_lock(&lock);
     uint32_t site = depth ? site_of(pcs, depth) : SITES_MAX;
     if (site < SITES_MAX)
-        keep(allocated, site, size);
+        keep_allocation(allocated, site, size);
     else
         lost++;
     pthread_mutex_unlock(&lock);

@@ -5,7 +5,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static struct off_cpu_sleeper *find(struct off_cpu *o, uint32_t thread)
+static struct off_cpu_sleeper *find_sleeper(struct off_cpu *o, uint32_t thread)
 {
     for (uint32_t i = 0; i < o->count; i++)
         if (o->sleepers[i].thread == thread) return &o->sleepers[i];
@@ -15,8 +15,8 @@ static struct off_cpu_sleeper *find(struct off_cpu *o, uint32_t thread)
 void off_cpu_sleep(struct off_cpu *o, const uint64_t *pcs, uint32_t depth, uint32_t kernel,
                    const struct stack_labels *labels, uint64_t time_ns)
 {
-    struct off_cpu_sleeper *s = find(o, labels->thread);
-    if (!s) s = find(o, 0);
+    struct off_cpu_sleeper *s = find_sleeper(o, labels->thread);
+    if (!s) s = find_sleeper(o, 0);
     if (!s && o->count < OFF_CPU_THREADS_MAX) s = &o->sleepers[o->count++];
     if (!s) return;
     s->thread = labels->thread;
@@ -27,7 +27,7 @@ void off_cpu_sleep(struct off_cpu *o, const uint64_t *pcs, uint32_t depth, uint3
     memcpy(s->pcs, pcs, s->depth * sizeof(*pcs));
 }
 
-static void add(const struct off_cpu_sleeper *s, uint64_t time_ns, struct stack_counts *counts)
+static void add_sleep(const struct off_cpu_sleeper *s, uint64_t time_ns, struct stack_counts *counts)
 {
     uint64_t slept_ns = time_ns > s->since_ns ? time_ns - s->since_ns : 0;
     stack_counts_add(counts, s->pcs, s->depth, s->kernel, &s->labels, 1, slept_ns);
@@ -35,22 +35,22 @@ static void add(const struct off_cpu_sleeper *s, uint64_t time_ns, struct stack_
 
 void off_cpu_run(struct off_cpu *o, uint32_t thread, uint64_t time_ns, struct stack_counts *counts)
 {
-    struct off_cpu_sleeper *s = find(o, thread);
+    struct off_cpu_sleeper *s = find_sleeper(o, thread);
     if (!s) return;
-    add(s, time_ns, counts);
+    add_sleep(s, time_ns, counts);
     s->thread = 0;
 }
 
 void off_cpu_end(struct off_cpu *o, uint64_t time_ns, struct stack_counts *counts)
 {
     for (uint32_t i = 0; i < o->count; i++)
-        if (o->sleepers[i].thread) add(&o->sleepers[i], time_ns, counts);
+        if (o->sleepers[i].thread) add_sleep(&o->sleepers[i], time_ns, counts);
     o->count = 0;
 }
 
 /* looking at those who sleep already */
 
-static bool read_word(void *context, uint64_t address, uint64_t *out)
+static bool read_stack_word(void *context, uint64_t address, uint64_t *out)
 {
     const pid_t *pid = context;
     struct iovec to = { out, sizeof(*out) }, from = { (void *)(uintptr_t)address, sizeof(*out) };
@@ -84,6 +84,6 @@ uint32_t off_cpu_look(pid_t pid, uint32_t thread, const struct unwind_space *spa
     bool is_read = f && fgets(text, sizeof(text), f);
     if (f) fclose(f);
     if (!is_read || !parse_syscall(text, &r)) return 0;
-    struct unwind_memory memory = { .read_word = read_word, .context = &pid };
+    struct unwind_memory memory = { .read_word = read_stack_word, .context = &pid };
     return unwind_stack(space, &r, &memory, pcs, max);
 }

@@ -4,7 +4,7 @@
 
 #define FILE_OF(bytes) ((struct slice){ (const char *)(bytes), sizeof(bytes) })
 
-static void put(struct slice s, FILE *out)
+static void put_slice(struct slice s, FILE *out)
 {
     if (s.len) fwrite(s.data, 1, s.len, out);
 }
@@ -37,29 +37,29 @@ static void put_data(struct slice s, FILE *out)
             len = 3;
         }
         if (!escape) continue;
-        put((struct slice){ s.data + from, i - from }, out);
+        put_slice((struct slice){ s.data + from, i - from }, out);
         fputs(escape, out);
         from = i + len;
     }
-    put((struct slice){ s.data + from, s.len - from }, out);
+    put_slice((struct slice){ s.data + from, s.len - from }, out);
 }
 
 static void put_scripts(FILE *out)
 {
-    put(FILE_OF(web_format_js), out);
-    put(FILE_OF(web_controls_js), out);
-    put(FILE_OF(web_flame_tree_js), out);
-    put(FILE_OF(web_flame_colors_js), out);
-    put(FILE_OF(web_flame_js), out);
-    put(FILE_OF(web_chart_js), out);
-    put(FILE_OF(web_page_js), out);
+    put_slice(FILE_OF(web_format_js), out);
+    put_slice(FILE_OF(web_controls_js), out);
+    put_slice(FILE_OF(web_flame_tree_js), out);
+    put_slice(FILE_OF(web_flame_colors_js), out);
+    put_slice(FILE_OF(web_flame_js), out);
+    put_slice(FILE_OF(web_chart_js), out);
+    put_slice(FILE_OF(web_page_js), out);
 }
 
 /* What the skeleton's "{{name}}" stand for. */
 static void put_part(struct slice name, const char *title, struct slice data, FILE *out)
 {
     if (slice_equal(name, SLICE("title"))) put_html(slice_of(title), out);
-    if (slice_equal(name, SLICE("style"))) put(FILE_OF(web_page_css), out);
+    if (slice_equal(name, SLICE("style"))) put_slice(FILE_OF(web_page_css), out);
     if (slice_equal(name, SLICE("data"))) put_data(data, out);
     if (slice_equal(name, SLICE("script"))) put_scripts(out);
 }
@@ -81,12 +81,12 @@ int page_write(const char *title, const struct json *data, FILE *out, struct err
         const char *open = memmem(rest.data, rest.len, "{{", 2);
         const char *close = open ? memmem(open, rest.len - (size_t)(open - rest.data), "}}", 2) : NULL;
         if (!close) break;
-        put((struct slice){ rest.data, (size_t)(open - rest.data) }, out);
+        put_slice((struct slice){ rest.data, (size_t)(open - rest.data) }, out);
         put_part((struct slice){ open + 2, (size_t)(close - open - 2) }, title, text, out);
         rest.len -= (size_t)(close + 2 - rest.data);
         rest.data = close + 2;
     }
-    put(rest, out);
+    put_slice(rest, out);
     if (fflush(out) != 0 || ferror(out)) return err_set(err, "cannot write the page: %m");
     return 0;
 }

@@ -19,7 +19,7 @@
     (PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_CALLCHAIN | PERF_SAMPLE_REGS_USER | \
      PERF_SAMPLE_STACK_USER)
 
-static void fill(struct perf_event_attr *a, const struct perf_options *o)
+static void fill_attributes(struct perf_event_attr *a, const struct perf_options *o)
 {
     memset(a, 0, sizeof(*a));
     a->size = sizeof(*a);
@@ -73,7 +73,7 @@ int perf_event_ring(struct perf_event *e, uint32_t cpu, struct err *err)
 {
     struct perf_event_attr a;
     const struct perf_options none = { .kind = PERF_ON_CPU };
-    fill(&a, &none);
+    fill_attributes(&a, &none);
     a.config = PERF_COUNT_SW_DUMMY;
     a.comm_exec = a.comm = a.mmap = 0;
     *e = (struct perf_event){ .fd = -1 };
@@ -90,7 +90,7 @@ int perf_event_ring(struct perf_event *e, uint32_t cpu, struct err *err)
 int perf_event_into(const struct perf_event *ring, uint32_t cpu, pid_t thread, const struct perf_options *o)
 {
     struct perf_event_attr a;
-    fill(&a, o);
+    fill_attributes(&a, o);
     int fd = open_event(&a, thread, (int)cpu);
     if (fd < 0) return -1;
     if (ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, ring->fd) == 0 && ioctl(fd, PERF_EVENT_IOC_ENABLE, 0) == 0)
@@ -104,7 +104,7 @@ int perf_event_into(const struct perf_event *ring, uint32_t cpu, pid_t thread, c
 int perf_event_start(struct perf_event *e, pid_t thread, const struct perf_options *o, struct err *err)
 {
     struct perf_event_attr a;
-    fill(&a, o);
+    fill_attributes(&a, o);
     *e = (struct perf_event){ .fd = -1, .thread = (uint32_t)thread };
     e->scratch = malloc(RECORD_MAX);
     if (!e->scratch) return err_set(err, "out of memory for samples");
@@ -134,7 +134,7 @@ struct cursor {
     const uint8_t *at, *end;
 };
 
-static uint64_t take(struct cursor *c)
+static uint64_t take_word(struct cursor *c)
 {
     uint64_t value = 0;
     if (c->end - c->at < 8) {
@@ -149,8 +149,8 @@ static uint64_t take(struct cursor *c)
 /* Addresses of the kernel's part; markers between parts (PERF_CONTEXT_*) are left out. */
 static void take_chain(struct cursor *c, struct perf_sample *s)
 {
-    for (uint64_t count = take(c); count && c->at < c->end; count--) {
-        uint64_t ip = take(c);
+    for (uint64_t count = take_word(c); count && c->at < c->end; count--) {
+        uint64_t ip = take_word(c);
         if (ip >= (uint64_t)PERF_CONTEXT_MAX) continue;
         if (s->kernel_depth < PERF_KERNEL_DEPTH_MAX) s->kernel[s->kernel_depth++] = ip;
     }
@@ -159,20 +159,20 @@ static void take_chain(struct cursor *c, struct perf_sample *s)
 static void take_sample(struct cursor c, const struct perf_events *events, void *context)
 {
     struct perf_sample s = { .weight = 1 };
-    s.thread = (uint32_t)(take(&c) >> 32);
-    s.time_ns = take(&c);
+    s.thread = (uint32_t)(take_word(&c) >> 32);
+    s.time_ns = take_word(&c);
     take_chain(&c, &s);
-    if (take(&c) != PERF_SAMPLE_REGS_ABI_NONE) {
+    if (take_word(&c) != PERF_SAMPLE_REGS_ABI_NONE) {
         s.has_regs = true; /* in the order of their numbers */
-        s.regs.bp = take(&c);
-        s.regs.sp = take(&c);
-        s.regs.ip = take(&c);
+        s.regs.bp = take_word(&c);
+        s.regs.sp = take_word(&c);
+        s.regs.ip = take_word(&c);
     }
-    uint64_t size = take(&c);
+    uint64_t size = take_word(&c);
     if (size && size <= (uint64_t)(c.end - c.at)) {
         s.stack = c.at;
         c.at += size;
-        uint64_t used = take(&c);
+        uint64_t used = take_word(&c);
         s.stack_len = (uint32_t)(used < size ? used : size);
     }
     events->on_sample(context, &s);
@@ -185,18 +185,18 @@ static void take_record(const struct perf_event_header *h, const uint8_t *record
     switch (h->type) {
     case PERF_RECORD_SAMPLE: take_sample(c, events, context); break;
     case PERF_RECORD_LOST:
-        take(&c);
-        events->on_lost(context, take(&c));
+        take_word(&c);
+        events->on_lost(context, take_word(&c));
         break;
     case PERF_RECORD_SWITCH: {
         if (h->misc & PERF_RECORD_MISC_SWITCH_OUT) break;
-        uint32_t thread = (uint32_t)(take(&c) >> 32);
-        if (events->on_run) events->on_run(context, thread, take(&c));
+        uint32_t thread = (uint32_t)(take_word(&c) >> 32);
+        if (events->on_run) events->on_run(context, thread, take_word(&c));
         break;
     }
     case PERF_RECORD_FORK: /* pid, parent's pid, tid, parent's tid */
     case PERF_RECORD_EXIT: {
-        uint32_t pid = (uint32_t)take(&c), thread = (uint32_t)take(&c);
+        uint32_t pid = (uint32_t)take_word(&c), thread = (uint32_t)take_word(&c);
         if (events->on_thread) events->on_thread(context, pid, thread, h->type == PERF_RECORD_EXIT);
         break;
     }

@@ -27,7 +27,7 @@ struct bytes {
     bool is_failed;
 };
 
-static void put(struct bytes *b, const void *data, size_t len)
+static void put_bytes(struct bytes *b, const void *data, size_t len)
 {
     if (b->is_failed) return;
     if (len > b->cap - b->len) {
@@ -54,7 +54,7 @@ static void put_varint(struct bytes *b, uint64_t value)
         value >>= 7;
     }
     encoded[len++] = (uint8_t)value;
-    put(b, encoded, len);
+    put_bytes(b, encoded, len);
 }
 
 /* Zero is what a field is when it is not there. */
@@ -69,7 +69,7 @@ static void put_message(struct bytes *b, unsigned field, const void *data, size_
 {
     put_varint(b, field << 3 | 2);
     put_varint(b, len);
-    put(b, data, len);
+    put_bytes(b, data, len);
 }
 
 /* Puts `part` as one field and empties it. */

@@ -10,7 +10,7 @@
 #define IDS_MAX (1u << 20) /* mappings, functions, locations */
 
 /* Makes room for one more; false: there is none. */
-static bool grow(void *array, uint32_t *cap, uint64_t wanted, uint64_t max, size_t size)
+static bool grow_array(void *array, uint32_t *cap, uint64_t wanted, uint64_t max, size_t size)
 {
     void **data = array;
     if (wanted <= *cap) return true;
@@ -108,11 +108,11 @@ struct profile *profile_new(const struct profile_type *types, uint32_t type_coun
     if (!p) return NULL;
     for (uint32_t i = 0; i < type_count; i++) p->types[i] = types[i];
     p->type_count = type_count;
-    bool has_room = grow(&p->text, &p->text_cap, 1, PROFILE_TEXT_MAX, 1) &&
-                    grow(&p->strings, &p->string_cap, 1, PROFILE_STRINGS_MAX, sizeof(*p->strings)) &&
-                    grow(&p->mappings, &p->mapping_cap, 1, IDS_MAX, sizeof(*p->mappings)) &&
-                    grow(&p->functions, &p->function_cap, 1, IDS_MAX, sizeof(*p->functions)) &&
-                    grow(&p->locations, &p->location_cap, 1, IDS_MAX, sizeof(*p->locations));
+    bool has_room = grow_array(&p->text, &p->text_cap, 1, PROFILE_TEXT_MAX, 1) &&
+                    grow_array(&p->strings, &p->string_cap, 1, PROFILE_STRINGS_MAX, sizeof(*p->strings)) &&
+                    grow_array(&p->mappings, &p->mapping_cap, 1, IDS_MAX, sizeof(*p->mappings)) &&
+                    grow_array(&p->functions, &p->function_cap, 1, IDS_MAX, sizeof(*p->functions)) &&
+                    grow_array(&p->locations, &p->location_cap, 1, IDS_MAX, sizeof(*p->locations));
     if (!has_room) {
         profile_free(p);
         return NULL;
@@ -159,8 +159,10 @@ uint32_t profile_add_string(struct profile *p, struct slice s)
     uint32_t at = (uint32_t)XXH3_64bits(s.data, s.len) & x->mask;
     for (; x->slots[at]; at = (at + 1) & x->mask)
         if (slice_equal(profile_text(p, x->slots[at] - 1), s)) return x->slots[at] - 1;
-    if (!grow(&p->text, &p->text_cap, (uint64_t)p->text_len + s.len + 1, PROFILE_TEXT_MAX, 1)) return lost(p);
-    if (!grow(&p->strings, &p->string_cap, p->string_count + 1, PROFILE_STRINGS_MAX, sizeof(*p->strings)))
+    if (!grow_array(&p->text, &p->text_cap, (uint64_t)p->text_len + s.len + 1, PROFILE_TEXT_MAX, 1))
+        return lost(p);
+    if (!grow_array(&p->strings, &p->string_cap, p->string_count + 1, PROFILE_STRINGS_MAX,
+                    sizeof(*p->strings)))
         return lost(p);
     uint32_t id = p->string_count++;
     p->strings[id] = (struct profile_string){ p->text_len, (uint32_t)s.len };
@@ -208,21 +210,23 @@ static bool is_same_location(const struct profile *p, uint32_t a, uint32_t b)
 
 uint32_t profile_add_mapping(struct profile *p, const struct profile_mapping *m)
 {
-    if (!grow(&p->mappings, &p->mapping_cap, p->mapping_count + 1, IDS_MAX, sizeof(*m))) return lost(p);
+    if (!grow_array(&p->mappings, &p->mapping_cap, p->mapping_count + 1, IDS_MAX, sizeof(*m))) return lost(p);
     p->mappings[p->mapping_count] = *m;
     return settle(p, &p->mapping_index, &p->mapping_count, hash_mapping, is_same_mapping);
 }
 
 uint32_t profile_add_function(struct profile *p, const struct profile_function *f)
 {
-    if (!grow(&p->functions, &p->function_cap, p->function_count + 1, IDS_MAX, sizeof(*f))) return lost(p);
+    if (!grow_array(&p->functions, &p->function_cap, p->function_count + 1, IDS_MAX, sizeof(*f)))
+        return lost(p);
     p->functions[p->function_count] = *f;
     return settle(p, &p->function_index, &p->function_count, hash_function, is_same_function);
 }
 
 uint32_t profile_add_location(struct profile *p, const struct profile_location *l)
 {
-    if (!grow(&p->locations, &p->location_cap, p->location_count + 1, IDS_MAX, sizeof(*l))) return lost(p);
+    if (!grow_array(&p->locations, &p->location_cap, p->location_count + 1, IDS_MAX, sizeof(*l)))
+        return lost(p);
     p->locations[p->location_count] = *l;
     return settle(p, &p->location_index, &p->location_count, hash_location, is_same_location);
 }
@@ -257,9 +261,9 @@ static uint32_t find_sample(struct profile *p, const uint32_t *stack, const stru
     uint32_t at = (uint32_t)hash & x->mask;
     for (; x->slots[at]; at = (at + 1) & x->mask)
         if (is_sample(p, &p->samples[x->slots[at] - 1], stack, wanted)) return x->slots[at] - 1;
-    if (!grow(&p->samples, &p->sample_cap, p->sample_count + 1, PROFILE_SAMPLES_MAX, sizeof(*wanted)) ||
-        !grow(&p->frames, &p->frame_cap, (uint64_t)p->frame_count + wanted->depth, PROFILE_FRAMES_MAX,
-              sizeof(*stack)))
+    if (!grow_array(&p->samples, &p->sample_cap, p->sample_count + 1, PROFILE_SAMPLES_MAX, sizeof(*wanted)) ||
+        !grow_array(&p->frames, &p->frame_cap, (uint64_t)p->frame_count + wanted->depth, PROFILE_FRAMES_MAX,
+                    sizeof(*stack)))
         return UINT32_MAX;
     uint32_t id = p->sample_count++;
     p->samples[id] = *wanted;

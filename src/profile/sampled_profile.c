@@ -54,8 +54,8 @@ static uint32_t thread_name(struct maker *m, uint32_t thread)
     return id;
 }
 
-static void add_text(struct maker *m, struct profile_label *labels, uint32_t *count, const char *key,
-                     struct slice text)
+static void add_text_label(struct maker *m, struct profile_label *labels, uint32_t *count, const char *key,
+                           struct slice text)
 {
     if (!text.len) return;
     labels[(*count)++] = (struct profile_label){ .key = profile_add_string(m->profile, slice_of(key)),
@@ -73,9 +73,10 @@ static uint32_t make_labels(struct maker *m, const struct stack_labels *l, struc
                                                   .unit = profile_add_string(m->profile, SLICE("id")),
                                                   .number = l->worker - 1 };
     if (o->name_of && l->listener)
-        add_text(m, labels, &count, "listener", o->name_of(o->context, l->listener));
-    if (o->name_of && l->pool) add_text(m, labels, &count, "pool", o->name_of(o->context, l->pool));
-    if (o->phase_of && l->worker) add_text(m, labels, &count, "phase", o->phase_of(o->context, l->phase));
+        add_text_label(m, labels, &count, "listener", o->name_of(o->context, l->listener));
+    if (o->name_of && l->pool) add_text_label(m, labels, &count, "pool", o->name_of(o->context, l->pool));
+    if (o->phase_of && l->worker)
+        add_text_label(m, labels, &count, "phase", o->phase_of(o->context, l->phase));
     return count;
 }
 
@@ -121,7 +122,7 @@ static bool has_kernel_stacks(const struct sampler_window *w)
     return false;
 }
 
-static void fill(struct maker *m)
+static void fill_profile(struct maker *m)
 {
     const struct sampler_window *w = m->window;
     struct profile *p = m->profile;
@@ -172,7 +173,7 @@ int sampled_profile_make(struct profile **out, const struct sampler_window *w,
         free(m);
         return err_set(err, "out of memory for a profile");
     }
-    fill(m);
+    fill_profile(m);
     if (o->notes) add_notes(m, o->notes);
     for (uint32_t i = 0; i < w->space_count; i++) symbolizer_free(m->symbolizers[i]);
     *out = m->profile;

@@ -191,7 +191,7 @@ static void follow_code(struct sampler *s)
     if (n.mapped_ns && !has_execs) space_history_look(&s->spaces, n.mapped_ns);
 }
 
-static void read_all(struct sampler *s)
+static void read_all_events(struct sampler *s)
 {
     follow_code(s);
     for (unsigned k = 0; k < KINDS; k++) {
@@ -257,7 +257,7 @@ static void look_at_cpu(struct sampler *s)
     }
 }
 
-static int begin(struct sampler *s, struct sampler_window *w, struct err *err)
+static int begin_window(struct sampler *s, struct sampler_window *w, struct err *err)
 {
     if (!stack_counts_init(&w->counts)) return err_set(err, "out of memory for samples");
     if (w->kind == PERF_OFF_CPU && !(w->off_cpu = calloc(1, sizeof(*w->off_cpu))))
@@ -285,7 +285,7 @@ static void look_at_sleepers(struct sampler *s, struct sampler_window *w)
     }
 }
 
-static void finish(struct sampler *s, struct sampler_window *w)
+static void finish_window(struct sampler *s, struct sampler_window *w)
 {
     w->ended_ns = clock_now_ns();
     w->has_kernel = !s->groups[w->kind].has_no_kernel;
@@ -317,7 +317,7 @@ static void begin_all(struct sampler *s, struct list *taken)
         struct sampler_window *w = container_of(taken->next, struct sampler_window, link);
         list_remove(&w->link);
         list_push_back(&s->windows, &w->link);
-        if (begin(s, w, &w->fault) < 0) continue;
+        if (begin_window(s, w, &w->fault) < 0) continue;
         adjust(s);
         if (w->off_cpu) look_at_sleepers(s, w);
     }
@@ -331,7 +331,7 @@ static void finish_due(struct sampler *s, bool is_stopping)
         next = at->next;
         struct sampler_window *w = container_of(at, struct sampler_window, link);
         bool is_over = now_ns >= w->started_ns + w->duration_ms * NS_PER_MS;
-        if (is_over || is_stopping || w->is_given_up || *w->fault.text) finish(s, w);
+        if (is_over || is_stopping || w->is_given_up || *w->fault.text) finish_window(s, w);
     }
 }
 
@@ -383,7 +383,7 @@ static void close_process(struct sampler *s)
     space_history_close(&s->spaces);
 }
 
-static void *run(void *argument)
+static void *run_sampler(void *argument)
 {
     struct sampler *s = argument;
     struct err err = { "" };
@@ -412,7 +412,7 @@ static void *run(void *argument)
             }
         }
         if (is_open && !is_stopping) wait_for_samples(s);
-        if (is_open) read_all(s);
+        if (is_open) read_all_events(s);
         look_at_cpu(s);
         finish_due(s, is_stopping);
         if (is_open) adjust(s);
@@ -469,7 +469,7 @@ static int start_thread(struct sampler *s, struct err *err)
     if (s->has_thread) pthread_join(s->thread, NULL); /* it has said that it ends */
     s->has_thread = false;
     signal_block_all_but_faults(&before);
-    int fault = pthread_create(&s->thread, NULL, run, s);
+    int fault = pthread_create(&s->thread, NULL, run_sampler, s);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (fault) return err_set(err, "cannot start the sampler's thread: %s", strerror(fault));
     pthread_setname_np(s->thread, "weir-perf");

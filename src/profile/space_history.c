@@ -49,7 +49,7 @@ uint32_t space_history_at(const struct space_history *h, uint64_t time_ns)
 }
 
 /* Takes the modules. Samples of the last but one may still come; older ones do not. */
-static void add(struct space_history *h, struct modules *modules, uint64_t since_ns)
+static void add_space(struct space_history *h, struct modules *modules, uint64_t since_ns)
 {
     struct space *s = &h->items[h->count];
     *s = (struct space){ .modules = modules, .since_ns = since_ns };
@@ -77,7 +77,7 @@ bool space_history_look(struct space_history *h, uint64_t time_ns)
     enum modules_change change = modules_read_again(&now, h->items[h->count - 1].modules);
     if (change == MODULES_SAME) return false;
     if (change == MODULES_OTHER && h->count < SPACES_MAX)
-        add(h, now, time_ns);
+        add_space(h, now, time_ns);
     else
         replace(h, now);
     return true;
@@ -117,5 +117,5 @@ void space_history_exec(struct space_history *h, uint64_t time_ns, bool is_over)
     if (!is_known) now = modules_none(h->pid);
     if (!now) return;
     if (!is_known) h->unnamed_count++;
-    add(h, now, time_ns);
+    add_space(h, now, time_ns);
 }

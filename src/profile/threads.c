@@ -26,7 +26,7 @@ static bool read_stat(pid_t pid, struct thread_stack *t)
     return true;
 }
 
-static int look(struct threads *t, pid_t pid, struct unwind_space *space, struct err *err)
+static int look_at_thread(struct threads *t, pid_t pid, struct unwind_space *space, struct err *err)
 {
     char path[64];
     const struct dirent *d;
@@ -64,7 +64,7 @@ int threads_read(struct threads **out, pid_t pid, struct err *err)
     int result = modules_read(&t->modules, pid, err);
     if (result == 0) result = unwind_space_new(&space, t->modules, err);
     if (result == 0) result = symbolizer_new(&t->symbolizer, t->modules, err);
-    if (result == 0) result = look(t, pid ? pid : getpid(), space, err);
+    if (result == 0) result = look_at_thread(t, pid ? pid : getpid(), space, err);
     unwind_space_free(space);
     if (result == 0)
         *out = t;

@@ -295,7 +295,7 @@ static void sleep_until_woken(struct access_log *log, enum flush last)
 }
 
 /* Writes out everything, as long as the file goes on taking some of it. */
-static void finish(struct access_log *log)
+static void finish_access_writer(struct access_log *log)
 {
     uint64_t last_progress = clock_now_ns(), written = access_log_written_bytes(log);
     while (flush(log) == FLUSH_FULL) {
@@ -311,7 +311,7 @@ static void finish(struct access_log *log)
     for (uint32_t i = 0; i < log->ring_count; i++) discard(log, &log->rings[i], head_of(&log->rings[i]));
 }
 
-static void *run(void *arg)
+static void *run_access_writer(void *arg)
 {
     struct access_log *log = arg;
     signal_stack_open();
@@ -325,7 +325,7 @@ static void *run(void *arg)
         sleep_until_woken(log, result);
     }
     if (atomic_exchange_explicit(&log->wants_reopen, false, memory_order_acquire)) reopen(log);
-    finish(log);
+    finish_access_writer(log);
     signal_stack_close();
     return NULL;
 }
@@ -334,7 +334,7 @@ static int start_thread(struct access_log *log, struct err *err)
 {
     sigset_t old;
     signal_block_all_but_faults(&old);
-    int error = pthread_create(&log->thread, NULL, run, log);
+    int error = pthread_create(&log->thread, NULL, run_access_writer, log);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (error) return err_set(err, "access_log: cannot start its thread: %s", strerror(error));
     pthread_setname_np(log->thread, "access-log");

@@ -63,7 +63,7 @@ static struct access_op *op_new(struct access_format *f, enum access_code code)
     return op;
 }
 
-static int add_text(struct access_format *f, struct slice s, struct err *err)
+static int add_format_text(struct access_format *f, struct slice s, struct err *err)
 {
     if (s.len > sizeof(f->text) - f->text_len) return fail_size(err);
     if (s.len) memcpy(f->text + f->text_len, s.data, s.len);
@@ -89,7 +89,7 @@ static int add_field(struct access_format *f, enum access_code code, struct slic
     if (!op) return fail_size(err);
     op->at = f->text_len;
     op->len = (uint16_t)word.len;
-    if (add_text(f, word, err) < 0) return -1;
+    if (add_format_text(f, word, err) < 0) return -1;
     char *name = f->text + op->at;
     for (size_t i = 0; i < word.len; i++) name[i] = name[i] == '_' ? '-' : lower(name[i]);
     op->field_id = (uint8_t)http_field_id_of((struct slice){ name, word.len });
@@ -172,16 +172,16 @@ int access_format_compile(struct slice source, struct access_format *out, struct
     for (size_t i = 0; i < source.len; i++)
         if ((unsigned char)source.data[i] < ' ' || source.data[i] == 0x7f)
             return err_set(err, "a format is one line of text, without control characters");
-    if (add_text(out, source, err) < 0) return -1;
+    if (add_format_text(out, source, err) < 0) return -1;
     out->source_len = out->text_len;
     size_t at = 0;
     if (slice_equal(source, SLICE("combined"))) {
         at = out->text_len;
-        if (add_text(out, SLICE(COMBINED), err) < 0) return -1;
+        if (add_format_text(out, SLICE(COMBINED), err) < 0) return -1;
     } else if (slice_equal(source, SLICE("json"))) {
         at = out->text_len;
         out->escape = ACCESS_ESCAPE_JSON;
-        if (add_text(out, SLICE(JSON_LINE), err) < 0) return -1;
+        if (add_format_text(out, SLICE(JSON_LINE), err) < 0) return -1;
     } else if (source.len == 0 || !memchr(source.data, '$', source.len)) {
         return fail_unknown(source, err);
     } else if (slice_starts_with(source, SLICE("escape=json "))) {

@@ -211,7 +211,7 @@ static void tell_probe(const struct search *s, const struct route_candidate *c, 
     if (p->test == ROUTE_IS) text_printf(why, ", not \"%.*s\"", SLICE_ARGS(p->value));
 }
 
-static void tell(const struct search *s, const struct route_candidate *c)
+static void tell_candidate(const struct search *s, const struct route_candidate *c)
 {
     char memory[512];
     struct text why = text_over(memory, sizeof(memory));
@@ -232,7 +232,7 @@ static void tell(const struct search *s, const struct route_candidate *c)
 }
 
 /* The first of a list whose conditions all hold. */
-static bool ask(const struct search *s, const struct route_list *list, enum route_path_reason path)
+static bool ask_list(const struct search *s, const struct route_list *list, enum route_path_reason path)
 {
     if (bug_if(ROUTE, list->count > s->table->candidate_count - list->first)) return false;
     for (uint32_t i = 0; i < list->count; i++) {
@@ -240,7 +240,7 @@ static bool ask(const struct search *s, const struct route_list *list, enum rout
         s->out->is_undecided = false;
         bool takes = (!c->regex || may_match(s, c)) && has_method(s, c) && failed_probe(s, c) == ROUTE_NONE &&
                      has_client(s, c);
-        if (s->on_step) tell(s, c);
+        if (s->on_step) tell_candidate(s, c);
         if (!takes) continue;
         /* A route that may be meant is not passed over: the next might allow what this one denies. */
         if (s->out->is_undecided) return true;
@@ -281,17 +281,18 @@ static bool match_path(const struct search *s, uint32_t group)
     const struct route_entry *e = find_entry(t, group, path);
     const struct route_list *any = NULL;
     size_t common = e ? common_len(t->text + e->at, e->len, path.data, path.len) : 0;
-    if (e && e->len == path.len && common == path.len && ask(s, &e->exact, ROUTE_PATH_EXACT)) return true;
+    if (e && e->len == path.len && common == path.len && ask_list(s, &e->exact, ROUTE_PATH_EXACT))
+        return true;
     while (e) {
         if (!e->len) {
             any = &e->prefix; /* any path: asked last */
-        } else if (e->len <= common && ask(s, &e->prefix, ROUTE_PATH_PREFIX)) {
+        } else if (e->len <= common && ask_list(s, &e->prefix, ROUTE_PATH_PREFIX)) {
             return true;
         }
         e = e->next_shorter == ROUTE_NONE ? NULL : &t->entries[e->next_shorter];
     }
-    if (ask(s, &t->groups[group].regexes, ROUTE_PATH_REGEX)) return true;
-    return any && ask(s, any, ROUTE_PATH_ANY);
+    if (ask_list(s, &t->groups[group].regexes, ROUTE_PATH_REGEX)) return true;
+    return any && ask_list(s, any, ROUTE_PATH_ANY);
 }
 
 static uint32_t find_host(const struct route_table *t, const char *host, uint32_t len)

@@ -91,7 +91,8 @@ int route_check_regex(const char *regex, struct err *err)
     return 0;
 }
 
-static int compare(const struct builder *b, uint32_t a_at, uint32_t a_len, uint32_t b_at, uint32_t b_len)
+static int compare_patterns(const struct builder *b, uint32_t a_at, uint32_t a_len, uint32_t b_at,
+                            uint32_t b_len)
 {
     const char *text = b->table->text;
     uint32_t shorter = a_len < b_len ? a_len : b_len;
@@ -108,11 +109,11 @@ static uint32_t conditions_of(const struct route_row *r)
 static int compare_rows(const void *left, const void *right, void *builder)
 {
     const struct sorted_row *a = left, *b = right;
-    int order = compare(builder, a->host_at, a->host_len, b->host_at, b->host_len);
+    int order = compare_patterns(builder, a->host_at, a->host_len, b->host_at, b->host_len);
     if (!order) order = (a->kind == ROW_REGEX) - (b->kind == ROW_REGEX);
     if (!order && a->kind != ROW_REGEX) {
         uint32_t a_more = conditions_of(a->row), b_more = conditions_of(b->row);
-        order = compare(builder, a->path_at, a->path_len, b->path_at, b->path_len);
+        order = compare_patterns(builder, a->path_at, a->path_len, b->path_at, b->path_len);
         if (!order) order = (int)a->kind - (int)b->kind;
         if (!order) order = (b->row->method_count > 0) - (a->row->method_count > 0);
         if (!order) order = (a_more < b_more) - (a_more > b_more);
@@ -120,7 +121,7 @@ static int compare_rows(const void *left, const void *right, void *builder)
     return order ? order : (a->order > b->order) - (a->order < b->order);
 }
 
-static uint32_t add_text(struct builder *b, const char *text, size_t len)
+static uint32_t add_pattern_text(struct builder *b, const char *text, size_t len)
 {
     uint32_t at = b->text_len;
     if (len) memcpy(b->table->text + at, text, len);
@@ -135,9 +136,9 @@ static void copy_row(struct builder *b, const struct route_row *r, uint32_t orde
     if (slice_starts_with(host, SLICE("*."))) host = (struct slice){ host.data + 1, host.len - 1 };
     uint32_t host_len = route_fold_host(host, folded);
     b->rows[b->count++] = (struct sorted_row){ .row = r,
-                                               .host_at = add_text(b, folded, host_len),
+                                               .host_at = add_pattern_text(b, folded, host_len),
                                                .host_len = host_len,
-                                               .path_at = add_text(b, path.data, path.len),
+                                               .path_at = add_pattern_text(b, path.data, path.len),
                                                .path_len = (uint32_t)path.len,
                                                .kind = r->path_regex ? ROW_REGEX
                                                        : r->path     ? ROW_EXACT
@@ -150,7 +151,7 @@ static void copy_row(struct builder *b, const struct route_row *r, uint32_t orde
 static struct slice keep_text(struct builder *b, const char *text)
 {
     size_t len = strlen(text);
-    return (struct slice){ b->table->text + add_text(b, text, len), len };
+    return (struct slice){ b->table->text + add_pattern_text(b, text, len), len };
 }
 
 static void add_probe(struct builder *b, const struct route_condition *c, bool is_header)
@@ -269,14 +270,14 @@ static int add_path(struct builder *b, const struct sorted_row *r, bool is_new, 
 }
 
 /* Over the rows in order: one group a host, one entry a text. */
-static int fill(struct builder *b)
+static int fill_table(struct builder *b)
 {
     uint32_t open_count = 0;
     for (uint32_t i = 0; i < b->count; i++) {
         const struct sorted_row *r = &b->rows[i], *before = i ? r - 1 : NULL;
         int result;
-        bool is_new_host = !before ||
-                           compare(b, r->host_at, r->host_len, before->host_at, before->host_len) != 0;
+        bool is_new_host = !before || compare_patterns(b, r->host_at, r->host_len, before->host_at,
+                                                       before->host_len) != 0;
         if (is_new_host) {
             add_host(b, r);
             open_count = 0;
@@ -284,8 +285,8 @@ static int fill(struct builder *b)
         if (r->kind == ROW_REGEX) {
             result = add_candidate(b, r->row, &b->table->groups[b->group_count - 1].regexes);
         } else {
-            bool is_new = is_new_host ||
-                          compare(b, r->path_at, r->path_len, before->path_at, before->path_len) != 0;
+            bool is_new = is_new_host || compare_patterns(b, r->path_at, r->path_len, before->path_at,
+                                                          before->path_len) != 0;
             result = add_path(b, r, is_new, &open_count);
         }
         if (result < 0) return err_prefix(b->err, "route \"%s\"", r->row->name ? r->row->name : "");
@@ -374,7 +375,7 @@ struct route_table *route_table_new(const struct route_row *rows, uint32_t count
     } else {
         for (uint32_t i = 0; i < count; i++) copy_row(&b, &rows[i], i);
         qsort_r(b.rows, b.count, sizeof(*b.rows), compare_rows, &b);
-        result = fill(&b);
+        result = fill_table(&b);
     }
     free(b.rows);
     free(b.open);

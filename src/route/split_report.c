@@ -129,7 +129,7 @@ static void estimate(struct split_report_variant *v, const uint64_t *cells, cons
     }
 }
 
-static void compare(struct split_report_variant *v, const struct split_report_variant *first)
+static void compare_variants(struct split_report_variant *v, const struct split_report_variant *first)
 {
     struct statistic_share a = errors_of(first), b = errors_of(v);
     v->error_difference = statistic_difference(&a, &b);
@@ -163,7 +163,7 @@ void split_report_fill(struct split_report *out, const struct split_tally *talli
         struct split_report_variant *v = &out->variants[i];
         v->share = out->requests ? (double)v->requests / (double)out->requests : 0;
         estimate(v, tallies[i].counts->cells, &own[i], &all);
-        if (i) compare(v, &out->variants[0]);
+        if (i) compare_variants(v, &out->variants[0]);
     }
     out->effect = cluster_effect(&all.requests);
     out->sample_ratio = fit_of(out);

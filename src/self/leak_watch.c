@@ -106,19 +106,19 @@ static struct leak_options options(const struct leak_watch *l)
     return (struct leak_options){ DESCRIPTORS_RISE, HEAP_RISE + SOURCE_BYTES * l->o.log_sources };
 }
 
-static void say(unsigned kind, const struct leak_finding *f)
+static void say_leak(unsigned kind, const struct leak_finding *f)
 {
     log_event(LOG_WARN, "leak", "kind=%s live=%.0f lost=%.0f per_hour=%.0f remedy=\"weir leaks\"",
               leak_kind_names[kind], f->live, isfinite(f->lost) ? f->lost : 0, f->growth.slope_per_s * 3600);
 }
 
-static void judge(struct leak_watch *l)
+static void judge_audit(struct leak_watch *l)
 {
     struct leak_finding found[LEAK_KINDS];
     const struct leak_options o = options(l);
     leak_audit_judge(&l->audit, &o, found);
     for (unsigned kind = 0; kind < LEAK_KINDS; kind++) {
-        if (found[kind].is_leak && !l->findings[kind].is_leak) say(kind, &found[kind]);
+        if (found[kind].is_leak && !l->findings[kind].is_leak) say_leak(kind, &found[kind]);
         l->findings[kind] = found[kind];
     }
 }
@@ -138,7 +138,7 @@ static void conclude(struct leak_watch *l, bool is_walked)
 {
     struct leak_sample s = make_sample(l, is_walked);
     leak_audit_add(&l->audit, &s);
-    judge(l);
+    judge_audit(l);
     note_heap(l);
     tell_all(l);
 }
@@ -160,7 +160,7 @@ static void on_walked(void *reader, const struct mail *m)
 }
 
 /* On the worker's thread, like the next. */
-static void walk(struct loop_task *t)
+static void walk_worker(struct loop_task *t)
 {
     struct worker_walk *k = container_of(t, struct worker_walk, task);
     struct mail m = { .deliver = on_walked, .object = k, .number = k->audit };
@@ -177,7 +177,7 @@ static void on_ask(void *reader, const struct mail *m)
     loop_at_end(&w->loop, &k->task);
 }
 
-static void begin(struct leak_watch *l, bool is_asked)
+static void begin_audit(struct leak_watch *l, bool is_asked)
 {
     const struct proxy *p = l->o.proxy;
     uint64_t now_ms = loop_now_ms(l->o.loop);
@@ -200,7 +200,7 @@ static void begin(struct leak_watch *l, bool is_asked)
 static void on_time(struct timer *t)
 {
     struct leak_watch *l = container_of(t, struct leak_watch, timer);
-    begin(l, false);
+    begin_audit(l, false);
     loop_arm(l->o.loop, t, l->o.interval_ms);
 }
 
@@ -291,7 +291,7 @@ bool leak_watch_ask(struct leak_watch *l, const struct leak_asker *who)
 {
     if (l->asked_count == LEAK_ASKERS_MAX) return false;
     l->asked[l->asked_count++] = *who;
-    begin(l, true);
+    begin_audit(l, true);
     return true;
 }
 
@@ -318,7 +318,7 @@ void leak_watch_start(struct leak_watch *l)
         struct worker_walk *k = &l->walks[i];
         k->watch = l;
         k->worker = l->o.proxy->workers[i];
-        loop_task_init(&k->task, walk);
+        loop_task_init(&k->task, walk_worker);
     }
     loop_arm(l->o.loop, &l->timer, l->o.interval_ms);
 }

@@ -133,7 +133,7 @@ static int make_finding(struct live_question *q, const struct profile *p)
     return pprof_write(p, &q->found.bytes, &q->found.len, &q->found.fault);
 }
 
-static void look(struct job *job)
+static void look_at_live(struct job *job)
 {
     struct live_question *q = (struct live_question *)job;
     struct profile *p = NULL;
@@ -182,10 +182,10 @@ void live_give_up(void *question)
     end(q);
 }
 
-static void on_timer(struct timer *t)
+static void on_second_look(struct timer *t)
 {
     struct live_question *q = container_of(t, struct live_question, timer);
-    q->job.run = look;
+    q->job.run = look_at_live;
     if (!jobs_post(q->what.jobs, &q->job)) end(q);
 }
 
@@ -196,10 +196,10 @@ struct live_question *live_ask(const struct live_request *what, struct err *err)
         err_set(err, "there is no memory for the question; try again");
         return NULL;
     }
-    q->job.run = look;
+    q->job.run = look_at_live;
     q->job.done = on_looked;
     q->what = *what;
-    timer_init(&q->timer, on_timer);
+    timer_init(&q->timer, on_second_look);
     if (jobs_post(what->jobs, &q->job)) return q;
     free(q);
     err_set(err, "too much is being worked on; try again");

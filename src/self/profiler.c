@@ -222,7 +222,7 @@ void profiler_give_up(void *question)
 
 /* keeping: a window after the other, on the sampler's thread */
 
-static int keep(struct profiler *p, uint32_t hz, struct err *err);
+static int keep_profiles(struct profiler *p, uint32_t hz, struct err *err);
 
 static void on_kept(struct sampler_window *w)
 {
@@ -236,12 +236,12 @@ static void on_kept(struct sampler_window *w)
         err.text[0] = 0;
     }
     sampler_window_fini(w);
-    if (!*err.text && (atomic_load(&p->is_stopping) || keep(p, w->hz, &err) == 0)) return;
+    if (!*err.text && (atomic_load(&p->is_stopping) || keep_profiles(p, w->hz, &err) == 0)) return;
     char text[2 * ERR_TEXT_MAX];
     log_event(LOG_WARN, "profiles_not_kept", "reason=%s", log_quote(err.text, text, sizeof(text)));
 }
 
-static int keep(struct profiler *p, uint32_t hz, struct err *err)
+static int keep_profiles(struct profiler *p, uint32_t hz, struct err *err)
 {
     p->kept = (struct sampler_window){
         .kind = PERF_ON_CPU, .hz = hz, .duration_ms = KEPT_MS, .done = on_kept, .context = p
@@ -272,7 +272,7 @@ int profiler_keep(struct profiler *p, const struct profiler_conf *conf, struct e
     if (!conf->is_continuous) return 0;
     p->history = profile_history_new();
     if (!p->history) return err_set(err, "out of memory for the profiles of the last hour");
-    return keep(p, conf->hz, err);
+    return keep_profiles(p, conf->hz, err);
 }
 
 struct profile_history *profiler_history(struct profiler *p)

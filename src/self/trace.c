@@ -282,7 +282,7 @@ static void start_one(void *reader, const struct mail *m)
     w->loop.trace = &t->turns;
 }
 
-static void on_timer(struct timer *timer)
+static void on_trace_look(struct timer *timer)
 {
     struct trace *t = container_of(timer, struct trace, timer);
     bool is_over = loop_now_ms(t->o.loop) >= t->end_ms;
@@ -356,7 +356,7 @@ struct trace *trace_start(const struct trace_options *o)
     t->begin_ns = o->loop->now_ns;
     t->begin_wall_ns = loop_wall_ns(o->loop);
     t->end_ms = loop_now_ms(o->loop) + o->duration_ms;
-    timer_init(&t->timer, on_timer);
+    timer_init(&t->timer, on_trace_look);
     loop_arm(o->loop, &t->timer, LOOK_MS);
     return t;
 }

@@ -124,7 +124,7 @@ struct slice code_map_find(const struct code_map *c, uint64_t address)
 /* reading */
 
 /* Its end, from the beginning of a line on. */
-static char *load(int fd, uint64_t size, size_t *len)
+static char *load_map(int fd, uint64_t size, size_t *len)
 {
     uint64_t at = size > CODE_MAP_BYTES_MAX ? size - CODE_MAP_BYTES_MAX : 0;
     size_t cap = (size_t)(size - at), got = 0;
@@ -159,7 +159,7 @@ int code_map_read(struct code_map **out, const struct modules *m, struct err *er
         close(fd);
         return err_set(err, "%s is not taken: it belongs to user %u, not to the process's", path, st.st_uid);
     }
-    char *text = load(fd, (uint64_t)st.st_size, &len);
+    char *text = load_map(fd, (uint64_t)st.st_size, &len);
     close(fd);
     return text ? code_map_parse(out, text, len, err) : err_set(err, "out of memory for names");
 }

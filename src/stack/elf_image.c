@@ -49,7 +49,7 @@ static void load_sections(struct elf_image *image)
     image->names_len = image->names ? names->sh_size : 0;
 }
 
-static int load(struct elf_image *image, struct err *err)
+static int load_headers(struct elf_image *image, struct err *err)
 {
     Elf64_Ehdr *h = &image->header;
     if (!read_at(image, h, sizeof(*h), 0) || memcmp(h->e_ident, ELFMAG, SELFMAG) != 0) {
@@ -79,7 +79,7 @@ int elf_open_fd(struct elf_image *image, int fd, struct err *err)
         return -1;
     }
     image->size = (uint64_t)st.st_size;
-    if (load(image, err) == 0) return 0;
+    if (load_headers(image, err) == 0) return 0;
     elf_close(image);
     return -1;
 }
@@ -87,7 +87,7 @@ int elf_open_fd(struct elf_image *image, int fd, struct err *err)
 int elf_open_memory(struct elf_image *image, const void *memory, size_t size, struct err *err)
 {
     *image = (struct elf_image){ .fd = -1, .memory = memory, .size = size };
-    if (load(image, err) == 0) return 0;
+    if (load_headers(image, err) == 0) return 0;
     elf_close(image);
     return -1;
 }

@@ -20,7 +20,7 @@ void image_fini(struct image *i)
 }
 
 /* Room for one more in an array that doubles. */
-static int grow(void **items, uint32_t count, uint32_t *room, size_t size)
+static int grow_items(void **items, uint32_t count, uint32_t *room, size_t size)
 {
     if (count < *room) return 0;
     uint32_t more = *room ? *room * 2 : 64;
@@ -34,7 +34,7 @@ static int grow(void **items, uint32_t count, uint32_t *room, size_t size)
 struct image_segment *image_add_segment(struct image *i, struct err *err)
 {
     if (i->segment_count == IMAGE_SEGMENTS_MAX ||
-        grow((void **)&i->segments, i->segment_count, &i->segment_room, sizeof(*i->segments)) < 0) {
+        grow_items((void **)&i->segments, i->segment_count, &i->segment_room, sizeof(*i->segments)) < 0) {
         err_set(err, "there is no room for more than %u mappings", i->segment_count);
         return NULL;
     }
@@ -46,7 +46,7 @@ struct image_segment *image_add_segment(struct image *i, struct err *err)
 struct image_thread *image_add_thread(struct image *i, struct err *err)
 {
     if (i->thread_count == IMAGE_THREADS_MAX ||
-        grow((void **)&i->threads, i->thread_count, &i->thread_room, sizeof(*i->threads)) < 0) {
+        grow_items((void **)&i->threads, i->thread_count, &i->thread_room, sizeof(*i->threads)) < 0) {
         err_set(err, "there is no room for more than %u threads", i->thread_count);
         return NULL;
     }
@@ -59,7 +59,7 @@ int image_add_file(struct image *i, const struct image_file *f, struct slice pat
 {
     char *copy = malloc(path.len + 1);
     if (!copy || i->file_count == IMAGE_FILES_MAX ||
-        grow((void **)&i->files, i->file_count, &i->file_room, sizeof(*i->files)) < 0) {
+        grow_items((void **)&i->files, i->file_count, &i->file_room, sizeof(*i->files)) < 0) {
         free(copy);
         return err_set(err, "there is no room for more than %u mapped files", i->file_count);
     }

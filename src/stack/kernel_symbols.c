@@ -53,7 +53,7 @@ static bool take_line(struct kernel_symbols *k, const char *line)
     return true;
 }
 
-static int compare(const void *left, const void *right)
+static int compare_addresses(const void *left, const void *right)
 {
     const struct kernel_symbol *a = left, *b = right;
     return (a->address > b->address) - (a->address < b->address);
@@ -67,7 +67,7 @@ struct kernel_symbols *kernel_symbols_read(const char *path)
     while (k && fgets(line, sizeof(line), f) && take_line(k, line)) {}
     if (f) fclose(f);
     if (k && k->count) {
-        qsort(k->items, k->count, sizeof(*k->items), compare);
+        qsort(k->items, k->count, sizeof(*k->items), compare_addresses);
         return k;
     }
     kernel_symbols_free(k);

@@ -106,14 +106,14 @@ static void look_into(struct modules *m, struct module *module)
     free(memory);
 }
 
-static int compare(const void *left, const void *right)
+static int compare_modules(const void *left, const void *right)
 {
     const struct module *a = left, *b = right;
     return (a->start > b->start) - (a->start < b->start);
 }
 
 /* Room for one more in an array that doubles. */
-static bool grow(void **items, uint32_t count, uint32_t *cap, size_t size)
+static bool grow_modules(void **items, uint32_t count, uint32_t *cap, size_t size)
 {
     if (count < *cap) return true;
     uint32_t more = *cap ? 2 * *cap : 64;
@@ -133,7 +133,7 @@ static bool add_made(struct modules *m, uint64_t start, uint64_t limit, uint32_t
         return true;
     }
     if (m->made_count == MADE_CODE_MAX) return true;
-    if (!grow((void **)&m->made, m->made_count, cap, sizeof(*m->made))) return false;
+    if (!grow_modules((void **)&m->made, m->made_count, cap, sizeof(*m->made))) return false;
     m->made[m->made_count++] = (struct made_code){ start, limit };
     return true;
 }
@@ -150,7 +150,7 @@ static int read_lines(struct modules *m, FILE *maps, struct err *err)
             has_memory = add_made(m, found.start, found.limit, &made_cap);
             continue;
         }
-        has_memory = grow((void **)&m->items, m->count, &cap, sizeof(*m->items));
+        has_memory = grow_modules((void **)&m->items, m->count, &cap, sizeof(*m->items));
         if (has_memory)
             m->items[m->count++] = found;
         else
@@ -163,7 +163,7 @@ static int read_lines(struct modules *m, FILE *maps, struct err *err)
 static void look_into_all(struct modules *m)
 {
     if (!m->items) return;
-    qsort(m->items, m->count, sizeof(*m->items), compare);
+    qsort(m->items, m->count, sizeof(*m->items), compare_modules);
     for (uint32_t i = 0; i < m->count; i++) look_into(m, &m->items[i]);
 }
 
@@ -251,7 +251,7 @@ static int read_maps(struct modules **out, pid_t pid, struct err *err)
         modules_free(m);
         return -1;
     }
-    if (m->count) qsort(m->items, m->count, sizeof(*m->items), compare);
+    if (m->count) qsort(m->items, m->count, sizeof(*m->items), compare_modules);
     if (m->pid) m->root = process_root_open(m->pid);
     read_status(m, pid ? pid : getpid());
     *out = m;
@@ -357,7 +357,7 @@ static bool keep_gone(struct modules *m, const struct modules *before)
         if (items[kept].path) kept++;
     }
     m->count = kept;
-    qsort(items, kept, sizeof(*items), compare);
+    qsort(items, kept, sizeof(*items), compare_modules);
     return true;
 }
 

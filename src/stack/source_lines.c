@@ -26,28 +26,28 @@ struct source_lines {
 };
 
 /* POSIX has dlsym() give functions as pointers to objects. */
-static bool find(void *library, const char *name, void *function)
+static bool find_function(void *library, const char *name, void *function)
 {
     void *found = dlsym(library, name);
     *(void **)function = found;
     return found != NULL;
 }
 
-static void load(void)
+static void load_libdw(void)
 {
     void *library = dlopen(LIBDW, RTLD_NOW | RTLD_LOCAL);
-    libdw.is_there = library && find(library, "dwarf_begin", &libdw.begin) &&
-                     find(library, "dwarf_end", &libdw.end) &&
-                     find(library, "dwarf_addrdie", &libdw.addrdie) &&
-                     find(library, "dwarf_getsrc_die", &libdw.getsrc_die) &&
-                     find(library, "dwarf_linesrc", &libdw.linesrc) &&
-                     find(library, "dwarf_lineno", &libdw.lineno);
+    libdw.is_there = library && find_function(library, "dwarf_begin", &libdw.begin) &&
+                     find_function(library, "dwarf_end", &libdw.end) &&
+                     find_function(library, "dwarf_addrdie", &libdw.addrdie) &&
+                     find_function(library, "dwarf_getsrc_die", &libdw.getsrc_die) &&
+                     find_function(library, "dwarf_linesrc", &libdw.linesrc) &&
+                     find_function(library, "dwarf_lineno", &libdw.lineno);
 }
 
 struct source_lines *source_lines_new(int fd)
 {
     struct source_lines *l = calloc(1, sizeof(*l));
-    pthread_once(&once, load);
+    pthread_once(&once, load_libdw);
     if (l && libdw.is_there) l->dwarf = libdw.begin(fd, DWARF_C_READ);
     if (l && l->dwarf) {
         l->fd = fd;

@@ -90,7 +90,7 @@ void symbolizer_add_notes(const struct symbolizer *s, struct notes *notes)
 
 /* loading */
 
-static int compare(const void *left, const void *right)
+static int compare_symbols(const void *left, const void *right)
 {
     const struct named *a = left, *b = right;
     if (a->address != b->address) return a->address < b->address ? -1 : 1;
@@ -136,7 +136,7 @@ static void take_symbols(struct known *k, const Elf64_Sym *symbols, uint64_t cou
         k->symbols[k->count++] = (struct named){ s->st_value, size, s->st_name };
     }
     if (!k->symbols) return;
-    qsort(k->symbols, k->count, sizeof(*k->symbols), compare);
+    qsort(k->symbols, k->count, sizeof(*k->symbols), compare_symbols);
     keep_one_of_each(k);
 }
 
@@ -241,7 +241,7 @@ static void load_debug(struct symbolizer *s, struct known *k, const struct modul
     elf_close(&debug);
 }
 
-static void load(struct symbolizer *s, uint32_t i)
+static void load_symbols(struct symbolizer *s, uint32_t i)
 {
     const struct module *m = &s->modules->items[i];
     struct known *k = &s->known[i];
@@ -280,7 +280,7 @@ static struct slice plain_name(const char *name)
     return s;
 }
 
-static const struct named *find(const struct known *k, uint64_t address)
+static const struct named *find_symbol(const struct known *k, uint64_t address)
 {
     uint32_t low = 0, count = k->count;
     if (!count || address < k->symbols[0].address) return NULL;
@@ -311,8 +311,8 @@ static void find_in_module(struct symbolizer *s, const struct module *m, uint64_
 {
     out->module = slice_of(m->path);
     struct known *k = &s->known[m - s->modules->items];
-    if (!k->is_loaded) load(s, (uint32_t)(m - s->modules->items));
-    const struct named *n = find(k, at - m->bias);
+    if (!k->is_loaded) load_symbols(s, (uint32_t)(m - s->modules->items));
+    const struct named *n = find_symbol(k, at - m->bias);
     if (n) {
         out->name = plain_name(k->texts + n->name);
         out->offset = at - m->bias - n->address;

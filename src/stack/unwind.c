@@ -122,7 +122,7 @@ uint32_t unwind_space_rows(const struct unwind_space *s)
 
 /* walking */
 
-static bool read_word(const struct unwind_memory *m, uint64_t address, uint64_t *out)
+static bool read_stack_word(const struct unwind_memory *m, uint64_t address, uint64_t *out)
 {
     return !(address & 7) && m->read_word(m->context, address, out);
 }
@@ -133,7 +133,7 @@ static bool step_by_frame_pointer(struct unwind_registers *r, const struct unwin
 {
     uint64_t bp, ip;
     if (!r->bp || r->bp < r->sp || r->bp - r->sp > FRAME_BYTES_MAX) return false;
-    if (!read_word(m, r->bp, &bp) || !read_word(m, r->bp + 8, &ip)) return false;
+    if (!read_stack_word(m, r->bp, &bp) || !read_stack_word(m, r->bp + 8, &ip)) return false;
     r->sp = r->bp + 16;
     r->bp = bp;
     r->ip = ip;
@@ -143,8 +143,8 @@ static bool step_by_frame_pointer(struct unwind_registers *r, const struct unwin
 static bool step_over_signal(struct unwind_registers *r, const struct unwind_memory *m)
 {
     struct unwind_registers to = { 0 };
-    if (!read_word(m, r->sp + SIGNAL_RIP, &to.ip) || !read_word(m, r->sp + SIGNAL_RSP, &to.sp) ||
-        !read_word(m, r->sp + SIGNAL_RBP, &to.bp))
+    if (!read_stack_word(m, r->sp + SIGNAL_RIP, &to.ip) || !read_stack_word(m, r->sp + SIGNAL_RSP, &to.sp) ||
+        !read_stack_word(m, r->sp + SIGNAL_RBP, &to.bp))
         return false;
     *r = to;
     return true;
@@ -179,7 +179,7 @@ static bool recover_bp(const struct unwind_space *s, struct unwind_registers *r,
 {
     uint64_t bp, ip, first = 0;
     for (uint64_t at = r->sp; at - r->sp < RECOVER_BYTES_MAX; at += 8) {
-        if (!read_word(m, at, &bp) || !read_word(m, at + 8, &ip)) break;
+        if (!read_stack_word(m, at, &bp) || !read_stack_word(m, at + 8, &ip)) break;
         if (bp <= at || bp - at > FRAME_BYTES_MAX || (bp & 7) || !modules_find(s->modules, ip - 1)) continue;
         if (!first && bp - at <= RECOVER_BYTES_MAX) first = at;
         if (!is_call_of(s, m, ip, r->ip)) continue;
@@ -198,7 +198,7 @@ static bool find_cfa(const struct unwind_row *row, const struct unwind_registers
     switch (row->cfa) {
     case UNWIND_RSP: *cfa = r->sp + offset; return true;
     case UNWIND_RBP: *cfa = r->bp + offset; return true;
-    case UNWIND_RBP_DEREF: return read_word(m, r->bp + offset, cfa);
+    case UNWIND_RBP_DEREF: return read_stack_word(m, r->bp + offset, cfa);
     case UNWIND_PLT: *cfa = r->sp + 8 + ((r->ip & 15) >= offset ? 8 : 0); return true;
     default: return false;
     }
@@ -210,15 +210,15 @@ static bool step_by_row(const struct unwind_row *row, struct unwind_registers *r
     uint64_t cfa, ip, bp = r->bp;
     uint64_t rbp_offset = (uint64_t)(int64_t)row->rbp_offset;
     if (!find_cfa(row, r, m, &cfa) || cfa <= r->sp || cfa - r->sp > FRAME_BYTES_MAX) return false;
-    if (!read_word(m, cfa - 8, &ip)) return false;
-    if (row->rbp == UNWIND_RBP_AT_CFA && !read_word(m, cfa + rbp_offset, &bp)) return false;
-    if (row->rbp == UNWIND_RBP_AT_RBP && !read_word(m, r->bp + rbp_offset, &bp)) return false;
+    if (!read_stack_word(m, cfa - 8, &ip)) return false;
+    if (row->rbp == UNWIND_RBP_AT_CFA && !read_stack_word(m, cfa + rbp_offset, &bp)) return false;
+    if (row->rbp == UNWIND_RBP_AT_RBP && !read_stack_word(m, r->bp + rbp_offset, &bp)) return false;
     *r = (struct unwind_registers){ ip, cfa, bp, r->has_no_bp && row->rbp == UNWIND_RBP_SAME };
     return ip != 0;
 }
 
-static bool step(const struct unwind_space *s, struct unwind_registers *r, const struct unwind_memory *m,
-                 bool *is_exact)
+static bool unwind_step(const struct unwind_space *s, struct unwind_registers *r,
+                        const struct unwind_memory *m, bool *is_exact)
 {
     uint64_t pc = r->ip - !*is_exact; /* a call may be its function's last instruction */
     const struct module *module = modules_find(s->modules, pc);
@@ -244,7 +244,7 @@ uint32_t unwind_stack(const struct unwind_space *s, const struct unwind_register
     bool is_exact = true;
     pcs[count++] = r.ip;
     if (memory->unknown && !modules_have_code(s->modules, r.ip)) *memory->unknown = r.ip;
-    while (count < max && step(s, &r, memory, &is_exact)) {
+    while (count < max && unwind_step(s, &r, memory, &is_exact)) {
         if (modules_have_code(s->modules, r.ip - !is_exact)) {
             pcs[count++] = r.ip;
             continue;

@@ -63,7 +63,7 @@ struct cursor {
     bool is_bad;
 };
 
-static uint64_t take(struct cursor *c, size_t size)
+static uint64_t take_bytes(struct cursor *c, size_t size)
 {
     uint64_t value = 0;
     if ((size_t)(c->end - c->at) < size) {
@@ -80,7 +80,7 @@ static uint64_t take_uleb(struct cursor *c)
 {
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
-        uint64_t byte = take(c, 1);
+        uint64_t byte = take_bytes(c, 1);
         value |= (byte & 0x7f) << shift;
         if (byte < 0x80) return value;
     }
@@ -92,7 +92,7 @@ static int64_t take_sleb(struct cursor *c)
 {
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 64;) {
-        uint64_t byte = take(c, 1);
+        uint64_t byte = take_bytes(c, 1);
         value |= (byte & 0x7f) << shift;
         shift += 7;
         if (byte & 0x80) continue;
@@ -127,13 +127,13 @@ static uint64_t take_encoded(struct cursor *c, uint8_t encoding, const struct se
     switch (encoding & 0x0f) {
     case ENCODING_ABSOLUTE:
     case ENCODING_U8:
-    case ENCODING_S8: value = take(c, 8); break;
+    case ENCODING_S8: value = take_bytes(c, 8); break;
     case ENCODING_ULEB: value = take_uleb(c); break;
     case ENCODING_SLEB: value = (uint64_t)take_sleb(c); break;
-    case ENCODING_U2: value = take(c, 2); break;
-    case ENCODING_S2: value = (uint64_t)(int64_t)(int16_t)take(c, 2); break;
-    case ENCODING_U4: value = take(c, 4); break;
-    case ENCODING_S4: value = (uint64_t)(int64_t)(int32_t)take(c, 4); break;
+    case ENCODING_U2: value = take_bytes(c, 2); break;
+    case ENCODING_S2: value = (uint64_t)(int64_t)(int16_t)take_bytes(c, 2); break;
+    case ENCODING_U4: value = take_bytes(c, 4); break;
+    case ENCODING_S4: value = (uint64_t)(int64_t)(int32_t)take_bytes(c, 4); break;
     default: c->is_bad = true; return 0;
     }
     if ((encoding & 0x70) == ENCODING_PC_RELATIVE)
@@ -171,9 +171,9 @@ static void read_augmentation(struct cie *cie, struct cursor *c, const char *let
     cie->has_augmentation = true;
     for (letters++; *letters; letters++) {
         switch (*letters) {
-        case 'R': cie->pointer_encoding = (uint8_t)take(&data, 1); break;
-        case 'L': take(&data, 1); break;
-        case 'P': take_encoded(&data, (uint8_t)take(&data, 1) & 0x7f, s); break;
+        case 'R': cie->pointer_encoding = (uint8_t)take_bytes(&data, 1); break;
+        case 'L': take_bytes(&data, 1); break;
+        case 'P': take_encoded(&data, (uint8_t)take_bytes(&data, 1) & 0x7f, s); break;
         case 'S': cie->is_signal = true; break;
         case 'B': break;
         default: return; /* what follows is not known, and is passed over by its length */
@@ -185,7 +185,7 @@ static void read_augmentation(struct cie *cie, struct cursor *c, const char *let
 static struct cie read_cie(struct cursor c, const struct section *s)
 {
     struct cie cie = { .pointer_encoding = ENCODING_ABSOLUTE };
-    uint64_t version = take(&c, 1);
+    uint64_t version = take_bytes(&c, 1);
     const char *letters = (const char *)c.at;
     const uint8_t *end = memchr(c.at, 0, (size_t)(c.end - c.at));
     if (!end || (version != 1 && version != 3)) {
@@ -195,7 +195,7 @@ static struct cie read_cie(struct cursor c, const struct section *s)
     c.at = end + 1;
     cie.code_factor = take_uleb(&c);
     cie.data_factor = take_sleb(&c);
-    uint64_t ra = version == 1 ? take(&c, 1) : take_uleb(&c);
+    uint64_t ra = version == 1 ? take_bytes(&c, 1) : take_uleb(&c);
     if (*letters == 'z') read_augmentation(&cie, &c, letters, s);
     cie.is_bad = c.is_bad || ra != REGISTER_RA || (*letters && *letters != 'z');
     cie.program = (struct cursor){ c.at, c.end, false };
@@ -288,9 +288,9 @@ static void set_cfa_expression(struct frame *f, struct cursor e)
         r->offset = e.at[6] - OP_LIT0;
         return;
     }
-    uint64_t op = take(&e, 1);
+    uint64_t op = take_bytes(&e, 1);
     int64_t offset = take_sleb(&e);
-    if (take(&e, 1) != OP_DEREF || e.at != e.end || e.is_bad) return;
+    if (take_bytes(&e, 1) != OP_DEREF || e.at != e.end || e.is_bad) return;
     if (op == OP_BREG6) {
         r->cfa = UNWIND_RBP_DEREF;
         r->offset = offset;
@@ -314,7 +314,7 @@ static void set_saved(struct rules *r, uint64_t reg, int64_t offset)
 static void set_expression(struct frame *f, uint64_t reg, struct cursor e)
 {
     struct rules *r = &f->rules;
-    uint64_t op = take(&e, 1);
+    uint64_t op = take_bytes(&e, 1);
     int64_t offset = take_sleb(&e);
     bool is_simple = !e.is_bad && e.at == e.end;
     if (reg == REGISTER_RBP && is_simple && op == OP_BREG6) {
@@ -358,9 +358,9 @@ static bool run_extended(struct frame *f, struct cursor *c, uint64_t op)
         f->address = to;
         return true;
     }
-    case CFA_ADVANCE1: advance(f, take(c, 1)); return true;
-    case CFA_ADVANCE2: advance(f, take(c, 2)); return true;
-    case CFA_ADVANCE4: advance(f, take(c, 4)); return true;
+    case CFA_ADVANCE1: advance(f, take_bytes(c, 1)); return true;
+    case CFA_ADVANCE2: advance(f, take_bytes(c, 2)); return true;
+    case CFA_ADVANCE4: advance(f, take_bytes(c, 4)); return true;
     case CFA_OFFSET_EXTENDED:
         reg = take_uleb(c);
         set_saved(r, reg, (int64_t)take_uleb(c) * f->cie->data_factor);
@@ -420,11 +420,11 @@ static bool run_extended(struct frame *f, struct cursor *c, uint64_t op)
     }
 }
 
-static void run(struct frame *f, struct cursor c)
+static void run_program(struct frame *f, struct cursor c)
 {
     while (c.at < c.end && !c.is_bad && !f->maker->is_failed) {
         if (!spend(f->maker)) break;
-        uint64_t op = take(&c, 1), low = op & 0x3f;
+        uint64_t op = take_bytes(&c, 1), low = op & 0x3f;
         bool is_known = true;
         switch (op >> 6) {
         case 1: advance(f, low); break;
@@ -461,7 +461,7 @@ static void take_cie(struct maker *m, struct cursor c, uint64_t at, const struct
     cie.at = at;
     if (!cie.is_bad) {
         struct frame f = { .cie = &cie, .section = s, .end = UINT64_MAX, .maker = m };
-        run(&f, cie.program);
+        run_program(&f, cie.program);
         cie.initial = f.rules;
     }
     add_cie(m, &cie);
@@ -494,14 +494,14 @@ static void read_fde(struct maker *m, struct cursor c, const struct cie *cie, co
     f.address = start;
     f.end = start + len;
     f.rules = f.initial = cie->initial;
-    run(&f, c);
+    run_program(&f, c);
     static const struct rules none = { .cfa = UNWIND_NONE };
     if (f.address < f.end) add_row(m, f.address, &f.rules);
     add_row(m, f.end, &none);
 }
 
 /* A row that ends a function goes before the one that begins another at the same address. */
-static int compare(const void *left, const void *right)
+static int compare_rows(const void *left, const void *right)
 {
     const struct unwind_row *a = left, *b = right;
     if (a->pc != b->pc) return a->pc < b->pc ? -1 : 1;
@@ -517,7 +517,7 @@ static void tidy(struct unwind_table *t)
 {
     uint32_t kept = 0;
     if (!t->count) return;
-    qsort(t->rows, t->count, sizeof(*t->rows), compare);
+    qsort(t->rows, t->count, sizeof(*t->rows), compare_rows);
     for (uint32_t i = 0; i < t->count; i++) {
         if (i + 1 < t->count && t->rows[i + 1].pc == t->rows[i].pc)
             continue; /* the last one of them counts */
@@ -530,8 +530,8 @@ static void tidy(struct unwind_table *t)
 /* The next CIE or FDE; false at the end. `body` is behind its length. */
 static bool next_entry(struct cursor *c, struct cursor *body)
 {
-    uint64_t len = take(c, 4);
-    if (len == UINT32_MAX) len = take(c, 8);
+    uint64_t len = take_bytes(c, 4);
+    if (len == UINT32_MAX) len = take_bytes(c, 8);
     if (!len || c->is_bad || len > (uint64_t)(c->end - c->at)) return false;
     *body = take_block(c, len);
     return true;
@@ -544,7 +544,7 @@ static void read_entries(struct maker *m, const struct section *s)
         const uint8_t *at = c.at;
         if (!next_entry(&c, &body)) return;
         const uint8_t *id_at = body.at;
-        uint64_t id = take(&body, 4);
+        uint64_t id = take_bytes(&body, 4);
         if (body.is_bad) continue;
         if (!id) {
             take_cie(m, body, (uint64_t)(at - s->bytes), s);
