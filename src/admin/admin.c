@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "http/h1_server.h"
 #include "net/acceptor.h"
-#include "net/bind.h"
+#include "net/socket_set.h"
 
 /* In all, and of one address: none can shut the others out. */
 #define CONNECTIONS_MAX 256u
@@ -39,6 +39,7 @@ struct admin {
     struct crowd usual, reserved;
     struct call_env env;
     struct metrics_texts metrics;
+    struct socket_set *sockets; /* NULL: nobody is taken any more */
     struct acceptor acceptor;
     struct acceptor_spare spare;
     struct loop_grave grave;
@@ -120,7 +121,7 @@ static struct crowd *admit(struct admin *a, const struct ip *peer)
 
 static void on_connection(struct acceptor *acceptor, int fd, const struct address *client)
 {
-    struct admin *a = container_of(acceptor, struct admin, acceptor);
+    struct admin *a = acceptor->use.owner;
     struct ip peer = address_ip(client);
     struct crowd *crowd = admit(a, &peer);
     struct h1_server *c = crowd ? calloc(1, sizeof(*c)) : NULL;
@@ -135,7 +136,7 @@ static void on_connection(struct acceptor *acceptor, int fd, const struct addres
 
 static void on_shed(struct acceptor *acceptor, const struct address *client)
 {
-    say_shed(container_of(acceptor, struct admin, acceptor), client, "no_descriptors");
+    say_shed(acceptor->use.owner, client, "no_descriptors");
 }
 
 /* opening and closing */
@@ -168,6 +169,7 @@ static void init(struct admin *a, const struct admin_conf *conf, const struct ad
                                 .leaks = objects->leaks,
                                 .jobs = objects->jobs,
                                 .reloader = objects->reloader,
+                                .upgrader = objects->upgrader,
                                 .metrics = &a->metrics,
                                 .loop = l,
                                 .routes = admin_routes };
@@ -178,26 +180,38 @@ static void init(struct admin *a, const struct admin_conf *conf, const struct ad
     a->next_id = 1;
 }
 
-static int listen_on(struct admin *a, const struct address *bind, struct err *err)
+static int accept_at(struct admin *a, struct err *err)
 {
-    int fd;
-    struct acceptor_use use = {
-        .on_connection = on_connection, .on_shed = on_shed, .burst = ACCEPTS_A_TURN, .name = "admin"
-    };
-    if (bind_open(bind, &(struct bind_use){ true, HEADER_TIMEOUT_MS / 1000, 1, false }, &fd, err) < 0)
-        return err_prefix(err, "admin");
-    if (acceptor_open(&a->acceptor, a->env.loop, fd, &use, &a->spare, err) < 0)
+    struct acceptor_use use = { .owner = a,
+                                .on_connection = on_connection,
+                                .on_shed = on_shed,
+                                .burst = ACCEPTS_A_TURN,
+                                .name = "admin" };
+    for (uint32_t i = 0; i < a->sockets->count; i++) {
+        int fd = socket_set_share(a->sockets, i, err);
+        if (fd < 0) return -1;
+        int result = i ? acceptor_add(&a->acceptor, fd, err)
+                       : acceptor_open(&a->acceptor, a->env.loop, fd, &use, &a->spare, err);
+        if (result < 0) return -1;
+    }
+    return 0;
+}
+
+static int listen_on(struct admin *a, const struct address *bind, struct socket_store *given, struct err *err)
+{
+    const struct socket_use use = { true, HEADER_TIMEOUT_MS / 1000, 1, false, given };
+    if (socket_set_open(&a->sockets, bind, &use, err) < 0 || accept_at(a, err) < 0)
         return err_prefix(err, "admin");
     if (bind->sa.any.sa_family == AF_UNIX) {
         /* Who may write to the file may use the API: its owner and group. */
-        if (chmod(bind->sa.un.sun_path, 0660) < 0)
+        if (!a->sockets->keeps_path && chmod(bind->sa.un.sun_path, 0660) < 0)
             return err_set(err, "admin: cannot set the mode of %s: %s", bind->sa.un.sun_path,
                            strerror(errno));
         return 0;
     }
     struct address *bound = &a->env.guard.bind;
     bound->len = sizeof(bound->sa);
-    if (getsockname(fd, &bound->sa.any, &bound->len) < 0)
+    if (getsockname(a->acceptor.io.fd, &bound->sa.any, &bound->len) < 0)
         return err_set(err, "admin: cannot read its own address: %s", strerror(errno));
     return 0;
 }
@@ -208,18 +222,12 @@ int admin_open(struct admin **out, const struct admin_conf *conf, const struct a
     struct admin *a = calloc(1, sizeof(*a));
     if (!a) return err_set(err, "out of memory for the admin API");
     init(a, conf, objects, control_loop);
-    if (listen_on(a, &conf->bind, err) < 0) {
+    if (listen_on(a, &conf->bind, objects->given, err) < 0) {
         admin_close(a);
         return -1;
     }
     *out = a;
     return 0;
-}
-
-static void forget_path(const struct admin *a)
-{
-    const struct address *bind = &a->env.guard.bind;
-    if (bind->sa.any.sa_family == AF_UNIX) unlink(bind->sa.un.sun_path);
 }
 
 static void kill_crowd(struct crowd *crowd)
@@ -232,11 +240,40 @@ static void bury_admin(struct loop_grave *g)
     free(container_of(g, struct admin, grave));
 }
 
+static void stop_listening(struct admin *a)
+{
+    if (acceptor_is_open(&a->acceptor)) acceptor_kill(&a->acceptor);
+    socket_set_close(a->sockets);
+    a->sockets = NULL;
+}
+
+struct socket_set *admin_sockets(const struct admin *a)
+{
+    return a ? a->sockets : NULL;
+}
+
+static void drain_crowd(struct crowd *crowd)
+{
+    struct list *next;
+    crowd->service.is_draining = true;
+    for (struct list *at = crowd->connections.next; at != &crowd->connections; at = next) {
+        next = at->next;
+        http_conn_drain(http_conn_at(at));
+    }
+}
+
+void admin_leave(struct admin *a)
+{
+    if (!a) return;
+    stop_listening(a);
+    drain_crowd(&a->usual);
+    drain_crowd(&a->reserved);
+}
+
 void admin_shut(struct admin *a)
 {
     if (!a) return;
-    if (acceptor_is_open(&a->acceptor)) forget_path(a);
-    acceptor_kill(&a->acceptor);
+    stop_listening(a);
     call_kill_all(&a->env);
     kill_crowd(&a->usual);
     kill_crowd(&a->reserved);

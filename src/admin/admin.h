@@ -13,6 +13,9 @@ struct profiler;
 struct proxy;
 struct reloader;
 struct rule_log;
+struct socket_set;
+struct socket_store;
+struct upgrader;
 struct watch;
 
 /* What the API shows and changes; borrowed as long as the loop turns. */
@@ -24,11 +27,19 @@ struct admin_objects {
     struct jobs *jobs;         /* NULL: none */
     struct leak_watch *leaks;  /* NULL: none */
     struct reloader *reloader; /* NULL: none */
+    struct upgrader *upgrader; /* NULL: none */
+    struct socket_store
+        *given; /* sockets that this process has already, asked at opening alone; NULL: none */
 };
 
 /* Listens; answers once the loop turns. All but `out`, `objects` and `err` are borrowed until admin_close(). */
 MUST_CHECK int admin_open(struct admin **out, const struct admin_conf *conf,
                           const struct admin_objects *objects, struct loop *control_loop, struct err *err);
+/* Where it listens, until admin_leave() or admin_shut(); NULL: nowhere any more. */
+struct socket_set *admin_sockets(const struct admin *a);
+/* Another process listens there now: nothing new is taken, what is being answered is answered, and its connection closes.
+ * NULL is fine. */
+void admin_leave(struct admin *a);
 /* Ends all of it at once: from here on no handler runs, and a call's ticket is over; what handlers had begun is told so.
  * Not before weir has drained its traffic: people look how far it got, and /readyz says 503. Twice is fine, and NULL. */
 void admin_shut(struct admin *a);

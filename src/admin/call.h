@@ -23,6 +23,7 @@ struct call_env {
     struct jobs *jobs; /* may be NULL */
     struct leak_watch *leaks;
     struct reloader *reloader; /* may be NULL */
+    struct upgrader *upgrader; /* may be NULL */
     struct metrics_texts *metrics;
     struct loop *loop;
     const struct admin_route *routes;

@@ -18,6 +18,7 @@ struct profiler;
 struct proxy;
 struct reloader;
 struct rule_log;
+struct upgrader;
 struct watch;
 
 struct admin_query {
@@ -34,6 +35,7 @@ struct admin_request {
     struct jobs *jobs;         /* likewise */
     struct leak_watch *leaks;  /* likewise */
     struct reloader *reloader; /* likewise */
+    struct upgrader *upgrader; /* likewise */
     struct metrics_texts *metrics;
     struct loop *loop;
     const struct admin_route *route;

@@ -1,6 +1,7 @@
 #include "admin/routes.h"
 
 #include "admin/reloader.h"
+#include "admin/upgrader.h"
 #include "proxy/explain.h"
 
 #define PLAIN "text/plain; charset=utf-8"
@@ -29,6 +30,10 @@ const struct admin_route admin_routes[] = {
       "One of them, without secrets; or what it changes of another", .query = generation_query },
     { HTTP_POST, "/api/v1/config/rollback", config_rollback, "Puts one that is kept in force again",
       .query = reload_query, .answer = &reload_outcome_shape, .body = &rollback_type },
+    { HTTP_POST, "/api/v1/upgrade", upgrade_post,
+      "Starts the binary anew, which takes over all listening sockets; this process ends when what it has "
+      "begun has",
+      .answer = &upgrade_outcome_shape },
     { HTTP_GET, "/api/v1/stats", stats_show, "The whole process in figures", .answer = &stats_shape },
     { HTTP_GET, "/api/v1/stats/leaks", leaks_show, "What leaks, and what grows", .answer = &leaks_shape },
     { HTTP_GET, "/api/v1/listeners", listeners_list, "Listeners and their traffic", .answer = &listener_shape,

@@ -87,5 +87,7 @@ void config_reload(const struct admin_request *rq, struct answer *out);
 void config_rollback(const struct admin_request *rq, struct answer *out);
 void generations_list(const struct admin_request *rq, struct answer *out);
 void generations_show(const struct admin_request *rq, struct answer *out);
+/* upgrade.c */
+void upgrade_post(const struct admin_request *rq, struct answer *out);
 /* openapi.c */
 void openapi_show(const struct admin_request *rq, struct answer *out);

@@ -6,6 +6,7 @@
 
 #include "admin/latency.h"
 #include "admin/routes.h"
+#include "admin/upgrader.h"
 #include "base/count.h"
 #include "net/loop.h"
 #include "proxy/worker.h"
@@ -37,11 +38,19 @@ struct log_answer {
     uint64_t written_bytes, dropped;
 };
 
+struct drain_answer {
+    double since_seconds, left_seconds;
+    uint64_t exchanges, tunnels, client_connections;
+    struct shape_list listeners; /* struct shape_count */
+};
+
 struct stats_answer {
     const char *version;
     double uptime_seconds;
     uint64_t workers;
     bool draining;
+    struct drain_answer drain;
+    struct shape_list predecessors; /* struct predecessor */
     struct live_answer live;
     struct memory_answer memory;
     struct descriptors_answer descriptors;
@@ -106,6 +115,19 @@ static const struct shape_field listener_latency_fields[] = {
 static const struct shape listener_latency_shape = { "ListenerLatency", sizeof(struct listener_latency),
                                                      listener_latency_fields };
 
+static const struct shape_field drain_fields[] = {
+    SHAPE_ROW(drain_answer, since_seconds, NUMBER, "For how long; null: weir does not drain.",
+              .may_be_null = true),
+    SHAPE_ROW(drain_answer, left_seconds, NUMBER, "How much longer it may take at most.",
+              .may_be_null = true),
+    SHAPE_ROW(drain_answer, exchanges, COUNT, "Exchanges that are left."),
+    SHAPE_ROW(drain_answer, tunnels, COUNT, "Tunnels that are left."),
+    SHAPE_ROW(drain_answer, client_connections, COUNT, "Client connections that are left."),
+    SHAPE_ROW(drain_answer, listeners, COUNTS, "Of each listener, how many of these."),
+    { 0 },
+};
+static const struct shape drain_shape = { "Drain", sizeof(struct drain_answer), drain_fields };
+
 static const struct shape_field log_fields[] = {
     SHAPE_ROW(log_answer, written_bytes, COUNT, "Bytes written."),
     SHAPE_ROW(log_answer, dropped, COUNT, "Lines that were not."),
@@ -117,7 +139,10 @@ static const struct shape_field stats_fields[] = {
     SHAPE_ROW(stats_answer, version, STRING, "weir's version."),
     SHAPE_ROW(stats_answer, uptime_seconds, NUMBER, "Since the start."),
     SHAPE_ROW(stats_answer, workers, COUNT, "Threads that carry traffic."),
-    SHAPE_ROW(stats_answer, draining, BOOL, "weir was told to stop."),
+    SHAPE_ROW(stats_answer, draining, BOOL, "weir was told to stop, or another process has taken over."),
+    SHAPE_ROW(stats_answer, drain, OBJECT, NULL, .of = &drain_shape),
+    SHAPE_ROW(stats_answer, predecessors, LIST,
+              "Processes that this one took over from and that still drain.", .of = &predecessor_shape),
     SHAPE_ROW(stats_answer, live, OBJECT, NULL, .of = &live_shape),
     SHAPE_ROW(stats_answer, memory, OBJECT, NULL, .of = &memory_shape),
     SHAPE_ROW(stats_answer, descriptors, OBJECT, NULL, .of = &descriptors_shape),
@@ -203,13 +228,42 @@ static double uptime_seconds(const struct admin_request *rq)
     return floor((double)since / 1e6) / 1e3;
 }
 
+/* To the millisecond. */
+static double seconds(uint64_t ns)
+{
+    return floor((double)ns / 1e6) / 1e3;
+}
+
+static struct drain_answer drain_of(const struct admin_request *rq, const struct live_answer *live,
+                                    struct shape_count *listeners)
+{
+    const struct proxy *p = rq->proxy;
+    uint64_t now = rq->loop->now_ns;
+    struct drain_answer d = { .since_seconds = NAN, .left_seconds = NAN };
+    if (!atomic_load(&p->is_draining)) return d;
+    d = (struct drain_answer){ seconds(now - p->drain_since_ns),
+                               now < p->drain_until_ns ? seconds(p->drain_until_ns - now) : 0,
+                               live->exchanges,
+                               live->tunnels,
+                               live->client_connections,
+                               { listeners, p->listener_count } };
+    for (uint32_t i = 0; i < p->listener_count; i++)
+        listeners[i] = (struct shape_count){ p->listeners[i]->name,
+                                             atomic_load(&p->listeners[i]->connections) };
+    return d;
+}
+
 void stats_show(const struct admin_request *rq, struct answer *out)
 {
     const struct proxy *p = rq->proxy;
     struct shape_count ends[END_REASON_COUNT];
     struct shape_count refused[END_REASON_COUNT];
+    struct predecessor predecessors[PREDECESSORS_MAX];
     struct listener_latency *latency = calloc(p->listener_count + 1, sizeof(*latency));
-    if (!latency) {
+    struct shape_count *left = calloc(p->listener_count + 1, sizeof(*left));
+    if (!latency || !left) {
+        free(left);
+        free(latency);
         answer_problem(out, 503, "There is no memory for the answer; try again.");
         return;
     }
@@ -229,6 +283,9 @@ void stats_show(const struct admin_request *rq, struct answer *out)
                     .refused = count_reasons(p, offsetof(struct listener, meter_refused), refused) },
         .latency = { latency, p->listener_count },
     };
+    a.drain = drain_of(rq, &a.live, left);
+    a.predecessors.data = predecessors;
+    if (rq->upgrader) a.predecessors.count = rq->upgrader->predecessors(rq->upgrader, predecessors);
     add_totals(p, &a.totals);
     if (p->access_log)
         a.access_log = (struct log_answer){ access_log_written_bytes(p->access_log),
@@ -237,5 +294,6 @@ void stats_show(const struct admin_request *rq, struct answer *out)
     json_init(&j, ANSWER_MAX, true);
     shape_print(&stats_shape, &a, &j);
     answer_json(out, 200, &j);
+    free(left);
     free(latency);
 }

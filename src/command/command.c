@@ -19,6 +19,7 @@
 #include "command/schema.h"
 #include "command/simulate.h"
 #include "command/split_report.h"
+#include "command/upgrade_command.h"
 #include "conf/decode.h"
 #include "control/version.h"
 
@@ -54,6 +55,8 @@ const struct command commands[] = {
     { "demo", "see it work: weir in front of three small servers of its own", &demo_syntax, demo_command },
     { "check", "read a configuration and name every mistake in it", &check_syntax, check_command },
     { "reload", "put the changed file of a running weir in force", &reload_syntax, reload_command },
+    { "upgrade", "start a running weir's binary anew, without a connection lost", &upgrade_syntax,
+      upgrade_command },
     { "config", "list, compare and put back configurations that were in force", &config_syntax,
       config_command },
     { "explain", "say where a request would go, and why", &explain_syntax, explain_command },

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "conf/decode.h"
 #include "control/config.h"
+#include "control/heritage.h"
 #include "control/run.h"
 #include "control/start.h"
 
@@ -46,7 +47,9 @@ const struct syntax run_syntax = {
         "Carries traffic until SIGTERM or SIGINT; then it lets what is going on come to its end "
         "(`timeouts: {drain}`,\n"
         "30s), and a second signal ends it at once. SIGUSR1 opens the access log anew, SIGHUP also reads\n"
-        "FILE again and puts it in force, as `weir reload` does.\n",
+        "FILE again and puts it in force, as `weir reload` does, and SIGUSR2 starts the program anew, as "
+        "`weir "
+        "upgrade` does.\n",
     .options = options,
     .notes = "Exit codes: 0 ended as asked, 64 wrong usage, 71 the system refused something, 78 wrong "
              "configuration.\n",
@@ -212,6 +215,35 @@ static int check_run_options(const struct run_options *o)
     return check_servers(o);
 }
 
+/* Whoever started it to take over hears why it will not, and says it; else it is for people. */
+static void say_not_started(const struct heritage *h, const char *why)
+{
+    bool is_ended = *why && why[strlen(why) - 1] == '\n';
+    if (!heritage_refuse(h, why))
+        fprintf(stderr, "%s%s%s", is_ended ? "" : "weir run: ", why, is_ended ? "" : "\n");
+}
+
+static int carry_traffic(const struct run_options *o)
+{
+    struct start start = { 0 };
+    struct heritage heritage;
+    struct err err;
+    int code = heritage_open(&heritage, &err) < 0 ? EX_OSERR : EX_OK;
+    if (code != EX_OK)
+        say_not_started(&heritage, err.text);
+    else if (!o->config)
+        code = config_of_options(o, &start.config);
+    else if ((code = start_load(&start, o->config, heritage.folder)) != EX_OK)
+        say_not_started(&heritage, start.faults ? start.faults : "there is no memory for the configuration");
+    const struct run_setup setup = {
+        .config = start.config, .path = o->config, .start = &start, .heritage = &heritage
+    };
+    if (code == EX_OK) code = run(&setup);
+    heritage_close(&heritage);
+    start_fini(&start);
+    return code;
+}
+
 int run_command(int argc, char **argv)
 {
     struct run_options o = { 0 };
@@ -219,10 +251,5 @@ int run_command(int argc, char **argv)
     if (code != EX_OK) return code < 0 ? EX_OK : code;
     code = check_run_options(&o);
     if (code) return code;
-    struct start start = { 0 };
-    code = o.config ? start_load(&start, o.config, "run") : config_of_options(&o, &start.config);
-    const struct run_setup setup = { .config = start.config, .path = o.config, .start = &start };
-    if (code == EX_OK) code = run(&setup);
-    start_fini(&start);
-    return code;
+    return carry_traffic(&o);
 }

@@ -223,7 +223,14 @@ static int find_all(struct generations *g, struct err *err)
     return 0;
 }
 
-static int open_folder(struct generations *g, const char *path, struct err *err)
+static bool is_folder_of(int held, const struct stat *st)
+{
+    struct stat of_held;
+    return held >= 0 && fstat(held, &of_held) == 0 && of_held.st_dev == st->st_dev &&
+           of_held.st_ino == st->st_ino;
+}
+
+static int open_folder(struct generations *g, const char *path, int held, struct err *err)
 {
     struct stat st;
     if (mkdir(path, 0700) < 0 && errno != EEXIST) return err_set(err, "cannot be made: %s", strerror(errno));
@@ -233,22 +240,33 @@ static int open_folder(struct generations *g, const char *path, struct err *err)
     if (st.st_mode & S_IWOTH)
         return err_set(err,
                        "may be written to by anybody, who could put a configuration there: chmod o-w it");
+    if (is_folder_of(held, &st)) {
+        close(g->folder);
+        g->folder = fcntl(held, F_DUPFD_CLOEXEC, 0);
+        if (g->folder < 0) return err_set(err, "cannot be opened: %s", strerror(errno));
+    }
     if (flock(g->folder, LOCK_EX | LOCK_NB) < 0)
         return err_set(err, "is in use by another weir: give each its own");
     return find_all(g, err);
 }
 
-int generations_open(struct generations **out, const char *path, struct err *err)
+int generations_open(struct generations **out, const char *path, int held, struct err *err)
 {
     struct generations *g = calloc(1, sizeof(*g));
     if (!g) return err_set(err, "out of memory at start");
     g->folder = -1;
-    if (open_folder(g, path, err) < 0) {
+    if (open_folder(g, path, held, err) < 0) {
         generations_close(g);
         return err_prefix(err, "the folder of `state:`, %s", path);
     }
     *out = g;
     return 0;
+}
+
+void generations_leave(struct generations *g)
+{
+    if (g->folder >= 0) close(g->folder);
+    g->folder = -1;
 }
 
 void generations_close(struct generations *g)

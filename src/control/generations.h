@@ -35,8 +35,12 @@ struct generations {
     uint32_t count;
 };
 
-/* Makes the folder if there is none, and finds what is kept in it. -1: it cannot be used, or another process does. */
-MUST_CHECK int generations_open(struct generations **out, const char *path, struct err *err);
+/* Makes the folder if there is none, and finds what is kept in it. -1: it cannot be used, or another process does. `held`: a
+ * descriptor with the lock on it, if it is of that folder (of the process that this one takes over from), which stays the
+ * caller's; -1: none. */
+MUST_CHECK int generations_open(struct generations **out, const char *path, int held, struct err *err);
+/* Lets go of the folder for another process: nothing is kept any more, and the list is only to be looked at. */
+void generations_leave(struct generations *g);
 void generations_close(struct generations *g);                            /* NULL is fine */
 const struct generation *generations_latest(const struct generations *g); /* NULL: there is none */
 const struct generation *generations_find(const struct generations *g, uint32_t number);

@@ -26,7 +26,7 @@ struct reload {
     struct list settling; /* of question: in force, but not yet with every worker */
     uint32_t pending;
     uint64_t applied, refused;
-    bool is_stopped;
+    bool is_stopped, is_held;
 };
 
 struct question {
@@ -414,7 +414,7 @@ static bool ask(struct reloader *reloader, const struct reload_ask *what)
 {
     struct reload *r = (struct reload *)reloader;
     struct question *q = calloc(1, sizeof(*q));
-    if (!q || r->is_stopped) {
+    if (!q || r->is_stopped || r->is_held) {
         free(q);
         return false;
     }
@@ -532,6 +532,16 @@ int reload_new(struct reload **out, const struct reload_options *o, struct err *
     add_metrics(r);
     *out = r;
     return 0;
+}
+
+bool reload_is_busy(const struct reload *r)
+{
+    return r->pending || !list_is_empty(&r->settling);
+}
+
+void reload_hold(struct reload *r, bool is_held)
+{
+    r->is_held = is_held;
 }
 
 void reload_stop(struct reload *r)

@@ -29,5 +29,9 @@ void reload_free(struct reload *r);
 struct reloader *reload_reloader(struct reload *r);
 /* The file anew: what comes of it goes to the log. */
 void reload_by_signal(struct reload *r);
+/* Something is being read, or not with every worker yet. */
+bool reload_is_busy(const struct reload *r);
+/* While another process is being started that reads the same file and folder: nothing is asked. */
+void reload_hold(struct reload *r, bool is_held);
 /* From now on nothing else comes into force: weir stops. */
 void reload_stop(struct reload *r);

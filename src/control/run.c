@@ -14,22 +14,23 @@
 #include "base/poison.h"
 #include "control/anchor.h"
 #include "control/core.h"
+#include "control/drain.h"
+#include "control/heritage.h"
 #include "control/limits.h"
 #include "control/log_watch.h"
 #include "control/reload.h"
 #include "control/server_watch.h"
 #include "control/service.h"
 #include "control/start.h"
+#include "control/upgrade.h"
 #include "control/version.h"
 #include "crash/crash.h"
 #include "net/jobs.h"
+#include "net/socket_set.h"
 #include "proxy/change.h"
 #include "proxy/worker.h"
 #include "self/leak_watch.h"
 #include "self/profiler.h"
-
-/* How often the control thread looks whether a drain is over. */
-#define DRAIN_LOOK_MS 20
 
 struct control {
     struct loop loop;
@@ -39,14 +40,15 @@ struct control {
     struct admin *admin;
     struct jobs *jobs;
     struct reload *reload;
+    struct heritage *heritage; /* NULL: nothing was given, and there is no upgrade either */
+    struct upgrade *upgrade;   /* NULL: another binary cannot take over */
     struct service *service;   /* NULL: systemd does not listen */
     struct profiler *profiler; /* NULL: no admin address */
     struct leak_watch *leaks;
     struct server_watch *servers;
     struct log_watch *logs; /* NULL: none are watched */
     struct loop_fd signals;
-    struct timer drain_timer;
-    uint64_t drain_deadline_ms;
+    struct drain drain;
     const struct config *config; /* in force */
     const char *path;            /* of its file; NULL: it has none */
     struct start *start;         /* NULL: nothing is kept of configurations */
@@ -81,34 +83,52 @@ static void on_log_verdict(void *reader, const struct mail *m)
 
 /* the end */
 
-static bool is_idle(const struct control *c)
+static void on_drain_word(void *context, const struct drain_left *left)
 {
-    for (uint32_t i = 0; i < c->proxy->worker_count; i++)
-        if (!worker_is_idle(c->proxy->workers[i])) return false;
-    return true;
+    struct control *c = context;
+    service_draining(c->service, left);
+    if (c->upgrade) upgrade_say_left(c->upgrade, left);
 }
 
-static void on_drain_look(struct timer *t)
+/* systemd ends whatever is left of a unit when its main process has gone: those that this one took over from have their time
+ * first. */
+static bool may_end(void *context)
 {
-    struct control *c = container_of(t, struct control, drain_timer);
-    if (is_idle(c) || loop_now_ms(&c->loop) >= c->drain_deadline_ms)
-        loop_stop(&c->loop);
-    else
-        loop_arm(&c->loop, t, DRAIN_LOOK_MS);
+    const struct control *c = context;
+    return !heritage_has_predecessor(c->heritage);
+}
+
+static void on_drain_end(void *context)
+{
+    loop_stop(&((struct control *)context)->loop);
+}
+
+static bool is_shared(const struct list *sets)
+{
+    for (const struct list *at = sets->next; at != sets; at = at->next)
+        if (socket_set_is_shared(container_of(at, struct socket_set, link))) return true;
+    return false;
 }
 
 static void begin_drain(struct control *c)
 {
-    uint64_t ms = c->config->proxy.timeouts.drain_ms;
-    log_event(LOG_INFO, "draining", "timeout_ms=%llu", (unsigned long long)ms);
+    bool has_successor = c->upgrade && upgrade_has_successor(c->upgrade);
+    bool has_other = has_successor || is_shared(&c->proxy->sockets);
+    const struct socket_set *admin = admin_sockets(c->admin);
     service_stopping(c->service);
-    atomic_store(&c->proxy->is_draining, true);
     reload_stop(c->reload);
-    proxy_close_sockets(
-        c->proxy); /* first: then what workers have of them is the last, and takes what still waits */
-    for (uint32_t i = 0; i < c->proxy->worker_count; i++) worker_drain(c->proxy->workers[i]);
-    c->drain_deadline_ms = loop_now_ms(&c->loop) + ms;
-    loop_arm(&c->loop, &c->drain_timer, DRAIN_LOOK_MS);
+    if (!has_successor) upgrade_stop(c->upgrade);
+    if (has_successor || (admin && socket_set_is_shared(admin))) admin_leave(c->admin);
+    drain_begin(&c->drain, c->config->proxy.timeouts.drain_ms, has_other);
+}
+
+static void ask_for_upgrade(struct control *c, uint32_t signal)
+{
+    if (c->upgrade)
+        upgrade_by_signal(c->upgrade);
+    else
+        log_event(LOG_WARN, "signal_ignored", "signal=%u reason=\"only `weir run` can be taken over from\"",
+                  signal);
 }
 
 static void on_signal(struct loop_fd *f, uint32_t events)
@@ -119,15 +139,12 @@ static void on_signal(struct loop_fd *f, uint32_t events)
     while (read(f->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGHUP) {
             if (c->proxy->access_log) access_log_reopen(c->proxy->access_log);
+            heritage_reopen_logs(c->heritage);
             log_event(LOG_INFO, "logs_reopened", "signal=%u", info.ssi_signo);
             if (info.ssi_signo == SIGHUP) reload_by_signal(c->reload);
         } else if (info.ssi_signo == SIGUSR2) {
-            log_event(
-                LOG_INFO, "signal_ignored",
-                "signal=%u remedy=\"another configuration comes by SIGHUP; handing over to another weir is "
-                "not there yet: stop this one, then start that one\"",
-                info.ssi_signo);
-        } else if (c->signal_count++ == 0) {
+            ask_for_upgrade(c, info.ssi_signo);
+        } else if (c->signal_count++ == 0 && !atomic_load(&c->proxy->is_draining)) {
             begin_drain(c);
         } else {
             log_event(LOG_WARN, "stopping_now", "signal=%u", info.ssi_signo);
@@ -177,8 +194,15 @@ static int open_proxy(struct control *c, struct err *err)
                                .arena = c->config->arena,
                                .worker_count = workers,
                                .connection_limit = connections,
-                               .memory_limit = memory };
+                               .memory_limit = memory,
+                               .given = c->heritage ? &c->heritage->sockets : NULL };
     if (proxy_new(&c->proxy, &o, err) < 0) return -1;
+    c->drain = (struct drain){ .proxy = c->proxy,
+                               .loop = &c->loop,
+                               .on_word = on_drain_word,
+                               .may_end = may_end,
+                               .on_end = on_drain_end,
+                               .context = c };
     /* Nobody else has seen it yet. */
     if (c->start && c->start->generations)
         c->proxy->generation = c->proxy->site->generation = c->start->generation.number;
@@ -211,10 +235,21 @@ static int open_leaks(struct control *c, struct err *err)
     return leak_watch_new(&c->leaks, &o, err);
 }
 
+/* To other weirs of this user that are started beside this one. */
+static void offer_ports(struct control *c)
+{
+    const struct list *sets = &c->proxy->sockets;
+    for (struct list *at = sets->next; at != sets; at = at->next)
+        socket_set_offer(container_of(at, struct socket_set, link), &c->loop);
+    struct socket_set *admin = admin_sockets(c->admin);
+    if (admin) socket_set_offer(admin, &c->loop);
+}
+
 static void on_other_config(void *context, const struct config *config)
 {
     struct control *c = context;
     c->config = config;
+    offer_ports(c);
     anchor_set(c->proxy, config);
     server_watch_warm_ups(c->servers);
 }
@@ -232,6 +267,82 @@ static int open_reload(struct control *c, struct err *err)
     return reload_new(&c->reload, &o, err);
 }
 
+/* another binary */
+
+static int find_folder(void *context)
+{
+    const struct control *c = context;
+    return c->start && c->start->generations ? c->start->generations->folder : -1;
+}
+
+static int may_upgrade(void *context, struct err *err)
+{
+    const struct control *c = context;
+    return reload_is_busy(c->reload) ? err_set(err, "another configuration is being put in force: try again")
+                                     : 0;
+}
+
+static uint64_t upgrade_wait_ms(void *context)
+{
+    return ((const struct control *)context)->config->proxy.timeouts.upgrade_ms;
+}
+
+static void on_upgrade_begins(void *context)
+{
+    reload_hold(((struct control *)context)->reload, true);
+}
+
+static void on_upgrade_failed(void *context)
+{
+    reload_hold(((struct control *)context)->reload, false);
+}
+
+/* What only one process may have is let go of before the successor hears "go". */
+static void on_successor(void *context, pid_t successor)
+{
+    struct control *c = context;
+    const struct list *sets = &c->proxy->sockets;
+    for (struct list *at = sets->next; at != sets; at = at->next)
+        container_of(at, struct socket_set, link)->keeps_path = true;
+    struct socket_set *admin = admin_sockets(c->admin);
+    if (admin) admin->keeps_path = true;
+    log_watch_stop(c->logs);
+    service_hand_over(c->service, (int)successor);
+    begin_drain(c);
+    if (c->start && c->start->generations) generations_leave(c->start->generations);
+}
+
+static int open_upgrade(struct control *c, struct err *err)
+{
+    const struct upgrade_options o = { .proxy = c->proxy,
+                                       .admin = &c->admin,
+                                       .loop = &c->loop,
+                                       .heritage = c->heritage,
+                                       .find_folder = find_folder,
+                                       .may_begin = may_upgrade,
+                                       .wait_ms = upgrade_wait_ms,
+                                       .on_begin = on_upgrade_begins,
+                                       .on_ready = on_successor,
+                                       .on_failure = on_upgrade_failed,
+                                       .context = c };
+    return c->heritage ? upgrade_new(&c->upgrade, &o, err) : 0;
+}
+
+static int open_admin(struct control *c, struct err *err)
+{
+    if (!c->config->admin) return 0;
+    const struct admin_objects objects = { .proxy = c->proxy,
+                                           .watch = log_watch_of(c->logs),
+                                           .rule_log = log_watch_rules(c->logs),
+                                           .profiler = c->profiler,
+                                           .jobs = c->jobs,
+                                           .leaks = c->leaks,
+                                           .reloader = reload_reloader(c->reload),
+                                           .upgrader = c->upgrade ? upgrade_upgrader(c->upgrade) : NULL,
+                                           .given = c->heritage ? &c->heritage->sockets : NULL };
+    return admin_open(&c->admin, c->config->admin, &objects, &c->loop, err);
+}
+
 static int open_all(struct control *c, struct err *err)
 {
     if (watch_signals(c, err) < 0 || open_proxy(c, err) < 0) return -1;
@@ -240,17 +351,26 @@ static int open_all(struct control *c, struct err *err)
     if (jobs_new(&c->jobs, c->box, err) < 0 || open_reload(c, err) < 0) return -1;
     if (open_leaks(c, err) < 0) return -1;
     /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
+    if (open_upgrade(c, err) < 0) return -1;
     if (c->config->admin && profiler_new(&c->profiler, c->proxy, c->box, err) < 0) return -1;
-    struct admin_objects objects = {
-        c->proxy, log_watch_of(c->logs),     log_watch_rules(c->logs), c->profiler, c->jobs,
-        c->leaks, reload_reloader(c->reload)
-    };
-    if (c->config->admin && admin_open(&c->admin, c->config->admin, &objects, &c->loop, err) < 0) return -1;
+    if (open_admin(c, err) < 0) return -1;
     if (proxy_prepare(c->proxy, c->box, on_evidence, err) < 0) return -1;
+    if (c->profiler && profiler_keep(c->profiler, &c->config->profile, err) < 0) return -1;
     if (proxy_start(c->proxy, err) < 0) return -1;
     leak_watch_start(c->leaks);
-    if (c->profiler && profiler_keep(c->profiler, &c->config->profile, err) < 0) return -1;
-    return c->logs ? log_watch_start(c->logs, err) : 0;
+    return 0;
+}
+
+/* What another process may have had until now: reading logs from where they were read to, the folder of `state:`. */
+static int own(struct control *c, struct err *err)
+{
+    c->proxy->given = NULL;
+    if (c->heritage) {
+        heritage_close_rest(c->heritage);
+        heritage_take_over(c->heritage, &c->loop);
+    }
+    if (c->logs && log_watch_start(c->logs, err) < 0) return -1;
+    return c->start ? start_keep(c->start, err) : 0;
 }
 
 static void say_ready(const struct control *c)
@@ -271,6 +391,7 @@ static void say_ready(const struct control *c)
 static void close_all(struct control *c)
 {
     service_free(c->service);
+    upgrade_stop(c->upgrade);
     admin_shut(c->admin); /* first: no question may come to what is stopping */
     log_watch_stop(c->logs);
     leak_watch_stop(c->leaks);
@@ -278,7 +399,7 @@ static void close_all(struct control *c)
     reload_stop(c->reload);
     jobs_stop(c->jobs);
     loop_turn(&c->loop, 0); /* what they had posted */
-    loop_disarm(&c->loop, &c->drain_timer);
+    drain_stop(&c->drain);
     proxy_free(c->proxy);
     admin_close(c->admin);
     log_watch_free(c->logs);
@@ -287,6 +408,8 @@ static void close_all(struct control *c)
     leak_watch_free(c->leaks);
     jobs_free(c->jobs);
     reload_free(c->reload);
+    upgrade_free(c->upgrade);
+    if (c->heritage) heritage_close(c->heritage);
     mailbox_free(c->box);
     loop_fd_close(&c->loop, &c->signals);
     loop_turn(&c->loop, 0);
@@ -322,16 +445,18 @@ int run(const struct run_setup *setup)
     c->signals.fd = -1;
     c->budget.limit = 64 << 20; /* the admin API's own: traffic cannot starve it */
     c->budget.is_dumped = config->core && config->core->contents == CORE_FULL;
-    timer_init(&c->drain_timer, on_drain_look);
+    c->heritage = setup->heritage;
     if (loop_init(&c->loop, &c->budget, &err) < 0) {
         fail("start_failed", &err);
         free(c);
         return EX_OSERR;
     }
     int result = open_all(c, &err);
-    if (result == 0 && c->start) result = start_keep(c->start, &err);
+    bool is_told = result < 0 && heritage_refuse(c->heritage, err.text);
+    if (result == 0) result = own(c, &err);
     if (result == 0 && log_start(&err) < 0) result = -1;
     if (result == 0) {
+        offer_ports(c);
         anchor_set(c->proxy, config);
         crash_set_story(anchor_tell, NULL);
         say_ready(c);
@@ -341,7 +466,7 @@ int run(const struct run_setup *setup)
         if (setup->on_ready) setup->on_ready(config);
         loop_run(&c->loop);
         log_event(LOG_INFO, "stopped", "pid=%d", (int)getpid());
-    } else {
+    } else if (!is_told) {
         fail("start_failed", &err);
     }
     crash_set_story(NULL, NULL);

@@ -3,12 +3,15 @@
 
 #include "control/config.h"
 
+struct heritage;
 struct start;
 
 struct run_setup {
     const struct config *config;
     const char *path;    /* of its file, which is read again when a reload is asked for; NULL: it has none */
     struct start *start; /* what is kept of configurations; NULL: nothing */
+    struct heritage *
+        heritage; /* what this process was given; NULL: it neither takes over from another nor is taken over from */
     void (*on_ready)(const struct config *); /* called once all listeners accept; may be NULL */
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/count.h"
 #include "base/log.h"
+#include "control/drain.h"
 #include "proxy/worker.h"
 
 #define STATUS_MS 5000u
@@ -154,5 +155,30 @@ void service_ready(struct service *s)
 
 void service_stopping(struct service *s)
 {
-    if (s) say(s, "STOPPING=1\nSTATUS=draining");
+    if (!s) return;
+    say(s, "STOPPING=1\nSTATUS=draining");
+    loop_disarm(s->loop, &s->status);
+}
+
+void service_hand_over(struct service *s, int successor)
+{
+    char lines[64];
+    if (!s) return;
+    struct text t = text_over(lines, sizeof(lines));
+    text_printf(&t, "MAINPID=%d", successor);
+    say(s, text_cstr(&t));
+    loop_disarm(s->loop, &s->status);
+    loop_disarm(s->loop, &s->watchdog);
+    notify_close(&s->notify);
+}
+
+void service_draining(struct service *s, const struct drain_left *left)
+{
+    char line[NOTIFY_TEXT_MAX];
+    if (!s) return;
+    struct text t = text_over(line, sizeof(line));
+    text_printf(&t, "STATUS=draining: %u exchanges, %u tunnels, %u connections left, for %llu s at most",
+                left->exchanges, left->tunnels, left->client_connections,
+                (unsigned long long)((left->left_ms + 999) / 1000));
+    say(s, text_cstr(&t));
 }

@@ -6,6 +6,7 @@
 #include "net/loop.h"
 #include "proxy/proxy.h"
 
+struct drain_left;
 struct service;
 
 /* NULL: out of memory, or nobody listens; then nothing is said. */
@@ -13,6 +14,10 @@ struct service *service_new(struct proxy *proxy, struct loop *control);
 void service_free(struct service *s); /* NULL is fine, in the next too */
 void service_ready(struct service *s);
 void service_stopping(struct service *s);
+/* Another process is weir now: from here on systemd hears it, and this one no more. */
+void service_hand_over(struct service *s, int successor);
+/* STATUS= of the service while it drains, instead of its figures. */
+void service_draining(struct service *s, const struct drain_left *left);
 /* "STATUS=3 listeners, 120 requests/s, …": from what was counted. Pure. */
 struct service_figures {
     uint64_t listeners, requests_a_second, connections, servers, servers_up;

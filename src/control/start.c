@@ -20,7 +20,7 @@ static void log_notes(const struct config_notes *notes)
     }
 }
 
-static int read_own_file(struct start *s, const char *path, const char *command)
+static int read_own_file(struct start *s, const char *path)
 {
     struct err err = { "" };
     struct config_notes notes = { 0 };
@@ -31,11 +31,7 @@ static int read_own_file(struct start *s, const char *path, const char *command)
                                     &faults);
     log_notes(&notes);
     config_notes_free(&notes);
-    if (result < 0 && faults)
-        fputs(faults, stderr);
-    else if (result < 0)
-        fprintf(stderr, "weir %s: %s\n", command, err.text);
-    free(faults);
+    s->faults = faults || result == 0 ? faults : strdup(err.text);
     return result < 0 ? EX_CONFIG : EX_OK;
 }
 
@@ -93,17 +89,17 @@ static void drop_text(struct start *s)
     s->text_len = 0;
 }
 
-int start_load(struct start *s, const char *path, const char *command)
+int start_load(struct start *s, const char *path, int held)
 {
     *s = (struct start){ .generation = { .number = 1 } };
-    int code = read_own_file(s, path, command);
+    int code = read_own_file(s, path);
     if (code != EX_OK || !s->config->state) {
         drop_text(s);
         return code;
     }
     struct err err = { "" };
-    if (generations_open(&s->generations, s->config->state, &err) < 0) {
-        fprintf(stderr, "weir %s: %s\n", command, err.text);
+    if (generations_open(&s->generations, s->config->state, held, &err) < 0) {
+        s->faults = strdup(err.text);
         return EX_OSERR;
     }
     uint64_t hash = generation_hash((struct slice){ s->text, s->text_len });
@@ -136,5 +132,6 @@ void start_fini(struct start *s)
     config_text_free(s->text, s->text_len);
     config_free(s->config);
     generations_close(s->generations);
+    free(s->faults);
     *s = (struct start){ 0 };
 }

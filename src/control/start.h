@@ -12,10 +12,12 @@ struct start {
     bool is_kept;                    /* already */
     char *text;                      /* what is to be kept */
     size_t text_len;
+    char *
+        faults; /* why it cannot be started with: lines, or one sentence; NULL: it can, or there is no memory to say it */
 };
 
-/* EX_OK, or what is wrong is on stderr: EX_CONFIG, or EX_OSERR for the folder. */
-MUST_CHECK int start_load(struct start *s, const char *path, const char *command);
+/* EX_OK, or s->faults says what is wrong: EX_CONFIG, or EX_OSERR for the folder. `held`: as generations_open(). */
+MUST_CHECK int start_load(struct start *s, const char *path, int held);
 /* It is in force. */
 MUST_CHECK int start_keep(struct start *s, struct err *err);
 void start_fini(struct start *s);

@@ -272,7 +272,8 @@ static void finish(struct h1_server *c)
     /* A client that was not told to go on may leave the body away and send its next request in its place. */
     bool is_unsure = has_unread && c->awaits_continue;
     bool is_ahead = c->is_upgrade && (conn->in.hold || conn->transport->is_readable);
-    if (c->http.service->is_draining || is_unsure || is_ahead) c->closes = true;
+    bool is_last = c->http.service->is_draining && !c->http.service->keeps_idle;
+    if (is_last || is_unsure || is_ahead) c->closes = true;
     if (c->closes || !conn->is_persistent || !conn->out.is_ended) {
         /* Who was told of the close by weir may have sent more before he heard of it. */
         if (has_unread || conn->in.hold || conn->transport->is_readable)

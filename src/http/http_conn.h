@@ -25,6 +25,7 @@ struct http_service {
     /* header: until it is open and the first head is whole, and for each later head from its first byte. */
     uint64_t header_timeout_ms, keep_alive_timeout_ms, write_timeout_ms;
     bool is_draining; /* no request after the current one */
+    bool keeps_idle;  /* though it drains: a connection goes on until a response has said that it will not */
 };
 
 /* What it is about, that first of which least is lost if it ends. */

@@ -301,8 +301,7 @@ static int fill(struct source *s, struct err *err)
     if (source_find_format(s->conf, &s->format, err) < 0 || compile_rules(s, err) < 0) return -1;
     if (s->conf->health && !(s->upstreams = calloc(1, sizeof(*s->upstreams))))
         return err_set(err, "out of memory");
-    if (tally_new(&s->tally, true, err) < 0 || find_state(s, err) < 0) return -1;
-    return load(s, err);
+    return tally_new(&s->tally, true, err) < 0 ? -1 : find_state(s, err);
 }
 
 int source_open(struct source **out, const struct source_conf *conf, const struct logs_conf *logs,
@@ -344,6 +343,7 @@ int source_start(struct source *s, struct err *err)
     s->now_s = loop_wall_ns(s->loop) / NS_PER_S;
     s->judge_ns = s->said_ns = now_ns;
     s->next_save_ns = clock_now_ns() + SAVE_MIN_NS;
+    if (load(s, err) < 0) return err_prefix(err, "log source \"%s\"", s->conf->name);
     if (!s->conf->path || strcmp(s->conf->path, "-") == 0)
         result = start_input(s, err);
     else

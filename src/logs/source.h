@@ -32,13 +32,13 @@ struct source_events {
 
 /* What its records look like. -1: nginx's configuration cannot be read, or names no such log. */
 MUST_CHECK int source_find_format(const struct source_conf *conf, struct log_format *out, struct err *err);
-/* `conf` and `logs` (for the rules and the directory of checkpoints) are borrowed for the source's life. Reads the
- * checkpoint if there is one; a damaged one is put aside as FILE.bad and said. -1: the format cannot be had, the
- * directory cannot be used, an address is taken. */
+/* `conf` and `logs` (for the rules and the directory of checkpoints) are borrowed for the source's life. -1: the format
+ * cannot be had, the directory cannot be used. */
 MUST_CHECK int source_open(struct source **out, const struct source_conf *conf, const struct logs_conf *logs,
                            struct loop *l, const struct source_events *events, void *context,
                            struct err *err);
-/* Begins to read: on the loop's own thread. */
+/* Begins to read, from where the checkpoint says, if there is one; a damaged one is put aside as FILE.bad and said. Not
+ * before: until then another process may have written it. On the loop's own thread. -1: an address is taken, say. */
 MUST_CHECK int source_start(struct source *s, struct err *err);
 /* Ends reading, on the loop's thread, and saves, if there is where to. */
 void source_stop(struct source *s);

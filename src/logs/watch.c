@@ -176,7 +176,7 @@ static void deliver_tap(void *reader, const struct mail *m)
 
 uint64_t watch_tap(struct watch *w, uint32_t source, struct filter *filter, struct watch_viewer viewer)
 {
-    struct tap_request *rq = malloc(sizeof(*rq));
+    struct tap_request *rq = w->is_running ? malloc(sizeof(*rq)) : NULL;
     struct mail m = { .deliver = deliver_tap, .object = rq };
     uint64_t id = atomic_fetch_add(&w->next_tap, 1);
     if (rq) *rq = (struct tap_request){ id, source, filter, viewer };

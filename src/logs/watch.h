@@ -51,7 +51,7 @@ struct watch_question {
 MUST_CHECK bool watch_ask(struct watch *w, struct watch_question *q);
 
 /* Looking on: chunks of server-sent events come to `on_chunk` on the control thread; after watch_untap() a last one
- * may still come. `filter` is taken. 0: too many wait. Whoever is over WATCH_TAPS_MAX
+ * may still come. `filter` is taken. 0: too many wait, or nothing is watched any more. Whoever is over WATCH_TAPS_MAX
  * hears nothing. */
 #define WATCH_TAPS_MAX 64u
 struct watch_chunk {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -135,7 +136,28 @@ int acceptor_open(struct acceptor *a, struct loop *l, int fd, const struct accep
     return err_set(err, "cannot watch its socket: %s", strerror(cause));
 }
 
-void acceptor_kill(struct acceptor *a)
+static void bury(struct loop_grave *g)
+{
+    free(container_of(g, struct acceptor, grave));
+}
+
+int acceptor_add(struct acceptor *a, int fd, struct err *err)
+{
+    struct acceptor *more = malloc(sizeof(*more));
+    if (!more) {
+        close(fd);
+        return err_set(err, "out of memory for a listening socket");
+    }
+    if (acceptor_open(more, a->loop, fd, &a->use, a->spare, err) < 0) {
+        free(more);
+        return -1;
+    }
+    more->next = a->next;
+    a->next = more;
+    return 0;
+}
+
+static void kill_one(struct acceptor *a)
 {
     if (!acceptor_is_open(a)) return;
     int fd = a->io.fd;
@@ -146,11 +168,27 @@ void acceptor_kill(struct acceptor *a)
     close(fd);
 }
 
-void acceptor_close(struct acceptor *a)
+void acceptor_kill(struct acceptor *a)
+{
+    while (a->next) {
+        struct acceptor *more = a->next;
+        a->next = more->next;
+        kill_one(more);
+        loop_bury(a->loop, &more->grave, bury); /* it may be the one that is on the stack */
+    }
+    kill_one(a);
+}
+
+static void take_last(struct acceptor *a)
 {
     for (uint32_t i = 0; i < LAST_MAX && acceptor_is_open(a); i++) {
         enum outcome o = take_one(a);
         if (o == NONE || o == STUCK) break;
     }
+}
+
+void acceptor_close(struct acceptor *a)
+{
+    for (struct acceptor *each = a; each; each = each->next) take_last(each);
     acceptor_kill(a);
 }

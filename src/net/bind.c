@@ -25,7 +25,9 @@ static int failed(const struct address *a, int fd, const char *what, struct err 
     if (cause == EEXIST)
         remedy = "; a file that is no socket is in the way: remove it or choose another path";
     if (cause == EADDRNOTAVAIL) remedy = "; no interface of this machine has that address";
-    return err_set(err, "cannot %s %s: %s%s", what, text, strerror(cause), remedy);
+    err_set(err, "cannot %s %s: %s%s", what, text, strerror(cause), remedy);
+    errno = cause;
+    return -1;
 }
 
 /* A socket file that nobody listens on any more is in the way; a live one is not to be taken over. */
@@ -99,7 +101,9 @@ int bind_open(const struct address *bind, const struct bind_use *use, int *fds, 
         bool is_shared = bind->sa.any.sa_family == AF_UNIX && i > 0;
         fds[i] = is_shared ? dup(fds[0]) : open_one(bind, use->is_http, use->defer_s, err);
         if (fds[i] < 0) {
+            int cause = errno;
             for (uint32_t j = 0; j < i; j++) close(fds[j]);
+            errno = cause;
             return is_shared ? err_set(err, "cannot share a socket: %s", strerror(errno)) : -1;
         }
     }

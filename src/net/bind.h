@@ -11,5 +11,6 @@ struct bind_use {
     bool is_ours;   /* this process listens there already: nobody else is looked for */
 };
 
-/* Opens the sockets on `bind` (SO_REUSEPORT; a unix path has one, shared). -1 with a sentence that says what to do. */
+/* Opens the sockets on `bind` (SO_REUSEPORT; a unix path has one, shared). -1 with a sentence that says what to do, and
+ * errno. */
 MUST_CHECK int bind_open(const struct address *bind, const struct bind_use *use, int *fds, struct err *err);

@@ -74,7 +74,8 @@ void loop_fd_close(struct loop *l, struct loop_fd *f)
 {
     if (f->fd < 0) return;
     if (f->is_registered) l->fd_count--;
-    close(f->fd); /* also takes it out of the epoll set: nobody else holds the description */
+    if (f->is_registered && l->is_copied) epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, f->fd, NULL);
+    close(f->fd); /* also takes it out of the epoll set, where nobody else holds the description */
     f->fd = -1;
     f->is_registered = false;
     f->pending = 0;

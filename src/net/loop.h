@@ -55,6 +55,7 @@ struct loop {
     char *scratch;
     bool is_scratch_busy, is_stopped;
     bool is_virtual;           /* tests: the clock stands until it is set */
+    bool is_copied;            /* another process may hold all descriptors for a moment (fork, exec) */
     struct activity *activity; /* what the thread is doing, for profiles; borrowed, may be NULL */
     struct loop_trace *trace;  /* where its turns are noted; borrowed, NULL: they are not */
     uint32_t fd_count;

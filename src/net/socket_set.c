@@ -8,35 +8,108 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "net/bind.h"
+#include "net/offer.h"
 
-static int open_set(struct socket_set **out, const struct address *address, const struct bind_use *use,
-                    struct err *err)
+static struct socket_set *make(const struct address *address, uint32_t count, struct err *err)
 {
-    uint32_t count = use->count;
     struct socket_set *s = calloc(1, sizeof(*s) + count * sizeof(s->fds[0]));
-    if (!s) return err_set(err, "out of memory for listening sockets");
+    if (!s) {
+        err_set(err, "out of memory for listening sockets");
+        return NULL;
+    }
     list_init(&s->link);
     s->address = *address;
     s->count = count;
-    if (bind_open(address, use, s->fds, err) < 0) {
+    return s;
+}
+
+static void close_fds(struct socket_set *s)
+{
+    for (uint32_t i = 0; i < s->count; i++) close(s->fds[i]);
+    s->count = 0;
+}
+
+static int open_given(struct socket_set **out, const struct address *address, const struct socket_use *use,
+                      struct socket_store *given, struct err *err)
+{
+    uint32_t had = socket_store_count(given, address);
+    uint32_t count = had > use->count ? had : use->count;
+    int on = 1;
+    struct socket_set *s = make(address, count, err);
+    if (!s) return -1;
+    s->keeps_path = socket_store_take(given, address, s->fds);
+    for (s->count = had; s->count < count; s->count++) {
+        s->fds[s->count] = fcntl(s->fds[s->count % had], F_DUPFD_CLOEXEC, 0);
+        if (s->fds[s->count] >= 0) continue;
+        err_set(err, "cannot share a listening socket: %s", strerror(errno));
+        close_fds(s);
         free(s);
+        return -1;
+    }
+    if (address->sa.any.sa_family != AF_UNIX)
+        for (uint32_t i = 0; i < had; i++)
+            setsockopt(s->fds[i], IPPROTO_TCP, TCP_NODELAY, &on,
+                       sizeof(on)); /* accepted sockets inherit it */
+    socket_set_defer(s, use->is_http, use->defer_s);
+    *out = s;
+    return 0;
+}
+
+static int open_new(struct socket_set **out, const struct address *address, const struct socket_use *use,
+                    struct err *err)
+{
+    struct socket_set *s = make(address, use->count, err);
+    const struct bind_use bind_use = { use->is_http, use->defer_s, use->count, use->is_beside };
+    if (!s) return -1;
+    if (bind_open(address, &bind_use, s->fds, err) < 0) {
+        int cause = errno;
+        free(s);
+        errno = cause;
         return -1;
     }
     *out = s;
     return 0;
 }
 
-int socket_set_open(struct socket_set **out, const struct address *address, bool is_http, unsigned defer_s,
-                    uint32_t count, struct err *err)
+static int open_shared(struct socket_set **out, const struct address *address, const struct socket_use *use,
+                       struct err *err)
 {
-    return open_set(out, address, &(struct bind_use){ is_http, defer_s, count, false }, err);
+    char at[ADDRESS_TEXT_MAX];
+    struct socket_store offered = { 0 };
+    int result = -1;
+    if (offer_ask(address, &offered) && socket_store_count(&offered, address))
+        result = open_given(out, address, use, &offered, err);
+    socket_store_fini(&offered);
+    if (result == 0) (*out)->was_shared = true;
+    if (result == 0) log_event(LOG_WARN, "port_shared", "bind=%s", address_print(address, at));
+    return result;
 }
 
-int socket_set_open_beside(struct socket_set **out, const struct address *address, bool is_http,
-                           unsigned defer_s, uint32_t count, struct err *err)
+int socket_set_open(struct socket_set **out, const struct address *address, const struct socket_use *use,
+                    struct err *err)
 {
-    return open_set(out, address, &(struct bind_use){ is_http, defer_s, count, true }, err);
+    if (use->given && socket_store_count(use->given, address))
+        return open_given(out, address, use, use->given, err);
+    if (open_new(out, address, use, err) == 0) return 0;
+    bool may_be_shared = errno == EADDRINUSE && address->sa.any.sa_family != AF_UNIX;
+    return may_be_shared ? open_shared(out, address, use, err) : -1;
+}
+
+void socket_set_offer(struct socket_set *s, struct loop *l)
+{
+    struct err err;
+    char quoted[ERR_TEXT_MAX + 64], at[ADDRESS_TEXT_MAX];
+    if (s->offer || !s->count || s->address.sa.any.sa_family == AF_UNIX || !address_port(&s->address)) return;
+    if (offer_open(&s->offer, l, s, &err) == 0) return;
+    log_event(LOG_WARN, "port_not_offered", "bind=%s error=%s", address_print(&s->address, at),
+              log_quote(err.text, quoted, sizeof(quoted)));
+}
+
+bool socket_set_is_shared(const struct socket_set *s)
+{
+    return s->was_shared || offer_is_taken(s->offer);
 }
 
 static bool is_any(const struct address *a)
@@ -92,9 +165,11 @@ void socket_set_return(const struct socket_set *s)
 
 void socket_set_shut(struct socket_set *s)
 {
-    for (uint32_t i = 0; i < s->count; i++) close(s->fds[i]);
-    if (s->count && s->address.sa.any.sa_family == AF_UNIX) unlink(s->address.sa.un.sun_path);
-    s->count = 0;
+    bool has_path = s->count && s->address.sa.any.sa_family == AF_UNIX;
+    if (has_path && !s->keeps_path) unlink(s->address.sa.un.sun_path);
+    offer_close(s->offer);
+    s->offer = NULL;
+    close_fds(s);
 }
 
 void socket_set_close(struct socket_set *s)

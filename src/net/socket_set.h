@@ -1,10 +1,15 @@
-/* net/socket_set.h: the listening sockets of one address, one for each worker. They belong to the process, not to who accepts
+/* net/socket_set.h: the listening sockets of one address, at least one for each worker: those of them that have the same
+ * number modulo the number of workers are one worker's. They belong to the process, not to who accepts
  * from them: workers get duplicates, and a listener that goes, comes or is renamed leaves them as they are, with all that
  * waits in their backlogs. Control thread. */
 #pragma once
 
 #include "base/address.h"
 #include "base/list.h"
+#include "net/socket_store.h"
+
+struct loop;
+struct offer;
 
 struct socket_set {
     struct list link; /* the owner's */
@@ -16,17 +21,31 @@ struct socket_set {
         *leaver; /* likewise: who listened there before, and who takes what is on its way; the latter stands
                               * while it is on its way out */
     uint64_t leave_until_ns; /* likewise: for how long */
+    bool was_shared;         /* they are duplicates of another weir's, which may still listen there */
+    bool keeps_path;         /* a unix path is not removed with it: others go on listening there */
+    struct offer *offer;     /* NULL: it is not offered to others */
     uint32_t count;
     int fds[];
 };
 
-/* is_http: connections are reported once they have sent something, for defer_s seconds (TCP_DEFER_ACCEPT). -1 with a
- * sentence that says what to do. */
-MUST_CHECK int socket_set_open(struct socket_set **out, const struct address *address, bool is_http,
-                               unsigned defer_s, uint32_t count, struct err *err);
-/* The same where this process has sockets itself that overlap: nobody is looked for who might listen there. */
-MUST_CHECK int socket_set_open_beside(struct socket_set **out, const struct address *address, bool is_http,
-                                      unsigned defer_s, uint32_t count, struct err *err);
+struct socket_use {
+    bool
+        is_http; /* connections are reported once they have sent something, for defer_s seconds (TCP_DEFER_ACCEPT) */
+    unsigned defer_s;
+    uint32_t count; /* at least so many */
+    bool is_beside; /* this process has sockets that overlap: nobody is looked for who might listen there */
+    struct socket_store *given; /* are taken if they are of this address; NULL: none */
+};
+
+/* What was given; else new ones; else, where another weir of the same user listens there and offers it, duplicates of its own.
+ * Where there are less than wanted, several numbers share one: whoever listens at the same address with sockets of its own
+ * beside another process's would lose what waits there, if one of the two ends. -1 with a sentence that says what to do. */
+MUST_CHECK int socket_set_open(struct socket_set **out, const struct address *address,
+                               const struct socket_use *use, struct err *err);
+/* From now on other weirs of this user can have duplicates (net/offer.h), until it is closed. Nothing for unix paths. */
+void socket_set_offer(struct socket_set *s, struct loop *l);
+/* Another process may listen there too, with duplicates: what is done to the sockets themselves would be done to it. */
+bool socket_set_is_shared(const struct socket_set *s);
 /* At the same port, of the same address or of any. */
 bool socket_set_overlaps(const struct socket_set *s, const struct address *address);
 /* For a listener that takes the address over with other settings. */

@@ -147,12 +147,12 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
 
 static void on_connection(struct acceptor *a, int fd, const struct address *client)
 {
-    start(container_of(a, struct listener_worker, acceptor), fd, client);
+    start(a->use.owner, fd, client);
 }
 
 static void on_shed(struct acceptor *a, const struct address *client)
 {
-    count_refused(container_of(a, struct listener_worker, acceptor), client, END_NO_DESCRIPTORS);
+    count_refused(a->use.owner, client, END_NO_DESCRIPTORS);
 }
 
 void accept_use(struct listener_worker *lw)
@@ -170,11 +170,14 @@ void accept_use(struct listener_worker *lw)
 
 int accept_open(struct listener_worker *lw, int fd, struct err *err)
 {
-    struct acceptor_use use = { .on_connection = on_connection,
+    struct acceptor_use use = { .owner = lw,
+                                .on_connection = on_connection,
                                 .on_shed = on_shed,
                                 .burst = ACCEPTS_A_TURN,
                                 .name = lw->listener->name };
-    if (acceptor_open(&lw->acceptor, &lw->worker->loop, fd, &use, &lw->worker->spare, err) < 0)
-        return err_prefix(err, "listener \"%s\"", lw->listener->name);
+    int result = acceptor_is_open(&lw->acceptor)
+                     ? acceptor_add(&lw->acceptor, fd, err)
+                     : acceptor_open(&lw->acceptor, &lw->worker->loop, fd, &use, &lw->worker->spare, err);
+    if (result < 0) return err_prefix(err, "listener \"%s\"", lw->listener->name);
     return 0;
 }

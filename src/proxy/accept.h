@@ -5,5 +5,5 @@
 
 /* Takes over what its route set says to connections, those that are open too. */
 void accept_use(struct listener_worker *lw);
-/* Goes on with `fd`, which is taken, also where it fails. */
+/* Accepts at `fd` (taken, also where it fails), besides those that it accepts at already. */
 MUST_CHECK int accept_open(struct listener_worker *lw, int fd, struct err *err);

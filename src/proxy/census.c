@@ -85,8 +85,10 @@ static void add_client(struct census *c, struct http_conn *conn)
 static void add_listener(struct census *c, const struct listener_worker *lw)
 {
     bool is_tcp = lw->routes->conf->protocol == LISTENER_TCP;
-    c->descriptors += acceptor_is_open(&lw->acceptor);
-    add_timer(c, &lw->acceptor.pause);
+    for (const struct acceptor *a = &lw->acceptor; a; a = a->next) {
+        c->descriptors += acceptor_is_open(a);
+        add_timer(c, &a->pause);
+    }
     for (const struct list *at = lw->connections.next; at != &lw->connections; at = at->next)
         add_client(c, http_conn_at(at));
     for (const struct list *at = lw->tunnels.next; at != &lw->tunnels; at = at->next)

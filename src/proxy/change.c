@@ -177,20 +177,39 @@ static int find_sockets(struct proxy_change *c, uint32_t n, const struct listene
     if (p->is_detached) return 0;
     c->sockets[n] = open_sockets(p, &conf->bind);
     if (c->sockets[n]) return 0;
-    bool is_beside = overlaps_any(&p->sockets, &conf->bind) || overlaps_any(&p->old_sockets, &conf->bind);
-    return (is_beside ? socket_set_open_beside : socket_set_open)(&c->sockets[n], &conf->bind,
-                                                                  conf->protocol == LISTENER_HTTP,
-                                                                  defer_seconds(conf), p->worker_count, err);
+    const struct socket_use use = { .is_http = conf->protocol == LISTENER_HTTP,
+                                    .defer_s = defer_seconds(conf),
+                                    .count = p->worker_count,
+                                    .is_beside = overlaps_any(&p->sockets, &conf->bind) ||
+                                                 overlaps_any(&p->old_sockets, &conf->bind),
+                                    .given = p->given };
+    return socket_set_open(&c->sockets[n], &conf->bind, &use, err);
 }
 
-/* Where the worker has to listen elsewhere than it does. */
+/* Where workers have to listen elsewhere than they do. */
+static bool is_elsewhere(const struct proxy_change *c, uint32_t n)
+{
+    return c->sockets[n] && c->sockets[n] != c->listeners[n]->sockets;
+}
+
+static uint32_t count_elsewhere(const struct proxy_change *c)
+{
+    uint32_t count = 0, workers = c->proxy->worker_count;
+    for (uint32_t n = 0; n < c->listener_count; n++)
+        if (is_elsewhere(c, n)) count += (c->sockets[n]->count + workers - 1) / workers;
+    return count;
+}
+
 static int share_sockets(const struct proxy_change *c, uint32_t worker, struct err *err)
 {
+    struct worker_change *change = c->workers[worker];
     for (uint32_t n = 0; n < c->listener_count; n++) {
-        if (!c->sockets[n] || c->sockets[n] == c->listeners[n]->sockets) continue;
-        int fd = socket_set_share(c->sockets[n], worker, err);
-        if (fd < 0) return err_prefix(err, "listener \"%s\"", c->listeners[n]->name);
-        c->workers[worker]->fds[n] = fd;
+        for (uint32_t i = worker; is_elsewhere(c, n) && i < c->sockets[n]->count;
+             i += c->proxy->worker_count) {
+            int fd = socket_set_share(c->sockets[n], i, err);
+            if (fd < 0) return err_prefix(err, "listener \"%s\"", c->listeners[n]->name);
+            change->sockets[change->socket_count++] = (struct worker_socket){ n, fd };
+        }
     }
     return 0;
 }
@@ -202,7 +221,7 @@ static int prepare_workers(struct proxy_change *c, struct err *err)
     if (!c->workers) return err_set(err, "out of memory for what workers are told");
     for (uint32_t i = 0; i < p->worker_count; i++) {
         if (!p->workers[i]) continue;
-        if (!(c->workers[i] = worker_change_new(c->site)))
+        if (!(c->workers[i] = worker_change_new(c->site, count_elsewhere(c))))
             return err_set(err, "out of memory for what workers are told");
         if (share_sockets(c, i, err) < 0) return -1;
     }
@@ -454,7 +473,7 @@ static bool end_sockets(struct proxy *p, void *object)
 static const struct retire_kind sockets_kind = { are_sockets_quiet, forget_sockets, end_sockets };
 
 /* Its listener goes on taking for a while what is on its way, then all is closed. Where that cannot be, such as for one that
- * had come back just now, they are closed here at once, so that what workers have is the last and takes what still waits.
+ * had come back just now or are another weir's too, they are closed here at once, so that what workers have is the last and takes what still waits.
  * In any case they are remembered until workers are through with them: the address can be listened on again meanwhile. */
 static void retire_sockets(struct proxy *p, struct socket_set *s)
 {
@@ -462,7 +481,7 @@ static void retire_sockets(struct proxy *p, struct socket_set *s)
     s->last = NULL;
     list_remove(&s->link);
     list_push_back(&p->old_sockets, &s->link);
-    if (leaver && !s->is_retiring && s->address.sa.any.sa_family != AF_UNIX) {
+    if (leaver && !s->is_retiring && s->address.sa.any.sa_family != AF_UNIX && !socket_set_is_shared(s)) {
         socket_set_leave(s);
         s->leaver = leaver;
         s->is_left = true;

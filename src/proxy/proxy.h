@@ -18,6 +18,7 @@
 #include "record/access_log.h"
 #include "record/flight.h"
 
+struct socket_store;
 struct worker;
 
 struct proxy {
@@ -31,6 +32,8 @@ struct proxy {
     struct list older;       /* of site: those before it that are not freed yet */
     struct list sockets;     /* of socket_set */
     struct list old_sockets; /* likewise, of which workers may have some still */
+    struct socket_store
+        *given; /* sockets that this process was given at its start; borrowed, NULL: none any more */
     struct retirement retirement;
     const struct resolver_conf *resolver_conf; /* of the first configuration, which is never let go of */
     struct conf_arena *first_arena;            /* in which that lies; NULL: it is the caller's */
@@ -46,6 +49,7 @@ struct proxy {
     _Atomic uint32_t connections;
     _Atomic uint64_t asked_ms; /* loop time at which a worker last asked the others for memory */
     _Atomic bool is_draining;
+    uint64_t drain_since_ns, drain_until_ns; /* while it is: monotonic; control thread */
     struct names names; /* of listeners, routes, pools, servers and variants, also of those that are gone */
     struct pool_env pool_env;
     uint64_t started_wall_ns;
@@ -56,6 +60,7 @@ struct proxy_options {
     struct conf_arena *arena;
     uint32_t worker_count, connection_limit;
     uint64_t memory_limit;
+    struct socket_store *given; /* sockets that this process has already; borrowed, may be NULL */
 };
 
 /* `arena`: in which conf lies; NULL: it is the caller's, for the proxy's life. Binds every listener; starts nothing. */

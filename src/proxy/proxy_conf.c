@@ -180,7 +180,13 @@ const struct conf_type proxy_limits_type = {
 
 static const struct conf_field timeout_fields[] = {
     { "drain", CONF_MSEC(struct proxy_timeouts, drain_ms), .min = 1, .max = MS_MAX, .preset = "30s",
-      .help = "How long exchanges and tunnels may go on after SIGTERM." },
+      .help =
+          "How long exchanges and tunnels may go on after SIGTERM, or after another process has taken over "
+          "(weir upgrade)." },
+    { "upgrade", CONF_MSEC(struct proxy_timeouts, upgrade_ms), .min = 1, .max = 600000, .preset = "30s",
+      .help =
+          "How long a new binary may take from its start until it can take over (weir upgrade); then it is "
+          "ended, and this process goes on." },
     { 0 },
 };
 

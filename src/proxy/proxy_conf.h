@@ -56,7 +56,7 @@ struct proxy_limits {
 };
 
 struct proxy_timeouts {
-    uint64_t drain_ms;
+    uint64_t drain_ms, upgrade_ms;
 };
 
 struct proxy_conf {

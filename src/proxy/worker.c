@@ -61,18 +61,13 @@ static void use_view(struct listener_worker *lw, struct site_view *view)
     if (before) site_view_put(before);
 }
 
-/* It may have been one that listens elsewhere: what waits there is taken first. `fd`: -1 for where it listens now. */
-static int go_on_with(struct worker *w, struct listener_worker *lw, const struct route_set *routes, int fd,
-                      struct err *err)
+static void go_on_with(struct worker *w, struct listener_worker *lw, const struct route_set *routes)
 {
     lw->worker = w;
     use_view(lw, w->site);
     lw->routes = routes;
     if (list_is_empty(&lw->link)) list_push_back(&w->listeners, &lw->link);
     accept_use(lw);
-    if (fd < 0) return 0;
-    acceptor_close(&lw->acceptor);
-    return accept_open(lw, fd, err);
 }
 
 static int open_site(struct worker *w, struct err *err)
@@ -155,8 +150,11 @@ int worker_listen(struct worker *w, struct err *err)
     const struct site *s = w->site->site;
     for (uint32_t i = 0; i < s->listener_count; i++) {
         struct listener *l = s->listeners[i].listener;
-        int fd = socket_set_share(l->sockets, w->index, err);
-        if (fd < 0 || go_on_with(w, &l->workers[w->index], &s->listeners[i], fd, err) < 0) return -1;
+        go_on_with(w, &l->workers[w->index], &s->listeners[i]);
+        for (uint32_t k = w->index; k < l->sockets->count; k += w->proxy->worker_count) {
+            int fd = socket_set_share(l->sockets, k, err);
+            if (fd < 0 || accept_open(&l->workers[w->index], fd, err) < 0) return -1;
+        }
     }
     return 0;
 }
@@ -184,10 +182,12 @@ static struct listener_worker *listener_at(struct list *at)
 }
 
 /* No new connections; idle ones close, the others end with their exchange. */
-static void drain(struct listener_worker *lw, bool is_leaving)
+static void drain(struct listener_worker *lw, bool is_leaving, bool keeps_idle)
 {
     if (!is_leaving) acceptor_close(&lw->acceptor);
     lw->service.is_draining = true;
+    lw->service.keeps_idle = keeps_idle;
+    if (keeps_idle) return;
     struct list *next;
     for (struct list *at = lw->connections.next; at != &lw->connections; at = next) {
         next = at->next;
@@ -197,12 +197,11 @@ static void drain(struct listener_worker *lw, bool is_leaving)
 
 static void on_drain(void *reader, const struct mail *m)
 {
-    (void)m;
     struct worker *w = reader;
-    if (w->is_draining) return;
     w->is_draining = true;
     for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next)
-        drain(listener_at(at), false);
+        drain(listener_at(at), false, m->number);
+    atomic_store(&w->has_left, true);
 }
 
 static void unpin_exchange(void *context, struct http_stream *s)
@@ -236,16 +235,20 @@ static void say(const struct worker *w, const char *event, const struct err *err
 static void use_listeners(struct worker *w, const struct worker_change *change)
 {
     const struct site *s = w->site->site;
+    const struct worker_socket *next = change->sockets, *end = next + change->socket_count;
     struct err err;
     for (uint32_t i = 0; i < s->listener_count; i++) {
-        struct listener *l = s->listeners[i].listener;
-        if (go_on_with(w, &l->workers[w->index], &s->listeners[i], change->fds[i], &err) < 0)
-            say(w, "listen_failed", &err);
+        struct listener_worker *lw = &s->listeners[i].listener->workers[w->index];
+        go_on_with(w, lw, &s->listeners[i]);
+        /* It may have been one that listens elsewhere: what waits there is taken first. */
+        if (next < end && next->listener == i) acceptor_close(&lw->acceptor);
+        for (; next < end && next->listener == i; next++)
+            if (accept_open(lw, next->fd, &err) < 0) say(w, "listen_failed", &err);
     }
     for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next) {
         struct listener_worker *lw = listener_at(at);
         if (lw->view == w->site && !w->is_draining) continue;
-        drain(lw, atomic_load(&lw->listener->is_leaving) && !w->is_draining);
+        drain(lw, atomic_load(&lw->listener->is_leaving) && !w->is_draining, false);
     }
 }
 
@@ -344,12 +347,24 @@ static void post(struct worker *w, void (*deliver)(void *, const struct mail *),
     worker_post(w, &m);
 }
 
-struct worker_change *worker_change_new(struct site *site)
+static void on_copied(void *reader, const struct mail *m)
 {
-    struct worker_change *c = calloc(1, sizeof(*c) + site->listener_count * sizeof(c->fds[0]));
+    struct worker *w = reader;
+    w->loop.is_copied = m->number;
+    _Atomic uint32_t *told = m->object;
+    if (told) atomic_fetch_add(told, 1);
+}
+
+void worker_tell_copied(struct worker *w, bool is_copied, _Atomic uint32_t *told)
+{
+    struct mail m = { .deliver = on_copied, .object = told, .number = is_copied };
+    worker_post(w, &m);
+}
+
+struct worker_change *worker_change_new(struct site *site, uint32_t socket_room)
+{
+    struct worker_change *c = calloc(1, sizeof(*c) + socket_room * sizeof(c->sockets[0]));
     if (!c) return NULL;
-    c->fd_count = site->listener_count;
-    for (uint32_t i = 0; i < c->fd_count; i++) c->fds[i] = -1;
     if ((c->view = site_view_new(site_get(site)))) return c;
     free(c);
     return NULL;
@@ -358,8 +373,7 @@ struct worker_change *worker_change_new(struct site *site)
 void worker_change_free(struct worker_change *c)
 {
     if (!c) return;
-    for (uint32_t i = 0; i < c->fd_count; i++)
-        if (c->fds[i] >= 0) close(c->fds[i]);
+    for (uint32_t i = 0; i < c->socket_count; i++) close(c->sockets[i].fd);
     site_view_retire(c->view);
     free(c);
 }
@@ -386,9 +400,10 @@ void worker_leave_site(struct worker *w)
     w->site = NULL;
 }
 
-void worker_drain(struct worker *w)
+void worker_drain(struct worker *w, bool keeps_idle)
 {
-    post(w, on_drain, NULL);
+    struct mail m = { .deliver = on_drain, .number = keeps_idle };
+    worker_post(w, &m);
 }
 
 void worker_stop(struct worker *w)

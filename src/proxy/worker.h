@@ -32,9 +32,11 @@ struct listener_worker {
 struct worker_change {
     struct site_view *view;
     struct mail done; /* to the control thread, once it goes by it; nothing to deliver: none */
-    uint32_t fd_count;
-    int fds
-        []; /* by the site's listeners: the socket to listen at instead of the one it has; -1: the one it has */
+    uint32_t socket_count;
+    struct worker_socket { /* to listen at instead of those that it has */
+        uint32_t listener; /* its place in the site, in ascending order */
+        int fd;
+    } sockets[];
 };
 
 /* How many there are on this worker: it writes, others may look. */
@@ -48,6 +50,7 @@ struct worker {
     uint32_t index;
     pthread_t thread;
     bool has_thread, is_draining;
+    _Atomic bool has_left;       /* no socket of a listener is its any more; it writes, others may look */
     _Atomic uint32_t thread_id;  /* the kernel's; 0: not started */
     _Atomic uint32_t generation; /* of the configuration that it goes by; it writes, others may look */
     struct activity *_Atomic activity;
@@ -75,8 +78,10 @@ void worker_free(struct worker *w);
 MUST_CHECK int worker_listen(struct worker *w, struct err *err);
 /* Starts the thread (all signals but faults blocked in it). */
 MUST_CHECK int worker_start(struct worker *w, struct err *err);
-/* From the control thread, by mail: no new connections, idle ones close, the others end with their exchange. */
-void worker_drain(struct worker *w);
+/* From the control thread, by mail: no new connections, idle ones close, the others end with their exchange. keeps_idle: idle
+ * ones may have one more request, whose answer says that it is the last, until it is said again without that: nobody whose
+ * request is on its way meets a closed connection. */
+void worker_drain(struct worker *w, bool keeps_idle);
 /* By mail: everything ends now, and the thread with it. */
 void worker_stop(struct worker *w);
 /* Closes its listeners' sockets, ends everything. On the worker's thread. */
@@ -86,8 +91,8 @@ void worker_join(struct worker *w);
 void worker_publish(struct worker *w, struct peer_set *set);
 /* Memory is short: the others give back what they keep and do not use. */
 void worker_ask_for_memory(struct worker *w);
-/* A view of `site` (a reference of its own) for one worker, and no sockets yet. NULL: out of memory. */
-struct worker_change *worker_change_new(struct site *site);
+/* A view of `site` (a reference of its own) for one worker, and no sockets yet, but room. NULL: out of memory. */
+struct worker_change *worker_change_new(struct site *site, uint32_t socket_room);
 /* With its sockets, if nobody has taken them. NULL is fine. */
 void worker_change_free(struct worker_change *change);
 /* By mail: `change` (taken) is what new exchanges go by, listeners come and go with it. Those that are past their
@@ -95,6 +100,9 @@ void worker_change_free(struct worker_change *change);
 void worker_swap(struct worker *w, struct worker_change *change);
 /* By mail: no connection to any of its servers is kept. */
 void worker_close_idle(struct worker *w, struct pool *pool);
+/* By mail: whether another process may hold this one's descriptors; each worker that knows adds 1 to *told,
+ * which may be NULL. */
+void worker_tell_copied(struct worker *w, bool is_copied, _Atomic uint32_t *told);
 /* Any mail; waits while the box is full, which ends with the worker's turn. Control thread. */
 void worker_post(struct worker *w, const struct mail *m);
 void listener_worker_init(struct listener_worker *lw, struct listener *l);

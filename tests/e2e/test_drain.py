@@ -9,7 +9,9 @@ import pytest
 import broken
 import message
 from client import Client
+from test_systemd import Listener
 from waiting import Stopwatch, eventually
+from weir import listen_at_free_port
 
 
 def is_refusing(weir):
@@ -101,6 +103,66 @@ def test_readiness_ends_while_health_goes_on(scene):
     assert weir.ask_admin("GET", "/readyz").status == 503
     assert weir.ask_admin("GET", "/healthz").status == 200
     assert weir.stats()["draining"] is True
+
+
+def test_what_is_left_and_for_how_long_is_seen(scene):
+    go = threading.Event()
+    server = scene.server([broken.receive, broken.wait_for(go), broken.ok, broken.wait_end])
+    weir = scene.proxy(server, timeouts={"drain": "600s"}, listeners={
+        "raw": {"bind": listen_at_free_port(), "protocol": "tcp", "pool": "web"}})
+    drain_of_none = weir.stats()["drain"]
+    assert drain_of_none["since_seconds"] is None and drain_of_none["left_seconds"] is None
+    asking = [scene.client(weir, "web") for _ in range(3)]
+    for client in asking:
+        client.send(message.request())
+    server.wait_requests(3)
+    tunnels = [scene.client(weir, "raw") for _ in range(2)]
+    weir.wait_live(tunnels=2, exchanges=3)
+    weir.terminate()
+    begun = weir.wait_event("drain_begins")
+    assert (begun["exchanges"], begun["tunnels"], begun["client_connections"]) == ("3", "2", "5")
+    drain = weir.stats()["drain"]
+    assert (drain["exchanges"], drain["tunnels"], drain["client_connections"]) == (3, 2, 5)
+    assert drain["listeners"] == {"web": 3, "raw": 2}
+    assert 0 <= drain["since_seconds"] and 0 < drain["left_seconds"] <= 600
+    tunnels.pop().close()
+    eventually(lambda: weir.stats()["drain"]["tunnels"] == 1, "one less")
+    go.set()
+    for client in asking + tunnels:
+        client.close()
+    assert weir.wait_exit() == 0
+    assert weir.wait_event("drained")["client_connections"] == "0"
+
+
+def test_the_log_says_at_intervals_what_is_left(scene):
+    server = scene.server([broken.receive, broken.wait_end])
+    weir = scene.proxy(server, timeouts={"drain": "800ms"})
+    client = scene.client(weir)
+    client.send(message.request())
+    server.wait_requests(1)
+    weir.terminate()
+    lines = [weir.wait_event("drain_goes_on", count) for count in (1, 2, 3)]
+    assert [line["exchanges"] for line in lines] == ["1"] * 3
+    assert sorted(int(line["left_ms"]) for line in lines) == [int(line["left_ms"]) for line in reversed(lines)]
+    client.check_gone()
+    assert weir.wait_exit() == 0
+    assert weir.wait_event("drained")["exchanges"] == "1"  # which was cut
+
+
+def test_systemds_status_says_what_is_left(scene, monkeypatch, tmp_path):
+    listener = Listener(str(tmp_path / "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    go = threading.Event()
+    server = scene.server([broken.receive, broken.wait_for(go), broken.ok, broken.wait_end])
+    weir = scene.proxy(server, timeouts={"drain": "600s"})
+    client = scene.client(weir)
+    client.send(message.request())
+    server.wait_requests(1)
+    weir.terminate()
+    listener.wait(r"STATUS=draining: 1 exchanges, 0 tunnels, 1 connections left, for (600|5\d\d) s at most")
+    go.set()
+    assert client.read().status == 200
+    assert weir.wait_exit() == 0
 
 
 def test_there_is_a_bound(scene):

@@ -1,4 +1,5 @@
 """weir as a service: what it tells systemd, and the unit that comes with it."""
+import fcntl
 import os
 import re
 import shutil
@@ -8,8 +9,9 @@ import subprocess
 
 import pytest
 
+import message
 from waiting import LIMIT_S, eventually
-from weir import ROOT, Weir, make_config
+from weir import BINARIES, ROOT, Weir, make_config
 
 UNIT = os.path.join(ROOT, "dist", "weir.service")
 
@@ -154,8 +156,111 @@ def test_a_reload_fails_with_the_files_mistakes_before_weir_is_asked():
     assert ask.split()[1:] == ["-HUP", "$MAINPID"]
 
 
-def test_signals_that_mean_nothing_yet_do_not_kill(scene):
-    weir = scene.proxy(scene.server())
-    weir.process.send_signal(signal.SIGUSR2)
-    assert "not there yet" in weir.wait_event("signal_ignored")["remedy"]
+def test_after_an_upgrade_systemd_hears_the_new_process_alone(started, scene, tmp_path):
+    listener = Listener(str(tmp_path / "notify"))
+    weir = started(str(tmp_path / "notify"), watchdog_us=200000)
+    listener.wait("WATCHDOG=1")
+    first = weir.pid
+    listener.lines.clear()
+    weir.upgrade()
+    listener.wait(f"MAINPID={weir.pid}")
+    listener.wait("READY=1")
+    # In this order: of a process that is not the main one systemd hears nothing.
+    lines = listener.read()
+    assert lines.index(f"MAINPID={weir.pid}") < lines.index("READY=1"), lines
+    assert "STOPPING=1" not in lines and f"MAINPID={first}" not in lines, lines
+    weir.wait_alone()
+    listener.lines.clear()
+    listener.wait("WATCHDOG=1", count=3)
+    listener.wait(r"STATUS=1 listener, .*")
+    weir.terminate()
+    listener.wait("STOPPING=1")
+
+
+# socket activation
+
+
+class Activated:
+    """weir as systemd starts it when a socket unit has opened its sockets."""
+
+    def __init__(self, scene, config, sockets, names=None, pid="$$", **options):
+        self.path = os.path.join(str(scene.directory), "activated.sh")
+        env = f"LISTEN_PID={pid} LISTEN_FDS={len(sockets)}" + (f" LISTEN_FDNAMES={names}" if names else "")
+        moves = "".join(f" {3 + number}<&{sock.fileno()}" for number, sock in enumerate(sockets))
+        with open(self.path, "w") as file:
+            file.write(f"#!/bin/bash\nexport {env}\nexec {BINARIES['release']} \"$@\"{moves}\n")
+        os.chmod(self.path, 0o755)
+        for sock in sockets:
+            sock.set_inheritable(True)
+        # Numbers that bash may move aside are not in the way of 3, 4, …: the sockets have high ones.
+        self.weir = Weir(scene.directory, config, binary=self.path, close_fds=False, **options)
+        scene.weirs.append(self.weir)
+
+
+def activation_socket(address=("127.0.0.1", 0)):
+    low = socket.socket()
+    low.bind(address)
+    low.listen()
+    high = fcntl.fcntl(low.fileno(), fcntl.F_DUPFD, 100)
+    low.close()
+    return socket.socket(fileno=high)
+
+
+def test_sockets_of_systemd_are_taken_by_their_address(scene):
+    """Whoever connects before weir has started waits, and is served."""
+    web, admin, other = activation_socket(), activation_socket(), activation_socket()
+    config = make_config([scene.server()], listener={"bind": "%s:%d" % web.getsockname()}, workers=2)
+    config["admin"]["bind"] = "%s:%d" % admin.getsockname()
+    early = scene.client(web.getsockname())
+    early.send(message.request())
+    weir = Activated(scene, config, [other, admin, web], names="spare:admin:web").weir
+    weir.wait_event("ready")
+    for sock in (web, admin, other):
+        sock.close()
+    assert early.read().status == 200
+    assert weir.wait_event("socket_unused")["bind"]
+    assert weir.stats()["workers"] == 2
+    assert weir.events("port_shared") == []
+    # They go on to whoever takes over.
+    weir.upgrade()
+    assert scene.client(weir).ask().status == 200
+    weir.wait_alone()
+
+
+def test_a_unix_path_of_systemd_stays_when_weir_ends(scene):
+    path = os.path.join(str(scene.directory), "web.sock")
+    low = socket.socket(socket.AF_UNIX)
+    low.bind(path)
+    low.listen()
+    web = socket.socket(fileno=fcntl.fcntl(low.fileno(), fcntl.F_DUPFD, 100))
+    low.close()
+    config = make_config([scene.server()], listener={"bind": f"unix:{path}"})
+    weir = Activated(scene, config, [web]).weir
+    weir.wait_event("ready")
+    weir.upgrade()
+    weir.wait_alone()
+    weir.terminate()
+    assert weir.wait_exit() == 0
+    assert os.path.exists(path)
+    web.close()
+
+
+def test_sockets_for_another_process_are_not_taken(scene):
+    web = activation_socket()
+    config = make_config([scene.server()], listener={"bind": "%s:%d" % web.getsockname()})
+    weir = Activated(scene, config, [web], pid="1", is_checked=False).weir
+    assert "another program listens there" in weir.wait_event("start_failed")["error"]
+    web.close()
+
+
+def test_what_is_no_listening_socket_is_said_and_left(scene):
+    web = activation_socket()
+    datagram = socket.socket(fileno=fcntl.fcntl(socket.socket(type=socket.SOCK_DGRAM).detach(), fcntl.F_DUPFD, 100))
+    config = make_config([scene.server()], listener={"bind": "%s:%d" % web.getsockname()})
+    weir = Activated(scene, config, [datagram, web], names="syslog:web").weir
+    weir.wait_event("ready")
+    event = weir.wait_event("socket_not_taken")
+    assert event["name"] == "syslog" and "no stream socket" in event["reason"]
+    web.close()
+    datagram.close()
     assert scene.client(weir).ask().status == 200

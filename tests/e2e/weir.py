@@ -56,12 +56,48 @@ def parse_line(line):
     return pairs if "event" in pairs else None
 
 
+class Successor:
+    """A process that took over, and is no child of the test's: as subprocess.Popen has it."""
+
+    def __init__(self, weir, pid):
+        self.weir = weir
+        self.pid = pid
+        self.returncode = None
+
+    def is_running(self):
+        try:
+            with open(f"/proc/{self.pid}/stat") as file:
+                return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+        except FileNotFoundError:
+            return False
+
+    def poll(self):
+        """Its last message stands for its exit code, which only its parent knows."""
+        if self.returncode is None and not self.is_running():
+            self.weir.wait_line("stopped", self.pid)
+            self.returncode = 0
+        return self.returncode
+
+    def wait(self, seconds=LIMIT_S):
+        eventually(lambda: self.poll() is not None, f"the end of {self.pid}", seconds)
+        return self.returncode
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+    def kill(self):
+        if self.is_running():
+            self.send_signal(signal.SIGKILL)
+            self.returncode = -signal.SIGKILL
+
+
 class Weir:
     """A running weir. `config` is a dict (written as a file), or None if `arguments` say it all."""
 
     def __init__(self, directory, config=None, arguments=None, build="asan", nofile=None, name="weir",
-                 is_checked=True, stdout=None):
+                 is_checked=True, stdout=None, binary=None, close_fds=True):
         self.config = config
+        self.predecessors = []  # processes that this one took over from
         self.is_checked = is_checked
         self.is_sanitized = is_sanitized(build)
         self.lines = []
@@ -73,12 +109,12 @@ class Weir:
             self.path = os.path.join(str(directory), f"{name}.yaml")
             self.write_file(config)
             arguments = ["run", "-c", self.path]
-        command = [BINARIES[build], *arguments]
+        command = [binary or BINARIES[build], *arguments]
         if nofile:
             soft, hard = nofile if isinstance(nofile, tuple) else (nofile, nofile)
             command = ["prlimit", f"--nofile={soft}:{hard}", *command]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
-                                        env=environment())
+                                        env=environment(), close_fds=close_fds)
         self.pid = self.process.pid
         self.reader = threading.Thread(target=self.read_messages, daemon=True)
         self.reader.start()
@@ -111,6 +147,33 @@ class Weir:
         events = self.events(name)
         assert len(events) >= count, f"no event={name} from weir (exit code {self.process.poll()}):\n{self.log}"
         return events[count - 1]
+
+    def wait_line(self, event, pid):
+        def found():
+            return any(pairs.get("pid") == str(pid) for pairs in self.events(event))
+        with self.changed:
+            assert self.changed.wait_for(found, LIMIT_S), f"no event={event} of {pid}:\n{self.log}"
+
+    # another process in its place
+
+    def follow(self, pid):
+        """That process has taken over."""
+        self.predecessors.append(self.process)
+        self.process = Successor(self, pid)
+        self.pid = pid
+        self.wait_line("ready", pid)
+
+    def upgrade(self):
+        response = self.ask_admin("POST", "/api/v1/upgrade")
+        assert response.status == 200, f"{response.status} {response.text}"
+        outcome = json.loads(response.body)
+        assert outcome["predecessor"] == self.pid
+        self.follow(outcome["pid"])
+
+    def wait_alone(self):
+        """Until all that it took over from have ended."""
+        for process in self.predecessors:
+            assert process.wait(LIMIT_S) == 0
 
     def wait_ready(self):
         self.wait_event("ready")
@@ -282,6 +345,8 @@ class Weir:
     def wait_exit(self, seconds=LIMIT_S):
         """Its exit code."""
         code = self.process.wait(seconds)
+        for process in self.predecessors:
+            process.wait(seconds)
         self.reader.join(LIMIT_S)
         return code
 
@@ -307,6 +372,7 @@ class Weir:
     def finish(self):
         """Ends it and checks all that must hold at the end of every test."""
         if self.process.poll() is None and self.is_checked and self.baseline and not self.is_ending:
+            self.wait_alone()
             self.check_idle()
             if self.has_admin():
                 self.check_no_bug()
@@ -314,13 +380,15 @@ class Weir:
             self.terminate()
             self.wait_exit()
         if self.is_checked:
-            assert self.process.returncode == 0, f"exit code {self.process.returncode}:\n{self.log}"
+            for process in [self.process, *self.predecessors]:
+                assert process.returncode == 0, f"exit code {process.returncode}:\n{self.log}"
             self.check_messages()
 
     def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        for process in [self.process, *self.predecessors]:
+            if process.returncode is None:
+                process.kill()
+                process.wait()
         self.reader.join(LIMIT_S)
 
 

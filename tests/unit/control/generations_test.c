@@ -21,7 +21,7 @@ static struct generations *kept;
 static void open_it(void)
 {
     struct err err;
-    if (generations_open(&kept, folder, &err) < 0) fail_msg("%s", err.text);
+    if (generations_open(&kept, folder, -1, &err) < 0) fail_msg("%s", err.text);
 }
 
 static int set_up(void **state)
@@ -173,10 +173,10 @@ static void a_folder_has_one_user(void **state)
     (void)state;
     struct generations *other = NULL;
     struct err err;
-    assert_int_equal(generations_open(&other, folder, &err), -1);
+    assert_int_equal(generations_open(&other, folder, -1, &err), -1);
     assert_non_null(strstr(err.text, "another weir"));
     assert_int_equal(chmod(folder, 0777), 0);
-    assert_int_equal(generations_open(&other, folder, &err), -1);
+    assert_int_equal(generations_open(&other, folder, -1, &err), -1);
     assert_non_null(strstr(err.text, "anybody"));
     assert_int_equal(chmod(folder, 0700), 0);
 }
