@@ -1,6 +1,5 @@
 """The commands, their options and exit codes, and the messages on stderr."""
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -12,7 +11,7 @@ import yaml
 
 from ports import reserve_port
 from waiting import eventually
-from weir import listen_at_free_port, parse_line, run_command
+from weir import BINARIES, listen_at_free_port, parse_line, run_command
 
 USAGE, SYSTEM, CONFIG = 64, 71, 78
 COMMANDS = ["run", "demo", "check", "explain", "split", "schema", "perf", "flame", "leaks", "postmortem", "dump", "doctor",
@@ -263,7 +262,7 @@ def test_a_refused_start_leaves_alone_what_is_at_its_path(option, tmp_path):
     path.write_text("kept")
     addresses = {"--listen": listen_at_free_port(), option: f"unix:{path}"}
     arguments = [word for pair in addresses.items() for word in pair]
-    done = subprocess.run([os.environ["WEIR_ASAN"], "run", *arguments, "--to", "127.0.0.1:9"], capture_output=True,
+    done = subprocess.run([BINARIES["asan"], "run", *arguments, "--to", "127.0.0.1:9"], capture_output=True,
                           text=True, timeout=20)
     assert done.returncode == 71
     assert "in the way" in done.stderr
@@ -271,7 +270,7 @@ def test_a_refused_start_leaves_alone_what_is_at_its_path(option, tmp_path):
 
 
 def test_a_second_start_does_not_take_the_first_ones_socket_away(tmp_path):
-    command = [os.environ["WEIR_ASAN"], "run", "--listen", f"unix:{tmp_path}/s", "--to", "127.0.0.1:9"]
+    command = [BINARIES["asan"], "run", "--listen", f"unix:{tmp_path}/s", "--to", "127.0.0.1:9"]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         for line in first.stderr:
@@ -287,7 +286,7 @@ def test_a_second_start_does_not_take_the_first_ones_socket_away(tmp_path):
 
 
 def test_a_second_listen_is_refused_and_not_swallowed():
-    done = subprocess.run([os.environ["WEIR_ASAN"], "run", "--listen", ":1", "--listen", ":2", "--to", "127.0.0.1:9"],
+    done = subprocess.run([BINARIES["asan"], "run", "--listen", ":1", "--listen", ":2", "--to", "127.0.0.1:9"],
                           capture_output=True, text=True, timeout=20)
     assert done.returncode == 64
     assert "--listen" in done.stderr

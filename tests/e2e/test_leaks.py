@@ -67,7 +67,7 @@ def test_what_is_lost_is_named(sleepless, scene, what):
     weir.is_checked = False  # what is planted stays
     within(weir, "set $w = ((struct proxy*)anchor.proxy)->workers[0]",
            "set $x = (struct exchange*)slab_get(&$w->exchanges)" if what == "timers" else "print 1",
-           "call (void)timer_init(&$x->timer, 0)" if what == "timers" else "print 1", PLANT[what])
+           "call (void)timer_init(&$x->timer, (void*)timer_init)" if what == "timers" else "print 1", PLANT[what])
     expected = {"exchanges", "timers"} if what == "timers" else {what}
     found = eventually(lambda: (r := report(weir))["leaks"] and r, "a leak")
     assert set(found["leaks"]) == expected

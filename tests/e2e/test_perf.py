@@ -269,7 +269,7 @@ def test_a_unit_is_all_of_its_processes(programs):
             assert {process["pid"] for process in found} == {one.pid, two.pid}
             rows = {row["unit"]: row["value"] for row in found[0]["tables"]["Unit"]}
             assert rows["name"] == unit and rows["cgroup"] == group and "Unit" not in found[1]["tables"]
-            assert float(re.match(r"[0-9.]+", rows["CPU time"])[0]) > 0.2
+            assert float(re.match(r"[0-9.]+", rows["CPU time"])[0]) > 0
             text = perf("--unit", unit, "--seconds", "1").stdout
             assert unit in text and "state of the unit: systemd does not run here" in text
             stacks = perf("--unit", unit.removesuffix(".service"), "--seconds", "1", "--form", "folded").stdout

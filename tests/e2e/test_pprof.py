@@ -70,7 +70,9 @@ def test_a_sleeping_thread_has_its_whole_stack(weir):
         threads = {re.search(r"\((\S+)\)|\[(\S+)", block.splitlines()[0])[0]: block for block in text.split("\n\n") if block.strip()}
         main = next(block for block in threads.values() if "run_command" in block)
         assert re.search(r"epoll_wait(?s:.*)loop_turn(?s:.*)\brun\b(?s:.*)run_command(?s:.*)__libc_start", main), text
-        assert text.count("loop_turn(") == text.count("epoll_wait("), text
+        # The compiler may have made two functions of it.
+        turns = len(re.findall(r"(?:^loop_turn\(.*\n\t.*\n)+", text, re.M))
+        assert turns == text.count("epoll_wait("), text
         assert "vsnprintf" not in text, text
 
 
