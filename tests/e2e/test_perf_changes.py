@@ -260,7 +260,8 @@ def test_code_that_v8_made_has_its_names_or_it_is_said_why_not(tmp_path, is_name
     assert node, "nodejs is among the packages of tests"
     script = tmp_path / "hot.js"
     script.write_text(NODE)
-    options = ["--perf-basic-prof", "--interpreted-frames-native-stack"] if is_named else []
+    log = [f"--logfile={tmp_path}/v8.log", "--no-logfile-per-isolate"]  # else it is left where the tests are run
+    options = ["--perf-basic-prof", "--interpreted-frames-native-stack", *log] if is_named else []
     with Target(node, *options, "--no-turbo-inlining", str(script)) as target:
         watch = Perf(target)
         target.uses(500_000_000)
