@@ -3,7 +3,7 @@ _weir()
 {
     local word=${COMP_WORDS[COMP_CWORD]} options=
     if ((COMP_CWORD == 1)); then
-        COMPREPLY=($(compgen -W '--help help run demo check reload config explain split schema simulate logs flame perf leaks postmortem dump doctor version' -- "$word"))
+        COMPREPLY=($(compgen -W '--help help run demo check reload upgrade config explain split schema simulate logs flame perf leaks postmortem dump doctor version' -- "$word"))
         return
     fi
     case "${COMP_WORDS[*]:1:2} " in
@@ -11,6 +11,7 @@ _weir()
     'demo '*) options='--help' ;;
     'check '*) options='--help --config --against-running --admin --token' ;;
     'reload '*) options='--help --dry-run --json --config --admin --token' ;;
+    'upgrade '*) options='--help --json --config --admin --token' ;;
     'config '*) options='--help --dry-run --json --config --admin --token' ;;
     'explain '*) options='--help --config --live --admin --token --listener --method --header --client --json' ;;
     'split '*) options='--help --config --admin --token --json' ;;
