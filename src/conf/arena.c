@@ -15,12 +15,20 @@ struct arena_block {
     alignas(max_align_t) char data[];
 };
 
+/* Something that is more than memory. */
+struct owned {
+    struct owned *next;
+    void *object;
+    void (*drop)(void *object);
+};
+
 struct conf_arena {
     _Atomic uint32_t refs;
     struct arena_block *blocks; /* newest first */
     size_t used, cap;           /* of the newest */
     size_t next_bytes;
     struct secret_store *secrets; /* NULL: none yet */
+    struct owned *owned;          /* newest first; in the arena itself */
 };
 
 /* calloc() that does not come back without memory: what is read here is needed to go on at all. */
@@ -54,6 +62,7 @@ uint32_t conf_arena_refs(const struct conf_arena *arena)
 void conf_arena_free(struct conf_arena *arena)
 {
     if (!arena || atomic_fetch_sub_explicit(&arena->refs, 1, memory_order_acq_rel) != 1) return;
+    for (struct owned *o = arena->owned; o; o = o->next) o->drop(o->object);
     while (arena->blocks) {
         struct arena_block *b = arena->blocks;
         arena->blocks = b->next;
@@ -91,6 +100,13 @@ const char *conf_arena_copy_secret(struct conf_arena *arena, struct slice text)
 {
     if (!arena->secrets) arena->secrets = secret_store_new();
     return secret_copy(arena->secrets, text);
+}
+
+void conf_arena_own(struct conf_arena *arena, void *object, void (*drop)(void *object))
+{
+    struct owned *o = conf_arena_alloc(arena, sizeof(*o));
+    *o = (struct owned){ arena->owned, object, drop };
+    arena->owned = o;
 }
 
 void conf_arena_show_secrets(struct conf_arena *arena)

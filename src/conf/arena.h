@@ -20,5 +20,7 @@ void *conf_arena_alloc(struct conf_arena *arena, size_t size);
 const char *conf_arena_copy(struct conf_arena *arena, struct slice text);
 /* Likewise, in memory for secrets (base/secret.h). */
 const char *conf_arena_copy_secret(struct conf_arena *arena, struct slice text);
+/* `object` lives as long as the arena does: `drop` ends it then, on whatever thread lets go of the arena last. */
+void conf_arena_own(struct conf_arena *arena, void *object, void (*drop)(void *object));
 /* From now on core files have its secrets. */
 void conf_arena_show_secrets(struct conf_arena *arena);

@@ -39,11 +39,33 @@ static void texts_are_copied_and_terminated(void **state)
     conf_arena_free(arena);
 }
 
+static unsigned dropped;
+
+static void drop(void *object)
+{
+    assert_ptr_equal(object, &dropped);
+    dropped++;
+}
+
+static void what_it_owns_ends_with_the_last_reference(void **state)
+{
+    (void)state;
+    struct conf_arena *arena = conf_arena_new();
+    dropped = 0;
+    conf_arena_own(arena, &dropped, drop);
+    conf_arena_own(arena, &dropped, drop);
+    conf_arena_free(conf_arena_get(arena));
+    assert_int_equal(dropped, 0);
+    conf_arena_free(arena);
+    assert_int_equal(dropped, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_is_zeroed_aligned_and_stays_where_it_is),
         cmocka_unit_test(texts_are_copied_and_terminated),
+        cmocka_unit_test(what_it_owns_ends_with_the_last_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
