@@ -28,6 +28,10 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(BODY_TIMEOUT, "body_timeout", CLIENT, 408, ANY, "the request body stopped arriving")                           \
     X(WRITE_TIMEOUT, "write_timeout", CLIENT, 0, ANY, "the client stopped taking the response")                      \
     X(CLIENT_ABORT, "client_abort", CLIENT, 0, ANY, "the client went away before the end")                           \
+    X(TLS_FAILED, "tls_failed", CLIENT, 0, ANY, "the TLS handshake with the client failed")                          \
+    X(TLS_UNKNOWN_NAME, "tls_unknown_name", CLIENT, 0, ANY, "no certificate has the name that the client asks for")  \
+    X(NOT_TLS, "not_tls", CLIENT, 0, ANY, "what came is no TLS")                                                     \
+    X(PLAIN_ON_TLS, "plain_on_tls", CLIENT, 400, ANY, "plain HTTP was sent where TLS is spoken; use https")          \
     /* the gate and other limits of weir's own */                                                                    \
     X(GATE_DENIED, "gate_denied", CLIENT, 403, ANY, "the client's address may not pass")                             \
     X(CLIENT_CONNECTIONS, "client_connections", CLIENT, 429, ANY, "the client has too many connections")             \

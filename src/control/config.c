@@ -14,6 +14,7 @@
 #include "conf/decode.h"
 #include "conf/tree_change.h"
 #include "control/config_check.h"
+#include "tls/memory.h"
 
 #define FILE_MAX (4u << 20)
 #define SHOWN_MAX ((size_t)16 << 20)
@@ -143,7 +144,9 @@ static int parse(struct config **out, const char *name, struct slice text, struc
 
 static void obey_core(const struct config *c)
 {
-    if (c->core && c->core->contents == CORE_FULL) conf_arena_show_secrets(c->arena);
+    if (!c->core || c->core->contents != CORE_FULL) return;
+    conf_arena_show_secrets(c->arena);
+    tls_memory_show();
 }
 
 int config_parse_noted(struct config **out, const char *name, struct slice text, struct config_notes *notes,

@@ -1,4 +1,4 @@
-/* net/transport.h: a stream of bytes both ways over one descriptor: plain now, TLS in the same seat.
+/* net/transport.h: a stream of bytes both ways over one descriptor: plain, or TLS (tls/conn.h).
  * Remembers readiness, so that nobody asks the kernel what it has already said. One loop's thread.
  *
  * After an event the owner's on_ready(t) is called; it then reads until IO_AGAIN or until it has enough, and
@@ -58,6 +58,7 @@ struct transport {
     bool holds_rest; /* send() took more than could be passed on: it is not writable until that is out */
     uint8_t fault;   /* enum end_reason of an IO_FAIL of open() that errno does not name; else END_NONE */
     int saved_errno; /* of the last IO_FAIL */
+    const char *fault_words; /* what more is known of the fault: a clause, static; NULL: nothing */
     struct loop *loop;
     const struct transport_ops *ops; /* never NULL; a closed one has ops that refuse */
     void *own; /* of the ops: a session, a connection that it is a part of; NULL: none */

@@ -1,0 +1,149 @@
+#include <ctype.h>
+#include <errno.h>
+#include <openssl/err.h>
+
+#include "tls/conn_state.h"
+
+/* What a turn may spend on handshakes; the others wait for the next, so that those who are connected do not wait for those
+ * who come. */
+#define HANDSHAKES_NS (3 * NS_PER_MS)
+#define HANDSHAKE_RECORD 22
+
+/* What a TLS peer sends first is a record of the handshake (RFC 8446 5.1); a request of HTTP begins with its method. */
+static bool looks_like_tls(struct tls_conn *c, size_t got)
+{
+    const unsigned char *in = (const unsigned char *)c->worker->in;
+    if (in[0] == HANDSHAKE_RECORD && (got < 2 || in[1] == 3)) return true;
+    tls_conn_note(c, isupper(in[0]) ? END_PLAIN_ON_TLS : END_NOT_TLS, NULL);
+    return false;
+}
+
+static bool make_ssl(struct tls_conn *c)
+{
+    if (c->ssl) return true;
+    if (!block_pool_take(&c->t->loop->blocks, TLS_SSL_BYTES)) {
+        tls_conn_note(c, END_NO_MEMORY, NULL);
+        return false;
+    }
+    c->is_charged = true;
+    BIO *bio = BIO_new(c->worker->method);
+    c->ssl = bio ? SSL_new(tls_store_context(c->store)) : NULL;
+    if (!c->ssl) {
+        BIO_free(bio);
+        tls_conn_note(c, END_NO_MEMORY, NULL);
+        return false;
+    }
+    BIO_set_data(bio, c->worker);
+    SSL_set_bio(c->ssl, bio, bio);
+    SSL_set_app_data(c->ssl, c);
+    SSL_set_accept_state(c->ssl);
+    return true;
+}
+
+static void opened(struct tls_conn *c)
+{
+    c->t->is_open = true;
+    /* The configuration may go now; so may what only handshakes need. */
+    tls_store_put(c->store);
+    c->store = NULL;
+    c->choice = NULL;
+    SSL_certs_clear(c->ssl);
+}
+
+static enum io handshake_failed(struct tls_conn *c)
+{
+    unsigned long error = ERR_peek_error();
+    if (!c->choice && ERR_GET_REASON(error) == SSL_R_CALLBACK_FAILED)
+        tls_conn_note(c, END_TLS_UNKNOWN_NAME, NULL);
+    long verified = SSL_get_verify_result(c->ssl);
+    if (ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK)
+        tls_conn_note(c, END_TLS_FAILED, X509_verify_cert_error_string(verified));
+    return tls_conn_broke(c);
+}
+
+/* IO_AGAIN: one step was made. */
+static enum io handshake_step(struct tls_conn *c, size_t came)
+{
+    tls_conn_begin(c, (uint32_t)came);
+    int done = SSL_do_handshake(c->ssl);
+    enum io io = IO_AGAIN;
+    int why = done == 1 ? SSL_ERROR_NONE : SSL_get_error(c->ssl, done);
+    if (why != SSL_ERROR_NONE && why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE)
+        io = handshake_failed(c);
+    if (tls_conn_drop(c, came) != IO_OK) io = tls_conn_fail(c, c->t->saved_errno);
+    bool was_failed = c->is_failed;
+    if (tls_conn_ship(c) != IO_OK) io = IO_FAIL; /* an alert, too */
+    if (io == IO_FAIL || was_failed) return IO_FAIL;
+    if (done == 1) opened(c);
+    return IO_AGAIN;
+}
+
+/* Has this turn time for one more? */
+static bool may_shake_hands(struct tls_conn *c)
+{
+    struct tls_worker *w = c->worker;
+    if (w->turn != w->loop->turns) {
+        w->turn = w->loop->turns;
+        w->turn_ns = 0;
+    }
+    if (w->turn_ns < HANDSHAKES_NS) return true;
+    loop_defer(w->loop, &c->task);
+    return false;
+}
+
+static enum io handshake_once(struct tls_conn *c)
+{
+    size_t came = 0;
+    if (c->t->holds_rest) {
+        enum io io = c->t->is_writable ? tls_conn_flush(c->t) : IO_AGAIN;
+        if (io != IO_OK) return io == IO_FAIL ? tls_conn_fail(c, c->t->saved_errno) : IO_EOF;
+    }
+    if (!may_shake_hands(c)) return IO_EOF;
+    enum io io = tls_conn_fetch(c, true, TLS_IN_BYTES, &came);
+    if (io == IO_EOF) return tls_conn_cut(c);
+    if (io == IO_FAIL) {
+        tls_conn_note(c, END_CLIENT_ABORT, NULL);
+        return tls_conn_fail(c, c->t->saved_errno);
+    }
+    if (io == IO_AGAIN) return IO_EOF;
+    if (!c->ssl && (!looks_like_tls(c, came) || !make_ssl(c))) return tls_conn_fail(c, EPROTO);
+    uint64_t start_ns = clock_now_ns();
+    io = handshake_step(c, came);
+    c->worker->turn_ns += clock_now_ns() - start_ns;
+    return io;
+}
+
+/* Nothing was taken from the kernel yet. */
+static void become_plain(struct tls_conn *c)
+{
+    struct transport *t = c->t;
+    t->ops = &transport_plain_ops;
+    t->own = NULL;
+    t->is_open = t->is_readable = true;
+    tls_conn_release(c);
+}
+
+/* IO_EOF of a step stands for: nothing more can be done now. */
+enum io tls_conn_open(struct transport *t)
+{
+    struct tls_conn *c = tls_conn_of(t);
+    if (c->is_failed) return IO_FAIL;
+    enum io io = IO_AGAIN;
+    while (io == IO_AGAIN && !t->is_open) io = handshake_once(c);
+    if (io == IO_FAIL && c->alpn && t->fault == END_PLAIN_ON_TLS) {
+        become_plain(c);
+        return IO_OK;
+    }
+    if (io == IO_FAIL) {
+        c->is_failed = true;
+        return IO_FAIL;
+    }
+    t->is_readable = c->has_bytes || (c->ssl && SSL_pending(c->ssl));
+    return t->is_open ? IO_OK : IO_AGAIN;
+}
+
+void tls_conn_on_task(struct loop_task *task)
+{
+    struct tls_conn *c = container_of(task, struct tls_conn, task);
+    c->t->on_ready(c->t);
+}

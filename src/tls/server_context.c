@@ -1,0 +1,142 @@
+#include "tls/server_context.h"
+
+#include <openssl/err.h>
+
+#include "tls/conn.h"
+#include "tls/tickets.h"
+
+/* Mozilla's "intermediate", without finite-field Diffie-Hellman, whose only users are gone: forward secrecy and
+ * authenticated encryption throughout. What TLS 1.3 has needs no choosing. */
+#define CIPHERS                                                                                \
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:" \
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+#define GROUPS "X25519:P-256:P-384"
+/* Of a client's chain. */
+#define DEPTH_MAX 8
+
+static struct tls_conn *conn_of(SSL *ssl)
+{
+    return SSL_get_app_data(ssl);
+}
+
+/* Also where the client names none. */
+static int on_server_name(SSL *ssl, int *alert, void *context)
+{
+    (void)context;
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    struct tls_conn *c = conn_of(ssl);
+    const struct tls_store *store = tls_conn_store(c);
+    const struct tls_choice *choice = tls_store_find(store, slice_of(name));
+    if (!choice && tls_store_serves_unknown(store)) choice = tls_store_find(store, SLICE_NONE);
+    tls_conn_choose(c, choice);
+    if (choice) return SSL_TLSEXT_ERR_OK;
+    *alert = SSL_AD_UNRECOGNIZED_NAME; /* RFC 6066 3 */
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* Which of them is shown is OpenSSL's choice, by what the client can verify. */
+static int on_certificate(SSL *ssl, void *context)
+{
+    (void)context;
+    const struct tls_choice *choice = tls_conn_choice(conn_of(ssl));
+    bool has_any = false;
+    for (unsigned i = 0; choice && i < TLS_KEY_KINDS; i++)
+        if (choice->by_kind[i] && tls_certificate_use(choice->by_kind[i], ssl) == 0) has_any = true;
+    return has_any;
+}
+
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *offered,
+                   unsigned int offered_len, void *context)
+{
+    (void)context;
+    const char *wanted = tls_conn_wanted_alpn(conn_of(ssl));
+    unsigned char *chosen;
+    if (!wanted) return SSL_TLSEXT_ERR_NOACK;
+    if (SSL_select_next_proto(&chosen, out_len, (const unsigned char *)wanted, (unsigned)strlen(wanted),
+                              offered, offered_len) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 3.2 */
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static int on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                         EVP_MAC_CTX *mac, int is_sealing)
+{
+    const struct tls_conn *c = conn_of(ssl);
+    const struct tls_worker *w = tls_conn_worker(c);
+    struct tls_tickets *own = tls_store_tickets(tls_conn_store(c));
+    struct tls_tickets *tickets = own ? own : w->tickets;
+    int64_t now_s = (int64_t)(loop_wall_ns(w->loop) / NS_PER_S);
+    return is_sealing ? tls_tickets_seal(tickets, now_s, name, iv, cipher, mac)
+                      : tls_tickets_open(tickets, now_s, name, iv, cipher, mac);
+}
+
+static int ask_clients(SSL_CTX *ctx, const struct tls_client_conf *conf, struct err *err)
+{
+    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(conf->ca);
+    bool is_read = names && SSL_CTX_load_verify_file(ctx, conf->ca) == 1;
+    ERR_clear_error();
+    if (!is_read) {
+        sk_X509_NAME_pop_free(names, X509_NAME_free);
+        return err_set(err,
+                       "%s has no certificates that could be read; it should have those of the CAs whose "
+                       "clients may come, as PEM",
+                       conf->ca);
+    }
+    SSL_CTX_set_client_CA_list(ctx, names);
+    SSL_CTX_set_verify_depth(ctx, DEPTH_MAX);
+    SSL_CTX_set_verify(ctx,
+                       conf->certificate == TLS_CLIENT_REQUIRE
+                           ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+                           : SSL_VERIFY_PEER,
+                       NULL);
+    return 0;
+}
+
+/* Whoever was let in by other CAs, or by none, is not let in here by the ticket that he got there. */
+static int set_session_scope(SSL_CTX *ctx, const struct tls_conf *conf)
+{
+    unsigned char scope[EVP_MAX_MD_SIZE];
+    size_t len = 0;
+    const char *ca = conf->client ? conf->client->ca : "";
+    char text[4200];
+    int text_len = snprintf(text, sizeof(text), "%u %s", conf->client ? conf->client->certificate + 1 : 0,
+                            ca);
+    if (text_len < 0 || (size_t)text_len >= sizeof(text)) return 0;
+    return EVP_Q_digest(NULL, "SHA256", NULL, text, (size_t)text_len, scope, &len) == 1 &&
+           SSL_CTX_set_session_id_context(ctx, scope, 32) == 1;
+}
+
+static int set_rules(SSL_CTX *ctx, const struct tls_conf *conf)
+{
+    /* No renegotiation: it is a way to make one connection cost as much as thousands. */
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_timeout(ctx, TLS_TICKET_LIFE_S);
+    return SSL_CTX_set_min_proto_version(ctx,
+                                         conf->profile == TLS_MODERN ? TLS1_3_VERSION : TLS1_2_VERSION) &&
+           SSL_CTX_set_cipher_list(ctx, CIPHERS) && SSL_CTX_set1_groups_list(ctx, GROUPS) &&
+           SSL_CTX_set_num_tickets(ctx, 1) && set_session_scope(ctx, conf);
+}
+
+int tls_server_context_new(SSL_CTX **out, const struct tls_conf *conf, const char **key, struct err *err)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    if (!ctx || !set_rules(ctx, conf)) {
+        SSL_CTX_free(ctx);
+        return err_set(err, "OpenSSL makes no context: %s", ERR_reason_error_string(ERR_peek_last_error()));
+    }
+    SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
+    SSL_CTX_set_cert_cb(ctx, on_certificate, NULL);
+    SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket_key);
+    if (conf->client && ask_clients(ctx, conf->client, err) < 0) {
+        *key = "client";
+        SSL_CTX_free(ctx);
+        return -1;
+    }
+    *out = ctx;
+    return 0;
+}

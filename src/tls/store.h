@@ -1,0 +1,51 @@
+/* tls/store.h: the certificates of one listener, and what is served with them: found by the name that a client asks for, in
+ * one or two looks at a table, however many they are. Made by one thread, immutable afterwards but for what is made at
+ * first use; any thread may ask. Counted: the configuration has a reference, and each handshake that is going on. */
+#pragma once
+
+#include "tls/certificate.h"
+#include "tls/tls_conf.h"
+
+/* What a name leads to: one of each kind of key at most, NULL where there is none. */
+struct tls_choice {
+    struct tls_certificate *by_kind[TLS_KEY_KINDS];
+};
+
+struct tls_store;
+
+/* A mistake: of which certificate, counted from 0. */
+struct tls_store_fault {
+    uint32_t certificate;
+    bool is_certificate; /* else of what is besides */
+    const char *key;     /* the row */
+    struct err err;
+};
+
+/* Reads all of it; NULL where something is wrong, which `on_fault` is told of, as often as there are mistakes. */
+struct tls_store *tls_store_new(const struct tls_conf *conf,
+                                void (*on_fault)(void *context, const struct tls_store_fault *),
+                                void *context);
+struct tls_store *tls_store_get(struct tls_store *s);
+void tls_store_put(struct tls_store *s); /* NULL is fine */
+
+/* NULL: no certificate has that name. No name: the first certificates of each kind. A name as it came, in any case. */
+const struct tls_choice *tls_store_find(const struct tls_store *s, struct slice name);
+uint32_t tls_store_count(const struct tls_store *s);
+const struct tls_certificate *tls_store_certificate(const struct tls_store *s, uint32_t n);
+/* What connections are made of; borrowed. */
+SSL_CTX *tls_store_context(const struct tls_store *s);
+/* A name that no certificate has is served with the first. */
+bool tls_store_serves_unknown(const struct tls_store *s);
+/* The keys of a file; NULL: the process's are used. */
+struct tls_tickets *tls_store_tickets(const struct tls_store *s);
+
+/* The place of a configuration where its store is: another may come there, while handshakes go on with the one that they
+ * began with. */
+struct tls_slot;
+/* The reference is taken. */
+struct tls_slot *tls_slot_new(struct tls_store *store);
+void tls_slot_free(struct tls_slot *slot);
+/* A reference of the caller's. Any thread. */
+struct tls_store *tls_slot_get(struct tls_slot *slot);
+/* `store`, a reference that is taken, is served from now on. Any thread. */
+void tls_slot_set(struct tls_slot *slot, struct tls_store *store);

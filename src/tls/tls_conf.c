@@ -1,0 +1,137 @@
+#include "tls/tls_conf.h"
+
+#include "base/clock.h"
+#include "conf/decode.h"
+#include "conf/decoding.h"
+#include "tls/store.h"
+
+#define CERTIFICATES_MAX 100000
+#define PATH_BYTES_MAX 4000
+
+static const struct conf_field certificate_fields[] = {
+    { "cert", CONF_STRING(struct tls_certificate_conf, cert), .min = 1, .max = PATH_BYTES_MAX,
+      .flags = CONF_REQUIRED,
+      .help = "A PEM file with the certificate, and behind it what issued it, as far as clients do not know "
+              "it." },
+    { "key", CONF_STRING(struct tls_certificate_conf, key), .min = 1, .max = PATH_BYTES_MAX,
+      .flags = CONF_REQUIRED, .help = "A PEM file with its private key, not encrypted." },
+    { 0 },
+};
+
+static const struct conf_type certificate_type = { .name = "certificate",
+                                                   .size = sizeof(struct tls_certificate_conf),
+                                                   .fields = certificate_fields };
+
+static const char *const wanted_names[] = { "require", "request", NULL };
+static const struct conf_type wanted_type = { .name = "client certificate", .names = wanted_names };
+
+static const struct conf_field client_fields[] = {
+    { "ca", CONF_STRING(struct tls_client_conf, ca), .min = 1, .max = PATH_BYTES_MAX, .flags = CONF_REQUIRED,
+      .help = "A PEM file with the certificates of those whose clients may come." },
+    { "certificate", CONF_ENUM(struct tls_client_conf, certificate, &wanted_type), .preset = "require",
+      .help = "`require` lets nobody in without a certificate, `request` checks one that is shown." },
+    { 0 },
+};
+
+static const struct conf_type client_type = {
+    .name = "tls client", .size = sizeof(struct tls_client_conf), .fields = client_fields, .short_form = "ca"
+};
+
+static const char *const profile_names[] = { "intermediate", "modern", NULL };
+static const struct conf_type profile_type = { .name = "profile", .names = profile_names };
+static const char *const unknown_names[] = { "refuse", "first", NULL };
+static const struct conf_type unknown_type = { .name = "unknown name", .names = unknown_names };
+
+struct telling {
+    struct conf_decode *d;
+    const struct conf_node *node;
+};
+
+static const struct conf_node *certificate_node(const struct conf_node *node, uint32_t n)
+{
+    const struct conf_node *list = conf_node_get(node, "certificates");
+    const struct conf_node *at = list ? list->first_child : NULL;
+    while (at && n--) at = at->next;
+    return at ? at : node;
+}
+
+static void on_fault(void *context, const struct tls_store_fault *fault)
+{
+    const struct telling *t = context;
+    const struct conf_node *at = fault->is_certificate ? certificate_node(t->node, fault->certificate)
+                                                       : t->node;
+    conf_decode_fault(t->d, at, fault->key, "", "%s", fault->err.text);
+}
+
+/* An expired one is served all the same: it is the clients' to refuse it, and weir must start again whatever the date. */
+static void note_age(struct conf_decode *d, const struct conf_node *node, const struct tls_certificate *c,
+                     const char *path)
+{
+    char from[16], until[16];
+    int64_t now_s = (int64_t)(clock_wall_ns() / NS_PER_S);
+    tls_date_print(c->not_before, from);
+    tls_date_print(c->not_after, until);
+    switch (tls_certificate_age(c, now_s)) {
+    case TLS_AGE_GOOD: return;
+    case TLS_AGE_ENDING:
+        conf_decode_note(d, node, NULL, "renew it now", "the certificate in %.300s ends on %s", path, until);
+        return;
+    case TLS_AGE_EXPIRED:
+        conf_decode_note(d, node, NULL, "renew it; until then clients refuse it",
+                         "the certificate in %.300s expired on %s", path, until);
+        return;
+    case TLS_AGE_FUTURE:
+        conf_decode_note(d, node, NULL, "look at the clock; until then clients refuse it",
+                         "the certificate in %.300s is not valid before %s", path, from);
+        return;
+    }
+}
+
+static void drop_slot(void *slot)
+{
+    tls_slot_free(slot);
+}
+
+static void check_tls(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    struct tls_conf *conf = object;
+    struct telling telling = { d, node };
+    const struct tls_certificate_conf *confs = conf->certificates.data;
+    struct tls_store *store = tls_store_new(conf, on_fault, &telling);
+    if (!store) return;
+    conf->slot = tls_slot_new(store);
+    conf_arena_own(d->arena, conf->slot, drop_slot);
+    for (uint32_t i = 0; i < tls_store_count(store); i++) {
+        const struct tls_certificate *c = tls_store_certificate(store, i);
+        const struct conf_node *at = certificate_node(node, i);
+        note_age(d, at, c, confs[i].cert);
+        if (!c->name_count)
+            conf_decode_note(d, at, NULL, "have it made with subjectAltName",
+                             "the certificate in %.300s has no DNS names, by which clients go",
+                             confs[i].cert);
+    }
+}
+
+static const struct conf_field tls_fields[] = {
+    { "certificates", CONF_LIST(struct tls_conf, certificates, &certificate_type), .min = 1,
+      .max = CERTIFICATES_MAX, .flags = CONF_REQUIRED,
+      .help =
+          "What is shown to clients, by the name that they ask for; to those that ask for none, the first. "
+          "There may be one with an RSA key and one with an ECDSA key for the same name." },
+    { "profile", CONF_ENUM(struct tls_conf, profile, &profile_type), .preset = "intermediate",
+      .help = "`intermediate` speaks TLS 1.2 and 1.3, `modern` TLS 1.3 alone." },
+    { "unknown_name", CONF_ENUM(struct tls_conf, unknown_name, &unknown_type), .preset = "refuse",
+      .help = "What becomes of a client that asks for a name that no certificate has: `refuse` ends the "
+              "handshake with an alert that says so, `first` shows it the first certificate." },
+    { "client", CONF_OPTIONAL(struct tls_conf, client, &client_type),
+      .help = "Clients show certificates, too." },
+    { "ticket_keys", CONF_STRING(struct tls_conf, ticket_keys), .min = 1, .max = PATH_BYTES_MAX,
+      .help =
+          "A file of keys for session tickets, 80 random bytes each, for several nodes to share: the first "
+          "seals, all open. Without it weir makes its own, a new one every six hours." },
+    { 0 },
+};
+
+const struct conf_type tls_conf_type = {
+    .name = "tls", .size = sizeof(struct tls_conf), .fields = tls_fields, .check = check_tls
+};

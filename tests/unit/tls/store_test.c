@@ -1,0 +1,165 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* after the above */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tls/pki.h"
+#include "tls/store.h"
+
+#define CONFS_MAX 8
+
+static struct tls_certificate_conf confs[CONFS_MAX];
+static struct tls_conf conf;
+static struct tls_store *store;
+static char faults[2048];
+
+static void on_fault(void *context, const struct tls_store_fault *fault)
+{
+    (void)context;
+    size_t len = strlen(faults);
+    snprintf(faults + len, sizeof(faults) - len, "%d:%s:%s\n",
+             fault->is_certificate ? (int)fault->certificate : -1, fault->key ? fault->key : "",
+             fault->err.text);
+}
+
+static void add(const struct pki_wish *wish)
+{
+    pki_make(wish);
+    confs[conf.certificates.count++] = (struct tls_certificate_conf){ strdup(pki_path(wish->file, ".pem")),
+                                                                      strdup(pki_path(wish->file, ".key")) };
+}
+
+static void open_store(void)
+{
+    store = tls_store_new(&conf, on_fault, NULL);
+    if (!store) fail_msg("%s", faults);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&conf, 0, sizeof(conf));
+    conf.certificates.data = confs;
+    faults[0] = 0;
+    store = NULL;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    tls_store_put(store);
+    for (uint32_t i = 0; i < conf.certificates.count; i++) {
+        free((char *)(uintptr_t)confs[i].cert);
+        free((char *)(uintptr_t)confs[i].key);
+    }
+    pki_remove();
+    return 0;
+}
+
+static const char *serial_of(const char *name, enum tls_key_kind kind)
+{
+    const struct tls_choice *choice = tls_store_find(store, slice_of(name));
+    return choice && choice->by_kind[kind] ? choice->by_kind[kind]->serial : "";
+}
+
+static const char *serial(uint32_t n)
+{
+    return tls_store_certificate(store, n)->serial;
+}
+
+static void a_name_finds_its_certificate_in_any_case(void **state)
+{
+    (void)state;
+    add(&(struct pki_wish){ .file = "a", .names = "DNS:a.example,DNS:www.a.example", .days = 30 });
+    add(&(struct pki_wish){ .file = "b", .names = "DNS:b.example", .days = 30 });
+    open_store();
+    assert_string_equal(serial_of("a.example", TLS_KEY_EC), serial(0));
+    assert_string_equal(serial_of("WWW.a.Example", TLS_KEY_EC), serial(0));
+    assert_string_equal(serial_of("b.example", TLS_KEY_EC), serial(1));
+    assert_string_equal(serial_of("", TLS_KEY_EC), serial(0));
+    assert_null(tls_store_find(store, SLICE("c.example")));
+    assert_null(tls_store_find(store, SLICE("example")));
+    assert_null(tls_store_find(store, SLICE(".example")));
+    assert_null(tls_store_find(store, SLICE(".")));
+}
+
+static void a_wildcard_is_one_label_and_an_exact_name_goes_first(void **state)
+{
+    (void)state;
+    add(&(struct pki_wish){ .file = "w", .names = "DNS:*.a.example", .days = 30 });
+    add(&(struct pki_wish){ .file = "x", .names = "DNS:x.a.example", .days = 30 });
+    open_store();
+    assert_string_equal(serial_of("y.a.example", TLS_KEY_EC), serial(0));
+    assert_string_equal(serial_of("x.a.example", TLS_KEY_EC), serial(1));
+    assert_null(tls_store_find(store, SLICE("a.example")));
+    assert_null(tls_store_find(store, SLICE("y.x.a.example")));
+    assert_null(tls_store_find(store, SLICE(".a.example"))); /* how the table has the wildcard */
+    assert_null(tls_store_find(store, SLICE("*.a.exampl")));
+}
+
+static void a_name_has_one_certificate_of_each_kind_the_first(void **state)
+{
+    (void)state;
+    add(&(struct pki_wish){ .file = "ec", .names = "DNS:a.example", .days = 30 });
+    add(&(struct pki_wish){
+        .file = "rsa", .names = "DNS:a.example,DNS:r.example", .key = PKI_RSA, .days = 30 });
+    add(&(struct pki_wish){ .file = "late", .names = "DNS:a.example", .days = 30 });
+    open_store();
+    assert_string_equal(serial_of("a.example", TLS_KEY_EC), serial(0));
+    assert_string_equal(serial_of("a.example", TLS_KEY_RSA), serial(1));
+    assert_string_equal(serial_of("r.example", TLS_KEY_EC), "");
+    assert_string_equal(serial_of("", TLS_KEY_RSA), serial(1));
+}
+
+static void a_name_that_is_too_long_is_nobodys(void **state)
+{
+    (void)state;
+    char name[300];
+    add(&(struct pki_wish){ .file = "a", .names = "DNS:a.example", .days = 30 });
+    open_store();
+    memset(name, 'a', sizeof(name));
+    assert_null(tls_store_find(store, (struct slice){ name, sizeof(name) }));
+    assert_null(tls_store_find(store, (struct slice){ name, 253 }));
+    assert_null(tls_store_find(store, (struct slice){ "a.example\0x", 11 }));
+}
+
+static void every_mistake_is_told_with_its_place(void **state)
+{
+    (void)state;
+    add(&(struct pki_wish){ .file = "a", .days = 30 });
+    confs[conf.certificates.count++] = (struct tls_certificate_conf){ strdup("/nowhere.pem"),
+                                                                      strdup(pki_path("a", ".key")) };
+    confs[conf.certificates.count++] = (struct tls_certificate_conf){ strdup(pki_path("a", ".pem")),
+                                                                      strdup("/nowhere.key") };
+    struct tls_client_conf client = { .ca = "/nowhere.ca" };
+    conf.client = &client;
+    conf.ticket_keys = "/dev/null";
+    assert_null(tls_store_new(&conf, on_fault, NULL));
+    assert_string_equal(faults, "1::cannot open /nowhere.pem: No such file or directory\n"
+                                "2::cannot open /nowhere.key: No such file or directory\n"
+                                "-1:ticket_keys:/dev/null does not have 1 to 8 keys of 80 bytes; make one "
+                                "with: openssl rand -out FILE 80\n"
+                                "-1:client:/nowhere.ca has no certificates that could be read; it should "
+                                "have those of the CAs whose clients "
+                                "may come, as PEM\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_name_finds_its_certificate_in_any_case, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_wildcard_is_one_label_and_an_exact_name_goes_first, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_name_has_one_certificate_of_each_kind_the_first, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_name_that_is_too_long_is_nobodys, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_mistake_is_told_with_its_place, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
