@@ -11,6 +11,7 @@
 #include "control/heritage.h"
 #include "control/run.h"
 #include "control/start.h"
+#include "tls/memory.h"
 
 #define SERVERS_MAX 1024
 #define TEXT_MAX (256u << 10)
@@ -251,5 +252,6 @@ int run_command(int argc, char **argv)
     if (code != EX_OK) return code < 0 ? EX_OK : code;
     code = check_run_options(&o);
     if (code) return code;
+    tls_memory_install(); /* before anything is read that names certificates */
     return carry_traffic(&o);
 }

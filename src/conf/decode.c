@@ -72,10 +72,6 @@ static const struct conf_field *row_of(const struct conf_type *type, struct slic
 static const struct {
     const char *key, *remedy;
 } not_yet[] = {
-    { "tls", "put what ends TLS in front" },
-    { "ssl", "put what ends TLS in front" },
-    { "certificate", "put what ends TLS in front" },
-    { "certificates", "put what ends TLS in front" },
     { "http2", "HTTP/1.1 is spoken on both sides" },
     { "health", "servers that cannot be connected to are taken out by themselves" },
     { "health_check", "servers that cannot be connected to are taken out by themselves" },

@@ -41,7 +41,9 @@ struct http_fault {
 struct http_client {
     struct ip ip; /* its address; ::1 on a unix socket */
     uint16_t port;
-    bool is_secure;                        /* over TLS: its scheme is https */
+    bool is_secure; /* over TLS: its scheme is https */
+    uint8_t
+        refusal; /* enum end_reason: whatever is asked on it is answered with this; END_NONE: it is served */
     bool is_counted;                       /* the service's own note */
     uint64_t id;                           /* of the connection, unique in the process */
     uint32_t requests;                     /* begun on it, this one included */

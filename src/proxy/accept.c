@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "proxy/exchange.h"
 #include "proxy/tcp.h"
+#include "tls/conn.h"
 
 /* How many are taken before others have their turn. */
 #define ACCEPTS_A_TURN 64u
@@ -98,14 +99,16 @@ static void bury_client(struct loop_grave *g)
 /* It had no exchange that would be recorded. */
 static void count_unopened(struct listener_worker *lw, const struct http_conn *c)
 {
-    char from[INET6_ADDRSTRLEN];
+    char from[INET6_ADDRSTRLEN], quoted[256];
     enum end_reason reason = (enum end_reason)c->end;
     struct worker *w = lw->worker;
     uint32_t suppressed = 0;
     metric_add(w->metrics, lw->listener->meter_ends[reason], 1);
     if (!log_limit_pass(unopened_limit(), w->loop.now_ns, 1, &suppressed)) return;
-    log_event(LOG_WARN, "connection_unopened", "listener=%s client=%s reason=%s suppressed=%u",
-              lw->listener->name, ip_print(&c->client.ip, from), end_reason_info(reason)->name, suppressed);
+    const char *words = c->transport.fault_words ? c->transport.fault_words : end_reason_info(reason)->means;
+    log_event(LOG_WARN, "connection_unopened", "listener=%s client=%s reason=%s detail=%s suppressed=%u",
+              lw->listener->name, ip_print(&c->client.ip, from), end_reason_info(reason)->name,
+              log_quote(words, quoted, sizeof(quoted)), suppressed);
 }
 
 static void on_client_closed(struct http_service *service, struct http_conn *c)
@@ -114,6 +117,14 @@ static void on_client_closed(struct http_service *service, struct http_conn *c)
     if (c->end) count_unopened(lw, c);
     if (!c->is_detached) worker_client_closed(lw, &c->client.ip, c->client.is_counted);
     loop_bury(&lw->worker->loop, &c->grave, bury_client);
+}
+
+/* TLS is open; or it was plain HTTP that came, which is told so in its own words. */
+static void begin_secure(struct http_conn *c)
+{
+    c->client.is_secure = tls_conn_is(&c->transport);
+    if (!c->client.is_secure) c->client.refusal = c->transport.fault;
+    h1_server_begin(c);
 }
 
 static void start(struct listener_worker *lw, int fd, const struct address *client)
@@ -142,7 +153,13 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
     }
     http_conn_init(&c->http, &lw->service, &w->loop, fd, client, id, &lw->connections);
     c->http.client.is_counted = is_counted;
-    http_conn_open(&c->http, h1_server_begin); /* its first request may have come with it */
+    const struct tls_conf *tls = lw->routes->conf->tls;
+    if (tls && tls_conn_accept(&c->http.transport, &w->tls, tls->slot, TLS_CONN_HTTP_1_1) < 0) {
+        http_conn_kill(&c->http, END_NO_MEMORY);
+        return;
+    }
+    http_conn_open(&c->http,
+                   tls ? begin_secure : h1_server_begin); /* its first request may have come with it */
 }
 
 static void on_connection(struct acceptor *a, int fd, const struct address *client)

@@ -435,7 +435,10 @@ void exchange_on_request(struct http_service *service, struct http_stream *s, st
     const char *refused = fields_admit(x->routes, &x->peer, x->head.fields, x->head.field_count);
     x->record.client = forward_client(x->routes, &x->record.client, &x->head);
     forward_request_id(x);
-    if (refused) exchange_fail_with(x, END_BAD_REQUEST, refused);
+    if (s->client->refusal)
+        exchange_fail(x, (enum end_reason)s->client->refusal);
+    else if (refused)
+        exchange_fail_with(x, END_BAD_REQUEST, refused);
     exchange_advance(x);
     x->request_follows = false;
 }

@@ -10,6 +10,7 @@
 #include "conf/arena.h"
 #include "proxy/change.h"
 #include "proxy/worker.h"
+#include "tls/tickets.h"
 
 #define SERIES_MAX 100000
 
@@ -127,6 +128,7 @@ static int build(struct proxy *p, const struct proxy_options *o, struct err *err
     proxy_commit_change(&first, NULL);
     add_gauges(p);
     add_bugs(p->metrics);
+    if (tls_tickets_new(&p->tickets, err) < 0) return -1;
     if (!o->conf->access_log || p->is_detached) return 0;
     p->access_log = access_log_open(o->conf->access_log, p->worker_count, err);
     return p->access_log ? 0 : -1;
@@ -213,6 +215,7 @@ void proxy_free(struct proxy *p)
     free(p->workers);
     free(p->listeners);
     conf_arena_free(p->first_arena);
+    tls_tickets_free(p->tickets);
     names_fini(&p->names);
     free(p);
 }

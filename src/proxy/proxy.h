@@ -23,6 +23,7 @@ struct worker;
 
 struct proxy {
     struct budget budget;
+    struct tls_tickets *tickets; /* of all its listeners, but for those that share theirs by a file */
     struct metric_registry *metrics;
     /* The configuration in force, and what it has of that is kept from one to the next, in its order. Control thread. */
     struct site *site;

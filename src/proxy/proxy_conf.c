@@ -122,6 +122,8 @@ static const struct conf_field listener_fields[] = {
       .help = "Where connections are accepted." },
     { "protocol", CONF_ENUM(struct listener_conf, protocol, &protocol_type), .preset = "http",
       .help = "`http` understands requests; `tcp` passes bytes." },
+    { "tls", CONF_OPTIONAL(struct listener_conf, tls, &tls_conf_type),
+      .help = "Clients speak TLS; `certificates` is all that it needs." },
     { "pool", CONF_REF(struct listener_conf, pool, &pool_ref_type), .help = "One pool for everything." },
     { "routes", CONF_NAMED(struct listener_conf, routes, &route_conf_type), .max = 10000,
       .help = "Which request goes to which pool: the most specific wins, then the first." },

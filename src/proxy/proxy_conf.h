@@ -10,6 +10,7 @@
 #include "route/gate_conf.h"
 #include "route/route_conf.h"
 #include "route/split.h"
+#include "tls/tls_conf.h"
 
 enum listener_protocol { LISTENER_HTTP, LISTENER_TCP };
 
@@ -48,6 +49,7 @@ struct listener_conf {
     struct conf_items trust; /* struct cidr */
     struct gate_conf *gate;  /* may be NULL */
     struct pin_conf *pin;    /* NULL: nobody may */
+    struct tls_conf *tls;    /* NULL: what comes is taken as it is */
 };
 
 struct proxy_limits {

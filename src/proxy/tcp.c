@@ -5,6 +5,7 @@
 #include "pool/queue.h"
 #include "proxy/record.h"
 #include "proxy/tunnel.h"
+#include "tls/conn.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ struct session {
     uint32_t tried_count, attempts;
     enum end_reason last;
     bool is_again, is_waiting, is_over, is_client_counted;
+    bool is_opening; /* the client's side is, for as long as a head may take */
     struct flight_record record;
 };
 
@@ -161,11 +163,31 @@ static void on_server_ready(struct transport *t)
     }
 }
 
+static void open_client(struct session *s)
+{
+    struct transport *t = &s->tunnel.halves[TUNNEL_CLIENT].transport;
+    switch (transport_open(t)) {
+    case IO_OK:
+        s->is_opening = false;
+        loop_disarm(loop_of(s), &s->timer);
+        connect_next(s);
+        return;
+    case IO_AGAIN:
+        if (transport_wait(t) < 0) give_up(s, END_NO_DESCRIPTORS);
+        return;
+    case IO_EOF:
+    case IO_FAIL: give_up(s, t->fault ? (enum end_reason)t->fault : END_CLIENT_ABORT); return;
+    }
+}
+
 /* Before there is a server only the client's end is of interest. */
 static void on_client_ready(struct transport *t)
 {
     struct session *s = container_of(t, struct session, tunnel.halves[TUNNEL_CLIENT].transport);
-    if (t->is_broken) give_up(s, END_CLIENT_RESET);
+    if (s->is_opening)
+        open_client(s);
+    else if (t->is_broken)
+        give_up(s, END_CLIENT_RESET);
 }
 
 static void on_turn(struct pool_waiter *w)
@@ -294,7 +316,9 @@ static void connect_next(struct session *s)
 static void on_timer(struct timer *t)
 {
     struct session *s = container_of(t, struct session, timer);
-    if (s->is_waiting)
+    if (s->is_opening)
+        give_up(s, END_HEADER_TIMEOUT);
+    else if (s->is_waiting)
         give_up(s, END_QUEUE_TIMEOUT);
     else
         attempt_failed(s, END_CONNECT_TIMEOUT);
@@ -338,7 +362,19 @@ void tcp_start(struct listener_worker *lw, int fd, const struct address *client,
     transport_init_accepted(&s->tunnel.halves[TUNNEL_CLIENT].transport, &w->loop, fd, on_client_ready);
     list_push_back(&lw->tunnels, &s->tunnel.link);
     count_add(&w->live.tunnels, 1);
-    connect_next(s);
+    if (!lw->routes->conf->tls) {
+        connect_next(s);
+        return;
+    }
+    s->is_opening = true;
+    s->record.flags |= FLIGHT_CLIENT_TLS;
+    if (tls_conn_accept(&s->tunnel.halves[TUNNEL_CLIENT].transport, &w->tls, lw->routes->conf->tls->slot,
+                        NULL) < 0) {
+        give_up(s, END_NO_MEMORY);
+        return;
+    }
+    loop_arm(&w->loop, &s->timer, lw->routes->conf->timeouts.header_ms);
+    open_client(s);
 }
 
 /* Only what it needs for its record is kept; without memory for it, the configuration stays. */

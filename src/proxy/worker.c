@@ -103,7 +103,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     if (p->access_log) w->access_log = access_log_writer_of(p->access_log, index);
     if (flight_ring_new(&w->flights, FLIGHT_RING_RECORDS, index, err) < 0 ||
         mailbox_new(&w->box, &w->loop, w, MAILS, err) < 0 || open_site(w, err) < 0 ||
-        open_pools(w, err) < 0) {
+        open_pools(w, err) < 0 || tls_worker_init(&w->tls, &w->loop, p->tickets, err) < 0) {
         worker_free(w);
         return -1;
     }
@@ -124,6 +124,7 @@ void worker_free(struct worker *w)
     slab_fini(&w->tunnels);
     slab_fini(&w->sessions);
     slab_fini(&w->exchanges);
+    tls_worker_fini(&w->tls);
     loop_fini(&w->loop);
     acceptor_spare_close(&w->spare);
     free(w);

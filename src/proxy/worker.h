@@ -13,6 +13,7 @@
 #include "pool/pool_worker.h"
 #include "proxy/proxy.h"
 #include "proxy/site.h"
+#include "tls/worker.h"
 
 /* One listener on one worker, of the listener's array. */
 struct listener_worker {
@@ -46,6 +47,7 @@ struct worker_live {
 
 struct worker {
     struct loop loop;
+    struct tls_worker tls;
     struct proxy *proxy;
     uint32_t index;
     pthread_t thread;

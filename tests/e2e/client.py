@@ -3,11 +3,13 @@ import socket
 
 import message
 from message import Wire
+from tls import TlsSocket
 from waiting import LIMIT_S
 
 
 class Client(Wire):
-    def __init__(self, address, receive_buffer=None, limit_s=LIMIT_S, source=None):
+    def __init__(self, address, receive_buffer=None, limit_s=LIMIT_S, source=None, context=None, name=None):
+        """context: it speaks TLS, and asks for that name."""
         sock = socket.socket(socket.AF_INET)
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -20,6 +22,8 @@ class Client(Wire):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except ConnectionResetError:  # accepted and reset before connect() had returned
             self.was_reset = True
+        if context:
+            sock = TlsSocket(sock, context, name)
         super().__init__(sock, limit_s)
         self.port = sock.getsockname()[1]
 

@@ -100,7 +100,7 @@ CASES = {
     "a URL for a route's host": (GOOD.replace("pool: web", "routes: [{name: a, «host: 'https://api.example.com/v1', pool: web}]"),
                                  r"more than a host; write the name alone"),
     "a URL for a pool's host": (pool("«host: https://api.example.com"), r"more than a Host"),
-    "no TLS": (listener("«tls: {certificate: a.pem}"), r'no "tls" in listener yet'),
+    "no file of that name": (listener("tls: {certificates: [«{cert: /nowhere.pem, key: /nowhere.key}]}"), r"cannot open /nowhere.pem"),
     "no health checks": (pool("«health: {path: /}"), r'no "health" in pool yet'),
     "no compression": (listener("«compress: true"), r'no "compress" in listener yet'),
     "no rates": (listener("gate: {«rate: 10}"), r'no "rate" in gate yet'),

@@ -1,0 +1,143 @@
+"""TLS for tests: certificates made for one, and a socket that speaks it and hides nothing: an end that was not said is
+an error, and what is sent byte by byte is."""
+import os
+import socket
+import ssl
+import subprocess
+import threading
+
+
+def run(*arguments):
+    subprocess.run(arguments, check=True, capture_output=True)
+
+
+class Pki:
+    """A CA, and certificates that it signs: FILE.pem and FILE.key in a folder."""
+
+    def __init__(self, directory):
+        self.directory = os.path.join(str(directory), "pki")
+        os.makedirs(self.directory)
+        self.make("ca", "ca.example", issuer=None, names=(), extensions=["basicConstraints=critical,CA:TRUE"])
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    @property
+    def ca(self):
+        return self.path("ca.pem")
+
+    def make(self, name, *names_or_subject, issuer="ca", key="ec", days=30, names=None, extensions=(), subject=None):
+        """A certificate for these names; a pair for `certificates:` of a listener."""
+        names = names_or_subject if names is None else names
+        subject = subject or (names_or_subject[0] if names_or_subject else name)
+        kinds = {"ec": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], "rsa": ["rsa:2048"], "ed25519": ["ed25519"]}
+        config = self.path(name + ".cnf")
+        lines = ["[x]", *extensions]
+        if names:
+            lines.append("subjectAltName=" + ",".join(f"DNS:{n}" for n in names))
+        with open(config, "w") as file:
+            file.write("[req]\ndistinguished_name=dn\n[dn]\n" + "\n".join(lines) + "\n")
+        pem, key_file, request = self.path(name + ".pem"), self.path(name + ".key"), self.path(name + ".csr")
+        run("openssl", "req", "-config", config, "-newkey", *kinds[key], "-nodes", "-keyout", key_file, "-out", request,
+            "-subj", f"/CN={subject}")
+        signer = ["-CA", self.path(issuer + ".pem"), "-CAkey", self.path(issuer + ".key"), "-CAcreateserial"] if issuer \
+            else ["-signkey", key_file]
+        run("openssl", "x509", "-req", "-in", request, *signer, "-days", str(days), "-out", pem, "-extfile", config,
+            "-extensions", "x")
+        return {"cert": pem, "key": key_file}
+
+    def serial(self, name):
+        out = subprocess.run(["openssl", "x509", "-noout", "-serial", "-in", self.path(name + ".pem")], check=True,
+                             capture_output=True, text=True).stdout
+        return out.strip().split("=")[1]
+
+    def context(self, certificate=None):
+        """Of a client that trusts the CA."""
+        context = ssl.create_default_context(cafile=self.ca)
+        if certificate:
+            context.load_cert_chain(self.path(certificate + ".pem"), self.path(certificate + ".key"))
+        return context
+
+
+class TlsSocket:
+    """What a test does with a socket, over TLS."""
+
+    def __init__(self, sock, context, name, session=None):
+        self.sock = sock
+        self.tls_lock, self.send_lock = threading.Lock(), threading.Lock()  # one thread may send while another reads
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=name, session=session)
+        self.has_said_end = False
+        try:
+            self._work(self.tls.do_handshake)
+        except ssl.SSLError:
+            self._flush()
+            raise
+
+    def _flush(self):
+        with self.send_lock:  # records in their order
+            data = self.outgoing.read()
+            if data:
+                self.sock.sendall(data)
+
+    def _work(self, function, *arguments):
+        """Until it has what it needs."""
+        while True:
+            try:
+                with self.tls_lock:
+                    result = function(*arguments)
+                self._flush()
+                return result
+            except ssl.SSLWantReadError:
+                self._flush()
+                data = self.sock.recv(262144)
+                if data:
+                    self.incoming.write(data)
+                else:
+                    self.incoming.write_eof()
+
+    def recv(self, size, flags=0):
+        if flags & socket.MSG_PEEK:
+            return self._peek()
+        try:
+            return self._work(self.tls.read, size)
+        except ssl.SSLZeroReturnError:
+            return b""
+        except ssl.SSLEOFError:
+            # To whoever asks for the end this is none: HTTP's own framing may still say that all was there.
+            raise ConnectionResetError("a FIN without an end") from None
+
+    def _peek(self):
+        """Only whether there is anything: b"" for none would be the end."""
+        data = self.sock.recv(262144)
+        if not data:
+            return b""
+        self.incoming.write(data)
+        try:
+            data = self.tls.read(1)
+        except ssl.SSLWantReadError:  # tickets
+            raise BlockingIOError from None
+        return data
+
+    def sendall(self, data):
+        view = memoryview(data)
+        while len(view):
+            with self.tls_lock:
+                sent = self.tls.write(view[:65536])
+            view = view[sent:]
+            self._flush()
+
+    send = sendall
+
+    def shutdown(self, how):
+        if how != socket.SHUT_RD and not self.has_said_end:
+            self.has_said_end = True
+            try:
+                self.tls.unwrap()
+            except (ssl.SSLWantReadError, ssl.SSLError):
+                pass
+            self._flush()
+        self.sock.shutdown(how)
+
+    def __getattr__(self, name):
+        return getattr(self.sock, name)
