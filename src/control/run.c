@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/poison.h"
 #include "control/anchor.h"
+#include "control/certificate_watch.h"
 #include "control/core.h"
 #include "control/drain.h"
 #include "control/heritage.h"
@@ -53,6 +54,7 @@ struct control {
     const char *path;            /* of its file; NULL: it has none */
     struct start *start;         /* NULL: nothing is kept of configurations */
     uint32_t signal_count;
+    struct certificate_watch certificates;
 };
 
 static void fail(const char *event, const struct err *err)
@@ -252,6 +254,7 @@ static void on_other_config(void *context, const struct config *config)
     offer_ports(c);
     anchor_set(c->proxy, config);
     server_watch_warm_ups(c->servers);
+    certificate_watch_look(&c->certificates);
 }
 
 static int open_reload(struct control *c, struct err *err)
@@ -400,6 +403,7 @@ static void close_all(struct control *c)
     jobs_stop(c->jobs);
     loop_turn(&c->loop, 0); /* what they had posted */
     drain_stop(&c->drain);
+    certificate_watch_stop(&c->certificates);
     proxy_free(c->proxy);
     admin_close(c->admin);
     log_watch_free(c->logs);
@@ -463,6 +467,8 @@ int run(const struct run_setup *setup)
         c->service = service_new(c->proxy, &c->loop);
         service_ready(c->service);
         server_watch_warm_ups(c->servers);
+        certificate_watch_init(&c->certificates, &c->loop, c->proxy);
+        certificate_watch_look(&c->certificates);
         if (setup->on_ready) setup->on_ready(config);
         loop_run(&c->loop);
         log_event(LOG_INFO, "stopped", "pid=%d", (int)getpid());

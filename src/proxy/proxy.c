@@ -10,6 +10,7 @@
 #include "conf/arena.h"
 #include "proxy/change.h"
 #include "proxy/worker.h"
+#include "tls/store.h"
 #include "tls/tickets.h"
 
 #define SERIES_MAX 100000
@@ -91,6 +92,22 @@ static void add_bugs(struct metric_registry *m)
     }
 }
 
+/* Asked on the control thread, whose the site is. */
+static double read_first_end(void *context)
+{
+    const struct proxy *p = context;
+    const struct listener_conf *l = p->site ? p->site->conf->listeners.data : NULL;
+    int64_t first = INT64_MAX;
+    for (uint32_t i = 0; l && i < p->site->conf->listeners.count; i++) {
+        struct tls_store *store = l[i].tls ? tls_slot_get(l[i].tls->slot) : NULL;
+        for (uint32_t k = 0; store && k < tls_store_count(store); k++)
+            if (tls_store_certificate(store, k)->not_after < first)
+                first = tls_store_certificate(store, k)->not_after;
+        tls_store_put(store);
+    }
+    return first == INT64_MAX ? 0 : (double)first;
+}
+
 static void add_gauges(struct proxy *p)
 {
     struct metric_registry *m = p->metrics;
@@ -102,6 +119,10 @@ static void add_gauges(struct proxy *p)
                     read_server_connections, p);
     metric_gauge_fn(m, "weir_idle_server_connections", "Idle connections to servers.", NULL, 0,
                     read_idle_server_connections, p);
+    metric_gauge_fn(
+        m, "weir_tls_certificate_end_timestamp_seconds",
+        "When the first of the listeners' certificates ends, in seconds since 1970; 0: there is none.", NULL,
+        0, read_first_end, p);
     metric_gauge_fn(m, "weir_memory_bytes", "Memory drawn on the budget (limits: memory).", NULL, 0,
                     read_memory, p);
     metric_counter_fn(m, "weir_access_log_dropped_total", "Access-log lines that were not written.", NULL, 0,

@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -288,6 +289,19 @@ def test_an_end_that_is_near_is_a_warning(scene, pki):
     done = run_command("check", str(path))
     assert done.returncode == 0
     assert "ends on" in done.stderr + done.stdout and "renew it now" in done.stderr + done.stdout
+
+
+def test_an_end_that_is_near_is_in_the_log_and_in_the_metrics(scene, pki):
+    pair = pki.make("a", "a.example", days=3)
+    weir = scene.proxy(scene.server(), listener=secure(pki, pair, pki.make("b", "b.example", days=300)))
+    event = weir.wait_event("certificate_ending")
+    assert event["name"] == "a.example" and event["serial"].upper() == pki.serial("a").upper()
+    end = weir.metric("weir_tls_certificate_end_timestamp_seconds")
+    assert abs(end - time.time() - 3 * 86400) < 86400
+    pki.make("a", "a.example", days=300)
+    weir.reload(weir.config)
+    assert weir.metric("weir_tls_certificate_end_timestamp_seconds") - time.time() > 100 * 86400
+    assert len(weir.events("certificate_ending")) == 1
 
 
 def test_many_handshakes_at_once_are_all_served(scene, pki):
