@@ -1,5 +1,6 @@
 #include "command/options.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,31 +25,20 @@ struct parsing {
     uint32_t given_count;
 };
 
-static int fault_of(const struct syntax *s, const char *format, va_list args)
-{
-    fprintf(stderr, "weir %s: ", s->command);
-    vfprintf(stderr, format, args);
-    fprintf(stderr, "\nTry: weir %s --help\n", s->command);
-    return EX_USAGE;
-}
-
 int options_fault(const struct syntax *s, const char *format, ...)
 {
     va_list args;
+    fprintf(stderr, "weir %s: ", s->command);
     va_start(args, format);
-    fault_of(s, format, args);
+    vfprintf(stderr, format, args);
     va_end(args);
+    fprintf(stderr, "\nTry: weir %s --help\n", s->command);
     return EX_USAGE;
 }
 
 int options_too_many(const struct syntax *s, const struct words *words, int max)
 {
     return words->count > max ? options_fault(s, "what is \"%s\"?", words->items[max]) : EX_OK;
-}
-
-bool options_ask_help(const char *word)
-{
-    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
 /* finding */
@@ -191,14 +181,18 @@ static int take_value(struct parsing *p, const struct found *f, const char *valu
     struct err err;
     int code = check_once(p, f->row);
     if (code != EX_OK) return code;
+    assert(f->target); /* a command without a struct has no rows */
+    if (f->row->kind == OPTION_FLAG) {
+        *(bool *)(void *)(f->target + f->row->offset) = true;
+        return EX_OK;
+    }
+    assert(value); /* all other rows have an argument */
     switch (f->row->kind) {
-    case OPTION_FLAG: *(bool *)(void *)(f->target + f->row->offset) = true; return EX_OK;
     case OPTION_TEXT:
     case OPTION_TEXTS: return take_text(p, f, value);
     case OPTION_TAKE:
         if (f->row->take(f->target, value, &err) == 0) return EX_OK;
-        return options_fault(p->syntax, "--%s%s%s%s", f->row->name, value ? " " : "", value ? value : "",
-                             err.text);
+        return options_fault(p->syntax, "--%s %s%s", f->row->name, value, err.text);
     default: return take_number(p, f, value);
     }
 }
@@ -329,7 +323,7 @@ static void print_rows(const struct layout *l, const struct option_row *rows)
     }
 }
 
-void options_print_rows(const struct option_row *rows, FILE *out)
+static void print_options(const struct option_row *rows, FILE *out)
 {
     struct layout l = { .out = out };
     options_each(rows, find_letters, &l);
@@ -342,7 +336,7 @@ void options_print_help(const struct syntax *s, FILE *out)
     fprintf(out, "Usage: weir %s", s->usage);
     if (s->options) {
         fputc('\n', out);
-        options_print_rows(s->options, out);
+        print_options(s->options, out);
     }
     if (s->notes) fprintf(out, "\n%s", s->notes);
 }

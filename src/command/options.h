@@ -59,10 +59,7 @@ MUST_CHECK int options_parse(const struct syntax *s, int argc, char **argv, void
 int options_fault(const struct syntax *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* For words, of which there may be so many. */
 int options_too_many(const struct syntax *s, const struct words *words, int max);
-bool options_ask_help(const char *word);
 void options_print_help(const struct syntax *s, FILE *out);
-/* The options' lines of the help alone. */
-void options_print_rows(const struct option_row *rows, FILE *out);
 /* Calls it for each row that is an option, those of groups as well. */
 void options_each(const struct option_row *rows, void (*on_row)(void *context, const struct option_row *row),
                   void *context);
