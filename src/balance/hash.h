@@ -23,7 +23,7 @@ struct hash_conf {
     uint32_t bounded_percent; /* of the mean load for its weight: what a server may have; 0: not bounded */
 };
 
-/* Who the servers are, and with that the rendezvous order of every key. */
+/* The servers by what they are hashed as, from which the rendezvous order of every key follows. */
 struct hash_servers {
     uint32_t count;
     bool is_even; /* all weights are equal */

@@ -1,7 +1,7 @@
 /* Table `maglev` (Eisenbud et al., "Maglev: a fast and reliable software network load balancer", 2016,
  * 3.4): every server has a permutation of all places of its own; in turns each takes the next place of its
  * permutation that is still free. One look at the table is a pick, shares are exact to one place, and when
- * a server leaves hardly more than its own places change hands. Whoever is out keeps its places, and the
+ * a server leaves hardly more than its own places change hands. A server that is out keeps its places, and the
  * key's rendezvous order says who stands in: then nothing else moves at all. */
 #include <stdlib.h>
 

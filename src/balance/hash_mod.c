@@ -1,5 +1,5 @@
 /* Table `mod`: the hash modulo the sum of the weights is a place in a row in which each server has as many
- * places as it weighs. Whoever is out is stood in for by the next in the row. A 64-bit hash modulo at most
+ * places as it weighs. The next in the row stands in for a server that is out. A 64-bit hash modulo at most
  * 4096 * 1000000 is uneven by less than one in 10^9.
  *
  * The example of what not to do: when the set changes, nearly all keys move, and the load of one that is

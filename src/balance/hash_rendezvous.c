@@ -1,6 +1,6 @@
 /* Table `rendezvous`: no table at all. Every server draws a number for the key, and the highest wins
  * (Thaler and Ravishankar, 1996); drawn as -weight / ln(u), the chance to win is exactly the weight's share
- * (Schindelhauer and Schomaker, 2005). Whoever leaves gives up its own keys and nothing else moves; whoever
+ * (Schindelhauer and Schomaker, 2005). A server that leaves gives up its own keys and nothing else moves; one that
  * is second stands in. */
 #include <math.h>
 #include <stdlib.h>

@@ -19,8 +19,9 @@
 /* More than any. */
 #define NOBODY_US (UNKNOWN_US * PEAK_FAILING_MAX)
 
-/* Who is expected to take more than so many times as long as the quickest has no share to claim. Below, it may be
- * chance: the estimate goes by the slowest of the latest answers, and equal servers have had different ones. */
+/* A server that is expected to take more than so many times as long as the quickest has no share to claim. Below,
+ * it may be chance: the estimate goes by the slowest of the latest answers, and equal servers have had different
+ * ones. */
 #define AS_QUICK 3
 /* And up to here all count the same: of a server that weighs nine times as much, the slowest answer is the slowest of
  * nine times as many. */

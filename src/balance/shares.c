@@ -3,8 +3,8 @@
 #include "balance/method.h"
 
 #define FACTOR_MAX (UINT32_C(1) << 31)
-/* Who is full is looked at once in so many picks, or in as many as there are servers: then no pick costs more than
- * a look at one. */
+/* A server that is full is looked at once in so many picks, or in as many as there are servers: then no pick costs
+ * more than a look at one. */
 #define LOOK_AFTER 64
 
 /* FACTOR_MAX if there is none as small as that. */

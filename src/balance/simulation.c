@@ -217,7 +217,7 @@ void simulation_add(struct simulation *s, const struct simulation_request *r)
 {
     while (s->departure_count && s->departures[0].at_ns <= r->at_ns) depart(s);
     s->now_ns = r->at_ns;
-    /* Who comes later waits behind those who wait. */
+    /* A request that comes later waits behind those that wait already. */
     if (s->queue_count || !place(s, r)) wait(s, r);
 }
 

@@ -138,9 +138,9 @@ static double any_time_us(struct simulate_log *l, const struct simulate_log_serv
     return count ? (double)s->times_us[rng_below(&l->services, (uint32_t)count)] : -1;
 }
 
-/* Whoever waited did so in the same queue as those around him, so that the times that follow one another are alike, and as
- * service they would make bursts that there were not: then each takes any of its server's latest. And how long a failure
- * took says nothing of how long another server would take to answer. */
+/* A request that waited did so in the same queue as those before and behind it, so that the times that follow one
+ * another are alike, and as service they would make bursts that there were not: then each takes any of its
+ * server's latest. And how long a failure took says nothing of how long another server would take to answer. */
 static uint64_t service_ns(struct simulate_log *l, struct simulate_log_server *s,
                            const struct simulate_held *h)
 {

@@ -113,7 +113,7 @@ static void on_sweep(struct timer *t)
     if (atomic_load(&d->count)) loop_arm(w->options.loop, t, SWEEP_MS);
 }
 
-/* upstreams */
+/* servers that the log says have failed */
 
 void log_watch_verdict(struct log_watch *w, struct watch_verdict *v)
 {

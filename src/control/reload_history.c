@@ -53,7 +53,7 @@ int reload_history_read(int folder, const struct generation *g, struct config **
     return config_parse(out, name, (struct slice){ *text, *len }, faults);
 }
 
-/* one of them, or two */
+/* showing one configuration that was kept, or what one changes of another */
 
 struct look {
     struct job job; /* first */

@@ -52,7 +52,7 @@ struct text *crash_line(struct crash_out *out)
     return &out->line;
 }
 
-/* Whoever should read stderr may hang: then the file has to do. */
+/* The program that should read stderr may hang, and a write would block: then the file has to do. */
 static bool can_write(int fd)
 {
     struct pollfd p = { .fd = fd, .events = POLLOUT };

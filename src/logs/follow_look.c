@@ -244,8 +244,8 @@ static void close_finished(struct follow *f)
     f->is_old_due = old > f->options.old_max;
 }
 
-/* Who waits for a descriptor has one as soon as there is one. As long as that opens files, looking goes on: they are read
- * before the next look, and make way. */
+/* A file that waits for a descriptor gets the next one that is free. As long as that opens files, looking goes on:
+ * they are read before the next look, and make way. */
 static void share_descriptors(struct follow *f)
 {
     uint64_t opened = f->counts.opened;

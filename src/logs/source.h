@@ -1,5 +1,5 @@
 /* logs/source.h: one log, or one pattern of logs, that is watched: where its records come from, what is kept of them, which
- * rules and lookers-on see them, and what a restart needs. The observer's thread; the figures are for anybody. */
+ * rules and taps see them, and what a restart needs. The observer's thread; the figures are for anybody. */
 #pragma once
 
 #include <stdatomic.h>

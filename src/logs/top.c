@@ -8,7 +8,8 @@
 #define NONE UINT32_MAX
 #define CELLS_A_KEY 8u /* of the filter; the power of two behind it */
 
-/* Where a key's counter is; half of its mixed hash spares looking there in vain. */
+/* One place of the open hash: the number of a key's counter, and half of the key's mixed hash. Where that differs, the
+ * counter is another key's and need not be looked at. */
 struct slot {
     uint32_t holder; /* counter + 1; 0: free */
     uint32_t mixed;  /* its first bits say where the slot's home is */

@@ -99,7 +99,7 @@ bool watch_ask(struct watch *w, struct watch_question *q)
     return mailbox_post(w->box, &m);
 }
 
-/* lookers-on */
+/* taps: people who look at a source's records as they come */
 
 struct tap_request {
     uint64_t id;

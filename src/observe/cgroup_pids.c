@@ -66,7 +66,7 @@ static int by_pid(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Who moves between groups while we read may be met twice. */
+/* A process that is moved from one group to another while this reads may be met twice. */
 static void sort_pids(struct cgroup_pids *p)
 {
     if (!p->count) return;

@@ -1,5 +1,5 @@
 /* profile/off_cpu.h: for how long threads are off the CPU, and where they went to sleep: between the sample at which one stops
- * running and the moment it runs again. Who sleeps from the beginning is looked at in /proc. One thread. */
+ * running and the moment it runs again. Threads that sleep from the beginning are looked at in /proc. One thread. */
 #pragma once
 
 #include "profile/perf_event.h"
@@ -25,7 +25,7 @@ void off_cpu_sleep(struct off_cpu *o, const uint64_t *pcs, uint32_t depth, uint3
                    const struct stack_labels *labels, uint64_t time_ns);
 /* It runs again: the time goes to where it slept. */
 void off_cpu_run(struct off_cpu *o, uint32_t thread, uint64_t time_ns, struct stack_counts *counts);
-/* Whoever still sleeps did so up to now. */
+/* Threads that still sleep are counted as asleep up to now. */
 void off_cpu_end(struct off_cpu *o, uint64_t time_ns, struct stack_counts *counts);
 
 /* The stack of a thread that sleeps in a system call, from /proc/PID/task/TID/syscall and the process's memory. Returns its

@@ -9,9 +9,9 @@
 #include "base/err.h"
 #include "stack/unwind.h"
 
-/* The top of a stack that is copied with each sample. The kernel ends the copy at a page that was never touched, as there
- * may be within large frames: see signal_stack_touch(). Who sleeps does so in less deep places, and there are many more of
- * these samples. */
+/* The top of a stack that is copied with each sample. The kernel ends the copy at a page that was never touched,
+ * as there may be within large frames: see signal_stack_touch(). Threads that sleep do so in less deep places, and
+ * there are many more of these samples. */
 #define PERF_STACK_BYTES (32u << 10)
 #define PERF_SLEEP_STACK_BYTES (16u << 10)
 #define PERF_KERNEL_DEPTH_MAX 64u

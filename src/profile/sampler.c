@@ -271,7 +271,7 @@ static int begin_window(struct sampler *s, struct sampler_window *w, struct err 
     return 0;
 }
 
-/* Whoever sleeps now has no event until it wakes. */
+/* A thread that sleeps already makes no event before it wakes: it is read from /proc. */
 static void look_at_sleepers(struct sampler *s, struct sampler_window *w)
 {
     const struct thread_events *g = &s->groups[PERF_OFF_CPU];

@@ -1,5 +1,5 @@
-/* self/asker.h: who asked weir about itself. Whoever works on the answer keeps him by value: he may have gone when it is
- * there. */
+/* self/asker.h: to whom an answer about weir itself goes. Whoever works on the answer keeps a copy of this: the
+ * client who asked may be gone by the time there is one. */
 #pragma once
 
 #include <stddef.h>

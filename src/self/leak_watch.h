@@ -43,7 +43,7 @@ struct leak_asker {
 };
 
 MUST_CHECK int leak_watch_new(struct leak_watch **out, const struct leak_watch_options *o, struct err *err);
-/* The workers are there. */
+/* Begins to look, when the workers have been made. */
 void leak_watch_start(struct leak_watch *l);
 /* Looks now, and tells. False: LEAK_ASKERS_MAX wait already. */
 MUST_CHECK bool leak_watch_ask(struct leak_watch *l, const struct leak_asker *who);
