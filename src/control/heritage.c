@@ -127,6 +127,9 @@ bool heritage_refuse(const struct heritage *h, const char *why)
 void heritage_close_rest(struct heritage *h)
 {
     char at[ADDRESS_TEXT_MAX];
+    if (h->sockets.count && !h->unused) h->unused = calloc(h->sockets.count, sizeof(*h->unused));
+    for (uint32_t i = 0; h->unused && i < h->sockets.count; i++)
+        if (h->sockets.gifts[i].fd >= 0) h->unused[h->unused_count++] = h->sockets.gifts[i].address;
     for (uint32_t i = 0; i < h->sockets.count; i++)
         if (h->sockets.gifts[i].fd >= 0)
             log_event(LOG_INFO, "socket_unused",
@@ -277,6 +280,9 @@ void heritage_close(struct heritage *h)
 {
     while (h->link_count) drop(h->links[0]);
     heritage_close_rest(h);
+    free(h->unused);
+    h->unused = NULL;
+    h->unused_count = 0;
     if (h->channel >= 0) close(h->channel);
     h->channel = -1;
 }

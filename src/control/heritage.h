@@ -25,8 +25,10 @@ struct heritage_link; /* to one predecessor */
 
 struct heritage {
     struct socket_store sockets;
-    int channel; /* -1: it takes over from nobody, or has */
-    int folder;  /* -1: none */
+    int channel;            /* -1: it takes over from nobody, or has */
+    int folder;             /* -1: none */
+    struct address *unused; /* of the sockets that nobody took */
+    uint32_t unused_count;
     struct loop *loop;
     struct heritage_link *links[PREDECESSORS_MAX];
     uint32_t link_count;

@@ -237,7 +237,7 @@ static int open_leaks(struct control *c, struct err *err)
     return leak_watch_new(&c->leaks, &o, err);
 }
 
-/* To other weirs of this user that are started beside this one. */
+/* To other weirs of this user that are started beside this one, and to systemd for those that come after it. */
 static void offer_ports(struct control *c)
 {
     const struct list *sets = &c->proxy->sockets;
@@ -245,6 +245,7 @@ static void offer_ports(struct control *c)
         socket_set_offer(container_of(at, struct socket_set, link), &c->loop);
     struct socket_set *admin = admin_sockets(c->admin);
     if (admin) socket_set_offer(admin, &c->loop);
+    service_keep_sockets(c->service, sets, admin);
 }
 
 static void on_other_config(void *context, const struct config *config)
@@ -460,12 +461,13 @@ int run(const struct run_setup *setup)
     if (result == 0) result = own(c, &err);
     if (result == 0 && log_start(&err) < 0) result = -1;
     if (result == 0) {
-        offer_ports(c);
         anchor_set(c->proxy, config);
         crash_set_story(anchor_tell, NULL);
         say_ready(c);
         c->service = service_new(c->proxy, &c->loop);
         service_ready(c->service);
+        if (c->heritage) service_expect_stored(c->service, c->heritage->unused, c->heritage->unused_count);
+        offer_ports(c);
         server_watch_warm_ups(c->servers);
         certificate_watch_init(&c->certificates, &c->loop, c->proxy);
         certificate_watch_look(&c->certificates);

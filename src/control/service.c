@@ -1,11 +1,14 @@
 #include "control/service.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/count.h"
 #include "base/log.h"
 #include "control/drain.h"
+#include "net/pass.h"
+#include "net/socket_set.h"
 #include "proxy/worker.h"
 
 #define STATUS_MS 5000u
@@ -17,6 +20,9 @@ struct service {
     struct timer status, watchdog;
     uint64_t requests, counted_ms;
     struct liveness *workers;
+    bool has_store;         /* of descriptors */
+    struct address *stored; /* of what is in it */
+    uint32_t stored_count, stored_room;
     bool is_stuck_said;
 };
 
@@ -110,6 +116,89 @@ static void on_watchdog(struct timer *t)
     loop_arm(s->loop, t, s->notify.watchdog_ms);
 }
 
+/* the store of descriptors */
+
+/* systemd takes no colon in a name. */
+static void print_name(const struct address *address, struct text *out)
+{
+    char at[ADDRESS_TEXT_MAX];
+    address_print(address, at);
+    for (char *c = at; *c; c++)
+        if (*c == ':') *c = '_';
+    text_printf(out, "FDNAME=weir-%s", at);
+}
+
+static bool add_stored(struct service *s, const struct address *address)
+{
+    if (s->stored_count == s->stored_room) {
+        uint32_t room = 2 * s->stored_room + 8;
+        struct address *stored = realloc(s->stored, room * sizeof(*stored));
+        if (!stored) return false;
+        s->stored = stored;
+        s->stored_room = room;
+    }
+    s->stored[s->stored_count++] = *address;
+    return true;
+}
+
+static bool is_stored(const struct service *s, const struct address *address)
+{
+    for (uint32_t i = 0; i < s->stored_count; i++)
+        if (address_equal(&s->stored[i], address)) return true;
+    return false;
+}
+
+/* Their file stays: who is started next listens there. */
+static void store(struct service *s, struct socket_set *set)
+{
+    char memory[256];
+    if (is_stored(s, &set->address) || !add_stored(s, &set->address)) return;
+    set->keeps_path = true;
+    for (uint32_t at = 0; at < set->count;) {
+        uint32_t rest = set->count - at, count = rest < PASS_FDS_MAX ? rest : PASS_FDS_MAX;
+        struct text t = text_over(memory, sizeof(memory));
+        text_add_slice(&t, SLICE("FDSTORE=1\n"));
+        print_name(&set->address, &t);
+        if (pass_send(s->notify.fd, text_slice(&t), set->fds + at, count) != PASS_OK)
+            log_event(LOG_WARN, "notify_failed", "error=\"systemd did not take sockets into its store\"");
+        at += count;
+    }
+}
+
+static bool has_address(const struct list *sets, const struct socket_set *admin,
+                        const struct address *address)
+{
+    for (const struct list *at = sets->next; at != sets; at = at->next)
+        if (address_equal(&container_of(at, struct socket_set, link)->address, address)) return true;
+    return admin && address_equal(&admin->address, address);
+}
+
+static void unstore(struct service *s, uint32_t i)
+{
+    char memory[256];
+    struct text t = text_over(memory, sizeof(memory));
+    text_add_slice(&t, SLICE("FDSTOREREMOVE=1\n"));
+    print_name(&s->stored[i], &t);
+    say(s, text_cstr(&t));
+    s->stored[i] = s->stored[--s->stored_count];
+}
+
+void service_expect_stored(struct service *s, const struct address *addresses, uint32_t count)
+{
+    for (uint32_t i = 0; s && i < count; i++)
+        if (!is_stored(s, &addresses[i]) && !add_stored(s, &addresses[i])) return;
+}
+
+void service_keep_sockets(struct service *s, const struct list *sets, struct socket_set *admin)
+{
+    if (!s || !s->has_store) return;
+    for (uint32_t i = s->stored_count; i-- > 0;)
+        if (!has_address(sets, admin, &s->stored[i])) unstore(s, i);
+    for (struct list *at = sets->next; at != sets; at = at->next)
+        store(s, container_of(at, struct socket_set, link));
+    if (admin) store(s, admin);
+}
+
 /* beginning and end */
 
 struct service *service_new(struct proxy *proxy, struct loop *control)
@@ -126,6 +215,8 @@ struct service *service_new(struct proxy *proxy, struct loop *control)
         char quoted[ERR_TEXT_MAX + 64];
         log_event(LOG_WARN, "notify_failed", "error=%s", log_quote(err.text, quoted, sizeof(quoted)));
     }
+    const char *room = getenv("FDSTORE"); /* how many it takes: systemd.exec(5) */
+    s->has_store = room && *room && strcmp(room, "0") != 0;
     if (s->workers && s->notify.fd >= 0) return s;
     service_free(s);
     return NULL;
@@ -137,6 +228,7 @@ void service_free(struct service *s)
     loop_disarm(s->loop, &s->status);
     loop_disarm(s->loop, &s->watchdog);
     notify_close(&s->notify);
+    free(s->stored);
     free(s->workers);
     free(s);
 }

@@ -8,6 +8,7 @@
 
 struct drain_left;
 struct service;
+struct socket_set;
 
 /* NULL: out of memory, or nobody listens; then nothing is said. */
 struct service *service_new(struct proxy *proxy, struct loop *control);
@@ -16,6 +17,12 @@ void service_ready(struct service *s);
 void service_stopping(struct service *s);
 /* Another process is weir now: from here on systemd hears it, and this one no more. */
 void service_hand_over(struct service *s, int successor);
+/* Where the unit has a store of descriptors (FileDescriptorStoreMax=), systemd keeps duplicates of exactly these sets' and
+ * `admin`'s (may be NULL) sockets, and gives them to the next start: what comes while weir is restarted, even after a crash,
+ * waits. To be called whenever there are others. */
+void service_keep_sockets(struct service *s, const struct list *sets, struct socket_set *admin);
+/* These may be in the store since an earlier start, and are not listened at any more. */
+void service_expect_stored(struct service *s, const struct address *addresses, uint32_t count);
 /* STATUS= of the service while it drains, instead of its figures. */
 void service_draining(struct service *s, const struct drain_left *left);
 /* "STATUS=3 listeners, 120 requests/s, …": from what was counted. Pure. */

@@ -11,7 +11,7 @@ import pytest
 
 import message
 from waiting import LIMIT_S, eventually
-from weir import BINARIES, ROOT, Weir, make_config
+from weir import BINARIES, ROOT, Weir, listen_at_free_port, make_config
 
 UNIT = os.path.join(ROOT, "dist", "weir.service")
 
@@ -243,6 +243,91 @@ def test_a_unix_path_of_systemd_stays_when_weir_ends(scene):
     assert weir.wait_exit() == 0
     assert os.path.exists(path)
     web.close()
+
+
+class Store(Listener):
+    """systemd's store of descriptors: by name."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.kept = {}
+
+    def read(self):
+        try:
+            while True:
+                data, fds, _, _ = socket.recv_fds(self.socket, 4096, 100)
+                lines = data.decode().split("\n")
+                self.lines += lines
+                name = [line[len("FDNAME="):] for line in lines if line.startswith("FDNAME=")]
+                if "FDSTORE=1" in lines:
+                    self.kept.setdefault(name[0], []).extend(fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in fds)
+                if "FDSTOREREMOVE=1" in lines:
+                    for fd in self.kept.pop(name[0]):
+                        os.close(fd)
+                for fd in fds:
+                    os.close(fd)
+        except TimeoutError:
+            return self.lines
+
+    def names(self):
+        self.read()
+        return sorted(self.kept)
+
+    def take(self):
+        self.read()
+        return [socket.socket(fileno=fd) for fds in self.kept.values() for fd in fds]
+
+
+def stored_name(weir, listener):
+    return "weir-%s_%d" % weir.bind_of(listener)
+
+
+def test_systemds_store_keeps_the_sockets_over_a_crash(scene, monkeypatch, tmp_path):
+    store = Store(str(tmp_path / "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("FDSTORE", "32")
+    first = scene.proxy(scene.server(), build="release", workers=2)
+    admin = "weir-%s_%d" % first.admin_address
+    store.wait("READY=1")
+    eventually(lambda: store.names() == sorted([stored_name(first, "web"), admin]), store.names)
+    first.is_checked = False
+    first.process.kill()
+    first.process.wait()
+    early = scene.client(first)  # nobody is there, and it waits
+    early.send(message.request())
+    second = Activated(scene, first.config, store.take()).weir
+    second.wait_event("ready")
+    assert early.read().status == 200
+    early.close()
+
+
+def test_what_is_no_longer_listened_at_leaves_the_store(scene, monkeypatch, tmp_path):
+    store = Store(str(tmp_path / "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("FDSTORE", "32")
+    weir = scene.proxy(scene.server(), build="release", listeners={
+        "other": {"bind": listen_at_free_port(), "pool": "web"}})
+    eventually(lambda: stored_name(weir, "other") in store.names(), store.names)
+    other = stored_name(weir, "other")
+    config = {**weir.config, "listeners": {"web": weir.config["listeners"]["web"]}}
+    weir.reload(config)
+    eventually(lambda: other not in store.names(), store.names)
+    # A start whose configuration has it no more takes it out as well.
+    weir.reload({**config, "listeners": {**config["listeners"], "again": {"bind": listen_at_free_port(), "pool": "web"}}})
+    eventually(lambda: stored_name(weir, "again") in store.names(), store.names)
+    weir.write_file(config)
+    weir.upgrade()
+    eventually(lambda: stored_name(weir, "again") not in store.names(), store.names)
+    weir.config = config
+    weir.baseline = None  # it began with more listeners
+    assert stored_name(weir, "web") in store.names()
+
+
+def test_without_a_store_nothing_is_put_there(started, tmp_path):
+    listener = Listener(str(tmp_path / "notify"))
+    started(str(tmp_path / "notify"))
+    listener.wait(r"STATUS=1 listener, .*")
+    assert not [line for line in listener.lines if line.startswith("FD")]
 
 
 def test_sockets_for_another_process_are_not_taken(scene):

@@ -30,7 +30,7 @@ struct bench {
 
 static void on_connection(struct acceptor *a, int fd, const struct address *peer)
 {
-    struct bench *b = container_of(a, struct bench, acceptor);
+    struct bench *b = a->use.owner;
     assert_int_equal(peer->sa.any.sa_family, AF_UNIX);
     assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
     assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
@@ -41,7 +41,7 @@ static void on_connection(struct acceptor *a, int fd, const struct address *peer
 static void on_shed(struct acceptor *a, const struct address *peer)
 {
     assert_int_not_equal(peer->sa.any.sa_family, AF_UNSPEC);
-    container_of(a, struct bench, acceptor)->shed_count++;
+    ((struct bench *)a->use.owner)->shed_count++;
 }
 
 static int listen_anywhere(struct bench *b)
@@ -61,7 +61,7 @@ static void open_bench(struct bench *b)
 {
     struct err err;
     struct acceptor_use use = {
-        .on_connection = on_connection, .on_shed = on_shed, .burst = BURST, .name = "test"
+        .owner = b, .on_connection = on_connection, .on_shed = on_shed, .burst = BURST, .name = "test"
     };
     *b = (struct bench){ .budget.limit = 16 << 20 };
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &b->limit), 0);
@@ -286,6 +286,29 @@ static void what_was_never_opened_can_be_closed(void **state)
     assert_int_not_equal(fcntl(0, F_GETFD), -1); /* 0 is somebody's */
 }
 
+static void several_sockets_have_one_acceptor_and_end_with_it(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct err err;
+    open_bench(&b);
+    connect_clients(&b, 2);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(acceptor_add(&b.acceptor, listen_anywhere(&b), &err), 0);
+        connect_clients(&b, 2);
+    }
+    assert_int_equal(b.loop.fd_count, 4);
+    loop_turn(&b.loop, 0);
+    assert_int_equal(b.taken_count, 8);
+    connect_clients(&b, 3); /* which wait when it is closed, and are taken before that */
+    acceptor_close(&b.acceptor);
+    assert_int_equal(b.taken_count, 11);
+    assert_int_equal(b.loop.fd_count, 0);
+    assert_null(b.acceptor.next);
+    loop_turn(&b.loop, 0); /* its graveyard */
+    close_bench(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +321,7 @@ int main(void)
         cmocka_unit_test(it_may_be_closed_by_whom_it_gives_a_connection_to),
         cmocka_unit_test(of_a_shared_socket_each_holder_closes_its_own),
         cmocka_unit_test(what_was_never_opened_can_be_closed),
+        cmocka_unit_test(several_sockets_have_one_acceptor_and_end_with_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
