@@ -63,7 +63,7 @@ static void retire(struct call *c)
     loop_disarm(l, &c->timer);
     list_remove(&c->link);
     if (c->is_cut)
-        http_stream_reset(c->stream);
+        http_stream_reset(c->stream, END_NONE);
     else
         http_stream_release(c->stream);
     if (c->body) explicit_bzero(c->body, c->body_len); /* it may have been a configuration with its secrets */
@@ -375,7 +375,7 @@ static struct call *call_new(struct call_env *env, struct http_stream *s, size_t
 {
     struct call *c = calloc(1, sizeof(*c) + memory);
     if (!c) {
-        http_stream_reset(s);
+        http_stream_reset(s, END_NO_MEMORY);
         return NULL;
     }
     c->env = env;

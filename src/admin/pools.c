@@ -95,7 +95,7 @@ static struct server_answer describe_server(const struct roster_place *place, co
         .draining_ms = ms_since(atomic_load(&s->drain_since_ms), now_ms),
         .in_flight = atomic_load_explicit(&s->peer.in_flight, memory_order_relaxed),
         .open_connections = atomic_load_explicit(&s->peer.open_connections, memory_order_relaxed),
-        .max_connections = atomic_load_explicit(&s->peer.cap, memory_order_relaxed),
+        .max_connections = atomic_load_explicit(&s->connection_cap, memory_order_relaxed),
         .attempts = metric_sum(m, s->meter_attempts),
         .failures = metric_sum(m, s->meter_failures),
         .connects = metric_sum(m, s->meter_connects),

@@ -27,9 +27,9 @@
 /* The shared line of one server. Written by every worker, so nothing else lives on it. */
 struct balance_peer {
     _Alignas(64) _Atomic uint32_t in_flight; /* exchanges leased to it; tunnels on tcp pools */
-    _Atomic uint32_t open_connections;       /* idle ones included: what max_connections caps */
+    _Atomic uint32_t open_connections;       /* idle ones included */
     _Atomic uint32_t waiting_workers;        /* how many workers have exchanges queued for it */
-    _Atomic uint32_t cap;                    /* max_connections; 0: none */
+    _Atomic uint32_t cap;                    /* of exchanges in flight; 0: none */
     _Atomic uint64_t waiting_mask;           /* bit i: worker i (mod 64) has exchanges queued for it */
     _Atomic uint32_t is_out;                 /* not to be picked now; only sets with keeps_out hold such */
     _Atomic uint32_t latency_us;             /* peak_ewma's estimate as of latency_at_ns; 0: none yet */

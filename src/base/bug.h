@@ -35,6 +35,7 @@
     X(GATE, "gate")               \
     X(FLIGHT, "flight")           \
     X(SERVER, "server")           \
+    X(ATTEMPT, "attempt")         \
     X(EXCHANGE, "exchange")       \
     X(MIRROR, "mirror")           \
     X(TUNNEL, "tunnel")           \

@@ -210,14 +210,19 @@ static uint32_t wait_ms(const struct api_request *rq)
     return rq->wait_ms ? rq->wait_ms : ANSWER_MS;
 }
 
+static void on_stale(struct h1_client *c, uint64_t idle_ns)
+{
+    (void)c, (void)idle_ns;
+}
+
 static void on_keep_alive(struct h1_client *c, uint32_t timeout_s, uint32_t max)
 {
     (void)c, (void)timeout_s, (void)max;
 }
 
-static const struct h1_client_owner owner = { .on_idle = on_idle,
-                                              .on_closed = on_idle,
-                                              .on_keep_alive = on_keep_alive };
+static const struct h1_client_owner owner = {
+    .on_idle = on_idle, .on_stale = on_stale, .on_closed = on_idle, .on_keep_alive = on_keep_alive
+};
 
 static void exchange(struct question *q)
 {

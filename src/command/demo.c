@@ -73,7 +73,7 @@ static void finish(struct answer *a, bool is_clean)
     if (is_clean)
         http_stream_release(a->stream);
     else
-        http_stream_reset(a->stream);
+        http_stream_reset(a->stream, END_NONE);
     a->stream = NULL;
     loop_bury(l, &a->grave, bury_answer);
 }
@@ -143,7 +143,7 @@ static struct answer *begin(struct http_service *service, struct http_stream *s)
     struct demo_server *server = container_of(service, struct demo_server, service);
     struct answer *a = slab_get(&server->demo->answers);
     if (!a) {
-        http_stream_reset(s);
+        http_stream_reset(s, END_NO_MEMORY);
         return NULL;
     }
     a->server = server;

@@ -291,10 +291,13 @@ static void release(struct http_stream *s)
     c->owner->on_idle(c);
 }
 
-static void reset(struct http_stream *s)
+static void reset(struct http_stream *s, enum end_reason reason)
 {
+    struct h1_client *c = h1_client_of(s);
+    bool is_stale = http_is_break(reason) && s->is_reused && !s->has_received;
     s->events = NULL;
-    close_now(h1_client_of(s), true);
+    if (is_stale && c->state == H1_CLIENT_BUSY) c->owner->on_stale(c, c->leased_ns - c->idle_since_ns);
+    close_now(c, true);
 }
 
 static int detach(struct http_stream *s, struct transport *to, struct block **held, struct slice *bytes)
@@ -331,7 +334,6 @@ int h1_client_connect(struct h1_client *c, const struct h1_client_owner *owner, 
     c->conn.stream.ops = &stream_ops;
     timer_init(&c->timer, NULL);
     list_init(&c->link);
-    c->opened_ns = l->now_ns;
     if (transport_connect(&c->transport, l, to, local, on_ready) < 0) {
         c->state = H1_CLIENT_CLOSED;
         shut(c, false);
@@ -344,8 +346,10 @@ int h1_client_connect(struct h1_client *c, const struct h1_client_owner *owner, 
 struct http_stream *h1_client_lease(struct h1_client *c)
 {
     struct h1_conn *conn = &c->conn;
-    conn->stream =
-        (struct http_stream){ .ops = &stream_ops, .is_flushed = true, .is_reused = c->exchanges > 0 };
+    conn->stream = (struct http_stream){
+        .ops = &stream_ops, .is_flushed = true, .is_unprocessed = true, .is_reused = c->exchanges > 0
+    };
+    c->leased_ns = loop_of(c)->now_ns;
     conn->is_blocked = conn->wants_write = false;
     conn->out.is_ended = false;
     conn->transport->has_sent = false;

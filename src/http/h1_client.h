@@ -9,8 +9,10 @@ struct h1_client;
 struct h1_client_owner {
     /* The exchange is over and the connection may carry another. */
     void (*on_idle)(struct h1_client *c);
-    /* It has ended, while idle (then on_stale's time is known) or after an exchange; retired already. */
+    /* It has ended, while idle or after an exchange; retired already. */
     void (*on_closed)(struct h1_client *c);
+    /* It was given to an exchange after so long, and had been closed by then, for all that can be seen. */
+    void (*on_stale)(struct h1_client *c, uint64_t idle_ns);
     /* What the server says of its patience: Keep-Alive. */
     void (*on_keep_alive)(struct h1_client *c, uint32_t timeout_s, uint32_t max);
 };
@@ -30,7 +32,7 @@ struct h1_client {
     bool asked_upgrade, closed_by_peer;
     bool is_idle;       /* the owner's: it is on the idle list */
     uint32_t exchanges; /* begun on it */
-    uint64_t idle_since_ns, opened_ns;
+    uint64_t idle_since_ns, leased_ns;
 };
 
 /* Begins a connection in zeroed memory. -1: no descriptor or refused at once; transport.saved_errno says

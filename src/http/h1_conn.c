@@ -24,7 +24,7 @@ void h1_conn_init(struct h1_conn *c, struct transport *t, const struct h1_role *
 enum io h1_conn_sent(struct h1_conn *c, enum io io)
 {
     c->stream.is_flushed = h1_conn_is_flushed(c);
-    c->stream.has_sent = c->transport->has_sent;
+    c->stream.is_unprocessed = !c->transport->has_sent;
     if (io == IO_FAIL) c->stream.lacks_memory = c->transport->saved_errno == ENOMEM;
     if (io == IO_FAIL) return io;
     if (io == IO_AGAIN || !c->stream.is_flushed) {
@@ -58,7 +58,7 @@ bool h1_conn_write(struct h1_conn *c)
 {
     if (!c->transport->is_writable || !c->wants_write) return true;
     enum io io = h1_out_flush(&c->out, c->transport);
-    c->stream.has_sent = c->transport->has_sent;
+    c->stream.is_unprocessed = !c->transport->has_sent;
     if (io == IO_FAIL) {
         tell_error(c, c->role->body_reset, "the connection broke while sending");
         return false;

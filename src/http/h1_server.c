@@ -463,8 +463,9 @@ static void release(struct http_stream *s)
         wait_or_close(c);
 }
 
-static void reset(struct http_stream *s)
+static void reset(struct http_stream *s, enum end_reason reason)
 {
+    (void)reason; /* HTTP/1 cannot say it */
     struct h1_server *c = h1_server_of(s);
     s->events = NULL;
     /* A response that only its connection's end delimits would look whole after a FIN. */

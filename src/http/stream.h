@@ -66,7 +66,7 @@ struct http_stream_ops {
     void (*pause)(struct http_stream *s);  /* from a server; see http_stream_pause() */
     bool (*unsend)(struct http_stream *s); /* towards a client; see http_stream_unsend() */
     void (*watch)(struct http_stream *s);  /* towards a client; see http_stream_watch() */
-    void (*reset)(struct http_stream *s);
+    void (*reset)(struct http_stream *s, enum end_reason reason);
     void (*release)(struct http_stream *s);
     /* Hands the bare transport over (after a 101 or for CONNECT), with bytes that were read beyond the head. */
     int (*detach)(struct http_stream *s, struct transport *to, struct block **held, struct slice *bytes);
@@ -96,11 +96,12 @@ struct http_stream {
     bool is_flushed;                  /* nothing that was taken waits to be sent */
     bool is_ended;                    /* the incoming message is complete */
     bool has_received;                /* a byte of the incoming message came */
-    bool has_sent;                    /* a byte was handed to the kernel */
-    bool is_reused;                   /* not the connection's first exchange */
-    bool is_last;                     /* the peer closes after this message */
-    bool lacks_memory;                /* that is why sending failed */
-    bool ends_at_hangup;              /* towards a client, its owner's: one that sends no more is gone */
+    bool
+        is_unprocessed; /* of a request: the server cannot have acted on it: no byte was handed to the kernel, or it says so */
+    bool is_reused;      /* not the connection's first exchange */
+    bool is_last;        /* the peer closes after this message */
+    bool lacks_memory;   /* that is why sending failed */
+    bool ends_at_hangup; /* towards a client, its owner's: one that sends no more is gone */
 };
 
 /* Sends or keeps (bounded) the whole head. IO_OK, or IO_FAIL: the connection is broken or memory is out. */
@@ -142,10 +143,15 @@ static inline void http_stream_watch(struct http_stream *s)
 {
     s->ops->watch(s);
 }
-/* Breaks the message off so that the peer sees it is cut, and releases. */
-static inline void http_stream_reset(struct http_stream *s)
+/* Breaks the message off so that the peer sees it is cut, and releases. `reason`: why; END_NONE: it is of no more use. */
+static inline void http_stream_reset(struct http_stream *s, enum end_reason reason)
 {
-    s->ops->reset(s);
+    s->ops->reset(s, reason);
+}
+/* The connection broke, which an HTTP/1 server may have done before it saw the request. */
+static inline bool http_is_break(enum end_reason reason)
+{
+    return reason == END_SERVER_CLOSED || reason == END_SERVER_RESET || reason == END_SEND_FAILED;
 }
 /* The exchange is done with it: the codec keeps the connection or closes it, as both messages allow. */
 static inline void http_stream_release(struct http_stream *s)

@@ -107,7 +107,7 @@ void pool_commit(struct pool_change *change)
         const struct roster_place *place = &change->roster->places[i];
         struct server *s = place->server;
         atomic_store(&s->weight, weight_in(place));
-        atomic_store(&s->peer.cap, place->conf->max_connections);
+        server_set_caps(s, place->conf->max_connections);
         s->is_wanted = true;
         s->conf_weight = place->conf->weight;
         s->warmup_ms = change->roster->conf->warmup_ms;

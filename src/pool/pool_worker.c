@@ -267,9 +267,18 @@ static void on_keep_alive(struct h1_client *c, uint32_t timeout_s, uint32_t max)
     }
 }
 
+static void on_stale(struct h1_client *c, uint64_t idle_ns)
+{
+    struct upstream *u = upstream_of(c);
+    const struct loop *l = h1_conn_loop(&c->conn);
+    if (!is_egress(u->home->pool))
+        server_saw_idle_close(u->home->server, idle_ns / NS_PER_MS, loop_now_ms(l));
+}
+
 static const struct h1_client_owner owner = {
     .on_idle = on_idle,
     .on_closed = on_closed,
+    .on_stale = on_stale,
     .on_keep_alive = on_keep_alive,
 };
 
@@ -300,15 +309,6 @@ static struct upstream *latest_idle(const struct server_worker *sw, const struct
         if (++looks == TARGET_LOOKS) break;
     }
     return NULL;
-}
-
-void pool_stream_failed(struct http_stream *s, enum end_reason reason, uint64_t leased_ns)
-{
-    const struct upstream *u = upstream_of(h1_client_of(s));
-    bool is_broken = reason == END_SERVER_CLOSED || reason == END_SERVER_RESET || reason == END_SEND_FAILED;
-    if (!is_broken || !s->is_reused || s->has_received || is_egress(u->home->pool)) return;
-    server_saw_idle_close(u->home->server, (leased_ns - u->http.idle_since_ns) / NS_PER_MS,
-                          loop_now_ms(u->home->pool->env->loop));
 }
 
 /* The latest used that is still good; those found dead on the way are closed. */
@@ -369,7 +369,7 @@ static enum lease open_new(struct server_worker *sw, const struct pool_target *t
 {
     struct pool_worker *pw = sw->pool;
     struct server *s = sw->server;
-    if (!slot_take(&s->peer.open_connections, atomic_load_explicit(&s->peer.cap, memory_order_relaxed))) {
+    if (!slot_take(&s->peer.open_connections, server_connection_cap(s))) {
         ask_for_idle(sw);
         return LEASE_FULL;
     }
@@ -399,7 +399,7 @@ enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need 
                       const struct pool_target *target, struct http_stream **stream, enum end_reason *reason)
 {
     struct server_worker *sw = server_worker_of(pw, s);
-    if (is_egress(pw) != (target != NULL)) {
+    if (bug_if(POOL_WORKER, s->pool != pw->pool) || is_egress(pw) != (target != NULL)) {
         *reason = END_INTERNAL;
         return LEASE_FAILED;
     }
@@ -411,7 +411,7 @@ enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need 
         return LEASE_OPEN;
     }
     /* At the cap an idle connection that is too old for this request makes way for a new one. */
-    uint32_t cap = atomic_load_explicit(&s->peer.cap, memory_order_relaxed);
+    uint32_t cap = server_connection_cap(s);
     if (cap && !list_is_empty(&sw->idle) &&
         atomic_load_explicit(&s->peer.open_connections, memory_order_relaxed) >= cap)
         (void)pool_worker_close_oldest(sw);
@@ -422,7 +422,7 @@ enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need 
     return got;
 }
 
-void pool_observe(const struct pool_view *view, struct server *s, const struct balance_outcome *outcome)
+static void observe(const struct pool_view *view, struct server *s, const struct balance_outcome *outcome)
 {
     const struct peer_set *set = view->set;
     /* Whoever was named, not picked, may have been asked although nobody can be picked: then there is no
@@ -430,7 +430,7 @@ void pool_observe(const struct pool_view *view, struct server *s, const struct b
     if (set->method->observe && set->count) set->method->observe(set->table, &s->peer, outcome);
 }
 
-void pool_report(struct pool_worker *pw, struct server *s, enum server_evidence evidence)
+static void tell_control(struct pool_worker *pw, struct server *s, enum server_evidence evidence)
 {
     if (evidence == SERVER_CONNECTED && !atomic_load_explicit(&s->has_failed, memory_order_relaxed)) return;
     if (evidence == SERVER_CONNECT_FAILED) atomic_store_explicit(&s->has_failed, true, memory_order_relaxed);
@@ -438,6 +438,20 @@ void pool_report(struct pool_worker *pw, struct server *s, enum server_evidence 
     struct mail m = { .deliver = pw->env->on_evidence, .object = s, .number = evidence };
     bool is_posted = mailbox_post(pw->env->control, &m);
     (void)is_posted; /* a full box: there is evidence enough in it */
+}
+
+void pool_attempt_ended(struct pool_worker *pw, const struct pool_view *view, struct server *s,
+                        const struct pool_evidence *e)
+{
+    bool is_end = e->kind == POOL_ENDED;
+    if (bug_if(POOL_WORKER, !s || s->pool != pw->pool)) return;
+    if (e->kind == POOL_CONNECTED) tell_control(pw, s, SERVER_CONNECTED);
+    /* Whom an egress route's request goes to says nothing of the address that it leaves by. */
+    if (is_end && end_reason_info(e->reason)->is_connect && !is_egress(pw))
+        tell_control(pw, s, SERVER_CONNECT_FAILED);
+    if (!view || e->kind == POOL_CONNECTED || e->value == POOL_UNTIMED) return;
+    uint64_t now_ns = pw->env->loop->now_ns;
+    observe(view, s, &(struct balance_outcome){ now_ns, e->value, is_end || e->kind == POOL_ANSWERED_ERROR });
 }
 
 void server_worker_init(struct server_worker *sw, struct server *s, struct pool_worker *pw)

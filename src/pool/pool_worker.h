@@ -108,20 +108,33 @@ struct pool_target {
 enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need need,
                       const struct pool_target *target, struct http_stream **stream, enum end_reason *reason);
 void pool_unlease(struct pool_worker *pw, struct server *s);
-/* Before the stream is reset: where it was a kept connection, leased at that time, that died without a word, the server
- * had closed it, and is no more patient than that. */
-void pool_stream_failed(struct http_stream *s, enum end_reason reason, uint64_t leased_ns);
-
 /* For tunnels: counts one in flight and one open connection, false at the cap; and back. */
 MUST_CHECK bool pool_enter(struct pool_worker *pw, struct server *s);
 void pool_leave(struct pool_worker *pw, struct server *s);
 /* The connection of a lease went on as a tunnel: it is counted as open until this is called. */
 void pool_connection_closed(struct pool_worker *pw, struct server *s);
 
-/* How an attempt went, for methods that go by it. */
-void pool_observe(const struct pool_view *view, struct server *s, const struct balance_outcome *outcome);
-/* What an attempt showed of its server. */
-void pool_report(struct pool_worker *pw, struct server *s, enum server_evidence evidence);
+/* What an attempt showed of its server: a part of it has ended, or all of it. */
+enum pool_evidence_kind {
+    POOL_CONNECTED,      /* a connection is open */
+    POOL_ANSWERED,       /* the response's head has come, or what stands for it */
+    POOL_ANSWERED_ERROR, /* likewise, and says that the server failed */
+    POOL_ENDED           /* it failed at the server, for `reason` */
+};
+
+#define POOL_UNTIMED UINT64_MAX
+
+struct pool_evidence {
+    enum pool_evidence_kind kind;
+    enum end_reason reason;
+    uint64_t
+        value; /* nanoseconds since the attempt began, for methods that go by it; POOL_UNTIMED: not for them */
+};
+
+/* The one door for what attempts show: health, and the method's observations, go by it. view: of the attempt, NULL if it
+ * has let go of it. How long a server leaves a connection open shows when its stream is reset. */
+void pool_attempt_ended(struct pool_worker *pw, const struct pool_view *view, struct server *s,
+                        const struct pool_evidence *e);
 /* No connection is open, and nobody waits. Any thread. */
 bool pool_worker_is_quiet(const struct pool_worker *pw);
 /* Drain: no idle connection is kept from now on. */

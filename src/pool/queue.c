@@ -105,7 +105,7 @@ static void hand(struct pool_worker *pw, struct server *s, uint64_t mask)
 {
     struct pool_worker *to;
     while ((to = longest_waiting(pw, mask))) {
-        if (to != pw && atomic_load(&s->peer.open_connections) >= cap_of(s))
+        if (to != pw && atomic_load(&s->peer.open_connections) >= server_connection_cap(s))
             (void)pool_worker_close_oldest(server_worker_of(pw, s));
         if (give_to(pw, to, s)) return;
         mask &= ~(UINT64_C(1) << (to->env->index % 64)); /* its box is full */
@@ -189,7 +189,7 @@ static void offer(struct pool_worker *pw, struct server *s)
     if (is_left) slot_give(&s->peer.in_flight);
     /* He may have had no connection for the slot and given it up: whoever has closed one since may have found no slot
      * to pass on with it. And where one is free there may be more. */
-    uint32_t cap = cap_of(s);
+    uint32_t cap = server_connection_cap(s);
     if (!is_left && (!cap || atomic_load(&s->peer.open_connections) < cap)) slot_pass(pw, s);
 }
 

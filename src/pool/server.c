@@ -21,6 +21,12 @@ static uint64_t hash_name(const char *name)
     return h;
 }
 
+void server_set_caps(struct server *s, uint32_t connections)
+{
+    atomic_store(&s->peer.cap, connections); /* one exchange on each */
+    atomic_store(&s->connection_cap, connections);
+}
+
 static void add_meters(struct server *s, struct metric_registry *metrics)
 {
     const struct metric_label labels[] = { { "pool", s->pool->name }, { "server", s->name } };
@@ -71,7 +77,7 @@ int server_new(struct server **out, struct pool *p, const struct pool_env *env,
     address_print(&s->address, s->address_text);
     s->conf_weight = conf->weight;
     atomic_init(&s->weight, conf->weight);
-    atomic_init(&s->peer.cap, conf->max_connections);
+    server_set_caps(s, conf->max_connections);
     for (uint32_t i = 0; i < env->worker_count; i++) server_worker_init(&s->workers[i], s, p->workers[i]);
     metric_scope_open(env->metrics, &s->meters);
     add_meters(s, env->metrics);

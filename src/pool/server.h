@@ -55,6 +55,9 @@ struct server {
     _Atomic uint32_t refs; /* of rosters */
     _Atomic uint32_t admin, weight;
     _Atomic uint32_t health; /* written by server_set_health() alone */
+    /* How many connections may be open, idle ones included; 0: no cap. How many exchanges may be at it is peer.cap: with
+     * HTTP/1 the same number. */
+    _Atomic uint32_t connection_cap;
     _Atomic bool is_retired; /* no configuration has it any more: no connection to it is kept */
     /* Of the loops' clock; 0: it is not draining. */
     _Atomic uint64_t drain_since_ms;
@@ -83,6 +86,8 @@ struct server {
 /* A new one, that nobody refers to yet. */
 MUST_CHECK int server_new(struct server **out, struct pool *p, const struct pool_env *env,
                           const struct server_conf *conf, struct err *err);
+/* By `max_connections`. */
+void server_set_caps(struct server *s, uint32_t connections);
 /* Nobody may refer to it any more, on any thread. */
 void server_free(struct server *s, struct metric_registry *metrics);
 const char *server_admin_name(enum server_admin admin);
@@ -107,6 +112,10 @@ void server_set_admin(struct server *s, enum server_admin admin, uint64_t now_ms
 bool server_warm_up(struct server *s, uint64_t now_ms);
 /* Of SERVER_WARM_WHOLE. */
 uint32_t server_warm_parts(const struct server *s);
+static inline uint32_t server_connection_cap(const struct server *s)
+{
+    return atomic_load_explicit(&s->connection_cap, memory_order_relaxed);
+}
 /* May it be picked for new exchanges, health left aside or not? */
 bool server_is_enabled(const struct server *s);
 bool server_is_usable(const struct server *s);

@@ -43,7 +43,7 @@ static void add_exchange(struct census *c, const struct exchange *x)
     c->reached[CENSUS_BLOCKS] += x->replay != NULL;
     add_chain(c, x->arena.blocks);
     add_timer(c, &x->timer);
-    add_server_stream(c, x->server_stream);
+    add_server_stream(c, x->attempt.stream);
 }
 
 static void add_tunnel(struct census *c, const struct tunnel *t, bool is_session)

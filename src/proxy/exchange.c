@@ -31,8 +31,8 @@ static const struct {
 } states[] = {
     [EXCHANGE_ROUTE]   = { "route",   choose_route, TO(RESOLVE) | TO(PICK) | TO(REPLY) | TO(DONE) },
     [EXCHANGE_RESOLVE] = { "resolve", wait_resolved, TO(PICK) | TO(REPLY) | TO(DONE) },
-    [EXCHANGE_PICK]    = { "pick",    attempt_pick, TO(QUEUE) | TO(CONNECT) | TO(RELAY) | TO(REPLY) | TO(DONE) },
-    [EXCHANGE_QUEUE]   = { "queue",   attempt_wait_slot, TO(PICK) | TO(REPLY) | TO(DONE) },
+    [EXCHANGE_PICK]    = { "pick",    exchange_pick, TO(QUEUE) | TO(CONNECT) | TO(RELAY) | TO(REPLY) | TO(DONE) },
+    [EXCHANGE_QUEUE]   = { "queue",   exchange_wait_slot, TO(PICK) | TO(REPLY) | TO(DONE) },
     [EXCHANGE_CONNECT] = { "connect", wait_ready,   TO(PICK) | TO(RELAY) | TO(REPLY) | TO(DONE) },
     /* back only while no response byte is out */
     [EXCHANGE_RELAY]   = { "relay",   relay,        TO(PICK) | TO(REPLY) | TO(TUNNEL) | TO(DONE) },
@@ -87,17 +87,43 @@ static void set_timer(struct exchange *x)
     if (at != UINT64_MAX) timer_arm(&x->worker->loop.timers, &x->timer, at);
 }
 
-void exchange_expect_response(struct exchange *x, uint64_t within_ms, enum end_reason timeout)
+static const struct {
+    bool is_request;
+    uint8_t timeout; /* enum end_reason */
+} waits[] = {
+    [WAIT_SEND] = { true, END_SEND_TIMEOUT },           [WAIT_BODY] = { true, END_BODY_TIMEOUT },
+    [WAIT_RESOLVED] = { false, END_EGRESS_UNRESOLVED }, [WAIT_SLOT] = { false, END_QUEUE_TIMEOUT },
+    [WAIT_CONNECTED] = { false, END_CONNECT_TIMEOUT },  [WAIT_FIRST_BYTE] = { false, END_FIRST_BYTE_TIMEOUT },
+    [WAIT_RESPONSE] = { false, END_RESPONSE_TIMEOUT },  [WAIT_EARLY_RESPONSE] = { false, END_SEND_TIMEOUT },
+    [WAIT_WRITE] = { false, END_WRITE_TIMEOUT },
+};
+
+static uint64_t wait_ms(const struct exchange *x, enum exchange_wait wait)
 {
-    x->response_deadline_ms = exchange_now_ms(x) + within_ms;
-    x->response_timeout = timeout;
-    set_timer(x);
+    switch (wait) {
+    case WAIT_BODY: return x->routes->conf->timeouts.body_ms;
+    case WAIT_WRITE: return x->routes->conf->timeouts.write_ms;
+    case WAIT_RESOLVED:
+    case WAIT_CONNECTED: return exchange_pool_timeouts(x)->connect_ms;
+    case WAIT_SLOT: return exchange_pool_timeouts(x)->queue_ms;
+    case WAIT_FIRST_BYTE: return exchange_pool_timeouts(x)->first_byte_ms;
+    case WAIT_SEND:
+    case WAIT_RESPONSE:
+    case WAIT_EARLY_RESPONSE: break;
+    }
+    return exchange_pool_timeouts(x)->response_ms;
 }
 
-void exchange_expect_request(struct exchange *x, uint64_t within_ms, enum end_reason timeout)
+void exchange_expect(struct exchange *x, enum exchange_wait wait)
 {
-    x->request_deadline_ms = exchange_now_ms(x) + within_ms;
-    x->request_timeout = timeout;
+    uint64_t deadline_ms = exchange_now_ms(x) + wait_ms(x, wait);
+    if (waits[wait].is_request) {
+        x->request_deadline_ms = deadline_ms;
+        x->request_timeout = (enum end_reason)waits[wait].timeout;
+    } else {
+        x->response_deadline_ms = deadline_ms;
+        x->response_timeout = (enum end_reason)waits[wait].timeout;
+    }
     set_timer(x);
 }
 
@@ -113,6 +139,12 @@ enum step exchange_finish(struct exchange *x, enum end_reason reason)
     return STEP_WAIT;
 }
 
+enum step exchange_cut(struct exchange *x, enum end_reason reason)
+{
+    x->is_cut = true;
+    return exchange_finish(x, reason);
+}
+
 /* Over with a fault: told to the client if nothing of a response has gone out, else shown by cutting it off. */
 enum step exchange_fail(struct exchange *x, enum end_reason reason)
 {
@@ -124,10 +156,7 @@ enum step exchange_fail(struct exchange *x, enum end_reason reason)
         x->response_started = false;
         x->body_out = 0;
     }
-    if (x->response_started || !is_telling) {
-        x->is_cut = true;
-        return exchange_finish(x, reason);
-    }
+    if (x->response_started || !is_telling) return exchange_cut(x, reason);
     x->end = (uint8_t)reason;
     return exchange_enter(x, EXCHANGE_REPLY);
 }
@@ -150,7 +179,7 @@ static void apply_choice(struct exchange *x, const struct choose_result *c)
     if (c->variant) x->record.variant = c->variant->id;
     if (!c->pool) return;
     x->record.pool = c->pool->pool->id;
-    x->pool = c->pool->pool->workers[x->worker->index];
+    x->pool = x->attempt.pool = c->pool->pool->workers[x->worker->index];
     x->named = c->named;
     x->named_reason = (uint8_t)c->reason;
     x->has_current_cookie = c->has_current_cookie;
@@ -211,21 +240,21 @@ static enum step wait_ready(struct exchange *x)
 
 static enum step run_tunnel(struct exchange *x)
 {
+    if (bug_if(EXCHANGE, !x->client || !x->attempt.stream || x->tunnel)) return exchange_end_of_bug(x);
     if (!x->client->is_flushed) {
-        exchange_expect_response(x, x->routes->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
+        exchange_expect(x, WAIT_WRITE);
         return STEP_WAIT;
     }
-    x->request_deadline_ms = x->response_deadline_ms = x->total_deadline_ms = 0;
+    exchange_expect_nothing(x);
+    x->total_deadline_ms = 0;
     loop_disarm(&x->worker->loop, &x->timer);
-    if (upgrade_start(x) < 0) {
-        x->is_cut = true;
-        return exchange_finish(x, END_NO_MEMORY);
-    }
+    if (upgrade_start(x) < 0) return exchange_cut(x, END_NO_MEMORY);
     return STEP_WAIT;
 }
 
 void exchange_on_tunnel_end(struct exchange *x, enum end_reason reason)
 {
+    (void)bug_if(EXCHANGE, x->tunnel);
     exchange_finish(x, reason);
 }
 
@@ -268,13 +297,13 @@ static enum step retire(struct exchange *x)
 {
     struct loop *l = &x->worker->loop;
     loop_disarm(l, &x->timer);
-    attempt_end(x, (enum end_reason)x->record.end);
-    if (x->record.flags & FLIGHT_TUNNEL) x->server_stream = NULL;
-    attempt_leave(x, x->record.end == END_OK);
+    attempt_end(&x->attempt, (enum end_reason)x->record.end);
+    if (x->record.flags & FLIGHT_TUNNEL) x->attempt.stream = NULL;
+    attempt_leave(&x->attempt);
     if (x->client) {
         x->record.bytes_out += x->client->head_bytes;
         if (x->is_cut)
-            http_stream_reset(x->client);
+            http_stream_reset(x->client, (enum end_reason)x->record.end);
         else
             http_stream_release(x->client);
     }
@@ -308,17 +337,14 @@ static void on_deadline(struct exchange *x, enum end_reason reason)
         pool_stop_waiting(x->pool, &x->waiter);
         step = exchange_fail(x, reason);
         break;
-    case EXCHANGE_CONNECT: step = attempt_failed(x, reason, NULL, 0); break;
+    case EXCHANGE_CONNECT: step = exchange_attempt_failed(x, reason, NULL, 0); break;
     case EXCHANGE_RELAY:
-        attempt_end(x, reason);
-        attempt_leave(x, false);
+        attempt_end(&x->attempt, reason);
+        attempt_leave(&x->attempt);
         step = exchange_fail(x, reason);
         break;
     case EXCHANGE_REPLY:
-    case EXCHANGE_TUNNEL:
-        x->is_cut = true;
-        step = exchange_finish(x, x->is_local ? (enum end_reason)x->end : reason);
-        break;
+    case EXCHANGE_TUNNEL: step = exchange_cut(x, x->is_local ? (enum end_reason)x->end : reason); break;
     case EXCHANGE_ROUTE:
     case EXCHANGE_PICK:
     case EXCHANGE_DONE: break;
@@ -367,7 +393,7 @@ static struct exchange *exchange_new(struct listener_worker *lw, struct http_str
     x->connection_requests = client->requests;
     x->start_ns = client->head_started_ns ? client->head_started_ns : w->loop.now_ns;
     x->watch_ms = loop_now_ms(&w->loop) + WATCH_AFTER_MS;
-    struct flight_record *r = &x->record;
+    struct flight_record *r = x->attempt.record = &x->record;
     flight_init(r);
     r->id = flight_next_id(w->flights);
     r->start_wall_ns = x->start_ns + w->loop.wall_offset_ns;
@@ -412,7 +438,7 @@ static struct exchange *begin(struct http_service *service, struct http_stream *
     if (x) return x;
     /* Not even room to say so. */
     metric_add(lw->worker->metrics, lw->listener->meter_ends[END_NO_MEMORY], 1);
-    http_stream_reset(s);
+    http_stream_reset(s, END_NO_MEMORY);
     return NULL;
 }
 

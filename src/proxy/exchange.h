@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "net/resolver.h"
 #include "pool/queue.h"
+#include "proxy/attempt.h"
 #include "proxy/worker.h"
 
 enum exchange_state {
@@ -31,7 +32,7 @@ struct exchange {
     struct worker *worker; /* first: what is live is told by it from what is idle in the slab (remains.h) */
     struct listener_worker *listener;
     struct http_stream *client;
-    struct http_stream *server_stream; /* NULL between attempts */
+    struct attempt attempt; /* the one in hand, or the last */
     struct arena arena;
     struct timer timer;
     struct loop_grave grave;
@@ -47,7 +48,6 @@ struct exchange {
     struct pool_worker *pool;
     struct pool_view *view;            /* NULL: before a pool is chosen, and once it asks nothing more */
     const struct pool_conf *pool_conf; /* once there is a pool */
-    struct server *server;             /* of the attempt in hand, counted in flight; NULL between attempts */
     struct pool_waiter waiter;
     uint64_t hash;
     uint32_t tried[EXCHANGE_TRIED_MAX]; /* indexes in the view: failed, or found at their cap in this round */
@@ -108,7 +108,7 @@ struct exchange {
     /* How the last attempt failed, for whoever has to explain it. */
     const char *detail;
     uint32_t detail_number;
-    uint64_t start_ns, attempt_ns;
+    uint64_t start_ns;
     struct flight_record record;
     const char *addresses[FLIGHT_ATTEMPTS]; /* of its attempts' servers, once there is no view to ask */
     char request_id[FLIGHT_REQUEST_ID_MAX + 1];
@@ -124,7 +124,7 @@ void exchange_on_request(struct http_service *service, struct http_stream *s, st
                          unsigned flags);
 void exchange_on_fault(struct http_service *service, struct http_stream *s, const struct http_fault *fault,
                        struct slice start);
-/* Sets the events of x->server_stream. */
+/* Sets the events of the attempt's stream. */
 void exchange_listen_to_server(struct exchange *x);
 /* Its tunnel has ended. */
 void exchange_on_tunnel_end(struct exchange *x, enum end_reason reason);

@@ -3,71 +3,9 @@
 #include "proxy/exchange_steps.h"
 #include "proxy/forward.h"
 
-void attempt_leave(struct exchange *x, bool is_clean)
-{
-    if (x->server_stream) {
-        if (is_clean)
-            http_stream_release(x->server_stream);
-        else
-            http_stream_reset(x->server_stream);
-        x->server_stream = NULL;
-    }
-    if (x->server) {
-        pool_unlease(x->pool, x->server);
-        x->server = NULL;
-    }
-}
-
-bool attempt_is_replayable(const struct exchange *x)
+bool exchange_is_replayable(const struct exchange *x)
 {
     return http_method_is_idempotent(x->head.method) || (x->route->conf && x->route->conf->idempotent);
-}
-
-static void begin_attempt(struct exchange *x, struct server *s, enum balance_reason reason, bool is_reused)
-{
-    /* One at a time: what the last one holds would never be given back. */
-    if (bug_if(EXCHANGE, x->server || x->server_stream)) attempt_leave(x, false);
-    x->attempts++;
-    x->attempt_ns = x->worker->loop.now_ns;
-    x->server = s;
-    x->detail = NULL;
-    x->detail_number = 0;
-    x->record.picked_us = exchange_since_start_us(x);
-    x->record.connected_us = x->record.sent_us = x->record.first_byte_us = FLIGHT_NEVER;
-    flight_begin_attempt(&x->record, x->server->id, reason, is_reused);
-    metric_add(x->worker->metrics, x->server->meter_attempts, 1);
-}
-
-/* For methods that go by latency. */
-static void observe(const struct exchange *x, bool is_error)
-{
-    uint64_t now_ns = x->worker->loop.now_ns;
-    struct balance_outcome outcome = { now_ns, now_ns - x->attempt_ns, is_error };
-    if (x->view) pool_observe(x->view, x->server, &outcome);
-}
-
-void attempt_end(struct exchange *x, enum end_reason reason)
-{
-    struct flight_attempt *a = flight_last_attempt(&x->record);
-    if (!a || a->end) return;
-    a->end = (uint8_t)reason;
-    uint32_t took = flight_us(x->attempt_ns, x->worker->loop.now_ns);
-    if (a->first_byte_us == FLIGHT_NEVER) a->first_byte_us = took;
-    if (reason == END_OK || !x->server || end_reason_info(reason)->origin != ORIGIN_SERVER) return;
-    metric_add(x->worker->metrics, x->server->meter_failures, 1);
-    if (!a->status) observe(x, true);
-}
-
-void attempt_answered(struct exchange *x, uint16_t status)
-{
-    struct flight_attempt *a = flight_last_attempt(&x->record);
-    if (bug_if(EXCHANGE, !a || !x->server)) return;
-    uint64_t took = x->worker->loop.now_ns - x->attempt_ns;
-    a->first_byte_us = flight_us(x->attempt_ns, x->worker->loop.now_ns);
-    a->status = status;
-    x->record.first_byte_us = exchange_since_start_us(x);
-    metric_observe(x->worker->metrics, x->server->meter_latency, took / 1000);
-    observe(x, status >= 500);
 }
 
 static bool is_connect_failure(enum end_reason reason)
@@ -87,17 +25,16 @@ static uint32_t peer_of(const struct exchange *x, const struct server *s)
     return BALANCE_NONE;
 }
 
-/* May the request go out once more (SEAMS: twice)? Either no byte of it was handed to the kernel, or it is safe to
- * repeat and nothing came back; and all of its body so far is here. */
+/* May the request go out once more (SEAMS: twice)? Either the server cannot have acted on it, or it is safe to repeat and
+ * nothing came back; and all of its body so far is here. */
 static bool may_retry(const struct exchange *x, enum end_reason reason)
 {
-    const struct http_stream *s = x->server_stream;
+    const struct http_stream *s = x->attempt.stream;
     if (x->response_started || x->is_informed || x->body_in != x->replay_len) return false;
     if (reason == END_TOTAL_TIMEOUT) return false;
     if (x->attempts >= x->pool_conf->retry.attempts && !(s && s->is_reused && !x->was_replaced)) return false;
-    if (is_connect_failure(reason) || !s || !s->has_sent) return true;
-    bool is_broken = reason == END_SERVER_CLOSED || reason == END_SERVER_RESET || reason == END_SEND_FAILED;
-    return is_broken && !s->has_received && attempt_is_replayable(x);
+    if (is_connect_failure(reason) || !s || s->is_unprocessed) return true;
+    return http_is_break(reason) && !s->has_received && exchange_is_replayable(x);
 }
 
 /* Not this one again. False: there is no other for this request. */
@@ -115,29 +52,51 @@ static bool give_up_on(struct exchange *x, const struct server *s, uint32_t peer
     return true;
 }
 
-enum step attempt_failed(struct exchange *x, enum end_reason reason, const char *detail, uint32_t number)
+/* Where the request goes next. */
+enum sequel {
+    SEQUEL_NONE,    /* nowhere: the client hears of it */
+    SEQUEL_ADDRESS, /* to the next address of an egress route's target */
+    SEQUEL_AGAIN, /* to the same server on a new connection: that a kept one dies is no fault of the server, once */
+    SEQUEL_OTHER /* to another server */
+};
+
+/* While the attempt is still in hand. */
+static enum sequel sequel_of(const struct exchange *x, enum end_reason reason)
+{
+    const struct http_stream *s = x->attempt.stream;
+    bool is_connect = is_connect_failure(reason);
+    if (!may_retry(x, reason)) return SEQUEL_NONE;
+    if (is_connect) return x->egress ? SEQUEL_ADDRESS : SEQUEL_OTHER;
+    return s && s->is_reused && !s->has_received && !x->was_replaced ? SEQUEL_AGAIN : SEQUEL_OTHER;
+}
+
+/* False: it cannot go there. */
+static bool prepare_sequel(struct exchange *x, enum sequel sequel, const struct server *failed)
+{
+    x->wants_fresh = sequel == SEQUEL_AGAIN;
+    switch (sequel) {
+    case SEQUEL_NONE: return false;
+    case SEQUEL_ADDRESS: return egress_next_address(x);
+    case SEQUEL_AGAIN: x->was_replaced = true; return true;
+    case SEQUEL_OTHER: return !failed || give_up_on(x, failed, peer_of(x, failed));
+    }
+    return false;
+}
+
+enum step exchange_attempt_failed(struct exchange *x, enum end_reason reason, const char *detail,
+                                  uint32_t number)
 {
     if (x->state == EXCHANGE_DONE || x->state == EXCHANGE_REPLY) return STEP_WAIT;
-    bool may = may_retry(x, reason);
-    bool is_targets = x->egress && is_connect_failure(reason);
-    bool is_stale = x->server_stream && x->server_stream->is_reused && !x->server_stream->has_received &&
-                    !is_connect_failure(reason);
-    struct server *s = x->server;
-    if (x->server_stream) pool_stream_failed(x->server_stream, reason, x->attempt_ns);
-    attempt_end(x, reason);
-    /* Whom an egress route's request goes to says nothing of the address that it leaves by. */
-    if (s && is_connect_failure(reason) && !is_targets) pool_report(x->pool, s, SERVER_CONNECT_FAILED);
-    attempt_leave(x, false);
+    if (bug_if(EXCHANGE, !attempt_is_in_hand(&x->attempt))) return exchange_end_of_bug(x);
+    enum sequel sequel = sequel_of(x, reason);
+    const struct server *failed = x->attempt.server;
+    attempt_end(&x->attempt, reason);
+    attempt_leave(&x->attempt);
     x->detail = detail;
     x->detail_number = number;
     x->end = (uint8_t)reason;
-    x->request_deadline_ms = x->response_deadline_ms = 0;
-    if (!may || (is_targets && !egress_next_address(x))) return exchange_fail(x, reason);
-    /* A kept connection that dies is no fault of the server: the same one, on a new connection, once. */
-    x->wants_fresh = is_stale && !x->was_replaced;
-    if (x->wants_fresh) x->was_replaced = true;
-    if (!x->wants_fresh && s && !is_targets && !give_up_on(x, s, peer_of(x, s)))
-        return exchange_fail(x, reason);
+    exchange_expect_nothing(x);
+    if (!prepare_sequel(x, sequel, failed)) return exchange_fail(x, reason);
     x->request_done = false;
     x->replay_sent = 0;
     x->send_failed = false;
@@ -234,43 +193,43 @@ static void note_full(struct exchange *x, struct search *search, const struct fo
     if (f->peer != BALANCE_NONE) mark_tried(x, f->peer);
 }
 
-/* The connection could not even be begun. */
+/* The connection could not even be begun. STEP_WAIT in state PICK: the next, please. */
 static enum step lease_failed(struct exchange *x, const struct found *f, enum end_reason why)
 {
-    attempt_end(x, why);
-    x->server = NULL; /* the lease was not granted */
     x->end = (uint8_t)why;
     if (!is_connect_failure(why)) return exchange_fail(x, why);
-    /* Whom an egress route's request goes to says nothing of the address that it leaves by. */
-    if (x->egress) return egress_next_address(x) ? STEP_WAIT : exchange_fail(x, why);
-    pool_report(x->pool, f->server, SERVER_CONNECT_FAILED);
-    return give_up_on(x, f->server, f->peer) ? STEP_WAIT : exchange_fail(x, why);
+    bool may_go_on = x->egress ? egress_next_address(x) : give_up_on(x, f->server, f->peer);
+    return may_go_on ? STEP_WAIT : exchange_fail(x, why);
 }
 
-/* STEP_WAIT in state PICK: the next, please. */
+static void note_begun(struct exchange *x)
+{
+    x->attempts++;
+    x->detail = NULL;
+    x->detail_number = 0;
+    x->record.picked_us = exchange_since_start_us(x);
+    x->record.connected_us = x->record.sent_us = x->record.first_byte_us = FLIGHT_NEVER;
+}
+
+/* Likewise. */
 static enum step lease(struct exchange *x, struct search *search, const struct found *f)
 {
-    enum lease_need need = attempt_is_replayable(x) ? LEASE_ANY : LEASE_YOUNG;
+    enum lease_need need = exchange_is_replayable(x) ? LEASE_ANY : LEASE_YOUNG;
     if (x->wants_fresh) need = LEASE_FRESH;
     x->wants_fresh = false;
     enum end_reason why = END_INTERNAL;
-    struct http_stream *stream = NULL;
-    enum lease got = pool_lease(x->pool, f->server, need, egress_target(x), &stream, &why);
+    enum lease got = attempt_lease(&x->attempt, f->server, f->reason, need, egress_target(x), &why);
     if (got == LEASE_FULL) {
         x->wants_fresh = need == LEASE_FRESH && x->attempts >= x->pool_conf->retry.attempts;
         if (x->wants_fresh) return exchange_enter(x, EXCHANGE_QUEUE);
         note_full(x, search, f);
         return STEP_WAIT;
     }
-    begin_attempt(x, f->server, f->reason, got == LEASE_OPEN);
+    note_begun(x);
     if (got == LEASE_FAILED) return lease_failed(x, f, why);
-    x->server_stream = stream;
     exchange_listen_to_server(x);
-    if (got == LEASE_OPEN) {
-        flight_last_attempt(&x->record)->connect_us = 0;
-        return request_begin(x);
-    }
-    exchange_expect_response(x, exchange_pool_timeouts(x)->connect_ms, END_CONNECT_TIMEOUT);
+    if (got == LEASE_OPEN) return request_begin(x);
+    exchange_expect(x, WAIT_CONNECTED);
     return exchange_enter(x, EXCHANGE_CONNECT);
 }
 
@@ -290,8 +249,10 @@ static void renew_view(struct exchange *x)
     pool_view_put(old);
 }
 
-enum step attempt_pick(struct exchange *x)
+enum step exchange_pick(struct exchange *x)
 {
+    if (bug_if(EXCHANGE, attempt_is_in_hand(&x->attempt) || !x->view || x->response_started))
+        return exchange_end_of_bug(x);
     if (!x->view->is_current) renew_view(x);
     struct search search = { .failed = x->tried_count };
     while (x->state == EXCHANGE_PICK) {
@@ -324,13 +285,14 @@ static void on_turn(struct pool_waiter *w)
     exchange_advance(x);
 }
 
-enum step attempt_wait_slot(struct exchange *x)
+enum step exchange_wait_slot(struct exchange *x)
 {
+    if (bug_if(EXCHANGE, attempt_is_in_hand(&x->attempt) || !list_is_empty(&x->waiter.link)))
+        return exchange_end_of_bug(x);
     x->waiter.on_turn = on_turn;
     x->waiter.named = x->named;
     if (!pool_wait(x->pool, &x->waiter, x->is_again)) return exchange_fail(x, END_QUEUE_FULL);
     /* Who had his turn in vain goes on with the time that he was given; whose attempt failed has none left. */
-    if (!x->response_deadline_ms)
-        exchange_expect_response(x, exchange_pool_timeouts(x)->queue_ms, END_QUEUE_TIMEOUT);
+    if (!x->response_deadline_ms) exchange_expect(x, WAIT_SLOT);
     return STEP_WAIT;
 }

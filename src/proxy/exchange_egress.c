@@ -125,7 +125,7 @@ enum step egress_begin(struct exchange *x)
     if (!e->authority.data) return exchange_fail(x, END_NO_MEMORY);
     struct slice name = slice_of(e->target.host);
     if (resolver_ask(x->worker->resolver, name, family_of(x), &e->query, &e->answer)) return resolved(x);
-    exchange_expect_response(x, exchange_pool_timeouts(x)->connect_ms, END_EGRESS_UNRESOLVED);
+    exchange_expect(x, WAIT_RESOLVED);
     return exchange_enter(x, EXCHANGE_RESOLVE);
 }
 

@@ -48,8 +48,7 @@ void reply_send_more(struct exchange *x)
     x->reply_body.data += taken;
     x->reply_body.len -= taken;
     if (io == IO_FAIL) {
-        x->is_cut = true;
-        exchange_finish(x, (enum end_reason)x->end);
+        exchange_cut(x, (enum end_reason)x->end);
     } else if (!x->reply_body.len) {
         x->response_done = true;
     }
@@ -57,16 +56,16 @@ void reply_send_more(struct exchange *x)
 
 enum step reply_send(struct exchange *x)
 {
+    if (bug_if(EXCHANGE, !x->client || x->response_started || x->is_local)) return exchange_end_of_bug(x);
     struct fault_reply reply;
-    attempt_leave(x, false);
+    attempt_leave(&x->attempt);
     x->is_local = true;
     x->request_deadline_ms = x->total_deadline_ms = 0;
     x->record.flags |= FLIGHT_LOCAL_REPLY;
     bool is_by_route = x->end == END_OK;
     if (make_reply(x, &reply) < 0) {
         if (is_by_route) x->end = END_NO_MEMORY;
-        x->is_cut = true;
-        return exchange_finish(x, (enum end_reason)x->end);
+        return exchange_cut(x, (enum end_reason)x->end);
     }
     x->record.status = reply.head.status;
     x->response_started = true;
@@ -81,16 +80,11 @@ enum step reply_send(struct exchange *x)
                               .is_bodiless = is_head,
                               .wants_close = status == 408, /* RFC 9110 15.5.9 */
                               .is_early = !x->client->is_ended };
-    if (is_by_route && add_route_headers(x, &reply, &send) < 0) {
-        x->is_cut = true;
-        return exchange_finish(x, END_NO_MEMORY);
-    }
+    if (is_by_route && add_route_headers(x, &reply, &send) < 0) return exchange_cut(x, END_NO_MEMORY);
     x->reply_body = is_head ? SLICE_NONE : reply.body;
-    exchange_expect_response(x, x->routes->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
-    if (http_send_head(x->client, &send, is_head ? 0 : HTTP_MORE) != IO_OK) {
-        x->is_cut = true;
-        return exchange_finish(x, (enum end_reason)x->end);
-    }
+    exchange_expect(x, WAIT_WRITE);
+    if (http_send_head(x->client, &send, is_head ? 0 : HTTP_MORE) != IO_OK)
+        return exchange_cut(x, (enum end_reason)x->end);
     if (is_head)
         x->response_done = true;
     else

@@ -11,16 +11,15 @@ void request_sent(struct exchange *x)
     x->request_deadline_ms = 0;
     x->record.sent_us = exchange_since_start_us(x);
     if (x->mirror) mirror_request_ended(x->mirror);
-    if (!x->response_started)
-        exchange_expect_response(x, exchange_pool_timeouts(x)->first_byte_ms, END_FIRST_BYTE_TIMEOUT);
+    if (!x->response_started) exchange_expect(x, WAIT_FIRST_BYTE);
 }
 
 /* The end of a body whose last bytes went without it. */
 static enum io send_end(struct exchange *x)
 {
     size_t none = 0;
-    if (x->trailer_count) return http_send_trailers(x->server_stream, x->trailers, x->trailer_count);
-    return http_send_body(x->server_stream, NULL, 0, HTTP_END, &none);
+    if (x->trailer_count) return http_send_trailers(x->attempt.stream, x->trailers, x->trailer_count);
+    return http_send_body(x->attempt.stream, NULL, 0, HTTP_END, &none);
 }
 
 /* What was kept of the body goes again, and its end if that has come. True once all of it is with the server's
@@ -29,14 +28,14 @@ bool request_go_on(struct exchange *x)
 {
     bool ends_with_bytes = x->request_ended && !x->trailer_count;
     if (bug_if(EXCHANGE,
-               !x->server_stream || x->replay_sent > x->replay_len || (x->replay_len && !x->replay))) {
+               !x->attempt.stream || x->replay_sent > x->replay_len || (x->replay_len && !x->replay))) {
         exchange_end_of_bug(x);
         return false;
     }
     while (x->replay_sent < x->replay_len) {
         size_t taken = 0;
         unsigned flags = ends_with_bytes ? HTTP_END : 0;
-        enum io io = http_send_body(x->server_stream, x->replay->data + x->replay_sent,
+        enum io io = http_send_body(x->attempt.stream, x->replay->data + x->replay_sent,
                                     x->replay_len - x->replay_sent, flags, &taken);
         x->replay_sent += (uint32_t)taken;
         if (io == IO_FAIL) {
@@ -56,7 +55,7 @@ bool request_go_on(struct exchange *x)
 
 enum step request_begin(struct exchange *x)
 {
-    if (bug_if(EXCHANGE, !x->server_stream || !x->client || x->response_started))
+    if (bug_if(EXCHANGE, !x->attempt.stream || !x->client || x->response_started))
         return exchange_end_of_bug(x);
     const struct http_head *head = &x->head;
     struct http_send send = { .head = head,
@@ -72,20 +71,20 @@ enum step request_begin(struct exchange *x)
     bool has_body = head->body != HTTP_BODY_NONE &&
                     !(head->body == HTTP_BODY_LENGTH && !head->content_length);
     bool follows = has_body && (x->request_follows || x->replay_len || x->client->held);
-    if (http_send_head(x->server_stream, &send, follows ? HTTP_MORE : 0) != IO_OK)
-        return attempt_failed(x, END_SEND_FAILED, NULL, 0);
+    if (http_send_head(x->attempt.stream, &send, follows ? HTTP_MORE : 0) != IO_OK)
+        return exchange_attempt_failed(x, END_SEND_FAILED, NULL, 0);
     if (!has_body) {
         request_sent(x);
         return STEP_WAIT;
     }
-    exchange_expect_request(x, x->routes->conf->timeouts.body_ms, END_BODY_TIMEOUT);
+    exchange_expect(x, WAIT_BODY);
     x->response_deadline_ms = 0;
     if (x->request_follows) return STEP_WAIT; /* on_body comes of itself */
     if (request_go_on(x) && !x->request_ended) http_stream_resume(x->client);
-    if (x->state != EXCHANGE_RELAY || !x->server_stream || x->send_failed) return STEP_WAIT;
+    if (x->state != EXCHANGE_RELAY || !x->attempt.stream || x->send_failed) return STEP_WAIT;
     size_t none = 0;
-    if (!x->server_stream->is_flushed)
-        x->send_failed = http_send_body(x->server_stream, NULL, 0, 0, &none) == IO_FAIL;
+    if (!x->attempt.stream->is_flushed)
+        x->send_failed = http_send_body(x->attempt.stream, NULL, 0, 0, &none) == IO_FAIL;
     return STEP_WAIT;
 }
 
@@ -125,8 +124,8 @@ static size_t on_request_body(struct http_stream *s, const char *data, size_t le
         return len; /* nobody wants it any more */
     }
     if (is_over_body_limit(x, len)) {
-        if (x->server_stream) attempt_end(x, END_BODY_TOO_LARGE);
-        attempt_leave(x, false);
+        if (x->attempt.stream) attempt_end(&x->attempt, END_BODY_TOO_LARGE);
+        attempt_leave(&x->attempt);
         exchange_fail(x, END_BODY_TOO_LARGE);
         exchange_advance(x);
         return len;
@@ -136,12 +135,12 @@ static size_t on_request_body(struct http_stream *s, const char *data, size_t le
         return 0;
     }
     /* The end alone may come behind it: of a body of no bytes. */
-    if (bug_if(EXCHANGE, !x->server_stream || (x->request_done && len))) {
+    if (bug_if(EXCHANGE, !x->attempt.stream || (x->request_done && len))) {
         exchange_end_of_bug(x);
         return len;
     }
     size_t taken = 0;
-    enum io io = http_send_body(x->server_stream, data, len, flags, &taken);
+    enum io io = http_send_body(x->attempt.stream, data, len, flags, &taken);
     keep_for_replay(x, data, taken);
     if (x->mirror) mirror_body(x->mirror, data, taken);
     x->body_in += taken;
@@ -149,18 +148,18 @@ static size_t on_request_body(struct http_stream *s, const char *data, size_t le
         /* It may have answered before it closed: that is seen when it is read. */
         x->send_failed = true;
         x->request_deadline_ms = 0;
-        exchange_expect_response(x, exchange_pool_timeouts(x)->response_ms, END_SEND_TIMEOUT);
+        exchange_expect(x, WAIT_EARLY_RESPONSE);
         return taken;
     }
     if (taken < len) {
-        exchange_expect_request(x, exchange_pool_timeouts(x)->response_ms, END_SEND_TIMEOUT);
+        exchange_expect(x, WAIT_SEND);
         return taken;
     }
     if (flags & HTTP_END) {
         x->request_ended = true;
         request_sent(x);
     } else {
-        exchange_expect_request(x, x->routes->conf->timeouts.body_ms, END_BODY_TIMEOUT);
+        exchange_expect(x, WAIT_BODY);
     }
     return taken;
 }
@@ -174,7 +173,7 @@ static void on_request_trailers(struct http_stream *s, const struct http_field *
     if (exchange_copy_fields(x, fields, count, &x->trailers) == 0)
         x->trailer_count = headers_of_request_trailers(x, x->trailers, count);
     if (x->state != EXCHANGE_RELAY || x->send_failed || x->replay_sent < x->replay_len) return;
-    if (bug_if(EXCHANGE, !x->server_stream || x->request_done)) {
+    if (bug_if(EXCHANGE, !x->attempt.stream || x->request_done)) {
         exchange_end_of_bug(x);
         return;
     }
@@ -193,13 +192,12 @@ static void on_client_error(struct http_stream *s, const struct http_fault *faul
     if (x->state == EXCHANGE_QUEUE) pool_stop_waiting(x->pool, &x->waiter);
     bool can_tell = end_reason_info(fault->reason)->status && !x->response_started &&
                     x->state != EXCHANGE_REPLY && x->state != EXCHANGE_TUNNEL;
-    attempt_end(x, fault->reason);
+    attempt_end(&x->attempt, fault->reason);
     if (!can_tell) {
-        x->is_cut = true;
-        exchange_finish(x, fault->reason);
+        exchange_cut(x, fault->reason);
         return;
     }
-    attempt_leave(x, false);
+    attempt_leave(&x->attempt);
     exchange_fail(x, fault->reason);
     exchange_advance(x);
 }
@@ -215,14 +213,14 @@ static void on_client_writable(struct http_stream *s)
     }
     if (x->state == EXCHANGE_REPLY && !x->response_done) reply_send_more(x);
     bool is_answering = x->response_started || x->is_informed;
-    if (!x->response_done && is_answering && x->server_stream) {
+    if (!x->response_done && is_answering && x->attempt.stream) {
         if (x->response_started)
-            exchange_expect_response(x, exchange_pool_timeouts(x)->response_ms, END_RESPONSE_TIMEOUT);
+            exchange_expect(x, WAIT_RESPONSE);
         else if (x->request_done)
-            exchange_expect_response(x, exchange_pool_timeouts(x)->first_byte_ms, END_FIRST_BYTE_TIMEOUT);
+            exchange_expect(x, WAIT_FIRST_BYTE);
         else
             x->response_deadline_ms = 0;
-        http_stream_resume(x->server_stream);
+        http_stream_resume(x->attempt.stream);
     }
     response_check_done(x);
 }

@@ -8,7 +8,7 @@ void response_check_done(struct exchange *x)
 {
     if (!x->response_done || x->state == EXCHANGE_DONE) return;
     if (!x->client->is_flushed) {
-        exchange_expect_response(x, x->routes->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
+        exchange_expect(x, WAIT_WRITE);
         return;
     }
     exchange_finish(x, x->is_local ? (enum end_reason)x->end : END_OK);
@@ -19,7 +19,7 @@ void response_check_done(struct exchange *x)
 /* An attempt that was left says no more: else its answer would be taken for the next one's, or go to another client. */
 static bool is_left(const struct exchange *x, struct http_stream *s)
 {
-    if (!bug_if(EXCHANGE, s != x->server_stream)) return false;
+    if (!bug_if(EXCHANGE, s != x->attempt.stream)) return false;
     s->events = NULL;
     return true;
 }
@@ -29,16 +29,14 @@ static void on_open(struct http_stream *s)
     struct exchange *x = s->owner;
     exchange_note(x);
     if (x->state != EXCHANGE_CONNECT || is_left(x, s)) return;
-    flight_last_attempt(&x->record)->connect_us = flight_us(x->attempt_ns, x->worker->loop.now_ns);
-    pool_report(x->pool, x->server, SERVER_CONNECTED);
+    attempt_opened(&x->attempt);
     if (request_begin(x) == STEP_GO) exchange_advance(x);
 }
 
 /* The client's side takes no more of the response: its connection has broken, or memory is out. */
 static void client_failed(struct exchange *x)
 {
-    x->is_cut = true;
-    exchange_finish(x, x->client->lacks_memory ? END_NO_MEMORY : END_CLIENT_ABORT);
+    exchange_cut(x, x->client->lacks_memory ? END_NO_MEMORY : END_CLIENT_ABORT);
 }
 
 static void pass_informational(struct exchange *x, struct http_head *head)
@@ -52,8 +50,8 @@ static void pass_informational(struct exchange *x, struct http_head *head)
         client_failed(x);
     } else if (!x->client->is_flushed) {
         /* One that waits is enough: the next is read when the client has taken it. */
-        http_stream_pause(x->server_stream);
-        exchange_expect_response(x, x->routes->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
+        http_stream_pause(x->attempt.stream);
+        exchange_expect(x, WAIT_WRITE);
     }
 }
 
@@ -97,14 +95,13 @@ static void begin_response(struct exchange *x, struct http_head *head, unsigned 
     if (is_bodiless(x, head->status)) say_length(head, &send);
     /* An answer before the request's end, by a server that will not read the rest or that the client may not send it
      * to: what still comes would have to be read to no purpose. */
-    bool is_unwanted = x->server_stream->is_last || x->send_failed ||
+    bool is_unwanted = x->attempt.stream->is_last || x->send_failed ||
                        (x->head.expects_continue && !x->is_informed);
     send.is_early = !x->client->is_ended && is_unwanted;
     x->response_started = true;
     x->record.status = head->status;
     if (headers_of_response(x, head, &send) < 0) {
-        x->is_cut = true;
-        exchange_finish(x, END_NO_MEMORY);
+        exchange_cut(x, END_NO_MEMORY);
         return;
     }
     keep_response(x, head);
@@ -113,7 +110,7 @@ static void begin_response(struct exchange *x, struct http_head *head, unsigned 
         client_failed(x);
         return;
     }
-    exchange_expect_response(x, exchange_pool_timeouts(x)->response_ms, END_RESPONSE_TIMEOUT);
+    exchange_expect(x, WAIT_RESPONSE);
     /* Nobody takes the rest of the request: it is thrown away, lest a client that sends first and reads then and a
      * response that fills the kernel wait for each other. */
     if (x->send_failed) http_stream_resume(x->client);
@@ -147,7 +144,8 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
         on_server_error(s, &fault);
         return;
     }
-    attempt_answered(x, head->status);
+    attempt_answered(&x->attempt, head->status);
+    x->record.first_byte_us = exchange_since_start_us(x);
     if (head->status == 101) {
         x->record.status = 101;
         x->response_started = true;
@@ -181,14 +179,14 @@ static size_t on_response_body(struct http_stream *s, const char *data, size_t l
         return len;
     }
     if (taken < len) {
-        exchange_expect_response(x, x->routes->conf->timeouts.write_ms, END_WRITE_TIMEOUT);
+        exchange_expect(x, WAIT_WRITE);
         return taken;
     }
     if (flags & HTTP_END) {
         x->response_done = true;
         response_check_done(x);
     } else {
-        exchange_expect_response(x, exchange_pool_timeouts(x)->response_ms, END_RESPONSE_TIMEOUT);
+        exchange_expect(x, WAIT_RESPONSE);
     }
     return taken;
 }
@@ -222,7 +220,7 @@ static void on_server_error(struct http_stream *s, const struct http_fault *faul
     enum end_reason reason = fault->reason;
     if (x->send_failed && (reason == END_SERVER_CLOSED || reason == END_SERVER_RESET))
         reason = END_SEND_FAILED;
-    if (attempt_failed(x, reason, fault->detail, fault->number) == STEP_GO) exchange_advance(x);
+    if (exchange_attempt_failed(x, reason, fault->detail, fault->number) == STEP_GO) exchange_advance(x);
 }
 
 static void on_server_writable(struct http_stream *s)
@@ -244,6 +242,6 @@ static const struct http_stream_events server_events = {
 
 void exchange_listen_to_server(struct exchange *x)
 {
-    x->server_stream->events = &server_events;
-    x->server_stream->owner = x;
+    x->attempt.stream->events = &server_events;
+    x->attempt.stream->owner = x;
 }

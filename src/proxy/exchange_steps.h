@@ -24,7 +24,7 @@ static inline uint32_t exchange_since_start_us(const struct exchange *x)
 /* Of the pool as it was configured when the exchange last looked. */
 static inline void exchange_use_view(struct exchange *x)
 {
-    x->view = pool_view_get(x->pool);
+    x->view = x->attempt.view = pool_view_get(x->pool);
     x->pool_conf = x->view->set->roster->conf;
 }
 static inline const struct pool_timeouts *exchange_pool_timeouts(const struct exchange *x)
@@ -39,11 +39,29 @@ void exchange_unpin(struct exchange *x);
 enum step exchange_enter(struct exchange *x, enum exchange_state next);
 /* Runs states until one waits. */
 void exchange_advance(struct exchange *x);
-/* Deadlines: for what comes from the server (or is to be taken by the client); for the request on its way. */
-void exchange_expect_response(struct exchange *x, uint64_t within_ms, enum end_reason timeout);
-void exchange_expect_request(struct exchange *x, uint64_t within_ms, enum end_reason timeout);
+/* What is waited for; how long, and what its time-out is called, is one table. One on the side of the request, and one on
+ * that of the response, at a time. */
+enum exchange_wait {
+    WAIT_SEND, /* request: the server is to take more of it */
+    WAIT_BODY, /* request: the client is to send more of it */
+    WAIT_RESOLVED,
+    WAIT_SLOT,
+    WAIT_CONNECTED,
+    WAIT_FIRST_BYTE,
+    WAIT_RESPONSE,       /* more of it */
+    WAIT_EARLY_RESPONSE, /* the server takes no more of the request: it may have answered */
+    WAIT_WRITE           /* the client is to take more of the response */
+};
+void exchange_expect(struct exchange *x, enum exchange_wait wait);
+/* Nothing is waited for on either side. */
+static inline void exchange_expect_nothing(struct exchange *x)
+{
+    x->request_deadline_ms = x->response_deadline_ms = 0;
+}
 /* Over, for this reason. What is left to do is done at the end of the turn, when nobody is in the middle of it. */
 enum step exchange_finish(struct exchange *x, enum end_reason reason);
+/* Over, and so that the client sees that it was cut off. */
+enum step exchange_cut(struct exchange *x, enum end_reason reason);
 /* Over with a fault: told to the client if nothing of a response has gone out, else shown by cutting it off. `detail`
  * is static. */
 enum step exchange_fail(struct exchange *x, enum end_reason reason);
@@ -54,17 +72,12 @@ enum step exchange_end_of_bug(struct exchange *x);
 int exchange_copy_fields(struct exchange *x, const struct http_field *from, uint32_t count,
                          struct http_field **to);
 
-enum step attempt_pick(struct exchange *x);
-enum step attempt_wait_slot(struct exchange *x);
+enum step exchange_pick(struct exchange *x);
+enum step exchange_wait_slot(struct exchange *x);
 /* The attempt in hand has failed: on to another server, or to a sentence. */
-enum step attempt_failed(struct exchange *x, enum end_reason reason, const char *detail, uint32_t number);
-/* Puts down how the attempt in hand went, once. */
-void attempt_end(struct exchange *x, enum end_reason reason);
-/* The response's head is here: what the pool learns from it. */
-void attempt_answered(struct exchange *x, uint16_t status);
-/* Gives the server back. */
-void attempt_leave(struct exchange *x, bool is_clean);
-bool attempt_is_replayable(const struct exchange *x);
+enum step exchange_attempt_failed(struct exchange *x, enum end_reason reason, const char *detail,
+                                  uint32_t number);
+bool exchange_is_replayable(const struct exchange *x);
 
 /* The request goes to the server as far as it is here. */
 enum step request_begin(struct exchange *x);

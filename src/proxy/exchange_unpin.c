@@ -120,7 +120,7 @@ void exchange_unpin(struct exchange *x)
     x->straggles = x->site->site;
     atomic_fetch_add_explicit(&x->straggles->stragglers, 1, memory_order_relaxed);
     pool_view_put(x->view);
-    x->view = NULL;
+    x->view = x->attempt.view = NULL;
     site_view_put(x->site);
     x->site = NULL;
 }

@@ -46,7 +46,7 @@ static void add_server_part(const struct exchange *x, struct text *t)
         text_printf(t, " Server \"%s\"", s->name);
         if (strcmp(s->name, s->address_text) != 0) text_printf(t, " (%s)", s->address_text);
         text_printf(t, " of pool \"%s\" failed %s, after ", x->pool->pool->name, phase_of(x));
-        add_duration(t, x->worker->loop.now_ns - x->attempt_ns);
+        add_duration(t, x->worker->loop.now_ns - x->attempt.start_ns);
         if (x->attempts > 1) text_printf(t, "; it was attempt %u", x->attempts);
         text_add_char(t, '.');
     } else if (x->pool) {

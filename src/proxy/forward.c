@@ -196,7 +196,7 @@ struct slice forward_host(const struct pool_conf *conf, const struct server *s, 
 struct slice forward_authority(const struct exchange *x)
 {
     if (x->egress) return egress_authority(x);
-    return forward_host(x->pool_conf, x->server, x->head.authority);
+    return forward_host(x->pool_conf, x->attempt.server, x->head.authority);
 }
 
 uint32_t forward_hops(const struct http_head *head)

@@ -107,11 +107,11 @@ void headers_of_other_responses(const struct exchange *x, struct http_field *fie
 static struct slice cookie_of(const struct exchange *x)
 {
     const struct sticky *sticky = x->view->set->roster->sticky;
-    if (!sticky || !x->server) return SLICE_NONE;
+    if (!sticky || !x->attempt.server) return SLICE_NONE;
     /* A server pinned by hand is no client's home. */
     if (x->named_reason == BALANCE_PINNED) return SLICE_NONE;
-    if (x->has_current_cookie && x->named == x->server) return SLICE_NONE;
-    return sticky_set_cookie(sticky, x->server);
+    if (x->has_current_cookie && x->named == x->attempt.server) return SLICE_NONE;
+    return sticky_set_cookie(sticky, x->attempt.server);
 }
 
 static void put(struct http_field *extra, uint32_t *count, const char *name, struct slice value)

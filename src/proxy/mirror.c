@@ -17,10 +17,8 @@ struct mirror {
     struct timer timer;
     struct loop_task end_task;
     struct loop_grave grave;
-    struct http_stream *stream; /* NULL before and after */
-    struct pool_worker *pool;
+    struct attempt attempt; /* its stream is NULL before and after */
     struct pool_view *view;
-    struct server *server;
     struct http_head head;
     struct http_field *extra;
     uint32_t extra_count;
@@ -142,13 +140,7 @@ static void leave(struct mirror *m)
 static void on_end_task(struct loop_task *t)
 {
     struct mirror *m = container_of(t, struct mirror, end_task);
-    if (m->stream && m->end == END_OK)
-        http_stream_release(m->stream);
-    else if (m->stream)
-        http_stream_reset(m->stream);
-    m->stream = NULL;
-    if (m->server) pool_unlease(m->pool, m->server);
-    m->server = NULL;
+    attempt_leave(&m->attempt);
     if (m->view) pool_view_put(m->view);
     m->view = NULL;
     leave(m);
@@ -160,7 +152,7 @@ static void end_copy(struct mirror *m, enum end_reason reason)
 {
     if (m->end != END_NONE) return;
     m->end = (uint8_t)reason;
-    if (m->stream) pool_stream_failed(m->stream, reason, m->begun_ns);
+    attempt_end(&m->attempt, reason);
     loop_disarm(&m->worker->loop, &m->timer);
     metric_add(m->worker->metrics, m->route->meter_ends[reason], 1);
     loop_defer(&m->worker->loop, &m->end_task);
@@ -184,14 +176,14 @@ static void on_timer(struct timer *t)
 static void send_rest(struct mirror *m)
 {
     size_t none = 0;
-    if (bug_if(MIRROR, !m->stream || m->body_sent > m->body_len || (m->body_len && !m->body))) {
+    if (bug_if(MIRROR, !m->attempt.stream || m->body_sent > m->body_len || (m->body_len && !m->body))) {
         end_copy(m, END_INTERNAL);
         return;
     }
     while (m->body_sent < m->body_len) {
         size_t taken = 0;
-        enum io io = http_send_body(m->stream, m->body->data + m->body_sent, m->body_len - m->body_sent,
-                                    HTTP_END, &taken);
+        enum io io = http_send_body(m->attempt.stream, m->body->data + m->body_sent,
+                                    m->body_len - m->body_sent, HTTP_END, &taken);
         m->body_sent += (uint32_t)taken;
         if (io == IO_FAIL) {
             end_copy(m, END_SEND_FAILED);
@@ -200,14 +192,15 @@ static void send_rest(struct mirror *m)
         if (io == IO_AGAIN) return;
     }
     if (m->head.body == HTTP_BODY_UNKNOWN && !m->body_len &&
-        http_send_body(m->stream, NULL, 0, HTTP_END, &none) == IO_FAIL)
+        http_send_body(m->attempt.stream, NULL, 0, HTTP_END, &none) == IO_FAIL)
         end_copy(m, END_SEND_FAILED);
 }
 
 static void send_request(struct mirror *m)
 {
     struct http_send send = { .head = &m->head,
-                              .authority = forward_host(m->view->set->roster->conf, m->server, m->authority),
+                              .authority = forward_host(m->view->set->roster->conf, m->attempt.server,
+                                                        m->authority),
                               .target = m->target,
                               .extra = m->extra,
                               .extra_count = m->extra_count,
@@ -215,7 +208,7 @@ static void send_request(struct mirror *m)
                               .content_length = m->body_len };
     bool has_body = m->body_len || m->head.body == HTTP_BODY_UNKNOWN;
     m->begun_ns = m->worker->loop.now_ns;
-    if (http_send_head(m->stream, &send, has_body ? HTTP_MORE : 0) != IO_OK)
+    if (http_send_head(m->attempt.stream, &send, has_body ? HTTP_MORE : 0) != IO_OK)
         end_copy(m, END_SEND_FAILED);
     else if (has_body)
         send_rest(m);
@@ -225,7 +218,7 @@ static void on_open(struct http_stream *s)
 {
     struct mirror *m = s->owner;
     if (m->end != END_NONE) return;
-    pool_report(m->pool, m->server, SERVER_CONNECTED);
+    attempt_opened(&m->attempt);
     send_request(m);
 }
 
@@ -260,9 +253,7 @@ static void on_trailers(struct http_stream *s, const struct http_field *fields, 
 static void on_error(struct http_stream *s, const struct http_fault *fault)
 {
     struct mirror *m = s->owner;
-    if (m->end != END_NONE) return;
-    if (end_reason_info(fault->reason)->is_connect) pool_report(m->pool, m->server, SERVER_CONNECT_FAILED);
-    end_copy(m, fault->reason);
+    if (m->end == END_NONE) end_copy(m, fault->reason);
 }
 
 static void on_writable(struct http_stream *s)
@@ -280,43 +271,43 @@ static const struct http_stream_events events = {
     .on_writable = on_writable,
 };
 
-static struct server *pick(struct mirror *m)
+static struct server *pick(struct mirror *m, enum balance_reason *reason)
 {
     const struct peer_set *set = m->view->set;
-    struct balance_choice choice = { .peer = BALANCE_NONE };
+    struct balance_choice choice = { .peer = BALANCE_NONE, .reason = BALANCE_ALL_TRIED };
     struct balance_query q = { .peers = set->peers,
                                .peer_count = set->count,
                                .hash = rng_next(&m->worker->loop.rng),
                                .now_ns = m->worker->loop.now_ns,
                                .rng = &m->worker->loop.rng };
     if (set->count) balance_pick(&m->view->balance, &q, &choice);
+    *reason = choice.reason;
     return choice.peer == BALANCE_NONE ? NULL : set->servers[choice.peer];
 }
 
 static void start(struct mirror *m)
 {
     /* It would hold two of each, and give back one. */
-    if (bug_if(MIRROR, m->view || m->server || m->is_over)) {
+    if (bug_if(MIRROR, m->view || m->attempt.server || m->is_over)) {
         end_copy(m, END_INTERNAL);
         return;
     }
-    m->pool = m->route->pool->pool->workers[m->worker->index];
-    m->view = pool_view_get(m->pool);
-    struct server *s = pick(m);
+    m->attempt.pool = m->route->pool->pool->workers[m->worker->index];
+    m->view = m->attempt.view = pool_view_get(m->attempt.pool);
+    enum balance_reason reason;
+    struct server *s = pick(m, &reason);
     if (!s) {
         end_copy(m, END_NO_SERVER);
         return;
     }
     enum end_reason why = END_INTERNAL;
-    enum lease got = pool_lease(m->pool, s, LEASE_YOUNG, NULL, &m->stream, &why);
+    enum lease got = attempt_lease(&m->attempt, s, reason, LEASE_YOUNG, NULL, &why);
     if (got == LEASE_FULL || got == LEASE_FAILED) {
-        m->stream = NULL;
         end_copy(m, got == LEASE_FULL ? END_QUEUE_FULL : why);
         return;
     }
-    m->server = s;
-    m->stream->events = &events;
-    m->stream->owner = m;
+    m->attempt.stream->events = &events;
+    m->attempt.stream->owner = m;
     m->begun_ns = m->worker->loop.now_ns;
     const struct pool_timeouts *conf = &m->view->set->roster->conf->timeouts;
     loop_arm(&m->worker->loop, &m->timer, conf->connect_ms + conf->first_byte_ms);
@@ -452,7 +443,7 @@ void mirror_reach(const struct worker *w, void (*on_mirror)(void *context, const
 {
     for (const struct list *at = w->mirrors.next; at != &w->mirrors; at = at->next) {
         const struct mirror *m = container_of(at, struct mirror, link);
-        const struct mirror_reach reach = { m->arena.blocks, m->body, &m->timer, m->stream };
+        const struct mirror_reach reach = { m->arena.blocks, m->body, &m->timer, m->attempt.stream };
         on_mirror(context, &reach);
     }
 }

@@ -3,6 +3,7 @@
 #include "base/bug.h"
 #include "base/count.h"
 #include "pool/queue.h"
+#include "proxy/attempt.h"
 #include "proxy/record.h"
 #include "proxy/tunnel.h"
 #include "tls/conn.h"
@@ -20,11 +21,11 @@ struct session {
     struct site_view *site;              /* until the server's side is open */
     struct pool_view *view;              /* NULL: it has let go of its configuration */
     char (*addresses)[ADDRESS_TEXT_MAX]; /* of its attempts' servers, once there is no view to ask; malloc */
-    struct server *server;               /* counted; NULL between attempts */
+    struct attempt attempt;
     struct pool_waiter waiter;
     struct timer timer; /* connect, queue */
     struct ip client;
-    uint64_t id, start_ns, attempt_ns;
+    uint64_t id, start_ns;
     uint32_t tried[TRIED_MAX];
     bool has_overflown;
     uint32_t tried_count, attempts;
@@ -49,25 +50,6 @@ static void bury(struct loop_grave *g)
     slab_put(&s->listener->worker->sessions, s);
 }
 
-/* For methods that go by latency: a tunnel has none but that of its connection. */
-static void observe(const struct session *s, bool is_error)
-{
-    uint64_t now_ns = loop_of(s)->now_ns;
-    struct balance_outcome outcome = { now_ns, now_ns - s->attempt_ns, is_error };
-    if (s->view) pool_observe(s->view, s->server, &outcome);
-}
-
-static void end_attempt(struct session *s, enum end_reason reason)
-{
-    struct flight_attempt *a = flight_last_attempt(&s->record);
-    if (!a || a->end) return;
-    a->end = (uint8_t)reason;
-    if (a->first_byte_us == FLIGHT_NEVER) a->first_byte_us = flight_us(s->attempt_ns, loop_of(s)->now_ns);
-    if (!s->server || end_reason_info(reason)->origin != ORIGIN_SERVER) return;
-    metric_add(s->listener->worker->metrics, s->server->meter_failures, 1);
-    if (a->connect_us == FLIGHT_NEVER) observe(s, true);
-}
-
 static void write_record(struct session *s)
 {
     const char *kept[FLIGHT_ATTEMPTS] = { NULL };
@@ -84,9 +66,9 @@ static void retire(struct session *s, enum end_reason reason)
     struct flight_record *r = &s->record;
     if (s->is_over) return;
     s->is_over = true;
-    end_attempt(s, reason);
+    attempt_end(&s->attempt, reason);
     if (s->is_waiting) pool_stop_waiting(s->pool, &s->waiter);
-    if (s->server) pool_leave(s->pool, s->server);
+    attempt_leave(&s->attempt);
     loop_disarm(&w->loop, &s->timer);
     list_remove(&s->tunnel.link);
     count_add(&w->live.tunnels, -1);
@@ -114,18 +96,16 @@ static void give_up(struct session *s, enum end_reason reason)
 static void leave_server(struct session *s)
 {
     transport_close(&s->tunnel.halves[TUNNEL_SERVER].transport, false);
-    if (s->server) pool_leave(s->pool, s->server);
-    s->server = NULL;
+    attempt_leave(&s->attempt);
 }
 
 static void attempt_failed(struct session *s, enum end_reason reason)
 {
-    if (bug_if(TCP, !s->server)) { /* between attempts nothing fails */
+    if (bug_if(TCP, !attempt_is_in_hand(&s->attempt))) { /* between attempts nothing fails */
         give_up(s, END_INTERNAL);
         return;
     }
-    end_attempt(s, reason);
-    pool_report(s->pool, s->server, SERVER_CONNECT_FAILED);
+    attempt_end(&s->attempt, reason);
     leave_server(s);
     loop_disarm(loop_of(s), &s->timer);
     s->last = reason;
@@ -136,14 +116,12 @@ static void opened(struct session *s)
 {
     struct loop *l = loop_of(s);
     loop_disarm(l, &s->timer);
-    if (bug_if(TCP, !s->server || !flight_last_attempt(&s->record))) {
+    if (bug_if(TCP, !attempt_is_in_hand(&s->attempt))) {
         give_up(s, END_INTERNAL);
         return;
     }
-    flight_last_attempt(&s->record)->connect_us = flight_us(s->attempt_ns, l->now_ns);
+    attempt_opened(&s->attempt);
     s->record.connected_us = flight_us(s->start_ns, l->now_ns);
-    pool_report(s->pool, s->server, SERVER_CONNECTED);
-    observe(s, false);
     site_view_put(s->site);
     s->site = NULL;
     tcp_unpin(&s->tunnel); /* the configuration may have changed since it began */
@@ -215,33 +193,29 @@ static void wait_in_queue(struct session *s)
     if (transport_wait(&s->tunnel.halves[TUNNEL_CLIENT].transport) < 0) give_up(s, END_NO_DESCRIPTORS);
 }
 
-/* In flight already. False: it failed at once. */
-static bool connect_to(struct session *s, struct server *server, enum balance_reason reason)
+enum try { TRY_GOES_ON, TRY_FAILED, TRY_FULL };
+
+static enum try connect_to(struct session *s, struct server *server, enum balance_reason reason)
 {
     struct worker *w = s->listener->worker;
     struct transport *t = &s->tunnel.halves[TUNNEL_SERVER].transport;
-    if (bug_if(TCP, s->server)) leave_server(s); /* one at a time, or its slot is never given back */
-    s->server = server;
+    if (bug_if(TCP, !transport_is_closed(t)))
+        transport_close(t, false); /* the last one's: it would never be closed */
+    if (!attempt_enter(&s->attempt, server, reason)) return TRY_FULL;
     s->attempts++;
-    s->attempt_ns = w->loop.now_ns;
     s->record.picked_us = flight_us(s->start_ns, w->loop.now_ns);
-    flight_begin_attempt(&s->record, s->server->id, reason, false);
-    metric_add(w->metrics, s->server->meter_attempts, 1);
-    metric_add(w->metrics, s->server->meter_connects, 1);
-    if (transport_connect(t, &w->loop, &s->server->address, NULL, on_server_ready) == 0) {
+    if (transport_connect(t, &w->loop, &server->address, NULL, on_server_ready) == 0) {
         if (transport_wait(&s->tunnel.halves[TUNNEL_CLIENT].transport) < 0) {
             give_up(s, END_NO_DESCRIPTORS);
-            return true;
+            return TRY_GOES_ON;
         }
         loop_arm(&w->loop, &s->timer, s->view->set->roster->conf->timeouts.connect_ms);
-        return true;
+        return TRY_GOES_ON;
     }
-    enum end_reason why = h1_client_connect_reason(t);
-    end_attempt(s, why);
-    s->last = why;
-    if (end_reason_info(why)->origin == ORIGIN_SERVER) pool_report(s->pool, s->server, SERVER_CONNECT_FAILED);
+    s->last = h1_client_connect_reason(t);
+    attempt_end(&s->attempt, s->last);
     leave_server(s);
-    return false;
+    return TRY_FAILED;
 }
 
 static uint32_t pick(struct session *s, enum balance_reason *reason)
@@ -267,18 +241,17 @@ static uint32_t pick(struct session *s, enum balance_reason *reason)
     return choice.peer;
 }
 
-/* All that the pool prefers are full: a later tier, another zone, or the queue. True: the session waits, for one or
- * the other. */
-static bool overflow(struct session *s)
+/* All that the pool prefers are full: a later tier, another zone, or the queue. TRY_FULL: it waits there. */
+static enum try overflow(struct session *s)
 {
     struct server *spare = pool_offered(s->pool); /* of those on standby: the others were looked at */
     if (!spare && !s->has_overflown) spare = peer_set_overflow(s->view->set);
-    if (!spare || !pool_enter(s->pool, spare)) {
+    enum try got = spare ? connect_to(s, spare, BALANCE_OVERFLOW) : TRY_FULL;
+    if (got == TRY_FULL)
         wait_in_queue(s);
-        return true;
-    }
-    s->has_overflown = true; /* once: no set remembers that it failed */
-    return connect_to(s, spare, BALANCE_OVERFLOW);
+    else
+        s->has_overflown = true; /* once: no set remembers that it failed */
+    return got;
 }
 
 /* Who may be picked has changed: whom it tried before it may try again. */
@@ -286,7 +259,7 @@ static void renew_view(struct session *s)
 {
     if (s->view->is_current) return;
     pool_view_put(s->view);
-    s->view = pool_view_get(s->pool);
+    s->view = s->attempt.view = pool_view_get(s->pool);
     s->tried_count = 0;
 }
 
@@ -300,15 +273,14 @@ static void connect_next(struct session *s)
         uint32_t peer = pick(s, &reason);
         if (peer == BALANCE_NONE) {
             if (!is_full && reason != BALANCE_ALL_FULL) break;
-            if (overflow(s)) return;
+            if (overflow(s) != TRY_FAILED) return;
             continue;
         }
         struct server *server = s->view->set->servers[peer];
         s->tried[s->tried_count++] = peer;
-        if (!pool_enter(s->pool, server))
-            is_full = true;
-        else if (connect_to(s, server, reason))
-            return;
+        enum try got = connect_to(s, server, reason);
+        if (got == TRY_GOES_ON) return;
+        if (got == TRY_FULL) is_full = true;
     }
     give_up(s, s->attempts ? s->last : END_NO_SERVER);
 }
@@ -346,6 +318,7 @@ void tcp_start(struct listener_worker *lw, int fd, const struct address *client,
     s->start_ns = w->loop.now_ns;
     s->pool = route->pool->pool->workers[w->index];
     s->view = pool_view_get(s->pool);
+    s->attempt = (struct attempt){ .pool = s->pool, .view = s->view, .record = &s->record };
     timer_init(&s->timer, on_timer);
     list_init(&s->waiter.link);
     flight_init(&s->record);
@@ -389,7 +362,7 @@ void tcp_unpin(struct tunnel *t)
         if (server) memcpy(s->addresses[i], server->address_text, ADDRESS_TEXT_MAX);
     }
     pool_view_put(s->view);
-    s->view = NULL;
+    s->view = s->attempt.view = NULL;
 }
 
 bool tcp_has_timer(const struct tunnel *t)

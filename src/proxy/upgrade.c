@@ -48,7 +48,7 @@ void upgrade_on_tunnel_end(struct tunnel *t, enum end_reason reason)
     struct worker *w = x->worker;
     x->body_in += t->halves[TUNNEL_CLIENT].bytes;
     x->body_out += t->halves[TUNNEL_SERVER].bytes;
-    pool_connection_closed(x->pool, x->server);
+    pool_connection_closed(x->pool, x->attempt.server);
     list_remove(&t->link);
     count_add(&w->live.tunnels, -1);
     worker_client_closed(x->listener, &x->peer, x->is_client_counted);
@@ -82,9 +82,9 @@ int upgrade_start(struct exchange *x)
     list_push_back(&x->listener->tunnels, &t->link);
     count_add(&w->live.tunnels, 1);
     int client = take(x->client, &t->halves[TUNNEL_CLIENT]);
-    int server = take(x->server_stream, &t->halves[TUNNEL_SERVER]);
+    int server = take(x->attempt.stream, &t->halves[TUNNEL_SERVER]);
     x->client = NULL;
-    x->server_stream = NULL;
+    x->attempt.stream = NULL;
     t->halves[TUNNEL_CLIENT].transport.on_ready = tunnel_on_ready_client;
     t->halves[TUNNEL_SERVER].transport.on_ready = tunnel_on_ready_server;
     if (client < 0 || server < 0)

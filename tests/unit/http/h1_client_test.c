@@ -606,7 +606,7 @@ static void a_reset_is_seen_as_one_by_the_server(void **state)
     open_scene(&s);
     get(&s);
     struct http_stream *stream = s.stream;
-    http_stream_reset(stream);
+    http_stream_reset(stream, END_NONE);
     assert_int_equal(s.closed, 1);
     assert_int_equal(s.errors, 0);
     assert_int_equal(how_it_ended(&s), ECONNRESET);

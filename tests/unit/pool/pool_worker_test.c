@@ -394,13 +394,11 @@ static void exchange_in_vain(struct crew *c, struct origin *o, uint32_t connecti
     struct http_head head = { .method = HTTP_POST, .method_text = SLICE("POST"), .target = SLICE("/") };
     const struct http_send send = { .head = &head, .authority = SLICE("h") };
     assert_int_equal(attempt_lease(&a, c, 0, LEASE_YOUNG), LEASE_OPEN);
-    uint64_t leased_ns = a.worker->env->loop->now_ns;
     origin_close_connection(o, connection);
     assert_int_equal(http_send_head(a.stream, &send, HTTP_END), IO_OK);
     for (int i = 0; i < WAIT_TURNS && !a.reason; i++) crew_turns(c, 1);
     assert_true(a.reason == END_SERVER_CLOSED || a.reason == END_SERVER_RESET);
-    pool_stream_failed(a.stream, a.reason, leased_ns);
-    http_stream_reset(a.stream);
+    http_stream_reset(a.stream, a.reason);
     pool_unlease(a.worker, a.server);
 }
 
@@ -478,13 +476,19 @@ static void only_the_silent_death_of_a_kept_connection_says_that_it_was_closed(v
         assert_true(a.stream->is_reused);
         a.stream->is_reused = cases[i].is_reused;
         a.stream->has_received = cases[i].has_received;
-        pool_stream_failed(a.stream, cases[i].reason, a.worker->env->loop->now_ns);
+        http_stream_reset(a.stream, cases[i].reason);
         assert_int_equal(learned_ms(&c), cases[i].learned);
-        http_stream_reset(a.stream);
         pool_unlease(a.worker, a.server);
         origin_close(&o);
         crew_stop(&c);
     }
+}
+
+static void show(struct pool_worker *pw, struct server *s, enum pool_evidence_kind kind,
+                 enum end_reason reason)
+{
+    const struct pool_evidence e = { kind, reason, POOL_UNTIMED };
+    pool_attempt_ended(pw, NULL, s, &e);
 }
 
 static void a_refused_connection_counts_nothing_and_three_eject(void **state)
@@ -502,8 +506,8 @@ static void a_refused_connection_counts_nothing_and_three_eject(void **state)
         assert_int_equal(attempt_lease(&a, &c, 0, LEASE_ANY), LEASE_OPENING);
         for (int n = 0; n < WAIT_TURNS && !a.reason; n++) crew_turns(&c, 1);
         assert_int_equal(a.reason, END_CONNECT_REFUSED);
-        pool_report(a.worker, a.server, SERVER_CONNECT_FAILED);
-        http_stream_reset(a.stream);
+        show(a.worker, a.server, POOL_ENDED, a.reason);
+        http_stream_reset(a.stream, a.reason);
         pool_unlease(a.worker, a.server);
         crew_turns(&c, 2);
     }
@@ -525,11 +529,11 @@ static void a_success_is_told_only_after_a_failure(void **state)
     crew_init(&c, "least_request", 1);
     crew_start(&c, 1);
     struct server *s = c.pool->roster->places[0].server;
-    pool_report(c.workers[0], s, SERVER_CONNECTED);
+    show(c.workers[0], s, POOL_CONNECTED, END_OK);
     crew_turns(&c, 1);
     assert_int_equal(s->health, SERVER_UNKNOWN);
-    for (int i = 0; i < SERVER_EJECT_AFTER - 1; i++) pool_report(c.workers[0], s, SERVER_CONNECT_FAILED);
-    pool_report(c.workers[0], s, SERVER_CONNECTED);
+    for (int i = 0; i < SERVER_EJECT_AFTER - 1; i++) show(c.workers[0], s, POOL_ENDED, END_CONNECT_REFUSED);
+    show(c.workers[0], s, POOL_CONNECTED, END_OK);
     crew_turns(&c, 1);
     assert_int_equal(s->health, SERVER_UP);
     assert_int_equal(s->failures, 0);

@@ -62,18 +62,18 @@ static struct http_head final_head(void)
 static void two_final_heads(struct exchange *x)
 {
     struct http_head head = final_head();
-    x->server_stream->events->on_head(x->server_stream, &head, 0);
-    x->server_stream->events->on_head(x->server_stream, &head, 0);
+    x->attempt.stream->events->on_head(x->attempt.stream, &head, 0);
+    x->attempt.stream->events->on_head(x->attempt.stream, &head, 0);
 }
 
 static void a_body_before_its_head(struct exchange *x)
 {
-    assert_int_equal(x->server_stream->events->on_body(x->server_stream, "abc", 3, 0), 3);
+    assert_int_equal(x->attempt.stream->events->on_body(x->attempt.stream, "abc", 3, 0), 3);
 }
 
 static void trailers_before_their_head(struct exchange *x)
 {
-    x->server_stream->events->on_trailers(x->server_stream, NULL, 0);
+    x->attempt.stream->events->on_trailers(x->attempt.stream, NULL, 0);
 }
 
 static void request_bytes_behind_its_end(struct exchange *x)
@@ -122,7 +122,7 @@ static void a_stream_that_was_left_is_not_listened_to(void **state)
     scene_start(&s);
     uint64_t before = bug_count(BUG_EXCHANGE);
     struct exchange *x = begin(&s, &client, &server);
-    struct http_stream left = *x->server_stream;
+    struct http_stream left = *x->attempt.stream;
     struct http_fault fault = { .reason = END_SERVER_RESET };
     struct http_head head = final_head();
     head.status = 500;

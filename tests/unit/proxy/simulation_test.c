@@ -239,11 +239,12 @@ static void try_next(struct exchange *x)
     end_exchange(x, FATE_REFUSED);
 }
 
-static void leave_server(struct exchange *x, enum server_evidence evidence)
+static void leave_server(struct exchange *x, enum pool_evidence_kind kind)
 {
     struct simulation *s = x->sim;
     struct pool_worker *pw = s->crew.workers[x->worker];
-    pool_report(pw, x->server, evidence);
+    const struct pool_evidence e = { kind, kind == POOL_ENDED ? END_CONNECT_REFUSED : END_OK, POOL_UNTIMED };
+    pool_attempt_ended(pw, NULL, x->server, &e);
     s->servers[crew_index(x->server)].running--;
     s->attempts_ended++;
     struct server *server = x->server;
@@ -268,7 +269,7 @@ static void on_refused(struct exchange *x)
 {
     for (uint32_t i = 0; i < x->view->set->count; i++)
         if (x->view->set->servers[i] == x->server) x->tried[x->tried_count++] = i;
-    leave_server(x, SERVER_CONNECT_FAILED);
+    leave_server(x, POOL_ENDED);
     try_next(x);
 }
 
@@ -290,7 +291,7 @@ static void handle(struct simulation *s, const struct event *e)
         break;
     case EVENT_REFUSED: on_refused(&s->exchanges[e->subject]); break;
     case EVENT_ANSWERED:
-        leave_server(&s->exchanges[e->subject], SERVER_CONNECTED);
+        leave_server(&s->exchanges[e->subject], POOL_CONNECTED);
         end_exchange(&s->exchanges[e->subject], FATE_ANSWERED);
         break;
     case EVENT_QUEUE_TIMEOUT: {
