@@ -35,6 +35,7 @@
     X(GATE, "gate")               \
     X(FLIGHT, "flight")           \
     X(SERVER, "server")           \
+    X(UPSTREAM, "upstream")       \
     X(ATTEMPT, "attempt")         \
     X(EXCHANGE, "exchange")       \
     X(MIRROR, "mirror")           \

@@ -37,7 +37,6 @@ enum end_reason h1_client_connect_reason(const struct transport *t)
 
 static void shut(struct h1_client *c, bool is_reset)
 {
-    list_remove(&c->link);
     loop_disarm(loop_of(c), &c->timer);
     h1_conn_retire(&c->conn, is_reset);
 }
@@ -333,7 +332,6 @@ int h1_client_connect(struct h1_client *c, const struct h1_client_owner *owner, 
     h1_conn_init(&c->conn, &c->transport, &role, limits);
     c->conn.stream.ops = &stream_ops;
     timer_init(&c->timer, NULL);
-    list_init(&c->link);
     if (transport_connect(&c->transport, l, to, local, on_ready) < 0) {
         c->state = H1_CLIENT_CLOSED;
         shut(c, false);

@@ -21,8 +21,7 @@ enum h1_client_state { H1_CLIENT_CONNECTING, H1_CLIENT_IDLE, H1_CLIENT_BUSY, H1_
 
 struct h1_client {
     struct transport transport; /* first */
-    struct timer timer;         /* the owner's, as the next two */
-    struct list link;
+    struct timer timer;         /* the owner's, as the next */
     struct loop_grave grave;
     struct h1_conn conn;
     const struct h1_client_owner *owner;
@@ -30,7 +29,6 @@ struct h1_client {
     uint8_t method; /* enum http_method of the request in hand */
     bool has_head;  /* the final response's head has come */
     bool asked_upgrade, closed_by_peer;
-    bool is_idle;       /* the owner's: it is on the idle list */
     uint32_t exchanges; /* begun on it */
     uint64_t idle_since_ns, leased_ns;
 };
@@ -42,6 +40,11 @@ MUST_CHECK int h1_client_connect(struct h1_client *c, const struct h1_client_own
                                  const struct h1_limits *limits);
 /* Gives the connection to one exchange. Events: on_open if it is still connecting. */
 struct http_stream *h1_client_lease(struct h1_client *c);
+/* It can be leased. */
+static inline bool h1_client_is_free(const struct h1_client *c)
+{
+    return c->state == H1_CLIENT_IDLE || (c->state == H1_CLIENT_CONNECTING && !c->exchanges);
+}
 /* Closes one that is idle. */
 void h1_client_close(struct h1_client *c);
 /* Adds what it holds. */

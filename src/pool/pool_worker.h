@@ -5,7 +5,8 @@
 #include <stdalign.h>
 
 #include "base/slab.h"
-#include "http/h1_client.h"
+#include "http/h1_parse.h"
+#include "http/stream.h"
 #include "metric/metric.h"
 #include "net/mailbox.h"
 #include "pool/pool.h"
@@ -25,6 +26,7 @@ struct server_worker {
     alignas(64) struct server *server;
     struct pool_worker *pool;    /* NULL: the worker does not know the pool yet */
     struct list idle;            /* of upstream, the latest used first */
+    struct list open;            /* of upstream: at work, and can give one more stream */
     _Atomic uint32_t idle_count; /* written by this worker, read by others */
     struct list handed_link;     /* of pool_worker.handed_servers */
     uint32_t handed;             /* slots that this worker holds for whoever waits longest */
@@ -139,5 +141,5 @@ void pool_attempt_ended(struct pool_worker *pw, const struct pool_view *view, st
 bool pool_worker_is_quiet(const struct pool_worker *pw);
 /* Drain: no idle connection is kept from now on. */
 void pool_worker_close_idle(struct pool_worker *pw);
-/* The idle connection that was used longest ago; false: there is none. */
-bool pool_worker_close_oldest(struct server_worker *sw);
+/* Whom the operator took out, or no configuration has any more, needs none but for the clients that it still has. */
+bool server_worker_keeps_idle(const struct server_worker *sw);

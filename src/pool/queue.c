@@ -4,6 +4,7 @@
 
 #include "base/bug.h"
 #include "base/count.h"
+#include "pool/upstream.h"
 
 void queue_mark(struct pool_worker *pw, bool is_waiting)
 {
@@ -106,7 +107,7 @@ static void hand(struct pool_worker *pw, struct server *s, uint64_t mask)
     struct pool_worker *to;
     while ((to = longest_waiting(pw, mask))) {
         if (to != pw && atomic_load(&s->peer.open_connections) >= server_connection_cap(s))
-            (void)pool_worker_close_oldest(server_worker_of(pw, s));
+            (void)upstream_close_oldest(server_worker_of(pw, s));
         if (give_to(pw, to, s)) return;
         mask &= ~(UINT64_C(1) << (to->env->index % 64)); /* its box is full */
     }

@@ -1,6 +1,7 @@
 #include "proxy/census.h"
 
 #include "base/count.h"
+#include "pool/upstream.h"
 #include "proxy/exchange.h"
 #include "proxy/mirror.h"
 #include "proxy/tcp.h"
@@ -102,7 +103,8 @@ static void add_pool(struct census *c, const struct pool_worker *pw)
         const struct list *idle = &r->places[i].server->workers[pw->env->index].idle;
         for (const struct list *at = idle->next; at != idle; at = at->next) {
             struct http_reach reach = { 0 };
-            h1_client_reach(container_of(at, struct h1_client, link), &reach);
+            const struct upstream *u = container_of(at, struct upstream, link);
+            u->ops->reach(u, &reach);
             add_reach(c, &reach, CENSUS_SERVER_CONNECTIONS);
         }
     }

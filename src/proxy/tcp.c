@@ -2,6 +2,7 @@
 
 #include "base/bug.h"
 #include "base/count.h"
+#include "http/h1_client.h"
 #include "pool/queue.h"
 #include "proxy/attempt.h"
 #include "proxy/record.h"

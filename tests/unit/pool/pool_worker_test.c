@@ -8,6 +8,7 @@
 
 #include "crew.h"
 #include "pool/sticky.h"
+#include "pool/upstream.h"
 
 #define WAIT_TURNS 1000
 #define PEERS_MAX 64
@@ -329,9 +330,9 @@ static void a_connection_that_the_server_closed_while_idle_is_never_leased_and_i
             assert_int_equal(c.live[0], 0);
         } else {
             /* The loop has noted the end, but served nobody yet. */
-            struct h1_client *idle = container_of(c.pool->roster->places[0].server->workers[0].idle.next,
-                                                  struct h1_client, link);
-            idle->transport.io.pending = EPOLLIN | EPOLLRDHUP;
+            struct upstream *idle = container_of(c.pool->roster->places[0].server->workers[0].idle.next,
+                                                 struct upstream, link);
+            idle->transport->io.pending = EPOLLIN | EPOLLRDHUP;
         }
         exchange(&c, &o, 0, LEASE_ANY, LEASE_OPENING);
         assert_int_equal(server_learned_idle_ms(c.pool->roster->places[0].server, c.now_ms), 700);
@@ -519,6 +520,59 @@ static void a_refused_connection_counts_nothing_and_three_eject(void **state)
     crew_pass_time(&c, 1);
     crew_readmit(&c);
     assert_int_equal(c.workers[0]->view->set->count, 2);
+    crew_stop(&c);
+}
+
+/* A connection that gives two streams at a time, as another version of HTTP does. */
+struct wide {
+    struct upstream base; /* first */
+    struct transport transport;
+    struct http_stream streams[2];
+    uint32_t given;
+};
+
+static struct http_stream *wide_lease(struct upstream *u)
+{
+    struct wide *w = container_of(u, struct wide, base);
+    return &w->streams[w->given++];
+}
+
+static uint32_t wide_capacity(const struct upstream *u)
+{
+    return 2 - ((const struct wide *)u)->given;
+}
+
+static void a_connection_with_capacity_gives_its_streams_before_another_is_opened(void **state)
+{
+    (void)state;
+    static const struct upstream_ops ops = { .lease = wide_lease, .capacity = wide_capacity };
+    struct crew c;
+    struct origin o;
+    struct attempt a[4];
+    struct wide w = { .given = 0 };
+    crew_init(&c, "least_request", 1);
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 1);
+    struct server_worker *sw = &c.pool->roster->places[0].server->workers[0];
+    transport_init_closed(&w.transport);
+    w.base = (struct upstream){ .ops = &ops, .home = sw, .transport = &w.transport };
+    list_init(&w.base.link);
+    list_push_back(&sw->open, &w.base.link);
+    assert_int_equal(attempt_lease(&a[0], &c, 0, LEASE_FRESH), LEASE_OPENING); /* it has just failed there */
+    for (int i = 1; i < 3; i++) {
+        assert_int_equal(attempt_lease(&a[i], &c, 0, LEASE_YOUNG), LEASE_OPEN);
+        assert_ptr_equal(a[i].stream, &w.streams[i - 1]);
+        assert_int_equal(list_is_empty(&sw->open), i == 2); /* off as soon as it can give no more */
+    }
+    assert_int_equal(attempt_lease(&a[3], &c, 0, LEASE_ANY), LEASE_OPENING);
+    assert_int_equal(c.live[0], 2); /* connections: one each for the first and the last */
+    assert_int_equal(sw->server->peer.in_flight, 4);
+    for (int i = 0; i < 4; i++) {
+        if (i == 0 || i == 3) http_stream_reset(a[i].stream, END_NONE);
+        pool_unlease(a[i].worker, a[i].server);
+    }
+    crew_turns(&c, 2);
+    origin_close(&o);
     crew_stop(&c);
 }
 
@@ -1257,6 +1311,7 @@ int main(void)
         cmocka_unit_test(a_connection_that_dies_at_reuse_tells_how_patient_its_server_is),
         cmocka_unit_test(only_the_silent_death_of_a_kept_connection_says_that_it_was_closed),
         cmocka_unit_test(a_refused_connection_counts_nothing_and_three_eject),
+        cmocka_unit_test(a_connection_with_capacity_gives_its_streams_before_another_is_opened),
         cmocka_unit_test(a_success_is_told_only_after_a_failure),
         cmocka_unit_test(whom_the_operator_takes_out_keeps_no_idle_connections),
         cmocka_unit_test(whose_clients_have_its_cookie_keeps_idle_connections_while_it_drains),

@@ -1,0 +1,158 @@
+#include "pool/upstream.h"
+
+#include "base/bug.h"
+#include "base/count.h"
+#include "pool/queue.h"
+
+/* How many are looked at for one to the same target. */
+#define TARGET_LOOKS 16
+
+static struct loop *loop_of(const struct upstream *u)
+{
+    return u->home->pool->env->loop;
+}
+
+static const struct pool_conf *conf_of(const struct server_worker *sw)
+{
+    return sw->pool->view->set->roster->conf;
+}
+
+static void set_idle_count(struct server_worker *sw, int change)
+{
+    uint32_t now = atomic_load_explicit(&sw->idle_count, memory_order_relaxed);
+    atomic_store_explicit(&sw->idle_count, now + (uint32_t)change, memory_order_relaxed);
+    count_add(sw->pool->env->upstream_idle, change);
+}
+
+static uint64_t idle_ms(const struct upstream *u)
+{
+    return (loop_of(u)->now_ns - u->idle_since_ns) / NS_PER_MS;
+}
+
+void upstream_was_stale(const struct upstream *u, uint64_t idle_ns)
+{
+    /* In egress pools it is a target that closed, of which its local address knows nothing. */
+    if (u->target) return;
+    server_saw_idle_close(u->home->server, idle_ns / NS_PER_MS, loop_now_ms(loop_of(u)));
+}
+
+static void leave_lists(struct upstream *u)
+{
+    list_remove(&u->link);
+    if (!u->is_idle) return;
+    u->is_idle = false;
+    set_idle_count(u->home, -1);
+}
+
+static void close_idle(struct upstream *u)
+{
+    if (bug_if(UPSTREAM, !u->is_idle)) return;
+    if (u->transport->has_hangup) upstream_was_stale(u, loop_of(u)->now_ns - u->idle_since_ns);
+    leave_lists(u);
+    u->ops->close(u);
+}
+
+/* Targets that are asked no more would keep out the others. */
+bool upstream_close_oldest(struct server_worker *sw)
+{
+    if (list_is_empty(&sw->idle)) return false;
+    close_idle(container_of(sw->idle.prev, struct upstream, link));
+    return true;
+}
+
+void upstream_closed(struct upstream *u, bool is_by_peer)
+{
+    if (u->is_idle && is_by_peer) upstream_was_stale(u, loop_of(u)->now_ns - u->idle_since_ns);
+    leave_lists(u);
+}
+
+static uint64_t limit_ms(const struct upstream *u)
+{
+    return server_idle_limit_ms(u->home->server, conf_of(u->home)->timeouts.keep_alive_ms,
+                                loop_now_ms(loop_of(u)));
+}
+
+void upstream_went_idle(struct upstream *u)
+{
+    struct server_worker *sw = u->home;
+    bool is_worn = u->max_leases && u->leases >= u->max_leases;
+    bool has_room = atomic_load_explicit(&sw->idle_count, memory_order_relaxed) <
+                    conf_of(sw)->idle_connections;
+    if (bug_if(UPSTREAM, u->is_idle)) return;
+    list_remove(&u->link);
+    if (is_worn || !server_worker_keeps_idle(sw) || !(has_room || (u->target && upstream_close_oldest(sw)))) {
+        u->ops->close(u);
+        return;
+    }
+    list_push_front(&sw->idle, &u->link);
+    set_idle_count(sw, 1);
+    u->is_idle = true;
+    u->idle_since_ns = loop_of(u)->now_ns;
+    loop_arm(loop_of(u), u->timer, limit_ms(u));
+    /* Somebody may have a slot and lack this connection. Last: it may be closed for him. */
+    slot_pass(sw->pool, sw->server);
+}
+
+/* The timer may have been set for an earlier time of idleness. */
+void upstream_check_idle(struct upstream *u)
+{
+    if (!u->is_idle) return;
+    uint64_t limit = limit_ms(u), idle = idle_ms(u);
+    if (idle >= limit)
+        close_idle(u);
+    else
+        loop_arm(loop_of(u), u->timer, limit - idle);
+}
+
+static bool leads_to(const struct upstream *u, const struct pool_target *target)
+{
+    return !target || (u->target && address_equal(u->target, &target->address));
+}
+
+/* The first in the list that leads there; NULL: none among those that are looked at. */
+static struct upstream *first_to(const struct list *among, const struct pool_target *target)
+{
+    uint32_t looks = 0;
+    for (struct list *at = among->next; at != among; at = at->next) {
+        struct upstream *u = container_of(at, struct upstream, link);
+        if (leads_to(u, target)) return u;
+        if (++looks == TARGET_LOOKS) break;
+    }
+    return NULL;
+}
+
+static struct upstream *find_idle(struct server_worker *sw, enum lease_need need,
+                                  const struct pool_target *target)
+{
+    uint64_t conf_ms = conf_of(sw)->timeouts.keep_alive_ms, now_ms = loop_now_ms(sw->pool->env->loop);
+    uint32_t limit = need == LEASE_ANY ? server_idle_limit_ms(sw->server, conf_ms, now_ms)
+                                       : server_young_limit_ms(sw->server, conf_ms, now_ms);
+    struct upstream *u;
+    /* It closes after each answer: even one that was used a moment ago may be closed already. */
+    if (need != LEASE_ANY && !limit) return NULL;
+    while ((u = first_to(&sw->idle, target))) {
+        bool is_dead = transport_is_dead(u->transport);
+        if (!is_dead && idle_ms(u) <= limit) return u;
+        if (!is_dead && need != LEASE_ANY) return NULL; /* the others are older still */
+        close_idle(u);
+    }
+    return NULL;
+}
+
+struct upstream *upstream_find(struct server_worker *sw, enum lease_need need,
+                               const struct pool_target *target)
+{
+    if (need == LEASE_FRESH) return NULL;
+    struct upstream *u = first_to(&sw->open, target);
+    return u ? u : find_idle(sw, need, target);
+}
+
+struct http_stream *upstream_lease(struct upstream *u)
+{
+    leave_lists(u);
+    if (bug_if(UPSTREAM, !u->ops->capacity(u))) return NULL;
+    u->leases++;
+    struct http_stream *s = u->ops->lease(u);
+    if (u->ops->capacity(u)) list_push_front(&u->home->open, &u->link);
+    return s;
+}

@@ -1,0 +1,164 @@
+/* An upstream that speaks HTTP/1: one stream at a time. */
+#include "base/count.h"
+#include "http/h1_client.h"
+#include "pool/queue.h"
+#include "pool/upstream.h"
+
+struct h1_upstream {
+    struct upstream base; /* first */
+    struct h1_client http;
+    struct address target[]; /* one in egress pools, none in others */
+};
+
+static struct h1_upstream *h1_upstream_of(struct h1_client *c)
+{
+    return container_of(c, struct h1_upstream, http);
+}
+
+static struct h1_client *client_of(const struct upstream *u)
+{
+    return &container_of((struct upstream *)(uintptr_t)u, struct h1_upstream, base)->http;
+}
+
+static struct http_stream *lease(struct upstream *u)
+{
+    return h1_client_lease(client_of(u));
+}
+
+static uint32_t capacity(const struct upstream *u)
+{
+    return h1_client_is_free(client_of(u));
+}
+
+static void close_connection(struct upstream *u)
+{
+    h1_client_close(client_of(u));
+}
+
+static void reach(const struct upstream *u, struct http_reach *out)
+{
+    h1_client_reach(client_of(u), out);
+}
+
+static const struct upstream_ops ops = {
+    .lease = lease,
+    .capacity = capacity,
+    .close = close_connection,
+    .reach = reach,
+};
+
+static void bury(struct loop_grave *g)
+{
+    struct h1_upstream *h = container_of(g, struct h1_upstream, http.grave);
+    slab_put(&h->base.home->pool->upstreams, h);
+}
+
+static void on_idle(struct h1_client *c)
+{
+    upstream_went_idle(&h1_upstream_of(c)->base);
+}
+
+static void on_closed(struct h1_client *c)
+{
+    struct upstream *u = &h1_upstream_of(c)->base;
+    upstream_closed(u, c->closed_by_peer);
+    if (!c->conn.is_detached) pool_connection_closed(u->home->pool, u->home->server);
+    loop_bury(u->home->pool->env->loop, &c->grave, bury);
+}
+
+static void on_stale(struct h1_client *c, uint64_t idle_ns)
+{
+    upstream_was_stale(&h1_upstream_of(c)->base, idle_ns);
+}
+
+static void on_keep_alive(struct h1_client *c, uint32_t timeout_s, uint32_t max)
+{
+    struct upstream *u = &h1_upstream_of(c)->base;
+    if (timeout_s && !u->target) server_said_idle(u->home->server, timeout_s);
+    if (max == UINT32_MAX) return;
+    uint64_t last = (uint64_t)u->leases + max; /* max: how many more it will serve */
+    if (last < UINT32_MAX && (!u->max_leases || last < u->max_leases)) u->max_leases = (uint32_t)last;
+}
+
+static const struct h1_client_owner owner = {
+    .on_idle = on_idle,
+    .on_closed = on_closed,
+    .on_stale = on_stale,
+    .on_keep_alive = on_keep_alive,
+};
+
+static void on_timer(struct timer *t)
+{
+    upstream_check_idle(&container_of(t, struct h1_upstream, http.timer)->base);
+}
+
+static void on_close_one_mail(void *reader, const struct mail *m)
+{
+    (void)reader;
+    (void)upstream_close_oldest(m->object);
+}
+
+/* The cap counts idle connections too: one that another worker does not need is asked for. */
+static void ask_for_idle(struct server_worker *sw)
+{
+    struct pool_worker *pw = sw->pool;
+    for (uint32_t i = 1; i < pw->env->worker_count; i++) {
+        struct pool_worker *other = pw->pool->workers[(pw->env->index + i) % pw->env->worker_count];
+        struct server_worker *theirs = server_worker_of(other, sw->server);
+        if (!atomic_load_explicit(&theirs->idle_count, memory_order_relaxed)) continue;
+        struct mail m = { .deliver = on_close_one_mail, .object = theirs };
+        if (mailbox_post(other->env->box, &m)) return;
+    }
+}
+
+static int begin_connect(struct h1_upstream *h, const struct pool_target *target)
+{
+    const struct pool_worker *pw = h->base.home->pool;
+    const struct address *own = &h->base.home->server->address;
+    if (target) {
+        h->target[0] = target->address;
+        h->base.target = h->target;
+    }
+    return h1_client_connect(&h->http, &owner, pw->env->loop, target ? h->target : own, target ? own : NULL,
+                             &pw->limits);
+}
+
+enum lease upstream_connect(struct server_worker *sw, const struct pool_target *target,
+                            struct http_stream **stream, enum end_reason *reason)
+{
+    struct pool_worker *pw = sw->pool;
+    struct server *s = sw->server;
+    if (!slot_take(&s->peer.open_connections, server_connection_cap(s))) {
+        ask_for_idle(sw);
+        return LEASE_FULL;
+    }
+    struct h1_upstream *h = slab_get(&pw->upstreams);
+    if (!h) {
+        slot_give(&s->peer.open_connections);
+        *reason = END_NO_MEMORY;
+        return LEASE_FAILED;
+    }
+    h->base = (struct upstream){ .ops = &ops,
+                                 .home = sw,
+                                 .transport = &h->http.transport,
+                                 .timer = &h->http.timer,
+                                 .max_leases = pw->view->set->roster->conf->max_requests };
+    list_init(&h->base.link);
+    metric_add(pw->env->metrics, s->meter_connects, 1);
+    if (begin_connect(h, target) < 0) {
+        *reason = h1_client_connect_reason(&h->http.transport);
+        slot_give(&s->peer.open_connections);
+        loop_bury(pw->env->loop, &h->http.grave, bury);
+        return LEASE_FAILED;
+    }
+    h->http.timer.on_timer = on_timer;
+    count_add(pw->env->upstream_live, 1);
+    count_add(&pw->open, 1);
+    *stream = upstream_lease(&h->base);
+    return LEASE_OPENING;
+}
+
+size_t upstream_size(bool has_target)
+{
+    return sizeof(struct h1_upstream) + (has_target ? sizeof(struct address) : 0);
+}
