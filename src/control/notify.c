@@ -1,12 +1,15 @@
 #include "control/notify.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define WAIT_MS 1000
 
 /* A path, or "@name" in the abstract namespace. */
 static int connect_to(const char *path, struct err *err)
@@ -53,6 +56,12 @@ void notify_close(struct notify *n)
 {
     if (n->fd >= 0) close(n->fd);
     n->fd = -1;
+}
+
+void notify_wait(const struct notify *n)
+{
+    struct pollfd p = { .fd = n->fd, .events = POLLOUT };
+    if (n->fd >= 0 && poll(&p, 1, WAIT_MS) < 0) return; /* a signal: it is said as it is */
 }
 
 bool notify_say(struct notify *n, const char *lines, struct err *err)

@@ -22,6 +22,8 @@ MUST_CHECK int notify_open(struct notify *n, struct err *err);
 void notify_close(struct notify *n);
 /* "READY=1\nSTATUS=…": lines. False: it did not arrive; the first time that is so, `err` is to be said. */
 bool notify_say(struct notify *n, const char *lines, struct err *err);
+/* For what must not be lost, before it is said: waits until there is room for it, a second at most. */
+void notify_wait(const struct notify *n);
 /* Parts of it: pure. `environment` values may be NULL. False: they ask for no watchdog of this process. */
 bool notify_watchdog(const char *usec, const char *pid, uint64_t own_pid, uint64_t *ms);
 

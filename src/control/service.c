@@ -239,6 +239,7 @@ void service_ready(struct service *s)
     if (!s) return;
     struct text t = text_over(lines, sizeof(lines));
     text_printf(&t, "READY=1\nMAINPID=%d", (int)getpid());
+    notify_wait(&s->notify);
     say(s, text_cstr(&t));
     s->counted_ms = loop_now_ms(s->loop);
     loop_arm(s->loop, &s->status, 1000);
@@ -258,6 +259,7 @@ void service_hand_over(struct service *s, int successor)
     if (!s) return;
     struct text t = text_over(lines, sizeof(lines));
     text_printf(&t, "MAINPID=%d", successor);
+    notify_wait(&s->notify); /* without it systemd would take this process's end for the service's */
     say(s, text_cstr(&t));
     loop_disarm(s->loop, &s->status);
     loop_disarm(s->loop, &s->watchdog);

@@ -158,7 +158,7 @@ def test_a_reload_fails_with_the_files_mistakes_before_weir_is_asked():
 
 def test_after_an_upgrade_systemd_hears_the_new_process_alone(started, scene, tmp_path):
     listener = Listener(str(tmp_path / "notify"))
-    weir = started(str(tmp_path / "notify"), watchdog_us=200000)
+    weir = started(str(tmp_path / "notify"), watchdog_us=2000000)  # few enough for the queue of a listener that is busy
     listener.wait("WATCHDOG=1")
     first = weir.pid
     listener.lines.clear()
