@@ -83,7 +83,7 @@ void http_conn_init(struct http_conn *c, struct http_service *service, struct lo
     c->client.port = address_port(client);
     c->client.id = id;
     c->client.accepted_ns = l->now_ns;
-    transport_init_accepted(&c->transport, l, fd, on_opening_ready);
+    transport_init_accepted(&c->transport, l, fd, client->sa.any.sa_family == AF_UNIX, on_opening_ready);
     timer_init(&c->timer, on_opening_timer);
     list_init(&c->link);
     list_push_back(among, &c->link);

@@ -155,6 +155,19 @@ const struct transport_ops transport_plain_ops = {
     .close = transport_close_descriptor,
 };
 
+/* Between processes of one host the kernel cannot throw away what it has shown: MSG_TRUNC copies as ever (unix(7)). */
+const struct transport_ops transport_local_ops = {
+    .name = "local",
+    .open = plain_open,
+    .recv = plain_recv,
+    .send = plain_send,
+    .shutdown = plain_shutdown,
+    .on_events = transport_note_events,
+    .is_dead = plain_is_dead,
+    .wait = transport_register,
+    .close = transport_close_descriptor,
+};
+
 /* closed */
 
 static enum io refuse(struct transport *t)
@@ -245,12 +258,13 @@ static void on_fd_ready(struct loop_fd *f, uint32_t events)
     t->on_ready(t);
 }
 
-static void init(struct transport *t, struct loop *l, int fd, void (*on_ready)(struct transport *))
+static void init(struct transport *t, struct loop *l, int fd, bool is_local,
+                 void (*on_ready)(struct transport *))
 {
     *t = (struct transport){
         .io = { .fd = fd, .on_ready = on_fd_ready },
         .loop = l,
-        .ops = &transport_plain_ops,
+        .ops = is_local ? &transport_local_ops : &transport_plain_ops,
         .on_ready = on_ready,
     };
 }
@@ -260,10 +274,10 @@ void transport_init_closed(struct transport *t)
     *t = (struct transport){ .io = { .fd = -1 }, .ops = &transport_closed_ops };
 }
 
-void transport_init_accepted(struct transport *t, struct loop *l, int fd,
+void transport_init_accepted(struct transport *t, struct loop *l, int fd, bool is_local,
                              void (*on_ready)(struct transport *))
 {
-    init(t, l, fd, on_ready);
+    init(t, l, fd, is_local, on_ready);
     t->is_readable = t->is_writable = t->is_open = true;
 }
 
@@ -278,15 +292,16 @@ static int leave_by(int fd, const struct address *local)
 int transport_connect(struct transport *t, struct loop *l, const struct address *to,
                       const struct address *local, void (*on_ready)(struct transport *))
 {
+    bool is_local = to->sa.any.sa_family == AF_UNIX;
     int fd = socket(to->sa.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    init(t, l, fd, on_ready);
+    init(t, l, fd, is_local, on_ready);
     if (fd < 0) {
         t->saved_errno = errno;
         transport_close(t, false);
         return -1;
     }
     int on = 1;
-    if (to->sa.any.sa_family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (!is_local) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (local && leave_by(fd, local) < 0) {
         t->saved_errno = errno;
         transport_close(t, false);

@@ -65,10 +65,11 @@ struct transport {
     void (*on_ready)(struct transport *t);
 };
 
-extern const struct transport_ops transport_plain_ops, transport_closed_ops;
+/* Over TCP; over a unix socket; over nothing. */
+extern const struct transport_ops transport_plain_ops, transport_local_ops, transport_closed_ops;
 
-/* Over a connected, non-blocking socket; taken. */
-void transport_init_accepted(struct transport *t, struct loop *l, int fd,
+/* Over a connected, non-blocking socket; taken. is_local: of AF_UNIX. */
+void transport_init_accepted(struct transport *t, struct loop *l, int fd, bool is_local,
                              void (*on_ready)(struct transport *));
 /* Begins a connection; transport_open() goes on. 0, or -1 with saved_errno: no descriptor, no route, …
  * local: the address to leave by, of port 0; NULL: the kernel chooses. */

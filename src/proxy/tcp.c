@@ -333,7 +333,8 @@ void tcp_start(struct listener_worker *lw, int fd, const struct address *client,
     s->record.pool = route->pool->pool->id;
     s->record.method = HTTP_OTHER;
     tunnel_init(&s->tunnel, &w->loop, &timeouts, on_end, s);
-    transport_init_accepted(&s->tunnel.halves[TUNNEL_CLIENT].transport, &w->loop, fd, on_client_ready);
+    transport_init_accepted(&s->tunnel.halves[TUNNEL_CLIENT].transport, &w->loop, fd,
+                            client->sa.any.sa_family == AF_UNIX, on_client_ready);
     list_push_back(&lw->tunnels, &s->tunnel.link);
     count_add(&w->live.tunnels, 1);
     if (!lw->routes->conf->tls) {

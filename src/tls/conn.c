@@ -423,6 +423,7 @@ int tls_conn_accept(struct transport *t, struct tls_worker *w, struct tls_slot *
     c->has_bytes = t->is_readable;
     loop_task_init(&c->task, tls_conn_on_task);
     t->own = c;
+    c->below = t->ops;
     t->ops = &tls_conn_ops;
     t->is_open = false;
     return 0;

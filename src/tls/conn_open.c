@@ -117,7 +117,7 @@ static enum io handshake_once(struct tls_conn *c)
 static void become_plain(struct tls_conn *c)
 {
     struct transport *t = c->t;
-    t->ops = &transport_plain_ops;
+    t->ops = c->below;
     t->own = NULL;
     t->is_open = t->is_readable = true;
     tls_conn_release(c);

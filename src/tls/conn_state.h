@@ -11,6 +11,7 @@
 struct tls_conn {
     SSL *ssl; /* NULL: nothing has come yet */
     struct transport *t;
+    const struct transport_ops *below; /* what the transport had before */
     struct tls_worker *worker;
     struct tls_store *store; /* one reference, while it is being opened */
     const char *alpn;

@@ -173,7 +173,8 @@ def serve_and_close_at_random(seed, chance, answer=None):
 
 
 class Server:
-    def __init__(self, *scripts, backlog=1024, port=0, receive_buffer=None, send_buffer=None):
+    def __init__(self, *scripts, backlog=1024, port=0, path=None, receive_buffer=None, send_buffer=None):
+        """path: of a unix socket, in place of a port."""
         self.scripts = scripts or ([serve()],)
         self.requests = []
         self.connections = []
@@ -181,16 +182,16 @@ class Server:
         self.changed = threading.Condition()
         self.stopping = threading.Event()
         self.threads = []
-        self.listener = socket.socket()
+        self.listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if send_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-        self.listener.bind(("127.0.0.1", port))
+        self.listener.bind(path or ("127.0.0.1", port))
         self.listener.listen(backlog)
-        self.port = self.listener.getsockname()[1]
-        self.address = f"127.0.0.1:{self.port}"
+        self.port = None if path else self.listener.getsockname()[1]
+        self.address = f"unix:{path}" if path else f"127.0.0.1:{self.port}"
         self.start(self.accept)
 
     def start(self, target, *arguments):
@@ -207,7 +208,8 @@ class Server:
             if self.stopping.is_set():
                 sock.close()
                 return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.port:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.changed:
                 connection = Connection(self, sock, len(self.connections))
                 self.connections.append(connection)

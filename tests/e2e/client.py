@@ -9,8 +9,8 @@ from waiting import LIMIT_S
 
 class Client(Wire):
     def __init__(self, address, receive_buffer=None, limit_s=LIMIT_S, source=None, context=None, name=None):
-        """context: it speaks TLS, and asks for that name."""
-        sock = socket.socket(socket.AF_INET)
+        """address: host and port, or the path of a unix socket. context: it speaks TLS, and asks for that name."""
+        sock = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.settimeout(limit_s)
@@ -19,13 +19,14 @@ class Client(Wire):
         self.was_reset = False
         try:
             sock.connect(address)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.family == socket.AF_INET:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except ConnectionResetError:  # accepted and reset before connect() had returned
             self.was_reset = True
         if context:
             sock = TlsSocket(sock, context, name)
         super().__init__(sock, limit_s)
-        self.port = sock.getsockname()[1]
+        self.port = sock.getsockname()[1] if not isinstance(address, str) else None
 
     def fill(self):
         if self.was_reset:

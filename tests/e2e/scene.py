@@ -46,7 +46,7 @@ class Scene:
         return self.weir(make_config(servers, **config), build=build, nofile=nofile)
 
     def client(self, weir, listener=None, **options):
-        address = weir if isinstance(weir, tuple) else weir.bind_of(listener) if listener else weir.address
+        address = weir if isinstance(weir, (tuple, str)) else weir.bind_of(listener) if listener else weir.address
         client = Client(address, **options)
         self.clients.append(client)
         return client

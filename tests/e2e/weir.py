@@ -221,7 +221,10 @@ class Weir:
     # where it listens
 
     def bind_of(self, listener="web"):
-        host, port = self.config["listeners"][listener]["bind"].rsplit(":", 1)
+        bind = self.config["listeners"][listener]["bind"]
+        if bind.startswith("unix:"):
+            return bind.removeprefix("unix:")
+        host, port = bind.rsplit(":", 1)
         return host or "127.0.0.1", int(port)
 
     @property

@@ -37,7 +37,7 @@ static void open_pair(struct pair *p, struct loop *l)
 {
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-    transport_init_accepted(&p->near, l, fds[0], on_near);
+    transport_init_accepted(&p->near, l, fds[0], false, on_near);
     p->far = fds[1];
     p->calls = 0;
 }

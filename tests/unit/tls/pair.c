@@ -80,7 +80,7 @@ void pair_open(struct pair *p, SSL_CTX *ctx, const char *alpn)
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
     *p = (struct pair){ .far = fds[1], .limit = SIZE_MAX };
-    transport_init_accepted(&p->near, &loop, fds[0], pair_on_near);
+    transport_init_accepted(&p->near, &loop, fds[0], false, pair_on_near);
     assert_int_equal(tls_conn_accept(&p->near, &worker, slot, alpn), 0);
     assert_int_equal(transport_wait(&p->near), 0);
     p->client = SSL_new(ctx);
