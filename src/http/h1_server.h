@@ -27,7 +27,7 @@ struct h1_server {
 };
 
 /* Speaks HTTP/1 on a connection that is open and part of a struct h1_server; reads at once. For http_conn_open(). */
-void h1_server_begin(struct http_conn *c);
+void h1_server_begin(struct http_conn *http);
 /* A plain connection, from its start: see http_conn_init(). */
 void h1_server_start(struct h1_server *c, struct http_service *service, struct loop *l, int fd,
                      const struct address *client, uint64_t id, struct list *among);

@@ -189,6 +189,7 @@ static void take_last(struct acceptor *a)
 
 void acceptor_close(struct acceptor *a)
 {
-    for (struct acceptor *each = a; each; each = each->next) take_last(each);
+    take_last(a);
+    for (struct acceptor *more = a->next; more; more = more->next) take_last(more);
     acceptor_kill(a);
 }
