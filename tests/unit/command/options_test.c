@@ -70,8 +70,8 @@ static const struct syntax syntax = {
 /* The code; what was said on stderr is in `said`. The line's words are split at blanks. */
 static int parse(const char *line, struct given *g, struct words *words, char said[512])
 {
-    static char memory[1024];
-    char *argv[32], *rest = memory;
+    static char memory[1024], *argv[32]; /* as main()'s are: what is found points into them */
+    char *rest = memory;
     int argc = 0;
     snprintf(memory, sizeof(memory), "%s", line);
     for (char *word; (word = strsep(&rest, " "));)
