@@ -274,31 +274,6 @@ static void discard_pools(struct proxy_change *c)
     }
 }
 
-/* Those that only wait for their turn to be freed, or for the counters of what goes on without them, do not count. */
-static int check_older(const struct proxy *p, struct err *err)
-{
-    uint32_t held = 0;
-    for (const struct list *at = p->older.next; at != &p->older; at = at->next)
-        held += atomic_load(&container_of(at, struct site, link)->refs) > 0;
-    if (held < OLDER_SITES_MAX) return 0;
-    return err_set(
-        err,
-        "%u older configurations are still held by requests that have no answer yet; try again when "
-        "some have ended, or give their pools a shorter timeouts: {first_byte} or {total}",
-        held);
-}
-
-int proxy_prepare_change(struct proxy_change *c, struct proxy *p, const struct proxy_conf *conf,
-                         struct conf_arena *arena, struct err *err)
-{
-    *c = (struct proxy_change){ .proxy = p };
-    if (check_older(p, err) == 0 && prepare_listeners(c, conf, err) == 0 &&
-        site_new(&c->site, c, conf, arena, err) == 0 && prepare_workers(c, err) == 0)
-        return 0;
-    proxy_discard_change(c);
-    return -1;
-}
-
 void proxy_discard_change(struct proxy_change *c)
 {
     for (uint32_t i = 0; c->workers && i < c->proxy->worker_count; i++) worker_change_free(c->workers[i]);
@@ -403,6 +378,45 @@ static void retire_servers(struct proxy *p, const struct roster *before)
         struct server *s = before->places[i].server;
         if (atomic_load(&s->is_retired)) retire_add(p, &server_kind, s);
     }
+}
+
+/* preparing */
+
+/* By where its routes lie, not by what they say: the site of one that has been forgotten may be freed already. */
+static bool is_of_site(const void *object, const void *context)
+{
+    const struct listener *l = object;
+    const struct site *s = context;
+    uintptr_t routes = (uintptr_t)l->routes, begin = (uintptr_t)s->listeners;
+    return routes >= begin && routes < begin + s->listener_count * sizeof(*s->listeners);
+}
+
+/* Those that only wait for their turn to be freed, for the counters of what goes on without them, or for a listener that
+ * still takes what was on its way to it, do not count. */
+static int check_older(const struct proxy *p, struct err *err)
+{
+    uint32_t held = 0;
+    for (const struct list *at = p->older.next; at != &p->older; at = at->next) {
+        const struct site *s = container_of(at, struct site, link);
+        held += atomic_load(&s->refs) > 0 && !retire_has(p, &listener_kind, is_of_site, s);
+    }
+    if (held < OLDER_SITES_MAX) return 0;
+    return err_set(
+        err,
+        "%u older configurations are still held by requests that have no answer yet; try again when "
+        "some have ended, or give their pools a shorter timeouts: {first_byte} or {total}",
+        held);
+}
+
+int proxy_prepare_change(struct proxy_change *c, struct proxy *p, const struct proxy_conf *conf,
+                         struct conf_arena *arena, struct err *err)
+{
+    *c = (struct proxy_change){ .proxy = p };
+    if (check_older(p, err) == 0 && prepare_listeners(c, conf, err) == 0 &&
+        site_new(&c->site, c, conf, arena, err) == 0 && prepare_workers(c, err) == 0)
+        return 0;
+    proxy_discard_change(c);
+    return -1;
 }
 
 /* putting it in place */

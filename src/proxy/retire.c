@@ -30,6 +30,17 @@ void retire_add(struct proxy *p, const struct retire_kind *kind, void *object)
     p->retirement.count++;
 }
 
+bool retire_has(const struct proxy *p, const struct retire_kind *kind,
+                bool (*is_it)(const void *object, const void *context), const void *context)
+{
+    const struct list *waiting = &p->retirement.waiting;
+    for (const struct list *at = waiting->next; at != waiting; at = at->next) {
+        const struct retiree *it = container_of(at, struct retiree, link);
+        if (it->kind == kind && is_it(it->object, context)) return true;
+    }
+    return false;
+}
+
 static void on_forget(void *reader, const struct mail *m)
 {
     struct retiree *it = m->object;

@@ -30,6 +30,9 @@ struct retirement {
 void retirement_init(struct retirement *r);
 /* Without memory to remember it the thing is never freed: a leak rather than a danger. */
 void retire_add(struct proxy *p, const struct retire_kind *kind, void *object);
+/* Whether something of that kind that is on its way out is it. */
+bool retire_has(const struct proxy *p, const struct retire_kind *kind,
+                bool (*is_it)(const void *object, const void *context), const void *context);
 /* Goes on with each as far as it can; to be called now and then while p->retirement.count. */
 void retire_look(struct proxy *p);
 /* No worker runs any more, and none of their mails is left. */
