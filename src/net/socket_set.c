@@ -92,8 +92,11 @@ int socket_set_open(struct socket_set **out, const struct address *address, cons
 {
     if (use->given && socket_store_count(use->given, address))
         return open_given(out, address, use, use->given, err);
+    /* Beside sockets of our own that are on their way out new ones could be opened, also where another weir listens. */
+    bool may_be_shared = address->sa.any.sa_family != AF_UNIX;
+    if (use->is_beside && may_be_shared && open_shared(out, address, use, err) == 0) return 0;
     if (open_new(out, address, use, err) == 0) return 0;
-    bool may_be_shared = errno == EADDRINUSE && address->sa.any.sa_family != AF_UNIX;
+    may_be_shared = may_be_shared && errno == EADDRINUSE && !use->is_beside;
     return may_be_shared ? open_shared(out, address, use, err) : -1;
 }
 

@@ -33,7 +33,7 @@ struct socket_use {
         is_http; /* connections are reported once they have sent something, for defer_s seconds (TCP_DEFER_ACCEPT) */
     unsigned defer_s;
     uint32_t count; /* at least so many */
-    bool is_beside; /* this process has sockets that overlap: nobody is looked for who might listen there */
+    bool is_beside; /* this process has sockets that overlap: new ones may be opened beside them */
     struct socket_store *given; /* are taken if they are of this address; NULL: none */
 };
 
