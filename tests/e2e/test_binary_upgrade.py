@@ -207,11 +207,11 @@ class Replaceable:
     (b"\x7fELF" + bytes(5000), ["cannot be started"]),
     (b"#!/bin/sh\nexit 3\n", ["exited with code 3"]),
     (b"#!/bin/sh\nkill -SEGV $$\n", ["signal 11"]),
-    (b"#!/bin/sh\nexec sleep 1000\n", ["not ready within 500 ms"]),
+    (b"#!/bin/sh\nexec sleep 1000\n", ["not ready within 4000 ms"]),
     (b"#!/bin/bash\neval \"exec $WEIR_UPGRADE_FD>&-\"\nexec sleep 1000\n", ["closed its channel"]),
 ], ids=["garbage", "half a binary", "exits", "dies", "hangs", "another program"])
 def test_a_new_binary_that_is_none_leaves_the_old_one_serving(scene, content, words):
-    replaceable = Replaceable(scene, timeouts={"upgrade": "500ms" if words[0].startswith("not ready") else "20s"})
+    replaceable = Replaceable(scene, timeouts={"upgrade": "4s" if words[0].startswith("not ready") else "20s"})
     replaceable.replace(content)
     replaceable.check_refused(*words)
     replaceable.check_refused(*words)  # and once more
