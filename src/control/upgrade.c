@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,15 +13,16 @@
 
 #include "admin/admin.h"
 #include "base/log.h"
+#include "base/spawn.h"
 #include "base/text.h"
 #include "net/pass.h"
 #include "net/socket_set.h"
 #include "proxy/worker.h"
 
 #define ARGUMENTS_BYTES_MAX (2u << 20)
-/* A successor that has closed its channel is about to end; if it does not, it is ended. */
 #define LOGGED_REASON_MAX 800u /* of a line's 1,024 bytes */
 #define TOLD_LOOK_MS 1u
+/* A successor that has closed its channel is about to end; if it does not, it is ended. */
 #define REAP_LOOK_MS 10u
 #define REAP_LOOKS 50u
 
@@ -310,18 +310,6 @@ static char **make_environment(char channel[48], int fd)
     return out;
 }
 
-static int set_signals(posix_spawnattr_t *attributes)
-{
-    sigset_t none, ignored;
-    sigemptyset(&none);
-    sigemptyset(&ignored);
-    sigaddset(&ignored, SIGPIPE);
-    int error = posix_spawnattr_setsigmask(attributes, &none);
-    if (!error) error = posix_spawnattr_setsigdefault(attributes, &ignored);
-    if (!error) error = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    return error;
-}
-
 /* An errno, of execve(2) too. */
 static int start_program(const char *program, char **arguments, char **environment, int channel, pid_t *pid)
 {
@@ -331,7 +319,7 @@ static int start_program(const char *program, char **arguments, char **environme
     if (error) return error;
     error = posix_spawnattr_init(&attributes);
     if (!error) {
-        error = set_signals(&attributes);
+        error = spawn_set_signals(&attributes);
         /* The same number: which takes its close-on-exec away. */
         if (!error) error = posix_spawn_file_actions_adddup2(&files, channel, channel);
         if (!error) error = posix_spawn(pid, program, &files, &attributes, arguments, environment);

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/spawn.h"
 
 /* The caller's environment with the locale C. */
 #define ENVIRONMENT_MAX 256u
@@ -23,19 +23,6 @@ static void make_environment(char *out[ENVIRONMENT_MAX])
         if (strncmp(*e, "LC_", 3) != 0 && strncmp(*e, "LANG", 4) != 0) out[count++] = *e;
     out[count++] = (char *)"LC_ALL=C";
     out[count] = NULL;
-}
-
-/* Whatever the caller blocks or ignores, the program begins with neither. */
-static int set_signals(posix_spawnattr_t *attributes)
-{
-    sigset_t none, ignored;
-    sigemptyset(&none);
-    sigemptyset(&ignored);
-    sigaddset(&ignored, SIGPIPE);
-    int error = posix_spawnattr_setsigmask(attributes, &none);
-    if (!error) error = posix_spawnattr_setsigdefault(attributes, &ignored);
-    if (!error) error = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    return error;
 }
 
 static int set_files(posix_spawn_file_actions_t *files, int output)
@@ -57,7 +44,7 @@ static int start_command(char *const argv[], int output, pid_t *pid)
     error = posix_spawnattr_init(&attributes);
     if (error) goto drop_files;
     error = set_files(&files, output);
-    if (!error) error = set_signals(&attributes);
+    if (!error) error = spawn_set_signals(&attributes);
     if (!error) error = posix_spawnp(pid, argv[0], &files, &attributes, argv, environment);
     posix_spawnattr_destroy(&attributes);
 drop_files:
