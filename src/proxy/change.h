@@ -22,8 +22,8 @@ struct proxy_change {
     uint32_t listener_count;
 };
 
-/* Makes everything that can fail; one failure is that OLDER_SITES_MAX are still held. -1: nothing has changed, and `change` is empty. `arena`: in which conf lies; NULL: conf
- * outlives the proxy. */
+/* Makes everything that can fail; one failure is that OLDER_SITES_MAX are still held. -1: nothing has changed, and `change` is
+ * empty. `arena`: in which conf lies; NULL: conf outlives the proxy. */
 MUST_CHECK int proxy_prepare_change(struct proxy_change *change, struct proxy *p,
                                     const struct proxy_conf *conf, struct conf_arena *arena, struct err *err);
 /* From now on it is in force: workers hear of it by mail. `done`, if there is one, comes from each that goes by it, unless
@@ -43,6 +43,11 @@ static inline struct listener *change_listener(const struct proxy_change *change
     return change->listeners[n];
 }
 
+/* Where the n-th listener will listen: the address may be open already, also for another listener. */
+MUST_CHECK int change_find_sockets(struct proxy_change *change, uint32_t n, const struct listener_conf *conf,
+                                   struct err *err);
+/* Those that it found are in use; those that nobody wants any more are on their way out. */
+void change_commit_sockets(struct proxy_change *change);
 /* No listening socket is the process's any more; workers go on with what they have of them. */
 void proxy_close_sockets(struct proxy *p);
 /* The end of the process: everything that the configuration in force has, and what was left of others. No worker runs. */
