@@ -119,6 +119,13 @@ def fixed_addresses():
     return prefix if works else []
 
 
+def brief(text, limit=4):
+    """Why a test failed, for the output's end, which may be all that is kept: what pytest marks, else the last lines."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    marked = [line[1:].strip() for line in lines if line.startswith("E  ")]
+    return marked[:limit] or lines[-limit:]
+
+
 class Report:
     """Prints suites as they finish and the sum at the end."""
 
@@ -147,8 +154,10 @@ class Report:
         if failed:
             print("\nfailed:")
             for suite in self.suites:
-                for test, _ in suite.failures:
+                for test, text in suite.failures:
                     print(f"  {suite.name}: {test}")
+                    for line in brief(text):
+                        print(f"      {line[:200]}")
         print(f"\n{passed} passed, {failed} failed")
         sys.stdout.flush()
         return 0 if passed and not failed else 1

@@ -1,5 +1,6 @@
 """TLS for tests: certificates made for one, and a socket that speaks it and hides nothing: an end that was not said is
 an error, and what is sent byte by byte is."""
+import contextlib
 import os
 import socket
 import ssl
@@ -60,47 +61,58 @@ class Pki:
 
 
 class TlsSocket:
-    """What a test does with a socket, over TLS."""
+    """What a test does with a socket, over TLS. One thread may send while another reads: whatever touches the TLS object or
+    its two buffers holds tls_lock, for OpenSSL writes to the one while Python's own lock is released."""
 
     def __init__(self, sock, context, name, session=None):
         self.sock = sock
-        self.tls_lock, self.send_lock = threading.Lock(), threading.Lock()  # one thread may send while another reads
+        self.tls_lock, self.send_lock = threading.Lock(), threading.Lock()
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=name, session=session)
         self.has_said_end = False
         try:
-            self._work(self.tls.do_handshake)
+            self._handshake()
         except ssl.SSLError:
             self._flush()
             raise
 
     def _flush(self):
         with self.send_lock:  # records in their order
-            data = self.outgoing.read()
+            with self.tls_lock:
+                data = self.outgoing.read()
             if data:
                 self.sock.sendall(data)
 
-    def _work(self, function, *arguments):
-        """Until it has what it needs."""
+    def _receive(self):
+        """Whether there was anything but the end."""
+        data = self.sock.recv(262144)
+        with self.tls_lock:
+            if data:
+                self.incoming.write(data)
+            else:
+                self.incoming.write_eof()
+        return bool(data)
+
+    def _handshake(self):
         while True:
             try:
                 with self.tls_lock:
-                    result = function(*arguments)
-                self._flush()
-                return result
+                    self.tls.do_handshake()
+                return self._flush()
             except ssl.SSLWantReadError:
                 self._flush()
-                data = self.sock.recv(262144)
-                if data:
-                    self.incoming.write(data)
-                else:
-                    self.incoming.write_eof()
+                self._receive()
 
     def recv(self, size, flags=0):
+        """Sends nothing: a reader that waited for a sender, which waits for the peer, which waits for the reader, would wait
+        for itself."""
         if flags & socket.MSG_PEEK:
             return self._peek()
         try:
-            return self._work(self.tls.read, size)
+            while True:
+                with self.tls_lock, contextlib.suppress(ssl.SSLWantReadError):
+                    return self.tls.read(size)
+                self._receive()
         except ssl.SSLZeroReturnError:
             return b""
         except ssl.SSLEOFError:
@@ -109,12 +121,11 @@ class TlsSocket:
 
     def _peek(self):
         """Only whether there is anything: b"" for none would be the end."""
-        data = self.sock.recv(262144)
-        if not data:
+        if not self._receive():
             return b""
-        self.incoming.write(data)
         try:
-            data = self.tls.read(1)
+            with self.tls_lock:
+                data = self.tls.read(1)
         except ssl.SSLWantReadError:  # tickets
             raise BlockingIOError from None
         return data
@@ -133,7 +144,8 @@ class TlsSocket:
         if how != socket.SHUT_RD and not self.has_said_end:
             self.has_said_end = True
             try:
-                self.tls.unwrap()
+                with self.tls_lock:
+                    self.tls.unwrap()
             except (ssl.SSLWantReadError, ssl.SSLError):
                 pass
             self._flush()
