@@ -38,7 +38,7 @@ int options_fault(const struct syntax *s, const char *format, ...)
 
 int options_too_many(const struct syntax *s, const struct words *words, int max)
 {
-    return words->count > max ? options_fault(s, "what is \"%s\"?", words->items[max]) : EX_OK;
+    return words->count > max ? options_fault(s, "one word too many: \"%s\"", words->items[max]) : EX_OK;
 }
 
 /* finding */

@@ -43,7 +43,7 @@ static const struct option_row options[] = {
 const struct syntax run_syntax = {
     .command = "run",
     .usage =
-        "run -c FILE\n"
+        "run [-c] FILE\n"
         "       weir run --listen ADDR --to ADDR [--to ADDR ...] [--tcp] [--admin ADDR] [--workers N]\n\n"
         "Carries traffic until SIGTERM or SIGINT; then it lets what is going on come to its end "
         "(`timeouts: {drain}`,\n"
@@ -248,9 +248,13 @@ static int carry_traffic(const struct run_options *o)
 int run_command(int argc, char **argv)
 {
     struct run_options o = { 0 };
-    int code = options_parse(&run_syntax, argc, argv, &o, NULL);
+    struct words words;
+    int code = options_parse(&run_syntax, argc, argv, &o, &words);
     if (code != EX_OK) return code < 0 ? EX_OK : code;
-    code = check_run_options(&o);
+    bool is_word = !o.config && words.count;
+    if (is_word) o.config = words.items[0];
+    code = options_too_many(&run_syntax, &words, is_word);
+    if (code == EX_OK) code = check_run_options(&o);
     if (code) return code;
     tls_memory_install(); /* before anything is read that names certificates */
     return carry_traffic(&o);

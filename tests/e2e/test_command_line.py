@@ -105,6 +105,8 @@ def test_an_unknown_command_gets_a_suggestion():
     ["run", "-c"],
     ["run", "--unknown"],
     ["run", "--listen", "127.0.0.1:18080", "--to", "127.0.0.1:18081", "leftover"],
+    ["run", "-c", "weir.yaml", "leftover"],
+    ["run", "weir.yaml", "leftover"],
     ["check"],
     ["check", "-c", "weir.yaml", "leftover"],
     ["version", "leftover"],
@@ -116,6 +118,14 @@ def test_wrong_usage_exits_with_64_and_a_word(arguments):
     assert done.returncode == USAGE
     assert done.stderr.strip()
     assert done.stdout == ""
+
+
+def test_a_file_needs_no_option(tmp_path):
+    path = tmp_path / "weir.yaml"
+    path.write_text("listeners: {}\n")
+    ways = [run_command("run", *words) for words in (["-c", str(path)], [str(path)], ["--", str(path)])]
+    assert {done.returncode for done in ways} == {78}
+    assert len({done.stderr for done in ways}) == 1 and f"{path}:1:" in ways[0].stderr
 
 
 @pytest.mark.parametrize("arguments, named", [

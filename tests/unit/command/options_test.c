@@ -151,7 +151,7 @@ static void a_mistake_is_named_with_what_may_be_meant(void **state)
         { "try --seconds 1e", "--seconds 1e is no number" },
         { "try --seconds -1", "--seconds -1 is no number" },
         { "try --word 0123456789abcdef", "--word 0123456789abcdef is too long" },
-        { "try this", "what is \"this\"?" },
+        { "try this", "one word too many: \"this\"" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct given g;
