@@ -11,15 +11,37 @@
 
 /* servers */
 
+struct check_answer {
+    const char *last, *detail;
+    uint64_t status, took_us, ago_ms, passed_on_end, failed_on_end;
+};
+
 struct server_answer {
     const char *name, *address, *admin, *health, *health_reason, *state, *zone;
-    uint64_t health_ms, weight, set_weight, tier, draining_ms;
+    const char *health_detail;
+    uint64_t health_ms, ejected_ms, weight, set_weight, tier, draining_ms;
     double share_percent;
     bool in_subset;
     uint64_t in_flight, open_connections, max_connections;
     uint64_t attempts, failures, connects, reuses, learned_idle_ms;
+    struct check_answer check;
     struct latency latency;
 };
+
+static const struct shape_field check_fields[] = {
+    SHAPE_ROW(check_answer, last, STRING, "How the latest went: passed or failed; null: none has ended yet.",
+              .may_be_null = true),
+    SHAPE_ROW(check_answer, detail, STRING, "What was seen, of one that failed.", .may_be_null = true),
+    SHAPE_ROW(check_answer, status, COUNT, "Of the answer; null: none came, or it was not asked by HTTP.",
+              .may_be_null = true),
+    SHAPE_ROW(check_answer, took_us, COUNT, "How long it took.", .may_be_null = true),
+    SHAPE_ROW(check_answer, ago_ms, COUNT, "How long it is over.", .may_be_null = true),
+    SHAPE_ROW(check_answer, passed_on_end, COUNT, "How many have passed since the last that failed."),
+    SHAPE_ROW(check_answer, failed_on_end, COUNT, "How many have failed since the last that passed."),
+    { 0 },
+};
+
+static const struct shape check_shape = { "Check", sizeof(struct check_answer), check_fields };
 
 static const struct shape_field server_fields[] = {
     SHAPE_ROW(server_answer, name, STRING, "Its name; the address if it has none."),
@@ -29,9 +51,14 @@ static const struct shape_field server_fields[] = {
     SHAPE_ROW(
         server_answer, health_reason, STRING,
         "Why: start, connected, connect_failures, seen_failing (in another program's log), ejection_over, "
-        "warmed_up or enabled."),
+        "warmed_up, enabled, check_passed, check_failed or checks_ended."),
+    SHAPE_ROW(server_answer, health_detail, STRING, "What was seen, in a sentence; null: there is no more.",
+              .may_be_null = true),
     SHAPE_ROW(server_answer, health_ms, COUNT, "For how long; null: since weir knows it.",
               .may_be_null = true),
+    SHAPE_ROW(server_answer, ejected_ms, COUNT, "For how much longer it is ejected; null: it is not.",
+              .may_be_null = true),
+    SHAPE_ROW(server_answer, check, OBJECT, NULL, .of = &check_shape),
     SHAPE_ROW(server_answer, state, STRING,
               "Both together: up, down, ejected, draining, maintenance or warming."),
     SHAPE_ROW(server_answer, weight, COUNT, "Its share of the traffic in proportion to the others'."),
@@ -73,6 +100,26 @@ static uint64_t ms_since(uint64_t since_ms, uint64_t now_ms)
     return now_ms > since_ms ? now_ms - since_ms : 0;
 }
 
+static uint64_t ejected_ms(const struct server *s, uint64_t now_ms)
+{
+    if (atomic_load(&s->health) != SERVER_EJECTED) return SHAPE_NULL;
+    return s->state.ejected_until_ms > now_ms ? s->state.ejected_until_ms - now_ms : 0;
+}
+
+static struct check_answer describe_check(const struct server *s, uint64_t now_ms)
+{
+    const struct server_check_result *r = &s->state.check;
+    return (struct check_answer){ .last = !r->at_ms       ? NULL
+                                          : r->has_passed ? "passed"
+                                                          : "failed",
+                                  .detail = r->words[0] ? r->words : NULL,
+                                  .status = r->status ? r->status : SHAPE_NULL,
+                                  .took_us = r->at_ms ? r->took_ns / 1000 : SHAPE_NULL,
+                                  .ago_ms = ms_since(r->at_ms, now_ms),
+                                  .passed_on_end = s->state.checks_passed,
+                                  .failed_on_end = s->state.checks_failed };
+}
+
 static struct server_answer describe_server(const struct roster_place *place, const struct metric_registry *m)
 {
     const struct server *s = place->server;
@@ -83,8 +130,11 @@ static struct server_answer describe_server(const struct roster_place *place, co
         .address = s->address_text,
         .admin = server_admin_name((enum server_admin)atomic_load(&s->admin)),
         .health = server_health_name((enum server_health)atomic_load(&s->health)),
-        .health_reason = server_health_reason_name(s->health_reason),
-        .health_ms = ms_since(s->health_since_ms, now_ms),
+        .health_reason = server_health_reason_name(s->state.reason),
+        .health_ms = ms_since(s->state.since_ms, now_ms),
+        .health_detail = s->state.words[0] ? s->state.words : NULL,
+        .ejected_ms = ejected_ms(s, now_ms),
+        .check = describe_check(s, now_ms),
         .state = server_state_name(s),
         .weight = atomic_load(&s->weight),
         .tier = place->tier,

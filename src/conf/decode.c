@@ -73,8 +73,6 @@ static const struct {
     const char *key, *remedy;
 } not_yet[] = {
     { "http2", "HTTP/1.1 is spoken on both sides" },
-    { "health", "servers that cannot be connected to are taken out by themselves" },
-    { "health_check", "servers that cannot be connected to are taken out by themselves" },
     { "compress", "let the servers compress" },
     { "compression", "let the servers compress" },
     { "gzip", "let the servers compress" },

@@ -20,6 +20,7 @@
 #include "control/limits.h"
 #include "control/log_watch.h"
 #include "control/reload.h"
+#include "control/server_check.h"
 #include "control/server_watch.h"
 #include "control/service.h"
 #include "control/start.h"
@@ -47,6 +48,7 @@ struct control {
     struct profiler *profiler; /* NULL: no admin address */
     struct leak_watch *leaks;
     struct server_watch *servers;
+    struct server_checks *checks;
     struct log_watch *logs; /* NULL: none are watched */
     struct loop_fd signals;
     struct drain drain;
@@ -226,6 +228,14 @@ static int open_logs(struct control *c, struct err *err)
     return log_watch_new(&c->logs, &o, err);
 }
 
+static int open_checks(struct control *c, struct err *err)
+{
+    const struct server_checks_options o = {
+        .proxy = c->proxy, .loop = &c->loop, .on_change = server_watch_changed, .context = c->servers
+    };
+    return server_checks_new(&c->checks, &o, err);
+}
+
 static int open_leaks(struct control *c, struct err *err)
 {
     const struct leak_watch_options o = { .interval_ms = c->config->profile.leaks_ms,
@@ -255,6 +265,7 @@ static void on_other_config(void *context, const struct config *config)
     offer_ports(c);
     anchor_set(c->proxy, config);
     server_watch_warm_ups(c->servers);
+    server_checks_follow(c->checks);
     certificate_watch_look(&c->certificates);
 }
 
@@ -351,7 +362,8 @@ static int open_all(struct control *c, struct err *err)
 {
     if (watch_signals(c, err) < 0 || open_proxy(c, err) < 0) return -1;
     if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0) return -1;
-    if (server_watch_new(&c->servers, c->proxy, &c->loop, err) < 0 || open_logs(c, err) < 0) return -1;
+    if (server_watch_new(&c->servers, c->proxy, &c->loop, err) < 0 || open_checks(c, err) < 0) return -1;
+    if (open_logs(c, err) < 0) return -1;
     if (jobs_new(&c->jobs, c->box, err) < 0 || open_reload(c, err) < 0) return -1;
     if (open_leaks(c, err) < 0) return -1;
     /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
@@ -402,12 +414,14 @@ static void close_all(struct control *c)
     profiler_stop(c->profiler);
     reload_stop(c->reload);
     jobs_stop(c->jobs);
+    server_checks_stop(c->checks);
     loop_turn(&c->loop, 0); /* what they had posted */
     drain_stop(&c->drain);
     certificate_watch_stop(&c->certificates);
     proxy_free(c->proxy);
     admin_close(c->admin);
     log_watch_free(c->logs);
+    server_checks_free(c->checks);
     server_watch_free(c->servers);
     profiler_free(c->profiler);
     leak_watch_free(c->leaks);
@@ -469,6 +483,7 @@ int run(const struct run_setup *setup)
         if (c->heritage) service_expect_stored(c->service, c->heritage->unused, c->heritage->unused_count);
         offer_ports(c);
         server_watch_warm_ups(c->servers);
+        server_checks_follow(c->checks);
         certificate_watch_init(&c->certificates, &c->loop, c->proxy);
         certificate_watch_look(&c->certificates);
         if (setup->on_ready) setup->on_ready(config);

@@ -137,9 +137,47 @@ bool pool_warm_up(struct pool *p, uint64_t now_ms)
     return true;
 }
 
+static double servers_shown(void *context)
+{
+    const struct pool_state_meter *m = context;
+    uint32_t count = 0;
+    for (uint32_t i = 0; m->pool->roster && i < m->pool->roster->count; i++)
+        count += server_shown(m->pool->roster->places[i].server) == m->shown;
+    return count;
+}
+
+static double number_of(void *context)
+{
+    return (double)*(const uint64_t *)context;
+}
+
+static void add_health_meters(struct pool *p, struct metric_registry *metrics)
+{
+    for (int i = 0; i < SERVER_SHOWN_COUNT; i++) {
+        enum server_shown shown = (enum server_shown)i;
+        const struct metric_label labels[] = { { "pool", p->name }, { "state", server_shown_name(shown) } };
+        p->state_meters[i] = (struct pool_state_meter){ p, shown };
+        (void)metric_gauge_fn(metrics, "weir_pool_servers", "Servers by their state.", labels, 2,
+                              servers_shown, &p->state_meters[i]);
+    }
+    for (int i = 0; i < SERVER_HEALTH_REASON_COUNT; i++) {
+        const char *reason = server_health_reason_name((enum server_health_reason)i);
+        const struct metric_label labels[] = { { "pool", p->name }, { "reason", reason } };
+        (void)metric_counter_fn(metrics, "weir_pool_health_changes_total",
+                                "Changes of its servers' health, by reason.", labels, 2, number_of,
+                                &p->health_changes[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        const struct metric_label labels[] = { { "pool", p->name }, { "result", i ? "passed" : "failed" } };
+        (void)metric_counter_fn(metrics, "weir_pool_checks_total", "Checks of its servers that have ended.",
+                                labels, 2, number_of, &p->checks[i]);
+    }
+}
+
 static void add_meters(struct pool *p, struct metric_registry *metrics)
 {
     const struct metric_label label = { "pool", p->name };
+    add_health_meters(p, metrics);
     p->meter_queued = metric_counter(metrics, "weir_pool_queued_total", "Exchanges that waited for a server.",
                                      &label, 1);
     p->meter_queue_full = metric_counter(metrics, "weir_pool_queue_full_total",

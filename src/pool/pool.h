@@ -7,6 +7,12 @@
 
 struct pool_worker;
 
+/* How many of the pool's servers are shown so; read when metrics are printed. */
+struct pool_state_meter {
+    const struct pool *pool;
+    enum server_shown shown;
+};
+
 struct pool {
     const char *name;  /* in the process's names */
     uint32_t id, kind; /* kind: enum pool_kind */
@@ -18,6 +24,9 @@ struct pool {
     struct peer_set *current; /* likewise */
     uint64_t set_weight;      /* of all in the current set that may be picked */
     uint64_t warm_next_ms;    /* when the warming servers' weights are next to grow */
+    uint64_t health_changes[SERVER_HEALTH_REASON_COUNT]; /* of its servers, since it is there */
+    uint64_t checks[2];                                  /* ended: that failed, that passed */
+    struct pool_state_meter state_meters[SERVER_SHOWN_COUNT];
     struct metric_scope meters;
     uint32_t meter_queued, meter_queue_full;
 };

@@ -4,6 +4,7 @@
 
 #include "balance/balance.h"
 #include "conf/decode.h"
+#include "health/check_conf.h"
 #include "pool/membership.h"
 #include "pool/sticky.h"
 
@@ -53,6 +54,8 @@ static const struct conf_field server_fields[] = {
               "and so on." },
     { "zone", CONF_STRING(struct server_conf, zone), .min = 1, .max = 64,
       .help = "Where it stands, for the pool's `zones`." },
+    { "health_address", CONF_CUSTOM(struct server_conf, health_address, &conf_address_type),
+      .help = "Who is asked whether it is well, by the pool's `health`; it itself without it." },
     { 0 },
 };
 
@@ -255,6 +258,20 @@ static void check_pool_subset(struct conf_decode *d, const struct conf_node *nod
             "left to chance");
 }
 
+static void check_pool_health(struct conf_decode *d, const struct conf_node *node, const struct pool_conf *p)
+{
+    const struct conf_node *server = conf_node_get(node, "servers");
+    const struct server_conf *s = p->servers.data;
+    if (p->health && p->kind == POOL_EGRESS)
+        conf_decode_fault(d, node, "health", "leave it out",
+                          "the servers of an egress pool are this host's own addresses, and answer nothing");
+    server = server ? server->first_child : NULL;
+    for (uint32_t i = 0; i < p->servers.count && server; i++, server = server->next)
+        if (s[i].health_address.len && !p->health)
+            conf_decode_fault(d, server, "health_address", "write for example health: {tcp: {}} in the pool",
+                              "nobody asks it: the pool has no health check");
+}
+
 static void check_pool(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     const struct pool_conf *p = object;
@@ -268,6 +285,7 @@ static void check_pool(struct conf_decode *d, const struct conf_node *node, void
     if (p->sticky && p->kind == POOL_EGRESS)
         conf_decode_fault(d, node, "sticky", "balance by hash to keep a client with one address",
                           "an egress pool has no sticky cookies");
+    check_pool_health(d, node, p);
 }
 
 static const struct conf_field pool_fields[] = {
@@ -309,6 +327,8 @@ static const struct conf_field pool_fields[] = {
               "evenly." },
     { "sticky", CONF_OPTIONAL(struct pool_conf, sticky, &sticky_conf_type),
       .help = "A client stays with its server, by a cookie." },
+    { "health", CONF_OPTIONAL(struct pool_conf, health, &check_conf_type),
+      .help = "Each server is asked now and then whether it is well; who is not gets nothing." },
     { 0 },
 };
 

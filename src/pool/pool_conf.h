@@ -9,6 +9,7 @@ struct server_conf {
     struct address address; /* egress: the local one to leave by, of port 0 */
     const char *zone;       /* NULL: none */
     uint32_t weight, max_connections, tier;
+    struct address health_address; /* asked in its place; len 0: it is asked itself */
 };
 
 struct pool_timeouts {
@@ -49,6 +50,7 @@ enum pool_kind {
     POOL_EGRESS, /* its servers are local addresses to leave by */
 };
 
+struct check_conf;
 struct sticky_conf;
 
 struct pool_conf {
@@ -67,6 +69,7 @@ struct pool_conf {
     struct pool_zones_conf *zones;   /* NULL: none */
     struct pool_subset_conf *subset; /* NULL: all of its servers */
     struct sticky_conf *sticky;      /* NULL: not sticky */
+    struct check_conf *health;       /* NULL: its servers are not checked */
 };
 
 extern const struct conf_type pool_conf_type, server_conf_type;

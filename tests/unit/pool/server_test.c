@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -17,7 +18,8 @@
 static struct server *fresh_server(void)
 {
     static struct server server;
-    static struct pool pool = { .name = "web" };
+    static struct pool pool;
+    pool = (struct pool){ .name = "web" };
     server = (struct server){ .name = "one", .pool = &pool };
     return &server;
 }
@@ -47,29 +49,29 @@ static void health_says_why_it_is_so_and_since_when(void **state)
     (void)state;
     struct server *s = fresh_server();
     s->warmup_ms = 10000;
-    assert_string_equal(server_health_reason_name(s->health_reason), "start");
+    assert_string_equal(server_health_reason_name(s->state.reason), "start");
     fail_times(s, SERVER_EJECT_AFTER, 500);
     assert_int_equal(s->health, SERVER_EJECTED);
-    assert_string_equal(server_health_reason_name(s->health_reason), "connect_failures");
-    assert_int_equal(s->health_since_ms, 500);
+    assert_string_equal(server_health_reason_name(s->state.reason), "connect_failures");
+    assert_int_equal(s->state.since_ms, 500);
     fail_times(s, 5, 700);
-    assert_int_equal(s->health_since_ms, 500);
+    assert_int_equal(s->state.since_ms, 500);
     assert_true(server_readmit(s, 1500));
     assert_int_equal(s->health, SERVER_WARMING);
-    assert_string_equal(server_health_reason_name(s->health_reason), "ejection_over");
+    assert_string_equal(server_health_reason_name(s->state.reason), "ejection_over");
     assert_true(server_report(s, SERVER_CONNECTED, 2000)); /* it warms up anew */
-    assert_string_equal(server_health_reason_name(s->health_reason), "connected");
-    assert_int_equal(s->health_since_ms, 2000);
+    assert_string_equal(server_health_reason_name(s->state.reason), "connected");
+    assert_int_equal(s->state.since_ms, 2000);
     assert_true(server_warm_up(s, 12000));
-    assert_string_equal(server_health_reason_name(s->health_reason), "warmed_up");
-    assert_int_equal(s->health_since_ms, 12000);
+    assert_string_equal(server_health_reason_name(s->state.reason), "warmed_up");
+    assert_int_equal(s->state.since_ms, 12000);
     assert_false(server_report(s, SERVER_CONNECTED, 13000));
-    assert_int_equal(s->health_since_ms, 12000);
+    assert_int_equal(s->state.since_ms, 12000);
     server_set_admin(s, SERVER_MAINTENANCE, 14000);
     server_set_admin(s, SERVER_ENABLED, 15000);
-    assert_string_equal(server_health_reason_name(s->health_reason), "enabled");
+    assert_string_equal(server_health_reason_name(s->state.reason), "enabled");
     (void)server_report(s, SERVER_SEEN_FAILING, 16000);
-    assert_string_equal(server_health_reason_name(s->health_reason), "seen_failing");
+    assert_string_equal(server_health_reason_name(s->state.reason), "seen_failing");
 }
 
 /* The impossible, survived: one that is up has not just been found unknown. */
@@ -84,11 +86,11 @@ static void health_that_cannot_follow_is_refused(void **state)
         uint64_t before = bug_count(BUG_SERVER);
         atomic_store(&s->health, wrong[i].from);
         bug_be_fatal(false);
-        server_set_health(s, wrong[i].to, SERVER_BY_CONNECTED, 7);
+        server_set_health(s, wrong[i].to, SERVER_BY_CONNECTED, NULL, 7);
         bug_be_fatal(true);
         assert_int_equal(bug_count(BUG_SERVER), before + 1);
         assert_int_equal(s->health, wrong[i].from);
-        assert_int_equal(s->health_since_ms, 0);
+        assert_int_equal(s->state.since_ms, 0);
     }
 }
 
@@ -125,8 +127,8 @@ static void each_ejection_in_a_row_lasts_twice_as_long_up_to_a_bound(void **stat
     for (int i = 0; i < 10; i++) {
         /* One failure is enough from the second ejection on. */
         assert_true(server_report(s, SERVER_CONNECT_FAILED, now_ms));
-        assert_int_equal(s->ejected_until_ms - now_ms, expected_ms);
-        now_ms = s->ejected_until_ms;
+        assert_int_equal(s->state.ejected_until_ms - now_ms, expected_ms);
+        now_ms = s->state.ejected_until_ms;
         assert_true(server_readmit(s, now_ms));
         expected_ms = expected_ms * 2 < SERVER_EJECT_MAX_MS ? expected_ms * 2 : SERVER_EJECT_MAX_MS;
     }
@@ -141,7 +143,7 @@ static void failures_while_ejected_do_not_lengthen_it(void **state)
     assert_true(server_readmit(s, SERVER_EJECT_MIN_MS));
 }
 
-static void a_success_ends_an_ejection_at_once_and_forgets_its_length(void **state)
+static void a_success_ends_an_ejection_at_once_but_its_length_is_forgotten_only_with_time(void **state)
 {
     (void)state;
     struct server *s = fresh_server();
@@ -152,8 +154,122 @@ static void a_success_ends_an_ejection_at_once_and_forgets_its_length(void **sta
     assert_true(server_report(s, SERVER_CONNECTED, 2001));
     assert_true(server_is_usable(s));
     assert_string_equal(server_state_name(s), "up");
-    fail_times(s, SERVER_EJECT_AFTER, 3000);
-    assert_int_equal(s->ejected_until_ms, 3000 + SERVER_EJECT_MIN_MS);
+    fail_times(s, SERVER_EJECT_AFTER, 3000); /* up and down again: for longer each time */
+    assert_int_equal(s->state.ejected_until_ms, 3000 + 4 * SERVER_EJECT_MIN_MS);
+    assert_true(server_report(s, SERVER_CONNECTED, 4000));
+    fail_times(s, SERVER_EJECT_AFTER, 4000 + SERVER_EJECT_MAX_MS);
+    assert_int_equal(s->state.ejected_until_ms, 4000 + SERVER_EJECT_MAX_MS + SERVER_EJECT_MIN_MS);
+}
+
+static void check(struct server *s, bool has_passed, uint64_t now_ms, bool changes)
+{
+    struct server_check_result r = { .has_passed = has_passed, .at_ms = now_ms };
+    if (!has_passed) snprintf(r.words, sizeof(r.words), "no answer");
+    assert_int_equal(server_check_ended(s, &r, 2, 3), changes);
+}
+
+static void checks_take_a_server_down_and_up_again_after_so_many_on_end(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    check(s, true, 1, false);
+    assert_int_equal(s->health, SERVER_UP);
+    assert_string_equal(server_health_reason_name(s->state.reason), "check_passed");
+    check(s, false, 2, false);
+    assert_true(server_is_changing(s, 2, 3));
+    check(s, false, 3, false);
+    check(s, true, 4, false); /* anew */
+    assert_false(server_is_changing(s, 2, 3));
+    check(s, false, 5, false);
+    check(s, false, 6, false);
+    check(s, false, 7, true);
+    assert_int_equal(s->health, SERVER_DOWN);
+    assert_false(server_is_usable(s));
+    assert_int_equal(s->state.since_ms, 7);
+    assert_string_equal(s->state.words, "no answer, and 3 checks on end failed");
+    assert_false(server_is_changing(s, 2, 3));
+    check(s, true, 8, false);
+    assert_true(server_is_changing(s, 2, 3));
+    check(s, false, 9, false);
+    check(s, true, 10, false);
+    check(s, true, 11, true);
+    assert_int_equal(s->health, SERVER_UP);
+    assert_int_equal(s->state.since_ms, 11);
+    assert_string_equal(s->state.words, "");
+    assert_int_equal(s->pool->health_changes[SERVER_BY_CHECK_FAILED], 1);
+    assert_int_equal(s->pool->health_changes[SERVER_BY_CHECK_PASSED], 2);
+}
+
+static void of_a_server_of_which_nothing_is_known_the_first_check_says_enough(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    check(s, false, 5, true);
+    assert_int_equal(s->health, SERVER_DOWN);
+    assert_string_equal(s->state.words, "no answer");
+}
+
+/* It connects, and answers nothing but errors: that is what checks are for. */
+static void a_connection_does_not_refute_checks(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    check(s, false, 5, true);
+    assert_false(server_report(s, SERVER_CONNECTED, 6));
+    assert_int_equal(s->health, SERVER_DOWN);
+    fail_times(s, 10, 7);
+    assert_int_equal(s->health, SERVER_DOWN);
+    assert_false(server_readmit(s, 100000));
+}
+
+static void checks_and_ejection_go_together(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    /* Checks that pass end what connect failures began, sooner than its time. */
+    check(s, true, 1, false);
+    fail_times(s, SERVER_EJECT_AFTER, 10);
+    check(s, true, 11, false);
+    assert_int_equal(s->health, SERVER_EJECTED);
+    check(s, true, 12, true);
+    assert_int_equal(s->health, SERVER_UP);
+    /* But not what was seen in its answers. */
+    assert_true(server_report(s, SERVER_SEEN_FAILING, 20));
+    for (uint64_t ms = 21; ms < 30; ms++) check(s, true, ms, false);
+    assert_false(server_report(s, SERVER_CONNECTED, 30));
+    assert_int_equal(s->health, SERVER_EJECTED);
+    /* Down is more than ejected: the time of that does not end it. */
+    check(s, false, 31, false);
+    check(s, false, 32, false);
+    check(s, false, 33, false);
+    assert_int_equal(s->health, SERVER_DOWN);
+    assert_false(server_readmit(s, 1000000));
+}
+
+static void who_is_not_checked_any_more_is_not_down_any_more(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    assert_false(server_checks_stopped(s, 1));
+    check(s, false, 5, true);
+    assert_true(server_checks_stopped(s, 6));
+    assert_int_equal(s->health, SERVER_UNKNOWN);
+    assert_int_equal(s->state.check.at_ms, 0);
+    assert_string_equal(server_health_reason_name(s->state.reason), "checks_ended");
+}
+
+static void who_passes_its_checks_again_warms_up(void **state)
+{
+    (void)state;
+    struct server *s = fresh_server();
+    s->warmup_ms = 10000;
+    check(s, false, 5, true);
+    check(s, true, 6, false);
+    check(s, true, 7, true);
+    assert_int_equal(s->health, SERVER_WARMING);
+    assert_int_equal(server_warm_parts(s), SERVER_WARM_START);
+    assert_true(server_warm_up(s, 10007));
+    assert_int_equal(s->health, SERVER_UP);
 }
 
 static void the_operators_word_goes_before_health(void **state)
@@ -380,7 +496,13 @@ int main(void)
         cmocka_unit_test(an_ejected_server_comes_back_when_its_time_is_over_and_not_before),
         cmocka_unit_test(each_ejection_in_a_row_lasts_twice_as_long_up_to_a_bound),
         cmocka_unit_test(failures_while_ejected_do_not_lengthen_it),
-        cmocka_unit_test(a_success_ends_an_ejection_at_once_and_forgets_its_length),
+        cmocka_unit_test(a_success_ends_an_ejection_at_once_but_its_length_is_forgotten_only_with_time),
+        cmocka_unit_test(checks_take_a_server_down_and_up_again_after_so_many_on_end),
+        cmocka_unit_test(of_a_server_of_which_nothing_is_known_the_first_check_says_enough),
+        cmocka_unit_test(a_connection_does_not_refute_checks),
+        cmocka_unit_test(checks_and_ejection_go_together),
+        cmocka_unit_test(who_is_not_checked_any_more_is_not_down_any_more),
+        cmocka_unit_test(who_passes_its_checks_again_warms_up),
         cmocka_unit_test(the_operators_word_goes_before_health),
         cmocka_unit_test(a_server_that_is_let_back_warms_up_from_a_tenth),
         cmocka_unit_test(a_server_that_nobody_tries_is_whole_after_the_time_and_warms_when_somebody_does),

@@ -1,0 +1,45 @@
+/* health/check_conf.h: `health:` of a pool as decoded: what weir asks each server now and then, and what is a good answer.
+ * Immutable, part of the configuration's snapshot. */
+#pragma once
+
+#include "conf/field.h"
+#include "http/message.h"
+
+#define CHECK_TEXT_MAX 255 /* bytes of what is looked for in an answer */
+#define CHECK_STATUSES_MAX 16
+
+struct status_range {
+    uint16_t from, to;
+};
+
+struct check_header {
+    const char *name, *value;
+};
+
+struct check_http_conf {
+    uint32_t method; /* of check_methods */
+    const char *path;
+    const char *host;           /* NULL: the server's address */
+    struct conf_items headers;  /* struct check_header */
+    struct conf_items statuses; /* struct status_range */
+    const char *body;           /* NULL: any */
+    uint64_t body_bytes;
+};
+
+struct check_tcp_conf {
+    const char *send, *answer; /* NULL: nothing, and none is waited for */
+};
+
+/* Exactly one of the kinds is there. */
+struct check_conf {
+    struct check_http_conf *http;
+    struct check_tcp_conf *tcp;
+    uint64_t interval_ms, changing_ms, timeout_ms;
+    uint32_t rise, fall;
+    uint32_t port; /* 0: the server's own */
+};
+
+extern const struct conf_type check_conf_type;
+
+enum http_method check_method(const struct check_http_conf *c);
+bool check_expects(const struct check_http_conf *c, uint16_t status);

@@ -1,0 +1,44 @@
+/* health/probe.h: one check of one server, from the connection to the verdict. Whatever the server does, it ends within its
+ * time-out, keeps at most PROBE_HEAD_MAX bytes of it, and takes no more than PROBE_TURN_BYTES in a turn of the loop. One loop's
+ * thread.
+ *
+ * What is spoken is a kind's (probe_kind.h). Over TLS it would be spoken by a transport that is put over the plain one in
+ * probe_start(), before it opens. */
+#pragma once
+
+#include "base/address.h"
+#include "health/check_conf.h"
+#include "net/loop.h"
+
+#define PROBE_WORDS_MAX 160
+#define PROBE_HEAD_MAX (16u << 10)
+#define PROBE_TURN_BYTES (64u << 10)
+
+enum probe_result {
+    PROBE_PASSED,
+    PROBE_FAILED,
+    PROBE_UNTRIED /* weir itself had no descriptor or memory: it says nothing of the server */
+};
+
+struct probe_verdict {
+    enum probe_result result;
+    uint16_t status; /* of an answer over HTTP; 0: none came */
+    uint64_t took_ns;
+    const char *words; /* what was seen: a sentence without capital and full stop; borrowed during the call */
+};
+
+struct probe;
+
+struct probe_target {
+    const struct address *to;      /* borrowed during the call */
+    const struct check_conf *conf; /* borrowed for as long as the probe is */
+    const char *host;              /* where the check names none; borrowed likewise */
+    /* Once, possibly within probe_start(): the probe is gone after it. */
+    void (*on_end)(void *owner, const struct probe_verdict *v);
+    void *owner;
+};
+
+/* NULL: it has ended already. */
+struct probe *probe_start(struct loop *l, const struct probe_target *target);
+/* Ends it without a verdict. */
+void probe_cancel(struct probe *p);

@@ -1,0 +1,51 @@
+/* health/probe_kind.h: what a check says and what it makes of the answer, by kind; for probe.c and the kinds alone. */
+#pragma once
+
+#include "health/probe.h"
+#include "health/text_search.h"
+#include "http/h1_body.h"
+#include "net/transport.h"
+
+enum probe_step { PROBE_GOES_ON, PROBE_IS_GOOD, PROBE_IS_BAD };
+
+struct probe_kind {
+    /* What is sent once the connection is open; the same each time. */
+    void (*write)(const struct probe *p, struct text *out);
+    /* It is sent. */
+    enum probe_step (*sent)(struct probe *p);
+    bool hears_first; /* the server may speak before it is asked */
+    enum probe_step (*on_bytes)(struct probe *p, struct slice bytes);
+    /* The server has closed. */
+    enum probe_step (*on_close)(struct probe *p);
+    /* What was waited for, when the time is over: "no answer to GET /healthz". */
+    void (*awaited)(const struct probe *p, struct text *out);
+    bool resets; /* how it closes: with a reset nothing is left of it on either side */
+};
+
+extern const struct probe_kind probe_http_kind, probe_tcp_kind;
+
+struct probe {
+    struct transport transport; /* first */
+    struct timer timer;
+    struct loop_task more;
+    struct loop_grave grave;
+    struct loop *loop;
+    struct probe_target target;
+    const struct probe_kind *kind;
+    uint64_t start_ns, received;
+    size_t sent; /* of what the kind writes */
+    bool is_asked, has_ended;
+    uint16_t status;
+    struct text_search search;
+    /* http */
+    char *head; /* PROBE_HEAD_MAX bytes once some have come; owned */
+    uint32_t head_len, interim_count;
+    struct h1_progress progress;
+    struct h1_body body;
+    uint64_t body_left; /* of what is looked at */
+    bool has_head;
+    char words[PROBE_WORDS_MAX];
+};
+
+/* Sets the words, and is PROBE_IS_BAD. */
+enum probe_step probe_says(struct probe *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
