@@ -15,30 +15,76 @@
 #define WATCH_AFTER_MS 100
 
 static enum step choose_route(struct exchange *x);
-static enum step wait_resolved(struct exchange *x);
-static enum step wait_ready(struct exchange *x);
-static enum step relay(struct exchange *x);
+static enum step wait_for_event(struct exchange *x);
 static enum step run_tunnel(struct exchange *x);
+static enum step flush(struct exchange *x);
 static enum step retire(struct exchange *x);
 
+/* What is waited for: how long that may take is a time-out of the listener or of the pool. */
+enum wait {
+    WAIT_NONE,
+    WAIT_RESOLVED,
+    WAIT_SLOT,
+    WAIT_CONNECTED,
+    WAIT_BODY,           /* the client is to send more of the request */
+    WAIT_SEND,           /* the server is to take more of it */
+    WAIT_EARLY_RESPONSE, /* it takes no more, and may have answered */
+    WAIT_FIRST_BYTE,
+    WAIT_RESPONSE, /* more of it */
+    WAIT_WRITE,    /* the client is to take more of the response */
+};
+
+#define OF_LISTENER(name) .is_listeners = true, .at = offsetof(struct listener_timeouts, name)
+#define OF_POOL(name) .at = offsetof(struct pool_timeouts, name)
 #define TO(state) (1u << EXCHANGE_##state)
 
 /* clang-format off */
 static const struct {
+    uint8_t timeout; /* enum end_reason */
+    bool is_listeners;
+    size_t at;
+} waits[] = {
+    [WAIT_RESOLVED]       = { END_EGRESS_UNRESOLVED, OF_POOL(connect_ms) },
+    [WAIT_SLOT]           = { END_QUEUE_TIMEOUT, OF_POOL(queue_ms) },
+    [WAIT_CONNECTED]      = { END_CONNECT_TIMEOUT, OF_POOL(connect_ms) },
+    [WAIT_BODY]           = { END_BODY_TIMEOUT, OF_LISTENER(body_ms) },
+    [WAIT_SEND]           = { END_SEND_TIMEOUT, OF_POOL(response_ms) },
+    [WAIT_EARLY_RESPONSE] = { END_SEND_TIMEOUT, OF_POOL(response_ms) },
+    [WAIT_FIRST_BYTE]     = { END_FIRST_BYTE_TIMEOUT, OF_POOL(first_byte_ms) },
+    [WAIT_RESPONSE]       = { END_RESPONSE_TIMEOUT, OF_POOL(response_ms) },
+    [WAIT_WRITE]          = { END_WRITE_TIMEOUT, OF_LISTENER(write_ms) },
+};
+
+static const uint8_t request_waits[] = {
+    [REQUEST_READING] = WAIT_BODY,
+    [REQUEST_WRITING] = WAIT_SEND,
+    [REQUEST_REFUSED] = WAIT_EARLY_RESPONSE,
+    [REQUEST_UNWANTED] = WAIT_NONE,
+};
+
+static const struct {
     const char *name;
     enum step (*run)(struct exchange *x); /* STEP_WAIT: an event, a timer or a task goes on */
+    uint8_t wait; /* besides the request's */
     uint32_t may_enter;
 } states[] = {
-    [EXCHANGE_ROUTE]   = { "route",   choose_route, TO(RESOLVE) | TO(PICK) | TO(REPLY) | TO(DONE) },
-    [EXCHANGE_RESOLVE] = { "resolve", wait_resolved, TO(PICK) | TO(REPLY) | TO(DONE) },
-    [EXCHANGE_PICK]    = { "pick",    exchange_pick, TO(QUEUE) | TO(CONNECT) | TO(RELAY) | TO(REPLY) | TO(DONE) },
-    [EXCHANGE_QUEUE]   = { "queue",   exchange_wait_slot, TO(PICK) | TO(REPLY) | TO(DONE) },
-    [EXCHANGE_CONNECT] = { "connect", wait_ready,   TO(PICK) | TO(RELAY) | TO(REPLY) | TO(DONE) },
-    /* back only while no response byte is out */
-    [EXCHANGE_RELAY]   = { "relay",   relay,        TO(PICK) | TO(REPLY) | TO(TUNNEL) | TO(DONE) },
-    [EXCHANGE_REPLY]   = { "reply",   reply_send,   TO(DONE) },
-    [EXCHANGE_TUNNEL]  = { "tunnel",  run_tunnel,   TO(DONE) },
-    [EXCHANGE_DONE]    = { "done",    retire,       0 },
+    [EXCHANGE_ROUTE]    = { "route",    choose_route, WAIT_NONE, TO(RESOLVE) | TO(PICK) | TO(REPLY) | TO(DONE) },
+    [EXCHANGE_RESOLVE]  = { "resolve",  wait_for_event, WAIT_RESOLVED, TO(PICK) | TO(REPLY) | TO(DONE) },
+    [EXCHANGE_PICK]     = { "pick",     exchange_pick, WAIT_NONE,
+                            TO(QUEUE) | TO(CONNECT) | TO(REQUEST) | TO(REPLY) | TO(DONE) },
+    [EXCHANGE_QUEUE]    = { "queue",    exchange_wait_slot, WAIT_SLOT, TO(PICK) | TO(REPLY) | TO(DONE) },
+    [EXCHANGE_CONNECT]  = { "connect",  wait_for_event, WAIT_CONNECTED,
+                            TO(PICK) | TO(REQUEST) | TO(REPLY) | TO(DONE) },
+    [EXCHANGE_REQUEST]  = { "request",  wait_for_event, WAIT_NONE,
+                            TO(PICK) | TO(ANSWER) | TO(RESPONSE) | TO(REPLY) | TO(DONE) },
+    [EXCHANGE_ANSWER]   = { "answer",   wait_for_event, WAIT_FIRST_BYTE,
+                            TO(PICK) | TO(RESPONSE) | TO(TUNNEL) | TO(REPLY) | TO(DONE) },
+    /* to a reply only while no byte of it is out */
+    [EXCHANGE_RESPONSE] = { "response", wait_for_event, WAIT_RESPONSE, TO(REPLY) | TO(FLUSH) | TO(DONE) },
+    [EXCHANGE_TUNNEL]   = { "tunnel",   run_tunnel, WAIT_WRITE, TO(DONE) },
+    [EXCHANGE_REPLY]    = { "reply",    reply_send, WAIT_WRITE, TO(FLUSH) | TO(DONE) },
+    [EXCHANGE_FLUSH]    = { "flush",    flush, WAIT_WRITE, TO(DONE) },
+    [EXCHANGE_DONE]     = { "done",     retire, WAIT_NONE, 0 },
 };
 /* clang-format on */
 
@@ -55,6 +101,7 @@ enum step exchange_end_of_bug(struct exchange *x)
     x->record.end = END_INTERNAL;
     if (x->state != EXCHANGE_DONE) loop_defer(&x->worker->loop, &x->end_task);
     x->state = EXCHANGE_DONE;
+    x->request = REQUEST_UNWANTED;
     return STEP_GO;
 }
 
@@ -62,9 +109,14 @@ enum step exchange_end_of_bug(struct exchange *x)
 enum step exchange_enter(struct exchange *x, enum exchange_state next)
 {
     if (bug_if(EXCHANGE, !(states[x->state].may_enter & (1u << next)))) return exchange_end_of_bug(x);
+    bool was_waiting = x->state == EXCHANGE_QUEUE;
     /* However it leaves the queue: who is over must not have a turn. */
-    if (x->state == EXCHANGE_QUEUE && next != EXCHANGE_PICK) pool_stop_waiting(x->pool, &x->waiter);
+    if (was_waiting && next != EXCHANGE_PICK) pool_stop_waiting(x->pool, &x->waiter);
     x->state = (uint8_t)next;
+    if (next >= EXCHANGE_REPLY) x->request = REQUEST_UNWANTED;
+    /* Who had a turn in vain goes on with the time that was given then; whose attempt failed is given new time. */
+    if (next == EXCHANGE_PICK && !was_waiting) x->since_ms = 0;
+    if (states[next].wait && !(next == EXCHANGE_QUEUE && x->since_ms)) exchange_moved(x);
     return STEP_GO;
 }
 
@@ -77,54 +129,50 @@ void exchange_advance(struct exchange *x)
 
 /* time-outs */
 
+static enum wait wait_of(const struct exchange *x)
+{
+    return x->is_behind ? WAIT_WRITE : (enum wait)states[x->state].wait;
+}
+
+static uint64_t deadline_ms(const struct exchange *x, enum wait wait, uint64_t since_ms)
+{
+    if (wait == WAIT_NONE) return UINT64_MAX;
+    const void *timeouts = waits[wait].is_listeners ? (const void *)&x->routes->conf->timeouts
+                                                    : exchange_pool_timeouts(x);
+    return since_ms + *(const uint64_t *)((const char *)timeouts + waits[wait].at);
+}
+
+static uint64_t earliest(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static void set_timer(struct exchange *x)
 {
-    uint64_t at = UINT64_MAX;
-    if (x->request_deadline_ms) at = x->request_deadline_ms;
-    if (x->response_deadline_ms && x->response_deadline_ms < at) at = x->response_deadline_ms;
-    if (x->total_deadline_ms && x->total_deadline_ms < at) at = x->total_deadline_ms;
-    if (!x->is_watched && x->watch_ms < at) at = x->watch_ms;
+    uint64_t at = earliest(deadline_ms(x, wait_of(x), x->since_ms),
+                           deadline_ms(x, (enum wait)request_waits[x->request], x->request_since_ms));
+    if (x->total_deadline_ms) at = earliest(at, x->total_deadline_ms);
+    if (!x->is_watched) at = earliest(at, x->watch_ms);
     if (at != UINT64_MAX) timer_arm(&x->worker->loop.timers, &x->timer, at);
 }
 
-static const struct {
-    bool is_request;
-    uint8_t timeout; /* enum end_reason */
-} waits[] = {
-    [WAIT_SEND] = { true, END_SEND_TIMEOUT },           [WAIT_BODY] = { true, END_BODY_TIMEOUT },
-    [WAIT_RESOLVED] = { false, END_EGRESS_UNRESOLVED }, [WAIT_SLOT] = { false, END_QUEUE_TIMEOUT },
-    [WAIT_CONNECTED] = { false, END_CONNECT_TIMEOUT },  [WAIT_FIRST_BYTE] = { false, END_FIRST_BYTE_TIMEOUT },
-    [WAIT_RESPONSE] = { false, END_RESPONSE_TIMEOUT },  [WAIT_EARLY_RESPONSE] = { false, END_SEND_TIMEOUT },
-    [WAIT_WRITE] = { false, END_WRITE_TIMEOUT },
-};
-
-static uint64_t wait_ms(const struct exchange *x, enum exchange_wait wait)
+/* A timer that is due before looks for itself what is next. */
+static void be_called_by(struct exchange *x, uint64_t at)
 {
-    switch (wait) {
-    case WAIT_BODY: return x->routes->conf->timeouts.body_ms;
-    case WAIT_WRITE: return x->routes->conf->timeouts.write_ms;
-    case WAIT_RESOLVED:
-    case WAIT_CONNECTED: return exchange_pool_timeouts(x)->connect_ms;
-    case WAIT_SLOT: return exchange_pool_timeouts(x)->queue_ms;
-    case WAIT_FIRST_BYTE: return exchange_pool_timeouts(x)->first_byte_ms;
-    case WAIT_SEND:
-    case WAIT_RESPONSE:
-    case WAIT_EARLY_RESPONSE: break;
-    }
-    return exchange_pool_timeouts(x)->response_ms;
+    if (!timer_is_armed(&x->timer) || x->timer.deadline_ms > at) set_timer(x);
 }
 
-void exchange_expect(struct exchange *x, enum exchange_wait wait)
+void exchange_moved(struct exchange *x)
 {
-    uint64_t deadline_ms = exchange_now_ms(x) + wait_ms(x, wait);
-    if (waits[wait].is_request) {
-        x->request_deadline_ms = deadline_ms;
-        x->request_timeout = (enum end_reason)waits[wait].timeout;
-    } else {
-        x->response_deadline_ms = deadline_ms;
-        x->response_timeout = (enum end_reason)waits[wait].timeout;
-    }
-    set_timer(x);
+    x->since_ms = exchange_now_ms(x);
+    be_called_by(x, deadline_ms(x, wait_of(x), x->since_ms));
+}
+
+void exchange_request_is(struct exchange *x, enum exchange_request request)
+{
+    x->request = (uint8_t)request;
+    x->request_since_ms = exchange_now_ms(x);
+    be_called_by(x, deadline_ms(x, (enum wait)request_waits[request], x->request_since_ms));
 }
 
 /* ends */
@@ -145,18 +193,22 @@ enum step exchange_cut(struct exchange *x, enum end_reason reason)
     return exchange_finish(x, reason);
 }
 
-/* Over with a fault: told to the client if nothing of a response has gone out, else shown by cutting it off. */
+/* A head that still waits for its first body byte can give way to the sentence. */
+static bool can_tell(struct exchange *x)
+{
+    if (x->state < EXCHANGE_RESPONSE) return true;
+    if (x->state != EXCHANGE_RESPONSE || !http_stream_unsend(x->client)) return false;
+    x->body_out = 0;
+    return true;
+}
+
 enum step exchange_fail(struct exchange *x, enum end_reason reason)
 {
     if (x->state == EXCHANGE_DONE || x->state == EXCHANGE_REPLY) return STEP_WAIT;
     if (reason == END_NO_MEMORY) worker_ask_for_memory(x->worker);
-    bool is_telling = end_reason_info(reason)->status != 0;
-    /* A head that still waits for its first body byte can give way to the sentence. */
-    if (is_telling && x->response_started && http_stream_unsend(x->client)) {
-        x->response_started = false;
-        x->body_out = 0;
-    }
-    if (x->response_started || !is_telling) return exchange_cut(x, reason);
+    if (!end_reason_info(reason)->status || !can_tell(x)) return exchange_cut(x, reason);
+    attempt_end(&x->attempt, reason);
+    attempt_leave(&x->attempt);
     x->end = (uint8_t)reason;
     return exchange_enter(x, EXCHANGE_REPLY);
 }
@@ -224,16 +276,10 @@ static enum step choose_route(struct exchange *x)
     return exchange_enter(x, EXCHANGE_PICK);
 }
 
-static enum step wait_resolved(struct exchange *x)
+static enum step wait_for_event(struct exchange *x)
 {
     (void)x;
-    return STEP_WAIT; /* the resolver's answer or the timer */
-}
-
-static enum step wait_ready(struct exchange *x)
-{
-    (void)x;
-    return STEP_WAIT; /* on_open, on_error or the timer */
+    return STEP_WAIT;
 }
 
 /* tunnels */
@@ -241,12 +287,7 @@ static enum step wait_ready(struct exchange *x)
 static enum step run_tunnel(struct exchange *x)
 {
     if (bug_if(EXCHANGE, !x->client || !x->attempt.stream || x->tunnel)) return exchange_end_of_bug(x);
-    if (!x->client->is_flushed) {
-        exchange_expect(x, WAIT_WRITE);
-        return STEP_WAIT;
-    }
-    exchange_expect_nothing(x);
-    x->total_deadline_ms = 0;
+    if (!x->client->is_flushed) return STEP_WAIT;
     loop_disarm(&x->worker->loop, &x->timer);
     if (upgrade_start(x) < 0) return exchange_cut(x, END_NO_MEMORY);
     return STEP_WAIT;
@@ -256,12 +297,6 @@ void exchange_on_tunnel_end(struct exchange *x, enum end_reason reason)
 {
     (void)bug_if(EXCHANGE, x->tunnel);
     exchange_finish(x, reason);
-}
-
-static enum step relay(struct exchange *x)
-{
-    (void)x;
-    return STEP_WAIT;
 }
 
 /* A copy in the arena. -1: out of memory. */
@@ -285,6 +320,16 @@ int exchange_copy_fields(struct exchange *x, const struct http_field *from, uint
 }
 
 /* the end */
+
+static enum end_reason own_end(const struct exchange *x, enum end_reason otherwise)
+{
+    return exchange_is_local(x) ? (enum end_reason)x->end : otherwise;
+}
+
+static enum step flush(struct exchange *x)
+{
+    return x->client->is_flushed ? exchange_finish(x, own_end(x, END_OK)) : STEP_WAIT;
+}
 
 static void bury(struct loop_grave *g)
 {
@@ -327,28 +372,13 @@ static void on_end_task(struct loop_task *t)
 
 static void on_deadline(struct exchange *x, enum end_reason reason)
 {
-    enum step step = STEP_WAIT;
-    switch ((enum exchange_state)x->state) {
-    case EXCHANGE_RESOLVE:
-        egress_end(x);
+    enum step step;
+    if (x->state == EXCHANGE_CONNECT)
+        step = exchange_attempt_failed(x, reason, NULL, 0);
+    else if (x->state <= EXCHANGE_RESPONSE)
         step = exchange_fail(x, reason);
-        break;
-    case EXCHANGE_QUEUE:
-        pool_stop_waiting(x->pool, &x->waiter);
-        step = exchange_fail(x, reason);
-        break;
-    case EXCHANGE_CONNECT: step = exchange_attempt_failed(x, reason, NULL, 0); break;
-    case EXCHANGE_RELAY:
-        attempt_end(&x->attempt, reason);
-        attempt_leave(&x->attempt);
-        step = exchange_fail(x, reason);
-        break;
-    case EXCHANGE_REPLY:
-    case EXCHANGE_TUNNEL: step = exchange_cut(x, x->is_local ? (enum end_reason)x->end : reason); break;
-    case EXCHANGE_ROUTE:
-    case EXCHANGE_PICK:
-    case EXCHANGE_DONE: break;
-    }
+    else
+        step = exchange_cut(x, own_end(x, reason));
     if (step == STEP_GO) exchange_advance(x);
 }
 
@@ -361,12 +391,13 @@ static void on_timer(struct timer *t)
         http_stream_watch(x->client);
     }
     if (x->state == EXCHANGE_DONE) return;
+    enum wait wait = wait_of(x), request = (enum wait)request_waits[x->request];
     if (x->total_deadline_ms && now >= x->total_deadline_ms)
         on_deadline(x, END_TOTAL_TIMEOUT);
-    else if (x->response_deadline_ms && now >= x->response_deadline_ms)
-        on_deadline(x, x->response_timeout);
-    else if (x->request_deadline_ms && now >= x->request_deadline_ms)
-        on_deadline(x, x->request_timeout);
+    else if (now >= deadline_ms(x, wait, x->since_ms))
+        on_deadline(x, (enum end_reason)waits[wait].timeout);
+    else if (now >= deadline_ms(x, request, x->request_since_ms))
+        on_deadline(x, (enum end_reason)waits[request].timeout);
     else
         set_timer(x);
 }

@@ -14,10 +14,24 @@ enum exchange_state {
     EXCHANGE_PICK,
     EXCHANGE_QUEUE,
     EXCHANGE_CONNECT,
-    EXCHANGE_RELAY,
-    EXCHANGE_REPLY,
+    EXCHANGE_REQUEST,  /* the request is on its way to the server */
+    EXCHANGE_ANSWER,   /* it is there, and nothing of the response is here */
+    EXCHANGE_RESPONSE, /* the response is on its way to the client; the rest of the request may be beside it */
     EXCHANGE_TUNNEL,
+    /* From here on nobody wants any more of the request. */
+    EXCHANGE_REPLY, /* weir's own answer is on its way */
+    EXCHANGE_FLUSH, /* the client is to take what is left of a response */
     EXCHANGE_DONE,
+};
+
+/* Of an attempt's request, which may be under way in several of these states. */
+enum exchange_request {
+    REQUEST_NONE,
+    REQUEST_READING, /* the client is to send more of it */
+    REQUEST_WRITING, /* the server is to take more of it */
+    REQUEST_SENT,    /* all of it is with the server's stream */
+    REQUEST_REFUSED, /* the server takes no more: it may have answered */
+    REQUEST_UNWANTED /* what still comes of it is thrown away */
 };
 
 enum step { STEP_WAIT, STEP_GO };
@@ -69,7 +83,8 @@ struct exchange {
     bool is_client_counted; /* among its address's: see worker_client_closed() */
     struct ip peer;         /* who is connected; record.client is who is meant */
     struct loop_task end_task;
-    uint8_t state; /* enum exchange_state; written by enter() only */
+    uint8_t state;   /* enum exchange_state; written by exchange_enter() only */
+    uint8_t request; /* enum exchange_request */
     uint8_t attempts;
     uint8_t end;              /* enum end_reason that a local reply explains */
     bool is_again;            /* has been in the queue */
@@ -77,7 +92,8 @@ struct exchange {
     bool wants_fresh;         /* once more to the same server: the reused connection was dead */
     bool was_replaced;        /* that happened already */
     bool is_informed;         /* a 1xx went out: no second attempt, but still an answer */
-    bool is_watched;          /* its end is noticed at any time */
+    bool is_behind;           /* the client is to take what has come before more of the response is read */
+    bool is_watched;          /* the client's end is noticed at any time */
     bool is_cut;              /* the response ends in the middle, visibly */
     uint8_t path_fault;       /* enum http_path_fault: of the target, which then is as it came */
 
@@ -87,23 +103,19 @@ struct exchange {
     struct block *replay; /* its first bytes, to be sent again */
     uint32_t replay_len, replay_sent;
     uint64_t body_in;     /* payload taken from the client */
-    bool request_done;    /* all of it was taken by the server's stream */
     bool request_ended;   /* the client's side of it is complete */
-    bool send_failed;     /* the server takes no more: its response is waited for */
     bool request_follows; /* body bytes come within the same event */
 
     /* The response. */
     uint64_t body_out;
-    bool response_started; /* something of it may have reached the client */
-    bool response_done;
-    bool is_local, is_bodiless;
     bool is_last;               /* weir answers OPTIONS or TRACE itself: Max-Forwards is 0 */
     struct http_head *response; /* its fields, in the arena, if the access log shows any; else NULL */
     struct slice reply_body;    /* of a local reply: what is still to be sent */
 
-    /* Deadlines in loop milliseconds; 0: none. */
-    uint64_t request_deadline_ms, response_deadline_ms, total_deadline_ms, watch_ms;
-    enum end_reason request_timeout, response_timeout;
+    /* Loop milliseconds. Since when the request, and whatever else its state waits for, has not moved: how long that may
+     * be is a table in exchange.c. */
+    uint64_t request_since_ms, since_ms;
+    uint64_t total_deadline_ms, watch_ms; /* 0: none */
 
     /* How the last attempt failed, for whoever has to explain it. */
     const char *detail;
@@ -118,6 +130,11 @@ struct exchange {
 static inline bool exchange_is_secure(const struct exchange *x)
 {
     return x->record.flags & FLIGHT_CLIENT_TLS;
+}
+/* The response is weir's own. */
+static inline bool exchange_is_local(const struct exchange *x)
+{
+    return x->record.flags & FLIGHT_LOCAL_REPLY;
 }
 /* What a client's connection calls for a proxy's listener. */
 void exchange_on_request(struct http_service *service, struct http_stream *s, struct http_head *head,

@@ -30,7 +30,7 @@ static uint32_t peer_of(const struct exchange *x, const struct server *s)
 static bool may_retry(const struct exchange *x, enum end_reason reason)
 {
     const struct http_stream *s = x->attempt.stream;
-    if (x->response_started || x->is_informed || x->body_in != x->replay_len) return false;
+    if (x->state == EXCHANGE_RESPONSE || x->is_informed || x->body_in != x->replay_len) return false;
     if (reason == END_TOTAL_TIMEOUT) return false;
     if (x->attempts >= x->pool_conf->retry.attempts && !(s && s->is_reused && !x->was_replaced)) return false;
     if (is_connect_failure(reason) || !s || s->is_unprocessed) return true;
@@ -95,11 +95,9 @@ enum step exchange_attempt_failed(struct exchange *x, enum end_reason reason, co
     x->detail = detail;
     x->detail_number = number;
     x->end = (uint8_t)reason;
-    exchange_expect_nothing(x);
     if (!prepare_sequel(x, sequel, failed)) return exchange_fail(x, reason);
-    x->request_done = false;
+    x->request = REQUEST_NONE;
     x->replay_sent = 0;
-    x->send_failed = false;
     return exchange_enter(x, EXCHANGE_PICK);
 }
 
@@ -229,7 +227,6 @@ static enum step lease(struct exchange *x, struct search *search, const struct f
     if (got == LEASE_FAILED) return lease_failed(x, f, why);
     exchange_listen_to_server(x);
     if (got == LEASE_OPEN) return request_begin(x);
-    exchange_expect(x, WAIT_CONNECTED);
     return exchange_enter(x, EXCHANGE_CONNECT);
 }
 
@@ -251,8 +248,7 @@ static void renew_view(struct exchange *x)
 
 enum step exchange_pick(struct exchange *x)
 {
-    if (bug_if(EXCHANGE, attempt_is_in_hand(&x->attempt) || !x->view || x->response_started))
-        return exchange_end_of_bug(x);
+    if (bug_if(EXCHANGE, attempt_is_in_hand(&x->attempt) || !x->view)) return exchange_end_of_bug(x);
     if (!x->view->is_current) renew_view(x);
     struct search search = { .failed = x->tried_count };
     while (x->state == EXCHANGE_PICK) {
@@ -292,7 +288,5 @@ enum step exchange_wait_slot(struct exchange *x)
     x->waiter.on_turn = on_turn;
     x->waiter.named = x->named;
     if (!pool_wait(x->pool, &x->waiter, x->is_again)) return exchange_fail(x, END_QUEUE_FULL);
-    /* Who had his turn in vain goes on with the time that he was given; whose attempt failed has none left. */
-    if (!x->response_deadline_ms) exchange_expect(x, WAIT_SLOT);
     return STEP_WAIT;
 }

@@ -76,7 +76,6 @@ static bool use_address(struct exchange *x)
 static enum step resolved(struct exchange *x)
 {
     struct exchange_egress *e = x->egress;
-    x->response_deadline_ms = 0;
     if (e->answer.result != RESOLVER_OK)
         return exchange_fail_with(x, END_EGRESS_UNRESOLVED,
                                   resolver_result_text(e->answer.result, family_of(x)));
@@ -125,7 +124,6 @@ enum step egress_begin(struct exchange *x)
     if (!e->authority.data) return exchange_fail(x, END_NO_MEMORY);
     struct slice name = slice_of(e->target.host);
     if (resolver_ask(x->worker->resolver, name, family_of(x), &e->query, &e->answer)) return resolved(x);
-    exchange_expect(x, WAIT_RESOLVED);
     return exchange_enter(x, EXCHANGE_RESOLVE);
 }
 

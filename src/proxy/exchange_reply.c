@@ -40,27 +40,24 @@ static int add_route_headers(struct exchange *x, const struct fault_reply *reply
     return headers_apply(x, conf, NULL, 0, extra, &send->extra_count);
 }
 
-void reply_send_more(struct exchange *x)
+enum step reply_send_more(struct exchange *x)
 {
     size_t taken = 0;
     enum io io = http_send_body(x->client, x->reply_body.data, x->reply_body.len, HTTP_END, &taken);
     x->body_out += taken;
     x->reply_body.data += taken;
     x->reply_body.len -= taken;
-    if (io == IO_FAIL) {
-        exchange_cut(x, (enum end_reason)x->end);
-    } else if (!x->reply_body.len) {
-        x->response_done = true;
-    }
+    if (io == IO_FAIL) return exchange_cut(x, (enum end_reason)x->end);
+    if (!x->reply_body.len) return exchange_enter(x, EXCHANGE_FLUSH);
+    exchange_moved(x);
+    return STEP_WAIT;
 }
 
 enum step reply_send(struct exchange *x)
 {
-    if (bug_if(EXCHANGE, !x->client || x->response_started || x->is_local)) return exchange_end_of_bug(x);
+    if (bug_if(EXCHANGE, !x->client || exchange_is_local(x))) return exchange_end_of_bug(x);
     struct fault_reply reply;
-    attempt_leave(&x->attempt);
-    x->is_local = true;
-    x->request_deadline_ms = x->total_deadline_ms = 0;
+    x->total_deadline_ms = 0;
     x->record.flags |= FLIGHT_LOCAL_REPLY;
     bool is_by_route = x->end == END_OK;
     if (make_reply(x, &reply) < 0) {
@@ -68,7 +65,6 @@ enum step reply_send(struct exchange *x)
         return exchange_cut(x, (enum end_reason)x->end);
     }
     x->record.status = reply.head.status;
-    x->response_started = true;
     uint16_t status = reply.head.status;
     bool is_bodiless = status == 204 || status == 304;
     bool is_head = is_bodiless || (x->head.method == HTTP_HEAD && x->head.method_text.len);
@@ -82,13 +78,7 @@ enum step reply_send(struct exchange *x)
                               .is_early = !x->client->is_ended };
     if (is_by_route && add_route_headers(x, &reply, &send) < 0) return exchange_cut(x, END_NO_MEMORY);
     x->reply_body = is_head ? SLICE_NONE : reply.body;
-    exchange_expect(x, WAIT_WRITE);
     if (http_send_head(x->client, &send, is_head ? 0 : HTTP_MORE) != IO_OK)
         return exchange_cut(x, (enum end_reason)x->end);
-    if (is_head)
-        x->response_done = true;
-    else
-        reply_send_more(x);
-    response_check_done(x);
-    return STEP_WAIT;
+    return is_head ? exchange_enter(x, EXCHANGE_FLUSH) : reply_send_more(x);
 }

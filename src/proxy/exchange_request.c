@@ -7,11 +7,10 @@
 
 void request_sent(struct exchange *x)
 {
-    x->request_done = true;
-    x->request_deadline_ms = 0;
+    x->request = REQUEST_SENT;
     x->record.sent_us = exchange_since_start_us(x);
     if (x->mirror) mirror_request_ended(x->mirror);
-    if (!x->response_started) exchange_expect(x, WAIT_FIRST_BYTE);
+    if (x->state == EXCHANGE_REQUEST) exchange_enter(x, EXCHANGE_ANSWER);
 }
 
 /* The end of a body whose last bytes went without it. */
@@ -20,6 +19,19 @@ static enum io send_end(struct exchange *x)
     size_t none = 0;
     if (x->trailer_count) return http_send_trailers(x->attempt.stream, x->trailers, x->trailer_count);
     return http_send_body(x->attempt.stream, NULL, 0, HTTP_END, &none);
+}
+
+/* By the server's stream. */
+static bool request_is_wanted(const struct exchange *x)
+{
+    return exchange_is_with_server(x) && x->request < REQUEST_REFUSED;
+}
+
+/* The server may have answered before it closed: that is seen when it is read. False */
+static bool refused(struct exchange *x)
+{
+    exchange_request_is(x, x->state == EXCHANGE_RESPONSE ? REQUEST_UNWANTED : REQUEST_REFUSED);
+    return false;
 }
 
 /* What was kept of the body goes again, and its end if that has come. True once all of it is with the server's
@@ -38,25 +50,21 @@ bool request_go_on(struct exchange *x)
         enum io io = http_send_body(x->attempt.stream, x->replay->data + x->replay_sent,
                                     x->replay_len - x->replay_sent, flags, &taken);
         x->replay_sent += (uint32_t)taken;
-        if (io == IO_FAIL) {
-            x->send_failed = true;
+        if (io == IO_FAIL) return refused(x);
+        if (io == IO_AGAIN) {
+            exchange_request_is(x, REQUEST_WRITING);
             return false;
         }
-        if (io == IO_AGAIN) return false;
     }
-    if (!x->request_ended || x->request_done) return true;
-    if ((!x->replay_len || !ends_with_bytes) && send_end(x) == IO_FAIL) {
-        x->send_failed = true;
-        return false;
-    }
+    if (!x->request_ended || x->request == REQUEST_SENT) return true;
+    if ((!x->replay_len || !ends_with_bytes) && send_end(x) == IO_FAIL) return refused(x);
     request_sent(x);
     return true;
 }
 
 enum step request_begin(struct exchange *x)
 {
-    if (bug_if(EXCHANGE, !x->attempt.stream || !x->client || x->response_started))
-        return exchange_end_of_bug(x);
+    if (bug_if(EXCHANGE, !x->attempt.stream || !x->client)) return exchange_end_of_bug(x);
     const struct http_head *head = &x->head;
     struct http_send send = { .head = head,
                               .authority = forward_authority(x),
@@ -66,7 +74,7 @@ enum step request_begin(struct exchange *x)
                               .body = head->body,
                               .content_length = head->content_length,
                               .upgrade = x->upgrade };
-    if (x->state != EXCHANGE_RELAY) exchange_enter(x, EXCHANGE_RELAY);
+    exchange_enter(x, EXCHANGE_REQUEST);
     x->record.connected_us = exchange_since_start_us(x);
     bool has_body = head->body != HTTP_BODY_NONE &&
                     !(head->body == HTTP_BODY_LENGTH && !head->content_length);
@@ -77,14 +85,12 @@ enum step request_begin(struct exchange *x)
         request_sent(x);
         return STEP_WAIT;
     }
-    exchange_expect(x, WAIT_BODY);
-    x->response_deadline_ms = 0;
+    exchange_request_is(x, REQUEST_READING);
     if (x->request_follows) return STEP_WAIT; /* on_body comes of itself */
     if (request_go_on(x) && !x->request_ended) http_stream_resume(x->client);
-    if (x->state != EXCHANGE_RELAY || !x->attempt.stream || x->send_failed) return STEP_WAIT;
+    if (!request_is_wanted(x) || x->attempt.stream->is_flushed) return STEP_WAIT;
     size_t none = 0;
-    if (!x->attempt.stream->is_flushed)
-        x->send_failed = http_send_body(x->attempt.stream, NULL, 0, 0, &none) == IO_FAIL;
+    if (http_send_body(x->attempt.stream, NULL, 0, 0, &none) == IO_FAIL) refused(x);
     return STEP_WAIT;
 }
 
@@ -112,30 +118,31 @@ static bool is_over_body_limit(const struct exchange *x, size_t more)
     return x->body_in + more > x->routes->conf->limits.body_bytes;
 }
 
+/* The last `rest` of it, which nobody wants any more. `len` */
+static size_t throw_away(struct exchange *x, size_t len, size_t rest, unsigned flags)
+{
+    x->body_in += rest;
+    if (flags & HTTP_END) x->request_ended = true;
+    return len;
+}
+
 static size_t on_request_body(struct http_stream *s, const char *data, size_t len, unsigned flags)
 {
     struct exchange *x = s->owner;
     exchange_note(x);
     x->request_follows = false;
-    bool is_unwanted = x->response_done || (x->send_failed && x->response_started);
-    if (x->state == EXCHANGE_REPLY || x->state == EXCHANGE_DONE || is_unwanted) {
-        x->body_in += len;
-        if (flags & HTTP_END) x->request_ended = true;
-        return len; /* nobody wants it any more */
-    }
+    if (x->request == REQUEST_UNWANTED) return throw_away(x, len, len, flags);
     if (is_over_body_limit(x, len)) {
-        if (x->attempt.stream) attempt_end(&x->attempt, END_BODY_TOO_LARGE);
-        attempt_leave(&x->attempt);
         exchange_fail(x, END_BODY_TOO_LARGE);
         exchange_advance(x);
         return len;
     }
-    if (x->state != EXCHANGE_RELAY || x->send_failed || x->replay_sent < x->replay_len) {
+    if (!request_is_wanted(x) || x->replay_sent < x->replay_len) {
         if (!len && (flags & HTTP_END)) x->request_ended = true; /* that is not told again */
         return 0;
     }
     /* The end alone may come behind it: of a body of no bytes. */
-    if (bug_if(EXCHANGE, !x->attempt.stream || (x->request_done && len))) {
+    if (bug_if(EXCHANGE, !x->attempt.stream || (x->request == REQUEST_SENT && len))) {
         exchange_end_of_bug(x);
         return len;
     }
@@ -145,21 +152,15 @@ static size_t on_request_body(struct http_stream *s, const char *data, size_t le
     if (x->mirror) mirror_body(x->mirror, data, taken);
     x->body_in += taken;
     if (io == IO_FAIL) {
-        /* It may have answered before it closed: that is seen when it is read. */
-        x->send_failed = true;
-        x->request_deadline_ms = 0;
-        exchange_expect(x, WAIT_EARLY_RESPONSE);
-        return taken;
-    }
-    if (taken < len) {
-        exchange_expect(x, WAIT_SEND);
-        return taken;
-    }
-    if (flags & HTTP_END) {
+        refused(x);
+        if (x->request == REQUEST_UNWANTED) return throw_away(x, len, len - taken, flags);
+    } else if (taken < len) {
+        exchange_request_is(x, REQUEST_WRITING);
+    } else if (flags & HTTP_END) {
         x->request_ended = true;
         request_sent(x);
     } else {
-        exchange_expect(x, WAIT_BODY);
+        exchange_request_is(x, REQUEST_READING);
     }
     return taken;
 }
@@ -172,13 +173,13 @@ static void on_request_trailers(struct http_stream *s, const struct http_field *
     /* Without memory they are lost, as they may be (RFC 9110 6.5.1). */
     if (exchange_copy_fields(x, fields, count, &x->trailers) == 0)
         x->trailer_count = headers_of_request_trailers(x, x->trailers, count);
-    if (x->state != EXCHANGE_RELAY || x->send_failed || x->replay_sent < x->replay_len) return;
-    if (bug_if(EXCHANGE, !x->attempt.stream || x->request_done)) {
+    if (!request_is_wanted(x) || x->replay_sent < x->replay_len) return;
+    if (bug_if(EXCHANGE, !x->attempt.stream || x->request == REQUEST_SENT)) {
         exchange_end_of_bug(x);
         return;
     }
     if (send_end(x) == IO_FAIL)
-        x->send_failed = true;
+        refused(x);
     else
         request_sent(x);
 }
@@ -189,16 +190,10 @@ static void on_client_error(struct http_stream *s, const struct http_fault *faul
     exchange_note(x);
     if (x->state == EXCHANGE_DONE) return;
     x->detail = fault->detail;
-    if (x->state == EXCHANGE_QUEUE) pool_stop_waiting(x->pool, &x->waiter);
-    bool can_tell = end_reason_info(fault->reason)->status && !x->response_started &&
-                    x->state != EXCHANGE_REPLY && x->state != EXCHANGE_TUNNEL;
-    attempt_end(&x->attempt, fault->reason);
-    if (!can_tell) {
+    if (x->state < EXCHANGE_RESPONSE)
+        exchange_fail(x, fault->reason);
+    else
         exchange_cut(x, fault->reason);
-        return;
-    }
-    attempt_leave(&x->attempt);
-    exchange_fail(x, fault->reason);
     exchange_advance(x);
 }
 
@@ -206,23 +201,14 @@ static void on_client_writable(struct http_stream *s)
 {
     struct exchange *x = s->owner;
     exchange_note(x);
-    if (x->state == EXCHANGE_DONE) return;
-    if (x->state == EXCHANGE_TUNNEL) {
+    if (x->state == EXCHANGE_REPLY && reply_send_more(x) == STEP_WAIT) return;
+    if (x->state > EXCHANGE_RESPONSE) {
         exchange_advance(x);
-        return;
-    }
-    if (x->state == EXCHANGE_REPLY && !x->response_done) reply_send_more(x);
-    bool is_answering = x->response_started || x->is_informed;
-    if (!x->response_done && is_answering && x->attempt.stream) {
-        if (x->response_started)
-            exchange_expect(x, WAIT_RESPONSE);
-        else if (x->request_done)
-            exchange_expect(x, WAIT_FIRST_BYTE);
-        else
-            x->response_deadline_ms = 0;
+    } else if (x->is_behind) {
+        x->is_behind = false;
+        exchange_moved(x);
         http_stream_resume(x->attempt.stream);
     }
-    response_check_done(x);
 }
 
 const struct http_stream_events exchange_client_events = {

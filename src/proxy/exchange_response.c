@@ -4,14 +4,17 @@
 #include "proxy/headers.h"
 #include "proxy/upgrade.h"
 
-void response_check_done(struct exchange *x)
+/* All of the response is with the client's stream. */
+static void response_is_whole(struct exchange *x)
 {
-    if (!x->response_done || x->state == EXCHANGE_DONE) return;
-    if (!x->client->is_flushed) {
-        exchange_expect(x, WAIT_WRITE);
-        return;
-    }
-    exchange_finish(x, x->is_local ? (enum end_reason)x->end : END_OK);
+    exchange_enter(x, EXCHANGE_FLUSH);
+    exchange_advance(x);
+}
+
+static void wait_for_client(struct exchange *x)
+{
+    x->is_behind = true;
+    exchange_moved(x);
 }
 
 /* the server's side */
@@ -51,7 +54,7 @@ static void pass_informational(struct exchange *x, struct http_head *head)
     } else if (!x->client->is_flushed) {
         /* One that waits is enough: the next is read when the client has taken it. */
         http_stream_pause(x->attempt.stream);
-        exchange_expect(x, WAIT_WRITE);
+        wait_for_client(x);
     }
 }
 
@@ -95,32 +98,33 @@ static void begin_response(struct exchange *x, struct http_head *head, unsigned 
     if (is_bodiless(x, head->status)) say_length(head, &send);
     /* An answer before the request's end, by a server that will not read the rest or that the client may not send it
      * to: what still comes would have to be read to no purpose. */
-    bool is_unwanted = x->attempt.stream->is_last || x->send_failed ||
+    bool was_refused = x->request == REQUEST_REFUSED;
+    bool is_unwanted = x->attempt.stream->is_last || was_refused ||
                        (x->head.expects_continue && !x->is_informed);
     send.is_early = !x->client->is_ended && is_unwanted;
-    x->response_started = true;
+    exchange_enter(x, EXCHANGE_RESPONSE);
     x->record.status = head->status;
     if (headers_of_response(x, head, &send) < 0) {
         exchange_cut(x, END_NO_MEMORY);
         return;
     }
     keep_response(x, head);
-    if (x->request_done) request_drop_replay(x);
+    if (x->request == REQUEST_SENT) request_drop_replay(x);
     if (http_send_head(x->client, &send, flags & HTTP_MORE) != IO_OK) {
         client_failed(x);
         return;
     }
-    exchange_expect(x, WAIT_RESPONSE);
     /* Nobody takes the rest of the request: it is thrown away, lest a client that sends first and reads then and a
      * response that fills the kernel wait for each other. */
-    if (x->send_failed) http_stream_resume(x->client);
-    if (x->state != EXCHANGE_RELAY) return;
-    if (head->body != HTTP_BODY_NONE) {
-        exchange_unpin(x); /* the configuration may have changed since it began */
-        return;
+    if (was_refused) {
+        exchange_request_is(x, REQUEST_UNWANTED);
+        http_stream_resume(x->client);
     }
-    x->response_done = true;
-    response_check_done(x);
+    if (x->state != EXCHANGE_RESPONSE) return;
+    if (head->body == HTTP_BODY_NONE)
+        response_is_whole(x);
+    else
+        exchange_unpin(x); /* the configuration may have changed since it began */
 }
 
 static void on_server_error(struct http_stream *s, const struct http_fault *fault);
@@ -129,8 +133,8 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
 {
     struct exchange *x = s->owner;
     exchange_note(x);
-    if (x->state != EXCHANGE_RELAY || is_left(x, s)) return;
-    if (bug_if(EXCHANGE, x->response_started || !x->client)) { /* one answer to one client */
+    if (!exchange_is_with_server(x) || is_left(x, s)) return;
+    if (bug_if(EXCHANGE, x->state == EXCHANGE_RESPONSE || !x->client)) { /* one answer to one client */
         exchange_end_of_bug(x);
         return;
     }
@@ -148,7 +152,6 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
     x->record.first_byte_us = exchange_since_start_us(x);
     if (head->status == 101) {
         x->record.status = 101;
-        x->response_started = true;
         if (upgrade_begin(x, head) < 0) {
             client_failed(x);
             return;
@@ -166,8 +169,8 @@ static size_t on_response_body(struct http_stream *s, const char *data, size_t l
 {
     struct exchange *x = s->owner;
     exchange_note(x);
-    if (x->state != EXCHANGE_RELAY || is_left(x, s)) return len;
-    if (bug_if(EXCHANGE, !x->response_started || x->response_done)) { /* between its head and its end */
+    if (!exchange_is_with_server(x) || is_left(x, s)) return len;
+    if (bug_if(EXCHANGE, x->state != EXCHANGE_RESPONSE)) { /* between its head and its end */
         exchange_end_of_bug(x);
         return len;
     }
@@ -178,16 +181,12 @@ static size_t on_response_body(struct http_stream *s, const char *data, size_t l
         client_failed(x);
         return len;
     }
-    if (taken < len) {
-        exchange_expect(x, WAIT_WRITE);
-        return taken;
-    }
-    if (flags & HTTP_END) {
-        x->response_done = true;
-        response_check_done(x);
-    } else {
-        exchange_expect(x, WAIT_RESPONSE);
-    }
+    if (taken < len)
+        wait_for_client(x);
+    else if (flags & HTTP_END)
+        response_is_whole(x);
+    else
+        exchange_moved(x);
     return taken;
 }
 
@@ -195,30 +194,28 @@ static void on_response_trailers(struct http_stream *s, const struct http_field 
 {
     struct exchange *x = s->owner;
     exchange_note(x);
-    if (x->state != EXCHANGE_RELAY || is_left(x, s)) return;
-    if (bug_if(EXCHANGE, !x->response_started || x->response_done)) {
+    if (!exchange_is_with_server(x) || is_left(x, s)) return;
+    if (bug_if(EXCHANGE, x->state != EXCHANGE_RESPONSE)) {
         exchange_end_of_bug(x);
         return;
     }
-    x->response_done = true;
     /* Without memory none pass, as none need (RFC 9110 6.5.1). */
     struct http_field *passing = NULL;
     if (exchange_copy_fields(x, fields, count, &passing) < 0) count = 0;
     headers_of_other_responses(x, passing, count);
-    if (http_send_trailers(x->client, passing, count) == IO_FAIL) {
+    if (http_send_trailers(x->client, passing, count) == IO_FAIL)
         client_failed(x);
-        return;
-    }
-    response_check_done(x);
+    else
+        response_is_whole(x);
 }
 
 static void on_server_error(struct http_stream *s, const struct http_fault *fault)
 {
     struct exchange *x = s->owner;
     exchange_note(x);
-    if ((x->state != EXCHANGE_CONNECT && x->state != EXCHANGE_RELAY) || is_left(x, s)) return;
+    if ((x->state != EXCHANGE_CONNECT && !exchange_is_with_server(x)) || is_left(x, s)) return;
     enum end_reason reason = fault->reason;
-    if (x->send_failed && (reason == END_SERVER_CLOSED || reason == END_SERVER_RESET))
+    if (x->request >= REQUEST_REFUSED && (reason == END_SERVER_CLOSED || reason == END_SERVER_RESET))
         reason = END_SEND_FAILED;
     if (exchange_attempt_failed(x, reason, fault->detail, fault->number) == STEP_GO) exchange_advance(x);
 }
@@ -227,7 +224,7 @@ static void on_server_writable(struct http_stream *s)
 {
     struct exchange *x = s->owner;
     exchange_note(x);
-    if (x->state != EXCHANGE_RELAY || x->request_done || x->send_failed || is_left(x, s)) return;
+    if (!exchange_is_with_server(x) || x->request > REQUEST_WRITING || is_left(x, s)) return;
     if (request_go_on(x) && !x->request_ended) http_stream_resume(x->client);
 }
 

@@ -32,6 +32,12 @@ static inline const struct pool_timeouts *exchange_pool_timeouts(const struct ex
     return &x->pool_conf->timeouts;
 }
 
+/* Its streams are joined: what comes on one goes to the other. */
+static inline bool exchange_is_with_server(const struct exchange *x)
+{
+    return x->state >= EXCHANGE_REQUEST && x->state <= EXCHANGE_RESPONSE;
+}
+
 /* Another configuration is in force: whoever is past its response's head lets go of the old one. */
 void exchange_unpin(struct exchange *x);
 
@@ -39,31 +45,16 @@ void exchange_unpin(struct exchange *x);
 enum step exchange_enter(struct exchange *x, enum exchange_state next);
 /* Runs states until one waits. */
 void exchange_advance(struct exchange *x);
-/* What is waited for; how long, and what its time-out is called, is one table. One on the side of the request, and one on
- * that of the response, at a time. */
-enum exchange_wait {
-    WAIT_SEND, /* request: the server is to take more of it */
-    WAIT_BODY, /* request: the client is to send more of it */
-    WAIT_RESOLVED,
-    WAIT_SLOT,
-    WAIT_CONNECTED,
-    WAIT_FIRST_BYTE,
-    WAIT_RESPONSE,       /* more of it */
-    WAIT_EARLY_RESPONSE, /* the server takes no more of the request: it may have answered */
-    WAIT_WRITE           /* the client is to take more of the response */
-};
-void exchange_expect(struct exchange *x, enum exchange_wait wait);
-/* Nothing is waited for on either side. */
-static inline void exchange_expect_nothing(struct exchange *x)
-{
-    x->request_deadline_ms = x->response_deadline_ms = 0;
-}
+/* What its state waits for has moved: the time for it begins anew. */
+void exchange_moved(struct exchange *x);
+/* Likewise for the request. */
+void exchange_request_is(struct exchange *x, enum exchange_request request);
 /* Over, for this reason. What is left to do is done at the end of the turn, when nobody is in the middle of it. */
 enum step exchange_finish(struct exchange *x, enum end_reason reason);
 /* Over, and so that the client sees that it was cut off. */
 enum step exchange_cut(struct exchange *x, enum end_reason reason);
-/* Over with a fault: told to the client if nothing of a response has gone out, else shown by cutting it off. `detail`
- * is static. */
+/* Over with a fault, and so the attempt in hand: told to the client if nothing of a response has gone out, else shown by
+ * cutting it off. `detail` is static. */
 enum step exchange_fail(struct exchange *x, enum end_reason reason);
 enum step exchange_fail_with(struct exchange *x, enum end_reason reason, const char *detail);
 /* It is in a state that cannot be: cut off, for END_INTERNAL. From anywhere; STEP_GO */
@@ -90,12 +81,9 @@ bool request_go_on(struct exchange *x);
 void request_drop_replay(struct exchange *x);
 extern const struct http_stream_events exchange_client_events;
 
-/* The response is with the client's stream: over as soon as it is sent. */
-void response_check_done(struct exchange *x);
-
 /* State REPLY: x->end told to the client, or what the route says. */
 enum step reply_send(struct exchange *x);
-void reply_send_more(struct exchange *x);
+enum step reply_send_more(struct exchange *x);
 /* The route redirects or answers by itself. */
 enum step exchange_reply_by_route(struct exchange *x);
 /* OPTIONS and TRACE go no further than this. */

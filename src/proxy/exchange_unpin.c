@@ -97,8 +97,9 @@ static void keep_addresses(struct exchange *x)
 
 static bool asks_nothing_more(const struct exchange *x)
 {
-    bool is_past_head = (x->state == EXCHANGE_RELAY && x->response_started) || x->state == EXCHANGE_TUNNEL;
-    return is_past_head && !x->is_local && x->view && x->route;
+    bool is_past_head = x->state == EXCHANGE_RESPONSE || x->state == EXCHANGE_TUNNEL ||
+                        x->state == EXCHANGE_FLUSH;
+    return is_past_head && !exchange_is_local(x) && x->view && x->route;
 }
 
 void exchange_unpin(struct exchange *x)

@@ -130,7 +130,7 @@ def test_the_summary_names_signal_stack_and_exchanges(scene, tmp_path):
     assert re.search(r" rip 0x[0-9a-f]{16} | pc 0x", summary)
     live = re.search(r"^  id=\w+ state=(\w+) age_ms=[\d.]+ listener=web pool=web server=(\S+) attempts=1 "
                      r'request="POST /waits/for/ever"$', summary, re.M)
-    assert live and live.groups() == ("relay", patient.server.address), summary
+    assert live and live.groups() == ("answer", patient.server.address), summary
     assert re.search(r'^  id=\w+ status=200 end=ok .* request="GET /was-answered"$', summary, re.M), summary
     assert summary.endswith("end of the summary\n")
 
@@ -156,7 +156,7 @@ def check_told(told, patient, has_symbols=True):
     worker, = told["workers"]
     assert worker["live"]["exchanges"] == 1
     exchange, = worker["exchanges"]
-    assert exchange["state"] == "relay" and exchange["record"]["target"] == "/waits/for/ever"
+    assert exchange["state"] == "answer" and exchange["record"]["target"] == "/waits/for/ever"
     assert exchange["record"]["attempts"][0]["server"] == patient.server.address
     assert [record["target"] for record in worker["records"]] == ["/was-answered"]
     assert told["config"]["admin"]["token"] == "***"

@@ -59,7 +59,7 @@ def test_a_cpu_profile_names_functions_files_and_labels(weir, tmp_path):
         assert re.search(rf" (?:{function})$", top.stdout, re.M), top.stdout
     assert re.search(r"loop\.c:\d+", lines.stdout)
     assert re.search(r"thread: Total.*\n(.*\n)*.*weir/0", tags.stdout)
-    for label, value in {"listener": "web", "pool": "web", "phase": "relay", "worker": "0"}.items():
+    for label, value in {"listener": "web", "pool": "web", "phase": "answer", "worker": "0"}.items():
         assert re.search(rf" {label}: Total .*\n(?:.+\n)*?.* {value}$", tags.stdout, re.M), tags.stdout
 
 

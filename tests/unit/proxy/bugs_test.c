@@ -32,7 +32,7 @@ static struct exchange *begin(struct scene *s, int *client, int *server)
     struct list *connections = &listener_of(s)->connections;
     assert_false(list_is_empty(connections));
     struct exchange *x = container_of(connections->next, struct h1_server, http.link)->conn.stream.owner;
-    assert_int_equal(x->state, EXCHANGE_RELAY);
+    assert_int_equal(x->state, EXCHANGE_ANSWER);
     return x;
 }
 

@@ -56,7 +56,7 @@ static struct exchange *begin(struct scene *s, const char *target)
 {
     struct exchange *x = slab_get(&s->worker.exchanges);
     x->worker = &s->worker;
-    x->state = EXCHANGE_RELAY;
+    x->state = EXCHANGE_ANSWER;
     x->start_ns = 2 * NS_PER_S;
     flight_init(&x->record);
     x->record.id = 0xabc;
@@ -101,7 +101,7 @@ static void live_exchanges_are_found_and_idle_places_are_not(void **state)
     assert_int_equal(seen.count, 1);
     assert_int_equal(seen.last.address, (uintptr_t)live[13]);
     assert_int_equal(seen.last.age_us, 3000000);
-    assert_string_equal(seen.last.state, "relay");
+    assert_string_equal(seen.last.state, "answer");
     slab_put(&s->worker.exchanges, live[13]);
 }
 
@@ -148,7 +148,7 @@ static void one_line_says_where_it_stood(void **state)
     remains_exchanges(&s->memory, &w, see, &seen);
     remains_print_exchange(&s->memory, &p, &seen.last, &t);
     assert_string_equal(text_cstr(&t),
-                        "id=0000000000000abc state=relay age_ms=3000.000 listener=web pool=pool? "
+                        "id=0000000000000abc state=answer age_ms=3000.000 listener=web pool=pool? "
                         "server=10.0.0.1:80 attempts=1 request=\"GET /a??b?\"");
     slab_put(&s->worker.exchanges, x);
 }
