@@ -47,6 +47,7 @@ static bool read_flag(struct slice value, bool *out)
 static void ask_reload(const struct admin_request *rq, struct reload_ask *what, struct answer *out)
 {
     struct call_ticket *ticket = calloc(1, sizeof(*ticket));
+    struct err err = { "There is no memory to read a configuration; try again." };
     what->done = done;
     what->context = ticket;
     what->if_match = rq->if_match;
@@ -57,11 +58,11 @@ static void ask_reload(const struct admin_request *rq, struct reload_ask *what, 
     } else if (what->if_match.len > RELOAD_IF_MATCH_MAX) {
         answer_problem(out, 400, "If-Match is over %u bytes; send the ETag of GET /api/v1/config.",
                        RELOAD_IF_MATCH_MAX);
-    } else if (ticket && rq->reloader->ask(rq->reloader, what)) {
+    } else if (ticket && rq->reloader->ask(rq->reloader, what, &err) == 0) {
         *ticket = call_wait(rq, WAIT_MS, NULL, NULL);
         return;
     } else {
-        answer_problem(out, 503, "Too much is being worked on; try again.");
+        answer_problem(out, 503, "%s", err.text);
     }
     free(ticket);
 }

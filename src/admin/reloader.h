@@ -26,13 +26,13 @@ struct reload_look {
 #define RELOAD_IF_MATCH_MAX 256u
 
 struct reloader {
-    /* False: too much is being worked on, and done() does not come. */
-    bool (*ask)(struct reloader *r, const struct reload_ask *ask);
+    /* -1: done() does not come; err says why, and when to ask again. */
+    MUST_CHECK int (*ask)(struct reloader *r, const struct reload_ask *ask, struct err *err);
     /* The configuration in force, secrets left out, as JSON. */
     void (*show)(struct reloader *r, struct answer *out);
     /* Those that are kept, the newest first. */
     void (*list)(struct reloader *r, struct answer *out);
-    /* As ask(). */
+    /* False: too much is being worked on. */
     bool (*look)(struct reloader *r, const struct reload_look *look);
 };
 

@@ -410,31 +410,50 @@ static void find_source(struct question *q)
     if (found) q->source = *found;
 }
 
-static bool ask(struct reloader *reloader, const struct reload_ask *what)
+static int may_ask(const struct reload *r, struct err *err)
 {
-    struct reload *r = (struct reload *)reloader;
-    struct question *q = calloc(1, sizeof(*q));
-    if (!q || r->is_stopped || r->is_held) {
-        free(q);
-        return false;
-    }
-    list_init(&q->link);
-    q->job.done = done;
-    q->reload = r;
+    if (r->is_stopped) return err_set(err, "weir is stopping.");
+    if (!r->is_held) return 0;
+    return err_set(err,
+                   "A new process is being started to take over (an upgrade), and would not know of another "
+                   "configuration; ask again when that is decided, in at most %llu s (timeouts: upgrade).",
+                   (unsigned long long)(r->o.config->proxy.timeouts.upgrade_ms + 999) / 1000);
+}
+
+/* Copies what is asked. -1: out of memory. */
+static int take(struct question *q, const struct reload_ask *what)
+{
     q->ask = *what;
     if (what->if_match.data) {
         memcpy(q->if_match, what->if_match.data, what->if_match.len);
         q->ask.if_match.data = q->if_match;
     }
-    if (what->text.data && (q->text = malloc(what->text.len + 1))) {
-        memcpy(q->text, what->text.data, what->text.len);
-        q->text_len = what->text.len;
-        q->ask.text.data = q->text;
-    }
     if (what->generation) find_source(q);
-    if ((q->text || !what->text.data) && post(q, run)) return true;
+    if (!what->text.data) return 0;
+    if (!(q->text = malloc(what->text.len + 1))) return -1;
+    memcpy(q->text, what->text.data, what->text.len);
+    q->text_len = what->text.len;
+    q->ask.text.data = q->text;
+    return 0;
+}
+
+static int ask(struct reloader *reloader, const struct reload_ask *what, struct err *err)
+{
+    struct reload *r = (struct reload *)reloader;
+    if (may_ask(r, err) < 0) return -1;
+    struct question *q = calloc(1, sizeof(*q));
+    if (!q) return err_set(err, "There is no memory to read a configuration; try again.");
+    list_init(&q->link);
+    q->job.done = done;
+    q->reload = r;
+    if (take(q, what) < 0)
+        err_set(err, "There is no memory for a text of %zu bytes; try again.", what->text.len);
+    else if (!post(q, run))
+        err_set(err, "Too much is being worked on; try again.");
+    else
+        return 0;
     question_free(q);
-    return false;
+    return -1;
 }
 
 static void show(struct reloader *reloader, struct answer *out)
@@ -469,10 +488,10 @@ static void on_signal_done(void *context, struct answer *a)
 void reload_by_signal(struct reload *r)
 {
     struct reload_ask what = { .done = on_signal_done };
-    if (!r->o.path)
-        log_event(LOG_WARN, "reload_impossible", "reason=\"weir runs without a configuration file\"");
-    else if (!ask(&r->reloader, &what))
-        log_event(LOG_WARN, "reload_impossible", "reason=\"too much is being worked on, or weir stops\"");
+    struct err err = { "weir runs without a configuration file" };
+    char quoted[ERR_TEXT_MAX + 64];
+    if (r->o.path && ask(&r->reloader, &what, &err) == 0) return;
+    log_event(LOG_WARN, "reload_impossible", "reason=%s", log_quote(err.text, quoted, sizeof(quoted)));
 }
 
 static void on_retire_look(struct timer *t)

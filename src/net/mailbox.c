@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -15,12 +16,21 @@ struct slot {
     struct mail mail;
 };
 
+/* Mail that found no room. */
+struct kept {
+    struct kept *next;
+    struct mail mail;
+};
+
 struct mailbox {
     struct loop_fd io;
     struct loop *loop;
     void *reader;
     uint32_t mask;
-    uint64_t head; /* the reader's */
+    uint64_t head;        /* the reader's */
+    pthread_mutex_t lock; /* of what is kept: the oldest first, and where the next goes */
+    struct kept *kept, **kept_end;
+    _Atomic uint32_t kept_count;
     _Alignas(64) _Atomic uint64_t tail;
     _Alignas(64) _Atomic bool is_woken;
     struct slot slots[];
@@ -38,6 +48,24 @@ static void take_all(struct mailbox *box)
     }
 }
 
+/* Whoever keeps mail posts none while some is kept, so that all in the slots is older. */
+static void take_kept(struct mailbox *box)
+{
+    if (!atomic_load(&box->kept_count)) return;
+    pthread_mutex_lock(&box->lock);
+    struct kept *all = box->kept;
+    box->kept = NULL;
+    box->kept_end = &box->kept;
+    atomic_store(&box->kept_count, 0);
+    pthread_mutex_unlock(&box->lock);
+    while (all) {
+        struct kept *k = all;
+        all = k->next;
+        k->mail.deliver(box->reader, &k->mail);
+        free(k);
+    }
+}
+
 static void on_wake(struct loop_fd *f, uint32_t events)
 {
     (void)events;
@@ -47,6 +75,7 @@ static void on_wake(struct loop_fd *f, uint32_t events)
     /* Cleared before looking: a post from now on wakes again. */
     atomic_store(&box->is_woken, false);
     take_all(box);
+    take_kept(box);
 }
 
 int mailbox_new(struct mailbox **out, struct loop *l, void *reader, uint32_t slots, struct err *err)
@@ -58,6 +87,8 @@ int mailbox_new(struct mailbox **out, struct loop *l, void *reader, uint32_t slo
     box->loop = l;
     box->reader = reader;
     box->mask = slots - 1;
+    box->kept_end = &box->kept;
+    pthread_mutex_init(&box->lock, NULL);
     for (uint32_t i = 0; i < slots; i++) atomic_init(&box->slots[i].sequence, i);
     box->io = (struct loop_fd){ .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), .on_ready = on_wake };
     if (box->io.fd < 0 || loop_fd_register(l, &box->io, EPOLLIN) < 0) {
@@ -74,7 +105,20 @@ void mailbox_free(struct mailbox *box)
 {
     if (!box) return;
     loop_fd_close(box->loop, &box->io);
+    for (struct kept *k = box->kept, *next; k; k = next) {
+        next = k->next;
+        free(k);
+    }
+    pthread_mutex_destroy(&box->lock);
     free(box);
+}
+
+static void wake(struct mailbox *box)
+{
+    if (atomic_exchange(&box->is_woken, true)) return;
+    uint64_t one = 1;
+    ssize_t written = write(box->io.fd, &one, sizeof(one));
+    (void)written; /* EAGAIN: the counter is far from 0, so the reader wakes anyway */
 }
 
 bool mailbox_post(struct mailbox *box, const struct mail *m)
@@ -97,10 +141,22 @@ bool mailbox_post(struct mailbox *box, const struct mail *m)
             at = atomic_load_explicit(&box->tail, memory_order_relaxed);
         }
     }
-    if (!atomic_exchange(&box->is_woken, true)) {
-        uint64_t one = 1;
-        ssize_t written = write(box->io.fd, &one, sizeof(one));
-        (void)written; /* EAGAIN: the counter is far from 0, so the reader wakes anyway */
-    }
+    wake(box);
+    return true;
+}
+
+bool mailbox_keep(struct mailbox *box, const struct mail *m)
+{
+    if (!atomic_load(&box->kept_count) && mailbox_post(box, m)) return true;
+    if (bug_if(MAILBOX, !m->deliver) || atomic_load(&box->kept_count) >= MAILBOX_KEPT_MAX) return false;
+    struct kept *k = malloc(sizeof(*k));
+    if (!k) return false;
+    *k = (struct kept){ .mail = *m };
+    pthread_mutex_lock(&box->lock);
+    *box->kept_end = k;
+    box->kept_end = &k->next;
+    atomic_fetch_add(&box->kept_count, 1);
+    pthread_mutex_unlock(&box->lock);
+    wake(box);
     return true;
 }

@@ -386,7 +386,7 @@ static void on_timer(struct timer *t)
 {
     struct exchange *x = container_of(t, struct exchange, timer);
     uint64_t now = exchange_now_ms(x);
-    if (!x->is_watched && now >= x->watch_ms && x->client) {
+    if (!x->is_watched && now >= x->watch_ms) {
         x->is_watched = true;
         http_stream_watch(x->client);
     }

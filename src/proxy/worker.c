@@ -316,10 +316,10 @@ static void on_publish(void *reader, const struct mail *m)
     pool_worker_publish(pw, set);
 }
 
-/* Control words are few, and must arrive: a full box empties as soon as the worker's turn ends. */
+/* Control words must arrive. To wait is the last that is left: for memory, or for a worker that takes nothing at all. */
 void worker_post(struct worker *w, const struct mail *m)
 {
-    while (!mailbox_post(w->box, m)) sched_yield();
+    while (!mailbox_keep(w->box, m)) sched_yield();
 }
 
 static void on_trim(void *reader, const struct mail *m)

@@ -105,7 +105,7 @@ void worker_close_idle(struct worker *w, struct pool *pool);
 /* By mail: whether another process may hold this one's descriptors; each worker that knows adds 1 to *told,
  * which may be NULL. */
 void worker_tell_copied(struct worker *w, bool is_copied, _Atomic uint32_t *told);
-/* Any mail; waits while the box is full, which ends with the worker's turn. Control thread. */
+/* Any mail, in order, without waiting (see mailbox_keep()). Control thread. */
 void worker_post(struct worker *w, const struct mail *m);
 void listener_worker_init(struct listener_worker *lw, struct listener *l);
 /* The worker serves nobody any more, and gives its configuration back. */

@@ -249,7 +249,9 @@ def test_one_upgrade_at_a_time(scene):
     successor = int(weir.wait_event("upgrading")["successor"])
     replaceable.check_refused("already", children=1)
     # Meanwhile nothing that the new one reads may change.
-    assert weir.put_config(weir.config).status == 503
+    refused = weir.put_config(weir.config)
+    assert refused.status == 503
+    assert "an upgrade" in refused.text and "in at most 20 s (timeouts: upgrade)" in refused.text, refused.text
     os.kill(successor, signal.SIGKILL)
     assert "signal 9" in weir.wait_event("upgrade_failed", 2)["reason"]
     assert weir.put_config(weir.config).status == 200

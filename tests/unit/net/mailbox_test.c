@@ -110,6 +110,54 @@ static void mail_of_one_writer_arrives_in_its_order(void **state)
     loop_fini(&o.loop);
 }
 
+static void mail_that_must_arrive_does_in_its_order_and_nobody_waits(void **state)
+{
+    (void)state;
+    struct order o = { .last = 0 };
+    struct err err;
+    uint64_t next = 1;
+    open_loop(&o.loop);
+    assert_int_equal(mailbox_new(&o.box, &o.loop, &o, 8, &err), 0);
+    for (int turn = 0; turn < 3; turn++) {
+        for (int i = 0; i < 100; i++) {
+            struct mail m = { .deliver = on_ordered, .number = next++ };
+            assert_true(mailbox_keep(o.box, &m));
+        }
+        loop_turn(&o.loop, 0);
+        assert_int_equal(o.count, next - 1);
+    }
+    struct mail m = { .deliver = on_ordered, .number = next };
+    assert_true(mailbox_post(o.box, &m)); /* all room is there again */
+    for (uint32_t i = 0; i < 7 + MAILBOX_KEPT_MAX; i++) assert_true(mailbox_keep(o.box, &m));
+    assert_false(mailbox_keep(o.box, &m));
+    mailbox_free(o.box); /* with what nobody took */
+    loop_fini(&o.loop);
+}
+
+static void *keep_many(void *box)
+{
+    for (uint64_t i = 1; i <= EACH; i++) {
+        struct mail m = { .deliver = on_ordered, .number = i };
+        while (!mailbox_keep(box, &m)) sched_yield();
+    }
+    return NULL;
+}
+
+static void kept_mail_of_another_thread_arrives_in_its_order(void **state)
+{
+    (void)state;
+    struct order o = { .last = 0 };
+    struct err err;
+    pthread_t writer;
+    open_loop(&o.loop);
+    assert_int_equal(mailbox_new(&o.box, &o.loop, &o, 2, &err), 0);
+    assert_int_equal(pthread_create(&writer, NULL, keep_many, o.box), 0);
+    while (o.count < EACH) loop_turn(&o.loop, 1000);
+    pthread_join(writer, NULL);
+    mailbox_free(o.box);
+    loop_fini(&o.loop);
+}
+
 static void on_first(void *reader, const struct mail *m)
 {
     struct order *o = reader;
@@ -172,6 +220,8 @@ int main(void)
         cmocka_unit_test(a_full_mailbox_says_so_and_loses_nothing_that_it_took),
         cmocka_unit_test(mail_of_many_threads_arrives_exactly_once),
         cmocka_unit_test(mail_of_one_writer_arrives_in_its_order),
+        cmocka_unit_test(mail_that_must_arrive_does_in_its_order_and_nobody_waits),
+        cmocka_unit_test(kept_mail_of_another_thread_arrives_in_its_order),
         cmocka_unit_test(mail_posted_while_mail_is_read_arrives_as_well),
         cmocka_unit_test(a_sleeping_reader_is_woken),
     };
