@@ -251,7 +251,7 @@ def test_one_upgrade_at_a_time(scene):
     # Meanwhile nothing that the new one reads may change.
     refused = weir.put_config(weir.config)
     assert refused.status == 503
-    assert "an upgrade" in refused.text and "in at most 20 s (timeouts: upgrade)" in refused.text, refused.text
+    assert "an upgrade" in refused.text and "in at most 30 s (timeouts: upgrade)" in refused.text, refused.text
     os.kill(successor, signal.SIGKILL)
     assert "signal 9" in weir.wait_event("upgrade_failed", 2)["reason"]
     assert weir.put_config(weir.config).status == 200
