@@ -31,6 +31,9 @@ E2E_SECONDS = 1800
 SOAK_E2E_SECONDS = 4 * 3600
 FUZZ_SMOKE_SECONDS = 5
 
+# What end-to-end tests run besides weir itself.
+E2E_PROGRAMS = ["tests/unit/profile/flame_page", "tests/unit/stack/unwind_recording"]
+
 TIMED_OUT = -1000  # in place of an exit status; no signal has this number
 
 SANITIZER_ENV = {
@@ -353,7 +356,7 @@ def do_unit(_arguments):
 
 
 def do_e2e(_arguments):
-    if build("release") and build("asan", "weir"):
+    if build("release") and build("asan", "weir", *E2E_PROGRAMS):
         run_all_e2e_tests()
 
 

@@ -1,5 +1,6 @@
 import faulthandler
 import os
+import signal
 import sys
 
 import pytest
@@ -7,6 +8,10 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from scene import Relay, Scene  # noqa: E402
+
+# A shell starts what it runs in the background with SIGINT ignored, and so it would stay in all that the tests start and end
+# by it. With a handler here it is what it is by default there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -3,6 +3,8 @@ import socket
 import struct
 import threading
 
+from waiting import LIMIT_S
+
 A, AAAA = 1, 28
 
 
@@ -63,5 +65,5 @@ class NameServer:
         if self.socket.fileno() < 0:
             return
         self.socket.sendto(b"", self.socket.getsockname())
-        self.thread.join(5)
+        self.thread.join(LIMIT_S)
         self.socket.close()

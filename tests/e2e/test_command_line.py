@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ports import reserve_port
-from waiting import eventually
+from waiting import LIMIT_S, eventually
 from weir import BINARIES, listen_at_free_port, parse_line, run_command
 
 USAGE, SYSTEM, CONFIG = 64, 71, 78
@@ -256,9 +256,9 @@ def test_the_schema_refuses_what_check_refuses(text, tmp_path):
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_the_demo_works_and_ends_with_one_signal(scene, end):
     weir = scene.weir(arguments=["demo"])
-    answers = {urllib.request.urlopen("http://127.0.0.1:18999/", timeout=10).read() for _ in range(60)}
+    answers = {urllib.request.urlopen("http://127.0.0.1:18999/", timeout=LIMIT_S).read() for _ in range(60)}
     assert len(answers) >= 3  # each of the three servers says who it is
-    pools = json.load(urllib.request.urlopen("http://127.0.0.1:9091/api/v1/pools", timeout=10))
+    pools = json.load(urllib.request.urlopen("http://127.0.0.1:9091/api/v1/pools", timeout=LIMIT_S))
     assert len(pools["pools"]) == 1
     eventually(lambda: "curl" in weir.log, "the demo's hints")
     weir.is_checked = False  # the hints are no key=value lines
@@ -273,7 +273,7 @@ def test_a_refused_start_leaves_alone_what_is_at_its_path(option, tmp_path):
     addresses = {"--listen": listen_at_free_port(), option: f"unix:{path}"}
     arguments = [word for pair in addresses.items() for word in pair]
     done = subprocess.run([BINARIES["asan"], "run", *arguments, "--to", "127.0.0.1:9"], capture_output=True,
-                          text=True, timeout=20)
+                          text=True, timeout=LIMIT_S)
     assert done.returncode == 71
     assert "in the way" in done.stderr
     assert path.read_text() == "kept"
@@ -286,17 +286,17 @@ def test_a_second_start_does_not_take_the_first_ones_socket_away(tmp_path):
         for line in first.stderr:
             if "event=ready" in line:
                 break
-        assert subprocess.run(command, capture_output=True, timeout=20).returncode == 71
+        assert subprocess.run(command, capture_output=True, timeout=LIMIT_S).returncode == 71
         assert (tmp_path / "s").is_socket()
     finally:
         first.terminate()
-        first.communicate(timeout=20)
+        first.communicate(timeout=LIMIT_S)
     assert first.returncode == 0
     assert not (tmp_path / "s").exists()
 
 
 def test_a_second_listen_is_refused_and_not_swallowed():
     done = subprocess.run([BINARIES["asan"], "run", "--listen", ":1", "--listen", ":2", "--to", "127.0.0.1:9"],
-                          capture_output=True, text=True, timeout=20)
+                          capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 64
     assert "--listen" in done.stderr

@@ -10,14 +10,14 @@ import broken
 import message
 from client import Client
 from test_systemd import Listener
-from waiting import Stopwatch, eventually
+from waiting import LIMIT_S, Stopwatch, eventually
 from weir import listen_at_free_port
 
 
 def is_refusing(weir):
     """Then every worker knows of the end."""
     try:
-        client = Client(weir.address, limit_s=1)
+        client = Client(weir.address)
     except ConnectionRefusedError:
         return True
     client.close()
@@ -245,7 +245,7 @@ def test_no_request_is_lost_that_was_sent_before_the_end(scene, workers):
     threads = [threading.Thread(target=run) for _ in range(4)]
     for thread in threads:
         thread.start()
-    begun.wait(10)
+    assert begun.wait(LIMIT_S)
     eventually(lambda: len(results) > 50, "some requests")
     weir.terminate()
     for thread in threads:

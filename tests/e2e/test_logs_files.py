@@ -13,7 +13,7 @@ import subprocess
 
 import pytest
 
-from waiting import eventually
+from waiting import LIMIT_S, eventually
 from weir import BINARIES, run_command
 
 LINE = re.compile(r'(\S+) - \S+ \[[^]]*\] "(\S+) (\S+) [^"]*" (\d+) (\d+) "([^"]*)" "([^"]*)"')
@@ -175,7 +175,7 @@ def test_a_file_is_followed_without_a_weir(tmp_path):
     eventually(is_shown, "a line after the rotation")
     assert b"203.0.113.9" in seen and b"/before" not in seen and b"\x1b" not in seen
     process.send_signal(signal.SIGINT)
-    assert process.wait(15) == 0
+    assert process.wait(LIMIT_S) == 0
     process.stdout.close()
 
 

@@ -15,7 +15,7 @@ import message
 from client import Client
 from ports import reserve_port
 from test_check import check
-from waiting import eventually
+from waiting import LIMIT_S, eventually
 from weir import BINARIES, make_config, run_command
 
 SERVER = """
@@ -564,7 +564,7 @@ class Follower:
 
     def end(self):
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(15)
+        self.process.wait(LIMIT_S)
         self.process.stdout.close()
         self.process.stderr.close()
 

@@ -13,7 +13,7 @@ import termios
 
 import pytest
 
-from waiting import Stopwatch, eventually
+from waiting import LIMIT_S, Stopwatch, eventually
 from weir import BINARIES, run_command
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -42,7 +42,7 @@ class Load:
 
     def __exit__(self, *_):
         self.process.stdin.close()
-        self.process.wait(20)
+        self.process.wait(LIMIT_S)
         self.process.stdout.close()
 
 
@@ -133,7 +133,7 @@ def test_descriptors_that_came_are_named_by_kind(scene):
     clients = [scene.client(weir) for _ in range(7)]
     for client in clients:
         assert client.ask().status == 200
-    process, = json.loads(command.communicate(timeout=20)[0])
+    process, = json.loads(command.communicate(timeout=LIMIT_S)[0])
     rows = {row["descriptors"]: row for row in process["tables"]["Descriptors by kind"]}
     sockets = rows["socket"]
     assert int(sockets["more than at first"]) >= 7  # the clients' and those to the server
@@ -151,7 +151,7 @@ def test_what_is_around_a_process_is_told(programs):
                 sent += 65536
                 for _ in range(65536 // 4096):
                     two.recv(4096, socket.MSG_WAITALL)
-            process, = json.loads(command.communicate(timeout=20)[0])
+            process, = json.loads(command.communicate(timeout=LIMIT_S)[0])
     series = {(s["group"], s["name"]): s["values"] for s in process["series"]}
     assert max(series[("network namespace, a second", "loopback")]) > 65536
     with open("/proc/pressure/cpu") as file:  # the kernel's own
@@ -173,7 +173,7 @@ def screens(pid, seconds):
     except OSError:  # EIO: it has ended
         pass
     os.close(terminal)
-    printed = command.communicate(timeout=20)[0]
+    printed = command.communicate(timeout=LIMIT_S)[0]
     assert command.returncode == 0, painted
     return painted.decode().replace("\r\n", "\n").split("\x1b[J"), printed
 
@@ -286,6 +286,6 @@ def test_a_unit_is_all_of_its_processes(programs):
     (["--pid", "1", "--off-cpu"], 64, "--form pprof, flame or folded"),
 ])
 def test_what_it_cannot_do_is_told(arguments, code, words):
-    done = subprocess.run([BINARIES["release"], "perf", *arguments], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([BINARIES["release"], "perf", *arguments], capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == code, done.stderr
     assert words in done.stderr

@@ -12,7 +12,7 @@ import textwrap
 
 import pytest
 
-from waiting import eventually
+from waiting import LIMIT_S, eventually
 from weir import BINARIES
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -42,7 +42,7 @@ class Target:
 
     def __exit__(self, *_):
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(LIMIT_S)
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         self.process.stdout.close()
