@@ -170,6 +170,7 @@ static void init(struct admin *a, const struct admin_conf *conf, const struct ad
                                 .jobs = objects->jobs,
                                 .reloader = objects->reloader,
                                 .upgrader = objects->upgrader,
+                                .certifier = objects->certifier,
                                 .metrics = &a->metrics,
                                 .loop = l,
                                 .routes = admin_routes };

@@ -19,6 +19,7 @@ struct proxy;
 struct reloader;
 struct rule_log;
 struct upgrader;
+struct certifier;
 struct watch;
 
 struct admin_query {
@@ -31,11 +32,12 @@ struct admin_request {
     struct proxy *proxy;
     struct watch *watch; /* NULL: no logs are watched */
     struct rule_log *rule_log;
-    struct profiler *profiler; /* may be NULL */
-    struct jobs *jobs;         /* likewise */
-    struct leak_watch *leaks;  /* likewise */
-    struct reloader *reloader; /* likewise */
-    struct upgrader *upgrader; /* likewise */
+    struct profiler *profiler;   /* may be NULL */
+    struct jobs *jobs;           /* likewise */
+    struct leak_watch *leaks;    /* likewise */
+    struct reloader *reloader;   /* likewise */
+    struct upgrader *upgrader;   /* likewise */
+    struct certifier *certifier; /* likewise */
     struct metrics_texts *metrics;
     struct loop *loop;
     const struct admin_route *route;

@@ -1,5 +1,6 @@
 #include "admin/routes.h"
 
+#include "admin/certifier.h"
 #include "admin/reloader.h"
 #include "admin/upgrader.h"
 #include "proxy/explain.h"
@@ -34,6 +35,12 @@ const struct admin_route admin_routes[] = {
       "Starts the binary anew, which takes over all listening sockets; this process ends when what it has "
       "begun has",
       .answer = &upgrade_outcome_shape },
+    { HTTP_GET, "/api/v1/certificates", certificates_list,
+      "Certificates that are served, and what became of those in their files",
+      .answer = &certificate_row_shape, .list = "certificates" },
+    { HTTP_POST, "/api/v1/certificates/reload", certificates_reload,
+      "Reads all certificates, keys of tickets and CAs again; what has a mistake stays as it is",
+      .answer = &certificates_outcome_shape },
     { HTTP_GET, "/api/v1/stats", stats_show, "The whole process in figures", .answer = &stats_shape },
     { HTTP_GET, "/api/v1/stats/leaks", leaks_show, "What leaks, and what grows", .answer = &leaks_shape },
     { HTTP_GET, "/api/v1/listeners", listeners_list, "Listeners and their traffic", .answer = &listener_shape,

@@ -7,12 +7,14 @@
 #include <sys/timex.h>
 #include <sysexits.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "command/document.h"
 #include "control/config.h"
 #include "host/host_check.h"
 #include "host/host_file.h"
 #include "pool/pool_conf.h"
+#include "tls/store.h"
 
 #define EXIT_WARNINGS 1
 #define EXIT_FAILURES 2
@@ -278,6 +280,45 @@ static uint32_t look_at_disks(const struct config *config, char (*paths)[HOST_PA
     return count;
 }
 
+/* certificates */
+
+struct certificates {
+    struct host_certificate *items;
+    uint32_t count, room;
+};
+
+static int end_first(const void *a, const void *b)
+{
+    const struct host_certificate *x = a, *y = b;
+    return x->until_s < y->until_s ? -1 : x->until_s > y->until_s;
+}
+
+static void add_certificates(struct certificates *all, const struct tls_conf *conf)
+{
+    const struct tls_certificate_conf *files = conf->certificates.data;
+    struct tls_store *store = tls_slot_get(conf->slot);
+    for (uint32_t i = 0; i < tls_store_count(store) && all->count < all->room; i++) {
+        const struct tls_certificate *c = tls_store_certificate(store, i);
+        all->items[all->count++] = (struct host_certificate){ files[i].cert, c->not_before, c->not_after };
+    }
+    tls_store_put(store);
+}
+
+/* False: out of memory. */
+static bool find_certificates(const struct config *config, struct certificates *all)
+{
+    const struct listener_conf *listeners = config->proxy.listeners.data;
+    uint32_t count = config->proxy.listeners.count;
+    for (uint32_t i = 0; i < count; i++)
+        if (listeners[i].tls) all->room += listeners[i].tls->certificates.count;
+    all->items = calloc(all->room + 1, sizeof(*all->items));
+    if (!all->items) return false;
+    for (uint32_t i = 0; i < count; i++)
+        if (listeners[i].tls) add_certificates(all, listeners[i].tls);
+    qsort(all->items, all->count, sizeof(*all->items), end_first);
+    return true;
+}
+
 /* the command */
 
 static int examine(const struct doctor_options *o, const struct config *config, struct host_report *report)
@@ -285,6 +326,7 @@ static int examine(const struct doctor_options *o, const struct config *config, 
     struct host_plan plan;
     struct host_disk disks[DISKS_MAX];
     char paths[DISKS_MAX][HOST_PATH_MAX];
+    struct certificates certificates = { 0 };
     struct host_facts facts = { .root = o->root ? o->root : "", .disks = disks };
     if (!o->root) {
         facts.clock = look_at_clock();
@@ -293,8 +335,14 @@ static int examine(const struct doctor_options *o, const struct config *config, 
     if (config) {
         make_plan(&plan, config);
         facts.plan = &plan;
+        if (!find_certificates(config, &certificates)) return -1;
+        facts.certificates = certificates.items;
+        facts.certificate_count = certificates.count;
+        facts.now_s = (int64_t)(clock_wall_ns() / NS_PER_S);
     }
-    return host_check(&facts, report);
+    int result = host_check(&facts, report);
+    free(certificates.items);
+    return result;
 }
 
 static int tell_report(const struct doctor_options *o, const struct host_report *report)

@@ -1,18 +1,22 @@
-/* control/certificate_watch.h: says in the log which certificates of the configuration in force end soon, have ended, or are
- * not valid yet: at the start, after each change, and twice a day. Control thread. */
+/* control/certificate_watch.h: the certificates of the configuration in force, while their files change: what is new in them is
+ * served from the next handshake on, and what has a mistake is said, while the one before stays. Also says which end soon,
+ * have ended, or are not valid yet: at the start, after each change, and twice a day. Control thread. */
 #pragma once
 
-#include "net/loop.h"
+#include "admin/certifier.h"
+#include "control/config.h"
+#include "net/jobs.h"
 #include "proxy/proxy.h"
 
-struct certificate_watch {
-    struct loop *loop;
-    const struct proxy *proxy;
-    struct timer timer;
-};
+struct certificate_watch;
 
-void certificate_watch_init(struct certificate_watch *w, struct loop *loop, const struct proxy *proxy);
-/* Looks now. */
-void certificate_watch_look(struct certificate_watch *w);
-/* Looks no more. */
+/* All are borrowed. */
+MUST_CHECK int certificate_watch_new(struct certificate_watch **out, struct loop *loop, struct jobs *jobs,
+                                     struct proxy *proxy, struct err *err);
+/* Another configuration is in force; borrowed until the next. */
+void certificate_watch_use(struct certificate_watch *w, const struct config *config);
+struct certifier *certificate_watch_certifier(struct certificate_watch *w);
+/* Looks no more; before jobs_stop(). */
 void certificate_watch_stop(struct certificate_watch *w);
+/* NULL is fine, for both. */
+void certificate_watch_free(struct certificate_watch *w);

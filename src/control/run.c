@@ -56,7 +56,7 @@ struct control {
     const char *path;            /* of its file; NULL: it has none */
     struct start *start;         /* NULL: nothing is kept of configurations */
     uint32_t signal_count;
-    struct certificate_watch certificates;
+    struct certificate_watch *certificates;
 };
 
 static void fail(const char *event, const struct err *err)
@@ -266,7 +266,7 @@ static void on_other_config(void *context, const struct config *config)
     anchor_set(c->proxy, config);
     server_watch_warm_ups(c->servers);
     server_checks_follow(c->checks);
-    certificate_watch_look(&c->certificates);
+    certificate_watch_use(c->certificates, config);
 }
 
 static int open_reload(struct control *c, struct err *err)
@@ -354,6 +354,7 @@ static int open_admin(struct control *c, struct err *err)
                                            .leaks = c->leaks,
                                            .reloader = reload_reloader(c->reload),
                                            .upgrader = c->upgrade ? upgrade_upgrader(c->upgrade) : NULL,
+                                           .certifier = certificate_watch_certifier(c->certificates),
                                            .given = c->heritage ? &c->heritage->sockets : NULL };
     return admin_open(&c->admin, c->config->admin, &objects, &c->loop, err);
 }
@@ -366,6 +367,7 @@ static int open_all(struct control *c, struct err *err)
     if (open_logs(c, err) < 0) return -1;
     if (jobs_new(&c->jobs, c->box, err) < 0 || open_reload(c, err) < 0) return -1;
     if (open_leaks(c, err) < 0) return -1;
+    if (certificate_watch_new(&c->certificates, &c->loop, c->jobs, c->proxy, err) < 0) return -1;
     /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
     if (open_upgrade(c, err) < 0) return -1;
     if (c->config->admin && profiler_new(&c->profiler, c->proxy, c->box, err) < 0) return -1;
@@ -413,11 +415,11 @@ static void close_all(struct control *c)
     leak_watch_stop(c->leaks);
     profiler_stop(c->profiler);
     reload_stop(c->reload);
+    certificate_watch_stop(c->certificates);
     jobs_stop(c->jobs);
     server_checks_stop(c->checks);
     loop_turn(&c->loop, 0); /* what they had posted */
     drain_stop(&c->drain);
-    certificate_watch_stop(&c->certificates);
     proxy_free(c->proxy);
     admin_close(c->admin);
     log_watch_free(c->logs);
@@ -426,6 +428,7 @@ static void close_all(struct control *c)
     profiler_free(c->profiler);
     leak_watch_free(c->leaks);
     jobs_free(c->jobs);
+    certificate_watch_free(c->certificates);
     reload_free(c->reload);
     upgrade_free(c->upgrade);
     if (c->heritage) heritage_close(c->heritage);
@@ -477,6 +480,7 @@ int run(const struct run_setup *setup)
     if (result == 0) {
         anchor_set(c->proxy, config);
         crash_set_story(anchor_tell, NULL);
+        certificate_watch_use(c->certificates, config);
         say_ready(c);
         c->service = service_new(c->proxy, &c->loop);
         service_ready(c->service);
@@ -484,8 +488,6 @@ int run(const struct run_setup *setup)
         offer_ports(c);
         server_watch_warm_ups(c->servers);
         server_checks_follow(c->checks);
-        certificate_watch_init(&c->certificates, &c->loop, c->proxy);
-        certificate_watch_look(&c->certificates);
         if (setup->on_ready) setup->on_ready(config);
         loop_run(&c->loop);
         log_event(LOG_INFO, "stopped", "pid=%d", (int)getpid());

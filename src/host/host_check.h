@@ -23,6 +23,12 @@ struct host_disk {
     uint64_t bytes, bytes_free, inodes, inodes_free; /* inodes 0: the file system does not count them */
 };
 
+/* One that a listener of the configuration serves. */
+struct host_certificate {
+    const char *path;        /* borrowed */
+    int64_t from_s, until_s; /* seconds since 1970 */
+};
+
 enum host_clock { HOST_CLOCK_UNKNOWN, HOST_CLOCK_FREE, HOST_CLOCK_SYNCHRONIZED };
 
 #define HOST_PORTS_MAX 256u
@@ -45,7 +51,10 @@ struct host_facts {
     const struct host_disk *disks;
     uint32_t disk_count;
     enum host_clock clock;
-    const struct host_plan *plan; /* NULL: no configuration was given */
+    const struct host_plan *plan;                /* NULL: no configuration was given */
+    const struct host_certificate *certificates; /* of the plan, the first to end first */
+    uint32_t certificate_count;
+    int64_t now_s; /* seconds since 1970 */
 };
 
 #define HOST_SENTENCE_MAX 320u

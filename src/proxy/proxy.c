@@ -236,7 +236,7 @@ void proxy_free(struct proxy *p)
     free(p->workers);
     free(p->listeners);
     conf_arena_free(p->first_arena);
-    tls_tickets_free(p->tickets);
+    tls_tickets_put(p->tickets);
     names_fini(&p->names);
     free(p);
 }

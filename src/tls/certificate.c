@@ -1,17 +1,14 @@
 #include "tls/certificate.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
-#define FILE_MAX ((size_t)1 << 20)
+#include "tls/small_file.h"
+
 #define RSA_BITS_MIN 2048
 #define NAMES_MAX 10000u
 
@@ -31,40 +28,6 @@ static void credentials_free(struct tls_credentials *c)
     free(c);
 }
 
-/* files */
-
-/* A whole file, not longer than a chain or a key may be; the caller's, to be wiped and freed. */
-static int read_file(const char *path, char **text, size_t *len, struct err *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        const char *remedy = errno == EACCES ? "; let the user that weir runs as read it" : "";
-        return err_set(err, "cannot open %s: %s%s", path, strerror(errno), remedy);
-    }
-    struct stat st;
-    *text = NULL;
-    *len = 0;
-    bool is_file = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-    ssize_t got = is_file ? 1 : -1;
-    if (is_file) *text = malloc(FILE_MAX + 1);
-    while (*text && got > 0 && *len <= FILE_MAX) {
-        got = read(fd, *text + *len, FILE_MAX + 1 - *len);
-        if (got > 0) *len += (size_t)got;
-    }
-    close(fd);
-    if (*text && got == 0 && *len <= FILE_MAX) return 0;
-    free(*text);
-    if (!is_file) return err_set(err, "%s is no file", path);
-    if (*len > FILE_MAX) return err_set(err, "%s has more than 1 MiB: it is hardly PEM", path);
-    return err_set(err, "cannot read %s", path);
-}
-
-static void free_secret(char *text, size_t len)
-{
-    explicit_bzero(text, len);
-    free(text);
-}
-
 /* OpenSSL's own words for what it found last; it finds nothing else to say of most malformed files. */
 static const char *openssl_reason(void)
 {
@@ -77,12 +40,11 @@ static bool is_end_of_pem(void)
     return ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
 }
 
-static int read_chain(struct tls_credentials *c, const char *path, struct err *err)
+static int read_chain(struct tls_credentials *c, const char *path, struct file_stamp *stamp, struct err *err)
 {
-    char *text;
-    size_t len;
-    if (read_file(path, &text, &len, err) < 0) return -1;
-    BIO *bio = BIO_new_mem_buf(text, (int)len);
+    struct small_file file;
+    if (small_file_read(&file, path, stamp, err) < 0) return -1;
+    BIO *bio = BIO_new_mem_buf(file.text, (int)file.len);
     c->chain = sk_X509_new_null();
     uint32_t count = 0;
     int result = bio && c->chain ? 0 : err_set(err, "out of memory for %s", path);
@@ -107,7 +69,7 @@ static int read_chain(struct tls_credentials *c, const char *path, struct err *e
                          path);
     ERR_clear_error();
     BIO_free(bio);
-    free_secret(text, len); /* some keep the key in the same file */
+    small_file_wipe(&file); /* some keep the key in the same file */
     return result;
 }
 
@@ -119,13 +81,12 @@ static int on_pass_phrase(char *buffer, int size, int is_writing, void *is_asked
     return -1;
 }
 
-static int read_key(struct tls_credentials *c, const char *path, struct err *err)
+static int read_key(struct tls_credentials *c, const char *path, struct file_stamp *stamp, struct err *err)
 {
-    char *text;
-    size_t len;
+    struct small_file file;
     bool is_encrypted = false;
-    if (read_file(path, &text, &len, err) < 0) return -1;
-    BIO *bio = BIO_new_mem_buf(text, (int)len);
+    if (small_file_read(&file, path, stamp, err) < 0) return -1;
+    BIO *bio = BIO_new_mem_buf(file.text, (int)file.len);
     ERR_clear_error();
     if (bio) c->key = PEM_read_bio_PrivateKey(bio, NULL, on_pass_phrase, &is_encrypted);
     int result = 0;
@@ -135,14 +96,14 @@ static int read_key(struct tls_credentials *c, const char *path, struct err *err
             "the key in %s is encrypted, and nobody is there to ask for the pass phrase; decrypt "
             "it with: openssl pkey -in %s -out FILE",
             path, path);
-    else if (!memmem(text, len, "PRIVATE KEY-----", 16)) /* of which OpenSSL says "unsupported" */
+    else if (!memmem(file.text, file.len, "PRIVATE KEY-----", 16)) /* of which OpenSSL says "unsupported" */
         result = err_set(err, "%s has no private key; it should begin with -----BEGIN PRIVATE KEY-----",
                          path);
     else if (!c->key)
         result = err_set(err, "the key in %s cannot be read: %s", path, openssl_reason());
     ERR_clear_error();
     BIO_free(bio);
-    free_secret(text, len);
+    small_file_wipe(&file);
     return result;
 }
 
@@ -176,6 +137,13 @@ static void note_dates(struct tls_certificate *c, const X509 *x)
     if (until < c->not_after) c->not_after = until;
 }
 
+static bool is_signed_by(X509 *x, const X509 *issuer)
+{
+    bool is_signed = X509_verify(x, X509_get0_pubkey(issuer)) == 1;
+    ERR_clear_error();
+    return is_signed;
+}
+
 /* Each was issued by the next: clients build no other order (RFC 5246 7.4.2), and many fail where one is missing. */
 static int check_chain(struct tls_certificate *c, const struct tls_credentials *from, const char *path,
                        struct err *err)
@@ -190,6 +158,9 @@ static int check_chain(struct tls_certificate *c, const struct tls_credentials *
                            "certificate %d of %s did not issue the one before it; write the leaf first, then "
                            "what issued it, and so on",
                            i + 2, path);
+        if (!is_signed_by(before, issuer))
+            return err_set(err, "certificate %d of %s is not signed by certificate %d: it has another key",
+                           i + 1, path, i + 2);
         note_dates(c, issuer);
         before = issuer;
     }
@@ -264,15 +235,24 @@ static int keep_chain(struct tls_certificate *c, const struct tls_credentials *f
     return 0;
 }
 
-static int keep_key(struct tls_certificate *c, EVP_PKEY *key, struct secret_store *secrets)
+static int keep_key(struct tls_certificate *c, EVP_PKEY *key)
 {
-    unsigned char *der = NULL;
-    int len = i2d_PrivateKey(key, &der);
-    if (len <= 0) return -1;
-    c->key = (struct slice){ NULL, (size_t)len };
-    c->key.data = secret_copy(secrets, (struct slice){ (const char *)der, (size_t)len });
-    OPENSSL_clear_free(der, (size_t)len);
-    return 0;
+    c->key_bytes = i2d_PrivateKey(key, &c->key);
+    return c->key_bytes > 0 ? 0 : -1;
+}
+
+/* For people: who issued it. */
+static int keep_issuer(struct tls_certificate *c, const X509 *leaf)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    const char *text = NULL;
+    if (bio && X509_NAME_print_ex(bio, X509_get_issuer_name(leaf), 0, XN_FLAG_RFC2253) >= 0) {
+        size_t len = (size_t)BIO_get_mem_data(bio, &text);
+        c->issuer = calloc(1, len + 1);
+        if (c->issuer && len) memcpy(c->issuer, text, len);
+    }
+    BIO_free(bio);
+    return c->issuer ? 0 : -1;
 }
 
 static int check(struct tls_certificate *c, const struct tls_credentials *from, const char *cert_path,
@@ -290,29 +270,58 @@ static int check(struct tls_certificate *c, const struct tls_credentials *from, 
     return find_names(c, from->leaf, cert_path, err);
 }
 
-int tls_certificate_read(struct tls_certificate *c, const char *cert_path, const char *key_path,
-                         struct secret_store *secrets, struct err *err)
+static int read_all(struct tls_certificate *c, struct tls_credentials *from, const char *cert_path,
+                    const char *key_path, struct err *err)
+{
+    c->key_stamp = file_stamp_take(key_path); /* also where the certificate is at fault */
+    if (read_chain(from, cert_path, &c->cert_stamp, err) < 0) return -1;
+    if (read_key(from, key_path, &c->key_stamp, err) < 0) return -1;
+    if (check(c, from, cert_path, key_path, err) < 0) return -1;
+    note_serial(c, from->leaf);
+    if (keep_chain(c, from) == 0 && keep_key(c, from->key) == 0 && keep_issuer(c, from->leaf) == 0) return 0;
+    return err_set(err, "out of memory for %s", cert_path);
+}
+
+int tls_certificate_read(struct tls_certificate **out, const char *cert_path, const char *key_path,
+                         struct file_stamp stamps[TLS_CERTIFICATE_FILES], struct err *err)
 {
     struct tls_credentials *from = calloc(1, sizeof(*from));
-    *c = (struct tls_certificate){ .kind = TLS_KEY_RSA };
-    if (!from) return err_set(err, "out of memory for %s", cert_path);
-    int result = read_chain(from, cert_path, err);
-    if (result == 0) result = read_key(from, key_path, err);
-    if (result == 0) result = check(c, from, cert_path, key_path, err);
-    if (result == 0) note_serial(c, from->leaf);
-    if (result == 0 && (keep_chain(c, from) < 0 || keep_key(c, from->key, secrets) < 0))
-        result = err_set(err, "out of memory for %s", cert_path);
+    struct tls_certificate *c = calloc(1, sizeof(*c));
+    if (!from || !c) abort();
+    atomic_init(&c->refs, 1);
+    int result = read_all(c, from, cert_path, key_path, err);
     credentials_free(from);
-    if (result < 0) tls_certificate_fini(c);
+    stamps[0] = c->cert_stamp;
+    stamps[1] = c->key_stamp;
+    if (result < 0)
+        tls_certificate_put(c);
+    else
+        *out = c;
     return result;
 }
 
-void tls_certificate_fini(struct tls_certificate *c)
+struct tls_certificate *tls_certificate_get(struct tls_certificate *c)
 {
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void tls_certificate_put(struct tls_certificate *c)
+{
+    if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1) return;
     free(c->names);
     free(c->chain);
+    free(c->issuer);
+    if (c->key) OPENSSL_clear_free(c->key, (size_t)c->key_bytes);
     credentials_free(atomic_load_explicit(&c->credentials, memory_order_acquire));
-    *c = (struct tls_certificate){ .kind = TLS_KEY_RSA };
+    free(c);
+}
+
+bool tls_certificate_is_same(const struct tls_certificate *a, const struct tls_certificate *b)
+{
+    return a->chain_bytes == b->chain_bytes && a->key_bytes == b->key_bytes &&
+           memcmp(a->chain, b->chain, a->chain_bytes) == 0 &&
+           CRYPTO_memcmp(a->key, b->key, (size_t)a->key_bytes) == 0;
 }
 
 enum tls_age tls_certificate_age(const struct tls_certificate *c, int64_t now_s)
@@ -352,8 +361,8 @@ static struct tls_credentials *parse(const struct tls_certificate *c)
 {
     struct tls_credentials *out = calloc(1, sizeof(*out));
     if (!out) return NULL;
-    const unsigned char *key = (const unsigned char *)c->key.data;
-    if (parse_chain(out, c)) out->key = d2i_AutoPrivateKey(NULL, &key, (long)c->key.len);
+    const unsigned char *key = c->key;
+    if (parse_chain(out, c)) out->key = d2i_AutoPrivateKey(NULL, &key, c->key_bytes);
     if (out->key) return out;
     credentials_free(out);
     return NULL;

@@ -1,6 +1,7 @@
 #include "tls/server_context.h"
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 
 #include "tls/conn.h"
 #include "tls/tickets.h"
@@ -71,19 +72,38 @@ static int on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_C
                       : tls_tickets_open(tickets, now_s, name, iv, cipher, mac);
 }
 
-static int ask_clients(SSL_CTX *ctx, const struct tls_client_conf *conf, struct err *err)
+static bool add_ca(SSL_CTX *ctx, X509 *x)
 {
-    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(conf->ca);
-    bool is_read = names && SSL_CTX_load_verify_file(ctx, conf->ca) == 1;
+    return X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), x) == 1 && SSL_CTX_add_client_CA(ctx, x) == 1;
+}
+
+/* How many CAs the file has; 0 where not all of it can be read. */
+static uint32_t read_cas(SSL_CTX *ctx, const struct small_file *file)
+{
+    uint32_t count = 0;
+    BIO *bio = BIO_new_mem_buf(file->text, (int)file->len);
+    X509 *x;
+    bool is_good = bio != NULL;
     ERR_clear_error();
-    if (!is_read) {
-        sk_X509_NAME_pop_free(names, X509_NAME_free);
+    while (is_good && (x = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+        is_good = add_ca(ctx, x);
+        count++;
+        X509_free(x);
+    }
+    is_good = is_good && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    ERR_clear_error();
+    BIO_free(bio);
+    return is_good ? count : 0;
+}
+
+static int ask_clients(SSL_CTX *ctx, const struct tls_client_conf *conf, const struct small_file *ca,
+                       struct err *err)
+{
+    if (!read_cas(ctx, ca))
         return err_set(err,
                        "%s has no certificates that could be read; it should have those of the CAs whose "
                        "clients may come, as PEM",
                        conf->ca);
-    }
-    SSL_CTX_set_client_CA_list(ctx, names);
     SSL_CTX_set_verify_depth(ctx, DEPTH_MAX);
     SSL_CTX_set_verify(ctx,
                        conf->certificate == TLS_CLIENT_REQUIRE
@@ -93,21 +113,24 @@ static int ask_clients(SSL_CTX *ctx, const struct tls_client_conf *conf, struct 
     return 0;
 }
 
-/* Whoever was let in by other CAs, or by none, is not let in here by the ticket that he got there. */
-static int set_session_scope(SSL_CTX *ctx, const struct tls_conf *conf)
+/* Whoever was let in by other CAs, or by none, is not let in here by the ticket that he got there: nor by one from when other
+ * CAs were in the file. */
+static bool set_session_scope(SSL_CTX *ctx, const struct tls_conf *conf, const struct small_file *ca)
 {
     unsigned char scope[EVP_MAX_MD_SIZE];
-    size_t len = 0;
-    const char *ca = conf->client ? conf->client->ca : "";
-    char text[4200];
-    int text_len = snprintf(text, sizeof(text), "%u %s", conf->client ? conf->client->certificate + 1 : 0,
-                            ca);
-    if (text_len < 0 || (size_t)text_len >= sizeof(text)) return 0;
-    return EVP_Q_digest(NULL, "SHA256", NULL, text, (size_t)text_len, scope, &len) == 1 &&
-           SSL_CTX_set_session_id_context(ctx, scope, 32) == 1;
+    unsigned len = 0;
+    const unsigned char rule = conf->client ? (unsigned char)(conf->client->certificate + 1) : 0;
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    bool is_set = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 &&
+                  EVP_DigestUpdate(digest, &rule, 1) == 1 &&
+                  EVP_DigestUpdate(digest, ca->text, ca->len) == 1 &&
+                  EVP_DigestFinal_ex(digest, scope, &len) == 1 &&
+                  SSL_CTX_set_session_id_context(ctx, scope, 32) == 1;
+    EVP_MD_CTX_free(digest);
+    return is_set;
 }
 
-static int set_rules(SSL_CTX *ctx, const struct tls_conf *conf)
+static bool set_rules(SSL_CTX *ctx, const struct tls_conf *conf, const struct small_file *ca)
 {
     /* No renegotiation: it is a way to make one connection cost as much as thousands. */
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
@@ -118,13 +141,14 @@ static int set_rules(SSL_CTX *ctx, const struct tls_conf *conf)
     return SSL_CTX_set_min_proto_version(ctx,
                                          conf->profile == TLS_MODERN ? TLS1_3_VERSION : TLS1_2_VERSION) &&
            SSL_CTX_set_cipher_list(ctx, CIPHERS) && SSL_CTX_set1_groups_list(ctx, GROUPS) &&
-           SSL_CTX_set_num_tickets(ctx, 1) && set_session_scope(ctx, conf);
+           SSL_CTX_set_num_tickets(ctx, 1) && set_session_scope(ctx, conf, ca);
 }
 
-int tls_server_context_new(SSL_CTX **out, const struct tls_conf *conf, const char **key, struct err *err)
+int tls_server_context_new(SSL_CTX **out, const struct tls_conf *conf, const struct small_file *ca,
+                           const char **key, struct err *err)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    if (!ctx || !set_rules(ctx, conf)) {
+    if (!ctx || !set_rules(ctx, conf, ca)) {
         SSL_CTX_free(ctx);
         return err_set(err, "OpenSSL makes no context: %s", ERR_reason_error_string(ERR_peek_last_error()));
     }
@@ -132,7 +156,7 @@ int tls_server_context_new(SSL_CTX **out, const struct tls_conf *conf, const cha
     SSL_CTX_set_cert_cb(ctx, on_certificate, NULL);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket_key);
-    if (conf->client && ask_clients(ctx, conf->client, err) < 0) {
+    if (conf->client && ask_clients(ctx, conf->client, ca, err) < 0) {
         *key = "client";
         SSL_CTX_free(ctx);
         return -1;

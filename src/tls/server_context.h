@@ -3,6 +3,6 @@
 
 #include "tls/store.h"
 
-/* *key: the row that is at fault. */
-MUST_CHECK int tls_server_context_new(SSL_CTX **out, const struct tls_conf *conf, const char **key,
-                                      struct err *err);
+/* ca: what the file of `client:` has in it. *key: the row that is at fault. */
+MUST_CHECK int tls_server_context_new(SSL_CTX **out, const struct tls_conf *conf, const struct small_file *ca,
+                                      const char **key, struct err *err);

@@ -20,15 +20,16 @@ struct named {
 
 struct tls_store {
     _Atomic uint32_t refs;
-    struct tls_certificate *certificates;
+    struct tls_certificate **certificates;
     uint32_t count;
     struct named *names; /* a power of two, at most half of them in use */
     uint32_t mask;
     struct tls_choice first; /* of each kind the first */
     bool serves_unknown;
-    struct secret_store *secrets;
     struct tls_tickets *tickets; /* NULL: the process's */
     SSL_CTX *context;
+    struct file_stamp tickets_stamp, ca_stamp;
+    uint64_t stamp; /* of all files, those at fault as well */
 };
 
 /* Where it is, or would be. */
@@ -58,76 +59,216 @@ static void add_names(struct tls_store *s, struct tls_certificate *c)
 static int make_table(struct tls_store *s)
 {
     uint64_t names = 1;
-    for (uint32_t i = 0; i < s->count; i++) names += s->certificates[i].name_count;
+    for (uint32_t i = 0; i < s->count; i++) names += s->certificates[i]->name_count;
     uint64_t places = 4;
     while (places < 2 * names) places *= 2;
     s->names = calloc(places, sizeof(*s->names));
     if (!s->names) return -1;
     s->mask = (uint32_t)(places - 1);
-    for (uint32_t i = 0; i < s->count; i++) add_names(s, &s->certificates[i]);
+    for (uint32_t i = 0; i < s->count; i++) add_names(s, s->certificates[i]);
     return 0;
+}
+
+/* reading */
+
+/* Files of a store: two of each certificate, then the keys of tickets and the CA of clients. */
+static uint32_t count_files(const struct tls_conf *conf)
+{
+    return TLS_CERTIFICATE_FILES * conf->certificates.count + 2;
 }
 
 struct reading {
     struct tls_store *store;
+    struct tls_store *before; /* NULL: there is none, and a mistake refuses all of it */
     const struct tls_conf *conf;
-    void (*on_fault)(void *context, const struct tls_store_fault *);
-    void *context;
+    const struct tls_store_asked *asked;
+    struct file_stamp *stamps;
     uint32_t fault_count;
 };
 
 static void tell(struct reading *r, const struct tls_store_fault *fault)
 {
     r->fault_count++;
-    r->on_fault(r->context, fault);
+    r->asked->on_fault(r->asked->context, fault);
+}
+
+/* 0: of a moment that may not be over. */
+static uint64_t sum_of(const struct file_stamp *stamps, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (stamps[i].is_fresh) return 0;
+    return XXH3_64bits(stamps, count * sizeof(*stamps)) | 1;
+}
+
+static bool is_unchanged(const struct reading *r, const struct file_stamp *read, const char *path)
+{
+    struct file_stamp now = file_stamp_take(path);
+    return !r->asked->reads_all && file_stamp_is_same(read, &now);
+}
+
+/* One that clients refuse takes the place of none that they take. */
+static bool is_of_now(const struct reading *r, const struct tls_certificate *c,
+                      const struct tls_certificate *before, const char *path, struct err *err)
+{
+    char date[16];
+    enum tls_age age = tls_certificate_age(c, r->asked->now_s);
+    enum tls_age age_before = tls_certificate_age(before, r->asked->now_s);
+    if (age == TLS_AGE_GOOD || age == TLS_AGE_ENDING) return true;
+    if (age_before == TLS_AGE_EXPIRED || age_before == TLS_AGE_FUTURE) return true;
+    if (age == TLS_AGE_EXPIRED)
+        err_set(err, "the certificate in %s expired on %s, and the one that is served has not", path,
+                tls_date_print(c->not_after, date));
+    else
+        err_set(err, "the certificate in %s is not valid before %s, and the one that is served is", path,
+                tls_date_print(c->not_before, date));
+    return false;
+}
+
+/* With a mistake in it, the one before stays. */
+static struct tls_certificate *read_one(struct reading *r, uint32_t i, struct file_stamp *stamps)
+{
+    const struct tls_certificate_conf *conf =
+        (const struct tls_certificate_conf *)r->conf->certificates.data + i;
+    struct tls_store_fault fault = { .certificate = i, .is_certificate = true };
+    struct tls_certificate *before = r->before ? r->before->certificates[i] : NULL, *c = NULL;
+    if (before && is_unchanged(r, &before->cert_stamp, conf->cert) &&
+        is_unchanged(r, &before->key_stamp, conf->key)) {
+        stamps[0] = before->cert_stamp;
+        stamps[1] = before->key_stamp;
+        return tls_certificate_get(before);
+    }
+    if (tls_certificate_read(&c, conf->cert, conf->key, stamps, &fault.err) == 0) {
+        c->since_s = before && tls_certificate_is_same(before, c) ? before->since_s : r->asked->now_s;
+        if (!before || is_of_now(r, c, before, conf->cert, &fault.err)) return c;
+    }
+    tls_certificate_put(c);
+    tell(r, &fault);
+    return before ? tls_certificate_get(before) : NULL;
 }
 
 static void read_certificates(struct reading *r)
 {
     struct tls_store *s = r->store;
-    const struct tls_certificate_conf *confs = r->conf->certificates.data;
     for (uint32_t i = 0; i < r->conf->certificates.count; i++) {
-        struct tls_store_fault fault = { .certificate = i, .is_certificate = true };
-        struct tls_certificate *c = &s->certificates[s->count];
-        if (tls_certificate_read(c, confs[i].cert, confs[i].key, s->secrets, &fault.err) == 0)
-            s->count++;
-        else
-            tell(r, &fault);
+        struct tls_certificate *c = read_one(r, i, &r->stamps[TLS_CERTIFICATE_FILES * i]);
+        if (c) s->certificates[s->count++] = c;
     }
 }
 
-/* What is besides the certificates. */
-static void read_rest(struct reading *r)
+static void read_tickets(struct reading *r, struct file_stamp *stamp)
 {
     struct tls_store *s = r->store;
     struct tls_store_fault fault = { .key = "ticket_keys" };
-    if (r->conf->ticket_keys && tls_tickets_read(&s->tickets, r->conf->ticket_keys, &fault.err) < 0)
-        tell(r, &fault);
-    fault.key = NULL;
-    if (make_table(s) < 0) {
-        err_set(&fault.err, "out of memory for certificates");
+    const char *path = r->conf->ticket_keys;
+    if (!path) return;
+    if (r->before && is_unchanged(r, &r->before->tickets_stamp, path)) {
+        *stamp = r->before->tickets_stamp;
+    } else if (tls_tickets_read(&s->tickets, path, stamp, &fault.err) < 0) {
         tell(r, &fault);
     }
-    if (tls_server_context_new(&s->context, r->conf, &fault.key, &fault.err) < 0) tell(r, &fault);
+    if (!s->tickets && r->before) s->tickets = tls_tickets_get(r->before->tickets);
+    s->tickets_stamp = *stamp;
 }
 
-struct tls_store *tls_store_new(const struct tls_conf *conf,
-                                void (*on_fault)(void *context, const struct tls_store_fault *),
-                                void *context)
+static int make_context(struct reading *r, struct file_stamp *stamp, struct tls_store_fault *fault)
+{
+    struct small_file ca = { 0 };
+    const char *path = r->conf->client ? r->conf->client->ca : NULL;
+    fault->key = path ? "client" : NULL;
+    if (path && small_file_read(&ca, path, stamp, &fault->err) < 0) return -1;
+    int result = tls_server_context_new(&r->store->context, r->conf, &ca, &fault->key, &fault->err);
+    small_file_wipe(&ca);
+    return result;
+}
+
+/* What clients are asked for; it is OpenSSL's to keep, and what else a context has does not change. */
+static void read_context(struct reading *r, struct file_stamp *stamp)
+{
+    struct tls_store *s = r->store;
+    struct tls_store_fault fault = { .key = NULL };
+    if (r->before && (!r->conf->client || is_unchanged(r, &r->before->ca_stamp, r->conf->client->ca)))
+        *stamp = r->before->ca_stamp;
+    else if (make_context(r, stamp, &fault) < 0)
+        tell(r, &fault);
+    if (!s->context && r->before) {
+        s->context = r->before->context;
+        SSL_CTX_up_ref(s->context);
+    }
+    s->ca_stamp = *stamp;
+}
+
+static struct tls_store *read_store(const struct tls_conf *conf, struct tls_store *before,
+                                    const struct tls_store_asked *asked)
 {
     struct tls_store *s = calloc(1, sizeof(*s));
-    struct reading r = { .store = s, .conf = conf, .on_fault = on_fault, .context = context };
-    if (!s) abort();
+    uint32_t files = count_files(conf);
+    struct reading r = { .store = s, .before = before, .conf = conf, .asked = asked };
+    r.stamps = calloc(files, sizeof(*r.stamps));
+    if (!s || !r.stamps) abort();
     atomic_init(&s->refs, 1);
     s->serves_unknown = conf->unknown_name == TLS_UNKNOWN_FIRST;
-    s->certificates = calloc(conf->certificates.count + 1, sizeof(*s->certificates));
-    s->secrets = secret_store_new();
+    s->certificates = calloc(conf->certificates.count + 1, sizeof(struct tls_certificate *));
     if (!s->certificates) abort();
     read_certificates(&r);
-    read_rest(&r);
-    if (!r.fault_count) return s;
+    read_tickets(&r, &r.stamps[files - 2]);
+    read_context(&r, &r.stamps[files - 1]);
+    if (make_table(s) < 0) abort();
+    s->stamp = sum_of(r.stamps, files);
+    free(r.stamps);
+    if (before || !r.fault_count) return s;
     tls_store_put(s);
     return NULL;
+}
+
+struct tls_store *tls_store_new(const struct tls_conf *conf, const struct tls_store_asked *asked)
+{
+    return read_store(conf, NULL, asked);
+}
+
+struct tls_store *tls_store_renew(struct tls_store *before, const struct tls_conf *conf,
+                                  const struct tls_store_asked *asked)
+{
+    return read_store(conf, before, asked);
+}
+
+uint64_t tls_store_stamp(const struct tls_store *s)
+{
+    return s->stamp;
+}
+
+void tls_conf_each_file(const struct tls_conf *conf, void (*each)(void *context, const char *path),
+                        void *context)
+{
+    const struct tls_certificate_conf *c = conf->certificates.data;
+    for (uint32_t i = 0; i < conf->certificates.count; i++) {
+        each(context, c[i].cert);
+        each(context, c[i].key);
+    }
+    each(context, conf->ticket_keys);
+    each(context, conf->client ? conf->client->ca : NULL);
+}
+
+struct stamping {
+    struct file_stamp *stamps;
+    uint32_t count;
+};
+
+static void stamp_file(void *context, const char *path)
+{
+    struct stamping *s = context;
+    struct file_stamp *stamp = &s->stamps[s->count++];
+    if (path) *stamp = file_stamp_take(path);
+    stamp->is_fresh = false;
+}
+
+uint64_t tls_conf_stamp(const struct tls_conf *conf)
+{
+    struct stamping s = { .stamps = calloc(count_files(conf), sizeof(struct file_stamp)) };
+    if (!s.stamps) abort();
+    tls_conf_each_file(conf, stamp_file, &s);
+    uint64_t sum = sum_of(s.stamps, s.count);
+    free(s.stamps);
+    return sum;
 }
 
 struct tls_store *tls_store_get(struct tls_store *s)
@@ -140,11 +281,10 @@ void tls_store_put(struct tls_store *s)
 {
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
     SSL_CTX_free(s->context);
-    tls_tickets_free(s->tickets);
-    for (uint32_t i = 0; i < s->count; i++) tls_certificate_fini(&s->certificates[i]);
+    tls_tickets_put(s->tickets);
+    for (uint32_t i = 0; i < s->count; i++) tls_certificate_put(s->certificates[i]);
     free(s->certificates);
     free(s->names);
-    secret_store_free(s->secrets);
     free(s);
 }
 
@@ -173,7 +313,7 @@ uint32_t tls_store_count(const struct tls_store *s)
 
 const struct tls_certificate *tls_store_certificate(const struct tls_store *s, uint32_t n)
 {
-    return &s->certificates[n];
+    return s->certificates[n];
 }
 
 SSL_CTX *tls_store_context(const struct tls_store *s)

@@ -21,10 +21,26 @@ struct tls_store_fault {
     struct err err;
 };
 
-/* Reads all of it; NULL where something is wrong, which `on_fault` is told of, as often as there are mistakes. */
-struct tls_store *tls_store_new(const struct tls_conf *conf,
-                                void (*on_fault)(void *context, const struct tls_store_fault *),
-                                void *context);
+struct tls_store_asked {
+    int64_t now_s;                                                   /* seconds since 1970 */
+    bool reads_all;                                                  /* also what looks as it was */
+    void (*on_fault)(void *context, const struct tls_store_fault *); /* as often as there are mistakes */
+    void *context;
+};
+
+/* Reads all of it; NULL where something is wrong. One reference is the caller's. */
+struct tls_store *tls_store_new(const struct tls_conf *conf, const struct tls_store_asked *asked);
+/* What takes the place of `before`, which was made of the same `conf`: read is what has changed. What has a mistake stays as it
+ * is in `before`, each certificate by itself, and so does one that is valid now where the new one is not. */
+struct tls_store *tls_store_renew(struct tls_store *before, const struct tls_conf *conf,
+                                  const struct tls_store_asked *asked);
+/* Of all its files as they were read, those with a mistake as well, and as they are now: where the two are equal, reading again
+ * makes nothing new. 0, of what is read: it was so young that it has to be read again. */
+uint64_t tls_store_stamp(const struct tls_store *s);
+uint64_t tls_conf_stamp(const struct tls_conf *conf);
+/* NULL for one that is not configured. */
+void tls_conf_each_file(const struct tls_conf *conf, void (*each)(void *context, const char *path),
+                        void *context);
 struct tls_store *tls_store_get(struct tls_store *s);
 void tls_store_put(struct tls_store *s); /* NULL is fine */
 

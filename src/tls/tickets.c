@@ -5,6 +5,7 @@
 #include <openssl/core_names.h>
 #include <openssl/rand.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ struct key {
 };
 
 struct tls_tickets {
+    _Atomic uint32_t refs;
     pthread_mutex_t lock;
     struct secret_store *secrets;
     struct key *keys; /* in the secrets; the first seals */
@@ -31,6 +33,7 @@ static struct tls_tickets *make(bool rotates)
     static const struct key none[KEYS_MAX];
     struct tls_tickets *t = calloc(1, sizeof(*t));
     if (!t) return NULL;
+    atomic_init(&t->refs, 1);
     pthread_mutex_init(&t->lock, NULL);
     t->secrets = secret_store_new();
     struct slice zeroes = { (const char *)none, sizeof(none) };
@@ -47,20 +50,18 @@ int tls_tickets_new(struct tls_tickets **out, struct err *err)
     return 0;
 }
 
-int tls_tickets_read(struct tls_tickets **out, const char *path, struct err *err)
+int tls_tickets_read(struct tls_tickets **out, const char *path, struct file_stamp *stamp, struct err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return err_set(err, "cannot open %s: %s", path, strerror(errno));
-    unsigned char bytes[KEYS_MAX * sizeof(struct key) + 1];
-    ssize_t len = read(fd, bytes, sizeof(bytes));
-    close(fd);
-    bool is_good = len > 0 && len % (ssize_t)sizeof(struct key) == 0;
+    struct small_file file;
+    if (small_file_read(&file, path, stamp, err) < 0) return -1;
+    size_t count = file.len / sizeof(struct key);
+    bool is_good = count >= 1 && count <= KEYS_MAX && file.len % sizeof(struct key) == 0;
     struct tls_tickets *t = is_good ? make(false) : NULL;
     if (t) {
-        t->count = (uint32_t)((size_t)len / sizeof(struct key));
-        memcpy(t->keys, bytes, (size_t)len);
+        t->count = (uint32_t)count;
+        memcpy(t->keys, file.text, file.len);
     }
-    explicit_bzero(bytes, sizeof(bytes));
+    small_file_wipe(&file);
     if (!is_good)
         return err_set(err,
                        "%s does not have 1 to %u keys of 80 bytes; make one with: openssl rand -out FILE 80",
@@ -70,9 +71,15 @@ int tls_tickets_read(struct tls_tickets **out, const char *path, struct err *err
     return 0;
 }
 
-void tls_tickets_free(struct tls_tickets *t)
+struct tls_tickets *tls_tickets_get(struct tls_tickets *t)
 {
-    if (!t) return;
+    if (t) atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    return t;
+}
+
+void tls_tickets_put(struct tls_tickets *t)
+{
+    if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1) return;
     pthread_mutex_destroy(&t->lock);
     secret_store_free(t->secrets);
     free(t);

@@ -97,7 +97,11 @@ static void check_tls(struct conf_decode *d, const struct conf_node *node, void 
     struct tls_conf *conf = object;
     struct telling telling = { d, node };
     const struct tls_certificate_conf *confs = conf->certificates.data;
-    struct tls_store *store = tls_store_new(conf, on_fault, &telling);
+    const struct tls_store_asked asked = { .now_s = (int64_t)(clock_wall_ns() / NS_PER_S),
+                                           .reads_all = true,
+                                           .on_fault = on_fault,
+                                           .context = &telling };
+    struct tls_store *store = tls_store_new(conf, &asked);
     if (!store) return;
     conf->slot = tls_slot_new(store);
     conf_arena_own(d->arena, conf->slot, drop_slot);

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from tls import Pki
 from weir import BINARIES, ROOT, environment, make_config, run_command
 
 WARNINGS, FAILURES, USAGE, OUTPUT, CONFIG = 1, 2, 64, 74, 78
@@ -192,3 +193,14 @@ def test_output_that_is_refused(arguments):
         done = subprocess.run([BINARIES["asan"], "doctor", *arguments], stdout=full, stderr=subprocess.DEVNULL,
                               timeout=SECONDS, env=environment())
     assert done.returncode == OUTPUT
+
+
+def test_certificates_of_the_configuration_are_looked_at(tmp_path):
+    pki = Pki(tmp_path)
+    pairs = [pki.make("a", "a.example", days=3), pki.make("b", "b.example", days=300)]
+    path = tmp_path / "weir.json"
+    path.write_text(json.dumps(make_config(["127.0.0.1:1"], listener={"tls": {"certificates": pairs}})))
+    _, _, findings = diagnose("-c", str(path))
+    found = [f for f in findings if f["id"] == "certificate_days"]
+    assert [(f["verdict"], f["subject"]) for f in found] == [("warn", pairs[0]["cert"][:95])]
+    assert re.search(r"ends on \d{4}-\d\d-\d\d, in [23] days", found[0]["sentence"])

@@ -137,6 +137,8 @@ struct row {
                                 "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"       \
     }
 
+static const struct host_plan no_certificates = { .connections = 0 };
+
 static const struct row rows[] = {
     { "open_files", HOST_OK, "1048576", { { 0 } } },
     { "open_files",
@@ -521,6 +523,8 @@ static const struct row rows[] = {
     { "ptrace", HOST_WARN, "nobody", { { KERNEL "yama/ptrace_scope", "3" } } },
 
     { "disk_room", HOST_OK, "50 GiB of 100 GiB", { { 0 } } },
+    { "certificate_days", HOST_NOTE, "no configuration", { { 0 } } },
+    { "certificate_days", HOST_OK, "no listener has any", { { 0 } }, &no_certificates },
     { "pressure_io", HOST_OK, "0 %", { { 0 } } },
     { "pressure_io", HOST_NOTE, "30 %", { { "/proc/pressure/io", PSI("30.00", "5.00") } } },
     { "pressure_io", HOST_WARN, "all of them in 25 %", { { "/proc/pressure/io", PSI("30.00", "25.00") } } },
@@ -711,6 +715,52 @@ static void disks_are_judged_by_room_and_inodes(void **state)
     }
 }
 
+static void certificates_are_judged_by_their_days(void **state)
+{
+    (void)state;
+    enum { DAY = 86400, NOW = 1000 * DAY };
+    static const struct {
+        struct host_certificate certificate;
+        enum host_verdict verdict;
+        const char *says;
+    } cases[] = {
+        { { "/a", 0, NOW + 15 * DAY }, HOST_OK, "in 15 days" },
+        { { "/a", 0, NOW + 14 * DAY }, HOST_WARN, "in 14 days" },
+        { { "/a", 0, NOW + 1 }, HOST_WARN, "in 0 days" },
+        { { "/a", 0, NOW }, HOST_FAIL, "expired on 1972-09-27" },
+        { { "/a", NOW + 1, NOW + 99 * DAY }, HOST_FAIL, "not valid before" },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct host_facts facts = facts_here();
+        facts.plan = &no_certificates;
+        facts.certificates = &cases[i].certificate;
+        facts.certificate_count = 1;
+        facts.now_s = NOW;
+        const struct host_finding *f = find(examine(&facts), "certificate_days");
+        assert_int_equal(f->verdict, cases[i].verdict);
+        assert_non_null(strstr(f->sentence, cases[i].says));
+        assert_string_equal(f->subject, f->verdict == HOST_OK ? "" : "/a");
+        assert_int_equal(*f->remedy != 0, f->verdict != HOST_OK);
+    }
+}
+
+static void many_bad_certificates_are_counted(void **state)
+{
+    (void)state;
+    struct host_certificate many[100];
+    for (size_t i = 0; i < 100; i++) many[i] = (struct host_certificate){ "/a", 0, 1 };
+    struct host_facts facts = facts_here();
+    facts.plan = &no_certificates;
+    facts.certificates = many;
+    facts.certificate_count = 100;
+    facts.now_s = 2;
+    const struct host_report *report = examine(&facts);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < report->count; i++)
+        count += strcmp(report->items[i].id, "certificate_days") == 0;
+    assert_int_equal(count, 21);
+}
+
 static void the_clock_is_free_synchronized_or_not_known(void **state)
 {
     (void)state;
@@ -877,6 +927,8 @@ int main(void)
         cmocka_unit_test(what_cannot_be_read_is_never_ok),
         cmocka_unit_test(every_finding_says_why_and_a_bad_one_how_to_mend_it),
         cmocka_unit_test(disks_are_judged_by_room_and_inodes),
+        cmocka_unit_test(certificates_are_judged_by_their_days),
+        cmocka_unit_test(many_bad_certificates_are_counted),
         cmocka_unit_test(the_clock_is_free_synchronized_or_not_known),
         cmocka_unit_test(the_worst_comes_first_and_groups_stay_together),
         cmocka_unit_test(hostile_files_steer_no_terminal_and_no_shell),

@@ -14,28 +14,28 @@
 #include "tls/certificate.h"
 #include "tls/pki.h"
 
-static struct tls_certificate certificate;
-static struct secret_store *secrets;
+static struct tls_certificate *certificate;
 
 static int set_up(void **state)
 {
     (void)state;
-    secrets = secret_store_new();
+    certificate = NULL;
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    tls_certificate_fini(&certificate);
-    secret_store_free(secrets);
+    tls_certificate_put(certificate);
+    certificate = NULL;
     pki_remove();
     return 0;
 }
 
 static int read_pair(const char *cert, const char *key, struct err *err)
 {
-    return tls_certificate_read(&certificate, pki_path(cert, ".pem"), pki_path(key, ".key"), secrets, err);
+    struct file_stamp stamps[TLS_CERTIFICATE_FILES];
+    return tls_certificate_read(&certificate, pki_path(cert, ".pem"), pki_path(key, ".key"), stamps, err);
 }
 
 static void read_well(const char *file)
@@ -64,11 +64,11 @@ static void names_are_those_of_the_extension_in_lower_case(void **state)
                                  .names = "DNS:A.example,IP:127.0.0.1,DNS:*.B.example,email:x@y.example",
                                  .days = 30 });
     read_well("a");
-    assert_int_equal(certificate.name_count, 2);
-    assert_string_equal(certificate.names, "a.example");
-    assert_string_equal(certificate.names + strlen("a.example") + 1, "*.b.example");
-    assert_int_equal(certificate.kind, TLS_KEY_EC);
-    assert_string_equal(certificate.serial, "1001");
+    assert_int_equal(certificate->name_count, 2);
+    assert_string_equal(certificate->names, "a.example");
+    assert_string_equal(certificate->names + strlen("a.example") + 1, "*.b.example");
+    assert_int_equal(certificate->kind, TLS_KEY_EC);
+    assert_string_equal(certificate->serial, "1001");
 }
 
 static void a_name_with_something_hidden_behind_it_is_none(void **state)
@@ -77,7 +77,7 @@ static void a_name_with_something_hidden_behind_it_is_none(void **state)
     pki_make(&(struct pki_wish){
         .file = "a", .names = "DNS:a/b.example,DNS:a.*.example,DNS:a b,DNS:*,DNS:b", .days = 30 });
     read_well("a");
-    assert_int_equal(certificate.name_count, 1); /* "b" */
+    assert_int_equal(certificate->name_count, 1); /* "b" */
 }
 
 static void what_is_in_the_files_is_told_when_it_is_wrong(void **state)
@@ -105,11 +105,12 @@ static void what_is_in_the_files_is_told_when_it_is_wrong(void **state)
     expect_fault("weak", "weak",
                  "the RSA key in weak.key has 1024 bits, which clients refuse; make one of 2048 or more");
     struct err err;
+    struct file_stamp stamps[TLS_CERTIFICATE_FILES];
     assert_int_equal(read_pair("broken", "a", &err), -1);
     assert_non_null(strstr(err.text, "certificate 1 of "));
     assert_int_equal(read_pair("a", "broken", &err), -1);
     assert_non_null(strstr(err.text, "broken.key cannot be read: "));
-    assert_int_equal(tls_certificate_read(&certificate, pki_folder(), pki_path("a", ".key"), secrets, &err),
+    assert_int_equal(tls_certificate_read(&certificate, pki_folder(), pki_path("a", ".key"), stamps, &err),
                      -1);
     assert_non_null(strstr(err.text, " is no file"));
 }
@@ -134,7 +135,8 @@ static void a_chain_in_another_order_is_refused(void **state)
     pki_make(&(struct pki_wish){ .file = "ca", .days = 30, .is_ca = 1 });
     pki_make(&(struct pki_wish){ .file = "a", .issuer = "ca", .days = 20, .has_issuer = 1 });
     read_well("a");
-    tls_certificate_fini(&certificate);
+    tls_certificate_put(certificate);
+    certificate = NULL;
     char *own = pki_read("ca", ".pem"), *a = pki_read("a", ".pem"), *both = calloc(1, 1 << 20);
     pki_make(&(struct pki_wish){ .file = "other", .days = 30, .is_ca = 1 });
     char *other = pki_read("other", ".pem");
@@ -150,6 +152,21 @@ static void a_chain_in_another_order_is_refused(void **state)
         "and so on");
 }
 
+static void a_chain_that_another_key_signed_is_refused(void **state)
+{
+    (void)state;
+    pki_make(&(struct pki_wish){ .file = "ca", .days = 30, .is_ca = 1 });
+    pki_make(&(struct pki_wish){ .file = "a", .issuer = "ca", .days = 20 });
+    pki_make(&(struct pki_wish){ .file = "ca", .days = 30, .is_ca = 1 });
+    char *ca = pki_read("ca", ".pem"), *a = pki_read("a", ".pem"), *both = calloc(1, 1 << 20);
+    snprintf(both, 1 << 20, "%s%s", a, ca);
+    pki_write("a", ".pem", both);
+    free(ca);
+    free(a);
+    free(both);
+    expect_fault("a", "a", "certificate 1 of a.pem is not signed by certificate 2: it has another key");
+}
+
 static void the_shortest_life_in_the_chain_is_its_own(void **state)
 {
     (void)state;
@@ -157,10 +174,10 @@ static void the_shortest_life_in_the_chain_is_its_own(void **state)
     pki_make(&(struct pki_wish){ .file = "a", .issuer = "ca", .days = 300, .has_issuer = 1 });
     read_well("a");
     int64_t now_s = (int64_t)time(NULL);
-    assert_in_range(certificate.not_after, now_s + 9 * 86400, now_s + 11 * 86400);
-    assert_int_equal(tls_certificate_age(&certificate, now_s), TLS_AGE_ENDING);
-    assert_int_equal(tls_certificate_age(&certificate, certificate.not_after), TLS_AGE_EXPIRED);
-    assert_int_equal(tls_certificate_age(&certificate, certificate.not_before - 1), TLS_AGE_FUTURE);
+    assert_in_range(certificate->not_after, now_s + 9 * 86400, now_s + 11 * 86400);
+    assert_int_equal(tls_certificate_age(certificate, now_s), TLS_AGE_ENDING);
+    assert_int_equal(tls_certificate_age(certificate, certificate->not_after), TLS_AGE_EXPIRED);
+    assert_int_equal(tls_certificate_age(certificate, certificate->not_before - 1), TLS_AGE_FUTURE);
 }
 
 static void keys_of_each_kind_are_used(void **state)
@@ -175,11 +192,12 @@ static void keys_of_each_kind_are_used(void **state)
         pki_make(&(struct pki_wish){ .file = "a", .key = cases[i].key, .days = 30 });
         read_well("a");
         SSL *ssl = SSL_new(ctx);
-        assert_int_equal(certificate.kind, cases[i].kind);
-        assert_int_equal(tls_certificate_use(&certificate, ssl), 0);
-        assert_int_equal(tls_certificate_use(&certificate, ssl), 0);
+        assert_int_equal(certificate->kind, cases[i].kind);
+        assert_int_equal(tls_certificate_use(certificate, ssl), 0);
+        assert_int_equal(tls_certificate_use(certificate, ssl), 0);
         assert_non_null(SSL_get_certificate(ssl));
-        tls_certificate_fini(&certificate);
+        tls_certificate_put(certificate);
+        certificate = NULL;
         assert_int_equal(SSL_check_private_key(ssl), 1); /* it goes on without us */
         SSL_free(ssl);
     }
@@ -194,6 +212,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_in_the_files_is_told_when_it_is_wrong, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_encrypted_key_is_not_asked_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_chain_in_another_order_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_chain_that_another_key_signed_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_shortest_life_in_the_chain_is_its_own, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keys_of_each_kind_are_used, set_up, tear_down),
     };

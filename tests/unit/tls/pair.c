@@ -45,7 +45,7 @@ int pair_set_up(void **state)
     assert_int_equal(loop_init(&loop, &budget, &err), 0);
     assert_int_equal(tls_tickets_new(&tickets, &err), 0);
     assert_int_equal(tls_worker_init(&worker, &loop, tickets, &err), 0);
-    slot = tls_slot_new(tls_store_new(&conf, pair_on_fault, NULL));
+    slot = tls_slot_new(tls_store_new(&conf, &(struct tls_store_asked){ .on_fault = pair_on_fault }));
     return 0;
 }
 
@@ -54,7 +54,7 @@ int pair_tear_down(void **state)
     (void)state;
     tls_slot_free(slot);
     tls_worker_fini(&worker);
-    tls_tickets_free(tickets);
+    tls_tickets_put(tickets);
     assert_int_equal(loop.blocks.live, 0);
     loop_fini(&loop);
     assert_int_equal(budget.used, 0);

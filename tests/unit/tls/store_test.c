@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -35,9 +37,11 @@ static void add(const struct pki_wish *wish)
                                                                       strdup(pki_path(wish->file, ".key")) };
 }
 
+static const struct tls_store_asked asked = { .on_fault = on_fault };
+
 static void open_store(void)
 {
-    store = tls_store_new(&conf, on_fault, NULL);
+    store = tls_store_new(&conf, &asked);
     if (!store) fail_msg("%s", faults);
 }
 
@@ -141,14 +145,72 @@ static void every_mistake_is_told_with_its_place(void **state)
     struct tls_client_conf client = { .ca = "/nowhere.ca" };
     conf.client = &client;
     conf.ticket_keys = "/dev/null";
-    assert_null(tls_store_new(&conf, on_fault, NULL));
+    assert_null(tls_store_new(&conf, &asked));
     assert_string_equal(faults, "1::cannot open /nowhere.pem: No such file or directory\n"
                                 "2::cannot open /nowhere.key: No such file or directory\n"
-                                "-1:ticket_keys:/dev/null does not have 1 to 8 keys of 80 bytes; make one "
-                                "with: openssl rand -out FILE 80\n"
-                                "-1:client:/nowhere.ca has no certificates that could be read; it should "
-                                "have those of the CAs whose clients "
-                                "may come, as PEM\n");
+                                "-1:ticket_keys:/dev/null is no file\n"
+                                "-1:client:cannot open /nowhere.ca: No such file or directory\n");
+}
+
+/* What was read so soon after it was written is read again; here it is to be known as it is. */
+static void make_old(const char *file)
+{
+    char command[600];
+    struct stat st;
+    struct timespec now;
+    snprintf(command, sizeof(command), "touch -d 2020-01-01 %s %s", pki_path(file, ".pem"),
+             pki_path(file, ".key"));
+    assert_int_equal(system(command), 0);
+    do { /* ctime is the kernel's alone */
+        assert_int_equal(stat(pki_path(file, ".key"), &st), 0);
+        clock_gettime(CLOCK_REALTIME, &now);
+    } while ((now.tv_sec - st.st_ctim.tv_sec) * 1000000000L + now.tv_nsec - st.st_ctim.tv_nsec < 30000000L);
+}
+
+static void renewed_is_what_has_changed_and_a_mistake_stays_as_it_was(void **state)
+{
+    (void)state;
+    add(&(struct pki_wish){ .file = "a", .names = "DNS:a.example", .days = 30 });
+    add(&(struct pki_wish){ .file = "b", .names = "DNS:b.example", .days = 30 });
+    add(&(struct pki_wish){ .file = "c", .names = "DNS:c.example", .days = 30 });
+    make_old("a");
+    make_old("b");
+    make_old("c");
+    open_store();
+    assert_int_equal(tls_store_stamp(store), tls_conf_stamp(&conf));
+    struct tls_store *before = store;
+    pki_make(&(struct pki_wish){ .file = "b", .names = "DNS:n.example", .days = 30 });
+    pki_write("c", ".pem", "nothing");
+    make_old("b");
+    make_old("c");
+    assert_int_not_equal(tls_store_stamp(store), tls_conf_stamp(&conf));
+    store = tls_store_renew(before, &conf, &asked);
+    assert_ptr_equal(tls_store_certificate(store, 0), tls_store_certificate(before, 0));
+    assert_ptr_equal(tls_store_certificate(store, 2), tls_store_certificate(before, 2));
+    assert_string_equal(serial_of("n.example", TLS_KEY_EC), serial(1));
+    assert_null(tls_store_find(store, SLICE("b.example")));
+    assert_string_equal(serial_of("c.example", TLS_KEY_EC), serial(2));
+    assert_non_null(strstr(faults, "2::"));
+    assert_int_equal(tls_store_stamp(store), tls_conf_stamp(&conf)); /* the mistake is not read again */
+    tls_store_put(before);
+}
+
+static void what_is_not_valid_now_takes_the_place_of_nothing_that_is(void **state)
+{
+    (void)state;
+    const struct tls_store_asked now = { .on_fault = on_fault, .now_s = (int64_t)time(NULL) };
+    add(&(struct pki_wish){ .file = "a", .names = "DNS:a.example", .days = 30 });
+    add(&(struct pki_wish){ .file = "b", .names = "DNS:b.example", .from_days = -9, .days = 8 });
+    open_store();
+    struct tls_store *before = store;
+    pki_make(&(struct pki_wish){ .file = "a", .names = "DNS:a.example", .from_days = 3, .days = 8 });
+    pki_make(&(struct pki_wish){ .file = "b", .names = "DNS:b.example", .from_days = -5, .days = 2 });
+    store = tls_store_renew(before, &conf, &now);
+    assert_ptr_equal(tls_store_certificate(store, 0), tls_store_certificate(before, 0));
+    assert_ptr_not_equal(tls_store_certificate(store, 1), tls_store_certificate(before, 1));
+    assert_non_null(strstr(faults, "is not valid before"));
+    assert_null(strstr(faults, "1::"));
+    tls_store_put(before);
 }
 
 int main(void)
@@ -159,6 +221,10 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_name_has_one_certificate_of_each_kind_the_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_name_that_is_too_long_is_nobodys, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(renewed_is_what_has_changed_and_a_mistake_stays_as_it_was, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_is_not_valid_now_takes_the_place_of_nothing_that_is, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(every_mistake_is_told_with_its_place, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

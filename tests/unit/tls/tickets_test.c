@@ -31,7 +31,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    tls_tickets_free(tickets);
+    tls_tickets_put(tickets);
     EVP_CIPHER_CTX_free(cipher);
     EVP_MAC_CTX_free(mac);
     pki_remove();
@@ -82,20 +82,21 @@ static void two_nodes_with_one_file_open_each_others(void **state)
     struct err err;
     char keys[161];
     struct tls_tickets *other;
+    struct file_stamp stamp;
     unsigned char name[16];
     for (size_t i = 0; i < 160; i++) keys[i] = (char)('A' + i / 10);
     keys[160] = 0;
     pki_write("keys", "", keys);
-    assert_int_equal(tls_tickets_read(&tickets, pki_path("keys", ""), &err), 0);
-    assert_int_equal(tls_tickets_read(&other, pki_path("keys", ""), &err), 0);
+    assert_int_equal(tls_tickets_read(&tickets, pki_path("keys", ""), &stamp, &err), 0);
+    assert_int_equal(tls_tickets_read(&other, pki_path("keys", ""), &stamp, &err), 0);
     seal(tickets, NOW_S, name);
     assert_int_equal(open_with(other, NOW_S + 100 * TLS_TICKET_LIFE_S, name), 1);
     assert_int_equal(open_with(other, NOW_S, (const unsigned char *)keys + 80), 2);
     assert_int_equal(open_with(other, NOW_S, (const unsigned char *)"0123456789abcdef"), 0);
-    tls_tickets_free(other);
+    tls_tickets_put(other);
     keys[159] = 0;
     pki_write("keys", "", keys);
-    assert_int_equal(tls_tickets_read(&other, pki_path("keys", ""), &err), -1);
+    assert_int_equal(tls_tickets_read(&other, pki_path("keys", ""), &stamp, &err), -1);
 }
 
 int main(void)

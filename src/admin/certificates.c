@@ -1,0 +1,64 @@
+#include <stdlib.h>
+
+#include "admin/call.h"
+#include "admin/certifier.h"
+#include "admin/routes.h"
+
+#define WAIT_MS 60000u
+
+static const struct shape_field row_fields[] = {
+    SHAPE_ROW(certificate_row, cert, STRING, "The file of the configuration."),
+    SHAPE_ROW(certificate_row, kind, STRING, "rsa, ecdsa or ed25519: its key."),
+    SHAPE_ROW(certificate_row, names, LIST, "DNS names that it is for."),
+    SHAPE_ROW(certificate_row, serial, STRING, "Its serial number, in hexadecimal."),
+    SHAPE_ROW(certificate_row, issuer, STRING, "Who issued it."),
+    SHAPE_ROW(certificate_row, not_before, STRING, "Valid from then on, with its chain."),
+    SHAPE_ROW(certificate_row, not_after, STRING, "Valid until then, with its chain."),
+    SHAPE_ROW(certificate_row, days, NUMBER, "Whole days until then; below 0 once it has expired."),
+    SHAPE_ROW(certificate_row, listeners, LIST, "Those that serve it."),
+    SHAPE_ROW(certificate_row, since, STRING, "When it was read, and found to be another than before."),
+    SHAPE_ROW(certificate_row, refused_at, STRING,
+              "When what is in the files by now was refused; null if it is what is served.",
+              .may_be_null = true),
+    SHAPE_ROW(certificate_row, refusal, STRING, "Why.", .may_be_null = true),
+    { 0 },
+};
+const struct shape certificate_row_shape = { "Certificate", sizeof(struct certificate_row), row_fields };
+
+static const struct shape_field outcome_fields[] = {
+    SHAPE_ROW(certificates_outcome, certificates, COUNT, "How many were read, once for each listener."),
+    SHAPE_ROW(certificates_outcome, changed, COUNT, "How many are others than before."),
+    { 0 },
+};
+const struct shape certificates_outcome_shape = { "CertificatesOutcome", sizeof(struct certificates_outcome),
+                                                  outcome_fields };
+
+void certificates_list(const struct admin_request *rq, struct answer *out)
+{
+    if (rq->certifier)
+        rq->certifier->list(rq->certifier, out);
+    else
+        answer_problem(out, 503, "This weir watches no certificates.");
+}
+
+static void done(void *context, struct answer *a)
+{
+    struct call_ticket *ticket = context;
+    call_answer(*ticket, a);
+    free(ticket);
+}
+
+void certificates_reload(const struct admin_request *rq, struct answer *out)
+{
+    struct call_ticket *ticket = calloc(1, sizeof(*ticket));
+    const struct certificates_ask ask = { done, ticket };
+    if (!rq->certifier) {
+        answer_problem(out, 503, "This weir watches no certificates.");
+    } else if (ticket && rq->certifier->ask(rq->certifier, &ask)) {
+        *ticket = call_wait(rq, WAIT_MS, NULL, NULL);
+        return;
+    } else {
+        answer_problem(out, 503, "Too much is being worked on; try again.");
+    }
+    free(ticket);
+}
