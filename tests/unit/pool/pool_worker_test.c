@@ -590,7 +590,7 @@ static void a_success_is_told_only_after_a_failure(void **state)
     show(c.workers[0], s, POOL_CONNECTED, END_OK);
     crew_turns(&c, 1);
     assert_int_equal(s->health, SERVER_UP);
-    assert_int_equal(s->failures, 0);
+    assert_int_equal(s->state.failures, 0);
     crew_stop(&c);
 }
 

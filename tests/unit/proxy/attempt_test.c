@@ -55,7 +55,7 @@ static void a_failure_is_put_down_and_told_once(void **state)
         attempt_end(&s.attempt, END_CLIENT_ABORT); /* what comes later is another's end */
         assert_int_equal(s.attempt.end, END_CONNECT_REFUSED);
         crew_turns(&s.crew, 1);
-        assert_int_equal(s.server->failures, 1); /* of a copy too: the server cannot be reached */
+        assert_int_equal(s.server->state.failures, 1); /* of a copy too: the server cannot be reached */
         assert_int_equal(counted(&s, s.server->meter_attempts), !is_copy);
         assert_int_equal(counted(&s, s.server->meter_failures), !is_copy);
         assert_int_equal(s.record.attempt_count, !is_copy);
@@ -81,7 +81,7 @@ static void what_was_weirs_or_the_clients_doing_is_no_failure_of_the_server(void
         attempt_end(&s.attempt, reasons[i]);
         attempt_leave(&s.attempt);
         crew_turns(&s.crew, 2);
-        assert_int_equal(s.server->failures, 0);
+        assert_int_equal(s.server->state.failures, 0);
         assert_int_equal(counted(&s, s.server->meter_failures), 0);
         assert_int_equal(s.record.attempts[0].end, reasons[i]);
         close_scene(&s);
