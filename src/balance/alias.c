@@ -71,6 +71,7 @@ uint32_t alias_draw_several(const struct alias *a, const struct balance_query *q
                             uint32_t peers[ALIAS_CHOICES_MAX])
 {
     uint32_t found = 0;
+    if (bug_if(BALANCE, wanted > ALIAS_CHOICES_MAX || a->count != q->peer_count)) return 0;
     for (uint32_t draws = 4 * wanted; draws && found < wanted; draws--) {
         uint32_t peer = alias_draw(a, q->rng);
         if (!is_among(peers, found, peer) && balance_may_take(q, peer)) peers[found++] = peer;

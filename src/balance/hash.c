@@ -159,6 +159,10 @@ static void pick_hash(const void *table, void *state, const struct balance_query
     (void)state;
     if (balance_pick_trivial(q, out)) return;
     uint32_t second = BALANCE_NONE, own = t->kind->own(t, q->hash, &second);
+    if (bug_if(BALANCE, t->servers->count != q->peer_count || own >= q->peer_count)) {
+        balance_pick_none(q, out);
+        return;
+    }
     if (t->bounded_percent) measure_load(t, &d);
     if (!hash_may_take(t, &d, own)) {
         pick_next(t, &d, own, out);

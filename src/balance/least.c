@@ -163,6 +163,10 @@ static inline __attribute__((always_inline)) void pick(const struct least_table 
                                                        struct balance_choice *out)
 {
     if (balance_pick_trivial(q, out)) return;
+    if (bug_if(BALANCE, t->shares.count != q->peer_count)) { /* of another set: its places are others' */
+        balance_pick_none(q, out);
+        return;
+    }
     shares_advance(&t->shares, s, q);
     if (!t->alias || !pick_of_drawn(t, s, load, q, out)) scan_all(t, s, load, q, out);
     if (out->peer == BALANCE_NONE)

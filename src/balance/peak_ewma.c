@@ -171,6 +171,10 @@ static void pick_peak_ewma(const void *table, void *state, const struct balance_
     struct peak_state *s = state;
     uint32_t drawn[ALIAS_CHOICES_MAX];
     if (balance_pick_trivial(q, out)) return;
+    if (bug_if(BALANCE, t->shares.count != q->peer_count)) { /* of another set: its places are others' */
+        balance_pick_none(q, out);
+        return;
+    }
     shares_advance(&t->shares, &s->shares, q);
     uint32_t found = t->alias ? alias_draw_several(t->alias, q, DRAWN, drawn) : 0;
     double left = peak_decay(peak_age_of(s->quickest_at_ns, q->now_ns), t->per_half_life);

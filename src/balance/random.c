@@ -65,6 +65,10 @@ static void pick_random(const void *table, void *state, const struct balance_que
     const struct random_table *t = table;
     (void)state;
     if (balance_pick_trivial(q, out)) return;
+    if (bug_if(BALANCE, t->count != q->peer_count)) { /* of another set: its places are others' */
+        balance_pick_none(q, out);
+        return;
+    }
     for (uint32_t draw = 0; draw < DRAWS; draw++) {
         uint32_t peer = alias_draw(t->alias, q->rng);
         if (!balance_may_take(q, peer)) continue;

@@ -101,6 +101,10 @@ static void pick_round_robin(const void *table, void *state, const struct balanc
     const struct round_robin_table *t = table;
     struct round_robin_state *s = state;
     if (balance_pick_trivial(q, out)) return;
+    if (bug_if(BALANCE, t->count != q->peer_count)) { /* of another set: its places are others' */
+        balance_pick_none(q, out);
+        return;
+    }
     if (!s->has_started) start_round(t, s, q->rng);
     uint32_t best = gain(t, s), peer = peer_of(t, s, best);
     /* Only the one whose turn it is gets looked at: the peers' lines belong to all workers. */

@@ -86,7 +86,7 @@ void shares_inherit(const struct shares *t, struct shares_state *s, const struct
     if (!old_state->has_started) return;
     start_shares(t, s, rng);
     for (uint32_t i = 0; i < t->count; i++) {
-        if (from[i] == BALANCE_NONE) continue;
+        if (from[i] == BALANCE_NONE || bug_if(BALANCE, from[i] >= old->count)) continue;
         /* What it is behind stays the same in requests. */
         int64_t behind = (int64_t)(old_state->now - old_state->tags[from[i]]);
         int64_t limit = (int64_t)SHARES_BEHIND_MAX * old->factors[from[i]];

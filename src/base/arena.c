@@ -1,5 +1,7 @@
 #include "base/arena.h"
 
+#include "base/bug.h"
+
 void arena_init(struct arena *arena, struct block_pool *pool)
 {
     *arena = (struct arena){ .pool = pool };
@@ -17,6 +19,7 @@ void arena_fini(struct arena *arena)
 void *arena_alloc(struct arena *arena, size_t size)
 {
     size = (size + 7) & ~(size_t)7;
+    if (bug_if(ARENA, arena->blocks && arena->used > arena->blocks->cap)) return NULL;
     if (!arena->blocks || arena->blocks->cap - arena->used < size) {
         struct block *b = block_get(arena->pool, size);
         if (!b) return NULL;
@@ -26,12 +29,12 @@ void *arena_alloc(struct arena *arena, size_t size)
     }
     void *p = arena->blocks->data + arena->used;
     arena->used += (uint32_t)size;
-    if (arena->used > arena->blocks->cap) arena->used = arena->blocks->cap;
     return p;
 }
 
 struct slice arena_copy(struct arena *arena, struct slice s)
 {
+    if (bug_if(ARENA, s.len && !s.data)) return SLICE_NONE;
     char *p = arena_alloc(arena, s.len ? s.len : 1);
     if (!p) return SLICE_NONE;
     if (s.len) memcpy(p, s.data, s.len);

@@ -1,6 +1,5 @@
 #include "base/block.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "base/block_chunk.h"
@@ -23,7 +22,10 @@ bool budget_take(struct budget *budget, uint64_t bytes)
 
 void budget_give(struct budget *budget, uint64_t bytes)
 {
-    atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
+    uint64_t before = atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
+    /* Below none it would be over any limit, and everybody refused from now on. */
+    if (bug_if(BLOCK, before < bytes))
+        atomic_fetch_add_explicit(&budget->used, bytes - before, memory_order_relaxed);
 }
 
 void block_pool_init(struct block_pool *pool, struct budget *budget)
@@ -50,7 +52,7 @@ static void release(struct block_pool *pool, struct block *b)
 static struct block *pop_idle(struct block_pool *pool, uint32_t size_class)
 {
     struct block *b = pool->idle[size_class];
-    if (!b) return NULL;
+    if (!b || bug_if(BLOCK, !pool->idle_count[size_class] || b->size_class != size_class)) return NULL;
     pool->idle[size_class] = b->next;
     pool->idle_count[size_class]--;
     pool->idle_bytes -= BLOCK_MIN << size_class;
@@ -68,8 +70,7 @@ void block_pool_trim(struct block_pool *pool)
 
 void block_pool_fini(struct block_pool *pool)
 {
-    assert(pool->live == 0);
-    assert(list_is_empty(&pool->slabs));
+    (void)bug_if(BLOCK, pool->live || !list_is_empty(&pool->slabs)); /* somebody still has of it */
     block_pool_trim(pool);
 }
 

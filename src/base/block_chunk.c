@@ -2,18 +2,20 @@
 
 #include <sys/mman.h>
 
+#include "base/bug.h"
 #include "base/mapping.h"
 #include "base/poison.h"
 
 #define CHUNK_BYTES ((size_t)1 << 20)
 #define HEADER_BYTES ((size_t)4096)
 #define BLOCKS_MAX 255u
+#define WORDS (BLOCKS_MAX / 64 + 1)
 
 /* At the start of its mapping, which is aligned to its size: a block's chunk is found from its address. */
 struct block_chunk {
     struct list link; /* among the pool's chunks with room */
     uint32_t size_class, block_count, free_count;
-    uint64_t is_free[BLOCKS_MAX / 64 + 1];
+    uint64_t is_free[WORDS];
 };
 
 static struct block_chunk *chunk_of(const struct block *b)
@@ -55,7 +57,8 @@ struct block *block_chunk_take(struct block_pool *pool, uint32_t size_class)
                                 : container_of(with_room->next, struct block_chunk, link);
     if (!c) return NULL;
     uint32_t word = 0;
-    while (!c->is_free[word]) word++;
+    while (word < WORDS && !c->is_free[word]) word++;
+    if (bug_if(BLOCK, word == WORDS || !c->free_count)) return NULL; /* it is among those with room */
     uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(c->is_free[word]);
     c->is_free[word] &= c->is_free[word] - 1;
     if (--c->free_count == 0) list_remove(&c->link);
@@ -67,6 +70,8 @@ void block_chunk_give(struct block_pool *pool, struct block *b)
 {
     struct block_chunk *c = chunk_of(b);
     uint32_t index = index_of(c, b), size_class = c->size_class;
+    /* Twice, or none of it: its memory may be somebody else's by now. */
+    if (bug_if(BLOCK, index >= c->block_count || (c->is_free[index / 64] >> index % 64 & 1))) return;
     c->is_free[index / 64] |= UINT64_C(1) << index % 64;
     if (c->free_count++ == 0) list_push_front(&pool->chunks[size_class], &c->link);
     if (c->free_count < c->block_count) {

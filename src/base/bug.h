@@ -15,6 +15,7 @@
 #define BUG_PLACES(X)             \
     X(BLOCK, "block")             \
     X(SLAB, "slab")               \
+    X(ARENA, "arena")             \
     X(LOOP, "loop")               \
     X(TIMER, "timer")             \
     X(MAILBOX, "mailbox")         \
@@ -29,11 +30,16 @@
     X(H1_CLIENT, "h1_client")     \
     X(BALANCE, "balance")         \
     X(ROUTE, "route")             \
+    X(FORWARD, "forward")         \
     X(SPLIT, "split")             \
     X(STICKY, "sticky")           \
     X(POOL_WORKER, "pool_worker") \
+    X(QUEUE, "queue")             \
+    X(PEER_SET, "peer_set")       \
+    X(ROSTER, "roster")           \
     X(GATE, "gate")               \
     X(FLIGHT, "flight")           \
+    X(ACCESS_LOG, "access_log")   \
     X(SERVER, "server")           \
     X(UPSTREAM, "upstream")       \
     X(ATTEMPT, "attempt")         \
@@ -41,6 +47,7 @@
     X(MIRROR, "mirror")           \
     X(TUNNEL, "tunnel")           \
     X(TCP, "tcp")                 \
+    X(SITE, "site")               \
     X(WORKER, "worker")
 
 enum bug_place {

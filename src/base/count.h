@@ -1,7 +1,10 @@
 /* base/count.h: a number that one thread changes and others may look at. */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdint.h>
+
+#include "base/bug.h"
 
 static inline void count_add(uint32_t *counter, int32_t change)
 {
@@ -13,3 +16,15 @@ static inline uint32_t count_get(const uint32_t *counter)
 {
     return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
+
+/* One less of what was counted before. Never below none, which would be more than any limit allows, for ever. */
+#define count_less(place, counter)                                         \
+    do {                                                                   \
+        if (!bug_if(place, !count_get(counter))) count_add((counter), -1); \
+    } while (0)
+
+/* The same of a number that several threads change. */
+#define count_less_shared(place, counter)                                                   \
+    do {                                                                                    \
+        if (bug_if(place, !atomic_fetch_sub((counter), 1))) atomic_fetch_add((counter), 1); \
+    } while (0)

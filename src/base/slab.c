@@ -76,6 +76,7 @@ static struct slab_page *add_page(struct slab *slab)
 static bool drop_page(struct slab *slab, struct slab_page *page)
 {
     struct slab_page *next = page->next, *previous = page->previous;
+    if (bug_if(SLAB, page->free_count != slab->per_page || !slab->empty_count)) return false;
     list_remove(&page->link);
     unpoison(page, SLAB_PAGE_BYTES);
     if (!mapping_free(page, SLAB_PAGE_BYTES)) {
@@ -106,7 +107,7 @@ void slab_trim(struct slab *slab)
 
 void slab_fini(struct slab *slab)
 {
-    assert(slab->live == 0);
+    (void)bug_if(SLAB, slab->live); /* what lives keeps its page */
     slab_trim(slab);
     list_remove(&slab->link);
 }
@@ -121,7 +122,8 @@ static struct slab_page *page_with_room(struct slab *slab)
 void *slab_get(struct slab *slab)
 {
     struct slab_page *page = page_with_room(slab);
-    if (!page) return NULL;
+    /* A list that leads out of the page was written over by who had put his place back. */
+    if (!page || bug_if(SLAB, !page->free_count || page_of(page->idle) != page)) return NULL;
     if (page->free_count == slab->per_page) {
         list_remove(&page->link);
         slab->empty_count--;

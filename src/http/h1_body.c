@@ -24,6 +24,11 @@ void h1_body_init(struct h1_body *b, const struct http_head *head, const struct 
                   bool is_response)
 {
     *b = (struct h1_body){ .is_response = is_response, .state = H1_BODY_DONE };
+    /* The parser refuses both at once: whoever goes by the length reads a chunk's rest as the next message. */
+    if (bug_if(H1_BODY, framing->is_chunked && head->body != HTTP_BODY_UNKNOWN)) {
+        b->state = H1_BODY_CHUNK_SIZE;
+        return;
+    }
     switch (head->body) {
     case HTTP_BODY_NONE: return;
     case HTTP_BODY_LENGTH:
@@ -175,6 +180,7 @@ static bool on_framing(struct h1_body *b, char c, size_t at, struct h1_fault *fa
         return bad(b, at, "a chunk-size line of more than 4096 bytes", fault);
     if (b->state == H1_BODY_CHUNK_SIZE) return on_size(b, c, at, fault);
     if (b->state == H1_BODY_CHUNK_EXTENSION) return on_extension(b, c, at, fault);
+    if (bug_if(H1_BODY, b->state != H1_BODY_CHUNK_SIZE_LF)) return bad(b, at, NULL, fault);
     return on_size_lf(b, c, at, fault);
 }
 
@@ -231,6 +237,7 @@ static enum h1_body_event step_trailers(struct h1_body *b, struct slice bytes, c
     case H1_BAD: return H1_BODY_EVENT_BAD;
     case H1_DONE: break;
     }
+    if (bug_if(H1_BODY, *count > limits->field_max)) return H1_BODY_EVENT_BAD;
     for (uint32_t i = 0; i < *count; i++) {
         if (!h1_body_may_trail((struct slice){ trailers[i].name, trailers[i].name_len }))
             trailers[i].is_dropped = true;

@@ -1,6 +1,5 @@
 #include "http/h1_client.h"
 
-#include <assert.h>
 #include <errno.h>
 
 #include "base/bug.h"
@@ -97,6 +96,10 @@ static enum next on_head(struct h1_client *c, struct slice bytes, bool is_held, 
         return STOP;
     }
     bool is_final = head->status >= 200 || head->status == 101;
+    if (bug_if(H1_CLIENT, head_len > bytes.len || c->has_head)) {
+        tell(c, END_INTERNAL, NULL, 0);
+        return STOP;
+    }
     struct slice rest = { bytes.data + head_len, bytes.len - head_len };
     bool has_body = is_final && head->body != HTTP_BODY_NONE;
     if (is_final) {
@@ -249,6 +252,7 @@ static enum io send_head(struct http_stream *s, const struct http_send *send, un
 {
     struct h1_client *c = h1_client_of(s);
     struct h1_conn *conn = &c->conn;
+    if (bug_if(H1_CLIENT, c->state != H1_CLIENT_BUSY)) return IO_FAIL; /* not open, nobody's or gone */
     c->method = (uint8_t)send->head->method;
     c->asked_upgrade = send->upgrade.len > 0;
     if (send->wants_close) conn->is_persistent = false;
@@ -277,7 +281,7 @@ static void release(struct http_stream *s)
 {
     struct h1_client *c = h1_client_of(s);
     struct h1_conn *conn = &c->conn;
-    if (conn->is_retired) return;
+    if (conn->is_retired || bug_if(H1_CLIENT, c->state == H1_CLIENT_IDLE)) return; /* given back already */
     s->events = NULL;
     bool is_clean = c->state == H1_CLIENT_BUSY && conn->is_persistent && c->has_head && s->is_ended &&
                     conn->out.is_ended && h1_conn_is_flushed(conn) && is_drained(conn);
@@ -295,7 +299,8 @@ static void reset(struct http_stream *s, enum end_reason reason)
     struct h1_client *c = h1_client_of(s);
     bool is_stale = http_is_break(reason) && s->is_reused && !s->has_received;
     s->events = NULL;
-    if (is_stale && c->state == H1_CLIENT_BUSY) c->owner->on_stale(c, c->leased_ns - c->idle_since_ns);
+    if (is_stale && c->state == H1_CLIENT_BUSY && !bug_if(H1_CLIENT, c->leased_ns < c->idle_since_ns))
+        c->owner->on_stale(c, c->leased_ns - c->idle_since_ns);
     close_now(c, true);
 }
 
@@ -344,6 +349,11 @@ int h1_client_connect(struct h1_client *c, const struct h1_client_owner *owner, 
 struct http_stream *h1_client_lease(struct h1_client *c)
 {
     struct h1_conn *conn = &c->conn;
+    /* What is left of the exchange before would be taken for a part of this one. */
+    if (bug_if(H1_CLIENT, c->exchanges && (!h1_conn_is_flushed(conn) || conn->in.hold))) {
+        close_now(c, true);
+        return NULL;
+    }
     conn->stream = (struct http_stream){
         .ops = &stream_ops, .is_flushed = true, .is_unprocessed = true, .is_reused = c->exchanges > 0
     };

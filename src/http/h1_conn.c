@@ -7,6 +7,7 @@
 static void on_task(struct loop_task *t)
 {
     struct h1_conn *c = container_of(t, struct h1_conn, task);
+    if (bug_if(H1_CONN, c->is_retired)) return;
     c->role->drive(c);
 }
 
@@ -37,6 +38,8 @@ enum io h1_conn_sent(struct h1_conn *c, enum io io)
 enum io h1_conn_send_body(struct http_stream *s, const char *data, size_t len, unsigned flags, size_t *taken)
 {
     struct h1_conn *c = h1_conn_of(s);
+    *taken = 0;
+    if (bug_if(H1_CONN, c->is_retired)) return IO_FAIL; /* what it would keep, nobody would put back */
     enum io io = h1_out_body(&c->out, c->transport, data, len, flags, taken);
     return h1_conn_sent(c, io);
 }
@@ -44,6 +47,7 @@ enum io h1_conn_send_body(struct http_stream *s, const char *data, size_t len, u
 enum io h1_conn_send_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count)
 {
     struct h1_conn *c = h1_conn_of(s);
+    if (bug_if(H1_CONN, c->is_retired)) return IO_FAIL;
     return h1_conn_sent(c, h1_out_trailers(&c->out, c->transport, fields, count));
 }
 
@@ -73,6 +77,7 @@ bool h1_conn_write(struct h1_conn *c)
 bool h1_conn_pump(struct h1_conn *c, struct slice bytes)
 {
     struct h1_fault fault = { .reason = END_NONE };
+    if (bug_if(H1_CONN, c->is_pumping)) return true; /* both would read into the one scratch buffer */
     c->is_blocked = false;
     c->is_pumping = true;
     enum h1_pump got = h1_in_pump(&c->in, c->transport, &c->stream, bytes, c->limits, &fault);

@@ -1,4 +1,3 @@
-#include <assert.h>
 #include <errno.h>
 
 #include "base/bug.h"
@@ -86,6 +85,10 @@ static enum h1_pump pass_over(struct h1_in *in, struct http_stream *s, struct pa
         struct slice rest = { p->bytes.data + p->used, p->bytes.len - p->used };
         enum h1_body_event event = h1_body_step(&in->body, rest, p->limits, &used, &data, trailers,
                                                 &trailer_count, p->fault);
+        if (bug_if(H1_IN, used > rest.len)) {
+            *p->fault = (struct h1_fault){ .reason = END_INTERNAL };
+            return H1_PUMP_BAD;
+        }
         bool is_told = waiting.len && event == H1_BODY_EVENT_END;
         if (waiting.len) {
             enum h1_pump got = hand_over(in, s, p, waiting, flags_before(event), &behind);
@@ -133,6 +136,7 @@ static enum h1_pump pump_bytes(struct h1_in *in, struct loop *l, struct http_str
 static enum h1_pump at_eof(struct h1_in *in, struct http_stream *s)
 {
     if (h1_in_held(in).len || !h1_body_may_end(&in->body)) return H1_PUMP_EOF;
+    if (bug_if(H1_IN, s->is_ended)) return H1_PUMP_END; /* its end was told */
     s->events->on_body(s, NULL, 0, HTTP_END);
     if (!s->events) return H1_PUMP_GONE;
     s->is_ended = true;
@@ -153,6 +157,7 @@ static enum h1_pump pump_bulk(struct h1_in *in, struct transport *t, struct http
     bool is_last = in->body.state == H1_BODY_LENGTH && got == run;
     size_t taken = s->events->on_body(s, t->loop->scratch, got, is_last ? HTTP_END : 0);
     if (!s->events) return H1_PUMP_GONE;
+    if (bug_if(H1_IN, taken > got)) taken = got;
     if (taken && t->ops->drop(t, taken) != IO_OK) return H1_PUMP_FAIL;
     h1_body_skip(&in->body, taken);
     *moved += taken;
@@ -225,6 +230,7 @@ static enum h1_pump pump_all(struct h1_in *in, struct transport *t, struct http_
 enum h1_pump h1_in_pump(struct h1_in *in, struct transport *t, struct http_stream *s, struct slice bytes,
                         const struct h1_limits *limits, struct h1_fault *fault)
 {
+    if (bug_if(H1_IN, !s->events)) return H1_PUMP_GONE;
     enum h1_pump got = pump_all(in, t, s, bytes, limits, fault);
     if (!in->owes_more) return got;
     in->owes_more = false;

@@ -121,6 +121,8 @@ static void put_length(struct text *t, uint64_t length)
 static bool start_head(struct h1_out *out, struct loop *l, const struct http_send *send, struct text *t)
 {
     const struct http_head *head = send->head;
+    /* It would be read as a part of the last message's body. */
+    if (bug_if(H1_OUT, out->mode != H1_OUT_NONE && out->left)) return false;
     size_t size = 256 + head->method_text.len + head->target.len + send->target.len + head->reason.len +
                   send->authority.len + send->upgrade.len + fields_size(head->fields, head->field_count) +
                   fields_size(send->extra, send->extra_count);
@@ -213,6 +215,7 @@ enum io h1_out_response(struct h1_out *out, struct loop *l, const struct http_se
 /* Takes `sent` bytes off what waits. */
 static void drop_front(struct h1_out *out, struct transport *t, size_t sent)
 {
+    if (bug_if(H1_OUT, sent > out->end - out->begin)) sent = out->end - out->begin;
     out->begin += (uint32_t)sent;
     if (out->begin < out->end) return;
     block_put(&t->loop->blocks, out->block);
@@ -301,6 +304,11 @@ static void keep_as_chunk(struct h1_out *out, struct slice payload)
 {
     bool grows = out->chunk_len && out->chunk_at >= out->begin;
     uint32_t before = grows ? out->chunk_len : 0;
+    /* Its size line, at least one digit and CRLF, its bytes and CRLF are the last of what waits. */
+    if (bug_if(H1_OUT, grows && (out->chunk_at > out->end || out->end - out->chunk_at < before + 5))) {
+        out->is_broken = true;
+        return;
+    }
     if (!grows) out->chunk_at = out->end;
     char line[20];
     size_t line_len = put_size(line, sizeof(line), before + payload.len);
@@ -377,6 +385,8 @@ enum io h1_out_body(struct h1_out *out, struct transport *t, const char *data, s
                     size_t *taken)
 {
     *taken = 0;
+    /* Of a message without a body (mode NONE) it is known that the peer sends one anyway. */
+    if (bug_if(H1_OUT, len && out->is_ended && out->mode != H1_OUT_NONE)) return fail(t);
     if (out->is_ended || (!len && !(flags & HTTP_END))) {
         if (flags & HTTP_MORE) return IO_OK;
         enum io io = h1_out_flush(out, t);
@@ -408,6 +418,7 @@ enum io h1_out_trailers(struct h1_out *out, struct transport *t, const struct ht
         for (uint32_t i = 0; i < count; i++)
             if (!fields[i].is_dropped && !is_own(&fields[i])) put_field(&text, &fields[i]);
         TEXT_LITERAL(&text, "\r\n");
+        if (bug_if(H1_OUT, text.is_cut)) return fail(t);
         out->end += (uint32_t)text.len;
     }
     return h1_out_flush(out, t) == IO_FAIL ? IO_FAIL : IO_OK;

@@ -1,6 +1,5 @@
 #include "http/h1_server.h"
 
-#include <assert.h>
 #include <errno.h>
 
 #include "base/bug.h"
@@ -51,9 +50,14 @@ static void wait_or_close(struct h1_server *c)
     if (transport_wait(c->conn.transport) < 0) close_now(c, false);
 }
 
-static void begin_stream(struct h1_server *c)
+/* False, and it ends: somebody still has the last one. */
+static bool begin_stream(struct h1_server *c)
 {
     struct http_stream *s = &c->conn.stream;
+    if (bug_if(H1_SERVER, s->events)) {
+        kill(c, END_INTERNAL);
+        return false;
+    }
     *s = (struct http_stream){ .ops = &stream_ops,
                                .client = &c->http.client,
                                .is_flushed = true,
@@ -62,11 +66,12 @@ static void begin_stream(struct h1_server *c)
     c->conn.out.is_ended = false;
     c->conn.transport->has_sent = false;
     c->http.client.requests++;
+    return true;
 }
 
 static void tell_fault(struct h1_server *c, const struct http_fault *fault, struct slice start)
 {
-    begin_stream(c);
+    if (!begin_stream(c)) return;
     c->state = H1_SERVER_EXCHANGE;
     c->is_1_0 = false;
     c->closes = true;
@@ -98,7 +103,7 @@ static void begin_exchange(struct h1_server *c, struct slice bytes, bool is_held
 {
     struct h1_conn *conn = &c->conn;
     struct http_stream *s = &conn->stream;
-    begin_stream(c);
+    if (!begin_stream(c)) return;
     c->state = H1_SERVER_EXCHANGE;
     c->is_1_0 = head->version == HTTP_VERSION_1_0;
     c->closes = !framing->is_persistent || c->http.service->is_draining || may_run_ahead(head);
@@ -108,6 +113,10 @@ static void begin_exchange(struct h1_server *c, struct slice bytes, bool is_held
     h1_body_init(&conn->in.body, head, framing, false);
     bool has_body = head->body != HTTP_BODY_NONE;
     s->is_ended = !has_body;
+    if (bug_if(H1_SERVER, head_len > bytes.len)) {
+        close_now(c, true);
+        return;
+    }
     struct slice rest = { bytes.data + head_len, bytes.len - head_len };
     if (c->is_upgrade && !has_body && rest.len) c->closes = true; /* it did run ahead */
     conn->in.owes_more = has_body && rest.len;
@@ -237,7 +246,8 @@ static void linger(struct h1_server *c)
 static size_t on_unwanted_body(struct http_stream *s, const char *data, size_t len, unsigned flags)
 {
     (void)data, (void)flags;
-    h1_server_of(s)->cleaned_bytes += len;
+    struct h1_server *c = h1_server_of(s);
+    if (!bug_if(H1_SERVER, c->state != H1_SERVER_DISCARD)) c->cleaned_bytes += len;
     return len;
 }
 
@@ -406,6 +416,8 @@ static enum io send_head(struct http_stream *s, const struct http_send *send, un
     struct h1_server *c = h1_server_of(s);
     struct h1_conn *conn = &c->conn;
     bool is_final = send->head->status >= 200 || send->head->status == 101;
+    /* To whom it would go has asked for nothing, or for something else by now. */
+    if (bug_if(H1_SERVER, c->state != H1_SERVER_EXCHANGE && c->state != H1_SERVER_KILLED)) return IO_FAIL;
     if (send->head->status == 100) c->awaits_continue = false;
     if (send->wants_close || c->http.service->is_draining || !conn->is_persistent) c->closes = true;
     if (send->is_early && (c->awaits_continue || !is_rest_small(c))) c->closes = true;
@@ -575,6 +587,7 @@ _Static_assert(sizeof(struct h1_server) >= sizeof(struct http_conn) + sizeof(voi
 void h1_server_begin(struct http_conn *http)
 {
     struct h1_server *c = h1_server_at(http);
+    (void)bug_if(H1_SERVER, !http->transport.is_open);
     http->ops = &conn_ops;
     http->transport.on_ready = on_ready;
     http->timer.on_timer = on_timer; /* armed already: the first head has the time that is left */

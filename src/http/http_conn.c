@@ -10,6 +10,7 @@ struct opening {
 
 static void fail_to_open(struct http_conn *c, enum end_reason reason)
 {
+    (void)bug_if(HTTP_CONN, c->end != END_NONE || c->transport.is_open);
     c->end = (uint8_t)reason;
     http_conn_end(c, false);
 }
@@ -18,6 +19,7 @@ static void go_on_opening(struct http_conn *c)
 {
     struct opening *o = container_of(c, struct opening, http);
     void (*begin)(struct http_conn *) = o->begin;
+    if (bug_if(HTTP_CONN, !begin)) return; /* it speaks already, in this memory */
     switch (transport_open(&c->transport)) {
     case IO_OK:
         o->begin = NULL;

@@ -65,6 +65,7 @@ static enum outcome take_one(struct acceptor *a)
         return TAKEN;
     }
     a->cause = errno;
+    (void)bug_if(ACCEPTOR, a->cause == EBADF || a->cause == ENOTSOCK); /* somebody else has closed it */
     switch (a->cause) {
     case EAGAIN: return NONE;
     case EMFILE:
@@ -143,7 +144,7 @@ static void bury(struct loop_grave *g)
 
 int acceptor_add(struct acceptor *a, int fd, struct err *err)
 {
-    struct acceptor *more = malloc(sizeof(*more));
+    struct acceptor *more = bug_if(ACCEPTOR, !acceptor_is_open(a)) ? NULL : malloc(sizeof(*more));
     if (!more) {
         close(fd);
         return err_set(err, "out of memory for a listening socket");

@@ -1,6 +1,5 @@
 #include "net/loop.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +53,7 @@ static void empty_graveyard(struct loop *l)
 void loop_fini(struct loop *l)
 {
     empty_graveyard(l);
-    assert(l->timers.count == 0); /* whoever armed it is gone, or leaks */
+    (void)bug_if(LOOP, l->timers.count); /* whoever armed it is gone, or leaks */
     block_pool_fini(&l->blocks);
     munmap(l->scratch, LOOP_SCRATCH_BYTES);
     close(l->epoll_fd);
@@ -63,6 +62,10 @@ void loop_fini(struct loop *l)
 int loop_fd_register(struct loop *l, struct loop_fd *f, uint32_t events)
 {
     if (f->is_registered) return 0;
+    if (bug_if(LOOP, f->fd < 0 || !f->on_ready)) { /* its events would be for nobody, for ever */
+        errno = EBADF;
+        return -1;
+    }
     struct epoll_event event = { .events = events | EPOLLET, .data.ptr = f };
     if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, f->fd, &event) < 0) return -1;
     f->is_registered = true;
@@ -70,28 +73,28 @@ int loop_fd_register(struct loop *l, struct loop_fd *f, uint32_t events)
     return 0;
 }
 
-void loop_fd_close(struct loop *l, struct loop_fd *f)
+/* Events of this turn that were not handled yet are dropped. */
+static void leave_seat(struct loop *l, struct loop_fd *f)
 {
-    if (f->fd < 0) return;
-    if (f->is_registered) l->fd_count--;
-    if (f->is_registered && l->is_copied) epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, f->fd, NULL);
-    close(f->fd); /* also takes it out of the epoll set, where nobody else holds the description */
+    if (f->is_registered && !bug_if(LOOP, !l->fd_count)) l->fd_count--;
     f->fd = -1;
     f->is_registered = false;
     f->pending = 0;
     f->on_ready = NULL;
 }
 
+void loop_fd_close(struct loop *l, struct loop_fd *f)
+{
+    if (f->fd < 0) return;
+    if (f->is_registered && l->is_copied) epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, f->fd, NULL);
+    close(f->fd); /* also takes it out of the epoll set, where nobody else holds the description */
+    leave_seat(l, f);
+}
+
 void loop_fd_forget(struct loop *l, struct loop_fd *f)
 {
-    if (f->is_registered) {
-        epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, f->fd, NULL);
-        l->fd_count--;
-    }
-    f->fd = -1;
-    f->is_registered = false;
-    f->pending = 0;
-    f->on_ready = NULL;
+    if (f->is_registered) epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, f->fd, NULL);
+    leave_seat(l, f);
 }
 
 void loop_task_init(struct loop_task *t, void (*run)(struct loop_task *))
@@ -102,16 +105,19 @@ void loop_task_init(struct loop_task *t, void (*run)(struct loop_task *))
 
 void loop_defer(struct loop *l, struct loop_task *t)
 {
+    if (bug_if(LOOP, !t->run)) return; /* loop_task_init() was never called */
     if (list_is_empty(&t->link)) list_push_back(&l->tasks, &t->link);
 }
 
 void loop_at_end(struct loop *l, struct loop_task *t)
 {
+    if (bug_if(LOOP, !t->run)) return;
     if (list_is_empty(&t->link)) list_push_back(&l->last_tasks, &t->link);
 }
 
 void loop_bury(struct loop *l, struct loop_grave *g, void (*bury)(struct loop_grave *))
 {
+    if (bug_if(LOOP, g->bury)) return; /* twice: freed twice, and the graveyard would never be empty */
     g->bury = bury;
     g->next = l->graves;
     l->graves = g;

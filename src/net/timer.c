@@ -73,9 +73,9 @@ void timer_arm(struct timer_wheel *wheel, struct timer *t, uint64_t deadline_ms)
 
 void timer_disarm(struct timer_wheel *wheel, struct timer *t)
 {
-    if (!timer_is_armed(t)) return;
+    if (bug_if(TIMER, !t->link.next) || !timer_is_armed(t)) return;
     unfile(wheel, t);
-    if (!bug_if(TIMER, !count_get(&wheel->count))) count_add(&wheel->count, -1);
+    count_less(TIMER, &wheel->count);
 }
 
 /* Takes all timers of one slot: due ones run, the others are filed again nearer. */
@@ -84,13 +84,14 @@ static void empty_slot(struct timer_wheel *wheel, int level, unsigned slot)
     struct list due;
     list_move(&due, &wheel->slots[level][slot]);
     wheel->occupied[level] &= ~(UINT64_C(1) << slot);
+    (void)bug_if(TIMER, list_is_empty(&due)); /* it was marked as occupied */
     while (!list_is_empty(&due)) {
         struct timer *t = container_of(list_pop_front(&due), struct timer, link);
         if (t->deadline_ms > wheel->now_ms) {
             file(wheel, t);
             continue;
         }
-        if (!bug_if(TIMER, !count_get(&wheel->count))) count_add(&wheel->count, -1);
+        count_less(TIMER, &wheel->count);
         t->on_timer(t);
     }
 }
@@ -133,6 +134,7 @@ int timer_wheel_wait_ms(const struct timer_wheel *wheel)
     int level;
     unsigned slot;
     uint64_t at = next_slot_ms(wheel, &level, &slot);
+    (void)bug_if(TIMER, at == UINT64_MAX); /* some are armed, and none would ever be due */
     if (at <= wheel->now_ms) return 0;
     uint64_t wait = at - wheel->now_ms;
     return wait > 60000 ? 60000 : (int)wait;

@@ -331,14 +331,16 @@ enum io transport_open(struct transport *t)
 enum io transport_recv(struct transport *t, char *data, size_t len, size_t *got)
 {
     *got = 0;
-    if (!t->is_readable) return IO_AGAIN;
+    /* Nothing read into no room would be taken for the peer's end. */
+    if (!t->is_readable || bug_if(TRANSPORT, !len)) return IO_AGAIN;
     return t->ops->recv(t, data, len, got);
 }
 
 enum io transport_send(struct transport *t, const struct iovec *iov, int count, size_t *sent)
 {
     *sent = 0;
-    if (!t->is_writable) return IO_AGAIN;
+    /* Nothing is sent for ever, and whoever waits until it is out is never told. */
+    if (!t->is_writable || bug_if(TRANSPORT, count <= 0)) return IO_AGAIN;
     return t->ops->send(t, iov, count, sent);
 }
 
@@ -356,6 +358,10 @@ void transport_close(struct transport *t, bool is_reset)
 int transport_move(struct transport *from, struct transport *to, void (*on_ready)(struct transport *))
 {
     bool was_registered = from->io.is_registered;
+    if (bug_if(TRANSPORT, transport_is_closed(from))) {
+        transport_init_closed(to);
+        return -1;
+    }
     *to = *from;
     to->io.on_ready = on_fd_ready;
     to->io.is_registered = false;

@@ -1,6 +1,5 @@
 #include "pool/pool_worker.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,7 +100,7 @@ static void close_unwanted_idle(struct pool_worker *pw, const struct roster *r)
 
 void pool_worker_publish(struct pool_worker *pw, struct peer_set *set)
 {
-    struct pool_view *view = view_new(pw, set);
+    struct pool_view *view = bug_if(POOL_WORKER, set->roster->pool != pw->pool) ? NULL : view_new(pw, set);
     if (!view) {
         peer_set_put(set); /* goes on with the old one: the next change tries again */
         return;
@@ -127,17 +126,22 @@ void pool_unlease(struct pool_worker *pw, struct server *s)
     slot_free(pw, s);
 }
 
-void pool_connection_closed(struct pool_worker *pw, struct server *s)
+static void one_less_open(struct pool_worker *pw, struct server *s)
 {
     slot_give(&s->peer.open_connections);
-    count_add(pw->env->upstream_live, -1);
-    count_add(&pw->open, -1);
+    count_less(POOL_WORKER, pw->env->upstream_live);
+    count_less(POOL_WORKER, &pw->open);
+}
+
+void pool_connection_closed(struct pool_worker *pw, struct server *s)
+{
+    one_less_open(pw, s);
     slot_pass(pw, s);
 }
 
 bool pool_enter(struct pool_worker *pw, struct server *s)
 {
-    if (!slot_enter(pw, s)) return false;
+    if (bug_if(POOL_WORKER, s->pool != pw->pool) || !slot_enter(pw, s)) return false;
     atomic_fetch_add(&s->peer.open_connections, 1);
     count_add(pw->env->upstream_live, 1);
     count_add(&pw->open, 1);
@@ -146,9 +150,7 @@ bool pool_enter(struct pool_worker *pw, struct server *s)
 
 void pool_leave(struct pool_worker *pw, struct server *s)
 {
-    slot_give(&s->peer.open_connections);
-    count_add(pw->env->upstream_live, -1);
-    count_add(&pw->open, -1);
+    one_less_open(pw, s);
     slot_free(pw, s);
 }
 
@@ -266,10 +268,7 @@ void pool_worker_free(struct pool_worker *pw)
 {
     if (!pw) return;
     queue_fini(pw);
-    if (pw->view) {
-        assert(!pw->view->users);
-        view_free(pw->view);
-    }
+    if (pw->view && !bug_if(POOL_WORKER, pw->view->users)) view_free(pw->view);
     slab_fini(&pw->upstreams);
     list_remove(&pw->link);
     pw->pool->workers[pw->env->index] = NULL;

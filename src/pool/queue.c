@@ -1,7 +1,5 @@
 #include "pool/queue.h"
 
-#include <assert.h>
-
 #include "base/bug.h"
 #include "base/count.h"
 #include "pool/upstream.h"
@@ -57,7 +55,7 @@ bool slot_take(_Atomic uint32_t *counter, uint32_t cap)
 /* One too many would make the server full for ever. */
 void slot_give(_Atomic uint32_t *counter)
 {
-    if (bug_if(POOL_WORKER, atomic_fetch_sub(counter, 1) == 0)) atomic_fetch_add(counter, 1);
+    count_less_shared(QUEUE, counter);
 }
 
 static uint32_t cap_of(const struct server *s)
@@ -92,6 +90,7 @@ static struct pool_worker *longest_waiting(const struct pool_worker *pw, uint64_
         uint32_t next = (pw->env->index + i) % pw->env->worker_count;
         if (!(mask & (UINT64_C(1) << (next % 64)))) continue;
         struct pool_worker *to = pw->pool->workers[next];
+        if (bug_if(QUEUE, !to)) continue; /* it has said that somebody waits there */
         uint64_t since_ns = next_since_ns(to);
         if (to == pw && !pw->queue_length) continue;
         if (longest && since_ns >= longest_ns) continue;
@@ -130,6 +129,7 @@ void slot_pass(struct pool_worker *pw, struct server *s)
  * and looks for a mark then: one of them sees the other (all four are sequentially consistent). */
 void slot_free(struct pool_worker *pw, struct server *s)
 {
+    if (bug_if(QUEUE, s->pool != pw->pool)) return;
     uint64_t mask = atomic_load(&s->peer.waiting_mask);
     if (mask) {
         hand(pw, s, mask);
@@ -169,12 +169,12 @@ static struct pool_waiter *first_for(const struct pool_worker *pw, const struct 
 static void offer(struct pool_worker *pw, struct server *s)
 {
     struct pool_waiter *w, *last = NULL;
-    if (bug_if(POOL_WORKER, !s)) return;
-    atomic_fetch_sub_explicit(&pw->promised, 1, memory_order_relaxed);
+    if (bug_if(QUEUE, !s || pw->offered)) return; /* one after the other */
+    count_less_shared(QUEUE, &pw->promised);
     pw->offered = s;
     while (pw->offered && (w = first_for(pw, s)) && w != last) {
         list_remove(&w->link);
-        count_add(&pw->queue_length, -1);
+        count_less(QUEUE, &pw->queue_length);
         note_oldest(pw);
         last = w;
         w->on_turn(w);
@@ -239,6 +239,7 @@ void queue_look(struct pool_worker *pw)
 
 bool pool_wait(struct pool_worker *pw, struct pool_waiter *w, bool is_again)
 {
+    if (bug_if(QUEUE, !list_is_empty(&w->link) || !w->on_turn)) return false; /* he waits already */
     if (!is_again && pw->queue_length >= pw->view->set->roster->conf->queue.length) {
         metric_add(pw->env->metrics, pw->pool->meter_queue_full, 1);
         return false;
@@ -262,7 +263,7 @@ void pool_stop_waiting(struct pool_worker *pw, struct pool_waiter *w)
 {
     if (!list_is_empty(&w->link)) {
         list_remove(&w->link);
-        count_add(&pw->queue_length, -1);
+        count_less(QUEUE, &pw->queue_length);
         note_oldest(pw);
     }
     queue_mark(pw, pw->queue_length > 0);
@@ -290,6 +291,6 @@ void queue_init(struct pool_worker *pw)
 
 void queue_fini(struct pool_worker *pw)
 {
-    assert(list_is_empty(&pw->queue));
+    (void)bug_if(QUEUE, !list_is_empty(&pw->queue) || pw->queue_length);
     loop_cancel(&pw->handed_task);
 }

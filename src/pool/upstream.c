@@ -20,6 +20,7 @@ static const struct pool_conf *conf_of(const struct server_worker *sw)
 static void set_idle_count(struct server_worker *sw, int change)
 {
     uint32_t now = atomic_load_explicit(&sw->idle_count, memory_order_relaxed);
+    if (bug_if(UPSTREAM, change < 0 && !now)) return;
     atomic_store_explicit(&sw->idle_count, now + (uint32_t)change, memory_order_relaxed);
     count_add(sw->pool->env->upstream_idle, change);
 }
@@ -153,6 +154,7 @@ struct http_stream *upstream_lease(struct upstream *u)
     if (bug_if(UPSTREAM, !u->ops->capacity(u))) return NULL;
     u->leases++;
     struct http_stream *s = u->ops->lease(u);
+    if (bug_if(UPSTREAM, !s)) return NULL;
     if (u->ops->capacity(u)) list_push_front(&u->home->open, &u->link);
     return s;
 }

@@ -1,4 +1,5 @@
 /* An upstream that speaks HTTP/1: one stream at a time. */
+#include "base/bug.h"
 #include "base/count.h"
 #include "http/h1_client.h"
 #include "pool/queue.h"
@@ -104,6 +105,7 @@ static void ask_for_idle(struct server_worker *sw)
     struct pool_worker *pw = sw->pool;
     for (uint32_t i = 1; i < pw->env->worker_count; i++) {
         struct pool_worker *other = pw->pool->workers[(pw->env->index + i) % pw->env->worker_count];
+        if (bug_if(UPSTREAM, !other)) continue;
         struct server_worker *theirs = server_worker_of(other, sw->server);
         if (!atomic_load_explicit(&theirs->idle_count, memory_order_relaxed)) continue;
         struct mail m = { .deliver = on_close_one_mail, .object = theirs };
@@ -155,7 +157,10 @@ enum lease upstream_connect(struct server_worker *sw, const struct pool_target *
     count_add(pw->env->upstream_live, 1);
     count_add(&pw->open, 1);
     *stream = upstream_lease(&h->base);
-    return LEASE_OPENING;
+    if (!bug_if(UPSTREAM, !*stream)) return LEASE_OPENING;
+    *reason = END_INTERNAL;
+    close_connection(&h->base);
+    return LEASE_FAILED;
 }
 
 size_t upstream_size(bool has_target)

@@ -42,10 +42,9 @@ void worker_client_closed(struct listener_worker *lw, const struct ip *client, b
         struct ip key = ip_client(client);
         client_table_leave(p->clients, &key);
     }
-    if (bug_if(WORKER, !count_get(&lw->worker->live.client_connections))) return;
-    atomic_fetch_sub_explicit(&lw->listener->connections, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&p->connections, 1, memory_order_relaxed);
-    count_add(&lw->worker->live.client_connections, -1);
+    count_less_shared(WORKER, &lw->listener->connections);
+    count_less_shared(WORKER, &p->connections);
+    count_less(WORKER, &lw->worker->live.client_connections);
 }
 
 static uint32_t smaller_limit(uint32_t a, uint32_t b)
@@ -84,8 +83,8 @@ static enum end_reason admit(struct listener_worker *lw, const struct ip *client
         count_add(&lw->worker->live.client_connections, 1);
         return END_NONE;
     }
-    atomic_fetch_sub_explicit(&p->connections, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&l->connections, 1, memory_order_relaxed);
+    count_less_shared(WORKER, &p->connections);
+    count_less_shared(WORKER, &l->connections);
     return refused;
 }
 
@@ -124,6 +123,9 @@ static void begin_secure(struct http_conn *c)
 {
     c->client.is_secure = tls_conn_is(&c->transport);
     if (!c->client.is_secure) c->client.refusal = c->transport.fault;
+    /* Neither: it would be served in the clear. */
+    if (bug_if(WORKER, !c->client.is_secure && c->client.refusal == END_NONE))
+        c->client.refusal = END_INTERNAL;
     h1_server_begin(c);
 }
 

@@ -111,6 +111,8 @@ void attempt_end(struct attempt *a, enum end_reason reason)
 
 void attempt_leave(struct attempt *a)
 {
+    /* Nobody has put down how it went: neither its record nor the pool would know. */
+    if (bug_if(ATTEMPT, a->server && a->end == END_NONE)) a->end = END_INTERNAL;
     if (a->stream && a->end == END_OK)
         http_stream_release(a->stream);
     else if (a->stream)

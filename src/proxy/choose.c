@@ -47,6 +47,8 @@ static void match_route(const struct route_set *l, const struct choose_request *
     uint32_t index = route_match(l->table, &wanted, rq->scratch, &out->match);
     if (index == ROUTE_NONE)
         refuse(out, out->match.is_undecided ? END_ROUTE_UNDECIDED : END_NO_ROUTE, NULL);
+    else if (bug_if(ROUTE, index >= l->route_count))
+        refuse(out, END_INTERNAL, NULL);
     else
         out->route = &l->routes[index];
 }

@@ -1,5 +1,6 @@
 #include "proxy/forward.h"
 
+#include "base/bug.h"
 #include "base/text.h"
 #include "http/h1_value.h"
 #include "proxy/exchange_steps.h"
@@ -77,7 +78,7 @@ static bool join(struct exchange *x, enum http_field_id id, struct slice added, 
     }
     text_add_slice(&t, added);
     *out = text_slice(&t);
-    return true;
+    return !bug_if(FORWARD, t.is_cut); /* what is left out has not passed there */
 }
 
 #define OWN_FIELDS_MAX 8u
@@ -124,6 +125,7 @@ static int add_forwarding(struct exchange *x, struct http_field *extra, uint32_t
     if (!memory) return -1;
     struct text list = text_over(memory, room), forwarded = text_over(memory + room, room);
     forwarded_print(&f, &x->peer, &list, &forwarded);
+    if (bug_if(FORWARD, list.is_cut || forwarded.is_cut)) return -1; /* it names another client */
     extra[(*n)++] = make_field("X-Forwarded-For", HTTP_FIELD_X_FORWARDED_FOR, text_slice(&list));
     extra[(*n)++] = make_field("X-Forwarded-Proto", HTTP_FIELD_X_FORWARDED_PROTO, f.proto);
     if (f.host.len) extra[(*n)++] = make_field("X-Forwarded-Host", HTTP_FIELD_X_FORWARDED_HOST, f.host);
@@ -143,6 +145,7 @@ static int add_own_fields(struct exchange *x)
     extra[n++] = make_field("Via", HTTP_FIELD_VIA, via);
     if (add_max_forwards(x, extra, &n) < 0) return -1;
     if (x->variant) extra[n++] = make_field("Weir-Split", HTTP_FIELD_WEIR_SPLIT, slice_of(x->variant->name));
+    if (bug_if(FORWARD, n > OWN_FIELDS_MAX)) return -1;
     x->extra_count = n;
     return 0;
 }

@@ -85,6 +85,7 @@ static void cut(struct gate_rules *r, const struct block *blocks, uint32_t count
         }
         if (i == count) return;
         if (i && compare_blocks(&blocks[i - 1], &blocks[i]) == 0) continue;
+        if (bug_if(GATE, depth == sizeof(open) / sizeof(*open))) return;
         open[depth++] = &blocks[i];
         begin_range(r, blocks[i].first, blocks[i].verdict);
     }

@@ -1,5 +1,6 @@
 #include "proxy/headers.h"
 
+#include "base/bug.h"
 #include "pool/sticky.h"
 #include "proxy/fields.h"
 #include "proxy/split.h"
@@ -68,6 +69,7 @@ int headers_apply(struct exchange *x, const struct route_headers_conf *conf, str
         if (append(x, &set[i], extra, extra_count) < 0) return -1;
     for (uint32_t i = 0; i < conf->add.count; i++)
         if (append(x, &add[i], extra, extra_count) < 0) return -1;
+    if (bug_if(FORWARD, *extra_count - before > headers_room(conf))) return -1;
     take_out(conf, is_request, fields, count);
     take_out(conf, is_request, extra, before);
     return 0;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/bug.h"
+#include "base/count.h"
 #include "http/h1_client.h"
 #include "proxy/forward.h"
 #include "proxy/proxy.h"
@@ -131,15 +132,14 @@ static void leave(struct mirror *m)
     block_put(&m->worker->loop.blocks, m->body);
     m->body = NULL;
     m->body_len = 0;
-    /* One too few, and no copy would be made ever again. */
-    if (bug_if(MIRROR, !atomic_fetch_sub_explicit(&m->route->in_flight, 1, memory_order_relaxed)))
-        atomic_fetch_add_explicit(&m->route->in_flight, 1, memory_order_relaxed);
+    count_less_shared(MIRROR, &m->route->in_flight);
 }
 
 /* Leaves its server; at the end of the turn, when nobody is in the middle of its stream. */
 static void on_end_task(struct loop_task *t)
 {
     struct mirror *m = container_of(t, struct mirror, end_task);
+    if (bug_if(MIRROR, m->end == END_NONE)) m->end = END_INTERNAL;
     attempt_leave(&m->attempt);
     if (m->view) pool_view_put(m->view);
     m->view = NULL;
@@ -358,7 +358,7 @@ void mirror_begin(struct exchange *x)
 {
     struct mirror_route *r = x->route->mirror;
     struct metric_shard *shard = x->worker->metrics;
-    if (!is_drawn(x, r) || x->upgrade.len) return;
+    if (!is_drawn(x, r) || x->upgrade.len || bug_if(MIRROR, x->mirror)) return;
     if (x->head.body == HTTP_BODY_LENGTH && x->head.content_length > r->conf->body_bytes) {
         metric_add(shard, r->meter_skipped_body, 1);
         return;
@@ -415,6 +415,7 @@ void mirror_request_ended(struct mirror *m)
 void mirror_original_ended(struct exchange *x)
 {
     struct mirror *m = x->mirror;
+    if (bug_if(MIRROR, m->has_original)) return; /* it may be buried */
     x->mirror = NULL;
     const struct flight_attempt *last = flight_last_attempt(&x->record);
     if (x->record.end == END_OK && last) {

@@ -1,11 +1,13 @@
 #include "proxy/record.h"
 
+#include "base/bug.h"
 #include "proxy/split.h"
 
 static void count(struct worker *w, const struct listener *l, const struct flight_record *r)
 {
     struct metric_shard *m = w->metrics;
-    metric_add(m, l->meter_ends[r->end < END_REASON_COUNT ? r->end : END_INTERNAL], 1);
+    bool lacks_end = bug_if(FLIGHT, r->end == END_NONE || r->end >= END_REASON_COUNT);
+    metric_add(m, l->meter_ends[lacks_end ? END_INTERNAL : r->end], 1);
     unsigned status_class = r->status / 100;
     metric_add(m, l->meter_classes[status_class < 6 ? status_class : 0], 1);
     metric_add(m, l->meter_bytes_in, r->bytes_in);

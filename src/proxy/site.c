@@ -1,9 +1,9 @@
 #include "proxy/site.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bug.h"
 #include "conf/arena.h"
 #include "proxy/change.h"
 #include "proxy/proxy.h"
@@ -83,9 +83,7 @@ int site_new(struct site **out, struct proxy_change *change, const struct proxy_
     s->change = NULL;
     if (result < 0) {
         site_put(s);
-        bool is_gone = site_free(s);
-        assert(is_gone);
-        (void)is_gone;
+        (void)bug_if(SITE, !site_free(s)); /* nobody has seen it */
         return -1;
     }
     *out = s;
@@ -115,6 +113,7 @@ static void hollow_out(struct site *s)
 
 bool site_free(struct site *s)
 {
+    if (bug_if(SITE, atomic_load_explicit(&s->refs, memory_order_acquire))) return false;
     if (!s->is_hollow) hollow_out(s);
     if (atomic_load_explicit(&s->stragglers, memory_order_acquire)) return false;
     metric_scope_retire(s->proxy->metrics, &s->meters);
@@ -145,12 +144,13 @@ static void view_free(struct site_view *v)
 
 void site_view_put(struct site_view *v)
 {
-    assert(v->users > 0);
+    if (bug_if(SITE, !v->users)) return; /* leaked rather than freed under somebody */
     if (--v->users == 0 && !v->is_current) view_free(v);
 }
 
 void site_view_retire(struct site_view *v)
 {
+    if (bug_if(SITE, !v->is_current)) return; /* it may be freed */
     v->is_current = false;
     if (!v->users) view_free(v);
 }

@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "base/count.h"
 #include "base/list.h"
 #include "proxy/route_set.h"
 
@@ -51,7 +52,7 @@ MUST_CHECK int site_new(struct site **out, struct proxy_change *change, const st
 struct site *site_get(struct site *s);
 static inline void site_put(struct site *s)
 {
-    atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel);
+    count_less_shared(SITE, &s->refs);
 }
 /* Frees what exchanges could have asked; false while there are stragglers: then once more later. Nobody may refer to it.
  * Control thread. */

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <xxhash.h>
 
+#include "base/bug.h"
 #include "base/clock.h"
 #include "base/text.h"
 
@@ -74,7 +75,9 @@ int split_book_open(struct split_book **out, struct split_book *before, const st
 
 void split_book_close(struct split_book *book)
 {
-    if (!book || atomic_fetch_sub_explicit(&book->users, 1, memory_order_acq_rel) > 1) return;
+    if (!book) return;
+    uint32_t users = atomic_fetch_sub_explicit(&book->users, 1, memory_order_acq_rel);
+    if (bug_if(SPLIT, !users) || users > 1) return;
     munmap(book->pages, book->size);
     free(book);
 }
@@ -92,6 +95,9 @@ static void add_one(_Atomic uint64_t *cell)
 void split_book_count(struct split_book *book, uint32_t worker, uint32_t variant, uint32_t bucket,
                       bool is_error, uint64_t total_us)
 {
+    if (bug_if(SPLIT,
+               worker >= book->worker_count || variant >= book->variant_count || bucket >= SPLIT_BUCKETS))
+        return;
     struct split_page *page = page_of(book, worker, variant);
     uint32_t cell = histogram_index(total_us);
     add_one(&page->cells[cell]);

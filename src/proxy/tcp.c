@@ -72,7 +72,7 @@ static void retire(struct session *s, enum end_reason reason)
     attempt_leave(&s->attempt);
     loop_disarm(&w->loop, &s->timer);
     list_remove(&s->tunnel.link);
-    count_add(&w->live.tunnels, -1);
+    count_less(TCP, &w->live.tunnels);
     worker_client_closed(s->listener, &s->client, s->is_client_counted);
     r->end = (uint8_t)reason;
     r->total_us = (w->loop.now_ns - s->start_ns) / 1000;
@@ -117,7 +117,7 @@ static void opened(struct session *s)
 {
     struct loop *l = loop_of(s);
     loop_disarm(l, &s->timer);
-    if (bug_if(TCP, !attempt_is_in_hand(&s->attempt))) {
+    if (bug_if(TCP, !attempt_is_in_hand(&s->attempt) || !s->site)) {
         give_up(s, END_INTERNAL);
         return;
     }
@@ -266,6 +266,10 @@ static void renew_view(struct session *s)
 
 static void connect_next(struct session *s)
 {
+    if (bug_if(TCP, s->is_over || s->is_waiting || !s->view)) {
+        give_up(s, END_INTERNAL);
+        return;
+    }
     uint32_t attempts_max = s->view->set->roster->conf->retry.attempts;
     bool is_full = false;
     renew_view(s);

@@ -109,6 +109,7 @@ static enum flow move_bulk(struct tunnel *t, struct tunnel_half *from, struct tr
 static enum flow flow(struct tunnel *t, struct tunnel_half *from)
 {
     struct transport *to = &other(t, from)->transport;
+    if (bug_if(TUNNEL, !from->hold != (from->begin == from->end))) return FLOW_BUG;
     if (from->begin < from->end) {
         enum flow got = send_held(t, from, to);
         if (got != FLOW_YIELD) return got;
@@ -136,6 +137,7 @@ static void set_timer(struct tunnel *t)
 static void on_timer(struct timer *timer)
 {
     struct tunnel *t = container_of(timer, struct tunnel, timer);
+    if (bug_if(TUNNEL, t->is_ended)) return;
     uint64_t now = loop_now_ms(t->loop);
     bool is_half = t->halves[0].is_done || t->halves[1].is_done;
     if (t->total_deadline_ms && now >= t->total_deadline_ms)

@@ -46,11 +46,12 @@ void upgrade_on_tunnel_end(struct tunnel *t, enum end_reason reason)
 {
     struct exchange *x = t->owner;
     struct worker *w = x->worker;
+    (void)bug_if(TUNNEL, x->tunnel != t); /* it would be taken for going on */
     x->body_in += t->halves[TUNNEL_CLIENT].bytes;
     x->body_out += t->halves[TUNNEL_SERVER].bytes;
     pool_connection_closed(x->pool, x->attempt.server);
     list_remove(&t->link);
-    count_add(&w->live.tunnels, -1);
+    count_less(TUNNEL, &w->live.tunnels);
     worker_client_closed(x->listener, &x->peer, x->is_client_counted);
     loop_bury(&w->loop, &t->grave, bury);
     x->tunnel = NULL;
@@ -74,6 +75,7 @@ int upgrade_start(struct exchange *x)
     struct worker *w = x->worker;
     const struct pool_timeouts *conf = exchange_pool_timeouts(x);
     struct tunnel_timeouts timeouts = { conf->idle_ms, conf->half_closed_ms, conf->total_ms };
+    if (bug_if(TUNNEL, x->tunnel || !x->client || !x->attempt.stream)) return -1;
     struct tunnel *t = slab_get(&w->tunnels);
     if (!t) return -1;
     tunnel_init(t, &w->loop, &timeouts, upgrade_on_tunnel_end, x);

@@ -1,6 +1,5 @@
 #include "proxy/worker.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -9,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/count.h"
 #include "base/log.h"
 #include "base/signal_stack.h"
@@ -246,6 +246,7 @@ static void use_listeners(struct worker *w, const struct worker_change *change)
         for (; next < end && next->listener == i; next++)
             if (accept_open(lw, next->fd, &err) < 0) say(w, "listen_failed", &err);
     }
+    (void)bug_if(WORKER, next != end); /* of no listener: nobody listens at them, or closes them */
     for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next) {
         struct listener_worker *lw = listener_at(at);
         if (lw->view == w->site && !w->is_draining) continue;
@@ -259,6 +260,7 @@ static void on_swap(void *reader, const struct mail *m)
     struct worker_change *change = m->object;
     struct site_view *old = w->site, *view = change->view;
     struct err err;
+    (void)bug_if(WORKER, view->site->generation < old->site->generation); /* mails come in their order */
     w->site = view;
     if (view->site->has_egress && !w->resolver &&
         resolver_new(&w->resolver, &w->loop, w->proxy->resolver_conf, &err) < 0)
@@ -298,6 +300,7 @@ void worker_kill(struct worker *w)
     for (struct list *at = w->pools.next; at != &w->pools; at = at->next)
         pool_worker_close_idle(container_of(at, struct pool_worker, link));
     loop_turn(&w->loop, 0);
+    (void)bug_if(WORKER, !worker_is_idle(w)); /* somebody is in no list, and will never end */
 }
 
 static void on_stop(void *reader, const struct mail *m)
@@ -312,6 +315,10 @@ static void on_publish(void *reader, const struct mail *m)
     struct worker *w = reader;
     struct peer_set *set = m->object;
     struct pool_worker *pw = set->roster->pool->workers[w->index];
+    if (bug_if(WORKER, !pw)) {
+        peer_set_put(set);
+        return;
+    }
     if (list_is_empty(&pw->link)) list_push_back(&w->pools, &pw->link);
     pool_worker_publish(pw, set);
 }

@@ -74,6 +74,7 @@ void access_log_write(struct access_log_writer *w, const struct access_entry *en
     if (w->own_head - w->known_tail > w->size / 4)
         w->known_tail = atomic_load_explicit(&w->tail, memory_order_acquire);
     uint64_t used = w->own_head - w->known_tail;
+    if (bug_if(ACCESS_LOG, used > w->size)) return; /* the line would lie over others, or behind the ring */
     struct text line = text_over(w->base + (w->own_head & (w->size - 1)), w->size - used);
     access_clock_set(&w->clock, entry->now_wall_ns,
                      atomic_load_explicit(&log->offset_s, memory_order_relaxed));
@@ -178,7 +179,7 @@ static uint32_t gather(const struct access_log *log, struct iovec *iov, uint32_t
         uint32_t index = (first + i) % log->ring_count;
         const struct access_log_writer *w = &log->rings[index];
         uint64_t tail = tail_of(w), len = head_of(w) - tail;
-        if (len == 0) continue;
+        if (len == 0 || bug_if(ACCESS_LOG, len > w->size)) continue;
         iov[count] = (struct iovec){ (void *)at_position(w, tail), len };
         ring_of[count++] = index;
     }
@@ -199,6 +200,7 @@ static void consume(struct access_log *log, const struct iovec *iov, const uint3
         atomic_store_explicit(&w->tail, tail_of(w) + part, memory_order_release);
         written -= part;
     }
+    (void)bug_if(ACCESS_LOG, written); /* more than there was to write */
 }
 
 static void report_failure(struct access_log *log)

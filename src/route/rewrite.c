@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/bug.h"
 #include "conf/decode.h"
 #include "route/route_table.h"
 
@@ -152,6 +153,9 @@ static bool replace(const struct rewrite *r, struct route_scratch *scratch, stru
     /* One that gave up is not passed over: its route may rely on what it takes away. */
     if (count < 0 && count != PCRE2_ERROR_NOMATCH) out->is_cut = true;
     if (count < 0) return out->is_cut;
+    /* Nor one whose match ends before it begins, as older PCRE2 lets \\K say within a lookahead. */
+    if (bug_if(ROUTE, ends[0] > ends[1] || ends[1] > path.len)) out->is_cut = true;
+    if (out->is_cut) return true;
     add_bytes(out, (struct slice){ path.data, ends[0] });
     add_groups(out, r->conf->to, path, ends, (uint32_t)count);
     add_bytes(out, (struct slice){ path.data + ends[1], path.len - ends[1] });

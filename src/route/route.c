@@ -177,6 +177,7 @@ static bool has_client(const struct search *s, const struct route_candidate *c)
 static uint32_t failed_probe(const struct search *s, const struct route_candidate *c)
 {
     uint32_t count = c->header_count + c->query_count;
+    if (bug_if(ROUTE, count > s->table->probe_count - c->first_probe)) return 0; /* unasked, none holds */
     for (uint32_t i = 0; i < count; i++) {
         const struct route_probe *p = &s->table->probes[c->first_probe + i];
         struct values v = values_of(s, p, i < c->header_count);
@@ -289,7 +290,9 @@ static bool match_path(const struct search *s, uint32_t group)
         } else if (e->len <= common && ask_list(s, &e->prefix, ROUTE_PATH_PREFIX)) {
             return true;
         }
-        e = e->next_shorter == ROUTE_NONE ? NULL : &t->entries[e->next_shorter];
+        const struct route_entry *next = e->next_shorter == ROUTE_NONE ? NULL : &t->entries[e->next_shorter];
+        if (bug_if(ROUTE, next && next->len >= e->len)) break; /* it would be asked for ever */
+        e = next;
     }
     if (ask_list(s, &t->groups[group].regexes, ROUTE_PATH_REGEX)) return true;
     return any && ask_list(s, any, ROUTE_PATH_ANY);

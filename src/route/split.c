@@ -1,10 +1,10 @@
 #include "route/split.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <xxhash.h>
 
 #include "base/address.h"
+#include "base/bug.h"
 #include "conf/decode.h"
 #include "http/h1_scan.h"
 
@@ -190,13 +190,13 @@ static void fill_backwards(struct split_table *t, uint32_t variant, uint32_t wei
         t->variants[place] = (uint8_t)variant;
         weight--;
     }
-    assert(weight == 0);
+    (void)bug_if(SPLIT, weight); /* all weights make SPLIT_PLACES: the others have left room */
 }
 
 void split_table_fill(struct split_table *t, struct slice salt, const uint32_t *weights, uint32_t count)
 {
     uint32_t left[SPLIT_VARIANTS_MAX];
-    assert(count >= 1 && count <= SPLIT_VARIANTS_MAX);
+    if (bug_if(SPLIT, !count || count > SPLIT_VARIANTS_MAX)) count = 1;
     t->seed = XXH3_64bits(salt.data, salt.len);
     memset(t->variants, 0, sizeof(t->variants));
     for (uint32_t v = 1; v < count; v++) left[v] = fill_arc(t, v, weights[v], count);
