@@ -28,6 +28,7 @@
     X(H1_CONN, "h1_conn")         \
     X(H1_SERVER, "h1_server")     \
     X(H1_CLIENT, "h1_client")     \
+    X(H2_SESSION, "h2_session")   \
     X(BALANCE, "balance")         \
     X(ROUTE, "route")             \
     X(FORWARD, "forward")         \

@@ -31,6 +31,14 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(TLS_FAILED, "tls_failed", CLIENT, 0, ANY, "the TLS handshake with the client failed")                          \
     X(TLS_UNKNOWN_NAME, "tls_unknown_name", CLIENT, 0, ANY, "no certificate has the name that the client asks for")  \
     X(NOT_TLS, "not_tls", CLIENT, 0, ANY, "what came is no TLS")                                                     \
+    X(HTTP2_PROTOCOL, "http2_protocol", CLIENT, 0, ANY, "what came is not correct HTTP/2")                            \
+    X(HTTP2_RESETS, "http2_resets", CLIENT, 0, ANY, "too many requests were taken back, refused or malformed")       \
+    X(HTTP2_SETTINGS, "http2_settings", CLIENT, 0, ANY, "too many SETTINGS frames came")                             \
+    X(HTTP2_PINGS, "http2_pings", CLIENT, 0, ANY, "too many PING frames came")                                       \
+    X(HTTP2_EMPTY_FRAMES, "http2_empty_frames", CLIENT, 0, ANY, "too many frames with nothing in them came")         \
+    X(HTTP2_WINDOWS, "http2_windows", CLIENT, 0, ANY, "too many WINDOW_UPDATE frames or tiny windows came")          \
+    X(HTTP2_CONTINUATIONS, "http2_continuations", CLIENT, 0, ANY, "a head came in too many pieces, or too large")    \
+    X(HTTP2_MEMORY, "http2_memory", CLIENT, 0, ANY, "the HTTP/2 connection would hold more than it may")             \
     X(PLAIN_ON_TLS, "plain_on_tls", CLIENT, 400, ANY, "plain HTTP was sent where TLS is spoken; use https")          \
     /* the gate and other limits of weir's own */                                                                    \
     X(GATE_DENIED, "gate_denied", CLIENT, 403, ANY, "the client's address may not pass")                             \

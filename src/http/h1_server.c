@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/bug.h"
+#include "http/h2_server.h"
 
 /* After a response that ended before its request did, what still comes is read and thrown away, so that a reset does not
  * destroy the response on its way (RFC 9112 9.6). Bounded by rate, so much in each step, and by time, so many steps. */
@@ -134,6 +135,25 @@ static void begin_exchange(struct h1_server *c, struct slice bytes, bool is_held
     h1_conn_pump(conn, rest);
 }
 
+/* By prior knowledge (RFC 9113 3.3): of a client that has spoken nothing else yet. */
+static bool is_http2(const struct h1_server *c, struct slice bytes)
+{
+    return c->http.service->h2 && !c->http.client.requests && !c->http.client.is_secure &&
+           h2_server_is_meant(bytes);
+}
+
+/* Another speaks in the same memory. */
+static void become_http2(struct h1_server *c, struct slice bytes)
+{
+    struct loop *l = loop_of(c);
+    struct block *held = c->conn.in.hold;
+    c->conn.in.hold = NULL;
+    loop_cancel(&c->conn.task);
+    c->state = H1_SERVER_CLOSED;
+    h2_server_begin_with(&c->http, bytes);
+    block_put(&l->blocks, held);
+}
+
 static void on_head_bytes(struct h1_server *c, struct slice bytes, bool is_held)
 {
     struct http_field fields[HTTP_FIELDS_MAX + 1];
@@ -152,6 +172,10 @@ static void on_head_bytes(struct h1_server *c, struct slice bytes, bool is_held)
         if (!is_held && !h1_in_hold(&conn->in, loop_of(c), bytes, BLOCK_MAX)) close_now(c, false);
         return;
     case H1_BAD:
+        if (is_http2(c, bytes)) {
+            become_http2(c, bytes);
+            return;
+        }
         conn->in.progress = (struct h1_progress){ 0 };
         tell_fault(c, &(struct http_fault){ fault.reason, fault.detail, 0 }, bytes);
         return;

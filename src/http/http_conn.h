@@ -7,9 +7,11 @@
 #pragma once
 
 #include "http/h1_parse.h"
+#include "http/h2_limits.h"
 #include "http/stream.h"
 
 struct http_conn;
+struct h2_worker;
 
 struct http_service {
     /* A request has come. The service sets s->events and s->owner before it returns; `head` lives until it returns.
@@ -22,6 +24,8 @@ struct http_service {
     /* The connection has ended: the service gives back what it counted and buries the memory. */
     void (*on_closed)(struct http_service *service, struct http_conn *c);
     struct h1_limits limits;
+    struct h2_worker *h2; /* NULL: HTTP/2 is not spoken */
+    struct h2_limits h2_limits;
     /* header: until it is open and the first head is whole, and for each later head from its first byte. */
     uint64_t header_timeout_ms, keep_alive_timeout_ms, write_timeout_ms;
     bool is_draining; /* no request after the current one */
@@ -58,7 +62,7 @@ struct http_conn {
     struct http_service *service;
     struct http_client client;
     bool is_detached; /* its transport went on elsewhere: the connection still counts */
-    uint8_t end;      /* enum end_reason: why it was never open; else END_NONE */
+    uint8_t end;      /* enum end_reason: why it was never open, or could not go on; else END_NONE */
 };
 
 /* Takes `fd`; `c` is zeroed memory of the caller's, and is put in the list `among`. The transport is a plain one: another

@@ -95,8 +95,8 @@ static void bury_client(struct loop_grave *g)
     slab_put(&lw->worker->clients, c);
 }
 
-/* It had no exchange that would be recorded. */
-static void count_unopened(struct listener_worker *lw, const struct http_conn *c)
+/* It had no exchange that would tell of it. */
+static void count_failed(struct listener_worker *lw, const struct http_conn *c)
 {
     char from[INET6_ADDRSTRLEN], quoted[256];
     enum end_reason reason = (enum end_reason)c->end;
@@ -105,17 +105,23 @@ static void count_unopened(struct listener_worker *lw, const struct http_conn *c
     metric_add(w->metrics, lw->listener->meter_ends[reason], 1);
     if (!log_limit_pass(unopened_limit(), w->loop.now_ns, 1, &suppressed)) return;
     const char *words = c->transport.fault_words ? c->transport.fault_words : end_reason_info(reason)->means;
-    log_event(LOG_WARN, "connection_unopened", "listener=%s client=%s reason=%s detail=%s suppressed=%u",
-              lw->listener->name, ip_print(&c->client.ip, from), end_reason_info(reason)->name,
+    const char *event = c->client.version == HTTP_VERSION_2 ? "connection_ended" : "connection_unopened";
+    log_event(LOG_WARN, event, "listener=%s client=%s reason=%s detail=%s suppressed=%u", lw->listener->name,
+              ip_print(&c->client.ip, from), end_reason_info(reason)->name,
               log_quote(words, quoted, sizeof(quoted)), suppressed);
 }
 
 static void on_client_closed(struct http_service *service, struct http_conn *c)
 {
     struct listener_worker *lw = container_of(service, struct listener_worker, service);
-    if (c->end) count_unopened(lw, c);
+    if (c->end) count_failed(lw, c);
     if (!c->is_detached) worker_client_closed(lw, &c->client.ip, c->client.is_counted);
     loop_bury(&lw->worker->loop, &c->grave, bury_client);
+}
+
+static bool is_http2(const struct http_conn *c)
+{
+    return c->client.is_secure && slice_equal(tls_conn_alpn(&c->transport), SLICE("h2"));
 }
 
 /* TLS is open; or it was plain HTTP that came, which is told so in its own words. */
@@ -126,7 +132,15 @@ static void begin_secure(struct http_conn *c)
     /* Neither: it would be served in the clear. */
     if (bug_if(WORKER, !c->client.is_secure && c->client.refusal == END_NONE))
         c->client.refusal = END_INTERNAL;
-    h1_server_begin(c);
+    if (is_http2(c))
+        h2_server_begin(c);
+    else
+        h1_server_begin(c);
+}
+
+static const char *alpn_of(const struct listener_worker *lw)
+{
+    return lw->service.h2 ? H2_SERVER_ALPN TLS_CONN_HTTP_1_1 : TLS_CONN_HTTP_1_1;
 }
 
 static void start(struct listener_worker *lw, int fd, const struct address *client)
@@ -156,7 +170,7 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
     http_conn_init(&c->http, &lw->service, &w->loop, fd, client, id, &lw->connections);
     c->http.client.is_counted = is_counted;
     const struct tls_conf *tls = lw->routes->conf->tls;
-    if (tls && tls_conn_accept(&c->http.transport, &w->tls, tls->slot, TLS_CONN_HTTP_1_1) < 0) {
+    if (tls && tls_conn_accept(&c->http.transport, &w->tls, tls->slot, alpn_of(lw)) < 0) {
         http_conn_kill(&c->http, END_NO_MEMORY);
         return;
     }
@@ -182,6 +196,16 @@ void accept_use(struct listener_worker *lw)
     lw->service.on_closed = on_client_closed;
     lw->service.limits = (struct h1_limits){ .head_max = (uint32_t)conf->limits.head_bytes,
                                              .field_max = conf->limits.headers };
+    const struct listener_http2 *http2 = &conf->http2;
+    lw->service.h2 = http2->enabled ? &lw->worker->h2 : NULL;
+    lw->service.h2_limits = (struct h2_limits){ .streams = http2->streams,
+                                                .window_bytes = (uint32_t)http2->window_bytes,
+                                                .memory_bytes = (uint32_t)http2->memory_bytes,
+                                                .continuations = http2->continuations,
+#define X(id, key, reason) .floods[H2_FLOOD_##id] = http2->key,
+                                                H2_FLOODS(X)
+#undef X
+    };
     lw->service.header_timeout_ms = conf->timeouts.header_ms;
     lw->service.keep_alive_timeout_ms = conf->timeouts.keep_alive_ms;
     lw->service.write_timeout_ms = conf->timeouts.write_ms;

@@ -506,7 +506,8 @@ void exchange_on_fault(struct http_service *service, struct http_stream *s, cons
     struct exchange *x = begin(service, s);
     if (!x) return;
     x->request_ended = true;
-    x->head.version = HTTP_VERSION_1_1;
+    x->head.version = s->client->version == HTTP_VERSION_2 ? HTTP_VERSION_2 : HTTP_VERSION_1_1;
+    if (s->client->version == HTTP_VERSION_2) x->record.version = HTTP_VERSION_2;
     x->record.bytes_in = start.len;
     forward_request_id(x);
     size_t line = 0;

@@ -140,7 +140,12 @@ static int add_own_fields(struct exchange *x)
     uint32_t n = 0;
     if (add_forwarding(x, extra, &n) < 0) return -1;
     extra[n++] = make_field("X-Request-Id", HTTP_FIELD_X_REQUEST_ID, slice_of(x->request_id));
-    struct slice via = x->head.version == HTTP_VERSION_1_0 ? SLICE("1.0 " VIA_NAME) : SLICE("1.1 " VIA_NAME);
+    static const struct slice vias[] = {
+        [HTTP_VERSION_1_0] = { "1.0 " VIA_NAME, sizeof("1.0 " VIA_NAME) - 1 },
+        [HTTP_VERSION_1_1] = { "1.1 " VIA_NAME, sizeof("1.1 " VIA_NAME) - 1 },
+        [HTTP_VERSION_2] = { "2.0 " VIA_NAME, sizeof("2.0 " VIA_NAME) - 1 }
+    };
+    struct slice via = vias[x->head.version];
     if (http_head_find(&x->head, HTTP_FIELD_VIA) && !join(x, HTTP_FIELD_VIA, via, &via)) return -1;
     extra[n++] = make_field("Via", HTTP_FIELD_VIA, via);
     if (add_max_forwards(x, extra, &n) < 0) return -1;

@@ -52,6 +52,49 @@ static const struct conf_type listener_fields_type = { .name = "listener fields"
                                                        .size = sizeof(struct listener_fields),
                                                        .fields = listener_field_fields };
 
+#define FLOOD_MAX 1000000000
+
+static const struct conf_field listener_http2_fields[] = {
+    { "enabled", CONF_BOOL(struct listener_http2, enabled), .preset = "true",
+      .help =
+          "Whether HTTP/2 is spoken: over TLS to clients that ask for it (ALPN `h2`), without TLS to those "
+          "that begin with it. Connections that are open go on as they are." },
+    { "streams", CONF_U32(struct listener_http2, streams), .min = 1, .max = 10000, .preset = "100",
+      .help = "How many requests there may be at the same time on a connection; more are refused, as not "
+              "acted on." },
+    { "window", CONF_BYTES(struct listener_http2, window_bytes), .min = 65535, .max = 16 << 20,
+      .preset = "256KiB",
+      .help = "How much of a request's body may come before the server takes it. It begins with 64KiB and "
+              "grows to this while all is taken at once." },
+    { "memory", CONF_BYTES(struct listener_http2, memory_bytes), .min = 128 << 10, .max = 1 << 30,
+      .preset = "1MiB",
+      .help = "How much one connection may hold of heads and of what its client does not take; then requests "
+              "are refused, or it ends (`http2_memory`)." },
+    { "continuations", CONF_U32(struct listener_http2, continuations), .max = 10000, .preset = "32",
+      .help = "How many CONTINUATION frames one head may come in (`http2_continuations`)." },
+    { "resets", CONF_U32(struct listener_http2, resets), .max = FLOOD_MAX, .preset = "200",
+      .help =
+          "How many requests a connection may take back before they are answered, or have refused, in ten "
+          "seconds (`http2_resets`)." },
+    { "settings", CONF_U32(struct listener_http2, settings), .min = 1, .max = FLOOD_MAX, .preset = "100",
+      .help = "How many SETTINGS frames may come in ten seconds (`http2_settings`)." },
+    { "pings", CONF_U32(struct listener_http2, pings), .max = FLOOD_MAX, .preset = "500",
+      .help = "How many PING frames may come in ten seconds, beside what bodies make up for "
+              "(`http2_pings`)." },
+    { "empty_frames", CONF_U32(struct listener_http2, empty_frames), .max = FLOOD_MAX, .preset = "500",
+      .help = "How many frames with nothing in them or without meaning may come in ten seconds, beside what "
+              "requests and bodies make up for (`http2_empty_frames`)." },
+    { "window_updates", CONF_U32(struct listener_http2, window_updates), .min = 10, .max = FLOOD_MAX,
+      .preset = "2000",
+      .help = "How many WINDOW_UPDATE frames may come in ten seconds, beside what bodies make up for "
+              "(`http2_windows`)." },
+    { 0 },
+};
+
+static const struct conf_type listener_http2_type = { .name = "listener HTTP/2",
+                                                      .size = sizeof(struct listener_http2),
+                                                      .fields = listener_http2_fields };
+
 static void check_pin(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     const struct pin_conf *pin = object;
@@ -133,6 +176,8 @@ static const struct conf_field listener_fields[] = {
       .help = "Bounds on what a client may send." },
     { "fields", CONF_OBJECT(struct listener_conf, fields, &listener_fields_type),
       .help = "Which of a request's fields pass." },
+    { "http2", CONF_OBJECT(struct listener_conf, http2, &listener_http2_type),
+      .help = "HTTP/2 with clients, and what one of their connections may do." },
     { "paths", CONF_OBJECT(struct listener_conf, paths, &http_path_rules_type),
       .help = "How a request's path is read. What could be read in more than one way is refused." },
     { "trust", CONF_LIST(struct listener_conf, trust, &conf_cidr_type), .max = 1000,

@@ -36,6 +36,14 @@ struct pin_conf {
     const char *token;      /* in Weir-Pin-Token; NULL: none */
 };
 
+/* `http2: {streams: 100}` */
+struct listener_http2 {
+    bool enabled;
+    uint32_t streams, continuations;
+    uint64_t window_bytes, memory_bytes;
+    uint32_t resets, settings, pings, empty_frames, window_updates; /* in ten seconds */
+};
+
 struct listener_conf {
     const char *name;
     struct address bind;
@@ -45,6 +53,7 @@ struct listener_conf {
     struct listener_timeouts timeouts;
     struct listener_limits limits;
     struct listener_fields fields;
+    struct listener_http2 http2;
     struct http_path_rules paths;
     struct conf_items trust; /* struct cidr */
     struct gate_conf *gate;  /* may be NULL */

@@ -99,6 +99,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     slab_init(&w->tunnels, &w->loop.blocks, sizeof(struct tunnel));
     slab_init(&w->sessions, &w->loop.blocks, tcp_session_size());
     slab_init(&w->exchanges, &w->loop.blocks, sizeof(struct exchange));
+    h2_worker_init(&w->h2, &w->loop);
     w->metrics = metric_shard_of(p->metrics, index);
     if (p->access_log) w->access_log = access_log_writer_of(p->access_log, index);
     if (flight_ring_new(&w->flights, FLIGHT_RING_RECORDS, index, err) < 0 ||
@@ -124,6 +125,7 @@ void worker_free(struct worker *w)
     slab_fini(&w->tunnels);
     slab_fini(&w->sessions);
     slab_fini(&w->exchanges);
+    h2_worker_fini(&w->h2);
     tls_worker_fini(&w->tls);
     loop_fini(&w->loop);
     acceptor_spare_close(&w->spare);

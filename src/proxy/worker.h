@@ -8,6 +8,7 @@
 #include "base/slab.h"
 #include "http/date.h"
 #include "http/h1_server.h"
+#include "http/h2_server.h"
 #include "net/acceptor.h"
 #include "net/mailbox.h"
 #include "pool/pool_worker.h"
@@ -48,6 +49,7 @@ struct worker_live {
 struct worker {
     struct loop loop;
     struct tls_worker tls;
+    struct h2_worker h2;
     struct proxy *proxy;
     uint32_t index;
     pthread_t thread;

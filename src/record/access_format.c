@@ -153,7 +153,7 @@ static struct slice path_of(struct slice target, struct slice *args)
 
 static struct slice protocol_of(const struct access_entry *e)
 {
-    static const struct slice names[] = { { "HTTP/1.0", 8 }, { "HTTP/1.1", 8 }, { "HTTP/2.0", 8 } };
+    static const struct slice names[] = { { "HTTP/1.0", 8 }, { "HTTP/1.1", 8 }, { "HTTP/2", 6 } };
     unsigned version = e->request ? (unsigned)e->request->version : e->record->version;
     bool is_known = e->request || e->record->target_len;
     return is_known && version < sizeof(names) / sizeof(*names) ? names[version] : SLICE_NONE;

@@ -368,7 +368,7 @@ static void print_attempt(const struct flight_attempt *a, uint32_t number, const
 
 static void print_request(const struct flight_record *r, struct json *out)
 {
-    static const char *const versions[] = { "HTTP/1.0", "HTTP/1.1", "HTTP/2.0" };
+    static const char *const versions[] = { "HTTP/1.0", "HTTP/1.1", "HTTP/2" };
     json_key(out, "protocol");
     if (r->flags & FLIGHT_TCP)
         json_string(out, "tcp");

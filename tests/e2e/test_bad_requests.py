@@ -123,7 +123,6 @@ CORPUS = {
     "CONNECT without a port": (line(b"CONNECT example.test HTTP/1.1"), 400),
     # other protocols
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 40, 400),
-    "HTTP/2 with prior knowledge": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0", 505),
     "PROXY protocol 1": (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + b"GET /bad HTTP/1.1\r\n" + HOST + b"\r\n", 400),
     "PROXY protocol 2": (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + b"\0" * 12, 400),
     "a response": (b"HTTP/1.1 200 OK\r\n" + HOST + b"\r\n", 400),

@@ -1,0 +1,420 @@
+/* What frames come to. */
+#include <string.h>
+
+#include "base/bug.h"
+#include "http/h2_session.h"
+
+/* RFC 9218 7.1 */
+#define PRIORITY_UPDATE 0x10
+#define PREFACE_LEN (sizeof(H2_PREFACE) - 1)
+
+static void fail(struct h2_session *s, enum h2_error error, const char *detail)
+{
+    h2_session_fail(s, error, END_HTTP2_PROTOCOL, detail);
+}
+
+/* A stream that is not open yet: nothing but HEADERS and PRIORITY may come of it (5.1). */
+static bool is_idle(const struct h2_session *s, uint32_t id)
+{
+    return !(id & 1) || id > s->last_id;
+}
+
+/* fields */
+
+static void drop_fields(struct h2_session *s)
+{
+    block_put(&s->loop->blocks, s->fields);
+    s->fields = NULL;
+    s->fields_len = s->fields_stream = s->continuations = 0;
+}
+
+static bool keep_fields(struct h2_session *s, struct slice bytes)
+{
+    uint32_t max = s->server->http.service->limits.head_max;
+    if (s->fields_len + bytes.len > (max > H2_PAYLOAD_MAX ? max : H2_PAYLOAD_MAX)) {
+        h2_session_fail(s, H2_ENHANCE_YOUR_CALM, END_HTTP2_CONTINUATIONS,
+                        "a field block over the limit of a head");
+        return false;
+    }
+    if (!block_grow(&s->loop->blocks, &s->fields, 0, s->fields_len, bytes.len)) {
+        h2_session_fail(s, H2_INTERNAL_ERROR, END_NO_MEMORY, NULL);
+        return false;
+    }
+    memcpy(s->fields->data + s->fields_len, bytes.data, bytes.len);
+    s->fields_len += (uint32_t)bytes.len;
+    return true;
+}
+
+static void on_headers(struct h2_session *s, const struct h2_frame *f, struct slice payload)
+{
+    struct h2_content content;
+    if (!h2_frame_content(f, payload, &content)) {
+        fail(s, H2_PROTOCOL_ERROR, "a HEADERS frame that is shorter than its padding and priority");
+    } else if (content.depends_on == f->stream) {
+        fail(s, H2_PROTOCOL_ERROR, "a stream that depends on itself");
+    } else if (f->flags & H2_END_HEADERS) {
+        h2_request_fields(s, f->stream, f->flags, content.bytes);
+    } else if (keep_fields(s, content.bytes)) {
+        s->fields_stream = f->stream;
+        s->fields_flags = f->flags;
+    }
+}
+
+static void on_continuation(struct h2_session *s, const struct h2_frame *f, struct slice payload)
+{
+    if (++s->continuations > s->limits->continuations) {
+        h2_session_fail(s, H2_ENHANCE_YOUR_CALM, END_HTTP2_CONTINUATIONS,
+                        "a head in too many CONTINUATION frames");
+        return;
+    }
+    if (!payload.len) h2_session_count(s, H2_FLOOD_EMPTY);
+    if (!keep_fields(s, payload) || !(f->flags & H2_END_HEADERS)) return;
+    struct block *fields = s->fields;
+    struct slice block = { fields->data, s->fields_len };
+    uint32_t id = s->fields_stream;
+    s->fields = NULL;
+    drop_fields(s);
+    h2_request_fields(s, id, s->fields_flags, block);
+    block_put(&s->loop->blocks, fields);
+}
+
+/* data */
+
+/* Of a stream that nobody has any more. */
+static void note_late_data(struct h2_session *s, const struct h2_frame *f)
+{
+    bool is_known;
+    if (h2_session_was_reset(s, f->stream, &is_known)) return; /* it was on its way */
+    h2_out_u32(s, H2_RST_STREAM, f->stream, H2_STREAM_CLOSED);
+    h2_session_count(s, H2_FLOOD_RESETS);
+}
+
+static struct h2_stream *stream_of_data(struct h2_session *s, const struct h2_frame *f)
+{
+    struct h2_stream *st = h2_stream_find(s, f->stream);
+    if (!st || st->is_cancelled) {
+        note_late_data(s, f);
+    } else if (st->is_reset) {
+        return NULL;
+    } else if (st->has_ended) {
+        h2_stream_fail(st, H2_STREAM_CLOSED, END_BAD_REQUEST_BODY, "data behind the end of a request");
+    } else if ((int64_t)f->len > st->receive_window) {
+        h2_stream_fail(st, H2_FLOW_CONTROL_ERROR, END_BAD_REQUEST_BODY, "data beyond the stream's window");
+    } else {
+        st->receive_window -= (int32_t)f->len;
+        return st;
+    }
+    return NULL;
+}
+
+/* The head of a DATA frame, and `padding` bytes behind its payload of which one more stands before it; -1: no padding. */
+static void begin_data(struct h2_session *s, int padding)
+{
+    const struct h2_frame *f = &s->frame;
+    uint32_t overhead = padding < 0 ? 0 : (uint32_t)padding + 1;
+    s->has_frame = false;
+    if (is_idle(s, f->stream)) {
+        fail(s, H2_PROTOCOL_ERROR, "data of a stream that is not open");
+        return;
+    }
+    if (overhead > f->len) {
+        fail(s, H2_PROTOCOL_ERROR, "a DATA frame that is shorter than its padding");
+        return;
+    }
+    if ((int64_t)f->len > s->receive_window) {
+        h2_session_fail(s, H2_FLOW_CONTROL_ERROR, END_HTTP2_PROTOCOL, "data beyond the connection's window");
+        return;
+    }
+    s->receive_window -= (int32_t)f->len;
+    s->data_stream = stream_of_data(s, f);
+    s->data_left = f->len - overhead;
+    s->padding_left = padding < 0 ? 0 : (uint32_t)padding;
+    if (padding >= 0) h2_request_received(s, 1);
+    if (overhead && s->data_stream) h2_request_took(s->data_stream, overhead);
+    if (s->data_left >= 64) h2_session_earn(s, s->data_left);
+    if (s->data_left) return;
+    if (!(f->flags & H2_END_STREAM))
+        h2_session_count(s, H2_FLOOD_EMPTY);
+    else if (s->data_stream)
+        h2_request_data(s->data_stream, SLICE_NONE, true);
+}
+
+static void take_data(struct h2_session *s, struct slice *bytes)
+{
+    uint32_t left = s->data_left ? s->data_left : s->padding_left;
+    size_t now = bytes->len < left ? bytes->len : left;
+    struct slice here = { bytes->data, now };
+    bytes->data += now;
+    bytes->len -= now;
+    if (!s->data_left) {
+        s->padding_left -= (uint32_t)now;
+        h2_request_received(s, now);
+        return;
+    }
+    s->data_left -= (uint32_t)now;
+    h2_request_received(s, now);
+    bool ends = (s->frame.flags & H2_END_STREAM) && !s->data_left;
+    if (s->data_stream) h2_request_data(s->data_stream, here, ends);
+}
+
+/* the others */
+
+static void on_rst_stream(struct h2_session *s, const struct h2_frame *f)
+{
+    struct h2_stream *st = h2_stream_find(s, f->stream);
+    if (is_idle(s, f->stream))
+        fail(s, H2_PROTOCOL_ERROR, "a RST_STREAM of a stream that is not open");
+    else if (st)
+        h2_request_cancelled(st);
+    else
+        h2_session_note_cancelled(s, f->stream);
+}
+
+/* 6.9.2: all streams' windows move by the difference. */
+static bool move_windows(struct h2_session *s, uint32_t before)
+{
+    int64_t by = (int64_t)s->peer.window - before;
+    if (!by) return true;
+    for (struct list *at = s->streams.next; at != &s->streams; at = at->next) {
+        struct h2_stream *st = container_of(at, struct h2_stream, link);
+        if (st->send_window + by > H2_WINDOW_MAX) return false;
+        st->send_window += (int32_t)by;
+        h2_stream_wake(st);
+    }
+    return true;
+}
+
+static void on_settings(struct h2_session *s, const struct h2_frame *f, struct slice payload)
+{
+    struct h2_fault fault;
+    struct h2_settings before = s->peer;
+    if (f->flags & H2_ACK) return;
+    if (!s->has_settings && !s->stream_count) h2_session_idle(s);
+    s->has_settings = true;
+    h2_session_count(s, H2_FLOOD_SETTINGS);
+    if (!h2_settings_read(&s->peer, payload, &fault)) {
+        fail(s, fault.error, fault.detail);
+        return;
+    }
+    if (!move_windows(s, before.window)) {
+        fail(s, H2_FLOW_CONTROL_ERROR, "a window of 2^31 or more");
+        return;
+    }
+    if (s->peer.header_table_bytes != before.header_table_bytes &&
+        h2_hpack_resize(&s->hpack, s->peer.header_table_bytes) < 0) {
+        h2_session_fail(s, H2_INTERNAL_ERROR, END_NO_MEMORY, NULL);
+        return;
+    }
+    h2_out_frame(s, H2_SETTINGS, H2_ACK, 0, SLICE_NONE);
+}
+
+static void on_window_update(struct h2_session *s, const struct h2_frame *f, struct slice payload)
+{
+    uint32_t by = h2_read_u32(payload.data) & H2_WINDOW_MAX;
+    struct h2_stream *st = f->stream ? h2_stream_find(s, f->stream) : NULL;
+    h2_session_count(s, H2_FLOOD_WINDOWS);
+    if (f->stream && is_idle(s, f->stream)) {
+        fail(s, H2_PROTOCOL_ERROR, "a WINDOW_UPDATE of a stream that is not open");
+    } else if (!f->stream) {
+        if (!by || s->send_window + by > H2_WINDOW_MAX)
+            fail(s, by ? H2_FLOW_CONTROL_ERROR : H2_PROTOCOL_ERROR,
+                 "a WINDOW_UPDATE by nothing, or by too much");
+        else
+            s->send_window += by;
+    } else if (st && (!by || (int64_t)st->send_window + by > H2_WINDOW_MAX)) {
+        h2_stream_fail(st, by ? H2_FLOW_CONTROL_ERROR : H2_PROTOCOL_ERROR, END_BAD_REQUEST_BODY,
+                       "a WINDOW_UPDATE by nothing, or by too much");
+    } else if (st) {
+        st->send_window += (int32_t)by;
+        h2_stream_wake(st);
+    }
+}
+
+static void on_priority(struct h2_session *s, const struct h2_frame *f, struct slice payload)
+{
+    h2_session_count(s, H2_FLOOD_EMPTY);
+    if (payload.len != 5)
+        fail(s, H2_FRAME_SIZE_ERROR, "a PRIORITY frame that is not five bytes long");
+    else if ((h2_read_u32(payload.data) & H2_STREAM_MAX) == f->stream)
+        fail(s, H2_PROTOCOL_ERROR, "a stream that depends on itself");
+}
+
+static void on_other(struct h2_session *s, const struct h2_frame *f, struct slice payload)
+{
+    h2_session_count(s, H2_FLOOD_EMPTY);
+    if (f->type != PRIORITY_UPDATE || f->stream || payload.len < 4) return;
+    struct h2_stream *st = h2_stream_find(s, h2_read_u32(payload.data) & H2_STREAM_MAX);
+    if (st) h2_request_prioritise(st, (struct slice){ payload.data + 4, payload.len - 4 });
+}
+
+static void on_frame(struct h2_session *s, const struct h2_frame *f, struct slice payload)
+{
+    switch (f->type) {
+    case H2_HEADERS: on_headers(s, f, payload); return;
+    case H2_CONTINUATION: on_continuation(s, f, payload); return;
+    case H2_PRIORITY: on_priority(s, f, payload); return;
+    case H2_RST_STREAM: on_rst_stream(s, f); return;
+    case H2_SETTINGS: on_settings(s, f, payload); return;
+    case H2_PING:
+        if (f->flags & H2_ACK) {
+            h2_session_acked(s);
+        } else {
+            h2_session_count(s, H2_FLOOD_PINGS);
+            h2_out_frame(s, H2_PING, H2_ACK, 0, payload);
+        }
+        return;
+    case H2_WINDOW_UPDATE: on_window_update(s, f, payload); return;
+    case H2_GOAWAY: h2_session_count(s, H2_FLOOD_EMPTY); return; /* there are no streams of ours */
+    default: on_other(s, f, payload); return;
+    }
+}
+
+/* bytes */
+
+/* Whether a frame of this head may come now. */
+static bool may_come(struct h2_session *s, const struct h2_frame *f)
+{
+    struct h2_fault fault;
+    if (!s->has_settings && (f->type != H2_SETTINGS || (f->flags & H2_ACK))) {
+        fail(s, H2_PROTOCOL_ERROR, "a client that does not begin with SETTINGS");
+        return false;
+    }
+    bool continues = f->type == H2_CONTINUATION && f->stream == s->fields_stream;
+    if (s->fields_stream ? !continues : f->type == H2_CONTINUATION) {
+        fail(s, H2_PROTOCOL_ERROR, "a field block that is not continued, or a CONTINUATION of none");
+        return false;
+    }
+    if (h2_frame_check(f, &fault)) return true;
+    fail(s, fault.error, fault.detail);
+    return false;
+}
+
+/* The clock of a head runs from its first byte. */
+static void note_part(struct h2_session *s)
+{
+    if (s->head_by_ms) return;
+    s->head_started_ns = s->loop->now_ns;
+    s->head_by_ms = loop_now_ms(s->loop) + s->server->http.service->header_timeout_ms;
+    h2_session_arm(s);
+}
+
+static void note_whole(struct h2_session *s)
+{
+    if (!s->fields_stream) s->head_by_ms = 0;
+}
+
+/* A frame's head, whole at once or in pieces. False: more is needed, or it may not come. */
+static bool take_head(struct h2_session *s, struct slice *bytes)
+{
+    size_t missing = H2_FRAME_HEAD - s->head_len;
+    size_t now = bytes->len < missing ? bytes->len : missing;
+    const char *head = bytes->data;
+    if (s->head_len || now < missing) {
+        memcpy(s->head + s->head_len, bytes->data, now);
+        head = s->head;
+    }
+    bytes->data += now;
+    bytes->len -= now;
+    if (now < missing) {
+        s->head_len += (uint8_t)now;
+        note_part(s);
+        return false;
+    }
+    s->head_len = 0;
+    s->frame = h2_frame_read(head);
+    s->has_frame = may_come(s, &s->frame);
+    return s->has_frame;
+}
+
+/* Whether what is behind a HEADERS frame is body of its stream, which goes on together with the head. */
+static uint32_t look_ahead(const struct h2_frame *f, struct slice bytes)
+{
+    if (f->type != H2_HEADERS || (f->flags & H2_END_STREAM) || bytes.len <= H2_FRAME_HEAD) return 0;
+    struct h2_frame next = h2_frame_read(bytes.data);
+    bool is_body = next.type == H2_DATA && next.stream == f->stream && !(next.flags & H2_PADDED) &&
+                   next.len && next.len <= H2_PAYLOAD_MAX;
+    return is_body ? f->stream : 0;
+}
+
+static void take_payload(struct h2_session *s, struct slice *bytes)
+{
+    const struct h2_frame f = s->frame;
+    size_t missing = f.len - s->payload_len;
+    size_t now = bytes->len < missing ? bytes->len : missing;
+    struct slice payload = { bytes->data, now };
+    if (!now && missing) {
+        note_part(s);
+        return;
+    }
+    if (s->payload_len || now < missing) {
+        if (!block_grow(&s->loop->blocks, &s->payload, 0, s->payload_len, now)) {
+            h2_session_fail(s, H2_INTERNAL_ERROR, END_NO_MEMORY, NULL);
+            return;
+        }
+        memcpy(s->payload->data + s->payload_len, bytes->data, now);
+        s->payload_len += (uint32_t)now;
+        payload = (struct slice){ s->payload->data, s->payload_len };
+    }
+    bytes->data += now;
+    bytes->len -= now;
+    if (now < missing) {
+        note_part(s);
+        return;
+    }
+    struct block *kept = s->payload;
+    s->payload = NULL;
+    s->payload_len = 0;
+    s->has_frame = false;
+    s->follows = look_ahead(&f, *bytes);
+    if (f.type == H2_HEADERS && !(f.flags & H2_END_HEADERS)) note_part(s);
+    on_frame(s, &f, payload);
+    note_whole(s);
+    block_put(&s->loop->blocks, kept);
+}
+
+static void take_frame(struct h2_session *s, struct slice *bytes)
+{
+    if (!s->has_frame && !take_head(s, bytes)) return;
+    if (s->frame.type != H2_DATA) {
+        take_payload(s, bytes);
+        return;
+    }
+    note_whole(s);
+    if (!(s->frame.flags & H2_PADDED)) {
+        begin_data(s, -1);
+    } else if (!s->frame.len) {
+        fail(s, H2_FRAME_SIZE_ERROR, "a DATA frame without the length of its padding");
+    } else if (bytes->len) {
+        int padding = (uint8_t)bytes->data[0];
+        bytes->data++;
+        bytes->len--;
+        begin_data(s, padding);
+    }
+}
+
+static void take_preface(struct h2_session *s, struct slice *bytes)
+{
+    size_t missing = PREFACE_LEN - s->preface_len;
+    size_t now = bytes->len < missing ? bytes->len : missing;
+    if (memcmp(bytes->data, &H2_PREFACE[s->preface_len], now) != 0) {
+        fail(s, H2_PROTOCOL_ERROR, "what came is not HTTP/2");
+        return;
+    }
+    s->preface_len += (uint32_t)now;
+    bytes->data += now;
+    bytes->len -= now;
+    if (s->preface_len == PREFACE_LEN) s->state = H2_SESSION_OPEN;
+}
+
+void h2_frames_take(struct h2_session *s, struct slice bytes)
+{
+    /* A frame without payload is done with when its head is there. */
+    while ((bytes.len || (s->has_frame && !s->frame.len)) && h2_is_live(s) && !s->flooded) {
+        if (s->state == H2_SESSION_PREFACE)
+            take_preface(s, &bytes);
+        else if (s->data_left || s->padding_left)
+            take_data(s, &bytes);
+        else
+            take_frame(s, &bytes);
+    }
+}

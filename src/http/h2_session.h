@@ -1,0 +1,214 @@
+/* http/h2_session.h: the parts of an HTTP/2 connection to each other. h2_server.c: beginning, reading, time-outs, ends.
+ * h2_frames.c: what frames come to. h2_request.c: heads and bodies that come. h2_stream.c: what a stream's owner calls.
+ * h2_out.c: what goes out. One loop's thread.
+ *
+ * What goes out is gathered in `out`, and leaves once at the end of the loop's turn; large payload goes at once, together
+ * with what waits. Of a body nothing is taken that cannot go: its source keeps it. What is received is given to its stream;
+ * what that does not take is held, within the stream's window, while frames of others go on. */
+#pragma once
+
+#include "http/h2_bytes.h"
+#include "http/h2_frame.h"
+#include "http/h2_server.h"
+
+#define H2_BUCKETS 32u
+#define H2_URGENCIES 8u
+#define H2_CLOSED_KEPT 64u /* streams whose end is remembered */
+
+enum h2_state {
+    H2_SESSION_PREFACE, /* the client's preface and SETTINGS are awaited */
+    H2_SESSION_OPEN,
+    H2_SESSION_FLUSH,  /* over: what is left goes out, streams end */
+    H2_SESSION_LINGER, /* whatever comes, until the client closes */
+    H2_SESSION_KILLED, /* shut; whoever has its streams has yet to let go of them */
+    H2_SESSION_CLOSED
+};
+
+struct h2_stream {
+    struct http_stream stream; /* first */
+    struct h2_session *session;
+    struct h2_worker *worker;
+    struct h2_stream *next; /* in its bucket */
+    struct list link;       /* of session->streams */
+    struct list turn;       /* of session->senders or flushers, or alone */
+    struct loop_grave grave;
+    uint32_t id;
+    int32_t send_window;
+    int32_t receive_window; /* what the client may still send */
+    uint32_t window;        /* what receive_window is filled up to */
+    uint32_t uncredited;    /* taken, and not told yet */
+    uint32_t since_growth;
+    uint32_t head_charge;   /* of session->held_heads */
+    uint32_t allowance;     /* may be sent before others have their turn */
+    uint64_t expected;      /* still of the body, if it has_length; else UINT64_MAX */
+    struct h2_bytes hold;   /* received and not taken */
+    struct block *trailers; /* that came behind what is held */
+    uint8_t urgency;        /* RFC 9218 4.1 */
+    bool is_sequential;     /* 4.2: told that it is not incremental */
+    bool is_new;            /* the service hears of it */
+    bool is_served;         /* it is its turn to send */
+    bool has_length;        /* content-length is known */
+    bool has_ended;         /* the client sends no more on it */
+    bool is_told;           /* the owner knows of the end */
+    bool is_blocked;        /* the owner did not take all */
+    bool is_delivering;
+    bool has_sent_end;
+    bool is_reset;     /* by either side: nothing is to be sent any more */
+    bool is_cancelled; /* by the client */
+    bool is_gone;      /* its owner has let go of it */
+    bool is_malformed; /* its answer is followed by RST_STREAM */
+    bool wants_window; /* its own window stops it */
+};
+
+struct h2_session {
+    struct h2_server *server;
+    struct h2_worker *worker;
+    struct transport *transport;
+    struct loop *loop;
+    const struct h2_limits *limits;
+    struct h2_hpack hpack;
+    struct loop_task task, flush_task;
+    struct loop_grave grave;
+    struct h2_stream *buckets[H2_BUCKETS];
+    struct list streams;
+    struct list senders[H2_URGENCIES]; /* that have more to send, and may */
+    struct list flushers;              /* whose bytes wait in `out` */
+    uint32_t stream_count;
+    uint8_t ready;   /* bits of senders that may have some */
+    uint8_t flooded; /* enum h2_flood + 1: that was too much, and the connection ends */
+    uint8_t state;   /* enum h2_state */
+
+    /* in */
+    char head[H2_FRAME_HEAD + 1]; /* of the frame that comes, in pieces; and the length of its padding */
+    uint8_t head_len;
+    struct h2_frame frame;
+    struct block *payload; /* of it, as far as it has come; not of DATA */
+    uint32_t payload_len;
+    uint32_t data_left, padding_left; /* of a DATA frame */
+    struct h2_stream *data_stream;    /* whose it is; NULL: nobody's any more */
+    struct block *fields;             /* of a head that goes on in CONTINUATION */
+    uint32_t fields_len, continuations, fields_stream;
+    uint8_t fields_flags;
+    uint32_t preface_len;
+    bool has_frame;    /* its head is whole */
+    bool has_settings; /* the client's first have come */
+    uint32_t follows;  /* the stream of which body bytes come at once behind this frame; 0: none */
+    uint32_t last_id;  /* the client's latest stream */
+    int32_t receive_window;
+    uint32_t window, uncredited;
+    uint64_t held, held_heads;
+    uint64_t head_started_ns;
+    uint32_t floods[H2_FLOOD_COUNT];
+    uint64_t floods_until_ms;
+    uint32_t
+        closed[H2_CLOSED_KEPT]; /* ids of streams, latest written at closed_at; the top bit: reset by us */
+    uint32_t closed_at;
+
+    /* out */
+    struct h2_bytes out;
+    struct h2_settings peer;
+    int64_t send_window;
+    bool is_broken;  /* the transport is */
+    bool is_leaving; /* GOAWAY was sent, or is to be */
+    bool has_left;   /* with the last stream that is served: goaway_id */
+    uint32_t goaway_id;
+    uint8_t end;       /* enum end_reason that it ends with; END_NONE: as it should */
+    uint64_t lingered; /* bytes */
+
+    /* Deadlines in loop milliseconds; 0: none. */
+    uint64_t head_by_ms, idle_by_ms, write_by_ms, leave_by_ms, linger_by_ms;
+};
+
+static inline struct h2_stream *h2_stream_of(struct http_stream *s)
+{
+    return container_of(s, struct h2_stream, stream);
+}
+static inline bool h2_is_live(const struct h2_session *s)
+{
+    return s->state == H2_SESSION_PREFACE || s->state == H2_SESSION_OPEN;
+}
+/* What is queued cannot go now. */
+static inline bool h2_is_blocked(const struct h2_session *s)
+{
+    return !s->transport->is_writable || s->transport->holds_rest;
+}
+
+/* h2_server.c */
+/* The connection has failed: told to the client by GOAWAY, to all streams by on_error. From the loop only, or from within
+ * the parse. */
+void h2_session_fail(struct h2_session *s, enum h2_error error, enum end_reason reason, const char *detail);
+/* Something is to be looked at that cannot be within a call. */
+static inline void h2_session_look(struct h2_session *s)
+{
+    loop_defer(s->loop, &s->task);
+}
+void h2_session_arm(struct h2_session *s);
+/* No stream is open: for as long as a connection is kept so. */
+void h2_session_idle(struct h2_session *s);
+/* One more that costs nothing; if that was too many, the connection fails once nobody is in the middle of it. */
+void h2_session_count(struct h2_session *s, enum h2_flood flood);
+/* So many useful bytes came or went. */
+void h2_session_earn(struct h2_session *s, size_t bytes);
+/* No more than these streams: the client is told. */
+void h2_session_leave(struct h2_session *s);
+/* The client has acknowledged a PING: whatever it sent before it heard of the end has come. */
+void h2_session_acked(struct h2_session *s);
+/* A stream less: what waits for that. */
+void h2_session_stream_gone(struct h2_session *s);
+
+/* h2_frames.c */
+/* Works off what was received; all of it. */
+void h2_frames_take(struct h2_session *s, struct slice bytes);
+
+/* h2_request.c */
+/* A whole field block of a stream. */
+void h2_request_fields(struct h2_session *s, uint32_t id, uint8_t flags, struct slice block);
+/* `bytes` of a DATA frame; ends: the last of the last. */
+void h2_request_data(struct h2_stream *st, struct slice bytes, bool ends);
+/* The owner has `len` bytes of it, or nobody wants them: the stream's window. */
+void h2_request_took(struct h2_stream *st, size_t len);
+/* The client takes it back. */
+void h2_request_cancelled(struct h2_stream *st);
+/* RFC 9218 4: what it says of a stream's urgency. */
+void h2_request_prioritise(struct h2_stream *st, struct slice value);
+/* Gives the owner what is held, and the end. */
+void h2_request_deliver(struct h2_stream *st);
+/* `len` bytes of a DATA frame have been received: the connection's window. */
+void h2_request_received(struct h2_session *s, size_t len);
+/* What was withheld of it is credited as soon as that may be. */
+void h2_request_credit(struct h2_session *s);
+/* Gives back what the stream holds. */
+void h2_request_drop(struct h2_stream *st);
+/* Breaks a stream off for what the client did. `reason`: what its owner is told. */
+void h2_stream_fail(struct h2_stream *st, enum h2_error error, enum end_reason reason, const char *detail);
+
+/* h2_stream.c */
+extern const struct http_stream_ops h2_stream_ops;
+struct h2_stream *h2_stream_find(const struct h2_session *s, uint32_t id);
+/* NULL: out of memory. */
+struct h2_stream *h2_stream_new(struct h2_session *s, uint32_t id);
+/* It may go on: in its turn. */
+void h2_stream_wake(struct h2_stream *st);
+/* All that wait and may go, most urgent first. */
+void h2_streams_send(struct h2_session *s);
+void h2_streams_flushed(struct h2_session *s);
+/* Of a stream that has ended lately: whether it was we who broke it off. */
+bool h2_session_was_reset(const struct h2_session *s, uint32_t id, bool *is_known);
+/* The client has broken it off as well: nothing of it is on its way any more. */
+void h2_session_note_cancelled(struct h2_session *s, uint32_t id);
+void h2_session_note_closed(struct h2_session *s, uint32_t id, bool by_us);
+
+/* h2_out.c */
+/* Frames behind what waits. False: out of memory; then the connection is broken. */
+bool h2_out_frame(struct h2_session *s, enum h2_type type, uint8_t flags, uint32_t stream,
+                  struct slice payload);
+bool h2_out_u32(struct h2_session *s, enum h2_type type, uint32_t stream, uint32_t value);
+bool h2_out_goaway(struct h2_session *s, uint32_t last, enum h2_error error);
+bool h2_out_settings(struct h2_session *s);
+/* HEADERS and what continues them; their length in *bytes. */
+bool h2_out_fields(struct h2_session *s, uint32_t stream, bool ends, const nghttp2_nv *fields, size_t count,
+                   uint32_t *bytes);
+/* As much of a body as may go: *taken. IO_FAIL: the connection is broken. */
+enum io h2_out_data(struct h2_session *s, struct h2_stream *st, struct slice data, bool ends, size_t *taken);
+/* Sends what waits. */
+enum io h2_out_flush(struct h2_session *s);

@@ -1,0 +1,744 @@
+/* A client's HTTP/2 connection over a pair of sockets and a virtual clock, with a service that answers when the test says
+ * so. What comes back is told as text: a frame a line. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+/* after the above */
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "http/h1_server.h"
+#include "http/h2_frame.h"
+#include "http/h2_server.h"
+
+#define STREAMS_MAX 64
+
+struct scene {
+    struct http_service service; /* first */
+    struct budget budget;
+    struct loop loop;
+    struct slab connections;
+    struct h2_worker h2;
+    struct list among;
+    struct http_stream *streams[STREAMS_MAX]; /* in the order of their requests */
+    unsigned requests, faults, errors, closed, trailers, writable;
+    uint64_t body;
+    unsigned ends;
+    bool takes;   /* bodies at once */
+    bool answers; /* each request at once, with "ok" */
+    enum end_reason error;
+    uint8_t end;
+    char targets[256];
+    int far;
+    char heard[32768];
+};
+
+static struct scene *scene_of(struct http_service *service)
+{
+    return container_of(service, struct scene, service);
+}
+
+static size_t on_body(struct http_stream *stream, const char *data, size_t len, unsigned flags)
+{
+    struct scene *s = stream->owner;
+    (void)data;
+    if (!s->takes && len) return 0;
+    s->body += len;
+    s->ends += (flags & HTTP_END) != 0;
+    return len;
+}
+
+static void on_trailers(struct http_stream *stream, const struct http_field *fields, uint32_t count)
+{
+    struct scene *s = stream->owner;
+    (void)fields;
+    s->trailers += count;
+    s->ends++;
+}
+
+static void on_error(struct http_stream *stream, const struct http_fault *fault)
+{
+    struct scene *s = stream->owner;
+    s->errors++;
+    s->error = fault->reason;
+}
+
+static void on_writable(struct http_stream *stream)
+{
+    ((struct scene *)stream->owner)->writable++;
+}
+
+static const struct http_stream_events events = {
+    .on_body = on_body, .on_trailers = on_trailers, .on_error = on_error, .on_writable = on_writable
+};
+
+static void let_go(struct scene *s, unsigned i)
+{
+    struct http_stream *stream = s->streams[i];
+    s->streams[i] = NULL;
+    http_stream_release(stream);
+}
+
+static void answer(struct scene *s, unsigned i, const char *body, size_t len)
+{
+    struct http_head head = { .status = 200 };
+    struct http_send send = { .head = &head, .body = HTTP_BODY_LENGTH, .content_length = len };
+    size_t taken = 0;
+    assert_int_equal(http_send_head(s->streams[i], &send, HTTP_MORE), IO_OK);
+    if (len) assert_int_equal(http_send_body(s->streams[i], body, len, HTTP_END, &taken), IO_OK);
+    assert_int_equal(taken, len);
+}
+
+static void on_request(struct http_service *service, struct http_stream *stream, struct http_head *head,
+                       unsigned flags)
+{
+    struct scene *s = scene_of(service);
+    (void)flags;
+    stream->events = &events;
+    stream->owner = s;
+    if (strlen(s->targets) + head->target.len < sizeof(s->targets))
+        strncat(s->targets, head->target.data, head->target.len);
+    s->streams[s->requests % STREAMS_MAX] = stream;
+    if (s->answers) {
+        answer(s, s->requests % STREAMS_MAX, "ok", 2);
+        let_go(s, s->requests % STREAMS_MAX);
+    }
+    s->requests++;
+}
+
+static void on_fault(struct http_service *service, struct http_stream *stream, const struct http_fault *fault,
+                     struct slice start)
+{
+    struct scene *s = scene_of(service);
+    (void)start;
+    s->faults++;
+    s->error = fault->reason;
+    http_stream_reset(stream, fault->reason);
+}
+
+static void bury(struct loop_grave *g)
+{
+    struct http_conn *c = container_of(g, struct http_conn, grave);
+    slab_put(&scene_of(c->service)->connections, c);
+}
+
+static void on_closed(struct http_service *service, struct http_conn *c)
+{
+    struct scene *s = scene_of(service);
+    s->closed++;
+    s->end = c->end;
+    loop_bury(&s->loop, &c->grave, bury);
+}
+
+static void turns(struct scene *s)
+{
+    for (int i = 0; i < 4; i++) loop_turn(&s->loop, 0);
+}
+
+static void pass_time(struct scene *s, uint64_t ms)
+{
+    s->loop.now_ns += ms * NS_PER_MS;
+    turns(s);
+}
+
+static void say(struct scene *s, const void *bytes, size_t len)
+{
+    assert_int_equal(send(s->far, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+    turns(s);
+}
+#define SAY(s, literal) say((s), (literal), sizeof(literal) - 1)
+
+static size_t put_frame(char *to, uint8_t type, uint8_t flags, uint32_t stream, const void *payload,
+                        size_t len)
+{
+    struct h2_frame f = { (uint32_t)len, type, flags, stream };
+    h2_frame_write(to, &f);
+    if (len) memcpy(to + H2_FRAME_HEAD, payload, len);
+    return H2_FRAME_HEAD + len;
+}
+
+static void say_frame(struct scene *s, uint8_t type, uint8_t flags, uint32_t stream, const void *payload,
+                      size_t len)
+{
+    static char bytes[H2_FRAME_HEAD + H2_PAYLOAD_MAX];
+    say(s, bytes, put_frame(bytes, type, flags, stream, payload, len));
+}
+
+/* Frames that have come since, a line each. HEADERS are told without their fields. */
+static const char *hear(struct scene *s)
+{
+    static const char *const names[] = { "DATA",          "HEADERS",      "PRIORITY", "RST_STREAM",
+                                         "SETTINGS",      "PUSH_PROMISE", "PING",     "GOAWAY",
+                                         "WINDOW_UPDATE", "CONTINUATION" };
+    static char text[16384];
+    size_t at = 0, len = 0;
+    turns(s);
+    ssize_t got = recv(s->far, s->heard, sizeof(s->heard), MSG_DONTWAIT);
+    text[0] = 0;
+    while (got > 0 && at + H2_FRAME_HEAD <= (size_t)got) {
+        struct h2_frame f = h2_frame_read(s->heard + at);
+        const char *payload = s->heard + at + H2_FRAME_HEAD;
+        assert_true(at + H2_FRAME_HEAD + f.len <= (size_t)got);
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s", names[f.type]);
+        if (f.stream) len += (size_t)snprintf(text + len, sizeof(text) - len, " %u", f.stream);
+        if (f.type == H2_DATA) len += (size_t)snprintf(text + len, sizeof(text) - len, " len=%u", f.len);
+        if (f.type == H2_RST_STREAM)
+            len += (size_t)snprintf(text + len, sizeof(text) - len, " %s",
+                                    h2_error_name(h2_read_u32(payload)));
+        if (f.type == H2_GOAWAY)
+            len += (size_t)snprintf(text + len, sizeof(text) - len, " last=%u %s", h2_read_u32(payload),
+                                    h2_error_name(h2_read_u32(payload + 4)));
+        if (f.type == H2_WINDOW_UPDATE)
+            len += (size_t)snprintf(text + len, sizeof(text) - len, " by=%u", h2_read_u32(payload));
+        if ((f.flags & H2_ACK) && (f.type == H2_SETTINGS || f.type == H2_PING))
+            len += (size_t)snprintf(text + len, sizeof(text) - len, " ack");
+        if ((f.flags & H2_END_STREAM) && (f.type == H2_DATA || f.type == H2_HEADERS))
+            len += (size_t)snprintf(text + len, sizeof(text) - len, " end");
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "\n");
+        at += H2_FRAME_HEAD + f.len;
+    }
+    return text;
+}
+
+static void open_scene(struct scene *s)
+{
+    struct err err;
+    struct address nobody = { .len = sizeof(sa_family_t) };
+    int fds[2];
+    memset(s, 0, sizeof(*s));
+    s->service = (struct http_service){ .on_request = on_request,
+                                        .on_fault = on_fault,
+                                        .on_closed = on_closed,
+                                        .limits = { .head_max = 16384, .field_max = 64 },
+                                        .h2 = &s->h2,
+                                        .h2_limits = { .streams = 50,
+                                                       .window_bytes = 65535,
+                                                       .memory_bytes = 256 << 10,
+                                                       .continuations = 4,
+                                                       .floods = { 20, 20, 20, 20, 20 } },
+                                        .header_timeout_ms = 1000,
+                                        .keep_alive_timeout_ms = 2000,
+                                        .write_timeout_ms = 3000 };
+    s->takes = true;
+    s->budget.limit = 8 << 20;
+    assert_int_equal(loop_init(&s->loop, &s->budget, &err), 0);
+    s->loop.is_virtual = true;
+    slab_init(&s->connections, &s->loop.blocks, sizeof(struct h1_server));
+    h2_worker_init(&s->h2, &s->loop);
+    list_init(&s->among);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    nobody.sa.any.sa_family = AF_UNIX;
+    s->far = fds[1];
+    struct h1_server *c = slab_get(&s->connections);
+    assert_non_null(c);
+    h1_server_start(c, &s->service, &s->loop, fds[0], &nobody, 1, &s->among);
+}
+
+static void close_scene(struct scene *s)
+{
+    http_conn_kill_all(&s->among, END_DRAINED);
+    for (unsigned i = 0; i < STREAMS_MAX; i++)
+        if (s->streams[i]) let_go(s, i);
+    turns(s);
+    assert_int_equal(s->closed, 1);
+    assert_int_equal(s->loop.timers.count, 0);
+    assert_true(list_is_empty(&s->among));
+    assert_int_equal(s->loop.blocks.live, 0);
+    assert_int_equal(s->h2.sessions.live, 0);
+    assert_int_equal(s->h2.streams.live, 0);
+    close(s->far);
+    slab_fini(&s->connections);
+    h2_worker_fini(&s->h2);
+    loop_fini(&s->loop);
+}
+
+#define SETTINGS "\0\0\0\4\0\0\0\0\0"
+#define HELLO H2_PREFACE SETTINGS
+#define WELCOME "SETTINGS\nWINDOW_UPDATE by=65535\nSETTINGS ack\n"
+#define GET_BLOCK          \
+    "\x82\x86\x84\x41\x01" \
+    "a"
+#define POST_BLOCK         \
+    "\x83\x86\x84\x41\x01" \
+    "a"
+
+static void say_get(struct scene *s, uint32_t id)
+{
+    say_frame(s, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, id, GET_BLOCK, 6);
+}
+
+static void say_post(struct scene *s, uint32_t id)
+{
+    say_frame(s, H2_HEADERS, H2_END_HEADERS, id, POST_BLOCK, 6);
+}
+
+static void open_greeted(struct scene *s)
+{
+    open_scene(s);
+    SAY(s, HELLO);
+    assert_string_equal(hear(s), WELCOME);
+}
+
+static void a_request_is_answered(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_greeted(&s);
+    say_get(&s, 1);
+    assert_int_equal(s.requests, 1);
+    assert_string_equal(s.targets, "/");
+    answer(&s, 0, "hello", 5);
+    let_go(&s, 0);
+    assert_string_equal(hear(&s), "HEADERS 1\nDATA 1 len=5 end\n");
+    close_scene(&s);
+}
+
+static void streams_of_one_turn_leave_together_and_in_any_order(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_greeted(&s);
+    for (uint32_t id = 1; id <= 5; id += 2) say_get(&s, id);
+    answer(&s, 2, "c", 1);
+    answer(&s, 0, "a", 1);
+    answer(&s, 1, "", 0);
+    assert_string_equal(hear(&s),
+                        "HEADERS 5\nDATA 5 len=1 end\nHEADERS 1\nDATA 1 len=1 end\nHEADERS 3 end\n");
+    close_scene(&s);
+}
+
+static void cuts_make_no_difference(void **state)
+{
+    (void)state;
+    char bytes[512], whole[512];
+    size_t len = sizeof(HELLO) - 1;
+    memcpy(bytes, HELLO, len);
+    len += put_frame(bytes + len, H2_HEADERS, H2_END_HEADERS, 1, POST_BLOCK, 6);
+    len += put_frame(bytes + len, H2_DATA, H2_PADDED, 1, "\2hello\0\0", 8);
+    len += put_frame(bytes + len, H2_DATA, H2_END_STREAM, 1, "world", 5);
+    len += put_frame(bytes + len, H2_HEADERS, H2_END_STREAM, 3, GET_BLOCK, 4);
+    len += put_frame(bytes + len, H2_CONTINUATION, H2_END_HEADERS, 3, GET_BLOCK + 4, 2);
+    len += put_frame(bytes + len, H2_PING, 0, 0, "12345678", 8);
+    for (size_t cut = 0; cut < len; cut++) {
+        struct scene s;
+        open_scene(&s);
+        s.answers = true;
+        if (cut) say(&s, bytes, cut);
+        say(&s, bytes + cut, len - cut);
+        assert_int_equal(s.requests, 2);
+        const char *heard = hear(&s);
+        if (!cut) strcpy(whole, heard);
+        assert_non_null(strstr(heard, "HEADERS 3\nDATA 3 len=2 end\n"));
+        assert_non_null(strstr(heard, "PING ack\n"));
+        close_scene(&s);
+    }
+    assert_non_null(strstr(whole, "DATA 1 len=2 end\n"));
+}
+
+static void bodies_and_trailers_reach_the_service(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_greeted(&s);
+    say_post(&s, 1);
+    say_frame(&s, H2_DATA, 0, 1, "hello", 5);
+    say_frame(&s, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, 1, "\x00\x01x\x01y", 5);
+    assert_int_equal(s.body, 5);
+    assert_int_equal(s.trailers, 1);
+    assert_int_equal(s.ends, 1);
+    close_scene(&s);
+}
+
+static void what_is_not_taken_is_held_and_not_credited(void **state)
+{
+    (void)state;
+    struct scene s;
+    static char body[16384];
+    open_greeted(&s);
+    s.takes = false;
+    say_post(&s, 1);
+    for (int i = 0; i < 3; i++) say_frame(&s, H2_DATA, 0, 1, body, sizeof(body));
+    say_frame(&s, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, 1, "\x00\x01x\x01y", 5);
+    assert_string_equal(hear(&s),
+                        ""); /* the stream's window stays closed; the connection's is not half empty */
+    assert_int_equal(s.streams[0]->held, 3 * sizeof(body));
+    /* Another stream is not kept from its own. */
+    say_post(&s, 3);
+    s.takes = true;
+    for (int i = 0; i < 2; i++) say_frame(&s, H2_DATA, 0, 3, body, sizeof(body));
+    assert_string_equal(hear(&s), "WINDOW_UPDATE by=65536\n"
+                                  "WINDOW_UPDATE 3 by=32768\n");
+    http_stream_resume(s.streams[0]);
+    assert_int_equal(s.body, 5 * sizeof(body));
+    assert_int_equal(s.trailers, 1); /* behind the last byte */
+    close_scene(&s);
+}
+
+static void nothing_is_sent_beyond_a_window(void **state)
+{
+    (void)state;
+    struct scene s;
+    static char body[100000];
+    struct http_head head = { .status = 200 };
+    struct http_send send = { .head = &head, .body = HTTP_BODY_UNKNOWN };
+    size_t taken = 0;
+    open_scene(&s);
+    SAY(&s, H2_PREFACE "\0\0\6\4\0\0\0\0\0\0\4\0\0\0\xa"); /* a window of ten bytes */
+    say_get(&s, 1);
+    hear(&s);
+    assert_int_equal(http_send_head(s.streams[0], &send, HTTP_MORE), IO_OK);
+    assert_int_equal(http_send_body(s.streams[0], body, sizeof(body), HTTP_END, &taken), IO_AGAIN);
+    assert_int_equal(taken, 10);
+    assert_string_equal(hear(&s), "HEADERS 1\nDATA 1 len=10\n");
+    assert_int_equal(s.writable, 0);
+    say_frame(&s, H2_WINDOW_UPDATE, 0, 1, "\0\1\0\0", 4); /* 65536: the connection's has 65525 left */
+    assert_int_equal(s.writable, 1);
+    assert_int_equal(http_send_body(s.streams[0], body, sizeof(body), HTTP_END, &taken), IO_AGAIN);
+    assert_int_equal(taken, 65525);
+    say_frame(&s, H2_WINDOW_UPDATE, 0, 0, "\0\1\0\0", 4);
+    assert_int_equal(s.writable, 2);
+    close_scene(&s);
+}
+
+static void a_change_of_the_initial_window_moves_open_streams(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct http_head head = { .status = 200 };
+    struct http_send send = { .head = &head, .body = HTTP_BODY_UNKNOWN };
+    size_t taken = 0;
+    open_greeted(&s);
+    say_get(&s, 1);
+    SAY(&s, "\0\0\6\4\0\0\0\0\0\0\4\0\0\0\0");
+    hear(&s);
+    assert_int_equal(http_send_head(s.streams[0], &send, 0), IO_OK);
+    assert_int_equal(http_send_body(s.streams[0], "x", 1, HTTP_END, &taken), IO_AGAIN);
+    SAY(&s, "\0\0\6\4\0\0\0\0\0\0\4\0\0\0\1");
+    assert_int_equal(s.writable, 1);
+    assert_int_equal(http_send_body(s.streams[0], "x", 1, HTTP_END, &taken), IO_OK);
+    assert_string_equal(hear(&s), "HEADERS 1\nSETTINGS ack\nDATA 1 len=1 end\n");
+    close_scene(&s);
+}
+
+static void malformed_requests_end_their_stream_alone(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_greeted(&s);
+    say_frame(&s, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, 1,
+              "\x82\x86\x84\x41\x01"
+              "a\x00\x01X\x01y",
+              11);
+    assert_int_equal(s.faults, 1);
+    assert_int_equal(s.error, END_BAD_REQUEST);
+    s.answers = true;
+    say_get(&s, 3);
+    assert_non_null(strstr(hear(&s), "DATA 3 len=2 end\n"));
+    close_scene(&s);
+}
+
+static void a_body_of_another_length_than_said_is_cut(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_greeted(&s);
+    say_frame(&s, H2_HEADERS, H2_END_HEADERS, 1,
+              "\x83\x86\x84\x41\x01"
+              "a\x5c\x01"
+              "5",
+              9);
+    say_frame(&s, H2_DATA, H2_END_STREAM, 1, "four", 4);
+    assert_int_equal(s.error, END_BAD_REQUEST_BODY);
+    assert_string_equal(hear(&s), "RST_STREAM 1 PROTOCOL_ERROR\n");
+    say_frame(&s, H2_HEADERS, H2_END_HEADERS, 3,
+              "\x83\x86\x84\x41\x01"
+              "a\x5c\x01"
+              "5",
+              9);
+    say_frame(&s, H2_DATA, 0, 3, "sixsix", 6);
+    assert_string_equal(hear(&s), "RST_STREAM 3 PROTOCOL_ERROR\n");
+    assert_int_equal(s.ends, 0);
+    close_scene(&s);
+}
+
+static void an_early_answer_lets_go_of_the_rest(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_greeted(&s);
+    s.answers = true;
+    say_post(&s, 1);
+    assert_string_equal(hear(&s), "HEADERS 1\nDATA 1 len=2 end\nRST_STREAM 1 NO_ERROR\n");
+    say_frame(&s, H2_DATA, H2_END_STREAM, 1, "late", 4); /* it was on its way: no fault */
+    assert_string_equal(hear(&s), "");
+    close_scene(&s);
+}
+
+static void more_streams_than_allowed_are_refused(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_greeted(&s);
+    for (uint32_t i = 0; i <= 50; i++) say_get(&s, 2 * i + 1);
+    assert_int_equal(s.requests, 50);
+    assert_string_equal(hear(&s), "RST_STREAM 101 REFUSED_STREAM\n");
+    close_scene(&s);
+}
+
+static void a_drained_connection_loses_no_request(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_greeted(&s);
+    say_get(&s, 1);
+    http_conn_drain(http_conn_at(s.among.next));
+    assert_string_equal(hear(&s), "GOAWAY last=2147483647 NO_ERROR\nPING\n");
+    say_get(&s, 3); /* on its way when it was drained */
+    assert_int_equal(s.requests, 2);
+    SAY(&s, "\0\0\x08\6\1\0\0\0\0leaving\0");
+    assert_string_equal(hear(&s), "GOAWAY last=3 NO_ERROR\n");
+    say_get(&s, 5);
+    assert_int_equal(s.requests, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        answer(&s, i, "", 0);
+        let_go(&s, i);
+    }
+    assert_string_equal(hear(&s), "HEADERS 1 end\nHEADERS 3 end\n");
+    shutdown(s.far, SHUT_WR);
+    turns(&s);
+    assert_int_equal(s.closed, 1);
+    assert_int_equal(s.end, END_NONE);
+    close_scene(&s);
+}
+
+static void an_idle_connection_closes_in_time(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_greeted(&s);
+    pass_time(&s, 1999);
+    assert_string_equal(hear(&s), "");
+    pass_time(&s, 2);
+    assert_string_equal(hear(&s), "GOAWAY last=0 NO_ERROR\n");
+    pass_time(&s, 5001); /* a client that does not close its side */
+    assert_int_equal(s.closed, 1);
+    close_scene(&s);
+}
+
+static void a_head_that_does_not_come_ends_in_time(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_greeted(&s);
+    SAY(&s, "\0\0\x40\1\4\0\0\0\1\x82");
+    pass_time(&s, 1001);
+    assert_string_equal(hear(&s), "GOAWAY last=0 NO_ERROR\n");
+    assert_int_equal(((struct http_conn *)http_conn_at(s.among.next))->end, END_HEADER_TIMEOUT);
+    close_scene(&s);
+}
+
+/* Each kind of flood: a frame, how often, and what it ends with. */
+static const struct flood {
+    const char *name;
+    uint8_t type, flags;
+    uint32_t stream;
+    struct slice payload;
+    enum end_reason end;
+} floods[] = {
+    { "settings", H2_SETTINGS, 0, 0, { "", 0 }, END_HTTP2_SETTINGS },
+    { "pings", H2_PING, 0, 0, { "12345678", 8 }, END_HTTP2_PINGS },
+    { "empty data", H2_DATA, 0, 1, { "", 0 }, END_HTTP2_EMPTY_FRAMES },
+    { "priorities", H2_PRIORITY, 0, 9, { "\0\0\0\3\1", 5 }, END_HTTP2_EMPTY_FRAMES },
+    { "unknown frames", 0x55, 0, 0, { "x", 1 }, END_HTTP2_EMPTY_FRAMES },
+    { "window updates", H2_WINDOW_UPDATE, 0, 0, { "\0\0\0\1", 4 }, END_HTTP2_WINDOWS },
+};
+
+static void floods_end_the_connection(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(floods) / sizeof(*floods); i++) {
+        const struct flood *f = &floods[i];
+        struct scene s;
+        open_greeted(&s);
+        say_post(&s, 1);
+        for (int k = 0; k < 40 && !s.errors; k++)
+            say_frame(&s, f->type, f->flags, f->stream, f->payload.data, f->payload.len);
+        if (!strstr(hear(&s), "GOAWAY last=1 ENHANCE_YOUR_CALM\n")) fail_msg("%s: no GOAWAY", f->name);
+        assert_int_equal(s.error, f->end);
+        close_scene(&s);
+    }
+}
+
+static void what_is_slow_is_no_flood(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(floods) / sizeof(*floods); i++) {
+        const struct flood *f = &floods[i];
+        struct scene s;
+        open_greeted(&s);
+        say_post(&s, 1);
+        for (int k = 0; k < 60; k++) {
+            say_frame(&s, f->type, f->flags, f->stream, f->payload.data, f->payload.len);
+            pass_time(&s, 600);
+        }
+        assert_int_equal(s.errors, 0);
+        close_scene(&s);
+    }
+}
+
+static void requests_that_are_taken_back_are_counted(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_greeted(&s);
+    for (uint32_t id = 1; id < 60 && list_is_empty(&s.among) == false && s.error != END_HTTP2_RESETS;
+         id += 2) {
+        say_get(&s, id);
+        say_frame(&s, H2_RST_STREAM, 0, id, "\0\0\0\x08", 4);
+        unsigned latest = s.requests - 1;
+        if (s.streams[latest]) let_go(&s, latest);
+    }
+    assert_non_null(strstr(hear(&s), "ENHANCE_YOUR_CALM"));
+    assert_int_equal(s.requests, 21);
+    close_scene(&s);
+    assert_int_equal(s.end, END_HTTP2_RESETS);
+}
+
+static void a_head_in_too_many_pieces_ends_the_connection(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_greeted(&s);
+    say_frame(&s, H2_HEADERS, 0, 1, GET_BLOCK, 1);
+    for (int i = 0; i < 5; i++) say_frame(&s, H2_CONTINUATION, 0, 1, GET_BLOCK + 1, 1);
+    assert_string_equal(hear(&s), "GOAWAY last=0 ENHANCE_YOUR_CALM\n");
+    close_scene(&s);
+    assert_int_equal(s.end, END_HTTP2_CONTINUATIONS);
+}
+
+/* A field of a kilobyte goes into the table, and each byte of the next head refers to it. */
+static void references_that_make_much_of_little_end_the_connection(void **state)
+{
+    (void)state;
+    struct scene s;
+    char block[2048] = GET_BLOCK "\x40\x01x\x7f\xe9\x06"; /* 127 + 105 + 6 * 128 = 1000 */
+    size_t len = 12;
+    open_greeted(&s);
+    memset(block + len, 'v', 1000);
+    say_frame(&s, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, 1, block, len + 1000);
+    assert_int_equal(s.requests, 1);
+    memset(block + 6, '\xbf', 1000); /* behind :authority, which comes anew */
+    say_frame(&s, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, 3, block, 1006);
+    assert_int_equal(s.requests, 1);
+    assert_string_equal(hear(&s), "GOAWAY last=3 ENHANCE_YOUR_CALM\n");
+    let_go(&s, 0);
+    turns(&s);
+    close_scene(&s);
+    assert_int_equal(s.end, END_HTTP2_MEMORY);
+}
+
+static void heads_that_are_held_are_counted(void **state)
+{
+    (void)state;
+    struct scene s;
+    char block[16384] = GET_BLOCK "\x00\x01x\x7f\xc1\x5d"; /* 127 + 65 + 93 * 128 = 12096 */
+    open_greeted(&s);
+    memset(block + 12, 'v', 12096);
+    for (uint32_t id = 1; id < 30; id += 2)
+        say_frame(&s, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, id, block, 12 + 12096);
+    assert_int_equal(s.requests, 10); /* half of 256 KiB */
+    assert_non_null(strstr(hear(&s), "RST_STREAM 29 REFUSED_STREAM\n"));
+    close_scene(&s);
+}
+
+static void faults_of_framing_end_the_connection(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t type, flags;
+        uint32_t stream;
+        struct slice payload;
+        const char *error;
+    } cases[] = {
+        { H2_DATA, 0, 3, { "x", 1 }, "PROTOCOL_ERROR" },          /* not open */
+        { H2_HEADERS, 5, 2, { GET_BLOCK, 6 }, "PROTOCOL_ERROR" }, /* an even number */
+        { H2_HEADERS, 5, 5, { "\x80", 1 }, "COMPRESSION_ERROR" },
+        { H2_HEADERS, 13, 5, { "\7\x82", 2 }, "PROTOCOL_ERROR" }, /* all padding */
+        { H2_CONTINUATION, 4, 1, { "", 0 }, "PROTOCOL_ERROR" },
+        { H2_RST_STREAM, 0, 9, { "\0\0\0\0", 4 }, "PROTOCOL_ERROR" },
+        { H2_WINDOW_UPDATE, 0, 0, { "\0\0\0\0", 4 }, "PROTOCOL_ERROR" },
+        { H2_WINDOW_UPDATE, 0, 0, { "\x7f\xff\xff\xff", 4 }, "FLOW_CONTROL_ERROR" },
+        { H2_SETTINGS, 0, 0, { "\0\4\xff\xff\xff\xff", 6 }, "FLOW_CONTROL_ERROR" },
+        { H2_PUSH_PROMISE, 0, 1, { "\0\0\0\2", 4 }, "PROTOCOL_ERROR" },
+        { H2_PING, 0, 0, { "1234567", 7 }, "FRAME_SIZE_ERROR" },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct scene s;
+        open_greeted(&s);
+        say_post(&s, 1);
+        say_frame(&s, cases[i].type, cases[i].flags, cases[i].stream, cases[i].payload.data,
+                  cases[i].payload.len);
+        const char *heard = hear(&s);
+        if (!strstr(heard, "GOAWAY") || !strstr(heard, cases[i].error)) fail_msg("case %zu: %s", i, heard);
+        assert_int_equal(s.error, END_HTTP2_PROTOCOL); /* the stream that was open has heard of it */
+        close_scene(&s);
+    }
+}
+
+static void data_beyond_the_window_is_a_fault_of_its_stream(void **state)
+{
+    (void)state;
+    struct scene s;
+    static char body[16384];
+    open_greeted(&s);
+    s.takes = false;
+    say_post(&s, 1);
+    for (int i = 0; i < 4; i++) say_frame(&s, H2_DATA, 0, 1, body, sizeof(body));
+    assert_string_equal(hear(&s), "RST_STREAM 1 FLOW_CONTROL_ERROR\nWINDOW_UPDATE by=65536\n");
+    close_scene(&s);
+}
+
+static void what_is_no_http_2_is_closed(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    SAY(&s, "PRI * HTTP/2.0\r\n\r\n");
+    SAY(&s, "XX");
+    assert_non_null(strstr(hear(&s), "PROTOCOL_ERROR"));
+    close_scene(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_request_is_answered),
+        cmocka_unit_test(streams_of_one_turn_leave_together_and_in_any_order),
+        cmocka_unit_test(cuts_make_no_difference),
+        cmocka_unit_test(bodies_and_trailers_reach_the_service),
+        cmocka_unit_test(what_is_not_taken_is_held_and_not_credited),
+        cmocka_unit_test(nothing_is_sent_beyond_a_window),
+        cmocka_unit_test(a_change_of_the_initial_window_moves_open_streams),
+        cmocka_unit_test(malformed_requests_end_their_stream_alone),
+        cmocka_unit_test(a_body_of_another_length_than_said_is_cut),
+        cmocka_unit_test(an_early_answer_lets_go_of_the_rest),
+        cmocka_unit_test(more_streams_than_allowed_are_refused),
+        cmocka_unit_test(a_drained_connection_loses_no_request),
+        cmocka_unit_test(an_idle_connection_closes_in_time),
+        cmocka_unit_test(a_head_that_does_not_come_ends_in_time),
+        cmocka_unit_test(floods_end_the_connection),
+        cmocka_unit_test(what_is_slow_is_no_flood),
+        cmocka_unit_test(requests_that_are_taken_back_are_counted),
+        cmocka_unit_test(a_head_in_too_many_pieces_ends_the_connection),
+        cmocka_unit_test(references_that_make_much_of_little_end_the_connection),
+        cmocka_unit_test(heads_that_are_held_are_counted),
+        cmocka_unit_test(faults_of_framing_end_the_connection),
+        cmocka_unit_test(data_beyond_the_window_is_a_fault_of_its_stream),
+        cmocka_unit_test(what_is_no_http_2_is_closed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
