@@ -74,8 +74,7 @@ def test_what_is_lost_is_named(sleepless, scene, what):
     assert kind(found, what)["lost"] == 1 and kind(found, what)["verdict"] == "lost"
     said = leaks(weir)
     assert said.returncode == 1 and said.stdout.startswith("It leaks: ") and what in said.stdout.splitlines()[0]
-    weir.wait_event("leak")
-    assert what in {event["kind"] for event in weir.events("leak")}
+    eventually(lambda: what in {event["kind"] for event in weir.events("leak")}, "a message that names it")
     client.send(GET)  # and it goes on
     assert client.read().status == 200
 

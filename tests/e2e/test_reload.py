@@ -139,6 +139,7 @@ def test_what_needs_a_restart_is_told_until_there_was_one(scene):
         assert json.loads(response.body)["needs_restart"] == ["limits", "workers"], query
     response = weir.put_config(weir.config)
     assert json.loads(response.body)["needs_restart"] == []
+    weir.wait_event("restart_needed", 2)  # messages have a thread of their own
     assert [event["changed"] for event in weir.events("restart_needed")] == ["limits,workers"] * 2
 
 

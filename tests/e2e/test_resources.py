@@ -92,6 +92,7 @@ def test_without_a_descriptor_the_api_sheds_and_does_not_spin(scene):
             client = Client(weir.admin_address)
             client.send(message.request("GET", "/healthz", host="%s:%d" % weir.admin_address))
             client.check_gone()
+        weir.wait_event("connection_refused")  # messages have a thread of their own
         refused = len(weir.events("connection_refused"))
         before = weir.cpu_seconds()
         threading.Event().wait(1.0)  # in which there is nothing to do
