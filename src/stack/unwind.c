@@ -6,7 +6,7 @@
 /* How far up a frame may reach: what is larger is no frame. */
 #define FRAME_BYTES_MAX (64u << 20)
 #define RECOVER_BYTES_MAX (32u << 10)
-#define FUNCTION_BYTES_MAX (64u << 10)
+#define FUNCTION_ROWS_MAX 4096u
 /* Of ucontext at a signal's frame, where sp points when the restorer runs: uc_mcontext's rbp, rsp, rip. */
 #define SIGNAL_RBP 120u
 #define SIGNAL_RSP 160u
@@ -150,14 +150,19 @@ static bool step_over_signal(struct unwind_registers *r, const struct unwind_mem
     return true;
 }
 
-static const struct unwind_row *row_of(const struct unwind_space *s, uint64_t pc)
+/* Where the function begins that has `pc`; 0 if it is not known. */
+static uint64_t function_of(const struct unwind_space *s, uint64_t pc)
 {
     const struct module *module = modules_find(s->modules, pc);
-    return module ? unwind_table_find(&s->tables[module - s->modules->items], pc - module->bias) : NULL;
+    const struct unwind_table *t = module ? &s->tables[module - s->modules->items] : NULL;
+    const struct unwind_row *row = t ? unwind_table_find(t, pc - module->bias) : NULL;
+    if (!row || row->cfa == UNWIND_NONE) return 0;
+    for (uint32_t steps = 0; !row->begins; row--)
+        if (row == t->rows || ++steps == FUNCTION_ROWS_MAX) return 0;
+    return t->base + row->pc + module->bias;
 }
 
-/* Whether what returns to `ip` is a call of the function that has `pc`: of an address at which a function begins, not far
- * before it. Tells a frame from what is left of older ones. */
+/* Whether what returns to `ip` is a call of the function that has `pc`. Tells a frame from what is left of older ones. */
 static bool is_call_of(const struct unwind_space *s, const struct unwind_memory *m, uint64_t ip, uint64_t pc)
 {
     uint64_t word;
@@ -165,10 +170,7 @@ static bool is_call_of(const struct unwind_space *s, const struct unwind_memory 
     if (!m->read_word(m->context, ip - 8, &word) || (word >> 24 & 0xff) != 0xe8)
         return false; /* call rel32 is five bytes */
     memcpy(&distance, (const char *)&word + 4, sizeof(distance));
-    uint64_t target = ip + (uint64_t)(int64_t)distance;
-    if (target > pc || pc - target > FUNCTION_BYTES_MAX) return false;
-    const struct unwind_row *row = row_of(s, target);
-    return row && row->cfa == UNWIND_RSP && row->offset == 8; /* as at the first instruction */
+    return ip + (uint64_t)(int64_t)distance == function_of(s, pc);
 }
 
 /* Of a thread that is looked at from outside the frame pointer may not be known. Then the next frame is looked for on

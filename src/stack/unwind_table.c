@@ -240,7 +240,7 @@ static void add_row(struct maker *m, uint64_t address, const struct rules *r)
         t->rows = rows;
         m->cap = cap;
     }
-    struct unwind_row row = { .pc = (uint32_t)(address - t->base), .cfa = r->cfa, .rbp = r->rbp };
+    struct unwind_row row = { .pc = (uint32_t)(address - t->base), .cfa = r->cfa, .rbp = r->rbp & 127u };
     bool fits = r->offset == (int32_t)r->offset && r->rbp_offset == (int16_t)r->rbp_offset;
     if (r->is_ra_undefined)
         row.cfa = UNWIND_END;
@@ -494,9 +494,11 @@ static void read_fde(struct maker *m, struct cursor c, const struct cie *cie, co
     f.address = start;
     f.end = start + len;
     f.rules = f.initial = cie->initial;
+    uint32_t first = m->table->count;
     run_program(&f, c);
     static const struct rules none = { .cfa = UNWIND_NONE };
     if (f.address < f.end) add_row(m, f.address, &f.rules);
+    if (m->table->count > first) m->table->rows[first].begins = true;
     add_row(m, f.end, &none);
 }
 
@@ -521,7 +523,7 @@ static void tidy(struct unwind_table *t)
     for (uint32_t i = 0; i < t->count; i++) {
         if (i + 1 < t->count && t->rows[i + 1].pc == t->rows[i].pc)
             continue; /* the last one of them counts */
-        if (kept && is_same_rule(&t->rows[kept - 1], &t->rows[i])) continue;
+        if (kept && !t->rows[i].begins && is_same_rule(&t->rows[kept - 1], &t->rows[i])) continue;
         t->rows[kept++] = t->rows[i];
     }
     t->count = kept;

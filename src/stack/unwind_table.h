@@ -31,7 +31,9 @@ struct unwind_row {
     uint32_t pc; /* from the table's base; it holds up to the next row */
     int32_t offset;
     int16_t rbp_offset;
-    uint8_t cfa, rbp; /* enum unwind_cfa, enum unwind_rbp */
+    uint8_t cfa;     /* enum unwind_cfa */
+    uint8_t rbp : 7; /* enum unwind_rbp */
+    bool begins : 1; /* a function does, or a part of one that the compiler has put elsewhere */
 };
 
 struct unwind_table {

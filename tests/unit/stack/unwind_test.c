@@ -188,6 +188,55 @@ static void what_is_mapped_has_a_build_id_and_a_bias(void **state)
     assert_false(symbolizer_find(symbolizer, 16, false, &s));
 }
 
+/* The stack of a thread that is looked at from outside: its frame pointer is not known. What earlier calls have left in a
+ * large frame looks like frames, too. */
+
+#define APART __attribute__((noinline, noclone, no_sanitize("address", "thread", "undefined")))
+
+APART static bool read_any(void *context, uint64_t address, uint64_t *out)
+{
+    (void)context;
+    *out = *(const volatile uint64_t *)(uintptr_t)address;
+    return true;
+}
+
+/* Two alike: one of them lies before the other in the text. Each returns where it returns to. */
+#define WAITS(name)                                                                     \
+    APART static uint64_t waits_##name(uint64_t left_by)                                \
+    {                                                                                   \
+        volatile uint64_t room[64] = { 0 };                                             \
+        struct unwind_memory memory = { .read_word = read_any };                        \
+        struct unwind_registers r = { .has_no_bp = true };                              \
+        room[10] = (uint64_t)(uintptr_t)&room[40];                                      \
+        room[11] = left_by;                                                             \
+        __asm__ volatile("lea 0(%%rip), %0\n\tmov %%rsp, %1" : "=r"(r.ip), "=r"(r.sp)); \
+        pc_count = unwind_stack(space, &r, &memory, pcs, UNWIND_DEPTH_MAX);             \
+        return (uint64_t)(uintptr_t)__builtin_return_address(0) + room[0];              \
+    }                                                                                   \
+    APART static uint64_t asks_##name(uint64_t left_by)                                 \
+    {                                                                                   \
+        uint64_t returns_to = waits_##name(left_by);                                    \
+        sink++;                                                                         \
+        return returns_to;                                                              \
+    }
+
+WAITS(one)
+WAITS(other)
+
+static void what_other_calls_have_left_is_no_frame(void **state)
+{
+    (void)state;
+    uint64_t one = asks_one(0), other = asks_other(0);
+    asks_one(other);
+    assert_string_equal(name_of(0), "waits_one");
+    assert_string_equal(name_of(1), "asks_one");
+    assert_string_equal(name_of(2), "what_other_calls_have_left_is_no_frame");
+    asks_other(one);
+    assert_string_equal(name_of(0), "waits_other");
+    assert_string_equal(name_of(1), "asks_other");
+    assert_string_equal(name_of(2), "what_other_calls_have_left_is_no_frame");
+}
+
 static void a_stack_that_cannot_be_read_ends_there(void **state)
 {
     (void)state;
@@ -236,6 +285,7 @@ static void rows_are_what_the_instructions_say(void **state)
         assert_int_equal(r->offset, rows[i].row.offset);
         assert_int_equal(r->rbp, rows[i].row.rbp);
         if (r->rbp == UNWIND_RBP_AT_CFA) assert_int_equal(r->rbp_offset, rows[i].row.rbp_offset);
+        assert_int_equal(r->begins, rows[i].pc == 0x1000);
     }
     assert_null(unwind_table_find(&t, 0xfff));
     unwind_table_fini(&t);
@@ -378,6 +428,7 @@ int main(void)
         cmocka_unit_test(a_leafs_caller_is_found_within_the_c_library),
         cmocka_unit_test(a_static_function_has_its_file_and_line),
         cmocka_unit_test(what_is_mapped_has_a_build_id_and_a_bias),
+        cmocka_unit_test(what_other_calls_have_left_is_no_frame),
         cmocka_unit_test(a_stack_that_cannot_be_read_ends_there),
         cmocka_unit_test(rows_are_what_the_instructions_say),
         cmocka_unit_test(frames_that_are_cut_anywhere_do_no_harm),
