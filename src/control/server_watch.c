@@ -3,16 +3,21 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "pool/ejection.h"
 
 /* How often it is looked whether an ejected server may come back. */
 #define READMIT_LOOK_MS 100
 /* How often it is looked whether warming servers are to get more weight: as often as that may be (pool_warm_up()). */
 #define WARM_LOOK_MS 250
 
+/* Failures are looked at when they come, but not more often than this: where all fail, they come without end. */
+#define SUSPECT_LOOK_MS 20
+
 struct server_watch {
     struct proxy *proxy;
     struct loop *loop;
-    struct timer readmit_timer, warm_timer;
+    struct timer readmit_timer, warm_timer, answer_timer, suspect_timer;
+    uint64_t suspects_ms; /* when pools with failures were last looked at */
 };
 
 static void republish_pool(struct server_watch *w, struct pool *p)
@@ -32,9 +37,38 @@ void server_watch_changed(void *watch, struct server *s)
     loop_arm(w->loop, &w->readmit_timer, READMIT_LOOK_MS);
 }
 
+static void judge(struct server_watch *w, struct pool *p)
+{
+    if (!pool_judge_answers(p, loop_now_ms(w->loop))) return;
+    republish_pool(w, p);
+    loop_arm(w->loop, &w->readmit_timer, READMIT_LOOK_MS);
+}
+
+static uint64_t suspect_wait_ms(const struct server_watch *w)
+{
+    uint64_t next_ms = w->suspects_ms + SUSPECT_LOOK_MS, now_ms = loop_now_ms(w->loop);
+    return next_ms > now_ms ? next_ms - now_ms : 0;
+}
+
+static void on_suspects(struct timer *t)
+{
+    struct server_watch *w = container_of(t, struct server_watch, suspect_timer);
+    w->suspects_ms = loop_now_ms(w->loop);
+    for (uint32_t i = 0; i < w->proxy->pool_count; i++) {
+        struct pool *p = w->proxy->pools[i];
+        if (p->is_suspected) judge(w, p);
+        p->is_suspected = false;
+    }
+}
+
 void server_watch_evidence(struct server_watch *w, struct server *s, enum server_evidence evidence)
 {
     if (atomic_load(&s->is_retired)) return; /* workers may have forgotten its pool */
+    if (evidence == SERVER_FAULTS) {
+        s->pool->is_suspected = true;
+        if (!timer_is_armed(&w->suspect_timer)) loop_arm(w->loop, &w->suspect_timer, suspect_wait_ms(w));
+        return;
+    }
     if (server_report(s, evidence, loop_now_ms(w->loop))) server_watch_changed(w, s);
 }
 
@@ -51,6 +85,16 @@ static void on_readmit(struct timer *t)
         }
     }
     if (has_ejected) loop_arm(w->loop, t, READMIT_LOOK_MS);
+}
+
+static void on_answer_look(struct timer *t)
+{
+    struct server_watch *w = container_of(t, struct server_watch, answer_timer);
+    for (uint32_t i = 0; i < w->proxy->pool_count; i++) {
+        judge(w, w->proxy->pools[i]);
+        pool_age_answers(w->proxy->pools[i]);
+    }
+    loop_arm(w->loop, t, EJECTION_LOOK_MS);
 }
 
 static void on_warm_look(struct timer *t)
@@ -80,6 +124,9 @@ int server_watch_new(struct server_watch **out, struct proxy *proxy, struct loop
     w->loop = loop;
     timer_init(&w->readmit_timer, on_readmit);
     timer_init(&w->warm_timer, on_warm_look);
+    timer_init(&w->answer_timer, on_answer_look);
+    timer_init(&w->suspect_timer, on_suspects);
+    loop_arm(loop, &w->answer_timer, EJECTION_LOOK_MS);
     *out = w;
     return 0;
 }
@@ -89,5 +136,7 @@ void server_watch_free(struct server_watch *w)
     if (!w) return;
     loop_disarm(w->loop, &w->readmit_timer);
     loop_disarm(w->loop, &w->warm_timer);
+    loop_disarm(w->loop, &w->answer_timer);
+    loop_disarm(w->loop, &w->suspect_timer);
     free(w);
 }

@@ -98,6 +98,16 @@ void pool_discard(struct pool_change *change, const struct pool_env *env)
     roster_discard(change->roster, env);
 }
 
+/* The shortest run that may eject. */
+static uint32_t least_run(const struct ejection_conf *c)
+{
+    const uint32_t runs[] = { c->timeouts, c->gateway_errors, c->server_errors };
+    uint32_t least = 0;
+    for (unsigned i = 0; c->is_enabled && i < sizeof(runs) / sizeof(*runs); i++)
+        if (runs[i] && (!least || runs[i] < least)) least = runs[i];
+    return least;
+}
+
 void pool_commit(struct pool_change *change)
 {
     struct pool *p = change->pool;
@@ -111,6 +121,8 @@ void pool_commit(struct pool_change *change)
         s->is_wanted = true;
         s->conf_weight = place->conf->weight;
         s->warmup_ms = change->roster->conf->warmup_ms;
+        s->ejection = change->roster->conf->ejection;
+        atomic_store_explicit(&s->run_told, least_run(&s->ejection), memory_order_relaxed);
     }
     /* Of one that is kept it must not be said for a moment: a worker that looks then closes its connections. */
     for (uint32_t i = 0; old && i < old->count; i++)
@@ -167,6 +179,10 @@ static void add_health_meters(struct pool *p, struct metric_registry *metrics)
                                 "Changes of its servers' health, by reason.", labels, 2, number_of,
                                 &p->health_changes[i]);
     }
+    const struct metric_label label = { "pool", p->name };
+    (void)metric_counter_fn(metrics, "weir_pool_ejections_denied_total",
+                            "Findings that ejected nobody, because max_ejected were out already.", &label, 1,
+                            number_of, &p->ejections_denied);
     for (int i = 0; i < 2; i++) {
         const struct metric_label labels[] = { { "pool", p->name }, { "result", i ? "passed" : "failed" } };
         (void)metric_counter_fn(metrics, "weir_pool_checks_total", "Checks of its servers that have ended.",

@@ -25,6 +25,8 @@ struct pool {
     uint64_t set_weight;      /* of all in the current set that may be picked */
     uint64_t warm_next_ms;    /* when the warming servers' weights are next to grow */
     uint64_t health_changes[SERVER_HEALTH_REASON_COUNT]; /* of its servers, since it is there */
+    bool is_suspected;                                   /* the control side is to look at its failures */
+    uint64_t ejections_denied;                           /* max_ejected were out already */
     uint64_t checks[2];                                  /* ended: that failed, that passed */
     struct pool_state_meter state_meters[SERVER_SHOWN_COUNT];
     struct metric_scope meters;

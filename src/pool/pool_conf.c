@@ -329,6 +329,8 @@ static const struct conf_field pool_fields[] = {
       .help = "A client stays with its server, by a cookie." },
     { "health", CONF_OPTIONAL(struct pool_conf, health, &check_conf_type),
       .help = "Each server is asked now and then whether it is well; who is not gets nothing." },
+    { "ejection", CONF_OBJECT(struct pool_conf, ejection, &ejection_conf_type),
+      .help = "When a server is taken out for a while by what is seen of it; `false` for never." },
     { 0 },
 };
 

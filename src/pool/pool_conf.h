@@ -3,6 +3,7 @@
 
 #include "base/address.h"
 #include "conf/field.h"
+#include "health/ejection_conf.h"
 
 struct server_conf {
     const char *name;       /* first: the key of the map, or the address */
@@ -69,7 +70,8 @@ struct pool_conf {
     struct pool_zones_conf *zones;   /* NULL: none */
     struct pool_subset_conf *subset; /* NULL: all of its servers */
     struct sticky_conf *sticky;      /* NULL: not sticky */
-    struct check_conf *health;       /* NULL: its servers are not checked */
+    struct ejection_conf ejection;
+    struct check_conf *health; /* NULL: its servers are not checked */
 };
 
 extern const struct conf_type pool_conf_type, server_conf_type;

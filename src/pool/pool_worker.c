@@ -200,6 +200,82 @@ static void tell_control(struct pool_worker *pw, struct server *s, enum server_e
     (void)is_posted; /* a full box: there is evidence enough in it */
 }
 
+/* What a failure is counted as. */
+enum fault { FAULT_NONE, FAULT_TIMEOUT, FAULT_GATEWAY, FAULT_ERROR, FAULT_CONNECT };
+
+static enum fault fault_of(const struct pool_evidence *e)
+{
+    if (e->kind == POOL_ANSWERED) return FAULT_NONE;
+    if (e->kind == POOL_ANSWERED_ERROR)
+        return e->status >= 502 && e->status <= 504 ? FAULT_GATEWAY : FAULT_ERROR;
+    switch (e->reason) {
+    case END_FIRST_BYTE_TIMEOUT:
+    case END_RESPONSE_TIMEOUT:
+    case END_SEND_TIMEOUT: return FAULT_TIMEOUT;
+    default: return end_reason_info(e->reason)->is_connect ? FAULT_CONNECT : FAULT_GATEWAY;
+    }
+}
+
+static void add_relaxed(_Atomic uint32_t *counter)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+static void forget_run(struct server *s, enum fault_run run)
+{
+    atomic_store_explicit(&s->runs[run], 0, memory_order_relaxed);
+}
+
+/* An answer that is none of the server's faults ends all runs. */
+static void forget_runs(struct server *s)
+{
+    atomic_store_explicit(&s->has_runs, false, memory_order_relaxed);
+    for (int i = 0; i < FAULT_RUNS; i++) forget_run(s, (enum fault_run)i);
+}
+
+static void note_fault(struct pool_worker *pw, struct server *s, enum fault fault)
+{
+    uint32_t told = atomic_load_explicit(&s->run_told, memory_order_relaxed), longest = 0;
+    if (fault == FAULT_CONNECT || !told) return;
+    /* A time-out says nothing of what would have been answered; an answer says that there is one. */
+    if (fault != FAULT_TIMEOUT) forget_run(s, RUN_TIMEOUTS);
+    if (fault == FAULT_ERROR) forget_run(s, RUN_GATEWAY);
+    const bool counts[] = {
+        [RUN_TIMEOUTS] = fault == FAULT_TIMEOUT, [RUN_GATEWAY] = fault == FAULT_GATEWAY, [RUN_ERRORS] = true
+    };
+    for (int i = 0; i < FAULT_RUNS; i++) {
+        if (!counts[i]) continue;
+        uint32_t run = atomic_fetch_add_explicit(&s->runs[i], 1, memory_order_relaxed) + 1;
+        if (run > longest) longest = run;
+    }
+    atomic_store_explicit(&s->has_runs, true, memory_order_relaxed);
+    if (longest % told == 0) tell_control(pw, s, SERVER_FAULTS);
+}
+
+/* On the steady path: one counter of this worker's own line, and a look at one that nobody writes. */
+static void note_answer(struct pool_worker *pw, struct server *s, const struct pool_evidence *e)
+{
+    struct server_worker *sw = server_worker_of(pw, s);
+    enum fault fault = fault_of(e);
+    if (!e->has_answered) add_relaxed(&sw->attempts);
+    if (fault == FAULT_NONE) {
+        if (atomic_load_explicit(&s->has_runs, memory_order_relaxed)) forget_runs(s);
+        return;
+    }
+    add_relaxed(&sw->faults);
+    note_fault(pw, s, fault);
+}
+
+/* Whether the server is to blame. */
+static bool is_evidence(const struct pool_worker *pw, const struct pool_evidence *e)
+{
+    if (e->kind == POOL_CONNECTED || e->is_copy || is_egress(pw)) return false;
+    bool is_lost = e->kind == POOL_ENDED && (e->reason == END_SERVER_CLOSED ||
+                                             e->reason == END_SERVER_RESET || e->reason == END_SEND_FAILED);
+    return !(is_lost && e->may_be_stale);
+}
+
 void pool_attempt_ended(struct pool_worker *pw, const struct pool_view *view, struct server *s,
                         const struct pool_evidence *e)
 {
@@ -209,6 +285,7 @@ void pool_attempt_ended(struct pool_worker *pw, const struct pool_view *view, st
     /* Whom an egress route's request goes to says nothing of the address that it leaves by. */
     if (is_end && end_reason_info(e->reason)->is_connect && !is_egress(pw))
         tell_control(pw, s, SERVER_CONNECT_FAILED);
+    if (is_evidence(pw, e)) note_answer(pw, s, e);
     if (!view || e->kind == POOL_CONNECTED || e->value == POOL_UNTIMED) return;
     uint64_t now_ns = pw->env->loop->now_ns;
     observe(view, s, &(struct balance_outcome){ now_ns, e->value, is_end || e->kind == POOL_ANSWERED_ERROR });

@@ -27,9 +27,11 @@ struct server_worker {
     struct pool_worker *pool;    /* NULL: the worker does not know the pool yet */
     struct list idle;            /* of upstream, the latest used first */
     struct list open;            /* of upstream: at work, and can give one more stream */
-    _Atomic uint32_t idle_count; /* written by this worker, read by others */
-    struct list handed_link;     /* of pool_worker.handed_servers */
-    uint32_t handed;             /* slots that this worker holds for whoever waits longest */
+    _Atomic uint32_t idle_count; /* written by this worker, read by others, as the next */
+    _Atomic uint32_t attempts,
+        faults;              /* that have shown how they go; of these, that failed. They wrap around. */
+    struct list handed_link; /* of pool_worker.handed_servers */
+    uint32_t handed;         /* slots that this worker holds for whoever waits longest */
 };
 
 struct pool_worker_env {
@@ -131,6 +133,11 @@ struct pool_evidence {
     enum end_reason reason;
     uint64_t
         value; /* nanoseconds since the attempt began, for methods that go by it; POOL_UNTIMED: not for them */
+    uint16_t status;   /* of the answer */
+    bool is_copy;      /* nobody waits for the answer: it is judged by nobody */
+    bool has_answered; /* it had said that its answer is good, and has ended otherwise */
+    bool
+        may_be_stale; /* on a connection that had been used before, which the server may just have closed as idle */
 };
 
 /* The one door for what attempts show: health, and the method's observations, go by it. view: of the attempt, NULL if it

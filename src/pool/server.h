@@ -4,6 +4,7 @@
 #pragma once
 
 #include "balance/balance.h"
+#include "health/outlier.h"
 #include "metric/metric.h"
 #include "pool/pool_conf.h"
 #include "pool/server_health.h"
@@ -34,6 +35,10 @@ struct server {
     _Atomic uint64_t drain_since_ms;
     /* Any worker: whether the control side should hear of a success. */
     _Atomic bool has_failed;
+    /* Failures on end, by any worker: relaxed, a lost one is one less. has_runs: not all of them are 0. The control side
+     * hears of every so manieth; 0: of none. */
+    _Atomic bool has_runs;
+    _Atomic uint32_t runs[FAULT_RUNS], run_told;
     /* How long it leaves an idle connection open: as it says itself, and as was seen. Milliseconds, 0 if not
      * known; relaxed: a lost update costs one connection. */
     _Atomic uint32_t said_idle_ms, seen_idle_ms;
@@ -42,9 +47,11 @@ struct server {
     struct metric_scope meters;
     uint32_t meter_attempts, meter_failures, meter_connects, meter_reuses, meter_latency;
     /* Control thread only. */
-    uint32_t conf_weight; /* as the configuration has it: `weight` may have been set by hand */
-    uint64_t warmup_ms;   /* 0: it bears all of its weight at once */
+    uint32_t conf_weight;          /* as the configuration has it: `weight` may have been set by hand */
+    uint64_t warmup_ms;            /* 0: it bears all of its weight at once */
+    struct ejection_conf ejection; /* the pool's */
     struct server_state state;
+    struct server_window window;
     bool is_wanted;             /* the pool's, while it looks through its servers */
     uint32_t set_weight;        /* in the pool's current set; 0: it is not in it */
     struct server_check *check; /* the control thread's, which asks it again and again; NULL: nobody does */

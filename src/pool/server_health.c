@@ -3,7 +3,7 @@
 
 #include "base/bug.h"
 #include "base/log.h"
-#include "pool/pool.h"
+#include "pool/ejection.h"
 
 /* names */
 
@@ -152,14 +152,15 @@ void server_set_admin(struct server *s, enum server_admin admin, uint64_t now_ms
 
 /* ejection */
 
-static void eject(struct server *s, enum server_health_reason reason, const char *words, uint64_t now_ms)
+void server_eject(struct server *s, enum server_health_reason reason, const char *words, uint64_t now_ms)
 {
     struct server_state *st = &s->state;
-    if (now_ms - st->back_since_ms >= SERVER_EJECT_MAX_MS) st->eject_ms = 0;
-    st->eject_ms = st->eject_ms ? st->eject_ms * 2 : SERVER_EJECT_MIN_MS;
-    if (st->eject_ms > SERVER_EJECT_MAX_MS) st->eject_ms = SERVER_EJECT_MAX_MS;
+    if (now_ms - st->back_since_ms >= s->ejection.max_ms) st->eject_ms = 0;
+    st->eject_ms = st->eject_ms ? st->eject_ms * 2 : s->ejection.min_ms;
+    if (st->eject_ms > s->ejection.max_ms) st->eject_ms = s->ejection.max_ms;
     st->ejected_until_ms = now_ms + st->eject_ms;
     st->checks_passed = 0;
+    server_forget_answers(s);
     server_set_health(s, SERVER_EJECTED, reason, words, now_ms);
 }
 
@@ -168,9 +169,10 @@ bool server_readmit(struct server *s, uint64_t now_ms)
     struct server_state *st = &s->state;
     if (atomic_load(&s->health) != SERVER_EJECTED || now_ms < st->ejected_until_ms) return false;
     /* One more failure ejects it again, for longer. */
-    st->failures = SERVER_EJECT_AFTER - 1;
-    st->is_readmitted = true;
+    if (s->ejection.connect_failures) st->failures = s->ejection.connect_failures - 1;
+    st->is_readmitted = st->is_on_trial = true;
     st->back_since_ms = now_ms;
+    server_forget_answers(s);
     /* Already now, lest a server of little weight is never tried: then it is whole again after that time. */
     if (!begin_warm_up(s, SERVER_BY_EJECTION_OVER, now_ms))
         server_set_health(s, SERVER_UNKNOWN, SERVER_BY_EJECTION_OVER, NULL, now_ms);
@@ -182,7 +184,10 @@ static void come_back(struct server *s, enum server_health_reason reason, uint64
 {
     s->state.failures = 0;
     s->state.is_readmitted = false;
-    if (!server_is_healthy(s)) s->state.back_since_ms = now_ms;
+    if (!server_is_healthy(s)) {
+        s->state.back_since_ms = now_ms;
+        server_forget_answers(s);
+    }
     if (!begin_warm_up(s, reason, now_ms)) server_set_health(s, SERVER_UP, reason, NULL, now_ms);
 }
 
@@ -212,12 +217,17 @@ bool server_report(struct server *s, enum server_evidence evidence, uint64_t now
 {
     struct server_state *st = &s->state;
     if (evidence == SERVER_CONNECTED) return connected(s, now_ms);
-    st->failures++;
-    if (evidence == SERVER_SEEN_FAILING && st->failures < SERVER_EJECT_AFTER)
-        st->failures = SERVER_EJECT_AFTER;
-    if (st->failures < SERVER_EJECT_AFTER || !server_is_healthy(s)) return false;
-    eject(s, evidence == SERVER_SEEN_FAILING ? SERVER_BY_SEEN_FAILING : SERVER_BY_CONNECT_FAILURES, NULL,
-          now_ms);
+    if (evidence == SERVER_FAULTS) return false;
+    bool is_seen = evidence == SERVER_SEEN_FAILING;
+    uint32_t enough = s->ejection.is_enabled ? s->ejection.connect_failures : 0;
+    char words[SERVER_WORDS_MAX] = "";
+    if (!is_seen && st->failures < UINT32_MAX) st->failures++;
+    if (!server_is_healthy(s) || (!is_seen && (!enough || st->failures < enough))) return false;
+    if (!is_seen && !st->is_on_trial)
+        snprintf(words, sizeof(words), "%u connections on end did not open", st->failures);
+    else if (!is_seen)
+        snprintf(words, sizeof(words), "it was let back, and a connection did not open");
+    server_eject(s, is_seen ? SERVER_BY_SEEN_FAILING : SERVER_BY_CONNECT_FAILURES, words, now_ms);
     return true;
 }
 

@@ -12,6 +12,7 @@ enum server_admin { SERVER_ENABLED, SERVER_DRAIN, SERVER_MAINTENANCE }; /* the o
 enum server_health { SERVER_UNKNOWN, SERVER_UP, SERVER_WARMING, SERVER_EJECTED, SERVER_DOWN };
 
 /* Why it is in the health that it is in. X(identifier, name) */
+/* clang-format off */
 #define SERVER_HEALTH_REASONS(X)                                                                  \
     X(START, "start")                       /* nothing is known yet */                            \
     X(CONNECTED, "connected")               /* a connection opened */                             \
@@ -22,7 +23,12 @@ enum server_health { SERVER_UNKNOWN, SERVER_UP, SERVER_WARMING, SERVER_EJECTED, 
     X(ENABLED, "enabled")                   /* the operator put it back: it begins with little */ \
     X(CHECK_PASSED, "check_passed")         /* as many checks on end as were asked for */         \
     X(CHECK_FAILED, "check_failed")         /* likewise */                                        \
-    X(CHECKS_ENDED, "checks_ended")         /* nobody checks it any more */
+    X(CHECKS_ENDED, "checks_ended")         /* nobody checks it any more */                       \
+    X(TIMEOUTS, "timeouts")                 /* on end, and the others answer, as in the next */   \
+    X(GATEWAY_ERRORS, "gateway_errors")     /* 502 to 504, or answers that broke off */           \
+    X(SERVER_ERRORS, "server_errors")       /* 5xx */                                             \
+    X(FAILURE_SHARE, "failure_share")       /* it fails more often than the others */
+/* clang-format on */
 
 enum server_health_reason {
 #define X(id, name) SERVER_BY_##id,
@@ -33,17 +39,12 @@ enum server_health_reason {
 
 /* What is said of a server, by whoever saw it. */
 /* SERVER_SEEN_FAILING: somebody who counts over a time, such as a log's reader, finds it bad: one word is enough. */
-enum server_evidence { SERVER_CONNECTED, SERVER_CONNECT_FAILED, SERVER_SEEN_FAILING };
+/* SERVER_FAULTS: so many on end that it is to be looked at beside the others (pool/ejection.h); server_report() has no use for it. */
+enum server_evidence { SERVER_CONNECTED, SERVER_CONNECT_FAILED, SERVER_SEEN_FAILING, SERVER_FAULTS };
 
 /* Parts of a server's weight, and with how many of them one begins that is new or comes back. */
 #define SERVER_WARM_WHOLE 10000u
 #define SERVER_WARM_START 1000u
-
-/* Three connect failures on end eject a server: for 1 s, then twice as long each time, up to 30 s; one that has been in for
- * that long begins with 1 s again. */
-#define SERVER_EJECT_AFTER 3
-#define SERVER_EJECT_MIN_MS 1000
-#define SERVER_EJECT_MAX_MS 30000
 
 #define SERVER_WORDS_MAX 200
 
@@ -71,6 +72,13 @@ struct server_state {
     uint64_t eject_ms;   /* of the latest ejection */
     uint32_t warm_parts; /* of SERVER_WARM_WHOLE, while it is warming */
     bool is_readmitted;  /* it was let back and nobody has connected to it since */
+    bool is_on_trial;    /* likewise, and has not answered well often enough since */
+};
+
+/* What was counted of its attempts by the last look of pool/ejection.h. */
+struct server_window {
+    uint32_t seen_attempts, seen_faults; /* the workers' counters then */
+    double attempts, faults;             /* each look before counts less */
 };
 
 const char *server_admin_name(enum server_admin admin);
@@ -105,6 +113,8 @@ bool server_check_ended(struct server *s, const struct server_check_result *r, u
 bool server_checks_stopped(struct server *s, uint64_t now_ms);
 /* By its checks it is neither well nor down for certain: some on end have failed, or passed, and not as many as are needed. */
 bool server_is_changing(const struct server *s, uint32_t rise, uint32_t fall);
+/* Takes one that is in out for a while: longer each time, until it has been in for as long as the longest. */
+void server_eject(struct server *s, enum server_health_reason reason, const char *words, uint64_t now_ms);
 /* Lets an ejected server back when its time is over; true if it did. */
 bool server_readmit(struct server *s, uint64_t now_ms);
 /* The operator's word. Whoever is enabled again, and is not ejected, begins to warm up. */

@@ -17,13 +17,23 @@ static uint32_t took_us(const struct attempt *a)
     return flight_us(a->start_ns, a->pool->env->loop->now_ns);
 }
 
+/* How a tunnel ends says nothing of the server: it was open. */
+static bool is_tunnel_over(const struct attempt *a)
+{
+    return a->has_answered && (a->is_tunnel || a->status == 101);
+}
+
 /* Of a copy only what says whether the server can be reached. */
 static void tell_pool(const struct attempt *a, enum pool_evidence_kind kind, enum end_reason reason)
 {
     bool is_timed = a->record && !(kind == POOL_ENDED && a->has_answered);
     struct pool_evidence e = { .kind = kind,
                                .reason = reason,
-                               .value = is_timed ? took_ns(a) : POOL_UNTIMED };
+                               .value = is_timed ? took_ns(a) : POOL_UNTIMED,
+                               .status = a->status,
+                               .is_copy = !a->record || (kind == POOL_ENDED && is_tunnel_over(a)),
+                               .has_answered = a->has_answered,
+                               .may_be_stale = a->is_reused && !a->has_answered };
     pool_attempt_ended(a->pool, a->view, a->server, &e);
 }
 
@@ -33,6 +43,8 @@ static void begin(struct attempt *a, struct server *s, enum balance_reason reaso
     a->start_ns = a->pool->env->loop->now_ns;
     a->end = END_NONE;
     a->has_answered = a->is_tunnel = false;
+    a->is_reused = is_reused;
+    a->status = 0;
     if (!a->record) return;
     struct flight_attempt *f = flight_begin_attempt(a->record, s->id, reason, is_reused);
     if (is_reused) f->connect_us = 0;
@@ -91,6 +103,7 @@ void attempt_answered(struct attempt *a, uint16_t status)
         f->status = status;
         metric_observe(metrics_of(a), a->server->meter_latency, took_ns(a) / 1000);
     }
+    a->status = status;
     tell_pool(a, status >= 500 ? POOL_ANSWERED_ERROR : POOL_ANSWERED, END_OK);
     a->has_answered = true;
 }

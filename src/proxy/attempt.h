@@ -17,6 +17,8 @@ struct attempt {
     uint8_t end;       /* enum end_reason; END_NONE: it goes on */
     bool is_tunnel;    /* by attempt_enter(): the connection is the owner's */
     bool has_answered; /* the pool knows how long it took */
+    bool is_reused;    /* the connection had been used before */
+    uint16_t status;   /* of the answer */
 };
 
 /* Before the first; `pool`, `view` and `record` are set. */

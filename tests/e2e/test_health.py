@@ -242,3 +242,139 @@ def test_bad_settings_are_explained_with_place_and_remedy(tmp_path, yaml, words)
     done = run_command("check", "-c", str(path), build="release")
     assert done.returncode == 78
     assert f"{path}:5:" in done.stderr and words in done.stderr
+
+
+class Sick(Patient):
+    """Every `every`-th answer is an error; 0: none is. Checks are answered as a Patient does."""
+
+    def __init__(self, scene, name, every=0, status=503):
+        super().__init__(scene, name)
+        self.every, self.error, self.count = every, status, 0
+
+    def answer(self, request):
+        if request.target == "/healthz":
+            return super().answer(request)
+        self.count += 1
+        if self.every and self.count % self.every == 0:
+            return message.response(self.error)
+        return super().answer(request)
+
+
+def sick_proxy(scene, *servers, **ejection):
+    return scene.proxy(*[server.conf for server in servers],
+                       pool={"balance": "round_robin", "retry": {"attempts": 1},
+                             "ejection": {"min": "60s", "max": "60s", **ejection}})
+
+
+def ask_until(client, condition, what):
+    """Request after request; their statuses."""
+    statuses = []
+
+    def asked():
+        statuses.append(client.ask().status)
+        return condition()
+    eventually(asked, what)
+    return statuses
+
+
+def ejected(weir):
+    return {name: server for name, server in weir.servers().items() if server["state"] == "ejected"}
+
+
+def test_a_server_that_answers_nothing_but_503_is_out_soon_and_the_others_go_on(scene):
+    sick, well = Sick(scene, "sick", every=1), Sick(scene, "well")
+    weir = sick_proxy(scene, sick, well)
+    client = scene.client(weir)
+    ask_until(client, lambda: ejected(weir), "the sick server being ejected")
+    server = ejected(weir)["sick"]
+    assert server["health_reason"] == "gateway_errors" and server["ejected_ms"] > 0
+    assert server["health_detail"] == f"{sick.count} answers of 502 to 504 or that broke off on end"
+    assert 5 <= sick.count <= 12
+    assert {client.ask().status for _ in range(10)} == {200}
+    assert weir.metric("weir_pool_health_changes_total", pool="web", reason="gateway_errors") == 1
+    event = weir.wait_event("server_state")
+    eventually(lambda: any(e["state"] == "ejected" and e["reason"] == "gateway_errors" and
+                           e["detail"] == server["health_detail"] for e in weir.events("server_state")),
+               lambda: f"its line: {event}")
+
+
+def test_one_of_ten_that_fails_half_of_its_requests_is_ejected(scene):
+    servers = [Sick(scene, f"s{number}", every=2 if number == 3 else 0, status=500) for number in range(10)]
+    weir = sick_proxy(scene, *servers)
+    # What is counted fades within some ten seconds: on a slow machine a look may find too few.
+    ask_until(scene.client(weir), lambda: ejected(weir), "the sick server being ejected")
+    server = ejected(weir)["s3"]
+    assert server["health_reason"] == "failure_share"
+    assert "of its attempts failed, and 0 % at the others' median" in server["health_detail"]
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_if_all_fail_alike_nobody_is_ejected(scene, every):
+    servers = [Sick(scene, f"s{number}", every=every, status=503) for number in range(4)]
+    weir = sick_proxy(scene, *servers)
+    client = scene.client(weir)
+    for _ in range(400):
+        assert client.ask().status in (200, 503)
+    eventually(lambda: weir.get("/api/v1/pools/web")["available"] == 4, "all being there")
+    assert not ejected(weir)
+    assert not weir.metric("weir_pool_health_changes_total", reason="gateway_errors")
+    assert not weir.metric("weir_pool_health_changes_total", reason="failure_share")
+
+
+def test_a_server_that_flaps_is_out_for_twice_as_long_each_time_and_never_more_than_allowed_are(scene):
+    servers = [Sick(scene, "bad", every=1), Sick(scene, "worse", every=1), Sick(scene, "well"), Sick(scene, "good")]
+    weir = sick_proxy(scene, *servers, min="100ms", max="400ms", max_ejected=25)
+    client = scene.client(weir)
+    spans = []
+
+    def seen():
+        assert len(ejected(weir)) <= 1
+        client.ask()
+        events = weir.events("server_state")
+        for server in ("bad", "worse"):
+            mine = [e for e in events if e["server"] == server]
+            spans[:] = [seconds_of(after) - seconds_of(before) for before, after in zip(mine, mine[1:])
+                        if before["state"] == "ejected"]
+            if len(spans) >= 4:
+                return True
+        return False
+
+    eventually(seen, lambda: f"four ejections of one server: {weir.log}")
+    for span, least in zip(spans, (0.1, 0.2, 0.4, 0.4)):
+        assert span >= least - 0.002, spans  # lines have whole milliseconds
+    assert weir.metric("weir_pool_ejections_denied_total", pool="web") > 0
+
+
+def test_a_server_whose_answers_time_out_is_ejected(scene):
+    hung, well = scene.server([broken.stall]), Sick(scene, "well")
+    weir = scene.proxy({"name": "hung", "address": hung.address}, well.conf,
+                       pool={"balance": "round_robin", "retry": {"attempts": 1}, "timeouts": {"first_byte": "100ms"},
+                             "ejection": {"min": "60s", "max": "60s"}})
+    client = scene.client(weir)
+    statuses = ask_until(client, lambda: ejected(weir), "the hung server being ejected")
+    assert ejected(weir)["hung"]["health_reason"] == "timeouts" and 504 in statuses
+    assert client.ask().text == "well"
+
+
+def test_ejection_can_be_off(scene):
+    sick, well = Sick(scene, "sick", every=1), Sick(scene, "well")
+    weir = scene.proxy(sick.conf, well.conf, pool={"balance": "round_robin", "ejection": False})
+    client = scene.client(weir)
+    for _ in range(60):
+        client.ask()
+    assert not ejected(weir) and sick.count == 30
+
+
+def test_a_server_that_is_killed_under_load_costs_no_request_that_can_be_repeated(scene):
+    doomed, safe = scene.nginx(), [scene.nginx() for _ in range(2)]
+    weir = scene.proxy(*[server.address for server in (doomed, *safe)], build="release")
+    clients = [scene.client(weir) for _ in range(16)]
+    for turn in range(100):
+        for client in clients:
+            client.send(message.request())
+        if turn == 50:
+            doomed.process.kill()
+        assert {client.read().status for client in clients} == {200}
+    eventually(lambda: weir.servers()[doomed.address]["state"] == "ejected" or clients[0].ask().status != 200,
+               "the killed server being ejected")
+    assert weir.servers()[doomed.address]["health_reason"] in ("connect_failures", "ejection_over")

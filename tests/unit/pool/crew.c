@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pool/ejection.h"
+
 #define MAILS 1024
 
 const struct balance_method *crew_method(const char *name)
@@ -32,6 +34,16 @@ void crew_init(struct crew *c, const char *method, uint32_t server_count)
                                   .timeouts = { .keep_alive_ms = 60000 },
                                   .queue = { 1024 },
                                   .limits = { 65536, 128 },
+                                  .ejection = { .is_enabled = true,
+                                                .connect_failures = CREW_EJECT_AFTER,
+                                                .timeouts = 3,
+                                                .gateway_errors = 5,
+                                                .server_errors = 10,
+                                                .share = 30,
+                                                .attempts = 20,
+                                                .min_ms = CREW_EJECT_MIN_MS,
+                                                .max_ms = 30000,
+                                                .max_ejected = 50 },
                                   .idle_connections = 16 };
     c->budget.limit = 64 << 20;
 }
@@ -48,7 +60,10 @@ static void open_loop(struct crew *c, struct loop *l, struct mailbox **box, void
 static void on_evidence(void *control, const struct mail *m)
 {
     struct crew *c = control;
-    if (server_report(m->object, (enum server_evidence)m->number, c->now_ms)) crew_publish(c);
+    enum server_evidence evidence = (enum server_evidence)m->number;
+    if (evidence == SERVER_FAULTS ? pool_judge_answers(c->pool, c->now_ms)
+                                  : server_report(m->object, evidence, c->now_ms))
+        crew_publish(c);
 }
 
 static void open_worker(struct crew *c, uint32_t i)
@@ -150,6 +165,13 @@ void crew_readmit(struct crew *c)
     bool has_changed = false;
     for (uint32_t i = 0; i < c->pool->roster->count; i++)
         if (server_readmit(c->pool->roster->places[i].server, c->now_ms)) has_changed = true;
+    if (has_changed) crew_publish(c);
+}
+
+void crew_judge(struct crew *c)
+{
+    bool has_changed = pool_judge_answers(c->pool, c->now_ms);
+    pool_age_answers(c->pool);
     if (has_changed) crew_publish(c);
 }
 

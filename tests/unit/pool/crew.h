@@ -14,6 +14,9 @@
 
 #define CREW_SERVERS_MAX 100
 #define CREW_WORKERS_MAX 4
+/* Connect failures on end that eject, and for how long. */
+#define CREW_EJECT_AFTER 3
+#define CREW_EJECT_MIN_MS 1000
 
 struct crew {
     struct pool_conf conf;
@@ -51,6 +54,8 @@ void crew_pass_time(struct crew *c, uint64_t ms);
 void crew_publish(struct crew *c);
 /* Lets servers back whose time is over. */
 void crew_readmit(struct crew *c);
+/* Looks at what was counted of answers; to be called every EJECTION_LOOK_MS. */
+void crew_judge(struct crew *c);
 /* Lets warming servers grow. */
 void crew_warm_up(struct crew *c);
 

@@ -398,7 +398,7 @@ static void in_panic_nobody_who_is_enabled_is_out(void **state)
 
 static void eject(struct crew *c, uint32_t server)
 {
-    for (int i = 0; i < SERVER_EJECT_AFTER; i++)
+    for (int i = 0; i < CREW_EJECT_AFTER; i++)
         (void)server_report(c->pool->roster->places[server].server, SERVER_CONNECT_FAILED, c->now_ms);
     crew_publish(c);
 }
@@ -417,7 +417,7 @@ static void a_warming_server_grows_in_few_steps(void **state)
         crew_start(&c, 1);
         struct server *s = c.pool->roster->places[0].server;
         eject(&c, 0);
-        crew_pass_time(&c, SERVER_EJECT_MIN_MS);
+        crew_pass_time(&c, CREW_EJECT_MIN_MS);
         crew_readmit(&c);
         assert_int_equal(s->set_weight * 10, c.pool->roster->places[1].server->set_weight);
         assert_true(server_report(s, SERVER_CONNECTED, c.now_ms));

@@ -501,7 +501,7 @@ static void a_refused_connection_counts_nothing_and_three_eject(void **state)
     origin_open(&o, &c.servers[0]);
     crew_start(&c, 1);
     origin_close(&o);
-    for (int i = 0; i < SERVER_EJECT_AFTER; i++) {
+    for (int i = 0; i < CREW_EJECT_AFTER; i++) {
         struct attempt a;
         assert_int_equal(c.workers[0]->view->set->count, 2);
         assert_int_equal(attempt_lease(&a, &c, 0, LEASE_ANY), LEASE_OPENING);
@@ -514,7 +514,7 @@ static void a_refused_connection_counts_nothing_and_three_eject(void **state)
     }
     assert_int_equal(c.workers[0]->view->set->count, 1);
     assert_ptr_equal(c.workers[0]->view->set->servers[0], c.pool->roster->places[1].server);
-    crew_pass_time(&c, SERVER_EJECT_MIN_MS - 1);
+    crew_pass_time(&c, CREW_EJECT_MIN_MS - 1);
     crew_readmit(&c);
     assert_int_equal(c.workers[0]->view->set->count, 1);
     crew_pass_time(&c, 1);
@@ -586,7 +586,7 @@ static void a_success_is_told_only_after_a_failure(void **state)
     show(c.workers[0], s, POOL_CONNECTED, END_OK);
     crew_turns(&c, 1);
     assert_int_equal(s->health, SERVER_UNKNOWN);
-    for (int i = 0; i < SERVER_EJECT_AFTER - 1; i++) show(c.workers[0], s, POOL_ENDED, END_CONNECT_REFUSED);
+    for (int i = 0; i < CREW_EJECT_AFTER - 1; i++) show(c.workers[0], s, POOL_ENDED, END_CONNECT_REFUSED);
     show(c.workers[0], s, POOL_CONNECTED, END_OK);
     crew_turns(&c, 1);
     assert_int_equal(s->health, SERVER_UP);

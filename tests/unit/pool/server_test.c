@@ -13,6 +13,9 @@
 #include "base/bug.h"
 
 #define CONF_MS 60000
+#define EJECT_AFTER 3
+#define EJECT_MIN_MS 1000
+#define EJECT_MAX_MS 30000
 
 /* Not on the stack: a sanitizer's stack does not align to a cache line. */
 static struct server *fresh_server(void)
@@ -20,7 +23,12 @@ static struct server *fresh_server(void)
     static struct server server;
     static struct pool pool;
     pool = (struct pool){ .name = "web" };
-    server = (struct server){ .name = "one", .pool = &pool };
+    server = (struct server){ .name = "one",
+                              .pool = &pool,
+                              .ejection = { .is_enabled = true,
+                                            .connect_failures = EJECT_AFTER,
+                                            .min_ms = EJECT_MIN_MS,
+                                            .max_ms = EJECT_MAX_MS } };
     return &server;
 }
 
@@ -50,7 +58,7 @@ static void health_says_why_it_is_so_and_since_when(void **state)
     struct server *s = fresh_server();
     s->warmup_ms = 10000;
     assert_string_equal(server_health_reason_name(s->state.reason), "start");
-    fail_times(s, SERVER_EJECT_AFTER, 500);
+    fail_times(s, EJECT_AFTER, 500);
     assert_int_equal(s->health, SERVER_EJECTED);
     assert_string_equal(server_health_reason_name(s->state.reason), "connect_failures");
     assert_int_equal(s->state.since_ms, 500);
@@ -99,7 +107,7 @@ static void a_success_between_failures_starts_the_count_anew(void **state)
     (void)state;
     struct server *s = fresh_server();
     for (int i = 0; i < 5; i++) {
-        fail_times(s, SERVER_EJECT_AFTER - 1, 0);
+        fail_times(s, EJECT_AFTER - 1, 0);
         assert_false(server_report(s, SERVER_CONNECTED, 0));
     }
     assert_true(server_is_usable(s));
@@ -110,27 +118,27 @@ static void an_ejected_server_comes_back_when_its_time_is_over_and_not_before(vo
     (void)state;
     struct server *s = fresh_server();
     assert_false(server_readmit(s, 0));
-    fail_times(s, SERVER_EJECT_AFTER, 5000);
-    assert_false(server_readmit(s, 5000 + SERVER_EJECT_MIN_MS - 1));
+    fail_times(s, EJECT_AFTER, 5000);
+    assert_false(server_readmit(s, 5000 + EJECT_MIN_MS - 1));
     assert_false(server_is_usable(s));
-    assert_true(server_readmit(s, 5000 + SERVER_EJECT_MIN_MS));
+    assert_true(server_readmit(s, 5000 + EJECT_MIN_MS));
     assert_true(server_is_usable(s));
-    assert_false(server_readmit(s, 5000 + SERVER_EJECT_MIN_MS));
+    assert_false(server_readmit(s, 5000 + EJECT_MIN_MS));
 }
 
 static void each_ejection_in_a_row_lasts_twice_as_long_up_to_a_bound(void **state)
 {
     (void)state;
     struct server *s = fresh_server();
-    uint64_t now_ms = 100, expected_ms = SERVER_EJECT_MIN_MS;
-    fail_times(s, SERVER_EJECT_AFTER - 1, now_ms);
+    uint64_t now_ms = 100, expected_ms = EJECT_MIN_MS;
+    fail_times(s, EJECT_AFTER - 1, now_ms);
     for (int i = 0; i < 10; i++) {
         /* One failure is enough from the second ejection on. */
         assert_true(server_report(s, SERVER_CONNECT_FAILED, now_ms));
         assert_int_equal(s->state.ejected_until_ms - now_ms, expected_ms);
         now_ms = s->state.ejected_until_ms;
         assert_true(server_readmit(s, now_ms));
-        expected_ms = expected_ms * 2 < SERVER_EJECT_MAX_MS ? expected_ms * 2 : SERVER_EJECT_MAX_MS;
+        expected_ms = expected_ms * 2 < EJECT_MAX_MS ? expected_ms * 2 : EJECT_MAX_MS;
     }
 }
 
@@ -138,27 +146,27 @@ static void failures_while_ejected_do_not_lengthen_it(void **state)
 {
     (void)state;
     struct server *s = fresh_server();
-    fail_times(s, SERVER_EJECT_AFTER, 0);
+    fail_times(s, EJECT_AFTER, 0);
     assert_false(server_report(s, SERVER_CONNECT_FAILED, 500));
-    assert_true(server_readmit(s, SERVER_EJECT_MIN_MS));
+    assert_true(server_readmit(s, EJECT_MIN_MS));
 }
 
 static void a_success_ends_an_ejection_at_once_but_its_length_is_forgotten_only_with_time(void **state)
 {
     (void)state;
     struct server *s = fresh_server();
-    fail_times(s, SERVER_EJECT_AFTER, 0);
-    assert_true(server_readmit(s, SERVER_EJECT_MIN_MS));
+    fail_times(s, EJECT_AFTER, 0);
+    assert_true(server_readmit(s, EJECT_MIN_MS));
     fail_times(s, 1, 2000);
     assert_false(server_is_usable(s));
     assert_true(server_report(s, SERVER_CONNECTED, 2001));
     assert_true(server_is_usable(s));
     assert_string_equal(server_state_name(s), "up");
-    fail_times(s, SERVER_EJECT_AFTER, 3000); /* up and down again: for longer each time */
-    assert_int_equal(s->state.ejected_until_ms, 3000 + 4 * SERVER_EJECT_MIN_MS);
+    fail_times(s, EJECT_AFTER, 3000); /* up and down again: for longer each time */
+    assert_int_equal(s->state.ejected_until_ms, 3000 + 4 * EJECT_MIN_MS);
     assert_true(server_report(s, SERVER_CONNECTED, 4000));
-    fail_times(s, SERVER_EJECT_AFTER, 4000 + SERVER_EJECT_MAX_MS);
-    assert_int_equal(s->state.ejected_until_ms, 4000 + SERVER_EJECT_MAX_MS + SERVER_EJECT_MIN_MS);
+    fail_times(s, EJECT_AFTER, 4000 + EJECT_MAX_MS);
+    assert_int_equal(s->state.ejected_until_ms, 4000 + EJECT_MAX_MS + EJECT_MIN_MS);
 }
 
 static void check(struct server *s, bool has_passed, uint64_t now_ms, bool changes)
@@ -228,7 +236,7 @@ static void checks_and_ejection_go_together(void **state)
     struct server *s = fresh_server();
     /* Checks that pass end what connect failures began, sooner than its time. */
     check(s, true, 1, false);
-    fail_times(s, SERVER_EJECT_AFTER, 10);
+    fail_times(s, EJECT_AFTER, 10);
     check(s, true, 11, false);
     assert_int_equal(s->health, SERVER_EJECTED);
     check(s, true, 12, true);
@@ -307,7 +315,7 @@ static void a_server_that_is_let_back_warms_up_from_a_tenth(void **state)
     struct server *s = fresh_server();
     s->warmup_ms = 10000;
     assert_int_equal(server_warm_parts(s), SERVER_WARM_WHOLE); /* at the start of the process */
-    fail_times(s, SERVER_EJECT_AFTER, 0);
+    fail_times(s, EJECT_AFTER, 0);
     assert_false(server_warm_up(s, 500));
     assert_true(server_readmit(s, 1000));
     assert_string_equal(server_state_name(s), "warming");
@@ -332,7 +340,7 @@ static void a_server_that_nobody_tries_is_whole_after_the_time_and_warms_when_so
     (void)state;
     struct server *s = fresh_server();
     s->warmup_ms = 10000;
-    fail_times(s, SERVER_EJECT_AFTER, 0);
+    fail_times(s, EJECT_AFTER, 0);
     assert_true(server_readmit(s, 1000));
     assert_true(server_warm_up(s, 11000));
     assert_string_equal(server_health_name((enum server_health)s->health), "unknown");
@@ -347,8 +355,8 @@ static void a_failure_while_warming_after_an_ejection_ejects_again(void **state)
     (void)state;
     struct server *s = fresh_server();
     s->warmup_ms = 10000;
-    fail_times(s, SERVER_EJECT_AFTER, 0);
-    assert_true(server_readmit(s, SERVER_EJECT_MIN_MS));
+    fail_times(s, EJECT_AFTER, 0);
+    assert_true(server_readmit(s, EJECT_MIN_MS));
     assert_true(server_report(s, SERVER_CONNECT_FAILED, 1500));
     assert_string_equal(server_state_name(s), "ejected");
     assert_false(server_warm_up(s, 1600));
@@ -359,7 +367,7 @@ static void a_server_that_connects_while_ejected_warms_up_at_once(void **state)
     (void)state;
     struct server *s = fresh_server();
     s->warmup_ms = 10000;
-    fail_times(s, SERVER_EJECT_AFTER, 0);
+    fail_times(s, EJECT_AFTER, 0);
     assert_true(server_report(s, SERVER_CONNECTED, 10));
     assert_string_equal(server_state_name(s), "warming");
 }
@@ -379,7 +387,7 @@ static void who_is_enabled_again_warms_up_unless_it_is_ejected(void **state)
     server_set_admin(s, SERVER_ENABLED, 20);
     assert_int_equal(s->drain_since_ms, 0);
     assert_int_equal(server_warm_parts(s), SERVER_WARM_START);
-    fail_times(s, SERVER_EJECT_AFTER, 30);
+    fail_times(s, EJECT_AFTER, 30);
     server_set_admin(s, SERVER_MAINTENANCE, 40);
     server_set_admin(s, SERVER_ENABLED, 50);
     assert_string_equal(server_state_name(s), "ejected");
@@ -392,8 +400,8 @@ static void without_a_warm_up_nothing_warms(void **state)
     server_set_admin(s, SERVER_DRAIN, 10);
     server_set_admin(s, SERVER_ENABLED, 20);
     assert_string_equal(server_state_name(s), "up");
-    fail_times(s, SERVER_EJECT_AFTER, 30);
-    assert_true(server_readmit(s, 30 + SERVER_EJECT_MIN_MS));
+    fail_times(s, EJECT_AFTER, 30);
+    assert_true(server_readmit(s, 30 + EJECT_MIN_MS));
     assert_false(server_report(s, SERVER_CONNECTED, 2000));
     assert_int_equal(server_warm_parts(s), SERVER_WARM_WHOLE);
 }

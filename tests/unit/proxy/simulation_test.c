@@ -13,12 +13,13 @@
 
 #include "balance/peers.h"
 #include "pool/crew.h"
+#include "pool/ejection.h"
 
 #define SEEDS 300
 #define EXCHANGES 1000
 #define EVENTS_MAX 8192
 #define ARRIVALS_END_MS 20000
-#define CALM_MS 40000 /* long enough for every ejection to end */
+#define CALM_MS 60000 /* long enough for every ejection to end */
 #define ATTEMPTS_MAX 3
 #define QUEUE_MS 5000
 #define SETTLE_TURNS 64
@@ -66,6 +67,10 @@ struct exchange {
 
 struct model_server {
     uint64_t fails_from_ms, fails_until_ms;
+    /* In that time it answers, and so many of a hundred answers are errors; flaps: only in every other second. */
+    uint64_t errs_from_ms, errs_until_ms;
+    uint32_t errs_percent;
+    bool flaps;
     uint32_t running, attempts;
 };
 
@@ -78,6 +83,7 @@ struct simulation {
     uint64_t attempts_begun, attempts_ended, ejections, panics;
     uint32_t fates[FATE_COUNT];
     uint32_t queued; /* events */
+    uint64_t ticks, judged;
     struct model_server servers[CREW_SERVERS_MAX];
     struct exchange exchanges[EXCHANGES];
     struct event events[EVENTS_MAX]; /* a heap */
@@ -239,12 +245,29 @@ static void try_next(struct exchange *x)
     end_exchange(x, FATE_REFUSED);
 }
 
+static bool errs_now(struct simulation *s, const struct model_server *m)
+{
+    uint64_t now_ms = s->crew.now_ms;
+    if (now_ms < m->errs_from_ms || now_ms >= m->errs_until_ms) return false;
+    if (m->flaps && now_ms / 1000 % 2) return false;
+    return rng_below(&s->rng, 100) < m->errs_percent;
+}
+
 static void leave_server(struct exchange *x, enum pool_evidence_kind kind)
 {
+    static const uint16_t errors[] = { 500, 502, 503, 504 };
     struct simulation *s = x->sim;
     struct pool_worker *pw = s->crew.workers[x->worker];
-    const struct pool_evidence e = { kind, kind == POOL_ENDED ? END_CONNECT_REFUSED : END_OK, POOL_UNTIMED };
+    struct pool_evidence e = { .kind = kind,
+                               .reason = kind == POOL_ENDED ? END_CONNECT_REFUSED : END_OK,
+                               .value = POOL_UNTIMED };
     pool_attempt_ended(pw, NULL, x->server, &e);
+    if (kind == POOL_CONNECTED) {
+        bool is_error = errs_now(s, &s->servers[crew_index(x->server)]);
+        e.kind = is_error ? POOL_ANSWERED_ERROR : POOL_ANSWERED;
+        e.status = is_error ? errors[rng_below(&s->rng, 4)] : 200;
+        pool_attempt_ended(pw, NULL, x->server, &e);
+    }
     s->servers[crew_index(x->server)].running--;
     s->attempts_ended++;
     struct server *server = x->server;
@@ -306,6 +329,7 @@ static void handle(struct simulation *s, const struct event *e)
     case EVENT_ENABLE: set_admin(s, e->subject, SERVER_ENABLED); break;
     case EVENT_TICK:
         crew_readmit(&s->crew);
+        if (s->ticks++ % (EJECTION_LOOK_MS / 100) == 0) crew_judge(&s->crew);
         if (e->at_ms < s->start_ms + CALM_MS) add_event(s, 100, EVENT_TICK, 0);
         break;
     }
@@ -313,7 +337,7 @@ static void handle(struct simulation *s, const struct event *e)
 
 static void check_counts(struct simulation *s)
 {
-    uint32_t ejected = 0;
+    uint32_t ejected = 0, judged = 0;
     for (uint32_t i = 0; i < s->server_count; i++) {
         const struct server *server = s->crew.pool->roster->places[i].server;
         /* Some are on their way to those who wait. */
@@ -321,7 +345,11 @@ static void check_counts(struct simulation *s)
         assert_int_equal(server->peer.open_connections, s->servers[i].running);
         assert_true(!server->peer.cap || server->peer.in_flight <= server->peer.cap);
         if (server->health == SERVER_EJECTED) ejected++;
+        if (server->health == SERVER_EJECTED && server->state.reason != SERVER_BY_CONNECT_FAILURES) judged++;
     }
+    /* By their answers never more than may be; the others are out because nobody can connect to them. */
+    assert_true(judged <= (s->server_count / 2 ? s->server_count / 2 : 1));
+    s->judged += judged;
     s->ejections += ejected;
     s->panics += s->crew.pool->current->is_panic;
 }
@@ -406,6 +434,13 @@ static void setup(struct simulation *s, uint64_t seed)
             s->servers[i].fails_from_ms = s->start_ms + rng_below(&s->rng, ARRIVALS_END_MS / 2);
             s->servers[i].fails_until_ms = s->servers[i].fails_from_ms + 500 + rng_below(&s->rng, 8000);
         }
+        if (draw_one_in(s, 3)) {
+            struct model_server *m = &s->servers[i];
+            m->errs_from_ms = s->start_ms + rng_below(&s->rng, ARRIVALS_END_MS / 2);
+            m->errs_until_ms = m->errs_from_ms + 2000 + rng_below(&s->rng, 12000);
+            m->errs_percent = draw_one_in(s, 2) ? 100 : 10 + rng_below(&s->rng, 90);
+            m->flaps = draw_one_in(s, 3);
+        }
         if (is_emptied) {
             add_event(s, 5000, EVENT_DRAIN, i);
             add_event(s, 5500, EVENT_ENABLE, i);
@@ -447,7 +482,7 @@ static void whatever_servers_do_no_exchange_is_lost_and_no_rule_broken(void **st
 {
     (void)state;
     struct simulation *s = malloc(sizeof(*s));
-    uint64_t fates[FATE_COUNT] = { 0 }, ejections = 0, panics = 0;
+    uint64_t fates[FATE_COUNT] = { 0 }, ejections = 0, panics = 0, judged = 0;
     assert_non_null(s);
     for (uint64_t seed = 1; seed <= seed_count(); seed++) {
         setup(s, seed);
@@ -463,6 +498,7 @@ static void whatever_servers_do_no_exchange_is_lost_and_no_rule_broken(void **st
         for (int i = 0; i < FATE_COUNT; i++) fates[i] += s->fates[i];
         ejections += s->ejections;
         panics += s->panics;
+        judged += s->judged;
         crew_stop(&s->crew);
     }
     free(s);
@@ -470,7 +506,7 @@ static void whatever_servers_do_no_exchange_is_lost_and_no_rule_broken(void **st
     for (int i = 1; i < FATE_COUNT; i++)
         if (!fates[i]) fail_msg("no exchange had fate %d", i);
     assert_true(fates[FATE_ANSWERED] > 10 * fates[FATE_REFUSED]);
-    assert_true(ejections && panics);
+    assert_true(ejections && panics && judged);
 }
 
 /* Many exchanges go on at once, and whichever ends is replaced by the next. */
