@@ -104,3 +104,25 @@ def test_a_warm_worker_never_calls_the_allocator(scene, tmp_path, monkeypatch, p
         total = WARM_UP + MEASURED
         lines = total if protocol == "http" or load == "new" else 2 * CLIENTS
         eventually(lambda: sum(1 for _ in open(tmp_path / "access.log")) == lines, f"{lines} lines in the log")
+
+
+@pytest.mark.parametrize("connections", [1, 8])
+def test_nor_does_it_for_http_2(scene, tmp_path, monkeypatch, connections):
+    if is_sanitized("release"):
+        return
+    counts = Counts(tmp_path, monkeypatch)
+    weir = counts.preload(lambda: scene.proxy(scene.nginx(logs=False), build="release"))
+    host, port = weir.address
+
+    def run(requests):
+        """On new connections, ten at the same time on each."""
+        done = subprocess.run(["h2load", "-n", str(requests), "-c", str(connections), "-m", "10", "-H", "cookie: a=b",
+                               f"http://{host}:{port}/"], capture_output=True, text=True, timeout=100)
+        assert f"{requests} succeeded, 0 failed, 0 errored" in done.stdout, done.stdout
+        weir.wait_live(exchanges=0, client_connections=0)
+
+    run(WARM_UP)
+    before = counts.of_workers()
+    assert before["weir/0"][0] > 0, f"nothing was counted: {before}"
+    run(MEASURED)
+    assert counts.of_workers() == before
