@@ -82,7 +82,11 @@ bool h2_settings_read(struct h2_settings *s, struct slice payload, struct h2_fau
         case H2_SETTING_MAX_FRAME_SIZE:
             if (value < 16384 || value > 16777215)
                 return is_bad(fault, H2_PROTOCOL_ERROR, "a MAX_FRAME_SIZE that may not be");
-            break;      /* larger ones are not made */
+            break; /* larger ones are not made */
+        case H2_SETTING_ENABLE_CONNECT_PROTOCOL:
+        case H2_SETTING_NO_RFC7540_PRIORITIES:
+            if (value > 1) return is_bad(fault, H2_PROTOCOL_ERROR, "a setting that is neither on nor off");
+            break;
         default: break; /* 6.5.2: what is not known is ignored */
         }
     }

@@ -100,10 +100,9 @@ static void settings_that_may_not_be_are_named(void **state)
         const char bytes[7];
         enum h2_error error;
     } cases[] = {
-        { "\0\2\0\0\0\2", H2_PROTOCOL_ERROR },
-        { "\0\4\x80\0\0\0", H2_FLOW_CONTROL_ERROR },
-        { "\0\5\0\0\x3f\xff", H2_PROTOCOL_ERROR },
-        { "\0\5\1\0\0\0", H2_PROTOCOL_ERROR },
+        { "\0\2\0\0\0\2", H2_PROTOCOL_ERROR },     { "\0\4\x80\0\0\0", H2_FLOW_CONTROL_ERROR },
+        { "\0\5\0\0\x3f\xff", H2_PROTOCOL_ERROR }, { "\0\5\1\0\0\0", H2_PROTOCOL_ERROR },
+        { "\0\x8\0\0\0\2", H2_PROTOCOL_ERROR },    { "\0\x9\0\0\0\2", H2_PROTOCOL_ERROR },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct h2_settings s = H2_SETTINGS_FIRST;
