@@ -110,7 +110,7 @@ workers: 1
 listeners:
   web: {{bind: "{address}:{port}", {protocol}pool: web, timeouts: {{keep_alive: 600s}}}}
 pools:
-  web: {{servers: ["{origin}"]}}
+  web: {{{pool}servers: ["{origin}"]}}
 admin: {{bind: "127.0.0.1:{admin_port}"}}
 """
 
@@ -118,13 +118,14 @@ admin: {{bind: "127.0.0.1:{admin_port}"}}
 class Wiring:
     """What a configuration is made from."""
 
-    def __init__(self, protocol, address, ports, origin, facts, settings):
+    def __init__(self, protocol, address, ports, origin, facts, settings, pool=""):
         self.protocol = protocol  # "http" or "tcp"
         self.address = address
         self.port, self.admin_port = ports
         self.origin = origin  # "ADDRESS:PORT"
         self.facts = facts
         self.settings = SETTINGS[settings]
+        self.pool = pool  # what weir's pool has besides its servers
 
 
 class Haproxy:
@@ -179,7 +180,7 @@ class Weir:
     def config(wiring):
         text = WEIR_CONFIG.format(
             address=wiring.address, port=wiring.port, admin_port=wiring.admin_port, origin=wiring.origin,
-            protocol="" if wiring.protocol == "http" else "protocol: tcp, ")
+            pool=wiring.pool, protocol="" if wiring.protocol == "http" else "protocol: tcp, ")
         # A tunnel has no keep-alive.
         return text if wiring.protocol == "http" else text.replace(", timeouts: {keep_alive: 600s}", "")
 

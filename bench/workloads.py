@@ -33,9 +33,10 @@ class Workload:
     """`target` is weir's ratio to the better of its peers, `limit` a bound in the measure's own unit."""
 
     def __init__(self, name, label, title, measure, load, *, protocol="http", connections=0, size=100,
-                 close=False, target=None, limit=None):
+                 close=False, pool="", target=None, limit=None):
         self.name, self.label, self.title, self.measure, self.load = name, label, title, measure, load
         self.protocol, self.connections, self.size, self.close = protocol, connections, size, close
+        self.pool = pool
         self.target, self.limit = target, limit
 
     @property
@@ -47,6 +48,8 @@ class Workload:
 WORKLOADS = [
     Workload("small", "small, keep-alive", "small keep-alive, 64 connections, 100 B", CPU_PER_MILLION, "wrk",
              connections=64, target=0.86),
+    Workload("pipelined", "small, pipelined", "as small, weir with pipeline: 4 towards the origin", CPU_PER_MILLION,
+             "wrk", connections=64, pool="pipeline: 4, ", target=0.66),
     Workload("close", "connection per request", "connection per request, 32 at a time, 100 B",
              CPU_PER_MILLION, "wrk", connections=32, close=True, target=0.73),
     Workload("64k", "64 KiB bodies", "64 KiB bodies, 32 connections", CPU_PER_MILLION, "wrk", connections=32,
@@ -116,7 +119,7 @@ class Bench:
         role, ports = self.stage.proxy, self.ports[proxy.name]
         wiring = proxies.Wiring(workload.protocol, role.address, ports,
                                 f"{self.stage.origin.address}:{self.origin_port}", role.host.facts,
-                                self.options.peers)
+                                self.options.peers, workload.pool)
         path = role.host.write(name=f"{proxy.name}.conf", text=proxy.config(wiring))
         pid = role.host.start(argv=proxy.argv(path), cpu=role.cpu)
         role.host.wait_listening(pid=pid, port=ports[0])

@@ -29,6 +29,7 @@
     X(H1_SERVER, "h1_server")     \
     X(H1_CLIENT, "h1_client")     \
     X(H2_SESSION, "h2_session")   \
+    X(H1_PIPELINE, "h1_pipeline") \
     X(BALANCE, "balance")         \
     X(ROUTE, "route")             \
     X(FORWARD, "forward")         \

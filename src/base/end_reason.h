@@ -59,6 +59,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(EGRESS_BAD_TARGET, "egress_bad_target", CLIENT, 400, ANY, "X-Egress-Host names no host")                       \
     X(EGRESS_DENIED, "egress_denied", CLIENT, 403, ANY, "the host that X-Egress-Host names is not allowed")          \
     X(EGRESS_UNRESOLVED, "egress_unresolved", SERVER, 502, ANY, "the host that X-Egress-Host names has no address")  \
+    X(LEFT_BEHIND, "left_behind", WEIR, 502, ANY, "the response before it on its connection was late or the last")   \
     X(NO_SERVER, "no_server", SERVER, 503, ANY, "no server of the pool can be used")                                 \
     X(QUEUE_FULL, "queue_full", WEIR, 503, ANY, "every server is at its cap and the queue is full")                  \
     X(QUEUE_TIMEOUT, "queue_timeout", WEIR, 503, ANY, "no server had room in time")                                  \

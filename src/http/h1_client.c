@@ -84,6 +84,15 @@ static const char *why_unfit(const struct h1_client *c, const struct http_head *
 
 enum next { STOP, NEED_MORE, NEXT_HEAD };
 
+/* The response that was read is over, and another is to come on the same connection. */
+static bool has_next(struct h1_client *c)
+{
+    const struct h1_conn *conn = &c->conn;
+    if (!c->owner->on_whole || conn->is_retired || !conn->stream.is_ended || !conn->stream.events)
+        return false;
+    return c->owner->on_whole(c);
+}
+
 /* `bytes` begin with the head. */
 static enum next on_head(struct h1_client *c, struct slice bytes, bool is_held, uint32_t head_len,
                          struct http_head *head, const struct h1_framing *framing)
@@ -131,7 +140,8 @@ static enum next on_head(struct h1_client *c, struct slice bytes, bool is_held, 
         rest = SLICE_NONE;
     }
     if (has_body) h1_conn_pump(conn, rest);
-    return is_final || conn->is_blocked ? STOP : NEXT_HEAD;
+    if (is_final) return has_next(c) ? NEXT_HEAD : STOP;
+    return conn->is_blocked ? STOP : NEXT_HEAD;
 }
 
 static enum next on_head_bytes(struct h1_client *c, struct slice bytes, bool is_held)
@@ -199,6 +209,13 @@ static void read_head(struct h1_client *c)
         if (parse_heads(c, bytes) == STOP) return;
 }
 
+/* First what is held, then what comes. */
+static void read_on(struct h1_client *c)
+{
+    struct slice held = h1_in_held(&c->conn.in);
+    if (!held.len || parse_heads(c, held) != STOP) read_head(c);
+}
+
 static void pause(struct http_stream *s)
 {
     h1_conn_of(s)->is_blocked = true;
@@ -209,12 +226,12 @@ static void resume(struct http_stream *s)
     struct h1_client *c = h1_client_of(s);
     if (c->has_head) {
         h1_conn_resume(s);
+        if (has_next(c)) read_on(c);
         return;
     }
     if (c->conn.is_retired || !c->conn.is_blocked) return;
     c->conn.is_blocked = false;
-    struct slice held = h1_in_held(&c->conn.in);
-    if (!held.len || parse_heads(c, held) != STOP) read_head(c);
+    read_on(c);
 }
 
 static void drive(struct h1_conn *conn)
@@ -232,10 +249,12 @@ static void drive(struct h1_conn *conn)
     if (c->state != H1_CLIENT_BUSY || !conn->stream.events) return;
     /* A response may be there although sending failed: it is read first. */
     if (conn->transport->is_readable && !conn->stream.is_ended && !conn->is_blocked) {
-        if (c->has_head)
-            h1_conn_pump(conn, SLICE_NONE);
-        else
+        if (!c->has_head) {
             read_head(c);
+        } else {
+            h1_conn_pump(conn, SLICE_NONE);
+            if (has_next(c)) read_on(c);
+        }
     }
     if (c->state == H1_CLIENT_BUSY && conn->stream.events) h1_conn_write(conn);
 }
@@ -366,6 +385,17 @@ struct http_stream *h1_client_lease(struct h1_client *c)
     c->exchanges++;
     if (c->state == H1_CLIENT_IDLE) c->state = H1_CLIENT_BUSY;
     return &conn->stream;
+}
+
+void h1_client_expect(struct h1_client *c, enum http_method method)
+{
+    struct http_stream *s = &c->conn.stream;
+    s->is_ended = s->is_last = false;
+    s->has_received = c->conn.in.hold != NULL;
+    s->is_reused =
+        false; /* it was not idle before: if it ends now, that says nothing of the server's patience */
+    c->has_head = c->asked_upgrade = false;
+    c->method = (uint8_t)method;
 }
 
 void h1_client_close(struct h1_client *c)

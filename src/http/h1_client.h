@@ -15,6 +15,9 @@ struct h1_client_owner {
     void (*on_stale)(struct h1_client *c, uint64_t idle_ns);
     /* What the server says of its patience: Keep-Alive. */
     void (*on_keep_alive)(struct h1_client *c, uint32_t timeout_s, uint32_t max);
+    /* A response is whole. True: another is to come on the same stream, for h1_client_expect() was called. NULL: the
+     * stream's owner says when it is over. */
+    bool (*on_whole)(struct h1_client *c);
 };
 
 enum h1_client_state { H1_CLIENT_CONNECTING, H1_CLIENT_IDLE, H1_CLIENT_BUSY, H1_CLIENT_CLOSED };
@@ -40,6 +43,8 @@ MUST_CHECK int h1_client_connect(struct h1_client *c, const struct h1_client_own
                                  const struct h1_limits *limits);
 /* Gives the connection to one exchange. Events: on_open if it is still connecting. */
 struct http_stream *h1_client_lease(struct h1_client *c);
+/* What comes next on the stream answers another request, which went out already. Within on_whole. */
+void h1_client_expect(struct h1_client *c, enum http_method method);
 /* It can be leased. */
 static inline bool h1_client_is_free(const struct h1_client *c)
 {

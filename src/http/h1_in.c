@@ -82,7 +82,8 @@ static enum h1_pump pass_over(struct h1_in *in, struct http_stream *s, struct pa
     for (;;) {
         uint32_t used = 0;
         struct slice data = SLICE_NONE;
-        struct slice rest = { p->bytes.data + p->used, p->bytes.len - p->used };
+        struct slice rest = p->bytes;
+        if (p->used) rest = (struct slice){ rest.data + p->used, rest.len - p->used };
         enum h1_body_event event = h1_body_step(&in->body, rest, p->limits, &used, &data, trailers,
                                                 &trailer_count, p->fault);
         if (bug_if(H1_IN, used > rest.len)) {

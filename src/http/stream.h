@@ -152,7 +152,8 @@ static inline void http_stream_reset(struct http_stream *s, enum end_reason reas
 /* The connection broke, which an HTTP/1 server may have done before it saw the request. */
 static inline bool http_is_break(enum end_reason reason)
 {
-    return reason == END_SERVER_CLOSED || reason == END_SERVER_RESET || reason == END_SEND_FAILED;
+    return reason == END_SERVER_CLOSED || reason == END_SERVER_RESET || reason == END_SEND_FAILED ||
+           reason == END_LEFT_BEHIND;
 }
 /* The exchange is done with it: the codec keeps the connection or closes it, as both messages allow. */
 static inline void http_stream_release(struct http_stream *s)

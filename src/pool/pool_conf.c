@@ -116,6 +116,27 @@ static const struct conf_type retry_type = { .name = "retry",
                                              .size = sizeof(struct pool_retry_conf),
                                              .fields = retry_fields };
 
+static const struct conf_field pipeline_fields[] = {
+    { "depth", CONF_U32(struct pool_pipeline_conf, depth), .min = 1, .max = 16, .preset = "1",
+      .help = "How many requests may be on one connection to a server at a time, each waiting for the "
+              "responses before it; 1 is no pipelining. Only requests without a body that may be repeated, "
+              "and only with servers that keep connections open." },
+    { "spread", CONF_U32(struct pool_pipeline_conf, spread), .min = 2, .max = 1000, .preset = "8",
+      .help = "No pipelining with a server of whose responses the slowest of a hundred takes more than so "
+              "many times the median (of less than 1 ms: more than so many ms): the others would wait "
+              "behind it." },
+    { "patience", CONF_MSEC(struct pool_pipeline_conf, patience_ms), .min = 1, .max = 600000,
+      .preset = "100ms",
+      .help = "How long one response may keep those behind it waiting: then they are asked for on other "
+              "connections." },
+    { 0 },
+};
+
+static const struct conf_type pipeline_type = { .name = "pipeline",
+                                                .size = sizeof(struct pool_pipeline_conf),
+                                                .fields = pipeline_fields,
+                                                .short_form = "depth" };
+
 static const struct conf_field limit_fields[] = {
     { "head", CONF_BYTES(struct pool_limits_conf, head_bytes), .min = 1024, .max = 64 << 10,
       .preset = "64KiB", .help = "How large a response's head may be." },
@@ -314,6 +335,9 @@ static const struct conf_field pool_fields[] = {
       .help = "How many idle connections one worker keeps to each server." },
     { "max_requests", CONF_U32(struct pool_conf, max_requests), .max = 1000000000, .preset = "0",
       .help = "After how many requests a connection to a server is closed; 0 is never." },
+    { "pipeline", CONF_OBJECT(struct pool_conf, pipeline, &pipeline_type),
+      .help = "Several requests at a time on one connection to a server: fewer system calls and segments "
+              "for small responses, at the price that one may wait for another." },
     { "tiers", CONF_OBJECT(struct pool_conf, tiers, &tiers_type),
       .help = "When servers of a later tier get something." },
     { "zones", CONF_OPTIONAL(struct pool_conf, zones, &zones_type),

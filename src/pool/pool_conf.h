@@ -27,6 +27,11 @@ struct pool_retry_conf {
     uint64_t buffer_bytes;
 };
 
+struct pool_pipeline_conf {
+    uint32_t depth, spread;
+    uint64_t patience_ms;
+};
+
 struct pool_limits_conf {
     uint64_t head_bytes;
     uint32_t headers;
@@ -65,6 +70,7 @@ struct pool_conf {
     struct pool_retry_conf retry;
     struct pool_limits_conf limits;
     uint32_t idle_connections, max_requests;
+    struct pool_pipeline_conf pipeline;
     struct pool_tiers_conf tiers;
     uint64_t warmup_ms;              /* 0: none */
     struct pool_zones_conf *zones;   /* NULL: none */

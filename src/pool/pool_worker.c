@@ -166,7 +166,7 @@ enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need 
     }
     if (!slot_enter(pw, s)) return LEASE_FULL;
     struct upstream *u = upstream_find(sw, need, target);
-    if (u && (*stream = upstream_lease(u))) {
+    if (u && (*stream = upstream_lease(u, need))) {
         metric_add(pw->env->metrics, s->meter_reuses, 1);
         return LEASE_OPEN;
     }
@@ -175,7 +175,7 @@ enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need 
     if (cap && !list_is_empty(&sw->idle) &&
         atomic_load_explicit(&s->peer.open_connections, memory_order_relaxed) >= cap)
         (void)upstream_close_oldest(sw);
-    enum lease got = upstream_connect(sw, target, stream, reason);
+    enum lease got = upstream_connect(sw, need, target, stream, reason);
     /* Full of connections: whoever closes one passes the slot on, and to do it here would go round in circles. */
     if (got == LEASE_FULL) slot_give(&s->peer.in_flight);
     if (got == LEASE_FAILED) slot_free(pw, s);
@@ -310,6 +310,7 @@ int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_
     list_init(&pw->link);
     queue_init(pw);
     slab_init(&pw->upstreams, &env->loop->blocks, upstream_size(is_egress(pw)));
+    slab_init(&pw->pipelined, &env->loop->blocks, h1_pipeline_stream_size());
     for (uint32_t i = 0; i < p->roster->count; i++) {
         struct server *s = p->roster->places[i].server;
         server_worker_init(server_worker_of(pw, s), s, pw);
@@ -317,6 +318,7 @@ int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_
     pool_worker_publish(pw, peer_set_get(p->current));
     if (!pw->view) {
         slab_fini(&pw->upstreams);
+        slab_fini(&pw->pipelined);
         free(pw);
         return err_set(err, "out of memory for pool \"%s\"", p->name);
     }
@@ -338,7 +340,8 @@ void pool_worker_close_idle(struct pool_worker *pw)
 
 bool pool_worker_is_quiet(const struct pool_worker *pw)
 {
-    return !count_get(&pw->upstreams.live) && !count_get(&pw->open) && !count_get(&pw->queue_length);
+    return !count_get(&pw->upstreams.live) && !count_get(&pw->pipelined.live) && !count_get(&pw->open) &&
+           !count_get(&pw->queue_length);
 }
 
 void pool_worker_free(struct pool_worker *pw)
@@ -347,6 +350,7 @@ void pool_worker_free(struct pool_worker *pw)
     queue_fini(pw);
     if (pw->view && !bug_if(POOL_WORKER, pw->view->users)) view_free(pw->view);
     slab_fini(&pw->upstreams);
+    slab_fini(&pw->pipelined);
     list_remove(&pw->link);
     pw->pool->workers[pw->env->index] = NULL;
     free(pw);

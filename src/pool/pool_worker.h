@@ -9,6 +9,7 @@
 #include "http/stream.h"
 #include "metric/metric.h"
 #include "net/mailbox.h"
+#include "pool/pipelining.h"
 #include "pool/pool.h"
 
 struct pool_worker;
@@ -32,6 +33,7 @@ struct server_worker {
         faults;              /* that have shown how they go; of these, that failed. They wrap around. */
     struct list handed_link; /* of pool_worker.handed_servers */
     uint32_t handed;         /* slots that this worker holds for whoever waits longest */
+    struct pipelining pipelining;
 };
 
 struct pool_worker_env {
@@ -64,6 +66,7 @@ struct pool_worker {
     bool is_marked; /* this worker's bit stands in its servers' waiting_mask */
     struct h1_limits limits;
     struct slab upstreams;
+    struct slab pipelined; /* streams of upstreams that have several */
 };
 
 static inline struct server_worker *server_worker_of(const struct pool_worker *pw, struct server *s)
@@ -95,9 +98,10 @@ enum lease {
 };
 
 enum lease_need {
-    LEASE_ANY,   /* the request can be sent again */
-    LEASE_YOUNG, /* it cannot: no connection that the server may be about to close */
-    LEASE_FRESH, /* a new connection: a reused one has just failed */
+    LEASE_SHARED, /* the request can be sent again, and may wait behind others: it has no body */
+    LEASE_ANY,    /* it can be sent again */
+    LEASE_YOUNG,  /* it cannot: no connection that the server may be about to close */
+    LEASE_FRESH,  /* a new connection: a reused one has just failed */
 };
 
 /* Where to, by a pool of `kind: egress`. */

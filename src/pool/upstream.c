@@ -126,35 +126,51 @@ static struct upstream *find_idle(struct server_worker *sw, enum lease_need need
                                   const struct pool_target *target)
 {
     uint64_t conf_ms = conf_of(sw)->timeouts.keep_alive_ms, now_ms = loop_now_ms(sw->pool->env->loop);
-    uint32_t limit = need == LEASE_ANY ? server_idle_limit_ms(sw->server, conf_ms, now_ms)
+    uint32_t limit = need <= LEASE_ANY ? server_idle_limit_ms(sw->server, conf_ms, now_ms)
                                        : server_young_limit_ms(sw->server, conf_ms, now_ms);
     struct upstream *u;
     /* It closes after each answer: even one that was used a moment ago may be closed already. */
-    if (need != LEASE_ANY && !limit) return NULL;
+    if (need > LEASE_ANY && !limit) return NULL;
     while ((u = first_to(&sw->idle, target))) {
         bool is_dead = transport_is_dead(u->transport);
         if (!is_dead && idle_ms(u) <= limit) return u;
-        if (!is_dead && need != LEASE_ANY) return NULL; /* the others are older still */
+        if (!is_dead && need > LEASE_ANY) return NULL; /* the others are older still */
         close_idle(u);
     }
     return NULL;
+}
+
+/* One that is at work. Those that have no room any more leave the list: they come back when they have. */
+static struct upstream *find_open(struct server_worker *sw, enum lease_need need,
+                                  const struct pool_target *target)
+{
+    struct upstream *u;
+    while ((u = first_to(&sw->open, target)) && !u->ops->capacity(u)) list_remove(&u->link);
+    return u && u->is_ordered && need != LEASE_SHARED ? NULL : u;
 }
 
 struct upstream *upstream_find(struct server_worker *sw, enum lease_need need,
                                const struct pool_target *target)
 {
     if (need == LEASE_FRESH) return NULL;
-    struct upstream *u = first_to(&sw->open, target);
+    struct upstream *u = find_open(sw, need, target);
     return u ? u : find_idle(sw, need, target);
 }
 
-struct http_stream *upstream_lease(struct upstream *u)
+void upstream_has_room(struct upstream *u, bool has_room)
+{
+    if (u->is_idle) return;
+    list_remove(&u->link);
+    if (has_room) list_push_front(&u->home->open, &u->link);
+}
+
+struct http_stream *upstream_lease(struct upstream *u, enum lease_need need)
 {
     leave_lists(u);
     if (bug_if(UPSTREAM, !u->ops->capacity(u))) return NULL;
+    struct http_stream *s = u->ops->lease(u, need);
+    if (!s) return NULL;
     u->leases++;
-    struct http_stream *s = u->ops->lease(u);
-    if (bug_if(UPSTREAM, !s)) return NULL;
-    if (u->ops->capacity(u)) list_push_front(&u->home->open, &u->link);
+    upstream_has_room(u, u->ops->capacity(u));
     return s;
 }

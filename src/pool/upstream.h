@@ -9,7 +9,7 @@ struct upstream;
 
 struct upstream_ops {
     /* One more stream; capacity() said that there is one. */
-    struct http_stream *(*lease)(struct upstream *u);
+    struct http_stream *(*lease)(struct upstream *u, enum lease_need need);
     /* How many more it can give now. */
     uint32_t (*capacity)(const struct upstream *u);
     /* Ends it, with nothing leased; upstream_closed() comes of it. */
@@ -30,22 +30,26 @@ struct upstream {
     uint64_t idle_since_ns;
     uint32_t leases, max_leases; /* given so far; how many it gives in all, 0: no bound */
     bool is_idle;
+    bool
+        is_ordered; /* of its streams one waits for another: while some are leased it is for LEASE_SHARED alone */
 };
 
 /* One that can be leased: open with capacity, else the latest used idle one that is still good; those found dead on the way
  * are closed. NULL: none. */
 struct upstream *upstream_find(struct server_worker *sw, enum lease_need need,
                                const struct pool_target *target);
-struct http_stream *upstream_lease(struct upstream *u);
+struct http_stream *upstream_lease(struct upstream *u, enum lease_need need);
 /* A new connection, leased. */
-enum lease upstream_connect(struct server_worker *sw, const struct pool_target *target,
+enum lease upstream_connect(struct server_worker *sw, enum lease_need need, const struct pool_target *target,
                             struct http_stream **stream, enum end_reason *reason);
 /* The idle one that was used longest ago; false: there is none. */
 bool upstream_close_oldest(struct server_worker *sw);
 /* What pool_worker.upstreams is made of. */
 size_t upstream_size(bool has_target);
 
-/* What the connection says. Nothing is leased any more, and more could be: it is kept, or closed. */
+/* What the connection says. It can give one more although some are leased, or can no longer. */
+void upstream_has_room(struct upstream *u, bool has_room);
+/* Nothing is leased any more, and more could be: it is kept, or closed. */
 void upstream_went_idle(struct upstream *u);
 /* It has ended, retired already: is off every list. is_by_peer: while idle, by the server. */
 void upstream_closed(struct upstream *u, bool is_by_peer);

@@ -8,6 +8,7 @@
 struct h1_upstream {
     struct upstream base; /* first */
     struct h1_client http;
+    struct h1_pipeline pipeline;
     struct address target[]; /* one in egress pools, none in others */
 };
 
@@ -21,14 +22,34 @@ static struct h1_client *client_of(const struct upstream *u)
     return &container_of((struct upstream *)(uintptr_t)u, struct h1_upstream, base)->http;
 }
 
-static struct http_stream *lease(struct upstream *u)
+static struct pipelining *pipelining_of(const struct upstream *u)
 {
-    return h1_client_lease(client_of(u));
+    return &u->home->pipelining;
+}
+
+static const struct pool_pipeline_conf *pipeline_conf_of(const struct upstream *u)
+{
+    return &u->home->pool->view->set->roster->conf->pipeline;
+}
+
+static struct http_stream *lease(struct upstream *u, enum lease_need need)
+{
+    struct h1_pipeline *p = &h1_upstream_of(client_of(u))->pipeline;
+    const struct pool_pipeline_conf *conf = pipeline_conf_of(u);
+    if (need != LEASE_SHARED || conf->depth < 2 || u->target) return h1_client_lease(client_of(u));
+    p->patience_ms = conf->patience_ms;
+    return h1_pipeline_lease(p);
 }
 
 static uint32_t capacity(const struct upstream *u)
 {
-    return h1_client_is_free(client_of(u));
+    struct h1_client *c = client_of(u);
+    const struct h1_pipeline *p = &h1_upstream_of(c)->pipeline;
+    if (h1_client_is_free(c)) return 1;
+    if (!h1_pipeline_is_active(p) || (u->max_leases && u->leases >= u->max_leases)) return 0;
+    uint64_t now_ms = loop_now_ms(u->home->pool->env->loop);
+    return h1_pipeline_room(
+        p, pipelining_depth(pipelining_of(u), pipeline_conf_of(u)->depth, u->leases, now_ms));
 }
 
 static void close_connection(struct upstream *u)
@@ -62,6 +83,7 @@ static void on_idle(struct h1_client *c)
 static void on_closed(struct h1_client *c)
 {
     struct upstream *u = &h1_upstream_of(c)->base;
+    h1_pipeline_fini(&h1_upstream_of(c)->pipeline);
     upstream_closed(u, c->closed_by_peer);
     if (!c->conn.is_detached) pool_connection_closed(u->home->pool, u->home->server);
     loop_bury(u->home->pool->env->loop, &c->grave, bury);
@@ -81,16 +103,57 @@ static void on_keep_alive(struct h1_client *c, uint32_t timeout_s, uint32_t max)
     if (last < UINT32_MAX && (!u->max_leases || last < u->max_leases)) u->max_leases = (uint32_t)last;
 }
 
+static bool on_whole(struct h1_client *c)
+{
+    return h1_pipeline_whole(&h1_upstream_of(c)->pipeline);
+}
+
 static const struct h1_client_owner owner = {
     .on_idle = on_idle,
     .on_closed = on_closed,
     .on_stale = on_stale,
     .on_keep_alive = on_keep_alive,
+    .on_whole = on_whole,
+};
+
+static struct upstream *upstream_of_pipeline(struct h1_pipeline *p)
+{
+    return &container_of(p, struct h1_upstream, pipeline)->base;
+}
+
+static void on_room(struct h1_pipeline *p)
+{
+    struct upstream *u = upstream_of_pipeline(p);
+    upstream_has_room(u, capacity(u));
+}
+
+static void on_answered(struct h1_pipeline *p, uint64_t took_ns)
+{
+    struct upstream *u = upstream_of_pipeline(p);
+    pipelining_note(pipelining_of(u), took_ns, pipeline_conf_of(u)->spread);
+    if (p->client->conn.is_persistent) pipelining_outlive(pipelining_of(u), u->leases - p->count);
+}
+
+static void on_loss(struct h1_pipeline *p, enum h1_pipeline_loss why, uint32_t lost)
+{
+    struct upstream *u = upstream_of_pipeline(p);
+    pipelining_lose(pipelining_of(u), why, lost, u->leases, loop_now_ms(u->home->pool->env->loop));
+    upstream_has_room(u, false);
+}
+
+static const struct h1_pipeline_owner pipeline_owner = {
+    .on_room = on_room,
+    .on_answered = on_answered,
+    .on_loss = on_loss,
 };
 
 static void on_timer(struct timer *t)
 {
-    upstream_check_idle(&container_of(t, struct h1_upstream, http.timer)->base);
+    struct h1_upstream *h = container_of(t, struct h1_upstream, http.timer);
+    if (h->base.is_idle)
+        upstream_check_idle(&h->base);
+    else
+        h1_pipeline_look(&h->pipeline);
 }
 
 static void on_close_one_mail(void *reader, const struct mail *m)
@@ -125,7 +188,7 @@ static int begin_connect(struct h1_upstream *h, const struct pool_target *target
                              &pw->limits);
 }
 
-enum lease upstream_connect(struct server_worker *sw, const struct pool_target *target,
+enum lease upstream_connect(struct server_worker *sw, enum lease_need need, const struct pool_target *target,
                             struct http_stream **stream, enum end_reason *reason)
 {
     struct pool_worker *pw = sw->pool;
@@ -144,6 +207,7 @@ enum lease upstream_connect(struct server_worker *sw, const struct pool_target *
                                  .home = sw,
                                  .transport = &h->http.transport,
                                  .timer = &h->http.timer,
+                                 .is_ordered = true,
                                  .max_leases = pw->view->set->roster->conf->max_requests };
     list_init(&h->base.link);
     metric_add(pw->env->metrics, s->meter_connects, 1);
@@ -154,12 +218,13 @@ enum lease upstream_connect(struct server_worker *sw, const struct pool_target *
         return LEASE_FAILED;
     }
     h->http.timer.on_timer = on_timer;
+    h1_pipeline_init(&h->pipeline, &h->http, &pipeline_owner, &pw->pipelined, &h->http.timer);
     count_add(pw->env->upstream_live, 1);
     count_add(&pw->open, 1);
-    *stream = upstream_lease(&h->base);
-    if (!bug_if(UPSTREAM, !*stream)) return LEASE_OPENING;
-    *reason = END_INTERNAL;
-    close_connection(&h->base);
+    *stream = upstream_lease(&h->base, need);
+    if (*stream) return LEASE_OPENING;
+    h1_client_close(&h->http);
+    *reason = END_NO_MEMORY;
     return LEASE_FAILED;
 }
 

@@ -209,11 +209,17 @@ static void note_begun(struct exchange *x)
     x->record.connected_us = x->record.sent_us = x->record.first_byte_us = FLIGHT_NEVER;
 }
 
+static enum lease_need need_of(const struct exchange *x)
+{
+    if (x->wants_fresh) return LEASE_FRESH;
+    if (!exchange_is_replayable(x)) return LEASE_YOUNG;
+    return x->head.body == HTTP_BODY_NONE && !x->upgrade.len ? LEASE_SHARED : LEASE_ANY;
+}
+
 /* Likewise. */
 static enum step lease(struct exchange *x, struct search *search, const struct found *f)
 {
-    enum lease_need need = exchange_is_replayable(x) ? LEASE_ANY : LEASE_YOUNG;
-    if (x->wants_fresh) need = LEASE_FRESH;
+    enum lease_need need = need_of(x);
     x->wants_fresh = false;
     enum end_reason why = END_INTERNAL;
     enum lease got = attempt_lease(&x->attempt, f->server, f->reason, need, egress_target(x), &why);

@@ -531,8 +531,9 @@ struct wide {
     uint32_t given;
 };
 
-static struct http_stream *wide_lease(struct upstream *u)
+static struct http_stream *wide_lease(struct upstream *u, enum lease_need need)
 {
+    (void)need;
     struct wide *w = container_of(u, struct wide, base);
     return &w->streams[w->given++];
 }
