@@ -52,7 +52,7 @@ static void release(struct block_pool *pool, struct block *b)
 static struct block *pop_idle(struct block_pool *pool, uint32_t size_class)
 {
     struct block *b = pool->idle[size_class];
-    if (!b || bug_if(BLOCK, !pool->idle_count[size_class] || b->size_class != size_class)) return NULL;
+    if (!b || bug_if(BLOCK, b->size_class != size_class)) return NULL;
     pool->idle[size_class] = b->next;
     pool->idle_count[size_class]--;
     pool->idle_bytes -= BLOCK_MIN << size_class;

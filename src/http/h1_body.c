@@ -24,14 +24,14 @@ void h1_body_init(struct h1_body *b, const struct http_head *head, const struct 
                   bool is_response)
 {
     *b = (struct h1_body){ .is_response = is_response, .state = H1_BODY_DONE };
-    /* The parser refuses both at once: whoever goes by the length reads a chunk's rest as the next message. */
-    if (bug_if(H1_BODY, framing->is_chunked && head->body != HTTP_BODY_UNKNOWN)) {
-        b->state = H1_BODY_CHUNK_SIZE;
-        return;
-    }
     switch (head->body) {
     case HTTP_BODY_NONE: return;
     case HTTP_BODY_LENGTH:
+        /* The parser refuses both at once: whoever goes by the length reads a chunk's rest as the next message. */
+        if (bug_if(H1_BODY, framing->is_chunked)) {
+            b->state = H1_BODY_CHUNK_SIZE;
+            return;
+        }
         b->remaining = head->content_length;
         if (b->remaining) b->state = H1_BODY_LENGTH;
         return;

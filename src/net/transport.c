@@ -46,7 +46,8 @@ static enum io received(struct transport *t, ssize_t n, size_t asked, size_t *go
         return IO_OK;
     }
     *got = 0;
-    if (n == 0) return IO_EOF;
+    /* Nothing read into no room is not the peer's end. */
+    if (n == 0) return bug_if(TRANSPORT, !asked) ? IO_AGAIN : IO_EOF;
     if (errno == EAGAIN || errno == EINTR) {
         t->is_readable = false;
         return IO_AGAIN;
@@ -93,7 +94,10 @@ static enum io plain_send(struct transport *t, const struct iovec *iov, int coun
     }
     if (n >= 0) {
         *sent = (size_t)n;
-        if (n > 0) t->has_sent = true;
+        if (n > 0)
+            t->has_sent = true;
+        else if (bug_if(TRANSPORT, !asked)) /* for ever, if whoever sends it waits until it is out */
+            t->is_writable = false;
         if ((size_t)n < asked) t->is_writable = false;
         return IO_OK;
     }
@@ -331,16 +335,14 @@ enum io transport_open(struct transport *t)
 enum io transport_recv(struct transport *t, char *data, size_t len, size_t *got)
 {
     *got = 0;
-    /* Nothing read into no room would be taken for the peer's end. */
-    if (!t->is_readable || bug_if(TRANSPORT, !len)) return IO_AGAIN;
+    if (!t->is_readable) return IO_AGAIN;
     return t->ops->recv(t, data, len, got);
 }
 
 enum io transport_send(struct transport *t, const struct iovec *iov, int count, size_t *sent)
 {
     *sent = 0;
-    /* Nothing is sent for ever, and whoever waits until it is out is never told. */
-    if (!t->is_writable || bug_if(TRANSPORT, count <= 0)) return IO_AGAIN;
+    if (!t->is_writable) return IO_AGAIN;
     return t->ops->send(t, iov, count, sent);
 }
 

@@ -6,8 +6,10 @@
 static void count(struct worker *w, const struct listener *l, const struct flight_record *r)
 {
     struct metric_shard *m = w->metrics;
-    bool lacks_end = bug_if(FLIGHT, r->end == END_NONE || r->end >= END_REASON_COUNT);
-    metric_add(m, l->meter_ends[lacks_end ? END_INTERNAL : r->end], 1);
+    uint32_t end = r->end;
+    if (bug_if(FLIGHT, end - 1 >= END_REASON_COUNT - 1))
+        end = END_INTERNAL; /* not ended, or in no known way */
+    metric_add(m, l->meter_ends[end], 1);
     unsigned status_class = r->status / 100;
     metric_add(m, l->meter_classes[status_class < 6 ? status_class : 0], 1);
     metric_add(m, l->meter_bytes_in, r->bytes_in);
