@@ -21,7 +21,7 @@ def receive_many(count):
     return step
 
 
-def answer_all_but_last(connection):
+def answer_all_but_first(connection):
     for request in [r for r in connection.server.requests if r.connection == connection.index][1:]:
         connection.send(echo(request))
 
@@ -46,7 +46,7 @@ def build(request):
 
 
 def test_four_wait_for_one_another_on_one_connection(scene, build):
-    server = scene.server([broken.receive, broken.ok, receive_many(4), answer_all_but_last, broken.serve(echo)],
+    server = scene.server([broken.receive, broken.ok, receive_many(4), answer_all_but_first, broken.serve(echo)],
                           [broken.serve(echo)])
     weir = scene.proxy(server, build=build, pool=PATIENT)
     scene.warm(weir)
@@ -157,7 +157,7 @@ def test_an_answer_that_nobody_asked_for_is_nobodys(scene, build):
 
 def test_a_client_that_goes_takes_nobody_along(scene, build):
     server = scene.server([broken.receive, broken.ok, receive_many(4), broken.wait_for(go := threading.Event()),
-                           answer_all_but_last, broken.serve(echo)], [broken.serve(echo)])
+                           answer_all_but_first, broken.serve(echo)], [broken.serve(echo)])
     weir = scene.proxy(server, build=build, pool=PATIENT)
     scene.warm(weir)
     clients = ask_at_once(scene, weir, 4)
