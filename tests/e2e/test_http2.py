@@ -177,7 +177,7 @@ def test_many_streams_are_served_at_once(way):
     numbers = {client.request("GET", f"/{i}"): i for i in range(100)}
     for number, i in numbers.items():
         assert bytes(client.read(number).body) == f"/{i}".encode()
-    assert weir.metric("weir_exchanges_total", end="ok") == 100
+    weir.wait_metric(100, "weir_exchanges_total", end="ok")
 
 
 def test_a_stream_that_is_not_taken_does_not_stop_the_others(way):
