@@ -86,6 +86,8 @@ static const struct shape_field exchange_fields[] = {
     SAID("is_local_reply", SHAPE_BOOL, "weir itself answered.", .is_optional = true),
     SAID("is_tunnel", SHAPE_BOOL, "It was tcp, or became a tunnel by an upgrade."),
     SAID("is_tls", SHAPE_BOOL, "The client's connection was TLS."),
+    SAID("tls_version", SHAPE_STRING, "TLSv1.2 or TLSv1.3; null where it was plain."),
+    SAID("tls_cipher", SHAPE_STRING, "The cipher suite, as OpenSSL calls it; null where it was plain."),
     SAID("end", SHAPE_STRING, "How it ended."),
     SAID("means", SHAPE_STRING, "The same as a clause."),
     SAID("origin", SHAPE_STRING, "Whose doing it was: none, client, weir, server or config."),

@@ -29,7 +29,8 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(WRITE_TIMEOUT, "write_timeout", CLIENT, 0, ANY, "the client stopped taking the response")                      \
     X(CLIENT_ABORT, "client_abort", CLIENT, 0, ANY, "the client went away before the end")                           \
     X(TLS_FAILED, "tls_failed", CLIENT, 0, ANY, "the TLS handshake with the client failed")                          \
-    X(TLS_UNKNOWN_NAME, "tls_unknown_name", CLIENT, 0, ANY, "no certificate has the name that the client asks for")  \
+    X(TLS_UNKNOWN_NAME, "tls_unknown_name", CLIENT, 0, ANY, "no certificate or route has the name that the client asks for")  \
+    X(TLS_NO_NAME, "tls_no_name", CLIENT, 0, ANY, "the client asks for no name, by which its route would be found")   \
     X(NOT_TLS, "not_tls", CLIENT, 0, ANY, "what came is no TLS")                                                     \
     X(HTTP2_PROTOCOL, "http2_protocol", CLIENT, 0, ANY, "what came is not correct HTTP/2")                            \
     X(HTTP2_RESETS, "http2_resets", CLIENT, 0, ANY, "too many requests were taken back, refused or malformed")       \

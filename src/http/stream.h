@@ -38,10 +38,14 @@ struct http_fault {
 };
 
 /* What is known of a client's connection. */
+/* tls/facts.h */
+struct tls_facts;
+
 struct http_client {
     struct ip ip; /* its address; ::1 on a unix socket */
     uint16_t port;
-    bool is_secure; /* over TLS: its scheme is https */
+    bool is_secure;        /* over TLS: its scheme is https */
+    struct tls_facts *tls; /* what is known of that; borrowed of the connection; NULL: nothing */
     uint8_t
         refusal; /* enum end_reason: whatever is asked on it is answered with this; END_NONE: it is served */
     uint8_t version; /* enum http_version, HTTP_VERSION_2 if that is what it speaks; else each request says */

@@ -14,7 +14,7 @@ struct file_watch;
 struct file_watch_set;
 struct file_watch_set *file_watch_set_new(const struct file_watch *w);
 /* NULL is fine. A file that is not there is waited for in the last folder that is. */
-void file_watch_set_add(struct file_watch_set *s, const char *path);
+void file_watch_set_add(struct file_watch_set *s, const char *file);
 /* Folders that could not be watched. */
 uint32_t file_watch_set_missed(const struct file_watch_set *s);
 void file_watch_set_free(struct file_watch_set *s); /* NULL is fine */

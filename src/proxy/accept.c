@@ -128,7 +128,10 @@ static bool is_http2(const struct http_conn *c)
 static void begin_secure(struct http_conn *c)
 {
     c->client.is_secure = tls_conn_is(&c->transport);
-    if (!c->client.is_secure) c->client.refusal = c->transport.fault;
+    if (c->client.is_secure)
+        c->client.tls = tls_conn_facts(&c->transport);
+    else
+        c->client.refusal = c->transport.fault;
     /* Neither: it would be served in the clear. */
     if (bug_if(WORKER, !c->client.is_secure && c->client.refusal == END_NONE))
         c->client.refusal = END_INTERNAL;

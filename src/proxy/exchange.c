@@ -10,6 +10,7 @@
 #include "proxy/record.h"
 #include "proxy/site.h"
 #include "proxy/upgrade.h"
+#include "tls/facts.h"
 
 /* From this age on the client is watched for its end: most exchanges never get there. */
 #define WATCH_AFTER_MS 100
@@ -334,6 +335,7 @@ static enum step flush(struct exchange *x)
 static void bury(struct loop_grave *g)
 {
     struct exchange *x = container_of(g, struct exchange, grave);
+    tls_facts_put(x->tls);
     arena_fini(&x->arena);
     slab_put(&x->worker->exchanges, x);
 }
@@ -434,7 +436,10 @@ static struct exchange *exchange_new(struct listener_worker *lw, struct http_str
     r->client_port = client->port;
     r->bytes_in = client->received;
     r->method = HTTP_OTHER;
-    if (client->is_secure) r->flags |= FLIGHT_CLIENT_TLS;
+    if (client->is_secure) {
+        x->tls = tls_facts_get(client->tls);
+        flight_set_tls(r, x->tls);
+    }
     s->events = &exchange_client_events;
     s->owner = x;
     count_add(&w->live.exchanges, 1);

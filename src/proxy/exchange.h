@@ -53,6 +53,7 @@ struct exchange {
     struct http_head head; /* copied into the arena; head.method_text.len is 0 if there was none */
     uint64_t connection_id;
     uint32_t connection_requests;
+    struct tls_facts *tls; /* of the client's connection, one reference; NULL: it is plain */
 
     struct site_view
         *site; /* the configuration that it goes by; NULL: it asks nothing more (exchange_unpin()) */

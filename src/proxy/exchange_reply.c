@@ -5,7 +5,7 @@
 
 enum step exchange_reply_by_route(struct exchange *x)
 {
-    enum end_reason made = x->route->conf->redirect ? fault_make_location(x, &x->location) : END_OK;
+    enum end_reason made = x->route->conf->respond ? END_OK : fault_make_location(x, &x->location);
     if (made == END_BAD_REQUEST)
         return exchange_fail_with(x, made,
                                   "the redirect is made from a host or a field that it does not have");

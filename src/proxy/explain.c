@@ -295,16 +295,18 @@ static bool print_own_answer(const struct choose_result *c, const struct http_te
         return true;
     }
     const struct route_conf *conf = c->route->conf;
-    if (!c->pool && conf->redirect) {
+    if (!c->pool && !conf->respond) {
         TEXT_LITERAL(&t, "the route redirects to ");
         size_t begin = t.len;
-        http_template_expand(&conf->redirect->to, in, &t);
-        if (!http_location_is_whole((struct slice){ t.data + begin, t.len - begin })) {
+        bool is_made = !conf->https || route_https_location(conf->https, in->head, &t);
+        if (!conf->https) http_template_expand(&conf->redirect->to, in, &t);
+        if (!is_made || !http_location_is_whole((struct slice){ t.data + begin, t.len - begin })) {
             print_answer(400, END_BAD_REQUEST,
                          "the redirect is made from a host or a field that it does not have", out);
             return true;
         }
-        print_answer((uint16_t)conf->redirect->status, END_OK, text_cstr(&t), out);
+        print_answer(conf->https ? route_https_status(in->head) : (uint16_t)conf->redirect->status, END_OK,
+                     text_cstr(&t), out);
         return true;
     }
     if (!c->pool && conf->respond) {

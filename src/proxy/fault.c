@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "http/h1_parse.h"
+#include "proxy/headers.h"
 
 #define SENTENCE_MAX 640
 #define BODY_MAX 2048
@@ -196,15 +197,19 @@ static struct http_field make_field(const char *name, struct slice value)
                                 .value_len = (uint32_t)value.len };
 }
 
-static void add_date(struct exchange *x, struct fault_reply *out)
+/* What weir says in every answer. */
+static void add_common(struct exchange *x, struct fault_reply *out)
 {
     struct worker *w = x->worker;
+    struct slice hsts = headers_hsts(x);
     out->fields[out->field_count++] = make_field("Date", http_date_at(&w->date, loop_wall_ns(&w->loop)));
+    if (hsts.len) out->fields[out->field_count++] = make_field("Strict-Transport-Security", hsts);
 }
 
 enum end_reason fault_make_location(struct exchange *x, struct slice *location)
 {
     const struct route_redirect_conf *conf = x->route->conf->redirect;
+    const struct route_https_conf *https = x->route->conf->https;
     char *memory = arena_alloc(&x->arena, LOCATION_MAX);
     if (!memory) return END_NO_MEMORY;
     struct text t = text_over(memory, LOCATION_MAX);
@@ -212,9 +217,11 @@ enum end_reason fault_make_location(struct exchange *x, struct slice *location)
                                       .client = &x->record.client,
                                       .request_id = slice_of(x->request_id),
                                       .is_secure = exchange_is_secure(x) };
-    http_template_expand(&conf->to, &in, &t);
+    bool is_made = !https || route_https_location(https, &x->head, &t);
+    if (!https) http_template_expand(&conf->to, &in, &t);
     *location = text_slice(&t);
     if (t.is_cut) return END_REWRITE_TOO_LONG;
+    if (!is_made) return END_BAD_REQUEST;
     return http_location_is_whole(*location) ? END_OK : END_BAD_REQUEST;
 }
 
@@ -257,7 +264,7 @@ int fault_reply_as_last(struct exchange *x, struct fault_reply *out)
     out->head.version = HTTP_VERSION_1_1;
     out->head.status = 200;
     out->head.reason = slice_of(http_status_text(200));
-    add_date(x, out);
+    add_common(x, out);
     if (x->head.method == HTTP_TRACE) {
         if (!reflect(x, &out->body)) return -1;
         out->fields[out->field_count++] = make_field("Content-Type", SLICE("message/http"));
@@ -274,10 +281,11 @@ int fault_reply_by_route(struct exchange *x, struct fault_reply *out)
     const struct route_respond_conf *respond = conf->respond;
     *out = (struct fault_reply){ 0 };
     out->head.version = HTTP_VERSION_1_1;
-    out->head.status = (uint16_t)(respond ? respond->status : conf->redirect->status);
+    out->head.status = conf->https ? route_https_status(&x->head)
+                                   : (uint16_t)(respond ? respond->status : conf->redirect->status);
     out->head.reason = slice_of(http_status_text(out->head.status));
-    add_date(x, out);
-    if (conf->redirect) out->fields[out->field_count++] = make_field("Location", x->location);
+    add_common(x, out);
+    if (!respond) out->fields[out->field_count++] = make_field("Location", x->location);
     if (respond && respond->body) {
         out->body = slice_of(respond->body);
         out->fields[out->field_count++] = make_field("Content-Type", slice_of(respond->content_type));
@@ -292,7 +300,7 @@ int fault_reply(struct exchange *x, struct fault_reply *out)
     uint16_t status = end_reason_info((enum end_reason)x->end)->status;
     bool is_json = fault_wants_json(&x->head);
     if (!write_body(x, is_json, &out->body)) return -1;
-    add_date(x, out);
+    add_common(x, out);
     out->head.version = HTTP_VERSION_1_1;
     out->head.status = status;
     out->head.reason = slice_of(http_status_text(status));

@@ -5,7 +5,7 @@
 
 struct fault_reply {
     struct http_head head; /* status, reason; no fields of its own */
-    struct http_field fields[6];
+    struct http_field fields[7];
     uint32_t field_count;
     struct slice body;
 };

@@ -64,6 +64,12 @@ static bool is_claim(const struct http_field *f)
            f->id == HTTP_FIELD_X_FORWARDED_PROTO || f->id == HTTP_FIELD_FORWARDED;
 }
 
+/* A server takes it for weir's word of who the client is (forward.c). */
+static bool is_identity(struct slice name)
+{
+    return begins_alike(name, SLICE("x-client-cert-"));
+}
+
 static bool must_drop(const struct http_field *f, bool is_trusted, bool drops_underscores)
 {
     struct slice name = { f->name, f->name_len };
@@ -71,8 +77,8 @@ static bool must_drop(const struct http_field *f, bool is_trusted, bool drops_un
     if (is_claim(f)) return !is_trusted;
     if (f->id == HTTP_FIELD_WEIR_SPLIT) return true; /* a server could take it for weir's */
     if (f->id != HTTP_FIELD_OTHER) return f->is_dropped;
-    return f->is_dropped || (drops_underscores && memchr(name.data, '_', name.len)) || is_deceit(name) ||
-           (!is_trusted && is_forwarding(name));
+    return f->is_dropped || is_identity(name) || (drops_underscores && memchr(name.data, '_', name.len)) ||
+           is_deceit(name) || (!is_trusted && is_forwarding(name));
 }
 
 const char *fields_admit(const struct route_set *l, const struct ip *peer, struct http_field *fields,

@@ -7,6 +7,7 @@
 #include "proxy/forwarded.h"
 #include "proxy/headers.h"
 #include "proxy/split.h"
+#include "tls/facts.h"
 
 #define VIA_NAME "weir"
 
@@ -81,7 +82,7 @@ static bool join(struct exchange *x, enum http_field_id id, struct slice added, 
     return !bug_if(FORWARD, t.is_cut); /* what is left out has not passed there */
 }
 
-#define OWN_FIELDS_MAX 8u
+#define OWN_FIELDS_MAX 11u
 
 static bool is_max_forwards(const struct http_field *f)
 {
@@ -133,6 +134,16 @@ static int add_forwarding(struct exchange *x, struct http_field *extra, uint32_t
     return 0;
 }
 
+/* Who the client is by its certificate, which was verified. What clients say of that never passes (fields.c). */
+static void add_client_certificate(const struct exchange *x, struct http_field *extra, uint32_t *n)
+{
+    const struct tls_facts *tls = x->tls;
+    if (!tls || !tls->fingerprint.len) return;
+    extra[(*n)++] = make_field("X-Client-Cert-Subject", HTTP_FIELD_OTHER, tls->subject);
+    extra[(*n)++] = make_field("X-Client-Cert-Fingerprint", HTTP_FIELD_OTHER, tls->fingerprint);
+    if (tls->names.len) extra[(*n)++] = make_field("X-Client-Cert-Names", HTTP_FIELD_OTHER, tls->names);
+}
+
 /* What weir says of the request on its way. */
 static int add_own_fields(struct exchange *x)
 {
@@ -149,6 +160,7 @@ static int add_own_fields(struct exchange *x)
     if (http_head_find(&x->head, HTTP_FIELD_VIA) && !join(x, HTTP_FIELD_VIA, via, &via)) return -1;
     extra[n++] = make_field("Via", HTTP_FIELD_VIA, via);
     if (add_max_forwards(x, extra, &n) < 0) return -1;
+    add_client_certificate(x, extra, &n);
     if (x->variant) extra[n++] = make_field("Weir-Split", HTTP_FIELD_WEIR_SPLIT, slice_of(x->variant->name));
     if (bug_if(FORWARD, n > OWN_FIELDS_MAX)) return -1;
     x->extra_count = n;

@@ -105,6 +105,24 @@ void headers_of_other_responses(const struct exchange *x, struct http_field *fie
         if (fields[i].id == HTTP_FIELD_WEIR_SPLIT) fields[i].is_dropped = true;
 }
 
+#define HSTS_NAME "Strict-Transport-Security"
+
+struct slice headers_hsts(const struct exchange *x)
+{
+    const struct tls_conf *tls = x->routes ? x->routes->conf->tls : NULL;
+    /* RFC 6797 7.2: never where it came plain. */
+    if (!tls || !tls->hsts || !x->client->client->is_secure) return SLICE_NONE;
+    return slice_of(tls->hsts->value);
+}
+
+/* The listener's word goes before the servers'. */
+static void take_hsts_out(struct http_field *fields, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (slice_equal_fold((struct slice){ fields[i].name, fields[i].name_len }, SLICE(HSTS_NAME)))
+            fields[i].is_dropped = true;
+}
+
 /* Empty: none is to be set. A server that is in an older roster alone has none: nobody would know it by that. */
 static struct slice cookie_of(const struct exchange *x)
 {
@@ -132,12 +150,17 @@ int headers_of_response(struct exchange *x, struct http_head *head, struct http_
     struct slice cookie = cookie_of(x);
     /* RFC 9110 6.6.1: of a server without a clock. */
     bool lacks_date = head->status >= 200 && !http_head_find(head, HTTP_FIELD_DATE);
-    if (!conf && !has_split && !cookie.len && !lacks_date) return 0;
-    struct http_field *extra = arena_alloc(&x->arena, (headers_room(conf) + 3) * sizeof(*extra));
+    struct slice hsts = headers_hsts(x);
+    if (!conf && !has_split && !cookie.len && !lacks_date && !hsts.len) return 0;
+    struct http_field *extra = arena_alloc(&x->arena, (headers_room(conf) + 4) * sizeof(*extra));
     uint32_t count = 0;
     if (!extra) return -1;
     if (lacks_date) put(extra, &count, "Date", http_date_at(&w->date, loop_wall_ns(&w->loop)));
     if (has_split) put(extra, &count, "Weir-Split", slice_of(x->variant->name));
+    if (hsts.len) {
+        take_hsts_out(head->fields, head->field_count);
+        put(extra, &count, HSTS_NAME, hsts);
+    }
     headers_of_other_responses(x, head->fields, head->field_count);
     if (cookie.len) put(extra, &count, "Set-Cookie", cookie);
     if (conf && headers_apply(x, conf, head->fields, head->field_count, extra, &count) < 0) return -1;

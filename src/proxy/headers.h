@@ -13,6 +13,8 @@ int headers_apply(struct exchange *x, const struct route_headers_conf *conf, str
 uint32_t headers_of_request_trailers(const struct exchange *x, struct http_field *fields, uint32_t count);
 /* For 1xx and trailers: marks what the route removes or replaces as dropped. Nothing is added. */
 void headers_of_other_responses(const struct exchange *x, struct http_field *fields, uint32_t count);
+/* The value of Strict-Transport-Security; empty: nothing is said of it. */
+struct slice headers_hsts(const struct exchange *x);
 /* What a response carries besides the server's own fields: by the route, for the sticky session, for the split, Date.
  * Good until the turn's end. -1: out of memory. */
 int headers_of_response(struct exchange *x, struct http_head *head, struct http_send *send);

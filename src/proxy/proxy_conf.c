@@ -1,6 +1,7 @@
 #include "proxy/proxy_conf.h"
 
 #include "conf/decode.h"
+#include "route/sni_table.h"
 
 #define MS_MAX (24 * 3600 * 1000)
 
@@ -143,18 +144,78 @@ static void check_route_paths(struct conf_decode *d, const struct conf_node *nod
     }
 }
 
+struct told_twice {
+    struct conf_decode *d;
+    const struct conf_node *routes;
+};
+
+static void tell_twice(void *context, uint32_t route, const char *name)
+{
+    const struct told_twice *told = context;
+    const struct conf_node *at = told->routes ? told->routes->first_child : NULL;
+    while (at && route--) at = at->next;
+    conf_decode_fault(told->d, at, "sni", "leave it out of one", "\"%s\" is there twice", name);
+}
+
+/* What passes bytes knows of a client its address, and the name that it asks for by TLS. */
+static void check_tcp_route(struct conf_decode *d, const struct conf_node *node, const struct route_conf *r)
+{
+    static const char *const http_keys[] = {
+        "host",  "path",      "path_prefix",     "path_regex",       "method",           "headers",
+        "query", "client",    "split",           "redirect",         "respond",          "egress",
+        "debug", "rewrite",   "request_headers", "response_headers", "request_trailers", "mirror",
+        "gate",  "idempotent"
+    };
+    const char *const *names = r->sni.data;
+    struct err err;
+    for (size_t i = 0; i < sizeof(http_keys) / sizeof(*http_keys); i++)
+        if (conf_node_get(node, http_keys[i]))
+            conf_decode_fault(d, node, http_keys[i], "a route of a tcp listener has `sni`, `pool` and a name",
+                              "bytes that are passed on have no \"%s\"", http_keys[i]);
+    for (uint32_t i = 0; i < r->sni.count; i++)
+        if (sni_check_name(names[i], &err) < 0) conf_decode_fault(d, node, "sni", "", "%s", err.text);
+}
+
+static void check_names(struct conf_decode *d, const struct conf_node *node, const struct listener_conf *l)
+{
+    const struct route_conf *r = l->routes.data;
+    const struct conf_node *routes = conf_node_get(node, "routes");
+    const struct conf_node *at = routes ? routes->first_child : NULL;
+    bool is_tcp = l->protocol == LISTENER_TCP, has_rest = false;
+    for (uint32_t i = 0; at && i < l->routes.count; i++, at = at->next) {
+        if (is_tcp)
+            check_tcp_route(d, at, &r[i]);
+        else if (r[i].sni.count)
+            conf_decode_fault(
+                d, at, "sni", "write `protocol: tcp`, or go by `host:`",
+                "requests go by the host that they name, not by the name that TLS was opened with");
+        if (is_tcp && !r[i].sni.count && has_rest)
+            conf_decode_fault(d, at, NULL, "add `sni:`",
+                              "an earlier route takes all that has no route of its own");
+        has_rest |= !r[i].sni.count;
+    }
+    struct told_twice told = { d, routes };
+    if (is_tcp) sni_table_each_twice(r, l->routes.count, tell_twice, &told);
+}
+
 static void check_listener(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     struct listener_conf *l = object;
-    if (l->protocol == LISTENER_TCP && l->routes.count)
-        conf_decode_fault(d, node, "routes", "name one pool with `pool:`", "a tcp listener has no routes");
+    check_names(d, node, l);
+    if (l->protocol == LISTENER_TCP && l->redirect)
+        conf_decode_fault(d, node, "redirect", "write `protocol: http`, or leave it out",
+                          "a tcp listener does not redirect");
+    else if (l->pool && l->redirect)
+        conf_decode_fault(d, node, "redirect", "leave one out; with `routes:` both go together",
+                          "a listener has either a pool for everything or redirects everything");
     else if (l->pool && l->routes.count)
         conf_decode_fault(d, node, "pool",
                           "keep `routes:`, the last of which may match everything, or `pool:` alone",
                           "a listener has either a pool or routes");
-    else if (!l->pool && !l->routes.count)
+    else if (!l->pool && !l->routes.count && !l->redirect)
         conf_decode_fault(d, node, NULL, "add `pool:` with a pool's name",
                           "a listener needs a pool or routes");
+    if (l->redirect) l->https = (struct route_conf){ .name = "https", .https = l->redirect };
     check_route_paths(d, node, l);
 }
 
@@ -170,6 +231,8 @@ static const struct conf_field listener_fields[] = {
     { "pool", CONF_REF(struct listener_conf, pool, &pool_ref_type), .help = "One pool for everything." },
     { "routes", CONF_NAMED(struct listener_conf, routes, &route_conf_type), .max = 10000,
       .help = "Which request goes to which pool: the most specific wins, then the first." },
+    { "redirect", CONF_OPTIONAL(struct listener_conf, redirect, &route_https_type),
+      .help = "`https`: what no route takes is sent to the same host, path and query by https." },
     { "timeouts", CONF_OBJECT(struct listener_conf, timeouts, &listener_timeouts_type),
       .help = "Time-outs towards clients." },
     { "limits", CONF_OBJECT(struct listener_conf, limits, &listener_limits_type),

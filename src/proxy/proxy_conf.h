@@ -47,9 +47,11 @@ struct listener_http2 {
 struct listener_conf {
     const char *name;
     struct address bind;
-    uint32_t protocol;        /* enum listener_protocol */
-    const char *pool;         /* the one route for everything; NULL if there are routes */
-    struct conf_items routes; /* struct route_conf */
+    uint32_t protocol;                 /* enum listener_protocol */
+    const char *pool;                  /* the one route for everything; NULL if there are routes */
+    struct conf_items routes;          /* struct route_conf */
+    struct route_https_conf *redirect; /* of what no route takes; NULL: it is answered with 404 */
+    struct route_conf https;           /* the route that it is, made of it */
     struct listener_timeouts timeouts;
     struct listener_limits limits;
     struct listener_fields fields;

@@ -63,6 +63,7 @@ void record_exchange(struct exchange *x)
         .record = r,
         .request = x->head.method_text.len ? &x->head : NULL,
         .response = x->response,
+        .tls = x->tls,
         .route = slice_of(x->route ? x->route->name : NULL),
         .split = slice_of(x->variant ? x->variant->split->name : NULL),
         .variant = slice_of(x->variant ? x->variant->own_name : NULL),
@@ -77,13 +78,14 @@ void record_exchange(struct exchange *x)
 }
 
 void record_tunnel(struct worker *w, struct listener_worker *lw, const struct record_places *places,
-                   struct flight_record *r, uint64_t connection_id)
+                   struct flight_record *r, uint64_t connection_id, const struct tls_facts *tls)
 {
     flight_write(w->flights, r);
     count(w, lw->listener, r);
     if (!w->access_log) return;
     struct access_entry entry = {
         .record = r,
+        .tls = tls,
         .route = slice_of(names_of(&w->proxy->names, r->route)),
         .body_bytes = r->bytes_out,
         .connection_id = connection_id,

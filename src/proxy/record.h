@@ -13,4 +13,4 @@ struct record_places {
 };
 /* For a tcp tunnel. */
 void record_tunnel(struct worker *w, struct listener_worker *lw, const struct record_places *places,
-                   struct flight_record *r, uint64_t connection_id);
+                   struct flight_record *r, uint64_t connection_id, const struct tls_facts *tls);

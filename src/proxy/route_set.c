@@ -7,6 +7,7 @@
 #include "proxy/mirror.h"
 #include "proxy/site.h"
 #include "route/egress.h"
+#include "route/sni_table.h"
 
 static int find_pool(const struct site *s, const char *name, struct roster **out, struct err *err)
 {
@@ -59,10 +60,11 @@ static int open_route(struct route_set *set, struct route *r, const struct route
     return find_destination(set, r, conf, err);
 }
 
-/* The listener's own pool, without conditions. */
+/* The listener's own pool, or its redirect, without conditions. */
 static int open_only_route(struct route_set *set, struct err *err)
 {
     struct route *r = &set->routes[set->route_count++];
+    if (set->conf->redirect) return open_route(set, r, &set->conf->https, err);
     if (name_route(set, r, "default", err) < 0) return -1;
     return find_pool(set->site, set->conf->pool, &r->pool, err);
 }
@@ -73,7 +75,7 @@ static int build_table(struct route_set *set, struct err *err)
     uint32_t count = set->conf->routes.count;
     size_t conditions = 0;
     for (uint32_t i = 0; i < count; i++) conditions += routes[i].headers.count + routes[i].query.count;
-    struct route_row *rows = calloc(count, sizeof(*rows));
+    struct route_row *rows = calloc(count + 1, sizeof(*rows));
     struct route_condition *memory = calloc(conditions + 1, sizeof(*memory));
     if (rows && memory) {
         struct route_condition *at = memory;
@@ -81,7 +83,8 @@ static int build_table(struct route_set *set, struct err *err)
             rows[i] = route_conf_row(&routes[i], i, at);
             at += routes[i].headers.count + routes[i].query.count;
         }
-        set->table = route_table_new(rows, count, err);
+        if (set->conf->redirect) rows[count] = route_conf_row(&set->conf->https, count, at);
+        set->table = route_table_new(rows, set->route_count, err);
     } else {
         err_set(err, "out of memory for %u routes", count);
     }
@@ -94,13 +97,16 @@ static int open_routes(struct route_set *set, struct err *err)
 {
     const struct route_conf *confs = set->conf->routes.data;
     uint32_t count = set->conf->routes.count;
-    set->routes = calloc(count ? count : 1, sizeof(struct route));
+    set->routes = calloc(count + 1, sizeof(struct route));
     if (!set->routes) return err_set(err, "out of memory for its routes");
     if (!count) return open_only_route(set, err);
     for (uint32_t i = 0; i < count; i++)
         if (open_route(set, &set->routes[set->route_count++], &confs[i], err) < 0)
             return err_prefix(err, "route \"%s\"", confs[i].name);
-    return build_table(set, err);
+    if (set->conf->redirect && open_only_route(set, err) < 0) return -1;
+    if (set->conf->protocol != LISTENER_TCP) return build_table(set, err);
+    set->names = sni_table_new(confs, count);
+    return set->names ? 0 : err_set(err, "out of memory for its routes");
 }
 
 int route_set_open(struct route_set *r, struct site *site, struct listener *l,
@@ -125,5 +131,6 @@ void route_set_close(struct route_set *set)
     }
     free(set->routes);
     route_table_free(set->table);
+    sni_table_free(set->names);
     gate_rules_free(set->gate);
 }

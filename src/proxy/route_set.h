@@ -12,6 +12,7 @@
 
 struct egress_rules;
 struct mirror_route;
+struct sni_table;
 struct site;
 
 /* What a request is matched to. The listener's own `pool:` is a route without conditions. */
@@ -32,7 +33,8 @@ struct route_set {
     struct listener *listener;
     struct site *site;
     const struct listener_conf *conf;
-    struct route_table *table; /* NULL: routes[0] is for everything */
+    struct route_table *table; /* NULL: routes[0] is for everything, or it goes by names */
+    struct sni_table *names;   /* of a tcp listener with routes; else NULL */
     struct route *routes;
     uint32_t route_count;
     struct gate_rules *gate; /* NULL: none of the listener's own */

@@ -6,6 +6,7 @@
 #include "pool/queue.h"
 #include "proxy/attempt.h"
 #include "proxy/record.h"
+#include "proxy/tcp_route.h"
 #include "proxy/tunnel.h"
 #include "tls/conn.h"
 
@@ -32,7 +33,10 @@ struct session {
     uint32_t tried_count, attempts;
     enum end_reason last;
     bool is_again, is_waiting, is_over, is_client_counted;
-    bool is_opening; /* the client's side is, for as long as a head may take */
+    bool is_opening; /* the client's side is, or its route is looked for: for as long as a head may take */
+    bool is_secure;  /* TLS ends here */
+    const struct route_set *routes; /* as long as `site` is held */
+    struct tls_facts *tls;          /* of the client's side, one reference; NULL: it is plain */
     struct flight_record record;
 };
 
@@ -48,6 +52,7 @@ static void bury(struct loop_grave *g)
     struct tunnel *t = container_of(g, struct tunnel, grave);
     struct session *s = container_of(t, struct session, tunnel);
     free(s->addresses);
+    tls_facts_put(s->tls);
     slab_put(&s->listener->worker->sessions, s);
 }
 
@@ -56,8 +61,10 @@ static void write_record(struct session *s)
     const char *kept[FLIGHT_ATTEMPTS] = { NULL };
     for (unsigned i = 0; s->addresses && i < FLIGHT_ATTEMPTS; i++)
         kept[i] = s->addresses[i][0] ? s->addresses[i] : NULL;
-    struct record_places places = { s->pool->pool, s->view ? s->view->set->roster : NULL, kept };
-    record_tunnel(s->listener->worker, s->listener, &places, &s->record, s->id);
+    /* Before it is known where it goes, it has a pool that it does not go to. */
+    struct record_places places = { s->record.pool ? s->pool->pool : NULL,
+                                    s->view ? s->view->set->roster : NULL, kept };
+    record_tunnel(s->listener->worker, s->listener, &places, &s->record, s->id, s->tls);
 }
 
 /* Both sides are closed: what remains is to count and to record. */
@@ -142,15 +149,62 @@ static void on_server_ready(struct transport *t)
     }
 }
 
+static void use_route(struct session *s, const struct route *route)
+{
+    const struct pool_timeouts *conf = &route->pool->conf->timeouts;
+    const struct tunnel_timeouts timeouts = { conf->idle_ms, conf->half_closed_ms, conf->total_ms };
+    tunnel_set_timeouts(&s->tunnel, &timeouts);
+    if (s->view) pool_view_put(s->view);
+    s->pool = route->pool->pool->workers[s->listener->worker->index];
+    s->view = pool_view_get(s->pool);
+    s->attempt = (struct attempt){ .pool = s->pool, .view = s->view, .record = &s->record };
+    s->record.route = route->id;
+    s->record.pool = route->pool->pool->id;
+}
+
+static void routed(struct session *s, enum tcp_route_result found, const struct route *route,
+                   enum end_reason why)
+{
+    switch (found) {
+    case TCP_ROUTE_FOUND:
+        s->is_opening = false;
+        loop_disarm(loop_of(s), &s->timer);
+        if (s->routes->names) use_route(s, route);
+        connect_next(s);
+        return;
+    case TCP_ROUTE_NONE: give_up(s, why); return;
+    case TCP_ROUTE_WAIT:
+        if (transport_wait(&s->tunnel.halves[TUNNEL_CLIENT].transport) < 0) give_up(s, END_NO_DESCRIPTORS);
+        return;
+    }
+}
+
+static void look_for_name(struct session *s)
+{
+    const struct route *route = NULL;
+    enum end_reason why = END_NONE;
+    enum tcp_route_result found = tcp_route_look(&s->tunnel.halves[TUNNEL_CLIENT].transport, s->routes,
+                                                 &route, &why);
+    routed(s, found, route, why);
+}
+
+/* TLS ends here. */
+static void secured(struct session *s, const struct transport *t)
+{
+    const struct route *route = &s->routes->routes[0];
+    enum end_reason why = END_NONE;
+    enum tcp_route_result found = TCP_ROUTE_FOUND;
+    s->tls = tls_facts_get(tls_conn_facts(t));
+    flight_set_tls(&s->record, s->tls);
+    if (s->routes->names) found = tcp_route_of_name(s->routes, slice_of(tls_conn_name(t)), &route, &why);
+    routed(s, found, route, why);
+}
+
 static void open_client(struct session *s)
 {
     struct transport *t = &s->tunnel.halves[TUNNEL_CLIENT].transport;
     switch (transport_open(t)) {
-    case IO_OK:
-        s->is_opening = false;
-        loop_disarm(loop_of(s), &s->timer);
-        connect_next(s);
-        return;
+    case IO_OK: secured(s, t); return;
     case IO_AGAIN:
         if (transport_wait(t) < 0) give_up(s, END_NO_DESCRIPTORS);
         return;
@@ -163,8 +217,10 @@ static void open_client(struct session *s)
 static void on_client_ready(struct transport *t)
 {
     struct session *s = container_of(t, struct session, tunnel.halves[TUNNEL_CLIENT].transport);
-    if (s->is_opening)
+    if (s->is_opening && s->is_secure)
         open_client(s);
+    else if (s->is_opening)
+        look_for_name(s);
     else if (t->is_broken)
         give_up(s, END_CLIENT_RESET);
 }
@@ -301,11 +357,46 @@ static void on_timer(struct timer *t)
         attempt_failed(s, END_CONNECT_TIMEOUT);
 }
 
+static void begin(struct session *s)
+{
+    struct worker *w = s->listener->worker;
+    struct transport *client = &s->tunnel.halves[TUNNEL_CLIENT].transport;
+    const struct listener_conf *conf = s->routes->conf;
+    if (!conf->tls && !s->routes->names) {
+        connect_next(s);
+        return;
+    }
+    s->is_opening = true;
+    s->is_secure = conf->tls != NULL;
+    if (s->is_secure) s->record.flags |= FLIGHT_CLIENT_TLS;
+    if (s->is_secure && tls_conn_accept(client, &w->tls, conf->tls->slot, NULL) < 0) {
+        give_up(s, END_NO_MEMORY);
+        return;
+    }
+    loop_arm(&w->loop, &s->timer, conf->timeouts.header_ms);
+    if (s->is_secure)
+        open_client(s);
+    else
+        look_for_name(s);
+}
+
+static void describe(struct session *s, const struct address *client)
+{
+    struct worker *w = s->listener->worker;
+    struct flight_record *r = &s->record;
+    flight_init(r);
+    r->id = flight_next_id(w->flights);
+    r->start_wall_ns = loop_wall_ns(&w->loop);
+    r->flags = FLIGHT_TCP | FLIGHT_TUNNEL;
+    r->client = s->client;
+    r->client_port = address_port(client);
+    r->listener = s->listener->listener->id;
+    r->method = HTTP_OTHER;
+}
+
 void tcp_start(struct listener_worker *lw, int fd, const struct address *client, uint64_t id, bool is_counted)
 {
     struct worker *w = lw->worker;
-    const struct route *route = &lw->routes->routes[0];
-    const struct pool_timeouts *conf = &route->pool->conf->timeouts;
     struct session *s = slab_get(&w->sessions);
     if (!s) {
         close(fd);
@@ -314,46 +405,26 @@ void tcp_start(struct listener_worker *lw, int fd, const struct address *client,
         worker_client_closed(lw, &ip, is_counted);
         return;
     }
-    struct tunnel_timeouts timeouts = { conf->idle_ms, conf->half_closed_ms, conf->total_ms };
+    struct tunnel_timeouts timeouts = { 0 };
     s->listener = lw;
+    s->routes = lw->routes;
     s->client = address_ip(client);
     s->id = id;
     s->is_client_counted = is_counted;
     s->site = site_view_get(lw->view);
     s->start_ns = w->loop.now_ns;
-    s->pool = route->pool->pool->workers[w->index];
-    s->view = pool_view_get(s->pool);
-    s->attempt = (struct attempt){ .pool = s->pool, .view = s->view, .record = &s->record };
     timer_init(&s->timer, on_timer);
     list_init(&s->waiter.link);
-    flight_init(&s->record);
-    s->record.id = flight_next_id(w->flights);
-    s->record.start_wall_ns = loop_wall_ns(&w->loop);
-    s->record.flags = FLIGHT_TCP | FLIGHT_TUNNEL;
-    s->record.client = s->client;
-    s->record.client_port = address_port(client);
-    s->record.listener = lw->listener->id;
-    s->record.route = route->id;
-    s->record.pool = route->pool->pool->id;
-    s->record.method = HTTP_OTHER;
+    describe(s, client);
     tunnel_init(&s->tunnel, &w->loop, &timeouts, on_end, s);
+    use_route(s, &s->routes->routes[0]);
+    /* Where there are several, none is its own yet. */
+    if (s->routes->names) s->record.route = s->record.pool = FLIGHT_NO_ID;
     transport_init_accepted(&s->tunnel.halves[TUNNEL_CLIENT].transport, &w->loop, fd,
                             client->sa.any.sa_family == AF_UNIX, on_client_ready);
     list_push_back(&lw->tunnels, &s->tunnel.link);
     count_add(&w->live.tunnels, 1);
-    if (!lw->routes->conf->tls) {
-        connect_next(s);
-        return;
-    }
-    s->is_opening = true;
-    s->record.flags |= FLIGHT_CLIENT_TLS;
-    if (tls_conn_accept(&s->tunnel.halves[TUNNEL_CLIENT].transport, &w->tls, lw->routes->conf->tls->slot,
-                        NULL) < 0) {
-        give_up(s, END_NO_MEMORY);
-        return;
-    }
-    loop_arm(&w->loop, &s->timer, lw->routes->conf->timeouts.header_ms);
-    open_client(s);
+    begin(s);
 }
 
 /* Only what it needs for its record is kept; without memory for it, the configuration stays. */

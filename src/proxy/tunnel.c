@@ -220,15 +220,20 @@ void tunnel_on_ready_server(struct transport *transport)
     run(container_of(transport, struct tunnel, halves[TUNNEL_SERVER].transport));
 }
 
+void tunnel_set_timeouts(struct tunnel *t, const struct tunnel_timeouts *timeouts)
+{
+    t->timeouts = *timeouts;
+    t->total_deadline_ms = timeouts->total_ms ? t->last_ms + timeouts->total_ms : 0;
+}
+
 void tunnel_init(struct tunnel *t, struct loop *l, const struct tunnel_timeouts *timeouts,
                  void (*on_end)(struct tunnel *, enum end_reason), void *owner)
 {
     t->loop = l;
-    t->timeouts = *timeouts;
     t->on_end = on_end;
     t->owner = owner;
     t->last_ms = loop_now_ms(l);
-    if (timeouts->total_ms) t->total_deadline_ms = t->last_ms + timeouts->total_ms;
+    tunnel_set_timeouts(t, timeouts);
     timer_init(&t->timer, on_timer);
     loop_task_init(&t->task, on_task);
     list_init(&t->link);

@@ -40,6 +40,8 @@ struct tunnel {
 };
 
 /* In zeroed memory; the transports are put in halves[] by the caller (transport_move or connect), open already. */
+/* Other time-outs, before it is started. */
+void tunnel_set_timeouts(struct tunnel *t, const struct tunnel_timeouts *timeouts);
 void tunnel_init(struct tunnel *t, struct loop *l, const struct tunnel_timeouts *timeouts,
                  void (*on_end)(struct tunnel *, enum end_reason), void *owner);
 /* What halves[].transport.on_ready is to be. */

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "tls/facts.h"
 
 struct line {
     const struct access_format *format;
@@ -417,6 +418,52 @@ static void add_scheme(const struct line *l)
         TEXT_LITERAL(l->out, "http");
 }
 
+static void add_ssl_cipher(const struct line *l)
+{
+    add_name(l, slice_of(l->entry->tls ? l->entry->tls->cipher_name : NULL));
+}
+
+static void add_ssl_protocol(const struct line *l)
+{
+    add_name(l, slice_of(l->entry->tls ? l->entry->tls->version_name : NULL));
+}
+
+static void add_ssl_server_name(const struct line *l)
+{
+    add_name(l, l->entry->tls ? l->entry->tls->name : SLICE_NONE);
+}
+
+static void add_ssl_session_reused(const struct line *l)
+{
+    if (!l->entry->tls)
+        add_missing(l);
+    else
+        text_add_char(l->out, l->entry->tls->is_resumed ? 'r' : '.');
+}
+
+static void add_ssl_client_verify(const struct line *l)
+{
+    if (!l->entry->tls)
+        add_missing(l);
+    else
+        text_add_slice(l->out, l->entry->tls->fingerprint.len ? SLICE("SUCCESS") : SLICE("NONE"));
+}
+
+static void add_ssl_client_subject(const struct line *l)
+{
+    add_name(l, l->entry->tls ? l->entry->tls->subject : SLICE_NONE);
+}
+
+static void add_client_fingerprint(const struct line *l)
+{
+    add_name(l, l->entry->tls ? l->entry->tls->fingerprint : SLICE_NONE);
+}
+
+static void add_client_names(const struct line *l)
+{
+    add_name(l, l->entry->tls ? l->entry->tls->names : SLICE_NONE);
+}
+
 static void add_protocol(const struct line *l)
 {
     add_value(l, protocol_of(l->entry));
@@ -549,6 +596,12 @@ static void (*const adders[ACCESS_CODE_COUNT])(const struct line *) = {
     [ACCESS_REQUEST_URI] = add_request_uri,
     [ACCESS_SCHEME] = add_scheme,
     [ACCESS_SERVER_PROTOCOL] = add_protocol,
+    [ACCESS_SSL_CIPHER] = add_ssl_cipher,
+    [ACCESS_SSL_CLIENT_S_DN] = add_ssl_client_subject,
+    [ACCESS_SSL_CLIENT_VERIFY] = add_ssl_client_verify,
+    [ACCESS_SSL_PROTOCOL] = add_ssl_protocol,
+    [ACCESS_SSL_SERVER_NAME] = add_ssl_server_name,
+    [ACCESS_SSL_SESSION_REUSED] = add_ssl_session_reused,
     [ACCESS_STATUS] = add_status,
     [ACCESS_TIME_ISO8601] = add_time_iso8601,
     [ACCESS_TIME_LOCAL] = add_time_local,
@@ -558,6 +611,8 @@ static void (*const adders[ACCESS_CODE_COUNT])(const struct line *) = {
     [ACCESS_UPSTREAM_RESPONSE_TIME] = add_upstream_response_time,
     [ACCESS_UPSTREAM_STATUS] = add_upstream_status,
     [ACCESS_URI] = add_uri,
+    [ACCESS_WEIR_CLIENT_FINGERPRINT] = add_client_fingerprint,
+    [ACCESS_WEIR_CLIENT_NAMES] = add_client_names,
     [ACCESS_WEIR_END] = add_weir_end,
     [ACCESS_WEIR_ID] = add_weir_id,
     [ACCESS_WEIR_LISTENER] = add_weir_listener,

@@ -16,10 +16,13 @@
 struct access_log;        /* control side */
 struct access_log_writer; /* one worker's ring */
 
+struct tls_facts;
+
 struct access_entry {
     const struct flight_record *record;
     const struct http_head *request;  /* NULL if no head was read */
     const struct http_head *response; /* NULL if none was sent */
+    const struct tls_facts *tls;      /* NULL: the client's connection is plain */
     uint64_t now_wall_ns;
     struct slice listener, route, pool, split, variant;
     struct slice server;                   /* the last attempt's, by name */

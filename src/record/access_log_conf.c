@@ -29,6 +29,8 @@ static_assert(HTTP_FIELD_COUNT <= UINT8_MAX, "a field's id fits in an operation"
     "\"upstream_connect_time\":\"$upstream_connect_time\","                                                \
     "\"upstream_header_time\":\"$upstream_header_time\","                                                  \
     "\"upstream_response_time\":\"$upstream_response_time\","                                              \
+    "\"tls\":\"$ssl_protocol\",\"cipher\":\"$ssl_cipher\",\"server_name\":\"$ssl_server_name\","           \
+    "\"client_subject\":\"$ssl_client_s_dn\","                                                             \
     "\"referer\":\"$http_referer\",\"user_agent\":\"$http_user_agent\"}"
 
 static const char *const variable_names[] = {

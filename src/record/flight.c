@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/memory_view.h"
 #include "base/rng.h"
+#include "tls/facts.h"
 
 #define WORKER_BITS 10u
 #define WORDS (sizeof(struct flight_record) / sizeof(uint64_t))
@@ -64,6 +65,14 @@ void flight_set_request_id(struct flight_record *r, struct slice request_id)
 struct flight_attempt *flight_last_attempt(struct flight_record *r)
 {
     return r->attempt_count ? &r->attempts[flight_kept_attempts(r) - 1] : NULL;
+}
+
+void flight_set_tls(struct flight_record *r, const struct tls_facts *tls)
+{
+    r->flags |= FLIGHT_CLIENT_TLS;
+    if (!tls) return;
+    r->tls_version = tls->version;
+    r->tls_cipher = tls->cipher;
 }
 
 struct flight_attempt *flight_begin_attempt(struct flight_record *r, uint32_t server,
@@ -366,6 +375,16 @@ static void print_attempt(const struct flight_attempt *a, uint32_t number, const
     json_object_end(out);
 }
 
+static void print_tls(const struct flight_record *r, struct json *out)
+{
+    char version[16];
+    snprintf(version, sizeof(version), "TLSv1.%u", r->tls_version);
+    json_key(out, "tls_version");
+    json_string(out, r->tls_version ? version : NULL);
+    json_key(out, "tls_cipher");
+    json_string(out, tls_cipher_text(r->tls_cipher));
+}
+
 static void print_request(const struct flight_record *r, struct json *out)
 {
     static const char *const versions[] = { "HTTP/1.0", "HTTP/1.1", "HTTP/2" };
@@ -393,6 +412,7 @@ static void print_request(const struct flight_record *r, struct json *out)
     json_bool(out, r->flags & FLIGHT_TUNNEL);
     json_key(out, "is_tls");
     json_bool(out, r->flags & FLIGHT_CLIENT_TLS);
+    print_tls(r, out);
 }
 
 static void print_identity(const struct flight_record *r, struct json *out)

@@ -17,7 +17,7 @@
 
 #define FLIGHT_ATTEMPTS 4u
 #define FLIGHT_REQUEST_ID_MAX 36u
-#define FLIGHT_TARGET_MAX 53u
+#define FLIGHT_TARGET_MAX 50u
 #define FLIGHT_ID_TEXT_MAX 17u /* 16 hex digits, terminated */
 #define FLIGHT_WORKERS_MAX 1024u
 #define FLIGHT_RING_RECORDS 4096u
@@ -65,6 +65,8 @@ struct flight_record {
     uint8_t flags;         /* enum flight_flag */
     uint8_t attempt_count; /* at most 255; attempts[] keeps the first three and the last */
     uint8_t request_id_len, target_len;
+    uint8_t tls_version; /* 1.x of the client's TLS; 0: it is not known */
+    uint16_t tls_cipher; /* as in struct tls_facts */
     char request_id[FLIGHT_REQUEST_ID_MAX];
     char target[FLIGHT_TARGET_MAX]; /* its first bytes */
     struct flight_attempt attempts[FLIGHT_ATTEMPTS];
@@ -76,6 +78,9 @@ void flight_init(struct flight_record *r);
 /* Both copy and cut. */
 void flight_set_target(struct flight_record *r, struct slice target);
 void flight_set_request_id(struct flight_record *r, struct slice request_id);
+/* Over TLS; NULL: nothing more is known. */
+struct tls_facts;
+void flight_set_tls(struct flight_record *r, const struct tls_facts *tls);
 /* The slot for one more attempt, set up; valid until the next. */
 struct flight_attempt *flight_begin_attempt(struct flight_record *r, uint32_t server,
                                             enum balance_reason reason, bool is_reused);

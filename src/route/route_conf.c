@@ -327,6 +327,10 @@ static const struct conf_field fields[] = {
     { "host", CONF_STRING(struct route_conf, host), .min = 1, .max = ROUTE_HOST_MAX,
       .help = "The host asked for: `api.example.com`, or `*.example.com` for every name below it. Any if "
               "absent." },
+    { "sni", CONF_STRINGS(struct route_conf, sni), .max = 10000,
+      .help = "Of a `tcp` listener: the names that TLS clients ask for, `db.example.com`, or `*.example.com` "
+              "for every "
+              "name below it. A route without takes all that no other takes." },
     { "path", CONF_STRING(struct route_conf, path), .min = 1, .max = 4096,
       .help = "The whole path, without the query." },
     { "path_prefix", CONF_STRING(struct route_conf, path_prefix), .min = 1, .max = 4096,

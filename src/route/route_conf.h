@@ -28,6 +28,17 @@ struct route_redirect_conf {
     uint32_t status; /* 301, 302, 303, 307, 308 */
 };
 
+/* Of a listener: whatever no route takes goes to the same host, path and query by https. */
+struct route_https_conf {
+    uint32_t to;   /* there is one alone: https */
+    uint32_t port; /* where that is spoken */
+};
+/* Where a request goes by it. False: its host is none that could stand in a URL. */
+bool route_https_location(const struct route_https_conf *conf, const struct http_head *head,
+                          struct text *out);
+/* 301, or 308 where that could change the method (RFC 9110 15.4.2). */
+uint16_t route_https_status(const struct http_head *head);
+
 /* `respond: {status: 200, body: "…", content_type: text/plain}`; short form: `body`. */
 struct route_respond_conf {
     uint32_t status;
@@ -55,12 +66,14 @@ struct route_debug_conf {
 struct route_conf {
     const char *name;                                   /* its pool's or split's if it has none of its own */
     const char *host, *path, *path_prefix, *path_regex; /* NULL: any */
-    struct conf_items methods;                          /* const char * */
-    struct conf_items headers, query;                   /* struct route_pair_conf */
-    struct conf_items clients;                          /* struct cidr */
+    struct conf_items sni;            /* const char *: of a tcp listener's; none: the others' */
+    struct conf_items methods;        /* const char * */
+    struct conf_items headers, query; /* struct route_pair_conf */
+    struct conf_items clients;        /* struct cidr */
     /* Where it leads: one of these. */
     const char *pool, *split;
     struct route_redirect_conf *redirect;
+    struct route_https_conf *https; /* a listener's `redirect: https` */
     struct route_respond_conf *respond;
     struct route_egress_conf *egress;
     struct route_debug_conf *debug; /* may stand beside pool or split, and goes before them */
@@ -73,7 +86,7 @@ struct route_conf {
     bool idempotent;           /* its requests may be sent a second time, whatever their method */
 };
 
-extern const struct conf_type route_conf_type;
+extern const struct conf_type route_conf_type, route_https_type;
 
 /* Borrows everything from the conf. `conditions`: memory for the headers' and the query's rows, at least
  * headers.count + query.count of them. */

@@ -349,6 +349,7 @@ void tls_conn_release(struct tls_conn *c)
     SSL_free(c->ssl);
     if (c->is_charged) budget_give(c->t->loop->blocks.budget, TLS_SSL_BYTES);
     tls_store_put(c->store);
+    tls_facts_put(c->facts);
     slab_put(&c->worker->conns, c);
 }
 
@@ -468,6 +469,11 @@ bool tls_conn_is_resumed(const struct transport *t)
 X509 *tls_conn_peer(const struct transport *t)
 {
     return SSL_get0_peer_certificate(tls_conn_of(t)->ssl);
+}
+
+struct tls_facts *tls_conn_facts(const struct transport *t)
+{
+    return tls_conn_of(t)->facts;
 }
 
 struct tls_store *tls_conn_store(const struct tls_conn *c)

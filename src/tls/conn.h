@@ -5,6 +5,7 @@
 #pragma once
 
 #include "net/transport.h"
+#include "tls/facts.h"
 #include "tls/store.h"
 #include "tls/worker.h"
 
@@ -31,6 +32,8 @@ struct slice tls_conn_alpn(const struct transport *t);
 bool tls_conn_is_resumed(const struct transport *t);
 /* The peer's certificate, verified; NULL: it showed none. Borrowed. */
 X509 *tls_conn_peer(const struct transport *t);
+/* All of that, counted; NULL: there was no memory for it. Borrowed. */
+struct tls_facts *tls_conn_facts(const struct transport *t);
 
 /* For the worker. */
 BIO_METHOD *tls_conn_bio_method(void);

@@ -16,7 +16,8 @@ struct tls_conn {
     struct tls_store *store; /* one reference, while it is being opened */
     const char *alpn;
     const struct tls_choice *choice;
-    struct block *rest; /* encrypted, not yet taken by the kernel: from begin to end */
+    struct tls_facts *facts; /* one reference, once it is open; NULL: there was no memory for them */
+    struct block *rest;      /* encrypted, not yet taken by the kernel: from begin to end */
     uint32_t begin, end;
     bool has_bytes; /* the kernel's buffer has, as far as known */
     bool is_ended;  /* the peer's close_notify has come */

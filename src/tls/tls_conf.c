@@ -1,6 +1,9 @@
 #include "tls/tls_conf.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
+#include "conf/arena.h"
 #include "conf/decode.h"
 #include "conf/decoding.h"
 #include "tls/store.h"
@@ -36,6 +39,38 @@ static const struct conf_field client_fields[] = {
 static const struct conf_type client_type = {
     .name = "tls client", .size = sizeof(struct tls_client_conf), .fields = client_fields, .short_form = "ca"
 };
+
+/* What lists of preloaded names ask for. */
+#define PRELOAD_MS (UINT64_C(365) * 86400 * 1000)
+
+static void check_hsts(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    struct tls_hsts_conf *hsts = object;
+    char text[128];
+    if (hsts->preload && (!hsts->subdomains || hsts->max_age_ms < PRELOAD_MS))
+        conf_decode_fault(d, node, "preload",
+                          "write {max_age: 365d, subdomains: true, preload: true}, or leave it out",
+                          "names are preloaded for a year at least, and with all below them");
+    int len = snprintf(text, sizeof(text), "max-age=%llu%s%s", (unsigned long long)(hsts->max_age_ms / 1000),
+                       hsts->subdomains ? "; includeSubDomains" : "", hsts->preload ? "; preload" : "");
+    hsts->value = conf_arena_copy(d->arena, (struct slice){ text, (size_t)len });
+}
+
+static const struct conf_field hsts_fields[] = {
+    { "max_age", CONF_MSEC(struct tls_hsts_conf, max_age_ms), .max = INT64_C(3650) * 86400 * 1000,
+      .flags = CONF_REQUIRED, .help = "For so long; 0s takes it back." },
+    { "subdomains", CONF_BOOL(struct tls_hsts_conf, subdomains), .preset = "false",
+      .help = "Also for all names below that of the request." },
+    { "preload", CONF_BOOL(struct tls_hsts_conf, preload), .preset = "false",
+      .help = "Browsers may have it built in: hard to take back." },
+    { 0 },
+};
+
+static const struct conf_type hsts_type = { .name = "hsts",
+                                            .size = sizeof(struct tls_hsts_conf),
+                                            .fields = hsts_fields,
+                                            .short_form = "max_age",
+                                            .check = check_hsts };
 
 static const char *const profile_names[] = { "intermediate", "modern", NULL };
 static const struct conf_type profile_type = { .name = "profile", .names = profile_names };
@@ -129,6 +164,10 @@ static const struct conf_field tls_fields[] = {
               "handshake with an alert that says so, `first` shows it the first certificate." },
     { "client", CONF_OPTIONAL(struct tls_conf, client, &client_type),
       .help = "Clients show certificates, too." },
+    { "hsts", CONF_OPTIONAL(struct tls_conf, hsts, &hsts_type),
+      .help =
+          "Tells browsers to come by https alone, in every response (Strict-Transport-Security); in place of "
+          "what servers say of it." },
     { "ticket_keys", CONF_STRING(struct tls_conf, ticket_keys), .min = 1, .max = PATH_BYTES_MAX,
       .help =
           "A file of keys for session tickets, 80 random bytes each, for several nodes to share: the first "

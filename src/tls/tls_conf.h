@@ -20,12 +20,20 @@ struct tls_client_conf {
     uint32_t certificate; /* enum tls_client_wanted */
 };
 
+/* `hsts: 180d`, or `{max_age: 730d, subdomains: true, preload: true}` (RFC 6797) */
+struct tls_hsts_conf {
+    uint64_t max_age_ms;
+    bool subdomains, preload;
+    const char *value; /* the field's, made of the above */
+};
+
 struct tls_conf {
     struct conf_items certificates; /* struct tls_certificate_conf */
     uint32_t profile;               /* enum tls_profile */
     uint32_t unknown_name;          /* enum tls_unknown_name */
     struct tls_client_conf *client; /* NULL: clients show none */
     const char *ticket_keys;        /* NULL: made here */
+    struct tls_hsts_conf *hsts;     /* NULL: nothing is said */
     struct tls_slot *slot; /* what the files had in them; the arena's. NULL where they are at fault */
 };
 

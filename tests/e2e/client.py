@@ -8,7 +8,8 @@ from waiting import LIMIT_S
 
 
 class Client(Wire):
-    def __init__(self, address, receive_buffer=None, limit_s=LIMIT_S, source=None, context=None, name=None):
+    def __init__(self, address, receive_buffer=None, limit_s=LIMIT_S, source=None, context=None, name=None,
+                 session=None):
         """address: host and port, or the path of a unix socket. context: it speaks TLS, and asks for that name."""
         sock = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         if receive_buffer:
@@ -24,7 +25,7 @@ class Client(Wire):
         except ConnectionResetError:  # accepted and reset before connect() had returned
             self.was_reset = True
         if context:
-            sock = TlsSocket(sock, context, name)
+            sock = TlsSocket(sock, context, name, session)
         super().__init__(sock, limit_s)
         self.port = sock.getsockname()[1] if not isinstance(address, str) else None
 

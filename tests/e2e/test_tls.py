@@ -66,7 +66,7 @@ def test_the_server_is_told_that_it_was_https(scene, pki):
 
 
 def test_curl_verifies_and_agrees_on_http_1_1(scene, pki):
-    weir = proxy(scene, pki)
+    weir = proxy(scene, pki, listener={"http2": {"enabled": False}})
     url, options = resolve(weir)
     code, out, err = curl("--cacert", pki.ca, *options, "-w", " %{http_version} %{ssl_verify_result}", url + "/")
     assert (code, out) == (0, "ok 1.1 0"), err
@@ -112,8 +112,8 @@ def test_old_versions_are_refused(scene, pki):
     assert connect(scene, weir, pki).ask().status == 200
 
 
-def test_http_2_alone_is_refused_with_an_alert(scene, pki):
-    weir = proxy(scene, pki)
+def test_http_2_alone_is_refused_with_an_alert_where_it_is_off(scene, pki):
+    weir = proxy(scene, pki, listener={"http2": {"enabled": False}})
     context = pki.context()
     context.set_alpn_protocols(["h2"])
     with pytest.raises(ssl.SSLError, match="(?i)no.application.protocol"):

@@ -164,7 +164,8 @@ static void json_has_everything(void **state)
         "\"fallback\","
         "\"upstream_addr\":\"10.0.0.1:80, 10.0.0.2:80\",\"upstream_status\":\"504, 200\","
         "\"upstream_connect_time\":\"-, 0.001\",\"upstream_header_time\":\"-, 0.030\","
-        "\"upstream_response_time\":\"0.200, 1.000\",\"referer\":\"\","
+        "\"upstream_response_time\":\"0.200, 1.000\",\"tls\":\"\",\"cipher\":\"\",\"server_name\":\"\","
+        "\"client_subject\":\"\",\"referer\":\"\","
         "\"user_agent\":\"a \\\"b\\\" \\\\c\\u0001\xc3\xa9\\ufffd\"}");
 }
 
