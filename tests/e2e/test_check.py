@@ -101,7 +101,6 @@ CASES = {
                                  r"more than a host; write the name alone"),
     "a URL for a pool's host": (pool("«host: https://api.example.com"), r"more than a Host"),
     "no file of that name": (listener("tls: {certificates: [«{cert: /nowhere.pem, key: /nowhere.key}]}"), r"cannot open /nowhere.pem"),
-    "no health checks": (pool("«health: {path: /}"), r'no "health" in pool yet'),
     "no compression": (listener("«compress: true"), r'no "compress" in listener yet'),
     "no rates": (listener("gate: {«rate: 10}"), r'no "rate" in gate yet'),
     "typographic quotes": (servers("[«“127.0.0.1:18080”]"), r"; at 7:15 is a typographic quote: write \"$"),

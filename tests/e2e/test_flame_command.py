@@ -49,7 +49,7 @@ def test_a_page_of_what_is_going_on(weir, tmp_path):
     (["--seconds", "0"], 64, "--seconds 0 is no number from 0.001 to 600"),
     (["--diff", "14:00"], 64, "--diff needs --at"),
     (["--at", "14:00", "--seconds", "1"], 64, "one of them"),
-    (["now"], 64, 'what is "now"?'),
+    (["now"], 64, 'one word too many: "now"'),
     (["--at", "14:00"], 65, "set `profile: {continuous: true}`"),
     (["--seconds", "0.1", "-o", "/nowhere/x.html"], 74, "cannot write /nowhere/x.html: No such file or directory"),
 ])
