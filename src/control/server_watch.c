@@ -13,14 +13,23 @@
 /* Failures are looked at when they come, but not more often than this: where all fail, they come without end. */
 #define SUSPECT_LOOK_MS 20
 
+/* Workers are told of a change at once, but not more often than this: a set of thousands takes milliseconds to make, and where
+ * one changes, others often do. */
+#define PUBLISH_GAP_MS 50
+#define STALE_MAX 16
+
 struct server_watch {
     struct proxy *proxy;
     struct loop *loop;
     struct timer readmit_timer, warm_timer, answer_timer, suspect_timer;
+    struct timer publish_timer;
+    struct pool *stale[STALE_MAX]; /* that workers are still to be told of */
+    uint32_t stale_count;
+    uint64_t published_ms;
     uint64_t suspects_ms; /* when pools with failures were last looked at */
 };
 
-static void republish_pool(struct server_watch *w, struct pool *p)
+static void publish(struct server_watch *w, struct pool *p)
 {
     char quoted[ERR_TEXT_MAX + 64];
     struct err err;
@@ -28,6 +37,40 @@ static void republish_pool(struct server_watch *w, struct pool *p)
         proxy_publish(w->proxy, p);
     else
         log_event(LOG_ERROR, "pool_rebuild_failed", "error=%s", log_quote(err.text, quoted, sizeof(quoted)));
+}
+
+/* A pool that no configuration has any more is told to nobody, and may be gone. */
+static bool is_known(const struct server_watch *w, const struct pool *p)
+{
+    for (uint32_t i = 0; i < w->proxy->pool_count; i++)
+        if (w->proxy->pools[i] == p) return true;
+    return false;
+}
+
+static void publish_stale(struct server_watch *w)
+{
+    for (uint32_t i = 0; i < w->stale_count; i++)
+        if (is_known(w, w->stale[i])) publish(w, w->stale[i]);
+    w->stale_count = 0;
+    w->published_ms = loop_now_ms(w->loop);
+}
+
+static void on_publish(struct timer *t)
+{
+    publish_stale(container_of(t, struct server_watch, publish_timer));
+}
+
+static void republish_pool(struct server_watch *w, struct pool *p)
+{
+    uint64_t now_ms = loop_now_ms(w->loop), next_ms = w->published_ms + PUBLISH_GAP_MS;
+    uint32_t i = 0;
+    while (i < w->stale_count && w->stale[i] != p) i++;
+    if (i == STALE_MAX) publish_stale(w);
+    if (i >= w->stale_count) w->stale[w->stale_count++] = p;
+    if (next_ms <= now_ms)
+        publish_stale(w);
+    else if (!timer_is_armed(&w->publish_timer))
+        loop_arm(w->loop, &w->publish_timer, next_ms - now_ms);
 }
 
 void server_watch_changed(void *watch, struct server *s)
@@ -126,6 +169,7 @@ int server_watch_new(struct server_watch **out, struct proxy *proxy, struct loop
     timer_init(&w->warm_timer, on_warm_look);
     timer_init(&w->answer_timer, on_answer_look);
     timer_init(&w->suspect_timer, on_suspects);
+    timer_init(&w->publish_timer, on_publish);
     loop_arm(loop, &w->answer_timer, EJECTION_LOOK_MS);
     *out = w;
     return 0;
@@ -138,5 +182,6 @@ void server_watch_free(struct server_watch *w)
     loop_disarm(w->loop, &w->warm_timer);
     loop_disarm(w->loop, &w->answer_timer);
     loop_disarm(w->loop, &w->suspect_timer);
+    loop_disarm(w->loop, &w->publish_timer);
     free(w);
 }

@@ -129,6 +129,12 @@ static void ignore_health_and_tiers(struct plan *p)
     p->is_plain = true;
 }
 
+/* No group has a share: nobody is a member. */
+static void refuse_all(struct plan *p)
+{
+    for (uint32_t t = 0; t < MEMBERSHIP_TIERS; t++) p->ignores_health[t] = false;
+}
+
 /* Weights must be parts if more than one group has a share, or somebody in it is warming. */
 static void weigh_groups(struct plan *p, const struct membership_server *servers, uint32_t count)
 {
@@ -181,7 +187,9 @@ bool membership_compute(const struct membership_rules *rules, const struct membe
     struct plan p = { .rules = rules };
     tally(&p, servers, count);
     bool is_panic = !share_tiers(&p);
-    if (is_panic)
+    if (is_panic && rules->refuses_all)
+        refuse_all(&p);
+    else if (is_panic)
         ignore_health_and_tiers(&p);
     else
         weigh_groups(&p, servers, count);
@@ -197,4 +205,19 @@ bool membership_compute(const struct membership_rules *rules, const struct membe
         }
     }
     return is_panic;
+}
+
+bool membership_panics(const struct membership_rules *rules, const struct membership_server *servers,
+                       uint32_t count)
+{
+    struct plan p = { .rules = rules };
+    tally(&p, servers, count);
+    bool is_any_usable = share_tiers(&p), has_left_aside = false;
+    if (!is_any_usable && rules->refuses_all) return false;
+    for (uint32_t t = 0; t < MEMBERSHIP_TIERS; t++) {
+        const struct group *g = p.groups[t];
+        bool has_ill = g[LOCAL].enabled + g[OTHER].enabled > usable_of(g);
+        if (has_ill && (!is_any_usable || p.ignores_health[t])) has_left_aside = true;
+    }
+    return has_left_aside;
 }

@@ -25,6 +25,7 @@ struct membership_rules {
     uint32_t overprovision; /* 100 or more: what a tier's servers can bear, of their own share */
     uint32_t panic;         /* a tier of which less is usable uses all that are enabled; 0: never */
     uint32_t spill;         /* the local zone keeps all while this much of it is usable; 0: no zones */
+    bool refuses_all;       /* if no server is usable nobody is tried */
     bool keeps_out;         /* the method's: its sets hold those too that are out for a while */
 };
 
@@ -35,7 +36,7 @@ struct membership {
 };
 
 /* Fills `out[count]`. True if no server is usable: then all that are enabled are in the set, whatever their
- * health and tier.
+ * health and tier; or nobody is, with `refuses_all`.
  *
  * Tiers share as Envoy's priority levels do ("Priority levels", Envoy's load balancing manual): a tier bears
  * its usable weight, as a part of its configured weight, times `overprovision`, and at most everything; what
@@ -47,3 +48,6 @@ struct membership {
  * BALANCE_SET_WEIGHT_MAX. They sum to at most 2^30 + count. */
 bool membership_compute(const struct membership_rules *rules, const struct membership_server *servers,
                         uint32_t count, struct membership *out);
+/* Health is left aside for some that are not well: by the `panic` of a tier, or because no server is usable. */
+bool membership_panics(const struct membership_rules *rules, const struct membership_server *servers,
+                       uint32_t count);

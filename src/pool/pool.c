@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/names.h"
 #include "pool/membership.h"
 
@@ -17,7 +18,7 @@ static uint32_t weight_in(const struct roster_place *place)
 }
 
 /* Who is in the set, and how it stands with each server. NULL when out of memory. */
-static struct membership *compute(const struct roster *r, bool *is_panic)
+static struct membership *compute(const struct roster *r, struct pool_change *c)
 {
     struct membership_server *servers = calloc(r->count, sizeof(*servers));
     struct membership *members = calloc(r->count, sizeof(*members));
@@ -25,6 +26,7 @@ static struct membership *compute(const struct roster *r, bool *is_panic)
     struct membership_rules rules = { .overprovision = r->conf->tiers.overprovision,
                                       .panic = r->conf->tiers.panic,
                                       .spill = r->conf->zones ? r->conf->zones->spill : 0,
+                                      .refuses_all = r->conf->when_all_down == POOL_FAIL,
                                       .keeps_out = method->keeps_out };
     for (uint32_t i = 0; servers && members && i < r->count; i++) {
         const struct roster_place *place = &r->places[i];
@@ -37,7 +39,8 @@ static struct membership *compute(const struct roster *r, bool *is_panic)
                                                  .is_usable = server_is_usable(place->server) };
     }
     if (servers && members) {
-        *is_panic = membership_compute(&rules, servers, r->count, members);
+        c->is_panic = membership_compute(&rules, servers, r->count, members);
+        c->ignores_health = membership_panics(&rules, servers, r->count);
     } else {
         free(members);
         members = NULL;
@@ -48,16 +51,28 @@ static struct membership *compute(const struct roster *r, bool *is_panic)
 
 static int make_set(struct pool_change *c, struct err *err)
 {
-    c->members = compute(c->roster, &c->is_panic);
+    c->members = compute(c->roster, c);
     if (!c->members) return err_set(err, "out of memory for the servers of pool \"%s\"", c->pool->name);
     if (peer_set_new(&c->set, c->roster, c->members, err) == 0) return 0;
     free(c->members);
     return -1;
 }
 
+static void note_panic(struct pool *p, const struct pool_change *c)
+{
+    if (c->ignores_health == p->ignores_health) return;
+    p->ignores_health = c->ignores_health;
+    p->panics += c->ignores_health;
+    uint32_t healthy = 0;
+    for (uint32_t i = 0; i < c->roster->count; i++) healthy += server_is_healthy(c->roster->places[i].server);
+    log_event(c->ignores_health ? LOG_WARN : LOG_INFO, c->ignores_health ? "pool_panic" : "pool_panic_over",
+              "pool=%s healthy=%u servers=%u", p->name, healthy, c->roster->count);
+}
+
 static void make_current(const struct pool_change *c)
 {
     struct pool *p = c->pool;
+    note_panic(p, c);
     p->set_weight = 0;
     for (uint32_t i = 0; i < c->roster->count; i++) {
         struct server *s = c->roster->places[i].server;
@@ -163,6 +178,11 @@ static double number_of(void *context)
     return (double)*(const uint64_t *)context;
 }
 
+static double is_panicking(void *pool)
+{
+    return ((const struct pool *)pool)->ignores_health;
+}
+
 static void add_health_meters(struct pool *p, struct metric_registry *metrics)
 {
     for (int i = 0; i < SERVER_SHOWN_COUNT; i++) {
@@ -180,6 +200,12 @@ static void add_health_meters(struct pool *p, struct metric_registry *metrics)
                                 &p->health_changes[i]);
     }
     const struct metric_label label = { "pool", p->name };
+    (void)metric_counter_fn(
+        metrics, "weir_pool_panics_total",
+        "How often servers that are not well began to be used, for want of those that are.", &label, 1,
+        number_of, &p->panics);
+    (void)metric_gauge_fn(metrics, "weir_pool_panic", "1 while servers that are not well are used.", &label,
+                          1, is_panicking, p);
     (void)metric_counter_fn(metrics, "weir_pool_ejections_denied_total",
                             "Findings that ejected nobody, because max_ejected were out already.", &label, 1,
                             number_of, &p->ejections_denied);

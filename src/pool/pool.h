@@ -25,6 +25,8 @@ struct pool {
     uint64_t set_weight;      /* of all in the current set that may be picked */
     uint64_t warm_next_ms;    /* when the warming servers' weights are next to grow */
     uint64_t health_changes[SERVER_HEALTH_REASON_COUNT]; /* of its servers, since it is there */
+    bool ignores_health;                                 /* of some or all of its servers that are not well */
+    uint64_t panics;                                     /* how often that began */
     bool is_suspected;                                   /* the control side is to look at its failures */
     uint64_t ejections_denied;                           /* max_ejected were out already */
     uint64_t checks[2];                                  /* ended: that failed, that passed */
@@ -39,7 +41,8 @@ struct pool_change {
     struct roster *roster;
     struct peer_set *set;
     struct membership *members;
-    bool is_panic;
+    bool is_panic;       /* no server is usable */
+    bool ignores_health; /* of some or all that are not well */
 };
 
 /* Servers start as the configuration says. `arena`: in which conf lies, NULL: conf outlives the pool. */

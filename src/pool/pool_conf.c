@@ -210,6 +210,12 @@ static const struct conf_type kind_type = { .name = "pool kind",
                                             .size = sizeof(uint32_t),
                                             .names = kind_names };
 
+/* In the order of enum pool_when_all_down. */
+static const char *const when_all_down_names[] = { "try_all", "fail", NULL };
+static const struct conf_type when_all_down_type = { .name = "when all are down",
+                                                     .size = sizeof(uint32_t),
+                                                     .names = when_all_down_names };
+
 /* The place of a server's address as it was written. */
 static void fault_address(struct conf_decode *d, const struct conf_node *server, const char *remedy,
                           const char *sentence)
@@ -355,6 +361,9 @@ static const struct conf_field pool_fields[] = {
       .help = "Each server is asked now and then whether it is well; who is not gets nothing." },
     { "ejection", CONF_OBJECT(struct pool_conf, ejection, &ejection_conf_type),
       .help = "When a server is taken out for a while by what is seen of it; `false` for never." },
+    { "when_all_down", CONF_ENUM(struct pool_conf, when_all_down, &when_all_down_type), .preset = "try_all",
+      .help = "If no server is well. try_all: all that the operator has enabled are used; fail: requests are "
+              "refused with 503 at once." },
     { 0 },
 };
 

@@ -59,6 +59,8 @@ enum pool_kind {
 struct check_conf;
 struct sticky_conf;
 
+enum pool_when_all_down { POOL_TRY_ALL, POOL_FAIL };
+
 struct pool_conf {
     const char *name;
     uint32_t kind;              /* enum pool_kind */
@@ -77,6 +79,7 @@ struct pool_conf {
     struct pool_subset_conf *subset; /* NULL: all of its servers */
     struct sticky_conf *sticky;      /* NULL: not sticky */
     struct ejection_conf ejection;
+    uint32_t when_all_down;    /* enum pool_when_all_down */
     struct check_conf *health; /* NULL: its servers are not checked */
 };
 

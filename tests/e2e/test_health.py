@@ -57,6 +57,11 @@ def ask_names(client, count):
     return {client.ask().text for _ in range(count)}
 
 
+def wait_available(weir, count):
+    """Workers are told of a change at once, or some milliseconds after the one before."""
+    eventually(lambda: weir.get("/api/v1/pools/web")["available"] == count, f"{count} servers that may be chosen")
+
+
 def test_a_server_whose_checks_fail_gets_nothing_until_they_pass_again(scene):
     patients = [Patient(scene, name) for name in ("a", "b")]
     weir = scene.proxy(*[patient.conf for patient in patients],
@@ -69,6 +74,7 @@ def test_a_server_whose_checks_fail_gets_nothing_until_they_pass_again(scene):
     assert down["health_reason"] == "check_failed"
     assert down["health_detail"] == "GET /healthz was answered with status 503, and 3 checks on end failed"
     assert down["check"]["status"] == 503
+    wait_available(weir, 1)
     assert ask_names(client, 10) == {"b"}
     weir.wait_metric(1, "weir_pool_servers", pool="web", state="down")
     weir.wait_metric(1, "weir_pool_servers", pool="web", state="up")
@@ -110,6 +116,7 @@ def test_a_server_that_hangs_is_out_before_any_request_is_lost_to_it_and_back_wh
         # Not before so many could have failed; how soon at the latest is tested on a virtual clock.
         events = eventually(lambda: [e for e in weir.events("server_state") if e["state"] == "down"], "its line")
         assert seconds_of(events[0]) - stopped_at >= 2 * 0.9
+        wait_available(weir, 1)
         client = scene.client(weir)
         for _ in range(24):
             assert client.ask().text == "good"
@@ -226,6 +233,7 @@ def test_the_operators_word_stands_beside_health(scene):
     assert weir.servers()["a"]["state"] == "maintenance"
     weir.patch_server("web", "a", admin="enabled")
     assert weir.servers()["a"]["state"] == "down"
+    wait_available(weir, 1)
     assert ask_names(scene.client(weir), 6) == {"b"}
 
 
@@ -288,8 +296,9 @@ def test_a_server_that_answers_nothing_but_503_is_out_soon_and_the_others_go_on(
     ask_until(client, lambda: ejected(weir), "the sick server being ejected")
     server = ejected(weir)["sick"]
     assert server["health_reason"] == "gateway_errors" and server["ejected_ms"] > 0
-    assert server["health_detail"] == f"{sick.count} answers of 502 to 504 or that broke off on end"
-    assert 5 <= sick.count <= 12
+    assert " answers of 502 to 504 or that broke off on end" in server["health_detail"]
+    assert sick.count >= 5
+    wait_available(weir, 1)
     assert {client.ask().status for _ in range(10)} == {200}
     assert weir.metric("weir_pool_health_changes_total", pool="web", reason="gateway_errors") == 1
     event = weir.wait_event("server_state")
@@ -353,6 +362,7 @@ def test_a_server_whose_answers_time_out_is_ejected(scene):
     client = scene.client(weir)
     statuses = ask_until(client, lambda: ejected(weir), "the hung server being ejected")
     assert ejected(weir)["hung"]["health_reason"] == "timeouts" and 504 in statuses
+    wait_available(weir, 1)
     assert client.ask().text == "well"
 
 
@@ -378,3 +388,24 @@ def test_a_server_that_is_killed_under_load_costs_no_request_that_can_be_repeate
     eventually(lambda: weir.servers()[doomed.address]["state"] == "ejected" or clients[0].ask().status != 200,
                "the killed server being ejected")
     assert weir.servers()[doomed.address]["health_reason"] in ("connect_failures", "ejection_over")
+
+
+@pytest.mark.parametrize("when, status", [("try_all", 200), ("fail", 503)])
+def test_if_no_server_is_well_all_are_tried_or_requests_are_refused(scene, when, status):
+    patients = [Patient(scene, name) for name in ("a", "b")]
+    for patient in patients:
+        patient.status = 500
+    weir = scene.proxy(*[patient.conf for patient in patients], pool={"health": CHECK, "when_all_down": when})
+    for name in ("a", "b"):
+        wait_state(weir, name, "down")
+    tries = 2 if when == "try_all" else 0
+    wait_available(weir, tries)
+    client = scene.client(weir)
+    assert {client.ask().status for _ in range(6)} == {status}
+    assert weir.get("/api/v1/pools/web")["panic"] == (when == "try_all")
+    assert weir.metric("weir_pool_panics_total", pool="web") == (when == "try_all")
+    patients[0].status = 200
+    wait_state(weir, "a", "up")
+    wait_available(weir, 1)
+    assert ask_names(client, 6) == {"a"}
+    weir.wait_metric(0, "weir_pool_panic", pool="web")

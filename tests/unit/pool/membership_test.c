@@ -360,9 +360,59 @@ static void the_largest_pool_stays_within_the_bounds(void **state)
     assert_true(m[7].weight > 0);
 }
 
+/* Of three the last is not enabled. */
+static void if_nobody_is_well_all_that_are_enabled_are_tried_or_nobody_is(void **state)
+{
+    (void)state;
+    struct membership_server servers[3];
+    struct membership out[3];
+    for (int i = 0; i < 3; i++)
+        servers[i] = (struct membership_server){ .weight = 1,
+                                                 .tier = 1,
+                                                 .warm = MEMBERSHIP_WHOLE,
+                                                 .is_local = true,
+                                                 .is_in_subset = true,
+                                                 .is_enabled = i < 2 };
+    for (int keeps_out = 0; keeps_out < 2; keeps_out++) {
+        for (uint32_t panic = 0; panic <= 100; panic += 50) {
+            struct membership_rules rules = { .overprovision = 140, .panic = panic, .keeps_out = keeps_out };
+            assert_true(membership_compute(&rules, servers, 3, out));
+            assert_true(membership_panics(&rules, servers, 3));
+            for (int i = 0; i < 3; i++) assert_int_equal(out[i].weight && !out[i].is_out, i < 2);
+            rules.refuses_all = true;
+            assert_true(membership_compute(&rules, servers, 3, out));
+            assert_false(membership_panics(&rules, servers, 3));
+            for (int i = 0; i < 3; i++) assert_true(!out[i].weight && out[i].is_out && !out[i].is_standby);
+        }
+    }
+}
+
+static void a_tier_below_its_threshold_panics_if_somebody_in_it_is_not_well(void **state)
+{
+    (void)state;
+    struct membership_server servers[4];
+    for (int i = 0; i < 4; i++)
+        servers[i] = (struct membership_server){ .weight = 1,
+                                                 .tier = 1,
+                                                 .warm = MEMBERSHIP_WHOLE,
+                                                 .is_local = true,
+                                                 .is_in_subset = true,
+                                                 .is_enabled = true,
+                                                 .is_usable = i < 2 };
+    const struct membership_rules never = { .overprovision = 140 },
+                                  at_60 = { .overprovision = 140, .panic = 60 };
+    assert_false(membership_panics(&never, servers, 4));
+    assert_true(membership_panics(&at_60, servers, 4));
+    servers[2].is_enabled = servers[3].is_enabled =
+        false; /* by the operator: there is nobody to be used again */
+    assert_false(membership_panics(&at_60, servers, 4));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(if_nobody_is_well_all_that_are_enabled_are_tried_or_nobody_is),
+        cmocka_unit_test(a_tier_below_its_threshold_panics_if_somebody_in_it_is_not_well),
         cmocka_unit_test(later_tiers_get_what_the_first_cannot_bear),
         cmocka_unit_test(a_tier_in_panic_uses_all_that_are_enabled),
         cmocka_unit_test(if_none_is_usable_all_that_are_enabled_are_tried_whatever_their_tier),
