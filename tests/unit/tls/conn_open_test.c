@@ -187,7 +187,7 @@ static void a_name_of_nobodys_gets_the_first_where_that_is_wanted(void **state)
     SSL_CTX *ctx = pair_client_context();
     struct pair p;
     conf.unknown_name = TLS_UNKNOWN_FIRST;
-    tls_slot_set(slot, tls_store_new(&conf, pair_on_fault, NULL));
+    tls_slot_set(slot, tls_store_new(&conf, &(struct tls_store_asked){ .on_fault = pair_on_fault }));
     pair_open(&p, ctx, NULL);
     SSL_set_tlsext_host_name(p.client, "b.example");
     pair_shake_well(&p);
@@ -200,7 +200,7 @@ static void a_clients_certificate_is_asked_for(void **state)
     (void)state;
     struct tls_client_conf client = { .ca = pki_path("ca", ".pem"), .certificate = TLS_CLIENT_REQUIRE };
     conf.client = &client;
-    tls_slot_set(slot, tls_store_new(&conf, pair_on_fault, NULL));
+    tls_slot_set(slot, tls_store_new(&conf, &(struct tls_store_asked){ .on_fault = pair_on_fault }));
     SSL_CTX *ctx = pair_client_context();
     struct pair p;
     SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION); /* of 1.3 a client hears after its handshake */
