@@ -200,7 +200,8 @@ APART static bool read_any(void *context, uint64_t address, uint64_t *out)
     return true;
 }
 
-/* Two alike: one of them lies before the other in the text. Each returns where it returns to. */
+/* Two that do the same: one of them lies before the other in the text. They differ by their names, lest a compiler make one of
+ * them. Each returns where it returns to. */
 #define WAITS(name)                                                                     \
     APART static uint64_t waits_##name(uint64_t left_by)                                \
     {                                                                                   \
@@ -209,6 +210,7 @@ APART static bool read_any(void *context, uint64_t address, uint64_t *out)
         struct unwind_registers r = { .has_no_bp = true };                              \
         room[10] = (uint64_t)(uintptr_t)&room[40];                                      \
         room[11] = left_by;                                                             \
+        room[12] = (uint64_t)(uintptr_t) #name;                                         \
         __asm__ volatile("lea 0(%%rip), %0\n\tmov %%rsp, %1" : "=r"(r.ip), "=r"(r.sp)); \
         pc_count = unwind_stack(space, &r, &memory, pcs, UNWIND_DEPTH_MAX);             \
         return (uint64_t)(uintptr_t)__builtin_return_address(0) + room[0];              \
