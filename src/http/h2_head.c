@@ -188,6 +188,7 @@ static void join_cookies(struct h2_head *h)
         if (is_cookie) first = &h->fields[kept];
         kept++;
     }
+    if (!first) return;
     first->value = h->text.data + begin;
     first->value_len = (uint32_t)(h->text.len - begin);
     h->count = kept;
