@@ -150,7 +150,7 @@ def test_what_is_missing_is_named(name, tmp_path):
 
 CONFLICTS = {
     "pool and routes": listener("routes: [{name: all, pool: web}]"),
-    "routes on tcp": GOOD.replace("pool: web", "protocol: tcp\n    routes: [{name: all, pool: web}]"),
+    "routes by path on tcp": GOOD.replace("pool: web", "protocol: tcp\n    routes: [{name: all, path: /a, pool: web}]"),
     "same address twice": GOOD.replace("pools:", "  again: {bind: 127.0.0.1:18999, pool: web}\npools:"),
     "same route name twice": GOOD.replace("pool: web", "routes: [{name: a, path: /a, pool: web}, "
                                                        "{name: a, path: /b, pool: web}]"),

@@ -332,7 +332,7 @@ def test_if_all_fail_alike_nobody_is_ejected(scene, every):
 
 def test_a_server_that_flaps_is_out_for_twice_as_long_each_time_and_never_more_than_allowed_are(scene):
     servers = [Sick(scene, "bad", every=1), Sick(scene, "worse", every=1), Sick(scene, "well"), Sick(scene, "good")]
-    weir = sick_proxy(scene, *servers, min="100ms", max="400ms", max_ejected=25)
+    weir = sick_proxy(scene, *servers, min="100ms", max="20s", max_ejected=25)  # longer than either is in
     client = scene.client(weir)
     spans = []
 
@@ -349,7 +349,7 @@ def test_a_server_that_flaps_is_out_for_twice_as_long_each_time_and_never_more_t
         return False
 
     eventually(seen, lambda: f"four ejections of one server: {weir.log}")
-    for span, least in zip(spans, (0.1, 0.2, 0.4, 0.4)):
+    for span, least in zip(spans, (0.1, 0.2, 0.4, 0.8)):
         assert span >= least - 0.002, spans  # lines have whole milliseconds
     assert weir.metric("weir_pool_ejections_denied_total", pool="web") > 0
 
