@@ -87,6 +87,13 @@ static void tell_all(struct h2_session *s, enum end_reason reason, const char *d
     }
 }
 
+/* Nothing more is read: only what is queued has a time to be taken in. */
+static void start_flush(struct h2_session *s)
+{
+    s->state = H2_SESSION_FLUSH;
+    s->head_by_ms = s->idle_by_ms = s->leave_by_ms = 0;
+}
+
 void h2_session_fail(struct h2_session *s, enum h2_error error, enum end_reason reason, const char *detail)
 {
     struct http_conn *http = &s->server->http;
@@ -94,8 +101,7 @@ void h2_session_fail(struct h2_session *s, enum h2_error error, enum end_reason 
     if (reason != END_CLIENT_ABORT) http->end = (uint8_t)reason;
     http->transport.fault_words = detail;
     if (!s->is_broken) h2_out_goaway(s, s->last_id, error);
-    s->state = H2_SESSION_FLUSH;
-    s->head_by_ms = s->idle_by_ms = s->leave_by_ms = 0;
+    start_flush(s);
     tell_all(s, reason, detail);
     h2_session_look(s);
 }
@@ -171,7 +177,7 @@ static void leave_now(struct h2_session *s)
     if (s->has_left || !h2_is_live(s)) return;
     s->is_leaving = s->has_left = true;
     s->goaway_id = s->last_id;
-    s->leave_by_ms = 0;
+    s->idle_by_ms = s->leave_by_ms = 0;
     h2_out_goaway(s, s->goaway_id, H2_NO_ERROR);
     h2_session_look(s);
 }
@@ -298,7 +304,7 @@ static void settle(struct h2_session *s)
     if (s->flooded) end_flood(s);
     if (s->is_broken)
         h2_session_fail(s, H2_NO_ERROR, s->end ? (enum end_reason)s->end : END_CLIENT_ABORT, NULL);
-    if (h2_is_live(s) && s->has_left && !s->stream_count) s->state = H2_SESSION_FLUSH;
+    if (h2_is_live(s) && s->has_left && !s->stream_count) start_flush(s);
     if (s->state != H2_SESSION_FLUSH || s->stream_count) return;
     if (s->is_broken || h2_out_flush(s) != IO_AGAIN) start_linger(s);
 }

@@ -529,6 +529,29 @@ static void an_idle_connection_closes_in_time(void **state)
     close_scene(&s);
 }
 
+static void one_that_leaves_and_is_not_read_from_waits_for_its_time(void **state)
+{
+    static const char body[6000];
+    (void)state;
+    struct scene s;
+    open_greeted(&s);
+    struct http_conn *http = http_conn_at(s.among.next);
+    assert_int_equal(setsockopt(http->transport.io.fd, SOL_SOCKET, SO_SNDBUF, &(int){ 1 }, sizeof(int)), 0);
+    for (unsigned i = 0; i < 8; i++) say_get(&s, 2 * i + 1);
+    for (unsigned i = 0; i < 8; i++) {
+        answer(&s, i, body, sizeof(body));
+        let_go(&s, i);
+    }
+    turns(&s);
+    pass_time(&s, 2001); /* idle for too long: it is to go, and its client takes nothing */
+    assert_true(timer_is_armed(&http->timer));
+    assert_true(http->timer.deadline_ms > loop_now_ms(&s.loop)); /* one in the past fires at every turn */
+    assert_int_equal(s.closed, 0);
+    pass_time(&s, 1000);
+    assert_int_equal(s.closed, 1);
+    close_scene(&s);
+}
+
 static void a_head_that_does_not_come_ends_in_time(void **state)
 {
     (void)state;
@@ -729,6 +752,7 @@ int main(void)
         cmocka_unit_test(more_streams_than_allowed_are_refused),
         cmocka_unit_test(a_drained_connection_loses_no_request),
         cmocka_unit_test(an_idle_connection_closes_in_time),
+        cmocka_unit_test(one_that_leaves_and_is_not_read_from_waits_for_its_time),
         cmocka_unit_test(a_head_that_does_not_come_ends_in_time),
         cmocka_unit_test(floods_end_the_connection),
         cmocka_unit_test(what_is_slow_is_no_flood),
