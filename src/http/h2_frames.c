@@ -52,6 +52,8 @@ static void on_headers(struct h2_session *s, const struct h2_frame *f, struct sl
         fail(s, H2_PROTOCOL_ERROR, "a HEADERS frame that is shorter than its padding and priority");
     } else if (content.depends_on == f->stream) {
         fail(s, H2_PROTOCOL_ERROR, "a stream that depends on itself");
+    } else if (!h2_request_may_have_fields(s, f->stream)) {
+        return;
     } else if (f->flags & H2_END_HEADERS) {
         h2_request_fields(s, f->stream, f->flags, content.bytes);
     } else if (keep_fields(s, content.bytes)) {

@@ -163,26 +163,33 @@ static void take_trailers(struct h2_stream *st, struct h2_head *head, uint8_t fl
     }
 }
 
+bool h2_request_may_have_fields(struct h2_session *s, uint32_t id)
+{
+    const struct h2_stream *st = h2_stream_find(s, id);
+    bool is_known = false;
+    if (!(id & 1)) {
+        h2_session_fail(s, H2_PROTOCOL_ERROR, END_HTTP2_PROTOCOL, "a stream that a client cannot open");
+        return false;
+    }
+    if (!st && id <= s->last_id && !h2_session_was_reset(s, id, &is_known)) {
+        h2_session_fail(s, is_known ? H2_STREAM_CLOSED : H2_PROTOCOL_ERROR, END_HTTP2_PROTOCOL,
+                        "fields of a stream that is closed");
+        return false;
+    }
+    if (st && st->is_cancelled) {
+        h2_session_fail(s, H2_STREAM_CLOSED, END_HTTP2_PROTOCOL,
+                        "fields of a stream that its client has reset");
+        return false;
+    }
+    return true;
+}
+
 void h2_request_fields(struct h2_session *s, uint32_t id, uint8_t flags, struct slice block)
 {
     struct fields f;
     struct h2_stream *st = h2_stream_find(s, id);
-    bool is_late = !st && id <= s->last_id, is_known = false;
-    if (!(id & 1)) {
-        h2_session_fail(s, H2_PROTOCOL_ERROR, END_HTTP2_PROTOCOL, "a stream that a client cannot open");
-        return;
-    }
-    if (is_late && !h2_session_was_reset(s, id, &is_known)) {
-        h2_session_fail(s, is_known ? H2_STREAM_CLOSED : H2_PROTOCOL_ERROR, END_HTTP2_PROTOCOL,
-                        "fields of a stream that is closed");
-        return;
-    }
+    bool is_late = !st && id <= s->last_id;
     if (!st && !is_late) s->last_id = id;
-    if (st && st->is_cancelled) {
-        h2_session_fail(s, H2_STREAM_CLOSED, END_HTTP2_PROTOCOL,
-                        "fields of a stream that its client has reset");
-        return;
-    }
     bool is_after = s->has_left && id > s->goaway_id;
     if (is_after && !is_late) h2_session_note_closed(s, id, true);
     bool is_ignored = is_late || is_after || (st && st->is_reset);

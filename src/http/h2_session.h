@@ -161,7 +161,9 @@ void h2_session_stream_gone(struct h2_session *s);
 void h2_frames_take(struct h2_session *s, struct slice bytes);
 
 /* h2_request.c */
-/* A whole field block of a stream. */
+/* Whether fields may come of a stream; false: the connection has been ended for it. */
+bool h2_request_may_have_fields(struct h2_session *s, uint32_t id);
+/* A whole field block of a stream that may have one. */
 void h2_request_fields(struct h2_session *s, uint32_t id, uint8_t flags, struct slice block);
 /* `bytes` of a DATA frame; ends: the last of the last. */
 void h2_request_data(struct h2_stream *st, struct slice bytes, bool ends);

@@ -689,6 +689,7 @@ static void faults_of_framing_end_the_connection(void **state)
     } cases[] = {
         { H2_DATA, 0, 3, { "x", 1 }, "PROTOCOL_ERROR" },          /* not open */
         { H2_HEADERS, 5, 2, { GET_BLOCK, 6 }, "PROTOCOL_ERROR" }, /* an even number */
+        { H2_HEADERS, 0, 2, { GET_BLOCK, 1 }, "PROTOCOL_ERROR" }, /* and more of it may never come */
         { H2_HEADERS, 5, 5, { "\x80", 1 }, "COMPRESSION_ERROR" },
         { H2_HEADERS, 13, 5, { "\7\x82", 2 }, "PROTOCOL_ERROR" }, /* all padding */
         { H2_CONTINUATION, 4, 1, { "", 0 }, "PROTOCOL_ERROR" },
