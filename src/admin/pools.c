@@ -26,6 +26,8 @@ struct server_answer {
     uint64_t attempts, failures, connects, reuses, learned_idle_ms;
     struct check_answer check;
     struct latency latency;
+    const char *tls_failure;
+    char tls_failure_text[SERVER_TLS_FAILURE_MAX];
 };
 
 static const struct shape_field check_fields[] = {
@@ -84,6 +86,8 @@ static const struct shape_field server_fields[] = {
     SHAPE_ROW(server_answer, learned_idle_ms, COUNT,
               "How long it was seen or said to leave an idle connection open; null is not known.",
               .may_be_null = true),
+    SHAPE_ROW(server_answer, tls_failure, STRING,
+              "Why the last TLS handshake with it that failed did; null: none has.", .may_be_null = true),
     { 0 },
 };
 
@@ -156,6 +160,12 @@ static struct server_answer describe_server(const struct roster_place *place, co
     };
 }
 
+/* In its place: the words are the answer's own. */
+static void add_tls_failure(struct server_answer *a, struct server *s)
+{
+    if (server_tls_failure(s, a->tls_failure_text)) a->tls_failure = a->tls_failure_text;
+}
+
 /* pools */
 
 struct queue_answer {
@@ -220,8 +230,10 @@ static void print_pool(const struct proxy *p, const struct pool *pool, struct js
         j->is_failed = true;
         return;
     }
-    for (uint32_t i = 0; i < pool->roster->count; i++)
+    for (uint32_t i = 0; i < pool->roster->count; i++) {
         servers[i] = describe_server(&pool->roster->places[i], p->metrics);
+        add_tls_failure(&servers[i], pool->roster->places[i].server);
+    }
     struct pool_answer a = {
         .name = pool->name,
         .method = pool->roster->conf->balance.option->name,
@@ -296,6 +308,7 @@ void servers_list(const struct admin_request *rq, struct answer *out)
     json_array(&j);
     for (uint32_t i = 0; i < pool->roster->count; i++) {
         struct server_answer a = describe_server(&pool->roster->places[i], rq->proxy->metrics);
+        add_tls_failure(&a, pool->roster->places[i].server);
         shape_print(&server_shape, &a, &j);
     }
     json_array_end(&j);
@@ -303,9 +316,10 @@ void servers_list(const struct admin_request *rq, struct answer *out)
     answer_json(out, 200, &j);
 }
 
-static void answer_server(const struct admin_request *rq, const struct server *s, struct answer *out)
+static void answer_server(const struct admin_request *rq, struct server *s, struct answer *out)
 {
     struct server_answer a = describe_server(roster_place_of(s->pool->roster, s), rq->proxy->metrics);
+    add_tls_failure(&a, s);
     struct json j;
     json_init(&j, ANSWER_MAX, true);
     shape_print(&server_shape, &a, &j);
@@ -314,7 +328,7 @@ static void answer_server(const struct admin_request *rq, const struct server *s
 
 void servers_show(const struct admin_request *rq, struct answer *out)
 {
-    const struct server *s = find_server(rq, out);
+    struct server *s = find_server(rq, out);
     if (s) answer_server(rq, s, out);
 }
 

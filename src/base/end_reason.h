@@ -68,6 +68,12 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(CONNECT_REFUSED, "connect_refused", SERVER, 502, CONNECT, "the server refused the connection")                 \
     X(CONNECT_TIMEOUT, "connect_timeout", SERVER, 504, CONNECT, "the connection to the server did not open in time") \
     X(CONNECT_FAILED, "connect_failed", SERVER, 502, CONNECT, "the server cannot be reached")                        \
+    X(SERVER_TLS_TIMEOUT, "server_tls_timeout", SERVER, 504, CONNECT, "the TLS handshake with the server took too long")  \
+    X(SERVER_TLS_FAILED, "server_tls_failed", SERVER, 502, CONNECT, "the TLS handshake with the server failed")      \
+    X(SERVER_CERTIFICATE, "server_certificate", SERVER, 502, CONNECT, "the server's certificate is not accepted")    \
+    X(SERVER_NOT_TLS, "server_not_tls", SERVER, 502, CONNECT, "the server does not speak TLS")                       \
+    X(SERVER_TLS_CUT, "server_tls_cut", SERVER, 502, ANY, "the server's TLS ended without a word, as one that is cut") \
+    X(SERVER_TLS_BROKEN, "server_tls_broken", SERVER, 502, ANY, "the TLS connection to the server broke")            \
     X(SEND_FAILED, "send_failed", SERVER, 502, ANY, "the server closed while the request was being sent")            \
     X(SEND_TIMEOUT, "send_timeout", SERVER, 504, ANY, "the server stopped taking the request")                       \
     X(FIRST_BYTE_TIMEOUT, "first_byte_timeout", SERVER, 504, ANY, "the server did not begin to answer in time")      \

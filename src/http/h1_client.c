@@ -67,9 +67,9 @@ static void open_connection(struct h1_client *c)
         c->state = H1_CLIENT_BUSY;
         if (c->conn.stream.events) c->conn.stream.events->on_open(&c->conn.stream);
         return;
-    case IO_AGAIN: return;
+    case IO_AGAIN: c->conn.stream.overdue = c->transport.overdue; return;
     case IO_EOF:
-    case IO_FAIL: tell(c, h1_client_connect_reason(&c->transport), NULL, 0); return;
+    case IO_FAIL: tell(c, h1_client_connect_reason(&c->transport), c->transport.fault_words, 0); return;
     }
 }
 
@@ -178,7 +178,9 @@ static bool receive_head(struct h1_client *c, struct slice *bytes)
         tell(c, END_SERVER_CLOSED, conn->stream.has_received ? "in the middle of its response head" : NULL,
              0);
         return false;
-    case IO_FAIL: tell(c, END_SERVER_RESET, NULL, 0); return false;
+    case IO_FAIL:
+        tell(c, transport_fault(conn->transport, END_SERVER_RESET), conn->transport->fault_words, 0);
+        return false;
     case IO_OK: break;
     }
     conn->stream.has_received = true;

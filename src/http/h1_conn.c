@@ -91,7 +91,9 @@ bool h1_conn_pump(struct h1_conn *c, struct slice bytes)
     case H1_PUMP_YIELD: loop_defer(h1_conn_loop(c), &c->task); return true;
     case H1_PUMP_END: return true;
     case H1_PUMP_EOF: tell_error(c, c->role->body_eof, NULL); return false;
-    case H1_PUMP_FAIL: tell_error(c, c->role->body_reset, NULL); return false;
+    case H1_PUMP_FAIL:
+        tell_error(c, transport_fault(c->transport, c->role->body_reset), c->transport->fault_words);
+        return false;
     case H1_PUMP_NO_MEMORY: tell_error(c, END_NO_MEMORY, NULL); return false;
     case H1_PUMP_BAD: tell_error(c, fault.reason, fault.detail); return false;
     case H1_PUMP_GONE: return false;

@@ -107,6 +107,9 @@ struct http_stream {
     bool is_last;        /* the peer closes after this message */
     bool lacks_memory;   /* that is why sending failed */
     bool ends_at_hangup; /* towards a client, its owner's: one that sends no more is gone */
+    uint8_t
+        overdue; /* towards a server: enum end_reason of a time-out now, where it is more than a connection that is
+                        waited for; else END_NONE */
 };
 
 /* Sends or keeps (bounded) the whole head. IO_OK, or IO_FAIL: the connection is broken or memory is out. */
@@ -157,7 +160,7 @@ static inline void http_stream_reset(struct http_stream *s, enum end_reason reas
 static inline bool http_is_break(enum end_reason reason)
 {
     return reason == END_SERVER_CLOSED || reason == END_SERVER_RESET || reason == END_SEND_FAILED ||
-           reason == END_LEFT_BEHIND;
+           reason == END_LEFT_BEHIND || reason == END_SERVER_TLS_CUT || reason == END_SERVER_TLS_BROKEN;
 }
 /* The exchange is done with it: the codec keeps the connection or closes it, as both messages allow. */
 static inline void http_stream_release(struct http_stream *s)

@@ -56,9 +56,12 @@ struct transport {
         ends_with_this; /* what is sent now is the last: its close follows within this turn, in the same segment */
     bool has_sent;      /* a byte was handed to the kernel since the owner last cleared it */
     bool holds_rest; /* send() took more than could be passed on: it is not writable until that is out */
-    uint8_t fault;   /* enum end_reason of an IO_FAIL of open() that errno does not name; else END_NONE */
+    uint8_t fault;   /* enum end_reason of an IO_FAIL that errno does not name; else END_NONE */
+    uint8_t
+        overdue; /* enum end_reason of an open() that takes too long, where it is more than a connection; else END_NONE */
     int saved_errno; /* of the last IO_FAIL */
-    const char *fault_words; /* what more is known of the fault: a clause, static; NULL: nothing */
+    const char *
+        fault_words; /* what more is known of the fault: a clause, of the transport's for as long as it is not closed; NULL */
     struct loop *loop;
     const struct transport_ops *ops; /* never NULL; a closed one has ops that refuse */
     void *own; /* of the ops: a session, a connection that it is a part of; NULL: none */
@@ -94,6 +97,11 @@ static inline enum io transport_flush(struct transport *t)
 MUST_CHECK static inline int transport_wait(struct transport *t)
 {
     return t->io.is_registered ? 0 : t->ops->wait(t);
+}
+/* What an IO_FAIL is called: `reason`, if the transport knows no better. */
+static inline enum end_reason transport_fault(const struct transport *t, enum end_reason reason)
+{
+    return t->fault ? (enum end_reason)t->fault : reason;
 }
 /* While nothing is under way on it: the peer has closed or reset, or has sent what nobody asked for, whether or not
  * that was read. Not fit for reuse. */

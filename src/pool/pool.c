@@ -96,10 +96,29 @@ int pool_rebuild(struct pool *p, struct err *err)
     return 0;
 }
 
+/* They stay once they are there: a pool without TLS shows none. */
+static void add_tls_meters(struct pool *p, const struct pool_env *env, const struct pool_conf *conf)
+{
+    struct metric_label labels[] = { { "pool", p->name }, { "result", "full" } };
+    const char *family = "weir_pool_tls_handshakes_total";
+    const char *help =
+        "TLS handshakes with servers, by how they went: full, resumed (by a session of an earlier one), or "
+        "failed.";
+    if (p->meter_tls_full || !(conf->tls || conf->egress_tls)) return;
+    metric_scope_open(env->metrics, &p->meters);
+    p->meter_tls_full = metric_counter(env->metrics, family, help, labels, 2);
+    labels[1].value = "resumed";
+    p->meter_tls_resumed = metric_counter(env->metrics, family, help, labels, 2);
+    labels[1].value = "failed";
+    p->meter_tls_failed = metric_counter(env->metrics, family, help, labels, 2);
+    metric_scope_close(env->metrics, &p->meters);
+}
+
 int pool_prepare(struct pool_change *change, struct pool *p, const struct pool_env *env,
                  const struct pool_conf *conf, struct conf_arena *arena, struct err *err)
 {
     *change = (struct pool_change){ .pool = p };
+    add_tls_meters(p, env, conf);
     if (roster_new(&change->roster, p, env, conf, arena, err) < 0) return -1;
     if (make_set(change, err) == 0) return 0;
     roster_discard(change->roster, env);

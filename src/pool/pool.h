@@ -33,6 +33,8 @@ struct pool {
     struct pool_state_meter state_meters[SERVER_SHOWN_COUNT];
     struct metric_scope meters;
     uint32_t meter_queued, meter_queue_full;
+    uint32_t meter_tls_full, meter_tls_resumed,
+        meter_tls_failed; /* METRIC_NONE: its servers were always plain */
 };
 
 /* A new configuration of a pool, made beside the one in force, so that nothing has happened if it fails. */

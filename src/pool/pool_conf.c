@@ -4,9 +4,11 @@
 
 #include "balance/balance.h"
 #include "conf/decode.h"
+#include "conf/decoding.h"
 #include "health/check_conf.h"
 #include "pool/membership.h"
 #include "pool/sticky.h"
+#include "tls/upstream_conf.h"
 
 /* An address whose port may be missing: whether it may depends on the kind of the pool, which is known later.
  * */
@@ -299,15 +301,40 @@ static void check_pool_health(struct conf_decode *d, const struct conf_node *nod
                               "nobody asks it: the pool has no health check");
 }
 
+/* Who a server has to be must be known before it is asked. */
+static void check_names(struct conf_decode *d, const struct conf_node *servers, const struct pool_conf *p)
+{
+    const struct server_conf *s = p->servers.data;
+    const struct conf_node *node = servers->first_child;
+    if (p->kind == POOL_EGRESS || p->tls->name || p->tls->verify == TLS_VERIFY_OFF) return;
+    for (uint32_t i = 0; i < p->servers.count && node; i++, node = node->next)
+        if (s[i].address.sa.any.sa_family == AF_UNIX && !tls_name_can_be_verified(s[i].name))
+            conf_decode_fault(d, node, "address",
+                              "give it as the server's name, or as `tls: {name: …}` of the pool",
+                              "a unix socket has no name that a certificate could be verified by");
+}
+
+static void check_tls(struct conf_decode *d, const struct conf_node *node, struct pool_conf *p)
+{
+    const struct conf_node *servers = conf_node_get(node, "servers"), *tls = conf_node_get(node, "tls");
+    if (p->tls && servers) check_names(d, servers, p);
+    if (p->kind != POOL_EGRESS) return;
+    p->egress_tls = p->tls ? p->tls->upstream : tls_upstream_by_default(d->arena);
+    if (p->tls && p->tls->name)
+        conf_decode_fault(d, tls, "name", "leave it out",
+                          "in an egress pool the name that is verified is the one that a request asks for");
+}
+
 static void check_pool(struct conf_decode *d, const struct conf_node *node, void *object)
 {
-    const struct pool_conf *p = object;
+    struct pool_conf *p = object;
     const struct conf_node *servers = conf_node_get(node, "servers");
     if (servers) check_addresses(d, servers, p);
     if (p->host && strpbrk(p->host, "/?# @"))
         conf_decode_fault(d, node, "host",
                           "write what servers know themselves by, like app.example.com or app:8080",
                           "\"%.80s\" is more than a Host can be", p->host);
+    check_tls(d, node, p);
     if (p->subset) check_pool_subset(d, node, p);
     if (p->sticky && p->kind == POOL_EGRESS)
         conf_decode_fault(d, node, "sticky", "balance by hash to keep a client with one address",
@@ -364,6 +391,9 @@ static const struct conf_field pool_fields[] = {
     { "when_all_down", CONF_ENUM(struct pool_conf, when_all_down, &when_all_down_type), .preset = "try_all",
       .help = "If no server is well. try_all: all that the operator has enabled are used; fail: requests are "
               "refused with 503 at once." },
+    { "tls", CONF_OPTIONAL(struct pool_conf, tls, &tls_upstream_conf_type),
+      .help = "Servers are spoken to by TLS. In an egress pool it says how targets are that are asked for by "
+              "https." },
     { 0 },
 };
 

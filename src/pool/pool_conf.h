@@ -58,6 +58,8 @@ enum pool_kind {
 
 struct check_conf;
 struct sticky_conf;
+struct tls_upstream;
+struct tls_upstream_conf;
 
 enum pool_when_all_down { POOL_TRY_ALL, POOL_FAIL };
 
@@ -81,6 +83,8 @@ struct pool_conf {
     struct ejection_conf ejection;
     uint32_t when_all_down;    /* enum pool_when_all_down */
     struct check_conf *health; /* NULL: its servers are not checked */
+    struct tls_upstream_conf *tls;   /* NULL: its servers are spoken to plain */
+    struct tls_upstream *egress_tls; /* of an egress pool, for targets that are; NULL: no CA is known */
 };
 
 extern const struct conf_type pool_conf_type, server_conf_type;

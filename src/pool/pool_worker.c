@@ -94,7 +94,10 @@ static void close_unwanted_idle(struct pool_worker *pw, const struct roster *r)
 {
     for (uint32_t i = 0; i < r->count; i++) {
         struct server_worker *sw = server_worker_of(pw, r->places[i].server);
-        if (!server_worker_keeps_idle(sw)) close_all_idle(sw);
+        if (server_worker_keeps_idle(sw))
+            upstream_close_outdated(sw);
+        else
+            close_all_idle(sw);
     }
 }
 

@@ -13,6 +13,7 @@
 #include "pool/pool.h"
 
 struct pool_worker;
+struct tls_worker;
 
 /* A peer set as this worker uses it; lives while an exchange refers to it. */
 struct pool_view {
@@ -38,6 +39,7 @@ struct server_worker {
 
 struct pool_worker_env {
     struct loop *loop;
+    struct tls_worker *tls; /* NULL in tests that have none */
     struct metric_shard *metrics;
     struct mailbox *box;     /* this worker's */
     struct mailbox *control; /* for evidence; NULL in tests */
@@ -107,6 +109,8 @@ enum lease_need {
 /* Where to, by a pool of `kind: egress`. */
 struct pool_target {
     struct address address;
+    const char *host; /* the name or the address that was asked for; for the call */
+    bool is_secure;   /* by TLS */
 };
 
 /* One exchange on one server: counted in flight until pool_unlease(), which comes after the stream's release.

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/names.h"
+#include "base/text.h"
 #include "pool/pool_worker.h"
 
 /* Until a server's patience is known, only connections younger than this carry what cannot be sent twice: the
@@ -71,6 +72,7 @@ int server_new(struct server **out, struct pool *p, const struct pool_env *env,
     s->id = id;
     s->name = names_of(env->names, id);
     s->address = conf->address;
+    pthread_mutex_init(&s->words_lock, NULL);
     s->name_hash = hash_name(s->name);
     address_print(&s->address, s->address_text);
     s->conf_weight = conf->weight;
@@ -87,6 +89,7 @@ int server_new(struct server **out, struct pool *p, const struct pool_env *env,
 void server_free(struct server *s, struct metric_registry *metrics)
 {
     metric_scope_retire(metrics, &s->meters);
+    pthread_mutex_destroy(&s->words_lock);
     free(s->workers);
     free(s);
 }
@@ -126,6 +129,23 @@ void server_saw_idle_close(struct server *s, uint64_t idle_ms, uint64_t now_ms)
     if (idle_ms > UINT32_MAX) return;
     atomic_store_explicit(&s->seen_idle_ms, idle_ms ? (uint32_t)idle_ms : 1, memory_order_relaxed);
     atomic_store_explicit(&s->seen_at_ms, now_ms, memory_order_relaxed);
+}
+
+void server_note_tls_failure(struct server *s, const char *words)
+{
+    pthread_mutex_lock(&s->words_lock);
+    struct text t = text_over(s->tls_failure, sizeof(s->tls_failure));
+    text_add_slice(&t, slice_of(words));
+    text_cstr(&t);
+    pthread_mutex_unlock(&s->words_lock);
+}
+
+bool server_tls_failure(struct server *s, char out[SERVER_TLS_FAILURE_MAX])
+{
+    pthread_mutex_lock(&s->words_lock);
+    memcpy(out, s->tls_failure, sizeof(s->tls_failure));
+    pthread_mutex_unlock(&s->words_lock);
+    return out[0];
 }
 
 void server_said_idle(struct server *s, uint32_t timeout_s)

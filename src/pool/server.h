@@ -3,11 +3,16 @@
  * for weight and cap. */
 #pragma once
 
+#include <pthread.h>
+
 #include "balance/balance.h"
 #include "health/outlier.h"
 #include "metric/metric.h"
 #include "pool/pool_conf.h"
 #include "pool/server_health.h"
+
+/* Of what is kept of its last TLS handshake that failed. */
+#define SERVER_TLS_FAILURE_MAX 400u
 
 struct names;
 struct pool;
@@ -55,6 +60,8 @@ struct server {
     bool is_wanted;             /* the pool's, while it looks through its servers */
     uint32_t set_weight;        /* in the pool's current set; 0: it is not in it */
     struct server_check *check; /* the control thread's, which asks it again and again; NULL: nobody does */
+    pthread_mutex_t words_lock;
+    char tls_failure[SERVER_TLS_FAILURE_MAX]; /* under the lock; "": none yet */
 };
 
 /* A new one, that nobody refers to yet. */
@@ -75,4 +82,8 @@ uint32_t server_young_limit_ms(const struct server *s, uint64_t conf_ms, uint64_
 uint64_t server_learned_idle_ms(const struct server *s, uint64_t now_ms);
 /* The server closed a connection that had been idle this long. */
 void server_saw_idle_close(struct server *s, uint64_t idle_ms, uint64_t now_ms);
+/* Why a TLS handshake with it failed, in words. Any thread. */
+void server_note_tls_failure(struct server *s, const char *words);
+/* Those of the last; false: none has. */
+bool server_tls_failure(struct server *s, char out[SERVER_TLS_FAILURE_MAX]);
 void server_said_idle(struct server *s, uint32_t timeout_s);

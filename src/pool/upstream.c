@@ -3,6 +3,7 @@
 #include "base/bug.h"
 #include "base/count.h"
 #include "pool/queue.h"
+#include "pool/upstream_tls.h"
 
 /* How many are looked at for one to the same target. */
 #define TARGET_LOOKS 16
@@ -73,6 +74,13 @@ static uint64_t limit_ms(const struct upstream *u)
                                 loop_now_ms(loop_of(u)));
 }
 
+/* Another configuration verifies servers in another way. */
+static bool is_outdated(const struct upstream *u)
+{
+    if (u->target && !u->tls_print) return false; /* targets may be plain */
+    return u->tls_print != upstream_tls_print(u->home->pool);
+}
+
 void upstream_went_idle(struct upstream *u)
 {
     struct server_worker *sw = u->home;
@@ -81,7 +89,8 @@ void upstream_went_idle(struct upstream *u)
                     conf_of(sw)->idle_connections;
     if (bug_if(UPSTREAM, u->is_idle)) return;
     list_remove(&u->link);
-    if (is_worn || !server_worker_keeps_idle(sw) || !(has_room || (u->target && upstream_close_oldest(sw)))) {
+    if (is_worn || is_outdated(u) || !server_worker_keeps_idle(sw) ||
+        !(has_room || (u->target && upstream_close_oldest(sw)))) {
         u->ops->close(u);
         return;
     }
@@ -105,18 +114,21 @@ void upstream_check_idle(struct upstream *u)
         loop_arm(loop_of(u), u->timer, limit - idle);
 }
 
-static bool leads_to(const struct upstream *u, const struct pool_target *target)
+static bool leads_to(const struct upstream *u, const struct pool_target *target, uint64_t host_hash)
 {
-    return !target || (u->target && address_equal(u->target, &target->address));
+    return u->target && u->target->host_hash == host_hash &&
+           address_equal(&u->target->address, &target->address);
 }
 
 /* The first in the list that leads there; NULL: none among those that are looked at. */
-static struct upstream *first_to(const struct list *among, const struct pool_target *target)
+static struct upstream *first_to(const struct server_worker *sw, const struct list *among,
+                                 const struct pool_target *target)
 {
     uint32_t looks = 0;
+    uint64_t host_hash = target ? upstream_host_hash(sw->pool, target) : 0;
     for (struct list *at = among->next; at != among; at = at->next) {
         struct upstream *u = container_of(at, struct upstream, link);
-        if (leads_to(u, target)) return u;
+        if (!target || leads_to(u, target, host_hash)) return u;
         if (++looks == TARGET_LOOKS) break;
     }
     return NULL;
@@ -131,7 +143,7 @@ static struct upstream *find_idle(struct server_worker *sw, enum lease_need need
     struct upstream *u;
     /* It closes after each answer: even one that was used a moment ago may be closed already. */
     if (need > LEASE_ANY && !limit) return NULL;
-    while ((u = first_to(&sw->idle, target))) {
+    while ((u = first_to(sw, &sw->idle, target))) {
         bool is_dead = transport_is_dead(u->transport);
         if (!is_dead && idle_ms(u) <= limit) return u;
         if (!is_dead && need > LEASE_ANY) return NULL; /* the others are older still */
@@ -140,12 +152,14 @@ static struct upstream *find_idle(struct server_worker *sw, enum lease_need need
     return NULL;
 }
 
-/* One that is at work. Those that have no room any more leave the list: they come back when they have. */
+/* One that is at work. Those that have no room any more leave the list: they come back when they have. So do those that were
+ * opened by rules that hold no more. */
 static struct upstream *find_open(struct server_worker *sw, enum lease_need need,
                                   const struct pool_target *target)
 {
     struct upstream *u;
-    while ((u = first_to(&sw->open, target)) && !u->ops->capacity(u)) list_remove(&u->link);
+    while ((u = first_to(sw, &sw->open, target)) && (!u->ops->capacity(u) || is_outdated(u)))
+        list_remove(&u->link);
     return u && u->is_ordered && need != LEASE_SHARED ? NULL : u;
 }
 
@@ -162,6 +176,15 @@ void upstream_has_room(struct upstream *u, bool has_room)
     if (u->is_idle) return;
     list_remove(&u->link);
     if (has_room) list_push_front(&u->home->open, &u->link);
+}
+
+void upstream_close_outdated(struct server_worker *sw)
+{
+    for (struct list *at = sw->idle.next, *next; at != &sw->idle; at = next) {
+        struct upstream *u = container_of(at, struct upstream, link);
+        next = at->next;
+        if (is_outdated(u)) close_idle(u);
+    }
 }
 
 struct http_stream *upstream_lease(struct upstream *u, enum lease_need need)

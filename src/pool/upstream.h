@@ -7,6 +7,12 @@
 
 struct upstream;
 
+/* Of an egress pool's. */
+struct upstream_target {
+    struct address address;
+    uint64_t host_hash; /* of the name by which it was verified; 0: it is plain */
+};
+
 struct upstream_ops {
     /* One more stream; capacity() said that there is one. */
     struct http_stream *(*lease)(struct upstream *u, enum lease_need need);
@@ -26,7 +32,8 @@ struct upstream {
         link; /* home->idle: nothing is leased; home->open: something is, and more can be; else in none */
     struct timer
         *timer; /* of how long it may be idle: on_timer is upstream_check_idle()'s to be called from */
-    const struct address *target; /* whom it leads to; NULL: the server itself */
+    const struct upstream_target *target; /* whom it leads to; NULL: the server itself */
+    uint64_t tls_print; /* of the rules by which its TLS was opened (tls/upstream.h); 0: it is plain */
     uint64_t idle_since_ns;
     uint32_t leases, max_leases; /* given so far; how many it gives in all, 0: no bound */
     bool is_idle;
@@ -57,3 +64,5 @@ void upstream_closed(struct upstream *u, bool is_by_peer);
 void upstream_was_stale(const struct upstream *u, uint64_t idle_ns);
 /* Its timer is due. */
 void upstream_check_idle(struct upstream *u);
+/* The pool's rules have changed: idle ones that were opened by others are closed. */
+void upstream_close_outdated(struct server_worker *sw);

@@ -4,12 +4,14 @@
 #include "http/h1_client.h"
 #include "pool/queue.h"
 #include "pool/upstream.h"
+#include "pool/upstream_tls.h"
+#include "tls/conn.h"
 
 struct h1_upstream {
     struct upstream base; /* first */
     struct h1_client http;
     struct h1_pipeline pipeline;
-    struct address target[]; /* one in egress pools, none in others */
+    struct upstream_target target[]; /* one in egress pools, none in others */
 };
 
 static struct h1_upstream *h1_upstream_of(struct h1_client *c)
@@ -181,11 +183,19 @@ static int begin_connect(struct h1_upstream *h, const struct pool_target *target
     const struct pool_worker *pw = h->base.home->pool;
     const struct address *own = &h->base.home->server->address;
     if (target) {
-        h->target[0] = target->address;
+        h->target[0] = (struct upstream_target){ target->address, upstream_host_hash(pw, target) };
         h->base.target = h->target;
     }
-    return h1_client_connect(&h->http, &owner, pw->env->loop, target ? h->target : own, target ? own : NULL,
-                             &pw->limits);
+    return h1_client_connect(&h->http, &owner, pw->env->loop, target ? &target->address : own,
+                             target ? own : NULL, &pw->limits);
+}
+
+static enum end_reason secure(struct h1_upstream *h, const struct pool_target *target)
+{
+    struct server_worker *sw = h->base.home;
+    if (!upstream_is_secure(sw->pool, target)) return END_NONE;
+    h->base.tls_print = upstream_tls_print(sw->pool);
+    return upstream_secure(sw->pool, sw->server, target, TLS_CONN_HTTP_1_1, &h->http.transport);
 }
 
 enum lease upstream_connect(struct server_worker *sw, enum lease_need need, const struct pool_target *target,
@@ -221,6 +231,12 @@ enum lease upstream_connect(struct server_worker *sw, enum lease_need need, cons
     h1_pipeline_init(&h->pipeline, &h->http, &pipeline_owner, &pw->pipelined, &h->http.timer);
     count_add(pw->env->upstream_live, 1);
     count_add(&pw->open, 1);
+    enum end_reason refusal = secure(h, target);
+    if (refusal) {
+        h1_client_close(&h->http);
+        *reason = refusal;
+        return LEASE_FAILED;
+    }
     *stream = upstream_lease(&h->base, need);
     if (*stream) return LEASE_OPENING;
     h1_client_close(&h->http);
@@ -230,5 +246,5 @@ enum lease upstream_connect(struct server_worker *sw, enum lease_need need, cons
 
 size_t upstream_size(bool has_target)
 {
-    return sizeof(struct h1_upstream) + (has_target ? sizeof(struct address) : 0);
+    return sizeof(struct h1_upstream) + (has_target ? sizeof(struct upstream_target) : 0);
 }

@@ -375,6 +375,9 @@ static void on_end_task(struct loop_task *t)
 static void on_deadline(struct exchange *x, enum end_reason reason)
 {
     enum step step;
+    if (x->state == EXCHANGE_CONNECT && reason == END_CONNECT_TIMEOUT && x->attempt.stream &&
+        x->attempt.stream->overdue)
+        reason = (enum end_reason)x->attempt.stream->overdue;
     if (x->state == EXCHANGE_CONNECT)
         step = exchange_attempt_failed(x, reason, NULL, 0);
     else if (x->state <= EXCHANGE_RESPONSE)

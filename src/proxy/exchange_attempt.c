@@ -90,9 +90,10 @@ enum step exchange_attempt_failed(struct exchange *x, enum end_reason reason, co
     if (bug_if(EXCHANGE, !attempt_is_in_hand(&x->attempt))) return exchange_end_of_bug(x);
     enum sequel sequel = sequel_of(x, reason);
     const struct server *failed = x->attempt.server;
+    /* What the connection says of itself ends with it. */
+    x->detail = detail ? arena_copy(&x->arena, (struct slice){ detail, strlen(detail) + 1 }).data : NULL;
     attempt_end(&x->attempt, reason);
     attempt_leave(&x->attempt);
-    x->detail = detail;
     x->detail_number = number;
     x->end = (uint8_t)reason;
     if (!prepare_sequel(x, sequel, failed)) return exchange_fail(x, reason);

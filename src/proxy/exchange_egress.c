@@ -100,7 +100,7 @@ static struct slice authority_of(struct exchange *x, const struct egress_target 
     struct text out = text_over(text, sizeof(text));
     bool is_v6 = t->is_address && !ip_is_v4(&t->address);
     text_printf(&out, is_v6 ? "[%s]" : "%s", t->host);
-    if (t->port != 80) text_printf(&out, ":%u", t->port);
+    if (t->port != (t->is_secure ? EGRESS_PORT_HTTPS : EGRESS_PORT_HTTP)) text_printf(&out, ":%u", t->port);
     return arena_copy(&x->arena, text_slice(&out));
 }
 
@@ -120,6 +120,13 @@ enum step egress_begin(struct exchange *x)
     if (!egress_allows_target(x->route->egress, &e->target))
         return exchange_fail_with(x, END_EGRESS_DENIED,
                                   "the route's `allow` does not name it with this port");
+    if (e->target.is_secure && !x->pool_conf->egress_tls)
+        return exchange_fail_with(
+            x, END_SERVER_CERTIFICATE,
+            "no CA is known to verify it by: the system has none (the package ca-certificates), "
+            "and the pool does not name one as `tls: {ca: …}`");
+    e->connect.host = e->target.host;
+    e->connect.is_secure = e->target.is_secure;
     e->authority = authority_of(x, &e->target);
     if (!e->authority.data) return exchange_fail(x, END_NO_MEMORY);
     struct slice name = slice_of(e->target.host);

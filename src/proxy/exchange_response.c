@@ -215,8 +215,7 @@ static void on_server_error(struct http_stream *s, const struct http_fault *faul
     exchange_note(x);
     if ((x->state != EXCHANGE_CONNECT && !exchange_is_with_server(x)) || is_left(x, s)) return;
     enum end_reason reason = fault->reason;
-    if (x->request >= REQUEST_REFUSED && (reason == END_SERVER_CLOSED || reason == END_SERVER_RESET))
-        reason = END_SEND_FAILED;
+    if (x->request >= REQUEST_REFUSED && http_is_break(reason)) reason = END_SEND_FAILED;
     if (exchange_attempt_failed(x, reason, fault->detail, fault->number) == STEP_GO) exchange_advance(x);
 }
 

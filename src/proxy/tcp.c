@@ -4,6 +4,7 @@
 #include "base/count.h"
 #include "http/h1_client.h"
 #include "pool/queue.h"
+#include "pool/upstream_tls.h"
 #include "proxy/attempt.h"
 #include "proxy/record.h"
 #include "proxy/tcp_route.h"
@@ -262,6 +263,13 @@ static enum try connect_to(struct session *s, struct server *server, enum balanc
     s->attempts++;
     s->record.picked_us = flight_us(s->start_ns, w->loop.now_ns);
     if (transport_connect(t, &w->loop, &server->address, NULL, on_server_ready) == 0) {
+        enum end_reason refusal = upstream_is_secure(s->pool, NULL)
+                                      ? upstream_secure(s->pool, server, NULL, NULL, t)
+                                      : END_NONE;
+        if (refusal) {
+            give_up(s, refusal);
+            return TRY_GOES_ON;
+        }
         if (transport_wait(&s->tunnel.halves[TUNNEL_CLIENT].transport) < 0) {
             give_up(s, END_NO_DESCRIPTORS);
             return TRY_GOES_ON;
@@ -346,6 +354,11 @@ static void connect_next(struct session *s)
     give_up(s, s->attempts ? s->last : END_NO_SERVER);
 }
 
+static enum end_reason connect_timeout_of(const struct transport *t)
+{
+    return t->overdue ? (enum end_reason)t->overdue : END_CONNECT_TIMEOUT;
+}
+
 static void on_timer(struct timer *t)
 {
     struct session *s = container_of(t, struct session, timer);
@@ -354,7 +367,7 @@ static void on_timer(struct timer *t)
     else if (s->is_waiting)
         give_up(s, END_QUEUE_TIMEOUT);
     else
-        attempt_failed(s, END_CONNECT_TIMEOUT);
+        attempt_failed(s, connect_timeout_of(&s->tunnel.halves[TUNNEL_SERVER].transport));
 }
 
 static void begin(struct session *s)

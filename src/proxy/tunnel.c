@@ -4,6 +4,13 @@
 
 enum flow { FLOW_WAIT, FLOW_YIELD, FLOW_RESET_FROM, FLOW_RESET_TO, FLOW_NO_MEMORY, FLOW_BUG };
 
+/* What became of a side that failed. */
+static enum end_reason reset_reason(const struct tunnel *t, unsigned side)
+{
+    const struct transport *transport = &t->halves[side].transport;
+    return transport_fault(transport, side == TUNNEL_CLIENT ? END_CLIENT_RESET : END_SERVER_RESET);
+}
+
 static struct tunnel_half *other(struct tunnel *t, const struct tunnel_half *h)
 {
     return h == &t->halves[0] ? &t->halves[1] : &t->halves[0];
@@ -156,8 +163,12 @@ static bool run_half(struct tunnel *t, struct tunnel_half *from)
     switch (flow(t, from)) {
     case FLOW_WAIT: break;
     case FLOW_YIELD: loop_defer(t->loop, &t->task); break;
-    case FLOW_RESET_FROM: end(t, is_client ? END_CLIENT_RESET : END_SERVER_RESET, true, true); return false;
-    case FLOW_RESET_TO: end(t, is_client ? END_SERVER_RESET : END_CLIENT_RESET, true, true); return false;
+    case FLOW_RESET_FROM:
+        end(t, reset_reason(t, is_client ? TUNNEL_CLIENT : TUNNEL_SERVER), true, true);
+        return false;
+    case FLOW_RESET_TO:
+        end(t, reset_reason(t, is_client ? TUNNEL_SERVER : TUNNEL_CLIENT), true, true);
+        return false;
     case FLOW_NO_MEMORY: end(t, END_NO_MEMORY, true, true); return false;
     case FLOW_BUG: end(t, END_INTERNAL, true, true); return false;
     }

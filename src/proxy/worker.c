@@ -29,6 +29,7 @@ static int open_pools(struct worker *w, struct err *err)
     struct proxy *p = w->proxy;
     w->pool_env = (struct pool_worker_env){
         .loop = &w->loop,
+        .tls = &w->tls,
         .metrics = w->metrics,
         .box = w->box,
         .control = p->control,

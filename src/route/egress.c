@@ -127,10 +127,10 @@ static bool split_port(struct slice text, struct slice *host, struct slice *rest
 const char *egress_target_parse(struct slice text, struct slice scheme, struct egress_target *out)
 {
     struct slice host, rest;
-    *out = (struct egress_target){ .port = 80 };
-    if (slice_equal_fold(scheme, SLICE("https")))
-        return "X-Egress-Scheme says https, and TLS is not spoken yet";
-    if (scheme.len && !slice_equal_fold(scheme, SLICE("http")))
+    bool is_secure = slice_equal_fold(scheme, SLICE("https"));
+    *out = (struct egress_target){ .port = is_secure ? EGRESS_PORT_HTTPS : EGRESS_PORT_HTTP,
+                                   .is_secure = is_secure };
+    if (scheme.len && !is_secure && !slice_equal_fold(scheme, SLICE("http")))
         return "X-Egress-Scheme is neither http nor https";
     if (!text.len) return "it is empty";
     if (!split_port(text, &host, &rest)) return "a bracket is not closed";
@@ -165,8 +165,8 @@ static int parse_ports(struct slice text, struct entry *out, struct slice entry,
 {
     struct slice part;
     if (!text.len) {
-        out->ports[0] = (struct port_range){ 80, 80 };
-        out->ports[1] = (struct port_range){ 443, 443 };
+        out->ports[0] = (struct port_range){ EGRESS_PORT_HTTP, EGRESS_PORT_HTTP };
+        out->ports[1] = (struct port_range){ EGRESS_PORT_HTTPS, EGRESS_PORT_HTTPS };
         out->port_count = 2;
         return 0;
     }

@@ -13,16 +13,19 @@
 #include "base/err.h"
 
 #define EGRESS_HOST_MAX 253u
+#define EGRESS_PORT_HTTP 80u
+#define EGRESS_PORT_HTTPS 443u
 
 struct egress_target {
     char host[EGRESS_HOST_MAX + 1]; /* in lower case; an address without brackets */
     uint16_t port;
+    bool is_secure; /* https */
     bool is_address;
     struct ip address; /* if it is one */
 };
 
-/* `text` is X-Egress-Host: host or host:port, an IPv6 address in brackets; X-Egress-Scheme: "http" or empty. NULL, or a static
- * clause that says what is wrong. */
+/* `text` is X-Egress-Host: host or host:port, an IPv6 address in brackets; X-Egress-Scheme: "http", "https" or empty. NULL, or
+ * a static clause that says what is wrong. */
 const char *egress_target_parse(struct slice text, struct slice scheme, struct egress_target *out);
 
 struct egress_rules;

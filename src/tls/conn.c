@@ -2,6 +2,9 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #include "base/bug.h"
@@ -22,6 +25,18 @@ void tls_conn_note(struct tls_conn *c, enum end_reason fault, const char *words)
     if (c->t->fault) return; /* the first is the cause */
     c->t->fault = (uint8_t)fault;
     c->t->fault_words = words;
+}
+
+void tls_conn_explain(struct tls_conn *c, enum end_reason fault, const char *format, ...)
+{
+    va_list arguments;
+    char *words = NULL;
+    if (c->t->fault) return;
+    va_start(arguments, format);
+    if (vasprintf(&words, format, arguments) < 0) words = NULL;
+    va_end(arguments);
+    c->words = words;
+    tls_conn_note(c, fault, words);
 }
 
 /* between OpenSSL and the worker's buffers */
@@ -109,18 +124,22 @@ enum io tls_conn_ship(struct tls_conn *c)
     struct tls_worker *w = c->worker;
     struct transport *t = c->t;
     size_t len = w->out_end, sent = 0;
+    enum io io = IO_OK;
+    c->has_shipped = false;
     if (!len) return IO_OK;
     w->out_end = 0;
-    if (c->end > c->begin) return keep(c, w->out, len);
     /* The owner counts his own bytes, not those of the protocol. */
     bool has_sent = t->has_sent;
-    while (t->is_writable && sent < len) {
+    while (c->end == c->begin && t->is_writable && sent < len && io != IO_FAIL) {
         struct iovec iov = { w->out + sent, len - sent };
         size_t now = 0;
-        if (transport_plain_ops.send(t, &iov, 1, &now) == IO_FAIL) return tls_conn_fail(c, t->saved_errno);
+        io = transport_plain_ops.send(t, &iov, 1, &now);
         sent += now;
     }
     t->has_sent = has_sent;
+    c->has_shipped = sent > 0;
+    if (io == IO_FAIL) c->is_mute = true; /* what has come can still be read */
+    if (io == IO_FAIL) return io;
     return sent < len ? keep(c, w->out + sent, len - sent) : IO_OK;
 }
 
@@ -132,7 +151,7 @@ enum io tls_conn_flush(struct transport *t)
         struct iovec iov = { c->rest->data + c->begin, c->end - c->begin };
         size_t sent = 0;
         enum io io = t->is_writable ? transport_plain_ops.send(t, &iov, 1, &sent) : IO_AGAIN;
-        if (io == IO_FAIL) c->is_failed = true;
+        if (io == IO_FAIL) c->is_mute = true;
         if (io != IO_OK) return io;
         c->begin += (uint32_t)sent;
     }
@@ -180,14 +199,21 @@ enum io tls_conn_drop(struct tls_conn *c, size_t looked_at)
 /* A cut is no end: what was sent may be less than what was meant. */
 enum io tls_conn_cut(struct tls_conn *c)
 {
-    tls_conn_note(c, END_CLIENT_ABORT, NULL);
+    if (c->is_upstream)
+        tls_connect_note_cut(c);
+    else
+        tls_conn_note(c, END_CLIENT_ABORT, NULL);
     return tls_conn_fail(c, ECONNRESET);
 }
 
 enum io tls_conn_broke(struct tls_conn *c)
 {
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-    tls_conn_note(c, END_TLS_FAILED, reason);
+    if (c->is_upstream)
+        tls_connect_note_broke(c);
+    else
+        tls_conn_note(c, c->t->is_open ? END_CLIENT_ABORT : END_TLS_FAILED,
+                      ERR_reason_error_string(ERR_peek_last_error()));
+    c->is_spoilt = true;
     ERR_clear_error();
     return tls_conn_fail(c, EPROTO);
 }
@@ -199,6 +225,7 @@ static enum io decrypt(struct tls_conn *c, char *data, size_t len, size_t *got)
         size_t now = 0;
         if (SSL_read_ex(c->ssl, data + *got, len - *got, &now) == 1) {
             *got += now;
+            c->has_data = true;
             continue;
         }
         switch (SSL_get_error(c->ssl, 0)) {
@@ -230,8 +257,8 @@ static enum io receive_once(struct tls_conn *c, char *data, size_t len, size_t *
     /* What is left would be lost. */
     if (!is_look && io != IO_EOF && io != IO_FAIL && bug_if(TRANSPORT, c->worker->in_begin < came))
         return tls_conn_fail(c, EPROTO);
-    enum io shipped = tls_conn_ship(c);
-    return io == IO_FAIL ? io : shipped == IO_FAIL ? shipped : io;
+    (void)tls_conn_ship(c); /* whoever sends next hears of it */
+    return c->is_failed ? IO_FAIL : io;
 }
 
 static enum io conn_recv(struct transport *t, char *data, size_t len, size_t *got)
@@ -245,7 +272,8 @@ static enum io conn_recv(struct transport *t, char *data, size_t len, size_t *go
     if (SSL_pending(c->ssl)) {
         tls_conn_begin(c, 0);
         io = decrypt(c, data, len, got);
-        if (tls_conn_ship(c) == IO_FAIL) io = IO_FAIL;
+        (void)tls_conn_ship(c);
+        if (c->is_failed) io = IO_FAIL;
     }
     while (io == IO_AGAIN && !*got && c->has_bytes && !c->waits_to_write)
         io = receive_once(c, data, len, got);
@@ -286,7 +314,7 @@ static struct slice next_stretch(struct tls_worker *w, const struct iovec *iov, 
 
 static void say_end(struct tls_conn *c)
 {
-    if (SSL_get_shutdown(c->ssl) & SSL_SENT_SHUTDOWN || c->is_failed) return;
+    if (SSL_get_shutdown(c->ssl) & SSL_SENT_SHUTDOWN || c->is_failed || c->is_mute) return;
     SSL_shutdown(c->ssl);
     ERR_clear_error();
 }
@@ -310,7 +338,7 @@ static enum io conn_send(struct transport *t, const struct iovec *iov, int count
     struct tls_conn *c = tls_conn_of(t);
     size_t asked = 0;
     *sent = 0;
-    if (c->is_failed) return IO_FAIL;
+    if (c->is_failed || c->is_mute) return IO_FAIL;
     for (int i = 0; i < count; i++) asked += iov[i].iov_len;
     while (*sent < asked && t->is_writable) {
         size_t len = 0;
@@ -318,8 +346,9 @@ static enum io conn_send(struct transport *t, const struct iovec *iov, int count
         if (encrypt(c, iov, count, *sent, &len) != IO_OK) return IO_FAIL;
         *sent += len;
         if (t->ends_with_this && *sent == asked) say_end(c);
-        if (tls_conn_ship(c) != IO_OK) return IO_FAIL;
-        t->has_sent = true;
+        bool is_shipped = tls_conn_ship(c) == IO_OK;
+        if (is_shipped || c->has_shipped) t->has_sent = true;
+        if (!is_shipped) return IO_FAIL;
     }
     return *sent ? IO_OK : IO_AGAIN;
 }
@@ -346,7 +375,11 @@ void tls_conn_release(struct tls_conn *c)
 {
     loop_cancel(&c->task);
     block_put(&c->t->loop->blocks, c->rest);
+    /* Else OpenSSL would take the session for spoilt, by which the next connection is to be opened. */
+    if (c->is_upstream && c->ssl && !c->is_spoilt) SSL_set_shutdown(c->ssl, SSL_SENT_SHUTDOWN);
     SSL_free(c->ssl);
+    if (c->words) c->t->fault_words = NULL;
+    free(c->words);
     if (c->is_charged) budget_give(c->t->loop->blocks.budget, TLS_SSL_BYTES);
     tls_store_put(c->store);
     tls_facts_put(c->facts);
@@ -389,6 +422,7 @@ static void conn_close(struct transport *t, bool is_reset)
         (void)tls_conn_ship(c);
     }
     if (!is_reset && !t->is_open) drain(c);
+    if (c->opening) tls_connect_failed(c);
     tls_conn_release(c);
     transport_close_descriptor(t, is_reset);
 }
@@ -413,20 +447,26 @@ const struct transport_ops tls_conn_ops = {
     .moved = conn_moved,
 };
 
-int tls_conn_accept(struct transport *t, struct tls_worker *w, struct tls_slot *slot, const char *alpn)
+void tls_conn_put_over(struct tls_conn *c, struct transport *t, struct tls_worker *w, const char *alpn)
 {
-    struct tls_conn *c = slab_get(&w->conns);
-    if (!c) return -1;
     c->t = t;
     c->worker = w;
-    c->store = tls_slot_get(slot);
     c->alpn = alpn;
     c->has_bytes = t->is_readable;
+    c->is_connected = t->is_open;
     loop_task_init(&c->task, tls_conn_on_task);
     t->own = c;
     c->below = t->ops;
     t->ops = &tls_conn_ops;
     t->is_open = false;
+}
+
+int tls_conn_accept(struct transport *t, struct tls_worker *w, struct tls_slot *slot, const char *alpn)
+{
+    struct tls_conn *c = slab_get(&w->conns);
+    if (!c) return -1;
+    c->store = tls_slot_get(slot);
+    tls_conn_put_over(c, t, w, alpn);
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "net/transport.h"
 #include "tls/facts.h"
 #include "tls/store.h"
+#include "tls/upstream.h"
 #include "tls/worker.h"
 
 /* `t` is an open plain transport, from which nothing was received yet, and goes on as the server's side of TLS: it is to be
@@ -18,6 +19,30 @@
 MUST_CHECK int tls_conn_accept(struct transport *t, struct tls_worker *w, struct tls_slot *slot,
                                const char *alpn);
 #define TLS_CONN_HTTP_1_1 "\x08http/1.1"
+
+struct tls_watch {
+    /* The handshake is over. */
+    void (*on_opened)(void *watcher, const struct transport *t);
+    /* It has failed, for t->fault and t->fault_words; without a fault: it was given up before its end. */
+    void (*on_failed)(void *watcher, const struct transport *t);
+};
+
+/* Whom a connection leads to. Borrowed for the call, but for what is said. */
+struct tls_target {
+    struct tls_upstream *upstream;
+    const char
+        *name; /* asked for, and expected of the certificate: a host's or an address; NULL: `address` */
+    const struct address *address;
+    const char *alpn; /* what is offered, as for tls_conn_accept(); NULL: nothing is */
+    const struct tls_watch *watch;
+    void *watcher; /* lives until it has heard */
+};
+
+/* `t`, a plain transport whose connection is being opened or is open, goes on as the client's side of TLS. -1: out of memory,
+ * and `t` is as before. What fails is named by t->fault and, until `t` is closed, by t->fault_words: of a handshake, that
+ * nothing of the owner's was acted on. The time-out of one that has begun is named by t->overdue. */
+MUST_CHECK int tls_conn_connect(struct transport *t, struct tls_worker *w, const struct tls_target *to);
+
 extern const struct transport_ops tls_conn_ops;
 static inline bool tls_conn_is(const struct transport *t)
 {
@@ -38,6 +63,11 @@ struct tls_facts *tls_conn_facts(const struct transport *t);
 /* For the worker. */
 BIO_METHOD *tls_conn_bio_method(void);
 size_t tls_conn_size(void);
+size_t tls_opening_size(void);
+
+/* For the contexts towards servers. */
+int tls_conn_on_session(SSL *ssl, SSL_SESSION *session);
+int tls_conn_on_verified(int is_good, X509_STORE_CTX *verified);
 
 /* For the context's callbacks: of a connection that is being opened. */
 struct tls_conn;

@@ -8,13 +8,18 @@
  * who come. */
 #define HANDSHAKES_NS (3 * NS_PER_MS)
 #define HANDSHAKE_RECORD 22
+#define ALERT_RECORD 21
 
 /* What a TLS peer sends first is a record of the handshake (RFC 8446 5.1); a request of HTTP begins with its method. */
 static bool looks_like_tls(struct tls_conn *c, size_t got)
 {
     const unsigned char *in = (const unsigned char *)c->worker->in;
-    if (in[0] == HANDSHAKE_RECORD && (got < 2 || in[1] == 3)) return true;
-    tls_conn_note(c, isupper(in[0]) ? END_PLAIN_ON_TLS : END_NOT_TLS, NULL);
+    bool may_be = in[0] == HANDSHAKE_RECORD || (c->is_upstream && in[0] == ALERT_RECORD);
+    if (may_be && (got < 2 || in[1] == 3)) return true;
+    if (c->is_upstream)
+        tls_connect_note_plain(c, (struct slice){ c->worker->in, got });
+    else
+        tls_conn_note(c, isupper(in[0]) ? END_PLAIN_ON_TLS : END_NOT_TLS, NULL);
     return false;
 }
 
@@ -27,7 +32,8 @@ static bool make_ssl(struct tls_conn *c)
     }
     c->is_charged = true;
     BIO *bio = BIO_new(c->worker->method);
-    c->ssl = bio ? SSL_new(tls_store_context(c->store)) : NULL;
+    SSL_CTX *context = c->opening ? tls_upstream_context(c->opening->upstream) : tls_store_context(c->store);
+    c->ssl = bio ? SSL_new(context) : NULL;
     if (!c->ssl) {
         BIO_free(bio);
         tls_conn_note(c, END_NO_MEMORY, NULL);
@@ -36,6 +42,7 @@ static bool make_ssl(struct tls_conn *c)
     BIO_set_data(bio, c->worker);
     SSL_set_bio(c->ssl, bio, bio);
     SSL_set_app_data(c->ssl, c);
+    if (c->opening) return tls_connect_prepare(c);
     SSL_set_accept_state(c->ssl);
     return true;
 }
@@ -49,11 +56,13 @@ static void opened(struct tls_conn *c)
     c->store = NULL;
     c->choice = NULL;
     SSL_certs_clear(c->ssl);
+    if (c->opening) tls_connect_opened(c);
 }
 
 static enum io handshake_failed(struct tls_conn *c)
 {
     unsigned long error = ERR_peek_error();
+    if (c->is_upstream) return tls_conn_broke(c);
     if (!c->choice && ERR_GET_REASON(error) == SSL_R_CALLBACK_FAILED)
         tls_conn_note(c, END_TLS_UNKNOWN_NAME, NULL);
     long verified = SSL_get_verify_result(c->ssl);
@@ -73,7 +82,10 @@ static enum io handshake_step(struct tls_conn *c, size_t came)
         io = handshake_failed(c);
     if (tls_conn_drop(c, came) != IO_OK) io = tls_conn_fail(c, c->t->saved_errno);
     bool was_failed = c->is_failed;
-    if (tls_conn_ship(c) != IO_OK) io = IO_FAIL; /* an alert, too */
+    if (tls_conn_ship(c) != IO_OK) { /* an alert, too */
+        if (c->is_upstream) tls_connect_note_cut(c);
+        io = IO_FAIL;
+    }
     if (io == IO_FAIL || was_failed) return IO_FAIL;
     if (done == 1) opened(c);
     return IO_AGAIN;
@@ -92,6 +104,24 @@ static bool may_shake_hands(struct tls_conn *c)
     return false;
 }
 
+/* What came, to be looked at; towards a server the first step is ours, and needs none. IO_EOF: there is nothing yet. */
+static enum io next_bytes(struct tls_conn *c, size_t *came)
+{
+    *came = 0;
+    if (c->is_upstream && !c->ssl) return make_ssl(c) ? IO_OK : tls_conn_fail(c, ENOMEM);
+    enum io io = tls_conn_fetch(c, true, TLS_IN_BYTES, came);
+    if (io == IO_EOF) return tls_conn_cut(c);
+    if (io == IO_AGAIN) return IO_EOF;
+    if (io == IO_FAIL && c->is_upstream) return tls_conn_cut(c);
+    if (io == IO_FAIL) {
+        tls_conn_note(c, END_CLIENT_ABORT, NULL);
+        return tls_conn_fail(c, c->t->saved_errno);
+    }
+    if (!c->has_heard && !looks_like_tls(c, *came)) return tls_conn_fail(c, EPROTO);
+    c->has_heard = true;
+    return make_ssl(c) ? IO_OK : tls_conn_fail(c, ENOMEM);
+}
+
 static enum io handshake_once(struct tls_conn *c)
 {
     size_t came = 0;
@@ -100,15 +130,9 @@ static enum io handshake_once(struct tls_conn *c)
         if (io != IO_OK) return io == IO_FAIL ? tls_conn_fail(c, c->t->saved_errno) : IO_EOF;
     }
     if (!may_shake_hands(c)) return IO_EOF;
-    enum io io = tls_conn_fetch(c, true, TLS_IN_BYTES, &came);
-    if (io == IO_EOF) return tls_conn_cut(c);
-    if (io == IO_FAIL) {
-        tls_conn_note(c, END_CLIENT_ABORT, NULL);
-        return tls_conn_fail(c, c->t->saved_errno);
-    }
-    if (io == IO_AGAIN) return IO_EOF;
-    if (!c->ssl && (!looks_like_tls(c, came) || !make_ssl(c))) return tls_conn_fail(c, EPROTO);
     uint64_t start_ns = clock_now_ns();
+    enum io io = next_bytes(c, &came);
+    if (io != IO_OK) return io;
     io = handshake_step(c, came);
     c->worker->turn_ns += clock_now_ns() - start_ns;
     return io;
@@ -124,12 +148,27 @@ static void become_plain(struct tls_conn *c)
     tls_conn_release(c);
 }
 
+/* TCP's part. */
+static enum io connect_below(struct tls_conn *c)
+{
+    struct transport *t = c->t;
+    enum io io = c->below->open(t);
+    t->is_open = false;
+    if (io == IO_FAIL) c->is_failed = true;
+    if (io != IO_OK) return io;
+    c->is_connected = true;
+    t->overdue = END_SERVER_TLS_TIMEOUT;
+    return IO_OK;
+}
+
 /* IO_EOF of a step stands for: nothing more can be done now. */
 enum io tls_conn_open(struct transport *t)
 {
     struct tls_conn *c = tls_conn_of(t);
     if (c->is_failed) return IO_FAIL;
-    enum io io = IO_AGAIN;
+    enum io io = c->is_connected ? IO_OK : connect_below(c);
+    if (io != IO_OK) return io;
+    io = IO_AGAIN;
     while (io == IO_AGAIN && !t->is_open) io = handshake_once(c);
     if (io == IO_FAIL && c->alpn && t->fault == END_PLAIN_ON_TLS) {
         become_plain(c);
@@ -137,6 +176,7 @@ enum io tls_conn_open(struct transport *t)
     }
     if (io == IO_FAIL) {
         c->is_failed = true;
+        if (c->opening) tls_connect_failed(c);
         return IO_FAIL;
     }
     t->is_readable = c->has_bytes || (c->ssl && SSL_pending(c->ssl));

@@ -4,14 +4,9 @@
 #include <openssl/pem.h>
 
 #include "tls/conn.h"
+#include "tls/profile.h"
 #include "tls/tickets.h"
 
-/* Mozilla's "intermediate", without finite-field Diffie-Hellman, whose only users are gone: forward secrecy and
- * authenticated encryption throughout. What TLS 1.3 has needs no choosing. */
-#define CIPHERS                                                                                \
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:" \
-    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
-#define GROUPS "X25519:P-256:P-384"
 /* Of a client's chain. */
 #define DEPTH_MAX 8
 
@@ -132,16 +127,11 @@ static bool set_session_scope(SSL_CTX *ctx, const struct tls_conf *conf, const s
 
 static bool set_rules(SSL_CTX *ctx, const struct tls_conf *conf, const struct small_file *ca)
 {
-    /* No renegotiation: it is a way to make one connection cost as much as thousands. */
-    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_timeout(ctx, TLS_TICKET_LIFE_S);
-    return SSL_CTX_set_min_proto_version(ctx,
-                                         conf->profile == TLS_MODERN ? TLS1_3_VERSION : TLS1_2_VERSION) &&
-           SSL_CTX_set_cipher_list(ctx, CIPHERS) && SSL_CTX_set1_groups_list(ctx, GROUPS) &&
-           SSL_CTX_set_num_tickets(ctx, 1) && set_session_scope(ctx, conf, ca);
+    return tls_profile_set(ctx, (enum tls_profile)conf->profile) && SSL_CTX_set_num_tickets(ctx, 1) &&
+           set_session_scope(ctx, conf, ca);
 }
 
 int tls_server_context_new(SSL_CTX **out, const struct tls_conf *conf, const struct small_file *ca,

@@ -21,9 +21,9 @@ static const struct conf_field certificate_fields[] = {
     { 0 },
 };
 
-static const struct conf_type certificate_type = { .name = "certificate",
-                                                   .size = sizeof(struct tls_certificate_conf),
-                                                   .fields = certificate_fields };
+const struct conf_type tls_certificate_conf_type = { .name = "certificate",
+                                                     .size = sizeof(struct tls_certificate_conf),
+                                                     .fields = certificate_fields };
 
 static const char *const wanted_names[] = { "require", "request", NULL };
 static const struct conf_type wanted_type = { .name = "client certificate", .names = wanted_names };
@@ -72,8 +72,6 @@ static const struct conf_type hsts_type = { .name = "hsts",
                                             .short_form = "max_age",
                                             .check = check_hsts };
 
-static const char *const profile_names[] = { "intermediate", "modern", NULL };
-static const struct conf_type profile_type = { .name = "profile", .names = profile_names };
 static const char *const unknown_names[] = { "refuse", "first", NULL };
 static const struct conf_type unknown_type = { .name = "unknown name", .names = unknown_names };
 
@@ -152,12 +150,12 @@ static void check_tls(struct conf_decode *d, const struct conf_node *node, void 
 }
 
 static const struct conf_field tls_fields[] = {
-    { "certificates", CONF_LIST(struct tls_conf, certificates, &certificate_type), .min = 1,
+    { "certificates", CONF_LIST(struct tls_conf, certificates, &tls_certificate_conf_type), .min = 1,
       .max = CERTIFICATES_MAX, .flags = CONF_REQUIRED,
       .help =
           "What is shown to clients, by the name that they ask for; to those that ask for none, the first. "
           "There may be one with an RSA key and one with an ECDSA key for the same name." },
-    { "profile", CONF_ENUM(struct tls_conf, profile, &profile_type), .preset = "intermediate",
+    { "profile", CONF_ENUM(struct tls_conf, profile, &tls_profile_type), .preset = "intermediate",
       .help = "`intermediate` speaks TLS 1.2 and 1.3, `modern` TLS 1.3 alone." },
     { "unknown_name", CONF_ENUM(struct tls_conf, unknown_name, &unknown_type), .preset = "refuse",
       .help = "What becomes of a client that asks for a name that no certificate has: `refuse` ends the "

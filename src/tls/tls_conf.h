@@ -2,11 +2,10 @@
  * seen is what is served. */
 #pragma once
 
-#include "conf/field.h"
+#include "tls/profile.h"
 
 struct tls_slot;
 
-enum tls_profile { TLS_INTERMEDIATE, TLS_MODERN };
 enum tls_unknown_name { TLS_UNKNOWN_REFUSE, TLS_UNKNOWN_FIRST };
 enum tls_client_wanted { TLS_CLIENT_REQUIRE, TLS_CLIENT_REQUEST };
 
@@ -37,4 +36,4 @@ struct tls_conf {
     struct tls_slot *slot; /* what the files had in them; the arena's. NULL where they are at fault */
 };
 
-extern const struct conf_type tls_conf_type;
+extern const struct conf_type tls_conf_type, tls_certificate_conf_type;

@@ -1,7 +1,10 @@
+#define XXH_INLINE_ALL
 #include "tls/worker.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <xxhash.h>
 
 #include "tls/conn.h"
 
@@ -22,12 +25,22 @@ int tls_worker_init(struct tls_worker *w, struct loop *l, struct tls_tickets *ti
         return err_set(err, "out of memory for TLS");
     }
     slab_init(&w->conns, &l->blocks, tls_conn_size());
+    slab_init(&w->openings, &l->blocks, tls_opening_size());
+    tls_sessions_init(&w->sessions, l);
+    w->seed = rng_next(&l->rng);
     return 0;
+}
+
+uint64_t tls_worker_hash(const struct tls_worker *w, const char *name)
+{
+    return XXH3_64bits_withSeed(name, strlen(name), w->seed) | 1;
 }
 
 void tls_worker_fini(struct tls_worker *w)
 {
     if (!w->in) return;
+    tls_sessions_fini(&w->sessions);
+    slab_fini(&w->openings);
     slab_fini(&w->conns);
     BIO_meth_free(w->method);
     munmap(w->in, MAPPED_BYTES);

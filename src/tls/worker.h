@@ -4,8 +4,7 @@
 
 #include <openssl/ssl.h>
 
-#include "base/slab.h"
-#include "net/loop.h"
+#include "tls/sessions.h"
 
 /* A record with the most that it may grow by (RFC 5246 6.2.3). */
 #define TLS_RECORD_MAX (5u + 16384u + 2048u)
@@ -21,7 +20,9 @@ struct tls_tickets;
 struct tls_worker {
     struct loop *loop;
     struct tls_tickets *tickets; /* of the process; borrowed */
-    struct slab conns;
+    struct slab conns, openings;
+    struct tls_sessions sessions; /* with servers */
+    uint64_t seed;                /* of hashes of what clients ask for */
     BIO_METHOD *method;
     /* In one mapping that core files are without. Whoever uses them is done before it returns to the loop. */
     char *in, *out, *gather;
@@ -32,5 +33,7 @@ struct tls_worker {
 
 MUST_CHECK int tls_worker_init(struct tls_worker *w, struct loop *l, struct tls_tickets *tickets,
                                struct err *err);
+/* Of a name that somebody else may have chosen; never 0. */
+uint64_t tls_worker_hash(const struct tls_worker *w, const char *name);
 /* Its connections are closed. */
 void tls_worker_fini(struct tls_worker *w);

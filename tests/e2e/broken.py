@@ -6,11 +6,13 @@ a step that failed, fails the test at its end."""
 import random
 import select
 import socket
+import ssl
 import threading
 import time
 
 import message
 from message import Wire
+from tls import TlsSocket
 from waiting import LIMIT_S, eventually
 
 
@@ -27,6 +29,8 @@ class Connection(Wire):
         self.count = 0  # requests received
         self.end = None  # "eof" or "reset": how the peer ended it, once a step saw it
         self.rest = b""  # what wait_end() read
+        self.is_resumed = False
+        self.tls_error = None  # what OpenSSL calls it
 
     def keep(self, request):
         request.connection = self.index
@@ -175,9 +179,10 @@ def serve_and_close_at_random(seed, chance, answer=None):
 
 
 class Server:
-    def __init__(self, *scripts, backlog=1024, port=0, path=None, receive_buffer=None, send_buffer=None):
-        """path: of a unix socket, in place of a port."""
+    def __init__(self, *scripts, backlog=1024, port=0, path=None, receive_buffer=None, send_buffer=None, tls=None):
+        """path: of a unix socket, in place of a port. tls: the context, if that is spoken."""
         self.scripts = scripts or ([serve()],)
+        self.tls = tls
         self.requests = []
         self.connections = []
         self.faults = []
@@ -221,10 +226,15 @@ class Server:
 
     def run(self, connection, script):
         try:
+            if self.tls:
+                connection.sock = TlsSocket(connection.sock, self.tls, server_side=True)
+                connection.is_resumed = connection.sock.tls.session_reused
             for step in script:
                 step(connection)
         except Stop:
             pass
+        except ssl.SSLError as error:
+            connection.tls_error = error.reason
         except ConnectionResetError:
             connection.end = "reset"
         except (BrokenPipeError, OSError) as error:
@@ -266,8 +276,9 @@ class Server:
             pass
         self.listener.close()
         for connection in self.connections:
+            sock = connection.sock
             try:
-                connection.sock.shutdown(socket.SHUT_RDWR)
+                (sock.sock if self.tls and isinstance(sock, TlsSocket) else sock).shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
         deadline = time.monotonic() + LIMIT_S

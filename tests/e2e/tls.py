@@ -28,14 +28,14 @@ class Pki:
         return self.path("ca.pem")
 
     def make(self, name, *names_or_subject, issuer="ca", key="ec", days=30, names=None, extensions=(), subject=None):
-        """A certificate for these names; a pair for `certificates:` of a listener."""
+        """A certificate for these names, of hosts or "IP:10.0.0.1"; a pair for `certificates:` of a listener."""
         names = names_or_subject if names is None else names
         subject = subject or (names_or_subject[0] if names_or_subject else name)
         kinds = {"ec": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], "rsa": ["rsa:2048"], "ed25519": ["ed25519"]}
         config = self.path(name + ".cnf")
         lines = ["[x]", *extensions]
         if names:
-            lines.append("subjectAltName=" + ",".join(f"DNS:{n}" for n in names))
+            lines.append("subjectAltName=" + ",".join(n if n.startswith("IP:") else f"DNS:{n}" for n in names))
         with open(config, "w") as file:
             file.write("[req]\ndistinguished_name=dn\n[dn]\n" + "\n".join(lines) + "\n")
         pem, key_file, request = self.path(name + ".pem"), self.path(name + ".key"), self.path(name + ".csr")
@@ -46,6 +46,22 @@ class Pki:
         run("openssl", "x509", "-req", "-in", request, *signer, "-days", str(days), "-out", pem, "-extfile", config,
             "-extensions", "x")
         return {"cert": pem, "key": key_file}
+
+    def make_expired(self, name, host, issuer="ca"):
+        """One whose time is over: since 2021."""
+        self.make(name, host, issuer=issuer)
+        folder = self.path(name + ".ca")
+        os.makedirs(folder)
+        open(os.path.join(folder, "index"), "w").close()
+        config = os.path.join(folder, "cnf")
+        with open(config, "w") as file:
+            file.write(f"[ca]\ndefault_ca=c\n[c]\ndatabase={folder}/index\nnew_certs_dir={folder}\nrand_serial=yes\n"
+                       f"default_md=sha256\npolicy=p\nx509_extensions=x\n[p]\ncommonName=supplied\n"
+                       f"[x]\nsubjectAltName={host if host.startswith('IP:') else 'DNS:' + host}\n")
+        run("openssl", "ca", "-batch", "-config", config, "-in", self.path(name + ".csr"), "-notext",
+            "-cert", self.path(issuer + ".pem"), "-keyfile", self.path(issuer + ".key"),
+            "-startdate", "20200101000000Z", "-enddate", "20210203000000Z", "-out", self.path(name + ".pem"))
+        return {"cert": self.path(name + ".pem"), "key": self.path(name + ".key")}
 
     def serial(self, name):
         out = subprocess.run(["openssl", "x509", "-noout", "-serial", "-in", self.path(name + ".pem")], check=True,
@@ -59,16 +75,26 @@ class Pki:
             context.load_cert_chain(self.path(certificate + ".pem"), self.path(certificate + ".key"))
         return context
 
+    def server_context(self, name, client_ca=None):
+        """Of a server that shows that certificate; client_ca: and lets nobody in without one of these."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.path(name + ".pem"), self.path(name + ".key"))
+        if client_ca:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(client_ca)
+        return context
+
 
 class TlsSocket:
     """What a test does with a socket, over TLS. One thread may send while another reads: whatever touches the TLS object or
     its two buffers holds tls_lock, for OpenSSL writes to the one while Python's own lock is released."""
 
-    def __init__(self, sock, context, name, session=None):
+    def __init__(self, sock, context, name=None, session=None, server_side=False):
         self.sock = sock
         self.tls_lock, self.send_lock = threading.Lock(), threading.Lock()
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=name, session=session)
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=server_side, server_hostname=name,
+                                    session=session)
         self.has_said_end = False
         try:
             self._handshake()

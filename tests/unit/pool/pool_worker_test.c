@@ -656,7 +656,7 @@ static void start_egress(struct crew *c, struct origin *o, struct pool_target *t
     for (int i = 0; i < TARGETS; i++) {
         struct server_conf conf;
         origin_open(&o[i], &conf);
-        targets[i].address = conf.address;
+        targets[i] = (struct pool_target){ .address = conf.address };
     }
     crew_start(c, 1);
 }

@@ -39,7 +39,13 @@ static void targets_are_read_strictly(void **state)
     }
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
         if (!egress_target_parse(slice_of(bad[i]), SLICE_NONE, &t)) fail_msg("%s is taken", bad[i]);
-    assert_non_null(strstr(egress_target_parse(SLICE("a"), SLICE("https"), &t), "TLS"));
+    assert_null(egress_target_parse(SLICE("a"), SLICE("HTTPS"), &t));
+    assert_true(t.is_secure);
+    assert_int_equal(t.port, 443);
+    assert_null(egress_target_parse(SLICE("a:80"), SLICE("https"), &t));
+    assert_int_equal(t.port, 80);
+    assert_null(egress_target_parse(SLICE("a"), SLICE_NONE, &t));
+    assert_false(t.is_secure);
     assert_non_null(egress_target_parse(SLICE("a"), SLICE("ftp"), &t));
 }
 

@@ -91,6 +91,30 @@ void pair_open(struct pair *p, SSL_CTX *ctx, const char *alpn)
     SSL_set_tlsext_host_name(p->client, "a.example");
 }
 
+SSL_CTX *pair_server_context(const char *file)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX_use_certificate_file(ctx, pki_path(file, ".pem"), SSL_FILETYPE_PEM);
+    SSL_CTX_use_PrivateKey_file(ctx, pki_path(file, ".key"), SSL_FILETYPE_PEM);
+    return ctx;
+}
+
+void pair_open_towards(struct pair *p, SSL_CTX *ctx, const struct tls_target *to)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    *p = (struct pair){ .far = fds[1], .limit = SIZE_MAX };
+    transport_init_accepted(&p->near, &loop, fds[0], false, pair_on_near);
+    p->near.is_readable = false;
+    assert_int_equal(tls_conn_connect(&p->near, &worker, to), 0);
+    assert_int_equal(transport_wait(&p->near), 0);
+    p->client = SSL_new(ctx);
+    p->to_client = BIO_new(BIO_s_mem());
+    p->from_client = BIO_new(BIO_s_mem());
+    SSL_set_bio(p->client, p->to_client, p->from_client);
+    SSL_set_accept_state(p->client);
+}
+
 void pair_close(struct pair *p)
 {
     transport_close(&p->near, false);

@@ -26,9 +26,13 @@ extern struct tls_slot *slot;
 int pair_set_up(void **state);
 int pair_tear_down(void **state);
 SSL_CTX *pair_client_context(void);
+/* Of a server that shows this certificate. */
+SSL_CTX *pair_server_context(const char *file);
 void pair_on_near(struct transport *t);
 void pair_on_fault(void *context, const struct tls_store_fault *fault);
 void pair_open(struct pair *p, SSL_CTX *ctx, const char *alpn);
+/* Likewise, with our end as the client's, whom the other, a server with certificates for a.example, is to convince. */
+void pair_open_towards(struct pair *p, SSL_CTX *ctx, const struct tls_target *to);
 void pair_close(struct pair *p);
 /* Carries bytes, as many as may go at a time; false: nothing moved. */
 bool pair_carry(struct pair *p);
