@@ -287,6 +287,21 @@ static void check_pool_subset(struct conf_decode *d, const struct conf_node *nod
             "left to chance");
 }
 
+/* What is asked over a plain connection would be answered by an alert. */
+static void check_plain_checks(struct conf_decode *d, const struct conf_node *node, const struct pool_conf *p)
+{
+    const struct server_conf *s = p->servers.data;
+    bool is_spoken = p->health && (p->health->http || (p->health->tcp && p->health->tcp->send));
+    bool is_elsewhere = p->health && p->health->port;
+    for (uint32_t i = 0; p->tls && is_spoken && !is_elsewhere && i < p->servers.count; i++) {
+        if (s[i].health_address.len) continue;
+        conf_decode_fault(d, node, "health",
+                          "give checks a plain `port` of their own, or write health: {tcp: {}}",
+                          "checks are spoken plain, and the servers of this pool speak TLS");
+        return;
+    }
+}
+
 static void check_pool_health(struct conf_decode *d, const struct conf_node *node, const struct pool_conf *p)
 {
     const struct conf_node *server = conf_node_get(node, "servers");
@@ -340,6 +355,7 @@ static void check_pool(struct conf_decode *d, const struct conf_node *node, void
         conf_decode_fault(d, node, "sticky", "balance by hash to keep a client with one address",
                           "an egress pool has no sticky cookies");
     check_pool_health(d, node, p);
+    check_plain_checks(d, node, p);
 }
 
 static const struct conf_field pool_fields[] = {

@@ -642,6 +642,13 @@ def test_mistakes_are_told_with_their_place(scene, pki):
     assert code == 78 and "a unix socket has no name that a certificate could be verified by" in said, said
 
 
+def test_checks_that_would_be_spoken_plain_to_a_tls_port_are_a_mistake(scene, pki):
+    for health, is_mistake in (({"http": {"path": "/"}}, True), ({"tcp": {}}, False),
+                               ({"http": {"path": "/"}, "port": 81}, False)):
+        code, said = check(scene, make_config(["127.0.0.1:1"], pool={"tls": {"ca": pki.ca}, "health": health}))
+        assert ("checks are spoken plain" in said) == is_mistake and code == (78 if is_mistake else 0), said
+
+
 def test_what_is_doubtful_is_a_warning(scene, pki):
     code, said = check(scene, make_config(["127.0.0.1:1"], pool={"tls": {"verify": "off"}}))
     assert code == 0 and "servers are not verified" in said, said
