@@ -50,7 +50,7 @@ static bool make_ssl(struct tls_conn *c)
 static void opened(struct tls_conn *c)
 {
     c->t->is_open = true;
-    c->facts = tls_facts_new(c->ssl);
+    if (!c->is_upstream) c->facts = tls_facts_new(c->ssl);
     /* The configuration may go now; so may what only handshakes need. */
     tls_store_put(c->store);
     c->store = NULL;
