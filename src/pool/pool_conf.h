@@ -81,8 +81,8 @@ struct pool_conf {
     struct pool_subset_conf *subset; /* NULL: all of its servers */
     struct sticky_conf *sticky;      /* NULL: not sticky */
     struct ejection_conf ejection;
-    uint32_t when_all_down;    /* enum pool_when_all_down */
-    struct check_conf *health; /* NULL: its servers are not checked */
+    uint32_t when_all_down;          /* enum pool_when_all_down */
+    struct check_conf *health;       /* NULL: its servers are not checked */
     struct tls_upstream_conf *tls;   /* NULL: its servers are spoken to plain */
     struct tls_upstream *egress_tls; /* of an egress pool, for targets that are; NULL: no CA is known */
 };
