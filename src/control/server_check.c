@@ -5,6 +5,8 @@
 
 #include "base/log.h"
 #include "health/checker.h"
+#include "pool/upstream_tls.h"
+#include "tls/upstream_conf.h"
 
 struct server_check {
     struct check check;
@@ -17,6 +19,7 @@ struct server_check {
 struct server_checks {
     struct server_checks_options options;
     struct checker checker;
+    struct tls_worker tls;
     struct list list; /* of struct server_check */
     struct log_limit shortage;
 };
@@ -82,14 +85,18 @@ static void follow_server(struct server_checks *k, const struct roster_place *pl
                           const struct check_conf *conf, uint64_t first_ms)
 {
     struct server *s = place->server;
-    const struct address *other = place->conf->health_address.len ? &place->conf->health_address : NULL;
+    const struct tls_upstream_conf *tls = s->pool->roster->conf->tls;
+    struct check_target target = { .conf = conf, .address = &s->address };
     bool is_new = !s->check;
     if (is_new && !begin(k, s)) return;
     s->check->is_wanted = true;
+    if (place->conf->health_address.len) target.other = &place->conf->health_address;
+    if (tls && conf->over_tls)
+        target.tls = (struct probe_tls){ &k->tls, tls->upstream, upstream_server_name(tls->upstream, s) };
     if (is_new)
-        check_start(&s->check->check, conf, &s->address, other, first_ms);
+        check_start(&s->check->check, &target, first_ms);
     else
-        check_change(&s->check->check, conf, &s->address, other);
+        check_change(&s->check->check, &target);
 }
 
 static void follow_pool(struct server_checks *k, const struct pool *p)
@@ -124,6 +131,10 @@ int server_checks_new(struct server_checks **out, const struct server_checks_opt
     struct server_checks *k = calloc(1, sizeof(*k));
     if (!k) return err_set(err, "out of memory for what checks servers");
     k->options = *o;
+    if (tls_worker_init(&k->tls, o->loop, o->proxy->tickets, err) < 0) {
+        free(k);
+        return -1;
+    }
     checker_init(&k->checker, o->loop);
     list_init(&k->list);
     *out = k;
@@ -139,5 +150,6 @@ void server_checks_stop(struct server_checks *k)
 void server_checks_free(struct server_checks *k)
 {
     server_checks_stop(k);
+    if (k) tls_worker_fini(&k->tls);
     free(k);
 }

@@ -221,6 +221,8 @@ static const struct conf_field health_fields[] = {
               "first." },
     { "port", CONF_U32(struct check_conf, port), .max = 65535, .preset = "0",
       .help = "Another port of each server to be asked; 0 is its own." },
+    { "tls", CONF_BOOL(struct check_conf, over_tls), .preset = "true",
+      .help = "Whether checks speak TLS where the pool does; `false` is for a plain port beside it." },
     { 0 },
 };
 

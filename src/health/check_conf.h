@@ -37,6 +37,7 @@ struct check_conf {
     uint64_t interval_ms, changing_ms, timeout_ms;
     uint32_t rise, fall;
     uint32_t port; /* 0: the server's own */
+    bool over_tls; /* if the pool's servers are spoken to so */
 };
 
 extern const struct conf_type check_conf_type;

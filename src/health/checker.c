@@ -56,7 +56,7 @@ static void on_end(void *owner, const struct probe_verdict *v)
 static void begin(struct check *c)
 {
     const struct probe_target target = {
-        .to = &c->to, .conf = c->conf, .host = c->host, .on_end = on_end, .owner = c
+        .to = &c->to, .conf = c->conf, .host = c->host, .tls = c->tls, .on_end = on_end, .owner = c
     };
     c->started_ms = loop_now_ms(c->checker->loop);
     c->checker->running++;
@@ -73,11 +73,13 @@ static void on_timer(struct timer *t)
         list_push_back(&c->checker->waiting, &c->link);
 }
 
-static void set_target(struct check *c, const struct check_conf *conf, const struct address *address,
-                       const struct address *other)
+static void set_target(struct check *c, const struct check_target *target)
 {
+    const struct check_conf *conf = target->conf;
+    const struct address *other = target->other;
     c->conf = conf;
-    c->to = other ? *other : *address;
+    c->tls = target->tls;
+    c->to = other ? *other : *target->address;
     if (!other && conf->port && c->to.sa.any.sa_family == AF_INET)
         c->to.sa.in4.sin_port = htons((uint16_t)conf->port);
     if (!other && conf->port && c->to.sa.any.sa_family == AF_INET6)
@@ -109,10 +111,9 @@ void check_init(struct check *c, struct checker *k,
     list_init(&c->link);
 }
 
-void check_start(struct check *c, const struct check_conf *conf, const struct address *address,
-                 const struct address *other, uint64_t first_ms)
+void check_start(struct check *c, const struct check_target *target, uint64_t first_ms)
 {
-    set_target(c, conf, address, other);
+    set_target(c, target);
     loop_arm(c->checker->loop, &c->timer, first_ms);
 }
 
@@ -124,18 +125,17 @@ static void abandon(struct check *c)
     c->checker->running--;
 }
 
-void check_change(struct check *c, const struct check_conf *conf, const struct address *address,
-                  const struct address *other)
+void check_change(struct check *c, const struct check_target *target)
 {
     bool was_running = c->probe != NULL;
     abandon(c);
-    set_target(c, conf, address, other);
+    set_target(c, target);
     /* One that waits for its turn, or for its time, has them still; but not for longer than it is configured now. */
     if (!list_is_empty(&c->link)) return;
     uint64_t now_ms = loop_now_ms(c->checker->loop), left_ms = 0;
     if (!was_running && timer_is_armed(&c->timer) && c->timer.deadline_ms > now_ms)
         left_ms = c->timer.deadline_ms - now_ms;
-    uint64_t most_ms = check_next_ms(conf, c->is_changing, &c->checker->loop->rng);
+    uint64_t most_ms = check_next_ms(c->conf, c->is_changing, &c->checker->loop->rng);
     loop_arm(c->checker->loop, &c->timer, left_ms < most_ms ? left_ms : most_ms);
 }
 

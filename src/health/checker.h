@@ -20,7 +20,8 @@ struct check {
     struct timer timer;
     struct list link; /* of checker.waiting */
     struct probe *probe;
-    const struct check_conf *conf; /* borrowed, until check_change() or check_stop() */
+    const struct check_conf *conf; /* borrowed, until check_change() or check_stop(), as is what `tls` has */
+    struct probe_tls tls;
     struct address to;
     char host[ADDRESS_TEXT_MAX];
     uint64_t started_ms;
@@ -35,13 +36,17 @@ void checker_fini(struct checker *k);
 
 void check_init(struct check *c, struct checker *k,
                 bool (*on_verdict)(struct check *, const struct probe_verdict *));
-/* `address`: the server's, which the configuration's port is put into; other: to be asked in its place, NULL: none. The
- * first check begins after first_ms. */
-void check_start(struct check *c, const struct check_conf *conf, const struct address *address,
-                 const struct address *other, uint64_t first_ms);
+struct check_target {
+    const struct check_conf *conf;
+    const struct address *address; /* the server's, which the configuration's port is put into */
+    const struct address *other;   /* to be asked in its place; NULL: none */
+    struct probe_tls tls;
+};
+
+/* The first check begins after first_ms. */
+void check_start(struct check *c, const struct check_target *target, uint64_t first_ms);
 /* Another configuration has it: what is under way is begun anew. */
-void check_change(struct check *c, const struct check_conf *conf, const struct address *address,
-                  const struct address *other);
+void check_change(struct check *c, const struct check_target *target);
 /* No verdict comes any more. */
 void check_stop(struct check *c);
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tls/conn.h"
+
 static void bury(struct loop_grave *g)
 {
     struct probe *p = container_of(g, struct probe, grave);
@@ -60,14 +62,17 @@ static bool is_shortage(int error)
 
 static void fail_to_open(struct probe *p)
 {
-    int error = p->transport.saved_errno;
-    if (p->transport.fault_words)
-        (void)probe_says(p, "%s", p->transport.fault_words);
+    const struct transport *t = &p->transport;
+    int error = t->fault ? 0 : t->saved_errno;
+    if (t->fault_words)
+        (void)probe_says(p, "%s", t->fault_words);
+    else if (t->fault)
+        (void)probe_says(p, "%s", end_reason_info((enum end_reason)t->fault)->means);
     else if (error == ECONNREFUSED)
         (void)probe_says(p, "the connection was refused");
     else
         (void)probe_says(p, "the server cannot be reached: %s", strerror(error));
-    end(p, is_shortage(error) ? PROBE_UNTRIED : PROBE_FAILED);
+    end(p, t->fault == END_NO_MEMORY || is_shortage(error) ? PROBE_UNTRIED : PROBE_FAILED);
 }
 
 static bool lost(struct probe *p, const char *when)
@@ -75,6 +80,8 @@ static bool lost(struct probe *p, const char *when)
     int error = p->transport.saved_errno;
     if (error == ECONNRESET || error == EPIPE)
         return go(p, probe_says(p, "the server reset the connection %s", when));
+    if (p->transport.fault_words)
+        return go(p, probe_says(p, "the connection broke %s: %s", when, p->transport.fault_words));
     return go(p, probe_says(p, "the connection broke %s: %s", when, strerror(error)));
 }
 
@@ -151,7 +158,9 @@ static void on_timeout(struct timer *timer)
     struct text awaited = text_over(memory, sizeof(memory));
     p->kind->awaited(p, &awaited);
     const char *what = text_cstr(&awaited);
-    if (!p->transport.is_open)
+    if (p->transport.overdue)
+        (void)probe_says(p, "the TLS handshake was not over within %llu ms", ms);
+    else if (!p->transport.is_open)
         (void)probe_says(p, "the connection did not open within %llu ms", ms);
     else if (!p->received)
         (void)probe_says(p, "no %s within %llu ms", what, ms);
@@ -161,9 +170,29 @@ static void on_timeout(struct timer *timer)
     end(p, PROBE_FAILED);
 }
 
+static void nothing(void *watcher, const struct transport *t)
+{
+    (void)watcher, (void)t;
+}
+
+static const struct tls_watch no_watch = { .on_opened = nothing, .on_failed = nothing };
+
+/* 0, or -1: out of memory. */
+static int secure(struct probe *p)
+{
+    const struct probe_tls *tls = &p->target.tls;
+    const struct tls_target to = { .upstream = tls->rules,
+                                   .name = tls->name,
+                                   .address = p->target.to,
+                                   .alpn = p->kind->alpn,
+                                   .watch = &no_watch };
+    return tls->rules ? tls_conn_connect(&p->transport, tls->worker, &to) : 0;
+}
+
+static const struct probe_verdict no_memory = { .result = PROBE_UNTRIED, .words = "out of memory" };
+
 struct probe *probe_start(struct loop *l, const struct probe_target *target)
 {
-    static const struct probe_verdict no_memory = { .result = PROBE_UNTRIED, .words = "out of memory" };
     struct probe *p = calloc(1, sizeof(*p));
     if (!p) {
         target->on_end(target->owner, &no_memory);
@@ -177,6 +206,11 @@ struct probe *probe_start(struct loop *l, const struct probe_target *target)
     loop_task_init(&p->more, on_more);
     if (transport_connect(&p->transport, l, target->to, NULL, on_ready) < 0) {
         fail_to_open(p);
+        return NULL;
+    }
+    if (secure(p) < 0) {
+        retire(p, true);
+        target->on_end(target->owner, &no_memory);
         return NULL;
     }
     loop_arm(l, &p->timer, target->conf->timeout_ms);

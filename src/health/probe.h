@@ -2,15 +2,15 @@
  * time-out, keeps at most PROBE_HEAD_MAX bytes of it, and takes no more than PROBE_TURN_BYTES in a turn of the loop. One loop's
  * thread.
  *
- * What is spoken is a kind's (probe_kind.h). Over TLS it would be spoken by a transport that is put over the plain one in
- * probe_start(), before it opens. */
+ * What is spoken is a kind's (probe_kind.h), over TLS if the server's other connections are. */
 #pragma once
 
 #include "base/address.h"
 #include "health/check_conf.h"
 #include "net/loop.h"
+#include "tls/worker.h"
 
-#define PROBE_WORDS_MAX 160
+#define PROBE_WORDS_MAX 320
 #define PROBE_HEAD_MAX (16u << 10)
 #define PROBE_TURN_BYTES (64u << 10)
 
@@ -29,10 +29,18 @@ struct probe_verdict {
 
 struct probe;
 
+/* TLS towards a server; all borrowed for as long as whoever checks it is. */
+struct probe_tls {
+    struct tls_worker *worker;  /* of the same loop */
+    struct tls_upstream *rules; /* NULL: it is spoken to plain */
+    const char *name;           /* that its certificate has to have; NULL: its address */
+};
+
 struct probe_target {
     const struct address *to;      /* borrowed during the call */
     const struct check_conf *conf; /* borrowed for as long as the probe is */
     const char *host;              /* where the check names none; borrowed likewise */
+    struct probe_tls tls;
     /* Once, possibly within probe_start(): the probe is gone after it. */
     void (*on_end)(void *owner, const struct probe_verdict *v);
     void *owner;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "health/probe_kind.h"
+#include "tls/conn.h"
 
 #define HEAD_FIELDS 128
 #define INTERIM_MAX 16
@@ -151,7 +152,8 @@ static enum probe_step on_close(struct probe *p)
     return probe_says(p, "the server closed within the answer's body");
 }
 
-const struct probe_kind probe_http_kind = { .write = write_request,
+const struct probe_kind probe_http_kind = { .alpn = TLS_CONN_HTTP_1_1,
+                                            .write = write_request,
                                             .sent = on_sent,
                                             .on_bytes = on_bytes,
                                             .on_close = on_close,

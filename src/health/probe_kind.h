@@ -9,6 +9,7 @@
 enum probe_step { PROBE_GOES_ON, PROBE_IS_GOOD, PROBE_IS_BAD };
 
 struct probe_kind {
+    const char *alpn; /* what is offered over TLS; NULL: nothing is */
     /* What is sent once the connection is open; the same each time. */
     void (*write)(const struct probe *p, struct text *out);
     /* It is sent. */

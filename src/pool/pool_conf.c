@@ -291,13 +291,14 @@ static void check_pool_subset(struct conf_decode *d, const struct conf_node *nod
 static void check_plain_checks(struct conf_decode *d, const struct conf_node *node, const struct pool_conf *p)
 {
     const struct server_conf *s = p->servers.data;
-    bool is_spoken = p->health && (p->health->http || (p->health->tcp && p->health->tcp->send));
+    bool is_spoken = p->health && !p->health->over_tls &&
+                     (p->health->http || (p->health->tcp && p->health->tcp->send));
     bool is_elsewhere = p->health && p->health->port;
     for (uint32_t i = 0; p->tls && is_spoken && !is_elsewhere && i < p->servers.count; i++) {
         if (s[i].health_address.len) continue;
         conf_decode_fault(d, node, "health",
-                          "give checks a plain `port` of their own, or write health: {tcp: {}}",
-                          "checks are spoken plain, and the servers of this pool speak TLS");
+                          "leave `tls: false` out, or give checks a plain `port` of their own",
+                          "checks are to be spoken plain, and the servers of this pool speak TLS");
         return;
     }
 }

@@ -60,8 +60,7 @@ static void on_failed(void *watcher, const struct transport *t)
 
 static const struct tls_watch watch = { .on_opened = on_opened, .on_failed = on_failed };
 
-/* What a server's certificate has to have; NULL: its address. */
-static const char *name_of(const struct tls_upstream *rules, const struct server *s)
+const char *upstream_server_name(const struct tls_upstream *rules, const struct server *s)
 {
     const char *name = tls_upstream_name(rules);
     if (name) return name;
@@ -74,7 +73,7 @@ enum end_reason upstream_secure(struct pool_worker *pw, struct server *s, const 
     struct tls_upstream *rules = rules_of(pw);
     if (!rules) return END_SERVER_CERTIFICATE; /* since the target was allowed, its pool has lost its CAs */
     struct tls_target to = { .upstream = rules,
-                             .name = target ? target->host : name_of(rules, s),
+                             .name = target ? target->host : upstream_server_name(rules, s),
                              .address = target ? &target->address : &s->address,
                              .alpn = alpn,
                              .watch = &watch,

@@ -14,5 +14,7 @@ bool upstream_is_secure(const struct pool_worker *pw, const struct pool_target *
 MUST_CHECK enum end_reason upstream_secure(struct pool_worker *pw, struct server *s,
                                            const struct pool_target *target, const char *alpn,
                                            struct transport *t);
+/* What a server's certificate has to have; NULL: its address. */
+const char *upstream_server_name(const struct tls_upstream *rules, const struct server *s);
 /* To tell connections apart that were verified under different names. */
 uint64_t upstream_host_hash(const struct pool_worker *pw, const struct pool_target *target);

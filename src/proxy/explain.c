@@ -19,13 +19,13 @@ static const struct conf_field fields[] = {
     { "method", CONF_STRING(struct explain_conf, method), .min = 1, .max = 32, .preset = "GET",
       .flags = CONF_LIVE, .help = "The request's method." },
     { "url", CONF_STRING(struct explain_conf, url), .min = 1, .max = URL_MAX, .flags = CONF_LIVE,
-      .help = "`http://host/path?query`, or the path alone." },
+      .help = "`http://host/path?query`, `https://…` where a listener speaks TLS, or the path alone." },
     { "headers", CONF_STRINGS(struct explain_conf, headers), .max = HEADERS_MAX, .flags = CONF_LIVE,
       .help = "Its header fields, each as `Name: value`." },
     { "client", CONF_STRING(struct explain_conf, client), .min = 2, .max = 45, .preset = "127.0.0.1",
       .flags = CONF_LIVE, .help = "The address that it comes from." },
     { "listener", CONF_STRING(struct explain_conf, listener), .min = 1, .max = 128, .flags = CONF_LIVE,
-      .help = "The listener that it comes to; the first for HTTP if absent." },
+      .help = "The listener that it comes to; the first that speaks what the URL begins with if absent." },
     { 0 },
 };
 
@@ -47,46 +47,87 @@ struct request {
     char canonical[3 * URL_MAX], rewritten[HTTP_TARGET_MAX]; /* memory of the two targets */
 };
 
-static int find_listener(const struct proxy *p, const char *name, const struct route_set **out,
-                         struct err *err)
+/* What the URL says of the connection that it comes over. */
+enum url_scheme { URL_PATH_ALONE, URL_HTTP, URL_HTTPS };
+
+struct url {
+    enum url_scheme scheme;
+    struct slice authority, target;
+};
+
+static bool is_spoken_by(const struct listener_conf *l, enum url_scheme scheme)
+{
+    return scheme == URL_PATH_ALONE || (l->tls != NULL) == (scheme == URL_HTTPS);
+}
+
+static int no_listener(enum url_scheme scheme, struct err *err)
+{
+    switch (scheme) {
+    case URL_HTTPS: return err_set(err, "no listener speaks HTTP over TLS; write the URL with http://");
+    case URL_HTTP: return err_set(err, "no listener speaks plain HTTP; write the URL with https://");
+    default: return err_set(err, "no listener speaks HTTP: there is no request to explain");
+    }
+}
+
+static int find_named_listener(const struct proxy *p, const char *name, enum url_scheme scheme,
+                               const struct route_set **out, struct err *err)
 {
     for (uint32_t i = 0; i < p->site->listener_count; i++) {
         const struct route_set *l = &p->site->listeners[i];
-        if (name ? strcmp(l->listener->name, name) != 0 : l->conf->protocol != LISTENER_HTTP) continue;
+        if (strcmp(l->listener->name, name) != 0) continue;
         *out = l;
-        if (l->conf->protocol == LISTENER_HTTP) return 0;
-        return err_set(err, "listener \"%s\" passes bytes: there is no request to explain", name);
+        if (l->conf->protocol != LISTENER_HTTP)
+            return err_set(err, "listener \"%s\" passes bytes: there is no request to explain", name);
+        if (!is_spoken_by(l->conf, scheme))
+            return err_set(err, "listener \"%s\" speaks %s; write the URL with %s://", name,
+                           l->conf->tls ? "TLS" : "plain HTTP", l->conf->tls ? "https" : "http");
+        return 0;
     }
-    return name ? err_set(err, "there is no listener \"%s\"", name)
-                : err_set(err, "no listener speaks HTTP: there is no request to explain");
+    return err_set(err, "there is no listener \"%s\"", name);
 }
 
-static int parse_url(const char *url, struct slice *authority, struct slice *target, struct err *err)
+static int find_listener(const struct proxy *p, const char *name, enum url_scheme scheme,
+                         const struct route_set **out, struct err *err)
 {
-    struct slice rest = slice_of(url);
+    if (name) return find_named_listener(p, name, scheme, out, err);
+    for (uint32_t i = 0; i < p->site->listener_count; i++) {
+        const struct route_set *l = &p->site->listeners[i];
+        if (l->conf->protocol != LISTENER_HTTP || !is_spoken_by(l->conf, scheme)) continue;
+        *out = l;
+        return 0;
+    }
+    return no_listener(scheme, err);
+}
+
+static int parse_url(const char *text, struct url *url, struct err *err)
+{
+    static const struct {
+        const char *begin;
+        enum url_scheme scheme;
+    } schemes[] = { { "http://", URL_HTTP }, { "https://", URL_HTTPS } };
+    struct slice rest = slice_of(text);
     for (size_t i = 0; i < rest.len; i++)
         if (rest.data[i] <= ' ' || rest.data[i] >= 127 || rest.data[i] == '#')
             return err_set(err, "\"%s\" has a character that no request target can have; write it as %%XX",
-                           url);
-    *authority = SLICE("localhost");
-    if (slice_starts_with(rest, SLICE("https://")))
-        return err_set(err, "TLS is not spoken yet; write the URL with http://");
-    if (slice_starts_with(rest, SLICE("http://"))) {
-        rest = (struct slice){ rest.data + 7, rest.len - 7 };
+                           text);
+    *url = (struct url){ .scheme = URL_PATH_ALONE, .authority = SLICE("localhost") };
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(*schemes); i++) {
+        struct slice begin = slice_of(schemes[i].begin);
+        if (!slice_starts_with(rest, begin)) continue;
         size_t len = 0;
+        rest = (struct slice){ rest.data + begin.len, rest.len - begin.len };
         while (len < rest.len && rest.data[len] != '/' && rest.data[len] != '?') len++;
-        *authority = (struct slice){ rest.data, len };
+        if (!len) return err_set(err, "\"%s\" names no host", text);
+        url->scheme = schemes[i].scheme;
+        url->authority = (struct slice){ rest.data, len };
         rest = (struct slice){ rest.data + len, rest.len - len };
-        if (!len) return err_set(err, "\"%s\" names no host", url);
         if (!rest.len) rest = SLICE("/");
-        if (rest.data[0] == '?') { /* RFC 9110 4.2.3 */
-            *target = rest;
-            return 0;
-        }
+        break;
     }
-    if (rest.data[0] != '/')
-        return err_set(err, "\"%s\" is neither http://host/path nor a path that begins with a slash", url);
-    *target = rest;
+    /* RFC 9110 4.2.3: behind a host, a query may follow at once. */
+    if (rest.data[0] != '/' && (url->scheme == URL_PATH_ALONE || rest.data[0] != '?'))
+        return err_set(err, "\"%s\" is neither http://host/path nor a path that begins with a slash", text);
+    url->target = rest;
     return 0;
 }
 
@@ -159,25 +200,25 @@ static int read_request(const struct proxy *p, const struct explain_conf *conf, 
                         struct err *err)
 {
     const char *const *headers = conf->headers.data;
-    struct slice authority, target;
+    struct url url;
     size_t size = 256 + strlen(conf->method);
     if (!conf->url) return err_set(err, "there is no `url`: what is asked for?");
-    if (find_listener(p, conf->listener, &rq->listener, err) < 0 ||
-        parse_url(conf->url, &authority, &target, err) < 0)
+    if (parse_url(conf->url, &url, err) < 0 ||
+        find_listener(p, conf->listener, url.scheme, &rq->listener, err) < 0)
         return -1;
     if (!ip_parse(slice_of(conf->client), &rq->peer))
         return err_set(err, "\"%s\" is no address of a client; write one like 192.0.2.7", conf->client);
-    size += authority.len * 2 + target.len;
+    size += url.authority.len * 2 + url.target.len;
     for (uint32_t i = 0; i < conf->headers.count; i++) {
         if (check_field(headers[i], err) < 0) return -1;
         size += strlen(headers[i]) + 2;
     }
     rq->written = text_over(malloc(size), size);
     if (!rq->written.data) return err_set(err, "out of memory");
-    write_request(conf, authority, target, &rq->written);
+    write_request(conf, url.authority, url.target, &rq->written);
     /* What is shown of one that cannot be read. */
-    rq->head = (struct http_head){ .method_text = slice_of(conf->method), .authority = authority };
-    rq->head.target = rq->target = target;
+    rq->head = (struct http_head){ .method_text = slice_of(conf->method), .authority = url.authority };
+    rq->head.target = rq->target = url.target;
     rq->client = rq->peer;
     parse_request(rq);
     return 0;

@@ -9,6 +9,7 @@ import pytest
 import broken
 import message
 from ports import reserve_port
+from tls import Pki
 from weir import make_config, run_command
 
 USAGE, DATA, UNAVAILABLE, PROTOCOL, NO_PERMISSION, CONFIG = 64, 65, 69, 76, 77, 78
@@ -105,6 +106,19 @@ def test_the_story_has_a_decision_a_line(tmp_path):
 def test_header_values_cannot_steer_the_terminal(tmp_path):
     done = run_command("explain", "-c", write(tmp_path, make()), "--header", "X-Env: \x1b[2J", "/v1/x")
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_what_the_url_begins_with_says_which_listener(tmp_path):
+    pki = Pki(tmp_path)
+    pki.make("a", "a.example")
+    config = make()
+    config["listeners"]["secure"] = {"bind": f"127.0.0.1:{reserve_port()}", "pool": "canary", "tls": {
+        "certificates": [{"cert": pki.path("a.pem"), "key": pki.path("a.key")}]}}
+    path = write(tmp_path, config)
+    for url, listener in ("https://a.example/", "secure"), ("http://a.example/", "web"), ("/", "web"), ("https://a.example?x", "secure"):
+        assert explain(path, url=url)["listener"] == listener, url
+    assert 'listener "web" speaks plain HTTP; write the URL with http://' in refuse(DATA, "-c", path, "--listener", "web", "https://a.example/")
+    assert 'listener "secure" speaks TLS; write the URL with https://' in refuse(DATA, "-c", path, "--listener", "secure", "http://a.example/")
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["https://example.com/"], ["--client", "300.1.1.1", "/"],

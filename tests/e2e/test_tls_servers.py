@@ -642,11 +642,47 @@ def test_mistakes_are_told_with_their_place(scene, pki):
     assert code == 78 and "a unix socket has no name that a certificate could be verified by" in said, said
 
 
+def health(weir, name):
+    return weir.servers("web")[name]
+
+
+@pytest.mark.parametrize("check", [{"http": {"path": "/healthz"}}, {"tcp": {}}], ids=["http", "tcp"])
+def test_checks_speak_tls_by_the_pools_rules(scene, pki, check):
+    pki.make_expired("old", NAME)
+    good = secure_server(scene, pki, [broken.serve(lambda request: message.response(200))])
+    bad = secure_server(scene, pki, [broken.serve(lambda request: message.response(200))], name="old")
+    servers = [{"name": "good", "address": good.address}, {"name": "bad", "address": bad.address}]
+    weir = proxy(scene, pki, *servers,
+                 pool_more={"health": {**check, "interval": "1s", "timeout": "1s", "fall": 1, "rise": 1}})
+    eventually(lambda: health(weir, "bad")["state"] == "down", lambda: health(weir, "bad"))
+    assert "expired" in health(weir, "bad")["health_detail"], health(weir, "bad")
+    eventually(lambda: health(weir, "good")["check"]["last"] == "passed", lambda: health(weir, "good"))
+    assert health(weir, "good")["state"] == "up"
+    assert {scene.client(weir).ask().status for _ in range(4)} == {200}
+
+
+def test_a_server_that_is_mute_in_its_handshake_is_down(scene, pki):
+    mute = scene.server([broken.wait_end], [broken.wait_end], [broken.wait_end], [broken.wait_end])
+    weir = proxy(scene, pki, {"name": "mute", "address": mute.address},
+                 pool_more={"health": {"http": "/", "interval": "1s", "timeout": "100ms", "fall": 1}})
+    eventually(lambda: health(weir, "mute")["state"] == "down", lambda: health(weir, "mute"))
+    assert "the TLS handshake was not over within 100 ms" in health(weir, "mute")["health_detail"]
+
+
+def test_checks_may_be_plain_on_a_port_of_their_own(scene, pki):
+    plain = scene.server([broken.serve(lambda request: message.response(200))])
+    secure = secure_server(scene, pki)
+    weir = proxy(scene, pki, {"name": "s", "address": secure.address},
+                 pool_more={"health": {"http": {"path": "/"}, "port": int(plain.address.rsplit(":", 1)[1]), "tls": False,
+                                       "interval": "1s", "timeout": "1s"}})
+    eventually(lambda: health(weir, "s")["check"]["last"] == "passed", lambda: health(weir, "s"))
+
+
 def test_checks_that_would_be_spoken_plain_to_a_tls_port_are_a_mistake(scene, pki):
-    for health, is_mistake in (({"http": {"path": "/"}}, True), ({"tcp": {}}, False),
-                               ({"http": {"path": "/"}, "port": 81}, False)):
+    for health, is_mistake in (({"http": {"path": "/"}, "tls": False}, True), ({"tcp": {}, "tls": False}, False),
+                               ({"http": {"path": "/"}}, False), ({"http": {"path": "/"}, "tls": False, "port": 81}, False)):
         code, said = check(scene, make_config(["127.0.0.1:1"], pool={"tls": {"ca": pki.ca}, "health": health}))
-        assert ("checks are spoken plain" in said) == is_mistake and code == (78 if is_mistake else 0), said
+        assert ("checks are to be spoken plain" in said) == is_mistake and code == (78 if is_mistake else 0), said
 
 
 def test_what_is_doubtful_is_a_warning(scene, pki):

@@ -70,7 +70,7 @@ static void start(struct scene *s, struct watched *w, uint64_t first_ms)
 {
     memset(w, 0, sizeof(*w));
     check_init(&w->check, &s->checker, on_verdict);
-    check_start(&w->check, &s->conf, &s->nobody, NULL, first_ms);
+    check_start(&w->check, &(struct check_target){ .conf = &s->conf, .address = &s->nobody }, first_ms);
 }
 
 static void first_checks_are_spread_over_the_interval_but_few_are_not_waited_for(void **state)
@@ -140,12 +140,13 @@ static void other_settings_hold_from_the_next_check_on(void **state)
     assert_int_equal(w.count, 1);
     struct check_conf often = s.conf;
     often.interval_ms = 1000;
-    check_change(&w.check, &often, &s.nobody, NULL);
+    const struct check_target target = { .conf = &often, .address = &s.nobody };
+    check_change(&w.check, &target);
     pass_time(&s, 1001);
     assert_int_equal(w.count, 2);
     /* The same settings again and again do not put it off. */
     for (int i = 0; i < 1001; i++) {
-        check_change(&w.check, &often, &s.nobody, NULL);
+        check_change(&w.check, &target);
         pass_time(&s, 1);
     }
     assert_int_equal(w.count, 3);
@@ -187,11 +188,11 @@ static void another_port_or_address_is_asked(void **state)
     assert_int_equal(address_parse(SLICE("[::1]:90"), false, &other, &err), 0);
     s.conf.port = 8081;
     check_init(&c, &s.checker, on_verdict);
-    check_start(&c, &s.conf, &server, NULL, 1000000);
+    check_start(&c, &(struct check_target){ .conf = &s.conf, .address = &server }, 1000000);
     assert_string_equal(c.host, "10.0.0.1:8081");
-    check_change(&c, &s.conf, &server, &other);
+    check_change(&c, &(struct check_target){ .conf = &s.conf, .address = &server, .other = &other });
     assert_string_equal(c.host, "[::1]:90");
-    check_change(&c, &s.conf, &s.nobody, NULL);
+    check_change(&c, &(struct check_target){ .conf = &s.conf, .address = &s.nobody });
     assert_string_equal(c.host, "localhost");
     check_stop(&c);
     close_scene(&s);

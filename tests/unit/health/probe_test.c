@@ -92,7 +92,9 @@ static void close_scene(struct scene *s)
 
 static void begin(struct scene *s)
 {
-    const struct probe_target target = { &s->server, &s->conf, "10.0.0.1:80", on_end, s };
+    const struct probe_target target = {
+        .to = &s->server, .conf = &s->conf, .host = "10.0.0.1:80", .on_end = on_end, .owner = s
+    };
     s->ends = 0;
     s->probe = probe_start(&s->loop, &target);
 }
