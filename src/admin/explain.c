@@ -82,6 +82,20 @@ static const struct shape_field candidate_fields[] = {
 };
 static const struct shape candidate_shape = { "ExplainedCandidate", 0, candidate_fields };
 
+static const struct shape_field limit_fields[] = {
+    SAID("place", SHAPE_STRING, "Whose it is: listener, route or pool."),
+    SAID("name", SHAPE_STRING, "The listener, listener/route, or the pool."),
+    SAID("requests", SHAPE_STRING, "Its rate, like 100/s."),
+    SAID("burst", SHAPE_COUNT, "How many may come at once."),
+    SAID("key", SHAPE_STRING, "Who is counted as one."),
+    SAID("remaining", SHAPE_COUNT, "How many more of that key would pass after this one."),
+    SAID("outcome", SHAPE_STRING, "passed, delayed, refused, would_delay or would_refuse."),
+    SAID("wait_ms", SHAPE_NUMBER, "Until when it would be held back, or would have to come again."),
+    SAID("why", SHAPE_STRING, "The same in words."),
+    { 0 },
+};
+static const struct shape explained_limit_shape = { "ExplainedLimit", 0, limit_fields };
+
 static const struct shape_field explain_fields[] = {
     SAID("listener", SHAPE_STRING, "The listener."),
     SAID("request", SHAPE_OBJECT, "What was asked.", .of = &asked_shape),
@@ -90,6 +104,8 @@ static const struct shape_field explain_fields[] = {
     SAID("split", SHAPE_OBJECT, "What the split made of it.", .of = &explained_split_shape,
          .may_be_null = true),
     SAID("pool", SHAPE_STRING, "The pool.", .may_be_null = true),
+    SAID("limits", SHAPE_LIST, "The rate limits that it meets, and what they would say now.",
+         .of = &explained_limit_shape),
     SAID("answer", SHAPE_OBJECT, "Where weir answers by itself.", .of = &own_answer_shape,
          .may_be_null = true),
     SAID("target", SHAPE_STRING, "The target that the server is sent.", .may_be_null = true),

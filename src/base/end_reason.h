@@ -44,6 +44,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     /* the gate and other limits of weir's own */                                                                    \
     X(GATE_DENIED, "gate_denied", CLIENT, 403, ANY, "the client's address may not pass")                             \
     X(CLIENT_CONNECTIONS, "client_connections", CLIENT, 429, ANY, "the client has too many connections")             \
+    X(RATE_LIMITED, "rate_limited", CLIENT, 429, ANY, "more requests have come than the rate allows")              \
     X(CONNECTION_LIMIT, "connection_limit", WEIR, 503, ANY, "weir's connection limit is reached")                    \
     X(NO_DESCRIPTORS, "no_descriptors", WEIR, 503, ANY, "weir is out of file descriptors")                           \
     X(NO_MEMORY, "no_memory", WEIR, 503, ANY, "weir's memory limit is reached")                                      \

@@ -103,6 +103,21 @@ static void tell_target(const struct conf_node *e, struct table *t)
     table_add(t, "rewritten");
 }
 
+static void tell_limits(const struct conf_node *e, struct table *t)
+{
+    const struct conf_node *limits = document_get(e, "limits");
+    for (const struct conf_node *n = limits ? limits->first_child : NULL; n; n = n->next) {
+        char line[LINE_MAX_BYTES] = "";
+        add_to_line(line, "%s by %s of this %s: %s", document_text(n, "requests"), document_text(n, "key"),
+                    document_text(n, "place"), document_text(n, "why"));
+        double remaining = document_number(n, "remaining");
+        if (remaining >= 1) add_to_line(line, ", and for %g more", remaining);
+        table_add(t, "limit");
+        table_add(t, "%s", document_text(n, "name"));
+        table_add(t, "%s", line);
+    }
+}
+
 static void tell_answer(const struct conf_node *e, struct table *t)
 {
     const struct conf_node *answer = document_get(e, "answer");
@@ -148,6 +163,7 @@ int explain_tell(const struct conf_node *explanation, FILE *out)
     tell_request(explanation, &t);
     tell_route(explanation, &t);
     tell_split(explanation, &t);
+    tell_limits(explanation, &t);
     tell_answer(explanation, &t);
     tell_target(explanation, &t);
     tell_pool(explanation, &t);

@@ -76,8 +76,6 @@ static const struct {
     { "compress", "let the servers compress" },
     { "compression", "let the servers compress" },
     { "gzip", "let the servers compress" },
-    { "rate", "a gate's connections_per_client bounds connections" },
-    { "rate_limit", "a gate's connections_per_client bounds connections" },
     { "cache", "let the servers or what is in front of weir keep answers" },
 };
 

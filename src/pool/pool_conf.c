@@ -8,6 +8,7 @@
 #include "health/check_conf.h"
 #include "pool/membership.h"
 #include "pool/sticky.h"
+#include "route/rate_conf.h"
 #include "tls/upstream_conf.h"
 
 /* An address whose port may be missing: whether it may depends on the kind of the pool, which is known later.
@@ -405,6 +406,8 @@ static const struct conf_field pool_fields[] = {
       .help = "Each server is asked now and then whether it is well; who is not gets nothing." },
     { "ejection", CONF_OBJECT(struct pool_conf, ejection, &ejection_conf_type),
       .help = "When a server is taken out for a while by what is seen of it; `false` for never." },
+    { "rate", CONF_OPTIONAL(struct pool_conf, rate, &rate_conf_type),
+      .help = "How many requests may come to it in a time, like `100/s`, by whatever route." },
     { "when_all_down", CONF_ENUM(struct pool_conf, when_all_down, &when_all_down_type), .preset = "try_all",
       .help = "If no server is well. try_all: all that the operator has enabled are used; fail: requests are "
               "refused with 503 at once." },

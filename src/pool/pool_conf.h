@@ -57,6 +57,7 @@ enum pool_kind {
 };
 
 struct check_conf;
+struct rate_conf;
 struct sticky_conf;
 struct tls_upstream;
 struct tls_upstream_conf;
@@ -82,6 +83,7 @@ struct pool_conf {
     struct sticky_conf *sticky;      /* NULL: not sticky */
     struct ejection_conf ejection;
     uint32_t when_all_down;          /* enum pool_when_all_down */
+    struct rate_conf *rate;          /* NULL: as many as come */
     struct check_conf *health;       /* NULL: its servers are not checked */
     struct tls_upstream_conf *tls;   /* NULL: its servers are spoken to plain */
     struct tls_upstream *egress_tls; /* of an egress pool, for targets that are; NULL: no CA is known */

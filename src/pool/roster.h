@@ -23,6 +23,7 @@ struct roster_place {
 struct roster {
     _Atomic uint32_t refs;
     struct pool *pool;
+    uint32_t seat; /* its place among its configuration's pools: for whoever keeps something of each */
     const struct pool_conf *conf;
     struct conf_arena
         *arena; /* in which conf lies: one reference; NULL: it is the caller's, for longer than this */

@@ -50,6 +50,7 @@ static struct roster *add_pool(struct proxy_change *c, struct site *s, const str
         }
     }
     c->is_new_pool[c->pool_count++] = is_new;
+    change->roster->seat = s->pool_count;
     return s->pools[s->pool_count++] = roster_get(change->roster);
 }
 

@@ -16,6 +16,7 @@
 #define WATCH_AFTER_MS 100
 
 static enum step choose_route(struct exchange *x);
+static enum step go_on(struct exchange *x);
 static enum step wait_for_event(struct exchange *x);
 static enum step run_tunnel(struct exchange *x);
 static enum step flush(struct exchange *x);
@@ -69,7 +70,9 @@ static const struct {
     uint8_t wait; /* besides the request's */
     uint32_t may_enter;
 } states[] = {
-    [EXCHANGE_ROUTE]    = { "route",    choose_route, WAIT_NONE, TO(RESOLVE) | TO(PICK) | TO(REPLY) | TO(DONE) },
+    [EXCHANGE_ROUTE]    = { "route",    choose_route, WAIT_NONE,
+                            TO(DELAY) | TO(RESOLVE) | TO(PICK) | TO(REPLY) | TO(DONE) },
+    [EXCHANGE_DELAY]    = { "delay",    go_on, WAIT_NONE, TO(RESOLVE) | TO(PICK) | TO(REPLY) | TO(DONE) },
     [EXCHANGE_RESOLVE]  = { "resolve",  wait_for_event, WAIT_RESOLVED, TO(PICK) | TO(REPLY) | TO(DONE) },
     [EXCHANGE_PICK]     = { "pick",     exchange_pick, WAIT_NONE,
                             TO(QUEUE) | TO(CONNECT) | TO(REQUEST) | TO(REPLY) | TO(DONE) },
@@ -154,6 +157,7 @@ static void set_timer(struct exchange *x)
                            deadline_ms(x, (enum wait)request_waits[x->request], x->request_since_ms));
     if (x->total_deadline_ms) at = earliest(at, x->total_deadline_ms);
     if (!x->is_watched) at = earliest(at, x->watch_ms);
+    if (x->state == EXCHANGE_DELAY) at = earliest(at, x->resume_ms);
     if (at != UINT64_MAX) timer_arm(&x->worker->loop.timers, &x->timer, at);
 }
 
@@ -250,20 +254,9 @@ static enum step rewrite(struct exchange *x)
     return refusal == END_NONE ? STEP_WAIT : exchange_fail(x, refusal);
 }
 
-static enum step choose_route(struct exchange *x)
+/* It may go on to where it was chosen to go. */
+static enum step lead(struct exchange *x)
 {
-    struct choose_request rq = { .head = &x->head,
-                                 .path_fault = (enum http_path_fault)x->path_fault,
-                                 .peer = x->peer,
-                                 .client = x->record.client,
-                                 .request_id = slice_of(x->request_id),
-                                 .scratch = x->worker->scratch,
-                                 .is_secure = exchange_is_secure(x),
-                                 .now_ms = exchange_now_ms(x) };
-    struct choose_result c;
-    choose(x->routes, &rq, &c);
-    if (c.route) apply_choice(x, &c);
-    if (c.refusal != END_NONE) return exchange_fail_with(x, c.refusal, c.detail);
     if (!x->pool) return exchange_reply_by_route(x);
     if (forward_max_forwards(&x->head) == 0) return exchange_reply_as_last(x);
     x->upgrade = upgrade_allowed(&x->head, x->route->conf);
@@ -275,6 +268,35 @@ static enum step choose_route(struct exchange *x)
     if (x->route->egress) return egress_begin(x);
     if (x->route->mirror) mirror_begin(x);
     return exchange_enter(x, EXCHANGE_PICK);
+}
+
+static enum step choose_route(struct exchange *x)
+{
+    struct choose_request rq = { .head = &x->head,
+                                 .path_fault = (enum http_path_fault)x->path_fault,
+                                 .peer = x->peer,
+                                 .client = x->record.client,
+                                 .request_id = slice_of(x->request_id),
+                                 .scratch = x->worker->scratch,
+                                 .is_secure = exchange_is_secure(x),
+                                 .now_ms = exchange_now_ms(x) };
+    struct choose_result c;
+    if (exchange_is_over_rate(x, x->routes->rate)) return exchange_refuse_by_rate(x);
+    choose(x->routes, &rq, &c);
+    if (c.route) apply_choice(x, &c);
+    if (c.refusal != END_NONE) return exchange_fail_with(x, c.refusal, c.detail);
+    if (bug_if(EXCHANGE, !c.route)) return exchange_end_of_bug(x);
+    if (exchange_is_over_rate(x, c.route->rate) ||
+        exchange_is_over_rate(x, site_pool_rate(x->routes->site, c.pool)))
+        return exchange_refuse_by_rate(x);
+    return x->resume_ms ? exchange_enter(x, EXCHANGE_DELAY) : lead(x);
+}
+
+static enum step go_on(struct exchange *x)
+{
+    if (exchange_now_ms(x) >= x->resume_ms) return lead(x);
+    be_called_by(x, x->resume_ms);
+    return STEP_WAIT;
 }
 
 static enum step wait_for_event(struct exchange *x)
@@ -399,6 +421,8 @@ static void on_timer(struct timer *t)
     enum wait wait = wait_of(x), request = (enum wait)request_waits[x->request];
     if (x->total_deadline_ms && now >= x->total_deadline_ms)
         on_deadline(x, END_TOTAL_TIMEOUT);
+    else if (x->state == EXCHANGE_DELAY && now >= x->resume_ms)
+        exchange_advance(x);
     else if (now >= deadline_ms(x, wait, x->since_ms))
         on_deadline(x, (enum end_reason)waits[wait].timeout);
     else if (now >= deadline_ms(x, request, x->request_since_ms))

@@ -10,6 +10,7 @@
 
 enum exchange_state {
     EXCHANGE_ROUTE,
+    EXCHANGE_DELAY, /* a rate limit holds it back */
     EXCHANGE_RESOLVE,
     EXCHANGE_PICK,
     EXCHANGE_QUEUE,
@@ -82,7 +83,11 @@ struct exchange {
     struct slice upgrade;           /* the protocol that is asked for and allowed; else empty */
     struct tunnel *tunnel;
     bool is_client_counted; /* among its address's: see worker_client_closed() */
-    struct ip peer;         /* who is connected; record.client is who is meant */
+    const struct rate_limit
+        *rate; /* the tightest that it has met, or that refused it; good while it has a site */
+    struct rate_verdict rate_verdict;
+    uint64_t resume_ms; /* in state DELAY: when it may go on; 0: at once */
+    struct ip peer;     /* who is connected; record.client is who is meant */
     struct loop_task end_task;
     uint8_t state;   /* enum exchange_state; written by exchange_enter() only */
     uint8_t request; /* enum exchange_request */

@@ -1,7 +1,7 @@
 /* proxy/exchange_steps.h: what the parts of an exchange call of one another. exchange.c: states, time-outs, beginning and
  * end. exchange_attempt.c: servers, retries, the queue. exchange_request.c: from client to server.
- * exchange_response.c: from server to client. exchange_reply.c: weir's own answers. exchange_egress.c: where egress
- * routes go. */
+ * exchange_response.c: from server to client. exchange_reply.c: weir's own answers. exchange_rate.c: rate limits.
+ * exchange_egress.c: where egress routes go. */
 #pragma once
 
 #include "proxy/exchange.h"
@@ -88,6 +88,14 @@ enum step reply_send_more(struct exchange *x);
 enum step exchange_reply_by_route(struct exchange *x);
 /* OPTIONS and TRACE go no further than this. */
 enum step exchange_reply_as_last(struct exchange *x);
+
+/* Asks a limit, which counts it: true if it is refused. `l` may be NULL. */
+bool exchange_is_over_rate(struct exchange *x, const struct rate_limit *l);
+/* Tells it so. */
+enum step exchange_refuse_by_rate(struct exchange *x);
+#define EXCHANGE_RATE_FIELDS 3u
+/* What its response says of the rate: their number. */
+uint32_t exchange_rate_fields(struct exchange *x, struct http_field out[EXCHANGE_RATE_FIELDS]);
 
 /* Finds out where an egress route's request goes. */
 enum step egress_begin(struct exchange *x);

@@ -8,6 +8,7 @@
 #include "proxy/choose.h"
 #include "proxy/fields.h"
 #include "proxy/forward.h"
+#include "proxy/site.h"
 #include "route/split.h"
 
 #define HEADERS_MAX 100u
@@ -520,6 +521,82 @@ static void print_request(const struct request *rq, struct json *out)
     json_object_end(out);
 }
 
+/* rate limits */
+
+struct limits_asked {
+    const struct http_template_input *in;
+    struct choose_result *choice;
+    uint64_t now_ns;
+    struct json *out;
+};
+
+static const char *why_of_rate(enum rate_outcome outcome)
+{
+    switch (outcome) {
+    case RATE_PASSED: return "there is room";
+    case RATE_DELAYED: return "it would be held back until there is room";
+    case RATE_REFUSED: return "there is no room soon enough";
+    case RATE_WOULD_DELAY: return "it would be held back if the limit were not dry";
+    case RATE_WOULD_REFUSE: return "it would be refused if the limit were not dry";
+    case RATE_OUTCOMES: break;
+    }
+    return "";
+}
+
+/* As traffic: the first that refuses it has the last word, but before that the listener's goes before all else. */
+static void print_limit(const struct limits_asked *a, const struct rate_limit *l)
+{
+    if (!l) return;
+    char text[HTTP_TEMPLATE_TEXT_MAX + 1];
+    struct text t = text_over(text, sizeof(text));
+    struct rate_verdict v;
+    enum rate_outcome outcome = rate_limit_look(l, a->in, a->now_ns, &v);
+    if (outcome == RATE_REFUSED && a->choice->refusal == END_NONE) {
+        a->choice->refusal = END_RATE_LIMITED;
+        a->choice->detail = l->detail;
+    }
+    json_object(a->out);
+    json_key(a->out, "place");
+    json_string(a->out, l->kind);
+    json_key(a->out, "name");
+    json_string(a->out, l->name);
+    json_key(a->out, "requests");
+    rate_amount_print(&l->conf->requests, &t);
+    json_slice(a->out, text_slice(&t));
+    json_key(a->out, "burst");
+    json_u64(a->out, l->conf->burst);
+    json_key(a->out, "key");
+    t.len = 0;
+    http_template_print(&l->conf->key, &t);
+    json_slice(a->out, text_slice(&t));
+    json_key(a->out, "remaining");
+    json_u64(a->out, v.remaining);
+    json_key(a->out, "outcome");
+    json_string(a->out, rate_outcome_name(outcome));
+    json_key(a->out, "wait_ms");
+    json_double(a->out, (double)v.wait_ns / 1e6);
+    json_key(a->out, "why");
+    json_string(a->out, why_of_rate(outcome));
+    json_object_end(a->out);
+}
+
+static void print_limits(const struct request *rq, const struct http_template_input *in,
+                         struct choose_result *c, uint64_t now_ns, struct json *out)
+{
+    struct limits_asked asked = { in, c, now_ns, out };
+    enum end_reason before = c->refusal;
+    json_key(out, "limits");
+    json_array(out);
+    if (rq->refusal == END_NONE) {
+        c->refusal = END_NONE;
+        print_limit(&asked, rq->listener->rate);
+        if (c->refusal == END_NONE) c->refusal = before;
+    }
+    if (c->route && c->refusal == END_NONE) print_limit(&asked, c->route->rate);
+    if (c->route && c->refusal == END_NONE) print_limit(&asked, site_pool_rate(rq->listener->site, c->pool));
+    json_array_end(out);
+}
+
 /* What traffic would get: also where rewriting cannot be carried out. */
 static void decide(struct request *rq, struct route_scratch *scratch, uint64_t now_ns,
                    struct choose_result *c)
@@ -555,6 +632,7 @@ static int explain_request(struct request *rq, struct route_scratch *scratch, st
     json_key(out, "pool");
     json_string(out, c.pool ? c.pool->pool->name : NULL);
     int result = 0;
+    print_limits(rq, &in, &c, now_ns, out);
     bool is_own = print_own_answer(&c, &in, out);
     if (is_own || !c.pool) {
         print_no_server(out);

@@ -308,6 +308,7 @@ int fault_reply(struct exchange *x, struct fault_reply *out)
         "Content-Type", is_json ? SLICE("application/problem+json") : SLICE("text/plain; charset=utf-8"));
     out->fields[out->field_count++] = make_field("Cache-Control", SLICE("no-store"));
     out->fields[out->field_count++] = make_field("X-Request-Id", slice_of(x->request_id));
+    out->field_count += exchange_rate_fields(x, &out->fields[out->field_count]);
     /* RFC 9110 15.5.6 asks for Allow with 405; what is refused here is CONNECT alone. */
     if (status == 405) out->fields[out->field_count++] = make_field("Allow", SLICE(ALLOWED));
     return 0;

@@ -1,11 +1,11 @@
 /* proxy/fault.h: the sentence that a person reads when weir answers itself. */
 #pragma once
 
-#include "proxy/exchange.h"
+#include "proxy/exchange_steps.h"
 
 struct fault_reply {
     struct http_head head; /* status, reason; no fields of its own */
-    struct http_field fields[7];
+    struct http_field fields[6 + EXCHANGE_RATE_FIELDS];
     uint32_t field_count;
     struct slice body;
 };

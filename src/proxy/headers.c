@@ -2,6 +2,7 @@
 
 #include "base/bug.h"
 #include "pool/sticky.h"
+#include "proxy/exchange_steps.h"
 #include "proxy/fields.h"
 #include "proxy/split.h"
 
@@ -151,10 +152,13 @@ int headers_of_response(struct exchange *x, struct http_head *head, struct http_
     /* RFC 9110 6.6.1: of a server without a clock. */
     bool lacks_date = head->status >= 200 && !http_head_find(head, HTTP_FIELD_DATE);
     struct slice hsts = headers_hsts(x);
-    if (!conf && !has_split && !cookie.len && !lacks_date && !hsts.len) return 0;
-    struct http_field *extra = arena_alloc(&x->arena, (headers_room(conf) + 4) * sizeof(*extra));
-    uint32_t count = 0;
+    struct http_field rate[EXCHANGE_RATE_FIELDS];
+    uint32_t rate_count = x->rate ? exchange_rate_fields(x, rate) : 0;
+    if (!conf && !has_split && !cookie.len && !lacks_date && !hsts.len && !rate_count) return 0;
+    uint32_t room = headers_room(conf) + 4 + rate_count, count = rate_count;
+    struct http_field *extra = arena_alloc(&x->arena, room * sizeof(*extra));
     if (!extra) return -1;
+    memcpy(extra, rate, rate_count * sizeof(*rate));
     if (lacks_date) put(extra, &count, "Date", http_date_at(&w->date, loop_wall_ns(&w->loop)));
     if (has_split) put(extra, &count, "Weir-Split", slice_of(x->variant->name));
     if (hsts.len) {

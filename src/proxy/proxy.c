@@ -170,6 +170,7 @@ static int make(struct proxy **out, const struct proxy_options *o, bool is_detac
     list_init(&p->sockets);
     list_init(&p->old_sockets);
     list_init(&p->older);
+    list_init(&p->rate_books);
     retirement_init(&p->retirement);
     if (build(p, o, err) < 0) {
         proxy_free(p);

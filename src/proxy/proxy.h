@@ -45,6 +45,7 @@ struct proxy {
     void (*on_evidence)(void *control, const struct mail *m);
     struct access_log *access_log; /* NULL: none */
     struct client_table *clients;
+    struct list rate_books;  /* of rate_book: what the configurations' rate limits count in; control thread */
     struct denials *denials; /* for a while; the control thread's to change */
     uint32_t connection_limit;
     _Atomic uint32_t connections;

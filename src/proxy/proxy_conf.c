@@ -160,12 +160,27 @@ static void tell_twice(void *context, uint32_t route, const char *name)
 /* What passes bytes knows of a client its address, and the name that it asks for by TLS. */
 static void check_tcp_route(struct conf_decode *d, const struct conf_node *node, const struct route_conf *r)
 {
-    static const char *const http_keys[] = {
-        "host",  "path",      "path_prefix",     "path_regex",       "method",           "headers",
-        "query", "client",    "split",           "redirect",         "respond",          "egress",
-        "debug", "rewrite",   "request_headers", "response_headers", "request_trailers", "mirror",
-        "gate",  "idempotent"
-    };
+    static const char *const http_keys[] = { "host",
+                                             "path",
+                                             "path_prefix",
+                                             "path_regex",
+                                             "method",
+                                             "headers",
+                                             "query",
+                                             "client",
+                                             "split",
+                                             "redirect",
+                                             "respond",
+                                             "egress",
+                                             "debug",
+                                             "rewrite",
+                                             "request_headers",
+                                             "response_headers",
+                                             "request_trailers",
+                                             "mirror",
+                                             "gate",
+                                             "idempotent",
+                                             "rate" };
     const char *const *names = r->sni.data;
     struct err err;
     for (size_t i = 0; i < sizeof(http_keys) / sizeof(*http_keys); i++)
@@ -202,6 +217,9 @@ static void check_listener(struct conf_decode *d, const struct conf_node *node, 
 {
     struct listener_conf *l = object;
     check_names(d, node, l);
+    if (l->protocol == LISTENER_TCP && l->rate)
+        conf_decode_fault(d, node, "rate", "bound connections by `gate: {connections_per_client}`",
+                          "a tcp listener passes bytes and knows no requests that could be counted");
     if (l->protocol == LISTENER_TCP && l->redirect)
         conf_decode_fault(d, node, "redirect", "write `protocol: http`, or leave it out",
                           "a tcp listener does not redirect");
@@ -247,6 +265,8 @@ static const struct conf_field listener_fields[] = {
       .help = "Peers whose X-Forwarded-*, X-Real-IP and Forwarded fields are believed and passed on; from "
               "everybody else they are dropped." },
     { "gate", CONF_OPTIONAL(struct listener_conf, gate, &gate_conf_type), .help = "Who may pass." },
+    { "rate", CONF_OPTIONAL(struct listener_conf, rate, &rate_conf_type),
+      .help = "How many requests may come in a time, like `100/s`, whatever becomes of them." },
     { "pin", CONF_OPTIONAL(struct listener_conf, pin, &pin_type),
       .help = "Who may choose the server by hand, with the header `Weir-Pin: pool/server`; from everybody "
               "else it is "

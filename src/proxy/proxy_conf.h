@@ -59,6 +59,7 @@ struct listener_conf {
     struct http_path_rules paths;
     struct conf_items trust; /* struct cidr */
     struct gate_conf *gate;  /* may be NULL */
+    struct rate_conf *rate;  /* NULL: as many as come */
     struct pin_conf *pin;    /* NULL: nobody may */
     struct tls_conf *tls;    /* NULL: what comes is taken as it is */
 };

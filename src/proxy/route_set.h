@@ -6,6 +6,7 @@
 #include "proxy/gate.h"
 #include "proxy/listener.h"
 #include "proxy/proxy_conf.h"
+#include "proxy/rate.h"
 #include "proxy/split.h"
 #include "route/rewrite.h"
 #include "route/route.h"
@@ -23,6 +24,7 @@ struct route {
     struct roster *pool;           /* NULL: a split's, or weir answers itself */
     struct split *split;           /* NULL: none */
     struct gate_rules *gate;       /* NULL: everybody */
+    struct rate_limit *rate;       /* NULL: as many as come */
     struct rewrite *rewrite;       /* NULL: as it came */
     struct egress_rules *egress;   /* NULL: the request does not say where it goes */
     struct mirror_route *mirror;   /* NULL: none */
@@ -38,6 +40,7 @@ struct route_set {
     struct route *routes;
     uint32_t route_count;
     struct gate_rules *gate; /* NULL: none of the listener's own */
+    struct rate_limit *rate; /* likewise */
 };
 
 /* Zeroed memory in `site`, whose pools and splits are there already. */

@@ -58,11 +58,28 @@ static int add_listeners(struct site *s, struct err *err)
     return 0;
 }
 
+static int add_pool_rates(struct site *s, struct err *err)
+{
+    struct proxy *p = s->proxy;
+    s->pool_rates = calloc(s->pool_count + 1, sizeof(struct rate_limit *));
+    if (!s->pool_rates) return err_set(err, "out of memory for pools");
+    for (uint32_t i = 0; i < s->pool_count; i++) {
+        const struct rate_conf *conf = s->pools[i]->conf->rate;
+        const char *name = s->pools[i]->pool->name;
+        if (conf &&
+            rate_limit_new(&s->pool_rates[i], &p->rate_books, p->metrics, "pool", name, NULL, conf, err) < 0)
+            return err_prefix(err, "pool \"%s\"", name);
+        s->pool_rate_count++;
+    }
+    return 0;
+}
+
 static int fill(struct site *s, struct err *err)
 {
     if (s->conf->gate && !(s->gate = gate_rules_new(s->conf->gate)))
         return err_set(err, "out of memory for the gate");
-    if (change_pools(s->change, s, err) < 0 || add_splits(s, err) < 0) return -1;
+    if (change_pools(s->change, s, err) < 0 || add_pool_rates(s, err) < 0 || add_splits(s, err) < 0)
+        return -1;
     return add_listeners(s, err);
 }
 
@@ -99,15 +116,18 @@ static void hollow_out(struct site *s)
     for (uint32_t i = 0; i < s->split_count; i++) split_close(&s->splits[i]);
     for (uint32_t i = 0; i < s->pool_count; i++) roster_put(s->pools[i]);
     gate_rules_free(s->gate);
+    for (uint32_t i = 0; i < s->pool_rate_count; i++) rate_limit_free(s->pool_rates[i]);
+    free(s->pool_rates);
     free(s->listeners);
     free(s->splits);
     free(s->pools);
     conf_arena_free(s->own);
     conf_arena_free(s->arena);
     s->listeners = NULL;
+    s->pool_rates = NULL;
     s->splits = NULL;
     s->pools = NULL;
-    s->listener_count = s->split_count = s->pool_count = 0;
+    s->listener_count = s->split_count = s->pool_count = s->pool_rate_count = 0;
     s->is_hollow = true;
 }
 

@@ -26,9 +26,10 @@ struct site {
     struct conf_arena *own;  /* of what was decoded besides; NULL: nothing */
     struct gate_rules *gate; /* for every listener; NULL: none */
     struct roster **pools;   /* one reference each: the configuration's, then those of debug upstreams */
+    struct rate_limit **pool_rates; /* by their seats; of the configuration's; NULL: as many as come */
     struct split *splits;
     struct route_set *listeners; /* in the configuration's order */
-    uint32_t pool_count, split_count, listener_count;
+    uint32_t pool_count, pool_rate_count, split_count, listener_count;
     struct metric_scope meters;
     struct split_book *
         *books; /* of the splits, as many as there were: stragglers, too, are counted in them */
@@ -58,6 +59,11 @@ static inline void site_put(struct site *s)
  * Control thread. */
 MUST_CHECK bool site_free(struct site *s);
 
+/* NULL: none. */
+static inline const struct rate_limit *site_pool_rate(const struct site *s, const struct roster *r)
+{
+    return r && r->conf->rate ? s->pool_rates[r->seat] : NULL;
+}
 struct roster *site_pool_by_name(const struct site *s, struct slice name);
 struct split *site_split_by_name(const struct site *s, const char *name);
 

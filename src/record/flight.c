@@ -407,6 +407,10 @@ static void print_request(const struct flight_record *r, struct json *out)
         json_u64(out, r->status);
         json_key(out, "is_local_reply");
         json_bool(out, r->flags & FLIGHT_LOCAL_REPLY);
+        json_key(out, "is_delayed");
+        json_bool(out, r->flags & FLIGHT_DELAYED);
+        json_key(out, "is_over_rate");
+        json_bool(out, r->flags & FLIGHT_OVER_RATE);
     }
     json_key(out, "is_tunnel");
     json_bool(out, r->flags & FLIGHT_TUNNEL);

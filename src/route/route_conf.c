@@ -372,6 +372,8 @@ static const struct conf_field fields[] = {
     { "mirror", CONF_OPTIONAL(struct route_conf, mirror, &mirror_type),
       .help = "Copies that go to another pool as well." },
     { "gate", CONF_OPTIONAL(struct route_conf, gate, &route_gate_conf_type), .help = "Who may take it." },
+    { "rate", CONF_OPTIONAL(struct route_conf, rate, &rate_conf_type),
+      .help = "How many requests may take it in a time, like `100/s`." },
     { "upgrade", CONF_STRINGS(struct route_conf, upgrade), .max = 16, .preset = "[websocket]",
       .help =
           "The protocols that a connection may be upgraded to. Others are dropped and the request goes on." },

@@ -4,6 +4,7 @@
 #include "conf/field.h"
 #include "http/template.h"
 #include "route/gate_conf.h"
+#include "route/rate_conf.h"
 #include "route/rewrite.h"
 #include "route/route.h"
 
@@ -82,6 +83,7 @@ struct route_conf {
     struct conf_items request_trailers; /* const char *: fields that may come behind a request's body */
     struct route_mirror_conf *mirror;
     struct gate_conf *gate;    /* NULL: everybody */
+    struct rate_conf *rate;    /* NULL: as many as come */
     struct conf_items upgrade; /* const char *: protocols that may be upgraded to; none if empty */
     bool idempotent;           /* its requests may be sent a second time, whatever their method */
 };

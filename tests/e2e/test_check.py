@@ -102,7 +102,7 @@ CASES = {
     "a URL for a pool's host": (pool("«host: https://api.example.com"), r"more than a Host"),
     "no file of that name": (listener("tls: {certificates: [«{cert: /nowhere.pem, key: /nowhere.key}]}"), r"cannot open /nowhere.pem"),
     "no compression": (listener("«compress: true"), r'no "compress" in listener yet'),
-    "no rates": (listener("gate: {«rate: 10}"), r'no "rate" in gate yet'),
+    "no rates": (listener("gate: {«rate: 10}"), r'unknown key "rate" in gate'),
     "typographic quotes": (servers("[«“127.0.0.1:18080”]"), r"; at 7:15 is a typographic quote: write \"$"),
     "a no-break space for a blank": (GOOD.replace("    pool: web", "    pool:\u00a0web").replace("pools:", "«pools:"),
                                      r"; at 4:10 is a no-break space: write a usual one$"),
