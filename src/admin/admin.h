@@ -7,6 +7,7 @@
 
 struct admin;
 struct certifier;
+struct history;
 struct jobs;
 struct leak_watch;
 struct loop;
@@ -24,12 +25,13 @@ struct admin_objects {
     struct proxy *proxy;
     struct watch *watch; /* NULL: no logs are watched; then rule_log is too */
     struct rule_log *rule_log;
-    struct profiler *profiler;   /* NULL: none */
-    struct jobs *jobs;           /* NULL: none */
-    struct leak_watch *leaks;    /* NULL: none */
-    struct reloader *reloader;   /* NULL: none */
-    struct upgrader *upgrader;   /* NULL: none */
-    struct certifier *certifier; /* NULL: none */
+    struct profiler *profiler;     /* NULL: none */
+    struct jobs *jobs;             /* NULL: none */
+    struct leak_watch *leaks;      /* NULL: none */
+    struct reloader *reloader;     /* NULL: none */
+    struct upgrader *upgrader;     /* NULL: none */
+    struct certifier *certifier;   /* NULL: none */
+    const struct history *history; /* of traffic; NULL: none is kept */
     struct socket_store
         *given; /* sockets that this process has already, asked at opening alone; NULL: none */
 };

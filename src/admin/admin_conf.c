@@ -8,6 +8,13 @@ static const struct conf_field admin_fields[] = {
     { "token", CONF_STRING(struct admin_conf, token), .min = 1, .max = 256, .flags = CONF_SECRET,
       .help = "What a client must show, as a Bearer token or as the password of HTTP Basic. Required unless "
               "bind is a loopback address or a unix socket." },
+    { "history", CONF_BYTES(struct admin_conf, history_bytes), .max = 16ull << 30, .preset = "64MiB",
+      .help = "How much memory the history of traffic may take, which the dashboard shows: of each listener, "
+              "route, pool and server that has any, each second for 5 minutes, each ten seconds for an hour, "
+              "each "
+              "minute for a day. One that is busy all day takes up to 33 KiB; where this is not enough, the "
+              "oldest "
+              "of servers goes first. 0 keeps none." },
     { 0 },
 };
 

@@ -6,7 +6,8 @@
 
 struct admin_conf {
     struct address bind;
-    const char *token; /* NULL: none is asked for */
+    const char *token;      /* NULL: none is asked for */
+    uint64_t history_bytes; /* of traffic; 0: none is kept */
 };
 
 extern const struct conf_type admin_conf_type;

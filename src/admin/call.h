@@ -22,9 +22,10 @@ struct call_env {
     struct profiler *profiler;
     struct jobs *jobs; /* may be NULL */
     struct leak_watch *leaks;
-    struct reloader *reloader;   /* may be NULL */
-    struct upgrader *upgrader;   /* may be NULL */
-    struct certifier *certifier; /* may be NULL */
+    struct reloader *reloader;     /* may be NULL */
+    struct upgrader *upgrader;     /* may be NULL */
+    struct certifier *certifier;   /* may be NULL */
+    const struct history *history; /* likewise */
     struct metrics_texts *metrics;
     struct loop *loop;
     const struct admin_route *routes;

@@ -13,7 +13,22 @@
 #define LIMIT_MAX 1000u
 #define LIMIT_PRESET 50u
 
-enum { STATUS, CLASS, END, POOL, SERVER, LISTENER, ROUTE, VARIANT, CLIENT, REQUEST_ID, MIN_MS, SINCE, LIMIT };
+enum {
+    STATUS,
+    CLASS,
+    END,
+    POOL,
+    SERVER,
+    LISTENER,
+    ROUTE,
+    VARIANT,
+    CLIENT,
+    REQUEST_ID,
+    MIN_MS,
+    SINCE,
+    FAILED,
+    LIMIT
+};
 
 const struct admin_query exchange_query[] = {
     [STATUS] = { "status", "integer", "Only with this status, like 502." },
@@ -31,6 +46,9 @@ const struct admin_query exchange_query[] = {
                 "Only those that ended then or later: 2026-01-02T15:04:05Z, seconds since 1970, or 5m for "
                 "the last "
                 "five minutes." },
+    [FAILED] = { "failed", "boolean",
+                 "true: only those that failed, and not by the client's doing: 5xx, or broken by a server or "
+                 "weir." },
     [LIMIT] = { "limit", "integer", "At most this many, 1 to 1000; 50 if not given." },
     { 0 },
 };
@@ -140,6 +158,12 @@ static bool read_class(struct slice text, uint8_t *out)
     return *out >= 1 && *out <= 5;
 }
 
+static bool read_bool(struct slice text, bool *out)
+{
+    *out = slice_equal(text, SLICE("true"));
+    return *out || slice_equal(text, SLICE("false"));
+}
+
 static int read_end(struct slice text, enum end_reason *out, struct err *err)
 {
     const char *names[END_REASON_COUNT];
@@ -209,6 +233,8 @@ static int read_figures(const struct admin_request *rq, struct flight_filter *f,
     if (q[CLASS].data && !read_class(q[CLASS], &f->status_class))
         return err_set(err, "class is \"%.32s\"; write 1xx, 2xx, 3xx, 4xx or 5xx", q[CLASS].data);
     if (q[END].data && read_end(q[END], &f->end, err) < 0) return -1;
+    if (q[FAILED].data && !read_bool(q[FAILED], &f->is_failure))
+        return err_set(err, "failed is \"%.32s\"; write true or false", q[FAILED].data);
     f->has_client = q[CLIENT].data;
     if (f->has_client && !ip_parse(q[CLIENT], &f->client))
         return err_set(err, "client is \"%.64s\"; write an address like 192.0.2.7 or 2001:db8::1",

@@ -105,7 +105,7 @@ static void print_route(const struct listener *l, const struct route *r, const s
                               .pool = r->pool ? r->pool->pool->name : NULL,
                               .split = r->split ? r->split->name : NULL,
                               .mirror = r->mirror ? r->mirror->pool->pool->name : NULL,
-                              .exchanges = metric_sum(m, r->meter_exchanges),
+                              .exchanges = metric_sum(m, r->meters.exchanges),
                               .match = r->conf };
     shape_print(&route_shape, &a, j);
 }

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "admin/latency.h"
+#include "admin/pools.h"
 #include "admin/routes.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -166,6 +167,13 @@ static void add_tls_failure(struct server_answer *a, struct server *s)
     if (server_tls_failure(s, a->tls_failure_text)) a->tls_failure = a->tls_failure_text;
 }
 
+void server_print(const struct roster_place *place, const struct metric_registry *metrics, struct json *j)
+{
+    struct server_answer a = describe_server(place, metrics);
+    add_tls_failure(&a, place->server);
+    shape_print(&server_shape, &a, j);
+}
+
 /* pools */
 
 struct queue_answer {
@@ -306,11 +314,8 @@ void servers_list(const struct admin_request *rq, struct answer *out)
     json_object(&j);
     json_key(&j, "servers");
     json_array(&j);
-    for (uint32_t i = 0; i < pool->roster->count; i++) {
-        struct server_answer a = describe_server(&pool->roster->places[i], rq->proxy->metrics);
-        add_tls_failure(&a, pool->roster->places[i].server);
-        shape_print(&server_shape, &a, &j);
-    }
+    for (uint32_t i = 0; i < pool->roster->count; i++)
+        server_print(&pool->roster->places[i], rq->proxy->metrics, &j);
     json_array_end(&j);
     json_object_end(&j);
     answer_json(out, 200, &j);
@@ -318,11 +323,9 @@ void servers_list(const struct admin_request *rq, struct answer *out)
 
 static void answer_server(const struct admin_request *rq, struct server *s, struct answer *out)
 {
-    struct server_answer a = describe_server(roster_place_of(s->pool->roster, s), rq->proxy->metrics);
-    add_tls_failure(&a, s);
     struct json j;
     json_init(&j, ANSWER_MAX, true);
-    shape_print(&server_shape, &a, &j);
+    server_print(roster_place_of(s->pool->roster, s), rq->proxy->metrics, &j);
     answer_json(out, 200, &j);
 }
 

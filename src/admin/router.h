@@ -10,6 +10,7 @@
 #define ROUTER_PARAMS_MAX 4u
 #define ROUTER_QUERY_MAX 16u
 
+struct history;
 struct jobs;
 struct leak_watch;
 struct loop;
@@ -32,12 +33,13 @@ struct admin_request {
     struct proxy *proxy;
     struct watch *watch; /* NULL: no logs are watched */
     struct rule_log *rule_log;
-    struct profiler *profiler;   /* may be NULL */
-    struct jobs *jobs;           /* likewise */
-    struct leak_watch *leaks;    /* likewise */
-    struct reloader *reloader;   /* likewise */
-    struct upgrader *upgrader;   /* likewise */
-    struct certifier *certifier; /* likewise */
+    struct profiler *profiler;     /* may be NULL */
+    struct jobs *jobs;             /* likewise */
+    struct leak_watch *leaks;      /* likewise */
+    struct reloader *reloader;     /* likewise */
+    struct upgrader *upgrader;     /* likewise */
+    struct certifier *certifier;   /* likewise */
+    const struct history *history; /* likewise */
     struct metrics_texts *metrics;
     struct loop *loop;
     const struct admin_route *route;

@@ -72,6 +72,10 @@ void pprof_allocs(const struct admin_request *rq, struct answer *out);
 /* stats.c */
 extern const struct shape stats_shape;
 void stats_show(const struct admin_request *rq, struct answer *out);
+/* traffic.c */
+extern const struct shape traffic_shape;
+extern const struct admin_query traffic_query[];
+void traffic_show(const struct admin_request *rq, struct answer *out);
 /* trace.c */
 extern const struct admin_query trace_query[];
 void trace_show(const struct admin_request *rq, struct answer *out);

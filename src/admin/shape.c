@@ -14,6 +14,13 @@ static void print_list(const struct shape_list *list, const struct shape *of, st
     json_array_end(out);
 }
 
+static void print_numbers(const struct shape_list *list, struct json *out)
+{
+    json_array(out);
+    for (uint32_t i = 0; i < list->count; i++) json_double(out, ((const double *)list->data)[i]);
+    json_array_end(out);
+}
+
 static void print_counts(const struct shape_list *list, struct json *out)
 {
     const struct shape_count *counts = list->data;
@@ -54,6 +61,7 @@ void shape_print(const struct shape *shape, const void *object, struct json *out
         case SHAPE_NUMBER: json_double(out, *(const double *)at); break;
         case SHAPE_OBJECT: shape_print(f->of, at, out); break;
         case SHAPE_LIST: print_list(at, f->of, out); break;
+        case SHAPE_NUMBERS: print_numbers(at, out); break;
         case SHAPE_COUNTS: print_counts(at, out); break;
         case SHAPE_CONF: print_conf(f->conf, *(const void *const *)at, out); break;
         }
@@ -79,7 +87,7 @@ static void field_schema(const struct shape_field *f, struct json *out)
     static const char *const types[] = {
         [SHAPE_STRING] = "string", [SHAPE_BOOL] = "boolean",  [SHAPE_COUNT] = "integer",
         [SHAPE_NUMBER] = "number", [SHAPE_OBJECT] = "object", [SHAPE_LIST] = "array",
-        [SHAPE_COUNTS] = "object", [SHAPE_CONF] = "object",
+        [SHAPE_COUNTS] = "object", [SHAPE_CONF] = "object",   [SHAPE_NUMBERS] = "array",
     };
     if (f->kind == SHAPE_OBJECT) {
         shape_schema(f->of, out);
@@ -96,6 +104,12 @@ static void field_schema(const struct shape_field *f, struct json *out)
             say_type("string", false, out);
             json_object_end(out);
         }
+    }
+    if (f->kind == SHAPE_NUMBERS) {
+        json_key(out, "items");
+        json_object(out);
+        say_type("number", true, out);
+        json_object_end(out);
     }
     if (f->kind == SHAPE_COUNTS) {
         json_key(out, "additionalProperties");

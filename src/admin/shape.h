@@ -9,14 +9,15 @@
 #include "conf/field.h"
 
 enum shape_kind {
-    SHAPE_STRING, /* const char *; NULL is null */
-    SHAPE_BOOL,   /* bool */
-    SHAPE_COUNT,  /* uint64_t; SHAPE_NULL is null */
-    SHAPE_NUMBER, /* double; not finite is null */
-    SHAPE_OBJECT, /* embedded struct of `of` */
-    SHAPE_LIST,   /* struct shape_list of `of`; without `of`: of const char * */
-    SHAPE_COUNTS, /* struct shape_list of struct shape_count: an object with a number for each name */
-    SHAPE_CONF,   /* const void *: an object as configured, of `conf`; NULL is null */
+    SHAPE_STRING,  /* const char *; NULL is null */
+    SHAPE_BOOL,    /* bool */
+    SHAPE_COUNT,   /* uint64_t; SHAPE_NULL is null */
+    SHAPE_NUMBER,  /* double; not finite is null */
+    SHAPE_OBJECT,  /* embedded struct of `of` */
+    SHAPE_LIST,    /* struct shape_list of `of`; without `of`: of const char * */
+    SHAPE_NUMBERS, /* struct shape_list of double; not finite is null */
+    SHAPE_COUNTS,  /* struct shape_list of struct shape_count: an object with a number for each name */
+    SHAPE_CONF,    /* const void *: an object as configured, of `conf`; NULL is null */
 };
 
 #define SHAPE_NULL UINT64_MAX

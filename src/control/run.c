@@ -24,6 +24,7 @@
 #include "control/server_watch.h"
 #include "control/service.h"
 #include "control/start.h"
+#include "control/traffic_watch.h"
 #include "control/upgrade.h"
 #include "control/version.h"
 #include "crash/crash.h"
@@ -48,6 +49,7 @@ struct control {
     struct profiler *profiler; /* NULL: no admin address */
     struct leak_watch *leaks;
     struct server_watch *servers;
+    struct traffic_watch *traffic; /* NULL: no admin address, or nothing is to be kept */
     struct server_checks *checks;
     struct log_watch *logs; /* NULL: none are watched */
     struct loop_fd signals;
@@ -346,6 +348,8 @@ static int open_upgrade(struct control *c, struct err *err)
 static int open_admin(struct control *c, struct err *err)
 {
     if (!c->config->admin) return 0;
+    size_t history = c->config->admin->history_bytes;
+    if (history && traffic_watch_new(&c->traffic, c->proxy, &c->loop, history, err) < 0) return -1;
     const struct admin_objects objects = { .proxy = c->proxy,
                                            .watch = log_watch_of(c->logs),
                                            .rule_log = log_watch_rules(c->logs),
@@ -355,6 +359,7 @@ static int open_admin(struct control *c, struct err *err)
                                            .reloader = reload_reloader(c->reload),
                                            .upgrader = c->upgrade ? upgrade_upgrader(c->upgrade) : NULL,
                                            .certifier = certificate_watch_certifier(c->certificates),
+                                           .history = traffic_watch_history(c->traffic),
                                            .given = c->heritage ? &c->heritage->sockets : NULL };
     return admin_open(&c->admin, c->config->admin, &objects, &c->loop, err);
 }
@@ -418,6 +423,7 @@ static void close_all(struct control *c)
     certificate_watch_stop(c->certificates);
     jobs_stop(c->jobs);
     server_checks_stop(c->checks);
+    traffic_watch_stop(c->traffic);
     loop_turn(&c->loop, 0); /* what they had posted */
     drain_stop(&c->drain);
     proxy_free(c->proxy);
@@ -425,6 +431,7 @@ static void close_all(struct control *c)
     log_watch_free(c->logs);
     server_checks_free(c->checks);
     server_watch_free(c->servers);
+    traffic_watch_free(c->traffic);
     profiler_free(c->profiler);
     leak_watch_free(c->leaks);
     jobs_free(c->jobs);

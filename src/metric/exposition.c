@@ -159,6 +159,18 @@ static void add_series(struct output *o, const struct metric_registry *reg,
     add_plain(o, "\n");
 }
 
+static bool is_shown(const struct metric_registry *reg, const struct metric_series *series)
+{
+    return !series->is_rare || metric_sum(reg, series->id);
+}
+
+static bool has_shown(const struct metric_registry *reg, const struct metric_family *family)
+{
+    for (const struct list *at = family->series.next; at != &family->series; at = at->next)
+        if (is_shown(reg, container_of(at, struct metric_series, in_family))) return true;
+    return false;
+}
+
 static void add_family(struct output *o, const struct metric_registry *reg,
                        const struct metric_family *family, enum exposition_format format)
 {
@@ -166,6 +178,7 @@ static void add_family(struct output *o, const struct metric_registry *reg,
         [METRIC_COUNTER] = "counter", [METRIC_HISTOGRAM] = "histogram", [METRIC_GAUGE] = "gauge"
     };
     size_t name_len = strlen(family->name);
+    if (!has_shown(reg, family)) return;
     /* OpenMetrics names a counter's family without the ending that its sample has. */
     if (format == EXPOSITION_OPENMETRICS && family->kind == METRIC_COUNTER) name_len -= strlen("_total");
     add_plain(o, "# HELP ");
@@ -177,8 +190,10 @@ static void add_family(struct output *o, const struct metric_registry *reg,
     add_plain(o, " ");
     add_plain(o, kinds[family->kind]);
     add_plain(o, "\n");
-    for (const struct list *at = family->series.next; at != &family->series; at = at->next)
-        add_series(o, reg, container_of(at, struct metric_series, in_family), format);
+    for (const struct list *at = family->series.next; at != &family->series; at = at->next) {
+        const struct metric_series *series = container_of(at, struct metric_series, in_family);
+        if (is_shown(reg, series)) add_series(o, reg, series, format);
+    }
 }
 
 char *exposition_print(const struct metric_registry *reg, enum exposition_format format, size_t *len)

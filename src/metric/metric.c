@@ -30,6 +30,7 @@ struct metric_spec {
     enum metric_kind kind;
     double (*read)(void *ctx);
     void *ctx;
+    bool is_rare;
 };
 
 static void *map_pages(size_t size)
@@ -328,6 +329,7 @@ static uint32_t series_add(struct metric_registry *reg, const struct metric_spec
     series->id = id;
     series->users = 1;
     series->read = spec->read;
+    series->is_rare = spec->is_rare;
     series->ctx = spec->ctx;
     list_push_back(&family->series, &series->in_family);
     struct metric_series **bucket = &reg->by_hash[hash & (reg->bucket_count - 1)];
@@ -390,31 +392,38 @@ static void series_free(struct metric_registry *reg, struct metric_series *serie
 uint32_t metric_counter(struct metric_registry *reg, const char *family, const char *help,
                         const struct metric_label *labels, uint32_t label_count)
 {
-    return series_get(reg,
-                      &(struct metric_spec){ family, help, labels, label_count, METRIC_COUNTER, NULL, NULL });
+    return series_get(
+        reg, &(struct metric_spec){ family, help, labels, label_count, METRIC_COUNTER, NULL, NULL, false });
+}
+
+uint32_t metric_counter_rare(struct metric_registry *reg, const char *family, const char *help,
+                             const struct metric_label *labels, uint32_t label_count)
+{
+    return series_get(
+        reg, &(struct metric_spec){ family, help, labels, label_count, METRIC_COUNTER, NULL, NULL, true });
 }
 
 uint32_t metric_histogram(struct metric_registry *reg, const char *family, const char *help,
                           const struct metric_label *labels, uint32_t label_count)
 {
     return series_get(
-        reg, &(struct metric_spec){ family, help, labels, label_count, METRIC_HISTOGRAM, NULL, NULL });
+        reg, &(struct metric_spec){ family, help, labels, label_count, METRIC_HISTOGRAM, NULL, NULL, false });
 }
 
 uint32_t metric_gauge_fn(struct metric_registry *reg, const char *family, const char *help,
                          const struct metric_label *labels, uint32_t label_count, double (*read)(void *ctx),
                          void *ctx)
 {
-    return series_get(reg,
-                      &(struct metric_spec){ family, help, labels, label_count, METRIC_GAUGE, read, ctx });
+    return series_get(
+        reg, &(struct metric_spec){ family, help, labels, label_count, METRIC_GAUGE, read, ctx, false });
 }
 
 uint32_t metric_counter_fn(struct metric_registry *reg, const char *family, const char *help,
                            const struct metric_label *labels, uint32_t label_count, double (*read)(void *ctx),
                            void *ctx)
 {
-    return series_get(reg,
-                      &(struct metric_spec){ family, help, labels, label_count, METRIC_COUNTER, read, ctx });
+    return series_get(
+        reg, &(struct metric_spec){ family, help, labels, label_count, METRIC_COUNTER, read, ctx, false });
 }
 
 void metric_retire(struct metric_registry *reg, uint32_t id)
@@ -453,9 +462,39 @@ uint64_t metric_sum(const struct metric_registry *reg, uint32_t id)
     return cell_sum(reg, id);
 }
 
+/* From the histogram's cell `cell` on, as many as lie in one chunk. */
+static uint32_t cells_in_chunk(const struct metric_shard *shard, uint32_t id, uint32_t cell,
+                               const _Atomic uint64_t **cells)
+{
+    uint32_t at = id + 1 + cell, rest = METRIC_CHUNK_CELLS - at % METRIC_CHUNK_CELLS;
+    *cells = cell_of(shard, at);
+    return rest < HISTOGRAM_CELLS - cell ? rest : HISTOGRAM_CELLS - cell;
+}
+
 void metric_merge(const struct metric_registry *reg, uint32_t id, uint64_t cells[HISTOGRAM_CELLS])
 {
-    for (uint32_t i = 0; i < HISTOGRAM_CELLS; i++) cells[i] += cell_sum(reg, id + 1 + i);
+    for (uint32_t k = 0; k < reg->shard_count; k++) {
+        const _Atomic uint64_t *from;
+        for (uint32_t cell = 0, count; cell < HISTOGRAM_CELLS; cell += count) {
+            count = cells_in_chunk(reg->shards[k], id, cell, &from);
+            for (uint32_t i = 0; i < count; i++)
+                cells[cell + i] += atomic_load_explicit(&from[i], memory_order_relaxed);
+        }
+    }
+}
+
+void metric_fold(const struct metric_registry *reg, uint32_t id, uint32_t bits, uint32_t *groups)
+{
+    for (uint32_t k = 0; k < reg->shard_count; k++) {
+        const _Atomic uint64_t *from;
+        for (uint32_t cell = 0, count; cell < HISTOGRAM_CELLS; cell += count) {
+            count = cells_in_chunk(reg->shards[k], id, cell, &from);
+            for (uint32_t i = 0; i < count; i++) {
+                uint64_t value = atomic_load_explicit(&from[i], memory_order_relaxed);
+                if (value) groups[(cell + i) >> bits] += (uint32_t)value;
+            }
+        }
+    }
 }
 
 uint64_t metric_count(const struct metric_registry *reg, uint32_t id)

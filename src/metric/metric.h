@@ -14,7 +14,7 @@
 #include "metric/histogram.h"
 
 #define METRIC_CHUNK_CELLS 512u
-#define METRIC_CHUNKS_MAX 4096u
+#define METRIC_CHUNKS_MAX 65536u /* for histograms of some 19,000 servers and routes */
 #define METRIC_LABELS_MAX 6u
 
 /* What a failed registration returns. It has cells of its own that nobody shows, so counting on it is
@@ -48,6 +48,9 @@ struct metric_shard *metric_shard_of(struct metric_registry *reg, uint32_t shard
  * those. A counter's family ends in _total, a histogram's in _seconds (it is observed in microseconds). */
 uint32_t metric_counter(struct metric_registry *reg, const char *family, const char *help,
                         const struct metric_label *labels, uint32_t label_count);
+/* The same for one of many that mostly stay at 0: it is not shown until something was counted. */
+uint32_t metric_counter_rare(struct metric_registry *reg, const char *family, const char *help,
+                             const struct metric_label *labels, uint32_t label_count);
 uint32_t metric_histogram(struct metric_registry *reg, const char *family, const char *help,
                           const struct metric_label *labels, uint32_t label_count);
 /* Read on the control thread when metrics are shown. */
@@ -80,6 +83,9 @@ uint64_t metric_count(const struct metric_registry *reg, uint32_t id);
 uint64_t metric_quantile(const struct metric_registry *reg, uint32_t id, double q);
 /* Adds the histogram's cells to `cells`: for quantiles over several series. */
 void metric_merge(const struct metric_registry *reg, uint32_t id, uint64_t cells[HISTOGRAM_CELLS]);
+
+/* Likewise, cells that are alike but for their last `bits` bits together: HISTOGRAM_CELLS >> bits groups, which wrap. */
+void metric_fold(const struct metric_registry *reg, uint32_t id, uint32_t bits, uint32_t *groups);
 
 uint32_t metric_series_count(const struct metric_registry *reg);
 uint64_t metric_refused(const struct metric_registry *reg);

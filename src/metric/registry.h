@@ -1,6 +1,8 @@
 /* metric/registry.h: the insides of a registry, for metric.c and exposition.c alone. Control thread. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/list.h"
 #include "metric/metric.h"
 
@@ -13,6 +15,7 @@ struct metric_series {
     struct metric_family *family;
     uint64_t hash;             /* of the family's name and the labels */
     uint32_t id, users;        /* users: registrations that were not retired */
+    bool is_rare;              /* not shown while it is 0 */
     double (*read)(void *ctx); /* NULL: it has cells */
     void *ctx;
     char labels[]; /* a="b",c="d" escaped, sorted by name */

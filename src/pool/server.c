@@ -28,7 +28,7 @@ void server_set_caps(struct server *s, uint32_t connections)
 
 static void add_meters(struct server *s, struct metric_registry *metrics)
 {
-    const struct metric_label labels[] = { { "pool", s->pool->name }, { "server", s->name } };
+    struct metric_label labels[] = { { "pool", s->pool->name }, { "server", s->name }, { "class", NULL } };
     s->meter_attempts = metric_counter(metrics, "weir_server_attempts_total", "Attempts at a server.", labels,
                                        2);
     s->meter_failures = metric_counter(metrics, "weir_server_failures_total",
@@ -37,6 +37,13 @@ static void add_meters(struct server *s, struct metric_registry *metrics)
                                        "Connections begun to a server.", labels, 2);
     s->meter_reuses = metric_counter(metrics, "weir_server_reuses_total",
                                      "Attempts on a connection that had been used before.", labels, 2);
+    static const char *const classes[] = { NULL, "1xx", "2xx", "3xx", "4xx", "5xx" };
+    for (unsigned i = 1; i < 6; i++) { /* there is none without a status */
+        labels[2].value = classes[i];
+        s->meter_classes[i] = metric_counter_rare(metrics, "weir_server_responses_total",
+                                                  "Responses of a server, by the class of their status.",
+                                                  labels, 3);
+    }
     s->meter_latency = metric_histogram(metrics, "weir_server_first_byte_seconds",
                                         "From an attempt's start to the first byte of its response.", labels,
                                         2);

@@ -50,7 +50,7 @@ struct server {
     _Atomic uint64_t seen_at_ms;
     /* Counters for the API and the metrics: written by workers through their shards. */
     struct metric_scope meters;
-    uint32_t meter_attempts, meter_failures, meter_connects, meter_reuses, meter_latency;
+    uint32_t meter_attempts, meter_failures, meter_connects, meter_reuses, meter_latency, meter_classes[6];
     /* Control thread only. */
     uint32_t conf_weight;          /* as the configuration has it: `weight` may have been set by hand */
     uint64_t warmup_ms;            /* 0: it bears all of its weight at once */

@@ -102,6 +102,7 @@ void attempt_answered(struct attempt *a, uint16_t status)
         f->first_byte_us = took_us(a);
         f->status = status;
         metric_observe(metrics_of(a), a->server->meter_latency, took_ns(a) / 1000);
+        metric_add(metrics_of(a), a->server->meter_classes[status < 600 ? status / 100 : 0], 1);
     }
     a->status = status;
     tell_pool(a, status >= 500 ? POOL_ANSWERED_ERROR : POOL_ANSWERED, END_OK);

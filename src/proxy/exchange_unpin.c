@@ -77,9 +77,7 @@ static int keep(struct exchange *x, struct kept *k)
     k->listener.timeouts = x->routes->conf->timeouts;
     k->listener.limits = x->routes->conf->limits;
     k->routes = (struct route_set){ .listener = x->routes->listener, .conf = &k->listener };
-    k->route = (struct route){ .name = x->route->name,
-                               .id = x->route->id,
-                               .meter_exchanges = x->route->meter_exchanges };
+    k->route = (struct route){ .name = x->route->name, .id = x->route->id, .meters = x->route->meters };
     if (x->route->conf && keep_route_conf(x, k, x->route->conf) < 0) return -1;
     k->pool.timeouts = x->pool_conf->timeouts;
     if (x->variant) keep_variant(k, x->variant);

@@ -19,6 +19,10 @@ static void add_meters(struct listener *l, struct metric_registry *m)
     l->meter_seconds = metric_histogram(
         m, "weir_exchange_duration_seconds",
         "From a request's first byte to its response's last; a tunnel's life.", labels, 1);
+    l->meter_errors = metric_counter(m, "weir_exchange_errors_total",
+                                     "Exchanges and tunnels that failed, and not by the client's doing: 5xx, "
+                                     "or broken by a server or weir.",
+                                     labels, 1);
     for (unsigned i = 1; i < END_REASON_COUNT; i++) {
         labels[1] = (struct metric_label){ "end", end_reason_info((enum end_reason)i)->name };
         l->meter_ends[i] = metric_counter(m, "weir_exchanges_total",

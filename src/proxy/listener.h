@@ -25,7 +25,7 @@ struct listener {
     bool has_leaver;         /* control thread: its sockets refer to it */
     _Atomic uint32_t connections;             /* any thread */
     uint32_t meter_refused[END_REASON_COUNT]; /* those that can be: see listener.c */
-    uint32_t meter_accepted, meter_bytes_in, meter_bytes_out, meter_seconds;
+    uint32_t meter_accepted, meter_bytes_in, meter_bytes_out, meter_seconds, meter_errors;
     uint32_t meter_ends[END_REASON_COUNT], meter_classes[6];
     struct metric_scope meters;
 };

@@ -13,7 +13,7 @@
 #include "tls/store.h"
 #include "tls/tickets.h"
 
-#define SERIES_MAX 100000
+#define SERIES_MAX 200000
 
 const char *proxy_name_of(void *proxy, uint32_t id)
 {

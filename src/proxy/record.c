@@ -3,6 +3,13 @@
 #include "base/bug.h"
 #include "proxy/split.h"
 
+/* By the class of its status; others than 1xx to 5xx as none. */
+static unsigned class_of(const struct flight_record *r)
+{
+    unsigned status_class = r->status / 100;
+    return status_class < 6 ? status_class : 0;
+}
+
 static void count(struct worker *w, const struct listener *l, const struct flight_record *r)
 {
     struct metric_shard *m = w->metrics;
@@ -10,8 +17,8 @@ static void count(struct worker *w, const struct listener *l, const struct fligh
     if (bug_if(FLIGHT, end - 1 >= END_REASON_COUNT - 1))
         end = END_INTERNAL; /* not ended, or in no known way */
     metric_add(m, l->meter_ends[end], 1);
-    unsigned status_class = r->status / 100;
-    metric_add(m, l->meter_classes[status_class < 6 ? status_class : 0], 1);
+    metric_add(m, l->meter_classes[class_of(r)], 1);
+    if (flight_is_failure(r)) metric_add(m, l->meter_errors, 1);
     metric_add(m, l->meter_bytes_in, r->bytes_in);
     metric_add(m, l->meter_bytes_out, r->bytes_out);
     metric_observe(m, l->meter_seconds, r->total_us);
@@ -36,11 +43,13 @@ static void add_places(const struct worker *w, struct access_entry *entry, const
     }
 }
 
-/* What speaks against a variant: not the client's own doing. */
-static bool is_error(const struct flight_record *r)
+static void count_route(struct metric_shard *m, const struct route_meters *r,
+                        const struct flight_record *record)
 {
-    enum end_origin origin = flight_origin(r);
-    return r->status >= 500 || (r->end != END_OK && origin != ORIGIN_CLIENT && origin != ORIGIN_NONE);
+    metric_add(m, r->exchanges, 1);
+    metric_add(m, r->classes[class_of(record)], 1);
+    metric_observe(m, r->seconds, record->total_us);
+    if (flight_is_failure(record)) metric_add(m, r->errors, 1);
 }
 
 void record_exchange(struct exchange *x)
@@ -53,9 +62,9 @@ void record_exchange(struct exchange *x)
     r->bytes_out += x->body_out;
     flight_write(w->flights, r);
     count(w, l, r);
-    if (x->route) metric_add(w->metrics, x->route->meter_exchanges, 1);
+    if (x->route) count_route(w->metrics, &x->route->meters, r);
     if (x->variant) {
-        struct split_outcome outcome = { x->is_override, is_error(r), x->split_bucket, r->total_us };
+        struct split_outcome outcome = { x->is_override, flight_is_failure(r), x->split_bucket, r->total_us };
         split_count(x->variant, w->metrics, w->index, &outcome);
     }
     if (!w->access_log) return;

@@ -35,15 +35,30 @@ static int find_destination(struct route_set *set, struct route *r, const struct
     return find_pool(s, conf->egress->pool, &r->pool, err);
 }
 
+static void add_meters(struct metric_registry *m, const char *listener, struct route *r)
+{
+    static const char *const classes[] = { "none", "1xx", "2xx", "3xx", "4xx", "5xx" };
+    struct metric_label labels[] = { { "listener", listener }, { "route", r->name }, { "class", NULL } };
+    r->meters.exchanges = metric_counter(m, "weir_route_exchanges_total", "Exchanges, by route.", labels, 2);
+    r->meters.errors = metric_counter(m, "weir_route_errors_total",
+                                      "Exchanges that failed, and not by the client's doing.", labels, 2);
+    r->meters.seconds = metric_histogram(m, "weir_route_duration_seconds",
+                                         "From a request's first byte to its response's last, by route.",
+                                         labels, 2);
+    for (unsigned i = 0; i < 6; i++) {
+        labels[2].value = classes[i];
+        r->meters.classes[i] = metric_counter_rare(
+            m, "weir_route_responses_total", "Responses, by route and the class of their status.", labels, 3);
+    }
+}
+
 static int name_route(const struct route_set *set, struct route *r, const char *name, struct err *err)
 {
     struct proxy *p = set->site->proxy;
     r->id = names_intern(&p->names, name);
     if (!r->id) return err_set(err, "out of memory for its name");
     r->name = names_of(&p->names, r->id);
-    const struct metric_label labels[] = { { "listener", set->listener->name }, { "route", r->name } };
-    r->meter_exchanges = metric_counter(p->metrics, "weir_route_exchanges_total", "Exchanges, by route.",
-                                        labels, 2);
+    add_meters(p->metrics, set->listener->name, r);
     return 0;
 }
 

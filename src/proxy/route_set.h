@@ -16,6 +16,11 @@ struct mirror_route;
 struct sni_table;
 struct site;
 
+/* Of exchanges that took it. */
+struct route_meters {
+    uint32_t exchanges, errors, seconds, classes[6];
+};
+
 /* What a request is matched to. The listener's own `pool:` is a route without conditions. */
 struct route {
     const char *name; /* in the process's names */
@@ -28,7 +33,7 @@ struct route {
     struct rewrite *rewrite;       /* NULL: as it came */
     struct egress_rules *egress;   /* NULL: the request does not say where it goes */
     struct mirror_route *mirror;   /* NULL: none */
-    uint32_t meter_exchanges;
+    struct route_meters meters;
 };
 
 struct route_set {

@@ -214,6 +214,7 @@ bool flight_matches(const struct flight_filter *f, const struct flight_record *r
 {
     if (f->status && f->status != r->status) return false;
     if (f->status_class && f->status_class != r->status / 100) return false;
+    if (f->is_failure && !flight_is_failure(r)) return false;
     if (f->end && f->end != (enum end_reason)r->end) return false;
     if (f->pool && f->pool != r->pool) return false;
     if (f->listener && f->listener != r->listener) return false;

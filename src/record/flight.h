@@ -103,6 +103,13 @@ static inline enum end_origin flight_origin(const struct flight_record *r)
     return end_reason_info((enum end_reason)r->end)->origin;
 }
 
+/* It went wrong, and not by the client's doing: weir, a server or the configuration failed. */
+static inline bool flight_is_failure(const struct flight_record *r)
+{
+    enum end_origin origin = flight_origin(r);
+    return r->status >= 500 || (r->end != END_OK && origin != ORIGIN_CLIENT && origin != ORIGIN_NONE);
+}
+
 /* Untouched records cost no memory. `records` is a power of two; worker < FLIGHT_WORKERS_MAX. */
 struct flight_ring;
 MUST_CHECK int flight_ring_new(struct flight_ring **out, uint32_t records, uint32_t worker, struct err *err);
@@ -129,6 +136,7 @@ struct flight_filter {
     uint16_t status;
     uint8_t status_class; /* 5: 500 to 599 */
     bool has_client;
+    bool is_failure; /* only those of which flight_is_failure() is true */
     enum end_reason end;
     uint32_t pool, server, listener, route, variant; /* ids; server: of any attempt kept */
     struct ip client;
