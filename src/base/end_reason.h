@@ -73,6 +73,11 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(SERVER_TLS_FAILED, "server_tls_failed", SERVER, 502, CONNECT, "the TLS handshake with the server failed")      \
     X(SERVER_CERTIFICATE, "server_certificate", SERVER, 502, CONNECT, "the server's certificate is not accepted")    \
     X(SERVER_NOT_TLS, "server_not_tls", SERVER, 502, CONNECT, "the server does not speak TLS")                       \
+    X(SERVER_NO_HTTP2, "server_no_http2", SERVER, 502, CONNECT, "the server does not speak HTTP/2")                  \
+    X(SERVER_GOAWAY, "server_goaway", SERVER, 502, ANY, "the server closed its HTTP/2 connection to new requests")   \
+    X(SERVER_REFUSED, "server_refused", SERVER, 503, ANY, "the server refused the HTTP/2 stream, unread")            \
+    X(SERVER_HTTP2, "server_http2", SERVER, 502, ANY, "what the server sent is not correct HTTP/2")                  \
+    X(SERVER_HTTP2_FLOOD, "server_http2_flood", SERVER, 502, ANY, "the server sent too much HTTP/2 that says nothing") \
     X(SERVER_TLS_CUT, "server_tls_cut", SERVER, 502, ANY, "the server's TLS ended without a word, as one that is cut") \
     X(SERVER_TLS_BROKEN, "server_tls_broken", SERVER, 502, ANY, "the TLS connection to the server broke")            \
     X(SEND_FAILED, "send_failed", SERVER, 502, ANY, "the server closed while the request was being sent")            \

@@ -175,6 +175,8 @@ static void put_response_framing(struct h1_out *out, struct text *t, const struc
         put_length(t, send->content_length);
         out->mode = H1_OUT_LENGTH;
         out->left = send->content_length;
+    } else if (send->body == HTTP_BODY_NONE && !send->is_bodiless) {
+        put_length(t, 0); /* HTTP/2 says it by the end of the stream */
     } else if (send->body == HTTP_BODY_UNKNOWN && to_1_0) {
         out->mode = H1_OUT_CLOSE;
         if (!send->is_bodiless) *closes = true;

@@ -10,7 +10,7 @@
 
 static void fail(struct h2_session *s, enum h2_error error, const char *detail)
 {
-    h2_session_fail(s, error, END_HTTP2_PROTOCOL, detail);
+    h2_session_fail(s, error, s->role->protocol, detail);
 }
 
 /* A stream that is not open yet: nothing but HEADERS and PRIORITY may come of it (5.1). */
@@ -30,9 +30,9 @@ static void drop_fields(struct h2_session *s)
 
 static bool keep_fields(struct h2_session *s, struct slice bytes)
 {
-    uint32_t max = s->server->http.service->limits.head_max;
+    uint32_t max = s->head_limits->head_max;
     if (s->fields_len + bytes.len > (max > H2_PAYLOAD_MAX ? max : H2_PAYLOAD_MAX)) {
-        h2_session_fail(s, H2_ENHANCE_YOUR_CALM, END_HTTP2_CONTINUATIONS,
+        h2_session_fail(s, H2_ENHANCE_YOUR_CALM, s->role->continuations,
                         "a field block over the limit of a head");
         return false;
     }
@@ -52,10 +52,10 @@ static void on_headers(struct h2_session *s, const struct h2_frame *f, struct sl
         fail(s, H2_PROTOCOL_ERROR, "a HEADERS frame that is shorter than its padding and priority");
     } else if (content.depends_on == f->stream) {
         fail(s, H2_PROTOCOL_ERROR, "a stream that depends on itself");
-    } else if (!h2_request_may_have_fields(s, f->stream)) {
+    } else if (!s->role->may_have_fields(s, f->stream)) {
         return;
     } else if (f->flags & H2_END_HEADERS) {
-        h2_request_fields(s, f->stream, f->flags, content.bytes);
+        s->role->on_fields(s, f->stream, f->flags, content.bytes);
     } else if (keep_fields(s, content.bytes)) {
         s->fields_stream = f->stream;
         s->fields_flags = f->flags;
@@ -65,7 +65,7 @@ static void on_headers(struct h2_session *s, const struct h2_frame *f, struct sl
 static void on_continuation(struct h2_session *s, const struct h2_frame *f, struct slice payload)
 {
     if (++s->continuations > s->limits->continuations) {
-        h2_session_fail(s, H2_ENHANCE_YOUR_CALM, END_HTTP2_CONTINUATIONS,
+        h2_session_fail(s, H2_ENHANCE_YOUR_CALM, s->role->continuations,
                         "a head in too many CONTINUATION frames");
         return;
     }
@@ -76,7 +76,7 @@ static void on_continuation(struct h2_session *s, const struct h2_frame *f, stru
     uint32_t id = s->fields_stream;
     s->fields = NULL;
     drop_fields(s);
-    h2_request_fields(s, id, s->fields_flags, block);
+    s->role->on_fields(s, id, s->fields_flags, block);
     block_put(&s->loop->blocks, fields);
 }
 
@@ -86,7 +86,8 @@ static void on_continuation(struct h2_session *s, const struct h2_frame *f, stru
 static void note_late_data(struct h2_session *s, const struct h2_frame *f)
 {
     bool is_known;
-    if (h2_session_was_reset(s, f->stream, &is_known)) return; /* it was on its way */
+    /* It was on its way. */
+    if (h2_session_was_reset(s, f->stream, &is_known) || (s->role->sends_requests && !is_known)) return;
     h2_out_u32(s, H2_RST_STREAM, f->stream, H2_STREAM_CLOSED);
     h2_session_count(s, H2_FLOOD_RESETS);
 }
@@ -98,10 +99,12 @@ static struct h2_stream *stream_of_data(struct h2_session *s, const struct h2_fr
         note_late_data(s, f);
     } else if (st->is_reset) {
         return NULL;
+    } else if (s->role->sends_requests && !st->has_head) {
+        h2_stream_fail(st, H2_PROTOCOL_ERROR, s->role->body, "data before the head of a response");
     } else if (st->has_ended) {
-        h2_stream_fail(st, H2_STREAM_CLOSED, END_BAD_REQUEST_BODY, "data behind the end of a request");
+        h2_stream_fail(st, H2_STREAM_CLOSED, s->role->body, "data behind the end of a message");
     } else if ((int64_t)f->len > st->receive_window) {
-        h2_stream_fail(st, H2_FLOW_CONTROL_ERROR, END_BAD_REQUEST_BODY, "data beyond the stream's window");
+        h2_stream_fail(st, H2_FLOW_CONTROL_ERROR, s->role->body, "data beyond the stream's window");
     } else {
         st->receive_window -= (int32_t)f->len;
         return st;
@@ -124,21 +127,21 @@ static void begin_data(struct h2_session *s, int padding)
         return;
     }
     if ((int64_t)f->len > s->receive_window) {
-        h2_session_fail(s, H2_FLOW_CONTROL_ERROR, END_HTTP2_PROTOCOL, "data beyond the connection's window");
+        h2_session_fail(s, H2_FLOW_CONTROL_ERROR, s->role->protocol, "data beyond the connection's window");
         return;
     }
     s->receive_window -= (int32_t)f->len;
     s->data_stream = stream_of_data(s, f);
     s->data_left = f->len - overhead;
     s->padding_left = padding < 0 ? 0 : (uint32_t)padding;
-    if (padding >= 0) h2_request_received(s, 1);
-    if (overhead && s->data_stream) h2_request_took(s->data_stream, overhead);
+    if (padding >= 0) h2_body_received(s, 1);
+    if (overhead && s->data_stream) h2_body_took(s->data_stream, overhead);
     if (s->data_left >= 64) h2_session_earn(s, s->data_left);
     if (s->data_left) return;
     if (!(f->flags & H2_END_STREAM))
         h2_session_count(s, H2_FLOOD_EMPTY);
     else if (s->data_stream)
-        h2_request_data(s->data_stream, SLICE_NONE, true);
+        h2_body_data(s->data_stream, SLICE_NONE, true);
 }
 
 static void take_data(struct h2_session *s, struct slice *bytes)
@@ -150,24 +153,24 @@ static void take_data(struct h2_session *s, struct slice *bytes)
     bytes->len -= now;
     if (!s->data_left) {
         s->padding_left -= (uint32_t)now;
-        h2_request_received(s, now);
+        h2_body_received(s, now);
         return;
     }
     s->data_left -= (uint32_t)now;
-    h2_request_received(s, now);
+    h2_body_received(s, now);
     bool ends = (s->frame.flags & H2_END_STREAM) && !s->data_left;
-    if (s->data_stream) h2_request_data(s->data_stream, here, ends);
+    if (s->data_stream) h2_body_data(s->data_stream, here, ends);
 }
 
 /* the others */
 
-static void on_rst_stream(struct h2_session *s, const struct h2_frame *f)
+static void on_rst_stream(struct h2_session *s, const struct h2_frame *f, struct slice payload)
 {
     struct h2_stream *st = h2_stream_find(s, f->stream);
     if (is_idle(s, f->stream))
         fail(s, H2_PROTOCOL_ERROR, "a RST_STREAM of a stream that is not open");
     else if (st)
-        h2_request_cancelled(st);
+        s->role->on_reset(st, h2_read_u32(payload.data));
     else
         h2_session_note_cancelled(s, f->stream);
 }
@@ -191,8 +194,6 @@ static void on_settings(struct h2_session *s, const struct h2_frame *f, struct s
     struct h2_fault fault;
     struct h2_settings before = s->peer;
     if (f->flags & H2_ACK) return;
-    if (!s->has_settings && !s->stream_count) h2_session_idle(s);
-    s->has_settings = true;
     h2_session_count(s, H2_FLOOD_SETTINGS);
     if (!h2_settings_read(&s->peer, payload, &fault)) {
         fail(s, fault.error, fault.detail);
@@ -208,6 +209,10 @@ static void on_settings(struct h2_session *s, const struct h2_frame *f, struct s
         return;
     }
     h2_out_frame(s, H2_SETTINGS, H2_ACK, 0, SLICE_NONE);
+    bool is_first = !s->has_settings;
+    s->has_settings = true;
+    const char *wrong = s->role->on_settings(s, &before, is_first);
+    if (wrong) fail(s, H2_PROTOCOL_ERROR, wrong);
 }
 
 static void on_window_update(struct h2_session *s, const struct h2_frame *f, struct slice payload)
@@ -224,7 +229,7 @@ static void on_window_update(struct h2_session *s, const struct h2_frame *f, str
         else
             s->send_window += by;
     } else if (st && (!by || (int64_t)st->send_window + by > H2_WINDOW_MAX)) {
-        h2_stream_fail(st, by ? H2_FLOW_CONTROL_ERROR : H2_PROTOCOL_ERROR, END_BAD_REQUEST_BODY,
+        h2_stream_fail(st, by ? H2_FLOW_CONTROL_ERROR : H2_PROTOCOL_ERROR, s->role->body,
                        "a WINDOW_UPDATE by nothing, or by too much");
     } else if (st) {
         st->send_window += (int32_t)by;
@@ -255,18 +260,20 @@ static void on_frame(struct h2_session *s, const struct h2_frame *f, struct slic
     case H2_HEADERS: on_headers(s, f, payload); return;
     case H2_CONTINUATION: on_continuation(s, f, payload); return;
     case H2_PRIORITY: on_priority(s, f, payload); return;
-    case H2_RST_STREAM: on_rst_stream(s, f); return;
+    case H2_RST_STREAM: on_rst_stream(s, f, payload); return;
     case H2_SETTINGS: on_settings(s, f, payload); return;
     case H2_PING:
         if (f->flags & H2_ACK) {
-            h2_session_acked(s);
+            s->role->on_acked(s);
         } else {
             h2_session_count(s, H2_FLOOD_PINGS);
             h2_out_frame(s, H2_PING, H2_ACK, 0, payload);
         }
         return;
     case H2_WINDOW_UPDATE: on_window_update(s, f, payload); return;
-    case H2_GOAWAY: h2_session_count(s, H2_FLOOD_EMPTY); return; /* there are no streams of ours */
+    case H2_GOAWAY:
+        s->role->on_goaway(s, h2_read_u32(payload.data) & H2_STREAM_MAX, h2_read_u32(payload.data + 4));
+        return;
     default: on_other(s, f, payload); return;
     }
 }
@@ -278,7 +285,7 @@ static bool may_come(struct h2_session *s, const struct h2_frame *f)
 {
     struct h2_fault fault;
     if (!s->has_settings && (f->type != H2_SETTINGS || (f->flags & H2_ACK))) {
-        fail(s, H2_PROTOCOL_ERROR, "a client that does not begin with SETTINGS");
+        fail(s, H2_PROTOCOL_ERROR, s->role->no_settings);
         return false;
     }
     bool continues = f->type == H2_CONTINUATION && f->stream == s->fields_stream;
@@ -294,9 +301,10 @@ static bool may_come(struct h2_session *s, const struct h2_frame *f)
 /* The clock of a head runs from its first byte. */
 static void note_part(struct h2_session *s)
 {
-    if (s->head_by_ms) return;
+    uint64_t timeout_ms = s->role->head_timeout_ms(s);
+    if (s->head_by_ms || !timeout_ms) return;
     s->head_started_ns = s->loop->now_ns;
-    s->head_by_ms = loop_now_ms(s->loop) + s->server->http.service->header_timeout_ms;
+    s->head_by_ms = loop_now_ms(s->loop) + timeout_ms;
     h2_session_arm(s);
 }
 

@@ -1,5 +1,7 @@
 #include "http/h2_head.h"
 
+#include <string.h>
+
 #include "http/h1_body.h"
 #include "http/h1_found.h"
 #include "http/h1_scan.h"
@@ -16,9 +18,23 @@ static void note_fault(struct h2_head *h, enum end_reason reason, const char *de
     h->detail = detail;
 }
 
+/* Of a head, of trailers. */
+static const struct {
+    enum end_reason bad[2], large[2];
+} faults[] = {
+    [false] = { { END_BAD_REQUEST, END_BAD_REQUEST_BODY }, { END_HEAD_TOO_LARGE, END_BAD_REQUEST_BODY } },
+    [true] = { { END_BAD_RESPONSE, END_BAD_RESPONSE_BODY },
+               { END_RESPONSE_HEAD_TOO_LARGE, END_BAD_RESPONSE_BODY } },
+};
+
 static void malformed(struct h2_head *h, const char *detail)
 {
-    note_fault(h, h->is_trailers ? END_BAD_REQUEST_BODY : END_BAD_REQUEST, detail);
+    note_fault(h, faults[h->is_response].bad[h->is_trailers], detail);
+}
+
+static void too_large(struct h2_head *h, const char *detail)
+{
+    note_fault(h, faults[h->is_response].large[h->is_trailers], detail);
 }
 
 static bool is_all(struct slice s, enum h1_class class)
@@ -58,6 +74,11 @@ static void add_pseudo(struct h2_head *h, struct slice name, struct slice value)
         malformed(h, "a pseudo-field among trailers");
     } else if (h->has_fields) {
         malformed(h, "a pseudo-field behind other fields");
+    } else if (h->is_response) {
+        if (slice_equal(name, SLICE(":status")))
+            set_pseudo(h, &h->status, value);
+        else
+            malformed(h, "a pseudo-field that a response does not have");
     } else if (slice_equal(name, SLICE(":method"))) {
         set_pseudo(h, &h->method, value);
     } else if (slice_equal(name, SLICE(":scheme"))) {
@@ -93,16 +114,19 @@ static void note_field(struct h2_head *h, struct http_field *f)
         malformed(h, "a field of a connection's, which HTTP/2 does not have");
         return; /* 8.2.2 */
     case HTTP_FIELD_TE:
+        f->is_dropped = true; /* hop by hop */
+        if (h->is_response) return;
         if (!slice_equal_fold(value, SLICE("trailers"))) malformed(h, "a te other than trailers");
         h->accepts_trailers = true;
-        f->is_dropped = true; /* hop by hop */
         return;
     case HTTP_FIELD_CONTENT_LENGTH: note_length(h, value); return;
     case HTTP_FIELD_HOST:
+        if (h->is_response) return;
         if (h->host) malformed(h, "more than one host");
         h->host = f;
         return;
     case HTTP_FIELD_EXPECT:
+        if (h->is_response) return;
         if (!slice_equal_fold(value, SLICE("100-continue")))
             note_fault(h, END_EXPECTATION_FAILED, "an expectation other than 100-continue");
         h->has_expect = true;
@@ -130,8 +154,7 @@ static void add_field(struct h2_head *h, struct slice name, struct slice value)
         return;
     }
     if (h->count == h->limits->field_max) {
-        note_fault(h, h->is_trailers ? END_BAD_REQUEST_BODY : END_HEAD_TOO_LARGE,
-                   "more fields than the limit");
+        too_large(h, "more fields than the limit");
         return;
     }
     struct http_field *f = &h->fields[h->count++];
@@ -154,9 +177,7 @@ bool h2_head_add(void *context, struct slice name, struct slice value)
     h->heard += name.len + value.len + 32; /* as RFC 7541 4.1 counts: an empty one costs, too */
     if (h->heard > (uint64_t)h->limits->head_max * HEARD_FACTOR) return false;
     h->size += name.len + value.len + 4;
-    if (h->size > h->limits->head_max)
-        note_fault(h, h->is_trailers ? END_BAD_REQUEST_BODY : END_HEAD_TOO_LARGE,
-                   "the head is over the limit");
+    if (h->size > h->limits->head_max) too_large(h, "the head is over the limit");
     if (h->fault) return true; /* heard for the table's sake (4.3), and not kept */
     const char *detail = check_value(value);
     if (detail)
@@ -281,6 +302,52 @@ enum end_reason h2_head_finish(struct h2_head *h, bool ends, struct http_head *o
     return h->fault;
 }
 
+/* responses */
+
+static const char *set_status(struct h2_head *h, bool ends, struct http_head *out)
+{
+    struct slice s = h->status;
+    if (!s.data) return "a response without :status";
+    if (s.len != 3 || s.data[0] < '1' || s.data[0] > '9') return "a :status that is no status";
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.data[i] < '0' || s.data[i] > '9') return "a :status that is no status";
+        out->status = (uint16_t)(out->status * 10 + (s.data[i] - '0'));
+    }
+    if (out->status == 101) return "a 101, which HTTP/2 does not have"; /* 8.6 */
+    if (out->status < 200 && ends) return "an interim response that ends the stream";
+    return NULL;
+}
+
+/* RFC 9110 6.4.1, RFC 9113 8.1.1. */
+static const char *set_response_body(struct h2_head *h, bool ends, enum http_method asked,
+                                     struct http_head *out)
+{
+    bool is_bodiless = asked == HTTP_HEAD || out->status < 200 || out->status == 204 || out->status == 304;
+    if (is_bodiless) return NULL;
+    if (ends && h->has_length && h->content_length) return "a content-length, and no content";
+    out->content_length = h->content_length;
+    if (h->has_length)
+        out->body = HTTP_BODY_LENGTH;
+    else if (!ends)
+        out->body = HTTP_BODY_UNKNOWN;
+    return NULL;
+}
+
+enum end_reason h2_head_finish_response(struct h2_head *h, bool ends, enum http_method asked,
+                                        struct http_head *out)
+{
+    *out = (struct http_head){ .version = HTTP_VERSION_2, .body = HTTP_BODY_NONE };
+    const char *detail = h->fault ? NULL : set_status(h, ends, out);
+    if (!h->fault && !detail) detail = set_response_body(h, ends, asked, out);
+    if (detail) malformed(h, detail);
+    if (h->text.is_cut) too_large(h, "the head is over the limit");
+    const char *reason = http_status_text(out->status);
+    out->reason = (struct slice){ reason, strlen(reason) };
+    out->fields = h->fields;
+    out->field_count = h->count;
+    return h->fault;
+}
+
 /* out */
 
 /* What HTTP/2 says otherwise, or does not have (8.2.2). */
@@ -302,11 +369,12 @@ static size_t room_of(const struct http_field *fields, uint32_t count)
 }
 
 #define NUMBERS_ROOM 32u /* the status and a length */
+#define OWN_FIELDS 6u    /* pseudo-fields, the length, te */
 
 size_t h2_head_fields_room(const struct http_send *send)
 {
     return room_of(send->head->fields, send->head->field_count) + room_of(send->extra, send->extra_count) +
-           2 * sizeof(nghttp2_nv) + NUMBERS_ROOM;
+           OWN_FIELDS * sizeof(nghttp2_nv) + NUMBERS_ROOM;
 }
 
 size_t h2_trailers_room(const struct http_field *fields, uint32_t count)
@@ -333,22 +401,43 @@ static size_t put_fields(nghttp2_nv *to, const struct http_field *fields, uint32
     return n;
 }
 
+/* At `text`, which moves. */
+static nghttp2_nv put_length(const struct http_send *send, char **text)
+{
+    struct text length = text_over(*text, NUMBERS_ROOM - 4);
+    text_add_u64(&length, send->content_length);
+    *text += length.len;
+    return h2_field(SLICE("content-length"), text_slice(&length), false);
+}
+
 size_t h2_head_put(const struct http_send *send, char *memory)
 {
     nghttp2_nv *to = (nghttp2_nv *)(void *)memory;
-    size_t fields = 2u + send->head->field_count + send->extra_count, n = 0;
+    size_t fields = OWN_FIELDS + send->head->field_count + send->extra_count, n = 0;
     char *at = memory + fields * sizeof(*to);
     struct text status = text_over(at, 4);
     text_add_u64(&status, send->head->status);
     at += 4;
     to[n++] = h2_field(SLICE(":status"), text_slice(&status), false);
-    if (send->body == HTTP_BODY_LENGTH && send->head->status >= 200) {
-        struct text length = text_over(at, NUMBERS_ROOM - 4);
-        text_add_u64(&length, send->content_length);
-        at += length.len;
-        to[n++] = h2_field(SLICE("content-length"), text_slice(&length), false);
-    }
+    if (send->body == HTTP_BODY_LENGTH && send->head->status >= 200) to[n++] = put_length(send, &at);
     n += put_fields(to + n, send->head->fields, send->head->field_count, &at);
+    n += put_fields(to + n, send->extra, send->extra_count, &at);
+    return n;
+}
+
+size_t h2_head_put_request(const struct http_send *send, struct slice scheme, char *memory)
+{
+    nghttp2_nv *to = (nghttp2_nv *)(void *)memory;
+    const struct http_head *head = send->head;
+    char *at = memory + (OWN_FIELDS + head->field_count + send->extra_count) * sizeof(*to);
+    size_t n = 0;
+    to[n++] = h2_field(SLICE(":method"), head->method_text, false);
+    to[n++] = h2_field(SLICE(":scheme"), scheme, false);
+    to[n++] = h2_field(SLICE(":authority"), send->authority, false);
+    to[n++] = h2_field(SLICE(":path"), send->target.len ? send->target : head->target, false);
+    if (send->body == HTTP_BODY_LENGTH) to[n++] = put_length(send, &at);
+    if (head->accepts_trailers) to[n++] = h2_field(SLICE("te"), SLICE("trailers"), false);
+    n += put_fields(to + n, head->fields, head->field_count, &at);
     n += put_fields(to + n, send->extra, send->extra_count, &at);
     return n;
 }

@@ -7,17 +7,19 @@
 #include "http/h2_hpack.h"
 #include "http/stream.h"
 
-/* A request's head, or trailers, while its fields come one by one. */
+/* A message's head, or trailers, while its fields come one by one. */
 struct h2_head {
     const struct h1_limits *limits;
     struct text text;          /* names and values; the caller's memory, h2_head_room() of it */
     struct http_field *fields; /* room for limits->field_max + 1 */
     uint32_t count, cookies;
-    uint64_t size;  /* as it would be on an HTTP/1 wire, about */
-    uint64_t heard; /* all that was decoded, kept or not */
-    struct slice method, scheme, authority, path;
-    struct slice priority;        /* RFC 9218 5; empty: not said */
-    bool is_trailers, has_fields; /* a field that is no pseudo-field has come */
+    uint64_t size;                                /* as it would be on an HTTP/1 wire, about */
+    uint64_t heard;                               /* all that was decoded, kept or not */
+    struct slice method, scheme, authority, path; /* of a request */
+    struct slice status;                          /* of a response */
+    struct slice priority;                        /* RFC 9218 5; empty: not said */
+    bool is_response, is_trailers;
+    bool has_fields; /* a field that is no pseudo-field has come */
     bool has_authority, has_length, has_expect, accepts_trailers;
     uint64_t content_length;
     const struct http_field *host;
@@ -37,10 +39,16 @@ bool h2_head_add(void *context, struct slice name, struct slice value);
  * whose detail is h->detail. */
 enum end_reason h2_head_finish(struct h2_head *h, bool ends, struct http_head *out);
 
-/* What a response's head needs to be encoded: fields, and the memory for their names. */
+/* Likewise of a response to a request with this method. */
+enum end_reason h2_head_finish_response(struct h2_head *h, bool ends, enum http_method asked,
+                                        struct http_head *out);
+
+/* What a head needs to be encoded: fields, and the memory for their names. */
 size_t h2_head_fields_room(const struct http_send *send);
-/* `memory` has that room; the fields are at its beginning. Their number. */
+/* A response's: `memory` has that room; the fields are at its beginning. Their number. */
 size_t h2_head_put(const struct http_send *send, char *memory);
+/* A request's. */
+size_t h2_head_put_request(const struct http_send *send, struct slice scheme, char *memory);
 /* Likewise trailers. */
 size_t h2_trailers_room(const struct http_field *fields, uint32_t count);
 size_t h2_trailers_put(const struct http_field *fields, uint32_t count, char *memory);

@@ -24,8 +24,8 @@ static void broke(struct h2_session *s, enum end_reason reason)
 static char *room(struct h2_session *s, size_t len)
 {
     if (s->is_broken || s->state >= H2_SESSION_LINGER) return NULL;
-    if (s->out.len + len > s->limits->memory_bytes) { /* whose client has not taken all that */
-        broke(s, END_HTTP2_MEMORY);
+    if (s->out.len + len > s->limits->memory_bytes) { /* whose peer has not taken all that */
+        broke(s, s->role->memory);
         return NULL;
     }
     char *at = h2_bytes_room(&s->out, s->loop, len);
@@ -35,6 +35,15 @@ static char *room(struct h2_session *s, size_t len)
     }
     if (list_is_empty(&s->flush_task.link)) loop_at_end(s->loop, &s->flush_task);
     return at;
+}
+
+bool h2_out_bytes(struct h2_session *s, struct slice bytes)
+{
+    char *at = room(s, bytes.len);
+    if (!at) return false;
+    memcpy(at, bytes.data, bytes.len);
+    h2_bytes_add(&s->out, bytes.len);
+    return true;
 }
 
 bool h2_out_frame(struct h2_session *s, enum h2_type type, uint8_t flags, uint32_t stream,
@@ -64,19 +73,17 @@ bool h2_out_goaway(struct h2_session *s, uint32_t last, enum h2_error error)
     return h2_out_frame(s, H2_GOAWAY, 0, 0, (struct slice){ payload, sizeof(payload) });
 }
 
-static void put_setting(char *to, enum h2_setting id, uint32_t value)
+void h2_put_setting(char *to, enum h2_setting id, uint32_t value)
 {
     to[0] = 0;
     to[1] = (char)id;
     h2_write_u32(to + 2, value);
 }
 
-bool h2_out_settings(struct h2_session *s)
+bool h2_out_settings(struct h2_session *s, struct slice payload)
 {
-    char payload[2 * 6];
-    put_setting(payload, H2_SETTING_MAX_CONCURRENT_STREAMS, s->limits->streams);
-    put_setting(payload + 6, H2_SETTING_MAX_HEADER_LIST_SIZE, s->server->http.service->limits.head_max);
-    if (!h2_out_frame(s, H2_SETTINGS, 0, 0, (struct slice){ payload, sizeof(payload) })) return false;
+    s->receive_window = (int32_t)s->window;
+    if (!h2_out_frame(s, H2_SETTINGS, 0, 0, payload)) return false;
     return s->window <= H2_WINDOW_FIRST || h2_out_u32(s, H2_WINDOW_UPDATE, 0, s->window - H2_WINDOW_FIRST);
 }
 
@@ -118,7 +125,7 @@ static void note_rest(struct h2_session *s, bool has_moved)
     if (!s->out.len && !s->transport->holds_rest) {
         s->write_by_ms = 0;
     } else if (has_moved || !s->write_by_ms) {
-        s->write_by_ms = loop_now_ms(s->loop) + s->server->http.service->write_timeout_ms;
+        s->write_by_ms = loop_now_ms(s->loop) + s->role->write_timeout_ms(s);
         h2_session_arm(s);
     }
 }
@@ -132,14 +139,15 @@ enum io h2_out_flush(struct h2_session *s)
         int count = h2_bytes_pieces(&s->out, iov, PIECES_MAX);
         size_t sent = 0;
         if (transport_send(s->transport, iov, count, &sent) == IO_FAIL) {
-            broke(s, END_CLIENT_ABORT);
+            broke(s, s->role->reset);
             return IO_FAIL;
         }
         h2_bytes_drop(&s->out, s->loop, sent);
+        s->sent += sent;
         has_moved |= sent > 0;
     }
     enum io io = s->out.len ? IO_AGAIN : transport_flush(s->transport);
-    if (io == IO_FAIL) broke(s, END_CLIENT_ABORT);
+    if (io == IO_FAIL) broke(s, s->role->reset);
     note_rest(s, has_moved);
     return io;
 }
@@ -203,9 +211,10 @@ static enum io send_direct(struct h2_session *s, struct h2_stream *st, struct sl
     lay_out(s, st, data, ends, &stretch);
     size_t waiting = (size_t)s->out.len, sent = 0;
     if (transport_send(s->transport, stretch.iov, stretch.count, &sent) == IO_FAIL) {
-        broke(s, END_CLIENT_ABORT);
+        broke(s, s->role->reset);
         return IO_FAIL;
     }
+    s->sent += sent;
     size_t before = sent < waiting ? sent : waiting;
     if (before) h2_bytes_drop(&s->out, s->loop, before);
     if (!keep_begun(s, &stretch, sent - before, taken)) {

@@ -23,32 +23,31 @@ struct h2_stream *h2_stream_find(const struct h2_session *s, uint32_t id)
     return st;
 }
 
-struct h2_stream *h2_stream_new(struct h2_session *s, uint32_t id)
+struct h2_stream *h2_stream_new(struct h2_session *s, const struct http_stream *as)
 {
     struct h2_stream *st = slab_get(&s->worker->streams);
     if (!st) return NULL;
-    struct http_client *client = &s->server->http.client;
     st->session = s;
     st->worker = s->worker;
-    st->id = id;
     st->send_window = (int32_t)s->peer.window;
     st->receive_window = H2_WINDOW_FIRST;
     st->window = H2_WINDOW_FIRST;
     st->urgency = URGENCY_DEFAULT;
     st->expected = UINT64_MAX;
-    st->stream = (struct http_stream){
-        .ops = &h2_stream_ops, .client = client, .is_flushed = true, .is_reused = client->requests > 0
-    };
-    client->requests++;
-    struct h2_stream **bucket = bucket_of(s, id);
-    st->next = *bucket;
-    *bucket = st;
+    st->stream = *as;
     list_init(&st->turn);
     list_init(&st->link);
     list_push_back(&s->streams, &st->link);
     s->stream_count++;
-    s->idle_by_ms = 0;
     return st;
+}
+
+void h2_stream_number(struct h2_stream *st, uint32_t id)
+{
+    struct h2_stream **bucket = bucket_of(st->session, id);
+    st->id = id;
+    st->next = *bucket;
+    *bucket = st;
 }
 
 static void bury(struct loop_grave *g)
@@ -80,7 +79,15 @@ void h2_session_note_cancelled(struct h2_session *s, uint32_t id)
         if ((s->closed[i] & H2_STREAM_MAX) == id) s->closed[i] = id;
 }
 
-static void bury_as(struct h2_stream *st, bool by_us)
+static void forget_number(struct h2_stream *st, bool by_us)
+{
+    struct h2_stream **at = bucket_of(st->session, st->id);
+    while (*at != st) at = &(*at)->next;
+    *at = st->next;
+    h2_session_note_closed(st->session, st->id, by_us);
+}
+
+void h2_stream_bury(struct h2_stream *st, bool by_us)
 {
     struct h2_session *s = st->session;
     if (bug_if(H2_SESSION, st->is_gone)) return;
@@ -88,22 +95,20 @@ static void bury_as(struct h2_stream *st, bool by_us)
     st->stream.events = NULL;
     list_remove(&st->turn);
     list_remove(&st->link);
-    struct h2_stream **at = bucket_of(s, st->id);
-    while (*at != st) at = &(*at)->next;
-    *at = st->next;
-    h2_session_note_closed(s, st->id, by_us);
+    if (st->id) forget_number(st, by_us);
     if (s->data_stream == st) s->data_stream = NULL;
-    h2_request_drop(st);
+    h2_body_drop(st);
     s->stream_count--;
     loop_bury(s->loop, &st->grave, bury);
-    h2_session_stream_gone(s);
+    s->role->on_stream_gone(s);
 }
 
 /* sending */
 
-static bool is_dead(const struct h2_stream *st)
+bool h2_stream_is_dead(const struct h2_stream *st)
 {
-    return st->is_reset || st->session->is_broken || st->session->state >= H2_SESSION_LINGER;
+    return st->is_reset || st->is_refused || st->session->is_broken ||
+           st->session->state >= H2_SESSION_LINGER;
 }
 
 /* After all of it was taken. */
@@ -158,14 +163,14 @@ static size_t may_send(struct h2_stream *st, size_t len)
     return may;
 }
 
-static enum io send_body(struct http_stream *stream, const char *data, size_t len, unsigned flags,
-                         size_t *taken)
+enum io h2_stream_send_body(struct http_stream *stream, const char *data, size_t len, unsigned flags,
+                            size_t *taken)
 {
     struct h2_stream *st = h2_stream_of(stream);
     struct h2_session *s = st->session;
     bool ends = flags & HTTP_END;
     *taken = 0;
-    if (is_dead(st)) return IO_FAIL;
+    if (h2_stream_is_dead(st)) return IO_FAIL;
     if (st->has_sent_end || (!len && !ends)) return IO_OK;
     do {
         size_t now = 0, may = len - *taken;
@@ -177,15 +182,15 @@ static enum io send_body(struct http_stream *stream, const char *data, size_t le
         }
         *taken += now;
         st->allowance -= now < st->allowance ? (uint32_t)now : st->allowance;
-        if (now >= TINY) h2_session_earn(s, now);
+        /* A small message is whole, and no window's doing. */
+        if (now >= TINY || now == len) h2_session_earn(s, now);
     } while (*taken < len);
     st->has_sent_end = ends;
     note_flushed(st);
     return IO_OK;
 }
 
-/* Encodes what `put` makes of it, in memory for so long. */
-static bool send_fields(struct h2_stream *st, bool ends, const nghttp2_nv *fields, size_t count)
+bool h2_stream_send_fields(struct h2_stream *st, bool ends, const nghttp2_nv *fields, size_t count)
 {
     uint32_t bytes = 0;
     if (!h2_out_fields(st->session, st->id, ends, fields, count, &bytes)) return false;
@@ -195,40 +200,21 @@ static bool send_fields(struct h2_stream *st, bool ends, const nghttp2_nv *field
     return true;
 }
 
-static enum io send_head(struct http_stream *stream, const struct http_send *send, unsigned flags)
+enum io h2_stream_send_trailers(struct http_stream *stream, const struct http_field *fields, uint32_t count)
 {
     struct h2_stream *st = h2_stream_of(stream);
     struct h2_session *s = st->session;
-    (void)flags; /* it leaves at the end of the turn, with what follows */
-    if (is_dead(st)) return IO_FAIL;
-    bool is_final = send->head->status >= 200;
-    bool ends = is_final && (send->is_bodiless || send->body == HTTP_BODY_NONE ||
-                             (send->body == HTTP_BODY_LENGTH && !send->content_length));
-    struct block *b = block_get(&s->loop->blocks, h2_head_fields_room(send));
-    bool is_sent = b && send_fields(st, ends, (nghttp2_nv *)(void *)b->data, h2_head_put(send, b->data));
-    block_put(&s->loop->blocks, b);
-    if (!is_sent) {
-        stream->lacks_memory = true;
-        return IO_FAIL;
-    }
-    if (is_final && s->server->http.service->is_draining) h2_session_leave(s);
-    return IO_OK;
-}
-
-static enum io send_trailers(struct http_stream *stream, const struct http_field *fields, uint32_t count)
-{
-    struct h2_stream *st = h2_stream_of(stream);
-    struct h2_session *s = st->session;
-    if (is_dead(st)) return IO_FAIL;
+    if (h2_stream_is_dead(st)) return IO_FAIL;
     if (st->has_sent_end) return IO_OK;
     struct block *b = block_get(&s->loop->blocks, h2_trailers_room(fields, count));
     size_t passing = b ? h2_trailers_put(fields, count, b->data) : 0;
     size_t none = 0;
     enum io io = IO_OK;
     if (passing) {
-        if (!send_fields(st, true, (nghttp2_nv *)(void *)b->data, passing)) io = IO_FAIL;
+        if (!h2_stream_send_fields(st, true, (nghttp2_nv *)(void *)b->data, passing)) io = IO_FAIL;
     } else {
-        io = send_body(stream, NULL, 0, HTTP_END, &none); /* without memory none pass, as none need */
+        io = h2_stream_send_body(stream, NULL, 0, HTTP_END,
+                                 &none); /* without memory none pass, as none need */
     }
     block_put(&s->loop->blocks, b);
     return io;
@@ -281,44 +267,11 @@ void h2_streams_flushed(struct h2_session *s)
 
 /* ends */
 
-static void send_reset(struct h2_stream *st, enum h2_error error)
+void h2_stream_send_reset(struct h2_stream *st, enum h2_error error)
 {
     struct h2_session *s = st->session;
     st->is_reset = true;
     if (s->state < H2_SESSION_LINGER && !s->is_broken) h2_out_u32(s, H2_RST_STREAM, st->id, error);
-}
-
-static enum h2_error error_of(const struct h2_stream *st, enum end_reason reason)
-{
-    if (st->is_new) return H2_REFUSED_STREAM; /* nobody has acted on it */
-    switch (end_reason_info(reason)->origin) {
-    case ORIGIN_NONE:
-    case ORIGIN_CLIENT: return H2_CANCEL;
-    case ORIGIN_WEIR:
-    case ORIGIN_SERVER:
-    case ORIGIN_CONFIG: break;
-    }
-    return H2_INTERNAL_ERROR;
-}
-
-static void reset(struct http_stream *stream, enum end_reason reason)
-{
-    struct h2_stream *st = h2_stream_of(stream);
-    bool by_us = !st->is_reset;
-    if (by_us && !(st->has_sent_end && st->has_ended)) send_reset(st, error_of(st, reason));
-    bury_as(st, by_us);
-}
-
-static void release(struct http_stream *stream)
-{
-    struct h2_stream *st = h2_stream_of(stream);
-    bool by_us = !st->is_reset && (!st->has_ended || !st->has_sent_end || st->is_malformed);
-    if (by_us) {
-        enum h2_error error = st->has_sent_end ? H2_NO_ERROR
-                                               : H2_INTERNAL_ERROR; /* 8.1: the rest is not wanted */
-        send_reset(st, st->is_malformed ? H2_PROTOCOL_ERROR : error);
-    }
-    bury_as(st, by_us);
 }
 
 void h2_stream_fail(struct h2_stream *st, enum h2_error error, enum end_reason reason, const char *detail)
@@ -326,32 +279,15 @@ void h2_stream_fail(struct h2_stream *st, enum h2_error error, enum end_reason r
     struct http_fault fault = { .reason = reason, .detail = detail };
     if (st->is_reset) return;
     h2_session_count(st->session, H2_FLOOD_RESETS);
-    send_reset(st, error);
+    h2_stream_send_reset(st, error);
     st->has_ended = true;
     h2_session_note_closed(st->session, st->id, true);
     if (st->stream.events) st->stream.events->on_error(&st->stream, &fault);
 }
 
-static void resume(struct http_stream *stream)
-{
-    h2_request_deliver(h2_stream_of(stream));
-}
-
-/* HTTP/2 cannot take back what is encoded: both tables have moved on. */
-static bool unsend(struct http_stream *stream)
-{
-    (void)stream;
-    return false;
-}
-
-/* The connection is always read. */
-static void watch(struct http_stream *stream)
-{
-    (void)stream;
-}
-
 /* No upgrade is asked for on a stream. */
-static int detach(struct http_stream *stream, struct transport *to, struct block **held, struct slice *bytes)
+int h2_stream_detach(struct http_stream *stream, struct transport *to, struct block **held,
+                     struct slice *bytes)
 {
     (void)bug_if(H2_SESSION, stream);
     transport_init_closed(to);
@@ -359,15 +295,3 @@ static int detach(struct http_stream *stream, struct transport *to, struct block
     *bytes = SLICE_NONE;
     return -1;
 }
-
-const struct http_stream_ops h2_stream_ops = {
-    .send_head = send_head,
-    .send_body = send_body,
-    .send_trailers = send_trailers,
-    .resume = resume,
-    .unsend = unsend,
-    .watch = watch,
-    .reset = reset,
-    .release = release,
-    .detach = detach,
-};

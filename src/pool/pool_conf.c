@@ -51,6 +51,10 @@ static const struct conf_field server_fields[] = {
       .help =
           "How many connections all workers together may have open to it, idle ones included; 0 is no cap. "
           "Requests over it wait in the pool's queue." },
+    { "max_requests", CONF_U32(struct server_conf, max_requests), .max = 1000000, .preset = "0",
+      .help = "How many requests all workers together may have at it at the same time, whatever number of "
+              "connections they are on; 0 is no cap. With HTTP/1.1 each has a connection of its own, and "
+              "`max_connections` is a cap of both." },
     { "tier", CONF_U32(struct server_conf, tier), .min = 1, .max = MEMBERSHIP_TIERS, .preset = "1",
       .help = "Servers of tier 1 get everything while enough of them are well, those of tier 2 what they "
               "cannot bear, "
@@ -139,6 +143,31 @@ static const struct conf_type pipeline_type = { .name = "pipeline",
                                                 .size = sizeof(struct pool_pipeline_conf),
                                                 .fields = pipeline_fields,
                                                 .short_form = "depth" };
+
+/* In the order of enum pool_protocol. */
+static const char *const protocol_names[] = { "http1", "h2", "h2c", NULL };
+static const struct conf_type protocol_type = { .name = "pool protocol",
+                                                .size = sizeof(uint32_t),
+                                                .names = protocol_names };
+
+static const struct conf_field http2_fields[] = {
+    { "streams", CONF_U32(struct pool_http2_conf, streams), .min = 1, .max = 10000, .preset = "100",
+      .help = "How many requests there may be at the same time on a connection, where the server allows as "
+              "many; then another connection is opened." },
+    { "window", CONF_BYTES(struct pool_http2_conf, window_bytes), .min = 65535, .max = 16 << 20,
+      .preset = "256KiB",
+      .help = "How much of a response's body may come before the client takes it. It begins with 64KiB and "
+              "grows to this while all is taken at once." },
+    { "memory", CONF_BYTES(struct pool_http2_conf, memory_bytes), .min = 128 << 10, .max = 1 << 30,
+      .preset = "1MiB",
+      .help = "How much one connection may hold of what its server does not take; then it ends "
+              "(`server_http2_flood`)." },
+    { 0 },
+};
+
+static const struct conf_type http2_type = { .name = "pool HTTP/2",
+                                             .size = sizeof(struct pool_http2_conf),
+                                             .fields = http2_fields };
 
 static const struct conf_field limit_fields[] = {
     { "head", CONF_BYTES(struct pool_limits_conf, head_bytes), .min = 1024, .max = 64 << 10,
@@ -342,6 +371,24 @@ static void check_tls(struct conf_decode *d, const struct conf_node *node, struc
                           "in an egress pool the name that is verified is the one that a request asks for");
 }
 
+/* Where HTTP/2 cannot be spoken. */
+static void check_protocol(struct conf_decode *d, const struct conf_node *node, const struct pool_conf *p)
+{
+    if (p->protocol == POOL_HTTP1) return;
+    if (p->kind == POOL_EGRESS)
+        conf_decode_fault(d, node, "protocol", "leave it out",
+                          "an egress pool speaks HTTP/1.1 with its targets");
+    else if (p->protocol == POOL_H2 && !p->tls)
+        conf_decode_fault(d, node, "protocol", "write `tls: {}` in the pool, or h2c for HTTP/2 without TLS",
+                          "h2 is HTTP/2 over TLS, and the servers of this pool are spoken to plain");
+    else if (p->protocol == POOL_H2C && p->tls)
+        conf_decode_fault(d, node, "protocol", "write h2",
+                          "h2c is HTTP/2 without TLS, and this pool has `tls`");
+    if (p->health && p->health->http && !p->health->port)
+        conf_decode_fault(d, node, "health", "give checks a `port` of their own, or write health: {tcp: {}}",
+                          "checks are asked in HTTP/1.1, and the servers of this pool speak HTTP/2");
+}
+
 static void check_pool(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     struct pool_conf *p = object;
@@ -358,6 +405,7 @@ static void check_pool(struct conf_decode *d, const struct conf_node *node, void
                           "an egress pool has no sticky cookies");
     check_pool_health(d, node, p);
     check_plain_checks(d, node, p);
+    check_protocol(d, node, p);
 }
 
 static const struct conf_field pool_fields[] = {
@@ -386,6 +434,12 @@ static const struct conf_field pool_fields[] = {
       .help = "How many idle connections one worker keeps to each server." },
     { "max_requests", CONF_U32(struct pool_conf, max_requests), .max = 1000000000, .preset = "0",
       .help = "After how many requests a connection to a server is closed; 0 is never." },
+    { "protocol", CONF_ENUM(struct pool_conf, protocol, &protocol_type), .preset = "http1",
+      .help =
+          "What is spoken with the servers. http1: HTTP/1.1; h2: HTTP/2 over TLS, agreed on by ALPN; h2c: "
+          "HTTP/2 without TLS, by prior knowledge." },
+    { "http2", CONF_OBJECT(struct pool_conf, http2, &http2_type),
+      .help = "Bounds of connections that speak HTTP/2." },
     { "pipeline", CONF_OBJECT(struct pool_conf, pipeline, &pipeline_type),
       .help = "Several requests at a time on one connection to a server: fewer system calls and segments "
               "for small responses, at the price that one may wait for another." },

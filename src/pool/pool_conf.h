@@ -9,7 +9,7 @@ struct server_conf {
     const char *name;       /* first: the key of the map, or the address */
     struct address address; /* egress: the local one to leave by, of port 0 */
     const char *zone;       /* NULL: none */
-    uint32_t weight, max_connections, tier;
+    uint32_t weight, max_connections, max_requests, tier;
     struct address health_address; /* asked in its place; len 0: it is asked itself */
 };
 
@@ -30,6 +30,14 @@ struct pool_retry_conf {
 struct pool_pipeline_conf {
     uint32_t depth, spread;
     uint64_t patience_ms;
+};
+
+/* What is spoken with the servers, in the order of the names. */
+enum pool_protocol { POOL_HTTP1, POOL_H2, POOL_H2C };
+
+struct pool_http2_conf {
+    uint32_t streams;
+    uint64_t window_bytes, memory_bytes;
 };
 
 struct pool_limits_conf {
@@ -71,6 +79,8 @@ struct pool_conf {
     const char *host;           /* "keep", "server", or the text to send */
     struct conf_items servers;  /* struct server_conf */
     struct pool_timeouts timeouts;
+    uint32_t protocol; /* enum pool_protocol */
+    struct pool_http2_conf http2;
     struct pool_queue_conf queue;
     struct pool_retry_conf retry;
     struct pool_limits_conf limits;

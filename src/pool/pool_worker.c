@@ -171,7 +171,7 @@ enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need 
     struct upstream *u = upstream_find(sw, need, target);
     if (u && (*stream = upstream_lease(u, need))) {
         metric_add(pw->env->metrics, s->meter_reuses, 1);
-        return LEASE_OPEN;
+        return u->is_opening ? LEASE_OPENING : LEASE_OPEN;
     }
     /* At the cap an idle connection that is too old for this request makes way for a new one. */
     uint32_t cap = server_connection_cap(s);
@@ -274,6 +274,8 @@ static void note_answer(struct pool_worker *pw, struct server *s, const struct p
 static bool is_evidence(const struct pool_worker *pw, const struct pool_evidence *e)
 {
     if (e->kind == POOL_CONNECTED || e->is_copy || is_egress(pw)) return false;
+    /* Whoever closes in good order, and has acted on nothing, has not failed. */
+    if (e->kind == POOL_ENDED && e->reason == END_SERVER_GOAWAY) return false;
     bool is_lost = e->kind == POOL_ENDED && (e->reason == END_SERVER_CLOSED ||
                                              e->reason == END_SERVER_RESET || e->reason == END_SEND_FAILED);
     return !(is_lost && e->may_be_stale);

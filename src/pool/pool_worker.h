@@ -12,6 +12,7 @@
 #include "pool/pipelining.h"
 #include "pool/pool.h"
 
+struct h2_worker;
 struct pool_worker;
 struct tls_worker;
 
@@ -35,11 +36,13 @@ struct server_worker {
     struct list handed_link; /* of pool_worker.handed_servers */
     uint32_t handed;         /* slots that this worker holds for whoever waits longest */
     struct pipelining pipelining;
+    uint32_t streams_allowed; /* on one HTTP/2 connection, as the server said last; 0: it has not yet */
 };
 
 struct pool_worker_env {
     struct loop *loop;
-    struct tls_worker *tls; /* NULL in tests that have none */
+    struct tls_worker *tls; /* NULL in tests that have none, as the next */
+    struct h2_worker *h2;
     struct metric_shard *metrics;
     struct mailbox *box;     /* this worker's */
     struct mailbox *control; /* for evidence; NULL in tests */
@@ -103,7 +106,7 @@ enum lease_need {
     LEASE_SHARED, /* the request can be sent again, and may wait behind others: it has no body */
     LEASE_ANY,    /* it can be sent again */
     LEASE_YOUNG,  /* it cannot: no connection that the server may be about to close */
-    LEASE_FRESH,  /* a new connection: a reused one has just failed */
+    LEASE_FRESH,  /* one that is at work or new: a reused one has just failed */
 };
 
 /* Where to, by a pool of `kind: egress`. */

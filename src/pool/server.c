@@ -20,9 +20,9 @@ static uint64_t hash_name(const char *name)
     return h;
 }
 
-void server_set_caps(struct server *s, uint32_t connections)
+void server_set_caps(struct server *s, uint32_t exchanges, uint32_t connections)
 {
-    atomic_store(&s->peer.cap, connections); /* one exchange on each */
+    atomic_store(&s->peer.cap, exchanges);
     atomic_store(&s->connection_cap, connections);
 }
 
@@ -84,7 +84,6 @@ int server_new(struct server **out, struct pool *p, const struct pool_env *env,
     address_print(&s->address, s->address_text);
     s->conf_weight = conf->weight;
     atomic_init(&s->weight, conf->weight);
-    server_set_caps(s, conf->max_connections);
     for (uint32_t i = 0; i < env->worker_count; i++) server_worker_init(&s->workers[i], s, p->workers[i]);
     metric_scope_open(env->metrics, &s->meters);
     add_meters(s, env->metrics);

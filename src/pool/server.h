@@ -33,7 +33,7 @@ struct server {
     _Atomic uint32_t admin, weight;
     _Atomic uint32_t health; /* written by server_set_health() alone */
     /* How many connections may be open, idle ones included; 0: no cap. How many exchanges may be at it is peer.cap: with
-     * HTTP/1 the same number. */
+     * HTTP/1 not more than that. */
     _Atomic uint32_t connection_cap;
     _Atomic bool is_retired; /* no configuration has it any more: no connection to it is kept */
     /* Of the loops' clock; 0: it is not draining. */
@@ -67,8 +67,8 @@ struct server {
 /* A new one, that nobody refers to yet. */
 MUST_CHECK int server_new(struct server **out, struct pool *p, const struct pool_env *env,
                           const struct server_conf *conf, struct err *err);
-/* By `max_connections`. */
-void server_set_caps(struct server *s, uint32_t connections);
+/* How many there may be at a time; 0: no cap. */
+void server_set_caps(struct server *s, uint32_t exchanges, uint32_t connections);
 /* Nobody may refer to it any more, on any thread. */
 void server_free(struct server *s, struct metric_registry *metrics);
 static inline uint32_t server_connection_cap(const struct server *s)

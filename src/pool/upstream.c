@@ -74,9 +74,10 @@ static uint64_t limit_ms(const struct upstream *u)
                                 loop_now_ms(loop_of(u)));
 }
 
-/* Another configuration verifies servers in another way. */
+/* Another configuration verifies servers in another way, or speaks with them in another. */
 static bool is_outdated(const struct upstream *u)
 {
+    if (u->protocol != conf_of(u->home)->protocol) return true;
     if (u->target && !u->tls_print) return false; /* targets may be plain */
     return u->tls_print != upstream_tls_print(u->home->pool);
 }
@@ -166,9 +167,9 @@ static struct upstream *find_open(struct server_worker *sw, enum lease_need need
 struct upstream *upstream_find(struct server_worker *sw, enum lease_need need,
                                const struct pool_target *target)
 {
-    if (need == LEASE_FRESH) return NULL;
     struct upstream *u = find_open(sw, need, target);
-    return u ? u : find_idle(sw, need, target);
+    /* What is at work is alive; of those that were idle one has just failed. */
+    return u || need == LEASE_FRESH ? u : find_idle(sw, need, target);
 }
 
 void upstream_has_room(struct upstream *u, bool has_room)

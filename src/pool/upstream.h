@@ -36,7 +36,9 @@ struct upstream {
     uint64_t tls_print; /* of the rules by which its TLS was opened (tls/upstream.h); 0: it is plain */
     uint64_t idle_since_ns;
     uint32_t leases, max_leases; /* given so far; how many it gives in all, 0: no bound */
+    uint8_t protocol;            /* enum pool_protocol that it was opened for */
     bool is_idle;
+    bool is_opening; /* what is leased of it hears when it is open */
     bool
         is_ordered; /* of its streams one waits for another: while some are leased it is for LEASE_SHARED alone */
 };

@@ -1,11 +1,7 @@
 /* An upstream that speaks HTTP/1: one stream at a time. */
-#include "base/bug.h"
-#include "base/count.h"
 #include "http/h1_client.h"
-#include "pool/queue.h"
-#include "pool/upstream.h"
+#include "pool/upstream_kind.h"
 #include "pool/upstream_tls.h"
-#include "tls/conn.h"
 
 struct h1_upstream {
     struct upstream base; /* first */
@@ -158,93 +154,30 @@ static void on_timer(struct timer *t)
         h1_pipeline_look(&h->pipeline);
 }
 
-static void on_close_one_mail(void *reader, const struct mail *m)
+int upstream_h1_begin(struct upstream *u, const struct pool_target *target)
 {
-    (void)reader;
-    (void)upstream_close_oldest(m->object);
-}
-
-/* The cap counts idle connections too: one that another worker does not need is asked for. */
-static void ask_for_idle(struct server_worker *sw)
-{
-    struct pool_worker *pw = sw->pool;
-    for (uint32_t i = 1; i < pw->env->worker_count; i++) {
-        struct pool_worker *other = pw->pool->workers[(pw->env->index + i) % pw->env->worker_count];
-        if (bug_if(UPSTREAM, !other)) continue;
-        struct server_worker *theirs = server_worker_of(other, sw->server);
-        if (!atomic_load_explicit(&theirs->idle_count, memory_order_relaxed)) continue;
-        struct mail m = { .deliver = on_close_one_mail, .object = theirs };
-        if (mailbox_post(other->env->box, &m)) return;
-    }
-}
-
-static int begin_connect(struct h1_upstream *h, const struct pool_target *target)
-{
-    const struct pool_worker *pw = h->base.home->pool;
-    const struct address *own = &h->base.home->server->address;
+    struct h1_upstream *h = container_of(u, struct h1_upstream, base);
+    struct pool_worker *pw = u->home->pool;
+    const struct address *own = &u->home->server->address;
+    u->ops = &ops;
+    u->transport = &h->http.transport;
+    u->timer = &h->http.timer;
+    u->is_ordered = true;
     if (target) {
         h->target[0] = (struct upstream_target){ target->address, upstream_host_hash(pw, target) };
-        h->base.target = h->target;
+        u->target = h->target;
     }
-    return h1_client_connect(&h->http, &owner, pw->env->loop, target ? &target->address : own,
-                             target ? own : NULL, &pw->limits);
-}
-
-static enum end_reason secure(struct h1_upstream *h, const struct pool_target *target)
-{
-    struct server_worker *sw = h->base.home;
-    if (!upstream_is_secure(sw->pool, target)) return END_NONE;
-    h->base.tls_print = upstream_tls_print(sw->pool);
-    return upstream_secure(sw->pool, sw->server, target, TLS_CONN_HTTP_1_1, &h->http.transport);
-}
-
-enum lease upstream_connect(struct server_worker *sw, enum lease_need need, const struct pool_target *target,
-                            struct http_stream **stream, enum end_reason *reason)
-{
-    struct pool_worker *pw = sw->pool;
-    struct server *s = sw->server;
-    if (!slot_take(&s->peer.open_connections, server_connection_cap(s))) {
-        ask_for_idle(sw);
-        return LEASE_FULL;
-    }
-    struct h1_upstream *h = slab_get(&pw->upstreams);
-    if (!h) {
-        slot_give(&s->peer.open_connections);
-        *reason = END_NO_MEMORY;
-        return LEASE_FAILED;
-    }
-    h->base = (struct upstream){ .ops = &ops,
-                                 .home = sw,
-                                 .transport = &h->http.transport,
-                                 .timer = &h->http.timer,
-                                 .is_ordered = true,
-                                 .max_leases = pw->view->set->roster->conf->max_requests };
-    list_init(&h->base.link);
-    metric_add(pw->env->metrics, s->meter_connects, 1);
-    if (begin_connect(h, target) < 0) {
-        *reason = h1_client_connect_reason(&h->http.transport);
-        slot_give(&s->peer.open_connections);
+    if (h1_client_connect(&h->http, &owner, pw->env->loop, target ? &target->address : own,
+                          target ? own : NULL, &pw->limits) < 0) {
         loop_bury(pw->env->loop, &h->http.grave, bury);
-        return LEASE_FAILED;
+        return -1;
     }
     h->http.timer.on_timer = on_timer;
     h1_pipeline_init(&h->pipeline, &h->http, &pipeline_owner, &pw->pipelined, &h->http.timer);
-    count_add(pw->env->upstream_live, 1);
-    count_add(&pw->open, 1);
-    enum end_reason refusal = secure(h, target);
-    if (refusal) {
-        h1_client_close(&h->http);
-        *reason = refusal;
-        return LEASE_FAILED;
-    }
-    *stream = upstream_lease(&h->base, need);
-    if (*stream) return LEASE_OPENING;
-    h1_client_close(&h->http);
-    *reason = END_NO_MEMORY;
-    return LEASE_FAILED;
+    return 0;
 }
 
-size_t upstream_size(bool has_target)
+size_t upstream_h1_size(bool has_target)
 {
     return sizeof(struct h1_upstream) + (has_target ? sizeof(struct upstream_target) : 0);
 }

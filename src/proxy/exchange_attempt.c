@@ -60,6 +60,14 @@ enum sequel {
     SEQUEL_OTHER /* to another server */
 };
 
+/* An HTTP/2 server has said that it did not act on the request. One that closes a connection in good order takes it on
+ * another; one that refuses may have no room, and is asked again only if there is nobody else. */
+static enum sequel sequel_of_refusal(const struct exchange *x, enum end_reason reason)
+{
+    bool has_others = x->view && x->view->set->count > x->tried_count + 1;
+    return reason == END_SERVER_REFUSED && has_others ? SEQUEL_OTHER : SEQUEL_AGAIN;
+}
+
 /* While the attempt is still in hand. */
 static enum sequel sequel_of(const struct exchange *x, enum end_reason reason)
 {
@@ -67,6 +75,7 @@ static enum sequel sequel_of(const struct exchange *x, enum end_reason reason)
     bool is_connect = is_connect_failure(reason);
     if (!may_retry(x, reason)) return SEQUEL_NONE;
     if (is_connect) return x->egress ? SEQUEL_ADDRESS : SEQUEL_OTHER;
+    if (reason == END_SERVER_GOAWAY || reason == END_SERVER_REFUSED) return sequel_of_refusal(x, reason);
     return s && s->is_reused && !s->has_received && !x->was_replaced ? SEQUEL_AGAIN : SEQUEL_OTHER;
 }
 

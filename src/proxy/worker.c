@@ -30,6 +30,7 @@ static int open_pools(struct worker *w, struct err *err)
     w->pool_env = (struct pool_worker_env){
         .loop = &w->loop,
         .tls = &w->tls,
+        .h2 = &w->h2,
         .metrics = w->metrics,
         .box = w->box,
         .control = p->control,

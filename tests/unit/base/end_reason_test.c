@@ -35,7 +35,7 @@ static void some_reasons_say_that_the_server_could_not_be_reached(void **state)
         assert_int_equal(info->origin, ORIGIN_SERVER);
         found++;
     }
-    assert_int_equal(found, 7);
+    assert_int_equal(found, 8);
     assert_true(end_reason_info(END_CONNECT_REFUSED)->is_connect);
     assert_true(end_reason_info(END_SERVER_CERTIFICATE)->is_connect);
     assert_false(end_reason_info(END_SERVER_TLS_CUT)->is_connect);
