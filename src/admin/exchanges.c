@@ -105,6 +105,8 @@ static const struct shape_field exchange_fields[] = {
     SAID("is_delayed", SHAPE_BOOL, "A rate limit held it back.", .is_optional = true),
     SAID("is_over_rate", SHAPE_BOOL, "A dry rate limit would have held it back or refused it.",
          .is_optional = true),
+    SAID("is_retry_denied", SHAPE_BOOL, "Another attempt was due, and the pool's retry budget used up.",
+         .is_optional = true),
     SAID("is_tunnel", SHAPE_BOOL, "It was tcp, or became a tunnel by an upgrade."),
     SAID("is_tls", SHAPE_BOOL, "The client's connection was TLS."),
     SAID("tls_version", SHAPE_STRING, "TLSv1.2 or TLSv1.3; null where it was plain.", .may_be_null = true),

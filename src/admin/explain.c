@@ -95,6 +95,18 @@ static const struct shape_field limit_fields[] = {
     { 0 },
 };
 static const struct shape explained_limit_shape = { "ExplainedLimit", 0, limit_fields };
+static const struct shape_field retry_fields[] = {
+    SAID("attempts", SHAPE_COUNT, "How many it may have in all."),
+    SAID("on", SHAPE_LIST, "After what another is made: connect, reset, statuses."),
+    SAID("per_try_ms", SHAPE_COUNT, "How long one may take before another is made; 0: no bound."),
+    SAID("may_repeat", SHAPE_BOOL,
+         "Whether it may be sent again although a server may have acted on it: by its method, or because the "
+         "route says so."),
+    SAID("budget_share", SHAPE_COUNT, "How many of a hundred of the pool's requests may be sent again."),
+    SAID("budget_reserve", SHAPE_COUNT, "How many may besides."),
+    { 0 },
+};
+static const struct shape retry_shape = { "ExplainedRetry", 0, retry_fields };
 
 static const struct shape_field explain_fields[] = {
     SAID("listener", SHAPE_STRING, "The listener."),
@@ -109,6 +121,7 @@ static const struct shape_field explain_fields[] = {
     SAID("answer", SHAPE_OBJECT, "Where weir answers by itself.", .of = &own_answer_shape,
          .may_be_null = true),
     SAID("target", SHAPE_STRING, "The target that the server is sent.", .may_be_null = true),
+    SAID("retry", SHAPE_OBJECT, "When it is sent once more.", .of = &retry_shape, .may_be_null = true),
     SAID("method", SHAPE_STRING, "The pool's balance method.", .may_be_null = true),
     SAID("server", SHAPE_OBJECT, "The server.", .of = &choice_shape, .may_be_null = true),
     SAID("runner_up", SHAPE_OBJECT, "The next best, where the method knows it.", .of = &runner_up_shape,

@@ -180,10 +180,15 @@ struct queue_answer {
     uint64_t waiting, length, queued, refused;
 };
 
+struct retries_answer {
+    uint64_t made, denied, now;
+};
+
 struct pool_answer {
     const char *name, *method;
     struct shape_list servers;
     struct queue_answer queue;
+    struct retries_answer retries;
     uint64_t available, standby;
     bool panic;
 };
@@ -198,11 +203,22 @@ static const struct shape_field queue_fields[] = {
 
 static const struct shape queue_shape = { "Queue", sizeof(struct queue_answer), queue_fields };
 
+static const struct shape_field retries_fields[] = {
+    SHAPE_ROW(retries_answer, made, COUNT, "Attempts after an exchange's first."),
+    SHAPE_ROW(retries_answer, denied, COUNT, "Attempts that the pool's retry budget did not bear."),
+    SHAPE_ROW(retries_answer, now, COUNT,
+              "Exchanges that go on and have had one of its attempts: those that a server may have seen."),
+    { 0 },
+};
+
+static const struct shape retries_shape = { "Retries", sizeof(struct retries_answer), retries_fields };
+
 static const struct shape_field pool_fields[] = {
     SHAPE_ROW(pool_answer, name, STRING, "Its name in the configuration."),
     SHAPE_ROW(pool_answer, method, STRING, "How a server is chosen."),
     SHAPE_ROW(pool_answer, servers, LIST, "Its servers.", .of = &server_shape),
     SHAPE_ROW(pool_answer, queue, OBJECT, NULL, .of = &queue_shape),
+    SHAPE_ROW(pool_answer, retries, OBJECT, NULL, .of = &retries_shape),
     SHAPE_ROW(pool_answer, available, COUNT, "How many servers may be chosen now."),
     SHAPE_ROW(pool_answer, standby, COUNT,
               "How many more would take requests if all of these were at their caps: of later tiers and "
@@ -231,6 +247,17 @@ static uint64_t waiting_in(const struct proxy *p, const struct pool *pool)
     return sum;
 }
 
+static struct retries_answer describe_retries(const struct pool *pool, struct metric_registry *metrics)
+{
+    struct retries_answer a = {
+        .denied = metric_sum(metrics, pool->meter_retries_denied),
+        .now = atomic_load_explicit(&pool->retries.retrying, memory_order_relaxed),
+    };
+    for (int i = POOL_RETRY_NONE + 1; i < POOL_RETRY_COUNT; i++)
+        a.made += metric_sum(metrics, pool->meter_retries[i]);
+    return a;
+}
+
 static void print_pool(const struct proxy *p, const struct pool *pool, struct json *j)
 {
     struct server_answer *servers = calloc(pool->roster->count + 1, sizeof(*servers));
@@ -250,6 +277,7 @@ static void print_pool(const struct proxy *p, const struct pool *pool, struct js
                    .length = pool->roster->conf->queue.length,
                    .queued = metric_sum(p->metrics, pool->meter_queued),
                    .refused = metric_sum(p->metrics, pool->meter_queue_full) },
+        .retries = describe_retries(pool, p->metrics),
         .available = available_in(pool),
         .standby = pool->current->standby_count,
         .panic = pool->current->is_panic,

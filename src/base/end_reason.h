@@ -64,6 +64,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(LEFT_BEHIND, "left_behind", WEIR, 502, ANY, "the response before it on its connection was late or the last")   \
     X(NO_SERVER, "no_server", SERVER, 503, ANY, "no server of the pool can be used")                                 \
     X(QUEUE_FULL, "queue_full", WEIR, 503, ANY, "every server is at its cap and the queue is full")                  \
+    X(ANSWER_GIVEN_UP, "answer_given_up", WEIR, 503, ANY, "the server's answer was given up for that of another")    \
     X(QUEUE_TIMEOUT, "queue_timeout", WEIR, 503, ANY, "no server had room in time")                                  \
     /* the server's doing */                                                                                         \
     X(CONNECT_REFUSED, "connect_refused", SERVER, 502, CONNECT, "the server refused the connection")                 \
@@ -83,6 +84,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(SEND_FAILED, "send_failed", SERVER, 502, ANY, "the server closed while the request was being sent")            \
     X(SEND_TIMEOUT, "send_timeout", SERVER, 504, ANY, "the server stopped taking the request")                       \
     X(FIRST_BYTE_TIMEOUT, "first_byte_timeout", SERVER, 504, ANY, "the server did not begin to answer in time")      \
+    X(TRY_TIMEOUT, "try_timeout", SERVER, 504, ANY, "the server did not begin to answer within the time of one try") \
     X(RESPONSE_TIMEOUT, "response_timeout", SERVER, 504, ANY, "the server stopped in the middle of its response")    \
     X(SERVER_CLOSED, "server_closed", SERVER, 502, ANY, "the server closed before it answered")                      \
     X(SERVER_RESET, "server_reset", SERVER, 502, ANY, "the server reset the connection")                             \

@@ -142,6 +142,25 @@ static void tell_pool(const struct conf_node *e, struct table *t)
     table_add(t, "%s", line);
 }
 
+static void tell_retry(const struct conf_node *e, struct table *t)
+{
+    const struct conf_node *retry = document_get(e, "retry"), *on = document_get(retry, "on");
+    char line[LINE_MAX_BYTES] = "";
+    if (!retry) return;
+    for (const struct conf_node *n = on ? on->first_child : NULL; n; n = n->next)
+        add_to_line(line, "%s%.*s", n == on->first_child ? "after " : ", ", SLICE_ARGS(n->text));
+    double per_try_ms = document_number(retry, "per_try_ms");
+    if (per_try_ms > 0)
+        add_to_line(line, "%s%g ms without an answer", *line ? ", or " : "after ", per_try_ms);
+    if (!document_is_true(retry, "may_repeat"))
+        add_to_line(line, "%sonly if no server can have seen it", *line ? "; " : "");
+    add_to_line(line, "%sof a hundred requests %g may be sent again, and %g at first", *line ? "; " : "",
+                document_number(retry, "budget_share"), document_number(retry, "budget_reserve"));
+    table_add(t, "retry");
+    table_add(t, "up to %g attempts", document_number(retry, "attempts"));
+    table_add(t, "%s", line);
+}
+
 static void tell_server(const struct conf_node *e, struct table *t)
 {
     const struct conf_node *server = document_get(e, "server"), *second = document_get(e, "runner_up");
@@ -168,6 +187,7 @@ int explain_tell(const struct conf_node *explanation, FILE *out)
     tell_target(explanation, &t);
     tell_pool(explanation, &t);
     tell_server(explanation, &t);
+    tell_retry(explanation, &t);
     int result = table_print(&t, out);
     table_fini(&t);
     return result;

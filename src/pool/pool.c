@@ -253,6 +253,25 @@ static void add_meters(struct pool *p, struct metric_registry *metrics)
                                          "Exchanges refused because the queue was full.", &label, 1);
 }
 
+static void add_retry_meters(struct pool *p, struct metric_registry *metrics)
+{
+    static const char *const names[] = {
+#define X(id, name) [POOL_RETRY_##id] = name,
+        POOL_RETRIES(X)
+#undef X
+    };
+    struct metric_label labels[] = { { "pool", p->name }, { "why", NULL } };
+    for (int i = POOL_RETRY_NONE + 1; i < POOL_RETRY_COUNT; i++) {
+        labels[1].value = names[i];
+        p->meter_retries[i] = metric_counter(
+            metrics, "weir_pool_retries_total",
+            "Attempts after an exchange's first, by what was wrong with the one before.", labels, 2);
+    }
+    p->meter_retries_denied = metric_counter(
+        metrics, "weir_pool_retries_denied_total",
+        "Attempts that were not made because the pool's retry budget was used up.", labels, 1);
+}
+
 int pool_new(struct pool **out, const struct pool_env *env, const struct pool_conf *conf,
              struct conf_arena *arena, struct err *err)
 {
@@ -269,6 +288,7 @@ int pool_new(struct pool **out, const struct pool_env *env, const struct pool_co
     p->worker_count = env->worker_count;
     metric_scope_open(env->metrics, &p->meters);
     add_meters(p, env->metrics);
+    add_retry_meters(p, env->metrics);
     metric_scope_close(env->metrics, &p->meters);
     struct pool_change first;
     if (pool_prepare(&first, p, env, conf, arena, err) < 0) {

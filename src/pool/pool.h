@@ -4,8 +4,25 @@
 #pragma once
 
 #include "pool/peer_set.h"
+#include "pool/retry_budget.h"
 
 struct pool_worker;
+
+/* Why a request goes to a server once more. X(identifier, name) */
+#define POOL_RETRIES(X)                                                                               \
+    X(UNREACHED, "connect") /* no byte of it can have reached the server */                           \
+    X(STALE, "kept")        /* a kept connection was dead: mostly the server had closed it as idle */ \
+    X(RESET, "reset")       /* the connection broke before a byte of the answer */                    \
+    X(STATUS, "status")     /* the answer's status is one that is configured */                       \
+    X(SLOW, "per_try")      /* the server took longer than one try may */
+
+enum pool_retry {
+    POOL_RETRY_NONE,
+#define X(id, name) POOL_RETRY_##id,
+    POOL_RETRIES(X)
+#undef X
+        POOL_RETRY_COUNT
+};
 
 /* How many of the pool's servers are shown so; read when metrics are printed. */
 struct pool_state_meter {
@@ -33,6 +50,8 @@ struct pool {
     struct pool_state_meter state_meters[SERVER_SHOWN_COUNT];
     struct metric_scope meters;
     uint32_t meter_queued, meter_queue_full;
+    uint32_t meter_retries[POOL_RETRY_COUNT], meter_retries_denied;
+    struct retry_budget retries; /* any worker */
     uint32_t meter_tls_full, meter_tls_resumed,
         meter_tls_failed; /* METRIC_NONE: its servers were always plain */
 };

@@ -111,18 +111,6 @@ static const struct conf_type queue_type = {
     .name = "queue", .size = sizeof(struct pool_queue_conf), .fields = queue_fields, .short_form = "length"
 };
 
-static const struct conf_field retry_fields[] = {
-    { "attempts", CONF_U32(struct pool_retry_conf, attempts), .min = 1, .max = 16, .preset = "3",
-      .help = "How many attempts an exchange may have in all, the first included." },
-    { "buffer", CONF_BYTES(struct pool_retry_conf, buffer_bytes), .max = 1 << 20, .preset = "16KiB",
-      .help = "How much of a request's body is kept so that it can be sent again." },
-    { 0 },
-};
-
-static const struct conf_type retry_type = { .name = "retry",
-                                             .size = sizeof(struct pool_retry_conf),
-                                             .fields = retry_fields };
-
 static const struct conf_field pipeline_fields[] = {
     { "depth", CONF_U32(struct pool_pipeline_conf, depth), .min = 1, .max = 16, .preset = "1",
       .help = "How many requests may be on one connection to a server at a time, each waiting for the "
@@ -426,8 +414,9 @@ static const struct conf_field pool_fields[] = {
       .help = "Time-outs towards its servers." },
     { "queue", CONF_OBJECT(struct pool_conf, queue, &queue_type),
       .help = "Where requests wait while every server is at its cap." },
-    { "retry", CONF_OBJECT(struct pool_conf, retry, &retry_type),
-      .help = "When a request may go to another server: never if it may have been acted on." },
+    { "retry", CONF_OBJECT(struct pool_conf, retry, &pool_retry_conf_type),
+      .help = "When a request may go to another server: never if it may have been acted on and cannot be "
+              "repeated." },
     { "limits", CONF_OBJECT(struct pool_conf, limits, &limits_type),
       .help = "Bounds on what a server may answer." },
     { "idle_connections", CONF_U32(struct pool_conf, idle_connections), .max = 100000, .preset = "256",

@@ -4,6 +4,7 @@
 #include "base/address.h"
 #include "conf/field.h"
 #include "health/ejection_conf.h"
+#include "route/retry_conf.h"
 
 struct server_conf {
     const char *name;       /* first: the key of the map, or the address */
@@ -20,11 +21,6 @@ struct pool_timeouts {
 
 struct pool_queue_conf {
     uint32_t length;
-};
-
-struct pool_retry_conf {
-    uint32_t attempts;
-    uint64_t buffer_bytes;
 };
 
 struct pool_pipeline_conf {

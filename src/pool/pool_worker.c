@@ -213,6 +213,7 @@ static enum fault fault_of(const struct pool_evidence *e)
         return e->status >= 502 && e->status <= 504 ? FAULT_GATEWAY : FAULT_ERROR;
     switch (e->reason) {
     case END_FIRST_BYTE_TIMEOUT:
+    case END_TRY_TIMEOUT:
     case END_RESPONSE_TIMEOUT:
     case END_SEND_TIMEOUT: return FAULT_TIMEOUT;
     default: return end_reason_info(e->reason)->is_connect ? FAULT_CONNECT : FAULT_GATEWAY;

@@ -60,6 +60,7 @@ struct pool_worker {
     struct pool_view *view;
     struct list queue;
     uint32_t queue_length;
+    struct retry_tally tally;
     uint32_t open; /* connections counted here, idle ones and tunnels included; others may look */
     /* Read by other workers: since when the first wait here, UINT64_MAX for nobody; and how many slots are on their way
      * to them. */

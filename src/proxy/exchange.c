@@ -156,6 +156,7 @@ static void set_timer(struct exchange *x)
     uint64_t at = earliest(deadline_ms(x, wait_of(x), x->since_ms),
                            deadline_ms(x, (enum wait)request_waits[x->request], x->request_since_ms));
     if (x->total_deadline_ms) at = earliest(at, x->total_deadline_ms);
+    if (x->try_deadline_ms) at = earliest(at, x->try_deadline_ms);
     if (!x->is_watched) at = earliest(at, x->watch_ms);
     if (x->state == EXCHANGE_DELAY) at = earliest(at, x->resume_ms);
     if (at != UINT64_MAX) timer_arm(&x->worker->loop.timers, &x->timer, at);
@@ -178,6 +179,12 @@ void exchange_request_is(struct exchange *x, enum exchange_request request)
     x->request = (uint8_t)request;
     x->request_since_ms = exchange_now_ms(x);
     be_called_by(x, deadline_ms(x, (enum wait)request_waits[request], x->request_since_ms));
+}
+
+void exchange_try_until(struct exchange *x, uint64_t at_ms)
+{
+    x->try_deadline_ms = at_ms;
+    be_called_by(x, at_ms);
 }
 
 /* ends */
@@ -261,6 +268,7 @@ static enum step lead(struct exchange *x)
     if (forward_max_forwards(&x->head) == 0) return exchange_reply_as_last(x);
     x->upgrade = upgrade_allowed(&x->head, x->route->conf);
     exchange_use_view(x);
+    retry_budget_began(x->pool);
     if (x->route->rewrite && rewrite(x) == STEP_GO) return STEP_GO;
     if (forward_fields(x) < 0) return exchange_fail(x, END_NO_MEMORY);
     uint64_t total_ms = exchange_pool_timeouts(x)->total_ms;
@@ -366,6 +374,7 @@ static enum step retire(struct exchange *x)
 {
     struct loop *l = &x->worker->loop;
     loop_disarm(l, &x->timer);
+    if (x->pool_conf) retry_budget_ended(x->pool, x->is_retrying);
     attempt_end(&x->attempt, (enum end_reason)x->record.end);
     if (x->record.flags & FLIGHT_TUNNEL) x->attempt.stream = NULL;
     attempt_leave(&x->attempt);
@@ -394,12 +403,16 @@ static void on_end_task(struct loop_task *t)
     states[x->state].run(x);
 }
 
+static enum end_reason connect_timeout(const struct exchange *x)
+{
+    const struct http_stream *s = x->attempt.stream;
+    return s && s->overdue ? (enum end_reason)s->overdue : END_CONNECT_TIMEOUT;
+}
+
 static void on_deadline(struct exchange *x, enum end_reason reason)
 {
     enum step step;
-    if (x->state == EXCHANGE_CONNECT && reason == END_CONNECT_TIMEOUT && x->attempt.stream &&
-        x->attempt.stream->overdue)
-        reason = (enum end_reason)x->attempt.stream->overdue;
+    if (x->state == EXCHANGE_CONNECT && reason == END_CONNECT_TIMEOUT) reason = connect_timeout(x);
     if (x->state == EXCHANGE_CONNECT)
         step = exchange_attempt_failed(x, reason, NULL, 0);
     else if (x->state <= EXCHANGE_RESPONSE)
@@ -407,6 +420,21 @@ static void on_deadline(struct exchange *x, enum end_reason reason)
     else
         step = exchange_cut(x, own_end(x, reason));
     if (step == STEP_GO) exchange_advance(x);
+}
+
+/* The attempt in hand has taken as long as one may: true if another server is asked in its place. Else it is waited for,
+ * until that can be. */
+static bool try_is_over(struct exchange *x, uint64_t now)
+{
+    if (!x->try_deadline_ms || now < x->try_deadline_ms) return false;
+    x->try_deadline_ms = 0;
+    if (x->state < EXCHANGE_CONNECT || x->state >= EXCHANGE_RESPONSE || x->is_behind) return false;
+    x->try_deadline_ms = now + x->retry->per_try_ms;
+    if (x->state == EXCHANGE_REQUEST && x->request == REQUEST_READING) return false;
+    bool is_connecting = x->state == EXCHANGE_CONNECT;
+    if (!exchange_try_another(x, is_connecting ? connect_timeout(x) : END_TRY_TIMEOUT)) return false;
+    exchange_advance(x);
+    return true;
 }
 
 static void on_timer(struct timer *t)
@@ -417,7 +445,7 @@ static void on_timer(struct timer *t)
         x->is_watched = true;
         http_stream_watch(x->client);
     }
-    if (x->state == EXCHANGE_DONE) return;
+    if (x->state == EXCHANGE_DONE || try_is_over(x, now)) return;
     enum wait wait = wait_of(x), request = (enum wait)request_waits[x->request];
     if (x->total_deadline_ms && now >= x->total_deadline_ms)
         on_deadline(x, END_TOTAL_TIMEOUT);

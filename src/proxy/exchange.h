@@ -63,7 +63,8 @@ struct exchange {
     const struct route *route;
     struct pool_worker *pool;
     struct pool_view *view;            /* NULL: before a pool is chosen, and once it asks nothing more */
-    const struct pool_conf *pool_conf; /* once there is a pool */
+    const struct pool_conf *pool_conf; /* once there is a pool; so the next */
+    const struct retry_conf *retry;    /* the route's, else the pool's */
     struct pool_waiter waiter;
     uint64_t hash;
     uint32_t tried[EXCHANGE_TRIED_MAX]; /* indexes in the view: failed, or found at their cap in this round */
@@ -92,11 +93,13 @@ struct exchange {
     uint8_t state;   /* enum exchange_state; written by exchange_enter() only */
     uint8_t request; /* enum exchange_request */
     uint8_t attempts;
+    uint8_t retried_for;      /* enum pool_retry: why another attempt follows */
     uint8_t end;              /* enum end_reason that a local reply explains */
     bool is_again;            /* has been in the queue */
     bool has_overflow_failed; /* a standby server did: no other is asked */
     bool wants_fresh;         /* once more to the same server: the reused connection was dead */
     bool was_replaced;        /* that happened already */
+    bool is_retrying;         /* counted so in the pool's budget */
     bool is_informed;         /* a 1xx went out: no second attempt, but still an answer */
     bool is_behind;           /* the client is to take what has come before more of the response is read */
     bool is_watched;          /* the client's end is noticed at any time */
@@ -121,7 +124,7 @@ struct exchange {
     /* Loop milliseconds. Since when the request, and whatever else its state waits for, has not moved: how long that may
      * be is a table in exchange.c. */
     uint64_t request_since_ms, since_ms;
-    uint64_t total_deadline_ms, watch_ms; /* 0: none */
+    uint64_t total_deadline_ms, try_deadline_ms, watch_ms; /* 0: none */
 
     /* How the last attempt failed, for whoever has to explain it. */
     const char *detail;

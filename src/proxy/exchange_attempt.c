@@ -3,11 +3,6 @@
 #include "proxy/exchange_steps.h"
 #include "proxy/forward.h"
 
-bool exchange_is_replayable(const struct exchange *x)
-{
-    return http_method_is_idempotent(x->head.method) || (x->route->conf && x->route->conf->idempotent);
-}
-
 static bool is_connect_failure(enum end_reason reason)
 {
     return end_reason_info(reason)->is_connect;
@@ -23,18 +18,6 @@ static uint32_t peer_of(const struct exchange *x, const struct server *s)
     for (uint32_t i = 0; i < x->view->set->count; i++)
         if (x->view->set->servers[i] == s) return i;
     return BALANCE_NONE;
-}
-
-/* May the request go out once more (SEAMS: twice)? Either the server cannot have acted on it, or it is safe to repeat and
- * nothing came back; and all of its body so far is here. */
-static bool may_retry(const struct exchange *x, enum end_reason reason)
-{
-    const struct http_stream *s = x->attempt.stream;
-    if (x->state == EXCHANGE_RESPONSE || x->is_informed || x->body_in != x->replay_len) return false;
-    if (reason == END_TOTAL_TIMEOUT) return false;
-    if (x->attempts >= x->pool_conf->retry.attempts && !(s && s->is_reused && !x->was_replaced)) return false;
-    if (is_connect_failure(reason) || !s || s->is_unprocessed) return true;
-    return http_is_break(reason) && !s->has_received && exchange_is_replayable(x);
 }
 
 /* Not this one again. False: there is no other for this request. */
@@ -69,14 +52,14 @@ static enum sequel sequel_of_refusal(const struct exchange *x, enum end_reason r
 }
 
 /* While the attempt is still in hand. */
-static enum sequel sequel_of(const struct exchange *x, enum end_reason reason)
+static enum sequel sequel_of(const struct exchange *x, enum end_reason reason, enum pool_retry why)
 {
     const struct http_stream *s = x->attempt.stream;
-    bool is_connect = is_connect_failure(reason);
-    if (!may_retry(x, reason)) return SEQUEL_NONE;
-    if (is_connect) return x->egress ? SEQUEL_ADDRESS : SEQUEL_OTHER;
+    if (why == POOL_RETRY_NONE) return SEQUEL_NONE;
+    if (is_connect_failure(reason)) return x->egress ? SEQUEL_ADDRESS : SEQUEL_OTHER;
     if (reason == END_SERVER_GOAWAY || reason == END_SERVER_REFUSED) return sequel_of_refusal(x, reason);
-    return s && s->is_reused && !s->has_received && !x->was_replaced ? SEQUEL_AGAIN : SEQUEL_OTHER;
+    bool is_kept = why == POOL_RETRY_STALE || why == POOL_RETRY_UNREACHED;
+    return is_kept && s && s->is_reused && !s->has_received && !x->was_replaced ? SEQUEL_AGAIN : SEQUEL_OTHER;
 }
 
 /* False: it cannot go there. */
@@ -92,12 +75,10 @@ static bool prepare_sequel(struct exchange *x, enum sequel sequel, const struct 
     return false;
 }
 
-enum step exchange_attempt_failed(struct exchange *x, enum end_reason reason, const char *detail,
-                                  uint32_t number)
+enum step exchange_leave_attempt(struct exchange *x, enum end_reason reason, const char *detail,
+                                 uint32_t number, enum pool_retry why)
 {
-    if (x->state == EXCHANGE_DONE || x->state == EXCHANGE_REPLY) return STEP_WAIT;
-    if (bug_if(EXCHANGE, !attempt_is_in_hand(&x->attempt))) return exchange_end_of_bug(x);
-    enum sequel sequel = sequel_of(x, reason);
+    enum sequel sequel = sequel_of(x, reason, why);
     const struct server *failed = x->attempt.server;
     /* What the connection says of itself ends with it. */
     x->detail = detail ? arena_copy(&x->arena, (struct slice){ detail, strlen(detail) + 1 }).data : NULL;
@@ -109,6 +90,14 @@ enum step exchange_attempt_failed(struct exchange *x, enum end_reason reason, co
     x->request = REQUEST_NONE;
     x->replay_sent = 0;
     return exchange_enter(x, EXCHANGE_PICK);
+}
+
+enum step exchange_attempt_failed(struct exchange *x, enum end_reason reason, const char *detail,
+                                  uint32_t number)
+{
+    if (x->state == EXCHANGE_DONE || x->state == EXCHANGE_REPLY) return STEP_WAIT;
+    if (bug_if(EXCHANGE, !attempt_is_in_hand(&x->attempt))) return exchange_end_of_bug(x);
+    return exchange_leave_attempt(x, reason, detail, number, exchange_retry(x, reason));
 }
 
 static enum step no_server_left(struct exchange *x, bool is_full)
@@ -205,14 +194,15 @@ static void note_full(struct exchange *x, struct search *search, const struct fo
 static enum step lease_failed(struct exchange *x, const struct found *f, enum end_reason why)
 {
     x->end = (uint8_t)why;
-    if (!is_connect_failure(why)) return exchange_fail(x, why);
+    if (!is_connect_failure(why) || exchange_retry(x, why) == POOL_RETRY_NONE) return exchange_fail(x, why);
     bool may_go_on = x->egress ? egress_next_address(x) : give_up_on(x, f->server, f->peer);
     return may_go_on ? STEP_WAIT : exchange_fail(x, why);
 }
 
 static void note_begun(struct exchange *x)
 {
-    x->attempts++;
+    if (x->attempts++) metric_add(x->worker->metrics, x->pool->pool->meter_retries[x->retried_for], 1);
+    if (x->retry->per_try_ms) exchange_try_until(x, exchange_now_ms(x) + x->retry->per_try_ms);
     x->detail = NULL;
     x->detail_number = 0;
     x->record.picked_us = exchange_since_start_us(x);
@@ -234,7 +224,7 @@ static enum step lease(struct exchange *x, struct search *search, const struct f
     enum end_reason why = END_INTERNAL;
     enum lease got = attempt_lease(&x->attempt, f->server, f->reason, need, egress_target(x), &why);
     if (got == LEASE_FULL) {
-        x->wants_fresh = need == LEASE_FRESH && x->attempts >= x->pool_conf->retry.attempts;
+        x->wants_fresh = need == LEASE_FRESH && x->attempts >= x->retry->attempts;
         if (x->wants_fresh) return exchange_enter(x, EXCHANGE_QUEUE);
         note_full(x, search, f);
         return STEP_WAIT;
@@ -268,7 +258,7 @@ enum step exchange_pick(struct exchange *x)
     if (!x->view->is_current) renew_view(x);
     struct search search = { .failed = x->tried_count };
     while (x->state == EXCHANGE_PICK) {
-        if (x->attempts >= x->pool_conf->retry.attempts && !x->wants_fresh)
+        if (x->attempts >= x->retry->attempts && !x->wants_fresh)
             return exchange_fail(x, (enum end_reason)x->end);
         struct found f;
         if (!find_server(x, &search, &f)) {

@@ -9,6 +9,8 @@ void request_sent(struct exchange *x)
 {
     x->request = REQUEST_SENT;
     x->record.sent_us = exchange_since_start_us(x);
+    /* What the client took to send it is not the server's. */
+    if (x->try_deadline_ms && x->body_in) exchange_try_until(x, exchange_now_ms(x) + x->retry->per_try_ms);
     if (x->mirror) mirror_request_ended(x->mirror);
     if (x->state == EXCHANGE_REQUEST) exchange_enter(x, EXCHANGE_ANSWER);
 }
@@ -96,7 +98,7 @@ enum step request_begin(struct exchange *x)
 
 static void keep_for_replay(struct exchange *x, const char *data, size_t len)
 {
-    uint64_t limit = x->pool_conf->retry.buffer_bytes;
+    uint64_t limit = x->retry->buffer_bytes;
     if (!len || x->body_in != x->replay_len || x->replay_len + len > limit) return;
     /* Without memory it cannot be sent again: no harm. */
     if (!block_grow(&x->worker->loop.blocks, &x->replay, 0, x->replay_len, len)) return;

@@ -149,6 +149,10 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
         return;
     }
     attempt_answered(&x->attempt, head->status);
+    if (exchange_answer_is_given_up(x, head->status)) {
+        exchange_advance(x);
+        return;
+    }
     x->record.first_byte_us = exchange_since_start_us(x);
     if (head->status == 101) {
         x->record.status = 101;

@@ -1,7 +1,7 @@
 /* proxy/exchange_steps.h: what the parts of an exchange call of one another. exchange.c: states, time-outs, beginning and
- * end. exchange_attempt.c: servers, retries, the queue. exchange_request.c: from client to server.
- * exchange_response.c: from server to client. exchange_reply.c: weir's own answers. exchange_rate.c: rate limits.
- * exchange_egress.c: where egress routes go. */
+ * end. exchange_attempt.c: servers, the queue. exchange_retry.c: whether a request goes out once more.
+ * exchange_request.c: from client to server. exchange_response.c: from server to client. exchange_reply.c: weir's own
+ * answers. exchange_rate.c: rate limits. exchange_egress.c: where egress routes go. */
 #pragma once
 
 #include "proxy/exchange.h"
@@ -26,6 +26,8 @@ static inline void exchange_use_view(struct exchange *x)
 {
     x->view = x->attempt.view = pool_view_get(x->pool);
     x->pool_conf = x->view->set->roster->conf;
+    const struct route_conf *route = x->route->conf;
+    x->retry = route && route->retry ? route->retry : &x->pool_conf->retry.how;
 }
 static inline const struct pool_timeouts *exchange_pool_timeouts(const struct exchange *x)
 {
@@ -68,7 +70,20 @@ enum step exchange_wait_slot(struct exchange *x);
 /* The attempt in hand has failed: on to another server, or to a sentence. */
 enum step exchange_attempt_failed(struct exchange *x, enum end_reason reason, const char *detail,
                                   uint32_t number);
+/* Likewise, once that is decided: why another attempt follows, POOL_RETRY_NONE for the sentence. */
+enum step exchange_leave_attempt(struct exchange *x, enum end_reason reason, const char *detail,
+                                 uint32_t number, enum pool_retry why);
+
 bool exchange_is_replayable(const struct exchange *x);
+/* Whether another attempt may follow the one in hand, which is over for `reason`; if so it is paid for. */
+enum pool_retry exchange_retry(struct exchange *x, enum end_reason reason);
+/* Gives the attempt in hand up for one at another server, if there is one and all that speaks for it; else nothing has
+ * happened. */
+bool exchange_try_another(struct exchange *x, enum end_reason reason);
+/* Likewise, of an answer with this status. */
+bool exchange_answer_is_given_up(struct exchange *x, uint16_t status);
+/* When the attempt in hand has taken longer than one may. */
+void exchange_try_until(struct exchange *x, uint64_t at_ms);
 
 /* The request goes to the server as far as it is here. */
 enum step request_begin(struct exchange *x);

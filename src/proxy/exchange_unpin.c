@@ -111,6 +111,7 @@ void exchange_unpin(struct exchange *x)
     x->routes = &k->routes;
     x->route = &k->route;
     x->pool_conf = &k->pool;
+    x->retry = &k->pool.retry.how; /* none any more */
     if (x->variant) x->variant = &k->variant;
     x->named = NULL;
     if (x->egress) egress_end(x);

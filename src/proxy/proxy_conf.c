@@ -180,7 +180,8 @@ static void check_tcp_route(struct conf_decode *d, const struct conf_node *node,
                                              "mirror",
                                              "gate",
                                              "idempotent",
-                                             "rate" };
+                                             "rate",
+                                             "retry" };
     const char *const *names = r->sni.data;
     struct err err;
     for (size_t i = 0; i < sizeof(http_keys) / sizeof(*http_keys); i++)

@@ -334,7 +334,7 @@ static void connect_next(struct session *s)
         give_up(s, END_INTERNAL);
         return;
     }
-    uint32_t attempts_max = s->view->set->roster->conf->retry.attempts;
+    uint32_t attempts_max = s->view->set->roster->conf->retry.how.attempts;
     bool is_full = false;
     renew_view(s);
     while (s->attempts < attempts_max && s->tried_count < TRIED_MAX) {

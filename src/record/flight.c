@@ -412,6 +412,8 @@ static void print_request(const struct flight_record *r, struct json *out)
         json_bool(out, r->flags & FLIGHT_DELAYED);
         json_key(out, "is_over_rate");
         json_bool(out, r->flags & FLIGHT_OVER_RATE);
+        json_key(out, "is_retry_denied");
+        json_bool(out, r->flags & FLIGHT_RETRY_DENIED);
     }
     json_key(out, "is_tunnel");
     json_bool(out, r->flags & FLIGHT_TUNNEL);

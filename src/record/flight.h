@@ -31,10 +31,11 @@ enum flight_flag {
     FLIGHT_TCP = 1,    /* a tcp listener's: no method, no target */
     FLIGHT_TUNNEL = 2, /* of bytes: tcp, or after an upgrade */
     FLIGHT_CLIENT_TLS = 4,
-    FLIGHT_TARGET_CUT = 8,   /* the target was longer than there is room for */
-    FLIGHT_LOCAL_REPLY = 16, /* weir itself answered */
-    FLIGHT_DELAYED = 32,     /* held back by a rate limit */
-    FLIGHT_OVER_RATE = 64    /* a rate limit that is dry would have held it back, or refused it */
+    FLIGHT_TARGET_CUT = 8,    /* the target was longer than there is room for */
+    FLIGHT_LOCAL_REPLY = 16,  /* weir itself answered */
+    FLIGHT_DELAYED = 32,      /* held back by a rate limit */
+    FLIGHT_OVER_RATE = 64,    /* a rate limit that is dry would have held it back, or refused it */
+    FLIGHT_RETRY_DENIED = 128 /* another attempt was due, and the pool's retry budget used up */
 };
 
 struct flight_attempt {

@@ -304,6 +304,8 @@ static void check_destination(struct conf_decode *d, const struct conf_node *nod
     if (r->mirror && !has_server)
         conf_decode_fault(d, node, "mirror", "it stands beside pool or split only",
                           "what does not go to a pool cannot be copied to one");
+    if (r->retry && !has_server && !r->egress)
+        conf_decode_fault(d, node, "retry", "leave it out", "there is no server that could be tried again");
     if (r->rewrite && !has_server && !r->egress)
         conf_decode_fault(d, node, "rewrite", "leave it out",
                           "there is no server that could see the rewritten target");
@@ -377,6 +379,9 @@ static const struct conf_field fields[] = {
     { "upgrade", CONF_STRINGS(struct route_conf, upgrade), .max = 16, .preset = "[websocket]",
       .help =
           "The protocols that a connection may be upgraded to. Others are dropped and the request goes on." },
+    { "retry", CONF_OPTIONAL(struct route_conf, retry, &retry_conf_type),
+      .help = "When its requests are sent once more, in place of what its pool says; the pool's budget holds "
+              "for all." },
     { "idempotent", CONF_BOOL(struct route_conf, idempotent), .preset = "false",
       .help =
           "Says that its requests may be sent a second time whatever their method, because doing so changes "

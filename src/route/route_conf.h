@@ -5,6 +5,7 @@
 #include "http/template.h"
 #include "route/gate_conf.h"
 #include "route/rate_conf.h"
+#include "route/retry_conf.h"
 #include "route/rewrite.h"
 #include "route/route.h"
 
@@ -85,6 +86,7 @@ struct route_conf {
     struct gate_conf *gate;    /* NULL: everybody */
     struct rate_conf *rate;    /* NULL: as many as come */
     struct conf_items upgrade; /* const char *: protocols that may be upgraded to; none if empty */
+    struct retry_conf *retry;  /* NULL: its pool's */
     bool idempotent;           /* its requests may be sent a second time, whatever their method */
 };
 

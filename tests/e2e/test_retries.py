@@ -1,5 +1,8 @@
 """When a request goes out a second time, and when it must not: never if it may have been acted on."""
 import collections
+import os
+import random
+import signal
 import threading
 
 import pytest
@@ -7,6 +10,7 @@ import pytest
 import broken
 import message
 from ports import reserve_port
+from waiting import eventually
 
 ROUND_ROBIN = {"balance": "round_robin"}
 
@@ -228,17 +232,19 @@ def test_a_post_takes_no_connection_that_the_server_may_be_about_to_close(scene)
     assert [request.connection for request in server.requests] == [0, 0, 1]
 
 
-def hammer(scene, weir, method, clients, requests_each):
-    """(target, status) of every request, from clients side by side."""
+def hammer(scene, weir, method, clients, requests_each, until=None):
+    """(target, status) of every request, from clients side by side: so many, and more until that event is set."""
     results, lock = [], threading.Lock()
 
     def run(name):
         client = scene.client(weir)
         mine = []
-        for number in range(requests_each):
+        number = 0
+        while number < requests_each or (until and not until.is_set()):
             target = f"/{name}/{number}"
             body = target.encode() if method == "POST" else None
             mine.append((target, client.ask(method, target, body=body).status))
+            number += 1
         with lock:
             results.extend(mine)
 
@@ -247,7 +253,7 @@ def hammer(scene, weir, method, clients, requests_each):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(results) == clients * requests_each
+    assert len(results) >= clients * requests_each
     return results
 
 
@@ -285,3 +291,180 @@ def test_records_keep_the_first_three_attempts_and_the_last(scene):
     assert record["attempt_count"] == 6
     assert [attempt["number"] for attempt in record["attempts"]] == [1, 2, 3, 6]
     assert [attempt["end"] for attempt in record["attempts"]] == ["connect_refused"] * 4
+
+
+# What is configured: statuses, time-outs of a try, and the pool's budget
+
+
+def answering(scene, status, count=1):
+    """Servers that answer everything with this status."""
+    return [scene.server([broken.serve(lambda request: message.response(status, body=b"busy"))]) for _ in range(count)]
+
+
+def ends_of(record):
+    return [(attempt["end"], attempt["status"]) for attempt in record["attempts"]]
+
+
+def requests_at(servers):
+    return sum(len(server.requests) for server in servers)
+
+
+def test_a_status_that_is_named_moves_the_request_to_another_server(scene):
+    busy, good = answering(scene, 503), scene.server()
+    weir = scene.proxy(*busy, good, pool={"balance": "round_robin", "retry": {"on": ["connect", "reset", 503]}})
+    client = scene.client(weir)
+    assert [client.ask().status for _ in range(2)] == [200, 200]
+    assert requests_at(busy) == 1 and len(good.requests) == 2
+    record = next(record for record in weir.wait_records(2) if len(record["attempts"]) == 2)
+    assert ends_of(record) == [("answer_given_up", 503), ("ok", 200)]
+    assert not record["is_retry_denied"]
+    assert weir.metric("weir_pool_retries_total", pool="web", why="status") == 1
+
+
+def test_a_status_that_is_not_named_is_passed_on(scene):
+    busy, good = answering(scene, 503), scene.server()
+    weir = scene.proxy(*busy, good, pool={"balance": "round_robin", "retry": {"on": [502, 504]}})
+    client = scene.client(weir)
+    assert sorted(client.ask().status for _ in range(2)) == [200, 503]
+    assert requests_at(busy) == 1
+
+
+def test_what_may_have_been_acted_on_is_not_repeated_for_its_status(scene):
+    busy, good = answering(scene, 503), scene.server()
+    weir = scene.proxy(*busy, good, pool={"balance": "round_robin", "retry": {"on": [503]}})
+    client = scene.client(weir)
+    answers = [client.ask("POST", f"/{number}", body=b"body") for number in range(4)]
+    assert sorted(answer.status for answer in answers) == [200, 200, 503, 503]
+    assert collections.Counter(r.target for r in busy[0].requests + good.requests) \
+        == {f"/{number}": 1 for number in range(4)}
+
+
+def test_a_route_has_a_retry_of_its_own(scene):
+    busy, good = answering(scene, 503), scene.server()
+    weir = scene.proxy(*busy, good, pool={"balance": "round_robin"}, listener={"routes": [
+        {"name": "patient", "path_prefix": "/patient", "pool": "web", "retry": {"on": [503]}, "idempotent": True},
+        {"name": "rest", "pool": "web"}]})
+    client = scene.client(weir)
+    assert [client.ask("POST", "/patient", body=b"body").status for _ in range(2)] == [200, 200]
+    assert sorted(client.ask("POST", "/rest", body=b"body").status for _ in range(2)) == [200, 503]
+
+
+def test_the_last_answer_is_passed_on_when_no_server_is_left(scene):
+    busy = answering(scene, 503, 2)
+    weir = scene.proxy(*busy, pool={"balance": "round_robin", "retry": {"on": [503]}})
+    answer = scene.client(weir).ask()
+    assert (answer.status, answer.body) == (503, b"busy")
+    assert [len(server.requests) for server in busy] == [1, 1]
+    record = weir.exchange(status=503)
+    assert ends_of(record) == [("answer_given_up", 503), ("ok", 503)] and not record["is_local_reply"]
+
+
+def test_servers_that_all_answer_503_never_see_more_than_their_share_again(scene):
+    """1,000 requests of eight clients, of which a fifth may be asked for twice; who is denied that gets the answer that
+    came."""
+    busy = answering(scene, 503, 3)
+    weir = scene.proxy(*busy, pool={"retry": {"on": [503], "attempts": 5}}, build="release")
+    results = hammer(scene, weir, "GET", 8, 125)
+    assert {status for _, status in results} == {503}
+    assert 1000 < requests_at(busy) <= 1200
+    retried = weir.metric("weir_pool_retries_total", pool="web", why="status")
+    assert retried == requests_at(busy) - 1000
+    assert weir.metric("weir_pool_retries_denied_total", pool="web") > 0
+    records = weir.wait_records(1000)
+    assert any(record["is_retry_denied"] for record in records)
+    assert all(record["end"] == "ok" and not record["is_local_reply"] for record in records)
+    state = weir.get("/api/v1/pools")["pools"][0]["retries"]
+    assert state["made"] == retried and state["denied"] > 0 and state["now"] == 0
+
+
+def test_a_budget_of_ones_own(scene):
+    busy = answering(scene, 503, 2)
+    weir = scene.proxy(*busy, pool={"retry": {"on": [503], "budget": {"share": 100, "reserve": 0}}})
+    client = scene.client(weir)
+    for _ in range(20):
+        assert client.ask().status == 503
+    assert requests_at(busy) == 40
+
+
+def test_a_hung_server_costs_a_try_and_no_request(scene):
+    """One of two takes everything and answers nothing, as one that is stopped does."""
+    hung, good = scene.server([broken.receive, broken.wait_end]), scene.server()
+    weir = scene.proxy(hung, good, pool={"balance": "round_robin", "retry": {"per_try": "1s"}})
+    client = scene.client(weir)
+    assert [client.ask().status for _ in range(2)] == [200, 200]
+    record = next(record for record in weir.wait_records(2) if len(record["attempts"]) == 2)
+    assert ends_of(record) == [("try_timeout", None), ("ok", 200)]
+    assert weir.metric("weir_pool_retries_total", pool="web", why="per_try") >= 1
+
+
+def test_a_connection_that_takes_longer_than_a_try_is_given_up(scene):
+    good = scene.server()
+    weir = scene.proxy(scene.full_backlog(), good, pool={"balance": "round_robin", "retry": {"per_try": "1s"}})
+    client = scene.client(weir)
+    assert [client.ask("POST", "/", body=b"body").status for _ in range(2)] == [200, 200]
+    assert ["connect_timeout", "ok"] in [[attempt["end"] for attempt in record["attempts"]]
+                                         for record in weir.wait_records(2)]
+
+
+def test_an_nginx_that_is_killed_under_load_costs_no_request_that_may_be_repeated(scene):
+    nginx = [scene.nginx() for _ in range(2)]
+    weir = scene.proxy(*nginx, build="release")
+    is_killed = threading.Event()
+
+    def kill_later():
+        eventually(lambda: weir.metric("weir_exchanges_total", listener="web") >= 400, "400 requests")
+        nginx[0].process.kill()
+        nginx[0].process.wait()
+        is_killed.set()
+
+    killer = threading.Thread(target=kill_later)
+    killer.start()
+    results = hammer(scene, weir, "GET", 8, 250, until=is_killed)
+    killer.join()
+    assert [result for result in results if result[1] != 200] == []
+    assert weir.metric("weir_pool_retries_total", pool="web") > 0
+
+
+def test_an_nginx_that_is_stopped_costs_no_request(scene):
+    """All that is asked of it meanwhile goes to the other one, after the time of a try."""
+    nginx = [scene.nginx() for _ in range(2)]
+    weir = scene.proxy(*nginx, pool={"balance": "round_robin", "retry": {"per_try": "500ms"}})
+    client = scene.client(weir)
+    assert [client.ask().status for _ in range(4)] == [200] * 4
+    os.kill(nginx[0].process.pid, signal.SIGSTOP)
+    try:
+        assert [client.ask().status for _ in range(8)] == [200] * 8
+    finally:
+        os.kill(nginx[0].process.pid, signal.SIGCONT)
+    assert weir.metric("weir_pool_retries_total", pool="web", why="per_try") >= 1
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_whatever_servers_do_no_post_is_received_twice(scene, seed):
+    """Three servers that answer, refuse by 503, close or reset as they like, and the pool told to try again after all of
+    that."""
+    generator = random.Random(seed)
+    lock = threading.Lock()
+
+    def behave(connection):
+        while True:
+            broken.receive(connection)
+            with lock:
+                what = generator.random()
+            if what < 0.2:
+                broken.close(connection)
+            if what < 0.4:
+                broken.reset(connection)
+            connection.send(message.response(503 if what < 0.7 else 200))
+
+    servers = [scene.server([behave]) for _ in range(3)]
+    weir = scene.proxy(*servers, pool={"retry": {"on": ["connect", "reset", 503], "attempts": 5,
+                                                 "budget": {"share": 100, "reserve": 100}}})
+    posts = hammer(scene, weir, "POST", 4, 60)
+    gets = hammer(scene, weir, "GET", 4, 60)
+    counts = collections.Counter(r.target for server in servers for r in server.requests if r.method == "POST")
+    assert max(counts.values()) == 1 and sum(counts.values()) <= len(posts)
+    for target, status in posts:
+        assert status in (200, 502, 503)
+        assert status != 200 or counts[target] == 1
+    assert sum(status == 200 for _, status in gets) > sum(status == 200 for _, status in posts)

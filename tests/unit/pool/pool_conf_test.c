@@ -76,8 +76,8 @@ static void a_pool_needs_no_more_than_an_address(void **state)
     assert_int_equal(p->timeouts.half_closed_ms, 30000);
     assert_int_equal(p->timeouts.total_ms, 0);
     assert_int_equal(p->queue.length, 1024);
-    assert_int_equal(p->retry.attempts, 3);
-    assert_int_equal(p->retry.buffer_bytes, 16384);
+    assert_int_equal(p->retry.how.attempts, 3);
+    assert_int_equal(p->retry.how.buffer_bytes, 16384);
     assert_int_equal(p->limits.head_bytes, 65536);
     assert_int_equal(p->limits.headers, 128);
     assert_int_equal(p->idle_connections, 256);
@@ -123,8 +123,8 @@ static void a_pool_is_what_was_written(void **state)
     assert_int_equal(p->timeouts.keep_alive_ms, 120000);
     assert_int_equal(p->timeouts.total_ms, 3600000);
     assert_int_equal(p->queue.length, 7);
-    assert_int_equal(p->retry.attempts, 1);
-    assert_int_equal(p->retry.buffer_bytes, 0);
+    assert_int_equal(p->retry.how.attempts, 1);
+    assert_int_equal(p->retry.how.buffer_bytes, 0);
     assert_int_equal(p->limits.head_bytes, 8192);
     assert_int_equal(p->limits.headers, 16);
     assert_int_equal(p->idle_connections, 0);

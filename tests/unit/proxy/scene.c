@@ -81,6 +81,8 @@ void pass_time(struct scene *s, uint64_t ms)
 void scene_open(struct scene *s, bool is_tcp)
 {
     memset(s, 0, sizeof(*s));
+    s->retry_on[0] = RETRY_ON_CONNECT;
+    s->retry_on[1] = RETRY_ON_RESET;
     for (int i = 0; i < SERVERS; i++) {
         s->listening[i] = listen_somewhere(&s->ports[i]);
         s->servers[i] =
@@ -89,15 +91,18 @@ void scene_open(struct scene *s, bool is_tcp)
     int probe = listen_somewhere(&s->port); /* a port that is free now */
     close(probe);
     s->method = (struct conf_option){ .name = "round_robin", .object = method_by_name("round_robin") };
-    s->pool = (struct pool_conf){ .name = "web",
-                                  .balance = { .option = &s->method },
-                                  .servers = { s->servers, SERVERS },
-                                  .host = "keep",
-                                  .timeouts = { 1000, 2000, 3000, 4000, 60000, 5000, 6000, 0 },
-                                  .queue = { 4 },
-                                  .retry = { 3, 16384 },
-                                  .limits = { 65536, 128 },
-                                  .idle_connections = 16 };
+    s->pool = (struct pool_conf){
+        .name = "web",
+        .balance = { .option = &s->method },
+        .servers = { s->servers, SERVERS },
+        .host = "keep",
+        .timeouts = { 1000, 2000, 3000, 4000, 60000, 5000, 6000, 0 },
+        .queue = { 4 },
+        .retry = { .how = { .attempts = 3, .buffer_bytes = 16384, .on = { s->retry_on, 2 } },
+                   .budget = { 20, 3 } },
+        .limits = { 65536, 128 },
+        .idle_connections = 16
+    };
     s->listener =
         (struct listener_conf){ .name = "web",
                                 .bind = loopback(s->port),

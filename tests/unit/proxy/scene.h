@@ -14,6 +14,7 @@ struct scene {
     struct route_conf routes[1];
     struct proxy_conf conf;
     struct conf_option method;
+    uint32_t retry_on[3]; /* the pool's: connect and reset, and room for a status */
     struct proxy *proxy;
     struct worker *worker;
     struct loop control;

@@ -1,5 +1,6 @@
 /* A seeded simulation: exchanges on several workers, a pool, its balancing and queues, against servers that only
- * exist in numbers: they take their time, refuse connections for a while, are drained by the operator. No socket is
+ * exist in numbers: they take their time, refuse connections for a while, fail in several ways, are drained by the
+ * operator. Whoever may be tried again is, by the rules and the budget of traffic. No socket is
  * opened and no time passes. WEIR_SIMULATION_SEEDS=N plays N seeds instead of the few of every test run. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include "balance/peers.h"
 #include "pool/crew.h"
 #include "pool/ejection.h"
+#include "proxy/retry.h"
 
 #define SEEDS 300
 #define EXCHANGES 1000
@@ -21,6 +23,7 @@
 #define ARRIVALS_END_MS 20000
 #define CALM_MS 60000 /* long enough for every ejection to end */
 #define ATTEMPTS_MAX 3
+#define PER_TRY_MS 3000
 #define QUEUE_MS 5000
 #define SETTLE_TURNS 64
 #define PICKS_PER_WEIGHT 400
@@ -29,6 +32,8 @@ enum event_kind {
     EVENT_ARRIVAL,
     EVENT_REFUSED,
     EVENT_ANSWERED,
+    EVENT_LOST, /* the connection breaks without an answer */
+    EVENT_SLOW, /* the time of a try is over */
     EVENT_QUEUE_TIMEOUT,
     EVENT_DRAIN,
     EVENT_ENABLE,
@@ -45,6 +50,7 @@ enum fate {
     FATE_NONE,
     FATE_ANSWERED,
     FATE_REFUSED,
+    FATE_FAILED, /* no answer, or an error, after all attempts that it might have */
     FATE_NO_SERVER,
     FATE_QUEUE_FULL,
     FATE_QUEUE_TIMEOUT,
@@ -62,6 +68,9 @@ struct exchange {
     uint32_t worker, attempts, tried_count;
     uint32_t tried[CREW_SERVERS_MAX];
     bool is_waiting, is_again;
+    bool is_repeatable, is_retrying, was_replaced;
+    bool is_kept, was_seen; /* the attempt: its connection; the server has acted on it */
+    uint32_t acted;         /* how many servers may have */
     enum fate fate;
 };
 
@@ -84,6 +93,10 @@ struct simulation {
     uint32_t fates[FATE_COUNT];
     uint32_t queued; /* events */
     uint64_t ticks, judged;
+    uint64_t retries, denied; /* that the budget was asked for; granted and not */
+    uint64_t replaced;
+    uint32_t on[3];
+    struct retry_conf retry;
     struct model_server servers[CREW_SERVERS_MAX];
     struct exchange exchanges[EXCHANGES];
     struct event events[EVENTS_MAX]; /* a heap */
@@ -143,6 +156,7 @@ static void end_exchange(struct exchange *x, enum fate fate)
     x->fate = fate;
     x->sim->fates[fate]++;
     x->sim->live--;
+    retry_budget_ended(x->sim->crew.workers[x->worker], x->is_retrying);
     pool_view_put(x->view);
 }
 
@@ -180,13 +194,29 @@ static void check_choice(const struct exchange *x, const struct server *server)
         assert_true(x->view->set->is_panic && server_is_enabled(server));
 }
 
+static bool errs_now(struct simulation *s, const struct model_server *m);
+
+/* A kept connection may have been dead before the server saw anything. */
+static void begin_loss(struct exchange *x, uint32_t number)
+{
+    struct simulation *s = x->sim;
+    bool is_slow = draw_one_in(s, 2);
+    x->was_seen = is_slow || !x->is_kept || draw_one_in(s, 2);
+    x->acted += x->was_seen;
+    add_event(s, is_slow ? PER_TRY_MS : rng_below(&s->rng, 30), is_slow ? EVENT_SLOW : EVENT_LOST, number);
+}
+
 static void start_attempt(struct exchange *x, struct server *server)
 {
     struct simulation *s = x->sim;
     struct model_server *m = &s->servers[crew_index(server)];
     uint32_t number = (uint32_t)(x - s->exchanges);
     check_choice(x, server);
+    /* Twice only by proof. */
+    assert_true(!x->acted || x->is_repeatable);
     x->server = server;
+    x->is_kept = draw_one_in(s, 2);
+    x->was_seen = false;
     x->attempts++;
     x->deadline_ms = 0;
     m->running++;
@@ -194,6 +224,8 @@ static void start_attempt(struct exchange *x, struct server *server)
     s->attempts_begun++;
     if (s->crew.now_ms >= m->fails_from_ms && s->crew.now_ms < m->fails_until_ms)
         add_event(s, rng_below(&s->rng, 30), EVENT_REFUSED, number);
+    else if (errs_now(s, m) && draw_one_in(s, 2))
+        begin_loss(x, number);
     else
         add_event(s, draw_ms(s, s->mean_ms), EVENT_ANSWERED, number);
 }
@@ -253,21 +285,17 @@ static bool errs_now(struct simulation *s, const struct model_server *m)
     return rng_below(&s->rng, 100) < m->errs_percent;
 }
 
-static void leave_server(struct exchange *x, enum pool_evidence_kind kind)
+static void leave_server(struct exchange *x, enum end_reason reason, uint16_t status)
 {
-    static const uint16_t errors[] = { 500, 502, 503, 504 };
     struct simulation *s = x->sim;
     struct pool_worker *pw = s->crew.workers[x->worker];
-    struct pool_evidence e = { .kind = kind,
-                               .reason = kind == POOL_ENDED ? END_CONNECT_REFUSED : END_OK,
-                               .value = POOL_UNTIMED };
+    struct pool_evidence e = { .kind = POOL_CONNECTED, .reason = END_OK, .value = POOL_UNTIMED };
+    if (reason != END_CONNECT_REFUSED) pool_attempt_ended(pw, NULL, x->server, &e);
+    e.kind = status >= 500 ? POOL_ANSWERED_ERROR : status ? POOL_ANSWERED : POOL_ENDED;
+    e.reason = reason;
+    e.status = status;
+    e.may_be_stale = x->is_kept;
     pool_attempt_ended(pw, NULL, x->server, &e);
-    if (kind == POOL_CONNECTED) {
-        bool is_error = errs_now(s, &s->servers[crew_index(x->server)]);
-        e.kind = is_error ? POOL_ANSWERED_ERROR : POOL_ANSWERED;
-        e.status = is_error ? errors[rng_below(&s->rng, 4)] : 200;
-        pool_attempt_ended(pw, NULL, x->server, &e);
-    }
     s->servers[crew_index(x->server)].running--;
     s->attempts_ended++;
     struct server *server = x->server;
@@ -283,17 +311,72 @@ static void arrive(struct simulation *s)
     x->sim = s;
     x->worker = rng_below(&s->rng, s->crew.worker_count);
     x->hash = rng_next(&s->rng);
+    x->is_repeatable = !draw_one_in(s, 3);
+    retry_budget_began(s->crew.workers[x->worker]);
     x->view = pool_view_get(s->crew.workers[x->worker]);
     s->live++;
     try_next(x);
 }
 
-static void on_refused(struct exchange *x)
+/* Never more than is configured: a fifth of all that came and of those that go on, or three and with three. */
+static void check_budget(struct simulation *s, bool is_granted)
 {
-    for (uint32_t i = 0; i < x->view->set->count; i++)
+    uint64_t fifth = s->begun / 5;
+    assert_true(s->retries <= (fifth > 3 ? fifth : 3));
+    if (is_granted) assert_true(s->crew.pool->retries.retrying <= 3 + s->live / 5);
+}
+
+static bool may_go_on(struct exchange *x, enum end_reason reason)
+{
+    struct simulation *s = x->sim;
+    struct retry_facts f = { .reason = reason,
+                             .attempts = x->attempts,
+                             .is_repeatable = x->is_repeatable,
+                             .is_kept = x->is_kept && reason != END_CONNECT_REFUSED,
+                             .was_replaced = x->was_replaced,
+                             .is_whole = true };
+    enum pool_retry why = retry_decide(&s->retry, &f);
+    if (why == POOL_RETRY_NONE || x->attempts == ATTEMPTS_MAX) return false;
+    if (why == POOL_RETRY_STALE) {
+        x->was_replaced = true;
+        s->replaced++;
+    }
+    if (retry_is_free(why)) return true;
+    bool is_granted = retry_budget_take(s->crew.workers[x->worker], x->is_retrying, false);
+    x->is_retrying |= is_granted;
+    if (is_granted)
+        s->retries++;
+    else
+        s->denied++;
+    check_budget(s, is_granted);
+    return is_granted;
+}
+
+static void on_failed(struct exchange *x, enum end_reason reason, uint16_t status)
+{
+    bool goes_on = may_go_on(x, reason);
+    for (uint32_t i = 0; goes_on && i < x->view->set->count; i++)
         if (x->view->set->servers[i] == x->server) x->tried[x->tried_count++] = i;
-    leave_server(x, POOL_ENDED);
-    try_next(x);
+    leave_server(x, reason == END_ANSWER_GIVEN_UP ? END_OK : reason, status);
+    if (goes_on)
+        try_next(x);
+    else
+        end_exchange(x, reason == END_CONNECT_REFUSED ? FATE_REFUSED : FATE_FAILED);
+}
+
+static void on_answered(struct exchange *x)
+{
+    static const uint16_t errors[] = { 500, 502, 503, 504 };
+    struct simulation *s = x->sim;
+    bool is_error = errs_now(s, &s->servers[crew_index(x->server)]);
+    uint16_t status = is_error ? errors[rng_below(&s->rng, 4)] : 200;
+    x->acted++;
+    if (status == 503) {
+        on_failed(x, END_ANSWER_GIVEN_UP, status);
+        return;
+    }
+    leave_server(x, END_OK, status);
+    end_exchange(x, FATE_ANSWERED);
 }
 
 /* the world */
@@ -312,11 +395,10 @@ static void handle(struct simulation *s, const struct event *e)
         if (s->begun < EXCHANGES && s->crew.now_ms < s->start_ms + ARRIVALS_END_MS)
             add_event(s, draw_ms(s, (double)ARRIVALS_END_MS / EXCHANGES) - 1, EVENT_ARRIVAL, 0);
         break;
-    case EVENT_REFUSED: on_refused(&s->exchanges[e->subject]); break;
-    case EVENT_ANSWERED:
-        leave_server(&s->exchanges[e->subject], POOL_CONNECTED);
-        end_exchange(&s->exchanges[e->subject], FATE_ANSWERED);
-        break;
+    case EVENT_REFUSED: on_failed(&s->exchanges[e->subject], END_CONNECT_REFUSED, 0); break;
+    case EVENT_ANSWERED: on_answered(&s->exchanges[e->subject]); break;
+    case EVENT_LOST: on_failed(&s->exchanges[e->subject], END_SERVER_CLOSED, 0); break;
+    case EVENT_SLOW: on_failed(&s->exchanges[e->subject], END_TRY_TIMEOUT, 0); break;
     case EVENT_QUEUE_TIMEOUT: {
         struct exchange *x = &s->exchanges[e->subject];
         if (!x->is_waiting || x->deadline_ms != e->at_ms) break;
@@ -421,6 +503,9 @@ static void setup(struct simulation *s, uint64_t seed)
         if (is_weighted) s->crew.servers[i].weight = 1 + rng_below(&s->rng, 3);
     }
     s->crew.conf.queue.length = 1 + rng_below(&s->rng, 50);
+    s->crew.conf.retry.budget = (struct retry_budget_conf){ .share = 20, .reserve = 3 };
+    s->on[0] = RETRY_ON_CONNECT, s->on[1] = RETRY_ON_RESET, s->on[2] = 503;
+    s->retry = (struct retry_conf){ .attempts = ATTEMPTS_MAX, .on = { s->on, 3 }, .per_try_ms = PER_TRY_MS };
     crew_start(&s->crew, 1 + rng_below(&s->rng, CREW_WORKERS_MAX));
     s->start_ms = s->crew.now_ms;
     /* From half idle to more than they can do. */
@@ -483,6 +568,7 @@ static void whatever_servers_do_no_exchange_is_lost_and_no_rule_broken(void **st
     (void)state;
     struct simulation *s = malloc(sizeof(*s));
     uint64_t fates[FATE_COUNT] = { 0 }, ejections = 0, panics = 0, judged = 0;
+    uint64_t retries = 0, denied = 0, replaced = 0;
     assert_non_null(s);
     for (uint64_t seed = 1; seed <= seed_count(); seed++) {
         setup(s, seed);
@@ -499,6 +585,10 @@ static void whatever_servers_do_no_exchange_is_lost_and_no_rule_broken(void **st
         ejections += s->ejections;
         panics += s->panics;
         judged += s->judged;
+        assert_int_equal(s->crew.pool->retries.retrying, 0);
+        retries += s->retries;
+        denied += s->denied;
+        replaced += s->replaced;
         crew_stop(&s->crew);
     }
     free(s);
@@ -506,7 +596,7 @@ static void whatever_servers_do_no_exchange_is_lost_and_no_rule_broken(void **st
     for (int i = 1; i < FATE_COUNT; i++)
         if (!fates[i]) fail_msg("no exchange had fate %d", i);
     assert_true(fates[FATE_ANSWERED] > 10 * fates[FATE_REFUSED]);
-    assert_true(ejections && panics && judged);
+    assert_true(ejections && panics && judged && retries && denied && replaced);
 }
 
 /* Many exchanges go on at once, and whichever ends is replaced by the next. */
