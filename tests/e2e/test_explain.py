@@ -92,7 +92,8 @@ def test_the_split_names_its_unit_and_place(tmp_path):
 def test_the_story_has_a_decision_a_line(tmp_path):
     path = write(tmp_path, make())
     story = lines_of("-c", path, "--header", "X-Env: prod", "--header", "X-User-Id: u42", "http://example.com/v1/x")
-    assert list(story) == ["listener", "route", "split", "pool", "server"]
+    assert list(story) == ["listener", "route", "split", "pool", "server", "retry"]
+    assert story["retry"].startswith("up to 3 attempts") and "after connect, reset; " in story["retry"]
     assert story["route"].startswith("api") and "host exact, path prefix" in story["route"]
     assert story["split"].startswith("checkout = ") and 'unit "u42"' in story["split"]
     story = lines_of("-c", path, "--header", "X-Env: prod", "/files/x")
