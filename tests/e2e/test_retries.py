@@ -314,11 +314,13 @@ def test_a_status_that_is_named_moves_the_request_to_another_server(scene):
     weir = scene.proxy(*busy, good, pool={"balance": "round_robin", "retry": {"on": ["connect", "reset", 503]}})
     client = scene.client(weir)
     assert [client.ask().status for _ in range(2)] == [200, 200]
-    assert requests_at(busy) == 1 and len(good.requests) == 2
-    record = next(record for record in weir.wait_records(2) if len(record["attempts"]) == 2)
-    assert ends_of(record) == [("answer_given_up", 503), ("ok", 200)]
-    assert not record["is_retry_denied"]
-    assert weir.metric("weir_pool_retries_total", pool="web", why="status") == 1
+    assert requests_at(busy) >= 1 and len(good.requests) == 2
+    again = [record for record in weir.wait_records(2) if len(record["attempts"]) == 2]
+    assert len(again) == requests_at(busy)
+    for record in again:
+        assert ends_of(record) == [("answer_given_up", 503), ("ok", 200)]
+        assert not record["is_retry_denied"]
+    assert weir.metric("weir_pool_retries_total", pool="web", why="status") == len(again)
 
 
 def test_a_status_that_is_not_named_is_passed_on(scene):
