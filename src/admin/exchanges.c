@@ -101,6 +101,8 @@ static const struct shape_field exchange_fields[] = {
     SAID("target", SHAPE_STRING, "Absent for tcp.", .is_optional = true),
     SAID("is_target_cut", SHAPE_BOOL, "The target was longer than a record keeps.", .is_optional = true),
     SAID("status", SHAPE_COUNT, "What the client was sent; 0 is none. Absent for tcp.", .is_optional = true),
+    SAID("grpc_status", SHAPE_COUNT, "What a gRPC client was told beside that; null where nothing was.",
+         .may_be_null = true, .is_optional = true),
     SAID("is_local_reply", SHAPE_BOOL, "weir itself answered.", .is_optional = true),
     SAID("is_delayed", SHAPE_BOOL, "A rate limit held it back.", .is_optional = true),
     SAID("is_over_rate", SHAPE_BOOL, "A dry rate limit would have held it back or refused it.",

@@ -6,6 +6,7 @@
 #include "proxy/exchange_steps.h"
 #include "proxy/fields.h"
 #include "proxy/forward.h"
+#include "proxy/grpc.h"
 #include "proxy/mirror.h"
 #include "proxy/record.h"
 #include "proxy/site.h"
@@ -548,6 +549,7 @@ void exchange_on_request(struct http_service *service, struct http_stream *s, st
     }
     x->record.method = (uint8_t)head->method;
     x->record.version = (uint8_t)head->version;
+    x->is_grpc = grpc_is_asked(&x->head);
     flight_set_target(&x->record, x->head.target);
     const char *refused = fields_admit(x->routes, &x->peer, x->head.fields, x->head.field_count);
     x->record.client = forward_client(x->routes, &x->record.client, &x->head);

@@ -104,6 +104,7 @@ struct exchange {
     bool is_behind;           /* the client is to take what has come before more of the response is read */
     bool is_watched;          /* the client's end is noticed at any time */
     bool is_cut;              /* the response ends in the middle, visibly */
+    bool is_grpc;             /* the client speaks gRPC */
     uint8_t path_fault;       /* enum http_path_fault: of the target, which then is as it came */
 
     /* The request's body. */

@@ -66,7 +66,7 @@ enum step reply_send(struct exchange *x)
     }
     x->record.status = reply.head.status;
     uint16_t status = reply.head.status;
-    bool is_bodiless = status == 204 || status == 304;
+    bool is_bodiless = status == 204 || status == 304 || reply.is_bodiless;
     bool is_head = is_bodiless || (x->head.method == HTTP_HEAD && x->head.method_text.len);
     struct http_send send = { .head = &reply.head,
                               .extra = reply.fields,

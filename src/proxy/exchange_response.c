@@ -1,6 +1,7 @@
 /* From the server to the client. */
 #include "base/bug.h"
 #include "proxy/exchange_steps.h"
+#include "proxy/grpc.h"
 #include "proxy/headers.h"
 #include "proxy/upgrade.h"
 
@@ -92,6 +93,13 @@ static void keep_response(struct exchange *x, const struct http_head *head)
     if (exchange_copy_fields(x, head->fields, head->field_count, &copy->fields) == 0) x->response = copy;
 }
 
+/* In the head of an answer that is nothing but trailers, else in these. */
+static void note_grpc(struct exchange *x, const struct http_field *fields, uint32_t count)
+{
+    uint8_t status = x->is_grpc ? grpc_status_in(fields, count) : GRPC_NONE;
+    if (status != GRPC_NONE) x->record.grpc = (uint8_t)(status + 1);
+}
+
 static void begin_response(struct exchange *x, struct http_head *head, unsigned flags)
 {
     struct http_send send = { .head = head, .body = head->body, .content_length = head->content_length };
@@ -109,6 +117,7 @@ static void begin_response(struct exchange *x, struct http_head *head, unsigned 
         return;
     }
     keep_response(x, head);
+    note_grpc(x, head->fields, head->field_count);
     if (x->request == REQUEST_SENT) request_drop_replay(x);
     if (http_send_head(x->client, &send, flags & HTTP_MORE) != IO_OK) {
         client_failed(x);
@@ -203,6 +212,7 @@ static void on_response_trailers(struct http_stream *s, const struct http_field 
         exchange_end_of_bug(x);
         return;
     }
+    note_grpc(x, fields, count);
     /* Without memory none pass, as none need (RFC 9110 6.5.1). */
     struct http_field *passing = NULL;
     if (exchange_copy_fields(x, fields, count, &passing) < 0) count = 0;

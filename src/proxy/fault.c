@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "http/h1_parse.h"
+#include "proxy/grpc.h"
 #include "proxy/headers.h"
 
 #define SENTENCE_MAX 640
@@ -294,9 +295,41 @@ int fault_reply_by_route(struct exchange *x, struct fault_reply *out)
     return 0;
 }
 
+static bool is_timeout(enum end_reason reason)
+{
+    return reason == END_TOTAL_TIMEOUT || reason == END_FIRST_BYTE_TIMEOUT ||
+           reason == END_RESPONSE_TIMEOUT || reason == END_SEND_TIMEOUT || reason == END_BODY_TIMEOUT;
+}
+
+/* Trailers alone, as gRPC has them for what failed before its first message. */
+static int reply_in_grpc(struct exchange *x, struct fault_reply *out)
+{
+    char sentence[SENTENCE_MAX];
+    struct text t = text_over(sentence, sizeof(sentence));
+    add_sentence(x, &t);
+    char *memory = arena_alloc(&x->arena, 3 * SENTENCE_MAX);
+    if (!memory) return -1;
+    struct text message = text_over(memory, 3 * SENTENCE_MAX);
+    grpc_put_message(&message, text_slice(&t));
+    uint16_t status = end_reason_info((enum end_reason)x->end)->status;
+    enum grpc_status grpc = grpc_status_of(status, is_timeout((enum end_reason)x->end));
+    out->is_bodiless = true;
+    out->head.version = HTTP_VERSION_1_1;
+    out->head.status = 200;
+    out->head.reason = slice_of(http_status_text(200));
+    add_common(x, out);
+    out->fields[out->field_count++] = make_field("Content-Type", SLICE("application/grpc"));
+    out->fields[out->field_count++] = make_field("grpc-status", slice_of(grpc_status_text(grpc)));
+    out->fields[out->field_count++] = make_field("grpc-message", text_slice(&message));
+    out->fields[out->field_count++] = make_field("X-Request-Id", slice_of(x->request_id));
+    x->record.grpc = (uint8_t)(grpc + 1);
+    return 0;
+}
+
 int fault_reply(struct exchange *x, struct fault_reply *out)
 {
     *out = (struct fault_reply){ 0 };
+    if (grpc_is_asked(&x->head)) return reply_in_grpc(x, out);
     uint16_t status = end_reason_info((enum end_reason)x->end)->status;
     bool is_json = fault_wants_json(&x->head);
     if (!write_body(x, is_json, &out->body)) return -1;

@@ -8,9 +8,11 @@ struct fault_reply {
     struct http_field fields[6 + EXCHANGE_RATE_FIELDS];
     uint32_t field_count;
     struct slice body;
+    bool is_bodiless; /* not even a length is said */
 };
 
-/* Builds the reply for x->end in x->arena: plain text, or problem+json (RFC 9457) if the client prefers JSON.
+/* Builds the reply for x->end in x->arena: plain text, or problem+json (RFC 9457) if the client prefers JSON, or a gRPC
+ * status if it asked so.
  * -1: out of memory. */
 int fault_reply(struct exchange *x, struct fault_reply *out);
 /* Where the route redirects to, in x->arena. END_BAD_REQUEST: the request does not say what it is made from. */

@@ -34,6 +34,11 @@ static void add_meters(struct listener *l, struct metric_registry *m)
         l->meter_classes[i] = metric_counter(m, "weir_responses_total",
                                              "Responses, by the class of their status.", labels, 2);
     }
+    for (unsigned i = 0; i < GRPC_STATUSES; i++) {
+        labels[1] = (struct metric_label){ "status", grpc_status_text((enum grpc_status)i) };
+        l->meter_grpc[i] = metric_counter(m, "weir_grpc_responses_total",
+                                          "Answers to gRPC clients, by grpc-status.", labels, 2);
+    }
     for (unsigned i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
         labels[1] = (struct metric_label){ "reason", end_reason_info(refusals[i])->name };
         l->meter_refused[refusals[i]] = metric_counter(

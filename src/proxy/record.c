@@ -18,6 +18,7 @@ static void count(struct worker *w, const struct listener *l, const struct fligh
         end = END_INTERNAL; /* not ended, or in no known way */
     metric_add(m, l->meter_ends[end], 1);
     metric_add(m, l->meter_classes[class_of(r)], 1);
+    if (r->grpc && r->grpc <= GRPC_STATUSES) metric_add(m, l->meter_grpc[r->grpc - 1], 1);
     if (flight_is_failure(r)) metric_add(m, l->meter_errors, 1);
     metric_add(m, l->meter_bytes_in, r->bytes_in);
     metric_add(m, l->meter_bytes_out, r->bytes_out);

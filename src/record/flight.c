@@ -406,6 +406,11 @@ static void print_request(const struct flight_record *r, struct json *out)
         json_bool(out, r->flags & FLIGHT_TARGET_CUT);
         json_key(out, "status");
         json_u64(out, r->status);
+        json_key(out, "grpc_status");
+        if (r->grpc)
+            json_u64(out, r->grpc - 1u);
+        else
+            json_null(out);
         json_key(out, "is_local_reply");
         json_bool(out, r->flags & FLIGHT_LOCAL_REPLY);
         json_key(out, "is_delayed");

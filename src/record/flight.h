@@ -17,7 +17,7 @@
 
 #define FLIGHT_ATTEMPTS 4u
 #define FLIGHT_REQUEST_ID_MAX 36u
-#define FLIGHT_TARGET_MAX 50u
+#define FLIGHT_TARGET_MAX 49u
 #define FLIGHT_ID_TEXT_MAX 17u /* 16 hex digits, terminated */
 #define FLIGHT_WORKERS_MAX 1024u
 #define FLIGHT_RING_RECORDS 4096u
@@ -70,6 +70,7 @@ struct flight_record {
     uint8_t request_id_len, target_len;
     uint8_t tls_version; /* 1.x of the client's TLS; 0: it is not known */
     uint16_t tls_cipher; /* as in struct tls_facts */
+    uint8_t grpc;        /* one more than the gRPC status that the client was sent; 0: none */
     char request_id[FLIGHT_REQUEST_ID_MAX];
     char target[FLIGHT_TARGET_MAX]; /* its first bytes */
     struct flight_attempt attempts[FLIGHT_ATTEMPTS];
