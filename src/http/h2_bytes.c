@@ -54,6 +54,7 @@ void h2_bytes_add(struct h2_bytes *b, size_t len)
 
 bool h2_bytes_put(struct h2_bytes *b, struct loop *l, struct slice bytes)
 {
+    if (!bytes.len) return true;
     struct block *before = b->last;
     size_t room = room_of(b);
     size_t now = bytes.len < room ? bytes.len : room;
