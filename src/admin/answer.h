@@ -23,6 +23,10 @@ struct answer {
     struct answer_shared *shared; /* a reference, or NULL */
     char allow[64];               /* of 405 and OPTIONS; else empty */
     char etag[48];                /* quoted; empty: none */
+    const char *content_encoding; /* static, like the next; NULL: as it is */
+    const char *policy;           /* Content-Security-Policy of a page; NULL: none */
+    const char *cache_control;    /* NULL: no-store */
+    const char *vary;             /* NULL: it depends on no field */
     bool wants_credentials;       /* 401: say which */
     bool is_pprof;                /* with the field by which Go's pprof knows its faults */
 };

@@ -116,7 +116,7 @@ static void add_field(struct http_field *fields, uint32_t *count, const char *na
                                               .value_len = (uint32_t)value.len };
 }
 
-#define FIELDS_MAX 9
+#define FIELDS_MAX 13
 
 static uint32_t make_fields(const struct call *c, struct http_field *fields, char *date, size_t date_size)
 {
@@ -128,10 +128,14 @@ static uint32_t make_fields(const struct call *c, struct http_field *fields, cha
     size_t len = strftime(date, date_size, "%a, %d %b %Y %H:%M:%S GMT", &tm);
     add_field(fields, &count, "Date", (struct slice){ date, len });
     if (a->content_type) add_field(fields, &count, "Content-Type", slice_of(a->content_type));
-    add_field(fields, &count, "Cache-Control", SLICE("no-store"));
+    add_field(fields, &count, "Cache-Control", slice_of(a->cache_control ? a->cache_control : "no-store"));
     add_field(fields, &count, "X-Content-Type-Options", SLICE("nosniff"));
     if (a->allow[0]) add_field(fields, &count, "Allow", slice_of(a->allow));
     if (a->etag[0]) add_field(fields, &count, "ETag", slice_of(a->etag));
+    if (a->content_encoding) add_field(fields, &count, "Content-Encoding", slice_of(a->content_encoding));
+    if (a->vary) add_field(fields, &count, "Vary", slice_of(a->vary));
+    if (a->policy) add_field(fields, &count, "Content-Security-Policy", slice_of(a->policy));
+    if (a->policy) add_field(fields, &count, "Referrer-Policy", SLICE("no-referrer"));
     if (a->is_pprof) add_field(fields, &count, "X-Go-Pprof", SLICE("1"));
     if (a->wants_credentials) {
         add_field(fields, &count, "WWW-Authenticate", SLICE("Bearer realm=\"weir\""));
@@ -155,8 +159,9 @@ static void send_answer(struct call *c)
     head.reason = slice_of(http_status_text(a->status));
     struct http_send send = { .head = &head, .extra = fields, .content_length = a->body_len };
     send.extra_count = make_fields(c, fields, date, sizeof(date));
-    send.body = a->status == 204 ? HTTP_BODY_NONE : HTTP_BODY_LENGTH;
-    send.is_bodiless = c->is_head || a->status == 204;
+    bool is_empty = a->status == 204 || a->status == 304; /* RFC 9110 6.4.1 */
+    send.body = is_empty ? HTTP_BODY_NONE : HTTP_BODY_LENGTH;
+    send.is_bodiless = c->is_head || is_empty;
     send.is_early = !c->has_all && !c->stream->is_ended;
     send.wants_close = a->status == 408; /* RFC 9110 15.5.9 */
     c->state = CALL_ANSWER;
@@ -425,19 +430,34 @@ static void begin_gather(struct call *c, const struct http_head *head)
     if (http_send_head(c->stream, &send, 0) != IO_OK) finish(c, true);
 }
 
+static struct slice value_of(const struct http_head *head, struct slice name)
+{
+    return http_field_value(http_head_find_name(head, name));
+}
+
+static struct slice keep_value(char **at, struct slice value)
+{
+    struct slice kept = { *at, value.len };
+    if (value.len) memcpy(*at, value.data, value.len);
+    *at += value.len;
+    return kept;
+}
+
 void call_on_request(struct call_env *env, struct http_stream *s, struct http_head *head, bool is_reserved)
 {
     struct slice accept = http_field_value(http_head_find(head, HTTP_FIELD_ACCEPT));
+    struct slice encoding = value_of(head, SLICE("accept-encoding"));
+    struct slice none_match = value_of(head, SLICE("if-none-match"));
     const struct http_field *condition = http_head_find_name(head, SLICE("if-match"));
     struct slice if_match = http_field_value(condition);
-    struct call *c = call_new(env, s, head->target.len + 1 + accept.len + if_match.len);
+    struct call *c = call_new(
+        env, s, head->target.len + 1 + accept.len + encoding.len + none_match.len + if_match.len);
     if (!c) return;
     char *behind = c->memory + head->target.len + 1;
-    if (accept.len) memcpy(behind, accept.data, accept.len);
-    c->request.accept = (struct slice){ behind, accept.len };
-    behind += accept.len;
-    if (if_match.len) memcpy(behind, if_match.data, if_match.len);
-    if (condition) c->request.if_match = (struct slice){ behind, if_match.len };
+    c->request.accept = keep_value(&behind, accept);
+    c->request.accept_encoding = keep_value(&behind, encoding);
+    c->request.if_none_match = keep_value(&behind, none_match);
+    if (condition) c->request.if_match = keep_value(&behind, if_match);
     c->is_head = head->method == HTTP_HEAD;
     c->is_reserved = is_reserved;
     c->has_all = head->body == HTTP_BODY_NONE || (head->body == HTTP_BODY_LENGTH && !head->content_length);

@@ -43,11 +43,12 @@ struct admin_request {
     struct metrics_texts *metrics;
     struct loop *loop;
     const struct admin_route *route;
-    const struct admin_route *routes;       /* the whole table */
-    struct slice params[ROUTER_PARAMS_MAX]; /* of the path, in order; terminated, like the next */
-    struct slice query[ROUTER_QUERY_MAX];   /* by row of route->query; data is NULL where absent */
-    struct slice accept;                    /* the Accept field, or empty */
-    struct slice if_match;                  /* the If-Match field; data is NULL where absent */
+    const struct admin_route *routes;            /* the whole table */
+    struct slice params[ROUTER_PARAMS_MAX];      /* of the path, in order; terminated, like the next */
+    struct slice query[ROUTER_QUERY_MAX];        /* by row of route->query; data is NULL where absent */
+    struct slice accept;                         /* the Accept field, or empty */
+    struct slice accept_encoding, if_none_match; /* likewise */
+    struct slice if_match;                       /* the If-Match field; data is NULL where absent */
     struct slice body;
 };
 

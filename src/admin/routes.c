@@ -10,7 +10,9 @@
 #define BYTES "application/octet-stream"
 
 const struct admin_route admin_routes[] = {
-    { HTTP_GET, "/", index_list, "What there is, as text for people", .content_type = PLAIN },
+    { HTTP_GET, "/", index_list, "The dashboard for a browser; for others what there is, as text",
+      .content_type = PLAIN },
+    { HTTP_GET, "/ui/{file}", dashboard_file, "What the dashboard is made of", .content_type = PLAIN },
     { HTTP_GET, "/healthz", health_live, "Whether weir lives", .content_type = PLAIN, .is_open = true },
     { HTTP_GET, "/readyz", health_ready, "Whether weir takes new traffic; 503 if not", .content_type = PLAIN,
       .is_open = true },

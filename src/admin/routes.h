@@ -10,6 +10,8 @@ void health_live(const struct admin_request *rq, struct answer *out);
 void health_ready(const struct admin_request *rq, struct answer *out);
 /* index.c */
 void index_list(const struct admin_request *rq, struct answer *out);
+/* dashboard.c */
+void dashboard_file(const struct admin_request *rq, struct answer *out);
 /* metrics.c */
 void metrics_print(const struct admin_request *rq, struct answer *out);
 /* listeners.c */

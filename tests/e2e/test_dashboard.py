@@ -1,0 +1,214 @@
+"""The dashboard in headless Chromium, in front of a real weir with real traffic."""
+import gzip
+import re
+
+import pytest
+
+import broken
+import message
+from browser import Browser
+from waiting import eventually
+
+HOSTILE = ["<img src=x onerror=alert(1)>", "\"><script>complaints.push('ran')</script>", "javascript:alert(1)"]
+HELPERS = """
+const tables = () => [...document.querySelectorAll("main table")];
+const table = caption => tables().find(table => table.caption.textContent === caption);
+const cell = (caption, name, title) => {
+  const found = table(caption);
+  const column = [...found.tHead.rows[0].cells].findIndex(cell => cell.textContent === title);
+  const row = [...found.tBodies[0].rows].find(row => row.cells[0].textContent === name);
+  return row?.cells[column]?.textContent;
+};
+"""
+
+
+@pytest.fixture
+def browser(tmp_path):
+    opened = Browser(tmp_path)
+    yield opened
+    opened.close()
+
+
+def ask(browser, script):
+    return browser.run(f"(() => {{ {HELPERS} return {script}; }})()")
+
+
+def open_view(browser, weir, view):
+    browser.open("http://%s:%d/#%s" % (*weir.admin_address, view))
+    browser.wait(f"window.dash && dash.hash === '#{view}' && dash.rounds > 0", f"the first figures of {view}")
+
+
+def wait_text(browser, script, wanted):
+    eventually(lambda: ask(browser, script) == wanted,
+               lambda: f"{script} to be {wanted!r}, not {ask(browser, script)!r}; {browser.run('document.body.innerText')}")
+
+
+def page(weir, path="/", *fields):
+    return weir.ask_admin("GET", path, ("Accept", "text/html,*/*"), *fields)
+
+
+def test_browsers_get_the_page_and_others_the_list(scene):
+    weir = scene.proxy(scene.server())
+    response = page(weir)
+    assert response.get("Content-Type") == "text/html; charset=utf-8" and "<title>weir</title>" in response.text
+    policy = response.get("Content-Security-Policy")
+    for part in ("default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'",
+                 "require-trusted-types-for 'script'"):
+        assert part in policy
+    assert "unsafe" not in policy and response.get("Cache-Control") == "no-cache"
+    plain = weir.ask_admin("GET", "/")
+    assert plain.text.startswith("weir's admin API") and "/api/v1/traffic" in plain.text
+    assert weir.ask_admin("GET", "/", ("Accept", "text/html;q=0")).text.startswith("weir's admin API")
+
+
+def test_files_are_packed_named_and_small(scene):
+    weir = scene.proxy(scene.server())
+    size = 0
+    for path in ("/", "/ui/dash.css", "/ui/dash.js"):
+        packed = page(weir, path, ("Accept-Encoding", "br, gzip"))
+        plain = page(weir, path)
+        assert packed.get("Content-Encoding") == "gzip" and plain.get("Content-Encoding") is None
+        assert gzip.decompress(packed.body) == plain.body
+        assert packed.get("ETag") != plain.get("ETag") and "Accept-Encoding" in packed.get("Vary")
+        known = page(weir, path, ("Accept-Encoding", "gzip"), ("If-None-Match", f'"other", W/{packed.get("ETag")}'))
+        assert (known.status, known.body) == (304, b"")
+        assert page(weir, path, ("If-None-Match", '"other"')).status == 200
+        size += len(packed.body)
+    assert size <= 120 << 10
+    assert page(weir, "/ui/nothing.js").status == 404
+    assert re.search(r"https?://(?!www\.w3\.org/2000/svg)", page(weir, "/ui/dash.js").text) is None
+
+
+def test_figures_are_those_of_the_api(scene, browser):
+    server = scene.server([broken.serve(lambda request: message.response(int(request.target[1:])))])
+    weir = scene.proxy({"name": "one", "address": server.address})
+    client = scene.client(weir)
+    for target in ("/200", "/200", "/500"):
+        client.ask("GET", target)
+    open_view(browser, weir, "servers")
+    attempts = weir.servers()["one"]["attempts"]
+    assert attempts == 3
+    wait_text(browser, "cell('Servers', 'web / one', 'Attempts')", str(attempts))
+    open_view(browser, weir, "now")
+    for target in ("/200",) * 7 + ("/500",):
+        client.ask("GET", target)
+    eventually(lambda: browser.run("""dash.answer.server.rows[0].series.requests.reduce((a, b) => a + b) >= 8"""), "the requests")
+    # What the page shows is what it was told.
+    assert browser.run(f"""(() => {{ {HELPERS}
+      return [["Listeners", "listener"], ["Pools", "pool"], ["Servers", "server"]].every(([caption, kind]) => {{
+        const {{ rows, seconds }} = dash.answer[kind], row = rows[0];
+        const name = row.of === null ? row.name : row.of + " / " + row.name;
+        return cell(caption, name, "Requests/s") === (row.requests / seconds).toFixed(1);
+      }}); }})()""")
+    assert browser.run("[...document.querySelectorAll('.spark .requests')].every(path => path.getAttribute('d').startsWith('M'))")
+    browser.check()
+
+
+def test_failures_say_why_in_sentences(scene, browser):
+    weir = scene.proxy({"name": "gone", "address": "127.0.0.1:1"})
+    scene.client(weir).ask("GET", "/where")
+    open_view(browser, weir, "failures")
+    browser.wait("document.querySelector('tbody tr') && document.querySelector('tbody').innerText.includes('/where')", "the failure")
+    text = browser.run("document.querySelector('tbody tr').innerText")
+    record = weir.exchanges()[0]
+    assert "weir answered 50" in text and record["means"] in text and "at gone" in text
+    # A filter that finds nothing by that name is told so.
+    browser.open("http://%s:%d/#failures?server=nobody" % weir.admin_address)
+    browser.wait("document.getElementById('status').textContent.includes('There is no server \"nobody\"')", "what is wrong")
+    browser.check()
+
+
+def test_a_server_is_drained_from_the_page_its_traffic_ends_and_undo_brings_it_back(scene, browser):
+    servers = [{"name": name, "address": scene.server([broken.serve(lambda request: message.response(200))]).address}
+               for name in ("one", "two")]
+    weir = scene.proxy(*servers)
+    client = scene.client(weir)
+    open_view(browser, weir, "servers")
+    browser.wait("document.querySelectorAll('tbody tr').length === 2", "two servers")
+    press = "[...document.querySelectorAll('button')].find(button => button.getAttribute('aria-label') === %r).click()"
+    browser.run(press % "Drain: one")
+    eventually(lambda: weir.servers()["one"]["state"] == "draining", "the drain")
+    before = weir.servers()["one"]["attempts"]
+    for _ in range(20):
+        client.ask()
+    after = weir.servers()
+    assert after["one"]["attempts"] == before and after["two"]["attempts"] >= 20
+    wait_text(browser, "cell('Servers', 'web / one', 'State')", "draining")
+    browser.run("[...document.querySelectorAll('#message button')].find(button => button.textContent === 'Undo').click()")
+    eventually(lambda: weir.servers()["one"]["state"] == "up", "the server to be back")
+    for _ in range(20):
+        client.ask()
+    assert weir.servers()["one"]["attempts"] > before
+    browser.check()
+
+
+def test_hostile_texts_do_not_run(scene, browser):
+    server = scene.server([broken.serve(lambda request: message.response(500))])
+    names = [{"name": text, "address": server.address} for text in HOSTILE[:1]]
+    weir = scene.proxy(*names, listener={"routes": [{"name": HOSTILE[1], "path_prefix": "/r", "pool": "web"},
+                                                    {"name": HOSTILE[2], "pool": "web"}]})
+    client = scene.client(weir)
+    client.ask("GET", "/r%3Cscript%3Ecomplaints.push(1)%3C/script%3E", ("X-Request-Id", "<script>complaints.push(2)</script>"))
+    client.ask("GET", "/<b>\"'&amp;", ("X-Request-Id", "<img/src=x>"))
+    weir.wait_records(1)
+    for view in ("now", "river", "servers", "failures", "configuration", "logs", "splits", "certificates"):
+        open_view(browser, weir, view)
+        browser.wait("document.querySelector('main').innerText.length > 20", f"the view {view}")
+        assert browser.run("document.querySelectorAll('main img, main script, main b').length") == 0
+        assert browser.run("[...document.querySelectorAll('a')].every(link => (link.getAttribute('href') ?? '').startsWith('#'))")
+        assert browser.run("document.getElementById('status').textContent") == "Live"
+        browser.check()
+    open_view(browser, weir, "servers")
+    assert HOSTILE[0] in browser.run("document.querySelector('main').innerText")
+
+
+def test_the_page_comes_back_by_itself_after_a_restart(scene, browser, tmp_path):
+    server = scene.server()
+    weir = scene.proxy({"name": "one", "address": server.address})
+    open_view(browser, weir, "servers")
+    config = weir.config
+    weir.terminate()
+    weir.wait_exit()
+    browser.wait("document.getElementById('status').textContent.includes('does not answer')", "the page to say so")
+    again = scene.weir(config)
+    again.wait_ready()
+    rounds = browser.run("dash.rounds")
+    browser.wait(f"dash.rounds > {rounds} && document.getElementById('status').textContent === 'Live'", "the page to come back")
+    assert browser.run("document.querySelectorAll('tbody tr').length") == 1
+    browser.check()
+
+
+def test_it_is_used_by_keyboard_and_named_for_readers(scene, browser):
+    weir = scene.proxy(scene.server())
+    open_view(browser, weir, "servers")
+    browser.wait("document.querySelectorAll('tbody tr').length === 1", "the server")
+    assert browser.run("""[...document.querySelectorAll('button, input, select, a')].every(one =>
+        one.getAttribute('aria-label') || one.textContent.trim() || one.closest('label'))""")
+    assert browser.run("document.documentElement.lang") == "en"
+    assert browser.run("document.querySelectorAll('h1').length") == 1
+    assert browser.run("[...document.querySelectorAll('th')].every(cell => cell.scope)")
+    assert browser.run("document.querySelectorAll('nav a[aria-current=page]').length") == 1
+    # Focus and what is typed stay while figures change.
+    browser.run("document.querySelector('input[type=number]').focus()")
+    rounds = browser.run("dash.rounds")
+    browser.wait(f"dash.rounds > {rounds + 1}", "two more rounds")
+    assert browser.run("document.activeElement.type") == "number"
+    browser.set_window(390, 800)
+    assert browser.run("document.documentElement.scrollWidth <= 390")
+    browser.check()
+
+
+def test_thousands_of_servers_and_routes_stay_usable(scene, browser):
+    pools = {f"p{number}": {"servers": {f"s{number}-{i:04}": f"127.{number + 1}.{i // 250}.{i % 250 + 1}:9" for i in range(2500)}}
+             for number in range(4)}
+    routes = [{"name": f"r{i}", "path_prefix": f"/r{i}/", "pool": f"p{i % 4}"} for i in range(1000)]
+    weir = scene.proxy(scene.server(), listener={"routes": routes}, pools=pools, build="release")
+    for view in ("now", "river", "servers"):
+        open_view(browser, weir, view)
+        # What is on the page is bounded, however many there are; the longest turn is told, not judged: it is the machine's.
+        assert browser.run("document.querySelectorAll('main *').length") < 12000
+    assert "of 10,001" in browser.run("document.querySelector('main').innerText")
+    browser.run("""(() => { const search = document.querySelector('main input[type=search]'); search.value = "s3-2499";
+        search.dispatchEvent(new Event("input")); })()""")
+    browser.wait("document.querySelectorAll('tbody tr').length === 1", "the one that is searched for")
+    browser.check()

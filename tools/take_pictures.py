@@ -1,0 +1,54 @@
+#!/usr/bin/python3
+"""Takes the README's pictures of the dashboard: tools/take_pictures.py WEIR OUTDIR
+
+Runs WEIR's demo until there is something to see, and writes OUTDIR/{now,river,failures}.png by headless Chromium.
+"""
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "e2e"))
+from browser import Browser  # noqa: E402
+from waiting import eventually  # noqa: E402
+
+ADMIN = "http://127.0.0.1:9091/"
+SIZE = (1200, 760)
+SCHEMES = {"now": "light", "river": "dark", "failures": "light"}
+
+
+def take(browser, view, path):
+    browser.set_window(*SIZE, SCHEMES[view])
+    browser.open(f"{ADMIN}#{view}")
+    browser.wait(f"window.dash && dash.hash === '#{view}' && dash.rounds > 1", f"the view {view}")
+    path.write_bytes(browser.picture())
+
+
+def main():
+    weir, directory = sys.argv[1], pathlib.Path(sys.argv[2])
+    directory.mkdir(parents=True, exist_ok=True)
+    demo = subprocess.Popen([weir, "demo"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with tempfile.TemporaryDirectory() as place:
+            browser = Browser(pathlib.Path(place))
+            try:
+                eventually(lambda: demo.poll() is None and can_open(browser), "the demo")
+                # A chart of some minutes, in which something has failed.
+                browser.wait("dash.answer?.listener.rows[0].series.requests.filter(value => value > 0).length >= 9", "traffic")
+                for view in SCHEMES:
+                    take(browser, view, directory / f"{view}.png")
+            finally:
+                browser.close()
+    finally:
+        demo.terminate()
+        demo.wait()
+
+
+def can_open(browser):
+    browser.open(ADMIN)
+    return browser.run("Boolean(window.dash)")
+
+
+if __name__ == "__main__":
+    main()

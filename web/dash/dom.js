@@ -1,0 +1,95 @@
+// Elements, and tables that change in place, so that focus, selection and a reader's place stay. Texts are only ever text.
+
+const Dom = (() => {
+  const SVG = "http://www.w3.org/2000/svg";
+
+  function svg(tag, attributes = {}, ...children) {
+    const made = document.createElementNS(SVG, tag);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    made.append(...children);
+    return made;
+  }
+
+  function setText(node, text) {
+    if (node.textContent !== text) node.textContent = text;
+  }
+
+  // A named control in front of a table.
+  function field(label, control) {
+    return element("label", {}, label, control);
+  }
+
+  function choice(options, value, onChange) {
+    const select = element("select", {}, ...options.map(([value, text]) => element("option", { value, textContent: text })));
+    select.value = value;
+    select.addEventListener("change", () => onChange(select.value));
+    return select;
+  }
+
+  // Waits until somebody stops typing.
+  function search(value, placeholder, onChange) {
+    const input = element("input", { type: "search", value, placeholder });
+    let timer = 0;
+    input.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => onChange(input.value), 250);
+    });
+    return input;
+  }
+
+  // columns: { title, kind ("number", "words"), show(cell, row) }; the first one names the row. show() gets the cell as it is,
+  // and changes what has changed.
+  class Table {
+    constructor(caption, columns, empty) {
+      this.columns = columns;
+      this.empty = empty;
+      this.rows = new Map(); // by key
+      this.body = element("tbody");
+      this.note = element("p", { className: "note", hidden: true });
+      const head = element("tr", {}, ...columns.map(column => element("th", { scope: "col", className: column.kind || "", textContent: column.title })));
+      const table = element("table", {}, element("caption", { textContent: caption }), element("thead", {}, head), this.body);
+      const scroll = element("div", { className: "scroll", tabIndex: 0 }, table);
+      scroll.setAttribute("role", "region");
+      scroll.setAttribute("aria-label", caption);
+      this.element = element("section", {}, scroll, this.note);
+    }
+
+    makeRow(row) {
+      const cells = this.columns.map((column, number) => {
+        const cell = element(number === 0 ? "th" : "td", { className: column.kind || "" });
+        if (number === 0) cell.scope = "row";
+        column.make?.(cell, row);
+        return cell;
+      });
+      return { element: element("tr", {}, ...cells), cells };
+    }
+
+    // The rows in this order; `total` of them there are in all.
+    update(rows, keyOf, total = rows.length) {
+      const seen = new Set();
+      let before = this.body.firstChild;
+      for (const row of rows) {
+        const key = keyOf(row);
+        if (seen.has(key)) continue;
+        seen.add(key);
+        let made = this.rows.get(key);
+        if (!made) this.rows.set(key, made = this.makeRow(row));
+        made.element.row = row;
+        this.columns.forEach((column, number) => column.show(made.cells[number], row));
+        if (made.element === before) before = before.nextSibling;
+        else this.body.insertBefore(made.element, before);
+      }
+      for (const [key, made] of this.rows) {
+        if (seen.has(key)) continue;
+        made.element.remove();
+        this.rows.delete(key);
+      }
+      const more = total > seen.size ? `The first ${seen.size} of ${Format.count(total)}; search or filter to see others.` : "";
+      setText(this.note, seen.size ? more : this.empty);
+      this.note.hidden = this.note.textContent === "";
+    }
+  }
+
+  const text = read => (cell, row) => setText(cell, read(row));
+  return { svg, setText, field, choice, search, Table, text };
+})();

@@ -1,0 +1,36 @@
+// A series as a small picture: requests as an area, errors and p95 as lines. What it says is in figures beside it.
+
+const Spark = (() => {
+  const WIDTH = 160, HEIGHT = 26;
+
+  function line(values, most, closed) {
+    const step = WIDTH / Math.max(values.length - 1, 1);
+    let path = "", open = false;
+    values.forEach((value, number) => {
+      if (value === null) { open = false; return; }
+      const y = HEIGHT - 1 - (most > 0 ? Math.min(value / most, 1) * (HEIGHT - 2) : 0);
+      path += `${open ? "L" : "M"}${(number * step).toFixed(1)} ${y.toFixed(1)}`;
+      open = true;
+    });
+    return closed && path ? `M0 ${HEIGHT}${path.replace("M", "L")}L${WIDTH} ${HEIGHT}Z` : path;
+  }
+
+  function make(cell) {
+    const parts = ["requests", "latency", "errors"].map(name => Dom.svg("path", { class: name }));
+    const picture = Dom.svg("svg", { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" }, ...parts);
+    cell.append(picture);
+    cell.paths = parts;
+  }
+
+  function show(cell, row) {
+    const { requests, errors, p95_ms } = row.series;
+    const most = Math.max(...requests, ...errors, 1);
+    const slowest = Math.max(...p95_ms.map(value => value ?? 0));
+    const paths = [line(requests, most, true), line(p95_ms, slowest), errors.some(value => value > 0) ? line(errors, most) : ""];
+    paths.forEach((path, number) => {
+      if (cell.paths[number].getAttribute("d") !== path) cell.paths[number].setAttribute("d", path);
+    });
+  }
+
+  return { make, show };
+})();
