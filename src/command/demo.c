@@ -13,24 +13,37 @@
 #include "base/signal_stack.h"
 #include "base/slab.h"
 #include "base/text.h"
+#include "command/demo_traffic.h"
 #include "control/run.h"
 #include "http/h1_server.h"
 #include "net/acceptor.h"
 #include "net/bind.h"
 #include "net/mailbox.h"
 
-#define SERVERS 3
+#define SERVERS 4
+#define PORT 18999
 #define ACCEPTS_A_TURN 16u
 #define SLOW_MS 500
 #define BODY_MAX 512
 
-/* One of the three; all run on one thread's loop. */
+/* How they are: of differing speed; the last one, a pool of its own, fails now and then; and one falls ill for a while each
+ * minute but the first, so that there is something to see. */
+static const struct {
+    uint32_t least_ms, more_ms; /* what an answer takes */
+    uint32_t failing_percent;   /* of what is asked of the shop */
+} manners[SERVERS] = { { 2, 4, 0 }, { 4, 10, 0 }, { 12, 30, 0 }, { 3, 6, 4 } };
+#define ILL_SERVER 1
+#define ILL_EVERY_S 60
+#define ILL_FOR_S 15
+
+/* One of the four; all run on one thread's loop. */
 struct demo_server {
     struct http_service service; /* first */
     struct acceptor acceptor;
     struct demo *demo;
     char name[24];
     uint16_t port;
+    int index;
     struct list connections;
 };
 
@@ -43,6 +56,7 @@ struct demo {
     pthread_t thread;
     struct demo_server servers[SERVERS];
     uint64_t next_id;
+    uint64_t start_ns;
 };
 
 /* One request's answer, told by a task so that it never ends within the stream's own event. */
@@ -155,6 +169,20 @@ static struct answer *begin(struct http_service *service, struct http_stream *s)
     return a;
 }
 
+static bool is_ill(const struct demo_server *server)
+{
+    const struct demo *d = server->demo;
+    uint64_t since_s = (d->loop.now_ns - d->start_ns) / NS_PER_S;
+    return server->index == ILL_SERVER && since_s >= ILL_EVERY_S && since_s % ILL_EVERY_S < ILL_FOR_S;
+}
+
+static uint16_t choose_status(struct demo_server *server, struct slice target)
+{
+    struct rng *rng = &server->demo->loop.rng;
+    bool is_shop = slice_starts_with(target, SLICE("/shop/"));
+    return is_shop && rng_below(rng, 100) < manners[server->index].failing_percent ? 500 : 200;
+}
+
 static void on_request(struct http_service *service, struct http_stream *s, struct http_head *head,
                        unsigned flags)
 {
@@ -166,14 +194,18 @@ static void on_request(struct http_service *service, struct http_stream *s, stru
     text_printf(&t, "Hello from %s.\n%.*s %.*s\n", a->server->name, SLICE_ARGS(head->method_text),
                 (int)(head->target.len < 200 ? head->target.len : 200), head->target.data);
     a->body_len = t.len;
-    a->status = 200;
+    a->status = choose_status(a->server, head->target);
     a->is_head = head->method == HTTP_HEAD;
     if (slice_equal(head->target, SLICE("/slow"))) {
         loop_arm(l, &a->timer, SLOW_MS);
         return;
     }
-    a->closes = slice_equal(head->target, SLICE("/broken"));
-    loop_defer(l, &a->task);
+    a->closes = slice_equal(head->target, SLICE("/broken")) || is_ill(a->server);
+    if (a->closes)
+        loop_defer(l, &a->task);
+    else
+        loop_arm(l, &a->timer,
+                 manners[a->server->index].least_ms + rng_below(&l->rng, manners[a->server->index].more_ms));
 }
 
 static void on_fault(struct http_service *service, struct http_stream *s, const struct http_fault *fault,
@@ -220,6 +252,7 @@ static int open_server(struct demo *d, struct demo_server *server, int index, st
     int fd;
     snprintf(server->name, sizeof(server->name), "demo-%d", index + 1);
     server->demo = d;
+    server->index = index;
     list_init(&server->connections);
     server->service = (struct http_service){ .on_request = on_request,
                                              .on_fault = on_fault,
@@ -255,6 +288,7 @@ static int start_servers(struct demo *d, struct err *err)
 {
     d->budget.limit = 64 << 20;
     if (loop_init(&d->loop, &d->budget, err) < 0) return -1;
+    d->start_ns = d->loop.now_ns;
     acceptor_spare_open(&d->spare);
     slab_init(&d->connections, &d->loop.blocks, sizeof(struct h1_server));
     slab_init(&d->answers, &d->loop.blocks, sizeof(struct answer));
@@ -290,7 +324,10 @@ static void stop_servers(struct demo *d)
 static void say_what_to_try(const struct config *config)
 {
     (void)config;
-    fputs("\nweir is running in front of three small servers. Try:\n"
+    fputs("\nThe dashboard: open http://127.0.0.1:9091/ in a browser.\n\n"
+          "weir is running in front of four small servers, with some traffic of its own: they differ in "
+          "speed, one\n"
+          "fails now and then, and one falls ill each minute and recovers. Try:\n"
           "  curl http://127.0.0.1:18999/                 which server answers? ask a few times\n"
           "  curl http://127.0.0.1:18999/slow             half a second at the server\n"
           "  curl -i http://127.0.0.1:18999/broken        a server that hangs up: read why\n"
@@ -309,15 +346,16 @@ static void say_what_to_try(const struct config *config)
 const struct syntax demo_syntax = {
     .command = "demo",
     .usage = "demo\n\n"
-             "Runs weir on 127.0.0.1:18999, with the API on 127.0.0.1:9091, in front of three small servers "
-             "within "
-             "the same\n"
-             "process, and prints what to try. Ctrl-C ends it.\n",
+             "Runs weir on 127.0.0.1:18999, with the API and the dashboard on 127.0.0.1:9091, in front of "
+             "four small\n"
+             "servers within the same process, with some traffic of its own, and prints what to try. Ctrl-C "
+             "ends it.\n",
 };
 
 static int demo(void)
 {
     struct err err = { "" };
+    struct demo_traffic *traffic = NULL;
     struct demo *d = calloc(1, sizeof(*d));
     if (!d || start_servers(d, &err) < 0) {
         fprintf(stderr, "weir: %s\n", d ? err.text : "out of memory");
@@ -325,11 +363,22 @@ static int demo(void)
     }
     char text[1024];
     struct text t = text_over(text, sizeof(text));
-    text_printf(&t, "listeners: {demo: {bind: \"127.0.0.1:18999\", pool: demo}}\n"
-                    "admin: {bind: \"127.0.0.1:9091\"}\n"
-                    "pools: {demo: {servers: {");
+    text_printf(&t,
+                "listeners: {demo: {bind: \"127.0.0.1:%u\", routes: [{name: shop, path_prefix: /shop/, "
+                "split: checkout}, "
+                "{name: rest, pool: demo}]}}\n"
+                "splits: {checkout: {unit: \"header:X-User-Id\", variants: {a: {weight: 75, pool: demo}, b: "
+                "{weight: 25, "
+                "pool: fresh}}}}\n"
+                "admin: {bind: \"127.0.0.1:9091\"}\n"
+                "pools: {demo: {servers: {",
+                PORT);
     for (int i = 0; i < SERVERS; i++)
-        text_printf(&t, "%s%s: \"127.0.0.1:%u\"", i ? ", " : "", d->servers[i].name, d->servers[i].port);
+        text_printf(&t, "%s%s: \"127.0.0.1:%u\"",
+                    !i                ? ""
+                    : i < SERVERS - 1 ? ", "
+                                      : "}}, fresh: {servers: {",
+                    d->servers[i].name, d->servers[i].port);
     text_printf(&t, "}}}\n");
     struct config *config = NULL;
     char *faults = NULL;
@@ -338,7 +387,9 @@ static int demo(void)
         return EX_SOFTWARE;
     }
     const struct run_setup setup = { .config = config, .on_ready = say_what_to_try };
+    if (demo_traffic_start(&traffic, PORT, &err) < 0) fprintf(stderr, "weir: %s\n", err.text);
     int code = run(&setup);
+    demo_traffic_stop(traffic);
     stop_servers(d);
     config_free(config);
     free(d);

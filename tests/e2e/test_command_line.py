@@ -259,7 +259,11 @@ def test_the_demo_works_and_ends_with_one_signal(scene, end):
     answers = {urllib.request.urlopen("http://127.0.0.1:18999/", timeout=LIMIT_S).read() for _ in range(60)}
     assert len(answers) >= 3  # each of the three servers says who it is
     pools = json.load(urllib.request.urlopen("http://127.0.0.1:9091/api/v1/pools", timeout=LIMIT_S))
-    assert len(pools["pools"]) == 1
+    assert [pool["name"] for pool in pools["pools"]] == ["demo", "fresh"]
+    # Its own traffic is on its way, and the dashboard's address comes before all else that it says.
+    eventually(lambda: any(exchange["target"].startswith("/shop/") for exchange in json.load(urllib.request.urlopen(
+        "http://127.0.0.1:9091/api/v1/exchanges?limit=1000", timeout=LIMIT_S))["exchanges"]), "the demo's traffic")
+    assert weir.log.index("http://127.0.0.1:9091/ in a browser") < weir.log.index("curl")
     eventually(lambda: "curl" in weir.log, "the demo's hints")
     weir.is_checked = False  # the hints are no key=value lines
     weir.process.send_signal(end)
