@@ -41,6 +41,7 @@ class Connection:
         self.has_left = False
         self.last_taken = 0  # streams above are not acted on
         self.is_closed = False
+        self.answered_pings = 0
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(
             client_side=False, header_encoding="utf-8", validate_outbound_headers=False,
             normalize_outbound_headers=False))
@@ -100,6 +101,8 @@ class Connection:
         elif isinstance(event, (h2.events.WindowUpdated, h2.events.RemoteSettingsChanged)):
             for stream in list(self.streams.values()):
                 self.send_rest(stream)
+        elif isinstance(event, h2.events.PingAckReceived):
+            self.answered_pings += 1
         elif isinstance(event, h2.events.ConnectionTerminated):
             self.goaways.append(event.error_code)
 

@@ -336,6 +336,7 @@ def test_idle_connections_are_used_again_and_answer_pings(way):
     with server.connections[0].lock:
         server.connections[0].h2.ping(b"anybody?")
         server.connections[0].flush()
+    eventually(lambda: server.connections[0].answered_pings == 1, "the answer to the PING")
     assert client.ask().status == 200
     assert len(server.connections) == 1
 
@@ -353,7 +354,7 @@ def test_an_idle_connection_that_its_server_left_is_not_used(way):
 
 def test_a_server_that_falls_silent_gets_nothing_more(plain):
     """On a connection on which nothing comes at all others would wait as well."""
-    server = plain.open(lambda c, s: c.respond(s) if c.index else None, pool={"timeouts": {"first_byte": "300ms"}})
+    server = plain.open(lambda c, s: c.respond(s) if c.index else None, pool={"timeouts": {"first_byte": "3s"}})
     assert plain.client().ask("POST", "/", body=b"x").status == 504
     assert plain.client().ask("POST", "/", body=b"x").status == 200
     assert len(server.connections) == 2
