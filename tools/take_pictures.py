@@ -15,6 +15,7 @@ from waiting import eventually  # noqa: E402
 
 ADMIN = "http://127.0.0.1:9091/"
 SIZE = (1200, 760)
+TRAFFIC_S = 180
 SCHEMES = {"now": "light", "river": "dark", "failures": "light"}
 
 
@@ -35,7 +36,8 @@ def main():
             try:
                 eventually(lambda: demo.poll() is None and can_open(browser), "the demo")
                 # A chart of some minutes, in which something has failed.
-                browser.wait("dash.answer?.listener.rows[0].series.requests.filter(value => value > 0).length >= 9", "traffic")
+                eventually(lambda: browser.run("dash.answer?.listener.rows[0].series.requests.filter(value => value > 0).length >= 4"),
+                           "traffic", TRAFFIC_S)
                 for view in SCHEMES:
                     take(browser, view, directory / f"{view}.png")
             finally:
