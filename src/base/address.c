@@ -206,6 +206,20 @@ struct ip address_ip(const struct address *a)
     return ip;
 }
 
+struct address address_from_ip(const struct ip *ip, uint16_t port)
+{
+    struct address a = { 0 };
+    in_addr_t v4;
+    struct in6_addr v6;
+    memcpy(&v4, ip->bytes + sizeof(v4_prefix), sizeof(v4));
+    memcpy(&v6, ip->bytes, sizeof(v6));
+    if (ip_is_v4(ip))
+        set_v4(&a, v4, port);
+    else
+        set_v6(&a, &v6, port);
+    return a;
+}
+
 bool ip_parse(struct slice text, struct ip *out)
 {
     struct in_addr v4;

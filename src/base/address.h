@@ -48,6 +48,9 @@ bool address_is_loopback(const struct address *a);
 /* Unix peers become ::1. */
 struct ip address_ip(const struct address *a);
 
+/* IPv4 where it is mapped. */
+struct address address_from_ip(const struct ip *ip, uint16_t port);
+
 /* "192.0.2.7", "2001:db8::1", "::ffff:1.2.3.4"; false if it is none (or is longer than any). */
 bool ip_parse(struct slice text, struct ip *out);
 /* As forwarding fields name it (RFC 7239 6, and what is usual in X-Forwarded-For): plain, "192.0.2.7:4711",

@@ -41,6 +41,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(HTTP2_CONTINUATIONS, "http2_continuations", CLIENT, 0, ANY, "a head came in too many pieces, or too large")    \
     X(HTTP2_MEMORY, "http2_memory", CLIENT, 0, ANY, "the HTTP/2 connection would hold more than it may")             \
     X(PLAIN_ON_TLS, "plain_on_tls", CLIENT, 400, ANY, "plain HTTP was sent where TLS is spoken; use https")          \
+    X(PROXY_HEADER, "proxy_header", CLIENT, 0, ANY, "the connection does not begin with a correct PROXY header")      \
     /* the gate and other limits of weir's own */                                                                    \
     X(GATE_DENIED, "gate_denied", CLIENT, 403, ANY, "the client's address may not pass")                             \
     X(CLIENT_CONNECTIONS, "client_connections", CLIENT, 429, ANY, "the client has too many connections")             \

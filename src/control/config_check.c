@@ -178,6 +178,18 @@ static void check_kind(const struct checking *k, const struct conf_node *node, c
                           "%s leads to pool \"%s\", which has addresses to leave by", from, name);
 }
 
+/* Over HTTP a connection to a server is many clients', one after another. */
+static void check_introduction(const struct checking *k, const struct conf_node *node, const char *name,
+                               const char *from)
+{
+    const struct pool_conf *p = pool_named(k->c, name);
+    if (!node || !p || !p->proxy_protocol) return;
+    conf_decode_fault(
+        k->d, node, NULL,
+        "take `proxy_protocol` out there: X-Forwarded-For tells it; or write `protocol: tcp` here",
+        "%s speaks HTTP, and pool \"%s\" tells its servers by connection who the client is", from, name);
+}
+
 static void check_listener_kinds(const struct checking *k, const struct conf_node *node,
                                  const struct listener_conf *l)
 {
@@ -190,9 +202,13 @@ static void check_listener_kinds(const struct checking *k, const struct conf_nod
         check_kind(k, at, r->pool, from, false);
         if (r->mirror) check_kind(k, at, r->mirror->pool, from, false);
         if (r->egress) check_kind(k, at, r->egress->pool, from, true);
+        if (r->egress) check_introduction(k, at, r->egress->pool, from);
+        if (r->mirror) check_introduction(k, at, r->mirror->pool, from);
+        if (l->protocol == LISTENER_HTTP) check_introduction(k, at, r->pool, from);
     }
     snprintf(from, sizeof(from), "listener \"%s\"", name_or(l->name));
     check_kind(k, node, l->pool, from, false);
+    if (l->protocol == LISTENER_HTTP) check_introduction(k, node, l->pool, from);
 }
 
 static void check_kinds(const struct checking *k)
@@ -204,8 +220,10 @@ static void check_kinds(const struct checking *k)
         check_listener_kinds(k, at, &listeners[i]);
     for (uint32_t i = 0; i < k->c->proxy.splits.count; i++) {
         const struct split_variant_conf *variants = splits[i].variants.data;
-        for (uint32_t j = 0; j < splits[i].variants.count; j++)
+        for (uint32_t j = 0; j < splits[i].variants.count; j++) {
             check_kind(k, get(k->root, "splits"), variants[j].pool, "a split's variant", false);
+            check_introduction(k, get(k->root, "splits"), variants[j].pool, "a split's variant");
+        }
     }
 }
 

@@ -86,7 +86,9 @@ static void follow_server(struct server_checks *k, const struct roster_place *pl
 {
     struct server *s = place->server;
     const struct tls_upstream_conf *tls = s->pool->roster->conf->tls;
-    struct check_target target = { .conf = conf, .address = &s->address };
+    struct check_target target = { .conf = conf,
+                                   .address = &s->address,
+                                   .proxy_protocol = s->pool->roster->conf->proxy_protocol };
     bool is_new = !s->check;
     if (is_new && !begin(k, s)) return;
     s->check->is_wanted = true;

@@ -55,9 +55,13 @@ static void on_end(void *owner, const struct probe_verdict *v)
 
 static void begin(struct check *c)
 {
-    const struct probe_target target = {
-        .to = &c->to, .conf = c->conf, .host = c->host, .tls = c->tls, .on_end = on_end, .owner = c
-    };
+    const struct probe_target target = { .to = &c->to,
+                                         .conf = c->conf,
+                                         .host = c->host,
+                                         .tls = c->tls,
+                                         .proxy_protocol = c->proxy_protocol,
+                                         .on_end = on_end,
+                                         .owner = c };
     c->started_ms = loop_now_ms(c->checker->loop);
     c->checker->running++;
     struct probe *p = probe_start(c->checker->loop, &target);
@@ -79,6 +83,7 @@ static void set_target(struct check *c, const struct check_target *target)
     const struct address *other = target->other;
     c->conf = conf;
     c->tls = target->tls;
+    c->proxy_protocol = other || conf->port ? PROXY_PROTOCOL_OFF : target->proxy_protocol;
     c->to = other ? *other : *target->address;
     if (!other && conf->port && c->to.sa.any.sa_family == AF_INET)
         c->to.sa.in4.sin_port = htons((uint16_t)conf->port);

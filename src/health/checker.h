@@ -22,6 +22,7 @@ struct check {
     struct probe *probe;
     const struct check_conf *conf; /* borrowed, until check_change() or check_stop(), as is what `tls` has */
     struct probe_tls tls;
+    enum proxy_protocol proxy_protocol;
     struct address to;
     char host[ADDRESS_TEXT_MAX];
     uint64_t started_ms;
@@ -41,6 +42,8 @@ struct check_target {
     const struct address *address; /* the server's, which the configuration's port is put into */
     const struct address *other;   /* to be asked in its place; NULL: none */
     struct probe_tls tls;
+    enum proxy_protocol
+        proxy_protocol; /* of the server's own port; another one's connections begin with the question */
 };
 
 /* The first check begins after first_ms. */

@@ -130,11 +130,54 @@ static void hear(struct probe *p)
     if (hear_once(p) && p->transport.is_readable) loop_defer(p->loop, &p->more);
 }
 
+static void nothing(void *watcher, const struct transport *t)
+{
+    (void)watcher, (void)t;
+}
+
+static const struct tls_watch no_watch = { .on_opened = nothing, .on_failed = nothing };
+
+/* 0, or -1: out of memory. */
+static int secure(struct probe *p)
+{
+    const struct probe_tls *tls = &p->target.tls;
+    const struct tls_target to = { .upstream = tls->rules,
+                                   .name = tls->name,
+                                   .address = &p->to,
+                                   .alpn = p->kind->alpn,
+                                   .watch = &no_watch };
+    return tls->rules ? tls_conn_connect(&p->transport, tls->worker, &to) : 0;
+}
+
+/* The connection is there: what comes before the question. A fresh one takes so little at once. */
+static enum io introduce(struct probe *p)
+{
+    char header[PROXY_HEADER_WRITTEN_MAX];
+    struct iovec whole = { header, 0 };
+    size_t sent = 0;
+    if (p->is_introduced) return IO_OK;
+    p->is_introduced = true;
+    if (p->target.proxy_protocol)
+        whole.iov_len = proxy_header_write(header, p->target.proxy_protocol, NULL, NULL);
+    if (whole.iov_len && transport_send(&p->transport, &whole, 1, &sent) != IO_OK) return IO_FAIL;
+    if (secure(p) < 0) {
+        p->transport.fault = END_NO_MEMORY;
+        return IO_FAIL;
+    }
+    return transport_open(&p->transport);
+}
+
+static enum io open_all(struct probe *p)
+{
+    enum io io = transport_open(&p->transport);
+    return io == IO_OK ? introduce(p) : io;
+}
+
 static void on_ready(struct transport *t)
 {
     struct probe *p = container_of(t, struct probe, transport);
     if (p->has_ended) return;
-    switch (transport_open(t)) {
+    switch (open_all(p)) {
     case IO_AGAIN: return;
     case IO_OK: break;
     default: fail_to_open(p); return;
@@ -170,25 +213,6 @@ static void on_timeout(struct timer *timer)
     end(p, PROBE_FAILED);
 }
 
-static void nothing(void *watcher, const struct transport *t)
-{
-    (void)watcher, (void)t;
-}
-
-static const struct tls_watch no_watch = { .on_opened = nothing, .on_failed = nothing };
-
-/* 0, or -1: out of memory. */
-static int secure(struct probe *p)
-{
-    const struct probe_tls *tls = &p->target.tls;
-    const struct tls_target to = { .upstream = tls->rules,
-                                   .name = tls->name,
-                                   .address = p->target.to,
-                                   .alpn = p->kind->alpn,
-                                   .watch = &no_watch };
-    return tls->rules ? tls_conn_connect(&p->transport, tls->worker, &to) : 0;
-}
-
 static const struct probe_verdict no_memory = { .result = PROBE_UNTRIED, .words = "out of memory" };
 
 struct probe *probe_start(struct loop *l, const struct probe_target *target)
@@ -200,17 +224,13 @@ struct probe *probe_start(struct loop *l, const struct probe_target *target)
     }
     p->loop = l;
     p->target = *target;
+    p->to = *target->to;
     p->kind = target->conf->http ? &probe_http_kind : &probe_tcp_kind;
     p->start_ns = l->now_ns;
     timer_init(&p->timer, on_timeout);
     loop_task_init(&p->more, on_more);
     if (transport_connect(&p->transport, l, target->to, NULL, on_ready) < 0) {
         fail_to_open(p);
-        return NULL;
-    }
-    if (secure(p) < 0) {
-        retire(p, true);
-        target->on_end(target->owner, &no_memory);
         return NULL;
     }
     loop_arm(l, &p->timer, target->conf->timeout_ms);

@@ -8,6 +8,7 @@
 #include "base/address.h"
 #include "health/check_conf.h"
 #include "net/loop.h"
+#include "net/proxy_protocol.h"
 #include "tls/worker.h"
 
 #define PROBE_WORDS_MAX 320
@@ -41,6 +42,7 @@ struct probe_target {
     const struct check_conf *conf; /* borrowed for as long as the probe is */
     const char *host;              /* where the check names none; borrowed likewise */
     struct probe_tls tls;
+    enum proxy_protocol proxy_protocol; /* a header of this version comes first */
     /* Once, possibly within probe_start(): the probe is gone after it. */
     void (*on_end)(void *owner, const struct probe_verdict *v);
     void *owner;

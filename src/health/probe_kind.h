@@ -32,10 +32,11 @@ struct probe {
     struct loop_grave grave;
     struct loop *loop;
     struct probe_target target;
+    struct address to; /* target.to, kept */
     const struct probe_kind *kind;
     uint64_t start_ns, received;
     size_t sent; /* of what the kind writes */
-    bool is_asked, has_ended;
+    bool is_asked, has_ended, is_introduced;
     uint16_t status;
     struct text_search search;
     /* http */

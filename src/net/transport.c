@@ -357,6 +357,14 @@ void transport_close(struct transport *t, bool is_reset)
     become_closed(t);
 }
 
+int transport_take_descriptor(struct transport *t)
+{
+    int fd = t->io.fd;
+    loop_fd_forget(t->loop, &t->io);
+    become_closed(t);
+    return fd;
+}
+
 int transport_move(struct transport *from, struct transport *to, void (*on_ready)(struct transport *))
 {
     bool was_registered = from->io.is_registered;

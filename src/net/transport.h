@@ -114,6 +114,8 @@ void transport_close(struct transport *t, bool is_reset);
 /* Moves all that it is to `to`; `from` is closed afterwards. */
 MUST_CHECK int transport_move(struct transport *from, struct transport *to,
                               void (*on_ready)(struct transport *));
+/* Gives up the descriptor of a plain one, which is closed afterwards. */
+MUST_CHECK int transport_take_descriptor(struct transport *t);
 static inline bool transport_is_closed(const struct transport *t)
 {
     return t->ops == &transport_closed_ops;

@@ -396,6 +396,11 @@ static void check_pool(struct conf_decode *d, const struct conf_node *node, void
     check_protocol(d, node, p);
 }
 
+/* In the order of enum proxy_protocol. */
+static const char *const proxy_protocol_names[] = { "off", "v1", "v2", NULL };
+static const struct conf_type proxy_protocol_type = { .name = "PROXY version",
+                                                      .names = proxy_protocol_names };
+
 static const struct conf_field pool_fields[] = {
     { "name", CONF_STRING(struct pool_conf, name), .min = 1, .max = 64, .help = "What the pool is called." },
     { "kind", CONF_ENUM(struct pool_conf, kind, &kind_type), .preset = "servers",
@@ -454,6 +459,9 @@ static const struct conf_field pool_fields[] = {
     { "when_all_down", CONF_ENUM(struct pool_conf, when_all_down, &when_all_down_type), .preset = "try_all",
       .help = "If no server is well. try_all: all that the operator has enabled are used; fail: requests are "
               "refused with 503 at once." },
+    { "proxy_protocol", CONF_ENUM(struct pool_conf, proxy_protocol, &proxy_protocol_type), .preset = "off",
+      .help = "With which version of the PROXY header each connection begins, for servers that are to know "
+              "the client of a tcp listener. Health checks of the servers' own port begin with one, too." },
     { "tls", CONF_OPTIONAL(struct pool_conf, tls, &tls_upstream_conf_type),
       .help = "Servers are spoken to by TLS. In an egress pool it says how targets are that are asked for by "
               "https." },

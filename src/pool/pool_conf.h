@@ -92,6 +92,7 @@ struct pool_conf {
     struct rate_conf *rate;          /* NULL: as many as come */
     struct check_conf *health;       /* NULL: its servers are not checked */
     struct tls_upstream_conf *tls;   /* NULL: its servers are spoken to plain */
+    uint32_t proxy_protocol;         /* enum proxy_protocol: how its servers are told who the client is */
     struct tls_upstream *egress_tls; /* of an egress pool, for targets that are; NULL: no CA is known */
 };
 

@@ -6,6 +6,7 @@
 #include "base/count.h"
 #include "base/log.h"
 #include "proxy/exchange.h"
+#include "proxy/introduction.h"
 #include "proxy/tcp.h"
 #include "tls/conn.h"
 
@@ -19,6 +20,12 @@ static struct log_limit *shed_limit(void)
 }
 
 static struct log_limit *unopened_limit(void)
+{
+    static _Thread_local struct log_limit limit;
+    return &limit;
+}
+
+static struct log_limit *introduction_limit(void)
 {
     static _Thread_local struct log_limit limit;
     return &limit;
@@ -53,12 +60,23 @@ static uint32_t smaller_limit(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
+/* Counted if there is room for it, for worker_client_closed() to count back. */
+static bool enter(struct listener_worker *lw, uint32_t limit, uint32_t limit_here)
+{
+    struct proxy *p = lw->worker->proxy;
+    uint32_t all = atomic_fetch_add_explicit(&p->connections, 1, memory_order_relaxed);
+    uint32_t here = atomic_fetch_add_explicit(&lw->listener->connections, 1, memory_order_relaxed);
+    count_add(&lw->worker->live.client_connections, 1);
+    if (all < limit && here < limit_here) return true;
+    worker_client_closed(lw, NULL, false);
+    return false;
+}
+
 /* Whether one more may come: counted if so, for worker_client_closed() to count back; *is_counted: among its
  * address's too, which another configuration may do otherwise. */
 static enum end_reason admit(struct listener_worker *lw, const struct ip *client, bool *is_counted)
 {
-    struct listener *l = lw->listener;
-    struct proxy *p = l->proxy;
+    struct proxy *p = lw->worker->proxy;
     const struct route_set *routes = lw->routes;
     const struct gate_conf *global = routes->site->conf->gate, *local = routes->conf->gate;
     if (routes->site->gate && gate_check(routes->site->gate, client) != GATE_PASS) return END_GATE_DENIED;
@@ -68,24 +86,16 @@ static enum end_reason admit(struct listener_worker *lw, const struct ip *client
         worker_ask_for_memory(lw->worker);
         return END_NO_MEMORY;
     }
-    uint32_t all = atomic_fetch_add_explicit(&p->connections, 1, memory_order_relaxed);
-    uint32_t here = atomic_fetch_add_explicit(&l->connections, 1, memory_order_relaxed);
-    enum end_reason refused = END_NONE;
-    if (all >= p->connection_limit || (global && global->connections && all >= global->connections) ||
-        (local && local->connections && here >= local->connections))
-        refused = END_CONNECTION_LIMIT;
+    uint32_t limit = smaller_limit(p->connection_limit, global ? global->connections : 0);
+    if (!enter(lw, limit, local && local->connections ? local->connections : UINT32_MAX))
+        return END_CONNECTION_LIMIT;
     uint32_t each = smaller_limit(local ? local->connections_per_client : 0,
                                   global ? global->connections_per_client : 0);
     struct ip key = ip_client(client);
-    *is_counted = !refused && each;
-    if (*is_counted && !client_table_enter(p->clients, &key, each)) refused = END_CLIENT_CONNECTIONS;
-    if (!refused) {
-        count_add(&lw->worker->live.client_connections, 1);
-        return END_NONE;
-    }
-    count_less_shared(WORKER, &p->connections);
-    count_less_shared(WORKER, &l->connections);
-    return refused;
+    *is_counted = each != 0;
+    if (!*is_counted || client_table_enter(p->clients, &key, each)) return END_NONE;
+    worker_client_closed(lw, NULL, false);
+    return END_CLIENT_CONNECTIONS;
 }
 
 static void bury_client(struct loop_grave *g)
@@ -146,7 +156,7 @@ static const char *alpn_of(const struct listener_worker *lw)
     return lw->service.h2 ? H2_SERVER_ALPN TLS_CONN_HTTP_1_1 : TLS_CONN_HTTP_1_1;
 }
 
-static void start(struct listener_worker *lw, int fd, const struct address *client)
+static void start(struct listener_worker *lw, int fd, const struct address *client, bool is_local)
 {
     struct worker *w = lw->worker;
     struct ip ip = address_ip(client);
@@ -160,7 +170,7 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
     metric_add(w->metrics, lw->listener->meter_accepted, 1);
     uint64_t id = w->next_connection_id++ * w->proxy->worker_count + w->index + 1;
     if (lw->routes->conf->protocol == LISTENER_TCP) {
-        tcp_start(lw, fd, client, id, is_counted);
+        tcp_start(lw, fd, &(struct tcp_client){ client, is_local, is_counted }, id);
         return;
     }
     struct h1_server *c = slab_get(&w->clients);
@@ -171,6 +181,7 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
         return;
     }
     http_conn_init(&c->http, &lw->service, &w->loop, fd, client, id, &lw->connections);
+    if (is_local) c->http.transport.ops = &transport_local_ops; /* whoever its client is */
     c->http.client.is_counted = is_counted;
     const struct tls_conf *tls = lw->routes->conf->tls;
     if (tls && tls_conn_accept(&c->http.transport, &w->tls, tls->slot, alpn_of(lw)) < 0) {
@@ -181,9 +192,47 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
                    tls ? begin_secure : h1_server_begin); /* its first request may have come with it */
 }
 
-static void on_connection(struct acceptor *a, int fd, const struct address *client)
+static void on_introduction_failed(struct listener_worker *lw, const struct address *peer,
+                                   enum end_reason reason, const char *detail)
 {
-    start(a->use.owner, fd, client);
+    char from[ADDRESS_TEXT_MAX], quoted[256];
+    uint32_t suppressed = 0;
+    metric_add(lw->worker->metrics, lw->listener->meter_ends[reason], 1);
+    if (!log_limit_pass(introduction_limit(), lw->worker->loop.now_ns, 1, &suppressed)) return;
+    log_event(LOG_WARN, "connection_unopened", "listener=%s client=%s reason=%s detail=%s suppressed=%u",
+              lw->listener->name, address_print(peer, from), end_reason_info(reason)->name,
+              log_quote(detail ? detail : end_reason_info(reason)->means, quoted, sizeof(quoted)),
+              suppressed);
+}
+
+static const struct introduction_events introduction_events = { .on_client = start,
+                                                                .on_failed = on_introduction_failed };
+
+static bool is_among(const struct conf_items *blocks, const struct address *peer)
+{
+    const struct cidr *c = blocks->data;
+    struct ip ip = address_ip(peer);
+    for (uint32_t i = 0; i < blocks->count; i++)
+        if (cidr_contains(&c[i], &ip)) return true;
+    return false;
+}
+
+static void on_connection(struct acceptor *a, int fd, const struct address *peer)
+{
+    struct listener_worker *lw = a->use.owner;
+    const struct listener_introduction *by = lw->routes->conf->proxy_protocol;
+    bool is_introduced = by && is_among(&by->from, peer);
+    if (!is_introduced && (!by || by->others == OTHERS_SERVE)) {
+        start(lw, fd, peer, peer->sa.any.sa_family == AF_UNIX);
+    } else if (!is_introduced) {
+        close(fd);
+        count_refused(lw, peer, END_GATE_DENIED);
+    } else if (!enter(lw, lw->worker->proxy->connection_limit, UINT32_MAX)) {
+        close(fd);
+        count_refused(lw, peer, END_CONNECTION_LIMIT);
+    } else {
+        introduction_start(lw, fd, peer);
+    }
 }
 
 static void on_shed(struct acceptor *a, const struct address *client)
@@ -194,6 +243,7 @@ static void on_shed(struct acceptor *a, const struct address *client)
 void accept_use(struct listener_worker *lw)
 {
     const struct listener_conf *conf = lw->routes->conf;
+    lw->introduction_events = &introduction_events;
     lw->service.on_request = exchange_on_request;
     lw->service.on_fault = exchange_on_fault;
     lw->service.on_closed = on_client_closed;

@@ -3,6 +3,7 @@
 #include "base/count.h"
 #include "pool/upstream.h"
 #include "proxy/exchange.h"
+#include "proxy/introduction.h"
 #include "proxy/mirror.h"
 #include "proxy/tcp.h"
 #include "proxy/tunnel.h"
@@ -83,6 +84,13 @@ static void add_client(struct census *c, struct http_conn *conn)
     conn->ops->each_stream(conn, add_client_stream, c);
 }
 
+static void add_introduction(struct census *c, const struct introduction *i)
+{
+    c->reached[CENSUS_CLIENT_CONNECTIONS]++;
+    add_timer(c, &i->timer);
+    add_transport(c, &i->transport);
+}
+
 static void add_listener(struct census *c, const struct listener_worker *lw)
 {
     bool is_tcp = lw->routes->conf->protocol == LISTENER_TCP;
@@ -92,6 +100,8 @@ static void add_listener(struct census *c, const struct listener_worker *lw)
     }
     for (const struct list *at = lw->connections.next; at != &lw->connections; at = at->next)
         add_client(c, http_conn_at(at));
+    for (const struct list *at = lw->introductions.next; at != &lw->introductions; at = at->next)
+        add_introduction(c, container_of(at, struct introduction, link));
     for (const struct list *at = lw->tunnels.next; at != &lw->tunnels; at = at->next)
         add_tunnel(c, container_of(at, struct tunnel, link), is_tcp);
 }
@@ -114,7 +124,8 @@ void census_count(const struct worker *w, struct census *out)
 {
     out->counted[CENSUS_EXCHANGES] += count_get(&w->exchanges.live);
     out->counted[CENSUS_TUNNELS] += count_get(&w->tunnels.live) + count_get(&w->sessions.live);
-    out->counted[CENSUS_CLIENT_CONNECTIONS] += count_get(&w->clients.live);
+    out->counted[CENSUS_CLIENT_CONNECTIONS] += count_get(&w->clients.live) +
+                                               count_get(&w->introductions.live);
     out->counted[CENSUS_BLOCKS] += count_get(&w->loop.blocks.live);
     out->counted[CENSUS_TIMERS] += count_get(&w->loop.timers.count);
     for (const struct list *at = w->pools.next; at != &w->pools; at = at->next)

@@ -238,6 +238,22 @@ static void check_listener(struct conf_decode *d, const struct conf_node *node, 
     check_route_paths(d, node, l);
 }
 
+static const char *const others_names[] = { "refuse", "serve", NULL };
+static const struct conf_type others_type = { .name = "others", .names = others_names };
+
+static const struct conf_field introduction_fields[] = {
+    { "from", CONF_LIST(struct listener_introduction, from, &conf_cidr_type), .min = 1, .max = 1000,
+      .flags = CONF_REQUIRED,
+      .help = "Whose connections begin with a PROXY header, of version 1 or 2, and are believed." },
+    { "others", CONF_ENUM(struct listener_introduction, others, &others_type), .preset = "refuse",
+      .help = "Who else connects: `refuse` closes, `serve` takes each as the client that it is." },
+    { 0 },
+};
+
+static const struct conf_type introduction_type = { .name = "PROXY protocol",
+                                                    .size = sizeof(struct listener_introduction),
+                                                    .fields = introduction_fields };
+
 static const struct conf_field listener_fields[] = {
     { "name", CONF_STRING(struct listener_conf, name), .min = 1, .max = 64,
       .help = "What the listener is called; its address if absent." },
@@ -265,6 +281,9 @@ static const struct conf_field listener_fields[] = {
     { "trust", CONF_LIST(struct listener_conf, trust, &conf_cidr_type), .max = 1000,
       .help = "Peers whose X-Forwarded-*, X-Real-IP and Forwarded fields are believed and passed on; from "
               "everybody else they are dropped." },
+    { "proxy_protocol", CONF_OPTIONAL(struct listener_conf, proxy_protocol, &introduction_type),
+      .help = "A proxy in front says in a PROXY header who the client is: that address is the gate's, the "
+              "records' and the servers'." },
     { "gate", CONF_OPTIONAL(struct listener_conf, gate, &gate_conf_type), .help = "Who may pass." },
     { "rate", CONF_OPTIONAL(struct listener_conf, rate, &rate_conf_type),
       .help = "How many requests may come in a time, like `100/s`, whatever becomes of them." },

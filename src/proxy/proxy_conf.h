@@ -44,6 +44,14 @@ struct listener_http2 {
     uint32_t resets, settings, pings, empty_frames, window_updates; /* in ten seconds */
 };
 
+enum others { OTHERS_REFUSE, OTHERS_SERVE };
+
+/* `proxy_protocol: {from: [10.0.0.0/8]}`: whose connections begin with a PROXY header. */
+struct listener_introduction {
+    struct conf_items from; /* struct cidr: the peer's address */
+    uint32_t others;        /* enum others: who else connects */
+};
+
 struct listener_conf {
     const char *name;
     struct address bind;
@@ -57,11 +65,12 @@ struct listener_conf {
     struct listener_fields fields;
     struct listener_http2 http2;
     struct http_path_rules paths;
-    struct conf_items trust; /* struct cidr */
-    struct gate_conf *gate;  /* may be NULL */
-    struct rate_conf *rate;  /* NULL: as many as come */
-    struct pin_conf *pin;    /* NULL: nobody may */
-    struct tls_conf *tls;    /* NULL: what comes is taken as it is */
+    struct conf_items trust;                      /* struct cidr */
+    struct gate_conf *gate;                       /* may be NULL */
+    struct rate_conf *rate;                       /* NULL: as many as come */
+    struct pin_conf *pin;                         /* NULL: nobody may */
+    struct listener_introduction *proxy_protocol; /* NULL: clients connect themselves */
+    struct tls_conf *tls;                         /* NULL: what comes is taken as it is */
 };
 
 struct proxy_limits {

@@ -3,6 +3,7 @@
 #include "base/bug.h"
 #include "base/count.h"
 #include "http/h1_client.h"
+#include "net/proxy_protocol.h"
 #include "pool/queue.h"
 #include "pool/upstream_tls.h"
 #include "proxy/attempt.h"
@@ -34,8 +35,9 @@ struct session {
     uint32_t tried_count, attempts;
     enum end_reason last;
     bool is_again, is_waiting, is_over, is_client_counted;
-    bool is_opening; /* the client's side is, or its route is looked for: for as long as a head may take */
-    bool is_secure;  /* TLS ends here */
+    bool is_opening;  /* the client's side is, or its route is looked for: for as long as a head may take */
+    bool is_secure;   /* TLS ends here */
+    bool owes_header; /* the server is to be told who the client is, before anything else */
     const struct route_set *routes; /* as long as `site` is held */
     struct tls_facts *tls;          /* of the client's side, one reference; NULL: it is plain */
     struct flight_record record;
@@ -139,10 +141,49 @@ static void opened(struct session *s)
     tunnel_start(&s->tunnel);
 }
 
+/* Where the client has connected to; ours of a unix socket has no address that a server would know. */
+static struct address reached_by(const struct transport *client)
+{
+    struct address a = { .len = sizeof(a.sa) };
+    if (getsockname(client->io.fd, &a.sa.any, &a.len) < 0) a = (struct address){ .len = sizeof(sa_family_t) };
+    return a;
+}
+
+/* A fresh connection takes so little at once. What is sent is weir's own: the server has not heard the client yet. */
+static bool send_header(struct session *s, struct transport *t)
+{
+    char header[PROXY_HEADER_WRITTEN_MAX];
+    const enum proxy_protocol version = s->view->set->roster->conf->proxy_protocol;
+    struct address client = address_from_ip(&s->client, s->record.client_port);
+    struct address server = reached_by(&s->tunnel.halves[TUNNEL_CLIENT].transport);
+    size_t sent = 0, len = proxy_header_write(header, version, &client, &server);
+    struct iovec whole = { header, len };
+    if (transport_send(t, &whole, 1, &sent) != IO_OK || sent != len) return false;
+    t->has_sent = false;
+    return true;
+}
+
+/* The connection is there: what comes before the client's bytes. END_NONE, or why it cannot go on. */
+static enum end_reason introduce(struct session *s, struct transport *t)
+{
+    if (!s->owes_header) return END_NONE;
+    s->owes_header = false;
+    if (!send_header(s, t)) return END_CONNECT_FAILED;
+    if (!upstream_is_secure(s->pool, NULL)) return END_NONE;
+    return upstream_secure(s->pool, s->attempt.server, NULL, NULL, t);
+}
+
 static void on_server_ready(struct transport *t)
 {
     struct session *s = container_of(t, struct session, tunnel.halves[TUNNEL_SERVER].transport);
-    switch (transport_open(t)) {
+    enum io io = transport_open(t);
+    enum end_reason failed = io == IO_OK ? introduce(s, t) : END_NONE;
+    if (failed) {
+        attempt_failed(s, failed);
+        return;
+    }
+    if (io == IO_OK) io = transport_open(t); /* TLS may have come over it */
+    switch (io) {
     case IO_OK: opened(s); return;
     case IO_AGAIN: return;
     case IO_EOF:
@@ -262,8 +303,9 @@ static enum try connect_to(struct session *s, struct server *server, enum balanc
     if (!attempt_enter(&s->attempt, server, reason)) return TRY_FULL;
     s->attempts++;
     s->record.picked_us = flight_us(s->start_ns, w->loop.now_ns);
+    s->owes_header = s->view->set->roster->conf->proxy_protocol != PROXY_PROTOCOL_OFF;
     if (transport_connect(t, &w->loop, &server->address, NULL, on_server_ready) == 0) {
-        enum end_reason refusal = upstream_is_secure(s->pool, NULL)
+        enum end_reason refusal = upstream_is_secure(s->pool, NULL) && !s->owes_header
                                       ? upstream_secure(s->pool, server, NULL, NULL, t)
                                       : END_NONE;
         if (refusal) {
@@ -407,34 +449,34 @@ static void describe(struct session *s, const struct address *client)
     r->method = HTTP_OTHER;
 }
 
-void tcp_start(struct listener_worker *lw, int fd, const struct address *client, uint64_t id, bool is_counted)
+void tcp_start(struct listener_worker *lw, int fd, const struct tcp_client *client, uint64_t id)
 {
     struct worker *w = lw->worker;
     struct session *s = slab_get(&w->sessions);
     if (!s) {
         close(fd);
         metric_add(w->metrics, lw->listener->meter_ends[END_NO_MEMORY], 1);
-        struct ip ip = address_ip(client);
-        worker_client_closed(lw, &ip, is_counted);
+        struct ip ip = address_ip(client->address);
+        worker_client_closed(lw, &ip, client->is_counted);
         return;
     }
     struct tunnel_timeouts timeouts = { 0 };
     s->listener = lw;
     s->routes = lw->routes;
-    s->client = address_ip(client);
+    s->client = address_ip(client->address);
     s->id = id;
-    s->is_client_counted = is_counted;
+    s->is_client_counted = client->is_counted;
     s->site = site_view_get(lw->view);
     s->start_ns = w->loop.now_ns;
     timer_init(&s->timer, on_timer);
     list_init(&s->waiter.link);
-    describe(s, client);
+    describe(s, client->address);
     tunnel_init(&s->tunnel, &w->loop, &timeouts, on_end, s);
     use_route(s, &s->routes->routes[0]);
     /* Where there are several, none is its own yet. */
     if (s->routes->names) s->record.route = s->record.pool = FLIGHT_NO_ID;
-    transport_init_accepted(&s->tunnel.halves[TUNNEL_CLIENT].transport, &w->loop, fd,
-                            client->sa.any.sa_family == AF_UNIX, on_client_ready);
+    transport_init_accepted(&s->tunnel.halves[TUNNEL_CLIENT].transport, &w->loop, fd, client->is_local,
+                            on_client_ready);
     list_push_back(&lw->tunnels, &s->tunnel.link);
     count_add(&w->live.tunnels, 1);
     begin(s);

@@ -4,9 +4,15 @@
 #include "base/memory_view.h"
 #include "proxy/worker.h"
 
-/* Takes `fd`. The client is counted already; is_counted: among its address's, too. */
-void tcp_start(struct listener_worker *lw, int fd, const struct address *client, uint64_t id,
-               bool is_counted);
+/* Who has connected. */
+struct tcp_client {
+    const struct address *address; /* borrowed during the call */
+    bool is_local;                 /* the socket is of AF_UNIX, whatever the address is */
+    bool is_counted;               /* among its address's connections; among all it is anyway */
+};
+
+/* Takes `fd`. */
+void tcp_start(struct listener_worker *lw, int fd, const struct tcp_client *client, uint64_t id);
 /* What worker->sessions is made of. */
 size_t tcp_session_size(void);
 

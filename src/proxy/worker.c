@@ -15,6 +15,7 @@
 #include "net/socket_set.h"
 #include "proxy/accept.h"
 #include "proxy/exchange_steps.h"
+#include "proxy/introduction.h"
 #include "proxy/mirror.h"
 #include "proxy/tcp.h"
 #include "proxy/tunnel.h"
@@ -54,6 +55,7 @@ void listener_worker_init(struct listener_worker *lw, struct listener *l)
     list_init(&lw->link);
     list_init(&lw->connections);
     list_init(&lw->tunnels);
+    list_init(&lw->introductions);
 }
 
 static void use_view(struct listener_worker *lw, struct site_view *view)
@@ -101,6 +103,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     slab_init(&w->tunnels, &w->loop.blocks, sizeof(struct tunnel));
     slab_init(&w->sessions, &w->loop.blocks, tcp_session_size());
     slab_init(&w->exchanges, &w->loop.blocks, sizeof(struct exchange));
+    slab_init(&w->introductions, &w->loop.blocks, sizeof(struct introduction));
     h2_worker_init(&w->h2, &w->loop);
     w->metrics = metric_shard_of(p->metrics, index);
     if (p->access_log) w->access_log = access_log_writer_of(p->access_log, index);
@@ -127,6 +130,7 @@ void worker_free(struct worker *w)
     slab_fini(&w->tunnels);
     slab_fini(&w->sessions);
     slab_fini(&w->exchanges);
+    slab_fini(&w->introductions);
     h2_worker_fini(&w->h2);
     tls_worker_fini(&w->tls);
     loop_fini(&w->loop);
@@ -293,6 +297,7 @@ void worker_kill(struct worker *w)
         struct listener_worker *lw = listener_at(at);
         acceptor_close(&lw->acceptor);
         lw->service.is_draining = true;
+        introduction_kill_all(lw, END_DRAINED);
         http_conn_kill_all(&lw->connections, END_DRAINED);
         while (!list_is_empty(&lw->tunnels))
             tunnel_kill(container_of(lw->tunnels.next, struct tunnel, link), END_DRAINED);

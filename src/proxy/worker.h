@@ -25,6 +25,8 @@ struct listener_worker {
     struct worker *worker;
     struct list connections; /* of http_conn */
     struct list tunnels;
+    struct list introductions;
+    const struct introduction_events *introduction_events;
     struct site_view
         *view; /* the configuration that it goes by: the worker's, or the last that had it. One user */
     const struct route_set *routes; /* of that */
@@ -67,7 +69,7 @@ struct worker {
     struct list listeners;         /* of listener_worker */
     struct site_view *site;        /* the configuration that new exchanges go by */
     struct route_scratch *scratch; /* of one match at a time */
-    struct slab clients, tunnels, sessions, exchanges;
+    struct slab clients, tunnels, sessions, exchanges, introductions;
     struct list mirrors;       /* of mirror */
     struct resolver *resolver; /* NULL if no route is an egress route */
     struct worker_live live;
@@ -112,7 +114,8 @@ void worker_post(struct worker *w, const struct mail *m);
 void listener_worker_init(struct listener_worker *lw, struct listener *l);
 /* The worker serves nobody any more, and gives its configuration back. */
 void worker_leave_site(struct worker *w);
-/* A client's connection of that listener has ended: it is counted no more; is_counted: nor among its address's. */
+/* A client's connection of that listener has ended: it is counted no more; is_counted: nor among its address's. client: may be
+ * NULL where it is not. */
 void worker_client_closed(struct listener_worker *lw, const struct ip *client, bool is_counted);
 /* Nothing is going on any more. */
 bool worker_is_idle(const struct worker *w);

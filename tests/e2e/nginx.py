@@ -29,7 +29,7 @@ http {{
     keepalive_requests {keepalive_requests};
     default_type text/plain;
     server {{
-        listen 127.0.0.1:{port}{tls} backlog=4096;
+        listen 127.0.0.1:{port}{tls}{introduced} backlog=4096;
         server_name _;
         root {directory}/files;
         {server}
@@ -48,7 +48,7 @@ DEFAULT_SERVER = """
 
 class Nginx:
     def __init__(self, directory, server=None, logs=True, keepalive_timeout="75s", keepalive_requests=1000000,
-                 connections=1024, port=None, log_format="plain", is_tls=False):
+                 connections=1024, port=None, log_format="plain", is_tls=False, is_introduced=False):
         self.directory = str(directory)
         os.makedirs(os.path.join(self.directory, "files"), exist_ok=True)
         self.port = port or reserve_port()
@@ -57,7 +57,8 @@ class Nginx:
         self.access_log = os.path.join(self.directory, "access.log")
         config = os.path.join(self.directory, "nginx.conf")
         with open(config, "w") as file:
-            file.write(CONFIG.format(directory=self.directory, port=self.port, tls=" ssl" if is_tls else "", connections=connections,
+            file.write(CONFIG.format(directory=self.directory, port=self.port, tls=" ssl" if is_tls else "",
+                                     introduced=" proxy_protocol" if is_introduced else "", connections=connections,
                                      nofile=connections + 100, keepalive_timeout=keepalive_timeout,
                                      keepalive_requests=keepalive_requests,
                                      access_log=f"{self.access_log} {log_format}" if logs else "off",
