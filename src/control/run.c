@@ -16,6 +16,7 @@
 #include "control/certificate_watch.h"
 #include "control/core.h"
 #include "control/drain.h"
+#include "control/gate_watch.h"
 #include "control/heritage.h"
 #include "control/limits.h"
 #include "control/log_watch.h"
@@ -59,6 +60,7 @@ struct control {
     struct start *start;         /* NULL: nothing is kept of configurations */
     uint32_t signal_count;
     struct certificate_watch *certificates;
+    struct gate_watch *gates;
 };
 
 static void fail(const char *event, const struct err *err)
@@ -269,6 +271,7 @@ static void on_other_config(void *context, const struct config *config)
     server_watch_warm_ups(c->servers);
     server_checks_follow(c->checks);
     certificate_watch_use(c->certificates, config);
+    gate_watch_use(c->gates, config);
 }
 
 static int open_reload(struct control *c, struct err *err)
@@ -373,6 +376,7 @@ static int open_all(struct control *c, struct err *err)
     if (jobs_new(&c->jobs, c->box, err) < 0 || open_reload(c, err) < 0) return -1;
     if (open_leaks(c, err) < 0) return -1;
     if (certificate_watch_new(&c->certificates, &c->loop, c->jobs, c->proxy, err) < 0) return -1;
+    if (gate_watch_new(&c->gates, &c->loop, c->jobs, c->proxy, err) < 0) return -1;
     /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
     if (open_upgrade(c, err) < 0) return -1;
     if (c->config->admin && profiler_new(&c->profiler, c->proxy, c->box, err) < 0) return -1;
@@ -421,6 +425,7 @@ static void close_all(struct control *c)
     profiler_stop(c->profiler);
     reload_stop(c->reload);
     certificate_watch_stop(c->certificates);
+    gate_watch_stop(c->gates);
     jobs_stop(c->jobs);
     server_checks_stop(c->checks);
     traffic_watch_stop(c->traffic);
@@ -436,6 +441,7 @@ static void close_all(struct control *c)
     leak_watch_free(c->leaks);
     jobs_free(c->jobs);
     certificate_watch_free(c->certificates);
+    gate_watch_free(c->gates);
     reload_free(c->reload);
     upgrade_free(c->upgrade);
     if (c->heritage) heritage_close(c->heritage);
@@ -488,6 +494,7 @@ int run(const struct run_setup *setup)
         anchor_set(c->proxy, config);
         crash_set_story(anchor_tell, NULL);
         certificate_watch_use(c->certificates, config);
+        gate_watch_use(c->gates, config);
         say_ready(c);
         c->service = service_new(c->proxy, &c->loop);
         service_ready(c->service);

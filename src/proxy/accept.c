@@ -79,8 +79,8 @@ static enum end_reason admit(struct listener_worker *lw, const struct ip *client
     struct proxy *p = lw->worker->proxy;
     const struct route_set *routes = lw->routes;
     const struct gate_conf *global = routes->site->conf->gate, *local = routes->conf->gate;
-    if (routes->site->gate && gate_check(routes->site->gate, client) != GATE_PASS) return END_GATE_DENIED;
-    if (routes->gate && gate_check(routes->gate, client) != GATE_PASS) return END_GATE_DENIED;
+    if (routes->site->gate && !gate_slot_passes(routes->site->gate, client)) return END_GATE_DENIED;
+    if (routes->gate && !gate_slot_passes(routes->gate, client)) return END_GATE_DENIED;
     if (denials_have(p->denials, client)) return END_GATE_DENIED;
     if (block_pool_is_short(&lw->worker->loop.blocks)) {
         worker_ask_for_memory(lw->worker);

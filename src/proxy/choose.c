@@ -53,16 +53,23 @@ static void match_route(const struct route_set *l, const struct choose_request *
         out->route = &l->routes[index];
 }
 
-/* The gate was passed at accept with the peer's own address; who speaks for another passes again. Denials may have come
- * since then. */
+/* The gate was passed at accept with the peer's own address; who speaks for another passes again, and everybody whose gate
+ * has other rules since then. */
+static bool is_asked_again(const struct route_set *l, const struct gate_slot *gate,
+                           const struct choose_request *rq)
+{
+    return gate &&
+           (gate_slot_has_changed(gate) || (l->conf->trust.count && forward_is_trusted(l, &rq->peer)));
+}
+
+/* Denials may have come since then, too. */
 static bool may_pass(const struct route_set *l, const struct route *r, const struct choose_request *rq)
 {
-    if (l->conf->trust.count && forward_is_trusted(l, &rq->peer)) {
-        if (l->site->gate && gate_check(l->site->gate, &rq->client) != GATE_PASS) return false;
-        if (l->gate && gate_check(l->gate, &rq->client) != GATE_PASS) return false;
-    }
+    struct gate_slot *all = l->site->gate;
+    if (is_asked_again(l, all, rq) && !gate_slot_passes(all, &rq->client)) return false;
+    if (is_asked_again(l, l->gate, rq) && !gate_slot_passes(l->gate, &rq->client)) return false;
     if (denials_have(l->site->proxy->denials, &rq->client)) return false;
-    return !r->gate || gate_check(r->gate, &rq->client) == GATE_PASS;
+    return !r->gate || gate_slot_passes(r->gate, &rq->client);
 }
 
 static bool is_body_too_large(const struct route_set *l, const struct http_head *head)

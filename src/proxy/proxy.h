@@ -10,7 +10,6 @@
 #include "pool/pool.h"
 #include "proxy/client_table.h"
 #include "proxy/denials.h"
-#include "proxy/gate.h"
 #include "proxy/listener.h"
 #include "proxy/proxy_conf.h"
 #include "proxy/retire.h"

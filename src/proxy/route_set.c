@@ -66,8 +66,7 @@ static int open_route(struct route_set *set, struct route *r, const struct route
 {
     r->conf = conf;
     if (name_route(set, r, conf->name, err) < 0) return -1;
-    if (conf->gate && !(r->gate = gate_rules_new(conf->gate)))
-        return err_set(err, "out of memory for its gate");
+    if (conf->gate) r->gate = conf->gate->slot;
     struct proxy *p = set->site->proxy;
     if (conf->rate && rate_limit_new(&r->rate, &p->rate_books, p->metrics, "route", set->listener->name,
                                      r->name, conf->rate, err) < 0)
@@ -134,8 +133,7 @@ int route_set_open(struct route_set *r, struct site *site, struct listener *l,
     r->site = site;
     r->listener = l;
     r->conf = conf;
-    if (conf->gate && !(r->gate = gate_rules_new(conf->gate)))
-        return err_set(err, "out of memory for its gate");
+    if (conf->gate) r->gate = conf->gate->slot;
     struct proxy *p = site->proxy;
     if (conf->rate &&
         rate_limit_new(&r->rate, &p->rate_books, p->metrics, "listener", l->name, NULL, conf->rate, err) < 0)
@@ -147,7 +145,6 @@ void route_set_close(struct route_set *set)
 {
     for (uint32_t i = 0; i < set->route_count; i++) {
         struct route *r = &set->routes[i];
-        gate_rules_free(r->gate);
         rate_limit_free(r->rate);
         rewrite_free(r->rewrite);
         egress_rules_free(r->egress);
@@ -156,6 +153,5 @@ void route_set_close(struct route_set *set)
     free(set->routes);
     route_table_free(set->table);
     sni_table_free(set->names);
-    gate_rules_free(set->gate);
     rate_limit_free(set->rate);
 }

@@ -3,11 +3,11 @@
 #pragma once
 
 #include "pool/pool.h"
-#include "proxy/gate.h"
 #include "proxy/listener.h"
 #include "proxy/proxy_conf.h"
 #include "proxy/rate.h"
 #include "proxy/split.h"
+#include "route/gate.h"
 #include "route/rewrite.h"
 #include "route/route.h"
 
@@ -28,7 +28,7 @@ struct route {
     const struct route_conf *conf; /* NULL for the listener's own pool */
     struct roster *pool;           /* NULL: a split's, or weir answers itself */
     struct split *split;           /* NULL: none */
-    struct gate_rules *gate;       /* NULL: everybody */
+    struct gate_slot *gate;        /* the configuration's; NULL: everybody */
     struct rate_limit *rate;       /* NULL: as many as come */
     struct rewrite *rewrite;       /* NULL: as it came */
     struct egress_rules *egress;   /* NULL: the request does not say where it goes */
@@ -44,7 +44,7 @@ struct route_set {
     struct sni_table *names;   /* of a tcp listener with routes; else NULL */
     struct route *routes;
     uint32_t route_count;
-    struct gate_rules *gate; /* NULL: none of the listener's own */
+    struct gate_slot *gate;  /* likewise; NULL: none of the listener's own */
     struct rate_limit *rate; /* likewise */
 };
 

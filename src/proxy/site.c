@@ -76,8 +76,7 @@ static int add_pool_rates(struct site *s, struct err *err)
 
 static int fill(struct site *s, struct err *err)
 {
-    if (s->conf->gate && !(s->gate = gate_rules_new(s->conf->gate)))
-        return err_set(err, "out of memory for the gate");
+    if (s->conf->gate) s->gate = s->conf->gate->slot;
     if (change_pools(s->change, s, err) < 0 || add_pool_rates(s, err) < 0 || add_splits(s, err) < 0)
         return -1;
     return add_listeners(s, err);
@@ -115,7 +114,6 @@ static void hollow_out(struct site *s)
     for (uint32_t i = 0; s->generation && i < s->pool_count; i++) s->pools[i]->pool->sites--;
     for (uint32_t i = 0; i < s->split_count; i++) split_close(&s->splits[i]);
     for (uint32_t i = 0; i < s->pool_count; i++) roster_put(s->pools[i]);
-    gate_rules_free(s->gate);
     for (uint32_t i = 0; i < s->pool_rate_count; i++) rate_limit_free(s->pool_rates[i]);
     free(s->pool_rates);
     free(s->listeners);
@@ -124,6 +122,7 @@ static void hollow_out(struct site *s)
     conf_arena_free(s->own);
     conf_arena_free(s->arena);
     s->listeners = NULL;
+    s->gate = NULL;
     s->pool_rates = NULL;
     s->splits = NULL;
     s->pools = NULL;

@@ -23,9 +23,9 @@ struct site {
     const struct proxy_conf *conf;
     struct conf_arena
         *arena; /* in which conf lies: one reference; NULL: it is the caller's, for longer than this */
-    struct conf_arena *own;  /* of what was decoded besides; NULL: nothing */
-    struct gate_rules *gate; /* for every listener; NULL: none */
-    struct roster **pools;   /* one reference each: the configuration's, then those of debug upstreams */
+    struct conf_arena *own; /* of what was decoded besides; NULL: nothing */
+    struct gate_slot *gate; /* for every listener, the configuration's; NULL: none */
+    struct roster **pools;  /* one reference each: the configuration's, then those of debug upstreams */
     struct rate_limit **pool_rates; /* by their seats; of the configuration's; NULL: as many as come */
     struct split *splits;
     struct route_set *listeners; /* in the configuration's order */

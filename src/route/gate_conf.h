@@ -5,8 +5,12 @@
 #include "base/address.h"
 #include "conf/field.h"
 
+struct gate_slot;
+
 struct gate_conf {
-    struct conf_items allow, deny; /* struct cidr */
+    struct conf_items allow, deny;             /* struct cidr */
+    struct conf_items allow_files, deny_files; /* const char * */
+    struct gate_slot *slot; /* what is made of them (route/gate.h); the arena's. NULL: there are none */
     uint32_t connections_per_client,
         connections; /* 0: no limit. Not on a route: it is found after the accept. */
 };

@@ -3,7 +3,7 @@ import pytest
 
 import message
 from waiting import eventually
-from weir import listen_at_free_port
+from weir import listen_at_free_port, run_command
 
 
 def try_to_pass(scene, weir, source="127.0.0.1", listener=None, *fields):
@@ -146,3 +146,77 @@ def test_refusals_do_not_flood_the_log(scene):
         assert try_to_pass(scene, weir) is None
     weir.wait_metric(200, "weir_connections_refused_total", reason="gate_denied")
     assert len(weir.events("connection_refused")) <= 10
+
+
+# Files
+
+
+def write_list(path, *blocks):
+    """Replaced by rename, as tools do that write lists."""
+    beside = path.with_name(path.name + ".new")
+    beside.write_text("# written by a test\n" + "".join(f"{block} ; remark\n" for block in blocks))
+    beside.rename(path)
+
+
+@pytest.mark.parametrize("level", ["global", "listener", "route"])
+def test_a_file_of_addresses_is_replaced_while_weir_runs(scene, tmp_path, level):
+    path = tmp_path / "deny.txt"
+    write_list(path, "127.0.0.2", "127.0.3.0/24")
+    gate = {"deny_files": [str(path)]}
+    weir = scene.proxy(scene.server(), workers=2,
+                       **{"global": {"gate": gate}, "listener": {"listener": {"gate": gate}},
+                          "route": {"listener": {"routes": [{"name": "all", "pool": "web", "gate": gate}]}}}[level])
+    refused = 403 if level == "route" else None
+    assert [try_to_pass(scene, weir, source) for source in ("127.0.0.1", "127.0.0.2", "127.0.3.9")] == [200, refused, refused]
+    weir.wait_metric(2, "weir_gate_file_blocks")
+    stays = scene.client(weir, source="127.0.0.4")
+    assert stays.ask().status == 200
+    write_list(path, "127.0.0.1", "127.0.0.4", "127.0.0.5")
+    weir.wait_metric(3, "weir_gate_file_blocks")
+    assert [try_to_pass(scene, weir, source) for source in ("127.0.0.1", "127.0.0.2", "127.0.3.9")] == [refused, 200, 200]
+    assert stays.ask().status == 403  # also on a connection that is open
+    assert int(weir.wait_event("addresses_changed")["blocks"]) in (2, 3)
+
+
+def test_a_mistake_in_a_file_keeps_what_was_there(scene, tmp_path):
+    path = tmp_path / "deny.txt"
+    write_list(path, "127.0.0.2")
+    weir = scene.proxy(scene.server(), gate={"deny_files": [str(path)]})
+    beside = tmp_path / "deny.txt.new"
+    beside.write_text("127.0.0.3\nnonsense\n")
+    beside.rename(path)  # at once: nobody reads half of it
+    event = weir.wait_event("addresses_refused")
+    assert f"{path}:2: " in event["error"]
+    assert [try_to_pass(scene, weir, source) for source in ("127.0.0.2", "127.0.0.3")] == [None, 200]
+    weir.wait_metric(1, "weir_gate_file_changes_total", result="refused")
+    write_list(path, "127.0.0.3", "127.0.0.9")
+    weir.wait_metric(2, "weir_gate_file_blocks")
+    assert [try_to_pass(scene, weir, source) for source in ("127.0.0.2", "127.0.0.3")] == [200, None]
+
+
+def test_allowed_by_a_file_keeps_the_rest_out(scene, tmp_path):
+    path = tmp_path / "allow.txt"
+    write_list(path, "127.0.0.0/30")
+    weir = scene.proxy(scene.server(), gate={"allow_files": [str(path)], "deny": ["127.0.0.2"]})
+    assert [try_to_pass(scene, weir, f"127.0.0.{last}") for last in (1, 2, 9)] == [200, None, None]
+
+
+def test_a_file_that_is_not_there_is_a_mistake_of_the_configuration(tmp_path):
+    path = tmp_path / "weir.yaml"
+    path.write_text("gate:\n  deny_files: [/nowhere/deny.txt]\nlisteners: {web: {bind: ':1', pool: web}}\n"
+                    "pools: {web: {servers: ['127.0.0.1:1']}}\n")
+    done = run_command("check", "-c", str(path))
+    assert done.returncode == 78 and "2:" in done.stderr + done.stdout
+    assert "cannot open /nowhere/deny.txt" in done.stderr + done.stdout
+
+
+def test_a_million_blocks_are_replaced_without_a_pause(scene, tmp_path):
+    path = tmp_path / "deny.txt"
+    million = [f"{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}.0/25" for n in range(0x010000, 0x010000 + 1000000)]
+    write_list(path, "127.0.0.2")
+    weir = scene.proxy(scene.server(), build="release", gate={"deny_files": [str(path)]})
+    client = scene.client(weir)
+    write_list(path, *million, "127.0.0.3")
+    while weir.metric("weir_gate_file_blocks") < 1000000:
+        assert client.ask().status == 200
+    assert [try_to_pass(scene, weir, source) for source in ("127.0.0.2", "127.0.0.3")] == [200, None]

@@ -1,4 +1,4 @@
-#include "proxy/gate.h"
+#include "route/gate.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,14 +26,21 @@ static void add(struct conf_items *items, struct cidr *blocks, const char *const
     items->data = blocks;
 }
 
+static struct gate_rules *make(const struct gate_conf *conf)
+{
+    const char *key;
+    struct err err;
+    struct gate_rules *r = gate_rules_new(conf, &key, &err);
+    if (!r) fail_msg("%s", err.text);
+    return r;
+}
+
 static struct gate_rules *rules_of(struct lists *l, const char *const *allow, const char *const *deny)
 {
     memset(l, 0, sizeof(*l));
     add(&l->conf.allow, l->allow, allow);
     add(&l->conf.deny, l->deny, deny);
-    struct gate_rules *r = gate_rules_new(&l->conf);
-    assert_non_null(r);
-    return r;
+    return make(&l->conf);
 }
 
 static enum gate_verdict check(const struct gate_rules *r, const char *text)
@@ -178,8 +185,7 @@ static void it_is_what_trying_every_block_gives(void **state)
                                      .deny = { l.deny, rng_below(&rng, 40) } };
         for (uint32_t i = 0; i < l.conf.allow.count; i++) l.allow[i] = draw_block(&rng);
         for (uint32_t i = 0; i < l.conf.deny.count; i++) l.deny[i] = draw_block(&rng);
-        struct gate_rules *r = gate_rules_new(&l.conf);
-        assert_non_null(r);
+        struct gate_rules *r = make(&l.conf);
         for (uint32_t i = 0; i < 200; i++) {
             struct ip ip = draw_ip(&rng);
             enum gate_verdict verdict = gate_check(r, &ip);

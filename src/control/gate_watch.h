@@ -1,0 +1,20 @@
+/* control/gate_watch.h: the files of the gates of the configuration in force, while they change: they are read on the jobs' thread,
+ * and asked from then on; connections and requests go on meanwhile. A file with a mistake is said, and what was there before
+ * stays. Control thread. */
+#pragma once
+
+#include "control/config.h"
+#include "net/jobs.h"
+#include "proxy/proxy.h"
+
+struct gate_watch;
+
+/* All are borrowed. */
+MUST_CHECK int gate_watch_new(struct gate_watch **out, struct loop *loop, struct jobs *jobs,
+                              struct proxy *proxy, struct err *err);
+/* Another configuration is in force; borrowed until the next. */
+void gate_watch_use(struct gate_watch *w, const struct config *config);
+/* Looks no more; before jobs_stop(). */
+void gate_watch_stop(struct gate_watch *w);
+/* No worker runs any more, or none ever did. NULL is fine, for both. */
+void gate_watch_free(struct gate_watch *w);
