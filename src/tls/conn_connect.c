@@ -205,6 +205,7 @@ int tls_conn_connect(struct transport *t, struct tls_worker *w, const struct tls
     c->key = key_of(w, to, o);
     c->is_upstream = true;
     tls_conn_put_over(c, t, w, to->alpn);
+    if (c->is_connected) t->overdue = END_SERVER_TLS_TIMEOUT; /* else once it is */
     return 0;
 }
 
