@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""Takes the README's pictures of the dashboard: tools/take_pictures.py WEIR OUTDIR
+"""Takes the pictures of the dashboard: tools/take_pictures.py WEIR OUTDIR
 
-Runs WEIR's demo until there is something to see, and writes OUTDIR/{now,river,failures}.png by headless Chromium.
+Runs WEIR's demo until there is something to see, and writes OUTDIR/{now,river,failures}.png by headless Chromium, and the river
+as it is drawn, OUTDIR/river.svg, which docs/pictures has.
 """
 import os
 import pathlib
@@ -26,6 +27,29 @@ def take(browser, view, path):
     path.write_bytes(browser.picture())
 
 
+# The drawing by itself, with the colours that the page's style gives it.
+DRAWING = """(() => {
+  const from = document.querySelector("svg.river"), copy = from.cloneNode(true);
+  const all = [...from.querySelectorAll("*")], copies = [...copy.querySelectorAll("*")];
+  all.forEach((node, number) => {
+    const style = getComputedStyle(node), to = copies[number];
+    for (const name of ["fill", "stroke", "opacity", "font-size"])
+      if (style.getPropertyValue(name)) to.setAttribute(name, style.getPropertyValue(name));
+    to.removeAttribute("class");
+    to.removeAttribute("href");
+  });
+  const paper = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+  paper.setAttribute("width", "100%");
+  paper.setAttribute("height", "100%");
+  paper.setAttribute("fill", getComputedStyle(document.body).backgroundColor);
+  copy.prepend(paper);
+  copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+  copy.setAttribute("font-family", "sans-serif");
+  copy.removeAttribute("class");
+  return copy.outerHTML.replace(/></g, ">\\n<") + "\\n";
+})()"""
+
+
 def main():
     weir, directory = sys.argv[1], pathlib.Path(sys.argv[2])
     directory.mkdir(parents=True, exist_ok=True)
@@ -40,6 +64,9 @@ def main():
                            "traffic", TRAFFIC_S)
                 for view in SCHEMES:
                     take(browser, view, directory / f"{view}.png")
+                browser.open(f"{ADMIN}#river")
+                browser.wait("document.querySelectorAll('svg.river rect').length > 8", "the river")
+                (directory / "river.svg").write_text(browser.run(DRAWING))
             finally:
                 browser.close()
     finally:

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "conf/decode.h"
 #include "net/loop.h"
-#include "pool/pool_worker.h"
+#include "pool/queue.h"
 #include "proxy/proxy.h"
 
 /* servers */
@@ -237,16 +237,6 @@ static uint64_t available_in(const struct pool *pool)
     return count;
 }
 
-static uint64_t waiting_in(const struct proxy *p, const struct pool *pool)
-{
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < p->worker_count; i++) {
-        const struct pool_worker *pw = pool->workers[i];
-        if (pw) sum += __atomic_load_n(&pw->queue_length, __ATOMIC_RELAXED);
-    }
-    return sum;
-}
-
 static struct retries_answer describe_retries(const struct pool *pool, struct metric_registry *metrics)
 {
     struct retries_answer a = {
@@ -273,7 +263,7 @@ static void print_pool(const struct proxy *p, const struct pool *pool, struct js
         .name = pool->name,
         .method = pool->roster->conf->balance.option->name,
         .servers = { servers, pool->roster->count },
-        .queue = { .waiting = waiting_in(p, pool),
+        .queue = { .waiting = pool_waiting(pool),
                    .length = pool->roster->conf->queue.length,
                    .queued = metric_sum(p->metrics, pool->meter_queued),
                    .refused = metric_sum(p->metrics, pool->meter_queue_full) },

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 /* 2.1: with its line's end. */
 #define V1_MAX 107u
 #define V2_FIXED 16u
@@ -173,8 +175,9 @@ static size_t write_v1(char *out, const struct address *client, const struct add
 {
     char texts[2][INET6_ADDRSTRLEN];
     if (!client) {
-        memcpy(out, "PROXY UNKNOWN\r\n", 15);
-        return 15;
+        struct text line = text_over(out, PROXY_HEADER_WRITTEN_MAX);
+        TEXT_LITERAL(&line, "PROXY UNKNOWN\r\n");
+        return line.len;
     }
     struct ip ips[2] = { address_ip(client), address_ip(server) };
     bool is_v4 = ip_is_v4(&ips[0]) && ip_is_v4(&ips[1]);

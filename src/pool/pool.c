@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/names.h"
 #include "pool/membership.h"
+#include "pool/queue.h"
 
 #define WARM_STEPS 20
 #define WARM_STEP_MIN_MS 250
@@ -205,6 +206,11 @@ static double number_of(void *context)
     return (double)*(const uint64_t *)context;
 }
 
+static double waiting(void *pool)
+{
+    return pool_waiting(pool);
+}
+
 static double is_panicking(void *pool)
 {
     return ((const struct pool *)pool)->ignores_health;
@@ -249,6 +255,8 @@ static void add_meters(struct pool *p, struct metric_registry *metrics)
     add_health_meters(p, metrics);
     p->meter_queued = metric_counter(metrics, "weir_pool_queued_total", "Exchanges that waited for a server.",
                                      &label, 1);
+    (void)metric_gauge_fn(metrics, "weir_pool_queue_length", "Exchanges that wait for a server now.", &label,
+                          1, waiting, p);
     p->meter_queue_full = metric_counter(metrics, "weir_pool_queue_full_total",
                                          "Exchanges refused because the queue was full.", &label, 1);
 }

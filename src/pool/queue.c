@@ -294,3 +294,11 @@ void queue_fini(struct pool_worker *pw)
     (void)bug_if(QUEUE, !list_is_empty(&pw->queue) || pw->queue_length);
     loop_cancel(&pw->handed_task);
 }
+
+uint32_t pool_waiting(const struct pool *p)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < p->worker_count; i++)
+        if (p->workers[i]) sum += count_get(&p->workers[i]->queue_length);
+    return sum;
+}

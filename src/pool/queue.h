@@ -25,6 +25,9 @@ static inline struct server *pool_offered(const struct pool_worker *pw)
     return pw->offered;
 }
 
+/* How many wait now, of all workers. Control thread. */
+uint32_t pool_waiting(const struct pool *p);
+
 /* For pool_worker.c: */
 void queue_init(struct pool_worker *pw);
 /* Nobody may wait any more. */

@@ -26,6 +26,22 @@ void server_set_caps(struct server *s, uint32_t exchanges, uint32_t connections)
     atomic_store(&s->connection_cap, connections);
 }
 
+static double is_up(void *server)
+{
+    enum server_shown shown = server_shown(server);
+    return shown == SERVER_SHOWN_UP || shown == SERVER_SHOWN_WARMING;
+}
+
+static double in_flight(void *server)
+{
+    return atomic_load_explicit(&((struct server *)server)->peer.in_flight, memory_order_relaxed);
+}
+
+static double open_connections(void *server)
+{
+    return atomic_load_explicit(&((struct server *)server)->peer.open_connections, memory_order_relaxed);
+}
+
 static void add_meters(struct server *s, struct metric_registry *metrics)
 {
     struct metric_label labels[] = { { "pool", s->pool->name }, { "server", s->name }, { "class", NULL } };
@@ -47,6 +63,15 @@ static void add_meters(struct server *s, struct metric_registry *metrics)
     s->meter_latency = metric_histogram(metrics, "weir_server_first_byte_seconds",
                                         "From an attempt's start to the first byte of its response.", labels,
                                         2);
+    (void)metric_gauge_fn(metrics, "weir_server_up",
+                          "1 while a server is up or warming up; 0 while it is down, ejected, draining or in "
+                          "maintenance.",
+                          labels, 2, is_up, s);
+    (void)metric_gauge_fn(metrics, "weir_server_in_flight", "Exchanges that a server is at.", labels, 2,
+                          in_flight, s);
+    (void)metric_gauge_fn(metrics, "weir_server_open_connections",
+                          "Connections open to a server, idle ones included.", labels, 2, open_connections,
+                          s);
 }
 
 /* Each worker's part is on lines of its own. */

@@ -78,6 +78,7 @@ def test_a_server_whose_checks_fail_gets_nothing_until_they_pass_again(scene):
     assert ask_names(client, 10) == {"b"}
     weir.wait_metric(1, "weir_pool_servers", pool="web", state="down")
     weir.wait_metric(1, "weir_pool_servers", pool="web", state="up")
+    assert [weir.metric("weir_server_up", pool="web", server=name) for name in "ab"] == [0, 1]
     assert weir.metric("weir_pool_health_changes_total", pool="web", reason="check_failed") == 1
     assert weir.metric("weir_pool_checks_total", pool="web", result="failed") >= 3
     patients[0].status = 204

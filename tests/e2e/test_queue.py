@@ -108,6 +108,7 @@ def test_a_full_queue_refuses(scene):
     assert scene.client(weir).ask("GET", "/refused").status == 503
     assert weir.exchange(status=503)["end"] == "queue_full"
     weir.wait_metric(1, "weir_pool_queue_full_total", pool="web")
+    assert (weir.metric("weir_pool_queue_length", pool="web"), weir.metric("weir_server_in_flight", pool="web")) == (2, 1)
     assert len(server.requests) == 1
 
 
