@@ -206,9 +206,12 @@ static enum next parse_heads(struct h1_client *c, struct slice bytes)
 
 static void read_head(struct h1_client *c)
 {
+    struct loop *l = loop_of(c);
     struct slice bytes;
-    while (receive_head(c, &bytes))
-        if (parse_heads(c, bytes) == STOP) return;
+    enum next next = NEXT_HEAD;
+    bool was_busy = h1_conn_claim_scratch(l);
+    while (next != STOP && receive_head(c, &bytes)) next = parse_heads(c, bytes);
+    l->is_scratch_busy = was_busy;
 }
 
 /* First what is held, then what comes. */
@@ -226,6 +229,7 @@ static void pause(struct http_stream *s)
 static void resume(struct http_stream *s)
 {
     struct h1_client *c = h1_client_of(s);
+    if (c->conn.is_retired || c->conn.is_pumping || h1_conn_resumes_later(&c->conn)) return;
     if (c->has_head) {
         h1_conn_resume(s);
         if (has_next(c)) read_on(c);
@@ -311,6 +315,8 @@ static void release(struct http_stream *s)
         return;
     }
     c->state = H1_CLIENT_IDLE;
+    conn->owes_resume = false;
+    loop_cancel(&conn->task); /* whatever was to go on is over */
     c->idle_since_ns = loop_of(c)->now_ns;
     c->owner->on_idle(c);
 }

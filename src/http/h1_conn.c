@@ -8,7 +8,20 @@ static void on_task(struct loop_task *t)
 {
     struct h1_conn *c = container_of(t, struct h1_conn, task);
     if (bug_if(H1_CONN, c->is_retired)) return;
+    if (c->owes_resume) {
+        c->owes_resume = false;
+        if (c->stream.events) http_stream_resume(&c->stream);
+        if (c->is_retired) return;
+    }
     c->role->drive(c);
+}
+
+bool h1_conn_resumes_later(struct h1_conn *c)
+{
+    if (!h1_conn_loop(c)->is_scratch_busy) return false;
+    c->owes_resume = true;
+    loop_defer(h1_conn_loop(c), &c->task);
+    return true;
 }
 
 void h1_conn_init(struct h1_conn *c, struct transport *t, const struct h1_role *role,
@@ -80,7 +93,10 @@ bool h1_conn_pump(struct h1_conn *c, struct slice bytes)
     if (bug_if(H1_CONN, c->is_pumping)) return true; /* both would read into the one scratch buffer */
     c->is_blocked = false;
     c->is_pumping = true;
+    struct loop *l = h1_conn_loop(c);
+    bool was_busy = h1_conn_claim_scratch(l);
     enum h1_pump got = h1_in_pump(&c->in, c->transport, &c->stream, bytes, c->limits, &fault);
+    l->is_scratch_busy = was_busy;
     c->is_pumping = false;
     switch (got) {
     case H1_PUMP_DRY:
@@ -104,7 +120,7 @@ bool h1_conn_pump(struct h1_conn *c, struct slice bytes)
 void h1_conn_resume(struct http_stream *s)
 {
     struct h1_conn *c = h1_conn_of(s);
-    if (s->is_ended || c->is_retired || !c->is_blocked || c->is_pumping) return;
+    if (s->is_ended || c->is_retired || !c->is_blocked || c->is_pumping || h1_conn_resumes_later(c)) return;
     h1_conn_pump(c, SLICE_NONE);
 }
 

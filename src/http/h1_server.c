@@ -213,8 +213,14 @@ static void read_head(struct h1_server *c)
         if (c->state != H1_SERVER_HEAD) return;
     }
     while (c->state == H1_SERVER_HEAD) {
+        struct loop *l = loop_of(c);
+        bool was_busy = l->is_scratch_busy;
         switch (receive_head(c, &bytes, &is_held)) {
-        case IO_OK: on_head_bytes(c, bytes, is_held); break;
+        case IO_OK:
+            l->is_scratch_busy = true;
+            on_head_bytes(c, bytes, is_held);
+            l->is_scratch_busy = was_busy;
+            break;
         case IO_AGAIN: wait_or_close(c); return;
         case IO_EOF:
         case IO_FAIL: close_now(c, false); return;

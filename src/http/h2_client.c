@@ -75,7 +75,8 @@ static void note_fail(struct h2_session *s, enum end_reason reason, const char *
     (void)reason, (void)detail;
     for (struct list *at = s->streams.next; at != &s->streams; at = at->next) {
         struct h2_stream *st = container_of(at, struct h2_stream, link);
-        if (!st->id || s->sent <= st->sent_at) st->stream.is_unprocessed = true;
+        /* Of one that can still be spoken to, what waits goes out before the last word: the server may act on it. */
+        if (!st->id || (s->is_broken && s->sent <= st->sent_at)) st->stream.is_unprocessed = true;
     }
     leave(s->client);
 }

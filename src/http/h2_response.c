@@ -78,6 +78,7 @@ void h2_response_reset(struct h2_stream *st, uint32_t error)
 {
     struct http_fault fault = { .reason = END_SERVER_RESET, .detail = h2_error_name(error) };
     if (st->is_reset) return;
+    st->stream.is_alone = true;
     if (st->has_ended) {
         refuse_rest(st);
         return;

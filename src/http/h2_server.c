@@ -12,6 +12,9 @@
 /* What comes behind the end is thrown away, so that a reset does not destroy the end's reason on its way. */
 #define LINGER_MS 5000u
 #define LINGER_BYTES (1u << 20)
+/* The rest of a request that is answered is thrown away for so long, and as much of it. */
+#define REST_MS 3000u
+#define REST_BYTES (1u << 20)
 static const struct http_conn_ops conn_ops;
 
 void h2_worker_init(struct h2_worker *w, struct loop *l)
@@ -79,7 +82,7 @@ static void start_linger(struct h2_session *s)
     }
     h2_session_drop_all(s);
     s->state = H2_SESSION_LINGER;
-    s->head_by_ms = s->idle_by_ms = s->write_by_ms = s->leave_by_ms = 0;
+    s->head_by_ms = s->idle_by_ms = s->write_by_ms = s->leave_by_ms = s->rest_by_ms = 0;
     s->linger_by_ms = loop_now_ms(s->loop) + LINGER_MS;
     h2_session_arm(s);
     h2_session_look(s);
@@ -132,6 +135,8 @@ static void acked(struct h2_session *s)
     if (s->is_leaving) leave_now(s);
 }
 
+static void end_rests(struct h2_session *s);
+
 static void on_timer(struct timer *t)
 {
     struct h2_session *s = server_of(container_of(t, struct http_conn, timer))->session;
@@ -146,6 +151,7 @@ static void on_timer(struct timer *t)
         h2_session_look(s);
         return;
     }
+    if (s->rest_by_ms && now >= s->rest_by_ms) end_rests(s);
     if (s->head_by_ms && now >= s->head_by_ms)
         h2_session_fail(s, H2_NO_ERROR, END_HEADER_TIMEOUT, NULL);
     else if ((s->idle_by_ms && now >= s->idle_by_ms) || (s->leave_by_ms && now >= s->leave_by_ms))
@@ -349,9 +355,8 @@ static void reset(struct http_stream *stream, enum end_reason reason)
     h2_stream_bury(st, by_us);
 }
 
-static void release(struct http_stream *stream)
+static void let_go(struct h2_stream *st)
 {
-    struct h2_stream *st = h2_stream_of(stream);
     bool by_us = !st->is_reset && (!st->has_ended || !st->has_sent_end || st->is_malformed);
     if (by_us) {
         enum h2_error error = st->has_sent_end ? H2_NO_ERROR
@@ -359,6 +364,69 @@ static void release(struct http_stream *stream)
         h2_stream_send_reset(st, st->is_malformed ? H2_PROTOCOL_ERROR : error);
     }
     h2_stream_bury(st, by_us);
+}
+
+/* The rest of a request that is answered. RST_STREAM(NO_ERROR) may follow the answer at once (8.1), but curl before 8 takes
+ * the answer away from whoever asked if the two come together: so what comes is thrown away for a while, as with HTTP/1. */
+
+static size_t rest_on_body(struct http_stream *stream, const char *data, size_t len, unsigned flags)
+{
+    struct h2_stream *st = h2_stream_of(stream);
+    (void)data;
+    st->rest_bytes += len;
+    if (flags & HTTP_END || st->rest_bytes > REST_BYTES) let_go(st);
+    return len;
+}
+
+static void rest_on_trailers(struct http_stream *stream, const struct http_field *fields, uint32_t count)
+{
+    (void)fields, (void)count;
+    let_go(h2_stream_of(stream));
+}
+
+static void rest_on_error(struct http_stream *stream, const struct http_fault *fault)
+{
+    (void)fault;
+    let_go(h2_stream_of(stream));
+}
+
+static void rest_on_writable(struct http_stream *stream)
+{
+    (void)stream;
+}
+
+static const struct http_stream_events rest_events = { .on_body = rest_on_body,
+                                                       .on_trailers = rest_on_trailers,
+                                                       .on_error = rest_on_error,
+                                                       .on_writable = rest_on_writable };
+
+static void end_rests(struct h2_session *s)
+{
+    struct list *next;
+    s->rest_by_ms = 0;
+    for (struct list *at = s->streams.next; at != &s->streams; at = next) {
+        struct h2_stream *st = container_of(at, struct h2_stream, link);
+        next = at->next;
+        if (st->stream.events == &rest_events) let_go(st);
+    }
+}
+
+static void release(struct http_stream *stream)
+{
+    struct h2_stream *st = h2_stream_of(stream);
+    struct h2_session *s = st->session;
+    bool has_rest = st->has_sent_end && !st->has_ended && !st->is_reset && !st->is_malformed;
+    if (!has_rest || !h2_is_live(s) || s->is_broken) {
+        let_go(st);
+        return;
+    }
+    st->stream.events = &rest_events;
+    st->stream.owner = NULL;
+    s->held_heads -= st->head_charge; /* nobody looks at it any more */
+    st->head_charge = 0;
+    if (!s->rest_by_ms) s->rest_by_ms = loop_now_ms(s->loop) + REST_MS;
+    h2_session_arm(s);
+    h2_body_deliver(st);
 }
 
 static void resume(struct http_stream *stream)

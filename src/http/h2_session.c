@@ -49,7 +49,7 @@ void h2_session_tell_all(struct h2_session *s, enum end_reason reason, const cha
 void h2_session_start_flush(struct h2_session *s)
 {
     s->state = H2_SESSION_FLUSH;
-    s->head_by_ms = s->idle_by_ms = s->leave_by_ms = 0;
+    s->head_by_ms = s->idle_by_ms = s->leave_by_ms = s->rest_by_ms = 0;
 }
 
 void h2_session_fail(struct h2_session *s, enum h2_error error, enum end_reason reason, const char *detail)
@@ -76,7 +76,8 @@ uint32_t h2_session_blocks(const struct h2_session *s)
 
 void h2_session_arm(struct h2_session *s)
 {
-    const uint64_t all[] = { s->head_by_ms, s->idle_by_ms, s->write_by_ms, s->leave_by_ms, s->linger_by_ms };
+    const uint64_t all[] = { s->head_by_ms,  s->idle_by_ms,   s->write_by_ms,
+                             s->leave_by_ms, s->linger_by_ms, s->rest_by_ms };
     uint64_t first = UINT64_MAX;
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
         if (all[i] && all[i] < first) first = all[i];
@@ -154,7 +155,10 @@ static void read_all(struct h2_session *s)
         }
         moved += got;
         s->heard_ns = l->now_ns;
+        bool was_busy = l->is_scratch_busy;
+        l->is_scratch_busy = true;
         h2_frames_take(s, (struct slice){ l->scratch, got });
+        l->is_scratch_busy = was_busy;
         if (s->flooded) end_flood(s);
     }
 }

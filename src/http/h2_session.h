@@ -46,6 +46,7 @@ struct h2_stream {
     uint32_t allowance;     /* may be sent before others have their turn */
     uint64_t sent_at;       /* to a server: where its head lies among all bytes that went to it, */
     uint64_t sent_ns;       /* and since when */
+    uint64_t rest_bytes;    /* of a request that is answered: thrown away */
     uint64_t expected;      /* still of the body, if it has_length; else UINT64_MAX */
     struct h2_bytes hold;   /* received and not taken */
     struct block *trailers; /* that came behind what is held */
@@ -162,6 +163,7 @@ struct h2_session {
 
     /* Deadlines in loop milliseconds; 0: none. */
     uint64_t head_by_ms, idle_by_ms, write_by_ms, leave_by_ms, linger_by_ms;
+    uint64_t rest_by_ms; /* what is left of requests that are answered is not waited for longer */
 };
 
 static inline struct h2_stream *h2_stream_of(struct http_stream *s)

@@ -104,6 +104,7 @@ struct http_stream {
     bool
         is_unprocessed; /* of a request: the server cannot have acted on it: no byte was handed to the kernel, or it says so */
     bool is_reused;      /* not the connection's first exchange */
+    bool is_alone;       /* broken off by the server, whose connection goes on: it was not dead */
     bool is_last;        /* the peer closes after this message */
     bool lacks_memory;   /* that is why sending failed */
     bool ends_at_hangup; /* towards a client, its owner's: one that sends no more is gone */

@@ -52,8 +52,10 @@ struct loop {
     struct loop_grave *graves;
     struct block_pool blocks;
     struct rng rng;
-    char *scratch;
-    bool is_scratch_busy, is_stopped;
+    char *scratch; /* LOOP_SCRATCH_BYTES, of whoever receives now */
+    bool
+        is_scratch_busy; /* what was received is being worked off: who is called meanwhile receives nothing into it */
+    bool is_stopped;
     bool is_virtual;           /* tests: the clock stands until it is set */
     bool is_copied;            /* another process may hold all descriptors for a moment (fork, exec) */
     struct activity *activity; /* what the thread is doing, for profiles; borrowed, may be NULL */

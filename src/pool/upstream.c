@@ -90,7 +90,7 @@ void upstream_went_idle(struct upstream *u)
                     conf_of(sw)->idle_connections;
     if (bug_if(UPSTREAM, u->is_idle)) return;
     list_remove(&u->link);
-    if (is_worn || is_outdated(u) || !server_worker_keeps_idle(sw) ||
+    if (is_worn || !u->ops->capacity(u) || is_outdated(u) || !server_worker_keeps_idle(sw) ||
         !(has_room || (u->target && upstream_close_oldest(sw)))) {
         u->ops->close(u);
         return;
@@ -145,7 +145,8 @@ static struct upstream *find_idle(struct server_worker *sw, enum lease_need need
     /* It closes after each answer: even one that was used a moment ago may be closed already. */
     if (need > LEASE_ANY && !limit) return NULL;
     while ((u = first_to(sw, &sw->idle, target))) {
-        bool is_dead = transport_is_dead(u->transport);
+        /* One without room will not get any while nobody is on it. */
+        bool is_dead = transport_is_dead(u->transport) || !u->ops->capacity(u);
         if (!is_dead && idle_ms(u) <= limit) return u;
         if (!is_dead && need > LEASE_ANY) return NULL; /* the others are older still */
         close_idle(u);

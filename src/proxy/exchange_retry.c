@@ -17,7 +17,7 @@ static enum pool_retry decide(const struct exchange *x, enum end_reason reason)
                              .since_start_ms = exchange_since_start_us(x) / 1000,
                              .is_repeatable = exchange_is_replayable(x),
                              .is_unprocessed = !s || s->is_unprocessed,
-                             .is_kept = s && s->is_reused,
+                             .is_kept = s && s->is_reused && !s->is_alone,
                              .was_replaced = x->was_replaced,
                              .has_received = s && s->has_received,
                              .is_begun = x->state == EXCHANGE_RESPONSE || x->is_informed,

@@ -1,6 +1,9 @@
 """Bodies in every framing and both directions, and trailers; each on a new and on a reused connection to the server."""
 import hashlib
+import os
 import random
+import signal
+import socket
 import threading
 
 import pytest
@@ -452,3 +455,32 @@ def test_off_is_no_limit(scene):
     weir = scene.proxy(scene.server(), listener={"limits": {"body": "off"}})
     client = scene.client(weir)
     assert client.ask("POST", "/", body=bytes(300000)).status == 200
+
+
+@pytest.mark.parametrize("build", ["asan", "release"])
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["length", "chunked"])
+def test_an_early_answer_of_a_server_that_has_gone_is_its_answer(scene, build, is_chunked):
+    """The client's bytes, which nobody takes any more, were once read over those of the answer."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.settimeout(30)
+    weir = scene.proxy(f"127.0.0.1:{listening.getsockname()[1]}", build=build,
+                       pool={"ejection": False, "retry": {"buffer": "1KiB"}})
+    body = b"answer" * 900
+
+    def piece(data):
+        return b"%x\r\n%s\r\n" % (len(data), data) if is_chunked else data
+    client = scene.client(weir)
+    length = b"Transfer-Encoding: chunked" if is_chunked else b"Content-Length: 2000000"
+    client.send(b"PUT /x HTTP/1.1\r\nHost: a\r\n" + length + b"\r\n\r\n" + piece(b"z" * 2000))
+    server, _ = listening.accept()
+    eventually(lambda: len(server.recv(65536, socket.MSG_PEEK)) > 2000, "the request's beginning")
+    os.kill(weir.pid, signal.SIGSTOP)
+    try:
+        client.send(piece(b"z" * 60000))
+        server.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        server.close()
+    finally:
+        os.kill(weir.pid, signal.SIGCONT)
+    response = client.read()
+    assert response.status != 200 or response.body == body
+    listening.close()

@@ -3,6 +3,7 @@ and how many exchanges and connections there are."""
 import hashlib
 import random
 import socket
+import struct
 import threading
 
 import h2.errors
@@ -375,3 +376,32 @@ def test_a_reload_to_another_protocol_drains_what_is_open(plain, scene):
         server.connections[0].flush()
     assert client.read().body == b"late"
     eventually(lambda: not server.open_connections, "the end of the old connection")
+
+
+def test_a_connection_that_may_carry_nothing_is_not_kept(way):
+    def answer(connection, stream):
+        connection.respond(stream)
+        connection.flush()
+        connection.raw(http2.frame(http2.SETTINGS, 0, 0, struct.pack(">HI", STREAMS, 0)))
+    server = way.open(answer, tolerant=True)
+    for _ in range(4):
+        assert way.client().ask().status == 200
+    eventually(lambda: not server.open_connections, lambda: server.open_connections)
+    assert len(server.connections) == 4
+
+
+def test_a_stream_that_is_broken_off_is_no_dead_connection(plain):
+    asked = []
+
+    def answer(connection, stream):
+        asked.append(stream)
+        if len(asked) == 1:
+            connection.respond(stream)
+            connection.flush()
+        else:
+            connection.raw(http2.frame(http2.RST_STREAM, 0, stream.number, struct.pack(">I", ERRORS.INTERNAL_ERROR)))
+    plain.open(answer, tolerant=True, pool={"retry": {"attempts": 1, "on": []}})
+    client = plain.client()
+    assert client.ask().status == 200
+    assert client.ask().status == 502
+    assert len(asked) == 2

@@ -399,6 +399,35 @@ static void what_a_server_says_of_its_patience_is_passed_on(void **state)
     close_scene(&s);
 }
 
+/* Whoever is called while another connection's bytes are worked off must not receive over them. */
+static void nothing_is_received_over_what_another_has_received(void **state)
+{
+    (void)state;
+    for (int has_head = 0; has_head < 2; has_head++) {
+        struct scene s;
+        open_scene(&s);
+        get(&s);
+        s.takes_nothing = has_head;
+        s.pauses = !has_head;
+        say(&s, has_head ? OK : "HTTP/1.1 103 Early Hints\r\n\r\n");
+        UNTIL(&s, has_head ? s.stream->held == 2 : s.heads == 1);
+        if (!has_head) say(&s, OK);
+        for (int k = 0; k < 3; k++) loop_turn(&s.loop, 0);
+        s.takes_nothing = s.pauses = false;
+        memset(s.loop.scratch, '#', 4096);
+        s.loop.is_scratch_busy = true;
+        http_stream_resume(s.stream);
+        for (int k = 0; k < 4096; k++) assert_int_equal(s.loop.scratch[k], '#');
+        assert_false(s.stream->is_ended);
+        s.loop.is_scratch_busy = false;
+        UNTIL(&s, s.stream->is_ended);
+        assert_string_equal(s.body, "ok");
+        release(&s);
+        assert_int_equal(s.idle, 1);
+        close_scene(&s);
+    }
+}
+
 static void interim_responses_come_before_the_final_one_and_can_be_paused(void **state)
 {
     (void)state;
@@ -771,6 +800,7 @@ int main(void)
         cmocka_unit_test(a_request_that_asks_for_the_end_is_the_last),
         cmocka_unit_test(an_idle_connection_ends_with_the_servers_end_and_with_words_unasked),
         cmocka_unit_test(a_receiver_that_takes_nothing_has_it_kept_until_it_goes_on),
+        cmocka_unit_test(nothing_is_received_over_what_another_has_received),
         cmocka_unit_test(a_reset_is_seen_as_one_by_the_server),
         cmocka_unit_test(a_connection_that_is_let_go_while_it_opens_is_closed),
         cmocka_unit_test(a_refusal_is_told_at_once_or_to_the_exchange),

@@ -504,6 +504,7 @@ static void a_stream_that_is_refused_was_not_acted_on(void **state)
         assert_int_equal(a->error, rows[i].reason);
         assert_string_equal(a->detail, h2_error_name(rows[i].error));
         assert_int_equal(a->stream->is_unprocessed, rows[i].is_unprocessed);
+        assert_true(a->stream->is_alone);
         let_go(a);
         assert_int_equal(s.idle, 1); /* the connection goes on */
         close_scene(&s);
@@ -544,6 +545,22 @@ static void what_was_not_handed_over_was_not_acted_on(void **state)
     assert_true(fresh->stream->is_unprocessed);
     close_scene(&s);
     assert_true(s.was_closed_by_peer);
+}
+
+/* Its last word is GOAWAY, behind all that waited: of that the server may make what it likes. */
+static void what_is_sent_before_the_last_word_may_be_acted_on(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    struct asker *fresh = lease(&s, 1);
+    ask(fresh, HTTP_POST, 5);
+    say_ok(&s, 99, true); /* to what was not asked: the connection ends */
+    UNTIL(&s, fresh->errors == 1);
+    assert_int_equal(fresh->error, END_SERVER_HTTP2);
+    assert_false(fresh->stream->is_unprocessed);
+    assert_false(fresh->stream->is_alone);
+    close_scene(&s);
 }
 
 static void nobody_listens(void **state)
@@ -808,6 +825,7 @@ int main(void)
         cmocka_unit_test(a_stream_that_is_refused_was_not_acted_on),
         cmocka_unit_test(a_server_that_has_answered_may_refuse_the_rest),
         cmocka_unit_test(what_was_not_handed_over_was_not_acted_on),
+        cmocka_unit_test(what_is_sent_before_the_last_word_may_be_acted_on),
         cmocka_unit_test(nobody_listens),
         cmocka_unit_test(room_is_what_both_sides_allow),
         cmocka_unit_test(a_body_goes_as_far_as_the_windows),

@@ -465,16 +465,86 @@ static void a_body_of_another_length_than_said_is_cut(void **state)
     close_scene(&s);
 }
 
-static void an_early_answer_lets_go_of_the_rest(void **state)
+static void open_answered_post(struct scene *s)
+{
+    open_greeted(s);
+    s->answers = true;
+    say_post(s, 1);
+    assert_string_equal(hear(s), "HEADERS 1\nDATA 1 len=2 end\n");
+}
+
+static void the_rest_of_an_answered_request_is_thrown_away_and_its_window_opened(void **state)
 {
     (void)state;
     struct scene s;
-    open_greeted(&s);
-    s.answers = true;
-    say_post(&s, 1);
-    assert_string_equal(hear(&s), "HEADERS 1\nDATA 1 len=2 end\nRST_STREAM 1 NO_ERROR\n");
+    static char body[16384];
+    open_answered_post(&s);
+    for (int i = 0; i < 20; i++) {
+        say_frame(&s, H2_DATA, 0, 1, body, sizeof(body));
+        assert_null(strstr(hear(&s), "RST_STREAM"));
+    }
+    say_frame(&s, H2_DATA, H2_END_STREAM, 1, "end", 3);
+    assert_null(strstr(hear(&s), "RST_STREAM"));
+    assert_int_equal(s.h2.streams.live, 0);
+    say_frame(&s, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, 3, GET_BLOCK, 6);
+    assert_string_equal(hear(&s), "HEADERS 3\nDATA 3 len=2 end\n");
+    close_scene(&s);
+}
+
+static void trailers_and_resets_end_the_rest_as_well(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_answered_post(&s);
+    say_frame(&s, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, 1, "\0\1x\1y", 5);
+    assert_string_equal(hear(&s), "");
+    assert_int_equal(s.h2.streams.live, 0);
+    say_post(&s, 3);
+    say_frame(&s, H2_RST_STREAM, 0, 3, "\0\0\0\0", 4);
+    assert_string_equal(hear(&s), "HEADERS 3\nDATA 3 len=2 end\n");
+    assert_int_equal(s.h2.streams.live, 0);
+    close_scene(&s);
+}
+
+static void the_rest_is_not_waited_for_without_end(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_answered_post(&s);
+    pass_time(&s, 2999);
+    assert_string_equal(hear(&s), "");
+    pass_time(&s, 2);
+    assert_string_equal(hear(&s), "RST_STREAM 1 NO_ERROR\n");
     say_frame(&s, H2_DATA, H2_END_STREAM, 1, "late", 4); /* it was on its way: no fault */
     assert_string_equal(hear(&s), "");
+    close_scene(&s);
+}
+
+static void the_rest_is_not_read_without_end(void **state)
+{
+    (void)state;
+    struct scene s;
+    static char body[16384];
+    open_answered_post(&s);
+    bool is_reset = false;
+    for (int i = 0; i < 65 && !is_reset; i++) {
+        say_frame(&s, H2_DATA, 0, 1, body, sizeof(body));
+        is_reset = strstr(hear(&s), "RST_STREAM 1 NO_ERROR\n") != NULL;
+        assert_int_equal(is_reset, i == 64); /* 1 MiB is let pass */
+    }
+    close_scene(&s);
+}
+
+static void a_connection_that_ends_takes_the_rest_with_it(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_answered_post(&s);
+    say_frame(&s, H2_PING, 0, 1, "12345678", 8); /* of a stream: a fault */
+    assert_non_null(strstr(hear(&s), "GOAWAY"));
+    assert_int_equal(s.h2.streams.live, 0);
+    close_scene(&s);
+    open_answered_post(&s);
     close_scene(&s);
 }
 
@@ -749,7 +819,11 @@ int main(void)
         cmocka_unit_test(a_change_of_the_initial_window_moves_open_streams),
         cmocka_unit_test(malformed_requests_end_their_stream_alone),
         cmocka_unit_test(a_body_of_another_length_than_said_is_cut),
-        cmocka_unit_test(an_early_answer_lets_go_of_the_rest),
+        cmocka_unit_test(the_rest_of_an_answered_request_is_thrown_away_and_its_window_opened),
+        cmocka_unit_test(trailers_and_resets_end_the_rest_as_well),
+        cmocka_unit_test(the_rest_is_not_waited_for_without_end),
+        cmocka_unit_test(the_rest_is_not_read_without_end),
+        cmocka_unit_test(a_connection_that_ends_takes_the_rest_with_it),
         cmocka_unit_test(more_streams_than_allowed_are_refused),
         cmocka_unit_test(a_drained_connection_loses_no_request),
         cmocka_unit_test(an_idle_connection_closes_in_time),
