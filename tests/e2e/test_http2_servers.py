@@ -378,18 +378,6 @@ def test_a_reload_to_another_protocol_drains_what_is_open(plain, scene):
     eventually(lambda: not server.open_connections, "the end of the old connection")
 
 
-def test_a_connection_that_may_carry_nothing_is_not_kept(way):
-    def answer(connection, stream):
-        connection.respond(stream)
-        connection.flush()
-        connection.raw(http2.frame(http2.SETTINGS, 0, 0, struct.pack(">HI", STREAMS, 0)))
-    server = way.open(answer, tolerant=True)
-    for _ in range(4):
-        assert way.client().ask().status == 200
-    eventually(lambda: not server.open_connections, lambda: server.open_connections)
-    assert len(server.connections) == 4
-
-
 def test_a_stream_that_is_broken_off_is_no_dead_connection(plain):
     asked = []
 
