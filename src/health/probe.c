@@ -143,7 +143,7 @@ static int secure(struct probe *p)
     const struct probe_tls *tls = &p->target.tls;
     const struct tls_target to = { .upstream = tls->rules,
                                    .name = tls->name,
-                                   .address = &p->to,
+                                   .address = p->target.to,
                                    .alpn = p->kind->alpn,
                                    .watch = &no_watch };
     return tls->rules ? tls_conn_connect(&p->transport, tls->worker, &to) : 0;
@@ -224,7 +224,6 @@ struct probe *probe_start(struct loop *l, const struct probe_target *target)
     }
     p->loop = l;
     p->target = *target;
-    p->to = *target->to;
     p->kind = target->conf->http ? &probe_http_kind : &probe_tcp_kind;
     p->start_ns = l->now_ns;
     timer_init(&p->timer, on_timeout);

@@ -38,9 +38,9 @@ struct probe_tls {
 };
 
 struct probe_target {
-    const struct address *to;      /* borrowed during the call */
-    const struct check_conf *conf; /* borrowed for as long as the probe is */
-    const char *host;              /* where the check names none; borrowed likewise */
+    const struct address *to; /* borrowed for as long as the probe is, as what follows */
+    const struct check_conf *conf;
+    const char *host; /* where the check names none */
     struct probe_tls tls;
     enum proxy_protocol proxy_protocol; /* a header of this version comes first */
     /* Once, possibly within probe_start(): the probe is gone after it. */

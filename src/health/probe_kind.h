@@ -32,7 +32,6 @@ struct probe {
     struct loop_grave grave;
     struct loop *loop;
     struct probe_target target;
-    struct address to; /* target.to, kept */
     const struct probe_kind *kind;
     uint64_t start_ns, received;
     size_t sent; /* of what the kind writes */
