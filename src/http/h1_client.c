@@ -209,9 +209,9 @@ static void read_head(struct h1_client *c)
     struct loop *l = loop_of(c);
     struct slice bytes;
     enum next next = NEXT_HEAD;
-    bool was_busy = h1_conn_claim_scratch(l);
+    bool was_busy = loop_claim_scratch(l);
     while (next != STOP && receive_head(c, &bytes)) next = parse_heads(c, bytes);
-    l->is_scratch_busy = was_busy;
+    loop_release_scratch(l, was_busy);
 }
 
 /* First what is held, then what comes. */

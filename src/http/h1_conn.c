@@ -94,9 +94,9 @@ bool h1_conn_pump(struct h1_conn *c, struct slice bytes)
     c->is_blocked = false;
     c->is_pumping = true;
     struct loop *l = h1_conn_loop(c);
-    bool was_busy = h1_conn_claim_scratch(l);
+    bool was_busy = loop_claim_scratch(l);
     enum h1_pump got = h1_in_pump(&c->in, c->transport, &c->stream, bytes, c->limits, &fault);
-    l->is_scratch_busy = was_busy;
+    loop_release_scratch(l, was_busy);
     c->is_pumping = false;
     switch (got) {
     case H1_PUMP_DRY:

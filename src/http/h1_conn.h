@@ -36,13 +36,6 @@ bool h1_conn_write(struct h1_conn *c);
 bool h1_conn_pump(struct h1_conn *c, struct slice bytes);
 /* Within what another connection has received: to be resumed once that is worked off, which the task sees to. */
 bool h1_conn_resumes_later(struct h1_conn *c);
-/* Whoever works off what lies in the loop's scratch buffer says so; returns what to give back. */
-static inline bool h1_conn_claim_scratch(struct loop *l)
-{
-    bool was_busy = l->is_scratch_busy;
-    l->is_scratch_busy = true;
-    return was_busy;
-}
 /* The stream's ops, the same for both sides. */
 enum io h1_conn_send_body(struct http_stream *s, const char *data, size_t len, unsigned flags, size_t *taken);
 enum io h1_conn_send_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count);

@@ -204,6 +204,14 @@ static enum io receive_head(struct h1_server *c, struct slice *bytes, bool *is_h
     return IO_OK;
 }
 
+static void on_received(struct h1_server *c, struct slice bytes, bool is_held)
+{
+    struct loop *l = loop_of(c);
+    bool was_busy = loop_claim_scratch(l);
+    on_head_bytes(c, bytes, is_held);
+    loop_release_scratch(l, was_busy);
+}
+
 static void read_head(struct h1_server *c)
 {
     struct slice bytes = h1_in_held(&c->conn.in);
@@ -213,14 +221,8 @@ static void read_head(struct h1_server *c)
         if (c->state != H1_SERVER_HEAD) return;
     }
     while (c->state == H1_SERVER_HEAD) {
-        struct loop *l = loop_of(c);
-        bool was_busy = l->is_scratch_busy;
         switch (receive_head(c, &bytes, &is_held)) {
-        case IO_OK:
-            l->is_scratch_busy = true;
-            on_head_bytes(c, bytes, is_held);
-            l->is_scratch_busy = was_busy;
-            break;
+        case IO_OK: on_received(c, bytes, is_held); break;
         case IO_AGAIN: wait_or_close(c); return;
         case IO_EOF:
         case IO_FAIL: close_now(c, false); return;

@@ -8,8 +8,10 @@ static void refuse(struct h2_session *s, uint32_t id)
     h2_session_count(s, H2_FLOOD_RESETS);
 }
 
-static bool has_room(const struct h2_session *s, const struct h2_fields *f)
+/* What is left of requests that are answered keeps nobody out. */
+static bool has_room(struct h2_session *s, const struct h2_fields *f)
 {
+    if (s->stream_count >= s->limits->streams && s->rest_by_ms) h2_server_end_rests(s);
     return f->memory && s->stream_count < s->limits->streams && !block_pool_is_short(&s->loop->blocks) &&
            s->held_heads + f->head.size <= s->limits->memory_bytes / 2;
 }

@@ -135,8 +135,6 @@ static void acked(struct h2_session *s)
     if (s->is_leaving) leave_now(s);
 }
 
-static void end_rests(struct h2_session *s);
-
 static void on_timer(struct timer *t)
 {
     struct h2_session *s = server_of(container_of(t, struct http_conn, timer))->session;
@@ -151,7 +149,7 @@ static void on_timer(struct timer *t)
         h2_session_look(s);
         return;
     }
-    if (s->rest_by_ms && now >= s->rest_by_ms) end_rests(s);
+    if (s->rest_by_ms && now >= s->rest_by_ms) h2_server_end_rests(s);
     if (s->head_by_ms && now >= s->head_by_ms)
         h2_session_fail(s, H2_NO_ERROR, END_HEADER_TIMEOUT, NULL);
     else if ((s->idle_by_ms && now >= s->idle_by_ms) || (s->leave_by_ms && now >= s->leave_by_ms))
@@ -400,7 +398,7 @@ static const struct http_stream_events rest_events = { .on_body = rest_on_body,
                                                        .on_error = rest_on_error,
                                                        .on_writable = rest_on_writable };
 
-static void end_rests(struct h2_session *s)
+void h2_server_end_rests(struct h2_session *s)
 {
     struct list *next;
     s->rest_by_ms = 0;

@@ -155,10 +155,9 @@ static void read_all(struct h2_session *s)
         }
         moved += got;
         s->heard_ns = l->now_ns;
-        bool was_busy = l->is_scratch_busy;
-        l->is_scratch_busy = true;
+        bool was_busy = loop_claim_scratch(l);
         h2_frames_take(s, (struct slice){ l->scratch, got });
-        l->is_scratch_busy = was_busy;
+        loop_release_scratch(l, was_busy);
         if (s->flooded) end_flood(s);
     }
 }

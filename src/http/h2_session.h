@@ -214,6 +214,8 @@ uint32_t h2_session_blocks(const struct h2_session *s);
 void h2_server_leave(struct h2_session *s);
 /* No stream is open: for as long as a connection is kept so. */
 void h2_server_idle(struct h2_session *s);
+/* Nothing more is waited for of requests that are answered. */
+void h2_server_end_rests(struct h2_session *s);
 extern const struct http_stream_ops h2_server_stream_ops;
 
 /* h2_request.c */

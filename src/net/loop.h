@@ -52,9 +52,8 @@ struct loop {
     struct loop_grave *graves;
     struct block_pool blocks;
     struct rng rng;
-    char *scratch; /* LOOP_SCRATCH_BYTES, of whoever receives now */
-    bool
-        is_scratch_busy; /* what was received is being worked off: who is called meanwhile receives nothing into it */
+    char *scratch;        /* LOOP_SCRATCH_BYTES, of whoever receives now */
+    bool is_scratch_busy; /* see loop_claim_scratch() */
     bool is_stopped;
     bool is_virtual;           /* tests: the clock stands until it is set */
     bool is_copied;            /* another process may hold all descriptors for a moment (fork, exec) */
@@ -63,6 +62,19 @@ struct loop {
     uint32_t fd_count;
     uint64_t turns; /* begun so far; other threads may look, atomically */
 };
+
+/* Whoever works off what he has received into the scratch buffer says so before he calls anybody, who then receives nothing into
+ * it: what is to be read waits until that is over. Returns what is to be given back; claims may lie within each other. */
+static inline bool loop_claim_scratch(struct loop *l)
+{
+    bool was_busy = l->is_scratch_busy;
+    l->is_scratch_busy = true;
+    return was_busy;
+}
+static inline void loop_release_scratch(struct loop *l, bool was_busy)
+{
+    l->is_scratch_busy = was_busy;
+}
 
 MUST_CHECK int loop_init(struct loop *l, struct budget *budget, struct err *err);
 /* No timer may be armed any more: its owner would be gone, or leak. */

@@ -378,6 +378,21 @@ def test_a_reload_to_another_protocol_drains_what_is_open(plain, scene):
     eventually(lambda: not server.open_connections, "the end of the old connection")
 
 
+def test_an_idle_connection_that_may_carry_nothing_is_given_up(way):
+    def answer(connection, stream):
+        connection.respond(stream)
+        if connection.index == 0:
+            connection.h2.update_settings({STREAMS: 0})
+    server = way.open(answer, tolerant=True)
+    assert way.client().ask().status == 200
+    first = server.connections[0]
+    # python3-h2 goes by it once weir has acknowledged it.
+    eventually(lambda: first.h2.local_settings.max_concurrent_streams == 0 or first not in server.open_connections, "no streams")
+    assert way.client().ask().status == 200
+    eventually(lambda: first not in server.open_connections, lambda: server.open_connections)
+    assert len(server.connections) == 2
+
+
 def test_a_stream_that_is_broken_off_is_no_dead_connection(plain):
     asked = []
 

@@ -535,6 +535,25 @@ static void the_rest_is_not_read_without_end(void **state)
     close_scene(&s);
 }
 
+static void the_rest_keeps_no_request_out(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_greeted(&s);
+    s.answers = true;
+    for (uint32_t i = 0; i < 50; i++) say_post(&s, 2 * i + 1);
+    assert_int_equal(s.h2.streams.live, 50);
+    assert_null(strstr(hear(&s), "RST_STREAM"));
+    say_post(&s, 101);
+    assert_int_equal(s.requests, 51);
+    assert_int_equal(s.h2.streams.live, 1);
+    const char *heard = hear(&s);
+    assert_null(strstr(heard, "REFUSED"));
+    assert_non_null(strstr(heard, "RST_STREAM 1 NO_ERROR\n"));
+    assert_non_null(strstr(heard, "DATA 101 len=2 end\n"));
+    close_scene(&s);
+}
+
 static void a_connection_that_ends_takes_the_rest_with_it(void **state)
 {
     (void)state;
@@ -823,6 +842,7 @@ int main(void)
         cmocka_unit_test(trailers_and_resets_end_the_rest_as_well),
         cmocka_unit_test(the_rest_is_not_waited_for_without_end),
         cmocka_unit_test(the_rest_is_not_read_without_end),
+        cmocka_unit_test(the_rest_keeps_no_request_out),
         cmocka_unit_test(a_connection_that_ends_takes_the_rest_with_it),
         cmocka_unit_test(more_streams_than_allowed_are_refused),
         cmocka_unit_test(a_drained_connection_loses_no_request),
