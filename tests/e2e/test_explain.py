@@ -122,6 +122,19 @@ def test_what_the_url_begins_with_says_which_listener(tmp_path):
     assert 'listener "secure" speaks TLS; write the URL with https://' in refuse(DATA, "-c", path, "--listener", "secure", "http://a.example/")
 
 
+def test_what_is_made_of_the_scheme_is_made_of_the_listeners(tmp_path):
+    pki = Pki(tmp_path)
+    pki.make("a", "a.example")
+    config = make()
+    route = {"name": "moved", "path": "/old", "redirect": {"to": "{scheme}://new.example/", "status": 301}}
+    tls = {"certificates": [{"cert": pki.path("a.pem"), "key": pki.path("a.key")}]}
+    config["listeners"] = {name: {"bind": f"127.0.0.1:{reserve_port()}", "routes": [route], **more}
+                           for name, more in (("plain", {}), ("secure", {"tls": tls}))}
+    path = write(tmp_path, config)
+    for scheme in "http", "https":
+        assert f"{scheme}://new.example/" in json.dumps(explain(path, url=f"{scheme}://a.example/old")["answer"])
+
+
 @pytest.mark.parametrize("arguments", [["nonsense"], ["https://example.com/"], ["--client", "300.1.1.1", "/"],
                                        ["--header", "no colon", "/"], ["--listener", "none", "/"], ["/a b"],
                                        ["--method", "", "/"], ["/" + "a" * 9000]],
