@@ -156,7 +156,7 @@ static const char *alpn_of(const struct listener_worker *lw)
     return lw->service.h2 ? H2_SERVER_ALPN TLS_CONN_HTTP_1_1 : TLS_CONN_HTTP_1_1;
 }
 
-static void start(struct listener_worker *lw, int fd, const struct address *client, bool is_local)
+void accept_introduced(struct listener_worker *lw, int fd, const struct address *client, bool is_local)
 {
     struct worker *w = lw->worker;
     struct ip ip = address_ip(client);
@@ -192,8 +192,8 @@ static void start(struct listener_worker *lw, int fd, const struct address *clie
                    tls ? begin_secure : h1_server_begin); /* its first request may have come with it */
 }
 
-static void on_introduction_failed(struct listener_worker *lw, const struct address *peer,
-                                   enum end_reason reason, const char *detail)
+void accept_failed(struct listener_worker *lw, const struct address *peer, enum end_reason reason,
+                   const char *detail)
 {
     char from[ADDRESS_TEXT_MAX], quoted[256];
     uint32_t suppressed = 0;
@@ -204,9 +204,6 @@ static void on_introduction_failed(struct listener_worker *lw, const struct addr
               log_quote(detail ? detail : end_reason_info(reason)->means, quoted, sizeof(quoted)),
               suppressed);
 }
-
-static const struct introduction_events introduction_events = { .on_client = start,
-                                                                .on_failed = on_introduction_failed };
 
 static bool is_among(const struct conf_items *blocks, const struct address *peer)
 {
@@ -223,7 +220,7 @@ static void on_connection(struct acceptor *a, int fd, const struct address *peer
     const struct listener_introduction *by = lw->routes->conf->proxy_protocol;
     bool is_introduced = by && is_among(&by->from, peer);
     if (!is_introduced && (!by || by->others == OTHERS_SERVE)) {
-        start(lw, fd, peer, peer->sa.any.sa_family == AF_UNIX);
+        accept_introduced(lw, fd, peer, peer->sa.any.sa_family == AF_UNIX);
     } else if (!is_introduced) {
         close(fd);
         count_refused(lw, peer, END_GATE_DENIED);
@@ -243,7 +240,6 @@ static void on_shed(struct acceptor *a, const struct address *client)
 void accept_use(struct listener_worker *lw)
 {
     const struct listener_conf *conf = lw->routes->conf;
-    lw->introduction_events = &introduction_events;
     lw->service.on_request = exchange_on_request;
     lw->service.on_fault = exchange_on_fault;
     lw->service.on_closed = on_client_closed;

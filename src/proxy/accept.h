@@ -5,5 +5,10 @@
 
 /* Takes over what its route set says to connections, those that are open too. */
 void accept_use(struct listener_worker *lw);
+/* It is known who the client is: takes `fd`. is_local: it is of AF_UNIX, whatever the client's address is. */
+void accept_introduced(struct listener_worker *lw, int fd, const struct address *client, bool is_local);
+/* It never was; `fd` is closed. detail: static, may be NULL. */
+void accept_failed(struct listener_worker *lw, const struct address *peer, enum end_reason reason,
+                   const char *detail);
 /* Accepts at `fd` (taken, also where it fails), besides those that it accepts at already. */
 MUST_CHECK int accept_open(struct listener_worker *lw, int fd, struct err *err);

@@ -6,6 +6,7 @@
 #include "base/bug.h"
 #include "base/count.h"
 #include "net/proxy_protocol.h"
+#include "proxy/accept.h"
 
 static void bury(struct loop_grave *g)
 {
@@ -28,7 +29,7 @@ static void fail(struct introduction *i, enum end_reason reason, const char *det
     struct listener_worker *lw = i->listener;
     transport_close(&i->transport, true);
     retire(i);
-    lw->introduction_events->on_failed(lw, &i->peer, reason, detail);
+    accept_failed(lw, &i->peer, reason, detail);
 }
 
 static void hand_over(struct introduction *i, const struct proxy_header *h)
@@ -38,7 +39,7 @@ static void hand_over(struct introduction *i, const struct proxy_header *h)
     bool is_local = i->peer.sa.any.sa_family == AF_UNIX;
     int fd = transport_take_descriptor(&i->transport);
     retire(i);
-    lw->introduction_events->on_client(lw, fd, client, is_local);
+    accept_introduced(lw, fd, client, is_local);
 }
 
 /* Takes the header, which was looked at, and not a byte more. */
@@ -95,7 +96,7 @@ void introduction_start(struct listener_worker *lw, int fd, const struct address
     if (!i) {
         worker_client_closed(lw, NULL, false);
         close(fd);
-        lw->introduction_events->on_failed(lw, peer, END_NO_MEMORY, NULL);
+        accept_failed(lw, peer, END_NO_MEMORY, NULL);
         return;
     }
     i->listener = lw;

@@ -14,15 +14,6 @@ struct introduction {
     struct address peer;
 };
 
-/* What becomes of it; a listener's events are static. */
-struct introduction_events {
-    /* Takes `fd`, from which nothing but the header was read. is_local: it is of AF_UNIX, whatever its client's is. */
-    void (*on_client)(struct listener_worker *lw, int fd, const struct address *client, bool is_local);
-    /* It is closed. detail: static, may be NULL. */
-    void (*on_failed)(struct listener_worker *lw, const struct address *peer, enum end_reason reason,
-                      const char *detail);
-};
-
 /* Takes `fd`, of a connection that is counted already, for worker_client_closed(); may end within the call. */
 void introduction_start(struct listener_worker *lw, int fd, const struct address *peer);
 void introduction_kill_all(struct listener_worker *lw, enum end_reason reason);

@@ -26,7 +26,6 @@ struct listener_worker {
     struct list connections; /* of http_conn */
     struct list tunnels;
     struct list introductions;
-    const struct introduction_events *introduction_events;
     struct site_view
         *view; /* the configuration that it goes by: the worker's, or the last that had it. One user */
     const struct route_set *routes; /* of that */
