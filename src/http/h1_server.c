@@ -12,6 +12,8 @@
 #define LINGER_STEPS 6
 /* So little of a request that nobody wants is read to its end rather than that its connection is given up. */
 #define UNWANTED_MAX (256u << 10)
+/* While weir drains, who has connected and asked for nothing yet has so long to do it. */
+#define FIRST_REQUEST_MS 1000u
 
 static void drive(struct h1_conn *conn);
 static void kill(struct h1_server *c, enum end_reason reason);
@@ -545,12 +547,18 @@ static struct h1_server *h1_server_at(const struct http_conn *http)
 static void h1_server_drain(struct http_conn *http)
 {
     struct h1_server *c = h1_server_at(http);
+    bool is_told = c->closes;
     c->closes = true;
     if (c->state != H1_SERVER_HEAD || c->has_started) return;
     /* A request that has come meanwhile is served; only a connection that is truly idle closes. */
     c->http.transport.is_readable = true;
     drive(&c->conn);
-    if (c->state == H1_SERVER_HEAD && !c->has_started && !c->conn.in.hold) close_now(c, false);
+    if (c->state != H1_SERVER_HEAD || c->has_started || c->conn.in.hold) return;
+    /* Whoever has connected to ask for the first time is about to, and was told of no close. */
+    if (c->http.client.requests)
+        close_now(c, false);
+    else if (!is_told && c->http.service->header_timeout_ms > FIRST_REQUEST_MS)
+        loop_arm(loop_of(c), &c->http.timer, FIRST_REQUEST_MS);
 }
 
 static void kill(struct h1_server *c, enum end_reason reason)

@@ -14,16 +14,13 @@ struct offer;
 struct socket_set {
     struct list link; /* the owner's */
     struct address address;
-    bool is_wanted;   /* the owner's, while it looks through its sets */
-    bool is_retiring; /* likewise: it is on its way out, or was and came back */
-    bool is_left;     /* likewise: somebody still takes what is on its way to it */
-    void *last,
-        *leaver; /* likewise: who listened there before, and who takes what is on its way; the latter stands
-                              * while it is on its way out */
-    uint64_t leave_until_ns; /* likewise: for how long */
-    bool was_shared;         /* they are duplicates of another weir's, which may still listen there */
-    bool keeps_path;         /* a unix path is not removed with it: others go on listening there */
-    struct offer *offer;     /* NULL: it is not offered to others */
+    bool is_wanted;      /* the owner's, while it looks through its sets */
+    void *last;          /* likewise: who listened there before */
+    void *departure;     /* likewise: how it is on its way out; NULL: it is not, or it is closed */
+    uint32_t departures; /* likewise: with those that it came back from, while workers may know of them */
+    bool was_shared;     /* they are duplicates of another weir's, which may still listen there */
+    bool keeps_path;     /* a unix path is not removed with it: others go on listening there */
+    struct offer *offer; /* NULL: it is not offered to others */
     uint32_t count;
     int fds[];
 };

@@ -286,7 +286,7 @@ static const struct retire_kind pool_kind = { is_pool_quiet, forget_pool, end_po
 static bool is_listener_quiet(void *object)
 {
     const struct listener *l = object;
-    return !l->has_leaver && !atomic_load(&l->connections);
+    return !l->has_departure && !atomic_load(&l->connections);
 }
 
 static void forget_listener(struct worker *w, void *object)

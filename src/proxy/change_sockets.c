@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "base/clock.h"
 #include "net/socket_set.h"
 #include "proxy/change.h"
@@ -54,68 +56,84 @@ int change_find_sockets(struct proxy_change *c, uint32_t n, const struct listene
 /* Long enough for handshakes that were under way, also where one of their segments was lost. */
 #define LEAVE_NS (1500 * NS_PER_MS)
 
-static bool are_sockets_quiet(void *object)
+/* A set of sockets goes: its listener goes on taking for a while what is on its way, then all is closed. It may come back
+ * meanwhile, for another listener, and go again: that is a departure of its own. */
+struct departure {
+    struct socket_set *set;
+    struct listener *leaver; /* NULL: nobody takes any more */
+    bool is_back;            /* the set was wanted again */
+    uint64_t until_ns;
+};
+
+static bool is_departure_quiet(void *object)
 {
-    const struct socket_set *s = object;
-    return s->is_wanted || !s->is_left || !s->count || clock_now_ns() >= s->leave_until_ns;
+    const struct departure *d = object;
+    return d->is_back || !d->set->count || clock_now_ns() >= d->until_ns;
 }
 
-static void forget_sockets(struct worker *w, void *object)
+static void forget_departure(struct worker *w, void *object)
 {
-    struct listener *l = ((struct socket_set *)object)->leaver;
+    struct listener *l = ((struct departure *)object)->leaver;
     if (l) acceptor_close(&l->workers[w->index].acceptor);
 }
 
-/* Whoever took what was on its way to them takes no more. */
-static void end_leaving(struct socket_set *s)
-{
-    struct listener *l = s->leaver;
-    s->leaver = NULL;
-    if (!l) return;
-    atomic_store(&l->is_leaving, false);
-    l->has_leaver = false;
-}
-
-static bool end_sockets(struct proxy *p, void *object)
+static bool end_departure(struct proxy *p, void *object)
 {
     (void)p;
-    struct socket_set *s = object;
-    end_leaving(s);
-    s->is_retiring = false;
-    if (!s->is_wanted) socket_set_close(s);
+    struct departure *d = object;
+    struct socket_set *s = d->set;
+    if (d->leaver) {
+        atomic_store(&d->leaver->is_leaving, false);
+        d->leaver->has_departure = false;
+    }
+    if (s->departure == d) s->departure = NULL;
+    s->departures--;
+    if (!s->is_wanted && !s->departures) socket_set_close(s);
+    free(d);
     return true;
 }
 
-static const struct retire_kind sockets_kind = { are_sockets_quiet, forget_sockets, end_sockets };
+static const struct retire_kind departure_kind = { is_departure_quiet, forget_departure, end_departure };
 
-/* Its listener goes on taking for a while what is on its way, then all is closed. Where that cannot be, such as for one that
- * had come back just now or are another weir's too, they are closed here at once, so that what workers have is the last and takes what still waits.
- * In any case they are remembered until workers are through with them: the address can be listened on again meanwhile. */
-static void retire_sockets(struct proxy *p, struct socket_set *s)
+/* It is remembered until workers are through with it. NULL: no memory for that, and it is remembered for ever. */
+static struct departure *depart(struct proxy *p, struct socket_set *s)
 {
-    struct listener *leaver = s->last;
-    s->last = NULL;
+    struct departure *d = calloc(1, sizeof(*d));
     list_remove(&s->link);
     list_push_back(&p->old_sockets, &s->link);
-    if (leaver && !s->is_retiring && s->address.sa.any.sa_family != AF_UNIX && !socket_set_is_shared(s)) {
-        socket_set_leave(s);
-        s->leaver = leaver;
-        s->is_left = true;
-        s->leave_until_ns = clock_now_ns() + LEAVE_NS;
-        leaver->has_leaver = true;
-        atomic_store(&leaver->is_leaving, true);
-    } else {
+    s->departures++;
+    if (!d) return NULL;
+    d->set = s;
+    s->departure = d;
+    retire_add(p, &departure_kind, d);
+    return d;
+}
+
+/* Unix paths, and those that are another weir's too, are closed here at once, so that what workers have is the last and takes what
+ * still waits: what is done to the latter would be done to the other. The address can be listened on again meanwhile. */
+static void retire_sockets(struct proxy *p, struct socket_set *s)
+{
+    struct departure *d = depart(p, s);
+    struct listener *leaver = s->last;
+    s->last = NULL;
+    if (!d || !leaver || s->address.sa.any.sa_family == AF_UNIX || socket_set_is_shared(s)) {
         socket_set_shut(s);
+        return;
     }
-    if (!s->is_retiring) retire_add(p, &sockets_kind, s);
-    s->is_retiring = true;
+    socket_set_leave(s);
+    d->leaver = leaver;
+    d->until_ns = clock_now_ns() + LEAVE_NS;
+    leaver->has_departure = true;
+    atomic_store(&leaver->is_leaving, true);
 }
 
 /* They come back while their last listener still takes from them: no more, from the next change on. */
 static void take_back_sockets(struct proxy *p, struct socket_set *s)
 {
-    s->is_left = false;
-    atomic_store(&((struct listener *)s->leaver)->is_leaving, false);
+    struct departure *d = s->departure;
+    s->departure = NULL;
+    d->is_back = true;
+    if (d->leaver) atomic_store(&d->leaver->is_leaving, false);
     socket_set_return(s);
     list_remove(&s->link);
     list_push_back(&p->sockets, &s->link);
@@ -133,7 +151,7 @@ void change_commit_sockets(struct proxy_change *c)
         if (!s) continue;
         s->is_wanted = true;
         s->last = NULL;
-        if (s->is_left) take_back_sockets(p, s);
+        if (s->departure) take_back_sockets(p, s);
         if (list_is_empty(&s->link))
             list_push_back(&p->sockets, &s->link);
         else
@@ -151,11 +169,9 @@ void proxy_close_sockets(struct proxy *p)
 {
     while (!list_is_empty(&p->sockets)) {
         struct socket_set *s = container_of(p->sockets.next, struct socket_set, link);
+        struct departure *d = depart(p, s);
+        (void)d; /* nobody takes for it: it is closed below */
         s->is_wanted = false;
-        list_remove(&s->link);
-        list_push_back(&p->old_sockets, &s->link);
-        if (!s->is_retiring) retire_add(p, &sockets_kind, s);
-        s->is_retiring = true;
     }
     for (struct list *at = p->old_sockets.next; at != &p->old_sockets; at = at->next)
         socket_set_shut(container_of(at, struct socket_set, link));

@@ -23,7 +23,7 @@ struct listener {
     const struct route_set *routes;  /* of the configuration in force */
     struct socket_set *sockets;      /* where it listens now; borrowed from the proxy. NULL: nowhere */
     _Atomic bool is_leaving; /* no configuration has it any more, and what is on its way to it is taken */
-    bool has_leaver;         /* control thread: its sockets refer to it */
+    bool has_departure;      /* control thread: its sockets refer to it */
     _Atomic uint32_t connections;             /* any thread */
     uint32_t meter_refused[END_REASON_COUNT]; /* those that can be: see listener.c */
     uint32_t meter_accepted, meter_bytes_in, meter_bytes_out, meter_seconds, meter_errors;

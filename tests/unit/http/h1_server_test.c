@@ -468,6 +468,31 @@ static void draining_ends_an_idle_one_at_once_and_a_busy_one_with_its_answer(voi
     }
 }
 
+static void draining_leaves_who_has_asked_nothing_yet_a_moment(void **state)
+{
+    (void)state;
+    for (int asks = 0; asks < 2; asks++) {
+        struct scene s;
+        open_scene(&s);
+        s.service.header_timeout_ms = 5000;
+        pass_time(&s, 500);
+        s.service.is_draining = true;
+        http_conn_drain(&s.server->http);
+        pass_time(&s, 900);
+        http_conn_drain(&s.server->http); /* once more: it has no more time for that */
+        assert_false(has_ended(&s));
+        if (asks) {
+            say(&s, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+            answer(&s);
+            assert_true(strstr(hear(&s), "Connection: close\r\n") != NULL);
+        } else {
+            pass_time(&s, 200);
+        }
+        assert_true(has_ended(&s));
+        close_scene(&s);
+    }
+}
+
 static void a_client_that_goes_is_told_to_whoever_waits_for_it(void **state)
 {
     (void)state;
@@ -497,6 +522,7 @@ int main(void)
         cmocka_unit_test(a_head_has_its_time_and_so_has_idleness),
         cmocka_unit_test(what_is_no_request_is_a_fault_and_the_last_on_its_connection),
         cmocka_unit_test(draining_ends_an_idle_one_at_once_and_a_busy_one_with_its_answer),
+        cmocka_unit_test(draining_leaves_who_has_asked_nothing_yet_a_moment),
         cmocka_unit_test(a_client_that_goes_is_told_to_whoever_waits_for_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
