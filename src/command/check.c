@@ -98,8 +98,9 @@ int check_command(int argc, char **argv)
     config_notes_free(&notes);
     code = check_logs(config, o.path);
     if (code == EX_OK)
-        printf("%s is correct: %u listeners, %u pools\n", o.path, config->proxy.listeners.count,
-               config->proxy.pools.count);
+        printf("%s is correct: %u listener%s, %u pool%s\n", o.path, config->proxy.listeners.count,
+               config->proxy.listeners.count == 1 ? "" : "s", config->proxy.pools.count,
+               config->proxy.pools.count == 1 ? "" : "s");
     config_free(config);
     o.api.config = o.path;
     return code == EX_OK && o.is_against_running ? check_against_running(o.path, &o.api) : code;

@@ -52,7 +52,7 @@ static int version_command(int argc, char **argv)
 
 const struct command commands[] = {
     { "run", "carry traffic", &run_syntax, run_command },
-    { "demo", "see it work: weir in front of three small servers of its own", &demo_syntax, demo_command },
+    { "demo", "see it work: weir in front of four small servers of its own", &demo_syntax, demo_command },
     { "check", "read a configuration and name every mistake in it", &check_syntax, check_command },
     { "reload", "put the changed file of a running weir in force", &reload_syntax, reload_command },
     { "upgrade", "start a running weir's binary anew, without a connection lost", &upgrade_syntax,

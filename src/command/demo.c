@@ -22,6 +22,7 @@
 
 #define SERVERS 4
 #define PORT 18999
+#define ADMIN_PORT 9091
 #define ACCEPTS_A_TURN 16u
 #define SLOW_MS 500
 #define BODY_MAX 512
@@ -352,9 +353,26 @@ const struct syntax demo_syntax = {
              "ends it.\n",
 };
 
+/* weir would share the port with another weir of the same user, and each see half of what is sent. */
+static bool is_taken(uint16_t port)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET,
+                              .sin_port = htons(port),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_open = fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0;
+    if (fd >= 0) close(fd);
+    return is_open;
+}
+
 static int demo(void)
 {
     struct err err = { "" };
+    if (is_taken(PORT) || is_taken(ADMIN_PORT)) {
+        fprintf(stderr, "weir: something listens on 127.0.0.1:%u already, maybe another demo; end it first\n",
+                is_taken(PORT) ? PORT : ADMIN_PORT);
+        return EX_UNAVAILABLE;
+    }
     struct demo_traffic *traffic = NULL;
     struct demo *d = calloc(1, sizeof(*d));
     if (!d || start_servers(d, &err) < 0) {

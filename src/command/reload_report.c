@@ -80,7 +80,10 @@ int reload_report_tell(const struct conf_node *outcome, FILE *out)
     bool is_dry = document_is_true(outcome, "dry_run");
     const char *generation = document_text(outcome, "generation");
     if (document_is_true(outcome, "is_same"))
-        fprintf(out, "%s generation %s: nothing changes.\n", is_dry ? "As in" : "In force as", generation);
+        fprintf(
+            out,
+            "%s generation %s: nothing in the configuration changes; files that it names are read again.\n",
+            is_dry ? "As in" : "In force as", generation);
     else if (is_dry)
         fprintf(out, "Would change of generation %s, which stays in force:\n", generation);
     else

@@ -72,7 +72,6 @@ static const struct conf_field *row_of(const struct conf_type *type, struct slic
 static const struct {
     const char *key, *remedy;
 } not_yet[] = {
-    { "http2", "HTTP/1.1 is spoken on both sides" },
     { "compress", "let the servers compress" },
     { "compression", "let the servers compress" },
     { "gzip", "let the servers compress" },
@@ -90,16 +89,20 @@ static bool refuse_not_yet(struct conf_decode *d, const struct conf_node *child,
     return false;
 }
 
-static void refuse_unknown(struct conf_decode *d, const struct conf_node *child, const struct conf_type *type)
+static const char *suggest_key(const struct conf_type *type, struct slice word, char *out, size_t out_size)
 {
-    if (refuse_not_yet(d, child, type)) return;
     const char *names[CONF_ROWS_MAX];
     uint32_t count = 0;
-    char remedy[200];
     for (const struct conf_field *f = type->fields; f && f->name && count < CONF_ROWS_MAX; f++)
         if (!(f->flags & CONF_STATUS)) names[count++] = f->name;
-    conf_fault_add(d->faults, child->key_place,
-                   conf_decode_suggest(child->key, names, count, remedy, sizeof(remedy)),
+    return conf_decode_suggest(word, names, count, out, out_size);
+}
+
+static void refuse_unknown(struct conf_decode *d, const struct conf_node *child, const struct conf_type *type)
+{
+    char remedy[200];
+    if (refuse_not_yet(d, child, type)) return;
+    conf_fault_add(d->faults, child->key_place, suggest_key(type, child->key, remedy, sizeof(remedy)),
                    "unknown key \"%.*s\" in %s", SLICE_ARGS(conf_clip(child->key)), type->name);
 }
 
@@ -149,11 +152,12 @@ static void decode_absent(struct conf_decode *d, const struct conf_node *node, c
 static void refuse_kind(struct conf_decode *d, const struct conf_node *node, const struct conf_target *t)
 {
     const char *expected = t->type->short_form && !t->set ? "text or a map" : "a map";
-    char found[CONF_FOUND_MAX];
+    char found[CONF_FOUND_MAX], known[200];
+    const char *remedy = suggest_key(t->type, (struct slice){ "", 0 }, known, sizeof(known));
     if (node->key_place.line)
-        conf_decode_type_fault(d, node, NULL, expected, "");
+        conf_decode_type_fault(d, node, NULL, expected, remedy);
     else
-        conf_fault_add(d->faults, node->place, "", "this %s must be %s, not %s", t->type->name, expected,
+        conf_fault_add(d->faults, node->place, remedy, "this %s must be %s, not %s", t->type->name, expected,
                        conf_decode_found(node, found));
 }
 

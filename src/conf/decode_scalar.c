@@ -180,18 +180,27 @@ static void decode_string(struct conf_decode *d, const struct conf_node *node, c
     }
 }
 
+static bool has_digit(struct slice word)
+{
+    for (size_t i = 0; i < word.len; i++)
+        if (word.data[i] >= '0' && word.data[i] <= '9') return true;
+    return false;
+}
+
 static void decode_enum(struct conf_decode *d, const struct conf_node *node, const struct conf_field *f,
                         uint32_t *at)
 {
     char remedy[200];
     uint32_t count = 0;
+    /* Whoever writes http2 has not mistyped http1: then all are named. */
+    struct slice typed = has_digit(node->text) ? (struct slice){ "", 0 } : node->text;
     for (const char *const *name = f->type->names; *name; name++, count++) {
         if (!slice_equal(node->text, slice_of(*name))) continue;
         *at = count;
         return;
     }
     conf_fault_add(d->faults, node->place,
-                   conf_decode_suggest(node->text, f->type->names, count, remedy, sizeof(remedy)),
+                   conf_decode_suggest(typed, f->type->names, count, remedy, sizeof(remedy)),
                    "\"%.*s\" is not a value of \"%s\"", SLICE_ARGS(conf_clip(node->text)), f->name);
 }
 

@@ -190,6 +190,18 @@ static void check_introduction(const struct checking *k, const struct conf_node 
         "%s speaks HTTP, and pool \"%s\" tells its servers by connection who the client is", from, name);
 }
 
+/* What a pool does with requests is not done with the bytes of a tcp listener. */
+static void check_bytes_only(const struct checking *k, const struct conf_node *node, const char *name,
+                             const char *from)
+{
+    const struct pool_conf *p = pool_named(k->c, name);
+    if (!node || !p || !p->rate) return;
+    conf_decode_note(
+        k->d, node, NULL, "bound the connections by `gate: {connections_per_client}`",
+        "%s passes bytes and knows no requests, which `rate` of pool \"%s\" counts: it counts nothing here",
+        from, name);
+}
+
 static void check_listener_kinds(const struct checking *k, const struct conf_node *node,
                                  const struct listener_conf *l)
 {
@@ -204,11 +216,17 @@ static void check_listener_kinds(const struct checking *k, const struct conf_nod
         if (r->egress) check_kind(k, at, r->egress->pool, from, true);
         if (r->egress) check_introduction(k, at, r->egress->pool, from);
         if (r->mirror) check_introduction(k, at, r->mirror->pool, from);
-        if (l->protocol == LISTENER_HTTP) check_introduction(k, at, r->pool, from);
+        if (l->protocol == LISTENER_HTTP)
+            check_introduction(k, at, r->pool, from);
+        else
+            check_bytes_only(k, at, r->pool, from);
     }
     snprintf(from, sizeof(from), "listener \"%s\"", name_or(l->name));
     check_kind(k, node, l->pool, from, false);
-    if (l->protocol == LISTENER_HTTP) check_introduction(k, node, l->pool, from);
+    if (l->protocol == LISTENER_HTTP)
+        check_introduction(k, node, l->pool, from);
+    else
+        check_bytes_only(k, node, l->pool, from);
 }
 
 static void check_kinds(const struct checking *k)

@@ -186,14 +186,14 @@ static const struct conf_type tcp_type = { .name = "tcp check",
 
 static void check_health(struct conf_decode *d, const struct conf_node *node, void *object)
 {
-    const struct check_conf *c = object;
+    struct check_conf *c = object;
+    if (!conf_node_get(node, "timeout") && c->timeout_ms > c->interval_ms) c->timeout_ms = c->interval_ms;
     if (!c->http == !c->tcp)
         conf_decode_fault(
             d, node, c->tcp ? "tcp" : NULL, "write for example health: {http: {path: /healthz}}",
             c->tcp ? "a check is either http or tcp" : "a check needs http or tcp: what is to be asked");
     if (c->timeout_ms > c->interval_ms)
-        conf_decode_fault(d, node, conf_node_get(node, "timeout") ? "timeout" : "interval",
-                          "let timeout be at most the interval",
+        conf_decode_fault(d, node, "timeout", "let timeout be at most the interval",
                           "a check of %llu ms time-out cannot come every %llu ms",
                           (unsigned long long)c->timeout_ms, (unsigned long long)c->interval_ms);
 }
@@ -213,7 +213,7 @@ static const struct conf_field health_fields[] = {
       .help =
           "Likewise while it is being decided whether a server is well, if that is less than `interval`." },
     { "timeout", CONF_MSEC(struct check_conf, timeout_ms), .min = 10, .max = 600000, .preset = "2s",
-      .help = "How long a check may take in all." },
+      .help = "How long a check may take in all; if it is not written, no longer than `interval`." },
     { "rise", CONF_U32(struct check_conf, rise), .min = 1, .max = 100, .preset = "2",
       .help = "How many checks on end must pass until a server that was down is used again." },
     { "fall", CONF_U32(struct check_conf, fall), .min = 1, .max = 100, .preset = "3",

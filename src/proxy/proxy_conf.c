@@ -214,10 +214,22 @@ static void check_names(struct conf_decode *d, const struct conf_node *node, con
     if (is_tcp) sni_table_each_twice(r, l->routes.count, tell_twice, &told);
 }
 
+/* What is done to requests would be done to nothing. */
+static void check_tcp_listener(struct conf_decode *d, const struct conf_node *node)
+{
+    static const char *const http_keys[] = { "http2", "trust", "fields", "paths", "limits", "pin" };
+    for (size_t i = 0; i < sizeof(http_keys) / sizeof(*http_keys); i++)
+        if (conf_node_get(node, http_keys[i]))
+            conf_decode_fault(d, node, http_keys[i], "take it out, or write `protocol: http`",
+                              "a tcp listener passes bytes and knows no requests that \"%s\" could be for",
+                              http_keys[i]);
+}
+
 static void check_listener(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     struct listener_conf *l = object;
     check_names(d, node, l);
+    if (l->protocol == LISTENER_TCP) check_tcp_listener(d, node);
     if (l->protocol == LISTENER_TCP && l->rate)
         conf_decode_fault(d, node, "rate", "bound connections by `gate: {connections_per_client}`",
                           "a tcp listener passes bytes and knows no requests that could be counted");

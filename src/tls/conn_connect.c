@@ -38,7 +38,11 @@ static const char *alert_name(int alert)
 
 static const char *remedy_for(int alert)
 {
-    return alert == SSL_AD_CERTIFICATE_REQUIRED ? "; give it one as `tls: {certificate: …}`" : "";
+    switch (alert) {
+    case SSL_AD_CERTIFICATE_REQUIRED: return "; give it one as `tls: {certificate: …}`";
+    case SSL_AD_NO_APPLICATION_PROTOCOL: return "; write another `protocol` for its pool";
+    default: return "";
+    }
 }
 
 void tls_connect_note_cut(struct tls_conn *c)

@@ -476,8 +476,8 @@ def test_a_stop_lets_those_before_have_their_time(scene):
     assert weir.wait_exit() == 0
 
 
+@pytest.mark.serial
 def test_only_run_can_be_taken_over_from(scene):
-    # `weir demo` has ports of its own that may be taken: its answer is seen where it runs.
     process = subprocess.Popen([BINARIES["release"], "demo"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
         lines = []
@@ -485,9 +485,9 @@ def test_only_run_can_be_taken_over_from(scene):
             lines.append(line)
             if "event=ready" in line:
                 process.send_signal(signal.SIGUSR2)
-            if "signal_ignored" in line or "start_failed" in line:
+            if "signal_ignored" in line:
                 break
-        assert "signal_ignored" in lines[-1] or "another program listens there" in lines[-1], lines
+        assert "signal_ignored" in lines[-1], lines
     finally:
         process.terminate()
         process.wait(LIMIT_S)

@@ -82,6 +82,11 @@ CASES = {
     "same server twice": (servers('["127.0.0.1:18080", «"127.0.0.1:18080"]'), r"127\.0\.0\.1:18080"),
     "unknown method": (pool("balance: «least_requests"), r'"least_requests".*"least_request"'),
     "unknown protocol": (listener("protocol: «htpp"), r'"htpp".*"http"'),
+    "a protocol that is near another": (pool("protocol: «http2"), r'"http2" is not a value.*; known here: http1, h2, h2c$'),
+    "HTTP/2 of bytes": (listener("protocol: tcp\n    «http2: {streams: 10}"), r'passes bytes.*"http2".*take it out'),
+    "believed fields of bytes": (listener("protocol: tcp\n    «trust: [127.0.0.1]"), r'passes bytes.*"trust"'),
+    "a gate that is no map": (listener("gate: «192.0.2.0/24"), r"must be a map.*; known here: allow, deny"),
+    "a time-out beyond its interval": (pool("health: {tcp: {}, interval: 500ms, «timeout: 1s}"), r"let timeout be at most"),
     "unknown pool": (GOOD.replace("pool: web", "pool: «wbe"), r'"wbe".*"web"'),
     "bad CIDR": (listener("trust: [«10.0.0.0/33]"), r"10\.0\.0\.0/33"),
     "host bits in a CIDR": (listener("gate: {deny: [«10.0.0.1/8]}"), r"10\.0\.0\.[01]/8"),
@@ -311,6 +316,8 @@ DOUBTFUL = {
                                      r"no directory /nowhere;"),
     "a state without a directory": (GOOD + "logs: {«state: /nowhere/state, sources: {a: {path: /var/log/a, format: combined}}}\n",
                                     r"no directory /nowhere/state;"),
+    "a rate of what has no requests": (GOOD.replace("  web:\n    bind", "  «web:\n    protocol: tcp\n    bind")
+                                       + "    rate: 100/s\n", r'passes bytes.*`rate` of pool "web".*connections_per_client'),
     "a variable for a secret": (GOOD + "admin: {bind: 127.0.0.1:9091, token: «'${WEIR_TOKEN}'}\n", r'"token" is taken as it is'),
     "a variable in a list of secrets": (pool("sticky: {secrets: [«'${SECRET_NUMBER_ONE}']}"), r'"secrets" is taken as it is'),
 }
@@ -325,11 +332,11 @@ def test_what_is_hardly_meant_is_a_warning_with_its_place(name, tmp_path):
 
 
 @pytest.mark.parametrize("text", [
-    GOOD, listener("trust: [10.0.0.0/8, 'fc00::/7', 192.0.2.7]"), route("{name: a, path: /a, method: [GET], pool: web}"),
+    GOOD, pool("health: {tcp: {}, interval: 500ms}"), listener("trust: [10.0.0.0/8, 'fc00::/7', 192.0.2.7]"), route("{name: a, path: /a, method: [GET], pool: web}"),
     GOOD + "admin: {bind: 127.0.0.1:9091, token: 'pa$$word'}\n",
     GOOD.replace("pools:", "  other: {bind: '127.0.0.2:18999', pool: web}\n  v6: {bind: '[::1]:18999', pool: web}\npools:"),
     GOOD.replace("pools:", "  one: {bind: '127.0.0.1:0', pool: web}\n  two: {bind: '127.0.0.1:0', pool: web}\npools:"),
-], ids=range(6))
+], ids=range(7))
 def test_what_is_usual_is_no_warning(text, tmp_path):
     assert warnings(tmp_path, text) == []
 

@@ -266,6 +266,8 @@ def test_the_demo_works_and_ends_with_one_signal(scene, end):
     assert weir.log.index("http://127.0.0.1:9091/ in a browser") < weir.log.index("curl")
     eventually(lambda: "curl" in weir.log, "the demo's hints")
     weir.is_checked = False  # the hints are no key=value lines
+    second = run_command("demo")
+    assert second.returncode == 69 and "something listens on 127.0.0.1:18999 already" in second.stderr
     weir.process.send_signal(end)
     assert weir.wait_exit() == 0
 

@@ -241,7 +241,7 @@ def test_the_operators_word_stands_beside_health(scene):
 @pytest.mark.parametrize("yaml, words", [
     ("health: {}", "a check needs http or tcp"),
     ("health: {http: {path: healthz}}", "begin it with a slash"),
-    ("health: {tcp: {}, interval: 1s}", "let timeout be at most the interval"),
+    ("health: {tcp: {}, interval: 1s, timeout: 2s}", "let timeout be at most the interval"),
     ("health: {http: {path: /, status: [42]}}", "write 204, 2xx or 200-399"),
 ])
 def test_bad_settings_are_explained_with_place_and_remedy(tmp_path, yaml, words):

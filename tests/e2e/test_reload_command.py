@@ -56,7 +56,8 @@ def test_a_changed_file_is_put_in_force_and_what_changed_is_said(scene, pair):
     client.send(message.request("GET", "/"))
     assert client.read().status == 200
     again = command(weir, "reload")
-    assert again.stdout.splitlines() == ["In force as generation 3: nothing changes.",
+    assert again.stdout.splitlines() == ["In force as generation 3: nothing in the configuration "
+                                         "changes; files that it names are read again.",
                                          "  hold only after a restart: workers"]
 
 

@@ -262,9 +262,9 @@ static void what_is_no_block_is_refused_with_a_remedy(void **state)
         { "10.0.0.1/8", "10.0.0.1/8 names a host within its network; write 10.0.0.0/8 for the network" },
         { "2001:db8::1/32",
           "2001:db8::1/32 names a host within its network; write 2001:db8::/32 for the network" },
-        { "10.0.0.0/33", "\"10.0.0.0/33\" has no prefix length after the slash; it goes from 0 to 32" },
-        { "10.0.0.0/", "\"10.0.0.0/\" has no prefix length after the slash; it goes from 0 to 32" },
-        { "::/129", "\"::/129\" has no prefix length after the slash; it goes from 0 to 128" },
+        { "10.0.0.0/33", "what follows the slash of \"10.0.0.0/33\" is no prefix length; it goes from 0 to 32" },
+        { "10.0.0.0/", "what follows the slash of \"10.0.0.0/\" is no prefix length; it goes from 0 to 32" },
+        { "::/129", "what follows the slash of \"::/129\" is no prefix length; it goes from 0 to 128" },
         { "10.0.0/8", "\"10.0.0/8\" is not an address block; write one like 10.0.0.0/8 or 2001:db8::/32" },
         { "", "\"\" is not an address block; write one like 10.0.0.0/8 or 2001:db8::/32" },
     };

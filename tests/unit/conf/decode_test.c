@@ -170,7 +170,7 @@ static void all_faults_are_told_at_once(void **state)
            "weir.yaml:9:16: unknown key \"wieght\" in server; did you mean \"weight\"?\n"
            "weir.yaml:9:28: \"address\": \"10.0.0.1\" has no port; write host:port, like 10.0.0.1:80\n"
            "weir.yaml:9:73: \"weight\" is 0, but must be from 1 to 100\n"
-           "weir.yaml:9:77: this server must be text or a map, not a list\n"
+           "weir.yaml:9:77: this server must be text or a map, not a list; known here: attempts, buffer\n"
            "weir.yaml:9:126: another server is named \"10.0.0.9:1\" too, at line 9; give one of them a "
            "\"name\"\n"
            "weir.yaml:10:23: \"hsah\" is not a value of \"balance\"; did you mean \"hash\"?\n"
@@ -186,7 +186,8 @@ static void all_faults_are_told_at_once(void **state)
            "\"10.0.0.1:80\"; write [\"10.0.0.1:80\"] for a list of one\n"
            "weir.yaml:17:58: the name of this pool is its key, \"a_name_that_is_much_too_long\"; remove it, "
            "or rename the key\n"
-           "weir.yaml:18:10: \"third\" must be a map, not the number 7\n"
+           "weir.yaml:18:10: \"third\" must be a map, not the number 7; known here: name, balance, servers, "
+           "timeouts, retry, secret\n"
            "weir.yaml:19:9: \"levels\" has 4 elements, but must have from 0 to 3\n"
            "weir.yaml:19:15: \"hihg\" is not a value of \"levels\"; did you mean \"high\"?\n"
            "weir.yaml:20:10: \"workers\" must be a whole number, not the text \"3\"; remove the quotes\n"
@@ -227,8 +228,9 @@ static void values_of_the_wrong_kind_or_size_are_refused(void **state)
         { "retry: {buffer: off}",
           "58: \"buffer\": \"off\" is not a size; write one like 512, 16KiB or 1MiB\n" },
         { "retry: {buffer: {a: 1}}", "58: \"buffer\" must be a size like 64KiB, not a map\n" },
-        { "retry: []", "49: \"retry\" must be text or a map, not a list\n" },
-        { "timeouts: 5s", "52: \"timeouts\" must be a map, not the text \"5s\"\n" },
+        { "retry: []", "49: \"retry\" must be text or a map, not a list; known here: attempts, buffer\n" },
+        { "timeouts: 5s",
+          "52: \"timeouts\" must be a map, not the text \"5s\"; known here: connect, total\n" },
         { "timeouts: {connect: 11m}", "62: \"connect\" is 11m, but must be from 1ms to 10m\n" },
         { "timeouts: {connect: 0}", "62: \"connect\" is 0, but must be from 1ms to 10m\n" },
         /* 0 is not off */
@@ -272,11 +274,13 @@ static void names_are_checked(void **state)
     refuse("pools: {a: ~}", "weir.yaml:1:9: this pool has no value; give it one, or remove it\n");
 }
 
+#define KNOWN "; known here: listeners, pools, levels, retry, admin, workers\n"
+
 static void what_is_no_map_at_all_is_refused(void **state)
 {
     (void)state;
-    refuse("", "weir.yaml:1:1: this configuration must be a map, not nothing\n");
-    refuse("[]", "weir.yaml:1:1: this configuration must be a map, not a list\n");
+    refuse("", "weir.yaml:1:1: this configuration must be a map, not nothing" KNOWN);
+    refuse("[]", "weir.yaml:1:1: this configuration must be a map, not a list" KNOWN);
     refuse("{}", "weir.yaml:1:1: configuration lacks \"pools\"; add \"pools\"\n");
     refuse("listeners: [{bind: \":1\", pool: x}]\npools: {}",
            "weir.yaml:1:32: there is no \"x\" under \"pools\"; there are none yet: add \"pools\"\n");
@@ -357,7 +361,8 @@ static void a_patch_with_a_fault_changes_nothing(void **state)
     assert_int_equal(patch("{\"weight\": null}", &sample_status_type, &pool, &set), -1);
     expect_faults(&tree, true, "body:1:2: \"weight\" has no value; give it one, or remove the key\n");
     assert_int_equal(patch("\"x\"", &sample_status_type, &pool, &set), -1);
-    expect_faults(&tree, true, "body:1:1: this pool must be a map, not the text \"x\"\n");
+    expect_faults(&tree, true,
+                  "body:1:1: this pool must be a map, not the text \"x\"; known here: name, weight\n");
 }
 
 int main(void)
