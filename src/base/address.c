@@ -306,8 +306,9 @@ int cidr_parse(struct slice text, struct cidr *out, struct err *err)
         uint32_t max = is_dotted ? 32 : 128;
         struct slice digits = { slash + 1, text.len - host.len - 1 };
         if (!parse_decimal(digits, max, &bits))
-            return err_set(err, "what follows the slash of \"%.*s\" is no prefix length; it goes from 0 to %" PRIu32,
-                           SLICE_ARGS(text), max);
+            return err_set(
+                err, "what follows the slash of \"%.*s\" is no prefix length; it goes from 0 to %" PRIu32,
+                SLICE_ARGS(text), max);
         if (is_dotted) bits += V4_PREFIX_BITS;
     }
     struct ip network = network_of(&out->ip, bits);
