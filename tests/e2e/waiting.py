@@ -1,7 +1,7 @@
 """Bounded waits on conditions: the only way in which a test waits for another program."""
 import time
 
-LIMIT_S = 30
+LIMIT_S = 60
 POLL_S = 0.004
 
 
