@@ -1,0 +1,54 @@
+"""The configurations in the manual's pages and the README are ones that weir takes."""
+import glob
+import os
+import re
+
+import pytest
+
+from tls import Pki
+from weir import ROOT, run_command
+
+PAGES = ["README.md"] + sorted(os.path.relpath(path, ROOT) for path in glob.glob(os.path.join(ROOT, "docs", "*.md")))
+BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page):
+    with open(os.path.join(ROOT, page)) as file:
+        return BLOCK.findall(file.read())
+
+
+CONFIGURATIONS = [(page, number, text) for page in PAGES for number, text in enumerate(blocks(page), 1)
+                  if re.search(r"^listeners:", text, re.MULTILINE) and re.search(r"^pools:", text, re.MULTILINE)]
+
+
+def localized(text, folder, pair):
+    """The same with files that are there."""
+    text = re.sub(r"/etc/[\w./-]+\.pem", pair["cert"], text)
+    text = re.sub(r"/etc/[\w./-]+\.key", pair["key"], text)
+    for path in set(re.findall(r"/etc/weir/[\w.-]+\.txt", text)):
+        file = folder / os.path.basename(path)
+        file.write_text("192.0.2.0/24 # a block\n")
+        text = text.replace(path, str(file))
+    return re.sub(r"/var/(log|lib)/[\w-]+", str(folder), text)
+
+
+@pytest.mark.parametrize("page, number, text", CONFIGURATIONS, ids=[f"{page}-{number}" for page, number, _ in CONFIGURATIONS])
+def test_a_configuration_of_the_manual_is_taken(page, number, text, tmp_path):
+    path = tmp_path / "weir.yaml"
+    path.write_text(localized(text, tmp_path, Pki(tmp_path).make("site", "www.example.com")))
+    done = run_command("check", "-c", str(path), build="release")
+    assert done.returncode == 0, f"{page}, block {number}:\n{done.stderr}"
+
+
+def test_there_are_configurations_in_the_manual():
+    assert {"README.md", "docs/recipes.md", "docs/from-nginx.md", "docs/from-haproxy.md"} <= {page for page, _, _ in CONFIGURATIONS}
+    assert len(CONFIGURATIONS) >= 20
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_refers_to_is_there(page):
+    with open(os.path.join(ROOT, page)) as file:
+        text = file.read()
+    folder = os.path.dirname(os.path.join(ROOT, page))
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert os.path.exists(os.path.join(folder, target)), f"{page} refers to {target}"
