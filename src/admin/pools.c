@@ -55,7 +55,7 @@ static const struct shape_field server_fields[] = {
         server_answer, health_reason, STRING,
         "Why: start, connected, connect_failures, seen_failing (in another program's log), ejection_over, "
         "warmed_up, enabled, check_passed, check_failed, checks_ended, timeouts, gateway_errors, "
-        "server_errors or failure_share."),
+        "server_errors, failure_share or latency."),
     SHAPE_ROW(server_answer, health_detail, STRING, "What was seen, in a sentence; null: there is no more.",
               .may_be_null = true),
     SHAPE_ROW(server_answer, health_ms, COUNT, "For how long; null: since weir knows it.",

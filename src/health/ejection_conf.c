@@ -9,6 +9,9 @@ static void check(struct conf_decode *d, const struct conf_node *node, void *obj
         conf_decode_fault(d, node, conf_node_get(node, "min") ? "min" : "max", "let min be at most max",
                           "an ejection cannot begin with %llu ms and end with at most %llu ms",
                           (unsigned long long)c->min_ms, (unsigned long long)c->max_ms);
+    if (c->latency == 1)
+        conf_decode_fault(d, node, "latency", "write 3 for three times, or 0 for never",
+                          "half of all servers are slower than the median");
 }
 
 #define ON_END_MAX 1000
@@ -31,8 +34,13 @@ static const struct conf_field fields[] = {
       .help = "When so many of a hundred attempts of the last 10 s or so failed, and at least twice as many "
               "as at "
               "the median of the others; 0 is never." },
+    { "latency", CONF_U32(struct ejection_conf, latency), .max = 1000, .preset = "0",
+      .help = "When its answers of the last 10 s or so took so many times as long to begin as at the median "
+              "of the others, "
+              "and at least 5 ms longer, on a geometric mean, so that a few slow ones do not count for much; "
+              "0 is never." },
     { "attempts", CONF_U32(struct ejection_conf, attempts), .min = 1, .max = 1000000, .preset = "20",
-      .help = "Fewer attempts in that time say nothing of a share." },
+      .help = "Fewer attempts in that time say nothing of a share or of latency." },
     { "min", CONF_MSEC(struct ejection_conf, min_ms), .min = 100, .max = 3600000, .preset = "1s",
       .help = "How long the first ejection lasts; each that follows lasts twice as long." },
     { "max", CONF_MSEC(struct ejection_conf, max_ms), .min = 100, .max = 24 * 3600 * 1000, .preset = "30s",

@@ -5,6 +5,8 @@
 
 #define ONE_IN_A_MILLION 13.8 /* -ln(1e-6) */
 #define RUN_ON_TRIAL 2
+/* Less than that nobody feels, however many times the others' it is. */
+#define LATENCY_LEAST_US 5000
 
 static int compare(const void *a, const void *b)
 {
@@ -22,17 +24,29 @@ static bool has_share(const struct outlier_peer *p)
     return p->is_in && p->attempts >= 1;
 }
 
-void outlier_look(struct outlier_look *l, const struct ejection_conf *conf, const struct outlier_peer *peers,
-                  uint32_t count, double *shares)
+static double wait_of(const struct outlier_peer *p)
 {
-    *l = (struct outlier_look){ .conf = conf, .peers = peers, .shares = shares };
+    return p->waits / p->answers;
+}
+
+static bool has_wait(const struct outlier_peer *p)
+{
+    return p->is_in && p->answers >= 1;
+}
+
+void outlier_look(struct outlier_look *l, const struct ejection_conf *conf, const struct outlier_peer *peers,
+                  uint32_t count, double *room)
+{
+    *l = (struct outlier_look){ .conf = conf, .peers = peers, .shares = room, .waits = room + count };
     for (uint32_t i = 0; i < count; i++) {
         if (!peers[i].is_in) continue;
         l->attempts += peers[i].attempts;
         l->faults += peers[i].faults;
-        if (has_share(&peers[i])) shares[l->share_count++] = share_of(&peers[i]);
+        if (has_share(&peers[i])) l->shares[l->share_count++] = share_of(&peers[i]);
+        if (has_wait(&peers[i])) l->waits[l->wait_count++] = wait_of(&peers[i]);
     }
-    if (l->share_count) qsort(shares, l->share_count, sizeof(*shares), compare);
+    if (l->share_count) qsort(l->shares, l->share_count, sizeof(*l->shares), compare);
+    if (l->wait_count) qsort(l->waits, l->wait_count, sizeof(*l->waits), compare);
 }
 
 /* Of all others together; where little is known, nearer to one half (Laplace's rule of succession). */
@@ -50,13 +64,13 @@ static double run_needed(const struct outlier_peer *p, uint32_t on_end, double o
     return fmax(on_end, ceil(ONE_IN_A_MILLION / -log(others)));
 }
 
-/* The upper one, where there are two; 1 if there are no others. */
-static double others_median(const struct outlier_look *l, double own)
+/* Of `count` values, the least first, of which `own` is one; the upper one, where there are two. `alone` if there are no others. */
+static double others_median(const double *values, uint32_t count, double own, double alone)
 {
-    uint32_t others = l->share_count - 1, at = others / 2, rank = 0;
-    if (!others) return 1;
-    while (rank < l->share_count && l->shares[rank] < own && rank <= at) rank++;
-    return l->shares[at < rank ? at : at + 1];
+    uint32_t others = count - 1, at = others / 2, rank = 0;
+    if (!others) return alone;
+    while (rank < count && values[rank] < own && rank <= at) rank++;
+    return values[at < rank ? at : at + 1];
 }
 
 static bool find_run(const struct outlier_look *l, const struct outlier_peer *p, struct outlier_finding *out)
@@ -80,15 +94,35 @@ static bool find_run(const struct outlier_look *l, const struct outlier_peer *p,
     return false;
 }
 
+static bool find_share(const struct outlier_look *l, const struct outlier_peer *p,
+                       struct outlier_finding *out)
+{
+    const struct ejection_conf *c = l->conf;
+    if (!c->share || p->attempts < c->attempts || !has_share(p)) return false;
+    double share = share_of(p);
+    if (share * 100 < c->share) return false;
+    double others = others_median(l->shares, l->share_count, share, 1);
+    if (others * 2 > share) return false;
+    *out = (struct outlier_finding){ OUTLIER_SHARE, 0, share, others };
+    return true;
+}
+
+static bool find_latency(const struct outlier_look *l, const struct outlier_peer *p,
+                         struct outlier_finding *out)
+{
+    const struct ejection_conf *c = l->conf;
+    if (!c->latency || p->answers < c->attempts || !has_wait(p)) return false;
+    double own = exp2(wait_of(p)),
+           others = exp2(others_median(l->waits, l->wait_count, wait_of(p), INFINITY));
+    if (own < others * c->latency || own - others < LATENCY_LEAST_US) return false;
+    *out = (struct outlier_finding){ OUTLIER_LATENCY, 0, own, others };
+    return true;
+}
+
 void outlier_find(const struct outlier_look *l, uint32_t index, struct outlier_finding *out)
 {
     const struct outlier_peer *p = &l->peers[index];
-    const struct ejection_conf *c = l->conf;
     *out = (struct outlier_finding){ OUTLIER_NONE, 0, 0, 0 };
-    if (!p->is_in || find_run(l, p, out)) return;
-    if (!c->share || p->attempts < c->attempts || !has_share(p)) return;
-    double share = share_of(p);
-    if (share * 100 < c->share) return;
-    double others = others_median(l, share);
-    if (others * 2 <= share) *out = (struct outlier_finding){ OUTLIER_SHARE, 0, share, others };
+    if (!p->is_in || find_run(l, p, out) || find_share(l, p, out)) return;
+    (void)find_latency(l, p, out);
 }

@@ -8,30 +8,35 @@
 /* So many good answers more than bad ones, and who was ejected is as good as any other. */
 #define TRIAL_GOOD 3
 
-static void sum_answers(const struct server *s, uint32_t *attempts, uint32_t *faults)
+static struct server_answers sum_answers(const struct server *s)
 {
-    *attempts = *faults = 0;
+    struct server_answers sum = { 0 };
     for (uint32_t i = 0; i < s->pool->worker_count; i++) {
-        *attempts += atomic_load_explicit(&s->workers[i].attempts, memory_order_relaxed);
-        *faults += atomic_load_explicit(&s->workers[i].faults, memory_order_relaxed);
+        const struct server_worker *sw = &s->workers[i];
+        sum.attempts += atomic_load_explicit(&sw->attempts, memory_order_relaxed);
+        sum.faults += atomic_load_explicit(&sw->faults, memory_order_relaxed);
+        sum.answers += atomic_load_explicit(&sw->answers, memory_order_relaxed);
+        sum.waits += atomic_load_explicit(&sw->waits, memory_order_relaxed);
     }
+    return sum;
 }
 
 /* The window with what has come since the last look. Counters wrap around: only differences count. */
-static void look_at(const struct server *s, double *attempts, double *faults)
+static struct server_window look_at(const struct server *s)
 {
-    const struct server_window *w = &s->window;
-    uint32_t attempts_now, faults_now;
-    sum_answers(s, &attempts_now, &faults_now);
-    *attempts = w->attempts + (uint32_t)(attempts_now - w->seen_attempts);
-    *faults = w->faults + (uint32_t)(faults_now - w->seen_faults);
+    struct server_window w = s->window;
+    struct server_answers now = sum_answers(s);
+    w.attempts += (uint32_t)(now.attempts - w.seen.attempts);
+    w.faults += (uint32_t)(now.faults - w.seen.faults);
+    w.answers += (uint32_t)(now.answers - w.seen.answers);
+    w.waits += (double)(now.waits - w.seen.waits) / 256;
+    w.seen = now;
+    return w;
 }
 
 void server_forget_answers(struct server *s)
 {
-    struct server_window *w = &s->window;
-    *w = (struct server_window){ 0 };
-    sum_answers(s, &w->seen_attempts, &w->seen_faults);
+    s->window = (struct server_window){ .seen = sum_answers(s) };
     for (int i = 0; i < FAULT_RUNS; i++) atomic_store_explicit(&s->runs[i], 0, memory_order_relaxed);
 }
 
@@ -41,19 +46,24 @@ void pool_age_answers(struct pool *p)
     if (!r->conf->ejection.is_enabled) return;
     for (uint32_t i = 0; i < r->count; i++) {
         struct server *s = r->places[i].server;
-        double attempts, faults;
-        look_at(s, &attempts, &faults);
-        sum_answers(s, &s->window.seen_attempts, &s->window.seen_faults);
-        s->window.attempts = attempts * EJECTION_KEEPS;
-        s->window.faults = faults * EJECTION_KEEPS;
-        if (attempts - faults >= TRIAL_GOOD) s->state.is_on_trial = false;
+        struct server_window w = look_at(s);
+        if (w.attempts - w.faults >= TRIAL_GOOD) s->state.is_on_trial = false;
+        w.attempts *= EJECTION_KEEPS;
+        w.faults *= EJECTION_KEEPS;
+        w.answers *= EJECTION_KEEPS;
+        w.waits *= EJECTION_KEEPS;
+        s->window = w;
     }
 }
 
 static void fill(struct outlier_peer *peer, const struct roster_place *place)
 {
     struct server *s = place->server;
-    look_at(s, &peer->attempts, &peer->faults);
+    struct server_window w = look_at(s);
+    peer->attempts = w.attempts;
+    peer->faults = w.faults;
+    peer->answers = w.answers;
+    peer->waits = w.waits;
     for (int i = 0; i < FAULT_RUNS; i++)
         peer->runs[i] = atomic_load_explicit(&s->runs[i], memory_order_relaxed);
     peer->is_in = place->is_in_subset && server_is_usable(s);
@@ -78,26 +88,30 @@ static void eject(struct server *s, const struct outlier_finding *f, uint64_t no
     static const enum server_health_reason reasons[] = { [OUTLIER_TIMEOUTS] = SERVER_BY_TIMEOUTS,
                                                          [OUTLIER_GATEWAY] = SERVER_BY_GATEWAY_ERRORS,
                                                          [OUTLIER_ERRORS] = SERVER_BY_SERVER_ERRORS,
-                                                         [OUTLIER_SHARE] = SERVER_BY_FAILURE_SHARE };
+                                                         [OUTLIER_SHARE] = SERVER_BY_FAILURE_SHARE,
+                                                         [OUTLIER_LATENCY] = SERVER_BY_LATENCY };
     static const char *const nouns[] = { [OUTLIER_TIMEOUTS] = "time-outs",
                                          [OUTLIER_GATEWAY] = "answers of 502 to 504 or that broke off",
                                          [OUTLIER_ERRORS] = "failures" };
     char words[SERVER_WORDS_MAX];
     if (f->kind == OUTLIER_SHARE)
         snprintf(words, sizeof(words), "%.0f %% of its attempts failed, and %.0f %% at the others' median",
-                 f->share * 100, f->others * 100);
+                 f->own * 100, f->others * 100);
+    else if (f->kind == OUTLIER_LATENCY)
+        snprintf(words, sizeof(words), "its answers take %.0f ms, and %.1f ms at the others' median",
+                 f->own / 1000, f->others / 1000);
     else
         snprintf(words, sizeof(words), "%u %s on end", f->run, nouns[f->kind]);
     server_eject(s, reasons[f->kind], words, now_ms);
 }
 
-static bool judge(struct pool *p, struct outlier_peer *peers, double *shares, uint64_t now_ms)
+static bool judge(struct pool *p, struct outlier_peer *peers, double *values, uint64_t now_ms)
 {
     const struct roster *r = p->roster;
     struct outlier_look look;
     bool has_changed = false;
     for (uint32_t i = 0; i < r->count; i++) fill(&peers[i], &r->places[i]);
-    outlier_look(&look, &r->conf->ejection, peers, r->count, shares);
+    outlier_look(&look, &r->conf->ejection, peers, r->count, values);
     uint32_t room = room_in(r);
     for (uint32_t i = 0; i < r->count; i++) {
         struct outlier_finding f;
@@ -119,10 +133,10 @@ bool pool_judge_answers(struct pool *p, uint64_t now_ms)
     uint32_t count = p->roster->count;
     if (!p->roster->conf->ejection.is_enabled || count < 2) return false;
     struct outlier_peer *peers = calloc(count, sizeof(*peers));
-    double *shares = calloc(count, sizeof(*shares));
+    double *values = calloc(2 * (size_t)count, sizeof(*values));
     /* Without memory nobody is ejected; the next look tries again. */
-    bool has_changed = peers && shares && judge(p, peers, shares, now_ms);
+    bool has_changed = peers && values && judge(p, peers, values, now_ms);
     free(peers);
-    free(shares);
+    free(values);
     return has_changed;
 }

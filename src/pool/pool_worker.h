@@ -27,14 +27,14 @@ struct pool_view {
 /* This worker's connections to one server. */
 struct server_worker {
     alignas(64) struct server *server;
-    struct pool_worker *pool;    /* NULL: the worker does not know the pool yet */
-    struct list idle;            /* of upstream, the latest used first */
-    struct list open;            /* of upstream: at work, and can give one more stream */
-    _Atomic uint32_t idle_count; /* written by this worker, read by others, as the next */
-    _Atomic uint32_t attempts,
-        faults;              /* that have shown how they go; of these, that failed. They wrap around. */
-    struct list handed_link; /* of pool_worker.handed_servers */
-    uint32_t handed;         /* slots that this worker holds for whoever waits longest */
+    struct pool_worker *pool;                   /* NULL: the worker does not know the pool yet */
+    struct list idle;                           /* of upstream, the latest used first */
+    struct list open;                           /* of upstream: at work, and can give one more stream */
+    _Atomic uint32_t idle_count;                /* written by this worker, read by others, as the next */
+    _Atomic uint32_t attempts, faults, answers; /* as in struct server_answers */
+    _Atomic uint64_t waits;                     /* likewise */
+    struct list handed_link;                    /* of pool_worker.handed_servers */
+    uint32_t handed;                            /* slots that this worker holds for whoever waits longest */
     struct pipelining pipelining;
     uint32_t streams_allowed; /* on one HTTP/2 connection, as the server said last; 0: it has not yet */
 };

@@ -27,7 +27,8 @@ enum server_health { SERVER_UNKNOWN, SERVER_UP, SERVER_WARMING, SERVER_EJECTED, 
     X(TIMEOUTS, "timeouts")                 /* on end, and the others answer, as in the next */   \
     X(GATEWAY_ERRORS, "gateway_errors")     /* 502 to 504, or answers that broke off */           \
     X(SERVER_ERRORS, "server_errors")       /* 5xx */                                             \
-    X(FAILURE_SHARE, "failure_share")       /* it fails more often than the others */
+    X(FAILURE_SHARE, "failure_share")       /* it fails more often than the others */              \
+    X(LATENCY, "latency")                   /* it is slower than the others */
 /* clang-format on */
 
 enum server_health_reason {
@@ -75,10 +76,17 @@ struct server_state {
     bool is_on_trial;    /* likewise, and has not answered well often enough since */
 };
 
+/* What workers count of its attempts. Sums wrap around. */
+struct server_answers {
+    uint32_t attempts, faults; /* that have shown how they go; of these, that failed */
+    uint32_t answers;          /* good ones that were timed, if the pool goes by latency */
+    uint64_t waits;            /* of these, the binary logarithms of how many µs each took, in 256ths */
+};
+
 /* What was counted of its attempts by the last look of pool/ejection.h. */
 struct server_window {
-    uint32_t seen_attempts, seen_faults; /* the workers' counters then */
-    double attempts, faults;             /* each look before counts less */
+    struct server_answers seen;              /* the workers' counters then */
+    double attempts, faults, answers, waits; /* each look before counts less */
 };
 
 const char *server_admin_name(enum server_admin admin);

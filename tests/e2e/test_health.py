@@ -1,7 +1,9 @@
 """Servers that weir asks whether they are well, and what becomes of those that are not."""
 import datetime
 import os
+import re
 import signal
+import threading
 import time
 
 import pytest
@@ -241,6 +243,7 @@ def test_the_operators_word_stands_beside_health(scene):
 @pytest.mark.parametrize("yaml, words", [
     ("health: {}", "a check needs http or tcp"),
     ("health: {http: {path: healthz}}", "begin it with a slash"),
+    ("ejection: {latency: 1}", "half of all servers are slower than the median; write 3"),
     ("health: {tcp: {}, interval: 1s, timeout: 2s}", "let timeout be at most the interval"),
     ("health: {http: {path: /, status: [42]}}", "write 204, 2xx or 200-399"),
 ])
@@ -316,6 +319,22 @@ def test_one_of_ten_that_fails_half_of_its_requests_is_ejected(scene):
     server = ejected(weir)["s3"]
     assert server["health_reason"] == "failure_share"
     assert "of its attempts failed, and 0 % at the others' median" in server["health_detail"]
+
+
+class Slow(Sick):
+    def answer(self, request):
+        threading.Event().wait(0.1)  # a slow server, not a wait for anything
+        return super().answer(request)
+
+
+def test_one_that_is_slower_than_the_others_is_ejected_if_that_is_asked_for(scene):
+    servers = [Sick(scene, "a"), Sick(scene, "b"), Slow(scene, "slow")]
+    weir = sick_proxy(scene, *servers, latency=5, attempts=5)
+    ask_until(scene.client(weir), lambda: ejected(weir), "the slow server being ejected")
+    server = ejected(weir)["slow"]
+    assert server["health_reason"] == "latency"
+    assert re.fullmatch(r"its answers take \d+ ms, and \d+\.\d ms at the others' median", server["health_detail"])
+    assert weir.metric("weir_pool_health_changes_total", pool="web", reason="latency") == 1
 
 
 @pytest.mark.parametrize("every", [1, 2])

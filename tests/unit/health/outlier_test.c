@@ -1,5 +1,6 @@
 #include "health/outlier.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +19,7 @@ static const struct ejection_conf conf = {
 
 struct scene {
     struct outlier_peer peers[PEERS];
-    double shares[PEERS];
+    double room[2 * PEERS];
     uint32_t count;
 };
 
@@ -34,13 +35,18 @@ static void open_scene(struct scene *s, uint32_t count, double attempts, double 
     }
 }
 
-static enum outlier_kind find(struct scene *s, uint32_t index)
+static enum outlier_kind find_by(const struct ejection_conf *rules, struct scene *s, uint32_t index)
 {
     struct outlier_look l;
     struct outlier_finding f;
-    outlier_look(&l, &conf, s->peers, s->count, s->shares);
+    outlier_look(&l, rules, s->peers, s->count, s->room);
     outlier_find(&l, index, &f);
     return f.kind;
+}
+
+static enum outlier_kind find(struct scene *s, uint32_t index)
+{
+    return find_by(&conf, s, index);
 }
 
 static void a_run_of_failures_is_found_if_the_others_answer(void **state)
@@ -146,6 +152,50 @@ static void one_on_trial_is_found_sooner(void **state)
     assert_int_equal(find(&s, 0), OUTLIER_NONE);
 }
 
+static void set_latency(struct scene *s, uint32_t index, double answers, double us)
+{
+    s->peers[index].answers = answers;
+    s->peers[index].waits = answers * log2(us);
+}
+
+static void one_that_is_slower_than_the_others_is_found_if_that_is_asked_for(void **state)
+{
+    (void)state;
+    struct ejection_conf by_latency = conf;
+    struct scene s;
+    by_latency.latency = 5;
+    open_scene(&s, 4, 100, 0);
+    for (uint32_t i = 0; i < 4; i++) set_latency(&s, i, 100, 10000);
+    for (uint32_t i = 0; i < 4; i++) assert_int_equal(find_by(&by_latency, &s, i), OUTLIER_NONE);
+    set_latency(&s, 2, 100, 49000);
+    assert_int_equal(find_by(&by_latency, &s, 2), OUTLIER_NONE);
+    set_latency(&s, 2, 100, 51000);
+    assert_int_equal(find_by(&by_latency, &s, 2), OUTLIER_LATENCY);
+    assert_int_equal(find_by(&by_latency, &s, 1), OUTLIER_NONE);
+    assert_int_equal(find(&s, 2), OUTLIER_NONE); /* not asked for */
+    set_latency(&s, 2, 19, 51000);               /* too few to say */
+    assert_int_equal(find_by(&by_latency, &s, 2), OUTLIER_NONE);
+    set_latency(&s, 2, 100, 51000);
+    for (uint32_t i = 0; i < 4; i++) s.peers[i].is_in = i == 2; /* nobody to compare with */
+    assert_int_equal(find_by(&by_latency, &s, 2), OUTLIER_NONE);
+}
+
+static void what_nobody_feels_is_no_slowness_and_if_all_are_slow_nobody_is_found(void **state)
+{
+    (void)state;
+    struct ejection_conf by_latency = conf;
+    struct scene s;
+    by_latency.latency = 5;
+    open_scene(&s, 3, 100, 0);
+    for (uint32_t i = 0; i < 3; i++) set_latency(&s, i, 100, 200);
+    set_latency(&s, 0, 100, 5100); /* 25 times as long, and 4.9 ms more */
+    assert_int_equal(find_by(&by_latency, &s, 0), OUTLIER_NONE);
+    set_latency(&s, 0, 100, 5300);
+    assert_int_equal(find_by(&by_latency, &s, 0), OUTLIER_LATENCY);
+    for (uint32_t i = 0; i < 3; i++) set_latency(&s, i, 100, 2000000);
+    for (uint32_t i = 0; i < 3; i++) assert_int_equal(find_by(&by_latency, &s, i), OUTLIER_NONE);
+}
+
 /* Whatever the counts, those that fail least are never found. */
 static void the_best_is_never_found(void **state)
 {
@@ -175,6 +225,8 @@ int main(void)
         cmocka_unit_test(one_of_ten_that_fails_half_is_found_and_nobody_if_all_do),
         cmocka_unit_test(a_share_needs_attempts_and_somebody_to_compare_with),
         cmocka_unit_test(one_on_trial_is_found_sooner),
+        cmocka_unit_test(one_that_is_slower_than_the_others_is_found_if_that_is_asked_for),
+        cmocka_unit_test(what_nobody_feels_is_no_slowness_and_if_all_are_slow_nobody_is_found),
         cmocka_unit_test(the_best_is_never_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
