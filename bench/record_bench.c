@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "metric/metric.h"
 #include "record/access_log.h"
-#include "record/flight.h"
+#include "record/flight_ring.h"
 
 #define ROUNDS 7
 #define RUNS 200000u

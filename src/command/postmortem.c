@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "crash/core_file.h"
 #include "crash/core_write.h"
+#include "record/flight_ring.h"
 
 #define CONFIG_MAX (16u << 20)
 #define JSON_MAX ((size_t)256 << 20)

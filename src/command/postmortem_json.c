@@ -5,6 +5,7 @@
 #include "command/postmortem.h"
 #include "conf/node.h"
 #include "crash/fault.h"
+#include "record/flight_ring.h"
 
 static void put_string(struct json *j, const char *key, const char *value)
 {

@@ -2,6 +2,7 @@
 
 #include "command/postmortem.h"
 #include "crash/fault.h"
+#include "record/flight_ring.h"
 
 #define LINE_MAX_BYTES 1024
 

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "conf/decode.h"
 #include "control/version.h"
+#include "record/flight_ring.h"
 #include "stack/image.h"
 
 /* A summary is for reading: the core file has them all. */

@@ -14,6 +14,7 @@
 #include "pool/pool_worker.h"
 #include "proxy/proxy.h"
 #include "proxy/site.h"
+#include "record/flight_ring.h"
 #include "tls/worker.h"
 
 /* One listener on one worker, of the listener's array. */

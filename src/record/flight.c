@@ -1,36 +1,13 @@
 #include "record/flight.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
-#include "base/bug.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/memory_view.h"
-#include "base/rng.h"
 #include "tls/facts.h"
-
-#define WORKER_BITS 10u
-#define WORDS (sizeof(struct flight_record) / sizeof(uint64_t))
-static_assert(1u << WORKER_BITS == FLIGHT_WORKERS_MAX, "an id has room for every worker");
-static_assert(offsetof(struct flight_record, id) == 0, "flight_find() looks at the first word only");
-
-/* A slot's sequence is 2 * position + 1 while the record of that position is being written, one more when it
- * is whole, and 0 at first. */
-struct flight_ring {
-    _Atomic uint64_t written; /* positions 0 .. written - 1 were written */
-    uint64_t mask;
-    uint64_t next_id; /* its worker bits apart */
-    uint32_t worker;
-    size_t mapped_size;
-    _Atomic uint64_t (*slots)[WORDS];
-    _Atomic uint64_t *sequences;
-};
 
 /* Records */
 
@@ -90,84 +67,6 @@ struct flight_attempt *flight_begin_attempt(struct flight_record *r, uint32_t se
     return attempt;
 }
 
-/* Rings */
-
-int flight_ring_new(struct flight_ring **out, uint32_t records, uint32_t worker, struct err *err)
-{
-    if (records == 0 || (records & (records - 1)) != 0 || worker >= FLIGHT_WORKERS_MAX)
-        return err_set(err,
-                       "a flight ring has a power of two of records, not %u, and a worker below %u, not %u",
-                       records, FLIGHT_WORKERS_MAX, worker);
-    struct flight_ring *ring = aligned_alloc(64, (sizeof(*ring) + 63) & ~(size_t)63);
-    if (!ring) return err_set(err, "no memory for flight records");
-    memset(ring, 0, sizeof(*ring));
-    ring->mapped_size = records * (sizeof(struct flight_record) + sizeof(uint64_t));
-    char *memory = mmap(NULL, ring->mapped_size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) {
-        free(ring);
-        return err_set(err, "no memory for %u flight records: %s", records, strerror(errno));
-    }
-    madvise(memory, ring->mapped_size, MADV_NOHUGEPAGE); /* one record must not cost 2 MiB */
-    ring->mask = records - 1;
-    ring->worker = worker;
-    ring->slots = (void *)memory;
-    ring->sequences = (void *)(memory + records * sizeof(struct flight_record));
-    struct rng rng;
-    rng_seed_random(&rng);
-    ring->next_id = rng_next(&rng);
-    *out = ring;
-    return 0;
-}
-
-void flight_ring_free(struct flight_ring *ring)
-{
-    if (!ring) return;
-    munmap((void *)ring->slots, ring->mapped_size);
-    free(ring);
-}
-
-uint64_t flight_next_id(struct flight_ring *ring)
-{
-    return ring->next_id++ << WORKER_BITS | ring->worker;
-}
-
-/* Each word is released after the odd sequence, so a reader that sees any of them sees the sequence change as
- * well. On x86 these are plain stores. */
-void flight_write(struct flight_ring *ring, const struct flight_record *r)
-{
-    if (bug_if(FLIGHT, r->target_len > FLIGHT_TARGET_MAX || r->request_id_len > FLIGHT_REQUEST_ID_MAX))
-        return;
-    uint64_t position = atomic_load_explicit(&ring->written, memory_order_relaxed);
-    _Atomic uint64_t *words = ring->slots[position & ring->mask];
-    _Atomic uint64_t *sequence = &ring->sequences[position & ring->mask];
-    atomic_store_explicit(sequence, 2 * position + 1, memory_order_relaxed);
-    for (size_t i = 0; i < WORDS; i++) {
-        uint64_t word;
-        memcpy(&word, (const char *)r + i * sizeof(word), sizeof(word));
-        atomic_store_explicit(&words[i], word, memory_order_release);
-    }
-    atomic_store_explicit(sequence, 2 * position + 2, memory_order_release);
-    atomic_store_explicit(&ring->written, position + 1, memory_order_release);
-}
-
-uint64_t flight_written(const struct flight_ring *ring)
-{
-    return atomic_load_explicit(&ring->written, memory_order_acquire);
-}
-
-bool flight_read(const struct flight_ring *ring, uint64_t position, struct flight_record *out)
-{
-    const _Atomic uint64_t *words = ring->slots[position & ring->mask];
-    const _Atomic uint64_t *sequence = &ring->sequences[position & ring->mask];
-    if (atomic_load_explicit(sequence, memory_order_acquire) != 2 * position + 2) return false;
-    for (size_t i = 0; i < WORDS; i++) {
-        uint64_t word = atomic_load_explicit(&words[i], memory_order_acquire);
-        memcpy((char *)out + i * sizeof(word), &word, sizeof(word));
-    }
-    return atomic_load_explicit(sequence, memory_order_relaxed) == 2 * position + 2;
-}
-
 void flight_sanitize(struct flight_record *r)
 {
     if (r->request_id_len > FLIGHT_REQUEST_ID_MAX) r->request_id_len = FLIGHT_REQUEST_ID_MAX;
@@ -175,39 +74,13 @@ void flight_sanitize(struct flight_record *r)
     if (r->method > HTTP_OTHER) r->method = HTTP_OTHER;
 }
 
-bool flight_salvage(const struct memory_view *m, uint64_t ring, uint64_t ago, struct flight_record *out)
-{
-    struct flight_ring r;
-    uint64_t sequence;
-    if (!memory_read(m, ring, &r, sizeof(r))) return false;
-    uint64_t written = atomic_load_explicit(&r.written, memory_order_relaxed);
-    if (ago >= written || ago > r.mask) return false;
-    uint64_t position = written - 1 - ago, slot = position & r.mask;
-    if (!memory_read(m, (uintptr_t)r.sequences + slot * sizeof(sequence), &sequence, sizeof(sequence)) ||
-        sequence != 2 * position + 2 ||
-        !memory_read(m, (uintptr_t)r.slots + slot * sizeof(*out), out, sizeof(*out)))
-        return false;
-    flight_sanitize(out);
-    return true;
-}
-
-static uint64_t oldest_position(const struct flight_ring *ring, uint64_t written)
-{
-    return written > ring->mask ? written - ring->mask - 1 : 0;
-}
-
-/* Searching */
+/* Filters */
 
 static bool is_tried(const struct flight_record *r, uint32_t server)
 {
     for (uint32_t i = 0; i < flight_kept_attempts(r); i++)
         if (r->attempts[i].server == server) return true;
     return false;
-}
-
-static uint64_t end_wall_ns(const struct flight_record *r)
-{
-    return r->start_wall_ns + r->total_us * 1000;
 }
 
 bool flight_matches(const struct flight_filter *f, const struct flight_record *r)
@@ -222,71 +95,9 @@ bool flight_matches(const struct flight_filter *f, const struct flight_record *r
     if (f->variant && f->variant != r->variant) return false;
     if (f->server && !is_tried(r, f->server)) return false;
     if (f->has_client && memcmp(&f->client, &r->client, sizeof(r->client)) != 0) return false;
-    if (f->min_total_us > r->total_us || f->since_wall_ns > end_wall_ns(r)) return false;
+    if (f->min_total_us > r->total_us || f->since_wall_ns > flight_end_wall_ns(r)) return false;
     return !f->request_id.len ||
            slice_equal(f->request_id, (struct slice){ r->request_id, r->request_id_len });
-}
-
-bool flight_find(struct flight_ring *const *rings, uint32_t count, uint64_t id, struct flight_record *out)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        const struct flight_ring *ring = rings[i];
-        if (ring->worker != (id & (FLIGHT_WORKERS_MAX - 1))) continue;
-        uint64_t written = flight_written(ring), oldest = oldest_position(ring, written);
-        for (uint64_t position = written; position-- > oldest;) {
-            if (atomic_load_explicit(&ring->slots[position & ring->mask][0], memory_order_relaxed) != id)
-                continue;
-            if (flight_read(ring, position, out) && out->id == id) return true;
-        }
-    }
-    return false;
-}
-
-/* Where a selection stands in one ring: `record` is the latest match before `position`. */
-struct cursor {
-    const struct flight_ring *ring;
-    uint64_t position, oldest;
-    bool has_record;
-    struct flight_record record;
-};
-
-static void cursor_advance(struct cursor *c, const struct flight_filter *filter)
-{
-    c->has_record = false;
-    while (c->position > c->oldest) {
-        /* What cannot be read any more was overwritten, and so was everything older. */
-        if (!flight_read(c->ring, --c->position, &c->record)) return;
-        if (!flight_matches(filter, &c->record)) continue;
-        c->has_record = true;
-        return;
-    }
-}
-
-uint32_t flight_select(struct flight_ring *const *rings, uint32_t count, const struct flight_filter *filter,
-                       struct flight_record *out, uint32_t max)
-{
-    struct cursor *cursors = calloc(count ? count : 1, sizeof(*cursors));
-    if (!cursors) return 0;
-    for (uint32_t i = 0; i < count; i++) {
-        cursors[i].ring = rings[i];
-        cursors[i].position = flight_written(rings[i]);
-        cursors[i].oldest = oldest_position(rings[i], cursors[i].position);
-        cursor_advance(&cursors[i], filter);
-    }
-    uint32_t found = 0;
-    while (found < max) {
-        struct cursor *latest = NULL;
-        for (uint32_t i = 0; i < count; i++) {
-            struct cursor *c = &cursors[i];
-            if (c->has_record && (!latest || end_wall_ns(&c->record) > end_wall_ns(&latest->record)))
-                latest = c;
-        }
-        if (!latest) break;
-        out[found++] = latest->record;
-        cursor_advance(latest, filter);
-    }
-    free(cursors);
-    return found;
 }
 
 /* Text */

@@ -1,6 +1,5 @@
-/* record/flight.h: the flight record: what happened to one exchange or tunnel, in 256 bytes, and the rings
- * that keep the latest of them. Each worker writes its own ring and never waits; any thread may read any ring
- * meanwhile. */
+/* record/flight.h: the flight record: what happened to one exchange or tunnel, in 256 bytes. They are kept in rings
+ * (record/flight_ring.h). */
 #pragma once
 
 #include <assert.h>
@@ -19,8 +18,6 @@
 #define FLIGHT_REQUEST_ID_MAX 36u
 #define FLIGHT_TARGET_MAX 49u
 #define FLIGHT_ID_TEXT_MAX 17u /* 16 hex digits, terminated */
-#define FLIGHT_WORKERS_MAX 1024u
-#define FLIGHT_RING_RECORDS 4096u
 
 /* A time that did not come. Times that do not fit are FLIGHT_NEVER - 1. */
 #define FLIGHT_NEVER UINT32_MAX
@@ -112,24 +109,6 @@ static inline bool flight_is_failure(const struct flight_record *r)
     return r->status >= 500 || (r->end != END_OK && origin != ORIGIN_CLIENT && origin != ORIGIN_NONE);
 }
 
-/* Untouched records cost no memory. `records` is a power of two; worker < FLIGHT_WORKERS_MAX. */
-struct flight_ring;
-MUST_CHECK int flight_ring_new(struct flight_ring **out, uint32_t records, uint32_t worker, struct err *err);
-void flight_ring_free(struct flight_ring *ring);
-
-/* The ring's worker only. Ids are unique among all rings for the life of the process. */
-uint64_t flight_next_id(struct flight_ring *ring);
-void flight_write(struct flight_ring *ring, const struct flight_record *r);
-
-/* How many were ever written; the latest `records` of these positions can be read. */
-uint64_t flight_written(const struct flight_ring *ring);
-/* False if the position was overwritten (or is being), or is not written yet. Any thread. */
-bool flight_read(const struct flight_ring *ring, uint64_t position, struct flight_record *out);
-
-/* Out of the memory of a dead process of this very build, or of one that is looked at from outside: the latest but `ago`
- * of the ring at `ring`, made safe to print. False: there is none, or it was being written. Async-signal-safe. */
-struct memory_view;
-bool flight_salvage(const struct memory_view *m, uint64_t ring, uint64_t ago, struct flight_record *out);
 /* Whatever bytes it has, it can be printed afterwards. */
 void flight_sanitize(struct flight_record *r);
 
@@ -147,10 +126,11 @@ struct flight_filter {
     uint64_t since_wall_ns; /* ended then or later */
 };
 bool flight_matches(const struct flight_filter *filter, const struct flight_record *r);
-bool flight_find(struct flight_ring *const *rings, uint32_t count, uint64_t id, struct flight_record *out);
-/* The latest to end first, across all rings. Returns how many were put in `out`. */
-uint32_t flight_select(struct flight_ring *const *rings, uint32_t count, const struct flight_filter *filter,
-                       struct flight_record *out, uint32_t max);
+/* When it ended, since 1970. */
+static inline uint64_t flight_end_wall_ns(const struct flight_record *r)
+{
+    return r->start_wall_ns + r->total_us * 1000;
+}
 
 /* As 16 hex digits: how people and the API name a record. */
 const char *flight_id_print(uint64_t id, char out[FLIGHT_ID_TEXT_MAX]);

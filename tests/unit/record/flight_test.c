@@ -1,30 +1,19 @@
 #include "record/flight.h"
 
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/json.h"
 
 #define S UINT64_C(1000000000)
-
-static struct flight_ring *make(uint32_t records, uint32_t worker)
-{
-    struct flight_ring *ring;
-    struct err err;
-    if (flight_ring_new(&ring, records, worker, &err) < 0) fail_msg("%s", err.text);
-    return ring;
-}
 
 static struct flight_record record_with(uint64_t id, uint64_t end_s)
 {
@@ -81,98 +70,6 @@ static void times_that_do_not_fit_are_not_never(void **state)
     assert_int_equal(flight_us(0, UINT64_MAX), FLIGHT_NEVER - 1);
 }
 
-static void only_the_latest_records_can_be_read(void **state)
-{
-    (void)state;
-    struct flight_ring *ring = make(8, 0);
-    struct flight_record r;
-    assert_false(flight_read(ring, 0, &r));
-    for (uint64_t i = 0; i < 20; i++) {
-        struct flight_record in = record_with(100 + i, 1);
-        flight_write(ring, &in);
-        assert_true(flight_read(ring, i, &r));
-        assert_memory_equal(&r, &in, sizeof(r));
-    }
-    assert_int_equal(flight_written(ring), 20);
-    for (uint64_t i = 0; i < 25; i++) {
-        assert_int_equal(flight_read(ring, i, &r), i >= 12 && i < 20);
-        if (i >= 12 && i < 20) assert_int_equal(r.id, 100 + i);
-    }
-    flight_ring_free(ring);
-}
-
-static void ids_differ_between_workers_and_round_trip_as_text(void **state)
-{
-    (void)state;
-    struct flight_ring *a = make(8, 0), *b = make(8, 1023);
-    uint64_t seen[200];
-    for (size_t i = 0; i < 200; i++) {
-        seen[i] = flight_next_id(i % 2 ? a : b);
-        for (size_t k = 0; k < i; k++) assert_int_not_equal(seen[k], seen[i]);
-        char text[FLIGHT_ID_TEXT_MAX];
-        uint64_t back;
-        assert_true(flight_id_parse(slice_of(flight_id_print(seen[i], text)), &back));
-        assert_int_equal(back, seen[i]);
-    }
-    uint64_t id;
-    assert_true(flight_id_parse(SLICE("00000000DEADbeef"), &id));
-    assert_int_equal(id, 0xdeadbeef);
-    assert_false(flight_id_parse(SLICE("deadbeef"), &id));
-    assert_false(flight_id_parse(SLICE("00000000deadbeeg"), &id));
-    flight_ring_free(a);
-    flight_ring_free(b);
-}
-
-static void a_bad_size_or_worker_is_refused(void **state)
-{
-    (void)state;
-    struct flight_ring *ring;
-    struct err err;
-    assert_int_equal(flight_ring_new(&ring, 0, 0, &err), -1);
-    assert_int_equal(flight_ring_new(&ring, 12, 0, &err), -1);
-    assert_int_equal(flight_ring_new(&ring, 8, FLIGHT_WORKERS_MAX, &err), -1);
-}
-
-static void a_record_is_found_by_its_id(void **state)
-{
-    (void)state;
-    struct flight_ring *rings[] = { make(8, 0), make(8, 1) };
-    uint64_t ids[2][10];
-    for (int i = 0; i < 10; i++) {
-        for (int w = 0; w < 2; w++) {
-            ids[w][i] = flight_next_id(rings[w]);
-            struct flight_record r = record_with(ids[w][i], 1);
-            flight_write(rings[w], &r);
-        }
-    }
-    struct flight_record out;
-    for (int i = 0; i < 10; i++) {
-        for (int w = 0; w < 2; w++) {
-            assert_int_equal(flight_find(rings, 2, ids[w][i], &out), i >= 2);
-            if (i >= 2) assert_int_equal(out.id, ids[w][i]);
-        }
-    }
-    flight_ring_free(rings[0]);
-    flight_ring_free(rings[1]);
-}
-
-static void the_latest_come_first_across_workers(void **state)
-{
-    (void)state;
-    struct flight_ring *rings[] = { make(8, 0), make(8, 1), make(8, 2) };
-    for (uint64_t i = 0; i < 9; i++) {
-        struct flight_record r = record_with(i, 100 + i);
-        flight_write(rings[(i * 7) % 2], &r);
-    }
-    struct flight_record out[9];
-    assert_int_equal(flight_select(rings, 3, &(struct flight_filter){ 0 }, out, 9), 9);
-    for (uint64_t i = 0; i < 9; i++) assert_int_equal(out[i].id, 8 - i);
-    assert_int_equal(flight_select(rings, 3, &(struct flight_filter){ 0 }, out, 2), 2);
-    assert_int_equal(out[1].id, 7);
-    assert_int_equal(flight_select(rings, 0, &(struct flight_filter){ 0 }, out, 9), 0);
-    for (int i = 0; i < 3; i++) flight_ring_free(rings[i]);
-}
-
 static void filters_take_what_they_say(void **state)
 {
     (void)state;
@@ -218,81 +115,6 @@ static void filters_take_what_they_say(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
         if (flight_matches(&cases[i].filter, &r) != cases[i].matches) fail_msg("case %zu", i);
-}
-
-static void untouched_records_cost_no_memory(void **state)
-{
-    (void)state;
-    unsigned long pages[2], size;
-    struct flight_ring *rings[8];
-    for (int i = 0; i < 2; i++) {
-        FILE *statm = fopen("/proc/self/statm", "r");
-        assert_non_null(statm);
-        assert_int_equal(fscanf(statm, "%lu %lu", &size, &pages[i]), 2);
-        fclose(statm);
-        for (uint32_t k = 0; i == 0 && k < 8; k++) rings[k] = make(FLIGHT_RING_RECORDS, k);
-    }
-    assert_true(pages[1] - pages[0] < 64); /* of 2,112 */
-    for (int i = 0; i < 8; i++) flight_ring_free(rings[i]);
-}
-
-/* Every word of a record that the writer makes says the same number. */
-#define WRITES 200000
-
-static void fill(struct flight_record *r, uint64_t number)
-{
-    for (size_t at = 0; at < sizeof(*r); at += sizeof(number))
-        memcpy((char *)r + at, &number, sizeof(number));
-}
-
-static bool is_whole(const struct flight_record *r, uint64_t number)
-{
-    struct flight_record expected;
-    fill(&expected, number);
-    return memcmp(&expected, r, sizeof(expected)) == 0;
-}
-
-struct reading {
-    struct flight_ring *ring;
-    _Atomic bool is_over;
-    uint64_t read, torn;
-};
-
-static void *read_latest(void *arg)
-{
-    struct reading *reading = arg;
-    struct flight_record r;
-    while (!atomic_load(&reading->is_over) || reading->read == 0) {
-        uint64_t written = flight_written(reading->ring);
-        for (uint64_t position = written > 16 ? written - 16 : 0; position < written + 1; position++) {
-            if (!flight_read(reading->ring, position, &r)) continue;
-            reading->read++;
-            reading->torn += !is_whole(&r, position);
-        }
-    }
-    return NULL;
-}
-
-static void readers_never_see_a_torn_record(void **state)
-{
-    (void)state;
-    struct flight_ring *ring = make(16, 0);
-    struct reading readings[2] = { { .ring = ring }, { .ring = ring } };
-    pthread_t threads[2];
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, read_latest, &readings[i]), 0);
-    for (uint64_t i = 0; i < WRITES; i++) {
-        struct flight_record r;
-        fill(&r, i);
-        flight_write(ring, &r);
-    }
-    for (int i = 0; i < 2; i++) {
-        atomic_store(&readings[i].is_over, true);
-        pthread_join(threads[i], NULL);
-        assert_int_equal(readings[i].torn, 0);
-        assert_int_not_equal(readings[i].read, 0);
-    }
-    flight_ring_free(ring);
 }
 
 static const char *name_of(void *ctx, uint32_t id)
@@ -378,14 +200,7 @@ int main(void)
         cmocka_unit_test(the_first_three_attempts_and_the_last_are_kept),
         cmocka_unit_test(long_targets_and_request_ids_are_cut),
         cmocka_unit_test(times_that_do_not_fit_are_not_never),
-        cmocka_unit_test(only_the_latest_records_can_be_read),
-        cmocka_unit_test(ids_differ_between_workers_and_round_trip_as_text),
-        cmocka_unit_test(a_bad_size_or_worker_is_refused),
-        cmocka_unit_test(a_record_is_found_by_its_id),
-        cmocka_unit_test(the_latest_come_first_across_workers),
         cmocka_unit_test(filters_take_what_they_say),
-        cmocka_unit_test(untouched_records_cost_no_memory),
-        cmocka_unit_test(readers_never_see_a_torn_record),
         cmocka_unit_test(json_says_who_where_and_why),
         cmocka_unit_test(json_of_a_tcp_tunnel_has_no_request),
     };
