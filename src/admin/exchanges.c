@@ -1,3 +1,5 @@
+#include "admin/exchanges.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +10,7 @@
 #include "base/quantity.h"
 #include "conf/decode.h"
 #include "net/loop.h"
+#include "proxy/story.h"
 #include "proxy/worker.h"
 
 #define LIMIT_MAX 1000u
@@ -27,6 +30,7 @@ enum {
     MIN_MS,
     SINCE,
     FAILED,
+    ORDER,
     LIMIT
 };
 
@@ -49,6 +53,10 @@ const struct admin_query exchange_query[] = {
     [FAILED] = { "failed", "boolean",
                  "true: only those that failed, and not by the client's doing: 5xx, or broken by a server or "
                  "weir." },
+    [ORDER] = { "order", "string",
+                "latest: what ended last comes first, as it is if not given; slowest: what took longest, "
+                "tunnels left "
+                "aside." },
     [LIMIT] = { "limit", "integer", "At most this many, 1 to 1000; 50 if not given." },
     { 0 },
 };
@@ -85,6 +93,14 @@ static const struct shape_field attempt_fields[] = {
     { 0 },
 };
 static const struct shape attempt_shape = { "Attempt", 0, attempt_fields };
+
+static const struct shape_field sentence_fields[] = {
+    SAID("at_ms", SHAPE_NUMBER, "When, since the exchange's first byte; null: no time is kept of it.",
+         .may_be_null = true),
+    SAID("text", SHAPE_STRING, "What happened."),
+    { 0 },
+};
+static const struct shape sentence_shape = { "Sentence", 0, sentence_fields };
 
 static const struct shape_field exchange_fields[] = {
     SAID("id", SHAPE_STRING, "weir's own id, 16 hexadecimal digits."),
@@ -124,6 +140,9 @@ static const struct shape_field exchange_fields[] = {
          .of = &phases_shape),
     SAID("attempt_count", SHAPE_COUNT, "How many servers were tried, the same one twice included."),
     SAID("attempts", SHAPE_LIST, "Those that are kept.", .of = &attempt_shape),
+    SAID("why", SHAPE_STRING, "What the client got and why, in a sentence."),
+    SAID("story", SHAPE_LIST, "The whole in sentences; where one exchange is asked for.",
+         .of = &sentence_shape, .is_optional = true),
     { 0 },
 };
 const struct shape exchange_shape = { "Exchange", 0, exchange_fields };
@@ -342,44 +361,111 @@ static struct flight_ring **collect_rings(const struct proxy *p, uint32_t *count
     return rings;
 }
 
+void exchange_print(const struct proxy *p, const struct flight_record *r, bool has_story, struct json *j)
+{
+    const struct flight_names names = { proxy_name_of, (void *)p };
+    char memory[STORY_WHY_MAX];
+    struct text why = text_over(memory, sizeof(memory));
+    story_why(r, &why);
+    json_object(j);
+    flight_print_members(r, &names, j);
+    json_key(j, "why");
+    json_slice(j, text_slice(&why));
+    if (has_story) {
+        json_key(j, "story");
+        story_print(p, r, j);
+    }
+    json_object_end(j);
+}
+
 static void print_list(const struct admin_request *rq, const struct flight_record *records, uint32_t count,
                        struct answer *out)
 {
-    const struct flight_names names = { proxy_name_of, rq->proxy };
     struct json j;
     json_init(&j, ANSWER_MAX, true);
     json_object(&j);
     json_key(&j, "exchanges");
     json_array(&j);
-    for (uint32_t i = 0; i < count; i++) flight_print_json(&records[i], &names, &j);
+    for (uint32_t i = 0; i < count; i++) exchange_print(rq->proxy, &records[i], false, &j);
     json_array_end(&j);
     json_object_end(&j);
     answer_json(out, 200, &j);
+}
+
+static int read_order(struct slice text, bool *is_slowest, struct err *err)
+{
+    *is_slowest = slice_equal(text, SLICE("slowest"));
+    if (!text.data || *is_slowest || slice_equal(text, SLICE("latest"))) return 0;
+    return err_set(err, "order is \"%.32s\"; write latest or slowest", text.data);
 }
 
 void exchanges_list(const struct admin_request *rq, struct answer *out)
 {
     struct flight_filter filter = { 0 };
     struct err err;
-    uint32_t limit = LIMIT_PRESET;
+    bool is_slowest = false;
+    uint32_t limit = LIMIT_PRESET, count = 0;
     if (rq->query[LIMIT].data && !read_bounded(rq->query[LIMIT], LIMIT_MAX, &limit)) {
         answer_problem(out, 400, "limit is \"%.32s\"; write a number from 1 to %u.", rq->query[LIMIT].data,
                        LIMIT_MAX);
         return;
     }
-    if (read_figures(rq, &filter, &err) < 0 || read_names(rq, &filter, &err) < 0) {
+    if (read_figures(rq, &filter, &err) < 0 || read_names(rq, &filter, &err) < 0 ||
+        read_order(rq->query[ORDER], &is_slowest, &err) < 0) {
         answer_error(out, 400, &err);
         return;
     }
-    uint32_t ring_count = 0;
-    struct flight_ring **rings = collect_rings(rq->proxy, &ring_count);
+    struct flight_ring **rings = collect_rings(rq->proxy, &count);
     struct flight_record *records = malloc(limit * sizeof(*records));
     if (rings && records)
-        print_list(rq, records, flight_select(rings, ring_count, &filter, records, limit), out);
+        print_list(
+            rq, records,
+            (is_slowest ? flight_select_slowest : flight_select)(rings, count, &filter, records, limit), out);
     else
         answer_problem(out, 503, "There is no memory for %u exchanges; ask for fewer.", limit);
     free(rings);
     free(records);
+}
+
+/* "the last 3m12s", "all since weir began". */
+static void add_since(struct text *t, uint64_t since_ns, uint64_t now_ns)
+{
+    char duration[32];
+    if (!since_ns) {
+        TEXT_LITERAL(t, "all since weir began");
+        return;
+    }
+    uint64_t ms = now_ns > since_ns ? (now_ns - since_ns) / NS_PER_MS : 0;
+    quantity_print_ms(ms >= 1000 ? ms - ms % 1000 : ms, duration);
+    text_printf(t, "those of the last %s", duration);
+}
+
+/* Why there is no such exchange, and how long one is kept. */
+static void answer_unknown(const struct admin_request *rq, struct flight_ring **rings, uint32_t count,
+                           uint64_t id, struct answer *out)
+{
+    char text[FLIGHT_ID_TEXT_MAX], memory[256];
+    struct text kept = text_over(memory, sizeof(memory));
+    uint64_t now_ns = loop_wall_ns(rq->loop);
+    flight_id_print(id, text);
+    if (!flight_has_given(rings, count, id)) {
+        answer_problem(out, 404,
+                       "There is no exchange %s, and this process has had none: ids are given anew when weir "
+                       "starts. "
+                       "GET /api/v1/exchanges lists what there is.",
+                       text);
+        return;
+    }
+    add_since(&kept, flight_complete_since_ns(rings, count, FLIGHT_RECENT), now_ns);
+    TEXT_LITERAL(&kept, ", and of those that failed ");
+    add_since(&kept, flight_complete_since_ns(rings, count, FLIGHT_FAILED), now_ns);
+    answer_problem(
+        out, 404,
+        "Exchange %s is still going on, or no longer kept. Kept are %s: of each worker the latest %u, and "
+        "before "
+        "them %u that failed, %u that were slow and one of %u others.",
+        text, text_cstr(&kept), FLIGHT_RING_RECORDS, FLIGHT_FAILED_RECORDS, FLIGHT_SLOW_RECORDS,
+        FLIGHT_SAMPLED_OF);
 }
 
 void exchanges_show(const struct admin_request *rq, struct answer *out)
@@ -397,16 +483,15 @@ void exchanges_show(const struct admin_request *rq, struct answer *out)
     uint32_t count = 0;
     struct flight_ring **rings = collect_rings(rq->proxy, &count);
     struct flight_record record;
-    if (!rings || !flight_find(rings, count, id, &record)) {
-        free(rings);
-        answer_problem(out, 404, "There is no exchange %s any more; each worker keeps its latest %u.",
-                       text.data, FLIGHT_RING_RECORDS);
-        return;
+    struct json j;
+    if (!rings) {
+        answer_problem(out, 503, "There is no memory to look for an exchange; try again.");
+    } else if (!flight_find(rings, count, id, &record)) {
+        answer_unknown(rq, rings, count, id, out);
+    } else {
+        json_init(&j, ANSWER_MAX, true);
+        exchange_print(rq->proxy, &record, true, &j);
+        answer_json(out, 200, &j);
     }
     free(rings);
-    const struct flight_names names = { proxy_name_of, rq->proxy };
-    struct json j;
-    json_init(&j, ANSWER_MAX, true);
-    flight_print_json(&record, &names, &j);
-    answer_json(out, 200, &j);
 }

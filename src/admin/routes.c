@@ -85,6 +85,8 @@ const struct admin_route admin_routes[] = {
     { HTTP_DELETE, "/api/v1/denials/{id}", denials_delete, "Lets somebody pass again" },
     { HTTP_GET, "/api/v1/exchanges", exchanges_list, "The latest exchanges, newest first",
       .answer = &exchange_shape, .list = "exchanges", .query = exchange_query },
+    { HTTP_GET, "/api/v1/exchanges/stream", exchanges_stream, "Exchanges as they end, as server-sent events",
+      .query = exchange_stream_query, .content_type = "text/event-stream", .has_effect = true },
     { HTTP_GET, "/api/v1/exchanges/{id}", exchanges_show, "One exchange by weir's id, 16 hexadecimal digits",
       .answer = &exchange_shape },
     { HTTP_GET, "/debug/flame", flame_show, "CPU time as a flame graph, now or of the last hour",

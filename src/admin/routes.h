@@ -31,6 +31,9 @@ extern const struct shape exchange_shape;
 extern const struct admin_query exchange_query[];
 void exchanges_list(const struct admin_request *rq, struct answer *out);
 void exchanges_show(const struct admin_request *rq, struct answer *out);
+/* exchange_stream.c */
+extern const struct admin_query exchange_stream_query[];
+void exchanges_stream(const struct admin_request *rq, struct answer *out);
 /* splits.c */
 extern const struct shape split_shape, split_report_shape;
 void splits_list(const struct admin_request *rq, struct answer *out);

@@ -19,7 +19,9 @@
 #include "command/schema.h"
 #include "command/simulate.h"
 #include "command/split_report.h"
+#include "command/tail.h"
 #include "command/upgrade_command.h"
+#include "command/why.h"
 #include "conf/decode.h"
 #include "control/version.h"
 
@@ -60,6 +62,9 @@ const struct command commands[] = {
     { "config", "list, compare and put back configurations that were in force", &config_syntax,
       config_command },
     { "explain", "say where a request would go, and why", &explain_syntax, explain_command },
+    { "why", "tell the story of one exchange: where it went, and why it ended as it did", &why_syntax,
+      why_command },
+    { "tail", "show exchanges as they end", &tail_syntax, tail_command },
     { "split", "report how the variants of an A/B split do", &split_syntax, split_command },
     { "schema", "print the JSON Schema of the configuration", &schema_syntax, schema_command },
     { "simulate", "show what a change would do to a log's requests, or to made ones", &simulate_syntax,

@@ -12,9 +12,8 @@
 #include "base/printable.h"
 #include "command/api_client.h"
 #include "command/document.h"
+#include "command/event_stream.h"
 #include "command/table.h"
-
-#define EVENT_MAX (64u << 10)
 
 struct follow_options {
     struct api_options api;
@@ -22,13 +21,10 @@ struct follow_options {
     bool is_json;
 };
 
-/* Server-sent events, put together from pieces. */
 struct viewer {
     const struct follow_options *options;
-    bool is_terminal, is_too_long;
-    size_t len;
-    char kind[16];
-    char line[EVENT_MAX];
+    struct event_stream *events;
+    bool is_terminal;
 };
 
 #define ROW(member) .offset = offsetof(struct follow_options, member)
@@ -109,10 +105,11 @@ static void show_summary(const struct conf_node *s)
     if (document_number(s, "missed") > 0) fprintf(terminal, "  %.0f not shown", document_number(s, "missed"));
 }
 
-static void show_event(struct viewer *v, struct slice data)
+static void show_event(void *context, const char *kind, struct slice data)
 {
+    struct viewer *v = context;
     struct conf_tree tree;
-    bool is_record = strcmp(v->kind, "record") == 0;
+    bool is_record = strcmp(kind, "record") == 0;
     if (v->options->is_json) {
         if (is_record) printf("%.*s\n", SLICE_ARGS(data));
         return;
@@ -127,34 +124,6 @@ static void show_event(struct viewer *v, struct slice data)
     conf_tree_free(&tree);
 }
 
-static void take_line(struct viewer *v)
-{
-    struct slice line = { v->line, v->len };
-    if (slice_starts_with(line, SLICE("event: "))) {
-        struct text t = text_over(v->kind, sizeof(v->kind));
-        text_add(&t, line.data + 7, line.len - 7);
-        text_cstr(&t);
-    } else if (slice_starts_with(line, SLICE("data: ")) && !v->is_too_long) {
-        show_event(v, (struct slice){ line.data + 6, line.len - 6 });
-    }
-    v->len = 0;
-    v->is_too_long = false;
-}
-
-static bool on_piece(void *context, struct slice piece)
-{
-    struct viewer *v = context;
-    for (size_t i = 0; i < piece.len; i++) {
-        if (piece.data[i] == '\n')
-            take_line(v);
-        else if (v->len < EVENT_MAX)
-            v->line[v->len++] = piece.data[i];
-        else
-            v->is_too_long = true;
-    }
-    return fflush(stdout) != EOF;
-}
-
 /* A file of that name, or a pattern or path that can be no source's name. */
 static bool is_file(const char *source)
 {
@@ -163,7 +132,8 @@ static bool is_file(const char *source)
 
 static void on_events(void *context, struct slice bytes)
 {
-    on_piece(context, bytes);
+    struct viewer *v = context;
+    event_stream_on_piece(v->events, bytes);
 }
 
 static int follow_file(struct viewer *v)
@@ -195,7 +165,7 @@ static int follow_source(struct viewer *v)
     }
     text_cstr(&t);
     if (code == EX_OK && t.is_cut) return options_fault(&logs_follow_syntax, "--where is too long");
-    if (code == EX_OK) code = api_client_stream(&to, path, on_piece, v, &err);
+    if (code == EX_OK) code = api_client_stream(&to, path, event_stream_on_piece, v->events, &err);
     if (code != EX_OK && *err.text) fprintf(stderr, "weir logs follow: %s\n", err.text);
     return code;
 }
@@ -205,11 +175,10 @@ int logs_follow(int argc, char **argv)
     struct follow_options o = { 0 };
     int code = parse_options(argc, argv, &o);
     if (code != EX_OK || !o.source) return code < 0 ? EX_OK : code;
-    struct viewer *v = calloc(1, sizeof(*v));
-    if (!v) return EX_OSERR;
-    v->options = &o;
-    v->is_terminal = isatty(1) && isatty(2);
-    code = is_file(o.source) ? follow_file(v) : follow_source(v);
-    free(v);
+    struct viewer v = { .options = &o, .is_terminal = isatty(1) && isatty(2) };
+    v.events = event_stream_new(show_event, &v);
+    if (!v.events) return EX_OSERR;
+    code = is_file(o.source) ? follow_file(&v) : follow_source(&v);
+    free(v.events);
     return code;
 }

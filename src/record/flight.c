@@ -258,9 +258,8 @@ static void print_identity(const struct flight_record *r, struct json *out)
     json_u64(out, r->client_port);
 }
 
-void flight_print_json(const struct flight_record *r, const struct flight_names *names, struct json *out)
+void flight_print_members(const struct flight_record *r, const struct flight_names *names, struct json *out)
 {
-    json_object(out);
     print_identity(r, out);
     print_name("listener", r->listener, names, out);
     print_name("route", r->route, names, out);
@@ -289,5 +288,11 @@ void flight_print_json(const struct flight_record *r, const struct flight_names 
     for (uint32_t i = 0; i < flight_kept_attempts(r); i++)
         print_attempt(&r->attempts[i], i + 1 < FLIGHT_ATTEMPTS ? i + 1 : r->attempt_count, names, out);
     json_array_end(out);
+}
+
+void flight_print_json(const struct flight_record *r, const struct flight_names *names, struct json *out)
+{
+    json_object(out);
+    flight_print_members(r, names, out);
     json_object_end(out);
 }

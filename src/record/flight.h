@@ -141,5 +141,6 @@ struct flight_names {
     void *ctx;
 };
 struct json;
-/* One object, complete. `names` may be NULL. */
+/* One object, complete; or its members alone, within one that is open. `names` may be NULL. */
 void flight_print_json(const struct flight_record *r, const struct flight_names *names, struct json *out);
+void flight_print_members(const struct flight_record *r, const struct flight_names *names, struct json *out);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "admin/exchanges.h"
 #include "admin/routes.h"
 #include "conf/decode.h"
 #include "pool/server.h"
@@ -86,6 +87,7 @@ static void compare_text(const struct shape *shape, struct json *j)
 static void the_shape_of_an_exchange_is_what_its_record_prints(void **state)
 {
     (void)state;
+    static const struct proxy nobody; /* knows no names */
     for (int flags = 0; flags < 4; flags++) {
         struct flight_record r;
         struct json j;
@@ -94,7 +96,7 @@ static void the_shape_of_an_exchange_is_what_its_record_prints(void **state)
         flight_set_target(&r, SLICE("/"));
         flight_begin_attempt(&r, 1, BALANCE_TIE, false);
         json_init(&j, 65536, false);
-        flight_print_json(&r, NULL, &j);
+        exchange_print(&nobody, &r, true, &j);
         compare_text(&exchange_shape, &j);
     }
 }

@@ -271,7 +271,8 @@ static void slow_ones_and_a_sample_are_kept(void **state)
     uint32_t slow = flight_select(&ring, 1, &(struct flight_filter){ .min_total_us = 1000000 }, out,
                                   FLIGHT_RING_RECORDS);
     assert_in_range(count, 64 + FLIGHT_SAMPLED_RECORDS, 64 + FLIGHT_SAMPLED_RECORDS + FLIGHT_SLOW_RECORDS);
-    assert_in_range(slow, 80, FLOOD / 1000); /* 1,024 of one in a hundred, and of these each tenth is so slow */
+    assert_in_range(slow, 80,
+                    FLOOD / 1000); /* 1,024 of one in a hundred, and of these each tenth is so slow */
     free(out);
     flight_ring_free(ring);
 }
@@ -287,7 +288,8 @@ static void the_slowest_come_first_and_tunnels_do_not_count(void **state)
     flight_write(rings[0], &tunnel);
     assert_int_equal(flight_select_slowest(rings, 2, &(struct flight_filter){ 0 }, out, 5), 5);
     for (uint64_t i = 0; i < 5; i++) assert_true(out[i].total_us == (39 - i) * 1000);
-    uint32_t count = flight_select_slowest(rings, 2, &(struct flight_filter){ .min_total_us = 30000 }, out, 100);
+    uint32_t count = flight_select_slowest(rings, 2, &(struct flight_filter){ .min_total_us = 30000 }, out,
+                                           100);
     assert_int_equal(count, 10);
     for (uint32_t i = 1; i < count; i++) assert_true(out[i - 1].total_us > out[i].total_us);
     assert_int_equal(flight_select_slowest(rings, 2, &(struct flight_filter){ 0 }, out, 0), 0);
