@@ -62,7 +62,7 @@ WORKLOADS = [
              target=0.65),
     Workload("latency", "low load", f"latency at {PROBE_RATE:,} requests a second", LATENCY, "probe"),
     Workload("idle", "idle connections", f"{IDLE_CONNECTIONS:,} idle keep-alive connections", IDLE_BYTES,
-             "idle", limit=512),
+             "idle", limit=300),
     Workload("start", "memory", "resident set after start", START_MIB, "start", limit=4),
 ]
 

@@ -35,6 +35,16 @@ void h1_conn_init(struct h1_conn *c, struct transport *t, const struct h1_role *
     c->is_persistent = true;
 }
 
+void h1_conn_renew(struct h1_conn *c)
+{
+    struct loop *l = h1_conn_loop(c);
+    (void)bug_if(H1_CONN, c->stream.events || c->in.hold || c->is_pumping || !h1_out_is_empty(&c->out));
+    loop_cancel(&c->task);
+    if (c->out.block) h1_out_clear(&c->out, l);
+    c->in.body = (struct h1_body){ 0 };
+    c->owes_resume = false;
+}
+
 enum io h1_conn_sent(struct h1_conn *c, enum io io)
 {
     c->stream.is_flushed = h1_conn_is_flushed(c);

@@ -30,6 +30,8 @@ struct h1_conn {
 
 void h1_conn_init(struct h1_conn *c, struct transport *t, const struct h1_role *role,
                   const struct h1_limits *limits);
+/* Once both messages are whole and it holds no bytes: as after h1_conn_init(), for another connection, too. */
+void h1_conn_renew(struct h1_conn *c);
 /* Sends what waits and tells the stream; false if the stream or the connection is gone. */
 bool h1_conn_write(struct h1_conn *c);
 /* Moves the incoming body on, `bytes` of the scratch buffer first; false if the stream is gone. */

@@ -12,15 +12,16 @@
 static void start_clean_up(struct h1_server *c, enum h1_server_state next)
 {
     c->state = (uint8_t)next;
-    c->cleaned_bytes = 0;
+    c->request->cleaned_bytes = 0;
     loop_arm(h1_server_loop(c), &c->http.timer, LINGER_STEP_MS);
-    loop_defer(h1_server_loop(c), &c->conn.task);
+    loop_defer(h1_server_loop(c), &c->request->conn.task);
 }
 
 void h1_server_clean_on(struct h1_server *c)
 {
-    bool may = c->cleaned_bytes >= LINGER_STEP_BYTES && ++c->clean_steps < LINGER_STEPS;
-    c->cleaned_bytes = 0;
+    struct h1_request *r = c->request;
+    bool may = r->cleaned_bytes >= LINGER_STEP_BYTES && ++r->clean_steps < LINGER_STEPS;
+    r->cleaned_bytes = 0;
     if (may)
         loop_arm(h1_server_loop(c), &c->http.timer, LINGER_STEP_MS);
     else
@@ -29,8 +30,8 @@ void h1_server_clean_on(struct h1_server *c)
 
 static void start_linger(struct h1_server *c)
 {
-    h1_in_clear(&c->conn.in, h1_server_loop(c));
-    if (transport_shutdown(c->conn.transport) == IO_OK)
+    h1_in_clear(&c->request->conn.in, h1_server_loop(c));
+    if (transport_shutdown(&c->http.transport) == IO_OK)
         start_clean_up(c, H1_SERVER_LINGER);
     else
         h1_server_close(c, false);
@@ -41,7 +42,7 @@ void h1_server_linger(struct h1_server *c)
     struct loop *l = h1_server_loop(c);
     for (size_t moved = 0; moved < LOOP_TURN_BYTES;) {
         size_t got = 0;
-        enum io io = transport_recv(c->conn.transport, l->scratch, LOOP_SCRATCH_BYTES, &got);
+        enum io io = transport_recv(&c->http.transport, l->scratch, LOOP_SCRATCH_BYTES, &got);
         if (io == IO_AGAIN) {
             h1_server_wait(c);
             return;
@@ -51,16 +52,16 @@ void h1_server_linger(struct h1_server *c)
             return;
         }
         moved += got;
-        c->cleaned_bytes += got;
+        c->request->cleaned_bytes += got;
     }
-    loop_defer(l, &c->conn.task);
+    loop_defer(l, &c->request->conn.task);
 }
 
 static size_t on_unwanted_body(struct http_stream *s, const char *data, size_t len, unsigned flags)
 {
     (void)data, (void)flags;
-    struct h1_server *c = h1_server_of(s);
-    if (!bug_if(H1_SERVER, c->state != H1_SERVER_DISCARD)) c->cleaned_bytes += len;
+    struct h1_request *r = h1_request_of(s);
+    if (!bug_if(H1_SERVER, r->server->state != H1_SERVER_DISCARD)) r->cleaned_bytes += len;
     return len;
 }
 
@@ -89,11 +90,12 @@ static const struct http_stream_events unwanted_events = {
 
 void h1_server_finish(struct h1_server *c)
 {
-    struct h1_conn *conn = &c->conn;
+    struct h1_request *r = c->request;
+    struct h1_conn *conn = &r->conn;
     bool has_unread = !conn->stream.is_ended;
     /* A client that was not told to go on may leave the body away and send its next request in its place. */
-    bool is_unsure = has_unread && c->awaits_continue;
-    bool is_ahead = c->is_upgrade && (conn->in.hold || conn->transport->is_readable);
+    bool is_unsure = has_unread && r->awaits_continue;
+    bool is_ahead = r->is_upgrade && (conn->in.hold || conn->transport->is_readable);
     bool is_last = c->http.service->is_draining && !c->http.service->keeps_idle;
     if (is_last || is_unsure || is_ahead) c->closes = true;
     if (c->closes || !conn->is_persistent || !conn->out.is_ended) {
@@ -111,18 +113,21 @@ void h1_server_finish(struct h1_server *c)
         return;
     }
     c->state = H1_SERVER_HEAD;
-    c->clean_steps = 0;
+    r->clean_steps = 0;
     loop_arm(h1_server_loop(c), &c->http.timer, c->http.service->keep_alive_timeout_ms);
-    if (conn->in.hold || conn->transport->is_readable)
+    if (conn->in.hold || conn->transport->is_readable) {
         loop_defer(h1_server_loop(c), &conn->task);
-    else
-        h1_server_wait(c);
+        return;
+    }
+    h1_server_rest(c);
+    h1_server_wait(c);
 }
 
 void h1_server_discard(struct h1_server *c)
 {
-    struct http_stream *s = &c->conn.stream;
-    bool is_whole = s->is_ended || h1_conn_pump(&c->conn, SLICE_NONE);
+    struct h1_conn *conn = &c->request->conn;
+    struct http_stream *s = &conn->stream;
+    bool is_whole = s->is_ended || h1_conn_pump(conn, SLICE_NONE);
     if (is_whole && !s->is_ended) return;
     s->events = NULL;
     if (is_whole)

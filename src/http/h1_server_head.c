@@ -6,7 +6,8 @@
 /* False, and it ends: somebody still has the last one. */
 static bool begin_stream(struct h1_server *c)
 {
-    struct http_stream *s = &c->conn.stream;
+    struct h1_conn *conn = &c->request->conn;
+    struct http_stream *s = &conn->stream;
     if (bug_if(H1_SERVER, s->events)) {
         h1_server_stop(c, END_INTERNAL);
         return false;
@@ -15,9 +16,9 @@ static bool begin_stream(struct h1_server *c)
                                .client = &c->http.client,
                                .is_flushed = true,
                                .is_reused = c->http.client.requests > 0 };
-    c->conn.is_blocked = c->conn.wants_write = false;
-    c->conn.out.is_ended = false;
-    c->conn.transport->has_sent = false;
+    conn->is_blocked = conn->wants_write = false;
+    conn->out.is_ended = false;
+    conn->transport->has_sent = false;
     c->http.client.requests++;
     return true;
 }
@@ -26,9 +27,9 @@ void h1_server_tell_fault(struct h1_server *c, const struct http_fault *fault, s
 {
     if (!begin_stream(c)) return;
     c->state = H1_SERVER_EXCHANGE;
-    c->is_1_0 = false;
+    c->request->is_1_0 = false;
     c->closes = true;
-    c->http.service->on_fault(c->http.service, &c->conn.stream, fault, start);
+    c->http.service->on_fault(c->http.service, &c->request->conn.stream, fault, start);
 }
 
 /* A client that may send in the new protocol before it knows of the answer: if the change is refused, what follows the
@@ -54,14 +55,15 @@ static bool may_run_ahead(const struct http_head *head)
 static void begin_exchange(struct h1_server *c, struct slice bytes, bool is_held, uint32_t head_len,
                            struct http_head *head, const struct h1_framing *framing)
 {
-    struct h1_conn *conn = &c->conn;
+    struct h1_request *r = c->request;
+    struct h1_conn *conn = &r->conn;
     struct http_stream *s = &conn->stream;
     if (!begin_stream(c)) return;
     c->state = H1_SERVER_EXCHANGE;
-    c->is_1_0 = head->version == HTTP_VERSION_1_0;
+    r->is_1_0 = head->version == HTTP_VERSION_1_0;
     c->closes = !framing->is_persistent || c->http.service->is_draining || may_run_ahead(head);
-    c->is_upgrade = head->upgrade.len > 0;
-    c->awaits_continue = head->expects_continue && !c->is_1_0;
+    r->is_upgrade = head->upgrade.len > 0;
+    r->awaits_continue = head->expects_continue && !r->is_1_0;
     c->http.client.received = head_len;
     h1_body_init(&conn->in.body, head, framing, false);
     bool has_body = head->body != HTTP_BODY_NONE;
@@ -71,7 +73,7 @@ static void begin_exchange(struct h1_server *c, struct slice bytes, bool is_held
         return;
     }
     struct slice rest = { bytes.data + head_len, bytes.len - head_len };
-    if (c->is_upgrade && !has_body && rest.len) c->closes = true; /* it did run ahead */
+    if (r->is_upgrade && !has_body && rest.len) c->closes = true; /* it did run ahead */
     conn->in.owes_more = has_body && rest.len;
     c->http.service->on_request(c->http.service, s, head, conn->in.owes_more ? HTTP_MORE : 0);
     if (c->state == H1_SERVER_KILLED || c->state == H1_SERVER_CLOSED) return;
@@ -99,9 +101,11 @@ static bool is_http2(const struct h1_server *c, struct slice bytes)
 static void become_http2(struct h1_server *c, struct slice bytes)
 {
     struct loop *l = h1_server_loop(c);
-    struct block *held = c->conn.in.hold;
-    c->conn.in.hold = NULL;
-    loop_cancel(&c->conn.task);
+    struct h1_in *in = &c->request->conn.in;
+    struct block *held = in->hold;
+    in->hold = NULL;
+    c->has_started = c->is_reading = false;
+    h1_server_rest(c); /* there is nothing of one */
     c->state = H1_SERVER_CLOSED;
     h2_server_begin_with(&c->http, bytes);
     block_put(&l->blocks, held);
@@ -114,7 +118,7 @@ static void on_head_bytes(struct h1_server *c, struct slice bytes, bool is_held)
     struct h1_framing framing;
     struct h1_fault fault;
     uint32_t head_len = 0;
-    struct h1_conn *conn = &c->conn;
+    struct h1_conn *conn = &c->request->conn;
     if (!c->has_started) c->http.client.head_started_ns = h1_server_loop(c)->now_ns;
     switch (h1_parse_request(&conn->in.progress, bytes, conn->limits, fields, &head, &framing, &head_len,
                              &fault)) {
@@ -144,17 +148,21 @@ static void on_head_bytes(struct h1_server *c, struct slice bytes, bool is_held)
 /* Receives behind what is held of the head, or into the scratch buffer. */
 static enum io receive_head(struct h1_server *c, struct slice *bytes, bool *is_held)
 {
-    struct h1_conn *conn = &c->conn;
     struct loop *l = h1_server_loop(c);
     size_t got = 0;
-    enum io io = transport_recv(conn->transport, l->scratch, LOOP_HOLD_BYTES, &got);
+    enum io io = transport_recv(&c->http.transport, l->scratch, LOOP_HOLD_BYTES, &got);
     if (io != IO_OK) return io;
-    conn->in.is_bulk = got == LOOP_HOLD_BYTES;
-    *is_held = conn->in.hold != NULL;
+    if (!h1_server_begin_request(c)) {
+        c->http.end = END_NO_MEMORY;
+        return IO_FAIL;
+    }
+    struct h1_in *in = &c->request->conn.in;
+    in->is_bulk = got == LOOP_HOLD_BYTES;
+    *is_held = in->hold != NULL;
     *bytes = (struct slice){ l->scratch, got };
     if (!*is_held) return IO_OK;
-    if (!h1_in_hold(&conn->in, l, *bytes, BLOCK_MAX)) return IO_FAIL;
-    *bytes = h1_in_held(&conn->in);
+    if (!h1_in_hold(in, l, *bytes, BLOCK_MAX)) return IO_FAIL;
+    *bytes = h1_in_held(in);
     return IO_OK;
 }
 
@@ -166,9 +174,9 @@ static void on_received(struct h1_server *c, struct slice bytes, bool is_held)
     loop_release_scratch(l, was_busy);
 }
 
-void h1_server_read_head(struct h1_server *c)
+static void read_heads(struct h1_server *c)
 {
-    struct slice bytes = h1_in_held(&c->conn.in);
+    struct slice bytes = c->request ? h1_in_held(&c->request->conn.in) : SLICE_NONE;
     bool is_held = bytes.len > 0;
     if (is_held && !c->has_started) {
         on_head_bytes(c, bytes, true); /* pipelined */
@@ -182,4 +190,12 @@ void h1_server_read_head(struct h1_server *c)
         case IO_FAIL: h1_server_close(c, false); return;
         }
     }
+}
+
+void h1_server_read_head(struct h1_server *c)
+{
+    c->is_reading = true;
+    read_heads(c);
+    c->is_reading = false;
+    if (c->state == H1_SERVER_HEAD) h1_server_rest(c);
 }

@@ -6,16 +6,20 @@
 
 #include "http/h1_server.h"
 
-static inline struct h1_server *h1_server_of(struct http_stream *s)
+static inline struct h1_request *h1_request_of(struct http_stream *s)
 {
-    return container_of(h1_conn_of(s), struct h1_server, conn);
+    return container_of(h1_conn_of(s), struct h1_request, conn);
 }
 static inline struct loop *h1_server_loop(const struct h1_server *c)
 {
-    return h1_conn_loop(&c->conn);
+    return c->http.transport.loop;
 }
 
 /* h1_server.c */
+/* What it needs for a request, if it has not got that; false: out of memory. */
+MUST_CHECK bool h1_server_begin_request(struct h1_server *c);
+/* It waits for a request of which nothing has come: what was needed for the last one is given back. */
+void h1_server_rest(struct h1_server *c);
 /* Nobody may have its stream. Twice is fine. */
 void h1_server_close(struct h1_server *c, bool is_reset);
 /* Whoever has its stream is told, and it ends with him. */

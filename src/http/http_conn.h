@@ -11,6 +11,7 @@
 #include "http/stream.h"
 
 struct http_conn;
+struct h1_worker;
 struct h2_worker;
 
 struct http_service {
@@ -24,6 +25,7 @@ struct http_service {
     /* The connection has ended: the service gives back what it counted and buries the memory. */
     void (*on_closed)(struct http_service *service, struct http_conn *c);
     struct h1_limits limits;
+    struct h1_worker *h1; /* NULL: what HTTP/1 needs for a request is the heap's, where connections are few */
     struct h2_worker *h2; /* NULL: HTTP/2 is not spoken */
     struct h2_limits h2_limits;
     /* header: until it is open and the first head is whole, and for each later head from its first byte. */

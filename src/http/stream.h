@@ -44,14 +44,14 @@ struct tls_facts;
 struct http_client {
     struct ip ip; /* its address; ::1 on a unix socket */
     uint16_t port;
-    bool is_secure;        /* over TLS: its scheme is https */
-    struct tls_facts *tls; /* what is known of that; borrowed of the connection; NULL: nothing */
+    bool is_secure; /* over TLS: its scheme is https */
     uint8_t
         refusal; /* enum end_reason: whatever is asked on it is answered with this; END_NONE: it is served */
     uint8_t version; /* enum http_version, HTTP_VERSION_2 if that is what it speaks; else each request says */
     bool is_counted; /* the service's own note */
-    uint64_t id;     /* of the connection, unique in the process */
-    uint32_t requests;                     /* begun on it, this one included */
+    uint32_t requests;     /* begun on it, this one included */
+    struct tls_facts *tls; /* what is known of TLS; borrowed of the connection; NULL: nothing */
+    uint64_t id;           /* of the connection, unique in the process */
     uint64_t accepted_ns, head_started_ns; /* monotonic: of the current request's first byte */
     uint64_t received;                     /* bytes of the current request's head */
 };

@@ -115,7 +115,8 @@ static void count_failed(struct listener_worker *lw, const struct http_conn *c)
     metric_add(w->metrics, lw->listener->meter_ends[reason], 1);
     if (!log_limit_pass(unopened_limit(), w->loop.now_ns, 1, &suppressed)) return;
     const char *words = c->transport.fault_words ? c->transport.fault_words : end_reason_info(reason)->means;
-    const char *event = c->client.version == HTTP_VERSION_2 ? "connection_ended" : "connection_unopened";
+    bool was_open = c->client.version == HTTP_VERSION_2 || c->client.requests;
+    const char *event = was_open ? "connection_ended" : "connection_unopened";
     log_event(LOG_WARN, event, "listener=%s client=%s reason=%s detail=%s suppressed=%u", lw->listener->name,
               ip_print(&c->client.ip, from), end_reason_info(reason)->name,
               log_quote(words, quoted, sizeof(quoted)), suppressed);
@@ -243,6 +244,7 @@ void accept_use(struct listener_worker *lw)
     lw->service.on_request = exchange_on_request;
     lw->service.on_fault = exchange_on_fault;
     lw->service.on_closed = on_client_closed;
+    lw->service.h1 = &lw->worker->h1;
     lw->service.limits = (struct h1_limits){ .head_max = (uint32_t)conf->limits.head_bytes,
                                              .field_max = conf->limits.headers };
     const struct listener_http2 *http2 = &conf->http2;

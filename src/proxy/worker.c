@@ -104,6 +104,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     slab_init(&w->sessions, &w->loop.blocks, tcp_session_size());
     slab_init(&w->exchanges, &w->loop.blocks, sizeof(struct exchange));
     slab_init(&w->introductions, &w->loop.blocks, sizeof(struct introduction));
+    h1_worker_init(&w->h1, &w->loop);
     h2_worker_init(&w->h2, &w->loop);
     w->metrics = metric_shard_of(p->metrics, index);
     if (p->access_log) w->access_log = access_log_writer_of(p->access_log, index);
@@ -131,6 +132,7 @@ void worker_free(struct worker *w)
     slab_fini(&w->sessions);
     slab_fini(&w->exchanges);
     slab_fini(&w->introductions);
+    h1_worker_fini(&w->h1);
     h2_worker_fini(&w->h2);
     tls_worker_fini(&w->tls);
     loop_fini(&w->loop);

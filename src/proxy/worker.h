@@ -70,7 +70,8 @@ struct worker {
     struct site_view *site;        /* the configuration that new exchanges go by */
     struct route_scratch *scratch; /* of one match at a time */
     struct slab clients, tunnels, sessions, exchanges, introductions;
-    struct list mirrors;       /* of mirror */
+    struct list mirrors; /* of mirror */
+    struct h1_worker h1;
     struct resolver *resolver; /* NULL if no route is an egress route */
     struct worker_live live;
     struct http_date date;

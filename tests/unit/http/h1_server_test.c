@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/slab.h"
-#include "http/h1_server.h"
+#include "http/h1_server_steps.h"
 #include "net/keeping.h"
 
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -22,12 +22,13 @@ struct scene {
     struct budget budget;
     struct loop loop;
     struct slab connections;
+    struct h1_worker worker;
     struct list among;
     struct loop_task end_task; /* lets go of the stream, put off as an exchange does */
     struct http_stream *stream;
     struct h1_server *server;
     enum end_reason fault, error; /* the latest of on_fault, on_error */
-    unsigned requests, faults, errors, closed, bodies;
+    unsigned asked, faults, errors, closed, bodies;
     uint8_t end;          /* of a connection that was never open */
     bool ends_with_error; /* what on_error tells is the end */
     char targets[64];
@@ -83,7 +84,7 @@ static void on_request(struct http_service *service, struct http_stream *stream,
 {
     struct scene *s = scene_of(service);
     (void)flags;
-    s->requests++;
+    s->asked++;
     s->stream = stream;
     stream->events = &events;
     stream->owner = s;
@@ -169,6 +170,8 @@ static void open_scene_over(struct scene *s, struct keeping *k)
     assert_int_equal(loop_init(&s->loop, &s->budget, &err), 0);
     s->loop.is_virtual = true;
     slab_init(&s->connections, &s->loop.blocks, sizeof(struct h1_server));
+    h1_worker_init(&s->worker, &s->loop);
+    s->service.h1 = &s->worker;
     list_init(&s->among);
     loop_task_init(&s->end_task, on_end_task);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
@@ -200,6 +203,7 @@ static void close_scene(struct scene *s)
     assert_int_equal(s->closed, 1);
     close(s->far);
     slab_fini(&s->connections);
+    h1_worker_fini(&s->worker);
     loop_fini(&s->loop);
     assert_int_equal(s->budget.used, 0);
 }
@@ -221,13 +225,13 @@ static void requests_that_came_together_are_served_one_after_the_other(void **st
     struct scene s;
     open_scene(&s);
     say(&s, "GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\nGET /c HT");
-    assert_int_equal(s.requests, 1);
+    assert_int_equal(s.asked, 1);
     answer(&s);
-    assert_int_equal(s.requests, 2);
+    assert_int_equal(s.asked, 2);
     assert_string_equal(hear(&s), OK);
     answer(&s);
     assert_string_equal(hear(&s), OK);
-    assert_int_equal(s.requests, 2);
+    assert_int_equal(s.asked, 2);
     say(&s, "TP/1.1\r\nHost: h\r\n\r\n");
     assert_string_equal(s.targets, "/a/b/c");
     answer(&s);
@@ -235,6 +239,83 @@ static void requests_that_came_together_are_served_one_after_the_other(void **st
     assert_int_equal(s.closed, 0);
     assert_int_equal(s.loop.blocks.live, 0); /* idle, it holds nothing */
     close_scene(&s);
+}
+
+/* Most connections are idle most of the time. */
+static void an_idle_connection_keeps_nothing_of_a_request(void **state)
+{
+    (void)state;
+    struct scene s;
+    assert_true(sizeof(struct h1_server) <= 264);
+    open_scene(&s);
+    turns(&s, 2);
+    assert_null(s.server->request);
+    for (int i = 0; i < 3; i++) {
+        say(&s, "GET /a HT");
+        assert_non_null(s.server->request);
+        assert_int_equal(s.server->http.ops->use(&s.server->http), HTTP_CONN_BEGINNING);
+        say(&s, "TP/1.1\r\nHost: h\r\n\r\n");
+        assert_non_null(s.server->request);
+        answer(&s);
+        assert_string_equal(hear(&s), OK);
+        assert_null(s.server->request);
+        assert_int_equal(s.worker.requests.live, 1); /* kept for the next */
+        assert_int_equal(s.server->http.ops->use(&s.server->http), HTTP_CONN_IDLE);
+    }
+    /* What comes with the rest of a body, and one whose answer nobody waited for. */
+    say(&s, "POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab");
+    answer(&s);
+    assert_string_equal(hear(&s), OK);
+    assert_non_null(s.server->request);
+    say(&s, "cd");
+    assert_null(s.server->request);
+    assert_int_equal(s.worker.requests.live, 1);
+    close_scene(&s);
+    assert_int_equal(s.asked, 4);
+}
+
+static void what_many_requests_needed_at_a_time_comes_back_but_for_a_few(void **state)
+{
+    (void)state;
+    struct scene s;
+    static struct h1_server many[100];
+    open_scene(&s);
+    for (unsigned i = 0; i < 100; i++) {
+        many[i] = (struct h1_server){ .http = { .service = &s.service, .transport = { .loop = &s.loop } } };
+        assert_true(h1_server_begin_request(&many[i]));
+    }
+    assert_int_equal(s.worker.requests.live, 100);
+    for (unsigned i = 0; i < 100; i++) h1_server_rest(&many[i]);
+    turns(&s, 1);
+    assert_int_equal(s.worker.requests.live, 32);
+    assert_int_equal(s.worker.kept_count, 32);
+    close_scene(&s);
+}
+
+static void a_request_that_there_is_no_memory_for_ends_its_connection_with_that_reason(void **state)
+{
+    (void)state;
+    for (int had_one = 0; had_one < 2; had_one++) {
+        struct scene s;
+        open_scene(&s);
+        turns(&s, 2);
+        if (had_one) {
+            say(&s, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+            answer(&s);
+            assert_string_equal(hear(&s), OK);
+            h1_worker_fini(&s.worker);
+            h1_worker_init(&s.worker, &s.loop);
+        }
+        uint64_t limit = s.budget.limit;
+        s.budget.limit = s.budget.used;
+        say(&s, "GET /b HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_int_equal(s.closed, 1);
+        assert_int_equal(s.end, END_NO_MEMORY);
+        assert_int_equal(s.asked, had_one);
+        assert_true(has_ended(&s));
+        s.budget.limit = limit;
+        close_scene(&s);
+    }
 }
 
 static void a_connection_opens_over_several_turns_and_then_speaks_in_the_same_place(void **state)
@@ -252,7 +333,7 @@ static void a_connection_opens_over_several_turns_and_then_speaks_in_the_same_pl
     http_conn_drain(&s.server->http); /* whatever is on its way is served */
     pass_time(&s, 900);
     say(&s, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert_int_equal(s.requests, 1);
+    assert_int_equal(s.asked, 1);
     assert_int_equal(s.loop.fd_count, registered);
     answer(&s);
     assert_string_equal(hear(&s), OK);
@@ -304,7 +385,7 @@ static void what_never_opens_ends_with_a_reason_and_without_a_request(void **sta
         if (!k.fails_to_open) pass_time(&s, 1001);
         assert_int_equal(s.closed, 1);
         assert_int_equal(s.end, cases[i].end);
-        assert_int_equal(s.requests + s.faults, 0);
+        assert_int_equal(s.asked + s.faults, 0);
         assert_int_equal(k.closed, 1);
         assert_true(has_ended(&s));
         close_scene(&s);
@@ -325,10 +406,10 @@ static void what_the_transport_keeps_is_out_before_the_connection_goes_on(void *
                        : "GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n");
         answer(&s);
         assert_string_equal(hear(&s), "");
-        assert_int_equal(s.requests, 1);
+        assert_int_equal(s.asked, 1);
         assert_int_equal(s.closed, 0);
         k.lets_pass = 4096;
-        loop_defer(&s.loop, &s.server->conn.task);
+        loop_defer(&s.loop, &s.server->request->conn.task);
         s.server->http.transport.is_writable = true; /* what an event says */
         (void)transport_flush(&s.server->http.transport);
         turns(&s, 3);
@@ -337,7 +418,7 @@ static void what_the_transport_keeps_is_out_before_the_connection_goes_on(void *
                                 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
         else
             assert_string_equal(hear(&s), OK);
-        assert_int_equal(s.requests, closes ? 1 : 2);
+        assert_int_equal(s.asked, closes ? 1 : 2);
         assert_int_equal(s.closed, closes);
         if (!closes) answer(&s);
         close_scene(&s);
@@ -352,7 +433,7 @@ static void a_killed_connection_stays_until_its_stream_is_let_go(void **state)
         struct scene s;
         open_scene(&s);
         say(&s, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc");
-        assert_int_equal(s.requests, 1);
+        assert_int_equal(s.asked, 1);
         http_conn_kill(&s.server->http, END_NO_MEMORY);
         http_conn_kill(&s.server->http, END_NO_MEMORY);
         assert_int_equal(s.errors, 2); /* the reason, and that nothing is waited for */
@@ -394,7 +475,7 @@ static void without_memory_to_hold_what_follows_a_request_it_ends_with_its_strea
     block_pool_trim(&s.loop.blocks);
     s.budget.limit = s.budget.used;
     turns(&s, 1);
-    assert_int_equal(s.requests, 3);
+    assert_int_equal(s.asked, 3);
     assert_int_equal(s.errors, 2);
     assert_int_equal(s.closed, 0);
     turns(&s, 1);
@@ -441,7 +522,7 @@ static void what_is_no_request_is_a_fault_and_the_last_on_its_connection(void **
     assert_int_equal(s.fault, END_BAD_REQUEST);
     answer(&s);
     assert_true(strstr(hear(&s), "Connection: close\r\n") != NULL);
-    assert_int_equal(s.requests, 0);
+    assert_int_equal(s.asked, 0);
     close_scene(&s);
 }
 
@@ -514,6 +595,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_that_came_together_are_served_one_after_the_other),
         cmocka_unit_test(what_the_transport_keeps_is_out_before_the_connection_goes_on),
+        cmocka_unit_test(an_idle_connection_keeps_nothing_of_a_request),
+        cmocka_unit_test(what_many_requests_needed_at_a_time_comes_back_but_for_a_few),
+        cmocka_unit_test(a_request_that_there_is_no_memory_for_ends_its_connection_with_that_reason),
         cmocka_unit_test(a_connection_opens_over_several_turns_and_then_speaks_in_the_same_place),
         cmocka_unit_test(what_opens_slowly_has_less_time_for_its_first_head),
         cmocka_unit_test(what_never_opens_ends_with_a_reason_and_without_a_request),

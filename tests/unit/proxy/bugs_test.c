@@ -31,7 +31,8 @@ static struct exchange *begin(struct scene *s, int *client, int *server)
     hear(s, *server, "\r\n\r\n");
     struct list *connections = &listener_of(s)->connections;
     assert_false(list_is_empty(connections));
-    struct exchange *x = container_of(connections->next, struct h1_server, http.link)->conn.stream.owner;
+    struct exchange *x =
+        container_of(connections->next, struct h1_server, http.link)->request->conn.stream.owner;
     assert_int_equal(x->state, EXCHANGE_ANSWER);
     return x;
 }
