@@ -60,7 +60,7 @@ static int take_file(const struct api_options *o, struct api_target *out, struct
 {
     struct config *config = NULL;
     char *faults = NULL;
-    if (config_load(&config, o->config, &faults, err) < 0) {
+    if (config_load_admin(&config, o->config, &faults, err) < 0) {
         if (faults) fputs(faults, stderr);
         free(faults);
         return -1;

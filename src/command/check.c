@@ -54,17 +54,18 @@ static int check_against_running(const char *path, const struct api_options *api
 {
     struct api_target to;
     struct err err = { "" };
-    char *text = NULL;
+    char *text = NULL, *faults = NULL;
     size_t len = 0;
     struct api_request rq = { .method = HTTP_PUT, .path = "/api/v1/config?dry_run=true", .is_text = true };
     int code = api_target_find(api, &to, &err);
-    if (code == EX_OK && config_read(path, &text, &len, &err) < 0) code = EX_CONFIG;
+    if (code == EX_OK && config_gather(path, &text, &len, &faults, &err) < 0) code = EX_CONFIG;
     rq.body = (struct slice){ text, len };
     if (code == EX_OK)
         code = reload_report_ask("check", &to, &rq, false);
     else
         fprintf(stderr, "weir check: %s\n", err.text);
     config_text_free(text, len);
+    free(faults); /* it was read without any a moment ago */
     return code;
 }
 

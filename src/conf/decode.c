@@ -270,7 +270,7 @@ static int result(const struct conf_decode *d, uint32_t before)
 int conf_decode(const struct conf_tree *tree, const struct conf_type *type, void *object,
                 struct conf_arena *arena, struct conf_faults *faults)
 {
-    struct conf_decode d = { .arena = arena, .scratch = conf_arena_new(), .faults = faults };
+    struct conf_decode d = { .tree = tree, .arena = arena, .scratch = conf_arena_new(), .faults = faults };
     struct conf_target target = { .type = type, .object = object };
     uint32_t before = conf_decode_fault_count(&d);
     memset(object, 0, type->size);
@@ -282,7 +282,7 @@ int conf_decode(const struct conf_tree *tree, const struct conf_type *type, void
 int conf_decode_patch(const struct conf_tree *tree, const struct conf_type *type, void *object,
                       struct conf_arena *arena, uint64_t *set, struct conf_faults *faults)
 {
-    struct conf_decode d = { .arena = arena, .scratch = conf_arena_new(), .faults = faults };
+    struct conf_decode d = { .tree = tree, .arena = arena, .scratch = conf_arena_new(), .faults = faults };
     void *copy = conf_arena_alloc(d.scratch, type->size);
     struct conf_target target = { .type = type, .object = copy, .set = set };
     uint32_t before = conf_decode_fault_count(&d);

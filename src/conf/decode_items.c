@@ -126,6 +126,7 @@ static int compare_named(const void *left, const void *right)
     int order = strcmp(a->name, b->name);
     if (order) return order;
     struct conf_place p = a->node->place, q = b->node->place;
+    if (p.file != q.file) return p.file < q.file ? -1 : 1;
     if (p.line != q.line) return p.line < q.line ? -1 : 1;
     return p.column < q.column ? -1 : p.column > q.column;
 }
@@ -135,6 +136,7 @@ static void refuse_same_names(struct conf_decode *d, const struct conf_node *lis
 {
     struct named *all = calloc(items->count, sizeof(*all));
     uint32_t count = 0, at = 0;
+    char place[CONF_PLACE_TEXT_MAX];
     if (!all) abort();
     for (const struct conf_node *n = list->first_child; n && at < items->count; n = n->next, at++) {
         const char *name = *(const char *const *)((char *)items->data + at * type->size);
@@ -146,8 +148,9 @@ static void refuse_same_names(struct conf_decode *d, const struct conf_node *lis
         bool is_given = conf_node_get(all[i].node, "name") != NULL;
         conf_fault_add(d->faults, all[i].node->place,
                        is_given ? "rename one of them" : "give one of them a \"name\"",
-                       "another %s is named \"%.*s\" too, at line %u", type->name,
-                       SLICE_ARGS(conf_clip(slice_of(all[i].name))), all[i - 1].node->place.line);
+                       "another %s is named \"%.*s\" too, at %s", type->name,
+                       SLICE_ARGS(conf_clip(slice_of(all[i].name))),
+                       conf_place_print(d->tree, all[i - 1].node->place, all[i].node->place, place));
     }
     free(all);
 }
@@ -156,6 +159,22 @@ static bool takes(const struct conf_field *f, const struct conf_node *node)
 {
     if (node->kind == CONF_NODE_MAP) return f->kind == CONF_KIND_MAP || f->kind == CONF_KIND_NAMED;
     return node->kind == CONF_NODE_LIST && f->kind != CONF_KIND_MAP;
+}
+
+/* "a" for ["a"]. */
+static void decode_one(struct conf_decode *d, const struct conf_node *node, const struct conf_field *f,
+                       struct conf_items *items)
+{
+    struct conf_node only = *node;
+    only.next = NULL;
+    only.key = SLICE_NONE;
+    only.key_place = (struct conf_place){ 0 };
+    const struct conf_node list = { .kind = CONF_NODE_LIST,
+                                    .place = node->place,
+                                    .first_child = &only,
+                                    .key = node->key,
+                                    .key_place = node->key_place };
+    conf_decode_items(d, &list, f, items);
 }
 
 static void refuse_items(struct conf_decode *d, const struct conf_node *node, const struct conf_field *f)
@@ -178,6 +197,10 @@ void conf_decode_items(struct conf_decode *d, const struct conf_node *node, cons
     size_t size = conf_element_size(f);
     bool is_named = f->kind == CONF_KIND_MAP || f->kind == CONF_KIND_NAMED,
          is_map = node->kind == CONF_NODE_MAP;
+    if (f->flags & CONF_OR_ONE && node->kind == CONF_NODE_SCALAR) {
+        decode_one(d, node, f, items);
+        return;
+    }
     if (!takes(f, node)) {
         refuse_items(d, node, f);
         return;

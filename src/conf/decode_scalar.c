@@ -4,6 +4,7 @@
 
 #include "base/quantity.h"
 #include "conf/decoding.h"
+#include "conf/secret_file.h"
 #include "conf/tree.h"
 
 static bool is_number(struct slice text)
@@ -60,7 +61,7 @@ static void decode_bool(struct conf_decode *d, const struct conf_node *node, con
     static const char *const yes[] = { "yes", "on", "True", "TRUE", "Yes", "YES", "On", "ON" };
     static const char *const no[] = { "no", "off", "False", "FALSE", "No", "NO", "Off", "OFF" };
     const char *remedy = "";
-    if (!node->is_quoted && is_bool(node->text)) {
+    if ((!node->is_quoted || node->written.data) && is_bool(node->text)) {
         *at = node->text.data[0] == 't';
         return;
     }
@@ -98,9 +99,10 @@ static void decode_u32(struct conf_decode *d, const struct conf_node *node, cons
     uint64_t value = 0;
     int64_t max = f->max ? f->max : UINT32_MAX;
     enum whole whole = read_whole(node->text, &value);
-    if (node->is_quoted || whole == WHOLE_NONE) {
+    bool is_text = node->is_quoted && !node->written.data; /* JSON has quotes around every variable */
+    if (is_text || whole == WHOLE_NONE) {
         conf_decode_type_fault(d, node, f->name, "a whole number",
-                               node->is_quoted && whole != WHOLE_NONE ? "remove the quotes" : "");
+                               is_text && whole != WHOLE_NONE ? "remove the quotes" : "");
     } else if (whole != WHOLE_OK || value < (uint64_t)f->min || value > (uint64_t)max) {
         conf_fault_add(d->faults, node->place, "", "\"%s\" is %.*s, but must be from %" PRId64 " to %" PRId64,
                        f->name, SLICE_ARGS(conf_clip(node->text)), f->min, max);
@@ -138,9 +140,10 @@ static void decode_quantity(struct conf_decode *d, const struct conf_node *node,
     *at = value;
 }
 
-/* Whoever writes ${TOKEN} or $TOKEN expects it to be filled in, and would have a secret that everybody can guess. */
+/* Whoever writes ${token} or $TOKEN expects it to be filled in, and would have a secret that everybody can guess. */
 static void note_variable(struct conf_decode *d, const struct conf_node *node, const struct conf_field *f)
 {
+    if (node->written.data) return;
     const char *open = memmem(node->text.data, node->text.len, "${", 2);
     const char *end = node->text.data + node->text.len;
     bool is_name = node->text.len > 1 && node->text.data[0] == '$';
@@ -149,24 +152,58 @@ static void note_variable(struct conf_decode *d, const struct conf_node *node, c
         is_name = (c >= 'A' && c <= 'Z') || c == '_' || (i > 1 && c >= '0' && c <= '9');
     }
     if (!is_name && (!open || !memchr(open, '}', (size_t)(end - open)))) return;
-    conf_note_add(d->faults, node->place, "write the secret itself, in a file that only weir can read",
-                  "\"%s\" is taken as it is written: variables are not filled in yet", f->name);
+    conf_note_add(d->faults, node->place,
+                  "a variable of the environment is written in capitals and braces, ${NAME}",
+                  "\"%s\" is taken as it is written", f->name);
+}
+
+static void refuse_length(struct conf_decode *d, const struct conf_node *node, const struct conf_field *f,
+                          size_t len)
+{
+    if (f->max)
+        conf_fault_add(d->faults, node->place, "",
+                       "\"%s\" has %zu bytes, but must have from %" PRId64 " to %" PRId64, f->name, len,
+                       f->min, f->max);
+    else
+        conf_fault_add(d->faults, node->place, "", "\"%s\" has %zu bytes, but must have at least %" PRId64,
+                       f->name, len, f->min);
+}
+
+static bool has_length(const struct conf_field *f, size_t len)
+{
+    return len >= (uint64_t)f->min && (!f->max || len <= (uint64_t)f->max);
+}
+
+/* A name that comes out of the environment as a whole is no name: the secret itself may begin so. */
+static bool is_in_file(const struct conf_node *node, const struct conf_field *f)
+{
+    struct slice text = node->written.data ? node->written : node->text;
+    return f->flags & CONF_SECRET && secret_file_is_named(text) && secret_file_is_named(node->text);
+}
+
+static void decode_secret_file(struct conf_decode *d, const struct conf_node *node,
+                               const struct conf_field *f, const char **at)
+{
+    struct err err;
+    const char *secret = secret_file_read(node->text, d->arena, &err);
+    if (!secret)
+        conf_fault_add(d->faults, node->place, "", "\"%s\": %s", f->name, err.text);
+    else if (!has_length(f, strlen(secret)))
+        refuse_length(d, node, f, strlen(secret));
+    else
+        *at = secret;
 }
 
 static void decode_string(struct conf_decode *d, const struct conf_node *node, const struct conf_field *f,
                           const char **at)
 {
     size_t len = node->text.len;
-    if (!node->is_quoted && is_bool(node->text)) {
+    if (!node->is_quoted && !node->written.data && is_bool(node->text)) {
         conf_decode_type_fault(d, node, f->name, "text", "put it in quotes if it is text");
-    } else if (len < (uint64_t)f->min || (f->max && len > (uint64_t)f->max)) {
-        if (f->max)
-            conf_fault_add(d->faults, node->place, "",
-                           "\"%s\" has %zu bytes, but must have from %" PRId64 " to %" PRId64, f->name, len,
-                           f->min, f->max);
-        else
-            conf_fault_add(d->faults, node->place, "",
-                           "\"%s\" has %zu bytes, but must have at least %" PRId64, f->name, len, f->min);
+    } else if (is_in_file(node, f)) {
+        decode_secret_file(d, node, f, at);
+    } else if (!has_length(f, len)) {
+        refuse_length(d, node, f, len);
     } else if (f->flags & CONF_SECRET && slice_equal(node->text, SLICE("***"))) {
         /* As answers show it: an edit of such an answer must not make it the secret. */
         conf_fault_add(d->faults, node->place, "write the secret itself",

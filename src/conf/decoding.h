@@ -14,8 +14,9 @@ struct conf_reference {
 };
 
 struct conf_decode {
-    struct conf_arena *arena;   /* of the object; borrowed */
-    struct conf_arena *scratch; /* of the decoding itself */
+    const struct conf_tree *tree; /* borrowed */
+    struct conf_arena *arena;     /* of the object; borrowed */
+    struct conf_arena *scratch;   /* of the decoding itself */
     struct conf_faults *faults;
     struct conf_reference *references, *last_reference;
 };

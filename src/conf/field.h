@@ -43,6 +43,7 @@ enum {
     CONF_STATUS = 4, /* in answers only */
     CONF_SECRET = 8,
     CONF_MAY_BE_OFF = 16,
+    CONF_OR_ONE = 64,     /* STRINGS: a text is a list of one */
     CONF_OFF_IS_MAX = 32, /* with it: a bound, of which `off` is UINT64_MAX, so that 0 is none at all */
 };
 

@@ -69,7 +69,9 @@ static void put_type(struct manual *m, const struct conf_field *f)
         put_text(m, "list or map of ");
         put_element_type(m, f->type);
         break;
-    case CONF_KIND_STRINGS: put_text(m, "list of text"); break;
+    case CONF_KIND_STRINGS:
+        put_text(m, f->flags & CONF_OR_ONE ? "text or list of text" : "list of text");
+        break;
     case CONF_KIND_REF: put_text(m, "name"); break;
     }
 }
@@ -151,7 +153,8 @@ static void put_rows(struct manual *m, const struct conf_type *type)
         put_text(m, " | ");
         put_cell(m, f->help);
         if (f->flags & CONF_LIVE) put_text(m, " Can be changed while running.");
-        if (f->flags & CONF_SECRET) put_text(m, " Never shown in answers.");
+        if (f->flags & CONF_SECRET)
+            put_text(m, " Never shown in answers; `file:/path` reads it from that file.");
         put_text(m, " |\n");
     }
     put_text(m, "\n");

@@ -29,6 +29,7 @@ const struct conf_node *conf_node_get(const struct conf_node *map, const char *k
 
 static bool is_before(struct conf_place a, struct conf_place b)
 {
+    if (a.file != b.file) return a.file < b.file;
     return a.line != b.line ? a.line < b.line : a.column < b.column;
 }
 
@@ -178,12 +179,28 @@ static void print_look_alike(FILE *out, struct conf_cursor *before, uint32_t lin
     }
 }
 
+static struct conf_file file_of(const struct conf_tree *tree, struct conf_place place)
+{
+    if (place.file) return tree->others[place.file - 1];
+    return (struct conf_file){ tree->source_name, tree->source };
+}
+
+const char *conf_place_print(const struct conf_tree *tree, struct conf_place place, struct conf_place from,
+                             char out[CONF_PLACE_TEXT_MAX])
+{
+    if (place.file == from.file)
+        snprintf(out, CONF_PLACE_TEXT_MAX, "line %u", place.line);
+    else
+        snprintf(out, CONF_PLACE_TEXT_MAX, "%.128s:%u", file_of(tree, place).name, place.line);
+    return out;
+}
+
 static void print_place(FILE *out, const struct conf_tree *tree, struct conf_place place)
 {
     if (place.line == CONF_LINE_OF_CHANGE)
         fprintf(out, "%s with %s: ", tree->source_name, tree->changes[place.column - 1]);
     else
-        fprintf(out, "%s:%u:%u: ", tree->source_name, place.line, place.column);
+        fprintf(out, "%s:%u:%u: ", file_of(tree, place).name, place.line, place.column);
 }
 
 char *conf_faults_print(const struct conf_faults *faults, const struct conf_tree *tree, bool is_brief)
@@ -193,15 +210,18 @@ char *conf_faults_print(const struct conf_faults *faults, const struct conf_tree
     FILE *out = open_memstream(&text, &len);
     if (!out) abort();
     struct conf_cursor start = conf_cursor_start(tree->source), before = start; /* of the line looked at */
+    uint32_t file = 0;
     for (uint32_t i = 0; i < faults->count; i++) {
         const struct conf_fault *f = &faults->items[i];
+        if (f->place.file != file) start = before = conf_cursor_start(file_of(tree, f->place).source);
+        file = f->place.file;
         print_place(out, tree, f->place);
         fprintf(out, "%s%s%s%s%s", faults->kind ? faults->kind : "", faults->kind ? ": " : "", f->message,
                 f->remedy[0] ? "; " : "", f->remedy);
         if (!faults->kind && f->place.line != CONF_LINE_OF_CHANGE)
             print_look_alike(out, &before, f->place.line);
         fputc('\n', out);
-        if (is_brief || !tree->source.len || f->place.line == CONF_LINE_OF_CHANGE) continue;
+        if (is_brief || !start.source.len || f->place.line == CONF_LINE_OF_CHANGE) continue;
         while (start.place.line < f->place.line && start.offset < start.source.len)
             conf_cursor_to_offset(&start, start.offset + 1);
         if (start.place.line == f->place.line) print_line(out, line_at(&start), f->place.column);

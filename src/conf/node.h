@@ -13,6 +13,7 @@ enum conf_kind { CONF_NODE_NULL, CONF_NODE_SCALAR, CONF_NODE_LIST, CONF_NODE_MAP
 
 struct conf_place {
     uint32_t line, column; /* from 1; in characters as an editor counts them */
+    uint32_t file;         /* of the tree: 0 is the one that it was read from, n others[n - 1] */
 };
 
 /* A place in no file: `column` says by which of the tree's changes (conf/tree_change.h), from 1, it came about. */
@@ -21,12 +22,20 @@ struct conf_place {
 
 struct conf_node {
     enum conf_kind kind;
-    bool is_quoted;          /* a scalar written in quotes: always a string ("80" is no number) */
-    struct slice text;       /* scalar */
+    bool is_quoted;    /* a scalar written in quotes: always a string ("80" is no number) */
+    struct slice text; /* scalar */
+    struct slice
+        written; /* as it stood before variables were filled in (conf/variables.h); data NULL: it has none */
     struct conf_place place; /* of the value's first character */
     struct conf_node *first_child, *next;
     struct slice key; /* set on the children of a map */
     struct conf_place key_place;
+};
+
+/* What became part of a tree that was read from another (conf/tree_merge.h). */
+struct conf_file {
+    const char *name;
+    struct slice source;
 };
 
 struct conf_tree {
@@ -37,6 +46,8 @@ struct conf_tree {
     /* It has no faults, or only such (keys that occur twice, anchors, tags) that it can be decoded for the sake of finding
      * further ones. */
     bool is_decodable;
+    const struct conf_file *others; /* in `memory` */
+    uint32_t other_count;
     const char *changes[CONF_CHANGES_MAX]; /* their texts */
     uint32_t change_count;
 };
@@ -81,5 +92,9 @@ MUST_CHECK int conf_read_yaml(struct conf_tree *tree, const char *source_name, s
 MUST_CHECK int conf_read_json(struct conf_tree *tree, const char *source_name, struct slice bytes,
                               struct conf_faults *faults);
 void conf_tree_free(struct conf_tree *tree);
+/* "line 12", or "conf.d/web.yaml:12" where that is another file than `from` is in. Returns out. */
+#define CONF_PLACE_TEXT_MAX 160
+const char *conf_place_print(const struct conf_tree *tree, struct conf_place place, struct conf_place from,
+                             char out[CONF_PLACE_TEXT_MAX]);
 /* NULL if the map has no such key. */
 const struct conf_node *conf_node_get(const struct conf_node *map, const char *key);

@@ -173,6 +173,21 @@ static void put_list_or_map(struct schema *s, const struct conf_field *f)
     json_array_end(s->out);
 }
 
+static void put_texts(struct schema *s, const struct conf_field *f)
+{
+    if (!(f->flags & CONF_OR_ONE)) {
+        put_list(s, f);
+        return;
+    }
+    json_key(s->out, "anyOf");
+    json_array(s->out);
+    put_element(s, f);
+    json_object(s->out);
+    put_list(s, f);
+    json_object_end(s->out);
+    json_array_end(s->out);
+}
+
 /* The keys that say what values the row takes; within the row's own object. */
 static void put_kind(struct schema *s, const struct conf_field *f)
 {
@@ -195,8 +210,8 @@ static void put_kind(struct schema *s, const struct conf_field *f)
     case CONF_KIND_OBJECT:
     case CONF_KIND_OPTIONAL:
     case CONF_KIND_CHOICE: put_reference(s, f->type); break;
-    case CONF_KIND_LIST:
-    case CONF_KIND_STRINGS: put_list(s, f); break;
+    case CONF_KIND_LIST: put_list(s, f); break;
+    case CONF_KIND_STRINGS: put_texts(s, f); break;
     case CONF_KIND_MAP: put_map(s, f); break;
     case CONF_KIND_NAMED: put_list_or_map(s, f); break;
     }

@@ -26,6 +26,10 @@ static const char *remedy_for(const struct reader *r, size_t offset)
 {
     const struct slice *source = &r->cursor.source;
     char c = offset < source->len ? source->data[offset] : 0;
+    size_t end = offset < source->len ? offset + 1 : source->len, line = end ? end - 1 : 0;
+    while (line && source->data[line - 1] != '\n') line--;
+    if (memmem(source->data + line, end - line, "${", 2))
+        return "within { } or [ ] put a value with a variable, \"${NAME}\", in quotes";
     if (c == '\t') return "indent with spaces instead of tabs";
     if (c == '@' || c == '`' || c == '%') return "put the text in quotes";
     return "check indentation, colons, quotes and brackets";

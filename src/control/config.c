@@ -1,22 +1,18 @@
 #include "control/config.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "base/json.h"
 #include "base/secret.h"
 #include "conf/decode.h"
 #include "conf/tree_change.h"
+#include "conf/variables.h"
 #include "control/config_check.h"
 #include "tls/memory.h"
 
-#define FILE_MAX (4u << 20)
 #define SHOWN_MAX ((size_t)16 << 20)
 
 static void check_config(struct conf_decode *d, const struct conf_node *node, void *object)
@@ -25,6 +21,12 @@ static void check_config(struct conf_decode *d, const struct conf_node *node, vo
 }
 
 static const struct conf_field config_fields[] = {
+    { "include", CONF_STRINGS(struct config, include), .min = 1, .max = 64, .flags = CONF_OR_ONE,
+      .help = "Files that are part of this one, like `conf.d/*.yaml`: names beside it, in which * and ? "
+              "stand for anything. "
+              "Their listeners, pools and splits come beside its own, each name once; any other key stands "
+              "in one file "
+              "alone. They may include others. Of a file, not of what is sent by the API." },
     { "listeners", CONF_NAMED(struct config, proxy.listeners, &listener_conf_type), .min = 1, .max = 1000,
       .flags = CONF_REQUIRED, .help = "Where connections are accepted, and where they go." },
     { "pools", CONF_MAP(struct config, proxy.pools, &pool_conf_type), .min = 1, .max = 10000,
@@ -74,17 +76,25 @@ static void describe(struct config *c)
     json_fini(&j);
 }
 
-int config_decode(struct config **out, const struct conf_tree *tree, struct conf_faults *faults)
+static int decode_as(struct config **out, const struct conf_tree *tree, const struct conf_type *type,
+                     struct conf_faults *faults)
 {
     struct conf_arena *arena = conf_arena_new();
     struct config *c = conf_arena_alloc(arena, sizeof(*c));
-    if (conf_decode(tree, &config_type, c, arena, faults) < 0) {
+    if (conf_decode(tree, type, c, arena, faults) < 0) {
         conf_arena_free(arena);
         return -1;
     }
     c->arena = arena;
-    describe(c);
+    c->include = (struct conf_items){ 0 };
     *out = c;
+    return 0;
+}
+
+int config_decode(struct config **out, const struct conf_tree *tree, struct conf_faults *faults)
+{
+    if (decode_as(out, tree, &config_type, faults) < 0) return -1;
+    describe(*out);
     return 0;
 }
 
@@ -95,6 +105,7 @@ struct reading {
     struct err *err;
     char *faults;
     struct config_notes *notes; /* NULL: not asked for */
+    bool is_for_admin;          /* nothing but `admin` is looked at */
 };
 
 static int apply(struct conf_tree *tree, const struct reading *r)
@@ -112,10 +123,32 @@ static void take_notes(struct config_notes *notes, const struct conf_faults *fou
     notes->lines = conf_faults_print(found, tree, true);
 }
 
-bool config_is_json(const char *name)
+static const struct conf_field admin_alone_fields[] = {
+    { "admin", CONF_OPTIONAL(struct config, admin, &admin_conf_type) },
+    { 0 },
+};
+static const struct conf_type admin_alone_type = { .name = "configuration",
+                                                   .size = sizeof(struct config),
+                                                   .fields = admin_alone_fields };
+
+/* Of the whole file, what says how to reach weir. */
+static void keep_admin_alone(struct conf_tree *tree)
 {
-    size_t len = strlen(name);
-    return len > 5 && strcmp(name + len - 5, ".json") == 0;
+    struct conf_node **at = &tree->root->first_child;
+    if (tree->root->kind != CONF_NODE_MAP) return;
+    while (*at) {
+        if (slice_equal((*at)->key, SLICE("admin")))
+            at = &(*at)->next;
+        else
+            *at = (*at)->next;
+    }
+}
+
+/* For the sake of further faults: what comes of it is of no use. */
+static void find_more_faults(const struct conf_tree *tree, struct conf_faults *faults)
+{
+    struct config *c;
+    if (config_decode(&c, tree, faults) == 0) config_free(c);
 }
 
 /* -1 without r->faults: a change does not fit, and its err says why. */
@@ -123,18 +156,21 @@ static int parse(struct config **out, const char *name, struct slice text, struc
 {
     struct conf_tree tree;
     struct conf_faults *faults = calloc(2, sizeof(*faults)), *notes = faults + 1;
-    bool is_json = config_is_json(name), is_changed = false;
+    bool is_changed = false;
     if (!faults) abort();
     if (r->notes) faults->notes = notes;
     notes->kind = "warning";
-    int result = is_json ? conf_read_json(&tree, name, text, faults)
-                         : conf_read_yaml(&tree, name, text, faults);
+    int result = config_read_tree(&tree, name, text, faults);
+    if (r->is_for_admin) keep_admin_alone(&tree);
+    bool is_filled = (result == 0 || tree.is_decodable) && conf_variables_fill(&tree, faults) == 0;
+    if (!is_filled) result = -1;
     if (result == 0) is_changed = apply(&tree, r) < 0;
     if (is_changed) result = -1;
     if (result == 0)
-        result = config_decode(out, &tree, faults);
-    else if (tree.is_decodable && !r->change_count && config_decode(out, &tree, faults) == 0)
-        config_free(*out);
+        result = r->is_for_admin ? decode_as(out, &tree, &admin_alone_type, faults)
+                                 : config_decode(out, &tree, faults);
+    else if (is_filled && !r->change_count)
+        find_more_faults(&tree, faults);
     if (result < 0 && !is_changed) r->faults = conf_faults_print(faults, &tree, false);
     if (result == 0 && r->notes) take_notes(r->notes, notes, &tree);
     conf_tree_free(&tree);
@@ -167,53 +203,20 @@ int config_parse(struct config **out, const char *name, struct slice text, char 
     return config_parse_noted(out, name, text, NULL, faults);
 }
 
-/* All of the file, and a byte for the end; the size of a pipe is not known beforehand. */
-int config_read(const char *path, char **text, size_t *len, struct err *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return err_set(err, "cannot open %s: %s", path, strerror(errno));
-    char *memory = malloc(FILE_MAX + 1);
-    if (!memory) {
-        close(fd);
-        return err_set(err, "out of memory for %s", path);
-    }
-    ssize_t got = 1;
-    for (*len = 0; got > 0 && *len <= FILE_MAX; *len += got > 0 ? (size_t)got : 0)
-        got = read(fd, memory + *len, FILE_MAX + 1 - *len);
-    int cause = errno;
-    close(fd);
-    if (got < 0 || *len > FILE_MAX) {
-        free(memory);
-        return got < 0
-                   ? err_set(err, "cannot read %s: %s", path, strerror(cause))
-                   : err_set(err, "%s has more than %u MiB, and no configuration may", path, FILE_MAX >> 20);
-    }
-    *text = memory;
-    return 0;
-}
-
-void config_text_free(char *text, size_t len)
-{
-    if (text) explicit_bzero(text, len);
-    free(text);
-}
-
-static int read_and_parse(struct config **out, const char *path, struct reading *r)
+static int load(struct config **out, const char *path, struct reading *r, char **faults)
 {
     char *text = NULL;
     size_t len = 0;
-    if (config_read(path, &text, &len, r->err) < 0 || !text) return -1;
+    if (config_gather(path, &text, &len, &r->faults, r->err) < 0 || !text) {
+        if (r->faults) err_set(r->err, "%s has mistakes", path);
+        *faults = r->faults;
+        return -1;
+    }
+    secret_wipe_begin();
     int result = parse(out, path, (struct slice){ text, len }, r);
     config_text_free(text, len);
-    if (result < 0 && r->faults) err_set(r->err, "%s has mistakes", path);
-    return result;
-}
-
-static int load(struct config **out, const char *path, struct reading *r, char **faults)
-{
-    secret_wipe_begin();
-    int result = read_and_parse(out, path, r);
     secret_wipe_end();
+    if (result < 0 && r->faults) err_set(r->err, "%s has mistakes", path);
     *faults = r->faults;
     if (result == 0) obey_core(*out);
     return result;
@@ -222,6 +225,12 @@ static int load(struct config **out, const char *path, struct reading *r, char *
 int config_load(struct config **out, const char *path, char **faults, struct err *err)
 {
     struct reading r = { .err = err };
+    return load(out, path, &r, faults);
+}
+
+int config_load_admin(struct config **out, const char *path, char **faults, struct err *err)
+{
+    struct reading r = { .err = err, .is_for_admin = true };
     return load(out, path, &r, faults);
 }
 

@@ -3,6 +3,7 @@
 
 #include "admin/admin_conf.h"
 #include "conf/node.h"
+#include "control/config_files.h"
 #include "control/core_conf.h"
 #include "logs/source_conf.h"
 #include "proxy/proxy_conf.h"
@@ -14,16 +15,16 @@ struct config {
     struct logs_conf *logs;   /* NULL: none are watched */
     struct core_conf *core;   /* NULL: what a crash leaves is the host's business */
     struct profiler_conf profile;
-    const char *state;  /* a folder; NULL: nothing is kept */
+    const char *state; /* a folder; NULL: nothing is kept */
+    struct conf_items
+        include; /* of the row; always empty: what they name is part of this (control/config_files.h) */
     struct slice shown; /* as JSON with presets filled in, secrets as "***"; empty: there was no memory */
     struct conf_arena *arena; /* owns everything, this struct included */
 };
 
 extern const struct conf_type config_type;
 
-/* By the name's ending; else it is YAML. */
-bool config_is_json(const char *name);
-/* Reads a file of YAML, or of JSON if its name ends in .json. -1: *faults has every mistake as text for people
+/* Reads a file of YAML, or of JSON if its name ends in .json, and what it includes. -1: *faults has every mistake as text for people
  * (allocated, the caller's), or the file could not be read (err). */
 MUST_CHECK int config_load(struct config **out, const char *path, char **faults, struct err *err);
 /* The same from text; `name` is what it is called in messages. */
@@ -32,9 +33,9 @@ struct config_notes;
 /* Likewise with notes, as config_load_noted(); NULL: not asked for. */
 MUST_CHECK int config_parse_noted(struct config **out, const char *name, struct slice text,
                                   struct config_notes *notes, char **faults);
-/* A file's text, all of it; the caller's, for config_text_free(), as there may be secrets in it. */
-MUST_CHECK int config_read(const char *path, char **text, size_t *len, struct err *err);
-void config_text_free(char *text, size_t len); /* NULL is fine */
+/* Of the file nothing but its `admin`, for who asks a running weir: the rest is not looked at, so that the environment which
+ * it is written for is not needed. */
+MUST_CHECK int config_load_admin(struct config **out, const char *path, char **faults, struct err *err);
 /* A tree that was read without faults; `faults` gets what is wrong with it. */
 MUST_CHECK int config_decode(struct config **out, const struct conf_tree *tree, struct conf_faults *faults);
 /* For a command: config_load(), with what is wrong on stderr. EX_OK or EX_CONFIG. */

@@ -109,19 +109,20 @@ static int read_text(struct question *q)
                                    &q->faults, &q->err);
     if (!q->text && !r->o.path)
         return err_set(&q->err, "weir was started without a configuration file: there is none to read again");
-    if (!q->text && config_read(r->o.path, &q->text, &q->text_len, &q->err) < 0) return -1;
+    if (!q->text && config_gather(r->o.path, &q->text, &q->text_len, &q->faults, &q->err) < 0) return -1;
     const char *name = !q->ask.text.data ? r->o.path : q->ask.is_json ? "request.json" : "request";
     return config_parse(&q->config, name, (struct slice){ q->text, q->text_len }, &q->faults);
 }
 
 static uint64_t hash_of_file(const char *path)
 {
-    char *text = NULL;
+    char *text = NULL, *faults = NULL;
     size_t len = 0;
     struct err err;
-    uint64_t hash = path && config_read(path, &text, &len, &err) == 0
+    uint64_t hash = path && config_gather(path, &text, &len, &faults, &err) == 0
                         ? generation_hash((struct slice){ text, len })
                         : 0;
+    free(faults);
     config_text_free(text, len);
     return hash;
 }

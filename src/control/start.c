@@ -25,7 +25,7 @@ static int read_own_file(struct start *s, const char *path)
     struct err err = { "" };
     struct config_notes notes = { 0 };
     char *faults = NULL;
-    int result = config_read(path, &s->text, &s->text_len, &err);
+    int result = config_gather(path, &s->text, &s->text_len, &faults, &err);
     if (result == 0)
         result = config_parse_noted(&s->config, path, (struct slice){ s->text, s->text_len }, &notes,
                                     &faults);

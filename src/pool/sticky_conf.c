@@ -85,7 +85,7 @@ static const struct conf_field fields[] = {
     { "cookie", CONF_STRING(struct sticky_conf, cookie), .min = 1, .max = 64, .preset = "weir",
       .help = "The cookie's name. Pools that answer for the same host need different ones." },
     { "secrets", CONF_STRINGS(struct sticky_conf, secrets), .min = 1, .max = STICKY_SECRETS_MAX,
-      .flags = CONF_REQUIRED | CONF_SECRET,
+      .flags = CONF_REQUIRED | CONF_SECRET | CONF_OR_ONE,
       .help = "Texts of at least 16 bytes that nobody else knows. The first signs new cookies, all are "
               "accepted." },
     { "max_age", CONF_MSEC(struct sticky_conf, max_age_ms), .min = 1000, .max = AGE_MAX_MS, .preset = "off",

@@ -93,6 +93,13 @@ CASES = {
     "list instead of a map": (GOOD.replace("  web:\n    servers", "  web: «[]\n  other:\n    servers"), r"map"),
     "scalar instead of a map": (listener("timeouts: «5s"), r"timeouts"),
     "no value": (listener("«timeouts:"), r"timeouts"),
+    "a variable that is not set": (pool("host: «${WEIR_TEST_NOTHING}"), r"no variable WEIR_TEST_NOTHING; set it where"),
+    "a variable that is not closed": (pool("host: «'${WEIR_TEST_NOTHING'"), r"is not closed by a brace; close it"),
+    "a variable of another shell": (pool("host: «'${WEIR_TEST_NOTHING:?x}'"), r"neither \} nor :-"),
+    "a variable in a map": (pool("timeouts: {connect: $«{WEIR_TEST_NOTHING}}"), r'put a value with a variable, "\$\{NAME\}", in quotes'),
+    "a variable of the wrong kind": (pool("timeouts: {connect: «'${WEIR_TEST_NOTHING:-soon}'}"), r"soon"),
+    "a secret in no file": (GOOD + "admin: {token: «'file:/nowhere/token'}\n", r"cannot open /nowhere/token: No such file"),
+    "a secret in a file of no place": (GOOD + "admin: {token: «'file:token'}\n", r"from the root on"),
     "anchor": (pool("host: «&name example.test"), r"[Aa]nchor"),
     "alias": (pool("host: «*name"), r"[Aa]lias"),
     "tag": (pool("max_requests: «!!int 5"), r"[Tt]ag"),
@@ -318,8 +325,8 @@ DOUBTFUL = {
                                     r"no directory /nowhere/state;"),
     "a rate of what has no requests": (GOOD.replace("  web:\n    bind", "  «web:\n    protocol: tcp\n    bind")
                                        + "    rate: 100/s\n", r'passes bytes.*`rate` of pool "web".*connections_per_client'),
-    "a variable for a secret": (GOOD + "admin: {bind: 127.0.0.1:9091, token: «'${WEIR_TOKEN}'}\n", r'"token" is taken as it is'),
-    "a variable in a list of secrets": (pool("sticky: {secrets: [«'${SECRET_NUMBER_ONE}']}"), r'"secrets" is taken as it is'),
+    "a variable for a secret": (GOOD + "admin: {bind: 127.0.0.1:9091, token: «'$WEIR_TOKEN'}\n", r'"token" is taken as it is'),
+    "a variable in a list of secrets": (pool("sticky: {secrets: [«'${secret_number_one}']}"), r'"secrets" is taken as it is'),
 }
 
 
