@@ -1,11 +1,11 @@
 #include "metric/exposition.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "metric/registry.h"
 
 /* Text that grows; once memory is out, everything after is ignored. */
@@ -28,14 +28,15 @@ static const struct {
     { 300000000, "300", "300.0" }, { 1800000000, "1800", "1800.0" },
 };
 #define BOUNDS (sizeof(bounds) / sizeof(*bounds))
+/* Of a number, and of a line without its name and labels: an ending, a bound with what stands around it, a number. */
+#define NUMBER_MAX 32u
+#define LINE_REST_MAX 80u
 
-static bool reserve(struct output *o, size_t room)
+static bool make_room(struct output *o, size_t room)
 {
-    if (o->is_failed) return false;
-    if (room <= o->cap - o->len) return true;
     size_t cap = o->cap ? o->cap * 2 : 16384;
     while (cap - o->len < room) cap *= 2;
-    char *data = realloc(o->data, cap);
+    char *data = o->is_failed ? NULL : realloc(o->data, cap);
     if (!data) {
         o->is_failed = true;
         return false;
@@ -45,11 +46,23 @@ static bool reserve(struct output *o, size_t room)
     return true;
 }
 
+static inline bool reserve(struct output *o, size_t room)
+{
+    return !o->is_failed && (room <= o->cap - o->len || make_room(o, room));
+}
+
+/* There must be room. */
+static inline void put(struct output *o, const char *data, size_t len)
+{
+    if (len) memcpy(o->data + o->len, data, len);
+    o->len += len;
+}
+
+#define PUT(o, literal) put((o), (literal), sizeof(literal) - 1)
+
 static void add_bytes(struct output *o, const char *data, size_t len)
 {
-    if (!reserve(o, len + 1)) return;
-    memcpy(o->data + o->len, data, len);
-    o->len += len;
+    if (reserve(o, len + 1)) put(o, data, len);
 }
 
 static void add_plain(struct output *o, const char *text)
@@ -57,27 +70,32 @@ static void add_plain(struct output *o, const char *text)
     add_bytes(o, text, strlen(text));
 }
 
-static void add_u64(struct output *o, uint64_t value)
+/* At most 20 digits, for which there must be room. */
+static void put_u64(struct output *o, uint64_t value)
 {
-    char digits[24];
-    add_bytes(o, digits, (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, value));
+    struct text t = text_over(o->data + o->len, NUMBER_MAX);
+    text_add_u64(&t, value);
+    o->len += t.len;
 }
 
-/* The shortest of two forms that reads back as the same number. */
-static void add_double(struct output *o, double value)
+/* The shortest of two forms that reads back as the same number; at most NUMBER_MAX bytes. */
+static void put_double(struct output *o, double value)
 {
-    char text[40];
+    char text[NUMBER_MAX + 1];
+    if (value > 0 && value < 1e15 &&
+        value == (double)(uint64_t)value) { /* most of them, and printf is slow */
+        put_u64(o, (uint64_t)value);
+        return;
+    }
     if (isnan(value)) {
-        add_plain(o, "NaN");
-        return;
+        PUT(o, "NaN");
+    } else if (isinf(value)) {
+        put(o, value > 0 ? "+Inf" : "-Inf", 4);
+    } else {
+        int len = snprintf(text, sizeof(text), "%.15g", value);
+        if (strtod(text, NULL) != value) len = snprintf(text, sizeof(text), "%.17g", value);
+        put(o, text, (size_t)len);
     }
-    if (isinf(value)) {
-        add_plain(o, value > 0 ? "+Inf" : "-Inf");
-        return;
-    }
-    int len = snprintf(text, sizeof(text), "%.15g", value);
-    if (strtod(text, NULL) != value) len = snprintf(text, sizeof(text), "%.17g", value);
-    add_bytes(o, text, (size_t)len);
 }
 
 static void add_help(struct output *o, const char *help, bool escapes_quotes)
@@ -92,71 +110,81 @@ static void add_help(struct output *o, const char *help, bool escapes_quotes)
     }
 }
 
-/* name{labels,extra} with a space behind it; either part may be empty. */
-static void add_sample(struct output *o, const struct metric_series *series, const char *ending,
-                       const char *extra)
+/* What the lines of a series have in common, measured once. */
+struct line {
+    struct slice name, labels;
+};
+
+/* name{labels,le="bound"} with a space behind it; bound NULL: without. There must be room. */
+static void put_sample(struct output *o, const struct line *l, struct slice ending, const char *bound,
+                       size_t bound_len)
 {
-    add_plain(o, series->family->name);
-    add_plain(o, ending);
-    if (*series->labels || *extra) {
-        add_plain(o, "{");
-        add_plain(o, series->labels);
-        if (*series->labels && *extra) add_plain(o, ",");
-        add_plain(o, extra);
-        add_plain(o, "}");
+    put(o, l->name.data, l->name.len);
+    put(o, ending.data, ending.len);
+    if (l->labels.len || bound) {
+        PUT(o, "{");
+        put(o, l->labels.data, l->labels.len);
+        if (bound) {
+            if (l->labels.len) PUT(o, ",");
+            PUT(o, "le=\"");
+            put(o, bound, bound_len);
+            PUT(o, "\"");
+        }
+        PUT(o, "}");
     }
-    add_plain(o, " ");
+    PUT(o, " ");
 }
 
-static void add_bucket(struct output *o, const struct metric_series *series, const char *bound,
-                       uint64_t count)
+static void put_bucket(struct output *o, const struct line *l, const char *bound, uint64_t count)
 {
-    char label[32];
-    snprintf(label, sizeof(label), "le=\"%s\"", bound);
-    add_sample(o, series, "_bucket", label);
-    add_u64(o, count);
-    add_plain(o, "\n");
+    put_sample(o, l, SLICE("_bucket"), bound, strlen(bound));
+    put_u64(o, count);
+    PUT(o, "\n");
 }
 
-static void add_histogram(struct output *o, const struct metric_registry *reg,
-                          const struct metric_series *series, enum exposition_format format)
+static void put_histogram(struct output *o, const struct metric_registry *reg, uint32_t id,
+                          const struct line *l, enum exposition_format format)
 {
-    uint64_t cells[HISTOGRAM_CELLS] = { 0 };
+    uint64_t counts[BOUNDS + 1] = { 0 };
+    uint32_t cells[BOUNDS];
+    for (size_t i = 0; i < BOUNDS; i++) cells[i] = histogram_index(bounds[i].us);
     /* The sum first: what is observed meanwhile may be in the buckets and not in the sum, never the reverse.
      */
-    uint64_t sum_us = metric_sum(reg, series->id);
-    metric_merge(reg, series->id, cells);
-    uint64_t count = 0;
-    uint32_t cell = 0;
+    uint64_t sum_us = metric_sum(reg, id), count = 0;
+    metric_count_up_to(reg, id, cells, BOUNDS, counts);
     for (size_t i = 0; i < BOUNDS; i++) {
-        for (uint32_t end = histogram_index(bounds[i].us); cell <= end; cell++) count += cells[cell];
         bool is_text = format == EXPOSITION_TEXT;
-        add_bucket(o, series, is_text ? bounds[i].text : bounds[i].text_openmetrics, count);
+        count += counts[i];
+        put_bucket(o, l, is_text ? bounds[i].text : bounds[i].text_openmetrics, count);
     }
-    for (; cell < HISTOGRAM_CELLS; cell++) count += cells[cell];
-    add_bucket(o, series, "+Inf", count);
-    char seconds[40];
-    snprintf(seconds, sizeof(seconds), "%" PRIu64 ".%06" PRIu64 "\n", sum_us / 1000000, sum_us % 1000000);
-    add_sample(o, series, "_sum", "");
-    add_plain(o, seconds);
-    add_sample(o, series, "_count", "");
-    add_u64(o, count);
-    add_plain(o, "\n");
+    count += counts[BOUNDS];
+    put_bucket(o, l, "+Inf", count);
+    put_sample(o, l, SLICE("_sum"), NULL, 0);
+    put_u64(o, sum_us / 1000000);
+    PUT(o, ".");
+    for (uint64_t unit = 100000; unit; unit /= 10) o->data[o->len++] = (char)('0' + sum_us / unit % 10);
+    PUT(o, "\n");
+    put_sample(o, l, SLICE("_count"), NULL, 0);
+    put_u64(o, count);
+    PUT(o, "\n");
 }
 
 static void add_series(struct output *o, const struct metric_registry *reg,
                        const struct metric_series *series, enum exposition_format format)
 {
-    if (series->family->kind == METRIC_HISTOGRAM) {
-        add_histogram(o, reg, series, format);
+    const struct line l = { slice_of(series->family->name), slice_of(series->labels) };
+    bool is_histogram = series->family->kind == METRIC_HISTOGRAM;
+    if (!reserve(o, (l.name.len + l.labels.len + LINE_REST_MAX) * (is_histogram ? BOUNDS + 3 : 1))) return;
+    if (is_histogram) {
+        put_histogram(o, reg, series->id, &l, format);
         return;
     }
-    add_sample(o, series, "", "");
+    put_sample(o, &l, SLICE_NONE, NULL, 0);
     if (series->read)
-        add_double(o, series->read(series->ctx));
+        put_double(o, series->read(series->ctx));
     else
-        add_u64(o, metric_sum(reg, series->id));
-    add_plain(o, "\n");
+        put_u64(o, metric_sum(reg, series->id));
+    PUT(o, "\n");
 }
 
 static bool is_shown(const struct metric_registry *reg, const struct metric_series *series)

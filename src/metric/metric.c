@@ -471,10 +471,18 @@ static uint32_t cells_in_chunk(const struct metric_shard *shard, uint32_t id, ui
     return rest < HISTOGRAM_CELLS - cell ? rest : HISTOGRAM_CELLS - cell;
 }
 
+/* Nothing was observed there: its cells, which may never have been touched, are all 0. Most histograms of most workers are so
+ * where there are many, and reading them all would take seconds. */
+static bool is_empty(const struct metric_shard *shard, uint32_t id)
+{
+    return !atomic_load_explicit(cell_of(shard, id), memory_order_acquire);
+}
+
 void metric_merge(const struct metric_registry *reg, uint32_t id, uint64_t cells[HISTOGRAM_CELLS])
 {
     for (uint32_t k = 0; k < reg->shard_count; k++) {
         const _Atomic uint64_t *from;
+        if (is_empty(reg->shards[k], id)) continue;
         for (uint32_t cell = 0, count; cell < HISTOGRAM_CELLS; cell += count) {
             count = cells_in_chunk(reg->shards[k], id, cell, &from);
             for (uint32_t i = 0; i < count; i++)
@@ -483,10 +491,28 @@ void metric_merge(const struct metric_registry *reg, uint32_t id, uint64_t cells
     }
 }
 
+void metric_count_up_to(const struct metric_registry *reg, uint32_t id, const uint32_t *ends, uint32_t count,
+                        uint64_t *counts)
+{
+    for (uint32_t k = 0; k < reg->shard_count; k++) {
+        const _Atomic uint64_t *from;
+        uint32_t at = 0;
+        if (is_empty(reg->shards[k], id)) continue;
+        for (uint32_t cell = 0, length; cell < HISTOGRAM_CELLS; cell += length) {
+            length = cells_in_chunk(reg->shards[k], id, cell, &from);
+            for (uint32_t i = 0; i < length; i++) {
+                while (at < count && cell + i > ends[at]) at++;
+                counts[at] += atomic_load_explicit(&from[i], memory_order_relaxed);
+            }
+        }
+    }
+}
+
 void metric_fold(const struct metric_registry *reg, uint32_t id, uint32_t bits, uint32_t *groups)
 {
     for (uint32_t k = 0; k < reg->shard_count; k++) {
         const _Atomic uint64_t *from;
+        if (is_empty(reg->shards[k], id)) continue;
         for (uint32_t cell = 0, count; cell < HISTOGRAM_CELLS; cell += count) {
             count = cells_in_chunk(reg->shards[k], id, cell, &from);
             for (uint32_t i = 0; i < count; i++) {
@@ -499,9 +525,9 @@ void metric_fold(const struct metric_registry *reg, uint32_t id, uint32_t bits, 
 
 uint64_t metric_count(const struct metric_registry *reg, uint32_t id)
 {
-    uint64_t count = 0;
-    for (uint32_t i = 0; i < HISTOGRAM_CELLS; i++) count += cell_sum(reg, id + 1 + i);
-    return count;
+    uint64_t counts[1] = { 0 };
+    metric_count_up_to(reg, id, NULL, 0, counts);
+    return counts[0];
 }
 
 uint64_t metric_quantile(const struct metric_registry *reg, uint32_t id, double q)

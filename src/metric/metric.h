@@ -84,6 +84,10 @@ uint64_t metric_quantile(const struct metric_registry *reg, uint32_t id, double 
 /* Adds the histogram's cells to `cells`: for quantiles over several series. */
 void metric_merge(const struct metric_registry *reg, uint32_t id, uint64_t cells[HISTOGRAM_CELLS]);
 
+/* Likewise, how many are in the cells up to ends[0], from there up to ends[1], and so on; counts[count] is the rest. */
+void metric_count_up_to(const struct metric_registry *reg, uint32_t id, const uint32_t *ends, uint32_t count,
+                        uint64_t *counts);
+
 /* Likewise, cells that are alike but for their last `bits` bits together: HISTOGRAM_CELLS >> bits groups, which wrap. */
 void metric_fold(const struct metric_registry *reg, uint32_t id, uint32_t bits, uint32_t *groups);
 
@@ -99,8 +103,9 @@ static inline void metric_add(struct metric_shard *shard, uint32_t id, uint64_t 
     atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
+/* What took no microsecond adds one to the sum: a sum of 0 says that no cell need be looked at. */
 static inline void metric_observe(struct metric_shard *shard, uint32_t id, uint64_t us)
 {
-    metric_add(shard, id, us);
+    metric_add(shard, id, us ? us : 1);
     metric_add(shard, id + 1 + histogram_index(us), 1);
 }

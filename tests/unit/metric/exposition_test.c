@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -90,6 +91,47 @@ static void openmetrics_names_families_without_total_and_ends_with_eof(void **st
     assert_has(text, "le=\"1800.0\"} 3\n");
     assert_string_equal(text + strlen(text) - 6, "# EOF\n");
     free(text);
+}
+
+#define IDLE_HISTOGRAMS 500u
+
+static size_t resident_pages(const struct metric_shard *shard)
+{
+    size_t pages = 0, page_size = (size_t)sysconf(_SC_PAGESIZE);
+    for (uint32_t i = 0; i < METRIC_CHUNKS_MAX; i++) {
+        unsigned char is_there = 0;
+        void *chunk = atomic_load(&shard->chunks[i]);
+        if (!chunk) break;
+        assert_int_equal(sizeof(struct metric_chunk), page_size);
+        assert_int_equal(mincore(chunk, page_size, &is_there), 0);
+        pages += is_there & 1;
+    }
+    return pages;
+}
+
+/* A histogram has four pages of cells in each worker's shard: with thousands of servers, looking at all of them takes seconds. */
+static void histograms_without_observations_are_not_read(void **state)
+{
+    (void)state;
+    struct metric_registry *reg;
+    struct err err;
+    size_t len;
+    if (metric_registry_new(&reg, 2, 2 * IDLE_HISTOGRAMS, &err) < 0) fail_msg("%s", err.text);
+    for (uint32_t i = 0; i < IDLE_HISTOGRAMS; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "s%u", i);
+        const struct metric_label label = { "server", name };
+        uint32_t id = metric_histogram(reg, "weir_idle_seconds", "Idle.", &label, 1);
+        if (i == 7) metric_observe(metric_shard_of(reg, 1), id, 0);
+    }
+    char *text = exposition_print(reg, EXPOSITION_TEXT, &len);
+    assert_has(text, "weir_idle_seconds_bucket{server=\"s7\",le=\"0.0001\"} 1\n");
+    assert_has(text, "weir_idle_seconds_count{server=\"s8\"} 0\n");
+    assert_has(text, "weir_idle_seconds_sum{server=\"s8\"} 0.000000\n");
+    for (uint32_t i = 0; i < 2; i++)
+        assert_in_range(resident_pages(metric_shard_of(reg, i)), 1, IDLE_HISTOGRAMS + 8);
+    free(text);
+    metric_registry_free(reg);
 }
 
 /* Every sample belongs to the family announced last, with the ending that its kind asks for, and no family
@@ -197,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_is_as_prometheus_writes_it),
         cmocka_unit_test(openmetrics_names_families_without_total_and_ends_with_eof),
+        cmocka_unit_test(histograms_without_observations_are_not_read),
         cmocka_unit_test(openmetrics_samples_stay_with_their_family),
         cmocka_unit_test(promtool_finds_nothing_to_say),
         cmocka_unit_test(prometheus_reads_openmetrics),
