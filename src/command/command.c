@@ -20,6 +20,7 @@
 #include "command/simulate.h"
 #include "command/split_report.h"
 #include "command/tail.h"
+#include "command/top.h"
 #include "command/upgrade_command.h"
 #include "command/why.h"
 #include "conf/decode.h"
@@ -65,6 +66,7 @@ const struct command commands[] = {
     { "why", "tell the story of one exchange: where it went, and why it ended as it did", &why_syntax,
       why_command },
     { "tail", "show exchanges as they end", &tail_syntax, tail_command },
+    { "top", "what the dashboard shows, in a terminal", &top_syntax, top_command },
     { "split", "report how the variants of an A/B split do", &split_syntax, split_command },
     { "schema", "print the JSON Schema of the configuration", &schema_syntax, schema_command },
     { "simulate", "show what a change would do to a log's requests, or to made ones", &simulate_syntax,
