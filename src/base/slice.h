@@ -10,7 +10,10 @@ struct slice {
     size_t len;
 };
 
-#define SLICE(literal) ((struct slice){ (literal), sizeof(literal) - 1 })
+/* Of a literal or an array, without the zero at its end. A pointer, whose size says nothing, does not compile. */
+#define SLICE(literal) ((struct slice){ (literal), sizeof(literal) - SLICE_ONE_IF_ARRAY(literal) })
+#define SLICE_ONE_IF_ARRAY(a) \
+    sizeof(char[1 - 2 * __builtin_types_compatible_p(__typeof__(a), __typeof__(&(a)[0]))])
 #define SLICE_NONE ((struct slice){ NULL, 0 })
 /* For printf's "%.*s". */
 #define SLICE_ARGS(s) (int)(s).len, (s).data

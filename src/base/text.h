@@ -48,7 +48,7 @@ static inline void text_add_char(struct text *t, char c)
     text_add(t, &c, 1);
 }
 
-#define TEXT_LITERAL(t, literal) text_add((t), (literal), sizeof(literal) - 1)
+#define TEXT_LITERAL(t, literal) text_add((t), "" literal, sizeof(literal) - 1)
 
 void text_add_u64(struct text *t, uint64_t value);
 void text_add_hex(struct text *t, uint64_t value, unsigned digits);

@@ -63,7 +63,8 @@ void story_why(const struct flight_record *r, struct text *out)
     else
         text_printf(out, "The client got %u%s", r->status,
                     r->flags & FLIGHT_LOCAL_REPLY ? " from weir itself" : "");
-    TEXT_LITERAL(out, is_tunnel && !(r->flags & FLIGHT_TCP) ? ", and the tunnel was over after " : " after ");
+    text_printf(out, "%s",
+                is_tunnel && !(r->flags & FLIGHT_TCP) ? ", and the tunnel was over after " : " after ");
     add_duration(out, r->total_us);
     text_printf(out, ": %s%s.", r->end == END_OK ? "it ended as it should" : info->means,
                 doing_of(info->origin));
@@ -214,7 +215,11 @@ static void add_outcome(const struct flight_attempt *a, struct text *t)
         add_duration(t, a->first_byte_us);
     }
     if (a->end == END_OK || a->end == END_NONE) return;
-    TEXT_LITERAL(t, a->status ? ", and then failed" : "; it failed");
+    if (a->end == END_ANSWER_GIVEN_UP) {
+        TEXT_LITERAL(t, ", which was given up for the answer of another");
+        return;
+    }
+    text_printf(t, "%s", a->status ? ", and then failed" : "; it failed");
     if (!a->status && a->first_byte_us != FLIGHT_NEVER) {
         TEXT_LITERAL(t, " after ");
         add_duration(t, a->first_byte_us);
