@@ -51,6 +51,12 @@ bench: ## measure weir against nginx, haproxy and (for logs) goaccess
 	@$(PYTHON) bench/run.py $(BENCH_ARGS)
 	@$(PYTHON) bench/logs_bench.py
 
+.PHONY: bench-hostile
+bench-hostile: ## what hostile HTTP/2 clients cost weir, nginx and haproxy, and the honest ones beside them
+	@tools/setup.sh build test bench
+	@tools/build.sh release weir bench/bench-origin
+	@$(PYTHON) bench/hostile.py $(BENCH_ARGS)
+
 .PHONY: study
 study: ## what balancing methods guarantee and cost: the tables and plots of docs/balancing.md
 	@tools/setup.sh build

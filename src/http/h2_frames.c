@@ -336,13 +336,15 @@ static bool take_head(struct h2_session *s, struct slice *bytes)
     return s->has_frame;
 }
 
-/* Whether what is behind a HEADERS frame is body of its stream, which goes on together with the head. */
-static uint32_t look_ahead(const struct h2_frame *f, struct slice bytes)
+/* Whether what is behind a HEADERS frame is body of its stream, which goes on together with the head; or takes it back. */
+static uint32_t look_ahead(struct h2_session *s, const struct h2_frame *f, struct slice bytes)
 {
-    if (f->type != H2_HEADERS || (f->flags & H2_END_STREAM) || bytes.len <= H2_FRAME_HEAD) return 0;
+    s->is_taken_back = false;
+    if (f->type != H2_HEADERS || bytes.len <= H2_FRAME_HEAD) return 0;
     struct h2_frame next = h2_frame_read(bytes.data);
+    s->is_taken_back = next.type == H2_RST_STREAM && next.stream == f->stream && next.len == 4;
     bool is_body = next.type == H2_DATA && next.stream == f->stream && !(next.flags & H2_PADDED) &&
-                   next.len && next.len <= H2_PAYLOAD_MAX;
+                   next.len && next.len <= H2_PAYLOAD_MAX && !(f->flags & H2_END_STREAM);
     return is_body ? f->stream : 0;
 }
 
@@ -375,7 +377,7 @@ static void take_payload(struct h2_session *s, struct slice *bytes)
     s->payload = NULL;
     s->payload_len = 0;
     s->has_frame = false;
-    s->follows = look_ahead(&f, *bytes);
+    s->follows = look_ahead(s, &f, *bytes);
     if (f.type == H2_HEADERS && !(f.flags & H2_END_HEADERS)) note_part(s);
     on_frame(s, &f, payload);
     note_whole(s);

@@ -1,6 +1,9 @@
 /* Heads that come of a client. */
 #include "http/h2_session.h"
 
+/* Of heads, what may be kept in any case. */
+#define HEADS_FREE (16u << 10)
+
 static void refuse(struct h2_session *s, uint32_t id)
 {
     h2_out_u32(s, H2_RST_STREAM, id, H2_REFUSED_STREAM);
@@ -8,12 +11,38 @@ static void refuse(struct h2_session *s, uint32_t id)
     h2_session_count(s, H2_FLOOD_RESETS);
 }
 
+/* Of a head that is kept: names and values, and where they are. */
+static uint32_t charge_of(const struct h2_head *h)
+{
+    return (uint32_t)(h->size + h->count * sizeof(struct http_field));
+}
+
+/* What the heads in hand may come to. References to a table make much of a few bytes: that is what they are for, and as long
+ * as there is memory, it is welcome. Once half of it is in use, what is kept beyond what was sent is a few KiB each. */
+static uint64_t heads_max(const struct h2_session *s)
+{
+    const struct budget *b = s->loop->blocks.budget;
+    uint64_t most = s->limits->memory_bytes / 2, paid = HEADS_FREE + s->received;
+    bool is_half_used = atomic_load_explicit(&b->used, memory_order_relaxed) > b->limit / 2;
+    return is_half_used && paid < most ? paid : most;
+}
+
 /* What is left of requests that are answered keeps nobody out. */
 static bool has_room(struct h2_session *s, const struct h2_fields *f)
 {
     if (s->stream_count >= s->limits->streams && s->rest_by_ms) h2_server_end_rests(s);
-    return f->memory && s->stream_count < s->limits->streams && !block_pool_is_short(&s->loop->blocks) &&
-           s->held_heads + f->head.size <= s->limits->memory_bytes / 2;
+    if (!f->memory || block_pool_is_short(&s->loop->blocks)) {
+        h2_session_note_short(s);
+        return false;
+    }
+    return s->stream_count < s->limits->streams && s->held_heads + charge_of(&f->head) <= heads_max(s);
+}
+
+/* Its client has taken it back before anybody could see it: nobody needs to begin. */
+static void pass_over(struct h2_session *s, uint32_t id)
+{
+    h2_session_note_closed(s, id, false);
+    h2_session_count(s, H2_FLOOD_RESETS);
 }
 
 void h2_request_prioritise(struct h2_stream *st, struct slice value)
@@ -58,6 +87,10 @@ static void begin(struct h2_session *s, uint32_t id, struct h2_fields *f, uint32
     struct http_service *service = s->server->http.service;
     struct http_client *client = &s->server->http.client;
     struct http_head head;
+    if (s->is_taken_back) {
+        pass_over(s, id);
+        return;
+    }
     struct h2_stream *st = has_room(s, f) ? stream_new(s, id) : NULL;
     if (!st) {
         refuse(s, id);
@@ -65,7 +98,7 @@ static void begin(struct h2_session *s, uint32_t id, struct h2_fields *f, uint32
     }
     client->head_started_ns = s->head_started_ns ? s->head_started_ns : s->loop->now_ns;
     client->received = block_len;
-    st->head_charge = (uint32_t)f->head.size;
+    st->head_charge = charge_of(&f->head);
     s->held_heads += st->head_charge;
     if (f->head.priority.len) h2_request_prioritise(st, f->head.priority);
     st->has_ended = ends;

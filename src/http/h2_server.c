@@ -61,7 +61,7 @@ static void kill(struct h2_session *s, enum end_reason reason)
     /* An answer that the client does not take at once is not waited for. */
     h2_session_tell_all(s, END_CLIENT_ABORT, NULL);
     if (h2_is_live(s)) {
-        h2_out_goaway(s, s->last_id, H2_NO_ERROR);
+        h2_out_goaway(s, s->last_id, reason == s->role->memory ? H2_ENHANCE_YOUR_CALM : H2_NO_ERROR);
         h2_out_flush(s);
     }
     if (!s->stream_count) {
@@ -497,6 +497,12 @@ static void conn_each_stream(struct http_conn *http, void (*on_stream)(void *con
     }
 }
 
+static uint64_t conn_held(const struct http_conn *http)
+{
+    const struct h2_session *s = server_of(http)->session;
+    return s->state < H2_SESSION_KILLED ? h2_session_held(s) : 0;
+}
+
 static void conn_reach(const struct http_conn *http, struct http_reach *out)
 {
     const struct h2_session *s = server_of(http)->session;
@@ -508,5 +514,6 @@ static const struct http_conn_ops conn_ops = {
     .kill = conn_kill,
     .use = conn_use,
     .each_stream = conn_each_stream,
+    .held = conn_held,
     .reach = conn_reach,
 };

@@ -72,6 +72,22 @@ uint32_t h2_session_blocks(const struct h2_session *s)
     return blocks;
 }
 
+/* What a stream holds beside bytes of its peer's: itself, its exchange, a head's memory, a connection to a server. */
+#define STREAM_BYTES (8u << 10)
+
+uint64_t h2_session_held(const struct h2_session *s)
+{
+    uint64_t own = s->held + s->held_heads + s->out.len + s->hpack.bytes + s->payload_len + s->fields_len;
+    /* A response that cannot go on waits where it comes from. */
+    return own + (uint64_t)s->stream_count * STREAM_BYTES + (uint64_t)s->stalled * LOOP_HOLD_BYTES;
+}
+
+void h2_session_note_short(struct h2_session *s)
+{
+    struct http_service *service = s->server ? s->server->http.service : NULL;
+    if (service && service->on_short) service->on_short(service);
+}
+
 /* time */
 
 void h2_session_arm(struct h2_session *s)
@@ -154,6 +170,7 @@ static void read_all(struct h2_session *s)
         }
         }
         moved += got;
+        s->received += got;
         s->heard_ns = l->now_ns;
         bool was_busy = loop_claim_scratch(l);
         h2_frames_take(s, (struct slice){ l->scratch, got });

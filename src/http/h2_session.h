@@ -133,13 +133,16 @@ struct h2_session {
     uint32_t fields_len, continuations, fields_stream;
     uint8_t fields_flags;
     uint32_t preface_len;
-    bool has_frame;    /* its head is whole */
-    bool has_settings; /* the peer's first have come */
-    uint32_t follows;  /* the stream of which body bytes come at once behind this frame; 0: none */
-    uint32_t last_id;  /* the client's latest stream, whichever side that is */
+    bool has_frame;     /* its head is whole */
+    bool has_settings;  /* the peer's first have come */
+    bool is_taken_back; /* the request of this frame, by the very next one */
+    uint32_t follows;   /* the stream of which body bytes come at once behind this frame; 0: none */
+    uint32_t last_id;   /* the client's latest stream, whichever side that is */
     int32_t receive_window;
     uint32_t window, uncredited;
+    uint64_t received; /* bytes since its beginning */
     uint64_t held, held_heads;
+    uint32_t stalled; /* streams whose own window stops them */
     uint64_t head_started_ns;
     uint32_t floods[H2_FLOOD_COUNT];
     uint64_t floods_until_ms;
@@ -206,6 +209,10 @@ void h2_session_drive(struct h2_session *s);
 void h2_session_count(struct h2_session *s, enum h2_flood flood);
 /* So many useful bytes came or went. */
 void h2_session_earn(struct h2_session *s, size_t bytes);
+/* Memory is short, and somebody was refused for it. */
+void h2_session_note_short(struct h2_session *s);
+/* Bytes that end with it, about. */
+uint64_t h2_session_held(const struct h2_session *s);
 /* Blocks that it and its streams hold. */
 uint32_t h2_session_blocks(const struct h2_session *s);
 

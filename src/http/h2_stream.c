@@ -95,6 +95,8 @@ void h2_stream_bury(struct h2_stream *st, bool by_us)
     st->stream.events = NULL;
     list_remove(&st->turn);
     list_remove(&st->link);
+    s->stalled -= st->wants_window;
+    st->wants_window = false;
     if (st->id) forget_number(st, by_us);
     if (s->data_stream == st) s->data_stream = NULL;
     h2_body_drop(st);
@@ -137,6 +139,7 @@ void h2_stream_wake(struct h2_stream *st)
 {
     if (!st->wants_window || st->send_window <= 0) return;
     st->wants_window = false;
+    st->session->stalled--;
     queue(st);
 }
 
@@ -146,6 +149,7 @@ static size_t may_send(struct h2_stream *st, size_t len)
     struct h2_session *s = st->session;
     if (st->send_window <= 0) {
         list_remove(&st->turn);
+        s->stalled += !st->wants_window;
         st->wants_window = true;
         return 0;
     }

@@ -24,6 +24,8 @@ struct http_service {
                      struct slice start);
     /* The connection has ended: the service gives back what it counted and buries the memory. */
     void (*on_closed)(struct http_service *service, struct http_conn *c);
+    /* Somebody on the connection was refused for want of memory. NULL: nobody needs to know. */
+    void (*on_short)(struct http_service *service);
     struct h1_limits limits;
     struct h1_worker *h1; /* NULL: what HTTP/1 needs for a request is the heap's, where connections are few */
     struct h2_worker *h2; /* NULL: HTTP/2 is not spoken */
@@ -51,6 +53,9 @@ struct http_conn_ops {
     /* Those streams that the service has; it may let go of them meanwhile. */
     void (*each_stream)(struct http_conn *c, void (*on_stream)(void *context, struct http_stream *s),
                         void *context);
+    /* Bytes that it holds, about, with what is held elsewhere for its requests: by whom memory would be had if it ended.
+     * NULL: not worth it, it has a request at a time. */
+    uint64_t (*held)(const struct http_conn *c);
     /* Adds what it holds besides its transport and timer. */
     void (*reach)(const struct http_conn *c, struct http_reach *out);
 };

@@ -84,6 +84,7 @@ static enum end_reason admit(struct listener_worker *lw, const struct ip *client
     if (denials_have(p->denials, client)) return END_GATE_DENIED;
     if (block_pool_is_short(&lw->worker->loop.blocks)) {
         worker_ask_for_memory(lw->worker);
+        shed_ask(lw->worker);
         return END_NO_MEMORY;
     }
     uint32_t limit = smaller_limit(p->connection_limit, global ? global->connections : 0);
@@ -126,8 +127,16 @@ static void on_client_closed(struct http_service *service, struct http_conn *c)
 {
     struct listener_worker *lw = container_of(service, struct listener_worker, service);
     if (c->end) count_failed(lw, c);
+    if (c->end == END_NO_MEMORY) shed_ask(lw->worker);
     if (!c->is_detached) worker_client_closed(lw, &c->client.ip, c->client.is_counted);
     loop_bury(&lw->worker->loop, &c->grave, bury_client);
+}
+
+static void on_short(struct http_service *service)
+{
+    struct worker *w = container_of(service, struct listener_worker, service)->worker;
+    worker_ask_for_memory(w);
+    shed_ask(w);
 }
 
 static bool is_http2(const struct http_conn *c)
@@ -244,6 +253,7 @@ void accept_use(struct listener_worker *lw)
     lw->service.on_request = exchange_on_request;
     lw->service.on_fault = exchange_on_fault;
     lw->service.on_closed = on_client_closed;
+    lw->service.on_short = on_short;
     lw->service.h1 = &lw->worker->h1;
     lw->service.limits = (struct h1_limits){ .head_max = (uint32_t)conf->limits.head_bytes,
                                              .field_max = conf->limits.headers };

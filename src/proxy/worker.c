@@ -105,6 +105,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     slab_init(&w->exchanges, &w->loop.blocks, sizeof(struct exchange));
     slab_init(&w->introductions, &w->loop.blocks, sizeof(struct introduction));
     h1_worker_init(&w->h1, &w->loop);
+    shed_init(&w->shed);
     h2_worker_init(&w->h2, &w->loop);
     w->metrics = metric_shard_of(p->metrics, index);
     if (p->access_log) w->access_log = access_log_writer_of(p->access_log, index);
@@ -133,6 +134,7 @@ void worker_free(struct worker *w)
     slab_fini(&w->exchanges);
     slab_fini(&w->introductions);
     h1_worker_fini(&w->h1);
+    shed_fini(&w->shed);
     h2_worker_fini(&w->h2);
     tls_worker_fini(&w->tls);
     loop_fini(&w->loop);

@@ -13,6 +13,7 @@
 #include "net/mailbox.h"
 #include "pool/pool_worker.h"
 #include "proxy/proxy.h"
+#include "proxy/shed.h"
 #include "proxy/site.h"
 #include "record/flight_ring.h"
 #include "tls/worker.h"
@@ -72,6 +73,7 @@ struct worker {
     struct slab clients, tunnels, sessions, exchanges, introductions;
     struct list mirrors; /* of mirror */
     struct h1_worker h1;
+    struct shed shed;
     struct resolver *resolver; /* NULL if no route is an egress route */
     struct worker_live live;
     struct http_date date;

@@ -1,8 +1,10 @@
 """HTTP/2 towards clients: over TLS and by prior knowledge, what requests and responses become between it and HTTP/1, and what
 one connection may not do to weir."""
+import contextlib
 import hashlib
 import os
 import random
+import socket
 import subprocess
 import threading
 
@@ -482,6 +484,32 @@ def test_whoever_does_not_read_is_not_read_from(scene):
     honest = Http2(weir.address)
     scene.clients.append(honest)
     assert honest.ask().status == 200
+
+
+def test_who_holds_most_ends_while_memory_is_short(scene):
+    """A hundred requests each, whose answers nobody takes: rather than that nobody is let in any more, they end."""
+    large = message.response(body=bytes(64 << 10))
+    server = scene.server([broken.serve(lambda request: large if request.target == "/large" else message.response())])
+    weir = scene.proxy(server, limits={"memory": "4MiB"}, build="release")
+    requests = b"".join(http2.frame(http2.HEADERS, 5, 2 * i + 1, http2.block(*http2.fields(path="/large")))
+                        for i in range(100))
+    for _ in range(40):
+        hostile = socket.create_connection(weir.address)
+        scene.clients.append(hostile)
+        with contextlib.suppress(OSError):  # it is not let in
+            hostile.sendall(http2.PREFACE + http2.frame(http2.SETTINGS, 0, 0, b"\0\4\0\0\0\0") + requests)
+    eventually(lambda: weir.metric("weir_exchanges_total", end="http2_memory") >= 1, "one that ended")
+    stats = weir.stats()["memory"]
+    assert stats["used"] <= stats["limit"] * 1.05
+
+    def is_served():
+        with contextlib.suppress(OSError):
+            client = scene.client(weir)
+            client.send(message.request())
+            return client.read().status == 200
+        return False
+
+    eventually(is_served, "somebody new is served beside them")
 
 
 # tools of others

@@ -14,6 +14,7 @@
 #include "http/h1_server.h"
 #include "http/h2_frame.h"
 #include "http/h2_server.h"
+#include "http/h2_session.h"
 
 #define STREAMS_MAX 64
 
@@ -767,6 +768,88 @@ static void heads_that_are_held_are_counted(void **state)
     close_scene(&s);
 }
 
+static const struct h2_session *session_of(const struct scene *s)
+{
+    return ((const struct h2_server *)(const void *)http_conn_at(s->among.next))->session;
+}
+
+/* An entry of 3,900 bytes, then requests that refer to it four times, in four bytes. */
+static void refer(struct scene *s)
+{
+    char block[4096] = "\x82\x86\x84\x01\x01"
+                       "a\x40\x01x\x7f\xbd\x1d"; /* 127 + 61 + 29 * 128 = 3900 */
+    memset(block + 12, 'v', 3900);
+    say_frame(s, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, 1, block, 12 + 3900);
+    memset(block + 6, '\xbe', 4);
+    for (uint32_t id = 3; id < 30; id += 2)
+        say_frame(s, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, id, block, 10);
+}
+
+static void what_is_kept_beyond_what_was_sent_is_little_once_memory_is_half_used(void **state)
+{
+    (void)state;
+    const uint64_t others = 20 << 20;
+    for (int is_half_used = 0; is_half_used < 2; is_half_used++) {
+        struct scene s;
+        open_greeted(&s);
+        s.budget.limit = 32 << 20;
+        if (is_half_used) s.budget.used += others;
+        refer(&s);
+        const struct h2_session *session = session_of(&s);
+        assert_true(session->received < 5000);
+        if (is_half_used)
+            assert_true(session->held_heads <= (16 << 10) + session->received);
+        else
+            assert_true(session->held_heads > 100 << 10); /* as long as there is memory, they are welcome */
+        assert_true(session->held_heads <= 128 << 10);    /* half of what it may hold */
+        assert_int_equal(s.requests, is_half_used ? 2 : 9);
+        assert_non_null(strstr(hear(&s), "RST_STREAM 29 REFUSED_STREAM\n"));
+        if (is_half_used) s.budget.used -= others;
+        close_scene(&s);
+    }
+}
+
+static void what_a_connection_holds_is_known(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    SAY(&s, H2_PREFACE "\0\0\6\4\0\0\0\0\0\0\4\0\0\0\0"); /* windows of nothing */
+    struct http_conn *c = http_conn_at(s.among.next);
+    uint64_t before = c->ops->held(c);
+    for (uint32_t id = 1; id < 7; id += 2) say_get(&s, id);
+    assert_in_range(c->ops->held(c) - before, 3 * (8 << 10), 3 * (9 << 10));
+    struct http_head head = { .status = 200 };
+    struct http_send send = { .head = &head, .body = HTTP_BODY_LENGTH, .content_length = 5 };
+    size_t taken = 0;
+    assert_int_equal(http_send_head(s.streams[0], &send, HTTP_MORE), IO_OK);
+    for (int i = 0; i < 3; i++) /* it is one stream however often it is tried */
+        assert_int_equal(http_send_body(s.streams[0], "hello", 5, HTTP_END, &taken), IO_AGAIN);
+    assert_int_equal(session_of(&s)->stalled, 1);
+    assert_true(c->ops->held(c) - before >= 3 * (8 << 10) + LOOP_HOLD_BYTES);
+    for (unsigned i = 0; i < 3; i++) let_go(&s, i);
+    turns(&s);
+    assert_int_equal(session_of(&s)->stalled, 0);
+    assert_true(c->ops->held(c) <= before + 1024);
+    close_scene(&s);
+}
+
+static void a_request_that_is_taken_back_with_its_head_is_not_begun(void **state)
+{
+    (void)state;
+    struct scene s;
+    char bytes[2 * H2_FRAME_HEAD + 16];
+    open_greeted(&s);
+    for (uint32_t id = 1; id < 60 && s.closed == 0 && !strstr(hear(&s), "GOAWAY"); id += 2) {
+        size_t len = put_frame(bytes, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, id, GET_BLOCK, 6);
+        len += put_frame(bytes + len, H2_RST_STREAM, 0, id, "\0\0\0\x08", 4);
+        say(&s, bytes, len);
+    }
+    assert_int_equal(s.requests, 0);
+    close_scene(&s);
+    assert_int_equal(s.end, END_HTTP2_RESETS);
+}
+
 static void faults_of_framing_end_the_connection(void **state)
 {
     (void)state;
@@ -855,6 +938,9 @@ int main(void)
         cmocka_unit_test(a_head_in_too_many_pieces_ends_the_connection),
         cmocka_unit_test(references_that_make_much_of_little_end_the_connection),
         cmocka_unit_test(heads_that_are_held_are_counted),
+        cmocka_unit_test(what_is_kept_beyond_what_was_sent_is_little_once_memory_is_half_used),
+        cmocka_unit_test(what_a_connection_holds_is_known),
+        cmocka_unit_test(a_request_that_is_taken_back_with_its_head_is_not_begun),
         cmocka_unit_test(faults_of_framing_end_the_connection),
         cmocka_unit_test(data_beyond_the_window_is_a_fault_of_its_stream),
         cmocka_unit_test(what_is_no_http_2_is_closed),
