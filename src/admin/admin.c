@@ -8,10 +8,12 @@
 #include "admin/call.h"
 #include "admin/metrics.h"
 #include "admin/routes.h"
+#include "base/event_list.h"
 #include "base/log.h"
 #include "http/h1_server.h"
 #include "net/acceptor.h"
 #include "net/socket_set.h"
+#include "proxy/proxy.h"
 
 /* In all, and of one address: none can shut the others out. */
 #define CONNECTIONS_MAX 256u
@@ -218,6 +220,12 @@ static int listen_on(struct admin *a, const struct address *bind, struct socket_
     return 0;
 }
 
+static double read_events(void *unused)
+{
+    (void)unused;
+    return (double)event_list_latest();
+}
+
 int admin_open(struct admin **out, const struct admin_conf *conf, const struct admin_objects *objects,
                struct loop *control_loop, struct err *err)
 {
@@ -228,6 +236,8 @@ int admin_open(struct admin **out, const struct admin_conf *conf, const struct a
         admin_close(a);
         return -1;
     }
+    metric_counter_fn(objects->proxy->metrics, "weir_events_total",
+                      "Events that GET /api/v1/events has, or had.", NULL, 0, read_events, NULL);
     *out = a;
     return 0;
 }

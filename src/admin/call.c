@@ -450,13 +450,16 @@ void call_on_request(struct call_env *env, struct http_stream *s, struct http_he
     struct slice none_match = value_of(head, SLICE("if-none-match"));
     const struct http_field *condition = http_head_find_name(head, SLICE("if-match"));
     struct slice if_match = http_field_value(condition);
-    struct call *c = call_new(
-        env, s, head->target.len + 1 + accept.len + encoding.len + none_match.len + if_match.len);
+    struct slice last_event = value_of(head, SLICE("last-event-id"));
+    struct call *c = call_new(env, s,
+                              head->target.len + 1 + accept.len + encoding.len + none_match.len +
+                                  if_match.len + last_event.len);
     if (!c) return;
     char *behind = c->memory + head->target.len + 1;
     c->request.accept = keep_value(&behind, accept);
     c->request.accept_encoding = keep_value(&behind, encoding);
     c->request.if_none_match = keep_value(&behind, none_match);
+    c->request.last_event_id = keep_value(&behind, last_event);
     if (condition) c->request.if_match = keep_value(&behind, if_match);
     c->is_head = head->method == HTTP_HEAD;
     c->is_reserved = is_reserved;

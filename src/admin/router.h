@@ -48,6 +48,7 @@ struct admin_request {
     struct slice query[ROUTER_QUERY_MAX];        /* by row of route->query; data is NULL where absent */
     struct slice accept;                         /* the Accept field, or empty */
     struct slice accept_encoding, if_none_match; /* likewise */
+    struct slice last_event_id;                  /* likewise: of whoever takes a stream up again */
     struct slice if_match;                       /* the If-Match field; data is NULL where absent */
     struct slice body;
 };

@@ -31,6 +31,13 @@ extern const struct shape exchange_shape;
 extern const struct admin_query exchange_query[];
 void exchanges_list(const struct admin_request *rq, struct answer *out);
 void exchanges_show(const struct admin_request *rq, struct answer *out);
+/* events.c */
+extern const struct shape event_shape;
+extern const struct conf_type marker_type;
+extern const struct admin_query event_query[];
+void events_list(const struct admin_request *rq, struct answer *out);
+void events_stream(const struct admin_request *rq, struct answer *out);
+void events_post(const struct admin_request *rq, struct answer *out);
 /* exchange_stream.c */
 extern const struct admin_query exchange_stream_query[];
 void exchanges_stream(const struct admin_request *rq, struct answer *out);

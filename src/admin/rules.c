@@ -37,7 +37,7 @@ struct event_answer {
     uint64_t records;
 };
 
-static const struct shape_field event_fields[] = {
+static const struct shape_field rule_event_fields[] = {
     SHAPE_ROW(event_answer, time, STRING, "When the condition came true."),
     SHAPE_ROW(event_answer, source, STRING, "In which log."),
     SHAPE_ROW(event_answer, who, STRING, "Of which client or network."),
@@ -48,7 +48,7 @@ static const struct shape_field event_fields[] = {
     SHAPE_ROW(event_answer, until, STRING, "Until when it is denied, or would have been."),
     { 0 },
 };
-static const struct shape event_shape = { "RuleEvent", sizeof(struct event_answer), event_fields };
+static const struct shape rule_event_shape = { "RuleEvent", sizeof(struct event_answer), rule_event_fields };
 
 struct rule_answer {
     const char *name, *when, *source, *lasts;
@@ -64,7 +64,7 @@ static const struct shape_field rule_fields[] = {
     SHAPE_ROW(rule_answer, lasts, STRING, "How long it denies for."),
     SHAPE_ROW(rule_answer, is_dry, BOOL, "It only says what it would have done."),
     SHAPE_ROW(rule_answer, events, COUNT, "How many of the latest events of all rules are its own."),
-    SHAPE_ROW(rule_answer, latest, LIST, "These, the newest first.", .of = &event_shape),
+    SHAPE_ROW(rule_answer, latest, LIST, "These, the newest first.", .of = &rule_event_shape),
     { 0 },
 };
 const struct shape rule_shape = { "LogRule", sizeof(struct rule_answer), rule_fields };

@@ -63,6 +63,7 @@ void shape_print(const struct shape *shape, const void *object, struct json *out
         case SHAPE_LIST: print_list(at, f->of, out); break;
         case SHAPE_NUMBERS: print_numbers(at, out); break;
         case SHAPE_COUNTS: print_counts(at, out); break;
+        case SHAPE_TEXTS: break;
         case SHAPE_CONF: print_conf(f->conf, *(const void *const *)at, out); break;
         }
     }
@@ -88,6 +89,7 @@ static void field_schema(const struct shape_field *f, struct json *out)
         [SHAPE_STRING] = "string", [SHAPE_BOOL] = "boolean",  [SHAPE_COUNT] = "integer",
         [SHAPE_NUMBER] = "number", [SHAPE_OBJECT] = "object", [SHAPE_LIST] = "array",
         [SHAPE_COUNTS] = "object", [SHAPE_CONF] = "object",   [SHAPE_NUMBERS] = "array",
+        [SHAPE_TEXTS] = "object",
     };
     if (f->kind == SHAPE_OBJECT) {
         shape_schema(f->of, out);
@@ -111,10 +113,10 @@ static void field_schema(const struct shape_field *f, struct json *out)
         say_type("number", true, out);
         json_object_end(out);
     }
-    if (f->kind == SHAPE_COUNTS) {
+    if (f->kind == SHAPE_COUNTS || f->kind == SHAPE_TEXTS) {
         json_key(out, "additionalProperties");
         json_object(out);
-        say_type("integer", false, out);
+        say_type(f->kind == SHAPE_COUNTS ? "integer" : "string", false, out);
         json_object_end(out);
     }
     if (f->help) {

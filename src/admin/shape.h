@@ -17,6 +17,7 @@ enum shape_kind {
     SHAPE_LIST,    /* struct shape_list of `of`; without `of`: of const char * */
     SHAPE_NUMBERS, /* struct shape_list of double; not finite is null */
     SHAPE_COUNTS,  /* struct shape_list of struct shape_count: an object with a number for each name */
+    SHAPE_TEXTS,   /* an object with a text for each name; printed by who has it */
     SHAPE_CONF,    /* const void *: an object as configured, of `conf`; NULL is null */
 };
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/event_list.h"
 #include "base/signal_stack.h"
 
 /* Under PIPE_BUF, so that lines of several processes into one pipe are not torn. */
@@ -61,12 +62,12 @@ static uint32_t clamp_len(int written, size_t room)
     return (uint32_t)((size_t)written < room ? (size_t)written : room - 1);
 }
 
-__attribute__((format(printf, 4, 0))) static void format_line(struct line *line, enum log_level level,
-                                                              const char *event, const char *format,
-                                                              va_list args)
+/* Returns where what `format` gives begins. */
+__attribute__((format(printf, 5, 0))) static uint32_t format_line(struct line *line, uint64_t now_ns,
+                                                                  enum log_level level, const char *event,
+                                                                  const char *format, va_list args)
 {
     static const char *const names[] = { "debug", "info", "warn", "error" };
-    uint64_t now_ns = clock_wall_ns();
     time_t seconds = (time_t)(now_ns / NS_PER_S);
     struct tm t;
     gmtime_r(&seconds, &t);
@@ -76,6 +77,7 @@ __attribute__((format(printf, 4, 0))) static void format_line(struct line *line,
                                    t.tm_year + 1900, t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec,
                                    (unsigned)(now_ns / NS_PER_MS % 1000), names[level & 3], event),
                           room);
+    uint32_t head_len = line->len;
     line->len += clamp_len(vsnprintf(line->text + line->len, room - line->len, format, args),
                            room - line->len);
     while (line->len && line->text[line->len - 1] == ' ') line->len--;
@@ -83,6 +85,7 @@ __attribute__((format(printf, 4, 0))) static void format_line(struct line *line,
     for (uint32_t i = 0; i < line->len; i++)
         if (line->text[i] == '\n' || line->text[i] == '\r') line->text[i] = ' ';
     line->text[line->len++] = '\n';
+    return head_len;
 }
 
 /* Waits for room in stderr. Once the program is stopping, patience ends: *waited_ms counts over all lines. */
@@ -136,12 +139,21 @@ static bool enqueue(const struct line *line)
 void log_event(enum log_level level, const char *event, const char *format, ...)
 {
     struct line line;
-    if ((int)level < atomic_load_explicit(&level_min, memory_order_relaxed)) return;
+    bool is_kept = event_list_keeps(event);
+    bool is_shown = (int)level >= atomic_load_explicit(&level_min, memory_order_relaxed);
+    if (!is_kept && !is_shown) return;
     int saved = errno;
+    uint64_t now_ns = clock_wall_ns();
     va_list args;
     va_start(args, format);
-    format_line(&line, level, event, format, args);
+    uint32_t head_len = format_line(&line, now_ns, level, event, format, args);
     va_end(args);
+    if (is_kept && line.len > head_len)
+        event_list_note(level, event, now_ns, line.text + head_len, line.len - head_len - 1);
+    if (!is_shown) {
+        errno = saved;
+        return;
+    }
     if (!atomic_load_explicit(&ring.is_started, memory_order_acquire))
         write_now(&line);
     else if (!enqueue(&line))
@@ -154,7 +166,7 @@ __attribute__((format(printf, 3, 4))) static void format_own(struct line *line, 
 {
     va_list args;
     va_start(args, format);
-    format_line(line, LOG_WARN, event, format, args);
+    format_line(line, clock_wall_ns(), LOG_WARN, event, format, args);
     va_end(args);
 }
 

@@ -8,6 +8,7 @@
 #include "command/demo.h"
 #include "command/doctor.h"
 #include "command/dump.h"
+#include "command/events.h"
 #include "command/explain.h"
 #include "command/flame.h"
 #include "command/leaks.h"
@@ -66,6 +67,7 @@ const struct command commands[] = {
     { "why", "tell the story of one exchange: where it went, and why it ended as it did", &why_syntax,
       why_command },
     { "tail", "show exchanges as they end", &tail_syntax, tail_command },
+    { "events", "what happened of late; note a deploy", &events_syntax, events_command },
     { "top", "what the dashboard shows, in a terminal", &top_syntax, top_command },
     { "split", "report how the variants of an A/B split do", &split_syntax, split_command },
     { "schema", "print the JSON Schema of the configuration", &schema_syntax, schema_command },

@@ -178,6 +178,25 @@ def test_the_page_comes_back_by_itself_after_a_restart(scene, browser, tmp_path)
     browser.check()
 
 
+def test_what_happened_is_listed_noted_and_drawn_into_the_charts(scene, browser):
+    weir = scene.proxy({"name": "one", "address": scene.server().address})
+    weir.ask_admin("POST", "/api/v1/events", body={"name": HOSTILE[0]})
+    open_view(browser, weir, "events")
+    browser.run("""(() => {
+      const form = document.querySelector("main form"), input = form.querySelector("input[maxlength]");
+      input.value = "deploy v42";
+      form.requestSubmit();
+    })()""")
+    noted = "[...table('Events').tBodies[0].rows].filter(row => row.cells[1].textContent === 'marker').map(row => row.cells[2].textContent)"
+    wait_text(browser, f"JSON.stringify({noted})", '["name: deploy v42","name: ' + HOSTILE[0] + '"]')
+    assert weir.get("/api/v1/events?name=marker")["events"][0]["fields"] == {"name": "deploy v42"}
+    open_view(browser, weir, "now")
+    # A mark stands where it belongs once the chart's time has come so far.
+    eventually(lambda: browser.run("[...document.querySelectorAll('.spark .happened')].some(path => path.getAttribute('d').startsWith('M'))"),
+               "a line in the charts")
+    browser.check()
+
+
 def test_it_is_used_by_keyboard_and_named_for_readers(scene, browser):
     weir = scene.proxy(scene.server())
     open_view(browser, weir, "servers")

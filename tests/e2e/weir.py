@@ -51,7 +51,9 @@ def parse_line(line):
         if not match:
             return None
         value = match[2]
-        pairs[match[1]] = json.loads(value) if value.startswith('"') else value
+        if value.startswith('"'):
+            value = json.loads(re.sub(r"\\(?:x([0-9a-f]{2})|.)", lambda m: f"\\u00{m[1]}" if m[1] else m[0], value))
+        pairs[match[1]] = value
         at = match.end()
     return pairs if "event" in pairs else None
 

@@ -27,6 +27,37 @@ function splitsView() {
   };
 }
 
+// What happened, and noting that something does.
+function eventsView(place) {
+  let kind = place.query.name ?? "";
+  const KINDS = [["", "everything"], ["marker", "what was noted"], ["server_state", "servers' states"], ["server_changed", "what was changed of servers"],
+    ["reloaded", "configurations"], ["certificate_changed", "certificates"], ["log_rule", "denials"]];
+  const table = new Dom.Table("Events", [
+    { title: "When", show: Dom.text(e => Words.clock(e.time)) },
+    { title: "What", show(cell, e) {
+      Dom.setText(cell, Words.spaced(e.event));
+      cell.classList.toggle("is-wrong", e.level !== "info");
+    } },
+    { title: "Of it", kind: "words", show: Dom.text(e => Object.entries(e.fields).map(([key, value]) => `${Words.spaced(key)}: ${Words.name(value)}`).join(", ")) },
+  ], "Nothing of that kind has happened.");
+  const note = element("input", { type: "text", maxLength: 200, placeholder: "deploy v42" });
+  const form = element("form", { className: "controls" }, Dom.field("Show", Dom.choice(KINDS, kind, value => { kind = value; place.reload(); })),
+    Dom.field("Note that it happens now", note), element("button", { type: "submit", textContent: "Note it" }));
+  form.addEventListener("submit", event => {
+    event.preventDefault();
+    if (note.value.trim()) Message.attempt(async () => {
+      await Api.call("POST", "/api/v1/events", { name: note.value.trim() });
+      note.value = "";
+      place.reload();
+    });
+  });
+  return {
+    title: "Events", every: 2000, element: element("div", {}, form, table.element),
+    load: () => Api.get("/api/v1/events", { name: kind, limit: 200 }),
+    update: ({ events }) => table.update(events, e => String(e.id)),
+  };
+}
+
 function logsView(place) {
   let source = place.query.source ?? "";
   const table = new Dom.Table("Logs that are watched", [

@@ -28,7 +28,7 @@ const Message = {
 };
 
 const Dash = (() => {
-  const VIEWS = { now: nowView, river: riverView, servers: serversView, failures: failuresView, splits: splitsView, logs: logsView,
+  const VIEWS = { now: nowView, river: riverView, servers: serversView, failures: failuresView, events: eventsView, splits: splitsView, logs: logsView,
     certificates: certificatesView, configuration: configurationView };
   const RETRY_MS = 1000;
   const state = { view: null, hash: "", answer: null, rounds: 0, problem: null };
@@ -78,7 +78,7 @@ const Dash = (() => {
   }
 
   function start() {
-    const titles = { now: "Now", river: "River", servers: "Servers", failures: "Failures", splits: "Splits", logs: "Logs", certificates: "Certificates", configuration: "Configuration" };
+    const titles = { now: "Now", river: "River", servers: "Servers", failures: "Failures", events: "Events", splits: "Splits", logs: "Logs", certificates: "Certificates", configuration: "Configuration" };
     const links = Object.keys(VIEWS).map(name => {
       const link = element("a", { href: Place.link(name), textContent: titles[name] });
       link.dataset.view = name;

@@ -3,6 +3,7 @@
 function nowView(place) {
   const KINDS = [["listener", "Listeners"], ["route", "Routes"], ["pool", "Pools"], ["server", "Servers"]];
   const STEPS = { "5 minutes": [1, 300], hour: [10, 360], day: [60, 1440] };
+  const DRAWN = new Set(["marker", "reloaded", "generation_used", "upgraded", "ready"]); // what may have changed everything at once
   let span = "hour", sort = "", search = "", answers = {};
 
   const columnsOf = kind => [
@@ -19,7 +20,7 @@ function nowView(place) {
     { title: "p50", kind: "number", show: Dom.text(({ row }) => Words.ms(row.p50_ms)) },
     { title: "p95", kind: "number", show: Dom.text(({ row }) => Words.ms(row.p95_ms)) },
     { title: "p99", kind: "number", show: Dom.text(({ row }) => Words.ms(row.p99_ms)) },
-    { title: "Over time", make: Spark.make, show: (cell, { row }) => Spark.show(cell, row) },
+    { title: "Over time", make: Spark.make, show: (cell, { row, marks }) => Spark.show(cell, row, marks) },
   ];
 
   function linkOf(kind, row) {
@@ -34,7 +35,7 @@ function nowView(place) {
     Dom.field("First come", Dom.choice([["", "as configured"], ["requests", "the busiest"], ["errors", "those with errors"], ["p99", "the slowest"], ["name", "names"]],
       sort, value => { sort = value; place.reload(); })),
     Dom.field("Name has", Dom.search(search, "part of a name", value => { search = value; place.reload(); })));
-  const note = element("p", { className: "note", textContent: "Figures of the last ten seconds. Area: requests; red: errors; grey: p95. Servers and pools count attempts, and the time to the first byte." });
+  const note = element("p", { className: "note", textContent: "Figures of the last ten seconds. Area: requests; red: errors; grey: p95; upright lines: deploys that were noted, reloads, upgrades. Servers and pools count attempts, and the time to the first byte." });
 
   return {
     title: "Now", every: 1000, element: element("div", {}, controls, note, ...tables.map(table => table.element)),
@@ -43,12 +44,15 @@ function nowView(place) {
       const loaded = await Promise.all(KINDS.map(([kind]) => Api.get("/api/v1/traffic",
         { kind, sort, search, step, points: Math.min(points, 360), limit: kind === "server" ? 50 : 100 })));
       KINDS.forEach(([kind], number) => { answers[kind] = loaded[number]; });
+      answers.events = (await Api.get("/api/v1/events", { limit: 200 })).events;
       return answers;
     },
     update(answers) {
       KINDS.forEach(([kind], number) => {
-        const { rows, seconds, total } = answers[kind];
-        tables[number].update(rows.map(row => ({ row, seconds })), ({ row }) => JSON.stringify([row.of, row.name]), total);
+        const { rows, seconds, total, from, step } = answers[kind];
+        const points = rows.length ? rows[0].series.requests.length : 1;
+        const marks = answers.events.filter(e => DRAWN.has(e.event)).map(e => (e.at - from) / (step * points)).filter(at => at >= 0 && at <= 1);
+        tables[number].update(rows.map(row => ({ row, seconds, marks })), ({ row }) => JSON.stringify([row.of, row.name]), total);
       });
     },
   };

@@ -1,4 +1,5 @@
-// A series as a small picture: requests as an area, errors and p95 as lines. What it says is in figures beside it.
+// A series as a small picture: requests as an area, errors and p95 as lines, and upright lines where something happened. What it says
+// is in figures beside it, and in the list of events.
 
 const Spark = (() => {
   const WIDTH = 160, HEIGHT = 26;
@@ -16,17 +17,20 @@ const Spark = (() => {
   }
 
   function make(cell) {
-    const parts = ["requests", "latency", "errors"].map(name => Dom.svg("path", { class: name }));
+    const parts = ["requests", "latency", "errors", "happened"].map(name => Dom.svg("path", { class: name }));
     const picture = Dom.svg("svg", { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" }, ...parts);
     cell.append(picture);
     cell.paths = parts;
   }
 
-  function show(cell, row) {
+  // `marks`: places from 0 to 1.
+  const upright = marks => marks.map(at => `M${(at * WIDTH).toFixed(1)} 0V${HEIGHT}`).join("");
+
+  function show(cell, row, marks = []) {
     const { requests, errors, p95_ms } = row.series;
     const most = Math.max(...requests, ...errors, 1);
     const slowest = Math.max(...p95_ms.map(value => value ?? 0));
-    const paths = [line(requests, most, true), line(p95_ms, slowest), errors.some(value => value > 0) ? line(errors, most) : ""];
+    const paths = [line(requests, most, true), line(p95_ms, slowest), errors.some(value => value > 0) ? line(errors, most) : "", upright(marks)];
     paths.forEach((path, number) => {
       if (cell.paths[number].getAttribute("d") !== path) cell.paths[number].setAttribute("d", path);
     });

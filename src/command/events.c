@@ -1,0 +1,133 @@
+#include "command/events.h"
+
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "base/json.h"
+#include "base/printable.h"
+#include "command/api_client.h"
+#include "command/document.h"
+#include "command/event_stream.h"
+
+#define NOTE_MAX 4096u
+
+struct events_options {
+    struct api_options api;
+    const char *mark;
+    bool is_follow, is_json;
+};
+
+#define ROW(member) .offset = offsetof(struct events_options, member)
+
+static const struct option_row options[] = {
+    { OPTION_TEXT, .name = "mark", .argument = "NAME", ROW(mark),
+      .help = "note that something happened: --mark 'deploy v42'" },
+    { OPTION_FLAG, 'f', .name = "follow", ROW(is_follow), .help = "go on with those that come" },
+    { OPTION_FLAG, .name = "json", ROW(is_json), .help = "one JSON object a line" },
+    OPTION_API(struct events_options, api),
+    { 0 },
+};
+
+const struct syntax events_syntax = {
+    .command = "events",
+    .usage = "events [--follow] [--json] [OPTION]...\n"
+             "       weir events --mark NAME [OPTION]...\n\n"
+             "What happened to a running weir of late, the oldest first: servers that changed their state, "
+             "configurations,\n"
+             "certificates, upgrades, who is denied, and what was noted by --mark, which the dashboard draws "
+             "into its charts.\n"
+             "Weir keeps the latest 512.\n",
+    .options = options,
+    .notes =
+        "Exit codes: 0 told, 64 wrong usage, 65 weir refuses it, 69 weir is not reached, 77 wrong token.\n",
+};
+
+static void show(const struct conf_node *e)
+{
+    printf("%s  %-5s  %s", document_text(e, "time"), document_text(e, "level"), document_text(e, "event"));
+    const struct conf_node *fields = document_get(e, "fields");
+    for (const struct conf_node *n = fields ? fields->first_child : NULL; n; n = n->next) {
+        char text[1024];
+        snprintf(text, sizeof(text), "  %.*s: %.*s", SLICE_ARGS(n->key), SLICE_ARGS(n->text));
+        printable_mask(text);
+        fputs(text, stdout);
+    }
+    putchar('\n');
+}
+
+static void on_event(void *context, const char *kind, struct slice data)
+{
+    const struct events_options *o = context;
+    struct conf_tree tree;
+    (void)kind;
+    if (o->is_json) {
+        printf("%.*s\n", SLICE_ARGS(data));
+    } else if (document_read(&tree, data, NULL) == 0) {
+        show(tree.root);
+        conf_tree_free(&tree);
+    }
+}
+
+static int print_list(const struct events_options *o, struct slice answer, struct err *err)
+{
+    struct conf_tree tree;
+    if (o->is_json) return document_print(answer, stdout);
+    if (document_read(&tree, answer, err) < 0) return EX_PROTOCOL;
+    const struct conf_node *events = document_get(tree.root, "events");
+    const struct conf_node *rows[512];
+    uint32_t count = 0;
+    for (const struct conf_node *n = events ? events->first_child : NULL; n && count < 512; n = n->next)
+        rows[count++] = n;
+    while (count--) show(rows[count]);
+    conf_tree_free(&tree);
+    return fflush(stdout) == EOF ? EX_IOERR : EX_OK;
+}
+
+static int ask(const struct events_options *o, const struct api_target *to, struct err *err)
+{
+    struct json j;
+    char *answer = NULL;
+    size_t len = 0;
+    json_init(&j, NOTE_MAX, false);
+    struct api_request rq = { .method = HTTP_GET, .path = "/api/v1/events?limit=512" };
+    if (o->mark) {
+        json_object(&j);
+        json_key(&j, "name");
+        json_string(&j, o->mark);
+        json_object_end(&j);
+        rq = (struct api_request){ .method = HTTP_POST, .path = "/api/v1/events", .body = { j.data, j.len } };
+    }
+    int code = EX_USAGE;
+    if (j.is_failed)
+        err_set(err, "the name is too long");
+    else
+        code = api_client_ask(to, &rq, &answer, &len, err);
+    json_fini(&j);
+    if (code == EX_OK) code = print_list(o, (struct slice){ answer, len }, err);
+    free(answer);
+    return code;
+}
+
+static int follow(struct events_options *o, const struct api_target *to, struct err *err)
+{
+    struct event_stream *events = event_stream_new(on_event, o);
+    if (!events) return EX_OSERR;
+    int code = api_client_stream(to, "/api/v1/events/stream?after=0", event_stream_on_piece, events, err);
+    free(events);
+    return code;
+}
+
+int events_command(int argc, char **argv)
+{
+    struct events_options o = { 0 };
+    struct api_target to;
+    struct err err = { "" };
+    int code = options_parse(&events_syntax, argc, argv, &o, NULL);
+    if (code != EX_OK) return code < 0 ? EX_OK : code;
+    if (o.mark && o.is_follow)
+        return options_fault(&events_syntax, "--mark notes one and ends; --follow is another call");
+    code = api_target_find(&o.api, &to, &err);
+    if (code == EX_OK) code = o.is_follow ? follow(&o, &to, &err) : ask(&o, &to, &err);
+    if (code != EX_OK && *err.text) fprintf(stderr, "weir events: %s\n", err.text);
+    return code;
+}
