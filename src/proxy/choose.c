@@ -43,7 +43,8 @@ static void match_route(const struct route_set *l, const struct choose_request *
                                     .path = http_target_path(rq->head->target),
                                     .query = http_target_query(rq->head->target),
                                     .head = rq->head,
-                                    .client = rq->client };
+                                    .client = rq->client,
+                                    .is_secure = rq->is_secure };
     uint32_t index = route_match(l->table, &wanted, rq->scratch, &out->match);
     if (index == ROUTE_NONE)
         refuse(out, out->match.is_undecided ? END_ROUTE_UNDECIDED : END_NO_ROUTE, NULL);
@@ -72,10 +73,15 @@ static bool may_pass(const struct route_set *l, const struct route *r, const str
     return !r->gate || gate_slot_passes(r->gate, &rq->client);
 }
 
-static bool is_body_too_large(const struct route_set *l, const struct http_head *head)
+uint64_t choose_body_limit(const struct route_set *l, const struct route *r)
 {
-    uint64_t limit = l->conf->limits.body_bytes;
-    return head->body == HTTP_BODY_LENGTH && head->content_length > limit;
+    const struct route_limits *own = r && r->conf ? r->conf->limits : NULL;
+    return own ? own->body_bytes : l->conf->limits.body_bytes;
+}
+
+static bool is_body_too_large(const struct route_set *l, const struct route *r, const struct http_head *head)
+{
+    return head->body == HTTP_BODY_LENGTH && head->content_length > choose_body_limit(l, r);
 }
 
 static void choose_variant(const struct split *s, const struct http_template_input *in,
@@ -178,7 +184,7 @@ void choose(const struct route_set *l, const struct choose_request *rq, struct c
         refuse(out, END_GATE_DENIED, NULL);
         return;
     }
-    if (is_body_too_large(l, rq->head)) {
+    if (is_body_too_large(l, r, rq->head)) {
         refuse(out, END_BODY_TOO_LARGE, NULL);
         return;
     }

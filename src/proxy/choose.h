@@ -42,6 +42,8 @@ struct choose_result {
 void choose(const struct route_set *l, const struct choose_request *rq, struct choose_result *out);
 
 /* How much room the target needs that a route's rewriting makes of this one. */
+/* How large the body of a request may be that takes the route; `r` NULL: it takes none. */
+uint64_t choose_body_limit(const struct route_set *l, const struct route *r);
 size_t choose_target_room(struct slice target);
 /* Makes *target what the server is asked for, in `out` if it is not the same; `r` has a rewriting. END_NONE, or why
  * it is refused. */

@@ -37,15 +37,16 @@ enum wait {
     WAIT_WRITE,    /* the client is to take more of the response */
 };
 
-#define OF_LISTENER(name) .is_listeners = true, .at = offsetof(struct listener_timeouts, name)
-#define OF_POOL(name) .at = offsetof(struct pool_timeouts, name)
+#define OF_ROUTE(name) .of_route = offsetof(struct route_timeouts, name)
+#define OF_LISTENER(name) .is_listeners = true, .at = offsetof(struct listener_timeouts, name), OF_ROUTE(name)
+#define OF_POOL(name) .at = offsetof(struct pool_timeouts, name), OF_ROUTE(name)
 #define TO(state) (1u << EXCHANGE_##state)
 
 /* clang-format off */
 static const struct {
     uint8_t timeout; /* enum end_reason */
     bool is_listeners;
-    size_t at;
+    size_t at, of_route; /* the route's goes before the other */
 } waits[] = {
     [WAIT_RESOLVED]       = { END_EGRESS_UNRESOLVED, OF_POOL(connect_ms) },
     [WAIT_SLOT]           = { END_QUEUE_TIMEOUT, OF_POOL(queue_ms) },
@@ -142,6 +143,9 @@ static enum wait wait_of(const struct exchange *x)
 static uint64_t deadline_ms(const struct exchange *x, enum wait wait, uint64_t since_ms)
 {
     if (wait == WAIT_NONE) return UINT64_MAX;
+    const struct route_timeouts *own = exchange_route_timeouts(x);
+    uint64_t own_ms = own ? *(const uint64_t *)((const char *)own + waits[wait].of_route) : 0;
+    if (own_ms) return since_ms + own_ms;
     const void *timeouts = waits[wait].is_listeners ? (const void *)&x->routes->conf->timeouts
                                                     : exchange_pool_timeouts(x);
     return since_ms + *(const uint64_t *)((const char *)timeouts + waits[wait].at);
@@ -272,7 +276,7 @@ static enum step lead(struct exchange *x)
     retry_budget_began(x->pool);
     if (x->route->rewrite && rewrite(x) == STEP_GO) return STEP_GO;
     if (forward_fields(x) < 0) return exchange_fail(x, END_NO_MEMORY);
-    uint64_t total_ms = exchange_pool_timeouts(x)->total_ms;
+    uint64_t total_ms = exchange_total_ms(x);
     if (total_ms) x->total_deadline_ms = exchange_now_ms(x) + total_ms;
     if (x->route->egress) return egress_begin(x);
     if (x->route->mirror) mirror_begin(x);

@@ -1,5 +1,6 @@
 /* From the client to the server. */
 #include "base/bug.h"
+#include "proxy/choose.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/forward.h"
 #include "proxy/headers.h"
@@ -117,7 +118,7 @@ void request_drop_replay(struct exchange *x)
 
 static bool is_over_body_limit(const struct exchange *x, size_t more)
 {
-    return x->body_in + more > x->routes->conf->limits.body_bytes;
+    return x->body_in + more > choose_body_limit(x->routes, x->route);
 }
 
 /* The last `rest` of it, which nobody wants any more. `len` */

@@ -34,6 +34,19 @@ static inline const struct pool_timeouts *exchange_pool_timeouts(const struct ex
     return &x->pool_conf->timeouts;
 }
 
+/* What its route says in place of the pool's and the listener's; NULL: nothing. */
+static inline const struct route_timeouts *exchange_route_timeouts(const struct exchange *x)
+{
+    return x->route && x->route->conf ? x->route->conf->timeouts : NULL;
+}
+/* 0: as long as it takes. */
+static inline uint64_t exchange_total_ms(const struct exchange *x)
+{
+    const struct route_timeouts *own = exchange_route_timeouts(x);
+    if (!own || !own->total_ms) return exchange_pool_timeouts(x)->total_ms;
+    return own->total_ms == UINT64_MAX ? 0 : own->total_ms;
+}
+
 /* Its streams are joined: what comes on one goes to the other. */
 static inline bool exchange_is_with_server(const struct exchange *x)
 {

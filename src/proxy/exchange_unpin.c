@@ -9,6 +9,8 @@ struct kept {
     struct listener_conf listener;
     struct route route;
     struct route_conf route_conf;
+    struct route_timeouts route_timeouts;
+    struct route_limits route_limits;
     struct route_headers_conf request_headers, response_headers;
     struct pool_conf pool;
     struct split_variant variant;
@@ -51,6 +53,14 @@ static int keep_rules(struct exchange *x, struct route_headers_conf *to,
 static int keep_route_conf(struct exchange *x, struct kept *k, const struct route_conf *conf)
 {
     k->route.conf = &k->route_conf;
+    if (conf->timeouts) {
+        k->route_timeouts = *conf->timeouts;
+        k->route_conf.timeouts = &k->route_timeouts;
+    }
+    if (conf->limits) {
+        k->route_limits = *conf->limits;
+        k->route_conf.limits = &k->route_limits;
+    }
     if (keep_names(x, &k->route_conf.request_trailers, &conf->request_trailers) < 0) return -1;
     if (conf->request_headers) {
         if (keep_rules(x, &k->request_headers, conf->request_headers) < 0) return -1;

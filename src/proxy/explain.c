@@ -37,7 +37,8 @@ static void print_considered(const struct explain_request *rq, const struct choo
                                     .path = http_target_path(rq->head.target),
                                     .query = http_target_query(rq->head.target),
                                     .head = &rq->head,
-                                    .client = rq->client };
+                                    .client = rq->client,
+                                    .is_secure = rq->listener->conf->tls != NULL };
     json_key(out, "considered");
     json_array(out);
     bool was_asked = c->route || c->refusal == END_NO_ROUTE;

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "http/h1_parse.h"
+#include "proxy/choose.h"
 #include "proxy/grpc.h"
 #include "proxy/headers.h"
 
@@ -65,21 +66,29 @@ static void add_detail(const struct exchange *x, struct text *t)
         return;
     }
     if (x->end == END_BODY_TOO_LARGE) {
-        uint64_t limit = x->routes->conf->limits.body_bytes;
+        uint64_t limit = choose_body_limit(x->routes, x->route);
         text_printf(t, " (%llu bytes are allowed)", (unsigned long long)limit);
         return;
     }
     if (x->detail) text_printf(t, ": %s", x->detail);
 }
 
+/* Whether those outside are told what is inside: servers, pools, what a library said of a file. */
+static bool is_open(const struct exchange *x)
+{
+    return x->routes->conf->faults.detail == FAULTS_FULL;
+}
+
 static void add_sentence(const struct exchange *x, struct text *t)
 {
-    const char *means = end_reason_info((enum end_reason)x->end)->means;
+    const struct end_reason_info *info = end_reason_info((enum end_reason)x->end);
+    const char *means = info->means;
     text_add_char(t, (char)(means[0] >= 'a' && means[0] <= 'z' ? means[0] - 32 : means[0]));
     text_add_slice(t, slice_of(means + 1));
-    add_detail(x, t);
+    /* What is wrong with a request, its sender is told. */
+    if (is_open(x) || info->origin == ORIGIN_CLIENT) add_detail(x, t);
     text_add_char(t, '.');
-    add_server_part(x, t);
+    if (is_open(x)) add_server_part(x, t);
 }
 
 /* q of one element's parameters, in thousandths. */
@@ -153,12 +162,12 @@ static void write_json(const struct exchange *x, struct slice sentence, struct j
     json_string(j, x->request_id);
     json_key(j, "id");
     json_string(j, flight_id_print(x->record.id, id));
-    if (x->pool) {
+    if (x->pool && is_open(x)) {
         json_key(j, "pool");
         json_string(j, x->pool->pool->name);
     }
     const struct server *s = failed_server(x);
-    if (s && info->origin == ORIGIN_SERVER) {
+    if (s && info->origin == ORIGIN_SERVER && is_open(x)) {
         json_key(j, "server");
         json_string(j, s->name);
     }

@@ -53,6 +53,24 @@ static const struct conf_type listener_fields_type = { .name = "listener fields"
                                                        .size = sizeof(struct listener_fields),
                                                        .fields = listener_field_fields };
 
+/* In the order of enum faults_detail. */
+static const char *const detail_names[] = { "id", "full", NULL };
+static const struct conf_type detail_type = { .name = "detail", .names = detail_names };
+
+static const struct conf_field listener_fault_fields[] = {
+    { "detail", CONF_ENUM(struct listener_faults, detail, &detail_type), .preset = "id",
+      .help = "What clients are told when something fails: `id` says what kind of fault it was and the "
+              "request's id, by "
+              "which `weir why` tells the rest; `full` names the server, the pool, and what it did or did "
+              "not do." },
+    { 0 },
+};
+
+static const struct conf_type listener_faults_type = { .name = "listener faults",
+                                                       .size = sizeof(struct listener_faults),
+                                                       .fields = listener_fault_fields,
+                                                       .short_form = "detail" };
+
 #define FLOOD_MAX 1000000000
 
 static const struct conf_field listener_http2_fields[] = {
@@ -164,6 +182,9 @@ static void check_tcp_route(struct conf_decode *d, const struct conf_node *node,
                                              "path",
                                              "path_prefix",
                                              "path_regex",
+                                             "scheme",
+                                             "timeouts",
+                                             "limits",
                                              "method",
                                              "headers",
                                              "query",
@@ -286,6 +307,8 @@ static const struct conf_field listener_fields[] = {
       .help = "Bounds on what a client may send." },
     { "fields", CONF_OBJECT(struct listener_conf, fields, &listener_fields_type),
       .help = "Which of a request's fields pass." },
+    { "faults", CONF_OBJECT(struct listener_conf, faults, &listener_faults_type),
+      .help = "What clients see of what went wrong." },
     { "http2", CONF_OBJECT(struct listener_conf, http2, &listener_http2_type),
       .help = "HTTP/2 with clients, and what one of their connections may do." },
     { "paths", CONF_OBJECT(struct listener_conf, paths, &http_path_rules_type),

@@ -44,6 +44,13 @@ struct listener_http2 {
     uint32_t resets, settings, pings, empty_frames, window_updates; /* in ten seconds */
 };
 
+enum faults_detail { FAULTS_ID, FAULTS_FULL };
+
+/* `faults: {detail: id}`: what those outside see of what went wrong inside. */
+struct listener_faults {
+    uint32_t detail; /* enum faults_detail */
+};
+
 enum others { OTHERS_REFUSE, OTHERS_SERVE };
 
 /* `proxy_protocol: {from: [10.0.0.0/8]}`: whose connections begin with a PROXY header. */
@@ -63,6 +70,7 @@ struct listener_conf {
     struct listener_timeouts timeouts;
     struct listener_limits limits;
     struct listener_fields fields;
+    struct listener_faults faults;
     struct listener_http2 http2;
     struct http_path_rules paths;
     struct conf_items trust;                      /* struct cidr */

@@ -91,18 +91,23 @@ static int build_table(struct route_set *set, struct err *err)
 {
     const struct route_conf *routes = set->conf->routes.data;
     uint32_t count = set->conf->routes.count;
-    size_t conditions = 0;
-    for (uint32_t i = 0; i < count; i++) conditions += routes[i].headers.count + routes[i].query.count;
-    struct route_row *rows = calloc(count + 1, sizeof(*rows));
+    size_t conditions = 0, row_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        conditions += routes[i].headers.count + routes[i].query.count;
+        row_count += route_conf_row_count(&routes[i]);
+    }
+    struct route_row *rows = calloc(row_count + 1, sizeof(*rows));
     struct route_condition *memory = calloc(conditions + 1, sizeof(*memory));
     if (rows && memory) {
         struct route_condition *at = memory;
+        uint32_t used = 0;
         for (uint32_t i = 0; i < count; i++) {
-            rows[i] = route_conf_row(&routes[i], i, at);
+            for (uint32_t n = 0; n < route_conf_row_count(&routes[i]); n++)
+                rows[used++] = route_conf_row(&routes[i], n, i, at);
             at += routes[i].headers.count + routes[i].query.count;
         }
-        if (set->conf->redirect) rows[count] = route_conf_row(&set->conf->https, count, at);
-        set->table = route_table_new(rows, set->route_count, err);
+        if (set->conf->redirect) rows[used++] = route_conf_row(&set->conf->https, 0, count, at);
+        set->table = route_table_new(rows, used, err);
     } else {
         err_set(err, "out of memory for %u routes", count);
     }

@@ -146,7 +146,11 @@ static const struct route *route_of(const struct teller *s)
 
 static void add_rule(const struct route_conf *c, struct text *t)
 {
-    text_printf(t, ": %s%s", c->host ? "host " : "any host", c->host ? c->host : "");
+    const char *const *hosts = c->hosts.data;
+    text_printf(t, ": %s", c->hosts.count ? "host " : "any host");
+    for (uint32_t i = 0; i < c->hosts.count; i++) text_printf(t, "%s%s", i ? " or " : "", hosts[i]);
+    if (c->scheme != ROUTE_SCHEME_ANY)
+        text_printf(t, ", by %s", c->scheme == ROUTE_SCHEME_HTTPS ? "https" : "http");
     if (c->path) text_printf(t, ", path %s", c->path);
     if (c->path_prefix) text_printf(t, ", a path that begins with %s", c->path_prefix);
     if (c->path_regex) text_printf(t, ", a path that matches %s", c->path_regex);

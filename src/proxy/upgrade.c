@@ -74,7 +74,10 @@ int upgrade_start(struct exchange *x)
 {
     struct worker *w = x->worker;
     const struct pool_timeouts *conf = exchange_pool_timeouts(x);
-    struct tunnel_timeouts timeouts = { conf->idle_ms, conf->half_closed_ms, conf->total_ms };
+    const struct route_timeouts *own = exchange_route_timeouts(x);
+    struct tunnel_timeouts timeouts = { conf->idle_ms, conf->half_closed_ms, exchange_total_ms(x) };
+    if (own && own->idle_ms) timeouts.idle_ms = own->idle_ms;
+    if (own && own->half_closed_ms) timeouts.half_closed_ms = own->half_closed_ms;
     if (bug_if(TUNNEL, x->tunnel || !x->client || !x->attempt.stream)) return -1;
     struct tunnel *t = slab_get(&w->tunnels);
     if (!t) return -1;

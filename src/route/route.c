@@ -166,6 +166,11 @@ static bool has_method(const struct search *s, const struct route_candidate *c)
     return false;
 }
 
+static bool has_scheme(const struct search *s, const struct route_candidate *c)
+{
+    return c->scheme == ROUTE_SCHEME_ANY || (c->scheme == ROUTE_SCHEME_HTTPS) == s->rq->is_secure;
+}
+
 static bool has_client(const struct search *s, const struct route_candidate *c)
 {
     for (uint32_t i = 0; i < c->client_count; i++)
@@ -225,6 +230,8 @@ static void tell_candidate(const struct search *s, const struct route_candidate 
                     head ? head->method_text.data : "");
     else if (probe != ROUTE_NONE)
         tell_probe(s, c, probe, &why);
+    else if (!has_scheme(s, c))
+        text_printf(&why, "the scheme is %s", s->rq->is_secure ? "https, not http" : "http, not https");
     else if (!has_client(s, c))
         TEXT_LITERAL(&why, "the client's address is in none of its blocks");
     else if (s->out->is_undecided)
@@ -240,7 +247,7 @@ static bool ask_list(const struct search *s, const struct route_list *list, enum
         const struct route_candidate *c = &s->table->candidates[list->first + i];
         s->out->is_undecided = false;
         bool takes = (!c->regex || may_match(s, c)) && has_method(s, c) && failed_probe(s, c) == ROUTE_NONE &&
-                     has_client(s, c);
+                     has_scheme(s, c) && has_client(s, c);
         if (s->on_step) tell_candidate(s, c);
         if (!takes) continue;
         /* A route that may be meant is not passed over: the next might allow what this one denies. */
@@ -248,7 +255,7 @@ static bool ask_list(const struct search *s, const struct route_list *list, enum
         s->out->index = c->index;
         s->out->path = path;
         s->out->conditions = (uint8_t)((c->methods || c->method_count) + c->header_count + c->query_count +
-                                       (c->client_count > 0));
+                                       (c->client_count > 0) + (c->scheme != ROUTE_SCHEME_ANY));
         return true;
     }
     return false;

@@ -3,7 +3,7 @@
  *
  * The most specific wins, in this order: a host given in full, then the longest wildcard, then any; for one host a
  * path given in full, then the longest prefix, then regular expressions in the order of the file, then any path; for
- * one path a route that names methods; then the one with more conditions (headers, query arguments, clients); then
+ * one path a route that names methods; then the one with more conditions (headers, query arguments, clients, scheme); then
  * the first in the file. A route whose conditions do not hold is passed over, and the next in this order is asked;
  * where no route for the more specific host takes the request, those for the less specific hosts are asked: so a
  * route without conditions catches everything.
@@ -40,6 +40,8 @@ struct route_condition {
     const char *name, *value;
 };
 
+enum route_scheme { ROUTE_SCHEME_ANY, ROUTE_SCHEME_HTTP, ROUTE_SCHEME_HTTPS };
+
 struct route_row {
     const char *name;        /* for messages; may be NULL */
     const char *host;        /* "api.example.com", "*.example.com"; NULL: any */
@@ -51,7 +53,8 @@ struct route_row {
     const struct route_condition *headers, *query;
     const struct cidr *clients; /* any if there are none */
     uint32_t method_count, header_count, query_count, client_count;
-    uint32_t index; /* what route_match() returns for it */
+    uint32_t scheme; /* enum route_scheme */
+    uint32_t index;  /* what route_match() returns for it; several rows may have the same */
 };
 
 enum route_host_reason { ROUTE_HOST_ANY, ROUTE_HOST_WILDCARD, ROUTE_HOST_EXACT };
@@ -65,6 +68,7 @@ struct route_request {
     struct slice path, query;
     const struct http_head *head; /* method, fields, authority and upgrade */
     struct ip client;
+    bool is_secure; /* it came over TLS: its scheme is https */
 };
 
 /* Which route, and what of it matched. */
@@ -72,7 +76,7 @@ struct route_choice {
     uint32_t index; /* ROUTE_NONE if none */
     enum route_host_reason host;
     enum route_path_reason path;
-    uint8_t conditions; /* how many more held: methods, headers, query arguments, clients */
+    uint8_t conditions; /* how many more held: methods, headers, query arguments, clients, the scheme */
     bool is_undecided;  /* ROUTE_NONE, since a regular expression gave up at its limits: to be refused */
 };
 

@@ -315,20 +315,60 @@ static void check_route(struct conf_decode *d, const struct conf_node *node, voi
 {
     const struct route_conf *r = object;
     struct err err;
-    if (r->host && route_check_host(slice_of(r->host), &err) < 0)
-        conf_decode_fault(d, node, "host", "", "%s", err.text);
+    const char *const *hosts = r->hosts.data;
+    for (uint32_t i = 0; i < r->hosts.count; i++)
+        if (route_check_host(slice_of(hosts[i]), &err) < 0)
+            conf_decode_fault(d, node, "host", "", "%s", err.text);
     check_paths(d, node, r);
     check_conditions(d, node, r);
     check_trailers(d, node, r);
     check_destination(d, node, r);
 }
 
+/* In the order of enum route_scheme. */
+static const char *const scheme_names[] = { "any", "http", "https", NULL };
+static const struct conf_type scheme_type = { .name = "scheme",
+                                              .size = sizeof(uint32_t),
+                                              .names = scheme_names };
+
+#define MS_MAX (24 * 3600 * 1000)
+#define TIMEOUT(member) CONF_MSEC(struct route_timeouts, member), .min = 1, .max = MS_MAX
+
+static const struct conf_field timeout_fields[] = {
+    { "connect", TIMEOUT(connect_ms), .help = "As its pool's." },
+    { "queue", TIMEOUT(queue_ms), .help = "As its pool's." },
+    { "first_byte", TIMEOUT(first_byte_ms), .help = "As its pool's." },
+    { "response", TIMEOUT(response_ms), .help = "As its pool's." },
+    { "idle", TIMEOUT(idle_ms), .help = "As its pool's, of connections that were upgraded." },
+    { "half_closed", TIMEOUT(half_closed_ms), .help = "Likewise." },
+    { "total", TIMEOUT(total_ms), .flags = CONF_MAY_BE_OFF | CONF_OFF_IS_MAX, .help = "As its pool's." },
+    { "body", TIMEOUT(body_ms), .help = "As its listener's." },
+    { "write", TIMEOUT(write_ms), .help = "As its listener's." },
+    { 0 },
+};
+static const struct conf_type timeouts_type = { .name = "route timeouts",
+                                                .size = sizeof(struct route_timeouts),
+                                                .fields = timeout_fields };
+
+static const struct conf_field limit_fields[] = {
+    { "body", CONF_BYTES(struct route_limits, body_bytes), .max = INT64_MAX,
+      .flags = CONF_REQUIRED | CONF_MAY_BE_OFF | CONF_OFF_IS_MAX,
+      .help = "How large a request's body may be, more or less than its listener's; 0 refuses every body." },
+    { 0 },
+};
+static const struct conf_type limits_type = { .name = "route limits",
+                                              .size = sizeof(struct route_limits),
+                                              .fields = limit_fields };
+
 static const struct conf_field fields[] = {
     { "name", CONF_STRING(struct route_conf, name), .min = 1, .max = 64,
       .help = "What the route is called; its pool's or split's name if absent." },
-    { "host", CONF_STRING(struct route_conf, host), .min = 1, .max = ROUTE_HOST_MAX,
-      .help = "The host asked for: `api.example.com`, or `*.example.com` for every name below it. Any if "
+    { "host", CONF_STRINGS(struct route_conf, hosts), .max = 64, .flags = CONF_OR_ONE,
+      .help = "The host asked for, or several: `api.example.com`, or `*.example.com` for every name below "
+              "it. Any if "
               "absent." },
+    { "scheme", CONF_ENUM(struct route_conf, scheme, &scheme_type), .preset = "any",
+      .help = "`https`: it came over TLS; `http`: it did not." },
     { "sni", CONF_STRINGS(struct route_conf, sni), .max = 10000,
       .help = "Of a `tcp` listener: the names that TLS clients ask for, `db.example.com`, or `*.example.com` "
               "for every "
@@ -379,6 +419,10 @@ static const struct conf_field fields[] = {
     { "upgrade", CONF_STRINGS(struct route_conf, upgrade), .max = 16, .preset = "[websocket]",
       .help =
           "The protocols that a connection may be upgraded to. Others are dropped and the request goes on." },
+    { "timeouts", CONF_OPTIONAL(struct route_conf, timeouts, &timeouts_type),
+      .help = "Time-outs in place of its pool's and its listener's; what is not written here is theirs." },
+    { "limits", CONF_OPTIONAL(struct route_conf, limits, &limits_type),
+      .help = "Bounds in place of its listener's." },
     { "retry", CONF_OPTIONAL(struct route_conf, retry, &retry_conf_type),
       .help = "When its requests are sent once more, in place of what its pool says; the pool's budget holds "
               "for all." },
@@ -404,11 +448,17 @@ static const struct route_condition *conditions_of(const struct conf_items *pair
     return out;
 }
 
-struct route_row route_conf_row(const struct route_conf *conf, uint32_t index,
+uint32_t route_conf_row_count(const struct route_conf *conf)
+{
+    return conf->hosts.count ? conf->hosts.count : 1;
+}
+
+struct route_row route_conf_row(const struct route_conf *conf, uint32_t n, uint32_t index,
                                 struct route_condition *conditions)
 {
+    const char *const *hosts = conf->hosts.data;
     return (struct route_row){ .name = conf->name,
-                               .host = conf->host,
+                               .host = conf->hosts.count ? hosts[n] : NULL,
                                .path = conf->path,
                                .path_prefix = conf->path_prefix,
                                .path_regex = conf->path_regex,
@@ -420,5 +470,6 @@ struct route_row route_conf_row(const struct route_conf *conf, uint32_t index,
                                .query_count = conf->query.count,
                                .clients = conf->clients.data,
                                .client_count = conf->clients.count,
+                               .scheme = conf->scheme,
                                .index = index };
 }

@@ -61,17 +61,30 @@ struct route_egress_conf {
     struct conf_items allow; /* const char *; see proxy/egress.h */
 };
 
+/* `timeouts: {first_byte: 5s}`: in place of the pool's and the listener's; 0: theirs hold. */
+struct route_timeouts {
+    uint64_t connect_ms, queue_ms, first_byte_ms, response_ms, idle_ms, half_closed_ms;
+    uint64_t total_ms; /* UINT64_MAX: off, whatever the pool says */
+    uint64_t body_ms, write_ms;
+};
+
+struct route_limits {
+    uint64_t body_bytes; /* UINT64_MAX: no limit */
+};
+
 struct route_debug_conf {
     struct address upstream;
 };
 
 struct route_conf {
-    const char *name;                                   /* its pool's or split's if it has none of its own */
-    const char *host, *path, *path_prefix, *path_regex; /* NULL: any */
-    struct conf_items sni;            /* const char *: of a tcp listener's; none: the others' */
-    struct conf_items methods;        /* const char * */
-    struct conf_items headers, query; /* struct route_pair_conf */
-    struct conf_items clients;        /* struct cidr */
+    const char *name;                            /* its pool's or split's if it has none of its own */
+    struct conf_items hosts;                     /* const char *; none: any */
+    const char *path, *path_prefix, *path_regex; /* NULL: any */
+    uint32_t scheme;                             /* enum route_scheme */
+    struct conf_items sni;                       /* const char *: of a tcp listener's; none: the others' */
+    struct conf_items methods;                   /* const char * */
+    struct conf_items headers, query;            /* struct route_pair_conf */
+    struct conf_items clients;                   /* struct cidr */
     /* Where it leads: one of these. */
     const char *pool, *split;
     struct route_redirect_conf *redirect;
@@ -83,16 +96,20 @@ struct route_conf {
     struct route_headers_conf *request_headers, *response_headers; /* NULL: untouched */
     struct conf_items request_trailers; /* const char *: fields that may come behind a request's body */
     struct route_mirror_conf *mirror;
-    struct gate_conf *gate;    /* NULL: everybody */
-    struct rate_conf *rate;    /* NULL: as many as come */
-    struct conf_items upgrade; /* const char *: protocols that may be upgraded to; none if empty */
-    struct retry_conf *retry;  /* NULL: its pool's */
-    bool idempotent;           /* its requests may be sent a second time, whatever their method */
+    struct gate_conf *gate;          /* NULL: everybody */
+    struct rate_conf *rate;          /* NULL: as many as come */
+    struct conf_items upgrade;       /* const char *: protocols that may be upgraded to; none if empty */
+    struct retry_conf *retry;        /* NULL: its pool's */
+    struct route_timeouts *timeouts; /* NULL: its pool's and listener's */
+    struct route_limits *limits;     /* NULL: its listener's */
+    bool idempotent;                 /* its requests may be sent a second time, whatever their method */
 };
 
 extern const struct conf_type route_conf_type, route_https_type;
 
-/* Borrows everything from the conf. `conditions`: memory for the headers' and the query's rows, at least
+/* How many rows it is in a table: one for each host. */
+uint32_t route_conf_row_count(const struct route_conf *conf);
+/* The row of its n-th host. Borrows everything from the conf. `conditions`: memory for the headers' and the query's rows, at least
  * headers.count + query.count of them. */
-struct route_row route_conf_row(const struct route_conf *conf, uint32_t index,
+struct route_row route_conf_row(const struct route_conf *conf, uint32_t n, uint32_t index,
                                 struct route_condition *conditions);

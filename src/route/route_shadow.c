@@ -8,8 +8,10 @@
  * to compare them all would take time that grows with the square of their number. */
 #define WINDOW 256u
 
+/* A route under one of its hosts. */
 struct place {
     const struct route_conf *route;
+    const char *host; /* NULL: any */
     uint32_t index;
 };
 
@@ -20,9 +22,10 @@ static int compare_text(const char *a, const char *b, int (*compare)(const char 
 }
 
 /* 0: the same host and path. */
-static int compare_reach(const struct route_conf *a, const struct route_conf *b)
+static int compare_reach(const struct place *one, const struct place *other)
 {
-    int order = compare_text(a->host, b->host, strcasecmp);
+    const struct route_conf *a = one->route, *b = other->route;
+    int order = compare_text(one->host, other->host, strcasecmp);
     if (!order) order = compare_text(a->path, b->path, strcmp);
     if (!order) order = compare_text(a->path_prefix, b->path_prefix, strcmp);
     return order ? order : compare_text(a->path_regex, b->path_regex, strcmp);
@@ -30,7 +33,7 @@ static int compare_reach(const struct route_conf *a, const struct route_conf *b)
 
 static uint32_t conditions_of(const struct route_conf *r)
 {
-    return r->headers.count + r->query.count + (r->clients.count > 0);
+    return r->headers.count + r->query.count + (r->clients.count > 0) + (r->scheme != ROUTE_SCHEME_ANY);
 }
 
 /* Within one host and path in the order in which they are asked (route.h). */
@@ -38,7 +41,7 @@ static int compare_places(const void *left, const void *right)
 {
     const struct place *a = left, *b = right;
     uint32_t a_more = conditions_of(a->route), b_more = conditions_of(b->route);
-    int order = compare_reach(a->route, b->route);
+    int order = compare_reach(a, b);
     if (!order) order = (b->route->methods.count > 0) - (a->route->methods.count > 0);
     if (!order) order = (a_more < b_more) - (a_more > b_more);
     return order ? order : (a->index > b->index) - (a->index < b->index);
@@ -90,27 +93,52 @@ static bool covers_clients(const struct conf_items *a, const struct conf_items *
 
 static bool covers(const struct route_conf *a, const struct route_conf *b)
 {
+    if (a->scheme != ROUTE_SCHEME_ANY && a->scheme != b->scheme) return false;
     return covers_methods(&a->methods, &b->methods) && covers_pairs(&a->headers, &b->headers, strcasecmp) &&
            covers_pairs(&a->query, &b->query, strcmp) && covers_clients(&a->clients, &b->clients);
 }
 
+/* Of all routes, each under each of its hosts. */
+static struct place *list_places(const struct route_conf *routes, uint32_t count, uint32_t *place_count)
+{
+    size_t total = 0;
+    for (uint32_t i = 0; i < count; i++) total += route_conf_row_count(&routes[i]);
+    struct place *places = calloc(total + 1, sizeof(*places));
+    if (!places) abort();
+    *place_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const char *const *hosts = routes[i].hosts.data;
+        for (uint32_t n = 0; n < route_conf_row_count(&routes[i]); n++)
+            places[(*place_count)++] = (struct place){ &routes[i], hosts ? hosts[n] : NULL, i };
+    }
+    qsort(places, *place_count, sizeof(*places), compare_places);
+    return places;
+}
+
+/* The place that takes all that this one could; ROUTE_NONE. */
+static uint32_t find_cover(const struct place *places, uint32_t i)
+{
+    const struct place *at = &places[i];
+    uint32_t least = i > WINDOW ? i - WINDOW : 0;
+    for (uint32_t j = i; j-- > least && compare_reach(&places[j], at) == 0;)
+        if (places[j].index != at->index && covers(places[j].route, at->route)) return places[j].index;
+    return ROUTE_NONE;
+}
+
 void route_shadow_find(const struct route_conf *routes, uint32_t count, uint32_t *shadowed_by)
 {
-    struct place *places = calloc(count ? count : 1, sizeof(*places));
-    if (!places) abort();
+    uint32_t place_count;
+    struct place *places = list_places(routes, count, &place_count);
+    uint32_t *open = calloc(count + 1, sizeof(*open)); /* under how many of its hosts a route can be taken */
+    if (!open) abort();
     for (uint32_t i = 0; i < count; i++) {
-        places[i] = (struct place){ &routes[i], i };
         shadowed_by[i] = ROUTE_NONE;
+        open[i] = route_conf_row_count(&routes[i]);
     }
-    qsort(places, count, sizeof(*places), compare_places);
-    for (uint32_t i = 1; i < count; i++) {
-        const struct place *at = &places[i];
-        uint32_t least = i > WINDOW ? i - WINDOW : 0;
-        for (uint32_t j = i; j-- > least && compare_reach(places[j].route, at->route) == 0;) {
-            if (!covers(places[j].route, at->route)) continue;
-            shadowed_by[at->index] = places[j].index;
-            break;
-        }
+    for (uint32_t i = 1; i < place_count; i++) {
+        uint32_t cover = find_cover(places, i), index = places[i].index;
+        if (cover != ROUTE_NONE && --open[index] == 0) shadowed_by[index] = cover;
     }
+    free(open);
     free(places);
 }

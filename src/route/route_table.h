@@ -23,6 +23,7 @@ struct route_candidate {
     uint32_t first_method, method_count; /* of table->methods: those without a bit */
     uint32_t first_probe, header_count, query_count; /* of table->probes */
     uint32_t first_client, client_count;             /* of table->clients */
+    uint32_t scheme;                                 /* enum route_scheme */
     pcre2_code *regex;                               /* NULL: the path is decided already */
 };
 

@@ -408,6 +408,8 @@ def make_config(servers, listener=None, pool=None, protocol="http", **top):
     front = {"bind": listen_at_free_port(), **(listener or {})}
     if protocol != "http":
         front["protocol"] = protocol
+    else:
+        front.setdefault("faults", "full")  # tests look at what went wrong
     if "routes" not in front:
         front.setdefault("pool", "web")
     config = {"listeners": {"web": front}, "pools": {"web": {"servers": addresses, **(pool or {})}},

@@ -80,6 +80,26 @@ static const struct route_condition beta[] = { { "X-Env", "beta" } }, any_env[] 
                                     upgrade[] = { { "Upgrade", "websocket" } },
                                     host[] = { { "Host", "a.org" } };
 
+static void a_scheme_tells_two_routes_apart(void **state)
+{
+    (void)state;
+    static const struct route_row rows[] = {
+        { .index = 0, .scheme = ROUTE_SCHEME_HTTPS },
+        { .index = 1, .scheme = ROUTE_SCHEME_HTTP },
+        { .index = 2 },
+    };
+    struct route_table *t = table_of(rows, 3);
+    struct route_choice c;
+    struct request r;
+    request_of(&r, "GET /");
+    for (uint32_t i = 0; i < 2; i++) {
+        r.rq.is_secure = i == 0;
+        assert_int_equal(route_match(t, &r.rq, NULL, &c), i);
+        assert_int_equal(c.conditions, 1);
+    }
+    route_table_free(t);
+}
+
 /* By one condition each, in front of a route for everything. */
 static void a_route_is_taken_only_where_its_conditions_hold(void **state)
 {
@@ -316,6 +336,7 @@ static void drawn_tables_match_as_trying_every_row_does(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_scheme_tells_two_routes_apart),
         cmocka_unit_test(a_route_is_taken_only_where_its_conditions_hold),
         cmocka_unit_test(the_more_specific_is_asked_first),
         cmocka_unit_test(every_route_that_was_looked_at_says_why_not),

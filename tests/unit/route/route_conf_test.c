@@ -67,7 +67,8 @@ static void a_route_is_what_was_written(void **state)
     struct decoded d = decode(
         "pools: {web: {}, api: {}}\n"
         "routes:\n"
-        "  - {name: v1, host: api.example.com, path_prefix: /v1/, pool: api, idempotent: true,\n"
+        "  - {name: v1, host: [api.example.com, '*.example.net'], path_prefix: /v1/, pool: api, idempotent: "
+        "true,\n"
         "     upgrade: [], gate: {allow: [10.0.0.0/8], deny: [10.9.0.0/16, 10.8.0.1]}}\n"
         "  - {pool: web}\n");
     if (d.faults) fail_msg("%s", d.faults);
@@ -85,12 +86,15 @@ static void a_route_is_what_was_written(void **state)
     assert_false(routes[1].idempotent);
     assert_null(routes[1].gate);
 
-    struct route_row rows[] = { route_conf_row(&routes[0], 0, NULL), route_conf_row(&routes[1], 1, NULL) };
+    struct route_row rows[] = { route_conf_row(&routes[0], 0, 0, NULL),
+                                route_conf_row(&routes[0], 1, 0, NULL),
+                                route_conf_row(&routes[1], 0, 1, NULL) };
     struct err err;
     struct route_choice choice;
-    struct route_table *t = route_table_new(rows, 2, &err);
+    struct route_table *t = route_table_new(rows, 3, &err);
     assert_non_null(t);
     assert_int_equal(match_plain(t, SLICE("api.example.com"), SLICE("/v1/x"), &choice), 0);
+    assert_int_equal(match_plain(t, SLICE("a.example.net"), SLICE("/v1/x"), &choice), 0);
     assert_int_equal(match_plain(t, SLICE("api.example.com"), SLICE("/v2"), &choice), 1);
     route_table_free(t);
     drop(&d);

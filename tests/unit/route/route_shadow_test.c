@@ -38,9 +38,13 @@ static uint32_t second_of(const struct route_conf *a, const struct route_conf *b
 static void a_route_with_the_conditions_of_an_earlier_one_is_told(void **state)
 {
     (void)state;
-    struct route_conf all = { 0 }, prefix = { .host = "a.org", .path_prefix = "/v1/" }, upper = prefix,
-                      path = { .host = "a.org", .path = "/v1/" };
-    upper.host = "A.ORG";
+    const char *small[] = { "a.org", "b.org" }, *large[] = { "A.ORG" };
+    struct route_conf all = { 0 }, prefix = { .hosts = items(small, 1), .path_prefix = "/v1/" },
+                      upper = prefix, path = { .hosts = items(small, 1), .path = "/v1/" }, both = prefix;
+    upper.hosts = items(large, 1);
+    both.hosts.count = 2;
+    assert_int_equal(second_of(&both, &upper), 0);
+    assert_int_equal(second_of(&prefix, &both), ROUTE_NONE); /* b.org is still its own */
     assert_int_equal(second_of(&all, &all), 0);
     assert_int_equal(second_of(&prefix, &upper), 0);
     assert_int_equal(second_of(&prefix, &path), ROUTE_NONE);
@@ -71,15 +75,29 @@ static void what_asks_for_less_takes_what_asks_for_more(void **state)
     assert_int_equal(second_of(&wide, &narrow), ROUTE_NONE);
 }
 
+static void a_scheme_is_a_condition(void **state)
+{
+    (void)state;
+    struct route_conf any = { 0 }, http = { .scheme = ROUTE_SCHEME_HTTP },
+                      https = { .scheme = ROUTE_SCHEME_HTTPS };
+    assert_int_equal(second_of(&http, &http), 0);
+    assert_int_equal(second_of(&http, &https), ROUTE_NONE);
+    assert_int_equal(second_of(&http, &any), ROUTE_NONE);
+    assert_int_equal(second_of(&any, &http), ROUTE_NONE); /* which asks for more, and is asked before */
+}
+
 /* Few of everything, so that much is alike. */
-static const char *const hosts[] = { NULL, "a.org", "*.a.org", "A.org" };
+static const char *const hosts[] = { "a.org", "*.a.org", "A.org", "x.a.org" };
 static const char *const paths[] = { "/", "/a", "/a/", "/a/b" };
 static const char *const methods[] = { "GET", "POST" };
 static struct route_pair_conf pairs[] = { { "X-Env", "beta" }, { "x-env", "*" }, { "X-Env", "!beta" } };
 
 static struct route_conf some_route(struct rng *rng, const struct cidr *blocks)
 {
-    struct route_conf r = { .host = hosts[rng_below(rng, 4)] };
+    struct route_conf r = { 0 };
+    uint32_t first = 2 * rng_below(rng, 2), scheme = rng_below(rng, 12);
+    if (scheme < 3) r.scheme = scheme;
+    r.hosts = items((void *)(uintptr_t)&hosts[first], rng_below(rng, 4) % 3);
     const char *path = paths[rng_below(rng, 4)];
     uint32_t kind = rng_below(rng, 4);
     if (kind == 1) r.path = path;
@@ -94,11 +112,14 @@ static struct route_conf some_route(struct rng *rng, const struct cidr *blocks)
 
 static struct route_table *table_of(const struct route_conf *routes)
 {
-    struct route_row rows[ROUTES];
+    struct route_row rows[2 * ROUTES];
     struct route_condition memory[ROUTES][4];
     struct err err;
-    for (uint32_t i = 0; i < ROUTES; i++) rows[i] = route_conf_row(&routes[i], i, memory[i]);
-    struct route_table *t = route_table_new(rows, ROUTES, &err);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < ROUTES; i++)
+        for (uint32_t n = 0; n < route_conf_row_count(&routes[i]); n++)
+            rows[count++] = route_conf_row(&routes[i], n, i, memory[i]);
+    struct route_table *t = route_table_new(rows, count, &err);
     if (!t) fail_msg("%s", err.text);
     return t;
 }
@@ -116,7 +137,8 @@ static void ask(const struct route_table *t, const uint32_t *by, struct rng *rng
     head.method = http_method_of(head.method_text);
     struct route_request rq = { .host = slice_of(asked[rng_below(rng, 3)]),
                                 .path = slice_of(paths[rng_below(rng, 4)]),
-                                .head = &head };
+                                .head = &head,
+                                .is_secure = rng_below(rng, 2) };
     assert_true(ip_parse(rng_below(rng, 2) ? SLICE("10.1.2.3") : SLICE("10.9.9.9"), &rq.client));
     struct route_choice choice;
     uint32_t index = route_match(t, &rq, scratch, &choice);
@@ -149,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_route_with_the_conditions_of_an_earlier_one_is_told),
+        cmocka_unit_test(a_scheme_is_a_condition),
         cmocka_unit_test(what_asks_for_less_takes_what_asks_for_more),
         cmocka_unit_test(no_route_that_is_told_is_ever_taken),
     };
