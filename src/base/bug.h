@@ -30,6 +30,7 @@
     X(H1_CLIENT, "h1_client")     \
     X(H2_SESSION, "h2_session")   \
     X(H1_PIPELINE, "h1_pipeline") \
+    X(CODING, "coding")           \
     X(BALANCE, "balance")         \
     X(ROUTE, "route")             \
     X(FORWARD, "forward")         \

@@ -72,9 +72,6 @@ static const struct conf_field *row_of(const struct conf_type *type, struct slic
 static const struct {
     const char *key, *remedy;
 } not_yet[] = {
-    { "compress", "let the servers compress" },
-    { "compression", "let the servers compress" },
-    { "gzip", "let the servers compress" },
     { "cache", "let the servers or what is in front of weir keep answers" },
 };
 
@@ -148,10 +145,20 @@ static void decode_absent(struct conf_decode *d, const struct conf_node *node, c
     }
 }
 
-/* What is neither a map nor, where there is a short form, a scalar. */
+/* The field that what stands in an object's place fills; NULL: that cannot be. A patch names its fields. */
+static const struct conf_field *short_field(const struct conf_node *node, const struct conf_target *t)
+{
+    const char *name = NULL;
+    if (node->kind == CONF_NODE_SCALAR) name = t->type->short_form;
+    if (node->kind == CONF_NODE_LIST) name = t->type->short_list;
+    return name && !t->set ? row_of(t->type, slice_of(name)) : NULL;
+}
+
+/* What is neither a map nor, where there is a short form, a scalar or a list. */
 static void refuse_kind(struct conf_decode *d, const struct conf_node *node, const struct conf_target *t)
 {
     const char *expected = t->type->short_form && !t->set ? "text or a map" : "a map";
+    if (t->type->short_list && !t->set) expected = "text, a list or a map";
     char found[CONF_FOUND_MAX], known[200];
     const char *remedy = suggest_key(t->type, (struct slice){ "", 0 }, known, sizeof(known));
     if (node->key_place.line)
@@ -165,8 +172,8 @@ void conf_decode_object(struct conf_decode *d, const struct conf_node *node, con
 {
     uint32_t before = conf_decode_fault_count(d);
     uint64_t seen = 0;
-    if (node->kind == CONF_NODE_SCALAR && t->type->short_form && !t->set) {
-        const struct conf_field *f = row_of(t->type, slice_of(t->type->short_form));
+    const struct conf_field *f = short_field(node, t);
+    if (f) {
         seen = UINT64_C(1) << (f - t->type->fields);
         conf_decode_field(d, node, f, t->object, false);
     } else if (node->kind == CONF_NODE_MAP) {

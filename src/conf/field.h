@@ -74,6 +74,7 @@ struct conf_type {
     size_t size;
     const struct conf_field *fields; /* ends with a row without a name; NULL for scalars */
     const char *short_form;          /* a scalar in an object's place fills this field */
+    const char *short_list;          /* a list in its place fills this one, if there is a short_form */
     const char *name_from;    /* CONF_KIND_NAMED: the field whose text names an element without a name */
     const char *or_name_from; /* and where that is absent too; NULL: none */
     const char *chosen_by;    /* CHOICE: the key that names the option ("method") */

@@ -186,6 +186,7 @@ static void put_section(struct manual *m, const struct conf_type_use *use)
         if (*c == '_') *c = ' ';
     text_printf(m->out, "## %s\n\nAt %s.", name, use->paths);
     if (type->short_form) text_printf(m->out, " Text in its place fills `%s`.", type->short_form);
+    if (type->short_list) text_printf(m->out, " A list in its place fills `%s`.", type->short_list);
     if (type->name_from)
         text_printf(m->out, " Without a name in a list, it is named after its `%s`.", type->name_from);
     put_text(m, "\n\n");

@@ -254,10 +254,11 @@ static void put_rows(struct schema *s, const struct conf_type *type, const char 
     json_bool(s->out, false);
 }
 
-static void put_short_form(struct schema *s, const struct conf_type *type)
+/* What fills the field `name` may stand in the object's place. */
+static void put_short_form(struct schema *s, const struct conf_type *type, const char *name)
 {
-    for (const struct conf_field *f = type->fields; f->name; f++) {
-        if (strcmp(f->name, type->short_form) != 0) continue;
+    for (const struct conf_field *f = type->fields; name && f->name; f++) {
+        if (strcmp(f->name, name) != 0) continue;
         json_object(s->out);
         put_kind(s, f);
         if (f->help) put_member(s, "description", f->help);
@@ -298,7 +299,8 @@ static void put_definition(struct schema *s, const struct conf_type *type)
         if (type->options) {
             put_options(s, type);
         } else {
-            put_short_form(s, type);
+            put_short_form(s, type, type->short_form);
+            put_short_form(s, type, type->short_list);
             json_object(s->out);
             put_rows(s, type, NULL, NULL);
             json_object_end(s->out);

@@ -72,16 +72,20 @@ static void add_child(struct conf_node *parent, struct conf_node *child)
     *at = child;
 }
 
-/* "10.0.0.1:80" becomes {address: "10.0.0.1:80"}. */
+/* "10.0.0.1:80" becomes {address: "10.0.0.1:80"}; [a, b] likewise, where a list may stand for a map. */
 static bool expand_short_form(struct walk *w)
 {
-    if (w->node->kind != CONF_NODE_SCALAR || !w->type || !w->type->short_form) return false;
-    struct conf_node *inner = new_node(w->tree, CONF_NODE_SCALAR);
+    const char *name = NULL;
+    if (w->type && w->node->kind == CONF_NODE_SCALAR) name = w->type->short_form;
+    if (w->type && w->node->kind == CONF_NODE_LIST && !w->is_container) name = w->type->short_list;
+    if (!name) return false;
+    struct conf_node *inner = new_node(w->tree, w->node->kind);
     inner->text = w->node->text;
+    inner->first_child = w->node->first_child;
     inner->is_quoted = w->node->is_quoted;
     inner->place = w->node->place;
     inner->key_place = w->node->place;
-    inner->key = copy_text(w->tree, slice_of(w->type->short_form));
+    inner->key = copy_text(w->tree, slice_of(name));
     w->node->kind = CONF_NODE_MAP;
     w->node->text = SLICE_NONE;
     w->node->first_child = inner;

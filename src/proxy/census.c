@@ -2,6 +2,7 @@
 
 #include "base/count.h"
 #include "pool/upstream.h"
+#include "proxy/compression.h"
 #include "proxy/exchange.h"
 #include "proxy/introduction.h"
 #include "proxy/mirror.h"
@@ -45,6 +46,10 @@ static void add_exchange(struct census *c, const struct exchange *x)
     c->reached[CENSUS_BLOCKS] += x->replay != NULL;
     add_chain(c, x->arena.blocks);
     add_timer(c, &x->timer);
+    if (x->compression) {
+        c->reached[CENSUS_BLOCKS] += x->compression->out != NULL;
+        add_timer(c, &x->compression->pause);
+    }
     add_server_stream(c, x->attempt.stream);
 }
 

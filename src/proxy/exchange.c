@@ -119,7 +119,10 @@ enum step exchange_enter(struct exchange *x, enum exchange_state next)
     /* However it leaves the queue: who is over must not have a turn. */
     if (was_waiting && next != EXCHANGE_PICK) pool_stop_waiting(x->pool, &x->waiter);
     x->state = (uint8_t)next;
-    if (next >= EXCHANGE_REPLY) x->request = REQUEST_UNWANTED;
+    if (next >= EXCHANGE_REPLY) {
+        x->request = REQUEST_UNWANTED;
+        if (x->compression) compression_end(x);
+    }
     /* Who had a turn in vain goes on with the time that was given then; whose attempt failed is given new time. */
     if (next == EXCHANGE_PICK && !was_waiting) x->since_ms = 0;
     if (states[next].wait && !(next == EXCHANGE_QUEUE && x->since_ms)) exchange_moved(x);
@@ -216,6 +219,8 @@ static bool can_tell(struct exchange *x)
     if (x->state < EXCHANGE_RESPONSE) return true;
     if (x->state != EXCHANGE_RESPONSE || !http_stream_unsend(x->client)) return false;
     x->body_out = 0;
+    if (x->compression) compression_end(x);
+    x->compression = NULL; /* what goes is another body */
     return true;
 }
 
@@ -379,6 +384,7 @@ static enum step retire(struct exchange *x)
 {
     struct loop *l = &x->worker->loop;
     loop_disarm(l, &x->timer);
+    compression_end(x);
     if (x->pool_conf) retry_budget_ended(x->pool, x->is_retrying);
     attempt_end(&x->attempt, (enum end_reason)x->record.end);
     if (x->record.flags & FLIGHT_TUNNEL) x->attempt.stream = NULL;

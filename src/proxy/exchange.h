@@ -39,6 +39,7 @@ enum step { STEP_WAIT, STEP_GO };
 
 #define EXCHANGE_TRIED_MAX 64u
 
+struct compression;
 struct exchange_egress;
 struct mirror;
 struct split_variant;
@@ -83,7 +84,8 @@ struct exchange {
     struct mirror *mirror;          /* its copy, NULL: none */
     struct slice upgrade;           /* the protocol that is asked for and allowed; else empty */
     struct tunnel *tunnel;
-    bool is_client_counted; /* among its address's: see worker_client_closed() */
+    struct compression *compression; /* of the response, in the arena; NULL: it passes as it is */
+    bool is_client_counted;          /* among its address's: see worker_client_closed() */
     const struct rate_limit
         *rate; /* the tightest that it has met, or that refused it; good while it has a site */
     struct rate_verdict rate_verdict;

@@ -210,7 +210,7 @@ static void on_client_writable(struct http_stream *s)
     } else if (x->is_behind) {
         x->is_behind = false;
         exchange_moved(x);
-        http_stream_resume(x->attempt.stream);
+        if (compression_go_on(x)) http_stream_resume(x->attempt.stream);
     }
 }
 

@@ -5,14 +5,13 @@
 #include "proxy/headers.h"
 #include "proxy/upgrade.h"
 
-/* All of the response is with the client's stream. */
-static void response_is_whole(struct exchange *x)
+void exchange_response_is_whole(struct exchange *x)
 {
     exchange_enter(x, EXCHANGE_FLUSH);
     exchange_advance(x);
 }
 
-static void wait_for_client(struct exchange *x)
+void exchange_wait_for_client(struct exchange *x)
 {
     x->is_behind = true;
     exchange_moved(x);
@@ -37,8 +36,7 @@ static void on_open(struct http_stream *s)
     if (request_begin(x) == STEP_GO) exchange_advance(x);
 }
 
-/* The client's side takes no more of the response: its connection has broken, or memory is out. */
-static void client_failed(struct exchange *x)
+void exchange_client_failed(struct exchange *x)
 {
     exchange_cut(x, x->client->lacks_memory ? END_NO_MEMORY : END_CLIENT_ABORT);
 }
@@ -51,11 +49,11 @@ static void pass_informational(struct exchange *x, struct http_head *head)
     headers_of_other_responses(x, head->fields, head->field_count);
     x->is_informed = true;
     if (http_send_head(x->client, &send, 0) == IO_FAIL) {
-        client_failed(x);
+        exchange_client_failed(x);
     } else if (!x->client->is_flushed) {
         /* One that waits is enough: the next is read when the client has taken it. */
         http_stream_pause(x->attempt.stream);
-        wait_for_client(x);
+        exchange_wait_for_client(x);
     }
 }
 
@@ -112,7 +110,7 @@ static void begin_response(struct exchange *x, struct http_head *head, unsigned 
     send.is_early = !x->client->is_ended && is_unwanted;
     exchange_enter(x, EXCHANGE_RESPONSE);
     x->record.status = head->status;
-    if (headers_of_response(x, head, &send) < 0) {
+    if (headers_of_response(x, head, &send) < 0 || compression_begin(x, &send) < 0) {
         exchange_cut(x, END_NO_MEMORY);
         return;
     }
@@ -120,7 +118,7 @@ static void begin_response(struct exchange *x, struct http_head *head, unsigned 
     note_grpc(x, head->fields, head->field_count);
     if (x->request == REQUEST_SENT) request_drop_replay(x);
     if (http_send_head(x->client, &send, flags & HTTP_MORE) != IO_OK) {
-        client_failed(x);
+        exchange_client_failed(x);
         return;
     }
     /* Nobody takes the rest of the request: it is thrown away, lest a client that sends first and reads then and a
@@ -131,7 +129,7 @@ static void begin_response(struct exchange *x, struct http_head *head, unsigned 
     }
     if (x->state != EXCHANGE_RESPONSE) return;
     if (head->body == HTTP_BODY_NONE)
-        response_is_whole(x);
+        exchange_response_is_whole(x);
     else
         exchange_unpin(x); /* the configuration may have changed since it began */
 }
@@ -166,7 +164,7 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
     if (head->status == 101) {
         x->record.status = 101;
         if (upgrade_begin(x, head) < 0) {
-            client_failed(x);
+            exchange_client_failed(x);
             return;
         }
         keep_response(x, head);
@@ -187,17 +185,18 @@ static size_t on_response_body(struct http_stream *s, const char *data, size_t l
         exchange_end_of_bug(x);
         return len;
     }
+    if (x->compression) return compression_take(x, data, len, flags);
     size_t taken = 0;
     enum io io = http_send_body(x->client, data, len, flags, &taken);
     x->body_out += taken;
     if (io == IO_FAIL) {
-        client_failed(x);
+        exchange_client_failed(x);
         return len;
     }
     if (taken < len)
-        wait_for_client(x);
+        exchange_wait_for_client(x);
     else if (flags & HTTP_END)
-        response_is_whole(x);
+        exchange_response_is_whole(x);
     else
         exchange_moved(x);
     return taken;
@@ -217,10 +216,12 @@ static void on_response_trailers(struct http_stream *s, const struct http_field 
     struct http_field *passing = NULL;
     if (exchange_copy_fields(x, fields, count, &passing) < 0) count = 0;
     headers_of_other_responses(x, passing, count);
-    if (http_send_trailers(x->client, passing, count) == IO_FAIL)
-        client_failed(x);
+    if (x->compression)
+        compression_take_trailers(x, passing, count);
+    else if (http_send_trailers(x->client, passing, count) == IO_FAIL)
+        exchange_client_failed(x);
     else
-        response_is_whole(x);
+        exchange_response_is_whole(x);
 }
 
 static void on_server_error(struct http_stream *s, const struct http_fault *fault)
@@ -228,6 +229,7 @@ static void on_server_error(struct http_stream *s, const struct http_fault *faul
     struct exchange *x = s->owner;
     exchange_note(x);
     if ((x->state != EXCHANGE_CONNECT && !exchange_is_with_server(x)) || is_left(x, s)) return;
+    if (compression_has_all(x)) return;
     enum end_reason reason = fault->reason;
     if (x->request >= REQUEST_REFUSED && http_is_break(reason)) reason = END_SEND_FAILED;
     if (exchange_attempt_failed(x, reason, fault->detail, fault->number) == STEP_GO) exchange_advance(x);

@@ -1,9 +1,11 @@
 /* proxy/exchange_steps.h: what the parts of an exchange call of one another. exchange.c: states, time-outs, beginning and
  * end. exchange_attempt.c: servers, the queue. exchange_retry.c: whether a request goes out once more.
  * exchange_request.c: from client to server. exchange_response.c: from server to client. exchange_reply.c: weir's own
- * answers. exchange_rate.c: rate limits. exchange_egress.c: where egress routes go. */
+ * answers. exchange_rate.c: rate limits. exchange_egress.c: where egress routes go. A response that is compressed on its way:
+ * compression.h. */
 #pragma once
 
+#include "proxy/compression.h"
 #include "proxy/exchange.h"
 
 /* Says to profiles what this thread is about. */
@@ -108,6 +110,13 @@ bool request_go_on(struct exchange *x);
 /* Once nothing can be retried any more, what was kept is of no use. */
 void request_drop_replay(struct exchange *x);
 extern const struct http_stream_events exchange_client_events;
+
+/* All of the response is with the client's stream. */
+void exchange_response_is_whole(struct exchange *x);
+/* It has not taken all that it was given, and says when it takes more. */
+void exchange_wait_for_client(struct exchange *x);
+/* The client's side takes no more of the response: its connection has broken, or memory is out. */
+void exchange_client_failed(struct exchange *x);
 
 /* State REPLY: x->end told to the client, or what the route says. */
 enum step reply_send(struct exchange *x);

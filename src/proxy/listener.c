@@ -39,6 +39,7 @@ static void add_meters(struct listener *l, struct metric_registry *m)
         l->meter_grpc[i] = metric_counter(m, "weir_grpc_responses_total",
                                           "Answers to gRPC clients, by grpc-status.", labels, 2);
     }
+    compression_add_meters(&l->compression, m, l->name);
     for (unsigned i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
         labels[1] = (struct metric_label){ "reason", end_reason_info(refusals[i])->name };
         l->meter_refused[refusals[i]] = metric_counter(

@@ -8,6 +8,7 @@
 
 #include "base/end_reason.h"
 #include "metric/metric.h"
+#include "proxy/compression.h"
 #include "proxy/grpc.h"
 
 struct listener_worker;
@@ -28,6 +29,7 @@ struct listener {
     uint32_t meter_refused[END_REASON_COUNT]; /* those that can be: see listener.c */
     uint32_t meter_accepted, meter_bytes_in, meter_bytes_out, meter_seconds, meter_errors;
     uint32_t meter_ends[END_REASON_COUNT], meter_classes[6], meter_grpc[GRPC_STATUSES];
+    struct compression_meters compression;
     struct metric_scope meters;
 };
 

@@ -202,7 +202,8 @@ static void check_tcp_route(struct conf_decode *d, const struct conf_node *node,
                                              "gate",
                                              "idempotent",
                                              "rate",
-                                             "retry" };
+                                             "retry",
+                                             "compress" };
     const char *const *names = r->sni.data;
     struct err err;
     for (size_t i = 0; i < sizeof(http_keys) / sizeof(*http_keys); i++)
@@ -238,7 +239,9 @@ static void check_names(struct conf_decode *d, const struct conf_node *node, con
 /* What is done to requests would be done to nothing. */
 static void check_tcp_listener(struct conf_decode *d, const struct conf_node *node)
 {
-    static const char *const http_keys[] = { "http2", "trust", "fields", "paths", "limits", "pin" };
+    static const char *const http_keys[] = {
+        "http2", "trust", "fields", "paths", "limits", "pin", "compress"
+    };
     for (size_t i = 0; i < sizeof(http_keys) / sizeof(*http_keys); i++)
         if (conf_node_get(node, http_keys[i]))
             conf_decode_fault(d, node, http_keys[i], "take it out, or write `protocol: http`",
@@ -322,6 +325,10 @@ static const struct conf_field listener_fields[] = {
     { "gate", CONF_OPTIONAL(struct listener_conf, gate, &gate_conf_type), .help = "Who may pass." },
     { "rate", CONF_OPTIONAL(struct listener_conf, rate, &rate_conf_type),
       .help = "How many requests may come in a time, like `100/s`, whatever becomes of them." },
+    { "compress", CONF_OPTIONAL(struct listener_conf, compress, &compress_conf_type),
+      .help =
+          "Which responses are compressed for clients that take it; `true` or `[zstd, br, gzip]` will do. "
+          "None if absent." },
     { "pin", CONF_OPTIONAL(struct listener_conf, pin, &pin_type),
       .help = "Who may choose the server by hand, with the header `Weir-Pin: pool/server`; from everybody "
               "else it is "

@@ -107,6 +107,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     h1_worker_init(&w->h1, &w->loop);
     shed_init(&w->shed);
     h2_worker_init(&w->h2, &w->loop);
+    compression_worker_init(&w->compression, &w->loop, p->worker_count);
     w->metrics = metric_shard_of(p->metrics, index);
     if (p->access_log) w->access_log = access_log_writer_of(p->access_log, index);
     if (flight_ring_new(&w->flights, FLIGHT_RING_RECORDS, index, err) < 0 ||
@@ -128,6 +129,7 @@ void worker_free(struct worker *w)
     resolver_free(w->resolver);
     mailbox_free(w->box);
     flight_ring_free(w->flights);
+    compression_worker_fini(&w->compression);
     slab_fini(&w->clients);
     slab_fini(&w->tunnels);
     slab_fini(&w->sessions);
@@ -347,6 +349,7 @@ static void on_trim(void *reader, const struct mail *m)
     (void)m;
     struct worker *w = reader;
     block_pool_trim(&w->loop.blocks);
+    encoder_pool_trim(&w->compression.encoders);
 }
 
 void worker_ask_for_memory(struct worker *w)

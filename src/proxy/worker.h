@@ -12,6 +12,7 @@
 #include "net/acceptor.h"
 #include "net/mailbox.h"
 #include "pool/pool_worker.h"
+#include "proxy/compression.h"
 #include "proxy/proxy.h"
 #include "proxy/shed.h"
 #include "proxy/site.h"
@@ -71,6 +72,7 @@ struct worker {
     struct site_view *site;        /* the configuration that new exchanges go by */
     struct route_scratch *scratch; /* of one match at a time */
     struct slab clients, tunnels, sessions, exchanges, introductions;
+    struct compression_worker compression;
     struct list mirrors; /* of mirror */
     struct h1_worker h1;
     struct shed shed;

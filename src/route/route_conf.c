@@ -304,6 +304,10 @@ static void check_destination(struct conf_decode *d, const struct conf_node *nod
     if (r->mirror && !has_server)
         conf_decode_fault(d, node, "mirror", "it stands beside pool or split only",
                           "what does not go to a pool cannot be copied to one");
+    if (r->compress && !has_server && !r->egress)
+        conf_decode_fault(
+            d, node, "compress", "leave it out",
+            "what weir answers by itself goes as it is: only servers' responses are compressed");
     if (r->retry && !has_server && !r->egress)
         conf_decode_fault(d, node, "retry", "leave it out", "there is no server that could be tried again");
     if (r->rewrite && !has_server && !r->egress)
@@ -426,6 +430,9 @@ static const struct conf_field fields[] = {
     { "retry", CONF_OPTIONAL(struct route_conf, retry, &retry_conf_type),
       .help = "When its requests are sent once more, in place of what its pool says; the pool's budget holds "
               "for all." },
+    { "compress", CONF_OPTIONAL(struct route_conf, compress, &compress_conf_type),
+      .help = "Which responses are compressed, in place of what its listener says; `true`, `false` or "
+              "`[zstd, br, gzip]` will do." },
     { "idempotent", CONF_BOOL(struct route_conf, idempotent), .preset = "false",
       .help =
           "Says that its requests may be sent a second time whatever their method, because doing so changes "

@@ -1,6 +1,7 @@
 /* route/route_conf.h: one of a listener's routes, as configured. Part of a snapshot. */
 #pragma once
 
+#include "coding/compress_conf.h"
 #include "conf/field.h"
 #include "http/template.h"
 #include "route/gate_conf.h"
@@ -102,6 +103,7 @@ struct route_conf {
     struct retry_conf *retry;        /* NULL: its pool's */
     struct route_timeouts *timeouts; /* NULL: its pool's and listener's */
     struct route_limits *limits;     /* NULL: its listener's */
+    struct compress_conf *compress;  /* likewise */
     bool idempotent;                 /* its requests may be sent a second time, whatever their method */
 };
 
