@@ -1,6 +1,7 @@
 #include "proxy/record.h"
 
 #include "base/bug.h"
+#include "proxy/compression.h"
 #include "proxy/split.h"
 
 /* By the class of its status; others than 1xx to 5xx as none. */
@@ -81,6 +82,11 @@ void record_exchange(struct exchange *x)
         .connection_id = x->connection_id,
         .connection_requests = x->connection_requests,
     };
+    if (x->compression) {
+        entry.compression = slice_of(coding_name((enum coding)x->compression->coding));
+        entry.plain_bytes = x->compression->taken;
+        entry.encoded_bytes = x->compression->made;
+    }
     struct record_places places = { x->pool ? x->pool->pool : NULL, x->view ? x->view->set->roster : NULL,
                                     x->addresses };
     add_places(w, &entry, &places);

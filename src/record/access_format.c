@@ -278,6 +278,21 @@ static void add_body_bytes(const struct line *l)
     text_add_u64(l->out, l->entry->body_bytes);
 }
 
+static void add_compression(const struct line *l)
+{
+    add_value(l, l->entry->compression);
+}
+
+/* As nginx has it, also of other algorithms: how many times as large it was. */
+static void add_gzip_ratio(const struct line *l)
+{
+    const struct access_entry *e = l->entry;
+    char text[32];
+    struct text t = text_over(text, sizeof(text));
+    if (e->encoded_bytes) text_printf(&t, "%.2f", (double)e->plain_bytes / (double)e->encoded_bytes);
+    add_value(l, t.len ? text_slice(&t) : SLICE_NONE);
+}
+
 static void add_bytes_sent(const struct line *l)
 {
     text_add_u64(l->out, l->entry->record->bytes_out);
@@ -508,6 +523,8 @@ static void (*const adders[ACCESS_CODE_COUNT])(const struct line *) = {
     [ACCESS_RESPONSE_FIELD] = add_response_field,
     [ACCESS_ARGS] = add_args,
     [ACCESS_BODY_BYTES_SENT] = add_body_bytes,
+    [ACCESS_GZIP_RATIO] = add_gzip_ratio,
+    [ACCESS_WEIR_COMPRESSION] = add_compression,
     [ACCESS_BYTES_SENT] = add_bytes_sent,
     [ACCESS_CONNECTION] = add_connection,
     [ACCESS_CONNECTION_REQUESTS] = add_connection_requests,

@@ -20,6 +20,7 @@
     X(BYTES_SENT, "bytes_sent")                           \
     X(CONNECTION, "connection")                           \
     X(CONNECTION_REQUESTS, "connection_requests")         \
+    X(GZIP_RATIO, "gzip_ratio")                           \
     X(HOST, "host")                                       \
     X(HOSTNAME, "hostname")                               \
     X(MSEC, "msec")                                       \
@@ -53,6 +54,7 @@
     X(URI, "uri")                                         \
     X(WEIR_CLIENT_FINGERPRINT, "weir_client_fingerprint") \
     X(WEIR_CLIENT_NAMES, "weir_client_names")             \
+    X(WEIR_COMPRESSION, "weir_compression")               \
     X(WEIR_END, "weir_end")                               \
     X(WEIR_ID, "weir_id")                                 \
     X(WEIR_LISTENER, "weir_listener")                     \

@@ -11,7 +11,7 @@ import broken
 import http2
 import message
 from tls import Pki
-from waiting import LIMIT_S
+from waiting import LIMIT_S, eventually
 
 ALGORITHMS = ["gzip", "br", "zstd"]
 TEXT = ("Content-Type", "text/plain; charset=utf-8")
@@ -168,6 +168,17 @@ def test_a_real_server_knows_its_entity_tag_again(scene):
     assert part.status == 200 and unzip(part.body) == LONG
     plain = client.ask("GET", "/files/a.txt", ASKS, ("Range", "bytes=10-19"))
     assert plain.status == 206 and plain.body == LONG[10:20] and not plain.has("Content-Encoding")
+
+
+def test_the_access_log_tells(scene, tmp_path):
+    path = tmp_path / "access.log"
+    _, weir = proxy(scene, answer(TEXT, body=LONG), access_log={
+        "path": str(path), "format": "$body_bytes_sent $weir_compression $gzip_ratio"})
+    client = scene.client(weir)
+    sizes = [len(client.ask("GET", "/", *fields).body) for fields in ([ASKS], [])]
+    weir.wait_records(2)
+    lines = eventually(lambda: path.read_text().splitlines()[1:] and path.read_text().splitlines(), "two lines")
+    assert lines == [f"{sizes[0]} gzip {len(LONG) / sizes[0]:.2f}", f"{sizes[1]} - -"]
 
 
 def test_routes_say_otherwise(scene):

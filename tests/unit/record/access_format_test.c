@@ -76,6 +76,9 @@ static void set_up(struct fixture *f)
                                       .split = SLICE("checkout"),
                                       .variant = SLICE("b"),
                                       .body_bytes = 4000,
+                                      .compression = SLICE("br"),
+                                      .plain_bytes = 13000,
+                                      .encoded_bytes = 4000,
                                       .connection_id = 77,
                                       .connection_requests = 3 };
 }
@@ -112,6 +115,7 @@ static void variables_are_as_in_nginx(void **state)
         { "$request_method $request_uri $uri $args $query_string", "GET /a%20b?c=d&e /a%20b c=d&e c=d&e" },
         { "$server_protocol $scheme $host", "HTTP/1.1 http www.example.com" },
         { "$status $body_bytes_sent $bytes_sent $request_length", "200 4000 4321 321" },
+        { "$weir_compression $gzip_ratio", "br 3.25" },
         { "$request_time", "1.234" },
         { "$upstream_addr|$upstream_status", "10.0.0.1:80, 10.0.0.2:80|504, 200" },
         { "$upstream_connect_time|$upstream_header_time", "-, 0.001|-, 0.030" },
