@@ -6,6 +6,7 @@
 #include "control/certificate_list.h"
 #include "control/certificate_look.h"
 #include "metric/metric.h"
+#include "tls/staple.h"
 
 #define WORDS_MS (UINT64_C(12) * 3600 * 1000)
 /* Not all file systems say what happens in them. */
@@ -116,6 +117,18 @@ static void say_faults(struct certificate_watch *w, const struct certificate_sea
     if (count > SAID_MAX)
         log_event(LOG_WARN, "certificate_refused", "listener=%s more=%u", seat->listener->name,
                   count - SAID_MAX);
+}
+
+/* What the issuer says of it is new. */
+static uint32_t say_staple(const struct certificate_seat *seat, const struct tls_certificate *c,
+                           const struct tls_certificate *old)
+{
+    char date[16];
+    if (!c->staple || tls_staple_is_same(c->staple, old->staple)) return 0;
+    log_event(LOG_INFO, "ocsp_response_changed", "listener=%s name=%s serial=%s until=%s",
+              seat->listener->name, c->name_count ? c->names : "-", c->serial,
+              tls_date_print(c->staple->until, date));
+    return 1;
 }
 
 static uint32_t say_changes(struct certificate_watch *w, const struct certificate_seat *seat,

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "tls/small_file.h"
+#include "tls/staple.h"
 
 #define RSA_BITS_MIN 2048
 #define NAMES_MAX 10000u
@@ -312,6 +313,7 @@ void tls_certificate_put(struct tls_certificate *c)
     free(c->names);
     free(c->chain);
     free(c->issuer);
+    tls_staple_put(c->staple);
     if (c->key) OPENSSL_clear_free(c->key, (size_t)c->key_bytes);
     credentials_free(atomic_load_explicit(&c->credentials, memory_order_acquire));
     free(c);
@@ -385,4 +387,10 @@ int tls_certificate_use(struct tls_certificate *c, SSL *ssl)
 {
     const struct tls_credentials *use = credentials_of(c);
     return use && SSL_use_cert_and_key(ssl, use->leaf, use->key, use->chain, 1) == 1 ? 0 : -1;
+}
+
+bool tls_certificate_is_chosen(struct tls_certificate *c, const SSL *ssl)
+{
+    const struct tls_credentials *use = atomic_load_explicit(&c->credentials, memory_order_acquire);
+    return use && SSL_get_certificate(ssl) == use->leaf;
 }

@@ -20,6 +20,7 @@ enum tls_key_kind { TLS_KEY_RSA, TLS_KEY_EC, TLS_KEY_ED25519, TLS_KEY_KINDS };
 #define TLS_EXPIRY_WARNING_S (14 * 24 * 3600)
 
 struct tls_credentials;
+struct tls_staple;
 
 struct tls_certificate {
     _Atomic uint32_t refs;
@@ -32,12 +33,14 @@ struct tls_certificate {
     uint32_t chain_bytes;
     unsigned char *key; /* DER, in OpenSSL's memory, which core files are without (tls/memory.h) */
     int key_bytes;
-    char *issuer;    /* its name, for people (RFC 2253) */
-    int64_t since_s; /* served as it is */
-    struct file_stamp cert_stamp, key_stamp;
+    char *issuer;              /* its name, for people (RFC 2253) */
+    int64_t since_s;           /* served as it is */
+    struct tls_staple *staple; /* what the issuer says of it; NULL: nothing that could be shown */
+    struct file_stamp cert_stamp, key_stamp, staple_stamp;
     struct tls_credentials *_Atomic credentials;
 };
 
+/* Of a pair. */
 #define TLS_CERTIFICATE_FILES 2u
 /* Reads both files, whose sentences say which of them is at fault; stamps: of both, also where one is. One reference is the
  * caller's. */
@@ -56,3 +59,5 @@ const char *tls_date_print(int64_t seconds, char out[16]);
 /* Has `ssl` use it: the key is made of its DER the first time, by whichever thread comes first. -1: out of memory, or OpenSSL
  * finds it too weak. */
 MUST_CHECK int tls_certificate_use(struct tls_certificate *c, SSL *ssl);
+/* It is the one that `ssl` has chosen, of those that it could use. */
+bool tls_certificate_is_chosen(struct tls_certificate *c, const SSL *ssl);

@@ -5,6 +5,7 @@
 
 #include "tls/conn.h"
 #include "tls/profile.h"
+#include "tls/staple.h"
 #include "tls/tickets.h"
 
 /* Of a client's chain. */
@@ -39,6 +40,21 @@ static int on_certificate(SSL *ssl, void *context)
     for (unsigned i = 0; choice && i < TLS_KEY_KINDS; i++)
         if (choice->by_kind[i] && tls_certificate_use(choice->by_kind[i], ssl) == 0) has_any = true;
     return has_any;
+}
+
+/* The client asks what the issuer says of the certificate, which is chosen by now. */
+static int on_status(SSL *ssl, void *context)
+{
+    (void)context;
+    const struct tls_conn *conn = conn_of(ssl);
+    const struct tls_choice *choice = tls_conn_choice(conn);
+    int64_t now_s = (int64_t)(loop_wall_ns(tls_conn_worker(conn)->loop) / NS_PER_S);
+    for (unsigned i = 0; choice && i < TLS_KEY_KINDS; i++) {
+        struct tls_certificate *c = choice->by_kind[i];
+        if (c && c->staple && tls_certificate_is_chosen(c, ssl))
+            return tls_staple_show(c->staple, ssl, now_s) ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
+    }
+    return SSL_TLSEXT_ERR_NOACK;
 }
 
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *offered,
@@ -144,6 +160,7 @@ int tls_server_context_new(SSL_CTX **out, const struct tls_conf *conf, const str
     }
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_cert_cb(ctx, on_certificate, NULL);
+    SSL_CTX_set_tlsext_status_cb(ctx, on_status);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket_key);
     if (conf->client && ask_clients(ctx, conf->client, ca, err) < 0) {

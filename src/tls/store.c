@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "tls/server_context.h"
+#include "tls/staple.h"
 #include "tls/tickets.h"
 
 #define NAME_MAX_BYTES 253u
@@ -75,10 +76,13 @@ static int make_table(struct tls_store *s)
 
 /* reading */
 
-/* Files of a store: two of each certificate, then the keys of tickets and the CA of clients. */
+/* Of each certificate: the pair, and what its issuer says. */
+#define CERTIFICATE_FILES (TLS_CERTIFICATE_FILES + 1)
+
+/* Files of a store: those of each certificate, then the keys of tickets and the CA of clients. */
 static uint32_t count_files(const struct tls_conf *conf)
 {
-    return TLS_CERTIFICATE_FILES * conf->certificates.count + 2;
+    return CERTIFICATE_FILES * conf->certificates.count + 2;
 }
 
 struct reading {
@@ -128,6 +132,36 @@ static bool is_of_now(const struct reading *r, const struct tls_certificate *c,
     return false;
 }
 
+/* While weir starts one that has expired is not shown, and no reason not to start. */
+static bool is_of_use(const struct reading *r, const struct tls_staple *s, const char *path, struct err *err)
+{
+    char date[16];
+    if (!r->before || s->until > r->asked->now_s) return true;
+    err_set(err, "the OCSP response in %s expired on %s; fetch a new one", path,
+            tls_date_print(s->until, date));
+    return false;
+}
+
+/* Beside a pair that is new or as it was. With a mistake in it what is served stays, if it is of the same certificate; of
+ * another's renewal it may be the part that is still to come. */
+static void read_staple(struct reading *r, uint32_t i, struct tls_certificate *c,
+                        const struct tls_certificate *before, struct file_stamp *stamp)
+{
+    const char *path = ((const struct tls_certificate_conf *)r->conf->certificates.data + i)->ocsp;
+    struct tls_store_fault fault = { .certificate = i, .is_certificate = true, .key = "ocsp" };
+    if (!path) return;
+    struct tls_staple *staple = NULL;
+    if (tls_staple_read(&staple, path, c, r->asked->now_s, stamp, &fault.err) == 0 &&
+        is_of_use(r, staple, path, &fault.err)) {
+        c->staple = staple;
+        c->staple_stamp = *stamp;
+        return;
+    }
+    tls_staple_put(staple);
+    if (before && tls_certificate_is_same(before, c)) c->staple = tls_staple_get(before->staple);
+    tell(r, &fault);
+}
+
 /* With a mistake in it, the one before stays. */
 static struct tls_certificate *read_one(struct reading *r, uint32_t i, struct file_stamp *stamps)
 {
@@ -136,14 +170,19 @@ static struct tls_certificate *read_one(struct reading *r, uint32_t i, struct fi
     struct tls_store_fault fault = { .certificate = i, .is_certificate = true };
     struct tls_certificate *before = r->before ? r->before->certificates[i] : NULL, *c = NULL;
     if (before && is_unchanged(r, &before->cert_stamp, conf->cert) &&
-        is_unchanged(r, &before->key_stamp, conf->key)) {
+        is_unchanged(r, &before->key_stamp, conf->key) &&
+        (!conf->ocsp || is_unchanged(r, &before->staple_stamp, conf->ocsp))) {
         stamps[0] = before->cert_stamp;
         stamps[1] = before->key_stamp;
+        stamps[TLS_CERTIFICATE_FILES] = before->staple_stamp;
         return tls_certificate_get(before);
     }
     if (tls_certificate_read(&c, conf->cert, conf->key, stamps, &fault.err) == 0) {
         c->since_s = before && tls_certificate_is_same(before, c) ? before->since_s : r->asked->now_s;
-        if (!before || is_of_now(r, c, before, conf->cert, &fault.err)) return c;
+        if (!before || is_of_now(r, c, before, conf->cert, &fault.err)) {
+            read_staple(r, i, c, before, &stamps[TLS_CERTIFICATE_FILES]);
+            return c;
+        }
     }
     tls_certificate_put(c);
     tell(r, &fault);
@@ -154,7 +193,7 @@ static void read_certificates(struct reading *r)
 {
     struct tls_store *s = r->store;
     for (uint32_t i = 0; i < r->conf->certificates.count; i++) {
-        struct tls_certificate *c = read_one(r, i, &r->stamps[TLS_CERTIFICATE_FILES * i]);
+        struct tls_certificate *c = read_one(r, i, &r->stamps[CERTIFICATE_FILES * i]);
         if (c) s->certificates[s->count++] = c;
     }
 }
@@ -247,6 +286,7 @@ void tls_conf_each_file(const struct tls_conf *conf, void (*each)(void *context,
     for (uint32_t i = 0; i < conf->certificates.count; i++) {
         each(context, c[i].cert);
         each(context, c[i].key);
+        each(context, c[i].ocsp);
     }
     each(context, conf->ticket_keys);
     each(context, conf->client ? conf->client->ca : NULL);

@@ -6,24 +6,44 @@
 #include "conf/arena.h"
 #include "conf/decode.h"
 #include "conf/decoding.h"
+#include "tls/staple.h"
 #include "tls/store.h"
 
 #define CERTIFICATES_MAX 100000
 #define PATH_BYTES_MAX 4000
 
+#define PAIR_ROWS                                                                                        \
+    { "cert",                                                                                            \
+      CONF_STRING(struct tls_certificate_conf, cert),                                                    \
+      .min = 1,                                                                                          \
+      .max = PATH_BYTES_MAX,                                                                             \
+      .flags = CONF_REQUIRED,                                                                            \
+      .help = "A PEM file with the certificate, and behind it what issued it, as far as clients do not " \
+              "know it." },                                                                              \
+    {                                                                                                    \
+        "key", CONF_STRING(struct tls_certificate_conf, key),                                            \
+            .min = 1, .max = PATH_BYTES_MAX, .flags = CONF_REQUIRED,                                     \
+            .help = "A PEM file with its private key, not encrypted."                                    \
+    }
+
+/* What is shown to servers: they ask nobody of it within the handshake. */
+static const struct conf_field pair_fields[] = { PAIR_ROWS, { 0 } };
 static const struct conf_field certificate_fields[] = {
-    { "cert", CONF_STRING(struct tls_certificate_conf, cert), .min = 1, .max = PATH_BYTES_MAX,
-      .flags = CONF_REQUIRED,
-      .help = "A PEM file with the certificate, and behind it what issued it, as far as clients do not know "
-              "it." },
-    { "key", CONF_STRING(struct tls_certificate_conf, key), .min = 1, .max = PATH_BYTES_MAX,
-      .flags = CONF_REQUIRED, .help = "A PEM file with its private key, not encrypted." },
+    PAIR_ROWS,
+    { "ocsp", CONF_STRING(struct tls_certificate_conf, ocsp), .min = 1, .max = PATH_BYTES_MAX,
+      .help =
+          "A file with what its issuer says of its revocation (an OCSP response, DER), which clients that "
+          "ask for it are shown with the certificate. It is read anew when it changes, and not shown once it "
+          "has expired." },
     { 0 },
 };
 
 const struct conf_type tls_certificate_conf_type = { .name = "certificate",
                                                      .size = sizeof(struct tls_certificate_conf),
-                                                     .fields = certificate_fields };
+                                                     .fields = pair_fields };
+static const struct conf_type server_certificate_type = { .name = "listener certificate",
+                                                          .size = sizeof(struct tls_certificate_conf),
+                                                          .fields = certificate_fields };
 
 static const char *const wanted_names[] = { "require", "request", NULL };
 static const struct conf_type wanted_type = { .name = "client certificate", .names = wanted_names };
@@ -142,6 +162,9 @@ static void check_tls(struct conf_decode *d, const struct conf_node *node, void 
         const struct tls_certificate *c = tls_store_certificate(store, i);
         const struct conf_node *at = certificate_node(node, i);
         note_age(d, at, c, confs[i].cert);
+        if (c->staple && c->staple->until <= asked.now_s)
+            conf_decode_note(d, at, "ocsp", "fetch a new one; until then it is not shown",
+                             "the OCSP response in %.300s has expired", confs[i].ocsp);
         if (!c->name_count)
             conf_decode_note(d, at, NULL, "have it made with subjectAltName",
                              "the certificate in %.300s has no DNS names, by which clients go",
@@ -150,7 +173,7 @@ static void check_tls(struct conf_decode *d, const struct conf_node *node, void 
 }
 
 static const struct conf_field tls_fields[] = {
-    { "certificates", CONF_LIST(struct tls_conf, certificates, &tls_certificate_conf_type), .min = 1,
+    { "certificates", CONF_LIST(struct tls_conf, certificates, &server_certificate_type), .min = 1,
       .max = CERTIFICATES_MAX, .flags = CONF_REQUIRED,
       .help =
           "What is shown to clients, by the name that they ask for; to those that ask for none, the first. "

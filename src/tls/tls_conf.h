@@ -11,6 +11,7 @@ enum tls_client_wanted { TLS_CLIENT_REQUIRE, TLS_CLIENT_REQUEST };
 
 struct tls_certificate_conf {
     const char *cert, *key;
+    const char *ocsp; /* NULL: nothing is said of revocation */
 };
 
 /* `client: {ca: …, certificate: require}` */

@@ -7,6 +7,7 @@ import pytest
 
 import broken
 import message
+from http2 import Http2
 from tls import Pki
 from weir import make_config, run_command
 
@@ -237,3 +238,31 @@ def test_tcp_has_them_too(scene, pki, tmp_path):
     client.check_closed()
     assert weir.wait_records(1)[0]["tls_version"] == "TLSv1.3"
     assert read_lines(weir, path, 1)[0].startswith("TLSv1.3 TLS_")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_another_host_than_the_name_of_the_handshake_lets_nobody_in(scene, pki, version):
+    """What clients must show is one rule for all names of a listener: requests go by their host alone."""
+    servers = {name: scene.server([broken.serve(lambda _, name=name: message.response(body=name.encode()))])
+               for name in "ab"}
+    pki.make("me", "me.example")
+    routes = [{"name": name, "host": f"{name}.example", "pool": name} for name in servers]
+    config = make_config([], listener={"routes": routes, "tls": {
+        "certificates": [pki.make(name, f"{name}.example") for name in servers], "client": pki.ca}})
+    config["pools"] = {name: {"servers": [server.address]} for name, server in servers.items()}
+    weir = scene.weir(config)
+    for name in servers:  # without a certificate neither name opens anything
+        context = pki.context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2  # whose clients hear of it within the handshake
+        with pytest.raises(ssl.SSLError):
+            scene.client(weir, context=context, name=f"{name}.example")
+    for host in ("b", "a"):
+        if version == 1:
+            client = scene.client(weir, context=pki.context("me"), name="a.example")
+            assert client.ask(host=f"{host}.example").body == host.encode()
+        else:
+            client = Http2(weir.address, context=pki.context("me"), name="a.example")
+            scene.clients.append(client)
+            stream = client.ask("GET", "/", authority=f"{host}.example")
+            assert bytes(stream.body) == host.encode()
+        assert "CN=me.example" in servers[host].requests[-1].get("X-Client-Cert-Subject")
