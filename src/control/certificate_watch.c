@@ -139,7 +139,11 @@ static uint32_t say_changes(struct certificate_watch *w, const struct certificat
         const struct tls_certificate *c = tls_store_certificate(seat->store, i);
         const struct tls_certificate *old = tls_store_certificate(before, i);
         char date[16];
-        if (c == old || tls_certificate_is_same(c, old)) continue;
+        if (c == old) continue;
+        if (tls_certificate_is_same(c, old)) {
+            count += say_staple(seat, c, old);
+            continue;
+        }
         w->applied++;
         if (++count <= SAID_MAX)
             log_event(LOG_INFO, "certificate_changed", "listener=%s name=%s serial=%s before=%s until=%s",
