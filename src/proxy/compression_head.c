@@ -73,7 +73,8 @@ static struct slice weakened(struct exchange *x, const struct http_field *etag)
     size_t len = etag->value_len + 2;
     char *memory = arena_alloc(&x->arena, len);
     if (!memory) return SLICE_NONE;
-    memcpy(memory, "W/", 2);
+    memory[0] = 'W';
+    memory[1] = '/';
     memcpy(memory + 2, etag->value, etag->value_len);
     return (struct slice){ memory, len };
 }
