@@ -90,7 +90,6 @@ static void what_cannot_be_is_explained_with_its_place(void **state)
         { "http: {headers: {A: \"b\\r\\nC: d\"}}", "test:1:18", "write it on one line" },
         { "http: {host: \"a/b\"}", "test:1:8", "more than a Host can be" },
         { "tcp: {}\ninterval: 1s\ntimeout: 2s", "test:3:1", "let timeout be at most the interval" },
-        { "tcp: {}\ninterval: 1s", "test:2:1", "let timeout be at most the interval" },
         { "tcp: {}\nfall: 0", "test:2:7", "fall" },
         { "grpc: {}", "test:1:1", "unknown key" },
     };
