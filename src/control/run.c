@@ -495,11 +495,11 @@ int run(const struct run_setup *setup)
         crash_set_story(anchor_tell, NULL);
         certificate_watch_use(c->certificates, config);
         gate_watch_use(c->gates, config);
-        say_ready(c);
         c->service = service_new(c->proxy, &c->loop);
         service_ready(c->service);
         if (c->heritage) service_expect_stored(c->service, c->heritage->unused, c->heritage->unused_count);
         offer_ports(c);
+        say_ready(c); /* with all that it keeps open */
         server_watch_warm_ups(c->servers);
         server_checks_follow(c->checks);
         if (setup->on_ready) setup->on_ready(config);

@@ -26,6 +26,7 @@ struct h1_request {
     struct loop_grave grave;
     bool is_1_0;
     bool is_upgrade;        /* it asked for one */
+    bool may_run_ahead;     /* its client may send in another protocol before it knows of the answer */
     bool awaits_continue;   /* the client waits for a 100, or does not send its body at all */
     uint8_t clean_steps;    /* of DISCARD and LINGER */
     uint64_t cleaned_bytes; /* in this step */

@@ -100,7 +100,7 @@ void h1_server_finish(struct h1_server *c)
     if (is_last || is_unsure || is_ahead) c->closes = true;
     if (c->closes || !conn->is_persistent || !conn->out.is_ended) {
         /* Who was told of the close by weir may have sent more before he heard of it. */
-        if (has_unread || conn->in.hold || conn->transport->is_readable)
+        if (has_unread || r->may_run_ahead || conn->in.hold || conn->transport->is_readable)
             start_linger(c);
         else
             h1_server_close(c, false);

@@ -61,7 +61,8 @@ static void begin_exchange(struct h1_server *c, struct slice bytes, bool is_held
     if (!begin_stream(c)) return;
     c->state = H1_SERVER_EXCHANGE;
     r->is_1_0 = head->version == HTTP_VERSION_1_0;
-    c->closes = !framing->is_persistent || c->http.service->is_draining || may_run_ahead(head);
+    r->may_run_ahead = may_run_ahead(head);
+    c->closes = !framing->is_persistent || c->http.service->is_draining || r->may_run_ahead;
     r->is_upgrade = head->upgrade.len > 0;
     r->awaits_continue = head->expects_continue && !r->is_1_0;
     c->http.client.received = head_len;

@@ -13,6 +13,7 @@ from weir import is_sanitized
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "malloc_counter.c")
 HEADER, THREAD = struct.Struct("<Q"), struct.Struct("<QQ16s")  # as in malloc_counter.c
 WARM_UP, MEASURED = 2000, 5000
+RUNS = 4  # at most
 CLIENTS = 8
 GET = message.request("GET", "/", host="example.test")
 POST = message.request("POST", "/", body=b"x" * 300, host="example.test")
@@ -80,6 +81,20 @@ def ask_on_new_connections(address, count):
 LOADS = {"kept": ask_on_kept_connections, "new": ask_on_new_connections}
 
 
+def steady(counts, run):
+    """Some run costs no call of the allocator. On a busy machine more may be under way at a time than ever before, for which there
+    must be memory once; what each request or connection costs would be seen in every run. How many runs it took."""
+    run(WARM_UP)
+    seen = [counts.of_workers()]
+    assert list(seen[0]) == ["weir/0"] and seen[0]["weir/0"][0] > 0, f"nothing was counted: {seen}"
+    while len(seen) <= RUNS:
+        run(MEASURED)
+        seen.append(counts.of_workers())
+        if seen[-1] == seen[-2]:
+            return len(seen) - 1
+    raise AssertionError(f"calls of malloc or mmap, free or munmap, by worker, after each run: {seen}")
+
+
 @pytest.mark.parametrize("load", LOADS)
 @pytest.mark.parametrize("protocol, has_log", [("http", False), ("http", True), ("tcp", False), ("tcp", True)])
 def test_a_warm_worker_never_calls_the_allocator(scene, tmp_path, monkeypatch, protocol, has_log, load):
@@ -94,14 +109,9 @@ def test_a_warm_worker_never_calls_the_allocator(scene, tmp_path, monkeypatch, p
         LOADS[load](weir.address, requests)
         weir.wait_live(exchanges=0, tunnels=0, client_connections=0)
 
-    run(WARM_UP)
-    before = counts.of_workers()
-    assert list(before) == ["weir/0"] and before["weir/0"][0] > 0, f"nothing was counted: {before}"
-    run(MEASURED)
-    after = counts.of_workers()
-    assert after == before, f"calls of malloc or mmap, free or munmap, by worker: {before} before, {after} after"
+    runs = steady(counts, run)
     if has_log:
-        total = WARM_UP + MEASURED
+        total = WARM_UP + runs * MEASURED
         lines = total if protocol == "http" or load == "new" else 2 * CLIENTS
         eventually(lambda: sum(1 for _ in open(tmp_path / "access.log")) == lines, f"{lines} lines in the log")
 
@@ -121,8 +131,4 @@ def test_nor_does_it_for_http_2(scene, tmp_path, monkeypatch, connections):
         assert f"{requests} succeeded, 0 failed, 0 errored" in done.stdout, done.stdout
         weir.wait_live(exchanges=0, client_connections=0)
 
-    run(WARM_UP)
-    before = counts.of_workers()
-    assert before["weir/0"][0] > 0, f"nothing was counted: {before}"
-    run(MEASURED)
-    assert counts.of_workers() == before
+    steady(counts, run)

@@ -181,6 +181,18 @@ def test_what_follows_a_refused_connect_is_not_a_request(scene, is_at_once):
     assert server.requests == []
 
 
+def test_what_follows_a_refused_connect_resets_nothing(scene):
+    """What was sent for the tunnel may come when the refusal is out already, and must not destroy it on its way (RFC 9112 9.6)."""
+    server = scene.server()
+    client = scene.client(scene.proxy(server))
+    client.send(b"CONNECT inner:80 HTTP/1.1\r\nHost: inner:80\r\n\r\n")
+    assert client.read("CONNECT").status == 405
+    assert client.read_to_end() == b""
+    for _ in range(3):
+        client.send(INNER)
+    assert server.requests == []
+
+
 def test_what_follows_a_refused_upgrade_of_an_unknown_kind_is_not_a_request(relay):
     client = relay.open(broken.receive, broken.ok, broken.serve())
     client.send(message.request("GET", "/", ("Connection", "Upgrade"), ("Upgrade", "connect-udp")) + INNER)

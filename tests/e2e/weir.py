@@ -1,4 +1,5 @@
 """weir itself: started with a configuration, asked through its API, and at its end looked at closely."""
+import contextlib
 import json
 import os
 import re
@@ -329,6 +330,14 @@ class Weir:
 
     # what the system sees of it
 
+    def fds(self):
+        """What each leads to, for people."""
+        found = {}
+        for number in os.listdir(f"/proc/{self.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                found[int(number)] = os.readlink(f"/proc/{self.pid}/fd/{number}")
+        return dict(sorted(found.items()))
+
     def count_fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
@@ -361,7 +370,7 @@ class Weir:
         live, fds = self.baseline
         if live is not None:
             eventually(lambda: self.live() == live, lambda: f"live is {live} again: {self.live()}")
-        eventually(lambda: self.count_fds() <= fds, lambda: f"{fds} descriptors again: {self.count_fds()}")
+        eventually(lambda: self.count_fds() <= fds, lambda: f"{fds} descriptors again: {self.fds()}")
 
     def check_messages(self):
         assert not REPORT.search(self.log), self.log
