@@ -118,26 +118,34 @@ void h1_server_wait(struct h1_server *c)
     if (transport_wait(&c->http.transport) < 0) h1_server_close(c, false);
 }
 
+static void drive_exchange(struct h1_server *c)
+{
+    if (bug_if(H1_SERVER, !c->request)) return;
+    struct h1_conn *conn = &c->request->conn;
+    if (!h1_conn_write(conn) || c->state != H1_SERVER_EXCHANGE) return;
+    if (!conn->stream.events) return;
+    if (!conn->stream.is_ended && !conn->is_blocked && conn->transport->is_readable)
+        h1_conn_pump(conn, SLICE_NONE);
+    else if (h1_server_has_left(conn))
+        h1_server_tell_left(conn);
+}
+
+static void drive_flush(struct h1_server *c)
+{
+    if (bug_if(H1_SERVER, !c->request)) return;
+    struct h1_conn *conn = &c->request->conn;
+    if (conn->transport->is_writable && h1_out_flush(&conn->out, conn->transport) == IO_FAIL)
+        h1_server_close(c, false);
+    else if (h1_conn_is_flushed(conn))
+        h1_server_finish(c);
+}
+
 static void drive(struct h1_server *c)
 {
-    struct h1_conn *conn = c->request ? &c->request->conn : NULL; /* there is one in all states but two */
     switch ((enum h1_server_state)c->state) {
     case H1_SERVER_HEAD: h1_server_read_head(c); return;
-    case H1_SERVER_EXCHANGE:
-        if (!h1_conn_write(conn) || c->state != H1_SERVER_EXCHANGE) return;
-        if (!conn->stream.events) return;
-        if (!conn->stream.is_ended && !conn->is_blocked && conn->transport->is_readable) {
-            h1_conn_pump(conn, SLICE_NONE);
-        } else if (h1_server_has_left(conn)) {
-            h1_server_tell_left(conn);
-        }
-        return;
-    case H1_SERVER_FLUSH:
-        if (conn->transport->is_writable && h1_out_flush(&conn->out, conn->transport) == IO_FAIL)
-            h1_server_close(c, false);
-        else if (h1_conn_is_flushed(conn))
-            h1_server_finish(c);
-        return;
+    case H1_SERVER_EXCHANGE: drive_exchange(c); return;
+    case H1_SERVER_FLUSH: drive_flush(c); return;
     case H1_SERVER_DISCARD: h1_server_discard(c); return;
     case H1_SERVER_LINGER: h1_server_linger(c); return;
     case H1_SERVER_KILLED:

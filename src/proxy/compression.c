@@ -127,12 +127,10 @@ static bool encode(struct exchange *x, enum encoder_op op, struct slice *in)
     struct compression *c = x->compression;
     uint64_t begun_ns = clock_now_ns();
     size_t before = in->len;
-    enum encoder_result result;
-    bool has_room;
+    enum encoder_result result = ENCODER_FULL;
     do {
         size_t made = 0;
-        result = ENCODER_FULL;
-        if (!(has_room = make_room(x))) break;
+        if (!make_room(x)) break;
         result = encoder_run(c->encoder, op, in, c->out->data + c->end, OUT_BYTES - c->end, &made);
         c->end += (uint32_t)made;
         c->made += made;
