@@ -108,6 +108,7 @@ void http_conn_kill_all(struct list *among, enum end_reason reason)
     for (struct list *at = among->next; at != among; at = next) {
         next = at->next; /* those whose streams are held stay */
         http_conn_kill(http_conn_at(at), reason);
+        if (list_is_empty(next)) next = among->next; /* it ended with this one */
     }
 }
 

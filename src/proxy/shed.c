@@ -57,6 +57,8 @@ static void run(struct loop_task *t)
             if (held <= most / 2 || held < HELD_MIN) continue;
             left -= held < left ? held : left;
             end(http_conn_at(at));
+            if (list_is_empty(next))
+                break; /* it ended with this one; the others have their turn in the next */
         }
     }
 }

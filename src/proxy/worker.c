@@ -207,6 +207,8 @@ static void drain(struct listener_worker *lw, bool is_leaving, bool keeps_idle)
     for (struct list *at = lw->connections.next; at != &lw->connections; at = next) {
         next = at->next;
         http_conn_drain(http_conn_at(at));
+        if (list_is_empty(next))
+            next = lw->connections.next; /* what this one had may have gone to the next, and ended it */
     }
 }
 
