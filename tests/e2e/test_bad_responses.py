@@ -109,7 +109,7 @@ class Range:
         config = make_config([self.server], pool={"retry": {"attempts": 1}},
                              pools={"new": {"servers": [self.server.address], "idle_connections": 0,
                                             "retry": {"attempts": 1}}})
-        config["listeners"]["new"] = {"bind": listen_at_free_port(), "pool": "new"}
+        config["listeners"]["new"] = {"bind": listen_at_free_port(), "pool": "new", "faults": "full"}
         self.weir = scene.weir(config)
         self.ids = itertools.count()
 

@@ -94,13 +94,13 @@ def test_figures_are_those_of_the_api(scene, browser):
         client.ask("GET", target)
     eventually(lambda: browser.run("""dash.answer.server.rows[0].series.requests.reduce((a, b) => a + b) >= 8"""), "the requests")
     # What the page shows is what it was told.
-    assert browser.run(f"""(() => {{ {HELPERS}
+    browser.wait(f"""(() => {{ {HELPERS}
       return [["Listeners", "listener"], ["Pools", "pool"], ["Servers", "server"]].every(([caption, kind]) => {{
         const {{ rows, seconds }} = dash.answer[kind], row = rows[0];
         const name = row.of === null ? row.name : row.of + " / " + row.name;
         return cell(caption, name, "Requests/s") === (row.requests / seconds).toFixed(1);
-      }}); }})()""")
-    assert browser.run("[...document.querySelectorAll('.spark .requests')].every(path => path.getAttribute('d').startsWith('M'))")
+      }}); }})()""", "what it was told")
+    browser.wait("[...document.querySelectorAll('.spark .requests')].every(path => path.getAttribute('d').startsWith('M'))", "the lines")
     browser.check()
 
 
@@ -156,7 +156,7 @@ def test_hostile_texts_do_not_run(scene, browser):
         browser.wait("document.querySelector('main').innerText.length > 20", f"the view {view}")
         assert browser.run("document.querySelectorAll('main img, main script, main b').length") == 0
         assert browser.run("[...document.querySelectorAll('a')].every(link => (link.getAttribute('href') ?? '').startsWith('#'))")
-        assert browser.run("document.getElementById('status').textContent") == "Live"
+        browser.wait("document.getElementById('status').textContent === 'Live'", "that it is live")
         browser.check()
     open_view(browser, weir, "servers")
     assert HOSTILE[0] in browser.run("document.querySelector('main').innerText")
