@@ -49,18 +49,23 @@ def url(weir, path):
     return "http://%s:%d/debug/pprof/%s" % (*weir.admin_address, path)
 
 
+def with_labels(tags):
+    wanted = {"listener": "web", "pool": "web", "phase": "answer", "worker": "0"}
+    return tags if all(re.search(rf" {label}: Total .*\n(?:.+\n)*?.* {value}$", tags.stdout, re.M)
+                       for label, value in wanted.items()) else None
+
+
 def test_a_cpu_profile_names_functions_files_and_labels(weir, tmp_path):
     with Load(weir):
         top = pprof("-top", "-nodecount=2000", "-nodefraction=0", url(weir, "profile?seconds=2&hz=499"), tmp_path=tmp_path)
-        tags = pprof("-tags", url(weir, "profile?seconds=1&hz=499"), tmp_path=tmp_path)
+        # Samples are chance: on a busy machine one profile may miss what is short.
+        tags = eventually(lambda: with_labels(pprof("-tags", url(weir, "profile?seconds=1&hz=499"), tmp_path=tmp_path)), "all labels")
         lines = pprof("-top", "-lines", "-nodecount=2000", "-nodefraction=0", url(weir, "profile?seconds=1&hz=499"), tmp_path=tmp_path)
     assert "File: weir" in top.stdout and "Type: cpu" in top.stdout, top.stderr
     for function in ("loop_turn", "exchange_advance", "loop_run|run"):
         assert re.search(rf" (?:{function})$", top.stdout, re.M), top.stdout
     assert re.search(r"loop\.c:\d+", lines.stdout)
     assert re.search(r"thread: Total.*\n(.*\n)*.*weir/0", tags.stdout)
-    for label, value in {"listener": "web", "pool": "web", "phase": "answer", "worker": "0"}.items():
-        assert re.search(rf" {label}: Total .*\n(?:.+\n)*?.* {value}$", tags.stdout, re.M), tags.stdout
 
 
 def test_a_sleeping_thread_has_its_whole_stack(weir):
