@@ -86,7 +86,10 @@ static bool end_departure(struct proxy *p, void *object)
         atomic_store(&d->leaver->is_leaving, false);
         d->leaver->has_departure = false;
     }
-    if (s->departure == d) s->departure = NULL;
+    if (s->departure == d) {
+        s->departure = NULL;
+        socket_set_shut(s); /* nobody takes what comes to them: they are not found again */
+    }
     s->departures--;
     if (!s->is_wanted && !s->departures) socket_set_close(s);
     free(d);

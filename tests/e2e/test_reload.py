@@ -478,6 +478,26 @@ def test_who_had_connected_to_a_listener_that_moves_is_served(scene, build):
     weir.wait_retired()
 
 
+def test_a_listener_that_leaves_again_at_once_lets_handshakes_end_as_well(scene):
+    """For a moment a new one is not answered there, but not refused either, since the sockets are still open."""
+    weir = scene.proxy(scene.server(), workers=2)
+    first, address = weir.config, weir.address
+    moved = changed(first, "listeners.web.bind", listen_at_free_port())
+
+    def leaves_slowly():
+        for config in (moved, first, moved):
+            weir.reload(config)
+        try:
+            socket.create_connection(address, 0.2).close()
+        except ConnectionRefusedError:  # as it would be on a machine so busy that the moment has passed
+            weir.reload(first)
+            return False
+        except TimeoutError:
+            return True
+    eventually(leaves_slowly, "a listener that goes in its own time")
+    weir.wait_retired()
+
+
 def test_two_listeners_trade_places(scene):
     pools = {"one": {"servers": [echo_server(scene, "one").address]}, "two": {"servers": [echo_server(scene, "two").address]}}
     weir = scene.proxy("127.0.0.1:1", workers=2, pools=pools, listener={"pool": "one"},
