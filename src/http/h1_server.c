@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/bug.h"
+#include "base/poison.h"
 #include "http/h1_server_steps.h"
 
 /* While weir drains, who has connected and asked for nothing yet has so long to do it. */
@@ -77,6 +78,12 @@ static void bury_request(struct loop_grave *g)
         free(r);
 }
 
+/* Not where the slab poisons what nobody may touch any more. */
+static bool has_room_for_one(const struct h1_worker *w)
+{
+    return !IS_ADDRESS_SANITIZED && w && w->kept_count < KEPT_MAX;
+}
+
 /* Who lets go of its stream may be called from within it: it stands until the end of the turn, or as long as it is kept. */
 void h1_server_rest(struct h1_server *c)
 {
@@ -85,7 +92,7 @@ void h1_server_rest(struct h1_server *c)
     struct h1_worker *w = r->worker;
     h1_conn_renew(&r->conn);
     c->request = NULL;
-    if (!w || w->kept_count >= KEPT_MAX) {
+    if (!has_room_for_one(w)) {
         loop_bury(h1_server_loop(c), &r->grave, bury_request);
         return;
     }

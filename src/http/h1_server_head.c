@@ -26,8 +26,10 @@ static bool begin_stream(struct h1_server *c)
 void h1_server_tell_fault(struct h1_server *c, const struct http_fault *fault, struct slice start)
 {
     if (!begin_stream(c)) return;
+    struct h1_request *r = c->request;
     c->state = H1_SERVER_EXCHANGE;
-    c->request->is_1_0 = false;
+    r->is_1_0 = r->is_upgrade = r->may_run_ahead = r->awaits_continue =
+        false; /* another one's had it before */
     c->closes = true;
     c->http.service->on_fault(c->http.service, &c->request->conn.stream, fault, start);
 }

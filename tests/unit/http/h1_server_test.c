@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/poison.h"
 #include "base/slab.h"
 #include "http/h1_server_steps.h"
 #include "net/keeping.h"
@@ -242,6 +243,9 @@ static void requests_that_came_together_are_served_one_after_the_other(void **st
 }
 
 /* Most connections are idle most of the time. */
+/* Where slabs poison what they have back, all goes back. */
+#define KEPT(count) (IS_ADDRESS_SANITIZED ? 0u : (count))
+
 static void an_idle_connection_keeps_nothing_of_a_request(void **state)
 {
     (void)state;
@@ -259,7 +263,8 @@ static void an_idle_connection_keeps_nothing_of_a_request(void **state)
         answer(&s);
         assert_string_equal(hear(&s), OK);
         assert_null(s.server->request);
-        assert_int_equal(s.worker.requests.live, 1); /* kept for the next */
+        turns(&s, 1);
+        assert_int_equal(s.worker.requests.live, KEPT(1)); /* for the next */
         assert_int_equal(s.server->http.ops->use(&s.server->http), HTTP_CONN_IDLE);
     }
     /* What comes with the rest of a body, and one whose answer nobody waited for. */
@@ -269,7 +274,8 @@ static void an_idle_connection_keeps_nothing_of_a_request(void **state)
     assert_non_null(s.server->request);
     say(&s, "cd");
     assert_null(s.server->request);
-    assert_int_equal(s.worker.requests.live, 1);
+    turns(&s, 1);
+    assert_int_equal(s.worker.requests.live, KEPT(1));
     close_scene(&s);
     assert_int_equal(s.asked, 4);
 }
@@ -287,8 +293,8 @@ static void what_many_requests_needed_at_a_time_comes_back_but_for_a_few(void **
     assert_int_equal(s.worker.requests.live, 100);
     for (unsigned i = 0; i < 100; i++) h1_server_rest(&many[i]);
     turns(&s, 1);
-    assert_int_equal(s.worker.requests.live, 32);
-    assert_int_equal(s.worker.kept_count, 32);
+    assert_int_equal(s.worker.requests.live, KEPT(32));
+    assert_int_equal(s.worker.kept_count, KEPT(32));
     close_scene(&s);
 }
 
