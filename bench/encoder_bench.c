@@ -75,7 +75,7 @@ static void measure(const struct encoder_shape *shape, size_t len, size_t rounds
         }
         double took = cpu_seconds() - begun;
         if (took < best) best = took;
-        peak = e->taken_max;
+        peak = encoder_taken_max(e);
         e->kind->free(e);
     }
     printf("%-5s %u %9zu bytes %6.1f %% %7.1f MB/s %8zu KiB\n", coding_name((enum coding)shape->coding),

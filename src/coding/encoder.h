@@ -34,7 +34,7 @@ struct encoder {
     const struct encoder_kind *kind;
     struct list link; /* the pool's */
     struct encoder_shape shape;
-    size_t taken, taken_max; /* of memory, by its library */
+    size_t taken, taken_max; /* of encoder_alloc(): now, and at most so far */
 };
 
 /* One coding's. */
@@ -45,6 +45,8 @@ struct encoder_kind {
     struct encoder *(*make)(const struct encoder_shape *shape); /* NULL: out of memory */
     enum encoder_result (*run)(struct encoder *e, enum encoder_op op, struct slice *in, char *out,
                                size_t room, size_t *made);
+    size_t (*taken_max)(
+        const struct encoder *e);     /* NULL: its library takes memory of encoder_alloc() alone */
     bool (*reset)(struct encoder *e); /* for another stream; NULL: it serves one alone */
     void (*free)(struct encoder *e);
 };
@@ -60,6 +62,11 @@ void encoder_dealloc(void *encoder, void *memory);
 static inline uint32_t encoder_bytes(const struct encoder_shape *shape)
 {
     return encoder_kind_of((enum coding)shape->coding)->bytes(shape);
+}
+/* Of memory, by its library, so far: no more than encoder_bytes(). */
+static inline size_t encoder_taken_max(const struct encoder *e)
+{
+    return e->kind->taken_max ? e->kind->taken_max(e) : e->taken_max;
 }
 /* Takes from the front of *in. `room` is at least 1. */
 static inline enum encoder_result encoder_run(struct encoder *e, enum encoder_op op, struct slice *in,

@@ -83,6 +83,7 @@ void encoder_pool_put(struct encoder_pool *p, struct encoder *e)
     if (!e) return;
     uint32_t bytes = encoder_bytes(&e->shape);
     if (bug_if(CODING, bytes > p->used_bytes)) return;
+    (void)bug_if(CODING, encoder_taken_max(e) > bytes); /* what it was charged for */
     p->used_bytes -= bytes;
     uint64_t room = p->limit_bytes / IDLE_SHARE < IDLE_MAX ? p->limit_bytes / IDLE_SHARE : IDLE_MAX;
     bool is_kept = e->kind->reset && bytes <= room && !budget_is_tight(p->blocks->budget) &&

@@ -54,13 +54,17 @@ static enum encoder_result run(struct encoder *e, enum encoder_op op, struct sli
     ZSTD_inBuffer from = { in->data, in->len, 0 };
     ZSTD_outBuffer to = { out, room, 0 };
     size_t left = ZSTD_compressStream2(((struct zstd *)e)->context, &to, &from, directives[op]);
-    size_t taken = ZSTD_sizeof_CCtx(((struct zstd *)e)->context);
-    if (taken > e->taken_max) e->taken_max = taken;
     *made = to.pos;
     *in = from.pos < in->len ? (struct slice){ in->data + from.pos, in->len - from.pos } : SLICE_NONE;
     if (ZSTD_isError(left)) return ENCODER_FAILED; /* out of memory */
     bool has_more = in->len || (op != ENCODER_GO_ON && left);
     return has_more ? ENCODER_FULL : ENCODER_DONE;
+}
+
+/* It has no allocator of ours, and gives nothing back before it is freed. */
+static size_t taken_max(const struct encoder *e)
+{
+    return ZSTD_sizeof_CCtx(((const struct zstd *)e)->context);
 }
 
 static bool reset(struct encoder *e)
@@ -74,6 +78,10 @@ static void release(struct encoder *e)
     free(e);
 }
 
-const struct encoder_kind encoder_zstd = {
-    .level_max = 9, .bytes = bytes, .make = make, .run = run, .reset = reset, .free = release
-};
+const struct encoder_kind encoder_zstd = { .level_max = 9,
+                                           .bytes = bytes,
+                                           .make = make,
+                                           .run = run,
+                                           .taken_max = taken_max,
+                                           .reset = reset,
+                                           .free = release };
