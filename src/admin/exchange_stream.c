@@ -14,7 +14,7 @@
 
 #define ROUND_MS 100u
 #define SHOWN_A_ROUND 100u
-/* A regular expression may take its time; the control thread has other things to do. */
+/* A regular expression may take its time; the control thread has other things to do. For all that look on together. */
 #define LOOK_NS_MAX (5 * NS_PER_MS)
 #define SUMMARY_ROUNDS 10u
 #define EVENT_MAX (32u << 10)
@@ -23,6 +23,9 @@ const struct admin_query exchange_stream_query[] = {
     { "where", "string", "Only these exchanges, in the filter language of docs/logs.md." },
     { 0 },
 };
+
+/* How many look on. The control thread's, as they are. */
+static uint32_t tail_count;
 
 struct tail {
     struct call_ticket ticket;
@@ -130,7 +133,7 @@ static void show_summary(struct tail *t)
 static void on_round(struct timer *timer)
 {
     struct tail *t = container_of(timer, struct tail, timer);
-    uint64_t until_ns = clock_now_ns() + LOOK_NS_MAX;
+    uint64_t until_ns = clock_now_ns() + LOOK_NS_MAX / tail_count;
     for (uint32_t i = 0; i < t->proxy->worker_count; i++)
         look_at(t, (t->first_worker + i) % t->proxy->worker_count, until_ns);
     t->first_worker++;
@@ -142,6 +145,7 @@ static void on_round(struct timer *timer)
 static void on_gone(void *context)
 {
     struct tail *t = context;
+    tail_count--;
     loop_disarm(t->loop, &t->timer);
     filter_free(t->filter);
     free(t);
@@ -185,6 +189,7 @@ void exchanges_stream(const struct admin_request *rq, struct answer *out)
     t->filter = filter;
     for (uint32_t i = 0; i < count; i++)
         if (ring_of(t, i)) t->positions[i] = flight_written(ring_of(t, i));
+    tail_count++;
     timer_init(&t->timer, on_round);
     loop_arm(t->loop, &t->timer, ROUND_MS);
     t->ticket = call_stream(rq, "text/event-stream", on_gone, t);
