@@ -144,33 +144,78 @@ static enum h1_pump at_eof(struct h1_in *in, struct http_stream *s)
     return H1_PUMP_END;
 }
 
-/* Bulk: payload is looked at where the kernel keeps it, and only what was taken leaves it. */
-static enum h1_pump pump_bulk(struct h1_in *in, struct transport *t, struct http_stream *s, uint64_t run,
-                              size_t *moved)
+/* Looks at payload where the kernel keeps it, into the scratch buffer behind `read`, which was received before. One byte more
+ * is asked for than the body still has: a look that came short says that nothing else is there. */
+static enum io look(struct h1_in *in, struct transport *t, struct slice read, size_t *seen)
 {
-    size_t want = run < LOOP_SCRATCH_BYTES ? (size_t)run : LOOP_SCRATCH_BYTES;
-    size_t got = 0;
-    enum io io = t->ops->peek(t, t->loop->scratch, want, &got);
-    if (io == IO_AGAIN) return H1_PUMP_DRY;
-    if (io == IO_EOF) return at_eof(in, s);
-    if (io == IO_FAIL) return H1_PUMP_FAIL;
-    in->is_bulk = got > LOOP_HOLD_BYTES;
-    bool is_last = in->body.state == H1_BODY_LENGTH && got == run;
-    size_t taken = s->events->on_body(s, t->loop->scratch, got, is_last ? HTTP_END : 0);
+    uint64_t left = h1_body_run(&in->body) - read.len;
+    const char *end = t->loop->scratch + LOOP_SCRATCH_BYTES;
+    size_t room = (size_t)(end - read.data) - read.len;
+    return t->ops->peek(t, (char *)read.data + read.len, left < room ? (size_t)left + 1 : room, seen);
+}
+
+/* What was received and what was seen behind it goes on as one; of the latter only what was taken leaves the kernel. */
+static enum h1_pump pump_seen(struct h1_in *in, struct transport *t, struct http_stream *s, struct slice read,
+                              size_t seen, size_t *moved)
+{
+    uint64_t run = h1_body_run(&in->body);
+    size_t len = run - read.len < seen ? (size_t)run : read.len + seen;
+    bool is_last = in->body.state == H1_BODY_LENGTH && len == run;
+    in->is_bulk = seen > LOOP_HOLD_BYTES;
+    in->owes_more = false;
+    size_t taken = s->events->on_body(s, read.data, len, is_last ? HTTP_END : 0);
     if (!s->events) return H1_PUMP_GONE;
-    if (bug_if(H1_IN, taken > got)) taken = got;
-    if (taken && t->ops->drop(t, taken) != IO_OK) return H1_PUMP_FAIL;
+    if (bug_if(H1_IN, taken > len)) taken = len;
     h1_body_skip(&in->body, taken);
     *moved += taken;
-    if (taken < got) {
-        t->is_readable = true; /* the rest is still there, and no edge will say so */
+    if (taken > read.len && t->ops->drop(t, taken - read.len) != IO_OK) return H1_PUMP_FAIL;
+    if (taken < len) {
+        struct slice rest = { read.data + taken, taken < read.len ? read.len - taken : 0 };
+        if (!h1_in_hold(in, t->loop, rest, LOOP_HOLD_BYTES)) return H1_PUMP_NO_MEMORY;
+        s->held = (uint32_t)rest.len;
+        t->is_readable = true; /* what was seen is still there, and no edge will say so */
         return H1_PUMP_BLOCKED;
     }
-    if (is_last) {
-        s->is_ended = true;
-        return H1_PUMP_END;
+    s->held = 0;
+    if (!is_last) return H1_PUMP_YIELD;
+    s->is_ended = true;
+    return H1_PUMP_END;
+}
+
+/* Bulk: nothing is received before it is known to be taken. */
+static enum h1_pump pump_bulk(struct h1_in *in, struct transport *t, struct http_stream *s, size_t *moved)
+{
+    struct slice none = { t->loop->scratch, 0 };
+    size_t seen = 0;
+    switch (look(in, t, none, &seen)) {
+    case IO_AGAIN: return H1_PUMP_DRY;
+    case IO_EOF: return at_eof(in, s);
+    case IO_FAIL: return H1_PUMP_FAIL;
+    case IO_OK: break;
     }
-    return H1_PUMP_YIELD;
+    return pump_seen(in, t, s, none, seen, moved);
+}
+
+/* The first read, which brought the head, was full, and what is left of its payload fits in behind it: then one send takes it
+ * all. Of what is larger the first part goes at once: its receiver has something to do while the next is read. */
+static bool may_join(const struct h1_in *in, const struct transport *t, struct slice bytes)
+{
+    const char *scratch = t->loop->scratch;
+    bool is_scratch = bytes.len && bytes.data >= scratch && bytes.data < scratch + LOOP_HOLD_BYTES;
+    uint64_t run = h1_body_run(&in->body);
+    return in->is_bulk && is_scratch && t->is_readable && t->ops->peek && run > bytes.len &&
+           run < LOOP_SCRATCH_BYTES - LOOP_HOLD_BYTES;
+}
+
+static enum h1_pump pump_joined(struct h1_in *in, struct transport *t, struct http_stream *s,
+                                struct slice bytes, const struct h1_limits *limits, struct h1_fault *fault,
+                                size_t *moved)
+{
+    size_t seen = 0;
+    enum io io = look(in, t, bytes, &seen);
+    if (io == IO_OK) return pump_seen(in, t, s, bytes, seen, moved);
+    enum h1_pump got = pump_bytes(in, t->loop, s, bytes, limits, fault);
+    return got == H1_PUMP_DRY && io == IO_FAIL ? H1_PUMP_FAIL : got;
 }
 
 /* A read of ordinary size: behind what is held if the decoder left some (part of a trailer), else to the scratch
@@ -211,18 +256,18 @@ static enum h1_pump pump_all(struct h1_in *in, struct transport *t, struct http_
         *fault = (struct h1_fault){ .reason = END_INTERNAL };
         return H1_PUMP_BAD;
     }
+    size_t moved = 0;
     /* Also without bytes: the body may have none, and then this is its end. */
     if (here.len || h1_body_is_done(&in->body)) {
-        enum h1_pump got = pump_bytes(in, t->loop, s, here, limits, fault);
-        if (got != H1_PUMP_DRY) return got;
+        enum h1_pump got = may_join(in, t, bytes) ? pump_joined(in, t, s, bytes, limits, fault, &moved)
+                                                  : pump_bytes(in, t->loop, s, here, limits, fault);
+        if (got != H1_PUMP_DRY && got != H1_PUMP_YIELD) return got;
     }
-    size_t moved = 0;
     while (moved < LOOP_TURN_BYTES) {
         if (!t->is_readable) return H1_PUMP_DRY;
         uint64_t run = h1_body_run(&in->body);
         bool is_bulk = in->is_bulk && run > LOOP_HOLD_BYTES && t->ops->peek && !h1_in_held(in).len;
-        enum h1_pump got = is_bulk ? pump_bulk(in, t, s, run, &moved)
-                                   : pump_some(in, t, s, limits, fault, &moved);
+        enum h1_pump got = is_bulk ? pump_bulk(in, t, s, &moved) : pump_some(in, t, s, limits, fault, &moved);
         if (got != H1_PUMP_YIELD) return got;
     }
     return H1_PUMP_YIELD;

@@ -31,8 +31,9 @@ struct play {
     bool ends, resets; /* behind source; else more might come */
     bool is_released_by_body;
     uint32_t peeks, ends_told, payload_len;
-    uint32_t nudges;  /* told without bytes or an end: what was sent before shall go */
-    struct text line; /* what was received */
+    uint32_t tellings; /* of payload */
+    uint32_t nudges;   /* told without bytes or an end: what was sent before shall go */
+    struct text line;  /* what was received */
     char *payload;
 };
 
@@ -85,6 +86,7 @@ static size_t on_body(struct http_stream *s, const char *data, size_t len, unsig
     size_t taken = len < p->take ? len : p->take;
     assert_int_equal(p->ends_told, 0);
     if (!len && !flags) p->nudges++;
+    if (len) p->tellings++;
     memcpy(p->payload + p->payload_len, data ? data : "", taken);
     p->payload_len += (uint32_t)taken;
     if (taken == len && (flags & HTTP_END)) p->ends_told++;
@@ -393,6 +395,56 @@ static void a_receiver_that_takes_nothing_costs_32_kib_at_most(void **state)
     free(chunks);
 }
 
+/* The first read brought a head of 81 bytes and was full; `here` bytes have come behind it by then. */
+static void check_full_first_read(const char *source, size_t length, size_t here, size_t take, bool resets)
+{
+    const size_t head = 81, first = LOOP_HOLD_BYTES - head;
+    struct play *p = play_new(LENGTH, (struct slice){ source, length + (resets ? 0 : 4) }, length + resets);
+    p->resets = resets;
+    p->take = take;
+    p->in.is_bulk = true;
+    memcpy(p->loop.scratch + head, source, first);
+    p->read = first;
+    p->arrived = first + here < p->source.len ? first + here : p->source.len;
+    p->t.is_readable = true;
+    p->stream.held = (uint32_t)first;
+    enum h1_pump got = pump(p, (struct slice){ p->loop.scratch + head, first });
+    while (got == H1_PUMP_DRY || got == H1_PUMP_BLOCKED || got == H1_PUMP_YIELD) {
+        if (got == H1_PUMP_DRY) arrive(p);
+        got = pump(p, SLICE_NONE);
+    }
+    assert_int_equal(got, resets ? H1_PUMP_FAIL : H1_PUMP_END);
+    assert_int_equal(p->payload_len, length);
+    assert_memory_equal(p->payload, source, length);
+    assert_int_equal(p->ends_told, !resets);
+    if (!resets) assert_int_equal(p->stream.held + p->source.len - p->read, 4);
+    bool is_here = here >= length - first && take >= length;
+    if (is_here && !resets && length - first < LOOP_SCRATCH_BYTES - 2 * LOOP_HOLD_BYTES)
+        assert_int_equal(p->tellings, 1);
+    /* What came short says that nothing is behind it: nobody looks again. */
+    if (is_here && here == length - first && !resets) assert_false(p->t.is_readable);
+    play_free(p);
+}
+
+static void a_full_first_read_goes_with_what_is_behind_it(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {
+        LOOP_HOLD_BYTES - 80, LOOP_HOLD_BYTES, 40000, 65536, 200000, 300000, 700000
+    };
+    static const size_t takes[] = { 1000, LOOP_HOLD_BYTES - 81, LOOP_HOLD_BYTES, 50000, SIZE_MAX };
+    char *payload = big_payload();
+    for (size_t l = 0; l < COUNT(lengths); l++)
+        for (size_t t = 0; t < COUNT(takes); t++)
+            for (int resets = 0; resets < 2; resets++) {
+                size_t rest = lengths[l] - (LOOP_HOLD_BYTES - 81);
+                const size_t here[] = { 0, 1, rest / 2, rest, rest + 4 };
+                for (size_t h = 0; h < COUNT(here); h++)
+                    check_full_first_read(payload, lengths[l], here[h], takes[t], resets);
+            }
+    free(payload);
+}
+
 static void bulk_that_is_not_taken_stays_where_it_is(void **state)
 {
     (void)state;
@@ -530,6 +582,7 @@ int main(void)
         cmocka_unit_test(a_large_body_arrives_whole_with_every_transport_and_receiver),
         cmocka_unit_test(a_promise_of_more_is_kept_or_taken_back_at_once),
         cmocka_unit_test(a_receiver_that_takes_nothing_costs_32_kib_at_most),
+        cmocka_unit_test(a_full_first_read_goes_with_what_is_behind_it),
         cmocka_unit_test(bulk_that_is_not_taken_stays_where_it_is),
         cmocka_unit_test(one_direction_yields_after_its_share_of_a_turn),
         cmocka_unit_test(long_trailers_are_the_same_wherever_they_are_cut),
