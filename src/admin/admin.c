@@ -173,6 +173,7 @@ static void init(struct admin *a, const struct admin_conf *conf, const struct ad
                                 .reloader = objects->reloader,
                                 .upgrader = objects->upgrader,
                                 .certifier = objects->certifier,
+                                .finder = objects->finder,
                                 .history = objects->history,
                                 .metrics = &a->metrics,
                                 .loop = l,

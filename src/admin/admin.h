@@ -7,6 +7,7 @@
 
 struct admin;
 struct certifier;
+struct finder;
 struct history;
 struct jobs;
 struct leak_watch;
@@ -31,6 +32,7 @@ struct admin_objects {
     struct reloader *reloader;     /* NULL: none */
     struct upgrader *upgrader;     /* NULL: none */
     struct certifier *certifier;   /* NULL: none */
+    struct finder *finder;         /* NULL: none */
     const struct history *history; /* of traffic; NULL: none is kept */
     struct socket_store
         *given; /* sockets that this process has already, asked at opening alone; NULL: none */

@@ -395,6 +395,7 @@ static struct call *call_new(struct call_env *env, struct http_stream *s, size_t
     c->request.reloader = env->reloader;
     c->request.upgrader = env->upgrader;
     c->request.certifier = env->certifier;
+    c->request.finder = env->finder;
     c->request.history = env->history;
     c->request.metrics = env->metrics;
     c->request.loop = env->loop;

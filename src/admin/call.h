@@ -25,6 +25,7 @@ struct call_env {
     struct reloader *reloader;     /* may be NULL */
     struct upgrader *upgrader;     /* may be NULL */
     struct certifier *certifier;   /* may be NULL */
+    struct finder *finder;         /* likewise */
     const struct history *history; /* likewise */
     struct metrics_texts *metrics;
     struct loop *loop;

@@ -21,6 +21,7 @@ struct reloader;
 struct rule_log;
 struct upgrader;
 struct certifier;
+struct finder;
 struct watch;
 
 struct admin_query {
@@ -39,6 +40,7 @@ struct admin_request {
     struct reloader *reloader;     /* likewise */
     struct upgrader *upgrader;     /* likewise */
     struct certifier *certifier;   /* likewise */
+    struct finder *finder;         /* likewise */
     const struct history *history; /* likewise */
     struct metrics_texts *metrics;
     struct loop *loop;

@@ -1,6 +1,7 @@
 #include "admin/routes.h"
 
 #include "admin/certifier.h"
+#include "admin/finder.h"
 #include "admin/reloader.h"
 #include "admin/upgrader.h"
 #include "proxy/explain.h"
@@ -43,6 +44,9 @@ const struct admin_route admin_routes[] = {
     { HTTP_POST, "/api/v1/certificates/reload", certificates_reload,
       "Reads all certificates, keys of tickets and CAs again; what has a mistake stays as it is",
       .answer = &certificates_outcome_shape },
+    { HTTP_GET, "/api/v1/sources", sources_list,
+      "Who is asked where servers are, what is known, and since when it is stale",
+      .answer = &source_row_shape, .list = "sources" },
     { HTTP_GET, "/api/v1/stats", stats_show, "The whole process in figures", .answer = &stats_shape },
     { HTTP_GET, "/api/v1/stats/leaks", leaks_show, "What leaks, and what grows", .answer = &leaks_shape },
     { HTTP_GET, "/api/v1/traffic", traffic_show,

@@ -105,6 +105,8 @@ void generations_list(const struct admin_request *rq, struct answer *out);
 void generations_show(const struct admin_request *rq, struct answer *out);
 /* upgrade.c */
 void upgrade_post(const struct admin_request *rq, struct answer *out);
+/* sources.c */
+void sources_list(const struct admin_request *rq, struct answer *out);
 void certificates_list(const struct admin_request *rq, struct answer *out);
 void certificates_reload(const struct admin_request *rq, struct answer *out);
 /* openapi.c */

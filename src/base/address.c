@@ -71,12 +71,13 @@ static int refuse_host(struct slice text, struct slice host, bool any_host, stru
         char c = host.data[i], low = (char)(c | 32);
         bool is_letter = low >= 'a' && low <= 'z';
         has_letter |= is_letter;
-        is_name = is_letter || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+        is_name = is_letter || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+                  (c == '.' && i && host.data[i - 1] != '.');
     }
     if (is_name && has_letter)
         return err_set(
             err,
-            "\"%.*s\" has a name for a host, and names are not resolved yet; write the address that "
+            "\"%.*s\" has a name for a host, which only a pool's servers may have; write the address that "
             "it stands for, like 10.0.0.1:80",
             SLICE_ARGS(text));
     return err_set(err, "\"%.*s\" is not an address; write one like 10.0.0.1:80, [::1]:80%s or unix:/path",

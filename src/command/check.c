@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
+#include "command/check_names.h"
 #include "command/reload_report.h"
 #include "control/config.h"
 #include "logs/source.h"
@@ -27,10 +28,13 @@ const struct syntax check_syntax = {
     .command = "check",
     .usage = "check [-c] FILE [--against-running]\n",
     .options = options,
-    .notes = "Exit codes: 0 correct, 69 weir is not reached, 78 mistakes: each on stderr as "
-             "file:line:column, with "
-             "the line and\na remedy.\n"
-             "What is correct and yet hardly meant is said there too, as a warning.\n",
+    .notes =
+        "Exit codes: 0 correct, 69 weir is not reached, 78 mistakes: each on stderr as "
+        "file:line:column, with "
+        "the line and\na remedy.\n"
+        "What is correct and yet hardly meant is said there too, as a warning.\n"
+        "Names and files in pools are asked for: what they lead to now is said, or why they cannot be asked, "
+        "which is no\nmistake of the file.\n",
 };
 
 /* What the file leads to and does not say itself: nginx's configuration, for the format of a log. */
@@ -102,6 +106,7 @@ int check_command(int argc, char **argv)
         printf("%s is correct: %u listener%s, %u pool%s\n", o.path, config->proxy.listeners.count,
                config->proxy.listeners.count == 1 ? "" : "s", config->proxy.pools.count,
                config->proxy.pools.count == 1 ? "" : "s");
+    if (code == EX_OK) check_names_say(config);
     config_free(config);
     o.api.config = o.path;
     return code == EX_OK && o.is_against_running ? check_against_running(o.path, &o.api) : code;

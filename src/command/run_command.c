@@ -11,6 +11,7 @@
 #include "control/heritage.h"
 #include "control/run.h"
 #include "control/start.h"
+#include "discovery/place.h"
 #include "tls/memory.h"
 
 #define SERVERS_MAX 1024
@@ -31,7 +32,8 @@ static const struct option_row options[] = {
     { OPTION_TEXT, .name = "listen", .argument = "ADDR", ROW(listen), .once = "more listeners need a file",
       .help = "where to accept: 127.0.0.1:18999, [::1]:80, :80 (every address), unix:/path" },
     { OPTION_TEXTS, .name = "to", .argument = "ADDR", ROW(to), .max = SERVERS_MAX,
-      .count_at = offsetof(struct run_options, to_count), .help = "a server; again for more" },
+      .count_at = offsetof(struct run_options, to_count),
+      .help = "a server, or a name that leads to servers; again for more" },
     { OPTION_FLAG, .name = "tcp", ROW(is_tcp), .help = "pass bytes, do not look at HTTP" },
     { OPTION_TEXT, .name = "admin", .argument = "ADDR", ROW(admin),
       .help = "the API, metrics and health checks" },
@@ -61,6 +63,7 @@ static int check_address(const char *option, const char *text, bool any_host)
     struct address address;
     struct err err;
     if (address_parse(slice_of(text), any_host, &address, &err) == 0) return 0;
+    if (!any_host && place_parse(slice_of(text), &address, &err) == 0) return 0;
     fprintf(stderr, "weir run: %s %s: %s\n", option, text, err.text);
     return -1;
 }

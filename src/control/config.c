@@ -34,7 +34,7 @@ static const struct conf_field config_fields[] = {
     { "splits", CONF_MAP(struct config, proxy.splits, &split_conf_type), .max = 1000,
       .help = "A/B experiments: which part of whose requests goes to which pool." },
     { "resolver", CONF_OBJECT(struct config, proxy.resolver, &resolver_conf_type),
-      .help = "How names are resolved for egress routes." },
+      .help = "How names are resolved: those in pools, and those that egress routes go to." },
     { "admin", CONF_OPTIONAL(struct config, admin, &admin_conf_type),
       .help = "The address of the API, the metrics and the health checks; there is none without it." },
     { "access_log", CONF_OPTIONAL(struct config, proxy.access_log, &access_log_conf_type),

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "conf/decoding.h"
+#include "discovery/place.h"
 #include "route/route_shadow.h"
 
 /* A trusted block of less bits is not a network of somebody's own: 10.0.0.0/8 is the largest private one of IPv4, fc00::/7
@@ -140,7 +141,7 @@ static void check_servers(const struct checking *k, const struct bound *bounds, 
         const struct conf_node *at = child(get(pool, "servers"), 0);
         if (pools[i].kind == POOL_EGRESS) continue; /* addresses to leave by */
         for (uint32_t j = 0; at && j < pools[i].servers.count; j++, at = at->next)
-            check_server(k, bounds, count, &servers[j].address, at);
+            if (!place_is_one(&servers[j].address)) check_server(k, bounds, count, &servers[j].address, at);
     }
 }
 

@@ -7,6 +7,7 @@
 #include "balance/balance.h"
 #include "conf/compare.h"
 #include "conf/decode.h"
+#include "pool/found_servers.h"
 #include "proxy/proxy.h"
 
 #define KEYS_ASKED 8192u
@@ -239,7 +240,8 @@ static bool pair_servers(const struct pairing *p, const char *name, const void *
     bool is_reordered = pair(&servers, &server_conf_type, old ? &old->servers : NULL,
                              new ? &new->servers : NULL);
     (void)is_reordered; /* it means nothing */
-    if (old && new && (has_key(old) || has_key(new)) && is_other_table(old, new) &&
+    bool is_known = old && new && !found_is_needed(old) && !found_is_needed(new);
+    if (is_known && (has_key(old) || has_key(new)) && is_other_table(old, new) &&
         p->d->outcome.moved.count < POOLS_ASKED)
         add_moved(p->d, name, config_difference_moved(old, new));
     return false;

@@ -9,6 +9,7 @@
 #include "conf/arena.h"
 #include "conf/decode.h"
 #include "control/config_difference.h"
+#include "control/discovery.h"
 #include "control/reload_history.h"
 #include "proxy/change.h"
 
@@ -46,6 +47,8 @@ struct question {
     const struct config *base; /* in force when it was asked: what the difference is of */
     struct conf_arena *base_arena;
     struct config_difference difference;
+    struct discovery_wait names; /* what it needs to be known before it comes into force */
+    bool has_waited;
     char *faults; /* every mistake, for people; NULL: see err */
     struct err err;
     int result;
@@ -248,6 +251,7 @@ static void keep(struct question *q)
 static void question_free(struct question *q)
 {
     if (*q->staged) generation_unstage(q->reload->o.generations->folder, q->staged);
+    discovery_wait_end(&q->names);
     config_free(q->config);
     config_difference_fini(&q->difference);
     conf_arena_free(q->base_arena);
@@ -382,17 +386,37 @@ static bool is_answered(struct question *q)
     return a->status != 0;
 }
 
-static void done(struct job *job)
+static void go_on(struct question *q);
+
+static void on_names(struct discovery_wait *w)
 {
-    struct question *q = (struct question *)job;
+    struct question *q = container_of(w, struct question, names);
+    q->reload->pending--;
+    go_on(q);
+}
+
+/* False: it goes on when the names in it that are new have been asked for. */
+static bool knows_names(struct question *q)
+{
     struct reload *r = q->reload;
-    r->pending--;
+    if (q->has_waited || q->ask.is_dry) return true;
+    q->has_waited = true;
+    q->names.done = on_names;
+    if (discovery_await(r->o.discovery, &q->names, q->config)) return true;
+    r->pending++;
+    return false;
+}
+
+static void go_on(struct question *q)
+{
+    struct reload *r = q->reload;
     bool has_answer = is_answered(q);
     if (!has_answer && q->base != r->o.config) {
         if (post(q, compare_again)) return;
         answer_problem(&q->answer, 503, "Too much is being worked on; try again.");
         has_answer = true;
     }
+    if (!has_answer && !knows_names(q)) return;
     if (!has_answer && apply(q)) {
         write_etag(r, q->answer.etag);
         if (r->o.generations) {
@@ -401,6 +425,13 @@ static void done(struct job *job)
         }
     }
     settle_with(q);
+}
+
+static void done(struct job *job)
+{
+    struct question *q = (struct question *)job;
+    q->reload->pending--;
+    go_on(q);
 }
 
 /* Which generation is meant; there may be none. */
@@ -562,6 +593,12 @@ bool reload_is_busy(const struct reload *r)
 void reload_hold(struct reload *r, bool is_held)
 {
     r->is_held = is_held;
+}
+
+void reload_look_after_retired(struct reload *r)
+{
+    if (!r->is_stopped && !timer_is_armed(&r->retire_timer))
+        loop_arm(r->o.loop, &r->retire_timer, RETIRE_LOOK_MS);
 }
 
 void reload_stop(struct reload *r)

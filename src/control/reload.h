@@ -9,6 +9,7 @@
 #include "net/jobs.h"
 #include "proxy/proxy.h"
 
+struct discovery;
 struct reload;
 
 struct reload_options {
@@ -18,6 +19,7 @@ struct reload_options {
     const struct config *config;     /* what weir is started with; borrowed for longer than this */
     const char *path;                /* of its file; NULL: it has none */
     struct generations *generations; /* NULL: none are kept */
+    struct discovery *discovery;     /* finds the servers that a configuration has names for */
     void (*on_change)(void *context,
                       const struct config *config); /* another is in force; borrowed until the next */
     void *context;
@@ -33,5 +35,7 @@ void reload_by_signal(struct reload *r);
 bool reload_is_busy(const struct reload *r);
 /* While another process is being started that reads the same file and folder: nothing is asked. */
 void reload_hold(struct reload *r, bool is_held);
+/* Something of what is in force has gone without another configuration: it is looked after until it is freed. */
+void reload_look_after_retired(struct reload *r);
 /* From now on nothing else comes into force: weir stops. */
 void reload_stop(struct reload *r);

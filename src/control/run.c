@@ -15,6 +15,7 @@
 #include "control/anchor.h"
 #include "control/certificate_watch.h"
 #include "control/core.h"
+#include "control/discovery.h"
 #include "control/drain.h"
 #include "control/gate_watch.h"
 #include "control/heritage.h"
@@ -43,6 +44,7 @@ struct control {
     struct proxy *proxy;
     struct admin *admin;
     struct jobs *jobs;
+    struct discovery *discovery;
     struct reload *reload;
     struct heritage *heritage; /* NULL: nothing was given, and there is no upgrade either */
     struct upgrade *upgrade;   /* NULL: another binary cannot take over */
@@ -161,15 +163,21 @@ static void on_signal(struct loop_fd *f, uint32_t events)
     }
 }
 
+/* Signals that are to be obeyed even if they come before anybody can. */
+static void words_of_operators(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGUSR1);
+    sigaddset(set, SIGUSR2);
+    sigaddset(set, SIGHUP);
+}
+
 static int watch_signals(struct control *c, struct err *err)
 {
     sigset_t set;
-    sigemptyset(&set);
+    words_of_operators(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGUSR1);
-    sigaddset(&set, SIGUSR2);
-    sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     c->signals = (struct loop_fd){ .fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC),
@@ -203,8 +211,10 @@ static int open_proxy(struct control *c, struct err *err)
                                .worker_count = workers,
                                .connection_limit = connections,
                                .memory_limit = memory,
-                               .given = c->heritage ? &c->heritage->sockets : NULL };
+                               .given = c->heritage ? &c->heritage->sockets : NULL,
+                               .finder = discovery_finder(c->discovery) };
     if (proxy_new(&c->proxy, &o, err) < 0) return -1;
+    discovery_serve(c->discovery, c->proxy);
     c->drain = (struct drain){ .proxy = c->proxy,
                                .loop = &c->loop,
                                .on_word = on_drain_word,
@@ -215,6 +225,28 @@ static int open_proxy(struct control *c, struct err *err)
     if (c->start && c->start->generations)
         c->proxy->generation = c->proxy->site->generation = c->start->generation.number;
     c->proxy->budget.is_dumped = c->budget.is_dumped;
+    return 0;
+}
+
+static void on_found_servers(void *context, struct pool *p)
+{
+    struct control *c = context;
+    server_checks_follow_pool(c->checks, p);
+    reload_look_after_retired(c->reload);
+}
+
+/* Before anything is served: who comes first finds the servers there. An end that is asked for meanwhile is one at once. */
+static int open_discovery(struct control *c, struct err *err)
+{
+    sigset_t set;
+    const struct discovery_options o = {
+        .loop = &c->loop, .jobs = c->jobs, .started = c->config, .on_pool = on_found_servers, .context = c
+    };
+    if (discovery_new(&c->discovery, &o, err) < 0) return -1;
+    words_of_operators(&set);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    discovery_use(c->discovery, c->config);
+    discovery_await_first(c->discovery);
     return 0;
 }
 
@@ -266,6 +298,7 @@ static void on_other_config(void *context, const struct config *config)
 {
     struct control *c = context;
     c->config = config;
+    discovery_use(c->discovery, config);
     offer_ports(c);
     anchor_set(c->proxy, config);
     server_watch_warm_ups(c->servers);
@@ -282,6 +315,7 @@ static int open_reload(struct control *c, struct err *err)
                                       .config = c->config,
                                       .path = c->path,
                                       .generations = c->start ? c->start->generations : NULL,
+                                      .discovery = c->discovery,
                                       .on_change = on_other_config,
                                       .context = c };
     return reload_new(&c->reload, &o, err);
@@ -362,6 +396,7 @@ static int open_admin(struct control *c, struct err *err)
                                            .reloader = reload_reloader(c->reload),
                                            .upgrader = c->upgrade ? upgrade_upgrader(c->upgrade) : NULL,
                                            .certifier = certificate_watch_certifier(c->certificates),
+                                           .finder = discovery_api(c->discovery),
                                            .history = traffic_watch_history(c->traffic),
                                            .given = c->heritage ? &c->heritage->sockets : NULL };
     return admin_open(&c->admin, c->config->admin, &objects, &c->loop, err);
@@ -369,11 +404,12 @@ static int open_admin(struct control *c, struct err *err)
 
 static int open_all(struct control *c, struct err *err)
 {
+    if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0 || jobs_new(&c->jobs, c->box, err) < 0) return -1;
+    if (open_discovery(c, err) < 0) return -1;
     if (watch_signals(c, err) < 0 || open_proxy(c, err) < 0) return -1;
-    if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0) return -1;
     if (server_watch_new(&c->servers, c->proxy, &c->loop, err) < 0 || open_checks(c, err) < 0) return -1;
     if (open_logs(c, err) < 0) return -1;
-    if (jobs_new(&c->jobs, c->box, err) < 0 || open_reload(c, err) < 0) return -1;
+    if (open_reload(c, err) < 0) return -1;
     if (open_leaks(c, err) < 0) return -1;
     if (certificate_watch_new(&c->certificates, &c->loop, c->jobs, c->proxy, err) < 0) return -1;
     if (gate_watch_new(&c->gates, &c->loop, c->jobs, c->proxy, err) < 0) return -1;
@@ -424,6 +460,7 @@ static void close_all(struct control *c)
     leak_watch_stop(c->leaks);
     profiler_stop(c->profiler);
     reload_stop(c->reload);
+    discovery_stop(c->discovery);
     certificate_watch_stop(c->certificates);
     gate_watch_stop(c->gates);
     jobs_stop(c->jobs);
@@ -443,6 +480,7 @@ static void close_all(struct control *c)
     certificate_watch_free(c->certificates);
     gate_watch_free(c->gates);
     reload_free(c->reload);
+    discovery_free(c->discovery);
     upgrade_free(c->upgrade);
     if (c->heritage) heritage_close(c->heritage);
     mailbox_free(c->box);

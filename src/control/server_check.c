@@ -81,8 +81,9 @@ static struct server_check *begin(struct server_checks *k, struct server *s)
     return sc;
 }
 
+/* `keeps`: what is being asked goes on, if it can. */
 static void follow_server(struct server_checks *k, const struct roster_place *place,
-                          const struct check_conf *conf, uint64_t first_ms)
+                          const struct check_conf *conf, uint64_t first_ms, bool keeps)
 {
     struct server *s = place->server;
     const struct tls_upstream_conf *tls = s->pool->roster->conf->tls;
@@ -97,26 +98,22 @@ static void follow_server(struct server_checks *k, const struct roster_place *pl
         target.tls = (struct probe_tls){ &k->tls, tls->upstream, upstream_server_name(tls->upstream, s) };
     if (is_new)
         check_start(&s->check->check, &target, first_ms);
-    else
+    else if (!keeps || target.other)
         check_change(&s->check->check, &target);
 }
 
-static void follow_pool(struct server_checks *k, const struct pool *p)
+static void follow_pool(struct server_checks *k, const struct pool *p, bool keeps)
 {
     const struct roster *r = p->roster;
     const struct check_conf *conf = r->conf->health;
     for (uint32_t i = 0; conf && i < r->count; i++)
         if (r->places[i].is_in_subset)
-            follow_server(k, &r->places[i], conf, check_first_ms(conf, i, r->count));
+            follow_server(k, &r->places[i], conf, check_first_ms(conf, i, r->count), keeps);
 }
 
-void server_checks_follow(struct server_checks *k)
+static void end_unwanted(struct server_checks *k)
 {
-    const struct proxy *proxy = k->options.proxy;
     struct list *next;
-    for (struct list *at = k->list.next; at != &k->list; at = at->next)
-        container_of(at, struct server_check, link)->is_wanted = false;
-    for (uint32_t i = 0; i < proxy->pool_count; i++) follow_pool(k, proxy->pools[i]);
     for (struct list *at = k->list.next; at != &k->list; at = next) {
         next = at->next;
         struct server_check *sc = container_of(at, struct server_check, link);
@@ -126,6 +123,25 @@ void server_checks_follow(struct server_checks *k)
         if (server_checks_stopped(s, loop_now_ms(k->options.loop)) && !atomic_load(&s->is_retired))
             k->options.on_change(k->options.context, s);
     }
+}
+
+void server_checks_follow_pool(struct server_checks *k, const struct pool *p)
+{
+    for (struct list *at = k->list.next; at != &k->list; at = at->next) {
+        struct server_check *sc = container_of(at, struct server_check, link);
+        sc->is_wanted = sc->server->pool != p;
+    }
+    follow_pool(k, p, true);
+    end_unwanted(k);
+}
+
+void server_checks_follow(struct server_checks *k)
+{
+    const struct proxy *proxy = k->options.proxy;
+    for (struct list *at = k->list.next; at != &k->list; at = at->next)
+        container_of(at, struct server_check, link)->is_wanted = false;
+    for (uint32_t i = 0; i < proxy->pool_count; i++) follow_pool(k, proxy->pools[i], false);
+    end_unwanted(k);
 }
 
 int server_checks_new(struct server_checks **out, const struct server_checks_options *o, struct err *err)

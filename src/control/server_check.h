@@ -19,6 +19,8 @@ MUST_CHECK int server_checks_new(struct server_checks **out, const struct server
                                  struct err *err);
 /* The configuration in force is another, or the first: in the turn in which it became so. */
 void server_checks_follow(struct server_checks *k);
+/* One pool has other servers than before: those that stay are asked on as they are. */
+void server_checks_follow_pool(struct server_checks *k, const struct pool *p);
 /* Asks nobody any more. NULL is fine, also in the next. */
 void server_checks_stop(struct server_checks *k);
 void server_checks_free(struct server_checks *k);

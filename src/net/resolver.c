@@ -1,9 +1,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "net/resolver.h"
+#include "net/resolver_channel.h"
 
-#include <ares.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -159,7 +158,7 @@ static int fill(struct resolver_answer *a, const struct ares_addrinfo *info, sa_
     return ttl_s < 0 ? 0 : ttl_s;
 }
 
-static enum resolver_result result_of(int status)
+enum resolver_result resolver_result_of(int status)
 {
     switch (status) {
     case ARES_SUCCESS: return RESOLVER_OK;
@@ -200,7 +199,7 @@ static void on_addrinfo(void *argument, int status, int timeouts, struct ares_ad
     struct name *n = argument;
     struct resolver *r = n->resolver;
     int ttl_s = 0;
-    n->answer = (struct resolver_answer){ .result = result_of(status) };
+    n->answer = (struct resolver_answer){ .result = resolver_result_of(status) };
     if (status == ARES_SUCCESS) ttl_s = fill(&n->answer, info, n->family);
     if (info) ares_freeaddrinfo(info);
     n->is_waiting = false;
@@ -317,6 +316,16 @@ static bool open_channel(struct resolver *r)
     }
     ares_destroy(r->channel);
     return false;
+}
+
+ares_channel resolver_channel(struct resolver *r)
+{
+    return open_channel(r) ? r->channel : NULL;
+}
+
+void resolver_watch(struct resolver *r)
+{
+    arm(r);
 }
 
 /* the resolver */

@@ -16,12 +16,17 @@
 #define RESOLVER_NAME_MAX 253u
 
 /* `resolver: {servers: ["127.0.0.1:53"], timeout: 2s, attempts: 2}`; without servers those of /etc/resolv.conf. */
+/* Which addresses of a pool's name are taken. */
+enum resolver_family { RESOLVER_IPV4_FIRST, RESOLVER_IPV6_FIRST, RESOLVER_IPV4, RESOLVER_IPV6 };
+
 struct resolver_conf {
     struct conf_items servers; /* struct address */
     uint64_t timeout_ms;       /* of one attempt */
     uint32_t attempts;
     uint64_t min_ttl_ms, max_ttl_ms, failure_ttl_ms;
-    uint32_t names; /* how many answers are kept, and how many queries may go on */
+    uint32_t names;          /* how many answers are kept, and how many queries may go on */
+    uint32_t family;         /* enum resolver_family: of pools' names */
+    uint64_t empty_after_ms; /* likewise: before it is believed that one has no addresses any more */
 };
 
 extern const struct conf_type resolver_conf_type;

@@ -5,7 +5,9 @@
 #include "balance/balance.h"
 #include "conf/decode.h"
 #include "conf/decoding.h"
+#include "discovery/place.h"
 #include "health/check_conf.h"
+#include "pool/found_servers.h"
 #include "pool/membership.h"
 #include "pool/sticky.h"
 #include "route/rate_conf.h"
@@ -17,7 +19,10 @@ static int parse_server_address(struct slice text, void *out, struct err *err)
 {
     struct address *a = out;
     struct ip ip;
-    if (!ip_parse(text, &ip)) return address_parse(text, text.len > 0 && text.data[0] != ':', a, err);
+    if (!ip_parse(text, &ip)) {
+        if (address_parse(text, text.len > 0 && text.data[0] != ':', a, err) == 0) return 0;
+        return place_parse(text, a, err);
+    }
     char with_port[ADDRESS_TEXT_MAX];
     struct text t = text_over(with_port, sizeof(with_port));
     text_printf(&t, memchr(text.data, ':', text.len) ? "[%.*s]:0" : "%.*s:0", SLICE_ARGS(text));
@@ -26,6 +31,11 @@ static int parse_server_address(struct slice text, void *out, struct err *err)
 
 static void print_server_address(const void *value, struct text *out)
 {
+    const struct address *a = value;
+    if (place_is_one(a)) {
+        text_add_slice(out, place_of(a).text);
+        return;
+    }
     conf_address_type.print(value, out);
 }
 
@@ -38,10 +48,14 @@ static const struct conf_type server_address_type = {
 };
 
 static const struct conf_field server_fields[] = {
-    { "name", CONF_STRING(struct server_conf, name), .min = 1, .max = 64,
+    { "name", CONF_STRING(struct server_conf, name), .min = 1, .max = 128,
       .help = "What the server is called in records, metrics and the API; its address if absent." },
     { "address", CONF_CUSTOM(struct server_conf, address, &server_address_type), .flags = CONF_REQUIRED,
-      .help = "Where it listens; in a pool of `kind: egress` a local address to leave by, without a port." },
+      .help =
+          "Where it listens; in a pool of `kind: egress` a local address to leave by, without a port. A "
+          "name, like app.internal:8080, stands for a server at each of its addresses, which are asked for "
+          "again and again; so does srv:_http._tcp.app.internal for those of a service, and file:/path for "
+          "those that are listed in a file. What else is said here holds for each of them." },
     { "weight", CONF_U32(struct server_conf, weight), .max = BALANCE_WEIGHT_MAX, .preset = "1",
       .flags = CONF_LIVE,
       .help = "Its share of the traffic in proportion to the others'; with 0 it gets nothing but what is "
@@ -246,7 +260,7 @@ static void fault_address(struct conf_decode *d, const struct conf_node *server,
 static void check_server_address(struct conf_decode *d, const struct conf_node *server,
                                  const struct address *a)
 {
-    if (a->sa.any.sa_family == AF_UNIX || address_port(a)) return;
+    if (a->sa.any.sa_family == AF_UNIX || place_is_one(a) || address_port(a)) return;
     const struct conf_node *written = conf_node_get(server, "address");
     struct slice text = written ? written->text : server->text;
     struct address ignored;
@@ -257,9 +271,10 @@ static void check_server_address(struct conf_decode *d, const struct conf_node *
 static void check_local_address(struct conf_decode *d, const struct conf_node *server,
                                 const struct address *a)
 {
-    if (a->sa.any.sa_family == AF_UNIX)
+    if (a->sa.any.sa_family == AF_UNIX || place_is_one(a))
         fault_address(d, server, "write an address of this host, like 192.0.2.1",
-                      "an egress pool leaves by IP addresses, not by unix sockets");
+                      place_is_one(a) ? "an egress pool leaves by IP addresses, not by names"
+                                      : "an egress pool leaves by IP addresses, not by unix sockets");
     else if (address_port(a))
         fault_address(d, server, "leave the port out: each connection gets one of its own",
                       "the address of an egress pool's server has no port");
@@ -293,7 +308,7 @@ static void check_pool_subset(struct conf_decode *d, const struct conf_node *nod
 {
     const struct pool_subset_conf *s = p->subset;
     uint64_t used = (uint64_t)s->size * s->instances;
-    if (used < p->servers.count)
+    if (used < p->servers.count && !found_is_needed(p))
         conf_decode_fault(
             d, node, "subset", "raise size, or count the instances again",
             "%u instances of %u servers each use %u of the %u servers: the others would get nothing",

@@ -8,10 +8,12 @@
 
 struct server_conf {
     const char *name;       /* first: the key of the map, or the address */
-    struct address address; /* egress: the local one to leave by, of port 0 */
+    struct address address; /* egress: the local one to leave by, of port 0; or a place (discovery/place.h) */
     const char *zone;       /* NULL: none */
     uint32_t weight, max_connections, max_requests, tier;
     struct address health_address; /* asked in its place; len 0: it is asked itself */
+    /* Of one that was found by a name (pool/found_servers.h): who it is for TLS, and as a Host; NULL: goes by its own. */
+    const char *tls_name, *host;
 };
 
 struct pool_timeouts {

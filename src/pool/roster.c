@@ -75,11 +75,17 @@ static int choose_subset(struct roster *r, struct err *err)
     return result;
 }
 
-/* The same name at another address is another server. */
+static bool is_same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* The same name at another address, or for another host, is another server. */
 static struct server *kept_server(const struct pool *p, const struct server_conf *conf)
 {
     struct server *s = p->roster ? roster_server(p->roster, slice_of(conf->name)) : NULL;
-    return s && address_equal(&s->address, &conf->address) ? s : NULL;
+    bool is_same = s && address_equal(&s->address, &conf->address) && is_same_text(s->host, conf->host);
+    return is_same ? s : NULL;
 }
 
 void roster_discard(struct roster *r, const struct pool_env *env)
@@ -105,19 +111,36 @@ static int fill(struct roster *r, const struct pool_env *env, struct err *err)
                                                        .is_local = is_local(r->conf, &confs[i]),
                                                        .is_in_subset = true };
     }
-    if (choose_subset(r, err) < 0) return -1;
+    if (r->count && choose_subset(r, err) < 0) return -1;
     return r->conf->sticky ? sticky_new(&r->sticky, r->conf->sticky, r, err) : 0;
 }
 
-int roster_new(struct roster **out, struct pool *p, const struct pool_env *env, const struct pool_conf *conf,
-               struct conf_arena *arena, struct err *err)
+static int allocate(struct roster **out, struct pool *p, const struct pool_conf *conf,
+                    struct conf_arena *arena, uint32_t room, struct err *err)
 {
-    struct roster *r = calloc(1, sizeof(*r) + conf->servers.count * sizeof(r->places[0]));
+    struct roster *r = calloc(1, sizeof(*r) + room * sizeof(r->places[0]));
     if (!r) return err_set(err, "out of memory for the servers of pool \"%s\"", p->name);
     atomic_init(&r->refs, 1);
     r->pool = p;
     r->conf = conf;
     r->arena = conf_arena_get(arena);
+    *out = r;
+    return 0;
+}
+
+int roster_new_open(struct roster **out, struct pool *p, const struct pool_conf *conf,
+                    struct conf_arena *arena, struct err *err)
+{
+    if (allocate(out, p, conf, arena, 0, err) < 0) return -1;
+    (*out)->is_open = true;
+    return 0;
+}
+
+int roster_new(struct roster **out, struct pool *p, const struct pool_env *env, const struct pool_conf *conf,
+               struct conf_arena *arena, struct err *err)
+{
+    struct roster *r;
+    if (allocate(&r, p, conf, arena, conf->servers.count, err) < 0) return -1;
     if (fill(r, env, err) < 0) {
         roster_discard(r, env);
         return -1;

@@ -28,6 +28,7 @@ struct roster {
     struct conf_arena
         *arena; /* in which conf lies: one reference; NULL: it is the caller's, for longer than this */
     struct sticky *sticky; /* NULL: none */
+    bool is_open;          /* see roster_new_open() */
     uint32_t count;
     struct roster_place places[];
 };
@@ -43,6 +44,10 @@ struct pool_env {
  * server that is kept is not touched: see pool_apply(). One reference is the caller's. */
 MUST_CHECK int roster_new(struct roster **out, struct pool *p, const struct pool_env *env,
                           const struct pool_conf *conf, struct conf_arena *arena, struct err *err);
+/* Of a pool whose servers are found while weir runs (pool/found_servers.h), for its configuration's routes: it has none, so
+ * that it holds none that have gone; who there is, the pool's current one says. */
+MUST_CHECK int roster_new_open(struct roster **out, struct pool *p, const struct pool_conf *conf,
+                               struct conf_arena *arena, struct err *err);
 struct roster *roster_get(struct roster *r);
 void roster_put(struct roster *r); /* NULL is fine */
 /* Gives the only reference back, and frees the servers that no other roster has: of one that no worker has seen, or of a

@@ -90,12 +90,21 @@ static struct server *allocate(uint32_t worker_count)
     return s;
 }
 
+/* False: out of memory. */
+static bool keep_names(struct server *s, struct names *names, const struct server_conf *conf)
+{
+    if (conf->tls_name) s->tls_name = names_of(names, names_intern(names, conf->tls_name));
+    if (conf->host) s->host = names_of(names, names_intern(names, conf->host));
+    return !conf->tls_name == !s->tls_name && !conf->host == !s->host;
+}
+
 int server_new(struct server **out, struct pool *p, const struct pool_env *env,
                const struct server_conf *conf, struct err *err)
 {
     struct server *s = allocate(env->worker_count);
     uint32_t id = s ? names_intern(env->names, conf->name) : 0;
-    if (!id) {
+    bool is_named = id && keep_names(s, env->names, conf);
+    if (!is_named) {
         if (s) free(s->workers);
         free(s);
         return err_set(err, "out of memory for server \"%s\" of pool \"%s\"", conf->name, p->name);

@@ -23,6 +23,8 @@ struct server_worker;
 struct server {
     struct balance_peer peer; /* first: aligned, a line of its own */
     const char *name;         /* in the process's names: it outlives the server */
+    const char *tls_name;     /* who it is for TLS, likewise; NULL: goes by its own name */
+    const char *host;         /* what it is called as a Host, likewise; NULL: its address */
     struct address address;
     char address_text[ADDRESS_TEXT_MAX];
     struct pool *pool;

@@ -64,6 +64,7 @@ const char *upstream_server_name(const struct tls_upstream *rules, const struct 
 {
     const char *name = tls_upstream_name(rules);
     if (name) return name;
+    if (s->tls_name) return s->tls_name;
     return tls_name_can_be_verified(s->name) ? s->name : NULL;
 }
 

@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/log.h"
+#include "conf/arena.h"
 #include "conf/decode.h"
 #include "net/socket_set.h"
+#include "pool/found_servers.h"
 #include "proxy/worker.h"
 
 /* pools */
@@ -33,25 +36,57 @@ static void free_pool(struct proxy *p, struct pool *pool)
     pool_free(pool, &p->pool_env);
 }
 
-static struct roster *add_pool(struct proxy_change *c, struct site *s, const struct pool_conf *conf,
-                               struct conf_arena *arena, struct err *err)
+static int make_pool(struct proxy_change *c, const struct pool_conf *conf, struct conf_arena *arena,
+                     struct err *err)
 {
     struct proxy *p = c->proxy;
     struct pool *pool = kept_pool(p, conf);
     struct pool_change *change = &c->pools[c->pool_count];
     bool is_new = !pool;
-    if (!is_new && pool_prepare(change, pool, &p->pool_env, conf, arena, err) < 0) return NULL;
+    if (!is_new && pool_prepare(change, pool, &p->pool_env, conf, arena, err) < 0) return -1;
     if (is_new) {
-        if (pool_new(&pool, &p->pool_env, conf, arena, err) < 0) return NULL;
+        if (pool_new(&pool, &p->pool_env, conf, arena, err) < 0) return -1;
         *change = (struct pool_change){ .pool = pool, .roster = pool->roster };
         if (attach_workers(p, pool, err) < 0) {
             free_pool(p, pool);
-            return NULL;
+            return -1;
         }
     }
     c->is_new_pool[c->pool_count++] = is_new;
-    change->roster->seat = s->pool_count;
-    return s->pools[s->pool_count++] = roster_get(change->roster);
+    return 0;
+}
+
+static void warn_of_left_out(const char *pool, uint32_t left_out)
+{
+    if (left_out) log_event(LOG_WARN, "servers_left_out", "pool=%s servers=%u", pool, left_out);
+}
+
+/* The pool gets the servers that are found by now; the site does not hold them. */
+static int make_open_pool(struct proxy_change *c, struct roster **out, const struct pool_conf *conf,
+                          struct conf_arena *arena, struct err *err)
+{
+    struct conf_arena *own;
+    uint32_t left_out;
+    const struct pool_conf *found = found_pool_conf(conf, arena, c->proxy->finder, &own, &left_out);
+    int result = make_pool(c, found, own, err);
+    conf_arena_free(own);
+    if (result < 0) return -1;
+    warn_of_left_out(conf->name, left_out);
+    return roster_new_open(out, c->pools[c->pool_count - 1].pool, conf, arena, err);
+}
+
+static struct roster *add_pool(struct proxy_change *c, struct site *s, const struct pool_conf *conf,
+                               struct conf_arena *arena, struct err *err)
+{
+    struct roster *r = NULL;
+    if (found_is_needed(conf)) {
+        if (make_open_pool(c, &r, conf, arena, err) < 0) return NULL;
+    } else {
+        if (make_pool(c, conf, arena, err) < 0) return NULL;
+        r = roster_get(c->pools[c->pool_count - 1].roster);
+    }
+    r->seat = c->pools[c->pool_count - 1].roster->seat = s->pool_count;
+    return s->pools[s->pool_count++] = r;
 }
 
 static uint32_t count_debug_routes(const struct proxy_conf *conf)
@@ -334,6 +369,21 @@ static void retire_servers(struct proxy *p, const struct roster *before)
         struct server *s = before->places[i].server;
         if (atomic_load(&s->is_retired)) retire_add(p, &server_kind, s);
     }
+}
+
+int proxy_change_servers(struct proxy *p, struct pool *pool, const struct pool_conf *conf,
+                         struct conf_arena *arena, struct err *err)
+{
+    struct pool_change change;
+    struct roster *before = pool->roster;
+    if (pool_prepare(&change, pool, &p->pool_env, conf, arena, err) < 0) return -1;
+    change.roster->seat = before->seat;
+    roster_get(before);
+    pool_commit(&change);
+    retire_servers(p, before);
+    proxy_publish(p, pool);
+    roster_put(before);
+    return 0;
 }
 
 /* preparing */

@@ -33,6 +33,11 @@ void proxy_commit_change(struct proxy_change *change, const struct mail *done);
 bool proxy_goes_by(const struct proxy *p, uint32_t generation);
 void proxy_discard_change(struct proxy_change *change);
 
+/* Other servers for a pool of the configuration in force, which stays as it is: `conf` is that of the pool but for its servers
+ * (pool/found_servers.h). -1: nothing has changed. */
+MUST_CHECK int proxy_change_servers(struct proxy *p, struct pool *pool, const struct pool_conf *conf,
+                                    struct conf_arena *arena, struct err *err);
+
 /* While the site is being made: its pools, into s->pools; a pool of one server for a route's `debug: {upstream}`, NULL with
  * *err; the n-th listener. */
 MUST_CHECK int change_pools(struct proxy_change *change, struct site *s, struct err *err);

@@ -1,6 +1,7 @@
 #include "proxy/choose.h"
 
 #include "base/bug.h"
+#include "pool/pool_worker.h"
 #include "pool/sticky.h"
 #include "proxy/forward.h"
 #include "proxy/proxy.h"
@@ -135,14 +136,23 @@ static bool may_pin(const struct route_set *l, const struct choose_request *rq)
            !http_head_has_several(rq->head, HTTP_FIELD_WEIR_PIN_TOKEN);
 }
 
+/* Which servers the pool has, as far as he who asks knows by now. */
+static const struct roster *roster_now(const struct choose_request *rq, const struct roster *r)
+{
+    if (!r->is_open) return r;
+    return rq->worker ? r->pool->workers[rq->worker - 1]->view->set->roster : r->pool->roster;
+}
+
 /* "web/server-2" */
-static void choose_pinned(const struct route_set *l, struct slice pin, struct choose_result *out)
+static void choose_pinned(const struct route_set *l, const struct choose_request *rq, struct slice pin,
+                          struct choose_result *out)
 {
     const char *slash = memchr(pin.data, '/', pin.len);
     struct slice name = slash ? (struct slice){ pin.data, (size_t)(slash - pin.data) } : pin;
     struct slice server = slash ? (struct slice){ slash + 1, pin.len - name.len - 1 } : SLICE_NONE;
     struct roster *r = site_pool_by_name(l->site, name);
-    struct server *named = r && r->conf->kind == POOL_SERVERS ? roster_server(r, server) : NULL;
+    struct server *named = r && r->conf->kind == POOL_SERVERS ? roster_server(roster_now(rq, r), server)
+                                                              : NULL;
     if (named) {
         out->pool = r;
         out->named = named;
@@ -156,11 +166,11 @@ static void choose_pinned(const struct route_set *l, struct slice pin, struct ch
 
 static void choose_sticky(const struct choose_request *rq, struct choose_result *out)
 {
-    const struct sticky *sticky = out->pool->sticky;
+    const struct sticky *sticky = roster_now(rq, out->pool)->sticky;
     struct http_cookies walk = { .head = rq->head, .name = slice_of(out->pool->conf->sticky->cookie) };
     struct slice value;
     /* A stale one may stand before the good one, from another path or another domain. */
-    while (!out->has_current_cookie && http_cookies_next(&walk, &value)) {
+    while (sticky && !out->has_current_cookie && http_cookies_next(&walk, &value)) {
         bool is_current;
         struct server *s = sticky_server(sticky, value, &is_current);
         if (!s || !sticky_may_take(sticky, s, rq->now_ms) || (out->named && !is_current)) continue;
@@ -199,10 +209,10 @@ void choose(const struct route_set *l, const struct choose_request *rq, struct c
         if (http_head_has_several(rq->head, HTTP_FIELD_WEIR_PIN))
             refuse(out, END_PIN_UNKNOWN, "it came twice");
         else
-            choose_pinned(l, pin, out);
+            choose_pinned(l, rq, pin, out);
         return;
     }
-    if (!r->egress && out->pool->sticky) choose_sticky(rq, out);
+    if (!r->egress && out->pool->conf->sticky) choose_sticky(rq, out);
     const struct http_template *key = balance_method_key(out->pool->conf->balance.option->object,
                                                          out->pool->conf->balance.conf);
     out->has_hash = key != NULL;

@@ -14,6 +14,7 @@ struct choose_request {
     bool is_secure;                /* it came over TLS */
     struct route_scratch *scratch; /* the caller's; for regular expressions */
     uint64_t now_ms;               /* of the loop's clock */
+    uint32_t worker;               /* that asks, from 1; 0: the control thread */
 };
 
 enum choose_split_reason {

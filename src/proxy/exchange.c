@@ -297,7 +297,8 @@ static enum step choose_route(struct exchange *x)
                                  .request_id = slice_of(x->request_id),
                                  .scratch = x->worker->scratch,
                                  .is_secure = exchange_is_secure(x),
-                                 .now_ms = exchange_now_ms(x) };
+                                 .now_ms = exchange_now_ms(x),
+                                 .worker = x->worker->index + 1 };
     struct choose_result c;
     if (exchange_is_over_rate(x, x->routes->rate)) return exchange_refuse_by_rate(x);
     choose(x->routes, &rq, &c);

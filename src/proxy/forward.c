@@ -210,6 +210,7 @@ struct slice forward_host(const struct pool_conf *conf, const struct server *s, 
     if (keeps && asked.len) return asked;
     if (!keeps && strcmp(host, "server") != 0) return slice_of(host);
     /* A path is no host (RFC 9110 7.2). */
+    if (s->host) return slice_of(s->host);
     return s->address.sa.any.sa_family == AF_UNIX ? SLICE("localhost") : slice_of(s->address_text);
 }
 

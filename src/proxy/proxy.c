@@ -164,6 +164,7 @@ static int make(struct proxy **out, const struct proxy_options *o, bool is_detac
     p->budget.limit = o->memory_limit;
     p->is_detached = is_detached;
     p->given = o->given;
+    p->finder = o->finder;
     p->started_wall_ns = clock_wall_ns();
     p->resolver_conf = &o->conf->resolver;
     p->first_arena = conf_arena_get(o->arena);

@@ -17,6 +17,7 @@
 #include "record/access_log.h"
 #include "record/flight.h"
 
+struct servers_finder;
 struct socket_store;
 struct worker;
 
@@ -35,6 +36,8 @@ struct proxy {
     struct socket_store
         *given; /* sockets that this process was given at its start; borrowed, NULL: none any more */
     struct retirement retirement;
+    const struct servers_finder
+        *finder; /* of pools whose servers have to be found; NULL: nobody knows of any */
     const struct resolver_conf *resolver_conf; /* of the first configuration, which is never let go of */
     struct conf_arena *first_arena;            /* in which that lies; NULL: it is the caller's */
     uint32_t worker_count;
@@ -61,7 +64,8 @@ struct proxy_options {
     struct conf_arena *arena;
     uint32_t worker_count, connection_limit;
     uint64_t memory_limit;
-    struct socket_store *given; /* sockets that this process has already; borrowed, may be NULL */
+    struct socket_store *given;          /* sockets that this process has already; borrowed, may be NULL */
+    const struct servers_finder *finder; /* likewise */
 };
 
 /* `arena`: in which conf lies; NULL: it is the caller's, for the proxy's life. Binds every listener; starts nothing. */

@@ -179,7 +179,8 @@ def serve_and_close_at_random(seed, chance, answer=None):
 
 
 class Server:
-    def __init__(self, *scripts, backlog=1024, port=0, path=None, receive_buffer=None, send_buffer=None, tls=None):
+    def __init__(self, *scripts, backlog=1024, port=0, path=None, receive_buffer=None, send_buffer=None, tls=None,
+                 host="127.0.0.1"):
         """path: of a unix socket, in place of a port. tls: the context, if that is spoken."""
         self.scripts = scripts or ([serve()],)
         self.tls = tls
@@ -189,16 +190,16 @@ class Server:
         self.changed = threading.Condition()
         self.stopping = threading.Event()
         self.threads = []
-        self.listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
+        self.listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if send_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-        self.listener.bind(path or ("127.0.0.1", port))
+        self.listener.bind(path or (host, port))
         self.listener.listen(backlog)
         self.port = None if path else self.listener.getsockname()[1]
-        self.address = f"unix:{path}" if path else f"127.0.0.1:{self.port}"
+        self.address = f"unix:{path}" if path else f"{host}:{self.port}"
         self.start(self.accept)
 
     def start(self, target, *arguments):

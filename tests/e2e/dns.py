@@ -5,7 +5,7 @@ import threading
 
 from waiting import LIMIT_S
 
-A, AAAA = 1, 28
+A, AAAA, SRV = 1, 28, 33
 
 
 def encode_name(name):
@@ -13,11 +13,13 @@ def encode_name(name):
 
 
 class NameServer:
-    """names: {name: [address, …]}; an empty list answers NXDOMAIN, None nothing at all. Questions of the kinds in `ignored`
-    are never answered, as by name servers that drop AAAA."""
+    """names: {name: [address, …]}; an empty list answers NXDOMAIN, a number is an answer of that code (2: SERVFAIL), None
+    nothing at all. Questions of the kinds in `ignored` are never answered, as by name servers that drop AAAA.
+    services: {name: [(priority, weight, port, target), …]}."""
 
     def __init__(self, names, ttl=60, ignored=()):
         self.names = names
+        self.services = {}
         self.ttl = ttl
         self.ignored = ignored
         self.questions = []
@@ -50,12 +52,18 @@ class NameServer:
         name = ".".join(labels)
         self.questions.append((name, kind))
         addresses = self.names.get(name.lower(), [])
+        targets = self.services.get(name.lower(), []) if kind == SRV else []
         if addresses is None or kind in self.ignored:
             return None
+        code = 0
+        if isinstance(addresses, int):
+            code, addresses = addresses, []
+        elif not addresses and not targets:
+            code = 3
         family = {A: socket.AF_INET, AAAA: socket.AF_INET6}.get(kind)
         records = [socket.inet_pton(family, address) for address in addresses
                    if (":" in address) == (kind == AAAA)] if family else []
-        code = 0 if addresses else 3
+        records += [struct.pack("!HHH", *numbers) + encode_name(target) for *numbers, target in targets]
         head = data[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, len(records), 0, 0)
         body = b"".join(encode_name(name) + struct.pack("!HHIH", kind, 1, self.ttl, len(record)) + record
                         for record in records)

@@ -74,9 +74,10 @@ static void what_is_no_address_is_refused_with_a_remedy(void **state)
           "\"010.0.0.1:80\" is not an address; write one like 10.0.0.1:80, [::1]:80 or unix:/path" },
         { "[1.2.3.4]:80",
           "\"[1.2.3.4]:80\" is not an address; write one like 10.0.0.1:80, [::1]:80 or unix:/path" },
-        { "web:80", "\"web:80\" has a name for a host, and names are not resolved yet; write the address "
-                    "that it stands for, "
-                    "like 10.0.0.1:80" },
+        { "web:80",
+          "\"web:80\" has a name for a host, which only a pool's servers may have; write the address "
+          "that it stands for, "
+          "like 10.0.0.1:80" },
         { "http://10.0.0.1:80/",
           "\"http://10.0.0.1:80/\" is a URL; write the address alone, like 10.0.0.1:80" },
         { "unix:x.sock", "\"unix:x.sock\" has no absolute path; write unix:/run/name.sock" },
