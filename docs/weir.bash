@@ -3,7 +3,7 @@ _weir()
 {
     local word=${COMP_WORDS[COMP_CWORD]} options=
     if ((COMP_CWORD == 1)); then
-        COMPREPLY=($(compgen -W '--help help run demo check reload upgrade config explain why tail events top split schema simulate logs flame perf leaks postmortem dump doctor version' -- "$word"))
+        COMPREPLY=($(compgen -W '--help help run demo check reload upgrade config explain why tail events audit top split schema simulate logs flame perf leaks postmortem dump doctor version' -- "$word"))
         return
     fi
     case "${COMP_WORDS[*]:1:2} " in
@@ -17,6 +17,7 @@ _weir()
     'why '*) options='--help --json --config --admin --token' ;;
     'tail '*) options='--help --where --json --config --admin --token' ;;
     'events '*) options='--help --mark --follow --json --config --admin --token' ;;
+    'audit '*) options='--help --json --config --admin --token' ;;
     'top '*) options='--help --view --sort --limit --once --json --config --admin --token' ;;
     'split '*) options='--help --config --admin --token --json' ;;
     'schema '*) options='--help --markdown' ;;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "admin/routes.h"
 #include "base/event_list.h"
 #include "base/log.h"
+#include "conf/arena.h"
 #include "http/h1_server.h"
 #include "net/acceptor.h"
 #include "net/socket_set.h"
@@ -41,12 +43,20 @@ struct admin {
     struct crowd usual, reserved;
     struct call_env env;
     struct metrics_texts metrics;
+    struct conf_arena *conf_arena; /* of env.guard.conf */
+    struct sessions sessions;
     struct socket_set *sockets; /* NULL: nobody is taken any more */
     struct acceptor acceptor;
     struct acceptor_spare spare;
     struct loop_grave grave;
     uint64_t next_id;
     struct log_limit shed_limit;
+};
+
+/* A connection, and who is at its other end where the kernel says so (unix(7), SO_PEERCRED). */
+struct admin_conn {
+    struct h1_server h1; /* first */
+    struct call_from from;
 };
 
 /* connections */
@@ -56,7 +66,8 @@ static void on_request(struct http_service *service, struct http_stream *s, stru
 {
     (void)flags;
     struct crowd *crowd = container_of(service, struct crowd, service);
-    call_on_request(&crowd->admin->env, s, head, crowd->is_reserved);
+    const struct http_conn *http = container_of(s->client, const struct http_conn, client);
+    call_on_request(&crowd->admin->env, s, head, &container_of(http, const struct admin_conn, h1.http)->from);
 }
 
 static void on_fault(struct http_service *service, struct http_stream *s, const struct http_fault *fault,
@@ -68,7 +79,7 @@ static void on_fault(struct http_service *service, struct http_stream *s, const 
 
 static void bury_connection(struct loop_grave *g)
 {
-    free(container_of(g, struct h1_server, http.grave));
+    free(container_of(g, struct admin_conn, h1.http.grave));
 }
 
 static void on_closed(struct http_service *service, struct http_conn *c)
@@ -121,19 +132,30 @@ static struct crowd *admit(struct admin *a, const struct ip *peer)
     return a->reserved.count < RESERVED_MAX || make_room(&a->reserved, NULL) ? &a->reserved : NULL;
 }
 
+static void learn_peer(struct call_from *from, int fd, const struct address *client)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+    if (client->sa.any.sa_family != AF_UNIX || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+        return;
+    *from = (struct call_from){ .is_local = true, .uid = peer.uid, .pid = peer.pid };
+}
+
 static void on_connection(struct acceptor *acceptor, int fd, const struct address *client)
 {
     struct admin *a = acceptor->use.owner;
     struct ip peer = address_ip(client);
     struct crowd *crowd = admit(a, &peer);
-    struct h1_server *c = crowd ? calloc(1, sizeof(*c)) : NULL;
+    struct admin_conn *c = crowd ? calloc(1, sizeof(*c)) : NULL;
     if (!c) {
         close(fd);
         say_shed(a, client, crowd ? "no_memory" : "connection_limit");
         return;
     }
     crowd->count++;
-    h1_server_start(c, &crowd->service, a->env.loop, fd, client, a->next_id++, &crowd->connections);
+    learn_peer(&c->from, fd, client);
+    c->from.is_reserved = crowd->is_reserved;
+    h1_server_start(&c->h1, &crowd->service, a->env.loop, fd, client, a->next_id++, &crowd->connections);
 }
 
 static void on_shed(struct acceptor *acceptor, const struct address *client)
@@ -175,10 +197,12 @@ static void init(struct admin *a, const struct admin_conf *conf, const struct ad
                                 .certifier = objects->certifier,
                                 .finder = objects->finder,
                                 .history = objects->history,
+                                .audit = objects->audit,
                                 .metrics = &a->metrics,
                                 .loop = l,
                                 .routes = admin_routes };
-    a->env.guard = (struct guard){ .token = conf->token, .bind = conf->bind };
+    a->env.guard = (struct guard){ .conf = conf, .sessions = &a->sessions, .bind = conf->bind };
+    a->conf_arena = conf_arena_get(objects->arena);
     metrics_texts_init(&a->metrics);
     list_init(&a->env.calls);
     acceptor_spare_open(&a->spare);
@@ -221,6 +245,30 @@ static int listen_on(struct admin *a, const struct address *bind, struct socket_
     return 0;
 }
 
+/* A browser's session is its token's: it goes on where that is the same. */
+static void end_sessions_of_others(struct admin *a, const struct admin_conf *next)
+{
+    struct admin_token before, after;
+    for (uint32_t i = 0; admin_conf_token(a->env.guard.conf, i, &before); i++)
+        if (!admin_conf_find_token(next, before.name, &after) || strcmp(before.text, after.text) != 0)
+            sessions_end_of(&a->sessions, before.name);
+}
+
+void admin_use(struct admin *a, const struct admin_conf *conf, struct conf_arena *arena)
+{
+    if (!a || !conf) return;
+    end_sessions_of_others(a, conf);
+    conf_arena_free(a->conf_arena);
+    a->conf_arena = conf_arena_get(arena);
+    a->env.guard.conf = conf;
+}
+
+static double read_sessions(void *context)
+{
+    struct admin *a = context;
+    return sessions_count(&a->sessions, loop_now_ms(a->env.loop));
+}
+
 static double read_events(void *unused)
 {
     (void)unused;
@@ -239,6 +287,8 @@ int admin_open(struct admin **out, const struct admin_conf *conf, const struct a
     }
     metric_counter_fn(objects->proxy->metrics, "weir_events_total",
                       "Events that GET /api/v1/events has, or had.", NULL, 0, read_events, NULL);
+    metric_gauge_fn(objects->proxy->metrics, "weir_admin_sessions",
+                    "Browsers that somebody has signed in to.", NULL, 0, read_sessions, a);
     *out = a;
     return 0;
 }
@@ -250,7 +300,10 @@ static void kill_crowd(struct crowd *crowd)
 
 static void bury_admin(struct loop_grave *g)
 {
-    free(container_of(g, struct admin, grave));
+    struct admin *a = container_of(g, struct admin, grave);
+    conf_arena_free(a->conf_arena);
+    explicit_bzero(&a->sessions, sizeof(a->sessions));
+    free(a);
 }
 
 static void stop_listening(struct admin *a)

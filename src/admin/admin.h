@@ -6,6 +6,8 @@
 #include "base/err.h"
 
 struct admin;
+struct audit;
+struct conf_arena;
 struct certifier;
 struct finder;
 struct history;
@@ -34,6 +36,8 @@ struct admin_objects {
     struct certifier *certifier;   /* NULL: none */
     struct finder *finder;         /* NULL: none */
     const struct history *history; /* of traffic; NULL: none is kept */
+    struct audit *audit;           /* NULL: nothing is noted */
+    struct conf_arena *arena;      /* what the configuration of `admin:` is in; NULL: it lives longer */
     struct socket_store
         *given; /* sockets that this process has already, asked at opening alone; NULL: none */
 };
@@ -41,6 +45,9 @@ struct admin_objects {
 /* Listens; answers once the loop turns. All but `out`, `objects` and `err` are borrowed until admin_close(). */
 MUST_CHECK int admin_open(struct admin **out, const struct admin_conf *conf,
                           const struct admin_objects *objects, struct loop *control_loop, struct err *err);
+/* Another configuration is in force: from now on its tokens hold, and `anonymous`; where it listens and what it keeps stay.
+ * `conf` is in `arena`; NULL: as before. */
+void admin_use(struct admin *a, const struct admin_conf *conf, struct conf_arena *arena);
 /* Where it listens, until admin_leave() or admin_shut(); NULL: nowhere any more. */
 struct socket_set *admin_sockets(const struct admin *a);
 /* Another process listens there now: nothing new is taken, what is being answered is answered, and its connection closes.

@@ -5,7 +5,7 @@
 #include "base/text.h"
 
 /* Of the server as a whole (RFC 9110 9.3.7). */
-#define ALL_METHODS "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
+#define ALL_METHODS "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 static void set_allow(struct answer *a, const char *methods)
 {
@@ -45,7 +45,7 @@ static bool is_json(const struct http_head *head)
 
 /* False: `a` says why not. */
 static bool may_route(const struct admission *by, const struct http_head *head,
-                      const struct router_match *match, struct answer *a)
+                      const struct router_match *match, struct guard_who *who, struct answer *a)
 {
     struct err err;
     bool is_open = match->route && match->route->is_open;
@@ -55,11 +55,16 @@ static bool may_route(const struct admission *by, const struct http_head *head,
             "All connections that the API has for you are in use; only health checks are answered now.");
         return false;
     }
-    bool has_effect = match->route && match->route->has_effect;
-    uint16_t refused = is_open ? 0 : guard_check(by->guard, head, has_effect, &err);
+    /* Which paths there are is told to who may look. */
+    const struct guard_ask ask = { .head = head,
+                                   .needs = match->route ? match->route->role : ROLE_VIEW,
+                                   .has_effect = match->route && match->route->has_effect,
+                                   .now_ms = by->now_ms };
+    uint16_t refused = is_open ? 0 : guard_check(by->guard, &ask, who, &err);
     if (refused) {
         answer_error(a, refused, &err);
         a->wants_credentials = refused == 401;
+        a->is_for_script = guard_is_script(head);
         return false;
     }
     if (!match->has_path) {
@@ -97,7 +102,7 @@ bool admission_read(const struct admission *by, const struct http_head *head, st
         return false;
     }
     router_match(by->routes, &target, head->method, &match);
-    if (!may_route(by, head, &match, a)) return false;
+    if (!may_route(by, head, &match, &rq->who, a)) return false;
     rq->route = match.route;
     memcpy(rq->params, match.params, sizeof(rq->params));
     if (router_query(rq->route, &target, rq->query, &err) < 0) {

@@ -129,6 +129,7 @@ void answer_problem(struct answer *a, uint16_t status, const char *format, ...)
     va_start(args, format);
     vsnprintf(detail, sizeof(detail), format, args);
     va_end(args);
+    snprintf(a->said, sizeof(a->said), "%.*s", (int)sizeof(a->said) - 1, detail);
     begin_problem(&j, status);
     json_key(&j, "detail");
     json_string(&j, detail);
@@ -154,6 +155,8 @@ void answer_faults(struct answer *a, const struct conf_faults *faults, const str
     begin_problem(&j, 400);
     json_key(&j, "detail");
     json_slice(&j, (struct slice){ lines, len });
+    snprintf(a->said, sizeof(a->said), "%.*s", len < sizeof(a->said) ? (int)len : (int)sizeof(a->said) - 1,
+             lines ? lines : "");
     free(lines);
     json_key(&j, "errors");
     json_array(&j);

@@ -27,7 +27,10 @@ struct answer {
     const char *policy;           /* Content-Security-Policy of a page; NULL: none */
     const char *cache_control;    /* NULL: no-store */
     const char *vary;             /* NULL: it depends on no field */
+    char cookie[192];             /* Set-Cookie; empty: none */
+    char said[256];               /* of a problem: its sentence, for the audit trail */
     bool wants_credentials;       /* 401: say which */
+    bool is_for_script;           /* of them none for which a browser would ask its user */
     bool is_pprof;                /* with the field by which Go's pprof knows its faults */
 };
 

@@ -36,6 +36,7 @@ struct call {
     void (*on_gone)(void *context); /* whoever works on the answer; NULL: nobody, or he knows */
     void *gone_context;
     struct call_out out; /* of a stream */
+    struct witness witness;
     uint64_t answer_deadline_ms;
     struct admin_request request;
     char memory[]; /* what the request's slices point to */
@@ -116,7 +117,7 @@ static void add_field(struct http_field *fields, uint32_t *count, const char *na
                                               .value_len = (uint32_t)value.len };
 }
 
-#define FIELDS_MAX 13
+#define FIELDS_MAX 14
 
 static uint32_t make_fields(const struct call *c, struct http_field *fields, char *date, size_t date_size)
 {
@@ -136,11 +137,11 @@ static uint32_t make_fields(const struct call *c, struct http_field *fields, cha
     if (a->vary) add_field(fields, &count, "Vary", slice_of(a->vary));
     if (a->policy) add_field(fields, &count, "Content-Security-Policy", slice_of(a->policy));
     if (a->policy) add_field(fields, &count, "Referrer-Policy", SLICE("no-referrer"));
+    if (a->cookie[0]) add_field(fields, &count, "Set-Cookie", slice_of(a->cookie));
     if (a->is_pprof) add_field(fields, &count, "X-Go-Pprof", SLICE("1"));
-    if (a->wants_credentials) {
-        add_field(fields, &count, "WWW-Authenticate", SLICE("Bearer realm=\"weir\""));
+    if (a->wants_credentials) add_field(fields, &count, "WWW-Authenticate", SLICE("Bearer realm=\"weir\""));
+    if (a->wants_credentials && !a->is_for_script)
         add_field(fields, &count, "WWW-Authenticate", SLICE("Basic realm=\"weir\", charset=\"UTF-8\""));
-    }
     return count;
 }
 
@@ -151,6 +152,7 @@ static void send_answer(struct call *c)
     char date[40];
     struct answer *a = &c->answer;
     struct loop *l = c->env->loop;
+    witness_end(&c->witness, &c->request, a);
     if (a->body_len && !a->shared && !budget_take(l->blocks.budget, a->body_len))
         answer_problem(a, 503, "Too many answers wait for slow clients; try again.");
     else if (!a->shared)
@@ -397,9 +399,11 @@ static struct call *call_new(struct call_env *env, struct http_stream *s, size_t
     c->request.certifier = env->certifier;
     c->request.finder = env->finder;
     c->request.history = env->history;
+    c->request.audit = env->audit;
     c->request.metrics = env->metrics;
     c->request.loop = env->loop;
     c->request.routes = env->routes;
+    c->request.guard = &env->guard;
     list_push_back(&env->calls, &c->link);
     loop_task_init(&c->end_task, on_end_task);
     timer_init(&c->timer, on_timer);
@@ -413,6 +417,7 @@ static bool read_head(struct call *c, const struct http_head *head)
     const struct admission by = { .guard = &c->env->guard,
                                   .routes = c->env->routes,
                                   .memory = c->memory,
+                                  .now_ms = loop_now_ms(c->env->loop),
                                   .is_reserved = c->is_reserved,
                                   .has_body = head->body != HTTP_BODY_NONE && !c->has_all };
     return admission_read(&by, head, &c->request, &c->answer);
@@ -444,7 +449,8 @@ static struct slice keep_value(char **at, struct slice value)
     return kept;
 }
 
-void call_on_request(struct call_env *env, struct http_stream *s, struct http_head *head, bool is_reserved)
+void call_on_request(struct call_env *env, struct http_stream *s, struct http_head *head,
+                     const struct call_from *from)
 {
     struct slice accept = http_field_value(http_head_find(head, HTTP_FIELD_ACCEPT));
     struct slice encoding = value_of(head, SLICE("accept-encoding"));
@@ -463,7 +469,8 @@ void call_on_request(struct call_env *env, struct http_stream *s, struct http_he
     c->request.last_event_id = keep_value(&behind, last_event);
     if (condition) c->request.if_match = keep_value(&behind, if_match);
     c->is_head = head->method == HTTP_HEAD;
-    c->is_reserved = is_reserved;
+    c->is_reserved = from->is_reserved;
+    witness_begin(&c->witness, s, head, from, env->proxy);
     c->has_all = head->body == HTTP_BODY_NONE || (head->body == HTTP_BODY_LENGTH && !head->content_length);
     if (!read_head(c, head))
         send_answer(c);
@@ -477,6 +484,7 @@ void call_on_fault(struct call_env *env, struct http_stream *s, const struct htt
 {
     struct call *c = call_new(env, s, 0);
     if (!c) return;
+    c->witness.is_safe = true; /* it is no request */
     if (end_reason_info(fault->reason)->status)
         say_fault(c, fault);
     else

@@ -5,6 +5,7 @@
 
 #include "admin/guard.h"
 #include "admin/router.h"
+#include "admin/witness.h"
 #include "http/stream.h"
 
 /* The largest body that a request may have, unless its route says another. */
@@ -27,6 +28,7 @@ struct call_env {
     struct certifier *certifier;   /* may be NULL */
     struct finder *finder;         /* likewise */
     const struct history *history; /* likewise */
+    struct audit *audit;           /* likewise */
     struct metrics_texts *metrics;
     struct loop *loop;
     const struct admin_route *routes;
@@ -44,8 +46,9 @@ struct call_ticket {
 /* So many calls may be waiting for an answer that comes later, or stream, at a time: the API's other callers have room. */
 #define CALL_LONG_MAX 96u
 
-/* For http_service. `is_reserved`: all other connections are in use, and this one is there for health checks only. */
-void call_on_request(struct call_env *env, struct http_stream *s, struct http_head *head, bool is_reserved);
+/* For http_service. */
+void call_on_request(struct call_env *env, struct http_stream *s, struct http_head *head,
+                     const struct call_from *from);
 void call_on_fault(struct call_env *env, struct http_stream *s, const struct http_fault *fault);
 /* For handlers. The answer comes by call_answer(), within timeout_ms; 0 takes it back. `on_gone` (may be NULL) is called
  * once if nobody wants the answer any more, be it that the client has gone, that it took too long or that weir stops: what

@@ -149,7 +149,8 @@ static void put_operation(struct json *j, const struct admin_route *r)
     json_object(j);
     put_operation_id(j, r, method);
     put_member(j, "summary", r->summary);
-    if (r->is_open) {
+    put_member(j, "x-weir-role", admin_role_name(r->role));
+    if (r->role == ROLE_NONE) {
         json_key(j, "security");
         json_array(j);
         json_array_end(j);
@@ -248,6 +249,18 @@ static void put_security_scheme(struct json *j, const char *name, const char *he
     json_object_end(j);
 }
 
+/* What POST /api/v1/session sets. */
+static void put_cookie_scheme(struct json *j)
+{
+    json_key(j, "session");
+    json_object(j);
+    put_member(j, "type", "apiKey");
+    put_member(j, "in", "cookie");
+    put_member(j, "name", SESSION_COOKIE);
+    put_member(j, "description", "A browser that was signed in by POST /api/v1/session.");
+    json_object_end(j);
+}
+
 static void put_components(struct json *j, const struct admin_route *routes)
 {
     json_key(j, "components");
@@ -256,19 +269,22 @@ static void put_components(struct json *j, const struct admin_route *routes)
     put_problem_response(j);
     json_key(j, "securitySchemes");
     json_object(j);
-    put_security_scheme(j, "bearer", "The token of admin: {token}, if one is set.");
+    put_security_scheme(j, "bearer",
+                        "A token of `admin:`, if there is any; x-weir-role of an operation is what its role "
+                        "must be at least.");
     put_security_scheme(j, "basic", "The same token as the password, with any user name.");
+    put_cookie_scheme(j);
     json_object_end(j);
     json_object_end(j);
 }
 
-/* Any one of the three: no scheme at all where no token is set. */
+/* Any one of them: no scheme at all where no token is set. */
 static void put_security(struct json *j)
 {
-    static const char *const names[] = { "bearer", "basic", NULL };
+    static const char *const names[] = { "bearer", "basic", "session", NULL };
     json_key(j, "security");
     json_array(j);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
         json_object(j);
         if (names[i]) {
             json_key(j, names[i]);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "admin/answer.h"
+#include "admin/guard.h"
 #include "admin/shape.h"
 #include "admin/target.h"
 #include "conf/field.h"
@@ -10,6 +11,7 @@
 #define ROUTER_PARAMS_MAX 4u
 #define ROUTER_QUERY_MAX 16u
 
+struct audit;
 struct history;
 struct jobs;
 struct leak_watch;
@@ -42,6 +44,7 @@ struct admin_request {
     struct certifier *certifier;   /* likewise */
     struct finder *finder;         /* likewise */
     const struct history *history; /* likewise */
+    struct audit *audit;           /* likewise */
     struct metrics_texts *metrics;
     struct loop *loop;
     const struct admin_route *route;
@@ -53,11 +56,14 @@ struct admin_request {
     struct slice last_event_id;                  /* likewise: of whoever takes a stream up again */
     struct slice if_match;                       /* the If-Match field; data is NULL where absent */
     struct slice body;
+    const struct guard *guard;
+    struct guard_who who; /* asks */
 };
 
 struct admin_route {
     enum http_method method;
-    const char *path; /* "/api/v1/pools/{pool}" */
+    const char *path;     /* "/api/v1/pools/{pool}" */
+    enum admin_role role; /* the least that it takes */
     void (*handle)(const struct admin_request *rq, struct answer *out);
     const char *summary;             /* a few words, with a capital, without a full stop */
     const struct conf_type *body;    /* what a PATCH may say; NULL: no body */
@@ -67,8 +73,9 @@ struct admin_route {
     const char *content_type;        /* NULL: application/json */
     bool takes_text;                 /* a body that is no JSON, or not only */
     uint32_t body_max;               /* bytes that a body may have; 0: CALL_BODY_MAX */
-    bool has_effect; /* though a GET: takes a profile, say; no link on another site may do that */
-    bool is_open;    /* for health checks: answers without token, to any Host */
+    bool has_effect;  /* though a GET: takes a profile, say; no link on another site may do that */
+    bool says_itself; /* changes something, of which it makes an event of its own that says all of it */
+    bool is_open;     /* for health checks: answers to any Host, also when all connections are in use */
 };
 
 struct router_match {

@@ -109,5 +109,14 @@ void upgrade_post(const struct admin_request *rq, struct answer *out);
 void sources_list(const struct admin_request *rq, struct answer *out);
 void certificates_list(const struct admin_request *rq, struct answer *out);
 void certificates_reload(const struct admin_request *rq, struct answer *out);
+/* trail.c */
+extern const struct admin_query trail_query[];
+void trail_list(const struct admin_request *rq, struct answer *out);
+/* sign_in.c */
+extern const struct shape session_shape;
+extern const struct conf_type sign_in_type;
+void session_show(const struct admin_request *rq, struct answer *out);
+void session_post(const struct admin_request *rq, struct answer *out);
+void session_delete(const struct admin_request *rq, struct answer *out);
 /* openapi.c */
 void openapi_show(const struct admin_request *rq, struct answer *out);

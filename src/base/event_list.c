@@ -51,6 +51,7 @@ static const char *const names[] = {
     "leak",
     "worker_stuck",
     "marker",
+    "change",
 };
 
 bool event_list_keeps(const char *name)

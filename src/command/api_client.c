@@ -300,7 +300,7 @@ static bool read_problem(const struct question *q, struct err *err)
 
 static int say_refused(const struct question *q, const char *at, struct err *err)
 {
-    const char *from = "--token, the `admin: {token}` of -c FILE, or WEIR_TOKEN";
+    const char *from = "--token, the `admin:` of -c FILE, or WEIR_TOKEN";
     if (q->status == 401) {
         if (*q->to->token)
             err_set(err, "weir at %s refuses this token; give the one that its configuration has, by %s", at,

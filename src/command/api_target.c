@@ -56,6 +56,15 @@ static int check_port(const struct address *a, struct err *err)
                    "port 0 lets the kernel choose: give the one that weir says it listens on with --admin");
 }
 
+/* Of the file's tokens the one that may do most: who may read it could use any. */
+static const char *best_token(const struct admin_conf *c)
+{
+    struct admin_token t, best = { .role = ROLE_NONE };
+    for (uint32_t i = 0; admin_conf_token(c, i, &t); i++)
+        if (t.role > best.role) best = t;
+    return best.text;
+}
+
 static int take_file(const struct api_options *o, struct api_target *out, struct err *err)
 {
     struct config *config = NULL;
@@ -68,7 +77,8 @@ static int take_file(const struct api_options *o, struct api_target *out, struct
     int result = 0;
     if (config->admin) {
         if (!o->admin) out->address = config->admin->bind;
-        if (config->admin->token) result = set_token(out, o->config, config->admin->token, err);
+        const char *token = best_token(config->admin);
+        if (token) result = set_token(out, o->config, token, err);
     } else if (!o->admin) {
         result = err_set(err,
                          "%s has no `admin:`, so that weir has no address to be asked at; add one, as "

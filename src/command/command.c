@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "command/audit.h"
 #include "command/check.h"
 #include "command/config_command.h"
 #include "command/demo.h"
@@ -68,6 +69,7 @@ const struct command commands[] = {
       why_command },
     { "tail", "show exchanges as they end", &tail_syntax, tail_command },
     { "events", "what happened of late; note a deploy", &events_syntax, events_command },
+    { "audit", "who changed what of a running weir", &audit_syntax, audit_command },
     { "top", "what the dashboard shows, in a terminal", &top_syntax, top_command },
     { "split", "report how the variants of an A/B split do", &split_syntax, split_command },
     { "schema", "print the JSON Schema of the configuration", &schema_syntax, schema_command },

@@ -6,6 +6,7 @@
 
 #include "base/printable.h"
 #include "command/command.h"
+#include "command/man_page.h"
 #include "command/manual.h"
 
 static void print_usage(FILE *to)
@@ -26,9 +27,22 @@ static int unknown(const char *name)
     return EX_USAGE;
 }
 
-/* A command's own words, which it has behind --help; or of all, for the manual and for bash. */
-static int help(char *name)
+/* `help --man` and `help --man NAME`. */
+static int print_man_page(const char *name)
 {
+    const struct command *c = name ? command_by_name(name) : NULL;
+    if (name && !c) return unknown(name);
+    if (c)
+        man_page_print(c, stdout);
+    else
+        man_page_print_all(stdout);
+    return fflush(stdout) == EOF || ferror(stdout) ? EX_IOERR : EX_OK;
+}
+
+/* A command's own words, which it has behind --help; or of all, for the manual and for bash. */
+static int help(char *name, const char *of)
+{
+    if (strcmp(name, "--man") == 0) return print_man_page(of);
     bool is_page = strcmp(name, "--markdown") == 0;
     if (is_page || strcmp(name, "--bash") == 0) {
         (is_page ? manual_print_markdown : manual_print_bash)(stdout);
@@ -52,7 +66,7 @@ int main(int argc, char **argv)
         return EX_USAGE;
     }
     bool is_help = strcmp(argv[1], "help") == 0;
-    if (is_help && argc > 2) return help(argv[2]);
+    if (is_help && argc > 2) return help(argv[2], argv[3]);
     if (is_help || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         print_usage(stdout);
         return EX_OK;

@@ -249,6 +249,17 @@ static bool pair_servers(const struct pairing *p, const char *name, const void *
 
 /* the whole */
 
+/* Who may use the API is another at once; where it is, and what it keeps, is not. */
+static bool is_admin_frozen(const struct config *started, const struct config *after)
+{
+    static const char *const live[] = { "token", "tokens", "anonymous" };
+    if (!started->admin || !after->admin) return started->admin != after->admin;
+    uint64_t differing = conf_differing(&admin_conf_type, started->admin, after->admin);
+    for (uint32_t i = 0; admin_conf_type.fields[i].name; i++)
+        if (differing >> i & 1 && !IS_ONE_OF(admin_conf_type.fields[i].name, live)) return true;
+    return false;
+}
+
 static void find_settings(struct config_difference *d, const struct config *before,
                           const struct config *after, const struct config *started)
 {
@@ -256,7 +267,9 @@ static void find_settings(struct config_difference *d, const struct config *befo
     uint64_t from_start = conf_differing(&config_type, started, after);
     for (uint32_t i = 0; config_type.fields[i].name; i++) {
         const char *name = config_type.fields[i].name;
-        if (from_start >> i & 1 && IS_ONE_OF(name, frozen)) add_key(d, &d->outcome.needs_restart, name);
+        bool is_frozen = IS_ONE_OF(name, frozen) &&
+                         (strcmp(name, "admin") != 0 || is_admin_frozen(started, after));
+        if (from_start >> i & 1 && is_frozen) add_key(d, &d->outcome.needs_restart, name);
         if (differing >> i & 1 && !IS_ONE_OF(name, by_name)) add_key(d, &d->outcome.settings, name);
     }
 }

@@ -93,6 +93,7 @@ static void refuse(struct question *q, uint16_t status, struct answer *a, const 
     json_object_end(&j);
     answer_json(a, status, &j);
     a->content_type = "application/problem+json";
+    snprintf(a->said, sizeof(a->said), "%.*s", (int)strcspn(text, "\n"), text);
     q->reload->refused++;
     if (q->ask.done != on_signal_done) return; /* who asked is told */
     say_refusal(text);
@@ -510,19 +511,33 @@ static bool look(struct reloader *reloader, const struct reload_look *asked)
     return !r->is_stopped && reload_history_look(r->o.jobs, r->o.generations, asked);
 }
 
+/* Who asks by a signal, and is not answered. */
+struct by_signal {
+    struct reload *reload;
+    struct audit_entry who;
+};
+
 /* What came of it is in the log already. */
 static void on_signal_done(void *context, struct answer *a)
 {
-    (void)context;
+    struct by_signal *by = context;
+    by->who.outcome = a->status == 200 ? AUDIT_DONE : AUDIT_FAILED;
+    by->who.to = by->reload->o.proxy->generation;
+    snprintf(by->who.detail, sizeof(by->who.detail), "%s", a->said);
+    audit_note(by->reload->o.audit, &by->who, true);
     answer_fini(a);
+    free(by);
 }
 
-void reload_by_signal(struct reload *r)
+void reload_by_signal(struct reload *r, const struct audit_entry *who)
 {
-    struct reload_ask what = { .done = on_signal_done };
+    struct by_signal *by = calloc(1, sizeof(*by));
+    struct reload_ask what = { .done = on_signal_done, .context = by };
     struct err err = { "weir runs without a configuration file" };
     char quoted[ERR_TEXT_MAX + 64];
-    if (r->o.path && ask(&r->reloader, &what, &err) == 0) return;
+    if (by) *by = (struct by_signal){ .reload = r, .who = *who };
+    if (by && r->o.path && ask(&r->reloader, &what, &err) == 0) return;
+    free(by);
     log_event(LOG_WARN, "reload_impossible", "reason=%s", log_quote(err.text, quoted, sizeof(quoted)));
 }
 

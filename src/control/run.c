@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "admin/audit.h"
 #include "base/log.h"
 #include "base/poison.h"
 #include "control/anchor.h"
@@ -43,6 +45,7 @@ struct control {
     struct mailbox *box;
     struct proxy *proxy;
     struct admin *admin;
+    struct audit *audit;
     struct jobs *jobs;
     struct discovery *discovery;
     struct reload *reload;
@@ -141,18 +144,33 @@ static void ask_for_upgrade(struct control *c, uint32_t signal)
                   signal);
 }
 
+/* Whoever sent it: the kernel says so (sigaction(2), si_pid and si_uid). */
+static struct audit_entry sender_of(const struct control *c, const struct signalfd_siginfo *info)
+{
+    uint32_t generation = c->proxy->generation;
+    struct audit_entry e = { .by = "signal", .from = generation, .to = generation };
+    const char *name = sigabbrev_np((int)info->ssi_signo);
+    snprintf(e.what, sizeof(e.what), "SIG%s", name ? name : "?");
+    snprintf(e.peer, sizeof(e.peer), "uid %u, pid %u", info->ssi_uid, info->ssi_pid);
+    return e;
+}
+
 static void on_signal(struct loop_fd *f, uint32_t events)
 {
     (void)events;
     struct control *c = container_of(f, struct control, signals);
     struct signalfd_siginfo info;
     while (read(f->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        const struct audit_entry who = sender_of(c, &info);
         if (info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGHUP) {
             if (c->proxy->access_log) access_log_reopen(c->proxy->access_log);
             heritage_reopen_logs(c->heritage);
             log_event(LOG_INFO, "logs_reopened", "signal=%u", info.ssi_signo);
-            if (info.ssi_signo == SIGHUP) reload_by_signal(c->reload);
-        } else if (info.ssi_signo == SIGUSR2) {
+            if (info.ssi_signo == SIGHUP) reload_by_signal(c->reload, &who);
+            continue;
+        }
+        audit_note(c->audit, &who, true);
+        if (info.ssi_signo == SIGUSR2) {
             ask_for_upgrade(c, info.ssi_signo);
         } else if (c->signal_count++ == 0 && !atomic_load(&c->proxy->is_draining)) {
             begin_drain(c);
@@ -305,6 +323,13 @@ static void on_other_config(void *context, const struct config *config)
     server_checks_follow(c->checks);
     certificate_watch_use(c->certificates, config);
     gate_watch_use(c->gates, config);
+    admin_use(c->admin, config->admin, config->arena);
+}
+
+static int open_audit(struct control *c, struct err *err)
+{
+    c->audit = audit_new(&c->loop, c->jobs, c->proxy->metrics);
+    return c->audit ? 0 : err_set(err, "out of memory for the audit trail");
 }
 
 static int open_reload(struct control *c, struct err *err)
@@ -316,6 +341,7 @@ static int open_reload(struct control *c, struct err *err)
                                       .path = c->path,
                                       .generations = c->start ? c->start->generations : NULL,
                                       .discovery = c->discovery,
+                                      .audit = c->audit,
                                       .on_change = on_other_config,
                                       .context = c };
     return reload_new(&c->reload, &o, err);
@@ -398,6 +424,8 @@ static int open_admin(struct control *c, struct err *err)
                                            .certifier = certificate_watch_certifier(c->certificates),
                                            .finder = discovery_api(c->discovery),
                                            .history = traffic_watch_history(c->traffic),
+                                           .audit = c->audit,
+                                           .arena = c->config->arena,
                                            .given = c->heritage ? &c->heritage->sockets : NULL };
     return admin_open(&c->admin, c->config->admin, &objects, &c->loop, err);
 }
@@ -409,7 +437,7 @@ static int open_all(struct control *c, struct err *err)
     if (watch_signals(c, err) < 0 || open_proxy(c, err) < 0) return -1;
     if (server_watch_new(&c->servers, c->proxy, &c->loop, err) < 0 || open_checks(c, err) < 0) return -1;
     if (open_logs(c, err) < 0) return -1;
-    if (open_reload(c, err) < 0) return -1;
+    if (open_audit(c, err) < 0 || open_reload(c, err) < 0) return -1;
     if (open_leaks(c, err) < 0) return -1;
     if (certificate_watch_new(&c->certificates, &c->loop, c->jobs, c->proxy, err) < 0) return -1;
     if (gate_watch_new(&c->gates, &c->loop, c->jobs, c->proxy, err) < 0) return -1;
@@ -433,7 +461,9 @@ static int own(struct control *c, struct err *err)
         heritage_take_over(c->heritage, &c->loop);
     }
     if (c->logs && log_watch_start(c->logs, err) < 0) return -1;
-    return c->start ? start_keep(c->start, err) : 0;
+    if (c->start && start_keep(c->start, err) < 0) return -1;
+    int folder = find_folder(c);
+    return folder < 0 ? 0 : audit_keep(c->audit, folder, err);
 }
 
 static void say_ready(const struct control *c)
@@ -476,6 +506,7 @@ static void close_all(struct control *c)
     traffic_watch_free(c->traffic);
     profiler_free(c->profiler);
     leak_watch_free(c->leaks);
+    audit_free(c->audit);
     jobs_free(c->jobs);
     certificate_watch_free(c->certificates);
     gate_watch_free(c->gates);

@@ -1,12 +1,14 @@
 """What happened to a running weir, as a list, as a stream, and in the log: the same words, the same time."""
 import json
 import socket
+import subprocess
+import threading
 
 import pytest
 
 from ports import reserve_port
 from waiting import LIMIT_S, eventually
-from weir import run_command
+from weir import BINARIES, listen_at_free_port, run_command
 
 
 def events(weir, **filters):
@@ -143,3 +145,56 @@ def test_the_command_notes_and_shows(scene):
     lines = run_command("events", "--admin", admin).stdout.splitlines()
     assert "ready" in lines[0] and lines[-1].endswith("marker  name: deploy v42")
     assert run_command("events", "--admin", admin, "--mark", "x" * 300).returncode == 65
+
+
+class Follower:
+    """`weir events --follow`, and what it has printed."""
+
+    def __init__(self, weir, *arguments):
+        self.process = subprocess.Popen(
+            [BINARIES["asan"], "events", "--follow", "--admin", "%s:%d" % weir.admin_address, *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.lines = []
+        self.reader = threading.Thread(target=lambda: self.lines.extend(iter(self.process.stdout.readline, "")))
+        self.reader.start()
+
+    def wait(self, part):
+        return eventually(lambda: [line for line in self.lines if part in line], lambda: f"{part} in {self.lines}")
+
+    def finish(self):
+        """Once weir has gone: its exit code, and what it complained of."""
+        code = self.process.wait(LIMIT_S)
+        self.reader.join(LIMIT_S)
+        self.process.stdout.close()
+        with self.process.stderr as errors:
+            return code, errors.read()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_the_command_goes_on_with_what_comes(scene, arguments):
+    weir = scene.proxy(scene.server())
+    mark(weir, "before")
+    follower = Follower(weir, *arguments)
+    try:
+        follower.wait("before")  # it begins with what is kept
+        mark(weir, "deploy v42")
+        line, = follower.wait("deploy v42")
+        if arguments:
+            event = json.loads(line)
+            assert event == wait_event(weir, "marker") and event["fields"] == {"name": "deploy v42"}
+        else:
+            assert line.endswith("marker  name: deploy v42\n")
+        assert [line for line in follower.lines if "before" in line] == follower.lines[-2:-1]
+    finally:
+        weir.terminate()
+        assert weir.wait_exit() == 0
+        code, errors = follower.finish()
+    assert code in (0, 69), errors
+
+
+def test_following_is_refused_without_a_token_and_beside_a_note(scene):
+    weir = scene.proxy(scene.server(), admin={"bind": listen_at_free_port(), "token": "secret"})
+    admin = "%s:%d" % weir.admin_address
+    refused = run_command("events", "--follow", "--admin", admin)
+    assert refused.returncode == 77 and "wants a token" in refused.stderr
+    assert run_command("events", "--follow", "--mark", "x", "--admin", admin, "--token", "secret").returncode == 64

@@ -143,7 +143,7 @@ def test_rollback_is_byte_for_byte(scene, kept):
 
 def test_history_and_differences_show_no_secret(scene, kept):
     weir, edited = kept
-    edited["admin"]["token"] = "another-secret-token"
+    edited["admin"]["tokens"] = [{"name": "other", "role": "view", "token": "another-secret-token"}]
     assert put(weir, edited).status == 200
     done = config(weir, "history")
     assert re.search(r"^ *2  \S+Z  api +in force$", done.stdout, re.M), done.stdout
@@ -154,7 +154,7 @@ def test_history_and_differences_show_no_secret(scene, kept):
     back = config(weir, "diff", "2", "1")
     assert "  - server web/edited" in back.stdout.splitlines()
     shown = weir.get("/api/v1/config/generations/2")
-    assert shown["admin"]["token"] == "***"
+    assert shown["admin"]["token"] == shown["admin"]["tokens"][0]["token"] == "***"
     for text in (done.stdout, difference.stdout, json.dumps(shown), weir.log):
         assert TOKEN not in text and "another-secret" not in text
     for name in os.listdir(os.path.join(str(scene.directory), "state")):

@@ -12,6 +12,7 @@ const Api = (() => {
 
   async function call(method, path, body) {
     const options = { method, credentials: "same-origin", signal: AbortSignal.timeout(LIMIT_MS), headers: {} };
+    if (method !== "GET") options.headers["X-Weir-Page"] = "1"; // no page of another site can send it
     if (body !== undefined) {
       options.headers["Content-Type"] = "application/json";
       options.body = JSON.stringify(body);

@@ -37,7 +37,7 @@ const Dom = (() => {
     return input;
   }
 
-  // columns: { title, kind ("number", "words"), show(cell, row) }; the first one names the row. show() gets the cell as it is,
+  // columns: { title, kind ("number", "words"), needs (a role, to be seen), show(cell, row) }; the first one names the row. show() gets the cell as it is,
   // and changes what has changed.
   class Table {
     constructor(caption, columns, empty) {
@@ -47,6 +47,7 @@ const Dom = (() => {
       this.body = element("tbody");
       this.note = element("p", { className: "note", hidden: true });
       const head = element("tr", {}, ...columns.map(column => element("th", { scope: "col", className: column.kind || "", textContent: column.title })));
+      columns.forEach((column, number) => { if (column.needs) head.cells[number].dataset.needs = column.needs; });
       const table = element("table", {}, element("caption", { textContent: caption }), element("thead", {}, head), this.body);
       const scroll = element("div", { className: "scroll", tabIndex: 0 }, table);
       scroll.setAttribute("role", "region");
@@ -58,6 +59,7 @@ const Dom = (() => {
       const cells = this.columns.map((column, number) => {
         const cell = element(number === 0 ? "th" : "td", { className: column.kind || "" });
         if (number === 0) cell.scope = "row";
+        if (column.needs) cell.dataset.needs = column.needs;
         column.make?.(cell, row);
         return cell;
       });

@@ -43,6 +43,7 @@ function eventsView(place) {
   const note = element("input", { type: "text", maxLength: 200, placeholder: "deploy v42" });
   const form = element("form", { className: "controls" }, Dom.field("Show", Dom.choice(KINDS, kind, value => { kind = value; place.reload(); })),
     Dom.field("Note that it happens now", note), element("button", { type: "submit", textContent: "Note it" }));
+  for (const part of [note.parentElement, form.lastElementChild]) part.dataset.needs = "operate";
   form.addEventListener("submit", event => {
     event.preventDefault();
     if (note.value.trim()) Message.attempt(async () => {
@@ -132,7 +133,7 @@ function configurationView(place) {
     { title: "Generation", show: Dom.text(row => `${row.generation}${row.in_force ? " (in force)" : ""}`) },
     { title: "Since", show: Dom.text(row => Words.name(row.at)) },
     { title: "By", show: Dom.text(row => Words.name(row.by)) },
-    { title: "Actions", make(cell) {
+    { title: "Actions", needs: "admin", make(cell) {
       const button = element("button", { type: "button", textContent: "Roll back to it" });
       button.addEventListener("click", () => Message.attempt(async () => {
         const { generation } = cell.parentElement.row;

@@ -55,6 +55,7 @@ const Dash = (() => {
     } catch (caught) {
       if (mine !== turn) return;
       if (!(caught instanceof Api.Problem)) throw caught;
+      if (caught.status === 401) return askWho();
       problem = caught;
     }
     state.problem = problem;
@@ -62,7 +63,38 @@ const Dash = (() => {
     if (!document.hidden) timer = setTimeout(round, problem ? RETRY_MS : view.every);
   }
 
-  function show() {
+  // Nobody is signed in any more, or never was.
+  function askWho() {
+    clearTimeout(timer);
+    turn++;
+    state.view = null;
+    state.hash = "";
+    status.classList.remove("is-lost");
+    Dom.setText(status, "Not signed in");
+    document.title = "weir: sign in";
+    main.replaceChildren(Session.form(show));
+    main.querySelector("input").focus();
+  }
+
+  // Whether there is somebody who may look; else he is asked, or weir is asked again.
+  async function knowWho() {
+    try {
+      await Session.look();
+    } catch (problem) {
+      if (!(problem instanceof Api.Problem)) throw problem;
+      sayStatus(problem);
+      timer = setTimeout(show, RETRY_MS);
+      return false;
+    }
+    if (Session.may("view")) return true;
+    askWho();
+    return false;
+  }
+
+  async function show() {
+    clearTimeout(timer);
+    const mine = ++turn;
+    if (!await knowWho() || mine !== turn) return;
     const { view, query } = Place.read();
     const name = Object.hasOwn(VIEWS, view) ? view : "now";
     state.hash = location.hash;
@@ -86,7 +118,8 @@ const Dash = (() => {
     });
     document.getElementById("views").append(...links);
     addEventListener("hashchange", show);
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) round(); });
+    document.addEventListener("visibilitychange", () => { if (!document.hidden && state.view) round(); });
+    Session.begin(show);
     show();
   }
 

@@ -68,7 +68,7 @@ function serversView(place) {
     { title: "In flight", kind: "number", show: Dom.text(row => Format.count(row.server.in_flight)) },
     { title: "Attempts", kind: "number", show: Dom.text(row => Format.count(row.server.attempts)) },
     { title: "Failed", kind: "number", show: Dom.text(row => Format.count(row.server.failures)) },
-    { title: "Actions, weight", make: makeActions, show: showActions },
+    { title: "Actions, weight", needs: "operate", make: makeActions, show: showActions },
   ], "No server is found.");
 
   const pools = element("select");

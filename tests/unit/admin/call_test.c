@@ -82,13 +82,13 @@ static void stream_long(const struct admin_request *rq, struct answer *out)
 static const struct conf_type body_type = { .name = "body" };
 
 static const struct admin_route routes[] = {
-    { HTTP_GET, "/hello", say_hello, "Hello" },
-    { HTTP_GET, "/open", say_hello, "Hello to everybody", .is_open = true },
-    { HTTP_GET, "/big", say_much, "Much" },
-    { HTTP_GET, "/wait", wait_long, "Later" },
-    { HTTP_GET, "/stream", stream_long, "Without an end" },
-    { HTTP_GET, "/effect", say_hello, "Does something", .has_effect = true },
-    { HTTP_PATCH, "/echo", say_again, "Says it again", .body = &body_type },
+    { HTTP_GET, "/hello", ROLE_VIEW, say_hello, "Hello" },
+    { HTTP_GET, "/open", ROLE_NONE, say_hello, "Hello to everybody", .is_open = true },
+    { HTTP_GET, "/big", ROLE_VIEW, say_much, "Much" },
+    { HTTP_GET, "/wait", ROLE_VIEW, wait_long, "Later" },
+    { HTTP_GET, "/stream", ROLE_VIEW, stream_long, "Without an end" },
+    { HTTP_GET, "/effect", ROLE_VIEW, say_hello, "Does something", .has_effect = true },
+    { HTTP_PATCH, "/echo", ROLE_OPERATE, say_again, "Says it again", .body = &body_type },
     { 0 },
 };
 
@@ -96,8 +96,9 @@ static void on_request(struct http_service *service, struct http_stream *s, stru
                        unsigned flags)
 {
     (void)flags;
-    call_on_request(&container_of(service, struct bench, service)->env, s, head,
-                    container_of(service, struct bench, service)->is_reserved);
+    struct bench *b = container_of(service, struct bench, service);
+    const struct call_from from = { .is_reserved = b->is_reserved };
+    call_on_request(&b->env, s, head, &from);
 }
 
 static void on_fault(struct http_service *service, struct http_stream *s, const struct http_fault *fault,
@@ -274,7 +275,8 @@ static void without_the_token_there_is_nothing_but_health(void **state)
     (void)state;
     struct bench b;
     open_bench(&b);
-    b.env.guard.token = "secret";
+    static const struct admin_conf conf = { .token = "secret" };
+    b.env.guard.conf = &conf;
     const char *got = ask(&b, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
     assert_true(begins(got, "HTTP/1.1 401 Unauthorized\r\n"));
     assert_non_null(strstr(got, "\r\nWWW-Authenticate: Bearer realm=\"weir\"\r\n"));

@@ -16,12 +16,12 @@ static void handle(const struct admin_request *rq, struct answer *out)
 }
 
 static const struct admin_route routes[] = {
-    { HTTP_GET, "/", handle, "Index" },
-    { HTTP_GET, "/pools", handle, "Pools" },
-    { HTTP_GET, "/pools/{pool}", handle, "A pool" },
-    { HTTP_GET, "/pools/{pool}/servers/{server}", handle, "A server" },
-    { HTTP_PATCH, "/pools/{pool}/servers/{server}", handle, "Changes it" },
-    { HTTP_GET, "/exchanges", handle, "Exchanges", .query = query },
+    { HTTP_GET, "/", ROLE_VIEW, handle, "Index" },
+    { HTTP_GET, "/pools", ROLE_VIEW, handle, "Pools" },
+    { HTTP_GET, "/pools/{pool}", ROLE_VIEW, handle, "A pool" },
+    { HTTP_GET, "/pools/{pool}/servers/{server}", ROLE_VIEW, handle, "A server" },
+    { HTTP_PATCH, "/pools/{pool}/servers/{server}", ROLE_VIEW, handle, "Changes it" },
+    { HTTP_GET, "/exchanges", ROLE_VIEW, handle, "Exchanges", .query = query },
     { 0 },
 };
 

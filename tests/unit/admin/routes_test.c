@@ -46,6 +46,21 @@ static void every_row_is_documented_and_bounded(void **state)
     }
 }
 
+/* What somebody may do who is only to look; everything else that is no GET takes more. */
+static void who_may_only_look_changes_nothing(void **state)
+{
+    (void)state;
+    static const char *const harmless[] = { "/api/v1/session", "/api/v1/explain" };
+    for (const struct admin_route *r = admin_routes; r->path; r++) {
+        bool is_harmless = r->method == HTTP_GET;
+        for (size_t i = 0; i < sizeof(harmless) / sizeof(*harmless); i++)
+            is_harmless |= strcmp(r->path, harmless[i]) == 0;
+        if (!is_harmless) assert_true(r->role >= ROLE_OPERATE);
+        if (r->is_open) assert_int_equal(r->role, ROLE_NONE);
+        if (r->method == HTTP_PUT) assert_int_equal(r->role, ROLE_ADMIN);
+    }
+}
+
 static const struct conf_node *get(const struct conf_node *node, const char *key)
 {
     const struct conf_node *child = conf_node_get(node, key);
@@ -168,6 +183,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_is_found_by_its_own_path),
         cmocka_unit_test(every_row_is_documented_and_bounded),
+        cmocka_unit_test(who_may_only_look_changes_nothing),
         cmocka_unit_test(the_shape_of_an_exchange_is_what_its_record_prints),
         cmocka_unit_test(openapi_has_every_row_and_no_dangling_reference),
         cmocka_unit_test(what_the_operator_may_say_is_in_the_order_of_the_servers_own_names),

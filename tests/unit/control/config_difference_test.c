@@ -135,7 +135,23 @@ static void secrets_are_compared_though_nobody_sees_them(void **state)
 {
     (void)state;
     expect(BEFORE, LISTENERS POOLS "admin: {bind: \"127.0.0.1:3\", token: secret-number-two}\n",
+           "setting admin ");
+}
+
+static void who_may_use_the_api_needs_no_restart_and_where_it_is_does(void **state)
+{
+    (void)state;
+    expect(BEFORE,
+           LISTENERS POOLS "admin: {bind: \"127.0.0.1:3\", tokens: [{name: ops, role: view, token: "
+                           "secret-number-three}]}\n",
+           "setting admin ");
+    expect(BEFORE, LISTENERS POOLS "admin: {bind: \"127.0.0.1:4\", token: secret-number-one}\n",
            "setting admin restart admin ");
+    expect(BEFORE,
+           LISTENERS POOLS "admin: {bind: \"127.0.0.1:3\", token: secret-number-one, history: 1MiB}\n",
+           "setting admin restart admin ");
+    expect(BEFORE, LISTENERS POOLS, "setting admin restart admin ");
+    expect(LISTENERS POOLS, BEFORE, "setting admin restart admin ");
 }
 
 static void a_setting_that_came_before_still_needs_a_restart(void **state)
@@ -188,6 +204,7 @@ int main(void)
         cmocka_unit_test(what_comes_goes_and_changes_is_named),
         cmocka_unit_test(the_order_of_routes_has_a_meaning),
         cmocka_unit_test(secrets_are_compared_though_nobody_sees_them),
+        cmocka_unit_test(who_may_use_the_api_needs_no_restart_and_where_it_is_does),
         cmocka_unit_test(a_setting_that_came_before_still_needs_a_restart),
         cmocka_unit_test(the_tables_say_which_part_of_the_keys_moves),
     };

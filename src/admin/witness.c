@@ -1,0 +1,88 @@
+#include "admin/witness.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/address.h"
+#include "proxy/proxy.h"
+
+static void name_peer(char out[64], const struct http_client *client, const struct call_from *from)
+{
+    char text[ADDRESS_TEXT_MAX];
+    if (from->is_local) {
+        snprintf(out, 64, "uid %u, pid %d", from->uid, from->pid);
+        return;
+    }
+    struct address a = address_from_ip(&client->ip, client->port);
+    snprintf(out, 64, "%s", address_print(&a, text));
+}
+
+void witness_begin(struct witness *w, const struct http_stream *s, const struct http_head *head,
+                   const struct call_from *from, const struct proxy *proxy)
+{
+    w->is_safe = head->method == HTTP_GET || head->method == HTTP_HEAD || head->method == HTTP_OPTIONS;
+    w->has_credentials = http_head_find(head, HTTP_FIELD_AUTHORIZATION) != NULL;
+    w->generation = proxy ? proxy->generation : 0;
+    snprintf(w->what, sizeof(w->what), "%.*s %.*s",
+             head->method_text.len < 16 ? (int)head->method_text.len : 16, head->method_text.data,
+             head->target.len < AUDIT_WHAT_MAX ? (int)head->target.len : (int)AUDIT_WHAT_MAX,
+             head->target.data);
+    name_peer(w->peer, s->client, from);
+}
+
+static bool is_dry(const struct admin_request *rq)
+{
+    for (uint32_t i = 0; rq->route->query && rq->route->query[i].name; i++)
+        if (rq->query[i].data && strcmp(rq->route->query[i].name, "dry_run") == 0) return true;
+    return false;
+}
+
+/* On one line. */
+static void copy_text(char out[AUDIT_DETAIL_MAX], struct slice text)
+{
+    size_t len = 0;
+    bool is_gap = false;
+    for (size_t i = 0; i < text.len && len + 2 < AUDIT_DETAIL_MAX; i++) {
+        char c = text.data[i];
+        bool is_space = c == ' ' || c == '\n' || c == '\r' || c == '\t';
+        if (!is_space && is_gap && len) out[len++] = ' ';
+        if (!is_space) out[len++] = c;
+        is_gap = is_space;
+    }
+    out[len] = 0;
+}
+
+/* What was sent, where its row says what may be in it, which is no secret; of who signs in, who he is; or why not. */
+static void describe(struct audit_entry *e, const struct admin_request *rq, const struct answer *a)
+{
+    if (a->status >= 400)
+        copy_text(e->detail, slice_of(a->said));
+    else if (rq->route->role == ROLE_NONE)
+        copy_text(e->detail, (struct slice){ a->body, a->body_len });
+    else if (rq->route->body)
+        copy_text(e->detail, rq->body);
+}
+
+void witness_end(const struct witness *w, const struct admin_request *rq, const struct answer *a)
+{
+    static const char *const ways[] = {
+        [GUARD_BY_NOTHING] = "nothing", [GUARD_BY_TOKEN] = "token", [GUARD_BY_SESSION] = "session"
+    };
+    bool is_refused = a->status == 401 || a->status == 403;
+    if (!rq->audit || (w->is_safe && !(a->status == 401 && w->has_credentials))) return;
+    if (!is_refused && (!rq->route || rq->route->role == ROLE_VIEW)) return;
+    struct audit_entry e = { .status = a->status,
+                             .outcome = is_refused         ? AUDIT_REFUSED
+                                        : a->status >= 400 ? AUDIT_FAILED
+                                                           : AUDIT_DONE,
+                             .from = w->generation,
+                             .to = rq->proxy ? rq->proxy->generation : 0 };
+    snprintf(e.who, sizeof(e.who), "%s", rq->who.name);
+    snprintf(e.by, sizeof(e.by), "%s", ways[rq->who.by]);
+    snprintf(e.peer, sizeof(e.peer), "%s", w->peer);
+    snprintf(e.what, sizeof(e.what), "%s", w->what);
+    describe(&e, rq, a);
+    bool is_event = e.outcome == AUDIT_DONE && rq->route->role >= ROLE_OPERATE && !rq->route->says_itself &&
+                    !is_dry(rq);
+    audit_note(rq->audit, &e, is_event);
+}
