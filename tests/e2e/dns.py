@@ -1,11 +1,14 @@
 """A name server that answers what a test tells it, over UDP and TCP."""
+import contextlib
 import socket
 import struct
 import threading
 
+from ports import reserve_port
 from waiting import LIMIT_S
 
 A, AAAA, SRV = 1, 28, 33
+UDP_BYTES = 512  # more than that goes over TCP alone (RFC 1035 4.2.1)
 
 
 def encode_name(name):
@@ -25,10 +28,14 @@ class NameServer:
         self.questions = []
         self.faults = []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
+        port = reserve_port()
+        self.socket.bind(("127.0.0.1", port))
+        self.address = f"127.0.0.1:{port}"
+        self.by_tcp = 0
+        self.listener = socket.create_server(("127.0.0.1", port))
+        self.threads = [threading.Thread(target=run, daemon=True) for run in (self.run, self.run_tcp)]
+        for thread in self.threads:
+            thread.start()
 
     def run(self):
         while True:
@@ -39,8 +46,26 @@ class NameServer:
             if not data:
                 return
             answer = self.answer(data)
+            if answer and len(answer) > UDP_BYTES:
+                answer = data[:2] + b"\x83\x80\0\1\0\0\0\0\0\0" + data[12:]  # cut, and says so
             if answer:
                 self.socket.sendto(answer, peer)
+
+    def run_tcp(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), sock, sock.makefile("rwb") as file:
+                sock.settimeout(LIMIT_S)
+                while len(size := file.read(2)) == 2:
+                    answer = self.answer(file.read(*struct.unpack("!H", size)))
+                    self.by_tcp += 1
+                    if not answer:
+                        break
+                    file.write(struct.pack("!H", len(answer)) + answer)
+                    file.flush()
 
     def answer(self, data):
         labels, at = [], 12
@@ -73,5 +98,8 @@ class NameServer:
         if self.socket.fileno() < 0:
             return
         self.socket.sendto(b"", self.socket.getsockname())
-        self.thread.join(LIMIT_S)
+        self.listener.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join(LIMIT_S)
+        self.listener.close()
         self.socket.close()

@@ -262,6 +262,20 @@ def test_a_name_with_addresses_of_ipv6_alone_has_those(scene, found):
     assert servers_of(weir)[0]["address"] == f"[::1]:{found.port}"
 
 
+def test_an_answer_that_is_too_long_for_udp_comes_by_tcp_and_a_name_has_its_bound(scene, found):
+    found.dns.names[NAME] = [f"127.1.{n // 200}.{1 + n % 200}" for n in range(300)]
+    weir = found.weir()
+    assert len(servers_of(weir)) == 300 and found.dns.by_tcp > 0
+    found.dns.names[NAME] = [f"127.1.{n // 200}.{1 + n % 200}" for n in range(1001)]
+    event = weir.wait_event("source_cut")
+    assert (event["found"], event["used"]) == ("1001", "1000")
+    eventually(lambda: len(servers_of(weir)) == 1000, "as many as are used")
+    assert source(weir)["cut"]
+    found.say(2)
+    wait_names(weir, found.names(2))
+    weir.wait_retired()
+
+
 @pytest.mark.parametrize("family, numbers", [("ipv6_first", []), ("ipv6", []), ("ipv4", [2])])
 def test_which_addresses_are_taken_can_be_said(scene, found, family, numbers):
     found.start(2)
