@@ -11,6 +11,7 @@
 #include "http/h1_server.h"
 #include "http/h2_frame.h"
 #include "http/h2_server.h"
+#include "http/h2_session.h"
 
 #define INPUT_MAX (48u << 10)
 
@@ -26,6 +27,8 @@ struct scene {
     struct loop_task end_task;
     struct http_stream *streams[512];
     uint32_t stream_count;
+    struct transport tunnels[64];
+    uint32_t tunnel_count;
     uint8_t manner;
     uint32_t goaway; /* the error that it ended with; UINT32_MAX: it goes on */
 };
@@ -97,8 +100,44 @@ static void on_fault(struct http_service *service, struct http_stream *stream, c
     take_stream(container_of(service, struct scene, service), stream);
 }
 
+/* What comes goes back. */
+static void on_tunnel_ready(struct transport *t)
+{
+    char bytes[4096];
+    size_t got = 0, sent = 0;
+    enum io io;
+    while ((io = transport_recv(t, bytes, sizeof(bytes), &got)) == IO_OK) {
+        struct iovec iov = { bytes, got };
+        if (transport_send(t, &iov, 1, &sent) == IO_FAIL) break;
+    }
+    if (io == IO_EOF) io = transport_shutdown(t) == IO_OK ? IO_EOF : IO_FAIL;
+    if (io != IO_AGAIN) transport_close(t, io != IO_EOF);
+}
+
+static void open_tunnel(struct scene *s, struct http_stream *stream)
+{
+    struct http_head head = { .status = 200 };
+    struct http_send send = { .head = &head, .body = HTTP_BODY_UNKNOWN };
+    struct block *held;
+    struct slice bytes;
+    if (http_send_head(stream, &send, 0) != IO_OK) {
+        http_stream_reset(stream, END_WRITE_TIMEOUT);
+        return;
+    }
+    struct transport *t = &s->tunnels[s->tunnel_count++];
+    if (stream->ops->detach(stream, t, &held, &bytes) < 0 || held) abort();
+    t->on_ready = on_tunnel_ready;
+    on_tunnel_ready(t);
+}
+
 static void answer(struct http_stream *stream)
 {
+    struct scene *s = stream->owner;
+    bool has_room = s->tunnel_count < sizeof(s->tunnels) / sizeof(*s->tunnels);
+    if (h2_stream_of(stream)->is_tunnel && (s->manner & 4) && has_room) {
+        open_tunnel(s, stream);
+        return;
+    }
     static const char body[40000];
     struct http_head head = { .status = 200 };
     struct http_send send = { .head = &head, .body = HTTP_BODY_UNKNOWN };
@@ -164,6 +203,7 @@ static void run_ours(struct scene *s, const char *bytes, size_t size, size_t cut
                                                        .window_bytes = 65535,
                                                        .memory_bytes = 1 << 20,
                                                        .continuations = UINT32_MAX,
+                                                       .allows_tunnels = true,
                                                        .floods = { UINT32_MAX, UINT32_MAX, UINT32_MAX,
                                                                    UINT32_MAX, UINT32_MAX } },
                                         .header_timeout_ms = 1000,
@@ -186,11 +226,13 @@ static void run_ours(struct scene *s, const char *bytes, size_t size, size_t cut
     if (cut && send(fds[1], bytes, cut, MSG_NOSIGNAL) < 0) abort();
     for (int i = 0; i < 3; i++) loop_turn(&s->loop, 0);
     if (size > cut) (void)!send(fds[1], bytes + cut, size - cut, MSG_NOSIGNAL); /* it may be over */
-    for (int i = 0; i < 6; i++) loop_turn(&s->loop, 0);
+    /* All is worked off, in as many turns as it takes. */
+    for (int i = 0; i < 6 || !list_is_empty(&s->h2.waiting); i++) loop_turn(&s->loop, 0);
     hear(s, fds[1]);
     http_conn_kill_all(&s->among, END_DRAINED);
     loop_cancel(&s->end_task);
     end_streams(s);
+    for (uint32_t i = 0; i < s->tunnel_count; i++) transport_close(&s->tunnels[i], i % 2);
     for (int i = 0; i < 4; i++) loop_turn(&s->loop, 0);
     if (s->loop.blocks.live || s->h2.sessions.live || s->h2.streams.live || s->connections.live) abort();
     close(fds[1]);
@@ -206,12 +248,13 @@ static uint32_t run_theirs(const char *bytes, size_t size)
     nghttp2_option *option;
     nghttp2_session *session;
     uint32_t error = UINT32_MAX;
-    nghttp2_settings_entry settings[] = { { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 400 } };
+    nghttp2_settings_entry settings[] = { { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 400 },
+                                          { NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 } };
     if (nghttp2_session_callbacks_new(&callbacks) || nghttp2_option_new(&option)) abort();
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_max_settings(option, 1 << 20);
     if (nghttp2_session_server_new2(&session, callbacks, NULL, option)) abort();
-    nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, 1);
+    nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, 2);
     if (nghttp2_session_mem_recv(session, (const uint8_t *)bytes, size) < 0) error = NGHTTP2_PROTOCOL_ERROR;
     const uint8_t *out;
     for (ssize_t n; error == UINT32_MAX && (n = nghttp2_session_mem_send(session, &out)) > 0;) {

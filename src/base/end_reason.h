@@ -24,6 +24,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(EXPECTATION_FAILED, "expectation_failed", CLIENT, 417, ANY, "only 100-continue can be expected")               \
     X(VERSION_NOT_SUPPORTED, "version_not_supported", CLIENT, 505, ANY, "only HTTP/1.0 and HTTP/1.1 are spoken")     \
     X(CODING_NOT_SUPPORTED, "coding_not_supported", CLIENT, 501, ANY, "only the chunked transfer coding is known")   \
+    X(UPGRADE_NOT_SUPPORTED, "upgrade_not_supported", CLIENT, 501, ANY, "the protocol that is asked for is not served here")  \
     X(HEADER_TIMEOUT, "header_timeout", CLIENT, 408, ANY, "the request head did not arrive in time")                 \
     X(BODY_TIMEOUT, "body_timeout", CLIENT, 408, ANY, "the request body stopped arriving")                           \
     X(WRITE_TIMEOUT, "write_timeout", CLIENT, 0, ANY, "the client stopped taking the response")                      \

@@ -16,9 +16,11 @@ bool h2_fields_decode(struct h2_session *s, struct h2_fields *f, struct slice bl
                                 .fields = f->fields,
                                 .is_trailers = is_trailers,
                                 .is_response = s->role->sends_requests,
+                                .allows_tunnels = s->has_announced,
                                 .fault = f->memory ? END_NONE : END_NO_MEMORY };
     if (f->memory) f->head.text = text_over(f->memory->data, h2_head_room(limits));
     enum h2_decoded got = h2_hpack_decode(&s->hpack, block, h2_head_add, &f->head);
+    h2_turn_charge_fields(s, f->head.heard);
     if (got == H2_DECODED) return true;
     block_put(&s->loop->blocks, f->memory);
     if (got == H2_DECODED_BAD)
@@ -77,6 +79,8 @@ void h2_body_trailers(struct h2_stream *st, struct h2_head *head, uint8_t flags)
 {
     if (st->has_ended) {
         h2_stream_fail(st, H2_STREAM_CLOSED, st->session->role->body, "fields behind the end of a message");
+    } else if (st->is_tunnel) { /* 8.5 */
+        h2_stream_fail(st, H2_PROTOCOL_ERROR, st->session->role->body, "fields in a tunnel");
     } else if (!(flags & H2_END_STREAM)) {
         h2_stream_fail(st, H2_PROTOCOL_ERROR, st->session->role->body, "trailers that are not the end");
     } else if (head->fault && head->fault != END_NO_MEMORY) {
@@ -210,6 +214,7 @@ void h2_body_data(struct h2_stream *st, struct slice bytes, bool ends)
     if (!st->stream.events || st->is_told) return;
     if (st->hold.len || st->is_blocked || st->is_delivering) {
         hold(st, bytes);
+        if (st->tunnel) h2_tunnel_came(st);
         return;
     }
     if (!bytes.len) {

@@ -118,6 +118,7 @@ static void begin_data(struct h2_session *s, int padding)
     const struct h2_frame *f = &s->frame;
     uint32_t overhead = padding < 0 ? 0 : (uint32_t)padding + 1;
     s->has_frame = false;
+    s->follows = 0; /* here it is */
     if (is_idle(s, f->stream)) {
         fail(s, H2_PROTOCOL_ERROR, "data of a stream that is not open");
         return;
@@ -331,6 +332,7 @@ static bool take_head(struct h2_session *s, struct slice *bytes)
         return false;
     }
     s->head_len = 0;
+    h2_turn_charge(s, 1);
     s->frame = h2_frame_read(head);
     s->has_frame = may_come(s, &s->frame);
     return s->has_frame;
@@ -418,10 +420,18 @@ static void take_preface(struct h2_session *s, struct slice *bytes)
     if (s->preface_len == PREFACE_LEN) s->state = H2_SESSION_OPEN;
 }
 
-void h2_frames_take(struct h2_session *s, struct slice bytes)
+/* Nothing has begun of which the rest is to follow within this turn. */
+static bool is_between_frames(const struct h2_session *s)
+{
+    return s->state == H2_SESSION_OPEN && !s->has_frame && !s->head_len && !s->data_left &&
+           !s->padding_left && !s->follows;
+}
+
+size_t h2_frames_take(struct h2_session *s, struct slice bytes)
 {
     /* A frame without payload is done with when its head is there. */
     while ((bytes.len || (s->has_frame && !s->frame.len)) && h2_is_live(s) && !s->flooded) {
+        if (is_between_frames(s) && !h2_turn_may_go_on(s)) return bytes.len;
         if (s->state == H2_SESSION_PREFACE)
             take_preface(s, &bytes);
         else if (s->data_left || s->padding_left)
@@ -429,4 +439,5 @@ void h2_frames_take(struct h2_session *s, struct slice bytes)
         else
             take_frame(s, &bytes);
     }
+    return 0;
 }

@@ -88,6 +88,8 @@ static void add_pseudo(struct h2_head *h, struct slice name, struct slice value)
     } else if (slice_equal(name, SLICE(":authority"))) {
         set_pseudo(h, &h->authority, value);
         h->has_authority = true;
+    } else if (h->allows_tunnels && slice_equal(name, SLICE(":protocol"))) {
+        set_pseudo(h, &h->protocol, value);
     } else {
         malformed(h, "a pseudo-field that a request does not have");
     }
@@ -231,14 +233,16 @@ static const char *set_authority(struct h2_head *h, struct http_head *out)
     if (h->host && h->has_authority && !slice_equal_fold(host, h->authority))
         return "a host other than :authority";
     out->authority = h->has_authority ? h->authority : host;
-    if (h1_authority_check(out->authority, out->method == HTTP_CONNECT) != H1_AUTHORITY_OK)
+    bool is_target = out->method == HTTP_CONNECT && !h->protocol.data;
+    if (h1_authority_check(out->authority, is_target) != H1_AUTHORITY_OK)
         return out->authority.len ? "an :authority that is no host" : "a request without :authority and host";
     return NULL;
 }
 
 static const char *set_target(struct h2_head *h, struct http_head *out)
 {
-    if (out->method == HTTP_CONNECT) { /* 8.5 */
+    if (h->protocol.data && out->method != HTTP_CONNECT) return "a :protocol without CONNECT";
+    if (out->method == HTTP_CONNECT && !h->protocol.data) { /* 8.5 */
         if (h->path.data || h->scheme.data) return "a CONNECT with :scheme or :path";
         out->target = out->authority;
         return NULL;
@@ -283,6 +287,24 @@ static const char *set_body(struct h2_head *h, bool ends, struct http_head *out)
     return NULL;
 }
 
+/* RFC 8441 5: for whoever looks at it, what it would be in HTTP/1 (RFC 6455 4.1). */
+static const char *set_tunnel(struct h2_head *h, struct http_head *out)
+{
+    if (!h->protocol.data) return NULL;
+    if (!slice_equal_fold(h->protocol, SLICE("websocket"))) {
+        note_fault(h, END_UPGRADE_NOT_SUPPORTED, "a :protocol other than websocket");
+        return NULL;
+    }
+    if (h->has_length && h->content_length) return "a content-length of a tunnel";
+    out->method = HTTP_GET;
+    out->method_text = SLICE("GET");
+    out->upgrade = SLICE("websocket");
+    out->body = HTTP_BODY_NONE;
+    out->content_length = 0;
+    out->expects_continue = false;
+    return NULL;
+}
+
 enum end_reason h2_head_finish(struct h2_head *h, bool ends, struct http_head *out)
 {
     *out = (struct http_head){ .version = HTTP_VERSION_2, .accepts_trailers = h->accepts_trailers };
@@ -291,6 +313,7 @@ enum end_reason h2_head_finish(struct h2_head *h, bool ends, struct http_head *o
         if (!detail) detail = set_authority(h, out);
         if (!detail) detail = set_target(h, out);
         if (!detail) detail = set_body(h, ends, out);
+        if (!detail) detail = set_tunnel(h, out);
         if (detail) malformed(h, detail);
     }
     if (h->fault) return h->fault;

@@ -16,10 +16,12 @@ struct h2_head {
     uint64_t size;                                /* as it would be on an HTTP/1 wire, about */
     uint64_t heard;                               /* all that was decoded, kept or not */
     struct slice method, scheme, authority, path; /* of a request */
+    struct slice protocol;                        /* of one that asks for a tunnel (RFC 8441 4) */
     struct slice status;                          /* of a response */
     struct slice priority;                        /* RFC 9218 5; empty: not said */
     bool is_response, is_trailers;
-    bool has_fields; /* a field that is no pseudo-field has come */
+    bool allows_tunnels; /* it was said that they may be asked for */
+    bool has_fields;     /* a field that is no pseudo-field has come */
     bool has_authority, has_length, has_expect, accepts_trailers;
     uint64_t content_length;
     const struct http_field *host;
@@ -36,7 +38,7 @@ static inline size_t h2_head_room(const struct h1_limits *limits)
 /* For h2_hpack_decode(): false once more was heard than anybody could mean. */
 bool h2_head_add(void *context, struct slice name, struct slice value);
 /* Of a request: what it comes to, in *out, whose slices point into h->text; ends: no body follows. END_NONE, or the fault,
- * whose detail is h->detail. */
+ * whose detail is h->detail. One for a WebSocket comes to what it is in HTTP/1: a GET with out->upgrade. */
 enum end_reason h2_head_finish(struct h2_head *h, bool ends, struct http_head *out);
 
 /* Likewise of a response to a request with this method. */

@@ -2,6 +2,7 @@
  * been used to keep servers busy: who goes beyond is told ENHANCE_YOUR_CALM, and that connection ends. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/end_reason.h"
@@ -27,5 +28,6 @@ struct h2_limits {
     uint32_t window_bytes;  /* the most that a stream's may become */
     uint32_t memory_bytes;  /* that it may hold */
     uint32_t continuations; /* of one head */
+    bool allows_tunnels;    /* of a client: it may open WebSockets (RFC 8441) */
     uint32_t floods[H2_FLOOD_COUNT];
 };

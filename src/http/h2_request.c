@@ -110,6 +110,7 @@ static void begin(struct h2_session *s, uint32_t id, struct h2_fields *f, uint32
     } else {
         if (head.body == HTTP_BODY_LENGTH) st->expected = head.content_length;
         st->has_length = head.body == HTTP_BODY_LENGTH;
+        if (head.upgrade.len) h2_tunnel_await(st);
         service->on_request(service, &st->stream, &head, s->follows == id ? HTTP_MORE : 0);
     }
     st->is_new = false;

@@ -22,11 +22,13 @@ void h2_worker_init(struct h2_worker *w, struct loop *l)
     h2_memory_init(&w->memory, l);
     slab_init(&w->sessions, &l->blocks, sizeof(struct h2_session));
     slab_init(&w->streams, &l->blocks, sizeof(struct h2_stream));
+    h2_turn_init(w);
 }
 
 void h2_worker_fini(struct h2_worker *w)
 {
     if (!w->memory.loop) return;
+    loop_cancel(&w->task);
     slab_fini(&w->sessions);
     slab_fini(&w->streams);
     h2_memory_fini(&w->memory);
@@ -278,10 +280,12 @@ _Static_assert(sizeof(struct h2_server) <= offsetof(struct h1_server, state),
 
 static void say_settings(struct h2_session *s)
 {
-    char payload[2 * 6];
+    char payload[3 * 6];
+    s->has_announced = s->limits->allows_tunnels;
     h2_put_setting(payload, H2_SETTING_MAX_CONCURRENT_STREAMS, s->limits->streams);
     h2_put_setting(payload + 6, H2_SETTING_MAX_HEADER_LIST_SIZE, s->head_limits->head_max);
-    h2_out_settings(s, (struct slice){ payload, sizeof(payload) });
+    h2_put_setting(payload + 12, H2_SETTING_ENABLE_CONNECT_PROTOCOL, 1);
+    h2_out_settings(s, (struct slice){ payload, s->has_announced ? sizeof(payload) : 12 });
 }
 
 void h2_server_begin_with(struct http_conn *http, struct slice bytes)
@@ -300,7 +304,7 @@ void h2_server_begin_with(struct http_conn *http, struct slice bytes)
     http->client.version = HTTP_VERSION_2;
     s->head_by_ms = http->timer.deadline_ms; /* armed already: the preface has the time that is left */
     say_settings(s);
-    h2_frames_take(s, bytes);
+    h2_turn_take(s, bytes);
     h2_session_drive(s);
 }
 

@@ -12,6 +12,10 @@ struct h2_session;
 struct h2_worker {
     struct h2_memory memory;
     struct slab sessions, streams;
+    struct list waiting; /* sessions that have used up their part of a turn; see h2_turn.c */
+    struct loop_task task;
+    uint64_t turn; /* in which `work` was done */
+    uint32_t work;
 };
 
 void h2_worker_init(struct h2_worker *w, struct loop *l);

@@ -27,6 +27,8 @@ void h2_session_bury(struct h2_session *s)
 void h2_session_drop_all(struct h2_session *s)
 {
     h2_bytes_clear(&s->out, s->loop);
+    h2_bytes_clear(&s->unread, s->loop);
+    list_remove(&s->wait);
     block_put(&s->loop->blocks, s->payload);
     block_put(&s->loop->blocks, s->fields);
     s->payload = s->fields = NULL;
@@ -64,7 +66,8 @@ void h2_session_fail(struct h2_session *s, enum h2_error error, enum end_reason 
 
 uint32_t h2_session_blocks(const struct h2_session *s)
 {
-    uint32_t blocks = s->out.blocks + s->hpack.blocks + (s->payload != NULL) + (s->fields != NULL);
+    uint32_t blocks = s->out.blocks + s->unread.blocks + s->hpack.blocks + (s->payload != NULL) +
+                      (s->fields != NULL);
     for (const struct list *at = s->streams.next; at != &s->streams; at = at->next) {
         const struct h2_stream *st = container_of(at, struct h2_stream, link);
         blocks += st->hold.blocks + (st->trailers != NULL);
@@ -77,7 +80,8 @@ uint32_t h2_session_blocks(const struct h2_session *s)
 
 uint64_t h2_session_held(const struct h2_session *s)
 {
-    uint64_t own = s->held + s->held_heads + s->out.len + s->hpack.bytes + s->payload_len + s->fields_len;
+    uint64_t own = s->held + s->held_heads + s->out.len + s->unread.len + s->hpack.bytes + s->payload_len +
+                   s->fields_len;
     /* A response that cannot go on waits where it comes from. */
     return own + (uint64_t)s->stream_count * STREAM_BYTES + (uint64_t)s->stalled * LOOP_HOLD_BYTES;
 }
@@ -155,7 +159,12 @@ static void read_all(struct h2_session *s)
             h2_session_look(s);
             return;
         }
-        switch (transport_recv(s->transport, l->scratch, LOOP_HOLD_BYTES, &got)) {
+        if (!h2_turn_may_go_on(s) || !h2_turn_take_unread(s)) {
+            h2_turn_wait(s);
+            return;
+        }
+        if (s->flooded || !h2_is_live(s)) return;
+        switch (transport_recv(s->transport, l->scratch, h2_turn_read_bytes(s), &got)) {
         case IO_OK: break;
         case IO_AGAIN:
             if (transport_wait(s->transport) < 0)
@@ -173,7 +182,7 @@ static void read_all(struct h2_session *s)
         s->received += got;
         s->heard_ns = l->now_ns;
         bool was_busy = loop_claim_scratch(l);
-        h2_frames_take(s, (struct slice){ l->scratch, got });
+        h2_turn_take(s, (struct slice){ l->scratch, got });
         loop_release_scratch(l, was_busy);
         if (s->flooded) end_flood(s);
     }
@@ -225,6 +234,7 @@ int h2_session_init(struct h2_session *s, struct h2_worker *w)
     loop_task_init(&s->flush_task, on_flush_task);
     list_init(&s->streams);
     list_init(&s->flushers);
+    list_init(&s->wait);
     for (unsigned i = 0; i < H2_URGENCIES; i++) list_init(&s->senders[i]);
     return h2_hpack_open(&s->hpack, &w->memory);
 }

@@ -1,7 +1,8 @@
 /* http/h2_session.h: the parts of an HTTP/2 connection to each other, whichever side it is: what differs is its role.
  * h2_session.c: reading, floods, failing. h2_frames.c: what frames come to. h2_body.c: field blocks, bodies and trailers that
- * come. h2_stream.c: what a stream's owner calls. h2_out.c: what goes out. With clients: h2_server.c, beginning, time-outs,
- * ends, and h2_request.c, heads that come; with servers: h2_client.c and h2_response.c. One loop's thread.
+ * come. h2_stream.c: what a stream's owner calls. h2_tunnel.c: a stream that goes on as a transport. h2_out.c: what goes out.
+ * h2_turn.c: how much of a turn is whose. With clients: h2_server.c, beginning, time-outs, ends, and h2_request.c, heads that
+ * come; with servers: h2_client.c and h2_response.c. One loop's thread.
  *
  * What goes out is gathered in `out`, and leaves once at the end of the loop's turn; large payload goes at once, together
  * with what waits. Of a body nothing is taken that cannot go: its source keeps it. What is received is given to its stream;
@@ -60,15 +61,18 @@ struct h2_stream {
     bool is_blocked;        /* the owner did not take all */
     bool is_delivering;
     bool has_sent_end;
-    bool is_reset;     /* by either side: nothing is to be sent any more */
-    bool is_cancelled; /* by the peer */
-    bool is_refused;   /* by a server that has answered: no more of the request is to be sent */
-    bool has_head;     /* of the response, the final one */
-    bool is_paused;    /* interim responses wait */
-    uint8_t method;    /* enum http_method of what was asked */
-    bool is_gone;      /* its owner has let go of it */
-    bool is_malformed; /* its answer is followed by RST_STREAM */
-    bool wants_window; /* its own window stops it */
+    bool is_reset;            /* by either side: nothing is to be sent any more */
+    bool is_cancelled;        /* by the peer */
+    bool is_refused;          /* by a server that has answered: no more of the request is to be sent */
+    bool has_head;            /* of the response, the final one */
+    bool is_paused;           /* interim responses wait */
+    uint8_t method;           /* enum http_method of what was asked */
+    bool is_gone;             /* its owner has let go of it */
+    bool is_malformed;        /* its answer is followed by RST_STREAM */
+    bool wants_window;        /* its own window stops it */
+    bool is_tunnel;           /* it asks for one (RFC 8441), or is one: */
+    struct transport *tunnel; /* where it went on; NULL: nowhere yet */
+    struct loop_task tunnel_task;
 };
 
 /* What differs between the two sides. */
@@ -133,11 +137,17 @@ struct h2_session {
     uint32_t fields_len, continuations, fields_stream;
     uint8_t fields_flags;
     uint32_t preface_len;
-    bool has_frame;     /* its head is whole */
-    bool has_settings;  /* the peer's first have come */
-    bool is_taken_back; /* the request of this frame, by the very next one */
-    uint32_t follows;   /* the stream of which body bytes come at once behind this frame; 0: none */
-    uint32_t last_id;   /* the client's latest stream, whichever side that is */
+    bool has_frame;         /* its head is whole */
+    bool has_settings;      /* the peer's first have come */
+    bool has_announced;     /* to a client: that tunnels may be asked for (RFC 8441 3) */
+    bool is_taken_back;     /* the request of this frame, by the very next one */
+    uint32_t follows;       /* the stream of which body bytes come at once behind this frame; 0: none */
+    struct h2_bytes unread; /* received, and for another turn */
+    struct list wait;       /* of worker->waiting */
+    uint64_t turn;          /* in which `work` was done */
+    uint32_t work;          /* see h2_turn.c */
+    bool is_served;         /* it has waited, and this is its turn */
+    uint32_t last_id;       /* the client's latest stream, whichever side that is */
     int32_t receive_window;
     uint32_t window, uncredited;
     uint64_t received; /* bytes since its beginning */
@@ -240,8 +250,24 @@ void h2_response_fields(struct h2_session *s, uint32_t id, uint8_t flags, struct
 void h2_response_reset(struct h2_stream *st, uint32_t error);
 
 /* h2_frames.c */
-/* Works off what was received; all of it. */
-void h2_frames_take(struct h2_session *s, struct slice bytes);
+/* Works off what was received, frame by frame. What is left is for another turn: that many bytes at the end. */
+MUST_CHECK size_t h2_frames_take(struct h2_session *s, struct slice bytes);
+
+/* h2_turn.c */
+void h2_turn_init(struct h2_worker *w);
+/* What a client has sent has led to so much work; to fields of so many bytes. */
+void h2_turn_charge(struct h2_session *s, uint32_t work);
+void h2_turn_charge_fields(struct h2_session *s, uint64_t heard);
+/* May the next frame be worked off in this turn? */
+bool h2_turn_may_go_on(struct h2_session *s);
+/* It goes on when it is its turn. */
+void h2_turn_wait(struct h2_session *s);
+/* So much is to be received at a time. */
+size_t h2_turn_read_bytes(struct h2_session *s);
+/* Works off what was received, or keeps it. */
+void h2_turn_take(struct h2_session *s, struct slice bytes);
+/* Works off what was kept; false: not all of it. */
+bool h2_turn_take_unread(struct h2_session *s);
 
 /* h2_body.c */
 struct h2_fields {
@@ -278,8 +304,6 @@ void h2_stream_number(struct h2_stream *st, uint32_t id);
 enum io h2_stream_send_body(struct http_stream *stream, const char *data, size_t len, unsigned flags,
                             size_t *taken);
 enum io h2_stream_send_trailers(struct http_stream *stream, const struct http_field *fields, uint32_t count);
-int h2_stream_detach(struct http_stream *stream, struct transport *to, struct block **held,
-                     struct slice *bytes);
 /* HEADERS; false: out of memory. */
 bool h2_stream_send_fields(struct h2_stream *st, bool ends, const nghttp2_nv *fields, size_t count);
 void h2_stream_send_reset(struct h2_stream *st, enum h2_error error);
@@ -299,6 +323,14 @@ bool h2_session_was_reset(const struct h2_session *s, uint32_t id, bool *is_know
 /* The peer has broken it off as well: nothing of it is on its way any more. */
 void h2_session_note_cancelled(struct h2_session *s, uint32_t id);
 void h2_session_note_closed(struct h2_session *s, uint32_t id, bool by_us);
+
+/* h2_tunnel.c */
+/* Of a request for a tunnel: what comes behind its head is held until it is one, or thrown away once it is refused. */
+void h2_tunnel_await(struct h2_stream *st);
+/* Of a tunnel: something is held, or it has ended. */
+void h2_tunnel_came(struct h2_stream *st);
+int h2_stream_detach(struct http_stream *stream, struct transport *to, struct block **held,
+                     struct slice *bytes);
 
 /* h2_out.c */
 /* Frames behind what waits. False: out of memory; then the connection is broken. */

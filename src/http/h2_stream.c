@@ -288,14 +288,3 @@ void h2_stream_fail(struct h2_stream *st, enum h2_error error, enum end_reason r
     h2_session_note_closed(st->session, st->id, true);
     if (st->stream.events) st->stream.events->on_error(&st->stream, &fault);
 }
-
-/* No upgrade is asked for on a stream. */
-int h2_stream_detach(struct http_stream *stream, struct transport *to, struct block **held,
-                     struct slice *bytes)
-{
-    (void)bug_if(H2_SESSION, stream);
-    transport_init_closed(to);
-    *held = NULL;
-    *bytes = SLICE_NONE;
-    return -1;
-}

@@ -81,6 +81,9 @@ struct http_stream_ops {
 
 struct http_stream_events {
     void (*on_open)(struct http_stream *s); /* towards a server: it may be sent to */
+    /* Likewise, before on_open: the connection speaks another version, and `s` goes on as `to`, whose events and owner are to
+     * be set. `s` is no more. */
+    void (*on_moved)(struct http_stream *s, struct http_stream *to);
     void (*on_head)(struct http_stream *s, struct http_head *head,
                     unsigned flags); /* responses, 1xx included;
         * HTTP_MORE: body bytes follow at once; the head lives until the call returns */

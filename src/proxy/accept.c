@@ -263,6 +263,7 @@ void accept_use(struct listener_worker *lw)
                                                 .window_bytes = (uint32_t)http2->window_bytes,
                                                 .memory_bytes = (uint32_t)http2->memory_bytes,
                                                 .continuations = http2->continuations,
+                                                .allows_tunnels = http2->websockets,
 #define X(id, key, reason) .floods[H2_FLOOD_##id] = http2->key,
                                                 H2_FLOODS(X)
 #undef X

@@ -274,6 +274,7 @@ static enum step rewrite(struct exchange *x)
 /* It may go on to where it was chosen to go. */
 static enum step lead(struct exchange *x)
 {
+    if (upgrade_is_refused(x)) return exchange_fail(x, END_UPGRADE_NOT_SUPPORTED);
     if (!x->pool) return exchange_reply_by_route(x);
     if (forward_max_forwards(&x->head) == 0) return exchange_reply_as_last(x);
     x->upgrade = upgrade_allowed(&x->head, x->route->conf);

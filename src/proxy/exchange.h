@@ -83,6 +83,7 @@ struct exchange {
     struct exchange_egress *egress; /* NULL: the pool's servers are where it goes */
     struct mirror *mirror;          /* its copy, NULL: none */
     struct slice upgrade;           /* the protocol that is asked for and allowed; else empty */
+    const char *websocket_key; /* that is said for a client whose HTTP has none, in the arena; else NULL */
     struct tunnel *tunnel;
     struct compression *compression; /* of the response, in the arena; NULL: it passes as it is */
     bool is_client_counted;          /* among its address's: see worker_client_closed() */

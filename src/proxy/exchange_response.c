@@ -36,6 +36,13 @@ static void on_open(struct http_stream *s)
     if (request_begin(x) == STEP_GO) exchange_advance(x);
 }
 
+static void on_moved(struct http_stream *s, struct http_stream *to)
+{
+    struct exchange *x = s->owner;
+    x->attempt.stream = to;
+    exchange_listen_to_server(x);
+}
+
 void exchange_client_failed(struct exchange *x)
 {
     exchange_cut(x, x->client->lacks_memory ? END_NO_MEMORY : END_CLIENT_ABORT);
@@ -72,12 +79,6 @@ static void say_length(const struct http_head *head, struct http_send *send)
 static bool is_bodiless(const struct exchange *x, uint16_t status)
 {
     return x->head.method == HTTP_HEAD || status == 204 || status == 304;
-}
-
-/* 101 only to what was asked for (RFC 9110 15.2.2). */
-static bool is_unasked(const struct exchange *x, const struct http_head *head)
-{
-    return head->status == 101 && !slice_equal_fold(head->upgrade, x->upgrade);
 }
 
 /* For the access log, which is written when the head's memory is gone. Out of memory: the line does without. */
@@ -149,9 +150,9 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
         pass_informational(x, head);
         return;
     }
-    if (is_unasked(x, head)) {
-        struct http_fault fault = { .reason = END_BAD_RESPONSE,
-                                    .detail = "a 101 to a protocol that was not asked for" };
+    const char *unfit = upgrade_why_unfit(x, head);
+    if (unfit) {
+        struct http_fault fault = { .reason = END_BAD_RESPONSE, .detail = unfit };
         on_server_error(s, &fault);
         return;
     }
@@ -162,7 +163,6 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
     }
     x->record.first_byte_us = exchange_since_start_us(x);
     if (head->status == 101) {
-        x->record.status = 101;
         if (upgrade_begin(x, head) < 0) {
             exchange_client_failed(x);
             return;
@@ -245,6 +245,7 @@ static void on_server_writable(struct http_stream *s)
 
 static const struct http_stream_events server_events = {
     .on_open = on_open,
+    .on_moved = on_moved,
     .on_head = on_response_head,
     .on_body = on_response_body,
     .on_trailers = on_response_trailers,

@@ -3,10 +3,12 @@
 #include "base/bug.h"
 #include "base/text.h"
 #include "http/h1_value.h"
+#include "http/websocket.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/forwarded.h"
 #include "proxy/headers.h"
 #include "proxy/split.h"
+#include "proxy/upgrade.h"
 #include "tls/facts.h"
 
 #define VIA_NAME "weir"
@@ -82,7 +84,7 @@ static bool join(struct exchange *x, enum http_field_id id, struct slice added, 
     return !bug_if(FORWARD, t.is_cut); /* what is left out has not passed there */
 }
 
-#define OWN_FIELDS_MAX 11u
+#define OWN_FIELDS_MAX 12u
 
 static bool is_max_forwards(const struct http_field *f)
 {
@@ -144,6 +146,23 @@ static void add_client_certificate(const struct exchange *x, struct http_field *
     if (tls->names.len) extra[(*n)++] = make_field("X-Client-Cert-Names", HTTP_FIELD_OTHER, tls->names);
 }
 
+/* What a client does not say over HTTP/2, and a server over HTTP/1 asks for (RFC 8441 5). */
+static int add_websocket_key(struct exchange *x, struct http_field *extra, uint32_t *n)
+{
+    if (!upgrade_is_over_http2(x)) return 0;
+    char *key = arena_alloc(&x->arena, WEBSOCKET_KEY_LEN + 1);
+    if (!key) return -1;
+    websocket_make_key(&x->worker->loop.rng, key);
+    x->websocket_key = key;
+    for (uint32_t i = 0; i < x->head.field_count; i++) {
+        struct http_field *f = &x->head.fields[i];
+        if (slice_equal_fold((struct slice){ f->name, f->name_len }, SLICE("sec-websocket-key")))
+            f->is_dropped = true;
+    }
+    extra[(*n)++] = make_field("Sec-WebSocket-Key", HTTP_FIELD_OTHER, slice_of(key));
+    return 0;
+}
+
 /* What weir says of the request on its way. */
 static int add_own_fields(struct exchange *x)
 {
@@ -159,7 +178,7 @@ static int add_own_fields(struct exchange *x)
     struct slice via = vias[x->head.version];
     if (http_head_find(&x->head, HTTP_FIELD_VIA) && !join(x, HTTP_FIELD_VIA, via, &via)) return -1;
     extra[n++] = make_field("Via", HTTP_FIELD_VIA, via);
-    if (add_max_forwards(x, extra, &n) < 0) return -1;
+    if (add_max_forwards(x, extra, &n) < 0 || add_websocket_key(x, extra, &n) < 0) return -1;
     add_client_certificate(x, extra, &n);
     if (x->variant) extra[n++] = make_field("Weir-Split", HTTP_FIELD_WEIR_SPLIT, slice_of(x->variant->name));
     if (bug_if(FORWARD, n > OWN_FIELDS_MAX)) return -1;

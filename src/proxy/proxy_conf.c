@@ -78,6 +78,9 @@ static const struct conf_field listener_http2_fields[] = {
       .help =
           "Whether HTTP/2 is spoken: over TLS to clients that ask for it (ALPN `h2`), without TLS to those "
           "that begin with it. Connections that are open go on as they are." },
+    { "websockets", CONF_BOOL(struct listener_http2, websockets), .preset = "true",
+      .help = "Whether WebSockets may be opened over HTTP/2 (RFC 8441), beside requests on one connection: "
+              "where a route's `upgrade` lets them pass. Connections that are open go on as they are." },
     { "streams", CONF_U32(struct listener_http2, streams), .min = 1, .max = 10000, .preset = "100",
       .help = "How many requests there may be at the same time on a connection; more are refused, as not "
               "acted on." },

@@ -38,7 +38,7 @@ struct pin_conf {
 
 /* `http2: {streams: 100}` */
 struct listener_http2 {
-    bool enabled;
+    bool enabled, websockets;
     uint32_t streams, continuations;
     uint64_t window_bytes, memory_bytes;
     uint32_t resets, settings, pings, empty_frames, window_updates; /* in ten seconds */

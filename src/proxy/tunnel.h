@@ -20,6 +20,7 @@ struct tunnel_half {
     struct block *hold; /* read here, not yet taken by the other side */
     uint32_t begin, end;
     bool is_eof, is_done; /* the peer said FIN; it was passed on */
+    bool is_connection;   /* the owner's note: its end is that of a connection, which counts */
     bool is_bulk;   /* the last read was filled: look before taking, so that more can be moved at once */
     uint64_t bytes; /* passed on */
 };

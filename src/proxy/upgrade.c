@@ -2,6 +2,7 @@
 
 #include "base/bug.h"
 #include "base/count.h"
+#include "http/websocket.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/headers.h"
 #include "proxy/tunnel.h"
@@ -28,9 +29,57 @@ struct slice upgrade_allowed(const struct http_head *head, const struct route_co
     return SLICE_NONE;
 }
 
+bool upgrade_is_over_http2(const struct exchange *x)
+{
+    return x->head.version == HTTP_VERSION_2 && x->head.upgrade.len;
+}
+
+/* RFC 8441 5: a 2xx says that it is open, whoever says it. */
+static bool says_open(uint16_t status)
+{
+    return status >= 200 && status < 300;
+}
+
+bool upgrade_is_refused(const struct exchange *x)
+{
+    if (!upgrade_is_over_http2(x)) return false;
+    const struct route_conf *conf = x->route->conf;
+    if (!x->pool) return conf->respond && says_open((uint16_t)conf->respond->status);
+    return !upgrade_allowed(&x->head, conf).len ||
+           x->pool->view->set->roster->conf->protocol != POOL_HTTP1; /* of them none is asked for */
+}
+
+const char *upgrade_why_unfit(const struct exchange *x, const struct http_head *head)
+{
+    /* 101 only to what was asked for (RFC 9110 15.2.2). */
+    if (head->status == 101 && !slice_equal_fold(head->upgrade, x->upgrade))
+        return "a 101 to a protocol that was not asked for";
+    if (!upgrade_is_over_http2(x)) return NULL;
+    if (says_open(head->status)) return "no WebSocket was opened, and no error said";
+    if (head->status != 101) return NULL;
+    const struct http_field *accept = http_head_find_name(head, SLICE("sec-websocket-accept"));
+    if (websocket_is_answer(x->websocket_key, http_field_value(accept))) return NULL;
+    return "a 101 without the Sec-WebSocket-Accept that answers the key";
+}
+
+/* As HTTP/2 says it: 200, and what follows is the tunnel. */
+static void say_open(struct http_head *head, struct http_send *send)
+{
+    head->status = 200;
+    send->body = HTTP_BODY_UNKNOWN;
+    send->upgrade = SLICE_NONE;
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        struct http_field *f = &head->fields[i];
+        if (slice_equal_fold((struct slice){ f->name, f->name_len }, SLICE("sec-websocket-accept")))
+            f->is_dropped = true;
+    }
+}
+
 int upgrade_begin(struct exchange *x, struct http_head *head)
 {
     struct http_send send = { .head = head, .body = HTTP_BODY_NONE, .upgrade = head->upgrade };
+    if (upgrade_is_over_http2(x)) say_open(head, &send);
+    x->record.status = head->status;
     if (headers_of_response(x, head, &send) < 0) return -1;
     return http_send_head(x->client, &send, 0) == IO_OK ? 0 : -1;
 }
@@ -49,10 +98,11 @@ void upgrade_on_tunnel_end(struct tunnel *t, enum end_reason reason)
     (void)bug_if(TUNNEL, x->tunnel != t); /* it would be taken for going on */
     x->body_in += t->halves[TUNNEL_CLIENT].bytes;
     x->body_out += t->halves[TUNNEL_SERVER].bytes;
-    pool_connection_closed(x->pool, x->attempt.server);
+    if (t->halves[TUNNEL_SERVER].is_connection) pool_connection_closed(x->pool, x->attempt.server);
     list_remove(&t->link);
     count_less(TUNNEL, &w->live.tunnels);
-    worker_client_closed(x->listener, &x->peer, x->is_client_counted);
+    if (t->halves[TUNNEL_CLIENT].is_connection)
+        worker_client_closed(x->listener, &x->peer, x->is_client_counted);
     loop_bury(&w->loop, &t->grave, bury);
     x->tunnel = NULL;
     exchange_on_tunnel_end(x, reason);
@@ -61,7 +111,9 @@ void upgrade_on_tunnel_end(struct tunnel *t, enum end_reason reason)
 static int take(struct http_stream *s, struct tunnel_half *half)
 {
     struct slice bytes;
+    half->is_connection = true; /* a closed one, too */
     if (s->ops->detach(s, &half->transport, &half->hold, &bytes) < 0) return -1;
+    half->is_connection = half->transport.io.fd >= 0; /* a stream has none of its own */
     if (!half->hold) return 0;
     if (bug_if(EXCHANGE, !bytes.len))
         bytes = (struct slice){ half->hold->data, 0 }; /* goes back at the end */

@@ -63,10 +63,11 @@ class Socket:
 class Browser:
     """One browser with one page."""
 
-    def __init__(self, directory, window="1300,900"):
+    def __init__(self, directory, window="1300,900", arguments=()):
         self.process = subprocess.Popen(
             [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--window-size={window}",
-             "--remote-debugging-port=0", "--no-first-run", "--hide-scrollbars", f"--user-data-dir={directory / 'browser'}", "about:blank"],
+             "--remote-debugging-port=0", "--no-first-run", "--hide-scrollbars", f"--user-data-dir={directory / 'browser'}",
+             *arguments, "about:blank"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.port = self.socket = None
         self.numbers = itertools.count(1)

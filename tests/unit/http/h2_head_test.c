@@ -20,10 +20,15 @@ struct reader {
     bool goes_on;
 };
 
+static bool is_open_for_tunnels;
+
 /* "name=value" one a line. */
 static enum end_reason read_fields(struct reader *r, const char *lines, bool ends, bool is_trailers)
 {
-    r->h = (struct h2_head){ .limits = &limits, .fields = r->fields, .is_trailers = is_trailers };
+    r->h = (struct h2_head){ .limits = &limits,
+                             .fields = r->fields,
+                             .is_trailers = is_trailers,
+                             .allows_tunnels = is_open_for_tunnels };
     r->h.text = text_over(r->text, h2_head_room(&limits));
     r->goes_on = true;
     while (*lines && r->goes_on) {
@@ -115,6 +120,36 @@ static void what_is_malformed_is_refused(void **state)
         if (read_fields(&r, cases[i], true, false) != END_BAD_REQUEST) fail_msg("case %zu passes", i);
         assert_non_null(r.h.detail);
     }
+}
+
+#define ASK ":scheme=https\n:path=/chat\n:authority=a\n"
+
+static void a_websocket_is_asked_for_as_in_http_1(void **state)
+{
+    (void)state;
+    struct reader r;
+    is_open_for_tunnels = true;
+    assert_int_equal(read_fields(&r, ":method=CONNECT\n:protocol=websocket\n" ASK "x=1\n", false, false),
+                     END_NONE);
+    assert_int_equal(r.head.method, HTTP_GET);
+    assert_true(slice_equal(r.head.method_text, SLICE("GET")));
+    assert_true(slice_equal(r.head.target, SLICE("/chat")));
+    assert_true(slice_equal(r.head.upgrade, SLICE("websocket")));
+    assert_int_equal(r.head.body, HTTP_BODY_NONE);
+    assert_int_equal(read_fields(&r, ":method=CONNECT\n:protocol=connect-udp\n" ASK, false, false),
+                     END_UPGRADE_NOT_SUPPORTED);
+    static const char *const malformed[] = {
+        ":method=GET\n:protocol=websocket\n" ASK,
+        ":method=CONNECT\n:protocol=websocket\n:protocol=websocket\n" ASK,
+        ":method=CONNECT\n:protocol=\n:authority=a\n",
+        ":method=CONNECT\n:protocol=websocket\n:authority=a:1\n",
+        ":method=CONNECT\n:protocol=websocket\n:scheme=https\n:authority=a\n",
+        ":method=CONNECT\n:protocol=websocket\n" ASK "content-length=1\n",
+        ":method=CONNECT\n:protocol=websocket\n" ASK "upgrade=websocket\n",
+    };
+    for (size_t i = 0; i < sizeof(malformed) / sizeof(*malformed); i++)
+        if (read_fields(&r, malformed[i], false, false) != END_BAD_REQUEST) fail_msg("case %zu passes", i);
+    is_open_for_tunnels = false;
 }
 
 static void NUL_and_LF_do_not_come_in_values(void **state)
@@ -260,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_is_what_http_1_would_have_made_of_it),
         cmocka_unit_test(what_is_malformed_is_refused),
+        cmocka_unit_test(a_websocket_is_asked_for_as_in_http_1),
         cmocka_unit_test(NUL_and_LF_do_not_come_in_values),
         cmocka_unit_test(what_may_be_is_served),
         cmocka_unit_test(crumbs_of_cookies_are_one_field),

@@ -16,7 +16,7 @@
 #include "http/h2_server.h"
 #include "http/h2_session.h"
 
-#define STREAMS_MAX 64
+#define STREAMS_MAX 256
 
 struct scene {
     struct http_service service; /* first */
@@ -26,7 +26,7 @@ struct scene {
     struct h2_worker h2;
     struct list among;
     struct http_stream *streams[STREAMS_MAX]; /* in the order of their requests */
-    unsigned requests, faults, errors, closed, trailers, writable;
+    unsigned requests, faults, errors, opened, closed, trailers, writable;
     uint64_t body;
     unsigned ends;
     bool takes;   /* bodies at once */
@@ -34,6 +34,7 @@ struct scene {
     enum end_reason error;
     uint8_t end;
     char targets[256];
+    char upgrade[16]; /* of the last one */
     int far;
     char heard[32768];
 };
@@ -101,6 +102,7 @@ static void on_request(struct http_service *service, struct http_stream *stream,
     (void)flags;
     stream->events = &events;
     stream->owner = s;
+    snprintf(s->upgrade, sizeof(s->upgrade), "%.*s", (int)head->upgrade.len, head->upgrade.data);
     if (strlen(s->targets) + head->target.len < sizeof(s->targets))
         strncat(s->targets, head->target.data, head->target.len);
     s->streams[s->requests % STREAMS_MAX] = stream;
@@ -205,11 +207,23 @@ static const char *hear(struct scene *s)
     return text;
 }
 
+/* One more connection: its far end. */
+static int join(struct scene *s)
+{
+    struct address nobody = { .len = sizeof(sa_family_t) };
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    nobody.sa.any.sa_family = AF_UNIX;
+    struct h1_server *c = slab_get(&s->connections);
+    assert_non_null(c);
+    s->opened++;
+    h1_server_start(c, &s->service, &s->loop, fds[0], &nobody, s->opened, &s->among);
+    return fds[1];
+}
+
 static void open_scene(struct scene *s)
 {
     struct err err;
-    struct address nobody = { .len = sizeof(sa_family_t) };
-    int fds[2];
     memset(s, 0, sizeof(*s));
     s->service = (struct http_service){ .on_request = on_request,
                                         .on_fault = on_fault,
@@ -231,12 +245,7 @@ static void open_scene(struct scene *s)
     slab_init(&s->connections, &s->loop.blocks, sizeof(struct h1_server));
     h2_worker_init(&s->h2, &s->loop);
     list_init(&s->among);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-    nobody.sa.any.sa_family = AF_UNIX;
-    s->far = fds[1];
-    struct h1_server *c = slab_get(&s->connections);
-    assert_non_null(c);
-    h1_server_start(c, &s->service, &s->loop, fds[0], &nobody, 1, &s->among);
+    s->far = join(s);
 }
 
 static void close_scene(struct scene *s)
@@ -245,7 +254,7 @@ static void close_scene(struct scene *s)
     for (unsigned i = 0; i < STREAMS_MAX; i++)
         if (s->streams[i]) let_go(s, i);
     turns(s);
-    assert_int_equal(s->closed, 1);
+    assert_int_equal(s->closed, s->opened);
     assert_int_equal(s->loop.timers.count, 0);
     assert_true(list_is_empty(&s->among));
     assert_int_equal(s->loop.blocks.live, 0);
@@ -909,6 +918,317 @@ static void what_is_no_http_2_is_closed(void **state)
     close_scene(&s);
 }
 
+/* `count` requests behind one another; how many bytes. */
+static size_t put_gets(char *to, uint32_t first_id, unsigned count)
+{
+    size_t len = 0;
+    for (unsigned i = 0; i < count; i++)
+        len += put_frame(to + len, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, first_id + 2 * i, GET_BLOCK,
+                         6);
+    return len;
+}
+
+static void one_connection_begins_a_bounded_number_of_requests_in_a_turn(void **state)
+{
+    (void)state;
+    struct scene s;
+    static char bytes[1000 * 15];
+    open_greeted(&s);
+    s.answers = true;
+    size_t len = put_gets(bytes, 1, 1000);
+    assert_int_equal(send(s.far, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+    loop_turn(&s.loop, 0);
+    /* As many as a client may have at the same time are begun at once; not all that a client can send. */
+    assert_in_range(s.requests, 100, 300);
+    for (unsigned before = 0; s.requests < 1000 && s.requests > before; loop_turn(&s.loop, 0)) {
+        assert_in_range(s.requests - before, 1, 300);
+        before = s.requests;
+    }
+    assert_int_equal(s.requests, 1000);
+    assert_true(list_is_empty(&s.h2.waiting));
+    close_scene(&s);
+}
+
+#define GREEDY 40u
+
+static void who_asks_for_little_is_served_beside_many_who_ask_for_much(void **state)
+{
+    (void)state;
+    struct scene s;
+    static char bytes[400 * 15];
+    int greedy[GREEDY];
+    size_t len = put_gets(bytes, 1, 400);
+    open_greeted(&s);
+    s.answers = true;
+    for (unsigned i = 0; i < GREEDY; i++) {
+        greedy[i] = join(&s);
+        assert_int_equal(send(greedy[i], HELLO, sizeof(HELLO) - 1, MSG_NOSIGNAL), sizeof(HELLO) - 1);
+    }
+    turns(&s);
+    for (unsigned i = 0; i < GREEDY; i++)
+        assert_int_equal(send(greedy[i], bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+    for (uint32_t id = 1; id <= 9; id += 2) {
+        unsigned before = s.requests;
+        assert_int_equal(send(s.far, bytes + (id - 1) / 2 * 15, 15, MSG_NOSIGNAL), 15);
+        loop_turn(&s.loop, 0);
+        char answer[64];
+        assert_in_range(recv(s.far, answer, sizeof(answer), MSG_DONTWAIT), 9, sizeof(answer));
+        assert_in_range(s.requests - before, 2, 600); /* of 16,000 that are there */
+    }
+    for (unsigned i = 0; i < 400 && s.requests < GREEDY * 400 + 5; i++) loop_turn(&s.loop, 0);
+    assert_int_equal(s.requests, GREEDY * 400 + 5);
+    for (unsigned i = 0; i < GREEDY; i++) close(greedy[i]);
+    close_scene(&s);
+}
+
+static void a_head_and_its_body_are_not_parted_by_a_turn(void **state)
+{
+    (void)state;
+    struct scene s;
+    static char bytes[400 * 40];
+    size_t len = 0;
+    for (uint32_t i = 0; i < 400; i++) {
+        len += put_frame(bytes + len, H2_HEADERS, H2_END_HEADERS, 2 * i + 1, POST_BLOCK, 6);
+        len += put_frame(bytes + len, H2_DATA, H2_END_STREAM, 2 * i + 1, "x", 1);
+    }
+    open_greeted(&s);
+    s.service.h2_limits.streams = 1000;
+    assert_int_equal(send(s.far, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+    for (unsigned i = 0; i < 400 && s.requests < 400; i++) {
+        loop_turn(&s.loop, 0);
+        assert_int_equal(s.body, s.requests);
+        for (unsigned k = 0; k < STREAMS_MAX; k++)
+            if (s.streams[k]) let_go(&s, k);
+    }
+    assert_int_equal(s.requests, 400);
+    close_scene(&s);
+}
+
+/* tunnels */
+
+#define ASK_TUNNEL     \
+    "\x42\x07"         \
+    "CONNECT"          \
+    "\x86\x84\x41\x01" \
+    "a"                \
+    "\x00\x09:protocol\x09websocket"
+
+static void say_connect(struct scene *s, uint32_t id)
+{
+    say_frame(s, H2_HEADERS, H2_END_HEADERS, id, ASK_TUNNEL, sizeof(ASK_TUNNEL) - 1);
+}
+
+struct pipe {
+    struct transport transport;
+    unsigned calls;
+};
+
+static void on_pipe_ready(struct transport *t)
+{
+    container_of(t, struct pipe, transport)->calls++;
+}
+
+/* Such may be asked for. */
+static void open_for_tunnels(struct scene *s)
+{
+    open_scene(s);
+    s->service.h2_limits.allows_tunnels = true;
+    SAY(s, HELLO);
+    assert_string_equal(hear(s), WELCOME);
+}
+
+/* The request is granted, and goes on as a transport. */
+static void grant(struct scene *s, struct pipe *p)
+{
+    struct http_head head = { .status = 200 };
+    struct http_send send = { .head = &head, .body = HTTP_BODY_UNKNOWN };
+    struct block *held;
+    struct slice bytes;
+    struct http_stream *stream = s->streams[0];
+    assert_int_equal(http_send_head(stream, &send, 0), IO_OK);
+    s->streams[0] = NULL;
+    assert_int_equal(stream->ops->detach(stream, &p->transport, &held, &bytes), 0);
+    assert_null(held);
+    p->transport.on_ready = on_pipe_ready;
+}
+
+static void expect_piped(struct pipe *p, const char *text)
+{
+    char bytes[64];
+    size_t got = 0;
+    assert_int_equal(transport_recv(&p->transport, bytes, sizeof(bytes), &got), IO_OK);
+    assert_int_equal(got, strlen(text));
+    assert_memory_equal(bytes, text, got);
+}
+
+static enum io recv_piped(struct pipe *p)
+{
+    char bytes[64];
+    size_t got = 0;
+    return transport_recv(&p->transport, bytes, sizeof(bytes), &got);
+}
+
+static void send_piped(struct pipe *p, const char *text)
+{
+    struct iovec iov = { (char *)(uintptr_t)text, strlen(text) };
+    size_t sent = 0;
+    assert_int_equal(transport_send(&p->transport, &iov, 1, &sent), IO_OK);
+    assert_int_equal(sent, strlen(text));
+}
+
+static void a_request_for_a_websocket_goes_on_as_a_transport(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct pipe p = { .calls = 0 };
+    open_for_tunnels(&s);
+    say_connect(&s, 1);
+    assert_int_equal(s.requests, 1);
+    assert_string_equal(s.upgrade, "websocket");
+    say_frame(&s, H2_DATA, 0, 1, "early", 5);
+    assert_int_equal(s.body, 0);
+    grant(&s, &p);
+    expect_piped(&p, "early");
+    assert_int_equal(recv_piped(&p), IO_AGAIN);
+    say_frame(&s, H2_DATA, 0, 1, "later", 5);
+    assert_int_equal(p.calls, 1);
+    expect_piped(&p, "later");
+    send_piped(&p, "answer");
+    assert_string_equal(hear(&s), "HEADERS 1\nDATA 1 len=6\n");
+    say_frame(&s, H2_DATA, H2_END_STREAM, 1, "last", 4);
+    expect_piped(&p, "last");
+    assert_int_equal(recv_piped(&p), IO_EOF);
+    send_piped(&p, "goes on");
+    assert_int_equal(transport_shutdown(&p.transport), IO_OK);
+    transport_close(&p.transport, false);
+    assert_string_equal(hear(&s), "DATA 1 len=7\nDATA 1 len=0 end\n");
+    close_scene(&s);
+}
+
+static void a_tunnels_window_opens_as_it_is_read(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct pipe p = { .calls = 0 };
+    static char body[16384];
+    size_t got = 0;
+    open_for_tunnels(&s);
+    say_connect(&s, 1);
+    grant(&s, &p);
+    assert_string_equal(hear(&s), "HEADERS 1\n");
+    for (int i = 0; i < 3; i++) say_frame(&s, H2_DATA, 0, 1, body, sizeof(body));
+    assert_string_equal(hear(&s), "");
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(transport_recv(&p.transport, body, sizeof(body), &got), IO_OK);
+    assert_int_equal(got, sizeof(body));
+    assert_string_equal(hear(&s), "WINDOW_UPDATE 1 by=32768\n");
+    transport_close(&p.transport, true);
+    assert_string_equal(hear(&s), "RST_STREAM 1 CANCEL\n");
+    close_scene(&s);
+}
+
+static void a_tunnel_waits_for_its_clients_window(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct pipe p = { .calls = 0 };
+    char text[] = "hello";
+    struct iovec iov = { text, 5 };
+    size_t sent = 0;
+    open_for_tunnels(&s);
+    SAY(&s, "\0\0\6\4\0\0\0\0\0\0\4\0\0\0\3"); /* a window of three bytes */
+    say_connect(&s, 1);
+    grant(&s, &p);
+    assert_int_equal(transport_send(&p.transport, &iov, 1, &sent), IO_OK);
+    assert_int_equal(sent, 3);
+    assert_int_equal(transport_send(&p.transport, &iov, 1, &sent), IO_AGAIN);
+    assert_int_equal(p.calls, 0);
+    say_frame(&s, H2_WINDOW_UPDATE, 0, 1, "\0\0\0\5", 4);
+    assert_int_equal(p.calls, 1);
+    assert_int_equal(transport_send(&p.transport, &iov, 1, &sent), IO_OK);
+    assert_int_equal(sent, 5);
+    assert_string_equal(hear(&s), "SETTINGS ack\nHEADERS 1\nDATA 1 len=3\nDATA 1 len=5\n");
+    transport_close(&p.transport, false);
+    close_scene(&s);
+}
+
+static void a_tunnel_that_its_client_resets_is_broken(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct pipe p = { .calls = 0 };
+    open_for_tunnels(&s);
+    say_connect(&s, 1);
+    grant(&s, &p);
+    say_frame(&s, H2_RST_STREAM, 0, 1, "\0\0\0\x8", 4);
+    assert_int_equal(p.calls, 1);
+    assert_int_equal(recv_piped(&p), IO_FAIL);
+    transport_close(&p.transport, true);
+    assert_string_equal(hear(&s), "HEADERS 1\n");
+    close_scene(&s);
+}
+
+static void fields_in_a_tunnel_break_it(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct pipe p = { .calls = 0 };
+    open_for_tunnels(&s);
+    say_connect(&s, 1);
+    grant(&s, &p);
+    say_frame(&s, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, 1, "\x00\x01x\x01y", 5);
+    assert_int_equal(recv_piped(&p), IO_FAIL);
+    transport_close(&p.transport, true);
+    assert_string_equal(hear(&s), "HEADERS 1\nRST_STREAM 1 PROTOCOL_ERROR\n");
+    close_scene(&s);
+}
+
+static void a_connection_that_is_killed_breaks_its_tunnels(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct pipe p = { .calls = 0 };
+    open_for_tunnels(&s);
+    say_connect(&s, 1);
+    grant(&s, &p);
+    http_conn_kill_all(&s.among, END_DRAINED);
+    turns(&s);
+    assert_int_equal(s.closed, 0); /* somebody has its stream */
+    assert_int_equal(p.calls, 1);
+    assert_int_equal(recv_piped(&p), IO_FAIL);
+    assert_int_equal(p.transport.fault, END_DRAINED);
+    transport_close(&p.transport, true);
+    close_scene(&s);
+}
+
+static void what_follows_a_refused_tunnel_is_thrown_away(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_for_tunnels(&s);
+    say_connect(&s, 1);
+    say_frame(&s, H2_DATA, 0, 1, "early", 5);
+    answer(&s, 0, "no", 2);
+    let_go(&s, 0);
+    say_frame(&s, H2_DATA, 0, 1, "later", 5);
+    assert_int_equal(s.h2.streams.live, 1);
+    say_frame(&s, H2_DATA, H2_END_STREAM, 1, "", 0);
+    assert_int_equal(s.h2.streams.live, 0);
+    assert_string_equal(hear(&s), "HEADERS 1\nDATA 1 len=2 end\n");
+    close_scene(&s);
+}
+
+static void a_tunnel_that_was_not_announced_is_malformed(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_greeted(&s);
+    say_connect(&s, 1);
+    assert_int_equal(s.requests, 0);
+    assert_int_equal(s.error, END_BAD_REQUEST);
+    close_scene(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -944,6 +1264,17 @@ int main(void)
         cmocka_unit_test(faults_of_framing_end_the_connection),
         cmocka_unit_test(data_beyond_the_window_is_a_fault_of_its_stream),
         cmocka_unit_test(what_is_no_http_2_is_closed),
+        cmocka_unit_test(one_connection_begins_a_bounded_number_of_requests_in_a_turn),
+        cmocka_unit_test(who_asks_for_little_is_served_beside_many_who_ask_for_much),
+        cmocka_unit_test(a_head_and_its_body_are_not_parted_by_a_turn),
+        cmocka_unit_test(a_request_for_a_websocket_goes_on_as_a_transport),
+        cmocka_unit_test(a_tunnels_window_opens_as_it_is_read),
+        cmocka_unit_test(a_tunnel_waits_for_its_clients_window),
+        cmocka_unit_test(a_tunnel_that_its_client_resets_is_broken),
+        cmocka_unit_test(fields_in_a_tunnel_break_it),
+        cmocka_unit_test(a_connection_that_is_killed_breaks_its_tunnels),
+        cmocka_unit_test(what_follows_a_refused_tunnel_is_thrown_away),
+        cmocka_unit_test(a_tunnel_that_was_not_announced_is_malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
