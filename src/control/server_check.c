@@ -94,8 +94,15 @@ static void follow_server(struct server_checks *k, const struct roster_place *pl
     if (is_new && !begin(k, s)) return;
     s->check->is_wanted = true;
     if (place->conf->health_address.len) target.other = &place->conf->health_address;
-    if (tls && conf->over_tls)
-        target.tls = (struct probe_tls){ &k->tls, tls->upstream, upstream_server_name(tls->upstream, s) };
+    if (tls && conf->over_tls) {
+        /* Another port may be another program's; and over HTTP it is asked in HTTP/1.1. */
+        bool is_of_traffic = !place->conf->health_address.len && !conf->port && !conf->http;
+        target.tls = (struct probe_tls){ .worker = &k->tls,
+                                         .rules = tls->upstream,
+                                         .name = upstream_server_name(tls->upstream, s),
+                                         .wants_http2 = is_of_traffic &&
+                                                        s->pool->roster->conf->protocol == POOL_H2 };
+    }
     if (is_new)
         check_start(&s->check->check, &target, first_ms);
     else if (!keeps || target.other)

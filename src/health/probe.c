@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "http/h2_client.h"
 #include "tls/conn.h"
 
 static void bury(struct loop_grave *g)
@@ -144,7 +145,7 @@ static int secure(struct probe *p)
     const struct tls_target to = { .upstream = tls->rules,
                                    .name = tls->name,
                                    .address = p->target.to,
-                                   .alpn = p->kind->alpn,
+                                   .alpn = tls->wants_http2 ? H2_CLIENT_ALPN : p->kind->alpn,
                                    .watch = &no_watch };
     return tls->rules ? tls_conn_connect(&p->transport, tls->worker, &to) : 0;
 }
@@ -167,6 +168,12 @@ static enum io introduce(struct probe *p)
     return transport_open(&p->transport);
 }
 
+static bool speaks_as_wanted(const struct probe *p)
+{
+    const struct probe_tls *tls = &p->target.tls;
+    return !tls->rules || !tls->wants_http2 || slice_equal(tls_conn_alpn(&p->transport), SLICE("h2"));
+}
+
 static enum io open_all(struct probe *p)
 {
     enum io io = transport_open(&p->transport);
@@ -181,6 +188,11 @@ static void on_ready(struct transport *t)
     case IO_AGAIN: return;
     case IO_OK: break;
     default: fail_to_open(p); return;
+    }
+    if (!speaks_as_wanted(p)) {
+        (void)probe_says(p, "the server does not agree on HTTP/2 by ALPN");
+        end(p, PROBE_FAILED);
+        return;
     }
     /* What has come by now came unasked. */
     if (!p->is_asked && t->is_readable && !p->kind->hears_first && !hear_once(p) && p->has_ended) return;

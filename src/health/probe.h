@@ -35,6 +35,7 @@ struct probe_tls {
     struct tls_worker *worker;  /* of the same loop */
     struct tls_upstream *rules; /* NULL: it is spoken to plain */
     const char *name;           /* that its certificate has to have; NULL: its address */
+    bool wants_http2; /* by ALPN: a server that does not agree on it is of no use, whatever else it says */
 };
 
 struct probe_target {

@@ -373,6 +373,22 @@ int h1_client_connect(struct h1_client *c, const struct h1_client_owner *owner, 
     return 0;
 }
 
+int h1_client_take_over(struct h1_client *c, const struct h1_client_owner *owner, struct transport *from,
+                        const struct h1_limits *limits)
+{
+    c->owner = owner;
+    h1_conn_init(&c->conn, &c->transport, &role, limits);
+    c->conn.stream.ops = &stream_ops;
+    timer_init(&c->timer, NULL);
+    if (transport_move(from, &c->transport, on_ready) < 0) {
+        c->state = H1_CLIENT_CLOSED;
+        shut(c, false);
+        return -1;
+    }
+    c->state = H1_CLIENT_IDLE;
+    return 0;
+}
+
 struct http_stream *h1_client_lease(struct h1_client *c)
 {
     struct h1_conn *conn = &c->conn;

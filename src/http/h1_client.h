@@ -41,6 +41,9 @@ struct h1_client {
 MUST_CHECK int h1_client_connect(struct h1_client *c, const struct h1_client_owner *owner, struct loop *l,
                                  const struct address *to, const struct address *local,
                                  const struct h1_limits *limits);
+/* Likewise of a transport that is open, which it takes over. -1: no descriptor or no memory; it is closed then. */
+MUST_CHECK int h1_client_take_over(struct h1_client *c, const struct h1_client_owner *owner,
+                                   struct transport *from, const struct h1_limits *limits);
 /* Gives the connection to one exchange. Events: on_open if it is still connecting. */
 struct http_stream *h1_client_lease(struct h1_client *c);
 /* What comes next on the stream answers another request, which went out already. Within on_whole. */

@@ -172,7 +172,8 @@ static void opened(struct h2_client *c)
     struct h2_session *s = c->session;
     struct list *next;
     if (tls_conn_is(&c->transport) && !slice_equal(tls_conn_alpn(&c->transport), SLICE("h2"))) {
-        fail_to_open(c, END_SERVER_NO_HTTP2, NULL);
+        enum end_reason fault = c->allows_http1 ? c->owner->on_http1(c) : END_SERVER_NO_HTTP2;
+        if (fault != END_NONE) fail_to_open(c, fault, NULL);
         return;
     }
     c->is_opening = false;
@@ -186,6 +187,32 @@ static void opened(struct h2_client *c)
         if (st->stream.events) st->stream.events->on_open(&st->stream);
     }
     h2_session_drive(s);
+}
+
+/* Of a server that spoke HTTP/2 when they were leased: on a new connection they will be. */
+static void refuse_rest(struct h2_session *s)
+{
+    struct http_fault fault = { .reason = END_SERVER_GOAWAY, .detail = "it speaks HTTP/1.1 now" };
+    struct list *next;
+    for (struct list *at = s->streams.next; at != &s->streams; at = next) {
+        struct h2_stream *st = container_of(at, struct h2_stream, link);
+        next = at->next;
+        st->is_reset = st->has_ended = st->stream.is_unprocessed = true;
+        if (st->stream.events) st->stream.events->on_error(&st->stream, &fault);
+    }
+}
+
+void h2_client_go_on_as(struct h2_client *c, struct http_stream *to)
+{
+    struct h2_session *s = c->session;
+    struct h2_stream *first = container_of(s->streams.next, struct h2_stream, link);
+    c->is_leaving = s->is_driving = s->is_broken = true;
+    first->stream.events->on_moved(&first->stream, to);
+    h2_stream_bury(first, false);
+    refuse_rest(s);
+    s->is_driving = false;
+    settle(s);
+    to->events->on_open(to);
 }
 
 static void open_connection(struct h2_client *c)

@@ -11,6 +11,9 @@ struct h2_client;
 struct h2_client_owner {
     /* It is open: what is leased from now on can be sent to at once. */
     void (*on_opened)(struct h2_client *c);
+    /* It is open, and HTTP/1.1 was agreed on by ALPN, which `allows_http1` lets be: h2_client_go_on_as() follows within this;
+     * else what is returned is why not. */
+    enum end_reason (*on_http1)(struct h2_client *c);
     /* More can be leased than a moment ago, or nothing any more: see h2_client_room(). */
     void (*on_room)(struct h2_client *c);
     /* No stream is left, and the connection may carry others. It may be closed within this. */
@@ -29,6 +32,7 @@ struct h2_client {
     uint32_t
         streams_expected; /* that the server will allow, as long as it has not said how many; 0: not known */
     uint64_t write_timeout_ms;
+    bool allows_http1; /* see on_http1 */
     bool is_opening;
     bool is_busy; /* something is leased, or was a moment ago */
     bool
@@ -48,6 +52,9 @@ uint32_t h2_client_room(const struct h2_client *c);
 uint32_t h2_client_streams_allowed(const struct h2_client *c);
 /* A stream for one exchange, which h2_client_room() says that there is. NULL: out of memory. */
 struct http_stream *h2_client_lease(struct h2_client *c);
+/* Its transport has gone on elsewhere, and what was leased first does as `to`, which can be sent to. It ends once nothing else
+ * is leased: others, of whose requests the server cannot have heard, are told so. */
+void h2_client_go_on_as(struct h2_client *c, struct http_stream *to);
 /* Closes one without streams. */
 void h2_client_close(struct h2_client *c);
 /* The timer is due. */

@@ -147,7 +147,7 @@ static const struct conf_type pipeline_type = { .name = "pipeline",
                                                 .short_form = "depth" };
 
 /* In the order of enum pool_protocol. */
-static const char *const protocol_names[] = { "http1", "h2", "h2c", NULL };
+static const char *const protocol_names[] = { "http1", "h2", "h2c", "auto", NULL };
 static const struct conf_type protocol_type = { .name = "pool protocol",
                                                 .size = sizeof(uint32_t),
                                                 .names = protocol_names };
@@ -387,6 +387,11 @@ static void check_protocol(struct conf_decode *d, const struct conf_node *node, 
     else if (p->protocol == POOL_H2C && p->tls)
         conf_decode_fault(d, node, "protocol", "write h2",
                           "h2c is HTTP/2 without TLS, and this pool has `tls`");
+    else if (p->protocol == POOL_AUTO && !p->tls)
+        conf_decode_fault(
+            d, node, "protocol", "write `tls: {}` in the pool, or say which: http1 or h2c",
+            "auto goes by what TLS agrees on, and the servers of this pool are spoken to plain");
+    if (p->protocol == POOL_AUTO) return;
     if (p->health && p->health->http && !p->health->port)
         conf_decode_fault(d, node, "health", "give checks a `port` of their own, or write health: {tcp: {}}",
                           "checks are asked in HTTP/1.1, and the servers of this pool speak HTTP/2");
@@ -446,7 +451,8 @@ static const struct conf_field pool_fields[] = {
     { "protocol", CONF_ENUM(struct pool_conf, protocol, &protocol_type), .preset = "http1",
       .help =
           "What is spoken with the servers. http1: HTTP/1.1; h2: HTTP/2 over TLS, agreed on by ALPN; h2c: "
-          "HTTP/2 without TLS, by prior knowledge." },
+          "HTTP/2 without TLS, by prior knowledge; auto: over TLS, whichever of the two a server chooses by "
+          "ALPN, HTTP/2 preferred." },
     { "http2", CONF_OBJECT(struct pool_conf, http2, &http2_type),
       .help = "Bounds of connections that speak HTTP/2." },
     { "pipeline", CONF_OBJECT(struct pool_conf, pipeline, &pipeline_type),

@@ -31,7 +31,7 @@ struct pool_pipeline_conf {
 };
 
 /* What is spoken with the servers, in the order of the names. */
-enum pool_protocol { POOL_HTTP1, POOL_H2, POOL_H2C };
+enum pool_protocol { POOL_HTTP1, POOL_H2, POOL_H2C, POOL_AUTO };
 
 struct pool_http2_conf {
     uint32_t streams;

@@ -36,6 +36,7 @@ struct server_worker {
     struct list handed_link;                    /* of pool_worker.handed_servers */
     uint32_t handed;                            /* slots that this worker holds for whoever waits longest */
     struct pipelining pipelining;
+    bool is_http1; /* where either may be spoken: the last connection that was opened did not speak HTTP/2 */
     uint32_t streams_allowed; /* on one HTTP/2 connection, as the server said last; 0: it has not yet */
 };
 

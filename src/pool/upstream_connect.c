@@ -31,10 +31,13 @@ static void ask_for_idle(struct server_worker *sw)
 static enum end_reason secure(struct upstream *u, const struct pool_target *target)
 {
     struct server_worker *sw = u->home;
-    const char *alpn = u->protocol == POOL_HTTP1 ? TLS_CONN_HTTP_1_1 : H2_CLIENT_ALPN;
+    static const char *const alpns[] = { [POOL_HTTP1] = TLS_CONN_HTTP_1_1,
+                                         [POOL_H2] = H2_CLIENT_ALPN,
+                                         [POOL_H2C] = H2_CLIENT_ALPN,
+                                         [POOL_AUTO] = H2_CLIENT_ALPN TLS_CONN_HTTP_1_1 };
     if (!upstream_is_secure(sw->pool, target)) return END_NONE;
     u->tls_print = upstream_tls_print(sw->pool);
-    return upstream_secure(sw->pool, sw->server, target, alpn, u->transport);
+    return upstream_secure(sw->pool, sw->server, target, alpns[u->protocol], u->transport);
 }
 
 static int begin(struct upstream *u, const struct pool_target *target)

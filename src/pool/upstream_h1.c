@@ -154,15 +154,46 @@ static void on_timer(struct timer *t)
         h1_pipeline_look(&h->pipeline);
 }
 
+static void set_up(struct h1_upstream *h)
+{
+    h->base.ops = &ops;
+    h->base.transport = &h->http.transport;
+    h->base.timer = &h->http.timer;
+    h->base.is_ordered = true;
+}
+
+static void begun(struct h1_upstream *h)
+{
+    struct pool_worker *pw = h->base.home->pool;
+    h->http.timer.on_timer = on_timer;
+    h1_pipeline_init(&h->pipeline, &h->http, &pipeline_owner, &pw->pipelined, &h->http.timer);
+}
+
+struct upstream *upstream_h1_take_over(const struct upstream *from)
+{
+    struct pool_worker *pw = from->home->pool;
+    struct h1_upstream *h = slab_get(&pw->upstreams);
+    if (!h) return NULL;
+    h->base = (struct upstream){ .home = from->home,
+                                 .protocol = from->protocol,
+                                 .max_leases = from->max_leases,
+                                 .tls_print = from->tls_print };
+    list_init(&h->base.link);
+    set_up(h);
+    if (h1_client_take_over(&h->http, &owner, from->transport, &pw->limits) < 0) {
+        loop_bury(pw->env->loop, &h->http.grave, bury);
+        return NULL;
+    }
+    begun(h);
+    return &h->base;
+}
+
 int upstream_h1_begin(struct upstream *u, const struct pool_target *target)
 {
     struct h1_upstream *h = container_of(u, struct h1_upstream, base);
     struct pool_worker *pw = u->home->pool;
     const struct address *own = &u->home->server->address;
-    u->ops = &ops;
-    u->transport = &h->http.transport;
-    u->timer = &h->http.timer;
-    u->is_ordered = true;
+    set_up(h);
     if (target) {
         h->target[0] = (struct upstream_target){ target->address, upstream_host_hash(pw, target) };
         u->target = h->target;
@@ -172,8 +203,7 @@ int upstream_h1_begin(struct upstream *u, const struct pool_target *target)
         loop_bury(pw->env->loop, &h->http.grave, bury);
         return -1;
     }
-    h->http.timer.on_timer = on_timer;
-    h1_pipeline_init(&h->pipeline, &h->http, &pipeline_owner, &pw->pipelined, &h->http.timer);
+    begun(h);
     return 0;
 }
 

@@ -12,6 +12,7 @@
 struct h2_upstream {
     struct upstream base; /* first */
     struct h2_client http;
+    bool went_on; /* as another, which is the connection now */
 };
 
 static struct upstream *upstream_of(struct h2_client *c)
@@ -63,7 +64,25 @@ static void bury(struct loop_grave *g)
 
 static void on_opened(struct h2_client *c)
 {
-    upstream_of(c)->is_opening = false;
+    struct upstream *u = upstream_of(c);
+    u->is_opening = u->home->is_http1 = false;
+}
+
+/* The server has chosen: what was leased goes on there. */
+static enum end_reason on_http1(struct h2_client *c)
+{
+    struct h2_upstream *h = container_of(c, struct h2_upstream, http);
+    struct upstream *u = &h->base, *to = upstream_h1_take_over(u);
+    if (!to) return END_NO_MEMORY;
+    u->home->is_http1 = h->went_on = true;
+    upstream_has_room(u, false);
+    struct http_stream *stream = upstream_lease(to, LEASE_ANY);
+    if (!stream) {
+        to->ops->close(to);
+        return END_NO_MEMORY;
+    }
+    h2_client_go_on_as(c, stream);
+    return END_NONE;
 }
 
 static void on_room(struct h2_client *c)
@@ -83,12 +102,14 @@ static void on_closed(struct h2_client *c)
 {
     struct upstream *u = upstream_of(c);
     upstream_closed(u, c->closed_by_peer);
-    pool_connection_closed(u->home->pool, u->home->server);
+    if (!container_of(c, struct h2_upstream, http)->went_on)
+        pool_connection_closed(u->home->pool, u->home->server);
     loop_bury(u->home->pool->env->loop, &c->grave, bury);
 }
 
 static const struct h2_client_owner owner = {
     .on_opened = on_opened,
+    .on_http1 = on_http1,
     .on_room = on_room,
     .on_idle = on_idle,
     .on_closed = on_closed,
@@ -114,6 +135,14 @@ static struct h2_limits limits_of(const struct pool_conf *conf)
                                            [H2_FLOOD_WINDOWS] = WINDOWS_MAX } };
 }
 
+/* While it is opening. Where it may turn out to speak HTTP/1.1, one can be served then; how many if not, the last one knows. */
+static uint32_t streams_expected(const struct upstream *u)
+{
+    const struct server_worker *home = u->home;
+    bool is_unsure = u->protocol == POOL_AUTO && (home->is_http1 || !home->streams_allowed);
+    return is_unsure ? 1 : home->streams_allowed;
+}
+
 int upstream_h2_begin(struct upstream *u, const struct pool_target *target)
 {
     struct h2_upstream *h = container_of(u, struct h2_upstream, base);
@@ -125,7 +154,8 @@ int upstream_h2_begin(struct upstream *u, const struct pool_target *target)
     u->timer = &h->http.timer;
     u->is_opening = true;
     h->http.limits = limits_of(conf);
-    h->http.streams_expected = u->home->streams_allowed;
+    h->http.streams_expected = streams_expected(u);
+    h->http.allows_http1 = u->protocol == POOL_AUTO;
     h->http.write_timeout_ms = conf->timeouts.response_ms;
     if (h2_client_connect(&h->http, &owner, pw->env->h2, &u->home->server->address, NULL, &pw->limits) < 0) {
         loop_bury(pw->env->loop, &h->http.grave, bury);

@@ -7,6 +7,8 @@
  * why, and the memory is buried. */
 MUST_CHECK int upstream_h1_begin(struct upstream *u, const struct pool_target *target);
 MUST_CHECK int upstream_h2_begin(struct upstream *u, const struct pool_target *target);
+/* One that speaks HTTP/1, over the transport of `from`, which is open. NULL: out of memory, or no descriptor; then it is closed. */
+struct upstream *upstream_h1_take_over(const struct upstream *from);
 /* Of that memory. */
 size_t upstream_h1_size(bool has_target);
 size_t upstream_h2_size(void);

@@ -222,6 +222,14 @@ static void on_open(struct http_stream *s)
     send_request(m);
 }
 
+static void on_moved(struct http_stream *s, struct http_stream *to)
+{
+    struct mirror *m = s->owner;
+    m->attempt.stream = to;
+    to->events = s->events;
+    to->owner = m;
+}
+
 static void on_head(struct http_stream *s, struct http_head *head, unsigned flags)
 {
     (void)flags;
@@ -264,6 +272,7 @@ static void on_writable(struct http_stream *s)
 
 static const struct http_stream_events events = {
     .on_open = on_open,
+    .on_moved = on_moved,
     .on_head = on_head,
     .on_body = on_body,
     .on_trailers = on_trailers,

@@ -70,8 +70,14 @@ static void on_writable(struct http_stream *s)
     (void)s;
 }
 
-static const struct http_stream_events events = { on_open,     on_head,  on_body,
-                                                  on_trailers, on_error, on_writable };
+static const struct http_stream_events events = {
+    .on_open = on_open,
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_trailers = on_trailers,
+    .on_error = on_error,
+    .on_writable = on_writable,
+};
 
 static void origin_open(struct origin *o, struct server_conf *conf)
 {
