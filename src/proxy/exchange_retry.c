@@ -53,9 +53,15 @@ static bool is_alone(const struct exchange *x)
     return !set->count || set->servers[0] == x->attempt.server;
 }
 
-static bool is_affordable(struct exchange *x, enum pool_retry why)
+/* A server that refuses streams has read them, and most likely has too many: it is not to have more of them for that. */
+static bool costs_nothing(enum pool_retry why, enum end_reason reason)
 {
-    if (retry_is_free(why)) return true;
+    return retry_is_free(why) && reason != END_SERVER_REFUSED;
+}
+
+static bool is_affordable(struct exchange *x, enum pool_retry why, enum end_reason reason)
+{
+    if (costs_nothing(why, reason)) return true;
     if (retry_budget_take(x->pool, x->is_retrying, why == POOL_RETRY_SLOW)) {
         x->is_retrying = true;
         return true;
@@ -71,7 +77,7 @@ enum pool_retry exchange_retry(struct exchange *x, enum end_reason reason)
 {
     enum pool_retry why = decide(x, reason);
     if (why == POOL_RETRY_NONE || (!retry_is_free(why) && is_alone(x))) return POOL_RETRY_NONE;
-    if (!is_affordable(x, why)) return POOL_RETRY_NONE;
+    if (!is_affordable(x, why, reason)) return POOL_RETRY_NONE;
     x->retried_for = (uint8_t)why;
     return why;
 }

@@ -192,7 +192,7 @@ def test_each_of_many_posts_is_executed_once(plain):
             journal.append(bytes(stream.body))
         connection.respond(stream, bytes(stream.body))
 
-    plain.open(answer, on_head=on_head, tolerant=True, pool={"retry": {"attempts": 16}})
+    plain.open(answer, on_head=on_head, tolerant=True, pool={"retry": {"attempts": 16, "budget": {"share": 100, "reserve": 20}}})
     failures = []
 
     def ask(worker):
@@ -210,6 +210,31 @@ def test_each_of_many_posts_is_executed_once(plain):
         thread.join()
     assert not failures
     assert sorted(journal) == sorted(b"%d-%d" % (w, i) for w in range(10) for i in range(count // 10))
+
+
+def test_a_server_that_refuses_all_is_not_asked_much_more_for_it(plain):
+    count, refused = 40, []
+    lock, all_there = threading.Lock(), threading.Event()
+
+    def answer(connection, stream):
+        with lock:
+            refused.append((connection, stream))
+            if len(refused) < count:
+                return
+            is_first = not all_there.is_set()
+            all_there.set()
+        for late in list(refused) if is_first else [(connection, stream)]:
+            late[0].refuse(late[1])
+
+    plain.open(answer)
+    clients = [plain.client() for _ in range(count)]
+    for client in clients:
+        client.send(message.request("POST", "/", body=b"x"))
+    assert [client.read().status for client in clients] == [503] * count
+    records = plain.weir.wait_records(count)
+    assert {record["end"] for record in records} == {"server_refused"}
+    # A fifth of those that were there, and three, twice each; not each of them.
+    assert sum(len(record["attempts"]) for record in records) <= count + 2 * (count // 5 + 3)
 
 
 def test_a_server_that_is_cut_off_costs_what_it_had(plain):
