@@ -32,6 +32,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(TLS_FAILED, "tls_failed", CLIENT, 0, ANY, "the TLS handshake with the client failed")                          \
     X(TLS_UNKNOWN_NAME, "tls_unknown_name", CLIENT, 0, ANY, "no certificate or route has the name that the client asks for")  \
     X(TLS_NO_NAME, "tls_no_name", CLIENT, 0, ANY, "the client asks for no name, by which its route would be found")   \
+    X(ACME_PROOF, "acme_proof", WEIR, 0, ANY, "a CA was shown the proof of a name (tls-alpn-01), for which it came")  \
     X(NOT_TLS, "not_tls", CLIENT, 0, ANY, "what came is no TLS")                                                     \
     X(HTTP2_PROTOCOL, "http2_protocol", CLIENT, 0, ANY, "what came is not correct HTTP/2")                            \
     X(HTTP2_RESETS, "http2_resets", CLIENT, 0, ANY, "too many requests were taken back, refused or malformed")       \

@@ -11,6 +11,7 @@
 #include "proxy/record.h"
 #include "proxy/site.h"
 #include "proxy/upgrade.h"
+#include "tls/challenges.h"
 #include "tls/facts.h"
 
 /* From this age on the client is watched for its end: most exchanges never get there. */
@@ -301,6 +302,10 @@ static enum step choose_route(struct exchange *x)
                                  .now_ms = exchange_now_ms(x),
                                  .worker = x->worker->index + 1 };
     struct choose_result c;
+    if (tls_challenges_are_any(x->worker->proxy->challenges) && exchange_has_proof(x)) {
+        x->end = END_OK;
+        return exchange_enter(x, EXCHANGE_REPLY);
+    }
     if (exchange_is_over_rate(x, x->routes->rate)) return exchange_refuse_by_rate(x);
     choose(x->routes, &rq, &c);
     if (c.route) apply_choice(x, &c);

@@ -72,8 +72,9 @@ struct exchange {
     uint32_t tried_count;
     struct http_field *extra; /* in the arena: what forward_fields() adds */
     uint32_t extra_count;
-    struct slice target;                 /* rewritten; else empty */
-    struct slice location;               /* of a redirect; else empty */
+    struct slice target;   /* rewritten; else empty */
+    struct slice location; /* of a redirect; else empty */
+    struct slice proof;    /* what a CA asks for (tls/challenges.h), which it gets; else empty */
     const struct split_variant *variant; /* NULL: no split */
     bool is_override;                    /* the variant was asked for: it says nothing of the split */
     uint8_t split_bucket;                /* of the unit that was assigned to the variant */

@@ -2,6 +2,7 @@
 #include "proxy/exchange_steps.h"
 #include "proxy/fault.h"
 #include "proxy/headers.h"
+#include "tls/challenges.h"
 
 enum step exchange_reply_by_route(struct exchange *x)
 {
@@ -21,16 +22,35 @@ enum step exchange_reply_as_last(struct exchange *x)
     return exchange_enter(x, EXCHANGE_REPLY);
 }
 
+bool exchange_has_proof(struct exchange *x)
+{
+    const struct slice folder = SLICE("/.well-known/acme-challenge/");
+    char found[TLS_AUTHORIZATION_ROOM];
+    struct slice token = x->head.target;
+    if (x->path_fault || !slice_starts_with(token, folder)) return false;
+    if (x->head.method != HTTP_GET && x->head.method != HTTP_HEAD) return false;
+    token = (struct slice){ token.data + folder.len, token.len - folder.len };
+    if (!tls_challenges_find_token(x->worker->proxy->challenges, token, found)) return false;
+    size_t len = strlen(found);
+    char *memory = arena_alloc(&x->arena, len);
+    if (!memory) return false;
+    memcpy(memory, found, len);
+    x->proof = (struct slice){ memory, len };
+    return true;
+}
+
 static int make_reply(struct exchange *x, struct fault_reply *out)
 {
     if (x->end != END_OK) return fault_reply(x, out);
+    if (x->proof.len) return fault_reply_with_proof(x, out);
     return x->is_last ? fault_reply_as_last(x, out) : fault_reply_by_route(x, out);
 }
 
 /* What the route adds to responses it adds to its own answers too. */
 static int add_route_headers(struct exchange *x, const struct fault_reply *reply, struct http_send *send)
 {
-    const struct route_headers_conf *conf = x->route->conf ? x->route->conf->response_headers : NULL;
+    const struct route_conf *route = x->route ? x->route->conf : NULL;
+    const struct route_headers_conf *conf = route ? route->response_headers : NULL;
     if (!conf) return 0;
     struct http_field *extra = arena_alloc(&x->arena,
                                            (reply->field_count + headers_room(conf)) * sizeof(*extra));

@@ -125,6 +125,8 @@ enum step reply_send_more(struct exchange *x);
 enum step exchange_reply_by_route(struct exchange *x);
 /* OPTIONS and TRACE go no further than this. */
 enum step exchange_reply_as_last(struct exchange *x);
+/* It is a CA's question for the proof of a name, and x->proof the answer: before all that a configuration says. */
+bool exchange_has_proof(struct exchange *x);
 
 /* Asks a limit, which counts it: true if it is refused. `l` may be NULL. */
 bool exchange_is_over_rate(struct exchange *x, const struct rate_limit *l);

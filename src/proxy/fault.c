@@ -285,6 +285,19 @@ int fault_reply_as_last(struct exchange *x, struct fault_reply *out)
     return 0;
 }
 
+int fault_reply_with_proof(struct exchange *x, struct fault_reply *out)
+{
+    *out = (struct fault_reply){ 0 };
+    out->head.version = HTTP_VERSION_1_1;
+    out->head.status = 200;
+    out->head.reason = slice_of(http_status_text(200));
+    add_common(x, out);
+    out->fields[out->field_count++] = make_field("Content-Type", SLICE("application/octet-stream"));
+    out->fields[out->field_count++] = make_field("X-Request-Id", slice_of(x->request_id));
+    out->body = x->proof;
+    return 0;
+}
+
 int fault_reply_by_route(struct exchange *x, struct fault_reply *out)
 {
     const struct route_conf *conf = x->route->conf;

@@ -19,6 +19,8 @@ int fault_reply(struct exchange *x, struct fault_reply *out);
 enum end_reason fault_make_location(struct exchange *x, struct slice *location);
 /* As the last recipient of OPTIONS or TRACE (RFC 9110 7.6.2). */
 int fault_reply_as_last(struct exchange *x, struct fault_reply *out);
+/* What a CA asks for (RFC 8555 8.3). */
+int fault_reply_with_proof(struct exchange *x, struct fault_reply *out);
 /* The route's own answer (redirect to x->location, respond), likewise. */
 int fault_reply_by_route(struct exchange *x, struct fault_reply *out);
 /* True if Accept asks for JSON rather than for text (RFC 9110 12.5.1, by quality, then by order). */

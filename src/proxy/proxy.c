@@ -10,6 +10,7 @@
 #include "conf/arena.h"
 #include "proxy/change.h"
 #include "proxy/worker.h"
+#include "tls/challenges.h"
 #include "tls/store.h"
 #include "tls/tickets.h"
 
@@ -101,7 +102,7 @@ static double read_first_end(void *context)
     for (uint32_t i = 0; l && i < p->site->conf->listeners.count; i++) {
         struct tls_store *store = l[i].tls ? tls_slot_get(l[i].tls->slot) : NULL;
         for (uint32_t k = 0; store && k < tls_store_count(store); k++)
-            if (tls_store_certificate(store, k)->not_after < first)
+            if (tls_store_certificate(store, k) && tls_store_certificate(store, k)->not_after < first)
                 first = tls_store_certificate(store, k)->not_after;
         tls_store_put(store);
     }
@@ -149,6 +150,7 @@ static int build(struct proxy *p, const struct proxy_options *o, struct err *err
     proxy_commit_change(&first, NULL);
     add_gauges(p);
     add_bugs(p->metrics);
+    p->challenges = tls_challenges_new();
     if (tls_tickets_new(&p->tickets, err) < 0) return -1;
     if (!o->conf->access_log || p->is_detached) return 0;
     p->access_log = access_log_open(o->conf->access_log, p->worker_count, err);
@@ -239,6 +241,7 @@ void proxy_free(struct proxy *p)
     free(p->listeners);
     conf_arena_free(p->first_arena);
     tls_tickets_put(p->tickets);
+    tls_challenges_free(p->challenges);
     names_fini(&p->names);
     free(p);
 }

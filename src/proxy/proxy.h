@@ -23,7 +23,8 @@ struct worker;
 
 struct proxy {
     struct budget budget;
-    struct tls_tickets *tickets; /* of all its listeners, but for those that share theirs by a file */
+    struct tls_tickets *tickets;       /* of all its listeners, but for those that share theirs by a file */
+    struct tls_challenges *challenges; /* what CAs look for here */
     struct metric_registry *metrics;
     /* The configuration in force, and what it has of that is kept from one to the next, in its order. Control thread. */
     struct site *site;

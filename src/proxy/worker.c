@@ -116,6 +116,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
         worker_free(w);
         return -1;
     }
+    w->tls.challenges = p->challenges;
     *out = w;
     return 0;
 }

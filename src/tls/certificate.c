@@ -271,6 +271,15 @@ static int check(struct tls_certificate *c, const struct tls_credentials *from, 
     return find_names(c, from->leaf, cert_path, err);
 }
 
+/* What is kept of them, once all is well. */
+static int keep(struct tls_certificate *c, const struct tls_credentials *from, const char *path,
+                struct err *err)
+{
+    note_serial(c, from->leaf);
+    if (keep_chain(c, from) == 0 && keep_key(c, from->key) == 0 && keep_issuer(c, from->leaf) == 0) return 0;
+    return err_set(err, "out of memory for %s", path);
+}
+
 static int read_all(struct tls_certificate *c, struct tls_credentials *from, const char *cert_path,
                     const char *key_path, struct err *err)
 {
@@ -278,9 +287,22 @@ static int read_all(struct tls_certificate *c, struct tls_credentials *from, con
     if (read_chain(from, cert_path, &c->cert_stamp, err) < 0) return -1;
     if (read_key(from, key_path, &c->key_stamp, err) < 0) return -1;
     if (check(c, from, cert_path, key_path, err) < 0) return -1;
-    note_serial(c, from->leaf);
-    if (keep_chain(c, from) == 0 && keep_key(c, from->key) == 0 && keep_issuer(c, from->leaf) == 0) return 0;
-    return err_set(err, "out of memory for %s", cert_path);
+    return keep(c, from, cert_path, err);
+}
+
+int tls_certificate_of(struct tls_certificate **out, X509 *leaf, EVP_PKEY *key, struct err *err)
+{
+    const struct tls_credentials from = { .leaf = leaf, .key = key };
+    struct tls_certificate *c = calloc(1, sizeof(*c));
+    if (!c) abort();
+    atomic_init(&c->refs, 1);
+    int result = check(c, &from, "memory", "memory", err);
+    if (result == 0) result = keep(c, &from, "memory", err);
+    if (result < 0)
+        tls_certificate_put(c);
+    else
+        *out = c;
+    return result;
 }
 
 int tls_certificate_read(struct tls_certificate **out, const char *cert_path, const char *key_path,

@@ -46,6 +46,8 @@ struct tls_certificate {
  * caller's. */
 MUST_CHECK int tls_certificate_read(struct tls_certificate **out, const char *cert_path, const char *key_path,
                                     struct file_stamp stamps[TLS_CERTIFICATE_FILES], struct err *err);
+/* Of objects of OpenSSL's, which stay the caller's: of a leaf that nobody issued. Any time of it will do. */
+MUST_CHECK int tls_certificate_of(struct tls_certificate **out, X509 *leaf, EVP_PKEY *key, struct err *err);
 struct tls_certificate *tls_certificate_get(struct tls_certificate *c);
 void tls_certificate_put(struct tls_certificate *c); /* NULL is fine */
 /* The same chain and key, wherever they were read. */

@@ -540,3 +540,16 @@ void tls_conn_choose(struct tls_conn *c, const struct tls_choice *choice)
 {
     c->choice = choice;
 }
+
+void tls_conn_prove(struct tls_conn *c, struct tls_store *store)
+{
+    tls_store_put(c->store);
+    c->store = store;
+    c->choice = NULL;
+    c->is_proof = true;
+}
+
+bool tls_conn_is_proof(const struct tls_conn *c)
+{
+    return c->is_proof;
+}

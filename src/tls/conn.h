@@ -76,3 +76,6 @@ struct tls_worker *tls_conn_worker(const struct tls_conn *c);
 const char *tls_conn_wanted_alpn(const struct tls_conn *c);
 const struct tls_choice *tls_conn_choice(const struct tls_conn *c);
 void tls_conn_choose(struct tls_conn *c, const struct tls_choice *choice);
+/* It has the proof of a name to show, `store`, whose reference is taken, and nothing else. */
+void tls_conn_prove(struct tls_conn *c, struct tls_store *store);
+bool tls_conn_is_proof(const struct tls_conn *c);

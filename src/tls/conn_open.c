@@ -71,6 +71,17 @@ static enum io handshake_failed(struct tls_conn *c)
     return tls_conn_broke(c);
 }
 
+/* The CA has seen what it came for, and has nothing else to say here (RFC 8737 3). */
+static enum io proof_shown(struct tls_conn *c)
+{
+    tls_conn_begin(c, 0);
+    SSL_shutdown(c->ssl);
+    (void)tls_conn_ship(c);
+    ERR_clear_error();
+    tls_conn_note(c, END_ACME_PROOF, NULL);
+    return tls_conn_fail(c, EPROTO);
+}
+
 /* IO_AGAIN: one step was made. */
 static enum io handshake_step(struct tls_conn *c, size_t came)
 {
@@ -87,6 +98,7 @@ static enum io handshake_step(struct tls_conn *c, size_t came)
         io = IO_FAIL;
     }
     if (io == IO_FAIL || was_failed) return IO_FAIL;
+    if (done == 1 && c->is_proof) return proof_shown(c);
     if (done == 1) opened(c);
     return IO_AGAIN;
 }

@@ -43,6 +43,7 @@ struct tls_conn {
     bool is_spoilt; /* something was wrong with what came: its session is good for nothing (RFC 5246 7.2.2) */
     bool has_shipped; /* of what was shipped last, the kernel has some */
     bool is_charged;  /* for what OpenSSL has */
+    bool is_proof;    /* a CA looks for the proof of a name (tls/challenges.h), and is shown nothing else */
     bool
         waits_to_write; /* OpenSSL has answers for which there is no room: nothing is read before what is kept has gone */
     struct loop_task task;

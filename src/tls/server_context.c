@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
+#include "tls/challenges.h"
 #include "tls/conn.h"
 #include "tls/profile.h"
 #include "tls/staple.h"
@@ -14,6 +15,44 @@
 static struct tls_conn *conn_of(SSL *ssl)
 {
     return SSL_get_app_data(ssl);
+}
+
+/* Of an extension with one name (RFC 6066 3); empty: it has none. */
+static struct slice name_in(const unsigned char *data, size_t len)
+{
+    bool is_name = len > 5 && data[2] == TLSEXT_NAMETYPE_host_name &&
+                   ((size_t)data[3] << 8 | data[4]) == len - 5;
+    return is_name ? (struct slice){ (const char *)data + 5, len - 5 } : SLICE_NONE;
+}
+
+/* It speaks acme-tls/1 and nothing else (RFC 8737 3). */
+static bool is_for_proof(SSL *ssl)
+{
+    static const char alone[] = "\x00\x0b\x0a" TLS_CHALLENGE_ALPN;
+    const unsigned char *data;
+    size_t len;
+    return SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &data, &len) ==
+               1 &&
+           len == sizeof(alone) - 1 && memcmp(data, alone, len) == 0;
+}
+
+/* The first that is asked. What a CA looks for is shown whatever clients are asked for here, and only while it looks. */
+static int on_client_hello(SSL *ssl, int *alert, void *context)
+{
+    (void)alert, (void)context;
+    struct tls_conn *c = conn_of(ssl);
+    struct tls_challenges *challenges = tls_conn_worker(c)->challenges;
+    const unsigned char *data;
+    size_t len;
+    if (!tls_challenges_are_any(challenges) || !is_for_proof(ssl)) return SSL_CLIENT_HELLO_SUCCESS;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data, &len) != 1)
+        return SSL_CLIENT_HELLO_SUCCESS;
+    struct tls_store *store = tls_challenges_find_name(challenges, name_in(data, len));
+    if (!store) return SSL_CLIENT_HELLO_SUCCESS;
+    tls_conn_prove(c, store);
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    SSL_set_options(ssl, SSL_OP_NO_TICKET);
+    return SSL_CLIENT_HELLO_SUCCESS;
 }
 
 /* Also where the client names none. */
@@ -61,7 +100,8 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, 
                    unsigned int offered_len, void *context)
 {
     (void)context;
-    const char *wanted = tls_conn_wanted_alpn(conn_of(ssl));
+    const char *wanted = tls_conn_is_proof(conn_of(ssl)) ? "\x0a" TLS_CHALLENGE_ALPN
+                                                         : tls_conn_wanted_alpn(conn_of(ssl));
     unsigned char *chosen;
     if (!wanted) return SSL_TLSEXT_ERR_NOACK;
     if (SSL_select_next_proto(&chosen, out_len, (const unsigned char *)wanted, (unsigned)strlen(wanted),
@@ -158,6 +198,7 @@ int tls_server_context_new(SSL_CTX **out, const struct tls_conf *conf, const str
         SSL_CTX_free(ctx);
         return err_set(err, "OpenSSL makes no context: %s", ERR_reason_error_string(ERR_peek_last_error()));
     }
+    SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_cert_cb(ctx, on_certificate, NULL);
     SSL_CTX_set_tlsext_status_cb(ctx, on_status);

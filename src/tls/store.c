@@ -62,15 +62,15 @@ static int make_table(struct tls_store *s)
     uint64_t names = 1;
     for (uint32_t i = 0; i < s->count; i++) {
         const struct tls_certificate *c = s->certificates[i];
-        names +=
-            c->name_count; /* NOLINT(clang-analyzer-core.NullDereference): counted are those that are there */
+        if (c) names += c->name_count;
     }
     uint64_t places = 4;
     while (places < 2 * names) places *= 2;
     s->names = calloc(places, sizeof(*s->names));
     if (!s->names) return -1;
     s->mask = (uint32_t)(places - 1);
-    for (uint32_t i = 0; i < s->count; i++) add_names(s, s->certificates[i]);
+    for (uint32_t i = 0; i < s->count; i++)
+        if (s->certificates[i]) add_names(s, s->certificates[i]);
     return 0;
 }
 
@@ -162,6 +162,13 @@ static void read_staple(struct reading *r, uint32_t i, struct tls_certificate *c
     tell(r, &fault);
 }
 
+/* It is still to be issued: that is no mistake, but nothing that was served is let go of for it. */
+static bool is_to_come(const struct tls_certificate_conf *conf, struct file_stamp *stamps)
+{
+    stamps[0] = stamps[1] = file_stamp_take(tls_certificate_conf_cert(conf));
+    return conf->file && !stamps[0].inode;
+}
+
 /* With a mistake in it, the one before stays. */
 static struct tls_certificate *read_one(struct reading *r, uint32_t i, struct file_stamp *stamps)
 {
@@ -169,17 +176,18 @@ static struct tls_certificate *read_one(struct reading *r, uint32_t i, struct fi
         (const struct tls_certificate_conf *)r->conf->certificates.data + i;
     struct tls_store_fault fault = { .certificate = i, .is_certificate = true };
     struct tls_certificate *before = r->before ? r->before->certificates[i] : NULL, *c = NULL;
-    if (before && is_unchanged(r, &before->cert_stamp, conf->cert) &&
-        is_unchanged(r, &before->key_stamp, conf->key) &&
+    const char *cert = tls_certificate_conf_cert(conf), *key = tls_certificate_conf_key(conf);
+    if (is_to_come(conf, stamps)) return before ? tls_certificate_get(before) : NULL;
+    if (before && is_unchanged(r, &before->cert_stamp, cert) && is_unchanged(r, &before->key_stamp, key) &&
         (!conf->ocsp || is_unchanged(r, &before->staple_stamp, conf->ocsp))) {
         stamps[0] = before->cert_stamp;
         stamps[1] = before->key_stamp;
         stamps[TLS_CERTIFICATE_FILES] = before->staple_stamp;
         return tls_certificate_get(before);
     }
-    if (tls_certificate_read(&c, conf->cert, conf->key, stamps, &fault.err) == 0) {
+    if (tls_certificate_read(&c, cert, key, stamps, &fault.err) == 0) {
         c->since_s = before && tls_certificate_is_same(before, c) ? before->since_s : r->asked->now_s;
-        if (!before || is_of_now(r, c, before, conf->cert, &fault.err)) {
+        if (!before || is_of_now(r, c, before, cert, &fault.err)) {
             read_staple(r, i, c, before, &stamps[TLS_CERTIFICATE_FILES]);
             return c;
         }
@@ -192,10 +200,10 @@ static struct tls_certificate *read_one(struct reading *r, uint32_t i, struct fi
 static void read_certificates(struct reading *r)
 {
     struct tls_store *s = r->store;
-    for (uint32_t i = 0; i < r->conf->certificates.count; i++) {
-        struct tls_certificate *c = read_one(r, i, &r->stamps[CERTIFICATE_FILES * i]);
-        if (c) s->certificates[s->count++] = c;
-    }
+    /* In their order, with a place for each, also where there is none. */
+    s->count = r->conf->certificates.count;
+    for (uint32_t i = 0; i < s->count; i++)
+        s->certificates[i] = read_one(r, i, &r->stamps[CERTIFICATE_FILES * i]);
 }
 
 static void read_tickets(struct reading *r, struct file_stamp *stamp)
@@ -274,6 +282,16 @@ struct tls_store *tls_store_renew(struct tls_store *before, const struct tls_con
     return read_store(conf, before, asked);
 }
 
+struct tls_store *tls_store_of(struct tls_certificate *c)
+{
+    struct tls_store *s = calloc(1, sizeof(*s));
+    if (!s || !(s->certificates = calloc(1, sizeof(struct tls_certificate *)))) abort();
+    atomic_init(&s->refs, 1);
+    s->certificates[s->count++] = c;
+    if (make_table(s) < 0) abort();
+    return s;
+}
+
 uint64_t tls_store_stamp(const struct tls_store *s)
 {
     return s->stamp;
@@ -284,8 +302,8 @@ void tls_conf_each_file(const struct tls_conf *conf, void (*each)(void *context,
 {
     const struct tls_certificate_conf *c = conf->certificates.data;
     for (uint32_t i = 0; i < conf->certificates.count; i++) {
-        each(context, c[i].cert);
-        each(context, c[i].key);
+        each(context, tls_certificate_conf_cert(&c[i]));
+        each(context, tls_certificate_conf_key(&c[i]));
         each(context, c[i].ocsp);
     }
     each(context, conf->ticket_keys);

@@ -34,6 +34,8 @@ struct tls_store *tls_store_new(const struct tls_conf *conf, const struct tls_st
  * is in `before`, each certificate by itself, and so does one that is valid now where the new one is not. */
 struct tls_store *tls_store_renew(struct tls_store *before, const struct tls_conf *conf,
                                   const struct tls_store_asked *asked);
+/* With this one alone, which is taken, and no context of its own. */
+struct tls_store *tls_store_of(struct tls_certificate *c);
 /* Of all its files as they were read, those with a mistake as well, and as they are now: where the two are equal, reading again
  * makes nothing new. 0, of what is read: it was so young that it has to be read again. */
 uint64_t tls_store_stamp(const struct tls_store *s);
@@ -47,6 +49,7 @@ void tls_store_put(struct tls_store *s); /* NULL is fine */
 /* NULL: no certificate has that name. No name: the first certificates of each kind. A name as it came, in any case. */
 const struct tls_choice *tls_store_find(const struct tls_store *s, struct slice name);
 uint32_t tls_store_count(const struct tls_store *s);
+/* NULL: it is one that a CA is still to issue (`acme:`), and nobody has its names until then. */
 const struct tls_certificate *tls_store_certificate(const struct tls_store *s, uint32_t n);
 /* What connections are made of; borrowed. */
 SSL_CTX *tls_store_context(const struct tls_store *s);

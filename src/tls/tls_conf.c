@@ -1,5 +1,6 @@
 #include "tls/tls_conf.h"
 
+#include <ctype.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -11,39 +12,112 @@
 
 #define CERTIFICATES_MAX 100000
 #define PATH_BYTES_MAX 4000
+/* Of a certificate that a CA issues: as many as CAs take. */
+#define NAMES_MAX 100
 
-#define PAIR_ROWS                                                                                        \
+#define PAIR_ROWS(flags_)                                                                                \
     { "cert",                                                                                            \
       CONF_STRING(struct tls_certificate_conf, cert),                                                    \
       .min = 1,                                                                                          \
       .max = PATH_BYTES_MAX,                                                                             \
-      .flags = CONF_REQUIRED,                                                                            \
+      .flags = (flags_),                                                                                 \
       .help = "A PEM file with the certificate, and behind it what issued it, as far as clients do not " \
               "know it." },                                                                              \
     {                                                                                                    \
         "key", CONF_STRING(struct tls_certificate_conf, key),                                            \
-            .min = 1, .max = PATH_BYTES_MAX, .flags = CONF_REQUIRED,                                     \
+            .min = 1, .max = PATH_BYTES_MAX, .flags = (flags_),                                          \
             .help = "A PEM file with its private key, not encrypted."                                    \
     }
 
 /* What is shown to servers: they ask nobody of it within the handshake. */
-static const struct conf_field pair_fields[] = { PAIR_ROWS, { 0 } };
+static const struct conf_field pair_fields[] = { PAIR_ROWS(CONF_REQUIRED), { 0 } };
 static const struct conf_field certificate_fields[] = {
-    PAIR_ROWS,
+    PAIR_ROWS(0),
     { "ocsp", CONF_STRING(struct tls_certificate_conf, ocsp), .min = 1, .max = PATH_BYTES_MAX,
       .help =
           "A file with what its issuer says of its revocation (an OCSP response, DER), which clients that "
           "ask for it are shown with the certificate. It is read anew when it changes, and not shown once it "
           "has expired." },
+    { "acme", CONF_STRINGS(struct tls_certificate_conf, acme), .min = 1, .max = NAMES_MAX,
+      .flags = CONF_OR_ONE,
+      .help = "In place of `cert` and `key`: names that a CA issues it for, by ACME, as `acme:` beside the "
+              "listeners says. It is renewed in time. Until it is issued for the first time, who asks for "
+              "these names is refused with an alert." },
     { 0 },
 };
 
 const struct conf_type tls_certificate_conf_type = { .name = "certificate",
                                                      .size = sizeof(struct tls_certificate_conf),
                                                      .fields = pair_fields };
+
+/* Host names as they are in DNS, with a dot: no CA issues for others (RFC 1123 2.1). */
+static bool is_host(const char *name)
+{
+    size_t len = strlen(name), label = 0;
+    bool has_dot = false, has_letter = false;
+    for (size_t i = 0; i < len; i++) {
+        bool is_edge = !label || i + 1 == len || name[i + 1] == '.';
+        if (name[i] == '.') {
+            if (!label) return false;
+            has_dot = true;
+            has_letter = false;
+            label = 0;
+            continue;
+        }
+        if (!isalnum((unsigned char)name[i]) && (name[i] != '-' || is_edge)) return false;
+        has_letter |= isalpha((unsigned char)name[i]) != 0;
+        if (++label > 63) return false;
+    }
+    return len <= 253 && has_dot && label && has_letter; /* else an address */
+}
+
+static void check_name(struct conf_decode *d, const struct conf_node *node, const char *name)
+{
+    if (strncmp(name, "*.", 2) == 0)
+        conf_decode_fault(d, node, "acme", "name each host",
+                          "\"%s\" is proven by DNS alone (dns-01), which weir does not do", name);
+    else if (!is_host(name))
+        conf_decode_fault(d, node, "acme", "write it like www.example.org",
+                          "\"%s\" is no name of a host that a CA could issue a certificate for", name);
+}
+
+/* As the CA will have them; a name twice is one. */
+static void fold_names(struct conf_decode *d, const struct conf_node *node, struct tls_certificate_conf *c)
+{
+    const char **names = c->acme.data;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < c->acme.count; i++) {
+        char folded[254] = "";
+        bool is_known = false;
+        check_name(d, node, names[i]);
+        for (size_t k = 0; names[i][k] && k < sizeof(folded) - 1; k++)
+            folded[k] = (char)tolower((unsigned char)names[i][k]);
+        for (uint32_t k = 0; k < count; k++) is_known |= strcmp(names[k], folded) == 0;
+        if (!is_known) names[count++] = conf_arena_copy(d->arena, slice_of(folded));
+    }
+    c->acme.count = count;
+}
+
+static void check_certificate(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    struct tls_certificate_conf *c = object;
+    if (c->acme.count && (c->cert || c->key || c->ocsp)) {
+        conf_decode_fault(d, node, "acme", "write either `acme` or `cert` and `key`",
+                          "a certificate that a CA issues has files of weir's own");
+    } else if (c->acme.count) {
+        fold_names(d, node, c);
+    } else if (!c->cert || !c->key) {
+        const char *missing = c->cert ? "key" : "cert";
+        char remedy[32];
+        snprintf(remedy, sizeof(remedy), "add \"%s\"", missing);
+        conf_decode_fault(d, node, NULL, remedy, "listener certificate lacks \"%s\"", missing);
+    }
+}
+
 static const struct conf_type server_certificate_type = { .name = "listener certificate",
                                                           .size = sizeof(struct tls_certificate_conf),
-                                                          .fields = certificate_fields };
+                                                          .fields = certificate_fields,
+                                                          .check = check_certificate };
 
 static const char *const wanted_names[] = { "require", "request", NULL };
 static const struct conf_type wanted_type = { .name = "client certificate", .names = wanted_names };
@@ -145,9 +219,16 @@ static void drop_slot(void *slot)
     tls_slot_free(slot);
 }
 
-static void check_tls(struct conf_decode *d, const struct conf_node *node, void *object)
+bool tls_conf_has_acme(const struct tls_conf *conf)
 {
-    struct tls_conf *conf = object;
+    const struct tls_certificate_conf *c = conf->certificates.data;
+    for (uint32_t i = 0; i < conf->certificates.count; i++)
+        if (c[i].acme.count) return true;
+    return false;
+}
+
+void tls_conf_read(struct conf_decode *d, const struct conf_node *node, struct tls_conf *conf)
+{
     struct telling telling = { d, node };
     const struct tls_certificate_conf *confs = conf->certificates.data;
     const struct tls_store_asked asked = { .now_s = (int64_t)(clock_wall_ns() / NS_PER_S),
@@ -161,15 +242,23 @@ static void check_tls(struct conf_decode *d, const struct conf_node *node, void 
     for (uint32_t i = 0; i < tls_store_count(store); i++) {
         const struct tls_certificate *c = tls_store_certificate(store, i);
         const struct conf_node *at = certificate_node(node, i);
-        note_age(d, at, c, confs[i].cert);
+        const char *path = tls_certificate_conf_cert(&confs[i]);
+        if (!c) continue;
+        /* What is renewed by itself is nobody's to renew. */
+        if (!confs[i].file || tls_certificate_age(c, asked.now_s) != TLS_AGE_ENDING) note_age(d, at, c, path);
         if (c->staple && c->staple->until <= asked.now_s)
             conf_decode_note(d, at, "ocsp", "fetch a new one; until then it is not shown",
                              "the OCSP response in %.300s has expired", confs[i].ocsp);
         if (!c->name_count)
             conf_decode_note(d, at, NULL, "have it made with subjectAltName",
-                             "the certificate in %.300s has no DNS names, by which clients go",
-                             confs[i].cert);
+                             "the certificate in %.300s has no DNS names, by which clients go", path);
     }
+}
+
+static void check_tls(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    struct tls_conf *conf = object;
+    if (!tls_conf_has_acme(conf)) tls_conf_read(d, node, conf);
 }
 
 static const struct conf_field tls_fields[] = {

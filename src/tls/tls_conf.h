@@ -10,9 +10,21 @@ enum tls_unknown_name { TLS_UNKNOWN_REFUSE, TLS_UNKNOWN_FIRST };
 enum tls_client_wanted { TLS_CLIENT_REQUIRE, TLS_CLIENT_REQUEST };
 
 struct tls_certificate_conf {
-    const char *cert, *key;
-    const char *ocsp; /* NULL: nothing is said of revocation */
+    const char *cert, *key; /* NULL: a CA issues it */
+    const char *ocsp;       /* NULL: nothing is said of revocation */
+    struct conf_items acme; /* const char *: its names, lower case, if a CA issues it by ACME */
+    const char *file;       /* then, where it and its key are; the arena's */
 };
+
+static inline const char *tls_certificate_conf_cert(const struct tls_certificate_conf *c)
+{
+    return c->file ? c->file : c->cert;
+}
+
+static inline const char *tls_certificate_conf_key(const struct tls_certificate_conf *c)
+{
+    return c->file ? c->file : c->key;
+}
 
 /* `client: {ca: …, certificate: require}` */
 struct tls_client_conf {
@@ -36,5 +48,11 @@ struct tls_conf {
     struct tls_hsts_conf *hsts;     /* NULL: nothing is said */
     struct tls_slot *slot; /* what the files had in them; the arena's. NULL where they are at fault */
 };
+
+/* Some of its certificates are a CA's to issue: they are read when it is known where they are. */
+bool tls_conf_has_acme(const struct tls_conf *conf);
+/* What the files have in them, into conf->slot; with faults and notes at `node`, which is that of `tls:`. */
+struct conf_decode;
+void tls_conf_read(struct conf_decode *d, const struct conf_node *node, struct tls_conf *conf);
 
 extern const struct conf_type tls_conf_type, tls_certificate_conf_type;

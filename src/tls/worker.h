@@ -15,11 +15,13 @@
 #define TLS_OUT_BYTES ((32u << 10) - 128)
 #define TLS_GATHER_BYTES (16u << 10)
 
+struct tls_challenges;
 struct tls_tickets;
 
 struct tls_worker {
     struct loop *loop;
-    struct tls_tickets *tickets; /* of the process; borrowed */
+    struct tls_tickets *tickets;       /* of the process; borrowed */
+    struct tls_challenges *challenges; /* likewise; NULL: none are ever shown */
     struct slab conns, openings;
     struct tls_sessions sessions; /* with servers */
     uint64_t seed;                /* of hashes of what clients ask for */

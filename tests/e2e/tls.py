@@ -49,6 +49,10 @@ class Pki:
 
     def make_expired(self, name, host, issuer="ca"):
         """One whose time is over: since 2021."""
+        return self.make_between(name, host, "20200101000000Z", "20210203000000Z", issuer)
+
+    def make_between(self, name, host, begin, end, issuer="ca"):
+        """One that is valid from then until then."""
         self.make(name, host, issuer=issuer)
         folder = self.path(name + ".ca")
         os.makedirs(folder)
@@ -60,7 +64,7 @@ class Pki:
                        f"[x]\nsubjectAltName={host if host.startswith('IP:') else 'DNS:' + host}\n")
         run("openssl", "ca", "-batch", "-config", config, "-in", self.path(name + ".csr"), "-notext",
             "-cert", self.path(issuer + ".pem"), "-keyfile", self.path(issuer + ".key"),
-            "-startdate", "20200101000000Z", "-enddate", "20210203000000Z", "-out", self.path(name + ".pem"))
+            "-startdate", begin, "-enddate", end, "-out", self.path(name + ".pem"))
         return {"cert": self.path(name + ".pem"), "key": self.path(name + ".key")}
 
     def serial(self, name):

@@ -213,6 +213,58 @@ static void what_is_not_valid_now_takes_the_place_of_nothing_that_is(void **stat
     tls_store_put(before);
 }
 
+/* A key and a chain in one file, as what a CA issues is kept. */
+static void issue(const char *names)
+{
+    char *key, *chain, both[8192];
+    pki_make(&(struct pki_wish){ .file = "b", .names = names, .days = 30 });
+    key = pki_read("b", ".key");
+    chain = pki_read("b", ".pem");
+    snprintf(both, sizeof(both), "%s%s", key, chain);
+    pki_write("issued", ".pem", both);
+    free(key);
+    free(chain);
+}
+
+static void what_a_ca_is_still_to_issue_is_nobodys_until_then(void **state)
+{
+    (void)state;
+    add(&(struct pki_wish){ .file = "a", .names = "DNS:a.example", .days = 30 });
+    char *file = strdup(pki_path("issued", ".pem"));
+    confs[conf.certificates.count++] = (struct tls_certificate_conf){ .file = file };
+    open_store();
+    assert_int_equal(tls_store_count(store), 2);
+    assert_null(tls_store_certificate(store, 1));
+    assert_null(tls_store_find(store, SLICE("b.example")));
+    assert_string_equal(serial_of("a.example", TLS_KEY_EC), serial(0));
+    struct tls_store *before = store;
+    issue("DNS:b.example");
+    store = tls_store_renew(before, &conf, &asked);
+    assert_string_equal(serial_of("b.example", TLS_KEY_EC), serial(1));
+    tls_store_put(before);
+    /* One that vanishes goes on being served. */
+    before = store;
+    assert_int_equal(remove(file), 0);
+    store = tls_store_renew(before, &conf, &asked);
+    assert_ptr_equal(tls_store_certificate(store, 1), tls_store_certificate(before, 1));
+    assert_string_equal(faults, "");
+    tls_store_put(before);
+    free(file);
+    confs[1].file = NULL;
+}
+
+static void a_listener_may_have_nothing_but_what_is_still_to_come(void **state)
+{
+    (void)state;
+    char *file = strdup(pki_path("issued", ".pem"));
+    confs[conf.certificates.count++] = (struct tls_certificate_conf){ .file = file };
+    open_store();
+    const struct tls_choice *choice = tls_store_find(store, SLICE(""));
+    for (unsigned i = 0; i < TLS_KEY_KINDS; i++) assert_null(choice->by_kind[i]);
+    assert_null(tls_store_find(store, SLICE("b.example")));
+    free(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +276,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(renewed_is_what_has_changed_and_a_mistake_stays_as_it_was, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_is_not_valid_now_takes_the_place_of_nothing_that_is, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_a_ca_is_still_to_issue_is_nobodys_until_then, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_listener_may_have_nothing_but_what_is_still_to_come, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(every_mistake_is_told_with_its_place, set_up, tear_down),
     };
