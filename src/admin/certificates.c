@@ -21,6 +21,8 @@ static const struct shape_field row_fields[] = {
               "When what is in the files by now was refused; null if it is what is served.",
               .may_be_null = true),
     SHAPE_ROW(certificate_row, refusal, STRING, "Why.", .may_be_null = true),
+    SHAPE_ROW(certificate_row, source, STRING,
+              "file: of the configuration; acme: issued by a CA, see /api/v1/acme."),
     { 0 },
 };
 const struct shape certificate_row_shape = { "Certificate", sizeof(struct certificate_row), row_fields };
@@ -33,10 +35,35 @@ static const struct shape_field outcome_fields[] = {
 const struct shape certificates_outcome_shape = { "CertificatesOutcome", sizeof(struct certificates_outcome),
                                                   outcome_fields };
 
+static const struct shape_field acme_fields[] = {
+    SHAPE_ROW(acme_row, name, STRING, "The first of its names, which the certificate goes by."),
+    SHAPE_ROW(acme_row, names, LIST, "All that are ordered."),
+    SHAPE_ROW(acme_row, file, STRING, "Where it and its key are kept."),
+    SHAPE_ROW(
+        acme_row, state, STRING,
+        "waiting: until it is time; ordering: the CA is being asked; elsewhere: another weir that shares the "
+        "folder is asking it."),
+    SHAPE_ROW(acme_row, until, STRING,
+              "What there is of it is valid until then; null: nothing is issued yet.", .may_be_null = true),
+    SHAPE_ROW(acme_row, next, STRING, "When it is ordered next: renewed, or tried again."),
+    SHAPE_ROW(acme_row, failures, COUNT, "Orders that failed in a row."),
+    SHAPE_ROW(acme_row, error, STRING, "Why the last one did; null if it did not.", .may_be_null = true),
+    { 0 },
+};
+const struct shape acme_row_shape = { "AcmeCertificate", sizeof(struct acme_row), acme_fields };
+
 void certificates_list(const struct admin_request *rq, struct answer *out)
 {
     if (rq->certifier)
         rq->certifier->list(rq->certifier, out);
+    else
+        answer_problem(out, 503, "This weir watches no certificates.");
+}
+
+void acme_list(const struct admin_request *rq, struct answer *out)
+{
+    if (rq->certifier)
+        rq->certifier->list_acme(rq->certifier, out);
     else
         answer_problem(out, 503, "This weir watches no certificates.");
 }

@@ -16,6 +16,8 @@ struct certifier {
     bool (*ask)(struct certifier *c, const struct certificates_ask *ask);
     /* Those that are served. */
     void (*list)(struct certifier *c, struct answer *out);
+    /* Those that a CA issues, also what it has not yet. */
+    void (*list_acme)(struct certifier *c, struct answer *out);
 };
 
 /* A pair of files of the configuration. */
@@ -26,10 +28,20 @@ struct certificate_row {
     double days;
     const char *since;
     const char *refused_at, *refusal; /* NULL: what is in the files is what is served */
+    const char *source;               /* "file", "acme" */
+};
+
+/* What a CA issues, by the configuration. */
+struct acme_row {
+    const char *name, *file, *state;
+    struct shape_list names;  /* const char * */
+    const char *until, *next; /* RFC 3339; until NULL: none is issued yet */
+    uint64_t failures;
+    const char *error; /* NULL: the last order did not fail */
 };
 
 struct certificates_outcome {
     uint64_t certificates, changed;
 };
 
-extern const struct shape certificate_row_shape, certificates_outcome_shape;
+extern const struct shape certificate_row_shape, certificates_outcome_shape, acme_row_shape;

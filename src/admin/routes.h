@@ -108,6 +108,7 @@ void upgrade_post(const struct admin_request *rq, struct answer *out);
 /* sources.c */
 void sources_list(const struct admin_request *rq, struct answer *out);
 void certificates_list(const struct admin_request *rq, struct answer *out);
+void acme_list(const struct admin_request *rq, struct answer *out);
 void certificates_reload(const struct admin_request *rq, struct answer *out);
 /* trail.c */
 extern const struct admin_query trail_query[];

@@ -39,6 +39,8 @@ static const char *const names[] = {
     "certificate_refused",
     "certificate_ending",
     "certificate_expired",
+    "acme_issued",
+    "acme_failed",
     "upgrading",
     "upgraded",
     "upgrade_failed",

@@ -7,6 +7,7 @@
 #include <sys/timex.h>
 #include <sysexits.h>
 
+#include "acme/folder.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "command/document.h"
@@ -293,13 +294,31 @@ static int end_first(const void *a, const void *b)
     return x->until_s < y->until_s ? -1 : x->until_s > y->until_s;
 }
 
+/* The caller's to free. */
+static char *why_missing(const struct tls_certificate_conf *file)
+{
+    struct acme_attempts attempts;
+    char error[ACME_ERROR_ROOM], *why = NULL;
+    acme_folder_read_attempts_of(file->file, &attempts, error);
+    if (asprintf(&why, "%s", *error ? error : "the CA was not asked yet") < 0) return NULL;
+    return why;
+}
+
 static void add_certificates(struct certificates *all, const struct tls_conf *conf)
 {
     const struct tls_certificate_conf *files = conf->certificates.data;
     struct tls_store *store = tls_slot_get(conf->slot);
     for (uint32_t i = 0; i < tls_store_count(store) && all->count < all->room; i++) {
         const struct tls_certificate *c = tls_store_certificate(store, i);
-        all->items[all->count++] = (struct host_certificate){ files[i].cert, c->not_before, c->not_after };
+        struct host_certificate *item = &all->items[all->count++];
+        *item = (struct host_certificate){ .path = tls_certificate_conf_cert(&files[i]),
+                                           .is_renewed = files[i].file != NULL };
+        if (c) {
+            item->from_s = c->not_before;
+            item->until_s = c->not_after;
+        } else {
+            item->missing = why_missing(&files[i]);
+        }
     }
     tls_store_put(store);
 }
@@ -341,6 +360,7 @@ static int examine(const struct doctor_options *o, const struct config *config, 
         facts.now_s = (int64_t)(clock_wall_ns() / NS_PER_S);
     }
     int result = host_check(&facts, report);
+    for (uint32_t i = 0; i < certificates.count; i++) free((char *)(uintptr_t)certificates.items[i].missing);
     free(certificates.items);
     return result;
 }

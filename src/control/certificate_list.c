@@ -29,8 +29,8 @@ struct entries {
 static int compare(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
-    int order = strcmp(x->conf->cert, y->conf->cert);
-    if (!order) order = strcmp(x->conf->key, y->conf->key);
+    int order = strcmp(tls_certificate_conf_cert(x->conf), tls_certificate_conf_cert(y->conf));
+    if (!order) order = strcmp(tls_certificate_conf_key(x->conf), tls_certificate_conf_key(y->conf));
     if (!order) order = strcmp(x->certificate->serial, y->certificate->serial);
     if (!order) order = strcmp(x->seat->listener->name, y->seat->listener->name);
     return order;
@@ -38,7 +38,8 @@ static int compare(const void *a, const void *b)
 
 static bool is_one(const struct entry *x, const struct entry *y)
 {
-    return strcmp(x->conf->cert, y->conf->cert) == 0 && strcmp(x->conf->key, y->conf->key) == 0 &&
+    return strcmp(tls_certificate_conf_cert(x->conf), tls_certificate_conf_cert(y->conf)) == 0 &&
+           strcmp(tls_certificate_conf_key(x->conf), tls_certificate_conf_key(y->conf)) == 0 &&
            strcmp(x->certificate->serial, y->certificate->serial) == 0;
 }
 
@@ -57,6 +58,7 @@ static bool collect(struct entries *e, const struct certificate_seat *seats, uin
         const struct tls_certificate_conf *confs = seats[i].listener->tls->certificates.data;
         for (uint32_t n = 0; n < tls_store_count(e->stores[i]); n++) {
             const struct tls_certificate *c = tls_store_certificate(e->stores[i], n);
+            if (!c) continue; /* a CA is still to issue it */
             e->items[e->count++] = (struct entry){ &seats[i], &confs[n], c, n };
             if (c->name_count > names) names = c->name_count;
         }
@@ -98,7 +100,7 @@ static void print_row(struct entries *e, const struct entry *first, uint32_t cou
         if (!fault) fault = fault_of(&first[i]);
     }
     const struct certificate_row row = {
-        .cert = first->conf->cert,
+        .cert = tls_certificate_conf_cert(first->conf),
         .kind = kinds[c->kind],
         .serial = c->serial,
         .issuer = c->issuer,
@@ -110,6 +112,7 @@ static void print_row(struct entries *e, const struct entry *first, uint32_t cou
         .since = print_time(c->since_s, since),
         .refused_at = fault ? print_time(fault->at_s, refused) : NULL,
         .refusal = fault ? fault->told.err.text : NULL,
+        .source = first->conf->file ? "acme" : "file",
     };
     shape_print(&certificate_row_shape, &row, j);
 }

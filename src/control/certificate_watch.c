@@ -2,7 +2,10 @@
 
 #include <stdlib.h>
 
+#include "acme/keeper.h"
 #include "base/log.h"
+#include "control/acme_list.h"
+#include "control/acme_plan.h"
 #include "control/certificate_list.h"
 #include "control/certificate_look.h"
 #include "metric/metric.h"
@@ -32,6 +35,7 @@ struct certificate_watch {
     struct file_watch files;
     struct timer poll, words;
     struct list waiting, looked_for; /* of asked: for the next look, for the one that is going on */
+    struct acme_keeper *acme;
     bool is_looking, is_due, is_stopped, has_said_missed;
     uint64_t applied, refused;
 };
@@ -52,9 +56,11 @@ static void say(const char *listener, const struct tls_certificate *c, enum tls_
 static void say_ages(const struct listener_conf *listener, int64_t now_s)
 {
     struct tls_store *store = tls_slot_get(listener->tls->slot);
+    const struct tls_certificate_conf *confs = listener->tls->certificates.data;
     uint32_t count = 0;
     for (uint32_t i = 0; i < tls_store_count(store); i++) {
         const struct tls_certificate *c = tls_store_certificate(store, i);
+        if (!c || (confs[i].file && acme_has_time(c->not_before, c->not_after, now_s))) continue;
         enum tls_age age = tls_certificate_age(c, now_s);
         if (age != TLS_AGE_GOOD && ++count <= SAID_MAX) say(listener->name, c, age);
     }
@@ -82,7 +88,7 @@ static void on_words(struct timer *t)
 static const char *file_of(const struct listener_conf *listener, const struct tls_store_fault *fault)
 {
     const struct tls_certificate_conf *confs = listener->tls->certificates.data;
-    if (fault->is_certificate) return confs[fault->certificate].cert;
+    if (fault->is_certificate) return tls_certificate_conf_cert(&confs[fault->certificate]);
     return fault->key && strcmp(fault->key, "ticket_keys") == 0 ? listener->tls->ticket_keys
            : listener->tls->client                              ? listener->tls->client->ca
                                                                 : "-";
@@ -139,16 +145,16 @@ static uint32_t say_changes(struct certificate_watch *w, const struct certificat
         const struct tls_certificate *c = tls_store_certificate(seat->store, i);
         const struct tls_certificate *old = tls_store_certificate(before, i);
         char date[16];
-        if (c == old) continue;
-        if (tls_certificate_is_same(c, old)) {
+        if (c == old || !c) continue;
+        if (old && tls_certificate_is_same(c, old)) {
             count += say_staple(seat, c, old);
             continue;
         }
         w->applied++;
         if (++count <= SAID_MAX)
             log_event(LOG_INFO, "certificate_changed", "listener=%s name=%s serial=%s before=%s until=%s",
-                      seat->listener->name, c->name_count ? c->names : "-", c->serial, old->serial,
-                      tls_date_print(c->not_after, date));
+                      seat->listener->name, c->name_count ? c->names : "-", c->serial,
+                      old ? old->serial : "-", tls_date_print(c->not_after, date));
     }
     if (count > SAID_MAX)
         log_event(LOG_INFO, "certificate_changed", "listener=%s more=%u", seat->listener->name,
@@ -343,6 +349,21 @@ static void list_all(struct certifier *certifier, struct answer *out)
     certificate_list(w->seats, w->count, wall_s(w), out);
 }
 
+static void list_acme(struct certifier *certifier, struct answer *out)
+{
+    acme_list_print(((const struct certificate_watch *)certifier)->acme, out);
+}
+
+static double read_issued(void *context)
+{
+    return (double)acme_keeper_issued(((const struct certificate_watch *)context)->acme);
+}
+
+static double read_failed(void *context)
+{
+    return (double)acme_keeper_failed(((const struct certificate_watch *)context)->acme);
+}
+
 static double read_applied(void *context)
 {
     return (double)((const struct certificate_watch *)context)->applied;
@@ -360,7 +381,8 @@ int certificate_watch_new(struct certificate_watch **out, struct loop *loop, str
     struct metric_label label = { "result", "applied" };
     struct certificate_watch *w = calloc(1, sizeof(*w));
     if (!w) return err_set(err, "out of memory at start");
-    w->certifier = (struct certifier){ ask, list_all };
+    w->certifier = (struct certifier){ ask, list_all, list_acme };
+    w->acme = acme_keeper_new(proxy->challenges);
     w->loop = loop;
     w->jobs = jobs;
     list_init(&w->waiting);
@@ -371,6 +393,11 @@ int certificate_watch_new(struct certificate_watch **out, struct loop *loop, str
     metric_counter_fn(proxy->metrics, "weir_tls_certificate_changes_total", help, &label, 1, read_applied, w);
     label.value = "refused";
     metric_counter_fn(proxy->metrics, "weir_tls_certificate_changes_total", help, &label, 1, read_refused, w);
+    help = "Orders of certificates from a CA (ACME), by what became of them.";
+    label.value = "issued";
+    metric_counter_fn(proxy->metrics, "weir_acme_orders_total", help, &label, 1, read_issued, w);
+    label.value = "failed";
+    metric_counter_fn(proxy->metrics, "weir_acme_orders_total", help, &label, 1, read_failed, w);
     *out = w;
     return 0;
 }
@@ -402,6 +429,7 @@ void certificate_watch_use(struct certificate_watch *w, const struct config *con
     say_all_ages(w);
     if (w->count) file_watch_open(&w->files);
     if (w->count || w->files.set) look(w);
+    acme_plan_use(w->acme, config);
 }
 
 struct certifier *certificate_watch_certifier(struct certificate_watch *w)
@@ -409,10 +437,16 @@ struct certifier *certificate_watch_certifier(struct certificate_watch *w)
     return &w->certifier;
 }
 
+void certificate_watch_order_none(struct certificate_watch *w)
+{
+    acme_keeper_stop(w->acme);
+}
+
 void certificate_watch_stop(struct certificate_watch *w)
 {
     if (!w || w->is_stopped) return;
     w->is_stopped = true;
+    acme_keeper_end(w->acme);
     loop_disarm(w->loop, &w->poll);
     loop_disarm(w->loop, &w->words);
     file_watch_stop(&w->files);
@@ -424,5 +458,6 @@ void certificate_watch_free(struct certificate_watch *w)
     if (!w) return;
     file_watch_fini(&w->files);
     forget_seats(w);
+    acme_keeper_free(w->acme);
     free(w);
 }

@@ -16,6 +16,8 @@ MUST_CHECK int certificate_watch_new(struct certificate_watch **out, struct loop
 /* Another configuration is in force; borrowed until the next. */
 void certificate_watch_use(struct certificate_watch *w, const struct config *config);
 struct certifier *certificate_watch_certifier(struct certificate_watch *w);
+/* Nothing is asked of a CA any more: weir stops, or another goes on in its place. */
+void certificate_watch_order_none(struct certificate_watch *w);
 /* Looks no more; before jobs_stop(). */
 void certificate_watch_stop(struct certificate_watch *w);
 /* NULL is fine, for both. */

@@ -10,6 +10,7 @@
 #include "conf/decode.h"
 #include "conf/tree_change.h"
 #include "conf/variables.h"
+#include "control/acme_check.h"
 #include "control/config_check.h"
 #include "tls/memory.h"
 
@@ -18,6 +19,7 @@
 static void check_config(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     config_check(d, node, object);
+    acme_check(d, node, object);
 }
 
 static const struct conf_field config_fields[] = {
@@ -45,6 +47,10 @@ static const struct conf_field config_fields[] = {
       .help = "A folder for what is to outlive the process: configurations that came into force, so that an "
               "edit by the "
               "API holds after a restart, and any can be put in force again. Made if there is none." },
+    { "acme", CONF_OPTIONAL(struct config, acme, &acme_conf_type),
+      .help = "The CA that issues the certificates of listeners that have `acme:` in place of files, and how "
+              "it is "
+              "asked (RFC 8555)." },
     { "core", CONF_OPTIONAL(struct config, core, &core_conf_type),
       .help = "What a crash leaves behind; without it the host's settings hold." },
     { "profile", CONF_OBJECT(struct config, profile, &profiler_conf_type),

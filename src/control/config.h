@@ -1,6 +1,7 @@
 /* control/config.h: the whole configuration: one immutable snapshot, from a file or from the command line. */
 #pragma once
 
+#include "acme/acme_conf.h"
 #include "admin/admin_conf.h"
 #include "conf/node.h"
 #include "control/config_files.h"
@@ -13,6 +14,7 @@ struct config {
     struct proxy_conf proxy;
     struct admin_conf *admin; /* NULL: none */
     struct logs_conf *logs;   /* NULL: none are watched */
+    struct acme_conf *acme;   /* NULL: no CA is asked for anything */
     struct core_conf *core;   /* NULL: what a crash leaves is the host's business */
     struct profiler_conf profile;
     const char *state; /* a folder; NULL: nothing is kept */

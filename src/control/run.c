@@ -130,6 +130,7 @@ static void begin_drain(struct control *c)
     const struct socket_set *admin = admin_sockets(c->admin);
     service_stopping(c->service);
     reload_stop(c->reload);
+    certificate_watch_order_none(c->certificates);
     if (!has_successor) upgrade_stop(c->upgrade);
     if (has_successor || (admin && socket_set_is_shared(admin))) admin_leave(c->admin);
     drain_begin(&c->drain, c->config->proxy.timeouts.drain_ms, has_other);

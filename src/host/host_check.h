@@ -27,6 +27,8 @@ struct host_disk {
 struct host_certificate {
     const char *path;        /* borrowed */
     int64_t from_s, until_s; /* seconds since 1970 */
+    bool is_renewed;         /* by weir itself, in time */
+    const char *missing;     /* borrowed: it is not there yet, and why; NULL: it is */
 };
 
 enum host_clock { HOST_CLOCK_UNKNOWN, HOST_CLOCK_FREE, HOST_CLOCK_SYNCHRONIZED };

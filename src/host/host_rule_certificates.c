@@ -22,6 +22,11 @@ static bool say_one(struct host_exam *e, const struct host_certificate *c)
     char date[32];
     int64_t now_s = e->facts->now_s, left_s = c->until_s - now_s;
     e->subject = c->path;
+    if (c->missing) {
+        exam_say(e, HOST_WARN, "not issued yet: %.200s", c->missing);
+        return true;
+    }
+    if (c->is_renewed && now_s >= c->from_s && left_s > (c->until_s - c->from_s) / 5) return false;
     if (left_s <= 0)
         exam_say(e, HOST_FAIL, "expired on %s: clients refuse it", print_date(c->until_s, date));
     else if (now_s < c->from_s)
