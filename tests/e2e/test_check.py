@@ -82,7 +82,7 @@ CASES = {
     "same server twice": (servers('["127.0.0.1:18080", «"127.0.0.1:18080"]'), r"127\.0\.0\.1:18080"),
     "unknown method": (pool("balance: «least_requests"), r'"least_requests".*"least_request"'),
     "unknown protocol": (listener("protocol: «htpp"), r'"htpp".*"http"'),
-    "a protocol that is near another": (pool("protocol: «http2"), r'"http2" is not a value.*; known here: http1, h2, h2c$'),
+    "a protocol that is near another": (pool("protocol: «http2"), r'"http2" is not a value.*; known here: http1, h2, h2c, auto$'),
     "HTTP/2 of bytes": (listener("protocol: tcp\n    «http2: {streams: 10}"), r'passes bytes.*"http2".*take it out'),
     "believed fields of bytes": (listener("protocol: tcp\n    «trust: [127.0.0.1]"), r'passes bytes.*"trust"'),
     "a gate that is no map": (listener("gate: «192.0.2.0/24"), r"must be a map.*; known here: allow, deny"),
