@@ -73,7 +73,7 @@ int small_file_read(struct small_file *f, const char *path, struct file_stamp *s
     if (got == 0 && !is_long) return 0;
     small_file_wipe(f);
     if (!is_file) return err_set(err, "%s is no file", path);
-    if (is_long) return err_set(err, "%s has more than 1 MiB: it is hardly PEM", path);
+    if (is_long) return err_set(err, "%s has more than 1 MiB, more than such a file has", path);
     return err_set(err, "cannot read %s", path);
 }
 
