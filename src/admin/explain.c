@@ -29,6 +29,14 @@ static const struct shape_field route_fields[] = {
 };
 static const struct shape taken_route_shape = { "ExplainedRoute", 0, route_fields };
 
+static const struct shape_field auth_fields[] = {
+    SAID("place", SHAPE_STRING, "Whose it is: listener or route."),
+    SAID("ways", SHAPE_LIST, "What may be shown: basic, jwt; or forward, where a service decides."),
+    SAID("realm", SHAPE_STRING, "What those who are asked are told that it is for."),
+    { 0 },
+};
+static const struct shape auth_shape = { "ExplainedAuth", 0, auth_fields };
+
 static const struct shape_field considered_fields[] = {
     SAID("route", SHAPE_STRING, "A route that was looked at before."),
     SAID("why", SHAPE_STRING, "Why it was not taken."),
@@ -112,6 +120,9 @@ static const struct shape_field explain_fields[] = {
     SAID("listener", SHAPE_STRING, "The listener."),
     SAID("request", SHAPE_OBJECT, "What was asked.", .of = &asked_shape),
     SAID("route", SHAPE_OBJECT, "The route that it takes.", .of = &taken_route_shape, .may_be_null = true),
+    SAID("auth", SHAPE_OBJECT,
+         "Who it is of would be asked; what follows is for whoever is let pass. Null: nobody is asked.",
+         .of = &auth_shape, .may_be_null = true),
     SAID("considered", SHAPE_LIST, "Routes that were looked at before.", .of = &considered_shape),
     SAID("split", SHAPE_OBJECT, "What the split made of it.", .of = &explained_split_shape,
          .may_be_null = true),

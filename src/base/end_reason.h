@@ -48,6 +48,13 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(GATE_DENIED, "gate_denied", CLIENT, 403, ANY, "the client's address may not pass")                             \
     X(CLIENT_CONNECTIONS, "client_connections", CLIENT, 429, ANY, "the client has too many connections")             \
     X(RATE_LIMITED, "rate_limited", CLIENT, 429, ANY, "more requests have come than the rate allows")              \
+    X(AUTH_REQUIRED, "auth_required", CLIENT, 401, ANY, "the request does not show who it is of")                    \
+    X(AUTH_FAILED, "auth_failed", CLIENT, 401, ANY, "what the request shows of who it is of is not accepted")        \
+    X(AUTH_DENIED, "auth_denied", CLIENT, 403, ANY, "whoever the request is of may not pass here")                   \
+    X(AUTH_CLIENT_LIMIT, "auth_client_limit", CLIENT, 429, ANY, "too many of the client's passwords wait to be checked") \
+    X(AUTH_BUSY, "auth_busy", WEIR, 503, ANY, "too many passwords wait to be checked")                               \
+    X(AUTH_UNAVAILABLE, "auth_unavailable", SERVER, 503, ANY, "the service that decides who may pass cannot be asked") \
+    X(AUTH_TIMEOUT, "auth_timeout", WEIR, 503, ANY, "who the request is of could not be found out in time")          \
     X(CONNECTION_LIMIT, "connection_limit", WEIR, 503, ANY, "weir's connection limit is reached")                    \
     X(NO_DESCRIPTORS, "no_descriptors", WEIR, 503, ANY, "weir is out of file descriptors")                           \
     X(NO_MEMORY, "no_memory", WEIR, 503, ANY, "weir's memory limit is reached")                                      \

@@ -73,6 +73,18 @@ static void tell_route(const struct conf_node *e, struct table *t)
     table_add(t, "%s", line);
 }
 
+static void tell_auth(const struct conf_node *e, struct table *t)
+{
+    const struct conf_node *auth = document_get(e, "auth"), *ways = document_get(auth, "ways");
+    char line[LINE_MAX_BYTES] = "";
+    if (!auth) return;
+    for (const struct conf_node *n = ways ? ways->first_child : NULL; n; n = n->next)
+        add_to_line(line, "%s%.*s", n == ways->first_child ? "" : " or ", SLICE_ARGS(n->text));
+    table_add(t, "auth");
+    table_add(t, "%s", line);
+    table_add(t, "asked by its %s; what follows is for whom that lets pass", document_text(auth, "place"));
+}
+
 static void tell_split(const struct conf_node *e, struct table *t)
 {
     const struct conf_node *split = document_get(e, "split");
@@ -181,6 +193,7 @@ int explain_tell(const struct conf_node *explanation, FILE *out)
     table_init(&t, 3, 0);
     tell_request(explanation, &t);
     tell_route(explanation, &t);
+    tell_auth(explanation, &t);
     tell_split(explanation, &t);
     tell_limits(explanation, &t);
     tell_answer(explanation, &t);

@@ -203,6 +203,14 @@ static void check_bytes_only(const struct checking *k, const struct conf_node *n
         from, name);
 }
 
+static void check_auth_pool(const struct checking *k, const struct conf_node *node,
+                            const struct auth_conf *auth)
+{
+    if (!auth || !auth->forward) return;
+    check_kind(k, get(node, "auth"), auth->forward->pool, "`auth: forward`", false);
+    check_introduction(k, get(node, "auth"), auth->forward->pool, "`auth: forward`");
+}
+
 static void check_listener_kinds(const struct checking *k, const struct conf_node *node,
                                  const struct listener_conf *l)
 {
@@ -222,6 +230,9 @@ static void check_listener_kinds(const struct checking *k, const struct conf_nod
         else
             check_bytes_only(k, at, r->pool, from);
     }
+    for (uint32_t i = 0; i < l->routes.count; i++)
+        check_auth_pool(k, child(get(node, "routes"), i), routes[i].auth);
+    check_auth_pool(k, node, l->auth);
     snprintf(from, sizeof(from), "listener \"%s\"", name_or(l->name));
     check_kind(k, node, l->pool, from, false);
     if (l->protocol == LISTENER_HTTP)
@@ -289,9 +300,11 @@ static void mark_listener(const struct listener_conf *l, struct uses *pools, str
 {
     const struct route_conf *routes = l->routes.data;
     mark(pools, l->pool);
+    if (l->auth && l->auth->forward) mark(pools, l->auth->forward->pool);
     for (uint32_t i = 0; i < l->routes.count; i++) {
         mark(pools, routes[i].pool);
         mark(splits, routes[i].split);
+        if (routes[i].auth && routes[i].auth->forward) mark(pools, routes[i].auth->forward->pool);
         if (routes[i].mirror) mark(pools, routes[i].mirror->pool);
         if (routes[i].egress) mark(pools, routes[i].egress->pool);
     }
@@ -379,6 +392,26 @@ static void note_wide(const struct checking *k, const struct conf_node *list, co
     }
 }
 
+/* Behind a proxy that speaks TLS, or from this host alone, nobody listens on the way. */
+static bool is_shown_in_the_clear(const struct listener_conf *l)
+{
+    bool is_inside = l->bind.sa.any.sa_family == AF_UNIX || address_is_loopback(&l->bind);
+    return !l->tls && !l->trust.count && !l->proxy_protocol && !is_inside;
+}
+
+static void check_auth(const struct checking *k, const struct conf_node *node, const struct listener_conf *l)
+{
+    const struct route_conf *routes = l->routes.data;
+    const struct conf_node *at = child(get(node, "routes"), 0);
+    const char *sentence =
+        "passwords and tokens come over the wire in the clear, where whoever is on the way reads them";
+    const char *remedy = "give the listener `tls:`, or name the proxy in front that has it in `trust:`";
+    if (!is_shown_in_the_clear(l)) return;
+    if (auth_that_asks(l->auth)) conf_decode_note(k->d, node, "auth", remedy, "%s", sentence);
+    for (uint32_t i = 0; at && i < l->routes.count; i++, at = at->next)
+        if (auth_that_asks(routes[i].auth)) conf_decode_note(k->d, at, "auth", remedy, "%s", sentence);
+}
+
 static void check_listeners(const struct checking *k)
 {
     const struct listener_conf *listeners = k->c->proxy.listeners.data;
@@ -386,6 +419,7 @@ static void check_listeners(const struct checking *k)
     for (uint32_t i = 0; at && i < k->c->proxy.listeners.count; i++, at = at->next) {
         const struct listener_conf *l = &listeners[i];
         check_listener_routes(k, at, l);
+        check_auth(k, at, l);
         note_wide(
             k, get(at, "trust"), &l->trust,
             "almost everybody may say who the client is, past every gate, limit and log that goes by it");

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "auth/auth_conf.h"
 #include "base/log.h"
 #include "conf/arena.h"
 #include "metric/metric.h"
@@ -14,12 +15,25 @@
 /* What was read right after a change is looked at again; what was replaced may be free by then. */
 #define SETTLE_MS 100u
 
-/* Of one gate with files. */
+/* What is made of files: `of` is what they stand in. */
+struct kind {
+    uint64_t (*stamp)(const void *of);
+    void *(*read)(const void *of, struct err *err); /* NULL with the sentence */
+    void *(*set)(const void *of, void *made);       /* what was there before */
+    void (*free)(const void *of, void *made);
+    void (*each_file)(const void *of, void (*each)(void *context, const char *path), void *context);
+    uint32_t (*count)(const void *of, const void *made);
+    const char *changed, *refused; /* events */
+    const char *counted;           /* what count() counts */
+};
+
+/* Of one gate with files, or one file of users or keys. */
 struct seat {
-    const struct gate_conf *conf;
-    uint64_t stamp;           /* of what was read last; 0: it is to be read again */
-    uint64_t refused_stamp;   /* of what had a mistake, which was said */
-    struct gate_rules *rules; /* of a look: what was read; NULL: nothing, or it has a mistake */
+    const struct kind *kind;
+    const void *of;
+    uint64_t stamp;         /* of what was read last; 0: it is to be read again */
+    uint64_t refused_stamp; /* of what had a mistake, which was said */
+    void *made;             /* of a look: what was read; NULL: nothing, or it has a mistake */
     bool is_refused;
     struct err err;
 };
@@ -36,10 +50,13 @@ struct look {
     struct file_watch_set *watched;
 };
 
-/* Rules that nobody finds any more: free once every worker has been elsewhere. */
+/* What nobody finds any more: free once every worker has been elsewhere. */
 struct replaced {
     struct list link;
-    struct gate_rules *rules;
+    const struct kind *kind;
+    const void *of;
+    struct conf_arena *arena; /* of `of`: one reference */
+    void *made;
     _Atomic uint32_t passed; /* workers */
 };
 
@@ -54,16 +71,112 @@ struct gate_watch {
     struct timer poll;
     struct list replaced;
     bool is_looking, is_due, is_stopped, has_said_missed;
-    uint64_t applied, refused;
+    struct changes {
+        uint64_t applied, refused;
+    } gates, auths;
 };
 
-/* all gates of a configuration */
+/* gates */
 
-static void add_seat(struct seat *seats, uint32_t *count, const struct gate_conf *conf)
+static uint64_t gate_stamp(const void *of)
+{
+    return gate_conf_stamp(of);
+}
+
+static void *gate_read(const void *of, struct err *err)
+{
+    const char *key;
+    return gate_rules_new(of, &key, err);
+}
+
+static void *gate_set(const void *of, void *made)
+{
+    return gate_slot_set(((const struct gate_conf *)of)->slot, made);
+}
+
+static void gate_free(const void *of, void *made)
+{
+    (void)of;
+    gate_rules_free(made);
+}
+
+static void gate_each_file(const void *of, void (*each)(void *, const char *), void *context)
+{
+    gate_conf_each_file(of, each, context);
+}
+
+static uint32_t gate_count(const void *of, const void *made)
+{
+    (void)of;
+    return gate_rules_file_blocks(made);
+}
+
+static const struct kind gate_kind = { gate_stamp,          gate_read,           gate_set,
+                                       gate_free,           gate_each_file,      gate_count,
+                                       "addresses_changed", "addresses_refused", "blocks" };
+
+/* users and keys */
+
+static uint64_t auth_stamp(const void *of)
+{
+    return auth_file_stamp(of);
+}
+
+static void *auth_read(const void *of, struct err *err)
+{
+    const struct auth_file *f = of;
+    return f->kind->read(f->path, err);
+}
+
+static void *auth_set(const void *of, void *made)
+{
+    return auth_file_set((struct auth_file *)(uintptr_t)of, made);
+}
+
+static void auth_free(const void *of, void *made)
+{
+    if (made) ((const struct auth_file *)of)->kind->free(made);
+}
+
+static void auth_each_file(const void *of, void (*each)(void *, const char *), void *context)
+{
+    each(context, ((const struct auth_file *)of)->path);
+}
+
+static uint32_t auth_count(const void *of, const void *made)
+{
+    return ((const struct auth_file *)of)->kind->count(made);
+}
+
+static const struct kind users_kind = { auth_stamp,      auth_read,       auth_set,
+                                        auth_free,       auth_each_file,  auth_count,
+                                        "users_changed", "users_refused", "users" };
+static const struct kind keys_kind = { auth_stamp, auth_read,      auth_set,       auth_free, auth_each_file,
+                                       auth_count, "keys_changed", "keys_refused", "keys" };
+
+static struct changes *changes_of(struct gate_watch *w, const struct kind *kind)
+{
+    return kind == &gate_kind ? &w->gates : &w->auths;
+}
+
+/* all of a configuration */
+
+static void add_gate(struct seat *seats, uint32_t *count, const struct gate_conf *conf)
 {
     if (!conf || !conf->slot || !(conf->allow_files.count + conf->deny_files.count)) return;
-    if (seats) seats[*count] = (struct seat){ .conf = conf, .stamp = conf->slot->stamp };
+    if (seats) seats[*count] = (struct seat){ .kind = &gate_kind, .of = conf, .stamp = conf->slot->stamp };
     (*count)++;
+}
+
+static void add_auth(struct seat *seats, uint32_t *count, const struct auth_conf *conf)
+{
+    const struct auth_file *users = conf && conf->basic ? conf->basic->file : NULL;
+    const struct auth_file *keys = conf && conf->jwt ? conf->jwt->file : NULL;
+    if (users && seats)
+        seats[*count] = (struct seat){ .kind = &users_kind, .of = users, .stamp = users->stamp };
+    *count += users != NULL;
+    if (keys && seats) seats[*count] = (struct seat){ .kind = &keys_kind, .of = keys, .stamp = keys->stamp };
+    *count += keys != NULL;
 }
 
 /* `seats` NULL: only counts them. */
@@ -71,11 +184,15 @@ static uint32_t find_seats(const struct config *config, struct seat *seats)
 {
     const struct listener_conf *listeners = config->proxy.listeners.data;
     uint32_t count = 0;
-    add_seat(seats, &count, config->proxy.gate);
+    add_gate(seats, &count, config->proxy.gate);
     for (uint32_t i = 0; i < config->proxy.listeners.count; i++) {
         const struct route_conf *routes = listeners[i].routes.data;
-        add_seat(seats, &count, listeners[i].gate);
-        for (uint32_t k = 0; k < listeners[i].routes.count; k++) add_seat(seats, &count, routes[k].gate);
+        add_gate(seats, &count, listeners[i].gate);
+        add_auth(seats, &count, listeners[i].auth);
+        for (uint32_t k = 0; k < listeners[i].routes.count; k++) {
+            add_gate(seats, &count, routes[k].gate);
+            add_auth(seats, &count, routes[k].auth);
+        }
     }
     return count;
 }
@@ -92,7 +209,8 @@ static void on_passed(void *reader, const struct mail *m)
 static void replaced_free(struct replaced *r)
 {
     list_remove(&r->link);
-    gate_rules_free(r->rules);
+    r->kind->free(r->of, r->made);
+    conf_arena_free(r->arena);
     free(r);
 }
 
@@ -107,11 +225,14 @@ static void sweep(struct gate_watch *w)
 }
 
 /* A worker asks within one call from its loop: when it reads its mail it holds nothing of what was there before. */
-static void replace(struct gate_watch *w, const struct gate_conf *conf, struct gate_rules *rules)
+static void replace(struct gate_watch *w, const struct seat *seat, void *made)
 {
     struct replaced *r = calloc(1, sizeof(*r));
     if (!r) abort();
-    r->rules = gate_slot_set(conf->slot, rules);
+    r->kind = seat->kind;
+    r->of = seat->of;
+    r->arena = conf_arena_get(w->config->arena);
+    r->made = seat->kind->set(seat->of, made);
     list_push_back(&w->replaced, &r->link);
     struct mail m = { .deliver = on_passed, .object = r };
     for (uint32_t i = 0; i < w->proxy->worker_count; i++) worker_post(w->proxy->workers[i], &m);
@@ -121,13 +242,12 @@ static void replace(struct gate_watch *w, const struct gate_conf *conf, struct g
 
 static void read_seat(struct seat *s)
 {
-    uint64_t now = gate_conf_stamp(s->conf); /* before it is read: what comes meanwhile is read once more */
-    const char *key;
+    uint64_t now = s->kind->stamp(s->of); /* before it is read: what comes meanwhile is read once more */
     s->is_refused = false;
     if (now && (now == s->stamp || now == s->refused_stamp)) return;
-    s->rules = gate_rules_new(s->conf, &key, &s->err);
-    s->is_refused = !s->rules;
-    if (s->rules)
+    s->made = s->kind->read(s->of, &s->err);
+    s->is_refused = !s->made;
+    if (s->made)
         s->stamp = now;
     else
         s->refused_stamp = now;
@@ -143,13 +263,14 @@ static void run(struct job *job)
 {
     struct look *l = (struct look *)job;
     l->watched = file_watch_set_new(l->files);
-    for (uint32_t i = 0; i < l->count; i++) gate_conf_each_file(l->seats[i].conf, add_file, l->watched);
+    for (uint32_t i = 0; i < l->count; i++) l->seats[i].kind->each_file(l->seats[i].of, add_file, l->watched);
     for (uint32_t i = 0; i < l->count; i++) read_seat(&l->seats[i]);
 }
 
 static void look_free(struct look *l)
 {
-    for (uint32_t i = 0; i < l->count; i++) gate_rules_free(l->seats[i].rules);
+    for (uint32_t i = 0; i < l->count; i++)
+        if (l->seats[i].made) l->seats[i].kind->free(l->seats[i].of, l->seats[i].made);
     file_watch_set_free(l->watched);
     conf_arena_free(l->arena);
     free(l->seats);
@@ -158,18 +279,18 @@ static void look_free(struct look *l)
 
 static void serve(struct gate_watch *w, struct seat *found, struct seat *seat)
 {
-    if (found->rules) {
-        uint32_t blocks = gate_rules_file_blocks(found->rules);
-        replace(w, seat->conf, found->rules);
-        found->rules = NULL;
-        w->applied++;
-        log_event(LOG_INFO, "addresses_changed", "blocks=%u", blocks);
+    const struct kind *kind = seat->kind;
+    if (found->made) {
+        uint32_t count = kind->count(seat->of, found->made);
+        replace(w, seat, found->made);
+        found->made = NULL;
+        changes_of(w, kind)->applied++;
+        log_event(LOG_INFO, kind->changed, "%s=%u", kind->counted, count);
     }
     if (found->is_refused) {
         char quoted[ERR_TEXT_MAX + 64];
-        w->refused++;
-        log_event(LOG_WARN, "addresses_refused", "error=%s",
-                  log_quote(found->err.text, quoted, sizeof(quoted)));
+        changes_of(w, kind)->refused++;
+        log_event(LOG_WARN, kind->refused, "error=%s", log_quote(found->err.text, quoted, sizeof(quoted)));
     }
     seat->stamp = found->stamp;
     seat->refused_stamp = found->refused_stamp;
@@ -256,14 +377,10 @@ static void on_poll(struct timer *t)
         loop_arm(w->loop, &w->poll, SETTLE_MS);
 }
 
-static double read_applied(void *context)
+/* `context` is the counter. */
+static double read_changes(void *context)
 {
-    return (double)((const struct gate_watch *)context)->applied;
-}
-
-static double read_refused(void *context)
-{
-    return (double)((const struct gate_watch *)context)->refused;
+    return (double)*(const uint64_t *)context;
 }
 
 static double read_blocks(void *context)
@@ -271,15 +388,24 @@ static double read_blocks(void *context)
     const struct gate_watch *w = context;
     double sum = 0;
     for (uint32_t i = 0; i < w->count; i++)
-        sum += gate_rules_file_blocks(atomic_load(&w->seats[i].conf->slot->rules));
+        if (w->seats[i].kind == &gate_kind)
+            sum += gate_rules_file_blocks(
+                atomic_load(&((const struct gate_conf *)w->seats[i].of)->slot->rules));
     return sum;
+}
+
+static void add_change_meters(struct metric_registry *m, const char *name, const char *help,
+                              struct changes *changes)
+{
+    struct metric_label label = { "result", "applied" };
+    metric_counter_fn(m, name, help, &label, 1, read_changes, &changes->applied);
+    label.value = "refused";
+    metric_counter_fn(m, name, help, &label, 1, read_changes, &changes->refused);
 }
 
 int gate_watch_new(struct gate_watch **out, struct loop *loop, struct jobs *jobs, struct proxy *proxy,
                    struct err *err)
 {
-    const char *help = "Changed files of address blocks that were taken while weir runs, or refused.";
-    struct metric_label label = { "result", "applied" };
     struct gate_watch *w = calloc(1, sizeof(*w));
     if (!w) return err_set(err, "out of memory at start");
     w->loop = loop;
@@ -288,9 +414,12 @@ int gate_watch_new(struct gate_watch **out, struct loop *loop, struct jobs *jobs
     list_init(&w->replaced);
     timer_init(&w->poll, on_poll);
     file_watch_init(&w->files, loop, on_change, w);
-    metric_counter_fn(proxy->metrics, "weir_gate_file_changes_total", help, &label, 1, read_applied, w);
-    label.value = "refused";
-    metric_counter_fn(proxy->metrics, "weir_gate_file_changes_total", help, &label, 1, read_refused, w);
+    add_change_meters(proxy->metrics, "weir_gate_file_changes_total",
+                      "Changed files of address blocks that were taken while weir runs, or refused.",
+                      &w->gates);
+    add_change_meters(proxy->metrics, "weir_auth_file_changes_total",
+                      "Changed files of users or keys that were taken while weir runs, or refused.",
+                      &w->auths);
     metric_gauge_fn(proxy->metrics, "weir_gate_file_blocks", "Address blocks of the gates' files.", NULL, 0,
                     read_blocks, w);
     *out = w;

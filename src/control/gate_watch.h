@@ -1,6 +1,6 @@
-/* control/gate_watch.h: the files of the gates of the configuration in force, while they change: they are read on the jobs' thread,
- * and asked from then on; connections and requests go on meanwhile. A file with a mistake is said, and what was there before
- * stays. Control thread. */
+/* control/gate_watch.h: the files that say who may pass, of the configuration in force, while they change: the gates' address
+ * blocks, users, keys. They are read on the jobs' thread, and asked from then on; connections and requests go on meanwhile. A
+ * file with a mistake is said, and what was there before stays. Control thread. */
 #pragma once
 
 #include "control/config.h"

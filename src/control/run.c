@@ -35,6 +35,7 @@
 #include "net/jobs.h"
 #include "net/socket_set.h"
 #include "proxy/change.h"
+#include "proxy/passwords.h"
 #include "proxy/worker.h"
 #include "self/leak_watch.h"
 #include "self/profiler.h"
@@ -66,6 +67,7 @@ struct control {
     uint32_t signal_count;
     struct certificate_watch *certificates;
     struct gate_watch *gates;
+    struct passwords *passwords;
 };
 
 static void fail(const char *event, const struct err *err)
@@ -431,6 +433,14 @@ static int open_admin(struct control *c, struct err *err)
     return admin_open(&c->admin, c->config->admin, &objects, &c->loop, err);
 }
 
+static int open_passwords(struct control *c, struct err *err)
+{
+    if (passwords_new(&c->passwords, &c->loop, c->box, c->proxy->metrics, limits_cores() / 4, err) < 0)
+        return -1;
+    c->proxy->passwords = c->passwords;
+    return 0;
+}
+
 static int open_all(struct control *c, struct err *err)
 {
     if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0 || jobs_new(&c->jobs, c->box, err) < 0) return -1;
@@ -442,6 +452,7 @@ static int open_all(struct control *c, struct err *err)
     if (open_leaks(c, err) < 0) return -1;
     if (certificate_watch_new(&c->certificates, &c->loop, c->jobs, c->proxy, err) < 0) return -1;
     if (gate_watch_new(&c->gates, &c->loop, c->jobs, c->proxy, err) < 0) return -1;
+    if (open_passwords(c, err) < 0) return -1;
     /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
     if (open_upgrade(c, err) < 0) return -1;
     if (c->config->admin && profiler_new(&c->profiler, c->proxy, c->box, err) < 0) return -1;
@@ -494,6 +505,7 @@ static void close_all(struct control *c)
     discovery_stop(c->discovery);
     certificate_watch_stop(c->certificates);
     gate_watch_stop(c->gates);
+    passwords_stop(c->passwords);
     jobs_stop(c->jobs);
     server_checks_stop(c->checks);
     traffic_watch_stop(c->traffic);
@@ -511,6 +523,7 @@ static void close_all(struct control *c)
     jobs_free(c->jobs);
     certificate_watch_free(c->certificates);
     gate_watch_free(c->gates);
+    passwords_free(c->passwords);
     reload_free(c->reload);
     discovery_free(c->discovery);
     upgrade_free(c->upgrade);

@@ -12,8 +12,8 @@ static const char *const source_names[SOURCE_COUNT] = {
     [HTTP_SOURCE_PATH] = "path",     [HTTP_SOURCE_QUERY] = "query",
     [HTTP_SOURCE_TARGET] = "target", [HTTP_SOURCE_METHOD] = "method",
     [HTTP_SOURCE_SCHEME] = "scheme", [HTTP_SOURCE_REQUEST_ID] = "request_id",
-    [HTTP_SOURCE_HEADER] = "header", [HTTP_SOURCE_COOKIE] = "cookie",
-    [HTTP_SOURCE_ARG] = "arg",
+    [HTTP_SOURCE_USER] = "user",     [HTTP_SOURCE_HEADER] = "header",
+    [HTTP_SOURCE_COOKIE] = "cookie", [HTTP_SOURCE_ARG] = "arg",
 };
 
 static bool takes_name(enum http_source source)
@@ -43,7 +43,7 @@ static int find_source(struct slice word, enum http_source *out, struct err *err
     return err_set(
         err,
         "there is no source \"%.*s\"; there are client, host, path, query, target, method, scheme, "
-        "request_id, header:NAME, cookie:NAME and arg:NAME",
+        "request_id, user, header:NAME, cookie:NAME and arg:NAME",
         SLICE_ARGS(conf_clip(word)));
 }
 
@@ -142,6 +142,13 @@ int http_template_parse_source(struct slice text, struct http_template *out, str
     return has_braces ? read_parts(out, err) : add_source(out, 0, text.len, err);
 }
 
+bool http_template_asks(const struct http_template *t, enum http_source source)
+{
+    for (uint32_t i = 0; i < t->count; i++)
+        if (t->parts[i].source == source) return true;
+    return false;
+}
+
 void http_template_print(const struct http_template *t, struct text *out)
 {
     text_add(out, t->text, t->text_len);
@@ -237,6 +244,7 @@ struct slice http_source_value(enum http_source source, struct slice name,
     case HTTP_SOURCE_METHOD: return head->method_text;
     case HTTP_SOURCE_SCHEME: return in->is_secure || head->scheme.len == 5 ? SLICE("https") : SLICE("http");
     case HTTP_SOURCE_REQUEST_ID: return in->request_id;
+    case HTTP_SOURCE_USER: return in->user;
     case HTTP_SOURCE_HEADER: return http_field_value(http_head_find_name(head, name));
     /* The first: all of them together would be another one as soon as a stale one expires. */
     case HTTP_SOURCE_COOKIE: return http_cookie_value(head, name);

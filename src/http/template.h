@@ -1,6 +1,6 @@
 /* http/template.h: text made from a request: literal text and sources in braces.
  *
- *     {client} {host} {path} {query} {target} {method} {scheme} {request_id} {header:NAME} {cookie:NAME} {arg:NAME}
+ *     {client} {host} {path} {query} {target} {method} {scheme} {request_id} {user} {header:NAME} {cookie:NAME} {arg:NAME}
  *
  * "{{" and "}}" are braces themselves. Where a single source is all that is meant (the key of a hash, the unit of a
  * split), its name alone will do: "header:X-User". A source that the request does not have is empty.
@@ -27,6 +27,7 @@ enum http_source {
     HTTP_SOURCE_METHOD,
     HTTP_SOURCE_SCHEME,
     HTTP_SOURCE_REQUEST_ID,
+    HTTP_SOURCE_USER,   /* who it is, once that was asked (auth); else none */
     HTTP_SOURCE_HEADER, /* all fields of that name that are not dropped: a list (RFC 9110 5.3) */
     HTTP_SOURCE_COOKIE, /* RFC 6265 4.2: the first of that name */
     HTTP_SOURCE_ARG,    /* the first query argument of that name, as it came */
@@ -48,7 +49,8 @@ struct http_template_input {
     const struct http_head *head; /* borrowed */
     const struct ip *client;      /* borrowed; whoever is meant, not necessarily the peer */
     struct slice request_id;
-    bool is_secure; /* it came over TLS */
+    struct slice user; /* who it is; data NULL: nobody was asked */
+    bool is_secure;    /* it came over TLS */
 };
 
 /* Reads "text {source} text". -1 with the sentence: an unknown source, an open brace, a control character, too long or
@@ -56,6 +58,7 @@ struct http_template_input {
 MUST_CHECK int http_template_parse(struct slice text, struct http_template *out, struct err *err);
 /* The same, but text without braces must be the name of one source. */
 MUST_CHECK int http_template_parse_source(struct slice text, struct http_template *out, struct err *err);
+bool http_template_asks(const struct http_template *t, enum http_source source);
 /* As it was written. */
 void http_template_print(const struct http_template *t, struct text *out);
 /* Adds the text. out->is_cut tells what did not fit. False: it has sources, and the request has none of them; then

@@ -3,7 +3,7 @@
 #include "base/count.h"
 #include "pool/upstream.h"
 #include "proxy/compression.h"
-#include "proxy/exchange.h"
+#include "proxy/exchange_steps.h"
 #include "proxy/introduction.h"
 #include "proxy/mirror.h"
 #include "proxy/tcp.h"
@@ -51,6 +51,7 @@ static void add_exchange(struct census *c, const struct exchange *x)
         add_timer(c, &x->compression->pause);
     }
     add_server_stream(c, x->attempt.stream);
+    if (x->auth) add_server_stream(c, exchange_auth_stream(x));
 }
 
 static void add_tunnel(struct census *c, const struct tunnel *t, bool is_session)

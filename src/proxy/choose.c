@@ -74,6 +74,14 @@ static bool may_pass(const struct route_set *l, const struct route *r, const str
     return !r->gate || gate_slot_passes(r->gate, &rq->client);
 }
 
+/* A route's own word goes before its listener's. What redirects a whole listener to https asks nobody: what is shown there
+ * would be shown to all on the way. */
+static const struct auth_conf *auth_of(const struct route_set *l, const struct route *r)
+{
+    if (r && r->conf && r->conf->https) return NULL;
+    return auth_that_asks(r && r->conf && r->conf->auth ? r->conf->auth : l->conf->auth);
+}
+
 uint64_t choose_body_limit(const struct route_set *l, const struct route *r)
 {
     const struct route_limits *own = r && r->conf ? r->conf->limits : NULL;
@@ -185,15 +193,19 @@ void choose(const struct route_set *l, const struct choose_request *rq, struct c
     struct http_template_input in = {
         .head = rq->head, .client = &rq->client, .request_id = rq->request_id, .is_secure = rq->is_secure
     };
+    if (rq->user) in.user = *rq->user;
     *out = (struct choose_result){ .refusal = END_NONE };
     admit(rq, out);
     if (out->refusal == END_NONE) match_route(l, rq, out);
-    if (!out->route) return;
     const struct route *r = out->route;
-    if (!may_pass(l, r, rq)) {
+    if (r && !may_pass(l, r, rq)) {
         refuse(out, END_GATE_DENIED, NULL);
         return;
     }
+    /* Which routes there are is nothing for those who may not pass. */
+    bool is_asked = r || out->refusal == END_NO_ROUTE;
+    if (is_asked && !rq->user && (out->auth = auth_of(l, r))) return;
+    if (!r) return;
     if (is_body_too_large(l, r, rq->head)) {
         refuse(out, END_BODY_TOO_LARGE, NULL);
         return;

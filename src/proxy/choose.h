@@ -3,6 +3,7 @@
  * `explain` asks the very same question. */
 #pragma once
 
+#include "auth/auth_conf.h"
 #include "base/end_reason.h"
 #include "proxy/route_set.h"
 
@@ -11,6 +12,7 @@ struct choose_request {
     enum http_path_fault path_fault; /* or, with a fault, as it came */
     struct ip peer, client;          /* who is connected; who is meant */
     struct slice request_id;
+    const struct slice *user;      /* who it is; NULL: nobody has asked */
     bool is_secure;                /* it came over TLS */
     struct route_scratch *scratch; /* the caller's; for regular expressions */
     uint64_t now_ms;               /* of the loop's clock */
@@ -27,6 +29,8 @@ enum choose_split_reason {
 struct choose_result {
     enum end_reason refusal; /* END_NONE: none */
     const char *detail;      /* of the refusal; static, may be NULL */
+    const struct auth_conf
+        *auth; /* who it is must be known first: what comes behind the route is not decided. NULL: not so */
     struct route_choice match;
     const struct route *route;           /* NULL: none matches */
     const struct split_variant *variant; /* NULL: no split */

@@ -18,6 +18,7 @@
 #define WATCH_AFTER_MS 100
 
 static enum step choose_route(struct exchange *x);
+static enum step wait_for_who(struct exchange *x);
 static enum step go_on(struct exchange *x);
 static enum step wait_for_event(struct exchange *x);
 static enum step run_tunnel(struct exchange *x);
@@ -74,6 +75,8 @@ static const struct {
     uint32_t may_enter;
 } states[] = {
     [EXCHANGE_ROUTE]    = { "route",    choose_route, WAIT_NONE,
+                            TO(AUTH) | TO(DELAY) | TO(RESOLVE) | TO(PICK) | TO(REPLY) | TO(DONE) },
+    [EXCHANGE_AUTH]     = { "auth",     wait_for_who, WAIT_NONE,
                             TO(DELAY) | TO(RESOLVE) | TO(PICK) | TO(REPLY) | TO(DONE) },
     [EXCHANGE_DELAY]    = { "delay",    go_on, WAIT_NONE, TO(RESOLVE) | TO(PICK) | TO(REPLY) | TO(DONE) },
     [EXCHANGE_RESOLVE]  = { "resolve",  wait_for_event, WAIT_RESOLVED, TO(PICK) | TO(REPLY) | TO(DONE) },
@@ -168,6 +171,7 @@ static void set_timer(struct exchange *x)
     if (x->try_deadline_ms) at = earliest(at, x->try_deadline_ms);
     if (!x->is_watched) at = earliest(at, x->watch_ms);
     if (x->state == EXCHANGE_DELAY) at = earliest(at, x->resume_ms);
+    if (x->state == EXCHANGE_AUTH) at = earliest(at, exchange_auth_until_ms(x));
     if (at != UINT64_MAX) timer_arm(&x->worker->loop.timers, &x->timer, at);
 }
 
@@ -290,28 +294,39 @@ static enum step lead(struct exchange *x)
     return exchange_enter(x, EXCHANGE_PICK);
 }
 
+/* Where the listener's rate goes by who it is, that is to be known first. */
 static enum step choose_route(struct exchange *x)
 {
+    const struct rate_limit *rate = x->routes->rate;
+    if (tls_challenges_are_any(x->worker->proxy->challenges) && exchange_has_proof(x)) {
+        x->end = END_OK;
+        return exchange_enter(x, EXCHANGE_REPLY);
+    }
+    if (rate && !rate->asks_user && exchange_is_over_rate(x, rate)) return exchange_refuse_by_rate(x);
+    return exchange_decide(x);
+}
+
+enum step exchange_decide(struct exchange *x)
+{
+    const struct rate_limit *rate = x->routes->rate;
     struct choose_request rq = { .head = &x->head,
                                  .path_fault = (enum http_path_fault)x->path_fault,
                                  .peer = x->peer,
                                  .client = x->record.client,
                                  .request_id = slice_of(x->request_id),
+                                 .user = exchange_user(x),
                                  .scratch = x->worker->scratch,
                                  .is_secure = exchange_is_secure(x),
                                  .now_ms = exchange_now_ms(x),
                                  .worker = x->worker->index + 1 };
     struct choose_result c;
-    if (tls_challenges_are_any(x->worker->proxy->challenges) && exchange_has_proof(x)) {
-        x->end = END_OK;
-        return exchange_enter(x, EXCHANGE_REPLY);
-    }
-    if (exchange_is_over_rate(x, x->routes->rate)) return exchange_refuse_by_rate(x);
     choose(x->routes, &rq, &c);
     if (c.route) apply_choice(x, &c);
+    if (c.auth) return exchange_ask_who(x, c.auth);
     if (c.refusal != END_NONE) return exchange_fail_with(x, c.refusal, c.detail);
     if (bug_if(EXCHANGE, !c.route)) return exchange_end_of_bug(x);
-    if (exchange_is_over_rate(x, c.route->rate) ||
+    if ((rate && rate->asks_user && exchange_is_over_rate(x, rate)) ||
+        exchange_is_over_rate(x, c.route->rate) ||
         exchange_is_over_rate(x, site_pool_rate(x->routes->site, c.pool)))
         return exchange_refuse_by_rate(x);
     return x->resume_ms ? exchange_enter(x, EXCHANGE_DELAY) : lead(x);
@@ -321,6 +336,12 @@ static enum step go_on(struct exchange *x)
 {
     if (exchange_now_ms(x) >= x->resume_ms) return lead(x);
     be_called_by(x, x->resume_ms);
+    return STEP_WAIT;
+}
+
+static enum step wait_for_who(struct exchange *x)
+{
+    be_called_by(x, exchange_auth_until_ms(x));
     return STEP_WAIT;
 }
 
@@ -345,26 +366,6 @@ void exchange_on_tunnel_end(struct exchange *x, enum end_reason reason)
 {
     (void)bug_if(EXCHANGE, x->tunnel);
     exchange_finish(x, reason);
-}
-
-/* A copy in the arena. -1: out of memory. */
-int exchange_copy_fields(struct exchange *x, const struct http_field *from, uint32_t count,
-                         struct http_field **to)
-{
-    size_t size = 0;
-    for (uint32_t i = 0; i < count; i++) size += from[i].name_len + from[i].value_len;
-    struct http_field *fields = arena_alloc(&x->arena, (count + 1) * sizeof(*fields));
-    char *memory = arena_alloc(&x->arena, size + 1);
-    if (!fields || !memory) return -1;
-    struct text t = text_over(memory, size + 1);
-    for (uint32_t i = 0; i < count; i++) {
-        const struct http_field *f = &from[i];
-        fields[i] = *f;
-        fields[i].name = text_put(&t, (struct slice){ f->name, f->name_len }).data;
-        fields[i].value = text_put(&t, (struct slice){ f->value, f->value_len }).data;
-    }
-    *to = fields;
-    return 0;
 }
 
 /* the end */
@@ -404,6 +405,7 @@ static enum step retire(struct exchange *x)
             http_stream_release(x->client);
     }
     record_exchange(x);
+    if (x->auth) exchange_auth_end(x);
     if (x->egress) egress_end(x);
     if (x->mirror) mirror_original_ended(x);
     if (x->view) pool_view_put(x->view);
@@ -469,6 +471,8 @@ static void on_timer(struct timer *t)
         on_deadline(x, END_TOTAL_TIMEOUT);
     else if (x->state == EXCHANGE_DELAY && now >= x->resume_ms)
         exchange_advance(x);
+    else if (x->state == EXCHANGE_AUTH && now >= exchange_auth_until_ms(x))
+        on_deadline(x, END_AUTH_TIMEOUT);
     else if (now >= deadline_ms(x, wait, x->since_ms))
         on_deadline(x, (enum end_reason)waits[wait].timeout);
     else if (now >= deadline_ms(x, request, x->request_since_ms))
@@ -519,27 +523,6 @@ static struct exchange *exchange_new(struct listener_worker *lw, struct http_str
     return x;
 }
 
-/* The head as the exchange's own: it outlives the buffer that it was read into. Its path becomes canonical on the way:
- * from here on nobody sees another. */
-static int copy_head(struct exchange *x, const struct http_head *head)
-{
-    size_t size = head->method_text.len + head->authority.len + head->scheme.len + head->upgrade.len +
-                  http_path_room(head->target);
-    char *memory = arena_alloc(&x->arena, size + 1);
-    if (!memory) return -1;
-    struct text t = text_over(memory, size + 1);
-    x->head = *head;
-    x->head.method_text = text_put(&t, head->method_text);
-    x->head.authority = text_put(&t, head->authority);
-    x->head.scheme = text_put(&t, head->scheme);
-    x->head.upgrade = text_put(&t, head->upgrade);
-    x->path_fault = (uint8_t)http_path_put(&x->routes->conf->paths, head->target, &t, &x->head.target);
-    x->head.field_count = 0;
-    if (exchange_copy_fields(x, head->fields, head->field_count, &x->head.fields) < 0) return -1;
-    x->head.field_count = head->field_count;
-    return 0;
-}
-
 static struct exchange *begin(struct http_service *service, struct http_stream *s)
 {
     struct listener_worker *lw = container_of(service, struct listener_worker, service);
@@ -559,7 +542,7 @@ void exchange_on_request(struct http_service *service, struct http_stream *s, st
     x->request_follows = flags & HTTP_MORE;
     x->request_ended = head->body == HTTP_BODY_NONE ||
                        (head->body == HTTP_BODY_LENGTH && !head->content_length);
-    if (copy_head(x, head) < 0) {
+    if (exchange_copy_head(x, head) < 0) {
         exchange_fail(x, END_NO_MEMORY);
         exchange_advance(x);
         return;

@@ -10,6 +10,7 @@
 
 enum exchange_state {
     EXCHANGE_ROUTE,
+    EXCHANGE_AUTH,  /* who it is is being found out */
     EXCHANGE_DELAY, /* a rate limit holds it back */
     EXCHANGE_RESOLVE,
     EXCHANGE_PICK,
@@ -40,6 +41,7 @@ enum step { STEP_WAIT, STEP_GO };
 #define EXCHANGE_TRIED_MAX 64u
 
 struct compression;
+struct exchange_auth;
 struct exchange_egress;
 struct mirror;
 struct split_variant;
@@ -91,8 +93,9 @@ struct exchange {
     const struct rate_limit
         *rate; /* the tightest that it has met, or that refused it; good while it has a site */
     struct rate_verdict rate_verdict;
-    uint64_t resume_ms; /* in state DELAY: when it may go on; 0: at once */
-    struct ip peer;     /* who is connected; record.client is who is meant */
+    uint64_t resume_ms;         /* in state DELAY: when it may go on; 0: at once. */
+    struct exchange_auth *auth; /* in the arena; NULL: nobody was asked who it is */
+    struct ip peer;             /* who is connected; record.client is who is meant */
     struct loop_task end_task;
     uint8_t state;   /* enum exchange_state; written by exchange_enter() only */
     uint8_t request; /* enum exchange_request */

@@ -40,6 +40,7 @@ bool exchange_is_over_rate(struct exchange *x, const struct rate_limit *l)
     struct http_template_input in = { .head = &x->head,
                                       .client = &x->record.client,
                                       .request_id = slice_of(x->request_id),
+                                      .user = exchange_user_text(x),
                                       .is_secure = exchange_is_secure(x) };
     struct rate_verdict v;
     enum rate_outcome outcome = rate_limit_take(l, &in, x->worker->loop.now_ns, x->worker->metrics, &v);

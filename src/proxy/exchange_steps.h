@@ -1,7 +1,8 @@
 /* proxy/exchange_steps.h: what the parts of an exchange call of one another. exchange.c: states, time-outs, beginning and
  * end. exchange_attempt.c: servers, the queue. exchange_retry.c: whether a request goes out once more.
  * exchange_request.c: from client to server. exchange_response.c: from server to client. exchange_reply.c: weir's own
- * answers. exchange_rate.c: rate limits. exchange_egress.c: where egress routes go. A response that is compressed on its way:
+ * answers. exchange_auth.c: who may pass by what they show. exchange_rate.c: rate limits. exchange_egress.c: where egress
+ * routes go. exchange_head.c: the head as the exchange's own. A response that is compressed on its way:
  * compression.h. */
 #pragma once
 
@@ -76,7 +77,10 @@ enum step exchange_fail(struct exchange *x, enum end_reason reason);
 enum step exchange_fail_with(struct exchange *x, enum end_reason reason, const char *detail);
 /* It is in a state that cannot be: cut off, for END_INTERNAL. From anywhere; STEP_GO */
 enum step exchange_end_of_bug(struct exchange *x);
-/* A copy in the arena. -1: out of memory. */
+/* The head as the exchange's own: it outlives the buffer that it was read into. Its path becomes canonical on the way:
+ * from here on nobody sees another. -1: out of memory, for both. */
+int exchange_copy_head(struct exchange *x, const struct http_head *head);
+/* A copy in the arena. */
 int exchange_copy_fields(struct exchange *x, const struct http_field *from, uint32_t count,
                          struct http_field **to);
 
@@ -127,6 +131,35 @@ enum step exchange_reply_by_route(struct exchange *x);
 enum step exchange_reply_as_last(struct exchange *x);
 /* It is a CA's question for the proof of a name, and x->proof the answer: before all that a configuration says. */
 bool exchange_has_proof(struct exchange *x);
+
+/* What it leads to, by all that is known of it. */
+enum step exchange_decide(struct exchange *x);
+
+/* Finds out who it is, by what it shows; then it is decided anew. */
+enum step exchange_ask_who(struct exchange *x, const struct auth_conf *conf);
+/* In state AUTH: until when it waits. */
+uint64_t exchange_auth_until_ms(const struct exchange *x);
+/* Who it is: empty where that is not said. NULL: nobody has asked. */
+const struct slice *exchange_user(const struct exchange *x);
+/* For templates. */
+static inline struct slice exchange_user_text(const struct exchange *x)
+{
+    const struct slice *user = x->auth ? exchange_user(x) : NULL;
+    return user ? *user : SLICE_NONE;
+}
+/* What was shown does not go on to servers, unless it is told to. */
+void exchange_auth_hide(struct exchange *x);
+/* What servers are told of who it is: their number. */
+uint32_t exchange_auth_fields(const struct exchange *x, const struct http_field **fields);
+/* To the service that decides; NULL: none is open. */
+const struct http_stream *exchange_auth_stream(const struct exchange *x);
+/* The status of a refusal that another has decided; 0: its reason's. */
+uint16_t exchange_auth_status(const struct exchange *x);
+#define EXCHANGE_CHALLENGES 8u
+/* What a refusal asks for: their number. */
+uint32_t exchange_auth_challenges(struct exchange *x, struct http_field out[EXCHANGE_CHALLENGES]);
+/* No answer comes any more. */
+void exchange_auth_end(struct exchange *x);
 
 /* Asks a limit, which counts it: true if it is refused. `l` may be NULL. */
 bool exchange_is_over_rate(struct exchange *x, const struct rate_limit *l);

@@ -8,6 +8,35 @@
 #include "proxy/site.h"
 #include "route/split.h"
 
+/* who it is */
+
+static void print_ways(const struct auth_conf *auth, struct json *out)
+{
+    json_key(out, "ways");
+    json_array(out);
+    if (auth->basic) json_string(out, "basic");
+    if (auth->jwt) json_string(out, "jwt");
+    if (auth->forward) json_string(out, "forward");
+    json_array_end(out);
+}
+
+/* Nobody is asked here: what follows is for whom it lets pass. */
+static void print_auth(const struct auth_conf *auth, const struct route *r, struct json *out)
+{
+    json_key(out, "auth");
+    if (!auth) {
+        json_null(out);
+        return;
+    }
+    json_object(out);
+    json_key(out, "place");
+    json_string(out, r && r->conf && r->conf->auth == auth ? "route" : "listener");
+    print_ways(auth, out);
+    json_key(out, "realm");
+    json_string(out, auth->realm);
+    json_object_end(out);
+}
+
 /* the route */
 
 struct steps {
@@ -429,6 +458,12 @@ static void decide(struct explain_request *rq, struct route_scratch *scratch, ui
         return;
     }
     choose(rq->listener, &asked, c);
+    const struct auth_conf *auth = c->auth;
+    if (auth) {
+        asked.user = &SLICE_NONE;
+        choose(rq->listener, &asked, c);
+        c->auth = auth;
+    }
     if (c->refusal != END_NONE || !c->pool || !c->route->rewrite) return;
     struct text t = text_over(rq->rewritten, choose_target_room(rq->head.target));
     c->refusal = choose_target(rq->listener, c->route, scratch, &rq->target, &t);
@@ -446,6 +481,7 @@ static int tell_all(struct explain_request *rq, struct route_scratch *scratch, s
     json_object(out);
     print_request(rq, out);
     print_route(&c, out);
+    print_auth(c.auth, c.route, out);
     print_considered(rq, &c, scratch, out);
     print_split(&c, &in, out);
     json_key(out, "pool");

@@ -226,6 +226,7 @@ enum end_reason fault_make_location(struct exchange *x, struct slice *location)
     struct http_template_input in = { .head = &x->head,
                                       .client = &x->record.client,
                                       .request_id = slice_of(x->request_id),
+                                      .user = exchange_user_text(x),
                                       .is_secure = exchange_is_secure(x) };
     bool is_made = !https || route_https_location(https, &x->head, &t);
     if (!https) http_template_expand(&conf->to, &in, &t);
@@ -358,12 +359,14 @@ int fault_reply(struct exchange *x, struct fault_reply *out)
     add_common(x, out);
     out->head.version = HTTP_VERSION_1_1;
     out->head.status = status;
-    out->head.reason = slice_of(http_status_text(status));
     out->fields[out->field_count++] = make_field(
         "Content-Type", is_json ? SLICE("application/problem+json") : SLICE("text/plain; charset=utf-8"));
     out->fields[out->field_count++] = make_field("Cache-Control", SLICE("no-store"));
     out->fields[out->field_count++] = make_field("X-Request-Id", slice_of(x->request_id));
     out->field_count += exchange_rate_fields(x, &out->fields[out->field_count]);
+    if (x->auth) out->field_count += exchange_auth_challenges(x, &out->fields[out->field_count]);
+    if (x->auth && exchange_auth_status(x)) out->head.status = exchange_auth_status(x);
+    out->head.reason = slice_of(http_status_text(out->head.status));
     /* RFC 9110 15.5.6 asks for Allow with 405; what is refused here is CONNECT alone. */
     if (status == 405) out->fields[out->field_count++] = make_field("Allow", SLICE(ALLOWED));
     return 0;

@@ -5,7 +5,7 @@
 
 struct fault_reply {
     struct http_head head; /* status, reason; no fields of its own */
-    struct http_field fields[6 + EXCHANGE_RATE_FIELDS];
+    struct http_field fields[6 + EXCHANGE_RATE_FIELDS + EXCHANGE_CHALLENGES];
     uint32_t field_count;
     struct slice body;
     bool is_bodiless; /* not even a length is said */

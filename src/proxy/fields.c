@@ -70,6 +70,13 @@ static bool is_identity(struct slice name)
     return begins_alike(name, SLICE("x-client-cert-"));
 }
 
+bool fields_are_identity(const struct route_set *l, struct slice name)
+{
+    for (uint32_t i = 0; i < l->identity_count; i++)
+        if (fields_are_alike(name, slice_of(l->identities[i]))) return true;
+    return false;
+}
+
 static bool must_drop(const struct http_field *f, bool is_trusted, bool drops_underscores)
 {
     struct slice name = { f->name, f->name_len };
@@ -90,7 +97,8 @@ const char *fields_admit(const struct route_set *l, const struct ip *peer, struc
         struct http_field *f = &fields[i];
         if (underscore == FIELDS_UNDERSCORE_REFUSE && memchr(f->name, '_', f->name_len))
             return "a field name with an underscore, which this listener refuses";
-        f->is_dropped = must_drop(f, is_trusted, underscore == FIELDS_UNDERSCORE_DROP);
+        f->is_dropped = must_drop(f, is_trusted, underscore == FIELDS_UNDERSCORE_DROP) ||
+                        (l->identity_count && fields_are_identity(l, (struct slice){ f->name, f->name_len }));
     }
     return NULL;
 }

@@ -163,13 +163,19 @@ static int add_websocket_key(struct exchange *x, struct http_field *extra, uint3
     return 0;
 }
 
+int forward_describe(struct exchange *x, struct http_field *extra, uint32_t *n)
+{
+    if (add_forwarding(x, extra, n) < 0) return -1;
+    extra[(*n)++] = make_field("X-Request-Id", HTTP_FIELD_X_REQUEST_ID, slice_of(x->request_id));
+    return 0;
+}
+
 /* What weir says of the request on its way. */
 static int add_own_fields(struct exchange *x)
 {
     struct http_field *extra = x->extra;
     uint32_t n = 0;
-    if (add_forwarding(x, extra, &n) < 0) return -1;
-    extra[n++] = make_field("X-Request-Id", HTTP_FIELD_X_REQUEST_ID, slice_of(x->request_id));
+    if (forward_describe(x, extra, &n) < 0) return -1;
     static const struct slice vias[] = {
         [HTTP_VERSION_1_0] = { "1.0 " VIA_NAME, sizeof("1.0 " VIA_NAME) - 1 },
         [HTTP_VERSION_1_1] = { "1.1 " VIA_NAME, sizeof("1.1 " VIA_NAME) - 1 },
@@ -182,7 +188,10 @@ static int add_own_fields(struct exchange *x)
     add_client_certificate(x, extra, &n);
     if (x->variant) extra[n++] = make_field("Weir-Split", HTTP_FIELD_WEIR_SPLIT, slice_of(x->variant->name));
     if (bug_if(FORWARD, n > OWN_FIELDS_MAX)) return -1;
-    x->extra_count = n;
+    const struct http_field *known;
+    uint32_t known_count = exchange_auth_fields(x, &known);
+    if (known_count) memcpy(&extra[n], known, known_count * sizeof(*known));
+    x->extra_count = n + known_count;
     return 0;
 }
 
@@ -212,13 +221,16 @@ static void drop_replaced(struct http_head *head, bool has_trailers)
 int forward_fields(struct exchange *x)
 {
     const struct route_headers_conf *conf = x->route->conf ? x->route->conf->request_headers : NULL;
-    x->extra = arena_alloc(&x->arena, (OWN_FIELDS_MAX + headers_room(conf)) * sizeof(*x->extra));
+    const struct http_field *known;
+    uint32_t room = OWN_FIELDS_MAX + exchange_auth_fields(x, &known) + headers_room(conf);
+    x->extra = arena_alloc(&x->arena, room * sizeof(*x->extra));
     if (!x->extra) return -1;
     if (add_own_fields(x) < 0) return -1;
     /* Rules may be made from what is replaced. */
     if (conf && headers_apply(x, conf, x->head.fields, x->head.field_count, x->extra, &x->extra_count) < 0)
         return -1;
     drop_replaced(&x->head, x->route->conf && x->route->conf->request_trailers.count);
+    exchange_auth_hide(x);
     return 0;
 }
 

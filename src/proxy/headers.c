@@ -48,6 +48,7 @@ static int append(struct exchange *x, const struct route_header_conf *conf, stru
     struct http_template_input in = { .head = &x->head,
                                       .client = &x->record.client,
                                       .request_id = slice_of(x->request_id),
+                                      .user = exchange_user_text(x),
                                       .is_secure = exchange_is_secure(x) };
     if (!http_template_expand(&conf->value, &in, &t)) return 0;
     struct slice copy = arena_copy(&x->arena, text_slice(&t));
@@ -82,7 +83,7 @@ static bool may_trail(const struct exchange *x, const struct http_field *f)
 {
     const struct route_conf *conf = x->route ? x->route->conf : NULL;
     struct slice name = { f->name, f->name_len };
-    if (!conf || f->is_dropped) return false;
+    if (!conf || f->is_dropped || fields_are_identity(x->routes, name)) return false;
     if (conf->request_headers && is_taken_out(conf->request_headers, name, true)) return false;
     const char *const *named = conf->request_trailers.data;
     for (uint32_t i = 0; i < conf->request_trailers.count; i++)

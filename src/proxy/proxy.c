@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auth/verified.h"
 #include "base/bug.h"
 #include "base/count.h"
 #include "conf/arena.h"
@@ -134,6 +135,18 @@ static void add_gauges(struct proxy *p)
                       NULL, 0, read_refused_series, p);
 }
 
+/* Places that nobody comes to cost no memory. */
+#define PASSWORDS_KEPT 8192u
+#define TOKENS_KEPT 16384u
+
+static int open_verified(struct proxy *p, struct rng *rng)
+{
+    p->verified = verified_new(PASSWORDS_KEPT);
+    p->tokens = verified_new(TOKENS_KEPT);
+    p->salt = rng_next(rng);
+    return p->verified && p->tokens ? 0 : -1;
+}
+
 static int build(struct proxy *p, const struct proxy_options *o, struct err *err)
 {
     struct proxy_change first;
@@ -145,7 +158,8 @@ static int build(struct proxy *p, const struct proxy_options *o, struct err *err
     p->clients = client_table_new(p->connection_limit);
     rng_seed_random(&rng);
     p->denials = denials_new(rng_next(&rng));
-    if (!p->workers || !p->clients || !p->denials) return err_set(err, "out of memory at start");
+    if (!p->workers || !p->clients || !p->denials || open_verified(p, &rng) < 0)
+        return err_set(err, "out of memory at start");
     if (proxy_prepare_change(&first, p, o->conf, o->arena, err) < 0) return -1;
     proxy_commit_change(&first, NULL);
     add_gauges(p);
@@ -236,6 +250,8 @@ void proxy_free(struct proxy *p)
     metric_registry_free(p->metrics);
     client_table_free(p->clients);
     denials_free(p->denials);
+    verified_free(p->verified);
+    verified_free(p->tokens);
     free(p->pools);
     free(p->workers);
     free(p->listeners);

@@ -17,8 +17,10 @@
 #include "record/access_log.h"
 #include "record/flight.h"
 
+struct passwords;
 struct servers_finder;
 struct socket_store;
+struct verified;
 struct worker;
 
 struct proxy {
@@ -48,8 +50,11 @@ struct proxy {
     void (*on_evidence)(void *control, const struct mail *m);
     struct access_log *access_log; /* NULL: none */
     struct client_table *clients;
-    struct list rate_books;  /* of rate_book: what the configurations' rate limits count in; control thread */
-    struct denials *denials; /* for a while; the control thread's to change */
+    struct list rate_books; /* of rate_book: what the configurations' rate limits count in; control thread */
+    struct passwords *passwords;        /* borrowed; NULL: none can be checked, as nothing is served */
+    struct verified *verified, *tokens; /* passwords and signatures */
+    unsigned long salt;                 /* of what is to look like anything, and always the same */
+    struct denials *denials;            /* for a while; the control thread's to change */
     uint32_t connection_limit;
     _Atomic uint32_t connections;
     _Atomic uint64_t asked_ms; /* loop time at which a worker last asked the others for memory */

@@ -205,6 +205,7 @@ static void check_tcp_route(struct conf_decode *d, const struct conf_node *node,
                                              "gate",
                                              "idempotent",
                                              "rate",
+                                             "auth",
                                              "retry",
                                              "compress" };
     const char *const *names = r->sni.data;
@@ -242,9 +243,8 @@ static void check_names(struct conf_decode *d, const struct conf_node *node, con
 /* What is done to requests would be done to nothing. */
 static void check_tcp_listener(struct conf_decode *d, const struct conf_node *node)
 {
-    static const char *const http_keys[] = {
-        "http2", "trust", "fields", "paths", "limits", "pin", "compress"
-    };
+    static const char *const http_keys[] = { "http2",  "trust", "fields", "paths",
+                                             "limits", "pin",   "auth",   "compress" };
     for (size_t i = 0; i < sizeof(http_keys) / sizeof(*http_keys); i++)
         if (conf_node_get(node, http_keys[i]))
             conf_decode_fault(d, node, http_keys[i], "take it out, or write `protocol: http`",
@@ -328,6 +328,8 @@ static const struct conf_field listener_fields[] = {
     { "gate", CONF_OPTIONAL(struct listener_conf, gate, &gate_conf_type), .help = "Who may pass." },
     { "rate", CONF_OPTIONAL(struct listener_conf, rate, &rate_conf_type),
       .help = "How many requests may come in a time, like `100/s`, whatever becomes of them." },
+    { "auth", CONF_OPTIONAL(struct listener_conf, auth, &auth_conf_type),
+      .help = "What who may pass has to show: a password or a token. Routes may say otherwise." },
     { "compress", CONF_OPTIONAL(struct listener_conf, compress, &compress_conf_type),
       .help =
           "Which responses are compressed for clients that take it; `true` or `[zstd, br, gzip]` will do. "

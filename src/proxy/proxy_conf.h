@@ -76,6 +76,7 @@ struct listener_conf {
     struct conf_items trust;                      /* struct cidr */
     struct gate_conf *gate;                       /* may be NULL */
     struct rate_conf *rate;                       /* NULL: as many as come */
+    struct auth_conf *auth;                       /* NULL: nobody is asked */
     struct compress_conf *compress;               /* NULL: responses pass as they are */
     struct pin_conf *pin;                         /* NULL: nobody may */
     struct listener_introduction *proxy_protocol; /* NULL: clients connect themselves */

@@ -109,6 +109,7 @@ int rate_limit_new(struct rate_limit **out, struct list *books, struct metric_re
     uint64_t interval_ns = rate_interval_ns(conf);
     l->conf = conf;
     l->kind = kind;
+    l->asks_user = http_template_asks(&conf->key, HTTP_SOURCE_USER);
     l->rule = (struct rate_rule){ .interval_ns = interval_ns,
                                   .burst_ns = interval_ns * (conf->burst - 1),
                                   .delay_ns = conf->delay_ms * 1000000u };

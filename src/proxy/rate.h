@@ -38,6 +38,7 @@ struct rate_limit {
     char *policy;     /* RateLimit-Policy: "\"route\";q=100;w=1" */
     struct rate_book *book;
     struct rate_rule rule;
+    bool asks_user; /* its key has who it is */
     uint32_t meters[RATE_OUTCOMES], meter_forgotten;
 };
 

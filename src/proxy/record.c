@@ -1,7 +1,7 @@
 #include "proxy/record.h"
 
 #include "base/bug.h"
-#include "proxy/compression.h"
+#include "proxy/exchange_steps.h"
 #include "proxy/split.h"
 
 /* By the class of its status; others than 1xx to 5xx as none. */
@@ -75,6 +75,7 @@ void record_exchange(struct exchange *x)
         .request = x->head.method_text.len ? &x->head : NULL,
         .response = x->response,
         .tls = x->tls,
+        .user = exchange_user_text(x),
         .route = slice_of(x->route ? x->route->name : NULL),
         .split = slice_of(x->variant ? x->variant->split->name : NULL),
         .variant = slice_of(x->variant ? x->variant->own_name : NULL),

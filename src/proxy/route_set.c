@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proxy/change.h"
+#include "proxy/fields.h"
 #include "proxy/mirror.h"
 #include "proxy/site.h"
 #include "route/egress.h"
@@ -52,14 +53,43 @@ static void add_meters(struct metric_registry *m, const char *listener, struct r
     }
 }
 
-static int name_route(const struct route_set *set, struct route *r, const char *name, struct err *err)
+static void add_auth_meters(const struct route_set *set, struct route *r)
+{
+    static const char *const names[AUTH_OUTCOMES] = { "unchecked", "passed", "required", "failed", "denied" };
+    struct metric_label labels[] = { { "listener", set->listener->name },
+                                     { "route", r->name },
+                                     { "outcome", NULL } };
+    for (unsigned i = 0; i < AUTH_OUTCOMES; i++) {
+        labels[2].value = names[i];
+        r->auth_meters[i] = metric_counter(set->site->proxy->metrics, "weir_auth_requests_total",
+                                           "Requests that were asked who they are of, by what came of it.",
+                                           labels, 3);
+    }
+}
+
+static int find_auth_pool(const struct route_set *set, const struct auth_conf *auth, struct roster **out,
+                          struct err *err)
+{
+    if (!auth_that_asks(auth) || !auth->forward) return 0;
+    return find_pool(set->site, auth->forward->pool, out, err);
+}
+
+/* A route's own word goes before its listener's. */
+static int add_auth(struct route_set *set, struct route *r, struct err *err)
+{
+    const struct auth_conf *auth = r->conf && r->conf->auth ? r->conf->auth : set->conf->auth;
+    if (auth_that_asks(auth)) add_auth_meters(set, r);
+    return find_auth_pool(set, auth, &r->auth_pool, err);
+}
+
+static int name_route(struct route_set *set, struct route *r, const char *name, struct err *err)
 {
     struct proxy *p = set->site->proxy;
     r->id = names_intern(&p->names, name);
     if (!r->id) return err_set(err, "out of memory for its name");
     r->name = names_of(&p->names, r->id);
     add_meters(p->metrics, set->listener->name, r);
-    return 0;
+    return add_auth(set, r, err);
 }
 
 static int open_route(struct route_set *set, struct route *r, const struct route_conf *conf, struct err *err)
@@ -132,6 +162,41 @@ static int open_routes(struct route_set *set, struct err *err)
     return set->names ? 0 : err_set(err, "out of memory for its routes");
 }
 
+/* who it is */
+
+struct identities {
+    struct route_set *set;
+    uint32_t room;
+    bool is_full;
+};
+
+static void add_identity(void *context, const char *name)
+{
+    struct identities *all = context;
+    struct route_set *set = all->set;
+    if (fields_are_identity(set, slice_of(name))) return;
+    if (set->identity_count == all->room) {
+        uint32_t room = all->room ? 2 * all->room : 8;
+        const char **more = realloc(set->identities, room * sizeof(*more));
+        all->is_full |= !more;
+        if (!more) return;
+        set->identities = more;
+        all->room = room;
+    }
+    set->identities[set->identity_count++] = name;
+}
+
+/* Of all its routes: a server may be behind several, and takes the field for weir's word whichever was taken. */
+static int find_identities(struct route_set *set, struct err *err)
+{
+    struct identities all = { .set = set };
+    const struct route_conf *routes = set->conf->routes.data;
+    auth_conf_each_field(set->conf->auth, add_identity, &all);
+    for (uint32_t i = 0; i < set->conf->routes.count; i++)
+        auth_conf_each_field(routes[i].auth, add_identity, &all);
+    return all.is_full ? err_set(err, "out of memory for its routes") : 0;
+}
+
 int route_set_open(struct route_set *r, struct site *site, struct listener *l,
                    const struct listener_conf *conf, struct err *err)
 {
@@ -143,6 +208,7 @@ int route_set_open(struct route_set *r, struct site *site, struct listener *l,
     if (conf->rate &&
         rate_limit_new(&r->rate, &p->rate_books, p->metrics, "listener", l->name, NULL, conf->rate, err) < 0)
         return -1;
+    if (find_identities(r, err) < 0 || find_auth_pool(r, conf->auth, &r->auth_pool, err) < 0) return -1;
     return open_routes(r, err);
 }
 
@@ -156,6 +222,7 @@ void route_set_close(struct route_set *set)
         mirror_route_free(r->mirror);
     }
     free(set->routes);
+    free(set->identities);
     route_table_free(set->table);
     sni_table_free(set->names);
     rate_limit_free(set->rate);

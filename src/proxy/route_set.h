@@ -11,6 +11,15 @@
 #include "route/rewrite.h"
 #include "route/route.h"
 
+enum auth_outcome {
+    AUTH_UNCHECKED, /* it could not be found out, or its client went away */
+    AUTH_PASSED,
+    AUTH_REQUIRED, /* nothing was shown */
+    AUTH_FAILED,
+    AUTH_DENIED,
+    AUTH_OUTCOMES
+};
+
 struct egress_rules;
 struct mirror_route;
 struct sni_table;
@@ -34,6 +43,8 @@ struct route {
     struct egress_rules *egress;   /* NULL: the request does not say where it goes */
     struct mirror_route *mirror;   /* NULL: none */
     struct route_meters meters;
+    struct roster *auth_pool;            /* of the service that decides who may pass; NULL: none does */
+    uint32_t auth_meters[AUTH_OUTCOMES]; /* of those who were asked who they are */
 };
 
 struct route_set {
@@ -44,8 +55,11 @@ struct route_set {
     struct sni_table *names;   /* of a tcp listener with routes; else NULL */
     struct route *routes;
     uint32_t route_count;
-    struct gate_slot *gate;  /* likewise; NULL: none of the listener's own */
-    struct rate_limit *rate; /* likewise */
+    struct gate_slot *gate;   /* likewise; NULL: none of the listener's own */
+    struct rate_limit *rate;  /* likewise */
+    struct roster *auth_pool; /* as a route's, for what no route takes */
+    const char **identities;  /* fields in which servers are told who it is: clients' own are dropped */
+    uint32_t identity_count;
 };
 
 /* Zeroed memory in `site`, whose pools and splits are there already. */

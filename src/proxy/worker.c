@@ -17,6 +17,7 @@
 #include "proxy/exchange_steps.h"
 #include "proxy/introduction.h"
 #include "proxy/mirror.h"
+#include "proxy/passwords.h"
 #include "proxy/tcp.h"
 #include "proxy/tunnel.h"
 #include "proxy/upgrade.h"
@@ -92,6 +93,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     w->index = index;
     acceptor_spare_open(&w->spare);
     list_init(&w->mirrors);
+    list_init(&w->questions);
     list_init(&w->pools);
     list_init(&w->listeners);
     if (loop_init(&w->loop, &p->budget, err) < 0) {
@@ -128,6 +130,7 @@ void worker_free(struct worker *w)
     worker_leave_site(w);
     route_scratch_free(w->scratch);
     resolver_free(w->resolver);
+    password_questions_drop(w);
     mailbox_free(w->box);
     flight_ring_free(w->flights);
     compression_worker_fini(&w->compression);

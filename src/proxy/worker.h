@@ -73,7 +73,9 @@ struct worker {
     struct route_scratch *scratch; /* of one match at a time */
     struct slab clients, tunnels, sessions, exchanges, introductions;
     struct compression_worker compression;
-    struct list mirrors; /* of mirror */
+    struct list mirrors;   /* of mirror */
+    struct list questions; /* of password_question: under way */
+    uint32_t question_count;
     struct h1_worker h1;
     struct shed shed;
     struct resolver *resolver; /* NULL if no route is an egress route */

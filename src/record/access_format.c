@@ -333,6 +333,11 @@ static void add_remote_port(const struct line *l)
     text_add_u64(l->out, l->entry->record->client_port);
 }
 
+static void add_user(const struct line *l)
+{
+    add_name(l, l->entry->user);
+}
+
 static void add_request_id(const struct line *l)
 {
     add_name(l, (struct slice){ l->entry->record->request_id, l->entry->record->request_id_len });
@@ -535,7 +540,7 @@ static void (*const adders[ACCESS_CODE_COUNT])(const struct line *) = {
     [ACCESS_QUERY_STRING] = add_args,
     [ACCESS_REMOTE_ADDR] = add_client,
     [ACCESS_REMOTE_PORT] = add_remote_port,
-    [ACCESS_REMOTE_USER] = add_missing,
+    [ACCESS_REMOTE_USER] = add_user,
     [ACCESS_REQUEST] = add_request,
     [ACCESS_REQUEST_ID] = add_request_id,
     [ACCESS_REQUEST_LENGTH] = add_request_length,

@@ -28,6 +28,7 @@ struct access_entry {
     struct slice server;                   /* the last attempt's, by name */
     struct slice servers[FLIGHT_ATTEMPTS]; /* addresses, beside record->attempts */
     uint64_t body_bytes;                   /* sent to the client */
+    struct slice user;                     /* who it is; data NULL: that is not known */
     struct slice compression;              /* the algorithm; empty: the body went as it was */
     uint64_t plain_bytes, encoded_bytes;   /* of the body, before and after that */
     uint64_t connection_id;

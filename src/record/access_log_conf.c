@@ -16,7 +16,7 @@ static_assert(HTTP_FIELD_COUNT <= UINT8_MAX, "a field's id fits in an operation"
 
 #define JSON_LINE                                                                                          \
     "{\"time\":\"$weir_time\",\"id\":\"$weir_id\",\"request_id\":\"$request_id\",\"client\":\"$remote_"    \
-    "addr\","                                                                                              \
+    "addr\",\"user\":\"$remote_user\","                                                                    \
     "\"client_port\":$remote_port,\"listener\":\"$weir_listener\",\"scheme\":\"$scheme\",\"host\":\"$"     \
     "host\","                                                                                              \
     "\"method\":\"$request_method\",\"target\":\"$request_uri\",\"protocol\":\"$server_protocol\","        \

@@ -420,6 +420,8 @@ static const struct conf_field fields[] = {
     { "gate", CONF_OPTIONAL(struct route_conf, gate, &route_gate_conf_type), .help = "Who may take it." },
     { "rate", CONF_OPTIONAL(struct route_conf, rate, &rate_conf_type),
       .help = "How many requests may take it in a time, like `100/s`." },
+    { "auth", CONF_OPTIONAL(struct route_conf, auth, &auth_conf_type),
+      .help = "What who may take it has to show, in place of what its listener says; `none` asks nobody." },
     { "upgrade", CONF_STRINGS(struct route_conf, upgrade), .max = 16, .preset = "[websocket]",
       .help =
           "The protocols that a connection may be upgraded to. Others are dropped and the request goes on." },

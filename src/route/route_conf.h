@@ -1,6 +1,7 @@
 /* route/route_conf.h: one of a listener's routes, as configured. Part of a snapshot. */
 #pragma once
 
+#include "auth/auth_conf.h"
 #include "coding/compress_conf.h"
 #include "conf/field.h"
 #include "http/template.h"
@@ -99,6 +100,7 @@ struct route_conf {
     struct route_mirror_conf *mirror;
     struct gate_conf *gate;          /* NULL: everybody */
     struct rate_conf *rate;          /* NULL: as many as come */
+    struct auth_conf *auth;          /* NULL: its listener's */
     struct conf_items upgrade;       /* const char *: protocols that may be upgraded to; none if empty */
     struct retry_conf *retry;        /* NULL: its pool's */
     struct route_timeouts *timeouts; /* NULL: its pool's and listener's */

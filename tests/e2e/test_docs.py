@@ -29,6 +29,10 @@ def localized(text, folder, pair):
         file = folder / os.path.basename(path)
         file.write_text("192.0.2.0/24 # a block\n")
         text = text.replace(path, str(file))
+    users, keys = folder / "users", folder / "jwks.json"
+    users.write_text("alice:$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n")
+    keys.write_text('{"kty": "oct", "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}')
+    text = text.replace("/etc/weir/users", str(users)).replace("/etc/weir/jwks.json", str(keys))
     return re.sub(r"/var/(log|lib)/[\w-]+", str(folder), text)
 
 
@@ -41,7 +45,7 @@ def test_a_configuration_of_the_manual_is_taken(page, number, text, tmp_path):
 
 
 def test_there_are_configurations_in_the_manual():
-    assert {"README.md", "docs/recipes.md", "docs/from-nginx.md", "docs/from-haproxy.md"} <= {page for page, _, _ in CONFIGURATIONS}
+    assert {"README.md", "docs/auth.md", "docs/recipes.md", "docs/from-nginx.md", "docs/from-haproxy.md"} <= {page for page, _, _ in CONFIGURATIONS}
     assert len(CONFIGURATIONS) >= 20
 
 

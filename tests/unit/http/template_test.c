@@ -105,7 +105,7 @@ static void what_is_wrong_is_said(void **state)
         bool is_source;
     } cases[] = {
         { "{clinet}", "did you mean \"client\"?", false },
-        { "{user}", "there are client, host", false },
+        { "{visitor}", "there are client, host", false },
         { "{}", "there is no source \"\"", false },
         { "{client:x}", "takes no name; write client alone", false },
         { "{header}", "write header:NAME", false },

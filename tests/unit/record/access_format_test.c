@@ -158,7 +158,8 @@ static void json_has_everything(void **state)
     assert_string_equal(
         format_entry("json", &f.entry),
         "{\"time\":\"2026-03-09T08:05:07.042Z\",\"id\":\"0000000000000abc\",\"request_id\":\"req-7\","
-        "\"client\":\"192.0.2.17\",\"client_port\":40000,\"listener\":\"web\",\"scheme\":\"http\","
+        "\"client\":\"192.0.2.17\",\"user\":\"\",\"client_port\":40000,\"listener\":\"web\",\"scheme\":"
+        "\"http\","
         "\"host\":\"www.example.com\",\"method\":\"GET\",\"target\":\"/a%20b?c=d&e\",\"protocol\":\"HTTP/"
         "1.1\","
         "\"status\":200,\"end\":\"ok\",\"origin\":\"none\",\"request_time\":1.234,\"bytes_in\":321,\"bytes_"
@@ -171,6 +172,17 @@ static void json_has_everything(void **state)
         "\"upstream_response_time\":\"0.200, 1.000\",\"tls\":\"\",\"cipher\":\"\",\"server_name\":\"\","
         "\"client_subject\":\"\",\"referer\":\"\","
         "\"user_agent\":\"a \\\"b\\\" \\\\c\\u0001\xc3\xa9\\ufffd\"}");
+}
+
+static void who_it_is_stands_where_nginx_has_it(void **state)
+{
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    f.entry.user = SLICE("b\"ob");
+    assert_string_equal(format_entry("$remote_user", &f.entry), "b\\x22ob");
+    f.entry.user = SLICE("");
+    assert_string_equal(format_entry("$remote_user", &f.entry), "-");
 }
 
 static void what_never_came_is_a_dash(void **state)
@@ -341,6 +353,7 @@ int main(void)
         cmocka_unit_test(variables_are_as_in_nginx),
         cmocka_unit_test(combined_is_nginx_combined),
         cmocka_unit_test(json_has_everything),
+        cmocka_unit_test(who_it_is_stands_where_nginx_has_it),
         cmocka_unit_test(what_never_came_is_a_dash),
         cmocka_unit_test(without_a_head_the_record_stands_in),
         cmocka_unit_test(absolute_targets_and_ipv6_hosts),
