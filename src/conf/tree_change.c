@@ -130,26 +130,42 @@ static int enter_key(struct walk *w, struct slice key, bool is_last)
     return 0;
 }
 
-static bool is_named(const struct conf_node *n, struct slice name, const struct conf_type *type)
+/* By the name that it has, given or made of another key. */
+static bool is_called(const struct conf_node *n, struct slice name, const struct conf_type *type)
 {
     if (slice_equal(n->key, name)) return true;
     if (n->kind == CONF_NODE_SCALAR) return slice_equal(n->text, name);
     const struct conf_node *given = conf_node_get(n, "name");
+    if (!given && type && type->name_from) given = conf_node_get(n, type->name_from);
+    if (!given && type && type->or_name_from) given = conf_node_get(n, type->or_name_from);
+    return given && slice_equal(given->text, name);
+}
+
+/* By what it would be called without one: the address of a server that has a name. */
+static bool is_known_as(const struct conf_node *n, struct slice name, const struct conf_type *type)
+{
     const struct conf_node *other = type && type->name_from ? conf_node_get(n, type->name_from) : NULL;
-    return (given && slice_equal(given->text, name)) || (other && slice_equal(other->text, name));
+    return other && slice_equal(other->text, name);
+}
+
+static struct conf_node *find_element(const struct walk *w, struct slice name)
+{
+    uint64_t index = 0, wanted = UINT64_MAX;
+    if (!number_u64(name, &wanted)) wanted = UINT64_MAX;
+    for (struct conf_node *n = w->node->first_child; n; n = n->next, index++)
+        if (index == wanted || is_called(n, name, w->type)) return n;
+    for (struct conf_node *n = w->node->first_child; n; n = n->next)
+        if (is_known_as(n, name, w->type)) return n;
+    return NULL;
 }
 
 static int enter_element(struct walk *w, struct slice name)
 {
-    uint64_t index = 0, wanted = UINT64_MAX;
-    if (!number_u64(name, &wanted)) wanted = UINT64_MAX;
-    for (struct conf_node *n = w->node->first_child; n; n = n->next, index++) {
-        if (index != wanted && !is_named(n, name, w->type)) continue;
-        w->node = n;
-        w->is_container = false;
-        return 0;
-    }
-    return no_such(w, name);
+    struct conf_node *found = find_element(w, name);
+    if (!found) return no_such(w, name);
+    w->node = found;
+    w->is_container = false;
+    return 0;
 }
 
 /* What the path says up to its "=". */
