@@ -3,7 +3,7 @@ _weir()
 {
     local word=${COMP_WORDS[COMP_CWORD]} options=
     if ((COMP_CWORD == 1)); then
-        COMPREPLY=($(compgen -W '--help help run demo check reload upgrade config explain why tail events audit top split schema simulate logs flame perf leaks postmortem dump doctor version' -- "$word"))
+        COMPREPLY=($(compgen -W '--help help run demo check reload upgrade config maintenance explain why tail events audit top split schema simulate logs flame perf leaks postmortem dump doctor version' -- "$word"))
         return
     fi
     case "${COMP_WORDS[*]:1:2} " in
@@ -13,6 +13,7 @@ _weir()
     'reload '*) options='--help --dry-run --json --config --admin --token' ;;
     'upgrade '*) options='--help --json --config --admin --token' ;;
     'config '*) options='--help --dry-run --json --config --admin --token' ;;
+    'maintenance '*) options='--help --dry-run --json --config --admin --token' ;;
     'explain '*) options='--help --config --live --admin --token --listener --method --header --client --json' ;;
     'why '*) options='--help --json --config --admin --token' ;;
     'tail '*) options='--help --where --json --config --admin --token' ;;

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "admin/call.h"
+#include "admin/config_ask.h"
 #include "admin/reloader.h"
 #include "admin/routes.h"
 #include "conf/decode.h"
@@ -44,7 +45,7 @@ static bool read_flag(struct slice value, bool *out)
     return *out || !value.data || slice_equal(value, SLICE("false")) || slice_equal(value, SLICE("0"));
 }
 
-static void ask_reload(const struct admin_request *rq, struct reload_ask *what, struct answer *out)
+void config_ask(const struct admin_request *rq, struct reload_ask *what, struct answer *out)
 {
     struct call_ticket *ticket = calloc(1, sizeof(*ticket));
     struct err err = { "There is no memory to read a configuration; try again." };
@@ -70,7 +71,7 @@ static void ask_reload(const struct admin_request *rq, struct reload_ask *what, 
 void config_reload(const struct admin_request *rq, struct answer *out)
 {
     struct reload_ask what = { .text = SLICE_NONE };
-    ask_reload(rq, &what, out);
+    config_ask(rq, &what, out);
 }
 
 /* A file's first byte tells: JSON's is the brace of its one object, which YAML reads as well, but for what JSON alone can
@@ -86,7 +87,7 @@ void config_put(const struct admin_request *rq, struct answer *out)
 {
     struct reload_ask what = { .text = rq->body, .is_json = looks_like_json(rq->body) };
     if (rq->body.len)
-        ask_reload(rq, &what, out);
+        config_ask(rq, &what, out);
     else
         answer_problem(out, 400, "The body is empty; send the whole configuration, as YAML or JSON.");
 }
@@ -119,7 +120,7 @@ static uint32_t read_rollback(const struct admin_request *rq, struct answer *out
 void config_rollback(const struct admin_request *rq, struct answer *out)
 {
     struct reload_ask what = { .generation = read_rollback(rq, out) };
-    if (what.generation) ask_reload(rq, &what, out);
+    if (what.generation) config_ask(rq, &what, out);
 }
 
 void generations_list(const struct admin_request *rq, struct answer *out)

@@ -7,8 +7,11 @@
 struct reload_ask {
     struct slice text;   /* copied; without data: the file that weir was started with, as it is now */
     uint32_t generation; /* not 0: instead of both, the one that was kept */
-    bool is_json;        /* else YAML */
-    bool is_dry;         /* only says what would change */
+    const char *const
+        *changes; /* instead of all, so many changes (conf/tree_change.h) of the one in force; copied */
+    uint32_t change_count;
+    bool is_json; /* else YAML */
+    bool is_dry;  /* only says what would change */
     struct slice
         if_match; /* entity tags (RFC 9110 13.1.1), copied: one must be in force's; without data: whatever is */
     /* With the answer, whose memory is the callee's; not before ask() has returned. */

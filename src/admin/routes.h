@@ -18,6 +18,11 @@ void metrics_print(const struct admin_request *rq, struct answer *out);
 extern const struct shape listener_shape, route_shape;
 void listeners_list(const struct admin_request *rq, struct answer *out);
 void routes_list(const struct admin_request *rq, struct answer *out);
+/* maintenance.c */
+extern const struct shape maintenance_shape;
+extern const struct conf_type maintenance_patch_type;
+void maintenance_list(const struct admin_request *rq, struct answer *out);
+void maintenance_change(const struct admin_request *rq, struct answer *out);
 /* pools.c */
 extern const struct shape pool_shape, server_shape;
 extern const struct conf_type server_patch_type;

@@ -55,6 +55,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(AUTH_BUSY, "auth_busy", WEIR, 503, ANY, "too many passwords wait to be checked")                               \
     X(AUTH_UNAVAILABLE, "auth_unavailable", SERVER, 503, ANY, "the service that decides who may pass cannot be asked") \
     X(AUTH_TIMEOUT, "auth_timeout", WEIR, 503, ANY, "who the request is of could not be found out in time")          \
+    X(MAINTENANCE, "maintenance", WEIR, 503, ANY, "the service is out for maintenance")                              \
     X(CONNECTION_LIMIT, "connection_limit", WEIR, 503, ANY, "weir's connection limit is reached")                    \
     X(NO_DESCRIPTORS, "no_descriptors", WEIR, 503, ANY, "weir is out of file descriptors")                           \
     X(NO_MEMORY, "no_memory", WEIR, 503, ANY, "weir's memory limit is reached")                                      \

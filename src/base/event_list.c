@@ -54,6 +54,7 @@ static const char *const names[] = {
     "denials_ended",
     "denial_revoked",
     "upstream_fails",
+    "maintenance",
     "leak",
     "worker_stuck",
     "marker",

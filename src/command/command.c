@@ -14,6 +14,7 @@
 #include "command/flame.h"
 #include "command/leaks.h"
 #include "command/logs.h"
+#include "command/maintenance_command.h"
 #include "command/perf.h"
 #include "command/postmortem.h"
 #include "command/reload_command.h"
@@ -64,6 +65,8 @@ const struct command commands[] = {
       upgrade_command },
     { "config", "list, compare and put back configurations that were in force", &config_syntax,
       config_command },
+    { "maintenance", "put a listener or a route out for maintenance, and back", &maintenance_syntax,
+      maintenance_command },
     { "explain", "say where a request would go, and why", &explain_syntax, explain_command },
     { "why", "tell the story of one exchange: where it went, and why it ended as it did", &why_syntax,
       why_command },

@@ -366,6 +366,11 @@ static void check_listener_routes(const struct checking *k, const struct conf_no
     for (uint32_t i = 0; at && i < l->routes.count; i++, at = at->next) {
         note_star(k, at, "path", routes[i].path);
         note_star(k, at, "path_prefix", routes[i].path_prefix);
+        const char *left_out = route_shadow_left_out(&routes[i]);
+        if (left_out)
+            conf_decode_note(k->d, at, "not", "take the route out, or let it leave out less",
+                             "route \"%s\" can never be taken: its `not` leaves out all of its %s",
+                             name_or(routes[i].name), left_out);
         if (by[i] == ROUTE_NONE) continue;
         conf_decode_note(
             k->d, at, NULL, "take one of them out, or let this one ask for something else",

@@ -10,12 +10,14 @@
 #include "conf/decode.h"
 #include "control/config_difference.h"
 #include "control/discovery.h"
+#include "control/maintenance_news.h"
+#include "control/refusal.h"
+#include "control/reload_change.h"
 #include "control/reload_history.h"
 #include "proxy/change.h"
 
 /* How often it is looked whether what an older configuration had can go. */
 #define RETIRE_LOOK_MS 50u
-#define REFUSALS_SAID 20u
 #define ANSWER_TEXT_MAX ((size_t)16 << 20)
 
 struct reload {
@@ -24,6 +26,8 @@ struct reload {
     const struct config *started; /* what weir was started with: borrowed for longer than this */
     struct config *own;           /* the one in force, if it came by reload: one reference on its arena */
     struct timer retire_timer;
+    struct reload_change
+        *made; /* what has changed of the file since it was read, where no text is kept; may be NULL */
     struct list settling; /* of question: in force, but not yet with every worker */
     uint32_t pending;
     uint64_t applied, refused;
@@ -38,6 +42,7 @@ struct question {
     char *text;            /* of the configuration, wherever it came from */
     size_t text_len;
     char if_match[RELOAD_IF_MATCH_MAX];
+    struct reload_change *change;   /* of the one in force; NULL: the text is whole */
     struct generation next, source; /* what it becomes; which it is of, with ask.generation */
     struct generation gone;         /* what goes for it */
     bool has_gone;
@@ -58,45 +63,11 @@ struct question {
 
 static void on_signal_done(void *context, struct answer *a);
 
-/* A line for each mistake: what stands under it, the file's own line, is there to be read. */
-static void say_refusal(const char *text)
-{
-    uint32_t said = 0, more = 0;
-    for (const char *end = text; *text; text = *end ? end + 1 : end) {
-        end = text + strcspn(text, "\n");
-        if (*text == ' ' || end == text) continue;
-        if (said == REFUSALS_SAID) {
-            more++;
-            continue;
-        }
-        char line[512], quoted[1200];
-        snprintf(line, sizeof(line), "%.*s", (int)(end - text), text);
-        log_event(LOG_ERROR, "reload_failed", "error=%s", log_quote(line, quoted, sizeof(quoted)));
-        said++;
-    }
-    if (more) log_event(LOG_ERROR, "reload_failed", "error=\"%u mistakes more\"", more);
-}
-
 static void refuse(struct question *q, uint16_t status, struct answer *a, const char *text)
 {
-    struct json j;
-    json_init(&j, ANSWER_TEXT_MAX, true);
-    json_object(&j);
-    json_key(&j, "title");
-    json_string(&j, "The configuration is refused; the one before stays in force.");
-    json_key(&j, "status");
-    json_u64(&j, status);
-    json_key(&j, "detail");
-    json_string(&j, text);
-    json_key(&j, "generation");
-    json_u64(&j, q->reload->o.proxy->generation);
-    json_object_end(&j);
-    answer_json(a, status, &j);
-    a->content_type = "application/problem+json";
-    snprintf(a->said, sizeof(a->said), "%.*s", (int)strcspn(text, "\n"), text);
+    refusal_answer(a, status, text, q->reload->o.proxy->generation);
     q->reload->refused++;
-    if (q->ask.done != on_signal_done) return; /* who asked is told */
-    say_refusal(text);
+    if (q->ask.done == on_signal_done) refusal_log(text); /* else who asked is told */
 }
 
 /* on the jobs' thread */
@@ -111,6 +82,9 @@ static int read_text(struct question *q)
     if (q->ask.generation)
         return reload_history_read(r->o.generations->folder, &q->source, &q->config, &q->text, &q->text_len,
                                    &q->faults, &q->err);
+    if (q->change)
+        return reload_change_read(q->change, q->base, &q->config, &q->text, &q->text_len, &q->faults,
+                                  &q->err);
     if (!q->text && !r->o.path)
         return err_set(&q->err, "weir was started without a configuration file: there is none to read again");
     if (!q->text && config_gather(r->o.path, &q->text, &q->text_len, &q->faults, &q->err) < 0) return -1;
@@ -135,7 +109,7 @@ static uint64_t hash_of_file(const char *path)
 static int stage(struct question *q)
 {
     const struct reload *r = q->reload;
-    bool is_file = !q->ask.generation && !q->ask.text.data;
+    bool is_file = !q->ask.generation && !q->ask.text.data && !q->change;
     q->next = (struct generation){ .origin = q->ask.generation ? GENERATION_ROLLBACK
                                              : is_file         ? GENERATION_RELOAD
                                                                : GENERATION_API,
@@ -143,7 +117,7 @@ static int stage(struct question *q)
                                    .text_hash = generation_hash((struct slice){ q->text, q->text_len }),
                                    .is_json = q->ask.generation ? q->source.is_json
                                               : is_file         ? config_is_json(r->o.path)
-                                                                : q->ask.is_json };
+                                                                : q->change || q->ask.is_json };
     q->next.file_hash = is_file ? q->next.text_hash : hash_of_file(r->o.path);
     return generation_stage(r->o.generations->folder, (struct slice){ q->text, q->text_len }, q->staged,
                             &q->err);
@@ -190,20 +164,11 @@ static void write_etag(const struct reload *r, char out[48])
         snprintf(out, 48, "\"%u-%llx\"", p->generation, (unsigned long long)p->started_wall_ns);
 }
 
-/* RFC 9110 13.1.1: one of the tags, by strong comparison (8.8.3.2), which W/"…" never passes. */
 static bool may_go_on(const struct question *q)
 {
     char etag[48];
-    struct slice rest = q->ask.if_match;
-    if (!rest.data || slice_equal(slice_trim(rest), SLICE("*"))) return true;
     write_etag(q->reload, etag);
-    while (rest.len) {
-        const char *comma = memchr(rest.data, ',', rest.len);
-        struct slice tag = { rest.data, comma ? (size_t)(comma - rest.data) : rest.len };
-        if (slice_equal(slice_trim(tag), slice_of(etag))) return true;
-        rest = comma ? (struct slice){ comma + 1, rest.len - tag.len - 1 } : SLICE_NONE;
-    }
-    return false;
+    return refusal_if_match(q->ask.if_match, slice_of(etag));
 }
 
 static void warn_of_restart(const struct question *q)
@@ -236,10 +201,13 @@ static void keep(struct question *q)
 {
     struct reload *r = q->reload;
     struct config *before = r->own;
+    const struct config *in_force = r->o.config;
     r->own = q->config;
     r->o.config = q->config;
     q->config = NULL;
     r->applied++;
+    reload_change_applied(&r->made, &q->change, r->o.generations != NULL);
+    maintenance_news_tell(in_force, r->own);
     r->o.on_change(r->o.context, r->own);
     config_free(before);
     loop_arm(r->o.loop, &r->retire_timer, RETIRE_LOOK_MS);
@@ -257,6 +225,7 @@ static void question_free(struct question *q)
     config_difference_fini(&q->difference);
     conf_arena_free(q->base_arena);
     config_text_free(q->text, q->text_len);
+    reload_change_free(q->change);
     free(q->faults);
     free(q);
 }
@@ -413,8 +382,10 @@ static void go_on(struct question *q)
     struct reload *r = q->reload;
     bool has_answer = is_answered(q);
     if (!has_answer && q->base != r->o.config) {
-        if (post(q, compare_again)) return;
-        answer_problem(&q->answer, 503, "Too much is being worked on; try again.");
+        if (!q->change && post(q, compare_again)) return;
+        answer_problem(&q->answer, 503, "%s",
+                       q->change ? "Another configuration has come into force meanwhile; try again."
+                                 : "Too much is being worked on; try again.");
         has_answer = true;
     }
     if (!has_answer && !knows_names(q)) return;
@@ -453,17 +424,23 @@ static int may_ask(const struct reload *r, struct err *err)
                    (unsigned long long)(r->o.config->proxy.timeouts.upgrade_ms + 999) / 1000);
 }
 
-/* Copies what is asked. -1: out of memory. */
-static int take(struct question *q, const struct reload_ask *what)
+/* Copies what is asked. */
+static int take(struct question *q, const struct reload_ask *what, struct err *err)
 {
+    const struct reload *r = q->reload;
     q->ask = *what;
     if (what->if_match.data) {
         memcpy(q->if_match, what->if_match.data, what->if_match.len);
         q->ask.if_match.data = q->if_match;
     }
     if (what->generation) find_source(q);
+    if (what->change_count)
+        return reload_change_new(
+            &q->change, what, r->made,
+            &(struct reload_source){ r->o.generations, r->o.proxy->generation, r->o.path }, err);
     if (!what->text.data) return 0;
-    if (!(q->text = malloc(what->text.len + 1))) return -1;
+    if (!(q->text = malloc(what->text.len + 1)))
+        return err_set(err, "There is no memory for a text of %zu bytes; try again.", what->text.len);
     memcpy(q->text, what->text.data, what->text.len);
     q->text_len = what->text.len;
     q->ask.text.data = q->text;
@@ -479,14 +456,10 @@ static int ask(struct reloader *reloader, const struct reload_ask *what, struct 
     list_init(&q->link);
     q->job.done = done;
     q->reload = r;
-    if (take(q, what) < 0)
-        err_set(err, "There is no memory for a text of %zu bytes; try again.", what->text.len);
-    else if (!post(q, run))
-        err_set(err, "Too much is being worked on; try again.");
-    else
-        return 0;
-    question_free(q);
-    return -1;
+    int result = take(q, what, err);
+    if (result == 0 && !post(q, run)) result = err_set(err, "Too much is being worked on; try again.");
+    if (result < 0) question_free(q);
+    return result;
 }
 
 static void show(struct reloader *reloader, struct answer *out)
@@ -596,6 +569,7 @@ int reload_new(struct reload **out, const struct reload_options *o, struct err *
     timer_init(&r->retire_timer, on_retire_look);
     list_init(&r->settling);
     add_metrics(r);
+    maintenance_news_tell(NULL, o->config);
     *out = r;
     return 0;
 }
@@ -628,6 +602,7 @@ void reload_free(struct reload *r)
 {
     if (!r) return;
     config_free(r->own);
+    reload_change_free(r->made);
     free(r);
 }
 

@@ -16,9 +16,14 @@ static const char *const source_names[SOURCE_COUNT] = {
     [HTTP_SOURCE_COOKIE] = "cookie", [HTTP_SOURCE_ARG] = "arg",
 };
 
-static bool takes_name(enum http_source source)
+bool http_source_takes_name(enum http_source source)
 {
     return source >= HTTP_SOURCE_HEADER;
+}
+
+const char *http_source_word(enum http_source source)
+{
+    return source_names[source];
 }
 
 /* Cookies and arguments are named more freely than the standards have it ("a[b]"), so only what could never be
@@ -30,12 +35,25 @@ static bool may_be_in_name(enum http_source source, char c)
     return c != (source == HTTP_SOURCE_COOKIE ? ';' : '&');
 }
 
-static int find_source(struct slice word, enum http_source *out, struct err *err)
+bool http_source_may_name(enum http_source source, struct slice name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (!may_be_in_name(source, name.data[i])) return false;
+    return name.len > 0;
+}
+
+bool http_source_named(struct slice word, enum http_source *out)
 {
     for (enum http_source s = HTTP_SOURCE_CLIENT; s < SOURCE_COUNT; s++) {
         *out = s;
-        if (slice_equal(word, slice_of(source_names[s]))) return 0;
+        if (slice_equal(word, slice_of(source_names[s]))) return true;
     }
+    return false;
+}
+
+static int find_source(struct slice word, enum http_source *out, struct err *err)
+{
+    if (http_source_named(word, out)) return 0;
     const char *near = conf_nearest(word, source_names + 1, SOURCE_COUNT - 1);
     if (near)
         return err_set(err, "there is no source \"%.*s\"; did you mean \"%s\"?", SLICE_ARGS(conf_clip(word)),
@@ -68,13 +86,13 @@ static int add_source(struct http_template *t, size_t at, size_t end, struct err
                           whole.len - word.len - (colon != NULL) };
     enum http_source source;
     if (find_source(word, &source, err) < 0) return -1;
-    if (!takes_name(source) && colon)
+    if (!http_source_takes_name(source) && colon)
         return err_set(err, "\"%.*s\" takes no name; write %s alone", SLICE_ARGS(conf_clip(whole)),
                        source_names[source]);
-    if (takes_name(source) && !name.len)
+    if (http_source_takes_name(source) && !name.len)
         return err_set(err, "\"%.*s\" lacks a name; write %s:NAME", SLICE_ARGS(conf_clip(whole)),
                        source_names[source]);
-    for (size_t i = 0; takes_name(source) && i < name.len; i++)
+    for (size_t i = 0; http_source_takes_name(source) && i < name.len; i++)
         if (!may_be_in_name(source, name.data[i]))
             return err_set(err, "\"%.*s\" has a byte that no name of this kind has, 0x%02x",
                            SLICE_ARGS(conf_clip(whole)), (unsigned char)name.data[i]);

@@ -59,6 +59,13 @@ MUST_CHECK int http_template_parse(struct slice text, struct http_template *out,
 /* The same, but text without braces must be the name of one source. */
 MUST_CHECK int http_template_parse_source(struct slice text, struct http_template *out, struct err *err);
 bool http_template_asks(const struct http_template *t, enum http_source source);
+/* A source by its word, "client", "header"; false: there is none. */
+bool http_source_named(struct slice word, enum http_source *out);
+/* "client"; "" for literal text. */
+const char *http_source_word(enum http_source source);
+/* Whether the source is of one name, like header:NAME, and whether that may be its name. */
+bool http_source_takes_name(enum http_source source);
+bool http_source_may_name(enum http_source source, struct slice name);
 /* As it was written. */
 void http_template_print(const struct http_template *t, struct text *out);
 /* Adds the text. out->is_cut tells what did not fit. False: it has sources, and the request has none of them; then

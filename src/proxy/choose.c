@@ -3,9 +3,11 @@
 #include "base/bug.h"
 #include "pool/pool_worker.h"
 #include "pool/sticky.h"
+#include "proxy/cors.h"
 #include "proxy/forward.h"
 #include "proxy/proxy.h"
 #include "proxy/site.h"
+#include "route/maintenance_conf.h"
 
 /* A request that has passed through weir this often goes in circles. */
 #define HOPS_MAX 16
@@ -34,7 +36,9 @@ static void admit(const struct choose_request *rq, struct choose_result *out)
                http_path_fault_text(rq->path_fault));
 }
 
-static void match_route(const struct route_set *l, const struct choose_request *rq, struct choose_result *out)
+/* Of the request with that head, which need not be the one that came. */
+static void match_head(const struct route_set *l, const struct choose_request *rq,
+                       const struct http_head *head, struct choose_result *out)
 {
     if (!l->table) {
         out->route = &l->routes[0];
@@ -43,7 +47,7 @@ static void match_route(const struct route_set *l, const struct choose_request *
     struct route_request wanted = { .host = rq->head->authority,
                                     .path = http_target_path(rq->head->target),
                                     .query = http_target_query(rq->head->target),
-                                    .head = rq->head,
+                                    .head = head,
                                     .client = rq->client,
                                     .is_secure = rq->is_secure };
     uint32_t index = route_match(l->table, &wanted, rq->scratch, &out->match);
@@ -53,6 +57,30 @@ static void match_route(const struct route_set *l, const struct choose_request *
         refuse(out, END_INTERNAL, NULL);
     else
         out->route = &l->routes[index];
+}
+
+/* A preflight is answered for the route of the request that it asks about, where weir speaks for it; else it is a request like
+ * any other. */
+static void match_route(const struct route_set *l, const struct choose_request *rq, struct choose_result *out)
+{
+    if (l->has_cors && cors_is_preflight(rq->head)) {
+        struct http_head meant = *rq->head;
+        meant.method_text = cors_method_meant(rq->head);
+        meant.method = http_method_of(meant.method_text);
+        match_head(l, rq, &meant, out);
+        out->is_preflight = out->route && cors_of(l, out->route);
+        if (out->is_preflight) return;
+        *out = (struct choose_result){ .refusal = END_NONE };
+    }
+    match_head(l, rq, rq->head, out);
+}
+
+const struct maintenance_conf *choose_maintenance(const struct route_set *l, const struct route *r,
+                                                  const struct ip *client)
+{
+    const struct maintenance_conf *own = r && r->conf ? r->conf->maintenance : NULL;
+    if (maintenance_holds(l->conf->maintenance, client)) return l->conf->maintenance;
+    return maintenance_holds(own, client) ? own : NULL;
 }
 
 /* The gate was passed at accept with the peer's own address; who speaks for another passes again, and everybody whose gate
@@ -198,13 +226,20 @@ void choose(const struct route_set *l, const struct choose_request *rq, struct c
     admit(rq, out);
     if (out->refusal == END_NONE) match_route(l, rq, out);
     const struct route *r = out->route;
+    if (!r && out->refusal != END_NO_ROUTE) return;
     if (r && !may_pass(l, r, rq)) {
         refuse(out, END_GATE_DENIED, NULL);
         return;
     }
+    /* What is out of service does not say what it lacks. */
+    if (choose_maintenance(l, r, &rq->client)) {
+        refuse(out, END_MAINTENANCE, NULL);
+        return;
+    }
+    /* A browser asks without what shows who it is (Fetch 3.2.2). */
+    if (out->is_preflight) return;
     /* Which routes there are is nothing for those who may not pass. */
-    bool is_asked = r || out->refusal == END_NO_ROUTE;
-    if (is_asked && !rq->user && (out->auth = auth_of(l, r))) return;
+    if (!rq->user && (out->auth = auth_of(l, r))) return;
     if (!r) return;
     if (is_body_too_large(l, r, rq->head)) {
         refuse(out, END_BODY_TOO_LARGE, NULL);

@@ -26,6 +26,8 @@ enum choose_split_reason {
     CHOOSE_BY_OVERRIDE /* the request names the variant, and may */
 };
 
+struct maintenance_conf;
+
 struct choose_result {
     enum end_reason refusal; /* END_NONE: none */
     const char *detail;      /* of the refusal; static, may be NULL */
@@ -40,12 +42,16 @@ struct choose_result {
     struct server *named;       /* NULL: the pool's method chooses */
     enum balance_reason reason; /* of `named`: BALANCE_PINNED, BALANCE_STICKY */
     bool has_current_cookie;    /* the sticky cookie names `named`, signed with the first secret */
+    bool is_preflight;          /* asked for the sake of another request, which `route` is of (cors.h) */
     bool has_hash;
     uint64_t hash; /* of the method's key */
 };
 
 void choose(const struct route_set *l, const struct choose_request *rq, struct choose_result *out);
 
+/* The maintenance that keeps this client out, of the listener or the route (NULL: it takes none); NULL: none does. */
+const struct maintenance_conf *choose_maintenance(const struct route_set *l, const struct route *r,
+                                                  const struct ip *client);
 /* How much room the target needs that a route's rewriting makes of this one. */
 /* How large the body of a request may be that takes the route; `r` NULL: it takes none. */
 uint64_t choose_body_limit(const struct route_set *l, const struct route *r);

@@ -253,6 +253,7 @@ static void apply_choice(struct exchange *x, const struct choose_result *c)
     x->route = c->route;
     x->record.route = c->route->id;
     x->variant = c->variant;
+    x->is_preflight = c->is_preflight;
     x->is_override = c->split_reason == CHOOSE_BY_OVERRIDE;
     x->split_bucket = c->seat.bucket;
     if (c->variant) x->record.variant = c->variant->id;

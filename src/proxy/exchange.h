@@ -112,6 +112,7 @@ struct exchange {
     bool is_watched;          /* the client's end is noticed at any time */
     bool is_cut;              /* the response ends in the middle, visibly */
     bool is_grpc;             /* the client speaks gRPC */
+    bool is_preflight;        /* a CORS preflight, which weir answers */
     uint8_t path_fault;       /* enum http_path_fault: of the target, which then is as it came */
 
     /* The request's body. */
@@ -125,6 +126,7 @@ struct exchange {
 
     /* The response. */
     uint64_t body_out;
+    uint16_t replaced;          /* status of the server's answer that a page stands for; 0: none does */
     bool is_last;               /* weir answers OPTIONS or TRACE itself: Max-Forwards is 0 */
     struct http_head *response; /* its fields, in the arena, if the access log shows any; else NULL */
     struct slice reply_body;    /* of a local reply: what is still to be sent */

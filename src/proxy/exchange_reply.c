@@ -6,7 +6,8 @@
 
 enum step exchange_reply_by_route(struct exchange *x)
 {
-    enum end_reason made = x->route->conf->respond ? END_OK : fault_make_location(x, &x->location);
+    enum end_reason made = x->is_preflight || x->route->conf->respond ? END_OK
+                                                                      : fault_make_location(x, &x->location);
     if (made == END_BAD_REQUEST)
         return exchange_fail_with(x, made,
                                   "the redirect is made from a host or a field that it does not have");
@@ -43,7 +44,11 @@ static int make_reply(struct exchange *x, struct fault_reply *out)
 {
     if (x->end != END_OK) return fault_reply(x, out);
     if (x->proof.len) return fault_reply_with_proof(x, out);
-    return x->is_last ? fault_reply_as_last(x, out) : fault_reply_by_route(x, out);
+    if (x->replaced) return fault_reply_in_place(x, out);
+    if (x->is_last) return fault_reply_as_last(x, out);
+    if (!x->is_preflight) return fault_reply_by_route(x, out);
+    fault_reply_to_preflight(x, out);
+    return 0;
 }
 
 /* What the route adds to responses it adds to its own answers too. */

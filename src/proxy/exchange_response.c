@@ -1,6 +1,7 @@
 /* From the server to the client. */
 #include "base/bug.h"
 #include "proxy/exchange_steps.h"
+#include "proxy/fault_page.h"
 #include "proxy/grpc.h"
 #include "proxy/headers.h"
 #include "proxy/upgrade.h"
@@ -135,6 +136,17 @@ static void begin_response(struct exchange *x, struct http_head *head, unsigned 
         exchange_unpin(x); /* the configuration may have changed since it began */
 }
 
+/* A page goes in its place; what still comes of it is not waited for. */
+static void replace_answer(struct exchange *x, uint16_t status)
+{
+    x->replaced = status;
+    x->end = END_OK;
+    attempt_end(&x->attempt, END_OK);
+    attempt_leave(&x->attempt);
+    exchange_enter(x, EXCHANGE_REPLY);
+    exchange_advance(x);
+}
+
 static void on_server_error(struct http_stream *s, const struct http_fault *fault);
 
 static void on_response_head(struct http_stream *s, struct http_head *head, unsigned flags)
@@ -162,6 +174,10 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
         return;
     }
     x->record.first_byte_us = exchange_since_start_us(x);
+    if (fault_page_replaces(x, head->status)) {
+        replace_answer(x, head->status);
+        return;
+    }
     if (head->status == 101) {
         if (upgrade_begin(x, head) < 0) {
             exchange_client_failed(x);

@@ -125,7 +125,7 @@ void exchange_client_failed(struct exchange *x);
 /* State REPLY: x->end told to the client, or what the route says. */
 enum step reply_send(struct exchange *x);
 enum step reply_send_more(struct exchange *x);
-/* The route redirects or answers by itself. */
+/* The route redirects or answers by itself, or it is a preflight. */
 enum step exchange_reply_by_route(struct exchange *x);
 /* OPTIONS and TRACE go no further than this. */
 enum step exchange_reply_as_last(struct exchange *x);

@@ -6,6 +6,7 @@
 #include "proxy/choose.h"
 #include "proxy/explain_request.h"
 #include "proxy/site.h"
+#include "route/maintenance_conf.h"
 #include "route/split.h"
 
 /* who it is */
@@ -136,9 +137,18 @@ static void print_answer(uint16_t status, enum end_reason end, const char *why, 
     json_object_end(out);
 }
 
+static uint16_t status_of(const struct route_set *l, const struct choose_result *c,
+                          const struct http_template_input *in)
+{
+    const struct maintenance_conf *m = c->refusal == END_MAINTENANCE
+                                           ? choose_maintenance(l, c->route, in->client)
+                                           : NULL;
+    return m ? (uint16_t)m->status : end_reason_info(c->refusal)->status;
+}
+
 /* True if weir answers by itself. */
-static bool print_own_answer(const struct choose_result *c, const struct http_template_input *in,
-                             struct json *out)
+static bool print_own_answer(const struct route_set *l, const struct choose_result *c,
+                             const struct http_template_input *in, struct json *out)
 {
     char why[1024];
     struct text t = text_over(why, sizeof(why));
@@ -146,7 +156,11 @@ static bool print_own_answer(const struct choose_result *c, const struct http_te
         const struct end_reason_info *info = end_reason_info(c->refusal);
         text_add_slice(&t, slice_of(info->means));
         if (c->detail) text_printf(&t, ": %s", c->detail);
-        print_answer(info->status, c->refusal, text_cstr(&t), out);
+        print_answer(status_of(l, c, in), c->refusal, text_cstr(&t), out);
+        return true;
+    }
+    if (c->is_preflight) {
+        print_answer(204, END_OK, "it is a CORS preflight, which weir answers by `cors`", out);
         return true;
     }
     const struct route_conf *conf = c->route->conf;
@@ -488,7 +502,7 @@ static int tell_all(struct explain_request *rq, struct route_scratch *scratch, s
     json_string(out, c.pool ? c.pool->pool->name : NULL);
     int result = 0;
     print_limits(rq, &in, &c, now_ns, out);
-    bool is_own = print_own_answer(&c, &in, out);
+    bool is_own = print_own_answer(rq->listener, &c, &in, out);
     if (is_own || !c.pool) {
         print_no_server(out);
     } else {

@@ -4,8 +4,10 @@
 #include "base/text.h"
 #include "http/h1_parse.h"
 #include "proxy/choose.h"
+#include "proxy/fault_page.h"
 #include "proxy/grpc.h"
 #include "proxy/headers.h"
+#include "route/maintenance_conf.h"
 
 #define SENTENCE_MAX 640
 #define BODY_MAX 2048
@@ -33,7 +35,7 @@ static const char *phase_of(const struct exchange *x)
     return "within its response";
 }
 
-static const struct server *failed_server(const struct exchange *x)
+const struct server *fault_server(const struct exchange *x)
 {
     struct flight_record *r = (struct flight_record *)&x->record;
     const struct flight_attempt *last = flight_last_attempt(r);
@@ -43,7 +45,7 @@ static const struct server *failed_server(const struct exchange *x)
 static void add_server_part(const struct exchange *x, struct text *t)
 {
     const struct end_reason_info *info = end_reason_info((enum end_reason)x->end);
-    const struct server *s = failed_server(x);
+    const struct server *s = fault_server(x);
     bool is_servers = info->origin == ORIGIN_SERVER && s;
     if (is_servers) {
         text_printf(t, " Server \"%s\"", s->name);
@@ -71,6 +73,18 @@ static void add_detail(const struct exchange *x, struct text *t)
         return;
     }
     if (x->detail) text_printf(t, ": %s", x->detail);
+}
+
+const struct maintenance_conf *fault_maintenance(const struct exchange *x)
+{
+    if (x->end != END_MAINTENANCE) return NULL;
+    return choose_maintenance(x->routes, x->route, &x->record.client);
+}
+
+static uint16_t status_of(const struct exchange *x)
+{
+    const struct maintenance_conf *m = fault_maintenance(x);
+    return m ? (uint16_t)m->status : end_reason_info((enum end_reason)x->end)->status;
 }
 
 /* Whether those outside are told what is inside: servers, pools, what a library said of a file. */
@@ -149,9 +163,9 @@ static void write_json(const struct exchange *x, struct slice sentence, struct j
     json_key(j, "type");
     json_string(j, "about:blank");
     json_key(j, "title");
-    json_string(j, http_status_text(info->status));
+    json_string(j, http_status_text(status_of(x)));
     json_key(j, "status");
-    json_u64(j, info->status);
+    json_u64(j, status_of(x));
     json_key(j, "detail");
     json_slice(j, sentence);
     json_key(j, "end");
@@ -166,7 +180,7 @@ static void write_json(const struct exchange *x, struct slice sentence, struct j
         json_key(j, "pool");
         json_string(j, x->pool->pool->name);
     }
-    const struct server *s = failed_server(x);
+    const struct server *s = fault_server(x);
     if (s && info->origin == ORIGIN_SERVER && is_open(x)) {
         json_key(j, "server");
         json_string(j, s->name);
@@ -174,11 +188,13 @@ static void write_json(const struct exchange *x, struct slice sentence, struct j
     json_object_end(j);
 }
 
-static bool write_body(struct exchange *x, bool is_json, struct slice *out)
+/* `page` NULL: there is none, and weir says it in its own words. */
+static bool write_body(struct exchange *x, const struct page *page, bool is_json, struct slice *out)
 {
-    char sentence[SENTENCE_MAX];
-    struct text t = text_over(sentence, sizeof(sentence));
+    char memory_of_sentence[SENTENCE_MAX];
+    struct text t = text_over(memory_of_sentence, sizeof(memory_of_sentence));
     add_sentence(x, &t);
+    if (page) return fault_page_fill(x, page, status_of(x), text_slice(&t), is_open(x), out) == 0;
     if (is_json) {
         struct json j;
         json_init(&j, BODY_MAX, false);
@@ -190,7 +206,7 @@ static bool write_body(struct exchange *x, bool is_json, struct slice *out)
     char *memory = arena_alloc(&x->arena, BODY_MAX);
     if (!memory) return false;
     struct text body = text_over(memory, BODY_MAX);
-    uint16_t status = end_reason_info((enum end_reason)x->end)->status;
+    uint16_t status = status_of(x);
     text_printf(&body, "%u %s\n", status, http_status_text(status));
     text_add_slice(&body, text_slice(&t));
     text_printf(&body, "\nReason: %s. Request id: %s\n", end_reason_info((enum end_reason)x->end)->name,
@@ -214,6 +230,18 @@ static void add_common(struct exchange *x, struct fault_reply *out)
     struct slice hsts = headers_hsts(x);
     out->fields[out->field_count++] = make_field("Date", http_date_at(&w->date, loop_wall_ns(&w->loop)));
     if (hsts.len) out->fields[out->field_count++] = make_field("Strict-Transport-Security", hsts);
+    out->field_count += cors_fields(x, &out->fields[out->field_count]);
+}
+
+void fault_reply_to_preflight(struct exchange *x, struct fault_reply *out)
+{
+    *out = (struct fault_reply){ 0 };
+    out->head.version = HTTP_VERSION_1_1;
+    out->head.status = 204;
+    out->head.reason = slice_of(http_status_text(204));
+    add_common(x, out);
+    out->field_count += cors_preflight_fields(x, &out->fields[out->field_count]);
+    out->fields[out->field_count++] = make_field("X-Request-Id", slice_of(x->request_id));
 }
 
 enum end_reason fault_make_location(struct exchange *x, struct slice *location)
@@ -318,6 +346,32 @@ int fault_reply_by_route(struct exchange *x, struct fault_reply *out)
     return 0;
 }
 
+static void add_page_fields(struct exchange *x, const struct page *page, struct fault_reply *out)
+{
+    out->fields[out->field_count++] = make_field("Content-Type", slice_of(page_content_type(page->kind)));
+    /* What it says of the request is not to be taken for a page. */
+    out->fields[out->field_count++] = make_field("X-Content-Type-Options", SLICE("nosniff"));
+    out->fields[out->field_count++] = make_field("Cache-Control", SLICE("no-store"));
+    out->fields[out->field_count++] = make_field("X-Request-Id", slice_of(x->request_id));
+}
+
+int fault_reply_in_place(struct exchange *x, struct fault_reply *out)
+{
+    char memory[64];
+    struct text sentence = text_over(memory, sizeof(memory));
+    const struct page *page = fault_page(x, x->replaced, fault_wants_json(&x->head));
+    *out = (struct fault_reply){ 0 };
+    text_printf(&sentence, "The server answered with %u.", x->replaced);
+    if (!page || fault_page_fill(x, page, x->replaced, text_slice(&sentence), is_open(x), &out->body) < 0)
+        return -1;
+    out->head.version = HTTP_VERSION_1_1;
+    out->head.status = x->replaced;
+    out->head.reason = slice_of(http_status_text(x->replaced));
+    add_common(x, out);
+    add_page_fields(x, page, out);
+    return 0;
+}
+
 static bool is_timeout(enum end_reason reason)
 {
     return reason == END_TOTAL_TIMEOUT || reason == END_FIRST_BYTE_TIMEOUT ||
@@ -334,7 +388,7 @@ static int reply_in_grpc(struct exchange *x, struct fault_reply *out)
     if (!memory) return -1;
     struct text message = text_over(memory, 3 * SENTENCE_MAX);
     grpc_put_message(&message, text_slice(&t));
-    uint16_t status = end_reason_info((enum end_reason)x->end)->status;
+    uint16_t status = status_of(x);
     enum grpc_status grpc = grpc_status_of(status, is_timeout((enum end_reason)x->end));
     out->is_bodiless = true;
     out->head.version = HTTP_VERSION_1_1;
@@ -349,24 +403,42 @@ static int reply_in_grpc(struct exchange *x, struct fault_reply *out)
     return 0;
 }
 
+/* RFC 9110 10.2.3 */
+static int add_retry_after(struct exchange *x, struct fault_reply *out)
+{
+    const struct maintenance_conf *m = fault_maintenance(x);
+    if (!m || !m->retry_after_ms) return 0;
+    char *memory = arena_alloc(&x->arena, 24);
+    if (!memory) return -1;
+    struct text t = text_over(memory, 24);
+    text_add_u64(&t, (m->retry_after_ms + 999) / 1000);
+    out->fields[out->field_count++] = make_field("Retry-After", text_slice(&t));
+    return 0;
+}
+
 int fault_reply(struct exchange *x, struct fault_reply *out)
 {
     *out = (struct fault_reply){ 0 };
     if (grpc_is_asked(&x->head)) return reply_in_grpc(x, out);
-    uint16_t status = end_reason_info((enum end_reason)x->end)->status;
+    uint16_t of_service = x->auth ? exchange_auth_status(x) : 0,
+             status = of_service ? of_service : status_of(x);
     bool is_json = fault_wants_json(&x->head);
-    if (!write_body(x, is_json, &out->body)) return -1;
+    const struct page *page = fault_page(x, status, is_json);
+    if (!write_body(x, page, is_json, &out->body) || add_retry_after(x, out) < 0) return -1;
     add_common(x, out);
     out->head.version = HTTP_VERSION_1_1;
     out->head.status = status;
-    out->fields[out->field_count++] = make_field(
-        "Content-Type", is_json ? SLICE("application/problem+json") : SLICE("text/plain; charset=utf-8"));
-    out->fields[out->field_count++] = make_field("Cache-Control", SLICE("no-store"));
-    out->fields[out->field_count++] = make_field("X-Request-Id", slice_of(x->request_id));
+    if (page) {
+        add_page_fields(x, page, out);
+    } else {
+        out->fields[out->field_count++] = make_field(
+            "Content-Type", is_json ? SLICE("application/problem+json") : SLICE("text/plain; charset=utf-8"));
+        out->fields[out->field_count++] = make_field("Cache-Control", SLICE("no-store"));
+        out->fields[out->field_count++] = make_field("X-Request-Id", slice_of(x->request_id));
+    }
     out->field_count += exchange_rate_fields(x, &out->fields[out->field_count]);
     if (x->auth) out->field_count += exchange_auth_challenges(x, &out->fields[out->field_count]);
-    if (x->auth && exchange_auth_status(x)) out->head.status = exchange_auth_status(x);
-    out->head.reason = slice_of(http_status_text(out->head.status));
+    out->head.reason = slice_of(http_status_text(status));
     /* RFC 9110 15.5.6 asks for Allow with 405; what is refused here is CONNECT alone. */
     if (status == 405) out->fields[out->field_count++] = make_field("Allow", SLICE(ALLOWED));
     return 0;

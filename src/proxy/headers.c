@@ -2,6 +2,7 @@
 
 #include "base/bug.h"
 #include "pool/sticky.h"
+#include "proxy/cors.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/fields.h"
 #include "proxy/split.h"
@@ -155,11 +156,17 @@ int headers_of_response(struct exchange *x, struct http_head *head, struct http_
     struct slice hsts = headers_hsts(x);
     struct http_field rate[EXCHANGE_RATE_FIELDS];
     uint32_t rate_count = x->rate ? exchange_rate_fields(x, rate) : 0;
-    if (!conf && !has_split && !cookie.len && !lacks_date && !hsts.len && !rate_count) return 0;
-    uint32_t room = headers_room(conf) + 4 + rate_count, count = rate_count;
+    struct http_field cors[CORS_FIELDS];
+    uint32_t cors_count = cors_fields(x, cors);
+    if (cors_of(x->routes, x->route)) cors_take_out(head->fields, head->field_count, &cors_count);
+    if (!conf && !has_split && !cookie.len && !lacks_date && !hsts.len && !rate_count && !cors_count)
+        return 0;
+    uint32_t room = headers_room(conf) + 4 + rate_count + cors_count, count = rate_count;
     struct http_field *extra = arena_alloc(&x->arena, room * sizeof(*extra));
     if (!extra) return -1;
     memcpy(extra, rate, rate_count * sizeof(*rate));
+    memcpy(extra + count, cors, cors_count * sizeof(*cors));
+    count += cors_count;
     if (lacks_date) put(extra, &count, "Date", http_date_at(&w->date, loop_wall_ns(&w->loop)));
     if (has_split) put(extra, &count, "Weir-Split", slice_of(x->variant->name));
     if (hsts.len) {

@@ -110,6 +110,21 @@ static double read_first_end(void *context)
     return first == INT64_MAX ? 0 : (double)first;
 }
 
+/* Likewise. */
+static double read_maintenance(void *context)
+{
+    const struct proxy *p = context;
+    const struct listener_conf *l = p->site ? p->site->conf->listeners.data : NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; l && i < p->site->conf->listeners.count; i++) {
+        const struct route_conf *r = l[i].routes.data;
+        count += l[i].maintenance && l[i].maintenance->enabled;
+        for (uint32_t k = 0; k < l[i].routes.count; k++)
+            count += r[k].maintenance && r[k].maintenance->enabled;
+    }
+    return count;
+}
+
 static void add_gauges(struct proxy *p)
 {
     struct metric_registry *m = p->metrics;
@@ -125,6 +140,8 @@ static void add_gauges(struct proxy *p)
         m, "weir_tls_certificate_end_timestamp_seconds",
         "When the first of the listeners' certificates ends, in seconds since 1970; 0: there is none.", NULL,
         0, read_first_end, p);
+    metric_gauge_fn(m, "weir_maintenance", "Listeners and routes that are out for maintenance.", NULL, 0,
+                    read_maintenance, p);
     metric_gauge_fn(m, "weir_memory_bytes", "Memory drawn on the budget (limits: memory).", NULL, 0,
                     read_memory, p);
     metric_counter_fn(m, "weir_access_log_dropped_total", "Access-log lines that were not written.", NULL, 0,

@@ -158,6 +158,7 @@ static void check_route_paths(struct conf_decode *d, const struct conf_node *nod
     for (uint32_t i = 0; at && i < l->routes.count; i++, at = at->next) {
         check_route_path(d, at, "path", &l->paths, r[i].path);
         check_route_path(d, at, "path_prefix", &l->paths, r[i].path_prefix);
+        if (r[i].not ) route_not_check_paths(d, conf_node_get(at, "not"), r[i].not, &l->paths);
         const struct conf_node *rewrite = r[i].rewrite ? conf_node_get(at, "rewrite") : NULL;
         if (!rewrite) continue;
         check_route_path(d, rewrite, "strip_prefix", &l->paths, r[i].rewrite->strip_prefix);
@@ -207,7 +208,11 @@ static void check_tcp_route(struct conf_decode *d, const struct conf_node *node,
                                              "rate",
                                              "auth",
                                              "retry",
-                                             "compress" };
+                                             "compress",
+                                             "errors",
+                                             "maintenance",
+                                             "cors",
+                                             "not" };
     const char *const *names = r->sni.data;
     struct err err;
     for (size_t i = 0; i < sizeof(http_keys) / sizeof(*http_keys); i++)
@@ -243,8 +248,10 @@ static void check_names(struct conf_decode *d, const struct conf_node *node, con
 /* What is done to requests would be done to nothing. */
 static void check_tcp_listener(struct conf_decode *d, const struct conf_node *node)
 {
-    static const char *const http_keys[] = { "http2",  "trust", "fields", "paths",
-                                             "limits", "pin",   "auth",   "compress" };
+    static const char *const http_keys[] = {
+        "http2", "trust",    "fields", "paths",       "limits", "pin",
+        "auth",  "compress", "errors", "maintenance", "cors",
+    };
     for (size_t i = 0; i < sizeof(http_keys) / sizeof(*http_keys); i++)
         if (conf_node_get(node, http_keys[i]))
             conf_decode_fault(d, node, http_keys[i], "take it out, or write `protocol: http`",
@@ -260,20 +267,26 @@ static void check_listener(struct conf_decode *d, const struct conf_node *node, 
     if (l->protocol == LISTENER_TCP && l->rate)
         conf_decode_fault(d, node, "rate", "bound connections by `gate: {connections_per_client}`",
                           "a tcp listener passes bytes and knows no requests that could be counted");
-    if (l->protocol == LISTENER_TCP && l->redirect)
-        conf_decode_fault(d, node, "redirect", "write `protocol: http`, or leave it out",
-                          "a tcp listener does not redirect");
-    else if (l->pool && l->redirect)
-        conf_decode_fault(d, node, "redirect", "leave one out; with `routes:` both go together",
-                          "a listener has either a pool for everything or redirects everything");
+    const char *rest = l->redirect ? "redirect" : "respond";
+    bool has_rest = l->redirect || l->respond;
+    if (l->protocol == LISTENER_TCP && has_rest)
+        conf_decode_fault(d, node, rest, "write `protocol: http`, or leave it out",
+                          "a tcp listener does not %s", rest);
+    else if (l->redirect && l->respond)
+        conf_decode_fault(d, node, "respond", "keep one of them", "what no route takes has one answer");
+    else if (l->pool && has_rest)
+        conf_decode_fault(d, node, rest, "leave one out; with `routes:` both go together",
+                          "a listener has either a pool for everything or %ss everything itself",
+                          l->redirect ? "redirect" : "answer");
     else if (l->pool && l->routes.count)
         conf_decode_fault(d, node, "pool",
                           "keep `routes:`, the last of which may match everything, or `pool:` alone",
                           "a listener has either a pool or routes");
-    else if (!l->pool && !l->routes.count && !l->redirect)
+    else if (!l->pool && !l->routes.count && !has_rest)
         conf_decode_fault(d, node, NULL, "add `pool:` with a pool's name",
                           "a listener needs a pool or routes");
-    if (l->redirect) l->https = (struct route_conf){ .name = "https", .https = l->redirect };
+    if (l->redirect) l->rest = (struct route_conf){ .name = "https", .https = l->redirect };
+    if (l->respond) l->rest = (struct route_conf){ .name = "respond", .respond = l->respond };
     check_route_paths(d, node, l);
 }
 
@@ -307,6 +320,8 @@ static const struct conf_field listener_fields[] = {
       .help = "Which request goes to which pool: the most specific wins, then the first." },
     { "redirect", CONF_OPTIONAL(struct listener_conf, redirect, &route_https_type),
       .help = "`https`: what no route takes is sent to the same host, path and query by https." },
+    { "respond", CONF_OPTIONAL(struct listener_conf, respond, &route_respond_type),
+      .help = "Or what no route takes is answered so by weir itself; text will do." },
     { "timeouts", CONF_OBJECT(struct listener_conf, timeouts, &listener_timeouts_type),
       .help = "Time-outs towards clients." },
     { "limits", CONF_OBJECT(struct listener_conf, limits, &listener_limits_type),
@@ -334,6 +349,16 @@ static const struct conf_field listener_fields[] = {
       .help =
           "Which responses are compressed for clients that take it; `true` or `[zstd, br, gzip]` will do. "
           "None if absent." },
+    { "errors", CONF_MAP(struct listener_conf, errors, &error_page_type), .max = 64,
+      .help =
+          "What weir says in place of its own sentences when it answers a fault by itself, by status: `404`, "
+          "`5xx`, `default`; text will do. A route's go before." },
+    { "maintenance", CONF_OPTIONAL(struct listener_conf, maintenance, &maintenance_type),
+      .help = "Out of service for everybody but a few; `true` will do." },
+    { "cors", CONF_OPTIONAL(struct listener_conf, cors, &cors_type),
+      .help =
+          "Which other sites' pages may read the answers: `https://app.example.com`. What servers say of it "
+          "is taken out." },
     { "pin", CONF_OPTIONAL(struct listener_conf, pin, &pin_type),
       .help = "Who may choose the server by hand, with the header `Weir-Pin: pool/server`; from everybody "
               "else it is "

@@ -7,7 +7,9 @@
 #include "net/resolver.h"
 #include "pool/pool_conf.h"
 #include "record/access_log_conf.h"
+#include "route/cors_conf.h"
 #include "route/gate_conf.h"
+#include "route/maintenance_conf.h"
 #include "route/route_conf.h"
 #include "route/split.h"
 #include "tls/tls_conf.h"
@@ -62,11 +64,13 @@ struct listener_introduction {
 struct listener_conf {
     const char *name;
     struct address bind;
-    uint32_t protocol;                 /* enum listener_protocol */
-    const char *pool;                  /* the one route for everything; NULL if there are routes */
-    struct conf_items routes;          /* struct route_conf */
-    struct route_https_conf *redirect; /* of what no route takes; NULL: it is answered with 404 */
-    struct route_conf https;           /* the route that it is, made of it */
+    uint32_t protocol;        /* enum listener_protocol */
+    const char *pool;         /* the one route for everything; NULL if there are routes */
+    struct conf_items routes; /* struct route_conf */
+    /* Of what no route takes; one of them, or NULL: it is answered with 404. */
+    struct route_https_conf *redirect;
+    struct route_respond_conf *respond;
+    struct route_conf rest; /* the route that this is; without a name: there is none */
     struct listener_timeouts timeouts;
     struct listener_limits limits;
     struct listener_fields fields;
@@ -79,6 +83,9 @@ struct listener_conf {
     struct auth_conf *auth;                       /* NULL: nobody is asked */
     struct compress_conf *compress;               /* NULL: responses pass as they are */
     struct pin_conf *pin;                         /* NULL: nobody may */
+    struct conf_items errors;                     /* struct page_conf */
+    struct maintenance_conf *maintenance;         /* NULL: none */
+    struct cors_conf *cors;                       /* NULL: servers speak for themselves */
     struct listener_introduction *proxy_protocol; /* NULL: clients connect themselves */
     struct tls_conf *tls;                         /* NULL: what comes is taken as it is */
 };

@@ -108,11 +108,11 @@ static int open_route(struct route_set *set, struct route *r, const struct route
     return find_destination(set, r, conf, err);
 }
 
-/* The listener's own pool, or its redirect, without conditions. */
+/* The listener's own pool, or its own answer, without conditions. */
 static int open_only_route(struct route_set *set, struct err *err)
 {
     struct route *r = &set->routes[set->route_count++];
-    if (set->conf->redirect) return open_route(set, r, &set->conf->https, err);
+    if (set->conf->rest.name) return open_route(set, r, &set->conf->rest, err);
     if (name_route(set, r, "default", err) < 0) return -1;
     return find_pool(set->site, set->conf->pool, &r->pool, err);
 }
@@ -136,7 +136,7 @@ static int build_table(struct route_set *set, struct err *err)
                 rows[used++] = route_conf_row(&routes[i], n, i, at);
             at += routes[i].headers.count + routes[i].query.count;
         }
-        if (set->conf->redirect) rows[used++] = route_conf_row(&set->conf->https, 0, count, at);
+        if (set->conf->rest.name) rows[used++] = route_conf_row(&set->conf->rest, 0, count, at);
         set->table = route_table_new(rows, used, err);
     } else {
         err_set(err, "out of memory for %u routes", count);
@@ -156,7 +156,7 @@ static int open_routes(struct route_set *set, struct err *err)
     for (uint32_t i = 0; i < count; i++)
         if (open_route(set, &set->routes[set->route_count++], &confs[i], err) < 0)
             return err_prefix(err, "route \"%s\"", confs[i].name);
-    if (set->conf->redirect && open_only_route(set, err) < 0) return -1;
+    if (set->conf->rest.name && open_only_route(set, err) < 0) return -1;
     if (set->conf->protocol != LISTENER_TCP) return build_table(set, err);
     set->names = sni_table_new(confs, count);
     return set->names ? 0 : err_set(err, "out of memory for its routes");
@@ -204,6 +204,9 @@ int route_set_open(struct route_set *r, struct site *site, struct listener *l,
     r->listener = l;
     r->conf = conf;
     if (conf->gate) r->gate = conf->gate->slot;
+    const struct route_conf *routes = conf->routes.data;
+    r->has_cors = conf->cors != NULL;
+    for (uint32_t i = 0; i < conf->routes.count; i++) r->has_cors |= routes[i].cors != NULL;
     struct proxy *p = site->proxy;
     if (conf->rate &&
         rate_limit_new(&r->rate, &p->rate_books, p->metrics, "listener", l->name, NULL, conf->rate, err) < 0)

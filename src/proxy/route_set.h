@@ -60,6 +60,7 @@ struct route_set {
     struct roster *auth_pool; /* as a route's, for what no route takes */
     const char **identities;  /* fields in which servers are told who it is: clients' own are dropped */
     uint32_t identity_count;
+    bool has_cors; /* it or one of its routes */
 };
 
 /* Zeroed memory in `site`, whose pools and splits are there already. */

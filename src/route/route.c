@@ -7,6 +7,7 @@
 
 #include "base/bug.h"
 #include "http/template.h"
+#include "route/route_not.h"
 
 const char *route_host_reason_name(enum route_host_reason reason)
 {
@@ -178,6 +179,11 @@ static bool has_client(const struct search *s, const struct route_candidate *c)
     return !c->client_count;
 }
 
+static const char *exclusion(const struct search *s, const struct route_candidate *c)
+{
+    return c->not ? route_not_holds(c->not, s->rq) : NULL;
+}
+
 /* The first condition on headers or arguments that does not hold; ROUTE_NONE. */
 static uint32_t failed_probe(const struct search *s, const struct route_candidate *c)
 {
@@ -234,6 +240,8 @@ static void tell_candidate(const struct search *s, const struct route_candidate 
         text_printf(&why, "the scheme is %s", s->rq->is_secure ? "https, not http" : "http, not https");
     else if (!has_client(s, c))
         TEXT_LITERAL(&why, "the client's address is in none of its blocks");
+    else if (exclusion(s, c))
+        text_printf(&why, "its `not` leaves out this %s", exclusion(s, c));
     else if (s->out->is_undecided)
         TEXT_LITERAL(&why, "its regular expression gave up on the path, so no route is taken");
     s->on_step(s->context, c->index, text_slice(&why));
@@ -247,7 +255,7 @@ static bool ask_list(const struct search *s, const struct route_list *list, enum
         const struct route_candidate *c = &s->table->candidates[list->first + i];
         s->out->is_undecided = false;
         bool takes = (!c->regex || may_match(s, c)) && has_method(s, c) && failed_probe(s, c) == ROUTE_NONE &&
-                     has_scheme(s, c) && has_client(s, c);
+                     has_scheme(s, c) && has_client(s, c) && !exclusion(s, c);
         if (s->on_step) tell_candidate(s, c);
         if (!takes) continue;
         /* A route that may be meant is not passed over: the next might allow what this one denies. */
@@ -255,7 +263,8 @@ static bool ask_list(const struct search *s, const struct route_list *list, enum
         s->out->index = c->index;
         s->out->path = path;
         s->out->conditions = (uint8_t)((c->methods || c->method_count) + c->header_count + c->query_count +
-                                       (c->client_count > 0) + (c->scheme != ROUTE_SCHEME_ANY));
+                                       (c->client_count > 0) + (c->scheme != ROUTE_SCHEME_ANY) +
+                                       (c->not != NULL));
         return true;
     }
     return false;

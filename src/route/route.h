@@ -3,8 +3,8 @@
  *
  * The most specific wins, in this order: a host given in full, then the longest wildcard, then any; for one host a
  * path given in full, then the longest prefix, then regular expressions in the order of the file, then any path; for
- * one path a route that names methods; then the one with more conditions (headers, query arguments, clients, scheme); then
- * the first in the file. A route whose conditions do not hold is passed over, and the next in this order is asked;
+ * one path a route that names methods; then the one with more conditions (headers, query arguments, clients, scheme, what it
+ * leaves out); then the first in the file. A route whose conditions do not hold is passed over, and the next in this order is asked;
  * where no route for the more specific host takes the request, those for the less specific hosts are asked: so a
  * route without conditions catches everything.
  *
@@ -40,6 +40,8 @@ struct route_condition {
     const char *name, *value;
 };
 
+struct route_not_conf;
+
 enum route_scheme { ROUTE_SCHEME_ANY, ROUTE_SCHEME_HTTP, ROUTE_SCHEME_HTTPS };
 
 struct route_row {
@@ -53,8 +55,9 @@ struct route_row {
     const struct route_condition *headers, *query;
     const struct cidr *clients; /* any if there are none */
     uint32_t method_count, header_count, query_count, client_count;
-    uint32_t scheme; /* enum route_scheme */
-    uint32_t index;  /* what route_match() returns for it; several rows may have the same */
+    uint32_t scheme;                    /* enum route_scheme */
+    const struct route_not_conf * not ; /* what it leaves to others; borrowed, NULL: nothing */
+    uint32_t index; /* what route_match() returns for it; several rows may have the same */
 };
 
 enum route_host_reason { ROUTE_HOST_ANY, ROUTE_HOST_WILDCARD, ROUTE_HOST_EXACT };
@@ -76,8 +79,9 @@ struct route_choice {
     uint32_t index; /* ROUTE_NONE if none */
     enum route_host_reason host;
     enum route_path_reason path;
-    uint8_t conditions; /* how many more held: methods, headers, query arguments, clients, the scheme */
-    bool is_undecided;  /* ROUTE_NONE, since a regular expression gave up at its limits: to be refused */
+    uint8_t
+        conditions;    /* how many more held: methods, headers, query arguments, clients, the scheme, `not` */
+    bool is_undecided; /* ROUTE_NONE, since a regular expression gave up at its limits: to be refused */
 };
 
 struct route_table;
@@ -87,7 +91,7 @@ struct route_scratch;
 struct route_scratch *route_scratch_new(void);
 void route_scratch_free(struct route_scratch *s); /* NULL is fine */
 
-/* Rows are copied. NULL with the sentence in `err`: a row that is not as described above, or no memory. */
+/* Rows are copied, but for their `not`. NULL with the sentence in `err`: a row that is not as described above, or no memory. */
 MUST_CHECK struct route_table *route_table_new(const struct route_row *rows, uint32_t count, struct err *err);
 void route_table_free(const struct route_table *t); /* NULL is fine */
 

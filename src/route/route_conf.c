@@ -138,11 +138,11 @@ static const struct conf_field respond_fields[] = {
       .preset = "text/plain; charset=utf-8", .help = "What kind of body it is." },
     { 0 },
 };
-static const struct conf_type respond_type = { .name = "response",
-                                               .size = sizeof(struct route_respond_conf),
-                                               .fields = respond_fields,
-                                               .short_form = "body",
-                                               .check = check_respond };
+const struct conf_type route_respond_type = { .name = "response",
+                                              .size = sizeof(struct route_respond_conf),
+                                              .fields = respond_fields,
+                                              .short_form = "body",
+                                              .check = check_respond };
 
 static const struct conf_type pools_type = { .name = "pools" }, splits_type = { .name = "splits" };
 
@@ -394,12 +394,14 @@ static const struct conf_field fields[] = {
           "Query arguments that it must have, each with its value, both decoded; one of several is enough." },
     { "client", CONF_LIST(struct route_conf, clients, &conf_cidr_type), .max = 10000,
       .help = "Address blocks that it must come from." },
+    { "not", CONF_OPTIONAL(struct route_conf, not, &route_not_type),
+      .help = "What it leaves to other routes though all else holds: each of these is enough." },
     { "pool", CONF_REF(struct route_conf, pool, &pools_type), .help = "Where it leads." },
     { "split", CONF_REF(struct route_conf, split, &splits_type),
       .help = "Or the split that chooses the pool." },
     { "redirect", CONF_OPTIONAL(struct route_conf, redirect, &redirect_type),
       .help = "Or where the client is sent." },
-    { "respond", CONF_OPTIONAL(struct route_conf, respond, &respond_type),
+    { "respond", CONF_OPTIONAL(struct route_conf, respond, &route_respond_type),
       .help = "Or what weir itself answers." },
     { "egress", CONF_OPTIONAL(struct route_conf, egress, &egress_type),
       .help = "Or out, to where the request's X-Egress-Host says." },
@@ -435,6 +437,13 @@ static const struct conf_field fields[] = {
     { "compress", CONF_OPTIONAL(struct route_conf, compress, &compress_conf_type),
       .help = "Which responses are compressed, in place of what its listener says; `true`, `false` or "
               "`[zstd, br, gzip]` will do." },
+    { "errors", CONF_MAP(struct route_conf, errors, &error_page_type), .max = 64,
+      .help = "What weir says when it answers a fault of its requests by itself, by status: `404`, `5xx`, "
+              "`default`; before what its listener says." },
+    { "maintenance", CONF_OPTIONAL(struct route_conf, maintenance, &maintenance_type),
+      .help = "Out of service for everybody but a few, like its listener if that is." },
+    { "cors", CONF_OPTIONAL(struct route_conf, cors, &cors_type),
+      .help = "Which other sites' pages may read its answers, in place of what its listener says." },
     { "idempotent", CONF_BOOL(struct route_conf, idempotent), .preset = "false",
       .help =
           "Says that its requests may be sent a second time whatever their method, because doing so changes "
@@ -480,5 +489,6 @@ struct route_row route_conf_row(const struct route_conf *conf, uint32_t n, uint3
                                .clients = conf->clients.data,
                                .client_count = conf->clients.count,
                                .scheme = conf->scheme,
+                               .not = conf->not,
                                .index = index };
 }

@@ -5,11 +5,14 @@
 #include "coding/compress_conf.h"
 #include "conf/field.h"
 #include "http/template.h"
+#include "route/cors_conf.h"
 #include "route/gate_conf.h"
+#include "route/maintenance_conf.h"
 #include "route/rate_conf.h"
 #include "route/retry_conf.h"
 #include "route/rewrite.h"
 #include "route/route.h"
+#include "route/route_not.h"
 
 /* `headers: {X-Env: beta}`: a map whose elements have a short form. */
 struct route_pair_conf {
@@ -87,6 +90,7 @@ struct route_conf {
     struct conf_items methods;                   /* const char * */
     struct conf_items headers, query;            /* struct route_pair_conf */
     struct conf_items clients;                   /* struct cidr */
+    struct route_not_conf * not ;                /* NULL: nothing is left out */
     /* Where it leads: one of these. */
     const char *pool, *split;
     struct route_redirect_conf *redirect;
@@ -98,18 +102,21 @@ struct route_conf {
     struct route_headers_conf *request_headers, *response_headers; /* NULL: untouched */
     struct conf_items request_trailers; /* const char *: fields that may come behind a request's body */
     struct route_mirror_conf *mirror;
-    struct gate_conf *gate;          /* NULL: everybody */
-    struct rate_conf *rate;          /* NULL: as many as come */
-    struct auth_conf *auth;          /* NULL: its listener's */
-    struct conf_items upgrade;       /* const char *: protocols that may be upgraded to; none if empty */
-    struct retry_conf *retry;        /* NULL: its pool's */
-    struct route_timeouts *timeouts; /* NULL: its pool's and listener's */
-    struct route_limits *limits;     /* NULL: its listener's */
-    struct compress_conf *compress;  /* likewise */
-    bool idempotent;                 /* its requests may be sent a second time, whatever their method */
+    struct gate_conf *gate;               /* NULL: everybody */
+    struct rate_conf *rate;               /* NULL: as many as come */
+    struct auth_conf *auth;               /* NULL: its listener's */
+    struct conf_items upgrade;            /* const char *: protocols that may be upgraded to; none if empty */
+    struct retry_conf *retry;             /* NULL: its pool's */
+    struct route_timeouts *timeouts;      /* NULL: its pool's and listener's */
+    struct route_limits *limits;          /* NULL: its listener's */
+    struct compress_conf *compress;       /* likewise */
+    struct cors_conf *cors;               /* likewise */
+    struct conf_items errors;             /* struct page_conf; before its listener's */
+    struct maintenance_conf *maintenance; /* NULL: its listener's alone */
+    bool idempotent;                      /* its requests may be sent a second time, whatever their method */
 };
 
-extern const struct conf_type route_conf_type, route_https_type;
+extern const struct conf_type route_conf_type, route_https_type, route_respond_type;
 
 /* How many rows it is in a table: one for each host. */
 uint32_t route_conf_row_count(const struct route_conf *conf);

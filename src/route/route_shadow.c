@@ -33,7 +33,8 @@ static int compare_reach(const struct place *one, const struct place *other)
 
 static uint32_t conditions_of(const struct route_conf *r)
 {
-    return r->headers.count + r->query.count + (r->clients.count > 0) + (r->scheme != ROUTE_SCHEME_ANY);
+    return r->headers.count + r->query.count + (r->clients.count > 0) + (r->scheme != ROUTE_SCHEME_ANY) +
+           (r->not != NULL);
 }
 
 /* Within one host and path in the order in which they are asked (route.h). */
@@ -91,8 +92,32 @@ static bool covers_clients(const struct conf_items *a, const struct conf_items *
     return b->count > 0;
 }
 
+/* Each text of `a` is one of `b` too. */
+static bool has_texts(const struct conf_items *a, const struct conf_items *b,
+                      int (*compare)(const char *, const char *))
+{
+    const char *const *few = a->data, *const *many = b->data;
+    for (uint32_t i = 0; i < a->count; i++) {
+        uint32_t j = 0;
+        while (j < b->count && compare(few[i], many[j]) != 0) j++;
+        if (j == b->count) return false;
+    }
+    return true;
+}
+
+/* Whether `b` leaves out whatever `a` does. */
+static bool covers_exclusions(const struct route_not_conf *a, const struct route_not_conf *b)
+{
+    if (!a) return true;
+    return b && has_texts(&a->hosts, &b->hosts, strcasecmp) && has_texts(&a->paths, &b->paths, strcmp) &&
+           has_texts(&a->path_prefixes, &b->path_prefixes, strcmp) &&
+           has_texts(&a->methods, &b->methods, strcmp) &&
+           (!a->clients.count || (b->clients.count && covers_clients(&b->clients, &a->clients)));
+}
+
 static bool covers(const struct route_conf *a, const struct route_conf *b)
 {
+    if (!covers_exclusions(a->not, b->not )) return false;
     if (a->scheme != ROUTE_SCHEME_ANY && a->scheme != b->scheme) return false;
     return covers_methods(&a->methods, &b->methods) && covers_pairs(&a->headers, &b->headers, strcasecmp) &&
            covers_pairs(&a->query, &b->query, strcmp) && covers_clients(&a->clients, &b->clients);
@@ -141,4 +166,37 @@ void route_shadow_find(const struct route_conf *routes, uint32_t count, uint32_t
     }
     free(open);
     free(places);
+}
+
+static bool is_path_left_out(const struct route_conf *r)
+{
+    const char *const *paths = r->not ->paths.data, *const *prefixes = r->not ->path_prefixes.data;
+    const char *own = r->path ? r->path : r->path_prefix;
+    for (uint32_t i = 0; r->path && i < r->not ->paths.count; i++)
+        if (strcmp(paths[i], r->path) == 0) return true;
+    for (uint32_t i = 0; own && i < r->not ->path_prefixes.count; i++)
+        if (slice_starts_with(slice_of(own), slice_of(prefixes[i]))) return true;
+    return false;
+}
+
+static bool are_hosts_left_out(const struct route_conf *r)
+{
+    const char *const *hosts = r->hosts.data, *const *out = r->not ->hosts.data;
+    for (uint32_t i = 0; i < r->hosts.count; i++) {
+        uint32_t j = 0;
+        while (j < r->not ->hosts.count && !route_host_is_within(hosts[i], out[j])) j++;
+        if (j == r->not ->hosts.count) return false;
+    }
+    return r->hosts.count > 0;
+}
+
+const char *route_shadow_left_out(const struct route_conf *r)
+{
+    if (!r->not ) return NULL;
+    if (is_path_left_out(r)) return r->path ? "path" : "path_prefix";
+    if (are_hosts_left_out(r)) return "host";
+    if (r->methods.count && has_texts(&r->methods, &r->not ->methods, strcmp)) return "method";
+    bool are_clients = r->clients.count && r->not ->clients.count &&
+                       covers_clients(&r->not ->clients, &r->clients);
+    return are_clients ? "client" : NULL;
 }

@@ -102,7 +102,8 @@ static int compare_patterns(const struct builder *b, uint32_t a_at, uint32_t a_l
 
 static uint32_t conditions_of(const struct route_row *r)
 {
-    return r->header_count + r->query_count + (r->client_count > 0) + (r->scheme != ROUTE_SCHEME_ANY);
+    return r->header_count + r->query_count + (r->client_count > 0) + (r->scheme != ROUTE_SCHEME_ANY) +
+           (r->not != NULL);
 }
 
 /* By host, then by path, regular expressions behind; what is alike in both in the order in which it is asked. */
@@ -212,7 +213,8 @@ static int add_candidate(struct builder *b, const struct route_row *r, struct ro
                                    .query_count = r->query_count,
                                    .first_client = t->client_count,
                                    .client_count = r->client_count,
-                                   .scheme = r->scheme };
+                                   .scheme = r->scheme,
+                                   .not = r->not };
     add_methods(b, r, c);
     for (uint32_t i = 0; i < r->header_count; i++) add_probe(b, &r->headers[i], true);
     for (uint32_t i = 0; i < r->query_count; i++) add_probe(b, &r->query[i], false);

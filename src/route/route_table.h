@@ -24,6 +24,7 @@ struct route_candidate {
     uint32_t first_probe, header_count, query_count; /* of table->probes */
     uint32_t first_client, client_count;             /* of table->clients */
     uint32_t scheme;                                 /* enum route_scheme */
+    const struct route_not_conf * not ;              /* the row's */
     pcre2_code *regex;                               /* NULL: the path is decided already */
 };
 

@@ -25,7 +25,7 @@ def localized(text, folder, pair):
     """The same with files that are there."""
     text = re.sub(r"/etc/[\w./-]+\.pem", pair["cert"], text)
     text = re.sub(r"/etc/[\w./-]+\.key", pair["key"], text)
-    for path in set(re.findall(r"/etc/weir/[\w.-]+\.txt", text)):
+    for path in set(re.findall(r"/etc/weir/[\w.-]+\.(?:txt|html)", text)):
         file = folder / os.path.basename(path)
         file.write_text("192.0.2.0/24 # a block\n")
         text = text.replace(path, str(file))

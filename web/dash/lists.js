@@ -30,7 +30,7 @@ function splitsView() {
 // What happened, and noting that something does.
 function eventsView(place) {
   let kind = place.query.name ?? "";
-  const KINDS = [["", "everything"], ["marker", "what was noted"], ["server_state", "servers' states"], ["server_changed", "what was changed of servers"],
+  const KINDS = [["", "everything"], ["marker", "what was noted"], ["server_state", "servers' states"], ["maintenance", "maintenance"], ["server_changed", "what was changed of servers"],
     ["reloaded", "configurations"], ["certificate_changed", "certificates"], ["log_rule", "denials"]];
   const table = new Dom.Table("Events", [
     { title: "When", show: Dom.text(e => Words.clock(e.time)) },

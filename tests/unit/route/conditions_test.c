@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "http/template.h"
 #include "route/route.h"
+#include "route/route_not.h"
 
 /* A request as text: "GET /path?query name:value name:value". "-name" is not passed on; "^" is the upgrade that is
  * asked for, "@" the authority, which else is a.org. */
@@ -98,6 +99,75 @@ static void a_scheme_tells_two_routes_apart(void **state)
         assert_int_equal(c.conditions, 1);
     }
     route_table_free(t);
+}
+
+static const char *const admin[] = { "/admin/", "/b/" }, *const exact[] = { "/a/x" },
+                         *const post[] = { "POST" }, *const below[] = { "*.A.org", "b.org." };
+
+static void a_route_leaves_out_what_it_says(void **state)
+{
+    (void)state;
+    static const struct route_not_conf prefixes = { .path_prefixes = { (void *)(uintptr_t)admin, 2 } },
+                                       path = { .paths = { (void *)(uintptr_t)exact, 1 } },
+                                       methods = { .methods = { (void *)(uintptr_t)post, 1 } };
+    static const struct {
+        const struct route_not_conf * not ;
+        const char *takes, *leaves, *why;
+    } cases[] = {
+        { &prefixes, "GET /admin", "GET /admin/x", "path_prefix" },
+        { &prefixes, "GET /", "GET /b/", "path_prefix" },
+        { &path, "GET /a/x/", "GET /a/x?y", "path" },
+        { &methods, "GET /", "POST /", "method" },
+        { &methods, "post /", "POST /", "method" },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        const struct route_row rows[] = { { .index = 0 }, { .not = cases[i].not, .index = 1 } };
+        struct route_table *t = table_of(rows, 2);
+        struct route_choice c;
+        struct request r;
+        if (match(t, cases[i].takes, &c) != 1) fail_msg("not taken: %s", cases[i].takes);
+        assert_int_equal(c.conditions, 1);
+        if (match(t, cases[i].leaves, &c) != 0) fail_msg("taken: %s", cases[i].leaves);
+        request_of(&r, cases[i].leaves);
+        assert_string_equal(route_not_holds(cases[i].not, &r.rq), cases[i].why);
+        route_table_free(t);
+    }
+}
+
+static void a_route_leaves_out_hosts(void **state)
+{
+    (void)state;
+    static const struct route_not_conf hosts = { .hosts = { (void *)(uintptr_t)below, 2 } };
+    static const char *const out[] = { "x.a.org:80", "X.Y.A.ORG.", "b.org", "B.org:8080" }, *const in[] = {
+        "a.org", "ba.org", "bb.org", "x.b.org", "", ".a.org"
+    };
+    struct request r;
+    request_of(&r, "GET /");
+    for (size_t i = 0; i < sizeof(out) / sizeof(*out); i++) {
+        r.rq.host = slice_of(out[i]);
+        if (!route_not_holds(&hosts, &r.rq)) fail_msg("not left out: %s", out[i]);
+    }
+    for (size_t i = 0; i < sizeof(in) / sizeof(*in); i++) {
+        r.rq.host = slice_of(in[i]);
+        if (route_not_holds(&hosts, &r.rq)) fail_msg("left out: %s", in[i]);
+    }
+    assert_true(route_host_is_within("*.x.a.org", "*.a.org"));
+    assert_false(route_host_is_within("*.org", "*.a.org"));
+    assert_false(route_host_is_within("a.org", "*.a.org"));
+}
+
+static void a_route_leaves_out_who_it_says(void **state)
+{
+    (void)state;
+    struct cidr inner;
+    struct err err;
+    struct request r;
+    assert_int_equal(cidr_parse(SLICE("10.0.0.0/8"), &inner, &err), 0);
+    const struct route_not_conf clients = { .clients = { &inner, 1 } };
+    request_of(&r, "GET /"); /* of 10.1.2.3 */
+    assert_string_equal(route_not_holds(&clients, &r.rq), "client");
+    assert_true(ip_parse(SLICE("192.0.2.1"), &r.rq.client));
+    assert_null(route_not_holds(&clients, &r.rq));
 }
 
 /* By one condition each, in front of a route for everything. */
@@ -337,6 +407,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scheme_tells_two_routes_apart),
+        cmocka_unit_test(a_route_leaves_out_what_it_says),
+        cmocka_unit_test(a_route_leaves_out_hosts),
+        cmocka_unit_test(a_route_leaves_out_who_it_says),
         cmocka_unit_test(a_route_is_taken_only_where_its_conditions_hold),
         cmocka_unit_test(the_more_specific_is_asked_first),
         cmocka_unit_test(every_route_that_was_looked_at_says_why_not),

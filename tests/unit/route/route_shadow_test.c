@@ -86,6 +86,61 @@ static void a_scheme_is_a_condition(void **state)
     assert_int_equal(second_of(&any, &http), ROUTE_NONE); /* which asks for more, and is asked before */
 }
 
+static void what_leaves_out_as_much_takes_as_much(void **state)
+{
+    (void)state;
+    const char *some[] = { "/a/", "/b/" }, *posts[] = { "POST" };
+    struct cidr net[] = { block("10.0.0.0/8") }, host[] = { block("10.1.2.3") };
+    struct route_not_conf one = { .path_prefixes = items(some, 1) },
+                          two = { .path_prefixes = items(some, 2) }, post = { .methods = items(posts, 1) },
+                          wide = { .clients = items(net, 1) }, narrow = { .clients = items(host, 1) };
+    struct route_conf all = { 0 }, less = { .not = &one }, least = { .not = &two }, other = { .not = &post },
+                      far = { .not = &wide }, near = { .not = &narrow };
+    assert_int_equal(second_of(&less, &least), 0);
+    assert_int_equal(second_of(&least, &less), ROUTE_NONE);
+    assert_int_equal(second_of(&less, &other), ROUTE_NONE);
+    assert_int_equal(second_of(&all, &less), ROUTE_NONE); /* which is asked before */
+    assert_int_equal(second_of(&less, &all), ROUTE_NONE);
+    assert_int_equal(second_of(&near, &far), 0);
+    assert_int_equal(second_of(&far, &near), ROUTE_NONE);
+    assert_int_equal(second_of(&far, &less), ROUTE_NONE);
+}
+
+static void a_route_that_leaves_out_all_of_itself_is_told(void **state)
+{
+    (void)state;
+    const char *names[] = { "a.org", "x.b.org" }, *out[] = { "A.org", "*.b.org" },
+               *posts[] = { "POST", "PUT" }, *admin[] = { "/admin" };
+    struct cidr net[] = { block("10.0.0.0/8") }, host[] = { block("10.1.2.3") };
+    struct route_not_conf not_hosts = { .hosts = items(out, 2) },
+                          not_methods = { .methods = items(posts, 2) },
+                          not_admin = { .path_prefixes = items(admin, 1) },
+                          not_net = { .clients = items(net, 1) }, not_path = { .paths = items(admin, 1) },
+                          not_host = { .clients = items(host, 1) };
+    const struct {
+        struct route_conf route;
+        const char *key;
+    } cases[] = {
+        { { .not = &not_hosts, .hosts = items(names, 2) }, "host" },
+        { { .not = &not_methods, .hosts = items(names, 2) }, NULL },
+        { { .not = &not_hosts }, NULL },
+        { { .not = &not_methods, .methods = items(posts, 1) }, "method" },
+        { { .not = &not_admin, .path = "/admin/x" }, "path" },
+        { { .not = &not_admin, .path_prefix = "/admin" }, "path_prefix" },
+        { { .not = &not_admin, .path_prefix = "/adm" }, NULL },
+        { { .not = &not_path, .path = "/admin" }, "path" },
+        { { .not = &not_path, .path_prefix = "/admin" }, NULL },
+        { { .not = &not_net, .clients = items(host, 1) }, "client" },
+        { { .not = &not_host, .clients = items(net, 1) }, NULL },
+        { { .path = "/" }, NULL },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        const char *key = route_shadow_left_out(&cases[i].route);
+        if ((key != NULL) != (cases[i].key != NULL) || (key && strcmp(key, cases[i].key) != 0))
+            fail_msg("case %zu: %s", i, key ? key : "none");
+    }
+}
+
 /* Few of everything, so that much is alike. */
 static const char *const hosts[] = { "a.org", "*.a.org", "A.org", "x.a.org" };
 static const char *const paths[] = { "/", "/a", "/a/", "/a/b" };
@@ -172,6 +227,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_route_with_the_conditions_of_an_earlier_one_is_told),
         cmocka_unit_test(a_scheme_is_a_condition),
+        cmocka_unit_test(what_leaves_out_as_much_takes_as_much),
+        cmocka_unit_test(a_route_that_leaves_out_all_of_itself_is_told),
         cmocka_unit_test(what_asks_for_less_takes_what_asks_for_more),
         cmocka_unit_test(no_route_that_is_told_is_ever_taken),
     };

@@ -1,0 +1,9 @@
+/* admin/config_ask.h: a call that asks for another configuration and is answered when that is decided. The call's route has
+ * reload_query and reload_outcome_shape. */
+#pragma once
+
+#include "admin/reloader.h"
+#include "admin/router.h"
+
+/* What `what` borrows is copied. */
+void config_ask(const struct admin_request *rq, struct reload_ask *what, struct answer *out);
