@@ -12,6 +12,7 @@
 #include "conf/variables.h"
 #include "control/acme_check.h"
 #include "control/config_check.h"
+#include "record/tracing_conf.h"
 #include "tls/memory.h"
 
 #define SHOWN_MAX ((size_t)16 << 20)
@@ -41,6 +42,8 @@ static const struct conf_field config_fields[] = {
       .help = "The address of the API, the metrics and the health checks; there is none without it." },
     { "access_log", CONF_OPTIONAL(struct config, proxy.access_log, &access_log_conf_type),
       .help = "One line for each exchange; none without it." },
+    { "tracing", CONF_OPTIONAL(struct config, proxy.tracing, &tracing_conf_type),
+      .help = "OpenTelemetry's traces of requests, sent to a collector; none without it." },
     { "logs", CONF_OPTIONAL(struct config, logs, &logs_conf_type),
       .help = "nginx's logs that are watched, and what is done about what they say." },
     { "state", CONF_STRING(struct config, state), .min = 1, .max = 4000,

@@ -4,6 +4,7 @@
 #include "base/count.h"
 #include "proxy/choose.h"
 #include "proxy/exchange_steps.h"
+#include "proxy/exchange_trace.h"
 #include "proxy/fields.h"
 #include "proxy/forward.h"
 #include "proxy/grpc.h"
@@ -554,6 +555,7 @@ void exchange_on_request(struct http_service *service, struct http_stream *s, st
     flight_set_target(&x->record, x->head.target);
     const char *refused = fields_admit(x->routes, &x->peer, x->head.fields, x->head.field_count);
     x->record.client = forward_client(x->routes, &x->record.client, &x->head);
+    if (x->worker->proxy->spans) exchange_trace_begin(x);
     forward_request_id(x);
     if (s->client->refusal)
         exchange_fail(x, (enum end_reason)s->client->refusal);

@@ -43,6 +43,7 @@ enum step { STEP_WAIT, STEP_GO };
 struct compression;
 struct exchange_auth;
 struct exchange_egress;
+struct exchange_trace;
 struct mirror;
 struct split_variant;
 
@@ -89,6 +90,7 @@ struct exchange {
     const char *websocket_key; /* that is said for a client whose HTTP has none, in the arena; else NULL */
     struct tunnel *tunnel;
     struct compression *compression; /* of the response, in the arena; NULL: it passes as it is */
+    struct exchange_trace *trace;    /* exchange_trace.h; NULL: none */
     bool is_client_counted;          /* among its address's: see worker_client_closed() */
     const struct rate_limit
         *rate; /* the tightest that it has met, or that refused it; good while it has a site */

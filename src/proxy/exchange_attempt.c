@@ -1,6 +1,7 @@
 /* Servers: choosing one, connecting, what to do when that fails; the queue. */
 #include "base/bug.h"
 #include "proxy/exchange_steps.h"
+#include "proxy/exchange_trace.h"
 #include "proxy/forward.h"
 
 static bool is_connect_failure(enum end_reason reason)
@@ -207,6 +208,7 @@ static void note_begun(struct exchange *x)
     x->detail_number = 0;
     x->record.picked_us = exchange_since_start_us(x);
     x->record.connected_us = x->record.sent_us = x->record.first_byte_us = FLIGHT_NEVER;
+    if (x->trace) exchange_trace_attempt(x);
 }
 
 static enum lease_need need_of(const struct exchange *x)

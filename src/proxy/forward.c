@@ -5,6 +5,7 @@
 #include "http/h1_value.h"
 #include "http/websocket.h"
 #include "proxy/exchange_steps.h"
+#include "proxy/exchange_trace.h"
 #include "proxy/forwarded.h"
 #include "proxy/headers.h"
 #include "proxy/split.h"
@@ -47,6 +48,9 @@ void forward_request_id(struct exchange *x)
     struct text t = text_over(x->request_id, sizeof(x->request_id));
     if (is_safe_id(given) && !http_head_has_several(&x->head, HTTP_FIELD_X_REQUEST_ID)) {
         text_add_slice(&t, given);
+    } else if (x->trace) {
+        trace_id_print(x->trace->span.context.trace_id, TRACE_ID_BYTES, x->request_id);
+        t.len = TRACE_ID_TEXT;
     } else {
         text_add_hex(&t, rng_next(&x->worker->loop.rng), 16);
         text_add_hex(&t, rng_next(&x->worker->loop.rng), 16);
@@ -84,7 +88,7 @@ static bool join(struct exchange *x, enum http_field_id id, struct slice added, 
     return !bug_if(FORWARD, t.is_cut); /* what is left out has not passed there */
 }
 
-#define OWN_FIELDS_MAX 12u
+#define OWN_FIELDS_MAX 13u
 
 static bool is_max_forwards(const struct http_field *f)
 {
@@ -184,6 +188,7 @@ static int add_own_fields(struct exchange *x)
     struct slice via = vias[x->head.version];
     if (http_head_find(&x->head, HTTP_FIELD_VIA) && !join(x, HTTP_FIELD_VIA, via, &via)) return -1;
     extra[n++] = make_field("Via", HTTP_FIELD_VIA, via);
+    if (x->trace) extra[n++] = make_field("traceparent", HTTP_FIELD_OTHER, slice_of(x->trace->field));
     if (add_max_forwards(x, extra, &n) < 0 || add_websocket_key(x, extra, &n) < 0) return -1;
     add_client_certificate(x, extra, &n);
     if (x->variant) extra[n++] = make_field("Weir-Split", HTTP_FIELD_WEIR_SPLIT, slice_of(x->variant->name));
@@ -229,6 +234,7 @@ int forward_fields(struct exchange *x)
     /* Rules may be made from what is replaced. */
     if (conf && headers_apply(x, conf, x->head.fields, x->head.field_count, x->extra, &x->extra_count) < 0)
         return -1;
+    if (x->trace) exchange_trace_drop(x);
     drop_replaced(&x->head, x->route->conf && x->route->conf->request_trailers.count);
     exchange_auth_hide(x);
     return 0;

@@ -7,7 +7,8 @@
 bool forward_is_trusted(const struct route_set *l, const struct ip *peer);
 /* The client: the peer, or whom a trusted peer names (forwarded.h). */
 struct ip forward_client(const struct route_set *l, const struct ip *peer, const struct http_head *head);
-/* Keeps the client's X-Request-Id if there is one and it is 1 to 36 of [A-Za-z0-9._-], else makes one of 32 hex digits. */
+/* Keeps the client's X-Request-Id if there is one and it is 1 to 36 of [A-Za-z0-9._-], else makes one of 32 hex
+ * digits: its trace's id, if there is one. */
 void forward_request_id(struct exchange *x);
 /* Who asks, and how: X-Forwarded-*, Forwarded and X-Request-Id, as servers get them, for a request of weir's own about this one. -1:
  * out of memory. */

@@ -1,5 +1,6 @@
 #include "proxy/proxy.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "conf/arena.h"
 #include "proxy/change.h"
 #include "proxy/worker.h"
+#include "record/span_export.h"
 #include "tls/challenges.h"
 #include "tls/store.h"
 #include "tls/tickets.h"
@@ -164,6 +166,26 @@ static int open_verified(struct proxy *p, struct rng *rng)
     return p->verified && p->tokens ? 0 : -1;
 }
 
+/* What is in the spans beside the exchanges. */
+struct span_origin {
+    struct span_source source; /* first */
+    char host[HOST_NAME_MAX + 1];
+};
+
+static int open_spans(struct proxy *p, const struct tracing_conf *conf, struct err *err)
+{
+    struct span_origin *o = calloc(1, sizeof(*o));
+    if (!o) return err_set(err, "out of memory for tracing");
+    gethostname(o->host, sizeof(o->host) - 1);
+    o->source = (struct span_source){ .service = conf->service,
+                                      .version = WEIR_VERSION,
+                                      .host = o->host,
+                                      .pid = (int)getpid(),
+                                      .names = { proxy_name_of, p } };
+    p->span_source = &o->source;
+    return span_export_open(&p->spans, conf, p->span_source, p->worker_count, p->metrics, err);
+}
+
 static int build(struct proxy *p, const struct proxy_options *o, struct err *err)
 {
     struct proxy_change first;
@@ -183,7 +205,9 @@ static int build(struct proxy *p, const struct proxy_options *o, struct err *err
     add_bugs(p->metrics);
     p->challenges = tls_challenges_new();
     if (tls_tickets_new(&p->tickets, err) < 0) return -1;
-    if (!o->conf->access_log || p->is_detached) return 0;
+    if (p->is_detached) return 0;
+    if (o->conf->tracing && open_spans(p, o->conf->tracing, err) < 0) return -1;
+    if (!o->conf->access_log) return 0;
     p->access_log = access_log_open(o->conf->access_log, p->worker_count, err);
     return p->access_log ? 0 : -1;
 }
@@ -262,6 +286,8 @@ void proxy_free(struct proxy *p)
     for (uint32_t i = 0; p->workers && i < p->worker_count; i++)
         if (p->workers[i]) worker_leave_site(p->workers[i]);
     access_log_close(p->access_log);
+    span_export_close(p->spans);
+    free(p->span_source);
     proxy_end_site(p);
     for (uint32_t i = 0; p->workers && i < p->worker_count; i++) worker_free(p->workers[i]);
     metric_registry_free(p->metrics);

@@ -20,6 +20,8 @@
 struct passwords;
 struct servers_finder;
 struct socket_store;
+struct span_export;
+struct span_source;
 struct verified;
 struct worker;
 
@@ -49,6 +51,8 @@ struct proxy {
     struct mailbox *control; /* the control thread's */
     void (*on_evidence)(void *control, const struct mail *m);
     struct access_log *access_log; /* NULL: none */
+    struct span_export *spans;     /* record/span_export.h; NULL: no traces */
+    struct span_source *span_source;
     struct client_table *clients;
     struct list rate_books; /* of rate_book: what the configurations' rate limits count in; control thread */
     struct passwords *passwords;        /* borrowed; NULL: none can be checked, as nothing is served */

@@ -16,6 +16,8 @@
 
 enum listener_protocol { LISTENER_HTTP, LISTENER_TCP };
 
+struct tracing_conf;
+
 struct listener_timeouts {
     uint64_t header_ms, body_ms, write_ms, keep_alive_ms;
 };
@@ -105,6 +107,7 @@ struct proxy_conf {
     struct conf_items splits;    /* struct split_conf */
     struct resolver_conf resolver;
     struct access_log_conf *access_log; /* NULL: none */
+    struct tracing_conf *tracing;       /* record/tracing_conf.h; NULL: none */
     struct gate_conf *gate;             /* for every listener; may be NULL */
     struct proxy_limits limits;
     struct proxy_timeouts timeouts;

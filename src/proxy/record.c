@@ -2,6 +2,7 @@
 
 #include "base/bug.h"
 #include "proxy/exchange_steps.h"
+#include "proxy/exchange_trace.h"
 #include "proxy/split.h"
 
 /* By the class of its status; others than 1xx to 5xx as none. */
@@ -63,6 +64,7 @@ void record_exchange(struct exchange *x)
     r->bytes_in += x->body_in;
     r->bytes_out += x->body_out;
     flight_write(w->flights, r);
+    if (x->trace) exchange_trace_end(x);
     count(w, l, r);
     if (x->route) count_route(w->metrics, &x->route->meters, r);
     if (x->variant) {
@@ -76,6 +78,7 @@ void record_exchange(struct exchange *x)
         .response = x->response,
         .tls = x->tls,
         .user = exchange_user_text(x),
+        .trace_id = x->trace ? x->trace->span.context.trace_id : NULL,
         .route = slice_of(x->route ? x->route->name : NULL),
         .split = slice_of(x->variant ? x->variant->split->name : NULL),
         .variant = slice_of(x->variant ? x->variant->own_name : NULL),

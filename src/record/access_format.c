@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "record/access_escape.h"
+#include "record/trace_context.h"
 #include "tls/facts.h"
 
 struct line {
@@ -501,6 +502,13 @@ static void add_weir_server(const struct line *l)
     add_name(l, l->entry->server);
 }
 
+static void add_weir_trace_id(const struct line *l)
+{
+    char id[TRACE_ID_TEXT + 1];
+    if (l->entry->trace_id) trace_id_print(l->entry->trace_id, TRACE_ID_BYTES, id);
+    add_name(l, l->entry->trace_id ? (struct slice){ id, TRACE_ID_TEXT } : SLICE_NONE);
+}
+
 static void add_weir_split(const struct line *l)
 {
     add_name(l, l->entry->split);
@@ -574,6 +582,7 @@ static void (*const adders[ACCESS_CODE_COUNT])(const struct line *) = {
     [ACCESS_WEIR_REASON] = add_weir_reason,
     [ACCESS_WEIR_ROUTE] = add_weir_route,
     [ACCESS_WEIR_SPLIT] = add_weir_split,
+    [ACCESS_WEIR_TRACE_ID] = add_weir_trace_id,
     [ACCESS_WEIR_VARIANT] = add_weir_variant,
     [ACCESS_WEIR_SERVER] = add_weir_server,
     [ACCESS_WEIR_TIME] = add_weir_time,

@@ -24,6 +24,7 @@ struct access_entry {
     const struct http_head *response; /* NULL if none was sent */
     const struct tls_facts *tls;      /* NULL: the client's connection is plain */
     uint64_t now_wall_ns;
+    const uint8_t *trace_id; /* TRACE_ID_BYTES; NULL: no trace */
     struct slice listener, route, pool, split, variant;
     struct slice server;                   /* the last attempt's, by name */
     struct slice servers[FLIGHT_ATTEMPTS]; /* addresses, beside record->attempts */

@@ -65,6 +65,7 @@
     X(WEIR_SERVER, "weir_server")                         \
     X(WEIR_SPLIT, "weir_split")                           \
     X(WEIR_TIME, "weir_time")                             \
+    X(WEIR_TRACE_ID, "weir_trace_id")                     \
     X(WEIR_VARIANT, "weir_variant")
 
 enum access_code {
