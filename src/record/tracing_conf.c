@@ -1,12 +1,11 @@
 #include "record/tracing_conf.h"
 
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
+
 #define PRESET_PATH "/v1/traces"
-#define SHARE_TEXT_MAX 32u
 
 /* What a request line can carry (RFC 9112 3.2). */
 static bool is_path(struct slice text)
@@ -52,17 +51,11 @@ static const struct conf_type endpoint_type = { .name = "endpoint",
 
 static int parse_share(struct slice text, void *out, struct err *err)
 {
-    char copy[SHARE_TEXT_MAX], *end = copy;
-    if (text.len && text.len < sizeof(copy)) {
-        memcpy(copy, text.data, text.len);
-        copy[text.len] = 0;
-        double share = strtod(copy, &end);
-        if (!*end && end != copy && share >= 0 && share <= 1) {
-            *(double *)out = share;
-            return 0;
-        }
-    }
-    return err_set(err, "it is a part of all requests, from 0 to 1, like 0.01");
+    double share;
+    if (!number_decimal(text, &share) || share > 1)
+        return err_set(err, "it is a part of all requests, from 0 to 1, like 0.01");
+    *(double *)out = share;
+    return 0;
 }
 
 static void print_share(const void *value, struct text *out)
