@@ -58,9 +58,14 @@ static int parse_share(struct slice text, void *out, struct err *err)
     return 0;
 }
 
+/* Without an exponent, which nobody reads back. */
 static void print_share(const void *value, struct text *out)
 {
-    text_printf(out, "%g", *(const double *)value);
+    char digits[32];
+    int len = snprintf(digits, sizeof(digits), "%.15f", *(const double *)value);
+    while (len > 1 && digits[len - 1] == '0') len--;
+    if (digits[len - 1] == '.') len--;
+    text_add(out, digits, (size_t)len);
 }
 
 static const struct conf_type share_type = { .name = "share",
