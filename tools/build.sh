@@ -1,6 +1,6 @@
 #!/bin/bash
 # Configures build/<kind> if needed and builds it, quietly: tools/build.sh <kind> [ninja target...]
-# Kinds: release; check (release flags, -Werror, unit tests); asan; tsan; fuzz.
+# Kinds: release; plain (release flags, unit tests); asan; tsan; fuzz.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +9,7 @@ shift || true
 compiler=cc
 case $kind in
 release) options=(-Db_lto=true) ;;
-check) options=(-Dwerror=true -Dtests=true) ;;
+plain) options=(-Dtests=true) ;;
 asan) options=(-Dtests=true -Doptimization=1 -Db_ndebug=false -Db_sanitize=address,undefined) ;;
 tsan) options=(-Dtests=true -Doptimization=1 -Db_ndebug=false -Db_sanitize=thread) ;;
 fuzz)
@@ -17,7 +17,7 @@ fuzz)
     options=(-Dfuzz=true -Dwerror=true -Doptimization=1 -Db_ndebug=false -Db_sanitize=address,undefined -Db_lundef=false)
     ;;
 *)
-    echo "usage: tools/build.sh release|check|asan|tsan|fuzz [target...]" >&2
+    echo "usage: tools/build.sh release|plain|asan|tsan|fuzz [target...]" >&2
     exit 64
     ;;
 esac
@@ -34,7 +34,7 @@ if [ ! -f "$directory/build.ninja" ] || [ "$(cat "$directory/options" 2>/dev/nul
     environment=("CC=$compiler")
     # Some three hundred test programs are linked, each with all the layers: mold does it in less than half of the CPU time.
     # What is installed is linked by the system's own linker.
-    if [[ $kind == check || $kind == asan || $kind == tsan ]] &&
+    if [[ $kind == plain || $kind == asan || $kind == tsan ]] &&
         echo 'int main(void) { return 0; }' | "$compiler" -fuse-ld=mold -x c -o /dev/null - 2>/dev/null; then
         environment+=("CC_LD=mold")
     fi

@@ -377,10 +377,8 @@ def do_check(_arguments):
     check("include circles (self-test)", [PYTHON, "tools/print_includes.py", "--self-test"])
     check("strings", [PYTHON, "tools/check_strings.py"])
     check("strings (self-test)", [PYTHON, "tools/check_strings.py", "--self-test"])
-    is_release_built = build("release")
-    is_asan_built = build("asan")
-    if build("check", "all", "benches", is_counted=True):
-        run_unit_tests("check")
+    is_release_built = build("release", "all", "benches", is_counted=True)
+    is_asan_built = build("asan", is_counted=True)
     check("clang-tidy", [PYTHON, "tools/run_tidy.py"])
     if is_release_built:
         check_docs()
@@ -406,6 +404,8 @@ def do_soak(arguments):
     is_asan_built = build("asan")
     if is_asan_built:
         check("clang-tidy (thorough)", [PYTHON, "tools/run_tidy.py", "--thorough"], SOAK_TIDY_SECONDS)
+    if build("plain"):
+        run_unit_tests("plain")
     if build("tsan"):
         run_unit_tests("tsan")
         run_all_e2e_tests("e2e (tsan)", "build/tsan/weir", "build/tsan/weir", 2 * E2E_SECONDS)
