@@ -78,6 +78,7 @@ static int list(const struct api_target *to, bool is_json)
     return code;
 }
 
+/* Beginning with "on" or "off". */
 static int change(const struct api_target *to, const struct maintenance_options *o, const struct words *words)
 {
     static const char *const keys[] = { NULL, "listener", "route" };
@@ -86,7 +87,7 @@ static int change(const struct api_target *to, const struct maintenance_options 
     json_object(&j);
     json_key(&j, "enabled");
     json_bool(&j, strcmp(words->items[0], "on") == 0);
-    for (int i = 1; i < words->count; i++) {
+    for (int i = 1; i < words->count && i < 3; i++) {
         json_key(&j, keys[i]);
         json_string(&j, words->items[i]);
     }
@@ -113,7 +114,7 @@ int maintenance_command(int argc, char **argv)
     struct maintenance_options o = { 0 };
     struct api_target to;
     struct err err = { "" };
-    struct words words;
+    struct words words = { 0 };
     int code = options_parse(&maintenance_syntax, argc, argv, &o, &words);
     if (code == EX_OK) code = check_words(&words);
     if (code != EX_OK) return code < 0 ? EX_OK : code;

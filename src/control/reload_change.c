@@ -53,8 +53,8 @@ void reload_change_free(struct reload_change *c)
 static bool is_same_place(const char *one, const char *other)
 {
     const char *end = strrchr(one, '=');
-    size_t len = end ? (size_t)(end - one) + 1 : strlen(one);
-    return strncmp(one, other, len) == 0;
+    struct slice place = end ? (struct slice){ one, (size_t)(end - one) + 1 } : slice_of(one);
+    return slice_starts_with(slice_of(other), place);
 }
 
 static void settle(struct reload_change *c)

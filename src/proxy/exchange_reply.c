@@ -32,11 +32,9 @@ bool exchange_has_proof(struct exchange *x)
     if (x->head.method != HTTP_GET && x->head.method != HTTP_HEAD) return false;
     token = (struct slice){ token.data + folder.len, token.len - folder.len };
     if (!tls_challenges_find_token(x->worker->proxy->challenges, token, found)) return false;
-    size_t len = strlen(found);
-    char *memory = arena_alloc(&x->arena, len);
-    if (!memory) return false;
-    memcpy(memory, found, len);
-    x->proof = (struct slice){ memory, len };
+    struct slice proof = arena_copy(&x->arena, slice_of(found));
+    if (!proof.data) return false;
+    x->proof = proof;
     return true;
 }
 

@@ -58,8 +58,8 @@ void password_question_free(struct password_question *q)
 
 void password_questions_drop(struct worker *w)
 {
-    while (!list_is_empty(&w->questions))
-        password_question_free(container_of(w->questions.next, struct password_question, link));
+    for (struct list *first; (first = list_pop_front(&w->questions));)
+        password_question_free(container_of(first, struct password_question, link));
 }
 
 void password_take_back(struct password_question *q)

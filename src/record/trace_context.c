@@ -56,7 +56,7 @@ void trace_id_print(const uint8_t *id, uint32_t bytes, char *out)
 
 void trace_context_print(const struct trace_context *c, char out[TRACE_PARENT_LEN + 1])
 {
-    memcpy(out, "00-", 3);
+    memcpy(out, "00-", sizeof("00-"));
     trace_id_print(c->trace_id, TRACE_ID_BYTES, out + AT_TRACE);
     out[AT_SPAN - 1] = '-';
     trace_id_print(c->span_id, SPAN_ID_BYTES, out + AT_SPAN);

@@ -198,7 +198,7 @@ static int check_room(const struct page *p, size_t len, struct err *err)
 struct page *page_new(struct slice text, enum page_kind kind, struct conf_arena *arena, struct err *err)
 {
     struct page *p = conf_arena_alloc(arena, sizeof(*p));
-    struct page_part parts[PARTS_MAX];
+    struct page_part parts[PARTS_MAX] = { 0 };
     p->kind = kind;
     p->parts = parts;
     struct parsing g = { .page = p, .err = err };

@@ -332,7 +332,7 @@ static void mistakes_are_said(void **state)
         { "{unit: client}", "lacks \"variants\"" },
         { "{variants: {a: {weight: 100, pool: web}}}", "lacks \"unit\"" },
         { "{unit: client, variants: {}}", "variants" },
-        { "{unit: user, variants: {a: {weight: 100, pool: web}}}", "there is no source \"user\"" },
+        { "{unit: visitor, variants: {a: {weight: 100, pool: web}}}", "there is no source \"visitor\"" },
         { "{unit: client, variants: {a: {weight: 90, pool: web}, b: {weight: 9.5, pool: web}}}",
           "the weights of split \"s\" make 99.5%" },
         { "{unit: client, variants: {a: {weight: 90, pool: web}, b: {weight: 10.01, pool: web}}}",
