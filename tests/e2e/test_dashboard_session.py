@@ -11,7 +11,7 @@ VISIBLE = "(one => one !== null && one.getClientRects().length > 0)"
 
 
 @pytest.fixture
-def browser(tmp_path):
+def browser(scene, tmp_path):  # closed before the scene is looked at: its connections are none of weir's leaks
     opened = Browser(tmp_path)
     yield opened
     opened.close()
