@@ -9,6 +9,7 @@
 #include "acme/jws.h"
 #include "acme/order.h"
 #include "acme/request.h"
+#include "base/base64.h"
 
 static const char *const names[] = { "a.example", "b.example" };
 

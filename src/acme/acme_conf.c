@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "acme/document.h"
-#include "acme/jws.h"
+#include "base/base64.h"
 #include "conf/arena.h"
 #include "conf/decode.h"
 #include "conf/decoding.h"
@@ -20,13 +20,12 @@ static void check_binding(struct conf_decode *d, const struct conf_node *node, v
 {
     struct acme_binding_conf *b = object;
     size_t room = strlen(b->hmac), len = 0;
-    unsigned char *bytes = malloc(room + 1);
+    char *bytes = malloc(room + 1);
     if (!bytes) abort();
-    if (!base64url_read(slice_of(b->hmac), bytes, &len) || !len)
+    if (!base64_decode_pasted(slice_of(b->hmac), bytes, room, &len) || !len)
         conf_decode_fault(d, node, "hmac", "copy it as the CA shows it", "the key is no base64");
     else
-        b->key = (struct slice){ conf_arena_copy_secret(d->arena, (struct slice){ (char *)bytes, len }),
-                                 len };
+        b->key = (struct slice){ conf_arena_copy_secret(d->arena, (struct slice){ bytes, len }), len };
     explicit_bzero(bytes, room + 1);
     free(bytes);
 }

@@ -16,6 +16,8 @@
 
 #include "acme/jws.h"
 #include "acme/request.h"
+#include "base/base64.h"
+#include "base/write_all.h"
 #include "tls/small_file.h"
 
 #define CHALLENGES "challenges"
@@ -84,17 +86,6 @@ bool acme_folder_file(const char *path, const char *name, const char *kind, char
 }
 
 /* files */
-
-static int write_all(int fd, struct slice text)
-{
-    while (text.len) {
-        ssize_t done = write(fd, text.data, text.len);
-        if (done < 0 && errno == EINTR) continue;
-        if (done <= 0) return -1;
-        text = (struct slice){ text.data + done, text.len - (size_t)done };
-    }
-    return 0;
-}
 
 /* One behind the other, under a name that no other process has. */
 static int stage(struct acme_folder *f, struct slice first, struct slice second, char staged[ACME_PATH_ROOM],

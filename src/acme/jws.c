@@ -9,59 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/json.h"
 
 /* Of a number of P-256. */
 #define FIELD_BYTES 32
 /* A request to sign a certificate of a hundred names is a few KiB. */
 #define BODY_MAX ((size_t)256 << 10)
-
-static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-void base64url_add(struct text *t, struct slice bytes)
-{
-    const unsigned char *at = (const unsigned char *)bytes.data;
-    for (size_t left = bytes.len; left; at += 3) {
-        size_t now = left < 3 ? left : 3;
-        unsigned value = (unsigned)at[0] << 16 | (now > 1 ? (unsigned)at[1] << 8 : 0) | (now > 2 ? at[2] : 0);
-        for (size_t i = 0; i <= now; i++) text_add_char(t, letters[value >> (18 - 6 * i) & 63]);
-        left -= now;
-    }
-}
-
-static int value_of(char c)
-{
-    if (c == '+') return 62;
-    if (c == '/') return 63;
-    const char *at = c ? strchr(letters, c) : NULL;
-    return at ? (int)(at - letters) : -1;
-}
-
-bool base64url_read(struct slice text, unsigned char *out, size_t *len)
-{
-    unsigned value = 0, bits = 0;
-    *len = 0;
-    for (int i = 0; i < 2 && text.len && text.data[text.len - 1] == '='; i++) text.len--;
-    if (text.len % 4 == 1) return false;
-    for (size_t i = 0; i < text.len; i++) {
-        int six = value_of(text.data[i]);
-        if (six < 0) return false;
-        value = value << 6 | (unsigned)six;
-        bits += 6;
-        if (bits < 8) continue;
-        bits -= 8;
-        out[(*len)++] = (unsigned char)(value >> bits);
-        value &= (1u << bits) - 1;
-    }
-    return value == 0; /* there is one way to write it */
-}
-
-bool base64url_is_token(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (!text.data[i] || !strchr(letters, text.data[i])) return false;
-    return text.len > 0;
-}
 
 static bool add_number(struct text *t, EVP_PKEY *key, const char *name)
 {

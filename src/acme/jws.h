@@ -8,15 +8,6 @@
 #include "base/err.h"
 #include "base/text.h"
 
-/* Base64 with the letters of URLs and without padding (RFC 4648 5, RFC 7515 2). */
-#define BASE64URL_ROOM(bytes) (((bytes) + 2) / 3 * 4 + 1)
-void base64url_add(struct text *t, struct slice bytes);
-/* Also what has padding, or the letters of plain base64: people paste keys as they are given them. `out` has room for
- * text.len bytes. False: it is no such text. */
-MUST_CHECK bool base64url_read(struct slice text, unsigned char *out, size_t *len);
-/* Letters, digits, - and _ alone, at least one. */
-bool base64url_is_token(struct slice text);
-
 /* The public half, with its members in the order of RFC 7638 3.3. False: it is no key of P-256. */
 #define JWK_ROOM 192
 MUST_CHECK bool jwk_print(EVP_PKEY *key, char out[JWK_ROOM]);

@@ -9,6 +9,7 @@
 #include "acme/document.h"
 #include "acme/jws.h"
 #include "acme/order_text.h"
+#include "base/base64.h"
 #include "conf/arena.h"
 
 #define JSON_TYPE "application/json"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "acme/jws.h"
+#include "base/base64.h"
 #include "base/json.h"
 
 #define TEXT_MAX ((size_t)128 << 10)

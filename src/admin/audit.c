@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/printable.h"
+#include "base/write_all.h"
 #include "metric/metric.h"
 #include "net/jobs.h"
 #include "net/loop.h"
@@ -129,23 +130,13 @@ static int open_locked(int folder)
     return -1;
 }
 
-static int write_all(int fd, const char *text, size_t len)
-{
-    while (len) {
-        ssize_t written = write(fd, text, len);
-        if (written < 0 && errno != EINTR) return -1;
-        if (written > 0) text += written, len -= (size_t)written;
-    }
-    return 0;
-}
-
 static void write_text(struct writing *w)
 {
     struct stat st;
     int folder = w->audit->folder;
     int fd = open_locked(folder);
     w->fault = 0;
-    if (fd < 0 || write_all(fd, w->text, w->len) < 0) w->fault = errno;
+    if (fd < 0 || write_all(fd, (struct slice){ w->text, w->len }) < 0) w->fault = errno;
     if (fd < 0) return;
     if (!w->fault && fstat(fd, &st) == 0 && st.st_size > AUDIT_FILE_BYTES_MAX) rotate(folder);
     close(fd);

@@ -2,6 +2,9 @@
 
 #include <stdio.h>
 
+#include "auth/credentials.h"
+#include "base/base64.h"
+
 #define PASSWORD_MAX 1024
 
 bool guard_is_token(const char *token, struct slice given)
@@ -11,45 +14,6 @@ bool guard_is_token(const char *token, struct slice given)
     for (size_t i = 0; i < given.len; i++)
         difference |= (unsigned char)given.data[i] ^ (unsigned char)token[i % len];
     return difference == 0;
-}
-
-static int base64_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    if (c == '+') return 62;
-    return c == '/' ? 63 : -1;
-}
-
-/* RFC 4648 4. -1 if it is none or does not fit. */
-static int base64_decode(struct slice text, char *out, size_t out_size)
-{
-    size_t len = 0;
-    unsigned bits = 0;
-    uint32_t value = 0;
-    while (text.len && text.data[text.len - 1] == '=') text.len--;
-    if (text.len % 4 == 1) return -1;
-    for (size_t i = 0; i < text.len; i++) {
-        int digit = base64_digit(text.data[i]);
-        if (digit < 0) return -1;
-        value = (value << 6 | (uint32_t)digit) & 0xffffff;
-        bits += 6;
-        if (bits < 8) continue;
-        bits -= 8;
-        if (len == out_size) return -1;
-        out[len++] = (char)(value >> bits & 0xff);
-    }
-    return (int)len;
-}
-
-/* The credentials behind `scheme`, or nothing if it is another. */
-static struct slice credentials(struct slice field, struct slice scheme)
-{
-    if (field.len <= scheme.len || field.data[scheme.len] != ' ' ||
-        !slice_equal_fold((struct slice){ field.data, scheme.len }, scheme))
-        return SLICE_NONE;
-    return slice_trim((struct slice){ field.data + scheme.len, field.len - scheme.len });
 }
 
 bool guard_find_token(const struct guard *g, struct slice given, struct admin_token *out)
@@ -64,17 +28,29 @@ bool guard_find_token(const struct guard *g, struct slice given, struct admin_to
     return is_found;
 }
 
-static bool find_shown(const struct guard *g, struct slice field, struct admin_token *out)
+/* The name that Basic has in front of it is anybody's. Some clients leave its padding out. */
+static bool find_password(const struct guard *g, struct slice shown, struct admin_token *out)
 {
-    struct slice bearer = credentials(field, SLICE("Bearer"));
-    if (bearer.len) return guard_find_token(g, bearer, out);
     char decoded[PASSWORD_MAX];
-    int len = base64_decode(credentials(field, SLICE("Basic")), decoded, sizeof(decoded));
-    const char *colon = len > 0 ? memchr(decoded, ':', (size_t)len) : NULL;
+    size_t len;
+    const char *colon = base64_decode_pasted(shown, decoded, sizeof(decoded), &len)
+                            ? memchr(decoded, ':', len)
+                            : NULL;
     bool is_shown = colon && guard_find_token(
                                  g, (struct slice){ colon + 1, (size_t)(decoded + len - colon - 1) }, out);
     explicit_bzero(decoded, sizeof(decoded));
     return is_shown;
+}
+
+static bool find_shown(const struct guard *g, struct slice field, struct admin_token *out)
+{
+    struct slice shown;
+    switch (credentials_scheme(field, &shown)) {
+    case CREDENTIALS_BEARER: return shown.len && guard_find_token(g, shown, out);
+    case CREDENTIALS_BASIC: return find_password(g, shown, out);
+    case CREDENTIALS_OTHER: break;
+    }
+    return false;
 }
 
 static void know(struct guard_who *who, enum guard_by by, const struct admin_token *t)

@@ -1,6 +1,6 @@
 #include "auth/credentials.h"
 
-#include "auth/base64.h"
+#include "base/base64.h"
 
 enum credentials_scheme credentials_scheme(struct slice value, struct slice *rest)
 {

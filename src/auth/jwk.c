@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "auth/base64.h"
+#include "base/base64.h"
 #include "base/secret.h"
 #include "conf/node.h"
 #include "tls/small_file.h"

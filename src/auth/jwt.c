@@ -1,8 +1,8 @@
 #include "auth/jwt.h"
 
-#include "auth/base64.h"
 #include "auth/json_scan.h"
 #include "auth/jwk.h"
+#include "base/base64.h"
 
 /* For how long a signature is remembered: until `exp` it would do, but where that is far away others need the place. */
 #define REMEMBER_MS 300000u

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "balance/balance.h"
+#include "base/write_all.h"
 #include "control/config.h"
 
 #define STAGED_PREFIX ".new-"
@@ -115,24 +116,13 @@ void generation_unstage(int folder, const char *staged)
     unlinkat(folder, staged, 0);
 }
 
-static int write_all(int fd, struct slice text)
-{
-    while (text.len) {
-        ssize_t done = write(fd, text.data, text.len);
-        if (done < 0 && errno == EINTR) continue;
-        if (done <= 0) return -1;
-        text = (struct slice){ text.data + done, text.len - (size_t)done };
-    }
-    return fsync(fd);
-}
-
 int generation_stage(int folder, struct slice text, char staged[GENERATION_STAGED_MAX], struct err *err)
 {
     static _Atomic uint32_t count;
     snprintf(staged, GENERATION_STAGED_MAX, STAGED_PREFIX "%d-%" PRIu32, (int)getpid(),
              atomic_fetch_add(&count, 1));
     int fd = openat(folder, staged, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int result = fd < 0 ? -1 : write_all(fd, text), cause = errno;
+    int result = fd < 0 || write_all(fd, text) < 0 || fsync(fd) < 0 ? -1 : 0, cause = errno;
     if (fd >= 0) close(fd);
     if (result == 0) return 0;
     if (fd >= 0) generation_unstage(folder, staged);

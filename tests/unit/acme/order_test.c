@@ -13,6 +13,7 @@
 #include "acme/jws.h"
 #include "acme/order.h"
 #include "acme/request.h"
+#include "base/base64.h"
 
 #define CA "https://ca.example"
 #define JSON "application/json; charset=utf-8"
@@ -76,7 +77,7 @@ static char *decode(const char *text)
 {
     static char room[4096];
     size_t len;
-    assert_true(base64url_read(slice_of(text), (unsigned char *)room, &len));
+    assert_true(base64url_decode(slice_of(text), room, sizeof(room) - 1, &len));
     room[len] = 0;
     return room;
 }

@@ -9,8 +9,6 @@
 
 #include <cmocka.h>
 
-#include "auth/base64.h"
-
 static void the_example_of_rfc_7617_is_read(void **state)
 {
     (void)state;
@@ -83,24 +81,6 @@ static void what_is_too_long_is_refused_at_every_length(void **state)
     }
 }
 
-static void both_alphabets_have_one_text_for_each_run_of_bytes(void **state)
-{
-    (void)state;
-    char out[16];
-    size_t len;
-    assert_true(base64url_decode(SLICE("-_8"), out, sizeof(out), &len));
-    assert_int_equal(len, 2);
-    assert_memory_equal(out, "\xfb\xff", 2);
-    assert_false(base64url_decode(SLICE("-_9"), out, sizeof(out), &len)); /* bits that mean nothing */
-    assert_false(base64url_decode(SLICE("-_8="), out, sizeof(out), &len));
-    assert_false(base64url_decode(SLICE("+/8"), out, sizeof(out), &len));
-    assert_true(base64_decode(SLICE("+/8="), out, sizeof(out), &len));
-    assert_false(base64_decode(SLICE("-_8="), out, sizeof(out), &len));
-    assert_true(base64url_decode(SLICE(""), out, sizeof(out), &len));
-    assert_int_equal(len, 0);
-    assert_false(base64url_decode(SLICE("AAAA"), out, 2, &len));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,7 +90,6 @@ int main(void)
         cmocka_unit_test(what_is_no_base64_is_refused),
         cmocka_unit_test(control_characters_are_in_neither),
         cmocka_unit_test(what_is_too_long_is_refused_at_every_length),
-        cmocka_unit_test(both_alphabets_have_one_text_for_each_run_of_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
