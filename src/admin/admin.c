@@ -254,10 +254,26 @@ static void end_sessions_of_others(struct admin *a, const struct admin_conf *nex
             sessions_end_of(&a->sessions, before.name);
 }
 
+struct change_of_tokens {
+    const struct admin_conf *before, *after;
+};
+
+static bool may_still(void *context, const struct guard_who *who, enum admin_role needs)
+{
+    const struct change_of_tokens *c = context;
+    struct admin_token was, is;
+    if (who->by == GUARD_BY_NOTHING) return admin_conf_anonymous(c->after) >= needs;
+    return admin_conf_find_token(c->before, who->name, &was) &&
+           admin_conf_find_token(c->after, who->name, &is) && strcmp(was.text, is.text) == 0 &&
+           is.role >= needs;
+}
+
 void admin_use(struct admin *a, const struct admin_conf *conf, struct conf_arena *arena)
 {
     if (!a || !conf) return;
+    struct change_of_tokens change = { a->env.guard.conf, conf };
     end_sessions_of_others(a, conf);
+    if (change.before) call_end_streams(&a->env, may_still, &change);
     conf_arena_free(a->conf_arena);
     a->conf_arena = conf_arena_get(arena);
     a->env.guard.conf = conf;

@@ -17,7 +17,10 @@
 #include "net/jobs.h"
 #include "net/loop.h"
 
+#define LOCK_TRIES 20u
 #define REFUSALS_BURST 20u
+/* So that whoever has no token cannot push out what was changed: all that is kept would take months of it. */
+#define REFUSALS_APART_NS (60 * NS_PER_S)
 #define ONE_MAX 4096u
 /* So much waits for the disk; more than that is counted, and left out of the file. */
 #define WAITING_MAX (256u << 10)
@@ -27,7 +30,10 @@ struct audit {
     struct jobs *jobs;
     struct audit_entry entries[AUDIT_KEPT_MAX];
     uint64_t latest;
-    struct log_limit refusals;
+    struct {
+        uint64_t last_ns;
+        uint32_t tokens, suppressed;
+    } refusals;
     int folder; /* -1: none */
     struct writing {
         struct job job; /* first */
@@ -61,7 +67,9 @@ static const struct shape_field audit_fields[] = {
     SHAPE_ROW(shown, what, STRING, "The method and target of a request, or a signal."),
     SHAPE_ROW(shown, detail, STRING, "What was sent with it, or why not; never a secret.",
               .may_be_null = true),
-    SHAPE_ROW(shown, outcome, STRING, "done, refused (nobody may, or not he), or failed."),
+    SHAPE_ROW(shown, outcome, STRING,
+              "done, refused (nobody may, or not he), failed, or unanswered: who asked "
+              "had gone, or had waited too long, before it was over; what came of it is in the log."),
     SHAPE_ROW(shown, status, COUNT, "Of the answer; null for a signal.", .may_be_null = true),
     { "from_generation", SHAPE_COUNT, offsetof(struct shown, from), .help = "In force before." },
     { "to_generation", SHAPE_COUNT, offsetof(struct shown, to), .help = "In force after it." },
@@ -72,7 +80,7 @@ const struct shape audit_shape = { "AuditEntry", sizeof(struct shown), audit_fie
 
 static const char *outcome_name(uint8_t outcome)
 {
-    static const char *const names[] = { "done", "refused", "failed" };
+    static const char *const names[] = { "done", "refused", "failed", "unanswered" };
     return names[outcome];
 }
 
@@ -114,31 +122,47 @@ static void rotate(int folder)
     }
 }
 
-/* The file of that name, locked: while a binary takes over two processes have it, and one may have renamed it meanwhile. */
+/* The file of that name, locked: while a binary takes over two processes have it, and one may have renamed it meanwhile. They hold
+ * it for a write; whoever else does, for longer, keeps nobody waiting. */
 static int open_locked(int folder)
 {
-    for (unsigned tries = 0; tries < 10; tries++) {
+    const struct timespec pause = { .tv_nsec = 10 * NS_PER_MS };
+    for (unsigned tries = 0; tries < LOCK_TRIES; tries++) {
         struct stat mine, named;
         int fd = openat(folder, AUDIT_FILE, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0) return -1;
-        if (flock(fd, LOCK_EX) == 0 && fstat(fd, &mine) == 0 &&
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &mine) == 0 &&
             fstatat(folder, AUDIT_FILE, &named, AT_SYMLINK_NOFOLLOW) == 0 && mine.st_ino == named.st_ino)
             return fd;
         close(fd);
+        nanosleep(&pause, NULL);
     }
     errno = EBUSY;
     return -1;
 }
 
-static void write_text(struct writing *w)
+/* All or nothing: what a full disk cuts would spoil the line that comes next as well. */
+static int append_whole(int fd, struct slice text, off_t *size)
 {
     struct stat st;
+    if (fstat(fd, &st) < 0) return -1;
+    *size = st.st_size + (off_t)text.len;
+    if (write_all(fd, text) == 0) return 0;
+    int cause = errno;
+    (void)!ftruncate(fd, st.st_size);
+    errno = cause;
+    return -1;
+}
+
+static void write_text(struct writing *w)
+{
+    off_t size = 0;
     int folder = w->audit->folder;
     int fd = open_locked(folder);
     w->fault = 0;
-    if (fd < 0 || write_all(fd, (struct slice){ w->text, w->len }) < 0) w->fault = errno;
+    if (fd < 0 || append_whole(fd, (struct slice){ w->text, w->len }, &size) < 0) w->fault = errno;
     if (fd < 0) return;
-    if (!w->fault && fstat(fd, &st) == 0 && st.st_size > AUDIT_FILE_BYTES_MAX) rotate(folder);
+    if (!w->fault && size > AUDIT_FILE_BYTES_MAX) rotate(folder);
     close(fd);
 }
 
@@ -220,13 +244,31 @@ static void say(const struct audit_entry *e)
               log_quote(e->detail, detail, sizeof(detail)), e->suppressed);
 }
 
+static bool may_note_refusal(struct audit *a, uint32_t *suppressed)
+{
+    uint64_t now_ns = a->loop->now_ns, passed = (now_ns - a->refusals.last_ns) / REFUSALS_APART_NS;
+    if (!a->refusals.last_ns || passed >= REFUSALS_BURST - a->refusals.tokens) {
+        a->refusals.tokens = REFUSALS_BURST;
+        a->refusals.last_ns = now_ns;
+    } else {
+        a->refusals.tokens += (uint32_t)passed;
+        a->refusals.last_ns += passed * REFUSALS_APART_NS;
+    }
+    if (!a->refusals.tokens) {
+        a->refusals.suppressed++;
+        return false;
+    }
+    a->refusals.tokens--;
+    *suppressed = a->refusals.suppressed;
+    a->refusals.suppressed = 0;
+    return true;
+}
+
 void audit_note(struct audit *a, const struct audit_entry *e, bool is_event)
 {
     uint32_t suppressed = 0;
     if (!a) return;
-    if (e->outcome == AUDIT_REFUSED &&
-        !log_limit_pass(&a->refusals, a->loop->now_ns, REFUSALS_BURST, &suppressed)) /* NOLINT */
-        return;
+    if (e->outcome == AUDIT_REFUSED && !may_note_refusal(a, &suppressed)) return;
     struct audit_entry *kept = &a->entries[a->latest++ % AUDIT_KEPT_MAX];
     *kept = *e;
     kept->id = a->latest;

@@ -23,7 +23,7 @@ struct jobs;
 struct loop;
 struct metric_registry;
 
-enum audit_outcome { AUDIT_DONE, AUDIT_REFUSED, AUDIT_FAILED };
+enum audit_outcome { AUDIT_DONE, AUDIT_REFUSED, AUDIT_FAILED, AUDIT_UNANSWERED };
 
 struct audit_entry {
     uint64_t id; /* from 1, in this process: the trail's own */
@@ -46,7 +46,7 @@ MUST_CHECK int audit_keep(struct audit *a, int folder, struct err *err);
 /* Writes what waits; jobs have stopped. NULL is fine. */
 void audit_free(struct audit *a);
 
-/* id, wall_ns and suppressed are the trail's. Refusals are bounded in rate: a burst, then one a second. `is_event`: it also
+/* id, wall_ns and suppressed are the trail's. Refusals are bounded in rate: a burst, then one a minute. `is_event`: it also
  * goes to the log and the list of events. NULL is fine for `a`. */
 void audit_note(struct audit *a, const struct audit_entry *e, bool is_event);
 /* Ids of the latest and the oldest that is kept; 0: none. */

@@ -26,13 +26,15 @@ struct call {
     struct loop_grave grave;
     uint8_t state; /* enum call_state */
     bool is_head, is_cut, is_reserved;
-    bool has_all; /* of the request */
-    char *body;   /* a configuration can be larger than a block */
+    bool has_all;  /* of the request */
+    bool is_noted; /* the audit trail has been told what came of it */
+    char *body;    /* a configuration can be larger than a block */
     uint32_t body_len, body_room;
     struct answer answer;
     size_t sent, budget_taken;
     uint64_t id;
     uint64_t wait_ms;               /* not 0: the handler answers later */
+    bool is_answered;               /* and has */
     void (*on_gone)(void *context); /* whoever works on the answer; NULL: nobody, or he knows */
     void *gone_context;
     struct call_out out; /* of a stream */
@@ -57,9 +59,17 @@ static void tell_gone(struct call *c)
     if (on_gone) on_gone(c->gone_context);
 }
 
+/* What is done later, and was begun, goes on without whoever asked for it. */
+static void note(struct call *c, bool is_outcome)
+{
+    if (!c->is_noted) witness_end(&c->witness, &c->request, &c->answer, is_outcome);
+    c->is_noted = true;
+}
+
 static void retire(struct call *c)
 {
     struct loop *l = c->env->loop;
+    if (c->wait_ms) note(c, false);
     loop_cancel(&c->end_task);
     loop_disarm(l, &c->timer);
     list_remove(&c->link);
@@ -152,7 +162,7 @@ static void send_answer(struct call *c)
     char date[40];
     struct answer *a = &c->answer;
     struct loop *l = c->env->loop;
-    witness_end(&c->witness, &c->request, a);
+    note(c, !c->wait_ms || c->is_answered);
     if (a->body_len && !a->shared && !budget_take(l->blocks.budget, a->body_len))
         answer_problem(a, 503, "Too many answers wait for slow clients; try again.");
     else if (!a->shared)
@@ -532,6 +542,7 @@ bool call_answer(struct call_ticket t, struct answer *a)
         return false;
     }
     c->answer = *a;
+    c->is_answered = true;
     send_answer(c);
     return true;
 }
@@ -566,6 +577,22 @@ bool call_push(struct call_ticket t, const char *data, size_t len)
     o->to += len;
     send_waiting(c);
     return true;
+}
+
+struct call_env *call_env_of(const struct admin_request *rq)
+{
+    return call_of(rq)->env;
+}
+
+void call_end_streams(struct call_env *env,
+                      bool (*may)(void *context, const struct guard_who *who, enum admin_role needs),
+                      void *context)
+{
+    for (struct list *at = env->calls.next; at != &env->calls; at = at->next) {
+        struct call *c = container_of(at, struct call, link);
+        if (c->state == CALL_STREAM && !may(context, &c->request.who, c->request.route->role))
+            finish(c, true);
+    }
 }
 
 void call_kill_all(struct call_env *env)

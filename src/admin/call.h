@@ -66,5 +66,10 @@ struct call_ticket call_stream(const struct admin_request *rq, const char *conte
 bool call_is_open(struct call_ticket t);
 /* False: the call is over, or its client takes too slowly and this piece is left out. */
 bool call_push(struct call_ticket t, const char *data, size_t len);
+struct call_env *call_env_of(const struct admin_request *rq);
+/* Ends the streams of those who may not have them any more. */
+void call_end_streams(struct call_env *env,
+                      bool (*may)(void *context, const struct guard_who *who, enum admin_role needs),
+                      void *context);
 /* Breaks off every call that is going on. */
 void call_kill_all(struct call_env *env);

@@ -53,6 +53,14 @@ static bool find_shown(const struct guard *g, struct slice field, struct admin_t
     return false;
 }
 
+const char *guard_by_name(enum guard_by by)
+{
+    static const char *const names[] = {
+        [GUARD_BY_NOTHING] = "nothing", [GUARD_BY_TOKEN] = "token", [GUARD_BY_SESSION] = "session"
+    };
+    return names[by];
+}
+
 static void know(struct guard_who *who, enum guard_by by, const struct admin_token *t)
 {
     snprintf(who->name, sizeof(who->name), "%s", t->name);
@@ -102,12 +110,14 @@ static struct session *find_in(struct sessions *s, struct slice cookies, uint64_
 static void find_session(const struct guard *g, const struct guard_ask *ask, struct guard_who *who)
 {
     struct admin_token t;
+    const struct session *found = NULL;
     const struct http_head *head = ask->head;
-    for (uint32_t i = 0; g->sessions && i < head->field_count && !who->session; i++)
+    for (uint32_t i = 0; g->sessions && i < head->field_count && !found; i++)
         if (is_named(&head->fields[i], SLICE("cookie")))
-            who->session = find_in(g->sessions, http_field_value(&head->fields[i]), ask->now_ms);
-    if (who->session && admin_conf_find_token(g->conf, who->session->name, &t))
-        know(who, GUARD_BY_SESSION, &t);
+            found = find_in(g->sessions, http_field_value(&head->fields[i]), ask->now_ms);
+    if (!found) return;
+    who->session = found->number;
+    if (admin_conf_find_token(g->conf, found->name, &t)) know(who, GUARD_BY_SESSION, &t);
 }
 
 /* As the page says where it is: what ends TLS is in front of weir. Who says so wrongly has a cookie that he never gets back. */

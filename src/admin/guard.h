@@ -22,6 +22,8 @@ struct guard {
 };
 
 enum guard_by { GUARD_BY_NOTHING, GUARD_BY_TOKEN, GUARD_BY_SESSION };
+/* "nothing", "token", "session" */
+const char *guard_by_name(enum guard_by by);
 
 /* Who asks. */
 struct guard_who {
@@ -29,7 +31,7 @@ struct guard_who {
     uint8_t role;                    /* enum admin_role */
     uint8_t by;                      /* enum guard_by */
     bool is_over_tls;                /* his page says that it came over TLS */
-    struct session *session;         /* by which; NULL: none. Valid while he is being answered at once */
+    uint64_t session;                /* the number of his; 0: none. It may have ended meanwhile */
 };
 
 struct guard_ask {

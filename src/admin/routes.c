@@ -158,9 +158,9 @@ const struct admin_route admin_routes[] = {
       .content_type = PLAIN },
     { HTTP_GET, "/debug/pprof/cmdline", ROLE_OPERATE, pprof_cmdline, "The command line",
       .content_type = PLAIN },
-    { HTTP_GET, "/debug/pprof/symbol", ROLE_OPERATE, pprof_symbol, "Whether there are names of functions",
+    { HTTP_GET, "/debug/pprof/symbol", ROLE_VIEW, pprof_symbol, "Whether there are names of functions",
       .content_type = PLAIN },
-    { HTTP_POST, "/debug/pprof/symbol", ROLE_OPERATE, pprof_symbol_post, "Addresses to names of functions",
+    { HTTP_POST, "/debug/pprof/symbol", ROLE_VIEW, pprof_symbol_post, "Addresses to names of functions",
       .content_type = PLAIN, .takes_text = true },
     { 0 },
 };

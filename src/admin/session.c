@@ -5,9 +5,15 @@
 #include <string.h>
 #include <sys/random.h>
 
-void sessions_end(struct session *one)
+static void end(struct session *one)
 {
     explicit_bzero(one, sizeof(*one));
+}
+
+void sessions_end(struct sessions *s, uint64_t number)
+{
+    for (struct session *one = s->items; one < s->items + SESSIONS_MAX; one++)
+        if (number && one->number == number) end(one);
 }
 
 static void end_old(struct sessions *s, uint64_t now_ms)
@@ -15,7 +21,7 @@ static void end_old(struct sessions *s, uint64_t now_ms)
     for (struct session *one = s->items; one < s->items + SESSIONS_MAX; one++)
         if (*one->name &&
             (now_ms - one->used_ms > SESSION_IDLE_MS || now_ms - one->began_ms > SESSION_MAX_MS))
-            sessions_end(one);
+            end(one);
 }
 
 static struct session *make_room(struct sessions *s)
@@ -25,7 +31,7 @@ static struct session *make_room(struct sessions *s)
         if (!*one->name) return one;
         if (one->used_turn < oldest->used_turn) oldest = one;
     }
-    sessions_end(oldest);
+    end(oldest);
     return oldest;
 }
 
@@ -37,7 +43,7 @@ void sessions_begin(struct sessions *s, const char *name, uint64_t now_ms, char 
     if (getrandom(one->id, sizeof(one->id), 0) != (ssize_t)sizeof(one->id)) abort();
     snprintf(one->name, sizeof(one->name), "%s", name);
     one->began_ms = one->used_ms = now_ms;
-    one->used_turn = ++s->turn;
+    one->number = one->used_turn = ++s->turn;
     for (uint32_t i = 0; i < SESSION_ID_BYTES; i++) snprintf(id + 2 * i, 3, "%02x", one->id[i]);
 }
 
@@ -83,7 +89,7 @@ struct session *sessions_find(struct sessions *s, struct slice id, uint64_t now_
 void sessions_end_of(struct sessions *s, const char *name)
 {
     for (struct session *one = s->items; one < s->items + SESSIONS_MAX; one++)
-        if (*one->name && strcmp(one->name, name) == 0) sessions_end(one);
+        if (*one->name && strcmp(one->name, name) == 0) end(one);
 }
 
 uint32_t sessions_count(struct sessions *s, uint64_t now_ms)

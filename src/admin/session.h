@@ -23,6 +23,7 @@ struct session {
     char name[SESSION_NAME_MAX + 1]; /* of its token; empty: there is no session here */
     uint64_t began_ms, used_ms;      /* monotonic */
     uint64_t used_turn;              /* the later, the larger, within a millisecond too */
+    uint64_t number;                 /* no other has had or will have it; 0: there is no session here */
 };
 
 /* Zeroed, it has none. */
@@ -36,7 +37,8 @@ void sessions_begin(struct sessions *s, const char *name, uint64_t now_ms, char 
 /* The one whose id that is, which is used from now on; NULL: none, or not any more. How much of an id is right does not show
  * in the time that it takes. */
 struct session *sessions_find(struct sessions *s, struct slice id, uint64_t now_ms);
-void sessions_end(struct session *one);
+/* The one of that number, unless it has ended. */
+void sessions_end(struct sessions *s, uint64_t number);
 /* All of a token that is another by now, or gone. */
 void sessions_end_of(struct sessions *s, const char *name);
 uint32_t sessions_count(struct sessions *s, uint64_t now_ms);

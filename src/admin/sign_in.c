@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/call.h"
 #include "admin/routes.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -41,12 +42,9 @@ const struct shape session_shape = { "Session", sizeof(struct session_answer), s
 
 static void answer_who(const struct guard *g, const struct guard_who *who, struct answer *out)
 {
-    static const char *const ways[] = {
-        [GUARD_BY_NOTHING] = "nothing", [GUARD_BY_TOKEN] = "token", [GUARD_BY_SESSION] = "session"
-    };
     const struct session_answer a = { .name = *who->name ? who->name : NULL,
                                       .role = admin_role_name((enum admin_role)who->role),
-                                      .by = ways[who->by],
+                                      .by = guard_by_name((enum guard_by)who->by),
                                       .has_tokens = g->conf && admin_conf_has_token(g->conf) };
     struct json j;
     json_init(&j, ANSWER_MAX, true);
@@ -79,7 +77,7 @@ static void begin(const struct admin_request *rq, const char *given, struct answ
     }
     struct guard_who who = { .role = (uint8_t)t.role, .by = GUARD_BY_SESSION };
     snprintf(who.name, sizeof(who.name), "%s", t.name);
-    if (rq->who.session) sessions_end(rq->who.session);
+    sessions_end(rq->guard->sessions, rq->who.session);
     sessions_begin(rq->guard->sessions, t.name, loop_now_ms(rq->loop), id);
     answer_who(rq->guard, &who, out);
     set_cookie(out, id, SESSION_MAX_MS / 1000, rq->who.is_over_tls);
@@ -109,10 +107,20 @@ void session_post(const struct admin_request *rq, struct answer *out)
     secret_wipe_end();
 }
 
+static bool is_not_of(void *session, const struct guard_who *who, enum admin_role needs)
+{
+    (void)needs;
+    return who->session != *(const uint64_t *)session;
+}
+
 void session_delete(const struct admin_request *rq, struct answer *out)
 {
     static const struct guard_who nobody;
-    if (rq->who.session) sessions_end(rq->who.session);
+    uint64_t session = rq->who.session;
+    if (session) {
+        sessions_end(rq->guard->sessions, session);
+        call_end_streams(call_env_of(rq), is_not_of, &session);
+    }
     answer_who(rq->guard, rq->who.by == GUARD_BY_SESSION ? &nobody : &rq->who, out);
     set_cookie(out, "", 0, rq->who.is_over_tls);
 }

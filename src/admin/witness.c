@@ -52,37 +52,55 @@ static void copy_text(char out[AUDIT_DETAIL_MAX], struct slice text)
     out[len] = 0;
 }
 
-/* What was sent, where its row says what may be in it, which is no secret; of who signs in, who he is; or why not. */
+/* Signing in, or out: it is anybody's to try. */
+static bool is_sign_in(const struct admin_request *rq)
+{
+    return rq->route && rq->route->role == ROLE_NONE;
+}
+
+static enum audit_outcome outcome_of(const struct admin_request *rq, const struct answer *a, bool is_outcome)
+{
+    bool is_refused = a->status == 401 || a->status == 403 || (is_sign_in(rq) && a->status >= 400);
+    if (is_refused) return AUDIT_REFUSED;
+    if (!is_outcome) return AUDIT_UNANSWERED;
+    return a->status >= 400 ? AUDIT_FAILED : AUDIT_DONE;
+}
+
+/* What was sent, where its row says what may be in it, which is no secret; of who signs in, who he is; or why not, which may quote
+ * what was sent: not where that has a secret. */
 static void describe(struct audit_entry *e, const struct admin_request *rq, const struct answer *a)
 {
-    if (a->status >= 400)
+    if (is_sign_in(rq) && a->status >= 400) return;
+    if (a->status >= 400 || e->outcome == AUDIT_UNANSWERED)
         copy_text(e->detail, slice_of(a->said));
-    else if (rq->route->role == ROLE_NONE)
+    else if (is_sign_in(rq))
         copy_text(e->detail, (struct slice){ a->body, a->body_len });
     else if (rq->route->body)
         copy_text(e->detail, rq->body);
 }
 
-void witness_end(const struct witness *w, const struct admin_request *rq, const struct answer *a)
+/* Whoever has nothing to sign out of has changed nothing. */
+static bool is_of_interest(const struct witness *w, const struct admin_request *rq, const struct answer *a)
 {
-    static const char *const ways[] = {
-        [GUARD_BY_NOTHING] = "nothing", [GUARD_BY_TOKEN] = "token", [GUARD_BY_SESSION] = "session"
-    };
-    bool is_refused = a->status == 401 || a->status == 403;
-    if (!rq->audit || (w->is_safe && !(a->status == 401 && w->has_credentials))) return;
-    if (!is_refused && (!rq->route || rq->route->role == ROLE_VIEW)) return;
+    if (w->is_safe) return a->status == 401 && w->has_credentials;
+    if (is_sign_in(rq)) return a->status >= 400 || rq->route->method != HTTP_DELETE || rq->who.session;
+    return a->status == 401 || a->status == 403 || (rq->route && rq->route->role != ROLE_VIEW);
+}
+
+void witness_end(const struct witness *w, const struct admin_request *rq, const struct answer *a,
+                 bool is_outcome)
+{
+    if (!rq->audit || !is_of_interest(w, rq, a)) return;
     struct audit_entry e = { .status = a->status,
-                             .outcome = is_refused         ? AUDIT_REFUSED
-                                        : a->status >= 400 ? AUDIT_FAILED
-                                                           : AUDIT_DONE,
+                             .outcome = (uint8_t)outcome_of(rq, a, is_outcome),
                              .from = w->generation,
                              .to = rq->proxy ? rq->proxy->generation : 0 };
     snprintf(e.who, sizeof(e.who), "%s", rq->who.name);
-    snprintf(e.by, sizeof(e.by), "%s", ways[rq->who.by]);
+    snprintf(e.by, sizeof(e.by), "%s", guard_by_name((enum guard_by)rq->who.by));
     snprintf(e.peer, sizeof(e.peer), "%s", w->peer);
     snprintf(e.what, sizeof(e.what), "%s", w->what);
     describe(&e, rq, a);
-    bool is_event = e.outcome == AUDIT_DONE && rq->route->role >= ROLE_OPERATE && !rq->route->says_itself &&
-                    !is_dry(rq);
+    bool is_event = (e.outcome == AUDIT_DONE || e.outcome == AUDIT_UNANSWERED) &&
+                    rq->route->role >= ROLE_OPERATE && !rq->route->says_itself && !is_dry(rq);
     audit_note(rq->audit, &e, is_event);
 }

@@ -24,5 +24,6 @@ struct witness {
 void witness_begin(struct witness *w, const struct http_stream *s, const struct http_head *head,
                    const struct call_from *from, const struct proxy *proxy);
 /* The answer is made; rq->route is NULL where none was let in. Nothing is noted of what only looks, unless it was with a wrong
- * token. */
-void witness_end(const struct witness *w, const struct admin_request *rq, const struct answer *a);
+ * token. `is_outcome`: the answer is what came of it, and not that nobody waits any more. */
+void witness_end(const struct witness *w, const struct admin_request *rq, const struct answer *a,
+                 bool is_outcome);

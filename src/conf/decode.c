@@ -161,11 +161,12 @@ static void refuse_kind(struct conf_decode *d, const struct conf_node *node, con
     if (t->type->short_list && !t->set) expected = "text, a list or a map";
     char found[CONF_FOUND_MAX], known[200];
     const char *remedy = suggest_key(t->type, (struct slice){ "", 0 }, known, sizeof(known));
+    const struct conf_node shown = conf_decode_shown(node, t->type);
     if (node->key_place.line)
-        conf_decode_type_fault(d, node, NULL, expected, remedy);
+        conf_decode_type_fault(d, &shown, NULL, expected, remedy);
     else
         conf_fault_add(d->faults, node->place, remedy, "this %s must be %s, not %s", t->type->name, expected,
-                       conf_decode_found(node, found));
+                       conf_decode_found(&shown, found));
 }
 
 void conf_decode_object(struct conf_decode *d, const struct conf_node *node, const struct conf_target *t)

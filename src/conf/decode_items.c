@@ -180,10 +180,11 @@ static void decode_one(struct conf_decode *d, const struct conf_node *node, cons
 static void refuse_items(struct conf_decode *d, const struct conf_node *node, const struct conf_field *f)
 {
     char remedy[128] = "";
-    struct slice text = conf_clip(node->text);
+    const struct conf_node shown = conf_decode_shown(node, f->type);
+    struct slice text = conf_clip(shown.text);
     if (node->kind == CONF_NODE_SCALAR && f->kind != CONF_KIND_MAP)
         snprintf(remedy, sizeof(remedy), "write [\"%.*s\"] for a list of one", SLICE_ARGS(text));
-    conf_decode_type_fault(d, node, f->name,
+    conf_decode_type_fault(d, &shown, f->name,
                            f->kind == CONF_KIND_MAP     ? "a map with a name for each element"
                            : f->kind == CONF_KIND_NAMED ? "a list, or a map with a name for each element"
                                                         : "a list",

@@ -45,6 +45,14 @@ const char *conf_decode_found(const struct conf_node *node, char out[CONF_FOUND_
     return out;
 }
 
+struct conf_node conf_decode_shown(const struct conf_node *node, const struct conf_type *type)
+{
+    struct conf_node shown = *node;
+    for (const struct conf_field *f = type ? type->fields : NULL; f && f->name; f++)
+        if (f->flags & CONF_SECRET && node->kind == CONF_NODE_SCALAR) shown.text = SLICE("***");
+    return shown;
+}
+
 void conf_decode_type_fault(struct conf_decode *d, const struct conf_node *node, const char *key,
                             const char *expected, const char *remedy)
 {

@@ -138,8 +138,11 @@ static void begin_drain(struct control *c)
     drain_begin(&c->drain, c->config->proxy.timeouts.drain_ms, has_other);
 }
 
-static void ask_for_upgrade(struct control *c, uint32_t signal)
+/* What comes of it is in the log, like all of an upgrade. */
+static void ask_for_upgrade(struct control *c, struct audit_entry *who, uint32_t signal)
 {
+    who->outcome = c->upgrade ? AUDIT_UNANSWERED : AUDIT_FAILED;
+    audit_note(c->audit, who, true);
     if (c->upgrade)
         upgrade_by_signal(c->upgrade);
     else
@@ -164,7 +167,7 @@ static void on_signal(struct loop_fd *f, uint32_t events)
     struct control *c = container_of(f, struct control, signals);
     struct signalfd_siginfo info;
     while (read(f->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        const struct audit_entry who = sender_of(c, &info);
+        struct audit_entry who = sender_of(c, &info);
         if (info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGHUP) {
             if (c->proxy->access_log) access_log_reopen(c->proxy->access_log);
             heritage_reopen_logs(c->heritage);
@@ -172,10 +175,12 @@ static void on_signal(struct loop_fd *f, uint32_t events)
             if (info.ssi_signo == SIGHUP) reload_by_signal(c->reload, &who);
             continue;
         }
-        audit_note(c->audit, &who, true);
         if (info.ssi_signo == SIGUSR2) {
-            ask_for_upgrade(c, info.ssi_signo);
-        } else if (c->signal_count++ == 0 && !atomic_load(&c->proxy->is_draining)) {
+            ask_for_upgrade(c, &who, info.ssi_signo);
+            continue;
+        }
+        audit_note(c->audit, &who, true);
+        if (c->signal_count++ == 0 && !atomic_load(&c->proxy->is_draining)) {
             begin_drain(c);
         } else {
             log_event(LOG_WARN, "stopping_now", "signal=%u", info.ssi_signo);

@@ -1,4 +1,5 @@
 """The audit trail: who changed what, from where, and what came of it; in memory, in files, and for `weir audit`."""
+import fcntl
 import json
 import os
 import signal
@@ -85,6 +86,42 @@ def test_what_is_refused_is_noted_and_bounded(weir):
     assert trail(weir)[0]["detail"] == '{"weight": 7}'
 
 
+def test_whoever_has_no_token_pushes_nothing_out(weir):
+    """Signing in and out is open to all who reach the address: what they try is a refusal among others."""
+    assert ask(weir, "operate", "PATCH", SERVER, body={"weight": 7}).status == 200
+    client, host = Client(weir.admin_address), "%s:%d" % weir.admin_address
+    json_type = ("Content-Type", "application/json")
+    for _ in range(300):
+        assert client.ask("DELETE", "/api/v1/session", host=host).status == 200
+        assert client.ask("POST", "/api/v1/session", json_type, body=b"{}", host=host).status == 400
+    client.close()
+    entries = trail(weir, "?limit=512")
+    assert entries[-1]["detail"] == '{"weight": 7}' and len(entries) < 40
+    assert {entry["outcome"] for entry in entries[:-1]} == {"refused"}
+
+
+def test_what_is_mistaken_for_a_secret_is_not_quoted(weir):
+    token = TOKENS["admin"]
+    for body in (json.dumps(token).encode(), json.dumps({"token": [token]}).encode()):
+        response = weir.ask_admin("POST", "/api/v1/session", ("Content-Type", "application/json"), body=body)
+        assert response.status == 400
+    for tokens in (token, [token], {"ops": token}):
+        config = {**weir.config, "admin": {**weir.config["admin"], "tokens": tokens}}
+        assert ask(weir, "the-single-one", "PUT", "/api/v1/config", body=config).status == 400
+    assert token not in json.dumps(trail(weir)) + weir.log
+
+
+def test_a_change_is_noted_although_its_author_has_gone(weir):
+    config = json.dumps({**weir.config, "timeouts": {"drain": "7s"}}).encode()
+    with socket.create_connection(weir.admin_address) as sock:
+        sock.sendall(message.request("PUT", "/api/v1/config", ("Content-Type", "application/json"),
+                                     ("Authorization", "Bearer the-single-one"), body=config, host="%s:%d" % weir.admin_address))
+        sock.shutdown(socket.SHUT_WR)
+    entry = eventually(lambda: trail(weir), "an entry")[0]
+    assert (entry["what"], entry["who"]) == ("PUT /api/v1/config", "token")
+    assert entry["outcome"] in ("done", "unanswered")
+
+
 def test_signing_in_is_noted_without_the_token(weir):
     response = weir.ask_admin("POST", "/api/v1/session", body={"token": TOKENS["operate"]})
     cookie = response.get("Set-Cookie").split(";")[0]
@@ -163,6 +200,17 @@ def test_a_file_that_is_large_is_put_aside(kept):
     names = sorted(name for name in os.listdir(kept.config["state"]) if name.startswith("audit"))
     assert names == ["audit.log.1", "audit.log.2", "audit.log.3", "audit.log.4"]
     assert '{\\"weight\\": 6}' in open(path + ".1").read()
+
+
+def test_a_file_that_somebody_else_holds_keeps_nothing_waiting(kept):
+    path = os.path.join(kept.config["state"], "audit.log")
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert ask(kept, "operate", "PATCH", SERVER, body={"weight": 5}).status == 200
+        assert "busy" in kept.wait_event("audit_not_written")["error"]
+        assert ask(kept, "admin", "POST", "/api/v1/reload").status == 200
+    assert ask(kept, "operate", "PATCH", SERVER, body={"weight": 6}).status == 200
+    eventually(lambda: any(entry["detail"] == '{"weight": 6}' for entry in in_file(kept)), "the next one")
 
 
 def test_a_file_that_cannot_be_written_is_complained_of_and_stops_nothing(kept):

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import message
 from client import Client
 from weir import listen_at_free_port, run_command
 
@@ -218,3 +219,34 @@ def test_the_page_itself_needs_no_token(weir):
     assert page.status == 200 and "<title>weir</title>" in page.text
     assert send(weir, "GET", "/ui/dash.js").status == 200
     assert send(weir, "GET", "/").text.startswith("weir's admin API")
+
+
+def open_stream(weir, *fields):
+    client = Client(weir.admin_address)
+    client.send(message.request("GET", "/api/v1/events/stream", *fields, host="%s:%d" % weir.admin_address))
+    assert client.read_head().status == 200
+    return client
+
+
+def wait_end(client):
+    """Whatever still comes, up to its end."""
+    try:
+        while client.sock.recv(65536):
+            pass
+    except ConnectionResetError:
+        pass
+    client.close()
+
+
+def test_a_stream_ends_with_what_it_was_opened_by(weir, files):
+    cookie = sign_in(weir, "view")
+    by_token = open_stream(weir, ("Authorization", f"Bearer {TOKENS['view']}"))
+    by_other = open_stream(weir, ("Authorization", f"Bearer {TOKENS['operate']}"))
+    by_session = open_stream(weir, ("Cookie", cookie))
+    assert send(weir, "DELETE", "/api/v1/session", ("Cookie", cookie), ("X-Weir-Page", "1")).status == 200
+    wait_end(by_session)
+    (files / "view.token").write_text("another-token-of-whoever-looks\n")
+    assert ask(weir, "admin", "POST", "/api/v1/reload").status == 200
+    wait_end(by_token)
+    assert by_other.sock.recv(65536)  # the reload is an event
+    by_other.close()

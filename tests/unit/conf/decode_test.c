@@ -187,7 +187,7 @@ static void all_faults_are_told_at_once(void **state)
         "\"10.0.0.1:80\"; write [\"10.0.0.1:80\"] for a list of one\n"
         "weir.yaml:17:58: the name of this pool is its key, \"a_name_that_is_much_too_long\"; remove it, "
         "or rename the key\n"
-        "weir.yaml:18:10: \"third\" must be a map, not the number 7; known here: name, balance, servers, "
+        "weir.yaml:18:10: \"third\" must be a map, not the text \"***\"; known here: name, balance, servers, "
         "timeouts, retry, secret\n"
         "weir.yaml:19:9: \"levels\" has 4 elements, but must have from 0 to 3\n"
         "weir.yaml:19:15: \"hihg\" is not a value of \"levels\"; did you mean \"high\"?\n"
