@@ -48,8 +48,8 @@ bool h2_turn_may_go_on(struct h2_session *s)
     if (s->client) return true; /* how much a server sends is for its clients to say */
     note_turn(s);
     if (s->is_served) return s->work < WAITER_WORK;
-    if (!list_is_empty(&s->wait)) return false;
-    return s->work < OWN_WORK || (s->work < SESSION_WORK && s->worker->work < TURN_WORK);
+    if (s->work < OWN_WORK) return true; /* who waits for more does not lose that */
+    return list_is_empty(&s->wait) && s->work < SESSION_WORK && s->worker->work < TURN_WORK;
 }
 
 void h2_turn_wait(struct h2_session *s)

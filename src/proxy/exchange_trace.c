@@ -1,5 +1,6 @@
 #include "proxy/exchange_trace.h"
 
+#include "proxy/forward.h"
 #include "record/span_export.h"
 
 static void make_id(struct rng *rng, uint8_t *id, uint32_t bytes)
@@ -27,6 +28,12 @@ static struct slice find_parent(const struct http_head *head)
     return found;
 }
 
+static uint8_t choose(const struct exchange *x, struct rng *rng)
+{
+    double sample = span_export_conf(x->worker->proxy->spans)->sample;
+    return (double)(rng_next(rng) >> 11) * 0x1p-53 < sample ? TRACE_SAMPLED : 0;
+}
+
 bool exchange_trace_begin(struct exchange *x)
 {
     struct rng *rng = &x->worker->loop.rng;
@@ -34,14 +41,13 @@ bool exchange_trace_begin(struct exchange *x)
     if (!t) return false;
     memset(t, 0, sizeof(*t));
     struct trace_context *own = &t->span.context;
-    if (trace_context_parse(find_parent(&x->head), own)) {
+    t->span.has_parent = t->keeps_state = trace_context_parse(find_parent(&x->head), own);
+    if (t->span.has_parent)
         memcpy(t->span.parent, own->span_id, SPAN_ID_BYTES);
-        t->span.has_parent = t->keeps_state = true;
-    } else {
-        double sample = span_export_conf(x->worker->proxy->spans)->sample;
+    else
         make_id(rng, own->trace_id, TRACE_ID_BYTES);
-        own->flags = (double)(rng_next(rng) >> 11) * 0x1p-53 < sample ? TRACE_SAMPLED : 0;
-    }
+    /* How much is sent is not for strangers to say (W3C Trace Context 3.2.2.5.1, 7.2). */
+    if (!t->span.has_parent || !forward_is_trusted(x->routes, &x->peer)) own->flags = choose(x, rng);
     make_id(rng, own->span_id, SPAN_ID_BYTES);
     t->sent = *own;
     trace_context_print(&t->sent, t->field);
@@ -74,7 +80,9 @@ void exchange_trace_end(struct exchange *x)
 {
     struct exchange_trace *t = x->trace;
     const struct worker *w = x->worker;
-    bool is_slow = x->record.total_us >= span_export_conf(w->proxy->spans)->slow_ms * 1000;
+    /* A tunnel lasts as long as its ends like. */
+    bool is_slow = !(x->record.flags & FLIGHT_TUNNEL) &&
+                   x->record.total_us >= span_export_conf(w->proxy->spans)->slow_ms * 1000;
     if (!(t->span.context.flags & TRACE_SAMPLED) && !is_slow && !flight_is_failure(&x->record)) return;
     t->span.flight = x->record;
     span_ring_put(span_export_ring(w->proxy->spans, w->index), &t->span);

@@ -48,7 +48,8 @@ void forward_request_id(struct exchange *x)
     struct text t = text_over(x->request_id, sizeof(x->request_id));
     if (is_safe_id(given) && !http_head_has_several(&x->head, HTTP_FIELD_X_REQUEST_ID)) {
         text_add_slice(&t, given);
-    } else if (x->trace) {
+    } else if (x->trace &&
+               !x->trace->span.has_parent) { /* of one that others began, many requests are part */
         trace_id_print(x->trace->span.context.trace_id, TRACE_ID_BYTES, x->request_id);
         t.len = TRACE_ID_TEXT;
     } else {

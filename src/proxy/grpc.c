@@ -7,6 +7,7 @@ bool grpc_is_asked(const struct http_head *request)
     struct slice type = http_field_value(http_head_find(request, HTTP_FIELD_CONTENT_TYPE));
     struct slice grpc = SLICE("application/grpc");
     if (request->version != HTTP_VERSION_2 || type.len < grpc.len) return false;
+    if (request->upgrade.len) return false; /* RFC 8441: any 200 would say that its tunnel is open */
     if (!slice_equal_fold((struct slice){ type.data, grpc.len }, grpc)) return false;
     return type.len == grpc.len || strchr("+; ", type.data[grpc.len]) != NULL;
 }

@@ -1,5 +1,7 @@
 #include "proxy/tunnel.h"
 
+#include <sys/socket.h>
+
 #include "base/bug.h"
 
 enum flow { FLOW_WAIT, FLOW_YIELD, FLOW_RESET_FROM, FLOW_RESET_TO, FLOW_NO_MEMORY, FLOW_BUG };
@@ -196,6 +198,26 @@ static bool end_if_done(struct tunnel *t)
     return !is_flushed;
 }
 
+/* What a client that has said its last gives up cannot be read any more. Of a unix socket a hang-up alone is no reset: its
+ * other end is closed, in order. A server that resets so late has said all, and whoever sends to it hears of it. */
+static bool has_given_up(const struct tunnel *t, unsigned side)
+{
+    const struct transport *transport = &t->halves[side].transport;
+    int error = 0;
+    socklen_t len = sizeof(error);
+    if (side != TUNNEL_CLIENT || !t->halves[side].is_done) return false;
+    if (transport->io.fd < 0) return true;
+    return getsockopt(transport->io.fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error;
+}
+
+/* Whether one side is broken beyond what reading shows. */
+static bool is_reset(const struct tunnel *t, unsigned side)
+{
+    const struct transport *transport = &t->halves[side].transport;
+    if (!transport->is_broken || transport->is_shut) return false;
+    return !transport->is_readable || has_given_up(t, side);
+}
+
 static void run(struct tunnel *t)
 {
     if (t->is_ended) return;
@@ -207,10 +229,9 @@ static void run(struct tunnel *t)
         return;
     }
     /* Broken without a byte to read: a reset after a FIN shows in no other way. */
-    for (int i = 0; i < 2; i++) {
-        const struct transport *side = &t->halves[i].transport;
-        if (!side->is_broken || side->is_readable || side->is_shut) continue;
-        end(t, i == TUNNEL_CLIENT ? END_CLIENT_RESET : END_SERVER_RESET, true, true);
+    for (unsigned i = 0; i < 2; i++) {
+        if (!is_reset(t, i)) continue;
+        end(t, reset_reason(t, i), true, true);
         return;
     }
     set_timer(t);

@@ -134,6 +134,7 @@ static void put_attempt(const struct span_source *source, const struct span_reco
     const struct span_attempt *own = &s->attempts[number];
     const char *server = source->names.name_of(source->names.ctx, a->server);
     uint64_t start_ns = s->flight.start_wall_ns;
+    bool is_last = number + 1 == flight_kept_attempts(&s->flight); /* some before it may not be kept */
     begin_span(s, own->id, s->context.span_id, KIND_CLIENT, j);
     json_key(j, "name");
     json_string(j, server ? server : "server");
@@ -142,7 +143,7 @@ static void put_attempt(const struct span_source *source, const struct span_reco
     json_key(j, "attributes");
     json_array(j);
     if (a->status) put_number(j, "http.response.status_code", a->status);
-    if (number) put_number(j, "http.request.resend_count", number);
+    if (number) put_number(j, "http.request.resend_count", is_last ? s->flight.attempt_count - 1u : number);
     put_name(j, source, "weir.server", a->server);
     put_text(j, "weir.end", slice_of(end_reason_info((enum end_reason)a->end)->name));
     put_text(j, "weir.connection", a->is_reused ? SLICE("reused") : SLICE("new"));

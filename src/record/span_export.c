@@ -38,10 +38,11 @@ struct span_ring {
 struct span_export {
     const struct tracing_conf *conf;
     const struct span_source *source;
-    uint32_t ring_count;
+    uint32_t ring_count, first_ring; /* first: of the next batch */
     pthread_t thread;
     int wake; /* eventfd */
     _Atomic bool is_asleep, is_stopping;
+    bool is_last; /* the thread's: it has heard of the stop, and sends what is left */
     _Atomic uint64_t sent, dropped, failed; /* exchanges */
     struct log_limit complaints;
     struct span_ring rings[];
@@ -72,11 +73,13 @@ static bool has_any(struct span_export *e)
     return false;
 }
 
+/* Each begins with another ring: one that is always full must not be all that is ever read. */
 static uint32_t take_batch(struct span_export *e, struct json *j)
 {
-    uint32_t count = 0;
+    uint32_t count = 0, first = e->first_ring;
+    e->first_ring = (first + 1) % e->ring_count;
     for (uint32_t i = 0; i < e->ring_count; i++) {
-        struct span_ring *r = &e->rings[i];
+        struct span_ring *r = &e->rings[(first + i) % e->ring_count];
         uint32_t taken = atomic_load_explicit(&r->taken, memory_order_relaxed);
         while (count < BATCH_MAX && taken != atomic_load_explicit(&r->written, memory_order_acquire)) {
             span_print(e->source, &r->places[taken % SPAN_RING_PLACES], j);
@@ -98,15 +101,15 @@ static uint64_t now_ms(void)
 static int wait_for(const struct span_export *e, int fd, short events, uint64_t until_ms)
 {
     struct pollfd p[2] = { { .fd = fd, .events = events }, { .fd = e->wake, .events = POLLIN } };
-    bool is_last = atomic_load(&e->is_stopping);
+    eventfd_t ignored;
     for (;;) {
         uint64_t now = now_ms();
-        if (now >= until_ms) break;
-        int ready = poll(p, is_last ? 1 : 2, (int)(until_ms - now));
+        if (now >= until_ms || (!e->is_last && atomic_load(&e->is_stopping))) break;
+        int ready = poll(p, e->is_last ? 1 : 2, (int)(until_ms - now));
         if (ready < 0 && errno != EINTR) return -1;
-        if (p[0].revents) return 0;
-        if (!is_last && atomic_load(&e->is_stopping)) break;
-        p[1].fd = -1; /* a worker's call, which is seen later */
+        if (ready > 0 && p[0].revents) return 0;
+        /* A worker's call is seen later, by what is in its ring; one to stop, above. */
+        if (ready > 0) eventfd_read(e->wake, &ignored);
     }
     errno = ETIMEDOUT;
     return -1;
@@ -141,7 +144,15 @@ static int write_all(const struct span_export *e, int fd, struct slice text, uin
     return 0;
 }
 
-/* The status of its answer (RFC 9112 4); of what follows nothing is wanted. 0: there is none. */
+/* Nothing failed of which the system could tell. */
+static unsigned no_answer(void)
+{
+    errno = 0;
+    return 0;
+}
+
+/* The status of its answer (RFC 9112 4); of what follows nothing is wanted. 0: there is none, with errno or, if what came
+ * is none, without. */
 static unsigned read_status(const struct span_export *e, int fd, uint64_t until_ms)
 {
     char answer[ANSWER_MAX];
@@ -149,15 +160,15 @@ static unsigned read_status(const struct span_export *e, int fd, uint64_t until_
     static const char start[] = "HTTP/1.1 200";
     while (len < sizeof(start) - 1) {
         ssize_t got = recv(fd, answer + len, sizeof(answer) - len, 0);
-        if (got == 0) return 0;
+        if (got == 0) return no_answer();
         if (got < 0 && errno == EAGAIN && wait_for(e, fd, POLLIN, until_ms) < 0) return 0;
         if (got < 0 && errno != EAGAIN && errno != EINTR) return 0;
         if (got > 0) len += (size_t)got;
     }
     unsigned status = 0;
-    if (memcmp(answer, "HTTP/1.", 7) != 0 || answer[8] != ' ') return 0;
+    if (memcmp(answer, "HTTP/1.", 7) != 0 || answer[8] != ' ') return no_answer();
     for (size_t i = 9; i < 12; i++) {
-        if (answer[i] < '0' || answer[i] > '9') return 0;
+        if (answer[i] < '0' || answer[i] > '9') return no_answer();
         status = status * 10 + (unsigned)(answer[i] - '0');
     }
     return status;
@@ -239,6 +250,7 @@ static void *run(void *context)
         sleep_until_woken(e);
         while (!atomic_load(&e->is_stopping) && has_any(e) && send_batch(e, now_ms() + COLLECTOR_MS)) {}
     }
+    e->is_last = true;
     uint64_t until_ms = now_ms() + LAST_MS;
     while (send_batch(e, until_ms)) {}
     return NULL;

@@ -79,11 +79,10 @@ static const struct conf_field fields[] = {
       .help =
           "Where spans go, by OTLP over HTTP as JSON: a collector's address on this machine or network." },
     { "sample", CONF_CUSTOM(struct tracing_conf, sample, &share_type), .preset = "0.01",
-      .help = "Which part of the requests whose sender has not decided it becomes spans, from 0 to 1; what "
-              "fails or is slow "
-              "does in any case." },
+      .help = "Which part of the requests becomes spans, from 0 to 1, unless a peer in `trust` has decided "
+              "it; what fails or is slow does in any case." },
     { "slow", CONF_MSEC(struct tracing_conf, slow_ms), .min = 1, .max = 86400000, .preset = "1s",
-      .help = "An exchange that takes as long as this is slow." },
+      .help = "An exchange that takes as long as this is slow; a tunnel never is." },
     { "service", CONF_STRING(struct tracing_conf, service), .min = 1, .max = 64, .preset = "weir",
       .help = "What the spans say that this weir is called." },
     { 0 },

@@ -115,6 +115,15 @@ def wait_end(connection):
     connection.end = end  # last: who waits for it looks at the rest then
 
 
+def wait_hangup(connection):
+    """Behind the peer's end, until the connection is broken: no read shows that any more."""
+    poll = select.poll()
+    poll.register(connection.sock, 0)  # POLLERR and POLLHUP come in any case
+    if not poll.poll(LIMIT_S * 1000):
+        raise AssertionError("the peer did not break the connection")
+    connection.end = "reset"
+
+
 def wait_stuck(connection):
     """Until the peer takes no more of what this connection has to send, or all is sent."""
     seen = []

@@ -1,6 +1,7 @@
 """`protocol: auto`: each server says by ALPN whether it speaks HTTP/2 or HTTP/1.1, and requests go on as it says."""
 import concurrent.futures
 import json
+import threading
 
 import pytest
 
@@ -105,6 +106,40 @@ def test_a_server_may_change_its_mind(site):
     after = site.http1("http/1.1", port=before.port)
     eventually(lambda: site.scene.client(weir).ask().status == 200, "an answer of the server that came after")
     assert after.wait_requests(1)[0].version == "1.1"
+
+
+class Held(broken.Server):
+    """One whose connections are begun by the kernel alone until `go` is set."""
+
+    def __init__(self, go, *scripts, **options):
+        self.go = go
+        super().__init__(*scripts, **options)
+
+    def run(self, connection, script):
+        broken.wait_for(self.go)(connection)
+        super().run(connection, script)
+
+
+def test_many_at_once_go_out_once_each_while_a_server_changes_its_mind(site):
+    """They share one connection, as the last one was HTTP/2: one of them goes on there, the others on new ones."""
+    before = site.http2()
+    weir = site.proxy(before)
+    assert site.scene.client(weir).ask().status == 200
+    before.close()
+    site.scene.servers.remove(before)
+    weir.wait_live(idle_server_connections=0)
+    go = threading.Event()
+    after = Held(go, [broken.serve()], tls=site.context("http/1.1"), port=before.port)
+    site.scene.servers.append(after)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(site.ask_many, 20)
+        weir.wait_live(exchanges=20)
+        assert len(after.connections) == 1
+        go.set()
+        assert [answer.status for answer in answers.result()] == [200] * 20
+    ends = [attempt["end"] for record in weir.wait_records(21) for attempt in record["attempts"]]
+    assert ends.count("server_goaway") == 19, ends
+    assert [request.version for request in after.requests] == ["1.1"] * 20  # none twice
 
 
 def test_a_copy_goes_on_as_well(site):

@@ -165,6 +165,18 @@ def test_a_reset_of_the_client_is_one_of_the_servers_connection(site):
     assert not site.http2.goaways
 
 
+def test_a_reset_of_a_client_that_has_said_its_last_is_noticed(site):
+    number, stream = site.open(broken.wait_end, broken.wait_hangup)
+    site.http2.send_body(number, b"done")
+    assert site.server.wait_end_of() == "eof"
+    site.server.connections[0].end = None
+    # python3-h2 itself has no way to reset what it has ended.
+    site.http2.send(http2.frame(http2.RST_STREAM, stream=number, payload=int(ERRORS.CANCEL).to_bytes(4, "big")))
+    assert site.server.wait_end_of() == "reset"
+    assert site.weir.exchange(status=200)["end"] == "client_reset"
+    assert not site.http2.goaways
+
+
 def test_a_reset_of_the_server_is_one_of_the_stream(site):
     number, stream = site.open(broken.receive_bytes(4), broken.reset)
     site.say(number, b"done")
@@ -210,6 +222,14 @@ def test_what_cannot_be_had_is_not_implemented(site, case):
     site.end_of(stream)
     assert stream.status == 501
     assert site.weir.exchange(status=501)["end"] == "upgrade_not_supported"
+
+
+def test_an_error_is_never_told_as_a_call_that_failed(site):
+    """To gRPC's clients weir's errors are a 200, which here would say that the tunnel is open."""
+    site.serve()
+    number, stream = site.ask(("content-type", "application/grpc"), protocol="connect-udp")
+    site.end_of(stream)
+    assert stream.status == 501 and "grpc-status" not in stream.headers
 
 
 def test_what_was_not_announced_is_malformed(site):

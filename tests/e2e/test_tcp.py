@@ -173,6 +173,19 @@ def test_a_reset_after_a_half_close_is_noticed(scene):
     weir.wait_live(tunnels=0)
 
 
+def test_a_reset_of_a_client_that_has_said_its_last_is_noticed(scene):
+    server = scene.server([broken.wait_end, broken.wait_hangup])
+    weir = proxy(scene, server)
+    client = scene.client(weir)
+    client.send(b"question")
+    client.half_close()
+    assert server.wait_end_of(0) == "eof"
+    server.connections[0].end = None
+    client.reset()
+    assert server.wait_end_of(0) == "reset"
+    assert weir.exchange()["end"] == "client_reset"
+
+
 def test_data_before_a_close_is_not_lost_although_nobody_reads_yet(scene):
     go = threading.Event()
     data = seeded(9, 200000)

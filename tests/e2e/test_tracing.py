@@ -11,6 +11,7 @@ from ports import reserve_port
 from waiting import eventually
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+UPGRADED = message.response(101, ("Connection", "Upgrade"), ("Upgrade", "websocket"), body=None, reason="Switching Protocols")
 PARENT = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-0([01])")
 
 
@@ -68,9 +69,10 @@ def test_a_trace_is_begun_and_told(scene, collector):
 
 
 @pytest.mark.parametrize("flags", ["00", "01"])
-def test_a_clients_trace_and_decision_are_kept(scene, collector, flags):
+def test_the_trace_and_decision_of_a_trusted_client_are_kept(scene, collector, flags):
     echo = Echo(scene)
-    weir = start(scene, collector, {"name": "one", "address": echo.address}, tracing={"sample": 1 - int(flags)})
+    weir = start(scene, collector, {"name": "one", "address": echo.address}, tracing={"sample": 1 - int(flags)},
+                 listener={"trust": ["127.0.0.1"]})
     client = scene.client(weir)
     assert client.ask("GET", "/", ("traceparent", f"00-{TRACE}-{SPAN}-{flags}"), ("tracestate", "a=1,b=2")).status == 200
     trace, span, sampled = parent_of(echo.told[0])
@@ -84,6 +86,37 @@ def test_a_clients_trace_and_decision_are_kept(scene, collector, flags):
     client.ask("GET", "/", ("traceparent", f"00-{'1' * 32}-{SPAN}-01"))
     exchange, = collector.wait(1, kind=2)
     assert exchange["trace"] == "1" * 32
+
+
+@pytest.mark.parametrize("sample", [0, 1])
+def test_how_much_is_sent_is_not_for_strangers_to_say(scene, collector, sample):
+    echo = Echo(scene)
+    weir = start(scene, collector, {"name": "one", "address": echo.address}, tracing={"sample": sample, "slow": "1h"})
+    client = scene.client(weir)
+    assert client.ask("GET", "/", ("traceparent", f"00-{TRACE}-{SPAN}-0{1 - sample}"), ("tracestate", "a=1")).status == 200
+    trace, span, sampled = parent_of(echo.told[0])
+    assert (trace, int(sampled)) == (TRACE, sample) and span != SPAN and echo.told[0][1] == ["a=1"]
+    if sample:
+        exchange, = collector.wait(1, kind=2)
+        assert (exchange["trace"], exchange["parent"], exchange["flags"]) == (TRACE, SPAN, 1)
+        return
+    # The one behind it, which fails, comes alone.
+    echo.status = 503
+    assert client.ask("GET", "/", ("traceparent", f"00-{'1' * 32}-{SPAN}-01")).status == 503
+    exchange, = collector.wait(1, kind=2)
+    assert (exchange["trace"], exchange["flags"]) == ("1" * 32, 0)
+
+
+def test_requests_of_one_trace_have_ids_of_their_own(scene, collector):
+    echo = Echo(scene)
+    weir = start(scene, collector, {"name": "one", "address": echo.address})
+    client = scene.client(weir)
+    for _ in range(3):
+        assert client.ask("GET", "/", ("traceparent", f"00-{TRACE}-{SPAN}-01")).status == 200
+    ids = {record["request_id"] for record in weir.wait_records(3)}
+    assert len(ids) == 3 and TRACE not in ids
+    spans = collector.wait(3, kind=2, trace=TRACE)
+    assert {span["attributes"]["weir.request_id"] for span in spans} == ids
 
 
 @pytest.mark.parametrize("fields", [
@@ -144,9 +177,27 @@ def test_what_is_slow_is_sent_though_it_was_not_chosen(scene, collector):
     assert exchange["end"] - exchange["start"] >= 1_000_000 and exchange["code"] == 0
 
 
+def test_a_tunnel_is_not_slow(scene, collector):
+    server = scene.server([broken.receive, broken.send(UPGRADED), broken.wait_end], [broken.serve(lambda _: message.response(503))])
+    weir = start(scene, collector, {"name": "one", "address": server.address}, tracing={"sample": 0, "slow": "1ms"})
+    client = scene.client(weir)
+    client.send(message.request("GET", "/", ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("X-Request-Id", "tunnel")))
+    assert client.read_head().status == 101
+    begun = weir.stats()["uptime_seconds"]
+    eventually(lambda: weir.stats()["uptime_seconds"] > begun + 0.01, "some time")
+    client.close()
+    record, = weir.wait_records(1, request_id="tunnel")
+    assert record["is_tunnel"] and record["total_ms"] >= 1
+    # The one behind it, which fails, comes alone.
+    assert scene.client(weir).ask().status == 503
+    exchange, = collector.wait(1, kind=2)
+    assert exchange["attributes"]["http.response.status_code"] == 503
+
+
 def test_what_is_neither_is_not_sent(scene, collector):
     echo = Echo(scene)
-    weir = start(scene, collector, {"name": "one", "address": echo.address}, tracing={"sample": 0, "slow": "1h"})
+    weir = start(scene, collector, {"name": "one", "address": echo.address}, tracing={"sample": 0, "slow": "1h"},
+                 listener={"trust": ["127.0.0.1"]})
     client = scene.client(weir)
     for _ in range(20):
         assert client.ask().status == 200
@@ -166,6 +217,25 @@ def test_a_collector_that_refuses_is_complained_of_and_stops_nothing(scene, stat
         weir.wait_metric(1, "weir_traced_exchanges_total", result="failed")
     finally:
         collector.close()
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP", b"no HTTP at all, but longer", b"HTTP/1.1 2x0 OK\r\n\r\n"])
+def test_what_is_no_answer_is_called_so(scene, answer):
+    collector = scene.server([broken.receive, broken.send(answer), broken.close])
+    weir = start(scene, f"http://{collector.address}/v1/traces", scene.server())
+    assert scene.client(weir).ask().status == 200
+    event = weir.wait_event("spans_not_sent")
+    assert (event["status"], event["error"]) == ("0", "no whole answer")
+
+
+def test_weir_ends_while_the_collector_hangs(scene):
+    collector = scene.server([broken.receive, broken.wait_end])
+    weir = start(scene, f"http://{collector.address}/v1/traces", scene.server())
+    assert scene.client(weir).ask().status == 200
+    collector.wait_requests(1)
+    weir.terminate()
+    assert weir.wait_exit() == 0
+    assert collector.wait_end_of() == "eof"
 
 
 def test_without_a_collector_traffic_goes_on_and_weir_ends(scene):

@@ -981,6 +981,45 @@ static void who_asks_for_little_is_served_beside_many_who_ask_for_much(void **st
     close_scene(&s);
 }
 
+static void who_waits_in_line_may_do_a_little_meanwhile(void **state)
+{
+    (void)state;
+    struct scene s;
+    static char bytes[400 * 15];
+    int greedy[GREEDY];
+    size_t len = put_gets(bytes, 1, 400);
+    open_greeted(&s);
+    const struct h2_session *own = session_of(&s);
+    s.answers = true;
+    for (unsigned i = 0; i < GREEDY; i++) {
+        greedy[i] = join(&s);
+        assert_int_equal(send(greedy[i], HELLO, sizeof(HELLO) - 1, MSG_NOSIGNAL), sizeof(HELLO) - 1);
+    }
+    turns(&s);
+    for (unsigned i = 0; i < GREEDY; i++)
+        assert_int_equal(send(greedy[i], bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+    /* One request more than it may begin in any case: the last one waits in line, behind the others. */
+    assert_int_equal(send(s.far, bytes, 3 * 15, MSG_NOSIGNAL), 3 * 15);
+    loop_turn(&s.loop, 0);
+    assert_int_equal(own->last_id, 3);
+    assert_false(list_is_empty(&own->wait));
+    char heard[512], ping[H2_FRAME_HEAD + 8];
+    assert_true(recv(s.far, heard, sizeof(heard), MSG_DONTWAIT) > 0);
+    size_t ping_len = put_frame(ping, H2_PING, 0, 0, "12345678", 8);
+    assert_int_equal(send(s.far, ping, ping_len, MSG_NOSIGNAL), (ssize_t)ping_len);
+    loop_turn(&s.loop, 0);
+    /* In the next turn what waited, and then the PING: that it has come later must show. */
+    ssize_t got = recv(s.far, heard, sizeof(heard), MSG_DONTWAIT);
+    assert_true(got > (ssize_t)ping_len);
+    assert_int_equal(own->last_id, 5);
+    assert_memory_equal(heard + got - 8, "12345678", 8);
+    assert_false(list_is_empty(&s.h2.waiting)); /* the others do wait */
+    for (unsigned i = 0; i < 400 && s.requests < GREEDY * 400 + 3; i++) loop_turn(&s.loop, 0);
+    assert_int_equal(s.requests, GREEDY * 400 + 3);
+    for (unsigned i = 0; i < GREEDY; i++) close(greedy[i]);
+    close_scene(&s);
+}
+
 static void a_head_and_its_body_are_not_parted_by_a_turn(void **state)
 {
     (void)state;
@@ -1266,6 +1305,7 @@ int main(void)
         cmocka_unit_test(what_is_no_http_2_is_closed),
         cmocka_unit_test(one_connection_begins_a_bounded_number_of_requests_in_a_turn),
         cmocka_unit_test(who_asks_for_little_is_served_beside_many_who_ask_for_much),
+        cmocka_unit_test(who_waits_in_line_may_do_a_little_meanwhile),
         cmocka_unit_test(a_head_and_its_body_are_not_parted_by_a_turn),
         cmocka_unit_test(a_request_for_a_websocket_goes_on_as_a_transport),
         cmocka_unit_test(a_tunnels_window_opens_as_it_is_read),

@@ -32,6 +32,21 @@ static void it_is_asked_by_its_type_over_http2_alone(void **state)
     assert_false(grpc_is_asked(&(struct http_head){ .version = HTTP_VERSION_2 }));
 }
 
+/* To one that asks for a tunnel an error with status 200 would say that it is open. */
+static void it_is_not_asked_by_who_asks_for_a_tunnel(void **state)
+{
+    (void)state;
+    struct http_field field = { .name = "content-type",
+                                .name_len = 12,
+                                .value = "application/grpc",
+                                .value_len = 16,
+                                .id = HTTP_FIELD_CONTENT_TYPE };
+    struct http_head head = { .version = HTTP_VERSION_2, .fields = &field, .field_count = 1 };
+    assert_true(grpc_is_asked(&head));
+    head.upgrade = SLICE("websocket");
+    assert_false(grpc_is_asked(&head));
+}
+
 static uint8_t status_in(const char *value)
 {
     struct http_field fields[] = {
@@ -83,6 +98,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_asked_by_its_type_over_http2_alone),
+        cmocka_unit_test(it_is_not_asked_by_who_asks_for_a_tunnel),
         cmocka_unit_test(a_status_is_one_of_seventeen),
         cmocka_unit_test(weirs_own_answers_have_one),
         cmocka_unit_test(a_message_is_percent_encoded),
