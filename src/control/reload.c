@@ -19,6 +19,8 @@
 /* How often it is looked whether what an older configuration had can go. */
 #define RETIRE_LOOK_MS 50u
 #define ANSWER_TEXT_MAX ((size_t)16 << 20)
+/* Each is a whole configuration in memory. */
+#define WAITING_MAX 64u
 
 struct reload {
     struct reloader reloader; /* first */
@@ -28,8 +30,10 @@ struct reload {
     struct timer retire_timer;
     struct reload_change
         *made; /* what has changed of the file since it was read, where no text is kept; may be NULL */
-    struct list settling; /* of question: in force, but not yet with every worker */
-    uint32_t pending;
+    struct list settling;      /* of question: in force, but not yet with every worker */
+    uint32_t pending, waiting; /* waiting: of those that pend, for the names in them */
+    uint64_t asked,
+        in_force; /* numbers of questions: the latest one's; whose configuration is in force, 0: the start's */
     uint64_t applied, refused;
     bool is_stopped, is_held;
 };
@@ -38,6 +42,7 @@ struct question {
     struct job job; /* first */
     struct list link;
     struct reload *reload;
+    uint64_t number;       /* those that were asked later have higher ones */
     struct reload_ask ask; /* its text is `text`, its if_match `if_match` */
     char *text;            /* of the configuration, wherever it came from */
     size_t text_len;
@@ -204,6 +209,7 @@ static void keep(struct question *q)
     const struct config *in_force = r->o.config;
     r->own = q->config;
     r->o.config = q->config;
+    r->in_force = q->number;
     q->config = NULL;
     r->applied++;
     reload_change_applied(&r->made, &q->change, r->o.generations != NULL);
@@ -353,6 +359,8 @@ static bool is_answered(struct question *q)
                        r->o.proxy->generation);
     else if (q->result < 0)
         refuse(q, q->status, a, q->faults ? q->faults : q->err.text);
+    else if (!q->ask.is_dry && !q->change && q->number < r->in_force) /* it has waited for names */
+        refuse(q, 409, a, "a configuration that was asked for later is in force already");
     return a->status != 0;
 }
 
@@ -362,6 +370,7 @@ static void on_names(struct discovery_wait *w)
 {
     struct question *q = container_of(w, struct question, names);
     q->reload->pending--;
+    q->reload->waiting--;
     go_on(q);
 }
 
@@ -374,6 +383,7 @@ static bool knows_names(struct question *q)
     q->names.done = on_names;
     if (discovery_await(r->o.discovery, &q->names, q->config)) return true;
     r->pending++;
+    r->waiting++;
     return false;
 }
 
@@ -417,6 +427,8 @@ static void find_source(struct question *q)
 static int may_ask(const struct reload *r, struct err *err)
 {
     if (r->is_stopped) return err_set(err, "weir is stopping.");
+    if (r->waiting >= WAITING_MAX)
+        return err_set(err, "%u configurations wait for the names in them; try again.", r->waiting);
     if (!r->is_held) return 0;
     return err_set(err,
                    "A new process is being started to take over (an upgrade), and would not know of another "
@@ -454,6 +466,7 @@ static int ask(struct reloader *reloader, const struct reload_ask *what, struct 
     struct question *q = calloc(1, sizeof(*q));
     if (!q) return err_set(err, "There is no memory to read a configuration; try again.");
     list_init(&q->link);
+    q->number = ++r->asked;
     q->job.done = done;
     q->reload = r;
     int result = take(q, what, err);
@@ -534,14 +547,9 @@ static double read_retiring(void *context)
     return ((const struct reload *)context)->o.proxy->retirement.count;
 }
 
-static double read_applied(void *context)
+static double read_number(void *number)
 {
-    return (double)((const struct reload *)context)->applied;
-}
-
-static double read_refused(void *context)
-{
-    return (double)((const struct reload *)context)->refused;
+    return (double)*(const uint64_t *)number;
 }
 
 static void add_metrics(struct reload *r)
@@ -554,9 +562,9 @@ static void add_metrics(struct reload *r)
                     read_retiring, r);
     const char *help = "Configurations that were taken while weir runs, or refused.";
     struct metric_label label = { "result", "applied" };
-    metric_counter_fn(m, "weir_reloads_total", help, &label, 1, read_applied, r);
+    metric_counter_fn(m, "weir_reloads_total", help, &label, 1, read_number, &r->applied);
     label.value = "refused";
-    metric_counter_fn(m, "weir_reloads_total", help, &label, 1, read_refused, r);
+    metric_counter_fn(m, "weir_reloads_total", help, &label, 1, read_number, &r->refused);
 }
 
 int reload_new(struct reload **out, const struct reload_options *o, struct err *err)

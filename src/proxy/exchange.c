@@ -263,6 +263,9 @@ static void apply_choice(struct exchange *x, const struct choose_result *c)
     x->pool = x->attempt.pool = c->pool->pool->workers[x->worker->index];
     x->named = c->named;
     x->named_reason = (uint8_t)c->reason;
+    x->is_named_found = c->named && c->pool->is_open;
+    /* It may be held back before it goes there, and nothing else would hold who is named. */
+    if (x->is_named_found) x->view = x->attempt.view = pool_view_get(x->pool);
     x->has_current_cookie = c->has_current_cookie;
     x->hash = c->hash;
 }
@@ -285,8 +288,9 @@ static enum step lead(struct exchange *x)
     if (!x->pool) return exchange_reply_by_route(x);
     if (forward_max_forwards(&x->head) == 0) return exchange_reply_as_last(x);
     x->upgrade = upgrade_allowed(&x->head, x->route->conf);
-    exchange_use_view(x);
+    bool may_go_on = exchange_use_view(x);
     retry_budget_began(x->pool);
+    if (!may_go_on) return exchange_fail(x, END_PIN_UNKNOWN);
     if (x->route->rewrite && rewrite(x) == STEP_GO) return STEP_GO;
     if (forward_fields(x) < 0) return exchange_fail(x, END_NO_MEMORY);
     uint64_t total_ms = exchange_total_ms(x);

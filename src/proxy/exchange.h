@@ -66,7 +66,7 @@ struct exchange {
     const struct route_set *routes;
     const struct route *route;
     struct pool_worker *pool;
-    struct pool_view *view;            /* NULL: before a pool is chosen, and once it asks nothing more */
+    struct pool_view *view;            /* NULL: before it has gone to a pool, and once it asks nothing more */
     const struct pool_conf *pool_conf; /* once there is a pool; so the next */
     const struct retry_conf *retry;    /* the route's, else the pool's */
     struct pool_waiter waiter;
@@ -81,9 +81,11 @@ struct exchange {
     const struct split_variant *variant; /* NULL: no split */
     bool is_override;                    /* the variant was asked for: it says nothing of the split */
     uint8_t split_bucket;                /* of the unit that was assigned to the variant */
-    struct server *named;    /* by pin or cookie, as long as it has not failed; NULL: the method chooses */
-    uint8_t named_reason;    /* enum balance_reason */
-    bool has_current_cookie; /* the client's sticky cookie need not be renewed if `named` answers */
+    struct server *named; /* by pin or cookie, as long as it has not failed; NULL: the method chooses */
+    uint8_t named_reason; /* enum balance_reason */
+    bool
+        is_named_found; /* of a pool whose servers are found: no configuration holds `named`, but `view` does */
+    bool has_current_cookie;        /* the client's sticky cookie need not be renewed if `named` answers */
     struct exchange_egress *egress; /* NULL: the pool's servers are where it goes */
     struct mirror *mirror;          /* its copy, NULL: none */
     struct slice upgrade;           /* the protocol that is asked for and allowed; else empty */

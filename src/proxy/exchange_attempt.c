@@ -159,11 +159,12 @@ static bool find_overflow(const struct exchange *x, const struct search *search,
     return out->server != NULL;
 }
 
-/* A slot is held for it: its turn in the queue has come. */
+/* A slot is held for it: its turn in the queue has come. It may be one of a server that was named and has gone. */
 static bool find_offered(const struct exchange *x, struct found *out)
 {
     struct server *s = pool_offered(x->pool);
     bool is_named = s && s == x->named;
+    if (s && !is_named && !roster_place_of(x->view->set->roster, s)) return false;
     *out = (struct found){ s, s ? peer_of(x, s) : BALANCE_NONE,
                            is_named ? (enum balance_reason)x->named_reason : BALANCE_QUEUED };
     return s != NULL;
@@ -238,26 +239,47 @@ static enum step lease(struct exchange *x, struct search *search, const struct f
     return exchange_enter(x, EXCHANGE_CONNECT);
 }
 
-/* Who may be picked has changed since: those that were tried are looked up anew. */
-static void renew_view(struct exchange *x)
+/* Places in the set before become places in the one that the exchange goes by now. */
+static void look_up_tried(struct exchange *x, const struct peer_set *before)
 {
-    struct pool_view *old = x->view;
     uint32_t count = x->tried_count, tried[EXCHANGE_TRIED_MAX];
     memcpy(tried, x->tried, count * sizeof(*tried));
-    exchange_use_view(x);
     x->tried_count = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (bug_if(EXCHANGE, tried[i] >= old->set->count)) continue;
-        uint32_t peer = peer_of(x, old->set->servers[tried[i]]);
+        if (bug_if(EXCHANGE, tried[i] >= before->count)) continue;
+        uint32_t peer = peer_of(x, before->servers[tried[i]]);
         if (peer != BALANCE_NONE) mark_tried(x, peer);
     }
+}
+
+/* Whom a configuration has may be asked as long as it is held; who was found, as long as he is there. */
+static bool has_named_gone(const struct exchange *x, const struct roster *before)
+{
+    const struct roster *now = x->view->set->roster;
+    return x->named && x->is_named_found && now != before && !roster_place_of(now, x->named);
+}
+
+bool exchange_use_view(struct exchange *x)
+{
+    struct pool_view *old = x->view;
+    x->view = x->attempt.view = pool_view_get(x->pool);
+    x->pool_conf = x->view->set->roster->conf;
+    const struct route_conf *route = x->route->conf;
+    x->retry = route && route->retry ? route->retry : &x->pool_conf->retry.how;
+    if (!old) return true;
+    look_up_tried(x, old->set);
+    bool has_gone = has_named_gone(x, old->set->roster);
     pool_view_put(old);
+    if (!has_gone) return true;
+    x->named = NULL;
+    x->has_current_cookie = false;
+    return x->named_reason != BALANCE_PINNED;
 }
 
 enum step exchange_pick(struct exchange *x)
 {
     if (bug_if(EXCHANGE, attempt_is_in_hand(&x->attempt) || !x->view)) return exchange_end_of_bug(x);
-    if (!x->view->is_current) renew_view(x);
+    if (!x->view->is_current && !exchange_use_view(x)) return exchange_fail(x, END_PIN_UNKNOWN);
     struct search search = { .failed = x->tried_count };
     while (x->state == EXCHANGE_PICK) {
         if (x->attempts >= x->retry->attempts && !x->wants_fresh)
@@ -282,10 +304,12 @@ static void on_turn(struct pool_waiter *w)
     if (bug_if(EXCHANGE, x->state != EXCHANGE_QUEUE)) return;
     x->is_again = true;
     /* Who may be picked can have changed meanwhile. */
-    pool_view_put(x->view);
-    exchange_use_view(x);
+    bool may_go_on = exchange_use_view(x);
     x->tried_count = 0;
-    exchange_enter(x, EXCHANGE_PICK);
+    if (may_go_on)
+        exchange_enter(x, EXCHANGE_PICK);
+    else
+        exchange_fail(x, END_PIN_UNKNOWN);
     exchange_advance(x);
 }
 

@@ -24,14 +24,10 @@ static inline uint32_t exchange_since_start_us(const struct exchange *x)
 {
     return flight_us(x->start_ns, x->worker->loop.now_ns);
 }
+/* The pool as it is now: who was tried, and who is named, is looked for in it, before those go whom the view held that the
+ * exchange had. False: who is pinned is no more. */
+MUST_CHECK bool exchange_use_view(struct exchange *x);
 /* Of the pool as it was configured when the exchange last looked. */
-static inline void exchange_use_view(struct exchange *x)
-{
-    x->view = x->attempt.view = pool_view_get(x->pool);
-    x->pool_conf = x->view->set->roster->conf;
-    const struct route_conf *route = x->route->conf;
-    x->retry = route && route->retry ? route->retry : &x->pool_conf->retry.how;
-}
 static inline const struct pool_timeouts *exchange_pool_timeouts(const struct exchange *x)
 {
     return &x->pool_conf->timeouts;

@@ -1,8 +1,11 @@
 """Servers that have to be found: names in pools, and files that list servers. The name server is the test's own; its
 answers hold for no time, so that weir asks as often as it may, once a second."""
 import contextlib
+import itertools
 import json
 import os
+import select
+import signal
 import socket
 import threading
 import urllib.parse
@@ -313,6 +316,81 @@ def test_a_configuration_whose_name_has_no_answer_comes_into_force_all_the_same(
     assert names_of(weir, "away") == [] and ask(scene.client(weir)).server == "127.0.0.2"
     found.dns.names["away.internal"] = ["127.0.0.2"]
     wait_names(weir, [f"away.internal:{found.port}@127.0.0.2"], "away")
+
+
+def with_name(weir, name, found):
+    config = json.loads(json.dumps(weir.config))
+    config["pools"]["away"] = {"servers": [f"{name}:{found.port}"]}
+    return config
+
+
+@pytest.mark.parametrize("way", ["put", "signal"])
+def test_a_configuration_that_waits_for_names_does_not_come_into_force_over_a_later_one(scene, found, way):
+    found.start(2)
+    found.say(2)
+    weir = found.weir(resolver={"timeout": "2s"})
+    weir.expected_errors.add("reload_failed")
+
+    def first_waits(name):
+        """While it waits for a name that nobody answers, another is put in force; what becomes of it."""
+        found.dns.names[name] = None
+        answers, before = [], len(weir.events("reloaded"))
+        put = threading.Thread(target=lambda: answers.append(weir.put_config(with_name(weir, name, found))))
+        if way == "put":
+            put.start()
+        else:
+            weir.write_file(with_name(weir, name, found))
+            weir.process.send_signal(signal.SIGHUP)
+        eventually(lambda: name in [asked for asked, _ in found.dns.questions], lambda: f"{name} is asked for")
+        weir.reload(weir.config)
+        if way == "put":
+            put.join()
+            return answers[0]
+        eventually(lambda: weir.events("reload_failed") or len(weir.events("reloaded")) == before + 2,
+                   "it is over")
+        return weir.events("reload_failed")
+    # On a machine that takes seconds for the second the first has waited long enough before that.
+    seen = next((seen for number in range(5) if is_refused(seen := first_waits(f"n{number}.internal"))), None)
+    assert seen, "the first was never refused"
+    assert [pool["name"] for pool in weir.get("/api/v1/pools")["pools"]] == ["web"]
+    assert ask(scene.client(weir)).server == "127.0.0.2"
+
+
+def is_refused(seen):
+    if isinstance(seen, list):
+        return any("asked for later is in force already" in event["error"] for event in seen)
+    return seen.status == 409 and "asked for later is in force already" in seen.text
+
+
+def test_so_many_configurations_wait_for_names_and_no_more(scene, found):
+    found.start(2)
+    found.say(2)
+    weir = found.weir(resolver={"timeout": "2s"})
+    names = itertools.count()
+
+    def is_one_refused():
+        """A handful at once, and one after the other until one is answered: what waits for a name does so for seconds."""
+        name = f"n{next(names)}.internal"
+        found.dns.names[name] = None
+        put = message.request("PUT", "/api/v1/config", ("Content-Type", "application/json"),
+                              body=json.dumps(with_name(weir, name, found)).encode(),
+                              host=weir.config["admin"]["bind"])
+        with contextlib.ExitStack() as stack:
+            clients = []
+
+            def is_one_answered():
+                client = stack.enter_context(contextlib.closing(Client(weir.admin_address)))
+                client.send(put)
+                clients.append(client)
+                sockets = [client.sock for client in clients]
+                return len(clients) == 100 or (len(clients) > 40 and select.select(sockets, [], [], 0)[0])
+            eventually(is_one_answered, "one is answered")
+            answers = [client.read() for client in clients]
+        assert {answer.status for answer in answers} <= {200, 409, 503}
+        return any("64 configurations wait" in answer.text for answer in answers)
+    eventually(is_one_refused, "one is refused")
+    weir.reload(weir.config)
+    assert ask(scene.client(weir)).server == "127.0.0.2"
 
 
 def test_pins_cookies_and_explain_know_the_servers_of_now(scene, found):
