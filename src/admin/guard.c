@@ -4,24 +4,16 @@
 
 #include "auth/credentials.h"
 #include "base/base64.h"
+#include "base/secret_same.h"
 
 #define PASSWORD_MAX 1024
-
-bool guard_is_token(const char *token, struct slice given)
-{
-    size_t len = strlen(token);
-    volatile unsigned difference = len != given.len;
-    for (size_t i = 0; i < given.len; i++)
-        difference |= (unsigned char)given.data[i] ^ (unsigned char)token[i % len];
-    return difference == 0;
-}
 
 bool guard_find_token(const struct guard *g, struct slice given, struct admin_token *out)
 {
     struct admin_token t;
     bool is_found = false;
     for (uint32_t i = 0; g->conf && admin_conf_token(g->conf, i, &t); i++) {
-        if (!guard_is_token(t.text, given)) continue;
+        if (!secret_is_same(slice_of(t.text), given)) continue;
         *out = t;
         is_found = true;
     }

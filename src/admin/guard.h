@@ -46,7 +46,5 @@ uint16_t guard_check(const struct guard *g, const struct guard_ask *ask, struct 
                      struct err *err);
 /* The token with that text; false: there is none. Takes as long whichever it is. */
 bool guard_find_token(const struct guard *g, struct slice given, struct admin_token *out);
-/* Takes as long whatever is given: how much of it is right does not show. */
-bool guard_is_token(const char *token, struct slice given);
 /* A script asks, so that nobody is there to whom a browser should show its question for a password. */
 bool guard_is_script(const struct http_head *head);

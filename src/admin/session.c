@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/secret_same.h"
+
 static void end(struct session *one)
 {
     explicit_bzero(one, sizeof(*one));
@@ -67,9 +69,8 @@ static bool read_id(struct slice text, unsigned char id[SESSION_ID_BYTES])
 
 static bool is_same(const unsigned char *a, const unsigned char *b)
 {
-    volatile unsigned difference = 0;
-    for (uint32_t i = 0; i < SESSION_ID_BYTES; i++) difference |= a[i] ^ b[i];
-    return difference == 0;
+    return secret_is_same((struct slice){ (const char *)a, SESSION_ID_BYTES },
+                          (struct slice){ (const char *)b, SESSION_ID_BYTES });
 }
 
 struct session *sessions_find(struct sessions *s, struct slice id, uint64_t now_ms)

@@ -45,6 +45,7 @@ void auth_conf_each_field(const struct auth_conf *auth, void (*each)(void *conte
     for (uint32_t i = 0; claims && i < auth->jwt->claims.count; i++) each(context, claims[i].field);
     const char *const *copy = auth->forward ? auth->forward->copy.data : NULL;
     for (uint32_t i = 0; copy && i < auth->forward->copy.count; i++) each(context, copy[i]);
+    if (auth->forward && auth->forward->user) each(context, auth->forward->user);
 }
 
 /* files */
@@ -173,8 +174,7 @@ static void check_forward(struct conf_decode *d, const struct conf_node *node, v
     const struct auth_forward_conf *f = object;
     const char *const *copy = f->copy.data;
     for (uint32_t i = 0; i < f->copy.count; i++) check_field(d, node, "copy", copy[i]);
-    if (f->user && !is_token(f->user))
-        conf_decode_fault(d, node, "user", "", "\"%s\" cannot be the name of a header", f->user);
+    if (f->user) check_field(d, node, "user", f->user);
     for (const char *c = f->path; c && *c; c++) {
         if (h1_is(*c, H1_TARGET) && f->path[0] == '/') continue;
         conf_decode_fault(d, node, "path", "begin it with /", "\"%.64s\" is no path", f->path);
@@ -194,7 +194,7 @@ static const struct conf_field forward_fields[] = {
     { "copy", CONF_STRINGS(struct auth_forward_conf, copy), .max = AUTH_COPY_MAX,
       .help = "Fields of its answer that servers get; what clients send of these names never passes." },
     { "user", CONF_STRING(struct auth_forward_conf, user), .min = 1, .max = 64,
-      .help = "The field of its answer that says who it is." },
+      .help = "The field of its answer that says who it is; what clients send of that name never passes." },
     { "timeout", CONF_MSEC(struct auth_forward_conf, timeout_ms), .min = 1, .max = 60000, .preset = "5s",
       .help = "How long the answer may take; then nobody passes." },
     { 0 },

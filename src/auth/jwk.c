@@ -1,7 +1,6 @@
 #include "auth/jwk.h"
 
 #include <openssl/core_names.h>
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/param_build.h>
@@ -13,6 +12,7 @@
 
 #include "base/base64.h"
 #include "base/secret.h"
+#include "base/secret_same.h"
 #include "conf/node.h"
 #include "tls/small_file.h"
 
@@ -22,7 +22,7 @@
 #define OCT_MIN 32u /* RFC 7518 3.2: as long as the digest */
 #define POINT_MAX 66u
 
-enum kind { KIND_OCT, KIND_RSA, KIND_P256, KIND_P384, KIND_P521, KIND_ED25519 };
+enum kind { KIND_OCT, KIND_RSA, KIND_P256, KIND_P384, KIND_P521, KIND_ED25519, KIND_COUNT };
 
 struct jwk {
     enum kind kind;
@@ -329,6 +329,22 @@ static bool is_pem(struct slice text)
     return memmem(text.data, text.len, "-----BEGIN ", 11) != NULL;
 }
 
+/* Of those no token can say which is meant. */
+static int check_nameless(const struct jwk_set *set, const char *path, struct err *err)
+{
+    unsigned of_kind[KIND_COUNT] = { 0 };
+    for (unsigned i = 0; i < set->count; i++) {
+        const struct jwk *key = &set->keys[i];
+        if (!key->id.data && ++of_kind[key->kind] > JWK_TRIES_MAX)
+            return err_set(
+                err,
+                "%.300s has more than %u keys of one kind without a \"kid\", and no more are tried for a "
+                "token; take out those that sign no more, or give a JSON Web Key Set with a \"kid\" each",
+                path, JWK_TRIES_MAX);
+    }
+    return 0;
+}
+
 struct jwk_set *jwk_set_parse(const char *path, struct slice text, struct err *err)
 {
     static _Atomic uint64_t ids;
@@ -346,6 +362,7 @@ struct jwk_set *jwk_set_parse(const char *path, struct slice text, struct err *e
             "%.300s has no key that a signature could be verified by; give a JSON Web Key Set, or "
             "a public key in PEM",
             path);
+    if (result == 0) result = check_nameless(set, path, err);
     if (result == 0) return set;
     jwk_set_free(set);
     return NULL;
@@ -387,19 +404,33 @@ static bool fits(const struct jwk *key, enum jwk_algorithm a)
     return key->kind != KIND_OCT || key->secret.len * 8 >= algorithms[a].digest;
 }
 
-const struct jwk *jwk_find(const struct jwk_set *set, enum jwk_algorithm a, struct slice id)
+enum named { NAMED_SO, NAMED_NOT, NAMED_SOMEHOW };
+
+static bool is_named(const struct jwk *key, enum named how, struct slice id)
 {
-    const struct jwk *found = NULL;
+    if (how == NAMED_NOT) return !key->id.data;
+    return key->id.data && (how == NAMED_SOMEHOW || slice_equal(key->id, id));
+}
+
+static void add_named(const struct jwk_set *set, enum jwk_algorithm a, enum named how, struct slice id,
+                      const struct jwk *found[JWK_TRIES_MAX], unsigned *count)
+{
     for (unsigned i = 0; i < set->count; i++) {
-        const struct jwk *key = &set->keys[i];
-        if (!fits(key, a)) continue;
-        if (id.data && key->id.data && slice_equal(key->id, id)) return key;
-        /* PEM has no ids: what it has may be meant by any. */
-        if (id.data && key->id.data) continue;
-        if (found) return NULL;
-        found = key;
+        if (!fits(&set->keys[i], a) || !is_named(&set->keys[i], how, id)) continue;
+        if (*count < JWK_TRIES_MAX) found[*count] = &set->keys[i];
+        ++*count;
     }
-    return found;
+}
+
+unsigned jwk_find(const struct jwk_set *set, enum jwk_algorithm a, struct slice id,
+                  const struct jwk *found[JWK_TRIES_MAX])
+{
+    unsigned count = 0;
+    if (id.data) add_named(set, a, NAMED_SO, id, found, &count);
+    if (count) return count;
+    add_named(set, a, NAMED_NOT, id, found, &count);
+    if (!id.data) add_named(set, a, NAMED_SOMEHOW, id, found, &count);
+    return count;
 }
 
 static bool is_hmac(const struct jwk *key, enum jwk_algorithm a, struct slice text, struct slice signature)
@@ -408,7 +439,7 @@ static bool is_hmac(const struct jwk *key, enum jwk_algorithm a, struct slice te
     unsigned len = 0;
     bool is_made = HMAC(digest_of(a), key->secret.data, (int)key->secret.len,
                         (const unsigned char *)text.data, text.len, mac, &len);
-    return is_made && signature.len == len && CRYPTO_memcmp(mac, signature.data, len) == 0;
+    return is_made && secret_is_same((struct slice){ (const char *)mac, len }, signature);
 }
 
 /* One half of an ECDSA signature as DER has it: without leading zeros, but one where the first bit is set. */

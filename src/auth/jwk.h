@@ -51,9 +51,14 @@ unsigned jwk_set_count(const struct jwk_set *set);
 uint64_t jwk_set_id(const struct jwk_set *set);
 
 struct jwk;
-/* The key of that kind with this id. Without an id (data NULL) the only one of that kind that there is. NULL: none. The kind
- * of the key decides, so that no public key is ever taken for a secret (RFC 8725 2.1). */
-const struct jwk *jwk_find(const struct jwk_set *set, enum jwk_algorithm a, struct slice id);
+/* So many are tried for one token at most, and so many of one kind may be without an id: old ones and new ones while they change. */
+#define JWK_TRIES_MAX 8u
+/* The keys that a token may be signed with: where any has this id those alone, else those that have none, which may be meant by any
+ * (RFC 7515 4.1.4: PEM has no ids). A token without an id (data NULL) may be of any key of the kind. Returns how many there are; if
+ * they are more than JWK_TRIES_MAX none is to be tried, so that it is not the order of the file that decides. The kind of the key
+ * decides, so that no public key is ever taken for a secret (RFC 8725 2.1). */
+unsigned jwk_find(const struct jwk_set *set, enum jwk_algorithm a, struct slice id,
+                  const struct jwk *found[JWK_TRIES_MAX]);
 /* 20 µs to some hundred; allocates. */
 bool jwk_verifies(const struct jwk *key, enum jwk_algorithm a, struct slice signed_text,
                   struct slice signature);

@@ -100,6 +100,14 @@ static bool is_remembered_at_all(const struct jwt_ask *ask, enum jwk_algorithm a
     return ask->verified && a > JWK_HS512;
 }
 
+static bool is_of_any(const struct jwk *const *keys, unsigned count, enum jwk_algorithm a, struct slice text,
+                      struct slice signature)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (jwk_verifies(keys[i], a, text, signature)) return true;
+    return false;
+}
+
 static const char *verify(const struct jwt_ask *ask, const struct parts *p, struct jwt_answer *out)
 {
     struct header header;
@@ -108,9 +116,11 @@ static const char *verify(const struct jwt_ask *ask, const struct parts *p, stru
     const char *wrong = read_header(p->header, &header);
     if (wrong) return wrong;
     if (!is_allowed(ask->conf, header.algorithm)) return "its algorithm is not accepted";
-    const struct jwk *key = jwk_find(ask->keys, header.algorithm,
-                                     header.has_id ? text_slice(&header.id_text) : SLICE_NONE);
-    if (!key) return "there is no key for it";
+    const struct jwk *keys[JWK_TRIES_MAX];
+    unsigned count = jwk_find(ask->keys, header.algorithm,
+                              header.has_id ? text_slice(&header.id_text) : SLICE_NONE, keys);
+    if (!count) return "there is no key for it";
+    if (count > JWK_TRIES_MAX) return "it does not say which of many keys it is of";
     if (!base64url_decode(p->signature, signature, sizeof(signature), &len))
         return "its signature is no base64url, or too long";
     uint64_t id = jwk_set_id(ask->keys);
@@ -120,7 +130,7 @@ static const char *verify(const struct jwt_ask *ask, const struct parts *p, stru
     if (is_remembered) mac = verified_mac(ask->verified, seen, 2);
     out->was_remembered = is_remembered && verified_has(ask->verified, mac, ask->now_ms);
     if (out->was_remembered) return NULL;
-    if (!jwk_verifies(key, header.algorithm, p->signed_text, (struct slice){ signature, len }))
+    if (!is_of_any(keys, count, header.algorithm, p->signed_text, (struct slice){ signature, len }))
         return "its signature is wrong";
     if (is_remembered) verified_add(ask->verified, mac, ask->now_ms + REMEMBER_MS);
     return NULL;

@@ -3,6 +3,8 @@
 #include <crypt.h>
 #include <stdlib.h>
 
+#include "base/secret_same.h"
+
 #define BCRYPT_LEN 60u
 #define BCRYPT_COST_MAX 14u
 #define ROUNDS_MAX 1000000u
@@ -117,21 +119,12 @@ int password_hash_check(struct slice hash, struct err *err)
     return result;
 }
 
-/* Takes as long wherever they differ. */
-static bool is_same(const char *a, const char *b, size_t len)
-{
-    unsigned differs = 0;
-    for (size_t i = 0; i < len; i++) differs |= (unsigned char)(a[i] ^ b[i]);
-    return !differs;
-}
-
 bool password_is(const char *hash, const char *password)
 {
     struct crypt_data *data = calloc(1, sizeof(*data));
     if (!data) return false;
     const char *made = crypt_r(password, hash, data);
-    size_t len = strlen(hash);
-    bool is = made && made[0] != '*' && strlen(made) == len && is_same(made, hash, len);
+    bool is = made && made[0] != '*' && secret_is_same(slice_of(hash), slice_of(made));
     explicit_bzero(data, sizeof(*data));
     free(data);
     return is;

@@ -142,6 +142,8 @@ static bool is_left_out(const struct http_field *f)
     switch ((enum http_field_id)f->id) {
     case HTTP_FIELD_EXPECT:
     case HTTP_FIELD_TRAILER:
+    case HTTP_FIELD_CONTENT_TYPE:
+    case HTTP_FIELD_VIA:
     case HTTP_FIELD_X_FORWARDED_FOR:
     case HTTP_FIELD_X_FORWARDED_HOST:
     case HTTP_FIELD_X_FORWARDED_PROTO:

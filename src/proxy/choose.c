@@ -1,6 +1,7 @@
 #include "proxy/choose.h"
 
 #include "base/bug.h"
+#include "base/secret_same.h"
 #include "pool/pool_worker.h"
 #include "pool/sticky.h"
 #include "proxy/cors.h"
@@ -151,16 +152,6 @@ static bool is_in(const struct conf_items *blocks, const struct ip *ip)
     return false;
 }
 
-/* Takes as long for a wrong token as for the right one. */
-static bool is_token(const char *token, struct slice given)
-{
-    size_t len = strlen(token);
-    unsigned differs = len != given.len;
-    for (size_t i = 0; i < given.len; i++)
-        differs |= (unsigned char)(given.data[i] ^ token[len ? i % len : 0]);
-    return len && !differs;
-}
-
 static bool may_pin(const struct route_set *l, const struct choose_request *rq)
 {
     const struct pin_conf *pin = l->conf->pin;
@@ -168,7 +159,7 @@ static bool may_pin(const struct route_set *l, const struct choose_request *rq)
     /* Behind a trusted proxy that is inside, those outside are still outside. */
     if (is_in(&pin->from, &rq->peer) && is_in(&pin->from, &rq->client)) return true;
     struct slice given = http_field_value(http_head_find(rq->head, HTTP_FIELD_WEIR_PIN_TOKEN));
-    return pin->token && is_token(pin->token, given) &&
+    return pin->token && secret_is_same(slice_of(pin->token), given) &&
            !http_head_has_several(rq->head, HTTP_FIELD_WEIR_PIN_TOKEN);
 }
 

@@ -328,11 +328,15 @@ enum step exchange_decide(struct exchange *x)
     struct choose_result c;
     choose(x->routes, &rq, &c);
     if (c.route) apply_choice(x, &c);
+    const struct rate_limit *own = c.route ? c.route->rate : NULL;
+    /* It bounds guesses as well, unless it is to know who it is; then it comes behind. */
+    bool is_due = c.refusal == END_NONE && own && !own->asks_user && !x->auth;
+    if (is_due && exchange_is_over_rate(x, own)) return exchange_refuse_by_rate(x);
     if (c.auth) return exchange_ask_who(x, c.auth);
     if (c.refusal != END_NONE) return exchange_fail_with(x, c.refusal, c.detail);
     if (bug_if(EXCHANGE, !c.route)) return exchange_end_of_bug(x);
     if ((rate && rate->asks_user && exchange_is_over_rate(x, rate)) ||
-        exchange_is_over_rate(x, c.route->rate) ||
+        (own && own->asks_user && exchange_is_over_rate(x, own)) ||
         exchange_is_over_rate(x, site_pool_rate(x->routes->site, c.pool)))
         return exchange_refuse_by_rate(x);
     return x->resume_ms ? exchange_enter(x, EXCHANGE_DELAY) : lead(x);

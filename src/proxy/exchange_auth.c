@@ -208,13 +208,18 @@ static bool take_copies(struct exchange_auth *a, const struct auth_call *c)
     return true;
 }
 
-/* What a client needs of the service's refusal: how to show who it is, and where. */
-static bool is_for_clients(const struct http_field *f)
+/* What a client needs of the service's refusal: how to show who it is, and where. First the two without which nobody gets any
+ * further; cookies as far as there is room. */
+static void take_refusal(struct exchange_auth *a, const struct auth_call *c)
 {
     static const char *const names[] = { "www-authenticate", "location", "set-cookie" };
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-        if (slice_equal_fold(name_of(f), slice_of(names[i]))) return !f->is_dropped;
-    return false;
+    for (size_t k = 0; k < sizeof(names) / sizeof(*names); k++) {
+        for (uint32_t i = 0; i < c->field_count && a->refusal_count < EXCHANGE_CHALLENGES; i++) {
+            const struct http_field *f = &c->fields[i];
+            if (!f->is_dropped && slice_equal_fold(name_of(f), slice_of(names[k])))
+                a->refusal[a->refusal_count++] = *f;
+        }
+    }
 }
 
 static enum step refused(struct exchange *x, const struct auth_call *c)
@@ -223,8 +228,7 @@ static enum step refused(struct exchange *x, const struct auth_call *c)
     bool is_redirect = c->status == 302 || c->status == 303 || c->status == 307;
     if (c->status != 401 && c->status != 403 && !is_redirect)
         return fail(x, END_AUTH_UNAVAILABLE, "it answered neither 2xx, 401, 403 nor with a redirect");
-    for (uint32_t i = 0; i < c->field_count && a->refusal_count < EXCHANGE_CHALLENGES; i++)
-        if (is_for_clients(&c->fields[i])) a->refusal[a->refusal_count++] = c->fields[i];
+    take_refusal(a, c);
     a->status = c->status;
     return fail(x, c->status == 403 ? END_AUTH_DENIED : END_AUTH_REQUIRED, NULL);
 }
@@ -276,9 +280,9 @@ enum step exchange_ask_who(struct exchange *x, const struct auth_conf *conf)
     if (!x->auth) return exchange_fail(x, END_NO_MEMORY);
     memset(x->auth, 0, sizeof(*x->auth));
     x->auth->conf = conf;
-    if (conf->forward) return call(x);
     if (http_head_has_several(&x->head, HTTP_FIELD_AUTHORIZATION))
         return exchange_fail_with(x, END_BAD_REQUEST, "Authorization came twice");
+    if (conf->forward) return call(x);
     struct slice value = http_field_value(http_head_find(&x->head, HTTP_FIELD_AUTHORIZATION));
     switch (credentials_scheme(value, &shown)) {
     case CREDENTIALS_BASIC:

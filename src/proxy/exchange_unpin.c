@@ -1,4 +1,5 @@
 #include "proxy/exchange_steps.h"
+#include "proxy/fields.h"
 #include "proxy/mirror.h"
 #include "proxy/site.h"
 
@@ -35,6 +36,18 @@ static int keep_names(struct exchange *x, struct conf_items *to, const struct co
     return 0;
 }
 
+/* The fields that trailers may have. The listener's identities are not kept: what is one is none of these. */
+static int keep_trailers(struct exchange *x, struct conf_items *to, const struct conf_items *from)
+{
+    const char *const *names = from->data;
+    const char **may = arena_alloc(&x->arena, (from->count + 1) * sizeof(*may));
+    uint32_t count = 0;
+    if (!may) return -1;
+    for (uint32_t i = 0; i < from->count; i++)
+        if (!fields_are_identity(x->routes, slice_of(names[i]))) may[count++] = names[i];
+    return keep_names(x, to, &(struct conf_items){ .data = may, .count = count });
+}
+
 /* Which fields trailers may not have: those that a rule takes out or sets. */
 static int keep_rules(struct exchange *x, struct route_headers_conf *to,
                       const struct route_headers_conf *from)
@@ -61,7 +74,7 @@ static int keep_route_conf(struct exchange *x, struct kept *k, const struct rout
         k->route_limits = *conf->limits;
         k->route_conf.limits = &k->route_limits;
     }
-    if (keep_names(x, &k->route_conf.request_trailers, &conf->request_trailers) < 0) return -1;
+    if (keep_trailers(x, &k->route_conf.request_trailers, &conf->request_trailers) < 0) return -1;
     if (conf->request_headers) {
         if (keep_rules(x, &k->request_headers, conf->request_headers) < 0) return -1;
         k->route_conf.request_headers = &k->request_headers;

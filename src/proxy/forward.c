@@ -168,9 +168,22 @@ static int add_websocket_key(struct exchange *x, struct http_field *extra, uint3
     return 0;
 }
 
+static int add_via(struct exchange *x, struct http_field *extra, uint32_t *n)
+{
+    static const struct slice vias[] = {
+        [HTTP_VERSION_1_0] = { "1.0 " VIA_NAME, sizeof("1.0 " VIA_NAME) - 1 },
+        [HTTP_VERSION_1_1] = { "1.1 " VIA_NAME, sizeof("1.1 " VIA_NAME) - 1 },
+        [HTTP_VERSION_2] = { "2.0 " VIA_NAME, sizeof("2.0 " VIA_NAME) - 1 }
+    };
+    struct slice via = vias[x->head.version];
+    if (http_head_find(&x->head, HTTP_FIELD_VIA) && !join(x, HTTP_FIELD_VIA, via, &via)) return -1;
+    extra[(*n)++] = make_field("Via", HTTP_FIELD_VIA, via);
+    return 0;
+}
+
 int forward_describe(struct exchange *x, struct http_field *extra, uint32_t *n)
 {
-    if (add_forwarding(x, extra, n) < 0) return -1;
+    if (add_forwarding(x, extra, n) < 0 || add_via(x, extra, n) < 0) return -1;
     extra[(*n)++] = make_field("X-Request-Id", HTTP_FIELD_X_REQUEST_ID, slice_of(x->request_id));
     return 0;
 }
@@ -181,14 +194,6 @@ static int add_own_fields(struct exchange *x)
     struct http_field *extra = x->extra;
     uint32_t n = 0;
     if (forward_describe(x, extra, &n) < 0) return -1;
-    static const struct slice vias[] = {
-        [HTTP_VERSION_1_0] = { "1.0 " VIA_NAME, sizeof("1.0 " VIA_NAME) - 1 },
-        [HTTP_VERSION_1_1] = { "1.1 " VIA_NAME, sizeof("1.1 " VIA_NAME) - 1 },
-        [HTTP_VERSION_2] = { "2.0 " VIA_NAME, sizeof("2.0 " VIA_NAME) - 1 }
-    };
-    struct slice via = vias[x->head.version];
-    if (http_head_find(&x->head, HTTP_FIELD_VIA) && !join(x, HTTP_FIELD_VIA, via, &via)) return -1;
-    extra[n++] = make_field("Via", HTTP_FIELD_VIA, via);
     if (x->trace) extra[n++] = make_field("traceparent", HTTP_FIELD_OTHER, slice_of(x->trace->field));
     if (add_max_forwards(x, extra, &n) < 0 || add_websocket_key(x, extra, &n) < 0) return -1;
     add_client_certificate(x, extra, &n);

@@ -10,9 +10,9 @@ struct ip forward_client(const struct route_set *l, const struct ip *peer, const
 /* Keeps the client's X-Request-Id if there is one and it is 1 to 36 of [A-Za-z0-9._-], else makes one of 32 hex
  * digits: its trace's id, if there is one. */
 void forward_request_id(struct exchange *x);
-/* Who asks, and how: X-Forwarded-*, Forwarded and X-Request-Id, as servers get them, for a request of weir's own about this one. -1:
- * out of memory. */
-#define FORWARD_DESCRIBED_MAX 5u
+/* Who asks, and how: X-Forwarded-*, Forwarded, Via and X-Request-Id, as servers get them, for a request of weir's own about this
+ * one, too. -1: out of memory. */
+#define FORWARD_DESCRIBED_MAX 6u
 int forward_describe(struct exchange *x, struct http_field *extra, uint32_t *n);
 /* Marks fields of x->head that are replaced as dropped, and fills x->extra, whose values live in x->arena. Once an
  * exchange. -1: out of memory. */

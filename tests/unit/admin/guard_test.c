@@ -157,16 +157,6 @@ static void everything_else_is_not_the_token(void **state)
     assert_int_equal(with_authorization("secret", longest), 401);
 }
 
-static void tokens_compare_whole(void **state)
-{
-    (void)state;
-    assert_true(guard_is_token("abc", SLICE("abc")));
-    assert_false(guard_is_token("abc", SLICE("ab")));
-    assert_false(guard_is_token("abc", SLICE("abcabc")));
-    assert_false(guard_is_token("abc", SLICE("abd")));
-    assert_false(guard_is_token("abc", SLICE_NONE));
-}
-
 static void a_foreign_page_may_neither_write_nor_read(void **state)
 {
     (void)state;
@@ -358,7 +348,6 @@ int main(void)
         cmocka_unit_test(an_old_request_without_host_is_a_tools),
         cmocka_unit_test(a_token_is_taken_as_bearer_or_as_basics_password),
         cmocka_unit_test(everything_else_is_not_the_token),
-        cmocka_unit_test(tokens_compare_whole),
         cmocka_unit_test(a_foreign_page_may_neither_write_nor_read),
         cmocka_unit_test(what_a_browser_sends_for_another_site_is_refused),
         cmocka_unit_test(each_token_has_its_name_and_may_what_its_role_may),

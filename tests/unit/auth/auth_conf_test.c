@@ -135,6 +135,9 @@ static void mistakes_are_told(void **state)
         { "{basic: '@', header: X-Forwarded-For}", "says something else already" },
         { "{basic: '@', header: X-Client-Cert-Subject}", "says something else already" },
         { "{jwt: {keys: '#', claims: {sub: Host}}}", "says something else already" },
+        { "{forward: {pool: p, user: Cookie}}", "says something else already" },
+        { "{forward: {pool: p, user: 'X User'}}", "cannot be the name of a header" },
+        { "{forward: {pool: p, copy: [Host]}}", "says something else already" },
         { "{basic: '@', realm: 'a\"b'}", "a realm has neither quotes" },
         { "maybe", "maybe" },
     };
@@ -171,6 +174,13 @@ static void its_fields_are_those_that_servers_go_by(void **state)
     assert_string_equal(n.text, "X-Who X-Email X-Groups ");
     auth_conf_each_field(NULL, add_name, &n);
     conf_arena_free(arena);
+    /* Also the one that a service says it in: whoever else reads it there believes it. */
+    const char *const copy[] = { "X-Role" };
+    struct auth_forward_conf forward = { .copy = { (void *)(uintptr_t)copy, 1 }, .user = "Remote-User" };
+    c = (struct auth_conf){ .forward = &forward, .header = "" };
+    n.text[0] = 0;
+    auth_conf_each_field(&c, add_name, &n);
+    assert_string_equal(n.text, "X-Role Remote-User ");
 }
 
 static void a_file_is_told_from_the_one_that_was_there(void **state)

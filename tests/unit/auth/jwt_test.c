@@ -347,6 +347,9 @@ static void what_is_required_is_refused_with_another_word(void **state)
     jwk_set_free(keys);
 }
 
+#define NO_KID "{\"alg\":\"ES256\"}"
+#define KID(id) "{\"alg\":\"ES256\",\"kid\":\"" id "\"}"
+
 static void the_key_is_found_by_its_id(void **state)
 {
     (void)state;
@@ -357,7 +360,6 @@ static void the_key_is_found_by_its_id(void **state)
              sign_jwk(two, ",\"kid\":\"two\",\"alg\":\"ES256\""));
     struct jwk_set *keys = set_of(text);
     assert_int_equal(jwk_set_count(keys), 2);
-#define KID(id) "{\"alg\":\"ES256\",\"kid\":\"" id "\"}"
     assert_int_equal(check(&plain, keys, sign_token(one, JWK_ES256, KID("one"), "{" EXP "}")).verdict,
                      JWT_GOOD);
     assert_int_equal(check(&plain, keys, sign_token(two, JWK_ES256, KID("tw\\u006f"), "{" EXP "}")).verdict,
@@ -366,11 +368,93 @@ static void the_key_is_found_by_its_id(void **state)
     expect_bad(&a, "signature is wrong", "another's id");
     a = check(&plain, keys, sign_token(one, JWK_ES256, KID("three"), "{" EXP "}"));
     expect_bad(&a, "no key", "an id that is not there");
-    a = check(&plain, keys, sign_token(one, JWK_ES256, "{\"alg\":\"ES256\"}", "{" EXP "}"));
-    expect_bad(&a, "no key", "no id, and two keys");
+    /* Who says none may mean any. */
+    assert_int_equal(check(&plain, keys, sign_token(one, JWK_ES256, NO_KID, "{" EXP "}")).verdict, JWT_GOOD);
+    assert_int_equal(check(&plain, keys, sign_token(two, JWK_ES256, NO_KID, "{" EXP "}")).verdict, JWT_GOOD);
     jwk_set_free(keys);
     EVP_PKEY_free(one);
     EVP_PKEY_free(two);
+}
+
+/* An old key and a new one. */
+static void keys_without_ids_may_stand_beside_each_other(void **state)
+{
+    (void)state;
+    EVP_PKEY *key[JWK_TRIES_MAX + 1];
+    struct err err = { "" };
+    char text[8192] = "";
+    for (unsigned i = 0; i < JWK_TRIES_MAX; i++) strcat(text, sign_pem(key[i] = sign_key_new(JWK_ES256)));
+    key[JWK_TRIES_MAX] = sign_key_new(JWK_ES256);
+    struct jwk_set *keys = set_of(text);
+    for (unsigned i = 0; i < JWK_TRIES_MAX; i++) {
+        const char *headers[] = { NO_KID, KID("any") };
+        for (unsigned h = 0; h < 2; h++) {
+            struct jwt_answer a = check(&plain, keys, sign_token(key[i], JWK_ES256, headers[h], "{" EXP "}"));
+            if (a.verdict != JWT_GOOD) fail_msg("key %u, %s: %s", i, headers[h], a.detail);
+        }
+    }
+    struct jwt_answer a = check(&plain, keys, sign_token(key[JWK_TRIES_MAX], JWK_ES256, NO_KID, "{" EXP "}"));
+    expect_bad(&a, "signature is wrong", "a key that is in no file");
+    jwk_set_free(keys);
+    /* One more would never be tried: that is said, where keys of another kind are none too many. */
+    size_t len = strlen(text);
+    strcat(text, sign_pem(key[JWK_TRIES_MAX]));
+    assert_null(jwk_set_parse("keys", slice_of(text), &err));
+    if (!strstr(err.text, "keys has more than 8 keys of one kind")) fail_msg("%s", err.text);
+    EVP_PKEY *other = sign_key_new(JWK_EDDSA);
+    strcpy(text + len, sign_pem(other));
+    jwk_set_free(set_of(text));
+    EVP_PKEY_free(other);
+    for (unsigned i = 0; i <= JWK_TRIES_MAX; i++) EVP_PKEY_free(key[i]);
+}
+
+/* Whatever stands before it, and however many. */
+static void the_key_with_the_id_is_the_only_one_that_is_meant(void **state)
+{
+    (void)state;
+    EVP_PKEY *nameless = sign_key_new(JWK_ES256), *named = sign_key_new(JWK_ES256);
+    for (int is_first = 0; is_first < 2; is_first++) {
+        char text[4096], jwk[2][1024];
+        snprintf(jwk[is_first], sizeof(jwk[0]), "%s", sign_jwk(nameless, ""));
+        snprintf(jwk[!is_first], sizeof(jwk[0]), "%s", sign_jwk(named, ",\"kid\":\"one\""));
+        snprintf(text, sizeof(text), "{\"keys\":[%s,%s,%s]}", jwk[0], jwk[1], sign_jwk(nameless, ""));
+        struct jwk_set *keys = set_of(text);
+        assert_int_equal(check(&plain, keys, sign_token(named, JWK_ES256, KID("one"), "{" EXP "}")).verdict,
+                         JWT_GOOD);
+        struct jwt_answer a = check(&plain, keys, sign_token(nameless, JWK_ES256, KID("one"), "{" EXP "}"));
+        expect_bad(&a, "signature is wrong", "the id of another");
+        assert_int_equal(
+            check(&plain, keys, sign_token(nameless, JWK_ES256, KID("two"), "{" EXP "}")).verdict, JWT_GOOD);
+        a = check(&plain, keys, sign_token(named, JWK_ES256, KID("two"), "{" EXP "}"));
+        expect_bad(&a, "signature is wrong", "a key that has another id");
+        jwk_set_free(keys);
+    }
+    EVP_PKEY_free(nameless);
+    EVP_PKEY_free(named);
+}
+
+/* What decides is never where a key stands in the file. */
+static void a_token_that_names_none_of_too_many_keys_is_refused(void **state)
+{
+    (void)state;
+    EVP_PKEY *key[JWK_TRIES_MAX + 1];
+    char text[8192] = "{\"keys\":[";
+    for (unsigned i = 0; i <= JWK_TRIES_MAX; i++) {
+        char more[16];
+        snprintf(more, sizeof(more), ",\"kid\":\"%u\"", i);
+        if (i) strcat(text, ",");
+        strcat(text, sign_jwk(key[i] = sign_key_new(JWK_ES256), more));
+    }
+    strcat(text, "]}");
+    struct jwk_set *keys = set_of(text);
+    for (unsigned i = 0; i <= JWK_TRIES_MAX; i += JWK_TRIES_MAX) {
+        struct jwt_answer a = check(&plain, keys, sign_token(key[i], JWK_ES256, NO_KID, "{" EXP "}"));
+        expect_bad(&a, "which of many keys", i ? "the last" : "the first");
+    }
+    assert_int_equal(check(&plain, keys, sign_token(key[8], JWK_ES256, KID("8"), "{" EXP "}")).verdict,
+                     JWT_GOOD);
+    jwk_set_free(keys);
+    for (unsigned i = 0; i <= JWK_TRIES_MAX; i++) EVP_PKEY_free(key[i]);
 }
 
 static void algorithms_may_be_fewer(void **state)
@@ -476,6 +560,9 @@ int main(void)
         cmocka_unit_test(claims_become_values_that_can_stand_in_a_header),
         cmocka_unit_test(what_is_required_is_refused_with_another_word),
         cmocka_unit_test(the_key_is_found_by_its_id),
+        cmocka_unit_test(keys_without_ids_may_stand_beside_each_other),
+        cmocka_unit_test(the_key_with_the_id_is_the_only_one_that_is_meant),
+        cmocka_unit_test(a_token_that_names_none_of_too_many_keys_is_refused),
         cmocka_unit_test(algorithms_may_be_fewer),
         cmocka_unit_test(a_signature_is_verified_once_for_each_set_of_keys),
         cmocka_unit_test(files_of_keys_with_mistakes_are_told),

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/secret.h"
+#include "base/secret_same.h"
 
 /* Whether /proc/self/smaps has the flag in the VmFlags of the mapping that has `address`. */
 static bool has_flag(const void *address, const char *flag)
@@ -73,12 +74,30 @@ static void cores_are_without_secrets_until_they_are_to_be_shown(void **state)
     secret_store_free(NULL);
 }
 
+static void what_is_shown_is_the_secret_as_a_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    assert_true(secret_is_same(SLICE("abc"), SLICE("abc")));
+    assert_false(secret_is_same(SLICE("abc"), SLICE("ab")));
+    assert_false(secret_is_same(SLICE("abc"), SLICE("abcabc")));
+    assert_false(secret_is_same(SLICE("abc"), SLICE("abd")));
+    assert_false(secret_is_same(SLICE("abc"), SLICE("Abc")));
+    assert_false(secret_is_same(SLICE("abc"), SLICE_NONE));
+    assert_true(secret_is_same((struct slice){ "a\0\xff", 3 }, (struct slice){ "a\0\xff", 3 }));
+    assert_false(secret_is_same((struct slice){ "a\0\xff", 3 }, (struct slice){ "a\0\xfe", 3 }));
+    /* One that was never set is nobody's. */
+    assert_false(secret_is_same(SLICE(""), SLICE("")));
+    assert_false(secret_is_same(SLICE_NONE, SLICE_NONE));
+    assert_false(secret_is_same(SLICE(""), SLICE("abc")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(secrets_keep_their_text),
         cmocka_unit_test(a_secret_larger_than_a_page_has_room),
         cmocka_unit_test(cores_are_without_secrets_until_they_are_to_be_shown),
+        cmocka_unit_test(what_is_shown_is_the_secret_as_a_whole_or_not_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
