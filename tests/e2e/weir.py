@@ -1,5 +1,6 @@
 """weir itself: started with a configuration, asked through its API, and at its end looked at closely."""
 import contextlib
+import functools
 import json
 import os
 import re
@@ -25,8 +26,9 @@ REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|MemorySanit
 PAIR = re.compile(r'([a-z_0-9]+)=("(?:[^"\\]|\\.)*"|[^ "]*)(?: |\Z)')
 
 
+@functools.cache
 def is_sanitized(build):
-    """Then it is slower and larger than weir is."""
+    """Then it is slower and larger than weir is. Looked for once: these are some 40 MB."""
     with open(BINARIES[build], "rb") as file:
         binary = file.read()
     return b"__asan_init" in binary or b"__tsan_init" in binary
