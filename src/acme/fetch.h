@@ -1,5 +1,4 @@
-/* acme/fetch.h: requests to a CA by HTTPS, with libcurl, which is loaded when it is needed first: a weir without ACME has
- * nothing of it in its memory. One thread, which waits for the answer, but for acme_fetcher_stop(). */
+/* acme/fetch.h: requests to a CA, by tls/https.h. One thread, which waits for the answer, but for acme_fetcher_stop(). */
 #pragma once
 
 #include "acme/order.h"
