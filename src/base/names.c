@@ -67,9 +67,14 @@ uint32_t names_find(const struct names *n, const char *text)
 
 uint32_t names_intern(struct names *n, const char *text)
 {
+    return names_intern_before(n, text, 0);
+}
+
+uint32_t names_intern_before(struct names *n, const char *text, uint32_t reserve)
+{
     uint32_t *bucket = find_name(n, text);
     if (*bucket) return *bucket;
-    if (n->count == NAMES_MAX) return 0;
+    if (n->count >= NAMES_MAX - reserve) return 0;
     if (n->count >= n->bucket_count / 2) {
         if (grow_names(n) < 0) return 0;
         bucket = find_name(n, text);

@@ -9,6 +9,9 @@
 
 /* Of all configurations together since the process began. */
 #define NAMES_MAX (1u << 20)
+/* Of those, what nobody but an operator may use up: names that others bring, like those of servers that are found, stop before,
+ * so that there is always room for another configuration. */
+#define NAMES_RESERVE (NAMES_MAX / 4)
 
 struct names {
     const char *
@@ -22,6 +25,8 @@ MUST_CHECK int names_init(struct names *n, struct err *err);
 void names_fini(struct names *n);
 /* The text's id, the same each time. 0: there are NAMES_MAX already, or memory is out. */
 uint32_t names_intern(struct names *n, const char *text);
+/* Likewise, and 0 if it would have to be a new one among the last `reserve`. */
+uint32_t names_intern_before(struct names *n, const char *text, uint32_t reserve);
 /* 0: nobody has that name. The thread that interns. */
 uint32_t names_find(const struct names *n, const char *text);
 /* NULL: nobody has that id. Any thread. */

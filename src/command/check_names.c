@@ -49,7 +49,7 @@ static int ask(const struct config *config, struct loop *loop, struct jobs *jobs
     const struct discovery_options o = { .loop = loop, .jobs = jobs, .started = config };
     if (discovery_new(&d, &o, err) < 0) return -1;
     discovery_use(d, config);
-    discovery_await_first(d);
+    discovery_await_first(d, NULL);
     const struct sources *all = discovery_sources(d);
     for (const struct source *s = sources_next(all, NULL); s; s = sources_next(all, s)) say(s);
     discovery_stop(d);

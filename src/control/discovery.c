@@ -191,12 +191,14 @@ void discovery_wait_end(struct discovery_wait *w)
     let_go(sources, count);
 }
 
-void discovery_await_first(struct discovery *d)
+void discovery_await_first(struct discovery *d, const bool *is_over)
 {
     struct loop *loop = d->options.loop;
     uint64_t end_ms = clock_now_ns() / NS_PER_MS + DISCOVERY_FIRST_MS, now_ms;
-    while (!sources_are_settled(d->sources) && (now_ms = clock_now_ns() / NS_PER_MS) < end_ms)
+    while (!(is_over && *is_over) && !sources_are_settled(d->sources) &&
+           (now_ms = clock_now_ns() / NS_PER_MS) < end_ms)
         loop_turn(loop, (int)(end_ms - now_ms));
+    if (is_over && *is_over) return;
     for (const struct source *s = sources_next(d->sources, NULL); s; s = sources_next(d->sources, s)) {
         char place[SOURCE_QUOTED_MAX];
         if (!s->fresh.has_answered)

@@ -35,8 +35,9 @@ const struct sources *discovery_sources(const struct discovery *d);
 void discovery_use(struct discovery *d, const struct config *config);
 /* It is there by now, with metrics to be shown in. Borrowed until discovery_stop(). */
 void discovery_serve(struct discovery *d, struct proxy *p);
-/* At the start: turns the loop until all that is asked for has been answered, or for DISCOVERY_FIRST_MS. */
-void discovery_await_first(struct discovery *d);
+/* At the start: turns the loop until all that is asked for has been answered, for DISCOVERY_FIRST_MS, or until something in the loop
+ * has set *is_over (NULL: nothing does). */
+void discovery_await_first(struct discovery *d, const bool *is_over);
 
 /* Of one who waits for what a configuration needs. Embedded; zeroed before its first use. */
 struct discovery_wait {

@@ -594,8 +594,7 @@ void reload_hold(struct reload *r, bool is_held)
 
 void reload_look_after_retired(struct reload *r)
 {
-    if (!r->is_stopped && !timer_is_armed(&r->retire_timer))
-        loop_arm(r->o.loop, &r->retire_timer, RETIRE_LOOK_MS);
+    if (!timer_is_armed(&r->retire_timer)) loop_arm(r->o.loop, &r->retire_timer, RETIRE_LOOK_MS);
 }
 
 void reload_stop(struct reload *r)
@@ -603,6 +602,12 @@ void reload_stop(struct reload *r)
     if (!r) return;
     r->is_stopped = true;
     settle(r);
+}
+
+void reload_leave(struct reload *r)
+{
+    if (!r) return;
+    reload_stop(r);
     loop_disarm(r->o.loop, &r->retire_timer);
 }
 

@@ -39,5 +39,8 @@ bool reload_is_busy(const struct reload *r);
 void reload_hold(struct reload *r, bool is_held);
 /* Something of what is in force has gone without another configuration: it is looked after until it is freed. */
 void reload_look_after_retired(struct reload *r);
-/* From now on nothing else comes into force: weir stops. */
+/* From now on nothing else comes into force: weir stops. What has gone is looked after still: pools whose servers are found change
+ * while weir drains. NULL is fine, also in the next. */
 void reload_stop(struct reload *r);
+/* Not that either: what it works with ends. */
+void reload_leave(struct reload *r);

@@ -19,6 +19,7 @@
 #include "control/core.h"
 #include "control/discovery.h"
 #include "control/drain.h"
+#include "control/early_stop.h"
 #include "control/gate_watch.h"
 #include "control/heritage.h"
 #include "control/limits.h"
@@ -65,6 +66,7 @@ struct control {
     const char *path;            /* of its file; NULL: it has none */
     struct start *start;         /* NULL: nothing is kept of configurations */
     uint32_t signal_count;
+    bool is_stopped_early; /* before anything was served */
     struct certificate_watch *certificates;
     struct gate_watch *gates;
     struct passwords *passwords;
@@ -261,19 +263,23 @@ static void on_found_servers(void *context, struct pool *p)
     reload_look_after_retired(c->reload);
 }
 
-/* Before anything is served: who comes first finds the servers there. An end that is asked for meanwhile is one at once. */
+/* Before anything is served: who comes first finds the servers there. */
 static int open_discovery(struct control *c, struct err *err)
 {
     sigset_t set;
+    struct early_stop stop;
     const struct discovery_options o = {
         .loop = &c->loop, .jobs = c->jobs, .started = c->config, .on_pool = on_found_servers, .context = c
     };
     if (discovery_new(&c->discovery, &o, err) < 0) return -1;
     words_of_operators(&set);
     sigprocmask(SIG_BLOCK, &set, NULL);
+    if (early_stop_open(&stop, &c->loop, err) < 0) return -1;
     discovery_use(c->discovery, c->config);
-    discovery_await_first(c->discovery);
-    return 0;
+    discovery_await_first(c->discovery, &stop.is_asked);
+    early_stop_close(&stop, &c->loop);
+    c->is_stopped_early = stop.is_asked;
+    return stop.is_asked ? err_set(err, "it was told to stop before it served anything") : 0;
 }
 
 static int open_logs(struct control *c, struct err *err)
@@ -506,7 +512,7 @@ static void close_all(struct control *c)
     log_watch_stop(c->logs);
     leak_watch_stop(c->leaks);
     profiler_stop(c->profiler);
-    reload_stop(c->reload);
+    reload_leave(c->reload);
     discovery_stop(c->discovery);
     certificate_watch_stop(c->certificates);
     gate_watch_stop(c->gates);
@@ -593,6 +599,9 @@ int run(const struct run_setup *setup)
         if (setup->on_ready) setup->on_ready(config);
         loop_run(&c->loop);
         log_event(LOG_INFO, "stopped", "pid=%d", (int)getpid());
+    } else if (c->is_stopped_early) {
+        log_event(LOG_INFO, "stopped", "pid=%d", (int)getpid());
+        result = 0;
     } else if (!is_told) {
         fail("start_failed", &err);
     }

@@ -106,7 +106,7 @@ static void done(struct job *job)
                                                          : SOURCE_EMPTY,
                                .reason = has_list           ? "no container with that label is ready"
                                          : job_has_run(job) ? r->err.text
-                                                            : "weir is stopping",
+                                                            : SOURCE_NO_WORK,
                                .holds_ms = POLL_MS,
                                .found = r->list.found,
                                .count = r->list.count };
@@ -122,22 +122,19 @@ static void done(struct job *job)
 
 static void read_answer(struct docker *d)
 {
-    const struct sources_options *o = sources_options_of(d->source.all);
     struct reading *r = calloc(1, sizeof(*r));
     if (!r) {
         refuse(d, "there is no memory to read the answer");
         return;
     }
-    *r = (struct reading){ .job = { .run = run, .done = done }, .docker = d, .text = d->text, .len = d->len };
+    r->job = (struct job){ .run = run, .done = done };
+    r->docker = d;
+    r->text = d->text;
+    r->len = d->len;
+    d->text = NULL;
     d->reading = r;
-    if (jobs_post(o->jobs, &r->job)) {
-        d->text = NULL;
-        hang_up(d);
-        return;
-    }
-    d->reading = NULL;
-    free(r);
-    refuse(d, "too much is being worked on");
+    hang_up(d);
+    source_work(&d->source, &r->job);
 }
 
 static bool make_room(struct docker *d)

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "discovery/server_list.h"
 #include "discovery/sources.h"
 #include "net/file_watch.h"
@@ -21,6 +22,7 @@ struct file {
     struct file_watch watch;
     struct look *look; /* NULL: it is not being read */
     bool is_due;       /* it has changed while it was read */
+    bool is_unwatched; /* which was said */
     bool is_closed;    /* when the look is over it goes */
     struct loop_grave grave;
     char path[PLACE_TEXT_MAX + 1];
@@ -39,37 +41,38 @@ struct look {
 
 /* reading */
 
-static int open_file(const char *path, size_t *size, struct err *err)
+static int open_file(const char *path, struct err *err)
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return err_set(err, "%s cannot be read: %s", path, strerror(errno));
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-        err_set(err, "%s is no file", path);
-    else if (st.st_size > SERVER_LIST_BYTES_MAX)
-        err_set(err, "%s has more than %u bytes", path, SERVER_LIST_BYTES_MAX);
-    else {
-        *size = (size_t)st.st_size;
-        return fd;
-    }
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) return fd;
     close(fd);
-    return -1;
+    return err_set(err, "%s is no file", path);
 }
 
-/* As much as is there; it may be written meanwhile, which is read once more. */
+/* As much as is there; it may be written meanwhile, which is read once more. NULL: not all of it can be read. */
 static char *read_file(const char *path, size_t *len, struct err *err)
 {
-    size_t size = 0;
-    int fd = open_file(path, &size, err);
-    char *text = fd >= 0 ? malloc(size + 1) : NULL;
+    int fd = open_file(path, err);
+    if (fd < 0) return NULL;
+    char *text = malloc(SERVER_LIST_BYTES_MAX + 1);
+    ssize_t got = 1;
     *len = 0;
-    if (fd >= 0 && !text) err_set(err, "there is no memory to read it");
-    for (ssize_t got = 1; text && got > 0 && *len < size;) {
-        got = read(fd, text + *len, size - *len);
+    while (text && got > 0 && *len <= SERVER_LIST_BYTES_MAX) {
+        got = read(fd, text + *len, SERVER_LIST_BYTES_MAX + 1 - *len);
         if (got > 0) *len += (size_t)got;
     }
-    if (fd >= 0) close(fd);
-    return text;
+    if (!text)
+        err_set(err, "there is no memory to read it");
+    else if (got < 0)
+        err_set(err, "%s cannot be read: %s", path, strerror(errno));
+    else if (*len > SERVER_LIST_BYTES_MAX)
+        err_set(err, "%s has more than %u bytes", path, SERVER_LIST_BYTES_MAX);
+    close(fd);
+    if (text && got >= 0 && *len <= SERVER_LIST_BYTES_MAX) return text;
+    free(text);
+    return NULL;
 }
 
 static void run(struct job *job)
@@ -104,6 +107,21 @@ static void free_file(struct file *f)
     loop_bury(f->watch.loop, &f->grave, bury);
 }
 
+/* Once, until it is watched again. */
+static void watch_on(struct file *f, struct look *l)
+{
+    char place[SOURCE_QUOTED_MAX];
+    bool is_unwatched = file_watch_set_missed(l->watched) > 0;
+    file_watch_use(&f->watch, l->watched);
+    l->watched = NULL;
+    if (is_unwatched && !f->is_unwatched)
+        log_event(LOG_WARN, "source_not_watched",
+                  "source=%s reason=\"inotify has no room; it is read every %u s\" remedy=\"raise "
+                  "fs.inotify.max_user_watches and max_user_instances\"",
+                  source_quote(&f->source, place), POLL_MS / 1000);
+    f->is_unwatched = is_unwatched;
+}
+
 static void done(struct job *job)
 {
     struct look *l = (struct look *)job;
@@ -121,10 +139,9 @@ static void done(struct job *job)
                                .count = l->count };
     if (!job_has_run(job)) {
         a.result = SOURCE_FAILED;
-        a.reason = "weir is stopping";
+        a.reason = SOURCE_NO_WORK;
     }
-    if (l->watched) file_watch_use(&f->watch, l->watched);
-    l->watched = NULL;
+    if (l->watched) watch_on(f, l);
     bool is_due = f->is_due;
     f->is_due = false;
     source_answered(&f->source, &a);
@@ -143,11 +160,10 @@ static void refuse(struct file *f, const char *reason)
 static void ask(struct source *s)
 {
     struct file *f = (struct file *)s;
-    const struct sources_options *o = sources_options_of(s->all);
     struct look *l = calloc(1, sizeof(*l));
     if (!*f->path) {
         memcpy(f->path, s->place.name.data, s->place.name.len);
-        f->watch.loop = o->loop;
+        f->watch.loop = sources_options_of(s->all)->loop;
         file_watch_open(&f->watch);
     }
     if (!l) {
@@ -157,10 +173,7 @@ static void ask(struct source *s)
     l->job = (struct job){ .run = run, .done = done };
     l->file = f;
     f->look = l;
-    if (jobs_post(o->jobs, &l->job)) return;
-    f->look = NULL;
-    free(l);
-    refuse(f, "too much is being worked on");
+    source_work(s, &l->job);
 }
 
 static void on_change(void *context)

@@ -24,8 +24,8 @@ struct freshness {
     uint64_t good_ms;        /* when that came; 0: it never did */
     uint64_t stale_since_ms; /* since when answers are no good; 0: the latest was */
     uint64_t
-        empty_since_ms; /* since when it is said that there is nobody; 0: the latest answer was another */
-    uint32_t failures;  /* on end */
+        empty_since_ms; /* since when it is said that there is nobody, failures in between aside; 0: it is not */
+    uint32_t failures; /* answers on end that were no good, empty ones included */
 };
 
 enum freshness_verdict {
@@ -34,7 +34,7 @@ enum freshness_verdict {
     FRESHNESS_DROP, /* nothing is known from now on */
 };
 
-/* *next_ms: after what time to ask again, if it is not said by `holds_ms` how long a good answer holds (0: until it
- * changes, and then *next_ms is 0). */
+/* *next_ms: after what time to ask again. A good answer says that itself, by `holds_ms`; 0: its kind will speak of itself when
+ * it changes, and then *next_ms is 0. `holds_ms` counts for no other answer. */
 enum freshness_verdict freshness_judge(struct freshness *f, enum source_result result, uint64_t holds_ms,
                                        uint64_t empty_after_ms, uint64_t now_ms, uint64_t *next_ms);

@@ -8,6 +8,7 @@
 #include "discovery/freshness.h"
 #include "discovery/place.h"
 #include "metric/metric.h"
+#include "net/jobs.h"
 #include "net/timer.h"
 
 /* What one of them may lead to: the rest is left out, and that is said. */
@@ -30,6 +31,7 @@ struct source_answer {
     uint64_t holds_ms;         /* of SOURCE_FOUND; 0: until the kind says another thing of itself */
     const struct found *found; /* borrowed; in any order, and the same may come twice */
     uint32_t count;            /* of SOURCE_FOUND: 1 or more */
+    uint32_t left_out;         /* beside them, since there are more than the kind looks at */
 };
 
 struct source;
@@ -55,6 +57,9 @@ struct source {
     struct place place;
     uint32_t users;
     struct timer timer; /* when it is to be asked next */
+    struct timer room;  /* when it is looked again whether `job` can be worked on */
+    struct job *job;    /* its work that there was no room for; NULL: there is none */
+    uint32_t room_looks;
     bool is_asking;
     bool is_cut;      /* it leads to more than FOUND_MAX, which was said */
     bool has_changed; /* since pools were last told */
@@ -73,5 +78,11 @@ const char *source_quote(const struct source *s, char out[SOURCE_QUOTED_MAX]);
 bool source_ask(struct source *s);
 /* An answer is there, asked for or not. */
 void source_answered(struct source *s, const struct source_answer *answer);
+
+/* Also for kinds: `j` is worked on as soon as the jobs' thread has room for it: many sources may have work at once. done() comes in
+ * any case, without run() when weir or the source ends, or when there was no room for SOURCE_ROOM_LOOKS. */
+void source_work(struct source *s, struct job *j);
+#define SOURCE_ROOM_LOOKS 200u
+#define SOURCE_NO_WORK "weir has too much to do to read it, or is stopping"
 
 extern const struct source_kind source_dns, source_srv, source_file, source_docker;

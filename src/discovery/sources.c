@@ -5,10 +5,15 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/rng.h"
 #include "base/text.h"
 
 /* So that thousands are found at once. */
 #define BUCKETS 1024u
+/* Until it is looked again whether the jobs' thread has room; up to as much more by chance: those that wait come apart. */
+#define ROOM_MS 20u
+/* The longest time between two tries to tell what cannot be put in force. */
+#define TOLD_AGAIN_MAX_MS 60000u
 
 struct sources {
     struct sources_options options;
@@ -17,6 +22,7 @@ struct sources {
     struct source *buckets[BUCKETS]; /* the same, by their names */
     struct timer gather;             /* then changes are told */
     uint64_t told_ms;                /* when that was last done; 0: never */
+    uint64_t apart_ms;               /* how long it takes at least until that is done again */
     struct loop_task answered;       /* says that an answer came */
     struct metric_registry *metrics; /* NULL: there is none yet */
 };
@@ -60,28 +66,53 @@ static void say_gone(const struct source *s, uint32_t count)
 }
 
 /* Once, until it fits again. */
-static void say_cut(struct source *s, uint32_t count)
+static void say_cut(struct source *s, uint32_t count, uint32_t left_out)
 {
     char place[SOURCE_QUOTED_MAX];
-    bool is_cut = count > FOUND_MAX;
+    bool is_cut = left_out || count > FOUND_MAX;
     if (is_cut && !s->is_cut)
         log_event(LOG_WARN, "source_cut", "source=%s kind=%s found=%u used=%u", source_quote(s, place),
-                  place_kind_name(s->place.kind), count, FOUND_MAX);
+                  place_kind_name(s->place.kind), count + left_out, count < FOUND_MAX ? count : FOUND_MAX);
     s->is_cut = is_cut;
 }
 
 /* what is known */
 
-static int compare_found(const void *left, const void *right)
+static int compare_place(const struct found *a, const struct found *b)
 {
-    const struct found *a = left, *b = right;
     struct ip one = address_ip(&a->address), other = address_ip(&b->address);
     int order = memcmp(&one, &other, sizeof(one));
     if (order) return order;
     if (address_port(&a->address) != address_port(&b->address))
         return address_port(&a->address) < address_port(&b->address) ? -1 : 1;
+    if (address_equal(&a->address, &b->address)) return 0;
     if (a->address.len != b->address.len) return a->address.len < b->address.len ? -1 : 1;
     return memcmp(&a->address.sa, &b->address.sa, a->address.len);
+}
+
+static int compare_numbers(uint32_t a, uint32_t b)
+{
+    return (a > b) - (a < b);
+}
+
+/* Of what is said twice of one address the first counts, in whatever order it came: the lowest tier, there the highest
+ * weight, there the first name. */
+static int compare_found(const void *left, const void *right)
+{
+    const struct found *a = left, *b = right;
+    int order = compare_place(a, b);
+    if (!order) order = compare_numbers(a->tier, b->tier);
+    if (!order) order = compare_numbers(b->has_weight, a->has_weight);
+    if (!order) order = compare_numbers(b->weight, a->weight);
+    return order ? order : strcmp(a->name, b->name);
+}
+
+/* Who is left out if not all can be taken: the last tiers. */
+static int compare_tiers(const void *left, const void *right)
+{
+    const struct found *a = left, *b = right;
+    int order = compare_numbers(a->tier, b->tier);
+    return order ? order : compare_found(a, b);
 }
 
 /* In order, so that an answer that comes in another one is the same; each address once. Returns how many are left. */
@@ -112,7 +143,7 @@ static void gather(struct sources *all)
 {
     uint64_t now_ms = loop_now_ms(all->options.loop), due_ms = now_ms + SOURCES_GATHER_MS;
     if (timer_is_armed(&all->gather)) return;
-    if (all->told_ms && all->told_ms + SOURCES_APART_MS > due_ms) due_ms = all->told_ms + SOURCES_APART_MS;
+    if (all->told_ms && all->told_ms + all->apart_ms > due_ms) due_ms = all->told_ms + all->apart_ms;
     loop_arm(all->options.loop, &all->gather, due_ms - now_ms);
 }
 
@@ -132,8 +163,12 @@ static bool take(struct source *s, const struct source_answer *a)
     if (!found) return false;
     memcpy(found, a->found, a->count * sizeof(*found));
     uint32_t count = sort_out(found, a->count);
-    say_cut(s, count);
-    if (count > FOUND_MAX) count = FOUND_MAX;
+    say_cut(s, count, a->left_out);
+    if (count > FOUND_MAX) {
+        qsort(found, count, sizeof(*found), compare_tiers);
+        count = FOUND_MAX;
+        qsort(found, count, sizeof(*found), compare_found);
+    }
     if (is_known(s, found, count))
         free(found);
     else
@@ -145,7 +180,12 @@ void sources_told(struct sources *all, bool is_done)
 {
     for (struct list *at = all->list.next; is_done && at != &all->list; at = at->next)
         container_of(at, struct source, link)->has_changed = false;
-    if (!is_done) gather(all);
+    if (is_done) {
+        all->apart_ms = SOURCES_APART_MS;
+        return;
+    }
+    gather(all);
+    all->apart_ms = all->apart_ms * 2 < TOLD_AGAIN_MAX_MS ? all->apart_ms * 2 : TOLD_AGAIN_MAX_MS;
 }
 
 static void on_gathered(struct timer *t)
@@ -183,6 +223,35 @@ static void on_due(struct timer *t)
 {
     (void)source_ask(container_of(t, struct source, timer));
 }
+
+/* work */
+
+static void wait_for_room(struct source *s, struct job *j)
+{
+    struct loop *loop = s->all->options.loop;
+    s->job = j;
+    loop_arm(loop, &s->room, ROOM_MS + rng_below(&loop->rng, ROOM_MS));
+}
+
+static void on_room(struct timer *t)
+{
+    struct source *s = container_of(t, struct source, room);
+    struct job *j = s->job;
+    s->job = NULL;
+    if (jobs_post(s->all->options.jobs, j)) return;
+    if (++s->room_looks < SOURCE_ROOM_LOOKS)
+        wait_for_room(s, j);
+    else
+        j->done(j);
+}
+
+void source_work(struct source *s, struct job *j)
+{
+    s->room_looks = 0;
+    if (!jobs_post(s->all->options.jobs, j)) wait_for_room(s, j);
+}
+
+/* answers */
 
 static void judge(struct source *s, const struct source_answer *a, enum source_result result)
 {
@@ -329,6 +398,7 @@ struct source *sources_get(struct sources *all, const struct address *at)
     s->at = *at;
     s->place = place_of(&s->at);
     timer_init(&s->timer, on_due);
+    timer_init(&s->room, on_room);
     list_push_back(&all->list, &s->link);
     s->next = all->buckets[bucket_of(&s->place)];
     all->buckets[bucket_of(&s->place)] = s;
@@ -342,11 +412,14 @@ void source_put(struct source *s)
     if (--s->users) return;
     struct sources *all = s->all;
     loop_disarm(all->options.loop, &s->timer);
+    loop_disarm(all->options.loop, &s->room);
     list_remove(&s->link);
     leave_bucket(s);
     if (all->metrics) metric_scope_retire(all->metrics, &s->meters);
     free(s->found);
+    struct job *left = s->job;
     s->kind->close(s);
+    if (left) left->done(left);
 }
 
 const struct sources_options *sources_options_of(const struct sources *all)
@@ -367,6 +440,7 @@ int sources_new(struct sources **out, const struct sources_options *o, struct er
     struct sources *all = calloc(1, sizeof(*all));
     if (!all) return err_set(err, "out of memory for finding servers");
     all->options = *o;
+    all->apart_ms = SOURCES_APART_MS;
     list_init(&all->list);
     timer_init(&all->gather, on_gathered);
     loop_task_init(&all->answered, on_answered);

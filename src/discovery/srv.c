@@ -19,6 +19,7 @@ struct srv {
     struct resolver_lookup lookup;
     struct target *targets; /* of the question that goes on */
     uint32_t count, left;   /* left: whose addresses have not been answered */
+    uint32_t left_out;      /* targets beyond those that are asked for */
     uint32_t ttl_s;
     bool has_failed;
     const char *reason;
@@ -45,14 +46,39 @@ static void refuse(struct srv *s, enum source_result result, const char *reason)
 
 /* what came of it */
 
-/* Weights of 0 beside others get next to nothing, which is 1; all at 0 are said to be alike. */
-static uint32_t weight_of(const struct srv *s, const struct srv_target *t)
+static uint32_t most_of(const struct srv *s)
 {
     uint32_t most = 0;
     for (uint32_t i = 0; i < s->count; i++)
         if (s->targets[i].srv.weight > most) most = s->targets[i].srv.weight;
+    return most;
+}
+
+/* Weights of 0 beside others get next to nothing, which is 1; all at 0 are said to be alike. */
+static uint32_t weight_of(const struct srv_target *t, uint32_t most)
+{
     uint32_t weight = most > BALANCE_WEIGHT_MAX ? t->weight * (uint32_t)BALANCE_WEIGHT_MAX / most : t->weight;
     return weight ? weight : 1;
+}
+
+/* In order of their priority, so that what there is no room for is the last. */
+static void collect(const struct srv *s, struct found *found, uint32_t room, struct source_answer *a)
+{
+    uint32_t most = most_of(s);
+    a->left_out = s->left_out;
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct target *t = &s->targets[i];
+        for (uint32_t k = 0; k < t->count; k++) {
+            if (a->count == room) {
+                a->left_out += t->count - k;
+                break;
+            }
+            found[a->count++] = (struct found){ .address = address_from_ip(&t->addresses[k], t->srv.port),
+                                                .has_weight = true,
+                                                .weight = weight_of(&t->srv, most),
+                                                .tier = t->tier };
+        }
+    }
 }
 
 static void answer(struct srv *s)
@@ -64,14 +90,7 @@ static void answer(struct srv *s)
     struct source_answer a = { .result = SOURCE_FOUND,
                                .holds_ms = name_lookup_holds_ms(s->source.all, s->ttl_s),
                                .found = found };
-    for (uint32_t i = 0; found && i < s->count; i++) {
-        const struct target *t = &s->targets[i];
-        for (uint32_t k = 0; k < t->count && a.count < room; k++)
-            found[a.count++] = (struct found){ .address = address_from_ip(&t->addresses[k], t->srv.port),
-                                               .has_weight = true,
-                                               .weight = weight_of(s, &t->srv),
-                                               .tier = t->tier };
-    }
+    if (found) collect(s, found, room, &a);
     drop_targets(s);
     if (found)
         source_answered(&s->source, &a);
@@ -93,14 +112,27 @@ static void end(struct srv *s)
         answer(s);
 }
 
+static int compare_addresses(const void *left, const void *right)
+{
+    return memcmp(left, right, sizeof(struct ip));
+}
+
+/* In an order of their own: name servers turn it round each time. */
+static void keep_addresses(struct target *t, const struct resolver_found *f)
+{
+    t->addresses = calloc(f->count, sizeof(*t->addresses));
+    if (!t->addresses) return;
+    memcpy(t->addresses, f->addresses, f->count * sizeof(*t->addresses));
+    qsort(t->addresses, f->count, sizeof(*t->addresses), compare_addresses);
+    t->count = f->count;
+}
+
 static void on_addresses(struct name_lookup *l, enum source_result result, const struct resolver_found *f)
 {
     struct target *t = container_of(l, struct target, lookup);
     struct srv *s = t->owner;
     if (result == SOURCE_FOUND) {
-        t->addresses = calloc(f->count, sizeof(*t->addresses));
-        if (t->addresses) memcpy(t->addresses, f->addresses, f->count * sizeof(*t->addresses));
-        t->count = t->addresses ? f->count : 0;
+        keep_addresses(t, f);
         if (f->ttl_s < s->ttl_s) s->ttl_s = f->ttl_s;
     }
     if (result == SOURCE_FAILED || (result == SOURCE_FOUND && !t->addresses)) {
@@ -112,16 +144,46 @@ static void on_addresses(struct name_lookup *l, enum source_result result, const
 
 /* asking */
 
-static int compare_priority(const void *left, const void *right)
+/* Those that matter most first, and always in the same order. */
+static int compare_targets(const void *left, const void *right)
 {
-    const struct target *a = left, *b = right;
-    return (a->srv.priority > b->srv.priority) - (a->srv.priority < b->srv.priority);
+    const struct srv_target *a = left, *b = right;
+    if (a->priority != b->priority) return a->priority < b->priority ? -1 : 1;
+    if (a->weight != b->weight) return a->weight > b->weight ? -1 : 1;
+    int order = strcmp(a->name, b->name);
+    return order ? order : (a->port > b->port) - (a->port < b->port);
+}
+
+/* Each target is a question of its own: not more than servers are used. */
+static void keep_targets(struct srv *s, const struct srv_answer *a, const struct srv_target *targets)
+{
+    s->count = a->count < FOUND_MAX ? a->count : FOUND_MAX;
+    s->left = s->count;
+    s->left_out = a->count - s->count;
+    s->ttl_s = a->ttl_s;
+    s->has_failed = false;
+    for (uint32_t i = 0; i < s->count; i++)
+        s->targets[i] = (struct target){ .owner = s, .srv = targets[i], .lookup.done = on_addresses };
+}
+
+/* False: there is no memory for them. */
+static bool take_targets(struct srv *s, const struct srv_answer *a)
+{
+    struct srv_target *sorted = calloc(a->count, sizeof(*sorted));
+    s->targets = calloc(a->count < FOUND_MAX ? a->count : FOUND_MAX, sizeof(*s->targets));
+    if (sorted && s->targets) {
+        memcpy(sorted, a->targets, a->count * sizeof(*sorted));
+        qsort(sorted, a->count, sizeof(*sorted), compare_targets);
+        keep_targets(s, a, sorted);
+    }
+    bool is_taken = sorted && s->targets;
+    free(sorted);
+    return is_taken;
 }
 
 /* The lowest priority is the first tier, and so on. */
 static void set_tiers(struct srv *s)
 {
-    qsort(s->targets, s->count, sizeof(*s->targets), compare_priority);
     for (uint32_t i = 0; i < s->count; i++) {
         struct target *t = &s->targets[i];
         t->tier = i ? t[-1].tier + (t->srv.priority != t[-1].srv.priority) : 1;
@@ -138,17 +200,10 @@ static void on_targets(struct resolver_lookup *l, enum resolver_result result, c
                is_empty ? "there is no such service" : resolver_result_text(result, AF_INET));
         return;
     }
-    s->targets = calloc(a->count, sizeof(*s->targets));
-    if (!s->targets) {
+    if (!take_targets(s, a)) {
         refuse(s, SOURCE_FAILED, "there is no memory for the answer");
         return;
     }
-    s->count = a->count;
-    s->left = a->count;
-    s->ttl_s = a->ttl_s;
-    s->has_failed = false;
-    for (uint32_t i = 0; i < a->count; i++)
-        s->targets[i] = (struct target){ .owner = s, .srv = a->targets[i], .lookup.done = on_addresses };
     set_tiers(s);
     /* The last of them may end it all before it returns. */
     for (uint32_t i = 0, count = s->count; i < count; i++)

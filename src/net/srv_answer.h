@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SRV_TARGETS_MAX 256u
+/* More than fit into the largest answer: a record has 19 bytes at least. */
+#define SRV_TARGETS_MAX 4096u
 #define SRV_NAME_MAX 253u
 
 struct srv_target {
@@ -14,7 +15,7 @@ struct srv_target {
 };
 
 struct srv_answer {
-    uint32_t count; /* of targets; those over SRV_TARGETS_MAX are left out */
+    uint32_t count; /* of targets */
     uint32_t ttl_s; /* the shortest of what was passed on the way, aliases included */
     struct srv_target targets[SRV_TARGETS_MAX];
 };

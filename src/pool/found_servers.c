@@ -55,13 +55,6 @@ static uint16_t *find_name(const struct copy *c, const char *name)
     return &c->by_name[i];
 }
 
-static bool has_room(struct copy *c)
-{
-    bool has_room = c->count < SERVERS_MAX;
-    c->left_out += !has_room;
-    return has_room;
-}
-
 static void add(struct copy *c, const struct server_conf *server)
 {
     uint16_t *address = find_address(c, &server->address), *name = find_name(c, server->name);
@@ -132,8 +125,12 @@ static void add_found(struct copy *c, const struct server_conf *entry, const str
     for (uint32_t i = 0; i < count; i++) {
         struct server_conf server = *entry;
         server.address = address_of(&found[i], p.port);
-        if (!place_is_one(&server.address) && *find_address(c, &server.address)) continue;
-        if (!has_room(c) || !(server.name = name_of(c, entry, &found[i], &server.address))) continue;
+        if (*find_address(c, &server.address)) continue;
+        server.name = c->count < SERVERS_MAX ? name_of(c, entry, &found[i], &server.address) : NULL;
+        if (!server.name) {
+            c->left_out++;
+            continue;
+        }
         if (found[i].has_weight) server.weight = found[i].weight;
         if (found[i].tier) server.tier = found[i].tier;
         server.tls_name = tls_name;

@@ -38,6 +38,7 @@ struct pool_env {
     struct names *names;
     struct metric_registry *metrics;
     uint32_t worker_count;
+    uint32_t names_reserve; /* of names: which those of new servers may not be */
 };
 
 /* Of `conf`'s servers: those that p->roster has already (same name, same address), else new ones. What is known of a

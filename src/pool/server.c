@@ -98,16 +98,27 @@ static bool keep_names(struct server *s, struct names *names, const struct serve
     return !conf->tls_name == !s->tls_name && !conf->host == !s->host;
 }
 
+static int refuse(const struct pool *p, const struct pool_env *env, const char *name, struct err *err)
+{
+    if (env->names->count >= NAMES_MAX - env->names_reserve)
+        return err_set(
+            err,
+            "there is no room for the name of server \"%s\" of pool \"%s\": %u names have come and gone, and "
+            "the others are for configurations; start weir anew (an upgrade with `weir upgrade` does)",
+            name, p->name, env->names->count - 1);
+    return err_set(err, "out of memory for server \"%s\" of pool \"%s\"", name, p->name);
+}
+
 int server_new(struct server **out, struct pool *p, const struct pool_env *env,
                const struct server_conf *conf, struct err *err)
 {
     struct server *s = allocate(env->worker_count);
-    uint32_t id = s ? names_intern(env->names, conf->name) : 0;
+    uint32_t id = s ? names_intern_before(env->names, conf->name, env->names_reserve) : 0;
     bool is_named = id && keep_names(s, env->names, conf);
     if (!is_named) {
         if (s) free(s->workers);
         free(s);
-        return err_set(err, "out of memory for server \"%s\" of pool \"%s\"", conf->name, p->name);
+        return refuse(p, env, conf->name, err);
     }
     s->pool = p;
     s->id = id;

@@ -376,7 +376,9 @@ int proxy_change_servers(struct proxy *p, struct pool *pool, const struct pool_c
 {
     struct pool_change change;
     struct roster *before = pool->roster;
-    if (pool_prepare(&change, pool, &p->pool_env, conf, arena, err) < 0) return -1;
+    struct pool_env env = p->pool_env;
+    env.names_reserve = NAMES_RESERVE;
+    if (pool_prepare(&change, pool, &env, conf, arena, err) < 0) return -1;
     change.roster->seat = before->seat;
     roster_get(before);
     pool_commit(&change);

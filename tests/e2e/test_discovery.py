@@ -19,7 +19,7 @@ from dns import AAAA, NameServer
 from echo import ask, describe
 from ports import reserve_port
 from waiting import LIMIT_S, eventually
-from weir import make_config, run_command
+from weir import Weir, make_config, run_command
 
 NAME = "app.internal"
 SERVFAIL = 2
@@ -253,6 +253,44 @@ def test_a_start_without_an_answer_goes_on_and_says_so(scene, found):
     found.say(2)
     wait_names(weir, found.names(2))
     assert ask(scene.client(weir)).server == "127.0.0.2"
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_start_that_waits_for_names_can_be_stopped(scene, found, sign):
+    """By its own hand, and not by the kernel's, which does nothing for the first process of a container."""
+    found.dns.names[NAME] = None
+    config = make_config([found.entry])
+    config["resolver"] = {"servers": [found.dns.address], "timeout": "60s"}
+    weir = Weir(scene.directory, config, name="early")
+    scene.weirs.append(weir)
+    eventually(lambda: found.dns.questions, "it is asked for")
+    weir.process.send_signal(sign)
+    assert weir.process.wait(LIMIT_S) == 0
+    eventually(lambda: weir.events("stopped"), "it is said")
+    assert not weir.events("ready") and not weir.events("source_unanswered")
+
+
+def test_what_goes_while_weir_drains_is_freed(scene, found):
+    release = threading.Event()
+    found.servers[2] = scene.server([broken.receive, broken.wait_for(release), broken.send(message.response(body=b"late")),
+                                     broken.wait_end], port=found.port, host="127.0.0.2")
+    found.start(3)
+    found.say(2)
+    weir = found.weir()
+    client = scene.client(weir)
+    client.send(message.request("GET", "/"))
+    found.servers[2].wait_requests(1)
+    found.say(2, 3)
+    wait_names(weir, found.names(2, 3))
+    weir.process.send_signal(signal.SIGTERM)
+    weir.wait_event("draining")
+    found.say(2)
+    wait_names(weir, found.names(2))
+    weir.wait_retired()
+    assert not any(found.names(3)[0] in sample for sample in weir.metrics())
+    release.set()
+    assert client.read().body == b"late"
+    assert weir.process.wait(LIMIT_S) == 0
 
 
 def test_a_name_with_addresses_of_ipv6_alone_has_those(scene, found):

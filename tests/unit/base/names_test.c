@@ -57,12 +57,28 @@ static void many_names_are_all_found_again(void **state)
     names_fini(&n);
 }
 
+static void names_that_others_bring_leave_a_reserve(void **state)
+{
+    (void)state;
+    struct names n;
+    struct err err;
+    assert_int_equal(names_init(&n, &err), 0);
+    uint32_t known = names_intern_before(&n, "app@10.0.0.1", NAMES_MAX - 2), configured;
+    assert_int_equal(known, 1);
+    assert_int_equal(names_intern_before(&n, "app@10.0.0.2", NAMES_MAX - 2), 0);
+    assert_int_equal(names_intern_before(&n, "app@10.0.0.1", NAMES_MAX - 2), known);
+    assert_true((configured = names_intern(&n, "web")) > 0);
+    assert_int_equal(names_intern_before(&n, "web", NAMES_MAX - 2), configured);
+    names_fini(&n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_has_the_same_id_each_time),
         cmocka_unit_test(nobody_has_an_id_that_was_not_given),
         cmocka_unit_test(many_names_are_all_found_again),
+        cmocka_unit_test(names_that_others_bring_leave_a_reserve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

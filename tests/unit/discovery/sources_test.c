@@ -47,13 +47,14 @@ struct scene {
     struct metric_registry *metrics;
     struct sources *sources;
     unsigned changes, answers;
+    bool refuses; /* changes cannot be put in force */
 };
 
 static void on_change(void *context)
 {
     struct scene *s = context;
     s->changes++;
-    sources_told(s->sources, true);
+    sources_told(s->sources, !s->refuses);
 }
 
 static void on_answer(void *context)
@@ -257,6 +258,98 @@ static void a_source_leads_to_so_many_servers_and_no_more(void **state)
     close_scene(&s);
 }
 
+/* Each address once: of two answers with the same servers in any order the same is known. */
+static void what_is_said_twice_of_an_address_is_settled_by_what_it_is(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    struct fake *f = get(&s, "app.internal:80");
+    struct found said[] = { { .tier = 2, .has_weight = true, .weight = 9, .name = "a" },
+                            { .tier = 1, .has_weight = true, .weight = 1, .name = "a" },
+                            { .tier = 1, .has_weight = true, .weight = 5, .name = "c" },
+                            { .tier = 1, .has_weight = true, .weight = 5, .name = "b" },
+                            { .tier = 1, .name = "a" } };
+    const uint32_t count = sizeof(said) / sizeof(*said);
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(address_parse(SLICE("10.0.0.1:80"), false, &said[i].address, NULL), 0);
+    for (uint32_t turned = 0; turned < count; turned++) {
+        struct found found[sizeof(said) / sizeof(*said)];
+        for (uint32_t i = 0; i < count; i++) found[i] = said[(i + turned) % count];
+        struct source_answer a = { .result = SOURCE_FOUND, .found = found, .count = count, .holds_ms = 1000 };
+        source_answered(&f->source, &a);
+        assert_int_equal(f->source.count, 1);
+        assert_string_equal(f->source.found[0].name, "b");
+        assert_int_equal(f->source.found[0].weight, 5);
+        pass_time(&s, SOURCES_APART_MS);
+    }
+    assert_int_equal(s.changes, 1);
+    source_put(&f->source);
+    close_scene(&s);
+}
+
+/* The last tiers are left out, however their addresses sort. */
+static void who_is_left_out_is_of_the_last_tier(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    struct fake *f = get(&s, "app.internal:80");
+    struct found *found = calloc(FOUND_MAX + 2, sizeof(*found));
+    assert_non_null(found);
+    for (uint32_t i = 0; i < FOUND_MAX + 2; i++) {
+        char text[32];
+        snprintf(text, sizeof(text), "10.0.%u.%u:80", i / 200, 1 + i % 200);
+        assert_int_equal(address_parse(slice_of(text), false, &found[i].address, NULL), 0);
+        found[i].tier = i < 2 ? 2 : 1;
+    }
+    struct source_answer a = {
+        .result = SOURCE_FOUND, .found = found, .count = FOUND_MAX + 2, .holds_ms = 1
+    };
+    source_answered(&f->source, &a);
+    assert_int_equal(f->source.count, FOUND_MAX);
+    assert_true(address_equal(&f->source.found[0].address, &found[2].address));
+    assert_true(address_equal(&f->source.found[FOUND_MAX - 1].address, &found[FOUND_MAX + 1].address));
+    a.count = 3;
+    a.left_out = 1; /* by the kind itself */
+    source_answered(&f->source, &a);
+    assert_true(f->source.is_cut);
+    free(found);
+    source_put(&f->source);
+    close_scene(&s);
+}
+
+static void what_cannot_be_put_in_force_is_told_again_more_and_more_seldom(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    struct fake *f = get(&s, "app.internal:80");
+    s.refuses = true;
+    answer(&s, f, "10.0.0.1:80", 36000000);
+    pass_time(&s, SOURCES_GATHER_MS + 1);
+    assert_int_equal(s.changes, 1);
+    uint64_t apart_ms = SOURCES_APART_MS;
+    for (unsigned i = 2; i < 16; i++) {
+        pass_time(&s, apart_ms - 1);
+        assert_int_equal(s.changes, i - 1);
+        pass_time(&s, 2);
+        assert_int_equal(s.changes, i);
+        apart_ms = apart_ms * 2 < 60000 ? apart_ms * 2 : 60000;
+    }
+    s.refuses = false;
+    pass_time(&s, apart_ms);
+    assert_false(f->source.has_changed);
+    unsigned changes = s.changes;
+    pass_time(&s, 10 * apart_ms);
+    assert_int_equal(s.changes, changes);
+    answer(&s, f, "10.0.0.2:80", 36000000);
+    pass_time(&s, SOURCES_APART_MS + 1);
+    assert_int_equal(s.changes, changes + 1);
+    source_put(&f->source);
+    close_scene(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +359,9 @@ int main(void)
         cmocka_unit_test(changes_are_told_together_and_not_too_often),
         cmocka_unit_test(a_failure_keeps_what_is_known_and_nobody_is_nobody_after_a_while),
         cmocka_unit_test(a_source_leads_to_so_many_servers_and_no_more),
+        cmocka_unit_test(what_is_said_twice_of_an_address_is_settled_by_what_it_is),
+        cmocka_unit_test(who_is_left_out_is_of_the_last_tier),
+        cmocka_unit_test(what_cannot_be_put_in_force_is_told_again_more_and_more_seldom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,6 +69,28 @@ static void a_service_that_is_decidedly_not_there_has_no_target(void **state)
     assert_int_equal(answer.ttl_s, 0);
 }
 
+/* As many as fit into the largest message: none is left out. */
+static void all_targets_of_the_largest_answer_are_read(void **state)
+{
+    (void)state;
+    static const char head[] = QUESTION("\0");
+    static const char record[] = "\0" SRV "\0\0\0\x3c\0\x09\0\1\0\5\x1f\x90\1x";
+    static unsigned char message[UINT16_MAX];
+    size_t len = sizeof(head) - 1;
+    uint16_t count = 0;
+    memcpy(message, head, len);
+    for (; len + sizeof(record) <= sizeof(message); count++) {
+        memcpy(message + len, record, sizeof(record));
+        len += sizeof(record);
+    }
+    message[6] = (unsigned char)(count >> 8);
+    message[7] = (unsigned char)count;
+    assert_true(srv_answer_read(message, len, &answer));
+    assert_true(count > 3000);
+    assert_int_equal(answer.count, count);
+    assert_target(count - 1u, 1, 5, 8080, "x");
+}
+
 static void a_ttl_below_zero_is_none(void **state)
 {
     (void)state;
@@ -110,6 +132,7 @@ int main(void)
         cmocka_unit_test(targets_are_read_with_the_shortest_ttl),
         cmocka_unit_test(an_alias_counts_with_its_ttl_and_other_records_are_passed_over),
         cmocka_unit_test(a_service_that_is_decidedly_not_there_has_no_target),
+        cmocka_unit_test(all_targets_of_the_largest_answer_are_read),
         cmocka_unit_test(a_ttl_below_zero_is_none),
         cmocka_unit_test(what_is_cut_anywhere_is_no_answer),
         cmocka_unit_test(names_that_lead_in_circles_or_out_of_it_are_no_answer),
