@@ -88,7 +88,7 @@ static bool says_vary(struct slice list)
     return false;
 }
 
-void cors_take_out(struct http_field *fields, uint32_t count, uint32_t *cors_count)
+bool cors_take_out(struct http_field *fields, uint32_t count)
 {
     static const struct slice prefix = { "access-control-", sizeof("access-control-") - 1 };
     bool is_said = false;
@@ -100,5 +100,5 @@ void cors_take_out(struct http_field *fields, uint32_t count, uint32_t *cors_cou
         else if (slice_equal_fold((struct slice){ f->name, f->name_len }, SLICE("vary")))
             is_said |= says_vary(http_field_value(f));
     }
-    if (is_said && *cors_count) --*cors_count;
+    return is_said;
 }

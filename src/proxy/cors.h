@@ -12,10 +12,11 @@ bool cors_is_preflight(const struct http_head *head);
 struct slice cors_method_meant(const struct http_head *head);
 
 #define CORS_FIELDS 4u
-/* What any answer says: their number. Borrowed from the request and the configuration. */
+/* What any answer says: their number. Vary, which any origin needs not, is the last. Borrowed from the request and the configuration. */
 uint32_t cors_fields(const struct exchange *x, struct http_field out[CORS_FIELDS]);
 #define CORS_PREFLIGHT_FIELDS 4u
 /* What the answer to a preflight says besides. */
 uint32_t cors_preflight_fields(const struct exchange *x, struct http_field out[CORS_PREFLIGHT_FIELDS]);
-/* Of a server's response, to which cors_fields() are added; of these, Vary is the last and is left off if it is said. */
-void cors_take_out(struct http_field *fields, uint32_t count, uint32_t *cors_count);
+/* Of a server's response, to which cors_fields() are added. Whether it says by itself that another origin may be told another thing: then
+ * the Vary among them is one too many. */
+bool cors_take_out(struct http_field *fields, uint32_t count);

@@ -6,6 +6,7 @@
 #include "proxy/exchange_steps.h"
 #include "proxy/fields.h"
 #include "proxy/split.h"
+#include "route/cors_conf.h"
 
 /* A value made from the request is never longer than this; the rest is cut. */
 #define VALUE_MAX 4096u
@@ -145,6 +146,16 @@ static void put(struct http_field *extra, uint32_t *count, const char *name, str
                                              .value_len = (uint32_t)value.len };
 }
 
+/* In place of what the server says of that. */
+static uint32_t cors_of_response(const struct exchange *x, struct http_head *head,
+                                 struct http_field out[CORS_FIELDS])
+{
+    const struct cors_conf *conf = cors_of(x->routes, x->route);
+    if (!conf) return 0;
+    bool is_vary_said = cors_take_out(head->fields, head->field_count);
+    return cors_fields(x, out) - (is_vary_said && !conf->is_any);
+}
+
 int headers_of_response(struct exchange *x, struct http_head *head, struct http_send *send)
 {
     const struct route_headers_conf *conf = x->route->conf ? x->route->conf->response_headers : NULL;
@@ -157,8 +168,7 @@ int headers_of_response(struct exchange *x, struct http_head *head, struct http_
     struct http_field rate[EXCHANGE_RATE_FIELDS];
     uint32_t rate_count = x->rate ? exchange_rate_fields(x, rate) : 0;
     struct http_field cors[CORS_FIELDS];
-    uint32_t cors_count = cors_fields(x, cors);
-    if (cors_of(x->routes, x->route)) cors_take_out(head->fields, head->field_count, &cors_count);
+    uint32_t cors_count = cors_of_response(x, head, cors);
     if (!conf && !has_split && !cookie.len && !lacks_date && !hsts.len && !rate_count && !cors_count)
         return 0;
     uint32_t room = headers_room(conf) + 4 + rate_count + cors_count, count = rate_count;

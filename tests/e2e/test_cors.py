@@ -95,6 +95,14 @@ def test_any_origin_is_a_star_and_needs_no_vary(scene):
     assert said(response) == {"access-control-allow-origin": "*"} and response.get("Vary") is None
 
 
+@pytest.mark.parametrize("vary", ["Origin", "*", "Accept, origin"])
+def test_any_origin_may_read_what_a_server_says_to_vary(scene, vary):
+    _, weir = cors(scene, {"origins": "*", "expose": ["X-Total"]}, server=scene.server(talkative(("Vary", vary))))
+    response = scene.client(weir).ask("GET", "/", ORIGIN)
+    assert said(response) == {"access-control-allow-origin": "*", "access-control-expose-headers": "X-Total"}
+    assert [value for name, value in response.fields if name.lower() == "vary"] == [vary]
+
+
 def test_weirs_own_answers_say_it_too(scene):
     routes = [{"name": "here", "path": "/here", "respond": "me"}, {"name": "there", "path": "/there", "redirect": "/here"}]
     weir = scene.proxy(scene.server(), listener={"routes": routes, "cors": APP})
