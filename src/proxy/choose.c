@@ -93,14 +93,14 @@ static bool is_asked_again(const struct route_set *l, const struct gate_slot *ga
            (gate_slot_has_changed(gate) || (l->conf->trust.count && forward_is_trusted(l, &rq->peer)));
 }
 
-/* Denials may have come since then, too. */
+/* Denials may have come since then, too. `r` NULL: no route takes it. */
 static bool may_pass(const struct route_set *l, const struct route *r, const struct choose_request *rq)
 {
     struct gate_slot *all = l->site->gate;
     if (is_asked_again(l, all, rq) && !gate_slot_passes(all, &rq->client)) return false;
     if (is_asked_again(l, l->gate, rq) && !gate_slot_passes(l->gate, &rq->client)) return false;
     if (denials_have(l->site->proxy->denials, &rq->client)) return false;
-    return !r->gate || gate_slot_passes(r->gate, &rq->client);
+    return !r || !r->gate || gate_slot_passes(r->gate, &rq->client);
 }
 
 /* A route's own word goes before its listener's. What redirects a whole listener to https asks nobody: what is shown there
@@ -217,11 +217,12 @@ void choose(const struct route_set *l, const struct choose_request *rq, struct c
     admit(rq, out);
     if (out->refusal == END_NONE) match_route(l, rq, out);
     const struct route *r = out->route;
-    if (!r && out->refusal != END_NO_ROUTE) return;
-    if (r && !may_pass(l, r, rq)) {
+    /* Whatever else there is to be said: nothing of it is for those who may not pass. */
+    if (!may_pass(l, r, rq)) {
         refuse(out, END_GATE_DENIED, NULL);
         return;
     }
+    if (!r && out->refusal != END_NO_ROUTE) return;
     /* What is out of service does not say what it lacks. */
     if (choose_maintenance(l, r, &rq->client)) {
         refuse(out, END_MAINTENANCE, NULL);

@@ -52,9 +52,9 @@ void choose(const struct route_set *l, const struct choose_request *rq, struct c
 /* The maintenance that keeps this client out, of the listener or the route (NULL: it takes none); NULL: none does. */
 const struct maintenance_conf *choose_maintenance(const struct route_set *l, const struct route *r,
                                                   const struct ip *client);
-/* How much room the target needs that a route's rewriting makes of this one. */
 /* How large the body of a request may be that takes the route; `r` NULL: it takes none. */
 uint64_t choose_body_limit(const struct route_set *l, const struct route *r);
+/* How much room the target needs that a route's rewriting makes of this one. */
 size_t choose_target_room(struct slice target);
 /* Makes *target what the server is asked for, in `out` if it is not the same; `r` has a rewriting. END_NONE, or why
  * it is refused. */

@@ -1,4 +1,6 @@
 """The gate: who may pass, and how many."""
+import json
+
 import pytest
 
 import message
@@ -76,6 +78,27 @@ def test_a_gate_on_tcp_closes_at_once(scene):
 def test_who_speaks_for_another_passes_with_his_address(scene, forwarded, status):
     weir = scene.proxy(scene.server(), listener={"trust": ["127.0.0.0/8"], "gate": {"deny": ["192.0.2.0/24"]}})
     assert try_to_pass(scene, weir, "127.0.0.1", None, ("X-Forwarded-For", forwarded)) == status
+
+
+@pytest.mark.parametrize("rule", [{}, {"maintenance": True}, {"auth": {"basic": "users"}}])
+def test_who_may_not_pass_learns_nothing_else(scene, tmp_path, rule):
+    """Not which routes there are, not that it is out for maintenance, not how to show who it is."""
+    if "auth" in rule:
+        users = tmp_path / "users"
+        users.write_text("alice:$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n")
+        rule = {"auth": {"basic": str(users)}}
+    routes = [{"name": "only", "path": "/only", "pool": "web"}]
+    weir = scene.proxy(scene.server(), listener={"trust": ["127.0.0.0/8"], "gate": {"deny": ["192.0.2.0/24"]}, "routes": routes,
+                                                 **rule})
+    client = scene.client(weir)
+    for target in ("/only", "/none", "/%00"):
+        answer = client.ask("GET", target, ("X-Forwarded-For", "192.0.2.7"))
+        assert (answer.status, answer.has("WWW-Authenticate"), answer.has("Retry-After")) == (403, False, False)
+    assert client.ask("GET", "/none", ("X-Forwarded-For", "198.51.100.7")).status == (
+        401 if "auth" in rule else 503 if "maintenance" in rule else 404)
+    eventually(lambda: [e["end"] for e in weir.exchanges()].count("gate_denied") == 3, "each ends as denied")
+    asked = {"url": "/none", "client": "192.0.2.7"}
+    assert json.loads(weir.ask_admin("POST", "/api/v1/explain", body=asked).body)["answer"]["end"] == "gate_denied"
 
 
 def test_who_is_not_trusted_speaks_for_nobody(scene):
