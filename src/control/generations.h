@@ -25,8 +25,10 @@ struct generation {
     uint32_t origin;    /* enum generation_origin */
     int64_t at_s;       /* since 1970 */
     uint64_t text_hash; /* what the text must have */
-    uint64_t file_hash; /* of the file that weir was started with, when this came; 0: it could not be read */
-    bool is_json;       /* else YAML */
+    /* Of the file that weir was started with, as it was when this came; of a change, what the one has that it was made of.
+     * 0: it could not be read. */
+    uint64_t file_hash;
+    bool is_json; /* else YAML */
 };
 
 struct generations {

@@ -123,7 +123,10 @@ static int stage(struct question *q)
                                    .is_json = q->ask.generation ? q->source.is_json
                                               : is_file         ? config_is_json(r->o.path)
                                                                 : q->change || q->ask.is_json };
-    q->next.file_hash = is_file ? q->next.text_hash : hash_of_file(r->o.path);
+    /* A change leaves the rest as it was: an edit of the file that came meanwhile is not in it. */
+    q->next.file_hash = is_file     ? q->next.text_hash
+                        : q->change ? q->change->source.file_hash
+                                    : hash_of_file(r->o.path);
     return generation_stage(r->o.generations->folder, (struct slice){ q->text, q->text_len }, q->staged,
                             &q->err);
 }

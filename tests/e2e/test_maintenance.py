@@ -165,6 +165,38 @@ def test_it_outlives_the_process_where_generations_are_kept(scene):
     assert scene.client(again).ask("GET", "/").status == 200
 
 
+@pytest.mark.parametrize("switches", [1, 2])
+def test_an_edit_that_waits_to_be_read_outlives_the_switch(scene, switches):
+    """It is no part of what was switched, and the next start does not take it for something that is known."""
+    weir = scene.proxy(scene.server(), state=str(scene.directory / "state"))
+    config = json.loads(json.dumps(weir.config))
+    config["listeners"]["web"]["limits"] = {"body": "7B"}
+    weir.write_file(config)
+    for number in range(switches):
+        assert switch(weir, enabled=number == 0).status == 200
+    assert weir.get("/api/v1/config")["listeners"][0]["limits"]["body"] != "7"
+    weir.terminate()
+    weir.wait_exit()
+    again = start_again(scene, weir)
+    passed_over, = again.events("generation_passed_over")
+    assert (passed_over["generation"], passed_over["by"]) == (str(1 + switches), "api")
+    shown = again.get("/api/v1/config")["listeners"][0]
+    assert shown["limits"]["body"] == "7" and scene.client(again).ask("GET", "/").status == 200
+
+
+def test_a_switch_of_what_was_put_outlives_the_process_too(scene):
+    weir = scene.proxy(scene.server(), state=str(scene.directory / "state"))
+    config = json.loads(json.dumps(weir.config))
+    config["listeners"]["web"]["limits"] = {"body": "7B"}
+    assert weir.put_config(config).status == 200
+    assert switch(weir, enabled=True).status == 200
+    weir.terminate()
+    weir.wait_exit()
+    again = start_again(scene, weir)
+    assert again.get("/api/v1/config")["listeners"][0]["limits"]["body"] == "7"
+    assert scene.client(again).ask("GET", "/").status == 503
+
+
 def test_what_was_put_is_what_is_changed(scene):
     weir = scene.proxy(scene.server(), state=str(scene.directory / "state"))
     config = json.loads(json.dumps(weir.config))
