@@ -35,11 +35,6 @@ static bool is_weirs_own(const char *name)
     }
 }
 
-static bool is_token(const char *text)
-{
-    return is_field_name(text);
-}
-
 /* the small ones */
 
 static const struct conf_field pair_fields[] = {
@@ -250,7 +245,6 @@ static bool ends_at_weir(const char *name)
 static void check_conditions(struct conf_decode *d, const struct conf_node *node, const struct route_conf *r)
 {
     const struct route_pair_conf *headers = r->headers.data;
-    const char *const *methods = r->methods.data;
     for (uint32_t i = 0; i < r->headers.count; i++)
         if (!is_field_name(headers[i].name))
             conf_decode_fault(d, conf_node_get(node, "headers"), headers[i].name, "",
@@ -259,16 +253,7 @@ static void check_conditions(struct conf_decode *d, const struct conf_node *node
             conf_decode_fault(d, conf_node_get(node, "headers"), headers[i].name, "leave it out",
                               "\"%s\" is between the client and weir: no server and no route sees it",
                               headers[i].name);
-    for (uint32_t i = 0; i < r->methods.count; i++) {
-        struct slice method = slice_of(methods[i]);
-        if (!is_token(methods[i]))
-            conf_decode_fault(d, node, "method", "", "\"%s\" cannot be a method", methods[i]);
-        else if (http_method_of(method) == HTTP_OTHER && method.data[0] >= 'a' && method.data[0] <= 'z')
-            conf_decode_fault(d, node, "method", "write it in capitals",
-                              "methods are told apart by case, and \"%s\" "
-                              "would match nothing that is usual",
-                              methods[i]);
-    }
+    route_check_methods(d, node, &r->methods);
 }
 
 static void check_trailers(struct conf_decode *d, const struct conf_node *node, const struct route_conf *r)

@@ -1,17 +1,31 @@
 #include "route/route_not.h"
 
-#include <strings.h>
-
 #include "conf/decode.h"
 #include "http/h1_scan.h"
 #include "http/path.h"
 #include "route/route_table.h"
 
-static bool is_method(const char *text)
+static bool is_token(const char *text)
 {
     const char *c = text;
     while (h1_is(*c, H1_TOKEN)) c++;
     return !*c && c != text;
+}
+
+void route_check_methods(struct conf_decode *d, const struct conf_node *node,
+                         const struct conf_items *methods)
+{
+    const char *const *method = methods->data;
+    for (uint32_t i = 0; i < methods->count; i++) {
+        char first = method[i][0];
+        if (!is_token(method[i]))
+            conf_decode_fault(d, node, "method", "", "\"%s\" cannot be a method", method[i]);
+        else if (http_method_of(slice_of(method[i])) == HTTP_OTHER && first >= 'a' && first <= 'z')
+            conf_decode_fault(d, node, "method", "write it in capitals",
+                              "methods are told apart by case, and \"%s\" "
+                              "would match nothing that is usual",
+                              method[i]);
+    }
 }
 
 static void check_paths(struct conf_decode *d, const struct conf_node *node, const char *key,
@@ -27,14 +41,12 @@ static void check_paths(struct conf_decode *d, const struct conf_node *node, con
 static void check_not(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     const struct route_not_conf *n = object;
-    const char *const *hosts = n->hosts.data, *const *methods = n->methods.data;
+    const char *const *hosts = n->hosts.data;
     struct err err;
     for (uint32_t i = 0; i < n->hosts.count; i++)
         if (route_check_host(slice_of(hosts[i]), &err) < 0)
             conf_decode_fault(d, node, "host", "", "%s", err.text);
-    for (uint32_t i = 0; i < n->methods.count; i++)
-        if (!is_method(methods[i]))
-            conf_decode_fault(d, node, "method", "", "\"%s\" cannot be a method", methods[i]);
+    route_check_methods(d, node, &n->methods);
     check_paths(d, node, "path", &n->paths);
     check_paths(d, node, "path_prefix", &n->path_prefixes);
     if (!n->hosts.count && !n->paths.count && !n->path_prefixes.count && !n->methods.count &&
@@ -80,13 +92,19 @@ const struct conf_type route_not_type = {
     .name = "exclusion", .size = sizeof(struct route_not_conf), .fields = fields, .check = check_not
 };
 
+/* The dot of the root says nothing (RFC 1034 3.1). */
+static struct slice without_dot(const char *host)
+{
+    struct slice name = slice_of(host);
+    if (name.len && name.data[name.len - 1] == '.') name.len--;
+    return name;
+}
+
+/* `host` without its dot. */
 static bool is_host(const char *pattern, struct slice host)
 {
-    struct slice end = slice_of(pattern);
-    if (!slice_starts_with(end, SLICE("*."))) {
-        if (end.len && end.data[end.len - 1] == '.') end.len--;
-        return slice_equal_fold(host, end);
-    }
+    struct slice end = without_dot(pattern);
+    if (!slice_starts_with(end, SLICE("*."))) return slice_equal_fold(host, end);
     end = (struct slice){ end.data + 1, end.len - 1 };
     return host.len > end.len &&
            slice_equal_fold((struct slice){ host.data + host.len - end.len, end.len }, end);
@@ -140,7 +158,8 @@ const char *route_not_holds(const struct route_not_conf *n, const struct route_r
 
 bool route_host_is_within(const char *host, const char *outer)
 {
-    if (strcasecmp(host, outer) == 0) return true;
-    if (host[0] == '*') host++; /* ".api.example.com" */
-    return is_host(outer, slice_of(host));
+    struct slice inner = without_dot(host);
+    if (slice_equal_fold(inner, without_dot(outer))) return true;
+    if (*host == '*') inner = (struct slice){ inner.data + 1, inner.len - 1 }; /* ".api.example.com" */
+    return is_host(outer, inner);
 }

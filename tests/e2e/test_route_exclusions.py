@@ -45,6 +45,7 @@ def check(tmp_path, *routes):
     ({"path_prefix": "/admin/x", "not": {"path_prefix": "/admin/"}}, "leaves out all of its path_prefix"),
     ({"method": ["POST"], "not": {"method": ["POST", "PUT"]}}, "leaves out all of its method"),
     ({"host": "a.example.com", "not": {"host": "*.example.com"}}, "leaves out all of its host"),
+    ({"host": "a.example.com.", "not": {"host": "*.EXAMPLE.com."}}, "leaves out all of its host"),
 ])
 def test_a_route_that_can_never_be_taken_is_told(tmp_path, route, fault):
     done = check(tmp_path, {"name": "r", "pool": "web", **route}, {"name": "rest", "pool": "web"})
@@ -56,6 +57,8 @@ def test_a_route_that_can_never_be_taken_is_told(tmp_path, route, fault):
     ({"not": {"path": "admin"}}, "begin it with a slash"),
     ({"not": {"path": "/a/../b"}}, "/a/../b"),
     ({"not": {"host": "a:80"}}, "routes go by host alone"),
+    ({"not": {"method": "delete"}}, "write it in capitals"),
+    ({"not": {"method": ["DELETE", "D LETE"]}}, "cannot be a method"),
     ({"not": {"path_prefx": "/"}}, 'did you mean "path_prefix"?'),
 ])
 def test_mistakes_are_named(tmp_path, route, fault):

@@ -102,7 +102,7 @@ static void a_scheme_tells_two_routes_apart(void **state)
 }
 
 static const char *const admin[] = { "/admin/", "/b/" }, *const exact[] = { "/a/x" },
-                         *const post[] = { "POST" }, *const below[] = { "*.A.org", "b.org." };
+                         *const post[] = { "POST" }, *const below[] = { "*.A.org", "b.org.", "*.c.Org." };
 
 static void a_route_leaves_out_what_it_says(void **state)
 {
@@ -137,10 +137,11 @@ static void a_route_leaves_out_what_it_says(void **state)
 static void a_route_leaves_out_hosts(void **state)
 {
     (void)state;
-    static const struct route_not_conf hosts = { .hosts = { (void *)(uintptr_t)below, 2 } };
-    static const char *const out[] = { "x.a.org:80", "X.Y.A.ORG.", "b.org", "B.org:8080" }, *const in[] = {
-        "a.org", "ba.org", "bb.org", "x.b.org", "", ".a.org"
-    };
+    static const struct route_not_conf hosts = { .hosts = { (void *)(uintptr_t)below, 3 } };
+    static const char *const out[] = { "x.a.org:80", "X.Y.A.ORG.", "b.org",
+                                       "B.org:8080", "x.c.org",    "x.c.org.:80" },
+                             *const in[] = { "a.org", "ba.org", "bb.org", "x.b.org",
+                                             "",      ".a.org", "c.org",  "xc.org." };
     struct request r;
     request_of(&r, "GET /");
     for (size_t i = 0; i < sizeof(out) / sizeof(*out); i++) {
@@ -152,6 +153,10 @@ static void a_route_leaves_out_hosts(void **state)
         if (route_not_holds(&hosts, &r.rq)) fail_msg("left out: %s", in[i]);
     }
     assert_true(route_host_is_within("*.x.a.org", "*.a.org"));
+    assert_true(route_host_is_within("*.a.org", "*.A.org."));
+    assert_true(route_host_is_within("x.a.org.", "*.a.org."));
+    assert_true(route_host_is_within("a.org.", "a.org"));
+    assert_true(route_host_is_within("*.x.a.org.", "*.a.org"));
     assert_false(route_host_is_within("*.org", "*.a.org"));
     assert_false(route_host_is_within("a.org", "*.a.org"));
 }
