@@ -22,10 +22,16 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
 }
 
+/* What ends a tag's name, and nothing else does. */
+static bool ends_name(char c)
+{
+    return is_blank(c) || c == '/' || c == '>';
+}
+
 static bool begins_with_word(struct slice rest, const char *word)
 {
     size_t len = strlen(word);
-    return rest.len > len && slice_is_same_fold(rest.data, word, len) && !is_letter(rest.data[len]);
+    return rest.len > len && slice_is_same_fold(rest.data, word, len) && ends_name(rest.data[len]);
 }
 
 /* Elements in which tags are none, until their own end. */
@@ -45,50 +51,83 @@ static void begin_tag(struct page_html *h, const char *raw, enum page_html_place
     h->place = PAGE_HTML_TAG;
     h->inside = inside;
     h->raw = raw;
-    h->quote = 0;
-    h->is_value_due = false;
+    h->part = PAGE_HTML_NAME;
+}
+
+/* At "<!", "<?" or "</" of what is no tag: a comment, or what browsers take for one, which ends at the first ">" and knows no
+ * quotes (HTML 13.2.5.41, 13.2.5.53). */
+static size_t open_comment(struct page_html *h, struct slice rest)
+{
+    struct slice behind = { rest.data + 4, rest.len > 4 ? rest.len - 4 : 0 };
+    h->place = PAGE_HTML_COMMENT;
+    h->is_declaration = !slice_starts_with(rest, SLICE("<!--"));
+    if (h->is_declaration) {
+        /* Within <svg> alone it is text up to "]]>". */
+        if (slice_starts_with(rest, SLICE("<!["))) h->place = PAGE_HTML_UNKNOWN;
+        return 2;
+    }
+    if (slice_starts_with(behind, SLICE(">")) || slice_starts_with(behind, SLICE("->")))
+        h->place = PAGE_HTML_UNKNOWN;
+    return 4;
 }
 
 /* At the "<" of a piece. Returns how far it has come. */
 static size_t open_tag(struct page_html *h, struct slice rest)
 {
-    size_t name = 1;
-    while (name < rest.len && is_letter(rest.data[name])) name++;
-    if (name == rest.len) { /* a variable would go on with the tag's name */
+    struct slice name = { rest.data + 1, rest.len - 1 };
+    if (!name.len) { /* a variable would go on with it */
         h->place = PAGE_HTML_UNKNOWN;
-        return rest.len;
+        return 1;
     }
-    if (slice_starts_with(rest, SLICE("<!--"))) {
-        h->place = PAGE_HTML_COMMENT;
-        return 4;
+    bool is_end = *name.data == '/';
+    if (is_end) name = (struct slice){ name.data + 1, name.len - 1 };
+    if (!name.len) {
+        h->place = PAGE_HTML_UNKNOWN;
+        return 2;
     }
-    char c = rest.data[1];
-    if (c != '!' && c != '?' && c != '/' && !is_letter(c)) return 1;
+    if (!is_letter(*name.data)) {
+        bool is_comment = is_end || *name.data == '!' || *name.data == '?';
+        return is_comment ? open_comment(h, rest) : 1;
+    }
     begin_tag(h, NULL, PAGE_HTML_TEXT);
-    for (size_t i = 0; i < sizeof(raw_elements) / sizeof(*raw_elements); i++)
-        if (begins_with_word((struct slice){ rest.data + 1, rest.len - 1 }, raw_elements[i].name))
+    for (size_t i = 0; !is_end && i < sizeof(raw_elements) / sizeof(*raw_elements); i++)
+        if (begins_with_word(name, raw_elements[i].name))
             begin_tag(h, raw_elements[i].name, raw_elements[i].inside);
-    return 2;
+    return is_end ? 2 : 1;
 }
 
-/* One byte within a tag. A quote that does not open a value is part of a name, or of a value without quotes: browsers know,
- * and who reads it hardly does. */
+/* A quote or an equals sign that begins no value is part of a name, or of a value without quotes: browsers know, and who
+ * reads it hardly does. */
+static void walk_mark(struct page_html *h, char c)
+{
+    bool is_due = h->part == PAGE_HTML_VALUE_DUE;
+    bool may_assign = h->part == PAGE_HTML_ATTRIBUTE || h->part == PAGE_HTML_BEHIND_ATTRIBUTE;
+    if (c == '=' ? !may_assign : !is_due) {
+        h->place = PAGE_HTML_UNKNOWN;
+        return;
+    }
+    h->part = c == '=' ? PAGE_HTML_VALUE_DUE : PAGE_HTML_QUOTED;
+    h->quote = c;
+}
+
+/* One byte within a tag (HTML 13.2.5.8, 13.2.5.32 to 13.2.5.40). */
 static void walk_tag(struct page_html *h, char c)
 {
-    if (h->quote) {
-        if (c == h->quote) h->quote = 0;
-    } else if (c == '"' || c == '\'') {
-        if (h->is_value_due)
-            h->quote = c;
-        else
-            h->place = PAGE_HTML_UNKNOWN;
-        h->is_value_due = false;
+    if (h->part == PAGE_HTML_QUOTED) {
+        if (c == h->quote) h->part = PAGE_HTML_BEFORE_ATTRIBUTE;
+    } else if (c == '"' || c == '\'' || c == '=') {
+        walk_mark(h, c);
     } else if (c == '>') {
         h->place = h->inside;
-    } else if (c == '=') {
-        h->is_value_due = true;
-    } else if (!is_blank(c)) {
-        h->is_value_due = false;
+    } else if (is_blank(c)) {
+        if (h->part == PAGE_HTML_ATTRIBUTE) h->part = PAGE_HTML_BEHIND_ATTRIBUTE;
+        if (h->part == PAGE_HTML_NAME || h->part == PAGE_HTML_VALUE) h->part = PAGE_HTML_BEFORE_ATTRIBUTE;
+    } else if (h->part == PAGE_HTML_VALUE_DUE) {
+        h->part = PAGE_HTML_VALUE;
+    } else if (c == '/' && h->part != PAGE_HTML_VALUE) {
+        h->part = PAGE_HTML_BEFORE_ATTRIBUTE;
+    } else if (h->part == PAGE_HTML_BEFORE_ATTRIBUTE || h->part == PAGE_HTML_BEHIND_ATTRIBUTE) {
+        h->part = PAGE_HTML_ATTRIBUTE;
     }
 }
 
@@ -108,9 +147,11 @@ static size_t walk_raw(struct page_html *h, struct slice rest)
 
 static size_t walk_comment(struct page_html *h, struct slice rest)
 {
-    if (!slice_starts_with(rest, SLICE("-->"))) return 1;
+    struct slice end = h->is_declaration ? SLICE(">") : SLICE("-->");
+    if (!h->is_declaration && slice_starts_with(rest, SLICE("--!"))) h->place = PAGE_HTML_UNKNOWN;
+    if (!slice_starts_with(rest, end)) return 1;
     h->place = PAGE_HTML_TEXT;
-    return 3;
+    return end.len;
 }
 
 static size_t step(struct page_html *h, struct slice rest)
@@ -132,8 +173,10 @@ void page_html_walk(struct page_html *h, struct slice piece)
         at += step(h, (struct slice){ piece.data + at, piece.len - at });
 }
 
-/* What comes behind it in a tag can be another thing than if there were nothing. */
+/* What comes behind it in a tag can be another thing than if there were nothing, and a declaration a comment. */
 void page_html_walk_variable(struct page_html *h)
 {
-    if (h->place == PAGE_HTML_TAG && !h->quote) h->place = PAGE_HTML_UNKNOWN;
+    bool is_open = (h->place == PAGE_HTML_TAG && h->part != PAGE_HTML_QUOTED) ||
+                   (h->place == PAGE_HTML_COMMENT && h->is_declaration);
+    if (is_open) h->place = PAGE_HTML_UNKNOWN;
 }

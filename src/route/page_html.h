@@ -13,11 +13,23 @@ enum page_html_place {
     PAGE_HTML_UNKNOWN, /* the page is not as simple as that */
 };
 
+/* Of a tag. */
+enum page_html_part {
+    PAGE_HTML_NAME, /* its own */
+    PAGE_HTML_BEFORE_ATTRIBUTE,
+    PAGE_HTML_ATTRIBUTE,
+    PAGE_HTML_BEHIND_ATTRIBUTE, /* an equals sign may still come */
+    PAGE_HTML_VALUE_DUE,        /* an equals sign stands before */
+    PAGE_HTML_VALUE,            /* without quotes */
+    PAGE_HTML_QUOTED,
+};
+
 struct page_html {
     enum page_html_place place, inside; /* inside: behind the tag's end */
-    char quote;                         /* of the attribute's value that it is in; 0: in none */
-    bool is_value_due;                  /* an equals sign stands before */
-    const char *raw;                    /* whose end is waited for: "script", "style", "title", "textarea" */
+    enum page_html_part part;
+    char quote;          /* of the value, where the part is PAGE_HTML_QUOTED */
+    bool is_declaration; /* the comment is none: "<!DOCTYPE", "<?", "</ " */
+    const char *raw;     /* whose end is waited for: "script", "style", "title", "textarea" */
 };
 
 /* On over a piece of the page; zeroed at first. A variable's place is the end of a piece. */

@@ -118,6 +118,36 @@ static void places_where_it_could_be_more_are_refused(void **state)
         "<iframe>{path}",
         "<!DOCTYPE html {path}>",
         "<title><p a=\"</title><script>\">{path}",
+        /* The end of another element, and of none. */
+        "<script></script-x>{path}",
+        "<script></scripts>{path}",
+        "<style></style\v>{path}",
+        "<!DOCTYPE html \"{path}",
+        "<!DOCTYPE {status}><p>{path}",
+        "<?xml {path}?>",
+        "</ {path}>",
+        "<![CDATA[>{path}",
+        "<!doctype x=\">\"><p a='{path}'>",
+        "</ a='><p b='>{path}'>",
+        "<!{status}-->{path}",
+        /* Comments that end early, for some. */
+        "<!-->{path}-->",
+        "<!--->{path}-->",
+        "<!-- a --!>{path}-->",
+        "<!----!>{path}-->",
+        /* Equals signs and quotes that are part of something. */
+        "<p a=b=\"><p c=\">{path}",
+        "<p a=b\"><p c=\">{path}",
+        "<p a=/=\"><p c=\">{path}",
+        "<p=\"><p c=\">{path}",
+        "<p/=\"><p c=\">{path}",
+        "<p =\"><p c=\">{path}",
+        "<p a= =\"><p c=\">{path}",
+        "<p a/=\"><p c=\">{path}",
+        "<p a=b =\"><p c=\">{path}",
+        "<p a='b'=\"><p c=\">{path}",
+        "<p a='b' =\"><p c=\">{path}",
+        "<p\"><p c=\">{path}",
     };
     for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) check_refused(pages[i], PAGE_HTML, "stands");
     check_refused("<script>{path}</script>", PAGE_HTML, "within a script");
@@ -136,6 +166,23 @@ static void text_behind_what_is_closed_is_text(void **state)
         "<svg viewBox=\"0 0 1 1\"><path d='M0'/></svg>",
         "</p >",
         "<a href = \"x\">",
+        "<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Strict//EN\" "
+        "\"http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd\">",
+        "<!doctype html SYSTEM 'about:legacy-compat'>",
+        "<?xml version=\"1.0\" encoding='utf-8'?>",
+        "<!x it's>",
+        "</ it's>",
+        "</>",
+        "<!---->",
+        "<!-- a -- b ! --- c --->",
+        "<title-bar><p>it's</p></title-bar>",
+        "<script-x><p></p></script-x>",
+        "<script>a</script-x></SCRIPT\n>",
+        "<style/>p{}</style/>",
+        "<p a=b/ c d=e f>",
+        "<input disabled value = x checked/>",
+        "<p a = 'b'c=\"d\">",
+        "<p a=>",
     };
     for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) {
         struct page_html h = { 0 };
