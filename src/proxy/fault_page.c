@@ -38,6 +38,7 @@ int fault_page_fill(struct exchange *x, const struct page *page, uint16_t status
     struct page_input in = { .request = { .head = &x->head,
                                           .client = &x->record.client,
                                           .request_id = slice_of(x->request_id),
+                                          .user = exchange_user_text(x),
                                           .is_secure = exchange_is_secure(x) },
                              .status = status,
                              .title = slice_of(http_status_text(status)),

@@ -101,6 +101,18 @@ def test_names_are_for_who_may_know_them(scene, detail, shown):
     assert ("secret" in response.text) == (detail == "full")
 
 
+def test_who_it_is_stands_there_once_that_is_known(scene, tmp_path):
+    users = tmp_path / "users"
+    users.write_text("alice:$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n")
+    weir = pages(scene, errors={"default": {"html": "<p>{status} {user}</p>", "json": '{"user": "{user}"}'}},
+                 routes=[{"name": "down", "path": "/down", "pool": "down"}], auth={"basic": str(users)})
+    client = scene.client(weir)
+    alice = ("Authorization", "Basic YWxpY2U6c2VjcmV0")
+    assert client.ask("GET", "/down").text == "<p>401 </p>"
+    assert [client.ask("GET", target, alice).text for target in ("/down", "/none")] == ["<p>502 alice</p>", "<p>404 alice</p>"]
+    assert json.loads(client.ask("GET", "/down", alice, ("Accept", "application/json")).body) == {"user": "alice"}
+
+
 def test_head_has_the_length_and_no_body(scene):
     client = scene.client(pages(scene))
     whole = client.ask("GET", "/none")
