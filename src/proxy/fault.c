@@ -81,10 +81,18 @@ const struct maintenance_conf *fault_maintenance(const struct exchange *x)
     return choose_maintenance(x->routes, x->route, &x->record.client);
 }
 
-static uint16_t status_of(const struct exchange *x)
+/* Of weir's own. */
+static uint16_t status_of_reason(const struct exchange *x)
 {
     const struct maintenance_conf *m = fault_maintenance(x);
     return m ? (uint16_t)m->status : end_reason_info((enum end_reason)x->end)->status;
+}
+
+/* What head and body say: a service that refuses who it is has the word. */
+static uint16_t status_of(const struct exchange *x)
+{
+    uint16_t of_service = x->auth ? exchange_auth_status(x) : 0;
+    return of_service ? of_service : status_of_reason(x);
 }
 
 /* Whether those outside are told what is inside: servers, pools, what a library said of a file. */
@@ -188,13 +196,14 @@ static void write_json(const struct exchange *x, struct slice sentence, struct j
     json_object_end(j);
 }
 
-/* `page` NULL: there is none, and weir says it in its own words. */
-static bool write_body(struct exchange *x, const struct page *page, bool is_json, struct slice *out)
+/* *page NULL: there is none, and weir says it in its own words; so it does where there is no memory for the page. */
+static bool write_body(struct exchange *x, const struct page **page, bool is_json, struct slice *out)
 {
     char memory_of_sentence[SENTENCE_MAX];
     struct text t = text_over(memory_of_sentence, sizeof(memory_of_sentence));
     add_sentence(x, &t);
-    if (page) return fault_page_fill(x, page, status_of(x), text_slice(&t), is_open(x), out) == 0;
+    if (*page && fault_page_fill(x, *page, status_of(x), text_slice(&t), is_open(x), out) == 0) return true;
+    *page = NULL;
     if (is_json) {
         struct json j;
         json_init(&j, BODY_MAX, false);
@@ -388,8 +397,7 @@ static int reply_in_grpc(struct exchange *x, struct fault_reply *out)
     if (!memory) return -1;
     struct text message = text_over(memory, 3 * SENTENCE_MAX);
     grpc_put_message(&message, text_slice(&t));
-    uint16_t status = status_of(x);
-    enum grpc_status grpc = grpc_status_of(status, is_timeout((enum end_reason)x->end));
+    enum grpc_status grpc = grpc_status_of(status_of_reason(x), is_timeout((enum end_reason)x->end));
     out->is_bodiless = true;
     out->head.version = HTTP_VERSION_1_1;
     out->head.status = 200;
@@ -420,11 +428,10 @@ int fault_reply(struct exchange *x, struct fault_reply *out)
 {
     *out = (struct fault_reply){ 0 };
     if (grpc_is_asked(&x->head)) return reply_in_grpc(x, out);
-    uint16_t of_service = x->auth ? exchange_auth_status(x) : 0,
-             status = of_service ? of_service : status_of(x);
+    uint16_t status = status_of(x);
     bool is_json = fault_wants_json(&x->head);
     const struct page *page = fault_page(x, status, is_json);
-    if (!write_body(x, page, is_json, &out->body) || add_retry_after(x, out) < 0) return -1;
+    if (!write_body(x, &page, is_json, &out->body) || add_retry_after(x, out) < 0) return -1;
     add_common(x, out);
     out->head.version = HTTP_VERSION_1_1;
     out->head.status = status;

@@ -1,4 +1,5 @@
 """Who may pass because a service says so, which is asked about each request."""
+import json
 import threading
 
 import pytest
@@ -144,3 +145,23 @@ def test_who_is_being_asked_about_is_decided_by_the_configuration_that_it_came_u
     assert "root" not in answer.text and "Authorization" not in answer.text
     client.close()
     weir.wait_retired()
+
+
+def test_the_body_says_the_services_status_too(scene, service):
+    weir = forwarding(scene, service)
+    client = scene.client(weir)
+    refused = client.ask("GET", "/")
+    assert refused.status == 302 and refused.text.startswith("302 Found\n") and "Reason: auth_required" in refused.text
+    refused = client.ask("GET", "/", ("Accept", "application/json"))
+    told = json.loads(refused.body)
+    assert (refused.status, told["status"], told["title"], told["end"]) == (302, 302, "Found", "auth_required")
+    grpc_client = Http2(weir.address)
+    scene.clients.append(grpc_client)
+    answer = grpc_client.ask("POST", "/a.B/C", ("content-type", "application/grpc"), ("te", "trailers"), body=b"")
+    assert (answer.status, answer.headers["grpc-status"]) == (200, "16")
+
+
+def test_a_page_says_the_services_status_too(scene, service):
+    weir = guarded(scene, {"forward": {"pool": "authn", "path": "/verify"}}, listener={"errors": {"default": "{status} {title}"}},
+                   pools={"authn": {"servers": [service.server.address]}})
+    assert scene.client(weir).ask("GET", "/").text == "302 Found"

@@ -10,6 +10,8 @@
 
 #include "scene.h"
 
+#include "route/page_conf.h"
+
 #define CLIENTS 4
 #define TURNS 12
 #define BLOCKS 4
@@ -81,10 +83,46 @@ static void pipelined_requests_survive_any_shortage(void **state)
         for (uint64_t blocks = 0; blocks < BLOCKS; blocks++) pipeline(from, blocks);
 }
 
+/* A page that fills a large block, of a fault that comes while small ones are all that is left. */
+static void where_there_is_no_memory_for_a_page_weir_says_it_itself(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct err err = { "" };
+    struct conf_arena *arena = conf_arena_new();
+    static const char text[] = "<p>{path}{path}{path}{path}{path}{path}{path}{path}{path}{path}";
+    struct page_conf errors = { .name = "502", .page = page_new(slice_of(text), PAGE_HTML, arena, &err) };
+    assert_non_null(errors.page);
+    assert_true(errors.page->room > 8 * BLOCK_MIN);
+    scene_open(&s, false);
+    one_server(&s);
+    s.pool.retry.how.attempts = 1;
+    s.listener.errors = (struct conf_items){ &errors, 1 };
+    scene_start(&s);
+    for (int turn = 0; turn < 2; turn++) {
+        bool is_short = turn > 0;
+        int client = client_connect(&s);
+        say(client, "GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        int server = server_accept(&s, 0);
+        hear(&s, server, "\r\n\r\n");
+        if (is_short) leave_blocks(&s, 6);
+        close(server);
+        const char *answer = hear_all(&s, client);
+        assert_non_null(strstr(answer, "HTTP/1.1 502 "));
+        assert_non_null(strstr(answer, is_short ? "text/plain" : "text/html"));
+        assert_non_null(strstr(answer, is_short ? "\r\n\r\n502 Bad Gateway\n" : "\r\n\r\n<p>/a/a"));
+        close(client);
+        turns(&s, 3);
+    }
+    scene_close(&s);
+    conf_arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pipelined_requests_survive_any_shortage),
+        cmocka_unit_test(where_there_is_no_memory_for_a_page_weir_says_it_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
