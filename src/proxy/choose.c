@@ -84,13 +84,13 @@ const struct maintenance_conf *choose_maintenance(const struct route_set *l, con
     return maintenance_holds(own, client) ? own : NULL;
 }
 
-/* The gate was passed at accept with the peer's own address; who speaks for another passes again, and everybody whose gate
- * has other rules since then. */
+/* The gate was passed at accept with the peer's own address, if there was an accept; who speaks for another passes again, and
+ * everybody whose gate has other rules since then. */
 static bool is_asked_again(const struct route_set *l, const struct gate_slot *gate,
                            const struct choose_request *rq)
 {
-    return gate &&
-           (gate_slot_has_changed(gate) || (l->conf->trust.count && forward_is_trusted(l, &rq->peer)));
+    return gate && (!rq->worker || gate_slot_has_changed(gate) ||
+                    (l->conf->trust.count && forward_is_trusted(l, &rq->peer)));
 }
 
 /* Denials may have come since then, too. `r` NULL: no route takes it. */
