@@ -10,6 +10,7 @@
 #include "acme/folder.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "command/doctor_sources.h"
 #include "command/document.h"
 #include "control/config.h"
 #include "host/host_check.h"
@@ -340,13 +341,30 @@ static bool find_certificates(const struct config *config, struct certificates *
 
 /* the command */
 
+/* Of this host alone: a copy of another one's files says nothing of what runs there. False: out of memory. */
+static bool find_sources(const struct doctor_options *o, struct doctor_sources *sources,
+                         struct host_facts *facts)
+{
+    if (o->root) {
+        facts->sources_unknown = "only what runs on this host can be asked";
+        return true;
+    }
+    if (!doctor_ask_sources(sources, o->config)) return false;
+    facts->sources = sources->items;
+    facts->source_count = sources->count;
+    if (!sources->has_answer) facts->sources_unknown = sources->err.text;
+    return true;
+}
+
 static int examine(const struct doctor_options *o, const struct config *config, struct host_report *report)
 {
     struct host_plan plan;
     struct host_disk disks[DISKS_MAX];
     char paths[DISKS_MAX][HOST_PATH_MAX];
     struct certificates certificates = { 0 };
+    struct doctor_sources sources = { 0 };
     struct host_facts facts = { .root = o->root ? o->root : "", .disks = disks };
+    int result = 0;
     if (!o->root) {
         facts.clock = look_at_clock();
         facts.disk_count = look_at_disks(config, paths, disks);
@@ -358,8 +376,11 @@ static int examine(const struct doctor_options *o, const struct config *config, 
         facts.certificates = certificates.items;
         facts.certificate_count = certificates.count;
         facts.now_s = (int64_t)(clock_wall_ns() / NS_PER_S);
+        plan.places = doctor_count_places(config);
+        if (plan.places && !find_sources(o, &sources, &facts)) result = -1;
     }
-    int result = host_check(&facts, report);
+    if (result == 0) result = host_check(&facts, report);
+    doctor_sources_fini(&sources);
     for (uint32_t i = 0; i < certificates.count; i++) free((char *)(uintptr_t)certificates.items[i].missing);
     free(certificates.items);
     return result;

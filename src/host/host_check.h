@@ -31,6 +31,14 @@ struct host_certificate {
     const char *missing;     /* borrowed: it is not there yet, and why; NULL: it is */
 };
 
+/* Whom the weir that runs asks where servers are (docs/discovery.md). */
+struct host_source {
+    const char *name;   /* borrowed, as what follows: "app.internal:8080" */
+    const char *reason; /* why its latest answer was no good; NULL: it was */
+    uint64_t stale_s;   /* since when that is so */
+    uint32_t kept;      /* servers that it leads to now */
+};
+
 enum host_clock { HOST_CLOCK_UNKNOWN, HOST_CLOCK_FREE, HOST_CLOCK_SYNCHRONIZED };
 
 #define HOST_PORTS_MAX 256u
@@ -46,6 +54,7 @@ struct host_plan {
     bool uses_ipv6;                 /* a server or listener with such an address */
     uint16_t ports[HOST_PORTS_MAX]; /* that listeners bind */
     uint32_t port_count;
+    uint32_t places; /* in pools that lead to servers: names, files */
 };
 
 struct host_facts {
@@ -56,7 +65,10 @@ struct host_facts {
     const struct host_plan *plan;                /* NULL: no configuration was given */
     const struct host_certificate *certificates; /* of the plan, the first to end first */
     uint32_t certificate_count;
-    int64_t now_s; /* seconds since 1970 */
+    const struct host_source *sources;
+    uint32_t source_count;
+    const char *sources_unknown; /* why nothing is known of them; NULL: `sources` is all of them */
+    int64_t now_s;               /* seconds since 1970 */
 };
 
 #define HOST_SENTENCE_MAX 320u

@@ -228,6 +228,26 @@ def test_who_cannot_be_asked_takes_no_server_away(scene, found):
     assert "source_stale" in names and "source_back" in names
 
 
+def test_the_doctor_says_what_is_stale_and_why(found, tmp_path):
+    def say():
+        done = run_command("doctor", "--json", "-c", weir.path, seconds=LIMIT_S)
+        findings = json.loads(done.stdout)["findings"]
+        return [(f["verdict"], f["subject"], f["sentence"]) for f in findings if f["id"] == "stale_sources"]
+    found.say(2)
+    weir = found.weir()
+    wait_names(weir, found.names(2))
+    assert say() == [("ok", None, "all 1 answer")]
+    found.dns.names[NAME] = SERVFAIL
+    eventually(lambda: source(weir)["stale_ms"] is not None, "it is stale")
+    (verdict, subject, sentence), = say()
+    assert (verdict, subject) == ("warn", found.entry)
+    assert sentence.startswith("stale for ") and sentence.endswith("; 1 servers from before are used")
+    weir.terminate()
+    weir.wait_exit()
+    (verdict, subject, sentence), = say()
+    assert (verdict, subject) == ("note", None) and sentence.startswith("not known: ")
+
+
 def test_that_there_is_nobody_is_believed_after_a_while(scene, found):
     found.start(2)
     found.say(2)

@@ -525,6 +525,8 @@ static const struct row rows[] = {
     { "disk_room", HOST_OK, "50 GiB of 100 GiB", { { 0 } } },
     { "certificate_days", HOST_NOTE, "no configuration", { { 0 } } },
     { "certificate_days", HOST_OK, "no listener has any", { { 0 } }, &no_certificates },
+    { "stale_sources", HOST_NOTE, "no configuration", { { 0 } } },
+    { "stale_sources", HOST_OK, "no pool has servers", { { 0 } }, &no_certificates },
     { "pressure_io", HOST_OK, "0 %", { { 0 } } },
     { "pressure_io", HOST_NOTE, "30 %", { { "/proc/pressure/io", PSI("30.00", "5.00") } } },
     { "pressure_io", HOST_WARN, "all of them in 25 %", { { "/proc/pressure/io", PSI("30.00", "25.00") } } },
@@ -744,6 +746,40 @@ static void certificates_are_judged_by_their_days(void **state)
     }
 }
 
+static void sources_are_judged_by_their_answers(void **state)
+{
+    (void)state;
+    static const struct host_plan plan = { .places = 1 };
+    static const struct {
+        struct host_source source;
+        const char *unknown;
+        enum host_verdict verdict;
+        const char *says;
+    } cases[] = {
+        { { "app.internal:80", NULL, 0, 2 }, NULL, HOST_OK, "all 1 answer" },
+        { { "app.internal:80", "nobody answers", 90, 2 },
+          NULL,
+          HOST_WARN,
+          "stale for 90 s: nobody answers; 2 servers from before are used" },
+        { { "app.internal:80", "nobody answers", 90, 0 },
+          NULL,
+          HOST_FAIL,
+          "leads to no server, for 90 s: nobody answers" },
+        { { 0 }, "no weir runs", HOST_NOTE, "not known: no weir runs" },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct host_facts facts = facts_here();
+        facts.plan = &plan;
+        facts.sources = &cases[i].source;
+        facts.source_count = 1;
+        facts.sources_unknown = cases[i].unknown;
+        const struct host_finding *f = find(examine(&facts), "stale_sources");
+        assert_int_equal(f->verdict, cases[i].verdict);
+        assert_non_null(strstr(f->sentence, cases[i].says));
+        assert_string_equal(f->subject, f->verdict >= HOST_WARN ? "app.internal:80" : "");
+    }
+}
+
 static void many_bad_certificates_are_counted(void **state)
 {
     (void)state;
@@ -929,6 +965,7 @@ int main(void)
         cmocka_unit_test(disks_are_judged_by_room_and_inodes),
         cmocka_unit_test(certificates_are_judged_by_their_days),
         cmocka_unit_test(many_bad_certificates_are_counted),
+        cmocka_unit_test(sources_are_judged_by_their_answers),
         cmocka_unit_test(the_clock_is_free_synchronized_or_not_known),
         cmocka_unit_test(the_worst_comes_first_and_groups_stay_together),
         cmocka_unit_test(hostile_files_steer_no_terminal_and_no_shell),
