@@ -49,6 +49,8 @@ void exchanges_stream(const struct admin_request *rq, struct answer *out);
 /* splits.c */
 extern const struct shape split_shape, split_report_shape;
 void splits_list(const struct admin_request *rq, struct answer *out);
+extern const struct conf_type split_patch_type;
+void splits_patch(const struct admin_request *rq, struct answer *out); /* split_guard.c */
 void splits_report(const struct admin_request *rq, struct answer *out);
 /* explain.c */
 extern const struct shape explain_shape;

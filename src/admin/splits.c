@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "admin/routes.h"
+#include "admin/split_guard.h"
 #include "base/clock.h"
 #include "proxy/proxy.h"
 
@@ -13,13 +14,15 @@
 
 struct variant_answer {
     const char *name, *pool;
-    double weight;
+    double weight, configured_weight;
     uint64_t exchanges, overrides;
 };
 
 static const struct shape_field variant_fields[] = {
     SHAPE_ROW(variant_answer, name, STRING, "The variant."),
     SHAPE_ROW(variant_answer, weight, NUMBER, "Its share of the units, in percent."),
+    SHAPE_ROW(variant_answer, configured_weight, NUMBER,
+              "What the configuration says: a guard may have changed it."),
     SHAPE_ROW(variant_answer, pool, STRING, "The pool that it leads to."),
     SHAPE_ROW(variant_answer, exchanges, COUNT, "Exchanges that the split sent there."),
     SHAPE_ROW(variant_answer, overrides, COUNT, "Exchanges that asked for it, and might."),
@@ -30,6 +33,7 @@ static const struct shape variant_shape = { "SplitVariant", sizeof(struct varian
 struct split_answer {
     const char *name, *unit;
     struct shape_list variants;
+    struct split_guard_answer guard;
 };
 
 static const struct shape_field split_fields[] = {
@@ -37,11 +41,12 @@ static const struct shape_field split_fields[] = {
     SHAPE_ROW(split_answer, unit, STRING, "What is hashed."),
     SHAPE_ROW(split_answer, variants, LIST, "Its variants in the order of the configuration.",
               .of = &variant_shape),
+    SHAPE_ROW(split_answer, guard, OBJECT, "What changes its weights.", .of = &split_guard_shape),
     { 0 },
 };
 const struct shape split_shape = { "Split", sizeof(struct split_answer), split_fields };
 
-static void print_split(const struct split *s, const struct metric_registry *m, struct json *j)
+void split_print(const struct split *s, const struct metric_registry *m, struct json *j)
 {
     struct variant_answer variants[SPLIT_VARIANTS_MAX];
     char memory[HTTP_TEMPLATE_TEXT_MAX + 1];
@@ -51,11 +56,14 @@ static void print_split(const struct split *s, const struct metric_registry *m, 
         const struct split_variant *v = &s->variants[i];
         variants[i] = (struct variant_answer){ .name = v->conf->name,
                                                .pool = v->pool->pool->name,
-                                               .weight = v->conf->weight / 100.0,
+                                               .weight = v->weight / 100.0,
+                                               .configured_weight = v->conf->weight / 100.0,
                                                .exchanges = metric_sum(m, v->meter_exchanges),
                                                .overrides = metric_sum(m, v->meter_overrides) };
     }
-    struct split_answer a = { s->name, text_cstr(&unit), { variants, s->variant_count } };
+    struct split_answer a = {
+        s->name, text_cstr(&unit), { variants, s->variant_count }, split_guard_describe(s)
+    };
     shape_print(&split_shape, &a, j);
 }
 
@@ -67,7 +75,7 @@ void splits_list(const struct admin_request *rq, struct answer *out)
     json_object(&j);
     json_key(&j, "splits");
     json_array(&j);
-    for (uint32_t i = 0; i < p->site->split_count; i++) print_split(&p->site->splits[i], p->metrics, &j);
+    for (uint32_t i = 0; i < p->site->split_count; i++) split_print(&p->site->splits[i], p->metrics, &j);
     json_array_end(&j);
     json_object_end(&j);
     answer_json(out, 200, &j);
@@ -169,6 +177,7 @@ struct report_answer {
     const char *split, *since;
     struct shape_list variants;
     struct ratio_answer sample_ratio;
+    struct split_guard_answer guard;
 };
 
 static const struct shape_field report_fields[] = {
@@ -179,6 +188,8 @@ static const struct shape_field report_fields[] = {
               "The variants, the first being what the others are compared with.", .of = &reported_shape),
     SHAPE_ROW(report_answer, sample_ratio, OBJECT, "Whether the shares are those of the weights.",
               .of = &ratio_shape),
+    SHAPE_ROW(report_answer, guard, OBJECT, "What changes its weights, by which figure.",
+              .of = &split_guard_shape),
     { 0 },
 };
 const struct shape split_report_shape = { "SplitReport", sizeof(struct report_answer), report_fields };
@@ -218,7 +229,7 @@ static void describe(const struct split_variant *v, const struct split_report_va
     *out = (struct reported_variant){
         .name = v->conf->name,
         .pool = v->pool->pool->name,
-        .weight = v->conf->weight / 100.0,
+        .weight = v->weight / 100.0,
         .share = r->share,
         .exchanges = r->requests,
         .errors = r->errors,
@@ -245,7 +256,7 @@ static void fill_split(struct work *w, const struct split *s)
     for (uint32_t i = 0; i < s->variant_count; i++) {
         const struct split_variant *v = &s->variants[i];
         split_book_read(s->book, i, &w->counts[i]);
-        w->tallies[i] = (struct split_tally){ v->conf->name, v->conf->weight, &w->counts[i] };
+        w->tallies[i] = (struct split_tally){ v->conf->name, v->weight, &w->counts[i] };
     }
     split_report_fill(&w->report, w->tallies, s->variant_count);
     for (uint32_t i = 0; i < s->variant_count; i++)
@@ -277,7 +288,8 @@ void splits_report(const struct admin_request *rq, struct answer *out)
                                .variants = { w->variants, s->variant_count },
                                .sample_ratio = { r->sample_ratio.chi_square, r->effect.effect,
                                                  r->sample_ratio.p, r->sample_ratio.always_p, r->is_alarm,
-                                                 r->is_alarm_always } };
+                                                 r->is_alarm_always },
+                               .guard = split_guard_describe(s) };
     struct json j;
     json_init(&j, ANSWER_MAX, true);
     shape_print(&split_report_shape, &a, &j);

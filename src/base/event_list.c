@@ -57,6 +57,7 @@ static const char *const names[] = {
     "maintenance",
     "leak",
     "worker_stuck",
+    "split_guard",
     "marker",
     "change",
 };

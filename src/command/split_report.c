@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "command/api_client.h"
 #include "command/document.h"
 #include "command/table.h"
 
 #define NAME_MAX_BYTES 256u
+#define PATH_BYTES (3 * NAME_MAX_BYTES + 64)
 /* Of a variant with the first: errors and three quantiles. */
 #define COMPARISONS 4u
 
@@ -48,6 +50,26 @@ static void add_estimate(struct table *t, const struct conf_node *map, const cha
     char text[128];
     print_estimate(text, sizeof(text), document_get(map, key), scale, "");
     table_add(t, "%s", text);
+}
+
+/* the guard */
+
+/* What a split's guard is at; nothing if it has none. */
+static void tell_guard(const struct conf_node *split, FILE *out)
+{
+    const struct conf_node *guard = document_get(split, "guard");
+    struct table t;
+    if (!guard || isnan(document_number(guard, "weight"))) return;
+    table_init(&t, 2, 0);
+    table_add(&t, "guard of %s", document_text(guard, "variant"));
+    table_add(&t, "%s at %.2f %%", document_text(guard, "state"), document_number(guard, "weight"));
+    const struct conf_node *reason = document_get(guard, "reason");
+    if (reason && reason->kind == CONF_NODE_SCALAR) {
+        table_add(&t, "%s", "");
+        table_add(&t, "%s", document_text(guard, "reason"));
+    }
+    (void)table_print(&t, out);
+    table_fini(&t);
 }
 
 /* the report */
@@ -201,6 +223,7 @@ int split_report_tell(const struct conf_node *report, FILE *out)
     if (result == 0) result = tell_figures(report, out);
     fputc('\n', out);
     if (result == 0) result = tell_verdicts(report, out);
+    tell_guard(report, out);
     return ferror(out) ? -1 : result;
 }
 
@@ -228,6 +251,12 @@ int split_list_tell(const struct conf_node *list, FILE *out)
     return result < 0 ? -1 : 0;
 }
 
+int split_guard_tell(const struct conf_node *split, FILE *out)
+{
+    tell_guard(split, out);
+    return ferror(out) ? -1 : 0;
+}
+
 /* the command */
 
 struct split_options {
@@ -246,9 +275,14 @@ const struct syntax split_syntax = {
     .command = "split",
     .usage =
         "split list [OPTION]...\n"
-        "       weir split report [OPTION]... NAME\n\n"
+        "       weir split report [OPTION]... NAME\n"
+        "       weir split pause|resume|back [OPTION]... NAME\n"
+        "       weir split weight [OPTION]... NAME PERCENT\n\n"
         "Asks the weir that runs how its A/B splits do: `list` names them, `report` compares the variants\n"
-        "of one with the first. In parentheses are 95 % intervals, which know that one user's requests are "
+        "of one with the first. Of a split with a guard, `pause` leaves the weights as they are, `weight` "
+        "gives the\n"
+        "guarded variant another share, too, `back` gives it none, and `resume` lets the guard go on. In "
+        "parentheses are 95 % intervals, which know that one user's requests are "
         "alike;\n"
         "docs/splits.md says how they are made and what they leave out.\n",
     .options = options,
@@ -257,11 +291,13 @@ const struct syntax split_syntax = {
         "answers, 77 the token, 78 wrong configuration.\n",
 };
 
-static int ask_splits(const struct split_options *o, const char *path, char **answer, size_t *len)
+/* `body`: without data it is only asked. */
+static int ask_splits(const struct split_options *o, const char *path, struct slice body, char **answer,
+                      size_t *len)
 {
     struct err err = { "" };
     struct api_target target;
-    struct api_request rq = { .method = HTTP_GET, .path = path };
+    struct api_request rq = { .method = body.data ? HTTP_PATCH : HTTP_GET, .path = path, .body = body };
     int code = api_target_find(&o->api, &target, &err);
     if (code == EX_OK) code = api_client_ask(&target, &rq, answer, len, &err);
     if (code != EX_OK) fprintf(stderr, "weir split: %s\n", err.text);
@@ -281,26 +317,65 @@ static int print_split(struct slice answer, int (*tell)(const struct conf_node *
     return result < 0 || fflush(stdout) == EOF ? EX_IOERR : EX_OK;
 }
 
-static int show_split(const struct split_options *o, const char *path,
+static int show_split(const struct split_options *o, const char *path, struct slice body,
                       int (*tell)(const struct conf_node *, FILE *))
 {
     char *answer = NULL;
     size_t len = 0;
-    int code = ask_splits(o, path, &answer, &len);
+    int code = ask_splits(o, path, body, &answer, &len);
     struct slice json = { answer, len };
     if (code == EX_OK) code = o->is_json ? document_print(json, stdout) : print_split(json, tell);
     free(answer);
     return code;
 }
 
-static int report(const struct split_options *o)
+/* Of the split, or of its report. */
+static void write_path(const struct split_options *o, bool is_report, char path[PATH_BYTES])
 {
-    char path[3 * NAME_MAX_BYTES + 64];
-    struct text t = text_over(path, sizeof(path));
+    struct text t = text_over(path, PATH_BYTES);
     TEXT_LITERAL(&t, "/api/v1/splits/");
     api_client_escape(&t, o->name);
-    TEXT_LITERAL(&t, "/report");
-    return show_split(o, text_cstr(&t), split_report_tell);
+    if (is_report) TEXT_LITERAL(&t, "/report");
+    (void)text_cstr(&t);
+}
+
+/* A word to the guard; weir says what is wrong with a percentage. */
+static int change(const struct split_options *o, const char *verb, const char *percent)
+{
+    char path[PATH_BYTES], *body = NULL;
+    size_t len = 0;
+    struct json j;
+    write_path(o, false, path);
+    json_init(&j, NAME_MAX_BYTES, false);
+    json_object(&j);
+    json_key(&j, percent ? "weight" : "guard");
+    json_string(&j, percent ? percent : verb);
+    json_object_end(&j);
+    body = json_take(&j, &len);
+    json_fini(&j);
+    if (!body) return options_fault(&split_syntax, "no percentage is that long");
+    int code = show_split(o, path, (struct slice){ body, len }, split_guard_tell);
+    free(body);
+    return code;
+}
+
+enum verb { VERB_LIST, VERB_REPORT, VERB_PAUSE, VERB_RESUME, VERB_BACK, VERB_WEIGHT, VERBS };
+static const char *const verbs[VERBS] = { "list", "report", "pause", "resume", "back", "weight" };
+
+static enum verb find_verb(const char *word)
+{
+    uint32_t i = 0;
+    while (i < VERBS && strcmp(word, verbs[i]) != 0) i++;
+    return (enum verb)i;
+}
+
+static int run_verb(const struct split_options *o, enum verb verb, const struct words *words)
+{
+    char path[PATH_BYTES];
+    if (verb == VERB_LIST) return show_split(o, "/api/v1/splits", SLICE_NONE, split_list_tell);
+    if (verb != VERB_REPORT) return change(o, verbs[verb], verb == VERB_WEIGHT ? words->items[2] : NULL);
+    write_path(o, true, path);
+    return show_split(o, path, SLICE_NONE, split_report_tell);
 }
 
 int split_command(int argc, char **argv)
@@ -309,16 +384,20 @@ int split_command(int argc, char **argv)
     struct words words;
     int code = options_parse(&split_syntax, argc, argv, &o, &words);
     if (code != EX_OK) return code < 0 ? EX_OK : code;
-    const char *verb = words.count ? words.items[0] : NULL;
-    if (!verb) return options_fault(&split_syntax, "say what is wanted: list or report");
-    bool is_report = strcmp(verb, "report") == 0;
-    if (!is_report && strcmp(verb, "list") != 0)
-        return options_fault(&split_syntax, "what is \"%s\"? Write list or report", verb);
-    if (is_report && (words.count < 2 || !*words.items[1]))
+    if (!words.count)
+        return options_fault(&split_syntax,
+                             "say what is wanted: list, report, pause, resume, back or weight");
+    enum verb verb = find_verb(words.items[0]);
+    if (verb == VERBS)
+        return options_fault(&split_syntax,
+                             "what is \"%s\"? Write list, report, pause, resume, back or weight",
+                             words.items[0]);
+    if (verb != VERB_LIST && (words.count < 2 || !*words.items[1]))
         return options_fault(&split_syntax, "which one? `weir split list` names them");
-    if (is_report) o.name = words.items[1];
+    if (verb == VERB_WEIGHT && words.count < 3)
+        return options_fault(&split_syntax, "how much? A percentage, like 12.5");
+    if (verb != VERB_LIST) o.name = words.items[1];
     if (strlen(o.name) > NAME_MAX_BYTES) return options_fault(&split_syntax, "no split has a name that long");
-    code = options_too_many(&split_syntax, &words, 1 + is_report);
-    if (code != EX_OK) return code;
-    return is_report ? report(&o) : show_split(&o, "/api/v1/splits", split_list_tell);
+    code = options_too_many(&split_syntax, &words, verb == VERB_LIST ? 1 : verb == VERB_WEIGHT ? 3 : 2);
+    return code == EX_OK ? run_verb(&o, verb, &words) : code;
 }

@@ -12,5 +12,7 @@ int split_command(int argc, char **argv);
 
 /* GET /api/v1/splits/{split}/report, as a table and what it means. -1: it could not be written. */
 MUST_CHECK int split_report_tell(const struct conf_node *report, FILE *out);
+/* Of GET or PATCH /api/v1/splits/{split}: what its guard is at. */
+MUST_CHECK int split_guard_tell(const struct conf_node *split, FILE *out);
 /* GET /api/v1/splits, as a table. */
 MUST_CHECK int split_list_tell(const struct conf_node *list, FILE *out);

@@ -28,6 +28,7 @@
 #include "control/server_check.h"
 #include "control/server_watch.h"
 #include "control/service.h"
+#include "control/split_watch.h"
 #include "control/start.h"
 #include "control/traffic_watch.h"
 #include "control/upgrade.h"
@@ -70,6 +71,7 @@ struct control {
     struct certificate_watch *certificates;
     struct gate_watch *gates;
     struct passwords *passwords;
+    struct split_watch *splits;
 };
 
 static void fail(const char *event, const struct err *err)
@@ -337,6 +339,7 @@ static void on_other_config(void *context, const struct config *config)
     server_checks_follow(c->checks);
     certificate_watch_use(c->certificates, config);
     gate_watch_use(c->gates, config);
+    split_watch_follow(c->splits);
     admin_use(c->admin, config->admin, config->arena);
 }
 
@@ -403,6 +406,7 @@ static void on_successor(void *context, pid_t successor)
     log_watch_stop(c->logs);
     service_hand_over(c->service, (int)successor);
     begin_drain(c);
+    split_watch_stop(c->splits);
     if (c->start && c->start->generations) generations_leave(c->start->generations);
 }
 
@@ -458,6 +462,7 @@ static int open_all(struct control *c, struct err *err)
     if (open_discovery(c, err) < 0) return -1;
     if (watch_signals(c, err) < 0 || open_proxy(c, err) < 0) return -1;
     if (server_watch_new(&c->servers, c->proxy, &c->loop, err) < 0 || open_checks(c, err) < 0) return -1;
+    if (split_watch_new(&c->splits, c->proxy, &c->loop, c->jobs, find_folder(c), err) < 0) return -1;
     if (open_logs(c, err) < 0) return -1;
     if (open_audit(c, err) < 0 || open_reload(c, err) < 0) return -1;
     if (open_leaks(c, err) < 0) return -1;
@@ -486,6 +491,7 @@ static int own(struct control *c, struct err *err)
     if (c->logs && log_watch_start(c->logs, err) < 0) return -1;
     if (c->start && start_keep(c->start, err) < 0) return -1;
     int folder = find_folder(c);
+    split_watch_own(c->splits, folder, c->heritage != NULL);
     return folder < 0 ? 0 : audit_keep(c->audit, folder, err);
 }
 
@@ -521,6 +527,7 @@ static void close_all(struct control *c)
     server_checks_stop(c->checks);
     traffic_watch_stop(c->traffic);
     loop_turn(&c->loop, 0); /* what they had posted */
+    split_watch_stop(c->splits);
     drain_stop(&c->drain);
     proxy_free(c->proxy);
     admin_close(c->admin);
@@ -528,6 +535,7 @@ static void close_all(struct control *c)
     server_checks_free(c->checks);
     server_watch_free(c->servers);
     traffic_watch_free(c->traffic);
+    split_watch_free(c->splits);
     profiler_free(c->profiler);
     leak_watch_free(c->leaks);
     audit_free(c->audit);

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #define BETA_STEPS_MAX 20000
+#define RANK_HALVINGS 50
 /* A binomial variable of a larger variance is taken for a normal one. */
 #define NORMAL_FROM_VARIANCE 1000.0
 /* Where less than five hits are expected, so many are as good as never. */
@@ -75,27 +76,32 @@ double distribution_f_tail(double f, double degrees_above, double degrees_below)
                              degrees_above / 2);
 }
 
-/* How often fewer than `rank` of `count` values are at most the quantile q. */
+/* How often fewer than `rank` of `count` values are at most the quantile q, and how often so many. */
 static double below_rank(double count, double q, double rank)
 {
     return distribution_beta(1 - q, count - rank + 1, rank);
 }
 
-struct distribution_ranks distribution_quantile_ranks(double count, double q)
+static double from_rank(double count, double q, double rank)
 {
-    double variance = count * q * (1 - q), half = DISTRIBUTION_Z_95 * sqrt(variance);
+    return distribution_beta(q, rank, count - rank + 1);
+}
+
+struct distribution_ranks distribution_quantile_ranks(double count, double q, double z)
+{
+    double variance = count * q * (1 - q), half = z * sqrt(variance), tail = erfc(z / M_SQRT2) / 2;
     struct distribution_ranks out = { count * q - half + 0.5, count * q + half + 0.5 };
     if (variance > NORMAL_FROM_VARIANCE) return out;
     double low = 0, high = count + 1;
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < RANK_HALVINGS; i++) {
         double middle = (low + high) / 2;
-        *(below_rank(count, q, middle) <= 0.025 ? &low : &high) = middle;
+        *(below_rank(count, q, middle) <= tail ? &low : &high) = middle;
     }
     out.low = low;
     low = 0, high = count + 1;
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < RANK_HALVINGS; i++) {
         double middle = (low + high) / 2;
-        *(below_rank(count, q, middle) >= 0.975 ? &high : &low) = middle;
+        *(from_rank(count, q, middle) <= tail ? &high : &low) = middle;
     }
     out.high = high;
     return out;

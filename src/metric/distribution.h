@@ -15,13 +15,14 @@ double distribution_t_95(double degrees);
 /* The upper tail of Fisher's F. */
 double distribution_f_tail(double f, double degrees_above, double degrees_below);
 
-/* Between which ranks, from 1, the quantile q of a population lies in 19 of 20 samples of `count` values: from the binomial
- * distribution, to the letter where there are few. `count` need not be whole: an effective number. Below 1 and above
- * `count` where there are too few values for a bound. */
+/* Between which ranks, from 1, the quantile q of a population lies but in as many samples of `count` values as a normal variable
+ * lies beyond z, to either side: in 19 of 20 for DISTRIBUTION_Z_95. From the binomial distribution, to the letter where there
+ * are few. `count` need not be whole: an effective number. Below 1 and above `count` where there are too few values for a
+ * bound. */
 struct distribution_ranks {
     double low, high;
 };
-struct distribution_ranks distribution_quantile_ranks(double count, double q);
+struct distribution_ranks distribution_quantile_ranks(double count, double q, double z);
 
 /* Fisher's exact test that two shares are the same, to both sides, with half the weight of what is as likely as what was
  * seen (mid-p: H. O. Lancaster 1961). For small expected counts: it sums what is likely one by one. */

@@ -129,11 +129,33 @@ static double fisher(const struct statistic_share *a, const struct statistic_sha
     return distribution_fisher_mid_p(rounded[0], rounded[1], rounded[2], rounded[3]);
 }
 
-/* By what factor the sequence is wider than the interval, when as much was seen as these hits tell. */
-static double mixture_width(double hits)
+/* How many standard deviations the sequence goes to either side, when as much was seen as these hits tell. */
+static double mixture_z(double hits, double alpha)
 {
     double part = MIXTURE_HITS / hits;
-    return sqrt((1 + part) * log((1 + 1 / part) / (ALPHA * ALPHA))) / Z_95;
+    return sqrt((1 + part) * log((1 + 1 / part) / (alpha * alpha)));
+}
+
+/* The hits that the variance of a difference of shares tells, when both are `share`. */
+static double hits_of(double share, double variance)
+{
+    double each = share * (1 - share);
+    return each * each / variance;
+}
+
+struct statistic_interval statistic_difference_always(const struct statistic_share *first,
+                                                      const struct statistic_share *second, double alpha)
+{
+    struct statistic_interval a = statistic_proportion(first), b = statistic_proportion(second);
+    struct statistic_interval out = { -1, 1 };
+    if (!first->count || !second->count) return out;
+    struct pooled both = pool_shares(first, second);
+    if (!(both.variance > 0)) return out;
+    double p1 = share_of(first), p2 = share_of(second);
+    double width = mixture_z(hits_of(both.share, both.variance), alpha) / Z_95;
+    out.low = fmax(p2 - p1 - hypot(p2 - b.low, a.high - p1) * width, -1);
+    out.high = fmin(p2 - p1 + hypot(b.high - p2, p1 - a.low) * width, 1);
+    return out;
 }
 
 struct statistic_difference statistic_difference(const struct statistic_share *first,
@@ -141,19 +163,13 @@ struct statistic_difference statistic_difference(const struct statistic_share *f
 {
     struct statistic_interval a = statistic_proportion(first), b = statistic_proportion(second);
     double p1 = share_of(first), p2 = share_of(second);
-    struct statistic_difference out = {
-        .difference = p2 - p1, .interval = { -1, 1 }, .always = { -1, 1 }, .p = 1
-    };
+    struct statistic_difference out = { .difference = p2 - p1, .interval = { -1, 1 }, .p = 1 };
+    out.always = statistic_difference_always(first, second, ALPHA);
     if (!first->count || !second->count) return out;
-    double below = hypot(p2 - b.low, a.high - p1), above = hypot(b.high - p2, p1 - a.low);
-    out.interval.low = out.difference - below;
-    out.interval.high = out.difference + above;
+    out.interval.low = out.difference - hypot(p2 - b.low, a.high - p1);
+    out.interval.high = out.difference + hypot(b.high - p2, p1 - a.low);
     struct pooled both = pool_shares(first, second);
     if (!(both.variance > 0)) return out;
-    double seen = both.share * (1 - both.share) / both.variance * both.share * (1 - both.share);
-    double width = mixture_width(seen);
-    out.always.low = fmax(out.difference - below * width, -1);
-    out.always.high = fmin(out.difference + above * width, 1);
     out.z = out.difference / sqrt(both.variance);
     out.p = is_sparse(first, second, &both) ? fisher(first, second, both.effect)
                                             : distribution_t_tail(out.z, both.degrees);
@@ -171,15 +187,16 @@ static uint32_t cell_of_rank(const uint64_t *cells, double rank)
     return HISTOGRAM_CELLS - 1;
 }
 
-struct statistic_quantile statistic_quantile(const uint64_t *cells, double q,
-                                             const struct cluster_effect *effect)
+/* With an interval of so many standard deviations to either side. */
+static struct statistic_quantile quantile_within(const uint64_t *cells, double q,
+                                                 const struct cluster_effect *effect, double z)
 {
     struct statistic_quantile out = { .interval = { 0, INFINITY } };
     double count = (double)histogram_count(cells);
     out.value = histogram_quantile(cells, q);
     if (count < 1) return out;
     double t = distribution_t_95(effect->degrees) / Z_95, each = effect->effect * t * t;
-    struct distribution_ranks ranks = distribution_quantile_ranks(count / each, q);
+    struct distribution_ranks ranks = distribution_quantile_ranks(count / each, q, z);
     /* A hair's breadth for whole ranks, which are found by halving. */
     double low_rank = floor((ranks.low + 1e-6) * each), high_rank = ceil((ranks.high - 1e-6) * each);
     if (ranks.low + 1e-6 >= 1) out.interval.low = (double)histogram_cell_low(cell_of_rank(cells, low_rank));
@@ -188,6 +205,12 @@ struct statistic_quantile statistic_quantile(const uint64_t *cells, double q,
     if (cell < HISTOGRAM_CELLS - 1) /* the last one has all that is larger, too */
         out.interval.high = (double)(histogram_cell_low(cell) + histogram_cell_width(cell));
     return out;
+}
+
+struct statistic_quantile statistic_quantile(const uint64_t *cells, double q,
+                                             const struct cluster_effect *effect)
+{
+    return quantile_within(cells, q, effect, Z_95);
 }
 
 struct statistic_shift statistic_shift(const struct statistic_quantile *first,
@@ -200,4 +223,17 @@ struct statistic_shift statistic_shift(const struct statistic_quantile *first,
     out.interval.low = has_low ? out.difference - hypot(b - j->low, i->high - a) : -INFINITY;
     out.interval.high = has_high ? out.difference + hypot(j->high - b, a - i->low) : INFINITY;
     return out;
+}
+
+struct statistic_shift statistic_shift_always(const struct statistic_sample *first,
+                                              const struct statistic_sample *second, double q, double alpha)
+{
+    double n1 = (double)histogram_count(first->cells), n2 = (double)histogram_count(second->cells);
+    struct statistic_shift none = { 0, { -INFINITY, INFINITY } };
+    if (n1 < 1 || n2 < 1) return none;
+    double variance = q * (1 - q) * (first->effect.effect / n1 + second->effect.effect / n2);
+    double z = mixture_z(hits_of(q, variance), alpha);
+    struct statistic_quantile a = quantile_within(first->cells, q, &first->effect, z);
+    struct statistic_quantile b = quantile_within(second->cells, q, &second->effect, z);
+    return statistic_shift(&a, &b);
 }

@@ -53,6 +53,9 @@ struct statistic_difference {
 };
 struct statistic_difference statistic_difference(const struct statistic_share *first,
                                                  const struct statistic_share *second);
+/* `always` alone, which fails to hold the difference at any look with the probability alpha: half of it at either end. */
+struct statistic_interval statistic_difference_always(const struct statistic_share *first,
+                                                      const struct statistic_share *second, double alpha);
 
 /* A quantile in microseconds, with an interval that holds whatever the distribution is: the values at the ranks between
  * which the quantile's own rank, a binomial variable, falls (W. J. Conover, Practical Nonparametric Statistics, 3.2; of
@@ -73,3 +76,12 @@ struct statistic_shift {
 };
 struct statistic_shift statistic_shift(const struct statistic_quantile *first,
                                        const struct statistic_quantile *second);
+
+/* The same with an interval that holds however often it is looked at, but for alpha: how many values lie below a quantile is a
+ * sum of independent hits, so the ranks are those of the sequence above (S. R. Howard, A. Ramdas, Bernoulli 28, 2022). */
+struct statistic_sample {
+    const uint64_t *cells; /* borrowed */
+    struct cluster_effect effect;
+};
+struct statistic_shift statistic_shift_always(const struct statistic_sample *first,
+                                              const struct statistic_sample *second, double q, double alpha);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/bug.h"
 #include "proxy/proxy.h"
 #include "proxy/site.h"
 
@@ -29,6 +30,28 @@ static const char *keep_name(struct proxy *p, const char *name)
     return names_of(&p->names, names_intern(&p->names, name));
 }
 
+/* What is in force: the book's guard is of this dealing, or has not begun. */
+static void weigh(struct split *s, uint32_t *weights)
+{
+    const struct split_guard *g = &s->book->guard;
+    const struct split_variant_conf *confs = s->conf->variants.data;
+    for (uint32_t i = 0; i < s->variant_count; i++) weights[i] = confs[i].weight;
+    bool is_guarded = s->conf->guard && g->is_begun && g->variant == s->conf->guard->index;
+    if (is_guarded && !bug_if(SPLIT, !g->variant || g->variant >= s->variant_count ||
+                                         g->weight > weights[0] + weights[g->variant])) {
+        weights[0] = weights[0] + weights[g->variant] - g->weight;
+        weights[g->variant] = g->weight;
+    }
+    for (uint32_t i = 0; i < s->variant_count; i++) s->variants[i].weight = weights[i];
+}
+
+void split_deal(struct split *s)
+{
+    uint32_t weights[SPLIT_VARIANTS_MAX];
+    weigh(s, weights);
+    split_table_deal(&s->table, weights, s->variant_count);
+}
+
 int split_open(struct split *s, struct site *site, const struct split_conf *conf, struct err *err)
 {
     struct proxy *p = site->proxy;
@@ -42,7 +65,6 @@ int split_open(struct split *s, struct site *site, const struct split_conf *conf
     if (split_book_open(&s->book, before ? before->book : NULL, conf, p->worker_count, err) < 0) return -1;
     for (uint32_t i = 0; i < conf->variants.count; i++) {
         struct split_variant *v = &s->variants[s->variant_count++];
-        weights[i] = variants[i].weight;
         v->conf = &variants[i];
         v->split = s;
         v->index = i;
@@ -55,6 +77,7 @@ int split_open(struct split *s, struct site *site, const struct split_conf *conf
         if (!v->id || !v->own_name) return err_set(err, "out of memory for split \"%s\"", s->name);
         add_meters(v, p->metrics);
     }
+    weigh(s, weights);
     split_table_fill(&s->table, slice_of(conf->salt), weights, s->variant_count);
     return 0;
 }

@@ -16,7 +16,8 @@ struct split_variant {
     char name[132]; /* "checkout=b": what servers, logs and records are told */
     uint32_t id;    /* of that name */
     struct roster *pool;
-    struct split_book *book;                               /* the split's */
+    uint32_t weight;         /* in force: the configuration's, or what the guard makes of it */
+    struct split_book *book; /* the split's */
     uint32_t meter_exchanges, meter_errors, meter_seconds; /* of those that the split assigned */
     uint32_t meter_overrides;                              /* who asked for it, and may */
 };
@@ -33,6 +34,8 @@ struct split {
 /* Zeroed memory in `site`, whose pools are there already. */
 MUST_CHECK int split_open(struct split *s, struct site *site, const struct split_conf *conf, struct err *err);
 void split_close(struct split *s);
+/* Other weights, at once and for all workers: the guarded variant has what its guard says, the first the rest of the two. */
+void split_deal(struct split *s);
 
 /* An exchange that has ended. An error is a 5xx, or no whole response for another reason than the client's. */
 struct split_outcome {

@@ -37,7 +37,7 @@ static uint64_t dealing_of(const struct split_conf *conf)
     return hash;
 }
 
-static struct split_page *map_pages(size_t size)
+static void *map_pages(size_t size)
 {
     void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
                        0);
@@ -73,12 +73,18 @@ int split_book_open(struct split_book **out, struct split_book *before, const st
     return 0;
 }
 
+static size_t base_size(const struct split_book *book)
+{
+    return book->variant_count * sizeof(*book->base);
+}
+
 void split_book_close(struct split_book *book)
 {
     if (!book) return;
     uint32_t users = atomic_fetch_sub_explicit(&book->users, 1, memory_order_acq_rel);
     if (bug_if(SPLIT, !users) || users > 1) return;
     munmap(book->pages, book->size);
+    if (book->base) munmap(book->base, base_size(book));
     free(book);
 }
 
@@ -122,7 +128,7 @@ static bool read_cells(const struct split_page *page, uint32_t row, uint64_t *ce
     return all;
 }
 
-void split_book_read(const struct split_book *book, uint32_t variant, struct split_counts *counts)
+static void read_all(const struct split_book *book, uint32_t variant, struct split_counts *counts)
 {
     for (uint32_t worker = 0; worker < book->worker_count; worker++) {
         const struct split_page *page = page_of(book, worker, variant);
@@ -133,4 +139,46 @@ void split_book_read(const struct split_book *book, uint32_t variant, struct spl
                 counts->rows[row][b] += read_cell(&page->rows[row][b]);
         }
     }
+}
+
+/* Of the base no page is touched that has nothing. */
+static bool subtract_cells(uint64_t *from, const uint64_t *what)
+{
+    uint64_t all = 0;
+    for (uint32_t i = 0; i < SPLIT_ROW_CELLS; i++) {
+        all |= what[i];
+        from[i] -= what[i];
+    }
+    return all;
+}
+
+/* A request may be between its cell and its bucket while either is read: then there is one too many of neither. */
+static uint64_t less(uint64_t count, uint64_t base)
+{
+    return count > base ? count - base : 0;
+}
+
+void split_book_read(const struct split_book *book, uint32_t variant, struct split_counts *counts)
+{
+    read_all(book, variant, counts);
+    if (!book->base) return;
+    const struct split_counts *base = &book->base[variant];
+    for (uint32_t b = 0; b < SPLIT_BUCKETS; b++) counts->errors[b] = less(counts->errors[b], base->errors[b]);
+    for (uint32_t row = 0; row < SPLIT_ROWS; row++) {
+        uint32_t cell = row * SPLIT_ROW_CELLS;
+        if (!subtract_cells(&counts->cells[cell], &base->cells[cell])) continue;
+        for (uint32_t b = 0; b < SPLIT_BUCKETS; b++)
+            counts->rows[row][b] = less(counts->rows[row][b], base->rows[row][b]);
+    }
+}
+
+int split_book_begin(struct split_book *book, struct err *err)
+{
+    struct split_counts *base = map_pages(base_size(book));
+    if (!base) return err_set(err, "no memory to count anew: %s", strerror(errno));
+    for (uint32_t v = 0; v < book->variant_count; v++) read_all(book, v, &base[v]);
+    if (book->base) munmap(book->base, base_size(book));
+    book->base = base;
+    book->since_wall_ns = clock_wall_ns();
+    return 0;
 }

@@ -7,6 +7,7 @@
 #include "base/bug.h"
 #include "conf/decode.h"
 #include "http/h1_scan.h"
+#include "route/split_guard.h"
 
 #define PERCENT_HUNDREDTHS 100u
 
@@ -124,6 +125,7 @@ static void check_split(struct conf_decode *d, const struct conf_node *node, voi
                           "the weights of split \"%s\" make %s", s->name, text_cstr(&made));
     }
     if (!s->salt) s->salt = s->name;
+    if (s->guard && sum == SPLIT_PLACES) split_guard_check(d, node, s->guard, &s->variants);
 }
 
 static const struct conf_field split_fields[] = {
@@ -143,6 +145,9 @@ static const struct conf_field split_fields[] = {
           "their weights change." },
     { "override", CONF_OPTIONAL(struct split_conf, override, &override_type),
       .help = "Who may choose a variant for a request; nobody if absent." },
+    { "guard", CONF_OPTIONAL(struct split_conf, guard, &split_guard_conf_type),
+      .help = "Gives a variant more units step by step, and takes all from it when it is certain to be worse "
+              "than allowed. Nobody changes the weights if absent." },
     { "response_header", CONF_BOOL(struct split_conf, response_header), .preset = "false",
       .help = "Whether the response, too, says in `Weir-Split` which variant it was." },
     { 0 },
@@ -193,14 +198,27 @@ static void fill_backwards(struct split_table *t, uint32_t variant, uint32_t wei
     (void)bug_if(SPLIT, weight); /* all weights make SPLIT_PLACES: the others have left room */
 }
 
-void split_table_fill(struct split_table *t, struct slice salt, const uint32_t *weights, uint32_t count)
+static void fill(struct split_table *t, const uint32_t *weights, uint32_t count)
 {
     uint32_t left[SPLIT_VARIANTS_MAX];
     if (bug_if(SPLIT, !count || count > SPLIT_VARIANTS_MAX)) count = 1;
-    t->seed = XXH3_64bits(salt.data, salt.len);
     memset(t->variants, 0, sizeof(t->variants));
     for (uint32_t v = 1; v < count; v++) left[v] = fill_arc(t, v, weights[v], count);
     for (uint32_t v = 1; v < count; v++) fill_backwards(t, v, left[v]);
+}
+
+void split_table_fill(struct split_table *t, struct slice salt, const uint32_t *weights, uint32_t count)
+{
+    t->seed = XXH3_64bits(salt.data, salt.len);
+    fill(t, weights, count);
+}
+
+void split_table_deal(struct split_table *t, const uint32_t *weights, uint32_t count)
+{
+    struct split_table next;
+    fill(&next, weights, count);
+    for (uint32_t i = 0; i < SPLIT_PLACES; i++)
+        __atomic_store_n(&t->variants[i], next.variants[i], __ATOMIC_RELAXED);
 }
 
 struct split_seat split_seat(const struct split_table *t, struct slice unit)

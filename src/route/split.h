@@ -34,6 +34,8 @@ struct split_override_conf {
     struct conf_items from; /* struct cidr, at least one */
 };
 
+struct split_guard_conf;
+
 struct split_conf {
     const char *name;
     struct http_template
@@ -42,6 +44,7 @@ struct split_conf {
     struct conf_items variants;           /* struct split_variant_conf, 1..SPLIT_VARIANTS_MAX */
     struct split_override_conf *override; /* NULL: nobody */
     bool response_header;                 /* the response carries Weir-Split too */
+    struct split_guard_conf *guard;       /* route/split_guard.h; NULL: nobody changes its weights */
 };
 
 extern const struct conf_type split_conf_type;
@@ -55,6 +58,8 @@ struct split_table {
 
 /* Control side. weights make SPLIT_PLACES, count is 1..SPLIT_VARIANTS_MAX. */
 void split_table_fill(struct split_table *t, struct slice salt, const uint32_t *weights, uint32_t count);
+/* Other weights while workers look: each place is one of before or one of now, whoever looks. The table's seed stays. */
+void split_table_deal(struct split_table *t, const uint32_t *weights, uint32_t count);
 /* Where a unit is: its place decides its variant, its bucket, which other bits of the same hash decide, has its requests
  * counted together with those of others, so that it shows how alike one unit's requests are (metric/cluster.h). */
 struct split_seat {
@@ -64,7 +69,7 @@ struct split_seat {
 struct split_seat split_seat(const struct split_table *t, struct slice unit);
 static inline uint32_t split_variant_at(const struct split_table *t, uint32_t place)
 {
-    return t->variants[place];
+    return __atomic_load_n(&t->variants[place], __ATOMIC_RELAXED);
 }
 /* Whom the override names for this request: an index of conf->variants, or SPLIT_NONE: it names none, an unknown
  * one, or comes from elsewhere. */

@@ -170,3 +170,45 @@ void split_report_fill(struct split_report *out, const struct split_tally *talli
     out->is_alarm = out->sample_ratio.p < SPLIT_ALARM_P;
     out->is_alarm_always = out->sample_ratio.always_p < SPLIT_ALARM_P;
 }
+
+static const struct statistic_shift unbounded = { 0, { -INFINITY, INFINITY } };
+
+static struct statistic_shift contrast_errors(const struct split_report_variant *first,
+                                              const struct split_report_variant *v, double alpha)
+{
+    struct statistic_share a = errors_of(first), b = errors_of(v);
+    if (!a.count || !b.count) return unbounded;
+    return (struct statistic_shift){ v->error_share - first->error_share,
+                                     statistic_difference_always(&a, &b, alpha) };
+}
+
+void split_contrast_fill(struct split_contrast *out, const struct split_tally *tallies, uint32_t count,
+                         uint32_t variant, unsigned figures, double alpha)
+{
+    struct likeness own[SPLIT_VARIANTS_MAX], all = { 0 };
+    struct split_report r = { .count = count };
+    assert(count >= 2 && count <= SPLIT_VARIANTS_MAX && variant >= 1 && variant < count);
+    for (uint32_t i = 0; i < count; i++) {
+        take_tally(&r.variants[i], &own[i], &tallies[i]);
+        merge(&all, &own[i]);
+        r.requests += r.variants[i].requests;
+    }
+    struct split_report_variant *a = &r.variants[0], *b = &r.variants[variant];
+    *out = (struct split_contrast){ .requests = b->requests, .first_requests = a->requests };
+    a->error_effect = effect_of(&own[0].errors, &all.errors, &a->effect);
+    b->error_effect = effect_of(&own[variant].errors, &all.errors, &b->effect);
+    out->figures[SPLIT_ERRORS] = figures & 1u << SPLIT_ERRORS ? contrast_errors(a, b, alpha) : unbounded;
+    for (uint32_t i = 0; i < SPLIT_QUANTILES; i++) {
+        out->figures[SPLIT_OF_P50 + i] = unbounded;
+        if (!(figures & 1u << (SPLIT_OF_P50 + i))) continue;
+        const struct statistic_sample first = {
+            tallies[0].counts->cells, effect_of(&own[0].quantiles[i], &all.quantiles[i], &a->effect)
+        };
+        const struct statistic_sample second = { tallies[variant].counts->cells,
+                                                 effect_of(&own[variant].quantiles[i], &all.quantiles[i],
+                                                           &b->effect) };
+        out->figures[SPLIT_OF_P50 + i] = statistic_shift_always(&first, &second, quantiles[i], alpha);
+    }
+    r.effect = cluster_effect(&all.requests);
+    out->is_alarm = fit_of(&r).always_p < SPLIT_ALARM_P;
+}

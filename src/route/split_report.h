@@ -54,3 +54,17 @@ struct split_report {
 
 /* count is 1..SPLIT_VARIANTS_MAX. Takes some milliseconds where durations are of many kinds. */
 void split_report_fill(struct split_report *out, const struct split_tally *tallies, uint32_t count);
+
+/* What a guard goes by (route/split_guard.h): how much more a variant has of each figure than the first, in intervals that
+ * hold however often one looks but for `alpha`, each by itself. Errors are shares, durations microseconds. */
+enum split_figure { SPLIT_ERRORS, SPLIT_OF_P50, SPLIT_OF_P95, SPLIT_OF_P99, SPLIT_FIGURES };
+struct split_contrast {
+    uint64_t requests; /* of the variant; of the first */
+    uint64_t first_requests;
+    struct statistic_shift
+        figures[SPLIT_FIGURES]; /* unbounded where not asked for, or where nothing can be told */
+    bool is_alarm;              /* shares are not those of the weights, however often one looks */
+};
+/* `figures`: a bit for each that is asked for; others cost nothing. `variant` is 1..count-1. */
+void split_contrast_fill(struct split_contrast *out, const struct split_tally *tallies, uint32_t count,
+                         uint32_t variant, unsigned figures, double alpha);

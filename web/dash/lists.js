@@ -15,6 +15,8 @@ function splitsView() {
     { title: "p95", show: Dom.text(({ v }) => range(v.p95_ms, Words.ms)) },
     { title: "p99", show: Dom.text(({ v }) => range(v.p99_ms, Words.ms)) },
     { title: "Dealt as configured", kind: "words", show: Dom.text(({ ratio }) => ratio?.is_alarm_always ? "No: the shares are not those of the weights." : "Yes, as far as can be told.") },
+    { title: "Guard", kind: "words", show: Dom.text(({ guard, v }) => guard?.state && guard.variant === v.name
+      ? `${guard.state.replace("_", " ")}${guard.reason ? `: ${guard.reason}` : ""}` : "–") },
   ], "The configuration has no splits.");
   return {
     title: "Splits", every: 5000, element: table.element,
@@ -22,7 +24,7 @@ function splitsView() {
       const { splits } = await Api.get("/api/v1/splits");
       return Promise.all(splits.slice(0, 50).map(split => Api.get(`/api/v1/splits/${Api.part(split.name)}/report`)));
     },
-    update: reports => table.update(reports.flatMap(report => report.variants.map(v => ({ split: report.split, ratio: report.sample_ratio, v }))),
+    update: reports => table.update(reports.flatMap(report => report.variants.map(v => ({ split: report.split, ratio: report.sample_ratio, guard: report.guard, v }))),
       ({ split, v }) => JSON.stringify([split, v.name])),
   };
 }

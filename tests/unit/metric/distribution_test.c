@@ -79,12 +79,13 @@ static void the_ranks_of_a_quantile_are_the_binomial_ones(void **state)
         { 5, 0.5, 0, 6 },     { 6, 0.5, 1, 6 },       { 400, 0.99, 392, 400 }, { 368, 0.99, 360, 368 },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        struct distribution_ranks r = distribution_quantile_ranks(cases[i].count, cases[i].q);
+        struct distribution_ranks r = distribution_quantile_ranks(cases[i].count, cases[i].q,
+                                                                  DISTRIBUTION_Z_95);
         assert_int_equal((int)floor(r.low + 1e-6), cases[i].low);
         assert_int_equal((int)ceil(r.high - 1e-6), cases[i].high);
     }
-    struct distribution_ranks exact = distribution_quantile_ranks(3999, 0.5);
-    struct distribution_ranks normal = distribution_quantile_ranks(4001, 0.5);
+    struct distribution_ranks exact = distribution_quantile_ranks(3999, 0.5, DISTRIBUTION_Z_95);
+    struct distribution_ranks normal = distribution_quantile_ranks(4001, 0.5, DISTRIBUTION_Z_95);
     assert_true(fabs(exact.low - normal.low) < 2 && fabs(exact.high - normal.high) < 3);
 }
 

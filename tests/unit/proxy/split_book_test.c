@@ -122,9 +122,35 @@ static void whatever_deals_units_anew_begins_the_counts_anew(void **state)
     another_book_is_begun("the number of variants");
 }
 
+static void counts_begin_anew_where_they_are_told_to(void **state)
+{
+    (void)state;
+    struct split_book *book = open_book(NULL);
+    split_book_count(book, 0, 1, 7, true, 100);
+    split_book_count(book, 1, 1, 8, false, 5000000);
+    uint64_t since = book->since_wall_ns;
+    for (int round = 0; round < 2; round++) { /* the second time over what the first has kept */
+        assert_int_equal(split_book_begin(book, &err), 0);
+        struct split_counts *counts = read_book(book, 1), none = { { 0 }, { 0 }, { { 0 } } };
+        assert_memory_equal(counts, &none, sizeof(none));
+        free(counts);
+        split_book_count(book, 2, 1, 7, round, 100);
+        counts = read_book(book, 1);
+        uint32_t fast = histogram_index(100);
+        assert_int_equal(counts->cells[fast], 1);
+        assert_int_equal(counts->rows[fast / SPLIT_ROW_CELLS][7], 1);
+        assert_int_equal(counts->errors[7], round);
+        assert_int_equal(counts->errors[8], 0);
+        free(counts);
+    }
+    assert_true(book->since_wall_ns >= since);
+    split_book_close(book);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(counts_begin_anew_where_they_are_told_to, set_up),
         cmocka_unit_test_setup(counts_of_all_workers_are_read_by_bucket_and_duration, set_up),
         cmocka_unit_test_setup(a_reload_that_deals_alike_goes_on_counting, set_up),
         cmocka_unit_test_setup(whatever_deals_units_anew_begins_the_counts_anew, set_up),

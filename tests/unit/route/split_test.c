@@ -15,6 +15,7 @@
 #include "base/rng.h"
 #include "conf/decode.h"
 #include "metric/statistic.h"
+#include "route/split_guard.h"
 
 #define UNITS 1000000u
 
@@ -323,6 +324,49 @@ static void a_split_is_what_was_written(void **state)
     drop(&d);
 }
 
+#define GUARDED                                                                                          \
+    "{unit: client, variants: {a: {weight: 75, pool: web}, c1: {weight: 20, pool: web}, b: {weight: 5, " \
+    "pool: web}}, guard: "
+
+static void a_guard_is_what_was_written(void **state)
+{
+    (void)state;
+    struct decoded d = decode(
+        "pools: {web: {}}\nsplits:\n  s: " GUARDED
+        "{errors: 0.5, p95: 0s, p99: 20ms, ramp: [1, 25, 80], step_time: 1m, step_requests: 7}}\n"
+        "  t: " GUARDED "{p50: 1s, variant: c1}}\n");
+    if (d.faults) fail_msg("%s", d.faults);
+    const struct split_conf *splits = d.config.splits.data;
+    const struct split_guard_conf *g = splits[0].guard;
+    const uint32_t *ramp = g->ramp.data;
+    assert_int_equal(g->index, 2);
+    assert_int_equal(g->errors, 50);
+    assert_true(g->quantile_ms[SPLIT_P50] == UINT64_MAX && g->quantile_ms[SPLIT_P95] == 0);
+    assert_int_equal(g->quantile_ms[SPLIT_P99], 20);
+    assert_int_equal(g->ramp.count, 3);
+    assert_int_equal(ramp[1], 2500);
+    assert_int_equal(g->step_ms, 60000);
+    assert_int_equal(g->step_requests, 7);
+    g = splits[1].guard;
+    assert_int_equal(g->index, 1);
+    assert_int_equal(g->errors, SPLIT_ALLOWS_ANY);
+    assert_int_equal(g->step_ms, 600000);
+    assert_int_equal(g->ramp.count, 0);
+    drop(&d);
+}
+
+/* Other weights while somebody looks are those of a table that is made anew. */
+static void a_table_is_dealt_anew_in_its_place(void **state)
+{
+    (void)state;
+    struct split_table before, dealt;
+    const uint32_t few[] = { 9900, 100 }, many[] = { 5000, 5000 };
+    split_table_fill(&before, SLICE("salt"), many, 2);
+    split_table_fill(&dealt, SLICE("salt"), few, 2);
+    split_table_deal(&dealt, many, 2);
+    assert_memory_equal(&before, &dealt, sizeof(before));
+}
+
 static void mistakes_are_said(void **state)
 {
     (void)state;
@@ -347,6 +391,14 @@ static void mistakes_are_said(void **state)
         { "{unit: client, variants: {a: {weight: 100, pool: web}}, override: {header: 'X V', from: "
           "[10.0.0.0/8]}}",
           "no header's name" },
+        { GUARDED "{p95: 5ms, variant: c}}", "no variant \"c\" to guard" },
+        { GUARDED "{p95: 5ms, variant: a}}", "\"a\" is the first variant" },
+        { "{unit: client, variants: {a: {weight: 100, pool: web}}, guard: {p95: 5ms}}", "or add one" },
+        { GUARDED "{ramp: [5]}}", "looks at no figure" },
+        { GUARDED "{errors: 1, ramp: [5, 5]}}", "do not ascend" },
+        { GUARDED "{errors: 1, ramp: [0]}}", "do not ascend" },
+        { GUARDED "{errors: 1, ramp: [5, 80.01]}}", "leave \"b\" 80.00%" },
+        { GUARDED "{errors: 1.234}}", "at most two decimals" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char yaml[400];
@@ -452,6 +504,8 @@ int main(void)
         cmocka_unit_test(buckets_are_independent_of_variants),
         cmocka_unit_test(splits_of_different_salts_are_independent),
         cmocka_unit_test(a_split_is_what_was_written),
+        cmocka_unit_test(a_guard_is_what_was_written),
+        cmocka_unit_test(a_table_is_dealt_anew_in_its_place),
         cmocka_unit_test(mistakes_are_said),
         cmocka_unit_test(there_are_at_most_thirty_two_variants),
         cmocka_unit_test(percentages_have_two_decimals),
