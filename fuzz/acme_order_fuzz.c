@@ -98,7 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             if (rest.len)
                 answer(o, &rest, now_ms);
             else
-                acme_order_unanswered(o, "cut");
+                acme_order_unanswered(o, "cut", now_ms);
         }
     }
     check_end(o);

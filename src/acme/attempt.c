@@ -12,6 +12,8 @@
 #define SETTLE_MS 2500u
 /* An order as a whole. */
 #define LIMIT_MS (10u * 60 * 1000)
+/* What it issues may begin so much later: clocks differ. */
+#define EARLY_MAX_S 600
 
 const char *acme_key_kind_name(uint32_t kind)
 {
@@ -77,7 +79,7 @@ static void ask(struct acme_attempt *a, struct acme_order *o)
     struct acme_response response;
     struct err err;
     if (acme_fetch(a->fetcher, &o->request, &response, &err) < 0)
-        acme_order_unanswered(o, err.text);
+        acme_order_unanswered(o, err.text, now_ms());
     else
         acme_order_take(o, &response, now_ms());
 }
@@ -91,10 +93,16 @@ static int drive(struct acme_attempt *a, struct acme_order *o)
             if (!a->wait(a->context, o->until_ms)) return err_set(&a->err, "weir stops");
             break;
         case ACME_WANT_PROOFS:
-            if (show(a, o) < 0) return -1;
+            if (show(a, o) < 0) {
+                a->is_uncounted = true;
+                return -1;
+            }
             acme_order_shown(o, now_ms());
             break;
-        case ACME_WANT_NOTHING: a->err = o->err; return o->chain ? 0 : -1;
+        case ACME_WANT_NOTHING:
+            a->err = o->err;
+            a->is_uncounted = o->is_unheard;
+            return o->chain ? 0 : -1;
         }
     }
 }
@@ -107,10 +115,18 @@ static int check(struct acme_attempt *a, const char *staged)
     if (tls_certificate_read(&c, staged, staged, stamps, &a->err) < 0)
         return err_prefix(&a->err, "what the CA issued is refused");
     bool is_whole = acme_has_names(c, &a->certificate->acme);
-    bool is_over = tls_certificate_age(c, (int64_t)(clock_wall_ns() / NS_PER_S)) == TLS_AGE_EXPIRED;
+    int64_t now_s = (int64_t)(clock_wall_ns() / NS_PER_S), early_s = c->not_before - now_s;
+    bool is_over = tls_certificate_age(c, now_s) == TLS_AGE_EXPIRED;
     tls_certificate_put(c);
     if (!is_whole) return err_set(&a->err, "what the CA issued lacks names that were ordered");
-    return is_over ? err_set(&a->err, "what the CA issued has expired; is this host's clock right?") : 0;
+    if (is_over) return err_set(&a->err, "what the CA issued has expired; is this host's clock right?");
+    if (early_s > EARLY_MAX_S)
+        return err_set(&a->err, "what the CA issued is valid in %lld s only; is this host's clock right?",
+                       (long long)early_s);
+    /* Its clock is a little ahead: what is served meanwhile is better than what no client takes yet. */
+    if (early_s > 0 && !a->wait(a->context, now_ms() + (uint64_t)early_s * 1000))
+        return err_set(&a->err, "weir stops");
+    return 0;
 }
 
 static int keep(struct acme_attempt *a, const struct acme_order *o, EVP_PKEY *key)
@@ -145,11 +161,11 @@ static int order(struct acme_attempt *a, EVP_PKEY *account, EVP_PKEY *key, struc
                                             .settle_ms = SETTLE_MS,
                                             .limit_ms = LIMIT_MS };
     struct acme_order *o = acme_order_new(&setup, now_ms());
+    a->is_uncounted = false;
     int result = drive(a, o);
     unshow(a, o);
     if (result == 0) result = keep(a, o, key);
     a->retry_after_s = o->retry_after_s;
-    a->is_unheard = o->is_unheard;
     a->is_made = o->is_made;
     acme_order_free(o);
     return result;
@@ -158,6 +174,7 @@ static int order(struct acme_attempt *a, EVP_PKEY *account, EVP_PKEY *key, struc
 int acme_attempt_run(struct acme_attempt *a)
 {
     size_t len = 0;
+    a->is_uncounted = true; /* until something is asked */
     EVP_PKEY *account = acme_folder_account(a->folder, a->conf->directory, &a->err);
     if (!account) return -1;
     EVP_PKEY *key = acme_key_new((enum acme_key_kind)a->conf->key);

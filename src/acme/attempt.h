@@ -21,7 +21,9 @@ struct acme_attempt {
     /* Filled in. */
     struct err err;
     uint64_t retry_after_s;
-    bool is_unheard, is_made;
+    bool is_made; /* the CA has an order of it */
+    bool
+        is_uncounted; /* nothing came of it that the CA counts: it is out of order, or something is lacking here */
 };
 
 /* 0: its file is there. */

@@ -24,6 +24,8 @@
 #define STAGED ".new-"
 /* No CA looks for a proof for so long. */
 #define SHOWN_MAX_S 3600
+/* Nobody writes one for so long. */
+#define STAGED_MAX_S 3600
 #define SHOWN_FILE_MAX 1024u
 
 struct acme_folder {
@@ -142,28 +144,59 @@ static bool read_file(const char *path, char *out, size_t room)
 
 /* the lock */
 
-static bool try_lock(int fd)
+static int try_lock(int fd)
 {
     struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    return fcntl(fd, F_OFD_SETLK, &all) == 0;
+    return fcntl(fd, F_OFD_SETLK, &all);
 }
 
-bool acme_folder_lock(struct acme_folder *f, char holder[ACME_HOLDER_ROOM])
+/* What is in its place was renamed: only who ended before that leaves one. */
+static void sweep_staged(const struct acme_folder *f)
 {
-    char path[ACME_PATH_ROOM], host[64] = "", line[ACME_HOLDER_ROOM];
-    path_in(f, path, "lock");
-    *holder = 0;
-    if (f->lock < 0) f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (f->lock < 0 || !try_lock(f->lock)) {
-        if (f->lock >= 0 && read_file(path, holder, ACME_HOLDER_ROOM)) holder[strcspn(holder, "\n")] = 0;
-        return false;
+    char path[ACME_PATH_ROOM];
+    struct stat st;
+    DIR *dir = opendir(f->path);
+    if (!dir) return;
+    for (const struct dirent *d = readdir(dir); d; d = readdir(dir)) {
+        if (strncmp(d->d_name, STAGED, strlen(STAGED)) != 0) continue;
+        path_in(f, path, "%s", d->d_name);
+        if (lstat(path, &st) == 0 && S_ISREG(st.st_mode) && time(NULL) - st.st_mtime > STAGED_MAX_S)
+            unlink(path);
     }
+    closedir(dir);
+}
+
+static void say_holder(const struct acme_folder *f)
+{
+    char host[64] = "", line[ACME_HOLDER_ROOM];
     gethostname(host, sizeof(host) - 1);
     int len = snprintf(line, sizeof(line), "held by process %d of %s since %" PRId64 "\n", (int)getpid(),
                        host, (int64_t)time(NULL));
     /* For people alone: the lock holds without it. */
     if (ftruncate(f->lock, 0) == 0) (void)!pwrite(f->lock, line, (size_t)len, 0);
-    return true;
+}
+
+enum acme_lock acme_folder_lock(struct acme_folder *f, char holder[ACME_HOLDER_ROOM], struct err *err)
+{
+    char path[ACME_PATH_ROOM];
+    path_in(f, path, "lock");
+    *holder = 0;
+    if (f->lock < 0) f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (f->lock < 0) {
+        (void)err_set(err, "%s cannot be opened: %s", path, strerror(errno));
+        return ACME_LOCK_NONE;
+    }
+    if (try_lock(f->lock) < 0) {
+        if (errno != EAGAIN && errno != EACCES) { /* POSIX allows either */
+            (void)err_set(err, "%s cannot be locked, which orders need: %s", path, strerror(errno));
+            return ACME_LOCK_NONE;
+        }
+        if (read_file(path, holder, ACME_HOLDER_ROOM)) holder[strcspn(holder, "\n")] = 0;
+        return ACME_LOCK_OTHERS;
+    }
+    say_holder(f);
+    sweep_staged(f);
+    return ACME_LOCK_OWN;
 }
 
 void acme_folder_unlock(struct acme_folder *f)
@@ -203,9 +236,10 @@ static EVP_PKEY *read_account(const char *path, struct err *err)
 EVP_PKEY *acme_folder_account(struct acme_folder *f, const char *directory, struct err *err)
 {
     char path[ACME_PATH_ROOM];
+    struct stat st;
     size_t len = 0;
     account_path(f, directory, path);
-    if (access(path, F_OK) == 0) return read_account(path, err);
+    if (lstat(path, &st) == 0 || errno != ENOENT) return read_account(path, err);
     EVP_PKEY *key = acme_key_new(ACME_KEY_ECDSA);
     char *pem = key ? acme_key_print(key, &len) : NULL;
     int result = pem ? put_file(f, path, (struct slice){ pem, len }, err)
@@ -218,17 +252,22 @@ EVP_PKEY *acme_folder_account(struct acme_folder *f, const char *directory, stru
 
 /* attempts */
 
+#define ATTEMPTS_FILE_MAX (ACME_ERROR_ROOM + 200u)
+
 static void read_attempts(const char *path, struct acme_attempts *a, char error[ACME_ERROR_ROOM])
 {
-    char text[ACME_ERROR_ROOM + 100];
+    char text[ATTEMPTS_FILE_MAX];
     *a = (struct acme_attempts){ 0 };
     *error = 0;
     if (!read_file(path, text, sizeof(text))) return;
-    int at = 0;
+    int at = 0, more = 0;
     if (sscanf(text, "failures %9" SCNu32 "\nnext %18" SCNd64 "\n%n", &a->failures, &a->next_s, &at) < 2) {
         *a = (struct acme_attempts){ 0 };
         return;
     }
+    if (sscanf(text + at, "asked %16" SCNx64 "\nissued %16" SCNx64 "\n%n", &a->asked, &a->issued, &more) < 2)
+        a->asked = a->issued = 0;
+    at += more;
     char *line = text + at;
     line[strcspn(line, "\n")] = 0;
     if (strncmp(line, "error ", 6) == 0)
@@ -253,9 +292,10 @@ void acme_folder_read_attempts_of(const char *file, struct acme_attempts *a, cha
 int acme_folder_keep_attempts(struct acme_folder *f, const char *name, const char *kind,
                               const struct acme_attempts *a, const char *error, struct err *err)
 {
-    char path[ACME_PATH_ROOM], text[ACME_ERROR_ROOM + 100];
-    int len = snprintf(text, sizeof(text), "failures %" PRIu32 "\nnext %" PRId64 "\n", a->failures,
-                       a->next_s);
+    char path[ACME_PATH_ROOM], text[ATTEMPTS_FILE_MAX];
+    int len = snprintf(text, sizeof(text),
+                       "failures %" PRIu32 "\nnext %" PRId64 "\nasked %" PRIx64 "\nissued %" PRIx64 "\n",
+                       a->failures, a->next_s, a->asked, a->issued);
     if (*error)
         len += snprintf(text + len, sizeof(text) - (size_t)len, "error %.*s\n", (int)ACME_ERROR_ROOM - 20,
                         error);

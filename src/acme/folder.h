@@ -3,7 +3,7 @@
  *
  *     account-HASH.key        the account with one CA, whose directory's URL has that hash
  *     NAME.ecdsa.pem          a certificate, by the first of its names: its key, then its chain
- *     NAME.ecdsa.attempts     what came of trying to have one
+ *     NAME.ecdsa.attempts     what came of trying to have one, and what it was
  *     pace                    when orders began in the last hour
  *     lock                    held while an order goes on, and says by whom
  *     challenges/TOKEN        proofs that a CA looks for at the moment
@@ -29,9 +29,14 @@ void acme_folder_close(struct acme_folder *f); /* NULL is fine */
 /* Of a certificate: "PATH/NAME.ecdsa.pem", within `room`; false: it is too long. */
 bool acme_folder_file(const char *path, const char *name, const char *kind, char *out, size_t room);
 
-/* False: another has it, who says what he is in `holder`. */
 #define ACME_HOLDER_ROOM 200u
-bool acme_folder_lock(struct acme_folder *f, char holder[ACME_HOLDER_ROOM]);
+enum acme_lock {
+    ACME_LOCK_OWN,
+    ACME_LOCK_OTHERS, /* another has it, who says what he is in `holder` */
+    ACME_LOCK_NONE    /* it cannot be had here, for which err has a reason */
+};
+/* With it, what others were writing when they ended an hour ago is removed. */
+enum acme_lock acme_folder_lock(struct acme_folder *f, char holder[ACME_HOLDER_ROOM], struct err *err);
 void acme_folder_unlock(struct acme_folder *f);
 
 /* The account with this CA; made if there is none. Held locked. NULL: err. */

@@ -11,6 +11,7 @@
 
 #include "acme/attempt.h"
 #include "acme/fetch.h"
+#include "acme/wanted.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/printable.h"
@@ -27,10 +28,14 @@
 #define ELSEWHERE_S 5
 /* A folder that cannot be used, or a lock that cannot be had of it. */
 #define UNUSABLE_S 60
+/* That there are too many to be ordered is said so often. */
+#define CROWDED_SAID_S 3600
 
 struct entry {
     const struct tls_certificate_conf *conf;
     const char *name, *kind;
+    uint64_t wanted; /* acme/wanted.h */
+    bool is_changed; /* nobody has ordered it since this process wants it */
     enum acme_state state;
     int64_t until_s, next_s, read_s; /* read_s: when the files were looked at */
     struct acme_attempts attempts;
@@ -56,6 +61,8 @@ struct acme_keeper {
     struct acme_folder *folder;
     char folder_error[ERR_TEXT_MAX]; /* as it was said last */
     int64_t folder_next_s;
+    int64_t opens_s,
+        crowded_said_s; /* no order begins before, as there were too many; and when that was said */
     struct rng rng;
     _Atomic uint64_t issued, failed;
 };
@@ -87,6 +94,8 @@ static struct work *work_new(const struct acme_plan *plan)
         e->conf = plan->certificates[i];
         e->name = *(const char *const *)e->conf->acme.data;
         e->kind = acme_key_kind_name(plan->conf->key);
+        e->wanted = acme_wanted(plan->conf, &e->conf->acme);
+        e->is_changed = true;
     }
     return w;
 }
@@ -98,6 +107,21 @@ static void work_free(struct work *w)
     free(w->entries);
     free(w->folder);
     free(w);
+}
+
+/* What it wanted before as it does now was seen to already. Most are where they were. */
+static void inherit(struct work *w, const struct work *before)
+{
+    uint32_t count = before ? before->plan.count : 0;
+    for (uint32_t i = 0; i < w->plan.count; i++) {
+        struct entry *e = &w->entries[i];
+        for (uint32_t n = 0; n < count; n++) {
+            const struct entry *old = &before->entries[(i + n) % count];
+            if (strcmp(old->conf->file, e->conf->file) != 0) continue;
+            if (old->wanted == e->wanted) e->is_changed = old->is_changed;
+            break;
+        }
+    }
 }
 
 /* waiting */
@@ -158,19 +182,24 @@ static void look(struct acme_keeper *k, struct entry *e)
     }
     acme_folder_read_attempts(k->folder, e->name, e->kind, &attempts, error);
     pthread_mutex_lock(&k->lock);
+    if (attempts.asked == e->wanted) e->is_changed = false;
     e->read_s = wall_s();
     e->until_s = until_s;
     e->attempts = attempts;
-    e->next_s = due_s > attempts.next_s ? due_s : attempts.next_s;
+    e->state = ACME_STATE_WAITING;
+    e->next_s = acme_next_at(&attempts, e->wanted, e->is_changed, due_s, e->read_s);
     memcpy(e->error, error, sizeof(error));
     pthread_mutex_unlock(&k->lock);
 }
 
-static void set_state(struct acme_keeper *k, struct entry *e, enum acme_state state, int64_t next_s)
+/* words: "" if there is nothing to be said; NULL: it stays as it is. */
+static void set_state(struct acme_keeper *k, struct entry *e, enum acme_state state, int64_t next_s,
+                      const char *words)
 {
     pthread_mutex_lock(&k->lock);
     e->state = state;
     if (next_s) e->next_s = next_s;
+    if (words) snprintf(e->error, sizeof(e->error), "%s", words);
     pthread_mutex_unlock(&k->lock);
 }
 
@@ -190,6 +219,27 @@ static void say_failure(const struct entry *e)
               print_time(e->next_s, next));
 }
 
+/* There were too many of late: CAs limit what an account may ask for. Said once, not of each that waits. */
+static bool is_crowded(struct acme_keeper *k, struct entry *e)
+{
+    int64_t now_s = wall_s();
+    struct acme_pace pace;
+    char words[80], next[32];
+    if (k->opens_s <= now_s || k->opens_s > now_s + CROWDED_SAID_S) {
+        acme_folder_read_pace(k->folder, &pace);
+        k->opens_s = acme_pace_opens_at(&pace, now_s);
+    }
+    if (!k->opens_s) return false;
+    snprintf(words, sizeof(words), "%u orders were made within an hour", ACME_ORDERS_AN_HOUR);
+    set_state(k, e, ACME_STATE_WAITING, k->opens_s, words);
+    bool is_said = now_s >= k->crowded_said_s && now_s - k->crowded_said_s < CROWDED_SAID_S;
+    if (is_said) return true;
+    k->crowded_said_s = now_s;
+    log_event(LOG_WARN, "acme_not_ordered", "name=%s error=\"%s\" next=%s", e->name, words,
+              print_time(k->opens_s, next));
+    return true;
+}
+
 /* It is noted as one that has failed before it begins: whoever dies within it has waited all the same. -1: it must not begin. */
 static int note_beginning(struct acme_keeper *k, struct entry *e, struct acme_attempts *before,
                           struct err *err)
@@ -197,17 +247,22 @@ static int note_beginning(struct acme_keeper *k, struct entry *e, struct acme_at
     int64_t now_s = wall_s(), first_s = (int64_t)(k->work->plan.conf->retry_ms / 1000);
     struct acme_pace pace;
     acme_folder_read_pace(k->folder, &pace);
-    int64_t opens_s = acme_pace_opens_at(&pace, now_s);
-    if (opens_s) {
-        set_state(k, e, ACME_STATE_WAITING, opens_s);
-        return err_set(err, "%u orders were made within an hour", ACME_ORDERS_AN_HOUR);
-    }
     acme_pace_note(&pace, now_s);
     *before = e->attempts;
     struct acme_attempts begun = e->attempts;
-    acme_attempt_begins(&begun, now_s, first_s, rng_next(&k->rng));
+    if (e->is_changed && begun.asked) begun.failures = 0; /* those were of another configuration */
+    acme_attempt_begins(&begun, e->wanted, now_s, first_s, rng_next(&k->rng));
     if (acme_folder_keep_pace(k->folder, &pace, err) < 0) return -1;
     return acme_folder_keep_attempts(k->folder, e->name, e->kind, &begun, "it was broken off", err);
+}
+
+static void say_contested(const struct entry *e, struct acme_attempts *a, struct err *words)
+{
+    char next[32];
+    acme_attempt_contested(a);
+    (void)err_set(words, "who shares the folder had it issued with other names: give both the same list");
+    log_event(LOG_WARN, "acme_contested", "name=%s error=\"%s\" next=%s", e->name, words->text,
+              print_time(a->next_s, next));
 }
 
 static void note_end(struct acme_keeper *k, struct entry *e, const struct acme_attempt *a, int result,
@@ -215,22 +270,25 @@ static void note_end(struct acme_keeper *k, struct entry *e, const struct acme_a
 {
     int64_t now_s = wall_s(), first_s = (int64_t)(k->work->plan.conf->retry_ms / 1000);
     struct err err, said = a->err;
+    bool is_contested = acme_is_contested(before, e->wanted, e->is_changed);
     look(k, e); /* as noted before */
     struct acme_attempts attempts = e->attempts;
     pthread_mutex_lock(&k->lock);
     bool is_stopped = k->is_stopped;
     pthread_mutex_unlock(&k->lock);
-    if (result == 0)
-        acme_attempt_succeeded(&attempts);
+    if (result == 0 && is_contested)
+        say_contested(e, &attempts, &said);
+    else if (result == 0)
+        acme_attempt_succeeded(&attempts, now_s, first_s);
     else if (is_stopped && !a->is_made)
         attempts = *before;
-    else if (a->is_unheard && !is_stopped)
-        acme_attempt_unheard(&attempts, now_s, first_s);
+    else if (a->is_uncounted && !is_stopped)
+        acme_attempt_uncounted(&attempts, now_s, first_s, a->retry_after_s);
     else
         acme_attempt_failed(&attempts, now_s, a->retry_after_s);
     printable_mask(said.text);
-    if (acme_folder_keep_attempts(k->folder, e->name, e->kind, &attempts, result == 0 ? "" : said.text,
-                                  &err) < 0)
+    if (acme_folder_keep_attempts(k->folder, e->name, e->kind, &attempts,
+                                  result == 0 && !is_contested ? "" : said.text, &err) < 0)
         log_event(LOG_WARN, "acme_state_not_kept", "error=\"%s\"", err.text);
     look(k, e);
 }
@@ -244,15 +302,17 @@ static void run_order(struct acme_keeper *k, struct entry *e)
                               .certificate = e->conf,
                               .wait = wait_for_order,
                               .refresh = refresh,
-                              .context = k };
+                              .context = k,
+                              .is_uncounted = true };
+    if (is_crowded(k, e)) return;
     if (note_beginning(k, e, &before, &a.err) < 0) {
         char quoted[ERR_TEXT_MAX + 64];
         log_event(LOG_WARN, "acme_not_ordered", "name=%s error=%s", e->name,
                   log_quote(a.err.text, quoted, sizeof(quoted)));
-        if (e->next_s <= wall_s()) set_state(k, e, ACME_STATE_WAITING, wall_s() + UNUSABLE_S);
+        set_state(k, e, ACME_STATE_WAITING, wall_s() + UNUSABLE_S, a.err.text);
         return;
     }
-    set_state(k, e, ACME_STATE_ORDERING, 0);
+    set_state(k, e, ACME_STATE_ORDERING, 0, NULL);
     log_event(LOG_INFO, "acme_ordering", "name=%s names=%u challenge=%s directory=%s", e->name,
               e->conf->acme.count, acme_challenge_name((enum acme_challenge)conf->challenge),
               conf->directory);
@@ -267,7 +327,6 @@ static void run_order(struct acme_keeper *k, struct entry *e)
     pthread_mutex_unlock(&k->lock);
     acme_fetcher_free(a.fetcher);
     note_end(k, e, &a, result, &before);
-    set_state(k, e, ACME_STATE_WAITING, 0);
     atomic_fetch_add(result == 0 ? &k->issued : &k->failed, 1);
     char until[32], next[32];
     if (result == 0)
@@ -277,18 +336,38 @@ static void run_order(struct acme_keeper *k, struct entry *e)
         say_failure(e);
 }
 
+/* Said once, as long as it is the same. */
+static void say_unusable(struct acme_keeper *k, const struct err *err)
+{
+    char quoted[ERR_TEXT_MAX + 64];
+    if (strcmp(err->text, k->folder_error) != 0)
+        log_event(LOG_ERROR, "acme_folder_unusable", "error=%s",
+                  log_quote(err->text, quoted, sizeof(quoted)));
+    snprintf(k->folder_error, sizeof(k->folder_error), "%s", err->text);
+}
+
 static void see_to(struct acme_keeper *k, struct entry *e)
 {
-    char holder[ACME_HOLDER_ROOM];
+    char holder[ACME_HOLDER_ROOM], words[ACME_HOLDER_ROOM + 64];
     int64_t now_s = wall_s();
+    struct err err;
     if (!e->read_s || now_s - e->read_s >= REREAD_S || now_s < e->read_s) look(k, e);
-    if (e->next_s > now_s) return;
-    if (!acme_folder_lock(k->folder, holder)) {
-        set_state(k, e, ACME_STATE_ELSEWHERE, now_s + ELSEWHERE_S);
+    if (e->next_s > now_s || (k->opens_s > now_s && is_crowded(k, e))) return;
+    switch (acme_folder_lock(k->folder, holder, &err)) {
+    case ACME_LOCK_OTHERS:
+        snprintf(words, sizeof(words), "another order goes on: the folder is %s",
+                 *holder ? holder : "locked");
+        printable_mask(words);
+        set_state(k, e, ACME_STATE_ELSEWHERE, now_s + ELSEWHERE_S, words);
         return;
+    case ACME_LOCK_NONE:
+        say_unusable(k, &err);
+        set_state(k, e, ACME_STATE_WAITING, now_s + UNUSABLE_S, err.text);
+        return;
+    case ACME_LOCK_OWN: break;
     }
+    *k->folder_error = 0;
     look(k, e); /* whoever had the lock may have done it */
-    set_state(k, e, ACME_STATE_WAITING, 0);
     if (e->next_s <= now_s) run_order(k, e);
     acme_folder_unlock(k->folder);
 }
@@ -298,16 +377,13 @@ static void see_to(struct acme_keeper *k, struct entry *e)
 static bool open_folder(struct acme_keeper *k)
 {
     struct err err;
-    char quoted[ERR_TEXT_MAX + 64];
     if (k->folder) return true;
     if (wall_s() < k->folder_next_s) return false;
     if (acme_folder_open(&k->folder, k->work->plan.folder, &err) == 0) {
         *k->folder_error = 0;
         return true;
     }
-    if (strcmp(err.text, k->folder_error) != 0)
-        log_event(LOG_ERROR, "acme_folder_unusable", "error=%s", log_quote(err.text, quoted, sizeof(quoted)));
-    snprintf(k->folder_error, sizeof(k->folder_error), "%s", err.text);
+    say_unusable(k, &err);
     k->folder_next_s = wall_s() + UNUSABLE_S;
     return false;
 }
@@ -329,13 +405,14 @@ static void turn(struct acme_keeper *k)
 static void take_plan(struct acme_keeper *k)
 {
     if (!k->has_next) return;
+    if (k->next) inherit(k->next, k->work);
     work_free(k->work);
     k->work = k->next;
     k->next = NULL;
     k->has_next = false;
     acme_folder_close(k->folder);
     k->folder = NULL;
-    k->folder_next_s = 0;
+    k->folder_next_s = k->opens_s = 0;
     tls_challenges_set(k->challenges, NULL, 0); /* what there is to be shown is looked at anew */
 }
 

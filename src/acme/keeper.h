@@ -43,7 +43,7 @@ struct acme_status {
     int64_t until_s; /* of what there is, valid or not; 0: there is none yet */
     int64_t next_s;  /* when it is asked for next; 0: now */
     uint32_t failures;
-    const char *error; /* of the last order; "": it did not fail */
+    const char *error; /* of the last order, or why none begins; "": there is nothing to be said */
 };
 void acme_keeper_each(struct acme_keeper *k, void (*each)(void *context, const struct acme_status *s),
                       void *context);

@@ -55,7 +55,7 @@ struct acme_order_full {
     const char **challenges; /* URLs, one for each proof */
     const char **proof_urls; /* of its authorization */
     uint32_t at;             /* of authorizations, or of proofs */
-    bool is_finalized;
+    bool is_finalized, may_be_issued;
     char nonce[NONCE_MAX + 1]; /* empty: there is none */
     uint32_t nonces_refused;
     uint64_t look_ms; /* the next wait */
@@ -98,36 +98,13 @@ void acme_order_free(struct acme_order *o)
     free(f);
 }
 
-static void fail(struct acme_order_full *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void fail(struct acme_order_full *f, const char *format, ...)
-{
-    char text[ERR_TEXT_MAX];
-    va_list arguments;
-    if (f->step == STEP_FAILED) return;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    (void)err_set(&f->order.err, "%s: %s", acme_order_step(&f->order), text);
-    f->step = STEP_FAILED;
-}
-
-static void enter(struct acme_order_full *f, enum step step)
-{
-    f->step = step;
-    f->look_ms = LOOK_FIRST_MS;
-    f->order.until_ms = 0;
-}
-
-/* what is asked */
-
 static const char *name_at(const struct acme_order_full *f)
 {
     return f->at < f->order.proof_count ? f->order.proofs[f->at].name : "";
 }
 
-const char *acme_order_step(const struct acme_order *o)
+static const char *print_step(struct acme_order_full *f)
 {
-    struct acme_order_full *f = full_of((struct acme_order *)(uintptr_t)o);
     static const char *const names[STEP_COUNT] = {
         [STEP_DIRECTORY] = "the CA's directory",
         [STEP_NONCE] = "a nonce",
@@ -146,6 +123,28 @@ const char *acme_order_step(const struct acme_order *o)
              acme_challenge_name(f->setup.challenge));
     return f->step_text;
 }
+
+static void fail(struct acme_order_full *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void fail(struct acme_order_full *f, const char *format, ...)
+{
+    char text[ERR_TEXT_MAX];
+    va_list arguments;
+    if (f->step == STEP_FAILED) return;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    (void)err_set(&f->order.err, "%s: %s", print_step(f), text);
+    f->step = STEP_FAILED;
+}
+
+static void enter(struct acme_order_full *f, enum step step)
+{
+    f->step = step;
+    f->look_ms = LOOK_FIRST_MS;
+    f->order.until_ms = 0;
+}
+
+/* what is asked */
 
 static const char *url_of(const struct acme_order_full *f)
 {
@@ -237,12 +236,6 @@ void acme_order_shown(struct acme_order *o, uint64_t now_ms)
     o->until_ms = now_ms + f->setup.settle_ms;
 }
 
-void acme_order_unanswered(struct acme_order *o, const char *words)
-{
-    o->is_unheard = true;
-    fail(full_of(o), "%s", words);
-}
-
 /* what is answered */
 
 static bool has_type(const struct acme_response *r, const char *type)
@@ -259,9 +252,9 @@ static void take_nonce(struct acme_order_full *f, const char *nonce)
     memcpy(f->nonce, nonce, s.len + 1);
 }
 
-static void wait_a_while(struct acme_order_full *f, const struct acme_response *r, uint64_t now_ms)
+static void wait_a_while(struct acme_order_full *f, uint64_t retry_after_s, uint64_t now_ms)
 {
-    uint64_t asked_s = r->retry_after_s < LOOK_ASKED_MAX_S ? r->retry_after_s : LOOK_ASKED_MAX_S;
+    uint64_t asked_s = retry_after_s < LOOK_ASKED_MAX_S ? retry_after_s : LOOK_ASKED_MAX_S;
     f->order.until_ms = now_ms + (asked_s ? asked_s * 1000 : f->look_ms);
     f->look_ms = f->look_ms * 2 < LOOK_MAX_MS ? f->look_ms * 2 : LOOK_MAX_MS;
 }
@@ -288,12 +281,33 @@ static bool is_of_nonce(struct acme_order_full *f, const struct conf_node *probl
     return acme_problem_is(problem, "badNonce") && ++f->nonces_refused <= NONCES_REFUSED_MAX;
 }
 
+/* There is no answer, or none of a CA in order. Once it was asked to sign, it may have issued what would be ordered again, of
+ * which CAs count a few a week: then it is asked for what became of it as long as the order may take. */
+static bool is_asked_again(struct acme_order_full *f, uint64_t retry_after_s, uint64_t now_ms)
+{
+    if (f->step == STEP_FINALIZE) f->may_be_issued = true;
+    f->order.is_unheard = !f->order.is_made;
+    f->order.retry_after_s = retry_after_s;
+    if (!f->may_be_issued) return false;
+    free(f->body); /* its nonce is used up */
+    f->body = NULL;
+    if (f->step == STEP_FINALIZE) f->step = STEP_READY;
+    wait_a_while(f, retry_after_s, now_ms);
+    return true;
+}
+
+void acme_order_unanswered(struct acme_order *o, const char *words, uint64_t now_ms)
+{
+    struct acme_order_full *f = full_of(o);
+    if (!is_asked_again(f, 0, now_ms)) fail(f, "%s", words);
+}
+
 /* RFC 8555 6.7 */
-static void take_refusal(struct acme_order_full *f, const struct acme_response *r)
+static void take_refusal(struct acme_order_full *f, const struct acme_response *r, uint64_t now_ms)
 {
     struct acme_document d;
     f->order.retry_after_s = r->retry_after_s;
-    f->order.is_unheard = r->status >= 500;
+    if (r->status >= 500 && is_asked_again(f, r->retry_after_s, now_ms)) return;
     if (!has_type(r, PROBLEM_TYPE) || !acme_document_read(&d, r->body)) {
         fail(f, "the CA answers with status %d, and says nothing of why", r->status);
         return;
@@ -415,7 +429,7 @@ static void take_proof(struct acme_order_full *f, const struct acme_response *r,
                        uint64_t now_ms)
 {
     if (is_state(root, "pending") || is_state(root, "processing")) {
-        wait_a_while(f, r, now_ms);
+        wait_a_while(f, r->retry_after_s, now_ms);
     } else if (!is_state(root, "valid")) {
         fail_by_challenge(f, root);
     } else if (++f->at < f->order.proof_count) {
@@ -442,7 +456,7 @@ static void take_state(struct acme_order_full *f, const struct acme_response *r,
         enter(f, STEP_FINALIZE);
     } else {
         f->step = STEP_READY;
-        wait_a_while(f, r, now_ms);
+        wait_a_while(f, r->retry_after_s, now_ms);
     }
 }
 
@@ -474,7 +488,7 @@ static void take_document(struct acme_order_full *f, const struct acme_response 
     case STEP_AUTHORIZATION: take_authorization(f, d.root); break;
     case STEP_PROVING: take_proof(f, r, d.root, now_ms); break;
     case STEP_FINALIZE:
-        f->is_finalized = true;
+        f->is_finalized = f->may_be_issued = true;
         take_state(f, r, d.root, now_ms);
         break;
     default: take_state(f, r, d.root, now_ms); break;
@@ -507,11 +521,12 @@ static void take_success(struct acme_order_full *f, const struct acme_response *
 }
 
 /* To a HEAD for a nonce alone. */
-static void take_nonce_answer(struct acme_order_full *f, const struct acme_response *r)
+static void take_nonce_answer(struct acme_order_full *f, const struct acme_response *r, uint64_t now_ms)
 {
-    if (r->status / 100 != 2 || !*f->nonce) {
-        f->order.is_unheard = r->status >= 500 || r->status / 100 == 2;
+    bool is_good = r->status / 100 == 2;
+    if (!is_good || !*f->nonce) {
         f->order.retry_after_s = r->retry_after_s;
+        if ((is_good || r->status >= 500) && is_asked_again(f, r->retry_after_s, now_ms)) return;
         fail(f, "the CA gives no nonce: it answers with status %d", r->status);
     } else if (f->step == STEP_NONCE) {
         enter(f, STEP_ACCOUNT);
@@ -527,10 +542,11 @@ void acme_order_take(struct acme_order *o, const struct acme_response *r, uint64
     f->body = NULL;
     o->until_ms = 0;
     if (r->nonce) take_nonce(f, r->nonce);
+    o->retry_after_s = 0;
     if (was_for_nonce)
-        take_nonce_answer(f, r);
+        take_nonce_answer(f, r, now_ms);
     else if (r->status == 200 || r->status == 201)
         take_success(f, r, now_ms);
     else
-        take_refusal(f, r);
+        take_refusal(f, r, now_ms);
 }

@@ -72,7 +72,7 @@ struct acme_order {
     size_t chain_len;
     struct err err;         /* one sentence */
     uint64_t retry_after_s; /* what failed should rest so long; 0: the CA does not say */
-    bool is_unheard;        /* no answer came, or the CA is out of order: it has not counted anything */
+    bool is_unheard;        /* no answer came, or the CA is out of order, before it had anything to count */
     bool is_made;           /* the CA has an order of it, and counts it */
 };
 
@@ -82,7 +82,5 @@ void acme_order_free(struct acme_order *o); /* NULL is fine */
 enum acme_want acme_order_want(struct acme_order *o, uint64_t now_ms);
 void acme_order_take(struct acme_order *o, const struct acme_response *r, uint64_t now_ms);
 /* No answer came, for a reason in words. */
-void acme_order_unanswered(struct acme_order *o, const char *words);
+void acme_order_unanswered(struct acme_order *o, const char *words, uint64_t now_ms);
 void acme_order_shown(struct acme_order *o, uint64_t now_ms);
-/* "account", "authorization of example.org": for people. */
-const char *acme_order_step(const struct acme_order *o);

@@ -45,6 +45,7 @@ static const char *const names[] = {
     "certificate_expired",
     "acme_issued",
     "acme_failed",
+    "acme_contested",
     "upgrading",
     "upgraded",
     "upgrade_failed",

@@ -19,6 +19,7 @@ static char base[] = "/tmp/weir-acme-XXXXXX";
 static char path[64];
 static struct acme_folder *folder;
 static struct err err;
+static char holder[ACME_HOLDER_ROOM];
 
 static int set_up(void **state)
 {
@@ -72,20 +73,55 @@ static void one_that_anybody_may_look_into_is_refused(void **state)
     assert_non_null(strstr(err.text, "cannot be made"));
 }
 
+static enum acme_lock take_lock(struct acme_folder *f)
+{
+    err.text[0] = 0;
+    return acme_folder_lock(f, holder, &err);
+}
+
 static void one_of_two_has_the_lock(void **state)
 {
     (void)state;
-    char holder[ACME_HOLDER_ROOM];
     struct acme_folder *other = NULL;
     assert_int_equal(acme_folder_open(&other, path, &err), 0);
-    assert_true(acme_folder_lock(folder, holder));
-    assert_false(acme_folder_lock(other, holder));
+    assert_int_equal(take_lock(folder), ACME_LOCK_OWN);
+    assert_int_equal(take_lock(other), ACME_LOCK_OTHERS);
     assert_memory_equal(holder, "held by process ", 16);
     acme_folder_unlock(folder);
-    assert_true(acme_folder_lock(other, holder));
-    assert_false(acme_folder_lock(folder, holder));
+    assert_int_equal(take_lock(other), ACME_LOCK_OWN);
+    assert_int_equal(take_lock(folder), ACME_LOCK_OTHERS);
     acme_folder_close(other); /* as if it had been killed */
-    assert_true(acme_folder_lock(folder, holder));
+    assert_int_equal(take_lock(folder), ACME_LOCK_OWN);
+}
+
+static void a_lock_that_cannot_be_had_is_nobodys(void **state)
+{
+    (void)state;
+    assert_int_equal(symlink("/nowhere", in_folder("lock")), 0);
+    assert_int_equal(take_lock(folder), ACME_LOCK_NONE);
+    assert_string_equal(holder, "");
+    assert_non_null(strstr(err.text, "/acme/lock cannot be opened: "));
+    assert_int_equal(unlink(in_folder("lock")), 0);
+    assert_int_equal(take_lock(folder), ACME_LOCK_OWN);
+}
+
+static void make_old(const char *name)
+{
+    const struct timespec old[2] = { { .tv_sec = time(NULL) - 4000 }, { .tv_sec = time(NULL) - 4000 } };
+    assert_int_equal(utimensat(AT_FDCWD, in_folder(name), old, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static void who_has_the_lock_removes_what_nobody_writes_any_more(void **state)
+{
+    (void)state;
+    static const char *const made[] = { ".new-host-1-0", ".new-host-2-0", "a.example.ecdsa.pem" };
+    for (unsigned i = 0; i < 3; i++) write_file(made[i], "a key");
+    make_old(made[0]);
+    make_old(made[2]);
+    assert_int_equal(take_lock(folder), ACME_LOCK_OWN);
+    assert_int_equal(access(in_folder(made[0]), F_OK), -1);
+    assert_int_equal(access(in_folder(made[1]), F_OK), 0);
+    assert_int_equal(access(in_folder(made[2]), F_OK), 0);
 }
 
 static void an_account_is_made_once(void **state)
@@ -111,11 +147,24 @@ static void an_account_that_cannot_be_read_is_not_written_over(void **state)
     assert_non_null(strstr(err.text, "has no key of P-256; put it back, or remove it for a new account"));
 }
 
+/* Where its file is on what is not mounted, or cannot be looked at, it is there all the same. */
+static void an_account_that_is_out_of_reach_is_not_made_anew(void **state)
+{
+    (void)state;
+    static const char *const leads_to[] = { "account-1242d0bcd49c7eab.key", "/nowhere/account.key" };
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(symlink(leads_to[i], in_folder("account-1242d0bcd49c7eab.key")), 0);
+        assert_null(acme_folder_account(folder, "https://ca.example/dir", &err));
+        assert_non_null(strstr(err.text, "cannot open "));
+        assert_int_equal(unlink(in_folder("account-1242d0bcd49c7eab.key")), 0);
+    }
+}
+
 static void attempts_outlive_the_process(void **state)
 {
     (void)state;
     char error[ACME_ERROR_ROOM], file[256];
-    struct acme_attempts a = { 3, 1800000000 }, read = { 7, 7 };
+    struct acme_attempts a = { 3, 1800000000, UINT64_MAX, 5 }, read = { 7, 7, 7, 7 };
     acme_folder_read_attempts(folder, "a.example", "ecdsa", &read, error);
     assert_int_equal(read.failures, 0);
     assert_int_equal(read.next_s, 0);
@@ -124,6 +173,8 @@ static void attempts_outlive_the_process(void **state)
     acme_folder_read_attempts(folder, "a.example", "ecdsa", &read, error);
     assert_int_equal(read.failures, 3);
     assert_int_equal(read.next_s, 1800000000);
+    assert_true(read.asked == UINT64_MAX);
+    assert_int_equal(read.issued, 5);
     assert_string_equal(error, "it said: no");
     assert_int_equal(mode_of("a.example.ecdsa.attempts"), 0600);
     snprintf(file, sizeof(file), "%s", in_folder("a.example.ecdsa.pem"));
@@ -144,6 +195,19 @@ static void attempts_that_somebody_spoilt_are_none(void **state)
         assert_int_equal(read.failures, 0);
         assert_int_equal(read.next_s, 0);
     }
+}
+
+static void attempts_that_do_not_say_of_what_are_of_anything(void **state)
+{
+    (void)state;
+    char error[ACME_ERROR_ROOM];
+    struct acme_attempts read = { 7, 7, 7, 7 };
+    write_file("a.example.ecdsa.attempts", "failures 3\nnext 1800000000\nerror it said: no\n");
+    acme_folder_read_attempts(folder, "a.example", "ecdsa", &read, error);
+    assert_int_equal(read.failures, 3);
+    assert_int_equal(read.asked, 0);
+    assert_int_equal(read.issued, 0);
+    assert_string_equal(error, "it said: no");
 }
 
 static void the_pace_outlives_the_process(void **state)
@@ -222,9 +286,8 @@ static void what_was_left_behind_is_removed(void **state)
 {
     (void)state;
     const struct tls_challenge c = { false, "a.example", "tok", "tok.print" };
-    const struct timespec old[2] = { { .tv_sec = time(NULL) - 4000 }, { .tv_sec = time(NULL) - 4000 } };
     assert_int_equal(acme_folder_show(folder, &c, &err), 0);
-    assert_int_equal(utimensat(AT_FDCWD, in_folder("challenges/tok"), old, 0), 0);
+    make_old("challenges/tok");
     assert_false(acme_folder_each_shown(folder, note_shown, NULL));
     assert_int_equal(access(in_folder("challenges/tok"), F_OK), -1);
 }
@@ -235,10 +298,14 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(one_that_anybody_may_look_into_is_refused),
         TEST(one_of_two_has_the_lock),
+        TEST(a_lock_that_cannot_be_had_is_nobodys),
+        TEST(who_has_the_lock_removes_what_nobody_writes_any_more),
         TEST(an_account_is_made_once),
         TEST(an_account_that_cannot_be_read_is_not_written_over),
+        TEST(an_account_that_is_out_of_reach_is_not_made_anew),
         TEST(attempts_outlive_the_process),
         TEST(attempts_that_somebody_spoilt_are_none),
+        TEST(attempts_that_do_not_say_of_what_are_of_anything),
         TEST(the_pace_outlives_the_process),
         TEST(a_certificate_is_whole_or_not_there),
         TEST(proofs_are_shown_by_who_shares_the_folder),

@@ -29,6 +29,7 @@ static struct {
     /* One answer in another's place: to the URL that ends so. */
     const char *other_for, *other_type, *other_body;
     int other_status;
+    unsigned others_left; /* so many of them; 0: all */
     char last_nonce[32], log[2048];
     unsigned told;
 } ca;
@@ -203,7 +204,11 @@ static void answer_request(void)
     note(strrchr(rq->url, '/') + 1);
     if (ca.other_for && rq->method != ACME_HEAD &&
         strcmp(rq->url + strlen(rq->url) - strlen(ca.other_for), ca.other_for) == 0) {
-        answer(ca.other_status, ca.other_type, ca.other_body, NULL);
+        if (ca.others_left && !--ca.others_left) ca.other_for = NULL;
+        if (ca.other_status)
+            answer(ca.other_status, ca.other_type, ca.other_body, NULL);
+        else
+            acme_order_unanswered(order, "connection reset", now_ms);
     } else if (rq->method == ACME_GET) {
         answer(200, JSON,
                "{\"meta\":{},\"newNonce\":\"" CA "/nonce\",\"newAccount\":\"" CA
@@ -417,6 +422,56 @@ static void a_ca_out_of_order_has_counted_nothing(void **state)
     assert_true(order->is_unheard);
 }
 
+static void a_ca_out_of_order_says_how_long_to_rest(void **state)
+{
+    (void)state;
+    ca.retry_after_s = 7200;
+    other("/new-order", 503, "text/html", "<html>");
+    expect_failure("the order: the CA answers with status 503, and says nothing of why");
+    assert_true(order->is_unheard);
+    assert_int_equal(order->retry_after_s, 7200);
+}
+
+static void what_the_ca_has_an_order_of_is_counted(void **state)
+{
+    (void)state;
+    other("/authz/1", 503, "text/html", "<html>");
+    expect_failure("the authorizations: the CA answers with status 503, and says nothing of why");
+    assert_true(order->is_made);
+    assert_false(order->is_unheard);
+}
+
+/* Each further order would be a further certificate, of which CAs count a few a week. */
+static void what_may_be_issued_is_asked_for_until_it_is_had(void **state)
+{
+    static const struct {
+        const char *url, *log;
+    } cases[] = {
+        { "/cert", "finalize cert +1000 nonce cert +2000 nonce cert" },
+        { "/finalize", "finalize +1000 nonce 1 finalize +1000 nonce 1 finalize cert" },
+    };
+    for (unsigned i = 0; i < 4; i++) {
+        tear_down(state);
+        set_up(state);
+        other(cases[i / 2].url, i % 2 ? 503 : 0, "text/html", "<html>");
+        ca.others_left = 2;
+        ca.forgets_nonces = i % 2;
+        go();
+        assert_string_equal(order->err.text, "");
+        assert_string_equal(order->chain, CHAIN);
+        if (i % 2 == 0) assert_non_null(strstr(ca.log, cases[i / 2].log));
+    }
+}
+
+static void what_cannot_be_had_is_given_up_and_counted(void **state)
+{
+    (void)state;
+    other("/cert", 503, "text/html", "<html>");
+    expect_failure("the certificate: the CA was not ready within 600 s");
+    assert_true(order->is_made);
+    assert_false(order->is_unheard);
+}
+
 static void nobody_is_followed_elsewhere(void **state)
 {
     (void)state;
@@ -481,7 +536,7 @@ static void no_answer_at_all_is_said(void **state)
     (void)state;
     order = acme_order_new(&setup, now_ms);
     assert_int_equal(acme_order_want(order, now_ms), ACME_WANT_ANSWER);
-    acme_order_unanswered(order, "connection refused");
+    acme_order_unanswered(order, "connection refused", now_ms);
     assert_int_equal(acme_order_want(order, now_ms), ACME_WANT_NOTHING);
     assert_string_equal(order->err.text, "the CA's directory: connection refused");
     assert_true(order->is_unheard);
@@ -530,6 +585,10 @@ int main(void)
         TEST(challenges_of_other_places_than_https_are_refused),
         TEST(a_rate_limit_says_how_long_to_rest),
         TEST(a_ca_out_of_order_has_counted_nothing),
+        TEST(a_ca_out_of_order_says_how_long_to_rest),
+        TEST(what_the_ca_has_an_order_of_is_counted),
+        TEST(what_may_be_issued_is_asked_for_until_it_is_had),
+        TEST(what_cannot_be_had_is_given_up_and_counted),
         TEST(nobody_is_followed_elsewhere),
         TEST(a_page_is_no_directory),
         TEST(half_a_document_is_none),
