@@ -13,6 +13,7 @@
 
 #define INPUT_MAX (48u << 10)
 #define ASKERS 3u
+#define TUNNEL 16u /* of the manner: the GET asks for a WebSocket (RFC 8441) */
 #define SETTINGS "\0\0\0\4\0\0\0\0\0"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,6 +26,7 @@ struct scene {
     struct h2_client *client;
     struct h1_limits limits;
     struct http_stream *streams[ASKERS]; /* 1: GET, 3: POST, 5: HEAD */
+    struct transport tunnel;             /* what came of the GET, if it asked for one; else closed */
     unsigned closed;
     uint8_t manner;
     uint32_t goaway; /* the error that it ended with; UINT32_MAX: it goes on */
@@ -63,6 +65,7 @@ static void ask(struct http_stream *stream, enum http_method method)
     struct http_send send = { .head = &head, .authority = SLICE("a"), .body = HTTP_BODY_NONE };
     size_t taken;
     if (method == HTTP_POST) send.body = HTTP_BODY_UNKNOWN;
+    if (method == HTTP_GET && scene.manner & TUNNEL) send.upgrade = SLICE("websocket");
     if (http_send_head(stream, &send, 0) != IO_OK) abort();
     if (method == HTTP_POST && http_send_body(stream, "0123456789", 10, HTTP_END, &taken) != IO_OK) abort();
 }
@@ -73,11 +76,39 @@ static void on_open(struct http_stream *stream)
     ask(stream, methods[(struct http_stream **)stream->owner - scene.streams]);
 }
 
+/* Whatever is said in it is taken, and answered; and both ends are. */
+static void on_tunnel(struct transport *t)
+{
+    char bytes[1000];
+    size_t got, sent;
+    enum io io;
+    while ((io = transport_recv(t, bytes, sizeof(bytes), &got)) == IO_OK) {
+        struct iovec iov = { bytes, got };
+        if (transport_send(t, &iov, 1, &sent) == IO_FAIL) break;
+    }
+    if (io == IO_EOF) (void)transport_shutdown(t);
+    if (io == IO_FAIL || (io == IO_EOF && scene.manner & 1)) transport_close(t, io == IO_FAIL);
+}
+
+static void go_on_as_tunnel(struct http_stream *stream)
+{
+    struct block *held;
+    struct slice bytes;
+    if (!(scene.manner & TUNNEL) || stream->owner != &scene.streams[0]) abort();
+    if (stream->ops->detach(stream, &scene.tunnel, &held, &bytes) < 0 || held) abort();
+    scene.streams[0] = NULL;
+    scene.tunnel.on_ready = on_tunnel;
+}
+
 static void on_head(struct http_stream *stream, struct http_head *head, unsigned flags)
 {
     (void)flags;
     check_fields(head->fields, head->field_count);
-    if (head->status < 100 || head->status == 101 || head->status > 999) abort();
+    if (head->status < 100 || head->status > 999) abort();
+    if (head->status == 101) {
+        go_on_as_tunnel(stream);
+        return;
+    }
     if (scene.manner & 8) http_stream_pause(stream);
     heard(stream);
 }
@@ -191,6 +222,7 @@ static void begin(struct scene *s, struct address *to)
                                             .floods = { UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX,
                                                         UINT32_MAX } };
     s->client->write_timeout_ms = 1000;
+    transport_init_closed(&s->tunnel);
     if (h2_client_connect(s->client, &owner, &s->h2, to, NULL, &s->limits) < 0) abort();
     s->client->timer.on_timer = on_timer;
     for (unsigned i = 0; i < ASKERS; i++) {
@@ -202,6 +234,7 @@ static void begin(struct scene *s, struct address *to)
 
 static void end(struct scene *s)
 {
+    if (!transport_is_closed(&s->tunnel)) transport_close(&s->tunnel, s->manner & 4);
     for (unsigned i = 0; i < ASKERS; i++) {
         struct http_stream *stream = s->streams[i];
         s->streams[i] = NULL;
@@ -325,7 +358,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     scene.manner = data[1];
     run_ours(&scene, bytes, len, len * data[0] / 256);
     /* Where exchanges let go, streams' states are others than nghttp2 knows of; what is not taken closes windows. */
-    if ((scene.manner & 3) != 1 || scene.goaway != UINT32_MAX) return 0;
+    if ((scene.manner & (TUNNEL | 3)) != 1 || scene.goaway != UINT32_MAX) return 0;
     /* A response that begins with data is malformed, which is the stream's fault alone (RFC 9113 8.1.1); nghttp2 ends the
      * connection, and of what comes behind the two have different states. */
     if (scene.has_reset) return 0;

@@ -98,10 +98,24 @@ static void on_goaway(struct h2_session *s, uint32_t last, uint32_t error)
     }
 }
 
+/* Whoever waits for that can go on. */
+static void tell_settings(struct h2_session *s)
+{
+    struct list *next;
+    for (struct list *at = s->streams.next; at != &s->streams; at = next) {
+        struct h2_stream *st = container_of(at, struct h2_stream, link);
+        next = at->next;
+        if (!st->awaits_settings || !st->stream.events) continue;
+        st->awaits_settings = false;
+        st->stream.events->on_open(&st->stream);
+    }
+}
+
 static const char *on_settings(struct h2_session *s, const struct h2_settings *before, bool is_first)
 {
     if (s->peer.is_push_enabled) return "a server that allows to push"; /* 6.5.2 */
     if (is_first || s->peer.streams != before->streams) s->client->owner->on_room(s->client);
+    if (is_first) tell_settings(s);
     return NULL;
 }
 
@@ -350,7 +364,8 @@ static bool send_request(struct h2_stream *st, const struct http_send *send)
 {
     struct h2_session *s = st->session;
     struct slice scheme = tls_conn_is(s->transport) ? SLICE("https") : SLICE("http");
-    bool ends = send->body == HTTP_BODY_NONE || (send->body == HTTP_BODY_LENGTH && !send->content_length);
+    bool is_whole = send->body == HTTP_BODY_NONE || (send->body == HTTP_BODY_LENGTH && !send->content_length);
+    bool ends = is_whole && !send->upgrade.len;
     struct block *b = block_get(&s->loop->blocks, h2_head_fields_room(send));
     bool is_sent = b && h2_stream_send_fields(st, ends, (nghttp2_nv *)(void *)b->data,
                                               h2_head_put_request(send, scheme, b->data));
@@ -367,6 +382,7 @@ static enum io send_head(struct http_stream *stream, const struct http_send *sen
     s->last_id = s->last_id ? s->last_id + 2 : 1;
     h2_stream_number(st, s->last_id);
     st->method = (uint8_t)send->head->method;
+    st->asks_tunnel = send->upgrade.len > 0;
     st->sent_at = s->sent + s->out.len;
     st->sent_ns = s->loop->now_ns;
     stream->is_unprocessed = false;
@@ -420,6 +436,15 @@ static void release(struct http_stream *stream)
     let_go(h2_stream_of(stream));
 }
 
+static enum http_tunnels tunnels(struct http_stream *stream)
+{
+    struct h2_stream *st = h2_stream_of(stream);
+    const struct h2_session *s = st->session;
+    st->awaits_settings = !s->has_settings;
+    if (!s->has_settings) return HTTP_TUNNELS_UNKNOWN;
+    return s->peer.allows_tunnels ? HTTP_TUNNELS_YES : HTTP_TUNNELS_NO;
+}
+
 static void reach(const struct http_stream *stream, struct http_reach *out)
 {
     const struct h2_stream *st = h2_stream_of((struct http_stream *)(uintptr_t)stream);
@@ -435,5 +460,6 @@ static const struct http_stream_ops stream_ops = {
     .reset = reset,
     .release = release,
     .detach = h2_stream_detach,
+    .tunnels = tunnels,
     .reach = reach,
 };

@@ -82,8 +82,13 @@ bool h2_settings_read(struct h2_settings *s, struct slice payload, struct h2_fau
         case H2_SETTING_MAX_FRAME_SIZE:
             if (value < 16384 || value > 16777215)
                 return is_bad(fault, H2_PROTOCOL_ERROR, "a MAX_FRAME_SIZE that may not be");
-            break; /* larger ones are not made */
-        case H2_SETTING_ENABLE_CONNECT_PROTOCOL:
+            break;                               /* larger ones are not made */
+        case H2_SETTING_ENABLE_CONNECT_PROTOCOL: /* RFC 8441 3 */
+            if (value > 1 || (!value && s->allows_tunnels))
+                return is_bad(fault, H2_PROTOCOL_ERROR,
+                              "an ENABLE_CONNECT_PROTOCOL that is neither on nor off, or is taken back");
+            s->allows_tunnels = value;
+            break;
         case H2_SETTING_NO_RFC7540_PRIORITIES:
             if (value > 1) return is_bad(fault, H2_PROTOCOL_ERROR, "a setting that is neither on nor off");
             break;

@@ -123,7 +123,7 @@ bool h2_frame_content(const struct h2_frame *f, struct slice payload, struct h2_
 /* The settings of a peer, as far as they mean something here. */
 struct h2_settings {
     uint32_t header_table_bytes, window, streams;
-    bool is_push_enabled;
+    bool is_push_enabled, allows_tunnels;
 };
 #define H2_SETTINGS_FIRST                              \
     ((struct h2_settings){ .header_table_bytes = 4096, \

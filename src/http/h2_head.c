@@ -392,7 +392,7 @@ static size_t room_of(const struct http_field *fields, uint32_t count)
 }
 
 #define NUMBERS_ROOM 32u /* the status and a length */
-#define OWN_FIELDS 6u    /* pseudo-fields, the length, te */
+#define OWN_FIELDS 7u    /* pseudo-fields, the length, te */
 
 size_t h2_head_fields_room(const struct http_send *send)
 {
@@ -405,13 +405,20 @@ size_t h2_trailers_room(const struct http_field *fields, uint32_t count)
     return room_of(fields, count);
 }
 
+/* RFC 8441 5: the stream says as much. */
+static bool is_handshakes(const struct http_field *f)
+{
+    return slice_equal_fold((struct slice){ f->name, f->name_len }, SLICE("sec-websocket-key"));
+}
+
 /* Their names in lower case, which HTTP/2 wants; at `text`, which moves. */
-static size_t put_fields(nghttp2_nv *to, const struct http_field *fields, uint32_t count, char **text)
+static size_t put_fields(nghttp2_nv *to, const struct http_field *fields, uint32_t count, bool is_tunnel,
+                         char **text)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct http_field *f = &fields[i];
-        if (!is_passing_on(f)) continue;
+        if (!is_passing_on(f) || (is_tunnel && is_handshakes(f))) continue;
         char *name = *text;
         for (uint32_t k = 0; k < f->name_len; k++) {
             char c = f->name[k];
@@ -443,8 +450,8 @@ size_t h2_head_put(const struct http_send *send, char *memory)
     at += 4;
     to[n++] = h2_field(SLICE(":status"), text_slice(&status), false);
     if (send->body == HTTP_BODY_LENGTH && send->head->status >= 200) to[n++] = put_length(send, &at);
-    n += put_fields(to + n, send->head->fields, send->head->field_count, &at);
-    n += put_fields(to + n, send->extra, send->extra_count, &at);
+    n += put_fields(to + n, send->head->fields, send->head->field_count, false, &at);
+    n += put_fields(to + n, send->extra, send->extra_count, false, &at);
     return n;
 }
 
@@ -454,19 +461,21 @@ size_t h2_head_put_request(const struct http_send *send, struct slice scheme, ch
     const struct http_head *head = send->head;
     char *at = memory + (OWN_FIELDS + head->field_count + send->extra_count) * sizeof(*to);
     size_t n = 0;
-    to[n++] = h2_field(SLICE(":method"), head->method_text, false);
+    bool is_tunnel = send->upgrade.len > 0; /* RFC 8441 4 */
+    to[n++] = h2_field(SLICE(":method"), is_tunnel ? SLICE("CONNECT") : head->method_text, false);
+    if (is_tunnel) to[n++] = h2_field(SLICE(":protocol"), send->upgrade, false);
     to[n++] = h2_field(SLICE(":scheme"), scheme, false);
     to[n++] = h2_field(SLICE(":authority"), send->authority, false);
     to[n++] = h2_field(SLICE(":path"), send->target.len ? send->target : head->target, false);
-    if (send->body == HTTP_BODY_LENGTH) to[n++] = put_length(send, &at);
+    if (send->body == HTTP_BODY_LENGTH && !is_tunnel) to[n++] = put_length(send, &at);
     if (head->accepts_trailers) to[n++] = h2_field(SLICE("te"), SLICE("trailers"), false);
-    n += put_fields(to + n, head->fields, head->field_count, &at);
-    n += put_fields(to + n, send->extra, send->extra_count, &at);
+    n += put_fields(to + n, head->fields, head->field_count, is_tunnel, &at);
+    n += put_fields(to + n, send->extra, send->extra_count, is_tunnel, &at);
     return n;
 }
 
 size_t h2_trailers_put(const struct http_field *fields, uint32_t count, char *memory)
 {
     char *at = memory + count * sizeof(nghttp2_nv);
-    return put_fields((nghttp2_nv *)(void *)memory, fields, count, &at);
+    return put_fields((nghttp2_nv *)(void *)memory, fields, count, false, &at);
 }

@@ -27,8 +27,16 @@ static void tell_interim(struct h2_stream *st, struct http_head *head)
     if (!st->is_paused) st->stream.events->on_head(&st->stream, head, 0);
 }
 
+/* Nothing will be said in a tunnel that is not opened. */
+static void end_request(struct h2_stream *st)
+{
+    size_t none = 0;
+    (void)h2_stream_send_body(&st->stream, NULL, 0, HTTP_END, &none);
+}
+
 static void tell_final(struct h2_stream *st, struct http_head *head, bool ends)
 {
+    if (st->asks_tunnel) end_request(st);
     bool has_body = head->body != HTTP_BODY_NONE, follows = st->session->follows == st->id;
     st->has_head = true;
     st->has_ended = ends;
@@ -37,6 +45,19 @@ static void tell_final(struct h2_stream *st, struct http_head *head, bool ends)
     st->is_told = st->stream.is_ended = !has_body;
     st->stream.events->on_head(&st->stream, head, has_body && follows ? HTTP_MORE : 0);
     if (ends && has_body && !st->is_gone) h2_body_deliver(st);
+}
+
+/* It is open (RFC 8441 5): as HTTP/1 would say it. */
+static void tell_tunnel(struct h2_stream *st, struct http_head *head, bool ends)
+{
+    st->has_head = true;
+    st->has_ended = ends;
+    h2_tunnel_await(st);
+    head->status = 101;
+    head->reason = SLICE("Switching Protocols");
+    head->upgrade = SLICE("websocket");
+    head->body = HTTP_BODY_NONE;
+    st->stream.events->on_head(&st->stream, head, 0);
 }
 
 static void take_head(struct h2_stream *st, struct h2_head *h, bool ends)
@@ -48,6 +69,8 @@ static void take_head(struct h2_stream *st, struct h2_head *h, bool ends)
         fail(st, fault, h->detail);
     else if (head.status < 200)
         tell_interim(st, &head);
+    else if (st->asks_tunnel && head.status < 300)
+        tell_tunnel(st, &head, ends);
     else
         tell_final(st, &head, ends);
 }

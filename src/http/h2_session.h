@@ -70,6 +70,8 @@ struct h2_stream {
     bool is_gone;             /* its owner has let go of it */
     bool is_malformed;        /* its answer is followed by RST_STREAM */
     bool wants_window;        /* its own window stops it */
+    bool asks_tunnel;         /* of a server */
+    bool awaits_settings;     /* its owner does, to know whether it may ask */
     bool is_tunnel;           /* it asks for one (RFC 8441), or is one: */
     struct transport *tunnel; /* where it went on; NULL: nowhere yet */
     struct loop_task tunnel_task;

@@ -120,7 +120,7 @@ static void tunnel_close(struct transport *t, bool is_reset)
 {
     struct h2_stream *st = stream_of(t);
     if (!is_reset && !t->is_broken) (void)tunnel_shutdown(t);
-    bool by_us = !st->is_reset && !(st->has_sent_end && st->has_ended);
+    bool by_us = !st->is_reset && !st->is_refused && !(st->has_sent_end && st->has_ended);
     loop_cancel(&st->tunnel_task);
     st->tunnel = NULL;
     if (by_us) h2_stream_send_reset(st, is_reset ? H2_CANCEL : H2_NO_ERROR);
@@ -172,9 +172,13 @@ static void on_error(struct http_stream *stream, const struct http_fault *fault)
 
 static void on_writable(struct http_stream *stream)
 {
-    struct transport *t = h2_stream_of(stream)->tunnel;
+    struct h2_stream *st = h2_stream_of(stream);
+    struct transport *t = st->tunnel;
     t->is_writable = true;
-    t->on_ready(t);
+    if (t->loop->is_scratch_busy)
+        loop_defer(t->loop, &st->tunnel_task); /* the server refuses the rest */
+    else
+        t->on_ready(t);
 }
 
 static const struct http_stream_events tunnel_events = {

@@ -63,6 +63,13 @@ struct http_reach {
 
 struct http_stream;
 
+/* Whether a stream towards a server can be asked to become a tunnel. */
+enum http_tunnels {
+    HTTP_TUNNELS_YES,
+    HTTP_TUNNELS_NO,
+    HTTP_TUNNELS_UNKNOWN, /* the server has yet to say: on_open comes once more when it has */
+};
+
 struct http_stream_ops {
     enum io (*send_head)(struct http_stream *s, const struct http_send *head, unsigned flags);
     enum io (*send_body)(struct http_stream *s, const char *data, size_t len, unsigned flags, size_t *taken);
@@ -75,6 +82,9 @@ struct http_stream_ops {
     void (*release)(struct http_stream *s);
     /* Hands the bare transport over (after a 101 or for CONNECT), with bytes that were read beyond the head. */
     int (*detach)(struct http_stream *s, struct transport *to, struct block **held, struct slice *bytes);
+    /* From a server, whose version asks for tunnels in a way of its own, which proves that the request was understood; NULL: by
+     * Upgrade, as HTTP/1 has it. */
+    enum http_tunnels (*tunnels)(struct http_stream *s);
     /* From a server: adds what it holds, its connection if that has no other stream. */
     void (*reach)(const struct http_stream *s, struct http_reach *out);
 };

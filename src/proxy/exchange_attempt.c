@@ -3,6 +3,7 @@
 #include "proxy/exchange_steps.h"
 #include "proxy/exchange_trace.h"
 #include "proxy/forward.h"
+#include "proxy/upgrade.h"
 
 static bool is_connect_failure(enum end_reason reason)
 {
@@ -235,7 +236,7 @@ static enum step lease(struct exchange *x, struct search *search, const struct f
     note_begun(x);
     if (got == LEASE_FAILED) return lease_failed(x, f, why);
     exchange_listen_to_server(x);
-    if (got == LEASE_OPEN) return request_begin(x);
+    if (got == LEASE_OPEN && !upgrade_awaits_word(x)) return request_begin(x);
     return exchange_enter(x, EXCHANGE_CONNECT);
 }
 

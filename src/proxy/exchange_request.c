@@ -5,6 +5,7 @@
 #include "proxy/forward.h"
 #include "proxy/headers.h"
 #include "proxy/mirror.h"
+#include "proxy/upgrade.h"
 
 void request_sent(struct exchange *x)
 {
@@ -69,6 +70,8 @@ enum step request_begin(struct exchange *x)
 {
     if (bug_if(EXCHANGE, !x->attempt.stream || !x->client)) return exchange_end_of_bug(x);
     const struct http_head *head = &x->head;
+    const char *unfit = upgrade_prepare(x);
+    if (unfit) return exchange_fail_with(x, END_UPGRADE_NOT_SUPPORTED, unfit);
     struct http_send send = { .head = head,
                               .authority = forward_authority(x),
                               .target = x->target,

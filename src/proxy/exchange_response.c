@@ -32,7 +32,7 @@ static void on_open(struct http_stream *s)
 {
     struct exchange *x = s->owner;
     exchange_note(x);
-    if (x->state != EXCHANGE_CONNECT || is_left(x, s)) return;
+    if (x->state != EXCHANGE_CONNECT || is_left(x, s) || upgrade_awaits_word(x)) return;
     attempt_opened(&x->attempt);
     if (request_begin(x) == STEP_GO) exchange_advance(x);
 }

@@ -279,7 +279,10 @@ void tunnel_start(struct tunnel *t)
     if (bug_if(TUNNEL,
                transport_is_closed(&t->halves[0].transport) || transport_is_closed(&t->halves[1].transport)))
         end(t, END_INTERNAL, true, true);
-    run(t);
+    if (t->loop->is_scratch_busy)
+        loop_defer(t->loop, &t->task); /* the answer that opened it lies there, and others behind it */
+    else
+        run(t);
 }
 
 void tunnel_kill(struct tunnel *t, enum end_reason reason)

@@ -45,8 +45,43 @@ bool upgrade_is_refused(const struct exchange *x)
     if (!upgrade_is_over_http2(x)) return false;
     const struct route_conf *conf = x->route->conf;
     if (!x->pool) return conf->respond && says_open((uint16_t)conf->respond->status);
-    return !upgrade_allowed(&x->head, conf).len ||
-           x->pool->view->set->roster->conf->protocol != POOL_HTTP1; /* of them none is asked for */
+    return !upgrade_allowed(&x->head, conf).len;
+}
+
+static bool is_websocket(const struct exchange *x)
+{
+    return slice_equal_fold(x->upgrade, SLICE("websocket"));
+}
+
+/* What an HTTP/1 client's handshake has to be answered with; NULL: it has none that could be. */
+static const char *key_of_client(const struct exchange *x)
+{
+    struct slice key = http_field_value(http_head_find_name(&x->head, SLICE("sec-websocket-key")));
+    return key.len == WEBSOCKET_KEY_LEN ? key.data : NULL;
+}
+
+/* To a server of HTTP/2 nothing else is asked for; and of what an HTTP/1 client has not asked as RFC 6455 has it, nothing. */
+static bool can_be_over_http2(const struct exchange *x)
+{
+    return is_websocket(x) && (upgrade_is_over_http2(x) || key_of_client(x));
+}
+
+bool upgrade_awaits_word(const struct exchange *x)
+{
+    struct http_stream *s = x->attempt.stream;
+    if (!s->ops->tunnels || !can_be_over_http2(x)) return false;
+    return s->ops->tunnels(s) == HTTP_TUNNELS_UNKNOWN;
+}
+
+const char *upgrade_prepare(struct exchange *x)
+{
+    struct http_stream *s = x->attempt.stream;
+    if (!x->upgrade.len || !s->ops->tunnels) return NULL;
+    if (!can_be_over_http2(x))
+        x->upgrade = SLICE_NONE; /* it goes without (RFC 9110 7.8) */
+    else if (s->ops->tunnels(s) != HTTP_TUNNELS_YES)
+        return "its server takes no WebSockets over HTTP/2 (SETTINGS_ENABLE_CONNECT_PROTOCOL)";
+    return NULL;
 }
 
 const char *upgrade_why_unfit(const struct exchange *x, const struct http_head *head)
@@ -54,12 +89,21 @@ const char *upgrade_why_unfit(const struct exchange *x, const struct http_head *
     /* 101 only to what was asked for (RFC 9110 15.2.2). */
     if (head->status == 101 && !slice_equal_fold(head->upgrade, x->upgrade))
         return "a 101 to a protocol that was not asked for";
-    if (!upgrade_is_over_http2(x)) return NULL;
+    if (!upgrade_is_over_http2(x) || (head->status == 101 && x->attempt.stream->ops->tunnels)) return NULL;
     if (says_open(head->status)) return "no WebSocket was opened, and no error said";
     if (head->status != 101) return NULL;
     const struct http_field *accept = http_head_find_name(head, SLICE("sec-websocket-accept"));
     if (websocket_is_answer(x->websocket_key, http_field_value(accept))) return NULL;
     return "a 101 without the Sec-WebSocket-Accept that answers the key";
+}
+
+static void drop_accept(struct http_head *head)
+{
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        struct http_field *f = &head->fields[i];
+        if (slice_equal_fold((struct slice){ f->name, f->name_len }, SLICE("sec-websocket-accept")))
+            f->is_dropped = true;
+    }
 }
 
 /* As HTTP/2 says it: 200, and what follows is the tunnel. */
@@ -68,19 +112,36 @@ static void say_open(struct http_head *head, struct http_send *send)
     head->status = 200;
     send->body = HTTP_BODY_UNKNOWN;
     send->upgrade = SLICE_NONE;
-    for (uint32_t i = 0; i < head->field_count; i++) {
-        struct http_field *f = &head->fields[i];
-        if (slice_equal_fold((struct slice){ f->name, f->name_len }, SLICE("sec-websocket-accept")))
-            f->is_dropped = true;
-    }
+    drop_accept(head);
+}
+
+/* What a server does not say over HTTP/2. */
+static int add_accept(struct exchange *x, struct http_send *send)
+{
+    struct http_field *extra = arena_alloc(&x->arena, (send->extra_count + 1) * sizeof(*extra));
+    char *accept = arena_alloc(&x->arena, WEBSOCKET_ACCEPT_LEN + 1);
+    const char *key = key_of_client(x);
+    if (!extra || !accept || bug_if(EXCHANGE, !key)) return -1;
+    websocket_make_accept(key, accept);
+    if (send->extra_count) memcpy(extra, send->extra, send->extra_count * sizeof(*extra));
+    extra[send->extra_count] = (struct http_field){ .name = "Sec-WebSocket-Accept",
+                                                    .name_len = sizeof("Sec-WebSocket-Accept") - 1,
+                                                    .value = accept,
+                                                    .value_len = WEBSOCKET_ACCEPT_LEN };
+    send->extra = extra;
+    send->extra_count++;
+    return 0;
 }
 
 int upgrade_begin(struct exchange *x, struct http_head *head)
 {
     struct http_send send = { .head = head, .body = HTTP_BODY_NONE, .upgrade = head->upgrade };
+    bool lacks_accept = !upgrade_is_over_http2(x) && x->attempt.stream->ops->tunnels;
     if (upgrade_is_over_http2(x)) say_open(head, &send);
+    if (lacks_accept) drop_accept(head); /* no answer to this client's key */
     x->record.status = head->status;
     if (headers_of_response(x, head, &send) < 0) return -1;
+    if (lacks_accept && add_accept(x, &send) < 0) return -1;
     return http_send_head(x->client, &send, 0) == IO_OK ? 0 : -1;
 }
 

@@ -12,6 +12,10 @@ struct slice upgrade_allowed(const struct http_head *head, const struct route_co
 bool upgrade_is_over_http2(const struct exchange *x);
 /* It cannot be had where the request has been led to. */
 bool upgrade_is_refused(const struct exchange *x);
+/* It depends on what the server in hand has yet to say. */
+bool upgrade_awaits_word(const struct exchange *x);
+/* For the server in hand, to whom the request is about to go. NULL: all is well; else why it cannot go there. */
+const char *upgrade_prepare(struct exchange *x);
 /* Why a server's answer is none to what it was asked; NULL: it is one. */
 const char *upgrade_why_unfit(const struct exchange *x, const struct http_head *head);
 /* Passes the server's 101 on. -1: the client is gone, or memory is out. */

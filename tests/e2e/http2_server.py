@@ -45,6 +45,10 @@ class Connection:
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(
             client_side=False, header_encoding="utf-8", validate_outbound_headers=False,
             normalize_outbound_headers=False))
+        if server.tunnels:
+            codes = h2.settings.SettingCodes
+            self.h2.local_settings = h2.settings.Settings(
+                client=False, initial_values={codes.MAX_CONCURRENT_STREAMS: 100, codes.ENABLE_CONNECT_PROTOCOL: 1})
 
     def run(self):
         if self.server.tls:
@@ -163,9 +167,12 @@ def ok(connection, stream):
 
 
 class Http2Server:
-    def __init__(self, answer=ok, on_head=None, on_data=None, settings=None, takes=True, tls=None, tolerant=False):
+    connection_type = Connection
+
+    def __init__(self, answer=ok, on_head=None, on_data=None, settings=None, takes=True, tls=None, tolerant=False, tunnels=False):
         self.answer, self.on_head, self.on_data = answer, on_head, on_data
         self.settings, self.takes, self.tls = settings or {}, takes, tls
+        self.tunnels = tunnels  # it says that it takes WebSockets (RFC 8441)
         self.tolerant = tolerant  # weir may be refused in the middle
         self.streams = []
         self.connections = []
@@ -197,7 +204,7 @@ class Http2Server:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.changed:
-                connection = Connection(self, sock, len(self.connections))
+                connection = self.connection_type(self, sock, len(self.connections))
                 self.connections.append(connection)
                 self.changed.notify_all()
             self.start(self.run, connection)

@@ -13,22 +13,11 @@ import broken
 import http2
 import message
 from browser import Browser
-from http2 import Http2
 from tls import Pki
 from waiting import eventually
+from websocket_site import Site, accept_of, grant
 
 ERRORS = h2.errors.ErrorCodes
-
-
-def accept_of(key):
-    return base64.b64encode(hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()).decode()
-
-
-def grant(connection):
-    """101, as RFC 6455 has it."""
-    key = connection.request.get("Sec-WebSocket-Key")
-    connection.send(message.response(101, ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("X-Own", "1"),
-                                     ("Sec-WebSocket-Accept", accept_of(key)), body=None, reason="Switching Protocols"))
 
 
 def echo(connection):
@@ -39,54 +28,6 @@ def echo(connection):
 @pytest.fixture(params=["plain", "tls"])
 def site(request, scene, tmp_path):
     return Site(scene, Pki(tmp_path) if request.param == "tls" else None)
-
-
-class Site:
-    """weir in front of one server, over TLS or without, and clients of HTTP/2."""
-
-    def __init__(self, scene, pki):
-        self.scene, self.pki = scene, pki
-
-    def serve(self, *steps, listener=None, **config):
-        tls = {"tls": {"certificates": [self.pki.make("a", "a.example")]}} if self.pki else {}
-        self.server = self.scene.server([broken.receive, *steps], [broken.serve()])
-        self.weir = self.scene.proxy(self.server, listener={**tls, **(listener or {})}, **config)
-        self.http2 = Http2(self.weir.address, context=self.pki.context() if self.pki else None, name="a.example")
-        self.scene.clients.append(self.http2)
-        self.http2.until(lambda: self.settings, "the first settings")
-        return self.http2
-
-    @property
-    def settings(self):
-        return self.http2.h2.remote_settings.max_header_list_size
-
-    def ask(self, *more, protocol="websocket", path="/chat"):
-        """Asks for a tunnel; its number and stream."""
-        client = self.http2
-        number = client.h2.get_next_available_stream_id()
-        client.h2.send_headers(number, [(":method", "CONNECT"), (":protocol", protocol), (":scheme", client.scheme),
-                                        (":path", path), (":authority", "a.example"), ("sec-websocket-version", "13"), *more])
-        client.flush()
-        stream = client.streams[number]
-        client.until(lambda: stream.headers or stream.reset is not None, "an answer")
-        return number, stream
-
-    def open(self, *steps, **config):
-        self.serve(grant, *steps, **config)
-        number, stream = self.ask()
-        assert stream.status == 200
-        return number, stream
-
-    def say(self, number, data):
-        self.http2.send_body(number, data, ends=False)
-
-    def hear(self, stream, count):
-        self.http2.until(lambda: len(stream.body) >= count, f"{count} bytes")
-        return bytes(stream.body)
-
-    def end_of(self, stream):
-        self.http2.until(lambda: stream.has_ended or stream.reset is not None, "the end")
-        return stream.reset
 
 
 def test_a_websocket_passes_to_a_server_of_http_1(site):
@@ -212,11 +153,10 @@ def test_what_is_no_handshake_is_the_servers_fault(site, answer):
     assert site.weir.exchange(status=502)["end"] == "bad_response"
 
 
-@pytest.mark.parametrize("case", ["protocol", "route", "own", "pool"])
+@pytest.mark.parametrize("case", ["protocol", "route", "own"])
 def test_what_cannot_be_had_is_not_implemented(site, case):
     options = {"protocol": {}, "route": {"listener": {"routes": {"r": {"pool": "web", "upgrade": []}}}},
-               "own": {"listener": {"routes": {"r": {"respond": "hello"}}}},
-               "pool": {"pool": {"protocol": "h2c"}}}[case]
+               "own": {"listener": {"routes": {"r": {"respond": "hello"}}}}}[case]
     site.serve(**options)
     number, stream = site.ask(protocol="connect-udp" if case == "protocol" else "websocket")
     site.end_of(stream)
@@ -226,8 +166,8 @@ def test_what_cannot_be_had_is_not_implemented(site, case):
 
 def test_an_error_is_never_told_as_a_call_that_failed(site):
     """To gRPC's clients weir's errors are a 200, which here would say that the tunnel is open."""
-    site.serve()
-    number, stream = site.ask(("content-type", "application/grpc"), protocol="connect-udp")
+    site.serve(listener={"routes": {"r": {"pool": "web", "upgrade": []}}})
+    number, stream = site.ask(("content-type", "application/grpc"))
     site.end_of(stream)
     assert stream.status == 501 and "grpc-status" not in stream.headers
 

@@ -91,6 +91,18 @@ static void settings_change_what_they_name(void **state)
     assert_int_equal(s.window, 1);
     assert_int_equal(s.header_table_bytes, 0);
     assert_true(s.is_push_enabled);
+    assert_false(s.allows_tunnels);
+}
+
+static void what_is_said_of_tunnels_is_not_taken_back(void **state)
+{
+    (void)state;
+    struct h2_settings s = H2_SETTINGS_FIRST;
+    struct h2_fault fault;
+    assert_true(h2_settings_read(&s, (struct slice){ "\0\x8\0\0\0\0\0\x8\0\0\0\1", 12 }, &fault));
+    assert_true(s.allows_tunnels);
+    assert_false(h2_settings_read(&s, (struct slice){ "\0\x8\0\0\0\0", 6 }, &fault)); /* RFC 8441 3 */
+    assert_int_equal(fault.error, H2_PROTOCOL_ERROR);
 }
 
 static void settings_that_may_not_be_are_named(void **state)
@@ -120,6 +132,7 @@ int main(void)
         cmocka_unit_test(what_may_not_come_is_named),
         cmocka_unit_test(padding_and_priority_are_no_content),
         cmocka_unit_test(settings_change_what_they_name),
+        cmocka_unit_test(what_is_said_of_tunnels_is_not_taken_back),
         cmocka_unit_test(settings_that_may_not_be_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
