@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "admin/before_after.h"
 #include "admin/call.h"
 #include "admin/metrics.h"
 #include "admin/routes.h"
@@ -198,6 +199,7 @@ static void init(struct admin *a, const struct admin_conf *conf, const struct ad
                                 .finder = objects->finder,
                                 .history = objects->history,
                                 .audit = objects->audit,
+                                .before_after = before_after_new(objects->proxy, l),
                                 .metrics = &a->metrics,
                                 .loop = l,
                                 .routes = admin_routes };
@@ -360,6 +362,8 @@ void admin_shut(struct admin *a)
     kill_crowd(&a->usual);
     kill_crowd(&a->reserved);
     metrics_texts_fini(&a->metrics);
+    before_after_free(a->env.before_after);
+    a->env.before_after = NULL;
 }
 
 void admin_close(struct admin *a)

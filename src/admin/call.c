@@ -409,6 +409,7 @@ static struct call *call_new(struct call_env *env, struct http_stream *s, size_t
     c->request.certifier = env->certifier;
     c->request.finder = env->finder;
     c->request.history = env->history;
+    c->request.before_after = env->before_after;
     c->request.audit = env->audit;
     c->request.metrics = env->metrics;
     c->request.loop = env->loop;

@@ -23,12 +23,13 @@ struct call_env {
     struct profiler *profiler;
     struct jobs *jobs; /* may be NULL */
     struct leak_watch *leaks;
-    struct reloader *reloader;     /* may be NULL */
-    struct upgrader *upgrader;     /* may be NULL */
-    struct certifier *certifier;   /* may be NULL */
-    struct finder *finder;         /* likewise */
-    const struct history *history; /* likewise */
-    struct audit *audit;           /* likewise */
+    struct reloader *reloader;         /* may be NULL */
+    struct upgrader *upgrader;         /* may be NULL */
+    struct certifier *certifier;       /* may be NULL */
+    struct finder *finder;             /* likewise */
+    const struct history *history;     /* likewise */
+    struct before_after *before_after; /* NULL: no memory, or it is over */
+    struct audit *audit;               /* likewise */
     struct metrics_texts *metrics;
     struct loop *loop;
     const struct admin_route *routes;

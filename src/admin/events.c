@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "admin/before_after.h"
 #include "admin/call.h"
 #include "admin/routes.h"
 #include "base/event_list.h"
@@ -286,6 +287,7 @@ void events_post(const struct admin_request *rq, struct answer *out)
     if (result == 0) {
         char quoted[4 * MARKER_MAX + 64];
         log_event(LOG_INFO, "marker", "name=%s", log_quote(conf.name, quoted, sizeof(quoted)));
+        before_after_look(rq->before_after); /* what comes from now on is after it */
         print_list(SLICE("marker"), 0, 1, out);
     }
     free(faults);

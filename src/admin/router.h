@@ -12,6 +12,7 @@
 #define ROUTER_QUERY_MAX 16u
 
 struct audit;
+struct before_after;
 struct history;
 struct jobs;
 struct leak_watch;
@@ -36,15 +37,16 @@ struct admin_request {
     struct proxy *proxy;
     struct watch *watch; /* NULL: no logs are watched */
     struct rule_log *rule_log;
-    struct profiler *profiler;     /* may be NULL */
-    struct jobs *jobs;             /* likewise */
-    struct leak_watch *leaks;      /* likewise */
-    struct reloader *reloader;     /* likewise */
-    struct upgrader *upgrader;     /* likewise */
-    struct certifier *certifier;   /* likewise */
-    struct finder *finder;         /* likewise */
-    const struct history *history; /* likewise */
-    struct audit *audit;           /* likewise */
+    struct profiler *profiler;         /* may be NULL */
+    struct jobs *jobs;                 /* likewise */
+    struct leak_watch *leaks;          /* likewise */
+    struct reloader *reloader;         /* likewise */
+    struct upgrader *upgrader;         /* likewise */
+    struct certifier *certifier;       /* likewise */
+    struct finder *finder;             /* likewise */
+    const struct history *history;     /* likewise */
+    struct before_after *before_after; /* likewise */
+    struct audit *audit;               /* likewise */
     struct metrics_texts *metrics;
     struct loop *loop;
     const struct admin_route *route;

@@ -43,6 +43,10 @@ extern const struct admin_query event_query[];
 void events_list(const struct admin_request *rq, struct answer *out);
 void events_stream(const struct admin_request *rq, struct answer *out);
 void events_post(const struct admin_request *rq, struct answer *out);
+/* event_report.c */
+extern const struct admin_query event_report_query[];
+extern const struct shape event_report_shape;
+void events_report(const struct admin_request *rq, struct answer *out);
 /* exchange_stream.c */
 extern const struct admin_query exchange_stream_query[];
 void exchanges_stream(const struct admin_request *rq, struct answer *out);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "admin/estimate.h"
 #include "admin/routes.h"
 #include "admin/split_guard.h"
 #include "base/clock.h"
@@ -82,19 +83,6 @@ void splits_list(const struct admin_request *rq, struct answer *out)
 }
 
 /* the report */
-
-struct estimate_answer {
-    double value, low, high; /* not finite: null */
-};
-
-static const struct shape_field estimate_fields[] = {
-    SHAPE_ROW(estimate_answer, value, NUMBER, "As counted.", .may_be_null = true),
-    SHAPE_ROW(estimate_answer, low, NUMBER, "The lower end of its 95 % interval.", .may_be_null = true),
-    SHAPE_ROW(estimate_answer, high, NUMBER, "The upper end; null if there are too few for one.",
-              .may_be_null = true),
-    { 0 },
-};
-static const struct shape estimate_shape = { "Estimate", sizeof(struct estimate_answer), estimate_fields };
 
 struct comparison_answer {
     struct estimate_answer error_difference, error_difference_always;

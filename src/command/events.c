@@ -1,15 +1,18 @@
 #include "command/events.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 
 #include "base/json.h"
 #include "base/printable.h"
 #include "command/api_client.h"
 #include "command/document.h"
+#include "command/event_report.h"
 #include "command/event_stream.h"
 
 #define NOTE_MAX 4096u
+#define ID_MAX 20u
 
 struct events_options {
     struct api_options api;
@@ -31,12 +34,16 @@ static const struct option_row options[] = {
 const struct syntax events_syntax = {
     .command = "events",
     .usage = "events [--follow] [--json] [OPTION]...\n"
-             "       weir events --mark NAME [OPTION]...\n\n"
+             "       weir events --mark NAME [OPTION]...\n"
+             "       weir events report [OPTION]... ID\n\n"
              "What happened to a running weir of late, the oldest first: servers that changed their state, "
              "configurations,\n"
              "certificates, upgrades, who is denied, and what was noted by --mark, which the dashboard draws "
              "into its charts.\n"
-             "Weir keeps the latest 512.\n",
+             "Weir keeps the latest 512. `report` says what has changed with one of them: requests, errors "
+             "and latency "
+             "of routes\n"
+             "and servers before it and after it (docs/before-and-after.md). --json shows the ids.\n",
     .options = options,
     .notes =
         "Exit codes: 0 told, 64 wrong usage, 65 weir refuses it, 69 weir is not reached, 77 wrong token.\n",
@@ -108,6 +115,46 @@ static int ask(const struct events_options *o, const struct api_target *to, stru
     return code;
 }
 
+static int report(const struct events_options *o, const struct api_target *to, const char *id,
+                  struct err *err)
+{
+    char path[256], *answer = NULL;
+    size_t len = 0;
+    struct conf_tree tree;
+    struct text t = text_over(path, sizeof(path));
+    TEXT_LITERAL(&t, "/api/v1/events/");
+    api_client_escape(&t, id);
+    TEXT_LITERAL(&t, "/report");
+    const struct api_request rq = { .method = HTTP_GET, .path = text_cstr(&t) };
+    int code = api_client_ask(to, &rq, &answer, &len, err);
+    const struct slice json = { answer, len };
+    if (code == EX_OK && o->is_json)
+        code = document_print(json, stdout);
+    else if (code == EX_OK && document_read(&tree, json, err) < 0)
+        code = EX_PROTOCOL;
+    else if (code == EX_OK) {
+        code = event_report_tell(tree.root, stdout) < 0 || fflush(stdout) == EOF ? EX_IOERR : EX_OK;
+        conf_tree_free(&tree);
+    }
+    free(answer);
+    return code;
+}
+
+/* What is wrong with the words; EX_OK: nothing. */
+static int check_words(const struct events_options *o, const struct words *words)
+{
+    if (!words->count) return EX_OK;
+    if (strcmp(words->items[0], "report") != 0)
+        return options_fault(&events_syntax, "what is \"%s\"? Write report, or nothing", words->items[0]);
+    if (words->count < 2)
+        return options_fault(&events_syntax, "of which event? `weir events --json` shows their ids");
+    if (strlen(words->items[1]) > ID_MAX)
+        return options_fault(&events_syntax, "no event has an id that long");
+    if (o->mark || o->is_follow)
+        return options_fault(&events_syntax, "report is another call than --mark and --follow");
+    return options_too_many(&events_syntax, words, 2);
+}
+
 static int follow(struct events_options *o, const struct api_target *to, struct err *err)
 {
     struct event_stream *events = event_stream_new(on_event, o);
@@ -122,12 +169,18 @@ int events_command(int argc, char **argv)
     struct events_options o = { 0 };
     struct api_target to;
     struct err err = { "" };
-    int code = options_parse(&events_syntax, argc, argv, &o, NULL);
+    struct words words;
+    int code = options_parse(&events_syntax, argc, argv, &o, &words);
     if (code != EX_OK) return code < 0 ? EX_OK : code;
+    code = check_words(&o, &words);
+    if (code != EX_OK) return code;
     if (o.mark && o.is_follow)
         return options_fault(&events_syntax, "--mark notes one and ends; --follow is another call");
     code = api_target_find(&o.api, &to, &err);
-    if (code == EX_OK) code = o.is_follow ? follow(&o, &to, &err) : ask(&o, &to, &err);
+    if (code == EX_OK)
+        code = words.count   ? report(&o, &to, words.items[1], &err)
+               : o.is_follow ? follow(&o, &to, &err)
+                             : ask(&o, &to, &err);
     if (code != EX_OK && *err.text) fprintf(stderr, "weir events: %s\n", err.text);
     return code;
 }
