@@ -35,8 +35,7 @@ uint64_t entry_seconds_us(struct slice text)
     return i == text.len ? whole * 1000000 + part : UINT64_MAX;
 }
 
-/* The next element of "a, b : c": commas stand between attempts, colons between groups of servers. */
-static bool next_attempt(struct slice *rest, struct slice *element)
+bool entry_next_attempt(struct slice *rest, struct slice *element)
 {
     size_t i = 0;
     if (!rest->len) return false;
@@ -52,7 +51,7 @@ uint64_t entry_seconds_sum_us(struct slice text)
 {
     struct slice element;
     uint64_t sum = UINT64_MAX;
-    while (next_attempt(&text, &element)) {
+    while (entry_next_attempt(&text, &element)) {
         uint64_t us = entry_seconds_us(element);
         if (us == UINT64_MAX) continue;
         sum = sum == UINT64_MAX ? us : sum + us;
@@ -65,7 +64,7 @@ uint32_t entry_last_status(struct slice text)
     struct slice element;
     uint32_t last = 0;
     uint64_t status;
-    while (next_attempt(&text, &element))
+    while (entry_next_attempt(&text, &element))
         if (element.len == 3 && entry_u64(element, &status)) last = (uint32_t)status;
     return last;
 }

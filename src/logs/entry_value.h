@@ -7,6 +7,9 @@
 bool entry_u64(struct slice text, uint64_t *out);
 /* "0.123", "12", as nginx writes seconds, in microseconds; UINT64_MAX if it is none ("-"). */
 uint64_t entry_seconds_us(struct slice text);
+/* The next element of a list over attempts, "a, b : c": commas stand between attempts, colons between groups of servers.
+ * False: there is none. */
+bool entry_next_attempt(struct slice *rest, struct slice *element);
 /* The sum of a list over attempts, "0.1, 0.2 : -": UINT64_MAX if there is no number in it. */
 uint64_t entry_seconds_sum_us(struct slice text);
 /* The last number of such a list of statuses; 0 if there is none. */

@@ -1,0 +1,10 @@
+/* logs/fault_verdict.h: what a request's record and the lines that the error log has of it say together. Pure. */
+#pragma once
+
+#include "logs/fault_join.h"
+#include "logs/fault_record.h"
+
+/* `by_record`: what the record says alone; it becomes what both say. Returns which of the lines decided, -1 if none did. Lines
+ * of attempts that failed while the client got a good answer make it "mended". */
+int fault_verdict_join(struct fault_verdict *by_record, uint32_t status, const struct fault_waiting *lines,
+                       uint32_t count);
