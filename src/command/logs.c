@@ -24,6 +24,7 @@ static const struct {
     { "stats", logs_stats, OUTPUTS_OF_REPORTS }, { "ips", logs_ips, OUTPUTS_OF_ADDRESSES },
     { "slow", logs_slow, OUTPUTS_OF_REPORTS },   { "errors", logs_errors, OUTPUTS_OF_REPORTS },
     { "paths", logs_paths, OUTPUTS_OF_REPORTS }, { "grep", logs_grep, OUTPUTS_OF_LINES },
+    { "why", logs_why, OUTPUTS_OF_REPORTS },
 };
 
 /* options */
@@ -91,6 +92,12 @@ static int take_field(void *target, const char *text, struct err *err)
     return err_set(err, " is none; write client, or xff:-1 for the last address of X-Forwarded-For");
 }
 
+static int take_slow(void *target, const char *text, struct err *err)
+{
+    struct logs_options *o = target;
+    return quantity_parse_ms(slice_of(text), &o->slow_ms, err);
+}
+
 #define ROW(member) .offset = offsetof(struct logs_options, member)
 
 static const struct option_row options[] = {
@@ -117,6 +124,13 @@ static const struct option_row options[] = {
       .help = "the last address of X-Forwarded-For instead of the client's" },
     { OPTION_U64, .name = "min", .argument = "N", ROW(min), .min = 1, .max = 9e15,
       .help = "only those with N records or more" },
+    { OPTION_TITLE, .help = "why:" },
+    { OPTION_TEXTS, .name = "error-log", .argument = "FILE",
+      .offset = offsetof(struct logs_options, error_logs),
+      .count_at = offsetof(struct logs_options, error_log_count), .max = LOGS_ERROR_LOGS_MAX,
+      .help = "nginx's error log of the same time; may be given again, and is known among the files, too" },
+    { OPTION_TAKE, .name = "slow", .argument = "T", .take = take_slow,
+      .help = "a request that takes so long is slow: 1s is the preset" },
     { 0 },
 };
 
@@ -124,7 +138,7 @@ static const struct syntax *const subs[] = { &logs_follow_syntax, NULL };
 
 const struct syntax logs_syntax = {
     .command = "logs",
-    .usage = "logs stats|ips|slow|errors|paths|grep [OPTION]... FILE...\n"
+    .usage = "logs stats|ips|slow|errors|paths|grep|why [OPTION]... FILE...\n"
              "       weir logs follow SOURCE [OPTION]...\n\n"
              "Reads nginx's logs: plain, .gz or .zst; - is standard input.\n\n"
              "  stats    everything in figures\n"
@@ -133,6 +147,9 @@ const struct syntax logs_syntax = {
              "  errors   paths with a 5xx, the most frequent first\n"
              "  paths    paths, with numbers and ids folded\n"
              "  grep     the lines that --where takes\n"
+             "  why      what went wrong: faults by name, with the evidence and what to do; of what --where "
+             "takes,\n"
+             "           if that is one request or a few, the whole story of each\n"
              "  follow   records as they come, of a log that a running weir watches; it has its own --help\n",
     .options = options,
     .subs = subs,
@@ -164,13 +181,14 @@ static int act(unsigned i, const struct words *words, struct logs_options *o)
     if (code != EX_OK) return code;
     o->files = words->items + 1;
     o->file_count = words->count - 1;
-    if (!o->file_count) return options_fault(&logs_syntax, "no file is given; - is standard input");
+    if (!o->file_count && !o->error_log_count)
+        return options_fault(&logs_syntax, "no file is given; - is standard input");
     if (actions[i].run == logs_grep && !o->where)
         return options_fault(&logs_syntax, "grep needs --where EXPRESSION");
     return actions[i].run(o);
 }
 
-#define ACTIONS "stats, ips, slow, errors, paths, grep or follow"
+#define ACTIONS "stats, ips, slow, errors, paths, grep, why or follow"
 
 int logs_command(int argc, char **argv)
 {

@@ -34,9 +34,13 @@ static void on_entry(void *context, struct log_entry *e)
     struct logs_job *job = r->job;
     if (job->to_s < UINT64_MAX - TIME_SEARCH_SLACK_S && e->time_s > job->to_s + TIME_SEARCH_SLACK_S)
         r->is_past = true;
-    if (job->is_stopped || e->time_s < job->from_s || e->time_s > job->to_s) return;
-    if (job->filter && !filter_takes(job->filter, e)) return;
-    job->on_entry(job->context, e);
+    if (job->is_stopped) return;
+    bool is_taken = e->time_s >= job->from_s && e->time_s <= job->to_s &&
+                    (!job->filter || filter_takes(job->filter, e));
+    if (is_taken)
+        job->on_entry(job->context, e);
+    else if (job->on_other)
+        job->on_other(job->context, e);
 }
 
 static void on_malformed_line(void *context, struct slice line)
@@ -111,6 +115,7 @@ static int feed_all(struct reading *r, struct unpack *u, char *memory, const cha
         if (!r->intake && is_hole(piece)) continue;
         if (!r->intake && (result = start_reading(r, piece, format, path, err)) < 0) break;
         if (job->filter) filter_bind(job->filter, field_of, r->intake);
+        if (job->on_names) job->on_names(job->context, field_of, r->intake);
         intake_feed(r->intake, piece);
         job->bytes += got;
         if (job->on_progress && job->bytes - said >= PROGRESS_BYTES) {

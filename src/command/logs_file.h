@@ -12,6 +12,11 @@ struct logs_job {
     uint64_t from_s, to_s; /* of the records' times; 0 and UINT64_MAX: all */
     void (*on_entry)(void *context, const struct log_entry *e);
     void (*on_malformed)(void *context, struct slice line);
+    /* Those that the filter or their time leaves out. May be NULL. */
+    void (*on_other)(void *context, const struct log_entry *e);
+    /* Where variables stand in what follows: before each piece, since readers of JSON meet new ones. May be NULL. */
+    void (*on_names)(void *context, enum log_field (*field_of)(const void *reader, struct slice name),
+                     const void *reader);
     /* Now and then; total is 0 if not known. May be NULL. */
     void (*on_progress)(void *context, uint64_t done, uint64_t total);
     /* What the reader of the report is to know: of a format that was guessed, of a filter that asks for what the lines do not

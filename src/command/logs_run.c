@@ -103,6 +103,7 @@ int logs_run_job(const struct logs_options *o, struct logs_run *r)
 {
     struct err err = { "" };
     int code = prepare(r, o, &err);
+    if (code == EX_OK && r->before) code = r->before(r, &err);
     if (code == EX_OK) code = read_files(r, &err);
     if (code != EX_OK && *err.text) fprintf(stderr, "weir logs: %s\n", err.text);
     filter_free(r->job.filter);

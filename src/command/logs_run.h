@@ -10,6 +10,7 @@
 #include "logs/entry_value.h"
 
 #define LOGS_TEXT_MAX (8u << 20)
+#define LOGS_ERROR_LOGS_MAX 256u
 
 /* For people, unless --format says another. */
 enum logs_output {
@@ -33,6 +34,9 @@ struct logs_options {
     int field_at;          /* of a list in `field`: 0 the first, -1 the last */
     enum log_field client; /* where the address stands */
     bool is_json, is_quiet;
+    const char *error_logs[LOGS_ERROR_LOGS_MAX]; /* of why */
+    uint32_t error_log_count;
+    uint64_t slow_ms; /* likewise; 0: not given */
     char **files;
     int file_count;
 };
@@ -46,6 +50,8 @@ struct logs_run {
     uint32_t unread;  /* files of which some or all could not be read */
     bool is_terminal; /* for progress */
     FILE *out;        /* of grep */
+    /* Before the files are read; what it needs is there. An exit code. May be NULL. */
+    int (*before)(struct logs_run *r, struct err *err);
 };
 
 /* Exit codes, with what is wrong on stderr. `r` is all 0 but for job.on_entry, and job.on_malformed if it is not only to be
@@ -66,3 +72,4 @@ int logs_paths(const struct logs_options *o);
 int logs_ips(const struct logs_options *o);
 int logs_slow(const struct logs_options *o);
 int logs_grep(const struct logs_options *o);
+int logs_why(const struct logs_options *o);

@@ -162,6 +162,16 @@ uint64_t entry_time_iso_s(struct slice s)
     return seconds_of(&d, offset_s);
 }
 
+bool entry_zone_s(const struct log_entry *e, int *offset_s)
+{
+    struct slice local = e->values[LOG_TIME_LOCAL], iso = e->values[LOG_TIME_ISO];
+    if (local.len) return zone_of(local, 21, false, offset_s);
+    size_t at = 19;
+    if (is_at(iso, at, '.'))
+        for (at++; at < iso.len && is_digit(iso.data[at]);) at++;
+    return zone_of(iso, at, is_at(iso, at + 3, ':'), offset_s);
+}
+
 /* addresses */
 
 static bool ip4(struct slice text, uint8_t out[4])

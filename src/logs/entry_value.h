@@ -18,6 +18,8 @@ uint32_t entry_last_status(struct slice text);
 uint64_t entry_time_local_s(struct slice s);
 /* "2026-03-12T10:00:01+01:00", "…Z", with fractions; 0 if it is none. */
 uint64_t entry_time_iso_s(struct slice s);
+/* How far the clock that wrote the record's time is before UTC, in seconds; false: the time does not say. */
+bool entry_zone_s(const struct log_entry *e, int *offset_s);
 /* Dotted quads without a system call or a copy, other addresses by inet_pton. */
 bool entry_ip(struct slice text, struct ip *out);
 /* "GET /x HTTP/1.1" in three; false if it is not of that form. A target may hold blanks: the last one ends it. */

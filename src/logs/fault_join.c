@@ -16,6 +16,9 @@
 #define SLACK_S 2u
 /* Of a request's target so much counts: nginx cuts the lines of its error log. */
 #define TARGET_MAX 256u
+/* Of the lines themselves so much is kept for each on the average. */
+#define LINE_BYTES 192u
+#define TEXT_BYTES_MIN (64u << 10)
 
 struct chain {
     uint32_t first, last;
@@ -28,6 +31,7 @@ struct fault_join {
     bool *is_waiting;
     struct chain *chains; /* by key and span, oldest first */
     uint32_t capacity, mask, next, waiting;
+    size_t text_bytes;
     uint64_t text_end, displaced; /* text_end: bytes ever written */
     char *text;                   /* a ring */
 };
@@ -44,10 +48,12 @@ int fault_join_new(struct fault_join **out, uint32_t lines,
         j->context = context;
         j->capacity = lines;
         j->mask = chains - 1;
+        j->text_bytes = (size_t)lines * LINE_BYTES;
+        if (j->text_bytes < TEXT_BYTES_MIN) j->text_bytes = TEXT_BYTES_MIN;
         j->lines = calloc(lines, sizeof(*j->lines));
         j->is_waiting = calloc(lines, sizeof(*j->is_waiting));
         j->chains = malloc(chains * sizeof(*j->chains));
-        j->text = malloc(FAULT_JOIN_TEXT);
+        j->text = malloc(j->text_bytes);
     }
     if (!j || !j->lines || !j->is_waiting || !j->chains || !j->text) {
         fault_join_free(j);
@@ -180,18 +186,18 @@ static void leave(struct fault_join *j, uint32_t at)
 
 static void keep_text(struct fault_join *j, struct fault_waiting *w, struct slice text)
 {
-    uint64_t room = FAULT_JOIN_TEXT - j->text_end % FAULT_JOIN_TEXT;
+    uint64_t room = j->text_bytes - j->text_end % j->text_bytes;
     w->text_len = (uint32_t)(text.len < ERROR_LINE_MAX ? text.len : ERROR_LINE_MAX);
     if (room < w->text_len) j->text_end += room; /* a line lies in one piece */
     w->text_at = j->text_end;
-    if (w->text_len) memcpy(j->text + w->text_at % FAULT_JOIN_TEXT, text.data, w->text_len);
+    if (w->text_len) memcpy(j->text + w->text_at % j->text_bytes, text.data, w->text_len);
     j->text_end += w->text_len;
 }
 
 struct slice fault_join_text(const struct fault_join *j, const struct fault_waiting *w)
 {
-    if (j->text_end - w->text_at > FAULT_JOIN_TEXT) return SLICE_NONE;
-    return (struct slice){ j->text + w->text_at % FAULT_JOIN_TEXT, w->text_len };
+    if (j->text_end - w->text_at > j->text_bytes) return SLICE_NONE;
+    return (struct slice){ j->text + w->text_at % j->text_bytes, w->text_len };
 }
 
 void fault_join_add(struct fault_join *j, const struct error_line *line, enum fault_kind kind,

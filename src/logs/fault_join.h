@@ -10,7 +10,6 @@
 #include "logs/fault_record.h"
 
 #define FAULT_JOIN_LINES (1u << 17)
-#define FAULT_JOIN_TEXT (24u << 20)
 /* So many lines of one request are told. */
 #define FAULT_JOIN_TAKEN_MAX 16u
 

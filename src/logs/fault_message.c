@@ -179,12 +179,19 @@ static const struct message_row *find(const struct message_row *from, size_t cou
 
 #define FIND(table, line) find((table), sizeof(table) / sizeof(*(table)), line)
 
+/* A handshake's record (RFC 8446 5.1), where a request line should be. */
+static bool is_tls(struct slice request)
+{
+    return request.len > 2 && request.data[0] == 0x16 && request.data[1] == 0x03;
+}
+
 enum fault_kind fault_of_message(const struct error_line *line)
 {
     const struct message_row *r = FIND(rows, line);
     if (!r) r = FIND(late_rows, line);
     bool is_of_system = r && r->code && !r->begins && r->code != EACCES && r->code != EPERM;
     if (line->level == ERROR_EMERG && !is_of_system) return FAULT_CONFIG_FAULT;
+    if (r && r->kind == FAULT_BAD_REQUEST && is_tls(line->request)) return FAULT_TLS_ON_PLAIN;
     if (r) return r->kind;
     return line->level >= ERROR_ERROR ? FAULT_OTHER : FAULT_NONE;
 }

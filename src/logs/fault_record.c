@@ -192,8 +192,10 @@ static void judge_gateway(struct judge *j)
     } else if (!j->last || !j->tries->has_connect || !j->tries->has_header) {
         leave_open(j, open, wanted);
     } else if (j->last->connect_us == UINT64_MAX) {
+        /* Refused, unreachable, or TLS that failed: the error log tells them apart. */
         decide(j, is_504 ? FAULT_CONNECT_TIMEOUT : FAULT_CONNECT_FAILED,
                FAULT_BIT(STATUS) | FAULT_BIT(CONNECT_TIME));
+        j->out->wants = lacking(j, FAULT_BIT(ERROR_LOG));
     } else if (is_504) {
         decide(j, FAULT_FIRST_BYTE_TIMEOUT,
                FAULT_BIT(STATUS) | FAULT_BIT(CONNECT_TIME) | FAULT_BIT(HEADER_TIME));
@@ -328,7 +330,8 @@ static void judge_slow(struct judge *j)
     }
     if (upstream == UINT64_MAX) upstream = 0;
     if (!last || upstream < all / 2) {
-        decide(j, FAULT_SLOW_CLIENT, by);
+        bool is_delayed = is_value(j->e, j->seats->limit_req, SLICE("DELAYED"));
+        decide(j, is_delayed ? FAULT_RATE_DELAYED : FAULT_SLOW_CLIENT, by);
         return;
     }
     uint64_t own = last->response_us == UINT64_MAX ? 0 : last->response_us;

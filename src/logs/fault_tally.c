@@ -65,8 +65,8 @@ int fault_tally_add(struct fault_tally *t, const struct fault_case *c, struct er
     struct fault_sum **seat = &t->sums[c->kind];
     if (!*seat && !(*seat = sum_new())) return err_set(err, "out of memory");
     struct fault_sum *s = *seat;
-    if (c->is_mended) {
-        s->mended++;
+    if (c->is_attempt) {
+        s->attempts++;
     } else {
         s->requests++;
         if (c->evidence & FAULT_BIT(ERROR_LOG) && c->line.len)
@@ -79,8 +79,10 @@ int fault_tally_add(struct fault_tally *t, const struct fault_case *c, struct er
     if (c->time_s && (!s->first_s || c->time_s < s->first_s)) s->first_s = c->time_s;
     if (c->time_s > s->last_s) s->last_s = c->time_s;
     count_key(s->servers, c->server);
-    count_key(s->paths, c->path);
-    count_key(s->clients, c->client);
+    if (!c->is_attempt) {
+        count_key(s->paths, c->path);
+        count_key(s->clients, c->client);
+    }
     keep_example(s, c);
     return 0;
 }

@@ -12,7 +12,7 @@
 
 struct fault_sum {
     uint64_t requests;           /* with this fault, or lines of it of which no record came */
-    uint64_t mended;             /* attempts that failed so while the client got a good answer */
+    uint64_t attempts;           /* further ones that failed so, and did not decide what the client got */
     uint64_t by_line, by_record; /* of requests: told by the error log; by the access log alone */
     uint32_t evidence, wants;    /* FAULT_BIT()s */
     uint64_t first_s, last_s;    /* seconds since 1970; 0: not known */
@@ -32,7 +32,7 @@ struct fault_case {
     enum fault_kind kind;
     uint32_t evidence, wants;
     uint64_t time_s;
-    bool is_mended;
+    bool is_attempt;                   /* one that did not decide */
     struct slice server, path, client; /* empty: not known */
     struct slice record, line;         /* likewise */
 };

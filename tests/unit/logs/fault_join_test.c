@@ -139,17 +139,21 @@ static void the_verdict_is_of_both(void **state)
         enum fault_kind record;
         uint32_t status;
         enum fault_kind lines[2], wanted;
+        bool is_only;
     } cases[] = {
         { FAULT_UNCLEAR_502, 502, { FAULT_CONNECT_REFUSED, FAULT_SERVER_CLOSED }, FAULT_SERVER_CLOSED },
         { FAULT_UNCLEAR_502, 502, { FAULT_CONNECT_REFUSED, FAULT_NO_SERVER }, FAULT_NO_SERVER },
         { FAULT_MENDED, 200, { FAULT_CONNECT_REFUSED, FAULT_NONE }, FAULT_MENDED },
         { FAULT_NONE, 200, { FAULT_CONNECT_REFUSED, FAULT_NONE }, FAULT_MENDED },
+        { FAULT_NONE, 200, { FAULT_BAD_RESPONSE, FAULT_NONE }, FAULT_BAD_RESPONSE, true },
         { FAULT_NONE, 200, { FAULT_RESPONSE_CUT, FAULT_NONE }, FAULT_RESPONSE_CUT },
         { FAULT_NONE, 200, { FAULT_FILE_NOT_FOUND, FAULT_NONE }, FAULT_NONE },
         { FAULT_NONE, 404, { FAULT_FILE_NOT_FOUND, FAULT_NONE }, FAULT_FILE_NOT_FOUND },
         { FAULT_NONE, 200, { FAULT_DISK_FULL, FAULT_NONE }, FAULT_DISK_FULL },
         { FAULT_UPSTREAM_5XX, 500, { FAULT_CONNECT_REFUSED, FAULT_NONE }, FAULT_UPSTREAM_5XX },
         { FAULT_SLOW_ANSWER, 200, { FAULT_RATE_DELAYED, FAULT_NONE }, FAULT_SLOW_ANSWER },
+        { FAULT_SLOW_CLIENT, 200, { FAULT_RATE_DELAYED, FAULT_NONE }, FAULT_RATE_DELAYED },
+        { FAULT_UNCLEAR_400, 400, { FAULT_TLS_ON_PLAIN, FAULT_CLIENT_GONE_SENDING }, FAULT_TLS_ON_PLAIN },
         { FAULT_NONE, 200, { FAULT_RATE_DELAYED, FAULT_NONE }, FAULT_RATE_DELAYED },
         { FAULT_CLIENT_GONE_WAITING,
           499,
@@ -160,7 +164,8 @@ static void the_verdict_is_of_both(void **state)
     for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct fault_waiting lines[2] = { { .kind = cases[i].lines[0] }, { .kind = cases[i].lines[1] } };
         struct fault_verdict v = { .kind = cases[i].record };
-        fault_verdict_join(&v, cases[i].status, lines, cases[i].lines[1] ? 2 : 1);
+        fault_verdict_join(&v, (struct fault_answer){ cases[i].status, cases[i].is_only }, lines,
+                           cases[i].lines[1] ? 2 : 1);
         assert_string_equal(fault_info(v.kind)->name, fault_info(cases[i].wanted)->name);
     }
 }

@@ -1,0 +1,132 @@
+"""weir logs why: a real nginx, more than fifty faults that are made in it, and what its logs say of them."""
+import gzip
+import json
+import re
+import shutil
+
+import pytest
+
+import faulty
+from weir import run_command
+
+FORMAT = ["--log-format", faulty.LOG_FORMAT]
+
+
+@pytest.fixture(name="nginx")
+def fixture_nginx(scene):
+    nginx = faulty.Faulty(scene)
+    try:
+        yield nginx
+    finally:
+        nginx.close()
+
+
+def why(*arguments):
+    done = run_command("logs", "why", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def told(*arguments):
+    return json.loads(why("--json", *FORMAT, *arguments))
+
+
+def by_client(answer):
+    """The kinds that are told of each client."""
+    kinds = {}
+    for fault in answer["faults"]:
+        for client in fault["clients"]:
+            kinds.setdefault(client["key"], set()).add(fault["fault"])
+    return kinds
+
+
+def judge(answer, is_right):
+    """Scenes that are named right, and those that are not."""
+    kinds = by_client(answer)
+    wrong = []
+    for number, (name, (_, truth)) in enumerate(faulty.SCENES.items()):
+        named = kinds.get(faulty.address_of(number), set())
+        if not is_right(named, set(truth.split())):
+            wrong.append((name, truth, named))
+    return wrong
+
+
+def test_faults_are_named_from_the_logs(nginx, tmp_path):
+    faulty.play(nginx)
+    with open(nginx.error_log, errors="replace") as file:
+        lines = file.read()
+    whole = told("--top", "1000", "--slow", "2s", nginx.access_log, nginx.error_log)
+    wrong = judge(whole, lambda named, truth: named == truth)
+    assert len(wrong) <= len(faulty.SCENES) * 0.05, (wrong, lines[-20000:])
+    for fault in whole["faults"]:
+        assert fault["what"] and fault["remedy"] and fault["evidence"] and fault["first"] <= fault["last"], fault
+        assert fault["record"] or fault["line"], fault
+        assert fault["requests"] == fault["by_error_log"] + fault["by_access_log"]
+    # The access log alone: right, or not told; a connection that failed is not told apart from a TLS that did.
+    alone = told("--top", "1000", "--slow", "2s", nginx.access_log)
+    no_connection = {"connect_refused", "server_not_tls", "server_tls_failed", "server_certificate", "connect_failed"}
+    no_connection_in_time = {"connect_timeout", "server_tls_timeout"}
+
+    def is_honest(named, truth):
+        return all(kind.startswith("unclear_") or kind in truth or
+                   any(kind in alike and truth & alike for alike in [no_connection, no_connection_in_time])
+                   for kind in named)
+    wrong_alone = judge(alone, is_honest)
+    assert len(wrong_alone) <= len(faulty.SCENES) * 0.05, wrong_alone
+    assert any(fault["wants"] for fault in alone["faults"] if fault["fault"].startswith("unclear_"))
+    check_rotated(nginx, tmp_path, whole)
+    check_one(nginx)
+
+
+def check_rotated(nginx, tmp_path, whole):
+    """Halves of both logs, packed, in the wrong order: the same is told."""
+    halves = []
+    for path in [nginx.access_log, nginx.error_log]:
+        with open(path, "rb") as file:
+            lines = file.read().splitlines(keepends=True)
+        name = str(tmp_path / path.rsplit("/", 1)[1])
+        with gzip.open(name + ".1.gz", "wb") as file:
+            file.writelines(lines[:len(lines) // 2])
+        with open(name, "wb") as file:
+            file.writelines(lines[len(lines) // 2:])
+        halves += [name, name + ".1.gz"]
+    again = told("--top", "1000", "--slow", "2s", *halves)
+    assert by_client(again) == by_client(whole)
+    shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def check_one(nginx):
+    """One request by a filter: its attempts, its lines, the verdict."""
+    number = list(faulty.SCENES).index("half")
+    files = [nginx.access_log, "--error-log", nginx.error_log]
+    story = why(*FORMAT, "--where", f"client=={faulty.address_of(number)}", *files)
+    assert f"of {faulty.address_of(number)} got 200" in story
+    assert re.search(r"attempt 1 at 127\.0\.0\.1:\d+: no connection, no answer, over after [\d.]+ s, noted as 502", story)
+    assert re.search(r"attempt 2 at .*its answer began after", story)
+    assert "error log: 20" in story and "(111: Connection refused)" in story
+    assert "mended (server): an attempt at a server failed" in story
+    one = told("--where", f"client=={faulty.address_of(number)}", *files)
+    assert [request["fault"] for request in one["requests"]] == ["mended"]
+    assert [(fault["fault"], fault["requests"], fault["attempts"]) for fault in one["faults"]] == [
+        ("mended", 1, 0), ("connect_refused", 0, 1)], one
+
+
+def test_what_cannot_be_read_is_said(tmp_path):
+    access = tmp_path / "access.log"
+    access.write_text('192.0.2.7 - - [12/Mar/2026:10:00:01 +0100] "GET /a HTTP/1.1" 502 7 "-" "\\x1b]0;x\\x07"\n' * 4)
+    text = why(str(access))
+    assert "4  unclear_502" in text and "what would tell: $upstream_addr, $upstream_status" in text
+    error = tmp_path / "error.log"
+    error.write_text('2026/03/12 10:00:01 [error] 8#8: *4 connect() failed (111: Connection refused) while connecting to '
+                     'upstream, client: 192.0.2.7, server: _, request: "GET /a HTTP/1.1", upstream: "http://10.0.0.1:80/a", '
+                     'host: "x", referrer: "\x1b]0;owned\x07"\nnonsense\n')
+    text = why(str(access), str(error))
+    assert "1  connect_refused" in text and "3  unclear_502" in text and "\x1b" not in text
+    assert "from 2026-03-12T09:00:01Z" in text and "servers: 10.0.0.1:80 (1)" in text
+    only = json.loads(why("--json", "--error-log", str(error)))
+    assert [(fault["fault"], fault["requests"]) for fault in only["faults"]] == [("connect_refused", 1)]
+    assert json.loads(why("--json", "--where", 'path=="/b"', str(access), str(error)))["faults"] == []
+    missing = run_command("logs", "why", str(access), "--error-log", str(tmp_path / "none"))
+    assert missing.returncode == 66 and "cannot open" in missing.stderr
+    assert run_command("logs", "why").returncode == 64
+    assert run_command("logs", "why", "--slow", "soon", str(access)).returncode == 64
