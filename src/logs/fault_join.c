@@ -3,6 +3,7 @@
 
 #include "logs/fault_join.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,7 @@ int fault_join_new(struct fault_join **out, uint32_t lines,
 {
     struct fault_join *j = calloc(1, sizeof(*j));
     uint32_t chains = 1;
+    assert(lines);
     while (chains < lines) chains *= 2;
     if (j) {
         j->on_left = on_left;
@@ -102,7 +104,7 @@ static size_t unescape(struct slice s, char out[TARGET_MAX])
         else if (*p == '\\' && rest > 5 && p[1] == 'u' && (byte = hex_byte(p + 4)) >= 0)
             i += 5;
         else if (*p == '\\' && rest > 1 && (p[1] == '"' || p[1] == '\\' || p[1] == '/'))
-            byte = s.data[++i];
+            byte = (unsigned char)s.data[++i];
         out[len++] = byte >= 0 ? (char)byte : *p;
     }
     return len;
