@@ -52,8 +52,8 @@ int fault_join_new(struct fault_join **out, uint32_t lines,
         j->mask = chains - 1;
         j->text_bytes = (size_t)lines * LINE_BYTES;
         if (j->text_bytes < TEXT_BYTES_MIN) j->text_bytes = TEXT_BYTES_MIN;
-        j->lines = calloc(lines, sizeof(*j->lines));
-        j->is_waiting = calloc(lines, sizeof(*j->is_waiting));
+        j->lines = calloc((size_t)lines + 1, sizeof(*j->lines));
+        j->is_waiting = calloc((size_t)lines + 1, sizeof(*j->is_waiting));
         j->chains = malloc(chains * sizeof(*j->chains));
         j->text = malloc(j->text_bytes);
     }
