@@ -124,16 +124,16 @@ SERVERS = {
 }
 
 
-class Faulty:
-    """nginx and the servers behind it, good and bad."""
+class Servers:
+    """Good and bad ones, and the way of scenes to what stands in front of them."""
 
-    def __init__(self, scene):
-        self.directory = tempfile.mkdtemp(prefix="weir-faulty-")
-        os.chmod(self.directory, 0o755)  # nginx's worker is somebody else
+    def __init__(self, scene, directory):
+        self.directory = directory
+        self.connections = []
+        self.ports = {}
         self.pki = Pki(self.directory)
         self.pki.make("server", "localhost")
         self.pki.make("other", "other.example", issuer=None, names=(), extensions=["basicConstraints=critical,CA:TRUE"])
-        self.ports = {name: reserve_port() for name in ["plain", "hasty", "tls", "mutual"]}
         self.servers = {name: scene.server(steps) for name, (steps, _) in SERVERS.items()}
         self.addresses = {name: server.address for name, server in self.servers.items()}
         self.addresses["good"] = scene.server().address
@@ -143,11 +143,38 @@ class Faulty:
         self.addresses["untrusted"] = scene.server(tls=context).address
         for name in ["refused", "refused_too"]:
             self.addresses[name] = f"127.0.0.1:{reserve_port()}"
+
+    def connect(self, number, port="plain"):
+        """From an address of the scene's own."""
+        sock = socket.socket()
+        sock.settimeout(LIMIT_S)
+        sock.bind((address_of(number), 0))
+        sock.connect(("127.0.0.1", self.ports[port]))
+        self.connections.append(sock)
+        return sock
+
+    def close_connections(self):
+        for sock in self.connections:
+            sock.close()
+
+    def wait_target(self, target):
+        """Until a server was asked for that."""
+        def is_there():
+            return any(request.target == target for server in self.servers.values() for request in server.requests)
+        eventually(is_there, f"a server is asked for {target}")
+
+
+class Faulty(Servers):
+    """nginx in front."""
+
+    def __init__(self, scene):
+        super().__init__(scene, tempfile.mkdtemp(prefix="weir-faulty-"))
+        os.chmod(self.directory, 0o755)  # nginx's worker is somebody else
+        self.ports = {name: reserve_port() for name in ["plain", "hasty", "tls", "mutual"]}
         self.write_files()
         binary = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
         self.process = subprocess.Popen([binary, "-e", self.error_log, "-c", self.write_config()],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.connections = []
         eventually(self.is_listening, "nginx listens")
 
     @property
@@ -190,20 +217,8 @@ class Faulty:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.ports["mutual"])) == 0
 
-    def connect(self, number, port="plain"):
-        """From an address of the scene's own."""
-        sock = socket.socket()
-        sock.settimeout(LIMIT_S)
-        sock.bind((address_of(number), 0))
-        sock.connect(("127.0.0.1", self.ports[port]))
-        self.connections.append(sock)
-        return sock
-
-    def wait_target(self, target):
-        """Until a server was asked for that."""
-        def is_there():
-            return any(request.target == target for server in self.servers.values() for request in server.requests)
-        eventually(is_there, f"a server is asked for {target}")
+    def wait_given_up(self, number):
+        eventually(lambda: "client timed out" in self.lines_of(number), "nginx gives up")
 
     def lines_of(self, number):
         with open(self.error_log, errors="replace") as file:
@@ -211,8 +226,7 @@ class Faulty:
 
     def finish(self):
         """Nothing is under way any more, and all is in the logs."""
-        for sock in self.connections:
-            sock.close()
+        self.close_connections()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGQUIT)
         try:
@@ -277,7 +291,7 @@ def leave_while_waiting(nginx, number):
     sock = nginx.connect(number)
     sock.sendall(request_bytes("stall/leave"))
     nginx.wait_target("/stall/leave")
-    sock.close()
+    reset(sock)
 
 
 def leave_while_taking(nginx, number):
@@ -289,7 +303,7 @@ def leave_while_taking(nginx, number):
 
 def leave_while_sending(nginx, number):
     sock = nginx.connect(number)
-    sock.sendall(request_bytes("refused", "POST", "Content-Length: 1000", body=b"0123456789"))
+    sock.sendall(request_bytes("stall/sending", "POST", "Content-Length: 1000", body=b"0123456789"))
     sock.shutdown(socket.SHUT_WR)
     read_all(sock)
 
@@ -298,7 +312,7 @@ def take_nothing(nginx, number):
     sock = nginx.connect(number, "hasty")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.sendall(request_bytes("take"))
-    eventually(lambda: "client timed out" in nginx.lines_of(number), "nginx gives up")
+    nginx.wait_given_up(number)
 
 
 def two_at_once(nginx, number):
@@ -367,8 +381,8 @@ SCENES = {
     "slow_body": (say(request_bytes("", "POST", "Content-Length: 100", body=b"x"), "hasty"), "body_timeout"),
     "take_nothing": (take_nothing, "write_timeout"),
     "large_body": (say(request_bytes("small", "POST", "Content-Length: 100", body=b"x" * 100)), "body_too_large"),
-    "long_uri": (get("a" * 40000), "target_too_long"),
-    "large_head": (get("good", "X: " + "a" * 40000), "head_too_large"),
+    "long_uri": (get("good/" + "a" * 70000), "target_too_long"),
+    "large_head": (get("good", "X: " + "a" * 70000), "head_too_large"),
     "bad_request": (say(b"G\x01T / HTTP/1.1\r\n\r\n"), "bad_request"),
     "plain_on_tls": (say(request_bytes(""), "tls"), "plain_on_tls"),
     "tls_on_plain": (shake_hands(careless, "plain"), "tls_on_plain"),
@@ -392,19 +406,20 @@ SCENES = {
 }
 
 
-def play(nginx):
-    """All scenes at a time; nginx has ended when this returns."""
+def play(front, names=None):
+    """All scenes at a time, or these, in front of whatever it is; their connections are closed when this returns."""
     faults = []
 
     def run(number, name):
         try:
-            SCENES[name][0](nginx, number)
+            SCENES[name][0](front, number)
         except Exception as error:
             faults.append(f"{name}: {error!r}")
-    threads = [threading.Thread(target=run, args=(number, name)) for number, name in enumerate(SCENES)]
+    threads = [threading.Thread(target=run, args=(number, name)) for number, name in enumerate(SCENES)
+               if not names or name in names]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(LIMIT_S)
     assert not faults, faults
-    nginx.finish()
+    front.close_connections()

@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 import faulty
-from weir import run_command
+from waiting import eventually
+from weir import make_config, run_command
 
 FORMAT = ["--log-format", faulty.LOG_FORMAT]
 
@@ -53,6 +54,7 @@ def judge(answer, is_right):
 
 def test_faults_are_named_from_the_logs(nginx, tmp_path):
     faulty.play(nginx)
+    nginx.finish()
     with open(nginx.error_log, errors="replace") as file:
         lines = file.read()
     whole = told("--top", "1000", "--slow", "2s", nginx.access_log, nginx.error_log)
@@ -130,3 +132,94 @@ def test_what_cannot_be_read_is_said(tmp_path):
     assert missing.returncode == 66 and "cannot open" in missing.stderr
     assert run_command("logs", "why").returncode == 64
     assert run_command("logs", "why", "--slow", "soon", str(access)).returncode == 64
+
+
+# weir in nginx's place
+
+PASSWORD = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
+
+# Pools with more than their server.
+POOLS = {
+    "late": {"timeouts": {"first_byte": "1s"}},
+    "paused": {"timeouts": {"response": "1s"}},
+    "unread": {"timeouts": {"response": "1s"}},
+    "backlog": {"timeouts": {"connect": "1s"}},
+    "not_tls": {"tls": {"verify": "off"}},
+    "tls_closes": {"tls": {"verify": "off"}},
+    "tls_stalls": {"tls": {"verify": "off"}, "timeouts": {"connect": "1s"}},
+}
+# Routes with more than their pool.
+ROUTES = {
+    "small": {"limits": {"body": 10}},
+    "denied": {"gate": {"deny": ["127.0.1.0/24"]}},
+    "once": {"rate": {"requests": "1/m"}},
+}
+# How the exchange, or the attempt, ends by weir's own words.
+ENDS = {
+    "refused": "connect_refused", "backlog": "connect_timeout", "late": "first_byte_timeout", "paused": "response_timeout",
+    "unread": "send_timeout", "closes": "server_closed", "resets": "server_reset", "cuts": "response_cut",
+    "cuts_chunks": "response_cut", "nonsense": "bad_response", "control": "bad_response", "fat": "response_head_too_large",
+    "chunks": "bad_response_body", "app500": "500", "app502": "502", "app503": "503", "app504": "504", "half": "connect_refused",
+    "dead": "no_server", "not_tls": "server_not_tls", "tls_closes": "server_tls_failed", "tls_stalls": "server_tls_timeout",
+    "untrusted": "server_certificate", "leave_while_waiting": "client_abort", "leave_while_taking": "client_abort",
+    "leave_while_sending": "client_abort", "slow_head": "header_timeout", "slow_body": "body_timeout",
+    "take_nothing": "write_timeout", "large_body": "body_too_large", "long_uri": "target_too_long",
+    "large_head": "head_too_large", "bad_request": "bad_request", "plain_on_tls": "plain_on_tls", "denied": "gate_denied",
+    "no_password": "auth_required", "wrong_password": "auth_failed", "limited": "rate_limited", "good": "ok",
+}
+
+
+class Weir(faulty.Servers):
+    """weir in front."""
+
+    def __init__(self, scene, directory):
+        super().__init__(scene, str(directory))
+        users = directory / "users"
+        users.write_text(f"ann:{PASSWORD}\n")
+        servers = {**self.addresses, "once": self.addresses["good"], "small": self.addresses["good"]}
+        pools = {name: {"servers": [address], **POOLS.get(name, {})} for name, address in servers.items()}
+        pools["untrusted"]["tls"] = {"ca": self.pki.path("other.pem"), "name": "localhost"}
+        pools["half"] = {"servers": [{"address": self.addresses["refused"], "weight": 1000}, self.addresses["good"]], "balance": "round_robin",
+                         "retry": {"attempts": 3, "on": ["connect"]}}
+        pools["dead"] = {"servers": [{"address": self.addresses["refused"], "weight": 0}]}
+        routes = [{"name": name, "path_prefix": f"/{name}", "pool": name, **ROUTES.get(name, {})} for name in pools]
+        routes += [{"name": "no", "path_prefix": "/denied", "respond": "x", **ROUTES["denied"]},
+                   {"name": "secret", "path_prefix": "/secret", "respond": "x", "auth": {"basic": str(users)}}]
+        pair = {"cert": self.pki.path("server.pem"), "key": self.pki.path("server.key")}
+        listeners = {name: make_config([])["listeners"]["web"] for name in ["hasty", "tls"]}
+        listeners["hasty"].update({"pool": "large", "timeouts": {"header": "1s", "body": "1s", "write": "1s"}})
+        listeners["tls"].update({"pool": "good", "tls": {"certificates": [pair]}})
+        self.weir = scene.proxy(self.addresses["good"], listener={"routes": routes}, listeners=listeners, pools=pools)
+        self.ports = {"plain": self.weir.bind_of("web")[1],
+                      **{name: self.weir.bind_of(name)[1] for name in listeners}}
+
+    def records_of(self, number):
+        return self.weir.exchanges(client=faulty.address_of(number))
+
+    def wait_given_up(self, number):
+        eventually(lambda: self.records_of(number), "weir gives up")
+
+    def named(self, number):
+        """By whatever `weir why` tells of it: how it ended, how its attempts did, what a server answered."""
+        names = set()
+        for record in self.records_of(number):
+            names.add(record["end"])
+            names.update(attempt.get("end") for attempt in record["attempts"])
+            if record["end"] == "ok" and not record["is_local_reply"]:
+                names.add(str(record["status"]))
+        return names
+
+
+def test_weir_names_the_same_faults_in_nginxs_place(scene, tmp_path):
+    front = Weir(scene, tmp_path)
+    faulty.play(front, set(ENDS))
+    numbers = {name: number for number, name in enumerate(faulty.SCENES) if name in ENDS}
+    for name, number in numbers.items():
+        eventually(lambda: front.records_of(number), f"a record of {name}")
+    wrong = [(name, end, front.named(numbers[name])) for name, end in ENDS.items()
+             if end not in front.named(numbers[name])]
+    assert not wrong, wrong
+    record = front.records_of(numbers["refused"])[0]
+    host, port = front.weir.admin_address
+    done = run_command("why", "--admin", f"{host}:{port}", record["id"])
+    assert done.returncode == 0 and "the server refused the connection" in done.stdout
