@@ -21,9 +21,13 @@ static void add_keys(const struct top *top, const char *words, uint32_t max, str
     for (uint32_t i = 0; i < count; i++) {
         text_printf(t, "%s ", i ? "," : "");
         report_printable(entries[i].key, t);
-        text_printf(t, " (%llu)", (unsigned long long)entries[i].count);
+        text_printf(t, " (%s%llu)", entries[i].error ? "about " : "", (unsigned long long)entries[i].count);
     }
-    if (count < top_count(top)) text_printf(t, ", and %u more", top_count(top) - count);
+    uint32_t kept = top_count(top);
+    if (kept == FAULT_KEYS && count < kept)
+        TEXT_LITERAL(t, ", and many more");
+    else if (count < kept)
+        text_printf(t, ", and %u more", kept - count);
     if (count) text_add_char(t, '\n');
     free(entries);
 }
