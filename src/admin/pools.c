@@ -178,6 +178,7 @@ void server_print(const struct roster_place *place, const struct metric_registry
 
 struct queue_answer {
     uint64_t waiting, length, queued, refused;
+    bool newest_first;
 };
 
 struct retries_answer {
@@ -197,7 +198,9 @@ static const struct shape_field queue_fields[] = {
     SHAPE_ROW(queue_answer, waiting, COUNT, "Exchanges that wait now."),
     SHAPE_ROW(queue_answer, length, COUNT, "How many of one worker may."),
     SHAPE_ROW(queue_answer, queued, COUNT, "Exchanges that ever waited."),
-    SHAPE_ROW(queue_answer, refused, COUNT, "Exchanges that found it full."),
+    SHAPE_ROW(queue_answer, refused, COUNT, "Exchanges that found it full, or made way when it was."),
+    SHAPE_ROW(queue_answer, newest_first, BOOL,
+              "Who came last is served first, as somebody was refused within `timeouts: {queue: …}`."),
     { 0 },
 };
 
@@ -266,7 +269,8 @@ static void print_pool(const struct proxy *p, const struct pool *pool, struct js
         .queue = { .waiting = pool_waiting(pool),
                    .length = pool->roster->conf->queue.length,
                    .queued = metric_sum(p->metrics, pool->meter_queued),
-                   .refused = metric_sum(p->metrics, pool->meter_queue_full) },
+                   .refused = metric_sum(p->metrics, pool->meter_queue_full),
+                   .newest_first = pool_serves_newest_first(pool, pool->roster->conf, clock_now_ns()) },
         .retries = describe_retries(pool, p->metrics),
         .available = available_in(pool),
         .standby = pool->current->standby_count,

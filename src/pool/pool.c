@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/names.h"
 #include "pool/membership.h"
@@ -249,6 +250,12 @@ static void add_health_meters(struct pool *p, struct metric_registry *metrics)
     }
 }
 
+static double serves_newest_first(void *pool)
+{
+    const struct pool *p = pool;
+    return pool_serves_newest_first(p, p->roster->conf, clock_now_ns());
+}
+
 static void add_meters(struct pool *p, struct metric_registry *metrics)
 {
     const struct metric_label label = { "pool", p->name };
@@ -257,6 +264,9 @@ static void add_meters(struct pool *p, struct metric_registry *metrics)
                                      &label, 1);
     (void)metric_gauge_fn(metrics, "weir_pool_queue_length", "Exchanges that wait for a server now.", &label,
                           1, waiting, p);
+    (void)metric_gauge_fn(metrics, "weir_pool_queue_newest_first",
+                          "1 while who came last is served first, as the queue has refused somebody lately.",
+                          &label, 1, serves_newest_first, p);
     p->meter_queue_full = metric_counter(metrics, "weir_pool_queue_full_total",
                                          "Exchanges refused because the queue was full.", &label, 1);
 }

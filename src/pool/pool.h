@@ -50,6 +50,7 @@ struct pool {
     struct pool_state_meter state_meters[SERVER_SHOWN_COUNT];
     struct metric_scope meters;
     uint32_t meter_queued, meter_queue_full;
+    _Atomic uint64_t refused_ns; /* when its queue last refused somebody, of all workers; 0: never */
     uint32_t meter_retries[POOL_RETRY_COUNT], meter_retries_denied;
     struct retry_budget retries; /* any worker */
     uint32_t meter_tls_full, meter_tls_resumed,

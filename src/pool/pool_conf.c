@@ -115,9 +115,20 @@ static const struct conf_type timeouts_type = { .name = "pool timeouts",
                                                 .size = sizeof(struct pool_timeouts),
                                                 .fields = timeout_fields };
 
+static const char *const order_names[] = { "adaptive", "first_come", NULL };
+static const struct conf_type order_type = { .name = "order",
+                                             .size = sizeof(uint32_t),
+                                             .names = order_names };
+
 static const struct conf_field queue_fields[] = {
     { "length", CONF_U32(struct pool_queue_conf, length), .max = 1000000, .preset = "1024",
       .help = "How many requests of one worker may wait while every server is at its cap." },
+    { "order", CONF_ENUM(struct pool_queue_conf, order, &order_type), .preset = "adaptive",
+      .help = "Who is next. `first_come`: who waits longest. `adaptive`: likewise, but once the queue has "
+              "refused "
+              "somebody (full, or `timeouts: {queue: …}` over) and until it has not for that long, who came "
+              "last, "
+              "so that what is answered is answered soon. Routes' `priority` goes before either." },
     { 0 },
 };
 

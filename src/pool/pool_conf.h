@@ -21,8 +21,12 @@ struct pool_timeouts {
         total_ms;
 };
 
+/* In the order of the names. */
+enum pool_queue_order { POOL_QUEUE_ADAPTIVE, POOL_QUEUE_FIRST_COME };
+
 struct pool_queue_conf {
     uint32_t length;
+    uint32_t order; /* enum pool_queue_order */
 };
 
 struct pool_pipeline_conf {

@@ -6,6 +6,7 @@
 #include "base/bug.h"
 #include "base/count.h"
 #include "pool/queue.h"
+#include "pool/slot.h"
 #include "pool/upstream.h"
 
 /* Of the configuration in force. */
@@ -332,6 +333,7 @@ int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_
     pw->env = env;
     list_init(&pw->link);
     queue_init(pw);
+    slot_init(pw);
     slab_init(&pw->upstreams, &env->loop->blocks, upstream_size(is_egress(pw)));
     slab_init(&pw->pipelined, &env->loop->blocks, h1_pipeline_stream_size());
     for (uint32_t i = 0; i < p->roster->count; i++) {
@@ -371,6 +373,7 @@ void pool_worker_free(struct pool_worker *pw)
 {
     if (!pw) return;
     queue_fini(pw);
+    slot_fini(pw);
     if (pw->view && !bug_if(POOL_WORKER, pw->view->users)) view_free(pw->view);
     slab_fini(&pw->upstreams);
     slab_fini(&pw->pipelined);

@@ -53,19 +53,24 @@ struct pool_worker_env {
 };
 
 #define POOL_WAITS_SEEN 8u
+#define POOL_CLASSES 3u
 
 struct pool_worker {
     struct list link; /* in the worker's list of its pools */
     struct pool *pool;
     const struct pool_worker_env *env;
     struct pool_view *view;
-    struct list queue;
+    struct list
+        queues[POOL_CLASSES]; /* of pool_waiter, by enum pool_priority: who waits longest at the front */
     uint32_t queue_length;
+    struct list displaced; /* who made way, and is to be told */
+    uint32_t displaced_count;
+    struct loop_task displaced_task;
     struct retry_tally tally;
     uint32_t open; /* connections counted here, idle ones and tunnels included; others may look */
-    /* Read by other workers: since when the first wait here, UINT64_MAX for nobody; and how many slots are on their way
-     * to them. */
-    _Atomic uint64_t waits_since_ns[POOL_WAITS_SEEN];
+    /* Read by other workers: the places of those who are next here (pool/queue.h); and how many slots are on their way to
+     * them. */
+    _Atomic uint64_t waits_at[POOL_WAITS_SEEN];
     _Atomic uint32_t promised;
     struct server *offered; /* whose slot is held for him whose turn it is; NULL: none, or taken */
     struct list handed_servers;

@@ -2,7 +2,13 @@
 
 #include "base/bug.h"
 #include "base/count.h"
-#include "pool/upstream.h"
+#include "pool/slot.h"
+
+/* A place in line: the class above the time. Nobody's is behind all of them. */
+#define CLASS_SHIFT 62u
+#define NOBODY UINT64_MAX
+
+_Static_assert((int)POOL_PRIORITY_COUNT == (int)POOL_CLASSES, "a list for each class");
 
 void queue_mark(struct pool_worker *pw, bool is_waiting)
 {
@@ -19,243 +25,161 @@ void queue_mark(struct pool_worker *pw, bool is_waiting)
     }
 }
 
-/* For other workers to see who waits longest. */
-static void note_oldest(struct pool_worker *pw)
+/* order */
+
+bool pool_serves_newest_first(const struct pool *p, const struct pool_conf *conf, uint64_t now_ns)
 {
-    struct list *at = pw->queue.next;
+    uint64_t refused_ns = atomic_load_explicit(&p->refused_ns, memory_order_relaxed);
+    return refused_ns && conf->queue.order == POOL_QUEUE_ADAPTIVE &&
+           now_ns < refused_ns + conf->timeouts.queue_ms * NS_PER_MS;
+}
+
+bool queue_is_newest_first(const struct pool_worker *pw)
+{
+    return pool_serves_newest_first(pw->pool, pw->view->set->roster->conf, pw->env->loop->now_ns);
+}
+
+static void note_refused(struct pool_worker *pw)
+{
+    atomic_store_explicit(&pw->pool->refused_ns, pw->env->loop->now_ns, memory_order_relaxed);
+}
+
+void pool_waited_in_vain(struct pool_worker *pw)
+{
+    note_refused(pw);
+}
+
+static uint64_t place_of(const struct pool_waiter *w)
+{
+    return ((uint64_t)w->priority << CLASS_SHIFT) | (w->since_ns & ((UINT64_C(1) << CLASS_SHIFT) - 1));
+}
+
+bool queue_goes_before(uint64_t place, uint64_t other, bool is_newest_first)
+{
+    uint64_t class = place >> CLASS_SHIFT, other_class = other >> CLASS_SHIFT;
+    if (class != other_class) return class < other_class;
+    return is_newest_first && class < POOL_PRIORITY_COUNT ? place > other : place < other;
+}
+
+static struct list *step(const struct list *at, bool is_newest_first)
+{
+    return is_newest_first ? at->prev : at->next;
+}
+
+/* The next in the order in which they have their turns; NULL for `at`: the first. NULL: no other. */
+static struct pool_waiter *next_in_line(const struct pool_worker *pw, const struct pool_waiter *at,
+                                        bool is_newest_first)
+{
+    uint32_t class = at ? at->priority : 0;
+    struct list *next = step(at ? &at->link : &pw->queues[0], is_newest_first);
+    while (next == &pw->queues[class]) {
+        if (++class == POOL_PRIORITY_COUNT) return NULL;
+        next = step(&pw->queues[class], is_newest_first);
+    }
+    return container_of(next, struct pool_waiter, link);
+}
+
+/* For other workers to see who is next here. */
+static void show_first(struct pool_worker *pw)
+{
+    bool is_newest_first = queue_is_newest_first(pw);
+    const struct pool_waiter *w = NULL;
     for (uint32_t i = 0; i < POOL_WAITS_SEEN; i++) {
-        bool is_waiting = at != &pw->queue;
-        uint64_t since_ns = is_waiting ? container_of(at, struct pool_waiter, link)->since_ns : UINT64_MAX;
-        atomic_store_explicit(&pw->waits_since_ns[i], since_ns, memory_order_relaxed);
-        if (is_waiting) at = at->next;
+        if (w || !i) w = next_in_line(pw, w, is_newest_first);
+        atomic_store_explicit(&pw->waits_at[i], w ? place_of(w) : NOBODY, memory_order_relaxed);
     }
 }
 
-/* Of the one who would have the next slot that is sent there. */
-static uint64_t next_since_ns(const struct pool_worker *pw)
+struct pool_waiter *queue_first(const struct pool_worker *pw, const struct server *named)
 {
-    uint32_t promised = atomic_load_explicit(&pw->promised, memory_order_relaxed);
-    if (promised >= POOL_WAITS_SEEN) promised = POOL_WAITS_SEEN - 1;
-    return atomic_load_explicit(&pw->waits_since_ns[promised], memory_order_relaxed);
+    bool is_newest_first = queue_is_newest_first(pw);
+    struct pool_waiter *w = next_in_line(pw, NULL, is_newest_first);
+    while (named && w && w->named != named) w = next_in_line(pw, w, is_newest_first);
+    return w;
 }
 
-/* Never over the cap, not even for a moment: somebody else would take the server to be full, and wait. */
-bool slot_take(_Atomic uint32_t *counter, uint32_t cap)
+/* joining and leaving */
+
+void queue_take(struct pool_worker *pw, struct pool_waiter *w)
 {
-    if (!cap) {
-        atomic_fetch_add(counter, 1);
-        return true;
-    }
-    uint32_t before = atomic_load(counter);
-    while (before < cap)
-        if (atomic_compare_exchange_weak(counter, &before, before + 1)) return true;
-    return false;
+    if (bug_if(QUEUE, w->is_displaced || list_is_empty(&w->link))) return;
+    list_remove(&w->link);
+    count_less(QUEUE, &pw->queue_length);
+    show_first(pw);
 }
 
-/* One too many would make the server full for ever. */
-void slot_give(_Atomic uint32_t *counter)
+static void on_displaced(struct loop_task *t)
 {
-    count_less_shared(QUEUE, counter);
-}
-
-static uint32_t cap_of(const struct server *s)
-{
-    return atomic_load_explicit(&s->peer.cap, memory_order_relaxed);
-}
-
-static void on_slot_mail(void *reader, const struct mail *m);
-
-/* A slot of `s`, which is counted as in flight, goes to this worker. */
-static bool give_to(struct pool_worker *pw, struct pool_worker *to, struct server *s)
-{
-    atomic_fetch_add_explicit(&to->promised, 1, memory_order_relaxed);
-    struct server_worker *sw = server_worker_of(to, s);
-    if (to == pw) {
-        if (!sw->handed++) list_push_back(&pw->handed_servers, &sw->handed_link);
-        loop_defer(pw->env->loop, &pw->handed_task);
-        return true;
-    }
-    struct mail m = { .deliver = on_slot_mail, .object = sw };
-    if (mailbox_post(to->env->box, &m)) return true;
-    atomic_fetch_sub_explicit(&to->promised, 1, memory_order_relaxed);
-    return false;
-}
-
-/* Of those in the mask the one where somebody waits longest, of equals the next in turn, this one last. NULL: none. */
-static struct pool_worker *longest_waiting(const struct pool_worker *pw, uint64_t mask)
-{
-    struct pool_worker *longest = NULL;
-    uint64_t longest_ns = UINT64_MAX;
-    for (uint32_t i = 1; mask && i <= pw->env->worker_count; i++) {
-        uint32_t next = (pw->env->index + i) % pw->env->worker_count;
-        if (!(mask & (UINT64_C(1) << (next % 64)))) continue;
-        struct pool_worker *to = pw->pool->workers[next];
-        if (bug_if(QUEUE, !to)) continue; /* it has said that somebody waits there */
-        uint64_t since_ns = next_since_ns(to);
-        if (to == pw && !pw->queue_length) continue;
-        if (longest && since_ns >= longest_ns) continue;
-        longest = to, longest_ns = since_ns;
-    }
-    return longest;
-}
-
-/* The slot stays counted all the way, so that nobody else can take it. The cap counts idle connections too: one that
- * is kept here makes way for the one that the slot's new owner will open. */
-static void hand(struct pool_worker *pw, struct server *s, uint64_t mask)
-{
-    struct pool_worker *to;
-    while ((to = longest_waiting(pw, mask))) {
-        if (to != pw && atomic_load(&s->peer.open_connections) >= server_connection_cap(s))
-            (void)upstream_close_oldest(server_worker_of(pw, s));
-        if (give_to(pw, to, s)) return;
-        mask &= ~(UINT64_C(1) << (to->env->index % 64)); /* its box is full */
-    }
-    /* Nobody could be told, but somebody may wait: the next turn tries again. */
-    if (atomic_load(&s->peer.waiting_mask)) {
-        (void)give_to(pw, pw, s);
-        return;
-    }
-    slot_give(&s->peer.in_flight);
-}
-
-/* Whoever can free a slot, or finds one free, passes it on if somebody waits. */
-void slot_pass(struct pool_worker *pw, struct server *s)
-{
-    uint64_t mask = atomic_load(&s->peer.waiting_mask);
-    if (mask && slot_take(&s->peer.in_flight, cap_of(s))) hand(pw, s, mask);
-}
-
-/* One that is counted is free now. Who waits sets the mark and looks for a free slot then, and this gives the slot up
- * and looks for a mark then: one of them sees the other (all four are sequentially consistent). */
-void slot_free(struct pool_worker *pw, struct server *s)
-{
-    if (bug_if(QUEUE, s->pool != pw->pool)) return;
-    uint64_t mask = atomic_load(&s->peer.waiting_mask);
-    if (mask) {
-        hand(pw, s, mask);
-        return;
-    }
-    slot_give(&s->peer.in_flight);
-    slot_pass(pw, s);
-}
-
-/* Whom an exchange may end up with: those of the set, then those on standby. */
-static struct server *candidate(const struct peer_set *set, uint32_t i)
-{
-    return i < set->count ? set->servers[i] : set->standby[i - set->count]->server;
-}
-
-static bool is_candidate(const struct peer_set *set, const struct server *s)
-{
-    if (atomic_load_explicit(&s->peer.is_out, memory_order_relaxed)) return false;
-    for (uint32_t i = 0; i < set->count + set->standby_count; i++)
-        if (candidate(set, i) == s) return true;
-    return false;
-}
-
-/* Who waits longest for what `s` has to give: anybody, or if it gets nothing new, who is named to it. */
-static struct pool_waiter *first_for(const struct pool_worker *pw, const struct server *s)
-{
-    bool is_anybodys = is_candidate(pw->view->set, s);
-    for (struct list *at = pw->queue.next; at != &pw->queue; at = at->next) {
+    struct pool_worker *pw = container_of(t, struct pool_worker, displaced_task);
+    struct list *at;
+    while ((at = list_pop_front(&pw->displaced))) {
         struct pool_waiter *w = container_of(at, struct pool_waiter, link);
-        if (is_anybodys || w->named == s) return w;
-    }
-    return NULL;
-}
-
-/* A slot of `s` is held for those who wait here. He whose turn it is may have ended, or may find another server: then
- * it is the next one's. */
-static void offer(struct pool_worker *pw, struct server *s)
-{
-    struct pool_waiter *w, *last = NULL;
-    if (bug_if(QUEUE, !s || pw->offered)) return; /* one after the other */
-    count_less_shared(QUEUE, &pw->promised);
-    pw->offered = s;
-    while (pw->offered && (w = first_for(pw, s)) && w != last) {
-        list_remove(&w->link);
+        w->is_displaced = false;
+        count_less(QUEUE, &pw->displaced_count);
         count_less(QUEUE, &pw->queue_length);
-        note_oldest(pw);
-        last = w;
-        w->on_turn(w);
-    }
-    bool is_left = pw->offered != NULL;
-    pw->offered = NULL;
-    queue_mark(pw, pw->queue_length > 0);
-    if (is_left && !pw->queue_length) {
-        slot_free(pw, s);
-        return;
-    }
-    /* Nobody here wants it, and nobody elsewhere would. */
-    if (is_left) slot_give(&s->peer.in_flight);
-    /* He may have had no connection for the slot and given it up: whoever has closed one since may have found no slot
-     * to pass on with it. And where one is free there may be more. */
-    uint32_t cap = server_connection_cap(s);
-    if (!is_left && (!cap || atomic_load(&s->peer.open_connections) < cap)) slot_pass(pw, s);
-}
-
-static void on_slot_mail(void *reader, const struct mail *m)
-{
-    (void)reader;
-    struct server_worker *sw = m->object;
-    offer(sw->pool, sw->server);
-}
-
-static void on_handed(struct loop_task *t)
-{
-    struct pool_worker *pw = container_of(t, struct pool_worker, handed_task);
-    struct list *first;
-    struct list mine;
-    /* What is handed over meanwhile is for the next time. */
-    list_init(&mine);
-    while ((first = list_pop_front(&pw->handed_servers))) list_push_back(&mine, first);
-    while ((first = list_pop_front(&mine))) {
-        struct server_worker *sw = container_of(first, struct server_worker, handed_link);
-        uint32_t handed = sw->handed;
-        sw->handed = 0;
-        for (; handed; handed--) offer(pw, sw->server);
+        if (!bug_if(QUEUE, !w->on_displaced)) w->on_displaced(w);
     }
 }
 
-/* Takes what is free for those who wait here, as many slots as they are. Without a cap there is no end of slots, and
- * who waits has been told so by somebody else's. */
-static void look_for_slots(struct pool_worker *pw, uint32_t wanted)
+/* The last in line of the lowest class: he makes way for a higher one, and for one of his own that goes before him. */
+static bool make_way(struct pool_worker *pw, const struct pool_waiter *w, bool is_newest_first)
 {
-    const struct peer_set *set = pw->view->set;
-    for (uint32_t i = 0; i < set->count + set->standby_count && wanted; i++) {
-        struct server *s = candidate(set, i);
-        if (atomic_load_explicit(&s->peer.is_out, memory_order_relaxed)) continue;
-        if (!slot_take(&s->peer.in_flight, cap_of(s))) continue;
-        (void)give_to(pw, pw, s);
-        wanted--;
+    uint32_t class = POOL_PRIORITY_COUNT;
+    while (class -- > w->priority) {
+        struct list *queue = &pw->queues[class];
+        if (list_is_empty(queue)) continue;
+        if (class == w->priority && !is_newest_first) return false;
+        struct list *last = step(queue, !is_newest_first);
+        struct pool_waiter *other = container_of(last, struct pool_waiter, link);
+        list_remove(last);
+        list_push_back(&pw->displaced, last);
+        other->is_displaced = true;
+        count_add(&pw->displaced_count, 1);
+        loop_defer(pw->env->loop,
+                   &pw->displaced_task); /* he is told from the loop, not from within another's turn */
+        return true;
     }
+    return false;
 }
 
-/* Those who wait know the servers that were there before. */
-void queue_look(struct pool_worker *pw)
+/* Those who are to be told that they were displaced are counted until they are. */
+static bool is_full(const struct pool_worker *pw)
 {
-    look_for_slots(pw, pw->queue_length);
+    return pw->queue_length - pw->displaced_count >= pw->view->set->roster->conf->queue.length;
+}
+
+static bool may_join(struct pool_worker *pw, const struct pool_waiter *w)
+{
+    if (!is_full(pw)) return true;
+    metric_add(pw->env->metrics, pw->pool->meter_queue_full, 1); /* one of the two is refused */
+    note_refused(pw);
+    return make_way(pw, w, queue_is_newest_first(pw));
+}
+
+static void join(struct pool_worker *pw, struct pool_waiter *w, bool is_again)
+{
+    struct list *queue = &pw->queues[w->priority];
+    if (is_again && !queue_is_newest_first(pw))
+        list_push_front(queue, &w->link);
+    else
+        list_push_back(queue, &w->link);
+    count_add(&pw->queue_length, 1);
+    show_first(pw);
 }
 
 bool pool_wait(struct pool_worker *pw, struct pool_waiter *w, bool is_again)
 {
-    if (bug_if(QUEUE, !list_is_empty(&w->link) || !w->on_turn)) return false; /* he waits already */
-    if (!is_again && pw->queue_length >= pw->view->set->roster->conf->queue.length) {
-        metric_add(pw->env->metrics, pw->pool->meter_queue_full, 1);
+    /* He waits already, or is of no class. */
+    if (bug_if(QUEUE, !list_is_empty(&w->link) || !w->on_turn || w->priority >= POOL_PRIORITY_COUNT))
         return false;
-    }
+    if (!is_again && !may_join(pw, w)) return false;
     if (!is_again || !w->since_ns) w->since_ns = pw->env->loop->now_ns;
-    if (is_again)
-        list_push_front(&pw->queue, &w->link);
-    else
-        list_push_back(&pw->queue, &w->link);
-    count_add(&pw->queue_length, 1);
-    note_oldest(pw);
+    join(pw, w, is_again);
     if (!is_again) metric_add(pw->env->metrics, pw->pool->meter_queued, 1);
     /* During his own turn the mark stands, and to look at once again would go round in circles. */
     if (is_again && pw->is_marked) return true;
     queue_mark(pw, true);
-    look_for_slots(pw, 1);
+    slot_look(pw, 1);
     return true;
 }
 
@@ -264,35 +188,30 @@ void pool_stop_waiting(struct pool_worker *pw, struct pool_waiter *w)
     if (!list_is_empty(&w->link)) {
         list_remove(&w->link);
         count_less(QUEUE, &pw->queue_length);
-        note_oldest(pw);
+        if (w->is_displaced) count_less(QUEUE, &pw->displaced_count);
+        w->is_displaced = false;
+        show_first(pw);
     }
     queue_mark(pw, pw->queue_length > 0);
 }
 
-/* Whose turn it is has his slot already. Others stand behind those who wait. */
-bool slot_enter(struct pool_worker *pw, struct server *s)
+void queue_look(struct pool_worker *pw)
 {
-    if (pw->offered == s) {
-        pw->offered = NULL;
-        return true;
-    }
-    uint32_t cap = cap_of(s);
-    if (cap && atomic_load_explicit(&s->peer.waiting_mask, memory_order_relaxed)) return false;
-    return slot_take(&s->peer.in_flight, cap);
+    slot_look(pw, pw->queue_length);
 }
 
 void queue_init(struct pool_worker *pw)
 {
-    list_init(&pw->queue);
-    list_init(&pw->handed_servers);
-    loop_task_init(&pw->handed_task, on_handed);
-    note_oldest(pw);
+    for (uint32_t i = 0; i < POOL_PRIORITY_COUNT; i++) list_init(&pw->queues[i]);
+    list_init(&pw->displaced);
+    loop_task_init(&pw->displaced_task, on_displaced);
+    for (uint32_t i = 0; i < POOL_WAITS_SEEN; i++) atomic_init(&pw->waits_at[i], NOBODY);
 }
 
 void queue_fini(struct pool_worker *pw)
 {
-    (void)bug_if(QUEUE, !list_is_empty(&pw->queue) || pw->queue_length);
-    loop_cancel(&pw->handed_task);
+    (void)bug_if(QUEUE, pw->queue_length || pw->displaced_count);
+    loop_cancel(&pw->displaced_task);
 }
 
 uint32_t pool_waiting(const struct pool *p)

@@ -1,23 +1,36 @@
-/* pool/queue.h: a worker's exchanges that wait for a server of a pool, and the slots they wait for: a server under a
- * cap has so many, shared by all workers. That worker's thread only. */
+/* pool/queue.h: a worker's exchanges that wait for a server of a pool, and whose turn is next. What they wait for is a slot
+ * (pool/slot.h). That worker's thread only.
+ *
+ * Those of a higher class go first. Within a class who waits longest is next, as long as everybody is served in the end.
+ * Once the pool's queue has refused somebody, because his time was over or because it was full, not all can be served, and
+ * who waits longest is the one who is about to give up: then who came last is next, until a whole `timeouts: {queue: …}`
+ * has passed without another refusal (decision 0040). So a pool that gets more than it can do still answers most of what it
+ * does answer at once, instead of all of it at the last moment. */
 #pragma once
 
 #include "pool/pool_worker.h"
+
+/* In the order of the names in a route's `priority`. */
+enum pool_priority { POOL_PRIORITY_HIGH, POOL_PRIORITY_NORMAL, POOL_PRIORITY_LOW, POOL_PRIORITY_COUNT };
 
 /* An exchange that waits for a server under its cap. */
 struct pool_waiter {
     struct list link;
     uint64_t since_ns;
+    uint8_t priority;           /* enum pool_priority; not to be changed while he waits */
+    bool is_displaced;          /* the queue's: he is about to be told */
     const struct server *named; /* whose slot he takes even if it is not to be picked; NULL: none */
     void (*on_turn)(struct pool_waiter *w); /* taken off the queue already; pool_offered() is his to take */
+    void (*on_displaced)(
+        struct pool_waiter *w); /* the queue was full, and another goes before: taken off already */
 };
 
-/* The queue. While somebody waits for a pool, on whatever worker, a slot that is freed is not given up but handed to
- * who waits longest, and those who come later are told that the server is full: they stand behind.
- *
- * False: the queue is full. on_turn comes from the loop. Who had his turn in vain (`is_again`) waits in front. */
+/* False: the queue is full, and nobody in it has to make way. on_turn and on_displaced come from the loop. Who had his turn
+ * in vain (`is_again`) is next again. */
 MUST_CHECK bool pool_wait(struct pool_worker *pw, struct pool_waiter *w, bool is_again);
 void pool_stop_waiting(struct pool_worker *pw, struct pool_waiter *w);
+/* Somebody's time to wait was over: for the pool this is a refusal. */
+void pool_waited_in_vain(struct pool_worker *pw);
 /* Within on_turn: the server whose slot is held for him; the next pool_lease() or pool_enter() of it takes that. NULL
  * at all other times. */
 static inline struct server *pool_offered(const struct pool_worker *pw)
@@ -27,8 +40,10 @@ static inline struct server *pool_offered(const struct pool_worker *pw)
 
 /* How many wait now, of all workers. Control thread. */
 uint32_t pool_waiting(const struct pool *p);
+/* Whether who came last is next. Any thread; now_ns: CLOCK_MONOTONIC. */
+bool pool_serves_newest_first(const struct pool *p, const struct pool_conf *conf, uint64_t now_ns);
 
-/* For pool_worker.c: */
+/* For pool_worker.c and slot.c: */
 void queue_init(struct pool_worker *pw);
 /* Nobody may wait any more. */
 void queue_fini(struct pool_worker *pw);
@@ -36,13 +51,10 @@ void queue_fini(struct pool_worker *pw);
 void queue_mark(struct pool_worker *pw, bool is_waiting);
 /* There is a new set: those who wait know the servers that were there before. */
 void queue_look(struct pool_worker *pw);
-
-/* Slots: in flight, or open connections. Without a cap (0) there is always one. */
-bool slot_take(_Atomic uint32_t *counter, uint32_t cap);
-void slot_give(_Atomic uint32_t *counter);
-/* One in flight, unless others are before; who has his turn takes the one that is held for him. */
-bool slot_enter(struct pool_worker *pw, struct server *s);
-/* One that is counted in flight is free now: it goes to who waits longest, or is given up. */
-void slot_free(struct pool_worker *pw, struct server *s);
-/* There may be a free one, and somebody who waits for it. */
-void slot_pass(struct pool_worker *pw, struct server *s);
+bool queue_is_newest_first(const struct pool_worker *pw);
+/* Whose turn it is: anybody's, or of those who are named to `named`. NULL: nobody's. */
+struct pool_waiter *queue_first(const struct pool_worker *pw, const struct server *named);
+/* He has his turn. */
+void queue_take(struct pool_worker *pw, struct pool_waiter *w);
+/* Of two places in line, as workers show them to each other: which one is next. */
+bool queue_goes_before(uint64_t place, uint64_t other, bool is_newest_first);

@@ -2,7 +2,7 @@
 
 #include "base/bug.h"
 #include "base/count.h"
-#include "pool/queue.h"
+#include "pool/slot.h"
 #include "pool/upstream_tls.h"
 
 /* How many are looked at for one to the same target. */

@@ -3,7 +3,7 @@
 #include "base/count.h"
 #include "http/h1_client.h"
 #include "http/h2_client.h"
-#include "pool/queue.h"
+#include "pool/slot.h"
 #include "pool/upstream_kind.h"
 #include "pool/upstream_tls.h"
 #include "tls/conn.h"

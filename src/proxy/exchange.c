@@ -483,9 +483,10 @@ static void on_timer(struct timer *t)
         exchange_advance(x);
     else if (x->state == EXCHANGE_AUTH && now >= exchange_auth_until_ms(x))
         on_deadline(x, END_AUTH_TIMEOUT);
-    else if (now >= deadline_ms(x, wait, x->since_ms))
+    else if (now >= deadline_ms(x, wait, x->since_ms)) {
+        if (wait == WAIT_SLOT) pool_waited_in_vain(x->pool);
         on_deadline(x, (enum end_reason)waits[wait].timeout);
-    else if (now >= deadline_ms(x, request, x->request_since_ms))
+    } else if (now >= deadline_ms(x, request, x->request_since_ms))
         on_deadline(x, (enum end_reason)waits[request].timeout);
     else
         set_timer(x);

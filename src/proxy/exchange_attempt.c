@@ -314,11 +314,22 @@ static void on_turn(struct pool_waiter *w)
     exchange_advance(x);
 }
 
+static void on_displaced(struct pool_waiter *w)
+{
+    struct exchange *x = container_of(w, struct exchange, waiter);
+    if (bug_if(EXCHANGE, x->state != EXCHANGE_QUEUE)) return;
+    exchange_fail(x, END_QUEUE_FULL);
+    exchange_advance(x);
+}
+
 enum step exchange_wait_slot(struct exchange *x)
 {
+    const struct route_conf *route = x->route->conf;
     if (bug_if(EXCHANGE, attempt_is_in_hand(&x->attempt) || !list_is_empty(&x->waiter.link)))
         return exchange_end_of_bug(x);
     x->waiter.on_turn = on_turn;
+    x->waiter.on_displaced = on_displaced;
+    x->waiter.priority = (uint8_t)(route ? route->priority : POOL_PRIORITY_NORMAL);
     x->waiter.named = x->named;
     if (!pool_wait(x->pool, &x->waiter, x->is_again)) return exchange_fail(x, END_QUEUE_FULL);
     return STEP_WAIT;

@@ -411,15 +411,32 @@ static int reply_in_grpc(struct exchange *x, struct fault_reply *out)
     return 0;
 }
 
+/* Where weir or a pool has too much to do, whoever asks again should not do so at once. */
+#define BUSY_RETRY_MS 1000
+
+/* 0: nothing is said of it. */
+static uint64_t retry_after_ms(const struct exchange *x)
+{
+    const struct maintenance_conf *m = fault_maintenance(x);
+    if (m) return m->retry_after_ms;
+    switch (x->end) {
+    case END_QUEUE_FULL:
+    case END_QUEUE_TIMEOUT:
+    case END_NO_MEMORY:
+    case END_NO_DESCRIPTORS: return BUSY_RETRY_MS;
+    default: return 0;
+    }
+}
+
 /* RFC 9110 10.2.3 */
 static int add_retry_after(struct exchange *x, struct fault_reply *out)
 {
-    const struct maintenance_conf *m = fault_maintenance(x);
-    if (!m || !m->retry_after_ms) return 0;
+    uint64_t after_ms = retry_after_ms(x);
+    if (!after_ms) return 0;
     char *memory = arena_alloc(&x->arena, 24);
     if (!memory) return -1;
     struct text t = text_over(memory, 24);
-    text_add_u64(&t, (m->retry_after_ms + 999) / 1000);
+    text_add_u64(&t, (after_ms + 999) / 1000);
     out->fields[out->field_count++] = make_field("Retry-After", text_slice(&t));
     return 0;
 }

@@ -200,6 +200,7 @@ static void use_route(struct session *s, const struct route *route)
     s->pool = route->pool->pool->workers[s->listener->worker->index];
     s->view = pool_view_get(s->pool);
     s->attempt = (struct attempt){ .pool = s->pool, .view = s->view, .record = &s->record };
+    s->waiter.priority = (uint8_t)(route->conf ? route->conf->priority : POOL_PRIORITY_NORMAL);
     s->record.route = route->id;
     s->record.pool = route->pool->pool->id;
 }
@@ -278,9 +279,17 @@ static void on_turn(struct pool_waiter *w)
     connect_next(s);
 }
 
+static void on_displaced(struct pool_waiter *w)
+{
+    struct session *s = container_of(w, struct session, waiter);
+    s->is_waiting = false;
+    give_up(s, END_QUEUE_FULL);
+}
+
 static void wait_in_queue(struct session *s)
 {
     s->waiter.on_turn = on_turn;
+    s->waiter.on_displaced = on_displaced;
     if (!pool_wait(s->pool, &s->waiter, s->is_again)) {
         give_up(s, END_QUEUE_FULL);
         return;
@@ -396,6 +405,12 @@ static void connect_next(struct session *s)
     give_up(s, s->attempts ? s->last : END_NO_SERVER);
 }
 
+static void waited_in_vain(struct session *s)
+{
+    pool_waited_in_vain(s->pool);
+    give_up(s, END_QUEUE_TIMEOUT);
+}
+
 static enum end_reason connect_timeout_of(const struct transport *t)
 {
     return t->overdue ? (enum end_reason)t->overdue : END_CONNECT_TIMEOUT;
@@ -407,7 +422,7 @@ static void on_timer(struct timer *t)
     if (s->is_opening)
         give_up(s, END_HEADER_TIMEOUT);
     else if (s->is_waiting)
-        give_up(s, END_QUEUE_TIMEOUT);
+        waited_in_vain(s);
     else
         attempt_failed(s, connect_timeout_of(&s->tunnel.halves[TUNNEL_SERVER].transport));
 }

@@ -316,6 +316,10 @@ static void check_route(struct conf_decode *d, const struct conf_node *node, voi
 
 /* In the order of enum route_scheme. */
 static const char *const scheme_names[] = { "any", "http", "https", NULL };
+static const char *const priority_names[] = { "high", "normal", "low", NULL };
+static const struct conf_type priority_type = { .name = "priority",
+                                                .size = sizeof(uint32_t),
+                                                .names = priority_names };
 static const struct conf_type scheme_type = { .name = "scheme",
                                               .size = sizeof(uint32_t),
                                               .names = scheme_names };
@@ -412,6 +416,10 @@ static const struct conf_field fields[] = {
     { "upgrade", CONF_STRINGS(struct route_conf, upgrade), .max = 16, .preset = "[websocket]",
       .help =
           "The protocols that a connection may be upgraded to. Others are dropped and the request goes on." },
+    { "priority", CONF_ENUM(struct route_conf, priority, &priority_type), .preset = "normal",
+      .help = "Where every server is at its cap, requests of a higher class are served before all of a lower "
+              "one, "
+              "and where the pool's queue is full, lower ones make way." },
     { "timeouts", CONF_OPTIONAL(struct route_conf, timeouts, &timeouts_type),
       .help = "Time-outs in place of its pool's and its listener's; what is not written here is theirs." },
     { "limits", CONF_OPTIONAL(struct route_conf, limits, &limits_type),

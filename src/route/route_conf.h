@@ -107,6 +107,7 @@ struct route_conf {
     struct auth_conf *auth;               /* NULL: its listener's */
     struct conf_items upgrade;            /* const char *: protocols that may be upgraded to; none if empty */
     struct retry_conf *retry;             /* NULL: its pool's */
+    uint32_t priority;                    /* enum pool_priority: of its requests that wait for a server */
     struct route_timeouts *timeouts;      /* NULL: its pool's and listener's */
     struct route_limits *limits;          /* NULL: its listener's */
     struct compress_conf *compress;       /* likewise */

@@ -102,14 +102,65 @@ def test_with_room_at_another_server_nobody_waits(scene):
 
 def test_a_full_queue_refuses(scene):
     server, weir, _ = busy_proxy(scene, [broken.receive, broken.wait_end],
-                              pool={"queue": {"length": 2}, "timeouts": {"queue": "300s"}})
+                              pool={"queue": {"length": 2, "order": "first_come"}, "timeouts": {"queue": "300s"}})
     for number in range(2):
         ask_later(scene, weir, "/waits", number + 2)
-    assert scene.client(weir).ask("GET", "/refused").status == 503
+    refused = scene.client(weir).ask("GET", "/refused")
+    assert refused.status == 503 and refused.get("Retry-After") == "1"
     assert weir.exchange(status=503)["end"] == "queue_full"
     weir.wait_metric(1, "weir_pool_queue_full_total", pool="web")
     assert (weir.metric("weir_pool_queue_length", pool="web"), weir.metric("weir_server_in_flight", pool="web")) == (2, 1)
     assert len(server.requests) == 1
+
+
+def test_once_somebody_was_refused_who_comes_last_is_served_first(scene):
+    go = threading.Event()
+    server, weir, busy = busy_proxy(scene, [broken.receive, broken.wait_for(go), broken.ok, broken.serve()],
+                                    pool={"queue": {"length": 2}, "timeouts": {"queue": "300s"}})
+    assert weir.metric("weir_pool_queue_newest_first", pool="web") == 0
+    waiting = [ask_later(scene, weir, f"/{number}", number + 2) for number in range(2)]
+    last = scene.client(weir)
+    last.send(message.request("GET", "/2"))
+    displaced = waiting[0].read()  # who has waited longest makes way
+    assert displaced.status == 503 and displaced.get("Retry-After") == "1"
+    assert weir.exchange(status=503)["end"] == "queue_full"
+    assert weir.metric("weir_pool_queue_newest_first", pool="web") == 1
+    assert weir.get("/api/v1/pools/web")["queue"]["newest_first"] is True
+    go.set()
+    for client in [busy, waiting[1], last]:
+        assert client.read().status == 200
+    assert [request.target for request in server.requests] == ["/busy", "/2", "/1"]
+
+
+def test_higher_priorities_are_served_first_and_lower_ones_make_way(scene):
+    go = threading.Event()
+    routes = [{"path_prefix": f"/{name}", "pool": "web", "name": name, "priority": name} for name in ("low", "high")]
+    server, weir, busy = busy_proxy(scene, [broken.receive, broken.wait_for(go), broken.ok, broken.serve()],
+                                    pool={"queue": {"length": 4}, "timeouts": {"queue": "300s"}},
+                                    listener={"routes": [*routes, {"pool": "web"}]})
+    targets = ["/low/0", "/normal/1", "/low/2", "/high/3"]
+    waiting = [ask_later(scene, weir, target, number + 2) for number, target in enumerate(targets)]
+    last = scene.client(weir)
+    last.send(message.request("GET", "/high/4"))
+    assert waiting[0].read().status == 503
+    go.set()
+    for client in [busy, *waiting[1:], last]:
+        assert client.read().status == 200
+    # Of one class who came last is first, as somebody was refused.
+    assert [request.target for request in server.requests] == ["/busy", "/high/4", "/high/3", "/normal/1", "/low/2"]
+
+
+def test_a_tcp_client_makes_way_too(scene):
+    server = scene.server([broken.wait_end])
+    weir = scene.proxy(capped(server, 1), protocol="tcp", pool={"queue": {"length": 1}, "timeouts": {"queue": "300s"}})
+    scene.client(weir)
+    server.wait_connection(0)
+    first = scene.client(weir)
+    weir.wait_metric(1, "weir_pool_queue_length", pool="web")
+    scene.client(weir)
+    first.check_closed()
+    assert weir.exchange(end="queue_full")["attempt_count"] == 0
+    assert weir.metric("weir_pool_queue_length", pool="web") == 1
 
 
 def test_a_queue_of_length_zero_is_none(scene):

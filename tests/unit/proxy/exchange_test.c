@@ -242,6 +242,7 @@ static void requests_over_the_cap_wait_in_order_and_are_bounded(void **state)
     int clients[7];
     char text[64];
     scene_open(&s, false);
+    s.pool.queue.order = POOL_QUEUE_FIRST_COME;
     one_server(&s);
     s.servers[0].max_connections = 1;
     scene_start(&s);
@@ -262,6 +263,37 @@ static void requests_over_the_cap_wait_in_order_and_are_bounded(void **state)
     }
     hear(&s, server, "\r\n\r\n");
     assert_true(accept(s.listening[0], NULL, NULL) < 0);
+    for (int i = 0; i < 7; i++) close(clients[i]);
+    close(server);
+    scene_close(&s);
+}
+
+static void who_waits_longest_makes_way_for_who_comes_last(void **state)
+{
+    (void)state;
+    struct scene s;
+    int clients[7];
+    char text[64];
+    scene_open(&s, false);
+    one_server(&s);
+    s.servers[0].max_connections = 1;
+    scene_start(&s);
+    for (int i = 0; i < 7; i++) {
+        clients[i] = client_connect(&s);
+        snprintf(text, sizeof(text), "GET /%d HTTP/1.1\r\nHost: h\r\n\r\n", i);
+        say(clients[i], text);
+        turns(&s, 5);
+    }
+    /* One in flight, four in the queue: the first two of those that waited have made way. */
+    for (int i = 1; i < 3; i++) assert_non_null(strstr(hear(&s, clients[i], "\n"), "503"));
+    int server = server_accept(&s, 0);
+    static const int order[] = { 0, 6, 5, 4, 3 };
+    for (int i = 0; i < 5; i++) {
+        snprintf(text, sizeof(text), "GET /%d ", order[i]);
+        assert_non_null(strstr(hear(&s, server, "\r\n\r\n"), text));
+        say(server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        hear(&s, clients[order[i]], "ok");
+    }
     for (int i = 0; i < 7; i++) close(clients[i]);
     close(server);
     scene_close(&s);
@@ -537,6 +569,7 @@ int main(void)
         cmocka_unit_test(a_request_that_may_have_been_acted_on_is_never_sent_twice),
         cmocka_unit_test(an_old_connection_does_not_carry_what_must_not_be_lost),
         cmocka_unit_test(requests_over_the_cap_wait_in_order_and_are_bounded),
+        cmocka_unit_test(who_waits_longest_makes_way_for_who_comes_last),
         cmocka_unit_test(a_request_in_the_queue_is_told_when_its_time_is_over),
         cmocka_unit_test(a_chunked_end_that_comes_while_connecting_is_not_forgotten),
         cmocka_unit_test(a_reset_client_takes_its_exchange_along_in_every_phase),

@@ -173,10 +173,20 @@ static void on_turn(struct pool_waiter *w)
     try_next(x);
 }
 
+static void on_displaced(struct pool_waiter *w)
+{
+    struct exchange *x = container_of(w, struct exchange, waiter);
+    assert_true(x->is_waiting);
+    x->is_waiting = false;
+    end_exchange(x, FATE_QUEUE_FULL);
+}
+
 static void wait_in_queue(struct exchange *x)
 {
     struct simulation *s = x->sim;
     x->waiter.on_turn = on_turn;
+    x->waiter.on_displaced = on_displaced;
+    x->waiter.priority = (uint8_t)(x->hash % POOL_PRIORITY_COUNT);
     if (!pool_wait(s->crew.workers[x->worker], &x->waiter, x->is_again)) {
         end_exchange(x, FATE_QUEUE_FULL);
         return;
@@ -402,6 +412,7 @@ static void handle(struct simulation *s, const struct event *e)
     case EVENT_QUEUE_TIMEOUT: {
         struct exchange *x = &s->exchanges[e->subject];
         if (!x->is_waiting || x->deadline_ms != e->at_ms) break;
+        pool_waited_in_vain(s->crew.workers[x->worker]);
         pool_stop_waiting(s->crew.workers[x->worker], &x->waiter);
         x->is_waiting = false;
         end_exchange(x, FATE_QUEUE_TIMEOUT);
@@ -503,6 +514,7 @@ static void setup(struct simulation *s, uint64_t seed)
         if (is_weighted) s->crew.servers[i].weight = 1 + rng_below(&s->rng, 3);
     }
     s->crew.conf.queue.length = 1 + rng_below(&s->rng, 50);
+    s->crew.conf.timeouts.queue_ms = QUEUE_MS;
     s->crew.conf.retry.budget = (struct retry_budget_conf){ .share = 20, .reserve = 3 };
     s->on[0] = RETRY_ON_CONNECT, s->on[1] = RETRY_ON_RESET, s->on[2] = 503;
     s->retry = (struct retry_conf){ .attempts = ATTEMPTS_MAX, .on = { s->on, 3 }, .per_try_ms = PER_TRY_MS };
