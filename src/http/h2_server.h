@@ -13,9 +13,14 @@ struct h2_worker {
     struct h2_memory memory;
     struct slab sessions, streams;
     struct list waiting; /* sessions that have used up their part of a turn; see h2_turn.c */
+    struct list behind;  /* likewise, of those that come behind all others */
     struct loop_task task;
     uint64_t turn; /* in which `work` was done */
     uint32_t work;
+    uint32_t share;         /* of the one that is served now */
+    uint64_t looked_ns;     /* when those behind were last thought of */
+    uint64_t rest_ns;       /* as long as others have to be served before it is their turn again */
+    bool has_served_behind; /* since looked_ns */
 };
 
 void h2_worker_init(struct h2_worker *w, struct loop *l);

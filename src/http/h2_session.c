@@ -114,8 +114,11 @@ void h2_session_count(struct h2_session *s, enum h2_flood flood)
     if (now >= s->floods_until_ms) {
         memset(s->floods, 0, sizeof(s->floods));
         s->floods_until_ms = now + FLOOD_WINDOW_MS;
+        s->is_near_flood = false;
     }
-    if (++s->floods[flood] <= s->limits->floods[flood] || s->flooded) return;
+    uint32_t limit = s->limits->floods[flood];
+    if (++s->floods[flood] > limit / 4) s->is_near_flood = true;
+    if (s->floods[flood] <= limit || s->flooded) return;
     s->flooded = (uint8_t)(flood + 1);
     h2_session_look(s);
 }

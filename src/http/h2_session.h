@@ -123,9 +123,10 @@ struct h2_session {
     struct list senders[H2_URGENCIES]; /* that have more to send, and may */
     struct list flushers;              /* whose bytes wait in `out` */
     uint32_t stream_count;
-    uint8_t ready;   /* bits of senders that may have some */
-    uint8_t flooded; /* enum h2_flood + 1: that was too much, and the connection ends */
-    uint8_t state;   /* enum h2_state */
+    uint8_t ready;      /* bits of senders that may have some */
+    uint8_t flooded;    /* enum h2_flood + 1: that was too much, and the connection ends */
+    bool is_near_flood; /* a quarter of that has come */
+    uint8_t state;      /* enum h2_state */
 
     /* in */
     char head[H2_FRAME_HEAD + 1]; /* of the frame that comes, in pieces; and the length of its padding */
@@ -145,7 +146,7 @@ struct h2_session {
     bool is_taken_back;     /* the request of this frame, by the very next one */
     uint32_t follows;       /* the stream of which body bytes come at once behind this frame; 0: none */
     struct h2_bytes unread; /* received, and for another turn */
-    struct list wait;       /* of worker->waiting */
+    struct list wait;       /* of worker->waiting or worker->behind */
     uint64_t turn;          /* in which `work` was done */
     uint32_t work;          /* see h2_turn.c */
     bool is_served;         /* it has waited, and this is its turn */

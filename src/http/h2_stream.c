@@ -10,6 +10,7 @@
 #define URGENCY_DEFAULT 3u
 /* A frame of less than this, where more was to be sent, is what a tiny window comes to. */
 #define TINY 64u
+#define TINY_WORK 2u /* see h2_turn.c */
 
 static struct h2_stream **bucket_of(struct h2_session *s, uint32_t id)
 {
@@ -163,7 +164,10 @@ static size_t may_send(struct h2_stream *st, size_t len)
     if (may > (size_t)st->send_window) may = (size_t)st->send_window;
     if ((int64_t)may > s->send_window) may = (size_t)s->send_window;
     if (has_rivals && may > st->allowance) may = st->allowance;
-    if (may < TINY && may < len) h2_session_count(s, H2_FLOOD_WINDOWS);
+    if (may < TINY && may < len) {
+        h2_session_count(s, H2_FLOOD_WINDOWS);
+        h2_turn_charge(s, TINY_WORK);
+    }
     return may;
 }
 

@@ -1,7 +1,11 @@
 /* Who may go on in this turn. A few bytes of a client's are much work: a request of twenty bytes is an exchange, a field of
  * one byte four kilobytes of a table's, a WINDOW_UPDATE a byte of an answer. So each connection may always do a little in a
  * turn; more while the turn has room for it; and who would do still more waits, in order, for a share of each turn that is
- * theirs. Whoever asks for little is served however many ask for much. */
+ * theirs. Whoever asks for little is served however many ask for much.
+ *
+ * That would not be enough where most do what is of no use to anybody: many that ask for much and open no windows for the
+ * answers, or that come near a bound of what costs them nothing, and each of them by its part. So these come behind all
+ * others: they have what time is left over, and a sixteenth of it where none is. */
 #include "http/h2_session.h"
 
 /* In points: a frame is one; what fields lead to is several. */
@@ -15,6 +19,15 @@
 /* Of one that waited, before it is the next one's turn; of all that waited. */
 #define WAITER_WORK 128u
 #define WAITERS_WORK 1024u
+/* More streams than this whose answers the client opens no windows for. */
+#define STALLED_MAX 4u
+/* Of those behind, where others want to be served: all together; and how many times as long as that took the others have
+ * then, up to a bound, so that nobody waits for ever. */
+#define BEHIND_WORK 64u
+#define OTHERS_TIMES 15u
+#define REST_MAX_NS (100ull * 1000000)
+/* A turn as short as this had nothing to do. */
+#define IDLE_NS 20000u
 /* What is received must be kept if it cannot be worked off: so little is, while others wait. */
 #define CROWDED_READ_BYTES 4096u
 
@@ -43,11 +56,17 @@ void h2_turn_charge_fields(struct h2_session *s, uint64_t heard)
     h2_turn_charge(s, FIELDS_WORK + (uint32_t)(heard / HEARD_BYTES));
 }
 
+static bool comes_behind(const struct h2_session *s)
+{
+    return s->is_near_flood || s->stalled > STALLED_MAX;
+}
+
 bool h2_turn_may_go_on(struct h2_session *s)
 {
     if (s->client) return true; /* how much a server sends is for its clients to say */
     note_turn(s);
-    if (s->is_served) return s->work < WAITER_WORK;
+    if (s->is_served) return s->work < s->worker->share;
+    if (comes_behind(s)) return false;
     if (s->work < OWN_WORK) return true; /* who waits for more does not lose that */
     return list_is_empty(&s->wait) && s->work < SESSION_WORK && s->worker->work < TURN_WORK;
 }
@@ -55,7 +74,7 @@ bool h2_turn_may_go_on(struct h2_session *s)
 void h2_turn_wait(struct h2_session *s)
 {
     struct h2_worker *w = s->worker;
-    if (list_is_empty(&s->wait)) list_push_back(&w->waiting, &s->wait);
+    if (list_is_empty(&s->wait)) list_push_back(comes_behind(s) ? &w->behind : &w->waiting, &s->wait);
     loop_defer(s->loop, &w->task);
 }
 
@@ -64,7 +83,7 @@ size_t h2_turn_read_bytes(struct h2_session *s)
     struct h2_worker *w = s->worker;
     if (s->client || s->data_left) return LOOP_HOLD_BYTES;
     note_turn(s);
-    bool is_crowded = w->work >= TURN_WORK || !list_is_empty(&w->waiting);
+    bool is_crowded = w->work >= TURN_WORK || !list_is_empty(&w->waiting) || comes_behind(s);
     return is_crowded ? CROWDED_READ_BYTES : LOOP_HOLD_BYTES;
 }
 
@@ -87,27 +106,65 @@ bool h2_turn_take_unread(struct h2_session *s)
     return true;
 }
 
+/* The first of a line, up to `share` points of work. What that came to; 0: nobody is there. */
+static uint32_t serve_first(struct h2_worker *w, struct list *line, uint32_t share)
+{
+    struct list *first = list_pop_front(line);
+    if (!first) return 0;
+    struct h2_session *s = container_of(first, struct h2_session, wait);
+    if (s->state >= H2_SESSION_LINGER) return 1;
+    if (line == &w->waiting && comes_behind(s)) {
+        list_push_back(&w->behind, &s->wait);
+        return 1;
+    }
+    s->is_served = true;
+    s->work = 0;
+    w->share = share;
+    h2_session_drive(s);
+    s->is_served = false;
+    s->turn = w->memory.loop->turns; /* that was its turn */
+    return 1 + s->work;
+}
+
+static void serve(struct h2_worker *w, struct list *line, uint32_t work, uint32_t share)
+{
+    for (uint32_t done = 0, now; done < work && (now = serve_first(w, line, share)) > 0;) done += now;
+}
+
+/* Whether others have had their time since it was last the turn of those behind. What that took is known by the turns'
+ * clocks alone: all of that turn is taken for it. */
+static bool is_turn_of_behind(struct h2_worker *w, bool *is_idle)
+{
+    uint64_t now = w->memory.loop->now_ns, took = now - w->looked_ns;
+    w->looked_ns = now;
+    if (w->has_served_behind) {
+        w->rest_ns = took < REST_MAX_NS / OTHERS_TIMES ? took * OTHERS_TIMES : REST_MAX_NS;
+        *is_idle = !took;
+    } else {
+        w->rest_ns -= took < w->rest_ns ? took : w->rest_ns;
+        *is_idle = took < IDLE_NS;
+    }
+    w->has_served_behind = false;
+    return *is_idle || !w->rest_ns;
+}
+
 /* The clock of work is its own: what a turn has done as it came is no reason to serve none of those who wait. */
 static void on_turn(struct loop_task *t)
 {
     struct h2_worker *w = container_of(t, struct h2_worker, task);
-    for (uint32_t done = 0; done < WAITERS_WORK;) {
-        struct list *first = list_pop_front(&w->waiting);
-        if (!first) return;
-        struct h2_session *s = container_of(first, struct h2_session, wait);
-        if (s->state >= H2_SESSION_LINGER) continue;
-        s->is_served = true;
-        s->work = 0;
-        h2_session_drive(s);
-        s->is_served = false;
-        s->turn = w->memory.loop->turns; /* that was its turn */
-        done += 1 + s->work;
+    bool is_idle;
+    serve(w, &w->waiting, WAITERS_WORK, WAITER_WORK);
+    if (is_turn_of_behind(w, &is_idle) && !list_is_empty(&w->behind)) {
+        bool is_free = is_idle && list_is_empty(&w->waiting);
+        serve(w, &w->behind, is_free ? WAITERS_WORK : BEHIND_WORK, is_free ? WAITER_WORK : BEHIND_WORK / 2);
+        w->has_served_behind = true;
     }
-    if (!list_is_empty(&w->waiting)) loop_defer(w->memory.loop, &w->task);
+    if (!list_is_empty(&w->waiting) || !list_is_empty(&w->behind)) loop_defer(w->memory.loop, &w->task);
 }
 
 void h2_turn_init(struct h2_worker *w)
 {
     list_init(&w->waiting);
+    list_init(&w->behind);
     loop_task_init(&w->task, on_turn);
 }

@@ -1020,6 +1020,42 @@ static void who_waits_in_line_may_do_a_little_meanwhile(void **state)
     close_scene(&s);
 }
 
+/* A quarter of a bound is enough; the clock says that the turns have much to do. */
+static void who_comes_near_a_bound_comes_behind_all_others(void **state)
+{
+    (void)state;
+    struct scene s;
+    static char bytes[100 * 15];
+    char pings[6 * (H2_FRAME_HEAD + 8)], answer[64];
+    int greedy[GREEDY];
+    size_t ping_len = 0, len = put_gets(bytes, 1, 40);
+    while (ping_len < sizeof(pings)) ping_len += put_frame(pings + ping_len, H2_PING, 0, 0, "12345678", 8);
+    open_greeted(&s);
+    s.answers = true;
+    for (unsigned i = 0; i < GREEDY; i++) {
+        greedy[i] = join(&s);
+        assert_int_equal(send(greedy[i], HELLO, sizeof(HELLO) - 1, MSG_NOSIGNAL), sizeof(HELLO) - 1);
+        assert_int_equal(send(greedy[i], pings, ping_len, MSG_NOSIGNAL), (ssize_t)ping_len);
+    }
+    turns(&s);
+    for (unsigned i = 0; i < GREEDY; i++)
+        assert_int_equal(send(greedy[i], bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+    put_gets(bytes, 1, 100);
+    for (unsigned i = 0; i < 32; i++) {
+        assert_int_equal(send(s.far, bytes + (size_t)i * 15, 15, MSG_NOSIGNAL), 15);
+        s.loop.now_ns += NS_PER_MS;
+        loop_turn(&s.loop, 0);
+        assert_in_range(recv(s.far, answer, sizeof(answer), MSG_DONTWAIT), 9, sizeof(answer));
+    }
+    assert_in_range(s.requests, 32 + 1,
+                    32 + 40); /* of 1,600 that are there: a sixteenth of the turns is theirs */
+    for (unsigned i = 0; i < 400 && s.requests < GREEDY * 40 + 32; i++) loop_turn(&s.loop, 0);
+    assert_int_equal(s.requests, GREEDY * 40 + 32); /* where nobody else is there, all are served */
+    assert_int_equal(s.closed, 0);
+    for (unsigned i = 0; i < GREEDY; i++) close(greedy[i]);
+    close_scene(&s);
+}
+
 static void a_head_and_its_body_are_not_parted_by_a_turn(void **state)
 {
     (void)state;
@@ -1306,6 +1342,7 @@ int main(void)
         cmocka_unit_test(one_connection_begins_a_bounded_number_of_requests_in_a_turn),
         cmocka_unit_test(who_asks_for_little_is_served_beside_many_who_ask_for_much),
         cmocka_unit_test(who_waits_in_line_may_do_a_little_meanwhile),
+        cmocka_unit_test(who_comes_near_a_bound_comes_behind_all_others),
         cmocka_unit_test(a_head_and_its_body_are_not_parted_by_a_turn),
         cmocka_unit_test(a_request_for_a_websocket_goes_on_as_a_transport),
         cmocka_unit_test(a_tunnels_window_opens_as_it_is_read),
