@@ -38,7 +38,7 @@ static void judge(const char *form, const char *line, bool has_error_log, struct
     const struct fault_asked asked = { .slow_us = 1000000, .has_error_log = has_error_log };
     size_t len = strlen(line);
     assert_int_equal(line_format_compile(&format, slice_of(form), LINE_ESCAPE_DEFAULT, &err), 0);
-    memcpy(copy, line, len);
+    memcpy(copy, line, len + 1);
     assert_true(line_format_read(&format, (struct slice){ copy, len }, &clock, &e));
     fault_seats_find(&seats, field_of, NULL);
     fault_read_tries(&e, &tries);
