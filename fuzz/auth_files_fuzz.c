@@ -6,6 +6,7 @@
 
 #include "auth/credentials.h"
 #include "auth/jwk.h"
+#include "auth/key_schedule.h"
 #include "auth/password.h"
 #include "auth/users.h"
 
@@ -34,6 +35,8 @@ static void read_keys(struct slice text)
             if (jwk_verifies(found[i], (enum jwk_algorithm)a, SLICE("text"), SLICE("signature"))) abort();
     }
     jwk_set_free(keys);
+    uint64_t fresh_ms = key_fresh_ms(text);
+    if (fresh_ms < KEY_FRESH_MIN_MS || fresh_ms > KEY_FRESH_MAX_MS) abort();
 }
 
 static void read_authorization(struct slice text)

@@ -118,6 +118,9 @@ void generations_show(const struct admin_request *rq, struct answer *out);
 void upgrade_post(const struct admin_request *rq, struct answer *out);
 /* sources.c */
 void sources_list(const struct admin_request *rq, struct answer *out);
+/* keys.c */
+extern const struct shape key_row_shape;
+void keys_list(const struct admin_request *rq, struct answer *out);
 void certificates_list(const struct admin_request *rq, struct answer *out);
 void acme_list(const struct admin_request *rq, struct answer *out);
 void certificates_reload(const struct admin_request *rq, struct answer *out);

@@ -126,20 +126,54 @@ static const struct conf_type algorithm_type = { .name = "algorithm of signature
                                                  .size = sizeof(uint32_t),
                                                  .names = algorithm_names };
 
+static bool begins_as(struct slice text, struct slice begin)
+{
+    return text.len >= begin.len && slice_is_same_fold(text.data, begin.data, begin.len);
+}
+
+/* Nothing is fetched here: that takes as long as somebody else likes. */
+static struct auth_file *open_url(struct conf_decode *d, const struct conf_node *node, const char *url,
+                                  const char *ca)
+{
+    const char *host = url + sizeof("https://") - 1;
+    bool is_good = *host && *host != '/' && *host != ':';
+    for (const char *c = host; *c; c++) is_good &= h1_is(*c, H1_TARGET) && *c != '@' && *c != '#';
+    if (!is_good)
+        conf_decode_fault(d, node, "keys", "write it like https://login.example.com/.well-known/jwks.json",
+                          "this is no address of keys; one has no name and password");
+    struct auth_file *file = is_good ? auth_file_of_url(url, ca) : NULL;
+    if (file) conf_arena_own(d->arena, file, drop_file);
+    return file;
+}
+
 static void check_jwt(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     struct auth_jwt_conf *j = object;
     const struct auth_claim_conf *claims = j->claims.data;
     for (uint32_t i = 0; i < j->claims.count; i++)
         if (claims[i].field) check_field(d, conf_node_get(node, "claims"), claims[i].name, claims[i].field);
-    j->file = open_file(d, node, &auth_file_keys, j->keys);
+    struct slice keys = slice_of(j->keys);
+    bool is_url = begins_as(keys, SLICE("https://"));
+    if (j->ca && !is_url)
+        conf_decode_fault(d, node, "ca", "leave it out",
+                          "it verifies who publishes keys, and these are a file's");
+    if (is_url)
+        j->file = open_url(d, node, j->keys, j->ca);
+    else if (begins_as(keys, SLICE("http://")))
+        conf_decode_fault(d, node, "keys", "write https://", "keys that come in the clear may be anybody's");
+    else
+        j->file = open_file(d, node, &auth_file_keys, j->keys);
 }
 
 static const struct conf_field jwt_fields[] = {
     { "keys", CONF_STRING(struct auth_jwt_conf, keys), .min = 1, .max = 4095, .flags = CONF_REQUIRED,
       .help =
-          "A file with the keys that tokens are verified by: a JSON Web Key Set, or public keys in PEM. It "
-          "is watched, and replaced while weir runs." },
+          "The keys that tokens are verified by: a file with a JSON Web Key Set, or with public keys in PEM, "
+          "which is watched and replaced while weir runs; or the address where they are published, "
+          "`https://login.example.com/.well-known/jwks.json`, which is asked again and again." },
+    { "ca", CONF_STRING(struct auth_jwt_conf, ca), .min = 1, .max = 4095,
+      .help = "A PEM file with what that address is verified by, in place of what the host trusts: for a "
+              "private CA." },
     { "algorithms", CONF_LIST(struct auth_jwt_conf, algorithms, &algorithm_type), .max = 16,
       .help = "Which signatures are taken; all that fit the kind of a key if absent. `none` is never." },
     { "issuer", CONF_STRING(struct auth_jwt_conf, issuer), .min = 1, .max = 1024,

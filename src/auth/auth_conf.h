@@ -23,7 +23,8 @@ struct auth_require_conf {
 #define AUTH_COPY_MAX 16u
 
 struct auth_jwt_conf {
-    const char *keys; /* a file */
+    const char *keys; /* a file, or an address of https */
+    const char *ca;   /* of that address: a file; NULL: the host says */
     struct auth_file *file;
     const char *issuer;         /* NULL: any */
     struct conf_items audience; /* const char *; "*": any */

@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include "auth/jwk.h"
+#include "auth/key_source.h"
 #include "auth/users.h"
 #include "tls/small_file.h"
 
@@ -38,6 +39,7 @@ const struct auth_file_kind auth_file_keys = { "keys", read_keys, free_keys, cou
 
 uint64_t auth_file_stamp(const struct auth_file *f)
 {
+    if (f->source) return key_source_number(f->source) + 1;
     struct file_stamp stamp = file_stamp_take(f->path);
     return stamp.is_fresh ? 0 : XXH3_64bits(&stamp, sizeof(stamp)) | 1;
 }
@@ -56,9 +58,28 @@ struct auth_file *auth_file_new(const struct auth_file_kind *kind, const char *p
     return NULL;
 }
 
+struct auth_file *auth_file_of_url(const char *url, const char *ca)
+{
+    struct err err; /* that nothing is there yet is no mistake */
+    struct auth_file *f = calloc(1, sizeof(*f));
+    if (!f) abort();
+    f->kind = &auth_file_keys;
+    f->path = url;
+    f->source = key_source_get(url, ca);
+    f->stamp = auth_file_stamp(f);
+    atomic_init(&f->made, key_source_read(f->source, &err));
+    return f;
+}
+
+void *auth_file_read(const struct auth_file *f, struct err *err)
+{
+    return f->source ? key_source_read(f->source, err) : f->kind->read(f->path, err);
+}
+
 void auth_file_free(struct auth_file *f)
 {
     if (!f) return;
+    key_source_put(f->source);
     f->kind->free(atomic_load_explicit(&f->made, memory_order_relaxed));
     free(f);
 }

@@ -326,7 +326,7 @@ static int read_pem(struct jwk_set *set, const char *path, struct slice text, st
 
 static bool is_pem(struct slice text)
 {
-    return memmem(text.data, text.len, "-----BEGIN ", 11) != NULL;
+    return text.len && memmem(text.data, text.len, "-----BEGIN ", 11) != NULL;
 }
 
 /* Of those no token can say which is meant. */

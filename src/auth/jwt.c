@@ -119,6 +119,7 @@ static const char *verify(const struct jwt_ask *ask, const struct parts *p, stru
     const struct jwk *keys[JWK_TRIES_MAX];
     unsigned count = jwk_find(ask->keys, header.algorithm,
                               header.has_id ? text_slice(&header.id_text) : SLICE_NONE, keys);
+    out->lacks_key = !count;
     if (!count) return "there is no key for it";
     if (count > JWK_TRIES_MAX) return "it does not say which of many keys it is of";
     if (!base64url_decode(p->signature, signature, sizeof(signature), &len))

@@ -31,6 +31,7 @@ struct jwt_answer {
     enum jwt_verdict verdict;
     const char *detail; /* of what is not good: a static clause */
     bool was_remembered;
+    bool lacks_key;                       /* BAD: it may be of a key that was published since */
     struct slice user;                    /* empty: it does not say */
     struct slice claims[AUTH_CLAIMS_MAX]; /* beside conf->claims; data NULL: it has none */
 };

@@ -38,6 +38,7 @@ static const char *const names[] = {
     "users_changed",
     "users_refused",
     "keys_changed",
+    "keys_not_fetched",
     "keys_refused",
     "certificate_changed",
     "certificate_refused",

@@ -3,10 +3,12 @@
 #include <stdlib.h>
 
 #include "auth/auth_conf.h"
+#include "auth/key_fetcher.h"
 #include "base/log.h"
 #include "conf/arena.h"
 #include "metric/metric.h"
 #include "net/file_watch.h"
+#include "net/mailbox.h"
 #include "proxy/worker.h"
 #include "route/gate.h"
 
@@ -70,6 +72,8 @@ struct gate_watch {
     struct file_watch files;
     struct timer poll;
     struct list replaced;
+    struct key_fetcher *fetcher;
+    struct mailbox *box; /* of its thread */
     bool is_looking, is_due, is_stopped, has_said_missed;
     struct changes {
         uint64_t applied, refused;
@@ -124,8 +128,7 @@ static uint64_t auth_stamp(const void *of)
 
 static void *auth_read(const void *of, struct err *err)
 {
-    const struct auth_file *f = of;
-    return f->kind->read(f->path, err);
+    return auth_file_read(of, err);
 }
 
 static void *auth_set(const void *of, void *made)
@@ -140,7 +143,8 @@ static void auth_free(const void *of, void *made)
 
 static void auth_each_file(const void *of, void (*each)(void *, const char *), void *context)
 {
-    each(context, ((const struct auth_file *)of)->path);
+    const struct auth_file *f = of;
+    if (!f->source) each(context, f->path);
 }
 
 static uint32_t auth_count(const void *of, const void *made)
@@ -367,6 +371,71 @@ static void on_change(void *context)
     look(context);
 }
 
+/* keys that are fetched */
+
+static void on_mail(void *reader, const struct mail *m)
+{
+    (void)m;
+    look(reader);
+}
+
+/* On the fetcher's thread. Without room there is a look to come already. */
+static void on_keys(void *context)
+{
+    struct gate_watch *w = context;
+    struct mail m = { .deliver = on_mail };
+    if (!mailbox_post(w->box, &m)) return;
+}
+
+static void fetch_keys(struct gate_watch *w)
+{
+    struct key_source **sources = calloc(w->count + 1, sizeof(struct key_source *));
+    uint32_t count = 0;
+    if (!sources) abort();
+    for (uint32_t i = 0; i < w->count; i++) {
+        const struct auth_file *f = w->seats[i].kind == &keys_kind ? w->seats[i].of : NULL;
+        if (f && f->source) sources[count++] = f->source;
+    }
+    key_fetcher_use(w->fetcher, sources, count);
+    free(sources);
+}
+
+static double read_fetched(void *context)
+{
+    return (double)key_fetcher_fetched(context);
+}
+
+static double read_failed(void *context)
+{
+    return (double)key_fetcher_failed(context);
+}
+
+static void count_failing(void *context, const struct key_source_state *s)
+{
+    *(double *)context += s->failures != 0;
+}
+
+static double read_failing(void *context)
+{
+    double failing = 0;
+    (void)context;
+    key_sources_each(0, count_failing, &failing);
+    return failing;
+}
+
+static void add_fetch_meters(struct gate_watch *w, struct metric_registry *m)
+{
+    const char *name = "weir_auth_key_fetches_total";
+    const char *help = "Times that published keys were asked for, by what came of it.";
+    struct metric_label label = { "result", "fetched" };
+    metric_counter_fn(m, name, help, &label, 1, read_fetched, w->fetcher);
+    label.value = "failed";
+    metric_counter_fn(m, name, help, &label, 1, read_failed, w->fetcher);
+    metric_gauge_fn(m, "weir_auth_key_sources_failing",
+                    "Addresses of keys that could not be fetched when they were asked last.", NULL, 0,
+                    read_failing, NULL);
+}
+
 static void on_poll(struct timer *t)
 {
     struct gate_watch *w = container_of(t, struct gate_watch, poll);
@@ -410,6 +479,11 @@ int gate_watch_new(struct gate_watch **out, struct loop *loop, struct jobs *jobs
     if (!w) return err_set(err, "out of memory at start");
     w->loop = loop;
     w->jobs = jobs;
+    if (mailbox_new(&w->box, loop, w, 16, err) < 0) {
+        free(w);
+        return -1;
+    }
+    w->fetcher = key_fetcher_new(on_keys, w);
     w->proxy = proxy;
     list_init(&w->replaced);
     timer_init(&w->poll, on_poll);
@@ -422,6 +496,7 @@ int gate_watch_new(struct gate_watch **out, struct loop *loop, struct jobs *jobs
                       &w->auths);
     metric_gauge_fn(proxy->metrics, "weir_gate_file_blocks", "Address blocks of the gates' files.", NULL, 0,
                     read_blocks, w);
+    add_fetch_meters(w, proxy->metrics);
     *out = w;
     return 0;
 }
@@ -434,6 +509,7 @@ void gate_watch_use(struct gate_watch *w, const struct config *config)
     w->seats = calloc(w->count + 1, sizeof(*w->seats));
     if (!w->seats) abort();
     find_seats(config, w->seats);
+    fetch_keys(w);
     loop_disarm(w->loop, &w->poll);
     if (w->count) file_watch_open(&w->files);
     if (w->count || w->files.set) look(w);
@@ -443,6 +519,7 @@ void gate_watch_stop(struct gate_watch *w)
 {
     if (!w || w->is_stopped) return;
     w->is_stopped = true;
+    key_fetcher_stop(w->fetcher);
     loop_disarm(w->loop, &w->poll);
     file_watch_stop(&w->files);
 }
@@ -453,6 +530,8 @@ void gate_watch_free(struct gate_watch *w)
     struct list *at;
     while ((at = list_pop_front(&w->replaced))) replaced_free(container_of(at, struct replaced, link));
     file_watch_fini(&w->files);
+    key_fetcher_free(w->fetcher);
+    mailbox_free(w->box);
     free(w->seats);
     free(w);
 }

@@ -1,6 +1,6 @@
 /* control/gate_watch.h: the files that say who may pass, of the configuration in force, while they change: the gates' address
  * blocks, users, keys. They are read on the jobs' thread, and asked from then on; connections and requests go on meanwhile. A
- * file with a mistake is said, and what was there before stays. Control thread. */
+ * file with a mistake is said, and what was there before stays. Keys that somebody publishes are fetched (auth/key_fetcher.h). Control thread. */
 #pragma once
 
 #include "control/config.h"

@@ -4,6 +4,7 @@
 
 #include "auth/credentials.h"
 #include "auth/jwt.h"
+#include "auth/key_source.h"
 #include "auth/users.h"
 #include "base/bug.h"
 #include "proxy/auth_call.h"
@@ -171,9 +172,11 @@ static enum step check_token(struct exchange *x, struct slice token)
                            .now_ms = exchange_now_ms(x),
                            .now_s = (int64_t)(loop_wall_ns(&x->worker->loop) / NS_PER_S) };
     struct jwt_answer answer;
+    if (!ask.keys) return fail(x, END_AUTH_UNAVAILABLE, "the keys of tokens have not been fetched yet");
     char *memory = token.len <= JWT_MAX ? arena_alloc(&x->arena, JWT_ROOM(token.len)) : NULL;
     if (!memory && token.len <= JWT_MAX) return exchange_fail(x, END_NO_MEMORY);
     jwt_check(&ask, memory, &answer);
+    if (answer.lacks_key && conf->file->source) key_source_miss(conf->file->source, ask.now_ms);
     if (answer.verdict == JWT_BAD) a->error = "invalid_token";
     if (answer.verdict == JWT_BAD) return fail(x, END_AUTH_FAILED, answer.detail);
     if (answer.verdict == JWT_DENIED) a->error = "insufficient_scope";

@@ -543,6 +543,9 @@ static void files_of_keys_with_mistakes_are_told(void **state)
         assert_null(jwk_set_parse("keys", slice_of(cases[i].text), &err));
         if (!strstr(err.text, cases[i].says)) fail_msg("%s: %s", cases[i].text, err.text);
     }
+    struct err err = { "" };
+    assert_null(jwk_set_parse("keys", SLICE_NONE, &err)); /* an answer without a body */
+    assert_true(*err.text);
     jwk_set_free(NULL);
 }
 
