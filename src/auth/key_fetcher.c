@@ -67,7 +67,7 @@ static int ask(struct https *h, const struct key_source *s, struct https_respons
 /* With the lock held. Whether it is something else than before. */
 static bool take(struct key_source *s, const struct https_response *r, uint32_t keys)
 {
-    bool is_new = !s->text || s->len != r->body.len || memcmp(s->text, r->body.data, s->len) != 0;
+    bool is_new = !s->text || !slice_equal((struct slice){ s->text, s->len }, r->body);
     s->keys = keys;
     s->failures = 0;
     *s->error = 0;
@@ -76,7 +76,7 @@ static bool take(struct key_source *s, const struct https_response *r, uint32_t 
     if (!is_new) return false;
     char *text = malloc(r->body.len + 1);
     if (!text) abort();
-    memcpy(text, r->body.data, r->body.len);
+    if (r->body.len) memcpy(text, r->body.data, r->body.len);
     if (s->text) explicit_bzero(s->text, s->len);
     free(s->text);
     s->text = text;
@@ -101,7 +101,7 @@ static void fetch(struct key_fetcher *f, struct key_source *s)
 {
     struct err err;
     struct https *h = NULL;
-    struct https_response r;
+    struct https_response r = { 0 };
     int keys = https_new(&h, &err);
     pthread_mutex_lock(&key_store()->lock);
     f->https = h;

@@ -26,8 +26,8 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(CODING_NOT_SUPPORTED, "coding_not_supported", CLIENT, 501, ANY, "only the chunked transfer coding is known")   \
     X(UPGRADE_NOT_SUPPORTED, "upgrade_not_supported", CLIENT, 501, ANY, "the protocol that is asked for is not served here")  \
     X(HEADER_TIMEOUT, "header_timeout", CLIENT, 408, ANY, "the request head did not arrive in time")                 \
-    X(BODY_TIMEOUT, "body_timeout", CLIENT, 408, ANY, "the request body stopped arriving")                           \
-    X(WRITE_TIMEOUT, "write_timeout", CLIENT, 0, ANY, "the client stopped taking the response")                      \
+    X(BODY_TIMEOUT, "body_timeout", CLIENT, 408, ANY, "the request body stopped arriving, or came too slowly") \
+    X(WRITE_TIMEOUT, "write_timeout", CLIENT, 0, ANY, "the client stopped taking the response, or took it too slowly") \
     X(CLIENT_ABORT, "client_abort", CLIENT, 0, ANY, "the client went away before the end")                           \
     X(TLS_FAILED, "tls_failed", CLIENT, 0, ANY, "the TLS handshake with the client failed")                          \
     X(TLS_UNKNOWN_NAME, "tls_unknown_name", CLIENT, 0, ANY, "no certificate or route has the name that the client asks for")  \

@@ -148,15 +148,22 @@ static enum wait wait_of(const struct exchange *x)
     return x->is_behind ? WAIT_WRITE : (enum wait)states[x->state].wait;
 }
 
+static uint64_t pause_ms(const struct exchange *x, enum wait wait)
+{
+    const struct route_timeouts *own = exchange_route_timeouts(x);
+    uint64_t own_ms = own ? *(const uint64_t *)((const char *)own + waits[wait].of_route) : 0;
+    const void *other = waits[wait].is_listeners ? (const void *)&x->routes->conf->timeouts
+                                                 : exchange_pool_timeouts(x);
+    return own_ms ? own_ms : *(const uint64_t *)((const char *)other + waits[wait].at);
+}
+
 static uint64_t deadline_ms(const struct exchange *x, enum wait wait, uint64_t since_ms)
 {
     if (wait == WAIT_NONE) return UINT64_MAX;
-    const struct route_timeouts *own = exchange_route_timeouts(x);
-    uint64_t own_ms = own ? *(const uint64_t *)((const char *)own + waits[wait].of_route) : 0;
-    if (own_ms) return since_ms + own_ms;
-    const void *timeouts = waits[wait].is_listeners ? (const void *)&x->routes->conf->timeouts
-                                                    : exchange_pool_timeouts(x);
-    return since_ms + *(const uint64_t *)((const char *)timeouts + waits[wait].at);
+    uint64_t may_ms = pause_ms(x, wait);
+    if (wait == WAIT_BODY && exchange_request_rate(x)) may_ms = pace_left_ms(&x->request_pace, may_ms);
+    if (wait == WAIT_WRITE && x->is_behind) may_ms = pace_left_ms(&x->response_pace, may_ms);
+    return since_ms + may_ms;
 }
 
 static uint64_t earliest(uint64_t a, uint64_t b)
@@ -190,6 +197,7 @@ void exchange_moved(struct exchange *x)
 
 void exchange_request_is(struct exchange *x, enum exchange_request request)
 {
+    if (x->request == REQUEST_READING) exchange_pace_request(x);
     x->request = (uint8_t)request;
     x->request_since_ms = exchange_now_ms(x);
     be_called_by(x, deadline_ms(x, (enum wait)request_waits[request], x->request_since_ms));

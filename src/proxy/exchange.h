@@ -6,6 +6,7 @@
 #include "net/resolver.h"
 #include "pool/queue.h"
 #include "proxy/attempt.h"
+#include "proxy/pace.h"
 #include "proxy/worker.h"
 
 enum exchange_state {
@@ -138,6 +139,7 @@ struct exchange {
     /* Loop milliseconds. Since when the request, and whatever else its state waits for, has not moved: how long that may
      * be is a table in exchange.c. */
     uint64_t request_since_ms, since_ms;
+    struct pace request_pace, response_pace;               /* of the client, while it is waited for */
     uint64_t total_deadline_ms, try_deadline_ms, watch_ms; /* 0: none */
 
     /* How the last attempt failed, for whoever has to explain it. */

@@ -14,6 +14,7 @@ void exchange_response_is_whole(struct exchange *x)
 
 void exchange_wait_for_client(struct exchange *x)
 {
+    exchange_pace_response(x, 0);
     x->is_behind = true;
     exchange_moved(x);
 }

@@ -46,6 +46,23 @@ static inline uint64_t exchange_total_ms(const struct exchange *x)
     return own->total_ms == UINT64_MAX ? 0 : own->total_ms;
 }
 
+/* How many bytes a second the client has to send of its body; 0: it may be as slow as it likes, since it has an answer already, to which
+ * the rest may be another, or speaks gRPC, where the two talk. */
+static inline uint64_t exchange_request_rate(const struct exchange *x)
+{
+    return x->state < EXCHANGE_RESPONSE && !x->is_grpc ? x->routes->conf->limits.least_rate : 0;
+}
+/* It has moved, or it is waited for no longer. */
+static inline void exchange_pace_request(struct exchange *x)
+{
+    pace_took(&x->request_pace, exchange_now_ms(x) - x->request_since_ms, x->body_in,
+              exchange_request_rate(x));
+}
+static inline void exchange_pace_response(struct exchange *x, uint64_t waited_ms)
+{
+    pace_took(&x->response_pace, waited_ms, x->body_out, x->routes->conf->limits.least_rate);
+}
+
 /* Its streams are joined: what comes on one goes to the other. */
 static inline bool exchange_is_with_server(const struct exchange *x)
 {

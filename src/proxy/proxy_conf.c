@@ -1,6 +1,7 @@
 #include "proxy/proxy_conf.h"
 
 #include "conf/decode.h"
+#include "proxy/pace.h"
 #include "route/sni_table.h"
 
 #define MS_MAX (24 * 3600 * 1000)
@@ -32,6 +33,13 @@ static const struct conf_field listener_limit_fields[] = {
     { "body", CONF_BYTES(struct listener_limits, body_bytes), .max = INT64_MAX, .preset = "off",
       .flags = CONF_MAY_BE_OFF | CONF_OFF_IS_MAX,
       .help = "How large a request's body may be; 0 refuses every body." },
+    { "least_rate", CONF_BYTES(struct listener_limits, least_rate), .min = 1, .max = PACE_RATE_MAX,
+      .preset = "240", .flags = CONF_MAY_BE_OFF,
+      .help =
+          "How many bytes of a body a client has to move in a second, of a request or of a response, while "
+          "it "
+          "is waited for. It may be behind by as much as it may pause (`timeouts: {body, write}`). Bodies "
+          "of gRPC, and those beside whose response has begun, need not." },
     { 0 },
 };
 

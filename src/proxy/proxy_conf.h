@@ -24,6 +24,7 @@ struct listener_timeouts {
 
 struct listener_limits {
     uint64_t head_bytes, body_bytes; /* body: UINT64_MAX is no limit */
+    uint64_t least_rate;             /* bytes a second; 0: none */
     uint32_t headers;
 };
 

@@ -1,0 +1,153 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* after the above */
+#include <stdio.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "scene.h"
+
+#include "proxy/pace.h"
+
+#define PAUSE_MS 30000u
+
+static void who_stops_has_as_long_as_before(void **state)
+{
+    (void)state;
+    struct pace p = { 0 };
+    assert_int_equal(pace_left_ms(&p, PAUSE_MS), PAUSE_MS);
+    pace_took(&p, 20000, 1000000, 256);
+    assert_int_equal(pace_left_ms(&p, PAUSE_MS), PAUSE_MS);
+}
+
+static void who_drips_comes_to_an_end(void **state)
+{
+    (void)state;
+    struct pace p = { 0 };
+    unsigned turns = 0;
+    /* A byte every ten seconds is worth 4 ms each. */
+    while (pace_left_ms(&p, PAUSE_MS) > 0 && turns < 100) pace_took(&p, 10000, ++turns, 256);
+    assert_int_equal(turns, 4);
+}
+
+static void who_keeps_the_rate_is_never_behind(void **state)
+{
+    (void)state;
+    struct pace p = { 0 };
+    for (uint64_t i = 1; i <= 100000; i++) pace_took(&p, 1000, i * 256, 256);
+    assert_int_equal(pace_left_ms(&p, PAUSE_MS), PAUSE_MS);
+    /* In bursts too: nothing for 20 s, then what was due. */
+    for (uint64_t i = 1; i <= 1000; i++) pace_took(&p, 20000, 25600000 + i * 5120, 256);
+    assert_int_equal(pace_left_ms(&p, PAUSE_MS), PAUSE_MS);
+}
+
+static void nothing_is_saved_up(void **state)
+{
+    (void)state;
+    struct pace p = { 0 };
+    unsigned turns = 0;
+    pace_took(&p, 0, 1u << 30, 256);
+    while (pace_left_ms(&p, PAUSE_MS) > 0 && turns < 100) pace_took(&p, 10000, (1u << 30) + ++turns, 256);
+    assert_int_equal(turns, 4);
+}
+
+static void without_a_rate_each_byte_is_enough(void **state)
+{
+    (void)state;
+    struct pace p = { 0 };
+    for (uint64_t i = 1; i <= 100; i++) pace_took(&p, 29000, i, 0);
+    assert_int_equal(pace_left_ms(&p, PAUSE_MS), PAUSE_MS);
+}
+
+static void large_figures_do_not_turn_over(void **state)
+{
+    (void)state;
+    struct pace p = { 0 };
+    pace_took(&p, 86400000, 1, 1);
+    pace_took(&p, 86400000, UINT64_MAX, 1);
+    assert_int_equal(p.debt_us, 0);
+    pace_took(&p, 86400000, 5, PACE_RATE_MAX);
+    assert_int_equal(p.debt_us, 0); /* it counts anew */
+    pace_took(&p, 86400000, 5, PACE_RATE_MAX);
+    assert_int_equal(pace_left_ms(&p, 86400000), 0);
+    pace_took(&p, 0, 5 + (uint64_t)PACE_RATE_MAX * 86399, PACE_RATE_MAX);
+    assert_int_equal(pace_left_ms(&p, 86400000), 86399000);
+    pace_took(&p, 0, UINT64_MAX, PACE_RATE_MAX);
+    assert_int_equal(pace_left_ms(&p, 86400000), 86400000);
+}
+
+/* One byte is enough to be no pause, and is not enough to be let go on for ever. */
+static void a_body_that_drips_is_ended_and_one_that_is_only_slow_is_not(void **state)
+{
+    (void)state;
+    enum { STEPS = 12, STEP_MS = 2000 };
+    static const struct {
+        const char *fields;
+        uint64_t rate;
+        size_t bytes; /* of each step */
+        bool is_answered, ends;
+    } rows[] = {
+        { "", 240, 1, false, true },
+        { "", 0, 1, false, false },
+        { "", 240, 480, false, false },
+        { "", 240, 1, true, false },                                   /* client and server may talk */
+        { "Content-Type: application/grpc\r\n", 240, 1, false, true }, /* anybody can say so over HTTP/1 */
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct scene s;
+        char head[256], piece[512];
+        scene_open(&s, false);
+        one_server(&s);
+        s.listener.limits.least_rate = rows[i].rate;
+        scene_start(&s);
+        int client = client_connect(&s), steps = 0;
+        snprintf(head, sizeof(head), "POST / HTTP/1.1\r\nHost: h\r\n%sContent-Length: %zu\r\n\r\n",
+                 rows[i].fields, STEPS * rows[i].bytes);
+        snprintf(piece, sizeof(piece), "%0*d", (int)rows[i].bytes, 0);
+        say(client, head);
+        turns(&s, 5);
+        int server = server_accept(&s, 0);
+        turns(&s, 5);
+        if (rows[i].is_answered) say(server, "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n");
+        turns(&s, 5);
+        for (; steps < STEPS && !flight_written(s.worker->flights); steps++) {
+            pass_time(&s, STEP_MS);
+            if (flight_written(s.worker->flights)) break;
+            say(client, piece);
+            if (rows[i].is_answered) say(server, "o");
+            turns(&s, 5);
+        }
+        if (!rows[i].ends && flight_written(s.worker->flights))
+            fail_msg("row %zu ended after %d steps: %s", i, steps,
+                     end_reason_info(last_record(&s).end)->name);
+        if (rows[i].ends) {
+            assert_int_equal(steps, 3); /* time-out of 7 s */
+            assert_int_equal(last_record(&s).end, END_BODY_TIMEOUT);
+            assert_int_equal(strncmp(hear(&s, client, "\n") + 9, "408", 3), 0);
+        } else {
+            say(server, rows[i].is_answered ? "ok" : "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            hear(&s, client, "ok");
+            turns(&s, 3);
+            assert_int_equal(last_record(&s).end, END_OK);
+        }
+        close(client);
+        close(server);
+        scene_close(&s);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_stops_has_as_long_as_before),
+        cmocka_unit_test(who_drips_comes_to_an_end),
+        cmocka_unit_test(who_keeps_the_rate_is_never_behind),
+        cmocka_unit_test(nothing_is_saved_up),
+        cmocka_unit_test(without_a_rate_each_byte_is_enough),
+        cmocka_unit_test(large_figures_do_not_turn_over),
+        cmocka_unit_test(a_body_that_drips_is_ended_and_one_that_is_only_slow_is_not),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
