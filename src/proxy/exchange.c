@@ -148,19 +148,14 @@ static enum wait wait_of(const struct exchange *x)
     return x->is_behind ? WAIT_WRITE : (enum wait)states[x->state].wait;
 }
 
-static uint64_t pause_ms(const struct exchange *x, enum wait wait)
-{
-    const struct route_timeouts *own = exchange_route_timeouts(x);
-    uint64_t own_ms = own ? *(const uint64_t *)((const char *)own + waits[wait].of_route) : 0;
-    const void *other = waits[wait].is_listeners ? (const void *)&x->routes->conf->timeouts
-                                                 : exchange_pool_timeouts(x);
-    return own_ms ? own_ms : *(const uint64_t *)((const char *)other + waits[wait].at);
-}
-
 static uint64_t deadline_ms(const struct exchange *x, enum wait wait, uint64_t since_ms)
 {
     if (wait == WAIT_NONE) return UINT64_MAX;
-    uint64_t may_ms = pause_ms(x, wait);
+    const struct route_timeouts *own = exchange_route_timeouts(x);
+    const void *listeners = &x->routes->conf->timeouts;
+    const void *other = waits[wait].is_listeners ? listeners : exchange_pool_timeouts(x);
+    uint64_t may_ms = own ? *(const uint64_t *)((const char *)own + waits[wait].of_route) : 0;
+    if (!may_ms) may_ms = *(const uint64_t *)((const char *)other + waits[wait].at);
     if (wait == WAIT_BODY && exchange_request_rate(x)) may_ms = pace_left_ms(&x->request_pace, may_ms);
     if (wait == WAIT_WRITE && x->is_behind) may_ms = pace_left_ms(&x->response_pace, may_ms);
     return since_ms + may_ms;
