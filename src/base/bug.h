@@ -21,6 +21,7 @@
     X(MAILBOX, "mailbox")         \
     X(ACCEPTOR, "acceptor")       \
     X(TRANSPORT, "transport")     \
+    X(TLS, "tls")                 \
     X(HTTP_CONN, "http_conn")     \
     X(H1_IN, "h1_in")             \
     X(H1_BODY, "h1_body")         \

@@ -97,9 +97,11 @@ BIO_METHOD *tls_conn_bio_method(void)
 void tls_conn_begin(struct tls_conn *c, uint32_t in_bytes)
 {
     struct tls_worker *w = c->worker;
+    uint32_t kept = c->end - c->begin;
+    if (bug_if(TLS, kept > TLS_OUT_BYTES)) kept = TLS_OUT_BYTES; /* then OpenSSL has no room, and waits */
     w->in_begin = w->out_end = 0;
     w->in_end = in_bytes;
-    w->out_room = TLS_OUT_BYTES - (c->end - c->begin);
+    w->out_room = TLS_OUT_BYTES - kept;
     ERR_clear_error();
 }
 
@@ -126,6 +128,7 @@ enum io tls_conn_ship(struct tls_conn *c)
     size_t len = w->out_end, sent = 0;
     enum io io = IO_OK;
     c->has_shipped = false;
+    if (bug_if(TLS, len > w->out_room)) return tls_conn_fail(c, EPROTO);
     if (!len) return IO_OK;
     w->out_end = 0;
     /* The owner counts his own bytes, not those of the protocol. */
@@ -173,6 +176,7 @@ enum io tls_conn_fetch(struct tls_conn *c, bool is_look, size_t max, size_t *got
 {
     struct transport *t = c->t;
     *got = 0;
+    if (bug_if(TLS, max > TLS_IN_BYTES)) return tls_conn_fail(c, EPROTO);
     if (!c->has_bytes) return IO_AGAIN;
     t->is_readable = true;
     enum io io = is_look ? transport_plain_ops.peek(t, c->worker->in, max, got)
@@ -185,6 +189,7 @@ enum io tls_conn_fetch(struct tls_conn *c, bool is_look, size_t max, size_t *got
 enum io tls_conn_drop(struct tls_conn *c, size_t looked_at)
 {
     size_t taken = c->worker->in_begin, done = 0;
+    if (bug_if(TLS, taken > looked_at)) return tls_conn_fail(c, EPROTO);
     bool has_bytes = c->has_bytes || taken < looked_at; /* the rest is still there, and no edge will say so */
     while (done < taken) {
         size_t now = 0;
@@ -243,6 +248,7 @@ static enum io receive_once(struct tls_conn *c, char *data, size_t len, size_t *
 {
     bool is_look = len < TAKE_MIN;
     size_t max = len, came = 0;
+    if (bug_if(TLS, !c->t->is_open)) return tls_conn_fail(c, EPROTO); /* its handshake reads for itself */
     if (is_look)
         max = TLS_RECORD_MAX;
     else if (SSL_has_pending(c->ssl))
@@ -255,7 +261,7 @@ static enum io receive_once(struct tls_conn *c, char *data, size_t len, size_t *
     io = decrypt(c, data, len, got);
     if (is_look && tls_conn_drop(c, came) != IO_OK) return tls_conn_fail(c, c->t->saved_errno);
     /* What is left would be lost. */
-    if (!is_look && io != IO_EOF && io != IO_FAIL && bug_if(TRANSPORT, c->worker->in_begin < came))
+    if (!is_look && io != IO_EOF && io != IO_FAIL && bug_if(TLS, c->worker->in_begin < came))
         return tls_conn_fail(c, EPROTO);
     (void)tls_conn_ship(c); /* whoever sends next hears of it */
     return c->is_failed ? IO_FAIL : io;
@@ -338,7 +344,7 @@ static enum io conn_send(struct transport *t, const struct iovec *iov, int count
     struct tls_conn *c = tls_conn_of(t);
     size_t asked = 0;
     *sent = 0;
-    if (c->is_failed || c->is_mute) return IO_FAIL;
+    if (c->is_failed || c->is_mute || bug_if(TLS, !t->is_open)) return IO_FAIL;
     for (int i = 0; i < count; i++) asked += iov[i].iov_len;
     while (*sent < asked && t->is_writable) {
         size_t len = 0;
@@ -373,6 +379,7 @@ static enum io conn_shutdown(struct transport *t)
 /* All that it has of its own. */
 void tls_conn_release(struct tls_conn *c)
 {
+    (void)bug_if(TLS, c->opening); /* it has a reference, and somebody who waits */
     loop_cancel(&c->task);
     block_put(&c->t->loop->blocks, c->rest);
     /* Else OpenSSL would take the session for spoilt, by which the next connection is to be opened. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "base/bug.h"
 #include "tls/conn_state.h"
 #include "tls/server_words.h"
 
@@ -96,6 +97,7 @@ int tls_conn_on_verified(int is_good, X509_STORE_CTX *verified)
 int tls_conn_on_session(SSL *ssl, SSL_SESSION *session)
 {
     struct tls_conn *c = SSL_get_app_data(ssl);
+    if (bug_if(TLS, !c || !c->is_upstream)) return 0; /* 0: OpenSSL keeps the reference */
     return tls_sessions_keep(&c->worker->sessions, &c->key, session);
 }
 
@@ -143,6 +145,7 @@ bool tls_connect_prepare(struct tls_conn *c)
 
 static void end_opening(struct tls_conn *c)
 {
+    if (bug_if(TLS, !c->opening)) return;
     tls_upstream_put(c->opening->upstream);
     slab_put(&c->worker->openings, c->opening);
     c->opening = NULL;

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 
+#include "base/bug.h"
 #include "tls/conn_state.h"
 
 /* What a turn may spend on handshakes; the others wait for the next, so that those who are connected do not wait for those
@@ -26,6 +27,7 @@ static bool looks_like_tls(struct tls_conn *c, size_t got)
 static bool make_ssl(struct tls_conn *c)
 {
     if (c->ssl) return true;
+    if (bug_if(TLS, c->is_charged || (!c->opening && !c->store))) return false;
     if (!block_pool_take(&c->t->loop->blocks, TLS_SSL_BYTES)) {
         tls_conn_note(c, END_NO_MEMORY, NULL);
         return false;
@@ -49,6 +51,7 @@ static bool make_ssl(struct tls_conn *c)
 
 static void opened(struct tls_conn *c)
 {
+    (void)bug_if(TLS, c->t->is_open || c->facts);
     c->t->is_open = true;
     if (!c->is_upstream) c->facts = tls_facts_new(c->ssl);
     /* The configuration may go now; so may what only handshakes need. */
@@ -154,6 +157,7 @@ static enum io handshake_once(struct tls_conn *c)
 static void become_plain(struct tls_conn *c)
 {
     struct transport *t = c->t;
+    (void)bug_if(TLS, c->is_upstream || c->ssl); /* it would have said something already */
     t->ops = c->below;
     t->own = NULL;
     t->is_open = t->is_readable = true;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/bug.h"
 #include "base/list.h"
 #include "base/mapping.h"
 #include "base/poison.h"
@@ -155,6 +156,7 @@ static struct place *take(uint32_t size_class)
     } else {
         r = container_of(c->with_room.next, struct run, link);
     }
+    if (bug_if(TLS, r->used >= places_in(size))) return NULL;
     struct place *p = r->free;
     if (p)
         r->free = p->next;
@@ -168,6 +170,7 @@ static void give(uint32_t size_class, struct place *p)
 {
     struct size_class *c = &classes[size_class];
     struct run *r = run_of(p);
+    if (bug_if(TLS, !r->used || r->size_class != size_class)) return; /* given back twice, or by another size */
     p->next = r->free;
     r->free = p;
     if (r->used-- == places_in(size_of(size_class))) list_push_front(&c->with_room, &r->link);
