@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conf/decode.h"
+#include "health/grpc_health.h"
 
 /* statuses */
 
@@ -182,16 +183,43 @@ static const struct conf_type tcp_type = { .name = "tcp check",
                                            .size = sizeof(struct check_tcp_conf),
                                            .fields = tcp_fields };
 
+/* grpc */
+
+static void check_grpc(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    const struct check_grpc_conf *c = object;
+    if (c->service && !is_value(c->service))
+        conf_decode_fault(d, node, "service", "write it like orders.v1.Orders",
+                          "the name of a service has a control character");
+}
+
+static const struct conf_field grpc_fields[] = {
+    { "service", CONF_STRING(struct check_grpc_conf, service), .min = 1, .max = GRPC_HEALTH_SERVICE_MAX,
+      .help = "The service that is asked for; the server as a whole without it." },
+    { 0 },
+};
+
+static const struct conf_type grpc_type = { .name = "grpc check",
+                                            .size = sizeof(struct check_grpc_conf),
+                                            .fields = grpc_fields,
+                                            .short_form = "service",
+                                            .check = check_grpc };
+
 /* health */
 
 static void check_health(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     struct check_conf *c = object;
     if (!conf_node_get(node, "timeout") && c->timeout_ms > c->interval_ms) c->timeout_ms = c->interval_ms;
-    if (!c->http == !c->tcp)
-        conf_decode_fault(
-            d, node, c->tcp ? "tcp" : NULL, "write for example health: {http: {path: /healthz}}",
-            c->tcp ? "a check is either http or tcp" : "a check needs http or tcp: what is to be asked");
+    int kinds = (c->http != NULL) + (c->tcp != NULL) + (c->grpc != NULL);
+    if (kinds != 1)
+        conf_decode_fault(d, node,
+                          !kinds   ? NULL
+                          : c->tcp ? "tcp"
+                                   : "grpc",
+                          "write for example health: {http: {path: /healthz}}",
+                          kinds ? "a check is one of http, tcp and grpc"
+                                : "a check needs http, tcp or grpc: what is to be asked");
     if (c->timeout_ms > c->interval_ms)
         conf_decode_fault(d, node, "timeout", "let timeout be at most the interval",
                           "a check of %llu ms time-out cannot come every %llu ms",
@@ -205,6 +233,8 @@ static const struct conf_field health_fields[] = {
       .help = "Each server is sent a request; its answer says whether it is well." },
     { "tcp", CONF_OPTIONAL(struct check_conf, tcp, &tcp_type),
       .help = "Each server is connected to; `{}` is enough." },
+    { "grpc", CONF_OPTIONAL(struct check_conf, grpc, &grpc_type),
+      .help = "Each server is asked by gRPC's health checking protocol; `{}` is enough." },
     { "interval", CONF_MSEC(struct check_conf, interval_ms), .min = 100, .max = MS_MAX, .preset = "5s",
       .help =
           "From one check of a server to the next; up to a tenth less, so that they do not come together." },

@@ -30,10 +30,15 @@ struct check_tcp_conf {
     const char *send, *answer; /* NULL: nothing, and none is waited for */
 };
 
+struct check_grpc_conf {
+    const char *service; /* NULL: the server as a whole */
+};
+
 /* Exactly one of the kinds is there. */
 struct check_conf {
     struct check_http_conf *http;
     struct check_tcp_conf *tcp;
+    struct check_grpc_conf *grpc;
     uint64_t interval_ms, changing_ms, timeout_ms;
     uint32_t rise, fall;
     uint32_t port; /* 0: the server's own */

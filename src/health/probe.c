@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "health/grpc_health.h"
 #include "http/h2_client.h"
 #include "tls/conn.h"
 
@@ -13,6 +14,7 @@ static void bury(struct loop_grave *g)
 {
     struct probe *p = container_of(g, struct probe, grave);
     free(p->head);
+    grpc_health_free(p->grpc);
     free(p);
 }
 
@@ -118,7 +120,10 @@ static bool hear_once(struct probe *p)
 {
     size_t got = 0;
     switch (transport_recv(&p->transport, p->loop->scratch, PROBE_TURN_BYTES, &got)) {
-    case IO_OK: return go(p, heard(p, (struct slice){ p->loop->scratch, got }));
+    case IO_OK:
+        if (!go(p, heard(p, (struct slice){ p->loop->scratch, got }))) return false;
+        if (p->is_asked && p->kind->replies) (void)ask(p);
+        return !p->has_ended;
     case IO_AGAIN: return false;
     case IO_EOF: (void)go(p, p->kind->on_close(p)); return false;
     default: (void)lost(p, p->received ? "within its answer" : "instead of answering"); return false;
@@ -138,6 +143,11 @@ static void nothing(void *watcher, const struct transport *t)
 
 static const struct tls_watch no_watch = { .on_opened = nothing, .on_failed = nothing };
 
+static bool wants_http2(const struct probe *p)
+{
+    return p->target.tls.wants_http2 || p->kind->is_http2;
+}
+
 /* 0, or -1: out of memory. */
 static int secure(struct probe *p)
 {
@@ -145,7 +155,7 @@ static int secure(struct probe *p)
     const struct tls_target to = { .upstream = tls->rules,
                                    .name = tls->name,
                                    .address = p->target.to,
-                                   .alpn = tls->wants_http2 ? H2_CLIENT_ALPN : p->kind->alpn,
+                                   .alpn = wants_http2(p) ? H2_CLIENT_ALPN : p->kind->alpn,
                                    .watch = &no_watch };
     return tls->rules ? tls_conn_connect(&p->transport, tls->worker, &to) : 0;
 }
@@ -170,8 +180,7 @@ static enum io introduce(struct probe *p)
 
 static bool speaks_as_wanted(const struct probe *p)
 {
-    const struct probe_tls *tls = &p->target.tls;
-    return !tls->rules || !tls->wants_http2 || slice_equal(tls_conn_alpn(&p->transport), SLICE("h2"));
+    return !p->target.tls.rules || !wants_http2(p) || slice_equal(tls_conn_alpn(&p->transport), SLICE("h2"));
 }
 
 static enum io open_all(struct probe *p)
@@ -227,6 +236,11 @@ static void on_timeout(struct timer *timer)
 
 static const struct probe_verdict no_memory = { .result = PROBE_UNTRIED, .words = "out of memory" };
 
+static const struct probe_kind *kind_of(const struct check_conf *c)
+{
+    return c->http ? &probe_http_kind : c->grpc ? &probe_grpc_kind : &probe_tcp_kind;
+}
+
 struct probe *probe_start(struct loop *l, const struct probe_target *target)
 {
     struct probe *p = calloc(1, sizeof(*p));
@@ -236,7 +250,7 @@ struct probe *probe_start(struct loop *l, const struct probe_target *target)
     }
     p->loop = l;
     p->target = *target;
-    p->kind = target->conf->http ? &probe_http_kind : &probe_tcp_kind;
+    p->kind = kind_of(target->conf);
     p->start_ns = l->now_ns;
     timer_init(&p->timer, on_timeout);
     loop_task_init(&p->more, on_more);

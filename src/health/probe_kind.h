@@ -10,11 +10,13 @@ enum probe_step { PROBE_GOES_ON, PROBE_IS_GOOD, PROBE_IS_BAD };
 
 struct probe_kind {
     const char *alpn; /* what is offered over TLS; NULL: nothing is */
-    /* What is sent once the connection is open; the same each time. */
+    /* What is sent once the connection is open; the same each time, or the same with more behind it. */
     void (*write)(const struct probe *p, struct text *out);
     /* It is sent. */
     enum probe_step (*sent)(struct probe *p);
     bool hears_first; /* the server may speak before it is asked */
+    bool replies;     /* what is written may have grown after bytes came */
+    bool is_http2;    /* over TLS the server has to agree on it */
     enum probe_step (*on_bytes)(struct probe *p, struct slice bytes);
     /* The server has closed. */
     enum probe_step (*on_close)(struct probe *p);
@@ -23,7 +25,8 @@ struct probe_kind {
     bool resets; /* how it closes: with a reset nothing is left of it on either side */
 };
 
-extern const struct probe_kind probe_http_kind, probe_tcp_kind;
+struct grpc_health;
+extern const struct probe_kind probe_http_kind, probe_tcp_kind, probe_grpc_kind;
 
 struct probe {
     struct transport transport; /* first */
@@ -45,6 +48,7 @@ struct probe {
     struct h1_body body;
     uint64_t body_left; /* of what is looked at */
     bool has_head;
+    struct grpc_health *grpc; /* of the answer of one; owned; NULL until some has come */
     char words[PROBE_WORDS_MAX];
 };
 

@@ -336,7 +336,7 @@ static void check_plain_checks(struct conf_decode *d, const struct conf_node *no
 {
     const struct server_conf *s = p->servers.data;
     bool is_spoken = p->health && !p->health->over_tls &&
-                     (p->health->http || (p->health->tcp && p->health->tcp->send));
+                     (p->health->http || p->health->grpc || (p->health->tcp && p->health->tcp->send));
     bool is_elsewhere = p->health && p->health->port;
     for (uint32_t i = 0; p->tls && is_spoken && !is_elsewhere && i < p->servers.count; i++) {
         if (s[i].health_address.len) continue;
@@ -404,7 +404,8 @@ static void check_protocol(struct conf_decode *d, const struct conf_node *node, 
             "auto goes by what TLS agrees on, and the servers of this pool are spoken to plain");
     if (p->protocol == POOL_AUTO) return;
     if (p->health && p->health->http && !p->health->port)
-        conf_decode_fault(d, node, "health", "give checks a `port` of their own, or write health: {tcp: {}}",
+        conf_decode_fault(d, node, "health",
+                          "give checks a `port` of their own, or write health: {grpc: {}} or {tcp: {}}",
                           "checks are asked in HTTP/1.1, and the servers of this pool speak HTTP/2");
 }
 

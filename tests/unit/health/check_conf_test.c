@@ -75,8 +75,10 @@ static void what_cannot_be_is_explained_with_its_place(void **state)
     static const struct {
         const char *yaml, *place, *words;
     } rows[] = {
-        { "rise: 2", "test:1:1", "a check needs http or tcp" },
-        { "http: {}\ntcp: {}", "test:2:1", "either http or tcp" },
+        { "rise: 2", "test:1:1", "a check needs http, tcp or grpc" },
+        { "http: {}\ngrpc: {}", "test:2:1", "one of http, tcp and grpc" },
+        { "grpc: {service: \"a\\nb\"}", "test:1:8", "control character" },
+        { "http: {}\ntcp: {}", "test:2:1", "one of http, tcp and grpc" },
         { "http: {path: healthz}", "test:1:8", "begin it with a slash" },
         { "http: {path: \"/a b\"}", "test:1:8", "cannot be a request's path" },
         { "http: {status: [abc]}", "test:1:17", "write 204, 2xx or 200-399" },
@@ -91,7 +93,7 @@ static void what_cannot_be_is_explained_with_its_place(void **state)
         { "http: {host: \"a/b\"}", "test:1:8", "more than a Host can be" },
         { "tcp: {}\ninterval: 1s\ntimeout: 2s", "test:3:1", "let timeout be at most the interval" },
         { "tcp: {}\nfall: 0", "test:2:7", "fall" },
-        { "grpc: {}", "test:1:1", "unknown key" },
+        { "gprc: {}", "test:1:1", "unknown key" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct check_conf c;
