@@ -380,7 +380,9 @@ def do_check(_arguments):
     is_release_built = build("release", is_counted=True)
     is_asan_built = build("asan", "all", "benches", is_counted=True)  # linked for speed by `make bench`: here that takes a minute
     check("clang-tidy", [PYTHON, "tools/run_tidy.py"])
+    check("hardening (self-test)", [PYTHON, "tools/check_hardening.py", "--self-test"])
     if is_release_built:
+        check("hardening", [PYTHON, "tools/check_hardening.py", "build/release/weir"])
         check_docs()
     if build("fuzz", is_counted=True):
         run_fuzzers_briefly()
