@@ -7,7 +7,7 @@ _weir()
         return
     fi
     case "${COMP_WORDS[*]:1:2} " in
-    'run '*) options='--help --config --listen --to --tcp --admin --workers' ;;
+    'run '*) options='--help --config --listen --to --tcp --admin --user --workers' ;;
     'demo '*) options='--help' ;;
     'check '*) options='--help --config --against-running --admin --token' ;;
     'reload '*) options='--help --dry-run --json --config --admin --token' ;;

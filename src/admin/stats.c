@@ -10,6 +10,7 @@
 #include "base/count.h"
 #include "net/loop.h"
 #include "proxy/worker.h"
+#include "self/privileges.h"
 
 struct live_answer {
     uint64_t exchanges, tunnels, client_connections, server_connections, idle_server_connections, blocks,
@@ -44,6 +45,12 @@ struct drain_answer {
     struct shape_list listeners; /* struct shape_count */
 };
 
+struct privileges_answer {
+    uint64_t user_id, group_id;
+    bool may_gain;
+    const char *capabilities;
+};
+
 struct stats_answer {
     const char *version;
     double uptime_seconds;
@@ -54,6 +61,7 @@ struct stats_answer {
     struct live_answer live;
     struct memory_answer memory;
     struct descriptors_answer descriptors;
+    struct privileges_answer privileges;
     struct totals_answer totals;
     struct shape_list latency; /* struct listener_latency */
     struct log_answer access_log;
@@ -135,6 +143,18 @@ static const struct shape_field log_fields[] = {
 };
 static const struct shape log_shape = { "AccessLog", sizeof(struct log_answer), log_fields };
 
+static const struct shape_field privileges_fields[] = {
+    SHAPE_ROW(privileges_answer, user_id, COUNT, "As which user it runs."),
+    SHAPE_ROW(privileges_answer, group_id, COUNT, "As which group."),
+    SHAPE_ROW(privileges_answer, may_gain, BOOL,
+              "Programs that it starts, a newer weir, may have more rights than it."),
+    SHAPE_ROW(privileges_answer, capabilities, STRING,
+              "What it has of root's rights, as capabilities(7) names them; `none`."),
+    { 0 },
+};
+static const struct shape privileges_shape = { "Privileges", sizeof(struct privileges_answer),
+                                               privileges_fields };
+
 static const struct shape_field stats_fields[] = {
     SHAPE_ROW(stats_answer, version, STRING, "weir's version."),
     SHAPE_ROW(stats_answer, uptime_seconds, NUMBER, "Since the start."),
@@ -146,6 +166,7 @@ static const struct shape_field stats_fields[] = {
     SHAPE_ROW(stats_answer, live, OBJECT, NULL, .of = &live_shape),
     SHAPE_ROW(stats_answer, memory, OBJECT, NULL, .of = &memory_shape),
     SHAPE_ROW(stats_answer, descriptors, OBJECT, NULL, .of = &descriptors_shape),
+    SHAPE_ROW(stats_answer, privileges, OBJECT, NULL, .of = &privileges_shape),
     SHAPE_ROW(stats_answer, totals, OBJECT, NULL, .of = &totals_shape),
     SHAPE_ROW(stats_answer, latency, LIST,
               "From a request's first byte to its response's last, for each listener.",
@@ -221,6 +242,14 @@ static void add_totals(const struct proxy *p, struct totals_answer *t)
     }
 }
 
+static struct privileges_answer privileges_of(struct text *capabilities)
+{
+    struct privileges p;
+    privileges_read(&p);
+    privileges_print(p.capabilities, capabilities);
+    return (struct privileges_answer){ p.user, p.group, p.may_gain, text_cstr(capabilities) };
+}
+
 static double uptime_seconds(const struct admin_request *rq)
 {
     uint64_t now = loop_wall_ns(rq->loop);
@@ -259,6 +288,8 @@ void stats_show(const struct admin_request *rq, struct answer *out)
     struct shape_count ends[END_REASON_COUNT];
     struct shape_count refused[END_REASON_COUNT];
     struct predecessor predecessors[PREDECESSORS_MAX];
+    char room[1024];
+    struct text capabilities = text_over(room, sizeof(room));
     struct listener_latency *latency = calloc(p->listener_count + 1, sizeof(*latency));
     struct shape_count *left = calloc(p->listener_count + 1, sizeof(*left));
     if (!latency || !left) {
@@ -279,6 +310,7 @@ void stats_show(const struct admin_request *rq, struct answer *out)
         .live = count_live(p),
         .memory = { atomic_load_explicit(&p->budget.used, memory_order_relaxed), p->budget.limit },
         .descriptors = descriptors(),
+        .privileges = privileges_of(&capabilities),
         .totals = { .ends = count_reasons(p, offsetof(struct listener, meter_ends), ends),
                     .refused = count_reasons(p, offsetof(struct listener, meter_refused), refused) },
         .latency = { latency, p->listener_count },

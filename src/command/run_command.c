@@ -18,7 +18,7 @@
 #define TEXT_MAX (256u << 10)
 
 struct run_options {
-    const char *config, *listen, *admin, *workers;
+    const char *config, *listen, *admin, *workers, *user;
     const char *to[SERVERS_MAX];
     uint32_t to_count;
     bool is_tcp;
@@ -37,6 +37,9 @@ static const struct option_row options[] = {
     { OPTION_FLAG, .name = "tcp", ROW(is_tcp), .help = "pass bytes, do not look at HTTP" },
     { OPTION_TEXT, .name = "admin", .argument = "ADDR", ROW(admin),
       .help = "the API, metrics and health checks" },
+    { OPTION_TEXT, .name = "user", .argument = "NAME", ROW(user),
+      .help = "when root starts it: as whom it goes on, NAME or NAME:GROUP, with the right to bind low ports "
+              "alone" },
     { OPTION_TEXT, .name = "workers", .argument = "N", ROW(workers),
       .help = "threads that carry traffic; one a core unless given" },
     { 0 },
@@ -46,7 +49,8 @@ const struct syntax run_syntax = {
     .command = "run",
     .usage =
         "run [-c] FILE\n"
-        "       weir run --listen ADDR --to ADDR [--to ADDR ...] [--tcp] [--admin ADDR] [--workers N]\n\n"
+        "       weir run --listen ADDR --to ADDR [--to ADDR ...] [--tcp] [--admin ADDR] [--user NAME] "
+        "[--workers N]\n\n"
         "Carries traffic until SIGTERM or SIGINT; then it lets what is going on come to its end "
         "(`timeouts: {drain}`,\n"
         "30s), and a second signal ends it at once. SIGUSR1 opens the access log anew, SIGHUP also reads\n"
@@ -76,7 +80,7 @@ struct options_text {
     struct {
         const char *option, *value;
         size_t end; /* of the value in the text */
-    } places[SERVERS_MAX + 3];
+    } places[SERVERS_MAX + 4];
 };
 
 static void add_option(struct options_text *t, const char *option, const char *value)
@@ -135,6 +139,10 @@ static void write_options(struct options_text *t, const struct run_options *o)
         json_key(j, "bind");
         add_option(t, "--admin", o->admin);
         json_object_end(j);
+    }
+    if (o->user) {
+        json_key(j, "user");
+        add_option(t, "--user", o->user);
     }
     if (o->workers) {
         json_key(j, "workers");
@@ -205,7 +213,7 @@ static bool is_number(const char *text)
 
 static int check_run_options(const struct run_options *o)
 {
-    if (o->config && (o->listen || o->to_count || o->is_tcp || o->admin || o->workers))
+    if (o->config && (o->listen || o->to_count || o->is_tcp || o->admin || o->user || o->workers))
         return options_fault(&run_syntax,
                              "--config and the other options exclude each other: the file says it all");
     if (o->config) return EX_OK;
@@ -227,6 +235,16 @@ static void say_not_started(const struct heritage *h, const char *why)
         fprintf(stderr, "%s%s%s", is_ended ? "" : "weir run: ", why, is_ended ? "" : "\n");
 }
 
+static int load(const struct run_options *o, const struct heritage *h, struct start *start)
+{
+    int code = EX_OK;
+    if (!o->config && (code = config_of_options(o, &start->config)) != EX_OK) return code; /* which is said */
+    code = o->config ? start_load(start, o->config, h->folder) : start_as_user(start);
+    if (code != EX_OK)
+        say_not_started(h, start->faults ? start->faults : "there is no memory for the configuration");
+    return code;
+}
+
 static int carry_traffic(const struct run_options *o)
 {
     struct start start = { 0 };
@@ -235,10 +253,8 @@ static int carry_traffic(const struct run_options *o)
     int code = heritage_open(&heritage, &err) < 0 ? EX_OSERR : EX_OK;
     if (code != EX_OK)
         say_not_started(&heritage, err.text);
-    else if (!o->config)
-        code = config_of_options(o, &start.config);
-    else if ((code = start_load(&start, o->config, heritage.folder)) != EX_OK)
-        say_not_started(&heritage, start.faults ? start.faults : "there is no memory for the configuration");
+    else
+        code = load(o, &heritage, &start);
     const struct run_setup setup = {
         .config = start.config, .path = o->config, .start = &start, .heritage = &heritage
     };

@@ -50,6 +50,12 @@ static const struct conf_field config_fields[] = {
       .help = "A folder for what is to outlive the process: configurations that came into force, so that an "
               "edit by the "
               "API holds after a restart, and any can be put in force again. Made if there is none." },
+    { "user", CONF_STRING(struct config, user), .min = 1, .max = 130,
+      .help = "As whom weir goes on once its configuration is read, `weir` or `weir:group`, when it is "
+              "started by "
+              "root: of root's rights it keeps the one to bind ports below 1024. Without it weir stays who "
+              "started "
+              "it. Certificates, logs and `state` have to be within that user's reach." },
     { "acme", CONF_OPTIONAL(struct config, acme, &acme_conf_type),
       .help = "The CA that issues the certificates of listeners that have `acme:` in place of files, and how "
               "it is "

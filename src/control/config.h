@@ -18,6 +18,7 @@ struct config {
     struct core_conf *core;   /* NULL: what a crash leaves is the host's business */
     struct profiler_conf profile;
     const char *state; /* a folder; NULL: nothing is kept */
+    const char *user;  /* self/privileges.h; NULL: as which it was started */
     struct conf_items
         include; /* of the row; always empty: what they name is part of this (control/config_files.h) */
     struct slice shown; /* as JSON with presets filled in, secrets as "***"; empty: there was no memory */

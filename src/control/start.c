@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "control/reload_history.h"
+#include "self/privileges.h"
 
 /* Its messages are lines of key=value from the first on. */
 static void log_notes(const struct config_notes *notes)
@@ -20,17 +21,13 @@ static void log_notes(const struct config_notes *notes)
     }
 }
 
-static int read_own_file(struct start *s, const char *path)
+static int read_own_file(struct start *s, const char *path, struct config_notes *notes)
 {
     struct err err = { "" };
-    struct config_notes notes = { 0 };
     char *faults = NULL;
     int result = config_gather(path, &s->text, &s->text_len, &faults, &err);
     if (result == 0)
-        result = config_parse_noted(&s->config, path, (struct slice){ s->text, s->text_len }, &notes,
-                                    &faults);
-    log_notes(&notes);
-    config_notes_free(&notes);
+        result = config_parse_noted(&s->config, path, (struct slice){ s->text, s->text_len }, notes, &faults);
     s->faults = faults || result == 0 ? faults : strdup(err.text);
     return result < 0 ? EX_CONFIG : EX_OK;
 }
@@ -89,10 +86,47 @@ static void drop_text(struct start *s)
     s->text_len = 0;
 }
 
+int start_as_user(struct start *s)
+{
+    struct err err;
+    struct privileges p;
+    char room[256];
+    struct text capabilities = text_over(room, sizeof(room));
+    if (!s->config->user) return EX_OK;
+    if (privileges_drop(s->config->user, &err) < 0) {
+        s->faults = strdup(err.text);
+        return EX_NOPERM;
+    }
+    privileges_read(&p);
+    privileges_print(p.capabilities, &capabilities);
+    log_event(LOG_INFO, "user_changed", "user=%s uid=%u gid=%u capabilities=\"%s\"", s->config->user,
+              (unsigned)p.user, (unsigned)p.group, text_cstr(&capabilities));
+    return EX_OK;
+}
+
+/* Read once more as whoever it names: a key that only root can read is found out now, not by a reload some night. */
+static int read_as_user(struct start *s, const char *path)
+{
+    struct config_notes notes = { 0 };
+    int code = read_own_file(s, path, &notes);
+    bool is_again = code == EX_OK && s->config->user;
+    if (is_again && (code = start_as_user(s)) == EX_OK) {
+        config_notes_free(&notes);
+        notes = (struct config_notes){ 0 };
+        config_free(s->config);
+        s->config = NULL;
+        drop_text(s);
+        code = read_own_file(s, path, &notes);
+    }
+    log_notes(&notes);
+    config_notes_free(&notes);
+    return code;
+}
+
 int start_load(struct start *s, const char *path, int held)
 {
     *s = (struct start){ .generation = { .number = 1 } };
-    int code = read_own_file(s, path);
+    int code = read_as_user(s, path);
     if (code != EX_OK || !s->config->state) {
         drop_text(s);
         return code;

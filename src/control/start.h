@@ -16,7 +16,10 @@ struct start {
         faults; /* why it cannot be started with: lines, or one sentence; NULL: it can, or there is no memory to say it */
 };
 
-/* EX_OK, or s->faults says what is wrong: EX_CONFIG, or EX_OSERR for the folder. `held`: as generations_open(). */
+/* From here on with the rights of the user that the configuration names, and with no others, if it names one. EX_OK, or s->faults says why
+ * not: EX_NOPERM. */
+MUST_CHECK int start_as_user(struct start *s);
+/* Likewise, and EX_CONFIG, or EX_OSERR for the folder: that is looked at as the user. `held`: as generations_open(). */
 MUST_CHECK int start_load(struct start *s, const char *path, int held);
 /* It is in force. */
 MUST_CHECK int start_keep(struct start *s, struct err *err);

@@ -1,0 +1,26 @@
+/* self/privileges.h: what weir may do on this host: as which user, and with which rights of root (capabilities(7)). Before there is a
+ * second thread: capabilities are each thread's own. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/text.h"
+
+/* Becomes `user` ("weir", or "weir:www-data" with a group other than its own) for ever, with its groups. Of root's rights it keeps
+ * the one to bind low ports, for listeners that a reload adds and for a newer weir that it starts, which can get no more either. -1:
+ * nothing of it holds that could be relied on, and weir must not go on. */
+MUST_CHECK int privileges_drop(const char *user, struct err *err);
+
+/* Of the calling thread, as the kernel says it. */
+struct privileges {
+    uid_t user;
+    gid_t group;
+    bool may_gain;         /* programs that it starts may have more rights than it */
+    uint64_t capabilities; /* a bit each */
+};
+void privileges_read(struct privileges *out);
+/* "net_bind_service sys_ptrace"; "none". */
+void privileges_print(uint64_t capabilities, struct text *out);
