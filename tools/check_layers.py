@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 
-LAYERS = ["base", "metric", "conf", "net", "tls", "acme", "http", "coding", "auth", "balance", "route", "health", "discovery", "pool", "record", "proxy", "logs",
+LAYERS = ["base", "metric", "conf", "net", "tls", "acme", "http", "coding", "files", "auth", "balance", "route", "health", "discovery", "pool", "record", "proxy", "logs",
           "host", "observe", "stack", "profile", "crash", "self", "admin", "control", "command"]
 # Observers of other programs: they come after record and proxy but know nothing of them.
 OBSERVERS = ["logs", "host", "observe", "stack", "profile", "crash"]

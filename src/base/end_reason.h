@@ -69,6 +69,13 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(PIN_UNKNOWN, "pin_unknown", CLIENT, 400, ANY, "the server that Weir-Pin names does not exist")                 \
     X(REWRITE_TOO_LONG, "rewrite_too_long", CONFIG, 414, ANY, "the rewritten target is over the limit")              \
     X(REWRITE_BAD_PATH, "rewrite_bad_path", CLIENT, 400, ANY, "the rewritten path would lead elsewhere")             \
+    X(FILE_NOT_FOUND, "file_not_found", CLIENT, 404, ANY, "there is no such file")                                   \
+    X(FILE_DENIED, "file_denied", CONFIG, 403, ANY, "the file may not be read")                                      \
+    X(FILE_NO_ROOT, "file_no_root", CONFIG, 500, ANY, "the folder that files are read from cannot be entered")       \
+    X(FILE_UNREADABLE, "file_unreadable", WEIR, 500, ANY, "the file could not be read")                              \
+    X(FILE_CHANGED, "file_changed", WEIR, 500, ANY, "the file changed while it was being sent")                      \
+    X(RANGE_OUTSIDE, "range_outside", CLIENT, 416, ANY, "the file has none of the bytes that are asked for")         \
+    X(PRECONDITION_FAILED, "precondition_failed", CLIENT, 412, ANY, "the file is not in the state that the request asks for") \
     X(EGRESS_BAD_TARGET, "egress_bad_target", CLIENT, 400, ANY, "X-Egress-Host names no host")                       \
     X(EGRESS_DENIED, "egress_denied", CLIENT, 403, ANY, "the host that X-Egress-Host names is not allowed")          \
     X(EGRESS_UNRESOLVED, "egress_unresolved", SERVER, 502, ANY, "the host that X-Egress-Host names has no address")  \

@@ -1,6 +1,7 @@
 #include "http/date.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -23,4 +24,23 @@ struct slice http_date_at(struct http_date *date, uint64_t wall_ns)
         date->second = second;
     }
     return (struct slice){ date->text, date->len };
+}
+
+bool http_date_parse(struct slice text, int64_t *seconds)
+{
+    static const char *const forms[] = { "%a, %d %b %Y %H:%M:%S GMT", "%a, %d-%b-%y %H:%M:%S GMT",
+                                         "%a %b %d %H:%M:%S %Y" };
+    char copy[48];
+    text = slice_trim(text);
+    if (!text.len || text.len >= sizeof(copy) || memchr(text.data, 0, text.len)) return false;
+    memcpy(copy, text.data, text.len);
+    copy[text.len] = 0;
+    for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+        struct tm t = { 0 };
+        const char *end = strptime(copy, forms[i], &t); /* weir keeps to the "C" locale where it serves */
+        if (!end || *end) continue;
+        *seconds = (int64_t)timegm(&t);
+        return true;
+    }
+    return false;
 }

@@ -51,6 +51,7 @@ static void add_exchange(struct census *c, const struct exchange *x)
         add_timer(c, &x->compression->pause);
     }
     add_server_stream(c, x->attempt.stream);
+    if (x->file) c->descriptors += x->file->found.fd >= 0;
     if (x->auth) add_server_stream(c, exchange_auth_stream(x));
 }
 

@@ -53,7 +53,7 @@ static void serve(struct compression *c)
 {
     struct exchange *x = c->exchange;
     c->is_served = true;
-    if (!x->is_behind && compression_go_on(x)) http_stream_resume(x->attempt.stream);
+    if (!x->is_behind && compression_go_on(x)) http_stream_resume(exchange_source(x));
     c->is_served = false;
 }
 

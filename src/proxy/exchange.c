@@ -76,10 +76,12 @@ static const struct {
     uint32_t may_enter;
 } states[] = {
     [EXCHANGE_ROUTE]    = { "route",    choose_route, WAIT_NONE,
-                            TO(AUTH) | TO(DELAY) | TO(RESOLVE) | TO(PICK) | TO(REPLY) | TO(DONE) },
+                            TO(AUTH) | TO(DELAY) | TO(FILE) | TO(RESOLVE) | TO(PICK) | TO(REPLY) | TO(DONE) },
     [EXCHANGE_AUTH]     = { "auth",     wait_for_who, WAIT_NONE,
-                            TO(DELAY) | TO(RESOLVE) | TO(PICK) | TO(REPLY) | TO(DONE) },
-    [EXCHANGE_DELAY]    = { "delay",    go_on, WAIT_NONE, TO(RESOLVE) | TO(PICK) | TO(REPLY) | TO(DONE) },
+                            TO(DELAY) | TO(FILE) | TO(RESOLVE) | TO(PICK) | TO(REPLY) | TO(DONE) },
+    [EXCHANGE_DELAY]    = { "delay",    go_on, WAIT_NONE,
+                            TO(FILE) | TO(RESOLVE) | TO(PICK) | TO(REPLY) | TO(DONE) },
+    [EXCHANGE_FILE]     = { "file",     wait_for_event, WAIT_NONE, TO(RESPONSE) | TO(REPLY) | TO(DONE) },
     [EXCHANGE_RESOLVE]  = { "resolve",  wait_for_event, WAIT_RESOLVED, TO(PICK) | TO(REPLY) | TO(DONE) },
     [EXCHANGE_PICK]     = { "pick",     exchange_pick, WAIT_NONE,
                             TO(QUEUE) | TO(CONNECT) | TO(REQUEST) | TO(REPLY) | TO(DONE) },
@@ -127,6 +129,7 @@ enum step exchange_enter(struct exchange *x, enum exchange_state next)
     if (next >= EXCHANGE_REPLY) {
         x->request = REQUEST_UNWANTED;
         if (x->compression) compression_end(x);
+        if (x->file) file_answer_close(x->file);
     }
     /* Who had a turn in vain goes on with the time that was given then; whose attempt failed is given new time. */
     if (next == EXCHANGE_PICK && !was_waiting) x->since_ms = 0;
@@ -152,10 +155,14 @@ static uint64_t deadline_ms(const struct exchange *x, enum wait wait, uint64_t s
 {
     if (wait == WAIT_NONE) return UINT64_MAX;
     const struct route_timeouts *own = exchange_route_timeouts(x);
-    const void *listeners = &x->routes->conf->timeouts;
-    const void *other = waits[wait].is_listeners ? listeners : exchange_pool_timeouts(x);
     uint64_t may_ms = own ? *(const uint64_t *)((const char *)own + waits[wait].of_route) : 0;
-    if (!may_ms) may_ms = *(const uint64_t *)((const char *)other + waits[wait].at);
+    if (!may_ms && !waits[wait].is_listeners && !x->pool_conf)
+        return UINT64_MAX; /* of a file: a reader answers */
+    if (!may_ms) {
+        const void *other = waits[wait].is_listeners ? (const void *)&x->routes->conf->timeouts
+                                                     : exchange_pool_timeouts(x);
+        may_ms = *(const uint64_t *)((const char *)other + waits[wait].at);
+    }
     if (wait == WAIT_BODY && exchange_request_rate(x)) may_ms = pace_left_ms(&x->request_pace, may_ms);
     if (wait == WAIT_WRITE && x->is_behind) may_ms = pace_left_ms(&x->response_pace, may_ms);
     return since_ms + may_ms;
@@ -287,7 +294,10 @@ static enum step rewrite(struct exchange *x)
 /* It may go on to where it was chosen to go. */
 static enum step lead(struct exchange *x)
 {
+    bool is_of_file = !x->is_preflight && x->route->conf && x->route->conf->files;
     if (upgrade_is_refused(x)) return exchange_fail(x, END_UPGRADE_NOT_SUPPORTED);
+    if (is_of_file)
+        return x->route->rewrite && rewrite(x) == STEP_GO ? STEP_GO : exchange_answer_from_file(x);
     if (!x->pool) return exchange_reply_by_route(x);
     if (forward_max_forwards(&x->head) == 0) return exchange_reply_as_last(x);
     x->upgrade = upgrade_allowed(&x->head, x->route->conf);
@@ -406,6 +416,7 @@ static enum step retire(struct exchange *x)
     struct loop *l = &x->worker->loop;
     loop_disarm(l, &x->timer);
     compression_end(x);
+    if (x->file) file_answer_close(x->file); /* also where it met what cannot be */
     if (x->pool_conf) retry_budget_ended(x->pool, x->is_retrying);
     attempt_end(&x->attempt, (enum end_reason)x->record.end);
     if (x->record.flags & FLIGHT_TUNNEL) x->attempt.stream = NULL;

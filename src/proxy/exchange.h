@@ -13,6 +13,7 @@ enum exchange_state {
     EXCHANGE_ROUTE,
     EXCHANGE_AUTH,  /* who it is is being found out */
     EXCHANGE_DELAY, /* a rate limit holds it back */
+    EXCHANGE_FILE,  /* the file that answers it is being looked for */
     EXCHANGE_RESOLVE,
     EXCHANGE_PICK,
     EXCHANGE_QUEUE,
@@ -45,6 +46,7 @@ struct compression;
 struct exchange_auth;
 struct exchange_egress;
 struct exchange_trace;
+struct file_answer;
 struct mirror;
 struct split_variant;
 
@@ -92,6 +94,7 @@ struct exchange {
     struct slice upgrade;           /* the protocol that is asked for and allowed; else empty */
     const char *websocket_key; /* that is said for a client whose HTTP has none, in the arena; else NULL */
     struct tunnel *tunnel;
+    struct file_answer *file;        /* in the arena: what the response comes from; NULL: a server */
     struct compression *compression; /* of the response, in the arena; NULL: it passes as it is */
     struct exchange_trace *trace;    /* exchange_trace.h; NULL: none */
     bool is_client_counted;          /* among its address's: see worker_client_closed() */

@@ -214,7 +214,7 @@ static void on_client_writable(struct http_stream *s)
         x->is_behind = false;
         exchange_pace_response(x, exchange_now_ms(x) - x->since_ms);
         exchange_moved(x);
-        if (compression_go_on(x)) http_stream_resume(x->attempt.stream);
+        if (compression_go_on(x)) http_stream_resume(exchange_source(x));
     }
 }
 

@@ -1,4 +1,4 @@
-/* From the server to the client. */
+/* From the server, or a file, to the client. */
 #include "base/bug.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/fault_page.h"
@@ -101,14 +101,14 @@ static void note_grpc(struct exchange *x, const struct http_field *fields, uint3
     if (status != GRPC_NONE) x->record.grpc = (uint8_t)(status + 1);
 }
 
-static void begin_response(struct exchange *x, struct http_head *head, unsigned flags)
+void exchange_begin_response(struct exchange *x, struct http_head *head, unsigned flags)
 {
     struct http_send send = { .head = head, .body = head->body, .content_length = head->content_length };
     if (is_bodiless(x, head->status)) say_length(head, &send);
     /* An answer before the request's end, by a server that will not read the rest or that the client may not send it
      * to: what still comes would have to be read to no purpose. */
     bool was_refused = x->request == REQUEST_REFUSED;
-    bool is_unwanted = x->attempt.stream->is_last || was_refused ||
+    bool is_unwanted = x->file || x->attempt.stream->is_last || was_refused ||
                        (x->head.expects_continue && !x->is_informed);
     send.is_early = !x->client->is_ended && is_unwanted;
     exchange_enter(x, EXCHANGE_RESPONSE);
@@ -190,14 +190,11 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
         exchange_unpin(x);
         return;
     }
-    begin_response(x, head, flags);
+    exchange_begin_response(x, head, flags);
 }
 
-static size_t on_response_body(struct http_stream *s, const char *data, size_t len, unsigned flags)
+size_t exchange_take_response(struct exchange *x, const char *data, size_t len, unsigned flags)
 {
-    struct exchange *x = s->owner;
-    exchange_note(x);
-    if (!exchange_is_with_server(x) || is_left(x, s)) return len;
     if (bug_if(EXCHANGE, x->state != EXCHANGE_RESPONSE)) { /* between its head and its end */
         exchange_end_of_bug(x);
         return len;
@@ -217,6 +214,14 @@ static size_t on_response_body(struct http_stream *s, const char *data, size_t l
     else
         exchange_moved(x);
     return taken;
+}
+
+static size_t on_response_body(struct http_stream *s, const char *data, size_t len, unsigned flags)
+{
+    struct exchange *x = s->owner;
+    exchange_note(x);
+    if (!exchange_is_with_server(x) || is_left(x, s)) return len;
+    return exchange_take_response(x, data, len, flags);
 }
 
 static void on_response_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count)

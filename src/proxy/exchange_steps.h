@@ -1,13 +1,14 @@
 /* proxy/exchange_steps.h: what the parts of an exchange call of one another. exchange.c: states, time-outs, beginning and
  * end. exchange_attempt.c: servers, the queue. exchange_retry.c: whether a request goes out once more.
  * exchange_request.c: from client to server. exchange_response.c: from server to client. exchange_reply.c: weir's own
- * answers. exchange_auth.c: who may pass by what they show. exchange_rate.c: rate limits. exchange_egress.c: where egress
+ * answers. exchange_file.c: answers from files. exchange_auth.c: who may pass by what they show. exchange_rate.c: rate limits. exchange_egress.c: where egress
  * routes go. exchange_head.c: the head as the exchange's own. A response that is compressed on its way:
  * compression.h. */
 #pragma once
 
 #include "proxy/compression.h"
 #include "proxy/exchange.h"
+#include "proxy/file_answer.h"
 
 /* Says to profiles what this thread is about. */
 static inline void exchange_note(const struct exchange *x)
@@ -128,6 +129,14 @@ bool request_go_on(struct exchange *x);
 void request_drop_replay(struct exchange *x);
 extern const struct http_stream_events exchange_client_events;
 
+/* Of a server, or of a file: its head, and then bytes of its body, of which those that were taken are returned. */
+void exchange_begin_response(struct exchange *x, struct http_head *head, unsigned flags);
+size_t exchange_take_response(struct exchange *x, const char *data, size_t len, unsigned flags);
+/* What the response comes from; there is one. */
+static inline struct http_stream *exchange_source(const struct exchange *x)
+{
+    return x->file ? &x->file->stream : x->attempt.stream;
+}
 /* All of the response is with the client's stream. */
 void exchange_response_is_whole(struct exchange *x);
 /* It has not taken all that it was given, and says when it takes more. */
@@ -140,6 +149,12 @@ enum step reply_send(struct exchange *x);
 enum step reply_send_more(struct exchange *x);
 /* The route redirects or answers by itself, or it is a preflight. */
 enum step exchange_reply_by_route(struct exchange *x);
+/* State FILE: what the request means below the route's folder is looked for, and becomes the response. */
+enum step exchange_answer_from_file(struct exchange *x);
+/* The name of that below the root, terminated. NULL, or a static clause that says why there is none. */
+const char *exchange_file_name(const struct files_conf *conf, struct slice target, struct text *out);
+/* What a refusal says besides, of the file: the number of fields, 1 at most. */
+uint32_t exchange_file_fields(struct exchange *x, struct http_field *out);
 /* OPTIONS and TRACE go no further than this. */
 enum step exchange_reply_as_last(struct exchange *x);
 /* It is a CA's question for the proof of a name, and x->proof the answer: before all that a configuration says. */

@@ -102,7 +102,7 @@ static int keep(struct exchange *x, struct kept *k)
     k->routes = (struct route_set){ .listener = x->routes->listener, .conf = &k->listener };
     k->route = (struct route){ .name = x->route->name, .id = x->route->id, .meters = x->route->meters };
     if (x->route->conf && keep_route_conf(x, k, x->route->conf) < 0) return -1;
-    k->pool.timeouts = x->pool_conf->timeouts;
+    if (x->pool_conf) k->pool.timeouts = x->pool_conf->timeouts;
     if (x->variant) keep_variant(k, x->variant);
     return 0;
 }
@@ -110,7 +110,7 @@ static int keep(struct exchange *x, struct kept *k)
 /* The access log tells the addresses of all attempts. */
 static void keep_addresses(struct exchange *x)
 {
-    for (uint32_t i = 0; i < flight_kept_attempts(&x->record); i++) {
+    for (uint32_t i = 0; x->view && i < flight_kept_attempts(&x->record); i++) {
         const struct server *s = roster_server_by_id(x->view->set->roster, x->record.attempts[i].server);
         x->addresses[i] = s ? keep_text(x, s->address_text) : NULL;
     }
@@ -120,7 +120,7 @@ static bool asks_nothing_more(const struct exchange *x)
 {
     bool is_past_head = x->state == EXCHANGE_RESPONSE || x->state == EXCHANGE_TUNNEL ||
                         x->state == EXCHANGE_FLUSH;
-    return is_past_head && !exchange_is_local(x) && x->view && x->route;
+    return is_past_head && !exchange_is_local(x) && (x->view || x->file) && x->route;
 }
 
 void exchange_unpin(struct exchange *x)
@@ -133,7 +133,7 @@ void exchange_unpin(struct exchange *x)
     keep_addresses(x);
     x->routes = &k->routes;
     x->route = &k->route;
-    x->pool_conf = &k->pool;
+    if (x->pool_conf) x->pool_conf = &k->pool;
     x->retry = &k->pool.retry.how; /* none any more */
     if (x->variant) x->variant = &k->variant;
     x->named = NULL;
@@ -142,7 +142,7 @@ void exchange_unpin(struct exchange *x)
     if (x->mirror) mirror_original_ended(x); /* without a comparison: its copy need not wait */
     x->straggles = x->site->site;
     atomic_fetch_add_explicit(&x->straggles->stragglers, 1, memory_order_relaxed);
-    pool_view_put(x->view);
+    if (x->view) pool_view_put(x->view);
     x->view = x->attempt.view = NULL;
     site_view_put(x->site);
     x->site = NULL;

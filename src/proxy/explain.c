@@ -3,7 +3,9 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "files/file_name.h"
 #include "proxy/choose.h"
+#include "proxy/exchange_steps.h"
 #include "proxy/explain_request.h"
 #include "proxy/site.h"
 #include "route/maintenance_conf.h"
@@ -146,6 +148,34 @@ static uint16_t status_of(const struct route_set *l, const struct choose_result 
     return m ? (uint16_t)m->status : end_reason_info(c->refusal)->status;
 }
 
+/* Nobody looks whether it is there: that could take long. */
+static void print_file(const struct route_set *l, const struct choose_result *c, const struct http_head *head,
+                       struct json *out)
+{
+    const struct files_conf *files = c->route->conf->files;
+    char target_memory[HTTP_TARGET_MAX], name_memory[FILE_NAME_MAX], why[FILE_NAME_MAX + 2048];
+    struct text t = text_over(why, sizeof(why)), name = text_over(name_memory, sizeof(name_memory));
+    struct text rewritten = text_over(target_memory, sizeof(target_memory));
+    struct slice target = head->target;
+    if (head->method != HTTP_GET && head->method != HTTP_HEAD) {
+        print_answer(405, END_METHOD_NOT_ALLOWED, "files are asked for by GET and HEAD alone", out);
+        return;
+    }
+    struct route_scratch *scratch = c->route->rewrite ? route_scratch_new() : NULL;
+    enum end_reason refusal = c->route->rewrite ? choose_target(l, c->route, scratch, &target, &rewritten)
+                                                : END_NONE;
+    route_scratch_free(scratch);
+    const char *none = refusal == END_NONE ? exchange_file_name(files, target, &name)
+                                           : end_reason_info(refusal)->means;
+    if (none) {
+        enum end_reason end = refusal == END_NONE ? END_FILE_NOT_FOUND : refusal;
+        print_answer(end_reason_info(end)->status, end, none, out);
+        return;
+    }
+    text_printf(&t, "the route answers from file %s/%s, if it is there", files->root, text_cstr(&name));
+    print_answer(200, END_OK, text_cstr(&t), out);
+}
+
 /* True if weir answers by itself. */
 static bool print_own_answer(const struct route_set *l, const struct choose_result *c,
                              const struct http_template_input *in, struct json *out)
@@ -164,6 +194,10 @@ static bool print_own_answer(const struct route_set *l, const struct choose_resu
         return true;
     }
     const struct route_conf *conf = c->route->conf;
+    if (!c->pool && conf->files) {
+        print_file(l, c, in->head, out);
+        return true;
+    }
     if (!c->pool && !conf->respond) {
         TEXT_LITERAL(&t, "the route redirects to ");
         size_t begin = t.len;

@@ -13,6 +13,7 @@
 #define BODY_MAX 2048
 /* A target may have 64 KiB, and stand in it more than once; a block of the arena holds this. */
 #define LOCATION_MAX (120u << 10)
+#define ALLOWED_OF_FILES "GET, HEAD"
 #define ALLOWED "GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH"
 
 /* "0.42 ms", "12 ms", "1.50 s". */
@@ -463,7 +464,11 @@ int fault_reply(struct exchange *x, struct fault_reply *out)
     out->field_count += exchange_rate_fields(x, &out->fields[out->field_count]);
     if (x->auth) out->field_count += exchange_auth_challenges(x, &out->fields[out->field_count]);
     out->head.reason = slice_of(http_status_text(status));
-    /* RFC 9110 15.5.6 asks for Allow with 405; what is refused here is CONNECT alone. */
-    if (status == 405) out->fields[out->field_count++] = make_field("Allow", SLICE(ALLOWED));
+    out->field_count += exchange_file_fields(x, &out->fields[out->field_count]);
+    /* RFC 9110 15.5.6 asks for Allow with 405; what is refused but of files is CONNECT alone. */
+    bool is_of_files = x->route && x->route->conf && x->route->conf->files && x->head.method != HTTP_CONNECT;
+    if (status == 405)
+        out->fields[out->field_count++] = make_field("Allow",
+                                                     is_of_files ? SLICE(ALLOWED_OF_FILES) : SLICE(ALLOWED));
     return 0;
 }

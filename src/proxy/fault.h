@@ -10,7 +10,7 @@ struct server;
 struct fault_reply {
     struct http_head head; /* status, reason; no fields of its own */
     struct http_field
-        fields[8 + EXCHANGE_RATE_FIELDS + EXCHANGE_CHALLENGES + CORS_FIELDS + CORS_PREFLIGHT_FIELDS];
+        fields[9 + EXCHANGE_RATE_FIELDS + EXCHANGE_CHALLENGES + CORS_FIELDS + CORS_PREFLIGHT_FIELDS];
     uint32_t field_count;
     struct slice body;
     bool is_bodiless; /* not even a length is said */

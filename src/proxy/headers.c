@@ -130,7 +130,7 @@ static void take_hsts_out(struct http_field *fields, uint32_t count)
 /* Empty: none is to be set. A server that is in an older roster alone has none: nobody would know it by that. */
 static struct slice cookie_of(const struct exchange *x)
 {
-    const struct sticky *sticky = x->view->set->roster->sticky;
+    const struct sticky *sticky = x->view ? x->view->set->roster->sticky : NULL;
     if (!sticky || !x->attempt.server) return SLICE_NONE;
     /* A server pinned by hand is no client's home. */
     if (x->named_reason == BALANCE_PINNED) return SLICE_NONE;

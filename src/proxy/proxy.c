@@ -10,6 +10,7 @@
 #include "base/bug.h"
 #include "base/count.h"
 #include "conf/arena.h"
+#include "files/file_readers.h"
 #include "proxy/change.h"
 #include "proxy/worker.h"
 #include "record/span_export.h"
@@ -256,6 +257,7 @@ int proxy_prepare(struct proxy *p, struct mailbox *control, void (*on_evidence)(
 {
     p->control = control;
     p->on_evidence = on_evidence;
+    if (file_readers_new(&p->file_readers, p->metrics, err) < 0) return -1;
     for (uint32_t i = 0; i < p->worker_count; i++) {
         if (worker_new(&p->workers[i], p, i, err) < 0) return -1;
     }
@@ -283,6 +285,7 @@ void proxy_free(struct proxy *p)
         if (p->workers[i]->has_thread) worker_stop(p->workers[i]);
         worker_join(p->workers[i]);
     }
+    file_readers_stop(p->file_readers);
     for (uint32_t i = 0; p->workers && i < p->worker_count; i++)
         if (p->workers[i]) worker_leave_site(p->workers[i]);
     access_log_close(p->access_log);
@@ -290,6 +293,7 @@ void proxy_free(struct proxy *p)
     free(p->span_source);
     proxy_end_site(p);
     for (uint32_t i = 0; p->workers && i < p->worker_count; i++) worker_free(p->workers[i]);
+    file_readers_free(p->file_readers);
     metric_registry_free(p->metrics);
     client_table_free(p->clients);
     denials_free(p->denials);

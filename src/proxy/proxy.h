@@ -17,6 +17,7 @@
 #include "record/access_log.h"
 #include "record/flight.h"
 
+struct file_readers;
 struct passwords;
 struct servers_finder;
 struct socket_store;
@@ -56,6 +57,7 @@ struct proxy {
     struct client_table *clients;
     struct list rate_books; /* of rate_book: what the configurations' rate limits count in; control thread */
     struct passwords *passwords;        /* borrowed; NULL: none can be checked, as nothing is served */
+    struct file_readers *file_readers;  /* files/file_readers.h; none before it is prepared */
     struct verified *verified, *tokens; /* passwords and signatures */
     unsigned long salt;                 /* of what is to look like anything, and always the same */
     struct denials *denials;            /* for a while; the control thread's to change */

@@ -204,6 +204,7 @@ static void check_tcp_route(struct conf_decode *d, const struct conf_node *node,
                                              "split",
                                              "redirect",
                                              "respond",
+                                             "files",
                                              "egress",
                                              "debug",
                                              "rewrite",
@@ -275,14 +276,15 @@ static void check_listener(struct conf_decode *d, const struct conf_node *node, 
     if (l->protocol == LISTENER_TCP && l->rate)
         conf_decode_fault(d, node, "rate", "bound connections by `gate: {connections_per_client}`",
                           "a tcp listener passes bytes and knows no requests that could be counted");
-    const char *rest = l->redirect ? "redirect" : "respond";
-    bool has_rest = l->redirect || l->respond;
-    if (l->protocol == LISTENER_TCP && has_rest)
+    const char *rest = l->redirect ? "redirect" : l->respond ? "respond" : "files";
+    int rests = (l->redirect != NULL) + (l->respond != NULL) + (l->files != NULL);
+    if (l->protocol == LISTENER_TCP && rests)
         conf_decode_fault(d, node, rest, "write `protocol: http`, or leave it out",
-                          "a tcp listener does not %s", rest);
-    else if (l->redirect && l->respond)
-        conf_decode_fault(d, node, "respond", "keep one of them", "what no route takes has one answer");
-    else if (l->pool && has_rest)
+                          "a tcp listener does not %s", l->files ? "answer from files" : rest);
+    else if (rests > 1)
+        conf_decode_fault(d, node, l->files ? "files" : "respond", "keep one of them",
+                          "what no route takes has one answer");
+    else if (l->pool && rests)
         conf_decode_fault(d, node, rest, "leave one out; with `routes:` both go together",
                           "a listener has either a pool for everything or %ss everything itself",
                           l->redirect ? "redirect" : "answer");
@@ -290,11 +292,12 @@ static void check_listener(struct conf_decode *d, const struct conf_node *node, 
         conf_decode_fault(d, node, "pool",
                           "keep `routes:`, the last of which may match everything, or `pool:` alone",
                           "a listener has either a pool or routes");
-    else if (!l->pool && !l->routes.count && !has_rest)
+    else if (!l->pool && !l->routes.count && !rests)
         conf_decode_fault(d, node, NULL, "add `pool:` with a pool's name",
                           "a listener needs a pool or routes");
     if (l->redirect) l->rest = (struct route_conf){ .name = "https", .https = l->redirect };
     if (l->respond) l->rest = (struct route_conf){ .name = "respond", .respond = l->respond };
+    if (l->files) l->rest = (struct route_conf){ .name = "files", .files = l->files };
     check_route_paths(d, node, l);
 }
 
@@ -330,6 +333,8 @@ static const struct conf_field listener_fields[] = {
       .help = "`https`: what no route takes is sent to the same host, path and query by https." },
     { "respond", CONF_OPTIONAL(struct listener_conf, respond, &route_respond_type),
       .help = "Or what no route takes is answered so by weir itself; text will do." },
+    { "files", CONF_OPTIONAL(struct listener_conf, files, &files_conf_type),
+      .help = "Likewise: the folder that is looked into." },
     { "timeouts", CONF_OBJECT(struct listener_conf, timeouts, &listener_timeouts_type),
       .help = "Time-outs towards clients." },
     { "limits", CONF_OBJECT(struct listener_conf, limits, &listener_limits_type),

@@ -73,6 +73,7 @@ struct listener_conf {
     /* Of what no route takes; one of them, or NULL: it is answered with 404. */
     struct route_https_conf *redirect;
     struct route_respond_conf *respond;
+    struct files_conf *files;
     struct route_conf rest; /* the route that this is; without a name: there is none */
     struct listener_timeouts timeouts;
     struct listener_limits limits;

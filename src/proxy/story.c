@@ -267,7 +267,11 @@ static void tell_attempts(struct teller *s)
         tell_attempt(s, &r->attempts[i], is_last ? r->attempt_count : i + 1,
                      is_last ? r->picked_us : FLIGHT_NEVER);
     }
-    if (!r->attempt_count && !(r->flags & FLIGHT_TCP)) {
+    const struct route *route = r->route && !r->attempt_count ? route_of(s) : NULL;
+    if (route && route->conf && route->conf->files) {
+        text_printf(begin(s), "It asked for a file below %s.", route->conf->files->root);
+        say(s, FLIGHT_NEVER);
+    } else if (!r->attempt_count && !(r->flags & FLIGHT_TCP)) {
         TEXT_LITERAL(begin(s), "No server was tried.");
         say(s, FLIGHT_NEVER);
     }

@@ -44,7 +44,7 @@ bool upgrade_is_refused(const struct exchange *x)
 {
     if (!upgrade_is_over_http2(x)) return false;
     const struct route_conf *conf = x->route->conf;
-    if (!x->pool) return conf->respond && says_open((uint16_t)conf->respond->status);
+    if (!x->pool) return conf->files || (conf->respond && says_open((uint16_t)conf->respond->status));
     return !upgrade_allowed(&x->head, conf).len;
 }
 

@@ -12,6 +12,7 @@
 #include "base/count.h"
 #include "base/log.h"
 #include "base/signal_stack.h"
+#include "files/file_readers.h"
 #include "net/socket_set.h"
 #include "proxy/accept.h"
 #include "proxy/exchange_steps.h"
@@ -94,6 +95,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     acceptor_spare_open(&w->spare);
     list_init(&w->mirrors);
     list_init(&w->questions);
+    list_init(&w->file_asks);
     list_init(&w->pools);
     list_init(&w->listeners);
     if (loop_init(&w->loop, &p->budget, err) < 0) {
@@ -131,6 +133,7 @@ void worker_free(struct worker *w)
     route_scratch_free(w->scratch);
     resolver_free(w->resolver);
     password_questions_drop(w);
+    file_asks_drop(&w->file_asks);
     mailbox_free(w->box);
     flight_ring_free(w->flights);
     compression_worker_fini(&w->compression);

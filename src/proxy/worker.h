@@ -76,6 +76,7 @@ struct worker {
     struct list mirrors;   /* of mirror */
     struct list questions; /* of password_question: under way */
     uint32_t question_count;
+    struct list file_asks; /* of file_ask: likewise */
     struct h1_worker h1;
     struct shed shed;
     struct resolver *resolver; /* NULL if no route is an egress route */

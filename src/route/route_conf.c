@@ -275,29 +275,29 @@ static void check_trailers(struct conf_decode *d, const struct conf_node *node, 
 static void check_destination(struct conf_decode *d, const struct conf_node *node, const struct route_conf *r)
 {
     int destinations = (r->pool != NULL) + (r->split != NULL) + (r->redirect != NULL) + (r->respond != NULL) +
-                       (r->egress != NULL);
+                       (r->egress != NULL) + (r->files != NULL);
     if (destinations > 1)
-        conf_decode_fault(d, node, NULL, "keep one of pool, split, redirect, respond and egress",
+        conf_decode_fault(d, node, NULL, "keep one of pool, split, redirect, respond, files and egress",
                           "the route leads to several places");
     else if (!destinations && !r->debug)
-        conf_decode_fault(d, node, NULL, "add pool, split, redirect, respond or egress",
+        conf_decode_fault(d, node, NULL, "add pool, split, redirect, respond, files or egress",
                           "the route leads nowhere");
-    if (r->debug && (r->redirect || r->respond || r->egress))
+    if (r->debug && (r->redirect || r->respond || r->files || r->egress))
         conf_decode_fault(d, node, "debug", "it stands beside pool or split only",
                           "the route has a debug upstream and does not go to a pool");
     bool has_server = r->pool || r->split || r->debug;
     if (r->mirror && !has_server)
         conf_decode_fault(d, node, "mirror", "it stands beside pool or split only",
                           "what does not go to a pool cannot be copied to one");
-    if (r->compress && !has_server && !r->egress)
+    if (r->compress && !has_server && !r->egress && !r->files)
         conf_decode_fault(
             d, node, "compress", "leave it out",
-            "what weir answers by itself goes as it is: only servers' responses are compressed");
+            "what weir answers by itself goes as it is: only servers' responses and files are compressed");
     if (r->retry && !has_server && !r->egress)
         conf_decode_fault(d, node, "retry", "leave it out", "there is no server that could be tried again");
-    if (r->rewrite && !has_server && !r->egress)
+    if (r->rewrite && !has_server && !r->egress && !r->files)
         conf_decode_fault(d, node, "rewrite", "leave it out",
-                          "there is no server that could see the rewritten target");
+                          "there is no server and no file that the rewritten target could be for");
 }
 
 static void check_route(struct conf_decode *d, const struct conf_node *node, void *object)
@@ -392,12 +392,14 @@ static const struct conf_field fields[] = {
       .help = "Or where the client is sent." },
     { "respond", CONF_OPTIONAL(struct route_conf, respond, &route_respond_type),
       .help = "Or what weir itself answers." },
+    { "files", CONF_OPTIONAL(struct route_conf, files, &files_conf_type),
+      .help = "Or the folder that it answers from." },
     { "egress", CONF_OPTIONAL(struct route_conf, egress, &egress_type),
       .help = "Or out, to where the request's X-Egress-Host says." },
     { "debug", CONF_OPTIONAL(struct route_conf, debug, &debug_type),
       .help = "One server for everything, whatever the pool; for looking into something." },
     { "rewrite", CONF_OPTIONAL(struct route_conf, rewrite, &rewrite_conf_type),
-      .help = "Another target for the server." },
+      .help = "Another target for the server, or for the file." },
     { "request_headers", CONF_OPTIONAL(struct route_conf, request_headers, &headers_type),
       .help = "What is changed of the request's fields." },
     { "response_headers", CONF_OPTIONAL(struct route_conf, response_headers, &headers_type),

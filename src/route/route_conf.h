@@ -4,6 +4,7 @@
 #include "auth/auth_conf.h"
 #include "coding/compress_conf.h"
 #include "conf/field.h"
+#include "files/files_conf.h"
 #include "http/template.h"
 #include "route/cors_conf.h"
 #include "route/gate_conf.h"
@@ -96,6 +97,7 @@ struct route_conf {
     struct route_redirect_conf *redirect;
     struct route_https_conf *https; /* a listener's `redirect: https` */
     struct route_respond_conf *respond;
+    struct files_conf *files;
     struct route_egress_conf *egress;
     struct route_debug_conf *debug; /* may stand beside pool or split, and goes before them */
     struct rewrite_conf *rewrite;   /* NULL: as it came */
