@@ -147,7 +147,7 @@ def take_every_server_out(scene, fields):
 def fill_the_queue(scene, fields, timeout="10s", length=1):
     server = scene.server([broken.receive, broken.wait_end])
     weir = scene.proxy({"name": "one", "address": server.address, "max_connections": 1},
-                       pool={"queue": {"length": length}, "timeouts": {"queue": timeout}})
+                       pool={"queue": {"length": length, "order": "first_come"}, "timeouts": {"queue": timeout}})
     busy = scene.client(weir)
     send(busy)
     server.wait_requests(1)

@@ -62,7 +62,8 @@ def test_a_body_must_go_on(relay):
 
 
 def test_a_body_that_drips_has_its_time(relay):
-    client = relay.open(broken.receive, broken.ok, listener={"timeouts": {"body": "400ms"}})
+    client = relay.open(broken.receive, broken.ok,
+                        listener={"timeouts": {"body": "400ms"}, "limits": {"least_rate": "off"}})
     client.send(message.request("POST", "/", ("Content-Length", "20")))
     drip(client, 20)
     assert client.read("POST").status == 200
