@@ -145,7 +145,7 @@ static bool make_way(struct pool_worker *pw, const struct pool_waiter *w, bool i
 /* Those who are to be told that they were displaced are counted until they are. */
 static bool is_full(const struct pool_worker *pw)
 {
-    return pw->queue_length - pw->displaced_count >= pw->view->set->roster->conf->queue.length;
+    return queue_waiting(pw) >= pw->view->set->roster->conf->queue.length;
 }
 
 static bool may_join(struct pool_worker *pw, const struct pool_waiter *w)
@@ -192,12 +192,12 @@ void pool_stop_waiting(struct pool_worker *pw, struct pool_waiter *w)
         w->is_displaced = false;
         show_first(pw);
     }
-    queue_mark(pw, pw->queue_length > 0);
+    queue_mark(pw, queue_waiting(pw) > 0);
 }
 
 void queue_look(struct pool_worker *pw)
 {
-    slot_look(pw, pw->queue_length);
+    slot_look(pw, queue_waiting(pw));
 }
 
 void queue_init(struct pool_worker *pw)

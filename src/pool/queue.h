@@ -52,6 +52,11 @@ void queue_mark(struct pool_worker *pw, bool is_waiting);
 /* There is a new set: those who wait know the servers that were there before. */
 void queue_look(struct pool_worker *pw);
 bool queue_is_newest_first(const struct pool_worker *pw);
+/* Without those who made way and were not told yet: they want nothing any more. */
+static inline uint32_t queue_waiting(const struct pool_worker *pw)
+{
+    return pw->queue_length - pw->displaced_count;
+}
 /* Whose turn it is: anybody's, or of those who are named to `named`. NULL: nobody's. */
 struct pool_waiter *queue_first(const struct pool_worker *pw, const struct server *named);
 /* He has his turn. */

@@ -69,7 +69,7 @@ static struct pool_worker *whose_turn(const struct pool_worker *pw, uint64_t mas
         struct pool_worker *to = pw->pool->workers[next];
         if (bug_if(QUEUE, !to)) continue; /* it has said that somebody waits there */
         uint64_t at = next_place(to);
-        if (to == pw && !pw->queue_length) continue;
+        if (to == pw && !queue_waiting(pw)) continue;
         if (first && !queue_goes_before(at, first_at, is_newest_first)) continue;
         first = to, first_at = at;
     }
@@ -147,8 +147,8 @@ static void offer(struct pool_worker *pw, struct server *s)
     }
     bool is_left = pw->offered != NULL;
     pw->offered = NULL;
-    queue_mark(pw, pw->queue_length > 0);
-    if (is_left && !pw->queue_length) {
+    queue_mark(pw, queue_waiting(pw) > 0);
+    if (is_left && !queue_waiting(pw)) {
         slot_free(pw, s);
         return;
     }

@@ -204,6 +204,28 @@ static void who_goes_before_he_is_told_that_he_was_displaced_is_not_told(void **
     crew_stop(&c);
 }
 
+/* A slot that was on its way to him is another's, on whatever worker. */
+static void what_was_meant_for_who_made_way_goes_on(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct waiter w[3];
+    start(&c, 2, 1);
+    assert_true(pool_enter(c.workers[0], only(&c)));
+    assert_true(ask(&w[0], &c, 0, 0, POOL_PRIORITY_LOW));
+    pool_leave(c.workers[0], only(&c)); /* to worker 0, in its next turn */
+    assert_true(ask(&w[1], &c, 1, 0, POOL_PRIORITY_HIGH));
+    pool_stop_waiting(c.workers[0], &w[1].w);
+    assert_true(ask(&w[2], &c, 2, 1, POOL_PRIORITY_NORMAL));
+    crew_turns(&c, 4);
+    assert_true(w[0].is_displaced);
+    assert_int_equal(turns, 1);
+    assert_int_equal(order[0], 2);
+    pool_leave(c.workers[1], only(&c));
+    crew_turns(&c, 3);
+    crew_stop(&c);
+}
+
 /* Whatever happens in whatever order: no slot is lost, everybody is told one thing once, and all counts come back. */
 
 #define CLIENTS 48
@@ -346,6 +368,7 @@ int main(void)
         cmocka_unit_test(a_full_queue_makes_way_for_a_higher_class),
         cmocka_unit_test(under_overload_the_oldest_makes_way_for_the_newest),
         cmocka_unit_test(who_goes_before_he_is_told_that_he_was_displaced_is_not_told),
+        cmocka_unit_test(what_was_meant_for_who_made_way_goes_on),
         cmocka_unit_test(nothing_is_lost_whatever_the_order_of_events),
         cmocka_unit_test(ten_times_too_many_are_served_as_well_as_can_be),
     };
