@@ -170,7 +170,8 @@ static void give(uint32_t size_class, struct place *p)
 {
     struct size_class *c = &classes[size_class];
     struct run *r = run_of(p);
-    if (bug_if(TLS, !r->used || r->size_class != size_class)) return; /* given back twice, or by another size */
+    if (bug_if(TLS, !r->used || r->size_class != size_class))
+        return; /* given back twice, or by another size */
     p->next = r->free;
     r->free = p;
     if (r->used-- == places_in(size_of(size_class))) list_push_front(&c->with_room, &r->link);
