@@ -1,4 +1,4 @@
-#include "admin/call.h"
+#include "admin/call_state.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -7,42 +7,6 @@
 #include "base/end_reason.h"
 #include "base/text.h"
 #include "net/loop.h"
-
-enum call_state { CALL_GATHER, CALL_WAIT, CALL_ANSWER, CALL_STREAM, CALL_DONE };
-
-/* What a stream's client has not taken. */
-struct call_out {
-    const char *content_type; /* NULL: the answer is no stream */
-    char *data;               /* CALL_STREAM_MAX bytes */
-    size_t from, to;
-};
-
-struct call {
-    struct call_env *env;
-    struct http_stream *stream;
-    struct list link; /* env->calls */
-    struct loop_task end_task;
-    struct timer timer;
-    struct loop_grave grave;
-    uint8_t state; /* enum call_state */
-    bool is_head, is_cut, is_reserved;
-    bool has_all;  /* of the request */
-    bool is_noted; /* the audit trail has been told what came of it */
-    char *body;    /* a configuration can be larger than a block */
-    uint32_t body_len, body_room;
-    struct answer answer;
-    size_t sent, budget_taken;
-    uint64_t id;
-    uint64_t wait_ms;               /* not 0: the handler answers later */
-    bool is_answered;               /* and has */
-    void (*on_gone)(void *context); /* whoever works on the answer; NULL: nobody, or he knows */
-    void *gone_context;
-    struct call_out out; /* of a stream */
-    struct witness witness;
-    uint64_t answer_deadline_ms;
-    struct admin_request request;
-    char memory[]; /* what the request's slices point to */
-};
 
 /* the end */
 
@@ -93,7 +57,7 @@ static void on_end_task(struct loop_task *t)
 }
 
 /* Not at once: a stream is never released from within its own event. */
-static void finish(struct call *c, bool is_cut)
+void call_finish(struct call *c, bool is_cut)
 {
     if (c->state == CALL_DONE) return;
     c->state = CALL_DONE;
@@ -110,7 +74,7 @@ static void send_more(struct call *c)
     enum io io = http_send_body(c->stream, a->body + c->sent, a->body_len - c->sent, HTTP_END, &taken);
     c->sent += taken;
     if (io == IO_FAIL || c->sent == a->body_len) {
-        finish(c, io == IO_FAIL);
+        call_finish(c, io == IO_FAIL);
         return;
     }
     if (!taken && timer_is_armed(&c->timer)) return;
@@ -127,9 +91,7 @@ static void add_field(struct http_field *fields, uint32_t *count, const char *na
                                               .value_len = (uint32_t)value.len };
 }
 
-#define FIELDS_MAX 14
-
-static uint32_t make_fields(const struct call *c, struct http_field *fields, char *date, size_t date_size)
+uint32_t call_make_fields(const struct call *c, struct http_field *fields, char *date, size_t date_size)
 {
     const struct answer *a = &c->answer;
     uint32_t count = 0;
@@ -156,9 +118,9 @@ static uint32_t make_fields(const struct call *c, struct http_field *fields, cha
 }
 
 /* c->answer is made: it goes out. What it holds counts on the budget until the client has taken it. */
-static void send_answer(struct call *c)
+void call_send_answer(struct call *c)
 {
-    struct http_field fields[FIELDS_MAX];
+    struct http_field fields[CALL_FIELDS_MAX];
     char date[40];
     struct answer *a = &c->answer;
     struct loop *l = c->env->loop;
@@ -170,7 +132,7 @@ static void send_answer(struct call *c)
     struct http_head head = { .version = HTTP_VERSION_1_1, .status = a->status };
     head.reason = slice_of(http_status_text(a->status));
     struct http_send send = { .head = &head, .extra = fields, .content_length = a->body_len };
-    send.extra_count = make_fields(c, fields, date, sizeof(date));
+    send.extra_count = call_make_fields(c, fields, date, sizeof(date));
     bool is_empty = a->status == 204 || a->status == 304; /* RFC 9110 6.4.1 */
     send.body = is_empty ? HTTP_BODY_NONE : HTTP_BODY_LENGTH;
     send.is_bodiless = c->is_head || is_empty;
@@ -184,28 +146,13 @@ static void send_answer(struct call *c)
     if (io == IO_OK && has_body)
         send_more(c);
     else
-        finish(c, io != IO_OK);
+        call_finish(c, io != IO_OK);
 }
 
 /* streams */
 
-static void send_waiting(struct call *c)
-{
-    size_t taken = 0;
-    struct call_out *o = &c->out;
-    enum io io = http_send_body(c->stream, o->data + o->from, o->to - o->from, 0, &taken);
-    o->from += taken;
-    if (o->from == o->to) o->from = o->to = 0;
-    if (io == IO_FAIL)
-        finish(c, true);
-    else if (o->from == o->to)
-        loop_disarm(c->env->loop, &c->timer);
-    else if (taken || !timer_is_armed(&c->timer))
-        loop_arm(c->env->loop, &c->timer, CALL_WRITE_MS);
-}
-
 /* The answer takes long, and is not made for nobody: who sends a FIN is taken to be gone. */
-static void watch_client(struct call *c)
+void call_watch_client(struct call *c)
 {
     c->stream->ends_at_hangup = true;
     http_stream_watch(c->stream);
@@ -223,36 +170,9 @@ static bool may_be_long(struct call *c)
     answer_problem(&c->answer, 503,
                    "%u calls that take long are being answered; try again when one of them is over.",
                    CALL_LONG_MAX);
-    send_answer(c);
+    call_send_answer(c);
     tell_gone(c);
     return false;
-}
-
-static void begin_stream(struct call *c)
-{
-    struct http_field fields[FIELDS_MAX];
-    char date[40];
-    struct loop *l = c->env->loop;
-    if (!budget_take(l->blocks.budget, CALL_STREAM_MAX) || !(c->out.data = malloc(CALL_STREAM_MAX))) {
-        answer_problem(&c->answer, 503, "There is no memory for another stream; try again.");
-        send_answer(c);
-        return;
-    }
-    c->budget_taken = CALL_STREAM_MAX;
-    c->answer.content_type = c->out.content_type;
-    struct http_head head = { .version = HTTP_VERSION_1_1,
-                              .status = 200,
-                              .reason = slice_of(http_status_text(200)) };
-    struct http_send send = {
-        .head = &head, .extra = fields, .body = HTTP_BODY_UNKNOWN, .is_bodiless = c->is_head
-    };
-    send.extra_count = make_fields(c, fields, date, sizeof(date));
-    c->state = CALL_STREAM;
-    enum io io = http_send_head(c->stream, &send, 0);
-    if (io != IO_OK || c->is_head)
-        finish(c, io != IO_OK);
-    else
-        watch_client(c);
 }
 
 static void handle(struct call *c)
@@ -261,13 +181,13 @@ static void handle(struct call *c)
     c->request.route->handle(&c->request, &c->answer);
     if ((c->out.content_type || c->wait_ms) && !may_be_long(c)) return;
     if (c->out.content_type) {
-        begin_stream(c);
+        call_begin_stream(c);
     } else if (c->wait_ms) {
         c->state = CALL_WAIT;
         loop_arm(c->env->loop, &c->timer, c->wait_ms);
-        watch_client(c);
+        call_watch_client(c);
     } else {
-        send_answer(c);
+        call_send_answer(c);
     }
 }
 
@@ -314,7 +234,7 @@ static bool keep(struct call *c, const char *data, size_t len)
 static void body_too_large(struct call *c)
 {
     answer_problem(&c->answer, 413, "The body is over %zu bytes, the most that is taken here.", body_max(c));
-    send_answer(c);
+    call_send_answer(c);
 }
 
 static size_t on_body(struct http_stream *s, const char *data, size_t len, unsigned flags)
@@ -326,7 +246,7 @@ static size_t on_body(struct http_stream *s, const char *data, size_t len, unsig
         body_too_large(c);
     } else if (!keep(c, data, len)) {
         answer_problem(&c->answer, 503, "There is no memory for the request's body; try again.");
-        send_answer(c);
+        call_send_answer(c);
     } else if (c->has_all) {
         handle(c);
     }
@@ -347,7 +267,7 @@ static void say_fault(struct call *c, const struct http_fault *fault)
     struct err err;
     err_set(&err, "%s%s%s", info->means, fault->detail ? ": " : "", fault->detail ? fault->detail : "");
     answer_error(&c->answer, info->status, &err);
-    send_answer(c);
+    call_send_answer(c);
 }
 
 static void on_error(struct http_stream *s, const struct http_fault *fault)
@@ -356,14 +276,14 @@ static void on_error(struct http_stream *s, const struct http_fault *fault)
     if (c->state == CALL_GATHER && end_reason_info(fault->reason)->status)
         say_fault(c, fault);
     else
-        finish(c, true);
+        call_finish(c, true);
 }
 
 static void on_writable(struct http_stream *s)
 {
     struct call *c = s->owner;
     if (c->state == CALL_ANSWER) send_more(c);
-    if (c->state == CALL_STREAM) send_waiting(c);
+    if (c->state == CALL_STREAM) call_send_waiting(c);
 }
 
 static const struct http_stream_events events = {
@@ -376,13 +296,13 @@ static void on_timer(struct timer *t)
     if (c->state == CALL_GATHER) {
         answer_problem(&c->answer, 408, "The request's body did not arrive within %u s.",
                        CALL_BODY_MS / 1000);
-        send_answer(c);
+        call_send_answer(c);
     } else if (c->state == CALL_WAIT) {
         answer_problem(&c->answer, 503, "The answer was not ready in time; try again.");
-        send_answer(c);
+        call_send_answer(c);
         tell_gone(c);
     } else {
-        finish(c, true);
+        call_finish(c, true);
     }
 }
 
@@ -444,7 +364,7 @@ static void begin_gather(struct call *c, const struct http_head *head)
     if (!head->expects_continue) return;
     struct http_head interim = { .version = HTTP_VERSION_1_1, .status = 100, .reason = SLICE("Continue") };
     struct http_send send = { .head = &interim, .body = HTTP_BODY_NONE };
-    if (http_send_head(c->stream, &send, 0) != IO_OK) finish(c, true);
+    if (http_send_head(c->stream, &send, 0) != IO_OK) call_finish(c, true);
 }
 
 static struct slice value_of(const struct http_head *head, struct slice name)
@@ -484,7 +404,7 @@ void call_on_request(struct call_env *env, struct http_stream *s, struct http_he
     witness_begin(&c->witness, s, head, from, env->proxy);
     c->has_all = head->body == HTTP_BODY_NONE || (head->body == HTTP_BODY_LENGTH && !head->content_length);
     if (!read_head(c, head))
-        send_answer(c);
+        call_send_answer(c);
     else if ((c->request.route->body || c->request.route->takes_text) && !c->has_all)
         begin_gather(c, head);
     else
@@ -499,29 +419,23 @@ void call_on_fault(struct call_env *env, struct http_stream *s, const struct htt
     if (end_reason_info(fault->reason)->status)
         say_fault(c, fault);
     else
-        finish(c, true);
+        call_finish(c, true);
 }
 
 /* later answers */
 
-static struct call *call_of(const struct admin_request *rq)
+struct call *call_of(const struct admin_request *rq)
 {
     return (struct call *)((uintptr_t)rq - offsetof(struct call, request));
 }
 
-static struct call *find(struct call_ticket t)
+struct call *call_find(struct call_ticket t)
 {
     for (struct list *at = t.env->calls.next; at != &t.env->calls; at = at->next) {
         struct call *c = container_of(at, struct call, link);
         if (c->id == t.id) return c;
     }
     return NULL;
-}
-
-static struct call *find_stream(struct call_ticket t)
-{
-    struct call *c = find(t);
-    return c && c->state == CALL_STREAM ? c : NULL;
 }
 
 struct call_ticket call_wait(const struct admin_request *rq, uint64_t timeout_ms,
@@ -536,7 +450,7 @@ struct call_ticket call_wait(const struct admin_request *rq, uint64_t timeout_ms
 
 bool call_answer(struct call_ticket t, struct answer *a)
 {
-    struct call *c = find(t);
+    struct call *c = call_find(t);
     if (c) c->on_gone = NULL;
     if (!c || c->state != CALL_WAIT) {
         answer_fini(a);
@@ -544,56 +458,13 @@ bool call_answer(struct call_ticket t, struct answer *a)
     }
     c->answer = *a;
     c->is_answered = true;
-    send_answer(c);
-    return true;
-}
-
-struct call_ticket call_stream(const struct admin_request *rq, const char *content_type,
-                               void (*on_gone)(void *context), void *context)
-{
-    struct call *c = call_of(rq);
-    c->out.content_type = content_type;
-    c->on_gone = on_gone;
-    c->gone_context = context;
-    return (struct call_ticket){ c->env, c->id };
-}
-
-bool call_is_open(struct call_ticket t)
-{
-    return find_stream(t) != NULL;
-}
-
-bool call_push(struct call_ticket t, const char *data, size_t len)
-{
-    struct call *c = find_stream(t);
-    if (!c) return false;
-    struct call_out *o = &c->out;
-    if (o->from && len > CALL_STREAM_MAX - o->to) {
-        memmove(o->data, o->data + o->from, o->to - o->from);
-        o->to -= o->from;
-        o->from = 0;
-    }
-    if (len > CALL_STREAM_MAX - o->to) return false;
-    memcpy(o->data + o->to, data, len);
-    o->to += len;
-    send_waiting(c);
+    call_send_answer(c);
     return true;
 }
 
 struct call_env *call_env_of(const struct admin_request *rq)
 {
     return call_of(rq)->env;
-}
-
-void call_end_streams(struct call_env *env,
-                      bool (*may)(void *context, const struct guard_who *who, enum admin_role needs),
-                      void *context)
-{
-    for (struct list *at = env->calls.next; at != &env->calls; at = at->next) {
-        struct call *c = container_of(at, struct call, link);
-        if (c->state == CALL_STREAM && !may(context, &c->request.who, c->request.route->role))
-            finish(c, true);
-    }
 }
 
 void call_kill_all(struct call_env *env)

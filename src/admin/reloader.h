@@ -10,8 +10,9 @@ struct reload_ask {
     const char *const
         *changes; /* instead of all, so many changes (conf/tree_change.h) of the one in force; copied */
     uint32_t change_count;
-    bool is_json; /* else YAML */
-    bool is_dry;  /* only says what would change */
+    bool is_json;    /* else YAML */
+    bool is_dry;     /* only says what would change */
+    bool is_unheard; /* nobody reads the answer: why it was refused goes to the log */
     struct slice
         if_match; /* entity tags (RFC 9110 13.1.1), copied: one must be in force's; without data: whatever is */
     /* With the answer, whose memory is the callee's; not before ask() has returned. */

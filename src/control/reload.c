@@ -66,13 +66,11 @@ struct question {
     uint32_t generation, listener_count, pool_count; /* of what it put in force; 0: nothing */
 };
 
-static void on_signal_done(void *context, struct answer *a);
-
 static void refuse(struct question *q, uint16_t status, struct answer *a, const char *text)
 {
     refusal_answer(a, status, text, q->reload->o.proxy->generation);
     q->reload->refused++;
-    if (q->ask.done == on_signal_done) refusal_log(text); /* else who asked is told */
+    if (q->ask.is_unheard) refusal_log(text); /* else who asked is told */
 }
 
 /* on the jobs' thread */
@@ -498,36 +496,6 @@ static bool look(struct reloader *reloader, const struct reload_look *asked)
 {
     const struct reload *r = (const struct reload *)reloader;
     return !r->is_stopped && reload_history_look(r->o.jobs, r->o.generations, asked);
-}
-
-/* Who asks by a signal, and is not answered. */
-struct by_signal {
-    struct reload *reload;
-    struct audit_entry who;
-};
-
-/* What came of it is in the log already. */
-static void on_signal_done(void *context, struct answer *a)
-{
-    struct by_signal *by = context;
-    by->who.outcome = a->status == 200 ? AUDIT_DONE : AUDIT_FAILED;
-    by->who.to = by->reload->o.proxy->generation;
-    snprintf(by->who.detail, sizeof(by->who.detail), "%s", a->said);
-    audit_note(by->reload->o.audit, &by->who, true);
-    answer_fini(a);
-    free(by);
-}
-
-void reload_by_signal(struct reload *r, const struct audit_entry *who)
-{
-    struct by_signal *by = calloc(1, sizeof(*by));
-    struct reload_ask what = { .done = on_signal_done, .context = by };
-    struct err err = { "weir runs without a configuration file" };
-    char quoted[ERR_TEXT_MAX + 64];
-    if (by) *by = (struct by_signal){ .reload = r, .who = *who };
-    if (by && r->o.path && ask(&r->reloader, &what, &err) == 0) return;
-    free(by);
-    log_event(LOG_WARN, "reload_impossible", "reason=%s", log_quote(err.text, quoted, sizeof(quoted)));
 }
 
 static void on_retire_look(struct timer *t)

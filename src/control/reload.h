@@ -3,7 +3,6 @@
  * runs (the table `frozen` in config_difference.c) stays as it is until the next start, and the answer says so. */
 #pragma once
 
-#include "admin/audit.h"
 #include "admin/reloader.h"
 #include "control/config.h"
 #include "control/generations.h"
@@ -21,7 +20,6 @@ struct reload_options {
     const char *path;                /* of its file; NULL: it has none */
     struct generations *generations; /* NULL: none are kept */
     struct discovery *discovery;     /* finds the servers that a configuration has names for */
-    struct audit *audit;             /* may be NULL */
     void (*on_change)(void *context,
                       const struct config *config); /* another is in force; borrowed until the next */
     void *context;
@@ -31,8 +29,6 @@ MUST_CHECK int reload_new(struct reload **out, const struct reload_options *o, s
 /* What jobs had begun is done; nothing is asked any more. */
 void reload_free(struct reload *r);
 struct reloader *reload_reloader(struct reload *r);
-/* The file anew: what comes of it goes to the log, and to the audit trail as what `who` did, which is copied. */
-void reload_by_signal(struct reload *r, const struct audit_entry *who);
 /* Something is being read, or not with every worker yet. */
 bool reload_is_busy(const struct reload *r);
 /* While another process is being started that reads the same file and folder: nothing is asked. */

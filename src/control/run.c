@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -25,9 +24,11 @@
 #include "control/limits.h"
 #include "control/log_watch.h"
 #include "control/reload.h"
+#include "control/reload_signal.h"
 #include "control/server_check.h"
 #include "control/server_watch.h"
 #include "control/service.h"
+#include "control/signals.h"
 #include "control/split_watch.h"
 #include "control/start.h"
 #include "control/traffic_watch.h"
@@ -61,13 +62,13 @@ struct control {
     struct traffic_watch *traffic; /* NULL: no admin address, or nothing is to be kept */
     struct server_checks *checks;
     struct log_watch *logs; /* NULL: none are watched */
-    struct loop_fd signals;
+    struct signals signals;
     struct drain drain;
     const struct config *config; /* in force */
     const char *path;            /* of its file; NULL: it has none */
     struct start *start;         /* NULL: nothing is kept of configurations */
-    uint32_t signal_count;
-    bool is_stopped_early; /* before anything was served */
+    uint32_t end_count;          /* of signals that ask for the end */
+    bool is_stopped_early;       /* before anything was served */
     struct certificate_watch *certificates;
     struct gate_watch *gates;
     struct passwords *passwords;
@@ -154,67 +155,29 @@ static void ask_for_upgrade(struct control *c, struct audit_entry *who, uint32_t
                   signal);
 }
 
-/* Whoever sent it: the kernel says so (sigaction(2), si_pid and si_uid). */
-static struct audit_entry sender_of(const struct control *c, const struct signalfd_siginfo *info)
+static void on_word(void *context, const struct signal_word *word)
 {
-    uint32_t generation = c->proxy->generation;
-    struct audit_entry e = { .by = "signal", .from = generation, .to = generation };
-    const char *name = sigabbrev_np((int)info->ssi_signo);
-    snprintf(e.what, sizeof(e.what), "SIG%s", name ? name : "?");
-    snprintf(e.peer, sizeof(e.peer), "uid %u, pid %u", info->ssi_uid, info->ssi_pid);
-    return e;
-}
-
-static void on_signal(struct loop_fd *f, uint32_t events)
-{
-    (void)events;
-    struct control *c = container_of(f, struct control, signals);
-    struct signalfd_siginfo info;
-    while (read(f->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        struct audit_entry who = sender_of(c, &info);
-        if (info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGHUP) {
-            if (c->proxy->access_log) access_log_reopen(c->proxy->access_log);
-            heritage_reopen_logs(c->heritage);
-            log_event(LOG_INFO, "logs_reopened", "signal=%u", info.ssi_signo);
-            if (info.ssi_signo == SIGHUP) reload_by_signal(c->reload, &who);
-            continue;
-        }
-        if (info.ssi_signo == SIGUSR2) {
-            ask_for_upgrade(c, &who, info.ssi_signo);
-            continue;
-        }
-        audit_note(c->audit, &who, true);
-        if (c->signal_count++ == 0 && !atomic_load(&c->proxy->is_draining)) {
-            begin_drain(c);
-        } else {
-            log_event(LOG_WARN, "stopping_now", "signal=%u", info.ssi_signo);
-            loop_stop(&c->loop);
-        }
+    struct control *c = context;
+    struct audit_entry who = signal_word_entry(word, c->proxy->generation);
+    switch (word->number) {
+    case SIGUSR1:
+    case SIGHUP:
+        if (c->proxy->access_log) access_log_reopen(c->proxy->access_log);
+        heritage_reopen_logs(c->heritage);
+        log_event(LOG_INFO, "logs_reopened", "signal=%u", word->number);
+        if (word->number == SIGHUP)
+            reload_by_signal(reload_reloader(c->reload), c->path, c->proxy, c->audit, &who);
+        return;
+    case SIGUSR2: ask_for_upgrade(c, &who, word->number); return;
+    default: break;
     }
-}
-
-/* Signals that are to be obeyed even if they come before anybody can. */
-static void words_of_operators(sigset_t *set)
-{
-    sigemptyset(set);
-    sigaddset(set, SIGUSR1);
-    sigaddset(set, SIGUSR2);
-    sigaddset(set, SIGHUP);
-}
-
-static int watch_signals(struct control *c, struct err *err)
-{
-    sigset_t set;
-    words_of_operators(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    c->signals = (struct loop_fd){ .fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC),
-                                   .on_ready = on_signal };
-    if (c->signals.fd < 0 || loop_fd_register(&c->loop, &c->signals, EPOLLIN) < 0)
-        return err_set(err, "cannot watch signals: %s", strerror(errno));
-    return 0;
+    audit_note(c->audit, &who, true);
+    if (c->end_count++ == 0 && !atomic_load(&c->proxy->is_draining)) {
+        begin_drain(c);
+    } else {
+        log_event(LOG_WARN, "stopping_now", "signal=%u", word->number);
+        loop_stop(&c->loop);
+    }
 }
 
 /* the beginning */
@@ -268,14 +231,12 @@ static void on_found_servers(void *context, struct pool *p)
 /* Before anything is served: who comes first finds the servers there. */
 static int open_discovery(struct control *c, struct err *err)
 {
-    sigset_t set;
     struct early_stop stop;
     const struct discovery_options o = {
         .loop = &c->loop, .jobs = c->jobs, .started = c->config, .on_pool = on_found_servers, .context = c
     };
     if (discovery_new(&c->discovery, &o, err) < 0) return -1;
-    words_of_operators(&set);
-    sigprocmask(SIG_BLOCK, &set, NULL);
+    signals_block();
     if (early_stop_open(&stop, &c->loop, err) < 0) return -1;
     discovery_use(c->discovery, c->config);
     discovery_await_first(c->discovery, &stop.is_asked);
@@ -358,7 +319,6 @@ static int open_reload(struct control *c, struct err *err)
                                       .path = c->path,
                                       .generations = c->start ? c->start->generations : NULL,
                                       .discovery = c->discovery,
-                                      .audit = c->audit,
                                       .on_change = on_other_config,
                                       .context = c };
     return reload_new(&c->reload, &o, err);
@@ -460,7 +420,7 @@ static int open_all(struct control *c, struct err *err)
 {
     if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0 || jobs_new(&c->jobs, c->box, err) < 0) return -1;
     if (open_discovery(c, err) < 0) return -1;
-    if (watch_signals(c, err) < 0 || open_proxy(c, err) < 0) return -1;
+    if (signals_open(&c->signals, &c->loop, on_word, c, err) < 0 || open_proxy(c, err) < 0) return -1;
     if (server_watch_new(&c->servers, c->proxy, &c->loop, err) < 0 || open_checks(c, err) < 0) return -1;
     if (split_watch_new(&c->splits, c->proxy, &c->loop, c->jobs, find_folder(c), err) < 0) return -1;
     if (open_logs(c, err) < 0) return -1;
@@ -548,7 +508,7 @@ static void close_all(struct control *c)
     upgrade_free(c->upgrade);
     if (c->heritage) heritage_close(c->heritage);
     mailbox_free(c->box);
-    loop_fd_close(&c->loop, &c->signals);
+    signals_close(&c->signals, &c->loop);
     loop_turn(&c->loop, 0);
     loop_fini(&c->loop);
 }
@@ -579,7 +539,7 @@ int run(const struct run_setup *setup)
     c->config = config;
     c->path = setup->path;
     c->start = setup->start;
-    c->signals.fd = -1;
+    signals_init(&c->signals);
     c->budget.limit = 64 << 20; /* the admin API's own: traffic cannot starve it */
     c->budget.is_dumped = config->core && config->core->contents == CORE_FULL;
     c->heritage = setup->heritage;

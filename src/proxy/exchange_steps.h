@@ -1,7 +1,7 @@
-/* proxy/exchange_steps.h: what the parts of an exchange call of one another. exchange.c: states, time-outs, beginning and
+/* proxy/exchange_steps.h: what the parts of an exchange call of one another. exchange.c: states, beginning and
  * end. exchange_attempt.c: servers, the queue. exchange_retry.c: whether a request goes out once more.
  * exchange_request.c: from client to server. exchange_response.c: from server to client. exchange_reply.c: weir's own
- * answers. exchange_file.c: answers from files. exchange_auth.c: who may pass by what they show. exchange_rate.c: rate limits. exchange_egress.c: where egress
+ * answers. exchange_deadline.c: how long each is waited for. exchange_file.c: answers from files. exchange_auth.c: who may pass by what they show. exchange_rate.c: rate limits. exchange_egress.c: where egress
  * routes go. exchange_head.c: the head as the exchange's own. A response that is compressed on its way:
  * compression.h. */
 #pragma once
@@ -72,6 +72,28 @@ static inline bool exchange_is_with_server(const struct exchange *x)
 
 /* Another configuration is in force: whoever is past its response's head lets go of the old one. */
 void exchange_unpin(struct exchange *x);
+
+/* What is waited for: how long that may take is a time-out of the listener or of the pool. */
+enum exchange_wait {
+    WAIT_NONE,
+    WAIT_RESOLVED,
+    WAIT_SLOT,
+    WAIT_CONNECTED,
+    WAIT_BODY,           /* the client is to send more of the request */
+    WAIT_SEND,           /* the server is to take more of it */
+    WAIT_EARLY_RESPONSE, /* it takes no more, and may have answered */
+    WAIT_FIRST_BYTE,
+    WAIT_RESPONSE, /* more of it */
+    WAIT_WRITE,    /* the client is to take more of the response */
+};
+
+/* Besides what its request waits for. */
+enum exchange_wait exchange_waits_for(enum exchange_state state);
+/* How it ends where no sentence can be said any more. */
+enum end_reason exchange_own_end(const struct exchange *x, enum end_reason reason);
+void exchange_on_timer(struct timer *t);
+/* It is looked at again by then. */
+void exchange_be_called_by(struct exchange *x, uint64_t at_ms);
 
 /* The only writer of x->state. STEP_GO */
 enum step exchange_enter(struct exchange *x, enum exchange_state next);

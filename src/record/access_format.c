@@ -4,29 +4,22 @@
 
 #include "base/clock.h"
 #include "record/access_escape.h"
+#include "record/access_line.h"
+#include "record/access_tls.h"
 #include "record/trace_context.h"
-#include "tls/facts.h"
-
-struct line {
-    const struct access_format *format;
-    const struct access_op *op;
-    const struct access_clock *clock;
-    const struct access_entry *entry;
-    struct text *out;
-};
 
 /* Values */
 
-static void add_missing(const struct line *l)
+void access_line_missing(const struct access_line *l)
 {
     if (l->format->escape == ACCESS_ESCAPE_DEFAULT) text_add_char(l->out, '-');
 }
 
 /* Without data: missing, which is not the same as empty. */
-static void add_value(const struct line *l, struct slice s)
+static void add_value(const struct access_line *l, struct slice s)
 {
     if (!s.data) {
-        add_missing(l);
+        access_line_missing(l);
         return;
     }
     bool is_cut = s.len > ACCESS_VALUE_MAX;
@@ -35,7 +28,7 @@ static void add_value(const struct line *l, struct slice s)
     if (is_cut) TEXT_LITERAL(l->out, "...");
 }
 
-static void add_name(const struct line *l, struct slice name)
+void access_line_name(const struct access_line *l, struct slice name)
 {
     add_value(l, name.len ? name : SLICE_NONE);
 }
@@ -104,11 +97,11 @@ static struct slice method_of(const struct access_entry *e)
     return is_known ? names[e->record->method] : SLICE_NONE;
 }
 
-static void add_request(const struct line *l)
+static void add_request(const struct access_line *l)
 {
     struct slice method = method_of(l->entry);
     if (!method.data) {
-        add_missing(l);
+        access_line_missing(l);
         return;
     }
     const struct http_head *head = l->entry->request;
@@ -125,14 +118,14 @@ static void add_request(const struct line *l)
 }
 
 /* Without the port and in lower case, as nginx has it. */
-static void add_host(const struct line *l)
+static void add_host(const struct access_line *l)
 {
     const struct http_head *head = l->entry->request;
     struct slice host = head && head->authority.len ? head->authority
                                                     : find_field(head, HTTP_FIELD_HOST, SLICE_NONE);
     char low[256];
     if (!host.data || !host.len || host.len > sizeof(low)) {
-        add_missing(l);
+        access_line_missing(l);
         return;
     }
     const char *bracket = memrchr(host.data, ']', host.len);
@@ -143,10 +136,10 @@ static void add_host(const struct line *l)
         char c = host.data[i];
         low[i] = c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
     }
-    add_name(l, (struct slice){ low, host.len });
+    access_line_name(l, (struct slice){ low, host.len });
 }
 
-static void add_client(const struct line *l)
+static void add_client(const struct access_line *l)
 {
     static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
     const uint8_t *bytes = l->entry->record->client.bytes;
@@ -166,7 +159,7 @@ static void add_client(const struct line *l)
     text_add(l->out, printed, (size_t)(p - printed) - 1);
 }
 
-static void add_status(const struct line *l)
+static void add_status(const struct access_line *l)
 {
     unsigned status = l->entry->record->status;
     if (status < 100 && l->format->escape == ACCESS_ESCAPE_DEFAULT)
@@ -182,14 +175,14 @@ static struct slice server_of(const struct access_entry *e, uint32_t attempt)
     return e->servers[attempt].len ? e->servers[attempt] : SLICE_NONE;
 }
 
-static void add_attempt_addr(const struct line *l, const struct flight_attempt *a, uint32_t i)
+static void add_attempt_addr(const struct access_line *l, const struct flight_attempt *a, uint32_t i)
 {
     (void)a;
     add_value(l, server_of(l->entry, i));
 }
 
 /* What did not come has the status that weir gives for it, as with nginx. */
-static void add_attempt_status(const struct line *l, const struct flight_attempt *a, uint32_t i)
+static void add_attempt_status(const struct access_line *l, const struct flight_attempt *a, uint32_t i)
 {
     (void)i;
     unsigned status = a->status ? a->status : end_reason_info((enum end_reason)a->end)->status;
@@ -199,7 +192,7 @@ static void add_attempt_status(const struct line *l, const struct flight_attempt
         text_add_char(l->out, '-');
 }
 
-static void add_us(const struct line *l, uint32_t us)
+static void add_us(const struct access_line *l, uint32_t us)
 {
     if (us == FLIGHT_NEVER)
         text_add_char(l->out, '-');
@@ -207,20 +200,20 @@ static void add_us(const struct line *l, uint32_t us)
         add_seconds(l->out, us);
 }
 
-static void add_attempt_connect(const struct line *l, const struct flight_attempt *a, uint32_t i)
+static void add_attempt_connect(const struct access_line *l, const struct flight_attempt *a, uint32_t i)
 {
     (void)i;
     add_us(l, a->connect_us);
 }
 
-static void add_attempt_header(const struct line *l, const struct flight_attempt *a, uint32_t i)
+static void add_attempt_header(const struct access_line *l, const struct flight_attempt *a, uint32_t i)
 {
     (void)i;
     add_us(l, a->status ? a->first_byte_us : FLIGHT_NEVER);
 }
 
 /* The last attempt goes on to the end; the others ended when they failed. */
-static void add_attempt_response(const struct line *l, const struct flight_attempt *a, uint32_t i)
+static void add_attempt_response(const struct access_line *l, const struct flight_attempt *a, uint32_t i)
 {
     const struct flight_record *r = l->entry->record;
     bool is_last = i + 1 == flight_kept_attempts(r);
@@ -230,12 +223,12 @@ static void add_attempt_response(const struct line *l, const struct flight_attem
         add_us(l, a->first_byte_us);
 }
 
-static void add_attempts(const struct line *l,
-                         void (*add)(const struct line *, const struct flight_attempt *, uint32_t))
+static void add_attempts(const struct access_line *l,
+                         void (*add)(const struct access_line *, const struct flight_attempt *, uint32_t))
 {
     const struct flight_record *r = l->entry->record;
     uint32_t count = flight_kept_attempts(r);
-    if (count == 0) add_missing(l);
+    if (count == 0) access_line_missing(l);
     for (uint32_t i = 0; i < count; i++) {
         if (i) TEXT_LITERAL(l->out, ", ");
         add(l, &r->attempts[i], i);
@@ -244,48 +237,48 @@ static void add_attempts(const struct line *l,
 
 /* One function a variable */
 
-static void add_literal(const struct line *l)
+static void add_literal(const struct access_line *l)
 {
     text_add(l->out, l->format->text + l->op->at, l->op->len);
 }
 
-static void add_request_field(const struct line *l)
+static void add_request_field(const struct access_line *l)
 {
     struct slice name = { l->format->text + l->op->at, l->op->len };
     add_value(l, find_field(l->entry->request, l->op->field_id, name));
 }
 
-static void add_response_field(const struct line *l)
+static void add_response_field(const struct access_line *l)
 {
     struct slice name = { l->format->text + l->op->at, l->op->len };
     add_value(l, find_field(l->entry->response, l->op->field_id, name));
 }
 
-static void add_args(const struct line *l)
+static void add_args(const struct access_line *l)
 {
     struct slice args;
     path_of(target_of(l->entry), &args);
     add_value(l, args);
 }
 
-static void add_uri(const struct line *l)
+static void add_uri(const struct access_line *l)
 {
     struct slice args;
     add_value(l, path_of(target_of(l->entry), &args));
 }
 
-static void add_body_bytes(const struct line *l)
+static void add_body_bytes(const struct access_line *l)
 {
     text_add_u64(l->out, l->entry->body_bytes);
 }
 
-static void add_compression(const struct line *l)
+static void add_compression(const struct access_line *l)
 {
     add_value(l, l->entry->compression);
 }
 
 /* As nginx has it, also of other algorithms: how many times as large it was. */
-static void add_gzip_ratio(const struct line *l)
+static void add_gzip_ratio(const struct access_line *l)
 {
     const struct access_entry *e = l->entry;
     char text[32];
@@ -294,194 +287,148 @@ static void add_gzip_ratio(const struct line *l)
     add_value(l, t.len ? text_slice(&t) : SLICE_NONE);
 }
 
-static void add_bytes_sent(const struct line *l)
+static void add_bytes_sent(const struct access_line *l)
 {
     text_add_u64(l->out, l->entry->record->bytes_out);
 }
 
-static void add_request_length(const struct line *l)
+static void add_request_length(const struct access_line *l)
 {
     text_add_u64(l->out, l->entry->record->bytes_in);
 }
 
-static void add_connection(const struct line *l)
+static void add_connection(const struct access_line *l)
 {
     text_add_u64(l->out, l->entry->connection_id);
 }
 
-static void add_connection_requests(const struct line *l)
+static void add_connection_requests(const struct access_line *l)
 {
     text_add_u64(l->out, l->entry->connection_requests);
 }
 
-static void add_hostname(const struct line *l)
+static void add_hostname(const struct access_line *l)
 {
-    add_name(l, slice_of(l->clock->hostname));
+    access_line_name(l, slice_of(l->clock->hostname));
 }
 
-static void add_pid(const struct line *l)
+static void add_pid(const struct access_line *l)
 {
     text_add_slice(l->out, slice_of(l->clock->pid));
 }
 
-static void add_msec(const struct line *l)
+static void add_msec(const struct access_line *l)
 {
     add_seconds(l->out, l->entry->now_wall_ns / 1000);
 }
 
-static void add_remote_port(const struct line *l)
+static void add_remote_port(const struct access_line *l)
 {
     text_add_u64(l->out, l->entry->record->client_port);
 }
 
-static void add_user(const struct line *l)
+static void add_user(const struct access_line *l)
 {
-    add_name(l, l->entry->user);
+    access_line_name(l, l->entry->user);
 }
 
-static void add_request_id(const struct line *l)
+static void add_request_id(const struct access_line *l)
 {
-    add_name(l, (struct slice){ l->entry->record->request_id, l->entry->record->request_id_len });
+    access_line_name(l, (struct slice){ l->entry->record->request_id, l->entry->record->request_id_len });
 }
 
-static void add_method(const struct line *l)
+static void add_method(const struct access_line *l)
 {
     add_value(l, method_of(l->entry));
 }
 
-static void add_request_time(const struct line *l)
+static void add_request_time(const struct access_line *l)
 {
     add_seconds(l->out, l->entry->record->total_us);
 }
 
-static void add_request_uri(const struct line *l)
+static void add_request_uri(const struct access_line *l)
 {
     add_value(l, target_of(l->entry));
 }
 
-static void add_scheme(const struct line *l)
+static void add_scheme(const struct access_line *l)
 {
     uint8_t flags = l->entry->record->flags;
     if (flags & FLIGHT_TCP)
-        add_missing(l);
+        access_line_missing(l);
     else if (flags & FLIGHT_CLIENT_TLS)
         TEXT_LITERAL(l->out, "https");
     else
         TEXT_LITERAL(l->out, "http");
 }
 
-static void add_ssl_cipher(const struct line *l)
-{
-    add_name(l, slice_of(l->entry->tls ? l->entry->tls->cipher_name : NULL));
-}
-
-static void add_ssl_protocol(const struct line *l)
-{
-    add_name(l, slice_of(l->entry->tls ? l->entry->tls->version_name : NULL));
-}
-
-static void add_ssl_server_name(const struct line *l)
-{
-    add_name(l, l->entry->tls ? l->entry->tls->name : SLICE_NONE);
-}
-
-static void add_ssl_session_reused(const struct line *l)
-{
-    if (!l->entry->tls)
-        add_missing(l);
-    else
-        text_add_char(l->out, l->entry->tls->is_resumed ? 'r' : '.');
-}
-
-static void add_ssl_client_verify(const struct line *l)
-{
-    if (!l->entry->tls)
-        add_missing(l);
-    else
-        text_add_slice(l->out, l->entry->tls->fingerprint.len ? SLICE("SUCCESS") : SLICE("NONE"));
-}
-
-static void add_ssl_client_subject(const struct line *l)
-{
-    add_name(l, l->entry->tls ? l->entry->tls->subject : SLICE_NONE);
-}
-
-static void add_client_fingerprint(const struct line *l)
-{
-    add_name(l, l->entry->tls ? l->entry->tls->fingerprint : SLICE_NONE);
-}
-
-static void add_client_names(const struct line *l)
-{
-    add_name(l, l->entry->tls ? l->entry->tls->names : SLICE_NONE);
-}
-
-static void add_protocol(const struct line *l)
+static void add_protocol(const struct access_line *l)
 {
     add_value(l, protocol_of(l->entry));
 }
 
-static void add_time_iso8601(const struct line *l)
+static void add_time_iso8601(const struct access_line *l)
 {
     text_add(l->out, l->clock->iso8601, l->clock->iso8601_len);
 }
 
-static void add_time_local(const struct line *l)
+static void add_time_local(const struct access_line *l)
 {
     text_add(l->out, l->clock->local, l->clock->local_len);
 }
 
-static void add_upstream_addr(const struct line *l)
+static void add_upstream_addr(const struct access_line *l)
 {
     add_attempts(l, add_attempt_addr);
 }
 
-static void add_upstream_status(const struct line *l)
+static void add_upstream_status(const struct access_line *l)
 {
     add_attempts(l, add_attempt_status);
 }
 
-static void add_upstream_connect_time(const struct line *l)
+static void add_upstream_connect_time(const struct access_line *l)
 {
     add_attempts(l, add_attempt_connect);
 }
 
-static void add_upstream_header_time(const struct line *l)
+static void add_upstream_header_time(const struct access_line *l)
 {
     add_attempts(l, add_attempt_header);
 }
 
-static void add_upstream_response_time(const struct line *l)
+static void add_upstream_response_time(const struct access_line *l)
 {
     add_attempts(l, add_attempt_response);
 }
 
-static void add_weir_end(const struct line *l)
+static void add_weir_end(const struct access_line *l)
 {
     text_add_slice(l->out, slice_of(end_reason_info((enum end_reason)l->entry->record->end)->name));
 }
 
-static void add_weir_id(const struct line *l)
+static void add_weir_id(const struct access_line *l)
 {
     text_add_hex(l->out, l->entry->record->id, 16);
 }
 
-static void add_weir_listener(const struct line *l)
+static void add_weir_listener(const struct access_line *l)
 {
-    add_name(l, l->entry->listener);
+    access_line_name(l, l->entry->listener);
 }
 
-static void add_weir_origin(const struct line *l)
+static void add_weir_origin(const struct access_line *l)
 {
     text_add_slice(l->out, slice_of(end_origin_name(flight_origin(l->entry->record))));
 }
 
-static void add_weir_pool(const struct line *l)
+static void add_weir_pool(const struct access_line *l)
 {
-    add_name(l, l->entry->pool);
+    access_line_name(l, l->entry->pool);
 }
 
-static void add_weir_reason(const struct line *l)
+static void add_weir_reason(const struct access_line *l)
 {
     const struct flight_record *r = l->entry->record;
     uint32_t count = flight_kept_attempts(r);
@@ -489,38 +436,38 @@ static void add_weir_reason(const struct line *l)
         text_add_slice(l->out,
                        slice_of(balance_reason_name((enum balance_reason)r->attempts[count - 1].reason)));
     else
-        add_missing(l);
+        access_line_missing(l);
 }
 
-static void add_weir_route(const struct line *l)
+static void add_weir_route(const struct access_line *l)
 {
-    add_name(l, l->entry->route);
+    access_line_name(l, l->entry->route);
 }
 
-static void add_weir_server(const struct line *l)
+static void add_weir_server(const struct access_line *l)
 {
-    add_name(l, l->entry->server);
+    access_line_name(l, l->entry->server);
 }
 
-static void add_weir_trace_id(const struct line *l)
+static void add_weir_trace_id(const struct access_line *l)
 {
     char id[TRACE_ID_TEXT + 1];
     if (l->entry->trace_id) trace_id_print(l->entry->trace_id, TRACE_ID_BYTES, id);
-    add_name(l, l->entry->trace_id ? (struct slice){ id, TRACE_ID_TEXT } : SLICE_NONE);
+    access_line_name(l, l->entry->trace_id ? (struct slice){ id, TRACE_ID_TEXT } : SLICE_NONE);
 }
 
-static void add_weir_split(const struct line *l)
+static void add_weir_split(const struct access_line *l)
 {
-    add_name(l, l->entry->split);
+    access_line_name(l, l->entry->split);
 }
 
-static void add_weir_variant(const struct line *l)
+static void add_weir_variant(const struct access_line *l)
 {
-    add_name(l, l->entry->variant);
+    access_line_name(l, l->entry->variant);
 }
 
 /* RFC 3339 in UTC with milliseconds. */
-static void add_weir_time(const struct line *l)
+static void add_weir_time(const struct access_line *l)
 {
     unsigned ms = (unsigned)(l->entry->now_wall_ns % NS_PER_S / NS_PER_MS);
     text_add(l->out, l->clock->utc, l->clock->utc_len);
@@ -530,7 +477,7 @@ static void add_weir_time(const struct line *l)
         5);
 }
 
-static void (*const adders[ACCESS_CODE_COUNT])(const struct line *) = {
+static void (*const adders[ACCESS_CODE_COUNT])(const struct access_line *) = {
     [ACCESS_LITERAL] = add_literal,
     [ACCESS_REQUEST_FIELD] = add_request_field,
     [ACCESS_RESPONSE_FIELD] = add_response_field,
@@ -557,12 +504,12 @@ static void (*const adders[ACCESS_CODE_COUNT])(const struct line *) = {
     [ACCESS_REQUEST_URI] = add_request_uri,
     [ACCESS_SCHEME] = add_scheme,
     [ACCESS_SERVER_PROTOCOL] = add_protocol,
-    [ACCESS_SSL_CIPHER] = add_ssl_cipher,
-    [ACCESS_SSL_CLIENT_S_DN] = add_ssl_client_subject,
-    [ACCESS_SSL_CLIENT_VERIFY] = add_ssl_client_verify,
-    [ACCESS_SSL_PROTOCOL] = add_ssl_protocol,
-    [ACCESS_SSL_SERVER_NAME] = add_ssl_server_name,
-    [ACCESS_SSL_SESSION_REUSED] = add_ssl_session_reused,
+    [ACCESS_SSL_CIPHER] = access_tls_cipher,
+    [ACCESS_SSL_CLIENT_S_DN] = access_tls_client_subject,
+    [ACCESS_SSL_CLIENT_VERIFY] = access_tls_client_verify,
+    [ACCESS_SSL_PROTOCOL] = access_tls_protocol,
+    [ACCESS_SSL_SERVER_NAME] = access_tls_server_name,
+    [ACCESS_SSL_SESSION_REUSED] = access_tls_session_reused,
     [ACCESS_STATUS] = add_status,
     [ACCESS_TIME_ISO8601] = add_time_iso8601,
     [ACCESS_TIME_LOCAL] = add_time_local,
@@ -572,8 +519,8 @@ static void (*const adders[ACCESS_CODE_COUNT])(const struct line *) = {
     [ACCESS_UPSTREAM_RESPONSE_TIME] = add_upstream_response_time,
     [ACCESS_UPSTREAM_STATUS] = add_upstream_status,
     [ACCESS_URI] = add_uri,
-    [ACCESS_WEIR_CLIENT_FINGERPRINT] = add_client_fingerprint,
-    [ACCESS_WEIR_CLIENT_NAMES] = add_client_names,
+    [ACCESS_WEIR_CLIENT_FINGERPRINT] = access_tls_client_fingerprint,
+    [ACCESS_WEIR_CLIENT_NAMES] = access_tls_client_names,
     [ACCESS_WEIR_END] = add_weir_end,
     [ACCESS_WEIR_ID] = add_weir_id,
     [ACCESS_WEIR_LISTENER] = add_weir_listener,
@@ -598,7 +545,7 @@ bool access_format_wants_response(const struct access_format *format)
 void access_format_line(const struct access_format *format, const struct access_clock *clock,
                         const struct access_entry *entry, struct text *out)
 {
-    struct line line = { .format = format, .clock = clock, .entry = entry, .out = out };
+    struct access_line line = { .format = format, .clock = clock, .entry = entry, .out = out };
     for (line.op = format->ops; line.op < format->ops + format->op_count; line.op++)
         adders[line.op->code](&line);
 }
