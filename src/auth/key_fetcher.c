@@ -121,20 +121,6 @@ static void fetch(struct key_fetcher *f, struct key_source *s)
 
 /* the thread */
 
-/* With the lock held. NULL: none is due; *wait_ms: until when. */
-static struct key_source *find_due(uint64_t now, uint64_t *until_ms)
-{
-    struct key_store *all = key_store();
-    *until_ms = UINT64_MAX;
-    for (struct list *at = all->sources.next; at != &all->sources; at = at->next) {
-        struct key_source *s = container_of(at, struct key_source, link);
-        if (!s->is_used) continue;
-        if (s->is_missed || s->next_ms <= now) return s;
-        if (s->next_ms < *until_ms) *until_ms = s->next_ms;
-    }
-    return NULL;
-}
-
 static void wait_until(struct key_store *all, uint64_t until_ms)
 {
     const struct timespec at = { .tv_sec = (time_t)(until_ms / 1000),
@@ -153,13 +139,13 @@ static void *run(void *argument)
     pthread_mutex_lock(&all->lock);
     while (!f->is_stopped) {
         uint64_t until_ms;
-        struct key_source *s = find_due(now_ms(), &until_ms);
+        struct key_source *s = key_store_due(now_ms(), &until_ms);
         if (!s) {
             wait_until(all, until_ms);
             continue;
         }
         s->references++;
-        s->is_missed = false;
+        s->missed_ms = 0;
         s->is_fetching = true;
         pthread_mutex_unlock(&all->lock);
         fetch(f, s);

@@ -65,6 +65,24 @@ void key_store_put(struct key_source *s)
     free(s);
 }
 
+static uint64_t due_ms(const struct key_source *s)
+{
+    return s->missed_ms && s->missed_ms < s->next_ms ? s->missed_ms : s->next_ms;
+}
+
+struct key_source *key_store_due(uint64_t now_ms, uint64_t *until_ms)
+{
+    struct key_source *first = NULL;
+    *until_ms = UINT64_MAX;
+    for (struct list *at = store.sources.next; at != &store.sources; at = at->next) {
+        struct key_source *s = container_of(at, struct key_source, link);
+        if (!s->is_used || due_ms(s) >= *until_ms) continue;
+        first = s;
+        *until_ms = due_ms(s);
+    }
+    return *until_ms <= now_ms ? first : NULL;
+}
+
 void key_source_put(struct key_source *s)
 {
     if (!s) return;
@@ -101,7 +119,7 @@ void key_source_miss(struct key_source *s, uint64_t now_ms)
     if (now_ms < from_ms || !atomic_compare_exchange_strong(&s->may_miss_ms, &from_ms, now_ms + KEY_MISS_MS))
         return;
     pthread_mutex_lock(&store.lock);
-    s->is_missed = true;
+    s->missed_ms = now_ms;
     pthread_cond_broadcast(&store.changed);
     pthread_mutex_unlock(&store.lock);
 }

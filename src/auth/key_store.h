@@ -18,7 +18,8 @@ struct key_source {
     uint32_t keys, failures;
     uint64_t come_ms, next_ms; /* of CLOCK_MONOTONIC */
     bool is_used;              /* by the configuration in force */
-    bool is_missed, is_fetching;
+    uint64_t missed_ms; /* when a token named a key that is not there; 0: none has since it was asked */
+    bool is_fetching;
     char error[ERR_TEXT_MAX];
 };
 
@@ -30,5 +31,9 @@ struct key_store {
 
 /* The only one, which is there when it is asked for first. */
 struct key_store *key_store(void);
-/* With the lock held. */
+/* Those with the lock held. */
+
+/* The one of those that are used that should have been asked for the longest time, so that none that keeps everybody waiting comes
+ * before one that does not. NULL: none is due before *until_ms; UINT64_MAX: nor then. */
+struct key_source *key_store_due(uint64_t now_ms, uint64_t *until_ms);
 void key_store_put(struct key_source *s);

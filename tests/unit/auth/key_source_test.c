@@ -43,9 +43,9 @@ static void nothing_is_read_of_what_has_not_come(void **state)
 
 static bool is_missed(struct key_source *s, uint64_t now_ms)
 {
-    s->is_missed = false;
+    s->missed_ms = 0;
     key_source_miss(s, now_ms);
-    return s->is_missed;
+    return s->missed_ms != 0;
 }
 
 static void a_key_that_is_missed_has_them_fetched_once_a_minute(void **state)
@@ -58,6 +58,40 @@ static void a_key_that_is_missed_has_them_fetched_once_a_minute(void **state)
     assert_true(is_missed(s, 1000 + KEY_MISS_MS));
     assert_false(is_missed(s, 1001 + KEY_MISS_MS));
     key_source_put(s);
+}
+
+static struct key_source *make(const char *url, uint64_t next_ms)
+{
+    struct key_source *s = key_source_get(url, NULL);
+    s->is_used = true;
+    s->next_ms = next_ms;
+    return s;
+}
+
+/* One whose host hangs is due again before the others have been asked at all. */
+static void who_has_waited_longest_is_asked_first(void **state)
+{
+    (void)state;
+    uint64_t until_ms;
+    assert_null(key_store_due(1000, &until_ms));
+    assert_true(until_ms == UINT64_MAX);
+    struct key_source *hangs = make(URL "1", 5000), *late = make(URL "2", 4000), *new = make(URL "3", 0);
+    assert_ptr_equal(key_store_due(9000, &until_ms), new);
+    new->next_ms = 60000;
+    assert_ptr_equal(key_store_due(9000, &until_ms), late);
+    late->is_used = false;
+    assert_ptr_equal(key_store_due(9000, &until_ms), hangs);
+    hangs->next_ms = 20000;
+    assert_null(key_store_due(9000, &until_ms));
+    assert_int_equal(until_ms, 20000);
+    /* What a token lacks is due when it is missed, behind what has been due for longer. */
+    key_source_miss(new, 19000);
+    assert_ptr_equal(key_store_due(19500, &until_ms), new);
+    hangs->next_ms = 18000;
+    assert_ptr_equal(key_store_due(19500, &until_ms), hangs);
+    key_source_put(hangs);
+    key_source_put(late);
+    key_source_put(new);
 }
 
 static void count(void *context, const struct key_source_state *s)
@@ -87,6 +121,7 @@ int main(void)
         cmocka_unit_test(there_is_one_for_each_address_and_ca),
         cmocka_unit_test(nothing_is_read_of_what_has_not_come),
         cmocka_unit_test(a_key_that_is_missed_has_them_fetched_once_a_minute),
+        cmocka_unit_test(who_has_waited_longest_is_asked_first),
         cmocka_unit_test(only_those_of_the_configuration_in_force_are_told_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
