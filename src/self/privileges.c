@@ -163,11 +163,14 @@ int privileges_drop(const char *user, struct err *err)
     struct identity who;
     if (find(&who, user, err) < 0) return -1;
     bool is_root = geteuid() == 0 || getuid() == 0;
-    if (!is_root && (geteuid() != who.user || getuid() != who.user))
-        return err_set(err,
-                       "user: weir runs as user %u, and only root can become %s: start it as root, or as %s "
-                       "(User= of systemd)",
-                       (unsigned)geteuid(), who.name, who.name);
+    bool is_he = geteuid() == who.user && getuid() == who.user &&
+                 (!strchr(user, ':') || (getegid() == who.group && getgid() == who.group));
+    if (!is_root && !is_he)
+        return err_set(
+            err,
+            "user: weir runs as user %u of group %u, and only root can become %s: start it as root, "
+            "or as %s (User= and Group= of systemd)",
+            (unsigned)geteuid(), (unsigned)getegid(), user, user);
     if (is_root && become(&who, err) < 0) return -1;
     if (reduce_capabilities(err) < 0) return -1;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

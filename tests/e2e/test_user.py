@@ -1,6 +1,7 @@
 """`user`: root's weir becomes another user before it does anything else, and can do for good what it has to: bind low ports, read its
 files again, be looked at, and start a newer weir."""
 import glob
+import grp
 import json
 import os
 import pwd
@@ -17,6 +18,7 @@ from ports import reserve_port
 from weir import BINARIES, LIMIT_S, Weir, environment, run_command
 
 NOBODY = pwd.getpwnam("nobody")
+DAEMONS = grp.getgrnam("daemon").gr_gid
 LOW_PORTS = 1 << 10  # CAP_NET_BIND_SERVICE
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -47,11 +49,11 @@ def tasks(pid):
             yield dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
 
 
-def check_tasks(pid):
+def check_tasks(pid, group=NOBODY.pw_gid):
     count = 0
     for task in tasks(pid):
         assert set(task["Uid"].split()) == {str(NOBODY.pw_uid)}, task
-        assert set(task["Gid"].split()) == {str(NOBODY.pw_gid)}, task
+        assert set(task["Gid"].split()) == {str(group)}, task
         assert "0" not in task["Groups"].split(), task
         for kind in ("CapPrm", "CapEff", "CapInh", "CapBnd", "CapAmb"):
             assert int(task[kind], 16) == LOW_PORTS, task
@@ -75,14 +77,14 @@ def test_roots_weir_becomes_another_and_can_do_what_it_has_to(folder):
     state = os.path.join(folder, "state")
     os.mkdir(state, 0o700)
     os.chown(state, NOBODY.pw_uid, NOBODY.pw_gid)
-    config = config_of(first, user="nobody", state=state)
+    config = config_of(first, user="nobody:daemon", state=state)
     weir = Weir(folder, config, binary=binary)
     try:
         weir.wait_ready()
         assert weir.wait_event("user_changed")["capabilities"] == "net_bind_service"
-        check_tasks(weir.pid)
+        check_tasks(weir.pid, DAEMONS)
         ask(first)
-        assert weir.stats()["privileges"] == {"user_id": NOBODY.pw_uid, "group_id": NOBODY.pw_gid, "may_gain": False,
+        assert weir.stats()["privileges"] == {"user_id": NOBODY.pw_uid, "group_id": DAEMONS, "may_gain": False,
                                               "capabilities": "net_bind_service"}
         assert os.stat(f"/proc/{weir.pid}/mem").st_uid == NOBODY.pw_uid  # else its own profiles are refused
         assert {os.stat(path).st_uid for path in glob.glob(state + "/*")} == {NOBODY.pw_uid}
@@ -90,13 +92,13 @@ def test_roots_weir_becomes_another_and_can_do_what_it_has_to(folder):
         weir.reload(config, way="signal")
         ask(second)
         weir.upgrade()
-        check_tasks(weir.pid)
+        check_tasks(weir.pid, DAEMONS)
         ask(first)
         ask(second)
         weir.wait_alone()
         outcome = weir.put_config({**config, "user": "root"})
-        weir.baseline = (weir.live(), weir.count_fds())  # another listener has other sockets
         assert outcome.status == 200 and json.loads(outcome.body)["needs_restart"] == ["user"]
+        weir.baseline = (weir.live(), weir.count_fds())  # another listener has other sockets
     finally:
         weir.finish()
 
@@ -129,10 +131,11 @@ def test_who_it_cannot_become_is_said(folder, user, words):
 
 
 @only_root
-def test_who_is_not_root_becomes_nobody_else(folder):
+@pytest.mark.parametrize("user", ["daemon", "nobody:daemon"])
+def test_who_is_not_root_becomes_nobody_else(folder, user):
     binary = shutil.copy(BINARIES["asan"], folder)
-    done = subprocess.run([binary, "run", "--listen", f"127.0.0.1:{reserve_port()}", "--to", "127.0.0.1:9", "--user", "daemon"],
+    done = subprocess.run([binary, "run", "--listen", f"127.0.0.1:{reserve_port()}", "--to", "127.0.0.1:9", "--user", user],
                           capture_output=True, text=True, timeout=LIMIT_S, env=environment(), user="nobody", group="nogroup",
                           extra_groups=[])
     assert done.returncode == 77
-    assert "only root can become daemon" in done.stderr
+    assert f"only root can become {user}:" in done.stderr
