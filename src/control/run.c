@@ -433,6 +433,7 @@ static int open_all(struct control *c, struct err *err)
     if (open_upgrade(c, err) < 0) return -1;
     if (c->config->admin && profiler_new(&c->profiler, c->proxy, c->box, err) < 0) return -1;
     if (open_admin(c, err) < 0) return -1;
+    if (c->start && start_stage(c->start, err) < 0) return -1;
     if (proxy_prepare(c->proxy, c->box, on_evidence, err) < 0) return -1;
     if (c->profiler && profiler_keep(c->profiler, &c->config->profile, err) < 0) return -1;
     if (proxy_start(c->proxy, err) < 0) return -1;

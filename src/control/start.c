@@ -51,6 +51,10 @@ static bool use_generation(struct start *s, const struct generation *g)
     config_text_free(text, len);
     free(faults);
     if (!is_good) return false;
+    if (s->config->user && (!config->user || strcmp(s->config->user, config->user) != 0))
+        log_event(LOG_WARN, "user_not_changed",
+                  "user=%s wanted=%s reason=\"who weir becomes is said by the file\"", s->config->user,
+                  config->user ? config->user : "root");
     config_free(s->config);
     s->config = config;
     s->generation = *g;
@@ -123,6 +127,16 @@ static int read_as_user(struct start *s, const char *path)
     return code;
 }
 
+/* The file names nobody, and what has come by the API since does: it is read once more as that user, like a file. */
+static int follow_user(struct start *s)
+{
+    int code = start_as_user(s);
+    if (code != EX_OK || use_generation(s, &s->generation)) return code;
+    s->faults = strdup("what is kept in the folder of `state:` cannot be read as the user that it names "
+                       "(generation_unusable)");
+    return EX_CONFIG;
+}
+
 int start_load(struct start *s, const char *path, int held)
 {
     *s = (struct start){ .generation = { .number = 1 } };
@@ -143,26 +157,38 @@ int start_load(struct start *s, const char *path, int held)
                                          .text_hash = hash,
                                          .file_hash = hash,
                                          .is_json = config_is_json(path) };
+    bool is_named = s->config->user;
     choose(s);
     if (s->is_kept) drop_text(s);
-    return EX_OK;
+    return !is_named && s->config->user ? follow_user(s) : EX_OK;
+}
+
+int start_stage(struct start *s, struct err *err)
+{
+    char staged[GENERATION_STAGED_MAX];
+    if (!s->generations || s->is_kept) return 0;
+    if (generation_stage(s->generations->folder, (struct slice){ s->text, s->text_len }, staged, err) < 0)
+        return -1;
+    memcpy(s->staged, staged, sizeof(staged));
+    drop_text(s);
+    return 0;
 }
 
 int start_keep(struct start *s, struct err *err)
 {
-    char staged[GENERATION_STAGED_MAX];
     struct generation gone;
-    if (!s->generations || s->is_kept) return 0;
-    if (generation_stage(s->generations->folder, (struct slice){ s->text, s->text_len }, staged, err) < 0)
-        return -1;
+    char staged[GENERATION_STAGED_MAX];
+    if (!*s->staged) return 0;
+    memcpy(staged, s->staged, sizeof(staged));
+    *s->staged = 0;
     bool has_gone = generations_add(s->generations, &s->generation, &gone);
     s->is_kept = true;
-    drop_text(s);
     return generation_publish(s->generations->folder, staged, &s->generation, has_gone ? &gone : NULL, err);
 }
 
 void start_fini(struct start *s)
 {
+    if (*s->staged && s->generations->folder >= 0) generation_unstage(s->generations->folder, s->staged);
     config_text_free(s->text, s->text_len);
     config_free(s->config);
     generations_close(s->generations);

@@ -98,9 +98,64 @@ def test_roots_weir_becomes_another_and_can_do_what_it_has_to(folder):
         weir.wait_alone()
         outcome = weir.put_config({**config, "user": "root"})
         assert outcome.status == 200 and json.loads(outcome.body)["needs_restart"] == ["user"]
+        weir.upgrade()
+        check_tasks(weir.pid, DAEMONS)
+        assert weir.wait_event("user_not_changed")["wanted"] == "root"
+        weir.wait_alone()
         weir.baseline = (weir.live(), weir.count_fds())  # another listener has other sockets
     finally:
         weir.finish()
+
+
+def reach(path, mode=0o755, user=0):
+    os.mkdir(path, mode)
+    os.chmod(path, mode)
+    os.chown(path, user, -1)
+    return path
+
+
+@only_root
+def test_a_folder_that_the_user_cannot_write_to_is_found_out_while_roots_weir_goes_on(folder):
+    bind = low()
+    config = config_of(bind, state=reach(os.path.join(folder, "state")))
+    weir = Weir(folder, config, binary=shutil.copy(BINARIES["asan"], folder))
+    try:
+        weir.wait_ready()
+        weir.write_file({**config, "user": "nobody"})
+        weir.expected_errors.add("upgrade_failed")
+        refusal = weir.ask_admin("POST", "/api/v1/upgrade")
+        assert refusal.status == 409 and "state" in refusal.text and "Permission denied" in refusal.text
+        ask(bind)
+        os.chown(config["state"], NOBODY.pw_uid, -1)
+        weir.upgrade()
+        check_tasks(weir.pid)
+        ask(bind)
+        assert not glob.glob(config["state"] + "/.new-*")
+    finally:
+        weir.finish()
+
+
+@only_root
+def test_who_is_named_by_the_api_is_who_it_is_after_a_restart(folder):
+    config = config_of(low(), state=reach(os.path.join(folder, "state"), 0o700, NOBODY.pw_uid))
+    binary = shutil.copy(BINARIES["asan"], folder)
+    weir = Weir(folder, config, binary=binary)
+    try:
+        weir.wait_ready()
+        assert weir.put_config({**config, "user": "nobody"}).status == 200
+    finally:
+        weir.finish()
+    # Only root can read what root has kept: as at each start, it is found out now.
+    kept = max(glob.glob(config["state"] + "/*-api-*"))
+    done = run_command("run", "-c", weir.path)
+    assert done.returncode == 78 and "as the user that it names" in done.stderr and "Permission denied" in done.stderr
+    os.chown(kept, NOBODY.pw_uid, -1)
+    again = Weir(folder, config, name="again", binary=binary)
+    try:
+        again.wait_ready()
+        check_tasks(again.pid)
+    finally:
+        again.finish()
 
 
 @only_root
