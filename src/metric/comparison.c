@@ -40,7 +40,7 @@ static struct statistic_shift compare_errors(const struct comparison_side *befor
     const struct statistic_share a = { before->errors, before->requests, effect_of_errors(before) };
     const struct statistic_share b = { after->errors, after->requests, effect_of_errors(after) };
     if (!a.count || !b.count) return (struct statistic_shift){ 0, { -INFINITY, INFINITY } };
-    return (struct statistic_shift){ statistic_difference(&a, &b).difference,
+    return (struct statistic_shift){ (double)b.hits / (double)b.count - (double)a.hits / (double)a.count,
                                      statistic_difference_always(&a, &b, COMPARISON_ALPHA) };
 }
 

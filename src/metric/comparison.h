@@ -19,9 +19,9 @@ struct comparison_slots {
 };
 
 struct comparison_side {
-    uint64_t requests, errors;
-    double seconds;        /* above 0 */
-    const uint64_t *cells; /* durations, as in metric/histogram.h */
+    uint64_t requests, errors; /* no more errors than requests */
+    double seconds;            /* above 0 */
+    const uint64_t *cells;     /* durations, as in metric/histogram.h */
     struct comparison_slots slots;
 };
 

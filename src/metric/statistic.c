@@ -143,19 +143,28 @@ static double hits_of(double share, double variance)
     return each * each / variance;
 }
 
-struct statistic_interval statistic_difference_always(const struct statistic_share *first,
-                                                      const struct statistic_share *second, double alpha)
+/* `a` and `b` are the intervals of each share by itself. */
+static struct statistic_interval always_within(const struct statistic_share *first,
+                                               const struct statistic_share *second,
+                                               const struct statistic_interval *a,
+                                               const struct statistic_interval *b, double alpha)
 {
-    struct statistic_interval a = statistic_proportion(first), b = statistic_proportion(second);
     struct statistic_interval out = { -1, 1 };
     if (!first->count || !second->count) return out;
     struct pooled both = pool_shares(first, second);
     if (!(both.variance > 0)) return out;
     double p1 = share_of(first), p2 = share_of(second);
     double width = mixture_z(hits_of(both.share, both.variance), alpha) / Z_95;
-    out.low = fmax(p2 - p1 - hypot(p2 - b.low, a.high - p1) * width, -1);
-    out.high = fmin(p2 - p1 + hypot(b.high - p2, p1 - a.low) * width, 1);
+    out.low = fmax(p2 - p1 - hypot(p2 - b->low, a->high - p1) * width, -1);
+    out.high = fmin(p2 - p1 + hypot(b->high - p2, p1 - a->low) * width, 1);
     return out;
+}
+
+struct statistic_interval statistic_difference_always(const struct statistic_share *first,
+                                                      const struct statistic_share *second, double alpha)
+{
+    struct statistic_interval a = statistic_proportion(first), b = statistic_proportion(second);
+    return always_within(first, second, &a, &b, alpha);
 }
 
 struct statistic_difference statistic_difference(const struct statistic_share *first,
@@ -164,7 +173,7 @@ struct statistic_difference statistic_difference(const struct statistic_share *f
     struct statistic_interval a = statistic_proportion(first), b = statistic_proportion(second);
     double p1 = share_of(first), p2 = share_of(second);
     struct statistic_difference out = { .difference = p2 - p1, .interval = { -1, 1 }, .p = 1 };
-    out.always = statistic_difference_always(first, second, ALPHA);
+    out.always = always_within(first, second, &a, &b, ALPHA);
     if (!first->count || !second->count) return out;
     out.interval.low = out.difference - hypot(p2 - b.low, a.high - p1);
     out.interval.high = out.difference + hypot(b.high - p2, p1 - a.low);
