@@ -51,36 +51,30 @@ static struct before_after_snapshot *get(struct before_after_snapshot *s)
     return s;
 }
 
-static bool keep_cells(struct before_after *b, struct before_after_object *o)
+static bool keep_cells(struct before_after *b, struct before_after_snapshot *s, struct before_after_object *o)
 {
     uint32_t count = 0;
+    memset(b->cells, 0, sizeof(b->cells));
+    if (o->meter != METRIC_NONE) metric_fold(b->proxy->metrics, o->meter, 0, b->cells);
     for (uint32_t i = 0; i < HISTOGRAM_CELLS; i++) count += b->cells[i] != 0;
     o->cells = calloc(count + 1, sizeof(*o->cells));
     if (!o->cells) return false;
     for (uint32_t i = 0; i < HISTOGRAM_CELLS; i++)
         if (b->cells[i]) o->cells[o->cell_count++] = (struct before_after_cell){ b->cells[i], (uint16_t)i };
+    s->size += (count + 1) * sizeof(*o->cells);
     return true;
 }
 
 /* Of what had no request nothing is kept: nothing is what it had. */
-static void add(struct before_after *b, struct before_after_snapshot *s, const struct history_key *key,
-                uint64_t requests, uint64_t errors, uint32_t seconds)
+static void add(struct before_after_snapshot *s, const struct history_key *key, uint64_t requests,
+                uint64_t errors, uint32_t meter)
 {
     if (!requests) return;
     if (s->count == BEFORE_AFTER_OBJECTS_MAX) {
         s->left_off++;
         return;
     }
-    struct before_after_object *o = &s->objects[s->count];
-    *o = (struct before_after_object){ .key = *key, .requests = requests, .errors = errors };
-    memset(b->cells, 0, sizeof(b->cells));
-    if (seconds != METRIC_NONE) metric_fold(b->proxy->metrics, seconds, 0, b->cells);
-    if (!keep_cells(b, o)) {
-        s->left_off++;
-        return;
-    }
-    s->count++;
-    s->size += sizeof(*o) + (o->cell_count + 1) * sizeof(*o->cells);
+    s->objects[s->count++] = (struct before_after_object){ *key, requests, errors, meter, 0, NULL };
 }
 
 static uint64_t sum_of(const struct metric_registry *m, uint32_t id)
@@ -96,7 +90,7 @@ static void add_routes(struct before_after *b, struct before_after_snapshot *s)
         for (uint32_t i = 0; i < set->route_count; i++) {
             const struct route *r = &set->routes[i];
             const struct history_key key = { HISTORY_ROUTE, p->listeners[l]->id, r->id };
-            add(b, s, &key, sum_of(p->metrics, r->meters.exchanges), sum_of(p->metrics, r->meters.errors),
+            add(s, &key, sum_of(p->metrics, r->meters.exchanges), sum_of(p->metrics, r->meters.errors),
                 r->meters.seconds);
         }
     }
@@ -110,15 +104,15 @@ static void add_servers(struct before_after *b, struct before_after_snapshot *s)
         for (uint32_t j = 0; j < pool->roster->count; j++) {
             const struct server *server = pool->roster->places[j].server;
             const struct history_key key = { HISTORY_SERVER, pool->id, server->id };
-            add(b, s, &key, sum_of(p->metrics, server->meter_attempts),
+            add(s, &key, sum_of(p->metrics, server->meter_attempts),
                 sum_of(p->metrics, server->meter_failures) + sum_of(p->metrics, server->meter_classes[5]),
                 server->meter_latency);
         }
     }
 }
 
-/* With one user; NULL: there is no memory for it. Some milliseconds where there are hundreds of routes and servers. */
-static struct before_after_snapshot *take(struct before_after *b)
+/* Without durations, with one user; NULL: there is no memory for it. */
+static struct before_after_snapshot *take_counts(struct before_after *b)
 {
     struct before_after_snapshot *s = calloc(1, sizeof(*s));
     if (s) s->objects = calloc(BEFORE_AFTER_OBJECTS_MAX, sizeof(*s->objects));
@@ -133,18 +127,54 @@ static struct before_after_snapshot *take(struct before_after *b)
     add_routes(b, s);
     add_servers(b, s);
     b->memory += s->size;
-    if (b->memory <= BEFORE_AFTER_MEMORY_MAX) return s;
+    return s;
+}
+
+static void forget(struct before_after *b, struct watched *w)
+{
+    put(b, w->begin);
+    put(b, w->at);
+    put(b, w->end);
+    *w = (struct watched){ 0 };
+}
+
+/* False: none is watched. */
+static bool forget_oldest(struct before_after *b)
+{
+    struct watched *oldest = NULL;
+    for (uint32_t i = 0; i < KINDS * BEFORE_AFTER_WATCHED_MAX; i++) {
+        struct watched *w = &b->watched[i / BEFORE_AFTER_WATCHED_MAX][i % BEFORE_AFTER_WATCHED_MAX];
+        if (w->at && (!oldest || w->event < oldest->event)) oldest = w;
+    }
+    if (oldest) forget(b, oldest);
+    return oldest != NULL;
+}
+
+/* With all durations: some milliseconds where there are hundreds of routes and servers. What is old makes room for it. */
+static struct before_after_snapshot *take(struct before_after *b)
+{
+    struct before_after_snapshot *s = take_counts(b);
+    if (!s) return NULL;
+    size_t size = s->size;
+    bool is_whole = true;
+    for (uint32_t i = 0; is_whole && i < s->count; i++) is_whole = keep_cells(b, s, &s->objects[i]);
+    b->memory += s->size - size;
+    while (is_whole && b->memory > BEFORE_AFTER_MEMORY_MAX && forget_oldest(b)) continue;
+    if (is_whole && b->memory <= BEFORE_AFTER_MEMORY_MAX) return s;
     put(b, s);
     return NULL;
+}
+
+static bool is_same(const struct history_key *a, const struct history_key *b)
+{
+    return a->kind == b->kind && a->of == b->of && a->id == b->id;
 }
 
 const struct before_after_object *before_after_object(const struct before_after_snapshot *s,
                                                       const struct history_key *key)
 {
-    for (uint32_t i = 0; i < s->count; i++) {
-        const struct before_after_object *o = &s->objects[i];
-        if (o->key.kind == key->kind && o->key.of == key->of && o->key.id == key->id) return o;
-    }
+    for (uint32_t i = 0; i < s->count; i++)
+        if (is_same(&s->objects[i].key, key)) return &s->objects[i];
     return NULL;
 }
 
@@ -164,22 +194,25 @@ static enum kind kind_of(const char *name)
     return KINDS;
 }
 
-static void forget(struct before_after *b, struct watched *w)
-{
-    put(b, w->begin);
-    put(b, w->at);
-    put(b, w->end);
-    *w = (struct watched){ 0 };
-}
-
-/* *now: of this look, taken when it is first needed. */
-static void watch(struct before_after *b, uint64_t event, enum kind kind, struct before_after_snapshot **now)
+static void watch(struct before_after *b, uint64_t event, enum kind kind)
 {
     struct watched *w = &b->watched[kind][b->next[kind]++ % BEFORE_AFTER_WATCHED_MAX];
     forget(b, w);
-    if (!*now) *now = take(b);
-    if (!*now || !b->checkpoints[0]) return;
-    *w = (struct watched){ .event = event, .begin = get(b->checkpoints[0]), .at = get(*now) };
+    w->event = event;
+}
+
+/* Those that were not yet there at the last look. */
+static void begin_new(struct before_after *b)
+{
+    struct before_after_snapshot *now = take(b);
+    for (uint32_t i = 0; i < KINDS * BEFORE_AFTER_WATCHED_MAX; i++) {
+        struct watched *w = &b->watched[i / BEFORE_AFTER_WATCHED_MAX][i % BEFORE_AFTER_WATCHED_MAX];
+        if (!w->event || w->at) continue;
+        w->begin = get(b->checkpoints[0]);
+        w->at = get(now);
+        if (!w->begin || !w->at) forget(b, w);
+    }
+    put(b, now);
 }
 
 static void end_old(struct before_after *b)
@@ -188,8 +221,12 @@ static void end_old(struct before_after *b)
         for (uint32_t i = 0; i < BEFORE_AFTER_WATCHED_MAX; i++) {
             struct watched *w = &b->watched[kind][i];
             if (!w->event || w->end || b->loop->now_ns - w->at->at_ns < AFTER_NS) continue;
-            w->end = take(b);
-            if (!w->end) forget(b, w);
+            struct before_after_snapshot *now = take(b);
+            if (now && w->at)
+                w->end = get(now);
+            else
+                forget(b, w);
+            put(b, now);
             return; /* another one a second later: each takes its time */
         }
     }
@@ -212,17 +249,19 @@ static void checkpoint(struct before_after *b)
 
 void before_after_look(struct before_after *b)
 {
-    struct before_after_snapshot *now = NULL;
     struct event e;
+    bool has_new = false;
     uint64_t latest = event_list_latest(), oldest = event_list_oldest();
     if (!b) return;
     if (b->seen + 1 < oldest) b->seen = oldest - 1;
     while (b->seen < latest) {
         b->seen++;
         enum kind kind = event_list_get(b->seen, &e) ? kind_of(e.name) : KINDS;
-        if (kind != KINDS) watch(b, b->seen, kind, &now);
+        if (kind == KINDS) continue;
+        watch(b, b->seen, kind);
+        has_new = true;
     }
-    put(b, now);
+    if (has_new) begin_new(b);
 }
 
 static void on_timer(struct timer *t)
@@ -265,10 +304,22 @@ bool before_after_find(struct before_after *b, uint64_t event, struct before_aft
             const struct watched *w = &b->watched[kind][i];
             if (!event || w->event != event) continue;
             put(b, b->now);
-            b->now = w->end ? NULL : take(b);
+            b->now = w->end ? NULL : take_counts(b);
             *out = (struct before_after_window){ w->begin, w->at, w->end ? w->end : b->now, w->end != NULL };
             return out->end != NULL;
         }
     }
     return false;
+}
+
+void before_after_read_cells(struct before_after *b, const struct history_key *key)
+{
+    struct before_after_snapshot *s = b->now;
+    for (uint32_t i = 0; s && i < s->count; i++) {
+        struct before_after_object *o = &s->objects[i];
+        if (o->cells || !is_same(&o->key, key)) continue;
+        size_t size = s->size;
+        if (!keep_cells(b, s, o)) return; /* then there are none to compare */
+        b->memory += s->size - size;
+    }
 }

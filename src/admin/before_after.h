@@ -31,6 +31,7 @@ struct before_after_cell {
 struct before_after_object {
     struct history_key key;
     uint64_t requests, errors;
+    uint32_t meter; /* of its durations; good for the turn */
     uint32_t cell_count;
     struct before_after_cell *cells; /* those that have any, ascending */
 };
@@ -50,6 +51,8 @@ struct before_after_window {
 };
 /* False: the event is not watched. */
 bool before_after_find(struct before_after *b, uint64_t event, struct before_after_window *out);
+/* Durations of now are read only of those that are asked for: to be called before the cells of a window's end are used. */
+void before_after_read_cells(struct before_after *b, const struct history_key *key);
 /* NULL: nothing was counted of it by then. */
 const struct before_after_object *before_after_object(const struct before_after_snapshot *s,
                                                       const struct history_key *key);
