@@ -1,16 +1,17 @@
 #include "control/split_watch.h"
 
-#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/json.h"
 #include "base/log.h"
-#include "base/write_all.h"
 #include "conf/decode.h"
+#include "logs/checkpoint.h"
 #include "net/jobs.h"
 #include "net/loop.h"
 #include "proxy/split_steering.h"
@@ -35,7 +36,8 @@ struct writing {
     int folder;
     char *text;
     size_t len;
-    int error;
+    bool has_failed;
+    struct err err;
 };
 
 struct split_watch {
@@ -46,8 +48,12 @@ struct split_watch {
     struct series *series;
     int folder;       /* -1: nothing is kept */
     uint32_t place;   /* of the split that is looked at next */
-    uint64_t written; /* hash of what is on disk, or on its way there */
+    uint64_t written; /* hash of what is on disk, or on its way there; 0: nothing is, or it failed */
     bool is_writing, is_stopped;
+    bool is_failing;      /* said once */
+    pthread_mutex_t file; /* held while it is written */
+    bool
+        has_left; /* by `file`: it may be another process's, and no job that is on its way writes it any more */
 };
 
 /* metrics */
@@ -177,18 +183,25 @@ static void take_up_all(struct split_watch *w, struct slice text)
     conf_arena_free(arena);
 }
 
-/* A missing file is none. */
+/* A folder that is open, as part of a path. */
+static void file_path(int folder, char out[64])
+{
+    snprintf(out, 64, "/proc/self/fd/%d/" FILE_NAME, folder);
+}
+
 static void read_kept(struct split_watch *w, int folder)
 {
-    int fd = folder < 0 ? -1 : openat(folder, FILE_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    char *text = fd < 0 ? NULL : malloc(FILE_BYTES_MAX);
+    char path[64], *text = NULL, quoted[ERR_TEXT_MAX + 64];
     size_t len = 0;
-    ssize_t n = 0;
-    while (text && len < FILE_BYTES_MAX && (n = read(fd, text + len, FILE_BYTES_MAX - len)) > 0)
-        len += (size_t)n;
-    if (text && n == 0) take_up_all(w, (struct slice){ text, len });
+    struct err err;
+    if (folder < 0) return;
+    file_path(folder, path);
+    if (checkpoint_read(path, FILE_BYTES_MAX, &text, &len, &err) < 0)
+        log_event(LOG_WARN, "split_guards_unreadable", "file=" FILE_NAME " error=%s",
+                  log_quote(err.text, quoted, sizeof(quoted)));
+    else if (text)
+        take_up_all(w, (struct slice){ text, len });
     free(text);
-    if (fd >= 0) close(fd);
 }
 
 static void print_split(const struct split *s, struct json *j)
@@ -229,14 +242,19 @@ static char *print_all(const struct split_watch *w, size_t *len)
     return text;
 }
 
-static void write_file(struct job *job)
+static void write_file(struct writing *x)
+{
+    char path[64];
+    file_path(x->folder, path);
+    x->has_failed = checkpoint_write(path, (struct slice){ x->text, x->len }, &x->err) < 0;
+}
+
+static void run(struct job *job)
 {
     struct writing *x = (struct writing *)job;
-    int fd = openat(x->folder, FILE_NAME ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    bool is_written = fd >= 0 && write_all(fd, (struct slice){ x->text, x->len }) == 0 && fsync(fd) == 0;
-    if (is_written) is_written = renameat(x->folder, FILE_NAME ".new", x->folder, FILE_NAME) == 0;
-    x->error = is_written ? 0 : errno;
-    if (fd >= 0) close(fd);
+    pthread_mutex_lock(&x->watch->file);
+    if (!x->watch->has_left) write_file(x);
+    pthread_mutex_unlock(&x->watch->file);
 }
 
 static void writing_free(struct writing *x)
@@ -246,26 +264,25 @@ static void writing_free(struct writing *x)
     free(x);
 }
 
+/* What failed is written at the next look, whether it is another by then or not. */
 static void finish(struct writing *x)
 {
-    x->watch->is_writing = false;
-    if (x->error)
-        log_event(LOG_ERROR, "split_guards_not_kept", "file=" FILE_NAME " error=\"%s\"", strerror(x->error));
+    struct split_watch *w = x->watch;
+    char quoted[ERR_TEXT_MAX + 64];
+    if (x->has_failed) w->written = 0;
+    if (x->has_failed && !w->is_failing)
+        log_event(LOG_ERROR, "split_guards_not_kept", "file=" FILE_NAME " error=%s",
+                  log_quote(x->err.text, quoted, sizeof(quoted)));
+    w->is_failing = x->has_failed;
     writing_free(x);
 }
 
 static void on_written(struct job *job)
 {
     struct writing *x = (struct writing *)job;
-    if (!job_has_run(job)) write_file(job);
+    if (!job_has_run(job)) run(job);
+    x->watch->is_writing = false;
     finish(x);
-}
-
-static uint64_t hash_of(const char *text, size_t len)
-{
-    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a: only this process compares it */
-    for (size_t i = 0; i < len; i++) hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3u;
-    return hash;
 }
 
 /* NULL: no memory. */
@@ -274,7 +291,7 @@ static struct writing *writing_new(struct split_watch *w)
     struct writing *x = calloc(1, sizeof(*x));
     if (!x) return NULL;
     x->watch = w;
-    x->job.run = write_file;
+    x->job.run = run;
     x->job.done = on_written;
     x->folder = -1;
     x->text = print_all(w, &x->len);
@@ -283,23 +300,43 @@ static struct writing *writing_new(struct split_watch *w)
     return NULL;
 }
 
-/* If it is not what is there already. `is_last`: at once, on this thread. The folder is opened anew, without the lock that is on
- * it: this may take longer than the process has it. */
-static void keep(struct split_watch *w, bool is_last)
+/* NULL: nothing is kept, it is there already, or there is no memory. The folder is opened anew, without the lock that is on it:
+ * this may take longer than the process has it. */
+static struct writing *begin_writing(struct split_watch *w)
 {
-    if (w->folder < 0 || w->is_writing || (!w->written && !count_guards(w->proxy->site))) return;
+    if (w->folder < 0 || (!w->written && !w->is_failing && !count_guards(w->proxy->site))) return NULL;
     struct writing *x = writing_new(w);
-    if (!x) return;
-    uint64_t hash = hash_of(x->text, x->len);
+    if (!x) return NULL;
+    uint64_t hash = XXH3_64bits(x->text, x->len);
     if (hash != w->written) x->folder = openat(w->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (x->folder < 0) {
         writing_free(x);
-        return;
+        return NULL;
     }
     w->written = hash;
-    w->is_writing = true;
-    if (!is_last && jobs_post(w->jobs, &x->job)) return;
-    write_file(&x->job); /* rather a turn that takes long than a rollback that is forgotten */
+    return x;
+}
+
+static void keep(struct split_watch *w)
+{
+    struct writing *x = w->is_writing ? NULL : begin_writing(w);
+    if (!x) return;
+    w->is_writing = jobs_post(w->jobs, &x->job);
+    if (w->is_writing) return;
+    write_file(x); /* rather a turn that takes long than a rollback that is forgotten */
+    finish(x);
+}
+
+/* What is being written is waited for, what is on its way is not written any more, and the latest is, on this thread. */
+static void keep_last(struct split_watch *w)
+{
+    pthread_mutex_lock(&w->file);
+    w->has_left = true;
+    pthread_mutex_unlock(&w->file);
+    if (w->is_writing) w->written = 0; /* nobody knows yet */
+    struct writing *x = begin_writing(w);
+    if (!x) return;
+    write_file(x);
     finish(x);
 }
 
@@ -340,7 +377,7 @@ static void on_timer(struct timer *t)
 {
     struct split_watch *w = container_of(t, struct split_watch, timer);
     look_at_next(w);
-    keep(w, false);
+    keep(w);
     arm(w);
 }
 
@@ -354,6 +391,7 @@ int split_watch_new(struct split_watch **out, struct proxy *proxy, struct loop *
     w->jobs = jobs;
     w->folder = -1;
     timer_init(&w->timer, on_timer);
+    pthread_mutex_init(&w->file, NULL);
     read_kept(w, folder);
     follow_all(w);
     arm(w);
@@ -365,20 +403,20 @@ void split_watch_own(struct split_watch *w, int folder, bool is_new)
 {
     if (is_new) read_kept(w, folder);
     w->folder = folder;
-    keep(w, false);
+    keep(w);
 }
 
 void split_watch_follow(struct split_watch *w)
 {
     follow_all(w);
-    keep(w, false);
+    keep(w);
     if (!timer_is_armed(&w->timer)) arm(w);
 }
 
 void split_watch_stop(struct split_watch *w)
 {
     if (!w) return;
-    keep(w, true);
+    keep_last(w);
     w->is_stopped = true;
     w->folder = -1;
     loop_disarm(w->loop, &w->timer);
@@ -393,5 +431,6 @@ void split_watch_free(struct split_watch *w)
         w->series = s->next;
         free(s);
     }
+    pthread_mutex_destroy(&w->file);
     free(w);
 }
