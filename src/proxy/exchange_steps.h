@@ -90,7 +90,7 @@ enum exchange_wait {
 /* Besides what its request waits for. */
 enum exchange_wait exchange_waits_for(enum exchange_state state);
 /* How it ends where no sentence can be said any more. */
-enum end_reason exchange_own_end(const struct exchange *x, enum end_reason reason);
+enum end_reason exchange_own_end(const struct exchange *x, enum end_reason otherwise);
 void exchange_on_timer(struct timer *t);
 /* It is looked at again by then. */
 void exchange_be_called_by(struct exchange *x, uint64_t at_ms);
