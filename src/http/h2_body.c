@@ -2,8 +2,8 @@
 #include "base/bug.h"
 #include "http/h2_session.h"
 
-/* More than this is not held of all streams together before the connection's window is left to run dry. */
-#define HELD_MAX (256u << 10)
+/* Windows of streams towards servers grow by so many whole ones of all streams together. */
+#define GROWTHS_MAX 8u
 
 /* field blocks */
 
@@ -97,9 +97,17 @@ void h2_body_trailers(struct h2_stream *st, struct h2_head *head, uint8_t flags)
 
 /* bodies */
 
+/* Streams to a server are of many clients, and none of them waits for another: what is held of them is bounded by the
+ * streams' own windows, which open only as their readers take. What a client holds of this worker's memory is its own doing,
+ * and bounded for all of its streams together: beyond that its connection's window runs dry. */
+static bool holds_enough(const struct h2_session *s)
+{
+    return !s->role->sends_requests && s->held > s->limits->memory_bytes;
+}
+
 void h2_body_credit(struct h2_session *s)
 {
-    if (s->held > HELD_MAX || s->uncredited < s->window / 2 || !h2_is_live(s)) return;
+    if (holds_enough(s) || s->uncredited < s->window / 2 || !h2_is_live(s)) return;
     s->receive_window += (int32_t)s->uncredited;
     h2_out_u32(s, H2_WINDOW_UPDATE, 0, s->uncredited);
     s->uncredited = 0;
@@ -111,10 +119,18 @@ void h2_body_received(struct h2_session *s, size_t len)
     h2_body_credit(s);
 }
 
+/* By how much the windows of all streams together may have grown: one can always become as large as it may. */
+static uint64_t grown_max(const struct h2_session *s)
+{
+    uint64_t window = s->limits->window_bytes, half = s->limits->memory_bytes / 2;
+    if (s->role->sends_requests) return GROWTHS_MAX * window;
+    return half > window ? half : window;
+}
+
 /* What its owner takes at once may come in larger stretches, as long as there is memory. */
 static uint32_t growth(struct h2_stream *st)
 {
-    const struct h2_session *s = st->session;
+    struct h2_session *s = st->session;
     if (st->hold.len || st->window >= s->limits->window_bytes || budget_is_tight(s->loop->blocks.budget))
         return 0;
     st->since_growth += st->uncredited;
@@ -122,6 +138,8 @@ static uint32_t growth(struct h2_stream *st)
     uint32_t left = s->limits->window_bytes - st->window;
     uint32_t more = left < st->window ? left : st->window;
     st->since_growth = 0;
+    if (s->grown + more > grown_max(s)) return 0;
+    s->grown += more;
     st->window += more;
     return more;
 }

@@ -155,6 +155,7 @@ struct h2_session {
     uint32_t window, uncredited;
     uint64_t received; /* bytes since its beginning */
     uint64_t held, held_heads;
+    uint64_t grown;   /* by which windows of streams are larger than they began */
     uint32_t stalled; /* streams whose own window stops them */
     uint64_t head_started_ns;
     uint32_t floods[H2_FLOOD_COUNT];

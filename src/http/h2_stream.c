@@ -98,6 +98,7 @@ void h2_stream_bury(struct h2_stream *st, bool by_us)
     list_remove(&st->link);
     s->stalled -= st->wants_window;
     st->wants_window = false;
+    s->grown -= st->window - H2_WINDOW_FIRST;
     if (st->id) forget_number(st, by_us);
     if (s->data_stream == st) s->data_stream = NULL;
     h2_body_drop(st);

@@ -170,7 +170,7 @@ static const struct conf_field http2_fields[] = {
     { "window", CONF_BYTES(struct pool_http2_conf, window_bytes), .min = 65535, .max = 16 << 20,
       .preset = "256KiB",
       .help = "How much of a response's body may come before the client takes it. It begins with 64KiB and "
-              "grows to this while all is taken at once." },
+              "grows to this while all is taken at once; for eight of a connection's requests at a time." },
     { "memory", CONF_BYTES(struct pool_http2_conf, memory_bytes), .min = 128 << 10, .max = 1 << 30,
       .preset = "1MiB",
       .help = "How much one connection may hold of what its server does not take; then it ends "

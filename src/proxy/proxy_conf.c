@@ -98,8 +98,10 @@ static const struct conf_field listener_http2_fields[] = {
               "grows to this while all is taken at once." },
     { "memory", CONF_BYTES(struct listener_http2, memory_bytes), .min = 128 << 10, .max = 1 << 30,
       .preset = "1MiB",
-      .help = "How much one connection may hold of heads and of what its client does not take; then requests "
-              "are refused, or it ends (`http2_memory`)." },
+      .help =
+          "How much one connection may hold of heads and of what its client does not take; then requests "
+          "are refused, or it ends (`http2_memory`). And of bodies that servers do not take; then no more of "
+          "them is received until they do." },
     { "continuations", CONF_U32(struct listener_http2, continuations), .max = 10000, .preset = "32",
       .help = "How many CONTINUATION frames one head may come in (`http2_continuations`)." },
     { "resets", CONF_U32(struct listener_http2, resets), .max = FLOOD_MAX, .preset = "200",

@@ -16,7 +16,7 @@
 
 #include "base/slab.h"
 #include "http/h2_client.h"
-#include "http/h2_frame.h"
+#include "http/h2_session.h"
 
 /* Of a millisecond at most: a bound, not a time that anything is expected to take. */
 #define TURNS_MAX 60000
@@ -652,6 +652,60 @@ static void what_is_not_taken_is_held_within_the_streams_window(void **state)
     close_scene(&s);
 }
 
+/* All of a window of each, and the connection's is as open for one more as before. */
+static void streams_that_are_not_taken_leave_the_connections_window_open(void **state)
+{
+    (void)state;
+    struct scene s;
+    static char body[H2_PAYLOAD_MAX];
+    open_scene(&s);
+    for (unsigned i = 0; i < 5; i++) {
+        struct asker *a = i ? lease(&s, i) : &s.askers[0];
+        if (i) ask(a, HTTP_GET, 0);
+        a->takes_nothing = true;
+        say_ok(&s, 2 * i + 1, false);
+        for (unsigned left = H2_WINDOW_FIRST; left;) {
+            unsigned now = left < sizeof(body) ? left : sizeof(body);
+            say_frame(&s, H2_DATA, 0, 2 * i + 1, body, now);
+            left -= now;
+        }
+        UNTIL(&s, a->stream->held == H2_WINDOW_FIRST);
+    }
+    struct h2_session *session = s.client->session;
+    assert_int_equal(session->held, 5 * H2_WINDOW_FIRST);
+    assert_true(session->receive_window > (int32_t)session->window / 2);
+    struct asker *other = lease(&s, 5);
+    ask(other, HTTP_GET, 0);
+    say_ok(&s, 11, false);
+    for (int i = 0; i < 8; i++) {
+        say_frame(&s, H2_DATA, 0, 11, body, sizeof(body));
+        UNTIL(&s, other->body_len == (size_t)(i + 1) * sizeof(body));
+    }
+    assert_int_equal(s.askers[0].errors + other->errors, 0);
+    close_scene(&s);
+}
+
+static void windows_grow_within_a_bound_of_all_streams_together(void **state)
+{
+    (void)state;
+    struct scene s;
+    static char body[H2_PAYLOAD_MAX];
+    open_scene(&s);
+    struct h2_session *session = s.client->session;
+    s.client->limits.window_bytes = 256 << 10;
+    session->grown = 8 * (256 << 10) - 65535; /* as others have */
+    say_ok(&s, 1, false);
+    for (int i = 0; i < 40; i++) {
+        say_frame(&s, H2_DATA, 0, 1, body, sizeof(body));
+        UNTIL(&s, s.askers[0].body_len == (size_t)(i + 1) * sizeof(body));
+    }
+    assert_int_equal(session->grown, 8 * (256 << 10));
+    session->grown = 65535;
+    let_go(&s.askers[0]);
+    assert_int_equal(session->grown, 0);
+    close_scene(&s);
+}
+
 static void a_cancelled_stream_is_reset_and_what_comes_of_it_is_ignored(void **state)
 {
     (void)state;
@@ -830,6 +884,8 @@ int main(void)
         cmocka_unit_test(room_is_what_both_sides_allow),
         cmocka_unit_test(a_body_goes_as_far_as_the_windows),
         cmocka_unit_test(what_is_not_taken_is_held_within_the_streams_window),
+        cmocka_unit_test(streams_that_are_not_taken_leave_the_connections_window_open),
+        cmocka_unit_test(windows_grow_within_a_bound_of_all_streams_together),
         cmocka_unit_test(a_cancelled_stream_is_reset_and_what_comes_of_it_is_ignored),
         cmocka_unit_test(faults_of_the_server_end_what_they_are_of),
         cmocka_unit_test(what_is_no_http2_is_told_so),

@@ -794,6 +794,31 @@ static void refer(struct scene *s)
         say_frame(s, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, id, block, 10);
 }
 
+/* What one client may hold has an end: then its connection's window runs dry, and opens again as it is taken. */
+static void a_client_whose_bodies_are_not_taken_is_stopped_at_its_memory(void **state)
+{
+    (void)state;
+    struct scene s;
+    static char body[16384];
+    open_greeted(&s);
+    const struct h2_session *session = session_of(&s);
+    s.takes = false;
+    for (uint32_t id = 1; id < 13; id += 2) {
+        say_post(&s, id);
+        for (int i = 0; i < 4; i++) say_frame(&s, H2_DATA, 0, id, body, sizeof(body) - (i == 3));
+    }
+    assert_int_equal(session->held, 6 * 65535);
+    assert_int_equal(session->receive_window, 0);
+    hear(&s);
+    s.takes = true;
+    http_stream_resume(s.streams[0]);
+    http_stream_resume(s.streams[1]);
+    assert_int_equal(session->held, 4 * 65535);
+    assert_non_null(strstr(hear(&s), "WINDOW_UPDATE by=131070\n"));
+    assert_int_equal(session->receive_window, 131070);
+    close_scene(&s);
+}
+
 static void what_is_kept_beyond_what_was_sent_is_little_once_memory_is_half_used(void **state)
 {
     (void)state;
@@ -1333,6 +1358,7 @@ int main(void)
         cmocka_unit_test(a_head_in_too_many_pieces_ends_the_connection),
         cmocka_unit_test(references_that_make_much_of_little_end_the_connection),
         cmocka_unit_test(heads_that_are_held_are_counted),
+        cmocka_unit_test(a_client_whose_bodies_are_not_taken_is_stopped_at_its_memory),
         cmocka_unit_test(what_is_kept_beyond_what_was_sent_is_little_once_memory_is_half_used),
         cmocka_unit_test(what_a_connection_holds_is_known),
         cmocka_unit_test(a_request_that_is_taken_back_with_its_head_is_not_begun),

@@ -1,0 +1,53 @@
+"""Clients that take nothing of a large answer, beside others whose exchanges are on the same HTTP/2 connection to the server:
+those are not kept waiting by them."""
+import hashlib
+
+import pytest
+
+from http2_server import Http2Server
+from waiting import eventually
+
+LARGE = 16 << 20
+STALLED = 5
+HONEST = 20
+BODY = bytes(range(256)) * 1024
+
+
+def answer(connection, stream):
+    connection.respond(stream, bytes(LARGE) if stream.path == "/large" else BODY)
+
+
+@pytest.fixture
+def weir(scene):
+    server = Http2Server(answer, tolerant=True)  # what a client breaks off it may still be about to send
+    scene.servers.append(server)
+    weir = scene.proxy(server, pool={"protocol": "h2c"})
+    weir.server = server
+    return weir
+
+
+def wait_stalled(server):
+    """Nothing more of the large answers can come: each has used up its stream's window."""
+    def is_stalled():
+        connection = server.connections[0]
+        with connection.lock:
+            return all(connection.h2._get_stream_by_id(s.number).outbound_flow_control_window == 0 and s.rest
+                       for s in connection.streams.values() if s.path == "/large")
+
+    server.wait_streams(STALLED)
+    eventually(is_stalled, "large answers that cannot go on")
+
+
+def test_who_takes_nothing_does_not_stall_others(scene, weir):
+    stalled = [scene.client(weir, receive_buffer=4096) for _ in range(STALLED)]
+    for client in stalled:
+        client.send(b"GET /large HTTP/1.1\r\nHost: a.test\r\n\r\n")
+    wait_stalled(weir.server)
+    honest = [scene.client(weir) for _ in range(HONEST)]
+    for client in honest:
+        client.send(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+    assert [client.read().body == BODY for client in honest] == [True] * HONEST
+    assert len(weir.server.connections) == 1
+    # And they have lost nothing: whoever takes at last has all of it.
+    expected = hashlib.sha256(bytes(LARGE)).digest()
+    assert hashlib.sha256(stalled[0].read().body).digest() == expected
