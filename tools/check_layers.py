@@ -7,7 +7,8 @@ in a directory of its own and must see each of them.
 import os
 import re
 import sys
-import tempfile
+
+from source_lines import main, read_lines
 
 LAYERS = ["base", "metric", "conf", "net", "tls", "acme", "http", "coding", "files", "auth", "balance", "route", "health", "discovery", "pool", "record", "proxy", "logs",
           "host", "observe", "stack", "profile", "crash", "self", "admin", "control", "command"]
@@ -37,57 +38,28 @@ def find_violation(layer, quoted, angled):
 
 def find_violations(source_root):
     """Yields "path:line: sentence" for each violation below source_root."""
-    for directory, _, names in sorted(os.walk(source_root)):
-        for name in sorted(names):
-            if not name.endswith((".c", ".h")):
-                continue
-            path = os.path.join(directory, name)
-            layer = os.path.relpath(path, source_root).split(os.sep)[0]
-            if layer not in LAYERS:
+    for path, layer, number, line in read_lines(source_root):
+        if layer not in LAYERS:
+            if number == 0:
                 yield f"{path}:1: {layer} is not a layer; add it to tools/check_layers.py and src/meson.build"
-                continue
-            with open(path, errors="replace") as file:
-                for number, line in enumerate(file, 1):
-                    match = INCLUDE.match(line)
-                    violation = match and find_violation(layer, match.group(1), match.group(2))
-                    if violation:
-                        yield f"{path}:{number}: {violation}"
+            continue
+        match = INCLUDE.match(line)
+        violation = match and find_violation(layer, match.group(1), match.group(2))
+        if violation:
+            yield f"{path}:{number}: {violation}"
 
 
-def test_itself():
-    """Returns the sentences for what the check missed or invented."""
-    planted = {
-        "base/a.c": ('#include "base/a.h"\n#include <stdio.h>\n#include <sys/uio.h>\n', None),
-        "proxy/a.c": ('#include "base/a.h"\n\n#include "pool/a.h"\n', None),
-        "base/up.c": ('#include "base/a.h"\n#include "http/h1.h"\n', 2),
-        "pool/up.h": ('#  include "proxy/x.h"\n', 1),
-        "logs/sideways.c": ('/* log */\n\n#include "proxy/x.h"\n', 3),
-        "profile/sideways.c": ('#include "proxy/x.h"\n', 1),
-        "net/angled.c": ('#include <admin/x.h>\n', 1),
-        "net/relative.c": ('#include "../admin/x.h"\n', 1),
-        "common/x.h": ("", 1),
-    }
-    with tempfile.TemporaryDirectory(prefix="weir-layers-") as root:
-        for name, (text, _) in planted.items():
-            os.makedirs(os.path.dirname(os.path.join(root, name)), exist_ok=True)
-            with open(os.path.join(root, name), "w") as file:
-                file.write(text)
-        found = [violation[len(root) + 1:].split(": ")[0] for violation in find_violations(root)]
-    expected = [f"{name}:{line}" for name, (_, line) in planted.items() if line]
-    return [f"self-test: did not see {place}" for place in expected if place not in found] + \
-        [f"self-test: {place} is no violation" for place in found if place not in expected]
-
-
-def main():
-    if sys.argv[1:] == ["--self-test"]:
-        violations = test_itself()
-    else:
-        os.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        violations = list(find_violations("src"))
-    for violation in violations:
-        print(violation)
-    return 1 if violations else 0
-
+PLANTED = {
+    "base/a.c": ('#include "base/a.h"\n#include <stdio.h>\n#include <sys/uio.h>\n', None),
+    "proxy/a.c": ('#include "base/a.h"\n\n#include "pool/a.h"\n', None),
+    "base/up.c": ('#include "base/a.h"\n#include "http/h1.h"\n', 2),
+    "pool/up.h": ('#  include "proxy/x.h"\n', 1),
+    "logs/sideways.c": ('/* log */\n\n#include "proxy/x.h"\n', 3),
+    "profile/sideways.c": ('#include "proxy/x.h"\n', 1),
+    "net/angled.c": ('#include <admin/x.h>\n', 1),
+    "net/relative.c": ('#include "../admin/x.h"\n', 1),
+    "common/x.h": ("", 1),
+}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(find_violations, PLANTED))

@@ -6,10 +6,10 @@ layers that read what clients, servers and logs send do not use libc's readers o
 blanks and hexadecimal, and run on behind the end; base/number.h reads a slice. Prints file:line and a sentence for each
 violation and exits with 1 if there is one. --self-test plants violations and must see each of them.
 """
-import os
 import re
 import sys
-import tempfile
+
+from source_lines import main, read_lines
 
 # What runs on to a terminator in its first argument. strchr() of a fixed set and a byte is fine.
 RUNNERS = r"str(?:len|cmp|casecmp|coll|chr|rchr|chrnul|str|casestr|spn|cspn|pbrk|tok|tok_r|sep|dup|cpy|cat|ptime|" \
@@ -34,52 +34,22 @@ def find_violation(layer, line):
 
 def find_violations(source_root):
     """Yields "path:line: sentence" for each violation below source_root."""
-    for directory, _, names in sorted(os.walk(source_root)):
-        for name in sorted(names):
-            if not name.endswith((".c", ".h")):
-                continue
-            path = os.path.join(directory, name)
-            layer = os.path.relpath(path, source_root).split(os.sep)[0]
-            with open(path, errors="replace") as file:
-                for number, line in enumerate(file, 1):
-                    violation = find_violation(layer, line)
-                    if violation:
-                        yield f"{path}:{number}: {violation}"
+    for path, layer, number, line in read_lines(source_root):
+        violation = find_violation(layer, line)
+        if violation:
+            yield f"{path}:{number}: {violation}"
 
 
-def test_itself():
-    """Returns the sentences for what the check missed or invented."""
-    planted = {
-        "base/a.c": ("size_t n = strlen(name);\nif (strchr(\"abc\", s.data[i])) return;\nx = strtod(text, NULL);\n", None),
-        "command/tree.c": ("double value = strtod(n->text.data, &end);\n", None),
-        "admin/span.c": ("\nsize_t len = strspn(text.data, \"0123\");\n", 2),
-        "admin/scan.c": ("if (sscanf(copy, \"%d\", &n) != 1) return;\n", 1),
-        "admin/walk.c": ("size_t len = strcspn(at, \"+ \");\n", 1),
-        "stack/deep.c": ("n = strlen(m->items[i].name.data);\n", 1),
-        "http/number.c": ("n = strtoul(value, &end, 10);\n", 1),
-        "base/second.c": ("if (strcmp(p->name, name.data) == 0) return;\n", 1),
-    }
-    with tempfile.TemporaryDirectory(prefix="weir-strings-") as root:
-        for name, (text, _) in planted.items():
-            os.makedirs(os.path.dirname(os.path.join(root, name)), exist_ok=True)
-            with open(os.path.join(root, name), "w") as file:
-                file.write(text)
-        found = [violation[len(root) + 1:].split(": ")[0] for violation in find_violations(root)]
-    expected = [f"{name}:{line}" for name, (_, line) in planted.items() if line]
-    return [f"self-test: did not see {place}" for place in expected if place not in found] + \
-        [f"self-test: {place} is no violation" for place in found if place not in expected]
-
-
-def main():
-    if sys.argv[1:] == ["--self-test"]:
-        violations = test_itself()
-    else:
-        os.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        violations = list(find_violations("src"))
-    for violation in violations:
-        print(violation)
-    return 1 if violations else 0
-
+PLANTED = {
+    "base/a.c": ("size_t n = strlen(name);\nif (strchr(\"abc\", s.data[i])) return;\nx = strtod(text, NULL);\n", None),
+    "command/tree.c": ("double value = strtod(n->text.data, &end);\n", None),
+    "admin/span.c": ("\nsize_t len = strspn(text.data, \"0123\");\n", 2),
+    "admin/scan.c": ("if (sscanf(copy, \"%d\", &n) != 1) return;\n", 1),
+    "admin/walk.c": ("size_t len = strcspn(at, \"+ \");\n", 1),
+    "stack/deep.c": ("n = strlen(m->items[i].name.data);\n", 1),
+    "http/number.c": ("n = strtoul(value, &end, 10);\n", 1),
+    "base/second.c": ("if (strcmp(p->name, name.data) == 0) return;\n", 1),
+}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(find_violations, PLANTED))

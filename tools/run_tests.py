@@ -196,13 +196,17 @@ def run_unit_program(test):
     name = test["name"].split(":")[-1].strip()
     with tempfile.TemporaryDirectory(prefix="weir-unit-") as directory:
         env = {**unit_env(test["cmd"]), "CMOCKA_MESSAGE_OUTPUT": "XML", "CMOCKA_XML_FILE": os.path.join(directory, "%g.xml")}
+        begun = time.monotonic()
         status, output = run(PREFIX + test["cmd"], UNIT_SECONDS, env)
+        took = time.monotonic() - begun
         cases = []
         for path in sorted(glob.glob(os.path.join(directory, "*.xml"))):
             try:
                 cases += read_cmocka_xml(path)
             except ElementTree.ParseError:
                 return name, cases, f"{output}\nno readable result: the program ended in the middle of a group"
+    # A test with a clock of its own is timed by that clock, and may say a day.
+    cases = [(case, failure, min(seconds, took)) for case, failure, seconds in cases]
     failed_cases = [case for case in cases if case[1] is not None]
     if status == TIMED_OUT:
         return name, cases, output

@@ -376,7 +376,7 @@ static int examine(const struct doctor_options *o, const struct config *config, 
         facts.certificates = certificates.items;
         facts.certificate_count = certificates.count;
         facts.now_s = (int64_t)(clock_wall_ns() / NS_PER_S);
-        plan.places = doctor_count_places(config);
+        plan.places = proxy_conf_count_places(&config->proxy);
         if (plan.places && !find_sources(o, &sources, &facts)) result = -1;
     }
     if (result == 0) result = host_check(&facts, report);

@@ -5,22 +5,9 @@
 
 #include "command/api_client.h"
 #include "command/document.h"
-#include "discovery/place.h"
-#include "pool/pool_conf.h"
 
 /* It answers at once if it runs. */
 #define WAIT_MS 2000
-
-uint32_t doctor_count_places(const struct config *config)
-{
-    const struct pool_conf *pools = config->proxy.pools.data;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < config->proxy.pools.count; i++) {
-        const struct server_conf *servers = pools[i].servers.data;
-        for (uint32_t k = 0; k < pools[i].servers.count; k++) count += place_is_one(&servers[k].address);
-    }
-    return count;
-}
 
 static uint32_t count_children(const struct conf_node *list)
 {

@@ -15,8 +15,6 @@ struct doctor_sources {
     struct err err; /* why there is none */
 };
 
-/* How many of those there are in the configuration's pools. */
-uint32_t doctor_count_places(const struct config *config);
 /* Zeroed before. `path`: of the configuration. False: out of memory. */
 MUST_CHECK bool doctor_ask_sources(struct doctor_sources *s, const char *path);
 void doctor_sources_fini(struct doctor_sources *s);

@@ -21,10 +21,17 @@ void conf_tree_free(struct conf_tree *tree)
 const struct conf_node *conf_node_get(const struct conf_node *map, const char *key)
 {
     struct slice wanted = slice_of(key);
-    if (map->kind != CONF_NODE_MAP) return NULL;
+    if (!map || map->kind != CONF_NODE_MAP) return NULL;
     for (const struct conf_node *n = map->first_child; n; n = n->next)
         if (slice_equal(n->key, wanted)) return n;
     return NULL;
+}
+
+const struct conf_node *conf_node_nth(const struct conf_node *list, uint32_t n)
+{
+    const struct conf_node *at = list ? list->first_child : NULL;
+    while (at && n--) at = at->next;
+    return at;
 }
 
 static bool is_before(struct conf_place a, struct conf_place b)

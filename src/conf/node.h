@@ -96,5 +96,7 @@ void conf_tree_free(struct conf_tree *tree);
 #define CONF_PLACE_TEXT_MAX 160
 const char *conf_place_print(const struct conf_tree *tree, struct conf_place place, struct conf_place from,
                              char out[CONF_PLACE_TEXT_MAX]);
-/* NULL if the map has no such key. */
+/* NULL if the map has no such key, or there is none (NULL). */
 const struct conf_node *conf_node_get(const struct conf_node *map, const char *key);
+/* The n-th element of a list or map, from 0. NULL: there is none, or no list (NULL). */
+const struct conf_node *conf_node_nth(const struct conf_node *list, uint32_t n);

@@ -17,18 +17,6 @@ struct checking {
     const char *folder;
 };
 
-static const struct conf_node *child(const struct conf_node *node, uint32_t n)
-{
-    const struct conf_node *at = node ? node->first_child : NULL;
-    while (at && n--) at = at->next;
-    return at;
-}
-
-static const struct conf_node *get(const struct conf_node *node, const char *key)
-{
-    return node ? conf_node_get(node, key) : NULL;
-}
-
 static bool wants_any(const struct config *c)
 {
     const struct listener_conf *l = c->proxy.listeners.data;
@@ -83,9 +71,9 @@ static void place(const struct checking *k, const struct conf_node *node, struct
 static void check_listener(const struct checking *k, const struct conf_node *node, struct tls_conf *tls)
 {
     struct tls_certificate_conf *c = tls->certificates.data;
-    const struct conf_node *list = get(node, "certificates");
+    const struct conf_node *list = conf_node_get(node, "certificates");
     for (uint32_t i = 0; i < tls->certificates.count; i++) {
-        const struct conf_node *at = child(list, i);
+        const struct conf_node *at = conf_node_nth(list, i);
         if (!c[i].acme.count) continue;
         check_alone(k, at ? at : node, &c[i]);
         place(k, at ? at : node, &c[i]);
@@ -105,11 +93,12 @@ static void check_port(const struct checking *k)
     if (is_there) return;
     if (is_http)
         conf_decode_note(
-            k->d, get(k->root, "acme"), NULL,
+            k->d, conf_node_get(k->root, "acme"), NULL,
             "add a listener: plain: {bind: \":80\", redirect: https}; or write challenge: tls-alpn-01",
             "the CA comes to port 80 (http-01), and no plain listener is bound to it");
     else
-        conf_decode_note(k->d, get(k->root, "acme"), NULL, "bind one to it, or write challenge: http-01",
+        conf_decode_note(k->d, conf_node_get(k->root, "acme"), NULL,
+                         "bind one to it, or write challenge: http-01",
                          "the CA comes to port 443 (tls-alpn-01), and no listener with `tls` is bound to it");
 }
 
@@ -137,8 +126,8 @@ void acme_check(struct conf_decode *d, const struct conf_node *root, struct conf
         return;
     }
     const struct listener_conf *l = c->proxy.listeners.data;
-    const struct conf_node *at = child(get(root, "listeners"), 0);
+    const struct conf_node *at = conf_node_nth(conf_node_get(root, "listeners"), 0);
     for (uint32_t i = 0; at && i < c->proxy.listeners.count; i++, at = at->next)
-        if (l[i].tls && tls_conf_has_acme(l[i].tls)) check_listener(&k, get(at, "tls"), l[i].tls);
+        if (l[i].tls && tls_conf_has_acme(l[i].tls)) check_listener(&k, conf_node_get(at, "tls"), l[i].tls);
     check_port(&k);
 }

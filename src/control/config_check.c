@@ -20,19 +20,6 @@ struct checking {
     const struct config *c;
 };
 
-/* The n-th element of a list or map. */
-static const struct conf_node *child(const struct conf_node *node, uint32_t n)
-{
-    const struct conf_node *at = node ? node->first_child : NULL;
-    while (at && n--) at = at->next;
-    return at;
-}
-
-static const struct conf_node *get(const struct conf_node *node, const char *key)
-{
-    return node ? conf_node_get(node, key) : NULL;
-}
-
 static const char *name_or(const char *name)
 {
     return name ? name : "";
@@ -50,15 +37,16 @@ struct bound {
 static uint32_t collect_bounds(const struct checking *k, struct bound *bounds)
 {
     const struct listener_conf *listeners = k->c->proxy.listeners.data;
-    const struct conf_node *at = child(get(k->root, "listeners"), 0);
+    const struct conf_node *at = conf_node_nth(conf_node_get(k->root, "listeners"), 0);
     uint32_t count = 0;
     for (uint32_t i = 0; at && i < k->c->proxy.listeners.count; i++, at = at->next) {
         if (!listeners[i].bind.len) continue;
         bounds[count] = (struct bound){ .address = &listeners[i].bind, .node = at };
         snprintf(bounds[count++].name, sizeof(bounds->name), "listener \"%s\"", name_or(listeners[i].name));
     }
-    if (k->c->admin && k->c->admin->bind.len && get(k->root, "admin")) {
-        bounds[count] = (struct bound){ .address = &k->c->admin->bind, .node = get(k->root, "admin") };
+    if (k->c->admin && k->c->admin->bind.len && conf_node_get(k->root, "admin")) {
+        bounds[count] = (struct bound){ .address = &k->c->admin->bind,
+                                        .node = conf_node_get(k->root, "admin") };
         snprintf(bounds[count++].name, sizeof(bounds->name), "the admin API");
     }
     return count;
@@ -135,10 +123,10 @@ static void check_server(const struct checking *k, const struct bound *bounds, u
 static void check_servers(const struct checking *k, const struct bound *bounds, uint32_t count)
 {
     const struct pool_conf *pools = k->c->proxy.pools.data;
-    const struct conf_node *pool = child(get(k->root, "pools"), 0);
+    const struct conf_node *pool = conf_node_nth(conf_node_get(k->root, "pools"), 0);
     for (uint32_t i = 0; pool && i < k->c->proxy.pools.count; i++, pool = pool->next) {
         const struct server_conf *servers = pools[i].servers.data;
-        const struct conf_node *at = child(get(pool, "servers"), 0);
+        const struct conf_node *at = conf_node_nth(conf_node_get(pool, "servers"), 0);
         if (pools[i].kind == POOL_EGRESS) continue; /* addresses to leave by */
         for (uint32_t j = 0; at && j < pools[i].servers.count; j++, at = at->next)
             if (!place_is_one(&servers[j].address)) check_server(k, bounds, count, &servers[j].address, at);
@@ -207,15 +195,15 @@ static void check_auth_pool(const struct checking *k, const struct conf_node *no
                             const struct auth_conf *auth)
 {
     if (!auth || !auth->forward) return;
-    check_kind(k, get(node, "auth"), auth->forward->pool, "`auth: forward`", false);
-    check_introduction(k, get(node, "auth"), auth->forward->pool, "`auth: forward`");
+    check_kind(k, conf_node_get(node, "auth"), auth->forward->pool, "`auth: forward`", false);
+    check_introduction(k, conf_node_get(node, "auth"), auth->forward->pool, "`auth: forward`");
 }
 
 static void check_listener_kinds(const struct checking *k, const struct conf_node *node,
                                  const struct listener_conf *l)
 {
     const struct route_conf *routes = l->routes.data;
-    const struct conf_node *at = child(get(node, "routes"), 0);
+    const struct conf_node *at = conf_node_nth(conf_node_get(node, "routes"), 0);
     char from[160];
     for (uint32_t i = 0; at && i < l->routes.count; i++, at = at->next) {
         const struct route_conf *r = &routes[i];
@@ -231,7 +219,7 @@ static void check_listener_kinds(const struct checking *k, const struct conf_nod
             check_bytes_only(k, at, r->pool, from);
     }
     for (uint32_t i = 0; i < l->routes.count; i++)
-        check_auth_pool(k, child(get(node, "routes"), i), routes[i].auth);
+        check_auth_pool(k, conf_node_nth(conf_node_get(node, "routes"), i), routes[i].auth);
     check_auth_pool(k, node, l->auth);
     snprintf(from, sizeof(from), "listener \"%s\"", name_or(l->name));
     check_kind(k, node, l->pool, from, false);
@@ -245,14 +233,14 @@ static void check_kinds(const struct checking *k)
 {
     const struct listener_conf *listeners = k->c->proxy.listeners.data;
     const struct split_conf *splits = k->c->proxy.splits.data;
-    const struct conf_node *at = child(get(k->root, "listeners"), 0);
+    const struct conf_node *at = conf_node_nth(conf_node_get(k->root, "listeners"), 0);
     for (uint32_t i = 0; at && i < k->c->proxy.listeners.count; i++, at = at->next)
         check_listener_kinds(k, at, &listeners[i]);
     for (uint32_t i = 0; i < k->c->proxy.splits.count; i++) {
         const struct split_variant_conf *variants = splits[i].variants.data;
         for (uint32_t j = 0; j < splits[i].variants.count; j++) {
-            check_kind(k, get(k->root, "splits"), variants[j].pool, "a split's variant", false);
-            check_introduction(k, get(k->root, "splits"), variants[j].pool, "a split's variant");
+            check_kind(k, conf_node_get(k->root, "splits"), variants[j].pool, "a split's variant", false);
+            check_introduction(k, conf_node_get(k->root, "splits"), variants[j].pool, "a split's variant");
         }
     }
 }
@@ -279,7 +267,7 @@ static int compare_uses(const void *left, const void *right)
 static struct uses uses_of(const struct conf_items *items, size_t size, const struct conf_node *map)
 {
     struct uses u = { .items = calloc(items->count + 1, sizeof(*u.items)) };
-    const struct conf_node *at = child(map, 0);
+    const struct conf_node *at = conf_node_nth(map, 0);
     if (!u.items) abort();
     for (uint32_t i = 0; at && i < items->count; i++, at = at->next) {
         const char *name = *(const char *const *)((const char *)items->data + i * size);
@@ -323,8 +311,8 @@ static void check_uses(const struct checking *k)
     const struct proxy_conf *p = &k->c->proxy;
     const struct listener_conf *listeners = p->listeners.data;
     const struct split_conf *all = p->splits.data;
-    struct uses pools = uses_of(&p->pools, sizeof(struct pool_conf), get(k->root, "pools"));
-    struct uses splits = uses_of(&p->splits, sizeof(struct split_conf), get(k->root, "splits"));
+    struct uses pools = uses_of(&p->pools, sizeof(struct pool_conf), conf_node_get(k->root, "pools"));
+    struct uses splits = uses_of(&p->splits, sizeof(struct split_conf), conf_node_get(k->root, "splits"));
     for (uint32_t i = 0; i < p->listeners.count; i++) mark_listener(&listeners[i], &pools, &splits);
     for (uint32_t i = 0; i < p->splits.count; i++) {
         const struct split_variant_conf *variants = all[i].variants.data;
@@ -359,7 +347,7 @@ static void check_listener_routes(const struct checking *k, const struct conf_no
                                   const struct listener_conf *l)
 {
     const struct route_conf *routes = l->routes.data;
-    const struct conf_node *at = child(get(node, "routes"), 0);
+    const struct conf_node *at = conf_node_nth(conf_node_get(node, "routes"), 0);
     uint32_t *by = calloc(l->routes.count + 1, sizeof(*by));
     if (!by) abort();
     route_shadow_find(routes, l->routes.count, by);
@@ -386,7 +374,7 @@ static void note_wide(const struct checking *k, const struct conf_node *list, co
                       const char *sentence)
 {
     const struct cidr *b = blocks->data;
-    const struct conf_node *at = child(list, 0);
+    const struct conf_node *at = conf_node_nth(list, 0);
     char text[INET6_ADDRSTRLEN];
     for (uint32_t i = 0; at && i < blocks->count; i++, at = at->next) {
         bool is_v4 = ip_is_v4(&b[i].ip) && b[i].bits >= 96;
@@ -407,7 +395,7 @@ static bool is_shown_in_the_clear(const struct listener_conf *l)
 static void check_auth(const struct checking *k, const struct conf_node *node, const struct listener_conf *l)
 {
     const struct route_conf *routes = l->routes.data;
-    const struct conf_node *at = child(get(node, "routes"), 0);
+    const struct conf_node *at = conf_node_nth(conf_node_get(node, "routes"), 0);
     const char *sentence =
         "passwords and tokens come over the wire in the clear, where whoever is on the way reads them";
     const char *remedy = "give the listener `tls:`, or name the proxy in front that has it in `trust:`";
@@ -420,16 +408,16 @@ static void check_auth(const struct checking *k, const struct conf_node *node, c
 static void check_listeners(const struct checking *k)
 {
     const struct listener_conf *listeners = k->c->proxy.listeners.data;
-    const struct conf_node *at = child(get(k->root, "listeners"), 0);
+    const struct conf_node *at = conf_node_nth(conf_node_get(k->root, "listeners"), 0);
     for (uint32_t i = 0; at && i < k->c->proxy.listeners.count; i++, at = at->next) {
         const struct listener_conf *l = &listeners[i];
         check_listener_routes(k, at, l);
         check_auth(k, at, l);
         note_wide(
-            k, get(at, "trust"), &l->trust,
+            k, conf_node_get(at, "trust"), &l->trust,
             "almost everybody may say who the client is, past every gate, limit and log that goes by it");
         if (l->pin)
-            note_wide(k, get(get(at, "pin"), "from"), &l->pin->from,
+            note_wide(k, conf_node_get(conf_node_get(at, "pin"), "from"), &l->pin->from,
                       "almost everybody may choose the server");
     }
 }
@@ -455,18 +443,18 @@ static void check_directory(const struct checking *k, const struct conf_node *no
 static void check_directories(const struct checking *k)
 {
     const struct listener_conf *listeners = k->c->proxy.listeners.data;
-    const struct conf_node *at = child(get(k->root, "listeners"), 0);
+    const struct conf_node *at = conf_node_nth(conf_node_get(k->root, "listeners"), 0);
     for (uint32_t i = 0; at && i < k->c->proxy.listeners.count; i++, at = at->next)
         if (listeners[i].bind.len && listeners[i].bind.sa.any.sa_family == AF_UNIX)
             check_directory(k, at, "bind", listeners[i].bind.sa.un.sun_path, true);
     if (k->c->admin && k->c->admin->bind.len && k->c->admin->bind.sa.any.sa_family == AF_UNIX)
-        check_directory(k, get(k->root, "admin"), "bind", k->c->admin->bind.sa.un.sun_path, true);
+        check_directory(k, conf_node_get(k->root, "admin"), "bind", k->c->admin->bind.sa.un.sun_path, true);
     if (k->c->proxy.access_log)
-        check_directory(k, get(k->root, "access_log"), "path", k->c->proxy.access_log->path, true);
-    if (k->c->logs) check_directory(k, get(k->root, "logs"), "state", k->c->logs->state, false);
+        check_directory(k, conf_node_get(k->root, "access_log"), "path", k->c->proxy.access_log->path, true);
+    if (k->c->logs) check_directory(k, conf_node_get(k->root, "logs"), "state", k->c->logs->state, false);
     check_directory(k, k->root, "state", k->c->state, true);
     if (k->c->core && k->c->core->enabled)
-        check_directory(k, get(k->root, "core"), "dir", k->c->core->dir, false);
+        check_directory(k, conf_node_get(k->root, "core"), "dir", k->c->core->dir, false);
 }
 
 void config_check(struct conf_decode *d, const struct conf_node *root, const struct config *c)

@@ -22,22 +22,11 @@ struct discovery {
 
 /* what a configuration needs */
 
-static uint32_t count_places(const struct config *config)
-{
-    const struct pool_conf *pools = config->proxy.pools.data;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < config->proxy.pools.count; i++) {
-        const struct server_conf *servers = pools[i].servers.data;
-        for (uint32_t k = 0; k < pools[i].servers.count; k++) count += place_is_one(&servers[k].address);
-    }
-    return count;
-}
-
 /* One that there is no memory for is as one that fails. */
 static struct source **hold(struct discovery *d, const struct config *config, uint32_t *count)
 {
     const struct pool_conf *pools = config->proxy.pools.data;
-    uint32_t room = count_places(config);
+    uint32_t room = proxy_conf_count_places(&config->proxy);
     struct source **held = room ? calloc(room, sizeof(struct source *)) : NULL;
     *count = 0;
     for (uint32_t i = 0; held && i < config->proxy.pools.count; i++) {

@@ -29,17 +29,6 @@ static int compare_uses(const void *left, const void *right)
     return (a->pool > b->pool) - (a->pool < b->pool);
 }
 
-static uint32_t count_places(const struct proxy_conf *conf)
-{
-    const struct pool_conf *pools = conf->pools.data;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < conf->pools.count; i++) {
-        const struct server_conf *servers = pools[i].servers.data;
-        for (uint32_t k = 0; k < pools[i].servers.count; k++) count += place_is_one(&servers[k].address);
-    }
-    return count;
-}
-
 /* Each pool asks its places, and one of them perhaps twice. */
 static void find_uses(struct room *room, const struct sources *sources, const struct proxy_conf *conf)
 {
@@ -132,7 +121,8 @@ static bool make_room(struct room *room, const struct proxy_conf *conf)
     *room = (struct room){ .addresses = calloc(FOUND_MAX, sizeof(char *)),
                            .texts = calloc(FOUND_MAX, sizeof(*room->texts)),
                            .pools = calloc((conf ? conf->pools.count : 0) + 1, sizeof(char *)),
-                           .uses = calloc((conf ? count_places(conf) : 0) + 1, sizeof(*room->uses)) };
+                           .uses = calloc((conf ? proxy_conf_count_places(conf) : 0) + 1,
+                                          sizeof(*room->uses)) };
     return room->addresses && room->texts && room->pools && room->uses;
 }
 

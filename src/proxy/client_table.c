@@ -6,9 +6,8 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
-#include "base/rng.h"
+#include "proxy/bucket_memory.h"
 
 #define BUCKET_CLIENTS 15
 #define BUCKET_MEAN 8 /* clients in a bucket of a table that has as many as it is made for */
@@ -30,38 +29,24 @@ struct bucket {
 #define ADDED (UINT64_C(1) << 33)
 
 struct client_table {
-    struct bucket *buckets;
-    size_t bytes;
-    uint64_t seed;
-    uint32_t mask;
+    struct bucket_memory memory; /* of struct bucket */
     _Atomic uint64_t uncounted;
 };
 
 struct client_table *client_table_new(uint32_t clients)
 {
-    struct rng rng;
-    size_t buckets = 1;
     struct client_table *t = calloc(1, sizeof(*t));
-    if (!t) return NULL;
-    while (buckets * BUCKET_MEAN < clients) buckets *= 2;
-    rng_seed_random(&rng);
-    t->seed = rng_next(&rng);
-    t->mask = (uint32_t)(buckets - 1);
-    t->bytes = buckets * sizeof(struct bucket);
-    /* Pages come when they are first written to. */
-    void *memory = mmap(NULL, t->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
+    if (t && !bucket_memory_init(&t->memory, clients, BUCKET_MEAN, sizeof(struct bucket))) {
         free(t);
         return NULL;
     }
-    t->buckets = memory;
     return t;
 }
 
 void client_table_free(struct client_table *t)
 {
     if (!t) return;
-    munmap(t->buckets, t->bytes);
+    bucket_memory_fini(&t->memory);
     free(t);
 }
 
@@ -73,9 +58,10 @@ struct place {
 static struct place find(const struct client_table *t, const struct ip *address)
 {
     struct ip client = ip_client(address);
-    uint64_t hash = XXH3_64bits_withSeed(client.bytes, sizeof(client.bytes), t->seed);
+    uint64_t hash = XXH3_64bits_withSeed(client.bytes, sizeof(client.bytes), t->memory.seed);
+    struct bucket *buckets = t->memory.buckets;
     /* The bucket is chosen by the low bits, the mark is the high ones. */
-    return (struct place){ &t->buckets[hash & t->mask], hash & ~COUNT_MASK };
+    return (struct place){ &buckets[hash & t->memory.mask], hash & ~COUNT_MASK };
 }
 
 /* The client's word, or NULL; *value as it was seen. *vacant: a word without client, NULL if there is

@@ -1,6 +1,7 @@
 #include "proxy/proxy_conf.h"
 
 #include "conf/decode.h"
+#include "discovery/place.h"
 #include "proxy/pace.h"
 #include "route/sni_table.h"
 
@@ -430,3 +431,14 @@ static const struct conf_field timeout_fields[] = {
 const struct conf_type proxy_timeouts_type = { .name = "timeouts",
                                                .size = sizeof(struct proxy_timeouts),
                                                .fields = timeout_fields };
+
+uint32_t proxy_conf_count_places(const struct proxy_conf *conf)
+{
+    const struct pool_conf *pools = conf->pools.data;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < conf->pools.count; i++) {
+        const struct server_conf *servers = pools[i].servers.data;
+        for (uint32_t k = 0; k < pools[i].servers.count; k++) count += place_is_one(&servers[k].address);
+    }
+    return count;
+}

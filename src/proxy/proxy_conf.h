@@ -116,4 +116,7 @@ struct proxy_conf {
     uint32_t workers; /* 0: one a core */
 };
 
+/* How many places (discovery/place.h) its pools have in place of addresses. */
+uint32_t proxy_conf_count_places(const struct proxy_conf *conf);
+
 extern const struct conf_type listener_conf_type, proxy_limits_type, proxy_timeouts_type;

@@ -6,9 +6,8 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
-#include "base/rng.h"
+#include "proxy/bucket_memory.h"
 
 #define BUCKET_KEYS 7
 #define BUCKET_MEAN 4 /* keys in a bucket of a table that has as many as it is made for, at most */
@@ -30,41 +29,29 @@ struct bucket {
 #define ADDED UINT64_C(2)
 
 struct rate_table {
-    struct bucket *buckets;
-    size_t bytes;
-    uint64_t seed, mask;
+    struct bucket_memory memory; /* of struct bucket */
 };
 
 struct rate_table *rate_table_new(uint32_t keys)
 {
-    struct rng rng;
-    size_t buckets = 1;
     struct rate_table *t = calloc(1, sizeof(*t));
-    if (!t) return NULL;
-    while (buckets * BUCKET_MEAN < keys) buckets *= 2;
-    rng_seed_random(&rng);
-    t->seed = rng_next(&rng);
-    t->mask = buckets - 1;
-    t->bytes = buckets * sizeof(struct bucket);
-    void *memory = mmap(NULL, t->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
+    if (t && !bucket_memory_init(&t->memory, keys, BUCKET_MEAN, sizeof(struct bucket))) {
         free(t);
         return NULL;
     }
-    t->buckets = memory;
     return t;
 }
 
 void rate_table_free(struct rate_table *t)
 {
     if (!t) return;
-    munmap(t->buckets, t->bytes);
+    bucket_memory_fini(&t->memory);
     free(t);
 }
 
 uint64_t rate_table_key(const struct rate_table *t, struct slice key, uint64_t salt)
 {
-    uint64_t hash = XXH3_64bits_withSeed(key.data, key.len, t->seed + salt);
+    uint64_t hash = XXH3_64bits_withSeed(key.data, key.len, t->memory.seed + salt);
     return hash ? hash : 1;
 }
 
@@ -89,7 +76,8 @@ static uint64_t next_free_ns(uint64_t free_ns, const struct rate_rule *rule, uin
 
 static struct bucket *bucket_of(const struct rate_table *t, uint64_t key)
 {
-    return &t->buckets[key & t->mask];
+    struct bucket *buckets = t->memory.buckets;
+    return &buckets[key & t->memory.mask];
 }
 
 static struct account *find(struct bucket *b, uint64_t key)
