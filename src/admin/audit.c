@@ -53,7 +53,7 @@ struct audit {
 
 struct shown {
     uint64_t id;
-    const char *time, *who, *by, *peer, *what, *detail, *outcome;
+    const char *time, *who, *by, *peer, *what, *detail, *outcome, *request_id, *trace_id;
     uint64_t status, from, to, suppressed;
 };
 
@@ -70,6 +70,10 @@ static const struct shape_field audit_fields[] = {
     SHAPE_ROW(shown, outcome, STRING,
               "done, refused (nobody may, or not he), failed, or unanswered: who asked "
               "had gone, or had waited too long, before it was over; what came of it is in the log."),
+    SHAPE_ROW(shown, request_id, STRING, "The request's X-Request-Id; null if it had none.",
+              .may_be_null = true),
+    SHAPE_ROW(shown, trace_id, STRING, "The trace that its traceparent named; null if it was part of none.",
+              .may_be_null = true),
     SHAPE_ROW(shown, status, COUNT, "Of the answer; null for a signal.", .may_be_null = true),
     { "from_generation", SHAPE_COUNT, offsetof(struct shown, from), .help = "In force before." },
     { "to_generation", SHAPE_COUNT, offsetof(struct shown, to), .help = "In force after it." },
@@ -100,6 +104,8 @@ void audit_print(const struct audit_entry *e, struct json *out)
                              .what = e->what,
                              .detail = *e->detail ? e->detail : NULL,
                              .outcome = outcome_name(e->outcome),
+                             .request_id = *e->request_id ? e->request_id : NULL,
+                             .trace_id = *e->trace_id ? e->trace_id : NULL,
                              .status = e->status ? e->status : SHAPE_NULL,
                              .from = e->from,
                              .to = e->to,
@@ -236,12 +242,13 @@ static void append(struct audit *a, const struct audit_entry *e)
 
 static void say(const struct audit_entry *e)
 {
-    char what[2 * AUDIT_WHAT_MAX + 64], detail[2 * AUDIT_DETAIL_MAX + 64], peer[160];
+    char what[2 * AUDIT_WHAT_MAX + 64], detail[2 * AUDIT_DETAIL_MAX + 64], peer[160], mention[MENTION_MAX];
     log_event(e->outcome == AUDIT_DONE ? LOG_INFO : LOG_WARN, "change",
-              "what=%s outcome=%s who=%s by=%s peer=%s status=%u generation=%u detail=%s suppressed=%u",
+              "what=%s outcome=%s who=%s by=%s peer=%s status=%u generation=%u detail=%s suppressed=%u%s",
               log_quote(e->what, what, sizeof(what)), outcome_name(e->outcome), *e->who ? e->who : "-", e->by,
               log_quote(e->peer, peer, sizeof(peer)), e->status, e->to,
-              log_quote(e->detail, detail, sizeof(detail)), e->suppressed);
+              log_quote(e->detail, detail, sizeof(detail)), e->suppressed,
+              mention_print_texts(slice_of(e->request_id), slice_of(e->trace_id), mention));
 }
 
 static bool may_note_refusal(struct audit *a, uint32_t *suppressed)

@@ -9,6 +9,7 @@
 
 #include "admin/shape.h"
 #include "base/err.h"
+#include "record/mention.h"
 
 #define AUDIT_KEPT_MAX 512u
 #define AUDIT_WHAT_MAX 160u
@@ -28,15 +29,17 @@ enum audit_outcome { AUDIT_DONE, AUDIT_REFUSED, AUDIT_FAILED, AUDIT_UNANSWERED }
 struct audit_entry {
     uint64_t id; /* from 1, in this process: the trail's own */
     uint64_t wall_ns;
-    char who[65];                  /* the token's name; empty: there was none */
-    char by[8];                    /* token, session, nothing, signal */
-    char peer[64];                 /* where it came from */
-    char what[AUDIT_WHAT_MAX];     /* "PATCH /api/v1/pools/web/servers/one", "SIGHUP" */
-    char detail[AUDIT_DETAIL_MAX]; /* what was sent with it, or why not; empty: nothing to say */
-    uint16_t status;               /* of the answer; 0: of no request */
-    uint8_t outcome;               /* enum audit_outcome */
-    uint32_t from, to;             /* generations of the configuration before and after */
-    uint32_t suppressed;           /* refusals that were not written down before this one */
+    char who[65];                               /* the token's name; empty: there was none */
+    char by[8];                                 /* token, session, nothing, signal */
+    char peer[64];                              /* where it came from */
+    char what[AUDIT_WHAT_MAX];                  /* "PATCH /api/v1/pools/web/servers/one", "SIGHUP" */
+    char detail[AUDIT_DETAIL_MAX];              /* what was sent with it, or why not; empty: nothing to say */
+    char request_id[FLIGHT_REQUEST_ID_MAX + 1]; /* its X-Request-Id; empty: it had none */
+    char trace_id[TRACE_ID_TEXT + 1];           /* of its traceparent; empty: it was part of no trace */
+    uint16_t status;                            /* of the answer; 0: of no request */
+    uint8_t outcome;                            /* enum audit_outcome */
+    uint32_t from, to;                          /* generations of the configuration before and after */
+    uint32_t suppressed;                        /* refusals that were not written down before this one */
 };
 
 /* `jobs` and `loop` are borrowed. NULL: there is no memory. */

@@ -335,6 +335,7 @@ static struct call *call_new(struct call_env *env, struct http_stream *s, size_t
     c->request.loop = env->loop;
     c->request.routes = env->routes;
     c->request.guard = &env->guard;
+    c->request.mention = "";
     list_push_back(&env->calls, &c->link);
     loop_task_init(&c->end_task, on_end_task);
     timer_init(&c->timer, on_timer);
@@ -402,6 +403,7 @@ void call_on_request(struct call_env *env, struct http_stream *s, struct http_he
     c->is_head = head->method == HTTP_HEAD;
     c->is_reserved = from->is_reserved;
     witness_begin(&c->witness, s, head, from, env->proxy);
+    c->request.mention = c->witness.mention;
     c->has_all = head->body == HTTP_BODY_NONE || (head->body == HTTP_BODY_LENGTH && !head->content_length);
     if (!read_head(c, head))
         call_send_answer(c);

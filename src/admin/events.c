@@ -286,7 +286,7 @@ void events_post(const struct admin_request *rq, struct answer *out)
     }
     if (result == 0) {
         char quoted[4 * MARKER_MAX + 64];
-        log_event(LOG_INFO, "marker", "name=%s", log_quote(conf.name, quoted, sizeof(quoted)));
+        log_event(LOG_INFO, "marker", "name=%s%s", log_quote(conf.name, quoted, sizeof(quoted)), rq->mention);
         before_after_look(rq->before_after); /* what comes from now on is after it */
         print_list(SLICE("marker"), 0, 1, out);
     }

@@ -432,8 +432,8 @@ void servers_patch(const struct admin_request *rq, struct answer *out)
     }
     proxy_publish(rq->proxy, s->pool);
     char quoted[160];
-    log_event(LOG_INFO, "server_changed", "pool=%s server=%s admin=%s weight=%u", s->pool->name,
+    log_event(LOG_INFO, "server_changed", "pool=%s server=%s admin=%s weight=%u%s", s->pool->name,
               log_quote(s->name, quoted, sizeof(quoted)), server_admin_name((enum server_admin)after.admin),
-              after.weight);
+              after.weight, rq->mention);
     answer_server(rq, s, out);
 }

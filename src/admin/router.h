@@ -60,6 +60,7 @@ struct admin_request {
     struct slice body;
     const struct guard *guard;
     struct guard_who who; /* asks */
+    const char *mention;  /* how the log names it (record/mention.h): "" if it has shown no ids */
 };
 
 struct admin_route {

@@ -179,6 +179,6 @@ void denials_delete(const struct admin_request *rq, struct answer *out)
                        rq->params[0].data);
         return;
     }
-    log_event(LOG_INFO, "denial_revoked", "id=%llu", (unsigned long long)id);
+    log_event(LOG_INFO, "denial_revoked", "id=%llu%s", (unsigned long long)id, rq->mention);
     out->status = 204;
 }

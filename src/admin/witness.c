@@ -17,6 +17,18 @@ static void name_peer(char out[64], const struct http_client *client, const stru
     snprintf(out, 64, "%s", address_print(&a, text));
 }
 
+/* By which its caller will look for it. */
+static void note_ids(struct witness *w, const struct http_head *head)
+{
+    struct trace_context trace;
+    struct slice id = http_field_value(http_head_find(head, HTTP_FIELD_X_REQUEST_ID));
+    if (flight_is_request_id(id))
+        snprintf(w->request_id, sizeof(w->request_id), "%.*s", (int)id.len, id.data);
+    if (trace_context_parse(http_field_value(http_head_find_name(head, SLICE("traceparent"))), &trace))
+        trace_id_print(trace.trace_id, TRACE_ID_BYTES, w->trace_id);
+    mention_print_texts(slice_of(w->request_id), slice_of(w->trace_id), w->mention);
+}
+
 void witness_begin(struct witness *w, const struct http_stream *s, const struct http_head *head,
                    const struct call_from *from, const struct proxy *proxy)
 {
@@ -28,6 +40,7 @@ void witness_begin(struct witness *w, const struct http_stream *s, const struct 
              head->target.len < AUDIT_WHAT_MAX ? (int)head->target.len : (int)AUDIT_WHAT_MAX,
              head->target.data);
     name_peer(w->peer, s->client, from);
+    note_ids(w, head);
 }
 
 static bool is_dry(const struct admin_request *rq)
@@ -99,6 +112,8 @@ void witness_end(const struct witness *w, const struct admin_request *rq, const 
     snprintf(e.by, sizeof(e.by), "%s", guard_by_name((enum guard_by)rq->who.by));
     snprintf(e.peer, sizeof(e.peer), "%s", w->peer);
     snprintf(e.what, sizeof(e.what), "%s", w->what);
+    memcpy(e.request_id, w->request_id, sizeof(e.request_id));
+    memcpy(e.trace_id, w->trace_id, sizeof(e.trace_id));
     describe(&e, rq, a);
     bool is_event = (e.outcome == AUDIT_DONE || e.outcome == AUDIT_UNANSWERED) &&
                     rq->route->role >= ROLE_OPERATE && !rq->route->says_itself && !is_dry(rq);

@@ -5,6 +5,7 @@
 #include "admin/audit.h"
 #include "admin/router.h"
 #include "http/stream.h"
+#include "record/mention.h"
 
 /* Where a call comes from, as far as its connection does not say it itself. */
 struct call_from {
@@ -16,6 +17,8 @@ struct call_from {
 
 struct witness {
     char what[AUDIT_WHAT_MAX], peer[64];
+    char request_id[FLIGHT_REQUEST_ID_MAX + 1], trace_id[TRACE_ID_TEXT + 1]; /* that it showed; else empty */
+    char mention[MENTION_MAX];
     uint32_t generation;  /* in force when it came */
     bool is_safe;         /* its method only looks */
     bool has_credentials; /* a token was shown, be it right or wrong */

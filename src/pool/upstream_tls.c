@@ -1,6 +1,5 @@
 #include "pool/upstream_tls.h"
 
-#include "base/log.h"
 #include "tls/conn.h"
 
 /* Of the configuration in force. NULL: connections are plain. */
@@ -28,12 +27,6 @@ uint64_t upstream_host_hash(const struct pool_worker *pw, const struct pool_targ
     return target->is_secure ? tls_worker_hash(pw->env->tls, target->host) : 0;
 }
 
-static struct log_limit *failure_limit(void)
-{
-    static _Thread_local struct log_limit limit;
-    return &limit;
-}
-
 static void on_opened(void *watcher, const struct transport *t)
 {
     const struct server_worker *sw = watcher;
@@ -46,16 +39,9 @@ static void on_failed(void *watcher, const struct transport *t)
     const struct server_worker *sw = watcher;
     const struct pool_worker *pw = sw->pool;
     const struct end_reason_info *info = end_reason_info((enum end_reason)t->fault);
-    uint32_t suppressed = 0;
-    char quoted[768];
     metric_add(pw->env->metrics, pw->pool->meter_tls_failed, 1);
     if (!t->fault) return; /* given up: whoever did has a reason of his own */
-    const char *words = t->fault_words ? t->fault_words : info->means;
-    server_note_tls_failure(sw->server, words);
-    if (!log_limit_pass(failure_limit(), pw->env->loop->now_ns, 1, &suppressed)) return;
-    log_event(LOG_WARN, "server_tls_failed", "pool=%s server=%s reason=%s detail=%s suppressed=%u",
-              pw->pool->name, sw->server->name, info->name, log_quote(words, quoted, sizeof(quoted)),
-              suppressed);
+    server_note_tls_failure(sw->server, t->fault_words ? t->fault_words : info->means);
 }
 
 static const struct tls_watch watch = { .on_opened = on_opened, .on_failed = on_failed };

@@ -1,6 +1,7 @@
 #include "proxy/attempt.h"
 
 #include "base/bug.h"
+#include "base/log.h"
 
 static struct metric_shard *metrics_of(const struct attempt *a)
 {
@@ -107,6 +108,27 @@ void attempt_answered(struct attempt *a, uint16_t status)
     a->status = status;
     tell_pool(a, status >= 500 ? POOL_ANSWERED_ERROR : POOL_ANSWERED, END_OK);
     a->has_answered = true;
+}
+
+static struct log_limit *tls_limit(void)
+{
+    static _Thread_local struct log_limit limit;
+    return &limit;
+}
+
+void attempt_say_tls_failed(const struct attempt *a, enum end_reason reason, const char *words,
+                            const char *mention)
+{
+    bool is_tls = reason == END_SERVER_TLS_FAILED || reason == END_SERVER_NOT_TLS ||
+                  reason == END_SERVER_CERTIFICATE;
+    uint32_t suppressed = 0;
+    char quoted[768];
+    if (!is_tls || !a->server || a->end) return;
+    if (!log_limit_pass(tls_limit(), a->pool->env->loop->now_ns, 1, &suppressed)) return;
+    if (!words) words = end_reason_info(reason)->means;
+    log_event(LOG_WARN, "server_tls_failed", "pool=%s server=%s reason=%s detail=%s suppressed=%u%s",
+              a->pool->pool->name, a->server->name, end_reason_info(reason)->name,
+              log_quote(words, quoted, sizeof(quoted)), suppressed, mention);
 }
 
 void attempt_end(struct attempt *a, enum end_reason reason)

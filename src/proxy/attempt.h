@@ -37,6 +37,10 @@ MUST_CHECK bool attempt_enter(struct attempt *a, struct server *s, enum balance_
 void attempt_opened(struct attempt *a);
 /* The response's head is here. */
 void attempt_answered(struct attempt *a, uint16_t status);
+/* It has failed for `reason`: if TLS with its server did not come about, the log says so, at most once a second of a worker.
+ * `words`: what more is known, may be NULL; `mention`: of which request it is one (record/mention.h). Before attempt_end(). */
+void attempt_say_tls_failed(const struct attempt *a, enum end_reason reason, const char *words,
+                            const char *mention);
 /* Puts down how it went, and tells the pool, once. */
 void attempt_end(struct attempt *a, enum end_reason reason);
 /* Gives the server back: the stream is released if all went well, else reset. */

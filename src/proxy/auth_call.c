@@ -83,7 +83,10 @@ static void on_trailers(struct http_stream *s, const struct http_field *fields, 
 
 static void on_error(struct http_stream *s, const struct http_fault *fault)
 {
-    over(s->owner, fault->reason);
+    struct auth_call *c = s->owner;
+    char mention[MENTION_MAX];
+    attempt_say_tls_failed(&c->attempt, fault->reason, fault->detail, exchange_mention(c->exchange, mention));
+    over(c, fault->reason);
 }
 
 static void on_writable(struct http_stream *s)

@@ -2,6 +2,7 @@
 
 #include "base/bug.h"
 #include "base/count.h"
+#include "base/log.h"
 #include "proxy/choose.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/exchange_trace.h"
@@ -71,9 +72,26 @@ enum exchange_wait exchange_waits_for(enum exchange_state state)
     return (enum exchange_wait)states[state].wait;
 }
 
+const char *exchange_mention(const struct exchange *x, char out[MENTION_MAX])
+{
+    return mention_print(&x->record, x->trace ? x->trace->span.context.trace_id : NULL, out);
+}
+
+static struct log_limit *bug_limit(void)
+{
+    static _Thread_local struct log_limit limit;
+    return &limit;
+}
+
 /* Over, and cut off: in a state that cannot be there is no sentence to rely on. */
 enum step exchange_end_of_bug(struct exchange *x)
 {
+    char mention[MENTION_MAX];
+    uint32_t suppressed = 0;
+    if (log_limit_pass(bug_limit(), x->worker->loop.now_ns, 1,
+                       &suppressed)) /* beside the line of what it was */
+        log_event(LOG_ERROR, "ended_by_bug", "state=%s suppressed=%u%s", states[x->state].name, suppressed,
+                  exchange_mention(x, mention));
     if (x->state == EXCHANGE_QUEUE) pool_stop_waiting(x->pool, &x->waiter);
     x->is_cut = true;
     x->record.end = END_INTERNAL;

@@ -98,7 +98,9 @@ enum step exchange_attempt_failed(struct exchange *x, enum end_reason reason, co
                                   uint32_t number)
 {
     if (x->state == EXCHANGE_DONE || x->state == EXCHANGE_REPLY) return STEP_WAIT;
+    char mention[MENTION_MAX];
     if (bug_if(EXCHANGE, !attempt_is_in_hand(&x->attempt))) return exchange_end_of_bug(x);
+    attempt_say_tls_failed(&x->attempt, reason, detail, exchange_mention(x, mention));
     return exchange_leave_attempt(x, reason, detail, number, exchange_retry(x, reason));
 }
 

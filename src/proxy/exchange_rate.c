@@ -12,11 +12,12 @@ static struct log_limit *refused_limit(void)
 /* The key itself is not said: it may be a secret. */
 static void say(const struct exchange *x, const struct rate_limit *l, enum rate_outcome outcome)
 {
-    char client[INET6_ADDRSTRLEN];
+    char client[INET6_ADDRSTRLEN], mention[MENTION_MAX];
     uint32_t suppressed = 0;
     if (!log_limit_pass(refused_limit(), x->worker->loop.now_ns, 1, &suppressed)) return;
-    log_event(LOG_WARN, "rate_limited", "place=%s limit=%s client=%s outcome=%s suppressed=%u", l->kind,
-              l->name, ip_print(&x->record.client, client), rate_outcome_name(outcome), suppressed);
+    log_event(LOG_WARN, "rate_limited", "place=%s limit=%s client=%s outcome=%s suppressed=%u%s", l->kind,
+              l->name, ip_print(&x->record.client, client), rate_outcome_name(outcome), suppressed,
+              exchange_mention(x, mention));
 }
 
 /* Of the limits that a request has met, the one that has least left for its client is the one to tell of. */

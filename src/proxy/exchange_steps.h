@@ -9,6 +9,7 @@
 #include "proxy/compression.h"
 #include "proxy/exchange.h"
 #include "proxy/file_answer.h"
+#include "record/mention.h"
 
 /* Says to profiles what this thread is about. */
 static inline void exchange_note(const struct exchange *x)
@@ -111,6 +112,8 @@ enum step exchange_cut(struct exchange *x, enum end_reason reason);
  * cutting it off. `detail` is static. */
 enum step exchange_fail(struct exchange *x, enum end_reason reason);
 enum step exchange_fail_with(struct exchange *x, enum end_reason reason, const char *detail);
+/* How the log names it (record/mention.h). */
+const char *exchange_mention(const struct exchange *x, char out[MENTION_MAX]);
 /* It is in a state that cannot be: cut off, for END_INTERNAL. From anywhere; STEP_GO */
 enum step exchange_end_of_bug(struct exchange *x);
 /* The head as the exchange's own: it outlives the buffer that it was read into. Its path becomes canonical on the way:

@@ -30,23 +30,11 @@ struct ip forward_client(const struct route_set *l, const struct ip *peer, const
     return f.client;
 }
 
-static bool is_safe_id(struct slice id)
-{
-    if (!id.len || id.len > FLIGHT_REQUEST_ID_MAX) return false;
-    for (size_t i = 0; i < id.len; i++) {
-        char c = id.data[i];
-        bool is_safe = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '-' ||
-                       c == '_' || c == '.';
-        if (!is_safe) return false;
-    }
-    return true;
-}
-
 void forward_request_id(struct exchange *x)
 {
     struct slice given = http_field_value(http_head_find(&x->head, HTTP_FIELD_X_REQUEST_ID));
     struct text t = text_over(x->request_id, sizeof(x->request_id));
-    if (is_safe_id(given) && !http_head_has_several(&x->head, HTTP_FIELD_X_REQUEST_ID)) {
+    if (flight_is_request_id(given) && !http_head_has_several(&x->head, HTTP_FIELD_X_REQUEST_ID)) {
         text_add_slice(&t, given);
     } else if (x->trace &&
                !x->trace->span.has_parent) { /* of one that others began, many requests are part */

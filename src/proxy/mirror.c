@@ -5,6 +5,7 @@
 #include "base/bug.h"
 #include "base/count.h"
 #include "http/h1_client.h"
+#include "proxy/exchange_steps.h"
 #include "proxy/forward.h"
 #include "proxy/proxy.h"
 #include "proxy/site.h"
@@ -24,6 +25,7 @@ struct mirror {
     struct http_field *extra;
     uint32_t extra_count;
     struct slice target, authority;
+    const char *mention; /* how the log names the request that it is a copy of */
     struct block *body;
     uint32_t body_len, body_sent;
     uint64_t begun_ns;
@@ -261,7 +263,9 @@ static void on_trailers(struct http_stream *s, const struct http_field *fields, 
 static void on_error(struct http_stream *s, const struct http_fault *fault)
 {
     struct mirror *m = s->owner;
-    if (m->end == END_NONE) end_copy(m, fault->reason);
+    if (m->end != END_NONE) return;
+    attempt_say_tls_failed(&m->attempt, fault->reason, fault->detail, m->mention);
+    end_copy(m, fault->reason);
 }
 
 static void on_writable(struct http_stream *s)
@@ -336,7 +340,10 @@ static int copy_head(struct mirror *m, const struct exchange *x)
     m->head.upgrade = SLICE_NONE;
     m->head.expects_continue = false;
     m->extra = arena_alloc(&m->arena, (x->extra_count + x->head.field_count + 1) * sizeof(*m->extra));
-    if (!m->extra || !m->target.data || !m->head.method_text.data) return -1;
+    char mention[MENTION_MAX];
+    exchange_mention(x, mention);
+    m->mention = arena_copy(&m->arena, (struct slice){ mention, strlen(mention) + 1 }).data;
+    if (!m->extra || !m->target.data || !m->head.method_text.data || !m->mention) return -1;
     const struct http_field *lists[] = { x->head.fields, x->extra };
     const uint32_t counts[] = { x->head.field_count, x->extra_count };
     for (unsigned list = 0; list < 2; list++) {

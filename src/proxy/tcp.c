@@ -10,6 +10,7 @@
 #include "proxy/record.h"
 #include "proxy/tcp_route.h"
 #include "proxy/tunnel.h"
+#include "record/mention.h"
 #include "tls/conn.h"
 
 #include <stdlib.h>
@@ -176,6 +177,7 @@ static enum end_reason introduce(struct session *s, struct transport *t)
 static void on_server_ready(struct transport *t)
 {
     struct session *s = container_of(t, struct session, tunnel.halves[TUNNEL_SERVER].transport);
+    char mention[MENTION_MAX];
     enum io io = transport_open(t);
     enum end_reason failed = io == IO_OK ? introduce(s, t) : END_NONE;
     if (failed) {
@@ -187,7 +189,11 @@ static void on_server_ready(struct transport *t)
     case IO_OK: opened(s); return;
     case IO_AGAIN: return;
     case IO_EOF:
-    case IO_FAIL: attempt_failed(s, h1_client_connect_reason(t)); return;
+    case IO_FAIL:
+        attempt_say_tls_failed(&s->attempt, h1_client_connect_reason(t), t->fault_words,
+                               mention_print(&s->record, NULL, mention));
+        attempt_failed(s, h1_client_connect_reason(t));
+        return;
     }
 }
 

@@ -32,6 +32,18 @@ void flight_set_target(struct flight_record *r, struct slice target)
     r->target_len = (uint8_t)target.len;
 }
 
+bool flight_is_request_id(struct slice text)
+{
+    if (!text.len || text.len > FLIGHT_REQUEST_ID_MAX) return false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        bool is_safe = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '-' ||
+                       c == '_' || c == '.';
+        if (!is_safe) return false;
+    }
+    return true;
+}
+
 void flight_set_request_id(struct flight_record *r, struct slice request_id)
 {
     if (request_id.len > FLIGHT_REQUEST_ID_MAX) request_id.len = FLIGHT_REQUEST_ID_MAX;

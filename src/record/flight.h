@@ -76,8 +76,10 @@ static_assert(sizeof(struct flight_record) == 256, "a flight record is four cach
 
 /* Zeroes it and sets every time to FLIGHT_NEVER. */
 void flight_init(struct flight_record *r);
-/* Both copy and cut. */
+/* Copies and cuts; so does the one for ids. */
 void flight_set_target(struct flight_record *r, struct slice target);
+/* What a client may give as one: letters, digits, '-', '_' and '.', and no more of them than there is room for. */
+bool flight_is_request_id(struct slice text);
 void flight_set_request_id(struct flight_record *r, struct slice request_id);
 /* Over TLS; NULL: nothing more is known. */
 struct tls_facts;

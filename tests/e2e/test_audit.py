@@ -63,6 +63,21 @@ def test_a_change_is_noted_with_who_what_and_outcome(weir):
     assert weir.ask_admin("GET", "/api/v1/audit/trail?limit=513").status == 400
 
 
+def test_a_change_is_found_again_by_the_ids_that_its_request_showed(weir):
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    ids = ("X-Request-Id", "deploy-42"), ("traceparent", f"00-{trace}-b7ad6b7169203331-01")
+    useless = ("X-Request-Id", 'no"id'), ("traceparent", "none")
+    assert ask(weir, "operate", "PATCH", SERVER, *ids, body={"weight": 7}).status == 200
+    assert ask(weir, "operate", "POST", "/api/v1/events", *ids, body={"name": "deploy v42"}).status == 200
+    assert ask(weir, "operate", "PATCH", SERVER, *useless, body={"weight": 8}).status == 200
+    bad, _, good = trail(weir)
+    assert (good["request_id"], good["trace_id"]) == ("deploy-42", trace)
+    assert (bad["request_id"], bad["trace_id"]) == (None, None)
+    for name in ("server_changed", "change", "marker"):
+        event = weir.wait_event(name)
+        assert (event["request_id"], event["trace_id"]) == ("deploy-42", trace), event
+
+
 def test_what_only_looks_is_not_noted(weir):
     for path in ("/api/v1/stats", "/api/v1/config", "/metrics", "/", "/api/v1/audit/trail"):
         assert ask(weir, "view", "GET", path).status == 200

@@ -50,6 +50,8 @@ def test_what_is_over_the_rate_gets_429_and_says_when_to_come_again(scene, place
     weir.wait_metric(2, "weir_rate_requests_total", place=place, limit=name, outcome="passed")
     event = weir.wait_event("rate_limited")
     assert event["place"] == place and event["limit"] == name and event["client"] == "127.0.0.1"
+    assert event["request_id"] in {record["request_id"] for record in weir.wait_records(2, status=429)}
+    assert "trace_id" not in event
 
 
 def test_each_client_has_an_account_of_its_own(scene):

@@ -133,7 +133,7 @@ def test_a_server_that_is_not_who_it_should_be_gets_no_request(scene, pki, what,
     server = secure_server(scene, pki, context=versions(make(pki), version))
     weir = proxy(scene, pki, server)
     sentence = sentence.replace("ADDRESS", server.address).replace("CA", pki.ca)
-    response = scene.client(weir).ask()
+    response = scene.client(weir).ask("GET", "/", ("X-Request-Id", "who-asks"))
     assert response.status == 502
     assert f"The server's certificate is not accepted: {sentence}." in response.text
     assert server.requests == []
@@ -141,6 +141,7 @@ def test_a_server_that_is_not_who_it_should_be_gets_no_request(scene, pki, what,
     assert record["end"] == "server_certificate" and record["attempts"][0]["end"] == "server_certificate"
     event = weir.wait_event("server_tls_failed")
     assert (event["pool"], event["reason"], event["detail"]) == ("web", "server_certificate", sentence)
+    assert event["request_id"] == "who-asks"
     assert weir.servers()[server.address]["tls_failure"] == sentence
     assert handshakes(weir, "failed") == 1 and handshakes(weir, "full") == 0
 
@@ -482,6 +483,22 @@ def close_all(scene, weir, count):
     for client in scene.clients:
         client.half_close()
     return weir.wait_records(count)
+
+
+def test_the_log_names_a_tcp_session_whose_handshake_fails_by_its_record(scene, pki):
+    weir = proxy(scene, pki, secure_server(scene, pki, context=untrusted(pki)), protocol="tcp")
+    scene.client(weir).check_closed()
+    event = weir.wait_event("server_tls_failed")
+    assert event["id"] == weir.wait_records(1)[0]["id"] and "request_id" not in event
+
+
+def test_the_log_names_the_request_of_a_copy_whose_handshake_fails(scene, pki):
+    shadow = secure_server(scene, pki, context=untrusted(pki))
+    weir = scene.proxy(scene.server(), listener={"routes": [{"name": "r", "pool": "web", "mirror": {"pool": "shadow"}}]},
+                       pools={"shadow": {"servers": [shadow.address], **pool(pki)}})
+    assert scene.client(weir).ask("GET", "/", ("X-Request-Id", "the-original")).status == 200
+    event = weir.wait_event("server_tls_failed")
+    assert (event["pool"], event["request_id"]) == ("shadow", "the-original")
 
 
 def test_a_handshake_that_takes_too_long_ends_a_tcp_session(scene, pki):

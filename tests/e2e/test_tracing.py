@@ -46,6 +46,16 @@ def parent_of(told):
     return PARENT.fullmatch(field).groups()
 
 
+def test_lines_of_the_log_about_a_request_name_its_trace(scene, collector):
+    """Which one it is part of, be it begun here or elsewhere; sampled or not."""
+    weir = start(scene, collector, scene.server(), tracing={"sample": 0}, listener={"rate": {"requests": "1/d", "burst": 1}})
+    client = scene.client(weir)
+    assert client.ask().status == 200
+    assert client.ask("GET", "/", ("X-Request-Id", "mine"), ("traceparent", f"00-{TRACE}-{SPAN}-00")).status == 429
+    event = weir.wait_event("rate_limited")
+    assert (event["request_id"], event["trace_id"]) == ("mine", TRACE)
+
+
 def test_a_trace_is_begun_and_told(scene, collector):
     echo = Echo(scene)
     weir = start(scene, collector, {"name": "one", "address": echo.address})
