@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "metric/bucket.h"
 #include "metric/registry.h"
 
 /* Text that grows; once memory is out, everything after is ignored. */
@@ -15,22 +16,11 @@ struct output {
     bool is_failed;
 };
 
-static const struct {
-    uint64_t us;
-    const char *text, *text_openmetrics; /* OpenMetrics wants a point in it */
-} bounds[] = {
-    { 100, "0.0001", "0.0001" },   { 250, "0.00025", "0.00025" },    { 500, "0.0005", "0.0005" },
-    { 1000, "0.001", "0.001" },    { 2500, "0.0025", "0.0025" },     { 5000, "0.005", "0.005" },
-    { 10000, "0.01", "0.01" },     { 25000, "0.025", "0.025" },      { 50000, "0.05", "0.05" },
-    { 100000, "0.1", "0.1" },      { 250000, "0.25", "0.25" },       { 500000, "0.5", "0.5" },
-    { 1000000, "1", "1.0" },       { 2500000, "2.5", "2.5" },        { 5000000, "5", "5.0" },
-    { 10000000, "10", "10.0" },    { 30000000, "30", "30.0" },       { 60000000, "60", "60.0" },
-    { 300000000, "300", "300.0" }, { 1800000000, "1800", "1800.0" },
-};
-#define BOUNDS (sizeof(bounds) / sizeof(*bounds))
 /* Of a number, and of a line without its name and labels: an ending, a bound with what stands around it, a number. */
 #define NUMBER_MAX 32u
 #define LINE_REST_MAX 80u
+/* Of what stands behind a bucket: a trace and two numbers. */
+#define EXEMPLAR_TEXT_MAX 128u
 
 static bool make_room(struct output *o, size_t room)
 {
@@ -135,34 +125,56 @@ static void put_sample(struct output *o, const struct line *l, struct slice endi
     PUT(o, " ");
 }
 
-static void put_bucket(struct output *o, const struct line *l, const char *bound, uint64_t count)
+/* With so many digits behind the point as `unit` has zeros. */
+static void put_fraction(struct output *o, uint64_t value, uint64_t unit)
+{
+    put_u64(o, value / unit);
+    PUT(o, ".");
+    for (unit /= 10; unit; unit /= 10) o->data[o->len++] = (char)('0' + value / unit % 10);
+}
+
+/* Behind a bucket (OpenMetrics 1.0, "Exemplars"): " # {trace_id="…"} seconds time". */
+static void put_exemplar(struct output *o, const struct exemplar *x)
+{
+    PUT(o, " # {trace_id=\"");
+    for (unsigned i = 0; i < 2 * EXEMPLAR_TRACE_BYTES; i++)
+        o->data[o->len++] = "0123456789abcdef"[x->trace_id[i / 2] >> (i % 2 ? 0 : 4) & 15];
+    PUT(o, "\"} ");
+    put_fraction(o, x->us, 1000000);
+    PUT(o, " ");
+    put_fraction(o, x->wall_ms, 1000);
+}
+
+static void put_bucket(struct output *o, const struct line *l, const char *bound, uint64_t count,
+                       const struct exemplar *x)
 {
     put_sample(o, l, SLICE("_bucket"), bound, strlen(bound));
     put_u64(o, count);
+    if (x) put_exemplar(o, x);
     PUT(o, "\n");
 }
 
 static void put_histogram(struct output *o, const struct metric_registry *reg, uint32_t id,
                           const struct line *l, enum exposition_format format)
 {
-    uint64_t counts[BOUNDS + 1] = { 0 };
-    uint32_t cells[BOUNDS];
-    for (size_t i = 0; i < BOUNDS; i++) cells[i] = histogram_index(bounds[i].us);
+    uint64_t counts[BUCKET_COUNT] = { 0 };
+    uint32_t cells[BUCKET_BOUNDS];
+    bool is_text = format == EXPOSITION_TEXT;
+    const struct exemplars *exemplars = is_text ? NULL : reg->exemplars;
+    for (uint32_t i = 0; i < BUCKET_BOUNDS; i++) cells[i] = histogram_index(bucket_bounds[i].us);
     /* The sum first: what is observed meanwhile may be in the buckets and not in the sum, never the reverse.
      */
     uint64_t sum_us = metric_sum(reg, id), count = 0;
-    metric_count_up_to(reg, id, cells, BOUNDS, counts);
-    for (size_t i = 0; i < BOUNDS; i++) {
-        bool is_text = format == EXPOSITION_TEXT;
+    metric_count_up_to(reg, id, cells, BUCKET_BOUNDS, counts);
+    for (uint32_t i = 0; i < BUCKET_BOUNDS; i++) {
         count += counts[i];
-        put_bucket(o, l, is_text ? bounds[i].text : bounds[i].text_openmetrics, count);
+        put_bucket(o, l, is_text ? bucket_bounds[i].text : bucket_bounds[i].text_openmetrics, count,
+                   exemplars_find(exemplars, id, i));
     }
-    count += counts[BOUNDS];
-    put_bucket(o, l, "+Inf", count);
+    count += counts[BUCKET_BOUNDS];
+    put_bucket(o, l, "+Inf", count, exemplars_find(exemplars, id, BUCKET_BOUNDS));
     put_sample(o, l, SLICE("_sum"), NULL, 0);
-    put_u64(o, sum_us / 1000000);
-    PUT(o, ".");
-    for (uint64_t unit = 100000; unit; unit /= 10) o->data[o->len++] = (char)('0' + sum_us / unit % 10);
+    put_fraction(o, sum_us, 1000000);
     PUT(o, "\n");
     put_sample(o, l, SLICE("_count"), NULL, 0);
     put_u64(o, count);
@@ -174,7 +186,8 @@ static void add_series(struct output *o, const struct metric_registry *reg,
 {
     const struct line l = { slice_of(series->family->name), slice_of(series->labels) };
     bool is_histogram = series->family->kind == METRIC_HISTOGRAM;
-    if (!reserve(o, (l.name.len + l.labels.len + LINE_REST_MAX) * (is_histogram ? BOUNDS + 3 : 1))) return;
+    size_t line_max = l.name.len + l.labels.len + LINE_REST_MAX + (reg->exemplars ? EXEMPLAR_TEXT_MAX : 0);
+    if (!reserve(o, line_max * (is_histogram ? BUCKET_COUNT + 2 : 1))) return;
     if (is_histogram) {
         put_histogram(o, reg, series->id, &l, format);
         return;
@@ -227,8 +240,10 @@ static void add_family(struct output *o, const struct metric_registry *reg,
 char *exposition_print(const struct metric_registry *reg, enum exposition_format format, size_t *len)
 {
     struct output o = { 0 };
+    exemplars_hold(reg->exemplars);
     for (const struct list *at = reg->families.next; at != &reg->families; at = at->next)
         add_family(&o, reg, container_of(at, struct metric_family, in_registry), format);
+    exemplars_let_go(reg->exemplars);
     if (format == EXPOSITION_OPENMETRICS) add_plain(&o, "# EOF\n");
     if (!reserve(&o, 1)) {
         free(o.data);

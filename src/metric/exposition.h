@@ -1,6 +1,6 @@
 /* metric/exposition.h: a registry as text for Prometheus: its text format 0.0.4, or OpenMetrics 1.0. Control
  * side. Histograms show a fixed set of `le` bounds; each counts whole fine cells, so a bound is at most 1.6 %
- * off. */
+ * off. In OpenMetrics those that are kept have exemplars (metric/exemplars.h). */
 #pragma once
 
 #include <stddef.h>

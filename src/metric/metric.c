@@ -134,6 +134,7 @@ void metric_registry_free(struct metric_registry *reg)
     }
     for (uint32_t i = 0; i < reg->shard_count; i++) shard_free(reg->shards[i]);
     free(reg->shards);
+    exemplars_free(reg->exemplars);
     free(reg->by_hash);
     free(reg->by_id);
     free(reg);
@@ -432,8 +433,19 @@ void metric_retire(struct metric_registry *reg, uint32_t id)
     while (series && series->id != id) series = series->next_by_id;
     if (!series || --series->users) return;
     enum metric_kind kind = series->family->kind;
+    if (kind == METRIC_HISTOGRAM) exemplars_forget(reg->exemplars, id);
     series_free(reg, series);
     cells_give(reg, id, kind);
+}
+
+int metric_keep_exemplars(struct metric_registry *reg, struct err *err)
+{
+    return reg->exemplars ? 0 : exemplars_new(&reg->exemplars, reg->shard_count, err);
+}
+
+struct exemplars *metric_exemplars(const struct metric_registry *reg)
+{
+    return reg->exemplars;
 }
 
 void metric_scope_open(struct metric_registry *reg, struct metric_scope *scope)

@@ -26,6 +26,7 @@ struct metric_label {
 };
 
 struct metric_registry;
+struct exemplars;
 
 struct metric_chunk {
     _Atomic uint64_t cells[METRIC_CHUNK_CELLS];
@@ -90,6 +91,11 @@ void metric_count_up_to(const struct metric_registry *reg, uint32_t id, const ui
 
 /* Likewise, cells that are alike but for their last `bits` bits together: HISTOGRAM_CELLS >> bits groups, which wrap. */
 void metric_fold(const struct metric_registry *reg, uint32_t id, uint32_t bits, uint32_t *groups);
+
+/* From now on workers may keep exemplars of histograms: before they run. */
+MUST_CHECK int metric_keep_exemplars(struct metric_registry *reg, struct err *err);
+/* Borrowed; NULL: none are kept. Any thread. */
+struct exemplars *metric_exemplars(const struct metric_registry *reg);
 
 uint32_t metric_series_count(const struct metric_registry *reg);
 uint64_t metric_refused(const struct metric_registry *reg);

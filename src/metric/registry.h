@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "base/list.h"
+#include "metric/exemplars.h"
 #include "metric/metric.h"
 
 enum metric_kind { METRIC_COUNTER, METRIC_HISTOGRAM, METRIC_GAUGE };
@@ -33,6 +34,7 @@ struct metric_span; /* cells of a retired series */
 
 struct metric_registry {
     struct list families;
+    struct exemplars *exemplars; /* NULL: none are kept */
     struct metric_shard **shards;
     uint32_t shard_count;
     uint32_t series_count, series_max;

@@ -1,6 +1,8 @@
 #include "proxy/exchange_trace.h"
 
+#include "metric/exemplars.h"
 #include "proxy/forward.h"
+#include "proxy/split.h"
 #include "record/span_export.h"
 
 static void make_id(struct rng *rng, uint8_t *id, uint32_t bytes)
@@ -76,6 +78,25 @@ void exchange_trace_drop(struct exchange *x)
     }
 }
 
+/* In the bucket of each histogram that has counted it, or one of its attempts. */
+static void keep_exemplars(const struct exchange *x)
+{
+    const struct worker *w = x->worker;
+    const struct flight_record *r = &x->record;
+    struct exemplars *kept = metric_exemplars(w->proxy->metrics);
+    struct exemplar e = { .us = r->total_us, .wall_ms = flight_end_wall_ns(r) / NS_PER_MS };
+    memcpy(e.trace_id, x->trace->span.context.trace_id, EXEMPLAR_TRACE_BYTES);
+    exemplars_put(kept, w->index, x->listener->listener->meter_seconds, &e);
+    if (x->route) exemplars_put(kept, w->index, x->route->meters.seconds, &e);
+    if (x->variant && !x->is_override) exemplars_put(kept, w->index, x->variant->meter_seconds, &e);
+    for (uint32_t i = 0; x->view && i < flight_kept_attempts(r); i++) {
+        const struct flight_attempt *a = &r->attempts[i];
+        const struct server *s = a->status ? roster_server_by_id(x->view->set->roster, a->server) : NULL;
+        e.us = a->first_byte_us;
+        if (s) exemplars_put(kept, w->index, s->meter_latency, &e);
+    }
+}
+
 void exchange_trace_end(struct exchange *x)
 {
     struct exchange_trace *t = x->trace;
@@ -84,6 +105,7 @@ void exchange_trace_end(struct exchange *x)
     bool is_slow = !(x->record.flags & FLIGHT_TUNNEL) &&
                    x->record.total_us >= span_export_conf(w->proxy->spans)->slow_ms * 1000;
     if (!(t->span.context.flags & TRACE_SAMPLED) && !is_slow && !flight_is_failure(&x->record)) return;
+    keep_exemplars(x);
     t->span.flight = x->record;
     span_ring_put(span_export_ring(w->proxy->spans, w->index), &t->span);
 }

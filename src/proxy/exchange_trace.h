@@ -19,5 +19,6 @@ bool exchange_trace_begin(struct exchange *x);
 void exchange_trace_attempt(struct exchange *x);
 /* What of the request's own fields goes no further: its traceparent, and a tracestate of no trace. */
 void exchange_trace_drop(struct exchange *x);
-/* It is over: it goes out if it was to be sampled, failed, or was slow. */
+/* It is over: it goes out if it was to be sampled, failed, or was slow; then histograms that have counted it may show it as an
+ * exemplar. */
 void exchange_trace_end(struct exchange *x);

@@ -184,6 +184,7 @@ static int open_spans(struct proxy *p, const struct tracing_conf *conf, struct e
                                       .pid = (int)getpid(),
                                       .names = { proxy_name_of, p } };
     p->span_source = &o->source;
+    if (metric_keep_exemplars(p->metrics, err) < 0) return -1;
     return span_export_open(&p->spans, conf, p->span_source, p->worker_count, p->metrics, err);
 }
 

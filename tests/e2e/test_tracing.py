@@ -1,6 +1,7 @@
 """Traces: which one a request belongs to, what servers are told of it, and the spans that a collector gets."""
 import re
 import threading
+import time
 
 import pytest
 
@@ -8,6 +9,7 @@ import broken
 import message
 from collector import Collector
 from ports import reserve_port
+from prometheus import Prometheus
 from waiting import eventually
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -54,6 +56,66 @@ def test_lines_of_the_log_about_a_request_name_its_trace(scene, collector):
     assert client.ask("GET", "/", ("X-Request-Id", "mine"), ("traceparent", f"00-{TRACE}-{SPAN}-00")).status == 429
     event = weir.wait_event("rate_limited")
     assert (event["request_id"], event["trace_id"]) == ("mine", TRACE)
+
+
+OPENMETRICS = "Accept", "application/openmetrics-text; version=1.0.0"
+EXEMPLAR = re.compile(r'(weir_\w+_seconds)_bucket\{(.*)le="([^"]+)"\} \d+ # \{trace_id="([0-9a-f]{32})"\} (\S+) (\d+\.\d{3})')
+
+
+def exemplars_of(weir):
+    """[(family, labels, bound, trace, seconds, time)]"""
+    text = weir.ask_admin("GET", "/metrics", OPENMETRICS).text
+    found = [EXEMPLAR.fullmatch(line) for line in text.splitlines() if " # " in line and not line.startswith("#")]
+    assert all(found), text
+    return [(name, labels, float(bound), trace, float(seconds), float(at)) for name, labels, bound, trace, seconds, at in
+            (match.groups() for match in found)]
+
+
+def test_histograms_have_the_traces_that_were_sent_as_exemplars(scene, collector):
+    weir = start(scene, collector, {"name": "one", "address": scene.server().address})
+    client = scene.client(weir)
+    assert client.ask().status == 200
+    assert client.ask("GET", "/", ("traceparent", f"00-{TRACE}-{SPAN}-01")).status == 200
+    sent = {span["trace"] for span in collector.wait(2, kind=2)}
+    assert TRACE in sent
+    found = exemplars_of(weir)
+    assert {name for name, *_ in found} == {"weir_exchange_duration_seconds", "weir_route_duration_seconds",
+                                            "weir_server_first_byte_seconds"}
+    assert {trace for _, _, _, trace, _, _ in found} <= sent
+    assert all(0 <= seconds <= bound for _, _, bound, _, seconds, _ in found)
+    assert len({(name, labels, bound) for name, labels, bound, *_ in found}) == len(found)  # one a bucket
+    assert " # {" not in weir.ask_admin("GET", "/metrics").text  # Prometheus's own format has none
+
+
+def test_what_is_not_sent_is_no_exemplar(scene, collector):
+    """Nobody could look it up."""
+    weir = start(scene, collector, scene.server(), tracing={"sample": 0})
+    assert scene.client(weir).ask("GET", "/", ("traceparent", f"00-{TRACE}-{SPAN}-01")).status == 200
+    weir.wait_records(1)
+    assert exemplars_of(weir) == []
+
+
+def test_prometheus_stores_the_exemplars(scene, collector, tmp_path):
+    server = scene.server()
+    weir = start(scene, collector, {"name": "one", "address": server.address})
+    prometheus = Prometheus(tmp_path, "%s:%d" % weir.admin_address)
+    try:
+        assert scene.client(weir).ask("GET", "/", ("traceparent", f"00-{TRACE}-{SPAN}-00")).status == 200
+        record, = weir.wait_records(1)
+        def found():
+            return prometheus.exemplars('{__name__=~"weir_.*_seconds_bucket"}', time.time() - 3600, time.time() + 60)
+        told = eventually(lambda: found() if len(found()) >= 3 else None, lambda: f"three exemplars: {found()}")
+        assert prometheus.scrape_error() == ""
+        by_name = {labels["__name__"]: (labels, exemplar) for labels, exemplar in told}
+        assert set(by_name) == {f"weir_{what}_seconds_bucket" for what in
+                                ("exchange_duration", "route_duration", "server_first_byte")}
+        assert {exemplar["labels"]["trace_id"] for _, exemplar in told} == {TRACE}
+        labels, exemplar = by_name["weir_exchange_duration_seconds_bucket"]
+        assert float(exemplar["value"]) * 1000 == pytest.approx(record["total_ms"])
+        assert float(exemplar["value"]) <= float(labels["le"])
+        assert by_name["weir_server_first_byte_seconds_bucket"][0]["server"] == "one"
+    finally:
+        prometheus.close()
 
 
 def test_a_trace_is_begun_and_told(scene, collector):
