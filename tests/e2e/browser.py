@@ -118,6 +118,13 @@ class Browser:
         """The first true value of an expression."""
         return eventually(lambda: self.run(condition), lambda: f"{what}; the page: {self.run('document.body.innerText')}")
 
+    def press(self, key):
+        """A key of the keyboard, where the focus is."""
+        code = {"Enter": 13, "Tab": 9}[key]
+        about = {"key": key, "code": key, "windowsVirtualKeyCode": code, "text": "\r" if key == "Enter" else ""}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **about)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=code)
+
     def check(self):
         assert self.run("window.complaints") == []
 

@@ -1,5 +1,6 @@
 """The dashboard in headless Chromium, in front of a real weir with real traffic."""
 import gzip
+import json
 import re
 
 import pytest
@@ -230,4 +231,61 @@ def test_thousands_of_servers_and_routes_stay_usable(scene, browser):
     browser.run("""(() => { const search = document.querySelector('main input[type=search]'); search.value = "s3-2499";
         search.dispatchEvent(new Event("input")); })()""")
     browser.wait("document.querySelectorAll('tbody tr').length === 1", "the one that is searched for")
+    browser.check()
+
+
+def test_what_an_event_has_changed_stands_below_the_events(scene, browser):
+    is_broken = []
+    server = scene.server([broken.serve(lambda request: message.response(500 if is_broken else 200, body=b"x"))])
+    weir = scene.proxy({"name": HOSTILE[0], "address": server.address})
+    client = scene.client(weir)
+
+    def visit(count):
+        before = weir.metric("weir_route_exchanges_total")
+        for _ in range(count):
+            client.ask()
+        weir.wait_metric(before + count, "weir_route_exchanges_total")
+
+    def note(name):
+        answer = weir.ask_admin("POST", "/api/v1/events", ("X-Request-Id", "ci-7"), body={"name": name})
+        return json.loads(answer.body)["events"][0]["id"]
+
+    open_view(browser, weir, "events")
+    assert "note a deploy" in browser.run("document.querySelector('main').innerText")
+    visit(200)
+    fine = note("deploy v41")
+    visit(200)
+    is_broken.append(True)
+    bad = note("deploy v42")
+    visit(200)
+    # The latest is shown by itself, and its figures are the API's.
+    wait_text(browser, "/[Mm]ore errors/.test(cell('What it changed', 'route web / default', 'What is certain'))", True)
+    report = weir.get(f"/api/v1/events/{bad}/report")
+    route = next(row for row in report["rows"] if row["kind"] == "route")
+    assert "more errors" in route["changes"]
+    wait_text(browser, "cell('What it changed', 'route web / default', 'Errors (points)').split(/[+−]/)[0]", "0 % → 100.0 %")
+    assert ask(browser, "cell('What it changed', 'server web / " + HOSTILE[0] + "', 'What is certain')") is not None
+    shown = browser.run("document.querySelector('main select option:checked') && [...document.querySelectorAll('main select')].at(-1).selectedOptions[0].textContent")
+    assert shown.endswith("marker: deploy v42")
+    # Another one by the link in its row, with the keyboard; the address can be handed on.
+    browser.run("""(() => {
+      const link = [...document.querySelectorAll("main tbody a")].find(link => link.getAttribute("href").endsWith("report=%d"));
+      link.focus();
+    })()""" % fine)
+    assert browser.run("document.activeElement.getAttribute('aria-label').startsWith('What it changed: marker, ')")
+    browser.press("Enter")
+    browser.wait(f"dash.hash === '#events?report={fine}' && dash.rounds > 0", "the other event")
+    wait_text(browser, "cell('What it changed', 'route web / default', 'Errors (points)')?.startsWith('0 % → ')", True)
+    # And by the choice, which keeps its focus while figures change.
+    browser.run("""(() => {
+      const choice = [...document.querySelectorAll("main select")].at(-1);
+      choice.focus();
+      choice.value = "%d";
+      choice.dispatchEvent(new Event("change"));
+    })()""" % bad)
+    rounds = browser.run("dash.rounds")
+    browser.wait(f"dash.rounds > {rounds + 1}", "two more rounds")
+    assert browser.run("document.activeElement.tagName") == "SELECT"
+    wait_text(browser, "cell('What it changed', 'route web / default', 'Errors (points)').split(/[+−]/)[0]", "0 % → 100.0 %")
+    assert browser.run("document.querySelectorAll('main img, main script').length") == 0
     browser.check()

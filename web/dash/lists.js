@@ -29,8 +29,21 @@ function splitsView() {
   };
 }
 
-// What happened, and noting that something does.
+// What happened, noting that something does, and what it has changed.
 function eventsView(place) {
+  const changes = changesPart(place);
+  let all = [];
+
+  // All that weir keeps, the newest first. Only what is new is asked for, and the last one known: a weir that has begun anew has another of its id.
+  async function latest() {
+    const known = all[0];
+    const { events } = await Api.get("/api/v1/events", { after: known ? known.id - 1 : "", limit: 512 });
+    if (!known) return events;
+    if (events.some(e => e.id === known.id && e.time === known.time)) return [...events.filter(e => e.id > known.id), ...all].slice(0, 512);
+    all = [];
+    return latest();
+  }
+
   let kind = place.query.name ?? "";
   const KINDS = [["", "everything"], ["marker", "what was noted"], ["server_state", "servers' states"], ["maintenance", "maintenance"], ["server_changed", "what was changed of servers"],
     ["reloaded", "configurations"], ["certificate_changed", "certificates"], ["log_rule", "denials"]];
@@ -41,6 +54,12 @@ function eventsView(place) {
       cell.classList.toggle("is-wrong", e.level !== "info");
     } },
     { title: "Of it", kind: "words", show: Dom.text(e => Object.entries(e.fields).map(([key, value]) => `${Words.spaced(key)}: ${Words.name(value)}`).join(", ")) },
+    { title: "Before and after", show(cell, e) {
+      const link = cell.firstChild ?? cell.appendChild(element("a", { textContent: "What it changed" }));
+      link.hidden = !changes.isWatched(e, all);
+      link.href = Place.link("events", { name: kind, report: e.id });
+      link.setAttribute("aria-label", `What it changed: ${Words.spaced(e.event)}, ${Words.clock(e.time)}`);
+    } },
   ], "Nothing of that kind has happened.");
   const note = element("input", { type: "text", maxLength: 200, placeholder: "deploy v42" });
   const form = element("form", { className: "controls" }, Dom.field("Show", Dom.choice(KINDS, kind, value => { kind = value; place.reload(); })),
@@ -55,9 +74,17 @@ function eventsView(place) {
     });
   });
   return {
-    title: "Events", every: 2000, element: element("div", {}, form, table.element),
-    load: () => Api.get("/api/v1/events", { name: kind, limit: 200 }),
-    update: ({ events }) => table.update(events, e => String(e.id)),
+    title: "Events", every: 2000, element: element("div", {}, form, table.element, changes.element),
+    async load() {
+      const events = await latest();
+      return { events, changed: await changes.load(events) };
+    },
+    update({ events, changed }) {
+      all = events;
+      const shown = events.filter(e => !kind || e.event === kind);
+      table.update(shown.slice(0, 200), e => String(e.id), shown.length);
+      changes.update(changed);
+    },
   };
 }
 
