@@ -192,6 +192,7 @@ static void init(struct admin *a, const struct admin_conf *conf, const struct ad
                                 .rule_log = objects->rule_log,
                                 .profiler = objects->profiler,
                                 .leaks = objects->leaks,
+                                .stalls = objects->stalls,
                                 .jobs = objects->jobs,
                                 .reloader = objects->reloader,
                                 .upgrader = objects->upgrader,

@@ -20,6 +20,7 @@ struct reloader;
 struct rule_log;
 struct socket_set;
 struct socket_store;
+struct stall_watch;
 struct upgrader;
 struct watch;
 
@@ -31,6 +32,7 @@ struct admin_objects {
     struct profiler *profiler;     /* NULL: none */
     struct jobs *jobs;             /* NULL: none */
     struct leak_watch *leaks;      /* NULL: none */
+    struct stall_watch *stalls;    /* NULL: none */
     struct reloader *reloader;     /* NULL: none */
     struct upgrader *upgrader;     /* NULL: none */
     struct certifier *certifier;   /* NULL: none */

@@ -323,6 +323,7 @@ static struct call *call_new(struct call_env *env, struct http_stream *s, size_t
     c->request.rule_log = env->rule_log;
     c->request.profiler = env->profiler;
     c->request.leaks = env->leaks;
+    c->request.stalls = env->stalls;
     c->request.jobs = env->jobs;
     c->request.reloader = env->reloader;
     c->request.upgrader = env->upgrader;

@@ -23,6 +23,7 @@ struct call_env {
     struct profiler *profiler;
     struct jobs *jobs; /* may be NULL */
     struct leak_watch *leaks;
+    struct stall_watch *stalls;        /* may be NULL */
     struct reloader *reloader;         /* may be NULL */
     struct upgrader *upgrader;         /* may be NULL */
     struct certifier *certifier;       /* may be NULL */

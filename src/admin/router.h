@@ -16,6 +16,7 @@ struct before_after;
 struct history;
 struct jobs;
 struct leak_watch;
+struct stall_watch;
 struct loop;
 struct metrics_texts;
 struct profiler;
@@ -40,6 +41,7 @@ struct admin_request {
     struct profiler *profiler;         /* may be NULL */
     struct jobs *jobs;                 /* likewise */
     struct leak_watch *leaks;          /* likewise */
+    struct stall_watch *stalls;        /* likewise */
     struct reloader *reloader;         /* likewise */
     struct upgrader *upgrader;         /* likewise */
     struct certifier *certifier;       /* likewise */

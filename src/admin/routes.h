@@ -105,6 +105,9 @@ void trace_show(const struct admin_request *rq, struct answer *out);
 /* leaks.c */
 extern const struct shape leaks_shape;
 void leaks_show(const struct admin_request *rq, struct answer *out);
+/* workers.c */
+extern const struct shape worker_shape;
+void workers_list(const struct admin_request *rq, struct answer *out);
 /* config.c */
 extern const struct admin_query reload_query[], generation_query[];
 extern const struct conf_type rollback_type;

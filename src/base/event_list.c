@@ -59,6 +59,8 @@ static const char *const names[] = {
     "maintenance",
     "leak",
     "worker_stuck",
+    "worker_turns",
+    "watchdog_silent",
     "split_guard",
     "marker",
     "change",

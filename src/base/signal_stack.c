@@ -17,6 +17,7 @@ void signal_block_all_but_faults(sigset_t *before)
     sigfillset(&set);
     for (const int *s = signal_faults; *s; s++) sigdelset(&set, *s);
     sigdelset(&set, SIGPROF);
+    sigdelset(&set, SIGURG);
     pthread_sigmask(SIG_SETMASK, &set, before);
 }
 

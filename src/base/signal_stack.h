@@ -7,8 +7,9 @@
 /* SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS; ends with 0. */
 extern const int signal_faults[];
 
-/* For whoever starts a thread: blocks every signal but faults, and SIGPROF, by which it may be sampled (profile/tick.h), in the calling thread, which the new one inherits; to be
- * undone with pthread_sigmask(SIG_SETMASK, before, NULL). */
+/* For whoever starts a thread: blocks every signal but faults, and those by which it may be sampled (SIGPROF, profile/tick.h) or looked
+ * at (SIGURG, profile/thread_look.h), in the calling thread, which the new one inherits; to be undone with pthread_sigmask(SIG_SETMASK,
+ * before, NULL). */
 void signal_block_all_but_faults(sigset_t *before);
 /* For the thread itself. Without memory for it the thread goes on without. */
 void signal_stack_open(void);

@@ -76,12 +76,3 @@ bool notify_say(struct notify *n, const char *lines, struct err *err)
     err_set(err, "systemd does not hear: %s", strerror(errno));
     return false;
 }
-
-bool liveness_look(struct liveness *l, uint64_t turns, uint64_t now_ms, uint64_t limit_ms)
-{
-    if (!l->is_asked || turns != l->turns) {
-        *l = (struct liveness){ .turns = turns, .since_ms = now_ms, .is_asked = true };
-        return true;
-    }
-    return now_ms - l->since_ms < limit_ms;
-}

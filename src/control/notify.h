@@ -26,13 +26,3 @@ bool notify_say(struct notify *n, const char *lines, struct err *err);
 void notify_wait(const struct notify *n);
 /* Parts of it: pure. `environment` values may be NULL. False: they ask for no watchdog of this process. */
 bool notify_watchdog(const char *usec, const char *pid, uint64_t own_pid, uint64_t *ms);
-
-/* Whether threads that ought to turn do: each bumps a counter; one that had work and has not moved since the last look is
- * stuck. */
-struct liveness {
-    uint64_t turns; /* as of the last look */
-    uint64_t since_ms;
-    bool is_asked; /* it was woken, and ought to turn */
-};
-/* `turns` as of now. False: it was asked limit_ms ago or more, and has not turned since. */
-bool liveness_look(struct liveness *l, uint64_t turns, uint64_t now_ms, uint64_t limit_ms);

@@ -42,6 +42,7 @@
 #include "proxy/worker.h"
 #include "self/leak_watch.h"
 #include "self/profiler.h"
+#include "self/stall_watch.h"
 
 struct control {
     struct loop loop;
@@ -58,6 +59,7 @@ struct control {
     struct service *service;   /* NULL: systemd does not listen */
     struct profiler *profiler; /* NULL: no admin address */
     struct leak_watch *leaks;
+    struct stall_watch *stalls;
     struct server_watch *servers;
     struct traffic_watch *traffic; /* NULL: no admin address, or nothing is to be kept */
     struct server_checks *checks;
@@ -304,6 +306,14 @@ static void on_other_config(void *context, const struct config *config)
     admin_use(c->admin, config->admin, config->arena);
 }
 
+static int open_stalls(struct control *c, struct err *err)
+{
+    const struct stall_watch_options o = {
+        .bound_ms = c->config->profile.stalls_ms, .proxy = c->proxy, .loop = &c->loop, .control = c->box
+    };
+    return stall_watch_new(&c->stalls, &o, err);
+}
+
 static int open_audit(struct control *c, struct err *err)
 {
     c->audit = audit_new(&c->loop, c->jobs, c->proxy->metrics);
@@ -397,6 +407,7 @@ static int open_admin(struct control *c, struct err *err)
                                            .profiler = c->profiler,
                                            .jobs = c->jobs,
                                            .leaks = c->leaks,
+                                           .stalls = c->stalls,
                                            .reloader = reload_reloader(c->reload),
                                            .upgrader = c->upgrade ? upgrade_upgrader(c->upgrade) : NULL,
                                            .certifier = certificate_watch_certifier(c->certificates),
@@ -425,7 +436,7 @@ static int open_all(struct control *c, struct err *err)
     if (split_watch_new(&c->splits, c->proxy, &c->loop, c->jobs, find_folder(c), err) < 0) return -1;
     if (open_logs(c, err) < 0) return -1;
     if (open_audit(c, err) < 0 || open_reload(c, err) < 0) return -1;
-    if (open_leaks(c, err) < 0) return -1;
+    if (open_leaks(c, err) < 0 || open_stalls(c, err) < 0) return -1;
     if (certificate_watch_new(&c->certificates, &c->loop, c->jobs, c->proxy, err) < 0) return -1;
     if (gate_watch_new(&c->gates, &c->loop, c->jobs, c->proxy, err) < 0) return -1;
     if (open_passwords(c, err) < 0) return -1;
@@ -473,6 +484,7 @@ static void say_ready(const struct control *c)
 
 static void close_all(struct control *c)
 {
+    stall_watch_stop(c->stalls);
     service_free(c->service);
     upgrade_stop(c->upgrade);
     admin_shut(c->admin); /* first: no question may come to what is stopping */
@@ -499,6 +511,7 @@ static void close_all(struct control *c)
     split_watch_free(c->splits);
     profiler_free(c->profiler);
     leak_watch_free(c->leaks);
+    stall_watch_free(c->stalls);
     audit_free(c->audit);
     jobs_free(c->jobs);
     certificate_watch_free(c->certificates);
@@ -552,13 +565,13 @@ int run(const struct run_setup *setup)
     int result = open_all(c, &err);
     bool is_told = result < 0 && heritage_refuse(c->heritage, err.text);
     if (result == 0) result = own(c, &err);
-    if (result == 0 && log_start(&err) < 0) result = -1;
+    if (result == 0 && (log_start(&err) < 0 || stall_watch_start(c->stalls, &err) < 0)) result = -1;
     if (result == 0) {
         anchor_set(c->proxy, config);
         crash_set_story(anchor_tell, NULL);
         certificate_watch_use(c->certificates, config);
         gate_watch_use(c->gates, config);
-        c->service = service_new(c->proxy, &c->loop);
+        c->service = service_new(c->proxy, c->stalls, &c->loop);
         service_ready(c->service);
         if (c->heritage) service_expect_stored(c->service, c->heritage->unused, c->heritage->unused_count);
         offer_ports(c);

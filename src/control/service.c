@@ -9,7 +9,7 @@
 #include "control/drain.h"
 #include "net/pass.h"
 #include "net/socket_set.h"
-#include "proxy/worker.h"
+#include "self/stall_watch.h"
 
 #define STATUS_MS 5000u
 
@@ -19,7 +19,7 @@ struct service {
     struct loop *loop;
     struct timer status, watchdog;
     uint64_t requests, counted_ms;
-    struct liveness *workers;
+    struct stall_watch *stalls;
     bool has_store;         /* of descriptors */
     struct address *stored; /* of what is in it */
     uint32_t stored_count, stored_room;
@@ -83,35 +83,17 @@ static void on_status(struct timer *t)
 
 /* the watchdog */
 
-static void nothing(void *reader, const struct mail *m)
-{
-    (void)reader, (void)m;
-}
-
-/* Each is woken by mail, so that one that sleeps for want of work turns too. */
-static bool do_workers_turn(struct service *s)
-{
-    bool do_turn = true;
-    for (uint32_t i = 0; i < s->proxy->worker_count; i++) {
-        struct worker *w = s->proxy->workers[i];
-        struct mail wake = { .deliver = nothing };
-        uint64_t turns = __atomic_load_n(&w->loop.turns, __ATOMIC_RELAXED);
-        if (!liveness_look(&s->workers[i], turns, loop_now_ms(s->loop), s->notify.watchdog_ms))
-            do_turn = false;
-        if (!mailbox_post(w->box, &wake)) continue; /* it is full: there is enough to wake it */
-    }
-    return do_turn;
-}
-
 static void on_watchdog(struct timer *t)
 {
     struct service *s = container_of(t, struct service, watchdog);
-    if (do_workers_turn(s)) {
+    uint64_t held_ms = stall_watch_held_ms(s->stalls);
+    if (held_ms < s->notify.watchdog_ms) {
         say(s, "WATCHDOG=1");
         s->is_stuck_said = false;
     } else if (!s->is_stuck_said) {
         s->is_stuck_said = true;
-        log_event(LOG_ERROR, "worker_stuck", "watchdog_ms=%llu", (unsigned long long)s->notify.watchdog_ms);
+        log_event(LOG_ERROR, "watchdog_silent", "stuck_ms=%llu watchdog_ms=%llu", (unsigned long long)held_ms,
+                  (unsigned long long)s->notify.watchdog_ms);
     }
     loop_arm(s->loop, t, s->notify.watchdog_ms);
 }
@@ -201,23 +183,23 @@ void service_keep_sockets(struct service *s, const struct list *sets, struct soc
 
 /* beginning and end */
 
-struct service *service_new(struct proxy *proxy, struct loop *control)
+struct service *service_new(struct proxy *proxy, struct stall_watch *stalls, struct loop *control)
 {
     struct err err;
     struct service *s = calloc(1, sizeof(*s));
     if (!s) return NULL;
     s->proxy = proxy;
+    s->stalls = stalls;
     s->loop = control;
     timer_init(&s->status, on_status);
     timer_init(&s->watchdog, on_watchdog);
-    s->workers = calloc(proxy->worker_count, sizeof(*s->workers));
     if (notify_open(&s->notify, &err) < 0) {
         char quoted[ERR_TEXT_MAX + 64];
         log_event(LOG_WARN, "notify_failed", "error=%s", log_quote(err.text, quoted, sizeof(quoted)));
     }
     const char *room = getenv("FDSTORE"); /* how many it takes: systemd.exec(5) */
     s->has_store = room && *room && strcmp(room, "0") != 0;
-    if (s->workers && s->notify.fd >= 0) return s;
+    if (s->notify.fd >= 0) return s;
     service_free(s);
     return NULL;
 }
@@ -229,7 +211,6 @@ void service_free(struct service *s)
     loop_disarm(s->loop, &s->watchdog);
     notify_close(&s->notify);
     free(s->stored);
-    free(s->workers);
     free(s);
 }
 

@@ -9,9 +9,10 @@
 struct drain_left;
 struct service;
 struct socket_set;
+struct stall_watch;
 
 /* NULL: out of memory, or nobody listens; then nothing is said. */
-struct service *service_new(struct proxy *proxy, struct loop *control);
+struct service *service_new(struct proxy *proxy, struct stall_watch *stalls, struct loop *control);
 void service_free(struct service *s); /* NULL is fine, in the next too */
 void service_ready(struct service *s);
 void service_stopping(struct service *s);

@@ -7,24 +7,21 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "profile/stack_copy.h"
 
 #define RING_SAMPLES 64u /* a power of two */
-#define PAGE_BYTES 4096u
 #define RINGS_MAX 1024u
 /* A clock of the CPU time of one thread by its number, as the kernel makes them (CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED). */
 #define THREAD_CLOCK(thread) ((clockid_t)((~(unsigned)(thread) << 3) | 6u))
 
 struct tick_sample {
     uint64_t time_ns;
-    struct unwind_registers regs;
-    uint32_t weight, stack_len;
-    uint8_t stack[PERF_STACK_BYTES];
+    uint32_t weight;
+    struct stack_copy stack;
 };
 
 /* The signal's handler writes, the reader reads. Never given back, as a signal may come late: kept for the next thread. */
@@ -42,23 +39,6 @@ static bool is_installed;
 
 /* the signal */
 
-/* Page by page: what lies behind the stack's end cannot be read, and the rest can. */
-static uint32_t copy_stack(uint64_t sp, uint8_t out[PERF_STACK_BYTES])
-{
-    struct iovec from[PERF_STACK_BYTES / PAGE_BYTES + 1];
-    struct iovec to = { out, PERF_STACK_BYTES };
-    uint32_t left = PERF_STACK_BYTES, count = 0;
-    for (uint64_t at = sp; left && count < sizeof(from) / sizeof(*from); count++) {
-        uint32_t len = PAGE_BYTES - (uint32_t)(at & (PAGE_BYTES - 1));
-        if (len > left) len = left;
-        from[count] = (struct iovec){ (void *)(uintptr_t)at, len }; // NOLINT(performance-no-int-to-ptr)
-        at += len;
-        left -= len;
-    }
-    ssize_t copied = process_vm_readv(getpid(), &to, 1, from, count, 0);
-    return copied > 0 ? (uint32_t)copied : 0;
-}
-
 /* On the thread that is sampled. Async-signal-safe. */
 static void on_signal(int number, siginfo_t *info, void *context)
 {
@@ -66,7 +46,6 @@ static void on_signal(int number, siginfo_t *info, void *context)
     struct tick_ring *r = info->si_code == SI_TIMER ? info->si_value.sival_ptr : NULL;
     int saved = errno, wake_fd = r ? atomic_load(&r->wake_fd) : -1;
     if (wake_fd < 0) return; /* somebody else's, or late */
-    const ucontext_t *at = context;
     uint32_t written = atomic_load_explicit(&r->written, memory_order_relaxed);
     uint32_t waiting = written - atomic_load_explicit(&r->read, memory_order_acquire);
     uint32_t weight = 1 + (info->si_overrun > 0 ? (uint32_t)info->si_overrun : 0);
@@ -75,11 +54,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
     } else {
         struct tick_sample *s = &r->samples[written % RING_SAMPLES];
         s->time_ns = clock_now_ns();
-        s->regs.ip = (uint64_t)at->uc_mcontext.gregs[REG_RIP];
-        s->regs.sp = (uint64_t)at->uc_mcontext.gregs[REG_RSP];
-        s->regs.bp = (uint64_t)at->uc_mcontext.gregs[REG_RBP];
         s->weight = weight;
-        s->stack_len = copy_stack(s->regs.sp, s->stack);
+        stack_copy_take(&s->stack, context);
         atomic_store_explicit(&r->written, written + 1, memory_order_release);
     }
     if (waiting == RING_SAMPLES / 2) {
@@ -181,10 +157,10 @@ void tick_read(struct tick *t, const struct perf_events *events, void *context)
         const struct perf_sample s = { .thread = t->thread,
                                        .time_ns = from->time_ns,
                                        .weight = from->weight,
-                                       .regs = from->regs,
+                                       .regs = from->stack.regs,
                                        .has_regs = true,
-                                       .stack = from->stack,
-                                       .stack_len = from->stack_len };
+                                       .stack = from->stack.bytes,
+                                       .stack_len = from->stack.len };
         events->on_sample(context, &s);
         atomic_store_explicit(&r->read, read + 1, memory_order_release);
     }

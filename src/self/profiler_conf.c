@@ -9,6 +9,10 @@ static const struct conf_field profiler_fields[] = {
       .help = "Samples in a second of CPU time." },
     { "leaks", CONF_MSEC(struct profiler_conf, leaks_ms), .min = 100, .max = 3600000, .preset = "10s",
       .help = "How often what is live is counted, for `weir leaks`." },
+    { "stalls", CONF_MSEC(struct profiler_conf, stalls_ms), .min = 100, .max = 600000, .preset = "1s",
+      .help =
+          "A worker whose loop has not turned for so long is named, with its stack, in the log, in metrics "
+          "and by `/api/v1/workers`." },
     { 0 },
 };
 

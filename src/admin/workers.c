@@ -1,0 +1,118 @@
+#include <math.h>
+#include <time.h>
+
+#include "admin/call.h"
+#include "admin/routes.h"
+#include "base/clock.h"
+#include "base/count.h"
+#include "proxy/worker.h"
+#include "self/stall_watch.h"
+
+#define TIME_TEXT_MAX 32
+
+struct stall_answer {
+    const char *time, *listener, *pool, *phase, *stack;
+    double cpu_seconds;
+};
+
+static const struct shape_field stall_fields[] = {
+    SHAPE_ROW(stall_answer, time, STRING, "When it should have turned; null: it was never stuck.",
+              .may_be_null = true),
+    SHAPE_ROW(stall_answer, cpu_seconds, NUMBER,
+              "Processor time that it had had when it was found: little of it is a host that is short of it, "
+              "or a wait.",
+              .may_be_null = true),
+    SHAPE_ROW(stall_answer, listener, STRING, "Whose work it did; null: nobody's.", .may_be_null = true),
+    SHAPE_ROW(stall_answer, pool, STRING, "Likewise.", .may_be_null = true),
+    SHAPE_ROW(stall_answer, phase, STRING, "How far that was: a state of an exchange.", .may_be_null = true),
+    SHAPE_ROW(stall_answer, stack, STRING,
+              "Where in the code it was, the innermost call first; null: that could not be had.",
+              .may_be_null = true),
+    { 0 },
+};
+static const struct shape stall_shape = { "Stall", sizeof(struct stall_answer), stall_fields };
+
+struct worker_answer {
+    const char *worker;
+    uint64_t thread, turns;
+    uint64_t exchanges, tunnels, client_connections, server_connections;
+    uint64_t stalls;
+    double stalled_seconds, stall_seconds, longest_stall_seconds;
+    struct stall_answer last_stall;
+};
+
+static const struct shape_field worker_fields[] = {
+    SHAPE_ROW(worker_answer, worker, STRING,
+              "Its number, from 0; `control` is the thread that answers this."),
+    SHAPE_ROW(worker_answer, thread, COUNT, "The kernel's number of it."),
+    SHAPE_ROW(worker_answer, turns, COUNT, "Of its loop, since the start."),
+    SHAPE_ROW(worker_answer, exchanges, COUNT, "That go on.", .may_be_null = true),
+    SHAPE_ROW(worker_answer, tunnels, COUNT, "That are open.", .may_be_null = true),
+    SHAPE_ROW(worker_answer, client_connections, COUNT, "That are open.", .may_be_null = true),
+    SHAPE_ROW(worker_answer, server_connections, COUNT, "That are open, idle ones too.", .may_be_null = true),
+    SHAPE_ROW(worker_answer, stalls, COUNT,
+              "How often its loop did not turn for as long as `profile: {stalls}` says."),
+    SHAPE_ROW(worker_answer, stalled_seconds, NUMBER, "For how long it is stuck now; 0: it turns."),
+    SHAPE_ROW(worker_answer, stall_seconds, NUMBER, "For how long it was stuck, all times together."),
+    SHAPE_ROW(worker_answer, longest_stall_seconds, NUMBER, "The longest of them."),
+    SHAPE_ROW(worker_answer, last_stall, OBJECT, "What it did when it was stuck last.", .of = &stall_shape),
+    { 0 },
+};
+const struct shape worker_shape = { "Worker", sizeof(struct worker_answer), worker_fields };
+
+static const char *print_time(uint64_t wall_ns, char out[TIME_TEXT_MAX])
+{
+    time_t s = (time_t)(wall_ns / NS_PER_S);
+    struct tm tm;
+    strftime(out, TIME_TEXT_MAX, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&s, &tm));
+    return out;
+}
+
+static void print_worker(const struct admin_request *rq, uint32_t i, struct json *j)
+{
+    struct stall_report r;
+    char time[TIME_TEXT_MAX];
+    stall_watch_read(rq->stalls, i, &r);
+    struct worker_answer a = { .worker = r.name,
+                               .thread = r.thread,
+                               .turns = r.turns,
+                               .exchanges = SHAPE_NULL,
+                               .tunnels = SHAPE_NULL,
+                               .client_connections = SHAPE_NULL,
+                               .server_connections = SHAPE_NULL,
+                               .stalls = r.count,
+                               .stalled_seconds = (double)r.held_ms / 1e3,
+                               .stall_seconds = (double)r.total_ms / 1e3,
+                               .longest_stall_seconds = (double)r.longest_ms / 1e3,
+                               .last_stall = { .cpu_seconds = NAN } };
+    if (i < rq->proxy->worker_count) {
+        const struct worker_live *live = &rq->proxy->workers[i]->live;
+        a.exchanges = count_get(&live->exchanges);
+        a.tunnels = count_get(&live->tunnels);
+        a.client_connections = count_get(&live->client_connections);
+        a.server_connections = count_get(&live->server_connections);
+    }
+    if (r.at_ns)
+        a.last_stall = (struct stall_answer){
+            print_time(r.at_ns, time), r.listener, r.pool, r.phase, *r.stack ? r.stack : NULL,
+            (double)r.cpu_ms / 1e3
+        };
+    shape_print(&worker_shape, &a, j);
+}
+
+void workers_list(const struct admin_request *rq, struct answer *out)
+{
+    struct json j;
+    if (!rq->stalls) {
+        answer_problem(out, 503, "This weir does not look at its workers.");
+        return;
+    }
+    json_init(&j, ANSWER_MAX, true);
+    json_object(&j);
+    json_key(&j, "workers");
+    json_array(&j);
+    for (uint32_t i = 0; i < stall_watch_count(rq->stalls); i++) print_worker(rq, i, &j);
+    json_array_end(&j);
+    json_object_end(&j);
+    answer_json(out, 200, &j);
+}
