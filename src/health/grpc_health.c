@@ -7,11 +7,12 @@
 
 #include "base/bug.h"
 #include "http/h2_frame.h"
-#include "http/h2_hpack.h"
+#include "http/h2_head.h"
 
-/* No answer to this question needs more: of a frame's payload, of frames that want to be confirmed, of fields, of the message with
- * its five bytes in front, of all. */
+/* No answer to this question needs more: of a frame's payload, of a head before and after it is decoded, of frames that want to be
+ * confirmed, of fields, of the message with its five bytes in front, of all. */
 #define FRAME_MAX 4096u
+#define HEAD_MAX 4096u
 #define REPLIES_MAX 8u
 #define FIELDS_MAX 64u
 #define MESSAGE_MAX 512u
@@ -29,12 +30,18 @@ struct reply {
 struct grpc_health {
     struct h2_memory memory;
     struct h2_hpack hpack;
+    struct h2_settings settings; /* the server's */
     struct reply replies[REPLIES_MAX];
-    uint32_t reply_count, field_count, received;
+    uint32_t reply_count, received;
     uint16_t status; /* of HTTP */
     int grpc_status; /* -1: none has come */
-    bool has_settings, has_head, is_grpc, is_open;
-    uint32_t frame_len, message_len;
+    bool has_settings, has_head, is_open;
+    bool is_continued; /* CONTINUATION has to be next, of the head in `block` */
+    uint8_t head_flags;
+    uint32_t frame_len, message_len, block_len;
+    struct http_field fields[FIELDS_MAX + 1];
+    char text[2 * HEAD_MAX]; /* of them: h2_head_room() */
+    char block[HEAD_MAX];    /* a head or trailers, not decoded */
     char frame[H2_FRAME_HEAD + FRAME_MAX];
     char message[MESSAGE_MAX];
     char words[WORDS_MAX];
@@ -45,6 +52,8 @@ struct grpc_health *grpc_health_new(struct loop *l)
     struct grpc_health *g = calloc(1, sizeof(*g));
     if (!g) return NULL;
     g->grpc_status = -1;
+    g->settings = H2_SETTINGS_FIRST;
+    g->settings.is_push_enabled = false; /* by the question */
     h2_memory_init(&g->memory, l);
     g->is_open = h2_hpack_open(&g->hpack, &g->memory) == 0;
     if (g->is_open) return g;
@@ -266,25 +275,75 @@ static int number_of(struct slice text)
     return number;
 }
 
-static bool on_field(void *context, struct slice name, struct slice value)
+static void note_grpc_status(struct grpc_health *g, const struct http_head *head)
 {
-    struct grpc_health *g = context;
-    int number = number_of(value);
-    if (slice_equal(name, SLICE(":status")) && number > 0) g->status = (uint16_t)number;
-    if (slice_equal(name, SLICE("grpc-status"))) g->grpc_status = number;
-    if (slice_equal(name, SLICE("content-type")))
-        g->is_grpc = slice_starts_with(value, SLICE("application/grpc"));
-    return ++g->field_count <= FIELDS_MAX;
+    const struct http_field *f = http_head_find_name(head, SLICE("grpc-status"));
+    g->grpc_status = f ? number_of(http_field_value(f)) : -1;
 }
 
-static enum grpc_health_step judge_head(struct grpc_health *g)
+/* gRPC over HTTP/2, "Responses": with a kind of message behind "+", or parameters behind ";". */
+static bool is_grpc(const struct http_head *head)
 {
+    const struct slice type = SLICE("application/grpc");
+    struct slice value = http_field_value(http_head_find(head, HTTP_FIELD_CONTENT_TYPE));
+    if (!slice_starts_with(value, type)) return false;
+    return value.len == type.len || strchr("+; ", value.data[type.len]);
+}
+
+static enum grpc_health_step judge_trailers(struct grpc_health *g, const struct h2_head *h, bool ends)
+{
+    const struct http_head trailers = { .fields = h->fields, .field_count = h->count };
+    if (!ends) return refuse(g, "the answer is not correct HTTP/2: trailers that are not the end");
+    if (h->fault) return refuse(g, "the answer is not correct HTTP/2: %s", h->detail);
+    note_grpc_status(g, &trailers);
+    return judge(g);
+}
+
+static enum grpc_health_step judge_head(struct grpc_health *g, struct h2_head *h, bool ends)
+{
+    struct http_head head;
+    enum end_reason fault = h2_head_finish_response(h, ends, HTTP_POST, &head);
+    if (fault == END_RESPONSE_HEAD_TOO_LARGE)
+        return refuse(g, "the answer's head is over %u bytes or %u fields", HEAD_MAX, FIELDS_MAX);
+    if (fault) return refuse(g, "the answer is not correct HTTP/2: %s", h->detail);
+    g->status = head.status;
     g->has_head = g->status >= 200;
-    if (g->status && !g->has_head) return GRPC_HEALTH_GOES_ON;
-    if (!g->status) return refuse(g, "the answer is not correct HTTP/2: it has no status");
+    if (!g->has_head) return GRPC_HEALTH_GOES_ON;
     if (g->status != 200) return refuse(g, "the call was answered with status %u", g->status);
-    if (!g->is_grpc) return refuse(g, "the answer is no gRPC: its content-type is not application/grpc");
-    return GRPC_HEALTH_GOES_ON;
+    if (!is_grpc(&head)) return refuse(g, "the answer is no gRPC: its content-type is not application/grpc");
+    if (!ends) return GRPC_HEALTH_GOES_ON;
+    note_grpc_status(g, &head);
+    return judge(g);
+}
+
+/* A whole field block. */
+static enum grpc_health_step read_block(struct grpc_health *g, struct slice block)
+{
+    static const struct h1_limits limits = { .head_max = HEAD_MAX, .field_max = FIELDS_MAX };
+    struct h2_head h = { .limits = &limits,
+                         .fields = g->fields,
+                         .text = text_over(g->text, sizeof(g->text)),
+                         .is_response = true,
+                         .is_trailers = g->has_head };
+    bool ends = g->head_flags & H2_END_STREAM;
+    switch (h2_hpack_decode(&g->hpack, block, h2_head_add, &h)) {
+    case H2_DECODED: break;
+    case H2_DECODED_NO_MEMORY: return refuse(g, "weir has no memory to read the answer");
+    case H2_DECODED_STOPPED:
+        return refuse(g, "the answer's head decodes to several times %u bytes", HEAD_MAX);
+    default: return refuse(g, "the answer is not correct HTTP/2: its fields are broken");
+    }
+    return g->has_head ? judge_trailers(g, &h, ends) : judge_head(g, &h, ends);
+}
+
+/* RFC 9113 4.3: it may come in pieces, with nothing between them. */
+static enum grpc_health_step take_block(struct grpc_health *g, const struct h2_frame *f, struct slice piece)
+{
+    if (piece.len > HEAD_MAX - g->block_len) return refuse(g, "the answer's head is over %u bytes", HEAD_MAX);
+    if (piece.len) memcpy(g->block + g->block_len, piece.data, piece.len);
+    g->block_len += (uint32_t)piece.len;
+    g->is_continued = !(f->flags & H2_END_HEADERS);
+    return g->is_continued ? GRPC_HEALTH_GOES_ON : read_block(g, (struct slice){ g->block, g->block_len });
 }
 
 static enum grpc_health_step on_headers(struct grpc_health *g, const struct h2_frame *f, struct slice payload)
@@ -292,16 +351,9 @@ static enum grpc_health_step on_headers(struct grpc_health *g, const struct h2_f
     struct h2_content content;
     if (f->stream != STREAM || !h2_frame_content(f, payload, &content))
         return refuse(g, "the answer is not correct HTTP/2: a broken HEADERS");
-    if (!(f->flags & H2_END_HEADERS)) return refuse(g, "the answer's head is over %u bytes", FRAME_MAX);
-    switch (h2_hpack_decode(&g->hpack, content.bytes, on_field, g)) {
-    case H2_DECODED: break;
-    case H2_DECODED_NO_MEMORY: return refuse(g, "weir has no memory to read the answer");
-    case H2_DECODED_STOPPED: return refuse(g, "the answer's head has more than %u fields", FIELDS_MAX);
-    default: return refuse(g, "the answer is not correct HTTP/2: its fields are broken");
-    }
-    enum grpc_health_step step = g->has_head ? GRPC_HEALTH_GOES_ON : judge_head(g);
-    if (step != GRPC_HEALTH_GOES_ON || !(f->flags & H2_END_STREAM)) return step;
-    return judge(g);
+    g->block_len = 0;
+    g->head_flags = f->flags;
+    return take_block(g, f, content.bytes);
 }
 
 static enum grpc_health_step on_data(struct grpc_health *g, const struct h2_frame *f, struct slice payload)
@@ -326,9 +378,22 @@ static enum grpc_health_step confirm(struct grpc_health *g, bool is_ping, struct
     return GRPC_HEALTH_GOES_ON;
 }
 
+static enum grpc_health_step on_settings(struct grpc_health *g, const struct h2_frame *f,
+                                         struct slice payload)
+{
+    struct h2_fault fault;
+    g->has_settings = true;
+    if (f->flags & H2_ACK) return GRPC_HEALTH_GOES_ON;
+    if (!h2_settings_read(&g->settings, payload, &fault))
+        return refuse(g, "the answer is not correct HTTP/2: %s", fault.detail);
+    if (g->settings.is_push_enabled) /* RFC 9113 6.5.2 */
+        return refuse(g, "the answer is not correct HTTP/2: a server that allows to push");
+    return confirm(g, false, payload);
+}
+
+/* A server that leaves says it before or within its last answers, which it still gives. */
 static enum grpc_health_step on_goaway(struct grpc_health *g, struct slice payload)
 {
-    if (payload.len < 8) return refuse(g, "the answer is not correct HTTP/2: a broken GOAWAY");
     uint32_t last = h2_read_u32(payload.data) & H2_STREAM_MAX, error = h2_read_u32(payload.data + 4);
     if (last >= STREAM && error == H2_NO_ERROR) return GRPC_HEALTH_GOES_ON;
     return refuse(g, "the server ended the connection (GOAWAY, %s)", h2_error_name(error));
@@ -336,26 +401,29 @@ static enum grpc_health_step on_goaway(struct grpc_health *g, struct slice paylo
 
 static enum grpc_health_step on_frame(struct grpc_health *g, const struct h2_frame *f, struct slice payload)
 {
-    bool is_ack = f->flags & H2_ACK;
     switch (f->type) {
     case H2_HEADERS: return on_headers(g, f, payload);
+    case H2_CONTINUATION: return take_block(g, f, payload);
     case H2_DATA: return on_data(g, f, payload);
-    case H2_SETTINGS:
-        if (f->stream || f->len % 6) return refuse(g, "the answer is not correct HTTP/2: a broken SETTINGS");
-        g->has_settings = true;
-        return is_ack ? GRPC_HEALTH_GOES_ON : confirm(g, false, payload);
-    case H2_PING:
-        if (f->stream || f->len != PING_BYTES)
-            return refuse(g, "the answer is not correct HTTP/2: a broken PING");
-        return is_ack ? GRPC_HEALTH_GOES_ON : confirm(g, true, payload);
+    case H2_SETTINGS: return on_settings(g, f, payload);
+    case H2_PING: return f->flags & H2_ACK ? GRPC_HEALTH_GOES_ON : confirm(g, true, payload);
     case H2_GOAWAY: return on_goaway(g, payload);
     case H2_RST_STREAM:
-        if (f->len != 4) return refuse(g, "the answer is not correct HTTP/2: a broken RST_STREAM");
         return refuse(g, "the server reset the call (%s)", h2_error_name(h2_read_u32(payload.data)));
-    case H2_CONTINUATION:
-    case H2_PUSH_PROMISE: return refuse(g, "the answer is not correct HTTP/2: what was not asked for");
     default: return GRPC_HEALTH_GOES_ON;
     }
+}
+
+/* What may not come now (RFC 9113 4.1, 5.1, 6.10); NULL: it may. */
+static const char *check_frame(const struct grpc_health *g, const struct h2_frame *f)
+{
+    struct h2_fault fault;
+    bool is_continuation = f->type == H2_CONTINUATION;
+    if (g->is_continued && (!is_continuation || f->stream != STREAM)) return "a head that is not continued";
+    if (!g->is_continued && is_continuation) return "a CONTINUATION of nothing";
+    if (f->type == H2_PUSH_PROMISE || (f->type == H2_RST_STREAM && f->stream > STREAM))
+        return "what was not asked for";
+    return h2_frame_check(f, &fault) || f->len > H2_PAYLOAD_MAX ? NULL : fault.detail;
 }
 
 /* What can be said of a frame before it is whole. */
@@ -365,6 +433,8 @@ static enum grpc_health_step judge_frame_head(struct grpc_health *g, const struc
         return refuse(g, "the server answers in HTTP/1, and gRPC needs HTTP/2");
     if (!g->has_settings && (f->type != H2_SETTINGS || f->flags & H2_ACK)) /* RFC 9113 3.4 */
         return refuse(g, "the answer is not HTTP/2: it does not begin with SETTINGS");
+    const char *wrong = check_frame(g, f);
+    if (wrong) return refuse(g, "the answer is not correct HTTP/2: %s", wrong);
     if (f->len > FRAME_MAX) return refuse(g, "the answer has a frame of %u bytes, which none needs", f->len);
     return GRPC_HEALTH_GOES_ON;
 }
