@@ -50,7 +50,8 @@ static uint64_t deadline_ms(const struct exchange *x, enum exchange_wait wait, u
         may_ms = *(const uint64_t *)((const char *)other + waits[wait].at);
     }
     if (wait == WAIT_BODY && exchange_request_rate(x)) may_ms = pace_left_ms(&x->request_pace, may_ms);
-    if (wait == WAIT_WRITE && x->is_behind) may_ms = pace_left_ms(&x->response_pace, may_ms);
+    if (wait == WAIT_WRITE && (x->is_behind || x->state == EXCHANGE_REPLY))
+        may_ms = pace_left_ms(&x->response_pace, may_ms);
     return since_ms + may_ms;
 }
 

@@ -72,6 +72,7 @@ enum step reply_send_more(struct exchange *x)
     x->reply_body.len -= taken;
     if (io == IO_FAIL) return exchange_cut(x, (enum end_reason)x->end);
     if (!x->reply_body.len) return exchange_enter(x, EXCHANGE_FLUSH);
+    exchange_pace_response(x, exchange_now_ms(x) - x->since_ms);
     exchange_moved(x);
     return STEP_WAIT;
 }

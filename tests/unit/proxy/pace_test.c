@@ -4,6 +4,7 @@
 #include <stdint.h>
 /* after the above */
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -138,6 +139,51 @@ static void a_body_that_drips_is_ended_and_one_that_is_only_slow_is_not(void **s
     }
 }
 
+/* HTTP/2 lets a client take an answer of weir's own byte by byte, too. */
+static void an_answer_of_weirs_own_cannot_be_dripped_out(void **state)
+{
+    (void)state;
+    /* The preface, SETTINGS with an initial window of 0, and a GET. */
+    static const char begin[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                                "\0\0\6\4\0\0\0\0\0\0\4\0\0\0\0"
+                                "\0\0\6\1\5\0\0\0\1\x82\x86\x84\x41\1h";
+    static const char one_byte[] = "\0\0\4\x8\0\0\0\0\1\0\0\0\1";
+    static const uint64_t rates[] = { 240, 0 };
+    for (size_t i = 0; i < 2; i++) {
+        struct scene s;
+        int steps = 0;
+        scene_open(&s, false);
+        one_server(&s);
+        s.listener.limits.least_rate = rates[i];
+        s.listener.http2 = (struct listener_http2){ .enabled = true,
+                                                    .streams = 100,
+                                                    .window_bytes = 65535,
+                                                    .memory_bytes = 1 << 20,
+                                                    .continuations = 8,
+                                                    .resets = 100,
+                                                    .settings = 100,
+                                                    .pings = 100,
+                                                    .empty_frames = 100,
+                                                    .window_updates = 100 };
+        scene_start(&s);
+        close(s.listening[0]); /* nobody is there: weir says so */
+        s.listening[0] = -1;
+        int client = client_connect(&s);
+        assert_int_equal(send(client, begin, sizeof(begin) - 1, MSG_NOSIGNAL), sizeof(begin) - 1);
+        turns(&s, 10);
+        for (; steps < 20 && !flight_written(s.worker->flights); steps++) {
+            pass_time(&s, 5000);
+            if (flight_written(s.worker->flights)) break;
+            assert_int_equal(send(client, one_byte, sizeof(one_byte) - 1, MSG_NOSIGNAL),
+                             sizeof(one_byte) - 1);
+            turns(&s, 5);
+        }
+        assert_int_equal(steps, rates[i] ? 1 : 20); /* time-out of 8 s */
+        close(client);
+        scene_close(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +194,7 @@ int main(void)
         cmocka_unit_test(without_a_rate_each_byte_is_enough),
         cmocka_unit_test(large_figures_do_not_turn_over),
         cmocka_unit_test(a_body_that_drips_is_ended_and_one_that_is_only_slow_is_not),
+        cmocka_unit_test(an_answer_of_weirs_own_cannot_be_dripped_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
