@@ -262,7 +262,10 @@ static void on_server_writable(struct http_stream *s)
     struct exchange *x = s->owner;
     exchange_note(x);
     if (!exchange_is_with_server(x) || x->request > REQUEST_WRITING || is_left(x, s)) return;
-    if (request_go_on(x) && !x->request_ended) http_stream_resume(x->client);
+    if (!request_go_on(x) || x->request_ended) return;
+    /* What was kept has gone: it is the client that is waited for now. */
+    if (x->request == REQUEST_WRITING) exchange_request_is(x, REQUEST_READING);
+    http_stream_resume(x->client);
 }
 
 static const struct http_stream_events server_events = {

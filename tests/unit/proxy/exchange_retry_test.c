@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 /* after the above */
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -136,6 +137,56 @@ static void what_a_client_takes_to_send_its_body_is_not_the_servers(void **state
     scene_close(&s);
 }
 
+static size_t hear_count(struct scene *s, int fd, size_t count)
+{
+    static char into[65536];
+    size_t had = 0;
+    for (int i = 0; i < 4000 && had < count; i++) {
+        ssize_t got = recv(fd, into, sizeof(into), 0);
+        if (got > 0) had += (size_t)got;
+        if (got <= 0) turns(s, 1);
+    }
+    return had;
+}
+
+/* What was kept of a body goes to the second server, which is slow to take it. Once it has all of that it is the client who is
+ * waited for, and who is told so. */
+static void a_client_that_stops_is_not_taken_for_a_server_that_does(void **state)
+{
+    (void)state;
+    enum { SENT = 100000 };
+    static char body[SENT];
+    struct scene s;
+    int which, small = 536; /* so that little is on its way */
+    open_scene(&s);
+    s.pool.retry.how.per_try_ms = 0;
+    s.pool.retry.how.buffer_bytes = SENT;
+    for (int i = 0; i < SERVERS; i++)
+        assert_int_equal(setsockopt(s.listening[i], IPPROTO_TCP, TCP_MAXSEG, &small, sizeof(small)), 0);
+    scene_start(&s);
+    int client = client_connect(&s);
+    say(client, "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 2000000\r\n\r\n");
+    int first = first_asked(&s, "\r\n\r\n", &which);
+    for (size_t at = 0, heard = 0; heard < SENT;) {
+        ssize_t sent = at < SENT ? send(client, body + at, SENT - at, MSG_NOSIGNAL) : 0;
+        at += sent > 0 ? (size_t)sent : 0;
+        turns(&s, 1);
+        heard += hear_count(&s, first, at - heard);
+    }
+    close(first);
+    int other = server_accept(&s, 1 - which);
+    turns(&s, 20);
+    assert_true(hear_count(&s, other, SENT) >= SENT);
+    turns(&s, 5);
+    for (int i = 0; i < 10 && !flight_written(s.worker->flights); i++) pass_time(&s, 1000);
+    assert_non_null(strstr(hear(&s, client, "\n"), " 408 "));
+    turns(&s, 2);
+    assert_int_equal(last_record(&s).end, END_BODY_TIMEOUT);
+    close(client);
+    close(other);
+    scene_close(&s);
+}
+
 static void a_named_status_moves_to_the_other_server_and_its_answer_is_passed_on(void **state)
 {
     (void)state;
@@ -260,6 +311,7 @@ int main(void)
         cmocka_unit_test(a_try_that_takes_too_long_moves_to_the_other_server),
         cmocka_unit_test(what_cannot_go_elsewhere_is_waited_for),
         cmocka_unit_test(what_a_client_takes_to_send_its_body_is_not_the_servers),
+        cmocka_unit_test(a_client_that_stops_is_not_taken_for_a_server_that_does),
         cmocka_unit_test(a_named_status_moves_to_the_other_server_and_its_answer_is_passed_on),
         cmocka_unit_test(a_denied_attempt_leaves_the_answer_that_came),
         cmocka_unit_test(a_budget_that_is_used_up_leaves_a_slow_try_its_time),
