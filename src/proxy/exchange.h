@@ -110,7 +110,7 @@ struct exchange {
     uint8_t attempts;
     uint8_t retried_for;      /* enum pool_retry: why another attempt follows */
     uint8_t end;              /* enum end_reason that a local reply explains */
-    bool is_again;            /* has been in the queue */
+    bool is_again;            /* has had its turn in the queue, so far in vain */
     bool has_overflow_failed; /* a standby server did: no other is asked */
     bool wants_fresh;         /* once more to the same server: the reused connection was dead */
     bool was_replaced;        /* that happened already */

@@ -207,6 +207,7 @@ static enum step lease_failed(struct exchange *x, const struct found *f, enum en
 static void note_begun(struct exchange *x)
 {
     if (x->attempts++) metric_add(x->worker->metrics, x->pool->pool->meter_retries[x->retried_for], 1);
+    x->is_again = false; /* his turn was not in vain: should it fail he waits as whoever comes does */
     if (x->retry->per_try_ms) exchange_try_until(x, exchange_now_ms(x) + x->retry->per_try_ms);
     x->detail = NULL;
     x->detail_number = 0;

@@ -317,6 +317,7 @@ static enum try connect_to(struct session *s, struct server *server, enum balanc
         transport_close(t, false); /* the last one's: it would never be closed */
     if (!attempt_enter(&s->attempt, server, reason)) return TRY_FULL;
     s->attempts++;
+    s->is_again = false; /* his turn was not in vain: should it fail he waits as whoever comes does */
     s->record.picked_us = flight_us(s->start_ns, w->loop.now_ns);
     s->owes_header = s->view->set->roster->conf->proxy_protocol != PROXY_PROTOCOL_OFF;
     if (transport_connect(t, &w->loop, &server->address, NULL, on_server_ready) == 0) {

@@ -299,6 +299,47 @@ static void who_waits_longest_makes_way_for_who_comes_last(void **state)
     scene_close(&s);
 }
 
+/* Its turn was not in vain: it had a server, which failed. What it waits for then is another turn, behind who waits already. */
+static void who_is_tried_again_has_no_second_place_in_a_full_queue(void **state)
+{
+    (void)state;
+    struct scene s;
+    int clients[4];
+    char text[64];
+    scene_open(&s, false);
+    s.pool.queue.order = POOL_QUEUE_FIRST_COME;
+    s.pool.queue.length = 1;
+    s.servers[0].max_connections = s.servers[1].max_connections = 1;
+    scene_start(&s);
+    for (int i = 0; i < 3; i++) {
+        clients[i] = client_connect(&s);
+        snprintf(text, sizeof(text), "GET /%d HTTP/1.1\r\nHost: h\r\n\r\n", i);
+        say(clients[i], text);
+        turns(&s, 5);
+    }
+    int one = server_accept(&s, 0), two = server_accept(&s, 1);
+    bool is_of_one = strstr(hear(&s, one, "\r\n\r\n"), "GET /0 ");
+    hear(&s, two, "\r\n\r\n");
+    /* The third has its turn, on a new connection; a fourth waits in its place. */
+    say(one, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+    close(one);
+    hear(&s, clients[is_of_one ? 0 : 1], "ok");
+    one = server_accept(&s, 0);
+    assert_non_null(strstr(hear(&s, one, "\r\n\r\n"), "GET /2 "));
+    clients[3] = client_connect(&s);
+    say(clients[3], "GET /3 HTTP/1.1\r\nHost: h\r\n\r\n");
+    turns(&s, 5);
+    /* Its server closes without a word, and the other is full. */
+    close(one);
+    assert_non_null(strstr(hear(&s, clients[2], "\n"), "503"));
+    one = server_accept(&s, 0);
+    assert_non_null(strstr(hear(&s, one, "\r\n\r\n"), "GET /3 "));
+    for (int i = 0; i < 4; i++) close(clients[i]);
+    close(one);
+    close(two);
+    scene_close(&s);
+}
+
 static void a_request_in_the_queue_is_told_when_its_time_is_over(void **state)
 {
     (void)state;
@@ -570,6 +611,7 @@ int main(void)
         cmocka_unit_test(an_old_connection_does_not_carry_what_must_not_be_lost),
         cmocka_unit_test(requests_over_the_cap_wait_in_order_and_are_bounded),
         cmocka_unit_test(who_waits_longest_makes_way_for_who_comes_last),
+        cmocka_unit_test(who_is_tried_again_has_no_second_place_in_a_full_queue),
         cmocka_unit_test(a_request_in_the_queue_is_told_when_its_time_is_over),
         cmocka_unit_test(a_chunked_end_that_comes_while_connecting_is_not_forgotten),
         cmocka_unit_test(a_reset_client_takes_its_exchange_along_in_every_phase),
