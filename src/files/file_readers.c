@@ -8,17 +8,25 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/signal_stack.h"
+
+struct reader {
+    struct file_readers *all;
+    pthread_t thread;
+    bool waits_for_disk, has_ended, is_left_behind;
+};
 
 struct file_readers {
     pthread_mutex_t lock;
-    pthread_cond_t changed;
-    struct file_ask *first, **last;
+    pthread_cond_t changed, ended;
+    struct list line;          /* of file_ask */
     char *spare[FILE_BUFFERS]; /* buffers that nobody has */
     uint32_t spare_count, buffer_count;
-    bool is_ending;
-    pthread_t threads[FILE_READERS];
-    uint32_t thread_count;
+    bool is_ending, is_freed;
+    struct reader readers[FILE_READERS];
+    uint32_t reader_count, left_behind;
     uint32_t meters[2][FILE_SOURCES];
 };
 
@@ -63,6 +71,7 @@ struct file_ask *file_ask_new(struct file_readers *r, struct list *asks, struct 
     a->found.fd = a->fd = -1;
     a->is_read = !plan;
     if (plan) copy_plan(a, plan);
+    list_init(&a->place);
     list_push_back(asks, &a->link);
     return a;
 }
@@ -82,12 +91,6 @@ void file_ask_free(struct file_ask *a)
     free(a);
 }
 
-void file_ask_forget(struct file_ask *a, bool takes_fd)
-{
-    a->asker = NULL;
-    a->owns_fd = takes_fd;
-}
-
 static void drop(struct file_ask *a)
 {
     if (a->owns_fd) close(a->fd);
@@ -95,10 +98,41 @@ static void drop(struct file_ask *a)
     file_ask_free(a);
 }
 
+static bool leave_line(struct file_ask *a)
+{
+    struct file_readers *r = a->readers;
+    pthread_mutex_lock(&r->lock);
+    bool was_in_line = !list_is_empty(&a->place);
+    list_remove(&a->place);
+    if (was_in_line)
+        pthread_cond_signal(&r->changed); /* who is behind may not need the buffer that it waited for */
+    pthread_mutex_unlock(&r->lock);
+    return was_in_line;
+}
+
+void file_ask_forget(struct file_ask *a, bool takes_fd)
+{
+    a->asker = NULL;
+    a->owns_fd = takes_fd;
+    if (leave_line(a)) drop(a);
+}
+
+/* The system may still write to it: then it is its reader's to drop. */
+static bool leave_behind(struct file_ask *a)
+{
+    pthread_mutex_lock(&a->readers->lock);
+    bool is_left_behind = a->is_left_behind = a->is_with_reader;
+    pthread_mutex_unlock(&a->readers->lock);
+    return is_left_behind;
+}
+
 void file_asks_drop(struct list *asks)
 {
-    for (struct list *first; (first = list_pop_front(asks));)
-        drop(container_of(first, struct file_ask, link));
+    for (struct list *first; (first = list_pop_front(asks));) {
+        struct file_ask *a = container_of(first, struct file_ask, link);
+        (void)leave_line(a);
+        if (!leave_behind(a)) drop(a);
+    }
 }
 
 static void deliver(void *reader, const struct mail *m)
@@ -124,22 +158,53 @@ static char *take_buffer(struct file_readers *r)
 }
 
 /* The first in line, and a buffer if it wants one: those who have none wait for it, and with them those behind. */
-static struct file_ask *take(struct file_readers *r)
+static struct file_ask *take(struct reader *reader)
 {
+    struct file_readers *r = reader->all;
     struct file_ask *a = NULL;
     pthread_mutex_lock(&r->lock);
     while (!r->is_ending) {
-        a = r->first;
+        a = list_is_empty(&r->line) ? NULL : container_of(r->line.next, struct file_ask, place);
         if (a && (!a->is_read || (a->data = take_buffer(r)))) break;
         pthread_cond_wait(&r->changed, &r->lock);
     }
     if (r->is_ending) {
         a = NULL;
-    } else if (!(r->first = a->next)) {
-        r->last = &r->first;
+    } else {
+        list_remove(&a->place);
+        a->is_with_reader = reader->waits_for_disk = true;
+        /* Who was told of it while that one was in the way has gone back to sleep. */
+        if (!list_is_empty(&r->line)) pthread_cond_signal(&r->changed);
     }
     pthread_mutex_unlock(&r->lock);
     return a;
+}
+
+/* Once weir ends nobody is told: it may have been left behind, and the worker's box be gone. */
+static bool is_told(struct reader *reader, struct file_ask *a)
+{
+    struct file_readers *r = reader->all;
+    pthread_mutex_lock(&r->lock);
+    a->is_with_reader = reader->waits_for_disk = false;
+    bool is = !r->is_ending, is_left_behind = a->is_left_behind;
+    pthread_mutex_unlock(&r->lock);
+    if (is_left_behind) drop(a);
+    return is;
+}
+
+static void readers_free(struct file_readers *r);
+
+/* Of those who were left behind the last one has what all of them had. */
+static void leave(struct reader *reader)
+{
+    struct file_readers *r = reader->all;
+    pthread_mutex_lock(&r->lock);
+    reader->has_ended = true;
+    pthread_cond_signal(&r->ended);
+    if (reader->is_left_behind) r->left_behind--;
+    bool is_last = reader->is_left_behind && r->is_freed && !r->left_behind;
+    pthread_mutex_unlock(&r->lock);
+    if (is_last) readers_free(r);
 }
 
 static bool is_ending(struct file_readers *r)
@@ -163,15 +228,18 @@ static void work(struct file_ask *a)
 
 static void *run(void *argument)
 {
-    struct file_readers *r = argument;
+    struct reader *reader = argument;
     struct file_ask *a;
     signal_stack_open();
-    while ((a = take(r))) {
+    while ((a = take(reader))) {
         struct mail m = { .deliver = deliver, .object = a };
+        struct mailbox *box = a->box;
         work(a);
+        if (!is_told(reader, a)) continue;
         /* The worker empties its box; once weir ends it frees what it had asked. */
-        while (!mailbox_post(a->box, &m) && !is_ending(r)) sched_yield();
+        while (!mailbox_post(box, &m) && !is_ending(reader->all)) sched_yield();
     }
+    leave(reader);
     signal_stack_close();
     return NULL;
 }
@@ -180,15 +248,16 @@ static void *run(void *argument)
 static bool has_threads(struct file_readers *r)
 {
     sigset_t before;
-    if (r->thread_count == FILE_READERS) return true;
-    pthread_t *t = &r->threads[r->thread_count];
+    if (r->reader_count == FILE_READERS) return true;
+    struct reader *next = &r->readers[r->reader_count];
+    *next = (struct reader){ .all = r };
     signal_block_all_but_faults(&before);
-    if (pthread_create(t, NULL, run, r) == 0) {
-        pthread_setname_np(*t, "weir-files");
-        r->thread_count++;
+    if (pthread_create(&next->thread, NULL, run, next) == 0) {
+        pthread_setname_np(next->thread, "weir-files");
+        r->reader_count++;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return r->thread_count > 0;
+    return r->reader_count > 0;
 }
 
 bool file_ask_send(struct file_ask *a)
@@ -197,9 +266,7 @@ bool file_ask_send(struct file_ask *a)
     pthread_mutex_lock(&r->lock);
     bool is_taken = !r->is_ending && has_threads(r);
     if (is_taken) {
-        a->next = NULL;
-        *r->last = a;
-        r->last = &a->next;
+        list_push_back(&r->line, &a->place);
         pthread_cond_signal(&r->changed);
     }
     pthread_mutex_unlock(&r->lock);
@@ -233,30 +300,77 @@ int file_readers_new(struct file_readers **out, struct metric_registry *metrics,
 {
     struct file_readers *r = calloc(1, sizeof(*r));
     if (!r) return err_set(err, "out of memory for what reads files");
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);
-    r->last = &r->first;
+    pthread_cond_init(&r->ended, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    list_init(&r->line);
     add_meters(r, metrics);
     *out = r;
     return 0;
 }
 
+/* With the lock: whether somebody has yet to end; those whom a disk keeps do not count if `is_late`. */
+static bool has_more_to_end(const struct file_readers *r, bool is_late)
+{
+    for (uint32_t i = 0; i < r->reader_count; i++)
+        if (!r->readers[i].has_ended && !(is_late && r->readers[i].waits_for_disk)) return true;
+    return false;
+}
+
+static void wait_for_ends(struct file_readers *r)
+{
+    uint64_t until_ns = clock_now_ns() + FILE_STOP_MS * NS_PER_MS;
+    const struct timespec until = { (time_t)(until_ns / NS_PER_S), (long)(until_ns % NS_PER_S) };
+    bool is_late = false;
+    while (has_more_to_end(r, is_late)) {
+        if (is_late)
+            pthread_cond_wait(&r->ended, &r->lock);
+        else
+            is_late = pthread_cond_timedwait(&r->ended, &r->lock, &until) == ETIMEDOUT;
+    }
+}
+
 void file_readers_stop(struct file_readers *r)
 {
-    if (!r) return;
+    if (!r || r->is_ending) return; /* only this thread sets it */
     pthread_mutex_lock(&r->lock);
     r->is_ending = true;
     pthread_cond_broadcast(&r->changed);
+    wait_for_ends(r);
+    for (uint32_t i = 0; i < r->reader_count; i++)
+        r->left_behind += r->readers[i].is_left_behind = !r->readers[i].has_ended;
+    uint32_t left_behind = r->left_behind;
     pthread_mutex_unlock(&r->lock);
-    while (r->thread_count) pthread_join(r->threads[--r->thread_count], NULL);
+    for (uint32_t i = 0; i < r->reader_count; i++) {
+        if (r->readers[i].is_left_behind)
+            pthread_detach(r->readers[i].thread);
+        else
+            pthread_join(r->readers[i].thread, NULL);
+    }
+    if (left_behind)
+        log_event(LOG_WARN, "files_left_behind", "threads=%u waited_ms=%u", left_behind, FILE_STOP_MS);
+}
+
+static void readers_free(struct file_readers *r)
+{
+    while (r->spare_count) free(r->spare[--r->spare_count]);
+    pthread_cond_destroy(&r->ended);
+    pthread_cond_destroy(&r->changed);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
 }
 
 void file_readers_free(struct file_readers *r)
 {
     if (!r) return;
     file_readers_stop(r);
-    while (r->spare_count) free(r->spare[--r->spare_count]);
-    pthread_cond_destroy(&r->changed);
-    pthread_mutex_destroy(&r->lock);
-    free(r);
+    pthread_mutex_lock(&r->lock);
+    r->is_freed = true;
+    bool has_all = !r->left_behind;
+    pthread_mutex_unlock(&r->lock);
+    if (has_all) readers_free(r);
 }

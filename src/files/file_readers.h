@@ -2,7 +2,9 @@
  * its cache, or for bytes of one that are not there, and hears by mail. Few threads, begun with the first question; questions wait in
  * line, at most one for each exchange; what was read is handed over in buffers of which there are few, too.
  *
- * Whoever does not want an answer any more says so and forgets the question, which frees itself when it comes back. */
+ * Whoever does not want an answer any more says so and forgets the question. One that is still in line is gone at once, so that the line
+ * is never longer than there are exchanges; one that a reader has frees itself when it comes back. A disk may never answer: who waits for
+ * it is waited for no longer than FILE_STOP_MS when weir ends, and left behind with what it has; should it come back it frees that. */
 #pragma once
 
 #include "base/list.h"
@@ -13,13 +15,15 @@
 #define FILE_READERS 4u
 #define FILE_READ_BYTES (64u << 10)
 #define FILE_BUFFERS (2u * FILE_READERS) /* that were read and that nobody has taken yet */
+#define FILE_STOP_MS 1000u
 
 struct file_readers;
 
 /* Made, asked and freed by a worker; in between it is a reader's. */
 struct file_ask {
-    struct list link;      /* of its worker's; that thread's */
-    struct file_ask *next; /* in line; the readers' */
+    struct list link;  /* of its worker's; that thread's */
+    struct list place; /* in line; with the readers' lock, as the next */
+    bool is_with_reader, is_left_behind;
     struct file_readers *readers;
     struct mailbox *box; /* the worker's */
     void (*on_answer)(
@@ -38,7 +42,8 @@ struct file_ask {
 };
 
 MUST_CHECK int file_readers_new(struct file_readers **out, struct metric_registry *metrics, struct err *err);
-/* No question is taken any more, and none is worked on once it returns. When no worker runs. NULL is fine, for both. */
+/* No question is taken any more, and none is worked on once it returns, but for those that no disk answers. When no worker runs. NULL is
+ * fine, for both. */
 void file_readers_stop(struct file_readers *r);
 void file_readers_free(struct file_readers *r);
 
@@ -47,7 +52,7 @@ struct file_ask *file_ask_new(struct file_readers *r, struct list *asks, struct 
                               const struct file_plan *plan);
 /* Sends it off; false: weir stops or has no thread for it, and it is the caller's to free. */
 MUST_CHECK bool file_ask_send(struct file_ask *a);
-/* One that was sent off: no answer is wanted. takes_fd: the file that it reads from is closed with it. */
+/* One that was sent off: no answer is wanted, and it is the caller's no longer. takes_fd: the file that it reads from is closed with it. */
 void file_ask_forget(struct file_ask *a, bool takes_fd);
 void file_ask_free(struct file_ask *a);
 /* What a worker that has ended had under way, once the readers have stopped. */

@@ -5,13 +5,53 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "files/file_readers.h"
 
 #define ASKS 64u
+
+/* A disk that does not answer who reads from there until it is told to. In the system's place. */
+#define HUNG 1000000
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool is_hung;
+    unsigned waiting;
+} disk = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+ssize_t pread(int fd, void *into, size_t size, off_t at)
+{
+    pthread_mutex_lock(&disk.lock);
+    disk.waiting += at == HUNG;
+    pthread_cond_broadcast(&disk.changed);
+    while (at == HUNG && disk.is_hung) pthread_cond_wait(&disk.changed, &disk.lock);
+    disk.waiting -= at == HUNG;
+    pthread_cond_broadcast(&disk.changed);
+    pthread_mutex_unlock(&disk.lock);
+    return syscall(SYS_pread64, fd, into, size, at);
+}
+
+static void hang(bool is_hung)
+{
+    pthread_mutex_lock(&disk.lock);
+    disk.is_hung = is_hung;
+    pthread_cond_broadcast(&disk.changed);
+    pthread_mutex_unlock(&disk.lock);
+}
+
+static void until_waiting(unsigned count)
+{
+    pthread_mutex_lock(&disk.lock);
+    while (disk.waiting != count) pthread_cond_wait(&disk.changed, &disk.lock);
+    pthread_mutex_unlock(&disk.lock);
+}
 
 struct scene {
     struct budget budget;
@@ -149,6 +189,54 @@ static void what_weir_leaves_undone_is_given_back(void **state)
     close_scene(&s);
 }
 
+static unsigned under_way(const struct scene *s)
+{
+    unsigned count = 0;
+    for (const struct list *at = s->asks.next; at != &s->asks; at = at->next) count++;
+    return count;
+}
+
+/* Whoever asks and goes away while no disk answers leaves nothing behind: neither memory nor descriptors. */
+static void what_is_forgotten_in_line_is_gone_at_once(void **state)
+{
+    (void)state;
+    struct scene s;
+    int fds[ASKS];
+    open_scene(&s);
+    hang(true);
+    for (unsigned i = 0; i < FILE_READERS; i++) read_at(&s, HUNG);
+    until_waiting(FILE_READERS);
+    for (unsigned i = 0; i < ASKS; i++) {
+        struct file_ask *a = read_at(&s, 0);
+        a->fd = fds[i] = dup(s.fd);
+        assert_true(a->fd >= 0);
+        file_ask_forget(a, true);
+    }
+    assert_int_equal(under_way(&s), FILE_READERS);
+    for (unsigned i = 0; i < ASKS; i++) assert_int_equal(fcntl(fds[i], F_GETFD), -1);
+    hang(false);
+    wait_for_all(&s);
+    assert_int_equal(s.answers, FILE_READERS);
+    close_scene(&s);
+}
+
+/* Without a bound: the stop that this waits for would never come. */
+static void a_disk_that_never_answers_does_not_keep_weir_from_ending(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    hang(true);
+    for (unsigned i = 0; i < FILE_READERS - 1; i++) read_at(&s, HUNG);
+    until_waiting(FILE_READERS - 1);
+    read_at(&s, 0);
+    read_at(&s, 0);
+    close_scene(&s);
+    assert_int_equal(under_way(&s), 0);
+    hang(false); /* those who come back find that nobody waits for them */
+    until_waiting(0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +244,8 @@ int main(void)
         cmocka_unit_test(a_file_is_found_though_its_plan_is_gone),
         cmocka_unit_test(what_is_forgotten_closes_its_file),
         cmocka_unit_test(what_weir_leaves_undone_is_given_back),
+        cmocka_unit_test(what_is_forgotten_in_line_is_gone_at_once),
+        cmocka_unit_test(a_disk_that_never_answers_does_not_keep_weir_from_ending),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
