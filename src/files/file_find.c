@@ -165,7 +165,11 @@ static bool prefer_sibling(int root, const struct file_plan *plan, bool may_wait
 static void find_below(int root, const struct file_plan *plan, bool may_wait, struct file_found *out)
 {
     enum file_result result = open_named(root, plan, may_wait, out);
-    if (result == FILE_NONE && plan->fallback) result = open_file(root, plan->fallback, may_wait, out);
+    if (result == FILE_NONE && plan->fallback) {
+        result = open_file(root, plan->fallback, may_wait, out);
+        if (result == FILE_NEEDS_SLASH)
+            result = fail(out, FILE_NONE); /* it is no folder that was asked for */
+    }
     if (result == FILE_FOUND && !prefer_sibling(root, plan, may_wait, out)) fail(out, FILE_NOT_KNOWN);
 }
 

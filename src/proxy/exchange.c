@@ -207,11 +207,18 @@ static enum step rewrite(struct exchange *x)
     return refusal == END_NONE ? STEP_WAIT : exchange_fail(x, refusal);
 }
 
+static void bound_total(struct exchange *x)
+{
+    uint64_t total_ms = exchange_total_ms(x);
+    if (total_ms) x->total_deadline_ms = exchange_now_ms(x) + total_ms;
+}
+
 /* It may go on to where it was chosen to go. */
 static enum step lead(struct exchange *x)
 {
     bool is_of_file = !x->is_preflight && x->route->conf && x->route->conf->files;
     if (upgrade_is_refused(x)) return exchange_fail(x, END_UPGRADE_NOT_SUPPORTED);
+    if (is_of_file) bound_total(x);
     if (is_of_file)
         return x->route->rewrite && rewrite(x) == STEP_GO ? STEP_GO : exchange_answer_from_file(x);
     if (!x->pool) return exchange_reply_by_route(x);
@@ -222,8 +229,7 @@ static enum step lead(struct exchange *x)
     if (!may_go_on) return exchange_fail(x, END_PIN_UNKNOWN);
     if (x->route->rewrite && rewrite(x) == STEP_GO) return STEP_GO;
     if (forward_fields(x) < 0) return exchange_fail(x, END_NO_MEMORY);
-    uint64_t total_ms = exchange_total_ms(x);
-    if (total_ms) x->total_deadline_ms = exchange_now_ms(x) + total_ms;
+    bound_total(x);
     if (x->route->egress) return egress_begin(x);
     if (x->route->mirror) mirror_begin(x);
     return exchange_enter(x, EXCHANGE_PICK);

@@ -55,11 +55,11 @@ static void say_state(const struct exchange *x, struct reply *r, const struct fi
 {
     struct http_date date = { 0 };
     put(r, "ETag", state->etag);
+    if (conf_of(x)->precompressed.count) put(r, "Vary", SLICE("Accept-Encoding"));
     if (state->modified_s < 0) return; /* before 1970: there are clocks like that */
     struct slice text = http_date_at(&date, (uint64_t)state->modified_s * NS_PER_S);
     memcpy(r->modified, text.data, text.len);
     put(r, "Last-Modified", (struct slice){ r->modified, text.len });
-    if (conf_of(x)->precompressed.count) put(r, "Vary", SLICE("Accept-Encoding"));
 }
 
 static void say_length(struct reply *r, uint64_t length)

@@ -40,11 +40,11 @@ static inline const struct route_timeouts *exchange_route_timeouts(const struct 
 {
     return x->route && x->route->conf ? x->route->conf->timeouts : NULL;
 }
-/* 0: as long as it takes. */
+/* 0: as long as it takes. Without a pool the route alone says. */
 static inline uint64_t exchange_total_ms(const struct exchange *x)
 {
     const struct route_timeouts *own = exchange_route_timeouts(x);
-    if (!own || !own->total_ms) return exchange_pool_timeouts(x)->total_ms;
+    if (!own || !own->total_ms) return x->pool_conf ? exchange_pool_timeouts(x)->total_ms : 0;
     return own->total_ms == UINT64_MAX ? 0 : own->total_ms;
 }
 

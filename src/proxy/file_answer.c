@@ -168,6 +168,7 @@ static void on_looked(struct file_ask *a)
 {
     struct file_answer *f = a->asker;
     f->ask = NULL;
+    f->was_interrupted = true; /* since it was looked at */
     take_found(f, &a->found, f->conf);
     a->found.fd = -1;
     loop_defer(&f->worker->loop, &f->task);

@@ -163,6 +163,9 @@ def test_siblings_that_were_compressed_beforehand(scene, root):
     assert (again.status, again.get("Vary")) == (304, "Accept-Encoding")
     os.utime(root / "app.js.br", (OLD, OLD))
     assert client.ask("GET", "/app.js", ("Accept-Encoding", "br, gzip")).body == b"brotli"
+    write(root / "ancient.js", b"var weir;", -OLD)  # no date can be said of it
+    ancient = client.ask("GET", "/ancient.js")
+    assert (ancient.has("Last-Modified"), ancient.get("Vary")) == (False, "Accept-Encoding")
 
 
 def test_settings_of_a_route(scene, root):

@@ -105,8 +105,10 @@ static void a_fallback_stands_for_what_is_not_there_alone(void **state)
     assert_int_equal(size, 5);
     plan.name = "out";
     assert_int_equal(find(&plan, &size), FILE_LEADS_OUT);
-    plan.fallback = "none";
+    plan.fallback = "sub"; /* it is not the client who is to ask for it with a slash */
     plan.name = "none";
+    assert_int_equal(find(&plan, &size), FILE_NONE);
+    plan.fallback = "none";
     assert_int_equal(find(&plan, &size), FILE_NONE);
 }
 
