@@ -3,7 +3,7 @@ _weir()
 {
     local word=${COMP_WORDS[COMP_CWORD]} options=
     if ((COMP_CWORD == 1)); then
-        COMPREPLY=($(compgen -W '--help help run demo check reload upgrade config maintenance explain why tail events audit top split schema simulate logs flame perf leaks postmortem dump doctor version' -- "$word"))
+        COMPREPLY=($(compgen -W '--help help run demo check reload upgrade config maintenance explain why tail events audit top split schema simulate logs flame perf invariants leaks postmortem dump doctor version' -- "$word"))
         return
     fi
     case "${COMP_WORDS[*]:1:2} " in
@@ -27,6 +27,7 @@ _weir()
     'logs '*) options='--help --log-format --nginx-conf --where --since --until --top --format --json --quiet --group --field --min --error-log --slow' ;;
     'flame '*) options='--help --seconds --at --diff --output --config --admin --token' ;;
     'perf '*) options='--help --pid --unit --self --seconds --hz --output --form --off-cpu --quiet' ;;
+    'invariants '*) options='--help --json --config --admin --token' ;;
     'leaks '*) options='--help --json --config --admin --token' ;;
     'postmortem '*) options='--help --pid --records --json' ;;
     'dump '*) options='--help --pid --output' ;;

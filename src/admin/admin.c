@@ -193,6 +193,7 @@ static void init(struct admin *a, const struct admin_conf *conf, const struct ad
                                 .profiler = objects->profiler,
                                 .leaks = objects->leaks,
                                 .stalls = objects->stalls,
+                                .invariants = objects->invariants,
                                 .jobs = objects->jobs,
                                 .reloader = objects->reloader,
                                 .upgrader = objects->upgrader,

@@ -11,6 +11,7 @@ struct conf_arena;
 struct certifier;
 struct finder;
 struct history;
+struct invariants;
 struct jobs;
 struct leak_watch;
 struct loop;
@@ -33,6 +34,7 @@ struct admin_objects {
     struct jobs *jobs;             /* NULL: none */
     struct leak_watch *leaks;      /* NULL: none */
     struct stall_watch *stalls;    /* NULL: none */
+    struct invariants *invariants; /* NULL: none */
     struct reloader *reloader;     /* NULL: none */
     struct upgrader *upgrader;     /* NULL: none */
     struct certifier *certifier;   /* NULL: none */

@@ -10,17 +10,17 @@
 #define PROBLEM_MAX (256u << 10)
 
 struct answer_shared {
-    struct budget *budget;
+    struct block_pool *blocks;
     uint32_t references;
     char *body;
     size_t len;
 };
 
-struct answer_shared *answer_shared_new(struct budget *budget, char *body, size_t len)
+struct answer_shared *answer_shared_new(struct block_pool *blocks, char *body, size_t len)
 {
     struct answer_shared *s = body ? malloc(sizeof(*s)) : NULL;
-    if (s && budget_take(budget, len)) {
-        *s = (struct answer_shared){ budget, 1, body, len };
+    if (s && block_pool_charge(blocks, len)) {
+        *s = (struct answer_shared){ blocks, 1, body, len };
         return s;
     }
     free(s);
@@ -31,7 +31,7 @@ struct answer_shared *answer_shared_new(struct budget *budget, char *body, size_
 void answer_shared_put(struct answer_shared *s)
 {
     if (!s || --s->references) return;
-    budget_give(s->budget, s->len);
+    block_pool_refund(s->blocks, s->len);
     free(s->body);
     free(s);
 }

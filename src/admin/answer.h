@@ -10,7 +10,7 @@
 /* The largest body of an answer. */
 #define ANSWER_MAX (32u << 20)
 
-struct budget;
+struct block_pool;
 
 /* One body for several answers; counted, on the control thread. */
 struct answer_shared;
@@ -39,8 +39,8 @@ void answer_fini(struct answer *a);
 void answer_json(struct answer *a, uint16_t status, struct json *text);
 /* Takes `body`; NULL becomes a problem. */
 void answer_body(struct answer *a, const char *content_type, char *body, size_t len);
-/* Takes `body`, which draws on `budget` until its last reference goes. NULL: there is no room for it, or it is NULL. */
-struct answer_shared *answer_shared_new(struct budget *budget, char *body, size_t len);
+/* Takes `body`, which draws on that thread's budget until its last reference goes. NULL: there is no room for it, or it is NULL. */
+struct answer_shared *answer_shared_new(struct block_pool *blocks, char *body, size_t len);
 void answer_shared_put(struct answer_shared *s); /* NULL is fine */
 /* Takes a reference of its own; NULL becomes a problem. */
 void answer_share(struct answer *a, const char *content_type, struct answer_shared *s);

@@ -43,10 +43,10 @@ static void retire(struct call *c)
         http_stream_release(c->stream);
     if (c->body) explicit_bzero(c->body, c->body_len); /* it may have been a configuration with its secrets */
     free(c->body);
-    budget_give(l->blocks.budget, c->body_room);
+    block_pool_refund(&l->blocks, c->body_room);
     answer_fini(&c->answer);
     free(c->out.data);
-    budget_give(l->blocks.budget, c->budget_taken);
+    block_pool_refund(&l->blocks, c->budget_taken);
     tell_gone(c);
     loop_bury(l, &c->grave, bury);
 }
@@ -125,7 +125,7 @@ void call_send_answer(struct call *c)
     struct answer *a = &c->answer;
     struct loop *l = c->env->loop;
     note(c, !c->wait_ms || c->is_answered);
-    if (a->body_len && !a->shared && !budget_take(l->blocks.budget, a->body_len))
+    if (a->body_len && !a->shared && !block_pool_charge(&l->blocks, a->body_len))
         answer_problem(a, 503, "Too many answers wait for slow clients; try again.");
     else if (!a->shared)
         c->budget_taken = a->body_len;
@@ -203,11 +203,11 @@ static bool make_room(struct call *c, size_t needed)
 {
     size_t room = needed < 2 * (size_t)c->body_room ? 2 * (size_t)c->body_room : needed;
     if (room > body_max(c)) room = body_max(c);
-    struct budget *budget = c->env->loop->blocks.budget;
-    if (!budget_take(budget, room)) return false;
+    struct block_pool *blocks = &c->env->loop->blocks;
+    if (!block_pool_charge(blocks, room)) return false;
     char *bigger = malloc(room);
     if (!bigger) {
-        budget_give(budget, room);
+        block_pool_refund(blocks, room);
         return false;
     }
     if (c->body) {
@@ -215,7 +215,7 @@ static bool make_room(struct call *c, size_t needed)
         explicit_bzero(c->body, c->body_len);
     }
     free(c->body);
-    budget_give(budget, c->body_room);
+    block_pool_refund(blocks, c->body_room);
     c->body = bigger;
     c->body_room = (uint32_t)room;
     return true;
@@ -324,6 +324,7 @@ static struct call *call_new(struct call_env *env, struct http_stream *s, size_t
     c->request.profiler = env->profiler;
     c->request.leaks = env->leaks;
     c->request.stalls = env->stalls;
+    c->request.invariants = env->invariants;
     c->request.jobs = env->jobs;
     c->request.reloader = env->reloader;
     c->request.upgrader = env->upgrader;

@@ -24,6 +24,7 @@ struct call_env {
     struct jobs *jobs; /* may be NULL */
     struct leak_watch *leaks;
     struct stall_watch *stalls;        /* may be NULL */
+    struct invariants *invariants;     /* may be NULL */
     struct reloader *reloader;         /* may be NULL */
     struct upgrader *upgrader;         /* may be NULL */
     struct certifier *certifier;       /* may be NULL */

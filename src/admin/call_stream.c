@@ -24,10 +24,10 @@ void call_begin_stream(struct call *c)
     struct http_field fields[CALL_FIELDS_MAX];
     char date[40];
     struct loop *l = c->env->loop;
-    bool is_taken = budget_take(l->blocks.budget, CALL_STREAM_MAX);
+    bool is_taken = block_pool_charge(&l->blocks, CALL_STREAM_MAX);
     if (is_taken) c->out.data = malloc(CALL_STREAM_MAX);
     if (!c->out.data) {
-        if (is_taken) budget_give(l->blocks.budget, CALL_STREAM_MAX);
+        if (is_taken) block_pool_refund(&l->blocks, CALL_STREAM_MAX);
         answer_problem(&c->answer, 503, "There is no memory for another stream; try again.");
         call_send_answer(c);
         return;

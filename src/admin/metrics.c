@@ -34,7 +34,7 @@ struct answer_shared *metrics_text(struct metrics_texts *m, struct loop *l,
     if (m->texts[format]) return m->texts[format];
     size_t len = 0;
     char *text = exposition_print(registry, format, &len);
-    m->texts[format] = answer_shared_new(l->blocks.budget, text, len);
+    m->texts[format] = answer_shared_new(&l->blocks, text, len);
     m->made++;
     loop_at_end(l, &m->forget);
     return m->texts[format];

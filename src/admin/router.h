@@ -14,6 +14,7 @@
 struct audit;
 struct before_after;
 struct history;
+struct invariants;
 struct jobs;
 struct leak_watch;
 struct stall_watch;
@@ -42,6 +43,7 @@ struct admin_request {
     struct jobs *jobs;                 /* likewise */
     struct leak_watch *leaks;          /* likewise */
     struct stall_watch *stalls;        /* likewise */
+    struct invariants *invariants;     /* likewise */
     struct reloader *reloader;         /* likewise */
     struct upgrader *upgrader;         /* likewise */
     struct certifier *certifier;       /* likewise */

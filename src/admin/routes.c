@@ -65,6 +65,8 @@ const struct admin_route admin_routes[] = {
       .answer = &source_row_shape, .list = "sources" },
     { HTTP_GET, "/api/v1/stats", ROLE_VIEW, stats_show, "The whole process in figures",
       .answer = &stats_shape },
+    { HTTP_GET, "/api/v1/invariants", ROLE_VIEW, invariants_show,
+      "Whether what is counted is what there is: sums that always hold", .answer = &invariants_shape },
     { HTTP_GET, "/api/v1/stats/leaks", ROLE_VIEW, leaks_show, "What leaks, and what grows",
       .answer = &leaks_shape },
     { HTTP_GET, "/api/v1/workers", ROLE_VIEW, workers_list,

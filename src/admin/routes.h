@@ -102,6 +102,10 @@ void traffic_show(const struct admin_request *rq, struct answer *out);
 /* trace.c */
 extern const struct admin_query trace_query[];
 void trace_show(const struct admin_request *rq, struct answer *out);
+/* invariants.c */
+extern const struct shape invariants_shape;
+void invariants_show(const struct admin_request *rq, struct answer *out);
+
 /* leaks.c */
 extern const struct shape leaks_shape;
 void leaks_show(const struct admin_request *rq, struct answer *out);

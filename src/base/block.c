@@ -81,6 +81,43 @@ bool block_pool_take(struct block_pool *pool, uint64_t bytes)
     return budget_take(pool->budget, bytes);
 }
 
+bool block_pool_charge(struct block_pool *pool, uint64_t bytes)
+{
+    if (!block_pool_take(pool, bytes)) return false;
+    pool->outside_bytes += bytes;
+    return true;
+}
+
+void block_pool_refund(struct block_pool *pool, uint64_t bytes)
+{
+    if (bug_if(BLOCK, pool->outside_bytes < bytes)) bytes = pool->outside_bytes;
+    pool->outside_bytes -= bytes;
+    budget_give(pool->budget, bytes);
+}
+
+static uint64_t idle_block_bytes(const struct block_pool *pool)
+{
+    uint64_t bytes = 0;
+    for (uint32_t c = 0; c < BLOCK_CLASSES; c++) bytes += (uint64_t)pool->idle_count[c] * (BLOCK_MIN << c);
+    return bytes;
+}
+
+uint64_t block_pool_drawn(const struct block_pool *pool)
+{
+    uint64_t bytes = pool->live_bytes + idle_block_bytes(pool) + pool->outside_bytes;
+    for (const struct list *at = pool->slabs.next; at != &pool->slabs; at = at->next)
+        bytes += slab_drawn(container_of(at, struct slab, link));
+    return bytes;
+}
+
+uint64_t block_pool_find_idle(const struct block_pool *pool)
+{
+    uint64_t bytes = idle_block_bytes(pool);
+    for (const struct list *at = pool->slabs.next; at != &pool->slabs; at = at->next)
+        bytes += slab_idle(container_of(at, struct slab, link));
+    return bytes;
+}
+
 static struct block *make(struct block_pool *pool, uint32_t size_class)
 {
     size_t whole = (size_t)BLOCK_MIN << size_class;

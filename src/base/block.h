@@ -43,6 +43,7 @@ struct block_pool {
     uint64_t live_bytes;
     struct list slabs;   /* this thread's */
     uint64_t idle_bytes; /* drawn on the budget and used for nothing: idle blocks, the slabs' free places */
+    uint64_t outside_bytes; /* drawn for what is neither: block_pool_charge() */
 };
 
 void block_pool_init(struct block_pool *pool, struct budget *budget);
@@ -61,8 +62,15 @@ void block_pool_trim(struct block_pool *pool);
 uint64_t block_pool_keep_bytes(const struct block_pool *pool);
 /* budget_take() for the pool's own and its slabs: what is kept goes before anybody is refused. */
 bool block_pool_take(struct block_pool *pool, uint64_t bytes);
+/* Draws for what this thread has elsewhere (OpenSSL's, an encoder's, an answer): false if over the limit. And back. */
+MUST_CHECK bool block_pool_charge(struct block_pool *pool, uint64_t bytes);
+void block_pool_refund(struct block_pool *pool, uint64_t bytes);
+/* All that this thread has drawn, by what it has: what it keeps without using it, too. */
+uint64_t block_pool_drawn(const struct block_pool *pool);
+/* What of it is kept and not used, looked for anew: as idle_bytes has it. */
+uint64_t block_pool_find_idle(const struct block_pool *pool);
 
-/* Takes and gives back bytes that are not blocks (connections' own structs); false if over the limit. */
+/* Takes and gives back bytes; false if over the limit. */
 bool budget_take(struct budget *budget, uint64_t bytes);
 void budget_give(struct budget *budget, uint64_t bytes);
 /* At nine tenths nothing is kept that is not used. */

@@ -105,6 +105,19 @@ void slab_trim(struct slab *slab)
     keep_at_most(slab, 0);
 }
 
+uint64_t slab_drawn(const struct slab *slab)
+{
+    return (uint64_t)slab->page_count * SLAB_PAGE_BYTES;
+}
+
+/* By what each page says that it has: not by what is counted as live. */
+uint64_t slab_idle(const struct slab *slab)
+{
+    uint64_t places = 0;
+    for (const struct slab_page *page = slab->pages; page; page = page->next) places += page->free_count;
+    return places * slab->object_size;
+}
+
 void slab_fini(struct slab *slab)
 {
     (void)bug_if(SLAB, slab->live); /* what lives keeps its page */

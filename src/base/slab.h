@@ -27,6 +27,9 @@ void *slab_get(struct slab *slab);
 void slab_put(struct slab *slab, void *object);
 /* Gives the pages back of which nothing is used. */
 void slab_trim(struct slab *slab);
+/* Bytes drawn on the budget; and those of them that are places for objects and hold none. */
+uint64_t slab_drawn(const struct slab *slab);
+uint64_t slab_idle(const struct slab *slab);
 
 /* What a dead process, or one that is looked at from outside, has of the slab at `slab` of objects of that size: every place
  * for an object once, in use or not, until `on_object` says false. Follows at most `pages_max` pages; pages that follow each

@@ -26,7 +26,7 @@ static void end(struct encoder_pool *p, struct encoder *e)
 {
     uint32_t bytes = encoder_bytes(&e->shape);
     e->kind->free(e);
-    budget_give(p->blocks->budget, bytes);
+    block_pool_refund(p->blocks, bytes);
 }
 
 static struct encoder *take_idle(struct encoder_pool *p, struct list *at)
@@ -56,10 +56,10 @@ static struct encoder *make(struct encoder_pool *p, const struct encoder_shape *
 {
     /* What is kept is of no use to this one. */
     if (p->used_bytes + p->idle_bytes + bytes > p->limit_bytes) encoder_pool_trim(p);
-    if (budget_is_tight(p->blocks->budget) || !block_pool_take(p->blocks, bytes)) return NULL;
+    if (budget_is_tight(p->blocks->budget) || !block_pool_charge(p->blocks, bytes)) return NULL;
     struct encoder *e = encoder_kind_of((enum coding)shape->coding)->make(shape);
     if (!e) {
-        budget_give(p->blocks->budget, bytes);
+        block_pool_refund(p->blocks, bytes);
         return NULL;
     }
     e->kind = encoder_kind_of((enum coding)shape->coding);

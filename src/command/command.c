@@ -12,6 +12,7 @@
 #include "command/events.h"
 #include "command/explain.h"
 #include "command/flame.h"
+#include "command/invariants.h"
 #include "command/leaks.h"
 #include "command/logs.h"
 #include "command/maintenance_command.h"
@@ -83,6 +84,8 @@ const struct command commands[] = {
       flame_command },
     { "perf", "watch a process or a unit: profiles, memory, descriptors, sockets", &perf_syntax,
       perf_command },
+    { "invariants", "say whether what a running weir counts is what there is", &invariants_syntax,
+      invariants_command },
     { "leaks", "say whether a running weir leaks anything", &leaks_syntax, leaks_command },
     { "postmortem", "tell from a core file what weir was doing", &postmortem_syntax, postmortem_command },
     { "dump", "write a core file of a living weir", &dump_syntax, dump_command },

@@ -40,6 +40,7 @@
 #include "proxy/change.h"
 #include "proxy/passwords.h"
 #include "proxy/worker.h"
+#include "self/invariants.h"
 #include "self/leak_watch.h"
 #include "self/profiler.h"
 #include "self/stall_watch.h"
@@ -60,6 +61,7 @@ struct control {
     struct profiler *profiler; /* NULL: no admin address */
     struct leak_watch *leaks;
     struct stall_watch *stalls;
+    struct invariants *invariants;
     struct server_watch *servers;
     struct traffic_watch *traffic; /* NULL: no admin address, or nothing is to be kept */
     struct server_checks *checks;
@@ -277,7 +279,8 @@ static int open_leaks(struct control *c, struct err *err)
                                           .loop = &c->loop,
                                           .control = c->box,
                                           .jobs = c->jobs };
-    return leak_watch_new(&c->leaks, &o, err);
+    const struct invariants_options sums = { .proxy = c->proxy, .loop = &c->loop, .control = c->box };
+    return leak_watch_new(&c->leaks, &o, err) < 0 ? -1 : invariants_new(&c->invariants, &sums, err);
 }
 
 /* To other weirs of this user that are started beside this one, and to systemd for those that come after it. */
@@ -408,6 +411,7 @@ static int open_admin(struct control *c, struct err *err)
                                            .jobs = c->jobs,
                                            .leaks = c->leaks,
                                            .stalls = c->stalls,
+                                           .invariants = c->invariants,
                                            .reloader = reload_reloader(c->reload),
                                            .upgrader = c->upgrade ? upgrade_upgrader(c->upgrade) : NULL,
                                            .certifier = certificate_watch_certifier(c->certificates),
@@ -490,6 +494,7 @@ static void close_all(struct control *c)
     admin_shut(c->admin); /* first: no question may come to what is stopping */
     log_watch_stop(c->logs);
     leak_watch_stop(c->leaks);
+    invariants_stop(c->invariants);
     profiler_stop(c->profiler);
     reload_leave(c->reload);
     discovery_stop(c->discovery);
@@ -512,6 +517,7 @@ static void close_all(struct control *c)
     profiler_free(c->profiler);
     leak_watch_free(c->leaks);
     stall_watch_free(c->stalls);
+    invariants_free(c->invariants);
     audit_free(c->audit);
     jobs_free(c->jobs);
     certificate_watch_free(c->certificates);

@@ -451,6 +451,12 @@ static void reach(const struct http_stream *stream, struct http_reach *out)
     if (st->session->streams.next == &st->link) h2_client_reach(st->session->client, out);
 }
 
+void h2_client_reach_by(const struct transport *tunnel, struct http_reach *out)
+{
+    const struct h2_stream *st = h2_tunnel_stream(tunnel);
+    if (st) reach(&st->stream, out);
+}
+
 static const struct http_stream_ops stream_ops = {
     .send_head = send_head,
     .send_body = h2_stream_send_body,

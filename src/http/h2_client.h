@@ -61,5 +61,7 @@ void h2_client_close(struct h2_client *c);
 void h2_client_look(struct h2_client *c);
 /* Adds what it holds. */
 void h2_client_reach(const struct h2_client *c, struct http_reach *out);
+/* Likewise of the connection that a tunnel towards a server is a stream of; nothing where it has one of its own. */
+void h2_client_reach_by(const struct transport *tunnel, struct http_reach *out);
 
 #define H2_CLIENT_ALPN "\x02h2"

@@ -329,6 +329,8 @@ void h2_session_note_cancelled(struct h2_session *s, uint32_t id);
 void h2_session_note_closed(struct h2_session *s, uint32_t id, bool by_us);
 
 /* h2_tunnel.c */
+/* That goes on as this transport; NULL: it is another transport. */
+struct h2_stream *h2_tunnel_stream(const struct transport *t);
 /* Of a request for a tunnel: what comes behind its head is held until it is one, or thrown away once it is refused. */
 void h2_tunnel_await(struct h2_stream *st);
 /* Of a tunnel: something is held, or it has ended. */

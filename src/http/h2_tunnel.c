@@ -145,6 +145,11 @@ static const struct transport_ops tunnel_ops = {
     .moved = tunnel_moved,
 };
 
+struct h2_stream *h2_tunnel_stream(const struct transport *t)
+{
+    return t->ops == &tunnel_ops ? stream_of(t) : NULL;
+}
+
 /* as a stream's owner */
 
 static size_t on_body(struct http_stream *stream, const char *data, size_t len, unsigned flags)

@@ -22,6 +22,23 @@ struct pool_view {
     struct balance balance;
     uint32_t users;
     bool is_current;
+    uint64_t stock_round; /* of proxy/stock.h: when it was last walked, */
+    uint32_t stock_users; /* and how many referred to it then */
+    struct pool_view *stock_next;
+};
+
+/* What a worker found when it walked all that it has (proxy/stock.h), between two turns: its own, others may read it once it
+ * has told them so. */
+struct server_stock {
+    uint64_t round; /* that it is of; another: it found nothing */
+    uint32_t attempts, connections, slots;
+    uint64_t sent, received, moves; /* as they were then */
+};
+
+struct pool_stock {
+    uint64_t round;
+    uint32_t connections, requests, retrying, waiting, handed;
+    uint64_t moves;
 };
 
 /* This worker's connections to one server. */
@@ -35,6 +52,13 @@ struct server_worker {
     _Atomic uint64_t waits;                     /* likewise */
     struct list handed_link;                    /* of pool_worker.handed_servers */
     uint32_t handed;                            /* slots that this worker holds for whoever waits longest */
+    uint32_t
+        slots; /* of those that are counted in flight, how many this worker holds: for attempts, and those handed */
+    uint64_t slots_sent, slots_received; /* to other workers, and by them to this one */
+    /* Goes up before each change that this worker makes to what all workers count of the server: who reads it after a sum knows
+     * how far that may be off. It writes, others may look. */
+    _Atomic uint64_t moves;
+    struct server_stock stock;
     struct pipelining pipelining;
     bool is_http1; /* where either may be spoken: the last connection that was opened did not speak HTTP/2 */
     uint32_t streams_allowed; /* on one HTTP/2 connection, as the server said last; 0: it has not yet */
@@ -63,6 +87,8 @@ struct pool_worker {
     struct list
         queues[POOL_CLASSES]; /* of pool_waiter, by enum pool_priority: who waits longest at the front */
     uint32_t queue_length;
+    _Atomic uint64_t moves; /* as a server_worker's, of what all workers count of the pool */
+    struct pool_stock stock;
     struct list displaced; /* who made way, and is to be told */
     uint32_t displaced_count;
     struct loop_task displaced_task;
@@ -80,6 +106,11 @@ struct pool_worker {
     struct slab upstreams;
     struct slab pipelined; /* streams of upstreams that have several */
 };
+
+static inline void moves_add(_Atomic uint64_t *moves)
+{
+    atomic_store_explicit(moves, atomic_load_explicit(moves, memory_order_relaxed) + 1, memory_order_release);
+}
 
 static inline struct server_worker *server_worker_of(const struct pool_worker *pw, struct server *s)
 {

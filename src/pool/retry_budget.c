@@ -20,6 +20,7 @@ void retry_budget_began(struct pool_worker *pw)
 void retry_budget_ended(struct pool_worker *pw, bool is_again)
 {
     add_own(&pw->tally.ended);
+    moves_add(&pw->moves);
     if (is_again) atomic_fetch_sub_explicit(&pw->pool->retries.retrying, 1, memory_order_relaxed);
 }
 
@@ -88,6 +89,7 @@ static bool is_slow_ones_turn(struct pool_worker *pw)
 
 bool retry_budget_take(struct pool_worker *pw, bool is_again, bool is_slow)
 {
+    moves_add(&pw->moves);
     if (afford(pw, is_again)) return true;
     if (!is_slow || !is_slow_ones_turn(pw)) return false;
     if (!is_again) atomic_fetch_add_explicit(&pw->pool->retries.retrying, 1, memory_order_relaxed);

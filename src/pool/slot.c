@@ -33,6 +33,24 @@ void slot_give(_Atomic uint32_t *counter)
     count_less_shared(QUEUE, counter);
 }
 
+/* One of those in flight is this worker's from now on, or no more. */
+static bool take(struct pool_worker *pw, struct server *s, uint32_t cap)
+{
+    struct server_worker *sw = server_worker_of(pw, s);
+    moves_add(&sw->moves);
+    if (!slot_take(&s->peer.in_flight, cap)) return false;
+    sw->slots++;
+    return true;
+}
+
+void slot_give_up(struct pool_worker *pw, struct server *s)
+{
+    struct server_worker *sw = server_worker_of(pw, s);
+    moves_add(&sw->moves);
+    if (!bug_if(QUEUE, !sw->slots)) sw->slots--;
+    slot_give(&s->peer.in_flight);
+}
+
 static uint32_t cap_of(const struct server *s)
 {
     return atomic_load_explicit(&s->peer.cap, memory_order_relaxed);
@@ -43,15 +61,20 @@ static void on_slot_mail(void *reader, const struct mail *m);
 /* A slot of `s`, which is counted as in flight, goes to this worker. */
 static bool give_to(struct pool_worker *pw, struct pool_worker *to, struct server *s)
 {
+    struct server_worker *sw = server_worker_of(to, s), *own = server_worker_of(pw, s);
+    moves_add(&pw->moves);
     atomic_fetch_add_explicit(&to->promised, 1, memory_order_relaxed);
-    struct server_worker *sw = server_worker_of(to, s);
     if (to == pw) {
         if (!sw->handed++) list_push_back(&pw->handed_servers, &sw->handed_link);
         loop_defer(pw->env->loop, &pw->handed_task);
         return true;
     }
     struct mail m = { .deliver = on_slot_mail, .object = sw };
-    if (mailbox_post(to->env->box, &m)) return true;
+    if (mailbox_post(to->env->box, &m)) {
+        own->slots--;
+        own->slots_sent++;
+        return true;
+    }
     atomic_fetch_sub_explicit(&to->promised, 1, memory_order_relaxed);
     return false;
 }
@@ -92,14 +115,14 @@ static void hand(struct pool_worker *pw, struct server *s, uint64_t mask)
         (void)give_to(pw, pw, s);
         return;
     }
-    slot_give(&s->peer.in_flight);
+    slot_give_up(pw, s);
 }
 
 /* Whoever can free a slot, or finds one free, passes it on if somebody waits. */
 void slot_pass(struct pool_worker *pw, struct server *s)
 {
     uint64_t mask = atomic_load(&s->peer.waiting_mask);
-    if (mask && slot_take(&s->peer.in_flight, cap_of(s))) hand(pw, s, mask);
+    if (mask && take(pw, s, cap_of(s))) hand(pw, s, mask);
 }
 
 /* One that is counted is free now. Who waits sets the mark and looks for a free slot then, and this gives the slot up
@@ -112,7 +135,7 @@ void slot_free(struct pool_worker *pw, struct server *s)
         hand(pw, s, mask);
         return;
     }
-    slot_give(&s->peer.in_flight);
+    slot_give_up(pw, s);
     slot_pass(pw, s);
 }
 
@@ -138,6 +161,7 @@ static void offer(struct pool_worker *pw, struct server *s)
 {
     struct pool_waiter *w, *last = NULL;
     if (bug_if(QUEUE, !s || pw->offered)) return; /* one after the other */
+    moves_add(&pw->moves);
     count_less_shared(QUEUE, &pw->promised);
     pw->offered = s;
     while (pw->offered && (w = queue_first(pw, is_anybodys(pw, s) ? NULL : s)) && w != last) {
@@ -153,7 +177,7 @@ static void offer(struct pool_worker *pw, struct server *s)
         return;
     }
     /* Nobody here wants it, and nobody elsewhere would. */
-    if (is_left) slot_give(&s->peer.in_flight);
+    if (is_left) slot_give_up(pw, s);
     /* He may have had no connection for the slot and given it up: whoever has closed one since may have found no slot
      * to pass on with it. And where one is free there may be more. */
     uint32_t cap = server_connection_cap(s);
@@ -164,6 +188,8 @@ static void on_slot_mail(void *reader, const struct mail *m)
 {
     (void)reader;
     struct server_worker *sw = m->object;
+    sw->slots++;
+    sw->slots_received++;
     offer(sw->pool, sw->server);
 }
 
@@ -191,7 +217,7 @@ void slot_look(struct pool_worker *pw, uint32_t wanted)
     for (uint32_t i = 0; i < set->count + set->standby_count && wanted; i++) {
         struct server *s = candidate(set, i);
         if (atomic_load_explicit(&s->peer.is_out, memory_order_relaxed)) continue;
-        if (!slot_take(&s->peer.in_flight, cap_of(s))) continue;
+        if (!take(pw, s, cap_of(s))) continue;
         (void)give_to(pw, pw, s);
         wanted--;
     }
@@ -217,5 +243,5 @@ bool slot_enter(struct pool_worker *pw, struct server *s)
     }
     uint32_t cap = cap_of(s);
     if (cap && atomic_load_explicit(&s->peer.waiting_mask, memory_order_relaxed)) return false;
-    return slot_take(&s->peer.in_flight, cap);
+    return take(pw, s, cap);
 }

@@ -8,6 +8,8 @@
 /* Without a cap (0) there is always one. */
 bool slot_take(_Atomic uint32_t *counter, uint32_t cap);
 void slot_give(_Atomic uint32_t *counter);
+/* One in flight that this worker holds is nobody's any more, and nobody is asked whether he waits for it. */
+void slot_give_up(struct pool_worker *pw, struct server *s);
 /* One in flight, unless others are before; who has his turn takes the one that is held for him. */
 bool slot_enter(struct pool_worker *pw, struct server *s);
 /* One that is counted in flight is free now: it goes to whose turn it is, or is given up. */

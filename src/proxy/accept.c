@@ -48,7 +48,10 @@ void worker_client_closed(struct listener_worker *lw, const struct ip *client, b
     if (is_counted) {
         struct ip key = ip_client(client);
         client_table_leave(p->clients, &key);
+        count_less(WORKER, &lw->worker->counted_clients);
     }
+    moves_add(&lw->closed);
+    moves_add(&lw->worker->connections_moves);
     count_less_shared(WORKER, &lw->listener->connections);
     count_less_shared(WORKER, &p->connections);
     count_less(WORKER, &lw->worker->live.client_connections);
@@ -64,6 +67,8 @@ static uint32_t smaller_limit(uint32_t a, uint32_t b)
 static bool enter(struct listener_worker *lw, uint32_t limit, uint32_t limit_here)
 {
     struct proxy *p = lw->worker->proxy;
+    moves_add(&lw->opened);
+    moves_add(&lw->worker->connections_moves);
     uint32_t all = atomic_fetch_add_explicit(&p->connections, 1, memory_order_relaxed);
     uint32_t here = atomic_fetch_add_explicit(&lw->listener->connections, 1, memory_order_relaxed);
     count_add(&lw->worker->live.client_connections, 1);
@@ -94,7 +99,11 @@ static enum end_reason admit(struct listener_worker *lw, const struct ip *client
                                   global ? global->connections_per_client : 0);
     struct ip key = ip_client(client);
     *is_counted = each != 0;
-    if (!*is_counted || client_table_enter(p->clients, &key, each)) return END_NONE;
+    if (!*is_counted) return END_NONE;
+    if (client_table_enter(p->clients, &key, each)) {
+        count_add(&lw->worker->counted_clients, 1);
+        return END_NONE;
+    }
     worker_client_closed(lw, NULL, false);
     return END_CLIENT_CONNECTIONS;
 }

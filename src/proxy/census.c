@@ -1,11 +1,14 @@
 #include "proxy/census.h"
 
 #include "base/count.h"
+#include "http/h2_client.h"
 #include "pool/upstream.h"
+#include "proxy/auth_call.h"
 #include "proxy/compression.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/introduction.h"
 #include "proxy/mirror.h"
+#include "proxy/stock.h"
 #include "proxy/tcp.h"
 #include "proxy/tunnel.h"
 
@@ -32,12 +35,21 @@ static void add_reach(struct census *c, const struct http_reach *r, enum census_
     c->descriptors += r->descriptors;
 }
 
-static void add_server_stream(struct census *c, const struct http_stream *s)
+static void add_attempt(struct census *c, const struct attempt *a)
 {
     struct http_reach r = { 0 };
-    if (!s) return;
-    s->ops->reach(s, &r);
+    if (a->stream) a->stream->ops->reach(a->stream, &r);
     add_reach(c, &r, CENSUS_SERVER_CONNECTIONS);
+    if (!c->stock) return;
+    stock_attempt(c->stock, a);
+    if (r.connections)
+        stock_server_connections(c->stock, server_worker_of(a->pool, a->server), r.connections);
+}
+
+static void add_auth_call(struct census *c, const struct auth_call *call)
+{
+    add_attempt(c, &call->attempt);
+    if (c->stock) stock_server_view(c->stock, call->view);
 }
 
 static void add_exchange(struct census *c, const struct exchange *x)
@@ -50,12 +62,37 @@ static void add_exchange(struct census *c, const struct exchange *x)
         c->reached[CENSUS_BLOCKS] += x->compression->out != NULL;
         add_timer(c, &x->compression->pause);
     }
-    add_server_stream(c, x->attempt.stream);
+    add_attempt(c, &x->attempt);
     if (x->file) c->descriptors += x->file->found.fd >= 0;
-    if (x->auth) add_server_stream(c, exchange_auth_stream(x));
+    if (exchange_auth_call(x)) add_auth_call(c, exchange_auth_call(x));
+    if (c->stock) stock_exchange(c->stock, x);
 }
 
-static void add_tunnel(struct census *c, const struct tunnel *t, bool is_session)
+static void add_session(struct census *c, struct listener_worker *lw, const struct tunnel *t)
+{
+    struct tcp_reach r;
+    tcp_reach(t, &r);
+    c->reached[CENSUS_TIMERS] += r.has_timer;
+    if (!c->stock) return;
+    stock_session(c->stock, &r);
+    stock_client(c->stock, lw, r.is_client_counted);
+}
+
+/* What an upgraded exchange has of connections is its tunnel's: its own, or that of which it is a stream. */
+static void add_upgraded(struct census *c, struct listener_worker *lw, const struct tunnel *t)
+{
+    const struct exchange *x = t->owner;
+    struct http_reach r = { 0 };
+    add_exchange(c, x);
+    if (c->stock && t->halves[TUNNEL_CLIENT].is_connection) stock_client(c->stock, lw, x->is_client_counted);
+    h2_client_reach_by(&t->halves[TUNNEL_SERVER].transport, &r);
+    add_reach(c, &r, CENSUS_SERVER_CONNECTIONS);
+    r.connections += t->halves[TUNNEL_SERVER].is_connection;
+    if (c->stock && r.connections)
+        stock_server_connections(c->stock, server_worker_of(x->pool, x->attempt.server), r.connections);
+}
+
+static void add_tunnel(struct census *c, struct listener_worker *lw, const struct tunnel *t, bool is_session)
 {
     c->reached[CENSUS_TUNNELS]++;
     add_timer(c, &t->timer);
@@ -64,9 +101,9 @@ static void add_tunnel(struct census *c, const struct tunnel *t, bool is_session
         add_transport(c, &t->halves[side].transport);
     }
     if (is_session)
-        c->reached[CENSUS_TIMERS] += tcp_has_timer(t);
+        add_session(c, lw, t);
     else
-        add_exchange(c, t->owner);
+        add_upgraded(c, lw, t);
 }
 
 static void add_mirror(void *context, const struct mirror_reach *m)
@@ -75,7 +112,8 @@ static void add_mirror(void *context, const struct mirror_reach *m)
     add_chain(c, m->arena);
     c->reached[CENSUS_BLOCKS] += m->body != NULL;
     add_timer(c, m->timer);
-    add_server_stream(c, m->stream);
+    add_attempt(c, m->attempt);
+    if (c->stock) stock_mirror(c->stock, m);
 }
 
 static void add_client_stream(void *context, struct http_stream *s)
@@ -83,22 +121,24 @@ static void add_client_stream(void *context, struct http_stream *s)
     add_exchange(context, s->owner);
 }
 
-static void add_client(struct census *c, struct http_conn *conn)
+static void add_client(struct census *c, struct listener_worker *lw, struct http_conn *conn)
 {
     struct http_reach r = { 0 };
     http_conn_reach(conn, &r);
     add_reach(c, &r, CENSUS_CLIENT_CONNECTIONS);
     conn->ops->each_stream(conn, add_client_stream, c);
+    if (c->stock && !conn->is_detached) stock_client(c->stock, lw, conn->client.is_counted);
 }
 
 static void add_introduction(struct census *c, const struct introduction *i)
 {
+    if (c->stock) stock_client(c->stock, i->listener, false);
     c->reached[CENSUS_CLIENT_CONNECTIONS]++;
     add_timer(c, &i->timer);
     add_transport(c, &i->transport);
 }
 
-static void add_listener(struct census *c, const struct listener_worker *lw)
+static void add_listener(struct census *c, struct listener_worker *lw)
 {
     bool is_tcp = lw->routes->conf->protocol == LISTENER_TCP;
     for (const struct acceptor *a = &lw->acceptor; a; a = a->next) {
@@ -106,22 +146,24 @@ static void add_listener(struct census *c, const struct listener_worker *lw)
         add_timer(c, &a->pause);
     }
     for (const struct list *at = lw->connections.next; at != &lw->connections; at = at->next)
-        add_client(c, http_conn_at(at));
+        add_client(c, lw, http_conn_at(at));
     for (const struct list *at = lw->introductions.next; at != &lw->introductions; at = at->next)
         add_introduction(c, container_of(at, struct introduction, link));
     for (const struct list *at = lw->tunnels.next; at != &lw->tunnels; at = at->next)
-        add_tunnel(c, container_of(at, struct tunnel, link), is_tcp);
+        add_tunnel(c, lw, container_of(at, struct tunnel, link), is_tcp);
 }
 
 static void add_pool(struct census *c, const struct pool_worker *pw)
 {
     const struct roster *r = pw->view->set->roster;
     for (uint32_t i = 0; i < r->count; i++) {
-        const struct list *idle = &r->places[i].server->workers[pw->env->index].idle;
+        struct server_worker *sw = &r->places[i].server->workers[pw->env->index];
+        const struct list *idle = &sw->idle;
         for (const struct list *at = idle->next; at != idle; at = at->next) {
             struct http_reach reach = { 0 };
             const struct upstream *u = container_of(at, struct upstream, link);
             u->ops->reach(u, &reach);
+            if (c->stock) stock_server_connections(c->stock, sw, reach.connections);
             add_reach(c, &reach, CENSUS_SERVER_CONNECTIONS);
         }
     }

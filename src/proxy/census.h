@@ -15,10 +15,13 @@ enum census_kind {
     CENSUS_KINDS,
 };
 
+struct stock;
+
 struct census {
     uint64_t counted[CENSUS_KINDS];
     uint64_t reached[CENSUS_KINDS]; /* zeros if nobody walked */
     uint64_t descriptors;           /* that what was reached holds */
+    struct stock *stock; /* hears of all that is come by (proxy/stock.h); NULL: it is counted alone */
 };
 
 /* On the worker's thread, between two turns, when all that has ended is buried: see loop_at_end(). Adds to *out. */

@@ -359,6 +359,8 @@ static enum step retire(struct exchange *x)
     if (x->straggles) atomic_fetch_sub_explicit(&x->straggles->stragglers, 1, memory_order_release);
     request_drop_replay(x);
     count_add(&x->worker->live.exchanges, -1);
+    x->listener->ended++;
+    x->worker->recorded++;
     loop_bury(l, &x->grave, bury);
     return STEP_WAIT;
 }
@@ -408,6 +410,7 @@ static struct exchange *exchange_new(struct listener_worker *lw, struct http_str
     s->events = &exchange_client_events;
     s->owner = x;
     count_add(&w->live.exchanges, 1);
+    lw->begun++;
     return x;
 }
 

@@ -267,9 +267,9 @@ static enum step call(struct exchange *x)
     return exchange_enter(x, EXCHANGE_AUTH);
 }
 
-const struct http_stream *exchange_auth_stream(const struct exchange *x)
+const struct auth_call *exchange_auth_call(const struct exchange *x)
 {
-    return x->auth->call ? x->auth->call->attempt.stream : NULL;
+    return x->auth ? x->auth->call : NULL;
 }
 
 /* all */

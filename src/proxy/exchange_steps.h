@@ -204,8 +204,8 @@ static inline struct slice exchange_user_text(const struct exchange *x)
 void exchange_auth_hide(struct exchange *x);
 /* What servers are told of who it is: their number. */
 uint32_t exchange_auth_fields(const struct exchange *x, const struct http_field **fields);
-/* To the service that decides; NULL: none is open. */
-const struct http_stream *exchange_auth_stream(const struct exchange *x);
+/* To the service that decides; NULL: none does. */
+const struct auth_call *exchange_auth_call(const struct exchange *x);
 /* The status of a refusal that another has decided; 0: its reason's. */
 uint16_t exchange_auth_status(const struct exchange *x);
 #define EXCHANGE_CHALLENGES 8u

@@ -460,7 +460,9 @@ void mirror_reach(const struct worker *w, void (*on_mirror)(void *context, const
 {
     for (const struct list *at = w->mirrors.next; at != &w->mirrors; at = at->next) {
         const struct mirror *m = container_of(at, struct mirror, link);
-        const struct mirror_reach reach = { m->arena.blocks, m->body, &m->timer, m->attempt.stream };
+        const struct mirror_reach reach = {
+            m->arena.blocks, m->body, &m->timer, &m->attempt, m->view, m->site
+        };
         on_mirror(context, &reach);
     }
 }

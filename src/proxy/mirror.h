@@ -35,7 +35,9 @@ void mirror_kill_all(struct worker *w);
 struct mirror_reach {
     const struct block *arena, *body; /* a chain; a block or NULL */
     const struct timer *timer;
-    struct http_stream *stream; /* NULL: not sent, or over */
+    const struct attempt *attempt; /* its stream is NULL: not sent, or over */
+    struct pool_view *view;        /* NULL: it has none yet, or any more */
+    struct site_view *site;
 };
 void mirror_reach(const struct worker *w, void (*on_mirror)(void *context, const struct mirror_reach *m),
                   void *context);

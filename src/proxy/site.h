@@ -37,6 +37,7 @@ struct site {
     struct list link;            /* of the proxy's older sites */
     struct proxy_change *change; /* while it is being made */
     bool has_egress;
+    _Atomic uint32_t stock_views, stock_stragglers; /* of proxy/stock.h: found by workers at its last round */
     bool is_hollow; /* nobody refers to it any more, but there are stragglers */
 };
 
@@ -45,6 +46,9 @@ struct site_view {
     struct site *site; /* one reference */
     uint32_t users;
     bool is_current;
+    uint64_t stock_round; /* of proxy/stock.h: when it was last walked, */
+    uint32_t stock_users; /* and how many referred to it then */
+    struct site_view *stock_next;
 };
 
 /* Of conf, with the pools and listeners of `change`. The caller has the one reference. Control thread. */

@@ -90,6 +90,7 @@ static void retire(struct session *s, enum end_reason reason)
     r->bytes_in = s->tunnel.halves[TUNNEL_CLIENT].bytes;
     r->bytes_out = s->tunnel.halves[TUNNEL_SERVER].bytes;
     write_record(s);
+    w->recorded++;
     if (s->view) pool_view_put(s->view);
     if (s->site) site_view_put(s->site);
     loop_bury(&w->loop, &s->tunnel.grave, bury);
@@ -519,9 +520,16 @@ void tcp_unpin(struct tunnel *t)
     s->view = s->attempt.view = NULL;
 }
 
-bool tcp_has_timer(const struct tunnel *t)
+void tcp_reach(const struct tunnel *t, struct tcp_reach *out)
 {
-    return timer_is_armed(&container_of(t, struct session, tunnel)->timer);
+    const struct session *s = container_of(t, struct session, tunnel);
+    *out = (struct tcp_reach){ .attempt = &s->attempt,
+                               .pool = s->pool,
+                               .view = s->view,
+                               .site = s->site,
+                               .has_timer = timer_is_armed(&s->timer),
+                               .is_waiting = s->is_waiting,
+                               .is_client_counted = s->is_client_counted };
 }
 
 size_t tcp_session_size(void)

@@ -4,6 +4,8 @@
 #include "base/memory_view.h"
 #include "proxy/worker.h"
 
+struct attempt;
+
 /* Who has connected. */
 struct tcp_client {
     const struct address *address; /* borrowed during the call */
@@ -19,8 +21,15 @@ size_t tcp_session_size(void);
 struct tunnel;
 /* Another configuration is in force: a session whose tunnel is open lets go of the old one. */
 void tcp_unpin(struct tunnel *t);
-/* Whether the session that a tunnel of a tcp listener is part of waits for a time-out of its own. */
-bool tcp_has_timer(const struct tunnel *t);
+/* What the session holds that a tunnel of a tcp listener is part of. */
+struct tcp_reach {
+    const struct attempt *attempt;
+    struct pool_worker *pool;
+    struct pool_view *view; /* NULL: it has let go of it, as the next */
+    struct site_view *site;
+    bool has_timer, is_waiting, is_client_counted; /* has_timer: a time-out of its own is under way */
+};
+void tcp_reach(const struct tunnel *t, struct tcp_reach *out);
 
 /* Out of the memory of a dead process of this very build, or of one that is looked at from outside: the session at
  * `address`, if one of that worker's is there. Async-signal-safe. */

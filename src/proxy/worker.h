@@ -19,6 +19,13 @@
 #include "record/flight_ring.h"
 #include "tls/worker.h"
 
+/* What the worker found when it last walked all that it has (proxy/stock.h). */
+struct listener_stock {
+    uint64_t round;
+    uint32_t exchanges, connections;
+    uint64_t opened, closed; /* as they were then */
+};
+
 /* One listener on one worker, of the listener's array. */
 struct listener_worker {
     alignas(64) struct http_service service; /* first */
@@ -29,6 +36,11 @@ struct listener_worker {
     struct list connections; /* of http_conn */
     struct list tunnels;
     struct list introductions;
+    uint64_t begun, ended; /* exchanges; this worker's */
+    /* Client connections that it counts: up before that is, so that who reads it after a sum of all workers' knows how far that
+     * may be off. It writes, others may look. */
+    _Atomic uint64_t opened, closed;
+    struct listener_stock stock;
     struct site_view
         *view; /* the configuration that it goes by: the worker's, or the last that had it. One user */
     const struct route_set *routes; /* of that */
@@ -83,7 +95,10 @@ struct worker {
     struct worker_live live;
     struct http_date date;
     uint64_t next_connection_id;
-    struct acceptor_spare spare; /* of all its listeners */
+    uint64_t recorded;                  /* exchanges and sessions that have ended */
+    uint32_t counted_clients;           /* connections that are counted among their address's */
+    _Atomic uint64_t connections_moves; /* as a listener_worker's opened and closed, of all its listeners */
+    struct acceptor_spare spare;        /* of all its listeners */
 };
 
 MUST_CHECK int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err *err);

@@ -387,7 +387,10 @@ void tls_conn_release(struct tls_conn *c)
     SSL_free(c->ssl);
     if (c->words) c->t->fault_words = NULL;
     free(c->words);
-    if (c->is_charged) budget_give(c->t->loop->blocks.budget, TLS_SSL_BYTES);
+    if (c->is_charged) {
+        block_pool_refund(&c->t->loop->blocks, TLS_SSL_BYTES);
+        c->worker->charged--;
+    }
     tls_store_put(c->store);
     tls_facts_put(c->facts);
     slab_put(&c->worker->conns, c);

@@ -28,11 +28,12 @@ static bool make_ssl(struct tls_conn *c)
 {
     if (c->ssl) return true;
     if (bug_if(TLS, c->is_charged || (!c->opening && !c->store))) return false;
-    if (!block_pool_take(&c->t->loop->blocks, TLS_SSL_BYTES)) {
+    if (!block_pool_charge(&c->t->loop->blocks, TLS_SSL_BYTES)) {
         tls_conn_note(c, END_NO_MEMORY, NULL);
         return false;
     }
     c->is_charged = true;
+    c->worker->charged++;
     BIO *bio = BIO_new(c->worker->method);
     SSL_CTX *context = c->opening ? tls_upstream_context(c->opening->upstream) : tls_store_context(c->store);
     c->ssl = bio ? SSL_new(context) : NULL;

@@ -4,9 +4,6 @@
 
 #include "tls/conn.h"
 
-/* What OpenSSL has of a connection that is open and idle, about: drawn on the budget, as it is outside of it. */
-#define TLS_SSL_BYTES (16u << 10)
-
 /* What only the handshake with a server needs. */
 struct tls_opening {
     struct tls_upstream *upstream; /* one reference */

@@ -50,7 +50,7 @@ static SSL_SESSION *take_at(struct tls_sessions *s, struct entry *e, uint32_t i)
     memmove(&e->kept[i], &e->kept[i + 1], (e->count - i - 1) * sizeof(e->kept[0]));
     e->count--;
     s->count--;
-    budget_give(s->loop->blocks.budget, TLS_SESSION_BYTES);
+    block_pool_refund(&s->loop->blocks, TLS_SESSION_BYTES);
     return session;
 }
 
@@ -130,7 +130,7 @@ bool tls_sessions_keep(struct tls_sessions *s, const struct tls_session_key *key
 {
     bool is_for_once = SSL_SESSION_get_protocol_version(session) >= TLS1_3_VERSION;
     uint32_t each = is_for_once ? TLS_SESSIONS_EACH : 1;
-    if (!SSL_SESSION_is_resumable(session) || !block_pool_take(&s->loop->blocks, TLS_SESSION_BYTES))
+    if (!SSL_SESSION_is_resumable(session) || !block_pool_charge(&s->loop->blocks, TLS_SESSION_BYTES))
         return false;
     struct entry *e = find(s, key);
     while (e && e->count >= each) SSL_SESSION_free(take_at(s, e, 0));
@@ -138,7 +138,7 @@ bool tls_sessions_keep(struct tls_sessions *s, const struct tls_session_key *key
     while (s->count >= TLS_SESSIONS_MAX)
         drop_oldest(s); /* `e` is the latest, and may be one of few: not the last */
     if (!e && !(e = add_entry(s, key))) {
-        budget_give(s->loop->blocks.budget, TLS_SESSION_BYTES);
+        block_pool_refund(&s->loop->blocks, TLS_SESSION_BYTES);
         return false;
     }
     e->kept[e->count++] = (struct kept){ session, until_s(s, session) };

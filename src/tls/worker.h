@@ -15,6 +15,9 @@
 #define TLS_OUT_BYTES ((32u << 10) - 128)
 #define TLS_GATHER_BYTES (16u << 10)
 
+/* What OpenSSL has of a connection that is open and idle, about: drawn on the budget, as it is outside of it. */
+#define TLS_SSL_BYTES (16u << 10)
+
 struct tls_challenges;
 struct tls_tickets;
 
@@ -23,6 +26,7 @@ struct tls_worker {
     struct tls_tickets *tickets;       /* of the process; borrowed */
     struct tls_challenges *challenges; /* likewise; NULL: none are ever shown */
     struct slab conns, openings;
+    uint32_t charged;             /* of conns: those for which TLS_SSL_BYTES are drawn */
     struct tls_sessions sessions; /* with servers */
     uint64_t seed;                /* of hashes of what clients ask for */
     BIO_METHOD *method;

@@ -386,6 +386,14 @@ class Weir:
         assert len(counts) > 5, f"bugs are not counted: {counts}"
         assert not any(counts.values()), counts
 
+    def check_invariants(self):
+        """All sums that always hold do: of what is counted nothing is lost, and nothing was given back twice."""
+        def settled():
+            found = self.get("/api/v1/invariants")
+            assert found["holds"], "\n".join(found["broken"])
+            return all(entry["verdict"] == "holds" for entry in found["sums"])
+        eventually(settled, "a moment in which all sums can be told")
+
     def finish(self):
         """Ends it and checks all that must hold at the end of every test."""
         if self.process.poll() is None and self.is_checked and self.baseline and not self.is_ending:
@@ -393,6 +401,7 @@ class Weir:
             self.check_idle()
             if self.has_admin():
                 self.check_no_bug()
+                self.check_invariants()
         if self.process.poll() is None:
             self.terminate()
             self.wait_exit()
