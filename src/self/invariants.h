@@ -14,7 +14,7 @@ struct invariants_options {
     struct mailbox *control;
 };
 
-#define INVARIANT_ASKERS_MAX 16u
+#define INVARIANT_ASKERS_MAX 128u
 #define INVARIANT_SITES_MAX 32u
 
 /* A configuration that is not freed yet. */
