@@ -1,8 +1,11 @@
 #!/bin/bash
 # Installs what is missing of the packages in tools/packages/<list>.txt: tools/setup.sh build|test|bench...
+# A second word in a line is a program: where that is there, be it from elsewhere, the package is not needed. For tests it also
+# puts into build/npm what tests/package-lock.json names.
 # Says nothing and touches nothing when all of them are there. Services that come with a package are not started.
 set -euo pipefail
 cd "$(dirname "$0")/packages"
+root=../..
 
 if [ $# -eq 0 ]; then
     echo "usage: tools/setup.sh build|test|bench..." >&2
@@ -15,10 +18,42 @@ for list in "$@"; do
         echo "setup: there is no package list tools/packages/$list.txt" >&2
         exit 64
     fi
-    while read -r package _; do
-        case $package in '' | '#'*) ;; *) wanted+=("$package") ;; esac
+    while read -r package program; do
+        case $package in '' | '#'*) continue ;; esac
+        if [ -z "$program" ] || ! command -v "$program" >/dev/null; then
+            wanted+=("$package")
+        fi
     done <"$list.txt"
 done
+
+# What npm has: by the lock file alone, whose hashes it checks, without running what packages would like to run. It is put in its
+# place as a whole, with the lock file that it was made by.
+install_npm_packages() {
+    local into=$root/build/npm
+    cmp -s $root/tests/package-lock.json $into/package-lock.json && return
+    mkdir -p $root/build
+    exec 9>$root/build/.npm.lock
+    flock 9
+    cmp -s $root/tests/package-lock.json $into/package-lock.json && return
+    echo "setup: installing npm packages of tests/package-lock.json" >&2
+    rm -rf $into.new
+    mkdir $into.new
+    cp $root/tests/package.json $root/tests/package-lock.json $into.new
+    if ! npm ci --prefix $into.new --ignore-scripts --no-audit --no-fund --loglevel=error >&2 </dev/null; then
+        echo "setup: npm could not install what tests/package-lock.json names; see above" >&2
+        return 1
+    fi
+    rm -rf $into
+    mv $into.new $into
+}
+
+finish() {
+    for list in "$@"; do
+        if [ "$list" = test ]; then
+            install_npm_packages
+        fi
+    done
+}
 
 if ! command -v dpkg-query >/dev/null; then
     echo "setup: this is not Debian; install the counterparts of these packages by hand: ${wanted[*]}" >&2
@@ -39,6 +74,7 @@ for package in "${wanted[@]}"; do
     fi
 done
 if [ ${#missing[@]} -eq 0 ]; then
+    finish "$@"
     exit 0
 fi
 
@@ -70,3 +106,4 @@ apt() {
 apt update
 apt install --no-install-recommends -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
     "${missing[@]}"
+finish "$@"

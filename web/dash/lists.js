@@ -119,7 +119,7 @@ function logsView(place) {
   ], "Nobody is denied by a rule.");
   const parts = [table, ...tops.map(top => top.table), rules, denials];
   return {
-    title: "Logs", every: 3000, element: element("div", {}, ...parts.flatMap(part => [element("h2"), part.element])),
+    title: "Logs", every: 3000, element: element("div", {}, ...parts.map(part => part.element)),
     async load() {
       const [logs, rules, denials] = await Promise.all([Api.get("/api/v1/logs"), Api.get("/api/v1/rules"), Api.get("/api/v1/denials")]);
       const chosen = logs.sources.find(row => row.name === source) ?? logs.sources[0];
@@ -163,7 +163,7 @@ function configurationView(place) {
     { title: "Since", show: Dom.text(row => Words.name(row.at)) },
     { title: "By", show: Dom.text(row => Words.name(row.by)) },
     { title: "Actions", needs: "admin", make(cell) {
-      const button = element("button", { type: "button", textContent: "Roll back to it" });
+      const button = element("button", { type: "button", textContent: "Roll back" });
       button.addEventListener("click", () => Message.attempt(async () => {
         const { generation } = cell.parentElement.row;
         await Api.call("POST", "/api/v1/config/rollback", { generation });
@@ -177,7 +177,7 @@ function configurationView(place) {
     } },
   ], "No earlier configurations are kept: that takes state: in the configuration.");
   return {
-    title: "Configuration", every: 5000, element: element("div", {}, element("h2"), table.element, element("h2", { textContent: "In force" }), element("div", { className: "scroll" }, text)),
+    title: "Configuration", every: 5000, element: element("div", {}, table.element, element("h2", { textContent: "In force" }), element("div", { className: "scroll" }, text)),
     async load() {
       const [generations, config] = await Promise.all([
         Api.get("/api/v1/config/generations").catch(problem => { if (!problem.status) throw problem; return { generations: [] }; }),

@@ -73,11 +73,11 @@ function riverView() {
   function drawNode(node, seconds) {
     const figures = `${Words.rate(node.requests, seconds)}/s${node.errors ? `, ${Words.share(node.errors, node.requests)} errors` : ""}`;
     const name = Words.name(node.name), shown = name.length > 24 ? `${name.slice(0, 23)}…` : name;
-    const link = Dom.svg("a", { href: node.link, class: isFailing(node) ? "is-failing" : node.requests ? "" : "is-idle",
-      "aria-label": `${node.kind} ${name}: ${figures}` });
+    const link = Dom.svg("a", { href: node.link, class: isFailing(node) ? "is-failing" : node.requests ? "" : "is-idle" });
+    link.dataset.id = node.id;
     const box = Dom.svg("rect", { x: node.x, y: node.y, width: BAR, height: node.size.toFixed(1), rx: 2 });
     const text = Dom.svg("text", { x: node.x + BAR + 6, y: node.y + 11 });
-    text.textContent = shown;
+    text.textContent = `${shown} `; // apart from the figures for who hears it
     const more = Dom.svg("text", { class: "quiet", x: node.x + BAR + 6, y: node.y + 24 });
     more.textContent = figures;
     link.append(box, text, more);
@@ -86,17 +86,17 @@ function riverView() {
 
   function draw(answer) {
     const river = build(answer), { columns, height } = lay(river);
-    const children = river.edges.map(edge => drawEdge(edge, river.nodes)).filter(Boolean);
-    columns.forEach((column, number) => {
+    const edges = Dom.svg("g", { "aria-hidden": "true" }, ...river.edges.map(edge => drawEdge(edge, river.nodes)).filter(Boolean));
+    const groups = columns.map((column, number) => {
       const title = Dom.svg("text", { class: "quiet", x: 10 + number * (WIDTH - 210) / (COLUMNS.length - 1), y: 12 });
       title.textContent = column.length > MOST ? `${COLUMNS[number][1]}: the busiest ${MOST}` : COLUMNS[number][1];
-      children.push(title, ...column.slice(0, MOST).map(node => drawNode(node, river.seconds)));
+      return Dom.svg("g", { role: "group", "aria-label": title.textContent }, title, ...column.slice(0, MOST).map(node => drawNode(node, river.seconds)));
     });
     // Whoever has a place in focus keeps it.
-    const focused = document.activeElement?.getAttribute?.("aria-label")?.split(":")[0];
+    const focused = picture.contains(document.activeElement) && document.activeElement.dataset.id;
     picture.setAttribute("viewBox", `0 0 ${WIDTH} ${height + 10}`);
-    picture.replaceChildren(...children);
-    if (focused) [...picture.querySelectorAll("a")].find(link => link.getAttribute("aria-label").split(":")[0] === focused)?.focus();
+    picture.replaceChildren(edges, ...groups);
+    if (focused) [...picture.querySelectorAll("a")].find(link => link.dataset.id === focused)?.focus();
   }
 
   return {
