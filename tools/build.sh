@@ -41,9 +41,10 @@ wanted="$compiler ${options[*]}"
 if [ ! -f "$directory/build.ninja" ] || [ "$(cat "$directory/options" 2>/dev/null)" != "$wanted" ]; then
     rm -rf "$directory"
     environment=("CC=$compiler")
-    # Some three hundred test programs are linked, each with all the layers: mold does it in less than half of the CPU time.
+    # Some three hundred test programs and fuzzers are linked, each with all the layers: mold does it in less than half of the CPU
+    # time.
     # What is installed is linked by the system's own linker.
-    if [[ $kind == plain || $kind == asan || $kind == tsan ]] &&
+    if [[ $kind != release ]] &&
         echo 'int main(void) { return 0; }' | "$compiler" -fuse-ld=mold -x c -o /dev/null - 2>/dev/null; then
         environment+=("CC_LD=mold")
     fi
