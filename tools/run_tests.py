@@ -30,6 +30,7 @@ UNIT_SECONDS = 120
 E2E_SECONDS = 2700
 SOAK_E2E_SECONDS = 4 * 3600
 FUZZ_SMOKE_SECONDS = 3
+E2E_WORKERS = 3 * JOBS  # they wait for each other's processes, timers and peers more than they compute
 
 # What end-to-end tests run besides weir itself.
 E2E_PROGRAMS = ["tests/unit/profile/flame_page", "tests/unit/stack/unwind_recording"]
@@ -295,7 +296,7 @@ def read_junit_xml(path, suite):
 
 def run_all_e2e_tests(name="e2e", release="build/release/weir", asan="build/asan/weir", seconds=E2E_SECONDS):
     binaries = {"release": release, "asan": asan}
-    count = run_e2e_tests(name, "not soak and not serial", seconds, binaries, 3)
+    count = run_e2e_tests(name, "not soak and not serial", seconds, binaries, E2E_WORKERS)
     count += run_e2e_tests(f"{name} (serial)", "serial and not soak", seconds, binaries, 0)
     if not count:
         suite = Suite(name)

@@ -37,6 +37,7 @@ bool h2_fields_decode(struct h2_session *s, struct h2_fields *f, struct slice bl
 
 static void tell_end(struct h2_stream *st)
 {
+    if (bug_if(H2_SESSION, st->is_told || st->hold.len)) return; /* an end comes once, and last */
     st->is_told = st->stream.is_ended = true;
     st->stream.events->on_body(&st->stream, NULL, 0, HTTP_END);
 }
@@ -50,6 +51,7 @@ struct kept {
 static void keep_trailers(struct h2_stream *st, const struct h2_head *head)
 {
     size_t size = sizeof(struct kept) + head->count * sizeof(struct http_field);
+    if (bug_if(H2_SESSION, st->trailers)) return;
     struct block *b = block_get(&st->session->loop->blocks, size + (size_t)head->size);
     if (!b) return;
     struct kept *kept = (struct kept *)(void *)b->data;
@@ -69,6 +71,7 @@ static void tell_trailers(struct h2_stream *st)
     struct loop *l = st->session->loop;
     struct block *b = st->trailers;
     const struct kept *kept = (const struct kept *)(const void *)b->data;
+    (void)bug_if(H2_SESSION, st->is_told || st->hold.len);
     st->trailers = NULL;
     st->is_told = st->stream.is_ended = true;
     st->stream.events->on_trailers(&st->stream, kept->fields, kept->count);
@@ -108,6 +111,7 @@ static bool holds_enough(const struct h2_session *s)
 void h2_body_credit(struct h2_session *s)
 {
     if (holds_enough(s) || s->uncredited < s->window / 2 || !h2_is_live(s)) return;
+    if (bug_if(H2_SESSION, (int64_t)s->receive_window + s->uncredited > H2_WINDOW_MAX)) return;
     s->receive_window += (int32_t)s->uncredited;
     h2_out_u32(s, H2_WINDOW_UPDATE, 0, s->uncredited);
     s->uncredited = 0;
@@ -150,6 +154,7 @@ void h2_body_took(struct h2_stream *st, size_t len)
     if (st->has_ended || st->is_reset || st->uncredited < st->window / 2) return;
     uint32_t credit = st->uncredited + growth(st);
     st->uncredited = 0;
+    if (bug_if(H2_SESSION, (int64_t)st->receive_window + credit > (int64_t)st->window)) return;
     st->receive_window += (int32_t)credit;
     h2_out_u32(st->session, H2_WINDOW_UPDATE, st->id, credit);
 }
@@ -157,8 +162,8 @@ void h2_body_took(struct h2_stream *st, size_t len)
 void h2_body_drop(struct h2_stream *st)
 {
     struct h2_session *s = st->session;
-    s->held -= st->hold.len;
-    s->held_heads -= st->head_charge;
+    if (!bug_if(H2_SESSION, s->held < st->hold.len)) s->held -= st->hold.len;
+    if (!bug_if(H2_SESSION, s->held_heads < st->head_charge)) s->held_heads -= st->head_charge;
     st->head_charge = 0;
     h2_bytes_clear(&st->hold, s->loop);
     block_put(&s->loop->blocks, st->trailers);
@@ -174,6 +179,7 @@ static void hold(struct h2_stream *st, struct slice bytes)
         return;
     }
     s->held += bytes.len;
+    (void)bug_if(H2_SESSION, st->hold.len > st->window); /* what nobody takes opens no window */
     st->stream.held = (uint32_t)st->hold.len;
 }
 
@@ -198,7 +204,7 @@ static void give_held(struct h2_stream *st)
         size_t taken = give(st, front, is_last);
         if (st->is_gone) return;
         h2_bytes_drop(&st->hold, s->loop, taken);
-        s->held -= taken;
+        if (!bug_if(H2_SESSION, taken > s->held)) s->held -= taken;
         st->stream.held = (uint32_t)st->hold.len;
     }
     h2_body_credit(s);
@@ -220,7 +226,7 @@ void h2_body_deliver(struct h2_stream *st)
 
 void h2_body_data(struct h2_stream *st, struct slice bytes, bool ends)
 {
-    if (st->is_reset || st->has_ended) return;
+    if (bug_if(H2_SESSION, st->is_gone) || st->is_reset || st->has_ended) return;
     if (bytes.len > st->expected || (ends && st->has_length && bytes.len < st->expected)) { /* 8.1.1 */
         h2_stream_fail(st, H2_PROTOCOL_ERROR, st->session->role->body,
                        "a body of another length than content-length");

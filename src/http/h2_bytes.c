@@ -19,7 +19,8 @@ static struct piece *piece_of(struct block *b)
 
 static uint32_t room_of(const struct h2_bytes *b)
 {
-    return b->last ? b->last->cap - piece_of(b->last)->end : 0;
+    if (!b->last || bug_if(H2_SESSION, piece_of(b->last)->end > b->last->cap)) return 0;
+    return b->last->cap - piece_of(b->last)->end;
 }
 
 static char *add_block(struct h2_bytes *b, struct loop *l, size_t len)
@@ -75,7 +76,7 @@ bool h2_bytes_put(struct h2_bytes *b, struct loop *l, struct slice bytes)
 
 struct slice h2_bytes_front(const struct h2_bytes *b)
 {
-    if (!b->first) return SLICE_NONE;
+    if (!b->first || bug_if(H2_SESSION, b->begin > piece_of(b->first)->end)) return SLICE_NONE;
     return (struct slice){ b->first->data + b->begin, piece_of(b->first)->end - b->begin };
 }
 
@@ -93,6 +94,7 @@ int h2_bytes_pieces(const struct h2_bytes *b, struct iovec *iov, int max)
 static void drop_first(struct h2_bytes *b, struct loop *l)
 {
     struct block *gone = b->first;
+    (void)bug_if(H2_SESSION, !b->blocks);
     b->first = gone->next;
     b->begin = sizeof(struct piece);
     b->blocks--;
@@ -113,6 +115,7 @@ void h2_bytes_drop(struct h2_bytes *b, struct loop *l, size_t len)
         len -= here;
         drop_first(b, l);
     }
+    (void)bug_if(H2_SESSION, len || b->len); /* more was said to be here than there was */
 }
 
 void h2_bytes_clear(struct h2_bytes *b, struct loop *l)

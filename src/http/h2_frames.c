@@ -72,6 +72,7 @@ static void on_continuation(struct h2_session *s, const struct h2_frame *f, stru
     if (!payload.len) h2_session_count(s, H2_FLOOD_EMPTY);
     if (!keep_fields(s, payload) || !(f->flags & H2_END_HEADERS)) return;
     struct block *fields = s->fields;
+    if (bug_if(H2_SESSION, !s->fields_stream)) return;
     struct slice block = { fields->data, s->fields_len };
     uint32_t id = s->fields_stream;
     s->fields = NULL;
@@ -117,6 +118,7 @@ static void begin_data(struct h2_session *s, int padding)
 {
     const struct h2_frame *f = &s->frame;
     uint32_t overhead = padding < 0 ? 0 : (uint32_t)padding + 1;
+    (void)bug_if(H2_SESSION, !s->has_frame || s->data_left || s->padding_left); /* within another one */
     s->has_frame = false;
     s->follows = 0; /* here it is */
     if (is_idle(s, f->stream)) {
@@ -317,6 +319,7 @@ static void note_whole(struct h2_session *s)
 /* A frame's head, whole at once or in pieces. False: more is needed, or it may not come. */
 static bool take_head(struct h2_session *s, struct slice *bytes)
 {
+    if (bug_if(H2_SESSION, s->head_len >= H2_FRAME_HEAD)) s->head_len = 0;
     size_t missing = H2_FRAME_HEAD - s->head_len;
     size_t now = bytes->len < missing ? bytes->len : missing;
     const char *head = bytes->data;
@@ -353,6 +356,7 @@ static uint32_t look_ahead(struct h2_session *s, const struct h2_frame *f, struc
 static void take_payload(struct h2_session *s, struct slice *bytes)
 {
     const struct h2_frame f = s->frame;
+    if (bug_if(H2_SESSION, s->payload_len > f.len)) s->payload_len = 0;
     size_t missing = f.len - s->payload_len;
     size_t now = bytes->len < missing ? bytes->len : missing;
     struct slice payload = { bytes->data, now };
@@ -408,6 +412,7 @@ static void take_frame(struct h2_session *s, struct slice *bytes)
 
 static void take_preface(struct h2_session *s, struct slice *bytes)
 {
+    if (bug_if(H2_SESSION, s->preface_len >= PREFACE_LEN)) return;
     size_t missing = PREFACE_LEN - s->preface_len;
     size_t now = bytes->len < missing ? bytes->len : missing;
     if (memcmp(bytes->data, &H2_PREFACE[s->preface_len], now) != 0) {

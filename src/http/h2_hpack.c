@@ -52,6 +52,7 @@ static void give(void *memory, void *user)
     struct h2_hpack *h = user;
     if (!memory) return;
     struct piece *p = (struct piece *)memory - 1;
+    if (bug_if(H2_SESSION, p->size > h->bytes || (p->block && !h->blocks))) return; /* not one of these */
     h->bytes -= p->size;
     if (p->block) {
         h->blocks--;

@@ -49,6 +49,7 @@ bool h2_out_bytes(struct h2_session *s, struct slice bytes)
 bool h2_out_frame(struct h2_session *s, enum h2_type type, uint8_t flags, uint32_t stream,
                   struct slice payload)
 {
+    if (bug_if(H2_SESSION, payload.len > H2_PAYLOAD_MAX || stream > H2_STREAM_MAX)) return false;
     char *at = room(s, H2_FRAME_HEAD + payload.len);
     if (!at) return false;
     struct h2_frame f = { (uint32_t)payload.len, (uint8_t)type, flags, stream };
@@ -115,6 +116,7 @@ bool h2_out_fields(struct h2_session *s, uint32_t stream, bool ends, const nghtt
         broke(s, END_NO_MEMORY); /* the two tables differ from now on */
         return false;
     }
+    if (bug_if(H2_SESSION, (size_t)len > bound)) len = (int64_t)bound;
     *bytes = (uint32_t)cut_fields(at, (size_t)len, ends ? H2_END_STREAM : 0, stream);
     h2_bytes_add(&s->out, *bytes);
     return true;
@@ -142,6 +144,7 @@ enum io h2_out_flush(struct h2_session *s)
             broke(s, s->role->reset);
             return IO_FAIL;
         }
+        if (bug_if(H2_SESSION, sent > s->out.len)) sent = (size_t)s->out.len;
         h2_bytes_drop(&s->out, s->loop, sent);
         s->sent += sent;
         has_moved |= sent > 0;
@@ -172,6 +175,7 @@ static void lay_out(struct h2_session *s, struct h2_stream *st, struct slice dat
     for (size_t at = 0, i = 0; at < data.len; at += H2_PAYLOAD_MAX, i++) {
         size_t len = data.len - at < H2_PAYLOAD_MAX ? data.len - at : H2_PAYLOAD_MAX;
         bool is_last = at + len == data.len;
+        if (bug_if(H2_SESSION, i >= FRAMES_MAX)) return;
         struct h2_frame f = { (uint32_t)len, H2_DATA, ends && is_last ? H2_END_STREAM : 0, st->id };
         h2_frame_write(to->heads[i], &f);
         to->iov[to->count++] = (struct iovec){ to->heads[i], H2_FRAME_HEAD };
@@ -199,7 +203,7 @@ static bool keep_begun(struct h2_session *s, const struct stretch *st, size_t se
         }
         return true;
     }
-    return true;
+    return !bug_if(H2_SESSION, sent); /* of what was never given */
 }
 
 static enum io send_direct(struct h2_session *s, struct h2_stream *st, struct slice data, bool ends,
@@ -238,6 +242,7 @@ enum io h2_out_data(struct h2_session *s, struct h2_stream *st, struct slice dat
     } else if (send_direct(s, st, data, ends, taken) == IO_FAIL) {
         return IO_FAIL;
     }
+    if (bug_if(H2_SESSION, *taken > data.len || (int64_t)*taken > s->send_window)) return IO_FAIL;
     st->send_window -= (int32_t)*taken;
     s->send_window -= (int64_t)*taken;
     return IO_OK;

@@ -21,6 +21,7 @@ static void bury(struct loop_grave *g)
 
 void h2_session_bury(struct h2_session *s)
 {
+    (void)bug_if(H2_SESSION, s->stream_count || s->out.first || s->unread.first);
     loop_bury(s->loop, &s->grave, bury);
 }
 
@@ -50,6 +51,7 @@ void h2_session_tell_all(struct h2_session *s, enum end_reason reason, const cha
 
 void h2_session_start_flush(struct h2_session *s)
 {
+    (void)bug_if(H2_SESSION, s->state >= H2_SESSION_FLUSH); /* it goes one way */
     s->state = H2_SESSION_FLUSH;
     s->head_by_ms = s->idle_by_ms = s->leave_by_ms = s->rest_by_ms = 0;
 }
@@ -141,6 +143,7 @@ static void end_flood(struct h2_session *s)
         [H2_FLOOD_WINDOWS] = "too many WINDOW_UPDATE frames for what was sent",
     };
     unsigned flood = s->flooded - 1u;
+    if (bug_if(H2_SESSION, flood >= H2_FLOOD_COUNT)) return;
     h2_session_fail(s, H2_ENHANCE_YOUR_CALM, s->role->floods[flood], details[flood]);
 }
 
@@ -181,6 +184,7 @@ static void read_all(struct h2_session *s)
             return;
         }
         }
+        (void)bug_if(H2_SESSION, !got); /* it would be asked for ever */
         moved += got;
         s->received += got;
         s->heard_ns = l->now_ns;

@@ -26,7 +26,8 @@ struct h2_stream *h2_stream_find(const struct h2_session *s, uint32_t id)
 
 struct h2_stream *h2_stream_new(struct h2_session *s, const struct http_stream *as)
 {
-    struct h2_stream *st = slab_get(&s->worker->streams);
+    struct h2_stream *st = bug_if(H2_SESSION, s->state >= H2_SESSION_FLUSH) ? NULL
+                                                                            : slab_get(&s->worker->streams);
     if (!st) return NULL;
     st->session = s;
     st->worker = s->worker;
@@ -46,6 +47,7 @@ struct h2_stream *h2_stream_new(struct h2_session *s, const struct http_stream *
 void h2_stream_number(struct h2_stream *st, uint32_t id)
 {
     struct h2_stream **bucket = bucket_of(st->session, id);
+    if (bug_if(H2_SESSION, st->id || !id || id > H2_STREAM_MAX)) return;
     st->id = id;
     st->next = *bucket;
     *bucket = st;
@@ -83,7 +85,8 @@ void h2_session_note_cancelled(struct h2_session *s, uint32_t id)
 static void forget_number(struct h2_stream *st, bool by_us)
 {
     struct h2_stream **at = bucket_of(st->session, st->id);
-    while (*at != st) at = &(*at)->next;
+    while (*at && *at != st) at = &(*at)->next;
+    if (bug_if(H2_SESSION, !*at)) return;
     *at = st->next;
     h2_session_note_closed(st->session, st->id, by_us);
 }
@@ -96,13 +99,14 @@ void h2_stream_bury(struct h2_stream *st, bool by_us)
     st->stream.events = NULL;
     list_remove(&st->turn);
     list_remove(&st->link);
-    s->stalled -= st->wants_window;
+    if (!bug_if(H2_SESSION, s->stalled < st->wants_window)) s->stalled -= st->wants_window;
     st->wants_window = false;
-    s->grown -= st->window - H2_WINDOW_FIRST;
+    if (!bug_if(H2_SESSION, s->grown < st->window - H2_WINDOW_FIRST))
+        s->grown -= st->window - H2_WINDOW_FIRST;
     if (st->id) forget_number(st, by_us);
     if (s->data_stream == st) s->data_stream = NULL;
     h2_body_drop(st);
-    s->stream_count--;
+    if (!bug_if(H2_SESSION, !s->stream_count)) s->stream_count--;
     loop_bury(s->loop, &st->grave, bury);
     s->role->on_stream_gone(s);
 }
@@ -127,6 +131,7 @@ static void note_flushed(struct h2_stream *st)
 static void queue(struct h2_stream *st)
 {
     struct h2_session *s = st->session;
+    if (bug_if(H2_SESSION, st->is_gone || st->urgency >= H2_URGENCIES)) return;
     struct list *senders = &s->senders[st->urgency];
     list_remove(&st->turn);
     if (st->is_sequential && st->is_served)
@@ -141,7 +146,7 @@ void h2_stream_wake(struct h2_stream *st)
 {
     if (!st->wants_window || st->send_window <= 0) return;
     st->wants_window = false;
-    st->session->stalled--;
+    if (!bug_if(H2_SESSION, !st->session->stalled)) st->session->stalled--;
     queue(st);
 }
 
@@ -179,7 +184,7 @@ enum io h2_stream_send_body(struct http_stream *stream, const char *data, size_t
     struct h2_session *s = st->session;
     bool ends = flags & HTTP_END;
     *taken = 0;
-    if (h2_stream_is_dead(st)) return IO_FAIL;
+    if (bug_if(H2_SESSION, st->is_gone || !st->id) || h2_stream_is_dead(st)) return IO_FAIL;
     if (st->has_sent_end || (!len && !ends)) return IO_OK;
     do {
         size_t now = 0, may = len - *taken;
@@ -189,6 +194,7 @@ enum io h2_stream_send_body(struct http_stream *stream, const char *data, size_t
             stream->lacks_memory = s->end == END_NO_MEMORY;
             return IO_FAIL;
         }
+        if (bug_if(H2_SESSION, now > may)) return IO_FAIL;
         *taken += now;
         st->allowance -= now < st->allowance ? (uint32_t)now : st->allowance;
         /* A small message is whole, and no window's doing. */
@@ -202,6 +208,8 @@ enum io h2_stream_send_body(struct http_stream *stream, const char *data, size_t
 bool h2_stream_send_fields(struct h2_stream *st, bool ends, const nghttp2_nv *fields, size_t count)
 {
     uint32_t bytes = 0;
+    if (bug_if(H2_SESSION, st->is_gone || !st->id || st->has_sent_end))
+        return false; /* nobody knows of what stream */
     if (!h2_out_fields(st->session, st->id, ends, fields, count, &bytes)) return false;
     st->stream.head_bytes += bytes;
     st->has_sent_end = ends;
@@ -252,6 +260,7 @@ void h2_streams_send(struct h2_session *s)
         }
         struct h2_stream *st = next_sender(s);
         if (!st) return;
+        if (bug_if(H2_SESSION, st->is_gone || st->session != s)) continue;
         int64_t before = s->send_window;
         st->allowance = ALLOWANCE;
         st->is_served = true;
@@ -269,6 +278,7 @@ void h2_streams_flushed(struct h2_session *s)
     list_move(&now, &s->flushers);
     while (!list_is_empty(&now)) {
         struct h2_stream *st = container_of(list_pop_front(&now), struct h2_stream, turn);
+        if (bug_if(H2_SESSION, st->is_gone)) continue;
         st->stream.is_flushed = true;
         if (st->stream.events) st->stream.events->on_writable(&st->stream);
     }
@@ -280,6 +290,7 @@ void h2_stream_send_reset(struct h2_stream *st, enum h2_error error)
 {
     struct h2_session *s = st->session;
     st->is_reset = true;
+    if (bug_if(H2_SESSION, !st->id)) return; /* it would be the connection's */
     if (s->state < H2_SESSION_LINGER && !s->is_broken) h2_out_u32(s, H2_RST_STREAM, st->id, error);
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bug.h"
 #include "http/h2_session.h"
 
 static struct h2_stream *stream_of(const struct transport *t)
@@ -16,6 +17,7 @@ static struct h2_stream *stream_of(const struct transport *t)
 /* What is held is for whoever has the transport, who is told once nobody works off what was received. */
 void h2_tunnel_came(struct h2_stream *st)
 {
+    if (bug_if(H2_SESSION, !st->tunnel)) return;
     st->tunnel->is_readable = true;
     loop_defer(st->session->loop, &st->tunnel_task);
 }
@@ -50,7 +52,7 @@ static size_t take_held(struct h2_stream *st, char *data, size_t len)
         h2_bytes_drop(&st->hold, s->loop, now);
         taken += now;
     }
-    s->held -= taken;
+    if (!bug_if(H2_SESSION, taken > s->held)) s->held -= taken;
     st->stream.held = (uint32_t)st->hold.len;
     return taken;
 }
@@ -120,6 +122,7 @@ static void tunnel_close(struct transport *t, bool is_reset)
 {
     struct h2_stream *st = stream_of(t);
     if (!is_reset && !t->is_broken) (void)tunnel_shutdown(t);
+    if (bug_if(H2_SESSION, st->tunnel != t)) return; /* it is another's by now */
     bool by_us = !st->is_reset && !st->is_refused && !(st->has_sent_end && st->has_ended);
     loop_cancel(&st->tunnel_task);
     st->tunnel = NULL;
@@ -129,6 +132,7 @@ static void tunnel_close(struct transport *t, bool is_reset)
 
 static void tunnel_moved(struct transport *t, struct transport *to)
 {
+    (void)bug_if(H2_SESSION, stream_of(t)->tunnel != t);
     stream_of(t)->tunnel = to;
 }
 
@@ -200,6 +204,7 @@ int h2_stream_detach(struct http_stream *stream, struct transport *to, struct bl
                      struct slice *bytes)
 {
     struct h2_stream *st = h2_stream_of(stream);
+    (void)bug_if(H2_SESSION, st->tunnel || st->is_gone);
     *held = NULL;
     *bytes = SLICE_NONE;
     *to = (struct transport){ .io = { .fd = -1 },

@@ -6,6 +6,7 @@
  * That would not be enough where most do what is of no use to anybody: many that ask for much and open no windows for the
  * answers, or that come near a bound of what costs them nothing, and each of them by its part. So these come behind all
  * others: they have what time is left over, and a sixteenth of it where none is. */
+#include "base/bug.h"
 #include "http/h2_session.h"
 
 /* In points: a frame is one; what fields lead to is several. */
@@ -90,6 +91,7 @@ size_t h2_turn_read_bytes(struct h2_session *s)
 void h2_turn_take(struct h2_session *s, struct slice bytes)
 {
     size_t left = h2_frames_take(s, bytes);
+    if (bug_if(H2_SESSION, left > bytes.len)) left = 0;
     struct slice rest = { bytes.data + bytes.len - left, left };
     if (left && !h2_bytes_put(&s->unread, s->loop, rest))
         h2_session_fail(s, H2_INTERNAL_ERROR, END_NO_MEMORY, NULL);
@@ -100,6 +102,7 @@ bool h2_turn_take_unread(struct h2_session *s)
     while (s->unread.len && h2_is_live(s) && !s->flooded) {
         struct slice front = h2_bytes_front(&s->unread);
         size_t left = h2_frames_take(s, front);
+        if (bug_if(H2_SESSION, left > front.len)) left = 0;
         h2_bytes_drop(&s->unread, s->loop, front.len - left);
         if (left) return false;
     }
@@ -112,7 +115,7 @@ static uint32_t serve_first(struct h2_worker *w, struct list *line, uint32_t sha
     struct list *first = list_pop_front(line);
     if (!first) return 0;
     struct h2_session *s = container_of(first, struct h2_session, wait);
-    if (s->state >= H2_SESSION_LINGER) return 1;
+    if (bug_if(H2_SESSION, s->is_served) || s->state >= H2_SESSION_LINGER) return 1;
     if (line == &w->waiting && comes_behind(s)) {
         list_push_back(&w->behind, &s->wait);
         return 1;
