@@ -106,6 +106,14 @@ def test_markers_are_kept_and_streamed_to_who_comes_again(scene, streams):
     assert weir.wait_event("marker", 5)["name"] == "deploy v4"
 
 
+def test_who_comes_from_the_weir_before_hears_what_this_one_says(scene, streams):
+    """Numbers begin anew with each start, and a browser's next stream still names its last one."""
+    weir = scene.proxy(scene.server())
+    stream = streams(weir, ("Last-Event-ID", 100_000), path="/api/v1/events/stream?name=marker")
+    marked = mark(weir, "deploy")
+    assert stream.read()[0] == marked["id"]
+
+
 def test_reloads_and_the_operators_word_are_events(scene):
     weir = scene.proxy({"name": "one", "address": scene.server().address})
     assert wait_event(weir, "ready")["fields"]["pid"] == str(weir.pid)

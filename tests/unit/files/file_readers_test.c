@@ -26,16 +26,16 @@ static struct {
     unsigned waiting;
 } disk = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
-ssize_t pread(int fd, void *into, size_t size, off_t at)
+ssize_t pread(int fd, void *buf, size_t nbytes, off_t offset)
 {
     pthread_mutex_lock(&disk.lock);
-    disk.waiting += at == HUNG;
+    disk.waiting += offset == HUNG;
     pthread_cond_broadcast(&disk.changed);
-    while (at == HUNG && disk.is_hung) pthread_cond_wait(&disk.changed, &disk.lock);
-    disk.waiting -= at == HUNG;
+    while (offset == HUNG && disk.is_hung) pthread_cond_wait(&disk.changed, &disk.lock);
+    disk.waiting -= offset == HUNG;
     pthread_cond_broadcast(&disk.changed);
     pthread_mutex_unlock(&disk.lock);
-    return syscall(SYS_pread64, fd, into, size, at);
+    return syscall(SYS_pread64, fd, buf, nbytes, offset);
 }
 
 static void hang(bool is_hung)
