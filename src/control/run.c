@@ -207,6 +207,7 @@ static int open_proxy(struct control *c, struct err *err)
                                .arena = c->config->arena,
                                .worker_count = workers,
                                .connection_limit = connections,
+                               .file_limit = possible / 4,
                                .memory_limit = memory,
                                .given = c->heritage ? &c->heritage->sockets : NULL,
                                .finder = discovery_finder(c->discovery) };

@@ -244,6 +244,8 @@ enum step exchange_answer_from_file(struct exchange *x)
     struct slice target = x->target.len ? x->target : x->head.target;
     if (x->head.method != HTTP_GET && x->head.method != HTTP_HEAD)
         return exchange_fail_with(x, END_METHOD_NOT_ALLOWED, "files are asked for by GET and HEAD alone");
+    if (!file_answer_may_begin(x->worker))
+        return exchange_fail_with(x, END_NO_DESCRIPTORS, "as many files are open as may be");
     x->file = arena_alloc(&x->arena, sizeof(*x->file));
     char *memory = arena_alloc(&x->arena, target.len + 2);
     if (!x->file || !memory) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/bug.h"
+#include "base/count.h"
 #include "files/media_types.h"
 #include "proxy/worker.h"
 
@@ -190,10 +191,18 @@ static int ask_to_look(struct file_answer *f, const struct file_plan *plan)
     return 0;
 }
 
+bool file_answer_may_begin(const struct worker *w)
+{
+    uint32_t limit = w->proxy->file_limit, share = limit / w->proxy->worker_count;
+    return !limit || w->open_files < (share ? share : 1);
+}
+
 int file_answer_find(struct file_answer *f, const struct file_plan *plan, const struct files_conf *conf)
 {
     struct file_found found;
     f->conf = conf;
+    f->is_counted = true;
+    count_add(&f->worker->open_files, 1);
     file_find(plan, false, &found);
     if (found.result == FILE_NOT_KNOWN) return ask_to_look(f, plan);
     count(f, false, FILE_FROM_CACHE);
@@ -223,4 +232,6 @@ void file_answer_close(struct file_answer *f)
     if (f->found.fd >= 0 && !is_reading) close(f->found.fd);
     f->found.fd = -1;
     f->ask = NULL;
+    if (f->is_counted) count_less(EXCHANGE, &f->worker->open_files);
+    f->is_counted = false;
 }

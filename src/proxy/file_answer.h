@@ -20,10 +20,14 @@ struct file_answer {
     struct file_found found;
     const char *type;     /* what Content-Type says */
     uint64_t at, end;     /* what is still to be sent */
+    bool is_counted;      /* among its worker's open files */
     bool has_told;        /* of the file; what follows is its bytes */
     bool was_interrupted; /* its bytes were read in more than one turn: it may have changed meanwhile */
 };
 
+/* False: as many files are open as may be. Over HTTP/2 a client that reads nothing costs a descriptor for each of its streams, and others need
+ * some, too: connections, checks of servers, the API. */
+bool file_answer_may_begin(const struct worker *w);
 /* Zeroed memory that lives until the end of the turn in which it is closed. */
 void file_answer_init(struct file_answer *f, struct worker *w, void *owner,
                       const struct http_stream_events *events);

@@ -220,6 +220,7 @@ static int make(struct proxy **out, const struct proxy_options *o, bool is_detac
     if (!p) return err_set(err, "out of memory at start");
     p->worker_count = o->worker_count;
     p->connection_limit = o->connection_limit;
+    p->file_limit = o->file_limit;
     p->budget.limit = o->memory_limit;
     p->is_detached = is_detached;
     p->given = o->given;

@@ -89,6 +89,7 @@ struct worker {
     struct list questions; /* of password_question: under way */
     uint32_t question_count;
     struct list file_asks; /* of file_ask: likewise */
+    uint32_t open_files;   /* of answers; see file_answer_may_begin() */
     struct h1_worker h1;
     struct shed shed;
     struct resolver *resolver; /* NULL if no route is an egress route */
