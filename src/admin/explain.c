@@ -103,6 +103,17 @@ static const struct shape_field limit_fields[] = {
     { 0 },
 };
 static const struct shape explained_limit_shape = { "ExplainedLimit", 0, limit_fields };
+static const struct shape_field hedge_fields[] = {
+    SAID("percentile", SHAPE_COUNT, "Of how long the pool's servers take."),
+    SAID("at_least_ms", SHAPE_COUNT, "Not before this time."),
+    SAID("after_ms", SHAPE_COUNT, "After which time another would be asked now; null: too little is known.",
+         .may_be_null = true),
+    SAID("may", SHAPE_BOOL, "Whether another would be, if the budget bears it."),
+    SAID("why_not", SHAPE_STRING, "What stands in the way.", .may_be_null = true),
+    { 0 },
+};
+static const struct shape hedge_shape = { "ExplainedHedge", 0, hedge_fields };
+
 static const struct shape_field retry_fields[] = {
     SAID("attempts", SHAPE_COUNT, "How many it may have in all."),
     SAID("on", SHAPE_LIST, "After what another is made: connect, reset, statuses."),
@@ -112,6 +123,8 @@ static const struct shape_field retry_fields[] = {
          "route says so."),
     SAID("budget_share", SHAPE_COUNT, "How many of a hundred of the pool's requests may be sent again."),
     SAID("budget_reserve", SHAPE_COUNT, "How many may besides."),
+    SAID("hedge", SHAPE_OBJECT, "When another server is asked beside one that takes long; null: never.",
+         .of = &hedge_shape, .may_be_null = true),
     { 0 },
 };
 static const struct shape retry_shape = { "ExplainedRetry", 0, retry_fields };

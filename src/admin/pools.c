@@ -181,8 +181,13 @@ struct queue_answer {
     bool newest_first;
 };
 
+struct hedges_answer {
+    uint64_t made, won, denied;
+};
+
 struct retries_answer {
     uint64_t made, denied, now;
+    struct hedges_answer hedges;
 };
 
 struct pool_answer {
@@ -206,11 +211,21 @@ static const struct shape_field queue_fields[] = {
 
 static const struct shape queue_shape = { "Queue", sizeof(struct queue_answer), queue_fields };
 
+static const struct shape_field hedges_fields[] = {
+    SHAPE_ROW(hedges_answer, made, COUNT, "Attempts made beside another, which took long."),
+    SHAPE_ROW(hedges_answer, won, COUNT, "Those of them whose answer went to the client."),
+    SHAPE_ROW(hedges_answer, denied, COUNT, "Those that the pool's retry budget did not bear."),
+    { 0 },
+};
+
+static const struct shape hedges_shape = { "Hedges", sizeof(struct hedges_answer), hedges_fields };
+
 static const struct shape_field retries_fields[] = {
     SHAPE_ROW(retries_answer, made, COUNT, "Attempts after an exchange's first."),
     SHAPE_ROW(retries_answer, denied, COUNT, "Attempts that the pool's retry budget did not bear."),
     SHAPE_ROW(retries_answer, now, COUNT,
               "Exchanges that go on and have had one of its attempts: those that a server may have seen."),
+    SHAPE_ROW(retries_answer, hedges, OBJECT, NULL, .of = &hedges_shape),
     { 0 },
 };
 
@@ -245,6 +260,9 @@ static struct retries_answer describe_retries(const struct pool *pool, struct me
     struct retries_answer a = {
         .denied = metric_sum(metrics, pool->meter_retries_denied),
         .now = atomic_load_explicit(&pool->retries.retrying, memory_order_relaxed),
+        .hedges = { .made = metric_sum(metrics, pool->meter_hedges),
+                    .won = metric_sum(metrics, pool->meter_hedges_won),
+                    .denied = metric_sum(metrics, pool->meter_hedges_denied) },
     };
     for (int i = POOL_RETRY_NONE + 1; i < POOL_RETRY_COUNT; i++)
         a.made += metric_sum(metrics, pool->meter_retries[i]);

@@ -83,6 +83,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(NO_SERVER, "no_server", SERVER, 503, ANY, "no server of the pool can be used")                                 \
     X(QUEUE_FULL, "queue_full", WEIR, 503, ANY, "every server is at its cap and the queue is full")                  \
     X(ANSWER_GIVEN_UP, "answer_given_up", WEIR, 503, ANY, "the server's answer was given up for that of another")    \
+    X(OUTRUN, "outrun", WEIR, 503, ANY, "another server, that was asked as well, answered first")                      \
     X(QUEUE_TIMEOUT, "queue_timeout", WEIR, 503, ANY, "no server had room in time")                                  \
     /* the server's doing */                                                                                         \
     X(CONNECT_REFUSED, "connect_refused", SERVER, 502, CONNECT, "the server refused the connection")                 \

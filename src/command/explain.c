@@ -173,6 +173,22 @@ static void tell_retry(const struct conf_node *e, struct table *t)
     table_add(t, "%s", line);
 }
 
+static void tell_hedge(const struct conf_node *e, struct table *t)
+{
+    const struct conf_node *retry = document_get(e, "retry");
+    const struct conf_node *hedge = retry ? document_get(retry, "hedge") : NULL;
+    char line[LINE_MAX_BYTES] = "";
+    if (!hedge || hedge->kind != CONF_NODE_MAP) return;
+    if (document_is_true(hedge, "may"))
+        add_to_line(line, "another server is asked as well after %g ms without an answer",
+                    document_number(hedge, "after_ms"));
+    else
+        add_to_line(line, "%s", document_text(hedge, "why_not"));
+    table_add(t, "hedge");
+    table_add(t, document_is_true(hedge, "may") ? "yes" : "no");
+    table_add(t, "%s", line);
+}
+
 static void tell_server(const struct conf_node *e, struct table *t)
 {
     const struct conf_node *server = document_get(e, "server"), *second = document_get(e, "runner_up");
@@ -201,6 +217,7 @@ int explain_tell(const struct conf_node *explanation, FILE *out)
     tell_pool(explanation, &t);
     tell_server(explanation, &t);
     tell_retry(explanation, &t);
+    tell_hedge(explanation, &t);
     int result = table_print(&t, out);
     table_fini(&t);
     return result;

@@ -21,6 +21,7 @@
 #include "control/early_stop.h"
 #include "control/gate_watch.h"
 #include "control/heritage.h"
+#include "control/latency_watch.h"
 #include "control/limits.h"
 #include "control/log_watch.h"
 #include "control/reload.h"
@@ -64,6 +65,7 @@ struct control {
     struct invariants *invariants;
     struct server_watch *servers;
     struct traffic_watch *traffic; /* NULL: no admin address, or nothing is to be kept */
+    struct latency_watch *latency;
     struct server_checks *checks;
     struct log_watch *logs; /* NULL: none are watched */
     struct signals signals;
@@ -438,6 +440,7 @@ static int open_all(struct control *c, struct err *err)
     if (open_discovery(c, err) < 0) return -1;
     if (signals_open(&c->signals, &c->loop, on_word, c, err) < 0 || open_proxy(c, err) < 0) return -1;
     if (server_watch_new(&c->servers, c->proxy, &c->loop, err) < 0 || open_checks(c, err) < 0) return -1;
+    if (latency_watch_new(&c->latency, c->proxy, &c->loop, err) < 0) return -1;
     if (split_watch_new(&c->splits, c->proxy, &c->loop, c->jobs, find_folder(c), err) < 0) return -1;
     if (open_logs(c, err) < 0) return -1;
     if (open_audit(c, err) < 0 || open_reload(c, err) < 0) return -1;
@@ -505,6 +508,7 @@ static void close_all(struct control *c)
     jobs_stop(c->jobs);
     server_checks_stop(c->checks);
     traffic_watch_stop(c->traffic);
+    latency_watch_stop(c->latency);
     loop_turn(&c->loop, 0); /* what they had posted */
     split_watch_stop(c->splits);
     drain_stop(&c->drain);
@@ -513,6 +517,7 @@ static void close_all(struct control *c)
     log_watch_free(c->logs);
     server_checks_free(c->checks);
     server_watch_free(c->servers);
+    latency_watch_free(c->latency);
     traffic_watch_free(c->traffic);
     split_watch_free(c->splits);
     profiler_free(c->profiler);

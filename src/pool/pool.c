@@ -288,6 +288,13 @@ static void add_retry_meters(struct pool *p, struct metric_registry *metrics)
     p->meter_retries_denied = metric_counter(
         metrics, "weir_pool_retries_denied_total",
         "Attempts that were not made because the pool's retry budget was used up.", labels, 1);
+    p->meter_hedges = metric_counter(metrics, "weir_pool_hedges_total",
+                                     "Attempts made beside another, which took long.", labels, 1);
+    p->meter_hedges_won = metric_counter(metrics, "weir_pool_hedges_won_total",
+                                         "Those of them whose answer went to the client.", labels, 1);
+    p->meter_hedges_denied = metric_counter(
+        metrics, "weir_pool_hedges_denied_total",
+        "Those that were not made because the pool's retry budget was used up.", labels, 1);
 }
 
 int pool_new(struct pool **out, const struct pool_env *env, const struct pool_conf *conf,

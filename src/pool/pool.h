@@ -3,6 +3,7 @@
  * immutable, counted, and sent to them anew whenever configuration, health, weights or the operator's word change. */
 #pragma once
 
+#include "pool/latency.h"
 #include "pool/peer_set.h"
 #include "pool/retry_budget.h"
 
@@ -52,7 +53,9 @@ struct pool {
     uint32_t meter_queued, meter_queue_full;
     _Atomic uint64_t refused_ns; /* when its queue last refused somebody, of all workers; 0: never */
     uint32_t meter_retries[POOL_RETRY_COUNT], meter_retries_denied;
+    uint32_t meter_hedges, meter_hedges_won, meter_hedges_denied;
     struct retry_budget retries; /* any worker */
+    struct pool_latency latency; /* likewise */
     uint32_t meter_tls_full, meter_tls_resumed,
         meter_tls_failed; /* METRIC_NONE: its servers were always plain */
 };

@@ -418,6 +418,9 @@ static void check_pool(struct conf_decode *d, const struct conf_node *node, void
         conf_decode_fault(d, node, "host",
                           "write what servers know themselves by, like app.example.com or app:8080",
                           "\"%.80s\" is more than a Host can be", p->host);
+    if (p->retry.how.hedge && p->kind == POOL_EGRESS)
+        conf_decode_fault(d, conf_node_get(node, "retry"), "hedge", "leave it out",
+                          "where an egress pool's requests go there is one server, and no other to ask");
     check_tls(d, node, p);
     if (p->subset) check_pool_subset(d, node, p);
     if (p->sticky && p->kind == POOL_EGRESS)

@@ -211,7 +211,7 @@ enum fault { FAULT_NONE, FAULT_TIMEOUT, FAULT_GATEWAY, FAULT_ERROR, FAULT_CONNEC
 
 static enum fault fault_of(const struct pool_evidence *e)
 {
-    if (e->kind == POOL_ANSWERED) return FAULT_NONE;
+    if (e->kind == POOL_ANSWERED || e->kind == POOL_OUTRUN) return FAULT_NONE;
     if (e->kind == POOL_ANSWERED_ERROR)
         return e->status >= 502 && e->status <= 504 ? FAULT_GATEWAY : FAULT_ERROR;
     switch (e->reason) {
@@ -280,9 +280,12 @@ static void note_answer(struct pool_worker *pw, struct server *s, const struct p
 {
     struct server_worker *sw = server_worker_of(pw, s);
     enum fault fault = fault_of(e);
-    if (!e->has_answered) add_relaxed(&sw->attempts);
-    if (e->kind == POOL_ANSWERED && e->value != POOL_UNTIMED && conf_of(pw)->ejection.latency)
+    /* Slow it is, but nothing says that it would have failed, nor that it would not. */
+    bool is_outrun = e->kind == POOL_OUTRUN;
+    if (!e->has_answered && !is_outrun) add_relaxed(&sw->attempts);
+    if ((e->kind == POOL_ANSWERED || is_outrun) && e->value != POOL_UNTIMED && conf_of(pw)->ejection.latency)
         note_wait(sw, e->value);
+    if (is_outrun) return;
     if (fault == FAULT_NONE) {
         if (atomic_load_explicit(&s->has_runs, memory_order_relaxed)) forget_runs(s);
         return;

@@ -172,6 +172,7 @@ enum pool_evidence_kind {
     POOL_CONNECTED,      /* a connection is open */
     POOL_ANSWERED,       /* the response's head has come, or what stands for it */
     POOL_ANSWERED_ERROR, /* likewise, and says that the server failed */
+    POOL_OUTRUN,         /* it has taken so long at least: another's answer was taken instead */
     POOL_ENDED           /* it failed at the server, for `reason` */
 };
 

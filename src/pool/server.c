@@ -60,9 +60,11 @@ static void add_meters(struct server *s, struct metric_registry *metrics)
                                                   "Responses of a server, by the class of their status.",
                                                   labels, 3);
     }
-    s->meter_latency = metric_histogram(metrics, "weir_server_first_byte_seconds",
-                                        "From an attempt's start to the first byte of its response.", labels,
-                                        2);
+    s->meter_latency = metric_histogram(
+        metrics, "weir_server_first_byte_seconds",
+        "From an attempt's start to the first byte of its response, or until that of another "
+        "server was taken (retry: hedge).",
+        labels, 2);
     (void)metric_gauge_fn(metrics, "weir_server_up",
                           "1 while a server is up or warming up; 0 while it is down, ejected, draining or in "
                           "maintenance.",
@@ -141,6 +143,7 @@ void server_free(struct server *s, struct metric_registry *metrics)
 {
     metric_scope_retire(metrics, &s->meters);
     pthread_mutex_destroy(&s->words_lock);
+    free(s->latency);
     free(s->workers);
     free(s);
 }

@@ -14,6 +14,7 @@
 /* Of what is kept of its last TLS handshake that failed. */
 #define SERVER_TLS_FAILURE_MAX 400u
 
+struct latency_window;
 struct names;
 struct pool;
 struct pool_env;
@@ -59,8 +60,9 @@ struct server {
     struct ejection_conf ejection; /* the pool's */
     struct server_state state;
     struct server_window window;
-    bool is_wanted;             /* the pool's, while it looks through its servers */
-    uint32_t set_weight;        /* in the pool's current set; 0: it is not in it */
+    struct latency_window *latency; /* NULL: nobody has asked for it (pool/latency.h) */
+    bool is_wanted;                 /* the pool's, while it looks through its servers */
+    uint32_t set_weight;            /* in the pool's current set; 0: it is not in it */
     struct server_check *check; /* the control thread's, which asks it again and again; NULL: nobody does */
     pthread_mutex_t words_lock;
     char tls_failure[SERVER_TLS_FAILURE_MAX]; /* under the lock; "": none yet */

@@ -3,6 +3,11 @@
 #include "base/bug.h"
 #include "base/log.h"
 
+struct flight_attempt *attempt_kept(const struct attempt *a)
+{
+    return a->record ? flight_attempt_of(a->record, a->number) : NULL;
+}
+
 static struct metric_shard *metrics_of(const struct attempt *a)
 {
     return a->pool->env->metrics;
@@ -47,7 +52,11 @@ static void begin(struct attempt *a, struct server *s, enum balance_reason reaso
     a->is_reused = is_reused;
     a->status = 0;
     if (!a->record) return;
+    unsigned told = a->record->told;
     struct flight_attempt *f = flight_begin_attempt(a->record, s->id, reason, is_reused);
+    a->number = a->record->attempt_count;
+    f->is_hedge = a->is_hedge;
+    if (a->is_hedge) a->record->told = told & 3u; /* the one that it is made beside goes on */
     if (is_reused) f->connect_us = 0;
     metric_add(metrics_of(a), s->meter_attempts, 1);
 }
@@ -86,7 +95,7 @@ bool attempt_enter(struct attempt *a, struct server *s, enum balance_reason reas
 void attempt_opened(struct attempt *a)
 {
     if (bug_if(ATTEMPT, !a->server || a->end)) return;
-    struct flight_attempt *f = a->record ? flight_last_attempt(a->record) : NULL;
+    struct flight_attempt *f = attempt_kept(a);
     if (f) f->connect_us = took_us(a);
     tell_pool(a, POOL_CONNECTED, END_OK);
     if (!a->is_tunnel) return;
@@ -98,7 +107,7 @@ void attempt_opened(struct attempt *a)
 void attempt_answered(struct attempt *a, uint16_t status)
 {
     if (bug_if(ATTEMPT, !a->server || a->end)) return;
-    struct flight_attempt *f = a->record ? flight_last_attempt(a->record) : NULL;
+    struct flight_attempt *f = attempt_kept(a);
     if (f) {
         f->first_byte_us = took_us(a);
         f->status = status;
@@ -134,7 +143,7 @@ void attempt_say_tls_failed(const struct attempt *a, enum end_reason reason, con
 void attempt_end(struct attempt *a, enum end_reason reason)
 {
     if (a->end || bug_if(ATTEMPT, reason == END_NONE)) return;
-    struct flight_attempt *f = a->record ? flight_last_attempt(a->record) : NULL;
+    struct flight_attempt *f = attempt_kept(a);
     a->end = (uint8_t)reason;
     if (f) {
         f->end = (uint8_t)reason;
@@ -143,6 +152,18 @@ void attempt_end(struct attempt *a, enum end_reason reason)
     if (!a->server || end_reason_info(reason)->origin != ORIGIN_SERVER) return;
     if (f) metric_add(metrics_of(a), a->server->meter_failures, 1);
     tell_pool(a, POOL_ENDED, reason);
+}
+
+/* One that was made beside another, and later, says little by the time that it has had. Where the longer ones were not counted,
+ * the time after which another server is asked would become shorter and shorter. */
+void attempt_outrun(struct attempt *a)
+{
+    if (bug_if(ATTEMPT, !a->server || a->end)) return;
+    if (!a->is_hedge && a->record) {
+        metric_observe(metrics_of(a), a->server->meter_latency, took_ns(a) / 1000);
+        tell_pool(a, POOL_OUTRUN, END_OUTRUN);
+    }
+    attempt_end(a, END_OUTRUN);
 }
 
 void attempt_leave(struct attempt *a)

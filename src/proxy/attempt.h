@@ -18,6 +18,8 @@ struct attempt {
     bool is_tunnel;    /* by attempt_enter(): the connection is the owner's */
     bool has_answered; /* the pool knows how long it took */
     bool is_reused;    /* the connection had been used before */
+    bool is_hedge;     /* made beside another, which took long; set before it begins */
+    uint8_t number;    /* in the record */
     uint16_t status;   /* of the answer */
 };
 
@@ -41,6 +43,11 @@ void attempt_answered(struct attempt *a, uint16_t status);
  * `words`: what more is known, may be NULL; `mention`: of which request it is one (record/mention.h). Before attempt_end(). */
 void attempt_say_tls_failed(const struct attempt *a, enum end_reason reason, const char *words,
                             const char *mention);
+/* Another, made beside it or before it, has answered first: put down, and told the pool as a time that it has taken at least.
+ * It has ended by that. */
+void attempt_outrun(struct attempt *a);
+/* What is kept of it; NULL: nothing, or none has begun. */
+struct flight_attempt *attempt_kept(const struct attempt *a);
 /* Puts down how it went, and tells the pool, once. */
 void attempt_end(struct attempt *a, enum end_reason reason);
 /* Gives the server back: the stream is released if all went well, else reset. */

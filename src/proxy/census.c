@@ -63,6 +63,7 @@ static void add_exchange(struct census *c, const struct exchange *x)
         add_timer(c, &x->compression->pause);
     }
     add_attempt(c, &x->attempt);
+    if (x->hedge) add_attempt(c, &x->hedge->attempt);
     if (x->file) c->descriptors += x->file->found.fd >= 0;
     if (exchange_auth_call(x)) add_auth_call(c, exchange_auth_call(x));
     if (c->stock) stock_exchange(c->stock, x);

@@ -101,6 +101,14 @@ enum step exchange_end_of_bug(struct exchange *x)
     return STEP_GO;
 }
 
+/* Nobody wants an answer any more: what ends the exchange ends this attempt too, but speaks of the server in hand. */
+static void end_hedge(struct exchange *x)
+{
+    enum end_reason reason = (enum end_reason)(x->record.end ? x->record.end : x->end);
+    bool is_its_own = reason > END_OK && end_reason_info(reason)->origin != ORIGIN_SERVER;
+    exchange_hedge_drop(x, is_its_own ? reason : END_OUTRUN);
+}
+
 /* The only writer of x->state, with exchange_end_of_bug(). */
 enum step exchange_enter(struct exchange *x, enum exchange_state next)
 {
@@ -111,6 +119,7 @@ enum step exchange_enter(struct exchange *x, enum exchange_state next)
     x->state = (uint8_t)next;
     if (next >= EXCHANGE_REPLY) {
         x->request = REQUEST_UNWANTED;
+        if (x->hedge) end_hedge(x);
         if (x->compression) compression_end(x);
         if (x->file) file_answer_close(x->file);
     }
@@ -339,6 +348,7 @@ static enum step retire(struct exchange *x)
     loop_disarm(l, &x->timer);
     compression_end(x);
     if (x->file) file_answer_close(x->file); /* also where it met what cannot be */
+    if (x->hedge) end_hedge(x);              /* likewise */
     if (x->pool_conf) retry_budget_ended(x->pool, x->is_retrying);
     attempt_end(&x->attempt, (enum end_reason)x->record.end);
     if (x->record.flags & FLIGHT_TUNNEL) x->attempt.stream = NULL;

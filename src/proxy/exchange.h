@@ -45,6 +45,7 @@ enum step { STEP_WAIT, STEP_GO };
 struct compression;
 struct exchange_auth;
 struct exchange_egress;
+struct exchange_hedge;
 struct exchange_trace;
 struct file_answer;
 struct mirror;
@@ -54,7 +55,8 @@ struct exchange {
     struct worker *worker; /* first: what is live is told by it from what is idle in the slab (remains.h) */
     struct listener_worker *listener;
     struct http_stream *client;
-    struct attempt attempt; /* the one in hand, or the last */
+    struct attempt attempt;       /* the one in hand, or the last */
+    struct exchange_hedge *hedge; /* in the arena: one that goes on beside it; NULL: none */
     struct arena arena;
     struct timer timer;
     struct loop_grave grave;
@@ -115,6 +117,7 @@ struct exchange {
     bool wants_fresh;         /* once more to the same server: the reused connection was dead */
     bool was_replaced;        /* that happened already */
     bool is_retrying;         /* counted so in the pool's budget */
+    bool was_hedged;          /* another was asked beside the one in hand, or could not be */
     bool is_informed;         /* a 1xx went out: no second attempt, but still an answer */
     bool is_behind;           /* the client is to take what has come before more of the response is read */
     bool is_watched;          /* the client's end is noticed at any time */
@@ -142,8 +145,8 @@ struct exchange {
     /* Loop milliseconds. Since when the request, and whatever else its state waits for, has not moved: how long that may
      * be is a table in exchange.c. */
     uint64_t request_since_ms, since_ms;
-    struct pace request_pace, response_pace;               /* of the client, while it is waited for */
-    uint64_t total_deadline_ms, try_deadline_ms, watch_ms; /* 0: none */
+    struct pace request_pace, response_pace; /* of the client, while it is waited for */
+    uint64_t total_deadline_ms, try_deadline_ms, hedge_ms, watch_ms; /* 0: none */
 
     /* How the last attempt failed, for whoever has to explain it. */
     const char *detail;

@@ -10,12 +10,12 @@ static bool is_connect_failure(enum end_reason reason)
     return end_reason_info(reason)->is_connect;
 }
 
-static void mark_tried(struct exchange *x, uint32_t peer)
+void exchange_mark_tried(struct exchange *x, uint32_t peer)
 {
     if (x->tried_count < EXCHANGE_TRIED_MAX) x->tried[x->tried_count++] = peer;
 }
 
-static uint32_t peer_of(const struct exchange *x, const struct server *s)
+uint32_t exchange_peer_of(const struct exchange *x, const struct server *s)
 {
     for (uint32_t i = 0; i < x->view->set->count; i++)
         if (x->view->set->servers[i] == s) return i;
@@ -29,9 +29,9 @@ static bool give_up_on(struct exchange *x, const struct server *s, uint32_t peer
         if (x->named_reason == BALANCE_PINNED) return false;
         x->named = NULL;
     }
-    const struct flight_attempt *last = flight_last_attempt(&x->record);
+    const struct flight_attempt *last = attempt_kept(&x->attempt);
     if (peer != BALANCE_NONE)
-        mark_tried(x, peer);
+        exchange_mark_tried(x, peer);
     else if (last && last->reason == BALANCE_OVERFLOW)
         x->has_overflow_failed = true; /* it is in no set that could remember it: the queue, then */
     return true;
@@ -72,7 +72,7 @@ static bool prepare_sequel(struct exchange *x, enum sequel sequel, const struct 
     case SEQUEL_NONE: return false;
     case SEQUEL_ADDRESS: return egress_next_address(x);
     case SEQUEL_AGAIN: x->was_replaced = true; return true;
-    case SEQUEL_OTHER: return !failed || give_up_on(x, failed, peer_of(x, failed));
+    case SEQUEL_OTHER: return !failed || give_up_on(x, failed, exchange_peer_of(x, failed));
     }
     return false;
 }
@@ -101,6 +101,10 @@ enum step exchange_attempt_failed(struct exchange *x, enum end_reason reason, co
     char mention[MENTION_MAX];
     if (bug_if(EXCHANGE, !attempt_is_in_hand(&x->attempt))) return exchange_end_of_bug(x);
     attempt_say_tls_failed(&x->attempt, reason, detail, exchange_mention(x, mention));
+    if (x->hedge) { /* another has been asked already */
+        exchange_hedge_take_over(x, reason);
+        return STEP_WAIT;
+    }
     return exchange_leave_attempt(x, reason, detail, number, exchange_retry(x, reason));
 }
 
@@ -129,10 +133,10 @@ struct found {
 /* The one whose kept connection was dead. */
 static bool find_last(const struct exchange *x, struct found *out)
 {
-    const struct flight_attempt *last = flight_last_attempt((struct flight_record *)&x->record);
+    const struct flight_attempt *last = attempt_kept(&x->attempt);
     struct server *s = last ? roster_server_by_id(x->view->set->roster, last->server) : NULL;
     if (!s) return false;
-    *out = (struct found){ s, peer_of(x, s), (enum balance_reason)last->reason };
+    *out = (struct found){ s, exchange_peer_of(x, s), (enum balance_reason)last->reason };
     return true;
 }
 
@@ -168,7 +172,7 @@ static bool find_offered(const struct exchange *x, struct found *out)
     struct server *s = pool_offered(x->pool);
     bool is_named = s && s == x->named;
     if (s && !is_named && !roster_place_of(x->view->set->roster, s)) return false;
-    *out = (struct found){ s, s ? peer_of(x, s) : BALANCE_NONE,
+    *out = (struct found){ s, s ? exchange_peer_of(x, s) : BALANCE_NONE,
                            is_named ? (enum balance_reason)x->named_reason : BALANCE_QUEUED };
     return s != NULL;
 }
@@ -179,7 +183,8 @@ static bool find_server(struct exchange *x, struct search *search, struct found 
     if (x->wants_fresh && find_last(x, out)) return true;
     x->wants_fresh = false;
     if (x->named && !search->named_is_full) {
-        *out = (struct found){ x->named, peer_of(x, x->named), (enum balance_reason)x->named_reason };
+        *out = (struct found){ x->named, exchange_peer_of(x, x->named),
+                               (enum balance_reason)x->named_reason };
         return true;
     }
     if (x->named && x->named_reason == BALANCE_PINNED) return false;
@@ -192,7 +197,7 @@ static void note_full(struct exchange *x, struct search *search, const struct fo
     search->is_full = true;
     if (f->server == x->named) search->named_is_full = true;
     if (f->reason == BALANCE_OVERFLOW) search->overflow_is_full = true;
-    if (f->peer != BALANCE_NONE) mark_tried(x, f->peer);
+    if (f->peer != BALANCE_NONE) exchange_mark_tried(x, f->peer);
 }
 
 /* The connection could not even be begun. STEP_WAIT in state PICK: the next, please. */
@@ -213,7 +218,8 @@ static void note_begun(struct exchange *x)
     x->detail_number = 0;
     x->record.picked_us = exchange_since_start_us(x);
     x->record.connected_us = x->record.sent_us = x->record.first_byte_us = FLIGHT_NEVER;
-    if (x->trace) exchange_trace_attempt(x);
+    if (x->trace) exchange_trace_attempt(x, x->record.picked_us);
+    exchange_hedge_plan(x);
 }
 
 static enum lease_need need_of(const struct exchange *x)
@@ -229,6 +235,7 @@ static enum step lease(struct exchange *x, struct search *search, const struct f
     enum lease_need need = need_of(x);
     x->wants_fresh = false;
     enum end_reason why = END_INTERNAL;
+    x->attempt.is_hedge = false; /* the one before it may have been */
     enum lease got = attempt_lease(&x->attempt, f->server, f->reason, need, egress_target(x), &why);
     if (got == LEASE_FULL) {
         x->wants_fresh = need == LEASE_FRESH && x->attempts >= x->retry->attempts;
@@ -251,8 +258,8 @@ static void look_up_tried(struct exchange *x, const struct peer_set *before)
     x->tried_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (bug_if(EXCHANGE, tried[i] >= before->count)) continue;
-        uint32_t peer = peer_of(x, before->servers[tried[i]]);
-        if (peer != BALANCE_NONE) mark_tried(x, peer);
+        uint32_t peer = exchange_peer_of(x, before->servers[tried[i]]);
+        if (peer != BALANCE_NONE) exchange_mark_tried(x, peer);
     }
 }
 

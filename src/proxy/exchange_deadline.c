@@ -67,6 +67,7 @@ static void set_timer(struct exchange *x)
         deadline_ms(x, (enum exchange_wait)request_waits[x->request], x->request_since_ms));
     if (x->total_deadline_ms) at = earliest(at, x->total_deadline_ms);
     if (x->try_deadline_ms) at = earliest(at, x->try_deadline_ms);
+    if (x->hedge_ms) at = earliest(at, x->hedge_ms);
     if (!x->is_watched) at = earliest(at, x->watch_ms);
     if (x->state == EXCHANGE_DELAY) at = earliest(at, x->resume_ms);
     if (x->state == EXCHANGE_AUTH) at = earliest(at, exchange_auth_until_ms(x));
@@ -109,6 +110,10 @@ static void on_deadline(struct exchange *x, enum end_reason reason)
 {
     enum step step;
     if (x->state == EXCHANGE_CONNECT && reason == END_CONNECT_TIMEOUT) reason = connect_timeout(x);
+    if (x->hedge && x->state < EXCHANGE_RESPONSE && reason != END_TOTAL_TIMEOUT) {
+        exchange_hedge_take_over(x, reason);
+        return;
+    }
     if (x->state == EXCHANGE_CONNECT)
         step = exchange_attempt_failed(x, reason, NULL, 0);
     else if (x->state <= EXCHANGE_RESPONSE)
@@ -127,8 +132,12 @@ static bool try_is_over(struct exchange *x, uint64_t now)
     if (x->state < EXCHANGE_CONNECT || x->state >= EXCHANGE_RESPONSE || x->is_behind) return false;
     x->try_deadline_ms = now + x->retry->per_try_ms;
     if (x->state == EXCHANGE_REQUEST && x->request == REQUEST_READING) return false;
-    bool is_connecting = x->state == EXCHANGE_CONNECT;
-    if (!exchange_try_another(x, is_connecting ? connect_timeout(x) : END_TRY_TIMEOUT)) return false;
+    enum end_reason reason = x->state == EXCHANGE_CONNECT ? connect_timeout(x) : END_TRY_TIMEOUT;
+    if (x->hedge) { /* another has been asked already */
+        exchange_hedge_take_over(x, reason);
+        return true;
+    }
+    if (!exchange_try_another(x, reason)) return false;
     exchange_advance(x);
     return true;
 }
@@ -142,6 +151,8 @@ void exchange_on_timer(struct timer *t)
         http_stream_watch(x->client);
     }
     if (x->state == EXCHANGE_DONE || try_is_over(x, now)) return;
+    exchange_hedge_look(x, now);
+    if (x->state == EXCHANGE_DONE) return;
     enum exchange_wait wait = wait_of(x), request = (enum exchange_wait)request_waits[x->request];
     if (x->total_deadline_ms && now >= x->total_deadline_ms)
         on_deadline(x, END_TOTAL_TIMEOUT);

@@ -2,6 +2,7 @@
 #include "base/bug.h"
 #include "proxy/choose.h"
 #include "proxy/exchange_steps.h"
+#include "proxy/exchange_trace.h"
 #include "proxy/forward.h"
 #include "proxy/headers.h"
 #include "proxy/mirror.h"
@@ -13,6 +14,7 @@ void request_sent(struct exchange *x)
     x->record.sent_us = exchange_since_start_us(x);
     /* What the client took to send it is not the server's. */
     if (x->try_deadline_ms && x->body_in) exchange_try_until(x, exchange_now_ms(x) + x->retry->per_try_ms);
+    if (x->body_in && !x->hedge) exchange_hedge_plan(x);
     if (x->mirror) mirror_request_ended(x->mirror);
     if (x->state == EXCHANGE_REQUEST) exchange_enter(x, EXCHANGE_ANSWER);
 }
@@ -66,20 +68,27 @@ bool request_go_on(struct exchange *x)
     return true;
 }
 
+void request_describe(const struct exchange *x, const struct server *s, struct http_send *send)
+{
+    *send = (struct http_send){ .head = &x->head,
+                                .authority = forward_authority(x, s),
+                                .target = x->target,
+                                .extra = x->extra,
+                                .extra_count = x->extra_count,
+                                .body = x->head.body,
+                                .content_length = x->head.content_length,
+                                .upgrade = x->upgrade };
+}
+
 enum step request_begin(struct exchange *x)
 {
     if (bug_if(EXCHANGE, !x->attempt.stream || !x->client)) return exchange_end_of_bug(x);
     const struct http_head *head = &x->head;
     const char *unfit = upgrade_prepare(x);
     if (unfit) return exchange_fail_with(x, END_UPGRADE_NOT_SUPPORTED, unfit);
-    struct http_send send = { .head = head,
-                              .authority = forward_authority(x),
-                              .target = x->target,
-                              .extra = x->extra,
-                              .extra_count = x->extra_count,
-                              .body = head->body,
-                              .content_length = head->content_length,
-                              .upgrade = x->upgrade };
+    struct http_send send;
+    if (x->trace && x->was_hedged) exchange_trace_use(x, x->attempt.number);
+    request_describe(x, x->attempt.server, &send);
     exchange_enter(x, EXCHANGE_REQUEST);
     x->record.connected_us = exchange_since_start_us(x);
     bool has_body = head->body != HTTP_BODY_NONE &&

@@ -4,6 +4,7 @@
 #include "proxy/fault_page.h"
 #include "proxy/grpc.h"
 #include "proxy/headers.h"
+#include "proxy/hedge.h"
 #include "proxy/upgrade.h"
 
 void exchange_response_is_whole(struct exchange *x)
@@ -98,7 +99,7 @@ static void keep_response(struct exchange *x, const struct http_head *head)
 static void note_grpc(struct exchange *x, const struct http_field *fields, uint32_t count)
 {
     uint8_t status = x->is_grpc ? grpc_status_in(fields, count) : GRPC_NONE;
-    if (status != GRPC_NONE) x->record.grpc = (uint8_t)(status + 1);
+    if (status != GRPC_NONE) x->record.grpc = (status + 1u) & 127u;
 }
 
 void exchange_begin_response(struct exchange *x, struct http_head *head, unsigned flags)
@@ -160,6 +161,7 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
         return;
     }
     if (head->status < 200 && head->status != 101) {
+        if (x->hedge) exchange_hedge_drop(x, END_OUTRUN); /* what is told comes from one server */
         pass_informational(x, head);
         return;
     }
@@ -170,6 +172,11 @@ static void on_response_head(struct http_stream *s, struct http_head *head, unsi
         return;
     }
     attempt_answered(&x->attempt, head->status);
+    if (x->hedge && !hedge_is_good(x->retry, head->status)) {
+        exchange_hedge_take_over(x, END_ANSWER_GIVEN_UP);
+        return;
+    }
+    if (x->hedge) exchange_hedge_drop(x, END_OUTRUN);
     if (exchange_answer_is_given_up(x, head->status)) {
         exchange_advance(x);
         return;

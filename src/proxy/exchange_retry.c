@@ -32,8 +32,7 @@ static bool was_tried(const struct exchange *x, uint32_t peer)
     return false;
 }
 
-/* Somebody else could be asked now. */
-static bool has_another_server(const struct exchange *x)
+bool exchange_has_another_server(const struct exchange *x)
 {
     const struct peer_set *set = x->view->set;
     if (x->named && x->named_reason == BALANCE_PINNED) return false;
@@ -85,7 +84,7 @@ enum pool_retry exchange_retry(struct exchange *x, enum end_reason reason)
 bool exchange_try_another(struct exchange *x, enum end_reason reason)
 {
     if (bug_if(EXCHANGE, !attempt_is_in_hand(&x->attempt))) return false;
-    if (!has_another_server(x)) return false;
+    if (!exchange_has_another_server(x)) return false;
     enum pool_retry why = exchange_retry(x, reason);
     if (why == POOL_RETRY_NONE) return false;
     exchange_leave_attempt(x, reason, NULL, 0, why);

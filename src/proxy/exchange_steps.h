@@ -1,5 +1,6 @@
 /* proxy/exchange_steps.h: what the parts of an exchange call of one another. exchange.c: states, beginning and
- * end. exchange_attempt.c: servers, the queue. exchange_retry.c: whether a request goes out once more.
+ * end. exchange_attempt.c: servers, the queue. exchange_retry.c: whether a request goes out once more. exchange_hedge.h: another server
+ * beside one that takes long.
  * exchange_request.c: from client to server. exchange_response.c: from server to client. exchange_reply.c: weir's own
  * answers. exchange_deadline.c: how long each is waited for. exchange_file.c: answers from files. exchange_auth.c: who may pass by what they show. exchange_rate.c: rate limits. exchange_egress.c: where egress
  * routes go. exchange_head.c: the head as the exchange's own. A response that is compressed on its way:
@@ -8,6 +9,7 @@
 
 #include "proxy/compression.h"
 #include "proxy/exchange.h"
+#include "proxy/exchange_hedge.h"
 #include "proxy/file_answer.h"
 #include "record/mention.h"
 
@@ -132,7 +134,13 @@ enum step exchange_attempt_failed(struct exchange *x, enum end_reason reason, co
 enum step exchange_leave_attempt(struct exchange *x, enum end_reason reason, const char *detail,
                                  uint32_t number, enum pool_retry why);
 
+/* Not this one again; which is its place in the view. BALANCE_NONE: it is not in it. */
+void exchange_mark_tried(struct exchange *x, uint32_t peer);
+uint32_t exchange_peer_of(const struct exchange *x, const struct server *s);
+
 bool exchange_is_replayable(const struct exchange *x);
+/* Somebody else could be asked now. */
+bool exchange_has_another_server(const struct exchange *x);
 /* Whether another attempt may follow the one in hand, which is over for `reason`; if so it is paid for. */
 enum pool_retry exchange_retry(struct exchange *x, enum end_reason reason);
 /* Gives the attempt in hand up for one at another server, if there is one and all that speaks for it; else nothing has
@@ -143,6 +151,8 @@ bool exchange_answer_is_given_up(struct exchange *x, uint16_t status);
 /* When the attempt in hand has taken longer than one may. */
 void exchange_try_until(struct exchange *x, uint64_t at_ms);
 
+/* What a server is sent of the head. */
+void request_describe(const struct exchange *x, const struct server *s, struct http_send *send);
 /* The request goes to the server as far as it is here. */
 enum step request_begin(struct exchange *x);
 /* All of the request is with the server's stream. */

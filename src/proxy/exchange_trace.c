@@ -57,15 +57,24 @@ bool exchange_trace_begin(struct exchange *x)
     return true;
 }
 
-void exchange_trace_attempt(struct exchange *x)
+void exchange_trace_attempt(struct exchange *x, uint32_t start_us)
 {
     struct exchange_trace *t = x->trace;
     uint32_t kept = flight_kept_attempts(&x->record);
     if (!kept) return;
     struct span_attempt *a = &t->span.attempts[kept - 1];
     make_id(&x->worker->loop.rng, a->id, SPAN_ID_BYTES);
-    a->start_us = x->record.picked_us;
+    a->start_us = start_us;
     memcpy(t->sent.span_id, a->id, SPAN_ID_BYTES);
+    trace_context_print(&t->sent, t->field);
+}
+
+void exchange_trace_use(struct exchange *x, uint32_t number)
+{
+    struct exchange_trace *t = x->trace;
+    if (!number) return;
+    uint32_t place = number < FLIGHT_ATTEMPTS ? number - 1 : FLIGHT_ATTEMPTS - 1;
+    memcpy(t->sent.span_id, t->span.attempts[place].id, SPAN_ID_BYTES);
     trace_context_print(&t->sent, t->field);
 }
 

@@ -7,6 +7,7 @@
 #include "proxy/choose.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/explain_request.h"
+#include "proxy/explain_retry.h"
 #include "proxy/site.h"
 #include "route/maintenance_conf.h"
 #include "route/split.h"
@@ -342,38 +343,6 @@ static int pick(const struct pool *p, uint64_t hash, uint64_t now_ns, struct bal
     return 0;
 }
 
-/* By the route's settings, else by the pool's. */
-static void print_retry(const struct explain_request *rq, const struct choose_result *c, struct json *out)
-{
-    const struct route_conf *route = c->route->conf;
-    const struct retry_conf *retry = route && route->retry ? route->retry
-                                                           : &c->pool->pool->roster->conf->retry.how;
-    const struct retry_budget_conf *budget = &c->pool->pool->roster->conf->retry.budget;
-    const uint32_t *on = retry->on.data;
-    json_key(out, "retry");
-    json_object(out);
-    json_key(out, "attempts");
-    json_u64(out, retry->attempts);
-    json_key(out, "on");
-    json_array(out);
-    for (uint32_t i = 0; i < retry->on.count; i++) {
-        char memory[16];
-        struct text t = text_over(memory, sizeof(memory));
-        retry_on_print(&on[i], &t);
-        json_slice(out, text_slice(&t));
-    }
-    json_array_end(out);
-    json_key(out, "per_try_ms");
-    json_u64(out, retry->per_try_ms);
-    json_key(out, "may_repeat");
-    json_bool(out, http_method_is_idempotent(rq->head.method) || (route && route->idempotent));
-    json_key(out, "budget_share");
-    json_u64(out, budget->share);
-    json_key(out, "budget_reserve");
-    json_u64(out, budget->reserve);
-    json_object_end(out);
-}
-
 static int print_pool(const struct choose_result *c, uint64_t now_ns, struct json *out, struct err *err)
 {
     const struct pool *p = c->pool->pool;
@@ -542,7 +511,7 @@ static int tell_all(struct explain_request *rq, struct route_scratch *scratch, s
     } else {
         json_key(out, "target");
         json_slice(out, rq->target);
-        print_retry(rq, &c, out);
+        explain_retry(rq, &c, out);
         result = print_pool(&c, now_ns, out, err);
     }
     json_object_end(out);

@@ -38,8 +38,7 @@ static const char *phase_of(const struct exchange *x)
 
 const struct server *fault_server(const struct exchange *x)
 {
-    struct flight_record *r = (struct flight_record *)&x->record;
-    const struct flight_attempt *last = flight_last_attempt(r);
+    const struct flight_attempt *last = attempt_kept(&x->attempt);
     return last && x->view ? roster_server_by_id(x->view->set->roster, last->server) : NULL;
 }
 
@@ -408,7 +407,7 @@ static int reply_in_grpc(struct exchange *x, struct fault_reply *out)
     out->fields[out->field_count++] = make_field("grpc-status", slice_of(grpc_status_text(grpc)));
     out->fields[out->field_count++] = make_field("grpc-message", text_slice(&message));
     out->fields[out->field_count++] = make_field("X-Request-Id", slice_of(x->request_id));
-    x->record.grpc = (uint8_t)(grpc + 1);
+    x->record.grpc = (grpc + 1u) & 127u;
     return 0;
 }
 

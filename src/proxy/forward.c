@@ -245,10 +245,10 @@ struct slice forward_host(const struct pool_conf *conf, const struct server *s, 
     return s->address.sa.any.sa_family == AF_UNIX ? SLICE("localhost") : slice_of(s->address_text);
 }
 
-struct slice forward_authority(const struct exchange *x)
+struct slice forward_authority(const struct exchange *x, const struct server *s)
 {
     if (x->egress) return egress_authority(x);
-    return forward_host(x->pool_conf, x->attempt.server, x->head.authority);
+    return forward_host(x->pool_conf, s, x->head.authority);
 }
 
 uint32_t forward_hops(const struct http_head *head)

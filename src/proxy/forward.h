@@ -20,7 +20,7 @@ int forward_fields(struct exchange *x);
 /* The Host for a server, by its pool's policy; `asked`: the client's. */
 struct slice forward_host(const struct pool_conf *conf, const struct server *s, struct slice asked);
 /* Likewise for the exchange's, or what an egress route's request names. */
-struct slice forward_authority(const struct exchange *x);
+struct slice forward_authority(const struct exchange *x, const struct server *s);
 /* How many more may pass OPTIONS or TRACE on (RFC 9110 7.6.2): the least of what is said; FORWARD_UNLIMITED if nothing
  * is, and for all other methods. */
 #define FORWARD_UNLIMITED UINT64_MAX

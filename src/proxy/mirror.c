@@ -433,7 +433,7 @@ void mirror_original_ended(struct exchange *x)
     struct mirror *m = x->mirror;
     if (bug_if(MIRROR, m->has_original)) return; /* it may be buried */
     x->mirror = NULL;
-    const struct flight_attempt *last = flight_last_attempt(&x->record);
+    const struct flight_attempt *last = attempt_kept(&x->attempt);
     if (x->record.end == END_OK && last) {
         m->original_status = last->status;
         m->original_first_byte_us = last->first_byte_us;

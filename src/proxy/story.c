@@ -219,6 +219,15 @@ static void add_outcome(const struct flight_attempt *a, struct text *t)
         add_duration(t, a->first_byte_us);
     }
     if (a->end == END_OK || a->end == END_NONE) return;
+    if (a->end == END_OUTRUN) {
+        TEXT_LITERAL(t, ", and was broken off");
+        if (a->first_byte_us != FLIGHT_NEVER) {
+            TEXT_LITERAL(t, " after ");
+            add_duration(t, a->first_byte_us);
+        }
+        TEXT_LITERAL(t, ", as another had answered");
+        return;
+    }
     if (a->end == END_ANSWER_GIVEN_UP) {
         TEXT_LITERAL(t, ", which was given up for the answer of another");
         return;
@@ -240,6 +249,7 @@ static void tell_attempt(struct teller *s, const struct flight_attempt *a, uint3
         TEXT_LITERAL(t, "It went to ");
     add_server(s, a->server, t);
     text_printf(t, "%s", choice_of((enum balance_reason)a->reason));
+    if (a->is_hedge) TEXT_LITERAL(t, ", beside the one before it, which took long");
     if (a->is_reused) {
         TEXT_LITERAL(t, ", on a connection that had been used before");
     } else if (a->connect_us == FLIGHT_NEVER) {
@@ -263,9 +273,8 @@ static void tell_attempts(struct teller *s)
             text_printf(begin(s), "Of attempts %u to %u nothing is kept.", kept, r->attempt_count - 1u);
             say(s, FLIGHT_NEVER);
         }
-        /* The record's times are the last attempt's. */
         tell_attempt(s, &r->attempts[i], is_last ? r->attempt_count : i + 1,
-                     is_last ? r->picked_us : FLIGHT_NEVER);
+                     i == r->told ? r->picked_us : FLIGHT_NEVER);
     }
     const struct route *route = r->route && !r->attempt_count ? route_of(s) : NULL;
     if (route && route->conf && route->conf->files) {
@@ -273,6 +282,13 @@ static void tell_attempts(struct teller *s)
         say(s, FLIGHT_NEVER);
     } else if (!r->attempt_count && !(r->flags & FLIGHT_TCP)) {
         TEXT_LITERAL(begin(s), "No server was tried.");
+        say(s, FLIGHT_NEVER);
+    }
+    if (r->is_hedge_denied) {
+        text_printf(
+            begin(s),
+            "Another server was to be asked as well and was not: the retry budget of pool %s was used up.",
+            name_of(s, r->pool));
         say(s, FLIGHT_NEVER);
     }
     if (!(r->flags & FLIGHT_RETRY_DENIED)) return;

@@ -212,12 +212,11 @@ static void add_attempt_header(const struct access_line *l, const struct flight_
     add_us(l, a->status ? a->first_byte_us : FLIGHT_NEVER);
 }
 
-/* The last attempt goes on to the end; the others ended when they failed. */
+/* The one that answered goes on to the end; the others ended when they failed, or were outrun. */
 static void add_attempt_response(const struct access_line *l, const struct flight_attempt *a, uint32_t i)
 {
     const struct flight_record *r = l->entry->record;
-    bool is_last = i + 1 == flight_kept_attempts(r);
-    if (is_last && a->status && r->picked_us != FLIGHT_NEVER && r->total_us >= r->picked_us)
+    if (i == r->told && a->status && r->picked_us != FLIGHT_NEVER && r->total_us >= r->picked_us)
         add_seconds(l->out, r->total_us - r->picked_us);
     else
         add_us(l, a->first_byte_us);

@@ -51,6 +51,19 @@ void flight_set_request_id(struct flight_record *r, struct slice request_id)
     r->request_id_len = (uint8_t)request_id.len;
 }
 
+struct flight_attempt *flight_attempt_of(struct flight_record *r, uint32_t number)
+{
+    if (!number || number > r->attempt_count) return NULL;
+    if (number == r->attempt_count) return flight_last_attempt(r);
+    return number < FLIGHT_ATTEMPTS ? &r->attempts[number - 1] : NULL;
+}
+
+void flight_tell_of(struct flight_record *r, uint32_t number)
+{
+    const struct flight_attempt *a = flight_attempt_of(r, number);
+    if (a) r->told = (unsigned)(a - r->attempts) & 3u;
+}
+
 struct flight_attempt *flight_last_attempt(struct flight_record *r)
 {
     return r->attempt_count ? &r->attempts[flight_kept_attempts(r) - 1] : NULL;
@@ -60,7 +73,7 @@ void flight_set_tls(struct flight_record *r, const struct tls_facts *tls)
 {
     r->flags |= FLIGHT_CLIENT_TLS;
     if (!tls) return;
-    r->tls_version = tls->version;
+    r->tls_version = tls->version & 15u;
     r->tls_cipher = tls->cipher;
 }
 
@@ -73,9 +86,10 @@ struct flight_attempt *flight_begin_attempt(struct flight_record *r, uint32_t se
         .server = server,
         .connect_us = is_reused ? 0 : FLIGHT_NEVER,
         .first_byte_us = FLIGHT_NEVER,
-        .reason = (unsigned)reason & 127u,
+        .reason = (unsigned)reason & 63u,
         .is_reused = is_reused,
     };
+    flight_tell_of(r, r->attempt_count);
     return attempt;
 }
 
@@ -185,6 +199,8 @@ static void print_attempt(const struct flight_attempt *a, uint32_t number, const
     print_name("server", a->server, names, out);
     json_key(out, "reason");
     json_string(out, balance_reason_name((enum balance_reason)a->reason));
+    json_key(out, "is_hedge");
+    json_bool(out, a->is_hedge);
     json_key(out, "is_reused");
     json_bool(out, a->is_reused);
     print_ms("connect_ms", a->connect_us, out);
@@ -242,6 +258,8 @@ static void print_request(const struct flight_record *r, struct json *out)
         json_bool(out, r->flags & FLIGHT_OVER_RATE);
         json_key(out, "is_retry_denied");
         json_bool(out, r->flags & FLIGHT_RETRY_DENIED);
+        json_key(out, "is_hedge_denied");
+        json_bool(out, r->is_hedge_denied);
     }
     json_key(out, "is_tunnel");
     json_bool(out, r->flags & FLIGHT_TUNNEL);

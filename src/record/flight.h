@@ -43,7 +43,8 @@ struct flight_attempt {
                                to the failure */
     uint16_t status;        /* of the server's response; 0 if no head came */
     uint8_t end;            /* enum end_reason */
-    uint8_t reason : 7;     /* enum balance_reason; set by flight_begin_attempt() */
+    uint8_t reason : 6;     /* enum balance_reason; set by flight_begin_attempt() */
+    bool is_hedge : 1;      /* made beside the one before it, which took long */
     bool is_reused : 1;     /* the connection had served before */
 };
 
@@ -53,7 +54,7 @@ struct flight_record {
     uint64_t total_us;
     uint64_t bytes_in, bytes_out; /* on the client's side, heads included */
     struct ip client;
-    /* Since the start. With several attempts, all but the first speak of the last one. */
+    /* Since the start. With several attempts, all but the first speak of attempts[told]. */
     uint32_t head_us, picked_us, connected_us, sent_us, first_byte_us;
     uint32_t listener, route, pool,
         variant; /* ids; variant: of "split=variant", FLIGHT_NO_ID without a split */
@@ -65,9 +66,12 @@ struct flight_record {
     uint8_t flags;         /* enum flight_flag */
     uint8_t attempt_count; /* at most 255; attempts[] keeps the first three and the last */
     uint8_t request_id_len, target_len;
-    uint8_t tls_version; /* 1.x of the client's TLS; 0: it is not known */
+    uint8_t tls_version : 4; /* 1.x of the client's TLS; 0: it is not known */
+    uint8_t told : 2; /* of attempts[]: the last, but for those that were made beside it and did not answer */
     uint16_t tls_cipher; /* as in struct tls_facts */
-    uint8_t grpc;        /* one more than the gRPC status that the client was sent; 0: none */
+    uint8_t grpc : 7;    /* one more than the gRPC status that the client was sent; 0: none */
+    bool
+        is_hedge_denied : 1; /* another server was to be asked as well, and the pool's retry budget used up */
     char request_id[FLIGHT_REQUEST_ID_MAX];
     char target[FLIGHT_TARGET_MAX]; /* its first bytes */
     struct flight_attempt attempts[FLIGHT_ATTEMPTS];
@@ -84,9 +88,14 @@ void flight_set_request_id(struct flight_record *r, struct slice request_id);
 /* Over TLS; NULL: nothing more is known. */
 struct tls_facts;
 void flight_set_tls(struct flight_record *r, const struct tls_facts *tls);
-/* The slot for one more attempt, set up; valid until the next. */
+/* The slot for one more attempt, set up; valid until the next. Times are its own from now on: what is made beside the one
+ * before it says otherwise by flight_tell_of(). */
 struct flight_attempt *flight_begin_attempt(struct flight_record *r, uint32_t server,
                                             enum balance_reason reason, bool is_reused);
+/* Of this number, from 1 on; NULL: nothing is kept of it, or there is none. */
+struct flight_attempt *flight_attempt_of(struct flight_record *r, uint32_t number);
+/* Times speak of this one; nothing happens if nothing is kept of it. */
+void flight_tell_of(struct flight_record *r, uint32_t number);
 /* The one begun last; NULL if there is none. */
 struct flight_attempt *flight_last_attempt(struct flight_record *r);
 static inline uint32_t flight_kept_attempts(const struct flight_record *r)

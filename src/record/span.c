@@ -120,9 +120,8 @@ static void put_exchange(const struct span_source *source, const struct span_rec
 static uint64_t attempt_end_us(const struct span_record *s, uint32_t number)
 {
     const struct flight_attempt *a = &s->flight.attempts[number];
-    bool is_last = number + 1 == flight_kept_attempts(&s->flight);
     uint64_t end_us = s->flight.total_us;
-    if (!is_last && a->first_byte_us != FLIGHT_NEVER)
+    if (number != s->flight.told && a->first_byte_us != FLIGHT_NEVER)
         end_us = (uint64_t)s->attempts[number].start_us + a->first_byte_us;
     return end_us < s->attempts[number].start_us ? s->attempts[number].start_us : end_us;
 }

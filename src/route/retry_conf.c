@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "conf/decode.h"
+
 #define ON_MAX 16
 #define MS_MAX (24 * 3600 * 1000)
 
@@ -52,6 +54,28 @@ static const struct conf_type on_type = {
     .pattern_help = "connect, reset or 503",
 };
 
+static const struct conf_field hedge_fields[] = {
+    { "percentile", CONF_U32(struct hedge_conf, percentile), .min = HEDGE_PERCENTILE_MIN,
+      .max = HEDGE_PERCENTILE_MAX, .preset = "95",
+      .help = "How many of a hundred answers begin sooner than another server is asked: of late, at the "
+              "server that is in the middle of the pool's by this." },
+    { "at_least", CONF_MSEC(struct hedge_conf, at_least_ms), .min = 1, .max = 600000, .preset = "10ms",
+      .help = "But not before this time." },
+    { 0 },
+};
+
+static const struct conf_type hedge_type = {
+    .name = "hedge", .size = sizeof(struct hedge_conf), .fields = hedge_fields, .short_form = "percentile"
+};
+
+static void check(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    const struct retry_conf *r = object;
+    if (r->hedge && r->attempts < 2)
+        conf_decode_fault(d, node, "hedge", "write `attempts: 2` or more, or leave hedge out",
+                          "to ask another server as well is a second attempt, and only one is allowed");
+}
+
 #define RETRY_ROWS                                                                                           \
     { "attempts",    CONF_U32(struct retry_conf, attempts),                                                  \
       .min = 1,      .max = 16,                                                                              \
@@ -78,6 +102,10 @@ static const struct conf_type on_type = {
           .preset = "off",                                                                                   \
           .flags = CONF_MAY_BE_OFF,                                                                          \
           .help = "How long after a request's beginning it may still be tried again." },                     \
+        { "hedge", CONF_OPTIONAL(struct retry_conf, hedge, &hedge_type),                                     \
+          .help =                                                                                            \
+              "Where a request may be repeated and its server takes longer than most do, another server is " \
+              "asked as well, and the first good answer is taken. Nobody is if absent; `{}` will do." },     \
     {                                                                                                        \
         "buffer", CONF_BYTES(struct retry_conf, buffer_bytes),                                               \
             .max = 1 << 20, .preset = "16KiB",                                                               \
@@ -86,9 +114,11 @@ static const struct conf_type on_type = {
 
 static const struct conf_field fields[] = { RETRY_ROWS, { 0 } };
 
-const struct conf_type retry_conf_type = {
-    .name = "route retry", .size = sizeof(struct retry_conf), .fields = fields, .short_form = "attempts"
-};
+const struct conf_type retry_conf_type = { .name = "route retry",
+                                           .size = sizeof(struct retry_conf),
+                                           .fields = fields,
+                                           .short_form = "attempts",
+                                           .check = check };
 
 static const struct conf_field budget_fields[] = {
     { "share", CONF_U32(struct retry_budget_conf, share), .min = 1, .max = 1000, .preset = "20",
@@ -113,9 +143,11 @@ static const struct conf_field pool_fields[] = {
     { 0 },
 };
 
-const struct conf_type pool_retry_conf_type = {
-    .name = "retry", .size = sizeof(struct pool_retry_conf), .fields = pool_fields, .short_form = "attempts"
-};
+const struct conf_type pool_retry_conf_type = { .name = "retry",
+                                                .size = sizeof(struct pool_retry_conf),
+                                                .fields = pool_fields,
+                                                .short_form = "attempts",
+                                                .check = check };
 
 bool retry_conf_names(const struct retry_conf *conf, uint32_t what)
 {

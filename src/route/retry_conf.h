@@ -10,12 +10,22 @@ enum retry_on {
     RETRY_ON_RESET        /* the connection broke before a byte of the answer */
 };
 
+#define HEDGE_PERCENTILE_MIN 50u
+#define HEDGE_PERCENTILE_MAX 99u
+
+/* Another server is asked beside one that takes longer than most do, and the first good answer is taken. */
+struct hedge_conf {
+    uint32_t percentile; /* of how long the pool's servers take of late: pool/latency.h */
+    uint64_t at_least_ms;
+};
+
 struct retry_conf {
     uint32_t attempts; /* in all, the first included */
     uint64_t buffer_bytes;
-    struct conf_items on; /* uint32_t: enum retry_on, or a status from 400 to 599 */
-    uint64_t per_try_ms;  /* 0: none */
-    uint64_t total_ms;    /* 0: no end */
+    struct conf_items on;     /* uint32_t: enum retry_on, or a status from 400 to 599 */
+    uint64_t per_try_ms;      /* 0: none */
+    uint64_t total_ms;        /* 0: no end */
+    struct hedge_conf *hedge; /* NULL: nobody is asked beside another */
 };
 
 /* How many a pool's servers bear, of all workers together. */

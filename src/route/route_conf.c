@@ -295,6 +295,9 @@ static void check_destination(struct conf_decode *d, const struct conf_node *nod
             "what weir answers by itself goes as it is: only servers' responses and files are compressed");
     if (r->retry && !has_server && !r->egress)
         conf_decode_fault(d, node, "retry", "leave it out", "there is no server that could be tried again");
+    if (r->retry && r->retry->hedge && r->egress)
+        conf_decode_fault(d, conf_node_get(node, "retry"), "hedge", "leave it out",
+                          "where an egress route's request goes there is one server, and no other to ask");
     if (r->rewrite && !has_server && !r->egress && !r->files)
         conf_decode_fault(d, node, "rewrite", "leave it out",
                           "there is no server and no file that the rewritten target could be for");

@@ -1,6 +1,7 @@
 /* A seeded simulation: exchanges on several workers, a pool, its balancing and queues, against servers that only
  * exist in numbers: they take their time, refuse connections for a while, fail in several ways, are drained by the
- * operator. Whoever may be tried again is, by the rules and the budget of traffic. No socket is
+ * operator. Whoever may be tried again is, and whoever takes long is asked for at another server too, by the rules and the
+ * budget of traffic. No socket is
  * opened and no time passes. WEIR_SIMULATION_SEEDS=N plays N seeds instead of the few of every test run. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include "balance/peers.h"
 #include "pool/crew.h"
 #include "pool/ejection.h"
+#include "proxy/hedge.h"
 #include "proxy/retry.h"
 
 #define SEEDS 300
@@ -34,6 +36,7 @@ enum event_kind {
     EVENT_ANSWERED,
     EVENT_LOST, /* the connection breaks without an answer */
     EVENT_SLOW, /* the time of a try is over */
+    EVENT_LONG, /* it takes longer than most do */
     EVENT_QUEUE_TIMEOUT,
     EVENT_DRAIN,
     EVENT_ENABLE,
@@ -44,6 +47,7 @@ struct event {
     uint64_t at_ms, number; /* number: of two at the same time the earlier made is first */
     enum event_kind kind;
     uint32_t subject; /* exchange or server */
+    uint32_t attempt; /* of the exchange: the one that it is of */
 };
 
 enum fate {
@@ -59,18 +63,24 @@ enum fate {
 
 struct simulation;
 
+/* One try at one server. */
+struct leg {
+    struct server *server; /* it holds a slot of */
+    uint32_t number;
+    bool is_kept, was_seen; /* its connection; the server has acted on it */
+};
+
 struct exchange {
     struct pool_waiter waiter;
     struct simulation *sim;
     struct pool_view *view;
-    struct server *server;      /* it holds a slot of */
+    struct leg own, rival;      /* the one in hand; one beside it, whose server is NULL if there is none */
     uint64_t hash, deadline_ms; /* of its waiting */
     uint32_t worker, attempts, tried_count;
     uint32_t tried[CREW_SERVERS_MAX];
     bool is_waiting, is_again;
-    bool is_repeatable, is_retrying, was_replaced;
-    bool is_kept, was_seen; /* the attempt: its connection; the server has acted on it */
-    uint32_t acted;         /* how many servers may have */
+    bool is_repeatable, is_retrying, was_replaced, was_hedged;
+    uint32_t acted; /* how many servers may have */
     enum fate fate;
 };
 
@@ -94,9 +104,10 @@ struct simulation {
     uint32_t queued; /* events */
     uint64_t ticks, judged;
     uint64_t retries, denied; /* that the budget was asked for; granted and not */
-    uint64_t replaced;
+    uint64_t replaced, hedged, won, outrun, taken_over;
     uint32_t on[3];
     struct retry_conf retry;
+    struct hedge_conf hedge;
     struct model_server servers[CREW_SERVERS_MAX];
     struct exchange exchanges[EXCHANGES];
     struct event events[EVENTS_MAX]; /* a heap */
@@ -109,14 +120,20 @@ static bool is_before(const struct event *a, const struct event *b)
     return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->number < b->number;
 }
 
-static void add_event(struct simulation *s, uint64_t after_ms, enum event_kind kind, uint32_t subject)
+static void add_attempts_event(struct simulation *s, uint64_t after_ms, enum event_kind kind,
+                               uint32_t subject, uint32_t attempt)
 {
     assert_true(s->queued < EVENTS_MAX);
-    struct event e = { s->crew.now_ms + after_ms, s->event_count++, kind, subject };
+    struct event e = { s->crew.now_ms + after_ms, s->event_count++, kind, subject, attempt };
     uint32_t at = s->queued++;
     for (; at && is_before(&e, &s->events[(at - 1) / 2]); at = (at - 1) / 2)
         s->events[at] = s->events[(at - 1) / 2];
     s->events[at] = e;
+}
+
+static void add_event(struct simulation *s, uint64_t after_ms, enum event_kind kind, uint32_t subject)
+{
+    add_attempts_event(s, after_ms, kind, subject, 0);
 }
 
 static struct event next_event(struct simulation *s)
@@ -151,7 +168,8 @@ static void try_next(struct exchange *x);
 static void end_exchange(struct exchange *x, enum fate fate)
 {
     assert_int_equal(x->fate, FATE_NONE);
-    assert_null(x->server);
+    assert_null(x->own.server);
+    assert_null(x->rival.server);
     assert_false(x->is_waiting);
     x->fate = fate;
     x->sim->fates[fate]++;
@@ -206,38 +224,59 @@ static void check_choice(const struct exchange *x, const struct server *server)
 
 static bool errs_now(struct simulation *s, const struct model_server *m);
 
+static void add_leg_event(struct exchange *x, const struct leg *leg, uint64_t after_ms, enum event_kind kind)
+{
+    add_attempts_event(x->sim, after_ms, kind, (uint32_t)(x - x->sim->exchanges), leg->number);
+}
+
 /* A kept connection may have been dead before the server saw anything. */
-static void begin_loss(struct exchange *x, uint32_t number)
+static void begin_loss(struct exchange *x, struct leg *leg)
 {
     struct simulation *s = x->sim;
     bool is_slow = draw_one_in(s, 2);
-    x->was_seen = is_slow || !x->is_kept || draw_one_in(s, 2);
-    x->acted += x->was_seen;
-    add_event(s, is_slow ? PER_TRY_MS : rng_below(&s->rng, 30), is_slow ? EVENT_SLOW : EVENT_LOST, number);
+    leg->was_seen = is_slow || !leg->is_kept || draw_one_in(s, 2);
+    x->acted += leg->was_seen;
+    add_leg_event(x, leg, is_slow ? PER_TRY_MS : rng_below(&s->rng, 30), is_slow ? EVENT_SLOW : EVENT_LOST);
+}
+
+static void start_leg(struct exchange *x, struct leg *leg, struct server *server)
+{
+    struct simulation *s = x->sim;
+    struct model_server *m = &s->servers[crew_index(server)];
+    check_choice(x, server);
+    *leg = (struct leg){ .server = server, .number = ++x->attempts, .is_kept = draw_one_in(s, 2) };
+    m->running++;
+    m->attempts++;
+    s->attempts_begun++;
+    if (s->crew.now_ms >= m->fails_from_ms && s->crew.now_ms < m->fails_until_ms)
+        add_leg_event(x, leg, rng_below(&s->rng, 30), EVENT_REFUSED);
+    else if (errs_now(s, m) && draw_one_in(s, 2))
+        begin_loss(x, leg);
+    else
+        add_leg_event(x, leg, draw_ms(s, s->mean_ms), EVENT_ANSWERED);
+}
+
+static enum hedge_bar hedge_bar_of(const struct exchange *x)
+{
+    const struct hedge_facts f = { .latency_us = (uint32_t)(x->sim->mean_ms * 2000),
+                                   .servers = x->view->set->count,
+                                   .attempts = x->attempts,
+                                   .is_repeatable = x->is_repeatable,
+                                   .was_hedged = x->was_hedged,
+                                   .is_whole = true };
+    return hedge_bar(&x->sim->retry, &f);
 }
 
 static void start_attempt(struct exchange *x, struct server *server)
 {
     struct simulation *s = x->sim;
-    struct model_server *m = &s->servers[crew_index(server)];
-    uint32_t number = (uint32_t)(x - s->exchanges);
-    check_choice(x, server);
     /* Twice only by proof. */
     assert_true(!x->acted || x->is_repeatable);
-    x->server = server;
-    x->is_kept = draw_one_in(s, 2);
-    x->was_seen = false;
-    x->attempts++;
+    assert_null(x->rival.server);
     x->deadline_ms = 0;
-    m->running++;
-    m->attempts++;
-    s->attempts_begun++;
-    if (s->crew.now_ms >= m->fails_from_ms && s->crew.now_ms < m->fails_until_ms)
-        add_event(s, rng_below(&s->rng, 30), EVENT_REFUSED, number);
-    else if (errs_now(s, m) && draw_one_in(s, 2))
-        begin_loss(x, number);
-    else
-        add_event(s, draw_ms(s, s->mean_ms), EVENT_ANSWERED, number);
+    start_leg(x, &x->own, server);
+    if (hedge_bar_of(x) == HEDGE_BAR_NONE)
+        add_leg_event(x, &x->own, hedge_after_ms(&s->hedge, (uint32_t)(s->mean_ms * 2000)), EVENT_LONG);
 }
 
 /* Its turn in the queue has come. */
@@ -295,21 +334,24 @@ static bool errs_now(struct simulation *s, const struct model_server *m)
     return rng_below(&s->rng, 100) < m->errs_percent;
 }
 
-static void leave_server(struct exchange *x, enum end_reason reason, uint16_t status)
+static void leave_leg(struct exchange *x, struct leg *leg, enum end_reason reason, uint16_t status)
 {
     struct simulation *s = x->sim;
     struct pool_worker *pw = s->crew.workers[x->worker];
     struct pool_evidence e = { .kind = POOL_CONNECTED, .reason = END_OK, .value = POOL_UNTIMED };
-    if (reason != END_CONNECT_REFUSED) pool_attempt_ended(pw, NULL, x->server, &e);
-    e.kind = status >= 500 ? POOL_ANSWERED_ERROR : status ? POOL_ANSWERED : POOL_ENDED;
+    if (reason != END_CONNECT_REFUSED) pool_attempt_ended(pw, NULL, leg->server, &e);
+    e.kind = reason == END_OUTRUN ? POOL_OUTRUN
+             : status >= 500      ? POOL_ANSWERED_ERROR
+             : status             ? POOL_ANSWERED
+                                  : POOL_ENDED;
     e.reason = reason;
     e.status = status;
-    e.may_be_stale = x->is_kept;
-    pool_attempt_ended(pw, NULL, x->server, &e);
-    s->servers[crew_index(x->server)].running--;
+    e.may_be_stale = leg->is_kept;
+    pool_attempt_ended(pw, NULL, leg->server, &e);
+    s->servers[crew_index(leg->server)].running--;
     s->attempts_ended++;
-    struct server *server = x->server;
-    x->server = NULL;
+    struct server *server = leg->server;
+    leg->server = NULL;
     pool_leave(pw, server);
 }
 
@@ -328,12 +370,27 @@ static void arrive(struct simulation *s)
     try_next(x);
 }
 
-/* Never more than is configured: a fifth of all that came and of those that go on, or three and with three. */
-static void check_budget(struct simulation *s, bool is_granted)
+/* Never more than is configured: a fifth of all that came, or three; and whoever joins those that are there again is within a
+ * fifth of those that go on, and three. */
+static void check_budget(struct simulation *s, bool is_entering)
 {
     uint64_t fifth = s->begun / 5;
     assert_true(s->retries <= (fifth > 3 ? fifth : 3));
-    if (is_granted) assert_true(s->crew.pool->retries.retrying <= 3 + s->live / 5);
+    if (is_entering) assert_true(s->crew.pool->retries.retrying <= 3 + s->live / 5);
+}
+
+static bool pay(struct exchange *x)
+{
+    struct simulation *s = x->sim;
+    bool is_granted = retry_budget_take(s->crew.workers[x->worker], x->is_retrying, false);
+    bool is_entering = is_granted && !x->is_retrying;
+    x->is_retrying |= is_granted;
+    if (is_granted)
+        s->retries++;
+    else
+        s->denied++;
+    check_budget(s, is_entering);
+    return is_granted;
 }
 
 static bool may_go_on(struct exchange *x, enum end_reason reason)
@@ -342,7 +399,7 @@ static bool may_go_on(struct exchange *x, enum end_reason reason)
     struct retry_facts f = { .reason = reason,
                              .attempts = x->attempts,
                              .is_repeatable = x->is_repeatable,
-                             .is_kept = x->is_kept && reason != END_CONNECT_REFUSED,
+                             .is_kept = x->own.is_kept && reason != END_CONNECT_REFUSED,
                              .was_replaced = x->was_replaced,
                              .is_whole = true };
     enum pool_retry why = retry_decide(&s->retry, &f);
@@ -352,41 +409,137 @@ static bool may_go_on(struct exchange *x, enum end_reason reason)
         s->replaced++;
     }
     if (retry_is_free(why)) return true;
-    bool is_granted = retry_budget_take(s->crew.workers[x->worker], x->is_retrying, false);
-    x->is_retrying |= is_granted;
-    if (is_granted)
-        s->retries++;
-    else
-        s->denied++;
-    check_budget(s, is_granted);
-    return is_granted;
+    return pay(x);
+}
+
+static void mark_tried(struct exchange *x, const struct server *server)
+{
+    for (uint32_t i = 0; i < x->view->set->count; i++)
+        if (x->view->set->servers[i] == server) x->tried[x->tried_count++] = i;
+}
+
+/* The other one is the one in hand now. */
+static void take_over(struct exchange *x, enum end_reason reason, uint16_t status)
+{
+    mark_tried(x, x->own.server);
+    leave_leg(x, &x->own, reason, status);
+    x->own = x->rival;
+    x->rival.server = NULL;
+}
+
+/* Another server is asked beside the one in hand. */
+static void on_long(struct exchange *x)
+{
+    struct simulation *s = x->sim;
+    struct pool_worker *pw = s->crew.workers[x->worker];
+    if (hedge_bar_of(x) != HEDGE_BAR_NONE || !x->view->set->count) return;
+    uint32_t tried[CREW_SERVERS_MAX], count = x->tried_count;
+    memcpy(tried, x->tried, count * sizeof(*tried));
+    for (uint32_t i = 0; i < x->view->set->count; i++)
+        if (x->view->set->servers[i] == x->own.server) tried[count++] = i;
+    struct balance_choice choice = { .peer = BALANCE_NONE };
+    const struct balance_query q = { .peers = x->view->set->peers,
+                                     .peer_count = x->view->set->count,
+                                     .tried = tried,
+                                     .tried_count = count,
+                                     .hash = x->hash,
+                                     .now_ns = s->crew.loops[x->worker].now_ns,
+                                     .rng = &s->crew.loops[x->worker].rng };
+    balance_pick(&x->view->balance, &q, &choice);
+    if (choice.peer == BALANCE_NONE) return;
+    x->was_hedged = true;
+    if (!pay(x)) return;
+    struct server *server = x->view->set->servers[choice.peer];
+    assert_ptr_not_equal(server, x->own.server);
+    assert_true(x->is_repeatable);
+    if (!pool_enter(pw, server)) return; /* at its cap: it has been paid for, and nothing comes of it */
+    start_leg(x, &x->rival, server);
+    s->hedged++;
 }
 
 static void on_failed(struct exchange *x, enum end_reason reason, uint16_t status)
 {
+    enum end_reason told = reason == END_ANSWER_GIVEN_UP ? END_OK : reason;
+    if (x->rival.server) {
+        x->sim->taken_over++;
+        take_over(x, told, status);
+        return;
+    }
     bool goes_on = may_go_on(x, reason);
-    for (uint32_t i = 0; goes_on && i < x->view->set->count; i++)
-        if (x->view->set->servers[i] == x->server) x->tried[x->tried_count++] = i;
-    leave_server(x, reason == END_ANSWER_GIVEN_UP ? END_OK : reason, status);
+    if (goes_on) mark_tried(x, x->own.server);
+    leave_leg(x, &x->own, told, status);
     if (goes_on)
         try_next(x);
     else
         end_exchange(x, reason == END_CONNECT_REFUSED ? FATE_REFUSED : FATE_FAILED);
 }
 
-static void on_answered(struct exchange *x)
+static uint16_t draw_status(struct simulation *s, const struct leg *leg)
 {
     static const uint16_t errors[] = { 500, 502, 503, 504 };
+    bool is_error = errs_now(s, &s->servers[crew_index(leg->server)]);
+    return is_error ? errors[rng_below(&s->rng, 4)] : 200;
+}
+
+static void on_answered(struct exchange *x)
+{
     struct simulation *s = x->sim;
-    bool is_error = errs_now(s, &s->servers[crew_index(x->server)]);
-    uint16_t status = is_error ? errors[rng_below(&s->rng, 4)] : 200;
+    uint16_t status = draw_status(s, &x->own);
     x->acted++;
-    if (status == 503) {
+    if (status == 503 || (x->rival.server && !hedge_is_good(&s->retry, status))) {
         on_failed(x, END_ANSWER_GIVEN_UP, status);
         return;
     }
-    leave_server(x, END_OK, status);
+    if (x->rival.server) {
+        s->outrun++;
+        leave_leg(x, &x->rival, END_OUTRUN, 0);
+    }
+    leave_leg(x, &x->own, END_OK, status);
     end_exchange(x, FATE_ANSWERED);
+}
+
+static void on_rival_failed(struct exchange *x, enum end_reason reason, uint16_t status)
+{
+    mark_tried(x, x->rival.server);
+    leave_leg(x, &x->rival, reason, status);
+}
+
+static void on_rival_answered(struct exchange *x)
+{
+    struct simulation *s = x->sim;
+    uint16_t status = draw_status(s, &x->rival);
+    x->acted++;
+    if (!hedge_is_good(&s->retry, status)) {
+        on_rival_failed(x, END_OK, status);
+        return;
+    }
+    s->won++;
+    take_over(x, END_OUTRUN, 0);
+    leave_leg(x, &x->own, END_OK, status);
+    end_exchange(x, FATE_ANSWERED);
+}
+
+/* What was broken off says nothing more; and whose time is over beside the one in hand is waited for as long as that is. */
+static void on_attempt(struct simulation *s, const struct event *e)
+{
+    static const enum end_reason reasons[] = { [EVENT_REFUSED] = END_CONNECT_REFUSED,
+                                               [EVENT_LOST] = END_SERVER_CLOSED,
+                                               [EVENT_SLOW] = END_TRY_TIMEOUT };
+    struct exchange *x = &s->exchanges[e->subject];
+    bool is_own = x->own.server && x->own.number == e->attempt;
+    bool is_rivals = x->rival.server && x->rival.number == e->attempt;
+    if (is_own && e->kind == EVENT_LONG)
+        on_long(x);
+    else if (is_own && e->kind == EVENT_ANSWERED)
+        on_answered(x);
+    else if (is_own)
+        on_failed(x, reasons[e->kind], 0);
+    else if (is_rivals && e->kind == EVENT_ANSWERED)
+        on_rival_answered(x);
+    else if (is_rivals && e->kind != EVENT_SLOW)
+        on_rival_failed(x, reasons[e->kind], 0);
+    else if (is_rivals)
+        add_attempts_event(s, 10, EVENT_SLOW, e->subject, e->attempt);
 }
 
 /* the world */
@@ -405,10 +558,11 @@ static void handle(struct simulation *s, const struct event *e)
         if (s->begun < EXCHANGES && s->crew.now_ms < s->start_ms + ARRIVALS_END_MS)
             add_event(s, draw_ms(s, (double)ARRIVALS_END_MS / EXCHANGES) - 1, EVENT_ARRIVAL, 0);
         break;
-    case EVENT_REFUSED: on_failed(&s->exchanges[e->subject], END_CONNECT_REFUSED, 0); break;
-    case EVENT_ANSWERED: on_answered(&s->exchanges[e->subject]); break;
-    case EVENT_LOST: on_failed(&s->exchanges[e->subject], END_SERVER_CLOSED, 0); break;
-    case EVENT_SLOW: on_failed(&s->exchanges[e->subject], END_TRY_TIMEOUT, 0); break;
+    case EVENT_REFUSED:
+    case EVENT_ANSWERED:
+    case EVENT_LOST:
+    case EVENT_SLOW:
+    case EVENT_LONG: on_attempt(s, e); break;
     case EVENT_QUEUE_TIMEOUT: {
         struct exchange *x = &s->exchanges[e->subject];
         if (!x->is_waiting || x->deadline_ms != e->at_ms) break;
@@ -518,6 +672,8 @@ static void setup(struct simulation *s, uint64_t seed)
     s->crew.conf.retry.budget = (struct retry_budget_conf){ .share = 20, .reserve = 3 };
     s->on[0] = RETRY_ON_CONNECT, s->on[1] = RETRY_ON_RESET, s->on[2] = 503;
     s->retry = (struct retry_conf){ .attempts = ATTEMPTS_MAX, .on = { s->on, 3 }, .per_try_ms = PER_TRY_MS };
+    s->hedge = (struct hedge_conf){ .percentile = 86, .at_least_ms = 1 };
+    if (draw_one_in(s, 2)) s->retry.hedge = &s->hedge;
     crew_start(&s->crew, 1 + rng_below(&s->rng, CREW_WORKERS_MAX));
     s->start_ms = s->crew.now_ms;
     /* From half idle to more than they can do. */
@@ -580,7 +736,7 @@ static void whatever_servers_do_no_exchange_is_lost_and_no_rule_broken(void **st
     (void)state;
     struct simulation *s = malloc(sizeof(*s));
     uint64_t fates[FATE_COUNT] = { 0 }, ejections = 0, panics = 0, judged = 0;
-    uint64_t retries = 0, denied = 0, replaced = 0;
+    uint64_t retries = 0, denied = 0, replaced = 0, hedged = 0, won = 0, outrun = 0, taken_over = 0;
     assert_non_null(s);
     for (uint64_t seed = 1; seed <= seed_count(); seed++) {
         setup(s, seed);
@@ -601,6 +757,10 @@ static void whatever_servers_do_no_exchange_is_lost_and_no_rule_broken(void **st
         retries += s->retries;
         denied += s->denied;
         replaced += s->replaced;
+        hedged += s->hedged;
+        won += s->won;
+        outrun += s->outrun;
+        taken_over += s->taken_over;
         crew_stop(&s->crew);
     }
     free(s);
@@ -609,6 +769,7 @@ static void whatever_servers_do_no_exchange_is_lost_and_no_rule_broken(void **st
         if (!fates[i]) fail_msg("no exchange had fate %d", i);
     assert_true(fates[FATE_ANSWERED] > 10 * fates[FATE_REFUSED]);
     assert_true(ejections && panics && judged && retries && denied && replaced);
+    assert_true(hedged && won && outrun && taken_over && hedged > won + outrun);
 }
 
 /* Many exchanges go on at once, and whichever ends is replaced by the next. */

@@ -46,6 +46,28 @@ static void the_first_three_attempts_and_the_last_are_kept(void **state)
     assert_int_equal(r.attempts[3].server, 300);
 }
 
+static void an_attempt_is_found_by_its_number_as_long_as_it_is_kept(void **state)
+{
+    (void)state;
+    struct flight_record r;
+    flight_init(&r);
+    assert_null(flight_attempt_of(&r, 0));
+    assert_null(flight_attempt_of(&r, 1));
+    for (uint32_t i = 1; i <= 6; i++) {
+        flight_begin_attempt(&r, 10 + i, BALANCE_LEAST, false);
+        assert_int_equal(flight_attempt_of(&r, i)->server, 10 + i);
+        assert_int_equal(r.told, i < FLIGHT_ATTEMPTS ? i - 1 : FLIGHT_ATTEMPTS - 1);
+    }
+    assert_int_equal(flight_attempt_of(&r, 3)->server, 13);
+    assert_null(flight_attempt_of(&r, 4));
+    assert_null(flight_attempt_of(&r, 5));
+    assert_null(flight_attempt_of(&r, 7));
+    flight_tell_of(&r, 2);
+    assert_int_equal(r.told, 1);
+    flight_tell_of(&r, 5);
+    assert_int_equal(r.told, 1);
+}
+
 static void long_targets_and_request_ids_are_cut(void **state)
 {
     (void)state;
@@ -169,13 +191,13 @@ static void json_says_who_where_and_why(void **state)
         "\"end\":\"server_closed\",\"means\":\"the server closed before it answered\",\"origin\":\"server\"");
     assert_has(&j, "\"total_ms\":1000");
     assert_has(&j, "\"head_ms\":0.012,\"picked_ms\":null");
-    assert_has(
-        &j,
-        "\"number\":1,\"server\":\"10.0.0.1:80\",\"reason\":\"least\",\"is_reused\":true,\"connect_ms\":0,"
-        "\"first_byte_ms\":null,\"failed_after_ms\":1.5,\"status\":null,\"end\":\"server_closed\"");
-    assert_has(
-        &j, "\"number\":2,\"server\":\"#99\",\"reason\":\"fallback\",\"is_reused\":false,\"connect_ms\":0.25,"
-            "\"first_byte_ms\":3,\"failed_after_ms\":null,\"status\":502,\"end\":\"ok\"");
+    assert_has(&j,
+               "\"number\":1,\"server\":\"10.0.0.1:80\",\"reason\":\"least\",\"is_hedge\":false,\"is_"
+               "reused\":true,\"connect_ms\":0,"
+               "\"first_byte_ms\":null,\"failed_after_ms\":1.5,\"status\":null,\"end\":\"server_closed\"");
+    assert_has(&j, "\"number\":2,\"server\":\"#99\",\"reason\":\"fallback\",\"is_hedge\":false,\"is_reused\":"
+                   "false,\"connect_ms\":0.25,"
+                   "\"first_byte_ms\":3,\"failed_after_ms\":null,\"status\":502,\"end\":\"ok\"");
     json_fini(&j);
 }
 
@@ -198,6 +220,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_three_attempts_and_the_last_are_kept),
+        cmocka_unit_test(an_attempt_is_found_by_its_number_as_long_as_it_is_kept),
         cmocka_unit_test(long_targets_and_request_ids_are_cut),
         cmocka_unit_test(times_that_do_not_fit_are_not_never),
         cmocka_unit_test(filters_take_what_they_say),
