@@ -31,6 +31,7 @@
       "exchanges, sessions and copies have it")                                                            \
     X(SITE_VIEWS, "site_views", "users are counted of a configuration",                                    \
       "exchanges, sessions, copies and listeners have it")                                                 \
+    X(OPEN_FILES, "open_files", "files are counted as open for clients", "are with exchanges")             \
     X(EXCHANGE_OBJECTS, "exchange_objects", "exchanges have memory", "can be reached")                     \
     X(TUNNEL_OBJECTS, "tunnel_objects", "tunnels have memory", "can be reached")                           \
     X(CLIENT_OBJECTS, "client_objects", "connections of clients have memory", "can be reached")            \

@@ -84,6 +84,7 @@ void stock_exchange(struct stock *s, const struct exchange *x)
     use_site_view(s, x->site);
     stock_server_view(s, x->view);
     if (x->straggles) atomic_fetch_add_explicit(&x->straggles->stock_stragglers, 1, memory_order_relaxed);
+    s->open_files += x->file && x->file->is_counted;
     if (!x->pool_conf) return;
     struct pool_stock *pool = of_pool(s, x->pool);
     pool->requests++;
@@ -229,6 +230,7 @@ void stock_take(struct worker *w, uint64_t round, struct worker_stock *found,
     judge_views(&j);
     judge_memory(&j, w, &census);
     judge(&j, INVARIANT_RECORDS, w->recorded, flight_written(w->flights));
+    judge(&j, INVARIANT_OPEN_FILES, w->open_files, stock.open_files);
     judge(&j, INVARIANT_CLIENT_COUNTS, count_get(&w->counted_clients), stock.counted_clients);
     *found = (struct worker_stock){
         .turn = w->loop.turns,

@@ -25,7 +25,7 @@ struct stock {
     uint64_t round; /* from 1; each is another than the one before */
     struct pool_view *views;
     struct site_view *site_views;
-    uint32_t counted_clients;
+    uint32_t counted_clients, open_files;
 };
 
 /* Walks all of it. `found` is the caller's, and what is the worker's own is judged in `sums`, of which it adds to all that are of

@@ -39,6 +39,7 @@ PLANT = {
     "site_views": (f"{WORKER}->site->users = 6", "6 users are counted of a configuration"),
     "site_references": ("((struct proxy*)anchor.proxy)->site->refs = 9", "9 references to the configuration are counted"),
     "client_counts": (f"{WORKER}->counted_clients = 1", "1 connections are counted for connections_per_client"),
+    "open_files": (f"{WORKER}->open_files = 1", "1 files are counted as open for clients, but 0 are with exchanges"),
     "kept_memory": (f"{WORKER}->loop.blocks.idle_bytes = 1", "1 bytes are kept and not used"),
     "memory": ("((struct proxy*)anchor.proxy)->budget.used += 4096", "bytes are drawn on the budget, but"),
     "records": (f"{WORKER}->recorded = 40", "40 exchanges and sessions have ended, but 0 flight records"),

@@ -13,6 +13,7 @@ from test_upgrade import ASK, SWITCH
 from weir import listen_at_free_port, make_config
 
 METHODS = ["round_robin", "least_request", "least_connections", "peak_ewma", "random"]
+COUNT_MIN = 10  # of configurations
 BODY = random.Random(1).randbytes(300000)
 
 
@@ -195,14 +196,14 @@ def stress(scene, seed, seconds):
     configurations = Configurations(seed, first, servers, raw)
     deadline, count = time.monotonic() + seconds, 0
     with Traffic(weir.bind_of("web"), weir.bind_of("raw")) as traffic:
-        while time.monotonic() < deadline and not traffic.faults and weir.process.poll() is None:
+        # However slow the machine: so many, too.
+        while (time.monotonic() < deadline or count < COUNT_MIN) and not traffic.faults and weir.process.poll() is None:
             began = time.monotonic()
             weir.reload(configurations.make())
             count += 1
             time.sleep(max(0, 0.05 - (time.monotonic() - began)))
     assert weir.process.poll() is None, weir.log[-20000:]
     assert not traffic.faults, (traffic.faults, count, traffic.counts)
-    assert count > seconds, "configurations came"
     assert {"a", "b", "m", "split", "up", "slow", "websocket", "session"} <= traffic.counts.keys(), traffic.counts
     weir.reload(first)
     weir.wait_retired()
