@@ -35,7 +35,7 @@ static const struct shape stall_shape = { "Stall", sizeof(struct stall_answer), 
 struct worker_answer {
     const char *worker;
     uint64_t thread, turns;
-    uint64_t exchanges, tunnels, client_connections, server_connections;
+    uint64_t exchanges, tunnels, client_connections, server_connections, handed_over, taken_over;
     uint64_t stalls;
     double stalled_seconds, stall_seconds, longest_stall_seconds;
     struct stall_answer last_stall;
@@ -50,6 +50,9 @@ static const struct shape_field worker_fields[] = {
     SHAPE_ROW(worker_answer, tunnels, COUNT, "That are open.", .may_be_null = true),
     SHAPE_ROW(worker_answer, client_connections, COUNT, "That are open.", .may_be_null = true),
     SHAPE_ROW(worker_answer, server_connections, COUNT, "That are open, idle ones too.", .may_be_null = true),
+    SHAPE_ROW(worker_answer, handed_over, COUNT,
+              "Connections that came to it and were handed to a worker that had fewer.", .may_be_null = true),
+    SHAPE_ROW(worker_answer, taken_over, COUNT, "And those that it was handed.", .may_be_null = true),
     SHAPE_ROW(worker_answer, stalls, COUNT,
               "How often its loop did not turn for as long as `profile: {stalls}` says."),
     SHAPE_ROW(worker_answer, stalled_seconds, NUMBER, "For how long it is stuck now; 0: it turns."),
@@ -80,6 +83,8 @@ static void print_worker(const struct admin_request *rq, uint32_t i, struct json
                                .tunnels = SHAPE_NULL,
                                .client_connections = SHAPE_NULL,
                                .server_connections = SHAPE_NULL,
+                               .handed_over = SHAPE_NULL,
+                               .taken_over = SHAPE_NULL,
                                .stalls = r.count,
                                .stalled_seconds = (double)r.held_ms / 1e3,
                                .stall_seconds = (double)r.total_ms / 1e3,
@@ -91,6 +96,8 @@ static void print_worker(const struct admin_request *rq, uint32_t i, struct json
         a.tunnels = count_get(&live->tunnels);
         a.client_connections = count_get(&live->client_connections);
         a.server_connections = count_get(&live->server_connections);
+        a.handed_over = atomic_load(&rq->proxy->workers[i]->share.handed_over);
+        a.taken_over = atomic_load(&rq->proxy->workers[i]->share.taken_over);
     }
     if (r.at_ns)
         a.last_stall = (struct stall_answer){

@@ -42,18 +42,49 @@ static void count_refused(struct listener_worker *lw, const struct address *clie
               lw->listener->name, address_print(client, from), end_reason_info(reason)->name, suppressed);
 }
 
-void worker_client_closed(struct listener_worker *lw, const struct ip *client, bool is_counted)
+/* One more of all workers', whoever serves it; false: there are as many as may be. */
+static bool take(struct listener_worker *lw, uint32_t limit, uint32_t limit_here)
 {
     struct proxy *p = lw->worker->proxy;
+    moves_add(&lw->opened);
+    moves_add(&lw->worker->connections_opened);
+    uint32_t all = atomic_fetch_add_explicit(&p->connections, 1, memory_order_relaxed);
+    uint32_t here = atomic_fetch_add_explicit(&lw->listener->connections, 1, memory_order_relaxed);
+    return all < limit && here < limit_here;
+}
+
+static void give_back(struct listener_worker *lw)
+{
+    moves_add(&lw->closed);
+    moves_add(&lw->worker->connections_closed);
+    count_less_shared(WORKER, &lw->listener->connections);
+    count_less_shared(WORKER, &lw->worker->proxy->connections);
+}
+
+bool accept_depart(struct listener_worker *lw)
+{
+    if (take(lw, lw->worker->proxy->connection_limit, UINT32_MAX)) {
+        lw->departed++;
+        return true;
+    }
+    give_back(lw);
+    return false;
+}
+
+void accept_arrived(struct listener_worker *lw)
+{
+    lw->arrived++;
+    give_back(lw);
+}
+
+void worker_client_closed(struct listener_worker *lw, const struct ip *client, bool is_counted)
+{
     if (is_counted) {
         struct ip key = ip_client(client);
-        client_table_leave(p->clients, &key);
+        client_table_leave(lw->worker->proxy->clients, &key);
         count_less(WORKER, &lw->worker->counted_clients);
     }
-    moves_add(&lw->closed);
-    moves_add(&lw->worker->connections_moves);
-    count_less_shared(WORKER, &lw->listener->connections);
-    count_less_shared(WORKER, &p->connections);
+    give_back(lw);
     count_less(WORKER, &lw->worker->live.client_connections);
 }
 
@@ -66,13 +97,9 @@ static uint32_t smaller_limit(uint32_t a, uint32_t b)
 /* Counted if there is room for it, for worker_client_closed() to count back. */
 static bool enter(struct listener_worker *lw, uint32_t limit, uint32_t limit_here)
 {
-    struct proxy *p = lw->worker->proxy;
-    moves_add(&lw->opened);
-    moves_add(&lw->worker->connections_moves);
-    uint32_t all = atomic_fetch_add_explicit(&p->connections, 1, memory_order_relaxed);
-    uint32_t here = atomic_fetch_add_explicit(&lw->listener->connections, 1, memory_order_relaxed);
+    bool has_room = take(lw, limit, limit_here);
     count_add(&lw->worker->live.client_connections, 1);
-    if (all < limit && here < limit_here) return true;
+    if (has_room) return true;
     worker_client_closed(lw, NULL, false);
     return false;
 }
@@ -233,9 +260,8 @@ static bool is_among(const struct conf_items *blocks, const struct address *peer
     return false;
 }
 
-static void on_connection(struct acceptor *a, int fd, const struct address *peer)
+void accept_here(struct listener_worker *lw, int fd, const struct address *peer)
 {
-    struct listener_worker *lw = a->use.owner;
     const struct listener_introduction *by = lw->routes->conf->proxy_protocol;
     bool is_introduced = by && is_among(&by->from, peer);
     if (!is_introduced && (!by || by->others == OTHERS_SERVE)) {
@@ -249,6 +275,12 @@ static void on_connection(struct acceptor *a, int fd, const struct address *peer
     } else {
         introduction_start(lw, fd, peer);
     }
+}
+
+static void on_connection(struct acceptor *a, int fd, const struct address *peer)
+{
+    struct listener_worker *lw = a->use.owner;
+    if (!share_hand_over(lw, fd)) accept_here(lw, fd, peer);
 }
 
 static void on_shed(struct acceptor *a, const struct address *client)

@@ -5,6 +5,12 @@
 
 /* Takes over what its route set says to connections, those that are open too. */
 void accept_use(struct listener_worker *lw);
+/* A connection that nothing has been read of is served by this worker: takes `fd`. */
+void accept_here(struct listener_worker *lw, int fd, const struct address *peer);
+/* One goes to another worker: counted at the listener and in all until it has arrived there, false if there are as many as may be.
+ * On that one's side: it has, and is counted anew by whoever goes on with it. */
+bool accept_depart(struct listener_worker *lw);
+void accept_arrived(struct listener_worker *lw);
 /* It is known who the client is: takes `fd`. is_local: it is of AF_UNIX, whatever the client's address is. */
 void accept_introduced(struct listener_worker *lw, int fd, const struct address *client, bool is_local);
 /* It never was; `fd` is closed. detail: static, may be NULL. */

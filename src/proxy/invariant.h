@@ -12,7 +12,8 @@
 #define INVARIANTS_OF_WORKERS(X)                                                                           \
     X(EXCHANGES, "exchanges", "exchanges have begun and not ended", "are at the listener's connections")   \
     X(RECORDS, "records", "exchanges and sessions have ended", "flight records were written")              \
-    X(CLIENT_CONNECTIONS, "client_connections", "connections of clients were opened and not closed",       \
+    X(CLIENT_CONNECTIONS, "client_connections",                                                            \
+      "connections of clients were opened here, or taken over, and not closed",                            \
       "are in the listener's lists")                                                                       \
     X(CLIENT_COUNTS, "client_counts", "connections are counted for connections_per_client",                \
       "of them are open")                                                                                  \
@@ -51,7 +52,7 @@
     X(LISTENER_CONNECTIONS, "listener_connections", "connections of clients are counted at the listener", \
       "were opened by workers and not closed")                                                            \
     X(ALL_CONNECTIONS, "all_connections", "connections of clients are counted in all",                    \
-      "are counted by workers")                                                                           \
+      "were opened by workers and not closed")                                                            \
     X(PROMISES, "promises", "slots are promised to who waits for the pool",                               \
       "are handed over, or on their way to a worker")                                                     \
     X(RETRYING, "retrying", "requests draw on the pool's retry budget", "exchanges say so")               \

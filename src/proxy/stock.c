@@ -133,7 +133,8 @@ static void judge_listener(struct judging *j, struct listener_worker *lw)
     const struct listener_stock *found = of_listener(j->stock, lw);
     j->place.listener = lw->listener->name;
     judge(j, INVARIANT_EXCHANGES, lw->begun - lw->ended, found->exchanges);
-    judge(j, INVARIANT_CLIENT_CONNECTIONS, found->opened - found->closed, found->connections);
+    judge(j, INVARIANT_CLIENT_CONNECTIONS, found->opened - found->closed - lw->departed + lw->arrived,
+          found->connections);
     j->place.listener = NULL;
 }
 
@@ -235,7 +236,7 @@ void stock_take(struct worker *w, uint64_t round, struct worker_stock *found,
     *found = (struct worker_stock){
         .turn = w->loop.turns,
         .drawn = block_pool_drawn(&w->loop.blocks),
-        .connections = count_get(&w->live.client_connections),
-        .connections_moves = atomic_load_explicit(&w->connections_moves, memory_order_relaxed),
+        .opened = atomic_load_explicit(&w->connections_opened, memory_order_relaxed),
+        .closed = atomic_load_explicit(&w->connections_closed, memory_order_relaxed),
     };
 }

@@ -14,10 +14,9 @@ struct tcp_reach;
 
 /* What is there once, of the worker as a whole. */
 struct worker_stock {
-    uint64_t turn;  /* loop.turns then: while it stands, nothing has changed since */
-    uint64_t drawn; /* bytes on the budget */
-    uint32_t connections;
-    uint64_t connections_moves;
+    uint64_t turn;           /* loop.turns then: while it stands, nothing has changed since */
+    uint64_t drawn;          /* bytes on the budget */
+    uint64_t opened, closed; /* connections of clients, of all listeners */
 };
 
 struct stock {

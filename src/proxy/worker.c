@@ -110,6 +110,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     slab_init(&w->introductions, &w->loop.blocks, sizeof(struct introduction));
     h1_worker_init(&w->h1, &w->loop);
     shed_init(&w->shed);
+    share_init(&w->share, p->worker_count);
     h2_worker_init(&w->h2, &w->loop);
     compression_worker_init(&w->compression, &w->loop, p->worker_count);
     w->metrics = metric_shard_of(p->metrics, index);
@@ -144,6 +145,7 @@ void worker_free(struct worker *w)
     slab_fini(&w->introductions);
     h1_worker_fini(&w->h1);
     shed_fini(&w->shed);
+    share_fini(&w->share);
     h2_worker_fini(&w->h2);
     tls_worker_fini(&w->tls);
     loop_fini(&w->loop);
@@ -460,5 +462,5 @@ void worker_join(struct worker *w)
 bool worker_is_idle(const struct worker *w)
 {
     return !count_get(&w->live.exchanges) && !count_get(&w->live.tunnels) &&
-           !count_get(&w->live.client_connections);
+           !count_get(&w->live.client_connections) && !atomic_load(&w->share.arriving);
 }

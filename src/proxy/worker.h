@@ -14,6 +14,7 @@
 #include "pool/pool_worker.h"
 #include "proxy/compression.h"
 #include "proxy/proxy.h"
+#include "proxy/share.h"
 #include "proxy/shed.h"
 #include "proxy/site.h"
 #include "record/flight_ring.h"
@@ -40,6 +41,7 @@ struct listener_worker {
     /* Client connections that it counts: up before that is, so that who reads it after a sum of all workers' knows how far that
      * may be off. It writes, others may look. */
     _Atomic uint64_t opened, closed;
+    uint64_t departed, arrived; /* of these, gone to other workers, and come from them (proxy/share.h) */
     struct listener_stock stock;
     struct site_view
         *view; /* the configuration that it goes by: the worker's, or the last that had it. One user */
@@ -96,10 +98,12 @@ struct worker {
     struct worker_live live;
     struct http_date date;
     uint64_t next_connection_id;
-    uint64_t recorded;                  /* exchanges and sessions that have ended */
-    uint32_t counted_clients;           /* connections that are counted among their address's */
-    _Atomic uint64_t connections_moves; /* as a listener_worker's opened and closed, of all its listeners */
-    struct acceptor_spare spare;        /* of all its listeners */
+    uint64_t recorded;        /* exchanges and sessions that have ended */
+    uint32_t counted_clients; /* connections that are counted among their address's */
+    _Atomic uint64_t connections_opened,
+        connections_closed; /* as a listener_worker's, of all its listeners */
+    struct share share;
+    struct acceptor_spare spare; /* of all its listeners */
 };
 
 MUST_CHECK int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err *err);

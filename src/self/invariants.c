@@ -139,8 +139,9 @@ static void sum_connections(const struct summing *s)
     uint64_t connections = atomic_load(&s->proxy->connections), found = 0, moved = 0;
     for (uint32_t i = 0; i < s->proxy->worker_count; i++) {
         const struct worker_question *q = &s->v->questions[i];
-        found += q->found.connections;
-        moved += moves_since(&q->worker->connections_moves, q->found.connections_moves);
+        found += q->found.opened - q->found.closed;
+        moved += moves_since(&q->worker->connections_opened, q->found.opened) +
+                 moves_since(&q->worker->connections_closed, q->found.closed);
     }
     judge(s, INVARIANT_ALL_CONNECTIONS, connections, found, moved);
 }
