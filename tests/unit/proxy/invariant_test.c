@@ -79,8 +79,9 @@ static void a_place_has_what_applies_to_it(void **state)
     struct invariant_sum s = { 0 };
     struct invariant_place at = INVARIANT_ANYWHERE;
     invariant_add(&s, 1, 0, 0, &at);
-    assert_string_equal(say(INVARIANT_ALL_CONNECTIONS, &s),
-                        "1 connections of clients are counted in all, but 0 are counted by workers.");
+    assert_string_equal(
+        say(INVARIANT_ALL_CONNECTIONS, &s),
+        "1 connections of clients are counted in all, but 0 were opened by workers and not closed.");
     s = (struct invariant_sum){ 0 };
     at.worker = 0;
     invariant_add(&s, 1, 0, 0, &at);
