@@ -20,6 +20,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(BAD_PATH, "bad_path", CLIENT, 400, ANY, "the request's path could be read in more than one way")               \
     X(TARGET_TOO_LONG, "target_too_long", CLIENT, 414, ANY, "the request target is over the limit")                  \
     X(BODY_TOO_LARGE, "body_too_large", CLIENT, 413, ANY, "the request body is over the limit")                      \
+    X(GRPC_TIMEOUT, "grpc_timeout", CLIENT, 504, ANY, "the time that the client gave its call (grpc-timeout) ran out") \
     X(METHOD_NOT_ALLOWED, "method_not_allowed", CLIENT, 405, ANY, "the method is not served here")                   \
     X(EXPECTATION_FAILED, "expectation_failed", CLIENT, 417, ANY, "only 100-continue can be expected")               \
     X(VERSION_NOT_SUPPORTED, "version_not_supported", CLIENT, 505, ANY, "only HTTP/1.0 and HTTP/1.1 are spoken")     \

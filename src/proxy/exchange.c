@@ -6,6 +6,7 @@
 #include "proxy/choose.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/exchange_trace.h"
+#include "proxy/fault.h"
 #include "proxy/fields.h"
 #include "proxy/forward.h"
 #include "proxy/grpc.h"
@@ -165,11 +166,28 @@ static bool can_tell(struct exchange *x)
     return true;
 }
 
+/* What gRPC's answers end with says how they end: weir's word for it can stand where the server's would have. */
+static bool tell_behind(struct exchange *x, enum end_reason reason)
+{
+    struct http_field fields[FAULT_TRAILERS];
+    if (!x->is_grpc || x->state != EXCHANGE_RESPONSE || x->compression) return false;
+    x->end = (uint8_t)reason;
+    if (fault_trailers(x, fields) < 0) return false;
+    x->is_told_behind = http_send_trailers(x->client, fields, FAULT_TRAILERS) == IO_OK;
+    return x->is_told_behind;
+}
+
 enum step exchange_fail(struct exchange *x, enum end_reason reason)
 {
     if (x->state == EXCHANGE_DONE || x->state == EXCHANGE_REPLY) return STEP_WAIT;
     if (reason == END_NO_MEMORY) worker_ask_for_memory(x->worker);
-    if (!end_reason_info(reason)->status || !can_tell(x)) return exchange_cut(x, reason);
+    if (!end_reason_info(reason)->status) return exchange_cut(x, reason);
+    if (!can_tell(x)) {
+        if (!tell_behind(x, reason)) return exchange_cut(x, reason);
+        attempt_end(&x->attempt, reason);
+        attempt_leave(&x->attempt);
+        return exchange_enter(x, EXCHANGE_FLUSH);
+    }
     attempt_end(&x->attempt, reason);
     attempt_leave(&x->attempt);
     x->end = (uint8_t)reason;
@@ -216,18 +234,12 @@ static enum step rewrite(struct exchange *x)
     return refusal == END_NONE ? STEP_WAIT : exchange_fail(x, refusal);
 }
 
-static void bound_total(struct exchange *x)
-{
-    uint64_t total_ms = exchange_total_ms(x);
-    if (total_ms) x->total_deadline_ms = exchange_now_ms(x) + total_ms;
-}
-
 /* It may go on to where it was chosen to go. */
 static enum step lead(struct exchange *x)
 {
     bool is_of_file = !x->is_preflight && x->route->conf && x->route->conf->files;
     if (upgrade_is_refused(x)) return exchange_fail(x, END_UPGRADE_NOT_SUPPORTED);
-    if (is_of_file) bound_total(x);
+    if (is_of_file) exchange_set_total(x);
     if (is_of_file)
         return x->route->rewrite && rewrite(x) == STEP_GO ? STEP_GO : exchange_answer_from_file(x);
     if (!x->pool) return exchange_reply_by_route(x);
@@ -238,7 +250,7 @@ static enum step lead(struct exchange *x)
     if (!may_go_on) return exchange_fail(x, END_PIN_UNKNOWN);
     if (x->route->rewrite && rewrite(x) == STEP_GO) return STEP_GO;
     if (forward_fields(x) < 0) return exchange_fail(x, END_NO_MEMORY);
-    bound_total(x);
+    exchange_set_total(x);
     if (x->route->egress) return egress_begin(x);
     if (x->route->mirror) mirror_begin(x);
     return exchange_enter(x, EXCHANGE_PICK);
@@ -326,7 +338,7 @@ void exchange_on_tunnel_end(struct exchange *x, enum end_reason reason)
 
 enum end_reason exchange_own_end(const struct exchange *x, enum end_reason otherwise)
 {
-    return exchange_is_local(x) ? (enum end_reason)x->end : otherwise;
+    return exchange_is_local(x) || x->is_told_behind ? (enum end_reason)x->end : otherwise;
 }
 
 static enum step flush(struct exchange *x)
@@ -451,6 +463,7 @@ void exchange_on_request(struct http_service *service, struct http_stream *s, st
     x->record.method = (uint8_t)head->method;
     x->record.version = (uint8_t)head->version;
     x->is_grpc = grpc_is_asked(&x->head);
+    if (x->is_grpc) exchange_take_deadline(x);
     flight_set_target(&x->record, x->head.target);
     const char *refused = fields_admit(x->routes, &x->peer, x->head.fields, x->head.field_count);
     x->record.client = forward_client(x->routes, &x->record.client, &x->head);

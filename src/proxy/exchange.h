@@ -123,6 +123,8 @@ struct exchange {
     bool is_watched;          /* the client's end is noticed at any time */
     bool is_cut;              /* the response ends in the middle, visibly */
     bool is_grpc;             /* the client speaks gRPC */
+    bool has_own_deadline;    /* total_deadline_ms is the client's (grpc-timeout) */
+    bool is_told_behind;      /* what `end` is, in trailers behind what had been sent */
     bool is_preflight;        /* a CORS preflight, which weir answers */
     uint8_t path_fault;       /* enum http_path_fault: of the target, which then is as it came */
 

@@ -2,6 +2,7 @@
 #include "base/bug.h"
 #include "pool/queue.h"
 #include "proxy/exchange_steps.h"
+#include "proxy/grpc.h"
 
 #define OF_ROUTE(name) .of_route = offsetof(struct route_timeouts, name)
 #define OF_LISTENER(name) .is_listeners = true, .at = offsetof(struct listener_timeouts, name), OF_ROUTE(name)
@@ -94,6 +95,25 @@ void exchange_request_is(struct exchange *x, enum exchange_request request)
     exchange_be_called_by(x, deadline_ms(x, (enum exchange_wait)request_waits[request], x->request_since_ms));
 }
 
+void exchange_take_deadline(struct exchange *x)
+{
+    uint64_t ms = 0;
+    if (!grpc_timeout_in(x->head.fields, x->head.field_count, &ms)) return;
+    x->has_own_deadline = true;
+    x->total_deadline_ms = exchange_now_ms(x) + ms;
+    exchange_be_called_by(x, x->total_deadline_ms);
+}
+
+void exchange_set_total(struct exchange *x)
+{
+    uint64_t total_ms = exchange_total_ms(x);
+    uint64_t at = total_ms ? exchange_now_ms(x) + total_ms : UINT64_MAX;
+    if (!total_ms || (x->has_own_deadline && x->total_deadline_ms <= at)) return;
+    x->has_own_deadline = false;
+    x->total_deadline_ms = at;
+    exchange_be_called_by(x, at);
+}
+
 void exchange_try_until(struct exchange *x, uint64_t at_ms)
 {
     x->try_deadline_ms = at_ms;
@@ -155,7 +175,7 @@ void exchange_on_timer(struct timer *t)
     if (x->state == EXCHANGE_DONE) return;
     enum exchange_wait wait = wait_of(x), request = (enum exchange_wait)request_waits[x->request];
     if (x->total_deadline_ms && now >= x->total_deadline_ms)
-        on_deadline(x, END_TOTAL_TIMEOUT);
+        on_deadline(x, x->has_own_deadline ? END_GRPC_TIMEOUT : END_TOTAL_TIMEOUT);
     else if (x->state == EXCHANGE_DELAY && now >= x->resume_ms)
         exchange_advance(x);
     else if (x->state == EXCHANGE_AUTH && now >= exchange_auth_until_ms(x))

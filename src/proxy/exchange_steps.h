@@ -95,6 +95,10 @@ enum exchange_wait exchange_waits_for(enum exchange_state state);
 /* How it ends where no sentence can be said any more. */
 enum end_reason exchange_own_end(const struct exchange *x, enum end_reason otherwise);
 void exchange_on_timer(struct timer *t);
+/* Of a gRPC call: the time that its client gives it, from now on. */
+void exchange_take_deadline(struct exchange *x);
+/* The total time of what it is for, unless its client gives it less. */
+void exchange_set_total(struct exchange *x);
 /* It is looked at again by then. */
 void exchange_be_called_by(struct exchange *x, uint64_t at_ms);
 

@@ -383,12 +383,11 @@ int fault_reply_in_place(struct exchange *x, struct fault_reply *out)
 
 static bool is_timeout(enum end_reason reason)
 {
-    return reason == END_TOTAL_TIMEOUT || reason == END_FIRST_BYTE_TIMEOUT ||
+    return reason == END_TOTAL_TIMEOUT || reason == END_GRPC_TIMEOUT || reason == END_FIRST_BYTE_TIMEOUT ||
            reason == END_RESPONSE_TIMEOUT || reason == END_SEND_TIMEOUT || reason == END_BODY_TIMEOUT;
 }
 
-/* Trailers alone, as gRPC has them for what failed before its first message. */
-static int reply_in_grpc(struct exchange *x, struct fault_reply *out)
+int fault_trailers(struct exchange *x, struct http_field fields[FAULT_TRAILERS])
 {
     char sentence[SENTENCE_MAX];
     struct text t = text_over(sentence, sizeof(sentence));
@@ -398,16 +397,25 @@ static int reply_in_grpc(struct exchange *x, struct fault_reply *out)
     struct text message = text_over(memory, 3 * SENTENCE_MAX);
     grpc_put_message(&message, text_slice(&t));
     enum grpc_status grpc = grpc_status_of(status_of_reason(x), is_timeout((enum end_reason)x->end));
+    fields[0] = make_field("grpc-status", slice_of(grpc_status_text(grpc)));
+    fields[1] = make_field("grpc-message", text_slice(&message));
+    x->record.grpc = (grpc + 1u) & 127u;
+    return 0;
+}
+
+/* Trailers alone, as gRPC has them for what failed before its first message. */
+static int reply_in_grpc(struct exchange *x, struct fault_reply *out)
+{
+    struct http_field trailers[FAULT_TRAILERS];
+    if (fault_trailers(x, trailers) < 0) return -1;
     out->is_bodiless = true;
     out->head.version = HTTP_VERSION_1_1;
     out->head.status = 200;
     out->head.reason = slice_of(http_status_text(200));
     add_common(x, out);
     out->fields[out->field_count++] = make_field("Content-Type", SLICE("application/grpc"));
-    out->fields[out->field_count++] = make_field("grpc-status", slice_of(grpc_status_text(grpc)));
-    out->fields[out->field_count++] = make_field("grpc-message", text_slice(&message));
+    for (unsigned i = 0; i < FAULT_TRAILERS; i++) out->fields[out->field_count++] = trailers[i];
     out->fields[out->field_count++] = make_field("X-Request-Id", slice_of(x->request_id));
-    x->record.grpc = (grpc + 1u) & 127u;
     return 0;
 }
 

@@ -20,6 +20,9 @@ struct fault_reply {
  * client prefers JSON, or a gRPC status if it asked so.
  * -1: out of memory. */
 int fault_reply(struct exchange *x, struct fault_reply *out);
+#define FAULT_TRAILERS 2u
+/* x->end in gRPC's words, as trailers, in x->arena. -1: out of memory. */
+int fault_trailers(struct exchange *x, struct http_field fields[FAULT_TRAILERS]);
 /* Where the route redirects to, in x->arena. END_BAD_REQUEST: the request does not say what it is made from. */
 enum end_reason fault_make_location(struct exchange *x, struct slice *location);
 /* As the last recipient of OPTIONS or TRACE (RFC 9110 7.6.2). */

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+
 bool grpc_is_asked(const struct http_head *request)
 {
     struct slice type = http_field_value(http_head_find(request, HTTP_FIELD_CONTENT_TYPE));
@@ -10,6 +12,42 @@ bool grpc_is_asked(const struct http_head *request)
     if (request->upgrade.len) return false; /* RFC 8441: any 200 would say that its tunnel is open */
     if (!slice_equal_fold((struct slice){ type.data, grpc.len }, grpc)) return false;
     return type.len == grpc.len || strchr("+; ", type.data[grpc.len]) != NULL;
+}
+
+/* TimeoutValue TimeoutUnit: at most eight digits and a letter. Zero is what clients say whose time is over already. */
+static bool read_timeout(struct slice value, uint64_t *ms)
+{
+    static const struct {
+        char unit;
+        uint64_t ns;
+    } units[] = { { 'H', 3600 * NS_PER_S }, { 'M', 60 * NS_PER_S }, { 'S', NS_PER_S },
+                  { 'm', NS_PER_MS },       { 'u', 1000 },          { 'n', 1 } };
+    uint64_t number = 0;
+    if (value.len < 2 || value.len > 9) return false;
+    for (size_t i = 0; i + 1 < value.len; i++) {
+        if (value.data[i] < '0' || value.data[i] > '9') return false;
+        number = number * 10 + (uint64_t)(value.data[i] - '0');
+    }
+    for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
+        if (units[i].unit != value.data[value.len - 1]) continue;
+        uint64_t whole = units[i].ns / NS_PER_MS;
+        *ms = whole ? number * whole : (number * units[i].ns + NS_PER_MS - 1) / NS_PER_MS;
+        return true;
+    }
+    return false;
+}
+
+bool grpc_timeout_in(const struct http_field *fields, uint32_t count, uint64_t *ms)
+{
+    const struct http_field *found = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct http_field *f = &fields[i];
+        if (f->id != HTTP_FIELD_OTHER || f->name_len != 12) continue;
+        if (!slice_equal_fold((struct slice){ f->name, f->name_len }, SLICE("grpc-timeout"))) continue;
+        if (found) return false;
+        found = f;
+    }
+    return found && read_timeout(http_field_value(found), ms);
 }
 
 uint8_t grpc_status_in(const struct http_field *fields, uint32_t count)

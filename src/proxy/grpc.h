@@ -33,6 +33,9 @@ enum grpc_status {
 bool grpc_is_asked(const struct http_head *request);
 /* What these fields, of a head or trailers, say; what is none of the canonical ones means GRPC_UNKNOWN. Else GRPC_NONE. */
 uint8_t grpc_status_in(const struct http_field *fields, uint32_t count);
+/* How long a request gives its call (grpc-timeout), in milliseconds, rounded up. False: it does not say, or says it more than
+ * once or in a way that is none; that is between it and its server. */
+bool grpc_timeout_in(const struct http_field *fields, uint32_t count, uint64_t *ms);
 /* Of an answer of weir's own, which HTTP would give this status to. is_timeout: somebody was waited for in vain. */
 enum grpc_status grpc_status_of(uint16_t status, bool is_timeout);
 /* "14"; for any status. */

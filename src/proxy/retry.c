@@ -6,7 +6,7 @@
 static enum pool_retry why_again(const struct retry_facts *f)
 {
     if (f->reason == END_ANSWER_GIVEN_UP) return POOL_RETRY_STATUS;
-    if (f->reason == END_TOTAL_TIMEOUT) return POOL_RETRY_NONE;
+    if (f->reason == END_TOTAL_TIMEOUT || f->reason == END_GRPC_TIMEOUT) return POOL_RETRY_NONE;
     if (end_reason_info(f->reason)->is_connect || f->is_unprocessed) return POOL_RETRY_UNREACHED;
     if (f->reason == END_TRY_TIMEOUT) return POOL_RETRY_SLOW;
     if (!http_is_break(f->reason) || f->has_received) return POOL_RETRY_NONE;

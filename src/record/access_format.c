@@ -286,6 +286,15 @@ static void add_gzip_ratio(const struct access_line *l)
     add_value(l, t.len ? text_slice(&t) : SLICE_NONE);
 }
 
+static void add_grpc_status(const struct access_line *l)
+{
+    const struct flight_record *r = l->entry->record;
+    if (r->grpc)
+        text_add_u64(l->out, r->grpc - 1u);
+    else
+        access_line_missing(l);
+}
+
 static void add_bytes_sent(const struct access_line *l)
 {
     text_add_u64(l->out, l->entry->record->bytes_out);
@@ -484,6 +493,7 @@ static void (*const adders[ACCESS_CODE_COUNT])(const struct access_line *) = {
     [ACCESS_BODY_BYTES_SENT] = add_body_bytes,
     [ACCESS_GZIP_RATIO] = add_gzip_ratio,
     [ACCESS_WEIR_COMPRESSION] = add_compression,
+    [ACCESS_WEIR_GRPC_STATUS] = add_grpc_status,
     [ACCESS_BYTES_SENT] = add_bytes_sent,
     [ACCESS_CONNECTION] = add_connection,
     [ACCESS_CONNECTION_REQUESTS] = add_connection_requests,

@@ -14,23 +14,24 @@ static_assert(HTTP_FIELD_COUNT <= UINT8_MAX, "a field's id fits in an operation"
     "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" " \
     "\"$http_user_agent\""
 
-#define JSON_LINE                                                                                          \
-    "{\"time\":\"$weir_time\",\"id\":\"$weir_id\",\"request_id\":\"$request_id\",\"client\":\"$remote_"    \
-    "addr\",\"user\":\"$remote_user\","                                                                    \
-    "\"client_port\":$remote_port,\"listener\":\"$weir_listener\",\"scheme\":\"$scheme\",\"host\":\"$"     \
-    "host\","                                                                                              \
-    "\"method\":\"$request_method\",\"target\":\"$request_uri\",\"protocol\":\"$server_protocol\","        \
-    "\"status\":$status,\"end\":\"$weir_end\",\"origin\":\"$weir_origin\",\"request_time\":$request_time," \
-    "\"bytes_in\":$request_length,\"bytes_out\":$bytes_sent,\"body_bytes\":$body_bytes_sent,"              \
-    "\"route\":\"$weir_route\",\"split\":\"$weir_split\",\"variant\":\"$weir_variant\","                   \
-    "\"pool\":\"$weir_pool\",\"server\":\"$weir_server\",\"reason\":\"$weir_"                              \
-    "reason\","                                                                                            \
-    "\"upstream_addr\":\"$upstream_addr\",\"upstream_status\":\"$upstream_status\","                       \
-    "\"upstream_connect_time\":\"$upstream_connect_time\","                                                \
-    "\"upstream_header_time\":\"$upstream_header_time\","                                                  \
-    "\"upstream_response_time\":\"$upstream_response_time\","                                              \
-    "\"tls\":\"$ssl_protocol\",\"cipher\":\"$ssl_cipher\",\"server_name\":\"$ssl_server_name\","           \
-    "\"client_subject\":\"$ssl_client_s_dn\","                                                             \
+#define JSON_LINE                                                                                        \
+    "{\"time\":\"$weir_time\",\"id\":\"$weir_id\",\"request_id\":\"$request_id\",\"client\":\"$remote_"  \
+    "addr\",\"user\":\"$remote_user\","                                                                  \
+    "\"client_port\":$remote_port,\"listener\":\"$weir_listener\",\"scheme\":\"$scheme\",\"host\":\"$"   \
+    "host\","                                                                                            \
+    "\"method\":\"$request_method\",\"target\":\"$request_uri\",\"protocol\":\"$server_protocol\","      \
+    "\"status\":$status,\"grpc_status\":\"$weir_grpc_status\",\"end\":\"$weir_end\",\"origin\":\"$weir_" \
+    "origin\",\"request_time\":$request_time,"                                                           \
+    "\"bytes_in\":$request_length,\"bytes_out\":$bytes_sent,\"body_bytes\":$body_bytes_sent,"            \
+    "\"route\":\"$weir_route\",\"split\":\"$weir_split\",\"variant\":\"$weir_variant\","                 \
+    "\"pool\":\"$weir_pool\",\"server\":\"$weir_server\",\"reason\":\"$weir_"                            \
+    "reason\","                                                                                          \
+    "\"upstream_addr\":\"$upstream_addr\",\"upstream_status\":\"$upstream_status\","                     \
+    "\"upstream_connect_time\":\"$upstream_connect_time\","                                              \
+    "\"upstream_header_time\":\"$upstream_header_time\","                                                \
+    "\"upstream_response_time\":\"$upstream_response_time\","                                            \
+    "\"tls\":\"$ssl_protocol\",\"cipher\":\"$ssl_cipher\",\"server_name\":\"$ssl_server_name\","         \
+    "\"client_subject\":\"$ssl_client_s_dn\","                                                           \
     "\"referer\":\"$http_referer\",\"user_agent\":\"$http_user_agent\"}"
 
 static const char *const variable_names[] = {

@@ -56,6 +56,7 @@
     X(WEIR_CLIENT_NAMES, "weir_client_names")             \
     X(WEIR_COMPRESSION, "weir_compression")               \
     X(WEIR_END, "weir_end")                               \
+    X(WEIR_GRPC_STATUS, "weir_grpc_status")               \
     X(WEIR_ID, "weir_id")                                 \
     X(WEIR_LISTENER, "weir_listener")                     \
     X(WEIR_ORIGIN, "weir_origin")                         \

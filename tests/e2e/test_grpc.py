@@ -135,6 +135,89 @@ def test_an_answer_of_trailers_alone_passes_as_it_is(site):
     assert (record["status"], record["grpc_status"], record["end"]) == (200, 5, "ok")
 
 
+# The time that a client gives its call
+
+
+def asked(timeout):
+    return (TYPE, ("te", "trailers"), ("grpc-timeout", timeout))
+
+
+def test_a_call_ends_when_the_time_that_its_client_gave_is_over(site):
+    """Also of a client that does not see to that itself, before a server that does not either."""
+    server = site.open()
+    answered = site.client().ask("POST", "/a.B/C", *asked("200m"), body=pack(b"x"))
+    assert (answered.headers[":status"], answered.headers["grpc-status"]) == ("200", DEADLINE_EXCEEDED)
+    assert urllib.parse.unquote(answered.headers["grpc-message"]).startswith(
+        "The time that the client gave its call (grpc-timeout) ran out")
+    eventually(lambda: server.streams[0].reset == ERRORS.CANCEL, "RST_STREAM at the server")
+    assert server.streams[0].headers["grpc-timeout"] == "200m"
+    record = site.record()
+    assert (record["end"], record["grpc_status"], record["origin"]) == ("grpc_timeout", 4, "client")
+    assert len(record["attempts"]) == 1
+
+
+def test_an_answer_that_has_begun_ends_so_too(site):
+    def on_head(connection, stream):
+        connection.head(stream, 200, TYPE)
+        connection.h2.send_data(stream.number, pack(b"first"))
+
+    server = site.open(on_head=on_head)
+    answered = site.client().ask("POST", "/a.B/Watch", *asked("300000u"), body=pack(b"x"))
+    assert unpack(answered.body) == [b"first"]
+    assert answered.trailers["grpc-status"] == DEADLINE_EXCEEDED
+    eventually(lambda: server.streams[0].reset == ERRORS.CANCEL, "RST_STREAM at the server")
+    record = site.record()
+    assert (record["end"], record["status"], record["grpc_status"]) == ("grpc_timeout", 200, 4)
+
+
+def test_a_time_that_is_over_already_asks_nobody_for_long(site):
+    site.open()
+    answered = site.client().ask("POST", "/a.B/C", *asked("0n"), body=pack(b"x"))
+    assert answered.headers["grpc-status"] == DEADLINE_EXCEEDED
+
+
+def test_the_lesser_of_two_times_counts(site):
+    site.open(pool={"timeouts": {"total": "200ms"}})
+    answered = site.client().ask("POST", "/a.B/C", *asked("1H"), body=pack(b"x"))
+    assert answered.headers["grpc-status"] == DEADLINE_EXCEEDED
+    assert site.record()["end"] == "total_timeout"
+
+
+def test_what_is_no_time_is_the_servers_to_judge(site):
+    server = site.open(lambda c, s: finish(c, s, *unpack(s.body)))
+    for timeout in ("0s", "1", "S", "123456789S", "-1S", "1S, 0n"):
+        assert site.client().ask("POST", "/a.B/C", *asked(timeout), body=pack(b"x")).trailers == {"grpc-status": "0"}
+        assert server.streams[-1].headers["grpc-timeout"] == timeout
+
+
+def test_a_server_that_breaks_off_its_answer_is_a_status_behind_it(site):
+    def on_head(connection, stream):
+        connection.head(stream, 200, TYPE)
+        connection.h2.send_data(stream.number, pack(b"first"))
+        connection.flush()
+        connection.close()
+
+    site.open(on_head=on_head)
+    answered = site.client().ask("POST", "/a.B/Watch", *ASKED, body=pack(b"x"))
+    assert unpack(answered.body) == [b"first"] and answered.trailers["grpc-status"] == UNAVAILABLE
+    record = site.record()
+    assert (record["end"], record["grpc_status"]) == ("server_closed", 14)
+
+
+def test_the_access_log_has_the_status(scene, tmp_path):
+    site = Site(scene)
+    path = tmp_path / "access.log"
+    site.server = Http2Server(lambda c, s: c.respond(s) if s.path == "/plain" else finish(c, s, status="5"))
+    scene.servers.append(site.server)
+    site.weir = scene.proxy(site.server, pool={"protocol": "h2c"},
+                            access_log={"path": str(path), "format": "$request_uri $status $weir_grpc_status"})
+    client = site.client()
+    client.ask("POST", "/a.B/C", *ASKED, body=pack(b"x"))
+    client.ask("GET", "/plain")
+    eventually(lambda: path.exists() and path.read_text().count("\n") == 2, "two lines")
+    assert path.read_text().splitlines() == ["/a.B/C 200 5", "/plain 200 -"]
+
+
 def test_a_cancelled_call_is_cancelled_at_the_server(site):
     server = site.open(on_head=lambda c, s: c.head(s, 200, TYPE))
     client = site.client()

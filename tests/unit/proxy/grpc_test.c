@@ -71,6 +71,58 @@ static void a_status_is_one_of_seventeen(void **state)
         assert_int_equal(status_in(grpc_status_text((enum grpc_status)i)), i);
 }
 
+static bool timeout_in(struct slice value, uint64_t *ms)
+{
+    const struct http_field fields[] = {
+        { .name = "x", .name_len = 1, .value = "1S", .value_len = 2 },
+        { .name = "Grpc-Timeout", .name_len = 12, .value = value.data, .value_len = (uint32_t)value.len }
+    };
+    *ms = 0;
+    return grpc_timeout_in(fields, 2, ms);
+}
+
+static void a_timeout_is_a_number_and_a_unit(void **state)
+{
+    (void)state;
+    static const struct {
+        struct slice value;
+        uint64_t ms;
+    } rows[] = {
+        { { "1H", 2 }, 3600000 },
+        { { "2M", 2 }, 120000 },
+        { { "20S", 3 }, 20000 },
+        { { "250m", 4 }, 250 },
+        { { "1500u", 5 }, 2 },
+        { { "1n", 2 }, 1 },
+        { { "99999999n", 9 }, 100 },
+        { { "99999999u", 9 }, 100000 },
+        { { "99999999H", 9 }, UINT64_C(359999996400000) },
+        { { "00000007S", 9 }, 7000 },
+        { { "0n", 2 }, 0 },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        uint64_t ms;
+        assert_true(timeout_in(rows[i].value, &ms));
+        assert_int_equal(ms, rows[i].ms);
+    }
+}
+
+static void what_is_no_timeout_bounds_nothing(void **state)
+{
+    (void)state;
+    static const struct slice rows[] = { { "", 0 },     { "S", 1 },    { "1", 1 },           { "1s", 2 },
+                                         { "1h", 2 },   { "-1S", 3 },  { "+1S", 3 },         { "1.5S", 4 },
+                                         { "1 S", 3 },  { "1SS", 3 },  { "123456789S", 10 }, { "0x1S", 4 },
+                                         { "1\0S", 3 }, { "1S,2S", 5 } };
+    uint64_t ms = 0;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) assert_false(timeout_in(rows[i], &ms));
+    const struct http_field f = { .name = "grpc-timeout", .name_len = 12, .value = "1S", .value_len = 2 };
+    const struct http_field twice[] = { f, f };
+    assert_true(grpc_timeout_in(twice, 1, &ms));
+    assert_false(grpc_timeout_in(twice, 2, &ms));
+    assert_false(grpc_timeout_in(NULL, 0, &ms));
+}
+
 static void weirs_own_answers_have_one(void **state)
 {
     (void)state;
@@ -100,6 +152,8 @@ int main(void)
         cmocka_unit_test(it_is_asked_by_its_type_over_http2_alone),
         cmocka_unit_test(it_is_not_asked_by_who_asks_for_a_tunnel),
         cmocka_unit_test(a_status_is_one_of_seventeen),
+        cmocka_unit_test(a_timeout_is_a_number_and_a_unit),
+        cmocka_unit_test(what_is_no_timeout_bounds_nothing),
         cmocka_unit_test(weirs_own_answers_have_one),
         cmocka_unit_test(a_message_is_percent_encoded),
     };

@@ -38,6 +38,7 @@ static void each_failure_has_its_reason(void **state)
         { END_FIRST_BYTE_TIMEOUT, false, false, false, POOL_RETRY_NONE },
         { END_BAD_RESPONSE, false, false, true, POOL_RETRY_NONE },
         { END_TOTAL_TIMEOUT, false, false, false, POOL_RETRY_NONE },
+        { END_GRPC_TIMEOUT, false, false, false, POOL_RETRY_NONE },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct retry_facts f = facts(rows[i].reason);

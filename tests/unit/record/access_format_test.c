@@ -116,6 +116,7 @@ static void variables_are_as_in_nginx(void **state)
         { "$server_protocol $scheme $host", "HTTP/1.1 http www.example.com" },
         { "$status $body_bytes_sent $bytes_sent $request_length", "200 4000 4321 321" },
         { "$weir_compression $gzip_ratio", "br 3.25" },
+        { "$weir_grpc_status", "-" },
         { "$request_time", "1.234" },
         { "$upstream_addr|$upstream_status", "10.0.0.1:80, 10.0.0.2:80|504, 200" },
         { "$upstream_connect_time|$upstream_header_time", "-, 0.001|-, 0.030" },
@@ -162,7 +163,8 @@ static void json_has_everything(void **state)
         "\"http\","
         "\"host\":\"www.example.com\",\"method\":\"GET\",\"target\":\"/a%20b?c=d&e\",\"protocol\":\"HTTP/"
         "1.1\","
-        "\"status\":200,\"end\":\"ok\",\"origin\":\"none\",\"request_time\":1.234,\"bytes_in\":321,\"bytes_"
+        "\"status\":200,\"grpc_status\":\"\",\"end\":\"ok\",\"origin\":\"none\",\"request_time\":1.234,"
+        "\"bytes_in\":321,\"bytes_"
         "out\":4321,"
         "\"body_bytes\":4000,\"route\":\"rest\",\"split\":\"checkout\",\"variant\":\"b\",\"pool\":\"api\","
         "\"server\":\"big\",\"reason\":"
