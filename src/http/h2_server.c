@@ -455,6 +455,7 @@ const struct http_stream_ops h2_server_stream_ops = {
     .send_trailers = h2_stream_send_trailers,
     .resume = resume,
     .unsend = unsend,
+    .passed = h2_stream_passed,
     .watch = watch,
     .reset = reset,
     .release = release,

@@ -45,6 +45,8 @@ struct h2_stream {
     uint32_t since_growth;
     uint32_t head_charge;   /* of session->held_heads */
     uint32_t allowance;     /* may be sent before others have their turn */
+    uint64_t passed;        /* see http_stream_passed(), without what has come since */
+    uint64_t passed_since;  /* of session->shared, while is_passed_over */
     uint64_t sent_at;       /* to a server: where its head lies among all bytes that went to it, */
     uint64_t sent_ns;       /* and since when */
     uint64_t rest_bytes;    /* of a request that is answered: thrown away */
@@ -70,6 +72,7 @@ struct h2_stream {
     bool is_gone;             /* its owner has let go of it */
     bool is_malformed;        /* its answer is followed by RST_STREAM */
     bool wants_window;        /* its own window stops it */
+    bool is_passed_over;      /* others go before it */
     bool asks_tunnel;         /* of a server */
     bool awaits_settings;     /* its owner does, to know whether it may ask */
     bool is_tunnel;           /* it asks for one (RFC 8441), or is one: */
@@ -123,6 +126,7 @@ struct h2_session {
     struct list senders[H2_URGENCIES]; /* that have more to send, and may */
     struct list flushers;              /* whose bytes wait in `out` */
     uint32_t stream_count;
+    uint64_t shared;    /* bytes of bodies that were sent, for each stream that there was */
     uint8_t ready;      /* bits of senders that may have some */
     uint8_t flooded;    /* enum h2_flood + 1: that was too much, and the connection ends */
     bool is_near_flood; /* a quarter of that has come */
@@ -314,6 +318,7 @@ void h2_stream_send_reset(struct h2_stream *st, enum h2_error error);
 /* Its owner has let go of it. by_us: frames of it that are still on their way are no fault of the peer's. */
 void h2_stream_bury(struct h2_stream *st, bool by_us);
 /* Nothing can be sent on it any more. */
+uint64_t h2_stream_passed(const struct http_stream *stream);
 bool h2_stream_is_dead(const struct h2_stream *st);
 /* Breaks a stream off for what the peer did. `reason`: what its owner is told. */
 void h2_stream_fail(struct h2_stream *st, enum h2_error error, enum end_reason reason, const char *detail);

@@ -150,11 +150,30 @@ void h2_stream_wake(struct h2_stream *st)
     queue(st);
 }
 
+static void pass_over(struct h2_stream *st)
+{
+    if (!st->is_passed_over) st->passed_since = st->session->shared;
+    st->is_passed_over = true;
+}
+
+static void have_turn(struct h2_stream *st)
+{
+    st->passed = h2_stream_passed(&st->stream);
+    st->is_passed_over = false;
+}
+
+uint64_t h2_stream_passed(const struct http_stream *stream)
+{
+    const struct h2_stream *st = container_of(stream, struct h2_stream, stream);
+    return st->passed + (st->is_passed_over ? st->session->shared - st->passed_since : 0);
+}
+
 /* How much of `len` may go now; 0: it waits for its turn. */
 static size_t may_send(struct h2_stream *st, size_t len)
 {
     struct h2_session *s = st->session;
     if (st->send_window <= 0) {
+        have_turn(st); /* and makes nothing of it */
         list_remove(&st->turn);
         s->stalled += !st->wants_window;
         st->wants_window = true;
@@ -163,9 +182,11 @@ static size_t may_send(struct h2_stream *st, size_t len)
     bool has_rivals = s->ready && !st->is_sequential;
     if (s->send_window <= 0 || h2_is_blocked(s) || (s->ready && !st->is_served) ||
         (has_rivals && !st->allowance)) {
+        pass_over(st);
         queue(st);
         return 0;
     }
+    have_turn(st);
     size_t may = len;
     if (may > (size_t)st->send_window) may = (size_t)st->send_window;
     if ((int64_t)may > s->send_window) may = (size_t)s->send_window;
@@ -196,6 +217,7 @@ enum io h2_stream_send_body(struct http_stream *stream, const char *data, size_t
         }
         if (bug_if(H2_SESSION, now > may)) return IO_FAIL;
         *taken += now;
+        if (!bug_if(H2_SESSION, !s->stream_count)) s->shared += now / s->stream_count;
         st->allowance -= now < st->allowance ? (uint32_t)now : st->allowance;
         /* A small message is whole, and no window's doing. */
         if (now >= TINY || now == len) h2_session_earn(s, now);

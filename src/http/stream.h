@@ -77,7 +77,9 @@ struct http_stream_ops {
     void (*resume)(struct http_stream *s);
     void (*pause)(struct http_stream *s);  /* from a server; see http_stream_pause() */
     bool (*unsend)(struct http_stream *s); /* towards a client; see http_stream_unsend() */
-    void (*watch)(struct http_stream *s);  /* towards a client; see http_stream_watch() */
+    /* Towards a client; see http_stream_passed(). NULL: there is one stream at a time. */
+    uint64_t (*passed)(const struct http_stream *s);
+    void (*watch)(struct http_stream *s); /* towards a client; see http_stream_watch() */
     void (*reset)(struct http_stream *s, enum end_reason reason);
     void (*release)(struct http_stream *s);
     /* Hands the bare transport over (after a 101 or for CONNECT), with bytes that were read beyond the head. */
@@ -158,6 +160,12 @@ static inline void http_stream_pause(struct http_stream *s)
 static inline bool http_stream_unsend(struct http_stream *s)
 {
     return s->ops->unsend(s);
+}
+/* How many bytes the client has taken of its other streams, for each that it has, while those went before this one: it waits for its turn
+ * then, and not for the client. Never becomes less. */
+static inline uint64_t http_stream_passed(const struct http_stream *s)
+{
+    return s->ops->passed ? s->ops->passed(s) : 0;
 }
 /* Wants to hear of the client's end even while nothing is read from or written to it. A connection's first exchange
  * does without, and with it without a system call, unless it takes long. */

@@ -162,6 +162,16 @@ static bool try_is_over(struct exchange *x, uint64_t now)
     return true;
 }
 
+/* The client has taken something else meanwhile, which went before, and not too little of it. */
+static bool has_taken_others(struct exchange *x)
+{
+    bool is_paced = x->is_behind || x->state == EXCHANGE_REPLY;
+    if (!is_paced || exchange_client_took(x) <= x->response_pace.bytes) return false;
+    exchange_pace_response(x, exchange_now_ms(x) - x->since_ms);
+    exchange_moved(x);
+    return deadline_ms(x, WAIT_WRITE, x->since_ms) > exchange_now_ms(x);
+}
+
 void exchange_on_timer(struct timer *t)
 {
     struct exchange *x = container_of(t, struct exchange, timer);
@@ -181,6 +191,7 @@ void exchange_on_timer(struct timer *t)
     else if (x->state == EXCHANGE_AUTH && now >= exchange_auth_until_ms(x))
         on_deadline(x, END_AUTH_TIMEOUT);
     else if (now >= deadline_ms(x, wait, x->since_ms)) {
+        if (wait == WAIT_WRITE && has_taken_others(x)) return;
         if (wait == WAIT_SLOT) pool_waited_in_vain(x->pool);
         on_deadline(x, (enum end_reason)waits[wait].timeout);
     } else if (now >= deadline_ms(x, request, x->request_since_ms))

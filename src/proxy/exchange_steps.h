@@ -62,9 +62,14 @@ static inline void exchange_pace_request(struct exchange *x)
     pace_took(&x->request_pace, exchange_now_ms(x) - x->request_since_ms, x->body_in,
               exchange_request_rate(x));
 }
+/* Of the response; what others of the client's streams were sent in its place is to its credit. */
+static inline uint64_t exchange_client_took(const struct exchange *x)
+{
+    return x->body_out + http_stream_passed(x->client);
+}
 static inline void exchange_pace_response(struct exchange *x, uint64_t waited_ms)
 {
-    pace_took(&x->response_pace, waited_ms, x->body_out, x->routes->conf->limits.least_rate);
+    pace_took(&x->response_pace, waited_ms, exchange_client_took(x), x->routes->conf->limits.least_rate);
 }
 
 /* Its streams are joined: what comes on one goes to the other. */

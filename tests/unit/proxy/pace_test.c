@@ -139,6 +139,17 @@ static void a_body_that_drips_is_ended_and_one_that_is_only_slow_is_not(void **s
     }
 }
 
+static const struct listener_http2 http2 = { .enabled = true,
+                                             .streams = 100,
+                                             .window_bytes = 65535,
+                                             .memory_bytes = 1 << 20,
+                                             .continuations = 8,
+                                             .resets = 100,
+                                             .settings = 100,
+                                             .pings = 100,
+                                             .empty_frames = 100,
+                                             .window_updates = 1000 };
+
 /* HTTP/2 lets a client take an answer of weir's own byte by byte, too. */
 static void an_answer_of_weirs_own_cannot_be_dripped_out(void **state)
 {
@@ -155,16 +166,7 @@ static void an_answer_of_weirs_own_cannot_be_dripped_out(void **state)
         scene_open(&s, false);
         one_server(&s);
         s.listener.limits.least_rate = rates[i];
-        s.listener.http2 = (struct listener_http2){ .enabled = true,
-                                                    .streams = 100,
-                                                    .window_bytes = 65535,
-                                                    .memory_bytes = 1 << 20,
-                                                    .continuations = 8,
-                                                    .resets = 100,
-                                                    .settings = 100,
-                                                    .pings = 100,
-                                                    .empty_frames = 100,
-                                                    .window_updates = 100 };
+        s.listener.http2 = http2;
         scene_start(&s);
         close(s.listening[0]); /* nobody is there: weir says so */
         s.listening[0] = -1;
@@ -184,6 +186,80 @@ static void an_answer_of_weirs_own_cannot_be_dripped_out(void **state)
     }
 }
 
+static void send_all(int fd, const char *bytes, size_t len)
+{
+    assert_int_equal(send(fd, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+/* As much as goes. */
+static void answer_without_end(struct scene *s, int server)
+{
+    static const char zeros[65536];
+    hear(s, server, "\r\n\r\n");
+    say(server, "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
+    for (int i = 0; i < 100; i++) {
+        while (send(server, zeros, sizeof(zeros), MSG_NOSIGNAL) > 0) {}
+        turns(s, 1);
+    }
+}
+
+static void grant(int client, uint8_t stream, uint16_t bytes)
+{
+    const char frame[] = {
+        0, 0, 4, 8, 0, 0, 0, 0, (char)stream, 0, 0, (char)(bytes >> 8), (char)(bytes & 255)
+    };
+    send_all(client, frame, sizeof(frame));
+}
+
+/* Of two answers the more urgent one goes first. As long as the client takes that, the other waits for its turn, and not for him. */
+static void who_takes_what_is_more_urgent_is_not_behind_with_the_rest(void **state)
+{
+    (void)state;
+    static const char begin[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                                "\0\0\0\4\0\0\0\0\0"
+                                "\0\0\x14\1\5\0\0\0\1\x82\x86\x84\x41\1h\0\x8priority\3u=0";
+    static const char other[] = "\0\0\x14\1\5\0\0\0\3\x82\x86\x84\x41\1h\0\x8priority\3u=7";
+    static const struct {
+        uint64_t rate;
+        uint16_t granted; /* every two seconds */
+        uint32_t ended;
+    } rows[] = { { 240, 5000, 0 }, { 0, 5000, 0 }, { 240, 300, 2 }, { 240, 0, 2 }, { 0, 0, 2 } };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct scene s;
+        scene_open(&s, false);
+        one_server(&s);
+        s.pool.timeouts.response_ms = 1000000;
+        s.listener.limits.least_rate = rows[i].rate;
+        s.listener.http2 = http2;
+        scene_start(&s);
+        int client = client_connect(&s);
+        send_all(client, begin, sizeof(begin) - 1);
+        turns(&s, 10);
+        int urgent = server_accept(&s, 0);
+        answer_without_end(&s, urgent); /* the connection's window is used up */
+        send_all(client, other, sizeof(other) - 1);
+        turns(&s, 10);
+        int server = server_accept(&s, 0);
+        answer_without_end(&s, server);
+        for (int step = 0; step < 12; step++) {
+            pass_time(&s, 2000);
+            if (rows[i].granted) {
+                grant(client, 0, rows[i].granted);
+                grant(client, 1, rows[i].granted);
+            }
+            turns(&s, 5);
+        }
+        if (flight_written(s.worker->flights) != rows[i].ended)
+            fail_msg("row %zu: %u have ended", i, (unsigned)flight_written(s.worker->flights));
+        if (rows[i].ended) assert_int_equal(last_record(&s).end, END_WRITE_TIMEOUT);
+        close(client);
+        close(urgent);
+        close(server);
+        turns(&s, 10);
+        scene_close(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +271,7 @@ int main(void)
         cmocka_unit_test(large_figures_do_not_turn_over),
         cmocka_unit_test(a_body_that_drips_is_ended_and_one_that_is_only_slow_is_not),
         cmocka_unit_test(an_answer_of_weirs_own_cannot_be_dripped_out),
+        cmocka_unit_test(who_takes_what_is_more_urgent_is_not_behind_with_the_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
