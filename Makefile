@@ -5,6 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZ_SECONDS ?= 60
 SOAK_FUZZ_SECONDS ?= 600
+SOAK_CASES ?= 100000
 PYTHON := /usr/bin/python3 # Debian's: another python3 in PATH would not see Debian's pytest
 export JOBS
 
@@ -38,7 +39,14 @@ check: setup-test ## everything that must hold: format, layers, warnings, clang-
 .PHONY: soak
 soak: setup-test ## the long forms: fuzzing, TSan, the tests marked soak
 	@tools/build.sh asan tests/unit/proxy_simulation_test && WEIR_SIMULATION_SEEDS=20000 build/asan/tests/unit/proxy_simulation_test
+	@tools/setup.sh soak && tools/build.sh asan weir && $(PYTHON) tests/differential/run.py --weir build/asan/weir --cases $(SOAK_CASES)
 	@$(RUN_TESTS) soak --fuzz-seconds $(SOAK_FUZZ_SECONDS)
+
+.PHONY: differential
+differential: setup-test ## what five servers of Debian's read in generated requests, and what weir has read
+	@tools/setup.sh soak
+	@tools/build.sh asan weir
+	@$(PYTHON) tests/differential/run.py --weir build/asan/weir --cases $(SOAK_CASES)
 
 .PHONY: fuzz
 fuzz: setup-test ## run each fuzzer for FUZZ_SECONDS (60)
