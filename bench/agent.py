@@ -18,6 +18,7 @@ import resource
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -235,13 +236,15 @@ class Agent:
     def pause(self, seconds):
         time.sleep(seconds)
 
-    def fetch(self, address, port, path):
-        """One GET; {"status", "bytes"}."""
-        connection = http.client.HTTPConnection(address, port, timeout=10)
+    def fetch(self, address, port, path, is_secure):
+        """One GET, over TLS with whomever if `is_secure`; {"status", "bytes", "cipher"}."""
+        connection = http.client.HTTPSConnection(address, port, timeout=10, context=ssl._create_unverified_context()) if is_secure else \
+            http.client.HTTPConnection(address, port, timeout=10)
         try:
             connection.request("GET", path)
+            cipher = " ".join(connection.sock.cipher()[:2]) if is_secure else None
             response = connection.getresponse()
-            return {"status": response.status, "bytes": len(response.read())}
+            return {"status": response.status, "bytes": len(response.read()), "cipher": cipher}
         except (OSError, http.client.HTTPException) as error:
             raise Trouble(f"GET http://{address}:{port}{path}: {error!r}") from error
         finally:

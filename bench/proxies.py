@@ -20,7 +20,7 @@ defaults
 {defaults}
 
 frontend web
-    bind {address}:{port}{defer}
+    bind {address}:{port}{defer}{secure}
     default_backend origin
 
 backend origin
@@ -50,6 +50,7 @@ http {
     keepalive_timeout 600s;
     keepalive_requests 1000000000;
     proxy_max_temp_file_size 0;
+    SECURE
     BUFFERS
 
     upstream origin {
@@ -59,7 +60,7 @@ http {
         keepalive_timeout 600s;
     }
     server {
-        listen ADDRESS:PORT backlog=4096DEFER;
+        listen ADDRESS:PORT backlog=4096DEFERHOW;
         location / {
             proxy_pass http://origin;
             proxy_http_version 1.1;
@@ -108,17 +109,21 @@ SETTINGS = {
 WEIR_CONFIG = """\
 workers: 1
 listeners:
-  web: {{bind: "{address}:{port}", {protocol}pool: web, timeouts: {{keep_alive: 600s}}}}
+  web: {{bind: "{address}:{port}", {secure}{protocol}pool: web, timeouts: {{keep_alive: 600s}}}}
 pools:
   web: {{{pool}servers: ["{origin}"]}}
 admin: {{bind: "127.0.0.1:{admin_port}"}}
 """
 
 
+# What weir comes to with the load tools: TLS 1.3 with this suite and curve, ECDSA P-256, tickets. The others are told so.
+TLS_CIPHER, TLS_CURVE = "TLS_AES_256_GCM_SHA384", "X25519"
+
+
 class Wiring:
     """What a configuration is made from."""
 
-    def __init__(self, protocol, address, ports, origin, facts, settings, pool=""):
+    def __init__(self, protocol, address, ports, origin, facts, settings, pool="", certificate=None, is_h2=False):
         self.protocol = protocol  # "http" or "tcp"
         self.address = address
         self.port, self.admin_port = ports
@@ -126,6 +131,8 @@ class Wiring:
         self.facts = facts
         self.settings = SETTINGS[settings]
         self.pool = pool  # what weir's pool has besides its servers
+        self.certificate = certificate  # a PEM file, its key beside it as .key; None: without TLS
+        self.is_h2 = is_h2  # towards clients: agreed on over TLS, known before without
 
 
 class Haproxy:
@@ -134,9 +141,17 @@ class Haproxy:
     version_argv = [program, "-v"]
 
     @staticmethod
+    def secure(wiring):
+        if not wiring.certificate:
+            return " proto h2" if wiring.is_h2 else ""
+        return (f" ssl crt {wiring.certificate} ssl-min-ver TLSv1.3 ciphersuites {TLS_CIPHER} curves {TLS_CURVE}"
+                f" alpn {'h2' if wiring.is_h2 else 'http/1.1'}")
+
+    @staticmethod
     def config(wiring):
         is_http = wiring.protocol == "http"
         return HAPROXY_CONFIG.format(
+            secure=Haproxy.secure(wiring),
             connections_max=CONNECTIONS_MAX, mode=wiring.protocol, address=wiring.address, port=wiring.port,
             origin=wiring.origin, buffer=wiring.settings["haproxy_buffer"][wiring.protocol],
             defer=wiring.settings["haproxy_defer"] if is_http else "",
@@ -154,15 +169,25 @@ class Nginx:
     version_argv = [program, "-v"]
 
     @staticmethod
+    def secure(wiring):
+        if not wiring.certificate:
+            return ""
+        return (f"ssl_certificate {wiring.certificate}; ssl_certificate_key {wiring.certificate}.key; ssl_protocols TLSv1.3; "
+                f"ssl_conf_command Ciphersuites {TLS_CIPHER}; ssl_ecdh_curve {TLS_CURVE}; ssl_session_cache shared:bench:16m; "
+                "ssl_buffer_size 16k;")
+
+    @staticmethod
     def config(wiring):
         is_http = wiring.protocol == "http"
+        how = (" ssl" if wiring.certificate else "") + (" http2" if wiring.is_h2 else "")
         head = NGINX_CONFIG.format(
             user="user root;\n" if wiring.facts["is_root"] else "", descriptors=wiring.facts["descriptors"],
             connections_max=CONNECTIONS_MAX + 200, module="" if is_http else NGINX_STREAM_MODULE)
         body = NGINX_HTTP if is_http else NGINX_STREAM
         return head + (body.replace("ORIGIN", wiring.origin).replace("ADDRESS", wiring.address)
                        .replace("PORT", str(wiring.port)).replace("DEFER", wiring.settings["nginx_defer"])
-                       .replace("BUFFERS", wiring.settings["nginx_buffers"][wiring.protocol]))
+                       .replace("BUFFERS", wiring.settings["nginx_buffers"][wiring.protocol])
+                       .replace("SECURE", Nginx.secure(wiring)).replace("HOW", how))
 
     @staticmethod
     def argv(path):
@@ -178,8 +203,11 @@ class Weir:
 
     @staticmethod
     def config(wiring):
+        secure = (f'tls: {{certificates: [{{cert: "{wiring.certificate}", key: "{wiring.certificate}.key"}}], profile: modern, '
+                  "unknown_name: first}, "  # wrk asks for its address by name
+                  if wiring.certificate else "")
         text = WEIR_CONFIG.format(
-            address=wiring.address, port=wiring.port, admin_port=wiring.admin_port, origin=wiring.origin,
+            secure=secure, address=wiring.address, port=wiring.port, admin_port=wiring.admin_port, origin=wiring.origin,
             pool=wiring.pool, protocol="" if wiring.protocol == "http" else "protocol: tcp, ")
         # A tunnel has no keep-alive.
         return text if wiring.protocol == "http" else text.replace(", timeouts: {keep_alive: 600s}", "")

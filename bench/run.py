@@ -73,7 +73,7 @@ def check_programs(stage, tools, proxy_list):
     """Everything that will be called, before anything is."""
     needs = [(stage.proxy, [proxy.program for proxy in proxy_list]),
              (stage.origin, [tools.origin, tools.iperf3]),
-             (stage.load, [tools.probe, tools.pingpong, tools.idle, tools.wrk, tools.iperf3])]
+             (stage.load, [tools.probe, tools.pingpong, tools.idle, tools.wrk, tools.iperf3, tools.h2load, tools.openssl])]
     for role, programs in needs:
         for path in role.host.missing(paths=programs):
             name = os.path.basename(path)
@@ -82,7 +82,8 @@ def check_programs(stage, tools, proxy_list):
             elif name.startswith("bench-"):
                 remedy = "build it with `make`"
             else:
-                remedy = f"install it with `apt-get install {name}`"
+                package = {"h2load": "nghttp2-client"}.get(name, name)
+                remedy = f"install it with `apt-get install {package}`"
             raise Trouble(f"there is no {path} (on {role.host.place}); {remedy}")
 
 

@@ -33,16 +33,17 @@ class Workload:
     """`target` is weir's ratio to the better of its peers, `limit` a bound in the measure's own unit."""
 
     def __init__(self, name, label, title, measure, load, *, protocol="http", connections=0, size=100,
-                 close=False, pool="", target=None, limit=None):
+                 close=False, pool="", target=None, limit=None, is_secure=False, is_h2=False, reuse=False):
         self.name, self.label, self.title, self.measure, self.load = name, label, title, measure, load
         self.protocol, self.connections, self.size, self.close = protocol, connections, size, close
         self.pool = pool
+        self.is_secure, self.is_h2, self.reuse = is_secure, is_h2, reuse
         self.target, self.limit = target, limit
 
     @property
     def is_loaded(self):
         """Whether the load is as much as the proxy can take, so that its rate says something."""
-        return self.load in ("wrk", "pingpong", "iperf3")
+        return self.load in ("wrk", "pingpong", "iperf3", "h2load")
 
 
 WORKLOADS = [
@@ -60,6 +61,20 @@ WORKLOADS = [
              protocol="tcp", connections=64, target=0.97),
     Workload("tcp-bulk", "TCP, bulk", "TCP, one bulk stream", CPU_PER_GB, "iperf3", protocol="tcp",
              target=0.65),
+    Workload("tls-small", "TLS, small", "TLS 1.3, small keep-alive, 64 connections, 100 B", CPU_PER_MILLION, "wrk",
+             connections=64, is_secure=True, target=0.85),
+    Workload("tls-full", "TLS, full handshakes", "TLS 1.3, a full handshake and a request of 100 B each, one at a time", CPU_PER_MILLION,
+             "s_time", is_secure=True, target=0.97),
+    Workload("tls-resumed", "TLS, resumed", "as tls-full, sessions resumed", CPU_PER_MILLION, "s_time", is_secure=True, reuse=True,
+             target=0.90),
+    Workload("tls-64k", "TLS, 64 KiB", "TLS 1.3, 64 KiB bodies, 32 connections", CPU_PER_MILLION, "wrk", connections=32, size=65536,
+             is_secure=True, target=0.85),
+    Workload("tls-1m", "TLS, 1 MiB", "TLS 1.3, 1 MiB bodies, 8 connections", CPU_PER_MILLION, "wrk", connections=8, size=1048576,
+             is_secure=True, target=0.75),
+    Workload("h2-tls", "HTTP/2 over TLS", "HTTP/2 over TLS 1.3, 10 streams on 32 connections, 100 B", CPU_PER_MILLION, "h2load",
+             connections=32, is_secure=True, is_h2=True, target=0.80),
+    Workload("h2c", "HTTP/2", "HTTP/2 without TLS, 10 streams on 32 connections, 100 B", CPU_PER_MILLION, "h2load", connections=32,
+             is_h2=True),
     Workload("latency", "low load", f"latency at {PROBE_RATE:,} requests a second", LATENCY, "probe"),
     Workload("idle", "idle connections", f"{IDLE_CONNECTIONS:,} idle keep-alive connections", IDLE_BYTES,
              "idle", limit=300),
@@ -74,6 +89,7 @@ class Tools:
         self.origin, self.probe, self.pingpong, self.idle = (
             f"{directory}/bench-{name}" for name in ("origin", "probe", "pingpong", "idle"))
         self.wrk, self.iperf3 = "/usr/bin/wrk", "/usr/bin/iperf3"
+        self.h2load, self.openssl = "/usr/bin/h2load", "/usr/bin/openssl"
 
 
 class Running:
@@ -88,6 +104,7 @@ class Bench:
 
     def __init__(self, stage, tools, proxy_list, options, say):
         self.stage, self.tools, self.proxies, self.options, self.say = stage, tools, proxy_list, options, say
+        self.certificate = None
         self.origin_port = stage.origin.host.free_ports(address=stage.origin.address, count=1)[0]
         ports = stage.proxy.host.free_ports(address=stage.proxy.address, count=2 * len(proxy_list) + 1)[1:]
         self.ports = {proxy.name: ports[2 * i:2 * i + 2] for i, proxy in enumerate(proxy_list)}
@@ -119,19 +136,31 @@ class Bench:
         role, ports = self.stage.proxy, self.ports[proxy.name]
         wiring = proxies.Wiring(workload.protocol, role.address, ports,
                                 f"{self.stage.origin.address}:{self.origin_port}", role.host.facts,
-                                self.options.peers, workload.pool)
+                                self.options.peers, workload.pool,
+                                self.make_certificate(role) if workload.is_secure else None, workload.is_h2)
         path = role.host.write(name=f"{proxy.name}.conf", text=proxy.config(wiring))
         pid = role.host.start(argv=proxy.argv(path), cpu=role.cpu)
         role.host.wait_listening(pid=pid, port=ports[0])
         running = Running(proxy.name, pid, ports[0])
-        if workload.protocol == "http":
+        if workload.protocol == "http" and (workload.is_secure or not workload.is_h2):
             self.check_answer(running, workload)
         return running
 
+    def make_certificate(self, role):
+        """One for all proxies, on their host: ECDSA P-256."""
+        if not self.certificate:
+            path = role.host.write(name="bench.pem", text="")
+            role.host.run(argv=[self.tools.openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                                "-subj", "/CN=bench", "-keyout", f"{path}.key", "-out", path], cpu=role.cpu, timeout_s=30)
+            self.certificate = path
+        return self.certificate
+
     def check_answer(self, running, workload):
         got = self.stage.load.host.fetch(address=self.stage.proxy.address, port=running.port,
-                                         path=f"/{workload.size}")
-        if got != {"status": 200, "bytes": workload.size}:
+                                         path=f"/{workload.size}", is_secure=workload.is_secure)
+        if workload.is_secure:
+            self.say(f"    {running.name}: {got['cipher']}")
+        if (got["status"], got["bytes"]) != (200, workload.size):
             raise Trouble(f"{running.name} answers a GET of {workload.size} bytes with status "
                           f"{got['status']} and {got['bytes']} bytes; there is no use in measuring that")
 
@@ -243,7 +272,7 @@ class Bench:
 
     def load(self, one, workload, seconds):
         make = {"wrk": self.load_wrk, "pingpong": self.load_pingpong, "iperf3": self.load_iperf3,
-                "probe": self.load_probe}[workload.load]
+                "probe": self.load_probe, "h2load": self.load_h2load, "s_time": self.load_s_time}[workload.load]
         return make(one, workload, seconds)
 
     def run_load(self, argv, seconds):
@@ -253,8 +282,23 @@ class Bench:
     def load_wrk(self, one, workload, seconds):
         close = ["-H", "Connection: close"] if workload.close else []
         argv = [self.tools.wrk, "-t", str(self.options.load_threads), "-c", str(workload.connections),
-                "-d", f"{seconds}s", "--latency", *close, f"http://{self.target(one)}/{workload.size}"]
+                "-d", f"{seconds}s", "--latency", *close, f"{self.scheme(workload)}://{self.target(one)}/{workload.size}"]
         return parse_wrk(self.run_load(argv, seconds))
+
+    @staticmethod
+    def scheme(workload):
+        return "https" if workload.is_secure else "http"
+
+    def load_h2load(self, one, workload, seconds):
+        argv = [self.tools.h2load, "-c", str(workload.connections), "-m", "10", "-t", str(self.options.load_threads), "-D", str(seconds),
+                f"{self.scheme(workload)}://{self.target(one)}/{workload.size}"]
+        return parse_h2load(self.run_load(argv, seconds), seconds)
+
+    def load_s_time(self, one, workload, seconds):
+        """A connection after the other: what it costs, not how many there could be."""
+        argv = [self.tools.openssl, "s_time", "-connect", self.target(one), "-reuse" if workload.reuse else "-new", "-time", str(seconds),
+                "-tls1_3", "-www", f"/{workload.size}"]
+        return parse_s_time(self.run_load(argv, seconds), workload.reuse)
 
     def load_pingpong(self, one, workload, seconds):
         argv = [self.tools.pingpong, self.target(one), "--connections", str(workload.connections),
@@ -314,6 +358,24 @@ def parse_wrk(text):
         errors += int(refused[1])
     return {"requests": int(total[1]), "seconds": float(total[2]) * WRK_UNITS_US[total[3]] / 1e6,
             "errors": errors, "p50_us": quantile(50), "p99_us": quantile(99)}
+
+
+def parse_h2load(text, seconds):
+    done = re.search(r"^requests: .* (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", text, re.MULTILINE)
+    if not done or int(done[2]) == 0:
+        raise Trouble(f"h2load completed no request: {text.strip()}")
+    return {"requests": int(done[1]), "seconds": seconds, "errors": int(done[1]) - int(done[2])}
+
+
+def parse_s_time(text, is_resumed):
+    """It prints a letter a connection: "r" for one that was resumed."""
+    total = re.search(r"(\d+) connections in (\d+) real seconds", text)
+    if not total or int(total[1]) == 0:
+        raise Trouble(f"openssl s_time completed no connection: {text.strip()}")
+    letters = re.search(r"^[rt*]+$", text, re.MULTILINE)
+    resumed = letters[0].count("r") if letters else 0
+    wrong = int(total[1]) - resumed if is_resumed else resumed
+    return {"requests": int(total[1]), "seconds": int(total[2]), "errors": wrong if wrong > 1 else 0}
 
 
 def median(rounds, key):
