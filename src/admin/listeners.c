@@ -5,20 +5,23 @@
 
 struct listener_answer {
     const char *name, *bind, *protocol;
-    uint64_t connections, accepted, bytes_in, bytes_out, exchanges;
-    struct shape_list refused, ends; /* struct shape_count */
+    uint64_t connections, accepted, bytes_in, bytes_out, exchanges, datagrams_in, datagrams_out;
+    struct shape_list refused, ends, datagrams_dropped; /* struct shape_count */
     struct latency latency;
 };
 
 static const struct shape_field listener_fields[] = {
     SHAPE_ROW(listener_answer, name, STRING, "Its name in the configuration."),
     SHAPE_ROW(listener_answer, bind, STRING, "Where it accepts connections."),
-    SHAPE_ROW(listener_answer, protocol, STRING, "http or tcp."),
-    SHAPE_ROW(listener_answer, connections, COUNT, "Client connections open now."),
+    SHAPE_ROW(listener_answer, protocol, STRING, "http, tcp or udp."),
+    SHAPE_ROW(listener_answer, connections, COUNT, "Client connections open now; of datagrams, sessions."),
     SHAPE_ROW(listener_answer, accepted, COUNT, "Client connections let in since the start."),
     SHAPE_ROW(listener_answer, refused, COUNTS, "Client connections closed at once, by reason."),
     SHAPE_ROW(listener_answer, bytes_in, COUNT, "Bytes taken from clients."),
     SHAPE_ROW(listener_answer, bytes_out, COUNT, "Bytes given to clients."),
+    SHAPE_ROW(listener_answer, datagrams_in, COUNT, "Datagrams taken from clients, of a udp listener."),
+    SHAPE_ROW(listener_answer, datagrams_out, COUNT, "Servers' datagrams for clients, likewise."),
+    SHAPE_ROW(listener_answer, datagrams_dropped, COUNTS, "Those that went nowhere, by reason."),
     SHAPE_ROW(listener_answer, exchanges, COUNT, "Exchanges and tunnels that have ended."),
     SHAPE_ROW(listener_answer, ends, COUNTS,
               "The same by how they ended; reasons that never came are left out."),
@@ -62,19 +65,34 @@ static struct shape_list count_reasons(const struct metric_registry *m,
     return (struct shape_list){ counts, count };
 }
 
+static struct shape_list count_drops(const struct metric_registry *m, const struct listener *l,
+                                     struct shape_count counts[UDP_DROP_COUNT])
+{
+    uint32_t count = 0;
+    for (unsigned i = 0; i < UDP_DROP_COUNT; i++) {
+        uint64_t sum = l->udp.dropped[i] ? metric_sum(m, l->udp.dropped[i]) : 0;
+        if (sum) counts[count++] = (struct shape_count){ udp_drop_name((enum udp_drop)i), sum };
+    }
+    return (struct shape_list){ counts, count };
+}
+
 static void print_listener(const struct listener *l, const struct metric_registry *m, struct json *j)
 {
     char bind[ADDRESS_TEXT_MAX];
     struct shape_count refused[END_REASON_COUNT];
     struct shape_count ends[END_REASON_COUNT];
+    struct shape_count drops[UDP_DROP_COUNT];
     struct listener_answer a = {
         .name = l->name,
         .bind = address_print(&l->routes->conf->bind, bind),
-        .protocol = l->routes->conf->protocol == LISTENER_TCP ? "tcp" : "http",
+        .protocol = listener_protocol_name(l->routes->conf->protocol),
         .connections = atomic_load_explicit(&l->connections, memory_order_relaxed),
         .accepted = metric_sum(m, l->meter_accepted),
         .bytes_in = metric_sum(m, l->meter_bytes_in),
         .bytes_out = metric_sum(m, l->meter_bytes_out),
+        .datagrams_in = l->udp.received ? metric_sum(m, l->udp.received) : 0,
+        .datagrams_out = l->udp.sent ? metric_sum(m, l->udp.sent) : 0,
+        .datagrams_dropped = count_drops(m, l, drops),
         .refused = count_reasons(m, l->meter_refused, refused),
         .ends = count_reasons(m, l->meter_ends, ends),
         .latency = latency_of(m, l->meter_seconds),

@@ -51,6 +51,7 @@
     X(MIRROR, "mirror")           \
     X(TUNNEL, "tunnel")           \
     X(TCP, "tcp")                 \
+    X(UDP, "udp")                 \
     X(SITE, "site")               \
     X(WORKER, "worker")
 

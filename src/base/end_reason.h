@@ -114,6 +114,8 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(RESPONSE_HEAD_TOO_LARGE, "response_head_too_large", SERVER, 502, ANY, "the response head is over the limit")   \
     /* tunnels */                                                                                                    \
     X(IDLE_TIMEOUT, "idle_timeout", NONE, 0, ANY, "nothing was sent in either direction for too long")               \
+    X(MOVED, "moved", NONE, 0, ANY, "its server was left, and its client's next datagram began another session")     \
+    X(DISPLACED, "displaced", WEIR, 0, ANY, "another client's session took its place, as there were as many as may be") \
     X(HALF_CLOSED_TIMEOUT, "half_closed_timeout", NONE, 0, ANY, "one side had closed and the other did not")         \
     X(CLIENT_RESET, "client_reset", CLIENT, 0, ANY, "the client reset the connection")
 /* clang-format on */

@@ -31,6 +31,7 @@ static const char *name_or(const char *name)
 struct bound {
     const struct address *address;
     const struct conf_node *node; /* whose `bind` it is */
+    bool is_udp;                  /* where it listens for TCP is no matter */
     char name[96];
 };
 
@@ -41,7 +42,9 @@ static uint32_t collect_bounds(const struct checking *k, struct bound *bounds)
     uint32_t count = 0;
     for (uint32_t i = 0; at && i < k->c->proxy.listeners.count; i++, at = at->next) {
         if (!listeners[i].bind.len) continue;
-        bounds[count] = (struct bound){ .address = &listeners[i].bind, .node = at };
+        bounds[count] = (struct bound){ .address = &listeners[i].bind,
+                                        .node = at,
+                                        .is_udp = listeners[i].protocol == LISTENER_UDP };
         snprintf(bounds[count++].name, sizeof(bounds->name), "listener \"%s\"", name_or(listeners[i].name));
     }
     if (k->c->admin && k->c->admin->bind.len && conf_node_get(k->root, "admin")) {
@@ -81,6 +84,7 @@ static void check_bounds(const struct checking *k, const struct bound *bounds, u
     char text[ADDRESS_TEXT_MAX], other[ADDRESS_TEXT_MAX];
     for (uint32_t i = 0; i < count; i++) {
         for (uint32_t j = 0; j < i; j++) {
+            if (bounds[i].is_udp != bounds[j].is_udp) continue;
             if (!collide(bounds[i].address, bounds[j].address)) continue;
             address_print(bounds[i].address, text);
             address_print(bounds[j].address, other);
@@ -112,7 +116,8 @@ static void check_server(const struct checking *k, const struct bound *bounds, u
 {
     char text[ADDRESS_TEXT_MAX];
     for (uint32_t i = 0; i < count; i++) {
-        if (!leads_to(server, bounds[i].address)) continue;
+        /* Of datagrams the pool may be another's: a DNS server at the same port of this host is no rarity. */
+        if (bounds[i].is_udp || !leads_to(server, bounds[i].address)) continue;
         conf_decode_note(k->d, node, "address", "write the address of the server that is meant",
                          "the server at %s is %s of this weir itself", address_print(server, text),
                          bounds[i].name);
@@ -191,6 +196,33 @@ static void check_bytes_only(const struct checking *k, const struct conf_node *n
         from, name);
 }
 
+/* What a pool does with connections cannot be done with datagrams. */
+static void check_datagram_pool(const struct checking *k, const struct conf_node *node,
+                                const struct listener_conf *l)
+{
+    const struct pool_conf *p = pool_named(k->c, l->pool);
+    const char *name = name_or(l->name);
+    if (!node || !p) return;
+    const struct server_conf *servers = p->servers.data;
+    if (p->tls)
+        conf_decode_fault(
+            k->d, node, "pool", "take `tls` out there, or lead the listener to another pool",
+            "listener \"%s\" passes datagrams, and pool \"%s\" speaks TLS, which needs a connection", name,
+            p->name);
+    if (p->proxy_protocol)
+        conf_decode_fault(
+            k->d, node, "pool", "take `proxy_protocol` out there, or lead the listener to another pool",
+            "listener \"%s\" passes datagrams, and pool \"%s\" begins connections with a PROXY header", name,
+            p->name);
+    for (uint32_t i = 0; i < p->servers.count; i++) {
+        if (servers[i].address.sa.any.sa_family != AF_UNIX || place_is_one(&servers[i].address)) continue;
+        conf_decode_fault(k->d, node, "pool", "give it servers with an address and a port",
+                          "listener \"%s\" passes datagrams over IP, and pool \"%s\" has a server at a path",
+                          name, p->name);
+        return;
+    }
+}
+
 static void check_auth_pool(const struct checking *k, const struct conf_node *node,
                             const struct auth_conf *auth)
 {
@@ -223,6 +255,7 @@ static void check_listener_kinds(const struct checking *k, const struct conf_nod
     check_auth_pool(k, node, l->auth);
     snprintf(from, sizeof(from), "listener \"%s\"", name_or(l->name));
     check_kind(k, node, l->pool, from, false);
+    if (l->protocol == LISTENER_UDP) check_datagram_pool(k, node, l);
     if (l->protocol == LISTENER_HTTP)
         check_introduction(k, node, l->pool, from);
     else

@@ -129,7 +129,7 @@ void heritage_close_rest(struct heritage *h)
     char at[ADDRESS_TEXT_MAX];
     if (h->sockets.count && !h->unused) h->unused = calloc(h->sockets.count, sizeof(*h->unused));
     for (uint32_t i = 0; h->unused && i < h->sockets.count; i++)
-        if (h->sockets.gifts[i].fd >= 0) h->unused[h->unused_count++] = h->sockets.gifts[i].address;
+        if (h->sockets.gifts[i].fd >= 0) h->unused[h->unused_count++] = h->sockets.gifts[i];
     for (uint32_t i = 0; i < h->sockets.count; i++)
         if (h->sockets.gifts[i].fd >= 0)
             log_event(LOG_INFO, "socket_unused",

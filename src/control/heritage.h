@@ -25,9 +25,9 @@ struct heritage_link; /* to one predecessor */
 
 struct heritage {
     struct socket_store sockets;
-    int channel;            /* -1: it takes over from nobody, or has */
-    int folder;             /* -1: none */
-    struct address *unused; /* of the sockets that nobody took */
+    int channel;                /* -1: it takes over from nobody, or has */
+    int folder;                 /* -1: none */
+    struct socket_gift *unused; /* the sockets that nobody took; closed */
     uint32_t unused_count;
     struct loop *loop;
     struct heritage_link *links[PREDECESSORS_MAX];

@@ -482,7 +482,7 @@ static void say_ready(const struct control *c)
         const struct listener *l = c->proxy->listeners[i];
         log_event(LOG_INFO, "listening", "listener=%s bind=%s protocol=%s", l->name,
                   address_print(&l->routes->conf->bind, text),
-                  l->routes->conf->protocol == LISTENER_TCP ? "tcp" : "http");
+                  listener_protocol_name(l->routes->conf->protocol));
     }
     if (c->admin)
         log_event(LOG_INFO, "listening", "listener=admin bind=%s",

@@ -20,8 +20,8 @@ struct service {
     struct timer status, watchdog;
     uint64_t requests, counted_ms;
     struct stall_watch *stalls;
-    bool has_store;         /* of descriptors */
-    struct address *stored; /* of what is in it */
+    bool has_store;             /* of descriptors */
+    struct socket_gift *stored; /* what is in it: addresses alone */
     uint32_t stored_count, stored_room;
     bool is_stuck_said;
 };
@@ -101,32 +101,38 @@ static void on_watchdog(struct timer *t)
 /* the store of descriptors */
 
 /* systemd takes no colon in a name. */
-static void print_name(const struct address *address, struct text *out)
+static void print_name(const struct socket_gift *g, struct text *out)
 {
     char at[ADDRESS_TEXT_MAX];
-    address_print(address, at);
+    address_print(&g->address, at);
     for (char *c = at; *c; c++)
         if (*c == ':') *c = '_';
-    text_printf(out, "FDNAME=weir-%s", at);
+    text_printf(out, "FDNAME=weir-%s%s", g->is_udp ? "udp_" : "", at);
 }
 
-static bool add_stored(struct service *s, const struct address *address)
+static struct socket_gift gift_of(const struct socket_set *set)
+{
+    return (struct socket_gift){ .address = set->address, .is_udp = set->is_udp, .fd = -1 };
+}
+
+static bool add_stored(struct service *s, const struct socket_gift *gift)
 {
     if (s->stored_count == s->stored_room) {
         uint32_t room = 2 * s->stored_room + 8;
-        struct address *stored = realloc(s->stored, room * sizeof(*stored));
+        struct socket_gift *stored = realloc(s->stored, room * sizeof(*stored));
         if (!stored) return false;
         s->stored = stored;
         s->stored_room = room;
     }
-    s->stored[s->stored_count++] = *address;
+    s->stored[s->stored_count++] = *gift;
     return true;
 }
 
-static bool is_stored(const struct service *s, const struct address *address)
+static bool is_stored(const struct service *s, const struct socket_gift *gift)
 {
     for (uint32_t i = 0; i < s->stored_count; i++)
-        if (address_equal(&s->stored[i], address)) return true;
+        if (s->stored[i].is_udp == gift->is_udp && address_equal(&s->stored[i].address, &gift->address))
+            return true;
     return false;
 }
 
@@ -134,25 +140,28 @@ static bool is_stored(const struct service *s, const struct address *address)
 static void store(struct service *s, struct socket_set *set)
 {
     char memory[256];
-    if (is_stored(s, &set->address) || !add_stored(s, &set->address)) return;
+    const struct socket_gift gift = gift_of(set);
+    if (is_stored(s, &gift) || !add_stored(s, &gift)) return;
     set->keeps_path = true;
     for (uint32_t at = 0; at < set->count;) {
         uint32_t rest = set->count - at, count = rest < PASS_FDS_MAX ? rest : PASS_FDS_MAX;
         struct text t = text_over(memory, sizeof(memory));
         text_add_slice(&t, SLICE("FDSTORE=1\n"));
-        print_name(&set->address, &t);
+        print_name(&gift, &t);
         if (pass_send(s->notify.fd, text_slice(&t), set->fds + at, count) != PASS_OK)
             log_event(LOG_WARN, "notify_failed", "error=\"systemd did not take sockets into its store\"");
         at += count;
     }
 }
 
-static bool has_address(const struct list *sets, const struct socket_set *admin,
-                        const struct address *address)
+static bool has_sockets(const struct list *sets, const struct socket_set *admin,
+                        const struct socket_gift *gift)
 {
-    for (const struct list *at = sets->next; at != sets; at = at->next)
-        if (address_equal(&container_of(at, struct socket_set, link)->address, address)) return true;
-    return admin && address_equal(&admin->address, address);
+    for (const struct list *at = sets->next; at != sets; at = at->next) {
+        const struct socket_set *set = container_of(at, struct socket_set, link);
+        if (set->is_udp == gift->is_udp && address_equal(&set->address, &gift->address)) return true;
+    }
+    return admin && !gift->is_udp && address_equal(&admin->address, &gift->address);
 }
 
 static void unstore(struct service *s, uint32_t i)
@@ -165,17 +174,17 @@ static void unstore(struct service *s, uint32_t i)
     s->stored[i] = s->stored[--s->stored_count];
 }
 
-void service_expect_stored(struct service *s, const struct address *addresses, uint32_t count)
+void service_expect_stored(struct service *s, const struct socket_gift *gifts, uint32_t count)
 {
     for (uint32_t i = 0; s && i < count; i++)
-        if (!is_stored(s, &addresses[i]) && !add_stored(s, &addresses[i])) return;
+        if (!is_stored(s, &gifts[i]) && !add_stored(s, &gifts[i])) return;
 }
 
 void service_keep_sockets(struct service *s, const struct list *sets, struct socket_set *admin)
 {
     if (!s || !s->has_store) return;
     for (uint32_t i = s->stored_count; i-- > 0;)
-        if (!has_address(sets, admin, &s->stored[i])) unstore(s, i);
+        if (!has_sockets(sets, admin, &s->stored[i])) unstore(s, i);
     for (struct list *at = sets->next; at != sets; at = at->next)
         store(s, container_of(at, struct socket_set, link));
     if (admin) store(s, admin);

@@ -4,6 +4,7 @@
 
 #include "control/notify.h"
 #include "net/loop.h"
+#include "net/socket_store.h"
 #include "proxy/proxy.h"
 
 struct drain_left;
@@ -23,7 +24,7 @@ void service_hand_over(struct service *s, int successor);
  * waits. To be called whenever there are others. */
 void service_keep_sockets(struct service *s, const struct list *sets, struct socket_set *admin);
 /* These may be in the store since an earlier start, and are not listened at any more. */
-void service_expect_stored(struct service *s, const struct address *addresses, uint32_t count);
+void service_expect_stored(struct service *s, const struct socket_gift *gifts, uint32_t count);
 /* STATUS= of the service while it drains, instead of its figures. */
 void service_draining(struct service *s, const struct drain_left *left);
 /* "STATUS=3 listeners, 120 requests/s, …": from what was counted. Pure. */

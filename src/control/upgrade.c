@@ -242,7 +242,10 @@ static void add_set(struct parcel *p, const struct socket_set *s)
     for (uint32_t at = 0; at < s->count;) {
         if (p->fd_count == PASS_FDS_MAX || p->text.cap - p->text.len < ADDRESS_TEXT_MAX + 16) send_parcel(p);
         uint32_t room = PASS_FDS_MAX - p->fd_count, rest = s->count - at, count = rest < room ? rest : room;
-        socket_store_write(&p->text, &s->address, count, s->keeps_path);
+        const struct socket_gift like = { .address = s->address,
+                                          .keeps_path = s->keeps_path,
+                                          .is_udp = s->is_udp };
+        socket_store_write(&p->text, &like, count);
         memcpy(p->fds + p->fd_count, s->fds + at, count * sizeof(int));
         p->fd_count += count;
         at += count;

@@ -51,11 +51,26 @@ static int clear_path(const struct address *a, struct err *err)
     return 0;
 }
 
-static int open_one(const struct address *a, bool is_http, unsigned defer_s, struct err *err)
+/* Of workers: the kernel gives each client's datagrams to one of them, by a hash of both addresses. */
+static int open_udp(const struct address *a, struct err *err)
 {
     int on = 1;
     int off = 0;
     int family = a->sa.any.sa_family;
+    int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return failed(a, -1, "open a socket for", err);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+    if (family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    if (bind(fd, &a->sa.any, a->len) < 0) return failed(a, fd, "take datagrams on", err);
+    return fd;
+}
+
+static int open_one(const struct address *a, const struct bind_use *use, struct err *err)
+{
+    int on = 1;
+    int off = 0;
+    int family = a->sa.any.sa_family;
+    if (use->is_udp) return open_udp(a, err);
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return failed(a, -1, "open a socket for", err);
     if (family == AF_UNIX) {
@@ -67,7 +82,7 @@ static int open_one(const struct address *a, bool is_http, unsigned defer_s, str
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* accepted sockets inherit it */
-        if (is_http) setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer_s, sizeof(defer_s));
+        if (use->is_http) setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &use->defer_s, sizeof(use->defer_s));
         /* ":80" means both families. */
         if (family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
     }
@@ -76,16 +91,17 @@ static int open_one(const struct address *a, bool is_http, unsigned defer_s, str
     return fd;
 }
 
-/* SO_REUSEPORT would share the port with another program of the same user in silence: look first. */
-static int is_free(const struct address *a, struct err *err)
+/* SO_REUSEPORT would share the port with another program of the same user in silence: look first. For datagrams
+ * SO_REUSEADDR would do that too. */
+static int is_free(const struct address *a, bool is_udp, struct err *err)
 {
     int family = a->sa.any.sa_family;
     if (family == AF_UNIX || address_port(a) == 0) return 0;
     int on = 1;
     int off = 0;
-    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(family, (is_udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
     if (fd < 0) return failed(a, -1, "open a socket for", err);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (!is_udp) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
     if (bind(fd, &a->sa.any, a->len) < 0) return failed(a, fd, "listen on", err);
     close(fd);
@@ -96,10 +112,10 @@ int bind_open(const struct address *bind, const struct bind_use *use, int *fds, 
 {
     uint32_t count = use->count;
     for (uint32_t i = 0; i < count; i++) fds[i] = -1;
-    if (!use->is_ours && is_free(bind, err) < 0) return -1;
+    if (!use->is_ours && is_free(bind, use->is_udp, err) < 0) return -1;
     for (uint32_t i = 0; i < count; i++) {
         bool is_shared = bind->sa.any.sa_family == AF_UNIX && i > 0;
-        fds[i] = is_shared ? dup(fds[0]) : open_one(bind, use->is_http, use->defer_s, err);
+        fds[i] = is_shared ? dup(fds[0]) : open_one(bind, use, err);
         if (fds[i] < 0) {
             int cause = errno;
             for (uint32_t j = 0; j < i; j++) close(fds[j]);

@@ -1,4 +1,4 @@
-/* net/bind.h: listening sockets: opened once for all workers, named by their address, never lost on the way. */
+/* net/bind.h: listening sockets, and those that take datagrams: opened once for all workers, named by their address, never lost on the way. */
 #pragma once
 
 #include "base/address.h"
@@ -9,6 +9,7 @@ struct bind_use {
     unsigned defer_s;
     uint32_t count; /* of sockets */
     bool is_ours;   /* this process listens there already: nobody else is looked for */
+    bool is_udp;    /* for datagrams; never of a unix path */
 };
 
 /* Opens the sockets on `bind` (SO_REUSEPORT; a unix path has one, shared). -1 with a sentence that says what to do, and

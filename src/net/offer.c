@@ -21,14 +21,16 @@ struct offer {
     struct loop_grave grave;
 };
 
-/* "@weir/UID/ADDRESS/SLOT" */
-static bool name_of(const struct address *address, uint32_t slot, struct sockaddr_un *out, socklen_t *len)
+/* "@weir/UID/ADDRESS/SLOT"; of sockets for datagrams "@weir/UID/udp:ADDRESS/SLOT" */
+static bool name_of(const struct address *address, bool is_udp, uint32_t slot, struct sockaddr_un *out,
+                    socklen_t *len)
 {
     char at[ADDRESS_TEXT_MAX];
     struct text t = text_over(out->sun_path, sizeof(out->sun_path));
     *out = (struct sockaddr_un){ .sun_family = AF_UNIX };
     text_add_char(&t, 0);
-    text_printf(&t, "weir/%u/%s/%u", (unsigned)geteuid(), address_print(address, at), slot);
+    text_printf(&t, "weir/%u/%s%s/%u", (unsigned)geteuid(), is_udp ? "udp:" : "", address_print(address, at),
+                slot);
     *len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + t.len);
     return !t.is_cut;
 }
@@ -42,7 +44,7 @@ static bool can_answer(struct offer *o, int fd)
         char memory[256];
         struct text t = text_over(memory, sizeof(memory));
         uint32_t count = s->count - sent < PASS_FDS_MAX ? s->count - sent : PASS_FDS_MAX;
-        socket_store_write(&t, &s->address, count, false);
+        socket_store_write(&t, &(struct socket_gift){ .address = s->address, .is_udp = s->is_udp }, count);
         if (pass_send(fd, (struct slice){ t.data, t.len }, s->fds + sent, count) != PASS_OK) return false;
         sent += count;
     }
@@ -71,13 +73,13 @@ static void on_ready(struct loop_fd *f, uint32_t events)
     answer_all(container_of(f, struct offer, io));
 }
 
-static int listen_at_free_name(const struct address *address)
+static int listen_at_free_name(const struct address *address, bool is_udp)
 {
     struct sockaddr_un name;
     socklen_t len;
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     for (uint32_t slot = 0; fd >= 0 && slot < OFFER_SLOTS; slot++) {
-        if (!name_of(address, slot, &name, &len)) break;
+        if (!name_of(address, is_udp, slot, &name, &len)) break;
         if (bind(fd, (const struct sockaddr *)&name, len) < 0) continue;
         if (listen(fd, 16) == 0) return fd;
         break;
@@ -90,7 +92,8 @@ int offer_open(struct offer **out, struct loop *l, const struct socket_set *set,
 {
     struct offer *o = calloc(1, sizeof(*o));
     if (!o) return err_set(err, "out of memory to share a port");
-    *o = (struct offer){ .io = { .fd = listen_at_free_name(&set->address), .on_ready = on_ready },
+    *o = (struct offer){ .io = { .fd = listen_at_free_name(&set->address, set->is_udp),
+                                 .on_ready = on_ready },
                          .loop = l,
                          .set = set };
     loop_task_init(&o->more, on_more);
@@ -124,7 +127,7 @@ bool offer_is_taken(const struct offer *o)
 
 /* asking */
 
-static int connect_to(const struct address *address, uint32_t slot)
+static int connect_to(const struct address *address, bool is_udp, uint32_t slot)
 {
     struct sockaddr_un name;
     socklen_t len;
@@ -133,8 +136,8 @@ static int connect_to(const struct address *address, uint32_t slot)
     if (fd < 0) return -1;
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)); /* bounds connect(2) too */
-    if (name_of(address, slot, &name, &len) && connect(fd, (const struct sockaddr *)&name, len) == 0 &&
-        pass_is_own_user(fd))
+    if (name_of(address, is_udp, slot, &name, &len) &&
+        connect(fd, (const struct sockaddr *)&name, len) == 0 && pass_is_own_user(fd))
         return fd;
     close(fd);
     return -1;
@@ -151,10 +154,10 @@ static bool take_answer(int fd, struct socket_store *into)
     return into->count > before;
 }
 
-bool offer_ask(const struct address *address, struct socket_store *into)
+bool offer_ask(const struct address *address, bool is_udp, struct socket_store *into)
 {
     for (uint32_t slot = 0; slot < OFFER_SLOTS; slot++) {
-        int fd = connect_to(address, slot);
+        int fd = connect_to(address, is_udp, slot);
         if (fd < 0) continue;
         bool is_answered = take_answer(fd, into);
         close(fd);

@@ -23,4 +23,4 @@ bool offer_is_taken(const struct offer *o);
 /* Asks whoever offers that address for its sockets: true if there are some in `into` now. Waits at most OFFER_WAIT_MS for
  * each. */
 #define OFFER_WAIT_MS 500u
-bool offer_ask(const struct address *address, struct socket_store *into);
+bool offer_ask(const struct address *address, bool is_udp, struct socket_store *into);

@@ -34,12 +34,13 @@ static void close_fds(struct socket_set *s)
 static int open_given(struct socket_set **out, const struct address *address, const struct socket_use *use,
                       struct socket_store *given, struct err *err)
 {
-    uint32_t had = socket_store_count(given, address);
-    uint32_t count = had > use->count ? had : use->count;
+    uint32_t had = socket_store_count(given, address, use->is_udp);
+    uint32_t count = had > use->count || use->is_udp ? had : use->count;
     int on = 1;
     struct socket_set *s = make(address, count, err);
     if (!s) return -1;
-    s->keeps_path = socket_store_take(given, address, s->fds);
+    s->is_udp = use->is_udp;
+    s->keeps_path = socket_store_take(given, address, use->is_udp, s->fds);
     for (s->count = had; s->count < count; s->count++) {
         s->fds[s->count] = fcntl(s->fds[s->count % had], F_DUPFD_CLOEXEC, 0);
         if (s->fds[s->count] >= 0) continue;
@@ -48,7 +49,7 @@ static int open_given(struct socket_set **out, const struct address *address, co
         free(s);
         return -1;
     }
-    if (address->sa.any.sa_family != AF_UNIX)
+    if (address->sa.any.sa_family != AF_UNIX && !s->is_udp)
         for (uint32_t i = 0; i < had; i++)
             setsockopt(s->fds[i], IPPROTO_TCP, TCP_NODELAY, &on,
                        sizeof(on)); /* accepted sockets inherit it */
@@ -61,8 +62,9 @@ static int open_new(struct socket_set **out, const struct address *address, cons
                     struct err *err)
 {
     struct socket_set *s = make(address, use->count, err);
-    const struct bind_use bind_use = { use->is_http, use->defer_s, use->count, use->is_beside };
+    const struct bind_use bind_use = { use->is_http, use->defer_s, use->count, use->is_beside, use->is_udp };
     if (!s) return -1;
+    s->is_udp = use->is_udp;
     if (bind_open(address, &bind_use, s->fds, err) < 0) {
         int cause = errno;
         free(s);
@@ -79,7 +81,7 @@ static int open_shared(struct socket_set **out, const struct address *address, c
     char at[ADDRESS_TEXT_MAX];
     struct socket_store offered = { 0 };
     int result = -1;
-    if (offer_ask(address, &offered) && socket_store_count(&offered, address))
+    if (offer_ask(address, use->is_udp, &offered) && socket_store_count(&offered, address, use->is_udp))
         result = open_given(out, address, use, &offered, err);
     socket_store_fini(&offered);
     if (result == 0) (*out)->was_shared = true;
@@ -90,7 +92,7 @@ static int open_shared(struct socket_set **out, const struct address *address, c
 int socket_set_open(struct socket_set **out, const struct address *address, const struct socket_use *use,
                     struct err *err)
 {
-    if (use->given && socket_store_count(use->given, address))
+    if (use->given && socket_store_count(use->given, address, use->is_udp))
         return open_given(out, address, use, use->given, err);
     /* Beside sockets of our own that are on their way out new ones could be opened, also where another weir listens. */
     bool may_be_shared = address->sa.any.sa_family != AF_UNIX;
@@ -122,8 +124,9 @@ static bool is_any(const struct address *a)
     return a->sa.any.sa_family == AF_INET && a->sa.in4.sin_addr.s_addr == htonl(INADDR_ANY);
 }
 
-bool socket_set_overlaps(const struct socket_set *s, const struct address *address)
+bool socket_set_overlaps(const struct socket_set *s, const struct address *address, bool is_udp)
 {
+    if (s->is_udp != is_udp) return false;
     if (s->address.sa.any.sa_family == AF_UNIX || address->sa.any.sa_family == AF_UNIX) return false;
     if (address_port(&s->address) != address_port(address)) return false;
     return address_equal(&s->address, address) || is_any(&s->address) || is_any(address);
@@ -132,7 +135,7 @@ bool socket_set_overlaps(const struct socket_set *s, const struct address *addre
 void socket_set_defer(const struct socket_set *s, bool is_http, unsigned defer_s)
 {
     int seconds = is_http ? (int)defer_s : 0;
-    if (s->address.sa.any.sa_family == AF_UNIX) return;
+    if (s->address.sa.any.sa_family == AF_UNIX || s->is_udp) return;
     for (uint32_t i = 0; i < s->count; i++)
         setsockopt(s->fds[i], IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof(seconds));
 }
@@ -154,6 +157,7 @@ void socket_set_leave(const struct socket_set *s)
         BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
     };
     struct sock_fprog program = { sizeof(code) / sizeof(*code), code };
+    if (s->is_udp) return;
     for (uint32_t i = 0; i < s->count; i++)
         setsockopt(s->fds[i], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
     socket_set_defer(s, false, 0);
@@ -162,6 +166,7 @@ void socket_set_leave(const struct socket_set *s)
 void socket_set_return(const struct socket_set *s)
 {
     int none = 0;
+    if (s->is_udp) return;
     for (uint32_t i = 0; i < s->count; i++)
         setsockopt(s->fds[i], SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none));
 }

@@ -18,6 +18,7 @@ struct socket_set {
     void *last;          /* likewise: who listened there before */
     void *departure;     /* likewise: how it is on its way out; NULL: it is not, or it is closed */
     uint32_t departures; /* likewise: with those that it came back from, while workers may know of them */
+    bool is_udp;         /* for datagrams: of TCP's sockets at the same address these know nothing */
     bool was_shared;     /* they are duplicates of another weir's, which may still listen there */
     bool keeps_path;     /* a unix path is not removed with it: others go on listening there */
     struct offer *offer; /* NULL: it is not offered to others */
@@ -30,11 +31,15 @@ struct socket_use {
         is_http; /* connections are reported once they have sent something, for defer_s seconds (TCP_DEFER_ACCEPT) */
     unsigned defer_s;
     uint32_t count; /* at least so many */
+    bool is_udp;
     bool is_beside; /* this process has sockets that overlap: new ones may be opened beside them */
     struct socket_store *given; /* are taken if they are of this address; NULL: none */
 };
 
-/* What was given; else new ones; else, where another weir of the same user listens there and offers it, duplicates of its own.
+/* Of datagrams there are never several numbers that share a socket, as one client's would come to several workers: there are as
+ * many as there are, and some workers have none.
+ *
+ * What was given; else new ones; else, where another weir of the same user listens there and offers it, duplicates of its own.
  * Where there are less than wanted, several numbers share one: whoever listens at the same address with sockets of its own
  * beside another process's would lose what waits there, if one of the two ends. -1 with a sentence that says what to do. */
 MUST_CHECK int socket_set_open(struct socket_set **out, const struct address *address,
@@ -44,14 +49,14 @@ void socket_set_offer(struct socket_set *s, struct loop *l);
 /* Another process may listen there too, with duplicates: what is done to the sockets themselves would be done to it. */
 bool socket_set_is_shared(const struct socket_set *s);
 /* At the same port, of the same address or of any. */
-bool socket_set_overlaps(const struct socket_set *s, const struct address *address);
-/* For a listener that takes the address over with other settings. */
+bool socket_set_overlaps(const struct socket_set *s, const struct address *address, bool is_udp);
+/* For a listener that takes the address over with other settings. Of datagrams nothing. */
 void socket_set_defer(const struct socket_set *s, bool is_http, unsigned defer_s);
 /* A duplicate for the worker; -1 with *err. */
 MUST_CHECK int socket_set_share(const struct socket_set *s, uint32_t index, struct err *err);
 /* From now on the kernel answers no new handshake (a client tries again after a second), and those that are under way come
  * to their end, also without data: so that nobody is reset who had been answered, if it is closed some time later. Not for
- * unix paths, which know no handshakes. */
+ * unix paths and datagrams, which know no handshakes. */
 void socket_set_leave(const struct socket_set *s);
 /* Takes it back. */
 void socket_set_return(const struct socket_set *s);

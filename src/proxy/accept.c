@@ -8,6 +8,7 @@
 #include "proxy/exchange.h"
 #include "proxy/introduction.h"
 #include "proxy/tcp.h"
+#include "proxy/udp_listener.h"
 #include "tls/conn.h"
 
 /* How many are taken before others have their turn. */
@@ -31,7 +32,7 @@ static struct log_limit *introduction_limit(void)
     return &limit;
 }
 
-static void count_refused(struct listener_worker *lw, const struct address *client, enum end_reason reason)
+void accept_refused(struct listener_worker *lw, const struct address *client, enum end_reason reason)
 {
     char from[ADDRESS_TEXT_MAX];
     struct worker *w = lw->worker;
@@ -104,9 +105,15 @@ static bool enter(struct listener_worker *lw, uint32_t limit, uint32_t limit_her
     return false;
 }
 
-/* Whether one more may come: counted if so, for worker_client_closed() to count back; *is_counted: among its
- * address's too, which another configuration may do otherwise. */
-static enum end_reason admit(struct listener_worker *lw, const struct ip *client, bool *is_counted)
+/* Of one listener, all workers together; a session of datagrams is a connection here. */
+static uint32_t limit_of(const struct listener_conf *conf)
+{
+    uint32_t gate = conf->gate ? conf->gate->connections : 0;
+    uint32_t limit = smaller_limit(gate, conf->protocol == LISTENER_UDP ? conf->udp.sessions : 0);
+    return limit ? limit : UINT32_MAX;
+}
+
+enum end_reason accept_admit(struct listener_worker *lw, const struct ip *client, bool *is_counted)
 {
     struct proxy *p = lw->worker->proxy;
     const struct route_set *routes = lw->routes;
@@ -120,8 +127,7 @@ static enum end_reason admit(struct listener_worker *lw, const struct ip *client
         return END_NO_MEMORY;
     }
     uint32_t limit = smaller_limit(p->connection_limit, global ? global->connections : 0);
-    if (!enter(lw, limit, local && local->connections ? local->connections : UINT32_MAX))
-        return END_CONNECTION_LIMIT;
+    if (!enter(lw, limit, limit_of(routes->conf))) return END_CONNECTION_LIMIT;
     uint32_t each = smaller_limit(local ? local->connections_per_client : 0,
                                   global ? global->connections_per_client : 0);
     struct ip key = ip_client(client);
@@ -207,14 +213,14 @@ void accept_introduced(struct listener_worker *lw, int fd, const struct address 
     struct worker *w = lw->worker;
     struct ip ip = address_ip(client);
     bool is_counted;
-    enum end_reason refused = admit(lw, &ip, &is_counted);
+    enum end_reason refused = accept_admit(lw, &ip, &is_counted);
     if (refused) {
         close(fd);
-        count_refused(lw, client, refused);
+        accept_refused(lw, client, refused);
         return;
     }
     metric_add(w->metrics, lw->listener->meter_accepted, 1);
-    uint64_t id = w->next_connection_id++ * w->proxy->worker_count + w->index + 1;
+    uint64_t id = worker_next_connection(w);
     if (lw->routes->conf->protocol == LISTENER_TCP) {
         tcp_start(lw, fd, &(struct tcp_client){ client, is_local, is_counted }, id);
         return;
@@ -223,7 +229,7 @@ void accept_introduced(struct listener_worker *lw, int fd, const struct address 
     if (!c) {
         worker_client_closed(lw, &ip, is_counted);
         close(fd);
-        count_refused(lw, client, END_NO_MEMORY);
+        accept_refused(lw, client, END_NO_MEMORY);
         return;
     }
     http_conn_init(&c->http, &lw->service, &w->loop, fd, client, id, &lw->connections);
@@ -268,10 +274,10 @@ void accept_here(struct listener_worker *lw, int fd, const struct address *peer)
         accept_introduced(lw, fd, peer, peer->sa.any.sa_family == AF_UNIX);
     } else if (!is_introduced) {
         close(fd);
-        count_refused(lw, peer, END_GATE_DENIED);
+        accept_refused(lw, peer, END_GATE_DENIED);
     } else if (!enter(lw, lw->worker->proxy->connection_limit, UINT32_MAX)) {
         close(fd);
-        count_refused(lw, peer, END_CONNECTION_LIMIT);
+        accept_refused(lw, peer, END_CONNECTION_LIMIT);
     } else {
         introduction_start(lw, fd, peer);
     }
@@ -285,12 +291,13 @@ static void on_connection(struct acceptor *a, int fd, const struct address *peer
 
 static void on_shed(struct acceptor *a, const struct address *client)
 {
-    count_refused(a->use.owner, client, END_NO_DESCRIPTORS);
+    accept_refused(a->use.owner, client, END_NO_DESCRIPTORS);
 }
 
 void accept_use(struct listener_worker *lw)
 {
     const struct listener_conf *conf = lw->routes->conf;
+    if (lw->udp) udp_listener_use(lw->udp);
     lw->service.on_request = exchange_on_request;
     lw->service.on_fault = exchange_on_fault;
     lw->service.on_closed = on_client_closed;
@@ -316,6 +323,7 @@ void accept_use(struct listener_worker *lw)
 
 int accept_open(struct listener_worker *lw, int fd, struct err *err)
 {
+    if (lw->routes->conf->protocol == LISTENER_UDP) return udp_listener_open(lw, fd, err);
     struct acceptor_use use = { .owner = lw,
                                 .on_connection = on_connection,
                                 .on_shed = on_shed,
@@ -326,4 +334,10 @@ int accept_open(struct listener_worker *lw, int fd, struct err *err)
                      : acceptor_open(&lw->acceptor, &lw->worker->loop, fd, &use, &lw->worker->spare, err);
     if (result < 0) return err_prefix(err, "listener \"%s\"", lw->listener->name);
     return 0;
+}
+
+void accept_close(struct listener_worker *lw, bool is_back)
+{
+    acceptor_close(&lw->acceptor);
+    if (lw->udp && !is_back) udp_listener_kill(lw->udp, END_DRAINED);
 }

@@ -18,3 +18,11 @@ void accept_failed(struct listener_worker *lw, const struct address *peer, enum 
                    const char *detail);
 /* Accepts at `fd` (taken, also where it fails), besides those that it accepts at already. */
 MUST_CHECK int accept_open(struct listener_worker *lw, int fd, struct err *err);
+/* It accepts no more, and what waits is taken. Of datagrams: its sessions end, as nobody takes what comes for them; is_back: others
+ * take that, and what was asked may still be answered. */
+void accept_close(struct listener_worker *lw, bool is_back);
+/* Whether one more may come: counted if so, for worker_client_closed() to count back; *is_counted: among its
+ * address's too, which another configuration may do otherwise. Else why not. */
+enum end_reason accept_admit(struct listener_worker *lw, const struct ip *client, bool *is_counted);
+/* It may not: that is counted and said. */
+void accept_refused(struct listener_worker *lw, const struct address *client, enum end_reason reason);

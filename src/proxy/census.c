@@ -11,6 +11,7 @@
 #include "proxy/stock.h"
 #include "proxy/tcp.h"
 #include "proxy/tunnel.h"
+#include "proxy/udp_session.h"
 
 static void add_timer(struct census *c, const struct timer *t)
 {
@@ -139,13 +140,31 @@ static void add_introduction(struct census *c, const struct introduction *i)
     add_transport(c, &i->transport);
 }
 
+static void add_datagrams(struct census *c, struct listener_worker *lw)
+{
+    const struct udp_listener *u = lw->udp;
+    add_timer(c, &u->sweep);
+    for (const struct udp_socket *k = u->sockets; k; k = k->next) c->descriptors += k->fd >= 0;
+    for (const struct list *at = u->table.order.next; at != &u->table.order; at = at->next) {
+        struct tcp_reach r;
+        bool has_descriptor;
+        udp_session_reach(udp_session_at(container_of(at, struct udp_place, order)), &r, &has_descriptor);
+        c->reached[CENSUS_TUNNELS]++;
+        c->descriptors += has_descriptor;
+        if (!c->stock) continue;
+        stock_session(c->stock, &r);
+        stock_client(c->stock, lw, r.is_client_counted);
+    }
+}
+
 static void add_listener(struct census *c, struct listener_worker *lw)
 {
     bool is_tcp = lw->routes->conf->protocol == LISTENER_TCP;
-    for (const struct acceptor *a = &lw->acceptor; a; a = a->next) {
+    for (const struct acceptor *a = lw->acceptor.loop ? &lw->acceptor : NULL; a; a = a->next) {
         c->descriptors += acceptor_is_open(a);
         add_timer(c, &a->pause);
     }
+    if (lw->udp) add_datagrams(c, lw);
     for (const struct list *at = lw->connections.next; at != &lw->connections; at = at->next)
         add_client(c, lw, http_conn_at(at));
     for (const struct list *at = lw->introductions.next; at != &lw->introductions; at = at->next)
@@ -173,7 +192,8 @@ static void add_pool(struct census *c, const struct pool_worker *pw)
 void census_count(const struct worker *w, struct census *out)
 {
     out->counted[CENSUS_EXCHANGES] += count_get(&w->exchanges.live);
-    out->counted[CENSUS_TUNNELS] += count_get(&w->tunnels.live) + count_get(&w->sessions.live);
+    out->counted[CENSUS_TUNNELS] += count_get(&w->tunnels.live) + count_get(&w->sessions.live) +
+                                    count_get(&w->udp.sessions.live);
     out->counted[CENSUS_CLIENT_CONNECTIONS] += count_get(&w->clients.live) +
                                                count_get(&w->introductions.live);
     out->counted[CENSUS_BLOCKS] += count_get(&w->loop.blocks.live);

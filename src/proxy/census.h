@@ -7,7 +7,7 @@
 
 enum census_kind {
     CENSUS_EXCHANGES,
-    CENSUS_TUNNELS, /* tcp listeners' sessions among them */
+    CENSUS_TUNNELS, /* tcp and udp listeners' sessions among them */
     CENSUS_CLIENT_CONNECTIONS,
     CENSUS_SERVER_CONNECTIONS,
     CENSUS_BLOCKS,

@@ -10,6 +10,7 @@
 #include "conf/decode.h"
 #include "net/socket_set.h"
 #include "pool/found_servers.h"
+#include "proxy/udp_listener.h"
 #include "proxy/worker.h"
 
 /* pools */
@@ -226,7 +227,8 @@ static int prepare_listeners(struct proxy_change *c, const struct proxy_conf *co
     if (!c->listeners || !c->sockets) return err_set(err, "out of memory for listeners");
     for (uint32_t i = 0; i < conf->listeners.count; i++) {
         struct listener *l = kept_listener(c->proxy, &confs[i]);
-        if (!l && listener_new(&l, c->proxy, confs[i].name, err) < 0) return -1;
+        bool is_udp = confs[i].protocol == LISTENER_UDP;
+        if (!l && listener_new(&l, c->proxy, confs[i].name, is_udp, err) < 0) return -1;
         c->listeners[c->listener_count++] = l;
         if (change_find_sockets(c, i, &confs[i], err) < 0)
             return err_prefix(err, "listener \"%s\"", confs[i].name);
@@ -327,6 +329,9 @@ static bool is_listener_quiet(void *object)
 static void forget_listener(struct worker *w, void *object)
 {
     struct listener_worker *lw = &((struct listener *)object)->workers[w->index];
+    if (lw->udp)
+        udp_listener_kill(
+            lw->udp, END_DRAINED); /* it has no session any more: its sockets, if others took from them */
     list_remove(&lw->link);
     site_view_put(lw->view);
     lw->view = NULL;

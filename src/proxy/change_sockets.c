@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "net/socket_set.h"
+#include "proxy/accept.h"
 #include "proxy/change.h"
 #include "proxy/worker.h"
 
@@ -12,26 +13,32 @@ static unsigned defer_seconds(const struct listener_conf *conf)
     return (unsigned)((conf->timeouts.header_ms + 999) / 1000);
 }
 
-static struct socket_set *sockets_in(const struct list *sets, const struct address *address)
+static bool is_udp(const struct listener_conf *conf)
+{
+    return conf->protocol == LISTENER_UDP;
+}
+
+static struct socket_set *sockets_in(const struct list *sets, const struct listener_conf *conf)
 {
     for (struct list *at = sets->next; at != sets; at = at->next) {
         struct socket_set *s = container_of(at, struct socket_set, link);
-        if (s->count && address_equal(&s->address, address)) return s;
+        if (s->count && s->is_udp == is_udp(conf) && address_equal(&s->address, &conf->bind)) return s;
     }
     return NULL;
 }
 
 /* Those that are on their way out come back. */
-static struct socket_set *open_sockets(const struct proxy *p, const struct address *address)
+static struct socket_set *open_sockets(const struct proxy *p, const struct listener_conf *conf)
 {
-    struct socket_set *s = sockets_in(&p->sockets, address);
-    return s ? s : sockets_in(&p->old_sockets, address);
+    struct socket_set *s = sockets_in(&p->sockets, conf);
+    return s ? s : sockets_in(&p->old_sockets, conf);
 }
 
-static bool overlaps_any(const struct list *sets, const struct address *address)
+static bool overlaps_any(const struct list *sets, const struct listener_conf *conf)
 {
     for (const struct list *at = sets->next; at != sets; at = at->next)
-        if (socket_set_overlaps(container_of(at, struct socket_set, link), address)) return true;
+        if (socket_set_overlaps(container_of(at, struct socket_set, link), &conf->bind, is_udp(conf)))
+            return true;
     return false;
 }
 
@@ -40,13 +47,14 @@ int change_find_sockets(struct proxy_change *c, uint32_t n, const struct listene
 {
     struct proxy *p = c->proxy;
     if (p->is_detached) return 0;
-    c->sockets[n] = open_sockets(p, &conf->bind);
+    c->sockets[n] = open_sockets(p, conf);
     if (c->sockets[n]) return 0;
     const struct socket_use use = { .is_http = conf->protocol == LISTENER_HTTP,
                                     .defer_s = defer_seconds(conf),
                                     .count = p->worker_count,
-                                    .is_beside = overlaps_any(&p->sockets, &conf->bind) ||
-                                                 overlaps_any(&p->old_sockets, &conf->bind),
+                                    .is_udp = is_udp(conf),
+                                    .is_beside = overlaps_any(&p->sockets, conf) ||
+                                                 overlaps_any(&p->old_sockets, conf),
                                     .given = p->given };
     return socket_set_open(&c->sockets[n], &conf->bind, &use, err);
 }
@@ -73,8 +81,8 @@ static bool is_departure_quiet(void *object)
 
 static void forget_departure(struct worker *w, void *object)
 {
-    struct listener *l = ((struct departure *)object)->leaver;
-    if (l) acceptor_close(&l->workers[w->index].acceptor);
+    const struct departure *d = object;
+    if (d->leaver) accept_close(&d->leaver->workers[w->index], d->is_back);
 }
 
 static bool end_departure(struct proxy *p, void *object)

@@ -58,7 +58,8 @@ static int find_named_listener(const struct proxy *p, const char *name, enum url
         if (strcmp(l->listener->name, name) != 0) continue;
         *out = l;
         if (l->conf->protocol != LISTENER_HTTP)
-            return err_set(err, "listener \"%s\" passes bytes: there is no request to explain", name);
+            return err_set(err, "listener \"%s\" passes %s: there is no request to explain", name,
+                           l->conf->protocol == LISTENER_UDP ? "datagrams" : "bytes");
         if (!is_spoken_by(l->conf, scheme))
             return err_set(err, "listener \"%s\" speaks %s; write the URL with %s://", name,
                            l->conf->tls ? "TLS" : "plain HTTP", l->conf->tls ? "https" : "http");

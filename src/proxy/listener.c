@@ -3,10 +3,50 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/udp_listener.h"
 #include "proxy/worker.h"
 
 static const enum end_reason refusals[] = { END_GATE_DENIED, END_CLIENT_CONNECTIONS, END_CONNECTION_LIMIT,
                                             END_NO_DESCRIPTORS, END_NO_MEMORY };
+/* Of sessions of datagrams. */
+static const enum end_reason udp_refusals[] = { END_RATE_LIMITED, END_DRAINED };
+
+static const char *const drop_names[] = {
+#define X(id, name) name,
+    UDP_DROPS(X)
+#undef X
+};
+
+const char *udp_drop_name(enum udp_drop drop)
+{
+    return drop_names[drop];
+}
+
+static void add_refusals(struct listener *l, struct metric_registry *m, const enum end_reason *reasons,
+                         size_t count)
+{
+    struct metric_label labels[2] = { { "listener", l->name }, { "reason", NULL } };
+    for (size_t i = 0; i < count; i++) {
+        labels[1].value = end_reason_info(reasons[i])->name;
+        l->meter_refused[reasons[i]] = metric_counter(
+            m, "weir_connections_refused_total", "Client connections closed at once, by reason.", labels, 2);
+    }
+}
+
+static void add_udp_meters(struct listener *l, struct metric_registry *m)
+{
+    struct metric_label labels[2] = { { "listener", l->name }, { "reason", NULL } };
+    l->udp.received = metric_counter(m, "weir_datagrams_received_total", "Datagrams taken from clients.",
+                                     labels, 1);
+    l->udp.sent = metric_counter(m, "weir_datagrams_sent_total", "Servers' datagrams for clients.", labels,
+                                 1);
+    for (unsigned i = 0; i < UDP_DROP_COUNT; i++) {
+        labels[1].value = udp_drop_name((enum udp_drop)i);
+        l->udp.dropped[i] = metric_counter(m, "weir_datagrams_dropped_total",
+                                           "Datagrams that went nowhere, by reason.", labels, 2);
+    }
+    add_refusals(l, m, udp_refusals, sizeof(udp_refusals) / sizeof(*udp_refusals));
+}
 
 static void add_meters(struct listener *l, struct metric_registry *m)
 {
@@ -40,14 +80,10 @@ static void add_meters(struct listener *l, struct metric_registry *m)
                                           "Answers to gRPC clients, by grpc-status.", labels, 2);
     }
     compression_add_meters(&l->compression, m, l->name);
-    for (unsigned i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
-        labels[1] = (struct metric_label){ "reason", end_reason_info(refusals[i])->name };
-        l->meter_refused[refusals[i]] = metric_counter(
-            m, "weir_connections_refused_total", "Client connections closed at once, by reason.", labels, 2);
-    }
+    add_refusals(l, m, refusals, sizeof(refusals) / sizeof(*refusals));
 }
 
-int listener_new(struct listener **out, struct proxy *p, const char *name, struct err *err)
+int listener_new(struct listener **out, struct proxy *p, const char *name, bool is_udp, struct err *err)
 {
     struct listener *l = calloc(1, sizeof(*l));
     size_t room = p->worker_count * sizeof(*l->workers);
@@ -64,6 +100,7 @@ int listener_new(struct listener **out, struct proxy *p, const char *name, struc
     l->proxy = p;
     metric_scope_open(p->metrics, &l->meters);
     add_meters(l, p->metrics);
+    if (is_udp) add_udp_meters(l, p->metrics);
     metric_scope_close(p->metrics, &l->meters);
     for (uint32_t i = 0; i < p->worker_count; i++) listener_worker_init(&l->workers[i], l);
     *out = l;
@@ -74,6 +111,7 @@ void listener_free(struct listener *l)
 {
     if (!l) return;
     metric_scope_retire(l->proxy->metrics, &l->meters);
+    for (uint32_t i = 0; i < l->proxy->worker_count; i++) udp_listener_free(l->workers[i].udp);
     free(l->workers);
     free(l);
 }

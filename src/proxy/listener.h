@@ -16,6 +16,21 @@ struct proxy;
 struct route_set;
 struct socket_set;
 
+/* Datagrams that were taken, or could have been, and went nowhere. X(identifier, name) */
+#define UDP_DROPS(X)                                                                   \
+    X(QUEUE, "queue")         /* the kernel had no room for them: weir was too slow */ \
+    X(SERVER, "server")       /* the socket to the server had none */                  \
+    X(TOO_LARGE, "too_large") /* for the way to the server */                          \
+    X(CLIENT, "client")       /* an answer: there was no way, or no room, to its client */
+
+enum udp_drop {
+#define X(id, name) UDP_DROP_##id,
+    UDP_DROPS(X)
+#undef X
+        UDP_DROP_COUNT
+};
+const char *udp_drop_name(enum udp_drop drop);
+
 struct listener {
     const char *name; /* in the process's names */
     uint32_t id;
@@ -30,9 +45,13 @@ struct listener {
     uint32_t meter_accepted, meter_bytes_in, meter_bytes_out, meter_seconds, meter_errors;
     uint32_t meter_ends[END_REASON_COUNT], meter_classes[6], meter_grpc[GRPC_STATUSES];
     struct compression_meters compression;
+    struct {
+        uint32_t received, sent, dropped[UDP_DROP_COUNT];
+    } udp; /* meters; of one for datagrams alone */
     struct metric_scope meters;
 };
 
-MUST_CHECK int listener_new(struct listener **out, struct proxy *p, const char *name, struct err *err);
+MUST_CHECK int listener_new(struct listener **out, struct proxy *p, const char *name, bool is_udp,
+                            struct err *err);
 /* Nobody refers to it any more, on any thread. */
 void listener_free(struct listener *l);

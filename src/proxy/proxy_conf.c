@@ -7,7 +7,12 @@
 
 #define MS_MAX (24 * 3600 * 1000)
 
-static const char *const protocol_names[] = { "http", "tcp", NULL };
+static const char *const protocol_names[] = { "http", "tcp", "udp", NULL };
+const char *listener_protocol_name(uint32_t protocol)
+{
+    return protocol_names[protocol];
+}
+
 static const struct conf_type protocol_type = { .name = "protocol", .names = protocol_names };
 
 static const struct conf_field listener_timeout_fields[] = {
@@ -274,6 +279,8 @@ static void check_tcp_listener(struct conf_decode *d, const struct conf_node *no
 static void check_listener(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     struct listener_conf *l = object;
+    udp_conf_check(d, node, l);
+    if (l->protocol == LISTENER_UDP) return;
     check_names(d, node, l);
     if (l->protocol == LISTENER_TCP) check_tcp_listener(d, node);
     if (l->protocol == LISTENER_TCP && l->rate)
@@ -326,7 +333,7 @@ static const struct conf_field listener_fields[] = {
     { "bind", CONF_CUSTOM(struct listener_conf, bind, &conf_bind_address_type), .flags = CONF_REQUIRED,
       .help = "Where connections are accepted." },
     { "protocol", CONF_ENUM(struct listener_conf, protocol, &protocol_type), .preset = "http",
-      .help = "`http` understands requests; `tcp` passes bytes." },
+      .help = "`http` understands requests; `tcp` passes bytes, `udp` datagrams." },
     { "tls", CONF_OPTIONAL(struct listener_conf, tls, &tls_conf_type),
       .help = "Clients speak TLS; `certificates` is all that it needs." },
     { "pool", CONF_REF(struct listener_conf, pool, &pool_ref_type), .help = "One pool for everything." },
@@ -348,6 +355,8 @@ static const struct conf_field listener_fields[] = {
       .help = "What clients see of what went wrong." },
     { "http2", CONF_OBJECT(struct listener_conf, http2, &listener_http2_type),
       .help = "HTTP/2 with clients, and what one of their connections may do." },
+    { "udp", CONF_OBJECT(struct listener_conf, udp, &udp_conf_type),
+      .help = "Of a listener for datagrams: what a session is, and how many there may be." },
     { "paths", CONF_OBJECT(struct listener_conf, paths, &http_path_rules_type),
       .help = "How a request's path is read. What could be read in more than one way is refused." },
     { "trust", CONF_LIST(struct listener_conf, trust, &conf_cidr_type), .max = 1000,

@@ -6,6 +6,7 @@
 #include "http/path.h"
 #include "net/resolver.h"
 #include "pool/pool_conf.h"
+#include "proxy/udp_conf.h"
 #include "record/access_log_conf.h"
 #include "route/cors_conf.h"
 #include "route/gate_conf.h"
@@ -14,7 +15,10 @@
 #include "route/split.h"
 #include "tls/tls_conf.h"
 
-enum listener_protocol { LISTENER_HTTP, LISTENER_TCP };
+enum listener_protocol { LISTENER_HTTP, LISTENER_TCP, LISTENER_UDP };
+
+/* "http", "tcp", "udp" */
+const char *listener_protocol_name(uint32_t protocol);
 
 struct tracing_conf;
 
@@ -81,6 +85,7 @@ struct listener_conf {
     struct listener_faults faults;
     struct listener_http2 http2;
     struct http_path_rules paths;
+    struct udp_conf udp;
     struct conf_items trust;                      /* struct cidr */
     struct gate_conf *gate;                       /* may be NULL */
     struct rate_conf *rate;                       /* NULL: as many as come */

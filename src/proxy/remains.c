@@ -2,6 +2,7 @@
 
 #include "proxy/exchange.h"
 #include "proxy/tcp.h"
+#include "proxy/udp_session.h"
 
 void remains_sizes(uint32_t out[REMAINS_SIZES])
 {
@@ -14,6 +15,7 @@ void remains_sizes(uint32_t out[REMAINS_SIZES])
         tcp_session_size(),
         sizeof(struct slab),
         sizeof(struct flight_record),
+        udp_session_size(),
     };
     for (uint32_t i = 0; i < REMAINS_SIZES; i++) out[i] = (uint32_t)sizes[i];
 }
@@ -94,6 +96,15 @@ static bool on_session(void *context, uint64_t address)
     return report(s, &x, session.start_ns);
 }
 
+static bool on_udp_session(void *context, uint64_t address)
+{
+    struct scan *s = context;
+    struct udp_remains session;
+    if (!udp_salvage(s->memory, address, s->worker->address, &session)) return true;
+    struct remains_exchange x = { .address = address, .state = "datagrams", .record = session.record };
+    return report(s, &x, session.start_ns);
+}
+
 void remains_exchanges(const struct memory_view *m, const struct remains_worker *w,
                        bool (*on_exchange)(void *context, const struct remains_exchange *x), void *context)
 {
@@ -103,6 +114,9 @@ void remains_exchanges(const struct memory_view *m, const struct remains_worker 
     if (s.is_stopped) return;
     slab_scan(m, w->address + offsetof(struct worker, sessions), tcp_session_size(), w->pages_max, on_session,
               &s);
+    if (s.is_stopped) return;
+    slab_scan(m, w->address + offsetof(struct worker, udp.sessions), udp_session_size(), w->pages_max,
+              on_udp_session, &s);
 }
 
 /* lines */

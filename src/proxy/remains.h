@@ -36,7 +36,7 @@ bool remains_find_worker(const struct memory_view *m, const struct remains_proxy
 /* The name of an id in a flight record; "-" for FLIGHT_NO_ID, "?" where it cannot be read. */
 const char *remains_name(const struct memory_view *m, const struct remains_proxy *p, uint32_t id,
                          char out[REMAINS_NAME_MAX]);
-/* Exchanges, and the sessions of tcp listeners, until on_exchange says false. */
+/* Exchanges, and the sessions of tcp and udp listeners, until on_exchange says false. */
 void remains_exchanges(const struct memory_view *m, const struct remains_worker *w,
                        bool (*on_exchange)(void *context, const struct remains_exchange *x), void *context);
 
@@ -47,5 +47,5 @@ void remains_print_record(const struct memory_view *m, const struct remains_prox
                           const struct flight_record *r, struct text *out);
 
 /* The sizes of the structs that are read here: two builds in which they differ cannot read each other. */
-#define REMAINS_SIZES 8u
+#define REMAINS_SIZES 9u
 void remains_sizes(uint32_t out[REMAINS_SIZES]);

@@ -56,7 +56,9 @@ void story_why(const struct flight_record *r, struct text *out)
 {
     const struct end_reason_info *info = end_reason_info((enum end_reason)r->end);
     bool is_tunnel = r->flags & FLIGHT_TUNNEL;
-    if (r->flags & FLIGHT_TCP)
+    if (r->flags & FLIGHT_UDP)
+        TEXT_LITERAL(out, "The session was over");
+    else if (r->flags & FLIGHT_TCP)
         TEXT_LITERAL(out, "The connection was over");
     else if (!r->status)
         TEXT_LITERAL(out, "The client got no answer");

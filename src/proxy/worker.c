@@ -21,6 +21,7 @@
 #include "proxy/passwords.h"
 #include "proxy/tcp.h"
 #include "proxy/tunnel.h"
+#include "proxy/udp_listener.h"
 #include "proxy/upgrade.h"
 
 #define MAILS 4096
@@ -108,6 +109,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     slab_init(&w->sessions, &w->loop.blocks, tcp_session_size());
     slab_init(&w->exchanges, &w->loop.blocks, sizeof(struct exchange));
     slab_init(&w->introductions, &w->loop.blocks, sizeof(struct introduction));
+    udp_worker_init(&w->udp, w);
     h1_worker_init(&w->h1, &w->loop);
     shed_init(&w->shed);
     share_init(&w->share, p->worker_count);
@@ -143,6 +145,7 @@ void worker_free(struct worker *w)
     slab_fini(&w->sessions);
     slab_fini(&w->exchanges);
     slab_fini(&w->introductions);
+    udp_worker_fini(&w->udp);
     h1_worker_fini(&w->h1);
     shed_fini(&w->shed);
     share_fini(&w->share);
@@ -209,6 +212,9 @@ static struct listener_worker *listener_at(struct list *at)
 static void drain(struct listener_worker *lw, bool is_leaving, bool keeps_idle)
 {
     if (!is_leaving) acceptor_close(&lw->acceptor);
+    /* Of datagrams others take what comes to the same sockets: the next process, or the next listener at the address. */
+    bool is_taken_elsewhere = lw->worker->is_draining ? keeps_idle : !is_leaving;
+    if (lw->udp) udp_listener_leave(lw->udp, is_taken_elsewhere);
     lw->service.is_draining = true;
     lw->service.keeps_idle = keeps_idle;
     if (keeps_idle) return;
@@ -250,6 +256,7 @@ static void unpin(struct listener_worker *lw)
         else
             tcp_unpin(t);
     }
+    if (lw->udp) udp_listener_unpin(lw->udp);
 }
 
 static void say(const struct worker *w, const char *event, const struct err *err)
@@ -313,6 +320,7 @@ void worker_kill(struct worker *w)
     for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next) {
         struct listener_worker *lw = listener_at(at);
         acceptor_close(&lw->acceptor);
+        if (lw->udp) udp_listener_kill(lw->udp, END_DRAINED);
         lw->service.is_draining = true;
         introduction_kill_all(lw, END_DRAINED);
         http_conn_kill_all(&lw->connections, END_DRAINED);

@@ -17,6 +17,7 @@
 #include "proxy/share.h"
 #include "proxy/shed.h"
 #include "proxy/site.h"
+#include "proxy/udp_worker.h"
 #include "record/flight_ring.h"
 #include "tls/worker.h"
 
@@ -32,6 +33,8 @@ struct listener_worker {
     alignas(64) struct http_service service; /* first */
     struct list link;                        /* in the worker's list of its listeners */
     struct acceptor acceptor;
+    struct udp_listener
+        *udp; /* in place of the acceptor, of one for datagrams; NULL: it is none, or has no socket here */
     struct listener *listener;
     struct worker *worker;
     struct list connections; /* of http_conn */
@@ -87,6 +90,7 @@ struct worker {
     struct route_scratch *scratch; /* of one match at a time */
     struct slab clients, tunnels, sessions, exchanges, introductions;
     struct compression_worker compression;
+    struct udp_worker udp;
     struct list mirrors;   /* of mirror */
     struct list questions; /* of password_question: under way */
     uint32_t question_count;
@@ -145,5 +149,10 @@ void worker_leave_site(struct worker *w);
 /* A client's connection of that listener has ended: it is counted no more; is_counted: nor among its address's. client: may be
  * NULL where it is not. */
 void worker_client_closed(struct listener_worker *lw, const struct ip *client, bool is_counted);
+/* An id for one more, of no other on any worker. */
+static inline uint64_t worker_next_connection(struct worker *w)
+{
+    return w->next_connection_id++ * w->proxy->worker_count + w->index + 1;
+}
 /* Nothing is going on any more. */
 bool worker_is_idle(const struct worker *w);

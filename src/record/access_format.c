@@ -80,6 +80,7 @@ static struct slice path_of(struct slice target, struct slice *args)
 static struct slice protocol_of(const struct access_entry *e)
 {
     static const struct slice names[] = { { "HTTP/1.0", 8 }, { "HTTP/1.1", 8 }, { "HTTP/2", 6 } };
+    if (e->record->flags & FLIGHT_UDP) return SLICE("UDP");
     unsigned version = e->request ? (unsigned)e->request->version : e->record->version;
     bool is_known = e->request || e->record->target_len;
     return is_known && version < sizeof(names) / sizeof(*names) ? names[version] : SLICE_NONE;
@@ -305,6 +306,22 @@ static void add_request_length(const struct access_line *l)
     text_add_u64(l->out, l->entry->record->bytes_in);
 }
 
+/* 0 of what is no session of datagrams. */
+static void add_datagrams(const struct access_line *l, uint32_t count)
+{
+    text_add_u64(l->out, l->entry->record->flags & FLIGHT_UDP ? count : 0);
+}
+
+static void add_datagrams_in(const struct access_line *l)
+{
+    add_datagrams(l, l->entry->record->datagrams_in);
+}
+
+static void add_datagrams_out(const struct access_line *l)
+{
+    add_datagrams(l, l->entry->record->datagrams_out);
+}
+
 static void add_connection(const struct access_line *l)
 {
     text_add_u64(l->out, l->entry->connection_id);
@@ -362,7 +379,7 @@ static void add_request_uri(const struct access_line *l)
 
 static void add_scheme(const struct access_line *l)
 {
-    uint8_t flags = l->entry->record->flags;
+    uint16_t flags = l->entry->record->flags;
     if (flags & FLIGHT_TCP)
         access_line_missing(l);
     else if (flags & FLIGHT_CLIENT_TLS)
@@ -530,6 +547,8 @@ static void (*const adders[ACCESS_CODE_COUNT])(const struct access_line *) = {
     [ACCESS_URI] = add_uri,
     [ACCESS_WEIR_CLIENT_FINGERPRINT] = access_tls_client_fingerprint,
     [ACCESS_WEIR_CLIENT_NAMES] = access_tls_client_names,
+    [ACCESS_WEIR_DATAGRAMS_IN] = add_datagrams_in,
+    [ACCESS_WEIR_DATAGRAMS_OUT] = add_datagrams_out,
     [ACCESS_WEIR_END] = add_weir_end,
     [ACCESS_WEIR_ID] = add_weir_id,
     [ACCESS_WEIR_LISTENER] = add_weir_listener,

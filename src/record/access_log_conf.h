@@ -55,6 +55,8 @@
     X(WEIR_CLIENT_FINGERPRINT, "weir_client_fingerprint") \
     X(WEIR_CLIENT_NAMES, "weir_client_names")             \
     X(WEIR_COMPRESSION, "weir_compression")               \
+    X(WEIR_DATAGRAMS_IN, "weir_datagrams_in")             \
+    X(WEIR_DATAGRAMS_OUT, "weir_datagrams_out")           \
     X(WEIR_END, "weir_end")                               \
     X(WEIR_GRPC_STATUS, "weir_grpc_status")               \
     X(WEIR_ID, "weir_id")                                 \

@@ -93,8 +93,15 @@ struct flight_attempt *flight_begin_attempt(struct flight_record *r, uint32_t se
     return attempt;
 }
 
+void flight_set_datagrams(struct flight_record *r, uint64_t in, uint64_t out)
+{
+    r->datagrams_in = in < UINT32_MAX ? (uint32_t)in : UINT32_MAX;
+    r->datagrams_out = out < UINT32_MAX ? (uint32_t)out : UINT32_MAX;
+}
+
 void flight_sanitize(struct flight_record *r)
 {
+    if (r->flags & FLIGHT_UDP) r->request_id_len = r->target_len = 0; /* there are numbers in their place */
     if (r->request_id_len > FLIGHT_REQUEST_ID_MAX) r->request_id_len = FLIGHT_REQUEST_ID_MAX;
     if (r->target_len > FLIGHT_TARGET_MAX) r->target_len = FLIGHT_TARGET_MAX;
     if (r->method > HTTP_OTHER) r->method = HTTP_OTHER;
@@ -229,7 +236,9 @@ static void print_request(const struct flight_record *r, struct json *out)
 {
     static const char *const versions[] = { "HTTP/1.0", "HTTP/1.1", "HTTP/2" };
     json_key(out, "protocol");
-    if (r->flags & FLIGHT_TCP)
+    if (r->flags & FLIGHT_UDP)
+        json_string(out, "udp");
+    else if (r->flags & FLIGHT_TCP)
         json_string(out, "tcp");
     else
         json_string(out, r->version < sizeof(versions) / sizeof(*versions) ? versions[r->version] : NULL);
@@ -301,6 +310,12 @@ void flight_print_members(const struct flight_record *r, const struct flight_nam
     json_u64(out, r->bytes_in);
     json_key(out, "bytes_out");
     json_u64(out, r->bytes_out);
+    if (r->flags & FLIGHT_UDP) {
+        json_key(out, "datagrams_in");
+        json_u64(out, r->datagrams_in);
+        json_key(out, "datagrams_out");
+        json_u64(out, r->datagrams_out);
+    }
     json_key(out, "total_ms");
     json_double(out, (double)r->total_us / 1000);
     json_key(out, "phases");

@@ -16,7 +16,7 @@
 
 #define FLIGHT_ATTEMPTS 4u
 #define FLIGHT_REQUEST_ID_MAX 36u
-#define FLIGHT_TARGET_MAX 49u
+#define FLIGHT_TARGET_MAX 48u
 #define FLIGHT_ID_TEXT_MAX 17u /* 16 hex digits, terminated */
 
 /* A time that did not come. Times that do not fit are FLIGHT_NEVER - 1. */
@@ -25,14 +25,15 @@
 #define FLIGHT_NO_ID 0u
 
 enum flight_flag {
-    FLIGHT_TCP = 1,    /* a tcp listener's: no method, no target */
+    FLIGHT_TCP = 1,    /* a tcp or udp listener's: no method, no target */
     FLIGHT_TUNNEL = 2, /* of bytes: tcp, or after an upgrade */
     FLIGHT_CLIENT_TLS = 4,
-    FLIGHT_TARGET_CUT = 8,    /* the target was longer than there is room for */
-    FLIGHT_LOCAL_REPLY = 16,  /* weir itself answered */
-    FLIGHT_DELAYED = 32,      /* held back by a rate limit */
-    FLIGHT_OVER_RATE = 64,    /* a rate limit that is dry would have held it back, or refused it */
-    FLIGHT_RETRY_DENIED = 128 /* another attempt was due, and the pool's retry budget used up */
+    FLIGHT_TARGET_CUT = 8,     /* the target was longer than there is room for */
+    FLIGHT_LOCAL_REPLY = 16,   /* weir itself answered */
+    FLIGHT_DELAYED = 32,       /* held back by a rate limit */
+    FLIGHT_OVER_RATE = 64,     /* a rate limit that is dry would have held it back, or refused it */
+    FLIGHT_RETRY_DENIED = 128, /* another attempt was due, and the pool's retry budget used up */
+    FLIGHT_UDP = 256           /* a udp listener's */
 };
 
 struct flight_attempt {
@@ -60,20 +61,27 @@ struct flight_record {
         variant; /* ids; variant: of "split=variant", FLIGHT_NO_ID without a split */
     uint16_t client_port;
     uint16_t status;       /* sent to the client; 0: none */
+    uint16_t flags;        /* enum flight_flag */
+    uint16_t tls_cipher;   /* as in struct tls_facts */
     uint8_t method;        /* enum http_method */
     uint8_t version;       /* enum http_version */
     uint8_t end;           /* enum end_reason */
-    uint8_t flags;         /* enum flight_flag */
     uint8_t attempt_count; /* at most 255; attempts[] keeps the first three and the last */
     uint8_t request_id_len, target_len;
     uint8_t tls_version : 4; /* 1.x of the client's TLS; 0: it is not known */
     uint8_t told : 2; /* of attempts[]: the last, but for those that were made beside it and did not answer */
-    uint16_t tls_cipher; /* as in struct tls_facts */
-    uint8_t grpc : 7;    /* one more than the gRPC status that the client was sent; 0: none */
+    uint8_t grpc : 7; /* one more than the gRPC status that the client was sent; 0: none */
     bool
         is_hedge_denied : 1; /* another server was to be asked as well, and the pool's retry budget used up */
-    char request_id[FLIGHT_REQUEST_ID_MAX];
-    char target[FLIGHT_TARGET_MAX]; /* its first bytes */
+    union {
+        struct {
+            char request_id[FLIGHT_REQUEST_ID_MAX];
+            char target[FLIGHT_TARGET_MAX]; /* its first bytes */
+        };
+        struct {
+            uint32_t datagrams_in, datagrams_out; /* with FLIGHT_UDP; UINT32_MAX: so many or more */
+        };
+    };
     struct flight_attempt attempts[FLIGHT_ATTEMPTS];
 };
 static_assert(sizeof(struct flight_record) == 256, "a flight record is four cache lines");
@@ -85,6 +93,8 @@ void flight_set_target(struct flight_record *r, struct slice target);
 /* What a client may give as one: letters, digits, '-', '_' and '.', and no more of them than there is room for. */
 bool flight_is_request_id(struct slice text);
 void flight_set_request_id(struct flight_record *r, struct slice request_id);
+/* Of one with FLIGHT_UDP. */
+void flight_set_datagrams(struct flight_record *r, uint64_t in, uint64_t out);
 /* Over TLS; NULL: nothing more is known. */
 struct tls_facts;
 void flight_set_tls(struct flight_record *r, const struct tls_facts *tls);

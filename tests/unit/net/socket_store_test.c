@@ -45,8 +45,8 @@ static void what_is_written_is_read_and_taken_by_its_address(void **state)
     char memory[512];
     struct text t = text_over(memory, sizeof(memory));
     for (uint32_t i = 0; i < 3; i++) {
-        struct address a = address_of(addresses[i]);
-        socket_store_write(&t, &a, i + 1, i == 2);
+        struct socket_gift like = { .address = address_of(addresses[i]), .keeps_path = i == 2 };
+        socket_store_write(&t, &like, i + 1);
     }
     fill(&m, text_cstr(&t), 6);
     int first = m.fds[0], last = m.fds[5];
@@ -54,9 +54,9 @@ static void what_is_written_is_read_and_taken_by_its_address(void **state)
     for (uint32_t i = 0; i < 3; i++) {
         struct address a = address_of(addresses[i]);
         int fds[3];
-        assert_int_equal(socket_store_count(&s, &a), i + 1);
-        assert_int_equal(socket_store_take(&s, &a, fds), i == 2);
-        assert_int_equal(socket_store_count(&s, &a), 0);
+        assert_int_equal(socket_store_count(&s, &a, false), i + 1);
+        assert_int_equal(socket_store_take(&s, &a, false, fds), i == 2);
+        assert_int_equal(socket_store_count(&s, &a, false), 0);
         if (i == 0) assert_int_equal(fds[0], first);
         for (uint32_t k = 0; i != 2 && k <= i; k++) close(fds[k]);
         for (uint32_t k = 0; i == 2 && k <= i; k++) assert_true(fcntl(fds[k], F_GETFL) & O_NONBLOCK);
@@ -114,6 +114,31 @@ static void what_is_no_such_message_is_refused_and_all_of_it_closed(void **state
     }
 }
 
+static void what_is_for_datagrams_is_another_address(void **state)
+{
+    (void)state;
+    struct socket_store s = { 0 };
+    struct pass_message m;
+    struct err err;
+    char memory[256];
+    struct text t = text_over(memory, sizeof(memory));
+    struct address a = address_of("127.0.0.1:53");
+    int fds[2];
+    socket_store_write(&t, &(struct socket_gift){ .address = a }, 1);
+    socket_store_write(&t, &(struct socket_gift){ .address = a, .is_udp = true }, 2);
+    assert_string_equal(text_cstr(&t), "1 - 127.0.0.1:53\n2 u 127.0.0.1:53\n");
+    fill(&m, text_cstr(&t), 3);
+    int second = m.fds[1];
+    assert_int_equal(socket_store_read(&s, &m, m.text, &err), 0);
+    assert_int_equal(socket_store_count(&s, &a, false), 1);
+    assert_int_equal(socket_store_count(&s, &a, true), 2);
+    assert_false(socket_store_take(&s, &a, true, fds));
+    assert_int_equal(fds[0], second);
+    close(fds[0]);
+    close(fds[1]);
+    socket_store_fini(&s);
+}
+
 static void only_a_socket_that_listens_is_adopted(void **state)
 {
     (void)state;
@@ -128,10 +153,14 @@ static void only_a_socket_that_listens_is_adopted(void **state)
     assert_int_equal(listen(stream, 1), 0);
     assert_int_equal(socket_store_adopt(&s, stream, &err), 0);
     assert_true(is_open(datagram));
-    close(datagram);
+    assert_int_equal(bind(datagram, &any.sa.any, any.len), 0);
+    assert_int_equal(socket_store_adopt(&s, datagram, &err), 0);
     any.len = sizeof(any.sa);
     assert_int_equal(getsockname(stream, &any.sa.any, &any.len), 0);
-    assert_int_equal(socket_store_count(&s, &any), 1);
+    assert_int_equal(socket_store_count(&s, &any, false), 1);
+    any.len = sizeof(any.sa);
+    assert_int_equal(getsockname(datagram, &any.sa.any, &any.len), 0);
+    assert_int_equal(socket_store_count(&s, &any, true), 1);
     socket_store_fini(&s);
 }
 
@@ -166,6 +195,7 @@ int main(void)
         cmocka_unit_test(what_is_written_is_read_and_taken_by_its_address),
         cmocka_unit_test(what_nobody_takes_is_closed),
         cmocka_unit_test(what_is_no_such_message_is_refused_and_all_of_it_closed),
+        cmocka_unit_test(what_is_for_datagrams_is_another_address),
         cmocka_unit_test(only_a_socket_that_listens_is_adopted),
         cmocka_unit_test(messages_arrive_whole_with_their_descriptors),
     };

@@ -1,0 +1,60 @@
+#include "proxy/udp_table.h"
+
+#include <stdlib.h>
+#include <xxhash.h>
+
+#include "base/bug.h"
+
+#define BUCKETS_MIN 64u
+#define BUCKETS_MAX (1u << 20)
+
+bool udp_table_init(struct udp_table *t, uint32_t places, uint64_t seed)
+{
+    uint32_t buckets = BUCKETS_MIN;
+    while (buckets < places && buckets < BUCKETS_MAX) buckets *= 2;
+    *t = (struct udp_table){ .buckets = calloc(buckets, sizeof(struct udp_place *)),
+                             .seed = seed,
+                             .mask = buckets - 1 };
+    list_init(&t->order);
+    return t->buckets != NULL;
+}
+
+void udp_table_fini(struct udp_table *t)
+{
+    (void)bug_if(UDP, t->count);
+    free(t->buckets);
+    t->buckets = NULL;
+}
+
+static struct udp_place **bucket_of(const struct udp_table *t, const struct udp_flow *flow)
+{
+    return &t->buckets[XXH3_64bits_withSeed(flow, sizeof(*flow), t->seed) & t->mask];
+}
+
+struct udp_place *udp_table_find(const struct udp_table *t, const struct udp_flow *flow)
+{
+    struct udp_place *p = *bucket_of(t, flow);
+    while (p && !udp_flow_equal(&p->flow, flow)) p = p->next;
+    return p;
+}
+
+void udp_table_add(struct udp_table *t, struct udp_place *p, uint64_t now_ms)
+{
+    struct udp_place **bucket = bucket_of(t, &p->flow);
+    p->next = *bucket;
+    *bucket = p;
+    p->seen_ms = now_ms;
+    list_push_back(&t->order, &p->order);
+    t->count++;
+}
+
+void udp_table_remove(struct udp_table *t, struct udp_place *p)
+{
+    struct udp_place **at = bucket_of(t, &p->flow);
+    while (*at && *at != p) at = &(*at)->next;
+    if (bug_if(UDP, !*at)) return;
+    *at = p->next;
+    p->next = NULL;
+    list_remove(&p->order);
+    t->count--;
+}

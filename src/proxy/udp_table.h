@@ -1,0 +1,45 @@
+/* proxy/udp_table.h: a listener's sessions on one worker by whose they are: where a client's datagrams come from, and to which of
+ * this host's addresses; and in the order in which they were last heard of. Pure: no socket, no clock. One thread.
+ *
+ * Clients choose the keys, so that the hash is seeded: nobody can choose ones that fall together. */
+#pragma once
+
+#include "base/list.h"
+#include "net/udp_batch.h"
+
+/* Embedded in what is kept. */
+struct udp_place {
+    struct list order; /* who has been silent longest at the front */
+    struct udp_place *next;
+    struct udp_flow flow;
+    uint64_t seen_ms;
+};
+
+struct udp_table {
+    struct udp_place **buckets;
+    struct list order;
+    uint64_t seed;
+    uint32_t mask, count;
+};
+
+/* For about `places`: more take longer to find. False: out of memory. */
+MUST_CHECK bool udp_table_init(struct udp_table *t, uint32_t places, uint64_t seed);
+/* Empty. */
+void udp_table_fini(struct udp_table *t);
+/* NULL: there is none. */
+struct udp_place *udp_table_find(const struct udp_table *t, const struct udp_flow *flow);
+/* p->flow is set, and nobody has it. */
+void udp_table_add(struct udp_table *t, struct udp_place *p, uint64_t now_ms);
+void udp_table_remove(struct udp_table *t, struct udp_place *p);
+/* It was heard of. */
+static inline void udp_table_touch(struct udp_table *t, struct udp_place *p, uint64_t now_ms)
+{
+    p->seen_ms = now_ms;
+    list_remove(&p->order);
+    list_push_back(&t->order, &p->order);
+}
+/* NULL: it is empty. */
+static inline struct udp_place *udp_table_oldest(const struct udp_table *t)
+{
+    return list_is_empty(&t->order) ? NULL : container_of(t->order.next, struct udp_place, order);
+}
