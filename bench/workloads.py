@@ -8,7 +8,7 @@ import proxies
 from stage import Trouble
 
 ATTEMPTS_MAX = 5
-IDLE_CONNECTIONS = 9000
+IDLE_CONNECTIONS, IDLE_TLS_CONNECTIONS = 9000, 3000
 PROBE_RATE = 2000
 
 
@@ -78,6 +78,8 @@ WORKLOADS = [
     Workload("latency", "low load", f"latency at {PROBE_RATE:,} requests a second", LATENCY, "probe"),
     Workload("idle", "idle connections", f"{IDLE_CONNECTIONS:,} idle keep-alive connections", IDLE_BYTES,
              "idle", limit=300),
+    Workload("tls-idle", "idle TLS connections", f"{IDLE_TLS_CONNECTIONS:,} idle keep-alive connections, TLS 1.3", IDLE_BYTES,
+             "idle", is_secure=True),
     Workload("start", "memory", "resident set after start", START_MIB, "start", limit=4),
 ]
 
@@ -231,7 +233,7 @@ class Bench:
             for proxy in self.proxies if number % 2 == 0 else reversed(self.proxies):
                 one = self.start_proxy(proxy, workload)
                 try:
-                    figures = self.measure_idle(one) if workload.load == "idle" else self.measure_start(one)
+                    figures = self.measure_idle(one, workload) if workload.load == "idle" else self.measure_start(one)
                 finally:
                     self.stop_proxy(one)
                 rounds.setdefault(one.name, []).append(figures)
@@ -242,16 +244,17 @@ class Bench:
         self.stage.load.host.pause(seconds=1)
         return {"pss_mib": self.stage.proxy.host.memory(pid=one.pid)["pss"] / 2**20}
 
-    def measure_idle(self, one):
+    def measure_idle(self, one, workload):
         """What the program's own memory grows by while many clients are connected and quiet."""
         load, proxy = self.stage.load, self.stage.proxy
         descriptors = min(load.host.facts["descriptors"], proxy.host.facts["descriptors"] // 2)
-        count = min(IDLE_CONNECTIONS, descriptors - 200)
+        secure = ["--tls"] if workload.is_secure else []
+        count = min(IDLE_TLS_CONNECTIONS if workload.is_secure else IDLE_CONNECTIONS, descriptors - 200)
         # The first requests make what every later one uses too.
-        self.load(one, Workload("warm", "", "", CPU_PER_MILLION, "wrk", connections=16), 1)
+        self.load(one, Workload("warm", "", "", CPU_PER_MILLION, "wrk", connections=16, is_secure=workload.is_secure), 1)
         load.host.pause(seconds=1)
         before = proxy.host.memory(pid=one.pid)["anonymous"]
-        pid = load.host.start(argv=[self.tools.idle, self.target(one), "/100", "--connections", str(count)],
+        pid = load.host.start(argv=[self.tools.idle, self.target(one), "/100", "--connections", str(count), *secure],
                               cpu=load.cpu)
         try:
             load.host.first_line(pid=pid, timeout_s=60)
