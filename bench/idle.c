@@ -96,5 +96,7 @@ int main(int argc, char **argv)
     /* Nothing is due on an idle connection: one that has something to read was closed. */
     int ended = poll(held, count, 0);
     printf("{\"open\": %ju}\n", (uintmax_t)count - (uintmax_t)(ended > 0 ? ended : 0));
+    free(held);
+    SSL_CTX_free(context);
     return 0;
 }
