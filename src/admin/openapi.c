@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "admin/example.h"
 #include "admin/routes.h"
 #include "conf/decode.h"
 
@@ -17,9 +18,61 @@ static void put_reference(struct json *j, const char *section, const char *name)
     json_printf(j, "#/components/%s/%s", section, name);
 }
 
+/* What belongs together, by how its paths begin; the last is of all others. */
+static const struct {
+    const char *path, *tag, *help;
+} groups[] = {
+    { "/api/v1/session", "session", "Signing a browser in, and out." },
+    { "/api/v1/config", "configuration", "What is in force, what was, and putting another in its place." },
+    { "/api/v1/reload", "configuration", NULL },
+    { "/api/v1/upgrade", "configuration", NULL },
+    { "/api/v1/maintenance", "configuration", NULL },
+    { "/api/v1/certificates", "certificates", "Certificates and keys, and where they come from." },
+    { "/api/v1/acme", "certificates", NULL },
+    { "/api/v1/keys", "certificates", NULL },
+    { "/api/v1/listeners", "routing", "Where requests come in, and where they go." },
+    { "/api/v1/routes", "routing", NULL },
+    { "/api/v1/pools", "routing", NULL },
+    { "/api/v1/sources", "routing", NULL },
+    { "/api/v1/splits", "routing", NULL },
+    { "/api/v1/explain", "routing", NULL },
+    { "/api/v1/traffic", "traffic", "What went through, in figures and one by one." },
+    { "/api/v1/exchanges", "traffic", NULL },
+    { "/api/v1/events", "events", "What happened, who did it, and what it has changed." },
+    { "/api/v1/audit", "events", NULL },
+    { "/api/v1/logs", "logs", "Logs that are watched, and rules over them." },
+    { "/api/v1/rules", "logs", NULL },
+    { "/api/v1/denials", "logs", NULL },
+    { "/debug", "profiles", "What weir itself does: profiles and traces." },
+    { "", "process", "How the process is." },
+};
+#define GROUPS (sizeof(groups) / sizeof(*groups))
+
+static const char *tag_of(const struct admin_route *r)
+{
+    size_t i = 0;
+    while (strncmp(r->path, groups[i].path, strlen(groups[i].path)) != 0) i++;
+    return groups[i].tag;
+}
+
+static void put_tags(struct json *j)
+{
+    json_key(j, "tags");
+    json_array(j);
+    for (size_t i = 0; i < GROUPS; i++) {
+        if (!groups[i].help) continue;
+        json_object(j);
+        put_member(j, "name", groups[i].tag);
+        put_member(j, "description", groups[i].help);
+        json_object_end(j);
+    }
+    json_array_end(j);
+}
+
 static void put_parameter(struct json *j, struct slice name, const char *in, const char *type,
                           const char *help)
 {
+    const struct example_param *example = strcmp(in, "path") == 0 ? example_param(name) : NULL;
     json_object(j);
     json_key(j, "name");
     json_slice(j, name);
@@ -30,6 +83,8 @@ static void put_parameter(struct json *j, struct slice name, const char *in, con
     json_object(j);
     put_member(j, "type", type);
     json_object_end(j);
+    if (example) put_member(j, "example", example->value);
+    if (example) help = example->help;
     if (help) put_member(j, "description", help);
     json_object_end(j);
 }
@@ -56,10 +111,17 @@ static void put_body(struct json *j, const struct admin_route *r)
     json_bool(j, true);
     json_key(j, "content");
     json_object(j);
-    json_key(j, "application/json");
+    json_key(j, r->text_type ? r->text_type : "application/json");
     json_object(j);
     json_key(j, "schema");
-    conf_schema(r->body, j);
+    if (r->body) {
+        conf_schema(r->body, j);
+    } else {
+        json_object(j);
+        put_member(j, "type", "string");
+        json_object_end(j);
+    }
+    if (r->text_type) put_member(j, "example", r->example);
     json_object_end(j);
     json_object_end(j);
     json_object_end(j);
@@ -99,25 +161,38 @@ static void put_schema(struct json *j, const struct admin_route *r)
     json_object_end(j);
 }
 
-static void put_responses(struct json *j, const struct admin_route *r)
+/* Without its parameters. */
+static void put_content(struct json *j, const struct admin_route *r)
 {
-    json_key(j, "responses");
-    json_object(j);
-    json_key(j, "200");
-    json_object(j);
-    put_member(j, "description", r->summary);
+    const char *type = r->content_type ? r->content_type : "application/json", *end = strchr(type, ';');
     json_key(j, "content");
     json_object(j);
-    json_key(j, r->content_type ? "text/plain" : "application/json");
+    json_key_slice(j, (struct slice){ type, end ? (size_t)(end - type) : strlen(type) });
     json_object(j);
     put_schema(j, r);
     json_object_end(j);
     json_object_end(j);
-    json_object_end(j);
-    json_key(j, "default");
+}
+
+static void put_problem(struct json *j, const char *status)
+{
+    json_key(j, status);
     json_object(j);
     put_reference(j, "responses", "Problem");
     json_object_end(j);
+}
+
+static void put_responses(struct json *j, const struct admin_route *r)
+{
+    json_key(j, "responses");
+    json_object(j);
+    json_key(j, r->has_no_body ? "204" : "200");
+    json_object(j);
+    put_member(j, "description", r->summary);
+    if (!r->has_no_body) put_content(j, r);
+    json_object_end(j);
+    put_problem(j, "4XX");
+    put_problem(j, "default");
     json_object_end(j);
 }
 
@@ -138,6 +213,36 @@ static void put_operation_id(struct json *j, const struct admin_route *r, const 
     put_member(j, "operationId", id);
 }
 
+static void put_description(struct json *j, const struct admin_route *r)
+{
+    char memory[1024];
+    struct text t = text_over(memory, sizeof(memory));
+    text_printf(&t, "%s.", r->summary);
+    if (r->role == ROLE_NONE)
+        TEXT_LITERAL(&t, " Anybody who reaches the address may ask.");
+    else
+        text_printf(&t, " Who asks needs at least the role `%s`, if there are tokens.",
+                    admin_role_name(r->role));
+    if (r->has_effect) TEXT_LITERAL(&t, " In a browser no page of another site can ask for it.");
+    put_member(j, "description", text_cstr(&t));
+}
+
+/* As tools that show such documents know it. */
+static void put_example(struct json *j, const struct admin_route *r)
+{
+    char memory[1024];
+    struct text t = text_over(memory, sizeof(memory));
+    example_print(r, &t);
+    json_key(j, "x-codeSamples");
+    json_array(j);
+    json_object(j);
+    put_member(j, "lang", "Shell");
+    put_member(j, "label", "curl");
+    put_member(j, "source", text_cstr(&t));
+    json_object_end(j);
+    json_array_end(j);
+}
+
 static void put_operation(struct json *j, const struct admin_route *r)
 {
     char method[16];
@@ -149,6 +254,12 @@ static void put_operation(struct json *j, const struct admin_route *r)
     json_object(j);
     put_operation_id(j, r, method);
     put_member(j, "summary", r->summary);
+    put_description(j, r);
+    json_key(j, "tags");
+    json_array(j);
+    json_string(j, tag_of(r));
+    json_array_end(j);
+    put_example(j, r);
     put_member(j, "x-weir-role", admin_role_name(r->role));
     if (r->role == ROLE_NONE) {
         json_key(j, "security");
@@ -156,7 +267,7 @@ static void put_operation(struct json *j, const struct admin_route *r)
         json_array_end(j);
     }
     put_parameters(j, r);
-    if (r->body) put_body(j, r);
+    if (r->body || r->takes_text) put_body(j, r);
     put_responses(j, r);
     json_object_end(j);
 }
@@ -166,6 +277,7 @@ static void put_paths(struct json *j, const struct admin_route *routes)
     json_key(j, "paths");
     json_object(j);
     for (const struct admin_route *r = routes; r->path; r++) {
+        if (r->is_alias) continue;
         /* Rows of one path stand together. */
         if (r == routes || strcmp(r[-1].path, r->path) != 0) {
             json_key(j, r->path);
@@ -296,6 +408,18 @@ static void put_security(struct json *j)
     json_array_end(j);
 }
 
+/* Where this document was asked for. */
+static void put_servers(struct json *j)
+{
+    json_key(j, "servers");
+    json_array(j);
+    json_object(j);
+    put_member(j, "url", "/");
+    put_member(j, "description", "The admin address.");
+    json_object_end(j);
+    json_array_end(j);
+}
+
 void openapi_show(const struct admin_request *rq, struct answer *out)
 {
     struct json j;
@@ -307,7 +431,13 @@ void openapi_show(const struct admin_request *rq, struct answer *out)
     put_member(&j, "title", "weir admin API");
     put_member(&j, "version", WEIR_VERSION);
     put_member(&j, "description", "Looks at a running weir and changes it.");
+    json_key(&j, "contact");
+    json_object(&j);
+    put_member(&j, "name", "Whoever runs this weir");
     json_object_end(&j);
+    json_object_end(&j);
+    put_servers(&j);
+    put_tags(&j);
     put_security(&j);
     put_paths(&j, rq->routes);
     put_components(&j, rq->routes);

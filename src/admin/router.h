@@ -79,9 +79,13 @@ struct admin_route {
     const char *list;                /* not NULL: the answer is {"<list>": [answer, …]} */
     const char *content_type;        /* NULL: application/json */
     bool takes_text;                 /* a body that is no JSON, or not only */
+    const char *text_type;           /* of that; NULL: there is none */
+    const char *example;             /* of use: the body where there is one, else a query; NULL: without */
     uint32_t body_max;               /* bytes that a body may have; 0: CALL_BODY_MAX */
     bool has_effect;  /* though a GET: takes a profile, say; no link on another site may do that */
     bool says_itself; /* changes something, of which it makes an event of its own that says all of it */
+    bool is_alias;    /* the row before by another path, which nobody needs to be told */
+    bool has_no_body; /* its answer: 204 */
     bool is_open;     /* for health checks: answers to any Host, also when all connections are in use */
 };
 
