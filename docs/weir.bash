@@ -24,7 +24,7 @@ _weir()
     'schema '*) options='--help --markdown' ;;
     'simulate '*) options='--help --config --pool --log --log-format --listener --no-routes --rps --seconds --service-ms --slots --slow --workers --seed --change --json --plot' ;;
     'logs follow '*) options='--help --log-format --where --json --config --admin --token' ;;
-    'logs '*) options='--help --log-format --nginx-conf --where --since --until --top --format --json --quiet --group --field --min --error-log --slow' ;;
+    'logs '*) options='--help --log-format --nginx-conf --where --since --until --top --format --json --quiet --group --field --min --error-log --slow --follow' ;;
     'flame '*) options='--help --seconds --at --diff --output --config --admin --token' ;;
     'perf '*) options='--help --pid --unit --self --seconds --hz --output --form --off-cpu --quiet' ;;
     'invariants '*) options='--help --json --config --admin --token' ;;

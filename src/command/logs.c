@@ -131,6 +131,8 @@ static const struct option_row options[] = {
       .help = "nginx's error log of the same time; may be given again, and is known among the files, too" },
     { OPTION_TAKE, .name = "slow", .argument = "T", .take = take_slow,
       .help = "a request that takes so long is slow: 1s is the preset" },
+    { OPTION_FLAG, .name = "follow", ROW(is_following),
+      .help = "tell each fault as it comes, of files as they grow and are rotated, until interrupted" },
     { 0 },
 };
 
@@ -183,6 +185,13 @@ static int act(unsigned i, const struct words *words, struct logs_options *o)
     o->file_count = words->count - 1;
     if (!o->file_count && !o->error_log_count)
         return options_fault(&logs_syntax, "no file is given; - is standard input");
+    if (o->is_following && actions[i].run != logs_why)
+        return options_fault(&logs_syntax,
+                             "--follow is of why; `weir logs follow FILE` shows records as they come");
+    if (o->is_following && (o->output == LOGS_JSON || o->from_s || o->to_s || o->top))
+        return options_fault(&logs_syntax,
+                             "--follow tells what comes from now on, for people: leave out --json, "
+                             "--since, --until and --top");
     if (actions[i].run == logs_grep && !o->where)
         return options_fault(&logs_syntax, "grep needs --where EXPRESSION");
     return actions[i].run(o);

@@ -36,7 +36,8 @@ struct logs_options {
     bool is_json, is_quiet;
     const char *error_logs[LOGS_ERROR_LOGS_MAX]; /* of why */
     uint32_t error_log_count;
-    uint64_t slow_ms; /* likewise; 0: not given */
+    uint64_t slow_ms;  /* likewise; 0: not given */
+    bool is_following; /* likewise */
     char **files;
     int file_count;
 };

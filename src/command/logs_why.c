@@ -30,7 +30,7 @@ static bool is_in_time(const struct why *w, uint64_t time_s)
     return time_s >= w->options.from_s && (!w->options.to_s || time_s <= w->options.to_s);
 }
 
-static enum log_field field_of_line(const void *context, struct slice name)
+enum log_field why_field_of_line(const void *context, struct slice name)
 {
     static const struct line_format none;
     (void)context;
@@ -62,6 +62,9 @@ static void count_line(struct why *w, const struct error_line *line, enum fault_
                                   .client = line->client,
                                   .line = text };
     add_case(w, &c);
+    if (!w->options.is_following) return;
+    why_tell_line(w, kind, e.time_s, text);
+    why_say(w);
 }
 
 /* No record came for it. */
@@ -74,7 +77,7 @@ static void on_left(void *context, const struct fault_waiting *waiting, struct s
     count_line(w, &line, waiting->kind, text);
 }
 
-static void on_error_line(void *context, const struct log_entry *e)
+void why_take_error_line(void *context, const struct log_entry *e)
 {
     struct why *w = context;
     struct error_line line;
@@ -87,7 +90,7 @@ static void on_error_line(void *context, const struct log_entry *e)
     enum fault_kind kind = fault_of_message(&line);
     if (kind == FAULT_NONE) return;
     entry_of_line(w, &line, &as_entry);
-    struct filter *filter = w->run.job.filter;
+    struct filter *filter = w->line_filter;
     bool is_asked_for = is_in_time(w, as_entry.time_s) && (!filter || filter_takes(filter, &as_entry));
     if (line.client.data)
         fault_join_add(w->join, &line, kind, is_asked_for, e->line);
@@ -107,14 +110,15 @@ static int read_error_logs(struct why *w, struct err *err)
     struct log_format *format = calloc(1, sizeof(*format));
     struct logs_job job = { .format = format,
                             .to_s = UINT64_MAX,
-                            .on_entry = on_error_line,
+                            .on_entry = why_take_error_line,
                             .on_malformed = on_error_malformed,
                             .context = w };
     if (!format || log_format_parse(format, "$error_line", err) < 0) {
         free(format);
         return EX_OSERR;
     }
-    if (w->run.job.filter) filter_bind(w->run.job.filter, field_of_line, NULL);
+    w->line_filter = w->run.job.filter; /* which is bound to records once they are read */
+    if (w->line_filter) filter_bind(w->line_filter, why_field_of_line, NULL);
     for (uint32_t i = 0; i < w->options.error_log_count; i++) {
         if (logs_file_read(&job, w->options.error_logs[i], err) == 0) continue;
         w->run.unread++;
@@ -233,8 +237,8 @@ static int before(struct logs_run *r, struct err *err)
 
 /* records */
 
-static void on_names(void *context, enum log_field (*field_of)(const void *reader, struct slice name),
-                     const void *reader)
+void why_find_seats(void *context, enum log_field (*field_of)(const void *reader, struct slice name),
+                    const void *reader)
 {
     struct why *w = context;
     fault_seats_find(&w->seats, field_of, reader);
@@ -282,7 +286,7 @@ static void count_attempts(struct why *w, const struct fault_case *like, const s
     }
 }
 
-static void on_record(void *context, const struct log_entry *e)
+void why_take_record(void *context, const struct log_entry *e)
 {
     struct why *w = context;
     struct fault_tries tries;
@@ -298,7 +302,10 @@ static void on_record(void *context, const struct log_entry *e)
     const struct fault_answer answer = { e->status, tries.count == 1 && tries.tries[0].status &&
                                                         tries.tries[0].status < 400 };
     int decisive = fault_verdict_join(&v, answer, lines, count);
-    if (w->options.where && w->taken++ < WHY_STORIES_MAX) why_tell(w, e, &tries, &v, lines, count);
+    bool is_told = w->options.is_following ? v.kind != FAULT_NONE
+                                           : w->options.where && w->taken++ < WHY_STORIES_MAX;
+    if (is_told) why_tell(w, e, &tries, &v, lines, count);
+    if (w->options.is_following) why_say(w);
     if (v.kind == FAULT_NONE) return;
     struct fault_case c = { .kind = v.kind,
                             .evidence = v.evidence,
@@ -320,7 +327,7 @@ static void on_record(void *context, const struct log_entry *e)
 }
 
 /* Not asked for, and its lines are not either. */
-static void on_other(void *context, const struct log_entry *e)
+void why_take_other(void *context, const struct log_entry *e)
 {
     struct why *w = context;
     struct fault_tries tries;
@@ -340,9 +347,9 @@ static void why_free(struct why *w)
 
 static int run(struct why *w)
 {
-    w->run.job.on_entry = on_record;
-    w->run.job.on_other = on_other;
-    w->run.job.on_names = on_names;
+    w->run.job.on_entry = why_take_record;
+    w->run.job.on_other = why_take_other;
+    w->run.job.on_names = why_find_seats;
     w->run.before = before;
     int code = logs_run_job(&w->options, &w->run);
     fault_join_end(w->join);
@@ -373,7 +380,7 @@ int logs_why(const struct logs_options *o)
         return EX_OSERR;
     }
     w->options = *o;
-    int code = run(w);
+    int code = o->is_following ? why_follow(w) : run(w);
     why_free(w);
     return code;
 }

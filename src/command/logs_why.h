@@ -27,13 +27,28 @@ struct why {
     int zone_s;       /* of the error logs, as far as is known */
     bool has_errors;
     uint64_t error_lines, error_strange,
-        caches[4];  /* error_strange: lines that are no lines of an error log */
-    uint64_t taken; /* records that --where took */
+        caches[4];              /* error_strange: lines that are no lines of an error log */
+    struct filter *line_filter; /* --where, bound to what error logs say; NULL: every line */
+    uint64_t taken;             /* records that --where took */
     struct why_story stories[WHY_STORIES_MAX];
     uint32_t story_count;
 };
 
-/* logs_why_story.c: of a record that was taken. */
+/* logs_why.c: a record that was asked for, one that was not, a line of an error log; where a log has what. */
+void why_take_record(void *context, const struct log_entry *e);
+void why_take_other(void *context, const struct log_entry *e);
+void why_take_error_line(void *context, const struct log_entry *e);
+void why_find_seats(void *context, enum log_field (*field_of)(const void *reader, struct slice name),
+                    const void *reader);
+enum log_field why_field_of_line(const void *context, struct slice name);
+/* logs_why_follow.c: tells each fault as it comes, until it is interrupted. An exit code. */
+int why_follow(struct why *w);
+
+/* logs_why_story.c: of a line of an error log for which no record came. */
+void why_tell_line(struct why *w, enum fault_kind kind, uint64_t time_s, struct slice text);
+/* Puts out what was told, and forgets it. */
+void why_say(struct why *w);
+/* Of a record that was taken. */
 void why_tell(struct why *w, const struct log_entry *e, const struct fault_tries *tries,
               const struct fault_verdict *verdict, const struct fault_waiting *lines, uint32_t line_count);
 /* logs_why_report.c: an exit code. */

@@ -77,23 +77,59 @@ static void tell_verdict(const struct fault_verdict *v, struct text *t)
     TEXT_LITERAL(t, ".\n");
 }
 
-void why_tell(struct why *w, const struct log_entry *e, const struct fault_tries *tries,
-              const struct fault_verdict *verdict, const struct fault_waiting *lines, uint32_t line_count)
+/* NULL: there is no memory for one more. */
+static struct why_story *begin(struct why *w, struct text *t)
 {
     struct why_story *story = &w->stories[w->story_count];
     story->text = malloc(STORY_BYTES);
-    if (!story->text) return;
-    struct text t = text_over(story->text, STORY_BYTES);
+    if (!story->text) return NULL;
+    *t = text_over(story->text, STORY_BYTES);
     w->story_count++;
+    return story;
+}
+
+static void add_line(struct text *t, struct slice line)
+{
+    TEXT_LITERAL(t, "  error log: ");
+    report_printable(line, t);
+    text_add_char(t, '\n');
+}
+
+void why_tell_line(struct why *w, enum fault_kind kind, uint64_t time_s, struct slice text)
+{
+    struct text t;
+    struct why_story *story = begin(w, &t);
+    char at[WHY_TIME_MAX];
+    if (!story) return;
+    story->verdict = (struct fault_verdict){ .kind = kind };
+    story->time_s = time_s;
+    text_printf(&t, "%s  in the error log alone\n", why_time(time_s, at));
+    add_line(&t, text);
+    tell_verdict(&story->verdict, &t);
+    story->text_len = t.len;
+}
+
+void why_say(struct why *w)
+{
+    for (uint32_t i = 0; i < w->story_count; i++) {
+        fwrite(w->stories[i].text, 1, w->stories[i].text_len, stdout);
+        free(w->stories[i].text);
+    }
+    if (w->story_count) fflush(stdout);
+    w->story_count = 0;
+}
+
+void why_tell(struct why *w, const struct log_entry *e, const struct fault_tries *tries,
+              const struct fault_verdict *verdict, const struct fault_waiting *lines, uint32_t line_count)
+{
+    struct text t;
+    struct why_story *story = begin(w, &t);
+    if (!story) return;
     story->verdict = *verdict;
     story->time_s = e->time_s;
     tell_request(e, &t);
     tell_tries(tries, &t);
-    for (uint32_t i = 0; i < line_count; i++) {
-        TEXT_LITERAL(&t, "  error log: ");
-        report_printable(fault_join_text(w->join, &lines[i]), &t);
-        text_add_char(&t, '\n');
-    }
+    for (uint32_t i = 0; i < line_count; i++) add_line(&t, fault_join_text(w->join, &lines[i]));
     tell_verdict(verdict, &t);
     story->text_len = t.len;
 }

@@ -32,6 +32,7 @@ struct fault_join {
     bool *is_waiting;
     struct chain *chains; /* by key and span, oldest first */
     uint32_t capacity, mask, next, waiting;
+    uint32_t oldest; /* all that wait lie from there to `next` */
     size_t text_bytes;
     uint64_t text_end, displaced; /* text_end: bytes ever written */
     char *text;                   /* a ring */
@@ -211,6 +212,10 @@ void fault_join_add(struct fault_join *j, const struct error_line *line, enum fa
         leave(j, at);
         j->displaced++;
     }
+    if (!j->waiting)
+        j->oldest = at;
+    else if (j->oldest == at) /* a lap ahead of the others */
+        j->oldest = at + 1 == j->capacity ? 0 : at + 1;
     struct slice server = error_line_server(line->upstream);
     struct fault_waiting *w = &j->lines[at];
     *w = (struct fault_waiting){ .key = key_of_line(line),
@@ -233,12 +238,18 @@ void fault_join_add(struct fault_join *j, const struct error_line *line, enum fa
     j->next = at + 1 == j->capacity ? 0 : at + 1;
 }
 
+void fault_join_leave_before(struct fault_join *j, uint64_t local_s)
+{
+    for (; j->waiting; j->oldest = j->oldest + 1 == j->capacity ? 0 : j->oldest + 1) {
+        if (!j->is_waiting[j->oldest]) continue;
+        if (j->lines[j->oldest].local_s >= local_s) return;
+        leave(j, j->oldest);
+    }
+}
+
 void fault_join_end(struct fault_join *j)
 {
-    for (uint32_t i = 0; i < j->capacity && j->waiting; i++) {
-        uint32_t at = (j->next + i) % j->capacity;
-        if (j->is_waiting[at]) leave(j, at);
-    }
+    fault_join_leave_before(j, UINT64_MAX);
 }
 
 uint64_t fault_join_displaced(const struct fault_join *j)

@@ -43,6 +43,8 @@ uint32_t fault_join_take(struct fault_join *j, const struct log_entry *e,
                          struct fault_waiting out[FAULT_JOIN_TAKEN_MAX]);
 /* The line itself; empty where it gave way to later ones. Lives until the next line is added. */
 struct slice fault_join_text(const struct fault_join *j, const struct fault_waiting *w);
+/* Hands back what was added before that time, as the log shows it. */
+void fault_join_leave_before(struct fault_join *j, uint64_t local_s);
 /* Hands back what still waits. */
 void fault_join_end(struct fault_join *j);
 /* Lines for which there was no room until a record came. */

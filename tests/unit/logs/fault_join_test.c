@@ -170,6 +170,43 @@ static void the_verdict_is_of_both(void **state)
     }
 }
 
+static void lines_leave_by_their_age(void **state)
+{
+    (void)state;
+    add(1, 1, REFUSED, "GET /a HTTP/1.1", "10.0.0.1:80");
+    add(2, 2, REFUSED, "GET /b HTTP/1.1", "10.0.0.1:80");
+    add(3, 3, REFUSED, "GET /c HTTP/1.1", "10.0.0.1:80");
+    assert_int_equal(take(2, 1, "GET /b HTTP/1.1", 1), 1);
+    fault_join_leave_before(join, T0 + 1);
+    assert_int_equal(left, 0);
+    fault_join_leave_before(join, T0 + 3);
+    assert_int_equal(left, 1);
+    assert_int_equal(fault_join_count(join), 1);
+    fault_join_leave_before(join, T0 + 4);
+    assert_int_equal(left, 2);
+}
+
+/* Also where the ring has gone round, and lines were taken out of its middle. */
+static void none_is_passed_over_when_they_leave(void **state)
+{
+    (void)state;
+    char request[64];
+    for (unsigned i = 0; i < 700; i++) {
+        snprintf(request, sizeof(request), "GET /%u HTTP/1.1", i);
+        add(i, i + 1, REFUSED, request, "10.0.0.1:80");
+        if (i % 3 == 0) assert_int_equal(take(i, 1, request, 1), 1);
+        if (i % 100 == 99) fault_join_leave_before(join, T0 + i - 50);
+    }
+    uint32_t waiting = fault_join_count(join);
+    assert_true(waiting >= 30 && waiting <= 60);
+    uint32_t before = left;
+    fault_join_leave_before(join, T0 + 700);
+    assert_int_equal(left - before, waiting);
+    assert_int_equal(fault_join_count(join), 0);
+    fault_join_end(join);
+    assert_int_equal(left - before, waiting);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +216,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(escapes_of_the_access_log_are_undone, setup, teardown),
         cmocka_unit_test_setup_teardown(too_many_give_way_and_are_told, setup, teardown),
         cmocka_unit_test(the_verdict_is_of_both),
+        cmocka_unit_test_setup_teardown(lines_leave_by_their_age, setup, teardown),
+        cmocka_unit_test_setup_teardown(none_is_passed_over_when_they_leave, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
