@@ -297,7 +297,7 @@ class Server:
 
 
 class FullBacklog:
-    """A port whose connections never open: its backlog is full and nobody accepts."""
+    """A port whose connections never open: its backlog is full and nobody accepts, before serve()."""
 
     def __init__(self):
         self.listener = socket.socket()
@@ -307,13 +307,40 @@ class FullBacklog:
         self.address = f"127.0.0.1:{self.port}"
         self.faults = []
         self.fillers = []
+        self.stopping = threading.Event()
+        self.server = None
         for _ in range(4):
             filler = socket.socket()
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", self.port))
             self.fillers.append(filler)
 
-    def close(self):
+    def serve(self):
+        """From now on each is accepted, and its request answered."""
+        def accept():
+            while not self.stopping.is_set():
+                try:
+                    sock, _ = self.listener.accept()
+                except OSError:
+                    return
+                with sock:
+                    sock.settimeout(1)
+                    try:
+                        if sock.recv(65536):
+                            sock.sendall(message.response())
+                    except OSError:
+                        pass
         for filler in self.fillers:
             filler.close()
+        self.server = threading.Thread(target=accept)
+        self.server.start()
+
+    def close(self):
+        self.stopping.set()
+        for filler in self.fillers:
+            filler.close()
+        if self.server:
+            self.listener.shutdown(socket.SHUT_RDWR)  # accept() returns
+            self.server.join()
+            self.server = None
         self.listener.close()

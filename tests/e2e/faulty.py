@@ -41,6 +41,7 @@ http {{
     limit_conn_zone $server_name zone=one:64k;
     proxy_http_version 1.1;
     upstream dead {{ zone dead 64k; server {refused} max_fails=1; server {refused_too} max_fails=1; }}
+    upstream tries {{ server {seeks} max_fails=0; server {good} backup; }}
     upstream half {{ server {refused} max_fails=0; server {good} backup; }}
     server {{
         listen 127.0.0.1:{port} backlog=1024;
@@ -49,6 +50,8 @@ http {{
         {locations}
         location /half {{ proxy_pass http://half; }}
         location /dead {{ proxy_pass http://dead; }}
+        location /tries {{ proxy_next_upstream http_404; proxy_pass http://tries; }}
+        location /no_socket {{ proxy_pass http://unix:{directory}/none; }}
         location /name {{ resolver 127.0.0.1:{nowhere}; resolver_timeout 1s; set $where nosuch.example;
                           proxy_pass http://$where; }}
         location /nobody {{ set $where nosuch.example; proxy_pass http://$where; }}
@@ -117,6 +120,8 @@ SERVERS = {
     "thinks": ([broken.receive, wait(3), broken.ok, broken.close], ""),
     "writes": ([broken.receive, broken.send(head("Content-Length: 2") + b"a"), wait(3), broken.send(b"b"),
                 broken.close], ""),
+    "seeks": ([broken.receive, wait(3), broken.send(head("Content-Length: 0", status="404 Not Found")), broken.close], ""),
+    "medium": ([broken.receive, broken.send(head("Content-Length: 30000000") + b"x" * 30000000), broken.close], ""),
     "large": ([broken.receive, broken.send(head("Content-Length: 60000000") + b"x" * 60000000), broken.close], ""),
     "not_tls": ([broken.send(head("Content-Length: 0", status="400 Bad Request")), broken.close], "https"),
     "tls_closes": ([broken.receive_bytes(5), broken.close], "https"),
@@ -138,6 +143,8 @@ class Servers:
         self.addresses = {name: server.address for name, server in self.servers.items()}
         self.addresses["good"] = scene.server().address
         self.addresses["backlog"] = scene.full_backlog().address
+        self.late = scene.full_backlog()  # until somebody has waited for it
+        self.addresses["slow_connect"] = self.late.address
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.pki.path("server.pem"), self.pki.path("server.key"))
         self.addresses["untrusted"] = scene.server(tls=context).address
@@ -197,14 +204,14 @@ class Faulty(Servers):
 
     def write_config(self):
         places = [(name, more) for name, (_, more) in SERVERS.items()]
-        places += [("refused", ""), ("backlog", "proxy_connect_timeout 1s;"),
+        places += [("refused", ""), ("backlog", "proxy_connect_timeout 1s;"), ("slow_connect", ""),
                    ("untrusted", "https proxy_ssl_verify on; proxy_ssl_trusted_certificate " + self.pki.path("other.pem")
                     + ";")]
         locations = [f"location /{name} {{ proxy_pass {'https' if more.startswith('https') else 'http'}://"
                      f"{self.addresses[name]}; {more.removeprefix('https')} }}" for name, more in places]
         path = os.path.join(self.directory, "nginx.conf")
         names = {name: address for name, address in self.addresses.items()
-                 if name in ["refused", "refused_too", "good", "stall", "large"]}
+                 if name in ["refused", "refused_too", "good", "stall", "large", "seeks"]}
         with open(path, "w") as file:
             file.write(CONFIG.format(directory=self.directory, format=LOG_FORMAT, pki=self.pki.directory,
                                      port=self.ports["plain"], hasty=self.ports["hasty"], tls=self.ports["tls"],
@@ -315,6 +322,24 @@ def take_nothing(nginx, number):
     nginx.wait_given_up(number)
 
 
+def connect_late(nginx, number):
+    """A SYN is sent again after one second and after three: the server takes connections in between."""
+    sock = nginx.connect(number)
+    sock.sendall(request_bytes("slow_connect"))
+    nginx.late.stopping.wait(1.7)
+    nginx.late.serve()
+    read_all(sock)
+
+
+def take_slowly(nginx, number):
+    """nginx has the whole answer of the server long before its client has."""
+    sock = nginx.connect(number)
+    sock.sendall(request_bytes("medium"))
+    sock.recv(1000)
+    nginx.late.stopping.wait(6)
+    read_all(sock)
+
+
 def two_at_once(nginx, number):
     first = nginx.connect(250)
     first.sendall(request_bytes("alone/first"))
@@ -400,6 +425,10 @@ SCENES = {
     "no_file": (get("files/none"), "file_not_found"),
     "folder": (get("files/empty/"), "directory_forbidden"),
     "method": (say(request_bytes("files/page", "POST", "Content-Length: 0")), "method_not_allowed"),
+    "no_socket": (get("no_socket"), "connect_failed"),
+    "slow_connect": (connect_late, "slow_connect"),
+    "tries": (get("tries"), "slow_retries"),
+    "take_slowly": (take_slowly, "slow_client"),
     "thinks": (get("thinks"), "slow_answer"),
     "writes": (get("writes"), "slow_body"),
     "good": (get("good"), ""),
