@@ -81,6 +81,9 @@ static int read_gifts(struct heritage *h, struct pass_message *m, struct err *er
         } else if (strcmp(m->text, "folder") == 0 && m->fd_count && h->folder < 0) {
             h->folder = m->fds[0];
             m->fds[0] = m->fds[--m->fd_count];
+        } else if (strcmp(m->text, "health") == 0 && m->fd_count && h->health < 0) {
+            h->health = m->fds[0];
+            m->fds[0] = m->fds[--m->fd_count];
         }
         pass_close_fds(m); /* of what this version does not know */
     }
@@ -108,7 +111,7 @@ static int take_from_predecessor(struct heritage *h, struct err *err)
 
 int heritage_open(struct heritage *h, struct err *err)
 {
-    *h = (struct heritage){ .channel = -1, .folder = -1 };
+    *h = (struct heritage){ .channel = -1, .folder = -1, .health = -1 };
     if (getenv(HERITAGE_VARIABLE)) return take_from_predecessor(h, err);
     take_from_systemd(h);
     return 0;
@@ -137,7 +140,8 @@ void heritage_close_rest(struct heritage *h)
                       address_print(&h->sockets.gifts[i].address, at));
     socket_store_fini(&h->sockets);
     if (h->folder >= 0) close(h->folder);
-    h->folder = -1;
+    if (h->health >= 0) close(h->health);
+    h->folder = h->health = -1;
 }
 
 /* links */

@@ -5,6 +5,7 @@
  * The predecessor's end of the channel says, line for message:
  *     "sockets\n2 - 127.0.0.1:80\n…"    with their descriptors, by net/socket_store.h
  *     "folder"                          with that of `state:`, which holds the lock
+ *     "health"                          with a file of what is known of servers (control/health_notes.h)
  *     "end"                             that was all
  *     "go PID [PID …]"                  it has let go of what only one may have; with the channels to all but the first of
  *                                       these, which are those of its own predecessors
@@ -26,7 +27,8 @@ struct heritage_link; /* to one predecessor */
 struct heritage {
     struct socket_store sockets;
     int channel;                /* -1: it takes over from nobody, or has */
-    int folder;                 /* -1: none */
+    int folder;                 /* -1: none, as the next */
+    int health;                 /* what is known of servers */
     struct socket_gift *unused; /* the sockets that nobody took; closed */
     uint32_t unused_count;
     struct loop *loop;

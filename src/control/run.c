@@ -20,6 +20,7 @@
 #include "control/drain.h"
 #include "control/early_stop.h"
 #include "control/gate_watch.h"
+#include "control/health_notes.h"
 #include "control/heritage.h"
 #include "control/latency_watch.h"
 #include "control/limits.h"
@@ -434,6 +435,14 @@ static int open_passwords(struct control *c, struct err *err)
     return 0;
 }
 
+/* Before there are workers: none of them knows servers as they were not. */
+static void resume_health(struct control *c)
+{
+    if (!c->heritage || c->heritage->health < 0) return;
+    health_notes_resume(c->proxy, c->heritage->health, loop_now_ms(&c->loop));
+    server_watch_ejected(c->servers);
+}
+
 static int open_all(struct control *c, struct err *err)
 {
     if (mailbox_new(&c->box, &c->loop, c, 1024, err) < 0 || jobs_new(&c->jobs, c->box, err) < 0) return -1;
@@ -453,6 +462,7 @@ static int open_all(struct control *c, struct err *err)
     if (c->config->admin && profiler_new(&c->profiler, c->proxy, c->box, err) < 0) return -1;
     if (open_admin(c, err) < 0) return -1;
     if (c->start && start_stage(c->start, err) < 0) return -1;
+    resume_health(c);
     if (proxy_prepare(c->proxy, c->box, on_evidence, err) < 0) return -1;
     if (c->profiler && profiler_keep(c->profiler, &c->config->profile, err) < 0) return -1;
     if (proxy_start(c->proxy, err) < 0) return -1;

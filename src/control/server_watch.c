@@ -80,6 +80,11 @@ void server_watch_changed(void *watch, struct server *s)
     loop_arm(w->loop, &w->readmit_timer, READMIT_LOOK_MS);
 }
 
+void server_watch_ejected(struct server_watch *w)
+{
+    loop_arm(w->loop, &w->readmit_timer, READMIT_LOOK_MS);
+}
+
 static void judge(struct server_watch *w, struct pool *p)
 {
     if (!pool_judge_answers(p, loop_now_ms(w->loop))) return;

@@ -14,5 +14,7 @@ void server_watch_free(struct server_watch *w);
 void server_watch_evidence(struct server_watch *w, struct server *s, enum server_evidence evidence);
 /* The state of `s` has changed by somebody else's word: the workers are told. `watch` is the server_watch. */
 void server_watch_changed(void *watch, struct server *s);
+/* Some may have been out from the beginning: looks after them. */
+void server_watch_ejected(struct server_watch *w);
 /* Another configuration is in force, or the first: looks after warming servers if there are pools that warm up. */
 void server_watch_warm_ups(struct server_watch *w);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/spawn.h"
 #include "base/text.h"
+#include "control/health_notes.h"
 #include "net/pass.h"
 #include "net/socket_set.h"
 #include "proxy/worker.h"
@@ -267,6 +268,12 @@ static int give(struct upgrade *u, int channel, struct err *err)
     send_parcel(p);
     int folder = u->o.find_folder(u->o.context);
     if (folder >= 0 && pass_send(channel, SLICE("folder"), &folder, 1) != PASS_OK) p->has_failed = true;
+    int health = health_notes_write(u->o.proxy, loop_now_ms(u->o.loop));
+    /* Without it servers begin as at any start: no reason to stay. */
+    if (health >= 0) {
+        (void)pass_send(channel, SLICE("health"), &health, 1);
+        close(health);
+    }
     if (pass_send(channel, SLICE("end"), NULL, 0) != PASS_OK) p->has_failed = true;
     bool has_failed = p->has_failed;
     free(p);

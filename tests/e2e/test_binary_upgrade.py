@@ -492,3 +492,56 @@ def test_only_run_can_be_taken_over_from(scene):
         process.terminate()
         process.wait(LIMIT_S)
         process.stderr.close()
+
+
+# What is known of servers
+
+
+def test_who_is_out_stays_out_and_who_is_well_is_not_doubted(scene):
+    """Nobody is asked who is known not to answer; and a server is down once as many checks on end have failed as before."""
+    good, sick = scene.server(), scene.server([broken.serve(lambda request: message.response(503))])
+    gone = f"127.0.0.1:{reserve_port()}"
+    checks = {"http": {"path": "/"}, "interval": "1s", "changing_interval": "100ms", "timeout": "1s", "rise": 2,
+              "fall": 3}
+    config = make_config([{"name": "good", "address": good.address}, {"name": "gone", "address": gone}], workers=2,
+                         pool={"ejection": {"min": "600s", "max": "1200s"}, "balance": "round_robin"},
+                         pools={"checked": {"health": checks, "servers": [{"name": "good", "address": good.address},
+                                                                         {"name": "sick", "address": sick.address}]}})
+    weir = scene.weir(config)
+    client = scene.client(weir)
+    eventually(lambda: client.ask().status == 200 and weir.servers()["gone"]["state"] == "ejected", "the ejection")
+    eventually(lambda: weir.servers("checked")["sick"]["state"] == "down" and
+               weir.servers("checked")["good"]["state"] == "up", "what checks say")
+    before = weir.servers()["gone"]
+    client.close()
+    weir.upgrade()
+    taken = weir.wait_event("health_taken_over")
+    assert int(taken["servers"]) == 3 and taken["left_out"] == "0"
+    client = scene.client(weir)
+    for _ in range(20):
+        assert client.ask().status == 200
+    after = weir.servers()["gone"]
+    assert after["state"] == "ejected" and after["attempts"] == 0
+    assert after["health_reason"] == before["health_reason"] and after["health_detail"] == before["health_detail"]
+    assert after["health_ms"] >= before["health_ms"] and after["ejected_ms"] <= before["ejected_ms"]
+    assert weir.servers("checked")["sick"]["state"] == "down"
+    states = [(s["pool"], s["server"], s["was"], s["state"], s["reason"]) for s in weir.events("server_state")]
+    assert ("web", "gone", "unknown", "ejected", "connect_failures") in states
+    assert ("checked", "sick", "unknown", "down", "check_failed") in states
+    weir.wait_alone()
+
+
+def test_another_address_under_the_same_name_begins_anew(scene):
+    good, gone = scene.server(), f"127.0.0.1:{reserve_port()}"
+    config = make_config([{"name": "good", "address": good.address}, {"name": "gone", "address": gone}],
+                         pool={"ejection": {"min": "600s", "max": "1200s"}, "balance": "round_robin"})
+    weir = scene.weir(config)
+    client = scene.client(weir)
+    eventually(lambda: client.ask().status == 200 and weir.servers()["gone"]["state"] == "ejected", "the ejection")
+    client.close()
+    config["pools"]["web"]["servers"][1]["address"] = scene.server().address
+    weir.write_file(config)
+    weir.upgrade()
+    assert weir.wait_event("health_taken_over")["left_out"] == "1"
+    assert weir.servers()["gone"]["state"] == "up"
+    weir.wait_alone()
