@@ -59,6 +59,12 @@ bench: ## measure weir against nginx, haproxy and (for logs) goaccess
 	@$(PYTHON) bench/run.py $(BENCH_ARGS)
 	@$(PYTHON) bench/logs_bench.py
 
+.PHONY: bench-overload
+bench-overload: ## weir, nginx and haproxy before a server that is asked for ten times what it can do, as a table and a picture
+	@tools/setup.sh build bench
+	@tools/build.sh release weir
+	@$(PYTHON) bench/overload.py $(BENCH_ARGS)
+
 .PHONY: bench-hostile
 bench-hostile: ## what hostile HTTP/2 clients cost weir, nginx and haproxy, and the honest ones beside them
 	@tools/setup.sh build test bench

@@ -144,12 +144,12 @@ static uint32_t least_run(const struct ejection_conf *c)
     return least;
 }
 
-static void set_caps(struct server *s, const struct server_conf *conf, uint32_t protocol)
+static void set_caps(struct server *s, const struct server_conf *conf, const struct pool_conf *pool)
 {
     uint32_t exchanges = conf->max_requests, connections = conf->max_connections;
-    bool is_one_each = protocol == POOL_HTTP1;
+    bool is_one_each = pool->protocol == POOL_HTTP1;
     if (is_one_each && connections && (!exchanges || exchanges > connections)) exchanges = connections;
-    server_set_caps(s, exchanges, connections);
+    server_set_caps(s, exchanges, connections, pool->concurrency.adaptive);
 }
 
 void pool_commit(struct pool_change *change)
@@ -161,7 +161,7 @@ void pool_commit(struct pool_change *change)
         const struct roster_place *place = &change->roster->places[i];
         struct server *s = place->server;
         atomic_store(&s->weight, weight_in(place));
-        set_caps(s, place->conf, change->roster->conf->protocol);
+        set_caps(s, place->conf, change->roster->conf);
         s->is_wanted = true;
         s->conf_weight = place->conf->weight;
         s->warmup_ms = change->roster->conf->warmup_ms;

@@ -418,6 +418,9 @@ static void check_pool(struct conf_decode *d, const struct conf_node *node, void
         conf_decode_fault(d, node, "host",
                           "write what servers know themselves by, like app.example.com or app:8080",
                           "\"%.80s\" is more than a Host can be", p->host);
+    if (p->concurrency.adaptive && p->kind == POOL_EGRESS)
+        conf_decode_fault(d, node, "concurrency", "leave it out",
+                          "how long a request takes says nothing of the address that it leaves by");
     if (p->retry.how.hedge && p->kind == POOL_EGRESS)
         conf_decode_fault(d, conf_node_get(node, "retry"), "hedge", "leave it out",
                           "where an egress pool's requests go there is one server, and no other to ask");
@@ -454,6 +457,8 @@ static const struct conf_field pool_fields[] = {
       .help = "Time-outs towards its servers." },
     { "queue", CONF_OBJECT(struct pool_conf, queue, &queue_type),
       .help = "Where requests wait while every server is at its cap." },
+    { "concurrency", CONF_OBJECT(struct pool_conf, concurrency, &pool_concurrency_type),
+      .help = "How many requests may be at a server at a time, beside the servers' own `max_requests`." },
     { "retry", CONF_OBJECT(struct pool_conf, retry, &pool_retry_conf_type),
       .help = "When a request may go to another server: never if it may have been acted on and cannot be "
               "repeated." },

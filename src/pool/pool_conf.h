@@ -4,6 +4,7 @@
 #include "base/address.h"
 #include "conf/field.h"
 #include "health/ejection_conf.h"
+#include "pool/concurrency.h"
 #include "route/retry_conf.h"
 
 struct server_conf {
@@ -84,6 +85,7 @@ struct pool_conf {
     uint32_t protocol; /* enum pool_protocol */
     struct pool_http2_conf http2;
     struct pool_queue_conf queue;
+    struct pool_concurrency_conf concurrency;
     struct pool_retry_conf retry;
     struct pool_limits_conf limits;
     uint32_t idle_connections, max_requests;

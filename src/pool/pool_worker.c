@@ -305,6 +305,18 @@ static bool is_evidence(const struct pool_worker *pw, const struct pool_evidence
     return !(is_lost && e->may_be_stale);
 }
 
+/* How long it has taken, or has taken at least. What fails at once says nothing of how much a server bears. */
+static void note_concurrency(struct pool_worker *pw, struct server *s, const struct pool_evidence *e)
+{
+    const struct concurrency_conf *conf = conf_of(pw)->concurrency.adaptive;
+    bool says = e->kind == POOL_ANSWERED || e->kind == POOL_OUTRUN ||
+                (e->kind == POOL_ENDED && fault_of(e) == FAULT_TIMEOUT);
+    if (!conf || !says || e->value == POOL_UNTIMED) return;
+    uint32_t more = concurrency_observe(&s->concurrency, conf, &s->peer, e->value / 1000,
+                                        loop_now_ms(pw->env->loop));
+    for (; more; more--) slot_pass(pw, s);
+}
+
 void pool_attempt_ended(struct pool_worker *pw, const struct pool_view *view, struct server *s,
                         const struct pool_evidence *e)
 {
@@ -314,7 +326,10 @@ void pool_attempt_ended(struct pool_worker *pw, const struct pool_view *view, st
     /* Whom an egress route's request goes to says nothing of the address that it leaves by. */
     if (is_end && end_reason_info(e->reason)->is_connect && !is_egress(pw))
         tell_control(pw, s, SERVER_CONNECT_FAILED);
-    if (is_evidence(pw, e)) note_answer(pw, s, e);
+    if (is_evidence(pw, e)) {
+        note_answer(pw, s, e);
+        note_concurrency(pw, s, e);
+    }
     if (!view || e->kind == POOL_CONNECTED || e->value == POOL_UNTIMED) return;
     uint64_t now_ns = pw->env->loop->now_ns;
     observe(view, s, &(struct balance_outcome){ now_ns, e->value, is_end || e->kind == POOL_ANSWERED_ERROR });

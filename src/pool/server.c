@@ -20,10 +20,16 @@ static uint64_t hash_name(const char *name)
     return h;
 }
 
-void server_set_caps(struct server *s, uint32_t exchanges, uint32_t connections)
+void server_set_caps(struct server *s, uint32_t exchanges, uint32_t connections,
+                     const struct concurrency_conf *adaptive)
 {
-    atomic_store(&s->peer.cap, exchanges);
+    concurrency_set(&s->concurrency, adaptive, &s->peer, exchanges);
     atomic_store(&s->connection_cap, connections);
+}
+
+static double most_requests(void *server)
+{
+    return atomic_load_explicit(&((struct server *)server)->peer.cap, memory_order_relaxed);
 }
 
 static double is_up(void *server)
@@ -69,6 +75,9 @@ static void add_meters(struct server *s, struct metric_registry *metrics)
                           "1 while a server is up or warming up; 0 while it is down, ejected, draining or in "
                           "maintenance.",
                           labels, 2, is_up, s);
+    (void)metric_gauge_fn(metrics, "weir_server_requests_limit",
+                          "How many exchanges may be at a server at a time now; 0: no cap.", labels, 2,
+                          most_requests, s);
     (void)metric_gauge_fn(metrics, "weir_server_in_flight", "Exchanges that a server is at.", labels, 2,
                           in_flight, s);
     (void)metric_gauge_fn(metrics, "weir_server_open_connections",

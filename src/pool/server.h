@@ -38,6 +38,7 @@ struct server {
     /* How many connections may be open, idle ones included; 0: no cap. How many exchanges may be at it is peer.cap: with
      * HTTP/1 not more than that. */
     _Atomic uint32_t connection_cap;
+    struct concurrency concurrency;
     _Atomic bool is_retired; /* no configuration has it any more: no connection to it is kept */
     /* Of the loops' clock; 0: it is not draining. */
     _Atomic uint64_t drain_since_ms;
@@ -55,6 +56,7 @@ struct server {
     struct metric_scope meters;
     uint32_t meter_attempts, meter_failures, meter_connects, meter_reuses, meter_latency, meter_classes[6];
     /* Control thread only. */
+    bool is_adaptive;              /* peer.cap is found out */
     uint32_t conf_weight;          /* as the configuration has it: `weight` may have been set by hand */
     uint64_t warmup_ms;            /* 0: it bears all of its weight at once */
     struct ejection_conf ejection; /* the pool's */
@@ -71,8 +73,10 @@ struct server {
 /* A new one, that nobody refers to yet. */
 MUST_CHECK int server_new(struct server **out, struct pool *p, const struct pool_env *env,
                           const struct server_conf *conf, struct err *err);
-/* How many there may be at a time; 0: no cap. */
-void server_set_caps(struct server *s, uint32_t exchanges, uint32_t connections);
+/* How many there may be at a time; 0: no cap. adaptive: between whose bounds the number of exchanges is found out, from where
+ * it is if it was before; NULL: it stands. */
+void server_set_caps(struct server *s, uint32_t exchanges, uint32_t connections,
+                     const struct concurrency_conf *adaptive);
 /* Nobody may refer to it any more, on any thread. */
 void server_free(struct server *s, struct metric_registry *metrics);
 static inline uint32_t server_connection_cap(const struct server *s)

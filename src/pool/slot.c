@@ -105,7 +105,8 @@ static void hand(struct pool_worker *pw, struct server *s, uint64_t mask)
 {
     struct pool_worker *to;
     while ((to = whose_turn(pw, mask))) {
-        if (to != pw && atomic_load(&s->peer.open_connections) >= server_connection_cap(s))
+        uint32_t most = server_connection_cap(s);
+        if (to != pw && most && atomic_load(&s->peer.open_connections) >= most)
             (void)upstream_close_oldest(server_worker_of(pw, s));
         if (give_to(pw, to, s)) return;
         mask &= ~(UINT64_C(1) << (to->env->index % 64)); /* its box is full */
@@ -125,13 +126,20 @@ void slot_pass(struct pool_worker *pw, struct server *s)
     if (mask && take(pw, s, cap_of(s))) hand(pw, s, mask);
 }
 
+/* There may be fewer than there were: then it is nobody's. */
+static bool is_over_cap(const struct server *s)
+{
+    uint32_t cap = cap_of(s);
+    return cap && atomic_load_explicit(&s->peer.in_flight, memory_order_relaxed) > cap;
+}
+
 /* One that is counted is free now. Who waits sets the mark and looks for a free slot then, and this gives the slot up
  * and looks for a mark then: one of them sees the other (all four are sequentially consistent). */
 void slot_free(struct pool_worker *pw, struct server *s)
 {
     if (bug_if(QUEUE, s->pool != pw->pool)) return;
     uint64_t mask = atomic_load(&s->peer.waiting_mask);
-    if (mask) {
+    if (mask && !is_over_cap(s)) {
         hand(pw, s, mask);
         return;
     }

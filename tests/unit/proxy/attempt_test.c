@@ -93,7 +93,7 @@ static void a_tunnels_attempt_counts_a_connection_of_its_own(void **state)
     (void)state;
     struct scene s;
     open_scene(&s, false);
-    server_set_caps(s.server, 1, 1);
+    server_set_caps(s.server, 1, 1, NULL);
     assert_true(attempt_enter(&s.attempt, s.server, BALANCE_ONLY_ONE));
     assert_int_equal(s.server->peer.in_flight, 1);
     assert_int_equal(s.server->peer.open_connections, 1);
