@@ -232,7 +232,9 @@ static int accept_at(struct admin *a, struct err *err)
 
 static int listen_on(struct admin *a, const struct address *bind, struct socket_store *given, struct err *err)
 {
-    const struct socket_use use = { true, HEADER_TIMEOUT_MS / 1000, 1, false, given };
+    const struct socket_use use = {
+        .is_http = true, .defer_s = HEADER_TIMEOUT_MS / 1000, .count = 1, .given = given
+    };
     if (socket_set_open(&a->sockets, bind, &use, err) < 0 || accept_at(a, err) < 0)
         return err_prefix(err, "admin");
     if (bind->sa.any.sa_family == AF_UNIX) {
