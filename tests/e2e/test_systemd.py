@@ -346,7 +346,7 @@ def test_what_is_no_listening_socket_is_said_and_left(scene):
     weir = Activated(scene, config, [datagram, web], names="syslog:web").weir
     weir.wait_event("ready")
     event = weir.wait_event("socket_not_taken")
-    assert event["name"] == "syslog" and "no stream socket" in event["reason"]
+    assert event["name"] == "syslog" and "bound to no port" in event["reason"]
     web.close()
     datagram.close()
     assert scene.client(weir).ask().status == 200
