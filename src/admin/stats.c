@@ -10,7 +10,9 @@
 #include "base/count.h"
 #include "net/loop.h"
 #include "proxy/worker.h"
+#include "self/landlock.h"
 #include "self/privileges.h"
+#include "self/system_calls.h"
 
 struct live_answer {
     uint64_t exchanges, tunnels, client_connections, server_connections, idle_server_connections, blocks,
@@ -49,6 +51,7 @@ struct privileges_answer {
     uint64_t user_id, group_id;
     bool may_gain;
     const char *capabilities;
+    bool seccomp, landlock;
 };
 
 struct stats_answer {
@@ -150,6 +153,9 @@ static const struct shape_field privileges_fields[] = {
               "Programs that it starts, a newer weir, may have more rights than it."),
     SHAPE_ROW(privileges_answer, capabilities, STRING,
               "What it has of root's rights, as capabilities(7) names them; `none`."),
+    SHAPE_ROW(privileges_answer, seccomp, BOOL, "System calls are filtered, as the kernel says it."),
+    SHAPE_ROW(privileges_answer, landlock, BOOL,
+              "It has given up changing files in folders of the system (`hardening: {landlock}`)."),
     { 0 },
 };
 static const struct shape privileges_shape = { "Privileges", sizeof(struct privileges_answer),
@@ -247,7 +253,12 @@ static struct privileges_answer privileges_of(struct text *capabilities)
     struct privileges p;
     privileges_read(&p);
     privileges_print(p.capabilities, capabilities);
-    return (struct privileges_answer){ p.user, p.group, p.may_gain, text_cstr(capabilities) };
+    return (struct privileges_answer){ p.user,
+                                       p.group,
+                                       p.may_gain,
+                                       text_cstr(capabilities),
+                                       system_calls_are_filtered(),
+                                       landlock_is_in_force() };
 }
 
 static double uptime_seconds(const struct admin_request *rq)

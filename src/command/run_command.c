@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "conf/decode.h"
 #include "control/config.h"
+#include "control/hardening.h"
 #include "control/heritage.h"
 #include "control/run.h"
 #include "control/start.h"
@@ -258,7 +259,10 @@ static int carry_traffic(const struct run_options *o)
     const struct run_setup setup = {
         .config = start.config, .path = o->config, .start = &start, .heritage = &heritage
     };
-    if (code == EX_OK) code = run(&setup);
+    if (code == EX_OK) {
+        hardening_begin(start.config);
+        code = run(&setup);
+    }
     heritage_close(&heritage);
     start_fini(&start);
     return code;

@@ -56,6 +56,9 @@ static const struct conf_field config_fields[] = {
               "root: of root's rights it keeps the one to bind ports below 1024. Without it weir stays who "
               "started "
               "it. Certificates, logs and `state` have to be within that user's reach." },
+    { "hardening", CONF_OBJECT(struct config, hardening, &hardening_conf_type),
+      .help = "What weir gives up for good at its start, as far as the kernel does it; `false` turns all of "
+              "it off." },
     { "acme", CONF_OPTIONAL(struct config, acme, &acme_conf_type),
       .help = "The CA that issues the certificates of listeners that have `acme:` in place of files, and how "
               "it is "

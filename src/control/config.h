@@ -6,6 +6,7 @@
 #include "conf/node.h"
 #include "control/config_files.h"
 #include "control/core_conf.h"
+#include "control/hardening_conf.h"
 #include "logs/source_conf.h"
 #include "proxy/proxy_conf.h"
 #include "self/profiler_conf.h"
@@ -17,6 +18,7 @@ struct config {
     struct acme_conf *acme;   /* NULL: no CA is asked for anything */
     struct core_conf *core;   /* NULL: what a crash leaves is the host's business */
     struct profiler_conf profile;
+    struct hardening_conf hardening;
     const char *state; /* a folder; NULL: nothing is kept */
     const char *user;  /* self/privileges.h; NULL: as which it was started */
     struct conf_items

@@ -10,6 +10,7 @@
 #include "conf/decode.h"
 #include "control/config_difference.h"
 #include "control/discovery.h"
+#include "control/hardening.h"
 #include "control/maintenance_news.h"
 #include "control/refusal.h"
 #include "control/reload_change.h"
@@ -135,6 +136,7 @@ static void run(struct job *job)
     const struct reload *r = q->reload;
     q->status = q->ask.generation && !q->source.number ? 404 : 400;
     q->result = read_text(q);
+    if (q->result == 0 && (q->result = hardening_check(q->config, &q->err)) < 0) q->status = 409;
     if (q->result == 0 && r->o.generations && !q->ask.is_dry) {
         q->status = 500;
         q->result = stage(q);

@@ -20,6 +20,7 @@
 #include "control/drain.h"
 #include "control/early_stop.h"
 #include "control/gate_watch.h"
+#include "control/hardening.h"
 #include "control/health_notes.h"
 #include "control/heritage.h"
 #include "control/latency_watch.h"
@@ -46,6 +47,7 @@
 #include "self/leak_watch.h"
 #include "self/profiler.h"
 #include "self/stall_watch.h"
+#include "self/system_calls.h"
 
 struct control {
     struct loop loop;
@@ -70,6 +72,7 @@ struct control {
     struct server_checks *checks;
     struct log_watch *logs; /* NULL: none are watched */
     struct signals signals;
+    struct hardening_watch hardening;
     struct drain drain;
     const struct config *config; /* in force */
     const char *path;            /* of its file; NULL: it has none */
@@ -226,7 +229,8 @@ static int open_proxy(struct control *c, struct err *err)
     if (c->start && c->start->generations)
         c->proxy->generation = c->proxy->site->generation = c->start->generation.number;
     c->proxy->budget.is_dumped = c->budget.is_dumped;
-    return 0;
+    c->proxy->begin_worker = system_calls_refuse_in_worker;
+    return hardening_watch_open(&c->hardening, c->proxy, &c->loop, err);
 }
 
 static void on_found_servers(void *context, struct pool *p)
@@ -545,6 +549,7 @@ static void close_all(struct control *c)
     if (c->heritage) heritage_close(c->heritage);
     mailbox_free(c->box);
     signals_close(&c->signals, &c->loop);
+    hardening_watch_close(&c->hardening, &c->loop);
     loop_turn(&c->loop, 0);
     loop_fini(&c->loop);
 }
@@ -576,6 +581,8 @@ int run(const struct run_setup *setup)
     c->path = setup->path;
     c->start = setup->start;
     signals_init(&c->signals);
+    system_calls_watch();
+    c->hardening.fd.fd = -1;
     c->budget.limit = 64 << 20; /* the admin API's own: traffic cannot starve it */
     c->budget.is_dumped = config->core && config->core->contents == CORE_FULL;
     c->heritage = setup->heritage;

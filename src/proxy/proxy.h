@@ -49,7 +49,8 @@ struct proxy {
     uint32_t worker_count;
     bool is_detached; /* made to be asked, not to serve: nothing is bound, nothing written */
     struct worker **workers;
-    struct mailbox *control; /* the control thread's */
+    struct mailbox *control;    /* the control thread's */
+    void (*begin_worker)(void); /* on each worker's thread, before anything else; NULL: nothing */
     void (*on_evidence)(void *control, const struct mail *m);
     struct access_log *access_log; /* NULL: none */
     struct span_export *spans;     /* record/span_export.h; NULL: no traces */

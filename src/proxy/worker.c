@@ -161,6 +161,7 @@ static void *run(void *argument)
     struct worker *w = argument;
     signal_stack_open();
     signal_stack_touch();
+    if (w->proxy->begin_worker) w->proxy->begin_worker();
     struct activity activity = { .worker = w->index + 1 }; /* on this stack: see base/activity.h */
     w->loop.activity = &activity;
     atomic_store(&w->activity, &activity);

@@ -144,6 +144,17 @@ static int reduce_capabilities(struct err *err)
     return 0;
 }
 
+void privileges_pass_on(void)
+{
+    struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[2] = { { 0 } };
+    bool has_it = geteuid() != 0 && syscall(SYS_capget, &head, data) == 0 && data[0].permitted & KEPT;
+    if (!has_it) return;
+    data[0].inheritable |= (uint32_t)KEPT;
+    if (syscall(SYS_capset, &head, data) < 0) return;
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0);
+}
+
 /* changing */
 
 static int become(const struct identity *who, struct err *err)

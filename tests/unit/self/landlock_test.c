@@ -1,0 +1,175 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* after the above */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "self/landlock.h"
+
+#define HOLDS(condition) \
+    if (!(condition)) return __LINE__ % 256
+
+static char folder[64];
+
+static int in_a_process(int (*body)(void))
+{
+    int status;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (!pid) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(body());
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* Where the kernel has no landlock, or one of no use, it is said, and all stays as it was. */
+static bool has_kernel_it(void)
+{
+    return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 2;
+}
+
+static int give_up(const char *path)
+{
+    struct landlock_paths paths = { .items = { path }, .count = path ? 1 : 0 };
+    struct err err = { "" };
+    int result = landlock_give_up(&paths, &err);
+    return has_kernel_it() ? result : *err.text && result < 0 && !landlock_is_in_force() ? 0 : -1;
+}
+
+static bool can_create(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return false;
+    close(fd);
+    return unlink(path) == 0;
+}
+
+static const char *in_folder(const char *name)
+{
+    static char path[128];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return path;
+}
+
+static int change_files(void)
+{
+    char other[128];
+    HOLDS(give_up(NULL) == 0);
+    HOLDS(can_create(in_folder("file")));
+    HOLDS(mkdir(in_folder("within"), 0700) == 0);
+    HOLDS(can_create(in_folder("within/file")));
+    snprintf(other, sizeof(other), "%s", in_folder("within/link"));
+    HOLDS(symlink("nowhere", in_folder("link")) == 0 && rename(in_folder("link"), other) == 0 &&
+          unlink(other) == 0);
+    HOLDS(rmdir(in_folder("within")) == 0);
+    HOLDS(access("/etc/passwd", R_OK) == 0 && open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0);
+    if (!has_kernel_it()) return 0;
+    HOLDS(!can_create("/etc/weir-test") && errno == EACCES);
+    HOLDS(!can_create("/usr/weir-test") && errno == EACCES);
+    HOLDS(!can_create("/weir-test") && errno == EACCES);
+    HOLDS(mkdir("/etc/weir-test", 0700) == -1 && errno == EACCES);
+    return 0;
+}
+
+static void folders_of_the_system_stay_as_they_are_and_others_may_change(void **state)
+{
+    (void)state;
+    assert_int_equal(in_a_process(change_files), 0);
+}
+
+static int run_program(void)
+{
+    static char name[] = "true";
+    char *const arguments[] = { name, NULL };
+    const char *path = in_folder("true");
+    int status;
+    HOLDS(give_up(NULL) == 0);
+    pid_t pid = fork();
+    if (!pid) {
+        execv(path, arguments);
+        _exit(errno == EACCES ? 3 : 4);
+    }
+    HOLDS(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    HOLDS(WEXITSTATUS(status) == (has_kernel_it() ? 3 : 0));
+    pid = fork();
+    if (!pid) {
+        execv("/bin/true", arguments);
+        _exit(4);
+    }
+    HOLDS(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    return 0;
+}
+
+static void what_was_written_among_data_is_not_run(void **state)
+{
+    char command[256];
+    (void)state;
+    snprintf(command, sizeof(command), "cp /bin/true %s", in_folder("true"));
+    assert_int_equal(system(command), 0); // NOLINT(cert-env33-c)
+    assert_int_equal(in_a_process(run_program), 0);
+    unlink(in_folder("true"));
+}
+
+static int name_a_place(void)
+{
+    HOLDS(landlock_may_write("/etc/weir-test"));
+    HOLDS(give_up("/etc/alternatives/weir-test/not-there-yet") == 0);
+    HOLDS(landlock_may_write(in_folder("not-there/either")));
+    HOLDS(landlock_may_write("/etc/alternatives/weir-test"));
+    if (!has_kernel_it()) return 0;
+    HOLDS(!landlock_may_write("/etc/weir-test/file"));
+    HOLDS(!landlock_may_write("/usr/share/weir-test"));
+    HOLDS(!landlock_may_write("/weir-test"));
+    return 0;
+}
+
+static void what_is_named_may_be_written_also_in_a_folder_of_the_system(void **state)
+{
+    (void)state;
+    assert_int_equal(in_a_process(name_a_place), 0);
+}
+
+static int name_the_root(void)
+{
+    HOLDS(give_up("/not-there") == 0);
+    HOLDS(!has_kernel_it() || !can_create("/usr/weir-test"));
+    HOLDS(!has_kernel_it() || !landlock_may_write("/not-there"));
+    return 0;
+}
+
+static void what_would_lie_in_the_root_itself_opens_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(in_a_process(name_the_root), 0);
+}
+
+int main(void)
+{
+    snprintf(folder, sizeof(folder), "/tmp/weir-landlock-%d", (int)getpid());
+    if (mkdir(folder, 0700) < 0) return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(folders_of_the_system_stay_as_they_are_and_others_may_change),
+        cmocka_unit_test(what_was_written_among_data_is_not_run),
+        cmocka_unit_test(what_is_named_may_be_written_also_in_a_folder_of_the_system),
+        cmocka_unit_test(what_would_lie_in_the_root_itself_opens_nothing),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    rmdir(folder);
+    return failed;
+}
