@@ -12,10 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/event_list.h"
+#include "base/log_line.h"
 #include "base/signal_stack.h"
 
 /* Under PIPE_BUF, so that lines of several processes into one pipe are not torn. */
@@ -23,6 +27,7 @@
 #define RING_LINES 512u
 #define STOP_PATIENCE_MS 1000
 #define POLL_SLICE_MS 100
+#define JOURNAL_SLICE_MS 10
 
 struct line {
     uint32_t len;
@@ -45,6 +50,59 @@ static struct ring {
 } ring;
 
 static _Atomic int level_min = LOG_INFO;
+
+/* Set before there is a second thread. */
+static struct {
+    enum log_form form;
+    int fd; /* LOG_JOURNAL */
+    struct sockaddr_un journal;
+} sink = { .fd = -1 };
+
+int log_use(enum log_form form, const char *journal, struct err *err)
+{
+    sink.form = form;
+    if (form != LOG_JOURNAL) return 0;
+    size_t len = strlen(journal);
+    if (*journal != '/' || len >= sizeof(sink.journal.sun_path))
+        return err_set(err, "%.200s is no path of a socket", journal);
+    sink.journal.sun_family = AF_UNIX;
+    memcpy(sink.journal.sun_path, journal, len + 1);
+    if (sink.fd < 0) sink.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return sink.fd < 0 ? err_set(err, "cannot open a socket: %s", strerror(errno)) : 0;
+}
+
+/* As it is written to stderr. */
+static struct slice shape(const struct line *line, char memory[LOG_JSON_MAX])
+{
+    struct slice text = { line->text, line->len };
+    if (sink.form != LOG_JSON) return text;
+    struct text json = text_over(memory, LOG_JSON_MAX);
+    log_line_json(text, &json);
+    text_add_char(&json, '\n');
+    return text_slice(&json);
+}
+
+/* False: it is for stderr. With the connection's room used up it may be a while: *waited_ms as for write_line(). */
+static bool send_to_journal(const struct line *line, int *waited_ms)
+{
+    char memory[LOG_JOURNAL_MAX];
+    struct text t = text_over(memory, sizeof(memory));
+    if (sink.form != LOG_JOURNAL) return false;
+    log_line_journal((struct slice){ line->text, line->len }, &t);
+    while (*waited_ms < STOP_PATIENCE_MS) {
+        if (sendto(sink.fd, memory, t.len, MSG_DONTWAIT | MSG_NOSIGNAL,
+                   (const struct sockaddr *)&sink.journal, sizeof(sink.journal)) >= 0)
+            return true;
+        if (errno != EAGAIN && errno != EINTR) return false;
+        /* Of a socket without a connection poll() does not know whether there is room. */
+        const struct timespec slice = { .tv_nsec = JOURNAL_SLICE_MS * (long)NS_PER_MS };
+        nanosleep(&slice, NULL);
+        bool has_writer = atomic_load_explicit(&ring.is_started, memory_order_relaxed) &&
+                          !atomic_load_explicit(&ring.is_stopping, memory_order_relaxed);
+        if (!has_writer) *waited_ms += JOURNAL_SLICE_MS;
+    }
+    return false;
+}
 
 void log_set_level(enum log_level level)
 {
@@ -91,28 +149,35 @@ __attribute__((format(printf, 5, 0))) static uint32_t format_line(struct line *l
 /* Waits for room in stderr. Once the program is stopping, patience ends: *waited_ms counts over all lines. */
 static void write_line(const struct line *line, int *waited_ms)
 {
-    uint32_t done = 0;
-    while (done < line->len) {
+    char memory[LOG_JSON_MAX];
+    size_t done = 0;
+    if (send_to_journal(line, waited_ms)) return;
+    struct slice out = shape(line, memory);
+    while (done < out.len) {
         struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
         if (*waited_ms >= STOP_PATIENCE_MS) return;
         if (poll(&p, 1, POLL_SLICE_MS) == 0) {
             if (atomic_load_explicit(&ring.is_stopping, memory_order_relaxed)) *waited_ms += POLL_SLICE_MS;
             continue;
         }
-        ssize_t n = write(STDERR_FILENO, line->text + done, line->len - done);
+        ssize_t n = write(STDERR_FILENO, out.data + done, out.len - done);
         if (n < 0 && errno != EAGAIN && errno != EINTR) return;
-        if (n > 0) done += (uint32_t)n;
+        if (n > 0) done += (size_t)n;
     }
 }
 
 /* Before the writer thread runs, and after it: the caller itself writes. */
 static void write_now(const struct line *line)
 {
-    uint32_t done = 0;
-    while (done < line->len) {
-        ssize_t n = write(STDERR_FILENO, line->text + done, line->len - done);
+    char memory[LOG_JSON_MAX];
+    size_t done = 0;
+    int waited_ms = STOP_PATIENCE_MS - JOURNAL_SLICE_MS; /* one try, and once more */
+    if (send_to_journal(line, &waited_ms)) return;
+    struct slice out = shape(line, memory);
+    while (done < out.len) {
+        ssize_t n = write(STDERR_FILENO, out.data + done, out.len - done);
         if (n < 0 && errno != EINTR) return;
-        if (n > 0) done += (uint32_t)n;
+        if (n > 0) done += (size_t)n;
     }
 }
 

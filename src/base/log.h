@@ -22,6 +22,11 @@ const char *log_quote(const char *value, char *out, uint32_t out_size);
 
 void log_set_level(enum log_level level);
 
+/* What lines are from now on (base/log_line.h), and for LOG_JOURNAL the socket where journald takes them; a line that it does not take
+ * goes to stderr as text. Before log_start(). -1: `journal` is no path of a socket. */
+enum log_form { LOG_TEXT, LOG_JSON, LOG_JOURNAL };
+MUST_CHECK int log_use(enum log_form form, const char *journal, struct err *err);
+
 /* Starts and stops the writer thread; stop writes out what is left. */
 MUST_CHECK int log_start(struct err *err);
 void log_stop(void);

@@ -56,6 +56,8 @@ static const struct conf_field config_fields[] = {
               "root: of root's rights it keeps the one to bind ports below 1024. Without it weir stays who "
               "started "
               "it. Certificates, logs and `state` have to be within that user's reach." },
+    { "messages", CONF_OBJECT(struct config, messages, &messages_conf_type),
+      .help = "In which form weir's own messages are, and where they go." },
     { "hardening", CONF_OBJECT(struct config, hardening, &hardening_conf_type),
       .help = "What weir gives up for good at its start, as far as the kernel does it; `false` turns all of "
               "it off." },

@@ -7,6 +7,7 @@
 #include "control/config_files.h"
 #include "control/core_conf.h"
 #include "control/hardening_conf.h"
+#include "control/messages_conf.h"
 #include "logs/source_conf.h"
 #include "proxy/proxy_conf.h"
 #include "self/profiler_conf.h"
@@ -19,6 +20,7 @@ struct config {
     struct core_conf *core;   /* NULL: what a crash leaves is the host's business */
     struct profiler_conf profile;
     struct hardening_conf hardening;
+    struct messages_conf messages;
     const char *state; /* a folder; NULL: nothing is kept */
     const char *user;  /* self/privileges.h; NULL: as which it was started */
     struct conf_items

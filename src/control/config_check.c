@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "conf/decoding.h"
+#include "control/files_check.h"
 #include "discovery/place.h"
 #include "route/route_shadow.h"
 
@@ -503,4 +504,5 @@ void config_check(struct conf_decode *d, const struct conf_node *root, const str
         conf_decode_fault(d, root, "state", "begin it with /", "the folder \"%.64s\" is not absolute",
                           c->state);
     check_directories(&k);
+    files_check(d, root, c);
 }

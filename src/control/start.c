@@ -28,6 +28,8 @@ static int read_own_file(struct start *s, const char *path, struct config_notes 
     int result = config_gather(path, &s->text, &s->text_len, &faults, &err);
     if (result == 0)
         result = config_parse_noted(&s->config, path, (struct slice){ s->text, s->text_len }, notes, &faults);
+    /* From the first message on. */
+    if (result == 0) result = log_use(s->config->messages.form, s->config->messages.journal, &err);
     s->faults = faults || result == 0 ? faults : strdup(err.text);
     return result < 0 ? EX_CONFIG : EX_OK;
 }

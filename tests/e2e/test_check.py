@@ -342,6 +342,11 @@ DOUBTFUL = {
                                      r"no directory /nowhere;"),
     "a state without a directory": (GOOD + "logs: {«state: /nowhere/state, sources: {a: {path: /var/log/a, format: combined}}}\n",
                                     r"no directory /nowhere/state;"),
+    "files of a folder that is not there": (route("{name: a, path_prefix: /a, «files: /nowhere/www}"),
+                                            r"folder /nowhere/www is not there.*file_no_root"),
+    "files of what is no folder": (route("{name: a, path_prefix: /a, «files: {root: /etc/passwd}}"), r"/etc/passwd is no folder"),
+    "a fallback that is not there": (route("{name: a, path_prefix: /a, «files: {root: /usr, fallback: nowhere.html}}"),
+                                     r"fallback /usr/nowhere\.html cannot be read"),
     "a rate of what has no requests": (GOOD.replace("  web:\n    bind", "  «web:\n    protocol: tcp\n    bind")
                                        + "    rate: 100/s\n", r'passes bytes.*`rate` of pool "web".*connections_per_client'),
     "a variable for a secret": (GOOD + "admin: {bind: 127.0.0.1:9091, token: «'$WEIR_TOKEN'}\n", r'"token" is taken as it is'),
