@@ -138,7 +138,7 @@ class Servers:
         self.ports = {}
         self.pki = Pki(self.directory)
         self.pki.make("server", "localhost")
-        self.pki.make("other", "other.example", issuer=None, names=(), extensions=["basicConstraints=critical,CA:TRUE"])
+        self.pki.make("other", "other.example", issuer=None, names=(), is_ca=True)
         self.servers = {name: scene.server(steps) for name, (steps, _) in SERVERS.items()}
         self.addresses = {name: server.address for name, server in self.servers.items()}
         self.addresses["good"] = scene.server().address

@@ -1,15 +1,23 @@
 """TLS for tests: certificates made for one, and a socket that speaks it and hides nothing: an end that was not said is
 an error, and what is sent byte by byte is."""
 import contextlib
+import datetime
+import ipaddress
 import os
 import socket
 import ssl
-import subprocess
 import threading
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import NameOID
 
-def run(*arguments):
-    subprocess.run(arguments, check=True, capture_output=True)
+
+def make_key(kind):
+    if kind == "rsa":
+        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else ec.generate_private_key(ec.SECP256R1())
 
 
 class Pki:
@@ -18,7 +26,8 @@ class Pki:
     def __init__(self, directory):
         self.directory = os.path.join(str(directory), "pki")
         os.makedirs(self.directory)
-        self.make("ca", "ca.example", issuer=None, names=(), extensions=["basicConstraints=critical,CA:TRUE"])
+        self.signers = {}  # name: (its subject, its key)
+        self.make("ca", "ca.example", issuer=None, names=(), is_ca=True)
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -27,25 +36,14 @@ class Pki:
     def ca(self):
         return self.path("ca.pem")
 
-    def make(self, name, *names_or_subject, issuer="ca", key="ec", days=30, names=None, extensions=(), subject=None):
+    def make(self, name, *names_or_subject, issuer="ca", key="ec", days=30, names=None, subject=None, is_ca=False):
         """A certificate for these names, of hosts or "IP:10.0.0.1"; a pair for `certificates:` of a listener."""
         names = names_or_subject if names is None else names
         subject = subject or (names_or_subject[0] if names_or_subject else name)
-        kinds = {"ec": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], "rsa": ["rsa:2048"], "ed25519": ["ed25519"]}
-        config = self.path(name + ".cnf")
-        lines = ["[x]", *extensions]
-        if names:
-            lines.append("subjectAltName=" + ",".join(n if n.startswith("IP:") else f"DNS:{n}" for n in names))
-        with open(config, "w") as file:
-            file.write("[req]\ndistinguished_name=dn\n[dn]\n" + "\n".join(lines) + "\n")
-        pem, key_file, request = self.path(name + ".pem"), self.path(name + ".key"), self.path(name + ".csr")
-        run("openssl", "req", "-config", config, "-newkey", *kinds[key], "-nodes", "-keyout", key_file, "-out", request,
-            "-subj", f"/CN={subject}")
-        signer = ["-CA", self.path(issuer + ".pem"), "-CAkey", self.path(issuer + ".key"), "-CAcreateserial"] if issuer \
-            else ["-signkey", key_file]
-        run("openssl", "x509", "-req", "-in", request, *signer, "-days", str(days), "-out", pem, "-extfile", config,
-            "-extensions", "x")
-        return {"cert": pem, "key": key_file}
+        begin = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+        end = begin + datetime.timedelta(days=days)
+        begin = min(begin, end - datetime.timedelta(days=1))
+        return self._sign(name, subject, names, issuer, make_key(key), begin, end, is_ca)
 
     def make_expired(self, name, host, issuer="ca"):
         """One whose time is over: since 2021."""
@@ -53,24 +51,37 @@ class Pki:
 
     def make_between(self, name, host, begin, end, issuer="ca"):
         """One that is valid from then until then."""
-        self.make(name, host, issuer=issuer)
-        folder = self.path(name + ".ca")
-        os.makedirs(folder)
-        open(os.path.join(folder, "index"), "w").close()
-        config = os.path.join(folder, "cnf")
-        with open(config, "w") as file:
-            file.write(f"[ca]\ndefault_ca=c\n[c]\ndatabase={folder}/index\nnew_certs_dir={folder}\nrand_serial=yes\n"
-                       f"default_md=sha256\npolicy=p\nx509_extensions=x\n[p]\ncommonName=supplied\n"
-                       f"[x]\nsubjectAltName={host if host.startswith('IP:') else 'DNS:' + host}\n")
-        run("openssl", "ca", "-batch", "-config", config, "-in", self.path(name + ".csr"), "-notext",
-            "-cert", self.path(issuer + ".pem"), "-keyfile", self.path(issuer + ".key"),
-            "-startdate", begin, "-enddate", end, "-out", self.path(name + ".pem"))
-        return {"cert": self.path(name + ".pem"), "key": self.path(name + ".key")}
+        begin, end = (datetime.datetime.strptime(at, "%Y%m%d%H%M%SZ").replace(tzinfo=datetime.timezone.utc) for at in (begin, end))
+        return self._sign(name, host, (host,), issuer, make_key("ec"), begin, end, False)
+
+    def _sign(self, name, subject, names, issuer, key, begin, end, is_ca):
+        """Within this process: a program that is started for each certificate costs more than most tests do."""
+        own = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
+        signed_by, signer = self.signers[issuer] if issuer else (own, key)
+        builder = x509.CertificateBuilder().subject_name(own).issuer_name(signed_by).public_key(key.public_key()) \
+            .serial_number(x509.random_serial_number()).not_valid_before(begin).not_valid_after(end)
+        # Which of several CAs of one name has signed it is told by its key alone.
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        if is_ca:
+            builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName([
+                x509.IPAddress(ipaddress.ip_address(n[3:])) if n.startswith("IP:") else x509.DNSName(n) for n in names]), False)
+        hash_method = None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+        self.signers[name] = (own, key)
+        pem, key_file = self.path(name + ".pem"), self.path(name + ".key")
+        with open(pem, "wb") as file:
+            file.write(builder.sign(signer, hash_method).public_bytes(serialization.Encoding.PEM))
+        with open(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                         serialization.NoEncryption()))
+        return {"cert": pem, "key": key_file}
 
     def serial(self, name):
-        out = subprocess.run(["openssl", "x509", "-noout", "-serial", "-in", self.path(name + ".pem")], check=True,
-                             capture_output=True, text=True).stdout
-        return out.strip().split("=")[1]
+        with open(self.path(name + ".pem"), "rb") as file:
+            serial = x509.load_pem_x509_certificate(file.read()).serial_number
+        return f"{serial:X}".zfill(2 * ((serial.bit_length() + 7) // 8))  # as openssl prints it
 
     def context(self, certificate=None):
         """Of a client that trusts the CA."""
