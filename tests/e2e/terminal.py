@@ -129,7 +129,7 @@ class Terminal:
     def wait_end(self):
         """Its exit code; the terminal is as it was."""
         code = self.process.wait(LIMIT_S)
-        assert not self.screen.is_other or code, "the other screen is still there"
+        eventually(lambda: not self.screen.is_other or code, "the screen that was there before")  # all of it is read
         assert termios.tcgetattr(self.side)[:4] == self.before[:4], "the terminal is not as it was"
         return code
 

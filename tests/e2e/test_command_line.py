@@ -238,7 +238,7 @@ def test_the_schema_is_a_schema_and_accepts_the_example():
 
 @pytest.mark.parametrize("text", [
     EXAMPLE.replace("weight: 3", "wieght: 3"),
-    EXAMPLE.replace("protocol: tcp", "protocol: udp"),
+    EXAMPLE.replace("protocol: tcp", "protocol: sctp"),
     EXAMPLE.replace("weight: 3", "weight: 10001"),
     EXAMPLE.replace("pools:", "pool:"),
     EXAMPLE.replace("headers: 128", "headers: many"),
