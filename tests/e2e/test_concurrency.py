@@ -40,6 +40,7 @@ def test_who_is_too_many_waits_in_the_queue_and_is_served(scene):
         client.send(message.request())
     gated.weir.wait_metric(36, "weir_pool_queue_length", pool="web")
     assert gated.weir.metric("weir_server_requests_limit", pool="web") == 4
+    eventually(lambda: gated.came >= 4, lambda: f"4 requests at the server, of which came {gated.came}")
     assert gated.came == 4
     gated.open.set()
     assert [client.read().status for client in clients] == [200] * 40
