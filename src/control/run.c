@@ -15,7 +15,9 @@
 #include "base/poison.h"
 #include "control/anchor.h"
 #include "control/certificate_watch.h"
+#include "control/control.h"
 #include "control/core.h"
+#include "control/departure.h"
 #include "control/discovery.h"
 #include "control/drain.h"
 #include "control/early_stop.h"
@@ -49,42 +51,6 @@
 #include "self/stall_watch.h"
 #include "self/system_calls.h"
 
-struct control {
-    struct loop loop;
-    struct budget budget;
-    struct mailbox *box;
-    struct proxy *proxy;
-    struct admin *admin;
-    struct audit *audit;
-    struct jobs *jobs;
-    struct discovery *discovery;
-    struct reload *reload;
-    struct heritage *heritage; /* NULL: nothing was given, and there is no upgrade either */
-    struct upgrade *upgrade;   /* NULL: another binary cannot take over */
-    struct service *service;   /* NULL: systemd does not listen */
-    struct profiler *profiler; /* NULL: no admin address */
-    struct leak_watch *leaks;
-    struct stall_watch *stalls;
-    struct invariants *invariants;
-    struct server_watch *servers;
-    struct traffic_watch *traffic; /* NULL: no admin address, or nothing is to be kept */
-    struct latency_watch *latency;
-    struct server_checks *checks;
-    struct log_watch *logs; /* NULL: none are watched */
-    struct signals signals;
-    struct hardening_watch hardening;
-    struct drain drain;
-    const struct config *config; /* in force */
-    const char *path;            /* of its file; NULL: it has none */
-    struct start *start;         /* NULL: nothing is kept of configurations */
-    uint32_t end_count;          /* of signals that ask for the end */
-    bool is_stopped_early;       /* before anything was served */
-    struct certificate_watch *certificates;
-    struct gate_watch *gates;
-    struct passwords *passwords;
-    struct split_watch *splits;
-};
-
 static void fail(const char *event, const struct err *err)
 {
     char quoted[ERR_TEXT_MAX + 64];
@@ -112,46 +78,6 @@ static void on_log_verdict(void *reader, const struct mail *m)
 }
 
 /* the end */
-
-static void on_drain_word(void *context, const struct drain_left *left)
-{
-    struct control *c = context;
-    service_draining(c->service, left);
-    if (c->upgrade) upgrade_say_left(c->upgrade, left);
-}
-
-/* systemd ends whatever is left of a unit when its main process has gone: those that this one took over from have their time
- * first. */
-static bool may_end(void *context)
-{
-    const struct control *c = context;
-    return !heritage_has_predecessor(c->heritage);
-}
-
-static void on_drain_end(void *context)
-{
-    loop_stop(&((struct control *)context)->loop);
-}
-
-static bool is_shared(const struct list *sets)
-{
-    for (const struct list *at = sets->next; at != sets; at = at->next)
-        if (socket_set_is_shared(container_of(at, struct socket_set, link))) return true;
-    return false;
-}
-
-static void begin_drain(struct control *c)
-{
-    bool has_successor = c->upgrade && upgrade_has_successor(c->upgrade);
-    bool has_other = has_successor || is_shared(&c->proxy->sockets);
-    const struct socket_set *admin = admin_sockets(c->admin);
-    service_stopping(c->service);
-    reload_stop(c->reload);
-    certificate_watch_order_none(c->certificates);
-    if (!has_successor) upgrade_stop(c->upgrade);
-    if (has_successor || (admin && socket_set_is_shared(admin))) admin_leave(c->admin);
-    drain_begin(&c->drain, c->config->proxy.timeouts.drain_ms, has_other);
-}
 
 /* What comes of it is in the log, like all of an upgrade. */
 static void ask_for_upgrade(struct control *c, struct audit_entry *who, uint32_t signal)
@@ -183,7 +109,7 @@ static void on_word(void *context, const struct signal_word *word)
     }
     audit_note(c->audit, &who, true);
     if (c->end_count++ == 0 && !atomic_load(&c->proxy->is_draining)) {
-        begin_drain(c);
+        departure_begin(c);
     } else {
         log_event(LOG_WARN, "stopping_now", "signal=%u", word->number);
         loop_stop(&c->loop);
@@ -191,6 +117,11 @@ static void on_word(void *context, const struct signal_word *word)
 }
 
 /* the beginning */
+
+int control_folder(const struct control *c)
+{
+    return c->start && c->start->generations ? c->start->generations->folder : -1;
+}
 
 static int open_proxy(struct control *c, struct err *err)
 {
@@ -219,12 +150,7 @@ static int open_proxy(struct control *c, struct err *err)
                                .finder = discovery_finder(c->discovery) };
     if (proxy_new(&c->proxy, &o, err) < 0) return -1;
     discovery_serve(c->discovery, c->proxy);
-    c->drain = (struct drain){ .proxy = c->proxy,
-                               .loop = &c->loop,
-                               .on_word = on_drain_word,
-                               .may_end = may_end,
-                               .on_end = on_drain_end,
-                               .context = c };
+    departure_init(c);
     /* Nobody else has seen it yet. */
     if (c->start && c->start->generations)
         c->proxy->generation = c->proxy->site->generation = c->start->generation.number;
@@ -345,68 +271,6 @@ static int open_reload(struct control *c, struct err *err)
     return reload_new(&c->reload, &o, err);
 }
 
-/* another binary */
-
-static int find_folder(void *context)
-{
-    const struct control *c = context;
-    return c->start && c->start->generations ? c->start->generations->folder : -1;
-}
-
-static int may_upgrade(void *context, struct err *err)
-{
-    const struct control *c = context;
-    return reload_is_busy(c->reload) ? err_set(err, "another configuration is being put in force: try again")
-                                     : 0;
-}
-
-static uint64_t upgrade_wait_ms(void *context)
-{
-    return ((const struct control *)context)->config->proxy.timeouts.upgrade_ms;
-}
-
-static void on_upgrade_begins(void *context)
-{
-    reload_hold(((struct control *)context)->reload, true);
-}
-
-static void on_upgrade_failed(void *context)
-{
-    reload_hold(((struct control *)context)->reload, false);
-}
-
-/* What only one process may have is let go of before the successor hears "go". */
-static void on_successor(void *context, pid_t successor)
-{
-    struct control *c = context;
-    const struct list *sets = &c->proxy->sockets;
-    for (struct list *at = sets->next; at != sets; at = at->next)
-        container_of(at, struct socket_set, link)->keeps_path = true;
-    struct socket_set *admin = admin_sockets(c->admin);
-    if (admin) admin->keeps_path = true;
-    log_watch_stop(c->logs);
-    service_hand_over(c->service, (int)successor);
-    begin_drain(c);
-    split_watch_stop(c->splits);
-    if (c->start && c->start->generations) generations_leave(c->start->generations);
-}
-
-static int open_upgrade(struct control *c, struct err *err)
-{
-    const struct upgrade_options o = { .proxy = c->proxy,
-                                       .admin = &c->admin,
-                                       .loop = &c->loop,
-                                       .heritage = c->heritage,
-                                       .find_folder = find_folder,
-                                       .may_begin = may_upgrade,
-                                       .wait_ms = upgrade_wait_ms,
-                                       .on_begin = on_upgrade_begins,
-                                       .on_ready = on_successor,
-                                       .on_failure = on_upgrade_failed,
-                                       .context = c };
-    return c->heritage ? upgrade_new(&c->upgrade, &o, err) : 0;
-}
-
 static int open_admin(struct control *c, struct err *err)
 {
     if (!c->config->admin) return 0;
@@ -454,7 +318,7 @@ static int open_all(struct control *c, struct err *err)
     if (signals_open(&c->signals, &c->loop, on_word, c, err) < 0 || open_proxy(c, err) < 0) return -1;
     if (server_watch_new(&c->servers, c->proxy, &c->loop, err) < 0 || open_checks(c, err) < 0) return -1;
     if (latency_watch_new(&c->latency, c->proxy, &c->loop, err) < 0) return -1;
-    if (split_watch_new(&c->splits, c->proxy, &c->loop, c->jobs, find_folder(c), err) < 0) return -1;
+    if (split_watch_new(&c->splits, c->proxy, &c->loop, c->jobs, control_folder(c), err) < 0) return -1;
     if (open_logs(c, err) < 0) return -1;
     if (open_audit(c, err) < 0 || open_reload(c, err) < 0) return -1;
     if (open_leaks(c, err) < 0 || open_stalls(c, err) < 0) return -1;
@@ -462,7 +326,7 @@ static int open_all(struct control *c, struct err *err)
     if (gate_watch_new(&c->gates, &c->loop, c->jobs, c->proxy, err) < 0) return -1;
     if (open_passwords(c, err) < 0) return -1;
     /* The admin's socket is bound before anything accepts: a start either succeeds as a whole or not at all. */
-    if (open_upgrade(c, err) < 0) return -1;
+    if (departure_open_upgrade(c, err) < 0) return -1;
     if (c->config->admin && profiler_new(&c->profiler, c->proxy, c->box, err) < 0) return -1;
     if (open_admin(c, err) < 0) return -1;
     if (c->start && start_stage(c->start, err) < 0) return -1;
@@ -484,7 +348,7 @@ static int own(struct control *c, struct err *err)
     }
     if (c->logs && log_watch_start(c->logs, err) < 0) return -1;
     if (c->start && start_keep(c->start, err) < 0) return -1;
-    int folder = find_folder(c);
+    int folder = control_folder(c);
     split_watch_own(c->splits, folder, c->heritage != NULL);
     return folder < 0 ? 0 : audit_keep(c->audit, folder, err);
 }
