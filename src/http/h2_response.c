@@ -97,6 +97,14 @@ static void refuse_rest(struct h2_stream *st)
     if (st->stream.events) st->stream.events->on_writable(&st->stream);
 }
 
+enum end_reason h2_response_end(struct h2_stream *st, enum end_reason reason)
+{
+    if (st->is_tunnel || st->is_reset || !st->has_head) return reason;
+    if (!st->has_ended) return reason == END_SERVER_CLOSED ? END_RESPONSE_CUT : reason;
+    refuse_rest(st);
+    return END_NONE;
+}
+
 void h2_response_reset(struct h2_stream *st, uint32_t error)
 {
     struct http_fault fault = { .reason = END_SERVER_RESET, .detail = h2_error_name(error) };

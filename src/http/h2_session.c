@@ -40,12 +40,14 @@ void h2_session_drop_all(struct h2_session *s)
 
 void h2_session_tell_all(struct h2_session *s, enum end_reason reason, const char *detail)
 {
-    struct http_fault fault = { .reason = reason, .detail = detail };
     struct list *next;
     for (struct list *at = s->streams.next; at != &s->streams; at = next) {
         struct h2_stream *st = container_of(at, struct h2_stream, link);
         next = at->next;
-        if (st->stream.events) st->stream.events->on_error(&st->stream, &fault);
+        if (!st->stream.events) continue;
+        struct http_fault fault = { .reason = s->role->sends_requests ? h2_response_end(st, reason) : reason,
+                                    .detail = detail };
+        if (fault.reason) st->stream.events->on_error(&st->stream, &fault);
     }
 }
 

@@ -256,6 +256,8 @@ bool h2_response_may_have_fields(struct h2_session *s, uint32_t id);
 void h2_response_fields(struct h2_session *s, uint32_t id, uint8_t flags, struct slice block);
 /* The server breaks it off. */
 void h2_response_reset(struct h2_stream *st, uint32_t error);
+/* How it ends when its session does for `reason`; END_NONE: it does not, since all of it has come, and whoever takes it goes on. */
+enum end_reason h2_response_end(struct h2_stream *st, enum end_reason reason);
 
 /* h2_frames.c */
 /* Works off what was received, frame by frame. What is left is for another turn: that many bytes at the end. */

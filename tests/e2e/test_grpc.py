@@ -201,7 +201,8 @@ def test_a_server_that_breaks_off_its_answer_is_a_status_behind_it(site):
     answered = site.client().ask("POST", "/a.B/Watch", *ASKED, body=pack(b"x"))
     assert unpack(answered.body) == [b"first"] and answered.trailers["grpc-status"] == UNAVAILABLE
     record = site.record()
-    assert (record["end"], record["grpc_status"]) == ("server_closed", 14)
+    assert (record["end"], record["grpc_status"]) == ("response_cut", 14)
+    assert "in the middle of its response" in urllib.parse.unquote(answered.trailers["grpc-message"])
 
 
 def test_the_access_log_has_the_status(scene, tmp_path):

@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from http2 import Http2
 from http2_server import Http2Server
 from waiting import eventually
 
@@ -51,3 +52,37 @@ def test_who_takes_nothing_does_not_stall_others(scene, weir):
     # And they have lost nothing: whoever takes at last has all of it.
     expected = hashlib.sha256(bytes(LARGE)).digest()
     assert hashlib.sha256(stalled[0].read().body).digest() == expected
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_server_that_closes_takes_nothing_along_that_it_has_sent(scene, is_whole):
+    """A server that is stopped ends its answers and closes. A client who is slow has all of his even so; what is missing is told."""
+    body = BODY[:50000]
+
+    def last_answer(connection, stream):
+        if connection.index or stream.path == "/before":
+            connection.respond(stream, bytes(64535))
+            return
+        connection.head(stream, 200)
+        connection.h2.send_data(stream.number, body[:16000])
+        connection.h2.send_data(stream.number, body[16000:32000])
+        connection.h2.send_data(stream.number, body[32000:48000])
+        connection.h2.send_data(stream.number, body[48000:], end_stream=is_whole)
+        connection.flush()
+        connection.close()
+
+    server = Http2Server(last_answer)
+    scene.servers.append(server)
+    weir = scene.proxy(server, pool={"protocol": "h2c"})
+    slow = Http2(weir.address, takes=False)
+    scene.clients.append(slow)
+    assert len(slow.ask("GET", "/before").body) == 64535  # of its connection's window of 65,535
+    number = slow.request()
+    slow.until(lambda: slow.streams[number].body, "what its window lets in")
+    # Once others are served over another connection, the end of the first has been heard.
+    eventually(lambda: scene.client(weir).ask().status == 200 and len(server.connections) == 2, "another connection")
+    slow.credit(len(body))
+    answer = slow.read(number)
+    assert (answer.has_ended, bytes(answer.body) == body) == (is_whole, is_whole)
+    record, = [record for record in weir.wait_records(3) if record["bytes_out"] < 64535]
+    assert record["end"] == ("ok" if is_whole else "response_cut")

@@ -563,6 +563,43 @@ static void what_is_sent_before_the_last_word_may_be_acted_on(void **state)
     close_scene(&s);
 }
 
+/* A client is slow, and the server gone by then. */
+static void what_has_come_whole_is_given_when_the_server_has_closed(void **state)
+{
+    (void)state;
+    struct scene s;
+    size_t none;
+    open_scene(&s);
+    struct asker *whole = &s.askers[0], *cut = lease(&s, 1), *early = lease(&s, 2);
+    ask(cut, HTTP_GET, 0);
+    ask(early, HTTP_POST, 10);
+    whole->takes_nothing = early->takes_nothing = true;
+    say_ok(&s, 1, false);
+    say_frame(&s, H2_DATA, H2_END_STREAM, 1, "all", 3);
+    say_ok(&s, 5, false);
+    say_frame(&s, H2_DATA, H2_END_STREAM, 5, "all", 3);
+    say_ok(&s, 3, false);
+    say_frame(&s, H2_DATA, 0, 3, "half", 4);
+    UNTIL(&s, cut->body_len == 4 && whole->stream->held == 3 && early->stream->held == 3);
+    receive(&s); /* lest the kernel make a reset of it */
+    close(s.far);
+    s.far = -1;
+    UNTIL(&s, cut->errors == 1);
+    assert_int_equal(cut->error, END_RESPONSE_CUT);
+    assert_int_equal(early->writable, 1); /* what is left of its request has nowhere to go */
+    assert_int_equal(http_send_body(early->stream, "x", 1, 0, &none), IO_FAIL);
+    whole->takes_nothing = early->takes_nothing = false;
+    http_stream_resume(whole->stream);
+    http_stream_resume(early->stream);
+    for (struct asker *a = whole; a; a = a == whole ? early : NULL) {
+        assert_int_equal(a->errors, 0);
+        assert_memory_equal(a->body, "all", 3);
+        assert_int_equal(a->ends, 1);
+    }
+    assert_int_equal(s.closed, 0); /* but with the last of them */
+    close_scene(&s);
+}
+
 static void nobody_listens(void **state)
 {
     (void)state;
@@ -880,6 +917,7 @@ int main(void)
         cmocka_unit_test(a_server_that_has_answered_may_refuse_the_rest),
         cmocka_unit_test(what_was_not_handed_over_was_not_acted_on),
         cmocka_unit_test(what_is_sent_before_the_last_word_may_be_acted_on),
+        cmocka_unit_test(what_has_come_whole_is_given_when_the_server_has_closed),
         cmocka_unit_test(nobody_listens),
         cmocka_unit_test(room_is_what_both_sides_allow),
         cmocka_unit_test(a_body_goes_as_far_as_the_windows),
