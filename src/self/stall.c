@@ -5,6 +5,7 @@ static enum stall_news note_turn(struct stall *s, uint64_t turns, uint64_t now_m
     uint64_t held_ms = stall_held_ms(s, now_ms);
     bool was_stuck = s->is_stuck;
     s->turns = turns;
+    s->turned_ms = now_ms;
     s->is_known = true;
     s->is_asked = s->is_stuck = false;
     if (!was_stuck) return STALL_NONE;
@@ -19,6 +20,7 @@ enum stall_news stall_look(struct stall *s, uint64_t turns, uint64_t now_ms, uin
     s->looked_ms = now_ms;
     if (!s->is_known || turns != s->turns) return note_turn(s, turns, now_ms);
     if (s->is_stuck) return STALL_NONE;
+    if (!s->is_asked && now_ms - s->turned_ms < bound_ms / 2) return STALL_NONE;
     if (!s->is_asked || was_held_up) {
         s->is_asked = true;
         s->asked_ms = now_ms;

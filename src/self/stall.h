@@ -7,6 +7,7 @@
 struct stall {
     uint64_t turns;      /* as of the last look */
     uint64_t looked_ms;  /* when that was */
+    uint64_t turned_ms;  /* when it was first seen with so many */
     uint64_t asked_ms;   /* when it was asked to turn; while is_asked */
     bool is_known;       /* it has been looked at */
     bool is_asked;       /* it has not turned since */
@@ -18,7 +19,7 @@ struct stall {
 
 enum stall_news {
     STALL_NONE,
-    STALL_ASK,   /* it did not turn, maybe for want of work: wake it, it ought to turn now */
+    STALL_ASK, /* it has not turned for half of the bound, maybe for want of work: wake it, it ought to turn now */
     STALL_BEGUN, /* it has not turned for the bound, though it was woken */
     STALL_ENDED, /* it turns again */
 };

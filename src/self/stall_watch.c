@@ -16,7 +16,7 @@
 #include "self/stall.h"
 #include "stack/symbolizer.h"
 
-#define LOOKS_IN_BOUND 8u
+#define LOOKS_IN_BOUND 4u /* fewer, and a look that comes late would count as one held up */
 /* Names of functions take some ten milliseconds to find: not more often, however often threads are stuck. */
 #define STACK_EVERY_NS (5 * NS_PER_S)
 #define STACK_FRAMES 32u

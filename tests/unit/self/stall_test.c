@@ -38,11 +38,12 @@ static void one_that_sleeps_is_asked_and_is_well_when_it_turns(void **state)
 {
     (void)state;
     struct stall s = { 0 };
-    for (uint64_t i = 0; i < 100; i++) {
-        assert_int_equal(stall_look(&s, i, 2 * i * STEP, BOUND), STALL_NONE);
-        assert_int_equal(stall_look(&s, i, (2 * i + 1) * STEP, BOUND), STALL_ASK);
-    }
+    uint64_t turns = 0;
+    for (uint64_t i = 0; i <= 100 * BOUND / STEP; i++)
+        turns += stall_look(&s, turns, i * STEP, BOUND) == STALL_ASK;
     assert_int_equal(s.count, 0);
+    assert_int_equal(turns,
+                     100 * BOUND / (BOUND / 2 + STEP)); /* after half of it, and seen at the next look */
 }
 
 static void one_that_does_not_turn_though_asked_is_stuck_at_the_bound_and_not_before(void **state)
@@ -51,14 +52,15 @@ static void one_that_does_not_turn_though_asked_is_stuck_at_the_bound_and_not_be
     struct stall s = { 0 };
     uint32_t asked = 0;
     assert_int_equal(stall_look(&s, 7, 0, BOUND), STALL_NONE);
-    assert_int_equal(stall_look(&s, 7, STEP, BOUND), STALL_ASK);
-    assert_int_equal(look_on(&s, 7, 2 * STEP, STEP + BOUND - 1, &asked), STALL_NONE);
+    assert_int_equal(look_on(&s, 7, STEP, BOUND / 2 - 1, &asked), STALL_NONE);
+    assert_int_equal(stall_look(&s, 7, BOUND / 2, BOUND), STALL_ASK);
+    assert_int_equal(look_on(&s, 7, BOUND / 2 + STEP, BOUND / 2 + BOUND - 1, &asked), STALL_NONE);
     assert_int_equal(s.count, 0);
-    assert_int_equal(stall_look(&s, 7, STEP + BOUND, BOUND), STALL_BEGUN);
+    assert_int_equal(stall_look(&s, 7, BOUND / 2 + BOUND, BOUND), STALL_BEGUN);
     assert_int_equal(s.count, 1);
-    assert_int_equal(look_on(&s, 7, 2 * STEP + BOUND, 9000, &asked), STALL_NONE);
+    assert_int_equal(look_on(&s, 7, BOUND / 2 + STEP + BOUND, 9000, &asked), STALL_NONE);
     assert_int_equal(asked, 0);
-    assert_int_equal(stall_held_ms(&s, 9000), 9000 - STEP);
+    assert_int_equal(stall_held_ms(&s, 9000), 9000 - BOUND / 2);
 }
 
 static void when_it_turns_again_the_time_is_added_up(void **state)
@@ -68,14 +70,14 @@ static void when_it_turns_again_the_time_is_added_up(void **state)
     uint32_t asked = 0;
     assert_int_equal(look_on(&s, 1, 0, 3000, &asked), STALL_BEGUN);
     assert_int_equal(stall_look(&s, 2, 3125, BOUND), STALL_ENDED);
-    assert_int_equal(s.past_ms, 3000);
-    assert_int_equal(s.longest_ms, 3000);
+    assert_int_equal(s.past_ms, 3125 - BOUND / 2);
+    assert_int_equal(s.longest_ms, s.past_ms);
     assert_int_equal(stall_held_ms(&s, 3125), 0);
     assert_int_equal(look_on(&s, 2, 3250, 5250, &asked), STALL_BEGUN);
     assert_int_equal(stall_look(&s, 3, 5375, BOUND), STALL_ENDED);
     assert_int_equal(s.count, 2);
-    assert_int_equal(s.past_ms, 3000 + 2125);
-    assert_int_equal(s.longest_ms, 3000);
+    assert_int_equal(s.past_ms, 3125 - BOUND / 2 + 5375 - 3125 - BOUND / 2);
+    assert_int_equal(s.longest_ms, 3125 - BOUND / 2);
 }
 
 static void who_looks_and_was_held_up_himself_knows_nothing_of_others(void **state)
