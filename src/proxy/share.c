@@ -52,14 +52,24 @@ static uint32_t find_least(const struct share_load *loads, uint32_t count, uint3
     return least;
 }
 
+static uint32_t apart(bool is_sharing)
+{
+    return is_sharing ? SHARE_APART_MIN / 2 : SHARE_APART_MIN;
+}
+
+bool share_is_over(bool is_sharing, uint32_t connections, uint64_t all, uint32_t count)
+{
+    return connections >= apart(is_sharing) &&
+           is_over(connections, all, count, is_sharing ? END_TENTHS : BEGIN_TENTHS);
+}
+
 uint32_t share_choose(bool *is_sharing, const struct share_load *loads, uint32_t count, uint32_t own)
 {
     struct sums s = sum_up(loads, count);
     uint32_t least = find_least(loads, count, own, &s);
     uint32_t mine = loads[own].connections, theirs = loads[least].connections;
-    uint32_t apart = *is_sharing ? SHARE_APART_MIN / 2 : SHARE_APART_MIN;
-    *is_sharing = least != own && mine >= theirs + apart &&
-                  is_over(mine, s.connections, count, *is_sharing ? END_TENTHS : BEGIN_TENTHS);
+    *is_sharing = least != own && mine >= theirs + apart(*is_sharing) &&
+                  share_is_over(*is_sharing, mine, s.connections, count);
     return *is_sharing ? least : own;
 }
 
@@ -88,6 +98,17 @@ static bool takes(const struct worker *w, const struct worker *other)
 {
     return atomic_load_explicit(&other->generation, memory_order_acquire) >= w->site->site->generation &&
            !atomic_load_explicit(&other->has_left, memory_order_relaxed);
+}
+
+/* By what all workers count together, at hand as each connection changes it: mostly nobody else has to be looked at. */
+static bool has_too_much(struct worker *w)
+{
+    const struct proxy *p = w->proxy;
+    struct share *s = &w->share;
+    uint32_t all = atomic_load_explicit(&p->connections, memory_order_relaxed);
+    bool is = share_is_over(s->is_sharing, count_get(&w->live.client_connections), all, p->worker_count);
+    if (!is) s->is_sharing = false;
+    return is;
 }
 
 /* Once a turn: others' memory is far away. */
@@ -129,7 +150,7 @@ bool share_hand_over(struct listener_worker *lw, int fd)
 {
     struct worker *w = lw->worker;
     struct share *s = &w->share;
-    if (!s->loads || w->is_draining || lw->service.is_draining) return false;
+    if (!s->loads || w->is_draining || lw->service.is_draining || !has_too_much(w)) return false;
     look(w);
     s->loads[w->index].connections = count_get(&w->live.client_connections);
     uint32_t to = share_choose(&s->is_sharing, s->loads, w->proxy->worker_count, w->index);

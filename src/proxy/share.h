@@ -23,10 +23,14 @@ struct share_load {
 /* Who serves one more that has come to `own` of `count`: an index. *is_sharing is `own`'s: whether it hands over, which it goes
  * on with until it is even. Nobody is handed any who has more going on than the others. */
 uint32_t share_choose(bool *is_sharing, const struct share_load *loads, uint32_t count, uint32_t own);
+/* Whether whoever has `connections` of `all` that `count` have together has too much: else it serves what comes, whatever each of the
+ * others has. */
+bool share_is_over(bool is_sharing, uint32_t connections, uint64_t all, uint32_t count);
 
 /* A worker's part. Its thread only, but for what says otherwise. */
 struct share {
-    struct share_load *loads; /* of all workers, as of this turn; NULL: it is alone, or there was no memory */
+    struct share_load
+        *loads; /* of all workers, as last looked at; NULL: it is alone, or there was no memory */
     uint64_t turn;
     bool is_sharing;
     _Atomic uint32_t arriving; /* handed to it and under way; those who hand over write, any may look */

@@ -93,6 +93,32 @@ static void large_numbers_do_not_wrap(void **state)
     assert_int_equal(share_choose(&is_sharing, loads, 3, 0), 1);
 }
 
+/* So that a worker looks at the others only where it may have too much by what all of them count together. */
+static void who_is_not_over_the_average_of_all_never_hands_over(void **state)
+{
+    (void)state;
+    struct rng rng;
+    uint32_t kept = 0, handed = 0;
+    rng_seed(&rng, 1);
+    for (unsigned i = 0; i < 20000; i++) {
+        struct share_load loads[WORKERS_MAX] = { 0 };
+        uint32_t count = 2 + rng_below(&rng, WORKERS_MAX - 1), most = 1 + rng_below(&rng, 40);
+        bool was_sharing = rng_below(&rng, 2), is_sharing = was_sharing;
+        uint64_t all = 0;
+        for (uint32_t k = 0; k < count; k++) all += (loads[k] = load_of(rng_below(&rng, most))).connections;
+        bool is_over = share_is_over(was_sharing, loads[0].connections, all, count);
+        bool is_handed = share_choose(&is_sharing, loads, count, 0) != 0;
+        if (!is_over) assert_false(is_handed || is_sharing);
+        kept += !is_over;
+        handed += is_handed;
+    }
+    assert_true(kept > 5000 && handed > 5000);
+    assert_false(share_is_over(false, SHARE_APART_MIN - 1, SHARE_APART_MIN - 1, 64));
+    assert_false(share_is_over(false, 120, 200, 2));
+    assert_true(share_is_over(false, 121, 200, 2));
+    assert_true(share_is_over(true, 111, 200, 2));
+}
+
 /* Connections come, stay for a while that differs by a hundred, and go; the kernel's hash is fair or not. */
 struct world {
     struct rng rng;
@@ -195,6 +221,7 @@ int main(void)
         cmocka_unit_test(who_cannot_take_any_is_handed_none),
         cmocka_unit_test(of_equals_the_next_in_turn_gets_it),
         cmocka_unit_test(large_numbers_do_not_wrap),
+        cmocka_unit_test(who_is_not_over_the_average_of_all_never_hands_over),
         cmocka_unit_test(with_any_seed_nobody_has_much_more_than_his_share),
         cmocka_unit_test(where_the_kernel_is_fair_few_are_handed_over),
     };
