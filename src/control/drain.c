@@ -11,12 +11,14 @@
 /* Where somebody else takes the new connections, clients with an idle one have so long for a request that tells them. */
 #define IDLE_NS (2 * NS_PER_S)
 
+/* Who has not left may still hand a connection to one that is idle. */
 static bool is_idle(const struct drain *d)
 {
-    for (uint32_t i = 0; i < d->proxy->worker_count; i++) {
-        const struct worker *w = d->proxy->workers[i];
-        if (!atomic_load(&w->has_left) || !worker_is_idle(w)) return false;
-    }
+    const struct proxy *p = d->proxy;
+    for (uint32_t i = 0; i < p->worker_count; i++)
+        if (!atomic_load(&p->workers[i]->has_left)) return false;
+    for (uint32_t i = 0; i < p->worker_count; i++)
+        if (!worker_is_idle(p->workers[i])) return false;
     return d->may_end(d->context);
 }
 

@@ -134,14 +134,14 @@ static void on_arrival(void *reader, const struct mail *m)
     struct listener_worker *lw = m->object;
     struct address peer = { .len = sizeof(peer.sa) };
     int fd = (int)m->number;
-    count_less_shared(WORKER, &w->share.arriving);
     add_own(&w->share.taken_over);
     accept_arrived(lw);
-    if (getpeername(fd, &peer.sa.any, &peer.len) < 0) { /* it has gone meanwhile */
+    /* It has gone meanwhile; or this worker ends, and nobody would end it. */
+    if (w->loop.is_stopped || getpeername(fd, &peer.sa.any, &peer.len) < 0)
         close(fd);
-        return;
-    }
-    accept_here(lw, fd, &peer);
+    else
+        accept_here(lw, fd, &peer);
+    count_less_shared(WORKER, &w->share.arriving); /* last: until then it is counted nowhere else */
 }
 
 /* It is counted at the listener while it is under way: so that is not given up before it arrives, and nobody comes in its

@@ -318,6 +318,7 @@ static void on_close_idle(void *reader, const struct mail *m)
 
 void worker_kill(struct worker *w)
 {
+    atomic_store(&w->has_left, true); /* nobody hands it a connection any more */
     for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next) {
         struct listener_worker *lw = listener_at(at);
         acceptor_close(&lw->acceptor);
@@ -468,8 +469,9 @@ void worker_join(struct worker *w)
     worker_kill(w);
 }
 
+/* What arrives is counted as open before it is under way no more: who looks the other way round could see neither. */
 bool worker_is_idle(const struct worker *w)
 {
-    return !count_get(&w->live.exchanges) && !count_get(&w->live.tunnels) &&
-           !count_get(&w->live.client_connections) && !atomic_load(&w->share.arriving);
+    return !atomic_load(&w->share.arriving) && !count_get(&w->live.exchanges) &&
+           !count_get(&w->live.tunnels) && !count_get(&w->live.client_connections);
 }

@@ -121,14 +121,17 @@ void scene_start(struct scene *s)
     s->budget.limit = 1 << 20;
     assert_int_equal(loop_init(&s->control, &s->budget, &err), 0);
     assert_int_equal(mailbox_new(&s->box, &s->control, s, 256, &err), 0);
-    struct proxy_options o = {
-        .conf = &s->conf, .worker_count = 1, .connection_limit = 1000, .memory_limit = 64 << 20
-    };
+    struct proxy_options o = { .conf = &s->conf,
+                               .worker_count = 1 + s->more_workers,
+                               .connection_limit = 1000,
+                               .memory_limit = 64 << 20 };
     if (proxy_new(&s->proxy, &o, &err) < 0) fail_msg("%s", err.text);
     assert_int_equal(proxy_prepare(s->proxy, s->box, on_evidence, &err), 0);
     s->worker = s->proxy->workers[0];
-    assert_int_equal(worker_listen(s->worker, &err), 0);
-    s->worker->loop.is_virtual = true;
+    for (uint32_t i = 0; i <= s->more_workers; i++) {
+        assert_int_equal(worker_listen(s->proxy->workers[i], &err), 0);
+        s->proxy->workers[i]->loop.is_virtual = true;
+    }
 }
 
 /* Nothing may be left: no exchange, no connection, no block, no timer. */

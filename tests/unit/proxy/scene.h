@@ -22,6 +22,7 @@ struct scene {
     struct mailbox *box;
     int listening[SERVERS]; /* the servers' sockets; -1: refuses */
     uint16_t ports[SERVERS], port;
+    uint32_t more_workers; /* that the test turns itself */
 };
 
 /* What a test changes in between is what the scene is started with. */

@@ -1,0 +1,153 @@
+/* A connection on its way from one worker to another: what becomes of it, whatever becomes of that one meanwhile. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* after the above */
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "scene.h"
+
+#include "base/count.h"
+#include "proxy/share.h"
+
+/* That worker 0 says it has, so that it hands over what comes. */
+#define PRETENDED 20
+#define TURNS 10000
+
+struct both {
+    struct scene scene;
+    struct worker *from, *to;
+    struct listener *listener;
+};
+
+static void pretend(struct both *b, int32_t count)
+{
+    count_add(&b->from->live.client_connections, count);
+    b->scene.proxy->connections += (uint32_t)count;
+}
+
+static void open_both(struct both *b)
+{
+    scene_open(&b->scene, false);
+    one_server(&b->scene);
+    b->scene.more_workers = 1;
+    scene_start(&b->scene);
+    b->from = b->scene.proxy->workers[0];
+    b->to = b->scene.proxy->workers[1];
+    b->listener = b->scene.proxy->listeners[0];
+    pretend(b, PRETENDED);
+}
+
+static void close_both(struct both *b)
+{
+    pretend(b, -PRETENDED);
+    assert_int_equal(b->scene.proxy->connections, 0);
+    assert_int_equal(b->listener->connections, 0);
+    scene_close(&b->scene);
+}
+
+/* The client's end of a connection that is in the other worker's box. */
+static int hand_over(struct both *b)
+{
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    assert_true(share_hand_over(&b->listener->workers[0], ends[1]));
+    assert_int_equal(b->listener->connections, 1);
+    assert_int_equal(b->scene.proxy->connections, PRETENDED + 1);
+    assert_false(worker_is_idle(b->to));
+    return ends[0];
+}
+
+static bool has_ended(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, 0) == 0;
+}
+
+static void read_until(struct worker *w, int fd, const char *ending, char said[4096])
+{
+    size_t len = 0;
+    for (int i = 0; i < TURNS; i++) {
+        ssize_t got = recv(fd, said + len, 4095 - len, 0);
+        if (got > 0) len += (size_t)got;
+        said[len] = 0;
+        if (strstr(said, ending)) return;
+        loop_turn(&w->loop, 0);
+    }
+    fail_msg("in vain waited for %s; came: %s", ending, said);
+}
+
+static void it_is_the_other_workers_once_that_turns(void **state)
+{
+    (void)state;
+    struct both b;
+    open_both(&b);
+    int client = hand_over(&b);
+    loop_turn(&b.to->loop, 0);
+    assert_int_equal(b.to->share.arriving, 0);
+    assert_int_equal(b.to->live.client_connections, 1);
+    assert_int_equal(b.listener->connections, 1);
+    assert_int_equal(b.scene.proxy->connections, PRETENDED + 1);
+    assert_false(worker_is_idle(b.to));
+    close(client);
+    worker_kill(b.to);
+    close_both(&b);
+}
+
+static void one_that_drains_serves_it_once(void **state)
+{
+    (void)state;
+    struct both b;
+    char said[4096];
+    open_both(&b);
+    worker_drain(b.to, false);
+    int client = hand_over(&b);
+    say(client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    int server = -1;
+    for (int i = 0; i < TURNS && server < 0; i++) {
+        loop_turn(&b.to->loop, 0);
+        server = accept4(b.scene.listening[0], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    }
+    read_until(b.to, server, "\r\n\r\n", said);
+    say(server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    read_until(b.to, client, "\r\n\r\nok", said);
+    assert_non_null(strcasestr(said, "\r\nconnection: close\r\n"));
+    for (int i = 0; i < TURNS && !worker_is_idle(b.to); i++) loop_turn(&b.to->loop, 0);
+    assert_true(worker_is_idle(b.to) && has_ended(client));
+    b.from->share.turn = UINT64_MAX;                                /* another turn */
+    assert_false(share_hand_over(&b.listener->workers[0], client)); /* it has left: no more */
+    close(client);
+    close(server);
+    worker_kill(b.to);
+    close_both(&b);
+}
+
+static void one_that_ends_closes_it(void **state)
+{
+    (void)state;
+    struct both b;
+    open_both(&b);
+    int client = hand_over(&b);
+    loop_stop(&b.to->loop);
+    worker_kill(b.to);
+    assert_true(has_ended(client));
+    assert_int_equal(b.to->share.arriving, 0);
+    b.from->share.turn = UINT64_MAX;                                /* another turn */
+    assert_false(share_hand_over(&b.listener->workers[0], client)); /* who has ended is handed none */
+    close(client);
+    close_both(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_is_the_other_workers_once_that_turns),
+        cmocka_unit_test(one_that_drains_serves_it_once),
+        cmocka_unit_test(one_that_ends_closes_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
