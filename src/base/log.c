@@ -89,11 +89,11 @@ static bool send_to_journal(const struct line *line, int *waited_ms)
     struct text t = text_over(memory, sizeof(memory));
     if (sink.form != LOG_JOURNAL) return false;
     log_line_journal((struct slice){ line->text, line->len }, &t);
-    while (*waited_ms < STOP_PATIENCE_MS) {
+    for (;;) {
         if (sendto(sink.fd, memory, t.len, MSG_DONTWAIT | MSG_NOSIGNAL,
                    (const struct sockaddr *)&sink.journal, sizeof(sink.journal)) >= 0)
             return true;
-        if (errno != EAGAIN && errno != EINTR) return false;
+        if ((errno != EAGAIN && errno != EINTR) || *waited_ms >= STOP_PATIENCE_MS) return false;
         /* Of a socket without a connection poll() does not know whether there is room. */
         const struct timespec slice = { .tv_nsec = JOURNAL_SLICE_MS * (long)NS_PER_MS };
         nanosleep(&slice, NULL);
@@ -101,7 +101,6 @@ static bool send_to_journal(const struct line *line, int *waited_ms)
                           !atomic_load_explicit(&ring.is_stopping, memory_order_relaxed);
         if (!has_writer) *waited_ms += JOURNAL_SLICE_MS;
     }
-    return false;
 }
 
 void log_set_level(enum log_level level)
@@ -146,7 +145,8 @@ __attribute__((format(printf, 5, 0))) static uint32_t format_line(struct line *l
     return head_len;
 }
 
-/* Waits for room in stderr. Once the program is stopping, patience ends: *waited_ms counts over all lines. */
+/* Waits for room in stderr. Once the program is stopping, patience ends: *waited_ms counts over all lines. From then on
+ * each has what room there is. */
 static void write_line(const struct line *line, int *waited_ms)
 {
     char memory[LOG_JSON_MAX];
@@ -155,8 +155,10 @@ static void write_line(const struct line *line, int *waited_ms)
     struct slice out = shape(line, memory);
     while (done < out.len) {
         struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
-        if (*waited_ms >= STOP_PATIENCE_MS) return;
-        if (poll(&p, 1, POLL_SLICE_MS) == 0) {
+        bool is_patient = *waited_ms < STOP_PATIENCE_MS;
+        /* After a signal, too: write() would wait as long as it takes. */
+        if (poll(&p, 1, is_patient ? POLL_SLICE_MS : 0) <= 0) {
+            if (!is_patient) return;
             if (atomic_load_explicit(&ring.is_stopping, memory_order_relaxed)) *waited_ms += POLL_SLICE_MS;
             continue;
         }

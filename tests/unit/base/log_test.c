@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -11,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -157,6 +160,42 @@ static void a_full_pipe_stops_nobody(void **state)
     close(pipes[0]);
 }
 
+/* Nobody reads it, and it has no room. */
+static int full_journal(struct sockaddr_un *at)
+{
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    snprintf(at->sun_path, sizeof(at->sun_path), "/tmp/weir-journal-%d", (int)getpid());
+    at->sun_family = AF_UNIX;
+    unlink(at->sun_path);
+    assert_int_equal(bind(fd, (const struct sockaddr *)at, sizeof(*at)), 0);
+    int sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    while (sendto(sender, "x", 1, 0, (const struct sockaddr *)at, sizeof(*at)) == 1) {}
+    assert_int_equal(errno, EAGAIN);
+    close(sender);
+    return fd;
+}
+
+static void what_a_full_journal_does_not_take_until_the_end_is_on_stderr(void **state)
+{
+    (void)state;
+    struct sockaddr_un at = { 0 };
+    struct err err;
+    int journal = full_journal(&at);
+    capture();
+    assert_int_equal(log_use(LOG_JOURNAL, at.sun_path, &err), 0);
+    log_event(LOG_INFO, "early", "i=0");
+    assert_int_equal(log_start(&err), 0);
+    for (int i = 0; i < 100; i++) log_event(LOG_INFO, "kept", "i=%d", i);
+    log_stop();
+    assert_int_equal(log_use(LOG_TEXT, NULL, &err), 0);
+    char *text = captured();
+    assert_int_equal(count_of(text, "event=early i=0\n"), 1);
+    assert_int_equal(count_of(text, "event=kept i="), 100);
+    free(text);
+    close(journal);
+    unlink(at.sun_path);
+}
+
 static void a_limit_lets_a_burst_pass_then_one_a_second(void **state)
 {
     (void)state;
@@ -187,6 +226,7 @@ int main(void)
         cmocka_unit_test(values_are_quoted_when_they_must_be),
         cmocka_unit_test(lines_of_many_threads_are_all_written_or_counted),
         cmocka_unit_test(a_full_pipe_stops_nobody),
+        cmocka_unit_test(what_a_full_journal_does_not_take_until_the_end_is_on_stderr),
         cmocka_unit_test(a_limit_lets_a_burst_pass_then_one_a_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
