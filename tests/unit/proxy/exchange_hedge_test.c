@@ -32,32 +32,6 @@ static void start(struct scene *s)
     atomic_store(&l->us[95 - HEDGE_PERCENTILE_MIN], 50000);
 }
 
-static bool is_asked(struct scene *s, int which, int *fd)
-{
-    *fd = accept4(s->listening[which], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    return *fd >= 0;
-}
-
-static int first_asked(struct scene *s, const char *ending, int *which)
-{
-    int fd = -1;
-    for (int i = 0; i < 1000 && fd < 0; i++) {
-        turns(s, 1);
-        for (*which = 0; *which < SERVERS; (*which)++)
-            if (is_asked(s, *which, &fd)) break;
-    }
-    assert_true(fd >= 0);
-    hear(s, fd, ending);
-    return fd;
-}
-
-static bool nobody_is_asked(struct scene *s)
-{
-    int fd;
-    turns(s, 20);
-    return !is_asked(s, 0, &fd) && !is_asked(s, 1, &fd);
-}
-
 static uint64_t counted(struct scene *s, uint32_t meter)
 {
     return metric_sum(s->proxy->metrics, meter);

@@ -23,33 +23,6 @@ static void open_scene(struct scene *s)
     s->pool.retry.how.on.count = 3;
 }
 
-static bool is_asked(struct scene *s, int which, int *fd)
-{
-    *fd = accept4(s->listening[which], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    return *fd >= 0;
-}
-
-/* Whichever it is: the connection to it, with the request read. */
-static int first_asked(struct scene *s, const char *ending, int *which)
-{
-    int fd = -1;
-    for (int i = 0; i < 1000 && fd < 0; i++) {
-        turns(s, 1);
-        for (*which = 0; *which < SERVERS; (*which)++)
-            if (is_asked(s, *which, &fd)) break;
-    }
-    assert_true(fd >= 0);
-    hear(s, fd, ending);
-    return fd;
-}
-
-static bool nobody_is_asked(struct scene *s)
-{
-    int fd;
-    turns(s, 20);
-    return !is_asked(s, 0, &fd) && !is_asked(s, 1, &fd);
-}
-
 static void a_try_that_takes_too_long_moves_to_the_other_server(void **state)
 {
     (void)state;

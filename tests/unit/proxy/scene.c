@@ -181,6 +181,32 @@ int server_accept(struct scene *s, int which)
     return -1;
 }
 
+bool is_asked(struct scene *s, int which, int *fd)
+{
+    *fd = accept4(s->listening[which], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return *fd >= 0;
+}
+
+int first_asked(struct scene *s, const char *ending, int *which)
+{
+    int fd = -1;
+    for (int i = 0; i < 1000 && fd < 0; i++) {
+        turns(s, 1);
+        for (*which = 0; *which < SERVERS; (*which)++)
+            if (is_asked(s, *which, &fd)) break;
+    }
+    assert_true(fd >= 0);
+    hear(s, fd, ending);
+    return fd;
+}
+
+bool nobody_is_asked(struct scene *s)
+{
+    int fd;
+    turns(s, 20);
+    return !is_asked(s, 0, &fd) && !is_asked(s, 1, &fd);
+}
+
 /* Until `ending` has come at the end of what is read; what came is returned in a static buffer. */
 const char *hear(struct scene *s, int fd, const char *ending)
 {

@@ -37,6 +37,11 @@ void pass_time(struct scene *s, uint64_t ms);
 
 int client_connect(struct scene *s);
 int server_accept(struct scene *s, int which);
+/* Somebody has connected to it. */
+bool is_asked(struct scene *s, int which, int *fd);
+/* Whichever server is asked first: the connection to it, with the request read up to `ending`. */
+int first_asked(struct scene *s, const char *ending, int *which);
+bool nobody_is_asked(struct scene *s);
 void say(int fd, const char *text);
 /* Until `ending` has come at the end of what is read; what came is returned in a static buffer. */
 const char *hear(struct scene *s, int fd, const char *ending);
