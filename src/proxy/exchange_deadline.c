@@ -130,7 +130,9 @@ static void on_deadline(struct exchange *x, enum end_reason reason)
 {
     enum step step;
     if (x->state == EXCHANGE_CONNECT && reason == END_CONNECT_TIMEOUT) reason = connect_timeout(x);
-    if (x->hedge && x->state < EXCHANGE_RESPONSE && reason != END_TOTAL_TIMEOUT) {
+    /* The time for all of it is over for both. */
+    bool is_of_all = reason == END_TOTAL_TIMEOUT || reason == END_GRPC_TIMEOUT;
+    if (x->hedge && x->state < EXCHANGE_RESPONSE && !is_of_all) {
         exchange_hedge_take_over(x, reason);
         return;
     }

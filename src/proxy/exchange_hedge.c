@@ -5,6 +5,7 @@
 #include "proxy/exchange_trace.h"
 #include "proxy/forward.h"
 #include "proxy/hedge.h"
+#include "proxy/mirror.h"
 
 /* Of those that are found at their cap: more are not looked for. */
 #define PICKS_MAX 3
@@ -147,6 +148,7 @@ static void on_head(struct http_stream *s, struct http_head *head, unsigned flag
         fail(x, END_ANSWER_GIVEN_UP);
     } else {
         exchange_hedge_take_over(x, END_OUTRUN);
+        if (x->hedge) return; /* a bug has ended the exchange */
         metric_add(x->worker->metrics, x->pool->pool->meter_hedges_won, 1);
         s->events->on_head(s, head, flags);
     }
@@ -282,6 +284,7 @@ static void enter_state_of(struct exchange *x, const struct exchange_hedge *h)
     exchange_enter(x, h->is_open ? EXCHANGE_REQUEST : EXCHANGE_CONNECT);
     if (h->is_sent) {
         x->request = REQUEST_SENT;
+        if (x->mirror) mirror_request_ended(x->mirror); /* the first may never have had all of it */
         exchange_enter(x, EXCHANGE_ANSWER);
     } else if (h->is_open) {
         exchange_request_is(x, REQUEST_WRITING);

@@ -13,6 +13,7 @@
 #define GET "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 #define HEAD_END "\r\n\r\n"
 #define ANSWER(text) "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" text
+#define LAST_ANSWER(text) "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n" text
 #define BUSY "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
 
 static struct hedge_conf hedge;
@@ -361,7 +362,105 @@ static void the_first_ones_time_out_leaves_the_other_its_own_time(void **state)
     scene_close(&s);
 }
 
-/* The backlog of a server that does not accept is full: its connection does not open. */
+/* What bounds all of a request ends both attempts alike, and nobody takes anybody's place for it. */
+static void the_time_for_all_of_it_is_over_for_both(void **state)
+{
+    (void)state;
+    static const struct listener_http2 http2 = {
+        .enabled = true, .streams = 100, .window_bytes = 65535, .memory_bytes = 1 << 20, .settings = 100
+    };
+    /* A GET with `content-type: application/grpc` and `grpc-timeout: 100m`. */
+    static const char call[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                               "\0\0\0\4\0\0\0\0\0"
+                               "\0\0\x2b\1\5\0\0\0\1\x82\x86\x84\x41\1h\x5f\x10"
+                               "application/grpc\0\xcgrpc-timeout\4"
+                               "100m";
+    for (int is_grpc = 0; is_grpc < 2; is_grpc++) {
+        struct scene s;
+        int which;
+        open_scene(&s);
+        s.listener.http2 = http2;
+        if (!is_grpc) s.pool.timeouts.total_ms = 100;
+        start(&s);
+        int client = client_connect(&s);
+        if (is_grpc)
+            assert_int_equal(send(client, call, sizeof(call) - 1, MSG_NOSIGNAL), sizeof(call) - 1);
+        else
+            say(client, GET);
+        int first = first_asked(&s, HEAD_END, &which);
+        pass_time(&s, 60);
+        int other = server_accept(&s, 1 - which);
+        hear(&s, other, HEAD_END);
+        pass_time(&s, 60);
+        turns(&s, 5);
+        enum end_reason reason = is_grpc ? END_GRPC_TIMEOUT : END_TOTAL_TIMEOUT;
+        struct flight_record r = last_record(&s);
+        assert_int_equal(r.end, reason);
+        assert_int_equal(r.attempt_count, 2);
+        assert_int_equal(r.attempts[0].end, reason);
+        assert_int_equal(r.told, 0);
+        close(client);
+        close(first);
+        close(other);
+        scene_close(&s);
+    }
+}
+
+/* No connection to it opens from now on: two lie in its backlog, which is full. */
+static void jam(struct scene *s, int which, int fillers[2])
+{
+    assert_int_equal(listen(s->listening[which], 0), 0);
+    for (int i = 0; i < 2; i++) {
+        const struct address *a = &s->servers[which].address;
+        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)!connect(fillers[i], &a->sa.any, a->len);
+    }
+}
+
+/* The first may never have been sent anything: the copy is due all the same. */
+static void a_mirrors_copy_goes_out_when_the_other_one_answers(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    struct pool_conf pools[2] = { s.pool, s.pool };
+    struct route_mirror_conf mirror = { .pool = "copy", .share = 10000, .body_bytes = 1024, .in_flight = 10 };
+    int fillers[2];
+    pools[1].name = "copy";
+    pools[1].servers = (struct conf_items){ &s.servers[1], 1 };
+    s.conf.pools = (struct conf_items){ pools, 2 };
+    s.routes[0] = (struct route_conf){ .name = "all", .pool = "web", .mirror = &mirror };
+    s.listener.routes = (struct conf_items){ s.routes, 1 };
+    s.listener.pool = NULL;
+    start(&s);
+    jam(&s, 0, fillers);
+    /* One of two goes to the server that is jammed. */
+    for (int i = 0; i < 2; i++) {
+        int client = client_connect(&s);
+        say(client, GET);
+        turns(&s, 20);
+        int asked;
+        if (!is_asked(&s, 1, &asked)) {
+            pass_time(&s, 60);
+            asked = server_accept(&s, 1);
+        }
+        hear(&s, asked, HEAD_END);
+        say(asked, LAST_ANSWER("right"));
+        hear(&s, client, "right");
+        int copy = server_accept(&s, 1);
+        hear(&s, copy, HEAD_END);
+        say(copy, LAST_ANSWER("right"));
+        turns(&s, 5);
+        close(client);
+        close(asked);
+        close(copy);
+    }
+    assert_int_equal(counted(&s, s.proxy->pools[0]->meter_hedges_won), 1);
+    close(fillers[0]);
+    close(fillers[1]);
+    scene_close(&s);
+}
+
 static void one_that_cannot_be_connected_to_is_passed_by(void **state)
 {
     (void)state;
@@ -403,6 +502,8 @@ int main(void)
         cmocka_unit_test(what_one_server_says_before_its_answer_decides),
         cmocka_unit_test(when_the_time_of_a_try_is_over_the_other_one_is_there_already),
         cmocka_unit_test(the_first_ones_time_out_leaves_the_other_its_own_time),
+        cmocka_unit_test(the_time_for_all_of_it_is_over_for_both),
+        cmocka_unit_test(a_mirrors_copy_goes_out_when_the_other_one_answers),
         cmocka_unit_test(one_that_cannot_be_connected_to_is_passed_by),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
