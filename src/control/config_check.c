@@ -190,11 +190,25 @@ static void check_bytes_only(const struct checking *k, const struct conf_node *n
                              const char *from)
 {
     const struct pool_conf *p = pool_named(k->c, name);
-    if (!node || !p || !p->rate) return;
-    conf_decode_note(
-        k->d, node, NULL, "bound the connections by `gate: {connections_per_client}`",
-        "%s passes bytes and knows no requests, which `rate` of pool \"%s\" counts: it counts nothing here",
-        from, name);
+    if (!node || !p) return;
+    if (p->rate)
+        conf_decode_note(k->d, node, NULL, "bound the connections by `gate: {connections_per_client}`",
+                         "%s passes bytes and knows no requests, which `rate` of pool \"%s\" counts: it "
+                         "counts nothing here",
+                         from, name);
+    if (p->retry.how.hedge)
+        conf_decode_note(
+            k->d, node, NULL, "leave `hedge` out there if nothing else leads to the pool",
+            "%s passes bytes and knows no answers, which `hedge` of pool \"%s\" waits for: nobody "
+            "is asked beside another here",
+            from, name);
+    /* It would be taken for an answer that a connection opens, and what lasts for hours for a request. */
+    if (p->concurrency.adaptive)
+        conf_decode_fault(k->d, node, "pool",
+                          "give the pool's servers `max_requests`, or lead it to a pool of its own",
+                          "%s passes bytes and knows no answers, by which `concurrency: adaptive` of pool "
+                          "\"%s\" finds out how many there may be",
+                          from, name);
 }
 
 /* What a pool does with connections cannot be done with datagrams. */

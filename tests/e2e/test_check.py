@@ -141,6 +141,9 @@ CASES = {
     "too little memory": (GOOD + "limits: {«memory: 1KiB}\n", r"1024 bytes.*1MiB"),
     "two listeners on one port": (GOOD.replace("pools:", "  again:\n    «bind: :18999\n    pool: web\npools:"),
                                   r'"again" listens on \[::\]:18999.*"web" on 127\.0\.0\.1:18999'),
+    "a pool that learns from answers before a listener that has none": (
+        GOOD.replace("pool: web", "protocol: tcp\n    «pool: web") + "    concurrency: {adaptive: {}}\n",
+        r'passes bytes.*`concurrency: adaptive` of pool "web".*`max_requests`'),
     "admin among the listeners": (GOOD + "admin: {«bind: 127.0.0.1:18999}\n", r'admin.*127\.0\.0\.1:18999.*"web"'),
     "open admin": (GOOD + "admin: {«bind: 0.0.0.0:9091}\n", r"token"),
 }
@@ -349,6 +352,9 @@ DOUBTFUL = {
                                      r"fallback /usr/nowhere\.html cannot be read"),
     "a rate of what has no requests": (GOOD.replace("  web:\n    bind", "  «web:\n    protocol: tcp\n    bind")
                                        + "    rate: 100/s\n", r'passes bytes.*`rate` of pool "web".*connections_per_client'),
+    "an answer that is waited for where there are none": (
+        GOOD.replace("  web:\n    bind", "  «web:\n    protocol: tcp\n    bind") + "    retry: {hedge: {}}\n",
+        r'passes bytes.*`hedge` of pool "web"'),
     "a variable for a secret": (GOOD + "admin: {bind: 127.0.0.1:9091, token: «'$WEIR_TOKEN'}\n", r'"token" is taken as it is'),
     "a variable in a list of secrets": (pool("sticky: {secrets: [«'${secret_number_one}']}"), r'"secrets" is taken as it is'),
 }
