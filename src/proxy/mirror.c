@@ -5,6 +5,7 @@
 #include "base/bug.h"
 #include "base/count.h"
 #include "http/h1_client.h"
+#include "pool/slot.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/forward.h"
 #include "proxy/proxy.h"
@@ -365,6 +366,25 @@ static int copy_head(struct mirror *m, const struct exchange *x)
     return 0;
 }
 
+/* Nothing has been begun of it but its memory. NULL: there was none. */
+static struct mirror *mirror_new(struct exchange *x, struct mirror_route *r)
+{
+    struct arena arena;
+    arena_init(&arena, &x->worker->loop.blocks);
+    struct mirror *m = arena_alloc(&arena, sizeof(*m));
+    if (!m) return NULL;
+    memset(m, 0, sizeof(*m));
+    m->arena = arena;
+    m->worker = x->worker;
+    m->route = r;
+    timer_init(&m->timer, on_timer);
+    loop_task_init(&m->end_task, on_end_task);
+    if (copy_head(m, x) == 0) return m;
+    arena = m->arena;
+    arena_fini(&arena);
+    return NULL;
+}
+
 static bool is_drawn(struct exchange *x, const struct mirror_route *r)
 {
     return rng_below(&x->worker->loop.rng, 10000) < r->conf->share;
@@ -379,27 +399,16 @@ void mirror_begin(struct exchange *x)
         metric_add(shard, r->meter_skipped_body, 1);
         return;
     }
-    if (atomic_load_explicit(&r->in_flight, memory_order_relaxed) >= r->conf->in_flight) {
+    if (!slot_take(&r->in_flight, r->conf->in_flight)) {
         metric_add(shard, r->meter_skipped_busy, 1);
         return;
     }
-    struct arena arena;
-    arena_init(&arena, &x->worker->loop.blocks);
-    struct mirror *m = arena_alloc(&arena, sizeof(*m));
-    if (!m) return;
-    memset(m, 0, sizeof(*m));
-    m->arena = arena;
-    m->worker = x->worker;
-    m->route = r;
-    timer_init(&m->timer, on_timer);
-    loop_task_init(&m->end_task, on_end_task);
-    if (copy_head(m, x) < 0) {
-        arena = m->arena;
-        arena_fini(&arena);
+    struct mirror *m = mirror_new(x, r);
+    if (!m) {
+        count_less_shared(MIRROR, &r->in_flight);
         metric_add(shard, r->meter_ends[END_NO_MEMORY], 1);
         return;
     }
-    atomic_fetch_add_explicit(&r->in_flight, 1, memory_order_relaxed);
     m->site = site_view_get(x->site);
     list_push_back(&x->worker->mirrors, &m->link);
     x->mirror = m;

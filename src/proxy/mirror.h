@@ -10,7 +10,7 @@
 struct mirror_route {
     const struct route_mirror_conf *conf;
     struct roster *pool;
-    _Atomic uint32_t in_flight;
+    _Atomic uint32_t in_flight;            /* of all workers */
     uint32_t meter_ends[END_REASON_COUNT]; /* how copies ended; those that were not begun too */
     uint32_t meter_skipped_body, meter_skipped_busy, meter_skipped_unfinished;
     uint32_t meter_same, meter_differs; /* status, of those that both have one */

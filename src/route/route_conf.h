@@ -58,7 +58,7 @@ struct route_mirror_conf {
     const char *pool;
     uint32_t share;      /* hundredths of a percent, 1..10000 */
     uint64_t body_bytes; /* requests with larger bodies are not copied */
-    uint32_t in_flight;  /* how many copies a worker may have going on; beyond that none is begun */
+    uint32_t in_flight;  /* how many copies may be going on, of all workers; beyond that none is begun */
 };
 
 /* `egress: {pool: out, allow: ["*.example.com:443", "10.1.0.0/16:80"]}`: the request says where it goes. */

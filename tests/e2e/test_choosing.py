@@ -237,14 +237,17 @@ def test_a_copy_that_fails_harms_nobody(scene, script, end):
         weir.wait_metric(1, "weir_mirror_compared_total", status="differs")
 
 
-def test_a_mirror_that_never_answers_costs_nothing_but_its_bound(scene):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_mirror_that_never_answers_costs_nothing_but_its_bound(scene, workers):
+    """However many workers there are: connections come until each has had one."""
     shadow = scene.server([broken.stall])
     weir = proxy(scene, [{"name": "r", "pool": "web", "mirror": {"pool": "shadow", "in_flight": 3}}],
-                 pools=["web", "shadow"], pool_options={"shadow": {"servers": [shadow.address]}})
-    client = scene.client(weir)
-    for _ in range(10):
-        ask(client)
-    weir.wait_metric(7, "weir_mirror_skipped_total", reason="busy")
+                 pools=["web", "shadow"], pool_options={"shadow": {"servers": [shadow.address]}}, top={"workers": workers})
+    asked = 0
+    while asked < 10 * workers or not all(row["client_connections"] for row in weir.get("/api/v1/workers")["workers"][:workers]):
+        ask(scene.client(weir))
+        asked += 1
+    weir.wait_metric(asked - 3, "weir_mirror_skipped_total", reason="busy")
     shadow.close()
     eventually(lambda: weir.metric("weir_mirror_copies_total") == 3, "all copies being over")
 
