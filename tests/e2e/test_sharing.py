@@ -8,10 +8,11 @@ import message
 from client import Client
 from echo import echo_server
 from http2 import Http2
+from test_binary_upgrade import Load
 from test_proxy_protocol import v1
 from test_reload import changed
 from tls import Pki
-from waiting import eventually
+from waiting import LIMIT_S, eventually
 from weir import listen_at_free_port, make_config
 
 NOBODY = "127.0.0.1:1"  # weir itself answers
@@ -188,6 +189,24 @@ def test_connections_are_handed_over_while_configurations_change_and_weir_drains
     assert sum(wait_connections(weir, 50)) == 50
     weir.wait_retired()
     weir.check_invariants()
+
+
+def test_connections_are_handed_over_while_another_process_takes_over(scene):
+    """Those that are on their way to a worker that drains are served all the same."""
+    weir = scene.proxy(NOBODY, listener=ANSWER, workers=4)
+    for _ in range(3):
+        kept = lean(weir, lambda: connect_plain(scene, weir), 16)
+        before = handed(weir)[0]
+        with Load(weir.address, kept=0, new=6) as load:
+            load.wait_more()
+            assert handed(weir)[0] > before
+            weir.upgrade()
+            load.wait_more()
+        assert not load.faults, load.faults
+        for client in kept:
+            client.close()
+    for process in weir.predecessors:
+        assert process.wait(LIMIT_S) == 0
 
 
 def test_a_worker_alone_hands_nothing_over(scene):
