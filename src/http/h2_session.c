@@ -84,10 +84,8 @@ uint32_t h2_session_blocks(const struct h2_session *s)
 
 uint64_t h2_session_held(const struct h2_session *s)
 {
-    uint64_t own = s->held + s->held_heads + s->out.len + s->unread.len + s->hpack.bytes + s->payload_len +
-                   s->fields_len;
-    /* A response that cannot go on waits where it comes from. */
-    return own + (uint64_t)s->stream_count * STREAM_BYTES + (uint64_t)s->stalled * LOOP_HOLD_BYTES;
+    return s->held + s->held_heads + s->out.len + s->unread.len + s->hpack.bytes + s->payload_len +
+           s->fields_len + (uint64_t)s->stream_count * STREAM_BYTES;
 }
 
 void h2_session_note_short(struct h2_session *s)

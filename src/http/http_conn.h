@@ -53,8 +53,8 @@ struct http_conn_ops {
     /* Those streams that the service has; it may let go of them meanwhile. */
     void (*each_stream)(struct http_conn *c, void (*on_stream)(void *context, struct http_stream *s),
                         void *context);
-    /* Bytes that it holds, about, with what is held elsewhere for its requests: by whom memory would be had if it ended.
-     * NULL: not worth it, it has a request at a time. */
+    /* Bytes that it holds, about, but for what is read of servers for it: by whom memory would be had if it ended. NULL: not
+     * worth it, it has a request at a time. */
     uint64_t (*held)(const struct http_conn *c);
     /* Adds what it holds besides its transport and timer. */
     void (*reach)(const struct http_conn *c, struct http_reach *out);

@@ -1,5 +1,6 @@
 #include "proxy/shed.h"
 
+#include "proxy/exchange.h"
 #include "proxy/worker.h"
 
 /* Where nobody holds much, it is not looked for more often. */
@@ -9,9 +10,19 @@
 /* So much of the budget ends in a turn, as far as is known: what it comes to shows when the turn is over. */
 #define SHARE 4u
 
-static uint64_t held_by(const struct http_conn *c)
+/* A response that cannot go on waits where it comes from. */
+static void add_response(void *context, struct http_stream *s)
 {
-    return c->ops->held ? c->ops->held(c) : 0;
+    const struct exchange *x = s->owner;
+    uint64_t *held = context;
+    if (x->attempt.stream) *held += x->attempt.stream->held;
+}
+
+static uint64_t held_by(struct http_conn *c)
+{
+    uint64_t held = c->ops->held ? c->ops->held(c) : 0;
+    c->ops->each_stream(c, add_response, &held);
+    return held;
 }
 
 static uint64_t most_held(const struct worker *w)
@@ -29,6 +40,10 @@ static uint64_t most_held(const struct worker *w)
 
 static void end(struct http_conn *c)
 {
+    if (c->client.version != HTTP_VERSION_2) {
+        http_conn_kill(c, END_NO_MEMORY); /* of which its exchange tells */
+        return;
+    }
     c->end = END_HTTP2_MEMORY;
     c->transport.fault_words = "it held the most while memory was short";
     http_conn_kill(c, END_HTTP2_MEMORY);

@@ -1,11 +1,14 @@
 """Clients that take nothing of a large answer, beside others whose exchanges are on the same HTTP/2 connection to the server:
 those are not kept waiting by them."""
+import contextlib
 import hashlib
 
+import h2.exceptions
 import pytest
 
+import message
 from http2 import Http2
-from http2_server import Http2Server
+from http2_server import Connection, Http2Server
 from waiting import eventually
 
 LARGE = 16 << 20
@@ -86,3 +89,40 @@ def test_a_server_that_closes_takes_nothing_along_that_it_has_sent(scene, is_who
     assert (answer.has_ended, bytes(answer.body) == body) == (is_whole, is_whole)
     record, = [record for record in weir.wait_records(3) if record["bytes_out"] < 64535]
     assert record["end"] == ("ok" if is_whole else "response_cut")
+
+
+class Patient(Connection):
+    def send_rest(self, stream):
+        try:
+            super().send_rest(stream)
+        except h2.exceptions.ProtocolError:  # weir has reset it, which is not yet noted
+            stream.ends = None
+
+
+class PatientServer(Http2Server):
+    connection_type = Patient
+
+
+def test_who_holds_an_answer_ends_while_memory_is_short(scene):
+    """Clients of HTTP/1, too: what they do not take is held where it comes from, over HTTP/2 64 KiB of each."""
+    server = PatientServer(answer)
+    scene.servers.append(server)
+    weir = scene.proxy(server, pool={"protocol": "h2c", "timeouts": {"total": "1h"}}, limits={"memory": "4MiB"},
+                       listener={"timeouts": {"write": "1h"}, "limits": {"least_rate": "off"}})
+    for _ in range(80):
+        stalled = scene.client(weir, receive_buffer=4096)
+        with contextlib.suppress(OSError):  # it is not let in
+            stalled.send(b"GET /large HTTP/1.1\r\nHost: a.test\r\n\r\n")
+
+    def is_served():
+        with contextlib.suppress(OSError, message.Ended):
+            client = scene.client(weir)
+            client.send(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+            answered = client.read()
+            return answered.status == 200 and answered.body == BODY
+        return False
+
+    eventually(lambda: weir.metric("weir_exchanges_total", end="no_memory") >= 1, "one that ended")
+    eventually(is_served, "somebody new is served beside them")
+    stats = weir.stats()["memory"]
+    assert stats["used"] <= stats["limit"] * 1.05

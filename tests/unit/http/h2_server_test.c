@@ -860,7 +860,6 @@ static void what_a_connection_holds_is_known(void **state)
     for (int i = 0; i < 3; i++) /* it is one stream however often it is tried */
         assert_int_equal(http_send_body(s.streams[0], "hello", 5, HTTP_END, &taken), IO_AGAIN);
     assert_int_equal(session_of(&s)->stalled, 1);
-    assert_true(c->ops->held(c) - before >= 3 * (8 << 10) + LOOP_HOLD_BYTES);
     for (unsigned i = 0; i < 3; i++) let_go(&s, i);
     turns(&s);
     assert_int_equal(session_of(&s)->stalled, 0);
