@@ -1,6 +1,5 @@
 """/debug/pprof/: what `go tool pprof` reads of a weir at work."""
 import contextlib
-import gzip
 import json
 import os
 import re
@@ -9,7 +8,7 @@ import subprocess
 
 import pytest
 
-from waiting import Stopwatch, eventually
+from waiting import LIMIT_S, Stopwatch, eventually
 from weir import make_config
 
 GO = shutil.which("go", path=os.environ["PATH"] + ":/usr/lib/go/bin")
@@ -151,18 +150,17 @@ def test_the_command_line_and_symbols(weir):
 
 
 def test_windows_that_overlap_have_their_own_samples(weir, tmp_path):
+    windows = ((1, 99), (2, 199), (3, 99))
     with Load(weir):
         processes = [subprocess.Popen(["curl", "-s", "-o", str(tmp_path / f"{n}.pb.gz"),
                                        url(weir, f"profile?seconds={n}&hz={hz}")])
-                     for n, hz in ((1, 99), (2, 199), (3, 99))]
+                     for n, hz in windows]
         for process in processes:
-            assert process.wait(30) == 0
-    seconds = []
-    for n in (1, 2, 3):
+            assert process.wait(LIMIT_S) == 0
+    for n, hz in windows:
         text = pprof("-raw", str(tmp_path / f"{n}.pb.gz"), tmp_path=tmp_path).stdout
-        seconds.append(float(re.search(r"Duration: ([0-9.]+)", text)[1]))
-        assert gzip.open(tmp_path / f"{n}.pb.gz").read(1)
-    assert seconds == pytest.approx([1, 2, 3], abs=0.5)
+        assert float(re.search(r"Duration: ([0-9.]+)", text)[1]) >= n, text  # by how much more is the machine's
+        assert int(re.search(r"^Period: (\d+)", text, re.M)[1]) == 10**9 // hz, text
 
 
 def test_nothing_runs_when_nobody_asks(weir):
