@@ -40,7 +40,8 @@ install_npm_packages() {
     mkdir $into.new
     cp $root/tests/package.json $root/tests/package-lock.json $into.new
     if ! npm ci --prefix $into.new --ignore-scripts --no-audit --no-fund --loglevel=error >&2 </dev/null; then
-        echo "setup: npm could not install what tests/package-lock.json names; see above" >&2
+        echo "setup: npm could not install what tests/package-lock.json names, for tests of pages and of the API's description:" \
+            "see above; run tools/setup.sh test again once it reaches its registry (npm config get registry)" >&2
         return 1
     fi
     rm -rf $into

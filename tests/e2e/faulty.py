@@ -5,12 +5,12 @@ import signal
 import socket
 import ssl
 import struct
-import subprocess
 import tempfile
 import threading
 
 import broken
 import message
+from nginx import start_nginx, stop_nginx
 from ports import reserve_port
 from tls import Pki
 from waiting import LIMIT_S, eventually
@@ -179,9 +179,7 @@ class Faulty(Servers):
         os.chmod(self.directory, 0o755)  # nginx's worker is somebody else
         self.ports = {name: reserve_port() for name in ["plain", "hasty", "tls", "mutual"]}
         self.write_files()
-        binary = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-        self.process = subprocess.Popen([binary, "-e", self.error_log, "-c", self.write_config()],
-                                        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = start_nginx(self.write_config(), self.error_log)
         eventually(self.is_listening, "nginx listens")
 
     @property
@@ -234,12 +232,7 @@ class Faulty(Servers):
     def finish(self):
         """Nothing is under way any more, and all is in the logs."""
         self.close_connections()
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGQUIT)
-        try:
-            self.process.wait(LIMIT_S)
-        finally:
-            self.process.kill()
+        stop_nginx(self.process, signal.SIGQUIT)
 
     def close(self):
         self.finish()

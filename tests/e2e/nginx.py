@@ -46,6 +46,22 @@ DEFAULT_SERVER = """
 """
 
 
+def start_nginx(config, error_log):
+    """A process by a configuration that says daemon off; what it has to say is in its error log."""
+    binary = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    return subprocess.Popen([binary, "-e", error_log, "-c", config], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def stop_nginx(process, how=signal.SIGTERM):
+    if process.poll() is None:
+        process.send_signal(how)
+    try:
+        process.wait(LIMIT_S)
+    finally:
+        process.kill()
+        process.wait()
+
+
 class Nginx:
     def __init__(self, directory, server=None, logs=True, keepalive_timeout="75s", keepalive_requests=1000000,
                  connections=1024, port=None, log_format="plain", is_tls=False, is_introduced=False):
@@ -63,9 +79,7 @@ class Nginx:
                                      keepalive_requests=keepalive_requests,
                                      access_log=f"{self.access_log} {log_format}" if logs else "off",
                                      server=server or DEFAULT_SERVER % {"directory": self.directory}))
-        binary = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-        self.process = subprocess.Popen([binary, "-e", os.path.join(self.directory, "error.log"), "-c", config],
-                                        stdin=subprocess.DEVNULL)
+        self.process = start_nginx(config, os.path.join(self.directory, "error.log"))
         eventually(self.is_listening, lambda: f"nginx listens: {self.errors()}")
 
     def is_listening(self):
@@ -94,10 +108,4 @@ class Nginx:
         return eventually(lines, f"{count} lines in nginx's access log")
 
     def close(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(LIMIT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        stop_nginx(self.process)

@@ -5,12 +5,12 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
 
 import pytest
 
 from faulty import LOG_FORMAT
+from nginx import start_nginx, stop_nginx
 from ports import reserve_port
 from waiting import LIMIT_S, eventually
 from weir import run_command
@@ -54,9 +54,7 @@ class Small:
         with open(path, "w") as file:
             file.write(CONFIG.format(directory=self.directory, format=LOG_FORMAT, port=self.port, main=main,
                                      connections=connections, locations=locations))
-        binary = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-        self.process = subprocess.Popen([binary, "-e", self.error_log, "-c", path], stdin=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL)
+        self.process = start_nginx(path, self.error_log)
         self.connections = []
 
     def wait_listening(self):
@@ -83,12 +81,7 @@ class Small:
     def close(self):
         for sock in self.connections:
             sock.close()
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(LIMIT_S)
-        finally:
-            self.process.kill()
+        stop_nginx(self.process)
 
 
 def connection_limit(directory):
