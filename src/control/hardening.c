@@ -124,7 +124,8 @@ static double refused_total(void *context)
 
 int hardening_watch_open(struct hardening_watch *w, struct proxy *proxy, struct loop *loop, struct err *err)
 {
-    w->fd = (struct loop_fd){ .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), .on_ready = on_refused };
+    /* From 1: what was refused before anybody listened is said, too. */
+    w->fd = (struct loop_fd){ .fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC), .on_ready = on_refused };
     if (w->fd.fd < 0 || loop_fd_register(loop, &w->fd, EPOLLIN) < 0)
         return err_set(err, "cannot make an eventfd for refused system calls: %s", strerror(errno));
     system_calls_wake(w->fd.fd);

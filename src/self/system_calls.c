@@ -123,31 +123,25 @@ static const struct call never[] = {
 
 /* What a thread that carries traffic does not do. A crash in it writes a file, so opening one for writing is not here. */
 static const struct call not_in_worker[] = {
-    CALL(execve),     CALL(execveat),
-    CALL(clone),      CALL(clone3),
+    CALL(execve),     CALL(execveat),  CALL(clone),           CALL(clone3),
 #ifdef SYS_fork
     CALL(fork),       CALL(vfork),
 #endif
-    CALL(kill),       CALL(pidfd_send_signal),
-    CALL(pidfd_open), CALL(setuid),
-    CALL(setgid),     CALL(setreuid),
-    CALL(setregid),   CALL(setresuid),
-    CALL(setresgid),  CALL(setfsuid),
-    CALL(setfsgid),   CALL(setgroups),
-    CALL(capset),     CALL(setsid),
-    CALL(setrlimit),  CALL(unlinkat),
-    CALL(renameat2),  CALL(mkdirat),
-    CALL(symlinkat),  CALL(linkat),
-    CALL(fchmodat),   CALL(fchmod),
-    CALL(fchownat),   CALL(fchown),
-    CALL(truncate),   CALL(setxattr),
-    CALL(lsetxattr),  CALL(fsetxattr),
+    CALL(kill),       CALL(tkill),     CALL(rt_sigqueueinfo), CALL(pidfd_send_signal),
+    CALL(pidfd_open), CALL(setuid),    CALL(setgid),          CALL(setreuid),
+    CALL(setregid),   CALL(setresuid), CALL(setresgid),       CALL(setfsuid),
+    CALL(setfsgid),   CALL(setgroups), CALL(capset),          CALL(setsid),
+    CALL(setrlimit),  CALL(unlinkat),  CALL(renameat2),       CALL(mkdirat),
+    CALL(symlinkat),  CALL(linkat),    CALL(fchmodat),        CALL(fchmod),
+    CALL(fchownat),   CALL(fchown),    CALL(truncate),        CALL(setxattr),
+    CALL(lsetxattr),  CALL(fsetxattr), CALL(tgkill),          CALL(rt_tgsigqueueinfo),
+#ifdef SYS_renameat
+    CALL(renameat), /* rename() where there is no call of that name */
+#endif
 #ifdef SYS_unlink
-    CALL(renameat),   CALL(unlink),
-    CALL(rename),     CALL(mkdir),
-    CALL(rmdir),      CALL(symlink),
-    CALL(link),       CALL(chmod),
-    CALL(chown),      CALL(lchown),
+    CALL(unlink),     CALL(rename),    CALL(mkdir),           CALL(rmdir),
+    CALL(symlink),    CALL(link),      CALL(chmod),           CALL(chown),
+    CALL(lchown),
 #endif
 };
 
@@ -155,9 +149,10 @@ static const struct call not_in_worker[] = {
 #define WORKER_COUNT (sizeof(not_in_worker) / sizeof(*not_in_worker))
 /* The latest that there was when this was written (Linux 6.1): to programs that know of later ones the kernel is one that has none of them. */
 #define LATEST SYS_set_mempolicy_home_node
-#define CALLS_MAX 200u /* a jump over them has eight bits */
-#define CLONE_LINES 7u /* of write_clone() */
-#define PROGRAM_MAX (CALLS_MAX + CLONE_LINES + 8u)
+#define CALLS_MAX 200u  /* a jump over them has eight bits */
+#define CLONE_LINES 7u  /* of write_clone() */
+#define SIGNAL_LINES 6u /* of write_signal() */
+#define PROGRAM_MAX (CALLS_MAX + CLONE_LINES + SIGNAL_LINES + 8u)
 #define HARMLESS_CALL SYS_keyctl /* of the first list: with an operation that there is not */
 #define NO_OPERATION (-1L)
 
@@ -255,11 +250,24 @@ static uint16_t write_clone(struct sock_filter *p, uint16_t n)
     return n;
 }
 
+/* To a thread of this process alone: abort() and a crash send one to their own. */
+static uint16_t write_signal(struct sock_filter *p, uint16_t n, uint32_t refuse)
+{
+    p[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_tgkill, 1, 0);
+    p[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_tgsigqueueinfo, 0, 4);
+    p[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args));
+    p[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)getpid(), 0, 1);
+    p[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    p[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, refuse);
+    return n;
+}
+
 static uint16_t write_program(struct sock_filter *p, const struct call *list, size_t count)
 {
     uint16_t n = 0;
     bool is_of_worker = list == not_in_worker;
-    size_t extra = is_of_worker ? CLONE_LINES : 0;
+    size_t extra = is_of_worker ? CLONE_LINES + SIGNAL_LINES : 0;
+    const uint32_t refuse = SECCOMP_RET_TRAP | mark_of(list, count);
     const uint8_t to_refuse = 3; /* over what allows and what is not there */
     p[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
     p[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MACHINE, 0,
@@ -267,14 +275,14 @@ static uint16_t write_program(struct sock_filter *p, const struct call *list, si
     p[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     p[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, OTHER_FROM, (uint8_t)(extra + count + 3),
                                           0);
-    if (is_of_worker) n = write_clone(p, n);
+    if (is_of_worker) n = write_signal(p, write_clone(p, n), refuse);
     for (size_t i = 0; i < count; i++)
         p[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, list[i].number,
                                               (uint8_t)(count - i - 1 + to_refuse), 0);
     p[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, LATEST, 0, 1);
     p[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
     p[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-    p[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP | mark_of(list, count));
+    p[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, refuse);
     return n;
 }
 

@@ -10,33 +10,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "own_process.h"
 #include "self/landlock.h"
 
-#define HOLDS(condition) \
-    if (!(condition)) return __LINE__ % 256
-
 static char folder[64];
-
-static int in_a_process(int (*body)(void))
-{
-    int status;
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (!pid) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        _exit(body());
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
 
 /* Where the kernel has no landlock, or one of no use, it is said, and all stays as it was. */
 static bool has_kernel_it(void)
@@ -90,7 +73,7 @@ static int change_files(void)
 static void folders_of_the_system_stay_as_they_are_and_others_may_change(void **state)
 {
     (void)state;
-    assert_int_equal(in_a_process(change_files), 0);
+    assert_int_equal(in_own_process(change_files), 0);
 }
 
 static int run_program(void)
@@ -122,7 +105,7 @@ static void what_was_written_among_data_is_not_run(void **state)
     (void)state;
     snprintf(command, sizeof(command), "cp /bin/true %s", in_folder("true"));
     assert_int_equal(system(command), 0); // NOLINT(cert-env33-c)
-    assert_int_equal(in_a_process(run_program), 0);
+    assert_int_equal(in_own_process(run_program), 0);
     unlink(in_folder("true"));
 }
 
@@ -142,7 +125,7 @@ static int name_a_place(void)
 static void what_is_named_may_be_written_also_in_a_folder_of_the_system(void **state)
 {
     (void)state;
-    assert_int_equal(in_a_process(name_a_place), 0);
+    assert_int_equal(in_own_process(name_a_place), 0);
 }
 
 static int name_the_root(void)
@@ -156,7 +139,7 @@ static int name_the_root(void)
 static void what_would_lie_in_the_root_itself_opens_nothing(void **state)
 {
     (void)state;
-    assert_int_equal(in_a_process(name_the_root), 0);
+    assert_int_equal(in_own_process(name_the_root), 0);
 }
 
 int main(void)

@@ -9,31 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "own_process.h"
 #include "self/system_calls.h"
 
-/* What a process finds that gives it up: for good, so each has its own. Returns its exit code: 0, or the line that was not as it should be. */
-static int in_a_process(int (*body)(void))
-{
-    int status;
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (!pid) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        _exit(body());
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
-#define HOLDS(condition) \
-    if (!(condition)) return __LINE__ % 256
 #define IS_REFUSED(call) HOLDS((errno = 0, (call) == -1 && errno == EPERM))
 
 static int give_up(void)
@@ -61,7 +44,7 @@ static int refuse_and_count(void)
 static void what_is_refused_fails_and_is_counted_by_its_name(void **state)
 {
     (void)state;
-    assert_int_equal(in_a_process(refuse_and_count), 0);
+    assert_int_equal(in_own_process(refuse_and_count), 0);
 }
 
 static int call_others(void)
@@ -79,7 +62,7 @@ static int call_others(void)
 static void what_is_unknown_is_not_there_and_what_is_usual_goes_on(void **state)
 {
     (void)state;
-    assert_int_equal(in_a_process(call_others), 0);
+    assert_int_equal(in_own_process(call_others), 0);
 }
 
 static int count_filters(void)
@@ -107,7 +90,7 @@ static int refuse_twice(void)
 static void a_weir_that_was_started_under_it_does_not_add_to_it(void **state)
 {
     (void)state;
-    assert_int_equal(in_a_process(refuse_twice), 0);
+    assert_int_equal(in_own_process(refuse_twice), 0);
 }
 
 static void *do_nothing(void *context)
@@ -125,7 +108,10 @@ static void *work(void *result)
     system_calls_refuse_in_worker();
     if (execve("/bin/true", arguments, NULL) != -1 || errno != EPERM) *line = __LINE__;
     if (unlink("/nowhere") != -1 || errno != EPERM) *line = __LINE__;
+    if (rename("/nowhere", "/elsewhere") != -1 || errno != EPERM) *line = __LINE__;
     if (kill(getpid(), 0) != -1 || errno != EPERM) *line = __LINE__;
+    if (tgkill(getppid(), getppid(), 0) != -1 || errno != EPERM) *line = __LINE__;
+    if (tgkill(getpid(), gettid(), 0) != 0) *line = __LINE__; /* as abort() does */
     if (fork() != -1 || errno != EPERM) *line = __LINE__;
     if (pthread_create(&t, NULL, do_nothing, NULL) != 0 || pthread_join(t, NULL) != 0) *line = __LINE__;
     return NULL;
@@ -148,7 +134,7 @@ static int refuse_in_a_worker(void)
 static void a_worker_starts_threads_alone_and_changes_no_file_and_other_threads_do(void **state)
 {
     (void)state;
-    assert_int_equal(in_a_process(refuse_in_a_worker), 0);
+    assert_int_equal(in_own_process(refuse_in_a_worker), 0);
 }
 
 static volatile sig_atomic_t seen;
@@ -171,7 +157,7 @@ static int send_it(void)
 static void a_signal_that_somebody_sends_goes_to_the_handler_before(void **state)
 {
     (void)state;
-    assert_int_equal(in_a_process(send_it), 0);
+    assert_int_equal(in_own_process(send_it), 0);
 }
 
 int main(void)
