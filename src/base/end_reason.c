@@ -1,5 +1,6 @@
 #include "base/end_reason.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum { STAGE_ANY = false, STAGE_CONNECT = true };
@@ -24,6 +25,21 @@ const char *end_origin_name(enum end_origin origin)
 {
     static const char *const names[] = { "none", "client", "weir", "server", "config" };
     return (unsigned)origin < sizeof(names) / sizeof(*names) ? names[origin] : "none";
+}
+
+enum end_reason end_reason_of_connect(int error)
+{
+    switch (error) {
+    case ECONNREFUSED: return END_CONNECT_REFUSED;
+    case ETIMEDOUT: return END_CONNECT_TIMEOUT;
+    case EMFILE:
+    case ENFILE:
+    case ENOSPC: return END_NO_DESCRIPTORS; /* ENOSPC: no more may be watched by epoll */
+    case ENOMEM:
+    case ENOBUFS: return END_NO_MEMORY;
+    case EAGAIN: return END_NO_PORTS; /* of a socket for datagrams; udp(7) does not say so, the kernel does */
+    default: return END_CONNECT_FAILED;
+    }
 }
 
 enum end_reason end_reason_by_name(const char *name)

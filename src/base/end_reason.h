@@ -59,6 +59,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(MAINTENANCE, "maintenance", WEIR, 503, ANY, "the service is out for maintenance")                              \
     X(CONNECTION_LIMIT, "connection_limit", WEIR, 503, ANY, "weir's connection limit is reached")                    \
     X(NO_DESCRIPTORS, "no_descriptors", WEIR, 503, ANY, "weir is out of file descriptors")                           \
+    X(NO_PORTS, "no_ports", WEIR, 503, ANY, "no local port is free by which datagrams could go to a server")         \
     X(NO_MEMORY, "no_memory", WEIR, 503, ANY, "weir's memory limit is reached")                                      \
     X(DRAINED, "drained", WEIR, 503, ANY, "weir was stopped before the end")                                         \
     X(INTERNAL, "internal", WEIR, 500, ANY, "weir met a state that cannot be")                                       \
@@ -139,5 +140,7 @@ struct end_reason_info {
 const struct end_reason_info *end_reason_info(enum end_reason reason);
 /* "none", "client", "weir", "server", "config". */
 const char *end_origin_name(enum end_origin origin);
+/* Why a socket could not be opened and connected, by its errno. */
+enum end_reason end_reason_of_connect(int error);
 /* END_REASON_COUNT if no reason has that name. */
 enum end_reason end_reason_by_name(const char *name);

@@ -26,6 +26,16 @@ uint32_t limits_connections(uint64_t descriptors, uint32_t workers)
     return left > UINT32_MAX ? UINT32_MAX : (uint32_t)left;
 }
 
+uint32_t limits_udp_sessions(void)
+{
+    unsigned first = 1, last = 0;
+    FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+    if (!f) return 0;
+    bool is_read = fscanf(f, "%u %u", &first, &last) == 2 && first <= last;
+    fclose(f);
+    return is_read ? (last - first + 1) * 3 / 4 + 1 : 0;
+}
+
 uint32_t limits_cores(void)
 {
     cpu_set_t set;

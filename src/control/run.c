@@ -145,6 +145,7 @@ static int open_proxy(struct control *c, struct err *err)
                                .worker_count = workers,
                                .connection_limit = connections,
                                .file_limit = possible / 4,
+                               .udp_session_limit = limits_udp_sessions(),
                                .memory_limit = memory,
                                .given = c->heritage ? &c->heritage->sockets : NULL,
                                .finder = discovery_finder(c->discovery) };

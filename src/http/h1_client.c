@@ -22,16 +22,7 @@ static struct loop *loop_of(struct h1_client *c)
 enum end_reason h1_client_connect_reason(const struct transport *t)
 {
     if (t->fault) return (enum end_reason)t->fault;
-    switch (t->saved_errno) {
-    case ECONNREFUSED: return END_CONNECT_REFUSED;
-    case ETIMEDOUT: return END_CONNECT_TIMEOUT;
-    case EMFILE:
-    case ENFILE:
-    case ENOSPC: return END_NO_DESCRIPTORS;
-    case ENOMEM:
-    case ENOBUFS: return END_NO_MEMORY;
-    default: return END_CONNECT_FAILED;
-    }
+    return end_reason_of_connect(t->saved_errno);
 }
 
 static void shut(struct h1_client *c, bool is_reset)

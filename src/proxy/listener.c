@@ -9,7 +9,7 @@
 static const enum end_reason refusals[] = { END_GATE_DENIED, END_CLIENT_CONNECTIONS, END_CONNECTION_LIMIT,
                                             END_NO_DESCRIPTORS, END_NO_MEMORY };
 /* Of sessions of datagrams. */
-static const enum end_reason udp_refusals[] = { END_RATE_LIMITED, END_DRAINED };
+static const enum end_reason udp_refusals[] = { END_RATE_LIMITED, END_DRAINED, END_NO_PORTS };
 
 static const char *const drop_names[] = {
 #define X(id, name) name,

@@ -221,6 +221,7 @@ static int make(struct proxy **out, const struct proxy_options *o, bool is_detac
     p->worker_count = o->worker_count;
     p->connection_limit = o->connection_limit;
     p->file_limit = o->file_limit;
+    p->udp_session_limit = o->udp_session_limit;
     p->budget.limit = o->memory_limit;
     p->is_detached = is_detached;
     p->given = o->given;

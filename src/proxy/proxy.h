@@ -64,7 +64,8 @@ struct proxy {
     struct denials *denials;            /* for a while; the control thread's to change */
     uint32_t connection_limit;
     uint32_t file_limit; /* of files that are open for clients, shared out among the workers; 0: none */
-    _Atomic uint32_t connections;
+    uint32_t udp_session_limit; /* of all listeners, each of which takes a local port; 0: none */
+    _Atomic uint32_t connections, udp_sessions;
     _Atomic uint64_t asked_ms; /* loop time at which a worker last asked the others for memory */
     _Atomic bool is_draining;
     uint64_t drain_since_ns, drain_until_ns; /* while it is: monotonic; control thread */
@@ -76,7 +77,7 @@ struct proxy {
 struct proxy_options {
     const struct proxy_conf *conf;
     struct conf_arena *arena;
-    uint32_t worker_count, connection_limit, file_limit;
+    uint32_t worker_count, connection_limit, file_limit, udp_session_limit;
     uint64_t memory_limit;
     struct socket_store *given;          /* sockets that this process has already; borrowed, may be NULL */
     const struct servers_finder *finder; /* likewise */

@@ -45,15 +45,26 @@ static bool make_way(struct udp_listener *u)
     return true;
 }
 
+/* Of all listeners. That others may begin some at the same time makes a few more at most: it is far from the last port. */
+static bool has_port(const struct udp_listener *u)
+{
+    struct proxy *p = u->lw->worker->proxy;
+    return !p->udp_session_limit ||
+           atomic_load_explicit(&p->udp_sessions, memory_order_relaxed) < p->udp_session_limit;
+}
+
 static enum end_reason admit(struct udp_listener *u, const struct ip *client, bool *is_counted)
 {
     if (u->stage != UDP_SERVES) return END_DRAINED;
     enum end_reason refused = accept_admit(u->lw, client, is_counted);
     if (refused == END_CONNECTION_LIMIT && make_way(u)) refused = accept_admit(u->lw, client, is_counted);
     if (refused) return refused;
-    if (!is_over_rate(u, client)) return END_NONE;
-    worker_client_closed(u->lw, client, *is_counted);
-    return END_RATE_LIMITED;
+    if (!has_port(u) && !make_way(u))
+        refused = END_NO_PORTS;
+    else if (is_over_rate(u, client))
+        refused = END_RATE_LIMITED;
+    if (refused) worker_client_closed(u->lw, client, *is_counted);
+    return refused;
 }
 
 static struct udp_session *begin(struct udp_socket *k, const struct udp_slot *slot)

@@ -99,6 +99,7 @@ void udp_session_end(struct udp_session *s, enum end_reason reason)
     leave_server(s);
     udp_table_remove(&s->udp->table, &s->place);
     count_less(UDP, &w->live.tunnels);
+    count_less_shared(UDP, &w->proxy->udp_sessions);
     worker_client_closed(s->udp->lw, &s->client, s->is_client_counted);
     s->record.end = (uint8_t)reason;
     s->record.total_us = (w->loop.now_ns - s->start_ns) / 1000;
@@ -151,18 +152,6 @@ static uint32_t pick(struct udp_session *s, enum balance_reason *reason)
     return choice.peer;
 }
 
-static enum end_reason reason_of(int error)
-{
-    switch (error) {
-    case ECONNREFUSED: return END_CONNECT_REFUSED;
-    case EMFILE:
-    case ENFILE: return END_NO_DESCRIPTORS;
-    case ENOMEM:
-    case ENOBUFS: return END_NO_MEMORY;
-    default: return END_CONNECT_FAILED;
-    }
-}
-
 enum try { TRY_GOES_ON, TRY_FAILED, TRY_FULL };
 
 static enum try connect_to(struct udp_session *s, struct server *server, enum balance_reason reason)
@@ -175,7 +164,7 @@ static enum try connect_to(struct udp_session *s, struct server *server, enum ba
     s->record.picked_us = flight_us(s->start_ns, l->now_ns);
     s->server = (struct loop_fd){ .fd = udp_socket_connect(&server->address), .on_ready = on_server_ready };
     if (s->server.fd >= 0 && loop_fd_register(l, &s->server, EPOLLIN) == 0) return TRY_GOES_ON;
-    s->last = reason_of(errno);
+    s->last = end_reason_of_connect(errno);
     attempt_end(&s->attempt, s->last);
     if (s->server.fd >= 0) close(s->server.fd);
     s->server.fd = -1;
@@ -235,7 +224,7 @@ static void server_failed(struct udp_session *s, enum end_reason reason)
         leave_server(s);
         if (!connect_next(s)) return;
         if (send(s->server.fd, s->first, s->kept, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return;
-        reason = reason_of(errno);
+        reason = end_reason_of_connect(errno);
     }
 }
 
@@ -287,6 +276,7 @@ struct udp_session *udp_session_start(struct udp_listener *u, struct udp_socket 
     describe(s, &client);
     udp_table_add(&u->table, &s->place, loop_now_ms(&w->loop));
     count_add(&w->live.tunnels, 1);
+    atomic_fetch_add_explicit(&w->proxy->udp_sessions, 1, memory_order_relaxed);
     return connect_next(s) ? s : NULL;
 }
 
@@ -355,7 +345,7 @@ uint32_t udp_session_pass(struct udp_session *s, uint32_t first, uint32_t count)
             continue;
         }
         bool is_kept = s->kept > 0;
-        server_failed(s, reason_of(errno));
+        server_failed(s, end_reason_of_connect(errno));
         if (s->is_over) return is_kept ? count : done;
         note_sent(s, b, first + done, 1);
         done++;
@@ -391,7 +381,7 @@ static void take_answers(struct udp_session *s)
     if (is_counted && s->awaited < room) room = s->awaited ? (uint32_t)s->awaited : 1;
     enum io io = udp_batch_receive(u->out, s->server.fd, first, room, &count);
     if (io == IO_FAIL) {
-        server_failed(s, reason_of(errno));
+        server_failed(s, end_reason_of_connect(errno));
         return;
     }
     if (count) {

@@ -1,6 +1,7 @@
 #include "base/end_reason.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -42,6 +43,19 @@ static void some_reasons_say_that_the_server_could_not_be_reached(void **state)
     assert_false(end_reason_info(END_SEND_FAILED)->is_connect);
 }
 
+/* A server is not to blame for what this host has none of. */
+static void what_is_used_up_here_is_no_failure_of_a_server(void **state)
+{
+    (void)state;
+    static const int ours[] = { EMFILE, ENFILE, ENOSPC, ENOMEM, ENOBUFS, EAGAIN };
+    static const int theirs[] = { ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EADDRNOTAVAIL };
+    for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
+        assert_int_equal(end_reason_info(end_reason_of_connect(ours[i]))->origin, ORIGIN_WEIR);
+    for (size_t i = 0; i < sizeof(theirs) / sizeof(*theirs); i++)
+        assert_true(end_reason_info(end_reason_of_connect(theirs[i]))->is_connect);
+    assert_int_equal(end_reason_of_connect(ECONNREFUSED), END_CONNECT_REFUSED);
+}
+
 static void unknown_reasons_and_names_are_survived(void **state)
 {
     (void)state;
@@ -56,6 +70,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_reason_has_a_name_of_its_own_and_a_meaning),
         cmocka_unit_test(some_reasons_say_that_the_server_could_not_be_reached),
+        cmocka_unit_test(what_is_used_up_here_is_no_failure_of_a_server),
         cmocka_unit_test(unknown_reasons_and_names_are_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 /* after the above */
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -21,6 +22,18 @@
 
 #define WAIT_TURNS 2000
 #define IDLE_MS 5000
+
+/* The kernel's part, where it is to have no port left for weir's sockets. */
+static bool is_out_of_ports;
+
+int connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+    static int (*next)(int, const struct sockaddr *, socklen_t);
+    if (!next) *(void **)&next = dlsym(RTLD_NEXT, "connect");
+    if (!is_out_of_ports) return next(fd, addr, len);
+    errno = EAGAIN;
+    return -1;
+}
 
 struct udp_scene {
     struct scene s;
@@ -110,6 +123,11 @@ static void answer(const struct udp_scene *u, int which, const struct address *t
 static uint32_t sessions(const struct udp_scene *u)
 {
     return count_get(&u->s.worker->live.tunnels);
+}
+
+static uint64_t refused(const struct udp_scene *u, enum end_reason reason)
+{
+    return metric_sum(u->s.proxy->metrics, u->s.proxy->listeners[0]->meter_refused[reason]);
 }
 
 static void ask(struct udp_scene *u, int client, int which)
@@ -306,8 +324,7 @@ static void at_the_bound_only_who_is_silent_makes_way(void **state)
     ask(&u, clients[1], 0);
     say(clients[2], "what?");
     assert_true(is_silent(&u, u.servers[0])); /* nobody was silent for a second */
-    assert_int_equal(
-        metric_sum(u.s.proxy->metrics, u.s.proxy->listeners[0]->meter_refused[END_CONNECTION_LIMIT]), 1);
+    assert_int_equal(refused(&u, END_CONNECTION_LIMIT), 1);
     pass_time(&u.s, UDP_QUIET_MS);
     ask(&u, clients[1], 0);
     ask(&u, clients[3], 0);
@@ -316,6 +333,52 @@ static void at_the_bound_only_who_is_silent_makes_way(void **state)
     ask(&u, clients[1], 0); /* whose session it was not */
     assert_int_equal(flight_written(u.s.worker->flights), 1);
     for (int i = 0; i < 4; i++) close(clients[i]);
+    close_scene(&u);
+}
+
+static void that_no_port_is_left_is_no_failure_of_a_server(void **state)
+{
+    (void)state;
+    struct udp_scene u;
+    open_scene(&u);
+    scene_start(&u.s);
+    int client = client_open(&u);
+    say(client, "what?");
+    is_out_of_ports = true;
+    turns(&u.s, 5);
+    is_out_of_ports = false;
+    assert_int_equal(sessions(&u), 0);
+    struct flight_record r = last_record(&u.s);
+    assert_int_equal(r.end, END_NO_PORTS);
+    assert_int_equal(r.attempt_count, 1); /* for the next server there would be none either */
+    const struct roster *roster = u.s.proxy->pools[0]->roster;
+    for (int i = 0; i < SERVERS; i++)
+        assert_int_equal(metric_sum(u.s.proxy->metrics, roster->places[i].server->meter_failures), 0);
+    close(client);
+    close_scene(&u);
+}
+
+/* The last of them are costly to find. */
+static void where_few_ports_are_left_only_who_is_silent_makes_way(void **state)
+{
+    (void)state;
+    struct udp_scene u;
+    int clients[3];
+    open_scene(&u);
+    one_server(&u.s);
+    u.s.listener.udp.responses = 0;
+    scene_start(&u.s);
+    u.s.proxy->udp_session_limit = 1;
+    for (int i = 0; i < 3; i++) clients[i] = client_open(&u);
+    ask(&u, clients[0], 0);
+    say(clients[1], "what?");
+    assert_true(is_silent(&u, u.servers[0]));
+    assert_int_equal(refused(&u, END_NO_PORTS), 1);
+    pass_time(&u.s, UDP_QUIET_MS);
+    ask(&u, clients[2], 0);
+    assert_int_equal(sessions(&u), 1);
+    assert_int_equal(last_record(&u.s).end, END_DISPLACED);
+    for (int i = 0; i < 3; i++) close(clients[i]);
     close_scene(&u);
 }
 
@@ -453,6 +516,8 @@ int main(void)
         cmocka_unit_test(an_answer_that_does_not_come_is_the_servers_failure),
         cmocka_unit_test(without_a_number_of_answers_silence_ends_a_session),
         cmocka_unit_test(at_the_bound_only_who_is_silent_makes_way),
+        cmocka_unit_test(that_no_port_is_left_is_no_failure_of_a_server),
+        cmocka_unit_test(where_few_ports_are_left_only_who_is_silent_makes_way),
         cmocka_unit_test(more_than_a_turn_may_take_is_taken_in_the_next),
         cmocka_unit_test(a_server_that_is_taken_out_is_left_with_the_next_datagram),
         cmocka_unit_test(who_leaves_answers_what_was_asked_and_begins_nothing),
