@@ -321,7 +321,7 @@ static void keep(struct udp_session *s, const struct udp_slot *slot, uint32_t co
 uint32_t udp_session_pass(struct udp_session *s, uint32_t first, uint32_t count)
 {
     struct udp_batch *b = worker_of(s)->udp.in;
-    uint32_t done = 0;
+    uint32_t done = 0, again = UINT32_MAX;
     if (bug_if(UDP, s->is_over || s->server.fd < 0)) return count;
     if (is_forsaken(s)) {
         udp_session_end(s, END_MOVED);
@@ -338,6 +338,11 @@ uint32_t udp_session_pass(struct udp_session *s, uint32_t first, uint32_t count)
         if (errno == EAGAIN || errno == ENOBUFS) {
             drop(s, UDP_DROP_SERVER, datagrams_in(b, first + done, count - done));
             return count;
+        }
+        /* The way may have said that of one that was sent before: what is sent after that is cut to fit. */
+        if (errno == EMSGSIZE && again != done) {
+            again = done;
+            continue;
         }
         if (errno == EMSGSIZE) {
             drop(s, UDP_DROP_TOO_LARGE, udp_slot_datagrams(&b->slots[first + done]));
@@ -380,6 +385,12 @@ static void take_answers(struct udp_session *s)
     uint32_t room = udp_worker_room(u, s->at), first = u->out_count, count;
     if (is_counted && s->awaited < room) room = s->awaited ? (uint32_t)s->awaited : 1;
     enum io io = udp_batch_receive(u->out, s->server.fd, first, room, &count);
+    /* Of what was sent to it, the way has said so (ICMP): it says nothing of the server. Answers may wait behind it. */
+    if (io == IO_FAIL && errno == EMSGSIZE) {
+        drop(s, UDP_DROP_TOO_LARGE, 1);
+        loop_defer(loop_of(s), &s->more);
+        return;
+    }
     if (io == IO_FAIL) {
         server_failed(s, end_reason_of_connect(errno));
         return;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -32,6 +33,29 @@ int connect(int fd, const struct sockaddr *addr, socklen_t len)
     if (!next) *(void **)&next = dlsym(RTLD_NEXT, "connect");
     if (!is_out_of_ports) return next(fd, addr, len);
     errno = EAGAIN;
+    return -1;
+}
+
+/* The kernel's part, where a router between weir and a server is to have said that what was sent was too large for the next link. */
+static bool is_said_too_large;
+
+int recvmmsg(int fd, struct mmsghdr *vmessages, unsigned vlen, int flags, struct timespec *tmo)
+{
+    struct address peer = { .len = sizeof(peer.sa) };
+    bool is_connected = getpeername(fd, &peer.sa.any, &peer.len) == 0;
+    if (!is_said_too_large || !is_connected)
+        return (int)syscall(SYS_recvmmsg, fd, vmessages, vlen, flags, tmo);
+    is_said_too_large = false;
+    errno = EMSGSIZE;
+    return -1;
+}
+
+int sendmmsg(int fd, struct mmsghdr *vmessages, unsigned vlen, int flags)
+{
+    if (!is_said_too_large || vmessages->msg_hdr.msg_name)
+        return (int)syscall(SYS_sendmmsg, fd, vmessages, vlen, flags);
+    is_said_too_large = false;
+    errno = EMSGSIZE;
     return -1;
 }
 
@@ -358,6 +382,34 @@ static void that_no_port_is_left_is_no_failure_of_a_server(void **state)
     close_scene(&u);
 }
 
+static void what_was_too_large_for_the_way_is_no_failure_of_a_server(void **state)
+{
+    (void)state;
+    struct udp_scene u;
+    struct address from;
+    open_scene(&u);
+    one_server(&u.s);
+    u.s.listener.udp.responses = 0;
+    scene_start(&u.s);
+    int client = client_open(&u);
+    say(client, "what?");
+    hears(&u, u.servers[0], "what?", &from);
+    answer(&u, 0, &from, "that");
+    is_said_too_large = true; /* weir hears of it where it would take the answer */
+    hears(&u, client, "that", NULL);
+    say(client, "more?");
+    is_said_too_large = true; /* and where it would send more */
+    hears(&u, u.servers[0], "more?", NULL);
+    assert_false(is_said_too_large);
+    assert_int_equal(sessions(&u), 1);
+    assert_int_equal(metric_sum(u.s.proxy->metrics, u.s.proxy->listeners[0]->udp.dropped[UDP_DROP_TOO_LARGE]),
+                     1);
+    const struct server *server = u.s.proxy->pools[0]->roster->places[0].server;
+    assert_int_equal(metric_sum(u.s.proxy->metrics, server->meter_failures), 0);
+    close(client);
+    close_scene(&u);
+}
+
 /* The last of them are costly to find. */
 static void where_few_ports_are_left_only_who_is_silent_makes_way(void **state)
 {
@@ -517,6 +569,7 @@ int main(void)
         cmocka_unit_test(without_a_number_of_answers_silence_ends_a_session),
         cmocka_unit_test(at_the_bound_only_who_is_silent_makes_way),
         cmocka_unit_test(that_no_port_is_left_is_no_failure_of_a_server),
+        cmocka_unit_test(what_was_too_large_for_the_way_is_no_failure_of_a_server),
         cmocka_unit_test(where_few_ports_are_left_only_who_is_silent_makes_way),
         cmocka_unit_test(more_than_a_turn_may_take_is_taken_in_the_next),
         cmocka_unit_test(a_server_that_is_taken_out_is_left_with_the_next_datagram),
