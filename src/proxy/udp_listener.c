@@ -263,10 +263,19 @@ int udp_listener_open(struct listener_worker *lw, int fd, struct err *err)
     return add_socket(u, fd, err);
 }
 
-void udp_listener_use(struct udp_listener *u)
+static void arm_anew(struct udp_listener *u)
 {
     loop_disarm(loop_of(u), &u->sweep); /* it may be due earlier now */
     udp_listener_arm(u);
+}
+
+void udp_listener_use(struct udp_listener *u)
+{
+    const struct listener_conf *conf = u->lw->routes->conf;
+    udp_table_fit(&u->table, conf->udp.sessions);
+    for (struct udp_socket *k = u->sockets; k; k = k->next)
+        udp_socket_prepare(k->fd, &conf->bind, conf->udp.buffer_bytes);
+    arm_anew(u);
 }
 
 void udp_listener_leave(struct udp_listener *u, bool is_taken_elsewhere)
@@ -278,7 +287,7 @@ void udp_listener_leave(struct udp_listener *u, bool is_taken_elsewhere)
     if (u->stage != UDP_MUTE) u->stage = is_taken_elsewhere ? UDP_MUTE : UDP_LEAVES;
     if (u->stage == UDP_MUTE)
         for (struct udp_socket *k = u->sockets; k; k = k->next) silence(k);
-    udp_listener_use(u);
+    arm_anew(u);
 }
 
 void udp_listener_unpin(struct udp_listener *u)

@@ -8,17 +8,6 @@
 #define BUCKETS_MIN 64u
 #define BUCKETS_MAX (1u << 20)
 
-bool udp_table_init(struct udp_table *t, uint32_t places, uint64_t seed)
-{
-    uint32_t buckets = BUCKETS_MIN;
-    while (buckets < places && buckets < BUCKETS_MAX) buckets *= 2;
-    *t = (struct udp_table){ .buckets = calloc(buckets, sizeof(struct udp_place *)),
-                             .seed = seed,
-                             .mask = buckets - 1 };
-    list_init(&t->order);
-    return t->buckets != NULL;
-}
-
 void udp_table_fini(struct udp_table *t)
 {
     (void)bug_if(UDP, t->count);
@@ -31,6 +20,35 @@ static struct udp_place **bucket_of(const struct udp_table *t, const struct udp_
     return &t->buckets[XXH3_64bits_withSeed(flow, sizeof(*flow), t->seed) & t->mask];
 }
 
+static void put(struct udp_table *t, struct udp_place *p)
+{
+    struct udp_place **bucket = bucket_of(t, &p->flow);
+    p->next = *bucket;
+    *bucket = p;
+}
+
+void udp_table_fit(struct udp_table *t, uint32_t places)
+{
+    uint32_t buckets = BUCKETS_MIN;
+    while (buckets < places && buckets < BUCKETS_MAX) buckets *= 2;
+    if (t->buckets && buckets <= t->mask + 1) return;
+    struct udp_place **room = calloc(buckets, sizeof(*room));
+    if (!room) return;
+    free(t->buckets);
+    t->buckets = room;
+    t->mask = buckets - 1;
+    for (struct list *at = t->order.next; at != &t->order; at = at->next)
+        put(t, container_of(at, struct udp_place, order));
+}
+
+bool udp_table_init(struct udp_table *t, uint32_t places, uint64_t seed)
+{
+    *t = (struct udp_table){ .seed = seed };
+    list_init(&t->order);
+    udp_table_fit(t, places);
+    return t->buckets != NULL;
+}
+
 struct udp_place *udp_table_find(const struct udp_table *t, const struct udp_flow *flow)
 {
     struct udp_place *p = *bucket_of(t, flow);
@@ -40,9 +58,7 @@ struct udp_place *udp_table_find(const struct udp_table *t, const struct udp_flo
 
 void udp_table_add(struct udp_table *t, struct udp_place *p, uint64_t now_ms)
 {
-    struct udp_place **bucket = bucket_of(t, &p->flow);
-    p->next = *bucket;
-    *bucket = p;
+    put(t, p);
     p->seen_ms = now_ms;
     list_push_back(&t->order, &p->order);
     t->count++;

@@ -24,6 +24,8 @@ struct udp_table {
 
 /* For about `places`: more take longer to find. False: out of memory. */
 MUST_CHECK bool udp_table_init(struct udp_table *t, uint32_t places, uint64_t seed);
+/* For more of them, of whom some may be there; without memory for that it stays as it is. */
+void udp_table_fit(struct udp_table *t, uint32_t places);
 /* Empty. */
 void udp_table_fini(struct udp_table *t);
 /* NULL: there is none. */

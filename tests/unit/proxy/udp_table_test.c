@@ -78,11 +78,34 @@ static void many_more_than_there_are_buckets_are_found(void **state)
     udp_table_fini(&t);
 }
 
+static void room_for_more_is_made_while_some_are_there(void **state)
+{
+    (void)state;
+    static struct udp_place places[5000];
+    struct udp_table t;
+    assert_true(udp_table_init(&t, 1, 42));
+    for (uint16_t i = 0; i < 5000; i++) {
+        if (i == 2500) udp_table_fit(&t, 5000);
+        places[i].flow = flow_of(i, 0);
+        udp_table_add(&t, &places[i], i);
+    }
+    assert_true(t.mask >= 4999);
+    udp_table_fit(&t, 1); /* it never shrinks */
+    assert_true(t.mask >= 4999);
+    for (uint16_t i = 0; i < 5000; i++) assert_ptr_equal(udp_table_find(&t, &places[i].flow), &places[i]);
+    for (uint16_t i = 0; i < 5000; i++) {
+        assert_ptr_equal(udp_table_oldest(&t), &places[i]);
+        udp_table_remove(&t, &places[i]);
+    }
+    udp_table_fini(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_session_is_found_by_port_and_by_the_address_that_was_asked),
         cmocka_unit_test(who_is_heard_of_is_silent_no_longer),
+        cmocka_unit_test(room_for_more_is_made_while_some_are_there),
         cmocka_unit_test(many_more_than_there_are_buckets_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

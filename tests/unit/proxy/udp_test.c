@@ -499,6 +499,40 @@ static void a_server_that_is_taken_out_is_left_with_the_next_datagram(void **sta
     close_scene(&u);
 }
 
+static int buffer_of(const struct udp_scene *u)
+{
+    int bytes = 0;
+    socklen_t len = sizeof(bytes);
+    int fd = u->s.proxy->listeners[0]->workers[0].udp->sockets->fd;
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &len), 0);
+    return bytes;
+}
+
+static void a_reload_gives_a_listener_its_new_bounds(void **state)
+{
+    (void)state;
+    struct udp_scene u;
+    struct proxy_change change;
+    struct err err = { "" };
+    open_scene(&u);
+    u.s.listener.udp.buffer_bytes = 16384;
+    scene_start(&u.s);
+    const struct udp_listener *listener = u.s.proxy->listeners[0]->workers[0].udp;
+    int before = buffer_of(&u);
+    assert_true(listener->table.mask < 4999);
+    struct listener_conf more = u.s.listener;
+    struct proxy_conf conf = u.s.conf;
+    more.udp.buffer_bytes = 65536;
+    more.udp.sessions = 5000;
+    conf.listeners.data = &more;
+    assert_int_equal(proxy_prepare_change(&change, u.s.proxy, &conf, NULL, &err), 0);
+    proxy_commit_change(&change, NULL);
+    turns(&u.s, 2);
+    assert_int_equal(buffer_of(&u), 4 * before);
+    assert_true(listener->table.mask >= 4999);
+    close_scene(&u);
+}
+
 static void who_leaves_answers_what_was_asked_and_begins_nothing(void **state)
 {
     (void)state;
@@ -573,6 +607,7 @@ int main(void)
         cmocka_unit_test(where_few_ports_are_left_only_who_is_silent_makes_way),
         cmocka_unit_test(more_than_a_turn_may_take_is_taken_in_the_next),
         cmocka_unit_test(a_server_that_is_taken_out_is_left_with_the_next_datagram),
+        cmocka_unit_test(a_reload_gives_a_listener_its_new_bounds),
         cmocka_unit_test(who_leaves_answers_what_was_asked_and_begins_nothing),
         cmocka_unit_test(whose_sockets_others_take_from_only_answers),
     };
