@@ -23,6 +23,14 @@ static bool is_loaded(const struct concurrency_state *c, const struct concurrenc
     return w->in_flight * 2.0 >= c->limit;
 }
 
+/* Who has his answer and goes on, with a long body or as a tunnel, keeps his place, however few are let in: a limit below these would
+ * let nobody in, and without answers it would stay there. So it sinks no further than to them and the least that may wait. */
+static double lowest(const struct concurrency_state *c, const struct concurrency_conf *conf,
+                     const struct concurrency_window *w)
+{
+    return fmin(bounded(c->limit, conf), fmax(w->in_flight - w->waiting, 0) + conf->least);
+}
+
 /* With few at a time it shows again how long an answer takes; where there are few anyway it shows now. */
 static void look_at_baseline(struct concurrency_state *c, const struct concurrency_conf *conf,
                              const struct concurrency_window *w)
@@ -31,7 +39,7 @@ static void look_at_baseline(struct concurrency_state *c, const struct concurren
     if (w->now_ms < c->probe_at_ms) return;
     if (is_loaded(c, w)) {
         c->limit_before = c->limit;
-        c->limit = bounded(c->limit / PROBE_PART, conf);
+        c->limit = fmax(bounded(c->limit / PROBE_PART, conf), lowest(c, conf, w));
         c->probe_windows = PROBE_WINDOWS;
     } else {
         c->baseline_us = w->mean_us;
@@ -56,7 +64,7 @@ static void follow_gradient(struct concurrency_state *c, const struct concurrenc
     /* Room for a few who wait there: else a server that is done has nothing to go on with. */
     double target = c->limit * gradient + sqrt(c->limit);
     if (target > c->limit && !is_loaded(c, w)) return; /* more than is asked for says nothing */
-    c->limit = bounded(c->limit + (target - c->limit) * STEP, conf);
+    c->limit = fmax(bounded(c->limit + (target - c->limit) * STEP, conf), lowest(c, conf, w));
 }
 
 uint32_t concurrency_step(struct concurrency_state *c, const struct concurrency_conf *conf,
@@ -113,12 +121,16 @@ static uint32_t end_window(struct concurrency *c, const struct concurrency_conf 
 {
     uint32_t samples = atomic_exchange_explicit(&c->samples, 0, memory_order_relaxed);
     uint64_t sum_us = atomic_exchange_explicit(&c->sum_us, 0, memory_order_relaxed);
+    uint64_t first_ms = atomic_load_explicit(&c->first_ms, memory_order_relaxed);
     atomic_store_explicit(&c->window_from_ms, now_ms, memory_order_relaxed);
     /* Somebody else may have ended it a moment ago: then this one is too short. Or a configuration has come by which nothing is
      * found out any more, which this worker has yet to hear of. */
     if (samples < SAMPLES_LEAST || !c->is_on) return 0;
     uint32_t in_flight = atomic_load_explicit(&peer->in_flight, memory_order_relaxed);
-    const struct concurrency_window w = { now_ms, (double)sum_us / samples, in_flight };
+    double took_us = now_ms > first_ms ? (double)(now_ms - first_ms) * 1000 : 1000;
+    /* Little's law: what they have waited together, by the time in which they did. */
+    const struct concurrency_window w = { now_ms, (double)sum_us / samples, (double)sum_us / took_us,
+                                          in_flight };
     uint32_t cap = lesser_cap(concurrency_step(&c->state, conf, &w), c->configured);
     uint32_t before = atomic_exchange(&peer->cap, cap);
     return cap > before ? cap - before : 0;
@@ -130,6 +142,7 @@ uint32_t concurrency_observe(struct concurrency *c, const struct concurrency_con
     uint64_t from_ms = atomic_load_explicit(&c->window_from_ms, memory_order_relaxed);
     atomic_fetch_add_explicit(&c->sum_us, took_us ? took_us : 1, memory_order_relaxed);
     uint32_t samples = atomic_fetch_add_explicit(&c->samples, 1, memory_order_relaxed) + 1;
+    if (samples == 1) atomic_store_explicit(&c->first_ms, now_ms, memory_order_relaxed);
     if (samples < SAMPLES_LEAST || now_ms < from_ms + conf->window_ms || !try_enter(c)) return 0;
     uint32_t more = end_window(c, conf, peer, now_ms);
     leave(c);

@@ -30,6 +30,7 @@ extern const struct conf_type pool_concurrency_type;
 struct concurrency_window {
     uint64_t now_ms;
     double mean_us;
+    double waiting;     /* exchanges that had no answer yet, on average */
     uint32_t in_flight; /* now */
 };
 
@@ -49,6 +50,7 @@ uint32_t concurrency_step(struct concurrency_state *c, const struct concurrency_
 /* A server's: who writes its peer.cap. Any thread. */
 struct concurrency {
     _Atomic uint64_t sum_us, window_from_ms;
+    _Atomic uint64_t first_ms; /* the window's first answer: before it there may have been a silence */
     _Atomic uint32_t samples;
     _Atomic bool is_busy; /* somebody ends a window, or sets it: what follows is his */
     bool is_on;

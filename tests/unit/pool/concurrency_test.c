@@ -25,7 +25,7 @@ static uint32_t settle(struct concurrency_state *c, double lanes, uint64_t *now_
     uint32_t limit = 0;
     for (uint32_t i = 0; i < windows; i++) {
         double busy = c->limit > 0 ? c->limit : conf.start;
-        const struct concurrency_window w = { *now_ms += conf.window_ms, mean_us(busy, lanes),
+        const struct concurrency_window w = { *now_ms += conf.window_ms, mean_us(busy, lanes), busy,
                                               (uint32_t)busy };
         limit = concurrency_step(c, &conf, &w);
     }
@@ -74,7 +74,7 @@ static void what_is_not_asked_for_does_not_raise_it(void **state)
     (void)state;
     struct concurrency_state c = { 0 };
     for (uint32_t i = 0; i < 100; i++) {
-        const struct concurrency_window w = { 1000 + 200 * i, 20000, 3 };
+        const struct concurrency_window w = { 1000 + 200 * i, 20000, 3, 3 };
         assert_int_equal(concurrency_step(&c, &conf, &w), conf.start);
     }
 }
@@ -87,7 +87,7 @@ static void it_keeps_within_its_bounds(void **state)
     rng_seed(&rng, 7);
     for (uint32_t i = 0; i < 5000; i++) {
         const struct concurrency_window w = { 1000 + 200 * i, 1 + rng_below(&rng, 10000000),
-                                              rng_below(&rng, 3000) };
+                                              rng_below(&rng, 3000), rng_below(&rng, 3000) };
         assert_in_range(concurrency_step(&c, &conf, &w), conf.least, conf.most);
     }
 }
@@ -111,6 +111,32 @@ static void a_window_ends_when_it_is_time_and_enough_has_come(void **state)
     assert_int_equal(observe(&c, &peer, 30, 1400), 0);
     assert_true(observe(&c, &peer, 1, 1500) > 0);
     assert_true(peer.cap > conf.start);
+}
+
+/* Twenty tunnels, and four at a time that are answered within 20 ms: whatever else it is, the limit lets somebody in. */
+static void who_has_an_answer_and_goes_on_is_not_reckoned_with_those_who_wait(void **state)
+{
+    (void)state;
+    struct concurrency c = { .window_from_ms = 1000 };
+    struct balance_peer peer = { .in_flight = 24 };
+    struct concurrency_conf own = conf;
+    uint64_t now_ms = 1000;
+    own.most = 24;
+    concurrency_set(&c, &own, &peer, 0);
+    uint32_t probes = 0;
+    for (uint32_t i = 0; i < 200; i++) {
+        for (uint32_t k = 0; k < 40; k++)
+            (void)concurrency_observe(&c, &own, &peer, 20000, now_ms += own.window_ms / 40);
+        if (i > 10) assert_true(peer.cap > 20);
+        if (c.state.probe_windows) probes++;
+    }
+    assert_true(probes > 0);
+    /* Its answers take ten times as long. */
+    for (uint32_t i = 0; i < 200; i++) {
+        for (uint32_t k = 0; k < 4; k++)
+            (void)concurrency_observe(&c, &own, &peer, 200000, now_ms += own.window_ms / 4);
+        assert_true(peer.cap > 20);
+    }
 }
 
 static void another_configuration_goes_on_from_where_it_is(void **state)
@@ -364,6 +390,7 @@ int main(void)
         cmocka_unit_test(what_is_not_asked_for_does_not_raise_it),
         cmocka_unit_test(it_keeps_within_its_bounds),
         cmocka_unit_test(a_window_ends_when_it_is_time_and_enough_has_come),
+        cmocka_unit_test(who_has_an_answer_and_goes_on_is_not_reckoned_with_those_who_wait),
         cmocka_unit_test(another_configuration_goes_on_from_where_it_is),
         cmocka_unit_test(ten_times_as_many_as_can_be_served_are_served_as_well_as_can_be),
         cmocka_unit_test(a_lower_cap_holds_although_somebody_always_waits),
