@@ -17,6 +17,13 @@ static inline uint32_t count_get(const uint32_t *counter)
     return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
+/* One more of what this thread alone changes. */
+static inline void count_own(_Atomic uint64_t *counter)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
 /* One less of what was counted before. Never below none, which would be more than any limit allows, for ever. */
 #define count_less(place, counter)                                         \
     do {                                                                   \

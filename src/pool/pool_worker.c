@@ -132,7 +132,7 @@ void pool_unlease(struct pool_worker *pw, struct server *s)
 
 static void one_less_open(struct pool_worker *pw, struct server *s)
 {
-    moves_add(&server_worker_of(pw, s)->moves);
+    count_own(&server_worker_of(pw, s)->moves);
     slot_give(&s->peer.open_connections);
     count_less(POOL_WORKER, pw->env->upstream_live);
     count_less(POOL_WORKER, &pw->open);
@@ -147,7 +147,7 @@ void pool_connection_closed(struct pool_worker *pw, struct server *s)
 bool pool_enter(struct pool_worker *pw, struct server *s)
 {
     if (bug_if(POOL_WORKER, s->pool != pw->pool) || !slot_enter(pw, s)) return false;
-    moves_add(&server_worker_of(pw, s)->moves);
+    count_own(&server_worker_of(pw, s)->moves);
     atomic_fetch_add(&s->peer.open_connections, 1);
     count_add(pw->env->upstream_live, 1);
     count_add(&pw->open, 1);

@@ -55,8 +55,8 @@ struct server_worker {
     uint32_t
         slots; /* of those that are counted in flight, how many this worker holds: for attempts, and those handed */
     uint64_t slots_sent, slots_received; /* to other workers, and by them to this one */
-    /* Goes up before each change that this worker makes to what all workers count of the server: who reads it after a sum knows
-     * how far that may be off. It writes, others may look. */
+    /* Goes up before each change that this worker makes to what all workers count of the server, with memory_order_release at
+     * least: who reads it after a sum knows how far that may be off. It writes, others may look. */
     _Atomic uint64_t moves;
     struct server_stock stock;
     struct pipelining pipelining;
@@ -106,11 +106,6 @@ struct pool_worker {
     struct slab upstreams;
     struct slab pipelined; /* streams of upstreams that have several */
 };
-
-static inline void moves_add(_Atomic uint64_t *moves)
-{
-    atomic_store_explicit(moves, atomic_load_explicit(moves, memory_order_relaxed) + 1, memory_order_release);
-}
 
 static inline struct server_worker *server_worker_of(const struct pool_worker *pw, struct server *s)
 {

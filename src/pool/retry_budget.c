@@ -1,27 +1,22 @@
 #include "pool/retry_budget.h"
 
+#include "base/count.h"
 #include "pool/pool_worker.h"
 
 /* What a request earns: another attempt costs as much as many of them earn, whatever share is configured by then. */
 #define REQUEST UINT64_C(100)
 #define SLOW_EACH_MS 1000
 
-static void add_own(_Atomic uint64_t *counter)
-{
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
-}
-
 void retry_budget_began(struct pool_worker *pw)
 {
-    add_own(&pw->tally.begun);
+    count_own(&pw->tally.begun);
 }
 
 void retry_budget_ended(struct pool_worker *pw, bool is_again)
 {
-    add_own(&pw->tally.ended);
-    moves_add(&pw->moves);
-    if (is_again) atomic_fetch_sub_explicit(&pw->pool->retries.retrying, 1, memory_order_relaxed);
+    count_own(&pw->tally.ended);
+    count_own(&pw->moves);
+    if (is_again) atomic_fetch_sub_explicit(&pw->pool->retries.retrying, 1, memory_order_release);
 }
 
 struct sums {
@@ -44,8 +39,8 @@ static struct sums sum_up(const struct pool *p)
 
 static bool enter(struct pool *p, uint64_t most)
 {
-    if (atomic_fetch_add_explicit(&p->retries.retrying, 1, memory_order_relaxed) < most) return true;
-    atomic_fetch_sub_explicit(&p->retries.retrying, 1, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&p->retries.retrying, 1, memory_order_release) < most) return true;
+    atomic_fetch_sub_explicit(&p->retries.retrying, 1, memory_order_release);
     return false;
 }
 
@@ -74,7 +69,7 @@ static bool afford(struct pool_worker *pw, bool is_again)
     uint64_t lent = conf->reserve * cost, earned = s.begun * REQUEST;
     if (!is_again && !enter(p, conf->reserve + s.live * conf->share / 100)) return false;
     if (spend(p, earned > lent ? earned : lent, lent + s.live * REQUEST, cost)) return true;
-    if (!is_again) atomic_fetch_sub_explicit(&p->retries.retrying, 1, memory_order_relaxed);
+    if (!is_again) atomic_fetch_sub_explicit(&p->retries.retrying, 1, memory_order_release);
     return false;
 }
 
@@ -89,9 +84,9 @@ static bool is_slow_ones_turn(struct pool_worker *pw)
 
 bool retry_budget_take(struct pool_worker *pw, bool is_again, bool is_slow)
 {
-    moves_add(&pw->moves);
+    count_own(&pw->moves);
     if (afford(pw, is_again)) return true;
     if (!is_slow || !is_slow_ones_turn(pw)) return false;
-    if (!is_again) atomic_fetch_add_explicit(&pw->pool->retries.retrying, 1, memory_order_relaxed);
+    if (!is_again) atomic_fetch_add_explicit(&pw->pool->retries.retrying, 1, memory_order_release);
     return true;
 }

@@ -37,7 +37,7 @@ void slot_give(_Atomic uint32_t *counter)
 static bool take(struct pool_worker *pw, struct server *s, uint32_t cap)
 {
     struct server_worker *sw = server_worker_of(pw, s);
-    moves_add(&sw->moves);
+    count_own(&sw->moves);
     if (!slot_take(&s->peer.in_flight, cap)) return false;
     sw->slots++;
     return true;
@@ -46,7 +46,7 @@ static bool take(struct pool_worker *pw, struct server *s, uint32_t cap)
 void slot_give_up(struct pool_worker *pw, struct server *s)
 {
     struct server_worker *sw = server_worker_of(pw, s);
-    moves_add(&sw->moves);
+    count_own(&sw->moves);
     if (!bug_if(QUEUE, !sw->slots)) sw->slots--;
     slot_give(&s->peer.in_flight);
 }
@@ -62,8 +62,8 @@ static void on_slot_mail(void *reader, const struct mail *m);
 static bool give_to(struct pool_worker *pw, struct pool_worker *to, struct server *s)
 {
     struct server_worker *sw = server_worker_of(to, s), *own = server_worker_of(pw, s);
-    moves_add(&pw->moves);
-    atomic_fetch_add_explicit(&to->promised, 1, memory_order_relaxed);
+    count_own(&pw->moves);
+    atomic_fetch_add_explicit(&to->promised, 1, memory_order_release);
     if (to == pw) {
         if (!sw->handed++) list_push_back(&pw->handed_servers, &sw->handed_link);
         loop_defer(pw->env->loop, &pw->handed_task);
@@ -75,7 +75,7 @@ static bool give_to(struct pool_worker *pw, struct pool_worker *to, struct serve
         own->slots_sent++;
         return true;
     }
-    atomic_fetch_sub_explicit(&to->promised, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&to->promised, 1, memory_order_release);
     return false;
 }
 
@@ -169,7 +169,7 @@ static void offer(struct pool_worker *pw, struct server *s)
 {
     struct pool_waiter *w, *last = NULL;
     if (bug_if(QUEUE, !s || pw->offered)) return; /* one after the other */
-    moves_add(&pw->moves);
+    count_own(&pw->moves);
     count_less_shared(QUEUE, &pw->promised);
     pw->offered = s;
     while (pw->offered && (w = queue_first(pw, is_anybodys(pw, s) ? NULL : s)) && w != last) {

@@ -58,14 +58,14 @@ enum lease upstream_connect(struct server_worker *sw, enum lease_need need, cons
     struct pool_worker *pw = sw->pool;
     struct server *s = sw->server;
     const struct pool_conf *conf = pw->view->set->roster->conf;
-    moves_add(&sw->moves);
+    count_own(&sw->moves);
     if (!slot_take(&s->peer.open_connections, server_connection_cap(s))) {
         ask_for_idle(sw);
         return LEASE_FULL;
     }
     struct upstream *u = slab_get(&pw->upstreams);
     if (!u) {
-        moves_add(&sw->moves);
+        count_own(&sw->moves);
         slot_give(&s->peer.open_connections);
         *reason = END_NO_MEMORY;
         return LEASE_FAILED;
@@ -77,7 +77,7 @@ enum lease upstream_connect(struct server_worker *sw, enum lease_need need, cons
     metric_add(pw->env->metrics, s->meter_connects, 1);
     if (begin(u, target) < 0) {
         *reason = h1_client_connect_reason(u->transport);
-        moves_add(&sw->moves);
+        count_own(&sw->moves);
         slot_give(&s->peer.open_connections);
         return LEASE_FAILED;
     }

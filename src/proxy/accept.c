@@ -47,17 +47,17 @@ void accept_refused(struct listener_worker *lw, const struct address *client, en
 static bool take(struct listener_worker *lw, uint32_t limit, uint32_t limit_here)
 {
     struct proxy *p = lw->worker->proxy;
-    moves_add(&lw->opened);
-    moves_add(&lw->worker->connections_opened);
-    uint32_t all = atomic_fetch_add_explicit(&p->connections, 1, memory_order_relaxed);
-    uint32_t here = atomic_fetch_add_explicit(&lw->listener->connections, 1, memory_order_relaxed);
+    count_own(&lw->opened);
+    count_own(&lw->worker->connections_opened);
+    uint32_t all = atomic_fetch_add_explicit(&p->connections, 1, memory_order_release);
+    uint32_t here = atomic_fetch_add_explicit(&lw->listener->connections, 1, memory_order_release);
     return all < limit && here < limit_here;
 }
 
 static void give_back(struct listener_worker *lw)
 {
-    moves_add(&lw->closed);
-    moves_add(&lw->worker->connections_closed);
+    count_own(&lw->closed);
+    count_own(&lw->worker->connections_closed);
     count_less_shared(WORKER, &lw->listener->connections);
     count_less_shared(WORKER, &lw->worker->proxy->connections);
 }

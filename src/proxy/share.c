@@ -87,12 +87,6 @@ void share_fini(struct share *s)
     s->loads = NULL;
 }
 
-static void add_own(_Atomic uint64_t *counter)
-{
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
-}
-
 /* Whoever goes by an older configuration may not know the listener yet. */
 static bool takes(const struct worker *w, const struct worker *other)
 {
@@ -134,7 +128,7 @@ static void on_arrival(void *reader, const struct mail *m)
     struct listener_worker *lw = m->object;
     struct address peer = { .len = sizeof(peer.sa) };
     int fd = (int)m->number;
-    add_own(&w->share.taken_over);
+    count_own(&w->share.taken_over);
     accept_arrived(lw);
     /* It has gone meanwhile; or this worker ends, and nobody would end it. */
     if (w->loop.is_stopped || getpeername(fd, &peer.sa.any, &peer.len) < 0)
@@ -164,6 +158,6 @@ bool share_hand_over(struct listener_worker *lw, int fd)
         return false;
     }
     s->loads[to].connections++;
-    add_own(&s->handed_over);
+    count_own(&s->handed_over);
     return true;
 }

@@ -8,6 +8,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/count.h"
 #include "base/text.h"
 
 /* As struct split_counts. */
@@ -93,11 +94,6 @@ static struct split_page *page_of(const struct split_book *book, uint32_t worker
     return &book->pages[(size_t)worker * book->variant_count + variant];
 }
 
-static void add_one(_Atomic uint64_t *cell)
-{
-    atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + 1, memory_order_relaxed);
-}
-
 void split_book_count(struct split_book *book, uint32_t worker, uint32_t variant, uint32_t bucket,
                       bool is_error, uint64_t total_us)
 {
@@ -106,9 +102,9 @@ void split_book_count(struct split_book *book, uint32_t worker, uint32_t variant
         return;
     struct split_page *page = page_of(book, worker, variant);
     uint32_t cell = histogram_index(total_us);
-    add_one(&page->cells[cell]);
-    add_one(&page->rows[cell / SPLIT_ROW_CELLS][bucket]);
-    if (is_error) add_one(&page->errors[bucket]);
+    count_own(&page->cells[cell]);
+    count_own(&page->rows[cell / SPLIT_ROW_CELLS][bucket]);
+    if (is_error) count_own(&page->errors[bucket]);
 }
 
 static uint64_t read_cell(const _Atomic uint64_t *cell)

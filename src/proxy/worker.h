@@ -41,8 +41,8 @@ struct listener_worker {
     struct list tunnels;
     struct list introductions;
     uint64_t begun, ended; /* exchanges; this worker's */
-    /* Client connections that it counts: up before that is, so that who reads it after a sum of all workers' knows how far that
-     * may be off. It writes, others may look. */
+    /* Client connections that it counts: up before that is, as server_worker's `moves`, so that who reads it after a sum of all
+     * workers' knows how far that may be off. It writes, others may look. */
     _Atomic uint64_t opened, closed;
     uint64_t departed, arrived; /* of these, gone to other workers, and come from them (proxy/share.h) */
     struct listener_stock stock;
