@@ -54,8 +54,10 @@ static const char *read_quoted(const char *at, const char *end, struct text *out
     return at < end ? at + 1 : NULL;
 }
 
+/* Also those that the object has for itself: a pair by such a name would be there twice. */
 static bool is_known(const struct reading *r, struct slice key)
 {
+    if (slice_equal(key, SLICE("text")) || slice_equal(key, SLICE("cut"))) return true;
     for (uint32_t i = 0; i < r->count; i++)
         if (slice_equal(r->keys[i], key)) return true;
     return false;

@@ -9,8 +9,9 @@
 #define LOG_JOURNAL_MAX 16384u
 
 /* `line` is "time=… level=… event=… key=value …", with or without its newline. Appends one JSON object (RFC 8259) without a newline: "time", "level" and "event",
- * then a string for each pair. What is no pair, or has a key that was there before, is in "text" with all that follows it. Whatever
- * the line holds, the object is whole: pairs that find no room are left out, and "cut" is true then. `out` has room for LOG_JSON_MAX. */
+ * then a string for each pair. What is no pair, or has a key that was there before or is
+ * "text" or "cut", is in "text" with all that follows it. Whatever the line holds, the object is whole: pairs that find no room are left
+ * out, and "cut" is true then. `out` has room for LOG_JSON_MAX. */
 void log_line_json(struct slice line, struct text *out);
 /* Likewise as journald takes it (systemd, JOURNAL_NATIVE_PROTOCOL): MESSAGE with the event and its pairs, PRIORITY, SYSLOG_IDENTIFIER, WEIR_EVENT and
  * a field WEIR_KEY for each pair. `out` has room for LOG_JOURNAL_MAX. */

@@ -52,6 +52,8 @@ static void what_is_no_pair_or_would_forge_one_is_text(void **state)
         { SLICE("event=a v=\"open"), "{\"event\":\"a\",\"text\":\"v=\\\"open\"}" },
         { SLICE("event=a v=\"shut\"and more"), "{\"event\":\"a\",\"text\":\"v=\\\"shut\\\"and more\"}" },
         { SLICE("event=a =1"), "{\"event\":\"a\",\"text\":\"=1\"}" },
+        { SLICE("event=a text=1 and more"), "{\"event\":\"a\",\"text\":\"text=1 and more\"}" },
+        { SLICE("event=a cut=1"), "{\"event\":\"a\",\"text\":\"cut=1\"}" },
         { SLICE("event=a v=\"end\\"), "{\"event\":\"a\",\"text\":\"v=\\\"end\\\\\"}" },
     };
     for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++)
