@@ -144,7 +144,8 @@ void log_line_json(struct slice line, struct text *out)
     text_add_char(out, '{');
     while (fits && read_pair(&r, &p)) fits = add_member(out, from, p.key, text_slice(&p.value));
     if (fits && r.rest.len) fits = add_member(out, from, SLICE("text"), r.rest);
-    if (!fits) TEXT_LITERAL(out, ",\"cut\":true");
+    if (!fits && out->len > from + 1) text_add_char(out, ',');
+    if (!fits) TEXT_LITERAL(out, "\"cut\":true");
     text_add_char(out, '}');
 }
 

@@ -68,6 +68,8 @@ static void what_finds_no_room_is_left_out_and_the_object_is_whole(void **state)
     memset(line + len, 1, sizeof(line) - len); /* six bytes each */
     const char *json = json_of((struct slice){ line, sizeof(line) });
     assert_string_equal(json, "{\"event\":\"a\",\"cut\":true}");
+    memset(line, 1, sizeof(line));
+    assert_string_equal(json_of((struct slice){ line, sizeof(line) }), "{\"cut\":true}");
 }
 
 static void journald_has_a_field_for_each_pair(void **state)
