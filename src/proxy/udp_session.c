@@ -281,13 +281,22 @@ struct udp_session *udp_session_start(struct udp_listener *u, struct udp_socket 
 }
 
 /* Its server is none any more, or not well and was when it began: the next may be. Not before it was sent anything: another that
- * this worker does not know to be gone would be no better; nor while answers are due, with the last of which it ends. */
+ * this worker does not know to be gone would be no better. */
 static bool is_forsaken(const struct udp_session *s)
 {
     const struct server *server = s->attempt.server;
-    if (!s->datagrams_in || s->awaited) return false;
+    if (!s->datagrams_in) return false;
     return atomic_load_explicit(&server->is_retired, memory_order_relaxed) ||
            (s->was_healthy && !server_is_healthy(server));
+}
+
+/* What is due comes while another has its place already: some may never come, and its client may never cease to ask. */
+static void make_room_for_next(struct udp_session *s)
+{
+    if (s->awaited)
+        udp_table_hide(&s->udp->table, &s->place);
+    else
+        udp_session_end(s, END_MOVED);
 }
 
 static uint32_t datagrams_in(const struct udp_batch *b, uint32_t first, uint32_t count)
@@ -324,7 +333,7 @@ uint32_t udp_session_pass(struct udp_session *s, uint32_t first, uint32_t count)
     uint32_t done = 0, again = UINT32_MAX;
     if (bug_if(UDP, s->is_over || s->server.fd < 0)) return count;
     if (is_forsaken(s)) {
-        udp_session_end(s, END_MOVED);
+        make_room_for_next(s);
         return 0;
     }
     keep(s, &b->slots[first], count);

@@ -22,8 +22,8 @@ static inline struct udp_session *udp_session_at(struct udp_place *p)
 {
     return (struct udp_session *)p; /* its first member */
 }
-/* Sends slots of worker->udp.in to the server. Returns how many are done with: with fewer than count the session is over, and
- * another can begin with the rest. */
+/* Sends slots of worker->udp.in to the server. Returns how many are done with: with fewer than count the session is over, or waits
+ * for what is due alone, and another can begin with the rest. */
 uint32_t udp_session_pass(struct udp_session *s, uint32_t first, uint32_t count);
 /* It was silent for too long. */
 void udp_session_expire(struct udp_session *s);

@@ -37,8 +37,10 @@ void udp_table_fit(struct udp_table *t, uint32_t places)
     free(t->buckets);
     t->buckets = room;
     t->mask = buckets - 1;
-    for (struct list *at = t->order.next; at != &t->order; at = at->next)
-        put(t, container_of(at, struct udp_place, order));
+    for (struct list *at = t->order.next; at != &t->order; at = at->next) {
+        struct udp_place *p = container_of(at, struct udp_place, order);
+        if (!p->is_hidden) put(t, p);
+    }
 }
 
 bool udp_table_init(struct udp_table *t, uint32_t places, uint64_t seed)
@@ -58,19 +60,26 @@ struct udp_place *udp_table_find(const struct udp_table *t, const struct udp_flo
 
 void udp_table_add(struct udp_table *t, struct udp_place *p, uint64_t now_ms)
 {
+    p->is_hidden = false;
     put(t, p);
     p->seen_ms = now_ms;
     list_push_back(&t->order, &p->order);
     t->count++;
 }
 
-void udp_table_remove(struct udp_table *t, struct udp_place *p)
+void udp_table_hide(struct udp_table *t, struct udp_place *p)
 {
     struct udp_place **at = bucket_of(t, &p->flow);
     while (*at && *at != p) at = &(*at)->next;
     if (bug_if(UDP, !*at)) return;
     *at = p->next;
     p->next = NULL;
+    p->is_hidden = true;
+}
+
+void udp_table_remove(struct udp_table *t, struct udp_place *p)
+{
+    if (!p->is_hidden) udp_table_hide(t, p);
     list_remove(&p->order);
     t->count--;
 }

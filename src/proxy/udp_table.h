@@ -13,6 +13,7 @@ struct udp_place {
     struct udp_place *next;
     struct udp_flow flow;
     uint64_t seen_ms;
+    bool is_hidden; /* another may have its flow */
 };
 
 struct udp_table {
@@ -33,6 +34,8 @@ struct udp_place *udp_table_find(const struct udp_table *t, const struct udp_flo
 /* p->flow is set, and nobody has it. */
 void udp_table_add(struct udp_table *t, struct udp_place *p, uint64_t now_ms);
 void udp_table_remove(struct udp_table *t, struct udp_place *p);
+/* It is found no more, and another may be added for its flow; it stays until it is removed, and in the order. */
+void udp_table_hide(struct udp_table *t, struct udp_place *p);
 /* It was heard of. */
 static inline void udp_table_touch(struct udp_table *t, struct udp_place *p, uint64_t now_ms)
 {

@@ -100,12 +100,35 @@ static void room_for_more_is_made_while_some_are_there(void **state)
     udp_table_fini(&t);
 }
 
+static void who_is_hidden_is_in_nobodys_way(void **state)
+{
+    (void)state;
+    struct udp_table t;
+    struct udp_place old = { .flow = flow_of(1, 0) }, next = { .flow = flow_of(1, 0) };
+    assert_true(udp_table_init(&t, 1, 42));
+    udp_table_add(&t, &old, 10);
+    udp_table_hide(&t, &old);
+    assert_null(udp_table_find(&t, &old.flow));
+    udp_table_add(&t, &next, 11);
+    udp_table_fit(&t, 1000);
+    assert_ptr_equal(udp_table_find(&t, &old.flow), &next);
+    assert_ptr_equal(udp_table_oldest(&t), &old);
+    udp_table_touch(&t, &old, 12);
+    assert_ptr_equal(udp_table_oldest(&t), &next);
+    udp_table_remove(&t, &old);
+    assert_ptr_equal(udp_table_find(&t, &old.flow), &next);
+    udp_table_remove(&t, &next);
+    assert_int_equal(t.count, 0);
+    udp_table_fini(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_session_is_found_by_port_and_by_the_address_that_was_asked),
         cmocka_unit_test(who_is_heard_of_is_silent_no_longer),
         cmocka_unit_test(room_for_more_is_made_while_some_are_there),
+        cmocka_unit_test(who_is_hidden_is_in_nobodys_way),
         cmocka_unit_test(many_more_than_there_are_buckets_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -466,25 +466,33 @@ static void more_than_a_turn_may_take_is_taken_in_the_next(void **state)
     close_scene(&u);
 }
 
+/* Another configuration, whose pool has the second server alone. */
+static void use_second_server(struct udp_scene *u)
+{
+    static struct pool_conf pool; /* for as long as it is in force */
+    static struct proxy_conf conf;
+    struct proxy_change change;
+    struct err err = { "" };
+    pool = u->s.pool;
+    conf = u->s.conf;
+    pool.servers.data = &u->s.servers[1];
+    conf.pools.data = &pool;
+    assert_int_equal(proxy_prepare_change(&change, u->s.proxy, &conf, NULL, &err), 0);
+    proxy_commit_change(&change, NULL);
+    turns(&u->s, 2);
+}
+
 static void a_server_that_is_taken_out_is_left_with_the_next_datagram(void **state)
 {
     (void)state;
     struct udp_scene u;
-    struct proxy_change change;
-    struct err err = { "" };
     open_scene(&u);
     u.s.listener.udp.responses = 0;
     one_server(&u.s);
     scene_start(&u.s);
     int client = client_open(&u);
     ask(&u, client, 0);
-    struct pool_conf pool = u.s.pool;
-    struct proxy_conf conf = u.s.conf;
-    pool.servers.data = &u.s.servers[1];
-    conf.pools.data = &pool;
-    assert_int_equal(proxy_prepare_change(&change, u.s.proxy, &conf, NULL, &err), 0);
-    proxy_commit_change(&change, NULL);
-    turns(&u.s, 2);
+    use_second_server(&u);
     assert_int_equal(sessions(&u), 1);
     ask(&u, client, 1);
     assert_int_equal(last_record(&u.s).end, END_MOVED);
@@ -496,6 +504,32 @@ static void a_server_that_is_taken_out_is_left_with_the_next_datagram(void **sta
         loop_turn(&u.s.control, 0);
     }
     assert_int_equal(u.s.proxy->retirement.count, 0);
+    close_scene(&u);
+}
+
+/* Of a client that never ceases to ask some are never answered: it would be at the old server for ever. */
+static void a_server_that_is_taken_out_is_left_also_where_answers_are_due(void **state)
+{
+    (void)state;
+    struct udp_scene u;
+    struct address from, lost;
+    open_scene(&u);
+    one_server(&u.s);
+    scene_start(&u.s);
+    int client = client_open(&u);
+    say(client, "lost?");
+    hears(&u, u.servers[0], "lost?", &lost);
+    use_second_server(&u);
+    say(client, "what?");
+    hears(&u, u.servers[1], "what?", &from);
+    assert_int_equal(sessions(&u), 2);
+    answer(&u, 1, &from, "that");
+    hears(&u, client, "that", NULL);
+    answer(&u, 0, &lost, "found"); /* it was only late */
+    hears(&u, client, "found", NULL);
+    assert_int_equal(sessions(&u), 0);
+    assert_int_equal(last_record(&u.s).end, END_OK);
+    close(client);
     close_scene(&u);
 }
 
@@ -607,6 +641,7 @@ int main(void)
         cmocka_unit_test(where_few_ports_are_left_only_who_is_silent_makes_way),
         cmocka_unit_test(more_than_a_turn_may_take_is_taken_in_the_next),
         cmocka_unit_test(a_server_that_is_taken_out_is_left_with_the_next_datagram),
+        cmocka_unit_test(a_server_that_is_taken_out_is_left_also_where_answers_are_due),
         cmocka_unit_test(a_reload_gives_a_listener_its_new_bounds),
         cmocka_unit_test(who_leaves_answers_what_was_asked_and_begins_nothing),
         cmocka_unit_test(whose_sockets_others_take_from_only_answers),
