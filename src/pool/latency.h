@@ -20,7 +20,7 @@ struct server;
 
 /* The pool's. Relaxed: who reads an old figure waits a little too long. */
 struct pool_latency {
-    _Atomic uint64_t wanted;               /* bit i: percentile HEDGE_PERCENTILE_MIN + i */
+    _Atomic uint64_t wanted; /* bit i: percentile HEDGE_PERCENTILE_MIN + i, by this configuration */
     _Atomic uint32_t us[LATENCY_PERCENTS]; /* 0: not known */
 };
 

@@ -172,6 +172,8 @@ void pool_commit(struct pool_change *change)
     for (uint32_t i = 0; old && i < old->count; i++)
         if (!old->places[i].server->is_wanted) atomic_store(&old->places[i].server->is_retired, true);
     make_current(change);
+    /* Whoever goes by it under this configuration says so with the next request; else nobody need look any more. */
+    atomic_store_explicit(&p->latency.wanted, 0, memory_order_relaxed);
     p->roster = change->roster;
     roster_put(old);
 }

@@ -51,6 +51,25 @@ static void nobody_is_looked_after_whom_nobody_asked_for(void **state)
     crew_stop(&c);
 }
 
+/* With another configuration nobody may want it any more; whoever does finds what was known. */
+static void whoever_still_wants_it_under_another_configuration_says_so(void **state)
+{
+    (void)state;
+    struct err err;
+    struct pool_change change;
+    open_crew(1);
+    answer(0, 100, 1000);
+    look();
+    if (pool_prepare(&change, c.pool, &c.env, &c.conf, NULL, &err) < 0) fail_msg("%s", err.text);
+    pool_commit(&change);
+    crew_publish(&c);
+    crew_turns(&c, 2);
+    assert_false(pool_latency_is_wanted(&c.pool->latency));
+    assert_about(pool_latency_us(&c.pool->latency, 95), 1000);
+    assert_true(pool_latency_is_wanted(&c.pool->latency));
+    crew_stop(&c);
+}
+
 static void a_percentile_is_what_so_many_answers_do_not_exceed(void **state)
 {
     (void)state;
@@ -141,6 +160,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_is_looked_after_whom_nobody_asked_for),
+        cmocka_unit_test(whoever_still_wants_it_under_another_configuration_says_so),
         cmocka_unit_test(a_percentile_is_what_so_many_answers_do_not_exceed),
         cmocka_unit_test(of_few_answers_nothing_is_said),
         cmocka_unit_test(one_slow_server_does_not_make_the_others_be_waited_for),
