@@ -240,10 +240,11 @@ static void add_family(struct output *o, const struct metric_registry *reg,
 char *exposition_print(const struct metric_registry *reg, enum exposition_format format, size_t *len)
 {
     struct output o = { 0 };
-    exemplars_hold(reg->exemplars);
+    struct exemplars *exemplars = format == EXPOSITION_OPENMETRICS ? reg->exemplars : NULL;
+    exemplars_hold(exemplars); /* lest it be for nothing that workers leave some out */
     for (const struct list *at = reg->families.next; at != &reg->families; at = at->next)
         add_family(&o, reg, container_of(at, struct metric_family, in_registry), format);
-    exemplars_let_go(reg->exemplars);
+    exemplars_let_go(exemplars);
     if (format == EXPOSITION_OPENMETRICS) add_plain(&o, "# EOF\n");
     if (!reserve(&o, 1)) {
         free(o.data);

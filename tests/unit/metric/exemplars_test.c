@@ -127,7 +127,9 @@ static void openmetrics_has_them_behind_their_buckets(void **state)
     assert_non_null(strstr(text, "a_seconds_bucket{le=\"+Inf\"} 1 # {trace_id=\""));
     assert_non_null(strstr(text, "\"} 9000.000000 1520879607.001\n"));
     free(text);
+    exemplars_hold(metric_exemplars(reg)); /* which the other form does without */
     text = print(reg, EXPOSITION_TEXT);
+    exemplars_let_go(metric_exemplars(reg));
     assert_null(strstr(text, " # "));
     free(text);
     metric_retire(reg, id);
