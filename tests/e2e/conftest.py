@@ -2,6 +2,7 @@ import faulthandler
 import os
 import signal
 import sys
+import threading
 
 import pytest
 
@@ -10,8 +11,10 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from scene import Relay, Scene  # noqa: E402
 
 # A shell starts what it runs in the background with SIGINT ignored, and so it would stay in all that the tests start and end
-# by it. With a handler here it is what it is by default there.
-signal.signal(signal.SIGINT, signal.default_int_handler)
+# by it. With a handler here it is what it is by default there. pytest-xdist's workers are started by a process that has been here,
+# and on a busy machine may run the tests on a thread that is not the main one, which may not set handlers.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -16,6 +16,7 @@
 #include "scene.h"
 
 #include "balance/balance.h"
+#include "base/rng.h"
 #include "proxy/census.h"
 
 #define WAIT_TURNS 2000
@@ -61,6 +62,13 @@ static void check_census(const struct worker *w)
     struct census c = { 0 };
     census_take(w, &c);
     for (unsigned kind = 0; kind < CENSUS_KINDS; kind++) assert_int_equal(c.counted[kind], c.reached[kind]);
+}
+
+/* What is drawn is the same in every run, unless another seed is asked for: no test may need a certain one. */
+static uint64_t seed(void)
+{
+    const char *text = getenv("WEIR_SCENE_SEED");
+    return text ? strtoull(text, NULL, 10) : 1;
 }
 
 /* Turns until nothing moves any more: a bounded number, each without waiting. */
@@ -129,6 +137,7 @@ void scene_start(struct scene *s)
     assert_int_equal(proxy_prepare(s->proxy, s->box, on_evidence, &err), 0);
     s->worker = s->proxy->workers[0];
     for (uint32_t i = 0; i <= s->more_workers; i++) {
+        rng_seed(&s->proxy->workers[i]->loop.rng, seed() + i);
         assert_int_equal(worker_listen(s->proxy->workers[i], &err), 0);
         s->proxy->workers[i]->loop.is_virtual = true;
     }
