@@ -94,7 +94,7 @@ static void follow_server(struct server_checks *k, const struct roster_place *pl
     if (is_new && !begin(k, s)) return;
     s->check->is_wanted = true;
     if (place->conf->health_address.len) target.other = &place->conf->health_address;
-    if (tls && conf->over_tls) {
+    if (tls && conf->over_tls && !check_is_of_datagrams(conf)) {
         /* Another port may be another program's; and over HTTP it is asked in HTTP/1.1. */
         bool is_of_traffic = !place->conf->health_address.len && !conf->port && !conf->http;
         target.tls = (struct probe_tls){ .worker = &k->tls,

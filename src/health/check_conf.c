@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conf/decode.h"
+#include "health/dns_message.h"
 #include "health/grpc_health.h"
 
 /* statuses */
@@ -205,21 +206,91 @@ static const struct conf_type grpc_type = { .name = "grpc check",
                                             .short_form = "service",
                                             .check = check_grpc };
 
+/* dns */
+
+static const struct conf_type dns_type_type = { .name = "dns type",
+                                                .size = sizeof(uint32_t),
+                                                .names = dns_type_names };
+static const struct conf_type rcode_type = { .name = "rcode",
+                                             .size = sizeof(uint32_t),
+                                             .names = dns_rcode_names };
+
+bool check_expects_rcode(const struct check_dns_conf *c, uint32_t rcode)
+{
+    const uint32_t *r = c->rcodes.data;
+    for (uint32_t i = 0; i < c->rcodes.count; i++)
+        if (r[i] == rcode) return true;
+    return false;
+}
+
+static void check_dns(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    const struct check_dns_conf *c = object;
+    const char *fault = dns_name_fault(c->name);
+    if (fault)
+        conf_decode_fault(d, node, "name",
+                          "write it like example.org; in ASCII (xn--…) if it has other letters",
+                          "\"%.80s\" cannot be asked for: %s", c->name, fault);
+}
+
+static const struct conf_field dns_fields[] = {
+    { "name", CONF_STRING(struct check_dns_conf, name), .min = 1, .max = 255, .flags = CONF_REQUIRED,
+      .help = "The name that is asked for: one that the server answers by itself, or has at hand." },
+    { "type", CONF_ENUM(struct check_dns_conf, type, &dns_type_type), .preset = "A",
+      .help = "The type of its records." },
+    { "rcodes", CONF_LIST(struct check_dns_conf, rcodes, &rcode_type), .min = 1, .max = 16,
+      .preset = "[NOERROR, NXDOMAIN]",
+      .help = "With which answers a server is well; whether there are records is not looked at." },
+    { 0 },
+};
+
+static const struct conf_type dns_check_type = { .name = "dns check",
+                                                 .size = sizeof(struct check_dns_conf),
+                                                 .fields = dns_fields,
+                                                 .short_form = "name",
+                                                 .check = check_dns };
+
+/* udp */
+
+static const struct conf_field udp_fields[] = {
+    { "send", CONF_STRING(struct check_udp_conf, send), .min = 1, .max = 1024, .flags = CONF_REQUIRED,
+      .help = "What is sent, as one datagram." },
+    { "answer", CONF_STRING(struct check_udp_conf, answer), .min = 1, .max = CHECK_TEXT_MAX,
+      .flags = CONF_REQUIRED, .help = "A text that the datagram which is answered must have." },
+    { 0 },
+};
+
+static const struct conf_type udp_type = { .name = "udp check",
+                                           .size = sizeof(struct check_udp_conf),
+                                           .fields = udp_fields };
+
 /* health */
+
+static void check_kinds(struct conf_decode *d, const struct conf_node *node, const struct check_conf *c)
+{
+    const struct {
+        const char *name;
+        bool is_there;
+    } kinds[] = {
+        { "http", c->http }, { "tcp", c->tcp }, { "grpc", c->grpc }, { "dns", c->dns }, { "udp", c->udp }
+    };
+    const char *last = NULL;
+    unsigned count = 0;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+        count += kinds[i].is_there;
+        if (kinds[i].is_there) last = kinds[i].name;
+    }
+    if (count != 1)
+        conf_decode_fault(d, node, last, "write for example health: {http: {path: /healthz}}",
+                          count ? "a check is one of http, tcp, grpc, dns and udp"
+                                : "a check needs http, tcp, grpc, dns or udp: what is to be asked");
+}
 
 static void check_health(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     struct check_conf *c = object;
     if (!conf_node_get(node, "timeout") && c->timeout_ms > c->interval_ms) c->timeout_ms = c->interval_ms;
-    int kinds = (c->http != NULL) + (c->tcp != NULL) + (c->grpc != NULL);
-    if (kinds != 1)
-        conf_decode_fault(d, node,
-                          !kinds   ? NULL
-                          : c->tcp ? "tcp"
-                                   : "grpc",
-                          "write for example health: {http: {path: /healthz}}",
-                          kinds ? "a check is one of http, tcp and grpc"
-                                : "a check needs http, tcp or grpc: what is to be asked");
+    check_kinds(d, node, c);
     if (c->timeout_ms > c->interval_ms)
         conf_decode_fault(d, node, "timeout", "let timeout be at most the interval",
                           "a check of %llu ms time-out cannot come every %llu ms",
@@ -235,6 +306,10 @@ static const struct conf_field health_fields[] = {
       .help = "Each server is connected to; `{}` is enough." },
     { "grpc", CONF_OPTIONAL(struct check_conf, grpc, &grpc_type),
       .help = "Each server is asked by gRPC's health checking protocol; `{}` is enough." },
+    { "dns", CONF_OPTIONAL(struct check_conf, dns, &dns_check_type),
+      .help = "Each server is asked a question of DNS over UDP: for name servers." },
+    { "udp", CONF_OPTIONAL(struct check_conf, udp, &udp_type),
+      .help = "Each server is sent a datagram; what it answers says whether it is well." },
     { "interval", CONF_MSEC(struct check_conf, interval_ms), .min = 100, .max = MS_MAX, .preset = "5s",
       .help =
           "From one check of a server to the next; up to a tenth less, so that they do not come together." },

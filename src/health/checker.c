@@ -83,7 +83,8 @@ static void set_target(struct check *c, const struct check_target *target)
     const struct address *other = target->other;
     c->conf = conf;
     c->tls = target->tls;
-    c->proxy_protocol = other || conf->port ? PROXY_PROTOCOL_OFF : target->proxy_protocol;
+    bool is_introduced = !other && !conf->port && !check_is_of_datagrams(conf);
+    c->proxy_protocol = is_introduced ? target->proxy_protocol : PROXY_PROTOCOL_OFF;
     c->to = other ? *other : *target->address;
     if (!other && conf->port && c->to.sa.any.sa_family == AF_INET)
         c->to.sa.in4.sin_port = htons((uint16_t)conf->port);

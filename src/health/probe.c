@@ -8,6 +8,7 @@
 
 #include "health/grpc_health.h"
 #include "http/h2_client.h"
+#include "net/datagram_transport.h"
 #include "tls/conn.h"
 
 static void bury(struct loop_grave *g)
@@ -71,6 +72,8 @@ static void fail_to_open(struct probe *p)
         (void)probe_says(p, "%s", t->fault_words);
     else if (t->fault)
         (void)probe_says(p, "%s", end_reason_info((enum end_reason)t->fault)->means);
+    else if (error == ECONNREFUSED && p->kind->is_of_datagrams)
+        (void)probe_says(p, "nobody has the server's port: ICMP says so");
     else if (error == ECONNREFUSED)
         (void)probe_says(p, "the connection was refused");
     else
@@ -81,6 +84,10 @@ static void fail_to_open(struct probe *p)
 static bool lost(struct probe *p, const char *when)
 {
     int error = p->transport.saved_errno;
+    if (p->kind->is_of_datagrams) {
+        fail_to_open(p); /* ICMP, or this host: the question may not have left it */
+        return false;
+    }
     if (error == ECONNRESET || error == EPIPE)
         return go(p, probe_says(p, "the server reset the connection %s", when));
     if (p->transport.fault_words)
@@ -226,6 +233,9 @@ static void on_timeout(struct timer *timer)
         (void)probe_says(p, "the TLS handshake was not over within %llu ms", ms);
     else if (!p->transport.is_open)
         (void)probe_says(p, "the connection did not open within %llu ms", ms);
+    else if (p->stray)
+        (void)probe_says(p, "no %s within %llu ms: %llu datagrams came that are none, the last because %s",
+                         what, ms, (unsigned long long)p->stray_count, p->stray);
     else if (!p->received)
         (void)probe_says(p, "no %s within %llu ms", what, ms);
     else
@@ -238,7 +248,17 @@ static const struct probe_verdict no_memory = { .result = PROBE_UNTRIED, .words 
 
 static const struct probe_kind *kind_of(const struct check_conf *c)
 {
-    return c->http ? &probe_http_kind : c->grpc ? &probe_grpc_kind : &probe_tcp_kind;
+    if (c->http) return &probe_http_kind;
+    if (c->grpc) return &probe_grpc_kind;
+    if (c->dns) return &probe_dns_kind;
+    return c->udp ? &probe_udp_kind : &probe_tcp_kind;
+}
+
+static int connect_to(struct probe *p)
+{
+    const struct address *to = p->target.to;
+    return p->kind->is_of_datagrams ? datagram_transport_connect(&p->transport, p->loop, to, on_ready)
+                                    : transport_connect(&p->transport, p->loop, to, NULL, on_ready);
 }
 
 struct probe *probe_start(struct loop *l, const struct probe_target *target)
@@ -254,7 +274,8 @@ struct probe *probe_start(struct loop *l, const struct probe_target *target)
     p->start_ns = l->now_ns;
     timer_init(&p->timer, on_timeout);
     loop_task_init(&p->more, on_more);
-    if (transport_connect(&p->transport, l, target->to, NULL, on_ready) < 0) {
+    if (p->kind->begin) p->kind->begin(p);
+    if (connect_to(p) < 0) {
         fail_to_open(p);
         return NULL;
     }

@@ -10,6 +10,9 @@ enum probe_step { PROBE_GOES_ON, PROBE_IS_GOOD, PROBE_IS_BAD };
 
 struct probe_kind {
     const char *alpn; /* what is offered over TLS; NULL: nothing is */
+    bool
+        is_of_datagrams; /* over UDP, to a connected socket: on_bytes() has one datagram each time, which may be empty */
+    void (*begin)(struct probe *p); /* before anything else; NULL: there is nothing to do */
     /* What is sent once the connection is open; the same each time, or the same with more behind it. */
     void (*write)(const struct probe *p, struct text *out);
     /* It is sent. */
@@ -26,7 +29,8 @@ struct probe_kind {
 };
 
 struct grpc_health;
-extern const struct probe_kind probe_http_kind, probe_tcp_kind, probe_grpc_kind;
+extern const struct probe_kind probe_http_kind, probe_tcp_kind, probe_grpc_kind, probe_dns_kind,
+    probe_udp_kind;
 
 struct probe {
     struct transport transport; /* first */
@@ -40,6 +44,10 @@ struct probe {
     size_t sent; /* of what the kind writes */
     bool is_asked, has_ended, is_introduced;
     uint16_t status;
+    /* Datagrams that came and are no answer, and why the last was none; NULL: there was none. */
+    uint64_t stray_count;
+    const char *stray;
+    uint16_t dns_id;
     struct text_search search;
     /* http */
     char *head; /* PROBE_HEAD_MAX bytes once some have come; owned */

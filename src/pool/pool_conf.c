@@ -347,6 +347,25 @@ static void check_plain_checks(struct conf_decode *d, const struct conf_node *no
     }
 }
 
+/* Those over UDP: nobody else may think that they are asked otherwise. */
+static void check_datagram_checks(struct conf_decode *d, const struct conf_node *node,
+                                  const struct pool_conf *p)
+{
+    const struct server_conf *s = p->servers.data;
+    const struct conf_node *servers = conf_node_get(node, "servers");
+    if (!p->health || !check_is_of_datagrams(p->health)) return;
+    if (p->tls && p->health->over_tls)
+        conf_decode_fault(d, conf_node_get(node, "health"), NULL, "write `tls: false` beside it",
+                          "a check over UDP is asked plain, and the servers of this pool speak TLS");
+    const struct conf_node *server = servers ? servers->first_child : NULL;
+    for (uint32_t i = 0; i < p->servers.count && server; i++, server = server->next) {
+        const struct address *asked = s[i].health_address.len ? &s[i].health_address : &s[i].address;
+        if (asked->len && asked->sa.any.sa_family == AF_UNIX)
+            conf_decode_fault(d, server, NULL, "give it a `health_address`, an address and a port",
+                              "a unix socket is not asked by a check over UDP");
+    }
+}
+
 static void check_pool_health(struct conf_decode *d, const struct conf_node *node, const struct pool_conf *p)
 {
     const struct conf_node *server = conf_node_get(node, "servers");
@@ -431,6 +450,7 @@ static void check_pool(struct conf_decode *d, const struct conf_node *node, void
                           "an egress pool has no sticky cookies");
     check_pool_health(d, node, p);
     check_plain_checks(d, node, p);
+    check_datagram_checks(d, node, p);
     check_protocol(d, node, p);
 }
 

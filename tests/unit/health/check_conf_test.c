@@ -69,16 +69,34 @@ static void everything_can_be_said(void **state)
     conf_arena_free(arena);
 }
 
+static void a_name_is_enough(void **state)
+{
+    (void)state;
+    static const char *const forms[] = { "dns: {name: example.org}", "dns: example.org" };
+    for (size_t i = 0; i < 2; i++) {
+        struct check_conf c;
+        struct conf_arena *arena = conf_arena_new();
+        char *faults = decode(forms[i], &c, arena);
+        if (faults) fail_msg("%s", faults);
+        assert_string_equal(c.dns->name, "example.org");
+        assert_int_equal(c.dns->type, 0);
+        assert_true(check_is_of_datagrams(&c));
+        for (uint32_t rcode = 0; rcode < 16; rcode++)
+            assert_int_equal(check_expects_rcode(c.dns, rcode), rcode == 0 || rcode == 3);
+        conf_arena_free(arena);
+    }
+}
+
 static void what_cannot_be_is_explained_with_its_place(void **state)
 {
     (void)state;
     static const struct {
         const char *yaml, *place, *words;
     } rows[] = {
-        { "rise: 2", "test:1:1", "a check needs http, tcp or grpc" },
-        { "http: {}\ngrpc: {}", "test:2:1", "one of http, tcp and grpc" },
+        { "rise: 2", "test:1:1", "a check needs http, tcp, grpc, dns or udp" },
+        { "http: {}\ngrpc: {}", "test:2:1", "one of http, tcp, grpc, dns and udp" },
         { "grpc: {service: \"a\\nb\"}", "test:1:8", "control character" },
-        { "http: {}\ntcp: {}", "test:2:1", "one of http, tcp and grpc" },
+        { "http: {}\ntcp: {}", "test:2:1", "one of http, tcp, grpc, dns and udp" },
         { "http: {path: healthz}", "test:1:8", "begin it with a slash" },
         { "http: {path: \"/a b\"}", "test:1:8", "cannot be a request's path" },
         { "http: {status: [abc]}", "test:1:17", "write 204, 2xx or 200-399" },
@@ -91,6 +109,13 @@ static void what_cannot_be_is_explained_with_its_place(void **state)
         { "http: {headers: {Host: a}}", "test:1:18", "a Host is written as `host:`" },
         { "http: {headers: {A: \"b\\r\\nC: d\"}}", "test:1:18", "write it on one line" },
         { "http: {host: \"a/b\"}", "test:1:8", "more than a Host can be" },
+        { "dns: a.example\ngrpc: {}", "test:1:1", "one of http, tcp, grpc, dns and udp" },
+        { "dns: {}", "test:1:1", "add \"name\"" },
+        { "dns: a..example", "test:1:6", "a label of it is empty" },
+        { "dns: {name: \"b\xc3\xbc.example\"}", "test:1:7", "in ASCII" },
+        { "dns: {name: a.example, type: AAA}", "test:1:30", "AAAA" },
+        { "dns: {name: a.example, rcodes: [NOERR]}", "test:1:33", "NOERROR" },
+        { "udp: {send: a}", "test:1:1", "add \"answer\"" },
         { "tcp: {}\ninterval: 1s\ntimeout: 2s", "test:3:1", "let timeout be at most the interval" },
         { "tcp: {}\nfall: 0", "test:2:7", "fall" },
         { "gprc: {}", "test:1:1", "unknown key" },
@@ -112,6 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_path_is_enough),
         cmocka_unit_test(everything_can_be_said),
+        cmocka_unit_test(a_name_is_enough),
         cmocka_unit_test(what_cannot_be_is_explained_with_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
