@@ -126,10 +126,22 @@ int address_parse(struct slice text, bool any_host, struct address *out, struct 
     const char *colon = text.len ? memrchr(text.data, ':', text.len) : NULL;
     if (parse_bytes(AF_INET6, text, &v6))
         return err_set(err, "\"%.*s\" has no port; write [address]:port, like [::1]:80", SLICE_ARGS(text));
+    if (!colon && parse_decimal(text, 65535, &port))
+        return any_host ? err_set(err,
+                                  "\"%.*s\" has no host; write \":%.*s\" for every address of this host, or "
+                                  "one, like 127.0.0.1:%.*s",
+                                  SLICE_ARGS(text), SLICE_ARGS(text), SLICE_ARGS(text))
+                        : err_set(err, "\"%.*s\" has no host; write one before it, like 10.0.0.1:%.*s",
+                                  SLICE_ARGS(text), SLICE_ARGS(text));
     if (!colon || (text.data[0] == '[' && text.data[text.len - 1] == ']'))
         return err_set(err, "\"%.*s\" has no port; write host:port, like 10.0.0.1:80", SLICE_ARGS(text));
     struct slice host = { text.data, (size_t)(colon - text.data) };
     struct slice digits = { colon + 1, text.len - host.len - 1 };
+    const char *space = digits.len ? memchr(digits.data, ' ', digits.len) : NULL;
+    if (space && space > digits.data)
+        return err_set(err,
+                       "\"%.*s\" has more than an address; write what follows \"%.*s\" as keys of its own",
+                       SLICE_ARGS(text), (int)(space - text.data), text.data);
     if (!parse_decimal(digits, 65535, &port) || (port == 0 && !any_host))
         return err_set(err, "\"%.*s\" is not a port; ports go from %d to 65535", SLICE_ARGS(digits),
                        any_host ? 0 : 1);

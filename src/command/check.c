@@ -7,6 +7,7 @@
 #include "command/reload_report.h"
 #include "control/config.h"
 #include "logs/source.h"
+#include "self/privileges.h"
 
 struct check_options {
     const char *path;
@@ -51,6 +52,14 @@ static int check_logs(const struct config *config, const char *path)
     }
     free(format);
     return code;
+}
+
+/* On another host than that where weir is to run this may be as it should be. */
+static void check_user(const struct config *config, const char *path)
+{
+    struct err err;
+    if (config->user && privileges_look_for(config->user, &err) < 0)
+        fprintf(stderr, "%s: warning: %s\n", path, err.text);
 }
 
 /* What weir would change, if it got the file as it is. */
@@ -101,6 +110,7 @@ int check_command(int argc, char **argv)
     if (code != EX_OK) return code;
     if (notes.text) fputs(notes.text, stderr);
     config_notes_free(&notes);
+    check_user(config, o.path);
     code = check_logs(config, o.path);
     if (code == EX_OK)
         printf("%s is correct: %u listener%s, %u pool%s\n", o.path, config->proxy.listeners.count,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "conf/decoding.h"
+#include "conf/foreign_word.h"
 #include "conf/tree.h"
 
 struct conf_place conf_decode_place(const struct conf_node *node)
@@ -99,7 +100,9 @@ static void refuse_unknown(struct conf_decode *d, const struct conf_node *child,
 {
     char remedy[200];
     if (refuse_not_yet(d, child, type)) return;
-    conf_fault_add(d->faults, child->key_place, suggest_key(type, child->key, remedy, sizeof(remedy)),
+    const char *foreign = conf_foreign_key(type->name, child->key);
+    conf_fault_add(d->faults, child->key_place,
+                   foreign ? foreign : suggest_key(type, child->key, remedy, sizeof(remedy)),
                    "unknown key \"%.*s\" in %s", SLICE_ARGS(conf_clip(child->key)), type->name);
 }
 
@@ -154,6 +157,20 @@ static const struct conf_field *short_field(const struct conf_node *node, const 
     return name && !t->set ? row_of(t->type, slice_of(name)) : NULL;
 }
 
+static bool is_quantity(const struct conf_field *field)
+{
+    return field->kind == CONF_KIND_U32 || field->kind == CONF_KIND_MSEC || field->kind == CONF_KIND_BYTES;
+}
+
+/* What to write in place of true; NULL: not known, since the map must say something. */
+static const char *switch_remedy(const struct conf_node *node, const struct conf_type *type)
+{
+    if (!slice_equal(node->text, SLICE("true"))) return NULL;
+    for (const struct conf_field *f = type->fields; f && f->name; f++)
+        if (f->flags & CONF_REQUIRED) return NULL;
+    return "write {} to have it with its presets";
+}
+
 /* What is neither a map nor, where there is a short form, a scalar or a list. */
 static void refuse_kind(struct conf_decode *d, const struct conf_node *node, const struct conf_target *t)
 {
@@ -162,6 +179,8 @@ static void refuse_kind(struct conf_decode *d, const struct conf_node *node, con
     char found[CONF_FOUND_MAX], known[200];
     const char *remedy = suggest_key(t->type, (struct slice){ "", 0 }, known, sizeof(known));
     const struct conf_node shown = conf_decode_shown(node, t->type);
+    const char *written = conf_decode_is_switch(node) && !t->set ? switch_remedy(node, t->type) : NULL;
+    if (written) remedy = written;
     if (node->key_place.line)
         conf_decode_type_fault(d, &shown, NULL, expected, remedy);
     else
@@ -174,6 +193,10 @@ void conf_decode_object(struct conf_decode *d, const struct conf_node *node, con
     uint32_t before = conf_decode_fault_count(d);
     uint64_t seen = 0;
     const struct conf_field *f = short_field(node, t);
+    if (f && conf_decode_is_switch(node) && is_quantity(f)) {
+        refuse_kind(d, node, t);
+        return;
+    }
     if (f) {
         seen = UINT64_C(1) << (f - t->type->fields);
         conf_decode_field(d, node, f, t->object, false);

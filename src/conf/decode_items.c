@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "conf/decoding.h"
+#include "conf/foreign_word.h"
 #include "conf/tree.h"
 
 #define NAME_BYTES_MAX 64
@@ -245,8 +246,9 @@ static const struct conf_option *find_option(struct conf_decode *d, const struct
     for (const struct conf_option *const *o = f->type->options; *o; o++)
         if (slice_equal(node->text, slice_of((*o)->name))) return *o;
     uint32_t count = option_names(f->type, names);
+    const char *foreign = conf_foreign_value(f->name, node->text);
     conf_fault_add(d->faults, node->place,
-                   conf_decode_suggest(node->text, names, count, remedy, sizeof(remedy)),
+                   foreign ? foreign : conf_decode_suggest(node->text, names, count, remedy, sizeof(remedy)),
                    "\"%.*s\" is not a value of \"%s\"", SLICE_ARGS(conf_clip(node->text)), f->name);
     return NULL;
 }

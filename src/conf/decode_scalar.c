@@ -4,6 +4,7 @@
 
 #include "base/quantity.h"
 #include "conf/decoding.h"
+#include "conf/foreign_word.h"
 #include "conf/secret_file.h"
 #include "conf/tree.h"
 
@@ -26,6 +27,11 @@ static bool is_bool(struct slice text)
     return slice_equal(text, SLICE("true")) || slice_equal(text, SLICE("false"));
 }
 
+bool conf_decode_is_switch(const struct conf_node *node)
+{
+    return node->kind == CONF_NODE_SCALAR && !node->is_quoted && is_bool(node->text);
+}
+
 const char *conf_decode_found(const struct conf_node *node, char out[CONF_FOUND_MAX])
 {
     size_t out_size = CONF_FOUND_MAX;
@@ -36,7 +42,7 @@ const char *conf_decode_found(const struct conf_node *node, char out[CONF_FOUND_
         snprintf(out, out_size, "a map");
     else if (node->kind == CONF_NODE_NULL)
         snprintf(out, out_size, "nothing");
-    else if (!node->is_quoted && is_bool(node->text))
+    else if (conf_decode_is_switch(node))
         snprintf(out, out_size, "%.*s", SLICE_ARGS(text));
     else if (!node->is_quoted && is_number(node->text))
         snprintf(out, out_size, "the number %.*s", SLICE_ARGS(text));
@@ -49,7 +55,8 @@ struct conf_node conf_decode_shown(const struct conf_node *node, const struct co
 {
     struct conf_node shown = *node;
     for (const struct conf_field *f = type ? type->fields : NULL; f && f->name; f++)
-        if (f->flags & CONF_SECRET && node->kind == CONF_NODE_SCALAR) shown.text = SLICE("***");
+        if (f->flags & CONF_SECRET && node->kind == CONF_NODE_SCALAR && !conf_decode_is_switch(node))
+            shown.text = SLICE("***");
     return shown;
 }
 
@@ -244,8 +251,10 @@ static void decode_enum(struct conf_decode *d, const struct conf_node *node, con
         *at = count;
         return;
     }
+    const char *foreign = conf_foreign_value(f->name, node->text);
     conf_fault_add(d->faults, node->place,
-                   conf_decode_suggest(typed, f->type->names, count, remedy, sizeof(remedy)),
+                   foreign ? foreign
+                           : conf_decode_suggest(typed, f->type->names, count, remedy, sizeof(remedy)),
                    "\"%.*s\" is not a value of \"%s\"", SLICE_ARGS(conf_clip(node->text)), f->name);
 }
 

@@ -53,6 +53,8 @@ uint32_t conf_decode_fault_count(const struct conf_decode *d);
 #define CONF_FOUND_MAX 96
 /* "a list", "the number 5", "the text \"x\"", "nothing". Returns out. */
 const char *conf_decode_found(const struct conf_node *node, char out[CONF_FOUND_MAX]);
+/* Whether it is true or false, without quotes. */
+bool conf_decode_is_switch(const struct conf_node *node);
 /* `node` as faults may show it: where one of the type's rows is a secret, what stands in the place of all may be that. */
 struct conf_node conf_decode_shown(const struct conf_node *node, const struct conf_type *type);
 /* `expected` names what should be there: "a list"; the fault says what is there instead. */

@@ -5,6 +5,12 @@
 #define WORD_MAX 64
 #define DISTANCE_MAX 2
 
+/* But for upper and lower case, which is no distance. */
+static bool is_same(char a, char b)
+{
+    return slice_equal_fold((struct slice){ &a, 1 }, (struct slice){ &b, 1 });
+}
+
 /* Damerau-Levenshtein distance (optimal string alignment): insertions, deletions, substitutions and swaps of
  * neighbours. Both words have at most WORD_MAX bytes. */
 static uint32_t distance(struct slice a, struct slice b)
@@ -15,11 +21,11 @@ static uint32_t distance(struct slice a, struct slice b)
     for (uint32_t i = 1; i <= a.len; i++) {
         row[0] = i;
         for (uint32_t j = 1; j <= b.len; j++) {
-            uint32_t best = up[j - 1] + (a.data[i - 1] != b.data[j - 1]);
+            uint32_t best = up[j - 1] + !is_same(a.data[i - 1], b.data[j - 1]);
             if (up[j] + 1 < best) best = up[j] + 1;
             if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            if (i > 1 && j > 1 && a.data[i - 1] == b.data[j - 2] && a.data[i - 2] == b.data[j - 1] &&
-                two_up[j - 2] + 1 < best)
+            if (i > 1 && j > 1 && is_same(a.data[i - 1], b.data[j - 2]) &&
+                is_same(a.data[i - 2], b.data[j - 1]) && two_up[j - 2] + 1 < best)
                 best = two_up[j - 2] + 1;
             row[j] = best;
         }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "conf/decoding.h"
 #include "control/files_check.h"
@@ -483,9 +484,14 @@ static void check_directory(const struct checking *k, const struct conf_node *no
     snprintf(directory, sizeof(directory), "%s", path);
     if (is_file && !slash) return; /* beside where weir is started */
     if (is_file) directory[slash == path ? 1 : slash - path] = 0;
-    if (stat(directory, &st) == 0 && S_ISDIR(st.st_mode)) return;
-    conf_decode_note(k->d, node, key, "make it before weir starts, writable for the user that weir runs as",
-                     "there is no directory %.300s", directory);
+    bool is_there = stat(directory, &st) == 0;
+    if (is_there && S_ISDIR(st.st_mode)) return;
+    if (is_there)
+        conf_decode_note(k->d, node, key, "name a folder", "%.300s is a file, not a folder", directory);
+    else
+        conf_decode_note(k->d, node, key,
+                         "make it before weir starts, writable for the user that weir runs as",
+                         "there is no directory %.300s", directory);
 }
 
 static void check_directories(const struct checking *k)
@@ -501,6 +507,8 @@ static void check_directories(const struct checking *k)
         check_directory(k, conf_node_get(k->root, "access_log"), "path", k->c->proxy.access_log->path, true);
     if (k->c->logs) check_directory(k, conf_node_get(k->root, "logs"), "state", k->c->logs->state, false);
     check_directory(k, k->root, "state", k->c->state, true);
+    if (k->c->state && access(k->c->state, F_OK) == 0)
+        check_directory(k, k->root, "state", k->c->state, false); /* else it is made */
     if (k->c->core && k->c->core->enabled)
         check_directory(k, conf_node_get(k->root, "core"), "dir", k->c->core->dir, false);
 }

@@ -433,7 +433,7 @@ static void check_pool(struct conf_decode *d, const struct conf_node *node, void
     struct pool_conf *p = object;
     const struct conf_node *servers = conf_node_get(node, "servers");
     if (servers) check_addresses(d, servers, p);
-    if (p->host && strpbrk(p->host, "/?# @"))
+    if (p->host && strpbrk(p->host, "/?# @{}\"<>\\^`|"))
         conf_decode_fault(d, node, "host",
                           "write what servers know themselves by, like app.example.com or app:8080",
                           "\"%.80s\" is more than a Host can be", p->host);

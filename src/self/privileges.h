@@ -14,6 +14,10 @@
  * nothing of it holds that could be relied on, and weir must not go on. */
 MUST_CHECK int privileges_drop(const char *user, struct err *err);
 
+/* -1: weir could not become `user` here, since there is none; the sentence says who. Asks the host's name service, which may take
+ * its time. */
+MUST_CHECK int privileges_look_for(const char *user, struct err *err);
+
 /* For who runs by a right of its file (setcap(8)) to bind low ports: a newer weir that it starts has it too, also where programs gain no
  * rights any more (no_new_privs). Nothing for others. */
 void privileges_pass_on(void);

@@ -133,6 +133,17 @@ CASES = {
     "a URL for a pool's host": (pool("«host: https://api.example.com"), r"more than a Host"),
     "no file of that name": (listener("tls: {certificates: [«{cert: /nowhere.pem, key: /nowhere.key}]}"), r"cannot open /nowhere.pem"),
     "compression that nobody knows": (listener("compress: [«brotli]"), r'"brotli" is not a value of "algorithms"; known here: gzip, br, zstd'),
+    "a word of nginx's for a listener": (listener("«client_max_body_size: 8m"), r"here that is `limits: \{body: …\}`$"),
+    "a word of nginx's for a server": (servers('[{address: "127.0.0.1:18080", «backup: true}]'), r'"backup" in server; here that is `tier: 2`$'),
+    "a word of HAProxy's for a method": (pool("balance: «leastconn"), r"here that is `least_connections`$"),
+    "a word of HAProxy's for a pool": (pool("«retries: 3"), r"here that is `retry`$"),
+    "a health check's word": (pool("health: {«path: /healthz}"), r"here that is `http: \{path: …\}`$"),
+    "a word in capitals": (listener("protocol: «TCP"), r'did you mean "tcp"\?$'),
+    "a number for an address": (GOOD.replace("bind: 127.0.0.1:18999", "bind: «8080"), r'write ":8080" for every address'),
+    "a server with nginx's options": (servers('[«"127.0.0.1:18080 weight=3"]'), r'has more than an address; write what follows "127.0.0.1:18080" as keys'),
+    "true for what has presets": (pool("retry: {hedge: «true}"), r"must be text or a map, not true; write \{\} to have it with its presets$"),
+    "true for what needs more": (pool("sticky: «true"), r'must be a map, not true; known here: cookie'),
+    "a source for a pool's host": (pool("«host: '{host}'"), r"more than a Host can be; write what servers know themselves by"),
     "no rates": (listener("gate: {«rate: 10}"), r'unknown key "rate" in gate'),
     "typographic quotes": (servers("[«“127.0.0.1:18080”]"), r"; at 7:15 is a typographic quote: write \"$"),
     "a no-break space for a blank": (GOOD.replace("    pool: web", "    pool:\u00a0web").replace("pools:", "«pools:"),
@@ -345,6 +356,7 @@ DOUBTFUL = {
                                      r"no directory /nowhere;"),
     "a state without a directory": (GOOD + "logs: {«state: /nowhere/state, sources: {a: {path: /var/log/a, format: combined}}}\n",
                                     r"no directory /nowhere/state;"),
+    "a state that is a file": (GOOD + "«state: /etc/passwd\n", r"/etc/passwd is a file, not a folder; name a folder$"),
     "files of a folder that is not there": (route("{name: a, path_prefix: /a, «files: /nowhere/www}"),
                                             r"folder /nowhere/www is not there.*file_no_root"),
     "files of what is no folder": (route("{name: a, path_prefix: /a, «files: {root: /etc/passwd}}"), r"/etc/passwd is no folder"),
@@ -366,6 +378,14 @@ def test_what_is_hardly_meant_is_a_warning_with_its_place(name, tmp_path):
     found = warnings(tmp_path, text.replace("«", ""))
     assert [(line, column) for line, column, _ in found] == [place(text)], found
     assert re.search(sentence, found[0][2])
+
+
+def test_a_user_that_this_host_does_not_have_is_a_warning(tmp_path):
+    path = tmp_path / "weir.yaml"
+    path.write_text(GOOD + "user: weir-nobody-has\n")
+    done = run_command("check", str(path))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(f"{path}: warning: user: weir-nobody-has cannot be found: there is no such user")
 
 
 @pytest.mark.parametrize("text", [

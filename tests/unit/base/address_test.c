@@ -62,6 +62,10 @@ static void what_is_no_address_is_refused_with_a_remedy(void **state)
         { "10.0.0.1", "\"10.0.0.1\" has no port; write host:port, like 10.0.0.1:80" },
         { "[::1]", "\"[::1]\" has no port; write host:port, like 10.0.0.1:80" },
         { "::1", "\"::1\" has no port; write [address]:port, like [::1]:80" },
+        { "8080", "\"8080\" has no host; write one before it, like 10.0.0.1:8080" },
+        { "10.0.0.1:80 weight=3",
+          "\"10.0.0.1:80 weight=3\" has more than an address; write what follows \"10.0.0.1:80\" as keys of "
+          "its own" },
         { ":80", "\":80\" has no host; write one before the colon, like 10.0.0.1:80" },
         { "10.0.0.1:0", "\"0\" is not a port; ports go from 1 to 65535" },
         { "10.0.0.1:65536", "\"65536\" is not a port; ports go from 1 to 65535" },
@@ -88,6 +92,17 @@ static void what_is_no_address_is_refused_with_a_remedy(void **state)
         assert_int_equal(address_parse(slice_of(cases[i].text), false, &a, &err), -1);
         assert_string_equal(err.text, cases[i].sentence);
     }
+}
+
+static void a_port_alone_is_refused_where_any_host_will_do(void **state)
+{
+    (void)state;
+    struct address a;
+    struct err err = { "" };
+    assert_int_equal(address_parse(SLICE("8080"), true, &a, &err), -1);
+    assert_string_equal(err.text,
+                        "\"8080\" has no host; write \":8080\" for every address of this host, or one, "
+                        "like 127.0.0.1:8080");
 }
 
 static void a_unix_path_has_an_end(void **state)
@@ -283,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_are_read_and_printed),
         cmocka_unit_test(what_is_no_address_is_refused_with_a_remedy),
+        cmocka_unit_test(a_port_alone_is_refused_where_any_host_will_do),
         cmocka_unit_test(a_unix_path_has_an_end),
         cmocka_unit_test(equality_is_of_family_host_and_port),
         cmocka_unit_test(loopback_is_known_in_every_form),

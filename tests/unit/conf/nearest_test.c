@@ -22,6 +22,8 @@ static void typing_errors_find_their_word(void **state)
         { "weight", "weight" },
         { "wight", "weight" },
         { "weights", "weight" },
+        { "WEIGHT", "weight" },
+        { "Adress", "address" },
         { "adress", "address" },
         { "nmae", "name" },
         { "nme", "name" },
