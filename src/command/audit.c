@@ -37,9 +37,10 @@ static void show(const struct conf_node *e)
     char line[1024];
     struct text t = text_over(line, sizeof(line));
     const char *from = document_text(e, "from_generation"), *to = document_text(e, "to_generation");
+    const char *by = document_text(e, "by");
     text_printf(&t, "%s  %-7s  %s (%s, %s)  %s", document_text(e, "time"), document_text(e, "outcome"),
-                document_text(e, "who"), document_text(e, "by"), document_text(e, "peer"),
-                document_text(e, "what"));
+                document_text(e, "who"), strcmp(by, "nothing") == 0 ? "no token" : by,
+                document_text(e, "peer"), document_text(e, "what"));
     if (document_get(e, "detail") && strcmp(document_text(e, "detail"), "-") != 0)
         text_printf(&t, "  %s", document_text(e, "detail"));
     if (strcmp(from, to) != 0) text_printf(&t, "  generation %s to %s", from, to);

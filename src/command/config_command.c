@@ -123,6 +123,27 @@ static unsigned long number_at(const struct history *h, unsigned long before)
     return 0;
 }
 
+static int compare(const struct api_target *to, const struct api_request *rq, unsigned long before,
+                   unsigned long after)
+{
+    char what[96], *text = NULL;
+    size_t len = 0;
+    struct err err = { "" };
+    struct conf_tree tree;
+    snprintf(what, sizeof(what), "What generation %lu changes of generation %lu", after, before);
+    int code = api_client_ask(to, rq, &text, &len, &err);
+    if (code == EX_OK && document_read(&tree, (struct slice){ text, len }, &err) < 0) {
+        code = EX_PROTOCOL;
+    } else if (code == EX_OK) {
+        code = reload_report_compare(what, tree.root, stdout);
+        if (code != EX_OK) err_set(&err, "the answer is of another version of weir");
+        conf_tree_free(&tree);
+    }
+    if (code != EX_OK) fprintf(stderr, "weir config: %s\n", err.text);
+    free(text);
+    return code;
+}
+
 static int diff(const struct api_target *to, struct config_options *o, const struct history *h)
 {
     char path[128];
@@ -134,7 +155,8 @@ static int diff(const struct api_target *to, struct config_options *o, const str
     }
     snprintf(path, sizeof(path), GENERATIONS "/%lu?against=%lu", after, before);
     const struct api_request rq = { .method = HTTP_GET, .path = path };
-    return reload_report_ask("config", to, &rq, o->is_json);
+    if (o->is_json) return reload_report_ask("config", to, &rq, true);
+    return compare(to, &rq, before, after);
 }
 
 static int rollback(const struct api_target *to, const struct config_options *o)

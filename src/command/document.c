@@ -50,6 +50,26 @@ bool document_is_true(const struct conf_node *map, const char *key)
     return n && !n->is_quoted && slice_equal(n->text, SLICE("true"));
 }
 
+/* The depth is bounded by the reader's. */
+void document_write(const struct conf_node *node, struct json *j)
+{
+    bool is_map = node->kind == CONF_NODE_MAP;
+    if (node->kind == CONF_NODE_NULL) {
+        json_null(j);
+    } else if (node->kind == CONF_NODE_SCALAR && node->is_quoted) {
+        json_slice(j, node->text);
+    } else if (node->kind == CONF_NODE_SCALAR) {
+        json_raw(j, node->text);
+    } else {
+        (is_map ? json_object : json_array)(j);
+        for (const struct conf_node *n = node->first_child; n; n = n->next) {
+            if (is_map) json_key_slice(j, n->key);
+            document_write(n, j);
+        }
+        (is_map ? json_object_end : json_array_end)(j);
+    }
+}
+
 int document_print(struct slice json, FILE *out)
 {
     while (json.len && json.data[json.len - 1] == '\n') json.len--;

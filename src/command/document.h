@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "base/json.h"
 #include "conf/node.h"
 
 /* The tree is set if it is 0, and to be freed. -1: it is no JSON, or over conf/node.h's bounds. */
@@ -16,5 +17,7 @@ const char *document_text(const struct conf_node *map, const char *key);
 double document_number(const struct conf_node *map, const char *key);
 bool document_is_true(const struct conf_node *map, const char *key);
 
+/* The same JSON once more, as `j` forms it: within one line, for instance. */
+void document_write(const struct conf_node *node, struct json *j);
 /* The JSON as it is, with a line's end behind it. EX_OK or EX_IOERR. */
 int document_print(struct slice json, FILE *out);

@@ -13,6 +13,7 @@
 
 #define NOTE_MAX 4096u
 #define ID_MAX 20u
+#define EVENT_MAX (64u << 10)
 
 struct events_options {
     struct api_options api;
@@ -62,6 +63,16 @@ static void show(const struct conf_node *e)
     putchar('\n');
 }
 
+/* One line, like those that come. */
+static void show_json(const struct conf_node *e)
+{
+    struct json j;
+    json_init(&j, EVENT_MAX, false);
+    document_write(e, &j);
+    if (!j.is_failed) printf("%.*s\n", (int)j.len, j.data);
+    json_fini(&j);
+}
+
 static void on_event(void *context, const char *kind, struct slice data)
 {
     const struct events_options *o = context;
@@ -78,14 +89,13 @@ static void on_event(void *context, const char *kind, struct slice data)
 static int print_list(const struct events_options *o, struct slice answer, struct err *err)
 {
     struct conf_tree tree;
-    if (o->is_json) return document_print(answer, stdout);
     if (document_read(&tree, answer, err) < 0) return EX_PROTOCOL;
     const struct conf_node *events = document_get(tree.root, "events");
     const struct conf_node *rows[512];
     uint32_t count = 0;
     for (const struct conf_node *n = events ? events->first_child : NULL; n && count < 512; n = n->next)
         rows[count++] = n;
-    while (count--) show(rows[count]);
+    while (count--) (o->is_json ? show_json : show)(rows[count]);
     conf_tree_free(&tree);
     return fflush(stdout) == EOF ? EX_IOERR : EX_OK;
 }

@@ -90,6 +90,7 @@ static void show_sites(const struct conf_node *sites)
         char stack[2048];
         snprintf(stack, sizeof(stack), "%s", document_text(n, "stack"));
         table_clean(stack);
+        if (!*stack) snprintf(stack, sizeof(stack), "(by whom is not known)");
         printf("  %8.1f MiB  %s\n", document_number(n, "grown_bytes") / 1048576, stack);
     }
 }

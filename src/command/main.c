@@ -14,7 +14,7 @@ static void print_usage(FILE *to)
     fputs("weir: a load balancer that shows where every request went and why\n\nUsage: weir COMMAND "
           "[OPTIONS]\n\n",
           to);
-    for (const struct command *c = commands; c->name; c++) fprintf(to, "  %-10s %s\n", c->name, c->summary);
+    for (const struct command *c = commands; c->name; c++) fprintf(to, "  %-11s %s\n", c->name, c->summary);
     fputs("\n`weir COMMAND --help` tells more of each.\n", to);
 }
 
@@ -43,9 +43,15 @@ static int print_man_page(const char *name)
 static int help(char *name, const char *of)
 {
     if (strcmp(name, "--man") == 0) return print_man_page(of);
-    bool is_page = strcmp(name, "--markdown") == 0;
-    if (is_page || strcmp(name, "--bash") == 0) {
-        (is_page ? manual_print_markdown : manual_print_bash)(stdout);
+    static const struct {
+        const char *option;
+        void (*print)(FILE *out);
+    } pages[] = { { "--markdown", manual_print_markdown },
+                  { "--reasons", manual_print_reasons },
+                  { "--bash", manual_print_bash } };
+    for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) {
+        if (strcmp(name, pages[i].option) != 0) continue;
+        pages[i].print(stdout);
         return fflush(stdout) == EOF || ferror(stdout) ? EX_IOERR : EX_OK;
     }
     char option[] = "--help";
@@ -71,7 +77,9 @@ int main(int argc, char **argv)
         print_usage(stdout);
         return EX_OK;
     }
-    const char *name = strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
+    bool is_version = strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0 ||
+                      strcmp(argv[1], "-V") == 0;
+    const char *name = is_version ? "version" : argv[1];
     const struct command *c = command_by_name(name);
     /* Whoever tells of what came from outside must not let it steer the terminal. */
     if (c && strcmp(name, "run") != 0 && strcmp(name, "demo") != 0) printable_streams();

@@ -1,11 +1,12 @@
 #include "command/manual.h"
 
+#include "base/end_reason.h"
 #include "command/command.h"
 
 static void print_page(const struct syntax *s, const char *summary, FILE *out)
 {
     fprintf(out, "\n## weir %s\n\n", s->command);
-    if (summary) fprintf(out, "Is there to %s.\n\n", summary);
+    if (summary) fprintf(out, "To %s.\n\n", summary);
     fputs("```text\n", out);
     options_print_help(s, out);
     fputs("```\n", out);
@@ -61,4 +62,33 @@ void manual_print_bash(FILE *out)
           "}\n"
           "complete -o filenames -F _weir weir\n",
           out);
+}
+
+static void print_reason(const struct end_reason_info *r, FILE *out)
+{
+    static const char *const doers[] = { [ORIGIN_NONE] = "nobody's",
+                                         [ORIGIN_CLIENT] = "the client's",
+                                         [ORIGIN_WEIR] = "weir's",
+                                         [ORIGIN_SERVER] = "the server's",
+                                         [ORIGIN_CONFIG] = "the configuration's" };
+    fprintf(out, "| `%s` | %s | ", r->name, doers[r->origin]);
+    if (r->status) fprintf(out, "%u", r->status);
+    fprintf(out, " | %s |\n", r->means);
+}
+
+void manual_print_reasons(FILE *out)
+{
+    fputs("# How requests end\n\n"
+          "Every exchange, tunnel and session ends with one of these words. They are `end` in the access log "
+          "in "
+          "JSON and in `/api/v1/exchanges`,\n`$weir_end` in formats of the access log, the label `end` of "
+          "`weir_exchanges_total`, and `{reason}` on error pages; `weir why last-failed`\ntells the rest of "
+          "one. "
+          "The status is what the client gets of weir where nothing has been sent yet; without one it gets "
+          "none. "
+          "This page is\nmade by `make docs` of the table that weir takes them from.\n\n"
+          "| end | whose doing | status | meaning |\n|---|---|---|---|\n",
+          out);
+    for (int i = END_NONE + 1; i < END_REASON_COUNT; i++)
+        print_reason(end_reason_info((enum end_reason)i), out);
 }

@@ -67,7 +67,8 @@ static void tell_list(const char *text, const struct conf_node *list, FILE *out)
     fputc('\n', out);
 }
 
-int reload_report_tell(const struct conf_node *outcome, FILE *out)
+/* Under its head line. */
+static void tell_changes(const struct conf_node *outcome, FILE *out)
 {
     static const struct {
         const char *key, *what;
@@ -76,7 +77,30 @@ int reload_report_tell(const struct conf_node *outcome, FILE *out)
                      { "pools", "pool" },
                      { "servers", "server" },
                      { "splits", "split" } };
-    if (!document_get(outcome, "listeners") || !document_get(outcome, "generation")) return EX_PROTOCOL;
+    for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++)
+        tell_section(sections[i].what, document_get(outcome, sections[i].key), out);
+    tell_list("  ~ settings", document_get(outcome, "settings"), out);
+    tell_moved(document_get(outcome, "moved_keys"), out);
+    tell_connections(outcome, out);
+    tell_list("  hold only after a restart", document_get(outcome, "needs_restart"), out);
+}
+
+static bool is_outcome(const struct conf_node *n)
+{
+    return document_get(n, "listeners") && document_get(n, "generation");
+}
+
+int reload_report_compare(const char *what, const struct conf_node *outcome, FILE *out)
+{
+    if (!is_outcome(outcome)) return EX_PROTOCOL;
+    fprintf(out, "%s%s\n", what, document_is_true(outcome, "is_same") ? ": nothing." : ":");
+    tell_changes(outcome, out);
+    return EX_OK;
+}
+
+int reload_report_tell(const struct conf_node *outcome, FILE *out)
+{
+    if (!is_outcome(outcome)) return EX_PROTOCOL;
     bool is_dry = document_is_true(outcome, "dry_run");
     const char *generation = document_text(outcome, "generation");
     if (document_is_true(outcome, "is_same"))
@@ -88,12 +112,7 @@ int reload_report_tell(const struct conf_node *outcome, FILE *out)
         fprintf(out, "Would change of generation %s, which stays in force:\n", generation);
     else
         fprintf(out, "In force as generation %s:\n", generation);
-    for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++)
-        tell_section(sections[i].what, document_get(outcome, sections[i].key), out);
-    tell_list("  ~ settings", document_get(outcome, "settings"), out);
-    tell_moved(document_get(outcome, "moved_keys"), out);
-    tell_connections(outcome, out);
-    tell_list("  hold only after a restart", document_get(outcome, "needs_restart"), out);
+    tell_changes(outcome, out);
     return EX_OK;
 }
 
@@ -106,8 +125,12 @@ static bool tell_problem(const char *command, const struct conf_node *problem)
     if (!detail || detail->kind != CONF_NODE_SCALAR) return false;
     const char *text = detail->text.data;
     bool is_ended = detail->text.len && text[detail->text.len - 1] == '\n';
-    fprintf(stderr, "weir %s: %s\n", command,
-            document_get(problem, "title") ? document_text(problem, "title") : "refused");
+    /* Of mistakes in a configuration there may be many, with the lines that they are in; what is not there is one sentence. */
+    if (document_number(problem, "status") == 404)
+        fprintf(stderr, "weir %s: ", command);
+    else
+        fprintf(stderr, "weir %s: %s\n", command,
+                document_get(problem, "title") ? document_text(problem, "title") : "refused");
     fprintf(stderr, "%s%s", text, is_ended ? "" : "\n");
     return true;
 }

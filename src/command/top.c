@@ -424,6 +424,14 @@ static int run_top(struct top *t)
     return EX_OK;
 }
 
+static bool is_sort(const char *by, enum top_kind kind)
+{
+    static const char *const sorts[] = { "name", "requests", "errors", "p99" };
+    for (size_t i = 0; i < sizeof(sorts) / sizeof(*sorts); i++)
+        if (strcmp(by, sorts[i]) == 0) return true;
+    return kind == TOP_SERVERS && strcmp(by, "state") == 0;
+}
+
 int top_command(int argc, char **argv)
 {
     struct top_options o = { .limit = 100 };
@@ -435,6 +443,11 @@ int top_command(int argc, char **argv)
         return options_fault(&top_syntax,
                              "there is no table \"%.64s\"; there are listeners, routes, pools and servers",
                              o.view);
+    if (o.sort && !is_sort(o.sort, kind))
+        return options_fault(
+            &top_syntax,
+            "nothing is sorted by \"%.64s\"; there are name, requests, errors, p99, and state of servers",
+            o.sort);
     if (o.is_json && !o.is_once) return options_fault(&top_syntax, "--json goes with --once");
     struct top *t = calloc(1, sizeof(*t));
     if (!t) return EX_OSERR;

@@ -85,7 +85,11 @@ static int open_shared(struct socket_set **out, const struct address *address, c
         result = open_given(out, address, use, &offered, err);
     socket_store_fini(&offered);
     if (result == 0) (*out)->was_shared = true;
-    if (result == 0) log_event(LOG_WARN, "port_shared", "bind=%s", address_print(address, at));
+    if (result == 0)
+        log_event(LOG_WARN, "port_shared",
+                  "bind=%s note=\"another weir of the same user listens there, too, and gets its part of the "
+                  "connections\"",
+                  address_print(address, at));
     return result;
 }
 

@@ -38,6 +38,9 @@ def test_a_deploy_that_breaks_a_route_is_told_from_one_that_does_not(scene):
     weir = scene.proxy(server)
     visit(scene, weir, COUNT)
     fine = mark(weir, "deploy v41")
+    lines = [json.loads(line) for line in events_command(weir, "--json").splitlines()]
+    assert (lines[-1]["id"], lines[-1]["fields"]) == (fine, {"name": "deploy v41"})  # as the manual has it: tail -1
+    assert [line["id"] for line in lines] == sorted(line["id"] for line in lines)
     visit(scene, weir, COUNT)
     is_broken.append(True)
     bad = mark(weir, "deploy v42")

@@ -31,9 +31,22 @@ pools:
 """
 
 
+@pytest.mark.parametrize("word", ["-v", "-V", "--version", "version"])
+def test_the_version_is_said_by_whatever_word(word):
+    done = run_command(word)
+    assert done.returncode == 0 and done.stdout.startswith("weir "), done.stderr
+
+
+def test_what_top_cannot_sort_by_is_wrong_usage():
+    for options in (["--sort", "size"], ["--view", "pools", "--sort", "state"]):
+        done = run_command("top", "--once", *options)
+        assert (done.returncode, done.stdout) == (USAGE, "") and "nothing is sorted by" in done.stderr
+
+
 def test_help_lists_every_command():
     done = run_command("--help")
     assert done.returncode == 0
+    assert len({line.index(line.split()[1], 2 + len(line.split()[0])) for line in done.stdout.splitlines() if line.startswith("  ")}) == 1
     for command in COMMANDS:
         assert command in done.stdout
 

@@ -149,9 +149,14 @@ def test_history_and_differences_show_no_secret(scene, kept):
     assert re.search(r"^ *2  \S+Z  api +in force$", done.stdout, re.M), done.stdout
     difference = config(weir, "diff")
     assert difference.returncode == 0, difference.stderr
+    assert difference.stdout.startswith("What generation 2 changes of generation 1:\n")
     assert "  + server web/edited" in difference.stdout.splitlines()
     assert "  ~ settings: admin" in difference.stdout.splitlines()
     back = config(weir, "diff", "2", "1")
+    assert back.stdout.startswith("What generation 1 changes of generation 2:\n")
+    assert config(weir, "diff", "2", "2").stdout == "What generation 2 changes of generation 2: nothing.\n"
+    absent = config(weir, "diff", "1", "9")
+    assert (absent.returncode, absent.stdout) == (65, "") and absent.stderr.startswith("weir config: Generation 9 is not kept")
     assert "  - server web/edited" in back.stdout.splitlines()
     shown = weir.get("/api/v1/config/generations/2")
     assert shown["admin"]["token"] == shown["admin"]["tokens"][0]["token"] == "***"

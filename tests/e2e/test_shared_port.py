@@ -30,7 +30,8 @@ def test_a_stop_beside_a_starting_one_loses_nothing(scene, build, workers):
         load.wait_more()
         for number in range(3):
             new = scene.weir(beside(old, workers=workers[(number + 1) % 2]), build=build)
-            assert new.wait_event("port_shared")["bind"] == "%s:%d" % old.address
+            shared = new.wait_event("port_shared")
+            assert shared["bind"] == "%s:%d" % old.address and "gets its part of the connections" in shared["note"]
             new.baseline = None  # which has the load in it
             load.wait_more()
             old.terminate()
