@@ -49,9 +49,9 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(GATE_DENIED, "gate_denied", CLIENT, 403, ANY, "the client's address may not pass")                             \
     X(CLIENT_CONNECTIONS, "client_connections", CLIENT, 429, ANY, "the client has too many connections")             \
     X(RATE_LIMITED, "rate_limited", CLIENT, 429, ANY, "more requests have come than the rate allows")              \
-    X(AUTH_REQUIRED, "auth_required", CLIENT, 401, ANY, "the request does not show who it is of")                    \
-    X(AUTH_FAILED, "auth_failed", CLIENT, 401, ANY, "what the request shows of who it is of is not accepted")        \
-    X(AUTH_DENIED, "auth_denied", CLIENT, 403, ANY, "whoever the request is of may not pass here")                   \
+    X(AUTH_REQUIRED, "auth_required", CLIENT, 401, ANY, "the request lacks the credentials that are asked for")           \
+    X(AUTH_FAILED, "auth_failed", CLIENT, 401, ANY, "the request's credentials are not accepted")                   \
+    X(AUTH_DENIED, "auth_denied", CLIENT, 403, ANY, "this user may not pass here")                                   \
     X(AUTH_CLIENT_LIMIT, "auth_client_limit", CLIENT, 429, ANY, "too many of the client's passwords wait to be checked") \
     X(AUTH_BUSY, "auth_busy", WEIR, 503, ANY, "too many passwords wait to be checked")                               \
     X(AUTH_UNAVAILABLE, "auth_unavailable", SERVER, 503, ANY, "the service that decides who may pass cannot be asked") \
@@ -71,7 +71,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(PIN_UNKNOWN, "pin_unknown", CLIENT, 400, ANY, "the server that Weir-Pin names does not exist")                 \
     X(REWRITE_TOO_LONG, "rewrite_too_long", CONFIG, 414, ANY, "the rewritten target is over the limit")              \
     X(REWRITE_BAD_PATH, "rewrite_bad_path", CLIENT, 400, ANY, "the rewritten path would lead elsewhere")             \
-    X(FILE_NOT_FOUND, "file_not_found", CLIENT, 404, ANY, "there is no such file")                                   \
+    X(FILE_NOT_FOUND, "file_not_found", CLIENT, 404, ANY, "the folder has nothing for this path")                    \
     X(FILE_DENIED, "file_denied", CONFIG, 403, ANY, "the file may not be read")                                      \
     X(FILE_NO_ROOT, "file_no_root", CONFIG, 500, ANY, "the folder that files are read from cannot be entered")       \
     X(FILE_UNREADABLE, "file_unreadable", WEIR, 500, ANY, "the file could not be read")                              \
