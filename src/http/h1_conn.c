@@ -38,10 +38,11 @@ void h1_conn_init(struct h1_conn *c, struct transport *t, const struct h1_role *
 void h1_conn_renew(struct h1_conn *c)
 {
     struct loop *l = h1_conn_loop(c);
-    (void)bug_if(H1_CONN, c->stream.events || c->in.hold || c->is_pumping || !h1_out_is_empty(&c->out));
+    (void)bug_if(H1_CONN,
+                 c->stream.events || c->in.hold || c->in.end || c->is_pumping || !h1_out_is_empty(&c->out));
     loop_cancel(&c->task);
     if (c->out.block) h1_out_clear(&c->out, l);
-    c->in.body = (struct h1_body){ 0 };
+    c->in = (struct h1_in){ 0 };
     c->owes_resume = false;
 }
 

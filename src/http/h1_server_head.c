@@ -106,7 +106,7 @@ static void become_http2(struct h1_server *c, struct slice bytes)
     struct loop *l = h1_server_loop(c);
     struct h1_in *in = &c->request->conn.in;
     struct block *held = in->hold;
-    in->hold = NULL;
+    *in = (struct h1_in){ 0 }; /* another client's request may be read in this memory next */
     c->has_started = c->is_reading = false;
     h1_server_rest(c); /* there is nothing of one */
     c->state = H1_SERVER_CLOSED;

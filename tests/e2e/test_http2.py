@@ -525,3 +525,24 @@ def test_nghttp_and_h2load_are_served(way):
     done = subprocess.run(["h2load", "-n", "400", "-c", "4", "-m", "10", f"{scheme}://{host}:{port}/"],
                           capture_output=True, text=True, timeout=60)
     assert "400 succeeded, 0 failed, 0 errored" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("build", ["asan", "release"])
+@pytest.mark.parametrize("begun", [b"P", b"PRI * HTTP/2", b"PRI * HTTP/2.0\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"])
+def test_a_preface_in_two_pieces_leaves_nothing_to_the_next_clients_request(scene, build, begun):
+    """What reads the start of a connection may be who reads another's next: whatever came before it became HTTP/2."""
+    weir = scene.proxy(scene.server([broken.serve()], [broken.serve()]), build=build)
+    client = scene.client(weir)
+    client.send(begun)
+    weir.wait_live(client_connections=1)
+    asked = scene.client(weir)
+    assert asked.ask().status == 200  # what came first has been read by then
+    client.send((b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))[len(begun):])
+    client.take(9)
+    for number in range(3):
+        other = scene.client(weir)
+        other.send(b"GET /first HTTP/1.1\r\nHo")
+        weir.wait_live(client_connections=3 + 2 * number)
+        assert scene.client(weir).ask().status == 200
+        other.send(b"st: example.test\r\n\r\n")
+        assert other.read().status == 200
