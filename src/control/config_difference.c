@@ -15,8 +15,9 @@
 #define POOLS_ASKED 64u
 
 /* Read once, at the start. */
-static const char *const frozen[] = { "admin",    "access_log", "logs", "core",    "profile",   "limits",
-                                      "resolver", "tracing",    "user", "workers", "hardening", "messages" };
+static const char *const frozen[] = { "admin",     "access_log", "logs",    "core", "profile",
+                                      "limits",    "resolver",   "tracing", "user", "workers",
+                                      "hardening", "messages",   "state" };
 /* Said by name, not as a whole. */
 static const char *const by_name[] = { "listeners", "pools", "splits" };
 

@@ -39,7 +39,10 @@ static void find_live(const struct config *c, struct places *p)
 {
     const struct listener_conf *listeners = c->proxy.listeners.data;
     for (uint32_t i = 0; i < c->proxy.listeners.count; i++) add_address(p, "bind", &listeners[i].bind);
-    if (c->acme) add(p, "acme: folder", c->acme->folder);
+    if (c->acme && c->acme->folder)
+        add(p, "acme: folder", c->acme->folder);
+    else if (c->acme)
+        add(p, "state", c->state); /* its folder `acme` */
 }
 
 static void find_all(const struct config *c, struct places *p)

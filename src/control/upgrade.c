@@ -19,6 +19,7 @@
 #include "net/pass.h"
 #include "net/socket_set.h"
 #include "proxy/worker.h"
+#include "self/landlock.h"
 
 #define ARGUMENTS_BYTES_MAX (2u << 20)
 #define LOGGED_REASON_MAX 800u /* of a line's 1,024 bytes */
@@ -339,6 +340,18 @@ static int start_program(const char *program, char **arguments, char **environme
     return error;
 }
 
+/* access() goes by permissions alone. */
+static int cannot_be_started(const char *program, int error, struct err *err)
+{
+    bool is_given_up = error == EACCES && landlock_is_in_force() && access(program, X_OK) == 0;
+    return err_set(err, "%.200s cannot be started: %s%s", program, strerror(error),
+                   is_given_up
+                       ? "; weir has given up starting programs from folders for data (/var, /srv, "
+                         "/tmp, …) at its start, but for "
+                         "the one that its own program was in then: restart weir (hardening: landlock)"
+                       : "");
+}
+
 static int start_successor(struct upgrade *u, int channel, struct err *err)
 {
     const char *program = (const char *)getauxval(AT_EXECFN); /* NOLINT(performance-no-int-to-ptr) */
@@ -350,9 +363,7 @@ static int start_successor(struct upgrade *u, int channel, struct err *err)
     free(arguments);
     free(environment);
     free(memory);
-    return error
-               ? err_set(err, "%s cannot be started: %s", program ? program : "the program", strerror(error))
-               : 0;
+    return error ? cannot_be_started(program ? program : "the program", error, err) : 0;
 }
 
 static int listen_to(struct upgrade *u, int fd, struct err *err)

@@ -125,22 +125,33 @@ static void find_nearest(const char *path, char out[PATH_MAX])
     }
 }
 
-/* A folder itself; of a file its folder, where it may be made, renamed and replaced. */
-static void allow_named(const struct rules *r, const char *path)
+/* A folder itself; of a file or a socket its folder, where it may be made, renamed and replaced. The real path, to be freed; NULL: it is not to be had. */
+static char *find_folder(const char *path)
 {
     char nearest[PATH_MAX];
     struct stat st;
     find_nearest(path, nearest);
-    if (*nearest && stat(nearest, &st) == 0 && !S_ISDIR(st.st_mode)) {
-        char *slash = strrchr(nearest, '/');
-        if (S_ISREG(st.st_mode) && slash)
-            *slash = 0;
-        else if (S_ISREG(st.st_mode))
-            snprintf(nearest, sizeof(nearest), ".");
-    }
-    char *real = *nearest ? realpath(nearest, NULL) : NULL;
-    if (real && strcmp(real, "/") != 0) allow(r, real, r->change); /* of the root all is a part */
+    bool is_replaced = *nearest && stat(nearest, &st) == 0 &&
+                       (S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode) || S_ISFIFO(st.st_mode));
+    char *slash = is_replaced ? strrchr(nearest, '/') : NULL;
+    if (slash)
+        *slash = 0;
+    else if (is_replaced)
+        snprintf(nearest, sizeof(nearest), ".");
+    return realpath(*nearest ? nearest : "/", NULL);
+}
+
+static int allow_named(const struct rules *r, const char *path, struct err *err)
+{
+    char *real = find_folder(path);
+    bool is_root = real && strcmp(real, "/") == 0;
+    if (real && !is_root) allow(r, real, r->change);
     free(real);
+    if (!is_root) return 0;
+    return err_set(err,
+                   "%.200s is in the root itself, of which every folder is a part: who may write there may "
+                   "write everywhere; choose a folder below it",
+                   path);
 }
 
 /* Of the program that this is, by the name under which it was started and by its own: a newer one comes to one of these places. */
@@ -173,7 +184,8 @@ static int fill(const struct rules *r, const struct landlock_paths *paths, struc
     allow_program(r, "/proc/self/exe");
     allow_program(r, name);
     allow_folder_of(r, name);
-    for (uint32_t i = 0; i < paths->count; i++) allow_named(r, paths->items[i]);
+    for (uint32_t i = 0; i < paths->count; i++)
+        if (allow_named(r, paths->items[i], err) < 0) return -1;
     return 0;
 }
 

@@ -15,8 +15,8 @@ struct landlock_paths {
     uint32_t count;
 };
 
-/* For the calling thread, those that it starts from now on, and programs that it becomes or starts; sets no_new_privs. -1: the kernel does not do it, and err says
- * why; nothing has changed then. */
+/* For the calling thread, those that it starts from now on, and programs that it becomes or starts; sets no_new_privs. -1: the kernel does not do it, or one of the paths is in the root
+ * itself, and err says so; no file has been given up then. */
 MUST_CHECK int landlock_give_up(const struct landlock_paths *paths, struct err *err);
 /* Whether landlock_give_up() has succeeded. */
 bool landlock_is_in_force(void);

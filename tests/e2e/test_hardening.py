@@ -2,11 +2,13 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
 
 from waiting import LIMIT_S
+from weir import BINARIES, make_config
 
 
 def privileges(weir):
@@ -87,3 +89,22 @@ def test_weir_by_upgrade_is_no_more_bound_than_the_first(scene, tmp_path):
         weir.upgrade()
         assert scene.client(weir).ask().status == 200
         assert status(weir.pid, "Seccomp_filters") == first
+
+
+def test_a_newer_weir_where_none_may_be_started_is_told_with_what_helps(scene, tmp_path):
+    """A link that leads from one version's folder to the next, among data: what the first was started by is not what it leads to."""
+    for version in ("1", "2"):
+        (tmp_path / version).mkdir()
+        shutil.copy(BINARIES["release"], tmp_path / version / "weir")
+    (tmp_path / "current").symlink_to("1")
+    weir = scene.weir(make_config([scene.server()]), binary=str(tmp_path / "current" / "weir"), build="release")
+    (tmp_path / "current").unlink()
+    (tmp_path / "current").symlink_to("2")
+    if not privileges(weir)["landlock"]:
+        assert weir.events("hardening_missing")
+        return
+    weir.expected_errors.add("upgrade_failed")
+    answer = weir.ask_admin("POST", "/api/v1/upgrade")
+    detail = json.loads(answer.body)["detail"]
+    assert answer.status == 409 and "restart weir (hardening: landlock)" in detail, detail
+    assert scene.client(weir).ask().status == 200

@@ -150,6 +150,7 @@ static void who_may_use_the_api_needs_no_restart_and_where_it_is_does(void **sta
     expect(BEFORE,
            LISTENERS POOLS "admin: {bind: \"127.0.0.1:3\", token: secret-number-one, history: 1MiB}\n",
            "setting admin restart admin ");
+    expect(BEFORE, BEFORE "state: /var/lib/weir\n", "setting state restart state ");
     expect(BEFORE, LISTENERS POOLS, "setting admin restart admin ");
     expect(LISTENERS POOLS, BEFORE, "setting admin restart admin ");
 }
