@@ -79,6 +79,25 @@ static size_t response_size(const char *head)
     return (size_t)(end + 4 - head) + strtoul(length + 17, NULL, 10);
 }
 
+void websocket_open(int fd)
+{
+    static const char question[] =
+        "GET /ws HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    char in[4096];
+    size_t have = 0;
+    if (send(fd, question, sizeof(question) - 1, MSG_NOSIGNAL) != sizeof(question) - 1) die("send");
+    do {
+        ssize_t got = recv(fd, in + have, sizeof(in) - 1 - have, 0);
+        if (got == 0) errno = 0;
+        if (got <= 0) die("no WebSocket was opened");
+        have += (size_t)got;
+        in[have] = '\0';
+    } while (!strstr(in, "\r\n\r\n") && have < sizeof(in) - 1);
+    errno = 0;
+    if (strncmp(in, "HTTP/1.1 101", 12) != 0) die("not a 101: %.*s", (int)strcspn(in, "\r\n"), in);
+}
+
 int http_ask(int fd, const char *request)
 {
     char in[16384];

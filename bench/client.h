@@ -16,6 +16,8 @@ uint64_t now_ns(void);
 
 /* A blocking connection with TCP_NODELAY. */
 int connect_to(const struct sockaddr_in *to);
+/* Asks for a WebSocket (RFC 6455 4.1) with the RFC's own key, and reads that it is open; ends the program if it is not. */
+void websocket_open(int fd);
 /* Sends `request` and reads one response (with a Content-Length) whole; 0, or -1 with errno, which is 0 at
  * the end of the stream. */
 int http_ask(int fd, const char *request);

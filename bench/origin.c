@@ -1,8 +1,9 @@
 /* bench/origin.c: the server behind the proxies of `make bench`, one thread and as few system calls as HTTP
  * allows, so that on a shared core the proxy and not the origin is what runs out.
  *
- *   bench-origin 127.0.0.1:8080          GET /N (or /any/path/N) is answered with N bytes
- *   bench-origin --echo 127.0.0.1:8080   every byte is sent back */
+ *   bench-origin 127.0.0.1:8080               GET /N (or /any/path/N) is answered with N bytes
+ *   bench-origin --echo 127.0.0.1:8080        every byte is sent back
+ *   bench-origin --websocket 127.0.0.1:8080   likewise, once a WebSocket is open */
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -27,17 +28,18 @@ struct peer {
     bool is_readable; /* the last recv filled the buffer, or an event came since */
     bool has_ended;   /* the event said that the other side sends no more: read until 0 */
     bool is_closing;  /* close when the response is out */
+    bool is_open;     /* its WebSocket */
     uint32_t head_len, head_sent;
     uint64_t body_left;
-    uint32_t in_len, in_sent; /* in_sent: echo mode only */
-    char head[128];
+    uint32_t in_len, in_sent; /* in_sent: of what is sent back */
+    char head[160];
     char in[8192];
 };
 
 enum turn { TURN_AGAIN, TURN_DONE, TURN_END };
 
 static int epoll_fd;
-static bool is_echo;
+static enum mode { MODE_HTTP, MODE_ECHO, MODE_WEBSOCKET } mode;
 static char body[BODY_CHUNK];
 
 static void peer_free(struct peer *p)
@@ -146,6 +148,28 @@ static enum turn serve_echo(struct peer *p)
     }
 }
 
+/* Whoever asks has the key of RFC 6455 1.3, to which this is the answer. Frames go back as they came, masks and all: nobody between
+ * looks into them. */
+static enum turn serve_websocket(struct peer *p)
+{
+    while (!p->is_open) {
+        const char *end = memmem(p->in, p->in_len, "\r\n\r\n", 4);
+        if (!end) {
+            enum turn turn = p->in_len == sizeof(p->in) ? TURN_END : fill(p);
+            if (turn != TURN_DONE) return turn;
+            continue;
+        }
+        p->is_open = true;
+        p->in_sent = (uint32_t)(end + 4 - p->in);
+        p->head_len = (uint32_t)snprintf(
+            p->head, sizeof(p->head),
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+    }
+    enum turn turn = flush(p);
+    return turn == TURN_DONE ? serve_echo(p) : turn;
+}
+
 static void accept_all(int listen_fd)
 {
     int fd;
@@ -174,16 +198,18 @@ static void on_event(const struct epoll_event *event)
     struct peer *p = event->data.ptr;
     if (event->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) p->is_readable = true;
     if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) p->has_ended = true;
-    enum turn turn = is_echo ? serve_echo(p) : serve_http(p);
+    static enum turn (*const serve[])(struct peer *) = { serve_http, serve_echo, serve_websocket };
+    enum turn turn = serve[mode](p);
     if (turn == TURN_END) peer_free(p);
 }
 
 int main(int argc, char **argv)
 {
-    is_echo = argc == 3 && strcmp(argv[1], "--echo") == 0;
-    if (argc != 2 && !is_echo) {
+    if (argc == 3 && strcmp(argv[1], "--echo") == 0) mode = MODE_ECHO;
+    if (argc == 3 && strcmp(argv[1], "--websocket") == 0) mode = MODE_WEBSOCKET;
+    if (argc != (mode == MODE_HTTP ? 2 : 3)) {
         errno = 0;
-        die("usage: bench-origin [--echo] ADDRESS:PORT");
+        die("usage: bench-origin [--echo | --websocket] ADDRESS:PORT");
     }
     memset(body, 'x', sizeof(body));
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -2,9 +2,11 @@
  * and sends the next; against bench-origin --echo. A message costs it less than a request costs wrk, so that
  * one core can drive a proxy to its limit.
  *
- *   bench-pingpong 127.0.0.1:8080 --connections 64 --bytes 100 --seconds 3   prints one JSON object */
+ *   bench-pingpong 127.0.0.1:8080 --connections 64 --bytes 100 --seconds 3               prints one JSON object
+ *   bench-pingpong 127.0.0.1:8080 --connections 64 --bytes 100 --seconds 3 --websocket   over WebSockets (RFC 6455) */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +18,8 @@
 
 #define CONNECTIONS_MAX 1024
 #define BYTES_MAX 16384
+#define FRAME_MAX 125 /* of a WebSocket, the length of which is in one byte */
+#define FRAME_HEAD 6
 #define BUCKETS 100000 /* of a microsecond each; the last holds all that took longer */
 
 struct pinger {
@@ -27,6 +31,14 @@ struct pinger {
 static uint32_t buckets[BUCKETS];
 static uint64_t message_count, message_bytes;
 static char message[BYTES_MAX];
+
+/* A whole binary frame of a client (RFC 6455 5.2), whose mask is 0, and which is as long as it is sent back. */
+static void make_frame(void)
+{
+    message[0] = (char)0x82;
+    message[1] = (char)(0x80 | message_bytes);
+    message_bytes += FRAME_HEAD;
+}
 
 static void ping(struct pinger *p)
 {
@@ -76,20 +88,23 @@ static void drive(int epoll_fd, uint64_t until_ns)
 
 int main(int argc, char **argv)
 {
-    if (argc != 8 || strcmp(argv[2], "--connections") != 0 || strcmp(argv[4], "--bytes") != 0 ||
-        strcmp(argv[6], "--seconds") != 0) {
+    bool is_websocket = argc == 9 && strcmp(argv[8], "--websocket") == 0;
+    if ((argc != 8 && !is_websocket) || strcmp(argv[2], "--connections") != 0 ||
+        strcmp(argv[4], "--bytes") != 0 || strcmp(argv[6], "--seconds") != 0) {
         errno = 0;
-        die("usage: bench-pingpong ADDRESS:PORT --connections N --bytes N --seconds N");
+        die("usage: bench-pingpong ADDRESS:PORT --connections N --bytes N --seconds N [--websocket]");
     }
     struct sockaddr_in to = parse_address(argv[1]);
     uint64_t count = parse_count(argv[3], "connections", 1, CONNECTIONS_MAX);
-    message_bytes = parse_count(argv[5], "bytes", 1, BYTES_MAX);
+    message_bytes = parse_count(argv[5], "bytes", 1, is_websocket ? FRAME_MAX : BYTES_MAX);
+    if (is_websocket) make_frame();
     uint64_t seconds = parse_count(argv[7], "seconds", 1, 600);
 
     static struct pinger pingers[CONNECTIONS_MAX];
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     for (uint64_t i = 0; i < count; i++) {
         pingers[i].fd = connect_to(&to);
+        if (is_websocket) websocket_open(pingers[i].fd);
         fcntl(pingers[i].fd, F_SETFL, O_NONBLOCK);
         struct epoll_event event = { .events = EPOLLIN, .data.ptr = &pingers[i] };
         if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, pingers[i].fd, &event) < 0) die("epoll_ctl");

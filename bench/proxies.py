@@ -17,6 +17,7 @@ defaults
     timeout connect 5s
     timeout client 600s
     timeout server 600s
+    timeout tunnel 600s
 {defaults}
 
 frontend web
@@ -64,11 +65,13 @@ http {
         location / {
             proxy_pass http://origin;
             proxy_http_version 1.1;
-            proxy_set_header Connection "";
+            UPGRADE
         }
     }
 }
 """
+
+NGINX_UPGRADE = "proxy_set_header Connection upgrade; proxy_set_header Upgrade $http_upgrade;"
 
 NGINX_STREAM = """
 stream {
@@ -123,7 +126,7 @@ TLS_CIPHER, TLS_CURVE = "TLS_AES_256_GCM_SHA384", "X25519"
 class Wiring:
     """What a configuration is made from."""
 
-    def __init__(self, protocol, address, ports, origin, facts, settings, pool="", certificate=None, is_h2=False):
+    def __init__(self, protocol, address, ports, origin, facts, settings, pool="", certificate=None, is_h2=False, is_websocket=False):
         self.protocol = protocol  # "http" or "tcp"
         self.address = address
         self.port, self.admin_port = ports
@@ -133,6 +136,7 @@ class Wiring:
         self.pool = pool  # what weir's pool has besides its servers
         self.certificate = certificate  # a PEM file, its key beside it as .key; None: without TLS
         self.is_h2 = is_h2  # towards clients: agreed on over TLS, known before without
+        self.is_websocket = is_websocket
 
 
 class Haproxy:
@@ -187,7 +191,8 @@ class Nginx:
         return head + (body.replace("ORIGIN", wiring.origin).replace("ADDRESS", wiring.address)
                        .replace("PORT", str(wiring.port)).replace("DEFER", wiring.settings["nginx_defer"])
                        .replace("BUFFERS", wiring.settings["nginx_buffers"][wiring.protocol])
-                       .replace("SECURE", Nginx.secure(wiring)).replace("HOW", how))
+                       .replace("SECURE", Nginx.secure(wiring)).replace("HOW", how)
+                       .replace("UPGRADE", NGINX_UPGRADE if wiring.is_websocket else 'proxy_set_header Connection "";'))
 
     @staticmethod
     def argv(path):

@@ -33,11 +33,11 @@ class Workload:
     """`target` is weir's ratio to the better of its peers, `limit` a bound in the measure's own unit."""
 
     def __init__(self, name, label, title, measure, load, *, protocol="http", connections=0, size=100,
-                 close=False, pool="", target=None, limit=None, is_secure=False, is_h2=False, reuse=False):
+                 close=False, pool="", target=None, limit=None, is_secure=False, is_h2=False, reuse=False, is_websocket=False):
         self.name, self.label, self.title, self.measure, self.load = name, label, title, measure, load
         self.protocol, self.connections, self.size, self.close = protocol, connections, size, close
         self.pool = pool
-        self.is_secure, self.is_h2, self.reuse = is_secure, is_h2, reuse
+        self.is_secure, self.is_h2, self.reuse, self.is_websocket = is_secure, is_h2, reuse, is_websocket
         self.target, self.limit = target, limit
 
     @property
@@ -75,6 +75,8 @@ WORKLOADS = [
              connections=32, is_secure=True, is_h2=True, target=0.80),
     Workload("h2c", "HTTP/2", "HTTP/2 without TLS, 10 streams on 32 connections, 100 B", CPU_PER_MILLION, "h2load", connections=32,
              is_h2=True),
+    Workload("websocket", "WebSocket, small", "WebSockets, 64 connections, 100 B to and fro", CPU_PER_MILLION, "pingpong",
+             connections=64, is_websocket=True),
     Workload("latency", "low load", f"latency at {PROBE_RATE:,} requests a second", LATENCY, "probe"),
     Workload("idle", "idle connections", f"{IDLE_CONNECTIONS:,} idle keep-alive connections", IDLE_BYTES,
              "idle", limit=300),
@@ -128,7 +130,7 @@ class Bench:
         if workload.load == "iperf3":
             argv = [self.tools.iperf3, "-s", "-B", role.address, "-p", str(port)]
         else:
-            echo = ["--echo"] if workload.protocol == "tcp" else []
+            echo = ["--websocket"] if workload.is_websocket else ["--echo"] if workload.protocol == "tcp" else []
             argv = [self.tools.origin, *echo, f"{role.address}:{port}"]
         pid = role.host.start(argv=argv, cpu=role.cpu)
         role.host.wait_listening(pid=pid, port=port)
@@ -139,12 +141,12 @@ class Bench:
         wiring = proxies.Wiring(workload.protocol, role.address, ports,
                                 f"{self.stage.origin.address}:{self.origin_port}", role.host.facts,
                                 self.options.peers, workload.pool,
-                                self.make_certificate(role) if workload.is_secure else None, workload.is_h2)
+                                self.make_certificate(role) if workload.is_secure else None, workload.is_h2, workload.is_websocket)
         path = role.host.write(name=f"{proxy.name}.conf", text=proxy.config(wiring))
         pid = role.host.start(argv=proxy.argv(path), cpu=role.cpu)
         role.host.wait_listening(pid=pid, port=ports[0])
         running = Running(proxy.name, pid, ports[0])
-        if workload.protocol == "http" and (workload.is_secure or not workload.is_h2):
+        if workload.protocol == "http" and (workload.is_secure or not workload.is_h2) and not workload.is_websocket:
             self.check_answer(running, workload)
         return running
 
@@ -305,7 +307,7 @@ class Bench:
 
     def load_pingpong(self, one, workload, seconds):
         argv = [self.tools.pingpong, self.target(one), "--connections", str(workload.connections),
-                "--bytes", str(workload.size), "--seconds", str(seconds)]
+                "--bytes", str(workload.size), "--seconds", str(seconds), *(["--websocket"] if workload.is_websocket else [])]
         figures = json.loads(self.run_load(argv, seconds))
         return {"requests": figures["requests"], "seconds": figures["seconds"], "errors": 0,
                 "p50_us": figures["latency_us"]["p50"], "p99_us": figures["latency_us"]["p99"]}
