@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
 
@@ -25,15 +26,18 @@ JOBS = int(os.environ.get("JOBS") or os.cpu_count())
 
 BUILD_SECONDS = 900
 CHECK_SECONDS = 600
-SOAK_TIDY_SECONDS = 3600
+BESIDE_SECONDS = SOAK_TIDY_SECONDS = 3600
 UNIT_SECONDS = 120
 E2E_SECONDS = 2700
 SOAK_E2E_SECONDS = 4 * 3600
 FUZZ_SMOKE_SECONDS = 3
+FUZZ_SMOKE_RUNS = 20000  # at most, from the same seed each time: what is found once is found again
 E2E_WORKERS = 3 * JOBS  # they wait for each other's processes, timers and peers more than they compute
 
 # What end-to-end tests run besides weir itself.
 E2E_PROGRAMS = ["tests/unit/profile/flame_page", "tests/unit/stack/unwind_recording"]
+
+NICE = ["nice", "-n", "19"]  # for what takes only the time that all else leaves
 
 TIMED_OUT = -1000  # in place of an exit status; no signal has this number
 
@@ -80,11 +84,15 @@ class Suite:
             self.add_failure(test, text, seconds)
 
 
+RUNNING = set()
+
+
 def run(command, seconds, env=None):
     """Runs a command in its own process group; returns (status, output). Ends the whole group at the time limit."""
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **SANITIZER_ENV, **(env or {})},
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                text=True, errors="replace", start_new_session=True)
+    RUNNING.add(process)
     try:
         output, _ = process.communicate(timeout=seconds)
         return process.returncode, output
@@ -95,6 +103,8 @@ def run(command, seconds, env=None):
     except BaseException:
         end_group(process)
         raise
+    finally:
+        RUNNING.discard(process)
 
 
 def end_group(process):
@@ -125,7 +135,7 @@ def fixed_addresses():
 
 def brief(text, limit=4):
     """Why a test failed, for the output's end, which may be all that is kept: what pytest marks, else the last lines."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("stat::")]
     marked = [line[1:].strip() for line in lines if line.startswith("E  ")]
     return marked[:limit] or lines[-limit:]
 
@@ -135,15 +145,17 @@ class Report:
 
     def __init__(self):
         self.suites = []
+        self.lock = threading.Lock()
 
     def add(self, suite):
         seconds = time.monotonic() - suite.started
-        print(f"{suite.name:<28} {suite.passed:>5} passed {len(suite.failures):>4} failed {seconds:>8.1f} s")
-        for test, text in suite.failures:
-            print(f"\n--- FAILED {suite.name}: {test}")
-            print(text + "\n")
-        sys.stdout.flush()
-        self.suites.append(suite)
+        with self.lock:
+            print(f"{suite.name:<28} {suite.passed:>5} passed {len(suite.failures):>4} failed {seconds:>8.1f} s")
+            for test, text in suite.failures:
+                print(f"\n--- FAILED {suite.name}: {test}")
+                print(text + "\n")
+            sys.stdout.flush()
+            self.suites.append(suite)
         return not suite.failures
 
     def finish(self):
@@ -170,10 +182,10 @@ class Report:
 REPORT = Report()
 
 
-def build(kind, *targets, is_counted=False):
+def build(kind, *targets, is_counted=False, prefix=()):
     """Builds build/<kind>; a failure is a failed test, a success counts only where warnings are the question."""
     suite = Suite(f"build {kind}")
-    status, output = run(["tools/build.sh", kind, *targets], BUILD_SECONDS)
+    status, output = run([*prefix, "tools/build.sh", kind, *targets], BESIDE_SECONDS if prefix else BUILD_SECONDS)
     if status:
         suite.add_failure("build", output)
     elif is_counted:
@@ -307,7 +319,7 @@ def run_all_e2e_tests(name="e2e", release="build/release/weir", asan="build/asan
 # Fuzzing
 
 
-def run_fuzzer(program, seconds, found_root):
+def run_fuzzer(program, seconds, found_root, options):
     """Runs one fuzzer for a while from the committed inputs; new inputs go below found_root."""
     parser = os.path.basename(program)[:-len("_fuzz")]
     found = os.path.join(found_root, parser, "")
@@ -316,7 +328,7 @@ def run_fuzzer(program, seconds, found_root):
         os.makedirs(directory, exist_ok=True)
     seeds = [directory for directory in [f"fuzz/corpus/{parser}"] if os.path.isdir(os.path.join(ROOT, directory))]
     command = PREFIX + [program, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-max_len=65536",
-                        "-print_final_stats=1", f"-artifact_prefix={artifacts}", found, *seeds]
+                        "-print_final_stats=1", f"-artifact_prefix={artifacts}", *options, found, *seeds]
     status, output = run(command, seconds * 3 + 120)
     return parser, status == 0, "\n".join(output.splitlines()[-60:])
 
@@ -324,14 +336,14 @@ def run_fuzzer(program, seconds, found_root):
 def run_fuzzers_briefly():
     """From the committed inputs alone, whatever longer runs have found here."""
     with tempfile.TemporaryDirectory(prefix="weir-fuzz-") as found_root:
-        run_fuzzers(FUZZ_SMOKE_SECONDS, found_root)
+        run_fuzzers(FUZZ_SMOKE_SECONDS, found_root, ["-seed=1", f"-runs={FUZZ_SMOKE_RUNS}"])
 
 
-def run_fuzzers(seconds, found_root=os.path.join(ROOT, "build/fuzz/corpus")):
+def run_fuzzers(seconds, found_root=os.path.join(ROOT, "build/fuzz/corpus"), options=()):
     suite = Suite(f"fuzz ({seconds} s each)")
     programs = sorted(path for path in glob.glob(os.path.join(ROOT, "build/fuzz/fuzz/*_fuzz")) if os.path.isfile(path))
     with concurrent.futures.ThreadPoolExecutor(JOBS) as executor:
-        for parser, ok, output in executor.map(lambda program: run_fuzzer(program, seconds, found_root), programs):
+        for parser, ok, output in executor.map(lambda program: run_fuzzer(program, seconds, found_root, options), programs):
             suite.add(parser, ok, output)
     if not programs:
         suite.add_failure("fuzzers", "there are none")
@@ -374,6 +386,12 @@ def do_test(_arguments):
         run_all_e2e_tests()
 
 
+def check_beside():
+    """What computes, while tests run, which mostly wait. Returns whether there are fuzzers."""
+    check("clang-tidy", [*NICE, PYTHON, "tools/run_tidy.py"], BESIDE_SECONDS)
+    return build("fuzz", is_counted=True, prefix=NICE)
+
+
 def do_check(_arguments):
     check("format", [PYTHON, "tools/check_format.py"])
     check("layers", [PYTHON, "tools/check_layers.py"])
@@ -384,17 +402,20 @@ def do_check(_arguments):
     check("strings (self-test)", [PYTHON, "tools/check_strings.py", "--self-test"])
     is_release_built = build("release", is_counted=True)
     is_asan_built = build("asan", "all", "benches", is_counted=True)  # linked for speed by `make bench`: here that takes a minute
-    check("clang-tidy", [PYTHON, "tools/run_tidy.py"])
+    has_fuzzers = []
+    beside = threading.Thread(target=lambda: has_fuzzers.append(check_beside()), daemon=True)
+    beside.start()
     check("hardening (self-test)", [PYTHON, "tools/check_hardening.py", "--self-test"])
     if is_release_built:
         check("hardening", [PYTHON, "tools/check_hardening.py", "build/release/weir"])
         check_docs()
-    if build("fuzz", is_counted=True):
-        run_fuzzers_briefly()
     if is_asan_built:
         run_unit_tests("asan")
     if is_release_built and is_asan_built:
         run_all_e2e_tests()
+    beside.join()
+    if has_fuzzers == [True]:
+        run_fuzzers_briefly()
     print("\nLarger than the style aims for:")
     print(run([PYTHON, "tools/print_sizes.py", "--brief"], CHECK_SECONDS)[1], end="")
     print("\nIncludes, the most first:")
@@ -429,7 +450,11 @@ def main():
     parser.add_argument("what", choices=words)
     parser.add_argument("--fuzz-seconds", type=int, default=60, help="for each fuzzer")
     arguments = parser.parse_args()
-    words[arguments.what](arguments)
+    try:
+        words[arguments.what](arguments)
+    finally:
+        for process in list(RUNNING):
+            end_group(process)
     return REPORT.finish()
 
 
