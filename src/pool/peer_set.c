@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bug.h"
+#include "base/refs.h"
 #include "conf/compare.h"
 #include "pool/membership.h"
 #include "pool/pool.h"
@@ -17,35 +17,28 @@ struct peer_table {
     void *table;
 };
 
-/* Whoever puts back what he does not have frees it under somebody else. */
-static bool was_last(_Atomic uint32_t *refs)
-{
-    uint32_t before = atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel);
-    return !bug_if(PEER_SET, !before) && before == 1;
-}
-
 static struct peer_table *table_get(struct peer_table *t)
 {
-    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    refs_get(PEER_SET, &t->refs);
     return t;
 }
 
 static void table_put(struct peer_table *t)
 {
-    if (!t || !was_last(&t->refs)) return;
+    if (!t || !refs_put(PEER_SET, &t->refs)) return;
     if (t->method->drop) t->method->drop(t->table);
     free(t);
 }
 
 struct peer_set *peer_set_get(struct peer_set *set)
 {
-    (void)bug_if(PEER_SET, !atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed)); /* it is freed */
+    refs_get(PEER_SET, &set->refs);
     return set;
 }
 
 void peer_set_put(struct peer_set *set)
 {
-    if (!set || !was_last(&set->refs)) return;
+    if (!set || !refs_put(PEER_SET, &set->refs)) return;
     table_put(set->shared);
     roster_put(set->roster);
     free(set);

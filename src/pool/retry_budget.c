@@ -16,7 +16,7 @@ void retry_budget_ended(struct pool_worker *pw, bool is_again)
 {
     count_own(&pw->tally.ended);
     count_own(&pw->moves);
-    if (is_again) atomic_fetch_sub_explicit(&pw->pool->retries.retrying, 1, memory_order_release);
+    if (is_again) count_less_shared(POOL_WORKER, &pw->pool->retries.retrying);
 }
 
 struct sums {
@@ -40,7 +40,7 @@ static struct sums sum_up(const struct pool *p)
 static bool enter(struct pool *p, uint64_t most)
 {
     if (atomic_fetch_add_explicit(&p->retries.retrying, 1, memory_order_release) < most) return true;
-    atomic_fetch_sub_explicit(&p->retries.retrying, 1, memory_order_release);
+    count_less_shared(POOL_WORKER, &p->retries.retrying);
     return false;
 }
 
@@ -69,7 +69,7 @@ static bool afford(struct pool_worker *pw, bool is_again)
     uint64_t lent = conf->reserve * cost, earned = s.begun * REQUEST;
     if (!is_again && !enter(p, conf->reserve + s.live * conf->share / 100)) return false;
     if (spend(p, earned > lent ? earned : lent, lent + s.live * REQUEST, cost)) return true;
-    if (!is_again) atomic_fetch_sub_explicit(&p->retries.retrying, 1, memory_order_release);
+    if (!is_again) count_less_shared(POOL_WORKER, &p->retries.retrying);
     return false;
 }
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bug.h"
+#include "base/refs.h"
 #include "conf/arena.h"
 #include "pool/pool.h"
 #include "pool/sticky.h"
@@ -11,21 +11,14 @@
 
 struct roster *roster_get(struct roster *r)
 {
-    (void)bug_if(ROSTER, !atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed)); /* it is freed */
+    refs_get(ROSTER, &r->refs);
     return r;
-}
-
-/* Whoever puts back what he does not have frees it under somebody else. */
-static bool was_last(_Atomic uint32_t *refs)
-{
-    uint32_t before = atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel);
-    return !bug_if(ROSTER, !before) && before == 1;
 }
 
 void roster_put(struct roster *r)
 {
-    if (!r || !was_last(&r->refs)) return;
-    for (uint32_t i = 0; i < r->count; i++) (void)was_last(&r->places[i].server->refs);
+    if (!r || !refs_put(ROSTER, &r->refs)) return;
+    for (uint32_t i = 0; i < r->count; i++) (void)refs_put(ROSTER, &r->places[i].server->refs);
     sticky_free(r->sticky);
     conf_arena_free(r->arena);
     free(r);
@@ -92,7 +85,7 @@ void roster_discard(struct roster *r, const struct pool_env *env)
 {
     for (uint32_t i = 0; r && i < r->count; i++) {
         struct server *s = r->places[i].server;
-        if (was_last(&s->refs)) server_free(s, env->metrics);
+        if (refs_put(ROSTER, &s->refs)) server_free(s, env->metrics);
     }
     if (r) r->count = 0;
     roster_put(r);

@@ -75,7 +75,7 @@ static bool give_to(struct pool_worker *pw, struct pool_worker *to, struct serve
         own->slots_sent++;
         return true;
     }
-    atomic_fetch_sub_explicit(&to->promised, 1, memory_order_release);
+    count_less_shared(QUEUE, &to->promised);
     return false;
 }
 

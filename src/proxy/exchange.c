@@ -378,7 +378,7 @@ static enum step retire(struct exchange *x)
     if (x->mirror) mirror_original_ended(x);
     if (x->view) pool_view_put(x->view);
     if (x->site) site_view_put(x->site);
-    if (x->straggles) atomic_fetch_sub_explicit(&x->straggles->stragglers, 1, memory_order_release);
+    if (x->straggles) count_less_shared(SITE, &x->straggles->stragglers);
     request_drop_replay(x);
     count_add(&x->worker->live.exchanges, -1);
     x->listener->ended++;

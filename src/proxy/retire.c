@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/count.h"
 #include "proxy/worker.h"
 
 enum stage { RETIRE_BUSY, RETIRE_FORGETTING, RETIRE_TURNING, RETIRE_DELIVERING, RETIRE_FREE };
@@ -45,7 +46,7 @@ static void on_forget(void *reader, const struct mail *m)
 {
     struct retiree *it = m->object;
     if (it->kind->forget) it->kind->forget(reader, it->object);
-    atomic_fetch_sub_explicit(&it->left, 1, memory_order_release);
+    count_less_shared(SITE, &it->left);
 }
 
 static void on_delivered(void *reader, const struct mail *m)

@@ -153,7 +153,7 @@ bool share_hand_over(struct listener_worker *lw, int fd)
     struct mail m = { .deliver = on_arrival, .object = &lw->listener->workers[to], .number = (uint64_t)fd };
     atomic_fetch_add_explicit(&other->share.arriving, 1, memory_order_relaxed);
     if (!mailbox_post(other->box, &m)) {
-        atomic_fetch_sub_explicit(&other->share.arriving, 1, memory_order_relaxed);
+        count_less_shared(WORKER, &other->share.arriving);
         accept_arrived(lw);
         return false;
     }

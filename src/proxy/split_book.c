@@ -9,6 +9,7 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/count.h"
+#include "base/refs.h"
 #include "base/text.h"
 
 /* As struct split_counts. */
@@ -81,9 +82,7 @@ static size_t base_size(const struct split_book *book)
 
 void split_book_close(struct split_book *book)
 {
-    if (!book) return;
-    uint32_t users = atomic_fetch_sub_explicit(&book->users, 1, memory_order_acq_rel);
-    if (bug_if(SPLIT, !users) || users > 1) return;
+    if (!book || !refs_put(SPLIT, &book->users)) return;
     munmap(book->pages, book->size);
     if (book->base) munmap(book->base, base_size(book));
     free(book);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/refs.h"
 #include "tls/small_file.h"
 #include "tls/staple.h"
 
@@ -325,13 +326,13 @@ int tls_certificate_read(struct tls_certificate **out, const char *cert_path, co
 
 struct tls_certificate *tls_certificate_get(struct tls_certificate *c)
 {
-    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    refs_get(TLS, &c->refs);
     return c;
 }
 
 void tls_certificate_put(struct tls_certificate *c)
 {
-    if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!c || !refs_put(TLS, &c->refs)) return;
     free(c->names);
     free(c->chain);
     free(c->issuer);

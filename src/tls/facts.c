@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bug.h"
 #include "base/text.h"
 
 #define SUBJECT_MAX 2048u
@@ -138,5 +139,6 @@ struct tls_facts *tls_facts_get(struct tls_facts *f)
 
 void tls_facts_put(struct tls_facts *f)
 {
-    if (f && --f->refs == 0) free(f);
+    if (!f || bug_if(TLS, !f->refs)) return; /* leaked rather than freed under somebody */
+    if (--f->refs == 0) free(f);
 }

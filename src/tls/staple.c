@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/refs.h"
+
 /* Clocks differ. */
 #define SKEW_S 300
 
@@ -167,13 +169,13 @@ int tls_staple_read(struct tls_staple **out, const char *path, const struct tls_
 
 struct tls_staple *tls_staple_get(struct tls_staple *s)
 {
-    if (s) atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    if (s) refs_get(TLS, &s->refs);
     return s;
 }
 
 void tls_staple_put(struct tls_staple *s)
 {
-    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!s || !refs_put(TLS, &s->refs)) return;
     free(s->der);
     free(s);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
+#include "base/refs.h"
 #include "tls/server_context.h"
 #include "tls/staple.h"
 #include "tls/tickets.h"
@@ -335,13 +336,13 @@ uint64_t tls_conf_stamp(const struct tls_conf *conf)
 
 struct tls_store *tls_store_get(struct tls_store *s)
 {
-    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    refs_get(TLS, &s->refs);
     return s;
 }
 
 void tls_store_put(struct tls_store *s)
 {
-    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!s || !refs_put(TLS, &s->refs)) return;
     SSL_CTX_free(s->context);
     tls_tickets_put(s->tickets);
     for (uint32_t i = 0; i < s->count; i++) tls_certificate_put(s->certificates[i]);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/refs.h"
 #include "base/secret.h"
 
 #define KEYS_MAX 8u
@@ -73,13 +74,13 @@ int tls_tickets_read(struct tls_tickets **out, const char *path, struct file_sta
 
 struct tls_tickets *tls_tickets_get(struct tls_tickets *t)
 {
-    if (t) atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    if (t) refs_get(TLS, &t->refs);
     return t;
 }
 
 void tls_tickets_put(struct tls_tickets *t)
 {
-    if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!t || !refs_put(TLS, &t->refs)) return;
     pthread_mutex_destroy(&t->lock);
     secret_store_free(t->secrets);
     free(t);

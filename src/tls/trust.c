@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/list.h"
 #include "tls/small_file.h"
 
@@ -112,7 +113,7 @@ void tls_trust_put(struct tls_trust *t)
 {
     if (!t) return;
     pthread_mutex_lock(&lock);
-    bool is_last = --t->refs == 0;
+    bool is_last = !bug_if(TLS, !t->refs) && --t->refs == 0;
     if (is_last) list_remove(&t->link);
     pthread_mutex_unlock(&lock);
     if (!is_last) return;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/refs.h"
 #include "tls/conn.h"
 #include "tls/trust.h"
 
@@ -98,13 +99,13 @@ int tls_upstream_new(struct tls_upstream **out, const struct tls_upstream_conf *
 
 struct tls_upstream *tls_upstream_get(struct tls_upstream *u)
 {
-    atomic_fetch_add_explicit(&u->refs, 1, memory_order_relaxed);
+    refs_get(TLS, &u->refs);
     return u;
 }
 
 void tls_upstream_put(struct tls_upstream *u)
 {
-    if (!u || atomic_fetch_sub_explicit(&u->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!u || !refs_put(TLS, &u->refs)) return;
     SSL_CTX_free(u->context);
     tls_trust_put(u->trust);
     tls_certificate_put(u->certificate);
