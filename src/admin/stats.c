@@ -38,7 +38,9 @@ struct listener_latency {
 };
 
 struct log_answer {
-    uint64_t written_bytes, dropped;
+    const char *to;
+    bool reached;
+    uint64_t written_bytes, dropped, repeated;
 };
 
 struct drain_answer {
@@ -140,8 +142,11 @@ static const struct shape_field drain_fields[] = {
 static const struct shape drain_shape = { "Drain", sizeof(struct drain_answer), drain_fields };
 
 static const struct shape_field log_fields[] = {
+    SHAPE_ROW(log_answer, to, STRING, "Where lines go; null: there is no access log.", .may_be_null = true),
+    SHAPE_ROW(log_answer, reached, BOOL, "False: to a socket, and nobody is there."),
     SHAPE_ROW(log_answer, written_bytes, COUNT, "Bytes written."),
     SHAPE_ROW(log_answer, dropped, COUNT, "Lines that were not."),
+    SHAPE_ROW(log_answer, repeated, COUNT, "Lines that were sent once more because a connection broke."),
     { 0 },
 };
 static const struct shape log_shape = { "AccessLog", sizeof(struct log_answer), log_fields };
@@ -331,8 +336,11 @@ void stats_show(const struct admin_request *rq, struct answer *out)
     if (rq->upgrader) a.predecessors.count = rq->upgrader->predecessors(rq->upgrader, predecessors);
     add_totals(p, &a.totals);
     if (p->access_log)
-        a.access_log = (struct log_answer){ access_log_written_bytes(p->access_log),
-                                            access_log_dropped(p->access_log) };
+        a.access_log = (struct log_answer){ .to = access_log_name(p->access_log),
+                                            .reached = access_log_is_reached(p->access_log),
+                                            .written_bytes = access_log_written_bytes(p->access_log),
+                                            .dropped = access_log_dropped(p->access_log),
+                                            .repeated = access_log_repeated(p->access_log) };
     struct json j;
     json_init(&j, ANSWER_MAX, true);
     shape_print(&stats_shape, &a, &j);

@@ -52,6 +52,8 @@ static const char *const names[] = {
     "upgrade_failed",
     "predecessor_gone",
     "successor_gone",
+    "access_log_unreachable",
+    "access_log_reached",
     "log_rule",
     "denials_ended",
     "denial_revoked",

@@ -267,7 +267,7 @@ static bool find_cores(char *out, size_t size)
 static void find_logs(const struct config *config, char *out, size_t size)
 {
     const struct access_log_conf *log = config ? config->proxy.access_log : NULL;
-    bool is_file = log && log->path[0] == '/';
+    bool is_file = log && log->path && log->path[0] == '/';
     snprintf(out, size, "%s", is_file ? log->path : "/var/log");
     if (is_file) go_up(out);
 }

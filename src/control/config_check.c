@@ -494,6 +494,28 @@ static void check_directory(const struct checking *k, const struct conf_node *no
                          "there is no directory %.300s", directory);
 }
 
+static void check_socket(const struct checking *k, const struct conf_node *node, const char *key,
+                         const char *path)
+{
+    struct stat st;
+    if (!node || !path || (stat(path, &st) == 0 && S_ISSOCK(st.st_mode))) return;
+    conf_decode_note(k->d, node, key,
+                     "lines wait in buffers until it is there, and are dropped and counted then",
+                     "there is no socket %.107s", path);
+}
+
+/* Of a socket that is not there yet weir only says so, and tries again. */
+static void check_access_log(const struct checking *k)
+{
+    const struct access_log_conf *log = k->c->proxy.access_log;
+    const struct conf_node *node = conf_node_get(k->root, "access_log");
+    if (!log) return;
+    check_directory(k, node, "path", log->path, true);
+    if (log->syslog && log->syslog->server.len && log->syslog->server.sa.any.sa_family == AF_UNIX)
+        check_socket(k, conf_node_get(node, "syslog"), "server", log->syslog->server.sa.un.sun_path);
+    if (log->journald) check_socket(k, conf_node_get(node, "journald"), "socket", log->journald->socket);
+}
+
 static void check_directories(const struct checking *k)
 {
     const struct listener_conf *listeners = k->c->proxy.listeners.data;
@@ -503,8 +525,7 @@ static void check_directories(const struct checking *k)
             check_directory(k, at, "bind", listeners[i].bind.sa.un.sun_path, true);
     if (k->c->admin && k->c->admin->bind.len && k->c->admin->bind.sa.any.sa_family == AF_UNIX)
         check_directory(k, conf_node_get(k->root, "admin"), "bind", k->c->admin->bind.sa.un.sun_path, true);
-    if (k->c->proxy.access_log)
-        check_directory(k, conf_node_get(k->root, "access_log"), "path", k->c->proxy.access_log->path, true);
+    check_access_log(k);
     if (k->c->logs) check_directory(k, conf_node_get(k->root, "logs"), "state", k->c->logs->state, false);
     check_directory(k, k->root, "state", k->c->state, true);
     if (k->c->state && access(k->c->state, F_OK) == 0)

@@ -67,6 +67,18 @@ static double read_log_dropped(void *context)
     return p->access_log ? (double)access_log_dropped(p->access_log) : 0;
 }
 
+static double read_log_repeated(void *context)
+{
+    const struct proxy *p = context;
+    return p->access_log ? (double)access_log_repeated(p->access_log) : 0;
+}
+
+static double read_log_reached(void *context)
+{
+    const struct proxy *p = context;
+    return p->access_log && access_log_is_reached(p->access_log);
+}
+
 static double read_uncounted(void *context)
 {
     const struct proxy *p = context;
@@ -126,6 +138,16 @@ static double read_maintenance(void *context)
             count += r[k].maintenance && r[k].maintenance->enabled;
     }
     return count;
+}
+
+/* Of an access log that goes to a socket. */
+static void add_log_metrics(struct proxy *p)
+{
+    metric_gauge_fn(p->metrics, "weir_access_log_reached", "1: the access log's syslog or journald is there.",
+                    NULL, 0, read_log_reached, p);
+    metric_counter_fn(p->metrics, "weir_access_log_repeated_total",
+                      "Access-log lines that were sent once more because a connection broke.", NULL, 0,
+                      read_log_repeated, p);
 }
 
 static void add_gauges(struct proxy *p)
@@ -211,7 +233,9 @@ static int build(struct proxy *p, const struct proxy_options *o, struct err *err
     if (o->conf->tracing && open_spans(p, o->conf->tracing, err) < 0) return -1;
     if (!o->conf->access_log) return 0;
     p->access_log = access_log_open(o->conf->access_log, p->worker_count, err);
-    return p->access_log ? 0 : -1;
+    if (!p->access_log) return -1;
+    if (!o->conf->access_log->path) add_log_metrics(p);
+    return 0;
 }
 
 static int make(struct proxy **out, const struct proxy_options *o, bool is_detached, struct err *err)

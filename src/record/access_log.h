@@ -2,7 +2,7 @@
  *
  * Each worker formats into a bounded ring of its own and never waits: a line without room is dropped and
  * counted. One thread writes all rings out in batches. A worker wakes it only if it sleeps and the ring is
- * over a quarter full; else it looks every 200 ms. */
+ * over a quarter full; else it looks every 200 ms. Where it writes to: access_file.h, access_socket.h. */
 #pragma once
 
 #include <stdint.h>
@@ -36,7 +36,7 @@ struct access_entry {
     uint32_t connection_requests;
 };
 
-/* Opens the file and starts the thread. Copies what it needs of `conf`. NULL with a sentence in err. */
+/* Opens the file, or gets ready for a socket, whose other side need not be there yet, and starts the thread. Copies what it needs of `conf`. NULL with a sentence in err. */
 MUST_CHECK struct access_log *access_log_open(const struct access_log_conf *conf, uint32_t workers,
                                               struct err *err);
 /* Writes out what is in the rings (bounded: it gives up on a reader that takes nothing for two seconds), ends
@@ -50,8 +50,14 @@ bool access_log_wants_response(const struct access_log_writer *writer);
 /* The writer's worker only. Never blocks, never allocates. */
 void access_log_write(struct access_log_writer *writer, const struct access_entry *entry);
 
-/* The file was renamed: open the path anew, at a line's boundary. Any thread, signal handlers too. */
+/* The file was renamed: open the path anew, at a line's boundary; a socket that is away is tried at once. Any thread, signal handlers too. */
 void access_log_reopen(struct access_log *log);
 /* Lines that were not written, for want of room or because the file could not be written. Any thread. */
 uint64_t access_log_dropped(const struct access_log *log);
 uint64_t access_log_written_bytes(const struct access_log *log);
+/* Of a socket: lines that went out once more because a connection broke. Any thread. */
+uint64_t access_log_repeated(const struct access_log *log);
+/* False: it is a socket, and nobody is there, or was not asked yet. Any thread. */
+bool access_log_is_reached(const struct access_log *log);
+/* Where lines go: a path, "-", an address. */
+const char *access_log_name(const struct access_log *log);

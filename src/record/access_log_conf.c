@@ -1,6 +1,7 @@
 #include "record/access_log_conf.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "conf/decode.h"
 #include "http/message.h"
@@ -194,6 +195,14 @@ int access_format_compile(struct slice source, struct access_format *out, struct
     return compile_template(out, at, out->text_len - at, err);
 }
 
+int access_format_compile_own(struct slice source, struct access_format *out, struct err *err)
+{
+    *out = (struct access_format){ 0 };
+    if (add_format_text(out, source, err) < 0) return -1;
+    out->source_len = out->text_len;
+    return compile_template(out, 0, out->text_len, err);
+}
+
 static int parse_format(struct slice text, void *out, struct err *err)
 {
     return access_format_compile(text, out, err);
@@ -214,8 +223,14 @@ const struct conf_type access_format_type = {
 };
 
 static const struct conf_field access_log_fields[] = {
-    { "path", CONF_STRING(struct access_log_conf, path), .min = 1, .max = 4095, .flags = CONF_REQUIRED,
+    { "path", CONF_STRING(struct access_log_conf, path), .min = 1, .max = 4095,
       .help = "The file that lines are added to; `-` is standard output." },
+    { "syslog", CONF_OPTIONAL(struct access_log_conf, syslog, &syslog_conf_type),
+      .help = "Or a syslog server, which gets each line as a message of RFC 5424." },
+    { "journald", CONF_OPTIONAL(struct access_log_conf, journald, &journald_conf_type),
+      .help =
+          "Or systemd's journal, with fields such as WEIR_STATUS and WEIR_ID beside the line; `{}` is the "
+          "system's own." },
     { "format", CONF_CUSTOM(struct access_log_conf, format, &access_format_type), .preset = "combined",
       .help =
           "`combined`, `json`, or a template in nginx's variable names and weir's own; one that begins with "
@@ -226,9 +241,27 @@ static const struct conf_field access_log_fields[] = {
     { 0 },
 };
 
+/* `access_log: journald` would otherwise be a file of that name where weir was started. */
+static void check_access_log(struct conf_decode *d, const struct conf_node *node, void *object)
+{
+    const struct access_log_conf *c = object;
+    int targets = (c->path != NULL) + (c->syslog != NULL) + (c->journald != NULL);
+    if (targets != 1)
+        conf_decode_fault(d, node, NULL, "write path: FILE, syslog: ADDRESS, or journald: {}",
+                          targets ? "lines go to one place" : "it is not said where lines go");
+    if (c->path && strcmp(c->path, "journald") == 0)
+        conf_decode_fault(d, node, "path", "write {journald: {}}; a file of this name would be ./journald",
+                          "\"journald\" is no path");
+    if (c->path && (strcmp(c->path, "syslog") == 0 || strncmp(c->path, "unix:", 5) == 0))
+        conf_decode_fault(d, node, "path",
+                          "write {syslog: unix:/dev/log}; a file of this name is given with ./",
+                          "\"%.64s\" is no path", c->path);
+}
+
 const struct conf_type access_log_conf_type = {
     .name = "access log",
     .size = sizeof(struct access_log_conf),
     .fields = access_log_fields,
     .short_form = "path",
+    .check = check_access_log,
 };

@@ -9,6 +9,7 @@
 #include "base/slice.h"
 #include "base/text.h"
 #include "conf/field.h"
+#include "record/access_target_conf.h"
 
 #define ACCESS_FORMAT_OPS_MAX 128u
 #define ACCESS_FORMAT_TEXT_MAX 2048u
@@ -99,7 +100,9 @@ struct access_format {
 };
 
 struct access_log_conf {
-    const char *path; /* "-": standard output */
+    const char *path; /* "-": standard output; NULL: one of these two */
+    const struct syslog_conf *syslog;
+    const struct journald_conf *journald;
     struct access_format format;
     uint64_t buffer_bytes; /* a worker's */
 };
@@ -107,5 +110,8 @@ struct access_log_conf {
 /* "combined", "json", or a template in nginx's variable names; one that begins with "escape=json " is escaped
  * for JSON. */
 MUST_CHECK int access_format_compile(struct slice source, struct access_format *out, struct err *err);
+
+/* A template of weir's own, which may have control characters between variables, with the default escaping. */
+MUST_CHECK int access_format_compile_own(struct slice source, struct access_format *out, struct err *err);
 
 extern const struct conf_type access_format_type, access_log_conf_type;

@@ -56,3 +56,18 @@ def test_what_a_page_refers_to_is_there(page):
     folder = os.path.dirname(os.path.join(ROOT, page))
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert os.path.exists(os.path.join(folder, target)), f"{page} refers to {target}"
+
+
+def test_the_access_logs_page_has_every_variable_and_every_key():
+    with open(os.path.join(ROOT, "docs", "access-log.md")) as file:
+        page = file.read()
+    with open(os.path.join(ROOT, "src", "record", "access_log_conf.h")) as file:
+        names = re.findall(r'X\([A-Z0-9_]+, "([a-z0-9_]+)"\)', file.read())
+    assert len(names) > 50
+    assert not [name for name in names if f"`${name}`" not in page]
+    with open(os.path.join(ROOT, "src", "record", "access_log_conf.c")) as file:
+        line = re.search(r"#define JSON_LINE(.*?)\n\n", file.read(), re.DOTALL)[1]
+    line = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', line)).replace('\\"', '"')
+    pairs = re.findall(r'"(\w+)":"?(\$\w+)', line)
+    assert len(pairs) > 30
+    assert re.findall(r"^\| `(\w+)` \| `(\$\w+)` \|$", page, re.MULTILINE) == pairs

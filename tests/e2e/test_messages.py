@@ -2,10 +2,10 @@
 import json
 import os
 import socket
-import struct
 
 import pytest
 
+from journal import fields_of
 from waiting import LIMIT_S, eventually
 from weir import Weir, make_config
 
@@ -40,20 +40,6 @@ def test_each_message_is_an_object_in_a_line_of_its_own(started, scene):
     assert weir.wait_exit() == 0
     assert objects(weir)[-1]["event"] == "stopped"
     assert all(set(m) >= {"time", "level", "event"} for m in objects(weir))
-
-
-def fields_of(datagram):
-    """systemd's JOURNAL_NATIVE_PROTOCOL."""
-    fields = {}
-    while datagram:
-        line, datagram = datagram.split(b"\n", 1)
-        if b"=" in line:
-            name, value = line.split(b"=", 1)
-        else:
-            name, size = line, struct.unpack("<Q", datagram[:8])[0]
-            value, datagram = datagram[8:8 + size], datagram[9 + size:]
-        fields[name.decode()] = value.decode()
-    return fields
 
 
 class Journal:
