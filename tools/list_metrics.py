@@ -61,7 +61,7 @@ def configuration(folder):
                           "variants": {"a": {"weight": 50, "pool": "web"}, "b": {"weight": 50, "pool": "other"}}}},
         "logs": {"sources": {"edge": {"path": f"{folder}/log"}}, "rules": [{"name": "many", "when": "rate(status==401) by client > 30/m"}]},
         "tracing": {"endpoint": "http://127.0.0.1:9/v1/traces", "sample": 1},
-        "access_log": f"{folder}/access",
+        "access_log": {"syslog": nowhere},
         "admin": {"bind": f"unix:{folder}/admin"}}
 
 
