@@ -16,8 +16,10 @@ const Format = (() => {
     return name ? `${digits(value / size)} ${name}` : digits(value / size);
   }
 
+  const grouped = new Intl.NumberFormat("en"); // to make one takes far longer than to use it
+
   function count(value) {
-    return Number.isInteger(value) ? value.toLocaleString("en") : digits(value);
+    return Number.isInteger(value) ? grouped.format(value) : digits(value);
   }
 
   // A value of a profile or a series in its unit.

@@ -1,4 +1,6 @@
 // Elements, and tables that change in place, so that focus, selection and a reader's place stay. Texts are only ever text.
+// Of a long table so many rows are made or changed in one frame, and the others in the next ones: what is on the screen is there at once,
+// and nobody waits for the rest.
 
 const Dom = (() => {
   const SVG = "http://www.w3.org/2000/svg";
@@ -8,6 +10,15 @@ const Dom = (() => {
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
     made.append(...children);
     return made;
+  }
+
+  const ROWS_A_FRAME = 30;
+  const nextFrame = () => new Promise(resolve => { requestAnimationFrame(resolve); });
+  let left = ROWS_A_FRAME; // of all tables, in this frame
+
+  function spendRow() {
+    if (left === ROWS_A_FRAME) requestAnimationFrame(() => { left = ROWS_A_FRAME; });
+    left--;
   }
 
   function setText(node, text) {
@@ -44,6 +55,7 @@ const Dom = (() => {
       this.columns = columns;
       this.empty = empty;
       this.rows = new Map(); // by key
+      this.turn = 0;
       this.body = element("tbody");
       this.note = element("p", { className: "note", hidden: true });
       const head = element("tr", {}, ...columns.map(column => element("th", { scope: "col", className: column.kind || "", textContent: column.title })));
@@ -66,20 +78,30 @@ const Dom = (() => {
       return { element: element("tr", {}, ...cells), cells };
     }
 
-    // The rows in this order; `total` of them there are in all.
-    update(rows, keyOf, total = rows.length) {
-      const seen = new Set();
+    showRow(row, key, before) {
+      let made = this.rows.get(key);
+      if (!made) this.rows.set(key, made = this.makeRow(row));
+      made.element.row = row;
+      this.columns.forEach((column, number) => column.show(made.cells[number], row));
+      if (made.element === before) return before.nextSibling;
+      this.body.insertBefore(made.element, before);
+      return before;
+    }
+
+    // The rows in this order; `total` of them there are in all. Over several frames if they are many; a later call ends an earlier one.
+    async update(rows, keyOf, total = rows.length) {
+      const seen = new Set(), mine = ++this.turn;
       let before = this.body.firstChild;
       for (const row of rows) {
         const key = keyOf(row);
         if (seen.has(key)) continue;
+        while (left === 0) {
+          await nextFrame();
+          if (mine !== this.turn) return;
+        }
+        spendRow();
         seen.add(key);
-        let made = this.rows.get(key);
-        if (!made) this.rows.set(key, made = this.makeRow(row));
-        made.element.row = row;
-        this.columns.forEach((column, number) => column.show(made.cells[number], row));
-        if (made.element === before) before = before.nextSibling;
-        else this.body.insertBefore(made.element, before);
+        before = this.showRow(row, key, before);
       }
       for (const [key, made] of this.rows) {
         if (seen.has(key)) continue;

@@ -79,10 +79,10 @@ function eventsView(place) {
       const events = await latest();
       return { events, changed: await changes.load(events) };
     },
-    update({ events, changed }) {
+    async update({ events, changed }) {
       all = events;
       const shown = events.filter(e => !kind || e.event === kind);
-      table.update(shown.slice(0, 200), e => String(e.id), shown.length);
+      await table.update(shown.slice(0, 200), e => String(e.id), shown.length);
       changes.update(changed);
     },
   };
@@ -126,8 +126,8 @@ function logsView(place) {
       const tops = chosen ? await Promise.all(["client", "path"].map(by => Api.get(`/api/v1/logs/${Api.part(chosen.name)}/top`, { by, window: "1h", n: 10 }))) : [];
       return { logs, rules, denials, tops };
     },
-    update(answer) {
-      table.update(answer.logs.sources, row => row.name);
+    async update(answer) {
+      await table.update(answer.logs.sources, row => row.name);
       tops.forEach((top, number) => {
         top.table.element.hidden = !answer.tops.length;
         top.table.update(answer.tops[number]?.top ?? [], row => row.key);
@@ -184,8 +184,8 @@ function configurationView(place) {
         Api.get("/api/v1/config")]);
       return { generations, config };
     },
-    update({ generations, config }) {
-      table.update(generations.generations, row => row.generation);
+    async update({ generations, config }) {
+      await table.update(generations.generations, row => row.generation);
       Dom.setText(text, JSON.stringify(config, null, 2));
     },
   };

@@ -49,7 +49,8 @@ const Dash = (() => {
     try {
       const answer = await view.load();
       if (mine !== turn) return;
-      view.update(answer);
+      await view.update(answer);
+      if (mine !== turn) return;
       state.answer = answer;
       state.rounds++;
     } catch (caught) {

@@ -4,7 +4,7 @@ function nowView(place) {
   const KINDS = [["listener", "Listeners"], ["route", "Routes"], ["pool", "Pools"], ["server", "Servers"]];
   const STEPS = { "5 minutes": [1, 300], hour: [10, 360], day: [60, 1440] };
   const DRAWN = new Set(["marker", "reloaded", "generation_used", "upgraded", "ready"]); // what may have changed everything at once
-  let span = "hour", sort = "", search = "", answers = {};
+  let span = "hour", sort = "", search = "";
 
   const columnsOf = kind => [
     { title: "Name", show(cell, { row }) {
@@ -43,17 +43,17 @@ function nowView(place) {
       const [step, points] = STEPS[span];
       const loaded = await Promise.all(KINDS.map(([kind]) => Api.get("/api/v1/traffic",
         { kind, sort, search, step, points: Math.min(points, 360), limit: kind === "server" ? 50 : 100 })));
-      KINDS.forEach(([kind], number) => { answers[kind] = loaded[number]; });
+      const answers = Object.fromEntries(KINDS.map(([kind], number) => [kind, loaded[number]]));
       answers.events = (await Api.get("/api/v1/events", { limit: 200 })).events;
       return answers;
     },
-    update(answers) {
-      KINDS.forEach(([kind], number) => {
+    async update(answers) {
+      for (const [number, [kind]] of KINDS.entries()) {
         const { rows, seconds, total, from, step } = answers[kind];
         const points = rows.length ? rows[0].series.requests.length : 1;
         const marks = answers.events.filter(e => DRAWN.has(e.event)).map(e => (e.at - from) / (step * points)).filter(at => at >= 0 && at <= 1);
-        tables[number].update(rows.map(row => ({ row, seconds, marks })), ({ row }) => JSON.stringify([row.of, row.name]), total);
-      });
+        await tables[number].update(rows.map(row => ({ row, seconds, marks })), ({ row }) => JSON.stringify([row.of, row.name]), total);
+      }
     },
   };
 }

@@ -92,11 +92,11 @@ function serversView(place) {
         Api.get("/api/v1/traffic", { kind: "pool", limit: 1000 })]);
       return { servers, pools };
     },
-    update({ servers, pools }) {
+    async update({ servers, pools }) {
       showPools(pools.rows.map(row => row.name));
       const medians = new Map(pools.rows.map(row => [row.name, row.p50_ms]));
       const rows = servers.rows.map(row => ({ ...row, seconds: servers.seconds, median: medians.get(row.of) }));
-      table.update(rows, row => JSON.stringify([row.of, row.name]), servers.total);
+      await table.update(rows, row => JSON.stringify([row.of, row.name]), servers.total);
     },
   };
 }
