@@ -155,6 +155,9 @@ static void add_datagrams(struct census *c, struct listener_worker *lw)
         stock_session(c->stock, &r);
         stock_client(c->stock, lw, r.is_client_counted);
     }
+    /* Those that are over have their memory and a socket, and are counted nowhere else. */
+    c->reached[CENSUS_TUNNELS] += u->held_count;
+    c->descriptors += u->held_count;
 }
 
 static void add_listener(struct census *c, struct listener_worker *lw)

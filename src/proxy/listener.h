@@ -17,11 +17,12 @@ struct route_set;
 struct socket_set;
 
 /* Datagrams that were taken, or could have been, and went nowhere. X(identifier, name) */
-#define UDP_DROPS(X)                                                                   \
-    X(QUEUE, "queue")         /* the kernel had no room for them: weir was too slow */ \
-    X(SERVER, "server")       /* the socket to the server had none */                  \
-    X(TOO_LARGE, "too_large") /* for the way to the server */                          \
-    X(CLIENT, "client")       /* an answer: there was no way, or no room, to its client */
+#define UDP_DROPS(X)                                                                       \
+    X(QUEUE, "queue")         /* the kernel had no room for them: weir was too slow */     \
+    X(SERVER, "server")       /* the socket to the server had none */                      \
+    X(TOO_LARGE, "too_large") /* for the way to the server */                              \
+    X(CLIENT, "client")       /* an answer: there was no way, or no room, to its client */ \
+    X(UNASKED, "unasked")     /* an answer that nobody waits for, or not any more */
 
 enum udp_drop {
 #define X(id, name) UDP_DROP_##id,

@@ -36,6 +36,31 @@ static bool is_over_rate(const struct udp_listener *u, const struct ip *client)
     return limit && rate_limit_take(limit, &in, w->loop.now_ns, w->metrics, &v) == RATE_REFUSED;
 }
 
+/* those that are over */
+
+void udp_listener_unhold(struct udp_listener *u, struct udp_place *p)
+{
+    list_remove(&p->order);
+    u->held_count--;
+    udp_session_let_go(udp_session_at(p));
+}
+
+bool udp_listener_yield_port(struct udp_listener *u)
+{
+    if (list_is_empty(&u->held)) return false;
+    udp_listener_unhold(u, container_of(u->held.next, struct udp_place, order));
+    return true;
+}
+
+bool udp_listener_hold(struct udp_listener *u, struct udp_place *p)
+{
+    if (u->stage != UDP_SERVES) return false;
+    p->seen_ms = loop_now_ms(loop_of(u));
+    list_push_back(&u->held, &p->order);
+    if (++u->held_count > UDP_HELD_MAX) (void)udp_listener_yield_port(u);
+    return true;
+}
+
 /* Whoever is silent for longest makes way, unless that is not long. */
 static bool make_way(struct udp_listener *u)
 {
@@ -43,6 +68,12 @@ static bool make_way(struct udp_listener *u)
     if (!oldest || oldest->seen_ms + UDP_QUIET_MS > loop_now_ms(loop_of(u))) return false;
     udp_session_end(udp_session_at(oldest), END_DISPLACED);
     return true;
+}
+
+/* Whose port nobody answers to makes way; then whoever is silent for longest, unless that is not long. */
+static bool make_way_for_port(struct udp_listener *u)
+{
+    return udp_listener_yield_port(u) || make_way(u);
 }
 
 /* Of all listeners. That others may begin some at the same time makes a few more at most: it is far from the last port. */
@@ -59,7 +90,7 @@ static enum end_reason admit(struct udp_listener *u, const struct ip *client, bo
     enum end_reason refused = accept_admit(u->lw, client, is_counted);
     if (refused == END_CONNECTION_LIMIT && make_way(u)) refused = accept_admit(u->lw, client, is_counted);
     if (refused) return refused;
-    if (!has_port(u) && !make_way(u))
+    if (!has_port(u) && !make_way_for_port(u))
         refused = END_NO_PORTS;
     else if (is_over_rate(u, client))
         refused = END_RATE_LIMITED;
@@ -216,6 +247,10 @@ void udp_listener_arm(struct udp_listener *u)
     const struct udp_place *oldest = udp_table_oldest(&u->table);
     uint64_t now_ms = loop_now_ms(loop_of(u)), wait_ms = LOOK_MS;
     bool is_closing = u->stage == UDP_LEAVES && u->lw->worker->is_draining && u->sockets;
+    const struct udp_place *held = list_is_empty(&u->held)
+                                       ? NULL
+                                       : container_of(u->held.next, struct udp_place, order);
+    if (!oldest || (held && held->seen_ms < oldest->seen_ms)) oldest = held;
     if (!oldest && !is_closing) {
         loop_disarm(loop_of(u), &u->sweep);
         return;
@@ -235,6 +270,11 @@ static void on_sweep(struct timer *t)
     for (uint32_t i = 0; i < EXPIRES_A_TURN && (oldest = udp_table_oldest(&u->table)); i++) {
         if (oldest->seen_ms + idle > now_ms) break;
         udp_session_expire(udp_session_at(oldest));
+    }
+    for (uint32_t i = 0; i < EXPIRES_A_TURN && !list_is_empty(&u->held); i++) {
+        struct udp_place *held = container_of(u->held.next, struct udp_place, order);
+        if (held->seen_ms + idle > now_ms) break;
+        udp_listener_unhold(u, held);
     }
     /* The process ends: nobody needs the port any more, and clients are told so by ICMP. */
     if (u->stage == UDP_LEAVES && u->lw->worker->is_draining && !atomic_load(&u->lw->listener->connections))
@@ -257,6 +297,7 @@ int udp_listener_open(struct listener_worker *lw, int fd, struct err *err)
             return err_set(err, "listener \"%s\": out of memory for its sessions", lw->listener->name);
         }
         u->lw = lw;
+        list_init(&u->held);
         timer_init(&u->sweep, on_sweep);
         lw->udp = u;
     }
@@ -287,6 +328,7 @@ void udp_listener_leave(struct udp_listener *u, bool is_taken_elsewhere)
     if (u->stage != UDP_MUTE) u->stage = is_taken_elsewhere ? UDP_MUTE : UDP_LEAVES;
     if (u->stage == UDP_MUTE)
         for (struct udp_socket *k = u->sockets; k; k = k->next) silence(k);
+    while (udp_listener_yield_port(u)) continue;
     arm_anew(u);
 }
 
@@ -300,6 +342,7 @@ void udp_listener_kill(struct udp_listener *u, enum end_reason reason)
 {
     struct udp_place *oldest;
     while ((oldest = udp_table_oldest(&u->table))) udp_session_end(udp_session_at(oldest), reason);
+    while (udp_listener_yield_port(u)) continue;
     close_sockets(u);
     loop_disarm(loop_of(u), &u->sweep);
 }

@@ -16,6 +16,8 @@
 #define UDP_QUIET_MS 1000u
 /* Whose datagrams others take: what was asked before has so long for an answer. */
 #define UDP_MUTE_MS 2000u
+/* How many sessions on a worker are over, and keep their port from others as an answer may still come to it. */
+#define UDP_HELD_MAX 1024u
 
 enum udp_stage {
     UDP_SERVES,
@@ -37,6 +39,8 @@ struct udp_listener {
     struct listener_worker *lw;
     struct udp_table table; /* of the places of udp_session */
     struct udp_socket *sockets;
+    struct list held; /* places of those that are over and keep their port; who has it longest at the front */
+    uint32_t held_count;
     struct timer sweep;
     enum udp_stage stage;
 };
@@ -53,5 +57,12 @@ void udp_listener_unpin(struct udp_listener *u);
 void udp_listener_kill(struct udp_listener *u, enum end_reason reason);
 /* Nobody refers to it any more. NULL is fine. */
 void udp_listener_free(struct udp_listener *u);
+/* A session that is over, and not in the table any more, keeps its port for `idle`, unless somebody needs it. Taken: it comes back by
+ * udp_session_let_go(). False: nobody is kept, as the listener leaves. */
+MUST_CHECK bool udp_listener_hold(struct udp_listener *u, struct udp_place *p);
+/* One that was held is let go before that. */
+void udp_listener_unhold(struct udp_listener *u, struct udp_place *p);
+/* Whose turn it is to make way first. False: nobody is held. */
+bool udp_listener_yield_port(struct udp_listener *u);
 /* A session has ended or begun: the sweep is to come in time. */
 void udp_listener_arm(struct udp_listener *u);

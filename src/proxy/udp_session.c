@@ -90,16 +90,16 @@ static void leave_server(struct udp_session *s)
     attempt_leave(&s->attempt);
 }
 
-void udp_session_end(struct udp_session *s, enum end_reason reason)
+/* All but its socket. */
+static void conclude(struct udp_session *s, enum end_reason reason)
 {
     struct worker *w = worker_of(s);
-    if (bug_if(UDP, s->is_over)) return;
     s->is_over = true;
     attempt_end(&s->attempt, reason);
-    leave_server(s);
+    attempt_leave(&s->attempt);
+    loop_cancel(&s->more);
     udp_table_remove(&s->udp->table, &s->place);
     count_less(UDP, &w->live.tunnels);
-    count_less_shared(UDP, &w->proxy->udp_sessions);
     worker_client_closed(s->udp->lw, &s->client, s->is_client_counted);
     s->record.end = (uint8_t)reason;
     s->record.total_us = (w->loop.now_ns - s->start_ns) / 1000;
@@ -107,14 +107,33 @@ void udp_session_end(struct udp_session *s, enum end_reason reason)
     write_record(s);
     if (s->view) pool_view_put(s->view);
     s->view = NULL;
+}
+
+void udp_session_let_go(struct udp_session *s)
+{
+    struct worker *w = worker_of(s);
+    if (bug_if(UDP, !s->is_over)) return;
+    loop_cancel(&s->more);
+    if (s->server.fd >= 0) loop_fd_close(&w->loop, &s->server);
+    count_less_shared(UDP, &w->proxy->udp_sessions);
     loop_bury(&w->loop, &s->grave, bury);
+}
+
+void udp_session_end(struct udp_session *s, enum end_reason reason)
+{
+    if (bug_if(UDP, s->is_over)) return;
+    conclude(s, reason);
+    udp_session_let_go(s);
 }
 
 /* Where it is known how many answers come, one that never came says something of the server. */
 void udp_session_expire(struct udp_session *s)
 {
+    if (bug_if(UDP, s->is_over)) return;
     bool is_unanswered = s->awaited && !s->attempt.has_answered && s->udp->stage != UDP_MUTE;
-    udp_session_end(s, is_unanswered ? END_FIRST_BYTE_TIMEOUT : END_IDLE_TIMEOUT);
+    bool is_held = s->awaited && s->server.fd >= 0;
+    conclude(s, is_unanswered ? END_FIRST_BYTE_TIMEOUT : END_IDLE_TIMEOUT);
+    if (!is_held || !udp_listener_hold(s->udp, &s->place)) udp_session_let_go(s);
 }
 
 /* Only what it needs for its record is kept; without memory for it, the configuration stays. */
@@ -152,6 +171,12 @@ static uint32_t pick(struct udp_session *s, enum balance_reason *reason)
     return choice.peer;
 }
 
+/* A descriptor, or a port (EAGAIN), which those that are over may have. */
+static bool is_scarce(int error)
+{
+    return error == EMFILE || error == ENFILE || error == EAGAIN;
+}
+
 enum try { TRY_GOES_ON, TRY_FAILED, TRY_FULL };
 
 static enum try connect_to(struct udp_session *s, struct server *server, enum balance_reason reason)
@@ -163,6 +188,8 @@ static enum try connect_to(struct udp_session *s, struct server *server, enum ba
     s->was_healthy = server_is_healthy(server);
     s->record.picked_us = flight_us(s->start_ns, l->now_ns);
     s->server = (struct loop_fd){ .fd = udp_socket_connect(&server->address), .on_ready = on_server_ready };
+    while (s->server.fd < 0 && is_scarce(errno) && udp_listener_yield_port(s->udp))
+        s->server.fd = udp_socket_connect(&server->address);
     if (s->server.fd >= 0 && loop_fd_register(l, &s->server, EPOLLIN) == 0) return TRY_GOES_ON;
     s->last = end_reason_of_connect(errno);
     attempt_end(&s->attempt, s->last);
@@ -386,6 +413,42 @@ static void note_answers(struct udp_session *s, const struct udp_batch *b, uint3
     udp_socket_join(s->server.fd);
 }
 
+/* Of several that came as one, more may have come than are due. How many of the slots are. */
+static uint32_t cut_to_due(struct udp_session *s, struct udp_batch *b, uint32_t first, uint32_t count)
+{
+    uint64_t due = s->awaited;
+    uint32_t used = 0;
+    for (; used < count && due; used++) {
+        struct udp_slot *slot = &b->slots[first + used];
+        uint32_t datagrams = udp_slot_datagrams(slot);
+        if (datagrams > due) {
+            drop(s, UDP_DROP_UNASKED, datagrams - (uint32_t)due);
+            slot->len = (uint32_t)due * slot->segment;
+            if (due == 1) slot->segment = 0;
+            datagrams = (uint32_t)due;
+        }
+        due -= datagrams;
+    }
+    drop(s, UDP_DROP_UNASKED, datagrams_in(b, first + used, count - used));
+    return used;
+}
+
+/* Its client is told no more. With the last that was due, or when the server says that nobody is there, none comes any more. */
+static void drop_late(struct udp_session *s)
+{
+    uint32_t count = 0;
+    while (count < s->awaited && count < UDP_BATCH &&
+           recv(s->server.fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC) >= 0)
+        count++;
+    bool is_waiting = count == UDP_BATCH || errno == EAGAIN || errno == EINTR;
+    drop(s, UDP_DROP_UNASKED, count);
+    s->awaited -= count;
+    if (!s->awaited || !is_waiting)
+        udp_listener_unhold(s->udp, &s->place);
+    else if (count == UDP_BATCH)
+        loop_defer(loop_of(s), &s->more);
+}
+
 /* No more than a batch of one session before others have their turn. */
 static void take_answers(struct udp_session *s)
 {
@@ -404,6 +467,7 @@ static void take_answers(struct udp_session *s)
         server_failed(s, end_reason_of_connect(errno));
         return;
     }
+    if (is_counted) count = cut_to_due(s, u->out, first, count);
     if (count) {
         for (uint32_t i = first; i < first + count; i++) u->out->slots[i].flow = s->place.flow;
         note_answers(s, u->out, first, count);
@@ -418,13 +482,21 @@ static void take_answers(struct udp_session *s)
 
 static void on_server_ready(struct loop_fd *f, uint32_t events)
 {
+    struct udp_session *s = container_of(f, struct udp_session, server);
     (void)events;
-    take_answers(container_of(f, struct udp_session, server));
+    if (s->is_over)
+        drop_late(s);
+    else
+        take_answers(s);
 }
 
 static void on_more(struct loop_task *t)
 {
-    take_answers(container_of(t, struct udp_session, more));
+    struct udp_session *s = container_of(t, struct udp_session, more);
+    if (s->is_over)
+        drop_late(s);
+    else
+        take_answers(s);
 }
 
 /* looking at it */

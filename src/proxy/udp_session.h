@@ -1,6 +1,9 @@
 /* proxy/udp_session.h: the datagrams between one client's port and one server, which have a connected socket of their own:
  * whatever comes at it is for that client, and what ICMP says there is of that server. One worker's thread.
  *
+ * One whose answers have not come is over, and keeps its port for a while (udp_listener_hold()): the kernel would give it to the next, whose
+ * client a late answer would come to, and whose session would end with it.
+ *
  * A server that refuses (its port is closed) before it has answered anything has seen nothing: the client's only datagram, if
  * it is UDP_KEPT_BYTES or less, goes to another server then. */
 #pragma once
@@ -28,6 +31,8 @@ uint32_t udp_session_pass(struct udp_session *s, uint32_t first, uint32_t count)
 /* It was silent for too long. */
 void udp_session_expire(struct udp_session *s);
 void udp_session_end(struct udp_session *s, enum end_reason reason);
+/* One that is over and was held: its port is anybody's again, and it is gone. */
+void udp_session_let_go(struct udp_session *s);
 void udp_session_unpin(struct udp_session *s);
 /* What it refers to, and holds; *has_descriptor: a socket. */
 struct tcp_reach;

@@ -8,8 +8,10 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -302,6 +304,149 @@ static void an_answer_that_does_not_come_is_the_servers_failure(void **state)
     assert_int_equal(r.end, END_FIRST_BYTE_TIMEOUT);
     assert_int_equal(r.datagrams_in, 2);
     close(client);
+    close_scene(&u);
+}
+
+static bool is_port_taken(const struct address *at)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool is_taken = bind(fd, &at->sa.any, at->len) < 0 && errno == EADDRINUSE;
+    close(fd);
+    return is_taken;
+}
+
+static uint64_t unasked(const struct udp_scene *u)
+{
+    return metric_sum(u->s.proxy->metrics, u->s.proxy->listeners[0]->udp.dropped[UDP_DROP_UNASKED]);
+}
+
+/* The next session would be given its port, and would be over with the answer to another client. */
+static void who_waits_in_vain_leaves_its_port_to_nobody_for_a_while(void **state)
+{
+    (void)state;
+    struct udp_scene u;
+    struct address from[2];
+    int clients[2];
+    open_scene(&u);
+    one_server(&u.s);
+    scene_start(&u.s);
+    for (int i = 0; i < 2; i++) {
+        clients[i] = client_open(&u);
+        say(clients[i], "what?");
+        hears(&u, u.servers[0], "what?", &from[i]);
+    }
+    pass_time(&u.s, IDLE_MS + 1);
+    assert_int_equal(sessions(&u), 0);
+    assert_int_equal(last_record(&u.s).end, END_FIRST_BYTE_TIMEOUT);
+    assert_int_equal(atomic_load(&u.s.proxy->udp_sessions), 2);
+    for (int i = 0; i < 2; i++) assert_true(is_port_taken(&from[i]));
+    answer(&u, 0, &from[0], "late");
+    for (int i = 0; i < 2; i++) assert_true(is_silent(&u, clients[i]));
+    assert_int_equal(unasked(&u), 1);
+    assert_false(is_port_taken(&from[0])); /* nothing more is due */
+    ask(&u, clients[1], 0);                /* its next session is another */
+    assert_true(is_port_taken(&from[1]));
+    pass_time(&u.s, IDLE_MS + 1);
+    assert_false(is_port_taken(&from[1]));
+    assert_int_equal(atomic_load(&u.s.proxy->udp_sessions), 0);
+    assert_int_equal(flight_written(u.s.worker->flights), 3);
+    for (int i = 0; i < 2; i++) close(clients[i]);
+    close_scene(&u);
+}
+
+/* Those of one flow come as one once there were many, and no more of them than are due go on. */
+static void of_answers_that_come_as_one_only_what_is_due_is_passed_on(void **state)
+{
+    (void)state;
+    struct udp_scene u;
+    struct address from;
+    char text[16];
+    int size = 4;
+    open_scene(&u);
+    one_server(&u.s);
+    scene_start(&u.s);
+    int client = client_open(&u);
+    for (int i = 0; i < 41; i++) {
+        snprintf(text, sizeof(text), "ask %d", i);
+        say(client, text);
+        hears(&u, u.servers[0], text, &from);
+    }
+    for (int i = 0; i < 40; i++) {
+        answer(&u, 0, &from, "that");
+        hears(&u, client, "that", NULL);
+    }
+    assert_int_equal(sessions(&u), 1);
+    assert_int_equal(setsockopt(u.servers[0], SOL_UDP, 103 /* UDP_SEGMENT */, &size, sizeof(size)), 0);
+    answer(&u, 0, &from, "thismoremore");
+    hears(&u, client, "this", NULL);
+    assert_true(is_silent(&u, client));
+    assert_int_equal(sessions(&u), 0);
+    assert_int_equal(unasked(&u), 2);
+    assert_int_equal(last_record(&u.s).datagrams_out, 41);
+    close(client);
+    close_scene(&u);
+}
+
+static void who_waits_in_vain_keeps_nobody_out(void **state)
+{
+    (void)state;
+    struct udp_scene u;
+    struct address from;
+    open_scene(&u);
+    one_server(&u.s);
+    scene_start(&u.s);
+    int client = client_open(&u), other = client_open(&u);
+    say(client, "what?");
+    hears(&u, u.servers[0], "what?", &from);
+    pass_time(&u.s, IDLE_MS + 1);
+    u.s.proxy->udp_session_limit = 1;
+    assert_true(is_port_taken(&from));
+    ask(&u, other, 0);
+    assert_int_equal(refused(&u, END_NO_PORTS), 0);
+    assert_false(is_port_taken(&from));
+    say(client, "what?");
+    hears(&u, u.servers[0], "what?", &from);
+    pass_time(&u.s, IDLE_MS + 1);
+    assert_true(is_port_taken(&from));
+    worker_drain(u.s.worker, false);
+    turns(&u.s, 2);
+    assert_false(is_port_taken(&from));
+    close(client);
+    close(other);
+    close_scene(&u);
+}
+
+/* The bound: with more of them, who has been one for longest is none any more. */
+static void only_so_many_ports_are_left_to_nobody(void **state)
+{
+    (void)state;
+    struct udp_scene u;
+    struct address first, from;
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    open_scene(&u);
+    u.s.listener.udp.sessions = UDP_HELD_MAX + 10;
+    one_server(&u.s);
+    scene_start(&u.s);
+    const struct udp_listener *listener = u.s.proxy->listeners[0]->workers[0].udp;
+    u.s.proxy->connection_limit = 2 * UDP_HELD_MAX;
+    /* A client's port may be one that another had before: then it is the same session. */
+    for (uint32_t i = 0; sessions(&u) < UDP_HELD_MAX + 4; i++) {
+        int client = client_open(&u);
+        say(client, "what?");
+        hears(&u, u.servers[0], "what?", i ? &from : &first);
+        close(client);
+    }
+    for (int i = 0; i < 8; i++) pass_time(&u.s, i ? 5 : IDLE_MS); /* so many a turn */
+    assert_int_equal(sessions(&u), 0);
+    assert_int_equal(listener->held_count, UDP_HELD_MAX);
+    assert_int_equal(atomic_load(&u.s.proxy->udp_sessions), UDP_HELD_MAX);
+    assert_false(is_port_taken(&first));
+    assert_true(is_port_taken(&from));
+    for (int i = 0; i < 8; i++) pass_time(&u.s, i ? 5 : IDLE_MS); /* so many a turn */
+    assert_int_equal(listener->held_count, 0);
     close_scene(&u);
 }
 
@@ -634,6 +779,10 @@ int main(void)
         cmocka_unit_test(a_port_that_is_closed_costs_no_answer),
         cmocka_unit_test(where_all_refuse_the_session_ends_and_says_so),
         cmocka_unit_test(an_answer_that_does_not_come_is_the_servers_failure),
+        cmocka_unit_test(who_waits_in_vain_leaves_its_port_to_nobody_for_a_while),
+        cmocka_unit_test(of_answers_that_come_as_one_only_what_is_due_is_passed_on),
+        cmocka_unit_test(who_waits_in_vain_keeps_nobody_out),
+        cmocka_unit_test(only_so_many_ports_are_left_to_nobody),
         cmocka_unit_test(without_a_number_of_answers_silence_ends_a_session),
         cmocka_unit_test(at_the_bound_only_who_is_silent_makes_way),
         cmocka_unit_test(that_no_port_is_left_is_no_failure_of_a_server),
