@@ -192,6 +192,15 @@ static void add_pool(struct census *c, const struct pool_worker *pw)
     }
 }
 
+/* Whose tunnel has ended in a task is in no list until its own task comes, in the next turn. */
+static void add_ending(struct census *c, const struct worker *w)
+{
+    for (const struct list *at = w->loop.tasks.next; at != &w->loop.tasks; at = at->next) {
+        const struct exchange *x = exchange_that_ends(container_of(at, struct loop_task, link));
+        if (x && !x->client && !x->tunnel) add_exchange(c, x);
+    }
+}
+
 void census_count(const struct worker *w, struct census *out)
 {
     out->counted[CENSUS_EXCHANGES] += count_get(&w->exchanges.live);
@@ -214,6 +223,7 @@ void census_take(const struct worker *w, struct census *out)
     for (const struct list *at = w->pools.next; at != &w->pools; at = at->next)
         add_pool(out, container_of(at, struct pool_worker, link));
     mirror_reach(w, add_mirror, out);
+    add_ending(out, w);
     if (w->resolver) resolver_reach(w->resolver, &out->reached[CENSUS_TIMERS], &out->descriptors);
     out->descriptors += 2; /* the loop's and the mailbox's */
     out->descriptors += w->spare.fd >= 0;

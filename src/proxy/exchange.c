@@ -393,6 +393,11 @@ static void on_end_task(struct loop_task *t)
     states[x->state].run(x);
 }
 
+const struct exchange *exchange_that_ends(const struct loop_task *t)
+{
+    return t->run == on_end_task ? container_of(t, const struct exchange, end_task) : NULL;
+}
+
 /* the beginning */
 
 static struct exchange *exchange_new(struct listener_worker *lw, struct http_stream *s)

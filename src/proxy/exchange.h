@@ -178,4 +178,6 @@ void exchange_on_fault(struct http_service *service, struct http_stream *s, cons
 void exchange_listen_to_server(struct exchange *x);
 /* Its tunnel has ended. */
 void exchange_on_tunnel_end(struct exchange *x, enum end_reason reason);
+/* Whose end is left to this task of a worker's loop; NULL: nobody's. */
+const struct exchange *exchange_that_ends(const struct loop_task *t);
 const char *exchange_state_name(enum exchange_state state);

@@ -11,6 +11,7 @@
 #include "scene.h"
 
 #include "proxy/census.h"
+#include "proxy/tunnel.h"
 
 static void a_request_goes_to_a_server_and_its_answer_back(void **state)
 {
@@ -555,6 +556,46 @@ static void the_rest_of_an_answered_request_is_bounded_by_time_and_rate(void **s
     }
 }
 
+struct tunnel_ender {
+    struct loop_task task;
+    struct tunnel *tunnel;
+};
+
+static void end_tunnel(struct loop_task *t)
+{
+    tunnel_kill(container_of(t, struct tunnel_ender, task)->tunnel, END_SERVER_RESET);
+}
+
+/* One that goes on from a task ends there, and its exchange a turn later. Until then that is found by whoever looks (turns()). */
+static void a_tunnel_that_ends_between_two_turns_is_not_lost(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct tunnel_ender ender;
+    scene_open(&s, false);
+    one_server(&s);
+    scene_start(&s);
+    int client = client_connect(&s);
+    say(client, "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n");
+    int server = server_accept(&s, 0);
+    hear(&s, server, "\r\n\r\n");
+    say(server, "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n");
+    hear(&s, client, "\r\n\r\n");
+    struct list *tunnels = &s.proxy->listeners[0]->workers[0].tunnels;
+    assert_false(list_is_empty(tunnels));
+    ender.tunnel = container_of(tunnels->next, struct tunnel, link);
+    loop_task_init(&ender.task, end_tunnel);
+    loop_defer(&s.worker->loop, &ender.task);
+    turns(&s, 1);
+    assert_int_equal(s.worker->live.exchanges, 1);
+    turns(&s, 1);
+    assert_int_equal(s.worker->live.exchanges, 0);
+    assert_int_equal(last_record(&s).end, END_SERVER_RESET);
+    close(client);
+    close(server);
+    scene_close(&s);
+}
+
 static void a_silent_tunnel_ends_sooner_once_a_side_has_closed(void **state)
 {
     (void)state;
@@ -619,6 +660,7 @@ int main(void)
         cmocka_unit_test(a_tunnel_passes_bytes_and_the_end_of_each_side),
         cmocka_unit_test(a_101_in_two_pieces_leaves_no_block_behind),
         cmocka_unit_test(the_rest_of_an_answered_request_is_bounded_by_time_and_rate),
+        cmocka_unit_test(a_tunnel_that_ends_between_two_turns_is_not_lost),
         cmocka_unit_test(a_silent_tunnel_ends_sooner_once_a_side_has_closed),
         cmocka_unit_test(a_reset_on_one_side_of_a_tunnel_is_a_reset_on_the_other),
     };
