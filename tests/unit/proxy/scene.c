@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -20,23 +21,55 @@
 #include "proxy/census.h"
 
 #define WAIT_TURNS 2000
+#define PORT_FIRST 11000 /* as ports.py has them */
+#define PORT_LAST 31999
+#define PORT_TRIES 10000
 
 static void on_evidence(void *reader, const struct mail *m)
 {
     (void)reader, (void)m;
 }
 
-static int listen_somewhere(uint16_t *port)
+/* Of all test processes, end-to-end tests too (ports.py), only who holds this name uses the port. -1: somebody does. */
+static int lock_port(uint16_t port)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t len = sizeof(a);
+    struct sockaddr_un name = { .sun_family = AF_UNIX };
+    int len = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "weir-e2e-port-%u", port);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    if (bind(fd, (struct sockaddr *)&name,
+             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len)) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static int listen_at(uint16_t port)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET, htons(port), { htonl(INADDR_LOOPBACK) } };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-    assert_int_equal(listen(fd, 128), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-    *port = ntohs(a.sin_port);
-    return fd;
+    if (bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, 128) == 0) return fd;
+    close(fd);
+    return -1;
+}
+
+/* On a port that is this scene's until it is closed, also while nobody listens on it. It lies below those that the kernel gives out:
+ * one of them may be another program's by the time that it is listened on. */
+static int listen_somewhere(uint16_t *port, int *lock)
+{
+    struct rng rng;
+    rng_seed_random(&rng);
+    for (int i = 0; i < PORT_TRIES; i++) {
+        *port = (uint16_t)(PORT_FIRST + rng_below(&rng, PORT_LAST - PORT_FIRST + 1));
+        *lock = lock_port(*port);
+        if (*lock < 0) continue;
+        int fd = listen_at(*port);
+        if (fd >= 0) return fd;
+        close(*lock);
+    }
+    fail_msg("no free port");
+    return -1;
 }
 
 static struct address loopback(uint16_t port)
@@ -92,12 +125,11 @@ void scene_open(struct scene *s, bool is_tcp)
     s->retry_on[0] = RETRY_ON_CONNECT;
     s->retry_on[1] = RETRY_ON_RESET;
     for (int i = 0; i < SERVERS; i++) {
-        s->listening[i] = listen_somewhere(&s->ports[i]);
+        s->listening[i] = listen_somewhere(&s->ports[i], &s->locks[i]);
         s->servers[i] =
             (struct server_conf){ .name = i ? "two" : "one", .address = loopback(s->ports[i]), .weight = 1 };
     }
-    int probe = listen_somewhere(&s->port); /* a port that is free now */
-    close(probe);
+    close(listen_somewhere(&s->port, &s->locks[SERVERS]));
     s->method = (struct conf_option){ .name = "round_robin", .object = method_by_name("round_robin") };
     s->pool = (struct pool_conf){
         .name = "web",
@@ -159,6 +191,7 @@ void scene_close(struct scene *s)
     for (int i = 0; i < SERVERS; i++)
         if (s->listening[i] >= 0) close(s->listening[i]);
     proxy_free(s->proxy);
+    for (int i = 0; i <= SERVERS; i++) close(s->locks[i]);
     mailbox_free(s->box);
     loop_fini(&s->control);
 }

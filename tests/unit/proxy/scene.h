@@ -22,7 +22,8 @@ struct scene {
     struct mailbox *box;
     int listening[SERVERS]; /* the servers' sockets; -1: refuses */
     uint16_t ports[SERVERS], port;
-    uint32_t more_workers; /* that the test turns itself */
+    int locks[SERVERS + 1]; /* of the ports */
+    uint32_t more_workers;  /* that the test turns itself */
 };
 
 /* What a test changes in between is what the scene is started with. */

@@ -89,7 +89,6 @@ static void open_scene(struct udp_scene *u)
 {
     scene_open(&u->s, false);
     for (int i = 0; i < SERVERS; i++) u->servers[i] = open_somewhere(&u->s.servers[i].address);
-    close(open_somewhere(&u->s.listener.bind)); /* a port that is free now */
     u->s.listener.protocol = LISTENER_UDP;
     u->s.listener.udp =
         (struct udp_conf){ .idle_ms = IDLE_MS, .buffer_bytes = 1 << 20, .responses = 1, .sessions = 100 };
