@@ -24,8 +24,8 @@ class Stream:
         self.body = bytearray()
         self.trailers = None
         self.has_ended = False
-        self.reset = None  # the error code
-        self.rest = b""  # of what is to be sent
+        self.reset = connection.resets.get(number)  # the error code
+        self.rest = memoryview(b"")  # of what is to be sent
         self.ends = None  # True, or trailers: behind the rest
 
     @property
@@ -38,6 +38,7 @@ class Connection:
         self.server, self.sock, self.index = server, sock, index
         self.lock = threading.RLock()
         self.streams = {}
+        self.resets = {}  # by number, of what has been read: python3-h2 has acted on all of it before the first event is noted
         self.goaways = []
         self.has_left = False
         self.last_taken = 0  # streams above are not acted on
@@ -64,9 +65,18 @@ class Connection:
             if not data:
                 return
             with self.lock:
-                for event in self.h2.receive_data(data):
+                events = self.h2.receive_data(data)
+                self.note_resets(events)
+                for event in events:
                     self.note(event)
                 self.flush()
+
+    def note_resets(self, events):
+        """First: a busy machine reads a request, more window and the reset of that stream at once, and must not answer then."""
+        self.resets = {event.stream_id: event.error_code for event in events if isinstance(event, h2.events.StreamReset)}
+        for number, code in self.resets.items():
+            if number in self.streams:
+                self.streams[number].reset = code
 
     def flush(self):
         data = self.h2.data_to_send()
@@ -101,8 +111,6 @@ class Connection:
                 return
             if stream.reset is None and server.answer:
                 server.answer(self, stream)
-        elif isinstance(event, h2.events.StreamReset):
-            self.streams[number].reset = event.error_code
         elif isinstance(event, (h2.events.WindowUpdated, h2.events.RemoteSettingsChanged)):
             for stream in list(self.streams.values()):
                 self.send_rest(stream)
@@ -114,11 +122,13 @@ class Connection:
     # what a test says
 
     def head(self, stream, status=200, *fields, ends=False):
+        if stream.reset is not None:
+            return
         self.h2.send_headers(stream.number, [(":status", str(status)), *fields], end_stream=ends)
 
     def send(self, stream, data, ends=False):
         """ends: True, or trailers."""
-        stream.rest += data
+        stream.rest = memoryview(bytes(stream.rest) + data)  # large ones are not copied for every frame
         stream.ends = ends
         self.send_rest(stream)
 
@@ -129,7 +139,7 @@ class Connection:
             room = min(self.h2.local_flow_control_window(stream.number), self.h2.max_outbound_frame_size)
             if room <= 0:
                 return
-            self.h2.send_data(stream.number, stream.rest[:room])
+            self.h2.send_data(stream.number, bytes(stream.rest[:room]))
             stream.rest = stream.rest[room:]
         ends, stream.ends = stream.ends, None
         if ends is True:
@@ -142,6 +152,8 @@ class Connection:
         self.send(stream, body, trailers or True)
 
     def refuse(self, stream, code=h2.errors.ErrorCodes.REFUSED_STREAM):
+        if stream.reset is not None:
+            return
         stream.reset = code
         self.h2.reset_stream(stream.number, code)
 

@@ -60,7 +60,7 @@ class Trio:
 
     def warm(self):
         for _ in range(3 * ENOUGH):
-            assert self.client.ask().status == 200
+            assert self.client.ask("GET", "/warm").status == 200
         eventually(lambda: explain(self.weir)["hedge"]["after_ms"] is not None, "its percentile is known")
         assert explain(self.weir)["hedge"]["may"] is True
         self.slow.hangs.set()
@@ -92,7 +92,8 @@ def test_who_would_wait_for_a_slow_server_is_answered_by_a_fast_one(scene, kind)
         assert record["attempt_count"] == 2
         assert [attempt["is_hedge"] for attempt in record["attempts"]] == [False, True]
         ends = {attempt["end"]: attempt["server"] for attempt in record["attempts"]}
-        assert set(ends) == {"ok", "outrun"} and ends["ok"] != slow
+        assert set(ends) == {"ok", "outrun"}
+        assert ends["ok"] != slow or record["target"] == "/warm"  # a busy machine may have been slow then already
     # Each of those that the slow one had was broken off there, and answered elsewhere; some before it had read them.
     assert sum(attempt["server"] == slow and attempt["end"] == "outrun"
                for record in hedged for attempt in record["attempts"]) >= at_slow

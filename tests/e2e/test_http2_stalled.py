@@ -3,12 +3,11 @@ those are not kept waiting by them."""
 import contextlib
 import hashlib
 
-import h2.exceptions
 import pytest
 
 import message
 from http2 import Http2
-from http2_server import Connection, Http2Server
+from http2_server import Http2Server
 from waiting import eventually
 
 LARGE = 16 << 20
@@ -23,7 +22,7 @@ def answer(connection, stream):
 
 @pytest.fixture
 def weir(scene):
-    server = Http2Server(answer, tolerant=True)  # what a client breaks off it may still be about to send
+    server = Http2Server(answer)
     scene.servers.append(server)
     weir = scene.proxy(server, pool={"protocol": "h2c"})
     weir.server = server
@@ -91,21 +90,9 @@ def test_a_server_that_closes_takes_nothing_along_that_it_has_sent(scene, is_who
     assert record["end"] == ("ok" if is_whole else "response_cut")
 
 
-class Patient(Connection):
-    def send_rest(self, stream):
-        try:
-            super().send_rest(stream)
-        except h2.exceptions.ProtocolError:  # weir has reset it, which is not yet noted
-            stream.ends = None
-
-
-class PatientServer(Http2Server):
-    connection_type = Patient
-
-
 def test_who_holds_an_answer_ends_while_memory_is_short(scene):
     """Clients of HTTP/1, too: what they do not take is held where it comes from, over HTTP/2 64 KiB of each."""
-    server = PatientServer(answer)
+    server = Http2Server(answer)
     scene.servers.append(server)
     weir = scene.proxy(server, pool={"protocol": "h2c", "timeouts": {"total": "1h"}}, limits={"memory": "4MiB"},
                        listener={"timeouts": {"write": "1h"}, "limits": {"least_rate": "off"}})

@@ -16,7 +16,9 @@ GO = shutil.which("go", path=os.environ["PATH"] + ":/usr/lib/go/bin")
 
 def pprof(*arguments, tmp_path):
     environment = {**os.environ, "PPROF_TMPDIR": str(tmp_path), "HOME": str(tmp_path), "GOFLAGS": "-mod=mod"}
-    return subprocess.run([GO, "tool", "pprof", *arguments], capture_output=True, text=True, timeout=60,
+    # Of itself it waits for half a profile's time and five seconds more, which is little where a sanitized weir names a profile's
+    # functions on a busy machine.
+    return subprocess.run([GO, "tool", "pprof", "-timeout=50", *arguments], capture_output=True, text=True, timeout=60,
                           env=environment)
 
 
