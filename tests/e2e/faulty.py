@@ -12,6 +12,7 @@ import broken
 import message
 from nginx import start_nginx, stop_nginx
 from ports import reserve_port
+from standstill import standing_still
 from tls import Pki
 from waiting import LIMIT_S, eventually
 
@@ -109,6 +110,7 @@ SERVERS = {
     "resets": ([broken.receive, broken.reset], ""),
     "cuts": (answer(head("Content-Length: 100") + b"0123456789"), ""),
     "cuts_chunks": (answer(head("Transfer-Encoding: chunked") + b"10\r\n01234"), ""),
+    "breaks": (None, "proxy_request_buffering off;"),  # see break_while_sending()
     "nonsense": (answer(b"NONSENSE\r\n\r\n"), ""),
     "control": (answer(b"HTTP/1.1 200 OK\r\nX\x01Y: z\r\n\r\n"), ""),
     "fat": (answer(head("X: " + "a" * 100000)), ""),
@@ -139,7 +141,9 @@ class Servers:
         self.pki = Pki(self.directory)
         self.pki.make("server", "localhost")
         self.pki.make("other", "other.example", issuer=None, names=(), is_ca=True)
-        self.servers = {name: scene.server(steps) for name, (steps, _) in SERVERS.items()}
+        self.may_break, self.has_broken = threading.Event(), threading.Event()
+        breaks = [broken.receive_head, broken.wait_for(self.may_break), self.break_off]
+        self.servers = {name: scene.server(steps or breaks) for name, (steps, _) in SERVERS.items()}
         self.addresses = {name: server.address for name, server in self.servers.items()}
         self.addresses["good"] = scene.server().address
         self.addresses["backlog"] = scene.full_backlog().address
@@ -150,6 +154,10 @@ class Servers:
         self.addresses["untrusted"] = scene.server(tls=context).address
         for name in ["refused", "refused_too"]:
             self.addresses[name] = f"127.0.0.1:{reserve_port()}"
+
+    def break_off(self, connection):
+        connection.reset()
+        self.has_broken.set()
 
     def connect(self, number, port="plain"):
         """From an address of the scene's own."""
@@ -189,6 +197,13 @@ class Faulty(Servers):
     @property
     def error_log(self):
         return os.path.join(self.directory, "error.log")
+
+    @property
+    def traffic_pid(self):
+        """The worker's, of which there is one."""
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
+            worker, = file.read().split()
+        return int(worker)
 
     def write_files(self):
         files = os.path.join(self.directory, "files")
@@ -308,6 +323,18 @@ def leave_while_sending(nginx, number):
     read_all(sock)
 
 
+def break_while_sending(front, number):
+    """Whoever is in front learns of the body and of the broken connection in one turn, of the body first."""
+    sock = front.connect(number)
+    sock.sendall(request_bytes("breaks/x", "POST", "Content-Length: 10"))
+    front.wait_target("/breaks/x")
+    with standing_still(front.traffic_pid):
+        sock.sendall(b"0123456789")
+        front.may_break.set()
+        assert front.has_broken.wait(LIMIT_S)
+    read_all(sock)
+
+
 def take_nothing(nginx, number):
     sock = nginx.connect(number, "hasty")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -374,6 +401,7 @@ SCENES = {
     "unread": (say(request_bytes("unread", "POST", "Content-Length: 30000000", body=b"x" * 30000000)), "send_timeout"),
     "closes": (get("closes"), "server_closed"),
     "resets": (get("resets"), "server_reset"),
+    "breaks": (break_while_sending, "send_failed"),
     "cuts": (get("cuts"), "response_cut"),
     "cuts_chunks": (get("cuts_chunks"), "response_cut"),
     "nonsense": (get("nonsense"), "bad_response"),

@@ -10,6 +10,7 @@ import pytest
 import broken
 import message
 from ports import reserve_port
+from standstill import standing_still
 from waiting import eventually
 
 SERVER_FAULTS = {"connect_refused", "connect_timeout", "connect_failed", "send_failed", "send_timeout",
@@ -80,6 +81,25 @@ def stop_taking(scene, fields):
     except (BlockingIOError, BrokenPipeError):
         pass
     client.sock.settimeout(client.limit_s)
+    return weir, client
+
+
+def break_off_while_it_sends(scene, fields):
+    """It learns of the body and of the broken connection in one turn, of the body first."""
+    may_break, has_broken = threading.Event(), threading.Event()
+
+    def break_off(connection):
+        connection.reset()
+        has_broken.set()
+    server = scene.server([broken.receive_head, broken.wait_for(may_break), break_off])
+    weir = scene.proxy({"name": "one", "address": server.address})
+    client = scene.client(weir)
+    client.send(message.request("POST", "/", ("Content-Length", "10"), *fields))
+    server.wait_requests(1)
+    with standing_still(weir.pid):
+        client.send(b"0123456789")
+        may_break.set()
+        assert has_broken.wait(client.limit_s)
     return weir, client
 
 
@@ -182,6 +202,7 @@ FAULTS = [
     Fault("server_reset", 502, "server", behind(broken.receive, broken.reset, **POST)),
     Fault("first_byte_timeout", 504, "server", behind(broken.receive, broken.wait_end,
                                                       pool={"timeouts": {"first_byte": "200ms"}})),
+    Fault("send_failed", 502, "server", break_off_while_it_sends),
     Fault("send_timeout", 504, "server", stop_taking),
     Fault("bad_response", 502, "server", behind(broken.receive, broken.send(b"nonsense\r\n\r\n"), broken.wait_end)),
     Fault("response_head_too_large", 502, "server",

@@ -161,7 +161,7 @@ ROUTES = {
 # How the exchange, or the attempt, ends by weir's own words.
 ENDS = {
     "refused": "connect_refused", "backlog": "connect_timeout", "late": "first_byte_timeout", "paused": "response_timeout",
-    "unread": "send_timeout", "closes": "server_closed", "resets": "server_reset", "cuts": "response_cut",
+    "unread": "send_timeout", "closes": "server_closed", "resets": "server_reset", "breaks": "send_failed", "cuts": "response_cut",
     "cuts_chunks": "response_cut", "nonsense": "bad_response", "control": "bad_response", "fat": "response_head_too_large",
     "chunks": "bad_response_body", "app500": "500", "app502": "502", "app503": "503", "app504": "504", "half": "connect_refused",
     "dead": "no_server", "not_tls": "server_not_tls", "tls_closes": "server_tls_failed", "tls_stalls": "server_tls_timeout",
@@ -196,6 +196,10 @@ class Weir(faulty.Servers):
         self.weir = scene.proxy(self.addresses["good"], listener={"routes": routes}, listeners=listeners, pools=pools)
         self.ports = {"plain": self.weir.bind_of("web")[1],
                       **{name: self.weir.bind_of(name)[1] for name in listeners}}
+
+    @property
+    def traffic_pid(self):
+        return self.weir.pid
 
     def records_of(self, number):
         return self.weir.exchanges(client=faulty.address_of(number))
