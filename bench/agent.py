@@ -222,14 +222,14 @@ class Agent:
             process.complain("did not end well")
         return process.output()[0].strip().split("\n")[-1]
 
-    def wait_listening(self, pid, port):
+    def wait_listening(self, pid, port, is_udp=False):
         """Asks the kernel, not the port: a connection would reach the origin through a TCP proxy."""
         process, end, wanted = self.processes[pid], time.monotonic() + 10, f":{port:04X}"
         while time.monotonic() < end:
             if process.wait(0.02) is not None:
                 process.complain("ended at once")
-            sockets = [line.split() for line in read("/proc/self/net/tcp").splitlines()[1:]]
-            if any(fields[1].endswith(wanted) and fields[3] == "0A" for fields in sockets):
+            sockets = [line.split() for line in read("/proc/self/net/udp" if is_udp else "/proc/self/net/tcp").splitlines()[1:]]
+            if any(fields[1].endswith(wanted) and fields[3] == ("07" if is_udp else "0A") for fields in sockets):
                 return
         process.complain(f"does not listen on port {port} after 10 seconds")
 

@@ -86,6 +86,19 @@ stream {
 }
 """
 
+NGINX_DATAGRAMS = """
+stream {
+    upstream origin {
+        server ORIGIN;
+    }
+    server {
+        listen ADDRESS:PORT udp;
+        RESPONSES
+        proxy_pass origin;
+    }
+}
+"""
+
 NGINX_STREAM_MODULE = "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n"
 
 # What `--peers` chooses between. "advised" is what the peers' own manuals say or leave at its default, but
@@ -126,8 +139,8 @@ TLS_CIPHER, TLS_CURVE = "TLS_AES_256_GCM_SHA384", "X25519"
 class Wiring:
     """What a configuration is made from."""
 
-    def __init__(self, protocol, address, ports, origin, facts, settings, pool="", certificate=None, is_h2=False, is_websocket=False):
-        self.protocol = protocol  # "http" or "tcp"
+    def __init__(self, protocol, address, ports, origin, facts, settings, pool="", certificate=None, is_h2=False, is_websocket=False, responses=0):
+        self.protocol = protocol  # "http", "tcp" or "udp"
         self.address = address
         self.port, self.admin_port = ports
         self.origin = origin  # "ADDRESS:PORT"
@@ -137,6 +150,7 @@ class Wiring:
         self.certificate = certificate  # a PEM file, its key beside it as .key; None: without TLS
         self.is_h2 = is_h2  # towards clients: agreed on over TLS, known before without
         self.is_websocket = is_websocket
+        self.responses = responses  # to each datagram, after which a session is over; 0: nobody knows
 
 
 class Haproxy:
@@ -187,10 +201,11 @@ class Nginx:
         head = NGINX_CONFIG.format(
             user="user root;\n" if wiring.facts["is_root"] else "", descriptors=wiring.facts["descriptors"],
             connections_max=CONNECTIONS_MAX + 200, module="" if is_http else NGINX_STREAM_MODULE)
-        body = NGINX_HTTP if is_http else NGINX_STREAM
+        body = {"http": NGINX_HTTP, "tcp": NGINX_STREAM, "udp": NGINX_DATAGRAMS}[wiring.protocol]
+        body = body.replace("RESPONSES", f"proxy_responses {wiring.responses};" if wiring.responses else "")
         return head + (body.replace("ORIGIN", wiring.origin).replace("ADDRESS", wiring.address)
                        .replace("PORT", str(wiring.port)).replace("DEFER", wiring.settings["nginx_defer"])
-                       .replace("BUFFERS", wiring.settings["nginx_buffers"][wiring.protocol])
+                       .replace("BUFFERS", wiring.settings["nginx_buffers"].get(wiring.protocol, ""))
                        .replace("SECURE", Nginx.secure(wiring)).replace("HOW", how)
                        .replace("UPGRADE", NGINX_UPGRADE if wiring.is_websocket else 'proxy_set_header Connection "";'))
 
@@ -213,7 +228,7 @@ class Weir:
                   if wiring.certificate else "")
         text = WEIR_CONFIG.format(
             secure=secure, address=wiring.address, port=wiring.port, admin_port=wiring.admin_port, origin=wiring.origin,
-            pool=wiring.pool, protocol="" if wiring.protocol == "http" else "protocol: tcp, ")
+            pool=wiring.pool, protocol={"http": "", "tcp": "protocol: tcp, ", "udp": f"protocol: udp, udp: {{responses: {wiring.responses}}}, "}[wiring.protocol])
         # A tunnel has no keep-alive.
         return text if wiring.protocol == "http" else text.replace(", timeouts: {keep_alive: 600s}", "")
 

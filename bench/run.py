@@ -72,8 +72,8 @@ def parse_options(argv):
 def check_programs(stage, tools, proxy_list):
     """Everything that will be called, before anything is."""
     needs = [(stage.proxy, [proxy.program for proxy in proxy_list]),
-             (stage.origin, [tools.origin, tools.iperf3]),
-             (stage.load, [tools.probe, tools.pingpong, tools.idle, tools.wrk, tools.iperf3, tools.h2load, tools.openssl])]
+             (stage.origin, [tools.origin, tools.datagrams, tools.iperf3]),
+             (stage.load, [tools.probe, tools.pingpong, tools.datagrams, tools.idle, tools.wrk, tools.iperf3, tools.h2load, tools.openssl])]
     for role, programs in needs:
         for path in role.host.missing(paths=programs):
             name = os.path.basename(path)

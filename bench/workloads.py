@@ -33,17 +33,20 @@ class Workload:
     """`target` is weir's ratio to the better of its peers, `limit` a bound in the measure's own unit."""
 
     def __init__(self, name, label, title, measure, load, *, protocol="http", connections=0, size=100,
-                 close=False, pool="", target=None, limit=None, is_secure=False, is_h2=False, reuse=False, is_websocket=False):
+                 close=False, pool="", target=None, limit=None, is_secure=False, is_h2=False, reuse=False, is_websocket=False,
+                 responses=0, without=()):
         self.name, self.label, self.title, self.measure, self.load = name, label, title, measure, load
         self.protocol, self.connections, self.size, self.close = protocol, connections, size, close
         self.pool = pool
         self.is_secure, self.is_h2, self.reuse, self.is_websocket = is_secure, is_h2, reuse, is_websocket
+        self.responses = responses
+        self.without = without  # proxies that cannot do it
         self.target, self.limit = target, limit
 
     @property
     def is_loaded(self):
         """Whether the load is as much as the proxy can take, so that its rate says something."""
-        return self.load in ("wrk", "pingpong", "iperf3", "h2load")
+        return self.load in ("wrk", "pingpong", "iperf3", "h2load", "datagrams")
 
 
 WORKLOADS = [
@@ -61,6 +64,10 @@ WORKLOADS = [
              protocol="tcp", connections=64, target=0.97),
     Workload("tcp-bulk", "TCP, bulk", "TCP, one bulk stream", CPU_PER_GB, "iperf3", protocol="tcp",
              target=0.65),
+    Workload("udp-once", "UDP, an answer each", "UDP, a session for each datagram of 100 B and its answer, 64 at a time", CPU_PER_MILLION,
+             "datagrams", protocol="udp", connections=64, responses=1, without=("haproxy",)),
+    Workload("udp-kept", "UDP, sessions", "UDP, 64 sessions, 100 B to and fro", CPU_PER_MILLION, "datagrams", protocol="udp",
+             connections=64, without=("haproxy",)),
     Workload("tls-small", "TLS, small", "TLS 1.3, small keep-alive, 64 connections, 100 B", CPU_PER_MILLION, "wrk",
              connections=64, is_secure=True, target=0.85),
     Workload("tls-full", "TLS, full handshakes", "TLS 1.3, a full handshake and a request of 100 B each, one at a time", CPU_PER_MILLION,
@@ -90,8 +97,8 @@ class Tools:
     """The programs that a bench calls, on whichever host."""
 
     def __init__(self, directory):
-        self.origin, self.probe, self.pingpong, self.idle = (
-            f"{directory}/bench-{name}" for name in ("origin", "probe", "pingpong", "idle"))
+        self.origin, self.probe, self.pingpong, self.datagrams, self.idle = (
+            f"{directory}/bench-{name}" for name in ("origin", "probe", "pingpong", "datagrams", "idle"))
         self.wrk, self.iperf3 = "/usr/bin/wrk", "/usr/bin/iperf3"
         self.h2load, self.openssl = "/usr/bin/h2load", "/usr/bin/openssl"
 
@@ -129,11 +136,13 @@ class Bench:
         role, port = self.stage.origin, self.origin_port
         if workload.load == "iperf3":
             argv = [self.tools.iperf3, "-s", "-B", role.address, "-p", str(port)]
+        elif workload.protocol == "udp":
+            argv = [self.tools.datagrams, "--echo", f"{role.address}:{port}"]
         else:
             echo = ["--websocket"] if workload.is_websocket else ["--echo"] if workload.protocol == "tcp" else []
             argv = [self.tools.origin, *echo, f"{role.address}:{port}"]
         pid = role.host.start(argv=argv, cpu=role.cpu)
-        role.host.wait_listening(pid=pid, port=port)
+        role.host.wait_listening(pid=pid, port=port, is_udp=workload.protocol == "udp")
         return pid
 
     def start_proxy(self, proxy, workload):
@@ -141,10 +150,10 @@ class Bench:
         wiring = proxies.Wiring(workload.protocol, role.address, ports,
                                 f"{self.stage.origin.address}:{self.origin_port}", role.host.facts,
                                 self.options.peers, workload.pool,
-                                self.make_certificate(role) if workload.is_secure else None, workload.is_h2, workload.is_websocket)
+                                self.make_certificate(role) if workload.is_secure else None, workload.is_h2, workload.is_websocket, workload.responses)
         path = role.host.write(name=f"{proxy.name}.conf", text=proxy.config(wiring))
         pid = role.host.start(argv=proxy.argv(path), cpu=role.cpu)
-        role.host.wait_listening(pid=pid, port=ports[0])
+        role.host.wait_listening(pid=pid, port=ports[0], is_udp=workload.protocol == "udp")
         running = Running(proxy.name, pid, ports[0])
         if workload.protocol == "http" and (workload.is_secure or not workload.is_h2) and not workload.is_websocket:
             self.check_answer(running, workload)
@@ -179,6 +188,8 @@ class Bench:
         running, rounds = [], {}
         try:
             for proxy in self.proxies:
+                if proxy.name in workload.without:
+                    continue
                 running.append(self.start_proxy(proxy, workload))
             if workload.load == "probe" and self.stage.kind == "local":
                 running.append(Running("direct", None, self.origin_port))
@@ -277,7 +288,8 @@ class Bench:
 
     def load(self, one, workload, seconds):
         make = {"wrk": self.load_wrk, "pingpong": self.load_pingpong, "iperf3": self.load_iperf3,
-                "probe": self.load_probe, "h2load": self.load_h2load, "s_time": self.load_s_time}[workload.load]
+                "probe": self.load_probe, "h2load": self.load_h2load, "s_time": self.load_s_time,
+                "datagrams": self.load_datagrams}[workload.load]
         return make(one, workload, seconds)
 
     def run_load(self, argv, seconds):
@@ -310,6 +322,13 @@ class Bench:
                 "--bytes", str(workload.size), "--seconds", str(seconds), *(["--websocket"] if workload.is_websocket else [])]
         figures = json.loads(self.run_load(argv, seconds))
         return {"requests": figures["requests"], "seconds": figures["seconds"], "errors": 0,
+                "p50_us": figures["latency_us"]["p50"], "p99_us": figures["latency_us"]["p99"]}
+
+    def load_datagrams(self, one, workload, seconds):
+        argv = [self.tools.datagrams, self.target(one), "--sockets", str(workload.connections), "--bytes", str(workload.size),
+                "--seconds", str(seconds)]
+        figures = json.loads(self.run_load(argv, seconds))
+        return {"requests": figures["requests"], "seconds": figures["seconds"], "errors": figures["lost"],
                 "p50_us": figures["latency_us"]["p50"], "p99_us": figures["latency_us"]["p99"]}
 
     def load_iperf3(self, one, _, seconds):
