@@ -7,7 +7,8 @@
 
 #include "base/err.h"
 
-#define LANDLOCK_PATHS_MAX 64u
+/* As many as a configuration can name: 1,000 listeners, 64 sources of logs, and what there is once. */
+#define LANDLOCK_PATHS_MAX 1100u
 
 /* Folders, or files that may not be there yet, in which weir writes wherever they are: as the configuration names them. */
 struct landlock_paths {
