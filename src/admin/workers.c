@@ -36,6 +36,9 @@ struct worker_answer {
     const char *worker;
     uint64_t thread, turns;
     uint64_t exchanges, tunnels, client_connections, server_connections, handed_over, taken_over;
+    double lag_seconds;
+    const char *overload;
+    uint64_t refused;
     uint64_t stalls;
     double stalled_seconds, stall_seconds, longest_stall_seconds;
     struct stall_answer last_stall;
@@ -53,6 +56,13 @@ static const struct shape_field worker_fields[] = {
     SHAPE_ROW(worker_answer, handed_over, COUNT,
               "Connections that came to it and were handed to a worker that had fewer.", .may_be_null = true),
     SHAPE_ROW(worker_answer, taken_over, COUNT, "And those that it was handed.", .may_be_null = true),
+    SHAPE_ROW(worker_answer, lag_seconds, NUMBER,
+              "How long what came to it waited until it turned to it, when that was last looked at.",
+              .may_be_null = true),
+    SHAPE_ROW(worker_answer, overload, STRING,
+              "Why it refuses a part of what comes: `lag`, `memory` or `descriptors`; null: it does not.",
+              .may_be_null = true),
+    SHAPE_ROW(worker_answer, refused, COUNT, "For any of these, since the start.", .may_be_null = true),
     SHAPE_ROW(worker_answer, stalls, COUNT,
               "How often its loop did not turn for as long as `profile: {stalls}` says."),
     SHAPE_ROW(worker_answer, stalled_seconds, NUMBER, "For how long it is stuck now; 0: it turns."),
@@ -71,6 +81,16 @@ static const char *print_time(uint64_t wall_ns, char out[TIME_TEXT_MAX])
     return out;
 }
 
+static void add_overload(const struct overload *o, struct worker_answer *a)
+{
+    a->lag_seconds = (double)atomic_load(&o->waited_ms) / 1e3;
+    a->refused = 0;
+    for (unsigned i = 0; i < OVERLOAD_CAUSES; i++) {
+        a->refused += atomic_load(&o->states[i].refused);
+        if (!a->overload && atomic_load(&o->states[i].is_on)) a->overload = overload_cause_name(i);
+    }
+}
+
 static void print_worker(const struct admin_request *rq, uint32_t i, struct json *j)
 {
     struct stall_report r;
@@ -85,6 +105,8 @@ static void print_worker(const struct admin_request *rq, uint32_t i, struct json
                                .server_connections = SHAPE_NULL,
                                .handed_over = SHAPE_NULL,
                                .taken_over = SHAPE_NULL,
+                               .lag_seconds = NAN,
+                               .refused = SHAPE_NULL,
                                .stalls = r.count,
                                .stalled_seconds = (double)r.held_ms / 1e3,
                                .stall_seconds = (double)r.total_ms / 1e3,
@@ -98,6 +120,7 @@ static void print_worker(const struct admin_request *rq, uint32_t i, struct json
         a.server_connections = count_get(&live->server_connections);
         a.handed_over = atomic_load(&rq->proxy->workers[i]->share.handed_over);
         a.taken_over = atomic_load(&rq->proxy->workers[i]->share.taken_over);
+        add_overload(&rq->proxy->workers[i]->overload, &a);
     }
     if (r.at_ns)
         a.last_stall = (struct stall_answer){

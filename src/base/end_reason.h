@@ -61,6 +61,7 @@ enum end_origin { ORIGIN_NONE, ORIGIN_CLIENT, ORIGIN_WEIR, ORIGIN_SERVER, ORIGIN
     X(NO_DESCRIPTORS, "no_descriptors", WEIR, 503, ANY, "weir is out of file descriptors")                           \
     X(NO_PORTS, "no_ports", WEIR, 503, ANY, "no local port is free by which datagrams could go to a server")         \
     X(NO_MEMORY, "no_memory", WEIR, 503, ANY, "weir's memory limit is reached")                                      \
+    X(OVERLOADED, "overloaded", WEIR, 503, ANY, "weir has more to do than it can, and refuses a part of it")            \
     X(DRAINED, "drained", WEIR, 503, ANY, "weir was stopped before the end")                                         \
     X(INTERNAL, "internal", WEIR, 500, ANY, "weir met a state that cannot be")                                       \
     X(TOTAL_TIMEOUT, "total_timeout", WEIR, 504, ANY, "the total time allowed ran out")                              \

@@ -60,6 +60,8 @@ static const char *const names[] = {
     "upstream_fails",
     "maintenance",
     "leak",
+    "overload",
+    "overload_over",
     "worker_stuck",
     "worker_turns",
     "watchdog_silent",

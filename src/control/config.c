@@ -72,6 +72,8 @@ static const struct conf_field config_fields[] = {
     { "gate", CONF_OPTIONAL(struct config, proxy.gate, &gate_conf_type), .help = "Who may pass at all." },
     { "limits", CONF_OBJECT(struct config, proxy.limits, &proxy_limits_type),
       .help = "What the whole process may use." },
+    { "overload", CONF_OBJECT(struct config, proxy.overload, &overload_conf_type),
+      .help = "From when on a worker has more to do than it can, and refuses a part of it." },
     { "timeouts", CONF_OBJECT(struct config, proxy.timeouts, &proxy_timeouts_type),
       .help = "Time-outs of the whole process." },
     { "workers", CONF_U32(struct config, proxy.workers), .max = 64, .preset = "0",

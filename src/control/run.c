@@ -43,6 +43,7 @@
 #include "net/jobs.h"
 #include "net/socket_set.h"
 #include "proxy/change.h"
+#include "proxy/descriptors.h"
 #include "proxy/passwords.h"
 #include "proxy/worker.h"
 #include "self/invariants.h"
@@ -129,21 +130,23 @@ static int open_proxy(struct control *c, struct err *err)
     uint32_t workers = conf->workers ? conf->workers : limits_cores();
     uint64_t descriptors = limits_raise_descriptors();
     uint32_t possible = limits_connections(descriptors, workers);
-    uint32_t connections = conf->limits.connections && conf->limits.connections < possible
+    uint32_t for_clients = descriptors_for_clients(possible);
+    uint32_t connections = conf->limits.connections && conf->limits.connections < for_clients
                                ? conf->limits.connections
-                               : possible;
+                               : for_clients;
     uint64_t memory = conf->limits.memory_bytes ? conf->limits.memory_bytes : limits_memory() / 2;
     log_event(LOG_INFO, "starting",
               "version=%s pid=%d workers=%u descriptors=%llu connections=%u memory_bytes=%llu", WEIR_VERSION,
               (int)getpid(), workers, (unsigned long long)descriptors, connections,
               (unsigned long long)memory);
-    if (conf->limits.connections > possible)
+    if (conf->limits.connections > for_clients)
         log_event(LOG_WARN, "connections_limited", "asked=%u possible=%u remedy=\"raise LimitNOFILE\"",
-                  conf->limits.connections, possible);
+                  conf->limits.connections, for_clients);
     struct proxy_options o = { .conf = conf,
                                .arena = c->config->arena,
                                .worker_count = workers,
                                .connection_limit = connections,
+                               .descriptor_limit = possible,
                                .file_limit = possible / 4,
                                .udp_session_limit = limits_udp_sessions(),
                                .memory_limit = memory,

@@ -15,6 +15,7 @@
 struct h2_worker;
 struct pool_worker;
 struct tls_worker;
+struct worker;
 
 /* A peer set as this worker uses it; lives while an exchange refers to it. */
 struct pool_view {
@@ -72,7 +73,10 @@ struct pool_worker_env {
     struct mailbox *box;     /* this worker's */
     struct mailbox *control; /* for evidence; NULL in tests */
     uint32_t index, worker_count;
-    uint32_t *upstream_live, *upstream_idle;                  /* the worker's own totals */
+    uint32_t *upstream_live, *upstream_idle; /* the worker's own totals */
+    /* Whether a descriptor is left for one more connection; may_open NULL: there always is. */
+    bool (*may_open)(struct worker *worker);
+    struct worker *worker;
     void (*on_evidence)(void *control, const struct mail *m); /* server, enum server_evidence */
 };
 

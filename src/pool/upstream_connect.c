@@ -58,6 +58,10 @@ enum lease upstream_connect(struct server_worker *sw, enum lease_need need, cons
     struct pool_worker *pw = sw->pool;
     struct server *s = sw->server;
     const struct pool_conf *conf = pw->view->set->roster->conf;
+    if (pw->env->may_open && !pw->env->may_open(pw->env->worker)) {
+        *reason = END_NO_DESCRIPTORS;
+        return LEASE_FAILED;
+    }
     count_own(&sw->moves);
     if (!slot_take(&s->peer.open_connections, server_connection_cap(s))) {
         ask_for_idle(sw);

@@ -5,6 +5,7 @@
 #include "base/bug.h"
 #include "base/count.h"
 #include "base/log.h"
+#include "proxy/descriptors.h"
 #include "proxy/exchange.h"
 #include "proxy/introduction.h"
 #include "proxy/tcp.h"
@@ -38,6 +39,7 @@ void accept_refused(struct listener_worker *lw, const struct address *client, en
     struct worker *w = lw->worker;
     uint32_t suppressed = 0;
     metric_add(w->metrics, lw->listener->meter_refused[reason], 1);
+    overload_note(w, reason);
     if (!log_limit_pass(shed_limit(), w->loop.now_ns, 1, &suppressed)) return;
     log_event(LOG_WARN, "connection_refused", "listener=%s client=%s reason=%s suppressed=%u",
               lw->listener->name, address_print(client, from), end_reason_info(reason)->name, suppressed);
@@ -113,6 +115,15 @@ static uint32_t limit_of(const struct listener_conf *conf)
     return limit ? limit : UINT32_MAX;
 }
 
+/* Of those who may come over it the highest counts. */
+static uint32_t priority_of(const struct route_set *routes)
+{
+    bool is_one = routes->conf->protocol != LISTENER_HTTP && !routes->names;
+    const struct route_conf *conf = is_one ? routes->routes[0].conf : NULL;
+    if (!is_one) return OVERLOAD_ANY_PRIORITY;
+    return conf ? conf->priority : POOL_PRIORITY_NORMAL;
+}
+
 enum end_reason accept_admit(struct listener_worker *lw, const struct ip *client, bool *is_counted)
 {
     struct proxy *p = lw->worker->proxy;
@@ -126,6 +137,10 @@ enum end_reason accept_admit(struct listener_worker *lw, const struct ip *client
         shed_ask(lw->worker);
         return END_NO_MEMORY;
     }
+    struct worker *w = lw->worker;
+    enum end_reason refused = overload_refuses(w, &w->overload, w->loop.now_ns, priority_of(routes));
+    if (refused) return refused;
+    if (!descriptors_are_left(w)) return END_NO_DESCRIPTORS;
     uint32_t limit = smaller_limit(p->connection_limit, global ? global->connections : 0);
     if (!enter(lw, limit, limit_of(routes->conf))) return END_CONNECTION_LIMIT;
     uint32_t each = smaller_limit(local ? local->connections_per_client : 0,
@@ -170,6 +185,7 @@ static void on_client_closed(struct http_service *service, struct http_conn *c)
     struct listener_worker *lw = container_of(service, struct listener_worker, service);
     if (c->end) count_failed(lw, c);
     if (c->end == END_NO_MEMORY) shed_ask(lw->worker);
+    overload_note(lw->worker, (enum end_reason)c->end);
     if (!c->is_detached) worker_client_closed(lw, &c->client.ip, c->client.is_counted);
     loop_bury(&lw->worker->loop, &c->grave, bury_client);
 }

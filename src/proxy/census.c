@@ -225,6 +225,7 @@ void census_take(const struct worker *w, struct census *out)
     mirror_reach(w, add_mirror, out);
     add_ending(out, w);
     if (w->resolver) resolver_reach(w->resolver, &out->reached[CENSUS_TIMERS], &out->descriptors);
+    add_timer(out, &w->overload.timer);
     out->descriptors += 2; /* the loop's and the mailbox's */
     out->descriptors += w->spare.fd >= 0;
 }

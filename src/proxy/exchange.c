@@ -234,6 +234,15 @@ static enum step rewrite(struct exchange *x)
     return refusal == END_NONE ? STEP_WAIT : exchange_fail(x, refusal);
 }
 
+/* What weir says itself costs no more than to refuse it; what was let in before it was known who it is goes on. */
+static enum end_reason refused_by_load(const struct exchange *x, const struct route *r)
+{
+    struct worker *w = x->worker;
+    const struct route_conf *conf = r->conf;
+    if (x->auth || !(r->pool || r->split || (conf && conf->files))) return END_NONE;
+    return overload_refuses(w, &w->overload, w->loop.now_ns, conf ? conf->priority : POOL_PRIORITY_NORMAL);
+}
+
 /* It may go on to where it was chosen to go. */
 static enum step lead(struct exchange *x)
 {
@@ -284,6 +293,8 @@ enum step exchange_decide(struct exchange *x)
     struct choose_result c;
     choose(x->routes, &rq, &c);
     if (c.route) apply_choice(x, &c);
+    enum end_reason load = c.route && c.refusal == END_NONE ? refused_by_load(x, c.route) : END_NONE;
+    if (load != END_NONE) return exchange_fail(x, load);
     const struct rate_limit *own = c.route ? c.route->rate : NULL;
     /* It bounds guesses as well, unless it is to know who it is; then it comes behind. */
     bool is_due = c.refusal == END_NONE && own && !own->asks_user && !x->auth;
@@ -373,6 +384,7 @@ static enum step retire(struct exchange *x)
             http_stream_release(x->client);
     }
     record_exchange(x);
+    overload_note(x->worker, (enum end_reason)x->record.end);
     if (x->auth) exchange_auth_end(x);
     if (x->egress) egress_end(x);
     if (x->mirror) mirror_original_ended(x);
@@ -448,6 +460,7 @@ static struct exchange *begin(struct http_service *service, struct http_stream *
     if (x) return x;
     /* Not even room to say so. */
     metric_add(lw->worker->metrics, lw->listener->meter_ends[END_NO_MEMORY], 1);
+    overload_note(lw->worker, END_NO_MEMORY);
     http_stream_reset(s, END_NO_MEMORY);
     return NULL;
 }

@@ -92,14 +92,17 @@ enum step reply_send(struct exchange *x)
     uint16_t status = reply.head.status;
     bool is_bodiless = status == 204 || status == 304 || reply.is_bodiless;
     bool is_head = is_bodiless || (x->head.method == HTTP_HEAD && x->head.method_text.len);
-    struct http_send send = { .head = &reply.head,
-                              .extra = reply.fields,
-                              .extra_count = reply.field_count,
-                              .body = is_bodiless ? HTTP_BODY_NONE : HTTP_BODY_LENGTH,
-                              .content_length = reply.body.len,
-                              .is_bodiless = is_head,
-                              .wants_close = status == 408, /* RFC 9110 15.5.9 */
-                              .is_early = !x->client->is_ended };
+    struct http_send send = {
+        .head = &reply.head,
+        .extra = reply.fields,
+        .extra_count = reply.field_count,
+        .body = is_bodiless ? HTTP_BODY_NONE : HTTP_BODY_LENGTH,
+        .content_length = reply.body.len,
+        .is_bodiless = is_head,
+        /* RFC 9110 15.5.9; and where memory or descriptors are short it gives its own back */
+        .wants_close = status == 408 || x->end == END_NO_MEMORY || x->end == END_NO_DESCRIPTORS,
+        .is_early = !x->client->is_ended
+    };
     if (is_by_route && add_route_headers(x, &reply, &send) < 0) return exchange_cut(x, END_NO_MEMORY);
     x->reply_body = is_head ? SLICE_NONE : reply.body;
     if (http_send_head(x->client, &send, is_head ? 0 : HTTP_MORE) != IO_OK)

@@ -430,6 +430,7 @@ static uint64_t retry_after_ms(const struct exchange *x)
     switch (x->end) {
     case END_QUEUE_FULL:
     case END_QUEUE_TIMEOUT:
+    case END_OVERLOADED:
     case END_NO_MEMORY:
     case END_NO_DESCRIPTORS: return BUSY_RETRY_MS;
     default: return 0;

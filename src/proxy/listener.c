@@ -6,8 +6,8 @@
 #include "proxy/udp_listener.h"
 #include "proxy/worker.h"
 
-static const enum end_reason refusals[] = { END_GATE_DENIED, END_CLIENT_CONNECTIONS, END_CONNECTION_LIMIT,
-                                            END_NO_DESCRIPTORS, END_NO_MEMORY };
+static const enum end_reason refusals[] = { END_GATE_DENIED,    END_CLIENT_CONNECTIONS, END_CONNECTION_LIMIT,
+                                            END_NO_DESCRIPTORS, END_NO_MEMORY,          END_OVERLOADED };
 /* Of sessions of datagrams. */
 static const enum end_reason udp_refusals[] = { END_RATE_LIMITED, END_DRAINED, END_NO_PORTS };
 

@@ -169,6 +169,7 @@ static void add_gauges(struct proxy *p)
                     read_maintenance, p);
     metric_gauge_fn(m, "weir_memory_bytes", "Memory drawn on the budget (limits: memory).", NULL, 0,
                     read_memory, p);
+    overload_show_metrics(p);
     metric_counter_fn(m, "weir_access_log_dropped_total", "Access-log lines that were not written.", NULL, 0,
                       read_log_dropped, p);
     metric_counter_fn(m, "weir_clients_uncounted_total",
@@ -244,6 +245,7 @@ static int make(struct proxy **out, const struct proxy_options *o, bool is_detac
     if (!p) return err_set(err, "out of memory at start");
     p->worker_count = o->worker_count;
     p->connection_limit = o->connection_limit;
+    p->descriptor_limit = o->descriptor_limit;
     p->file_limit = o->file_limit;
     p->udp_session_limit = o->udp_session_limit;
     p->budget.limit = o->memory_limit;

@@ -63,7 +63,8 @@ struct proxy {
     unsigned long salt;                 /* of what is to look like anything, and always the same */
     struct denials *denials;            /* for a while; the control thread's to change */
     uint32_t connection_limit;
-    uint32_t file_limit; /* of files that are open for clients, shared out among the workers; 0: none */
+    uint32_t descriptor_limit; /* of clients, servers and files together; 0: none */
+    uint32_t file_limit;       /* of files that are open for clients, shared out among the workers; 0: none */
     uint32_t udp_session_limit; /* of all listeners, each of which takes a local port; 0: none */
     _Atomic uint32_t connections, udp_sessions;
     _Atomic uint64_t asked_ms; /* loop time at which a worker last asked the others for memory */
@@ -77,7 +78,7 @@ struct proxy {
 struct proxy_options {
     const struct proxy_conf *conf;
     struct conf_arena *arena;
-    uint32_t worker_count, connection_limit, file_limit, udp_session_limit;
+    uint32_t worker_count, connection_limit, descriptor_limit, file_limit, udp_session_limit;
     uint64_t memory_limit;
     struct socket_store *given;          /* sockets that this process has already; borrowed, may be NULL */
     const struct servers_finder *finder; /* likewise */

@@ -415,9 +415,11 @@ static const struct conf_field limit_fields[] = {
     { "memory", CONF_BYTES(struct proxy_limits, memory_bytes), .max = INT64_MAX, .preset = "0",
       .help =
           "What connections and bytes on the move may use in all; 0 is half of the cgroup's or the machine's "
-          "memory, and less than 1MiB is too little. At nine tenths of it new connections are refused." },
+          "memory, and less than 1MiB is too little. At nine tenths of it new connections are refused, and "
+          "requests of routes of low `priority`." },
     { "connections", CONF_U32(struct proxy_limits, connections), .max = 100000000, .preset = "0",
-      .help = "How many client connections there may be in all; 0 is as many as descriptors allow." },
+      .help = "How many client connections there may be in all; 0 is as many as descriptors allow: "
+              "seven eighths of them, as servers need some." },
     { 0 },
 };
 

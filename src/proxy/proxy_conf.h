@@ -6,6 +6,7 @@
 #include "http/path.h"
 #include "net/resolver.h"
 #include "pool/pool_conf.h"
+#include "proxy/overload_conf.h"
 #include "proxy/udp_conf.h"
 #include "record/access_log_conf.h"
 #include "route/cors_conf.h"
@@ -117,6 +118,7 @@ struct proxy_conf {
     struct tracing_conf *tracing;       /* record/tracing_conf.h; NULL: none */
     struct gate_conf *gate;             /* for every listener; may be NULL */
     struct proxy_limits limits;
+    struct overload_conf overload;
     struct proxy_timeouts timeouts;
     uint32_t workers; /* 0: one a core */
 };

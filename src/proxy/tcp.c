@@ -7,6 +7,7 @@
 #include "pool/queue.h"
 #include "pool/upstream_tls.h"
 #include "proxy/attempt.h"
+#include "proxy/descriptors.h"
 #include "proxy/record.h"
 #include "proxy/tcp_route.h"
 #include "proxy/tunnel.h"
@@ -90,6 +91,7 @@ static void retire(struct session *s, enum end_reason reason)
     r->bytes_in = s->tunnel.halves[TUNNEL_CLIENT].bytes;
     r->bytes_out = s->tunnel.halves[TUNNEL_SERVER].bytes;
     write_record(s);
+    overload_note(w, reason);
     w->recorded++;
     if (s->view) pool_view_put(s->view);
     if (s->site) site_view_put(s->site);
@@ -212,6 +214,12 @@ static void use_route(struct session *s, const struct route *route)
     s->record.pool = route->pool->pool->id;
 }
 
+static enum end_reason refused_by_load(const struct session *s)
+{
+    struct worker *w = s->listener->worker;
+    return overload_refuses(w, &w->overload, w->loop.now_ns, s->waiter.priority);
+}
+
 static void routed(struct session *s, enum tcp_route_result found, const struct route *route,
                    enum end_reason why)
 {
@@ -220,6 +228,11 @@ static void routed(struct session *s, enum tcp_route_result found, const struct 
         s->is_opening = false;
         loop_disarm(loop_of(s), &s->timer);
         if (s->routes->names) use_route(s, route);
+        /* Of which class it is was not known when it was let in. */
+        if (s->routes->names && (why = refused_by_load(s))) {
+            give_up(s, why);
+            return;
+        }
         connect_next(s);
         return;
     case TCP_ROUTE_NONE: give_up(s, why); return;
@@ -316,6 +329,10 @@ static enum try connect_to(struct session *s, struct server *server, enum balanc
     struct transport *t = &s->tunnel.halves[TUNNEL_SERVER].transport;
     if (bug_if(TCP, !transport_is_closed(t)))
         transport_close(t, false); /* the last one's: it would never be closed */
+    if (!descriptors_are_left(w)) {
+        give_up(s, END_NO_DESCRIPTORS);
+        return TRY_GOES_ON;
+    }
     if (!attempt_enter(&s->attempt, server, reason)) return TRY_FULL;
     s->attempts++;
     s->is_again = false; /* his turn was not in vain: should it fail he waits as whoever comes does */
@@ -478,6 +495,7 @@ void tcp_start(struct listener_worker *lw, int fd, const struct tcp_client *clie
     struct session *s = slab_get(&w->sessions);
     if (!s) {
         close(fd);
+        overload_note(w, END_NO_MEMORY);
         metric_add(w->metrics, lw->listener->meter_ends[END_NO_MEMORY], 1);
         struct ip ip = address_ip(client->address);
         worker_client_closed(lw, &ip, client->is_counted);

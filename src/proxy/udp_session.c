@@ -103,6 +103,7 @@ static void conclude(struct udp_session *s, enum end_reason reason)
     worker_client_closed(s->udp->lw, &s->client, s->is_client_counted);
     s->record.end = (uint8_t)reason;
     s->record.total_us = (w->loop.now_ns - s->start_ns) / 1000;
+    overload_note(w, reason);
     w->recorded++;
     write_record(s);
     if (s->view) pool_view_put(s->view);
@@ -285,6 +286,7 @@ struct udp_session *udp_session_start(struct udp_listener *u, struct udp_socket 
     struct udp_session *s = slab_get(&w->udp.sessions);
     if (!s) {
         metric_add(w->metrics, u->lw->listener->meter_ends[END_NO_MEMORY], 1);
+        overload_note(w, END_NO_MEMORY);
         worker_client_closed(u->lw, &ip, is_counted);
         return NULL;
     }

@@ -15,6 +15,7 @@
 #include "files/file_readers.h"
 #include "net/socket_set.h"
 #include "proxy/accept.h"
+#include "proxy/descriptors.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/introduction.h"
 #include "proxy/mirror.h"
@@ -42,6 +43,8 @@ static int open_pools(struct worker *w, struct err *err)
         .worker_count = p->worker_count,
         .upstream_live = &w->live.server_connections,
         .upstream_idle = &w->live.idle_server_connections,
+        .may_open = descriptors_are_left,
+        .worker = w,
         .on_evidence = p->on_evidence,
     };
     for (uint32_t i = 0; i < p->pool_count; i++) {
@@ -112,6 +115,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     udp_worker_init(&w->udp, w);
     h1_worker_init(&w->h1, &w->loop);
     shed_init(&w->shed);
+    overload_init(&w->overload);
     share_init(&w->share, p->worker_count);
     h2_worker_init(&w->h2, &w->loop);
     compression_worker_init(&w->compression, &w->loop, p->worker_count);
@@ -319,6 +323,7 @@ static void on_close_idle(void *reader, const struct mail *m)
 void worker_kill(struct worker *w)
 {
     atomic_store(&w->has_left, true); /* nobody hands it a connection any more */
+    overload_stop(w);
     for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next) {
         struct listener_worker *lw = listener_at(at);
         acceptor_close(&lw->acceptor);

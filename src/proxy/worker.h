@@ -13,6 +13,8 @@
 #include "net/mailbox.h"
 #include "pool/pool_worker.h"
 #include "proxy/compression.h"
+#include "proxy/descriptors.h"
+#include "proxy/overload.h"
 #include "proxy/proxy.h"
 #include "proxy/share.h"
 #include "proxy/shed.h"
@@ -96,8 +98,10 @@ struct worker {
     uint32_t question_count;
     struct list file_asks; /* of file_ask: likewise */
     uint32_t open_files;   /* of answers; see file_answer_may_begin() */
+    struct descriptors_seen descriptors;
     struct h1_worker h1;
     struct shed shed;
+    struct overload overload;
     struct resolver *resolver; /* NULL if no route is an egress route */
     struct worker_live live;
     struct http_date date;

@@ -424,7 +424,9 @@ static const struct conf_field fields[] = {
     { "priority", CONF_ENUM(struct route_conf, priority, &priority_type), .preset = "normal",
       .help = "Where every server is at its cap, requests of a higher class are served before all of a lower "
               "one, "
-              "and where the pool's queue is full, lower ones make way." },
+              "and where the pool's queue is full, lower ones make way. So it is where weir itself has too "
+              "much to do "
+              "(`overload`)." },
     { "timeouts", CONF_OPTIONAL(struct route_conf, timeouts, &timeouts_type),
       .help = "Time-outs in place of its pool's and its listener's; what is not written here is theirs." },
     { "limits", CONF_OPTIONAL(struct route_conf, limits, &limits_type),
