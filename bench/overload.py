@@ -4,7 +4,7 @@
 The server does LANES things at a time, SERVICE seconds each, and keeps whoever is too many waiting, without end and in order,
 as application servers do. Clients come at a fixed rate, whatever becomes of those before them, each on a connection of its own,
 and give up after PATIENCE seconds. Measured for each proxy and load: how many good answers a second came, and how long
-those took. Printed as a table, and drawn (--svg). weir is not told what the server can do (`concurrency: {adaptive: {}}`), haproxy
+those took. Printed as a table, as ratios of weir's figures to the others', and drawn (--svg). weir is not told what the server can do (`concurrency: {adaptive: {}}`), haproxy
 is (`maxconn`), and nginx has neither a queue nor a bound on what waits at the server. See docs/benchmarking.md."""
 
 import argparse
@@ -108,6 +108,7 @@ async def serve(port):
         finally:
             writer.close()
 
+    asyncio.get_running_loop().add_reader(sys.stdin, os._exit, 0)  # whoever began it has gone
     server = await asyncio.start_server(talk, "127.0.0.1", port, backlog=4096)
     async with server:
         await server.serve_forever()
@@ -186,15 +187,38 @@ class Proxy:
 def measure(name, options, times):
     """A server and a proxy that nobody has asked before: what waits at the server from one run is not the next one's."""
     port = free_port()
-    server = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--serve", str(port)])
-    await_port(port, server)
-    proxy = Proxy(name, options.weir, f"127.0.0.1:{port}")
+    server = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--serve", str(port)], stdin=subprocess.PIPE)
     try:
-        return asyncio.run(load(proxy.port, CAPACITY * times, options.seconds))
+        await_port(port, server)
+        proxy = Proxy(name, options.weir, f"127.0.0.1:{port}")
+        try:
+            return asyncio.run(load(proxy.port, CAPACITY * times, options.seconds))
+        finally:
+            proxy.stop()
     finally:
-        proxy.stop()
         server.kill()
         server.wait()
+
+
+# Ratios: they carry over to other machines better than figures do
+
+
+def ratio(ours, theirs):
+    if ours is None or theirs is None:
+        return "-"
+    return f"{ours / theirs:.2f}" if theirs else "none there"
+
+
+def print_ratios(results, loads):
+    peers = [name for name in results if name != "weir"]
+    if "weir" not in results or not peers:
+        return
+    columns = [(key, words, name) for key, words in (("good", "good answers"), ("p99", "p99")) for name in peers]
+    print("\nweir's figures as ratios to the others' at the same load; more good answers are better, less p99 is.\n\n| load | "
+          + " | ".join(f"{words}, of {name}'s" for _, words, name in columns) + " |\n|" + "---|" * (len(columns) + 1))
+    for times in loads:
+        shown = [ratio(results["weir"][times][key], results[name][times][key]) for key, _, name in columns]
+        print(f"| {times:g}× | " + " | ".join(shown) + " |")
 
 
 # The picture
@@ -204,8 +228,8 @@ STYLE = """
   text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #5b6570 }
   .title { font-size: 15px; font-weight: 600 } .end { text-anchor: end } .middle { text-anchor: middle }
   path { fill: none; stroke-width: 2.5 } .axis { stroke: #8f99a3; stroke-width: 1 } .want { stroke: #d9480f; stroke-dasharray: 5 4; stroke-width: 1.5 }
-  .weir { stroke: #2a7fd4 } .haproxy { stroke: #8f99a3 } .nginx { stroke: #b58a2e }
-  @media (prefers-color-scheme: dark) { text { fill: #c3ccd5 } .weir { stroke: #58a6ff } }
+  .ground { fill: #fff; stroke: none } .weir { stroke: #2a7fd4; stroke-width: 3.5 } .haproxy { stroke: #7a4fb5 } .nginx { stroke: #b58a2e }
+  @media (prefers-color-scheme: dark) { .ground { fill: #14181c } text { fill: #c3ccd5 } .weir { stroke: #58a6ff } .haproxy { stroke: #b392f0 } }
 """
 
 
@@ -228,13 +252,19 @@ def panel(x, title, unit, results, loads, value, most, wanted):
 
 def draw(path, results, loads):
     second = LEFT + WIDTH + GAP
-    parts = panel(LEFT, "Good answers, of what the server can give", " %", results, loads,
+    width, height = second + WIDTH + 30, TOP + HEIGHT + 92
+    parts = [f'<path class="ground" d="M0 0h{width}v{height}H0z"/>']
+    parts += panel(LEFT, "Good answers, of what the server can give", " %", results, loads,
                   lambda r: 100 * r["good"] / CAPACITY, 120, 90)
     parts += panel(second, "The slowest of a hundred answers", " s", results, loads, lambda r: r["p99"], PATIENCE, 2 * QUEUE)
     for i, name in enumerate(results):
         parts.append(f'<path class="{name}" d="M{LEFT + 110 * i} {TOP + HEIGHT + 44}h22"/>'
                      f'<text x="{LEFT + 110 * i + 28}" y="{TOP + HEIGHT + 48}">{name}</text>')
-    width, height = second + WIDTH + 30, TOP + HEIGHT + 64
+    wanted = LEFT + 110 * len(results)
+    parts += [f'<path class="want" d="M{wanted} {TOP + HEIGHT + 44}h22"/>'
+              f'<text x="{wanted + 28}" y="{TOP + HEIGHT + 48}">what is wanted: 90 % of it, within twice the queue\'s {QUEUE:g} s</text>',
+              f'<text x="{LEFT}" y="{TOP + HEIGHT + 76}">Clients a second, in times what the server can do ({CAPACITY:.0f}); '
+              f'who has no answer after {PATIENCE:g} s gives up.</text>']
     with open(path, "w", encoding="utf-8") as f:
         f.write(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"><style>{STYLE}</style>\n'
                 + "\n".join(parts) + "\n</svg>\n")
@@ -257,6 +287,9 @@ def main():
         return
     if len(options.load) < 2:
         parser.error("--load needs two or more, to draw a line between")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what it has begun ends with it
+    if "weir" in options.proxy and not os.access(options.weir, os.X_OK):
+        parser.error(f"{options.weir} is not there; build it with `make`, or say which one with --weir")
     peers = [name for name in options.proxy if name == "weir" or os.access(f"/usr/sbin/{name}", os.X_OK)]
     print(f"A server of {CAPACITY:.0f} answers a second, {options.seconds} s of each load; load average "
           f"{os.getloadavg()[0]:.1f}\n\n| load | proxy | good, a second | of capacity | median | p99 | refused or given up |\n"
@@ -268,7 +301,8 @@ def main():
             shown = [f"{r[key]:.2f} s" if r[key] is not None else "-" for key in ("median", "p99")]
             print(f"| {times:g}× | {name} | {r['good']:.0f} | {100 * r['good'] / CAPACITY:.0f} % | {shown[0]} | {shown[1]} | "
                   f"{r['failed']:,} |", flush=True)
-    os.makedirs(os.path.dirname(options.svg), exist_ok=True)
+    print_ratios(results, options.load)
+    os.makedirs(os.path.dirname(os.path.abspath(options.svg)), exist_ok=True)
     draw(options.svg, results, options.load)
     print(f"\ndrawn: {options.svg}")
 
