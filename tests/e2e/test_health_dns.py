@@ -12,7 +12,7 @@ from test_udp import Udp, addresses_in, question
 from waiting import eventually
 from weir import run_command
 
-TIMES = {"interval": "1s", "changing_interval": "100ms", "timeout": "500ms", "fall": 1, "rise": 1}
+TIMES = {"interval": "1s", "changing_interval": "100ms", "timeout": "1s", "fall": 1, "rise": 1}
 CHECK = {"dns": "app.internal", **TIMES}
 
 
@@ -33,7 +33,7 @@ def test_what_a_name_server_answers_is_how_it_is(udp):
     udp.scene.servers.append(dns)
     weir = udp.weir(dns, pool={"health": CHECK})
     for answer, words in ((2, "A app.internal was answered with SERVFAIL"), (5, "A app.internal was answered with REFUSED"),
-                          (None, "no answer to A app.internal within 500 ms")):
+                          (None, "no answer to A app.internal within 1000 ms")):
         wait_state(weir, dns.address, "up")
         dns.names["app.internal"] = answer
         wait_state(weir, dns.address, "down", words)
@@ -71,7 +71,7 @@ def test_a_hung_name_server_gets_no_questions_and_is_back(udp, tmp_path):
     servers = [Dnsmasq(tmp_path / str(number), app="10.0.0.1") for number in (1, 2)]
     hung, well = servers
     try:
-        weir = udp.weir(*servers, pool={"health": CHECK, "ejection": False})
+        weir = udp.weir(*servers, pool={"health": {**CHECK, "fall": 2}, "ejection": False})
         for server in servers:
             wait_state(weir, server.address, "up")
         hung.process.send_signal(signal.SIGSTOP)
