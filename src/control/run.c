@@ -48,6 +48,7 @@
 #include "proxy/worker.h"
 #include "self/invariants.h"
 #include "self/leak_watch.h"
+#include "self/process_metrics.h"
 #include "self/profiler.h"
 #include "self/stall_watch.h"
 #include "self/system_calls.h"
@@ -160,6 +161,7 @@ static int open_proxy(struct control *c, struct err *err)
         c->proxy->generation = c->proxy->site->generation = c->start->generation.number;
     c->proxy->budget.is_dumped = c->budget.is_dumped;
     c->proxy->begin_worker = system_calls_refuse_in_worker;
+    process_metrics_add(c->proxy->metrics, WEIR_VERSION);
     return hardening_watch_open(&c->hardening, c->proxy, &c->loop, err);
 }
 

@@ -317,3 +317,14 @@ def test_what_an_event_has_changed_stands_below_the_events(scene, browser):
     wait_text(browser, "cell('What it changed', 'route web / default', 'Errors (points)').split(/[+−]/)[0]", "0 % → 100.0 %")
     assert browser.run("document.querySelectorAll('main img, main script').length") == 0
     browser.check()
+
+
+def test_flame_graphs_and_leaks_are_led_to(scene, browser):
+    weir = scene.proxy(scene.server())
+    open_view(browser, weir, "profiles")
+    links = browser.run("[...document.querySelectorAll('main a')].map(link => link.getAttribute('href'))")
+    assert "/debug/pprof/" in links and weir.ask_admin("GET", "/debug/flame?seconds=0.1").status == 200
+    assert all(link.startswith("/debug/") for link in links)
+    kinds = [row["kind"].replace("_", " ") for row in weir.get("/api/v1/stats/leaks")["kinds"]]
+    assert browser.run("[...document.querySelectorAll('tbody th')].map(cell => cell.textContent)") == kinds
+    browser.check()

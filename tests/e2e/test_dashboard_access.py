@@ -10,7 +10,7 @@ from npm import read_script
 from tls import Pki
 from weir import listen_at_free_port
 
-VIEWS = ["now", "river", "servers", "failures", "events", "splits", "logs", "certificates", "configuration"]
+VIEWS = ["now", "river", "servers", "failures", "events", "splits", "logs", "certificates", "configuration", "profiles"]
 SCHEMES = ["light", "dark"]
 
 

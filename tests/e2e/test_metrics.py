@@ -1,5 +1,7 @@
 """Metrics: correct exposition, and numbers that agree with what happened."""
+import os
 import subprocess
+import time
 
 import broken
 import message
@@ -62,3 +64,16 @@ def test_what_clients_send_never_becomes_a_label(scene):
     for number in range(50):
         client.ask(f"METHOD{number}", f"/{number}", host=f"h{number}.test")
     assert len(weir.metrics()) == before
+
+
+def test_the_process_is_told_as_every_exporter_tells_it(scene):
+    weir = scene.proxy(scene.server())
+    stats = weir.get("/api/v1/stats")
+    assert weir.metric("weir_build_info", version=stats["version"]) == 1
+    assert weir.metric("process_max_fds") == stats["descriptors"]["limit"]
+    assert 10 < weir.metric("process_open_fds") <= stats["descriptors"]["open"] + 2
+    assert weir.metric("process_virtual_memory_bytes") > weir.metric("process_resident_memory_bytes") > 1 << 20
+    with open("/proc/uptime") as uptime, open(f"/proc/{weir.pid}/stat") as stat:
+        age = float(uptime.read().split()[0]) - int(stat.read().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
+    assert abs(time.time() - age - weir.metric("process_start_time_seconds")) < 30
+    assert weir.metric("process_cpu_seconds_total") > 0

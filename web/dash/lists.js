@@ -190,3 +190,31 @@ function configurationView(place) {
     },
   };
 }
+
+// Where weir itself spends time and memory: flame graphs are pages of their own, and what leaks stands here.
+function profilesView() {
+  const GRAPHS = [["/debug/flame?seconds=10", "CPU time of the next 10 seconds"], ["/debug/flame?seconds=60", "CPU time of the next minute"], ["/debug/pprof/", "Other profiles, for go tool pprof"]];
+  const links = element("ul", {}, ...GRAPHS.map(([href, textContent]) => element("li", {}, element("a", { href, textContent }))));
+  const graphs = element("section", {}, element("h2", { textContent: "Flame graphs" }), links);
+  graphs.dataset.needs = "operate";
+  const number = value => Words.known(value) ? Format.count(value) : "–";
+  const table = new Dom.Table("What could leak", [
+    { title: "Kind", show: Dom.text(row => Words.spaced(row.kind)) },
+    { title: "Verdict", show(cell, row) {
+      Dom.setText(cell, Words.spaced(row.verdict));
+      cell.classList.toggle("is-wrong", row.lost > 0);
+    } },
+    { title: "Live", kind: "number", show: Dom.text(row => number(row.live)) },
+    { title: "Lost", kind: "number", show: Dom.text(row => number(row.lost)) },
+    { title: "More per hour", kind: "number", show: Dom.text(row => number(row.per_hour)) },
+  ], "Nothing was looked at yet.");
+  const words = element("p", { className: "note" });
+  return {
+    title: "Profiles", every: 5000, element: element("div", {}, graphs, table.element, words),
+    load: () => Api.get("/api/v1/stats/leaks"),
+    async update({ kinds, leaks }) {
+      await table.update(kinds, row => row.kind);
+      Dom.setText(words, leaks.length ? `It leaks: ${leaks.map(leak => Words.spaced(Words.name(leak))).join(", ")}.` : "Nothing is known to leak.");
+    },
+  };
+}

@@ -29,7 +29,7 @@ const Message = {
 
 const Dash = (() => {
   const VIEWS = { now: nowView, river: riverView, servers: serversView, failures: failuresView, events: eventsView, splits: splitsView, logs: logsView,
-    certificates: certificatesView, configuration: configurationView };
+    certificates: certificatesView, configuration: configurationView, profiles: profilesView };
   const RETRY_MS = 1000;
   const state = { view: null, hash: "", answer: null, rounds: 0, problem: null };
   const main = document.getElementById("main"), status = document.getElementById("status");
@@ -111,7 +111,7 @@ const Dash = (() => {
   }
 
   function start() {
-    const titles = { now: "Now", river: "River", servers: "Servers", failures: "Failures", events: "Events", splits: "Splits", logs: "Logs", certificates: "Certificates", configuration: "Configuration" };
+    const titles = { now: "Now", river: "River", servers: "Servers", failures: "Failures", events: "Events", splits: "Splits", logs: "Logs", certificates: "Certificates", configuration: "Configuration", profiles: "Profiles" };
     const links = Object.keys(VIEWS).map(name => {
       const link = element("a", { href: Place.link(name), textContent: titles[name] });
       link.dataset.view = name;
