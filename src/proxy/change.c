@@ -320,10 +320,11 @@ static bool end_pool(struct proxy *p, void *object)
 
 static const struct retire_kind pool_kind = { is_pool_quiet, forget_pool, end_pool };
 
+/* Connections are looked at last: whoever still goes by what has it may take one, and hand it to a worker that does not. */
 static bool is_listener_quiet(void *object)
 {
     const struct listener *l = object;
-    return !l->has_departure && !atomic_load(&l->connections);
+    return !l->has_departure && proxy_goes_by(l->proxy, l->gone_in) && !atomic_load(&l->connections);
 }
 
 static void forget_listener(struct worker *w, void *object)
@@ -474,6 +475,7 @@ static void commit_listeners(struct proxy_change *c)
         if (is_kept(p, before[i])) continue;
         if (before[i]->sockets) before[i]->sockets->last = before[i];
         before[i]->sockets = NULL;
+        before[i]->gone_in = p->generation;
         retire_add(p, &listener_kind, before[i]);
     }
     free(before);
@@ -482,7 +484,7 @@ static void commit_listeners(struct proxy_change *c)
 bool proxy_goes_by(const struct proxy *p, uint32_t generation)
 {
     for (uint32_t i = 0; i < p->worker_count; i++)
-        if (atomic_load(&p->workers[i]->generation) < generation) return false;
+        if (p->workers[i] && atomic_load(&p->workers[i]->generation) < generation) return false;
     return true;
 }
 

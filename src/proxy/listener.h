@@ -41,6 +41,7 @@ struct listener {
     struct socket_set *sockets;      /* where it listens now; borrowed from the proxy. NULL: nowhere */
     _Atomic bool is_leaving; /* no configuration has it any more, and what is on its way to it is taken */
     bool has_departure;      /* control thread: its sockets refer to it */
+    uint32_t gone_in;        /* likewise: the first generation that has it no more; 0: there is none yet */
     _Atomic uint32_t connections;             /* any thread */
     uint32_t meter_refused[END_REASON_COUNT]; /* those that can be: see listener.c */
     uint32_t meter_accepted, meter_bytes_in, meter_bytes_out, meter_seconds, meter_errors;

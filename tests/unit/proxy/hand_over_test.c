@@ -12,6 +12,7 @@
 #include "scene.h"
 
 #include "base/count.h"
+#include "proxy/change.h"
 #include "proxy/share.h"
 
 /* That worker 0 says it has, so that it hands over what comes. */
@@ -142,12 +143,58 @@ static void one_that_ends_closes_it(void **state)
     close_both(&b);
 }
 
+/* Under another name at the same address it is another listener. */
+static void rename_listener(struct both *b, struct listener_conf *listener, struct proxy_conf *conf)
+{
+    struct proxy_change change;
+    struct err err = { "" };
+    *listener = b->scene.listener;
+    listener->name = "renamed";
+    *conf = b->scene.conf;
+    conf->listeners = (struct conf_items){ listener, 1 };
+    if (proxy_prepare_change(&change, b->scene.proxy, conf, NULL, &err) < 0) fail_msg("%s", err.text);
+    proxy_commit_change(&change, NULL);
+}
+
+static void look(struct both *b, struct worker *other)
+{
+    for (int i = 0; i < 40; i++) {
+        retire_look(b->scene.proxy);
+        loop_turn(&b->to->loop, 0);
+        if (other) loop_turn(&other->loop, 0);
+        loop_turn(&b->scene.control, 0);
+    }
+}
+
+/* Who has not heard of another configuration yet goes on taking for what that has no more. */
+static void it_arrives_at_a_listener_that_has_gone(void **state)
+{
+    (void)state;
+    struct both b;
+    struct listener_conf renamed;
+    struct proxy_conf conf;
+    open_both(&b);
+    rename_listener(&b, &renamed, &conf);
+    look(&b, NULL);
+    int client = hand_over(&b);
+    loop_turn(&b.to->loop, 0);
+    assert_int_equal(b.to->live.client_connections, 1);
+    close(client);
+    pretend(&b, -PRETENDED);
+    look(&b, b.from);
+    assert_int_equal(b.scene.proxy->retirement.count, 0);
+    assert_int_equal(b.scene.proxy->connections, 0);
+    worker_kill(b.to);
+    scene_close(&b.scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_the_other_workers_once_that_turns),
         cmocka_unit_test(one_that_drains_serves_it_once),
         cmocka_unit_test(one_that_ends_closes_it),
+        cmocka_unit_test(it_arrives_at_a_listener_that_has_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
