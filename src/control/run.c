@@ -53,6 +53,9 @@
 #include "self/stall_watch.h"
 #include "self/system_calls.h"
 
+/* Who is told to end waits no longer for a job. */
+#define JOBS_END_MS 5000u
+
 static void fail(const char *event, const struct err *err)
 {
     char quoted[ERR_TEXT_MAX + 64];
@@ -374,6 +377,19 @@ static void say_ready(const struct control *c)
     log_event(LOG_INFO, "ready", "pid=%d", (int)getpid());
 }
 
+/* Who waits for a disk may come back to what would be freed by then. All traffic has ended, and what was to be written had the
+ * same time for that. */
+__attribute__((noreturn)) static void end_beside_a_hung_job(void)
+{
+    log_event(
+        LOG_ERROR, "ended_waiting",
+        "waited_ms=%u reason=\"a file that is being read or written does not answer\" remedy=\"look at the "
+        "disk, or the mount, of the configuration and of `state`\"",
+        JOBS_END_MS);
+    log_stop();
+    _exit(EX_IOERR);
+}
+
 static void close_all(struct control *c)
 {
     stall_watch_stop(c->stalls);
@@ -389,6 +405,7 @@ static void close_all(struct control *c)
     certificate_watch_stop(c->certificates);
     gate_watch_stop(c->gates);
     passwords_stop(c->passwords);
+    if (!jobs_await_end(c->jobs, JOBS_END_MS)) end_beside_a_hung_job();
     jobs_stop(c->jobs);
     server_checks_stop(c->checks);
     traffic_watch_stop(c->traffic);

@@ -1,9 +1,11 @@
 #include "net/jobs.h"
+#include "base/clock.h"
 #include "base/signal_stack.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct jobs {
     struct mailbox *control;
@@ -11,7 +13,8 @@ struct jobs {
     pthread_cond_t changed;
     struct job *first, **last;
     uint32_t count;
-    bool is_ending, has_thread;
+    bool is_ending, has_ended, has_thread; /* has_ended: the thread; under the lock */
+    bool is_stopped;
     pthread_t thread;
 };
 
@@ -77,6 +80,10 @@ static void *run(void *argument)
         }
     }
     signal_stack_close();
+    pthread_mutex_lock(&jobs->lock);
+    jobs->has_ended = true;
+    pthread_cond_broadcast(&jobs->changed);
+    pthread_mutex_unlock(&jobs->lock);
     return NULL;
 }
 
@@ -87,17 +94,39 @@ int jobs_new(struct jobs **out, struct mailbox *control, struct err *err)
     jobs->control = control;
     jobs->last = &jobs->first;
     pthread_mutex_init(&jobs->lock, NULL);
-    pthread_cond_init(&jobs->changed, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&jobs->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     *out = jobs;
     return 0;
 }
 
-void jobs_stop(struct jobs *jobs)
+bool jobs_await_end(struct jobs *jobs, uint32_t wait_ms)
 {
-    if (!jobs || jobs->is_ending) return;
+    if (!jobs || !jobs->has_thread) return true;
+    uint64_t end_ns = clock_now_ns() + wait_ms * NS_PER_MS;
+    const struct timespec end = { .tv_sec = (time_t)(end_ns / NS_PER_S),
+                                  .tv_nsec = (long)(end_ns % NS_PER_S) };
+    int result = 0;
     pthread_mutex_lock(&jobs->lock);
     jobs->is_ending = true;
-    pthread_cond_signal(&jobs->changed);
+    pthread_cond_broadcast(&jobs->changed);
+    while (!jobs->has_ended && result == 0)
+        result = pthread_cond_timedwait(&jobs->changed, &jobs->lock, &end);
+    bool has_ended = jobs->has_ended;
+    pthread_mutex_unlock(&jobs->lock);
+    return has_ended;
+}
+
+void jobs_stop(struct jobs *jobs)
+{
+    if (!jobs || jobs->is_stopped) return;
+    jobs->is_stopped = true;
+    pthread_mutex_lock(&jobs->lock);
+    jobs->is_ending = true;
+    pthread_cond_broadcast(&jobs->changed);
     pthread_mutex_unlock(&jobs->lock);
     if (jobs->has_thread) pthread_join(jobs->thread, NULL);
     while (jobs->first) {

@@ -18,6 +18,9 @@ struct job {
 
 /* `control` is borrowed. The thread starts with the first job. */
 MUST_CHECK int jobs_new(struct jobs **out, struct mailbox *control, struct err *err);
+/* Nothing is begun any more, and who runs has so long to end. False: it has not, as where a disk does not answer. Then all that it
+ * uses has to stay, and nobody is to wait for it. NULL is fine. */
+MUST_CHECK bool jobs_await_end(struct jobs *jobs, uint32_t wait_ms);
 /* Waits for the job that is running; what has not begun is done without having run, and nothing is taken any more. What
  * was made may still lie in the control's mailbox: jobs_free() comes when that has been emptied. NULL is fine, for both. */
 void jobs_stop(struct jobs *jobs);

@@ -147,6 +147,27 @@ static void without_a_job_there_is_no_thread_to_wait_for(void **state)
     jobs_free(NULL);
 }
 
+static void who_waits_for_what_hangs_is_told_so_in_time(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct work hung, never;
+    open_scene(&s, 4);
+    assert_true(jobs_await_end(NULL, 1));
+    pthread_mutex_lock(&s.gate);
+    init(&hung, &s, 0);
+    init(&never, &s, 1);
+    assert_true(jobs_post(s.jobs, &hung.job));
+    assert_true(jobs_post(s.jobs, &never.job));
+    assert_false(jobs_await_end(s.jobs, 1));
+    assert_false(jobs_post(s.jobs, &never.job)); /* nothing is taken any more */
+    pthread_mutex_unlock(&s.gate);
+    while (!jobs_await_end(s.jobs, 1000)) {}
+    close_scene(&s);
+    assert_true(hung.is_done && never.is_done);
+    assert_false(never.has_run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +175,7 @@ int main(void)
         cmocka_unit_test(no_more_are_taken_than_there_may_be),
         cmocka_unit_test(stopping_ends_every_job_once),
         cmocka_unit_test(without_a_job_there_is_no_thread_to_wait_for),
+        cmocka_unit_test(who_waits_for_what_hangs_is_told_so_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
