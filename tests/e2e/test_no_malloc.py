@@ -132,3 +132,36 @@ def test_nor_does_it_for_http_2(scene, tmp_path, monkeypatch, connections):
         weir.wait_live(exchanges=0, client_connections=0)
 
     steady(counts, run)
+
+
+ROUTES = [10, 10_000]
+SWAPS = 2
+CALLS_OF_A_SWAP = 40  # listeners, sockets and mails count; routes do not
+
+
+def with_routes(config, count, generation):
+    routes = [{"name": f"r{number}", "path": f"/{generation}/{number}", "pool": "web"} for number in range(count - 1)]
+    front = {key: value for key, value in config["listeners"]["web"].items() if key != "pool"}
+    return {**config, "listeners": {"web": {**front, "routes": [*routes, {"name": "rest", "pool": "web"}]}}}
+
+
+@pytest.mark.parametrize("count", ROUTES)
+def test_what_a_worker_does_for_another_configuration_does_not_grow_with_its_routes(scene, tmp_path, monkeypatch, count):
+    """They are made and freed elsewhere: a worker's turn stays as short as it was."""
+    if is_sanitized("release"):
+        return
+    counts = Counts(tmp_path, monkeypatch)
+    weir = counts.preload(lambda: scene.proxy(scene.nginx(logs=False), build="release"))
+    first = weir.config
+    ask_on_kept_connections(weir.address, WARM_UP)
+    weir.reload(with_routes(first, count, 0))
+    weir.wait_retired()
+    before = counts.of_workers()["weir/0"]
+    for generation in range(1, SWAPS + 1):
+        weir.reload(with_routes(first, count, generation))
+    weir.wait_retired()
+    calls = [now - then for now, then in zip(counts.of_workers()["weir/0"], before)]
+    assert max(calls) <= SWAPS * CALLS_OF_A_SWAP, calls
+    print(f"{count} routes: {calls} allocations and releases by the worker in {SWAPS} reloads")
+    weir.reload(first)
+    weir.wait_retired()
