@@ -21,7 +21,10 @@ static void check_binding(struct conf_decode *d, const struct conf_node *node, v
     struct acme_binding_conf *b = object;
     size_t room = strlen(b->hmac), len = 0;
     char *bytes = malloc(room + 1);
-    if (!bytes) abort();
+    if (!bytes) {
+        conf_decode_set_short(d);
+        return;
+    }
     if (!base64_decode_pasted(slice_of(b->hmac), bytes, room, &len) || !len)
         conf_decode_fault(d, node, "hmac", "copy it as the CA shows it", "the key is no base64");
     else

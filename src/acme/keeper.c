@@ -80,14 +80,27 @@ static int64_t wall_s(void)
 
 /* plans */
 
+static void work_free(struct work *w)
+{
+    if (!w) return;
+    conf_arena_free(w->plan.arena);
+    free(w->entries);
+    free(w->folder);
+    free(w);
+}
+
+/* NULL: there is no memory. */
 static struct work *work_new(const struct acme_plan *plan)
 {
     struct work *w = calloc(1, sizeof(*w));
-    if (!w || !(w->entries = calloc(plan->count + 1, sizeof(*w->entries)))) abort();
+    if (w) w->entries = calloc(plan->count + 1, sizeof(*w->entries));
+    if (!w || !w->entries || !(w->folder = strdup(plan->folder))) {
+        work_free(w);
+        return NULL;
+    }
     w->plan = *plan;
     w->plan.certificates = NULL;
-    w->plan.folder = w->folder = strdup(plan->folder);
-    if (!w->folder) abort();
+    w->plan.folder = w->folder;
     conf_arena_get(plan->arena);
     for (uint32_t i = 0; i < plan->count; i++) {
         struct entry *e = &w->entries[i];
@@ -98,15 +111,6 @@ static struct work *work_new(const struct acme_plan *plan)
         e->is_changed = true;
     }
     return w;
-}
-
-static void work_free(struct work *w)
-{
-    if (!w) return;
-    conf_arena_free(w->plan.arena);
-    free(w->entries);
-    free(w->folder);
-    free(w);
 }
 
 /* What it wanted before as it does now was seen to already. Most are where they were. */
@@ -456,7 +460,7 @@ struct acme_keeper *acme_keeper_new(struct tls_challenges *challenges)
 {
     struct acme_keeper *k = calloc(1, sizeof(*k));
     pthread_condattr_t monotonic;
-    if (!k) abort();
+    if (!k) return NULL;
     k->challenges = challenges;
     pthread_mutex_init(&k->lock, NULL);
     pthread_condattr_init(&monotonic);
@@ -467,9 +471,11 @@ struct acme_keeper *acme_keeper_new(struct tls_challenges *challenges)
     return k;
 }
 
-void acme_keeper_use(struct acme_keeper *k, const struct acme_plan *plan)
+bool acme_keeper_use(struct acme_keeper *k, const struct acme_plan *plan)
 {
-    struct work *w = plan && plan->count ? work_new(plan) : NULL;
+    bool has_work = plan && plan->count;
+    struct work *w = has_work ? work_new(plan) : NULL;
+    if (has_work && !w) return false;
     pthread_mutex_lock(&k->lock);
     work_free(k->next);
     k->next = w;
@@ -477,6 +483,7 @@ void acme_keeper_use(struct acme_keeper *k, const struct acme_plan *plan)
     pthread_cond_signal(&k->changed);
     pthread_mutex_unlock(&k->lock);
     if (w && !k->is_stopped) start(k);
+    return true;
 }
 
 void acme_keeper_stop(struct acme_keeper *k)

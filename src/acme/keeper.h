@@ -19,10 +19,10 @@ struct acme_plan {
     uint32_t count;
 };
 
-/* The thread begins with the first plan that wants anything. `challenges` is borrowed. Never NULL. */
+/* The thread begins with the first plan that wants anything. `challenges` is borrowed. NULL: there is no memory. */
 struct acme_keeper *acme_keeper_new(struct tls_challenges *challenges);
-/* From now on this; NULL: nothing. An order that goes on ends first. */
-void acme_keeper_use(struct acme_keeper *k, const struct acme_plan *plan);
+/* From now on this; NULL: nothing. An order that goes on ends first. False: there is no memory, and it is as before. */
+MUST_CHECK bool acme_keeper_use(struct acme_keeper *k, const struct acme_plan *plan);
 /* What goes on ends, and nothing begins. Twice is fine; so is NULL, for all three. */
 void acme_keeper_stop(struct acme_keeper *k);
 /* Likewise, and waits for it: nobody's challenges are touched any more. */

@@ -6,6 +6,7 @@
 #include "conf/decoding.h"
 #include "http/h1_scan.h"
 #include "http/message.h"
+#include "tls/memory.h"
 
 #define NAMES_MAX 1000
 
@@ -60,12 +61,13 @@ static struct auth_file *open_file(struct conf_decode *d, const struct conf_node
 {
     struct err err;
     if (!path) return NULL; /* that is told already */
+    uint64_t failures = tls_memory_failures();
     struct auth_file *file = auth_file_new(kind, path, &err);
-    if (file)
-        conf_arena_own(d->arena, file, drop_file);
-    else
+    if (!file && tls_memory_failures() != failures)
+        conf_decode_set_short(d);
+    else if (!file)
         conf_decode_fault(d, node, kind->name, "", "%s", err.text);
-    return file;
+    return file && conf_arena_own(d->arena, file, drop_file) ? file : NULL;
 }
 
 /* basic */
@@ -142,8 +144,8 @@ static struct auth_file *open_url(struct conf_decode *d, const struct conf_node 
         conf_decode_fault(d, node, "keys", "write it like https://login.example.com/.well-known/jwks.json",
                           "this is no address of keys; one has no name and password");
     struct auth_file *file = is_good ? auth_file_of_url(url, ca) : NULL;
-    if (file) conf_arena_own(d->arena, file, drop_file);
-    return file;
+    if (is_good && !file) conf_decode_set_short(d);
+    return file && conf_arena_own(d->arena, file, drop_file) ? file : NULL;
 }
 
 static void check_jwt(struct conf_decode *d, const struct conf_node *node, void *object)

@@ -47,7 +47,10 @@ uint64_t auth_file_stamp(const struct auth_file *f)
 struct auth_file *auth_file_new(const struct auth_file_kind *kind, const char *path, struct err *err)
 {
     struct auth_file *f = calloc(1, sizeof(*f));
-    if (!f) abort();
+    if (!f) {
+        err_set(err, "there is no memory for %.300s", path);
+        return NULL;
+    }
     f->kind = kind;
     f->path = path;
     f->stamp = auth_file_stamp(f); /* before it is read */
@@ -62,10 +65,14 @@ struct auth_file *auth_file_of_url(const char *url, const char *ca)
 {
     struct err err; /* that nothing is there yet is no mistake */
     struct auth_file *f = calloc(1, sizeof(*f));
-    if (!f) abort();
+    if (!f) return NULL;
     f->kind = &auth_file_keys;
     f->path = url;
     f->source = key_source_get(url, ca);
+    if (!f->source) {
+        free(f);
+        return NULL;
+    }
     f->stamp = auth_file_stamp(f);
     atomic_init(&f->made, key_source_read(f->source, &err));
     return f;

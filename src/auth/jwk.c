@@ -200,6 +200,7 @@ static int read_oct(struct jwk_set *set, const struct conf_node *node, struct jw
     key->kind = KIND_OCT;
     key->secret = (struct slice){ secret_copy(set->memory, (struct slice){ k, len }), len };
     explicit_bzero(k, sizeof(k));
+    if (!key->secret.data) return err_set(err, "there is no memory for it");
     if (len < OCT_MIN)
         return err_set(err, "a secret of %zu bytes can be guessed; it needs %u, as many as the digest has",
                        len, OCT_MIN);
@@ -249,7 +250,7 @@ static int read_key(struct jwk_set *set, const struct conf_node *node, struct er
     if (only.data && algorithms[key->only].kind != key->kind)
         return err_set(err, "its \"alg\" is not for a key of this kind");
     if (id.data) key->id = (struct slice){ secret_copy(set->memory, id), id.len };
-    return 0;
+    return id.data && !key->id.data ? err_set(err, "there is no memory for its \"kid\"") : 0;
 }
 
 static int read_tree(struct jwk_set *set, const char *path, const struct conf_node *root, struct err *err)

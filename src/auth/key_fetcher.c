@@ -176,7 +176,7 @@ static void start(struct key_fetcher *f)
 struct key_fetcher *key_fetcher_new(void (*on_change)(void *context), void *context)
 {
     struct key_fetcher *f = calloc(1, sizeof(*f));
-    if (!f) abort();
+    if (!f) return NULL;
     f->on_change = on_change;
     f->context = context;
     return f;

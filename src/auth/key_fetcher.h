@@ -7,7 +7,7 @@
 
 struct key_fetcher;
 
-/* on_change: there are others than before; on the thread that fetches. Never NULL. */
+/* on_change: there are others than before; on the thread that fetches. NULL: there is no memory. */
 struct key_fetcher *key_fetcher_new(void (*on_change)(void *context), void *context);
 /* From now on these, and no others; each may be there several times. */
 void key_fetcher_use(struct key_fetcher *f, struct key_source *const *sources, uint32_t count);

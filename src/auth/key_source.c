@@ -33,7 +33,11 @@ static bool is_same(const char *a, const char *b)
 static struct key_source *make(const char *url, const char *ca)
 {
     struct key_source *s = calloc(1, sizeof(*s));
-    if (!s || !(s->url = strdup(url)) || (ca && !(s->ca = strdup(ca)))) abort();
+    if (!s || !(s->url = strdup(url)) || (ca && !(s->ca = strdup(ca)))) {
+        if (s) free(s->url);
+        free(s);
+        return NULL;
+    }
     list_push_back(&store.sources, &s->link);
     return s;
 }
@@ -48,7 +52,7 @@ struct key_source *key_source_get(const char *url, const char *ca)
         if (strcmp(s->url, url) == 0 && is_same(s->ca, ca)) found = s;
     }
     if (!found) found = make(url, ca);
-    found->references++;
+    if (found) found->references++;
     pthread_mutex_unlock(&all->lock);
     return found;
 }

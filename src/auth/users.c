@@ -51,9 +51,12 @@ static int add(struct users *u, struct slice name, struct slice hash, unsigned l
         u->items = items;
         u->room = room;
     }
-    u->items[u->count++] = (struct user){ .name = { secret_copy(u->memory, name), name.len },
-                                          .hash = secret_copy(u->memory, hash),
-                                          .line = line };
+    struct user *one = &u->items[u->count];
+    *one = (struct user){ .name = { secret_copy(u->memory, name), name.len },
+                          .hash = secret_copy(u->memory, hash),
+                          .line = line };
+    if (!one->name.data || !one->hash) return -1;
+    u->count++;
     return 0;
 }
 

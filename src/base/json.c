@@ -36,7 +36,7 @@ static bool reserve(struct json *j, size_t more)
 {
     if (j->is_failed) return false;
     if (more > j->max - j->len) {
-        j->is_failed = true;
+        j->is_failed = j->is_full = true;
         return false;
     }
     if (j->cap - j->len > more) return true;

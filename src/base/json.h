@@ -12,6 +12,7 @@ struct json {
     char *data; /* owned; taken by json_take() */
     size_t len, cap, max;
     bool is_failed; /* out of memory or over `max`: everything after is ignored */
+    bool is_full;   /* it was the latter */
     bool needs_comma, is_after_key;
     bool is_indented; /* two spaces a level: for people */
     uint32_t depth;

@@ -1,7 +1,6 @@
 #include "base/secret.h"
 
 #include <malloc.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -21,24 +20,16 @@ struct secret_store {
     struct secret_pages *pages; /* newest first */
 };
 
-static void end_without_memory(void)
-{
-    fputs("weir: out of memory for secrets\n", stderr);
-    exit(71); /* EX_OSERR */
-}
-
 struct secret_store *secret_store_new(void)
 {
-    struct secret_store *s = calloc(1, sizeof(*s));
-    if (!s) end_without_memory();
-    return s;
+    return calloc(1, sizeof(struct secret_store));
 }
 
-static void add_pages(struct secret_store *s, size_t bytes)
+static bool add_pages(struct secret_store *s, size_t bytes)
 {
     bytes = (sizeof(struct secret_pages) + bytes + PAGES_BYTES - 1) / PAGES_BYTES * PAGES_BYTES;
     struct secret_pages *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) end_without_memory();
+    if (p == MAP_FAILED) return false;
     madvise(p, bytes, MADV_DONTDUMP);
     madvise(p, bytes, MADV_DONTFORK);
     if (mlock(p, bytes) < 0) {} /* beyond RLIMIT_MEMLOCK they may be swapped out: still better than none */
@@ -46,11 +37,14 @@ static void add_pages(struct secret_store *s, size_t bytes)
     p->used = sizeof(*p);
     p->next = s->pages;
     s->pages = p;
+    return true;
 }
 
 const char *secret_copy(struct secret_store *s, struct slice text)
 {
-    if (!s->pages || s->pages->bytes - s->pages->used <= text.len) add_pages(s, text.len + 1);
+    if (!s) return NULL;
+    bool has_room = s->pages && s->pages->bytes - s->pages->used > text.len;
+    if (!has_room && !add_pages(s, text.len + 1)) return NULL;
     char *copy = (char *)s->pages + s->pages->used;
     if (text.len) memcpy(copy, text.data, text.len);
     s->pages->used += text.len + 1;

@@ -5,10 +5,10 @@
 #include "base/slice.h"
 
 struct secret_store;
-/* Never NULL: ends the process when memory is out, as it does wherever a configuration finds none. */
+/* NULL: there is no memory. */
 struct secret_store *secret_store_new(void);
 void secret_store_free(struct secret_store *s); /* NULL is fine */
-/* A terminated copy that lives as long as the store. */
+/* A terminated copy that lives as long as the store. NULL: there is no memory, or was none for the store. */
 const char *secret_copy(struct secret_store *s, struct slice text);
 /* From now on core files have them: `core: {contents: full}`. NULL is fine. */
 void secret_store_show(struct secret_store *s);

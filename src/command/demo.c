@@ -401,7 +401,7 @@ static int demo(void)
     struct config *config = NULL;
     char *faults = NULL;
     if (config_parse(&config, "demo", text_slice(&t), &faults) < 0) {
-        fputs(faults, stderr);
+        fputs(faults ? faults : CONFIG_NO_MEMORY "\n", stderr);
         return EX_SOFTWARE;
     }
     const struct run_setup setup = { .config = config, .on_ready = say_what_to_try };

@@ -2,7 +2,6 @@
 
 #include <stdalign.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/secret.h"
@@ -27,22 +26,15 @@ struct conf_arena {
     struct arena_block *blocks; /* newest first */
     size_t used, cap;           /* of the newest */
     size_t next_bytes;
+    bool is_short;
     struct secret_store *secrets; /* NULL: none yet */
     struct owned *owned;          /* newest first; in the arena itself */
 };
 
-/* calloc() that does not come back without memory: what is read here is needed to go on at all. */
-static void *take(size_t size)
-{
-    void *p = calloc(1, size);
-    if (p) return p;
-    fputs("weir: out of memory while reading the configuration\n", stderr);
-    exit(71); /* EX_OSERR */
-}
-
 struct conf_arena *conf_arena_new(void)
 {
-    struct conf_arena *arena = take(sizeof(*arena));
+    struct conf_arena *arena = calloc(1, sizeof(*arena));
+    if (!arena) return NULL;
     arena->next_bytes = FIRST_BLOCK_BYTES;
     atomic_init(&arena->refs, 1);
     return arena;
@@ -74,10 +66,15 @@ void conf_arena_free(struct conf_arena *arena)
 
 void *conf_arena_alloc(struct conf_arena *arena, size_t size)
 {
+    if (!arena) return NULL;
     size = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
     if (!arena->blocks || arena->cap - arena->used < size) {
         size_t cap = arena->next_bytes > size ? arena->next_bytes : size;
-        struct arena_block *b = take(sizeof(*b) + cap);
+        struct arena_block *b = calloc(1, sizeof(*b) + cap);
+        if (!b) {
+            arena->is_short = true;
+            return NULL;
+        }
         b->next = arena->blocks;
         arena->blocks = b;
         arena->used = 0;
@@ -91,25 +88,49 @@ void *conf_arena_alloc(struct conf_arena *arena, size_t size)
 
 const char *conf_arena_copy(struct conf_arena *arena, struct slice text)
 {
+    return conf_arena_slice(arena, text).data;
+}
+
+struct slice conf_arena_slice(struct conf_arena *arena, struct slice text)
+{
     char *copy = conf_arena_alloc(arena, text.len + 1);
+    if (!copy) return SLICE("");
     if (text.len) memcpy(copy, text.data, text.len);
-    return copy;
+    return (struct slice){ copy, text.len };
 }
 
 const char *conf_arena_copy_secret(struct conf_arena *arena, struct slice text)
 {
+    if (!arena) return "";
     if (!arena->secrets) arena->secrets = secret_store_new();
-    return secret_copy(arena->secrets, text);
+    const char *copy = secret_copy(arena->secrets, text);
+    if (!copy) arena->is_short = true;
+    return copy ? copy : "";
 }
 
-void conf_arena_own(struct conf_arena *arena, void *object, void (*drop)(void *object))
+bool conf_arena_own(struct conf_arena *arena, void *object, void (*drop)(void *object))
 {
     struct owned *o = conf_arena_alloc(arena, sizeof(*o));
+    if (!o) {
+        drop(object);
+        return false;
+    }
     *o = (struct owned){ arena->owned, object, drop };
     arena->owned = o;
+    return true;
 }
 
 void conf_arena_show_secrets(struct conf_arena *arena)
 {
     secret_store_show(arena->secrets);
+}
+
+bool conf_arena_is_short(const struct conf_arena *arena)
+{
+    return !arena || arena->is_short;
+}
+
+void conf_arena_set_short(struct conf_arena *arena)
+{
+    if (arena) arena->is_short = true;
 }

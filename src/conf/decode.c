@@ -17,6 +17,16 @@ uint32_t conf_decode_fault_count(const struct conf_decode *d)
     return d->faults->count + d->faults->dropped;
 }
 
+bool conf_decode_is_short(const struct conf_decode *d)
+{
+    return conf_arena_is_short(d->arena) || conf_arena_is_short(d->scratch);
+}
+
+void conf_decode_set_short(struct conf_decode *d)
+{
+    conf_arena_set_short(d->arena);
+}
+
 void conf_decode_fault(struct conf_decode *d, const struct conf_node *node, const char *key,
                        const char *remedy, const char *format, ...)
 {
@@ -210,6 +220,7 @@ void conf_decode_object(struct conf_decode *d, const struct conf_node *node, con
         *t->set = seen;
     else
         decode_absent(d, node, t, seen);
+    if (conf_decode_is_short(d)) return;
     /* A condition on several fields makes sense only where each of them is right. */
     if (t->type->check && (t->type->checks_partly || conf_decode_fault_count(d) == before))
         t->type->check(d, node, t->object);
@@ -223,6 +234,7 @@ static void preset_list(struct conf_decode *d, struct conf_node *list, const cha
     for (const char *at = preset + 1; *at && *at != ']'; at++) {
         if (*at == ',' || *at == ' ') continue;
         struct conf_node *word = conf_arena_alloc(d->scratch, sizeof(*word));
+        if (!word) return;
         *word = (struct conf_node){ .kind = CONF_NODE_SCALAR, .place = list->place, .text = { at, 1 } };
         for (; at[1] && at[1] != ',' && at[1] != ']'; at++) word->text.len++;
         *end = word;
@@ -257,6 +269,7 @@ static void decode_optional(struct conf_decode *d, const struct conf_node *node,
 {
     uint64_t set;
     void *object = conf_arena_alloc(d->arena, f->type->size);
+    if (!object) return;
     bool is_partial = is_patch && *at; /* what is new is decoded whole */
     if (is_partial) memcpy(object, *at, f->type->size);
     struct conf_target target = { .type = f->type, .object = object, .set = is_partial ? &set : NULL };
@@ -268,6 +281,7 @@ void conf_decode_field(struct conf_decode *d, const struct conf_node *node, cons
                        void *object, bool is_patch)
 {
     void *at = (char *)object + f->offset;
+    if (conf_decode_is_short(d)) return;
     if (node->kind == CONF_NODE_NULL) {
         bool has_key = node->key_place.line;
         conf_fault_add(d->faults, conf_decode_place(node),
@@ -294,7 +308,12 @@ void conf_decode_field(struct conf_decode *d, const struct conf_node *node, cons
 
 static int result(const struct conf_decode *d, uint32_t before)
 {
+    bool is_short = conf_decode_is_short(d);
     conf_arena_free(d->scratch);
+    if (is_short) {
+        conf_fault_no_memory(d->faults);
+        return -1;
+    }
     return conf_decode_fault_count(d) == before ? 0 : -1;
 }
 
@@ -304,6 +323,7 @@ int conf_decode(const struct conf_tree *tree, const struct conf_type *type, void
     struct conf_decode d = { .tree = tree, .arena = arena, .scratch = conf_arena_new(), .faults = faults };
     struct conf_target target = { .type = type, .object = object };
     uint32_t before = conf_decode_fault_count(&d);
+    if (!object) return result(&d, before);
     memset(object, 0, type->size);
     conf_decode_object(&d, tree->root, &target);
     conf_decode_references(&d, type, object);
@@ -318,9 +338,10 @@ int conf_decode_patch(const struct conf_tree *tree, const struct conf_type *type
     struct conf_target target = { .type = type, .object = copy, .set = set };
     uint32_t before = conf_decode_fault_count(&d);
     *set = 0;
+    if (!copy) return result(&d, before);
     memcpy(copy, object, type->size);
     conf_decode_object(&d, tree->root, &target);
-    if (conf_decode_fault_count(&d) == before)
+    if (conf_decode_fault_count(&d) == before && !conf_decode_is_short(&d))
         memcpy(object, copy, type->size);
     else
         *set = 0;

@@ -5,7 +5,7 @@
 #include "conf/field.h"
 
 /* Decodes the tree's root as `type` into `object` (zeroed by the call, presets filled in). Every fault is
- * added, not just the first. 0 or -1. `object` holds pointers into `arena` only, none into the tree.
+ * added, not just the first; without memory that is the only one (also where `object`, being of the arena, is NULL). 0 or -1. `object` holds pointers into `arena` only, none into the tree.
  * References are checked where `type` itself has the row that they look in. */
 MUST_CHECK int conf_decode(const struct conf_tree *tree, const struct conf_type *type, void *object,
                            struct conf_arena *arena, struct conf_faults *faults);

@@ -138,7 +138,10 @@ static void refuse_same_names(struct conf_decode *d, const struct conf_node *lis
     struct named *all = calloc(items->count, sizeof(*all));
     uint32_t count = 0, at = 0;
     char place[CONF_PLACE_TEXT_MAX];
-    if (!all) abort();
+    if (!all) {
+        conf_decode_set_short(d);
+        return;
+    }
     for (const struct conf_node *n = list->first_child; n && at < items->count; n = n->next, at++) {
         const char *name = *(const char *const *)((char *)items->data + at * type->size);
         if (name) all[count++] = (struct named){ name, n };
@@ -220,6 +223,10 @@ void conf_decode_items(struct conf_decode *d, const struct conf_node *node, cons
     }
     *items = (struct conf_items){ .data = conf_arena_alloc(d->arena, count * size),
                                   .count = (uint32_t)count };
+    if (!items->data) {
+        items->count = 0;
+        return;
+    }
     char *at = items->data;
     for (const struct conf_node *n = node->first_child; n; n = n->next, at += size) {
         if (is_named)
@@ -286,7 +293,7 @@ void conf_decode_choice(struct conf_decode *d, const struct conf_node *node, con
     const struct conf_type none = { .name = option->name };
     struct conf_node empty = { .kind = CONF_NODE_MAP, .place = node->place };
     struct conf_target target = { .type = option->type ? option->type : &none, .skip = f->type->chosen_by };
-    if (option->type) target.object = conf_arena_alloc(d->arena, option->type->size);
+    if (option->type && !(target.object = conf_arena_alloc(d->arena, option->type->size))) return;
     conf_decode_object(d, node->kind == CONF_NODE_MAP ? node : &empty, &target);
     *choice = (struct conf_choice){ .option = option, .conf = target.object };
 }
@@ -306,6 +313,7 @@ static bool names_in(struct conf_decode *d, const struct conf_type *root, const 
     const struct conf_items *items = (const struct conf_items *)(const void *)((const char *)object +
                                                                                f->offset);
     const char **all = conf_arena_alloc(d->scratch, (items->count + 1) * sizeof(*all));
+    if (!all) return false;
     *names = (struct conf_items){ .data = all };
     for (uint32_t i = 0; i < items->count; i++) {
         const char *name = *(const char *const *)((const char *)items->data + i * f->type->size);

@@ -274,6 +274,7 @@ static void decode_reference(struct conf_decode *d, const struct conf_node *node
     if (!name) return;
     *at = name;
     struct conf_reference *r = conf_arena_alloc(d->scratch, sizeof(*r));
+    if (!r) return;
     *r = (struct conf_reference){ .place = node->place, .name = name, .map = f->type->name };
     if (d->last_reference)
         d->last_reference->next = r;

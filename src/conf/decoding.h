@@ -50,6 +50,10 @@ size_t conf_element_size(const struct conf_field *field);
 /* Where a fault about the whole value is shown: its key, or itself in a list. */
 struct conf_place conf_decode_place(const struct conf_node *node);
 uint32_t conf_decode_fault_count(const struct conf_decode *d);
+/* There was no memory: whatever is decoded from now on is left as it is, and the whole fails. */
+bool conf_decode_is_short(const struct conf_decode *d);
+/* From now on: what was to be made of it found no memory. */
+void conf_decode_set_short(struct conf_decode *d);
 #define CONF_FOUND_MAX 96
 /* "a list", "the number 5", "the text \"x\"", "nothing". Returns out. */
 const char *conf_decode_found(const struct conf_node *node, char out[CONF_FOUND_MAX]);

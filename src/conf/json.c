@@ -142,6 +142,7 @@ static int read_string(struct reader *r, struct slice *text)
 {
     size_t len = 0, start = r->at;
     char *out = conf_arena_alloc(r->builder.tree->memory, string_bytes_max(r) + 1);
+    if (!out) return -1;
     r->at++;
     while (!is_at_end(r) && here(r) != '"') {
         struct slice rest = { r->source.data + r->at, r->source.len - r->at };

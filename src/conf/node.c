@@ -58,6 +58,7 @@ __attribute__((format(printf, 4, 0))) static void add(struct conf_faults *faults
                                                       const char *remedy, const char *format, va_list args)
 {
     uint32_t at = faults->count;
+    if (faults->is_short) return;
     while (at && is_before(place, faults->items[at - 1].place)) at--;
     if (faults->count == COUNT(faults->items)) {
         faults->dropped++;
@@ -81,6 +82,14 @@ void conf_fault_add(struct conf_faults *faults, struct conf_place place, const c
     va_start(args, format);
     add(faults, place, remedy, format, args);
     va_end(args);
+}
+
+void conf_fault_no_memory(struct conf_faults *faults)
+{
+    faults->count = faults->dropped = 0;
+    conf_fault_add(faults, (struct conf_place){ .line = 1, .column = 1 }, "try again",
+                   "there is no memory to read it");
+    faults->is_short = true;
 }
 
 void conf_note_add(struct conf_faults *faults, struct conf_place place, const char *remedy,
@@ -215,7 +224,7 @@ char *conf_faults_print(const struct conf_faults *faults, const struct conf_tree
     char *text = NULL;
     size_t len = 0;
     FILE *out = open_memstream(&text, &len);
-    if (!out) abort();
+    if (!out) return NULL;
     struct conf_cursor start = conf_cursor_start(tree->source), before = start; /* of the line looked at */
     uint32_t file = 0;
     for (uint32_t i = 0; i < faults->count; i++) {
@@ -225,15 +234,17 @@ char *conf_faults_print(const struct conf_faults *faults, const struct conf_tree
         print_place(out, tree, f->place);
         fprintf(out, "%s%s%s%s%s", faults->kind ? faults->kind : "", faults->kind ? ": " : "", f->message,
                 f->remedy[0] ? "; " : "", f->remedy);
-        if (!faults->kind && f->place.line != CONF_LINE_OF_CHANGE)
+        if (!faults->kind && !faults->is_short && f->place.line != CONF_LINE_OF_CHANGE)
             print_look_alike(out, &before, f->place.line);
         fputc('\n', out);
-        if (is_brief || !start.source.len || f->place.line == CONF_LINE_OF_CHANGE) continue;
+        if (is_brief || faults->is_short || !start.source.len || f->place.line == CONF_LINE_OF_CHANGE)
+            continue;
         while (start.place.line < f->place.line && start.offset < start.source.len)
             conf_cursor_to_offset(&start, start.offset + 1);
         if (start.place.line == f->place.line) print_line(out, line_at(&start), f->place.column);
     }
     if (faults->dropped) fprintf(out, "%s: and %u more\n", tree->source_name, faults->dropped);
-    if (fclose(out) != 0 || !text) abort();
-    return text;
+    if (fclose(out) == 0) return text;
+    free(text);
+    return NULL;
 }

@@ -41,7 +41,7 @@ struct conf_file {
 struct conf_tree {
     const char *source_name; /* "weir.yaml", "request body": what a fault is said to be in */
     struct slice source; /* a copy of the bytes, for showing the offending line; without a byte order mark */
-    struct conf_node *root;
+    struct conf_node *root;    /* NULL: there was no memory, which is a fault */
     struct conf_arena *memory; /* owned */
     /* It has no faults, or only such (keys that occur twice, anchors, tags) that it can be decoded for the sake of finding
      * further ones. */
@@ -67,6 +67,7 @@ struct conf_faults {
     /* Where what is only suspicious goes, which makes nothing fail: borrowed; NULL: nobody asks for it. */
     struct conf_faults *notes;
     const char *kind; /* said before each: "warning" of notes; NULL: nothing */
+    bool is_short;    /* conf_fault_no_memory() */
 };
 
 /* In its order; when there is no room the last ones are dropped. */
@@ -75,8 +76,11 @@ void conf_fault_add(struct conf_faults *faults, struct conf_place place, const c
 /* Likewise, of what is correct and yet hardly meant. */
 void conf_note_add(struct conf_faults *faults, struct conf_place place, const char *remedy,
                    const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Whatever was found so far may be due to that: it is the only fault there is from now on. */
+void conf_fault_no_memory(struct conf_faults *faults);
 /* "weir.yaml:12:7: unknown key \"wieght\" in server; did you mean \"weight\"?" then the line, then a
- * caret, for each fault; allocated, freed by the caller. `is_brief`: the first sentences only, one a line. */
+ * caret, for each fault; allocated, freed by the caller. `is_brief`: the first sentences only, one a line. NULL: there is no
+ * memory for it. */
 char *conf_faults_print(const struct conf_faults *faults, const struct conf_tree *tree, bool is_brief);
 
 #define CONF_SOURCE_MAX (4u << 20)

@@ -52,6 +52,10 @@ int conf_builder_start(struct conf_builder *b, struct conf_tree *tree, const cha
                                 .faults_before = faults->count + faults->dropped };
     tree->source_name = conf_arena_copy(tree->memory, slice_of(source_name));
     tree->root = conf_arena_alloc(tree->memory, sizeof(*tree->root));
+    if (!tree->root) {
+        conf_fault_no_memory(faults);
+        return -1;
+    }
     tree->root->place = (struct conf_place){ 1, 1 };
     if (bytes.len > CONF_SOURCE_MAX) {
         conf_fault_add(faults, tree->root->place, "", "%zu bytes are more than the %u MiB that are read",
@@ -62,15 +66,19 @@ int conf_builder_start(struct conf_builder *b, struct conf_tree *tree, const cha
         bytes.data += 3;
         bytes.len -= 3;
     }
-    tree->source = (struct slice){ conf_arena_copy(tree->memory, bytes), bytes.len };
-    return 0;
+    tree->source = conf_arena_slice(tree->memory, bytes);
+    if (!conf_arena_is_short(tree->memory)) return 0;
+    conf_fault_no_memory(faults);
+    return -1;
 }
 
 int conf_builder_result(const struct conf_builder *b)
 {
+    bool is_short = conf_arena_is_short(b->tree->memory);
+    if (is_short) conf_fault_no_memory(b->faults);
     uint32_t found = b->faults->count + b->faults->dropped - b->faults_before;
-    b->tree->is_decodable = found == b->harmless;
-    return found ? -1 : 0;
+    b->tree->is_decodable = !is_short && found == b->harmless;
+    return found || is_short ? -1 : 0;
 }
 
 static struct conf_level *top(struct conf_builder *b)
@@ -86,7 +94,7 @@ bool conf_builder_wants_key(const struct conf_builder *b)
 
 static struct slice copy(struct conf_builder *b, struct slice text)
 {
-    return (struct slice){ conf_arena_copy(b->tree->memory, text), text.len };
+    return conf_arena_slice(b->tree->memory, text);
 }
 
 void conf_builder_key(struct conf_builder *b, struct conf_place place, struct slice key)
@@ -107,6 +115,7 @@ static struct conf_node *add_node(struct conf_builder *b, struct conf_place plac
     }
     struct conf_node *node = level ? conf_arena_alloc(b->tree->memory, sizeof(*node))
                                    : b->tree->root; /* made at the start */
+    if (!node) return NULL;
     node->kind = kind;
     node->place = place;
     if (!level) return node;
@@ -166,7 +175,10 @@ static void refuse_doubles(struct conf_builder *b, const struct conf_level *leve
 {
     const struct conf_node **nodes = calloc(level->child_count, sizeof(*nodes));
     size_t count = 0;
-    if (!nodes) abort();
+    if (!nodes) {
+        conf_arena_set_short(b->tree->memory);
+        return;
+    }
     for (const struct conf_node *n = level->node->first_child; n; n = n->next) nodes[count++] = n;
     qsort(nodes, count, sizeof(*nodes), compare_keys);
     for (size_t i = 1; i < count; i++) {

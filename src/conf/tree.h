@@ -41,7 +41,7 @@ MUST_CHECK int conf_builder_start(struct conf_builder *b, struct conf_tree *tree
 MUST_CHECK int conf_builder_result(const struct conf_builder *b);
 /* A key is due next, not a value. */
 bool conf_builder_wants_key(const struct conf_builder *b);
-/* Keys and texts are copied. Values: NULL with a fault added if a bound is passed. */
+/* Keys and texts are copied. Values: NULL with a fault added if a bound is passed, or without memory, which the result says. */
 void conf_builder_key(struct conf_builder *b, struct conf_place place, struct slice key);
 MUST_CHECK struct conf_node *conf_builder_scalar(struct conf_builder *b, struct conf_place place,
                                                  struct slice text, bool is_quoted);

@@ -56,13 +56,13 @@ static struct conf_place change_place(const struct conf_tree *tree)
 static struct conf_node *new_node(struct conf_tree *tree, enum conf_kind kind)
 {
     struct conf_node *n = conf_arena_alloc(tree->memory, sizeof(*n));
-    *n = (struct conf_node){ .kind = kind, .place = change_place(tree) };
+    if (n) *n = (struct conf_node){ .kind = kind, .place = change_place(tree) };
     return n;
 }
 
 static struct slice copy_text(struct conf_tree *tree, struct slice s)
 {
-    return (struct slice){ conf_arena_copy(tree->memory, s), s.len };
+    return conf_arena_slice(tree->memory, s);
 }
 
 static void add_child(struct conf_node *parent, struct conf_node *child)
@@ -80,6 +80,7 @@ static bool expand_short_form(struct walk *w)
     if (w->type && w->node->kind == CONF_NODE_LIST && !w->is_container) name = w->type->short_list;
     if (!name) return false;
     struct conf_node *inner = new_node(w->tree, w->node->kind);
+    if (!inner) return false;
     inner->text = w->node->text;
     inner->first_child = w->node->first_child;
     inner->is_quoted = w->node->is_quoted;
@@ -116,6 +117,7 @@ static int enter_key(struct walk *w, struct slice key, bool is_last)
             return err_set(w->err, "%.*s is no map", (int)(w->path_len + key.len), w->path);
         }
         child = new_node(w->tree, is_last ? CONF_NODE_NULL : CONF_NODE_MAP);
+        if (!child) return -1;
         child->key = copy_text(w->tree, key);
         child->key_place = child->place;
         add_child(w->node, child);
@@ -194,11 +196,16 @@ static int follow(struct walk *w, const char *end)
 static struct conf_node *copy_node(struct conf_tree *tree, const struct conf_node *from)
 {
     struct conf_node *n = new_node(tree, from->kind);
+    if (!n) return NULL;
     n->is_quoted = from->is_quoted;
     n->text = copy_text(tree, from->text);
     n->key = copy_text(tree, from->key);
     if (from->key_place.line) n->key_place = n->place;
-    for (const struct conf_node *c = from->first_child; c; c = c->next) add_child(n, copy_node(tree, c));
+    for (const struct conf_node *c = from->first_child; c; c = c->next) {
+        struct conf_node *child = copy_node(tree, c);
+        if (!child) return NULL;
+        add_child(n, child);
+    }
     return n;
 }
 
@@ -206,22 +213,25 @@ static int set_value(struct walk *w, const char *text)
 {
     struct conf_tree value;
     struct conf_faults *faults = calloc(1, sizeof(*faults));
-    if (!faults) abort();
+    if (!faults) {
+        conf_arena_set_short(w->tree->memory);
+        return -1;
+    }
     int result = conf_read_yaml(&value, "value", slice_of(text), faults);
-    if (result == 0) {
-        struct conf_node *n = copy_node(w->tree, value.root);
+    struct conf_node *n = result == 0 ? copy_node(w->tree, value.root) : NULL;
+    if (n) {
         w->node->kind = n->kind;
         w->node->text = n->text;
         w->node->is_quoted = n->is_quoted;
         w->node->first_child = n->first_child;
         w->node->place = change_place(w->tree);
         if (w->node->key_place.line) w->node->key_place = w->node->place;
-    } else {
+    } else if (result < 0) {
         err_set(w->err, "%s: the value is no YAML: %s", w->path, faults->items[0].message);
     }
     conf_tree_free(&value);
     free(faults);
-    return result;
+    return n ? 0 : -1;
 }
 
 int conf_tree_change(struct conf_tree *tree, const struct conf_type *type, const char *change,
@@ -240,5 +250,7 @@ int conf_tree_change(struct conf_tree *tree, const struct conf_type *type, const
     if (tree->change_count == CONF_CHANGES_MAX)
         return err_set(err, "\"%s\" is one change too many: there may be %u", change, CONF_CHANGES_MAX);
     tree->changes[tree->change_count++] = conf_arena_copy(tree->memory, slice_of(change));
-    return follow(&w, equals) < 0 ? -1 : set_value(&w, equals + 1);
+    int result = follow(&w, equals) < 0 ? -1 : set_value(&w, equals + 1);
+    if (!conf_arena_is_short(tree->memory)) return result;
+    return err_set(err, "There is no memory for the change \"%s\"; try again.", change);
 }

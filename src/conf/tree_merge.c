@@ -22,15 +22,15 @@ static void drop_arena(void *arena)
     conf_arena_free(arena);
 }
 
-/* Its number. */
+/* Its number; 0: there is no memory to note it. */
 static uint32_t add_file(struct conf_tree *tree, struct conf_tree *other)
 {
     struct conf_file *files = conf_arena_alloc(tree->memory, (tree->other_count + 1) * sizeof(*files));
     assert(tree->other_count < CONF_OTHERS_MAX);
+    if (!files) return 0;
     if (tree->other_count) memcpy(files, tree->others, tree->other_count * sizeof(*files));
     files[tree->other_count] = (struct conf_file){ other->source_name, other->source };
     tree->others = files;
-    conf_arena_own(tree->memory, other->memory, drop_arena);
     return ++tree->other_count;
 }
 
@@ -44,13 +44,13 @@ static int compare_keys(const void *left, const void *right)
     return a->key.len == b->key.len ? 0 : a->key.len < b->key.len ? -1 : 1;
 }
 
-/* The children of a node, sorted by their keys; freed by the caller. */
+/* The children of a node, sorted by their keys; freed by the caller. NULL: there is no memory. */
 static const struct conf_node **sort_children(const struct conf_node *parent, size_t *count)
 {
     *count = 0;
     for (const struct conf_node *n = parent->first_child; n; n = n->next) (*count)++;
     const struct conf_node **all = calloc(*count + 1, sizeof(*all));
-    if (!all) abort();
+    if (!all) return NULL;
     size_t at = 0;
     for (const struct conf_node *n = parent->first_child; n; n = n->next) all[at++] = n;
     qsort(all, *count, sizeof(*all), compare_keys);
@@ -87,6 +87,10 @@ static void merge_named(const struct merge *m, struct conf_node *into, struct co
     }
     size_t count;
     const struct conf_node **sorted = sort_children(into, &count);
+    if (!sorted) {
+        conf_arena_set_short(m->tree->memory);
+        return;
+    }
     for (const struct conf_node *n = from->first_child; n && into->kind == CONF_NODE_MAP; n = n->next) {
         const struct conf_node *const *same = bsearch(&n, sorted, count, sizeof(n), compare_keys);
         if (same) refuse_both(m, *same, n, "keep one of them, or rename one");
@@ -126,11 +130,26 @@ static void merge_root(const struct merge *m, struct conf_node *other, const str
     }
 }
 
+static void give_up(struct conf_tree *tree, struct conf_tree *other, struct conf_faults *faults)
+{
+    conf_arena_set_short(tree->memory);
+    tree->is_decodable = false;
+    *other = (struct conf_tree){ 0 };
+    conf_fault_no_memory(faults);
+}
+
 void conf_tree_merge(struct conf_tree *tree, struct conf_tree *other, const struct conf_type *type,
                      struct conf_faults *faults, const struct conf_faults *of_other)
 {
     const struct merge m = { tree, faults };
-    uint32_t file = add_file(tree, other);
+    bool is_short = conf_arena_is_short(other->memory) || conf_arena_is_short(tree->memory);
+    uint32_t file = is_short ? 0 : add_file(tree, other);
+    /* What comes into the tree points into it. */
+    bool is_owned = other->memory && conf_arena_own(tree->memory, other->memory, drop_arena);
+    if (!file || !is_owned) {
+        give_up(tree, other, faults);
+        return;
+    }
     renumber(other->root, file);
     for (uint32_t i = 0; i < of_other->count; i++) {
         struct conf_place place = of_other->items[i].place;
@@ -145,4 +164,5 @@ void conf_tree_merge(struct conf_tree *tree, struct conf_tree *other, const stru
         conf_fault_add(faults, other->root->place, "write it as the file that includes it",
                        "a file of the configuration is a map");
     *other = (struct conf_tree){ 0 };
+    if (conf_arena_is_short(tree->memory)) give_up(tree, other, faults);
 }

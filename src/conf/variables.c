@@ -64,9 +64,15 @@ static bool is_utf8(struct slice text)
 static void add(struct filling *f, struct slice piece)
 {
     if (f->len + piece.len > f->room) {
-        f->room = 2 * (f->len + piece.len);
-        f->out = realloc(f->out, f->room);
-        if (!f->out) abort();
+        size_t room = 2 * (f->len + piece.len);
+        char *grown = realloc(f->out, room);
+        if (!grown) {
+            conf_arena_set_short(f->tree->memory);
+            f->is_wrong = true;
+            return;
+        }
+        f->out = grown;
+        f->room = room;
     }
     if (piece.len) memcpy(f->out + f->len, piece.data, piece.len);
     f->len += piece.len;
@@ -157,8 +163,7 @@ static void fill_node(struct filling *f)
     }
     if (!f->is_changed || f->is_wrong) return;
     f->node->written = f->node->text;
-    f->node->text = (struct slice){ conf_arena_copy(f->tree->memory, (struct slice){ f->out, f->len }),
-                                    f->len };
+    f->node->text = conf_arena_slice(f->tree->memory, (struct slice){ f->out, f->len });
 }
 
 static void fill_below(struct filling *f, struct conf_node *node)
@@ -174,8 +179,12 @@ int conf_variables_fill(struct conf_tree *tree, struct conf_faults *faults)
 {
     struct filling f = { .tree = tree, .faults = faults };
     uint32_t before = faults->count + faults->dropped;
-    fill_below(&f, tree->root);
+    if (tree->root) fill_below(&f, tree->root);
     if (f.out) explicit_bzero(f.out, f.room);
     free(f.out);
+    if (conf_arena_is_short(tree->memory)) {
+        conf_fault_no_memory(faults);
+        return -1;
+    }
     return faults->count + faults->dropped == before ? 0 : -1;
 }

@@ -39,7 +39,10 @@ static void report(struct reader *r)
 {
     const yaml_parser_t *p = &r->parser;
     struct conf_faults *faults = r->builder.faults;
-    if (p->error == YAML_MEMORY_ERROR) abort();
+    if (p->error == YAML_MEMORY_ERROR) {
+        conf_arena_set_short(r->builder.tree->memory);
+        return;
+    }
     if (p->error == YAML_READER_ERROR) {
         struct conf_place place = conf_cursor_to_offset(&r->cursor, p->problem_offset);
         conf_fault_add(faults, place, "save the file as UTF-8 text", "not UTF-8 text: %s", p->problem);
@@ -171,7 +174,10 @@ int conf_read_yaml(struct conf_tree *tree, const char *source_name, struct slice
     if (conf_builder_start(&r.builder, tree, source_name, bytes, faults) < 0) return -1;
     r.cursor = conf_cursor_start(tree->source);
     if (refuse_tag_directives(&r)) return -1;
-    if (!yaml_parser_initialize(&r.parser)) abort();
+    if (!yaml_parser_initialize(&r.parser)) {
+        conf_arena_set_short(tree->memory);
+        return conf_builder_result(&r.builder);
+    }
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)tree->source.data, tree->source.len);
     enum step step = STEP_ON;

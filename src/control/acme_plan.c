@@ -28,19 +28,20 @@ static void add(struct acme_plan *plan, const struct tls_certificate_conf *c)
     plan->certificates[plan->count++] = c;
 }
 
-void acme_plan_use(struct acme_keeper *k, const struct config *config)
+bool acme_plan_use(struct acme_keeper *k, const struct config *config)
 {
     char room[4096];
     const struct listener_conf *l = config->proxy.listeners.data;
     struct acme_plan plan = { .arena = config->arena, .conf = config->acme };
     plan.folder = acme_plan_folder(config, room);
     plan.certificates = calloc(count_all(config) + 1, sizeof(*plan.certificates));
-    if (!plan.certificates) abort();
+    if (!plan.certificates) return false;
     for (uint32_t i = 0; i < config->proxy.listeners.count; i++) {
         const struct tls_certificate_conf *c = l[i].tls ? l[i].tls->certificates.data : NULL;
         for (uint32_t n = 0; c && n < l[i].tls->certificates.count; n++)
             if (c[n].file) add(&plan, &c[n]);
     }
-    acme_keeper_use(k, plan.count ? &plan : NULL);
+    bool is_taken = acme_keeper_use(k, plan.count ? &plan : NULL);
     free(plan.certificates);
+    return is_taken;
 }

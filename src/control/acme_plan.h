@@ -5,6 +5,6 @@
 #include "control/config.h"
 
 /* From now on the keeper goes by it. */
-void acme_plan_use(struct acme_keeper *k, const struct config *config);
+MUST_CHECK bool acme_plan_use(struct acme_keeper *k, const struct config *config);
 /* Where what is issued is kept; NULL: it was not said. */
 const char *acme_plan_folder(const struct config *config, char out[4096]);

@@ -47,7 +47,7 @@ static void read_seat(const struct certificate_look *l, struct certificate_seat 
     if (!l->reads_all && tls_conf_stamp(conf) == seat->stamp) return;
     struct tls_store *before = tls_slot_get(conf->slot);
     seat->store = tls_store_renew(before, conf, &asked);
-    seat->stamp = tls_store_stamp(seat->store);
+    seat->stamp = seat->store ? tls_store_stamp(seat->store) : 0; /* none without memory: it is read again */
     tls_store_put(before);
 }
 

@@ -37,6 +37,7 @@ struct certificate_watch {
     struct list waiting, looked_for; /* of asked: for the next look, for the one that is going on */
     struct acme_keeper *acme;
     bool is_looking, is_due, is_stopped, has_said_missed;
+    bool needs_seats, needs_plan; /* there was no memory for them: it is tried again */
     uint64_t applied, refused;
 };
 
@@ -254,6 +255,10 @@ static void serve(struct certificate_watch *w, struct certificate_look *l, struc
 
 static void watch_on(struct certificate_watch *w, struct certificate_look *l)
 {
+    if (!file_watch_set_is_whole(l->watched)) { /* there was no memory */
+        loop_arm(w->loop, &w->poll, SETTLE_MS);
+        return;
+    }
     uint32_t missed = file_watch_set_missed(l->watched);
     bool is_settled = true;
     file_watch_use(&w->files, l->watched);
@@ -325,9 +330,17 @@ static void on_change(void *context)
     look(context);
 }
 
+static void take_seats(struct certificate_watch *w);
+
 static void on_poll(struct timer *t)
 {
-    look(container_of(t, struct certificate_watch, poll));
+    struct certificate_watch *w = container_of(t, struct certificate_watch, poll);
+    if (w->needs_seats) take_seats(w);
+    if (w->needs_plan) w->needs_plan = !acme_plan_use(w->acme, w->config);
+    if (w->needs_seats || w->needs_plan)
+        loop_arm(w->loop, &w->poll, SETTLE_MS);
+    else
+        look(w);
 }
 
 /* what others ask */
@@ -382,7 +395,10 @@ int certificate_watch_new(struct certificate_watch **out, struct loop *loop, str
     struct certificate_watch *w = calloc(1, sizeof(*w));
     if (!w) return err_set(err, "out of memory at start");
     w->certifier = (struct certifier){ ask, list_all, list_acme };
-    w->acme = acme_keeper_new(proxy->challenges);
+    if (!(w->acme = acme_keeper_new(proxy->challenges))) {
+        free(w);
+        return err_set(err, "out of memory at start");
+    }
     w->loop = loop;
     w->jobs = jobs;
     list_init(&w->waiting);
@@ -410,26 +426,34 @@ static void forget_seats(struct certificate_watch *w)
     w->count = 0;
 }
 
-void certificate_watch_use(struct certificate_watch *w, const struct config *config)
+static void take_seats(struct certificate_watch *w)
 {
-    const struct listener_conf *listeners = config->proxy.listeners.data;
-    forget_seats(w);
-    w->config = config;
-    w->seats = calloc(certificate_look_count(config) + 1, sizeof(*w->seats));
-    if (!w->seats) abort();
-    for (uint32_t i = 0; i < config->proxy.listeners.count; i++) {
+    const struct listener_conf *listeners = w->config->proxy.listeners.data;
+    w->seats = calloc(certificate_look_count(w->config) + 1, sizeof(*w->seats));
+    w->needs_seats = !w->seats;
+    for (uint32_t i = 0; w->seats && i < w->config->proxy.listeners.count; i++) {
         if (!listeners[i].tls) continue;
         struct tls_store *store = tls_slot_get(listeners[i].tls->slot);
         w->seats[w->count++] = (struct certificate_seat){ .listener = &listeners[i],
                                                           .stamp = tls_store_stamp(store) };
         tls_store_put(store);
     }
+    if (w->count) file_watch_open(&w->files);
+}
+
+void certificate_watch_use(struct certificate_watch *w, const struct config *config)
+{
+    forget_seats(w);
+    w->config = config;
+    take_seats(w);
     loop_disarm(w->loop, &w->words);
     loop_disarm(w->loop, &w->poll);
     say_all_ages(w);
-    if (w->count) file_watch_open(&w->files);
-    if (w->count || w->files.set) look(w);
-    acme_plan_use(w->acme, config);
+    w->needs_plan = !acme_plan_use(w->acme, config);
+    if (w->needs_seats || w->needs_plan)
+        loop_arm(w->loop, &w->poll, SETTLE_MS);
+    else if (w->count || w->files.set)
+        look(w);
 }
 
 struct certifier *certificate_watch_certifier(struct certificate_watch *w)

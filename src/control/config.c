@@ -87,22 +87,24 @@ const struct conf_type config_type = { .name = "configuration",
                                        .check = check_config,
                                        .checks_partly = true };
 
-/* Made with the rest of it, not when it is asked for: that is on the control thread, which has no time for it. */
-static void describe(struct config *c)
+/* Made with the rest of it, not when it is asked for: that is on the control thread, which has no time for it. False: there is no
+ * memory. */
+static bool describe(struct config *c)
 {
     struct json j;
     json_init(&j, SHOWN_MAX, true);
     conf_encode(&config_type, c, &j);
     struct slice text = { j.data, j.len };
-    if (!j.is_failed) c->shown = (struct slice){ conf_arena_copy(c->arena, text), text.len };
+    if (!j.is_failed) c->shown = conf_arena_slice(c->arena, text);
     json_fini(&j);
+    return j.is_full || c->shown.len;
 }
 
 static int decode_as(struct config **out, const struct conf_tree *tree, const struct conf_type *type,
                      struct conf_faults *faults)
 {
     struct conf_arena *arena = conf_arena_new();
-    struct config *c = conf_arena_alloc(arena, sizeof(*c));
+    struct config *c = conf_arena_alloc(arena, sizeof(*c)); /* NULL is found there to be no memory */
     if (conf_decode(tree, type, c, arena, faults) < 0) {
         conf_arena_free(arena);
         return -1;
@@ -116,8 +118,11 @@ static int decode_as(struct config **out, const struct conf_tree *tree, const st
 int config_decode(struct config **out, const struct conf_tree *tree, struct conf_faults *faults)
 {
     if (decode_as(out, tree, &config_type, faults) < 0) return -1;
-    describe(*out);
-    return 0;
+    if (describe(*out)) return 0;
+    config_free(*out);
+    *out = NULL;
+    conf_fault_no_memory(faults);
+    return -1;
 }
 
 /* One reading: what the text is changed by before it is decoded, and what is said of it. */
@@ -156,6 +161,7 @@ static const struct conf_type admin_alone_type = { .name = "configuration",
 /* Of the whole file, what says how to reach weir. */
 static void keep_admin_alone(struct conf_tree *tree)
 {
+    if (!tree->root) return;
     struct conf_node **at = &tree->root->first_child;
     if (tree->root->kind != CONF_NODE_MAP) return;
     while (*at) {
@@ -173,13 +179,19 @@ static void find_more_faults(const struct conf_tree *tree, struct conf_faults *f
     if (config_decode(&c, tree, faults) == 0) config_free(c);
 }
 
-/* -1 without r->faults: a change does not fit, and its err says why. */
+static int say_no_memory(const struct reading *r)
+{
+    return err_set(r->err, "%s", CONFIG_NO_MEMORY);
+}
+
+/* -1 without r->faults: a change does not fit, or there is no memory, as its err says. */
 static int parse(struct config **out, const char *name, struct slice text, struct reading *r)
 {
     struct conf_tree tree;
-    struct conf_faults *faults = calloc(2, sizeof(*faults)), *notes = faults + 1;
+    struct conf_faults *faults = calloc(2, sizeof(*faults));
     bool is_changed = false;
-    if (!faults) abort();
+    if (!faults) return say_no_memory(r);
+    struct conf_faults *notes = faults + 1;
     if (r->notes) faults->notes = notes;
     notes->kind = "warning";
     int result = config_read_tree(&tree, name, text, faults);
@@ -193,7 +205,8 @@ static int parse(struct config **out, const char *name, struct slice text, struc
                                  : config_decode(out, &tree, faults);
     else if (is_filled && !r->change_count)
         find_more_faults(&tree, faults);
-    if (result < 0 && !is_changed) r->faults = conf_faults_print(faults, &tree, false);
+    if (result < 0 && !is_changed && !faults->is_short) r->faults = conf_faults_print(faults, &tree, false);
+    if (result < 0 && !is_changed && !r->faults) say_no_memory(r);
     if (result == 0 && r->notes) take_notes(r->notes, notes, &tree);
     conf_tree_free(&tree);
     free(faults);

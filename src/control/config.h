@@ -25,16 +25,19 @@ struct config {
     const char *user;  /* self/privileges.h; NULL: as which it was started */
     struct conf_items
         include; /* of the row; always empty: what they name is part of this (control/config_files.h) */
-    struct slice shown; /* as JSON with presets filled in, secrets as "***"; empty: there was no memory */
+    struct slice shown; /* as JSON with presets filled in, secrets as "***"; empty: it would be over 16 MiB */
     struct conf_arena *arena; /* owns everything, this struct included */
 };
 
 extern const struct conf_type config_type;
 
+/* What is said where *faults and err have nothing better. */
+#define CONFIG_NO_MEMORY "there is no memory to read the configuration; try again"
+
 /* Reads a file of YAML, or of JSON if its name ends in .json, and what it includes. -1: *faults has every mistake as text for people
  * (allocated, the caller's), or the file could not be read (err). */
 MUST_CHECK int config_load(struct config **out, const char *path, char **faults, struct err *err);
-/* The same from text; `name` is what it is called in messages. */
+/* The same from text; `name` is what it is called in messages. -1 with *faults NULL: there is no memory. */
 MUST_CHECK int config_parse(struct config **out, const char *name, struct slice text, char **faults);
 struct config_notes;
 /* Likewise with notes, as config_load_noted(); NULL: not asked for. */

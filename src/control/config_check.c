@@ -143,7 +143,10 @@ static void check_servers(const struct checking *k, const struct bound *bounds, 
 static void check_addresses(const struct checking *k)
 {
     struct bound *bounds = calloc(k->c->proxy.listeners.count + 1, sizeof(*bounds));
-    if (!bounds) abort();
+    if (!bounds) {
+        conf_decode_set_short(k->d);
+        return;
+    }
     uint32_t count = collect_bounds(k, bounds);
     check_bounds(k, bounds, count);
     check_servers(k, bounds, count);
@@ -313,11 +316,15 @@ static int compare_uses(const void *left, const void *right)
 }
 
 /* The names of a map of elements of `size` bytes, which begin with their names. */
-static struct uses uses_of(const struct conf_items *items, size_t size, const struct conf_node *map)
+static struct uses uses_of(const struct checking *k, const struct conf_items *items, size_t size,
+                           const struct conf_node *map)
 {
     struct uses u = { .items = calloc(items->count + 1, sizeof(*u.items)) };
     const struct conf_node *at = conf_node_nth(map, 0);
-    if (!u.items) abort();
+    if (!u.items) {
+        conf_decode_set_short(k->d);
+        return u;
+    }
     for (uint32_t i = 0; at && i < items->count; i++, at = at->next) {
         const char *name = *(const char *const *)((const char *)items->data + i * size);
         if (name) u.items[u.count++] = (struct use){ .name = name, .node = at };
@@ -329,7 +336,8 @@ static struct uses uses_of(const struct conf_items *items, size_t size, const st
 static void mark(struct uses *u, const char *name)
 {
     const struct use key = { .name = name };
-    struct use *found = name ? bsearch(&key, u->items, u->count, sizeof(key), compare_uses) : NULL;
+    struct use *found = name && u->count ? bsearch(&key, u->items, u->count, sizeof(key), compare_uses)
+                                         : NULL;
     if (found) found->is_used = true;
 }
 
@@ -360,8 +368,8 @@ static void check_uses(const struct checking *k)
     const struct proxy_conf *p = &k->c->proxy;
     const struct listener_conf *listeners = p->listeners.data;
     const struct split_conf *all = p->splits.data;
-    struct uses pools = uses_of(&p->pools, sizeof(struct pool_conf), conf_node_get(k->root, "pools"));
-    struct uses splits = uses_of(&p->splits, sizeof(struct split_conf), conf_node_get(k->root, "splits"));
+    struct uses pools = uses_of(k, &p->pools, sizeof(struct pool_conf), conf_node_get(k->root, "pools"));
+    struct uses splits = uses_of(k, &p->splits, sizeof(struct split_conf), conf_node_get(k->root, "splits"));
     for (uint32_t i = 0; i < p->listeners.count; i++) mark_listener(&listeners[i], &pools, &splits);
     for (uint32_t i = 0; i < p->splits.count; i++) {
         const struct split_variant_conf *variants = all[i].variants.data;
@@ -398,8 +406,11 @@ static void check_listener_routes(const struct checking *k, const struct conf_no
     const struct route_conf *routes = l->routes.data;
     const struct conf_node *at = conf_node_nth(conf_node_get(node, "routes"), 0);
     uint32_t *by = calloc(l->routes.count + 1, sizeof(*by));
-    if (!by) abort();
-    route_shadow_find(routes, l->routes.count, by);
+    if (!by || !route_shadow_find(routes, l->routes.count, by)) {
+        free(by);
+        conf_decode_set_short(k->d);
+        return;
+    }
     for (uint32_t i = 0; at && i < l->routes.count; i++, at = at->next) {
         note_star(k, at, "path", routes[i].path);
         note_star(k, at, "path_prefix", routes[i].path_prefix);

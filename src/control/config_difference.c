@@ -35,6 +35,7 @@ static bool is_one_of(const char *name, const char *const *names, size_t count)
 static void add_key(struct config_difference *d, struct shape_list *list, const char *name)
 {
     const char **keys = conf_arena_alloc(d->arena, (list->count + 1) * sizeof(*keys));
+    if (!keys) return;
     if (list->count) memcpy(keys, list->data, list->count * sizeof(*keys));
     keys[list->count++] = name;
     list->data = keys;
@@ -48,6 +49,7 @@ static void add_item(struct config_difference *d, struct reload_section *section
         return;
     }
     if (!list->data) list->data = conf_arena_alloc(d->arena, RELOAD_ITEMS_MAX * sizeof(struct reload_item));
+    if (!list->data) return;
     ((struct reload_item *)(uintptr_t)list->data)[list->count++] = item;
 }
 
@@ -84,11 +86,14 @@ static int compare_named(const void *left, const void *right)
     return strcmp(((const struct named *)left)->name, ((const struct named *)right)->name);
 }
 
-static struct index index_of(const struct elements *e)
+static struct index index_of(struct config_difference *d, const struct elements *e)
 {
     struct index index = { NULL, e->items ? e->items->count : 0 };
     index.at = calloc(index.count + 1, sizeof(*index.at));
-    if (!index.at) abort();
+    if (!index.at) {
+        conf_arena_set_short(d->arena);
+        return (struct index){ 0 };
+    }
     for (uint32_t i = 0; i < index.count; i++) {
         const char *element = (const char *)e->items->data + i * e->type->size;
         index.at[i] = (struct named){ *(const char *const *)(const void *)element, element, i };
@@ -100,7 +105,7 @@ static struct index index_of(const struct elements *e)
 static const struct named *find_named(const struct index *index, const char *name)
 {
     struct named key = { .name = name };
-    return bsearch(&key, index->at, index->count, sizeof(key), compare_named);
+    return !index->count ? NULL : bsearch(&key, index->at, index->count, sizeof(key), compare_named);
 }
 
 /* One kind of thing, before and after. */
@@ -136,7 +141,7 @@ static bool pair(const struct pairing *p, const struct conf_type *type, const st
                  const struct conf_items *after)
 {
     struct elements old = { before, type }, new = { after, type };
-    struct index olds = index_of(&old), news = index_of(&new);
+    struct index olds = index_of(p->d, &old), news = index_of(p->d, &new);
     bool is_reordered = false;
     uint32_t last = 0;
     for (uint32_t i = 0; after && i < after->count; i++) {
@@ -219,6 +224,7 @@ static void add_moved(struct config_difference *d, const char *pool, double shar
 {
     struct shape_list *list = &d->outcome.moved;
     struct reload_moved *all = conf_arena_alloc(d->arena, (list->count + 1) * sizeof(*all));
+    if (!all) return;
     if (list->count) memcpy(all, list->data, list->count * sizeof(*all));
     all[list->count++] = (struct reload_moved){ pool, share };
     list->data = all;
@@ -280,8 +286,8 @@ static bool is_empty(const struct reload_section *s)
     return !s->added.count && !s->removed.count && !s->changed.count;
 }
 
-void config_difference_find(struct config_difference *d, const struct config *before,
-                            const struct config *after, const struct config *started)
+int config_difference_find(struct config_difference *d, const struct config *before,
+                           const struct config *after, const struct config *started, struct err *err)
 {
     *d = (struct config_difference){ .arena = conf_arena_new() };
     struct reload_outcome *o = &d->outcome;
@@ -296,6 +302,9 @@ void config_difference_find(struct config_difference *d, const struct config *be
     find_settings(d, before, after, started);
     o->is_same = is_empty(&o->listeners) && is_empty(&o->routes) && is_empty(&o->pools) &&
                  is_empty(&o->servers) && is_empty(&o->splits) && !o->settings.count;
+    if (!conf_arena_is_short(d->arena)) return 0;
+    config_difference_fini(d);
+    return err_set(err, "there is no memory to compare the configuration with the one in force; try again");
 }
 
 void config_difference_fini(struct config_difference *d)

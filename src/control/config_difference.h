@@ -13,9 +13,11 @@ struct config_difference {
 };
 
 /* `started`: what weir was started with. Of `outcome` what the run time knows is left at zero: see
- * config_difference_count(). Several milliseconds with pools that hash, whose tables are asked. */
-void config_difference_find(struct config_difference *d, const struct config *before,
-                            const struct config *after, const struct config *started);
+ * config_difference_count(). Several milliseconds with pools that hash, whose tables are asked. -1: there is no memory, and *d is
+ * empty. */
+MUST_CHECK int config_difference_find(struct config_difference *d, const struct config *before,
+                                      const struct config *after, const struct config *started,
+                                      struct err *err);
 /* How many connections it concerns: those of `p`, which has `before` in force. Control thread. */
 void config_difference_count(struct config_difference *d, const struct proxy *p);
 void config_difference_fini(struct config_difference *d);

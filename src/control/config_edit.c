@@ -64,7 +64,8 @@ static int write_tree(const struct conf_tree *tree, char **out, size_t *out_len,
     *out = json_take(&j, out_len);
     json_fini(&j);
     if (*out) return 0;
-    return err_set(err, "as JSON the configuration would have more than %u MiB", CONF_SOURCE_MAX >> 20);
+    return err_set(err, "as JSON the configuration would have more than %u MiB, or there is no memory for it",
+                   CONF_SOURCE_MAX >> 20);
 }
 
 static int edit(struct conf_tree *tree, const char *const *changes, uint32_t count, char **out,
@@ -80,13 +81,16 @@ int config_edit(const char *name, struct slice text, const char *const *changes,
 {
     struct conf_tree tree;
     struct conf_faults *found = calloc(1, sizeof(*found));
-    if (!found) abort();
+    if (!found) return err_set(err, "%s", CONFIG_NO_MEMORY);
+    *faults = NULL;
+    *err->text = 0;
     secret_wipe_begin();
     int result = config_read_tree(&tree, name, text, found);
     if (result < 0)
-        *faults = conf_faults_print(found, &tree, false);
+        *faults = found->is_short ? NULL : conf_faults_print(found, &tree, false);
     else
         result = edit(&tree, changes, count, out, out_len, err);
+    if (result < 0 && !*faults && !*err->text) err_set(err, "%s", CONFIG_NO_MEMORY);
     conf_tree_free(&tree);
     free(found);
     secret_wipe_end();

@@ -20,6 +20,7 @@
 #define FILE_LINE SLICE("# file: ")
 #define INCLUDES_MAX 64u
 #define NAME_MAX_BYTES 1024u
+#define NO_MEMORY "there is no memory to read %s; try again"
 
 bool config_is_json(const char *name)
 {
@@ -140,8 +141,8 @@ static int keep(struct gathering *g, int fd, const struct stat *st, const char *
     *p = (struct part){ .device = st->st_dev, .inode = st->st_ino, .from = g->at, .place = place };
     if (read_open(fd, name, &p->text, &p->len, g->err) < 0) return -1;
     p->name = strdup(name);
-    if (!p->name) abort();
     g->count++;
+    if (!p->name) return err_set(g->err, "there is no memory for %s", name);
     g->total += p->len;
     if (g->total <= CONFIG_FILE_MAX) return 0;
     return err_set(g->err, "with %s the files come to more than %u MiB, and no configuration may", name,
@@ -193,7 +194,10 @@ static int include(struct gathering *g, const struct conf_node *node)
     if (!strpbrk(pattern, "*?[")) return add_file(g, node, pattern);
     glob_t found = { 0 };
     int result = glob(pattern, GLOB_ERR, NULL, &found); /* NOLINT(concurrency-mt-unsafe): no ~ and no users */
-    if (result == GLOB_NOSPACE) abort();
+    if (result == GLOB_NOSPACE) {
+        globfree(&found);
+        return err_set(g->err, "there is no memory for the files that %s includes", g->parts[g->at].name);
+    }
     if (result == GLOB_ABORTED) {
         snprintf(text, sizeof(text), "the folder of %.200s cannot be read: %s", pattern, strerror(errno));
         refuse(g, node, "", text);
@@ -220,6 +224,12 @@ static int include_all(struct gathering *g)
     return result;
 }
 
+static int give_up(struct gathering *g)
+{
+    conf_tree_free(&g->tree);
+    return err_set(g->err, NO_MEMORY, g->parts[g->at].name);
+}
+
 /* What the part at hand includes becomes parts that are still to be looked at. */
 static int look(struct gathering *g, bool *has_include)
 {
@@ -229,16 +239,19 @@ static int look(struct gathering *g, bool *has_include)
     int result = config_is_json(p->name) ? conf_read_json(&g->tree, p->name, text, g->found)
                                          : conf_read_yaml(&g->tree, p->name, text, g->found);
     bool is_good = result == 0 || g->tree.is_decodable;
+    if (g->found->is_short) return give_up(g);
     *g->found = (struct conf_faults){ 0 }; /* what is wrong is found again where all is read */
     result = 0;
     if (is_good && conf_node_get(g->tree.root, "include")) {
         *has_include = true;
-        if (conf_variables_fill(&g->tree, g->found) < 0) *g->found = (struct conf_faults){ 0 };
+        bool is_filled = conf_variables_fill(&g->tree, g->found) == 0;
+        if (g->found->is_short) return give_up(g);
+        if (!is_filled) *g->found = (struct conf_faults){ 0 };
         result = include_all(g);
     }
     if (result == 0 && g->found->count) {
         g->faults = conf_faults_print(g->found, &g->tree, false);
-        result = -1;
+        result = g->faults ? -1 : err_set(g->err, NO_MEMORY, p->name);
     }
     conf_tree_free(&g->tree);
     return result;
@@ -293,11 +306,13 @@ static int gather(struct gathering *g, const char *path, char **text, size_t *le
 int config_gather(const char *path, char **text, size_t *len, char **faults, struct err *err)
 {
     struct gathering *g = calloc(1, sizeof(*g));
-    if (!g) abort();
+    *text = *faults = NULL;
+    if (g) g->found = calloc(1, sizeof(*g->found));
+    if (!g || !g->found) {
+        free(g);
+        return err_set(err, NO_MEMORY, path);
+    }
     g->err = err;
-    g->found = calloc(1, sizeof(*g->found));
-    if (!g->found) abort();
-    *text = NULL;
     secret_wipe_begin();
     int result = gather(g, path, text, len);
     *faults = g->faults;
@@ -342,6 +357,7 @@ static int read_part(struct conf_tree *tree, const char *name, bool is_json, str
 /* Its files are here already. */
 static void drop_include(struct conf_tree *tree)
 {
+    if (!tree->root) return;
     struct conf_node **at = &tree->root->first_child;
     while (tree->root->kind == CONF_NODE_MAP && *at) {
         if (slice_equal((*at)->key, SLICE("include")))
@@ -365,7 +381,11 @@ static int read_others(struct conf_tree *tree, struct slice rest, struct conf_fa
     struct slice name, text;
     int result = 0;
     struct conf_faults *own = calloc(1, sizeof(*own));
-    if (!own) abort();
+    if (!own) {
+        conf_fault_no_memory(faults);
+        tree->is_decodable = false;
+        return -1;
+    }
     while (tree->other_count < CONF_OTHERS_MAX && next_part(&rest, &name, &text)) {
         char called[NAME_MAX_BYTES];
         struct conf_tree other;

@@ -22,7 +22,7 @@ struct discovery {
 
 /* what a configuration needs */
 
-/* One that there is no memory for is as one that fails. */
+/* One that there is no memory for is as one that fails. NULL with places: there is none for any. */
 static struct source **hold(struct discovery *d, const struct config *config, uint32_t *count)
 {
     const struct pool_conf *pools = config->proxy.pools.data;
@@ -92,9 +92,11 @@ static bool change_pool(struct discovery *d, struct pool *p, const struct pool_c
     char quoted[ERR_TEXT_MAX + 64];
     uint32_t left_out, before = p->roster->count;
     const struct pool_conf *found = found_pool_conf(written, arena, &d->finder, &own, &left_out);
-    bool is_same = found_is_same(found, p->roster->conf);
-    uint32_t added = is_same ? 0 : count_missing(p->roster, found);
-    int result = is_same ? 0 : proxy_change_servers(d->proxy, p, found, own, &err);
+    bool is_same = found && found_is_same(found, p->roster->conf);
+    uint32_t added = !found || is_same ? 0 : count_missing(p->roster, found);
+    int result = !found    ? err_set(&err, "there is no memory for its servers")
+                 : is_same ? 0
+                           : proxy_change_servers(d->proxy, p, found, own, &err);
     conf_arena_free(own);
     if (result < 0) {
         log_event(LOG_ERROR, "servers_not_changed", "pool=%s error=%s", p->name,
@@ -203,7 +205,12 @@ void discovery_use(struct discovery *d, const struct config *config)
     struct source **before = d->used;
     uint32_t before_count = d->used_count;
     if (d->is_stopped) return;
-    d->used = hold(d, config, &d->used_count);
+    struct source **held = hold(d, config, &d->used_count);
+    if (!held && proxy_conf_count_places(&config->proxy)) {
+        d->used_count = before_count; /* rather those of before than none */
+        return;
+    }
+    d->used = held;
     let_go(before, before_count);
 }
 

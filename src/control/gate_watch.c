@@ -75,6 +75,7 @@ struct gate_watch {
     struct key_fetcher *fetcher;
     struct mailbox *box; /* of its thread */
     bool is_looking, is_due, is_stopped, has_said_missed;
+    bool needs_seats, needs_keys; /* there was no memory for them: it is tried again */
     struct changes {
         uint64_t applied, refused;
     } gates, auths;
@@ -228,11 +229,12 @@ static void sweep(struct gate_watch *w)
     }
 }
 
-/* A worker asks within one call from its loop: when it reads its mail it holds nothing of what was there before. */
-static void replace(struct gate_watch *w, const struct seat *seat, void *made)
+/* A worker asks within one call from its loop: when it reads its mail it holds nothing of what was there before. False: there
+ * is no memory, and what was there before stays. */
+static bool replace(struct gate_watch *w, const struct seat *seat, void *made)
 {
     struct replaced *r = calloc(1, sizeof(*r));
-    if (!r) abort();
+    if (!r) return false;
     r->kind = seat->kind;
     r->of = seat->of;
     r->arena = conf_arena_get(w->config->arena);
@@ -240,6 +242,7 @@ static void replace(struct gate_watch *w, const struct seat *seat, void *made)
     list_push_back(&w->replaced, &r->link);
     struct mail m = { .deliver = on_passed, .object = r };
     for (uint32_t i = 0; i < w->proxy->worker_count; i++) worker_post(w->proxy->workers[i], &m);
+    return true;
 }
 
 /* looking */
@@ -286,7 +289,10 @@ static void serve(struct gate_watch *w, struct seat *found, struct seat *seat)
     const struct kind *kind = seat->kind;
     if (found->made) {
         uint32_t count = kind->count(seat->of, found->made);
-        replace(w, seat, found->made);
+        if (!replace(w, seat, found->made)) {
+            seat->stamp = seat->refused_stamp = 0; /* it is read again */
+            return;
+        }
         found->made = NULL;
         changes_of(w, kind)->applied++;
         log_event(LOG_INFO, kind->changed, "%s=%u", kind->counted, count);
@@ -302,6 +308,10 @@ static void serve(struct gate_watch *w, struct seat *found, struct seat *seat)
 
 static void watch_on(struct gate_watch *w, struct look *l, bool is_settled)
 {
+    if (!file_watch_set_is_whole(l->watched)) { /* there was no memory */
+        loop_arm(w->loop, &w->poll, SETTLE_MS);
+        return;
+    }
     uint32_t missed = file_watch_set_missed(l->watched);
     file_watch_use(&w->files, l->watched);
     l->watched = NULL;
@@ -391,13 +401,24 @@ static void fetch_keys(struct gate_watch *w)
 {
     struct key_source **sources = calloc(w->count + 1, sizeof(struct key_source *));
     uint32_t count = 0;
-    if (!sources) abort();
+    w->needs_keys = !sources;
+    if (!sources) return;
     for (uint32_t i = 0; i < w->count; i++) {
         const struct auth_file *f = w->seats[i].kind == &keys_kind ? w->seats[i].of : NULL;
         if (f && f->source) sources[count++] = f->source;
     }
     key_fetcher_use(w->fetcher, sources, count);
     free(sources);
+}
+
+static void take_seats(struct gate_watch *w)
+{
+    uint32_t count = find_seats(w->config, NULL);
+    w->seats = calloc(count + 1, sizeof(*w->seats));
+    w->needs_seats = !w->seats;
+    w->count = w->seats ? find_seats(w->config, w->seats) : 0;
+    w->needs_keys = true;
+    if (w->count) file_watch_open(&w->files);
 }
 
 static double read_fetched(void *context)
@@ -440,7 +461,11 @@ static void on_poll(struct timer *t)
 {
     struct gate_watch *w = container_of(t, struct gate_watch, poll);
     sweep(w);
-    if (w->count)
+    if (w->needs_seats) take_seats(w);
+    if (w->needs_keys) fetch_keys(w);
+    if (w->needs_seats || w->needs_keys)
+        loop_arm(w->loop, &w->poll, SETTLE_MS);
+    else if (w->count)
         look(w);
     else if (!list_is_empty(&w->replaced))
         loop_arm(w->loop, &w->poll, SETTLE_MS);
@@ -483,7 +508,11 @@ int gate_watch_new(struct gate_watch **out, struct loop *loop, struct jobs *jobs
         free(w);
         return -1;
     }
-    w->fetcher = key_fetcher_new(on_keys, w);
+    if (!(w->fetcher = key_fetcher_new(on_keys, w))) {
+        mailbox_free(w->box);
+        free(w);
+        return err_set(err, "out of memory at start");
+    }
     w->proxy = proxy;
     list_init(&w->replaced);
     timer_init(&w->poll, on_poll);
@@ -504,15 +533,13 @@ int gate_watch_new(struct gate_watch **out, struct loop *loop, struct jobs *jobs
 void gate_watch_use(struct gate_watch *w, const struct config *config)
 {
     free(w->seats);
+    w->seats = NULL;
     w->config = config;
-    w->count = find_seats(config, NULL);
-    w->seats = calloc(w->count + 1, sizeof(*w->seats));
-    if (!w->seats) abort();
-    find_seats(config, w->seats);
+    take_seats(w);
     fetch_keys(w);
     loop_disarm(w->loop, &w->poll);
-    if (w->count) file_watch_open(&w->files);
-    if (w->count || w->files.set) look(w);
+    if (w->needs_seats || w->needs_keys) loop_arm(w->loop, &w->poll, SETTLE_MS);
+    if (!w->needs_seats && !w->needs_keys && (w->count || w->files.set)) look(w);
 }
 
 void gate_watch_stop(struct gate_watch *w)

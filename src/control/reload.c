@@ -136,19 +136,26 @@ static void run(struct job *job)
     const struct reload *r = q->reload;
     q->status = q->ask.generation && !q->source.number ? 404 : 400;
     q->result = read_text(q);
+    if (q->result < 0 && !q->faults && !*q->err.text) {
+        err_set(&q->err, "%s", CONFIG_NO_MEMORY);
+        q->status = 503;
+    }
     if (q->result == 0 && (q->result = hardening_check(q->config, &q->err)) < 0) q->status = 409;
     if (q->result == 0 && r->o.generations && !q->ask.is_dry) {
         q->status = 500;
         q->result = stage(q);
     }
-    if (q->result == 0) config_difference_find(&q->difference, q->base, q->config, r->started);
+    if (q->result == 0 &&
+        (q->result = config_difference_find(&q->difference, q->base, q->config, r->started, &q->err)) < 0)
+        q->status = 503;
 }
 
 /* Another has come into force meanwhile: it is compared with that. */
 static void compare_again(struct job *job)
 {
     struct question *q = (struct question *)job;
-    config_difference_find(&q->difference, q->base, q->config, q->reload->started);
+    q->result = config_difference_find(&q->difference, q->base, q->config, q->reload->started, &q->err);
+    if (q->result < 0) q->status = 503;
 }
 
 /* It is in force: the file gets its name. */
@@ -325,7 +332,10 @@ static bool apply(struct question *q)
         return false;
     }
     say_changes(q, &q->answer);
-    if (q->ask.is_dry) {
+    /* Who is told that it failed must not find it in force. */
+    bool is_said = q->answer.status == 200;
+    if (!is_said) r->refused++;
+    if (q->ask.is_dry || !is_said) {
         proxy_discard_change(&change);
         return false;
     }

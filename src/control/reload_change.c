@@ -99,8 +99,8 @@ static int check_same(const struct reload_change *c, const struct config *base, 
     size_t len = 0;
     int result = make(c, c->path, text, c->before, &was, &made, &len, faults, err);
     if (result == 0) {
-        config_difference_find(&d, base, was, base);
-        if (!d.outcome.is_same)
+        result = config_difference_find(&d, base, was, base, err);
+        if (result == 0 && !d.outcome.is_same)
             result = err_set(
                 err,
                 "%s does not say what is in force, and weir keeps no other text of that; reload it "

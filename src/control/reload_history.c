@@ -50,7 +50,8 @@ int reload_history_read(int folder, const struct generation *g, struct config **
     char name[32];
     snprintf(name, sizeof(name), "generation-%u.%s", g->number, g->is_json ? "json" : "yaml");
     if (generation_read(folder, g, text, len, err) < 0) return -1;
-    return config_parse(out, name, (struct slice){ *text, *len }, faults);
+    int result = config_parse(out, name, (struct slice){ *text, *len }, faults);
+    return result < 0 && !*faults ? err_set(err, "%s", CONFIG_NO_MEMORY) : result;
 }
 
 /* showing one configuration that was kept, or what one changes of another */
@@ -77,7 +78,11 @@ static void show_difference(const struct look *l, const struct config *after, co
 {
     struct config_difference d;
     struct json j;
-    config_difference_find(&d, before, after, before);
+    struct err err;
+    if (config_difference_find(&d, before, after, before, &err) < 0) {
+        answer_error(out, 503, &err);
+        return;
+    }
     d.outcome.is_dry = true;
     d.outcome.generation = l->found[1].number;
     json_init(&j, ANSWER_TEXT_MAX, true);

@@ -30,7 +30,7 @@ static int read_own_file(struct start *s, const char *path, struct config_notes 
         result = config_parse_noted(&s->config, path, (struct slice){ s->text, s->text_len }, notes, &faults);
     /* From the first message on. */
     if (result == 0) result = log_use(s->config->messages.form, s->config->messages.journal, &err);
-    s->faults = faults || result == 0 ? faults : strdup(err.text);
+    s->faults = faults || result == 0 ? faults : strdup(*err.text ? err.text : CONFIG_NO_MEMORY);
     return result < 0 ? EX_CONFIG : EX_OK;
 }
 

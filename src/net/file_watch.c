@@ -28,6 +28,7 @@ struct file_watch_set {
     int fd;       /* the watch's */
     int *watches; /* of inotify */
     uint32_t watch_count, watch_room, missed;
+    bool is_short;                  /* there was no memory for some of it */
     struct text_set folders, names; /* names: those that make a difference, whatever folder they are in */
 };
 
@@ -49,21 +50,25 @@ static bool has_text(const struct text_set *s, struct slice text)
     return s->size && *place_of(s, hash_of(text));
 }
 
-static void grow(struct text_set *s)
+static bool grow(struct text_set *s)
 {
     struct text_set larger = { .size = s->size ? 2 * s->size : 64, .count = s->count };
     larger.places = calloc(larger.size, sizeof(*larger.places));
-    if (!larger.places) abort();
+    if (!larger.places) return false;
     for (uint32_t i = 0; i < s->size; i++)
         if (s->places[i]) *place_of(&larger, s->places[i]) = s->places[i];
     free(s->places);
     *s = larger;
+    return true;
 }
 
-/* False: it was there. */
-static bool add_text(struct text_set *s, struct slice text)
+/* False: it was there, or there is no memory. */
+static bool add_text(struct file_watch_set *of, struct text_set *s, struct slice text)
 {
-    if (2 * s->count >= s->size) grow(s);
+    if (2 * s->count >= s->size && !grow(s)) {
+        of->is_short = true;
+        return false;
+    }
     uint64_t hash = hash_of(text), *place = place_of(s, hash);
     if (*place) return false;
     *place = hash;
@@ -74,7 +79,7 @@ static bool add_text(struct text_set *s, struct slice text)
 struct file_watch_set *file_watch_set_new(const struct file_watch *w)
 {
     struct file_watch_set *s = calloc(1, sizeof(*s));
-    if (!s) abort();
+    if (!s) return NULL;
     s->fd = w->io.fd;
     return s;
 }
@@ -82,6 +87,11 @@ struct file_watch_set *file_watch_set_new(const struct file_watch *w)
 uint32_t file_watch_set_missed(const struct file_watch_set *s)
 {
     return s->missed;
+}
+
+bool file_watch_set_is_whole(const struct file_watch_set *s)
+{
+    return s && !s->is_short;
 }
 
 void file_watch_set_free(struct file_watch_set *s)
@@ -96,16 +106,21 @@ void file_watch_set_free(struct file_watch_set *s)
 /* `folder` is terminated. Asking again for one that is watched gives the same number. */
 static void watch_folder(struct file_watch_set *s, const char *folder)
 {
-    if (!add_text(&s->folders, slice_of(folder))) return;
+    if (!add_text(s, &s->folders, slice_of(folder))) return;
     int watch = inotify_add_watch(s->fd, folder, EVENTS);
     if (watch < 0) {
         s->missed++;
         return;
     }
     if (s->watch_count == s->watch_room) {
-        s->watch_room = s->watch_room ? 2 * s->watch_room : 16;
-        s->watches = realloc(s->watches, s->watch_room * sizeof(*s->watches));
-        if (!s->watches) abort();
+        uint32_t room = s->watch_room ? 2 * s->watch_room : 16;
+        int *grown = realloc(s->watches, room * sizeof(*grown));
+        if (!grown) {
+            s->is_short = true;
+            return;
+        }
+        s->watches = grown;
+        s->watch_room = room;
     }
     s->watches[s->watch_count++] = watch;
 }
@@ -168,7 +183,7 @@ static enum walk walk_name(struct file_watch_set *s, char path[PATH_MAX], size_t
     size_t folder = begin;
     while (folder && path[folder - 1] == '/') folder--;
     watch_in_front(s, path, folder);
-    add_text(&s->names, (struct slice){ path + begin, end - begin });
+    add_text(s, &s->names, (struct slice){ path + begin, end - begin });
     memcpy(so_far, path, end);
     so_far[end] = 0;
     if (lstat(so_far, &st) < 0) return WALK_END;
@@ -180,7 +195,7 @@ void file_watch_set_add(struct file_watch_set *s, const char *file)
 {
     char path[PATH_MAX];
     uint32_t links = 0;
-    size_t at = 0, len = file ? strlen(file) : 0;
+    size_t at = 0, len = file && s ? strlen(file) : 0;
     if (!len || len >= sizeof(path)) return;
     memcpy(path, file, len + 1);
     for (;;) {

@@ -12,9 +12,12 @@
 /* The folders of some files as they are now; made on any thread, for a watch that is not ended before. */
 struct file_watch;
 struct file_watch_set;
+/* NULL: there is no memory; the next two take that for a set that is not whole. */
 struct file_watch_set *file_watch_set_new(const struct file_watch *w);
 /* NULL is fine. A file that is not there is waited for in the last folder that is. */
 void file_watch_set_add(struct file_watch_set *s, const char *file);
+/* There was memory for all of it: else it is of no use, and made again. */
+bool file_watch_set_is_whole(const struct file_watch_set *s);
 /* Folders that could not be watched. */
 uint32_t file_watch_set_missed(const struct file_watch_set *s);
 void file_watch_set_free(struct file_watch_set *s); /* NULL is fine */

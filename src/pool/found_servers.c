@@ -158,6 +158,21 @@ static void fill(struct copy *c, const struct pool_conf *written, const struct s
     }
 }
 
+/* NULL: there is no memory. */
+static const struct pool_conf *fill_copy(struct copy *c, const struct pool_conf *written,
+                                         const struct servers_finder *finder)
+{
+    c->by_name = c->by_address + BUCKETS;
+    fill(c, written, finder);
+    struct pool_conf *copy = conf_arena_alloc(c->arena, sizeof(*copy));
+    void *servers = conf_arena_alloc(c->arena, c->count * sizeof(*c->servers) + 1);
+    if (conf_arena_is_short(c->arena)) return NULL;
+    *copy = *written;
+    copy->servers = (struct conf_items){ servers, c->count };
+    if (c->count) memcpy(servers, c->servers, c->count * sizeof(*c->servers));
+    return copy;
+}
+
 const struct pool_conf *found_pool_conf(const struct pool_conf *written, struct conf_arena *arena,
                                         const struct servers_finder *finder, struct conf_arena **out_arena,
                                         uint32_t *left_out)
@@ -165,18 +180,13 @@ const struct pool_conf *found_pool_conf(const struct pool_conf *written, struct 
     struct copy c = { .arena = conf_arena_new() };
     c.servers = calloc(SERVERS_MAX, sizeof(*c.servers));
     c.by_address = calloc(2 * BUCKETS, sizeof(*c.by_address));
-    if (!c.servers || !c.by_address) abort();
-    c.by_name = c.by_address + BUCKETS;
-    if (arena) conf_arena_own(c.arena, conf_arena_get(arena), drop_arena);
-    fill(&c, written, finder);
-    struct pool_conf *copy = conf_arena_alloc(c.arena, sizeof(*copy));
-    *copy = *written;
-    copy->servers = (struct conf_items){ conf_arena_alloc(c.arena, c.count * sizeof(*c.servers) + 1),
-                                         c.count };
-    if (c.count) memcpy(copy->servers.data, c.servers, c.count * sizeof(*c.servers));
+    bool has_room = c.arena && c.servers && c.by_address;
+    if (has_room && arena) has_room = conf_arena_own(c.arena, conf_arena_get(arena), drop_arena);
+    const struct pool_conf *copy = has_room ? fill_copy(&c, written, finder) : NULL;
     free(c.servers);
     free(c.by_address);
-    *out_arena = c.arena;
+    if (!copy) conf_arena_free(c.arena);
+    *out_arena = copy ? c.arena : NULL;
     *left_out = c.left_out;
     return copy;
 }

@@ -17,7 +17,8 @@ struct servers_finder {
 /* Whether there are such names in it. */
 bool found_is_needed(const struct pool_conf *written);
 /* `arena`: in which `written` lies; NULL: it outlives the copy. The copy's own arena holds that one; both are the caller's,
- * who owns one reference of it. finder NULL: nobody knows of any server. *left_out: servers for which there was no room. */
+ * who owns one reference of it. finder NULL: nobody knows of any server. *left_out: servers for which there was no room. NULL:
+ * there is no memory, and no arena. */
 const struct pool_conf *found_pool_conf(const struct pool_conf *written, struct conf_arena *arena,
                                         const struct servers_finder *finder, struct conf_arena **out_arena,
                                         uint32_t *left_out);

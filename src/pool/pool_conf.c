@@ -399,6 +399,7 @@ static void check_tls(struct conf_decode *d, const struct conf_node *node, struc
     if (p->tls && servers) check_names(d, servers, p);
     if (p->kind != POOL_EGRESS) return;
     p->egress_tls = p->tls ? p->tls->upstream : tls_upstream_by_default(d->arena);
+    if (!p->egress_tls && !p->tls) conf_decode_set_short(d);
     if (p->tls && p->tls->name)
         conf_decode_fault(d, tls, "name", "leave it out",
                           "in an egress pool the name that is verified is the one that a request asks for");

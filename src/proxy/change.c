@@ -69,6 +69,7 @@ static int make_open_pool(struct proxy_change *c, struct roster **out, const str
     struct conf_arena *own;
     uint32_t left_out;
     const struct pool_conf *found = found_pool_conf(conf, arena, c->proxy->finder, &own, &left_out);
+    if (!found) return err_set(err, "there is no memory for the servers of pool \"%s\"", conf->name);
     int result = make_pool(c, found, own, err);
     conf_arena_free(own);
     if (result < 0) return -1;
@@ -108,7 +109,9 @@ int change_pools(struct proxy_change *c, struct site *s, struct err *err)
     c->pools = calloc(c->pool_room + 1, sizeof(*c->pools));
     c->is_new_pool = calloc(c->pool_room + 1, sizeof(*c->is_new_pool));
     s->pools = calloc(c->pool_room + 1, sizeof(*s->pools));
-    if (!c->pools || !c->is_new_pool || !s->pools) return err_set(err, "out of memory for pools");
+    c->in_force = calloc(c->pool_room + 1, sizeof(struct pool *));
+    if (!c->pools || !c->is_new_pool || !s->pools || !c->in_force)
+        return err_set(err, "out of memory for pools");
     for (uint32_t i = 0; i < s->conf->pools.count; i++)
         if (!add_pool(c, s, &confs[i], s->arena, err)) return -1;
     return 0;
@@ -146,8 +149,8 @@ struct roster *change_debug_pool(struct proxy_change *c, struct site *s, const c
     struct pool_conf *conf = conf_arena_alloc(s->own, sizeof(*conf));
     size_t room = strlen(listener) + strlen(route) + sizeof("debug:/");
     char *name = conf_arena_alloc(s->own, room);
-    snprintf(name, room, "debug:%s/%s", listener, route);
-    if (decode_pool_of(upstream, conf, s->own) < 0) {
+    if (name) snprintf(name, room, "debug:%s/%s", listener, route);
+    if (!name || decode_pool_of(upstream, conf, s->own) < 0) {
         err_set(err, "out of memory for its debug upstream");
         return NULL;
     }
@@ -253,6 +256,7 @@ static void empty(struct proxy_change *c)
 {
     free(c->pools);
     free(c->is_new_pool);
+    free(c->in_force);
     free(c->workers);
     *c = (struct proxy_change){ 0 };
 }
@@ -384,7 +388,8 @@ int proxy_change_servers(struct proxy *p, struct pool *pool, const struct pool_c
     struct roster *before = pool->roster;
     struct pool_env env = p->pool_env;
     env.names_reserve = NAMES_RESERVE;
-    if (pool_prepare(&change, pool, &env, conf, arena, err) < 0) return -1;
+    if (retire_reserve(p, before->count, err) < 0 || pool_prepare(&change, pool, &env, conf, arena, err) < 0)
+        return -1;
     change.roster->seat = before->seat;
     roster_get(before);
     pool_commit(&change);
@@ -422,12 +427,22 @@ static int check_older(const struct proxy *p, struct err *err)
         held);
 }
 
+/* All that may go with the configuration in force. */
+static uint32_t count_all(const struct proxy *p)
+{
+    uint32_t count = 1 + p->listener_count + p->pool_count;
+    for (uint32_t i = 0; i < p->pool_count; i++) count += p->pools[i]->roster->count;
+    for (const struct list *at = p->sockets.next; at != &p->sockets; at = at->next) count++;
+    return count;
+}
+
 int proxy_prepare_change(struct proxy_change *c, struct proxy *p, const struct proxy_conf *conf,
                          struct conf_arena *arena, struct err *err)
 {
     *c = (struct proxy_change){ .proxy = p };
-    if (check_older(p, err) == 0 && prepare_listeners(c, conf, err) == 0 &&
-        site_new(&c->site, c, conf, arena, err) == 0 && prepare_workers(c, err) == 0)
+    if (check_older(p, err) == 0 && retire_reserve(p, count_all(p), err) == 0 &&
+        prepare_listeners(c, conf, err) == 0 && site_new(&c->site, c, conf, arena, err) == 0 &&
+        prepare_workers(c, err) == 0)
         return 0;
     proxy_discard_change(c);
     return -1;
@@ -440,8 +455,8 @@ static void commit_pools(struct proxy_change *c)
     struct proxy *p = c->proxy;
     struct pool **before = p->pools;
     uint32_t before_count = p->pool_count;
-    p->pools = calloc(c->pool_count + 1, sizeof(struct pool *));
-    if (!p->pools) abort(); /* a few pointers, after all that was prepared */
+    p->pools = c->in_force;
+    c->in_force = NULL;
     p->pool_count = c->pool_count;
     for (uint32_t i = 0; i < c->pool_count; i++) {
         struct pool *pool = p->pools[i] = c->pools[i].pool;

@@ -15,6 +15,7 @@ struct proxy_change {
     struct site *site;
     struct pool_change *pools; /* of the configuration's pools, then those of debug upstreams */
     bool *is_new_pool;
+    struct pool **in_force; /* room for all of them: what the proxy will have */
     uint32_t pool_count, pool_room;
     struct listener **listeners;    /* in the configuration's order */
     struct socket_set **sockets;    /* likewise: where each will listen */

@@ -229,6 +229,7 @@ static int build(struct proxy *p, const struct proxy_options *o, struct err *err
     add_gauges(p);
     add_bugs(p->metrics);
     p->challenges = tls_challenges_new();
+    if (!p->challenges) return err_set(err, "out of memory at start");
     if (tls_tickets_new(&p->tickets, err) < 0) return -1;
     if (p->is_detached) return 0;
     if (o->conf->tracing && open_spans(p, o->conf->tracing, err) < 0) return -1;
@@ -321,6 +322,7 @@ void proxy_free(struct proxy *p)
     span_export_close(p->spans);
     free(p->span_source);
     proxy_end_site(p);
+    retirement_fini(&p->retirement);
     for (uint32_t i = 0; p->workers && i < p->worker_count; i++) worker_free(p->workers[i]);
     file_readers_free(p->file_readers);
     metric_registry_free(p->metrics);

@@ -19,11 +19,49 @@ struct retiree {
 void retirement_init(struct retirement *r)
 {
     list_init(&r->waiting);
+    list_init(&r->spare);
+}
+
+void retirement_fini(struct retirement *r)
+{
+    struct list *at;
+    while ((at = list_pop_front(&r->spare))) free(container_of(at, struct retiree, link));
+    r->spare_count = 0;
+}
+
+static struct retiree *retiree_new(const struct proxy *p)
+{
+    return calloc(1, sizeof(struct retiree) + p->worker_count * sizeof(uint64_t));
+}
+
+/* Kept are as many as were asked for last. */
+int retire_reserve(struct proxy *p, uint32_t count, struct err *err)
+{
+    struct retirement *r = &p->retirement;
+    while (r->spare_count > count) {
+        free(container_of(list_pop_front(&r->spare), struct retiree, link));
+        r->spare_count--;
+    }
+    while (r->spare_count < count) {
+        struct retiree *it = retiree_new(p);
+        if (!it) return err_set(err, "there is no memory to look after what goes; try again");
+        list_push_back(&r->spare, &it->link);
+        r->spare_count++;
+    }
+    return 0;
+}
+
+static struct retiree *take_spare(struct retirement *r)
+{
+    struct list *at = list_pop_front(&r->spare);
+    if (at) r->spare_count--;
+    return at ? container_of(at, struct retiree, link) : NULL;
 }
 
 void retire_add(struct proxy *p, const struct retire_kind *kind, void *object)
 {
-    struct retiree *it = calloc(1, sizeof(*it) + p->worker_count * sizeof(it->turns[0]));
+    struct retiree *it = take_spare(&p->retirement);
+    if (!it) it = retiree_new(p);
     if (!it) return;
     it->kind = kind;
     it->object = object;

@@ -6,6 +6,7 @@
  * that workers had posted to the control thread before that is delivered. */
 #pragma once
 
+#include "base/err.h"
 #include "base/list.h"
 #include "net/mailbox.h"
 
@@ -25,10 +26,15 @@ struct retire_kind {
 struct retirement {
     struct list waiting; /* of struct retiree */
     uint32_t count;
+    struct list spare; /* likewise, of nothing yet */
+    uint32_t spare_count;
 };
 
 void retirement_init(struct retirement *r);
-/* Without memory to remember it the thing is never freed: a leak rather than a danger. */
+void retirement_fini(struct retirement *r); /* nothing waits any more */
+/* So many things can be added without memory: before something is put in force that others go for. -1: there is none. */
+MUST_CHECK int retire_reserve(struct proxy *p, uint32_t count, struct err *err);
+/* Without a place and without memory to remember it the thing is never freed: a leak rather than a danger. */
 void retire_add(struct proxy *p, const struct retire_kind *kind, void *object);
 /* Whether something of that kind that is on its way out is it. */
 bool retire_has(const struct proxy *p, const struct retire_kind *kind,

@@ -5,6 +5,8 @@
 #include "conf/decoding.h"
 #include "http/h1_scan.h"
 
+/* A number of seconds. */
+#define AGE_BYTES ((size_t)24)
 #define NAMES_MAX 64
 
 /* An origin, "https://app.example.com:8443" (RFC 6454 6.2); the host may begin with "*.". NULL if it is one, else what is
@@ -64,7 +66,8 @@ static struct slice join(struct conf_arena *arena, const struct conf_items *name
     const char *const *name = names->data;
     size_t size = 1;
     for (uint32_t i = 0; i < names->count; i++) size += strlen(name[i]) + 2;
-    struct text t = text_over(conf_arena_alloc(arena, size), size);
+    char *memory = conf_arena_alloc(arena, size);
+    struct text t = text_over(memory, memory ? size : 0);
     for (uint32_t i = 0; i < names->count; i++) {
         if (i) TEXT_LITERAL(&t, ", ");
         text_add_slice(&t, slice_of(name[i]));
@@ -82,7 +85,8 @@ static void check_cors(struct conf_decode *d, const struct conf_node *node, void
     c->methods_text = join(d->arena, &c->methods);
     c->headers_text = join(d->arena, &c->headers);
     c->expose_text = join(d->arena, &c->expose);
-    struct text age = text_over(conf_arena_alloc(d->arena, 24), 24);
+    char *memory = conf_arena_alloc(d->arena, AGE_BYTES);
+    struct text age = text_over(memory, memory ? AGE_BYTES : 0);
     text_add_u64(&age, c->max_age_ms / 1000);
     c->max_age_text = text_slice(&age);
 }

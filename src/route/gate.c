@@ -52,6 +52,7 @@ struct gate_rules *gate_rules_new(const struct gate_conf *conf, const char **key
 {
     bool has_allow = conf->allow.count || conf->allow_files.count;
     struct prefix_list list = { 0 };
+    *key = NULL;
     struct gate_rules *r = calloc(1, sizeof(*r));
     int result = r ? collect(&list, conf, r, key, err) : err_set(err, "out of memory for a gate");
     if (result == 0) {
@@ -114,7 +115,7 @@ uint64_t gate_conf_stamp(const struct gate_conf *conf)
 struct gate_slot *gate_slot_new(struct gate_rules *rules)
 {
     struct gate_slot *slot = calloc(1, sizeof(*slot));
-    if (!slot) abort();
+    if (!slot) return NULL;
     atomic_init(&slot->rules, rules);
     return slot;
 }

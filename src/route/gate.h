@@ -36,7 +36,7 @@ struct gate_slot {
     uint64_t stamp;          /* of the files as the first rules were read (gate_conf_stamp()) */
 };
 
-/* `rules` are taken, for both. */
+/* `rules` are taken, for both. NULL: there is no memory, and they are not. */
 struct gate_slot *gate_slot_new(struct gate_rules *rules);
 void gate_slot_free(struct gate_slot *slot);
 /* What was there before is the caller's. */

@@ -27,8 +27,13 @@ static void check_gate(struct conf_decode *d, const struct conf_node *node, void
         return;
     }
     conf->slot = gate_slot_new(rules);
+    if (!conf->slot) {
+        gate_rules_free(rules);
+        conf_decode_set_short(d);
+        return;
+    }
     conf->slot->stamp = stamp;
-    conf_arena_own(d->arena, conf->slot, drop_slot);
+    if (!conf_arena_own(d->arena, conf->slot, drop_slot)) conf->slot = NULL;
 }
 
 #define FILE_ROWS                                                                                          \

@@ -166,7 +166,11 @@ static int check_json(const struct page *p, struct err *err)
     struct conf_tree tree;
     struct conf_faults *faults = calloc(1, sizeof(*faults));
     char *memory = malloc(p->room + 1);
-    if (!faults || !memory) abort();
+    if (!faults || !memory) {
+        free(memory);
+        free(faults);
+        return err_set(err, "there is no memory to look at it");
+    }
     struct text sample = text_over(memory, p->room + 1);
     for (uint32_t i = 0; i < p->part_count; i++)
         text_add_slice(&sample, p->parts[i].source == HTTP_SOURCE_TEXT ? p->parts[i].text : SLICE("500"));
@@ -199,12 +203,20 @@ struct page *page_new(struct slice text, enum page_kind kind, struct conf_arena 
 {
     struct page *p = conf_arena_alloc(arena, sizeof(*p));
     struct page_part parts[PARTS_MAX] = { 0 };
+    if (!p) {
+        err_set(err, "there is no memory for it");
+        return NULL;
+    }
     p->kind = kind;
     p->parts = parts;
     struct parsing g = { .page = p, .err = err };
     if (parse(&g, text) < 0 || check_room(p, text.len, err) < 0) return NULL;
     if (kind == PAGE_JSON && check_json(p, err) < 0) return NULL;
     p->parts = conf_arena_alloc(arena, (p->part_count + 1) * sizeof(*p->parts));
+    if (!p->parts) {
+        err_set(err, "there is no memory for it");
+        return NULL;
+    }
     memcpy(p->parts, parts, p->part_count * sizeof(*p->parts));
     return p;
 }

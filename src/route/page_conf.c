@@ -18,6 +18,7 @@ static int read_all(int fd, const char *path, struct conf_arena *arena, struct s
         return err_set(err, "%.300s has more than %u KiB, and no page may", path, PAGE_TEXT_MAX >> 10);
     size_t size = (size_t)st.st_size, len = 0;
     char *text = conf_arena_alloc(arena, size + 1);
+    if (!text) return err_set(err, "there is no memory for %.300s", path);
     while (len < size) {
         ssize_t got = read(fd, text + len, size - len);
         if (got < 0 && errno == EINTR) continue;

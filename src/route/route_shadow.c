@@ -123,13 +123,13 @@ static bool covers(const struct route_conf *a, const struct route_conf *b)
            covers_pairs(&a->query, &b->query, strcmp) && covers_clients(&a->clients, &b->clients);
 }
 
-/* Of all routes, each under each of its hosts. */
+/* Of all routes, each under each of its hosts. NULL: there is no memory. */
 static struct place *list_places(const struct route_conf *routes, uint32_t count, uint32_t *place_count)
 {
     size_t total = 0;
     for (uint32_t i = 0; i < count; i++) total += route_conf_row_count(&routes[i]);
     struct place *places = calloc(total + 1, sizeof(*places));
-    if (!places) abort();
+    if (!places) return NULL;
     *place_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         const char *const *hosts = routes[i].hosts.data;
@@ -150,12 +150,16 @@ static uint32_t find_cover(const struct place *places, uint32_t i)
     return ROUTE_NONE;
 }
 
-void route_shadow_find(const struct route_conf *routes, uint32_t count, uint32_t *shadowed_by)
+bool route_shadow_find(const struct route_conf *routes, uint32_t count, uint32_t *shadowed_by)
 {
     uint32_t place_count;
     struct place *places = list_places(routes, count, &place_count);
     uint32_t *open = calloc(count + 1, sizeof(*open)); /* under how many of its hosts a route can be taken */
-    if (!open) abort();
+    if (!places || !open) {
+        free(open);
+        free(places);
+        return false;
+    }
     for (uint32_t i = 0; i < count; i++) {
         shadowed_by[i] = ROUTE_NONE;
         open[i] = route_conf_row_count(&routes[i]);
@@ -166,6 +170,7 @@ void route_shadow_find(const struct route_conf *routes, uint32_t count, uint32_t
     }
     free(open);
     free(places);
+    return true;
 }
 
 static bool is_path_left_out(const struct route_conf *r)

@@ -295,7 +295,7 @@ int tls_certificate_of(struct tls_certificate **out, X509 *leaf, EVP_PKEY *key, 
 {
     const struct tls_credentials from = { .leaf = leaf, .key = key };
     struct tls_certificate *c = calloc(1, sizeof(*c));
-    if (!c) abort();
+    if (!c) return err_set(err, "there is no memory for a certificate");
     atomic_init(&c->refs, 1);
     int result = check(c, &from, "memory", "memory", err);
     if (result == 0) result = keep(c, &from, "memory", err);
@@ -311,7 +311,11 @@ int tls_certificate_read(struct tls_certificate **out, const char *cert_path, co
 {
     struct tls_credentials *from = calloc(1, sizeof(*from));
     struct tls_certificate *c = calloc(1, sizeof(*c));
-    if (!from || !c) abort();
+    if (!from || !c) {
+        free(from);
+        free(c);
+        return err_set(err, "there is no memory for %s", cert_path);
+    }
     atomic_init(&c->refs, 1);
     int result = read_all(c, from, cert_path, key_path, err);
     credentials_free(from);

@@ -87,7 +87,7 @@ static struct tls_store *make_store(const char *name, const char *authorization)
 struct tls_challenges *tls_challenges_new(void)
 {
     struct tls_challenges *c = calloc(1, sizeof(*c));
-    if (!c) abort();
+    if (!c) return NULL;
     pthread_mutex_init(&c->lock, NULL);
     return c;
 }

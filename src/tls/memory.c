@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -61,6 +62,7 @@ struct kept {
 };
 
 static _Thread_local struct kept kept;
+static _Thread_local uint64_t failures;
 
 /* sizes: 16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, … */
 
@@ -290,24 +292,37 @@ void tls_memory_show(void)
 static void *on_get(size_t bytes, const char *file, int line)
 {
     (void)file, (void)line;
-    return tls_memory_get(bytes);
-}
-
-static void *on_resize(void *place, size_t bytes, const char *file, int line)
-{
-    (void)file, (void)line;
-    if (bytes) return tls_memory_resize(place, bytes);
-    tls_memory_put(place);
-    return NULL;
+    void *place = IS_ADDRESS_SANITIZED ? malloc(bytes) : tls_memory_get(bytes);
+    failures += !place;
+    return place;
 }
 
 static void on_put(void *place, const char *file, int line)
 {
     (void)file, (void)line;
-    tls_memory_put(place);
+    if (IS_ADDRESS_SANITIZED)
+        free(place);
+    else
+        tls_memory_put(place);
+}
+
+static void *on_resize(void *place, size_t bytes, const char *file, int line)
+{
+    if (!bytes) {
+        on_put(place, file, line);
+        return NULL;
+    }
+    void *other = IS_ADDRESS_SANITIZED ? realloc(place, bytes) : tls_memory_resize(place, bytes);
+    failures += !other;
+    return other;
+}
+
+uint64_t tls_memory_failures(void)
+{
+    return failures;
 }
 
 void tls_memory_install(void)
 {
-    if (!IS_ADDRESS_SANITIZED) CRYPTO_set_mem_functions(on_get, on_resize, on_put);
+    CRYPTO_set_mem_functions(on_get, on_resize, on_put);
 }

@@ -68,11 +68,12 @@ int small_file_read(struct small_file *f, const char *path, struct file_stamp *s
     if (is_file) *stamp = stamp_of(&st);
     if (is_file) f->text = malloc(FILE_MAX + 1);
     ssize_t got = f->text ? read_all(f, fd) : -1;
-    bool is_long = f->len > FILE_MAX;
+    bool is_short = is_file && !f->text, is_long = f->len > FILE_MAX;
     close(fd);
     if (got == 0 && !is_long) return 0;
     small_file_wipe(f);
     if (!is_file) return err_set(err, "%s is no file", path);
+    if (is_short) return err_set(err, "there is no memory to read %s", path);
     if (is_long) return err_set(err, "%s has more than 1 MiB, more than such a file has", path);
     return err_set(err, "cannot read %s", path);
 }

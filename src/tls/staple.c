@@ -137,10 +137,13 @@ static int check(const struct looking *l, int64_t now_s, int64_t *until, struct 
     return check_single(l, single, now_s, until, err);
 }
 
-static struct tls_staple *keep(const struct small_file *file, int64_t until)
+static struct tls_staple *keep(const struct small_file *file, int64_t until) /* NULL: there is no memory */
 {
     struct tls_staple *s = calloc(1, sizeof(*s));
-    if (!s || !(s->der = malloc(file->len))) abort();
+    if (!s || !(s->der = malloc(file->len))) {
+        free(s);
+        return NULL;
+    }
     atomic_init(&s->refs, 1);
     s->until = until;
     memcpy(s->der, file->text, file->len);
@@ -158,7 +161,7 @@ int tls_staple_read(struct tls_staple **out, const char *path, const struct tls_
     int result = parse_chain(&l, c, err);
     if (result == 0) result = parse_response(&l, &file, err);
     if (result == 0) result = check(&l, now_s, &until, err);
-    if (result == 0) *out = keep(&file, until);
+    if (result == 0 && !(*out = keep(&file, until))) result = err_set(err, "there is no memory for %s", path);
     ERR_clear_error();
     OCSP_BASICRESP_free(l.basic);
     X509_free(l.leaf);

@@ -249,6 +249,14 @@ static void read_context(struct reading *r, struct file_stamp *stamp)
     s->ca_stamp = *stamp;
 }
 
+static struct tls_store *without_memory(const struct tls_store_asked *asked)
+{
+    struct tls_store_fault fault = { .key = NULL };
+    err_set(&fault.err, "there is no memory for its certificates");
+    asked->on_fault(asked->context, &fault);
+    return NULL;
+}
+
 static struct tls_store *read_store(const struct tls_conf *conf, struct tls_store *before,
                                     const struct tls_store_asked *asked)
 {
@@ -256,20 +264,24 @@ static struct tls_store *read_store(const struct tls_conf *conf, struct tls_stor
     uint32_t files = count_files(conf);
     struct reading r = { .store = s, .before = before, .conf = conf, .asked = asked };
     r.stamps = calloc(files, sizeof(*r.stamps));
-    if (!s || !r.stamps) abort();
+    if (s) s->certificates = calloc(conf->certificates.count + 1, sizeof(struct tls_certificate *));
+    if (!s || !r.stamps || !s->certificates) {
+        if (s) free(s->certificates);
+        free(s);
+        free(r.stamps);
+        return without_memory(asked);
+    }
     atomic_init(&s->refs, 1);
     s->serves_unknown = conf->unknown_name == TLS_UNKNOWN_FIRST;
-    s->certificates = calloc(conf->certificates.count + 1, sizeof(struct tls_certificate *));
-    if (!s->certificates) abort();
     read_certificates(&r);
     read_tickets(&r, &r.stamps[files - 2]);
     read_context(&r, &r.stamps[files - 1]);
-    if (make_table(s) < 0) abort();
+    bool has_table = make_table(s) == 0;
     s->stamp = sum_of(r.stamps, files);
     free(r.stamps);
-    if (before || !r.fault_count) return s;
+    if (has_table && (before || !r.fault_count)) return s;
     tls_store_put(s);
-    return NULL;
+    return has_table ? NULL : without_memory(asked);
 }
 
 struct tls_store *tls_store_new(const struct tls_conf *conf, const struct tls_store_asked *asked)
@@ -286,11 +298,16 @@ struct tls_store *tls_store_renew(struct tls_store *before, const struct tls_con
 struct tls_store *tls_store_of(struct tls_certificate *c)
 {
     struct tls_store *s = calloc(1, sizeof(*s));
-    if (!s || !(s->certificates = calloc(1, sizeof(struct tls_certificate *)))) abort();
-    atomic_init(&s->refs, 1);
-    s->certificates[s->count++] = c;
-    if (make_table(s) < 0) abort();
-    return s;
+    if (s && (s->certificates = calloc(1, sizeof(struct tls_certificate *)))) {
+        atomic_init(&s->refs, 1);
+        s->certificates[s->count++] = c;
+        if (make_table(s) == 0) return s;
+        tls_store_put(s);
+        return NULL;
+    }
+    free(s);
+    tls_certificate_put(c);
+    return NULL;
 }
 
 uint64_t tls_store_stamp(const struct tls_store *s)
@@ -327,7 +344,7 @@ static void stamp_file(void *context, const char *path)
 uint64_t tls_conf_stamp(const struct tls_conf *conf)
 {
     struct stamping s = { .stamps = calloc(count_files(conf), sizeof(struct file_stamp)) };
-    if (!s.stamps) abort();
+    if (!s.stamps) return 0;
     tls_conf_each_file(conf, stamp_file, &s);
     uint64_t sum = sum_of(s.stamps, s.count);
     free(s.stamps);
@@ -402,7 +419,7 @@ struct tls_slot {
 struct tls_slot *tls_slot_new(struct tls_store *store)
 {
     struct tls_slot *slot = calloc(1, sizeof(*slot));
-    if (!slot) abort();
+    if (!slot) return NULL;
     pthread_mutex_init(&slot->lock, NULL);
     slot->store = store;
     return slot;

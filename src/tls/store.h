@@ -31,13 +31,15 @@ struct tls_store_asked {
 /* Reads all of it; NULL where something is wrong. One reference is the caller's. */
 struct tls_store *tls_store_new(const struct tls_conf *conf, const struct tls_store_asked *asked);
 /* What takes the place of `before`, which was made of the same `conf`: read is what has changed. What has a mistake stays as it
- * is in `before`, each certificate by itself, and so does one that is valid now where the new one is not. */
+ * is in `before`, each certificate by itself, and so does one that is valid now where the new one is not. NULL: there is no memory,
+ * which is told as a fault of the whole. */
 struct tls_store *tls_store_renew(struct tls_store *before, const struct tls_conf *conf,
                                   const struct tls_store_asked *asked);
-/* With this one alone, which is taken, and no context of its own. */
+/* With this one alone, which is taken, and no context of its own. NULL: there is no memory. */
 struct tls_store *tls_store_of(struct tls_certificate *c);
 /* Of all its files as they were read, those with a mistake as well, and as they are now: where the two are equal, reading again
- * makes nothing new. 0, of what is read: it was so young that it has to be read again. */
+ * makes nothing new. 0, of what is read: it was so young that it has to be read again; as they are now: there is no memory to
+ * tell. */
 uint64_t tls_store_stamp(const struct tls_store *s);
 uint64_t tls_conf_stamp(const struct tls_conf *conf);
 /* NULL for one that is not configured. */
@@ -61,7 +63,7 @@ struct tls_tickets *tls_store_tickets(const struct tls_store *s);
 /* The place of a configuration where its store is: another may come there, while handshakes go on with the one that they
  * began with. */
 struct tls_slot;
-/* The reference is taken. */
+/* The reference is taken. NULL: there is no memory, and it is not. */
 struct tls_slot *tls_slot_new(struct tls_store *store);
 void tls_slot_free(struct tls_slot *slot);
 /* A reference of the caller's. Any thread. */

@@ -40,7 +40,9 @@ static struct tls_tickets *make(bool rotates)
     struct slice zeroes = { (const char *)none, sizeof(none) };
     t->keys = (struct key *)(uintptr_t)secret_copy(t->secrets, zeroes);
     t->rotates = rotates;
-    return t;
+    if (t->keys) return t;
+    tls_tickets_put(t);
+    return NULL;
 }
 
 int tls_tickets_new(struct tls_tickets **out, struct err *err)

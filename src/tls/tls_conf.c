@@ -7,6 +7,7 @@
 #include "conf/arena.h"
 #include "conf/decode.h"
 #include "conf/decoding.h"
+#include "tls/memory.h"
 #include "tls/staple.h"
 #include "tls/store.h"
 
@@ -172,6 +173,7 @@ static const struct conf_type unknown_type = { .name = "unknown name", .names = 
 struct telling {
     struct conf_decode *d;
     const struct conf_node *node;
+    uint64_t failures; /* tls_memory_failures() before it began */
 };
 
 static const struct conf_node *certificate_node(const struct conf_node *node, uint32_t n)
@@ -187,7 +189,10 @@ static void on_fault(void *context, const struct tls_store_fault *fault)
     const struct telling *t = context;
     const struct conf_node *at = fault->is_certificate ? certificate_node(t->node, fault->certificate)
                                                        : t->node;
-    conf_decode_fault(t->d, at, fault->key, "", "%s", fault->err.text);
+    if (tls_memory_failures() != t->failures)
+        conf_decode_set_short(t->d);
+    else
+        conf_decode_fault(t->d, at, fault->key, "", "%s", fault->err.text);
 }
 
 /* An expired one is served all the same: it is the clients' to refuse it, and weir must start again whatever the date. */
@@ -229,7 +234,7 @@ bool tls_conf_has_acme(const struct tls_conf *conf)
 
 void tls_conf_read(struct conf_decode *d, const struct conf_node *node, struct tls_conf *conf)
 {
-    struct telling telling = { d, node };
+    struct telling telling = { d, node, tls_memory_failures() };
     const struct tls_certificate_conf *confs = conf->certificates.data;
     const struct tls_store_asked asked = { .now_s = (int64_t)(clock_wall_ns() / NS_PER_S),
                                            .reads_all = true,
@@ -238,7 +243,15 @@ void tls_conf_read(struct conf_decode *d, const struct conf_node *node, struct t
     struct tls_store *store = tls_store_new(conf, &asked);
     if (!store) return;
     conf->slot = tls_slot_new(store);
-    conf_arena_own(d->arena, conf->slot, drop_slot);
+    if (!conf->slot) {
+        tls_store_put(store);
+        conf_decode_set_short(d);
+        return;
+    }
+    if (!conf_arena_own(d->arena, conf->slot, drop_slot)) {
+        conf->slot = NULL;
+        return;
+    }
     for (uint32_t i = 0; i < tls_store_count(store); i++) {
         const struct tls_certificate *c = tls_store_certificate(store, i);
         const struct conf_node *at = certificate_node(node, i);

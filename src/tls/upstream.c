@@ -76,8 +76,8 @@ static int fill(struct tls_upstream *u, const struct tls_upstream_conf *conf, co
     *key = "ca";
     if (conf->verify == TLS_VERIFY_ON && tls_trust_read(&u->trust, conf->ca, err) < 0) return -1;
     *key = NULL;
-    if (conf->ca) u->ca = strdup(conf->ca);
-    if (conf->name) u->name = strdup(conf->name);
+    if ((conf->ca && !(u->ca = strdup(conf->ca))) || (conf->name && !(u->name = strdup(conf->name))))
+        return err_set(err, "there is no memory for its TLS");
     if (set_rules(u, conf, err) < 0) return -1;
     return take_print(u, conf, err);
 }
@@ -86,7 +86,8 @@ int tls_upstream_new(struct tls_upstream **out, const struct tls_upstream_conf *
                      struct err *err)
 {
     struct tls_upstream *u = calloc(1, sizeof(*u));
-    if (!u) abort();
+    *key = NULL;
+    if (!u) return err_set(err, "there is no memory for its TLS");
     atomic_init(&u->refs, 1);
     if (fill(u, conf, key, err) == 0) {
         *out = u;

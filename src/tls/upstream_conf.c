@@ -7,6 +7,7 @@
 #include "conf/arena.h"
 #include "conf/decode.h"
 #include "conf/decoding.h"
+#include "tls/memory.h"
 #include "tls/upstream.h"
 
 #define NAME_BYTES_MAX 253
@@ -45,8 +46,7 @@ struct tls_upstream *tls_upstream_by_default(struct conf_arena *arena)
     const char *key;
     struct err err;
     if (tls_upstream_new(&u, &conf, &key, &err) < 0) return NULL;
-    conf_arena_own(arena, u, drop);
-    return u;
+    return conf_arena_own(arena, u, drop) ? u : NULL;
 }
 
 /* It does not keep weir from starting: whoever asks for it refuses it, and the others do not care. */
@@ -83,16 +83,23 @@ static void check_upstream(struct conf_decode *d, const struct conf_node *node, 
 {
     struct tls_upstream_conf *conf = object;
     const char *key = NULL;
+    uint64_t failures = tls_memory_failures();
     struct err err;
     if (conf->name && !is_address(conf->name) && !is_host_name(conf->name))
         conf_decode_fault(d, node, "name", "write it like api.example.com or 10.0.0.1",
                           "\"%.80s\" is neither a host's name nor an address", conf->name);
     note_verify(d, node, conf);
     if (tls_upstream_new(&conf->upstream, conf, &key, &err) < 0) {
-        conf_decode_fault(d, node, key, "", "%s", err.text);
+        if (tls_memory_failures() != failures)
+            conf_decode_set_short(d);
+        else
+            conf_decode_fault(d, node, key, "", "%s", err.text);
         return;
     }
-    conf_arena_own(d->arena, conf->upstream, drop);
+    if (!conf_arena_own(d->arena, conf->upstream, drop)) {
+        conf->upstream = NULL;
+        return;
+    }
     if (conf->certificate)
         note_age(d, node, tls_upstream_certificate(conf->upstream), conf->certificate->cert);
 }

@@ -272,7 +272,7 @@ static void want(uint32_t count)
         all[i] = c;
     }
     const struct acme_plan plan = { arena, kept, path, all, count };
-    acme_keeper_use(keeper, &plan);
+    assert_true(acme_keeper_use(keeper, &plan));
     conf_arena_free(arena);
     pass(1);
 }

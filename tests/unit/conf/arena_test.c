@@ -52,8 +52,8 @@ static void what_it_owns_ends_with_the_last_reference(void **state)
     (void)state;
     struct conf_arena *arena = conf_arena_new();
     dropped = 0;
-    conf_arena_own(arena, &dropped, drop);
-    conf_arena_own(arena, &dropped, drop);
+    assert_true(conf_arena_own(arena, &dropped, drop));
+    assert_true(conf_arena_own(arena, &dropped, drop));
     conf_arena_free(conf_arena_get(arena));
     assert_int_equal(dropped, 0);
     conf_arena_free(arena);
