@@ -381,6 +381,12 @@ static void retire_servers(struct proxy *p, const struct roster *before)
     }
 }
 
+/* What is on its way out when the process ends: a site, its listeners and pools. */
+static uint32_t count_at_end(const struct proxy *p)
+{
+    return 1 + p->listener_count + p->pool_count;
+}
+
 int proxy_change_servers(struct proxy *p, struct pool *pool, const struct pool_conf *conf,
                          struct conf_arena *arena, struct err *err)
 {
@@ -388,7 +394,8 @@ int proxy_change_servers(struct proxy *p, struct pool *pool, const struct pool_c
     struct roster *before = pool->roster;
     struct pool_env env = p->pool_env;
     env.names_reserve = NAMES_RESERVE;
-    if (retire_reserve(p, before->count, err) < 0 || pool_prepare(&change, pool, &env, conf, arena, err) < 0)
+    if (retire_reserve(p, count_at_end(p) + before->count, err) < 0 ||
+        pool_prepare(&change, pool, &env, conf, arena, err) < 0)
         return -1;
     change.roster->seat = before->seat;
     roster_get(before);
@@ -427,10 +434,11 @@ static int check_older(const struct proxy *p, struct err *err)
         held);
 }
 
-/* All that may go with the configuration in force. */
-static uint32_t count_all(const struct proxy *p)
+/* All that may go with the configuration in force; what the next has goes at the end. */
+static uint32_t count_all(const struct proxy *p, const struct proxy_conf *next)
 {
-    uint32_t count = 1 + p->listener_count + p->pool_count;
+    uint32_t count = count_at_end(p) + 1 + next->listeners.count + next->pools.count +
+                     count_debug_routes(next);
     for (uint32_t i = 0; i < p->pool_count; i++) count += p->pools[i]->roster->count;
     for (const struct list *at = p->sockets.next; at != &p->sockets; at = at->next) count++;
     return count;
@@ -440,7 +448,7 @@ int proxy_prepare_change(struct proxy_change *c, struct proxy *p, const struct p
                          struct conf_arena *arena, struct err *err)
 {
     *c = (struct proxy_change){ .proxy = p };
-    if (check_older(p, err) == 0 && retire_reserve(p, count_all(p), err) == 0 &&
+    if (check_older(p, err) == 0 && retire_reserve(p, count_all(p, conf), err) == 0 &&
         prepare_listeners(c, conf, err) == 0 && site_new(&c->site, c, conf, arena, err) == 0 &&
         prepare_workers(c, err) == 0)
         return 0;
