@@ -115,13 +115,13 @@ static void show_past(const struct admin_request *rq, struct answer *out)
 {
     struct profile_history *history = profiler_history(rq->profiler);
     uint64_t at_ns = 0, diff_ns = 0;
+    if (!parse_minute(rq->query[2], &at_ns) || (rq->query[3].data && !parse_minute(rq->query[3], &diff_ns))) {
+        answer_problem(out, 400, "at and diff are minutes of a day, such as 14:03.");
+        return;
+    }
     if (!history) {
         answer_problem(out, 404,
                        "No profiles are kept; set `profile: {continuous: true}` in the configuration.");
-        return;
-    }
-    if (!parse_minute(rq->query[2], &at_ns) || (rq->query[3].data && !parse_minute(rq->query[3], &diff_ns))) {
-        answer_problem(out, 400, "at and diff are minutes of a day, such as 14:03.");
         return;
     }
     struct flame_question *q = calloc(1, sizeof(*q));

@@ -32,6 +32,7 @@ struct question {
     struct http_fault fault;
     uint16_t status;
     bool is_problem; /* RFC 9457 */
+    bool is_foreign; /* a 200 with what weir does not answer with: nothing of it is looked at */
     char *body;
     size_t body_len, body_cap;
     bool (*on_piece)(void *context, struct slice piece); /* NULL: the body is kept */
@@ -126,6 +127,17 @@ static void on_writable(struct http_stream *s)
 
 /* the answer */
 
+static const char *expected_type(const struct question *q)
+{
+    if (q->on_piece) return "text/event-stream";
+    return q->rq->type ? q->rq->type : "application/json";
+}
+
+static bool is_of_type(struct slice type, struct slice wanted)
+{
+    return type.len >= wanted.len && slice_equal_fold((struct slice){ type.data, wanted.len }, wanted);
+}
+
 static void on_head(struct http_stream *s, struct http_head *head, unsigned flags)
 {
     (void)flags;
@@ -133,8 +145,12 @@ static void on_head(struct http_stream *s, struct http_head *head, unsigned flag
     if (head->status < 200) return;
     struct slice type = http_field_value(http_head_find(head, HTTP_FIELD_CONTENT_TYPE));
     q->status = head->status;
-    q->is_problem = type.len >= 24 &&
-                    slice_equal_fold((struct slice){ type.data, 24 }, SLICE("application/problem+json"));
+    q->is_problem = is_of_type(type, SLICE("application/problem+json"));
+    q->is_foreign = q->status == 200 && !is_of_type(type, slice_of(expected_type(q)));
+    if (q->is_foreign) {
+        finish(q, ANSWERED);
+        return;
+    }
     if (q->on_piece && q->status == 200) loop_disarm(&q->loop, &q->timer); /* it comes when it comes */
     if (s->is_ended) finish(q, ANSWERED);
 }
@@ -334,6 +350,13 @@ static int conclude(const struct question *q, struct err *err)
         err_set(err, "the answer of %s is over %u MiB or memory is out", at, ANSWER_MAX >> 20);
         return EX_UNAVAILABLE;
     case ANSWERED: break;
+    }
+    if (q->is_foreign) {
+        err_set(err,
+                "it is no weir that answers at %s: what comes is not %s; give weir's admin address with "
+                "--admin ADDR",
+                at, expected_type(q));
+        return EX_PROTOCOL;
     }
     return q->status == 200 && (q->body || q->on_piece) ? EX_OK : say_refused(q, at, err);
 }

@@ -13,6 +13,7 @@ struct api_request {
     uint32_t wait_ms;     /* for the answer; 0: 5 s */
     bool is_text;         /* the body may be something else than JSON */
     const char *if_match; /* an entity tag; NULL: whatever is in force */
+    const char *type;     /* the media type that the answer is to have; NULL: application/json */
     bool keeps_problem;   /* with EX_DATAERR `body` has the problem (RFC 9457) in which weir says why */
 };
 

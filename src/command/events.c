@@ -56,6 +56,7 @@ static void show(const struct conf_node *e)
     const struct conf_node *fields = document_get(e, "fields");
     for (const struct conf_node *n = fields ? fields->first_child : NULL; n; n = n->next) {
         char text[1024];
+        if (n->kind == CONF_NODE_SCALAR && !n->text.len) continue; /* that there is no detail says nothing */
         snprintf(text, sizeof(text), "  %.*s: %.*s", SLICE_ARGS(n->key), SLICE_ARGS(n->text));
         printable_mask(text);
         fputs(text, stdout);

@@ -98,6 +98,7 @@ int flame_command(int argc, char **argv)
     if (t.is_cut) return options_fault(&flame_syntax, "--at and --diff are minutes, such as 14:03");
     struct api_request rq = { .method = HTTP_GET,
                               .path = path,
+                              .type = "text/html",
                               .wait_ms = MAKING_MS + (o.at ? 0 : (uint32_t)(o.seconds * 1000)) };
     code = api_target_find(&o.api, &to, &err);
     if (code == EX_OK) code = api_client_ask(&to, &rq, &page, &len, &err);

@@ -38,7 +38,8 @@ static int parse_moment(const char *text, uint64_t *out_s, struct err *err)
     if (*out_s || entry_u64(s, out_s)) return 0;
     if (quantity_parse_ms(s, &ms, err) < 0)
         return err_set(err, " is no moment; write one like 2026-03-12T10:00:00Z, or 10m for ten minutes ago");
-    *out_s = clock_wall_ns() / NS_PER_S - ms / 1000;
+    uint64_t now_s = clock_wall_ns() / NS_PER_S, ago_s = ms / 1000;
+    *out_s = ago_s < now_s ? now_s - ago_s : 1; /* 0 is for what is not given */
     return 0;
 }
 
@@ -183,6 +184,8 @@ static int act(unsigned i, const struct words *words, struct logs_options *o)
     if (code != EX_OK) return code;
     o->files = words->items + 1;
     o->file_count = words->count - 1;
+    if (o->to_s && o->from_s > o->to_s)
+        return options_fault(&logs_syntax, "--until is before --since: nothing lies between them");
     if (!o->file_count && !o->error_log_count)
         return options_fault(&logs_syntax, "no file is given; - is standard input");
     if (o->is_following && actions[i].run != logs_why)

@@ -39,6 +39,15 @@ const struct syntax maintenance_syntax = {
         "77 wrong token, 78 it is refused.\n",
 };
 
+/* A listener that is out takes its routes with it, whatever is said of them. */
+static bool is_out(const struct conf_node *list, const char *listener)
+{
+    for (const struct conf_node *n = list ? list->first_child : NULL; n; n = n->next)
+        if (!document_get(n, "route") && strcmp(document_text(n, "listener"), listener) == 0)
+            return document_is_true(n, "enabled");
+    return false;
+}
+
 static int tell(struct slice text)
 {
     struct conf_tree tree;
@@ -54,7 +63,11 @@ static int tell(struct slice text)
         const char *route = document_text(n, "route");
         table_add(&t, "%s", document_text(n, "listener"));
         table_add(&t, "%s", strcmp(route, "-") == 0 ? "" : route);
-        table_add(&t, "%s", document_is_true(n, "enabled") ? "out for maintenance" : "served");
+        if (document_is_true(n, "enabled"))
+            table_add(&t, "out for maintenance");
+        else
+            table_add(&t, "%s",
+                      is_out(list, document_text(n, "listener")) ? "out with its listener" : "served");
     }
     int result = table_print(&t, stdout);
     table_fini(&t);

@@ -9,6 +9,8 @@
 #include "proxy/site.h"
 
 #define EXPLAIN_HEADERS_MAX 100u
+/* So many listeners are looked at for the one that was meant. */
+#define NAMED_MAX 64u
 
 static const struct conf_field fields[] = {
     { "method", CONF_STRING(struct explain_conf, method), .min = 1, .max = 32, .preset = "GET",
@@ -50,6 +52,17 @@ static int no_listener(enum url_scheme scheme, struct err *err)
     }
 }
 
+static int refuse_listener(const struct site *s, const char *name, struct err *err)
+{
+    const char *names[NAMED_MAX];
+    uint32_t count = 0;
+    for (; count < s->listener_count && count < NAMED_MAX; count++)
+        names[count] = s->listeners[count].listener->name;
+    const char *nearest = conf_nearest(slice_of(name), names, count);
+    return nearest ? err_set(err, "there is no listener \"%s\"; did you mean \"%s\"?", name, nearest)
+                   : err_set(err, "there is no listener \"%s\"; GET /api/v1/listeners lists them", name);
+}
+
 static int find_named_listener(const struct proxy *p, const char *name, enum url_scheme scheme,
                                const struct route_set **out, struct err *err)
 {
@@ -65,7 +78,7 @@ static int find_named_listener(const struct proxy *p, const char *name, enum url
                            l->conf->tls ? "TLS" : "plain HTTP", l->conf->tls ? "https" : "http");
         return 0;
     }
-    return err_set(err, "there is no listener \"%s\"", name);
+    return refuse_listener(p->site, name, err);
 }
 
 static int find_listener(const struct proxy *p, const char *name, enum url_scheme scheme,

@@ -37,6 +37,15 @@ def test_the_version_is_said_by_whatever_word(word):
     assert done.returncode == 0 and done.stdout.startswith("weir "), done.stderr
 
 
+@pytest.mark.parametrize("command", ["tail", "events", "events --follow", "flame --seconds 1 -o -", "top --once", "why last",
+                                     "maintenance", "reload", "upgrade", "audit", "logs follow edge"])
+def test_what_answers_and_is_no_weir_is_told(command, scene):
+    other = scene.server()  # whose answer to everything is "ok"
+    done = run_command(*command.split(), "--admin", other.address)
+    assert (done.returncode, done.stdout) == (76, ""), done.stderr
+    assert "it is no weir that answers at %s: what comes is not " % other.address in done.stderr
+
+
 def test_what_top_cannot_sort_by_is_wrong_usage():
     for options in (["--sort", "size"], ["--view", "pools", "--sort", "state"]):
         done = run_command("top", "--once", *options)

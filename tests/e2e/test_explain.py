@@ -12,6 +12,7 @@ from ports import reserve_port
 from tls import Pki
 from weir import make_config, run_command
 
+JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 USAGE, DATA, UNAVAILABLE, PROTOCOL, NO_PERMISSION, CONFIG = 64, 65, 69, 76, 77, 78
 PROBLEM = ("Content-Type", "application/problem+json")
 LISTENER = {"routes": [
@@ -119,6 +120,7 @@ def test_what_the_url_begins_with_says_which_listener(tmp_path):
     for url, listener in ("https://a.example/", "secure"), ("http://a.example/", "web"), ("/", "web"), ("https://a.example?x", "secure"):
         assert explain(path, url=url)["listener"] == listener, url
     assert 'listener "web" speaks plain HTTP; write the URL with http://' in refuse(DATA, "-c", path, "--listener", "web", "https://a.example/")
+    assert 'there is no listener "secrue"; did you mean "secure"?' in refuse(DATA, "-c", path, "--listener", "secrue", "/")
     assert 'listener "secure" speaks TLS; write the URL with https://' in refuse(DATA, "-c", path, "--listener", "secure", "http://a.example/")
 
 
@@ -294,12 +296,12 @@ def test_nobody_there_exits_with_69_and_a_remedy(tmp_path):
     (message.response(404, ("Content-Type", "text/html"), reason="Not Found"), PROTOCOL),
     (message.response(301, ("Location", "http://127.0.0.1:1/"), reason="Moved"), PROTOCOL),
     (message.response(200, body=b"<html>"), PROTOCOL),
-    (message.response(200, body=b"[" * 5000), PROTOCOL),
+    (message.response(200, ("Content-Type", "application/json"), body=b"[" * 5000), PROTOCOL),
     (message.response(503, PROBLEM, body=b'{"detail": "later\\u001b[2J"}'), UNAVAILABLE),
     (message.response(403, PROBLEM, body=b'{"detail": "not you"}'), NO_PERMISSION),
     (message.response(500, PROBLEM, body=b"{"), PROTOCOL),
-    (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", UNAVAILABLE),
-    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", PROTOCOL),
+    (JSON_HEAD + b"Content-Length: 100\r\n\r\nshort", UNAVAILABLE),
+    (JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", PROTOCOL),
     (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 20000, PROTOCOL),
     (b"", UNAVAILABLE),
 ], ids=range(12))
@@ -315,7 +317,7 @@ def test_an_answer_without_end_is_bounded(scene):
     def pour(connection):
         for _ in range(64):
             connection.send(b"%x\r\n%b\r\n" % (len(piece), piece))
-    server = scene.server([broken.receive, broken.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), pour])
+    server = scene.server([broken.receive, broken.send(JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\n"), pour])
     assert "32 MiB" in refuse(UNAVAILABLE, "--admin", server.address, "/")
 
 
@@ -327,11 +329,10 @@ def test_an_answer_that_never_comes_is_given_up(scene):
 @pytest.mark.parametrize("form", ["chunked", "interim", "close-delimited", "byte by byte"])
 def test_every_framing_of_an_answer_is_read(form, scene):
     body = json.dumps({"listener": "web", "route": None}).encode()
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     whole = message.response(200, ("Content-Type", "application/json"), body=body)
-    answer = {"chunked": head + b"Transfer-Encoding: chunked\r\n\r\n" + message.chunked(body[:5], body[5:]),
+    answer = {"chunked": JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + message.chunked(body[:5], body[5:]),
               "interim": b"HTTP/1.1 103 Early Hints\r\n\r\n" + whole,
-              "close-delimited": head + b"\r\n" + body}.get(form, whole)
+              "close-delimited": JSON_HEAD + b"\r\n" + body}.get(form, whole)
     send = broken.send_pieces(answer) if form == "byte by byte" else broken.send(answer)
     server = scene.server([broken.receive, send, broken.close])
     assert lines_of("--admin", server.address, "/")["route"].endswith("none takes it")

@@ -232,6 +232,7 @@ def test_each_has_help(command):
     (["nothing"], 64, 'what is "nothing"'),
     (["stats", "/nowhere"], 66, "cannot open /nowhere"),
     (["stats", "{log}", "--where", "status>=x"], 64, "column 9"),
+    (["stats", "{log}", "--since", "5m", "--until", "10m"], 64, "--until is before --since: nothing lies between them"),
     (["stats", "{log}", "--where", "staus==401"], 64, 'there is no "staus"; did you mean "status"?'),
     (["stats", "{log}", "--log-format", "nothing"], 64, "is no format"),
     (["stats", "{log}", "--format", "csv"], 64, "txt, json; what a log looks like is said by --log-format"),
