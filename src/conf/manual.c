@@ -25,6 +25,19 @@ static void put_cell(struct manual *m, const char *text)
     }
 }
 
+/* As pages that show Markdown make it of a heading: small letters, digits and hyphens, nothing else. */
+static void put_anchor(struct manual *m, const char *name)
+{
+    for (const char *c = name; *c; c++) {
+        if (*c == '_' || *c == ' ' || *c == '-')
+            text_add_char(m->out, '-');
+        else if ((*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z'))
+            text_add_char(m->out, *c);
+        else if (*c >= 'A' && *c <= 'Z')
+            text_add_char(m->out, (char)(*c - 'A' + 'a'));
+    }
+}
+
 static void put_link(struct manual *m, const struct conf_type *type)
 {
     char name[64];
@@ -32,7 +45,7 @@ static void put_link(struct manual *m, const struct conf_type *type)
     put_text(m, "[");
     put_text(m, type->name);
     put_text(m, "](#");
-    for (const char *c = name; *c; c++) text_add_char(m->out, *c == '_' ? '-' : *c);
+    put_anchor(m, name);
     put_text(m, ")");
 }
 

@@ -1,6 +1,7 @@
 #include "route/rewrite.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/bug.h"
 #include "conf/decode.h"
@@ -34,6 +35,15 @@ static void check_groups(struct conf_decode *d, const struct conf_node *node, co
                           highest_group(r->to), count);
 }
 
+/* nginx's rewrite takes the rest for arguments. */
+static void note_query(struct conf_decode *d, const struct conf_node *node, const char *key, const char *text)
+{
+    if (text && strchr(text, '?'))
+        conf_decode_note(
+            d, node, key, "leave it out: the request's own query stays as it is",
+            "a ? in `%s` is a character of the path, which goes out as %%3F, and begins no query", key);
+}
+
 static void check_rewrite(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     const struct rewrite_conf *r = object;
@@ -51,6 +61,8 @@ static void check_rewrite(struct conf_decode *d, const struct conf_node *node, v
         conf_decode_fault(d, node, "regex", "", "%s", err.text);
     else if (r->regex && r->to)
         check_groups(d, node, r);
+    note_query(d, node, "to", r->to);
+    note_query(d, node, "add_prefix", r->add_prefix);
     if (r->add_prefix && r->add_prefix[0] != '/')
         conf_decode_fault(d, node, "add_prefix", "begin it with a slash", "\"%s\" cannot begin a path",
                           r->add_prefix);

@@ -357,6 +357,8 @@ DOUBTFUL = {
     "a state without a directory": (GOOD + "logs: {«state: /nowhere/state, sources: {a: {path: /var/log/a, format: combined}}}\n",
                                     r"no directory /nowhere/state;"),
     "a state that is a file": (GOOD + "«state: /etc/passwd\n", r"/etc/passwd is a file, not a folder; name a folder$"),
+    "a query in what a path becomes": (route("{name: a, path_prefix: /a, rewrite: {regex: '^/a', «to: '/b?c=1'}, pool: web}"),
+                                       r"a \? in `to` is a character of the path.*begins no query"),
     "files of a folder that is not there": (route("{name: a, path_prefix: /a, «files: /nowhere/www}"),
                                             r"folder /nowhere/www is not there.*file_no_root"),
     "files of what is no folder": (route("{name: a, path_prefix: /a, «files: {root: /etc/passwd}}"), r"/etc/passwd is no folder"),

@@ -49,6 +49,23 @@ def test_there_are_configurations_in_the_manual():
     assert len(CONFIGURATIONS) >= 20
 
 
+def anchors(path):
+    """Of a page's headings, as they are made where the pages are shown."""
+    with open(path) as file:
+        text = re.sub(r"^```.*?^```$", "", file.read(), flags=re.MULTILINE | re.DOTALL)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_refers_to_within_a_page_is_there(page):
+    path = os.path.join(ROOT, page)
+    with open(path) as file:
+        text = file.read()
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]*)\)", text):
+        there = os.path.join(os.path.dirname(path), target) if target else path
+        assert anchor in anchors(there), f"{page} refers to {target}#{anchor}"
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_refers_to_is_there(page):
     with open(os.path.join(ROOT, page)) as file:

@@ -69,8 +69,10 @@ def test_a_route_is_out_and_the_others_are_not(scene):
 
 
 def test_what_no_route_takes_is_out_too(scene):
-    routes = [{"name": "shop", "path_prefix": "/shop", "pool": "web"}]
+    routes = [{"name": "shop", "path_prefix": "/shop", "pool": "web", "maintenance": {"enabled": False}}]
     weir = scene.proxy(scene.server(), listener={"routes": routes, "maintenance": AWAY})
+    assert command(weir).stdout.splitlines() == ["web        out for maintenance", "web  shop  out with its listener"]
+    assert scene.client(weir).ask("GET", "/shop").status == 503
     assert scene.client(weir).ask("GET", "/other").status == 503
     assert scene.client(weir, source="127.0.0.9").ask("GET", "/other").status == 404
 
