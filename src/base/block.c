@@ -11,6 +11,8 @@
 /* Of each kind, before it goes back to the system; while memory is short, enough for one request after the other. */
 #define KEEP_BYTES (1u << 20)
 #define KEEP_WHEN_TIGHT_BYTES (16u << 10)
+/* Of each kind, that go back in one call: some milliseconds of the system's time. */
+#define SETTLE_MAX 512u
 
 bool budget_take(struct budget *budget, uint64_t bytes)
 {
@@ -35,9 +37,14 @@ void block_pool_init(struct block_pool *pool, struct budget *budget)
     for (uint32_t c = 0; c < BLOCK_CLASSES; c++) list_init(&pool->chunks[c]);
 }
 
+static uint64_t share_bytes(const struct block_pool *pool)
+{
+    return pool->budget->limit / 64;
+}
+
 uint64_t block_pool_keep_bytes(const struct block_pool *pool)
 {
-    uint64_t share = pool->budget->limit / 64;
+    uint64_t share = share_bytes(pool);
     uint64_t most = budget_is_tight(pool->budget) ? KEEP_WHEN_TIGHT_BYTES : KEEP_BYTES;
     return share < most ? share : most;
 }
@@ -95,6 +102,31 @@ void block_pool_refund(struct block_pool *pool, uint64_t bytes)
     budget_give(pool->budget, bytes);
 }
 
+/* Of a kind, that may be kept. */
+static uint64_t keep_count(const struct block_pool *pool, uint32_t size_class)
+{
+    uint64_t whole = BLOCK_MIN << size_class, keep = block_pool_keep_bytes(pool) / whole;
+    if (budget_is_tight(pool->budget)) return keep;
+    uint32_t most = pool->most[size_class], live = pool->live_count[size_class];
+    if (pool->most_before[size_class] > most) most = pool->most_before[size_class];
+    uint64_t again = most > live ? most - live : 0, share = share_bytes(pool) / whole;
+    if (again > share) again = share;
+    return again > keep ? again : keep;
+}
+
+void block_pool_settle(struct block_pool *pool)
+{
+    pool->has_excess = false;
+    for (uint32_t c = 0; c < BLOCK_CLASSES; c++) {
+        pool->most_before[c] = pool->most[c];
+        pool->most[c] = pool->live_count[c];
+        for (uint32_t i = 0; i < SETTLE_MAX && pool->idle_count[c] > keep_count(pool, c); i++)
+            release(pool, pop_idle(pool, c));
+        if (pool->idle_count[c] * (uint64_t)(BLOCK_MIN << c) > block_pool_keep_bytes(pool))
+            pool->has_excess = true;
+    }
+}
+
 static uint64_t idle_block_bytes(const struct block_pool *pool)
 {
     uint64_t bytes = 0;
@@ -145,6 +177,7 @@ struct block *block_get(struct block_pool *pool, size_t size)
     b->next = NULL;
     count_add(&pool->live, 1);
     pool->live_bytes += BLOCK_MIN << c;
+    if (++pool->live_count[c] > pool->most[c]) pool->most[c] = pool->live_count[c];
     return b;
 }
 
@@ -166,13 +199,18 @@ bool block_grow(struct block_pool *pool, struct block **b, uint32_t begin, uint3
 
 void block_put(struct block_pool *pool, struct block *b)
 {
-    if (!b || bug_if(BLOCK, !pool->live || b->size_class >= BLOCK_CLASSES)) return;
+    if (!b || bug_if(BLOCK, b->size_class >= BLOCK_CLASSES || !pool->live_count[b->size_class])) return;
     uint64_t whole = BLOCK_MIN << b->size_class;
     count_add(&pool->live, -1);
     pool->live_bytes -= whole;
-    if ((pool->idle_count[b->size_class] + 1) * whole > block_pool_keep_bytes(pool)) {
-        release(pool, b);
-        return;
+    pool->live_count[b->size_class]--;
+    uint64_t kept = pool->idle_count[b->size_class] + 1u;
+    if (kept * whole > block_pool_keep_bytes(pool)) {
+        if (kept > keep_count(pool, b->size_class)) {
+            release(pool, b);
+            return;
+        }
+        pool->has_excess = true;
     }
     poison(b->data, b->cap);
     b->next = pool->idle[b->size_class];

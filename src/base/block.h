@@ -3,8 +3,9 @@
  * budget says so, core files are without them.
  *
  * A pool keeps some of what is given back, so that the steady path neither calls the system nor touches the budget, which
- * all threads share: up to 1 MiB of each kind, a sixty-fourth of the budget at most, and next to nothing while memory is
- * short. block_pool_trim() gives all of it back. */
+ * all threads share: up to 1 MiB of each kind, and beyond that what was in use at the same time within the last two periods of
+ * block_pool_settle(); a sixty-fourth of the budget at most, and next to nothing while memory is short. block_pool_trim() gives
+ * all of it back. */
 #pragma once
 
 #include <stdatomic.h>
@@ -39,7 +40,10 @@ struct block_pool {
     struct list chunks[BLOCK_CLASSES]; /* of block_chunk: those with room */
     struct block *idle[BLOCK_CLASSES];
     uint32_t idle_count[BLOCK_CLASSES];
-    uint32_t live; /* handed out */
+    uint32_t live_count[BLOCK_CLASSES];                       /* handed out */
+    uint32_t most[BLOCK_CLASSES], most_before[BLOCK_CLASSES]; /* of them at the same time, in a period */
+    uint32_t live;                                            /* of all classes */
+    bool has_excess; /* more is kept than 1 MiB of a kind: block_pool_settle() is to be called in a while */
     uint64_t live_bytes;
     struct list slabs;   /* this thread's */
     uint64_t idle_bytes; /* drawn on the budget and used for nothing: idle blocks, the slabs' free places */
@@ -58,7 +62,10 @@ MUST_CHECK bool block_grow(struct block_pool *pool, struct block **b, uint32_t b
                            size_t more);
 /* Gives back what is kept, of blocks and of slabs: somebody else needs it. */
 void block_pool_trim(struct block_pool *pool);
-/* So many bytes of a kind may be kept at the moment. */
+/* A period is over: what two of them had no use for goes back to the system, a few hundred blocks at a time. For whoever has a
+ * clock; within a period a thread that uses and gives back the same again and again calls the system for none of it. */
+void block_pool_settle(struct block_pool *pool);
+/* So many bytes of a kind may be kept, whatever was in use. */
 uint64_t block_pool_keep_bytes(const struct block_pool *pool);
 /* budget_take() for the pool's own and its slabs: what is kept goes before anybody is refused. */
 bool block_pool_take(struct block_pool *pool, uint64_t bytes);

@@ -11,6 +11,8 @@
 #include "net/loop_trace.h"
 
 #define EVENTS_MAX 256
+/* A period of block_pool_settle(). */
+#define SETTLE_MS 1000
 
 static void read_clock(struct loop *l)
 {
@@ -145,10 +147,24 @@ static void note_turn(struct loop *l, int events)
                                                          events > 0 ? (uint32_t)events : 0 };
 }
 
+/* While nothing is kept beyond what always may be, nobody wakes for it: the next period begins with the first that is. */
+static void settle_blocks(struct loop *l)
+{
+    if (!l->blocks.has_excess) {
+        l->settle_ns = 0;
+    } else if (!l->settle_ns) {
+        l->settle_ns = l->now_ns + SETTLE_MS * NS_PER_MS;
+    } else if (l->now_ns >= l->settle_ns) {
+        l->settle_ns = l->now_ns + SETTLE_MS * NS_PER_MS;
+        block_pool_settle(&l->blocks);
+    }
+}
+
 void loop_turn(struct loop *l, int max_wait_ms)
 {
     int wait_ms = timer_wheel_wait_ms(&l->timers);
     if (wait_ms < 0 || (max_wait_ms >= 0 && max_wait_ms < wait_ms)) wait_ms = max_wait_ms;
+    if (l->settle_ns && (wait_ms < 0 || wait_ms > SETTLE_MS)) wait_ms = SETTLE_MS;
     if (!list_is_empty(&l->tasks)) wait_ms = 0;
     struct epoll_event events[EVENTS_MAX];
     vector_wipe();
@@ -174,6 +190,7 @@ void loop_turn(struct loop *l, int max_wait_ms)
     run_tasks(&l->tasks);
     empty_graveyard(l);
     run_tasks(&l->last_tasks);
+    settle_blocks(l);
     if (l->trace) note_turn(l, count);
 }
 

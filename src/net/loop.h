@@ -51,6 +51,7 @@ struct loop {
     struct list tasks, last_tasks;
     struct loop_grave *graves;
     struct block_pool blocks;
+    uint64_t settle_ns; /* when the next period of the pool's ends, if it keeps more than it would for ever */
     struct rng rng;
     char *scratch;        /* LOOP_SCRATCH_BYTES, of whoever receives now */
     bool is_scratch_busy; /* see loop_claim_scratch() */

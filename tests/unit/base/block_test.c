@@ -136,8 +136,54 @@ static void blocks_that_were_given_back_are_used_again(void **state)
             assert_int_equal(got[i]->data[got[i]->cap - 1], i & 127);
         }
         for (int i = 0; i < COUNT; i++) block_put(&pool, got[i * 3 % COUNT]);
-        assert_int_equal(budget.used, 1 << 20);
+        assert_int_equal(budget.used, COUNT * BLOCK_MIN); /* as it seems, so many are in use now and then */
+        if (round == 1) block_pool_settle(&pool);
     }
+    block_pool_fini(&pool);
+    assert_int_equal(budget.used, 0);
+}
+
+static void what_two_periods_had_no_use_for_goes_back(void **state)
+{
+    (void)state;
+    enum { COUNT = 1500 };
+    struct budget budget = { .limit = 1 << 30 };
+    struct block_pool pool;
+    static struct block *got[COUNT];
+    block_pool_init(&pool, &budget);
+    for (int i = 0; i < COUNT; i++) assert_non_null(got[i] = block_get(&pool, 1000));
+    assert_false(pool.has_excess); /* all are in use */
+    for (int i = 100; i < COUNT; i++) block_put(&pool, got[i]);
+    assert_true(pool.has_excess);
+    assert_int_equal(budget.used, COUNT * BLOCK_MIN);
+    block_pool_settle(&pool); /* the period in which they were in use */
+    assert_int_equal(budget.used, COUNT * BLOCK_MIN);
+    int rounds = 0;
+    for (; pool.has_excess && rounds < 10; rounds++) block_pool_settle(&pool);
+    assert_int_equal(rounds, 3); /* a few hundred at a time */
+    assert_int_equal(budget.used, (1 << 20) + 100 * BLOCK_MIN);
+    for (int i = 0; i < 100; i++) block_put(&pool, got[i]);
+    assert_int_equal(budget.used, 1 << 20); /* there is enough already */
+    block_pool_fini(&pool);
+    assert_int_equal(budget.used, 0);
+}
+
+static void large_ones_are_kept_as_small_ones_are_but_not_where_memory_is_short(void **state)
+{
+    (void)state;
+    enum { COUNT = 100, LARGE = BLOCK_MIN << 3 };
+    struct budget budget = { .limit = 1 << 30 };
+    struct block_pool pool;
+    struct block *got[COUNT];
+    block_pool_init(&pool, &budget);
+    for (int i = 0; i < COUNT; i++) assert_non_null(got[i] = block_get(&pool, 20000));
+    for (int i = 0; i < COUNT; i++) block_put(&pool, got[i]);
+    assert_int_equal(budget.used, COUNT * LARGE);
+    for (int i = 0; i < COUNT; i++) assert_non_null(got[i] = block_get(&pool, 20000));
+    budget.limit = budget.used;
+    for (int i = 0; i < COUNT; i++) block_put(&pool, got[i]);
+    assert_true(budget.used <= budget.limit / 10 * 9);
+    budget.limit = 1 << 30;
     block_pool_fini(&pool);
     assert_int_equal(budget.used, 0);
 }
@@ -260,6 +306,8 @@ int main(void)
         cmocka_unit_test(a_block_that_holds_less_than_is_said_does_not_grow),
         cmocka_unit_test(blocks_stop_at_the_budget_and_come_back_when_it_has_room),
         cmocka_unit_test(blocks_that_were_given_back_are_used_again),
+        cmocka_unit_test(what_two_periods_had_no_use_for_goes_back),
+        cmocka_unit_test(large_ones_are_kept_as_small_ones_are_but_not_where_memory_is_short),
         cmocka_unit_test(cores_are_without_blocks_unless_the_budget_says_so),
         cmocka_unit_test(an_arena_gives_everything_back),
         cmocka_unit_test(what_is_kept_goes_before_anybody_is_refused),

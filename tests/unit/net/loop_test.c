@@ -102,12 +102,36 @@ static void a_task_that_was_taken_back_does_not_run(void **state)
     loop_fini(&l);
 }
 
+static void blocks_that_nobody_needs_again_go_back_in_a_while(void **state)
+{
+    (void)state;
+    enum { COUNT = 600 };
+    struct budget plenty = { .limit = 1 << 30 };
+    struct loop l;
+    struct err err;
+    static struct block *got[COUNT];
+    assert_int_equal(loop_init(&l, &plenty, &err), 0);
+    l.is_virtual = true;
+    for (int i = 0; i < COUNT; i++) assert_non_null(got[i] = block_get(&l.blocks, 100));
+    for (int i = 0; i < COUNT; i++) block_put(&l.blocks, got[i]);
+    for (int i = 0; i < 100; i++) loop_turn(&l, 0); /* turns are no time */
+    assert_int_equal(plenty.used, COUNT * BLOCK_MIN);
+    for (int i = 0; i < 4; i++) {
+        l.now_ns += 1000 * NS_PER_MS;
+        loop_turn(&l, 0);
+    }
+    assert_int_equal(plenty.used, 1 << 20);
+    assert_int_equal(l.settle_ns, 0); /* nobody wakes for it any more */
+    loop_fini(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_task_deferred_twice_runs_once_and_one_that_defers_itself_runs_next_turn),
         cmocka_unit_test(the_dead_are_buried_at_the_end_of_the_turn_and_then_its_last_tasks_run),
         cmocka_unit_test(a_task_that_was_taken_back_does_not_run),
+        cmocka_unit_test(blocks_that_nobody_needs_again_go_back_in_a_while),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
