@@ -486,7 +486,10 @@ static const struct conf_field pool_fields[] = {
     { "limits", CONF_OBJECT(struct pool_conf, limits, &limits_type),
       .help = "Bounds on what a server may answer." },
     { "idle_connections", CONF_U32(struct pool_conf, idle_connections), .max = 100000, .preset = "256",
-      .help = "How many idle connections one worker keeps to each server." },
+      .help =
+          "How many idle connections one worker keeps to each server. Up to four times as many, if so many "
+          "were at work at the "
+          "same time, stay open for a second, so that they need not be opened anew for the next requests." },
     { "max_requests", CONF_U32(struct pool_conf, max_requests), .max = 1000000000, .preset = "0",
       .help = "After how many requests a connection to a server is closed; 0 is never." },
     { "protocol", CONF_ENUM(struct pool_conf, protocol, &protocol_type), .preset = "http1",

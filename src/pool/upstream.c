@@ -18,6 +18,10 @@ static const struct pool_conf *conf_of(const struct server_worker *sw)
     return sw->pool->view->set->roster->conf;
 }
 
+/* So many times as many as are to be kept may be idle for so long. */
+#define EXCESS_TIMES 4u
+#define EXCESS_MS 1000u
+
 static void set_idle_count(struct server_worker *sw, int change)
 {
     uint32_t now = atomic_load_explicit(&sw->idle_count, memory_order_relaxed);
@@ -82,16 +86,45 @@ static bool is_outdated(const struct upstream *u)
     return u->tls_print != upstream_tls_print(u->home->pool);
 }
 
+static uint32_t idle_count(const struct server_worker *sw)
+{
+    return atomic_load_explicit(&sw->idle_count, memory_order_relaxed);
+}
+
+static bool has_excess(const struct server_worker *sw)
+{
+    return idle_count(sw) > conf_of(sw)->idle_connections;
+}
+
+/* How long it may be idle, as things are. */
+static uint64_t patience_ms(const struct upstream *u)
+{
+    uint64_t limit = limit_ms(u);
+    return has_excess(u->home) && limit > EXCESS_MS ? EXCESS_MS : limit;
+}
+
+/* For one more that is idle. As many as were at work at the same time will be wanted again at once, if anybody: so more than are
+ * to be kept are let live on for a while, and what nobody has wanted for so long makes way first. */
+static bool make_room(struct server_worker *sw, const struct upstream *u)
+{
+    uint64_t keep = conf_of(sw)->idle_connections;
+    if (idle_count(sw) < keep) return true;
+    if (u->target) return upstream_close_oldest(sw);
+    if (!list_is_empty(&sw->idle)) {
+        const struct upstream *oldest = container_of(sw->idle.prev, struct upstream, link);
+        if (idle_ms(oldest) >= EXCESS_MS) return upstream_close_oldest(sw);
+    }
+    return idle_count(sw) < keep * EXCESS_TIMES;
+}
+
 void upstream_went_idle(struct upstream *u)
 {
     struct server_worker *sw = u->home;
     bool is_worn = u->max_leases && u->leases >= u->max_leases;
-    bool has_room = atomic_load_explicit(&sw->idle_count, memory_order_relaxed) <
-                    conf_of(sw)->idle_connections;
     if (bug_if(UPSTREAM, u->is_idle)) return;
     list_remove(&u->link);
     if (is_worn || !u->ops->capacity(u) || is_outdated(u) || !server_worker_keeps_idle(sw) ||
-        !(has_room || (u->target && upstream_close_oldest(sw)))) {
+        !make_room(sw, u)) {
         u->ops->close(u);
         return;
     }
@@ -99,7 +132,7 @@ void upstream_went_idle(struct upstream *u)
     set_idle_count(sw, 1);
     u->is_idle = true;
     u->idle_since_ns = loop_of(u)->now_ns;
-    loop_arm(loop_of(u), u->timer, limit_ms(u));
+    loop_arm(loop_of(u), u->timer, patience_ms(u));
     /* Somebody may have a slot and lack this connection. Last: it may be closed for him. */
     slot_pass(sw->pool, sw->server);
 }
@@ -108,7 +141,7 @@ void upstream_went_idle(struct upstream *u)
 void upstream_check_idle(struct upstream *u)
 {
     if (!u->is_idle) return;
-    uint64_t limit = limit_ms(u), idle = idle_ms(u);
+    uint64_t limit = patience_ms(u), idle = idle_ms(u);
     if (idle >= limit)
         close_idle(u);
     else

@@ -228,10 +228,71 @@ static void no_more_idle_connections_are_kept_than_configured(void **state)
     crew_start(&c, 1);
     for (int i = 0; i < 4; i++) (void)attempt_lease(&a[i], &c, 0, LEASE_ANY);
     for (int i = 0; i < 4; i++) attempt_ask(&a[i], &o);
+    c.loops[0].now_ns += NS_PER_MS - 1; /* the timers' milliseconds begin elsewhere than its own */
     for (int i = 0; i < 4; i++) attempt_end(&a[i]);
+    c.loops[0].now_ns -= NS_PER_MS - 1;
+    crew_pass_time(&c, 990);
+    crew_turns(&c, 1);
+    assert_int_equal(c.idle[0], 4); /* whoever comes at once need not open what was open */
+    for (int i = 0; i < 20; i++) {
+        crew_pass_time(&c, 1);
+        crew_turns(&c, 1);
+    }
     assert_int_equal(c.idle[0], 2);
     assert_int_equal(c.live[0], 2);
     assert_int_equal(origin_open_count(&o), 2);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+static void four_times_as_many_are_idle_for_a_while_at_most(void **state)
+{
+    (void)state;
+    for (uint32_t keep = 0; keep < 3; keep++) {
+        struct crew c;
+        struct origin o;
+        struct attempt a[10];
+        crew_init(&c, "least_request", 1);
+        c.conf.idle_connections = keep;
+        origin_open(&o, &c.servers[0]);
+        crew_start(&c, 1);
+        for (int i = 0; i < 10; i++) (void)attempt_lease(&a[i], &c, 0, LEASE_ANY);
+        for (int i = 0; i < 10; i++) attempt_ask(&a[i], &o);
+        for (int i = 0; i < 10; i++) attempt_end(&a[i]);
+        assert_int_equal(c.idle[0], 4 * keep);
+        assert_int_equal(c.live[0], 4 * keep);
+        crew_pass_time(&c, 1010);
+        crew_turns(&c, 1);
+        assert_int_equal(c.live[0], keep);
+        origin_close(&o);
+        crew_stop(&c);
+    }
+}
+
+/* What is wanted now and then is at the front: the oldest make way one by one, however often others are used. */
+static void excess_goes_also_while_some_connections_are_used_all_the_time(void **state)
+{
+    (void)state;
+    struct crew c;
+    struct origin o;
+    struct attempt a[8];
+    crew_init(&c, "least_request", 1);
+    c.conf.idle_connections = 3;
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 1);
+    for (int i = 0; i < 8; i++) (void)attempt_lease(&a[i], &c, 0, LEASE_ANY);
+    for (int i = 0; i < 8; i++) attempt_ask(&a[i], &o);
+    for (int i = 0; i < 8; i++) attempt_end(&a[i]);
+    for (int round = 0; round < 30; round++) {
+        assert_true(c.idle[0] <= 8);
+        crew_pass_time(&c, 100);
+        crew_turns(&c, 1);
+        assert_int_equal(attempt_lease(&a[0], &c, 0, LEASE_ANY), LEASE_OPEN);
+        attempt_ask(&a[0], &o);
+        attempt_end(&a[0]);
+    }
+    assert_int_equal(c.idle[0], 3);
+    assert_int_equal(origin_open_count(&o), 3);
     origin_close(&o);
     crew_stop(&c);
 }
@@ -1306,6 +1367,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_latest_used_idle_connection_goes_first),
         cmocka_unit_test(no_more_idle_connections_are_kept_than_configured),
+        cmocka_unit_test(four_times_as_many_are_idle_for_a_while_at_most),
+        cmocka_unit_test(excess_goes_also_while_some_connections_are_used_all_the_time),
         cmocka_unit_test(a_connection_ends_after_as_many_requests_as_configured),
         cmocka_unit_test(a_connection_ends_after_as_many_requests_as_the_server_grants),
         cmocka_unit_test(an_idle_connection_is_closed_when_its_time_is_over),
