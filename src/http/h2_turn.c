@@ -4,7 +4,7 @@
  * theirs. Whoever asks for little is served however many ask for much.
  *
  * That would not be enough where most do what is of no use to anybody: many that ask for much and open no windows for the
- * answers, or that come near a bound of what costs them nothing, and each of them by its part. So these come behind all
+ * answers, or none that an answer could go through, or that come near a bound of what costs them nothing, and each of them by its part. So these come behind all
  * others: they have what time is left over, and a sixteenth of it where none is. */
 #include "base/bug.h"
 #include "http/h2_session.h"
@@ -22,6 +22,9 @@
 #define WAITERS_WORK 1024u
 /* More streams than this whose answers the client opens no windows for. */
 #define STALLED_MAX 4u
+/* What a client opens for each of its streams from the beginning, if it has not said that answers are to come in crumbs: whoever
+ * has is known before the first answer has come, and before a hundred servers were asked for one. */
+#define WINDOW_MIN 1024u
 /* Of those behind, where others want to be served: all together; and how many times as long as that took the others have
  * then, up to a bound, so that nobody waits for ever. */
 #define BEHIND_WORK 64u
@@ -59,7 +62,8 @@ void h2_turn_charge_fields(struct h2_session *s, uint64_t heard)
 
 static bool comes_behind(const struct h2_session *s)
 {
-    return s->is_near_flood || s->stalled > STALLED_MAX;
+    return s->is_near_flood || s->stalled > STALLED_MAX ||
+           (s->peer.window < WINDOW_MIN && s->stream_count > STALLED_MAX);
 }
 
 bool h2_turn_may_go_on(struct h2_session *s)

@@ -1080,6 +1080,48 @@ static void who_comes_near_a_bound_comes_behind_all_others(void **state)
     close_scene(&s);
 }
 
+/* Nobody has answered yet, so that nothing waits for a window: what the client announced is enough. */
+static void who_announces_tiny_windows_asks_few_servers_while_others_want_to(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 8, REQUESTS = 30 };
+    static const struct {
+        const char *hello;
+        unsigned begun_min, begun_max; /* in the first turns */
+    } cases[] = {
+        { H2_PREFACE "\0\0\6\4\0\0\0\0\0\0\4\0\0\0\1", 5 * CLIENTS, 7 * CLIENTS },               /* a byte */
+        { H2_PREFACE "\0\0\6\4\0\0\0\0\0\0\4\0\0\4\0", REQUESTS * CLIENTS, REQUESTS * CLIENTS }, /* 1 KiB */
+    };
+    for (size_t k = 0; k < sizeof(cases) / sizeof(*cases); k++) {
+        struct scene s;
+        static char bytes[REQUESTS * 15];
+        char heard[64], ping[H2_FRAME_HEAD + 8];
+        int greedy[CLIENTS];
+        const ssize_t hello_len = sizeof(H2_PREFACE) - 1 + 15;
+        size_t ping_len = put_frame(ping, H2_PING, 0, 0, "12345678", 8), len = put_gets(bytes, 1, REQUESTS);
+        open_greeted(&s);
+        for (unsigned i = 0; i < CLIENTS; i++) {
+            greedy[i] = join(&s);
+            assert_int_equal(send(greedy[i], cases[k].hello, (size_t)hello_len, MSG_NOSIGNAL), hello_len);
+        }
+        turns(&s);
+        for (unsigned i = 0; i < CLIENTS; i++)
+            assert_int_equal(send(greedy[i], bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+        for (unsigned i = 0; i < 5; i++) {
+            assert_int_equal(send(s.far, ping, ping_len, MSG_NOSIGNAL), (ssize_t)ping_len);
+            s.loop.now_ns += NS_PER_MS;
+            loop_turn(&s.loop, 0);
+            assert_true(recv(s.far, heard, sizeof(heard), MSG_DONTWAIT) > 0);
+        }
+        assert_in_range(s.requests, cases[k].begun_min, cases[k].begun_max);
+        /* where nobody else is there, all are served */
+        for (unsigned i = 0; i < 400 && s.requests < REQUESTS * CLIENTS; i++) loop_turn(&s.loop, 0);
+        assert_int_equal(s.requests, REQUESTS * CLIENTS);
+        for (unsigned i = 0; i < CLIENTS; i++) close(greedy[i]);
+        close_scene(&s);
+    }
+}
+
 static void a_head_and_its_body_are_not_parted_by_a_turn(void **state)
 {
     (void)state;
@@ -1368,6 +1410,7 @@ int main(void)
         cmocka_unit_test(who_asks_for_little_is_served_beside_many_who_ask_for_much),
         cmocka_unit_test(who_waits_in_line_may_do_a_little_meanwhile),
         cmocka_unit_test(who_comes_near_a_bound_comes_behind_all_others),
+        cmocka_unit_test(who_announces_tiny_windows_asks_few_servers_while_others_want_to),
         cmocka_unit_test(a_head_and_its_body_are_not_parted_by_a_turn),
         cmocka_unit_test(a_request_for_a_websocket_goes_on_as_a_transport),
         cmocka_unit_test(a_tunnels_window_opens_as_it_is_read),
