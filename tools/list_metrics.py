@@ -20,6 +20,21 @@ configuration has them. Some are there only where what they count is in the conf
 are names of the configuration (`listener`, `route`, `pool`, `server`), or words of weir's own: those of `end` are in [reasons.md](reasons.md). This page is made by
 `make docs` of what weir says there.
 
+## Alerts
+Prometheus scrapes each weir's admin address, as job `weir`, and takes the rules that ship with it (in `share/weir` of the prefix; in `dist` of the sources):
+
+```yaml
+rule_files: [/usr/local/share/weir/prometheus/weir.rules.yml]
+scrape_configs:
+  - job_name: weir
+    static_configs: [{targets: ["10.0.0.2:9091", "10.0.0.3:9091"]}]
+```
+Where the admin address asks for a token, `authorization: {credentials_file: FILE}` gives one of the role `view`. Alerts are `critical` where clients see it, or soon
+will, and `warning` where somebody should look by daylight; each says in a sentence what is wrong, and in another where to look. Bounds that differ from service to service
+(5 % of a route's exchanges that fail, 1 s until one answer in a hundred of a pool begins) stand in the file: keep a copy of it with yours.
+
+## The list
+
 | metric | type | labels | meaning |
 |---|---|---|---|
 """
@@ -115,7 +130,8 @@ def rows(text):
     return found
 
 
-def main(program):
+def told_by(program):
+    """What /metrics of such a weir says."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "weir.json")
         with open(path, "w") as file:
@@ -123,15 +139,18 @@ def main(program):
         with open(os.path.join(folder, "messages"), "w+") as messages:
             weir = subprocess.Popen([program, "run", path], stderr=messages, stdout=messages)
             try:
-                text = metrics(folder, weir)
+                return metrics(folder, weir)
             except OSError as error:
                 messages.seek(0)
                 sys.exit(f"tools/list_metrics.py: {program} does not answer: {error}\n{messages.read()}")
             finally:
                 weir.send_signal(signal.SIGKILL)
                 weir.wait()
+
+
+def main(program):
     lines = [f"| `{name}` | {row['kind']} | {', '.join(f'`{label}`' for label in row['labels'])} | {row['meaning']} |\n"
-             for name, row in sorted(rows(text).items())]
+             for name, row in sorted(rows(told_by(program)).items())]
     sys.stdout.write(HEAD + "".join(lines))
 
 
