@@ -106,7 +106,10 @@ static int add_server(struct sticky *s, struct server *server, struct err *err)
     for (uint32_t i = 0; i < s->conf->secrets.count; i++) {
         struct value value;
         if (sign(secrets[i], pool, server->name, &value) < 0)
-            return err_set(err, "libcrypto cannot compute the sticky cookies of pool \"%s\"", pool);
+            return err_set(
+                err,
+                "there is no memory for the sticky cookies of pool \"%s\", or libcrypto cannot compute them",
+                pool);
         if (i == 0) write_cookie(s, server, value);
         struct entry *e = find(s, value);
         if (!e->server) *e = (struct entry){ value, server, i == 0 }; /* else the same secret twice */
