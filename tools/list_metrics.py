@@ -20,7 +20,7 @@ configuration has them. Some are there only where what they count is in the conf
 are names of the configuration (`listener`, `route`, `pool`, `server`), or words of weir's own: those of `end` are in [reasons.md](reasons.md). This page is made by
 `make docs` of what weir says there.
 
-## Alerts
+## Alerts and a dashboard
 Prometheus scrapes each weir's admin address, as job `weir`, and takes the rules that ship with it (in `share/weir` of the prefix; in `dist` of the sources):
 
 ```yaml
@@ -32,6 +32,9 @@ scrape_configs:
 Where the admin address asks for a token, `authorization: {credentials_file: FILE}` gives one of the role `view`. Alerts are `critical` where clients see it, or soon
 will, and `warning` where somebody should look by daylight; each says in a sentence what is wrong, and in another where to look. Bounds that differ from service to service
 (5 % of a route's exchanges that fail, 1 s until one answer in a hundred of a pool begins) stand in the file: keep a copy of it with yours.
+
+`share/weir/grafana/weir.json` is a dashboard: import it in Grafana (Dashboards, New, Import) and choose the Prometheus. It has listeners, routes, pools,
+servers, splits, workers and logs, of one weir or of all, for the pools and routes chosen at its top.
 
 ## The list
 
