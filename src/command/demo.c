@@ -13,6 +13,7 @@
 #include "base/signal_stack.h"
 #include "base/slab.h"
 #include "base/text.h"
+#include "command/demo_log.h"
 #include "command/demo_traffic.h"
 #include "control/run.h"
 #include "http/h1_server.h"
@@ -26,6 +27,7 @@
 #define ACCEPTS_A_TURN 16u
 #define SLOW_MS 500
 #define BODY_MAX 512
+#define LOGGED_MAX 200 /* bytes of a target */
 
 /* How they are: of differing speed; the last one, a pool of its own, fails now and then; and one falls ill for a while each
  * minute but the first, so that there is something to see. */
@@ -54,6 +56,7 @@ struct demo {
     struct slab connections, answers;
     struct acceptor_spare spare;
     struct mailbox *box;
+    struct demo_log log;
     pthread_t thread;
     struct demo_server servers[SERVERS];
     uint64_t next_id;
@@ -71,6 +74,10 @@ struct answer {
     uint16_t status;
     char body[BODY_MAX];
     size_t body_len;
+    uint64_t start_ns;
+    /* For the log, slices within these; no method: there is nothing to log. */
+    char method[16], target[LOGGED_MAX], user[8];
+    struct slice logged_method, logged_target, logged_user;
 };
 
 static void bury_answer(struct loop_grave *g)
@@ -79,12 +86,27 @@ static void bury_answer(struct loop_grave *g)
     slab_put(&a->server->demo->answers, a);
 }
 
+/* 444 is what nginx writes of a connection that it closed without an answer. */
+static void log_answer(struct answer *a, bool is_clean)
+{
+    struct demo *d = a->server->demo;
+    if (!a->logged_method.len) return;
+    demo_log_write(&d->log, &(struct demo_log_line){ .server = slice_of(a->server->name),
+                                                     .method = a->logged_method,
+                                                     .target = a->logged_target,
+                                                     .user = a->logged_user,
+                                                     .status = is_clean ? a->status : 444,
+                                                     .bytes = is_clean && !a->is_head ? a->body_len : 0,
+                                                     .took_ms = (d->loop.now_ns - a->start_ns) / NS_PER_MS });
+}
+
 static void finish(struct answer *a, bool is_clean)
 {
     struct loop *l = &a->server->demo->loop;
     loop_cancel(&a->task);
     loop_disarm(l, &a->timer);
     if (!a->stream) return;
+    log_answer(a, is_clean);
     if (is_clean)
         http_stream_release(a->stream);
     else
@@ -170,6 +192,23 @@ static struct answer *begin(struct http_service *service, struct http_stream *s)
     return a;
 }
 
+static struct slice keep(char *data, size_t cap, struct slice s)
+{
+    size_t len = s.len < cap ? s.len : cap;
+    memcpy(data, s.data, len);
+    return (struct slice){ data, len };
+}
+
+/* What the log says of a request, which is gone when it is answered. */
+static void note(struct answer *a, const struct http_head *head)
+{
+    const struct http_field *user = http_head_find_name(head, SLICE("x-user-id"));
+    a->start_ns = a->server->demo->loop.now_ns;
+    a->logged_method = keep(a->method, sizeof(a->method), head->method_text);
+    a->logged_target = keep(a->target, sizeof(a->target), head->target);
+    if (user) a->logged_user = keep(a->user, sizeof(a->user), (struct slice){ user->value, user->value_len });
+}
+
 static bool is_ill(const struct demo_server *server)
 {
     const struct demo *d = server->demo;
@@ -196,6 +235,7 @@ static void on_request(struct http_service *service, struct http_stream *s, stru
                 (int)(head->target.len < 200 ? head->target.len : 200), head->target.data);
     a->body_len = t.len;
     a->status = choose_status(a->server, head->target);
+    note(a, head);
     a->is_head = head->method == HTTP_HEAD;
     if (slice_equal(head->target, SLICE("/slow"))) {
         loop_arm(l, &a->timer, SLOW_MS);
@@ -288,6 +328,7 @@ static void on_stop(void *reader, const struct mail *m)
 static int start_servers(struct demo *d, struct err *err)
 {
     d->budget.limit = 64 << 20;
+    if (demo_log_open(&d->log, err) < 0) return -1;
     if (loop_init(&d->loop, &d->budget, err) < 0) return -1;
     d->start_ns = d->loop.now_ns;
     acceptor_spare_open(&d->spare);
@@ -316,6 +357,7 @@ static void stop_servers(struct demo *d)
     loop_turn(&d->loop, 0);
     loop_turn(&d->loop, 0);
     acceptor_spare_close(&d->spare);
+    demo_log_close(&d->log);
     mailbox_free(d->box);
     slab_fini(&d->answers);
     slab_fini(&d->connections);
@@ -335,6 +377,7 @@ static void say_what_to_try(const struct config *config)
           "  curl 'http://127.0.0.1:9091/api/v1/exchanges?limit=5'   where each request went, and why\n"
           "  curl http://127.0.0.1:9091/api/v1/pools      the servers and their load\n"
           "  curl http://127.0.0.1:9091/metrics           for Prometheus\n"
+          "  weir logs follow servers                     the log of the servers, which weir watches\n"
           "Take a server out, and put it back:\n"
           "  curl -X PATCH -H 'Content-Type: application/json' -d '{\"admin\": \"drain\"}' \\\n"
           "       http://127.0.0.1:9091/api/v1/pools/demo/servers/demo-1\n"
@@ -389,8 +432,9 @@ static int demo(void)
                 "{weight: 25, "
                 "pool: fresh}}}}\n"
                 "admin: {bind: \"127.0.0.1:9091\"}\n"
+                "logs: {sources: {servers: {syslog: \"127.0.0.1:%u\", format: '" DEMO_LOG_FORMAT "'}}}\n"
                 "pools: {demo: {servers: {",
-                PORT);
+                PORT, d->log.port);
     for (int i = 0; i < SERVERS; i++)
         text_printf(&t, "%s%s: \"127.0.0.1:%u\"",
                     !i                ? ""

@@ -1,8 +1,10 @@
 """The commands, their options and exit codes, and the messages on stderr."""
+import contextlib
 import json
 import signal
 import socket
 import subprocess
+import urllib.error
 import urllib.request
 
 import jsonschema
@@ -274,6 +276,11 @@ def test_the_schema_refuses_what_check_refuses(text, tmp_path):
         jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(text))
 
 
+def demo_log():
+    """What weir has read of the log of the demo's servers, in figures."""
+    return json.load(urllib.request.urlopen("http://127.0.0.1:9091/api/v1/logs/servers/summary?window=all", timeout=LIMIT_S))["figures"]
+
+
 @pytest.mark.serial
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_the_demo_works_and_ends_with_one_signal(scene, end):
@@ -285,6 +292,16 @@ def test_the_demo_works_and_ends_with_one_signal(scene, end):
     # Its own traffic is on its way, and the dashboard's address comes before all else that it says.
     eventually(lambda: any(exchange["target"].startswith("/shop/") for exchange in json.load(urllib.request.urlopen(
         "http://127.0.0.1:9091/api/v1/exchanges?limit=1000", timeout=LIMIT_S))["exchanges"]), "the demo's traffic")
+    # The log of its servers is watched: no line is foreign or malformed, and it has a client for each user, paths, times and faults.
+    urllib.request.urlopen("http://127.0.0.1:18999/%22quoted%22", timeout=LIMIT_S).read()
+    with contextlib.suppress(urllib.error.HTTPError):
+        urllib.request.urlopen("http://127.0.0.1:18999/broken", timeout=LIMIT_S)
+    eventually(lambda: {"200", "444"} <= set(demo_log()["statuses"]) and demo_log()["clients"]["value"] > 3, "the demo's log")
+    figures = demo_log()
+    assert {"demo-1", "demo-2", "demo-3"} <= {top["key"] for top in figures["top"]["host"]}
+    assert figures["request_ms"] and figures["top"]["path"]
+    source, = json.load(urllib.request.urlopen("http://127.0.0.1:9091/api/v1/logs", timeout=LIMIT_S))["sources"]
+    assert (source["name"], source["foreign"], source["malformed"]) == ("servers", 0, 0)
     assert weir.log.index("http://127.0.0.1:9091/ in a browser") < weir.log.index("curl")
     eventually(lambda: "curl" in weir.log, "the demo's hints")
     weir.is_checked = False  # the hints are no key=value lines
