@@ -13,6 +13,8 @@
 #define EVENTS_MAX 256
 /* A period of block_pool_settle(). */
 #define SETTLE_MS 1000
+/* So many turns in a row may be full before timers get their turn all the same. */
+#define FULL_TURNS_MAX 32
 
 static void read_clock(struct loop *l)
 {
@@ -160,6 +162,15 @@ static void settle_blocks(struct loop *l)
     }
 }
 
+/* What has come is served before anybody is told that it did not come in time: once the process was stopped for a while, or its
+ * machine, there is more of it than one turn takes. */
+static bool is_timers_turn(struct loop *l, int count)
+{
+    if (count == EVENTS_MAX && l->full_turns++ < FULL_TURNS_MAX) return false;
+    l->full_turns = 0;
+    return true;
+}
+
 void loop_turn(struct loop *l, int max_wait_ms)
 {
     int wait_ms = timer_wheel_wait_ms(&l->timers);
@@ -186,7 +197,7 @@ void loop_turn(struct loop *l, int max_wait_ms)
         f->pending = 0;
         if (pending && f->on_ready) f->on_ready(f, pending);
     }
-    timer_wheel_advance(&l->timers, l->now_ns / NS_PER_MS);
+    if (is_timers_turn(l, count)) timer_wheel_advance(&l->timers, l->now_ns / NS_PER_MS);
     run_tasks(&l->tasks);
     empty_graveyard(l);
     run_tasks(&l->last_tasks);

@@ -61,7 +61,8 @@ struct loop {
     struct activity *activity; /* what the thread is doing, for profiles; borrowed, may be NULL */
     struct loop_trace *trace;  /* where its turns are noted; borrowed, NULL: they are not */
     uint32_t fd_count;
-    uint64_t turns; /* begun so far; other threads may look, atomically */
+    uint32_t full_turns; /* in a row: more is ready than one takes */
+    uint64_t turns;      /* begun so far; other threads may look, atomically */
 };
 
 /* Whoever works off what he has received into the scratch buffer says so before he calls anybody, who then receives nothing into

@@ -3,6 +3,9 @@
 #include <stddef.h>
 #include <stdint.h>
 /* after the above */
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "net/loop.h"
@@ -47,6 +50,85 @@ static void a_task_deferred_twice_runs_once_and_one_that_defers_itself_runs_next
     loop_turn(&l, 0);
     assert_int_equal(c.runs, 2);
     loop_fini(&l);
+}
+
+#define PEERS 1000u /* more than one turn serves */
+
+struct peer {
+    struct loop_fd fd;
+    struct timer timer;
+    struct loop *loop;
+    bool goes_on; /* says more each time */
+    unsigned served, late;
+};
+
+static void on_peer(struct loop_fd *f, uint32_t events)
+{
+    (void)events;
+    struct peer *p = container_of(f, struct peer, fd);
+    eventfd_t value;
+    assert_int_equal(eventfd_read(f->fd, &value), 0);
+    p->served++;
+    loop_disarm(p->loop, &p->timer);
+    if (p->goes_on) assert_int_equal(eventfd_write(f->fd, 1), 0);
+}
+
+static void on_late(struct timer *t)
+{
+    container_of(t, struct peer, timer)->late++;
+}
+
+static void open_peers(struct loop *l, struct peer *peers, bool goes_on)
+{
+    open_loop(l);
+    l->is_virtual = true;
+    for (unsigned i = 0; i < PEERS; i++) {
+        peers[i] = (struct peer){ .loop = l, .goes_on = goes_on };
+        peers[i].fd = (struct loop_fd){ .fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC), .on_ready = on_peer };
+        timer_init(&peers[i].timer, on_late);
+        assert_true(peers[i].fd.fd >= 0);
+        assert_int_equal(loop_fd_register(l, &peers[i].fd, EPOLLIN), 0);
+        loop_arm(l, &peers[i].timer, 100);
+    }
+}
+
+static void close_peers(struct loop *l, struct peer *peers)
+{
+    for (unsigned i = 0; i < PEERS; i++) {
+        loop_disarm(l, &peers[i].timer);
+        loop_fd_close(l, &peers[i].fd);
+    }
+    loop_fini(l);
+}
+
+static void after_a_pause_nobody_is_late_whose_bytes_have_come(void **state)
+{
+    (void)state;
+    static struct peer peers[PEERS];
+    struct loop l;
+    open_peers(&l, peers, false);
+    l.now_ns += UINT64_C(60) * 1000 * 1000 * 1000;
+    for (int i = 0; i < 8; i++) loop_turn(&l, 0);
+    for (unsigned i = 0; i < PEERS; i++) {
+        assert_int_equal(peers[i].served, 1);
+        assert_int_equal(peers[i].late, 0);
+    }
+    close_peers(&l, peers);
+}
+
+static void timers_do_not_wait_for_those_who_never_cease(void **state)
+{
+    (void)state;
+    static struct peer peers[PEERS];
+    struct peer silent = { .served = 0 };
+    struct loop l;
+    open_peers(&l, peers, true);
+    timer_init(&silent.timer, on_late);
+    loop_arm(&l, &silent.timer, 100);
+    l.now_ns += UINT64_C(60) * 1000 * 1000 * 1000;
+    for (int i = 0; i < 100; i++) loop_turn(&l, 0);
+    assert_int_equal(silent.late, 1);
+    close_peers(&l, peers);
 }
 
 struct dead {
@@ -130,6 +212,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_task_deferred_twice_runs_once_and_one_that_defers_itself_runs_next_turn),
         cmocka_unit_test(the_dead_are_buried_at_the_end_of_the_turn_and_then_its_last_tasks_run),
+        cmocka_unit_test(after_a_pause_nobody_is_late_whose_bytes_have_come),
+        cmocka_unit_test(timers_do_not_wait_for_those_who_never_cease),
         cmocka_unit_test(a_task_that_was_taken_back_does_not_run),
         cmocka_unit_test(blocks_that_nobody_needs_again_go_back_in_a_while),
     };
