@@ -11,15 +11,15 @@ from waiting import LIMIT_S, eventually
 
 
 class Prometheus:
-    """It scrapes `target`, an address, five times a second."""
+    """It scrapes each of `targets`, addresses, five times a second."""
 
-    def __init__(self, directory, target):
+    def __init__(self, directory, *targets):
         assert shutil.which("prometheus"), "the package prometheus is missing: tools/setup.sh test"
         self.directory = os.path.join(directory, "prometheus")
         os.mkdir(self.directory)
         self.port = reserve_port()
         config = {"global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
-                  "scrape_configs": [{"job_name": "weir", "static_configs": [{"targets": [target]}]}]}
+                  "scrape_configs": [{"job_name": "weir", "static_configs": [{"targets": targets}]}]}
         with open(self.path("prometheus.yml"), "w") as file:
             json.dump(config, file)  # which is YAML
         with open(self.path("log"), "wb") as log:
@@ -57,7 +57,7 @@ class Prometheus:
         return [(series["seriesLabels"], exemplar) for series in found for exemplar in series["exemplars"]]
 
     def scrape_error(self):
-        """What it complains of; "": nothing. None: it has not scraped yet."""
+        """What it complains of at its only target; "": nothing. None: it has not scraped yet."""
         target, = self.ask("/api/v1/targets")["activeTargets"] or [None]
         return target["lastError"] if target and target["health"] != "unknown" else None
 

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from prometheus import Prometheus
+from waiting import eventually
 from weir import BINARIES, ROOT
 
 sys.path.insert(0, os.path.join(ROOT, "tools"))
@@ -93,3 +95,29 @@ def test_it_has_its_rows_and_variables_and_every_panel_says_what_it_shows():
     places = [panel["gridPos"] for panel in document["panels"]]
     cells = [(x, y) for p in places for x in range(p["x"], p["x"] + p["w"]) for y in range(p["y"], p["y"] + p["h"])]
     assert len(set(cells)) == len(cells) and max(x for x, _ in cells) == 23
+
+
+def test_prometheus_answers_every_question_of_two_weirs_with_traffic(scene, tmp_path):
+    """Series that match several others cannot be computed with: that is seen only when they are there."""
+    routes = [{"name": "divided", "path": "/s", "split": "ab"}, {"name": "rest", "pool": "web"}]
+    splits = {"ab": {"unit": "client", "variants": {"a": {"weight": 50, "pool": "web"}, "b": {"weight": 50, "pool": "other"}}}}
+    weirs = [scene.proxy(scene.server(), scene.server(), listener={"routes": routes}, splits=splits,
+                         pools={"other": {"servers": [scene.server().address]}}) for _ in range(2)]
+    clients = [scene.client(weir) for weir in weirs]
+    wanted = ("weir_route_exchanges_total", "weir_server_first_byte_seconds_bucket", "weir_split_exchanges_total", "process_open_fds")
+    prometheus = Prometheus(tmp_path, *("%s:%d" % weir.admin_address for weir in weirs))
+
+    def unanswered():
+        """Of the questions that this traffic has an answer to; none may fail."""
+        for client in clients:
+            for target in "/", "/s":
+                assert client.ask("GET", target).status == 200
+        results = {question: prometheus.ask("/api/v1/query", query=question)["result"] for question in questions()}
+        return [question for question, result in results.items()
+                if not result and any(name in question for name in wanted) and "topk" not in question]
+    try:
+        eventually(lambda: unanswered() == [], lambda: f"answers of Prometheus to {unanswered()}")
+        instances = {result["metric"]["instance"] for result in prometheus.ask("/api/v1/query", query="weir_build_info")["result"]}
+        assert len(instances) == 2
+    finally:
+        prometheus.close()
