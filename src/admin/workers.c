@@ -7,6 +7,7 @@
 #include "base/count.h"
 #include "proxy/worker.h"
 #include "self/stall_watch.h"
+#include "self/thread_use.h"
 
 #define TIME_TEXT_MAX 32
 
@@ -36,6 +37,8 @@ struct worker_answer {
     const char *worker;
     uint64_t thread, turns;
     uint64_t exchanges, tunnels, client_connections, server_connections, handed_over, taken_over;
+    double cpu_seconds, wait_seconds;
+    uint64_t buffer_bytes, slab_bytes;
     double lag_seconds;
     const char *overload;
     uint64_t refused;
@@ -56,6 +59,15 @@ static const struct shape_field worker_fields[] = {
     SHAPE_ROW(worker_answer, handed_over, COUNT,
               "Connections that came to it and were handed to a worker that had fewer.", .may_be_null = true),
     SHAPE_ROW(worker_answer, taken_over, COUNT, "And those that it was handed.", .may_be_null = true),
+    SHAPE_ROW(worker_answer, cpu_seconds, NUMBER, "CPU time that it took."),
+    SHAPE_ROW(worker_answer, wait_seconds, NUMBER,
+              "How long it could have run and waited for a CPU; null: the kernel does not say.",
+              .may_be_null = true),
+    SHAPE_ROW(worker_answer, buffer_bytes, COUNT, "Of its memory: what holds bytes on the move."),
+    SHAPE_ROW(
+        worker_answer, slab_bytes, COUNT,
+        "And what is for clients' connections, exchanges, tunnels and sessions, with places that are free.",
+        .may_be_null = true),
     SHAPE_ROW(worker_answer, lag_seconds, NUMBER,
               "How long what came to it waited until it turned to it, when that was last looked at.",
               .may_be_null = true),
@@ -95,6 +107,8 @@ static void print_worker(const struct admin_request *rq, uint32_t i, struct json
 {
     struct stall_report r;
     char time[TIME_TEXT_MAX];
+    bool is_worker = i < rq->proxy->worker_count;
+    const struct loop *l = is_worker ? &rq->proxy->workers[i]->loop : rq->loop;
     stall_watch_read(rq->stalls, i, &r);
     struct worker_answer a = { .worker = r.name,
                                .thread = r.thread,
@@ -105,6 +119,10 @@ static void print_worker(const struct admin_request *rq, uint32_t i, struct json
                                .server_connections = SHAPE_NULL,
                                .handed_over = SHAPE_NULL,
                                .taken_over = SHAPE_NULL,
+                               .cpu_seconds = (double)thread_cpu_ns(r.thread) / (double)NS_PER_S,
+                               .wait_seconds = thread_wait_seconds(r.thread),
+                               .buffer_bytes = loop_buffer_bytes(l),
+                               .slab_bytes = SHAPE_NULL,
                                .lag_seconds = NAN,
                                .refused = SHAPE_NULL,
                                .stalls = r.count,
@@ -112,9 +130,10 @@ static void print_worker(const struct admin_request *rq, uint32_t i, struct json
                                .stall_seconds = (double)r.total_ms / 1e3,
                                .longest_stall_seconds = (double)r.longest_ms / 1e3,
                                .last_stall = { .cpu_seconds = NAN } };
-    if (i < rq->proxy->worker_count) {
+    if (is_worker) {
         const struct worker_live *live = &rq->proxy->workers[i]->live;
         a.exchanges = count_get(&live->exchanges);
+        a.slab_bytes = worker_slab_bytes(rq->proxy->workers[i]);
         a.tunnels = count_get(&live->tunnels);
         a.client_connections = count_get(&live->client_connections);
         a.server_connections = count_get(&live->server_connections);

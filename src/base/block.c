@@ -164,6 +164,12 @@ static struct block *make(struct block_pool *pool, uint32_t size_class)
     return b;
 }
 
+/* Others may look. */
+static void set_live_bytes(struct block_pool *pool, uint64_t bytes)
+{
+    __atomic_store_n(&pool->live_bytes, bytes, __ATOMIC_RELAXED);
+}
+
 struct block *block_get(struct block_pool *pool, size_t size)
 {
     uint32_t c = 0;
@@ -176,7 +182,7 @@ struct block *block_get(struct block_pool *pool, size_t size)
         return NULL;
     b->next = NULL;
     count_add(&pool->live, 1);
-    pool->live_bytes += BLOCK_MIN << c;
+    set_live_bytes(pool, pool->live_bytes + (BLOCK_MIN << c));
     if (++pool->live_count[c] > pool->most[c]) pool->most[c] = pool->live_count[c];
     return b;
 }
@@ -202,7 +208,7 @@ void block_put(struct block_pool *pool, struct block *b)
     if (!b || bug_if(BLOCK, b->size_class >= BLOCK_CLASSES || !pool->live_count[b->size_class])) return;
     uint64_t whole = BLOCK_MIN << b->size_class;
     count_add(&pool->live, -1);
-    pool->live_bytes -= whole;
+    set_live_bytes(pool, pool->live_bytes - whole);
     pool->live_count[b->size_class]--;
     uint64_t kept = pool->idle_count[b->size_class] + 1u;
     if (kept * whole > block_pool_keep_bytes(pool)) {

@@ -58,7 +58,7 @@ static struct slab_page *add_page(struct slab *slab)
     page->next = slab->pages;
     if (page->next) page->next->previous = page;
     slab->pages = page;
-    slab->page_count++;
+    count_add(&slab->page_count, 1);
     page->free_count = slab->per_page;
     for (uint32_t i = slab->per_page; i-- > 0;) {
         void **object = place(page, slab, i);
@@ -86,7 +86,7 @@ static bool drop_page(struct slab *slab, struct slab_page *page)
     }
     if (next) next->previous = previous;
     *(previous ? &previous->next : &slab->pages) = next;
-    slab->page_count--;
+    count_add(&slab->page_count, -1);
     slab->empty_count--;
     slab->pool->idle_bytes -= room(slab);
     budget_give(slab->pool->budget, SLAB_PAGE_BYTES);
@@ -107,7 +107,7 @@ void slab_trim(struct slab *slab)
 
 uint64_t slab_drawn(const struct slab *slab)
 {
-    return (uint64_t)slab->page_count * SLAB_PAGE_BYTES;
+    return (uint64_t)count_get(&slab->page_count) * SLAB_PAGE_BYTES; /* others may look */
 }
 
 /* By what each page says that it has: not by what is counted as live. */

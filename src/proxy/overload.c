@@ -191,18 +191,6 @@ static uint32_t workers_with(const struct proxy *p, enum overload_cause cause)
     return sum;
 }
 
-static double longest_wait_s(void *p)
-{
-    const struct proxy *proxy = p;
-    uint64_t longest_ms = 0;
-    for (uint32_t i = 0; i < proxy->worker_count; i++) {
-        if (!proxy->workers[i]) continue;
-        uint64_t ms = atomic_load_explicit(&proxy->workers[i]->overload.waited_ms, memory_order_relaxed);
-        if (ms > longest_ms) longest_ms = ms;
-    }
-    return (double)longest_ms / 1e3;
-}
-
 #define CAUSE(id, cause)                                 \
     static double refused_##id(void *p)                  \
     {                                                    \
@@ -230,8 +218,4 @@ void overload_show_metrics(struct proxy *p)
         metric_gauge_fn(p->metrics, "weir_overloaded_workers", "Workers that refuse for that cause now.",
                         &label, 1, workers[i], p);
     }
-    metric_gauge_fn(p->metrics, "weir_worker_lag_seconds",
-                    "How long what came waited until its worker turned to it, when that was last looked at; "
-                    "the longest of all workers.",
-                    NULL, 0, longest_wait_s, p);
 }

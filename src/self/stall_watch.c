@@ -14,6 +14,7 @@
 #include "proxy/exchange.h"
 #include "proxy/worker.h"
 #include "self/stall.h"
+#include "self/thread_use.h"
 #include "stack/symbolizer.h"
 
 #define LOOKS_IN_BOUND 4u /* fewer, and a look that comes late would count as one held up */
@@ -21,8 +22,6 @@
 #define STACK_EVERY_NS (5 * NS_PER_S)
 #define STACK_FRAMES 32u
 #define LOG_STACK_TEXT 560u /* what of a stack fits into a line of the log */
-/* A clock of the CPU time of one thread by its number, as the kernel makes them (CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED). */
-#define THREAD_CLOCK(thread) ((clockid_t)((~(unsigned)(thread) << 3) | 6u))
 
 struct watched {
     struct stall_watch *watch;
@@ -53,13 +52,6 @@ static uint64_t now_ms(void)
 }
 
 /* what it is doing */
-
-static uint64_t cpu_ns(uint32_t thread)
-{
-    struct timespec used;
-    if (!thread || clock_gettime(THREAD_CLOCK(thread), &used) < 0) return 0;
-    return (uint64_t)used.tv_sec * NS_PER_S + (uint64_t)used.tv_nsec;
-}
 
 static void print_stack(struct symbolizer *names, const uint64_t *pcs, uint32_t depth, struct text *out)
 {
@@ -130,7 +122,7 @@ static void say_stuck(const struct stall_report *r, uint64_t held_ms)
 static void on_begun(struct stall_watch *s, struct watched *w, uint32_t thread, uint64_t held_ms)
 {
     struct stall_report r = w->report;
-    uint64_t used_ns = cpu_ns(thread);
+    uint64_t used_ns = thread_cpu_ns(thread);
     r.thread = thread;
     r.at_ns = clock_wall_ns() - held_ms * NS_PER_MS;
     r.cpu_ms = used_ns > w->asked_cpu_ns ? (used_ns - w->asked_cpu_ns) / NS_PER_MS : 0;
@@ -159,7 +151,7 @@ static void nothing(void *reader, const struct mail *m)
 static void ask(struct watched *w, uint32_t thread)
 {
     struct mail wake = { .deliver = nothing };
-    w->asked_cpu_ns = cpu_ns(thread);
+    w->asked_cpu_ns = thread_cpu_ns(thread);
     if (!mailbox_post(w->box, &wake)) return; /* it is full: there is enough to wake it */
 }
 
@@ -275,6 +267,59 @@ static double held_of(void *context)
     return (double)read_one(context).held_ms / 1e3;
 }
 
+static double cpu_of(void *context)
+{
+    return (double)thread_cpu_ns(thread_of(context)) / (double)NS_PER_S;
+}
+
+static double wait_of(void *context)
+{
+    return thread_wait_seconds(thread_of(context));
+}
+
+static double buffers_of(void *context)
+{
+    const struct watched *w = context;
+    return w->loop ? (double)loop_buffer_bytes(w->loop) : 0;
+}
+
+static double slabs_of(void *context)
+{
+    const struct watched *w = context;
+    return w->worker ? (double)worker_slab_bytes(w->worker) : 0;
+}
+
+static double lag_of(void *context)
+{
+    const struct watched *w = context;
+    return w->worker ? (double)atomic_load(&w->worker->overload.waited_ms) / 1e3 : 0;
+}
+
+/* How much of what it has a thread uses, and how long work waits for it. */
+static void show_use(struct watched *w, struct metric_registry *m, bool is_worker)
+{
+    const struct metric_label label = { "worker", w->report.name };
+    (void)metric_counter_fn(m, "weir_worker_cpu_seconds_total", "CPU time that a thread took.", &label, 1,
+                            cpu_of, w);
+    if (thread_wait_is_known())
+        (void)metric_counter_fn(m, "weir_worker_wait_seconds_total",
+                                "How long a thread could have run and waited for a CPU: others had them all.",
+                                &label, 1, wait_of, w);
+    (void)metric_gauge_fn(
+        m, "weir_worker_buffer_bytes",
+        "Memory of a thread's that holds bytes on the move, of its share of limits: memory.", &label, 1,
+        buffers_of, w);
+    if (!is_worker) return;
+    (void)metric_gauge_fn(m, "weir_worker_slab_bytes",
+                          "Memory of a worker for its clients' connections, exchanges, tunnels and sessions, "
+                          "with places that are free.",
+                          &label, 1, slabs_of, w);
+    (void)metric_gauge_fn(m, "weir_worker_lag_seconds",
+                          "How long what came waited until its worker turned to it, when that was last "
+                          "looked at.",
+                          &label, 1, lag_of, w);
+}
+
 static void show_metrics(struct watched *w, struct metric_registry *m)
 {
     const struct metric_label label = { "worker", w->report.name };
@@ -303,6 +348,7 @@ static void name_all(struct stall_watch *s)
         else
             snprintf(w->report.name, sizeof(w->report.name), "control");
         show_metrics(w, p->metrics);
+        show_use(w, p->metrics, is_worker);
     }
 }
 

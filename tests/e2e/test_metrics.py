@@ -77,3 +77,26 @@ def test_the_process_is_told_as_every_exporter_tells_it(scene):
         age = float(uptime.read().split()[0]) - int(stat.read().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
     assert abs(time.time() - age - weir.metric("process_start_time_seconds")) < 30
     assert weir.metric("process_cpu_seconds_total") > 0
+
+
+def test_each_worker_says_what_it_uses(scene):
+    weir = scene.proxy(scene.server(), workers=2)
+    client = scene.client(weir)
+    for _ in range(5):
+        assert client.ask().status == 200
+    weir.wait_records(5)
+    workers = {w["worker"]: w for w in weir.get("/api/v1/workers")["workers"]}
+    assert set(workers) == {"0", "1", "control"}
+    samples = weir.metrics()
+    for name, told in workers.items():
+        with open(f"/proc/{weir.pid}/task/{told['thread']}/schedstat") as file:
+            cpu, wait = (int(number) / 1e9 for number in file.read().split()[:2])
+        for metric, key, truth in (("cpu", "cpu_seconds", cpu), ("wait", "wait_seconds", wait)):
+            assert 0 <= told[key] <= samples[f'weir_worker_{metric}_seconds_total{{worker="{name}"}}'] <= truth + 0.01
+        assert samples[f'weir_worker_cpu_seconds_total{{worker="{name}"}}'] > 0
+        assert samples[f'weir_worker_buffer_bytes{{worker="{name}"}}'] >= 0
+        has_traffic = f'weir_worker_slab_bytes{{worker="{name}"}}' in samples
+        assert has_traffic == (name != "control") == (told["slab_bytes"] is not None)
+        assert has_traffic == (f'weir_worker_lag_seconds{{worker="{name}"}}' in samples)
+    used = sum(w["slab_bytes"] for w in workers.values() if w["slab_bytes"] is not None)
+    assert used > 0 and used == weir.metric("weir_worker_slab_bytes")  # who has a client's connection has a page for it
