@@ -7,9 +7,9 @@
 #include "net/loop.h"
 
 struct metrics_texts {
-    struct loop_task forget;                                 /* at the end of the turn */
-    struct answer_shared *texts[EXPOSITION_OPENMETRICS + 1]; /* of this turn, by format; NULL: nobody asked */
-    uint64_t made;                                           /* in all */
+    struct loop_task forget;                         /* at the end of the turn */
+    struct answer_shared *texts[EXPOSITION_FORMATS]; /* of this turn, by format; NULL: nobody asked */
+    uint64_t made;                                   /* in all */
 };
 
 void metrics_texts_init(struct metrics_texts *m);

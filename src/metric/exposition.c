@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "metric/bucket.h"
+#include "metric/exposition_protobuf.h"
 #include "metric/registry.h"
 
 /* Text that grows; once memory is out, everything after is ignored. */
@@ -200,18 +201,6 @@ static void add_series(struct output *o, const struct metric_registry *reg,
     PUT(o, "\n");
 }
 
-static bool is_shown(const struct metric_registry *reg, const struct metric_series *series)
-{
-    return !series->is_rare || metric_sum(reg, series->id);
-}
-
-static bool has_shown(const struct metric_registry *reg, const struct metric_family *family)
-{
-    for (const struct list *at = family->series.next; at != &family->series; at = at->next)
-        if (is_shown(reg, container_of(at, struct metric_series, in_family))) return true;
-    return false;
-}
-
 static void add_family(struct output *o, const struct metric_registry *reg,
                        const struct metric_family *family, enum exposition_format format)
 {
@@ -219,7 +208,7 @@ static void add_family(struct output *o, const struct metric_registry *reg,
         [METRIC_COUNTER] = "counter", [METRIC_HISTOGRAM] = "histogram", [METRIC_GAUGE] = "gauge"
     };
     size_t name_len = strlen(family->name);
-    if (!has_shown(reg, family)) return;
+    if (!metric_has_shown(reg, family)) return;
     /* OpenMetrics names a counter's family without the ending that its sample has. */
     if (format == EXPOSITION_OPENMETRICS && family->kind == METRIC_COUNTER) name_len -= strlen("_total");
     add_plain(o, "# HELP ");
@@ -233,18 +222,15 @@ static void add_family(struct output *o, const struct metric_registry *reg,
     add_plain(o, "\n");
     for (const struct list *at = family->series.next; at != &family->series; at = at->next) {
         const struct metric_series *series = container_of(at, struct metric_series, in_family);
-        if (is_shown(reg, series)) add_series(o, reg, series, format);
+        if (metric_is_shown(reg, series)) add_series(o, reg, series, format);
     }
 }
 
-char *exposition_print(const struct metric_registry *reg, enum exposition_format format, size_t *len)
+static char *print_text(const struct metric_registry *reg, enum exposition_format format, size_t *len)
 {
     struct output o = { 0 };
-    struct exemplars *exemplars = format == EXPOSITION_OPENMETRICS ? reg->exemplars : NULL;
-    exemplars_hold(exemplars); /* lest it be for nothing that workers leave some out */
     for (const struct list *at = reg->families.next; at != &reg->families; at = at->next)
         add_family(&o, reg, container_of(at, struct metric_family, in_registry), format);
-    exemplars_let_go(exemplars);
     if (format == EXPOSITION_OPENMETRICS) add_plain(&o, "# EOF\n");
     if (!reserve(&o, 1)) {
         free(o.data);
@@ -255,10 +241,25 @@ char *exposition_print(const struct metric_registry *reg, enum exposition_format
     return o.data;
 }
 
+char *exposition_print(const struct metric_registry *reg, enum exposition_format format, size_t *len)
+{
+    struct exemplars *exemplars = format == EXPOSITION_TEXT ? NULL : reg->exemplars;
+    exemplars_hold(exemplars); /* lest it be for nothing that workers leave some out */
+    char *all = format == EXPOSITION_PROTOBUF ? exposition_print_protobuf(reg, len)
+                                              : print_text(reg, format, len);
+    exemplars_let_go(exemplars);
+    return all;
+}
+
 const char *exposition_content_type(enum exposition_format format)
 {
-    return format == EXPOSITION_OPENMETRICS ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
-                                            : "text/plain; version=0.0.4; charset=utf-8";
+    static const char *const types[EXPOSITION_FORMATS] = {
+        [EXPOSITION_TEXT] = "text/plain; version=0.0.4; charset=utf-8",
+        [EXPOSITION_OPENMETRICS] = "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        [EXPOSITION_PROTOBUF] =
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+    };
+    return types[format];
 }
 
 /* Cuts `rest` at its next ';' and returns what was before it, trimmed. */
@@ -285,28 +286,65 @@ static unsigned parse_weight(struct slice s)
     return weight <= 1000 ? weight : 0;
 }
 
+/* One range of Accept, with what its parameters say. */
+struct wanted {
+    struct slice type;
+    unsigned weight; /* thousandths */
+    struct slice version, proto, encoding;
+};
+
+/* Without quotes. False: the part is no parameter of that name, whose case does not matter. */
+static bool read_parameter(struct slice part, struct slice name, struct slice *value)
+{
+    if (part.len <= name.len || !slice_equal_fold((struct slice){ part.data, name.len }, name)) return false;
+    *value = (struct slice){ part.data + name.len, part.len - name.len };
+    if (value->len >= 2 && value->data[0] == '"' && value->data[value->len - 1] == '"')
+        *value = (struct slice){ value->data + 1, value->len - 2 };
+    return true;
+}
+
+static struct wanted read_range(struct slice element)
+{
+    struct wanted w = { .type = next_part(&element), .weight = 1000 };
+    struct slice weight;
+    while (element.len) {
+        struct slice part = next_part(&element);
+        if (read_parameter(part, SLICE("q="), &weight))
+            w.weight = parse_weight(weight);
+        else if (!read_parameter(part, SLICE("version="), &w.version) &&
+                 !read_parameter(part, SLICE("proto="), &w.proto))
+            (void)read_parameter(part, SLICE("encoding="), &w.encoding);
+    }
+    return w;
+}
+
+/* False: none of these. */
+static bool find_format(const struct wanted *w, enum exposition_format *format)
+{
+    if (slice_equal_fold(w->type, SLICE("application/vnd.google.protobuf"))) {
+        *format = EXPOSITION_PROTOBUF;
+        return slice_equal(w->proto, SLICE("io.prometheus.client.MetricFamily")) &&
+               slice_equal_fold(w->encoding, SLICE("delimited"));
+    }
+    if (slice_equal_fold(w->type, SLICE("application/openmetrics-text"))) {
+        *format = EXPOSITION_OPENMETRICS;
+        return !w->version.len || slice_equal(w->version, SLICE("1.0.0"));
+    }
+    *format = EXPOSITION_TEXT;
+    return slice_equal_fold(w->type, SLICE("text/plain")) || slice_equal_fold(w->type, SLICE("text/*")) ||
+           slice_equal_fold(w->type, SLICE("*/*"));
+}
+
 enum exposition_format exposition_choose(struct slice accept)
 {
-    unsigned text_weight = 0, open_weight = 0;
+    unsigned weights[EXPOSITION_FORMATS] = { 0 };
     struct slice element;
+    enum exposition_format format, best = EXPOSITION_TEXT;
     while (slice_next_element(&accept, &element)) {
-        struct slice range = next_part(&element);
-        unsigned weight = 1000;
-        bool is_version_known = true;
-        while (element.len) {
-            struct slice part = next_part(&element);
-            if (part.len > 2 && slice_equal_fold((struct slice){ part.data, 2 }, SLICE("q=")))
-                weight = parse_weight((struct slice){ part.data + 2, part.len - 2 });
-            else if (part.len > 8 && slice_equal_fold((struct slice){ part.data, 8 }, SLICE("version=")))
-                is_version_known = slice_equal(part, SLICE("version=1.0.0")) ||
-                                   slice_equal(part, SLICE("version=\"1.0.0\""));
-        }
-        if (slice_equal_fold(range, SLICE("application/openmetrics-text"))) {
-            if (is_version_known && weight > open_weight) open_weight = weight;
-        } else if (slice_equal_fold(range, SLICE("text/plain")) || slice_equal_fold(range, SLICE("text/*")) ||
-                   slice_equal_fold(range, SLICE("*/*"))) {
-            if (weight > text_weight) text_weight = weight;
-        }
+        struct wanted w = read_range(element);
+        if (find_format(&w, &format) && w.weight > weights[format]) weights[format] = w.weight;
     }
-    return open_weight > 0 && open_weight >= text_weight ? EXPOSITION_OPENMETRICS : EXPOSITION_TEXT;
+    for (format = EXPOSITION_OPENMETRICS; format < EXPOSITION_FORMATS; format++)
+        if (weights[format] && weights[format] >= weights[best]) best = format;
+    return best;
 }

@@ -46,3 +46,16 @@ struct metric_registry {
     struct metric_series **by_hash, **by_id;
     uint32_t bucket_count; /* a power of two */
 };
+
+/* A rare one has nothing to show while it is 0. */
+static inline bool metric_is_shown(const struct metric_registry *reg, const struct metric_series *series)
+{
+    return !series->is_rare || metric_sum(reg, series->id);
+}
+
+static inline bool metric_has_shown(const struct metric_registry *reg, const struct metric_family *family)
+{
+    for (const struct list *at = family->series.next; at != &family->series; at = at->next)
+        if (metric_is_shown(reg, container_of(at, struct metric_series, in_family))) return true;
+    return false;
+}

@@ -13,7 +13,7 @@ from waiting import LIMIT_S, eventually
 class Prometheus:
     """It scrapes each of `targets`, addresses, five times a second."""
 
-    def __init__(self, directory, *targets):
+    def __init__(self, directory, *targets, features="exemplar-storage"):
         assert shutil.which("prometheus"), "the package prometheus is missing: tools/setup.sh test"
         self.directory = os.path.join(directory, "prometheus")
         os.mkdir(self.directory)
@@ -25,7 +25,7 @@ class Prometheus:
         with open(self.path("log"), "wb") as log:
             self.process = subprocess.Popen(
                 ["prometheus", f"--config.file={self.path('prometheus.yml')}", f"--storage.tsdb.path={self.path('data')}",
-                 f"--web.listen-address=127.0.0.1:{self.port}", "--enable-feature=exemplar-storage", "--log.level=warn"],
+                 f"--web.listen-address=127.0.0.1:{self.port}", f"--enable-feature={features}", "--log.level=warn"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         eventually(self.is_ready, lambda: f"Prometheus serves: {self.text()}")
 
@@ -55,6 +55,12 @@ class Prometheus:
         """[(labels of the series, exemplar)] of a time in seconds since 1970."""
         found = self.ask("/api/v1/query_exemplars", query=query, start=start, end=end)
         return [(series["seriesLabels"], exemplar) for series in found for exemplar in series["exemplars"]]
+
+    def value(self, query):
+        """Of the one series that it leads to, now; None: there is none."""
+        found = self.ask("/api/v1/query", query=query)["result"]
+        assert len(found) <= 1, found
+        return float(found[0]["value"][1]) if found else None
 
     def scrape_error(self):
         """What it complains of at its only target; "": nothing. None: it has not scraped yet."""

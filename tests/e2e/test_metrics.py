@@ -3,9 +3,13 @@ import os
 import subprocess
 import time
 
+import pytest
+
 import broken
 import message
 from ports import reserve_port
+from prometheus import Prometheus
+from waiting import eventually
 
 
 def test_promtool_has_nothing_to_say(scene):
@@ -100,3 +104,43 @@ def test_each_worker_says_what_it_uses(scene):
         assert has_traffic == (f'weir_worker_lag_seconds{{worker="{name}"}}' in samples)
     used = sum(w["slab_bytes"] for w in workers.values() if w["slab_bytes"] is not None)
     assert used > 0 and used == weir.metric("weir_worker_slab_bytes")  # who has a client's connection has a page for it
+
+
+NATIVE = ("Accept", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,"
+          "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1")
+
+
+def test_protobuf_is_given_on_request(scene):
+    weir = scene.proxy(scene.server())
+    response = weir.ask_admin("GET", "/metrics", NATIVE)
+    assert response.get("Content-Type") == \
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+    assert b"weir_exchange_duration_seconds" in response.body
+    less = NATIVE[1].replace("delimited,", "delimited;q=0.7,")
+    assert weir.ask_admin("GET", "/metrics", ("Accept", less)).text.endswith("# EOF\n")
+
+
+def test_quantiles_of_native_histograms_agree_with_the_truth(scene, tmp_path):
+    """What Prometheus computes of them is within 1.1 % of the durations that the records have."""
+    delays = [0.002 * 1.25 ** n for n in range(21)]
+    server = scene.server([broken.serve(lambda request: (time.sleep(delays[int(request.target[1:])]), message.response(200))[1])])
+    weir = scene.proxy(server)
+    prometheus = Prometheus(tmp_path, "%s:%d" % weir.admin_address, features="exemplar-storage,native-histograms")
+    try:
+        client = scene.client(weir)
+        for number in range(len(delays)):
+            assert client.ask("GET", f"/{number}").status == 200
+        weir.wait_records(len(delays))
+        truth = sorted(record["total_ms"] / 1e3 for record in weir.exchanges(limit=1000))
+        assert len(truth) == len(delays)
+        series = 'weir_exchange_duration_seconds{listener="web"}'
+        eventually(lambda: prometheus.value(f"histogram_count({series})") == len(truth),
+                   lambda: f"all scraped: {prometheus.scrape_error()}")
+        assert prometheus.scrape_error() == ""
+        assert prometheus.value(f"histogram_sum({series})") == pytest.approx(sum(truth), rel=0.001)
+        for rank, value in enumerate(truth):
+            q = (rank + 0.5) / len(truth)
+            assert prometheus.value(f"histogram_quantile({q}, {series})") == pytest.approx(value, rel=0.011), rank
+        assert prometheus.value('weir_responses_total{class="2xx",listener="web"}') == len(truth)
+    finally:
+        prometheus.close()

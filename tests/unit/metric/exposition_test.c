@@ -218,8 +218,7 @@ static void accept_chooses_the_format(void **state)
         { "text/html,application/xhtml+xml,*/*;q=0.8", EXPOSITION_TEXT },
         { "text/plain;version=0.0.4", EXPOSITION_TEXT },
         { "application/openmetrics-text", EXPOSITION_OPENMETRICS },
-        { "Application/OpenMetrics-Text; Version=\"1.0.0\"",
-          EXPOSITION_TEXT }, /* the parameter's case matters */
+        { "Application/OpenMetrics-Text; Version=\"1.0.0\"", EXPOSITION_OPENMETRICS },
         { "application/openmetrics-text; version=\"1.0.0\"", EXPOSITION_OPENMETRICS },
         { "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
           "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
@@ -229,6 +228,28 @@ static void accept_chooses_the_format(void **state)
         { "application/openmetrics-text;version=1.0.0;q=0", EXPOSITION_TEXT },
         { "application/openmetrics-text;q=nonsense", EXPOSITION_TEXT },
         { ";,;;q=,=", EXPOSITION_TEXT },
+        /* As Prometheus asks that keeps native histograms. */
+        { "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,"
+          "application/openmetrics-text;version=1.0.0;q=0.8,application/"
+          "openmetrics-text;version=0.0.1;q=0.75,"
+          "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+          EXPOSITION_PROTOBUF },
+        { "application/vnd.google.protobuf; proto=\"io.prometheus.client.MetricFamily\"; "
+          "encoding=\"delimited\"",
+          EXPOSITION_PROTOBUF },
+        { "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text",
+          EXPOSITION_TEXT },
+        { "application/vnd.google.protobuf;proto=another;encoding=delimited", EXPOSITION_TEXT },
+        { "application/vnd.google.protobuf", EXPOSITION_TEXT },
+        { "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0,"
+          "text/plain",
+          EXPOSITION_TEXT },
+        { "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.3,"
+          "application/openmetrics-text;q=0.4,text/plain;q=0.2",
+          EXPOSITION_OPENMETRICS },
+        { "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.3,"
+          "application/openmetrics-text;q=0.2,text/plain;q=0.5",
+          EXPOSITION_TEXT },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
         if (exposition_choose(slice_of(cases[i].accept)) != cases[i].format) fail_msg("%s", cases[i].accept);
