@@ -42,6 +42,8 @@ void answer_fini(struct answer *a)
         answer_shared_put(a->shared);
     else
         free(a->body);
+    free(a->location);
+    a->location = NULL;
     a->shared = NULL;
     a->body = NULL;
     a->body_len = 0;

@@ -27,6 +27,7 @@ struct answer {
     const char *policy;           /* Content-Security-Policy of a page; NULL: none */
     const char *cache_control;    /* NULL: no-store */
     const char *vary;             /* NULL: it depends on no field */
+    char *location;               /* owned; of what a 201 is about; NULL: none */
     char cookie[192];             /* Set-Cookie; empty: none */
     char said[256];               /* of a problem: its sentence, for the audit trail */
     bool wants_credentials;       /* 401: say which */

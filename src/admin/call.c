@@ -104,6 +104,7 @@ uint32_t call_make_fields(const struct call *c, struct http_field *fields, char 
     add_field(fields, &count, "Cache-Control", slice_of(a->cache_control ? a->cache_control : "no-store"));
     add_field(fields, &count, "X-Content-Type-Options", SLICE("nosniff"));
     if (a->allow[0]) add_field(fields, &count, "Allow", slice_of(a->allow));
+    if (a->location) add_field(fields, &count, "Location", slice_of(a->location));
     if (a->etag[0]) add_field(fields, &count, "ETag", slice_of(a->etag));
     if (a->content_encoding) add_field(fields, &count, "Content-Encoding", slice_of(a->content_encoding));
     if (a->vary) add_field(fields, &count, "Vary", slice_of(a->vary));

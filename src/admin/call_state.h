@@ -6,7 +6,7 @@
 #include "net/loop.h"
 
 /* Of an answer's head. */
-#define CALL_FIELDS_MAX 14
+#define CALL_FIELDS_MAX 15
 
 enum call_state { CALL_GATHER, CALL_WAIT, CALL_ANSWER, CALL_STREAM, CALL_DONE };
 

@@ -39,18 +39,44 @@ static void done(void *context, struct answer *a)
     free(ticket);
 }
 
+struct asked {
+    struct call_ticket ticket;
+    char *location;
+};
+
+static void asked_free(struct asked *asked)
+{
+    if (asked) free(asked->location);
+    free(asked);
+}
+
+static void on_decided(void *context, struct answer *a)
+{
+    struct asked *asked = context;
+    if (a->status == 201) {
+        a->location = asked->location;
+        asked->location = NULL;
+    }
+    call_answer(asked->ticket, a);
+    asked_free(asked);
+}
+
 static bool read_flag(struct slice value, bool *out)
 {
     *out = slice_equal(value, SLICE("true")) || slice_equal(value, SLICE("1"));
     return *out || !value.data || slice_equal(value, SLICE("false")) || slice_equal(value, SLICE("0"));
 }
 
-void config_ask(const struct admin_request *rq, struct reload_ask *what, struct answer *out)
+void config_ask(const struct admin_request *rq, struct reload_ask *what, char *location, struct answer *out)
 {
-    struct call_ticket *ticket = calloc(1, sizeof(*ticket));
+    struct asked *asked = calloc(1, sizeof(*asked));
     struct err err = { "There is no memory to read a configuration; try again." };
-    what->done = done;
-    what->context = ticket;
+    if (asked)
+        asked->location = location;
+    else
+        free(location);
+    what->done = on_decided;
+    what->context = asked;
     what->if_match = rq->if_match;
     if (!rq->reloader) {
         answer_problem(out, 503, "This weir cannot take another configuration.");
@@ -59,19 +85,19 @@ void config_ask(const struct admin_request *rq, struct reload_ask *what, struct 
     } else if (what->if_match.len > RELOAD_IF_MATCH_MAX) {
         answer_problem(out, 400, "If-Match is over %u bytes; send the ETag of GET /api/v1/config.",
                        RELOAD_IF_MATCH_MAX);
-    } else if (ticket && rq->reloader->ask(rq->reloader, what, &err) == 0) {
-        *ticket = call_wait(rq, WAIT_MS, NULL, NULL);
+    } else if (asked && rq->reloader->ask(rq->reloader, what, &err) == 0) {
+        asked->ticket = call_wait(rq, WAIT_MS, NULL, NULL);
         return;
     } else {
         answer_problem(out, 503, "%s", err.text);
     }
-    free(ticket);
+    asked_free(asked);
 }
 
 void config_reload(const struct admin_request *rq, struct answer *out)
 {
     struct reload_ask what = { .text = SLICE_NONE };
-    config_ask(rq, &what, out);
+    config_ask(rq, &what, NULL, out);
 }
 
 /* A file's first byte tells: JSON's is the brace of its one object, which YAML reads as well, but for what JSON alone can
@@ -87,7 +113,7 @@ void config_put(const struct admin_request *rq, struct answer *out)
 {
     struct reload_ask what = { .text = rq->body, .is_json = looks_like_json(rq->body) };
     if (rq->body.len)
-        config_ask(rq, &what, out);
+        config_ask(rq, &what, NULL, out);
     else
         answer_problem(out, 400, "The body is empty; send the whole configuration, as YAML or JSON.");
 }
@@ -120,7 +146,7 @@ static uint32_t read_rollback(const struct admin_request *rq, struct answer *out
 void config_rollback(const struct admin_request *rq, struct answer *out)
 {
     struct reload_ask what = { .generation = read_rollback(rq, out) };
-    if (what.generation) config_ask(rq, &what, out);
+    if (what.generation) config_ask(rq, &what, NULL, out);
 }
 
 void generations_list(const struct admin_request *rq, struct answer *out)

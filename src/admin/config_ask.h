@@ -5,5 +5,5 @@
 #include "admin/reloader.h"
 #include "admin/router.h"
 
-/* What `what` borrows is copied. */
-void config_ask(const struct admin_request *rq, struct reload_ask *what, struct answer *out);
+/* What `what` borrows is copied. `location`: of what may come of it, taken (allocated); NULL: nothing. */
+void config_ask(const struct admin_request *rq, struct reload_ask *what, char *location, struct answer *out);

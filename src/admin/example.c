@@ -4,11 +4,14 @@
 #include <string.h>
 
 static const struct example_param params[] = {
+    { "block", "192.0.2.0%2F24", "The block, as it is written in the configuration; its slash as %2F." },
     { "event", "1", "Its id, as in the list of events." },
     { "file", "dash.css", "Its name." },
     { "generation", "1", "Its number." },
     { "id", "0000000000000001", "As in the list." },
+    { "listener", "web", "The listener's name." },
     { "pool", "web", "The pool's name." },
+    { "route", "images", "The route's name." },
     { "server", "one", "The server's name, or its address where it has none." },
     { "source", "edge", "The log's name." },
     { "split", "checkout", "The split's name." },

@@ -184,7 +184,7 @@ void maintenance_change(const struct admin_request *rq, struct answer *out)
         answer_problem(out, 503, "There is no memory to read the body; try again.");
     } else if (read_patch(rq, &patch, arena, out) == 0 && collect(rq->proxy, &patch, c, out) == 0) {
         struct reload_ask what = { .changes = c->texts, .change_count = c->count };
-        config_ask(rq, &what, out);
+        config_ask(rq, &what, NULL, out);
     }
     free(c);
     conf_arena_free(arena);

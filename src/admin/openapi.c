@@ -118,10 +118,13 @@ static void put_body(struct json *j, const struct admin_route *r)
         conf_schema(r->body, j);
     } else {
         json_object(j);
-        put_member(j, "type", "string");
+        if (!r->object) put_member(j, "type", "string");
         json_object_end(j);
     }
-    if (r->text_type) put_member(j, "example", r->example);
+    if (r->text_type) {
+        json_key(j, "example");
+        r->object ? json_raw(j, slice_of(r->example)) : json_string(j, r->example);
+    }
     json_object_end(j);
     json_object_end(j);
     json_object_end(j);
@@ -182,6 +185,15 @@ static void put_problem(struct json *j, const char *status)
     json_object_end(j);
 }
 
+static void put_created(struct json *j, const struct admin_route *r)
+{
+    json_key(j, "201");
+    json_object(j);
+    put_member(j, "description", "It is new; `Location` says where it is");
+    put_content(j, r);
+    json_object_end(j);
+}
+
 static void put_responses(struct json *j, const struct admin_route *r)
 {
     json_key(j, "responses");
@@ -191,6 +203,7 @@ static void put_responses(struct json *j, const struct admin_route *r)
     put_member(j, "description", r->summary);
     if (!r->has_no_body) put_content(j, r);
     json_object_end(j);
+    if (r->creates) put_created(j, r);
     put_problem(j, "4XX");
     put_problem(j, "default");
     json_object_end(j);

@@ -78,10 +78,12 @@ struct admin_route {
     const struct shape *answer;      /* NULL: text, or described elsewhere */
     const char *list;                /* not NULL: the answer is {"<list>": [answer, …]} */
     const char *content_type;        /* NULL: application/json */
+    const struct conf_type *object;  /* what of the configuration it writes (admin/objects.c), or NULL */
     bool takes_text;                 /* a body that is no JSON, or not only */
     const char *text_type;           /* of that; NULL: there is none */
     const char *example;             /* of use: the body where there is one, else a query; NULL: without */
     uint32_t body_max;               /* bytes that a body may have; 0: CALL_BODY_MAX */
+    bool creates;                    /* it may make something new: 201 */
     bool has_effect;  /* though a GET: takes a profile, say; no link on another site may do that */
     bool says_itself; /* changes something, of which it makes an event of its own that says all of it */
     bool is_alias;    /* the row before by another path, which nobody needs to be told */

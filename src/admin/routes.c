@@ -5,11 +5,51 @@
 #include "admin/finder.h"
 #include "admin/reloader.h"
 #include "admin/upgrader.h"
+#include "pool/pool_conf.h"
 #include "proxy/explain.h"
+#include "proxy/proxy_conf.h"
+#include "route/gate_conf.h"
+#include "route/route_conf.h"
+#include "route/split.h"
 
 #define PLAIN "text/plain; charset=utf-8"
 #define HTML "text/html; charset=utf-8"
 #define BYTES "application/octet-stream"
+
+/* Rows of one object of the configuration. */
+#define OBJECT_WRITE(type) \
+    .query = reload_query, .answer = &reload_outcome_shape, .object = &(type), .body_max = 1u << 20
+#define OBJECTS(path, what, type, new)                                                                \
+    {                                                                                                 \
+        HTTP_POST, path, ROLE_ADMIN, objects_write, "Adds a " what " to the configuration",           \
+            OBJECT_WRITE(type), .takes_text = true, .text_type = "application/json", .creates = true, \
+                                .example = (new)                                                      \
+    }
+#define OBJECT(path, what, type, whole, patch)                                                     \
+    { HTTP_PUT,                                                                                    \
+      path,                                                                                        \
+      ROLE_ADMIN,                                                                                  \
+      objects_write,                                                                               \
+      "Writes a " what " of the configuration: in place of what "                                  \
+      "there is, or new",                                                                          \
+      OBJECT_WRITE(type),                                                                          \
+      .takes_text = true,                                                                          \
+      .text_type = "application/json",                                                             \
+      .creates = true,                                                                             \
+      .example = (whole) },                                                                        \
+        { HTTP_PATCH,                                                                              \
+          path,                                                                                    \
+          ROLE_ADMIN,                                                                              \
+          objects_write,                                                                           \
+          "Changes keys of a " what " of the configuration",                                       \
+          OBJECT_WRITE(type),                                                                      \
+          .takes_text = true,                                                                      \
+          .text_type = "application/merge-patch+json",                                             \
+          .example = (patch) },                                                                    \
+    {                                                                                              \
+        HTTP_DELETE, path, ROLE_ADMIN, objects_write, "Takes a " what " out of the configuration", \
+            OBJECT_WRITE(type)                                                                     \
+    }
 
 const struct admin_route admin_routes[] = {
     { HTTP_GET, "/", ROLE_NONE, index_list, "The dashboard for a browser; for others what there is, as text",
@@ -48,6 +88,41 @@ const struct admin_route admin_routes[] = {
     { HTTP_POST, "/api/v1/config/rollback", ROLE_ADMIN, config_rollback,
       "Puts one that is kept in force again", .query = reload_query, .answer = &reload_outcome_shape,
       .body = &rollback_type, .example = "{\"generation\": 1}" },
+    OBJECTS("/api/v1/config/pools", "pool", pool_conf_type,
+            "{\"name\": \"spare\", \"servers\": [\"10.0.0.9:8080\"]}"),
+    OBJECT("/api/v1/config/pools/{pool}", "pool", pool_conf_type, "{\"servers\": [\"10.0.0.9:8080\"]}",
+           "{\"idle_connections\": 64}"),
+    OBJECTS("/api/v1/config/pools/{pool}/servers", "server of a pool", server_conf_type,
+            "{\"name\": \"nine\", \"address\": \"10.0.0.9:8080\"}"),
+    OBJECT("/api/v1/config/pools/{pool}/servers/{server}", "server of a pool", server_conf_type,
+           "{\"address\": \"10.0.0.9:8080\", \"weight\": 2}", "{\"weight\": 2}"),
+    OBJECTS("/api/v1/config/splits", "split", split_conf_type,
+            "{\"name\": \"trial\", \"unit\": \"client\", \"variants\": {\"old\": {\"pool\": \"web\", "
+            "\"weight\": 90}, \"new\": {\"pool\": \"web\", \"weight\": 10}}}"),
+    OBJECT("/api/v1/config/splits/{split}", "split", split_conf_type,
+           "{\"unit\": \"client\", \"variants\": {\"old\": {\"pool\": \"web\", \"weight\": 90}, \"new\": "
+           "{\"pool\": \"web\", \"weight\": 10}}}",
+           "{\"unit\": \"client\"}"),
+    OBJECTS("/api/v1/config/listeners", "listener", listener_conf_type,
+            "{\"name\": \"more\", \"bind\": \"127.0.0.1:0\", \"pool\": \"web\"}"),
+    OBJECT("/api/v1/config/listeners/{listener}", "listener", listener_conf_type,
+           "{\"bind\": \"127.0.0.1:0\", \"pool\": \"web\"}", "{\"maintenance\": false}"),
+    OBJECTS("/api/v1/config/listeners/{listener}/routes", "route of a listener", route_conf_type,
+            "{\"name\": \"images\", \"path_prefix\": \"/images\", \"pool\": \"web\"}"),
+    OBJECT("/api/v1/config/listeners/{listener}/routes/{route}", "route of a listener", route_conf_type,
+           "{\"path_prefix\": \"/images\", \"pool\": \"web\"}", "{\"path_prefix\": \"/pictures\"}"),
+    OBJECT("/api/v1/config/gate", "gate", gate_conf_type, "{\"deny\": [\"192.0.2.0/24\"]}",
+           "{\"deny\": [\"192.0.2.0/24\", \"198.51.100.0/24\"]}"),
+    { HTTP_POST, "/api/v1/config/gate/deny", ROLE_ADMIN, objects_write,
+      "Adds a block to those that may not pass", OBJECT_WRITE(conf_cidr_type),
+      .text_type = "application/json", .takes_text = true, .creates = true, .example = "\"203.0.113.0/24\"" },
+    { HTTP_DELETE, "/api/v1/config/gate/deny/{block}", ROLE_ADMIN, objects_write,
+      "Takes one of them out again", OBJECT_WRITE(conf_cidr_type) },
+    { HTTP_POST, "/api/v1/config/gate/allow", ROLE_ADMIN, objects_write,
+      "Adds a block to those that may pass", OBJECT_WRITE(conf_cidr_type), .text_type = "application/json",
+      .takes_text = true, .creates = true, .example = "\"127.0.0.0/8\"" },
+    { HTTP_DELETE, "/api/v1/config/gate/allow/{block}", ROLE_ADMIN, objects_write,
+      "Takes one of them out again", OBJECT_WRITE(conf_cidr_type) },
     { HTTP_POST, "/api/v1/upgrade", ROLE_ADMIN, upgrade_post,
       "Starts the binary anew, which takes over all listening sockets; this process ends when what it has "
       "begun has",

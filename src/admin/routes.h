@@ -121,6 +121,8 @@ void config_reload(const struct admin_request *rq, struct answer *out);
 void config_rollback(const struct admin_request *rq, struct answer *out);
 void generations_list(const struct admin_request *rq, struct answer *out);
 void generations_show(const struct admin_request *rq, struct answer *out);
+/* objects.c */
+void objects_write(const struct admin_request *rq, struct answer *out);
 /* upgrade.c */
 void upgrade_post(const struct admin_request *rq, struct answer *out);
 /* sources.c */

@@ -5,6 +5,7 @@
 
 #include "base/number.h"
 #include "conf/decode.h"
+#include "conf/tree_walk.h"
 
 struct walk {
     struct conf_tree *tree;
@@ -15,20 +16,6 @@ struct walk {
     size_t path_len;
     struct err *err;
 };
-
-static const struct conf_field *row_of(const struct conf_type *type, struct slice key)
-{
-    for (const struct conf_field *f = type ? type->fields : NULL; f && f->name; f++)
-        if (slice_equal(slice_of(f->name), key)) return f;
-    return NULL;
-}
-
-static struct conf_node *child_named(const struct conf_node *node, struct slice name)
-{
-    for (struct conf_node *n = node->first_child; n; n = n->next)
-        if (slice_equal(n->key, name)) return n;
-    return NULL;
-}
 
 /* "has: a, b, c" */
 static int no_such(struct walk *w, struct slice what)
@@ -53,94 +40,33 @@ static struct conf_place change_place(const struct conf_tree *tree)
     return (struct conf_place){ CONF_LINE_OF_CHANGE, tree->change_count };
 }
 
-static struct conf_node *new_node(struct conf_tree *tree, enum conf_kind kind)
-{
-    struct conf_node *n = conf_arena_alloc(tree->memory, sizeof(*n));
-    if (n) *n = (struct conf_node){ .kind = kind, .place = change_place(tree) };
-    return n;
-}
-
-static struct slice copy_text(struct conf_tree *tree, struct slice s)
-{
-    return conf_arena_slice(tree->memory, s);
-}
-
-static void add_child(struct conf_node *parent, struct conf_node *child)
-{
-    struct conf_node **at = &parent->first_child;
-    while (*at) at = &(*at)->next;
-    *at = child;
-}
-
-/* "10.0.0.1:80" becomes {address: "10.0.0.1:80"}; [a, b] likewise, where a list may stand for a map. */
-static bool expand_short_form(struct walk *w)
-{
-    const char *name = NULL;
-    if (w->type && w->node->kind == CONF_NODE_SCALAR) name = w->type->short_form;
-    if (w->type && w->node->kind == CONF_NODE_LIST && !w->is_container) name = w->type->short_list;
-    if (!name) return false;
-    struct conf_node *inner = new_node(w->tree, w->node->kind);
-    if (!inner) return false;
-    inner->text = w->node->text;
-    inner->first_child = w->node->first_child;
-    inner->is_quoted = w->node->is_quoted;
-    inner->place = w->node->place;
-    inner->key_place = w->node->place;
-    inner->key = copy_text(w->tree, slice_of(name));
-    w->node->kind = CONF_NODE_MAP;
-    w->node->text = SLICE_NONE;
-    w->node->first_child = inner;
-    return true;
-}
-
-static bool is_container(const struct conf_field *row)
-{
-    return row->kind == CONF_KIND_MAP || row->kind == CONF_KIND_NAMED || row->kind == CONF_KIND_LIST;
-}
-
-static bool has_keys(const struct conf_field *row)
-{
-    return is_container(row) || row->kind == CONF_KIND_OBJECT || row->kind == CONF_KIND_OPTIONAL ||
-           row->kind == CONF_KIND_CHOICE;
-}
-
 static int enter_key(struct walk *w, struct slice key, bool is_last)
 {
-    const struct conf_field *row = w->is_container ? NULL : row_of(w->type, key);
-    if (w->node->kind != CONF_NODE_MAP && !expand_short_form(w))
+    const struct conf_field *row = w->is_container ? NULL : conf_row_of(w->type, key);
+    if (w->node->kind != CONF_NODE_MAP &&
+        !conf_node_expand(w->tree, w->node, w->is_container ? NULL : w->type))
         return err_set(w->err, "%.*s is no map: it has no \"%.*s\"", (int)w->path_len, w->path,
                        SLICE_ARGS(key));
-    struct conf_node *child = child_named(w->node, key);
+    struct conf_node *child = conf_node_named(w->node, key);
     if (!child) {
-        if (!is_last && !(row && has_keys(row))) {
+        if (!is_last && !(row && conf_row_has_keys(row))) {
             if (!row) return no_such(w, key);
             return err_set(w->err, "%.*s is no map", (int)(w->path_len + key.len), w->path);
         }
-        child = new_node(w->tree, is_last ? CONF_NODE_NULL : CONF_NODE_MAP);
+        child = conf_node_new(w->tree, is_last ? CONF_NODE_NULL : CONF_NODE_MAP);
         if (!child) return -1;
-        child->key = copy_text(w->tree, key);
+        child->key = conf_text_copy(w->tree, key);
         child->key_place = child->place;
-        add_child(w->node, child);
+        conf_node_append(w->node, child);
     }
     if (w->is_container) {
         w->is_container = false; /* an element: of the type that is known already */
     } else {
-        w->type = row && has_keys(row) ? row->type : NULL;
-        w->is_container = row && is_container(row);
+        w->type = row && conf_row_has_keys(row) ? row->type : NULL;
+        w->is_container = row && conf_row_is_container(row);
     }
     w->node = child;
     return 0;
-}
-
-/* By the name that it has, given or made of another key. */
-static bool is_called(const struct conf_node *n, struct slice name, const struct conf_type *type)
-{
-    if (slice_equal(n->key, name)) return true;
-    if (n->kind == CONF_NODE_SCALAR) return slice_equal(n->text, name);
-    const struct conf_node *given = conf_node_get(n, "name");
-    if (!given && type && type->name_from) given = conf_node_get(n, type->name_from);
-    if (!given && type && type->or_name_from) given = conf_node_get(n, type->or_name_from);
-    return given && slice_equal(given->text, name);
 }
 
 /* By what it would be called without one: the address of a server that has a name. */
@@ -155,7 +81,7 @@ static struct conf_node *find_element(const struct walk *w, struct slice name)
     uint64_t index = 0, wanted = UINT64_MAX;
     if (!number_u64(name, &wanted)) wanted = UINT64_MAX;
     for (struct conf_node *n = w->node->first_child; n; n = n->next, index++)
-        if (index == wanted || is_called(n, name, w->type)) return n;
+        if (index == wanted || conf_node_is_called(n, name, w->type)) return n;
     for (struct conf_node *n = w->node->first_child; n; n = n->next)
         if (is_known_as(n, name, w->type)) return n;
     return NULL;
@@ -193,22 +119,6 @@ static int follow(struct walk *w, const char *end)
     return 0;
 }
 
-static struct conf_node *copy_node(struct conf_tree *tree, const struct conf_node *from)
-{
-    struct conf_node *n = new_node(tree, from->kind);
-    if (!n) return NULL;
-    n->is_quoted = from->is_quoted;
-    n->text = copy_text(tree, from->text);
-    n->key = copy_text(tree, from->key);
-    if (from->key_place.line) n->key_place = n->place;
-    for (const struct conf_node *c = from->first_child; c; c = c->next) {
-        struct conf_node *child = copy_node(tree, c);
-        if (!child) return NULL;
-        add_child(n, child);
-    }
-    return n;
-}
-
 static int set_value(struct walk *w, const char *text)
 {
     struct conf_tree value;
@@ -218,7 +128,7 @@ static int set_value(struct walk *w, const char *text)
         return -1;
     }
     int result = conf_read_yaml(&value, "value", slice_of(text), faults);
-    struct conf_node *n = result == 0 ? copy_node(w->tree, value.root) : NULL;
+    struct conf_node *n = result == 0 ? conf_node_copy(w->tree, value.root) : NULL;
     if (n) {
         w->node->kind = n->kind;
         w->node->text = n->text;

@@ -131,8 +131,9 @@ struct reading {
     uint32_t change_count;
     struct err *err;
     char *faults;
-    struct config_notes *notes; /* NULL: not asked for */
-    bool is_for_admin;          /* nothing but `admin` is looked at */
+    struct config_notes *notes;             /* NULL: not asked for */
+    bool is_for_admin;                      /* nothing but `admin` is looked at */
+    const struct config_listener *listener; /* NULL: faults are a text */
 };
 
 static int apply(struct conf_tree *tree, const struct reading *r)
@@ -205,8 +206,11 @@ static int parse(struct config **out, const char *name, struct slice text, struc
                                  : config_decode(out, &tree, faults);
     else if (is_filled && !r->change_count)
         find_more_faults(&tree, faults);
-    if (result < 0 && !is_changed && !faults->is_short) r->faults = conf_faults_print(faults, &tree, false);
-    if (result < 0 && !is_changed && !r->faults) say_no_memory(r);
+    if (result < 0 && r->listener && !is_changed && !faults->is_short)
+        r->listener->on_faults(r->listener->context, faults, &tree);
+    else if (result < 0 && !is_changed && !faults->is_short)
+        r->faults = conf_faults_print(faults, &tree, false);
+    if (result < 0 && !is_changed && !r->faults && !r->listener) say_no_memory(r);
     if (result == 0 && r->notes) take_notes(r->notes, notes, &tree);
     conf_tree_free(&tree);
     free(faults);
@@ -236,6 +240,17 @@ int config_parse_noted(struct config **out, const char *name, struct slice text,
 int config_parse(struct config **out, const char *name, struct slice text, char **faults)
 {
     return config_parse_noted(out, name, text, NULL, faults);
+}
+
+int config_parse_told(struct config **out, const char *name, struct slice text,
+                      const struct config_listener *to)
+{
+    struct reading r = { .listener = to };
+    secret_wipe_begin();
+    int result = parse(out, name, text, &r);
+    secret_wipe_end();
+    if (result == 0) obey_core(*out);
+    return result;
 }
 
 static int load(struct config **out, const char *path, struct reading *r, char **faults)

@@ -39,8 +39,16 @@ extern const struct conf_type config_type;
 MUST_CHECK int config_load(struct config **out, const char *path, char **faults, struct err *err);
 /* The same from text; `name` is what it is called in messages. -1 with *faults NULL: there is no memory. */
 MUST_CHECK int config_parse(struct config **out, const char *name, struct slice text, char **faults);
+/* What tells of every mistake, with the tree that it is in. */
+struct config_listener {
+    void (*on_faults)(void *context, const struct conf_faults *faults, const struct conf_tree *tree);
+    void *context;
+};
+/* Likewise for who wants mistakes in another form: *faults is not set, `to` is called instead. */
+MUST_CHECK int config_parse_told(struct config **out, const char *name, struct slice text,
+                                 const struct config_listener *to);
 struct config_notes;
-/* Likewise with notes, as config_load_noted(); NULL: not asked for. */
+/* config_parse() with notes, as config_load_noted(); NULL: not asked for. */
 MUST_CHECK int config_parse_noted(struct config **out, const char *name, struct slice text,
                                   struct config_notes *notes, char **faults);
 /* Of the file nothing but its `admin`, for who asks a running weir: the rest is not looked at, so that the environment which

@@ -68,16 +68,22 @@ static int write_tree(const struct conf_tree *tree, char **out, size_t *out_len,
                    CONF_SOURCE_MAX >> 20);
 }
 
-static int edit(struct conf_tree *tree, const char *const *changes, uint32_t count, char **out,
-                size_t *out_len, struct err *err)
+static int apply(struct conf_tree *tree, const char *change, struct conf_edit_result *result, struct err *err)
+{
+    return conf_is_edit(change) ? conf_tree_edit(tree, &config_type, change, result, err)
+                                : conf_tree_change(tree, &config_type, change, err);
+}
+
+static int edit(struct conf_tree *tree, const char *const *changes, uint32_t count,
+                struct conf_edit_result *last, char **out, size_t *out_len, struct err *err)
 {
     for (uint32_t i = 0; i < count; i++)
-        if (conf_tree_change(tree, &config_type, changes[i], err) < 0) return -1;
+        if (apply(tree, changes[i], last, err) < 0) return -1;
     return write_tree(tree, out, out_len, err);
 }
 
-int config_edit(const char *name, struct slice text, const char *const *changes, uint32_t count, char **out,
-                size_t *out_len, char **faults, struct err *err)
+int config_edit(const char *name, struct slice text, const char *const *changes, uint32_t count,
+                struct conf_edit_result *last, char **out, size_t *out_len, char **faults, struct err *err)
 {
     struct conf_tree tree;
     struct conf_faults *found = calloc(1, sizeof(*found));
@@ -89,7 +95,7 @@ int config_edit(const char *name, struct slice text, const char *const *changes,
     if (result < 0)
         *faults = found->is_short ? NULL : conf_faults_print(found, &tree, false);
     else
-        result = edit(&tree, changes, count, out, out_len, err);
+        result = edit(&tree, changes, count, last, out, out_len, err);
     if (result < 0 && !*faults && !*err->text) err_set(err, "%s", CONFIG_NO_MEMORY);
     conf_tree_free(&tree);
     free(found);

@@ -27,7 +27,8 @@ void refusal_log(const char *text)
     if (more) log_event(LOG_ERROR, "reload_failed", "error=\"%u mistakes more\"", more);
 }
 
-void refusal_answer(struct answer *a, uint16_t status, const char *text, uint32_t generation)
+void refusal_answer(struct answer *a, uint16_t status, const char *text, const char *errors,
+                    uint32_t generation)
 {
     struct json j;
     json_init(&j, ANSWER_TEXT_MAX, true);
@@ -38,6 +39,10 @@ void refusal_answer(struct answer *a, uint16_t status, const char *text, uint32_
     json_u64(&j, status);
     json_key(&j, "detail");
     json_string(&j, text);
+    if (errors) {
+        json_key(&j, "errors");
+        json_raw(&j, slice_of(errors));
+    }
     json_key(&j, "generation");
     json_u64(&j, generation);
     json_object_end(&j);

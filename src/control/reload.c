@@ -69,7 +69,7 @@ struct question {
 
 static void refuse(struct question *q, uint16_t status, struct answer *a, const char *text)
 {
-    refusal_answer(a, status, text, q->reload->o.proxy->generation);
+    refusal_answer(a, status, text, q->change ? q->change->errors : NULL, q->reload->o.proxy->generation);
     q->reload->refused++;
     if (q->ask.is_unheard) refusal_log(text); /* else who asked is told */
 }
@@ -130,12 +130,18 @@ static int stage(struct question *q)
                             &q->err);
 }
 
+static uint16_t status_of(const struct conf_edit_result *result)
+{
+    return result->fate == CONF_EDIT_ABSENT ? 404 : result->fate == CONF_EDIT_TAKEN ? 409 : 400;
+}
+
 static void run(struct job *job)
 {
     struct question *q = (struct question *)job;
     const struct reload *r = q->reload;
     q->status = q->ask.generation && !q->source.number ? 404 : 400;
     q->result = read_text(q);
+    if (q->change && q->change->is_edit) q->status = status_of(&q->change->result);
     if (q->result < 0 && !q->faults && !*q->err.text) {
         err_set(&q->err, "%s", CONFIG_NO_MEMORY);
         q->status = 503;
@@ -209,7 +215,8 @@ static void say_changes(struct question *q, struct answer *a)
     o->generation = p->generation + !o->is_dry * 1u;
     json_init(&j, ANSWER_TEXT_MAX, true);
     shape_print(&reload_outcome_shape, o, &j);
-    answer_json(a, 200, &j);
+    bool is_created = q->change && q->change->is_edit && q->change->result.fate == CONF_EDIT_CREATED;
+    answer_json(a, is_created && !o->is_dry ? 201 : 200, &j);
 }
 
 static void keep(struct question *q)

@@ -5,6 +5,7 @@
 
 #include "control/config_difference.h"
 #include "control/config_edit.h"
+#include "control/edit_faults.h"
 
 static int add(struct reload_change *c, const char *text, struct err *err)
 {
@@ -37,6 +38,7 @@ int reload_change_new(struct reload_change **out, const struct reload_ask *asked
         result = add(c, before->texts[i], err);
     if (c) c->before = c->count;
     for (uint32_t i = 0; result == 0 && i < asked->change_count; i++) result = add(c, asked->changes[i], err);
+    if (result == 0) c->is_edit = c->count && conf_is_edit(c->texts[c->count - 1]);
     if (result == 0)
         *out = c;
     else
@@ -44,14 +46,24 @@ int reload_change_new(struct reload_change **out, const struct reload_ask *asked
     return result;
 }
 
+/* There may be secrets in it. */
+static void free_text(char *text)
+{
+    explicit_bzero(text, strlen(text));
+    free(text);
+}
+
 void reload_change_free(struct reload_change *c)
 {
-    for (uint32_t i = 0; c && i < c->count; i++) free(c->texts[i]);
+    for (uint32_t i = 0; c && i < c->count; i++) free_text(c->texts[i]);
+    if (c) free(c->errors);
     free(c);
 }
 
+/* Of two edits of an object the first may be what the second goes by. */
 static bool is_same_place(const char *one, const char *other)
 {
+    if (conf_is_edit(one)) return false;
     const char *end = strrchr(one, '=');
     struct slice place = end ? (struct slice){ one, (size_t)(end - one) + 1 } : slice_of(one);
     return slice_starts_with(slice_of(other), place);
@@ -64,7 +76,7 @@ static void settle(struct reload_change *c)
         bool is_said_again = false;
         for (uint32_t j = i + 1; j < c->count; j++) is_said_again |= is_same_place(c->texts[i], c->texts[j]);
         if (is_said_again)
-            free(c->texts[i]);
+            free_text(c->texts[i]);
         else
             c->texts[kept++] = c->texts[i];
     }
@@ -80,18 +92,35 @@ void reload_change_applied(struct reload_change **made, struct reload_change **c
     *change = NULL;
 }
 
+struct told {
+    struct reload_change *change;
+    char **faults;
+};
+
+static void on_faults(void *context, const struct conf_faults *found, const struct conf_tree *tree)
+{
+    struct told *told = context;
+    *told->faults = edit_faults_print(found, tree, told->change->result.pointer);
+    told->change->errors = edit_faults_json(found, tree, told->change->result.pointer);
+}
+
 /* What a text was before, with so many of the changes. */
-static int make(const struct reload_change *c, const char *name, struct slice text, uint32_t count,
+static int make(struct reload_change *c, const char *name, struct slice text, uint32_t count,
                 struct config **out, char **made, size_t *made_len, char **faults, struct err *err)
 {
-    if (config_edit(name, text, (const char *const *)c->texts, count, made, made_len, faults, err) < 0)
+    struct told told = { c, faults };
+    const struct config_listener listener = { on_faults, &told };
+    if (config_edit(name, text, (const char *const *)c->texts, count, &c->result, made, made_len, faults,
+                    err) < 0)
         return -1;
-    return config_parse(out, "changed.json", (struct slice){ *made, *made_len }, faults);
+    struct slice whole = { *made, *made_len };
+    return c->is_edit ? config_parse_told(out, "changed.json", whole, &listener)
+                      : config_parse(out, "changed.json", whole, faults);
 }
 
 /* The file may have been edited since it was read: that would come into force unasked. */
-static int check_same(const struct reload_change *c, const struct config *base, struct slice text,
-                      char **faults, struct err *err)
+static int check_same(struct reload_change *c, const struct config *base, struct slice text, char **faults,
+                      struct err *err)
 {
     struct config *was = NULL;
     struct config_difference d;
@@ -113,8 +142,8 @@ static int check_same(const struct reload_change *c, const struct config *base, 
     return result;
 }
 
-int reload_change_read(const struct reload_change *c, const struct config *base, struct config **out,
-                       char **text, size_t *len, char **faults, struct err *err)
+int reload_change_read(struct reload_change *c, const struct config *base, struct config **out, char **text,
+                       size_t *len, char **faults, struct err *err)
 {
     char *before = NULL;
     size_t before_len = 0;

@@ -5,6 +5,7 @@
 
 #include "admin/reloader.h"
 #include "conf/node.h"
+#include "conf/tree_edit.h"
 #include "control/config.h"
 #include "control/generations.h"
 
@@ -14,6 +15,9 @@ struct reload_change {
     int folder;             /* of generations; -1: none are kept */
     struct generation source;
     const char *path; /* of the file; NULL: there is none. Borrowed. */
+    bool is_edit;     /* of an object: the rest is of that, once it has been read */
+    struct conf_edit_result result;
+    char *errors; /* what the new configuration is refused for, as JSON; NULL: nothing, or no memory */
 };
 
 /* Where the text of the one in force is. */
@@ -33,6 +37,5 @@ void reload_change_free(struct reload_change *c); /* NULL is fine */
 void reload_change_applied(struct reload_change **made, struct reload_change **change, bool is_kept);
 /* The configuration that it makes of `base`, and its text (for config_text_free()), which is JSON. On the jobs' thread. -1: *faults or
  * err. */
-MUST_CHECK int reload_change_read(const struct reload_change *c, const struct config *base,
-                                  struct config **out, char **text, size_t *len, char **faults,
-                                  struct err *err);
+MUST_CHECK int reload_change_read(struct reload_change *c, const struct config *base, struct config **out,
+                                  char **text, size_t *len, char **faults, struct err *err);

@@ -11,6 +11,8 @@
 
 #include "control/config.h"
 
+static struct conf_edit_result last;
+
 static const char source[] = "# a remark\n"
                              "listeners:\n"
                              "  - {name: web, bind: \"127.0.0.1:0\", routes: [\n"
@@ -30,7 +32,7 @@ static struct config *edited(const char *const *changes, uint32_t count, char **
     struct err err = { "" };
     struct config *c = NULL;
     char *faults = NULL;
-    if (config_edit("weir.yaml", SLICE(source), changes, count, text, len, &faults, &err) < 0)
+    if (config_edit("weir.yaml", SLICE(source), changes, count, &last, text, len, &faults, &err) < 0)
         fail_msg("%s%s", faults ? faults : "", err.text);
     if (config_parse(&c, "weir.json", (struct slice){ *text, *len }, &faults) < 0)
         fail_msg("%s\n%s", faults, *text);
@@ -84,11 +86,13 @@ static void a_change_that_does_not_fit_is_refused(void **state)
     char *text = NULL, *faults = NULL;
     size_t len = 0;
     struct err err = { "" };
-    assert_int_equal(config_edit("weir.yaml", SLICE(source), changes, 1, &text, &len, &faults, &err), -1);
+    assert_int_equal(config_edit("weir.yaml", SLICE(source), changes, 1, &last, &text, &len, &faults, &err),
+                     -1);
     assert_null(text);
     assert_null(faults);
     assert_non_null(strstr(err.text, "there is no \"other\""));
-    assert_int_equal(config_edit("weir.yaml", SLICE("a: [b"), changes, 1, &text, &len, &faults, &err), -1);
+    assert_int_equal(config_edit("weir.yaml", SLICE("a: [b"), changes, 1, &last, &text, &len, &faults, &err),
+                     -1);
     assert_non_null(faults);
     free(faults);
 }
