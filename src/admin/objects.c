@@ -33,8 +33,7 @@ static void add_escaped(struct text *t, struct slice s)
         if (is_plain(s.data[i])) {
             text_add_char(t, s.data[i]);
         } else {
-            text_add_char(t, '%');
-            text_add_hex(t, (unsigned char)s.data[i], 2);
+            text_printf(t, "%%%02X", (unsigned char)s.data[i]);
         }
     }
 }

@@ -3,7 +3,10 @@
 void conf_pointer_add(struct text *t, const struct conf_node *child, uint32_t index)
 {
     text_add_char(t, '/');
-    if (!child->key.data) text_add_u64(t, index);
+    if (!child->key.data) {
+        text_add_u64(t, index);
+        return;
+    }
     for (size_t i = 0; i < child->key.len; i++) {
         char c = child->key.data[i];
         if (c == '~')

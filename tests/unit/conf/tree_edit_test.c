@@ -1,0 +1,237 @@
+#include "conf/tree_edit.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/text.h"
+#include "conf/tree_pointer.h"
+
+struct gate {
+    struct conf_items deny;
+};
+static const struct conf_field gate_fields[] = {
+    { "deny", CONF_LIST(struct gate, deny, &conf_cidr_type) },
+    { 0 },
+};
+static const struct conf_type gate_type = { .name = "gate",
+                                            .size = sizeof(struct gate),
+                                            .fields = gate_fields };
+struct thing {
+    const char *name, *address;
+};
+static const struct conf_field thing_fields[] = {
+    { "address", CONF_STRING(struct thing, address), .flags = CONF_REQUIRED },
+    { 0 },
+};
+static const struct conf_type thing_type = { .name = "server",
+                                             .size = sizeof(struct thing),
+                                             .fields = thing_fields,
+                                             .short_form = "address",
+                                             .name_from = "address" };
+struct pool {
+    const char *name;
+    struct conf_items servers;
+};
+static const struct conf_field pool_fields[] = {
+    { "servers", CONF_NAMED(struct pool, servers, &thing_type) },
+    { 0 },
+};
+static const struct conf_type pool_type = { .name = "pool",
+                                            .size = sizeof(struct pool),
+                                            .fields = pool_fields };
+struct root {
+    struct conf_items pools;
+    struct gate *gate;
+};
+static const struct conf_field root_fields[] = {
+    { "pools", CONF_MAP(struct root, pools, &pool_type) },
+    { "gate", CONF_OPTIONAL(struct root, gate, &gate_type) },
+    { 0 },
+};
+static const struct conf_type root_type = { .name = "configuration",
+                                            .size = sizeof(struct root),
+                                            .fields = root_fields };
+
+static void print(const struct conf_node *n, struct text *t)
+{
+    if (n->kind == CONF_NODE_NULL) TEXT_LITERAL(t, "null");
+    if (n->kind == CONF_NODE_SCALAR) text_add_slice(t, n->text);
+    if (n->kind == CONF_NODE_MAP) text_add_char(t, '{');
+    if (n->kind == CONF_NODE_LIST) text_add_char(t, '[');
+    for (const struct conf_node *c = n->first_child; c; c = c->next) {
+        if (n->kind == CONF_NODE_MAP) text_printf(t, "%.*s:", SLICE_ARGS(c->key));
+        print(c, t);
+        if (c->next) text_add_char(t, ' ');
+    }
+    if (n->kind == CONF_NODE_MAP) text_add_char(t, '}');
+    if (n->kind == CONF_NODE_LIST) text_add_char(t, ']');
+}
+
+static char memory[4096];
+static struct conf_edit_result result;
+static struct err err;
+
+/* The tree that the edit makes of the source; what is refused: "fate: sentence". */
+static const char *edited(const char *source, const char *edit)
+{
+    struct conf_tree tree;
+    struct conf_faults *faults = calloc(1, sizeof(*faults));
+    assert_non_null(faults);
+    assert_int_equal(conf_read_yaml(&tree, "weir.yaml", slice_of(source), faults), 0);
+    struct text t = text_over(memory, sizeof(memory));
+    if (conf_tree_edit(&tree, &root_type, edit, &result, &err) < 0)
+        text_printf(&t, "%u: %s", result.fate, err.text);
+    else
+        print(tree.root, &t);
+    conf_tree_free(&tree);
+    free(faults);
+    return text_cstr(&t);
+}
+
+static const char source[] = "pools: {web: {servers: [\"a:1\", {name: big, address: \"b:1\"}]}}";
+
+#define EDIT(verb, path, value) "{\"verb\": \"" verb "\", \"path\": " path ", \"value\": " value "}"
+#define REMOVE(path) "{\"verb\": \"remove\", \"path\": " path "}"
+
+static void an_object_is_made_of_nothing_where_there_is_none(void **state)
+{
+    (void)state;
+    assert_string_equal(edited("{}", EDIT("put", "[\"pools\", \"web\"]", "{\"servers\": [\"a:1\"]}")),
+                        "{pools:{web:{servers:[a:1]}}}");
+    assert_int_equal(result.fate, CONF_EDIT_CREATED);
+    assert_string_equal(result.pointer, "/pools/web");
+    assert_string_equal(
+        edited("{}", EDIT("create", "[\"gate\", \"deny\", \"10.0.0.0/8\"]", "\"10.0.0.0/8\"")),
+        "{gate:{deny:[10.0.0.0/8]}}");
+    assert_string_equal(edited("{}", EDIT("put", "[\"gate\"]", "{\"deny\": []}")), "{gate:{deny:[]}}");
+    assert_string_equal(result.pointer, "/gate");
+}
+
+static void an_element_keeps_its_name_and_place(void **state)
+{
+    (void)state;
+    assert_string_equal(
+        edited(source, EDIT("put", "[\"pools\", \"web\", \"servers\", \"a:1\"]", "{\"address\": \"c:1\"}")),
+        "{pools:{web:{servers:[{name:a:1 address:c:1} {name:big address:b:1}]}}}");
+    assert_int_equal(result.fate, CONF_EDIT_CHANGED);
+    assert_string_equal(result.pointer, "/pools/web/servers/0");
+    assert_string_equal(edited(source, EDIT("merge", "[\"pools\", \"web\", \"servers\", \"big\"]",
+                                            "{\"w\": 2, \"x\": null}")),
+                        "{pools:{web:{servers:[a:1 {name:big address:b:1 w:2}]}}}");
+    assert_string_equal(edited(source, EDIT("create", "[\"pools\", \"web\", \"servers\", \"n\"]", "\"c:1\"")),
+                        "{pools:{web:{servers:[a:1 {name:big address:b:1} {name:n address:c:1}]}}}");
+    assert_string_equal(result.pointer, "/pools/web/servers/2");
+    edited(source, EDIT("put", "[\"pools\", \"web\"]", "{\"name\": \"other\"}"));
+    assert_int_equal(result.fate, CONF_EDIT_UNFIT);
+    assert_non_null(strstr(err.text, "\"other\""));
+    assert_string_equal(edited(source, EDIT("put", "[\"pools\", \"web\"]", "{\"name\": \"web\"}")),
+                        "{pools:{web:{}}}");
+}
+
+static void a_merge_is_that_of_rfc_7396(void **state)
+{
+    (void)state;
+    static const char *const cases[][3] = {
+        /* its appendix A, with keys for all of it */
+        { "{a: b}", "{\"a\": \"c\"}", "{a:c}" },
+        { "{a: b}", "{\"b\": \"c\"}", "{a:b b:c}" },
+        { "{a: b}", "{\"a\": null}", "{}" },
+        { "{a: b, b: c}", "{\"a\": null}", "{b:c}" },
+        { "{a: [b]}", "{\"a\": \"c\"}", "{a:c}" },
+        { "{a: c}", "{\"a\": [\"b\"]}", "{a:[b]}" },
+        { "{a: {b: c}}", "{\"a\": {\"b\": \"d\", \"c\": null}}", "{a:{b:d}}" },
+        { "{a: [{b: c}]}", "{\"a\": [1]}", "{a:[1]}" },
+        { "{e: null}", "{\"a\": 1}", "{e:null a:1}" },
+        { "{}", "{\"a\": {\"bb\": {\"ccc\": null}}}", "{a:{bb:{}}}" },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char from[256], edit[256], wanted[256];
+        snprintf(from, sizeof(from), "pools: {web: %s}", cases[i][0]);
+        snprintf(edit, sizeof(edit), EDIT("merge", "[\"pools\", \"web\"]", "%s"), cases[i][1]);
+        snprintf(wanted, sizeof(wanted), "{pools:{web:%s}}", cases[i][2]);
+        assert_string_equal(edited(from, edit), wanted);
+    }
+}
+
+static void what_is_removed_is_gone(void **state)
+{
+    (void)state;
+    assert_string_equal(edited(source, REMOVE("[\"pools\", \"web\", \"servers\", \"a:1\"]")),
+                        "{pools:{web:{servers:[{name:big address:b:1}]}}}");
+    assert_string_equal(edited(source, REMOVE("[\"pools\", \"web\"]")), "{pools:{}}");
+    assert_string_equal(edited("gate: {deny: []}", REMOVE("[\"gate\"]")), "{}");
+}
+
+static void what_does_not_fit_is_said(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *edit;
+        uint32_t fate;
+    } cases[] = {
+        { REMOVE("[\"pools\", \"none\"]"), CONF_EDIT_ABSENT },
+        { REMOVE("[\"gate\"]"), CONF_EDIT_ABSENT },
+        { EDIT("merge", "[\"pools\", \"none\"]", "{}"), CONF_EDIT_ABSENT },
+        { EDIT("put", "[\"pools\", \"none\", \"servers\", \"a\"]", "{}"), CONF_EDIT_ABSENT },
+        { EDIT("put", "[\"nothing\", \"none\"]", "{}"), CONF_EDIT_ABSENT },
+        { EDIT("create", "[\"pools\", \"web\"]", "{}"), CONF_EDIT_TAKEN },
+        { EDIT("merge", "[\"pools\", \"web\"]", "[]"), CONF_EDIT_UNFIT },
+        { EDIT("put", "[\"pools\", \"web\"]", "null"), CONF_EDIT_UNFIT },
+        { EDIT("put", "[]", "{}"), CONF_EDIT_UNFIT },
+        { EDIT("put", "[\"\"]", "{}"), CONF_EDIT_UNFIT },
+        { EDIT("put", "\"pools\"", "{}"), CONF_EDIT_UNFIT },
+        { EDIT("wish", "[\"pools\", \"web\"]", "{}"), CONF_EDIT_UNFIT },
+        { "{\"verb\": \"put\"}", CONF_EDIT_UNFIT },
+        { "{", CONF_EDIT_UNFIT },
+        { "{}", CONF_EDIT_UNFIT },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        *err.text = 0;
+        edited(source, cases[i].edit);
+        assert_int_equal(result.fate, cases[i].fate);
+        assert_true(strlen(err.text) > 10);
+    }
+}
+
+static void a_pointer_is_found_by_its_place(void **state)
+{
+    (void)state;
+    struct conf_tree tree;
+    struct conf_faults *faults = calloc(1, sizeof(*faults));
+    assert_non_null(faults);
+    char pointer[64];
+    assert_int_equal(conf_read_json(&tree, "x", SLICE("{\"a/b\": [1, {\"c~\": 2}]}"), faults), 0);
+    const struct conf_node *list = conf_node_nth(tree.root, 0),
+                           *last = conf_node_nth(conf_node_nth(list, 1), 0);
+    assert_true(conf_pointer_find(tree.root, last->place, pointer, sizeof(pointer)));
+    assert_string_equal(pointer, "/a~1b/1/c~0");
+    assert_true(conf_pointer_find(tree.root, last->key_place, pointer, sizeof(pointer)));
+    assert_string_equal(pointer, "/a~1b/1/c~0");
+    assert_true(conf_pointer_find(tree.root, tree.root->place, pointer, sizeof(pointer)));
+    assert_string_equal(pointer, "");
+    assert_false(conf_pointer_find(tree.root, (struct conf_place){ 9, 9, 0 }, pointer, sizeof(pointer)));
+    assert_false(conf_pointer_find(tree.root, last->place, pointer, 5));
+    assert_string_equal(pointer, "");
+    conf_tree_free(&tree);
+    free(faults);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_object_is_made_of_nothing_where_there_is_none),
+        cmocka_unit_test(an_element_keeps_its_name_and_place),
+        cmocka_unit_test(a_merge_is_that_of_rfc_7396),
+        cmocka_unit_test(what_is_removed_is_gone),
+        cmocka_unit_test(what_does_not_fit_is_said),
+        cmocka_unit_test(a_pointer_is_found_by_its_place),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
