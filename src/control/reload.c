@@ -130,18 +130,13 @@ static int stage(struct question *q)
                             &q->err);
 }
 
-static uint16_t status_of(const struct conf_edit_result *result)
-{
-    return result->fate == CONF_EDIT_ABSENT ? 404 : result->fate == CONF_EDIT_TAKEN ? 409 : 400;
-}
-
 static void run(struct job *job)
 {
     struct question *q = (struct question *)job;
     const struct reload *r = q->reload;
     q->status = q->ask.generation && !q->source.number ? 404 : 400;
     q->result = read_text(q);
-    if (q->change && q->change->is_edit) q->status = status_of(&q->change->result);
+    if (q->change && q->change->is_edit) q->status = reload_change_status(q->change);
     if (q->result < 0 && !q->faults && !*q->err.text) {
         err_set(&q->err, "%s", CONFIG_NO_MEMORY);
         q->status = 503;

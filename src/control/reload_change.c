@@ -69,6 +69,13 @@ static bool is_same_place(const char *one, const char *other)
     return slice_starts_with(slice_of(other), place);
 }
 
+uint16_t reload_change_status(const struct reload_change *c)
+{
+    if (c->result.fate == CONF_EDIT_SHORT) return 503;
+    if (c->result.fate == CONF_EDIT_ABSENT) return 404;
+    return c->result.fate == CONF_EDIT_TAKEN ? 409 : 400;
+}
+
 static void settle(struct reload_change *c)
 {
     uint32_t kept = 0;

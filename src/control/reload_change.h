@@ -32,6 +32,8 @@ MUST_CHECK int reload_change_new(struct reload_change **out, const struct reload
                                  const struct reload_change *before, const struct reload_source *source,
                                  struct err *err);
 void reload_change_free(struct reload_change *c); /* NULL is fine */
+/* Of the answer to an edit that is refused. */
+uint16_t reload_change_status(const struct reload_change *c);
 /* Another configuration is in force, by *change (NULL: by another way): what has changed of the file by now is *made, where no text is
  * kept. Of several changes that say the same, the last alone stays. Takes both. */
 void reload_change_applied(struct reload_change **made, struct reload_change **change, bool is_kept);

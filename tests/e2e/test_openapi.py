@@ -14,7 +14,7 @@ from weir import listen_at_free_port
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SAID_TO_BE_ABSENT = re.compile(r"There is no (denial|exchange|certificate|\\\")|is not watched|no exchange|no split|has no guard")
-SAID_TO_BE_NEEDED = re.compile(r"there is no \\\"(web|checkout)\\\"")
+SAID_TO_BE_NEEDED = re.compile(r"there is no \\\"(web|checkout)\\\"|has 0 elements, but must have")
 
 
 @pytest.fixture
