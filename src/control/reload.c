@@ -335,7 +335,7 @@ static bool apply(struct question *q)
     }
     say_changes(q, &q->answer);
     /* Who is told that it failed must not find it in force. */
-    bool is_said = q->answer.status == 200;
+    bool is_said = q->answer.status < 300;
     if (!is_said) r->refused++;
     if (q->ask.is_dry || !is_said) {
         proxy_discard_change(&change);
