@@ -4,6 +4,8 @@
 #include <stdint.h>
 /* after the above */
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <cmocka.h>
 
 #include "net/jobs.h"
@@ -22,12 +24,14 @@ struct work {
     struct job job; /* first */
     struct scene *scene;
     unsigned number;
+    _Atomic bool is_begun;
     bool has_run, was_elsewhere, is_done, was_told_run;
 };
 
 static void run(struct job *j)
 {
     struct work *w = (struct work *)j;
+    atomic_store(&w->is_begun, true);
     pthread_mutex_lock(&w->scene->gate);
     pthread_mutex_unlock(&w->scene->gate);
     w->has_run = true;
@@ -159,6 +163,7 @@ static void who_waits_for_what_hangs_is_told_so_in_time(void **state)
     init(&never, &s, 1);
     assert_true(jobs_post(s.jobs, &hung.job));
     assert_true(jobs_post(s.jobs, &never.job));
+    while (!atomic_load(&hung.is_begun)) sched_yield(); /* one that has not begun is not waited for */
     assert_false(jobs_await_end(s.jobs, 1));
     assert_false(jobs_post(s.jobs, &never.job)); /* nothing is taken any more */
     pthread_mutex_unlock(&s.gate);
