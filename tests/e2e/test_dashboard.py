@@ -101,7 +101,7 @@ def test_figures_are_those_of_the_api(scene, browser):
         const name = row.of === null ? row.name : row.of + " / " + row.name;
         return cell(caption, name, "Requests/s") === (row.requests / seconds).toFixed(1);
       }}); }})()""", "what it was told")
-    browser.wait("[...document.querySelectorAll('.spark .requests')].every(path => path.getAttribute('d').startsWith('M'))", "the lines")
+    browser.wait("[...document.querySelectorAll('.spark .requests')].every(path => path.getAttribute('d')?.startsWith('M'))", "the lines")
     browser.check()
 
 
@@ -193,7 +193,7 @@ def test_what_happened_is_listed_noted_and_drawn_into_the_charts(scene, browser)
     assert weir.get("/api/v1/events?name=marker")["events"][0]["fields"] == {"name": "deploy v42"}
     open_view(browser, weir, "now")
     # A mark stands where it belongs once the chart's time has come so far.
-    eventually(lambda: browser.run("[...document.querySelectorAll('.spark .happened')].some(path => path.getAttribute('d').startsWith('M'))"),
+    eventually(lambda: browser.run("[...document.querySelectorAll('.spark .happened')].some(path => path.getAttribute('d')?.startsWith('M'))"),
                "a line in the charts")
     browser.check()
 

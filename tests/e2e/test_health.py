@@ -241,7 +241,7 @@ def test_the_operators_word_stands_beside_health(scene):
 
 
 @pytest.mark.parametrize("yaml, words", [
-    ("health: {}", "a check needs http, tcp or grpc"),
+    ("health: {}", "a check needs http, tcp, grpc, dns or udp"),
     ("health: {http: {path: healthz}}", "begin it with a slash"),
     ("ejection: {latency: 1}", "half of all servers are slower than the median; write 3"),
     ("health: {tcp: {}, interval: 1s, timeout: 2s}", "let timeout be at most the interval"),
