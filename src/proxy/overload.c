@@ -37,11 +37,18 @@ static struct log_limit *limit_of(void)
 
 /* beginning and end */
 
+/* What ends with the worker, and a look that was under way, would begin something that nobody ends. */
+static bool has_stopped(const struct overload *o)
+{
+    return o->look_ns == UINT64_MAX;
+}
+
 static void begin(struct worker *w, enum overload_cause cause)
 {
     struct overload *o = &w->overload;
     struct overload_state *s = &o->states[cause];
     uint32_t suppressed = 0;
+    if (has_stopped(o)) return;
     s->since_ms = s->latest_ms = loop_now_ms(&w->loop);
     s->refused_before = atomic_load_explicit(&s->refused, memory_order_relaxed);
     atomic_store_explicit(&s->is_on, true, memory_order_relaxed);

@@ -232,6 +232,23 @@ static void what_memory_refuses_has_the_same_face(void **state)
     scene_close(&s);
 }
 
+/* The look that would have begun it comes, as the worker ends, with what else was under way. */
+static void nothing_begins_once_the_worker_ends(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_scene(&s, POOL_PRIORITY_LOW);
+    be_late(&s, 150, 3);
+    assert_false(is_on(&s, OVERLOAD_LAG));
+    (void)overload_refuses(s.worker, &s.worker->overload, s.worker->loop.now_ns, POOL_PRIORITY_HIGH);
+    s.worker->loop.now_ns += 150 * NS_PER_MS;
+    worker_kill(s.worker);
+    assert_true(s.worker->overload.lag.is_over);
+    assert_false(is_on(&s, OVERLOAD_LAG));
+    assert_false(timer_is_armed(&s.worker->overload.timer));
+    scene_close(&s);
+}
+
 /* Of a tcp listener the connection itself is refused, by the class of its one route. */
 static void a_tcp_listener_refuses_connections(void **state)
 {
@@ -268,6 +285,7 @@ int main(void)
         cmocka_unit_test(where_it_is_off_nothing_is_asked),
         cmocka_unit_test(without_memory_low_classes_are_refused_first),
         cmocka_unit_test(what_memory_refuses_has_the_same_face),
+        cmocka_unit_test(nothing_begins_once_the_worker_ends),
         cmocka_unit_test(a_tcp_listener_refuses_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
