@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/bug.h"
+#include "base/count.h"
 #include "net/udp_socket.h"
 #include "proxy/accept.h"
 #include "proxy/udp_session.h"
@@ -42,6 +42,7 @@ void udp_listener_unhold(struct udp_listener *u, struct udp_place *p)
 {
     list_remove(&p->order);
     u->held_count--;
+    count_less(UDP, &u->lw->worker->live.held_sessions);
     udp_session_let_go(udp_session_at(p));
 }
 
@@ -57,6 +58,7 @@ bool udp_listener_hold(struct udp_listener *u, struct udp_place *p)
     if (u->stage != UDP_SERVES) return false;
     p->seen_ms = loop_now_ms(loop_of(u));
     list_push_back(&u->held, &p->order);
+    count_add(&u->lw->worker->live.held_sessions, 1);
     if (++u->held_count > UDP_HELD_MAX) (void)udp_listener_yield_port(u);
     return true;
 }
@@ -76,6 +78,16 @@ static bool make_way_for_port(struct udp_listener *u)
     return udp_listener_yield_port(u) || make_way(u);
 }
 
+/* Whoever is over first: nobody answers to what he has. */
+static bool make_way_for(struct udp_listener *u, enum end_reason refused)
+{
+    switch (refused) {
+    case END_CONNECTION_LIMIT: return make_way(u);
+    case END_NO_DESCRIPTORS: return udp_listener_yield_port(u);
+    default: return false;
+    }
+}
+
 /* Of all listeners. That others may begin some at the same time makes a few more at most: it is far from the last port. */
 static bool has_port(const struct udp_listener *u)
 {
@@ -88,7 +100,7 @@ static enum end_reason admit(struct udp_listener *u, const struct ip *client, bo
 {
     if (u->stage != UDP_SERVES) return END_DRAINED;
     enum end_reason refused = accept_admit(u->lw, client, is_counted);
-    if (refused == END_CONNECTION_LIMIT && make_way(u)) refused = accept_admit(u->lw, client, is_counted);
+    if (make_way_for(u, refused)) refused = accept_admit(u->lw, client, is_counted);
     if (refused) return refused;
     if (!has_port(u) && !make_way_for_port(u))
         refused = END_NO_PORTS;

@@ -16,7 +16,7 @@
 #define UDP_QUIET_MS 1000u
 /* Whose datagrams others take: what was asked before has so long for an answer. */
 #define UDP_MUTE_MS 2000u
-/* How many sessions on a worker are over, and keep their port from others as an answer may still come to it. */
+/* How many of its sessions are over, and keep their port from others as an answer may still come to it. */
 #define UDP_HELD_MAX 1024u
 
 enum udp_stage {

@@ -67,6 +67,7 @@ struct worker_change {
 /* How many there are on this worker: it writes, others may look. */
 struct worker_live {
     uint32_t exchanges, tunnels, client_connections, server_connections, idle_server_connections;
+    uint32_t held_sessions; /* of datagrams, that are over and keep their port: see udp_listener_hold() */
 };
 
 struct worker {

@@ -415,6 +415,32 @@ static void who_waits_in_vain_keeps_nobody_out(void **state)
     close_scene(&u);
 }
 
+/* What is held counts as the one descriptor that it has, and makes way for who needs it. */
+static void who_waits_in_vain_has_a_descriptor_until_another_needs_it(void **state)
+{
+    (void)state;
+    struct udp_scene u;
+    struct address from;
+    open_scene(&u);
+    one_server(&u.s);
+    scene_start(&u.s);
+    int client = client_open(&u), other = client_open(&u);
+    say(client, "what?");
+    hears(&u, u.servers[0], "what?", &from);
+    assert_int_equal(descriptors_used(u.s.proxy), 1);
+    pass_time(&u.s, IDLE_MS + 1);
+    assert_true(is_port_taken(&from));
+    assert_int_equal(descriptors_used(u.s.proxy), 1);
+    u.s.proxy->descriptor_limit = 1;
+    ask(&u, other, 0);
+    assert_int_equal(refused(&u, END_NO_DESCRIPTORS), 0);
+    assert_false(is_port_taken(&from));
+    assert_int_equal(descriptors_used(u.s.proxy), 0);
+    close(client);
+    close(other);
+    close_scene(&u);
+}
+
 /* The bound: with more of them, who has been one for longest is none any more. */
 static void only_so_many_ports_are_left_to_nobody(void **state)
 {
@@ -781,6 +807,7 @@ int main(void)
         cmocka_unit_test(who_waits_in_vain_leaves_its_port_to_nobody_for_a_while),
         cmocka_unit_test(of_answers_that_come_as_one_only_what_is_due_is_passed_on),
         cmocka_unit_test(who_waits_in_vain_keeps_nobody_out),
+        cmocka_unit_test(who_waits_in_vain_has_a_descriptor_until_another_needs_it),
         cmocka_unit_test(only_so_many_ports_are_left_to_nobody),
         cmocka_unit_test(without_a_number_of_answers_silence_ends_a_session),
         cmocka_unit_test(at_the_bound_only_who_is_silent_makes_way),
