@@ -44,7 +44,7 @@ as those 71. There are no empty ones: a histogram has as many native buckets as 
 `histogram_quantile(0.99, sum(rate(weir_exchange_duration_seconds[5m])))`.
 
 Such a Prometheus leaves the classic buckets out unless told to take both, which it can be from 2.45 on (`scrape_classic_histograms: true` in the job; in 3.x
-`always_scrape_classic_histograms`). The alerts and the dashboard above ask for the classic ones.
+`always_scrape_classic_histograms`). The alerts and the dashboard above take whichever there are.
 
 ## The list
 

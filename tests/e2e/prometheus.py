@@ -10,10 +10,14 @@ from ports import reserve_port
 from waiting import LIMIT_S, eventually
 
 
+# With the second it keeps native histograms, and their classic buckets no longer.
+FEATURES = ("exemplar-storage", "exemplar-storage,native-histograms")
+
+
 class Prometheus:
     """It scrapes each of `targets`, addresses, five times a second."""
 
-    def __init__(self, directory, *targets, features="exemplar-storage"):
+    def __init__(self, directory, *targets, features=FEATURES[0]):
         assert shutil.which("prometheus"), "the package prometheus is missing: tools/setup.sh test"
         self.directory = os.path.join(directory, "prometheus")
         os.mkdir(self.directory)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from prometheus import Prometheus
+from prometheus import FEATURES, Prometheus
 from waiting import eventually
 from weir import BINARIES, ROOT
 
@@ -97,7 +97,8 @@ def test_it_has_its_rows_and_variables_and_every_panel_says_what_it_shows():
     assert len(set(cells)) == len(cells) and max(x for x, _ in cells) == 23
 
 
-def test_prometheus_answers_every_question_of_two_weirs_with_traffic(scene, tmp_path):
+@pytest.mark.parametrize("features", FEATURES)
+def test_prometheus_answers_every_question_of_two_weirs_with_traffic(scene, tmp_path, features):
     """Series that match several others cannot be computed with: that is seen only when they are there."""
     routes = [{"name": "divided", "path": "/s", "split": "ab"}, {"name": "rest", "pool": "web"}]
     splits = {"ab": {"unit": "client", "variants": {"a": {"weight": 50, "pool": "web"}, "b": {"weight": 50, "pool": "other"}}}}
@@ -105,7 +106,7 @@ def test_prometheus_answers_every_question_of_two_weirs_with_traffic(scene, tmp_
                          pools={"other": {"servers": [scene.server().address]}}) for _ in range(2)]
     clients = [scene.client(weir) for weir in weirs]
     wanted = ("weir_route_exchanges_total", "weir_server_first_byte_seconds_bucket", "weir_split_exchanges_total", "process_open_fds")
-    prometheus = Prometheus(tmp_path, *("%s:%d" % weir.admin_address for weir in weirs))
+    prometheus = Prometheus(tmp_path, *("%s:%d" % weir.admin_address for weir in weirs), features=features)
 
     def unanswered():
         """Of the questions that this traffic has an answer to; none may fail."""

@@ -8,7 +8,7 @@ import pytest
 import broken
 import message
 from ports import reserve_port
-from prometheus import Prometheus
+from prometheus import FEATURES, Prometheus
 from waiting import eventually
 
 
@@ -125,7 +125,7 @@ def test_quantiles_of_native_histograms_agree_with_the_truth(scene, tmp_path):
     delays = [0.002 * 1.25 ** n for n in range(21)]
     server = scene.server([broken.serve(lambda request: (time.sleep(delays[int(request.target[1:])]), message.response(200))[1])])
     weir = scene.proxy(server)
-    prometheus = Prometheus(tmp_path, "%s:%d" % weir.admin_address, features="exemplar-storage,native-histograms")
+    prometheus = Prometheus(tmp_path, "%s:%d" % weir.admin_address, features=FEATURES[1])
     try:
         client = scene.client(weir)
         for number in range(len(delays)):

@@ -8,6 +8,8 @@ import sys
 import pytest
 import yaml
 
+from prometheus import FEATURES, Prometheus
+from waiting import eventually
 from weir import BINARIES, ROOT
 
 sys.path.insert(0, os.path.join(ROOT, "tools"))
@@ -36,7 +38,7 @@ def buckets(fast, slow):
     name = "weir_server_first_byte_seconds"
     labels = 'pool="web",server="a"'
     return {f'{name}_bucket{{{labels},le="0.1"}}': count_up(fast), f'{name}_bucket{{{labels},le="5"}}': count_up(fast + slow),
-            f'{name}_bucket{{{labels},le="+Inf"}}': count_up(fast + slow), f"{name}_count{{{labels}}}": count_up(fast + slow)}
+            f'{name}_bucket{{{labels},le="+Inf"}}': count_up(fast + slow), f"weir_server_attempts_total{{{labels}}}": count_up(fast + slow)}
 
 
 def route(requests, errors):
@@ -128,6 +130,7 @@ def rules():
 
 
 ALERTS = [rule for rule in rules() if "alert" in rule]
+RECORDED = [rule["expr"] for rule in rules() if "record" in rule]
 
 
 def run_promtool(folder, *arguments):
@@ -183,6 +186,21 @@ def test_an_alert_is_told_in_sentences_with_names_and_figures(tmp_path):
                             "description": next(rule["annotations"]["description"] for rule in ALERTS if rule["alert"] == "WeirRouteErrors")}}]}]
     done = run_cases(tmp_path, [whole])
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("features", FEATURES)
+def test_what_is_recorded_is_there_of_either_kind_of_histogram(scene, tmp_path, features):
+    weir = scene.proxy(scene.server(), listener={"routes": [{"name": "all", "pool": "web"}]})
+    client = scene.client(weir)
+    prometheus = Prometheus(tmp_path, "%s:%d" % weir.admin_address, features=features)
+
+    def missing():
+        assert client.ask("GET", "/").status == 200
+        return [expression for expression in RECORDED if prometheus.value(expression) is None]
+    try:
+        eventually(lambda: missing() == [], lambda: f"values of {missing()}")
+    finally:
+        prometheus.close()
 
 
 def names_in(expression):
