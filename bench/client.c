@@ -57,6 +57,23 @@ uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+void latencies_note(struct latencies *l, uint64_t sent_ns)
+{
+    uint64_t us = (now_ns() - sent_ns) / 1000;
+    l->buckets[us < LATENCY_BUCKETS ? us : LATENCY_BUCKETS - 1]++;
+    l->count++;
+}
+
+uint32_t latencies_quantile(const struct latencies *l, double q)
+{
+    uint64_t rank = (uint64_t)(q * (double)l->count), seen = 0;
+    for (uint32_t us = 0; us < LATENCY_BUCKETS; us++) {
+        seen += l->buckets[us];
+        if (seen > rank) return us;
+    }
+    return LATENCY_BUCKETS;
+}
+
 int connect_to(const struct sockaddr_in *to)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -14,6 +14,16 @@ uint64_t parse_count(const char *text, const char *what, uint64_t min, uint64_t 
 
 uint64_t now_ns(void);
 
+#define LATENCY_BUCKETS 100000 /* of a microsecond each; the last holds all that took longer */
+struct latencies {
+    uint64_t count;
+    uint32_t buckets[LATENCY_BUCKETS];
+};
+/* One more: what was asked at sent_ns is answered now. */
+void latencies_note(struct latencies *l, uint64_t sent_ns);
+/* In microseconds. */
+uint32_t latencies_quantile(const struct latencies *l, double q);
+
 /* A blocking connection with TCP_NODELAY. */
 int connect_to(const struct sockaddr_in *to);
 /* Asks for a WebSocket (RFC 6455 4.1) with the RFC's own key, and reads that it is open; ends the program if it is not. */

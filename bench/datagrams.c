@@ -20,15 +20,14 @@
 #define BYTES_MAX 1400
 #define BATCH 64
 #define LOST_MS 500
-#define BUCKETS 100000 /* of a microsecond each; the last holds all that took longer */
 
 struct asker {
     int fd;
     uint64_t sent_ns, number; /* what waits for its answer */
 };
 
-static uint32_t buckets[BUCKETS];
-static uint64_t answer_count, lost_count, size;
+static struct latencies latencies;
+static uint64_t lost_count, size;
 static struct asker askers[SOCKETS_MAX];
 static uint64_t asker_count;
 
@@ -51,9 +50,7 @@ static void on_readable(struct asker *a)
     if (got < (ssize_t)sizeof(number)) return;
     memcpy(&number, in, sizeof(number));
     if (number != a->number) return;
-    uint64_t us = (now_ns() - a->sent_ns) / 1000;
-    buckets[us < BUCKETS ? us : BUCKETS - 1]++;
-    answer_count++;
+    latencies_note(&latencies, a->sent_ns);
     ask(a);
 }
 
@@ -80,16 +77,6 @@ static void drive(int epoll_fd, uint64_t until_ns)
     }
 }
 
-static uint32_t quantile_us(double q)
-{
-    uint64_t rank = (uint64_t)(q * (double)answer_count), seen = 0;
-    for (uint32_t us = 0; us < BUCKETS; us++) {
-        seen += buckets[us];
-        if (seen > rank) return us;
-    }
-    return BUCKETS;
-}
-
 static int load(char **argv)
 {
     struct sockaddr_in to = parse_address(argv[1]);
@@ -110,10 +97,11 @@ static int load(char **argv)
     drive(epoll_fd, start_ns + seconds * 1000000000);
     double took_s = (double)(now_ns() - start_ns) / 1e9;
     errno = 0;
-    if (!answer_count) die("no answer came");
+    if (!latencies.count) die("no answer came");
     printf(
         "{\"requests\": %ju, \"seconds\": %.3f, \"lost\": %ju, \"latency_us\": {\"p50\": %u, \"p99\": %u}}\n",
-        (uintmax_t)answer_count, took_s, (uintmax_t)lost_count, quantile_us(0.5), quantile_us(0.99));
+        (uintmax_t)latencies.count, took_s, (uintmax_t)lost_count, latencies_quantile(&latencies, 0.5),
+        latencies_quantile(&latencies, 0.99));
     return 0;
 }
 

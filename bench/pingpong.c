@@ -20,7 +20,6 @@
 #define BYTES_MAX 16384
 #define FRAME_MAX 125 /* of a WebSocket, the length of which is in one byte */
 #define FRAME_HEAD 6
-#define BUCKETS 100000 /* of a microsecond each; the last holds all that took longer */
 
 struct pinger {
     int fd;
@@ -28,8 +27,8 @@ struct pinger {
     uint64_t sent_ns;
 };
 
-static uint32_t buckets[BUCKETS];
-static uint64_t message_count, message_bytes;
+static struct latencies latencies;
+static uint64_t message_bytes;
 static char message[BYTES_MAX];
 
 /* A whole binary frame of a client (RFC 6455 5.2), whose mask is 0, and which is as long as it is sent back. */
@@ -59,20 +58,8 @@ static void on_readable(struct pinger *p)
     if ((uint64_t)got > p->waiting_for) die("more bytes came back than were sent");
     p->waiting_for -= (uint32_t)got;
     if (p->waiting_for) return;
-    uint64_t us = (now_ns() - p->sent_ns) / 1000;
-    buckets[us < BUCKETS ? us : BUCKETS - 1]++;
-    message_count++;
+    latencies_note(&latencies, p->sent_ns);
     ping(p);
-}
-
-static uint32_t quantile_us(double q)
-{
-    uint64_t rank = (uint64_t)(q * (double)message_count), seen = 0;
-    for (uint32_t us = 0; us < BUCKETS; us++) {
-        seen += buckets[us];
-        if (seen > rank) return us;
-    }
-    return BUCKETS;
 }
 
 static void drive(int epoll_fd, uint64_t until_ns)
@@ -114,8 +101,9 @@ int main(int argc, char **argv)
     drive(epoll_fd, start_ns + seconds * 1000000000);
     double took_s = (double)(now_ns() - start_ns) / 1e9;
     errno = 0;
-    if (!message_count) die("no message came back");
+    if (!latencies.count) die("no message came back");
     printf("{\"requests\": %ju, \"seconds\": %.3f, \"latency_us\": {\"p50\": %u, \"p99\": %u}}\n",
-           (uintmax_t)message_count, took_s, quantile_us(0.5), quantile_us(0.99));
+           (uintmax_t)latencies.count, took_s, latencies_quantile(&latencies, 0.5),
+           latencies_quantile(&latencies, 0.99));
     return 0;
 }
