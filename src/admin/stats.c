@@ -1,8 +1,6 @@
-#include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "admin/latency.h"
 #include "admin/routes.h"
@@ -10,6 +8,7 @@
 #include "base/count.h"
 #include "net/loop.h"
 #include "proxy/worker.h"
+#include "self/descriptors.h"
 #include "self/landlock.h"
 #include "self/privileges.h"
 #include "self/system_calls.h"
@@ -205,24 +204,13 @@ static struct live_answer count_live(const struct proxy *p)
     return sum;
 }
 
-static uint64_t count_descriptors(void)
-{
-    /* Since Linux 6.2 the directory's size says it. */
-    struct stat st;
-    if (stat("/proc/self/fd", &st) == 0 && st.st_size > 0) return (uint64_t)st.st_size;
-    DIR *d = opendir("/proc/self/fd");
-    if (!d) return SHAPE_NULL;
-    uint64_t count = 0;
-    while (readdir(d)) count++;
-    closedir(d);
-    return count - 3; /* ".", "..", and the directory itself */
-}
-
 static struct descriptors_answer descriptors(void)
 {
     struct rlimit limit = { 0 };
+    double open = descriptors_open();
     getrlimit(RLIMIT_NOFILE, &limit);
-    return (struct descriptors_answer){ .open = count_descriptors(), .limit = limit.rlim_cur };
+    return (struct descriptors_answer){ .open = isnan(open) ? SHAPE_NULL : (uint64_t)open,
+                                        .limit = limit.rlim_cur };
 }
 
 /* Over all listeners; those that are not zero. */

@@ -1,16 +1,15 @@
 #include "self/leak_watch.h"
 
-#include <dirent.h>
 #include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "profile/heap.h"
 #include "proxy/census.h"
+#include "self/descriptors.h"
 
 #define LATE_MS 10000u /* an audit of which a worker has said nothing is given up */
 /* A walk takes about a tenth of a microsecond for each: nobody is kept waiting longer than by a large response. */
@@ -57,16 +56,6 @@ static uint64_t count_requests(const struct proxy *p)
     return total;
 }
 
-static uint64_t count_descriptors(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    uint64_t count = 0;
-    if (!d) return 0;
-    while (readdir(d)) count++;
-    closedir(d);
-    return count - 3; /* ".", "..", and the directory itself */
-}
-
 static double heap_bytes(void)
 {
     struct mallinfo2 m = mallinfo2();
@@ -96,7 +85,7 @@ static struct leak_sample make_sample(struct leak_watch *l, bool is_walked)
         s.live[kind] = (double)l->sum.counted[kind];
         s.lost[kind] = s.live[kind] - (double)l->sum.reached[kind];
     }
-    s.live[LEAK_DESCRIPTORS] = is_walked ? (double)count_descriptors() - (double)l->sum.descriptors : NAN;
+    s.live[LEAK_DESCRIPTORS] = is_walked ? descriptors_open() - (double)l->sum.descriptors : NAN;
     s.live[LEAK_HEAP] = heap_bytes();
     return s;
 }

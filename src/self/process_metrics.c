@@ -1,14 +1,13 @@
 #include "self/process_metrics.h"
 
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "self/descriptors.h"
 
 static double cpu_seconds(void *context)
 {
@@ -42,16 +41,8 @@ static double resident_bytes(void *context)
 
 static double open_descriptors(void *context)
 {
-    struct stat st;
     (void)context;
-    /* Since Linux 6.2 the directory's size says it. */
-    if (stat("/proc/self/fd", &st) == 0 && st.st_size > 0) return (double)st.st_size;
-    DIR *d = opendir("/proc/self/fd");
-    if (!d) return NAN;
-    double count = -3; /* ".", "..", and the directory itself */
-    while (readdir(d)) count++;
-    closedir(d);
-    return count;
+    return descriptors_open();
 }
 
 static double most_descriptors(void *context)
