@@ -119,9 +119,10 @@ void concurrency_set(struct concurrency *c, const struct concurrency_conf *conf,
 static uint32_t end_window(struct concurrency *c, const struct concurrency_conf *conf,
                            struct balance_peer *peer, uint64_t now_ms)
 {
-    uint32_t samples = atomic_exchange_explicit(&c->samples, 0, memory_order_relaxed);
-    uint64_t sum_us = atomic_exchange_explicit(&c->sum_us, 0, memory_order_relaxed);
+    /* Before the next window's first answer can come: by its time these would have waited all at once. */
     uint64_t first_ms = atomic_load_explicit(&c->first_ms, memory_order_relaxed);
+    uint32_t samples = atomic_exchange_explicit(&c->samples, 0, memory_order_release);
+    uint64_t sum_us = atomic_exchange_explicit(&c->sum_us, 0, memory_order_relaxed);
     atomic_store_explicit(&c->window_from_ms, now_ms, memory_order_relaxed);
     /* Somebody else may have ended it a moment ago: then this one is too short. Or a configuration has come by which nothing is
      * found out any more, which this worker has yet to hear of. */
@@ -141,7 +142,7 @@ uint32_t concurrency_observe(struct concurrency *c, const struct concurrency_con
 {
     uint64_t from_ms = atomic_load_explicit(&c->window_from_ms, memory_order_relaxed);
     atomic_fetch_add_explicit(&c->sum_us, took_us ? took_us : 1, memory_order_relaxed);
-    uint32_t samples = atomic_fetch_add_explicit(&c->samples, 1, memory_order_relaxed) + 1;
+    uint32_t samples = atomic_fetch_add_explicit(&c->samples, 1, memory_order_acquire) + 1;
     if (samples == 1) atomic_store_explicit(&c->first_ms, now_ms, memory_order_relaxed);
     if (samples < SAMPLES_LEAST || now_ms < from_ms + conf->window_ms || !try_enter(c)) return 0;
     uint32_t more = end_window(c, conf, peer, now_ms);
