@@ -315,16 +315,22 @@ static const struct shape_field problem_fields[] = {
     { "status", SHAPE_COUNT, 0, .help = "The status again." },
     { "detail", SHAPE_STRING, 0, .help = "A sentence: what is wrong, where, and what to do." },
     { "errors", SHAPE_LIST, 0, .is_optional = true,
-      .of = &(
-          const struct shape){ "Fault", 0,
-                               (const struct shape_field[]){
-                                   { "line", SHAPE_COUNT, 0, .help = "In the request's body, from 1." },
-                                   { "column", SHAPE_COUNT, 0, .help = "In characters, from 1." },
-                                   { "detail", SHAPE_STRING, 0, .help = "What is wrong there." },
-                                   { "remedy", SHAPE_STRING, 0, .is_optional = true, .help = "What to do." },
-                                   { 0 },
-                               } },
-      .help = "Every fault of the request's body with its place." },
+      .of =
+          &(const struct shape){
+              "Fault", 0,
+              (const struct shape_field[]){
+                  { "line", SHAPE_COUNT, 0, .is_optional = true, .help = "In the request's body, from 1." },
+                  { "column", SHAPE_COUNT, 0, .is_optional = true, .help = "In characters, from 1." },
+                  { "pointer", SHAPE_STRING, 0, .is_optional = true,
+                    .help = "In place of these, of an object of the configuration: in the request's body "
+                            "(RFC 6901)." },
+                  { "elsewhere", SHAPE_STRING, 0, .is_optional = true,
+                    .help = "Or outside of what was sent: in the configuration that would come of it." },
+                  { "detail", SHAPE_STRING, 0, .help = "What is wrong there." },
+                  { "remedy", SHAPE_STRING, 0, .is_optional = true, .help = "What to do." },
+                  { 0 },
+              } },
+      .help = "Every fault with its place." },
     { 0 },
 };
 static const struct shape problem_shape = { "Problem", 0, problem_fields };

@@ -34,12 +34,6 @@ static int no_such(struct walk *w, struct slice what)
                    SLICE_ARGS(what), t.len ? text_cstr(&t) : "nothing");
 }
 
-/* Of what the change at hand brings. */
-static struct conf_place change_place(const struct conf_tree *tree)
-{
-    return (struct conf_place){ CONF_LINE_OF_CHANGE, tree->change_count };
-}
-
 static int enter_key(struct walk *w, struct slice key, bool is_last)
 {
     const struct conf_field *row = w->is_container ? NULL : conf_row_of(w->type, key);
@@ -134,7 +128,7 @@ static int set_value(struct walk *w, const char *text)
         w->node->text = n->text;
         w->node->is_quoted = n->is_quoted;
         w->node->first_child = n->first_child;
-        w->node->place = change_place(w->tree);
+        w->node->place = n->place;
         if (w->node->key_place.line) w->node->key_place = w->node->place;
     } else if (result < 0) {
         err_set(w->err, "%s: the value is no YAML: %s", w->path, faults->items[0].message);

@@ -30,8 +30,11 @@ static int refuse(struct edit *e, uint32_t fate)
 
 static int absent(struct edit *e, struct slice what)
 {
-    err_set(e->err, "There is no \"%.*s\" at %s in the configuration.", SLICE_ARGS(what),
-            e->pointer.len ? text_cstr(&e->pointer) : "its top");
+    if (e->pointer.len)
+        err_set(e->err, "There is no \"%.*s\" at %s in the configuration.", SLICE_ARGS(what),
+                text_cstr(&e->pointer));
+    else
+        err_set(e->err, "There is no \"%.*s\" in the configuration.", SLICE_ARGS(what));
     return refuse(e, CONF_EDIT_ABSENT);
 }
 
@@ -96,10 +99,10 @@ static int another_name(struct edit *e, struct slice given, struct slice name)
     return refuse(e, CONF_EDIT_UNFIT);
 }
 
-static void remove_child(struct conf_node *map, const char *key)
+static void remove_child(struct conf_node *map, struct slice key)
 {
     struct conf_node **at = &map->first_child;
-    while (*at && !slice_equal((*at)->key, slice_of(key))) at = &(*at)->next;
+    while (*at && !slice_equal((*at)->key, key)) at = &(*at)->next;
     if (*at) *at = (*at)->next;
 }
 
@@ -109,7 +112,7 @@ static int set_name(struct edit *e, struct conf_node *element, struct slice name
     const struct conf_node *given = element->kind == CONF_NODE_MAP ? conf_node_get(element, "name") : NULL;
     if (given && !slice_equal(given->text, name)) return another_name(e, given->text, name);
     if (is_in_map) {
-        if (given) remove_child(element, "name");
+        if (given) remove_child(element, SLICE("name"));
         return 0;
     }
     if (conf_node_is_called(element, name, e->type)) return 0;
@@ -154,7 +157,7 @@ static void merge(struct edit *e, struct conf_node *node, const struct conf_type
         const struct conf_field *row = conf_row_of(type, p->key);
         struct conf_node *had = conf_node_named(node, p->key);
         if (p->kind == CONF_NODE_NULL) {
-            remove_child(node, p->key.data);
+            remove_child(node, p->key);
             continue;
         }
         if (!had) {
@@ -227,7 +230,7 @@ static int write_key(struct edit *e, struct slice key)
     if (!had && (e->verb == VERB_MERGE || e->verb == VERB_REMOVE)) return absent(e, key);
     if (enter_key(e, key) < 0) return -1;
     if (e->verb == VERB_REMOVE)
-        remove_child(parent, e->node->key.data);
+        remove_child(parent, e->node->key);
     else if (e->verb == VERB_MERGE)
         merge(e, e->node, e->type, e->value);
     else

@@ -87,16 +87,16 @@ int config_edit(const char *name, struct slice text, const char *const *changes,
 {
     struct conf_tree tree;
     struct conf_faults *found = calloc(1, sizeof(*found));
-    if (!found) return err_set(err, "%s", CONFIG_NO_MEMORY);
     *faults = NULL;
     *err->text = 0;
+    if (!found) return -1;
     secret_wipe_begin();
     int result = config_read_tree(&tree, name, text, found);
     if (result < 0)
-        *faults = found->is_short ? NULL : conf_faults_print(found, &tree, false);
+        *faults = found->is_short ? NULL
+                                  : conf_faults_print(found, &tree, true); /* its lines may have secrets */
     else
         result = edit(&tree, changes, count, last, out, out_len, err);
-    if (result < 0 && !*faults && !*err->text) err_set(err, "%s", CONFIG_NO_MEMORY);
     conf_tree_free(&tree);
     free(found);
     secret_wipe_end();

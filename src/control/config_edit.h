@@ -11,7 +11,7 @@
 #include "conf/tree_edit.h"
 
 /* `changes` as conf/tree_change.h or conf/tree_edit.h has them, of the last of which, if it is an edit, *last says what became of it; `name` as config_read_tree() has it. *out is for config_text_free(). -1: *faults says
- * what is wrong with the text (allocated, the caller's), or err which change does not fit. */
+ * what is wrong with the text (allocated, the caller's), or err which change does not fit; neither: there is no memory. */
 MUST_CHECK int config_edit(const char *name, struct slice text, const char *const *changes, uint32_t count,
                            struct conf_edit_result *last, char **out, size_t *out_len, char **faults,
                            struct err *err);

@@ -1,7 +1,6 @@
 #include "control/departure.h"
 
 #include "admin/admin.h"
-#include "base/poison.h"
 #include "control/certificate_watch.h"
 #include "control/drain.h"
 #include "control/generations.h"

@@ -17,10 +17,10 @@ struct spot {
 
 static void find(const struct conf_tree *tree, struct conf_place place, const char *part, struct spot *out)
 {
-    size_t len = strlen(part);
+    size_t len = part ? strlen(part) : 0;
     conf_pointer_find(tree->root, place, out->memory, sizeof(out->memory));
     const char *rest = out->memory + len;
-    out->is_inside = strncmp(out->memory, part, len) == 0 && (*rest == '/' || !*rest);
+    out->is_inside = part && strncmp(out->memory, part, len) == 0 && (*rest == '/' || !*rest);
     out->pointer = out->is_inside ? rest : out->memory;
 }
 

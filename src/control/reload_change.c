@@ -33,6 +33,7 @@ int reload_change_new(struct reload_change **out, const struct reload_ask *asked
                       const struct reload_change *before, const struct reload_source *source, struct err *err)
 {
     struct reload_change *c = calloc(1, sizeof(*c));
+    if (c) c->result.fate = CONF_EDIT_UNFIT; /* until one has been made */
     int result = c ? find_source(c, source, err) : err_set(err, "There is no memory for it; try again.");
     for (uint32_t i = 0; result == 0 && before && i < before->count; i++)
         result = add(c, before->texts[i], err);
@@ -71,7 +72,6 @@ static bool is_same_place(const char *one, const char *other)
 
 uint16_t reload_change_status(const struct reload_change *c)
 {
-    if (c->result.fate == CONF_EDIT_SHORT) return 503;
     if (c->result.fate == CONF_EDIT_ABSENT) return 404;
     return c->result.fate == CONF_EDIT_TAKEN ? 409 : 400;
 }
@@ -107,8 +107,9 @@ struct told {
 static void on_faults(void *context, const struct conf_faults *found, const struct conf_tree *tree)
 {
     struct told *told = context;
-    *told->faults = edit_faults_print(found, tree, told->change->result.pointer);
-    told->change->errors = edit_faults_json(found, tree, told->change->result.pointer);
+    const char *part = told->change->is_edit ? told->change->result.pointer : NULL;
+    *told->faults = edit_faults_print(found, tree, part);
+    told->change->errors = edit_faults_json(found, tree, part);
 }
 
 /* What a text was before, with so many of the changes. */

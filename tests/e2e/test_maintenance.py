@@ -222,6 +222,31 @@ def test_edits_of_the_file_do_not_come_in_by_that(scene):
     assert scene.client(weir).ask("GET", "/").status == 503
 
 
+def test_who_is_refused_a_switch_is_told_where_by_keys_alone(scene):
+    """Lines of the configuration may have secrets in them."""
+    page = scene.directory / "away.html"
+    page.write_text("<p>away</p>")
+    weir = scene.proxy(scene.server(), listener={"maintenance": {"enabled": False, "page": {"file": str(page)}}},
+                       state=str(scene.directory / "state"))
+    page.unlink()
+    response = switch(weir, enabled=True)
+    told = json.loads(response.body)
+    fault, = told["errors"]
+    assert response.status == 400 and fault["elsewhere"] == "/listeners/web/maintenance/page/file", response.text
+    assert told["detail"] == f"the configuration's {fault['elsewhere']}: {fault['detail']}"
+    assert scene.client(weir).ask("GET", "/").status == 200
+
+
+def test_what_is_wrong_with_the_file_is_told_without_its_lines(scene):
+    """Two keys of one name are a mistake of a line that has the token."""
+    weir = scene.proxy(scene.server())
+    with open(weir.path, "w", encoding="utf-8") as file:
+        file.write('{"admin": {"token": "administer-0123456789", "token": "another-0123456789"}}')
+    for response in (switch(weir, enabled=True), weir.ask_admin("PATCH", "/api/v1/config/pools/web", body={"idle_connections": 5})):
+        assert response.status == 400 and "token" in response.text, response.text
+        assert "0123456789" not in response.text
+
+
 @pytest.mark.parametrize("body, status, fault", [
     ({"enabled": True, "listener": "none"}, 404, 'no HTTP listener'),
     ({"enabled": True, "listener": "web", "route": "none"}, 404, 'has no route'),

@@ -225,6 +225,37 @@ def test_edits_without_a_folder_build_on_each_other(scene):
     assert servers(weir, "x") == ["127.0.0.1:1", "two"]
 
 
+def test_without_a_folder_the_file_must_say_what_is_in_force(scene):
+    weir = scene.proxy({"name": "one", "address": serve(scene, "one")})
+    weir.write_file({**weir.config, "workers": 1, "gate": {"deny": ["192.0.2.0/24"]}})
+    refused = ask(weir, "PATCH", POOLS + "/web", {"idle_connections": 5}, status=400)
+    assert "does not say what is in force" in json.loads(refused.body)["detail"]
+    assert config(weir)["pools"]["web"]["idle_connections"] == 256
+
+
+def test_without_a_folder_changes_have_a_bound_until_the_file_is_read_again(scene):
+    weir = scene.proxy({"name": "one", "address": serve(scene, "one")})
+    for number in range(1, 65):
+        ask(weir, "PATCH", POOLS + "/web", {"idle_connections": number})
+    refused = ask(weir, "PATCH", POOLS + "/web", {"idle_connections": 65}, status=503)
+    assert "64 changes of the file" in json.loads(refused.body)["detail"]
+    assert config(weir)["pools"]["web"]["idle_connections"] == 64
+    ask(weir, "POST", "/api/v1/reload")
+    ask(weir, "PATCH", POOLS + "/web", {"idle_connections": 65})
+    assert config(weir)["pools"]["web"]["idle_connections"] == 65
+
+
+def test_a_switch_after_an_edit_is_no_part_of_it(scene):
+    page = scene.directory / "away.html"
+    page.write_text("<p>away</p>")
+    weir = scene.proxy({"name": "one", "address": serve(scene, "one")},
+                       listener={"maintenance": {"enabled": False, "page": {"file": str(page)}}})
+    ask(weir, "PATCH", "/api/v1/config/listeners/web", {"limits": {"body": "1MiB"}})
+    page.unlink()
+    refused = ask(weir, "PATCH", "/api/v1/maintenance", {"enabled": True}, status=400)
+    assert [error["elsewhere"] for error in json.loads(refused.body)["errors"]] == ["/listeners/web/maintenance/page/file"]
+
+
 def test_who_may_only_operate_edits_nothing(scene):
     weir = scene.proxy({"name": "one", "address": serve(scene, "one")},
                        admin={"bind": listen_at_free_port(), "token": "administer-0123456789",

@@ -150,6 +150,8 @@ static void a_merge_is_that_of_rfc_7396(void **state)
         { "{a: [{b: c}]}", "{\"a\": [1]}", "{a:[1]}" },
         { "{e: null}", "{\"a\": 1}", "{e:null a:1}" },
         { "{}", "{\"a\": {\"bb\": {\"ccc\": null}}}", "{a:{bb:{}}}" },
+        /* and a key that begins like another */
+        { "{a: b}", "{\"a\\u0000b\": null}", "{a:b}" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char from[256], edit[256], wanted[256];
@@ -198,6 +200,10 @@ static void what_does_not_fit_is_said(void **state)
         assert_int_equal(result.fate, cases[i].fate);
         assert_true(strlen(err.text) > 10);
     }
+    edited(source, REMOVE("[\"gate\"]"));
+    assert_string_equal(err.text, "There is no \"gate\" in the configuration.");
+    edited(source, REMOVE("[\"pools\", \"none\"]"));
+    assert_string_equal(err.text, "There is no \"none\" at /pools in the configuration.");
 }
 
 static void a_pointer_is_found_by_its_place(void **state)
