@@ -3,18 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "conf/arena.h"
 #include "conf/decode.h"
-#include "control/config_difference.h"
-#include "control/discovery.h"
-#include "control/hardening.h"
 #include "control/maintenance_news.h"
 #include "control/refusal.h"
-#include "control/reload_change.h"
 #include "control/reload_history.h"
+#include "control/reload_question.h"
 #include "proxy/change.h"
 
 /* How often it is looked whether what an older configuration had can go. */
@@ -23,149 +19,11 @@
 /* Each is a whole configuration in memory. */
 #define WAITING_MAX 64u
 
-struct reload {
-    struct reloader reloader; /* first */
-    struct reload_options o;
-    const struct config *started; /* what weir was started with: borrowed for longer than this */
-    struct config *own;           /* the one in force, if it came by reload: one reference on its arena */
-    struct timer retire_timer;
-    struct reload_change
-        *made; /* what has changed of the file since it was read, where no text is kept; may be NULL */
-    struct list settling;      /* of question: in force, but not yet with every worker */
-    uint32_t pending, waiting; /* waiting: of those that pend, for the names in them */
-    uint64_t asked,
-        in_force; /* numbers of questions: the latest one's; whose configuration is in force, 0: the start's */
-    uint64_t applied, refused;
-    bool is_stopped, is_held;
-};
-
-struct question {
-    struct job job; /* first */
-    struct list link;
-    struct reload *reload;
-    uint64_t number;       /* those that were asked later have higher ones */
-    struct reload_ask ask; /* its text is `text`, its if_match `if_match` */
-    char *text;            /* of the configuration, wherever it came from */
-    size_t text_len;
-    char if_match[RELOAD_IF_MATCH_MAX];
-    struct reload_change *change;   /* of the one in force; NULL: the text is whole */
-    struct generation next, source; /* what it becomes; which it is of, with ask.generation */
-    struct generation gone;         /* what goes for it */
-    bool has_gone;
-    char staged[GENERATION_STAGED_MAX]; /* the file that it is kept in, still without a name; empty: none */
-    struct answer answer;               /* while that gets its name */
-    struct config *config;
-    const struct config *base; /* in force when it was asked: what the difference is of */
-    struct conf_arena *base_arena;
-    struct config_difference difference;
-    struct discovery_wait names; /* what it needs to be known before it comes into force */
-    bool has_waited;
-    char *faults; /* every mistake, for people; NULL: see err */
-    struct err err;
-    int result;
-    uint16_t status;                                 /* of the answer, if result is -1 */
-    uint32_t generation, listener_count, pool_count; /* of what it put in force; 0: nothing */
-};
-
 static void refuse(struct question *q, uint16_t status, struct answer *a, const char *text)
 {
     refusal_answer(a, status, text, q->change ? q->change->errors : NULL, q->reload->o.proxy->generation);
     q->reload->refused++;
     if (q->ask.is_unheard) refusal_log(text); /* else who asked is told */
-}
-
-/* on the jobs' thread */
-
-static int read_text(struct question *q)
-{
-    const struct reload *r = q->reload;
-    if (q->ask.generation && !q->source.number)
-        return err_set(&q->err, "generation %u is not kept%s", q->ask.generation,
-                       r->o.generations ? "; GET /api/v1/config/generations lists those that are"
-                                        : ": give weir a folder with `state:`");
-    if (q->ask.generation)
-        return reload_history_read(r->o.generations->folder, &q->source, &q->config, &q->text, &q->text_len,
-                                   &q->faults, &q->err);
-    if (q->change)
-        return reload_change_read(q->change, q->base, &q->config, &q->text, &q->text_len, &q->faults,
-                                  &q->err);
-    if (!q->text && !r->o.path)
-        return err_set(&q->err, "weir was started without a configuration file: there is none to read again");
-    if (!q->text && config_gather(r->o.path, &q->text, &q->text_len, &q->faults, &q->err) < 0) return -1;
-    const char *name = !q->ask.text.data ? r->o.path : q->ask.is_json ? "request.json" : "request";
-    return config_parse(&q->config, name, (struct slice){ q->text, q->text_len }, &q->faults);
-}
-
-static uint64_t hash_of_file(const char *path)
-{
-    char *text = NULL, *faults = NULL;
-    size_t len = 0;
-    struct err err;
-    uint64_t hash = path && config_gather(path, &text, &len, &faults, &err) == 0
-                        ? generation_hash((struct slice){ text, len })
-                        : 0;
-    free(faults);
-    config_text_free(text, len);
-    return hash;
-}
-
-/* On disk before it is in force: what cannot be kept is refused while nothing has happened. */
-static int stage(struct question *q)
-{
-    const struct reload *r = q->reload;
-    bool is_file = !q->ask.generation && !q->ask.text.data && !q->change;
-    q->next = (struct generation){ .origin = q->ask.generation ? GENERATION_ROLLBACK
-                                             : is_file         ? GENERATION_RELOAD
-                                                               : GENERATION_API,
-                                   .at_s = (int64_t)time(NULL),
-                                   .text_hash = generation_hash((struct slice){ q->text, q->text_len }),
-                                   .is_json = q->ask.generation ? q->source.is_json
-                                              : is_file         ? config_is_json(r->o.path)
-                                                                : q->change || q->ask.is_json };
-    /* A change leaves the rest as it was: an edit of the file that came meanwhile is not in it. */
-    q->next.file_hash = is_file     ? q->next.text_hash
-                        : q->change ? q->change->source.file_hash
-                                    : hash_of_file(r->o.path);
-    return generation_stage(r->o.generations->folder, (struct slice){ q->text, q->text_len }, q->staged,
-                            &q->err);
-}
-
-static void run(struct job *job)
-{
-    struct question *q = (struct question *)job;
-    const struct reload *r = q->reload;
-    q->status = q->ask.generation && !q->source.number ? 404 : 400;
-    q->result = read_text(q);
-    if (q->change && q->change->is_edit) q->status = reload_change_status(q->change);
-    if (q->result < 0 && !q->faults && !*q->err.text) {
-        err_set(&q->err, "%s", CONFIG_NO_MEMORY);
-        q->status = 503;
-    }
-    if (q->result == 0 && (q->result = hardening_check(q->config, &q->err)) < 0) q->status = 409;
-    if (q->result == 0 && r->o.generations && !q->ask.is_dry) {
-        q->status = 500;
-        q->result = stage(q);
-    }
-    if (q->result == 0 &&
-        (q->result = config_difference_find(&q->difference, q->base, q->config, r->started, &q->err)) < 0)
-        q->status = 503;
-}
-
-/* Another has come into force meanwhile: it is compared with that. */
-static void compare_again(struct job *job)
-{
-    struct question *q = (struct question *)job;
-    q->result = config_difference_find(&q->difference, q->base, q->config, q->reload->started, &q->err);
-    if (q->result < 0) q->status = 503;
-}
-
-/* It is in force: the file gets its name. */
-static void publish(struct job *job)
-{
-    struct question *q = (struct question *)job;
-    q->result = generation_publish(q->reload->o.generations->folder, q->staged, &q->next,
-                                   q->has_gone ? &q->gone : NULL, &q->err);
-    *q->staged = 0;
 }
 
 /* on the control thread */
@@ -235,19 +93,6 @@ static void keep(struct question *q)
     q->pool_count = p->pool_count;
 }
 
-static void question_free(struct question *q)
-{
-    if (*q->staged) generation_unstage(q->reload->o.generations->folder, q->staged);
-    discovery_wait_end(&q->names);
-    config_free(q->config);
-    config_difference_fini(&q->difference);
-    conf_arena_free(q->base_arena);
-    config_text_free(q->text, q->text_len);
-    reload_change_free(q->change);
-    free(q->faults);
-    free(q);
-}
-
 static void end(struct question *q)
 {
     list_remove(&q->link);
@@ -304,7 +149,7 @@ static void done_publish(struct job *job)
 {
     struct question *q = (struct question *)job;
     q->reload->pending--;
-    if (!job_has_run(job)) publish(job);
+    if (!job_has_run(job)) question_publish(job);
     finish(q);
 }
 
@@ -313,13 +158,13 @@ static void keep_file(struct question *q)
     struct reload *r = q->reload;
     q->next.number = r->o.proxy->generation;
     q->has_gone = generations_add(r->o.generations, &q->next, &q->gone);
-    q->job.run = publish;
+    q->job.run = question_publish;
     q->job.done = done_publish;
     if (jobs_post(r->o.jobs, &q->job)) {
         r->pending++;
         return;
     }
-    publish(&q->job); /* rather a turn that takes long than a configuration that is lost */
+    question_publish(&q->job); /* rather a turn that takes long than a configuration that is lost */
     finish(q);
 }
 
@@ -407,7 +252,7 @@ static void go_on(struct question *q)
     struct reload *r = q->reload;
     bool has_answer = is_answered(q);
     if (!has_answer && q->base != r->o.config) {
-        if (!q->change && post(q, compare_again)) return;
+        if (!q->change && post(q, question_compare_again)) return;
         answer_problem(&q->answer, 503, "%s",
                        q->change ? "Another configuration has come into force meanwhile; try again."
                                  : "Too much is being worked on; try again.");
@@ -431,14 +276,6 @@ static void done(struct job *job)
     go_on(q);
 }
 
-/* Which generation is meant; there may be none. */
-static void find_source(struct question *q)
-{
-    const struct generations *g = q->reload->o.generations;
-    const struct generation *found = g ? generations_find(g, q->ask.generation) : NULL;
-    if (found) q->source = *found;
-}
-
 static int may_ask(const struct reload *r, struct err *err)
 {
     if (r->is_stopped) return err_set(err, "weir is stopping.");
@@ -451,29 +288,6 @@ static int may_ask(const struct reload *r, struct err *err)
                    (unsigned long long)(r->o.config->proxy.timeouts.upgrade_ms + 999) / 1000);
 }
 
-/* Copies what is asked. */
-static int take(struct question *q, const struct reload_ask *what, struct err *err)
-{
-    const struct reload *r = q->reload;
-    q->ask = *what;
-    if (what->if_match.data) {
-        memcpy(q->if_match, what->if_match.data, what->if_match.len);
-        q->ask.if_match.data = q->if_match;
-    }
-    if (what->generation) find_source(q);
-    if (what->change_count)
-        return reload_change_new(
-            &q->change, what, r->made,
-            &(struct reload_source){ r->o.generations, r->o.proxy->generation, r->o.path }, err);
-    if (!what->text.data) return 0;
-    if (!(q->text = malloc(what->text.len + 1)))
-        return err_set(err, "There is no memory for a text of %zu bytes; try again.", what->text.len);
-    memcpy(q->text, what->text.data, what->text.len);
-    q->text_len = what->text.len;
-    q->ask.text.data = q->text;
-    return 0;
-}
-
 static int ask(struct reloader *reloader, const struct reload_ask *what, struct err *err)
 {
     struct reload *r = (struct reload *)reloader;
@@ -484,8 +298,9 @@ static int ask(struct reloader *reloader, const struct reload_ask *what, struct 
     q->number = ++r->asked;
     q->job.done = done;
     q->reload = r;
-    int result = take(q, what, err);
-    if (result == 0 && !post(q, run)) result = err_set(err, "Too much is being worked on; try again.");
+    int result = question_take(q, what, err);
+    if (result == 0 && !post(q, question_run))
+        result = err_set(err, "Too much is being worked on; try again.");
     if (result < 0) question_free(q);
     return result;
 }
