@@ -2,6 +2,7 @@
 import contextlib
 import fcntl
 import json
+import math
 import os
 import pty
 import re
@@ -43,7 +44,8 @@ class Load:
     def __exit__(self, *_):
         self.process.stdin.close()
         self.process.wait(LIMIT_S)
-        self.process.stdout.close()
+        with self.process.stdout as out:
+            self.cpu_ns = {name.decode(): int(value) for name, value in (line.split() for line in out)}
 
 
 def perf(*arguments, code=0, seconds=40):
@@ -68,12 +70,16 @@ def test_the_parts_of_a_known_load_are_seen(programs, name):
     with Load(programs[name]) as load:
         before = cpu_ns(load.pid)
         with Stopwatch() as watch:
-            stacks = folded(load.pid, "--seconds", "3")
+            stacks = folded(load.pid, "--seconds", "5")
         used = cpu_ns(load.pid) - before
     total = sum(value for _, value in stacks)
-    for part, share in {"seventy": 70, "twenty": 20, "ten": 10}.items():
+    samples = total * 997 / 1e9
+    for part, part_ns in load.cpu_ns.items():
+        share = part_ns / sum(load.cpu_ns.values())
         seen = sum(value for stack, value in stacks if f"work_{part}" in stack)
-        assert abs(100 * seen / total - share) <= 3, f"{part}: {100 * seen / total:.1f} %"
+        # Samples are drawn by chance: one in a thousand million runs is out by more than six standard deviations.
+        bound = 6 * math.sqrt(share * (1 - share) / samples)
+        assert bound < 0.1 and abs(seen / total - share) <= bound, f"{part}: {seen / total:.3f}, truth {share:.3f}"
         called = sum(value for stack, value in stacks if f"work_{part}" in stack
                      and stack[stack.index(f"work_{part}") - 1] == f"call_{part}" and "main" in stack)
         assert called >= 0.99 * seen
