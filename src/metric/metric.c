@@ -17,6 +17,8 @@
 #define HISTOGRAM_SPAN (1 + HISTOGRAM_CELLS)
 #define CELLS_MAX (METRIC_CHUNKS_MAX * METRIC_CHUNK_CELLS)
 #define LABELS_TEXT_MAX 2048u
+#define BUCKETS_FIRST 64u /* powers of two */
+#define BUCKETS_MAX 65536u
 
 struct metric_span {
     struct metric_span *next;
@@ -96,8 +98,7 @@ int metric_registry_new(struct metric_registry **out, uint32_t shards, uint32_t 
     if (!reg) goto no_memory;
     list_init(&reg->families);
     reg->series_max = series_max;
-    reg->bucket_count = 64;
-    while (reg->bucket_count < series_max && reg->bucket_count < 65536) reg->bucket_count *= 2;
+    reg->bucket_count = BUCKETS_FIRST;
     reg->by_hash = calloc(reg->bucket_count, sizeof(*reg->by_hash));
     reg->by_id = calloc(reg->bucket_count, sizeof(*reg->by_id));
     reg->shards = calloc(shards ? shards : 1, sizeof(*reg->shards));
@@ -301,6 +302,39 @@ static void cells_give(struct metric_registry *reg, uint32_t id, enum metric_kin
     *idle = span;
 }
 
+static void bucket_add(struct metric_registry *reg, struct metric_series *series)
+{
+    struct metric_series **bucket = &reg->by_hash[series->hash & (reg->bucket_count - 1)];
+    series->next_in_bucket = *bucket;
+    *bucket = series;
+    bucket = &reg->by_id[series->id & (reg->bucket_count - 1)];
+    series->next_by_id = *bucket;
+    *bucket = series;
+}
+
+/* Tables made for the most series that may be would be touched all over by a few hundred, each on a page of its own. Without
+ * memory for larger ones chains grow longer, no more. */
+static void buckets_grow(struct metric_registry *reg)
+{
+    uint32_t count = 2 * reg->bucket_count;
+    struct metric_series **by_hash = calloc(count, sizeof(*by_hash)), **by_id = calloc(count, sizeof(*by_id));
+    if (!by_hash || !by_id) {
+        free(by_hash);
+        free(by_id);
+        return;
+    }
+    free(reg->by_hash);
+    free(reg->by_id);
+    reg->by_hash = by_hash;
+    reg->by_id = by_id;
+    reg->bucket_count = count;
+    for (struct list *f = reg->families.next; f != &reg->families; f = f->next) {
+        struct metric_family *family = container_of(f, struct metric_family, in_registry);
+        for (struct list *at = family->series.next; at != &family->series; at = at->next)
+            bucket_add(reg, container_of(at, struct metric_series, in_family));
+    }
+}
+
 static struct metric_series *series_find(const struct metric_registry *reg, const struct metric_spec *spec,
                                          uint64_t hash, const char *labels)
 {
@@ -333,13 +367,8 @@ static uint32_t series_add(struct metric_registry *reg, const struct metric_spec
     series->is_rare = spec->is_rare;
     series->ctx = spec->ctx;
     list_push_back(&family->series, &series->in_family);
-    struct metric_series **bucket = &reg->by_hash[hash & (reg->bucket_count - 1)];
-    series->next_in_bucket = *bucket;
-    *bucket = series;
-    bucket = &reg->by_id[id & (reg->bucket_count - 1)];
-    series->next_by_id = *bucket;
-    *bucket = series;
-    reg->series_count++;
+    bucket_add(reg, series);
+    if (++reg->series_count > reg->bucket_count && reg->bucket_count < BUCKETS_MAX) buckets_grow(reg);
     return id;
 }
 

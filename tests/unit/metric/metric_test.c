@@ -142,6 +142,30 @@ static void retired_series_vanish_and_their_cells_start_at_zero(void **state)
     metric_registry_free(reg);
 }
 
+static void each_of_many_series_is_found_again(void **state)
+{
+    (void)state;
+    enum { MANY = 1000 };
+    struct metric_registry *reg = make(1, MANY);
+    uint32_t ids[MANY];
+    for (uint32_t round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < MANY; i++) {
+            char name[16];
+            snprintf(name, sizeof(name), "%u", i);
+            const struct metric_label label[] = { { "n", name } };
+            uint32_t id = metric_counter(reg, "weir_x_total", "X.", label, 1);
+            if (round == 0) ids[i] = id;
+            assert_int_equal(id, ids[i]);
+        }
+        assert_int_equal(metric_series_count(reg), MANY);
+    }
+    for (uint32_t i = 0; i < MANY; i += 2) metric_retire(reg, ids[i]), metric_retire(reg, ids[i]);
+    assert_int_equal(metric_series_count(reg), MANY / 2);
+    assert_false(shows(reg, "{n=\"500\"}"));
+    assert_true(shows(reg, "{n=\"501\"}"));
+    metric_registry_free(reg);
+}
+
 #define THREADS 3
 #define ROUNDS 20000
 #define LATE_SERIES 400
@@ -206,6 +230,7 @@ int main(void)
         cmocka_unit_test(what_is_refused_is_counted_and_harmless),
         cmocka_unit_test(a_series_stays_as_long_as_anybody_who_registered_it),
         cmocka_unit_test(retired_series_vanish_and_their_cells_start_at_zero),
+        cmocka_unit_test(each_of_many_series_is_found_again),
         cmocka_unit_test(series_are_added_and_read_while_workers_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
