@@ -13,6 +13,8 @@
 #define EVENTS_MAX 256
 /* A period of block_pool_settle(). */
 #define SETTLE_MS 1000
+/* What is due runs in turns of so many: thousands may have been armed in the same moment. */
+#define TIMERS_A_TURN 128
 /* So many turns in a row may be full before timers get their turn all the same. */
 #define FULL_TURNS_MAX 32
 
@@ -197,7 +199,7 @@ void loop_turn(struct loop *l, int max_wait_ms)
         f->pending = 0;
         if (pending && f->on_ready) f->on_ready(f, pending);
     }
-    if (is_timers_turn(l, count)) timer_wheel_advance(&l->timers, l->now_ns / NS_PER_MS);
+    if (is_timers_turn(l, count)) timer_wheel_advance(&l->timers, l->now_ns / NS_PER_MS, TIMERS_A_TURN);
     run_tasks(&l->tasks);
     empty_graveyard(l);
     run_tasks(&l->last_tasks);

@@ -7,9 +7,14 @@
 /* Farther than the wheel reaches is filed at its end and filed again from there. */
 #define REACH ((UINT64_C(1) << (SLOT_BITS * TIMER_LEVELS)) - 1)
 
+/* To be filed again is cheaper than to run. */
+#define FILE_COST 1u
+#define RUN_COST 16u
+
 void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ms)
 {
     *wheel = (struct timer_wheel){ .now_ms = now_ms };
+    list_init(&wheel->due);
     for (int level = 0; level < TIMER_LEVELS; level++)
         for (int slot = 0; slot < TIMER_SLOTS; slot++) list_init(&wheel->slots[level][slot]);
 }
@@ -78,22 +83,28 @@ void timer_disarm(struct timer_wheel *wheel, struct timer *t)
     count_less(TIMER, &wheel->count);
 }
 
-/* Takes all timers of one slot: due ones run, the others are filed again nearer. */
-static void empty_slot(struct timer_wheel *wheel, int level, unsigned slot)
+/* Of those of one slot: due ones run, the others are filed again nearer. Returns what is left of `cost`. */
+static uint64_t work_off(struct timer_wheel *wheel, uint64_t cost)
 {
-    struct list due;
-    list_move(&due, &wheel->slots[level][slot]);
-    wheel->occupied[level] &= ~(UINT64_C(1) << slot);
-    (void)bug_if(TIMER, list_is_empty(&due)); /* it was marked as occupied */
-    while (!list_is_empty(&due)) {
-        struct timer *t = container_of(list_pop_front(&due), struct timer, link);
+    while (cost && !list_is_empty(&wheel->due)) {
+        struct timer *t = container_of(list_pop_front(&wheel->due), struct timer, link);
         if (t->deadline_ms > wheel->now_ms) {
             file(wheel, t);
+            cost -= FILE_COST;
             continue;
         }
         count_less(TIMER, &wheel->count);
+        cost -= cost < RUN_COST ? cost : RUN_COST;
         t->on_timer(t);
     }
+    return cost;
+}
+
+static void take_slot(struct timer_wheel *wheel, int level, unsigned slot)
+{
+    list_move(&wheel->due, &wheel->slots[level][slot]);
+    wheel->occupied[level] &= ~(UINT64_C(1) << slot);
+    (void)bug_if(TIMER, list_is_empty(&wheel->due)); /* it was marked as occupied */
 }
 
 /* The start of the next occupied slot, UINT64_MAX if there is none. */
@@ -115,22 +126,25 @@ static uint64_t next_slot_ms(const struct timer_wheel *wheel, int *level, unsign
     return UINT64_MAX;
 }
 
-void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ms)
+void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ms, uint32_t at_most)
 {
     int level = 0;
     unsigned slot = 0;
-    while (wheel->count) {
+    uint64_t cost = work_off(wheel, (uint64_t)at_most * RUN_COST);
+    while (wheel->count && list_is_empty(&wheel->due)) {
         uint64_t at = next_slot_ms(wheel, &level, &slot);
         if (at > now_ms) break;
         if (at > wheel->now_ms) wheel->now_ms = at;
-        empty_slot(wheel, level, slot);
+        take_slot(wheel, level, slot);
+        cost = work_off(wheel, cost);
     }
-    if (now_ms > wheel->now_ms) wheel->now_ms = now_ms;
+    if (now_ms > wheel->now_ms && list_is_empty(&wheel->due)) wheel->now_ms = now_ms;
 }
 
 int timer_wheel_wait_ms(const struct timer_wheel *wheel)
 {
     if (!wheel->count) return -1;
+    if (!list_is_empty(&wheel->due)) return 0;
     int level;
     unsigned slot;
     uint64_t at = next_slot_ms(wheel, &level, &slot);

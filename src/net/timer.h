@@ -1,5 +1,6 @@
 /* net/timer.h: a hierarchical timing wheel (Varghese and Lauck, 1987): six levels of 64 slots, 1 ms the finest.
- * Arming is O(1); moving an armed timer to a later time, which is what almost every byte does, is one store. */
+ * Arming is O(1); moving an armed timer to a later time, which is what almost every byte does, is one store. However many are due
+ * at once, whoever advances the wheel says how much of it is done before others have their turn. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,6 +22,7 @@ struct timer_wheel {
     uint64_t now_ms;
     uint64_t occupied[TIMER_LEVELS]; /* bit per slot */
     uint32_t count;
+    struct list due; /* whose time has come, and which have to wait for their turn */
     struct list slots[TIMER_LEVELS][TIMER_SLOTS];
 };
 
@@ -29,8 +31,9 @@ void timer_init(struct timer *t, void (*on_timer)(struct timer *));
 /* Fires once `now_ms` ≥ deadline_ms; an armed timer is moved. */
 void timer_arm(struct timer_wheel *wheel, struct timer *t, uint64_t deadline_ms);
 void timer_disarm(struct timer_wheel *wheel, struct timer *t);
-/* Runs what is due. A handler may arm and disarm any timer, its own included. */
-void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ms);
+/* Runs what is due, at most so many; the rest in the next call, before what is due later. A handler may arm and disarm any timer, its
+ * own included. */
+void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ms, uint32_t at_most);
 /* Milliseconds until something may be due; -1 if nothing is armed. Never late, may be early. */
 int timer_wheel_wait_ms(const struct timer_wheel *wheel);
 

@@ -9,6 +9,7 @@
 #include "net/timer.h"
 
 #define START 123456789u
+#define ALL UINT32_MAX
 
 struct probe {
     struct timer timer;
@@ -42,9 +43,9 @@ static void a_timer_fires_at_its_time_and_not_before(void **state)
         timer_wheel_init(&wheel, START);
         probe_init(&p, &wheel);
         timer_arm(&wheel, &p.timer, START + delays[i]);
-        timer_wheel_advance(&wheel, START + delays[i] - 1);
+        timer_wheel_advance(&wheel, START + delays[i] - 1, ALL);
         assert_int_equal(p.fired, 0);
-        timer_wheel_advance(&wheel, START + delays[i]);
+        timer_wheel_advance(&wheel, START + delays[i], ALL);
         assert_int_equal(p.fired, 1);
         assert_int_equal(wheel.count, 0);
     }
@@ -59,9 +60,9 @@ static void a_timer_moved_later_fires_once_at_the_later_time(void **state)
     probe_init(&p, &wheel);
     timer_arm(&wheel, &p.timer, START + 10);
     timer_arm(&wheel, &p.timer, START + 5000);
-    timer_wheel_advance(&wheel, START + 4999);
+    timer_wheel_advance(&wheel, START + 4999, ALL);
     assert_int_equal(p.fired, 0);
-    timer_wheel_advance(&wheel, START + 5000);
+    timer_wheel_advance(&wheel, START + 5000, ALL);
     assert_int_equal(p.fired, 1);
 }
 
@@ -74,7 +75,7 @@ static void a_timer_moved_earlier_fires_at_the_earlier_time(void **state)
     probe_init(&p, &wheel);
     timer_arm(&wheel, &p.timer, START + 60000);
     timer_arm(&wheel, &p.timer, START + 7);
-    timer_wheel_advance(&wheel, START + 7);
+    timer_wheel_advance(&wheel, START + 7, ALL);
     assert_int_equal(p.fired, 1);
 }
 
@@ -88,7 +89,7 @@ static void a_disarmed_timer_does_not_fire(void **state)
     timer_arm(&wheel, &p.timer, START + 70);
     timer_disarm(&wheel, &p.timer);
     timer_disarm(&wheel, &p.timer);
-    timer_wheel_advance(&wheel, START + 1000);
+    timer_wheel_advance(&wheel, START + 1000, ALL);
     assert_int_equal(p.fired, 0);
     assert_int_equal(timer_wheel_wait_ms(&wheel), -1);
 }
@@ -102,8 +103,42 @@ static void a_handler_may_arm_its_own_timer_again(void **state)
     probe_init(&p, &wheel);
     p.again_after = 10;
     timer_arm(&wheel, &p.timer, START + 10);
-    timer_wheel_advance(&wheel, START + 100);
+    timer_wheel_advance(&wheel, START + 100, ALL);
     assert_int_equal(p.fired, 10);
+}
+
+/* All armed for the same moment. Between two turns one of them is disarmed, and one moved. */
+static void of_many_that_are_due_so_many_run_at_a_time(void **state)
+{
+    (void)state;
+    enum { COUNT = 100, A_TURN = 30 };
+    static struct probe probes[COUNT + 1];
+    struct timer_wheel wheel;
+    timer_wheel_init(&wheel, START);
+    for (unsigned i = 0; i <= COUNT; i++) {
+        probe_init(&probes[i], &wheel);
+        timer_arm(&wheel, &probes[i].timer, i < COUNT ? START + 100 : START + 101);
+    }
+    uint64_t now = START + 150;
+    unsigned before = 0, all = 0, runs = 0;
+    for (; timer_wheel_wait_ms(&wheel) == 0 || !runs; before = all) {
+        timer_wheel_advance(&wheel, now, A_TURN);
+        all = 0;
+        for (unsigned i = 0; i < COUNT; i++) all += probes[i].fired;
+        assert_in_range(all - before, 1, A_TURN);
+        if (all < COUNT - 2) assert_int_equal(probes[COUNT].fired, 0); /* which is due later */
+        if (runs++) continue;
+        timer_disarm(&wheel, &probes[COUNT - 1].timer);
+        timer_arm(&wheel, &probes[COUNT - 2].timer, now + 10);
+    }
+    assert_int_equal(before, COUNT - 2);
+    assert_int_equal(probes[COUNT].fired, 1);
+    assert_int_equal(wheel.count, 1);
+    timer_wheel_advance(&wheel, now + 9, ALL);
+    assert_int_equal(probes[COUNT - 2].fired, 0);
+    timer_wheel_advance(&wheel, now + 10, ALL);
+    assert_int_equal(probes[COUNT - 2].fired, 1);
+    assert_int_equal(timer_wheel_wait_ms(&wheel), -1);
 }
 
 static void random_arming_agrees_with_a_sorted_list(void **state)
@@ -133,7 +168,7 @@ static void random_arming_agrees_with_a_sorted_list(void **state)
             if (timer_is_armed(&probes[i].timer))
                 assert_true(now + (uint64_t)wait <= probes[i].timer.deadline_ms);
         now += rng_below(&rng, 300);
-        timer_wheel_advance(&wheel, now);
+        timer_wheel_advance(&wheel, now, ALL);
         for (unsigned i = 0; i < COUNT; i++) {
             if (timer_is_armed(&probes[i].timer)) assert_true(probes[i].timer.deadline_ms > now);
             if (probes[i].fired) assert_true(probes[i].fired_at >= probes[i].timer.deadline_ms);
@@ -149,6 +184,7 @@ int main(void)
         cmocka_unit_test(a_timer_moved_earlier_fires_at_the_earlier_time),
         cmocka_unit_test(a_disarmed_timer_does_not_fire),
         cmocka_unit_test(a_handler_may_arm_its_own_timer_again),
+        cmocka_unit_test(of_many_that_are_due_so_many_run_at_a_time),
         cmocka_unit_test(random_arming_agrees_with_a_sorted_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
