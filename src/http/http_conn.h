@@ -70,6 +70,7 @@ struct http_conn {
     struct http_client client;
     bool is_detached; /* its transport went on elsewhere: the connection still counts */
     uint8_t end;      /* enum end_reason: why it was never open, or could not go on; else END_NONE */
+    uint32_t round;   /* its owner's note: the last round that came by (proxy/round.h) */
 };
 
 /* Takes `fd`; `c` is zeroed memory of the caller's, and is put in the list `among`. The transport is a plain one: another

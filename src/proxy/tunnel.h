@@ -35,6 +35,7 @@ struct tunnel {
     struct tunnel_timeouts timeouts;
     uint64_t last_ms, total_deadline_ms;
     bool is_ended;
+    uint32_t round; /* the owner's note: the last round that came by */
     /* Both transports are closed; the memory is the owner's, to be buried. */
     void (*on_end)(struct tunnel *t, enum end_reason reason);
     void *owner;

@@ -80,6 +80,18 @@ void udp_table_hide(struct udp_table *t, struct udp_place *p)
 void udp_table_remove(struct udp_table *t, struct udp_place *p)
 {
     if (!p->is_hidden) udp_table_hide(t, p);
+    udp_table_step_aside(t, p);
     list_remove(&p->order);
     t->count--;
+}
+
+struct udp_place *udp_table_walk(struct udp_table *t)
+{
+    if (!t->walked || t->walked == &t->order) {
+        t->walked = NULL;
+        return NULL;
+    }
+    struct udp_place *p = container_of(t->walked, struct udp_place, order);
+    t->walked = p->order.next;
+    return p;
 }

@@ -19,6 +19,7 @@ struct udp_place {
 struct udp_table {
     struct udp_place **buckets;
     struct list order;
+    struct list *walked; /* who is next in the walk; NULL: there is none under way */
     uint64_t seed;
     uint32_t mask, count;
 };
@@ -36,10 +37,23 @@ void udp_table_add(struct udp_table *t, struct udp_place *p, uint64_t now_ms);
 void udp_table_remove(struct udp_table *t, struct udp_place *p);
 /* It is found no more, and another may be added for its flow; it stays until it is removed, and in the order. */
 void udp_table_hide(struct udp_table *t, struct udp_place *p);
+/* For a walk over all, over several turns: whoever comes, or is heard of, in between may be met again. */
+static inline void udp_table_walk_from_start(struct udp_table *t)
+{
+    t->walked = t->order.next;
+}
+/* The next; NULL: that was all. */
+struct udp_place *udp_table_walk(struct udp_table *t);
+/* The walk does not go by where it was. */
+static inline void udp_table_step_aside(struct udp_table *t, const struct udp_place *p)
+{
+    if (t->walked == &p->order) t->walked = p->order.next;
+}
 /* It was heard of. */
 static inline void udp_table_touch(struct udp_table *t, struct udp_place *p, uint64_t now_ms)
 {
     p->seen_ms = now_ms;
+    udp_table_step_aside(t, p);
     list_remove(&p->order);
     list_push_back(&t->order, &p->order);
 }

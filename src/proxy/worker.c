@@ -116,6 +116,7 @@ int worker_new(struct worker **out, struct proxy *p, uint32_t index, struct err 
     h1_worker_init(&w->h1, &w->loop);
     shed_init(&w->shed);
     overload_init(&w->overload);
+    round_init(&w->round);
     share_init(&w->share, p->worker_count);
     h2_worker_init(&w->h2, &w->loop);
     compression_worker_init(&w->compression, &w->loop, p->worker_count);
@@ -213,7 +214,7 @@ static struct listener_worker *listener_at(struct list *at)
     return container_of(at, struct listener_worker, link);
 }
 
-/* No new connections; idle ones close, the others end with their exchange. */
+/* No new connections; idle ones close by and by, the others end with their exchange. */
 static void drain(struct listener_worker *lw, bool is_leaving, bool keeps_idle)
 {
     if (!is_leaving) acceptor_close(&lw->acceptor);
@@ -222,14 +223,7 @@ static void drain(struct listener_worker *lw, bool is_leaving, bool keeps_idle)
     if (lw->udp) udp_listener_leave(lw->udp, is_taken_elsewhere);
     lw->service.is_draining = true;
     lw->service.keeps_idle = keeps_idle;
-    if (keeps_idle) return;
-    struct list *next;
-    for (struct list *at = lw->connections.next; at != &lw->connections; at = next) {
-        next = at->next;
-        http_conn_drain(http_conn_at(at));
-        if (list_is_empty(next))
-            next = lw->connections.next; /* what this one had may have gone to the next, and ended it */
-    }
+    if (!keeps_idle) round_begin(lw, true);
 }
 
 static void on_drain(void *reader, const struct mail *m)
@@ -239,29 +233,6 @@ static void on_drain(void *reader, const struct mail *m)
     for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next)
         drain(listener_at(at), false, m->number);
     atomic_store(&w->has_left, true);
-}
-
-static void unpin_exchange(void *context, struct http_stream *s)
-{
-    (void)context;
-    exchange_unpin(s->owner);
-}
-
-/* Whoever asks the old configuration nothing more lets go of it. */
-static void unpin(struct listener_worker *lw)
-{
-    for (struct list *at = lw->connections.next; at != &lw->connections; at = at->next) {
-        struct http_conn *c = http_conn_at(at);
-        c->ops->each_stream(c, unpin_exchange, NULL);
-    }
-    for (struct list *at = lw->tunnels.next; at != &lw->tunnels; at = at->next) {
-        struct tunnel *t = container_of(at, struct tunnel, link);
-        if (t->on_end == upgrade_on_tunnel_end)
-            exchange_unpin(t->owner);
-        else
-            tcp_unpin(t);
-    }
-    if (lw->udp) udp_listener_unpin(lw->udp);
 }
 
 static void say(const struct worker *w, const char *event, const struct err *err)
@@ -307,10 +278,9 @@ static void on_swap(void *reader, const struct mail *m)
     bool is_told = !change->done.deliver || mailbox_post(w->proxy->control, &change->done);
     (void)is_told; /* a full box: the control thread looks now and then */
     free(change);
-    old->is_current = false; /* who lets go of it below may be the last */
-    old->users++;
-    for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next) unpin(listener_at(at));
-    site_view_put(old);
+    site_view_retire(old);
+    for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next)
+        round_begin(listener_at(at), false);
 }
 
 static void on_close_idle(void *reader, const struct mail *m)
@@ -324,6 +294,7 @@ void worker_kill(struct worker *w)
 {
     atomic_store(&w->has_left, true); /* nobody hands it a connection any more */
     overload_stop(w);
+    round_stop(&w->round);
     for (struct list *at = w->listeners.next; at != &w->listeners; at = at->next) {
         struct listener_worker *lw = listener_at(at);
         acceptor_close(&lw->acceptor);

@@ -16,6 +16,7 @@
 #include "proxy/descriptors.h"
 #include "proxy/overload.h"
 #include "proxy/proxy.h"
+#include "proxy/round.h"
 #include "proxy/share.h"
 #include "proxy/shed.h"
 #include "proxy/site.h"
@@ -48,6 +49,7 @@ struct listener_worker {
     _Atomic uint64_t opened, closed;
     uint64_t departed, arrived; /* of these, gone to other workers, and come from them (proxy/share.h) */
     struct listener_stock stock;
+    struct listener_round round;
     struct site_view
         *view; /* the configuration that it goes by: the worker's, or the last that had it. One user */
     const struct route_set *routes; /* of that */
@@ -103,6 +105,7 @@ struct worker {
     struct h1_worker h1;
     struct shed shed;
     struct overload overload;
+    struct round round;
     struct resolver *resolver; /* NULL if no route is an egress route */
     struct worker_live live;
     struct http_date date;

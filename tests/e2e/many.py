@@ -1,7 +1,7 @@
 """Many connections at once, as a program of its own: many.py HOST PORT COUNT
 
 On stdin it takes a line each: `connect` opens COUNT connections, `ask` sends a request on each and reads the answers,
-`send TEXT` (escapes allowed) sends on each, `close` closes all. After each it prints one JSON object: how many
+`send TEXT` (escapes allowed) sends on each, `hear_end` waits until the other side has closed each, `close` closes all. After each it prints one JSON object: how many
 connections are open, how many answers were right, and what went wrong."""
 import collections
 import json
@@ -93,6 +93,30 @@ class Crowd:
         for sock in waiting:
             self.selector.unregister(sock)
             self.faults["no answer"] += 1
+        return {"right": right}
+
+    def hear_end(self):
+        """Until the other side has closed each, having said nothing more."""
+        for sock in self.sockets:
+            self.selector.register(sock, selectors.EVENT_READ)
+        deadline, right = time.monotonic() + LIMIT_S, 0
+        while self.sockets and time.monotonic() < deadline:
+            for key, _ in self.selector.select(1):
+                sock = key.fileobj
+                self.selector.unregister(sock)
+                try:
+                    is_end = not sock.recv(65536)
+                except OSError as error:
+                    self.drop(sock, f"receive: {error.errno}")
+                    continue
+                if is_end:
+                    right += 1
+                    self.sockets.discard(sock)
+                    sock.close()
+                else:
+                    self.drop(sock, "bytes")
+        for sock in self.sockets:
+            self.selector.unregister(sock)
         return {"right": right}
 
     def close(self):

@@ -1,8 +1,11 @@
 """Ten thousand clients at once, each keeping its connection and asking again and again."""
+import copy
+
 import pytest
 
 from crowd import Crowd
 from waiting import eventually
+from weir import listen_at_free_port
 
 MIB = 1 << 20
 
@@ -44,3 +47,26 @@ def test_10000_connections_are_all_served(scene):
 @pytest.mark.serial
 def test_1000_connections_are_all_served_under_the_sanitizers(scene):
     run(scene, 1000, 1, "asan", cap=100, rounds=3, memory_each=16384)
+
+
+@pytest.mark.serial
+def test_5000_idle_connections_of_a_listener_that_goes_all_end(scene):
+    """In good order, and not one of the requests of others fails meanwhile."""
+    clients = 5000
+    nginx = scene.nginx(logs=False)
+    weir = scene.proxy({"name": "nginx", "address": nginx.address, "max_connections": 100}, workers=2,
+                       pool={"queue": {"length": clients}, "timeouts": {"queue": "60s"}},
+                       listener={"timeouts": {"keep_alive": "300s"}})
+    first, without = weir.config, copy.deepcopy(weir.config)
+    without["listeners"]["other"] = {**without["listeners"].pop("web"), "bind": listen_at_free_port()}
+    with Crowd(weir.address, clients) as crowd:
+        assert crowd.do("connect") == {"open": clients, "right": 0, "faults": {}}
+        assert crowd.do("ask") == {"open": clients, "right": clients, "faults": {}}
+        weir.reload(without)
+        assert scene.client(weir, "other").ask().status == 200
+        assert crowd.do("hear_end") == {"open": 0, "right": clients, "faults": {}}
+    weir.wait_retired()
+    weir.reload(first)
+    weir.wait_live(exchanges=0)
+    weir.wait_retired()
+    assert scene.client(weir).ask().status == 200

@@ -41,6 +41,36 @@ static void a_session_is_found_by_port_and_by_the_address_that_was_asked(void **
     udp_table_fini(&t);
 }
 
+/* Whatever goes, or is heard of, between two steps. */
+static void a_walk_comes_by_all_that_stay(void **state)
+{
+    (void)state;
+    enum { COUNT = 6 };
+    struct udp_table t;
+    struct udp_place places[COUNT];
+    assert_true(udp_table_init(&t, 16, 42));
+    assert_null(udp_table_walk(&t));
+    for (uint32_t i = 0; i < COUNT; i++) {
+        places[i] = (struct udp_place){ .flow = flow_of((uint16_t)i, 0) };
+        udp_table_add(&t, &places[i], i);
+    }
+    udp_table_walk_from_start(&t);
+    assert_ptr_equal(udp_table_walk(&t), &places[0]);
+    udp_table_remove(&t, &places[1]);   /* the next */
+    udp_table_touch(&t, &places[2], 9); /* which is then the next */
+    assert_ptr_equal(udp_table_walk(&t), &places[3]);
+    udp_table_remove(&t, &places[3]); /* where it was */
+    assert_ptr_equal(udp_table_walk(&t), &places[4]);
+    assert_ptr_equal(udp_table_walk(&t), &places[5]);
+    assert_ptr_equal(udp_table_walk(&t), &places[2]);
+    assert_null(udp_table_walk(&t));
+    assert_null(udp_table_walk(&t));
+    udp_table_walk_from_start(&t);
+    while (t.count) udp_table_remove(&t, udp_table_oldest(&t));
+    assert_null(udp_table_walk(&t));
+    udp_table_fini(&t);
+}
+
 static void who_is_heard_of_is_silent_no_longer(void **state)
 {
     (void)state;
@@ -125,6 +155,7 @@ static void who_is_hidden_is_in_nobodys_way(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_walk_comes_by_all_that_stay),
         cmocka_unit_test(a_session_is_found_by_port_and_by_the_address_that_was_asked),
         cmocka_unit_test(who_is_heard_of_is_silent_no_longer),
         cmocka_unit_test(room_for_more_is_made_while_some_are_there),

@@ -1,0 +1,36 @@
+/* proxy/round.h: what a worker does with all that a listener has on it: when it goes by another configuration, whatever asks the one
+ * before nothing more lets go of it; when the listener leaves, clients that are idle close. Of ten thousand connections in one turn
+ * that would take a hundred milliseconds, in which nobody else is served. So it is a round: so much of it a turn, as if it came
+ * by itself, and between two turns anything may happen, another round too.
+ *
+ * Whoever has been looked at goes to the end of its list with the round's number, so that the next in turn is at the front, and nothing
+ * has to be known of who comes and goes meanwhile. The worker's thread. */
+#pragma once
+
+#include "net/loop.h"
+
+struct listener_worker;
+struct worker;
+
+/* What a turn does of it: as many connections are closed, or sixteen times as many looked at. */
+#define ROUND_CLOSES 128u
+
+enum round_stage { ROUND_OVER, ROUND_CONNECTIONS, ROUND_TUNNELS, ROUND_DATAGRAMS };
+
+/* Of a listener: how far it has come there. */
+struct listener_round {
+    uint32_t number;
+    uint8_t stage;   /* enum round_stage */
+    bool is_leaving; /* who is idle closes */
+};
+
+struct round {
+    struct loop_task task;
+    uint32_t number; /* the latest of any listener's */
+};
+
+void round_init(struct round *r);
+/* Begins, or anew, later in this turn. is_leaving: as above; one that was under way with it goes on with it. */
+void round_begin(struct listener_worker *lw, bool is_leaving);
+/* None goes on. */
+void round_stop(struct round *r);
