@@ -57,14 +57,15 @@ static int show(struct acme_attempt *a, const struct acme_order *o)
         const struct tls_challenge c = challenge_of(a, &o->proofs[i]);
         if (acme_folder_show(a->folder, &c, &a->err) < 0) return -1;
     }
-    a->refresh(a->context);
-    return 0;
+    return a->refresh(a->context, &a->err);
 }
 
 static void unshow(struct acme_attempt *a, const struct acme_order *o)
 {
     for (uint32_t i = 0; i < o->proof_count; i++) acme_folder_unshow(a->folder, o->proofs[i].token);
-    if (o->proof_count) a->refresh(a->context);
+    struct err later;
+    int result = o->proof_count ? a->refresh(a->context, &later) : 0;
+    (void)result; /* the next look at the folder does it */
 }
 
 /* the order */
@@ -161,6 +162,7 @@ static int order(struct acme_attempt *a, EVP_PKEY *account, EVP_PKEY *key, struc
                                             .settle_ms = SETTLE_MS,
                                             .limit_ms = LIMIT_MS };
     struct acme_order *o = acme_order_new(&setup, now_ms());
+    if (!o) return err_set(&a->err, "there is no memory for an order");
     a->is_uncounted = false;
     int result = drive(a, o);
     unshow(a, o);

@@ -15,8 +15,8 @@ struct acme_attempt {
     const struct tls_certificate_conf *certificate;
     /* Waits until then, of the monotonic clock; false: nobody wants it any more. */
     bool (*wait)(void *context, uint64_t until_ms);
-    /* What the folder shows is to be shown by this process, too. */
-    void (*refresh)(void *context);
+    /* What the folder shows is to be shown by this process, too. -1: it is not. */
+    int (*refresh)(void *context, struct err *err);
     void *context;
     /* Filled in. */
     struct err err;

@@ -19,8 +19,12 @@ int acme_fetcher_new(struct acme_fetcher **out, const char *ca, struct err *err)
     struct https *https;
     if (https_new(&https, &why) < 0) return err_set(err, "no CA can be asked: %s", why.text);
     struct acme_fetcher *f = calloc(1, sizeof(*f));
-    if (!f || (ca && !(f->ca = strdup(ca)))) abort();
-    f->https = https;
+    if (f) f->https = https;
+    if (!f || (ca && !(f->ca = strdup(ca)))) {
+        if (!f) https_free(https);
+        acme_fetcher_free(f);
+        return err_set(err, "there is no memory to ask a CA by");
+    }
     *out = f;
     return 0;
 }

@@ -63,8 +63,11 @@ int acme_folder_open(struct acme_folder **out, const char *path, struct err *err
 {
     char challenges[ACME_PATH_ROOM];
     struct acme_folder *f = calloc(1, sizeof(*f));
-    if (!f || !(f->path = strdup(path))) abort();
-    f->lock = -1;
+    if (f) f->lock = -1;
+    if (!f || !(f->path = strdup(path))) {
+        acme_folder_close(f);
+        return err_set(err, "there is no memory for the folder of ACME, %s", path);
+    }
     if (make_directory(path, err) == 0 && make_directory(path_in(f, challenges, CHALLENGES), err) == 0) {
         *out = f;
         return 0;
@@ -385,27 +388,28 @@ static bool parse_shown(char *text, struct tls_challenge *c)
     return strncmp(authorization, c->token, strlen(c->token)) == 0 && authorization[strlen(c->token)] == '.';
 }
 
-static void take_shown(const struct acme_folder *f, const char *token, struct showing *s)
+/* False: there is no memory for it. */
+static bool take_shown(const struct acme_folder *f, const char *token, struct showing *s)
 {
     char path[ACME_PATH_ROOM], text[SHOWN_FILE_MAX];
     struct stat st;
-    if (!base64url_is_token(slice_of(token)) || s->count == ACME_SHOWN_MAX) return;
+    if (!base64url_is_token(slice_of(token)) || s->count == ACME_SHOWN_MAX) return true;
     path_in(f, path, CHALLENGES "/%s", token);
     if (stat(path, &st) == 0 && time(NULL) - st.st_mtime > SHOWN_MAX_S) {
         unlink(path);
-        return;
+        return true;
     }
-    if (!read_file(path, text, sizeof(text))) return;
+    if (!read_file(path, text, sizeof(text))) return true;
     size_t len = strlen(text) + 1, token_len = strlen(token) + 1;
     char *kept = malloc(len + token_len);
-    if (!kept) abort();
+    if (!kept) return false;
     memcpy(kept, text, len);
     memcpy(kept + len, token, token_len);
     struct tls_challenge *c = &s->all[s->count];
     *c = (struct tls_challenge){ .token = kept + len };
     if (!parse_shown(kept, c)) {
         free(kept);
-        return;
+        return true;
     }
     s->texts[s->count++] = kept;
     /* In whatever order they are found. */
@@ -414,24 +418,25 @@ static void take_shown(const struct acme_folder *f, const char *token, struct sh
     SHA256((const unsigned char *)c->authorization, strlen(c->authorization), digest);
     memcpy(&part, digest, sizeof(part));
     s->sum += part;
+    return true;
 }
 
-bool acme_folder_each_shown(struct acme_folder *f,
-                            void (*use)(void *context, const struct tls_challenge *all, uint32_t count),
-                            void *context)
+int acme_folder_each_shown(struct acme_folder *f,
+                           bool (*use)(void *context, const struct tls_challenge *all, uint32_t count),
+                           void *context, struct err *err)
 {
     char path[ACME_PATH_ROOM];
     DIR *dir = opendir(path_in(f, path, CHALLENGES));
-    if (!dir) return false;
-    struct showing *s = calloc(1, sizeof(*s));
-    if (!s) abort();
-    for (const struct dirent *d = readdir(dir); d; d = readdir(dir))
-        if (d->d_name[0] != '.') take_shown(f, d->d_name, s);
-    closedir(dir);
-    bool is_other = s->sum != f->shown_sum;
-    f->shown_sum = s->sum;
-    if (is_other) use(context, s->all, s->count);
-    for (uint32_t i = 0; i < s->count; i++) free(s->texts[i]);
+    if (!dir && errno != ENOMEM) return 0;
+    struct showing *s = dir ? calloc(1, sizeof(*s)) : NULL;
+    bool has_all = s != NULL, is_other = false;
+    for (const struct dirent *d = has_all ? readdir(dir) : NULL; d && has_all; d = readdir(dir))
+        if (d->d_name[0] != '.') has_all = take_shown(f, d->d_name, s);
+    if (dir) closedir(dir);
+    if (has_all) is_other = s->sum != f->shown_sum;
+    if (is_other) has_all = use(context, s->all, s->count);
+    if (has_all) f->shown_sum = s->sum;
+    for (uint32_t i = 0; s && i < s->count; i++) free(s->texts[i]);
     free(s);
-    return is_other;
+    return has_all ? is_other : err_set(err, "there is no memory for the proofs that are to be shown");
 }

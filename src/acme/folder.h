@@ -63,9 +63,11 @@ void acme_folder_unstage(const char *staged);
 /* Where every node finds it. */
 MUST_CHECK int acme_folder_show(struct acme_folder *f, const struct tls_challenge *c, struct err *err);
 void acme_folder_unshow(struct acme_folder *f, const char *token);
-/* Those that are shown by any node, for as long as the callback; what was left behind an hour ago is removed. True: they may
- * be others than those of the last time. */
+/* Those that are shown by any node, for as long as the callback; what was left behind an hour ago is removed. The callback's false: it
+ * has no memory for them. 1: they may be others than those of the last time; 0: they are not, and nobody is called; -1: there is no
+ * memory for them, and the next call begins anew. */
 #define ACME_SHOWN_MAX 1000u
-bool acme_folder_each_shown(struct acme_folder *f,
-                            void (*use)(void *context, const struct tls_challenge *all, uint32_t count),
-                            void *context);
+MUST_CHECK int acme_folder_each_shown(struct acme_folder *f,
+                                      bool (*use)(void *context, const struct tls_challenge *all,
+                                                  uint32_t count),
+                                      void *context, struct err *err);

@@ -13,6 +13,7 @@
 #include "acme/fetch.h"
 #include "acme/wanted.h"
 #include "base/clock.h"
+#include "base/join.h"
 #include "base/log.h"
 #include "base/printable.h"
 #include "base/rng.h"
@@ -151,15 +152,15 @@ static bool wait_for_order(void *context, uint64_t until_ms)
 
 /* proofs */
 
-static void use_shown(void *context, const struct tls_challenge *all, uint32_t count)
+static bool use_shown(void *context, const struct tls_challenge *all, uint32_t count)
 {
-    tls_challenges_set(((struct acme_keeper *)context)->challenges, all, count);
+    return tls_challenges_set(((struct acme_keeper *)context)->challenges, all, count);
 }
 
-static void refresh(void *context)
+static int refresh(void *context, struct err *err)
 {
     struct acme_keeper *k = context;
-    acme_folder_each_shown(k->folder, use_shown, k);
+    return acme_folder_each_shown(k->folder, use_shown, k, err) < 0 ? -1 : 0;
 }
 
 /* one certificate */
@@ -394,8 +395,9 @@ static bool open_folder(struct acme_keeper *k)
 
 static void turn(struct acme_keeper *k)
 {
+    struct err err;
     if (!open_folder(k)) return;
-    refresh(k);
+    if (refresh(k, &err) < 0) say_unusable(k, &err);
     for (uint32_t i = 0; i < k->work->plan.count; i++) {
         pthread_mutex_lock(&k->lock);
         bool goes_on = !k->is_stopped && !k->has_next;
@@ -417,7 +419,9 @@ static void take_plan(struct acme_keeper *k)
     acme_folder_close(k->folder);
     k->folder = NULL;
     k->folder_next_s = k->opens_s = 0;
-    tls_challenges_set(k->challenges, NULL, 0); /* what there is to be shown is looked at anew */
+    bool is_set = tls_challenges_set(k->challenges, NULL,
+                                     0); /* what there is to be shown is looked at anew */
+    (void)is_set;
 }
 
 static void *run(void *argument)
@@ -496,18 +500,18 @@ void acme_keeper_stop(struct acme_keeper *k)
     pthread_mutex_unlock(&k->lock);
 }
 
-void acme_keeper_end(struct acme_keeper *k)
+bool acme_keeper_await_end(struct acme_keeper *k, uint32_t wait_ms)
 {
-    if (!k) return;
-    acme_keeper_stop(k);
-    if (k->has_thread) pthread_join(k->thread, NULL);
-    k->has_thread = false;
+    if (!k) return true;
+    if (k->has_thread) k->has_thread = !join_within(k->thread, wait_ms);
+    return !k->has_thread;
 }
 
 void acme_keeper_free(struct acme_keeper *k)
 {
     if (!k) return;
-    acme_keeper_end(k);
+    acme_keeper_stop(k);
+    if (k->has_thread) pthread_join(k->thread, NULL);
     acme_folder_close(k->folder);
     work_free(k->work);
     work_free(k->next);

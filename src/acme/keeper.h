@@ -25,8 +25,10 @@ struct acme_keeper *acme_keeper_new(struct tls_challenges *challenges);
 MUST_CHECK bool acme_keeper_use(struct acme_keeper *k, const struct acme_plan *plan);
 /* What goes on ends, and nothing begins. Twice is fine; so is NULL, for all three. */
 void acme_keeper_stop(struct acme_keeper *k);
-/* Likewise, and waits for it: nobody's challenges are touched any more. */
-void acme_keeper_end(struct acme_keeper *k);
+/* After that: once it has ended, nobody's challenges are touched any more. False: it has not within `wait_ms`, as where a disk does not
+ * answer. Then all that it uses has to stay. */
+MUST_CHECK bool acme_keeper_await_end(struct acme_keeper *k, uint32_t wait_ms);
+/* Waits for it, however long. */
 void acme_keeper_free(struct acme_keeper *k);
 
 enum acme_state {

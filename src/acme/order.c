@@ -77,7 +77,7 @@ static struct acme_order_full *full_of(struct acme_order *o)
 struct acme_order *acme_order_new(const struct acme_order_setup *setup, uint64_t now_ms)
 {
     struct acme_order_full *f = calloc(1, sizeof(*f));
-    if (!f) abort();
+    if (!f) return NULL;
     f->setup = *setup;
     f->arena = conf_arena_new();
     f->deadline_ms = now_ms + setup->limit_ms;
@@ -85,7 +85,9 @@ struct acme_order *acme_order_new(const struct acme_order_setup *setup, uint64_t
     f->challenges = conf_arena_alloc(f->arena, ACME_NAMES_MAX * sizeof(char *));
     f->proof_urls = conf_arena_alloc(f->arena, ACME_NAMES_MAX * sizeof(char *));
     f->order.proofs = conf_arena_alloc(f->arena, ACME_NAMES_MAX * sizeof(struct acme_proof));
-    return &f->order;
+    if (!conf_arena_is_short(f->arena)) return &f->order;
+    acme_order_free(&f->order);
+    return NULL;
 }
 
 void acme_order_free(struct acme_order *o)
@@ -468,7 +470,10 @@ static void take_chain(struct acme_order_full *f, const struct acme_response *r)
         return;
     }
     o->chain = malloc(r->body.len + 1);
-    if (!o->chain) abort();
+    if (!o->chain) {
+        fail(f, "there is no memory for it");
+        return;
+    }
     memcpy(o->chain, r->body.data, r->body.len);
     o->chain[r->body.len] = 0;
     o->chain_len = r->body.len;
@@ -549,4 +554,6 @@ void acme_order_take(struct acme_order *o, const struct acme_response *r, uint64
         take_success(f, r, now_ms);
     else
         take_refusal(f, r, now_ms);
+    if (f->step != STEP_ISSUED && conf_arena_is_short(f->arena))
+        fail(f, "there is no memory for what the CA answers");
 }

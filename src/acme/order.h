@@ -76,7 +76,7 @@ struct acme_order {
     bool is_made;           /* the CA has an order of it, and counts it */
 };
 
-/* Never NULL: ends the process when memory is out, as it does wherever the control side finds none. */
+/* NULL: there is no memory for it. */
 struct acme_order *acme_order_new(const struct acme_order_setup *setup, uint64_t now_ms);
 void acme_order_free(struct acme_order *o); /* NULL is fine */
 enum acme_want acme_order_want(struct acme_order *o, uint64_t now_ms);

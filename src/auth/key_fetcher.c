@@ -10,6 +10,7 @@
 #include "auth/key_schedule.h"
 #include "auth/key_store.h"
 #include "base/clock.h"
+#include "base/join.h"
 #include "base/log.h"
 #include "base/printable.h"
 #include "base/signal_stack.h"
@@ -64,25 +65,27 @@ static int ask(struct https *h, const struct key_source *s, struct https_respons
 
 /* what came */
 
-/* With the lock held. Whether it is something else than before. */
-static bool take(struct key_source *s, const struct https_response *r, uint32_t keys)
+/* With the lock held. *is_new: it is something else than before. -1: there is no memory for that, and what was there stays. */
+static int take(struct key_source *s, const struct https_response *r, uint32_t keys, bool *is_new,
+                struct err *err)
 {
-    bool is_new = !s->text || !slice_equal((struct slice){ s->text, s->len }, r->body);
+    bool is_other = !s->text || !slice_equal((struct slice){ s->text, s->len }, r->body);
+    char *text = is_other ? malloc(r->body.len + 1) : NULL;
+    if (is_other && !text) return err_set(err, "there is no memory for what it answers with");
+    *is_new = is_other;
     s->keys = keys;
     s->failures = 0;
     *s->error = 0;
     s->come_ms = now_ms();
     s->next_ms = s->come_ms + key_fresh_ms(r->fields[0] ? slice_of(r->fields[0]) : SLICE_NONE);
-    if (!is_new) return false;
-    char *text = malloc(r->body.len + 1);
-    if (!text) abort();
+    if (!is_other) return 0;
     if (r->body.len) memcpy(text, r->body.data, r->body.len);
     if (s->text) explicit_bzero(s->text, s->len);
     free(s->text);
     s->text = text;
     s->len = r->body.len;
     atomic_fetch_add_explicit(&s->number, 1, memory_order_release);
-    return true;
+    return 0;
 }
 
 /* Likewise. What was there stays, however old. */
@@ -111,7 +114,8 @@ static void fetch(struct key_fetcher *f, struct key_source *s)
     pthread_mutex_lock(&key_store()->lock);
     f->https = NULL;
     is_stopped = f->is_stopped;
-    bool is_new = !is_stopped && keys >= 0 && take(s, &r, (uint32_t)keys);
+    bool is_new = false;
+    if (!is_stopped && keys >= 0 && take(s, &r, (uint32_t)keys, &is_new, &err) < 0) keys = -1;
     if (!is_stopped && keys < 0) fail(s, &err);
     pthread_mutex_unlock(&key_store()->lock);
     if (!is_stopped) atomic_fetch_add(keys < 0 ? &f->failed : &f->fetched, 1);
@@ -204,13 +208,19 @@ void key_fetcher_stop(struct key_fetcher *f)
     if (f->https) https_stop(f->https);
     pthread_cond_broadcast(&all->changed);
     pthread_mutex_unlock(&all->lock);
-    if (f->has_thread) pthread_join(f->thread, NULL);
-    f->has_thread = false;
+}
+
+bool key_fetcher_await_end(struct key_fetcher *f, uint32_t wait_ms)
+{
+    if (!f) return true;
+    if (f->has_thread) f->has_thread = !join_within(f->thread, wait_ms);
+    return !f->has_thread;
 }
 
 void key_fetcher_free(struct key_fetcher *f)
 {
     key_fetcher_stop(f);
+    if (f && f->has_thread) pthread_join(f->thread, NULL);
     free(f);
 }
 

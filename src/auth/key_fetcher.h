@@ -11,8 +11,11 @@ struct key_fetcher;
 struct key_fetcher *key_fetcher_new(void (*on_change)(void *context), void *context);
 /* From now on these, and no others; each may be there several times. */
 void key_fetcher_use(struct key_fetcher *f, struct key_source *const *sources, uint32_t count);
-/* What goes on ends at once, and nothing begins. Waits for that. NULL is fine, twice as well. */
+/* What goes on ends at once, and nothing begins. Twice is fine; so is NULL, for all three. */
 void key_fetcher_stop(struct key_fetcher *f);
+/* After that. False: it has not ended within `wait_ms`, as where a disk does not answer. Then all that it uses has to stay. */
+MUST_CHECK bool key_fetcher_await_end(struct key_fetcher *f, uint32_t wait_ms);
+/* Waits for it, however long. */
 void key_fetcher_free(struct key_fetcher *f);
 uint64_t key_fetcher_fetched(const struct key_fetcher *f);
 uint64_t key_fetcher_failed(const struct key_fetcher *f);

@@ -9,8 +9,8 @@
 
 struct key_source;
 
-/* One reference, which is the caller's. ca: a file that verifies who publishes them; NULL: the host does. Never NULL: ends the process
- * when memory is out, as it does wherever a configuration finds none. */
+/* One reference, which is the caller's. ca: a file that verifies who publishes them; NULL: the host does. NULL: there
+ * is no memory for it. */
 struct key_source *key_source_get(const char *url, const char *ca);
 void key_source_put(struct key_source *s); /* NULL is fine */
 /* Another for each document that differs from what was there; 0: none has come yet. */

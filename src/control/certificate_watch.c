@@ -470,11 +470,16 @@ void certificate_watch_stop(struct certificate_watch *w)
 {
     if (!w || w->is_stopped) return;
     w->is_stopped = true;
-    acme_keeper_end(w->acme);
+    acme_keeper_stop(w->acme);
     loop_disarm(w->loop, &w->poll);
     loop_disarm(w->loop, &w->words);
     file_watch_stop(&w->files);
     answer_asked(&w->waiting, say_stopping, NULL);
+}
+
+bool certificate_watch_await_end(struct certificate_watch *w, uint32_t wait_ms)
+{
+    return !w || acme_keeper_await_end(w->acme, wait_ms);
 }
 
 void certificate_watch_free(struct certificate_watch *w)

@@ -20,5 +20,7 @@ struct certifier *certificate_watch_certifier(struct certificate_watch *w);
 void certificate_watch_order_none(struct certificate_watch *w);
 /* Looks no more; before jobs_stop(). */
 void certificate_watch_stop(struct certificate_watch *w);
-/* NULL is fine, for both. */
+/* After that: whether nobody is left who asks a CA, within `wait_ms`. */
+MUST_CHECK bool certificate_watch_await_end(struct certificate_watch *w, uint32_t wait_ms);
+/* NULL is fine, for all three. */
 void certificate_watch_free(struct certificate_watch *w);

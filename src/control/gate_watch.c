@@ -551,6 +551,11 @@ void gate_watch_stop(struct gate_watch *w)
     file_watch_stop(&w->files);
 }
 
+bool gate_watch_await_end(struct gate_watch *w, uint32_t wait_ms)
+{
+    return !w || key_fetcher_await_end(w->fetcher, wait_ms);
+}
+
 void gate_watch_free(struct gate_watch *w)
 {
     if (!w) return;

@@ -16,5 +16,7 @@ MUST_CHECK int gate_watch_new(struct gate_watch **out, struct loop *loop, struct
 void gate_watch_use(struct gate_watch *w, const struct config *config);
 /* Looks no more; before jobs_stop(). */
 void gate_watch_stop(struct gate_watch *w);
-/* No worker runs any more, or none ever did. NULL is fine, for both. */
+/* After that: whether nobody is left who fetches keys, within `wait_ms`. */
+MUST_CHECK bool gate_watch_await_end(struct gate_watch *w, uint32_t wait_ms);
+/* No worker runs any more, or none ever did. NULL is fine, for all three. */
 void gate_watch_free(struct gate_watch *w);

@@ -53,8 +53,8 @@
 #include "self/stall_watch.h"
 #include "self/system_calls.h"
 
-/* Who is told to end waits no longer for a job. */
-#define JOBS_END_MS 5000u
+/* Who is told to end waits no longer for any of its threads. */
+#define THREAD_END_MS 5000u
 
 static void fail(const char *event, const struct err *err)
 {
@@ -377,15 +377,15 @@ static void say_ready(const struct control *c)
     log_event(LOG_INFO, "ready", "pid=%d", (int)getpid());
 }
 
-/* Who waits for a disk may come back to what would be freed by then. All traffic has ended, and what was to be written had the
- * same time for that. */
-__attribute__((noreturn)) static void end_beside_a_hung_job(void)
+/* Who waits for a disk may come back to what would be freed by then: nobody waits for him. All traffic has ended, and what was to be
+ * written had the same time for that. what: the files that he has to do with. */
+static void need_end(bool has_ended, const char *thread, const char *what)
 {
-    log_event(
-        LOG_ERROR, "ended_waiting",
-        "waited_ms=%u reason=\"a file that is being read or written does not answer\" remedy=\"look at the "
-        "disk, or the mount, of the configuration and of `state`\"",
-        JOBS_END_MS);
+    if (has_ended) return;
+    log_event(LOG_ERROR, "ended_waiting",
+              "thread=%s waited_ms=%u reason=\"a file that is being read or written does not answer\" "
+              "remedy=\"look at the disk, or the mount, of %s\"",
+              thread, THREAD_END_MS, what);
     log_stop();
     _exit(EX_IOERR);
 }
@@ -405,7 +405,9 @@ static void close_all(struct control *c)
     certificate_watch_stop(c->certificates);
     gate_watch_stop(c->gates);
     passwords_stop(c->passwords);
-    if (!jobs_await_end(c->jobs, JOBS_END_MS)) end_beside_a_hung_job();
+    need_end(jobs_await_end(c->jobs, THREAD_END_MS), "weir-jobs", "the configuration and of `state`");
+    need_end(certificate_watch_await_end(c->certificates, THREAD_END_MS), "weir-acme", "`acme`'s folder");
+    need_end(gate_watch_await_end(c->gates, THREAD_END_MS), "weir-keys", "the files of CAs");
     jobs_stop(c->jobs);
     server_checks_stop(c->checks);
     traffic_watch_stop(c->traffic);
@@ -413,6 +415,9 @@ static void close_all(struct control *c)
     loop_turn(&c->loop, 0); /* what they had posted */
     split_watch_stop(c->splits);
     drain_stop(&c->drain);
+    proxy_stop(c->proxy);
+    if (c->proxy)
+        need_end(access_log_await_end(c->proxy->access_log, THREAD_END_MS), "access-log", "`access_log`");
     proxy_free(c->proxy);
     admin_close(c->admin);
     log_watch_free(c->logs);

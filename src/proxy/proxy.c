@@ -307,7 +307,7 @@ void proxy_publish(struct proxy *p, struct pool *pool)
         if (p->workers[i]) worker_publish(p->workers[i], peer_set_get(pool->current));
 }
 
-void proxy_free(struct proxy *p)
+void proxy_stop(struct proxy *p)
 {
     if (!p) return;
     for (uint32_t i = 0; p->workers && i < p->worker_count; i++) {
@@ -316,6 +316,12 @@ void proxy_free(struct proxy *p)
         worker_join(p->workers[i]);
     }
     file_readers_stop(p->file_readers);
+}
+
+void proxy_free(struct proxy *p)
+{
+    if (!p) return;
+    proxy_stop(p);
     for (uint32_t i = 0; p->workers && i < p->worker_count; i++)
         if (p->workers[i]) worker_leave_site(p->workers[i]);
     access_log_close(p->access_log);

@@ -95,7 +95,9 @@ MUST_CHECK int proxy_prepare(struct proxy *p, struct mailbox *control,
 MUST_CHECK int proxy_start(struct proxy *p, struct err *err);
 /* Tells every worker of the pool's current peer set. Control thread. */
 void proxy_publish(struct proxy *p, struct pool *pool);
-/* Ends everything that is still going on, then gives all memory back. */
+/* Ends everything that is still going on: no worker turns any more. Twice is fine, and NULL, also for proxy_free(). */
+void proxy_stop(struct proxy *p);
+/* Likewise, then gives all memory back. */
 void proxy_free(struct proxy *p);
 const char *proxy_name_of(void *proxy, uint32_t id);
 struct pool *proxy_pool_by_name(const struct proxy *p, const char *name);

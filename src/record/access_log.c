@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/join.h"
 #include "base/log.h"
 #include "base/signal_stack.h"
 #include "record/access_file.h"
@@ -47,6 +48,7 @@ struct access_log {
     uint64_t said_ns, dropped_said_ns, dropped_said;
     bool was_away;
     pthread_t thread;
+    bool has_ended;                          /* the thread, and it is joined */
     _Atomic uint64_t dropped, written_bytes; /* by the thread */
     _Atomic int32_t offset_s;                /* local time minus UTC */
     _Atomic bool is_sleeping, is_stopping, wants_reopen;
@@ -506,12 +508,31 @@ undo:
     return NULL;
 }
 
+static void tell_to_end(struct access_log *log)
+{
+    atomic_store_explicit(&log->is_stopping, true, memory_order_release);
+    wake(log);
+}
+
+bool access_log_await_end(struct access_log *log, uint32_t wait_ms)
+{
+    uint64_t before;
+    if (!log || log->has_ended) return true;
+    tell_to_end(log);
+    do {
+        before = access_log_written_bytes(log);
+        log->has_ended = join_within(log->thread, wait_ms);
+    } while (!log->has_ended && access_log_written_bytes(log) != before);
+    return log->has_ended;
+}
+
 void access_log_close(struct access_log *log)
 {
     if (!log) return;
-    atomic_store_explicit(&log->is_stopping, true, memory_order_release);
-    wake(log);
-    pthread_join(log->thread, NULL);
+    if (!log->has_ended) {
+        tell_to_end(log);
+        pthread_join(log->thread, NULL);
+    }
     log_free(log);
 }
 

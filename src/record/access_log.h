@@ -39,8 +39,11 @@ struct access_entry {
 /* Opens the file, or gets ready for a socket, whose other side need not be there yet, and starts the thread. Copies what it needs of `conf`. NULL with a sentence in err. */
 MUST_CHECK struct access_log *access_log_open(const struct access_log_conf *conf, uint32_t workers,
                                               struct err *err);
-/* Writes out what is in the rings (bounded: it gives up on a reader that takes nothing for two seconds), ends
- * the thread. No worker may write any more. NULL is fine. */
+/* Writes out what is in the rings (bounded: it gives up on a reader that takes nothing for two seconds), and ends the thread. No worker
+ * may write any more. False: it has not ended, and nothing was written for `wait_ms`, as where a disk does not answer; then all
+ * that it uses has to stay. NULL is fine, here and below. */
+MUST_CHECK bool access_log_await_end(struct access_log *log, uint32_t wait_ms);
+/* Likewise, and waits for it, however long. */
 void access_log_close(struct access_log *log);
 
 /* Owned by the log. */

@@ -111,23 +111,25 @@ void tls_challenges_free(struct tls_challenges *c)
     free(c);
 }
 
-static struct shown make(const struct tls_challenge *from)
+/* False: out of memory; what is there of it is to be freed all the same. Of a name that no certificate can have nothing is shown. */
+static bool make(struct shown *s, const struct tls_challenge *from)
 {
-    struct shown s = { strdup(from->name), strdup(from->token), strdup(from->authorization), NULL };
-    if (!s.name || !s.token || !s.authorization) abort();
-    if (from->is_tls) s.store = make_store(from->name, from->authorization);
-    return s;
+    *s = (struct shown){ strdup(from->name), strdup(from->token), strdup(from->authorization), NULL };
+    if (from->is_tls) s->store = make_store(from->name, from->authorization);
+    return s->name && s->token && s->authorization;
 }
 
-void tls_challenges_set(struct tls_challenges *c, const struct tls_challenge *all, uint32_t count)
+bool tls_challenges_set(struct tls_challenges *c, const struct tls_challenge *all, uint32_t count)
 {
-    struct shown *made = calloc(count + 1, sizeof(*made));
+    struct shown *made = count ? calloc(count, sizeof(*made)) : NULL;
     uint32_t made_count = 0;
-    if (!made) abort();
-    for (uint32_t i = 0; i < count; i++) {
-        if (strlen(all[i].authorization) >= TLS_AUTHORIZATION_ROOM) continue;
-        made[made_count] = make(&all[i]);
-        made_count++;
+    bool has_all = made || !count;
+    for (uint32_t i = 0; has_all && i < count; i++)
+        if (strlen(all[i].authorization) < TLS_AUTHORIZATION_ROOM)
+            has_all = make(&made[made_count++], &all[i]);
+    if (!has_all) {
+        free_all(made, made_count);
+        return false;
     }
     pthread_mutex_lock(&c->lock);
     struct shown *before = c->all;
@@ -136,6 +138,7 @@ void tls_challenges_set(struct tls_challenges *c, const struct tls_challenge *al
     atomic_store(&c->count, made_count);
     pthread_mutex_unlock(&c->lock);
     free_all(before, count_before);
+    return true;
 }
 
 bool tls_challenges_are_any(const struct tls_challenges *c)

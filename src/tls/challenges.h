@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "base/slice.h"
 
 #define TLS_CHALLENGE_ALPN "acme-tls/1"
@@ -25,8 +26,8 @@ struct tls_challenges;
 /* Never NULL. */
 struct tls_challenges *tls_challenges_new(void);
 void tls_challenges_free(struct tls_challenges *c); /* NULL is fine */
-/* These and no others, from now on. */
-void tls_challenges_set(struct tls_challenges *c, const struct tls_challenge *all, uint32_t count);
+/* These and no others, from now on. False: there is no memory for them, and those before stay; for none there always is. */
+MUST_CHECK bool tls_challenges_set(struct tls_challenges *c, const struct tls_challenge *all, uint32_t count);
 /* There are any: what is asked first, since most of the time there are none. */
 bool tls_challenges_are_any(const struct tls_challenges *c);
 /* False: nobody is to ask for that. */

@@ -81,7 +81,7 @@ int https_new(struct https **out, struct err *err)
     pthread_mutex_unlock(&lib_lock);
     if (!is_there) return err_set(err, LIBCURL " cannot be loaded: install it (Debian: libcurl4)");
     struct https *h = calloc(1, sizeof(*h));
-    if (!h) abort();
+    if (!h) return err_set(err, "there is no memory to ask by");
     h->multi = lib.curl_multi_init_();
     h->easy = lib.curl_easy_init_();
     if (h->multi && h->easy) {

@@ -244,13 +244,14 @@ static void a_certificate_is_whole_or_not_there(void **state)
 
 static char shown[1024];
 
-static void note_shown(void *context, const struct tls_challenge *all, uint32_t count)
+static bool note_shown(void *context, const struct tls_challenge *all, uint32_t count)
 {
     (void)context;
     shown[0] = 0;
     for (uint32_t i = 0; i < count; i++)
         snprintf(shown + strlen(shown), sizeof(shown) - strlen(shown), "%s %s %s %s;",
                  all[i].is_tls ? "tls" : "http", all[i].name, all[i].token, all[i].authorization);
+    return true;
 }
 
 static void proofs_are_shown_by_who_shares_the_folder(void **state)
@@ -259,13 +260,13 @@ static void proofs_are_shown_by_who_shares_the_folder(void **state)
     struct acme_folder *other = NULL;
     const struct tls_challenge c = { true, "a.example", "tok", "tok.print" };
     assert_int_equal(acme_folder_open(&other, path, &err), 0);
-    assert_false(acme_folder_each_shown(other, note_shown, NULL));
+    assert_false(acme_folder_each_shown(other, note_shown, NULL, &err));
     assert_int_equal(acme_folder_show(folder, &c, &err), 0);
-    assert_true(acme_folder_each_shown(other, note_shown, NULL));
+    assert_true(acme_folder_each_shown(other, note_shown, NULL, &err));
     assert_string_equal(shown, "tls a.example tok tok.print;");
-    assert_false(acme_folder_each_shown(other, note_shown, NULL));
+    assert_false(acme_folder_each_shown(other, note_shown, NULL, &err));
     acme_folder_unshow(folder, "tok");
-    assert_true(acme_folder_each_shown(other, note_shown, NULL));
+    assert_true(acme_folder_each_shown(other, note_shown, NULL, &err));
     assert_string_equal(shown, "");
     acme_folder_close(other);
 }
@@ -279,7 +280,7 @@ static void what_is_no_proof_is_not_shown(void **state)
     write_file("challenges/empty", "");
     assert_int_equal(symlink("/etc/passwd", in_folder("challenges/link")), 0);
     assert_int_equal(mkdir(in_folder("challenges/directory"), 0700), 0);
-    assert_false(acme_folder_each_shown(folder, note_shown, NULL));
+    assert_false(acme_folder_each_shown(folder, note_shown, NULL, &err));
 }
 
 static void what_was_left_behind_is_removed(void **state)
@@ -288,7 +289,7 @@ static void what_was_left_behind_is_removed(void **state)
     const struct tls_challenge c = { false, "a.example", "tok", "tok.print" };
     assert_int_equal(acme_folder_show(folder, &c, &err), 0);
     make_old("challenges/tok");
-    assert_false(acme_folder_each_shown(folder, note_shown, NULL));
+    assert_false(acme_folder_each_shown(folder, note_shown, NULL, &err));
     assert_int_equal(access(in_folder("challenges/tok"), F_OK), -1);
 }
 

@@ -39,7 +39,7 @@ static void only_what_is_outstanding_is_found(void **state)
     assert_false(tls_challenges_are_any(challenges));
     assert_false(tls_challenges_are_any(NULL));
     assert_false(tls_challenges_find_token(challenges, SLICE("token-a"), out));
-    tls_challenges_set(challenges, two, 2);
+    assert_true(tls_challenges_set(challenges, two, 2));
     assert_true(tls_challenges_are_any(challenges));
     assert_true(tls_challenges_find_token(challenges, SLICE("token-a"), out));
     assert_string_equal(out, "token-a.print");
@@ -48,7 +48,7 @@ static void only_what_is_outstanding_is_found(void **state)
     /* Each by its own way. */
     assert_false(tls_challenges_find_token(challenges, SLICE("token-b"), out));
     assert_null(tls_challenges_find_name(challenges, SLICE("a.example")));
-    tls_challenges_set(challenges, NULL, 0);
+    assert_true(tls_challenges_set(challenges, NULL, 0));
     assert_false(tls_challenges_are_any(challenges));
     assert_false(tls_challenges_find_token(challenges, SLICE("token-a"), out));
 }
@@ -71,11 +71,11 @@ static void check_identifier(X509 *x, const char *authorization)
 static void the_certificate_is_that_of_the_rfc(void **state)
 {
     (void)state;
-    tls_challenges_set(challenges, two, 2);
+    assert_true(tls_challenges_set(challenges, two, 2));
     struct tls_store *store = tls_challenges_find_name(challenges, SLICE("B.Example"));
     assert_non_null(store);
     /* It is held on to by who is shown it. */
-    tls_challenges_set(challenges, NULL, 0);
+    assert_true(tls_challenges_set(challenges, NULL, 0));
     const struct tls_choice *choice = tls_store_find(store, SLICE("b.example"));
     assert_non_null(choice);
     const struct tls_certificate *c = choice->by_kind[TLS_KEY_EC];
