@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "conf/arena.h"
 
 void certificate_faults_free(struct certificate_fault *first)
@@ -44,10 +45,12 @@ static void read_seat(const struct certificate_look *l, struct certificate_seat 
     const struct tls_store_asked asked = {
         .now_s = l->now_s, .reads_all = l->reads_all, .on_fault = on_fault, .context = &finding
     };
-    if (!l->reads_all && tls_conf_stamp(conf) == seat->stamp) return;
+    bool has_come = seat->again_s && l->now_s >= seat->again_s;
+    if (!l->reads_all && !has_come && tls_conf_stamp(conf) == seat->stamp) return;
     struct tls_store *before = tls_slot_get(conf->slot);
     seat->store = tls_store_renew(before, conf, &asked);
     seat->stamp = seat->store ? tls_store_stamp(seat->store) : 0; /* none without memory: it is read again */
+    seat->again_s = seat->store ? tls_store_again(seat->store) : 0;
     tls_store_put(before);
 }
 
@@ -60,6 +63,8 @@ static void add_file(void *set, const char *path)
 static void run(struct job *job)
 {
     struct certificate_look *l = (struct certificate_look *)job;
+    /* Not the loop's, whose turn may have been held up: what was made just now would not be valid yet. */
+    l->now_s = (int64_t)(clock_wall_ns() / NS_PER_S);
     l->watched = file_watch_set_new(l->files);
     for (uint32_t i = 0; i < l->count; i++)
         tls_conf_each_file(l->seats[i].listener->tls, add_file, l->watched);
@@ -67,7 +72,7 @@ static void run(struct job *job)
 }
 
 struct certificate_look *certificate_look_new(const struct config *config, const struct file_watch *files,
-                                              const uint64_t *stamps)
+                                              const struct certificate_seat *known)
 {
     struct certificate_look *l = calloc(1, sizeof(*l));
     const struct listener_conf *listeners = config->proxy.listeners.data;
@@ -80,7 +85,8 @@ struct certificate_look *certificate_look_new(const struct config *config, const
     for (uint32_t i = 0; i < config->proxy.listeners.count; i++) {
         if (!listeners[i].tls) continue;
         l->seats[l->count] = (struct certificate_seat){ .listener = &listeners[i],
-                                                        .stamp = stamps[l->count] };
+                                                        .stamp = known[l->count].stamp,
+                                                        .again_s = known[l->count].again_s };
         l->count++;
     }
     l->job.run = run;

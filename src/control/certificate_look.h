@@ -20,6 +20,7 @@ void certificate_faults_free(struct certificate_fault *first);
 struct certificate_seat {
     const struct listener_conf *listener;
     uint64_t stamp;          /* of what was read last (tls_store_stamp()) */
+    int64_t again_s;         /* likewise (tls_store_again()) */
     struct tls_store *store; /* NULL: nothing was read, as nothing has changed */
     struct certificate_fault *faults;
 };
@@ -30,7 +31,7 @@ struct certificate_look {
     const struct config *config; /* what was in force; its arena is held */
     struct conf_arena *arena;
     bool reads_all;
-    int64_t now_s;
+    int64_t now_s; /* when it is done */
     struct certificate_seat *seats;
     uint32_t count;
     const struct file_watch *files; /* the owner's */
@@ -39,7 +40,7 @@ struct certificate_look {
 
 /* How many listeners have TLS. */
 uint32_t certificate_look_count(const struct config *config);
-/* stamps: of each, as they were read last. Its run() is there; `files` is borrowed until it is done. NULL: out of memory. */
+/* known: each as it was read last. Its run() is there; `files` is borrowed until it is done. NULL: out of memory. */
 struct certificate_look *certificate_look_new(const struct config *config, const struct file_watch *files,
-                                              const uint64_t *stamps);
+                                              const struct certificate_seat *known);
 void certificate_look_free(struct certificate_look *l);

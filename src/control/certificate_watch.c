@@ -247,10 +247,23 @@ static void serve(struct certificate_watch *w, struct certificate_look *l, struc
             found->faults = NULL;
         }
         seat->stamp = found->stamp;
+        seat->again_s = found->again_s;
         struct tls_store *now = tls_slot_get(slot);
         o->counts.certificates += tls_store_count(now);
         tls_store_put(now);
     }
+}
+
+/* How long until it is looked at again unasked. */
+static uint64_t next_look_ms(const struct certificate_watch *w)
+{
+    int64_t now_ms = (int64_t)(clock_wall_ns() / NS_PER_MS), wait_ms = POLL_MS;
+    for (uint32_t i = 0; i < w->count; i++) {
+        const struct certificate_seat *seat = &w->seats[i];
+        if (!seat->stamp) return SETTLE_MS;
+        if (seat->again_s && 1000 * seat->again_s - now_ms < wait_ms) wait_ms = 1000 * seat->again_s - now_ms;
+    }
+    return wait_ms > (int64_t)SETTLE_MS ? (uint64_t)wait_ms : SETTLE_MS;
 }
 
 static void watch_on(struct certificate_watch *w, struct certificate_look *l)
@@ -260,11 +273,9 @@ static void watch_on(struct certificate_watch *w, struct certificate_look *l)
         return;
     }
     uint32_t missed = file_watch_set_missed(l->watched);
-    bool is_settled = true;
     file_watch_use(&w->files, l->watched);
     l->watched = NULL;
-    for (uint32_t i = 0; i < w->count; i++) is_settled &= w->seats[i].stamp != 0;
-    loop_arm(w->loop, &w->poll, is_settled ? POLL_MS : SETTLE_MS);
+    loop_arm(w->loop, &w->poll, next_look_ms(w));
     if (missed && !w->has_said_missed)
         log_event(LOG_WARN, "certificates_not_watched",
                   "reason=\"inotify has no room; they are looked at once a minute\" remedy=\"raise "
@@ -294,26 +305,15 @@ static void done(struct job *job)
     if (w->is_due || !list_is_empty(&w->waiting)) look(w);
 }
 
-static struct certificate_look *new_look(const struct certificate_watch *w)
-{
-    uint64_t *stamps = calloc(w->count + 1, sizeof(*stamps));
-    if (!stamps) return NULL;
-    for (uint32_t i = 0; i < w->count; i++) stamps[i] = w->seats[i].stamp;
-    struct certificate_look *l = certificate_look_new(w->config, &w->files, stamps);
-    free(stamps);
-    return l;
-}
-
 static void look(struct certificate_watch *w)
 {
     w->is_due = w->is_looking;
-    if (w->is_looking || w->is_stopped) return;
-    struct certificate_look *l = new_look(w);
+    if (w->is_looking || w->is_stopped || w->needs_seats) return;
+    struct certificate_look *l = certificate_look_new(w->config, &w->files, w->seats);
     if (l) {
         l->owner = w;
         l->job.done = done;
         l->reads_all = !list_is_empty(&w->waiting);
-        l->now_s = wall_s(w);
     }
     if (l && jobs_post(w->jobs, &l->job)) {
         w->is_looking = true;
@@ -435,7 +435,8 @@ static void take_seats(struct certificate_watch *w)
         if (!listeners[i].tls) continue;
         struct tls_store *store = tls_slot_get(listeners[i].tls->slot);
         w->seats[w->count++] = (struct certificate_seat){ .listener = &listeners[i],
-                                                          .stamp = tls_store_stamp(store) };
+                                                          .stamp = tls_store_stamp(store),
+                                                          .again_s = tls_store_again(store) };
         tls_store_put(store);
     }
     if (w->count) file_watch_open(&w->files);

@@ -93,13 +93,13 @@ static bool is_signed(const struct looking *l)
     return is_good;
 }
 
-static int check_single(const struct looking *l, OCSP_SINGLERESP *single, int64_t now_s, int64_t *until,
-                        struct err *err)
+static int check_single(const struct looking *l, OCSP_SINGLERESP *single, int64_t now_s, int64_t *from,
+                        int64_t *until, struct err *err)
 {
     ASN1_GENERALIZEDTIME *from_time, *until_time;
     char date[16];
     int status = OCSP_single_get0_status(single, NULL, NULL, &from_time, &until_time);
-    int64_t from = seconds_of(from_time);
+    int64_t begin_s = seconds_of(from_time);
     *until = seconds_of(until_time);
     if (status != V_OCSP_CERTSTATUS_GOOD)
         return err_set(err, "the OCSP response in %s says that the certificate is %s", l->path,
@@ -109,13 +109,13 @@ static int check_single(const struct looking *l, OCSP_SINGLERESP *single, int64_
                        "the OCSP response in %s does not say until when it holds, so that no client would "
                        "believe it",
                        l->path);
-    if (from > now_s + SKEW_S)
-        return err_set(err, "the OCSP response in %s is not valid before %s", l->path,
-                       tls_date_print(from, date));
-    return 0;
+    if (begin_s <= now_s + SKEW_S) return 0;
+    *from = begin_s - SKEW_S;
+    return err_set(err, "the OCSP response in %s is not valid before %s", l->path,
+                   tls_date_print(begin_s, date));
 }
 
-static int check(const struct looking *l, int64_t now_s, int64_t *until, struct err *err)
+static int check(const struct looking *l, int64_t now_s, int64_t *from, int64_t *until, struct err *err)
 {
     if (!sk_X509_num(l->issuers))
         return err_set(
@@ -134,7 +134,7 @@ static int check(const struct looking *l, int64_t now_s, int64_t *until, struct 
                        "the OCSP response in %s is not signed by the certificate's issuer, nor by somebody "
                        "who may for it",
                        l->path);
-    return check_single(l, single, now_s, until, err);
+    return check_single(l, single, now_s, from, until, err);
 }
 
 static struct tls_staple *keep(const struct small_file *file, int64_t until) /* NULL: there is no memory */
@@ -152,15 +152,16 @@ static struct tls_staple *keep(const struct small_file *file, int64_t until) /* 
 }
 
 int tls_staple_read(struct tls_staple **out, const char *path, const struct tls_certificate *c, int64_t now_s,
-                    struct file_stamp *stamp, struct err *err)
+                    struct file_stamp *stamp, int64_t *from, struct err *err)
 {
     struct small_file file;
     struct looking l = { .path = path };
     int64_t until = 0;
+    *from = 0;
     if (small_file_read(&file, path, stamp, err) < 0) return -1;
     int result = parse_chain(&l, c, err);
     if (result == 0) result = parse_response(&l, &file, err);
-    if (result == 0) result = check(&l, now_s, &until, err);
+    if (result == 0) result = check(&l, now_s, from, &until, err);
     if (result == 0 && !(*out = keep(&file, until))) result = err_set(err, "there is no memory for %s", path);
     ERR_clear_error();
     OCSP_BASICRESP_free(l.basic);

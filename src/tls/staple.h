@@ -17,9 +17,10 @@ struct tls_staple {
 };
 
 /* The response in the file must be for the leaf of `c`, signed by its issuer or for that, and say that it is good. It may have
- * expired. One reference is the caller's. -1 with the sentence; *stamp in any case. */
+ * expired. One reference is the caller's. -1 with the sentence, and where nothing but its time is against it, *from is when that
+ * comes, in seconds since 1970, else 0; *stamp in any case. */
 MUST_CHECK int tls_staple_read(struct tls_staple **out, const char *path, const struct tls_certificate *c,
-                               int64_t now_s, struct file_stamp *stamp, struct err *err);
+                               int64_t now_s, struct file_stamp *stamp, int64_t *from, struct err *err);
 /* NULL is fine, for these. */
 struct tls_staple *tls_staple_get(struct tls_staple *s);
 void tls_staple_put(struct tls_staple *s);

@@ -31,7 +31,8 @@ struct tls_store {
     struct tls_tickets *tickets; /* NULL: the process's */
     SSL_CTX *context;
     struct file_stamp tickets_stamp, ca_stamp;
-    uint64_t stamp; /* of all files, those at fault as well */
+    uint64_t stamp;  /* of all files, those at fault as well */
+    int64_t again_s; /* tls_store_again() */
 };
 
 /* Where it is, or would be. */
@@ -101,6 +102,12 @@ static void tell(struct reading *r, const struct tls_store_fault *fault)
     r->asked->on_fault(r->asked->context, fault);
 }
 
+static void note_again(struct reading *r, int64_t from_s)
+{
+    int64_t *again_s = &r->store->again_s;
+    if (!*again_s || from_s < *again_s) *again_s = from_s;
+}
+
 /* 0: of a moment that may not be over. */
 static uint64_t sum_of(const struct file_stamp *stamps, uint32_t count)
 {
@@ -116,7 +123,7 @@ static bool is_unchanged(const struct reading *r, const struct file_stamp *read,
 }
 
 /* One that clients refuse takes the place of none that they take. */
-static bool is_of_now(const struct reading *r, const struct tls_certificate *c,
+static bool is_of_now(struct reading *r, const struct tls_certificate *c,
                       const struct tls_certificate *before, const char *path, struct err *err)
 {
     char date[16];
@@ -124,12 +131,14 @@ static bool is_of_now(const struct reading *r, const struct tls_certificate *c,
     enum tls_age age_before = tls_certificate_age(before, r->asked->now_s);
     if (age == TLS_AGE_GOOD || age == TLS_AGE_ENDING) return true;
     if (age_before == TLS_AGE_EXPIRED || age_before == TLS_AGE_FUTURE) return true;
-    if (age == TLS_AGE_EXPIRED)
+    if (age == TLS_AGE_EXPIRED) {
         err_set(err, "the certificate in %s expired on %s, and the one that is served has not", path,
                 tls_date_print(c->not_after, date));
-    else
+    } else {
+        note_again(r, c->not_before);
         err_set(err, "the certificate in %s is not valid before %s, and the one that is served is", path,
                 tls_date_print(c->not_before, date));
+    }
     return false;
 }
 
@@ -152,13 +161,15 @@ static void read_staple(struct reading *r, uint32_t i, struct tls_certificate *c
     struct tls_store_fault fault = { .certificate = i, .is_certificate = true, .key = "ocsp" };
     if (!path) return;
     struct tls_staple *staple = NULL;
-    if (tls_staple_read(&staple, path, c, r->asked->now_s, stamp, &fault.err) == 0 &&
+    int64_t from_s;
+    if (tls_staple_read(&staple, path, c, r->asked->now_s, stamp, &from_s, &fault.err) == 0 &&
         is_of_use(r, staple, path, &fault.err)) {
         c->staple = staple;
         c->staple_stamp = *stamp;
         return;
     }
     tls_staple_put(staple);
+    if (from_s) note_again(r, from_s);
     if (before && tls_certificate_is_same(before, c)) c->staple = tls_staple_get(before->staple);
     tell(r, &fault);
 }
@@ -313,6 +324,11 @@ struct tls_store *tls_store_of(struct tls_certificate *c)
 uint64_t tls_store_stamp(const struct tls_store *s)
 {
     return s->stamp;
+}
+
+int64_t tls_store_again(const struct tls_store *s)
+{
+    return s->again_s;
 }
 
 void tls_conf_each_file(const struct tls_conf *conf, void (*each)(void *context, const char *path),

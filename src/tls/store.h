@@ -42,6 +42,9 @@ struct tls_store *tls_store_of(struct tls_certificate *c);
  * tell. */
 uint64_t tls_store_stamp(const struct tls_store *s);
 uint64_t tls_conf_stamp(const struct tls_conf *conf);
+/* Seconds since 1970: when what had nothing but its time against it has come into that, and is to be read again although its
+ * file is as it was. 0: there is none. */
+int64_t tls_store_again(const struct tls_store *s);
 /* NULL for one that is not configured. */
 void tls_conf_each_file(const struct tls_conf *conf, void (*each)(void *context, const char *path),
                         void *context);

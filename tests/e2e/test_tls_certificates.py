@@ -1,4 +1,5 @@
 """Certificates whose files change while weir runs: what is new is served, what has a mistake is said and changes nothing."""
+import datetime
 import json
 import os
 import shutil
@@ -77,6 +78,20 @@ def test_a_pair_in_two_steps_ends_right_and_is_refused_meanwhile(scene, pki):
     assert shown["serial"].upper() == old and "does not belong" in shown["refusal"] and shown["refused_at"]
     shutil.copy(new["key"], pair["key"])
     wait_served(scene, weir, pki, pki.serial("n"))
+    assert row(weir, pair["cert"])["refusal"] is None
+
+
+def test_one_whose_time_is_still_to_come_is_served_once_it_has(scene, pki):
+    pair = pki.make("a", "a.example")
+    weir = scene.proxy(scene.server(), listener=front(pair))
+    assert served(scene, weir, pki) == pki.serial("a")
+    begin = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=4)
+    new = pki.make_between("n", "a.example", begin.strftime("%Y%m%d%H%M%SZ"), "20990101000000Z")
+    for kind in pair:
+        shutil.copy(new[kind], pair[kind])
+    # Nothing happens to the files any more.
+    wait_served(scene, weir, pki, pki.serial("n"))
+    assert datetime.datetime.now(datetime.timezone.utc) >= begin.replace(microsecond=0)
     assert row(weir, pair["cert"])["refusal"] is None
 
 

@@ -108,11 +108,14 @@ static struct tls_staple *read_staple(const char *certificate, const char *file,
     struct tls_certificate *c;
     struct file_stamp stamps[TLS_CERTIFICATE_FILES], stamp;
     struct tls_staple *s = NULL;
+    int64_t from;
     if (tls_certificate_read(&c, pki_path(certificate, ".pem"), pki_path(certificate, ".key"), stamps, err) <
         0)
         fail_msg("%s", err->text);
-    int result = tls_staple_read(&s, pki_path(file, ".ocsp"), c, (int64_t)time(NULL), &stamp, err);
+    int result = tls_staple_read(&s, pki_path(file, ".ocsp"), c, (int64_t)time(NULL), &stamp, &from, err);
     assert_int_equal(result, s ? 0 : -1);
+    /* Only who has nothing but its time against it is to be read again. */
+    assert_int_equal(from != 0, s == NULL && strstr(err->text, "is not valid before") != NULL);
     tls_certificate_put(c);
     return s;
 }

@@ -211,6 +211,17 @@ static void what_is_not_valid_now_takes_the_place_of_nothing_that_is(void **stat
     assert_non_null(strstr(faults, "is not valid before"));
     assert_null(strstr(faults, "1::"));
     tls_store_put(before);
+    /* Once its time has come it is taken, though no file has changed since. */
+    const struct tls_store_asked then = { .on_fault = on_fault, .now_s = tls_store_again(store) };
+    assert_in_range(then.now_s, now.now_s + 3 * 86400 - 60, now.now_s + 3 * 86400 + 60);
+    before = store;
+    faults[0] = 0;
+    store = tls_store_renew(before, &conf, &then);
+    assert_ptr_not_equal(tls_store_certificate(store, 0), tls_store_certificate(before, 0));
+    assert_int_equal(tls_store_certificate(store, 0)->not_before, then.now_s);
+    assert_int_equal(tls_store_again(store), 0);
+    assert_string_equal(faults, "");
+    tls_store_put(before);
 }
 
 /* A key and a chain in one file, as what a CA issues is kept. */
