@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #define BACKLOG 65535 /* the kernel takes the smaller of this and net.core.somaxconn */
+/* Half of what one connection moves in a turn of the loop: who takes what he is sent seldom finds it empty. */
+#define UNSENT_MAX (128 * 1024)
 
 static int failed(const struct address *a, int fd, const char *what, struct err *err)
 {
@@ -65,6 +67,14 @@ static int open_udp(const struct address *a, struct err *err)
     return fd;
 }
 
+void bind_set_accepted(int fd)
+{
+    int on = 1;
+    int unsent = UNSENT_MAX;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+}
+
 static int open_one(const struct address *a, const struct bind_use *use, struct err *err)
 {
     int on = 1;
@@ -81,7 +91,7 @@ static int open_one(const struct address *a, const struct bind_use *use, struct 
     } else {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* accepted sockets inherit it */
+        bind_set_accepted(fd);
         if (use->is_http) setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &use->defer_s, sizeof(use->defer_s));
         /* ":80" means both families. */
         if (family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));

@@ -36,7 +36,6 @@ static int open_given(struct socket_set **out, const struct address *address, co
 {
     uint32_t had = socket_store_count(given, address, use->is_udp);
     uint32_t count = had > use->count || use->is_udp ? had : use->count;
-    int on = 1;
     struct socket_set *s = make(address, count, err);
     if (!s) return -1;
     s->is_udp = use->is_udp;
@@ -50,9 +49,7 @@ static int open_given(struct socket_set **out, const struct address *address, co
         return -1;
     }
     if (address->sa.any.sa_family != AF_UNIX && !s->is_udp)
-        for (uint32_t i = 0; i < had; i++)
-            setsockopt(s->fds[i], IPPROTO_TCP, TCP_NODELAY, &on,
-                       sizeof(on)); /* accepted sockets inherit it */
+        for (uint32_t i = 0; i < had; i++) bind_set_accepted(s->fds[i]);
     socket_set_defer(s, use->is_http, use->defer_s);
     *out = s;
     return 0;

@@ -2,7 +2,10 @@
 import contextlib
 import os
 import resource
+import socket
 import threading
+
+import pytest
 
 import broken
 import message
@@ -222,6 +225,39 @@ def test_a_server_that_does_not_read_costs_little(scene):
     used = weir.stats()["memory"]["used"] - before
     print(f"50 uploads to a server which does not read: {used / 50 / KIB:.1f} KiB each")
     assert used / 50 <= 64 * KIB  # 16 KiB of them kept for another attempt
+
+
+def kernel_holds(weir, client):
+    """Of what weir has sent to it: what the kernel has not got rid of."""
+    pair = [f":{port:04X}" for port in (weir.address[1], client.port)]
+    with open("/proc/net/tcp") as file:
+        for line in file.read().splitlines()[1:]:
+            fields = line.split()
+            if fields[1].endswith(pair[0]) and fields[2].endswith(pair[1]):
+                return int(fields[4].split(":")[0], 16)
+    return 0
+
+
+@pytest.mark.parametrize("protocol", ["http", "tcp"])
+def test_the_kernel_takes_little_for_a_client_that_does_not_read(scene, protocol):
+    """The rest stays where it is, until nothing moves any more at the server."""
+    size = 16 << 20
+    server = scene.server([broken.receive, broken.send(message.response(200, ("Content-Length", str(size)), body=None)),
+                           broken.send(bytes(size))])
+    weir = scene.proxy(server, protocol=protocol)
+    client = scene.client(weir, receive_buffer=4096)
+    client.send(message.request())
+    seen = []
+
+    def is_stuck():
+        held = kernel_holds(weir, client)
+        assert held <= 384 * KIB
+        seen.append((held, message.unsent(server.wait_connection().sock)))
+        return len(seen) > 25 and len(set(seen[-25:])) == 1 and min(seen[-1]) > 0
+
+    eventually(is_stuck, lambda: f"all being stuck: {seen[-25:]}")
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    assert len(client.read().body) == size  # slow it was: it gets all of it
 
 
 def test_an_idle_connection_owns_no_buffer(scene):
