@@ -61,7 +61,7 @@ static void on_decided(void *context, struct answer *a)
     asked_free(asked);
 }
 
-static bool read_flag(struct slice value, bool *out)
+bool config_read_flag(struct slice value, bool *out)
 {
     *out = slice_equal(value, SLICE("true")) || slice_equal(value, SLICE("1"));
     return *out || !value.data || slice_equal(value, SLICE("false")) || slice_equal(value, SLICE("0"));
@@ -80,7 +80,7 @@ void config_ask(const struct admin_request *rq, struct reload_ask *what, char *l
     what->if_match = rq->if_match;
     if (!rq->reloader) {
         answer_problem(out, 503, "This weir cannot take another configuration.");
-    } else if (!read_flag(rq->query[0], &what->is_dry)) {
+    } else if (!config_read_flag(rq->query[0], &what->is_dry)) {
         answer_problem(out, 400, "dry_run is true or false.");
     } else if (what->if_match.len > RELOAD_IF_MATCH_MAX) {
         answer_problem(out, 400, "If-Match is over %u bytes; send the ETag of GET /api/v1/config.",

@@ -7,3 +7,5 @@
 
 /* What `what` borrows is copied. `location`: of what may come of it, taken (allocated); NULL: nothing. */
 void config_ask(const struct admin_request *rq, struct reload_ask *what, char *location, struct answer *out);
+/* What a query like dry_run says; absent: false. False: it is neither true nor false. */
+MUST_CHECK bool config_read_flag(struct slice value, bool *out);

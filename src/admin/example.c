@@ -5,6 +5,8 @@
 
 static const struct example_param params[] = {
     { "block", "192.0.2.0%2F24", "The block, as it is written in the configuration; its slash as %2F." },
+    { "certificate", "%2Fetc%2Fweir%2Fone.pem",
+      "The path of its `cert`, or the first of its names where a CA issues it; slashes as %2F." },
     { "event", "1", "Its id, as in the list of events." },
     { "file", "dash.css", "Its name." },
     { "generation", "1", "Its number." },
@@ -12,6 +14,7 @@ static const struct example_param params[] = {
     { "listener", "web", "The listener's name." },
     { "pool", "web", "The pool's name." },
     { "route", "images", "The route's name." },
+    { "rule", "guessing", "The rule's name, or its condition where it has none." },
     { "server", "one", "The server's name, or its address where it has none." },
     { "source", "edge", "The log's name." },
     { "split", "checkout", "The split's name." },

@@ -1,4 +1,4 @@
-/* Objects of the configuration, each written by itself. The path behind /api/v1/config is its path in the document; the write is an
+/* Objects of the configuration, each read and written by itself. The path behind /api/v1/config is its path in the document; the write is an
  * edit of the text that is in force (conf/tree_edit.h), from which on it is a configuration like any other: checked, kept, undone.
  * docs/decisions/0055-objects-of-the-configuration.md. */
 #include <stdlib.h>
@@ -6,9 +6,11 @@
 #include "admin/call.h"
 #include "admin/config_ask.h"
 #include "admin/routes.h"
+#include "conf/tree_walk.h"
 
 #define PREFIX "/api/v1/config/"
 #define LOCATION_MAX 2048u
+#define SHOW_WAIT_MS 60000u
 
 static const char *verb_of(const struct admin_request *rq)
 {
@@ -91,18 +93,51 @@ static void ask(const struct admin_request *rq, struct slice name, struct answer
     free(edit);
 }
 
+/* The steps of the document, without those of the API. */
+static uint32_t read_path(const struct admin_request *rq, struct slice steps[RELOAD_PATH_MAX])
+{
+    const char *rest = rq->route->path + sizeof(PREFIX) - 2;
+    struct slice segment;
+    bool is_param;
+    uint32_t count = 0, at = 0;
+    while (count < RELOAD_PATH_MAX && router_next_segment(&rest, &segment, &is_param))
+        steps[count++] = is_param ? rq->params[at++] : segment;
+    return count;
+}
+
+static void on_shown(void *context, struct answer *a)
+{
+    struct call_ticket *ticket = context;
+    call_answer(*ticket, a);
+    free(ticket);
+}
+
+void objects_show(const struct admin_request *rq, struct answer *out)
+{
+    struct slice steps[RELOAD_PATH_MAX];
+    struct call_ticket *ticket = calloc(1, sizeof(*ticket));
+    const struct reload_part part = {
+        .path = steps, .count = read_path(rq, steps), .done = on_shown, .context = ticket
+    };
+    if (ticket && rq->reloader && rq->reloader->look_at(rq->reloader, &part)) {
+        *ticket = call_wait(rq, SHOW_WAIT_MS, NULL, NULL);
+        return;
+    }
+    answer_problem(out, 503, "Too much is being worked on; try again.");
+    free(ticket);
+}
+
 /* What a new object is called, by itself. Without data: `out` says that it must say so. */
 static struct slice name_in(const struct admin_request *rq, const struct conf_node *body, struct answer *out)
 {
     const struct conf_type *type = rq->route->object;
-    const struct conf_node *name = body;
-    if (body->kind == CONF_NODE_MAP) {
-        name = conf_node_get(body, "name");
-        if (!name && type->name_from) name = conf_node_get(body, type->name_from);
-        if (!name && type->or_name_from) name = conf_node_get(body, type->or_name_from);
-    }
-    if (name && name->kind == CONF_NODE_SCALAR && name->text.len) return name->text;
-    answer_problem(out, 400, "A new %s needs a `name` that is a text.", type->name);
+    struct slice name = conf_node_name(body, type);
+    if (name.len) return name;
+    if (type->name_from)
+        answer_problem(out, 400, "A new %s needs a `name`, or a `%s` to be called by, that is a text.",
+                       type->name, type->name_from);
+    else
+        answer_problem(out, 400, "A new %s needs a `name` that is a text.", type->name);
     return SLICE_NONE;
 }
 

@@ -151,15 +151,31 @@ static void put_list_schema(struct json *j, const struct admin_route *r)
     json_object_end(j);
 }
 
+/* Either, by the query. */
+static void put_either(struct json *j, const struct shape *one, const struct shape *other)
+{
+    const struct shape *const shapes[] = { one, other };
+    json_key(j, "oneOf");
+    json_array(j);
+    for (size_t i = 0; i < 2; i++) {
+        json_object(j);
+        put_reference(j, "schemas", shapes[i]->name);
+        json_object_end(j);
+    }
+    json_array_end(j);
+}
+
 static void put_schema(struct json *j, const struct admin_route *r)
 {
     json_key(j, "schema");
     json_object(j);
-    if (r->list)
+    if (r->dry_answer)
+        put_either(j, r->answer, r->dry_answer);
+    else if (r->list)
         put_list_schema(j, r);
     else if (r->answer)
         put_reference(j, "schemas", r->answer->name);
-    else
+    else if (!r->is_part)
         put_member(j, "type", r->content_type ? "string" : "object");
     json_object_end(j);
 }
@@ -345,6 +361,11 @@ static void put_schemas(struct json *j, const struct admin_route *routes)
         if (!r->answer || !is_first_of_shape(routes, r)) continue;
         json_key(j, r->answer->name);
         shape_schema(r->answer, j);
+    }
+    for (const struct admin_route *r = routes; r->path; r++) {
+        if (!r->dry_answer) continue;
+        json_key(j, r->dry_answer->name);
+        shape_schema(r->dry_answer, j);
     }
     json_object_end(j);
 }

@@ -4,7 +4,6 @@
 #include "admin/pools.h"
 #include "admin/routes.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "conf/decode.h"
 #include "net/loop.h"
 #include "pool/queue.h"
@@ -313,7 +312,6 @@ void pools_list(const struct admin_request *rq, struct answer *out)
     answer_json(out, 200, &j);
 }
 
-/* NULL: `out` says that there is none. */
 static struct pool *find_pool(const struct admin_request *rq, struct answer *out)
 {
     struct pool *pool = proxy_pool_by_name(rq->proxy, rq->params[0].data);
@@ -323,7 +321,7 @@ static struct pool *find_pool(const struct admin_request *rq, struct answer *out
     return pool;
 }
 
-static struct server *find_server(const struct admin_request *rq, struct answer *out)
+struct server *server_asked_for(const struct admin_request *rq, struct answer *out)
 {
     const struct pool *pool = find_pool(rq, out);
     if (!pool) return NULL;
@@ -361,7 +359,7 @@ void servers_list(const struct admin_request *rq, struct answer *out)
     answer_json(out, 200, &j);
 }
 
-static void answer_server(const struct admin_request *rq, struct server *s, struct answer *out)
+void server_answer(const struct admin_request *rq, struct server *s, struct answer *out)
 {
     struct json j;
     json_init(&j, ANSWER_MAX, true);
@@ -371,87 +369,6 @@ static void answer_server(const struct admin_request *rq, struct server *s, stru
 
 void servers_show(const struct admin_request *rq, struct answer *out)
 {
-    struct server *s = find_server(rq, out);
-    if (s) answer_server(rq, s, out);
-}
-
-/* PATCH */
-
-struct server_patch {
-    uint32_t admin; /* enum server_admin */
-    uint32_t weight;
-};
-
-/* In the order of enum server_admin. */
-static const char *const admin_names[] = { "enabled", "drain", "maintenance", NULL };
-static const struct conf_type admin_type = { .name = "admin",
-                                             .size = sizeof(uint32_t),
-                                             .names = admin_names };
-
-static const struct conf_field patch_fields[] = {
-    { "admin", CONF_ENUM(struct server_patch, admin, &admin_type), .flags = CONF_LIVE,
-      .help = "enabled: it takes traffic; drain: nothing new, what goes on ends by itself; maintenance: the "
-              "same, "
-              "said to be out of service." },
-    { "weight", CONF_U32(struct server_patch, weight), .max = BALANCE_WEIGHT_MAX, .flags = CONF_LIVE,
-      .help = "Its share of the traffic in proportion to the others', 0 for nothing new; until the "
-              "configuration is "
-              "read again." },
-    { 0 },
-};
-
-const struct conf_type server_patch_type = { .name = "server change",
-                                             .size = sizeof(struct server_patch),
-                                             .fields = patch_fields };
-
-/* -1: `out` says what is wrong. */
-static int read_patch(const struct admin_request *rq, struct server_patch *patch, struct answer *out)
-{
-    struct conf_faults *faults = calloc(1, sizeof(*faults));
-    if (!faults) {
-        answer_problem(out, 503, "There is no memory to read the body; try again.");
-        return -1;
-    }
-    struct conf_tree tree;
-    struct conf_arena *arena = conf_arena_new();
-    uint64_t set = 0;
-    int result = conf_read_json(&tree, "request body", rq->body, faults);
-    if (result == 0) result = conf_decode_patch(&tree, &server_patch_type, patch, arena, &set, faults);
-    if (result < 0)
-        answer_faults(out, faults, &tree);
-    else if (!set)
-        answer_problem(out, 400,
-                       "The body changes nothing; send {\"admin\": \"drain\"} or {\"weight\": 5}, or both.");
-    conf_tree_free(&tree);
-    conf_arena_free(arena);
-    free(faults);
-    return result == 0 && set ? 0 : -1;
-}
-
-static void set_server(struct server *s, const struct server_patch *patch)
-{
-    server_set_admin(s, (enum server_admin)patch->admin, clock_now_ns() / NS_PER_MS);
-    atomic_store(&s->weight, patch->weight);
-}
-
-void servers_patch(const struct admin_request *rq, struct answer *out)
-{
-    struct server *s = find_server(rq, out);
-    if (!s) return;
-    struct err err;
-    struct server_patch before = { atomic_load(&s->admin), atomic_load(&s->weight) };
-    struct server_patch after = before;
-    if (read_patch(rq, &after, out) < 0) return;
-    set_server(s, &after);
-    if (pool_rebuild(s->pool, &err) < 0) {
-        set_server(s, &before);
-        answer_problem(out, 500, "Nothing was changed: %s.", err.text);
-        return;
-    }
-    proxy_publish(rq->proxy, s->pool);
-    char quoted[160];
-    log_event(LOG_INFO, "server_changed", "pool=%s server=%s admin=%s weight=%u%s", s->pool->name,
-              log_quote(s->name, quoted, sizeof(quoted)), server_admin_name((enum server_admin)after.admin),
-              after.weight, rq->mention);
-    answer_server(rq, s, out);
+    struct server *s = server_asked_for(rq, out);
+    if (s) server_answer(rq, s, out);
 }

@@ -27,7 +27,17 @@ struct reload_look {
     void *context;
 };
 
+/* What the configuration in force says of an object; copied. */
+struct reload_part {
+    const struct slice *path; /* as conf/tree_edit.h has it */
+    uint32_t count;
+    void (*done)(void *context, struct answer *a);
+    void *context;
+};
+
 #define RELOAD_IF_MATCH_MAX 256u
+#define RELOAD_PATH_MAX 8u
+#define RELOAD_PATH_TEXT_MAX 8192u /* of all its steps */
 
 struct reloader {
     /* -1: done() does not come; err says why, and when to ask again. */
@@ -38,6 +48,8 @@ struct reloader {
     void (*list)(struct reloader *r, struct answer *out);
     /* False: too much is being worked on. */
     bool (*look)(struct reloader *r, const struct reload_look *look);
+    /* Likewise. Secrets are left out. */
+    bool (*look_at)(struct reloader *r, const struct reload_part *part);
 };
 
 /* What has changed, or would: filled by control/config_difference.h, shown by the API. */

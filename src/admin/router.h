@@ -76,9 +76,11 @@ struct admin_route {
     const struct conf_type *body;    /* what a PATCH may say; NULL: no body */
     const struct admin_query *query; /* ends with a row without a name; NULL: none */
     const struct shape *answer;      /* NULL: text, or described elsewhere */
+    const struct shape *dry_answer;  /* with dry_run=true, if that is another; else NULL */
     const char *list;                /* not NULL: the answer is {"<list>": [answer, …]} */
     const char *content_type;        /* NULL: application/json */
     const struct conf_type *object;  /* what of the configuration it writes (admin/objects.c), or NULL */
+    bool is_part;                    /* its answer: some of the configuration, as written there */
     bool takes_text;                 /* a body that is no JSON, or not only */
     const char *text_type;           /* of that; NULL: there is none */
     const char *example;             /* of use: the body where there is one, else a query; NULL: without */

@@ -5,12 +5,14 @@
 #include "admin/finder.h"
 #include "admin/reloader.h"
 #include "admin/upgrader.h"
+#include "logs/source_conf.h"
 #include "pool/pool_conf.h"
 #include "proxy/explain.h"
 #include "proxy/proxy_conf.h"
 #include "route/gate_conf.h"
 #include "route/route_conf.h"
 #include "route/split.h"
+#include "tls/tls_conf.h"
 
 #define PLAIN "text/plain; charset=utf-8"
 #define HTML "text/html; charset=utf-8"
@@ -19,24 +21,30 @@
 /* Rows of one object of the configuration. */
 #define OBJECT_WRITE(type) \
     .query = reload_query, .answer = &reload_outcome_shape, .object = &(type), .body_max = 1u << 20
+#define OBJECT_READ(path, summary)                                        \
+    {                                                                     \
+        HTTP_GET, path, ROLE_VIEW, objects_show, summary, .is_part = true \
+    }
 #define OBJECTS(path, what, type, new)                                                                \
+    OBJECT_READ(path, "What the configuration in force says of each " what ", without secrets"),      \
     {                                                                                                 \
         HTTP_POST, path, ROLE_ADMIN, objects_write, "Adds a " what " to the configuration",           \
             OBJECT_WRITE(type), .takes_text = true, .text_type = "application/json", .creates = true, \
                                 .example = (new)                                                      \
     }
 #define OBJECT(path, what, type, whole, patch)                                                     \
-    { HTTP_PUT,                                                                                    \
-      path,                                                                                        \
-      ROLE_ADMIN,                                                                                  \
-      objects_write,                                                                               \
-      "Writes a " what " of the configuration: in place of what "                                  \
-      "there is, or new",                                                                          \
-      OBJECT_WRITE(type),                                                                          \
-      .takes_text = true,                                                                          \
-      .text_type = "application/json",                                                             \
-      .creates = true,                                                                             \
-      .example = (whole) },                                                                        \
+    OBJECT_READ(path, "What the configuration in force says of a " what ", without secrets"),      \
+        { HTTP_PUT,                                                                                \
+          path,                                                                                    \
+          ROLE_ADMIN,                                                                              \
+          objects_write,                                                                           \
+          "Writes a " what " of the configuration: in place of what "                              \
+          "there is, or new",                                                                      \
+          OBJECT_WRITE(type),                                                                      \
+          .takes_text = true,                                                                      \
+          .text_type = "application/json",                                                         \
+          .creates = true,                                                                         \
+          .example = (whole) },                                                                    \
         { HTTP_PATCH,                                                                              \
           path,                                                                                    \
           ROLE_ADMIN,                                                                              \
@@ -111,13 +119,32 @@ const struct admin_route admin_routes[] = {
             "{\"name\": \"images\", \"path_prefix\": \"/images\", \"pool\": \"web\"}"),
     OBJECT("/api/v1/config/listeners/{listener}/routes/{route}", "route of a listener", route_conf_type,
            "{\"path_prefix\": \"/images\", \"pool\": \"web\"}", "{\"path_prefix\": \"/pictures\"}"),
+    OBJECTS("/api/v1/config/listeners/{listener}/tls/certificates", "certificate of a listener",
+            tls_server_certificate_type, "{\"cert\": \"/etc/weir/two.pem\", \"key\": \"/etc/weir/two.key\"}"),
+    OBJECT("/api/v1/config/listeners/{listener}/tls/certificates/{certificate}", "certificate of a listener",
+           tls_server_certificate_type, "{\"cert\": \"/etc/weir/one.pem\", \"key\": \"/etc/weir/one.key\"}",
+           "{\"key\": \"/etc/weir/other.key\"}"),
+    OBJECT("/api/v1/config/logs", "watch over logs", logs_conf_type,
+           "{\"sources\": {\"edge\": {\"path\": \"/var/log/nginx/access.log\"}}}",
+           "{\"state\": \"/var/lib/weir/logs\"}"),
+    OBJECTS("/api/v1/config/logs/sources", "log", source_conf_type,
+            "{\"name\": \"more\", \"path\": \"/var/log/nginx/more.log\"}"),
+    OBJECT("/api/v1/config/logs/sources/{source}", "log", source_conf_type,
+           "{\"path\": \"/var/log/nginx/access.log\", \"from\": \"end\"}", "{\"from\": \"end\"}"),
+    OBJECTS("/api/v1/config/logs/rules", "rule over logs", rule_conf_type,
+            "{\"name\": \"guessing\", \"when\": \"rate(status==401) by client > 30/m\"}"),
+    OBJECT("/api/v1/config/logs/rules/{rule}", "rule over logs", rule_conf_type,
+           "{\"when\": \"rate(status==401) by client > 30/m\", \"do\": {\"for\": \"10m\"}}",
+           "{\"dry\": false}"),
     OBJECT("/api/v1/config/gate", "gate", gate_conf_type, "{\"deny\": [\"192.0.2.0/24\"]}",
            "{\"deny\": [\"192.0.2.0/24\", \"198.51.100.0/24\"]}"),
+    OBJECT_READ("/api/v1/config/gate/deny", "Blocks that may not pass"),
     { HTTP_POST, "/api/v1/config/gate/deny", ROLE_ADMIN, objects_write,
       "Adds a block to those that may not pass", OBJECT_WRITE(conf_cidr_type),
       .text_type = "application/json", .takes_text = true, .creates = true, .example = "\"203.0.113.0/24\"" },
     { HTTP_DELETE, "/api/v1/config/gate/deny/{block}", ROLE_ADMIN, objects_write,
       "Takes one of them out again", OBJECT_WRITE(conf_cidr_type) },
+    OBJECT_READ("/api/v1/config/gate/allow", "Blocks that alone may pass"),
     { HTTP_POST, "/api/v1/config/gate/allow", ROLE_ADMIN, objects_write,
       "Adds a block to those that may pass", OBJECT_WRITE(conf_cidr_type), .text_type = "application/json",
       .takes_text = true, .creates = true, .example = "\"127.0.0.0/8\"" },
@@ -173,7 +200,8 @@ const struct admin_route admin_routes[] = {
       .answer = &server_shape },
     { HTTP_PATCH, "/api/v1/pools/{pool}/servers/{server}", ROLE_OPERATE, servers_patch,
       "Changes what the operator says of a server; takes effect at once", .answer = &server_shape,
-      .body = &server_patch_type, .example = "{\"admin\": \"drain\"}" },
+      .dry_answer = &server_change_shape, .query = reload_query, .body = &server_patch_type,
+      .example = "{\"admin\": \"drain\"}" },
     { HTTP_GET, "/api/v1/splits", ROLE_VIEW, splits_list, "A/B splits and their variants",
       .answer = &split_shape, .list = "splits" },
     { HTTP_PATCH, "/api/v1/splits/{split}", ROLE_OPERATE, splits_patch,

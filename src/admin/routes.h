@@ -25,11 +25,13 @@ void maintenance_list(const struct admin_request *rq, struct answer *out);
 void maintenance_change(const struct admin_request *rq, struct answer *out);
 /* pools.c */
 extern const struct shape pool_shape, server_shape;
-extern const struct conf_type server_patch_type;
 void pools_list(const struct admin_request *rq, struct answer *out);
 void pools_show(const struct admin_request *rq, struct answer *out);
 void servers_list(const struct admin_request *rq, struct answer *out);
 void servers_show(const struct admin_request *rq, struct answer *out);
+/* server_change.c */
+extern const struct shape server_change_shape;
+extern const struct conf_type server_patch_type;
 void servers_patch(const struct admin_request *rq, struct answer *out);
 /* exchanges.c */
 extern const struct shape exchange_shape;
@@ -122,6 +124,7 @@ void config_rollback(const struct admin_request *rq, struct answer *out);
 void generations_list(const struct admin_request *rq, struct answer *out);
 void generations_show(const struct admin_request *rq, struct answer *out);
 /* objects.c */
+void objects_show(const struct admin_request *rq, struct answer *out);
 void objects_write(const struct admin_request *rq, struct answer *out);
 /* upgrade.c */
 void upgrade_post(const struct admin_request *rq, struct answer *out);

@@ -24,6 +24,10 @@ void conf_decode_note(struct conf_decode *d, const struct conf_node *node, const
 /* The object as JSON, by its rows; secrets as "***", absent optionals left out. */
 struct json;
 void conf_encode(const struct conf_type *type, const void *object, struct json *out);
+/* What the path leads to, likewise: keys, and below a map or a list names of elements, as conf/tree_edit.h has them; an element
+ * begins with its name if it has one. False: there is no such thing, and nothing is written. */
+MUST_CHECK bool conf_encode_part(const struct conf_type *type, const void *object, const struct slice *path,
+                                 uint32_t count, struct json *out);
 
 /* JSON Schema (2020-12) of `type` for editors; the reference manual in Markdown. */
 void conf_schema(const struct conf_type *type, struct json *out);

@@ -1,6 +1,7 @@
 #include "base/json.h"
 #include "base/quantity.h"
 #include "conf/decoding.h"
+#include "conf/tree_walk.h"
 
 #define CUSTOM_TEXT_MAX 512
 
@@ -147,4 +148,88 @@ static void encode_fields(const struct conf_type *type, const void *object, cons
 void conf_encode(const struct conf_type *type, const void *object, struct json *out)
 {
     encode_object(type, object, out);
+}
+
+/* a part of it */
+
+static bool is_text(const void *at, struct slice name)
+{
+    const char *text = *(const char *const *)at;
+    return text && slice_equal(slice_of(text), name);
+}
+
+static bool is_row_called(const struct conf_type *type, const char *row_name, const void *element,
+                          struct slice name, bool *has_one)
+{
+    const struct conf_field *f = row_name ? conf_row_of(type, slice_of(row_name)) : NULL;
+    const char *at = f ? (const char *)element + f->offset : NULL;
+    if (!f || is_absent(f, at)) return false;
+    *has_one = true;
+    if (f->kind == CONF_KIND_STRINGS) return is_text(((const struct conf_items *)at)->data, name);
+    return f->kind == CONF_KIND_STRING && is_text(at, name);
+}
+
+/* As conf_node_is_called() has it of the text. */
+static bool is_element_called(const struct conf_field *row, const void *element, struct slice name)
+{
+    const struct conf_type *type = row->type;
+    const char *const ways[] = { "name", type->name_from, type->or_name_from };
+    bool has_one = false;
+    char data[CUSTOM_TEXT_MAX];
+    struct text text = text_over(data, sizeof(data));
+    if (row->kind != CONF_KIND_LIST) return is_text(element, name);
+    if (type->fields) {
+        for (size_t i = 0; i < sizeof(ways) / sizeof(*ways) && !has_one; i++)
+            if (is_row_called(type, ways[i], element, name, &has_one)) return true;
+        return false;
+    }
+    if (!type->print) return false;
+    type->print(element, &text);
+    return slice_equal(text_slice(&text), name);
+}
+
+static const void *element_called(const struct conf_field *row, const struct conf_items *items,
+                                  struct slice name)
+{
+    size_t size = conf_element_size(row);
+    for (uint32_t i = 0; i < items->count; i++) {
+        const char *at = (const char *)items->data + i * size;
+        if (is_element_called(row, at, name)) return at;
+    }
+    return NULL;
+}
+
+/* Of a map too it stands for itself, with its name. */
+static void encode_alone(const struct conf_field *row, const void *element, struct json *out)
+{
+    struct conf_field alone = *row;
+    if (alone.kind == CONF_KIND_MAP) alone.kind = CONF_KIND_NAMED;
+    encode_element(&alone, element, out);
+}
+
+bool conf_encode_part(const struct conf_type *type, const void *object, const struct slice *path,
+                      uint32_t count, struct json *out)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct conf_field *row = conf_row_of(type, path[i]);
+        const char *at = row ? (const char *)object + row->offset : NULL;
+        if (!row || is_absent(row, at)) return false;
+        if (i + 1 == count) {
+            encode_value(row, at, out);
+            return true;
+        }
+        type = row->type;
+        object = row->kind == CONF_KIND_OPTIONAL ? *(const void *const *)at : at;
+        if (row->flags & CONF_SECRET || !conf_row_has_keys(row) || row->kind == CONF_KIND_CHOICE)
+            return false;
+        if (!conf_row_is_container(row)) continue;
+        object = element_called(row, (const struct conf_items *)at, path[++i]);
+        if (!object) return false;
+        if (i + 1 == count) {
+            encode_alone(row, object, out);
+            return true;
+        }
+        if (!type->fields) return false;
+    }
+    return false;
 }

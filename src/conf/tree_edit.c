@@ -99,6 +99,22 @@ static int another_name(struct edit *e, struct slice given, struct slice name)
     return refuse(e, CONF_EDIT_UNFIT);
 }
 
+/* What is called by a key that says more than a name, like the path of a file. */
+static int other_than_named(struct edit *e, const struct conf_node *element, struct slice name)
+{
+    const struct conf_type *type = e->type;
+    struct slice own = conf_node_name(element, type);
+    const char *by = type && type->name_from ? type->name_from : "name";
+    if (own.data)
+        err_set(e->err,
+                "The path says \"%.*s\", but what would be there is \"%.*s\" by its `%s`: add the one and "
+                "take the other out.",
+                SLICE_ARGS(name), SLICE_ARGS(own), by);
+    else
+        err_set(e->err, "A %s needs its `%s`, by which the path goes.", type ? type->name : "part", by);
+    return refuse(e, CONF_EDIT_UNFIT);
+}
+
 static void remove_child(struct conf_node *map, struct slice key)
 {
     struct conf_node **at = &map->first_child;
@@ -118,6 +134,8 @@ static int set_name(struct edit *e, struct conf_node *element, struct slice name
     if (conf_node_is_called(element, name, e->type)) return 0;
     conf_node_expand(e->tree, element, e->type);
     if (element->kind != CONF_NODE_MAP) return 0; /* which the decoder refuses */
+    if (e->row->kind == CONF_KIND_LIST && !conf_row_of(e->type, SLICE("name")))
+        return other_than_named(e, element, name);
     struct conf_node *n = conf_node_new(e->tree, CONF_NODE_SCALAR);
     if (!n) return -1;
     n->text = conf_text_copy(e->tree, name);

@@ -72,14 +72,21 @@ bool conf_row_has_keys(const struct conf_field *row)
            row->kind == CONF_KIND_CHOICE;
 }
 
-bool conf_node_is_called(const struct conf_node *n, struct slice name, const struct conf_type *type)
+struct slice conf_node_name(const struct conf_node *n, const struct conf_type *type)
 {
-    if (slice_equal(n->key, name)) return true;
-    if (n->kind == CONF_NODE_SCALAR) return slice_equal(n->text, name);
+    if (n->kind == CONF_NODE_SCALAR) return n->text;
     const struct conf_node *given = conf_node_get(n, "name");
     if (!given && type && type->name_from) given = conf_node_get(n, type->name_from);
     if (!given && type && type->or_name_from) given = conf_node_get(n, type->or_name_from);
-    return given && slice_equal(given->text, name);
+    if (given && given->kind == CONF_NODE_LIST) given = given->first_child;
+    return given && given->kind == CONF_NODE_SCALAR ? given->text : SLICE_NONE;
+}
+
+bool conf_node_is_called(const struct conf_node *n, struct slice name, const struct conf_type *type)
+{
+    if (slice_equal(n->key, name)) return true;
+    struct slice own = conf_node_name(n, type);
+    return own.data && slice_equal(own, name);
 }
 
 struct conf_node *conf_node_copy(struct conf_tree *tree, const struct conf_node *from)

@@ -16,7 +16,10 @@ struct slice conf_text_copy(struct conf_tree *tree, struct slice s);
 void conf_node_append(struct conf_node *parent, struct conf_node *child);
 /* A child of a map; NULL: there is none. */
 struct conf_node *conf_node_named(const struct conf_node *map, struct slice name);
-/* By the name that it has, given or made of another key. `type`: the element's; may be NULL. */
+/* An element's name, given or made of another key (of a list its first); without data: it has none. `type`: the element's; may be
+ * NULL. */
+struct slice conf_node_name(const struct conf_node *n, const struct conf_type *type);
+/* By its key, or by that. */
 bool conf_node_is_called(const struct conf_node *n, struct slice name, const struct conf_type *type);
 /* "10.0.0.1:80" becomes {address: "10.0.0.1:80"}; [a, b] likewise, where a list may stand for a map. `type`: the node's, NULL for
  * a container of several or what is not known. False: it is nothing like that. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "http/message.h"
 
 #define REFUSALS_SAID 20u
 #define ANSWER_TEXT_MAX ((size_t)16 << 20)
@@ -33,8 +34,10 @@ void refusal_answer(struct answer *a, uint16_t status, const char *text, const c
     struct json j;
     json_init(&j, ANSWER_TEXT_MAX, true);
     json_object(&j);
+    json_key(&j, "type");
+    json_string(&j, "about:blank");
     json_key(&j, "title");
-    json_string(&j, "The configuration is refused; the one before stays in force.");
+    json_string(&j, http_status_text(status));
     json_key(&j, "status");
     json_u64(&j, status);
     json_key(&j, "detail");

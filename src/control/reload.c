@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "conf/arena.h"
 #include "conf/decode.h"
+#include "control/config_part.h"
 #include "control/maintenance_news.h"
 #include "control/refusal.h"
 #include "control/reload_history.h"
@@ -327,6 +328,14 @@ static bool look(struct reloader *reloader, const struct reload_look *asked)
     return !r->is_stopped && reload_history_look(r->o.jobs, r->o.generations, asked);
 }
 
+static bool look_at(struct reloader *reloader, const struct reload_part *asked)
+{
+    const struct reload *r = (const struct reload *)reloader;
+    char etag[48];
+    write_etag(r, etag);
+    return !r->is_stopped && config_part_look(r->o.jobs, r->o.config, etag, asked);
+}
+
 static void on_retire_look(struct timer *t)
 {
     struct reload *r = container_of(t, struct reload, retire_timer);
@@ -371,7 +380,7 @@ int reload_new(struct reload **out, const struct reload_options *o, struct err *
 {
     struct reload *r = calloc(1, sizeof(*r));
     if (!r) return err_set(err, "out of memory at start");
-    r->reloader = (struct reloader){ ask, show, list, look };
+    r->reloader = (struct reloader){ ask, show, list, look, look_at };
     r->o = *o;
     r->started = o->config;
     timer_init(&r->retire_timer, on_retire_look);

@@ -9,9 +9,6 @@
 
 static int add(struct reload_change *c, const char *text, struct err *err)
 {
-    if (c->count == CONF_CHANGES_MAX)
-        return err_set(err, "There are %u changes of the file already; write them into it and reload.",
-                       CONF_CHANGES_MAX);
     if (!(c->texts[c->count] = strdup(text))) return err_set(err, "There is no memory for it; try again.");
     c->count++;
     return 0;
@@ -38,8 +35,10 @@ int reload_change_new(struct reload_change **out, const struct reload_ask *asked
     for (uint32_t i = 0; result == 0 && before && i < before->count; i++)
         result = add(c, before->texts[i], err);
     if (c) c->before = c->count;
-    for (uint32_t i = 0; result == 0 && i < asked->change_count; i++) result = add(c, asked->changes[i], err);
-    if (result == 0) c->is_edit = c->count && conf_is_edit(c->texts[c->count - 1]);
+    if (result == 0) c->is_full = asked->change_count > CONF_CHANGES_MAX - c->count;
+    for (uint32_t i = 0; result == 0 && !c->is_full && i < asked->change_count; i++)
+        result = add(c, asked->changes[i], err);
+    if (result == 0) c->is_edit = conf_is_edit(asked->changes[asked->change_count - 1]);
     if (result == 0)
         *out = c;
     else
@@ -72,8 +71,8 @@ static bool is_same_place(const char *one, const char *other)
 
 uint16_t reload_change_status(const struct reload_change *c)
 {
-    if (c->result.fate == CONF_EDIT_ABSENT) return 404;
-    return c->result.fate == CONF_EDIT_TAKEN ? 409 : 400;
+    if (c->is_edit && c->result.fate == CONF_EDIT_ABSENT) return 404;
+    return c->is_full || (c->is_edit && c->result.fate == CONF_EDIT_TAKEN) ? 409 : 400;
 }
 
 static void settle(struct reload_change *c)
@@ -156,6 +155,11 @@ int reload_change_read(struct reload_change *c, const struct config *base, struc
     char *before = NULL;
     size_t before_len = 0;
     bool is_kept = c->folder >= 0;
+    if (c->is_full)
+        return err_set(err,
+                       "there are %u changes of the file already; write them into it and reload, or give "
+                       "weir a folder with `state:`",
+                       CONF_CHANGES_MAX);
     if (!is_kept && !c->path)
         return err_set(err, "weir was started without a configuration file: there is none to change");
     int result = is_kept ? generation_read(c->folder, &c->source, &before, &before_len, err)

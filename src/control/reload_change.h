@@ -15,6 +15,7 @@ struct reload_change {
     int folder;             /* of generations; -1: none are kept */
     struct generation source;
     const char *path; /* of the file; NULL: there is none. Borrowed. */
+    bool is_full;     /* one more is asked for than may be */
     bool is_edit;     /* of an object: the rest is of that, once it has been read */
     struct conf_edit_result result;
     char *errors; /* what the new configuration is refused for, as JSON; NULL: nothing, or no memory */
@@ -27,12 +28,12 @@ struct reload_source {
     const char *path;
 };
 
-/* `before`: what has changed of the file so far; NULL: nothing, or it is kept. -1: too many, no memory, or no text. */
+/* `before`: what has changed of the file so far; NULL: nothing, or it is kept. -1: no memory, or no text. */
 MUST_CHECK int reload_change_new(struct reload_change **out, const struct reload_ask *asked,
                                  const struct reload_change *before, const struct reload_source *source,
                                  struct err *err);
 void reload_change_free(struct reload_change *c); /* NULL is fine */
-/* Of the answer to an edit that is refused. */
+/* Of the answer to one that is refused. */
 uint16_t reload_change_status(const struct reload_change *c);
 /* Another configuration is in force, by *change (NULL: by another way): what has changed of the file by now is *made, where no text is
  * kept. Of several changes that say the same, the last alone stays. Takes both. */

@@ -113,7 +113,7 @@ void question_run(struct job *job)
     const struct reload *r = q->reload;
     q->status = q->ask.generation && !q->source.number ? 404 : 400;
     q->result = read_text(q);
-    if (q->change && q->change->is_edit) q->status = reload_change_status(q->change);
+    if (q->change) q->status = reload_change_status(q->change);
     if (q->result < 0 && !q->faults && !*q->err.text) {
         err_set(&q->err, "%s", CONFIG_NO_MEMORY);
         q->status = 503;

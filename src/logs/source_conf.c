@@ -104,11 +104,11 @@ static const struct conf_field source_fields[] = {
       .help = "What its upstreams' errors and times say to a pool's health." },
     { 0 },
 };
-static const struct conf_type source_type = { .name = "source",
-                                              .size = sizeof(struct source_conf),
-                                              .fields = source_fields,
-                                              .short_form = "path",
-                                              .check = check_source };
+const struct conf_type source_conf_type = { .name = "source",
+                                            .size = sizeof(struct source_conf),
+                                            .fields = source_fields,
+                                            .short_form = "path",
+                                            .check = check_source };
 
 /* rules */
 
@@ -151,9 +151,11 @@ static const struct conf_field rule_fields[] = {
       .help = "It only says what it would have done; false to let it act." },
     { 0 },
 };
-static const struct conf_type rule_type = {
-    .name = "log rule", .size = sizeof(struct rule_conf), .fields = rule_fields, .check = check_rule
-};
+const struct conf_type rule_conf_type = { .name = "log rule",
+                                          .size = sizeof(struct rule_conf),
+                                          .fields = rule_fields,
+                                          .name_from = "when",
+                                          .check = check_rule };
 
 /* all */
 
@@ -178,9 +180,9 @@ static void check_logs(struct conf_decode *d, const struct conf_node *node, void
 }
 
 static const struct conf_field logs_fields[] = {
-    { "sources", CONF_MAP(struct logs_conf, sources, &source_type), .min = 1, .max = 64,
+    { "sources", CONF_MAP(struct logs_conf, sources, &source_conf_type), .min = 1, .max = 64,
       .flags = CONF_REQUIRED, .help = "The logs that are watched." },
-    { "rules", CONF_LIST(struct logs_conf, rules, &rule_type), .max = LOG_RULES_MAX,
+    { "rules", CONF_LIST(struct logs_conf, rules, &rule_conf_type), .max = LOG_RULES_MAX,
       .help = "What is done about what they say." },
     { "state", CONF_STRING(struct logs_conf, state), .min = 1, .max = 4000,
       .help = "The directory in which totals and places are kept over restarts; without it a restart begins "

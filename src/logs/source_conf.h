@@ -51,4 +51,4 @@ struct logs_conf {
     struct conf_items rules;   /* struct rule_conf */
 };
 
-extern const struct conf_type logs_conf_type;
+extern const struct conf_type logs_conf_type, source_conf_type, rule_conf_type;

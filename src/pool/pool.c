@@ -19,27 +19,34 @@ static uint32_t weight_in(const struct roster_place *place)
     return place->conf->weight == s->conf_weight ? atomic_load(&s->weight) : place->conf->weight;
 }
 
+static struct membership_rules rules_of(const struct roster *r)
+{
+    const struct balance_method *method = r->conf->balance.option->object;
+    return (struct membership_rules){ .overprovision = r->conf->tiers.overprovision,
+                                      .panic = r->conf->tiers.panic,
+                                      .spill = r->conf->zones ? r->conf->zones->spill : 0,
+                                      .refuses_all = r->conf->when_all_down == POOL_FAIL,
+                                      .keeps_out = method->keeps_out };
+}
+
+static struct membership_server standing_of(const struct roster_place *place)
+{
+    return (struct membership_server){ .weight = weight_in(place),
+                                       .tier = place->tier,
+                                       .warm = server_warm_parts(place->server),
+                                       .is_local = place->is_local,
+                                       .is_in_subset = place->is_in_subset,
+                                       .is_enabled = server_is_enabled(place->server),
+                                       .is_usable = server_is_usable(place->server) };
+}
+
 /* Who is in the set, and how it stands with each server. NULL when out of memory. */
 static struct membership *compute(const struct roster *r, struct pool_change *c)
 {
     struct membership_server *servers = calloc(r->count, sizeof(*servers));
     struct membership *members = calloc(r->count, sizeof(*members));
-    const struct balance_method *method = r->conf->balance.option->object;
-    struct membership_rules rules = { .overprovision = r->conf->tiers.overprovision,
-                                      .panic = r->conf->tiers.panic,
-                                      .spill = r->conf->zones ? r->conf->zones->spill : 0,
-                                      .refuses_all = r->conf->when_all_down == POOL_FAIL,
-                                      .keeps_out = method->keeps_out };
-    for (uint32_t i = 0; servers && members && i < r->count; i++) {
-        const struct roster_place *place = &r->places[i];
-        servers[i] = (struct membership_server){ .weight = weight_in(place),
-                                                 .tier = place->tier,
-                                                 .warm = server_warm_parts(place->server),
-                                                 .is_local = place->is_local,
-                                                 .is_in_subset = place->is_in_subset,
-                                                 .is_enabled = server_is_enabled(place->server),
-                                                 .is_usable = server_is_usable(place->server) };
-    }
+    const struct membership_rules rules = rules_of(r);
+    for (uint32_t i = 0; servers && members && i < r->count; i++) servers[i] = standing_of(&r->places[i]);
     if (servers && members) {
         c->is_panic = membership_compute(&rules, servers, r->count, members);
         c->ignores_health = membership_panics(&rules, servers, r->count);
@@ -96,6 +103,31 @@ int pool_rebuild(struct pool *p, struct err *err)
     if (make_set(&same, err) < 0) return -1;
     make_current(&same);
     return 0;
+}
+
+struct membership *pool_foresee(const struct pool *p, const struct server *s, const struct pool_word *word,
+                                bool *is_panic)
+{
+    const struct roster *r = p->roster;
+    struct membership_server *servers = calloc(r->count, sizeof(*servers));
+    struct membership *members = calloc(r->count, sizeof(*members));
+    const struct membership_rules rules = rules_of(r);
+    for (uint32_t i = 0; servers && members && i < r->count; i++) {
+        servers[i] = standing_of(&r->places[i]);
+        if (r->places[i].server != s) continue;
+        servers[i].weight = word->weight;
+        servers[i].is_enabled = word->admin == SERVER_ENABLED;
+        servers[i].is_usable = servers[i].is_enabled && server_is_healthy(s);
+        servers[i].warm = MEMBERSHIP_WHOLE;
+    }
+    if (servers && members) {
+        *is_panic = membership_compute(&rules, servers, r->count, members);
+    } else {
+        free(members);
+        members = NULL;
+    }
+    free(servers);
+    return members;
 }
 
 /* They stay once they are there: a pool without TLS shows none. */

@@ -89,6 +89,15 @@ void pool_discard(struct pool_change *change, const struct pool_env *env);
  * peer.is_out of every server. The method's table is built anew only if servers or weights have changed. -1:
  * the old one stays. */
 MUST_CHECK int pool_rebuild(struct pool *p, struct err *err);
+/* What the operator would say of a server. */
+struct pool_word {
+    enum server_admin admin;
+    uint32_t weight;
+};
+/* Who would be in the set, by places of the roster, if that were said of `s` and it had warmed up: nothing changes. The caller's to
+ * free; NULL when out of memory. *is_panic: no server would be usable. */
+MUST_CHECK struct membership *pool_foresee(const struct pool *p, const struct server *s,
+                                           const struct pool_word *word, bool *is_panic);
 /* Lets warming servers grow, in at most 20 steps and not more often than every 250 ms. True: the set is to be
  * rebuilt and published. To be called at least that often. Control thread. */
 bool pool_warm_up(struct pool *p, uint64_t now_ms);

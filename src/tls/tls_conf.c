@@ -115,10 +115,12 @@ static void check_certificate(struct conf_decode *d, const struct conf_node *nod
     }
 }
 
-static const struct conf_type server_certificate_type = { .name = "listener certificate",
-                                                          .size = sizeof(struct tls_certificate_conf),
-                                                          .fields = certificate_fields,
-                                                          .check = check_certificate };
+const struct conf_type tls_server_certificate_type = { .name = "listener certificate",
+                                                       .size = sizeof(struct tls_certificate_conf),
+                                                       .fields = certificate_fields,
+                                                       .name_from = "cert",
+                                                       .or_name_from = "acme",
+                                                       .check = check_certificate };
 
 static const char *const wanted_names[] = { "require", "request", NULL };
 static const struct conf_type wanted_type = { .name = "client certificate", .names = wanted_names };
@@ -275,7 +277,7 @@ static void check_tls(struct conf_decode *d, const struct conf_node *node, void 
 }
 
 static const struct conf_field tls_fields[] = {
-    { "certificates", CONF_LIST(struct tls_conf, certificates, &server_certificate_type), .min = 1,
+    { "certificates", CONF_LIST(struct tls_conf, certificates, &tls_server_certificate_type), .min = 1,
       .max = CERTIFICATES_MAX, .flags = CONF_REQUIRED,
       .help =
           "What is shown to clients, by the name that they ask for; to those that ask for none, the first. "

@@ -55,4 +55,4 @@ bool tls_conf_has_acme(const struct tls_conf *conf);
 struct conf_decode;
 void tls_conf_read(struct conf_decode *d, const struct conf_node *node, struct tls_conf *conf);
 
-extern const struct conf_type tls_conf_type, tls_certificate_conf_type;
+extern const struct conf_type tls_conf_type, tls_certificate_conf_type, tls_server_certificate_type;

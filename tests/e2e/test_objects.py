@@ -9,6 +9,7 @@ import pytest
 import broken
 import message
 from client import Client
+from tls import Pki
 from weir import Weir, listen_at_free_port
 
 POOLS = "/api/v1/config/pools"
@@ -143,13 +144,133 @@ def test_lists_of_the_gate(weir):
     assert who_answers(weir) == "one"
 
 
+def test_every_object_is_read_as_it_is_written(weir):
+    whole = config(weir)
+    etag = ask(weir, "GET", "/api/v1/config").get("ETag")
+    web = ask(weir, "GET", POOLS + "/web")
+    assert json.loads(web.body) == {"name": "web", **whole["pools"]["web"]} and web.get("ETag") == etag
+    assert weir.get(POOLS) == whole["pools"]
+    assert weir.get(POOLS + "/web/servers") == whole["pools"]["web"]["servers"]
+    one = weir.get(POOLS + "/web/servers/one")
+    assert one == whole["pools"]["web"]["servers"][0]
+    listeners = weir.get("/api/v1/config/listeners")
+    name = listeners[0]["name"]
+    assert weir.get(f"/api/v1/config/listeners/{name}") == listeners[0]
+    assert weir.get(f"/api/v1/config/listeners/{name}/routes/rest") == listeners[0]["routes"][0]
+    ask(weir, "PUT", POOLS + "/web/servers/one", {**one, "weight": 4})
+    assert weir.get(POOLS + "/web/servers/one") == {**one, "weight": 4}
+    for path in ("/pools/none", "/pools/web/servers/none", "/gate", "/gate/deny", "/logs", "/logs/rules", "/splits/none",
+                 f"/listeners/{name}/routes/none", f"/listeners/{name}/tls/certificates"):
+        said = ask(weir, "GET", "/api/v1/config" + path, status=404)
+        assert said.get("Content-Type") == "application/problem+json" and "says nothing of" in json.loads(said.body)["detail"]
+    assert ask(weir, "GET", POOLS + "/" + "x" * 9000, status=404)
+
+
+def test_secrets_are_shown_to_nobody(scene):
+    weir = scene.proxy({"name": "one", "address": serve(scene, "one")}, pools={"web": {
+        "servers": ["127.0.0.1:1"], "sticky": {"cookie": "c", "secrets": ["a-secret-of-32-bytes-or-even-more"]}}})
+    shown = ask(weir, "GET", POOLS + "/web").body
+    assert json.loads(shown)["sticky"]["secrets"] == "***" and b"a-secret" not in shown
+
+
+def test_logs_and_their_rules(scene, tmp_path):
+    log = tmp_path / "access.log"
+    log.write_text("")
+    weir = scene.proxy({"name": "one", "address": serve(scene, "one")}, state=str(tmp_path / "state"))
+    logs = "/api/v1/config/logs"
+    dry = ask(weir, "POST", logs + "/sources?dry_run=true", {"name": "edge", "path": str(log)})
+    assert json.loads(dry.body)["needs_restart"] == ["logs"] and "logs" not in config(weir)
+    made = ask(weir, "POST", logs + "/sources", {"name": "edge", "path": str(log)}, status=201)
+    assert made.get("Location") == logs + "/sources/edge"
+    assert json.loads(made.body)["needs_restart"] == ["logs"]
+    ask(weir, "POST", logs + "/sources", {"name": "edge", "path": str(log)}, status=409)
+    ask(weir, "PATCH", logs + "/sources/edge", {"from": "end"})
+    assert weir.get(logs + "/sources")["edge"]["from"] == "end"
+    condition = "rate(status==401) by client > 30/m"
+    rule = ask(weir, "POST", logs + "/rules", {"name": "guessing", "when": condition}, status=201)
+    ask(weir, "PATCH", rule.get("Location"), {"dry": False, "do": {"for": "5m"}}, ("If-Match", rule.get("ETag")))
+    ask(weir, "PATCH", rule.get("Location"), {"dry": True}, ("If-Match", rule.get("ETag")), status=412)
+    shown = weir.get(rule.get("Location"))
+    assert (shown["dry"], shown["do"]["for"], shown["when"]) == (False, "5m", condition)
+    unnamed = ask(weir, "POST", logs + "/rules", {"when": "rate(status==403) by client > 9/m"}, status=201).get("Location")
+    assert weir.get(unnamed)["when"] == "rate(status==403) by client > 9/m" and len(weir.get(logs + "/rules")) == 2
+    wrong = ask(weir, "PUT", rule.get("Location"), {"when": "rate(nothing) by client > 30/m"}, status=400)
+    assert json.loads(wrong.body)["errors"][0]["pointer"] == "#/when"
+    used = ask(weir, "PATCH", rule.get("Location"), {"source": "other"}, status=400)
+    assert "other" in json.loads(used.body)["detail"]
+    last = ask(weir, "DELETE", logs + "/sources/edge", status=400)
+    assert "must have" in json.loads(last.body)["detail"]
+    ask(weir, "DELETE", unnamed)
+    trail = weir.get("/api/v1/audit/trail?limit=1")["entries"][0]
+    assert trail["what"].startswith("DELETE " + logs + "/rules/") and trail["outcome"] == "done"
+    assert weir.get("/api/v1/logs")["sources"] == []  # it holds from the next start
+    weir.is_checked = False
+    weir.process.kill()
+    weir.wait_exit()
+    again = Weir(scene.directory, None, arguments=["run", "-c", weir.process.args[-1]])
+    again.config = weir.config
+    scene.weirs.append(again)
+    again.wait_ready()
+    assert [source["name"] for source in again.get("/api/v1/logs")["sources"]] == ["edge"]
+    assert [rule["name"] for rule in again.get("/api/v1/rules")["rules"]] == ["guessing"]
+    ask(again, "DELETE", logs)
+    ask(again, "GET", logs, status=404)
+
+
+def test_certificates_of_a_listener_by_the_paths_of_their_files(scene, tmp_path):
+    pki = Pki(tmp_path)
+    one, two, three = (pki.make(name, f"{name}.example") for name in ("one", "two", "three"))
+    weir = scene.proxy({"name": "one", "address": serve(scene, "one")}, state=str(tmp_path / "state"),
+                       listener={"bind": listen_at_free_port(), "tls": {"certificates": [one]}})
+    at = f"/api/v1/config/listeners/{config(weir)['listeners'][0]['name']}/tls/certificates"
+    made = ask(weir, "POST", at, two, status=201)
+    assert made.get("Location") == at + "/" + two["cert"].replace("/", "%2F")
+    assert [c["cert"] for c in weir.get(at)] == [one["cert"], two["cert"]]
+    assert weir.get(made.get("Location"))["key"] == two["key"]
+    client = scene.client(weir, context=pki.context(), name="two.example")
+    assert client.sock.tls.getpeercert()["serialNumber"] == pki.serial("two")
+    ask(weir, "POST", at, two, status=409)
+    gone = ask(weir, "POST", at, {"cert": str(tmp_path / "none.pem"), "key": two["key"]}, status=400)
+    assert "none.pem" in json.loads(gone.body)["detail"]
+    other = ask(weir, "PUT", made.get("Location"), three, status=400)
+    assert "by its `cert`" in json.loads(other.body)["detail"]
+    ask(weir, "PATCH", made.get("Location"), {"key": three["key"]}, status=400)
+    ask(weir, "POST", at, {"key": two["key"]}, status=400)
+    ask(weir, "DELETE", made.get("Location"))
+    assert [c["cert"] for c in weir.get(at)] == [one["cert"]]
+    assert b"PRIVATE" not in ask(weir, "GET", at).body
+
+
+def test_a_dry_run_of_a_server_says_who_would_have_its_traffic(scene):
+    weir = scene.proxy({"name": "one", "address": serve(scene, "one")}, {"name": "two", "address": serve(scene, "two"), "weight": 3})
+    where = "/api/v1/pools/web/servers/two"
+    said = json.loads(ask(weir, "PATCH", where + "?dry_run=true", {"admin": "drain"}).body)
+    assert said["dry_run"] and not said["is_same"] and said["available"] == 1 and not said["panic"]
+    assert said["changed"] == [{"key": "admin", "before": "enabled", "after": "drain"}]
+    assert said["shares"] == [{"server": "one", "before": 25, "after": 100}, {"server": "two", "before": 75, "after": 0}]
+    said = json.loads(ask(weir, "PATCH", where + "?dry_run=true", {"weight": 1}).body)
+    assert said["changed"] == [{"key": "weight", "before": "3", "after": "1"}] and said["shares"][0]["after"] == 50
+    assert json.loads(ask(weir, "PATCH", where + "?dry_run=true", {"weight": 3}).body)["is_same"]
+    both = json.loads(ask(weir, "PATCH", "/api/v1/pools/web/servers/one?dry_run=true", {"admin": "maintenance", "weight": 0}).body)
+    assert {key["key"] for key in both["changed"]} == {"admin", "weight"} and both["available"] == 1
+    ask(weir, "PATCH", where + "?dry_run=maybe", {"weight": 1}, status=400)
+    ask(weir, "PATCH", where + "?dry_run=true", {"wieght": 1}, status=400)
+    assert {s["name"]: (s["admin"], s["weight"]) for s in weir.get("/api/v1/pools/web/servers")["servers"]} == {
+        "one": ("enabled", 1), "two": ("enabled", 3)}
+    assert not weir.get("/api/v1/events?name=server_changed")["events"]
+    ask(weir, "PATCH", where + "?dry_run=false", {"admin": "drain"})
+    assert weir.servers()["two"]["admin"] == "drain"
+
+
 def test_what_is_wrong_is_said_by_the_key_that_was_sent(weir):
     before = config(weir)
 
     def errors(method, path, body):
         response = ask(weir, method, path, body, status=400)
         assert response.get("Content-Type") == "application/problem+json"
-        return json.loads(response.body)["errors"]
+        said = json.loads(response.body)
+        assert (said["type"], said["title"], said["status"]) == ("about:blank", "Bad Request", 400)
+        return said["errors"]
 
     error, = errors("PUT", POOLS + "/new", {"servers": [{"address": "127.0.0.1:1", "wieght": 3}]})
     assert error["pointer"] == "#/servers/0/wieght" and "weight" in error["remedy"] + error["detail"]
@@ -237,7 +358,7 @@ def test_without_a_folder_changes_have_a_bound_until_the_file_is_read_again(scen
     weir = scene.proxy({"name": "one", "address": serve(scene, "one")})
     for number in range(1, 65):
         ask(weir, "PATCH", POOLS + "/web", {"idle_connections": number})
-    refused = ask(weir, "PATCH", POOLS + "/web", {"idle_connections": 65}, status=503)
+    refused = ask(weir, "PATCH", POOLS + "/web", {"idle_connections": 65}, status=409)
     assert "64 changes of the file" in json.loads(refused.body)["detail"]
     assert config(weir)["pools"]["web"]["idle_connections"] == 64
     ask(weir, "POST", "/api/v1/reload")
@@ -277,4 +398,4 @@ def test_the_manuals_examples_work(weir):
         done = subprocess.run(["bash", "-c", lines[0] + "\n" + line.replace("curl ", "curl -sS --fail-with-body ", 1)],
                               capture_output=True, text=True)
         assert done.returncode == 0, f"{line}: {done.stdout} {done.stderr}"
-    assert {**config(weir), "gate": None} == {**before, "gate": None} and len(lines) == 11
+    assert {**config(weir), "gate": None} == {**before, "gate": None} and len(lines) == 12

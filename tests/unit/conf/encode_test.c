@@ -169,6 +169,62 @@ static void an_object_is_written_by_its_rows_and_reads_back(void **state)
     free(text);
 }
 
+/* What the path leads to, its steps parted by spaces; NULL: nothing. */
+static char *part_of(const struct sample_conf *conf, const char *path)
+{
+    struct slice steps[8];
+    uint32_t count = 0;
+    for (const char *at = path; *at && count < 8; at += *at == ' ') {
+        size_t len = strcspn(at, " ");
+        steps[count++] = (struct slice){ at, len };
+        at += len;
+    }
+    struct json j;
+    json_init(&j, 1 << 20, false);
+    bool is_there = conf_encode_part(&sample_type, conf, steps, count, &j);
+    char *text = is_there ? json_take(&j, NULL) : NULL;
+    json_fini(&j);
+    return text;
+}
+
+static void a_part_is_written_alone(void **state)
+{
+    (void)state;
+    struct sample_conf conf;
+    static const char *const cases[][2] = {
+        { "pools web servers", "[{\"name\":\"big\",\"address\":\"10.0.0.2:80\",\"weight\":3}]" },
+        { "pools web servers big", "{\"name\":\"big\",\"address\":\"10.0.0.2:80\",\"weight\":3}" },
+        { "pools web secret", "\"***\"" },
+        { "pools web timeouts connect", "\"5s\"" },
+        { "listeners :18999 trust", "[\"10.0.0.0/8\"]" },
+        { "listeners :18999 trust 10.0.0.0/8", "\"10.0.0.0/8\"" },
+        { "pools api", NULL },
+        { "pools web servers small", NULL },
+        { "pools web retry", NULL },
+        { "pools web secret x", NULL },
+        { "pools web balance method", NULL },
+        { "listeners :18999 trust 10.0.0.0/8 x", NULL },
+        { "nothing", NULL },
+        { "", NULL },
+    };
+    read_yaml("listeners: [{bind: \":18999\", pool: web, trust: [10.0.0.0/8]}]\n"
+              "pools: {web: {servers: [{name: big, address: \"10.0.0.2:80\", weight: 3}], secret: x}}\n");
+    assert_int_equal(conf_decode(&tree, &sample_type, &conf, arena, &faults), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char *text = part_of(&conf, cases[i][0]);
+        if (cases[i][1])
+            assert_string_equal(text ? text : "nothing", cases[i][1]);
+        else if (text)
+            fail_msg("%s: %s", cases[i][0], text);
+        free(text);
+    }
+    char *pool = part_of(&conf, "pools web"), *all = part_of(&conf, "pools");
+    assert_ptr_equal(strstr(pool, "{\"name\":\"web\",\"balance\":\"round_robin\","), pool);
+    assert_ptr_equal(strstr(all, "{\"web\":{\"balance\":\"round_robin\","), all);
+    free(pool);
+    free(all);
+}
+
 static void what_was_never_set_is_left_out(void **state)
 {
     (void)state;
@@ -186,6 +242,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_object_is_written_by_its_rows_and_reads_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_part_is_written_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_never_set_is_left_out, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

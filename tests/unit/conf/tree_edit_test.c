@@ -46,12 +46,28 @@ static const struct conf_field pool_fields[] = {
 static const struct conf_type pool_type = { .name = "pool",
                                             .size = sizeof(struct pool),
                                             .fields = pool_fields };
+struct pair {
+    const char *cert, *key;
+    struct conf_items hosts;
+};
+static const struct conf_field pair_fields[] = {
+    { "cert", CONF_STRING(struct pair, cert) },
+    { "key", CONF_STRING(struct pair, key) },
+    { "hosts", CONF_STRINGS(struct pair, hosts), .flags = CONF_OR_ONE },
+    { 0 },
+};
+static const struct conf_type pair_type = { .name = "pair",
+                                            .size = sizeof(struct pair),
+                                            .fields = pair_fields,
+                                            .name_from = "cert",
+                                            .or_name_from = "hosts" };
 struct root {
-    struct conf_items pools;
+    struct conf_items pools, pairs;
     struct gate *gate;
 };
 static const struct conf_field root_fields[] = {
     { "pools", CONF_MAP(struct root, pools, &pool_type) },
+    { "pairs", CONF_LIST(struct root, pairs, &pair_type) },
     { "gate", CONF_OPTIONAL(struct root, gate, &gate_type) },
     { 0 },
 };
@@ -133,6 +149,30 @@ static void an_element_keeps_its_name_and_place(void **state)
     assert_non_null(strstr(err.text, "\"other\""));
     assert_string_equal(edited(source, EDIT("put", "[\"pools\", \"web\"]", "{\"name\": \"web\"}")),
                         "{pools:{web:{}}}");
+}
+
+static void an_element_without_a_name_goes_by_another_key(void **state)
+{
+    (void)state;
+    static const char pairs[] = "pairs: [{cert: /a, key: /k}, {hosts: [x.org, y.org]}, {hosts: z.org}]";
+    assert_string_equal(edited(pairs, EDIT("merge", "[\"pairs\", \"/a\"]", "{\"key\": \"/l\"}")),
+                        "{pairs:[{cert:/a key:/l} {hosts:[x.org y.org]} {hosts:z.org}]}");
+    assert_string_equal(edited(pairs, REMOVE("[\"pairs\", \"x.org\"]")),
+                        "{pairs:[{cert:/a key:/k} {hosts:z.org}]}");
+    assert_string_equal(edited(pairs, REMOVE("[\"pairs\", \"z.org\"]")),
+                        "{pairs:[{cert:/a key:/k} {hosts:[x.org y.org]}]}");
+    assert_string_equal(edited("{}", EDIT("create", "[\"pairs\", \"/b\"]", "{\"cert\": \"/b\"}")),
+                        "{pairs:[{cert:/b}]}");
+    edited(pairs, REMOVE("[\"pairs\", \"y.org\"]"));
+    assert_int_equal(result.fate, CONF_EDIT_ABSENT);
+    edited(pairs, EDIT("put", "[\"pairs\", \"/a\"]", "{\"cert\": \"/b\", \"key\": \"/k\"}"));
+    assert_int_equal(result.fate, CONF_EDIT_UNFIT);
+    assert_string_equal(err.text,
+                        "The path says \"/a\", but what would be there is \"/b\" by its `cert`: add "
+                        "the one and take the other out.");
+    edited(pairs, EDIT("put", "[\"pairs\", \"/a\"]", "{\"key\": \"/k\"}"));
+    assert_int_equal(result.fate, CONF_EDIT_UNFIT);
+    assert_string_equal(err.text, "A pair needs its `cert`, by which the path goes.");
 }
 
 static void a_merge_is_that_of_rfc_7396(void **state)
@@ -234,6 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_object_is_made_of_nothing_where_there_is_none),
         cmocka_unit_test(an_element_keeps_its_name_and_place),
+        cmocka_unit_test(an_element_without_a_name_goes_by_another_key),
         cmocka_unit_test(a_merge_is_that_of_rfc_7396),
         cmocka_unit_test(what_is_removed_is_gone),
         cmocka_unit_test(what_does_not_fit_is_said),

@@ -1,7 +1,10 @@
 #include "pool/pool.h"
 
+#include <stdlib.h>
+
 #include "balance/hash.h"
 #include "crew.h"
+#include "pool/membership.h"
 
 static bool is_in(const struct peer_set *set, const struct server *s)
 {
@@ -43,6 +46,31 @@ static void a_pool_starts_as_the_configuration_says(void **state)
     assert_false(p->current->is_panic);
     assert_int_equal(p->current->weights[1], 5);
     assert_int_equal(p->roster->places[2].server->peer.cap, 7);
+    crew_stop(&c);
+}
+
+static void what_the_operator_would_say_is_foreseen_and_changes_nothing(void **state)
+{
+    (void)state;
+    struct crew c;
+    bool is_panic = true;
+    crew_init(&c, "random", 3);
+    crew_start(&c, 1);
+    const struct pool *p = c.pool;
+    const struct peer_set *before = p->current;
+    const struct server *s = p->roster->places[1].server;
+    struct membership *drained = pool_foresee(p, s, &(struct pool_word){ SERVER_DRAIN, 1 }, &is_panic);
+    assert_non_null(drained);
+    assert_false(is_panic);
+    assert_true(drained[1].is_out && !drained[0].is_out && !drained[2].is_out);
+    assert_int_equal(drained[0].weight, drained[2].weight);
+    struct membership *heavy = pool_foresee(p, s, &(struct pool_word){ SERVER_ENABLED, 7 }, &is_panic);
+    assert_non_null(heavy);
+    assert_int_equal(heavy[1].weight, 7);
+    assert_ptr_equal(p->current, before);
+    assert_true(server_is_enabled(s) && atomic_load(&s->weight) == 1 && s->set_weight == 1);
+    free(drained);
+    free(heavy);
     crew_stop(&c);
 }
 
@@ -561,6 +589,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pool_starts_as_the_configuration_says),
+        cmocka_unit_test(what_the_operator_would_say_is_foreseen_and_changes_nothing),
         cmocka_unit_test(only_usable_servers_are_in_the_set),
         cmocka_unit_test(if_all_are_ejected_all_that_are_enabled_may_be_picked),
         cmocka_unit_test(in_a_pool_without_enabled_servers_no_method_picks_any),
