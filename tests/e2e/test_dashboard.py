@@ -75,7 +75,7 @@ def test_files_are_packed_named_and_small(scene):
         assert (known.status, known.body) == (304, b"")
         assert page(weir, path, ("If-None-Match", '"other"')).status == 200
         size += len(packed.body)
-    assert size < 20000  # docs/dashboard.md
+    assert size < 24000  # docs/dashboard.md
     assert page(weir, "/ui/nothing.js").status == 404
     assert re.search(r"https?://(?!www\.w3\.org/2000/svg)", page(weir, "/ui/dash.js").text) is None
 

@@ -1,4 +1,4 @@
-// Views that are a table or two of what the API lists: splits, logs, certificates, generations of the configuration.
+// Views that are a table or two of what the API lists: splits, events, certificates, profiles.
 
 function splitsView() {
   const range = (estimate, show) => estimate && Words.known(estimate.value)
@@ -88,56 +88,6 @@ function eventsView(place) {
   };
 }
 
-function logsView(place) {
-  let source = place.query.source ?? "";
-  const table = new Dom.Table("Logs that are watched", [
-    { title: "Source", show(cell, row) {
-      const link = cell.firstChild ?? cell.appendChild(element("a"));
-      Dom.setText(link, Words.name(row.name));
-      link.href = Place.link("logs", { source: row.name });
-    } },
-    { title: "Path", kind: "words", show: Dom.text(row => Words.name(row.path)) },
-    { title: "Records", kind: "number", show: Dom.text(row => Format.count(row.records)) },
-    { title: "Errors", kind: "number", show: Dom.text(row => Words.share(row.errors, row.records)) },
-    { title: "Malformed", kind: "number", show: Dom.text(row => Format.count(row.malformed)) },
-    { title: "Behind", kind: "number", show: Dom.text(row => row.lag_bytes ? `${Format.value(row.lag_bytes, "bytes")}, ${row.lag_seconds.toFixed(1)} s` : "–") },
-  ], "The configuration watches no logs.");
-  const tops = ["client", "path"].map(by => ({ by, table: new Dom.Table(`The most frequent by ${by}, of the last hour`, [
-    { title: by === "client" ? "Client" : "Path", show: Dom.text(row => Words.name(row.key)) },
-    { title: "Records", kind: "number", show: Dom.text(row => Format.count(row.count)) },
-  ], "Nothing was seen within the hour.") }));
-  const rules = new Dom.Table("Rules", [
-    { title: "Rule", show: Dom.text(row => Words.name(row.name)) },
-    { title: "When", kind: "words", show: Dom.text(row => Words.name(row.when)) },
-    { title: "Log", show: Dom.text(row => Words.name(row.source ?? "each")) },
-    { title: "Lasts", show: Dom.text(row => Words.name(row.lasts)) },
-  ], "There are no rules.");
-  const denials = new Dom.Table("Who is denied", [
-    { title: "Who", show: Dom.text(row => Words.name(row.who)) },
-    { title: "Rule", show: Dom.text(row => Words.name(row.rule)) },
-    { title: "Until", show: Dom.text(row => Words.name(row.until)) },
-  ], "Nobody is denied by a rule.");
-  const parts = [table, ...tops.map(top => top.table), rules, denials];
-  return {
-    title: "Logs", every: 3000, element: element("div", {}, ...parts.map(part => part.element)),
-    async load() {
-      const [logs, rules, denials] = await Promise.all([Api.get("/api/v1/logs"), Api.get("/api/v1/rules"), Api.get("/api/v1/denials")]);
-      const chosen = logs.sources.find(row => row.name === source) ?? logs.sources[0];
-      const tops = chosen ? await Promise.all(["client", "path"].map(by => Api.get(`/api/v1/logs/${Api.part(chosen.name)}/top`, { by, window: "1h", n: 10 }))) : [];
-      return { logs, rules, denials, tops };
-    },
-    async update(answer) {
-      await table.update(answer.logs.sources, row => row.name);
-      tops.forEach((top, number) => {
-        top.table.element.hidden = !answer.tops.length;
-        top.table.update(answer.tops[number]?.top ?? [], row => row.key);
-      });
-      rules.update(answer.rules.rules, row => row.name);
-      denials.update(answer.denials.denials, row => String(row.id));
-    },
-  };
-}
-
 function certificatesView() {
   const table = new Dom.Table("Certificates that are served", [
     { title: "Names", kind: "words", show: Dom.text(row => row.names.map(Words.name).join(", ") || "–") },
@@ -153,42 +103,6 @@ function certificatesView() {
   ], "No listener speaks TLS.");
   return { title: "Certificates", every: 10000, element: table.element, load: () => Api.get("/api/v1/certificates"),
     update: ({ certificates }) => table.update(certificates, row => `${row.cert} ${row.serial}`) };
-}
-
-function configurationView(place) {
-  const text = element("pre", { tabIndex: 0 });
-  text.setAttribute("aria-label", "The configuration in force");
-  const table = new Dom.Table("Generations that are kept", [
-    { title: "Generation", show: Dom.text(row => `${row.generation}${row.in_force ? " (in force)" : ""}`) },
-    { title: "Since", show: Dom.text(row => Words.name(row.at)) },
-    { title: "By", show: Dom.text(row => Words.name(row.by)) },
-    { title: "Actions", needs: "admin", make(cell) {
-      const button = element("button", { type: "button", textContent: "Roll back" });
-      button.addEventListener("click", () => Message.attempt(async () => {
-        const { generation } = cell.parentElement.row;
-        await Api.call("POST", "/api/v1/config/rollback", { generation });
-        Message.say(`The configuration of generation ${generation} is in force again.`);
-        place.reload();
-      }));
-      cell.append(button);
-    }, show(cell, row) {
-      cell.firstChild.disabled = row.in_force;
-      cell.firstChild.setAttribute("aria-label", `Roll back to generation ${row.generation}`);
-    } },
-  ], "No earlier configurations are kept: that takes state: in the configuration.");
-  return {
-    title: "Configuration", every: 5000, element: element("div", {}, table.element, element("h2", { textContent: "In force" }), element("div", { className: "scroll" }, text)),
-    async load() {
-      const [generations, config] = await Promise.all([
-        Api.get("/api/v1/config/generations").catch(problem => { if (!problem.status) throw problem; return { generations: [] }; }),
-        Api.get("/api/v1/config")]);
-      return { generations, config };
-    },
-    async update({ generations, config }) {
-      await table.update(generations.generations, row => row.generation);
-      Dom.setText(text, JSON.stringify(config, null, 2));
-    },
-  };
 }
 
 // Where weir itself spends time and memory: flame graphs are pages of their own, and what leaks stands here.
