@@ -96,7 +96,7 @@ static void print_row(const struct proxy *p, const struct source *s, const struc
         .pools = { room->pools, find_pools(room, p, s) },
         .addresses = { room->addresses, s->count },
         .answered_ms = ms_since(s->fresh.good_ms, now_ms),
-        .stale_ms = ms_since(s->fresh.stale_since_ms, now_ms),
+        .stale_ms = ms_since(s->fresh.doubtful_since_ms, now_ms),
         .reason = s->reason[0] ? s->reason : NULL,
         .next_ms = is_due && s->timer.deadline_ms > now_ms ? s->timer.deadline_ms - now_ms : SHAPE_NULL,
         .cut = s->is_cut,

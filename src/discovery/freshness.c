@@ -21,12 +21,14 @@ enum freshness_verdict freshness_judge(struct freshness *f, enum source_result r
     f->has_answered = true;
     f->failures++;
     if (!f->stale_since_ms) f->stale_since_ms = now_ms;
+    if (!f->doubtful_since_ms) f->doubtful_since_ms = now_ms;
     *next_ms = retry_ms(f->failures);
     if (result == SOURCE_FAILED) return FRESHNESS_KEEP;
     if (!f->empty_since_ms) f->empty_since_ms = now_ms;
     uint64_t since_ms = now_ms - f->empty_since_ms;
     if (since_ms >= empty_after_ms) {
         f->has_found = false;
+        f->doubtful_since_ms = 0;
         return FRESHNESS_DROP;
     }
     if (empty_after_ms - since_ms < *next_ms) *next_ms = empty_after_ms - since_ms;

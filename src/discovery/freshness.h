@@ -24,6 +24,9 @@ struct freshness {
     uint64_t good_ms;        /* when that came; 0: it never did */
     uint64_t stale_since_ms; /* since when answers are no good; 0: the latest was */
     uint64_t
+        doubtful_since_ms; /* since when what is known may be wrong; 0: it is backed by the latest answer, which may be that
+                                   there is nobody, once that is believed */
+    uint64_t
         empty_since_ms; /* since when it is said that there is nobody, failures in between aside; 0: it is not */
     uint32_t failures; /* answers on end that were no good, empty ones included */
 };

@@ -302,7 +302,7 @@ static double read_servers(void *source)
 static double read_stale(void *source)
 {
     const struct source *s = source;
-    uint64_t now_ms = loop_now_ms(s->all->options.loop), since_ms = s->fresh.stale_since_ms;
+    uint64_t now_ms = loop_now_ms(s->all->options.loop), since_ms = s->fresh.doubtful_since_ms;
     return since_ms ? (double)(now_ms - since_ms) / 1000 : 0;
 }
 
@@ -325,7 +325,8 @@ static void show(struct source *s)
                           labels, 2, read_servers, s);
     (void)metric_gauge_fn(m, "weir_source_stale_seconds",
                           "Since when what it leads to cannot be asked, so that what was known before is "
-                          "used; 0: the latest answer was a good one.",
+                          "used; 0: the latest answer was a good one, or that there is nobody, which is "
+                          "believed.",
                           labels, 2, read_stale, s);
     for (int i = 0; i < SOURCE_RESULTS; i++) {
         labels[2].value = results[i];

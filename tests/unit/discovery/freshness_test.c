@@ -15,7 +15,7 @@ struct step {
     enum source_result result;
     uint64_t holds_ms;
     enum freshness_verdict verdict;
-    uint64_t next_ms, stale_since_ms;
+    uint64_t next_ms, stale_since_ms, doubtful_since_ms;
 };
 
 static void go(const struct step *steps, size_t count)
@@ -28,6 +28,7 @@ static void go(const struct step *steps, size_t count)
                          s->verdict);
         assert_int_equal(next_ms, s->next_ms);
         assert_int_equal(f.stale_since_ms, s->stale_since_ms);
+        assert_int_equal(f.doubtful_since_ms, s->doubtful_since_ms);
         assert_true(f.has_answered);
     }
 }
@@ -38,9 +39,9 @@ static void a_good_answer_holds_for_its_time(void **state)
 {
     (void)state;
     static const struct step steps[] = {
-        { 1000, SOURCE_FOUND, 5000, FRESHNESS_TAKE, 5000, 0 },
-        { 6000, SOURCE_FOUND, 1000, FRESHNESS_TAKE, 1000, 0 },
-        { 7000, SOURCE_FOUND, 0, FRESHNESS_TAKE, 0, 0 },
+        { 1000, SOURCE_FOUND, 5000, FRESHNESS_TAKE, 5000, 0, 0 },
+        { 6000, SOURCE_FOUND, 1000, FRESHNESS_TAKE, 1000, 0, 0 },
+        { 7000, SOURCE_FOUND, 0, FRESHNESS_TAKE, 0, 0, 0 },
     };
     GO(steps);
 }
@@ -49,15 +50,15 @@ static void who_cannot_be_asked_takes_nothing_away_however_long_it_lasts(void **
 {
     (void)state;
     static const struct step steps[] = {
-        { 1000, SOURCE_FOUND, 5000, FRESHNESS_TAKE, 5000, 0 },
-        { 6000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 1000, 6000 },
-        { 7000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 2000, 6000 },
-        { 9000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 4000, 6000 },
-        { 13000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 8000, 6000 },
-        { 21000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 10000, 6000 },
-        { 86400000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 10000, 6000 },
-        { 86410000, SOURCE_FOUND, 5000, FRESHNESS_TAKE, 5000, 0 },
-        { 86415000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 1000, 86415000 },
+        { 1000, SOURCE_FOUND, 5000, FRESHNESS_TAKE, 5000, 0, 0 },
+        { 6000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 1000, 6000, 6000 },
+        { 7000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 2000, 6000, 6000 },
+        { 9000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 4000, 6000, 6000 },
+        { 13000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 8000, 6000, 6000 },
+        { 21000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 10000, 6000, 6000 },
+        { 86400000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 10000, 6000, 6000 },
+        { 86410000, SOURCE_FOUND, 5000, FRESHNESS_TAKE, 5000, 0, 0 },
+        { 86415000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 1000, 86415000, 86415000 },
     };
     GO(steps);
 }
@@ -66,15 +67,18 @@ static void that_there_is_nobody_is_believed_when_it_has_been_said_for_a_while(v
 {
     (void)state;
     static const struct step steps[] = {
-        { 1000, SOURCE_FOUND, 5000, FRESHNESS_TAKE, 5000, 0 },
-        { 6000, SOURCE_EMPTY, 0, FRESHNESS_KEEP, 1000, 6000 },
-        { 7000, SOURCE_EMPTY, 0, FRESHNESS_KEEP, 2000, 6000 },
-        { 9000, SOURCE_EMPTY, 0, FRESHNESS_KEEP, 4000, 6000 },
-        { 13000, SOURCE_EMPTY, 0, FRESHNESS_KEEP, 3000, 6000 }, /* not later than it may be believed */
-        { 16000, SOURCE_EMPTY, 0, FRESHNESS_DROP, 10000, 6000 },
-        { 26000, SOURCE_FOUND, 5000, FRESHNESS_TAKE, 5000, 0 },
-        { 31000, SOURCE_EMPTY, 0, FRESHNESS_KEEP, 1000, 31000 }, /* from the beginning */
-        { 32000, SOURCE_FOUND, 5000, FRESHNESS_TAKE, 5000, 0 },
+        { 1000, SOURCE_FOUND, 5000, FRESHNESS_TAKE, 5000, 0, 0 },
+        { 6000, SOURCE_EMPTY, 0, FRESHNESS_KEEP, 1000, 6000, 6000 },
+        { 7000, SOURCE_EMPTY, 0, FRESHNESS_KEEP, 2000, 6000, 6000 },
+        { 9000, SOURCE_EMPTY, 0, FRESHNESS_KEEP, 4000, 6000, 6000 },
+        { 13000, SOURCE_EMPTY, 0, FRESHNESS_KEEP, 3000, 6000, 6000 }, /* not later than it may be believed */
+        { 16000, SOURCE_EMPTY, 0, FRESHNESS_DROP, 10000, 6000, 0 },
+        { 26000, SOURCE_EMPTY, 0, FRESHNESS_DROP, 10000, 6000, 0 }, /* there is nobody, and no doubt of it */
+        { 36000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 10000, 6000, 36000 },
+        { 37000, SOURCE_EMPTY, 0, FRESHNESS_DROP, 10000, 6000, 0 },
+        { 38000, SOURCE_FOUND, 5000, FRESHNESS_TAKE, 5000, 0, 0 },
+        { 43000, SOURCE_EMPTY, 0, FRESHNESS_KEEP, 1000, 43000, 43000 }, /* from the beginning */
+        { 44000, SOURCE_FOUND, 5000, FRESHNESS_TAKE, 5000, 0, 0 },
     };
     GO(steps);
 }
@@ -83,11 +87,11 @@ static void no_answer_says_neither_that_there_is_nobody_nor_that_there_is_somebo
 {
     (void)state;
     static const struct step steps[] = {
-        { 1000, SOURCE_FOUND, 5000, FRESHNESS_TAKE, 5000, 0 },
-        { 6000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 1000, 6000 },
-        { 20000, SOURCE_EMPTY, 0, FRESHNESS_KEEP, 2000, 6000 },
-        { 22000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 4000, 6000 },
-        { 30000, SOURCE_EMPTY, 0, FRESHNESS_DROP, 8000, 6000 },
+        { 1000, SOURCE_FOUND, 5000, FRESHNESS_TAKE, 5000, 0, 0 },
+        { 6000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 1000, 6000, 6000 },
+        { 20000, SOURCE_EMPTY, 0, FRESHNESS_KEEP, 2000, 6000, 6000 },
+        { 22000, SOURCE_FAILED, 0, FRESHNESS_KEEP, 4000, 6000, 6000 },
+        { 30000, SOURCE_EMPTY, 0, FRESHNESS_DROP, 8000, 6000, 0 },
     };
     GO(steps);
 }
