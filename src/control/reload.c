@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "conf/arena.h"
@@ -118,6 +119,15 @@ static void on_worker_done(void *reader, const struct mail *m)
 {
     (void)reader;
     settle(m->object);
+}
+
+/* The file, not what was sent: from it weir starts next. */
+static void note_file(const struct question *q, bool is_applied)
+{
+    struct reload *r = q->reload;
+    if (q->ask.generation || q->ask.text.data || q->change || q->ask.is_dry || r->is_stopped) return;
+    r->is_file_applied = is_applied;
+    r->file_at_s = (int64_t)time(NULL);
 }
 
 /* It is answered, as soon as every worker goes by what it put in force; at once if that is nothing. */
@@ -260,7 +270,9 @@ static void go_on(struct question *q)
         has_answer = true;
     }
     if (!has_answer && !knows_names(q)) return;
-    if (!has_answer && apply(q)) {
+    bool is_applied = !has_answer && apply(q);
+    if (q->answer.status != 412 && q->answer.status != 503) note_file(q, is_applied);
+    if (is_applied) {
         write_etag(r, q->answer.etag);
         if (r->o.generations) {
             keep_file(q);
@@ -356,6 +368,16 @@ static double read_retiring(void *context)
     return ((const struct reload *)context)->o.proxy->retirement.count;
 }
 
+static double read_file_applied(void *context)
+{
+    return ((const struct reload *)context)->is_file_applied;
+}
+
+static double read_file_time(void *context)
+{
+    return (double)((const struct reload *)context)->file_at_s;
+}
+
 static double read_number(void *number)
 {
     return (double)*(const uint64_t *)number;
@@ -369,6 +391,12 @@ static void add_metrics(struct reload *r)
     metric_gauge_fn(m, "weir_config_retiring",
                     "Older configurations, listeners, pools and servers that are still in use.", NULL, 0,
                     read_retiring, r);
+    metric_gauge_fn(m, "weir_reload_applied",
+                    "1: the configuration's file came into force when it was last read, at the start or at a "
+                    "reload; 0: it was refused.",
+                    NULL, 0, read_file_applied, r);
+    metric_gauge_fn(m, "weir_reload_timestamp_seconds", "When that was, in seconds since 1970.", NULL, 0,
+                    read_file_time, r);
     const char *help = "Configurations that were taken while weir runs, or refused.";
     struct metric_label label = { "result", "applied" };
     metric_counter_fn(m, "weir_reloads_total", help, &label, 1, read_number, &r->applied);
@@ -383,6 +411,8 @@ int reload_new(struct reload **out, const struct reload_options *o, struct err *
     r->reloader = (struct reloader){ ask, show, list, look, look_at };
     r->o = *o;
     r->started = o->config;
+    r->is_file_applied = true;
+    r->file_at_s = (int64_t)time(NULL);
     timer_init(&r->retire_timer, on_retire_look);
     list_init(&r->settling);
     add_metrics(r);

@@ -45,6 +45,22 @@ def tunnel_echo(connection):
 # Which configuration is in force
 
 
+def test_whether_the_file_is_in_force_is_a_gauge_with_its_time(scene):
+    weir = scene.proxy(scene.server())
+    started = weir.metric("weir_reload_timestamp_seconds")
+    assert weir.metric("weir_reload_applied") == 1 and started > 1.7e9
+    good = weir.config
+    weir.write_file({**good, "workers": "many"})
+    for query, expected in (("?dry_run=true", 1), ("", 0)):  # what is only asked decides nothing
+        assert weir.ask_admin("POST", "/api/v1/reload" + query).status == 400
+        assert weir.metric("weir_reload_applied") == expected
+    assert weir.metric("weir_reload_timestamp_seconds") >= started
+    weir.reload({**good, "gate": {"deny": ["192.0.2.0/24"]}})  # sent, not the file's: that would still be refused
+    assert weir.metric("weir_reload_applied") == 0
+    weir.reload(good, "signal")
+    weir.wait_metric(1, "weir_reload_applied")
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_the_next_request_goes_by_the_new_configuration(scene, way):
     one, two = echo_server(scene, "one"), echo_server(scene, "two")

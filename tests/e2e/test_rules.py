@@ -98,6 +98,7 @@ CASES = {
     "WeirCertificateRefused": counter('weir_tls_certificate_changes_total{result="refused"}'),
     "WeirCertificateOrderFailed": counter('weir_acme_orders_total{result="failed"}'),
     "WeirReloadRefused": counter('weir_reloads_total{result="refused"}'),
+    "WeirConfigurationFileRefused": one("weir_reload_applied", 0, 1),
     "WeirGateFileRefused": counter('weir_gate_file_changes_total{result="refused"}'),
     "WeirAuthFileRefused": counter('weir_auth_file_changes_total{result="refused"}'),
     "WeirAuthKeysUnreachable": one("weir_auth_key_sources_failing", 1, 0),
