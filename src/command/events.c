@@ -5,6 +5,7 @@
 #include <sysexits.h>
 
 #include "base/json.h"
+#include "base/number.h"
 #include "base/printable.h"
 #include "command/api_client.h"
 #include "command/document.h"
@@ -19,6 +20,7 @@ struct events_options {
     struct api_options api;
     const char *mark;
     bool is_follow, is_json;
+    uint64_t seen; /* id of the one that was shown last */
 };
 
 #define ROW(member) .offset = offsetof(struct events_options, member)
@@ -41,7 +43,8 @@ const struct syntax events_syntax = {
              "configurations,\n"
              "certificates, upgrades, who is denied, and what was noted by --mark, which the dashboard draws "
              "into its charts.\n"
-             "Weir keeps the latest 512. `report` says what has changed with one of them: requests, errors "
+             "Weir keeps the latest 512; of those before it says how many they were. `report` says what has "
+             "changed with one of them: requests, errors "
              "and latency "
              "of routes\n"
              "and servers before it and after it (docs/before-and-after.md). --json shows the ids.\n",
@@ -64,6 +67,21 @@ static void show(const struct conf_node *e)
     putchar('\n');
 }
 
+/* Ids have no gaps: those before the first are no longer kept, those in between did not come or were too long. */
+static void say_omitted(struct events_options *o, const struct conf_node *e)
+{
+    uint64_t id = 0;
+    if (!number_u64(slice_of(document_text(e, "id")), &id) || id <= o->seen) return;
+    uint64_t omitted = id - o->seen - 1;
+    o->seen = id;
+    if (!omitted) return;
+    if (o->is_json)
+        printf("{\"omitted\":%llu,\"before\":%llu}\n", (unsigned long long)omitted, (unsigned long long)id);
+    else
+        printf("(%llu before this %s not kept any more)\n", (unsigned long long)omitted,
+               omitted == 1 ? "is" : "are");
+}
+
 /* One line, like those that come. */
 static void show_json(const struct conf_node *e)
 {
@@ -76,18 +94,19 @@ static void show_json(const struct conf_node *e)
 
 static void on_event(void *context, const char *kind, struct slice data)
 {
-    const struct events_options *o = context;
+    struct events_options *o = context;
     struct conf_tree tree;
     (void)kind;
-    if (o->is_json) {
+    if (document_read(&tree, data, NULL) < 0) return;
+    say_omitted(o, tree.root);
+    if (o->is_json)
         printf("%.*s\n", SLICE_ARGS(data));
-    } else if (document_read(&tree, data, NULL) == 0) {
+    else
         show(tree.root);
-        conf_tree_free(&tree);
-    }
+    conf_tree_free(&tree);
 }
 
-static int print_list(const struct events_options *o, struct slice answer, struct err *err)
+static int print_list(struct events_options *o, struct slice answer, struct err *err)
 {
     struct conf_tree tree;
     if (document_read(&tree, answer, err) < 0) return EX_PROTOCOL;
@@ -96,12 +115,15 @@ static int print_list(const struct events_options *o, struct slice answer, struc
     uint32_t count = 0;
     for (const struct conf_node *n = events ? events->first_child : NULL; n && count < 512; n = n->next)
         rows[count++] = n;
-    while (count--) (o->is_json ? show_json : show)(rows[count]);
+    while (count--) {
+        if (!o->mark) say_omitted(o, rows[count]);
+        (o->is_json ? show_json : show)(rows[count]);
+    }
     conf_tree_free(&tree);
     return fflush(stdout) == EOF ? EX_IOERR : EX_OK;
 }
 
-static int ask(const struct events_options *o, const struct api_target *to, struct err *err)
+static int ask(struct events_options *o, const struct api_target *to, struct err *err)
 {
     struct json j;
     char *answer = NULL;

@@ -155,6 +155,20 @@ def test_the_command_notes_and_shows(scene):
     assert run_command("events", "--admin", admin, "--mark", "x" * 300).returncode == 65
 
 
+def test_what_is_no_longer_kept_is_said_by_its_number(scene):
+    weir = scene.proxy(scene.server())
+    admin = "%s:%d" % weir.admin_address
+    lines = [json.loads(line) for line in run_command("events", "--json", "--admin", admin).stdout.splitlines()]
+    assert [line["id"] for line in lines] == list(range(1, len(lines) + 1)) and not any("omitted" in line for line in lines)
+    for number in range(520):
+        mark(weir, f"n{number}")
+    lines = [json.loads(line) for line in run_command("events", "--json", "--admin", admin).stdout.splitlines()]
+    assert len(lines) == 513 and lines[0] == {"omitted": lines[1]["id"] - 1, "before": lines[1]["id"]} and lines[0]["omitted"] >= 8
+    assert "omitted" not in run_command("events", "--json", "--admin", admin, "--mark", "one more").stdout
+    shown = run_command("events", "--admin", admin).stdout.splitlines()
+    assert shown[0] == f"({lines[0]['omitted'] + 1} before this are not kept any more)" and len(shown) == 513
+
+
 class Follower:
     """`weir events --follow`, and what it has printed."""
 
