@@ -9,7 +9,7 @@ _weir()
     case "${COMP_WORDS[*]:1:2} " in
     'run '*) options='--help --config --listen --to --tcp --admin --user --workers' ;;
     'demo '*) options='--help' ;;
-    'check '*) options='--help --config --against-running --admin --token' ;;
+    'check '*) options='--help --config --against-running --json --admin --token' ;;
     'reload '*) options='--help --dry-run --json --config --admin --token' ;;
     'upgrade '*) options='--help --json --config --admin --token' ;;
     'config '*) options='--help --dry-run --json --config --admin --token' ;;

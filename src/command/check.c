@@ -4,6 +4,7 @@
 #include <sysexits.h>
 
 #include "command/check_names.h"
+#include "command/check_report.h"
 #include "command/reload_report.h"
 #include "control/config.h"
 #include "logs/source.h"
@@ -12,7 +13,7 @@
 struct check_options {
     const char *path;
     struct api_options api;
-    bool is_against_running;
+    bool is_against_running, is_json;
 };
 
 static const struct option_row options[] = {
@@ -20,6 +21,8 @@ static const struct option_row options[] = {
       .help = "the configuration" },
     { OPTION_FLAG, .name = "against-running", .offset = offsetof(struct check_options, is_against_running),
       .help = "say what it would change of a running weir; nothing changes there" },
+    { OPTION_FLAG, .name = "json", .offset = offsetof(struct check_options, is_json),
+      .help = "every mistake and warning as JSON, on stdout, for other programs" },
     { OPTION_TITLE, .help = "of which weir, unless the file says it:" },
     { OPTION_GROUP, .group = api_address_rows, .offset = offsetof(struct check_options, api) },
     { 0 },
@@ -27,19 +30,34 @@ static const struct option_row options[] = {
 
 const struct syntax check_syntax = {
     .command = "check",
-    .usage = "check [-c] FILE [--against-running]\n",
+    .usage = "check [-c] FILE [--against-running | --json]\n",
     .options = options,
     .notes =
         "Exit codes: 0 correct, 69 weir is not reached, 78 mistakes: each on stderr as "
         "file:line:column, with "
         "the line and\na remedy.\n"
         "What is correct and yet hardly meant is said there too, as a warning.\n"
+        "--json has file, line, column, key (a JSON Pointer), detail and remedy of each, and asks for no "
+        "name.\n"
         "Names and files in pools are asked for: what they lead to now is said, or why they cannot be asked, "
         "which is no\nmistake of the file.\n",
 };
 
-/* What the file leads to and does not say itself: nginx's configuration, for the format of a log. */
-static int check_logs(const struct config *config, const char *path)
+/* A mistake of a log source, by its name. */
+static void say_source(struct check_report *report, const char *path, const char *name, const char *text)
+{
+    char key[256];
+    if (!report) {
+        fprintf(stderr, "weir check: %s: log source \"%s\": %s\n", path, name, text);
+        return;
+    }
+    snprintf(key, sizeof(key), "/logs/sources/%s", name);
+    check_report_add(report, CHECK_MISTAKE, key, text);
+}
+
+/* What the file leads to and does not say itself: nginx's configuration, for the format of a log. `report`: NULL: mistakes go to
+ * stderr. */
+static int check_logs(const struct config *config, const char *path, struct check_report *report)
 {
     struct log_format *format = malloc(sizeof(*format));
     const struct source_conf *sources = config->logs ? config->logs->sources.data : NULL;
@@ -47,7 +65,7 @@ static int check_logs(const struct config *config, const char *path)
     for (uint32_t i = 0; code != EX_OSERR && sources && i < config->logs->sources.count; i++) {
         struct err err;
         if (source_find_format(&sources[i], format, &err) == 0) continue;
-        fprintf(stderr, "weir check: %s: log source \"%s\": %s\n", path, sources[i].name, err.text);
+        say_source(report, path, sources[i].name, err.text);
         code = EX_CONFIG;
     }
     free(format);
@@ -55,11 +73,39 @@ static int check_logs(const struct config *config, const char *path)
 }
 
 /* On another host than that where weir is to run this may be as it should be. */
-static void check_user(const struct config *config, const char *path)
+static void check_user(const struct config *config, const char *path, struct check_report *report)
 {
     struct err err;
-    if (config->user && privileges_look_for(config->user, &err) < 0)
+    if (!config->user || privileges_look_for(config->user, &err) == 0) return;
+    if (report)
+        check_report_add(report, CHECK_WARNING, "/user", err.text);
+    else
         fprintf(stderr, "%s: warning: %s\n", path, err.text);
+}
+
+static int check_as_json(const char *path)
+{
+    struct check_report report;
+    struct config *config = NULL;
+    struct err err = { "" };
+    char *faults = NULL;
+    check_report_init(&report, path);
+    const struct config_listener to = { check_report_faults, check_report_notes, &report };
+    int result = config_load_told(&config, path, &to, &faults, &err);
+    if (result < 0 && !report.counts[CHECK_MISTAKE])
+        check_report_add(&report, CHECK_MISTAKE, NULL,
+                         faults      ? faults
+                         : *err.text ? err.text
+                                     : CONFIG_NO_MEMORY);
+    int code = EX_OK;
+    if (result == 0) {
+        check_user(config, path, &report);
+        code = check_logs(config, path, &report);
+    }
+    int said = check_report_end(&report, config);
+    free(faults);
+    config_free(config);
+    return code == EX_OSERR ? code : said;
 }
 
 /* What weir would change, if it got the file as it is. */
@@ -93,6 +139,8 @@ static int parse_check(int argc, char **argv, struct check_options *o)
     code = options_too_many(&check_syntax, &words, is_word);
     if (code != EX_OK) return code;
     if (!o->path) return options_fault(&check_syntax, "which file?");
+    if (o->is_json && o->is_against_running)
+        return options_fault(&check_syntax, "--json and --against-running are two questions");
     if (!o->is_against_running && (o->api.admin || o->api.token))
         return options_fault(&check_syntax, "%s says which weir --against-running asks",
                              o->api.admin ? "--admin" : "--token");
@@ -106,12 +154,13 @@ int check_command(int argc, char **argv)
     struct config_notes notes;
     int code = parse_check(argc, argv, &o);
     if (code != EX_OK) return code < 0 ? EX_OK : code;
+    if (o.is_json) return check_as_json(o.path);
     code = config_load_noted_or_say(&config, o.path, "check", &notes);
     if (code != EX_OK) return code;
     if (notes.text) fputs(notes.text, stderr);
     config_notes_free(&notes);
-    check_user(config, o.path);
-    code = check_logs(config, o.path);
+    check_user(config, o.path, NULL);
+    code = check_logs(config, o.path, NULL);
     if (code == EX_OK)
         printf("%s is correct: %u listener%s, %u pool%s\n", o.path, config->proxy.listeners.count,
                config->proxy.listeners.count == 1 ? "" : "s", config->proxy.pools.count,

@@ -193,7 +193,8 @@ static int parse(struct config **out, const char *name, struct slice text, struc
     bool is_changed = false;
     if (!faults) return say_no_memory(r);
     struct conf_faults *notes = faults + 1;
-    if (r->notes) faults->notes = notes;
+    bool hears_notes = r->listener && r->listener->on_notes;
+    if (r->notes || hears_notes) faults->notes = notes;
     notes->kind = "warning";
     int result = config_read_tree(&tree, name, text, faults);
     if (r->is_for_admin) keep_admin_alone(&tree);
@@ -212,6 +213,7 @@ static int parse(struct config **out, const char *name, struct slice text, struc
         r->faults = conf_faults_print(faults, &tree, false);
     if (result < 0 && !is_changed && !r->faults && !r->listener) say_no_memory(r);
     if (result == 0 && r->notes) take_notes(r->notes, notes, &tree);
+    if (result == 0 && hears_notes) r->listener->on_notes(r->listener->context, notes, &tree);
     conf_tree_free(&tree);
     free(faults);
     return result;
@@ -275,6 +277,13 @@ static int load(struct config **out, const char *path, struct reading *r, char *
 int config_load(struct config **out, const char *path, char **faults, struct err *err)
 {
     struct reading r = { .err = err };
+    return load(out, path, &r, faults);
+}
+
+int config_load_told(struct config **out, const char *path, const struct config_listener *to, char **faults,
+                     struct err *err)
+{
+    struct reading r = { .err = err, .listener = to };
     return load(out, path, &r, faults);
 }
 

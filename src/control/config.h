@@ -42,11 +42,17 @@ MUST_CHECK int config_parse(struct config **out, const char *name, struct slice 
 /* What tells of every mistake, with the tree that it is in. */
 struct config_listener {
     void (*on_faults)(void *context, const struct conf_faults *faults, const struct conf_tree *tree);
+    /* Likewise what is correct and yet hardly meant; NULL: not asked for. */
+    void (*on_notes)(void *context, const struct conf_faults *notes, const struct conf_tree *tree);
     void *context;
 };
 /* Likewise for who wants mistakes in another form: *faults is not set, `to` is called instead. */
 MUST_CHECK int config_parse_told(struct config **out, const char *name, struct slice text,
                                  const struct config_listener *to);
+/* The same of a file. -1 without a call of `to`: *faults is text about its `include:` (allocated, the caller's), or err says why it
+ * could not be read. */
+MUST_CHECK int config_load_told(struct config **out, const char *path, const struct config_listener *to,
+                                char **faults, struct err *err);
 struct config_notes;
 /* config_parse() with notes, as config_load_noted(); NULL: not asked for. */
 MUST_CHECK int config_parse_noted(struct config **out, const char *name, struct slice text,

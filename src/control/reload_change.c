@@ -116,7 +116,7 @@ static int make(struct reload_change *c, const char *name, struct slice text, ui
                 struct config **out, char **made, size_t *made_len, char **faults, struct err *err)
 {
     struct told told = { c, faults };
-    const struct config_listener listener = { on_faults, &told };
+    const struct config_listener listener = { .on_faults = on_faults, .context = &told };
     if (config_edit(name, text, (const char *const *)c->texts, count, &c->result, made, made_len, faults,
                     err) < 0)
         return -1;

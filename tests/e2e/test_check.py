@@ -1,6 +1,7 @@
 """Mistakes in the configuration: each is named with its place, the line, a caret under it, and a remedy.
 
 In the texts below a « stands before the place that the message must name."""
+import json
 import re
 
 import pytest
@@ -404,3 +405,48 @@ def test_a_start_says_what_is_hardly_meant(scene):
     weir = scene.proxy(scene.server(), listener={"trust": ["0.0.0.0/0"]})
     events = weir.events("config_doubtful")
     assert [event["level"] for event in events] == ["warn"] and "0.0.0.0/0" in events[0]["note"]
+
+
+def check_json(path):
+    done = run_command("check", "--json", str(path))
+    assert done.stderr == ""
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_programs_are_told_every_mistake_with_its_key(tmp_path):
+    path = tmp_path / "weir.yaml"
+    path.write_text(GOOD + "    wieght: 3\nworkers: many\n")
+    code, said = check_json(path)
+    assert code == CONFIG and not said["is_correct"] and said["warnings"] == [] and said["omitted"] == 0 and "pools" not in said
+    first, second = said["mistakes"]
+    assert (first["file"], first["line"], first["column"], first["key"]) == (str(path), 8, 5, "/pools/web/wieght")
+    assert first["detail"].startswith('unknown key "wieght"') and "remedy" in first
+    assert (second["line"], second["key"]) == (9, "/workers")
+
+
+def test_programs_are_told_that_all_is_right_and_what_is_hardly_meant(tmp_path):
+    path = tmp_path / "weir.yaml"
+    path.write_text(GOOD)
+    code, said = check_json(path)
+    assert code == 0 and said == {"file": str(path), "is_correct": True, "mistakes": [], "warnings": [], "omitted": 0, "listeners": 1, "pools": 1}
+    path.write_text(GOOD + "  spare: {servers: [\"127.0.0.1:1\"]}\nuser: nobody-of-that-name\n")
+    code, said = check_json(path)
+    assert code == 0 and said["is_correct"] and said["pools"] == 2
+    by_key = {warning["key"]: warning for warning in said["warnings"]}
+    assert by_key["/pools/spare"]["line"] == 8 and "nobody-of-that-name" in by_key["/user"]["detail"]
+
+
+def test_programs_are_told_of_files_that_are_missing_included_or_led_to(tmp_path):
+    code, said = check_json(tmp_path / "none.yaml")
+    mistake, = said["mistakes"]
+    assert code == CONFIG and "No such file" in mistake["detail"] and "line" not in mistake
+    path, part = tmp_path / "weir.yaml", tmp_path / "part.yaml"
+    path.write_text("include: part.yaml\n" + GOOD)
+    part.write_text("pools:\n  more: {servers: [\"127.0.0.1:1\"], idle: 3}\n")
+    code, said = check_json(path)
+    mistake, = said["mistakes"]
+    assert code == CONFIG and mistake["file"].endswith("part.yaml") and (mistake["line"], mistake["key"]) == (2, "/pools/more/idle")
+    path.write_text(GOOD + f"logs: {{sources: {{edge: {{path: /var/log/x.log, format: {{nginx_conf: {tmp_path}/none.conf}}}}}}}}\n")
+    code, said = check_json(path)
+    assert code == CONFIG and not said["is_correct"] and said["mistakes"][0]["key"] == "/logs/sources/edge"
+    assert run_command("check", "--json", "--against-running", str(path)).returncode == 64
