@@ -284,6 +284,24 @@ def test_syslog_by_udp_and_by_a_unix_socket(scene, tmp_path):
     eventually(lambda: figures(weir, "udp")["foreign"] == 1, "what is no syslog is counted")
 
 
+@pytest.mark.parametrize("form", ["combined", "json"])
+def test_a_weir_watches_what_another_sends(scene, form):
+    port = reserve_port()
+    watching = scene.weir(make_config([scene.server()], logs={"sources": {"far": {"syslog": f"127.0.0.1:{port}", "format": form}}}))
+    eventually(lambda: figures(watching, "far")["files"], "the socket")
+    watching.baseline = (watching.live(), watching.count_fds())
+    sending = scene.weir(make_config([scene.server()], access_log={"syslog": f"127.0.0.1:{port}", "format": form}))
+    client = scene.client(sending)
+    for _ in range(20):
+        assert client.ask("GET", "/a?b=%22").status == 200
+    client.close()
+    eventually(lambda: figures(watching, "far")["records"] == 20, lambda: f"20 records: {figures(watching, 'far')}")
+    assert figures(watching, "far")["foreign"] == figures(watching, "far")["malformed"] == 0
+    found = watching.get("/api/v1/logs/far/summary")["figures"]
+    assert found["statuses"] == {"200": 20}
+    assert [row["key"] for row in found["top"]["path"]] == ["/a"]
+
+
 def test_the_format_is_read_out_of_nginx_conf(scene, tmp_path):
     conf, log = tmp_path / "nginx.conf", str(tmp_path / "tight.log")
     (tmp_path / "formats.conf").write_text(
