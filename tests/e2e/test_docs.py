@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tls import Pki
-from weir import ROOT, run_command
+from weir import ROOT, described_messages, run_command
 
 PAGES = ["README.md"] + sorted(os.path.relpath(path, ROOT) for path in glob.glob(os.path.join(ROOT, "docs", "*.md")))
 BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -88,3 +88,28 @@ def test_the_access_logs_page_has_every_variable_and_every_key():
     pairs = re.findall(r'"(\w+)":"?(\$\w+)', line)
     assert len(pairs) > 30
     assert re.findall(r"^\| `(\w+)` \| `(\$\w+)` \|$", page, re.MULTILINE) == pairs
+
+
+def sources():
+    texts = []
+    for path in glob.glob(os.path.join(ROOT, "src", "**", "*.c"), recursive=True):
+        with open(path) as file:
+            texts.append(file.read())
+    return texts
+
+
+def test_every_message_is_described_and_none_that_is_not():
+    """Names that come out of tables are held against the page by what every weir of every test has said (weir.py)."""
+    described, texts = described_messages(), sources()
+    said = {name for text in texts for name in re.findall(r'\blog_event\((?:[^;"]|"[a-z_]+" : )*?"([a-z_]+)",', text)}
+    assert len(said) > 100
+    assert not said - set(described)
+    assert not [name for name in described if not any(f'"{name}"' in text for text in texts)]
+
+
+def test_which_messages_are_events_is_said():
+    with open(os.path.join(ROOT, "src", "base", "event_list.c")) as file:
+        names = re.search(r"names\[\] = \{(.*?)\};", file.read(), re.DOTALL)[1]
+    events = set(re.findall(r'"(\w+)"', names))
+    assert len(events) > 50
+    assert events == {name for name, is_event in described_messages().items() if is_event}

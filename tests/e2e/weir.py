@@ -96,6 +96,14 @@ class Successor:
             self.returncode = -signal.SIGKILL
 
 
+@functools.cache
+def described_messages():
+    """The names of weir's messages that docs/messages.md has, and whether each is an event as well."""
+    with open(os.path.join(ROOT, "docs", "messages.md")) as file:
+        rows = re.findall(r"^\| (`.*?) \| (.*?) \|", file.read(), re.MULTILINE)
+    return {name: "•" in level for names, level in rows for name in re.findall(r"`(\w+)`", names)}
+
+
 class Weir:
     """A running weir. `config` is a dict (written as a file), or None if `arguments` say it all."""
 
@@ -376,9 +384,11 @@ class Weir:
 
     def check_messages(self):
         assert not REPORT.search(self.log), self.log
+        described = described_messages()
         for line in self.lines:
             pairs = parse_line(line)
             assert pairs and "time" in pairs and "level" in pairs, f"not a message: {line}"
+            assert pairs["event"] in described, f"docs/messages.md does not know {pairs['event']}"
             assert pairs["level"] != "error" or pairs["event"] in self.expected_errors, line
 
     def check_no_bug(self):
