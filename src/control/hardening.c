@@ -67,8 +67,8 @@ int hardening_check(const struct config *c, struct err *err)
     for (uint32_t i = 0; i < p.count; i++) {
         if (landlock_may_write(p.items[i].path)) continue;
         return err_set(err,
-                       "%s: %.200s is in a folder of the system, where weir has given up writing at its "
-                       "start but for what it was "
+                       "%s: %.200s is in a folder of the system, or of the root itself and newer than weir's "
+                       "start: there weir has given up writing but for what it was "
                        "started with: restart weir, or choose a place outside (hardening: landlock)",
                        p.items[i].key, p.items[i].path);
     }

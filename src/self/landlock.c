@@ -19,6 +19,7 @@
 /* Version 1 (Linux 5.13 to 5.18) refuses every renaming from one folder to another. */
 #define VERSION_MIN 2
 #define VERSION_TRUNCATE 3
+#define LINKS_MAX 40u /* as the kernel follows, path_resolution(7) */
 
 #define CHANGE                                                                                        \
     (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE | \
@@ -105,17 +106,34 @@ static int allow_tops(const struct rules *r, struct err *err)
     DIR *root = opendir("/");
     if (!root) return err_set(err, "/ cannot be read: %s", strerror(errno));
     while ((d = readdir(root)))
-        if (d->d_name[0] != '.') allow_top(r, d);
+        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0) allow_top(r, d);
     closedir(root);
     return 0;
 }
 
-/* The nearest folder above `path`, or itself, that is there; "" where that is the root, of which all is a part. */
+/* Where the link `path` leads, in its place. False: it is none, or leads nowhere that can be said. */
+static bool follow(char path[PATH_MAX])
+{
+    char target[PATH_MAX];
+    ssize_t len = readlink(path, target, sizeof(target) - 1);
+    if (len <= 0) return false;
+    target[len] = 0;
+    char *slash = *target == '/' ? NULL : strrchr(path, '/');
+    size_t folder_len = slash ? (size_t)(slash - path) + 1 : 0;
+    if (folder_len + (size_t)len >= PATH_MAX) return false;
+    memcpy(path + folder_len, target, (size_t)len + 1);
+    return true;
+}
+
+/* The nearest folder above `path`, or itself, that is there; "" where that is the root, of which all is a part. What a link leads to
+ * that is not there yet is made where it leads. */
 static void find_nearest(const char *path, char out[PATH_MAX])
 {
     struct stat st;
+    unsigned links = 0;
     snprintf(out, PATH_MAX, "%s", path);
     while (*out && stat(out, &st) < 0) {
+        if (links++ < LINKS_MAX && follow(out)) continue;
         char *slash = strrchr(out, '/');
         if (!slash) {
             snprintf(out, PATH_MAX, "."); /* a name alone: where weir was started */
@@ -141,12 +159,20 @@ static char *find_folder(const char *path)
     return realpath(*nearest ? nearest : "/", NULL);
 }
 
+/* Where it is written, and where its name is, if that is a link to elsewhere: there it may be replaced. */
 static int allow_named(const struct rules *r, const char *path, struct err *err)
 {
-    char *real = find_folder(path);
-    bool is_root = real && strcmp(real, "/") == 0;
-    if (real && !is_root) allow(r, real, r->change);
-    free(real);
+    char *end = realpath(path, NULL);
+    char *folders[] = { find_folder(path), end ? find_folder(end) : NULL };
+    bool is_root = false;
+    for (unsigned i = 0; i < 2; i++) {
+        if (folders[i] && strcmp(folders[i], "/") == 0)
+            is_root = true;
+        else if (folders[i])
+            allow(r, folders[i], r->change);
+        free(folders[i]);
+    }
+    free(end);
     if (!is_root) return 0;
     return err_set(err,
                    "%.200s is in the root itself, of which every folder is a part: who may write there may "

@@ -130,6 +130,76 @@ static void what_is_named_may_be_written_also_in_a_folder_of_the_system(void **s
     assert_int_equal(in_own_process(name_a_place), 0);
 }
 
+/* The name in one folder, the file in another. */
+static int name_links(void)
+{
+    char target[160];
+    char link[160];
+    snprintf(target, sizeof(target), "%s/data/there", folder);
+    snprintf(link, sizeof(link), "%s/names/link", folder);
+    HOLDS(give_up(link) == 0);
+    HOLDS(landlock_may_write(link) && landlock_may_write(target));
+    HOLDS(!has_kernel_it() || !landlock_may_write(in_folder("other")));
+    int fd = open(link, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    HOLDS(fd >= 0 && close(fd) == 0);
+    HOLDS(unlink(target) == 0 && unlink(link) == 0); /* to be replaced */
+    return 0;
+}
+
+static int name_link_to_what_is_not_there(void)
+{
+    char link[160];
+    snprintf(link, sizeof(link), "%s/names/link", folder);
+    HOLDS(give_up(link) == 0);
+    int fd = open(link, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    HOLDS(fd >= 0 && close(fd) == 0);
+    return 0;
+}
+
+static void a_link_that_is_named_is_written_where_it_leads_to(void **state)
+{
+    char before[sizeof(folder)];
+    char target[160];
+    (void)state;
+    snprintf(before, sizeof(before), "%s", folder);
+    snprintf(folder, sizeof(folder), "/usr/local/weir-landlock-%d", (int)getpid());
+    bool is_made = mkdir(folder, 0700) == 0; /* only who is root may */
+    snprintf(target, sizeof(target), "%s/data/there", folder);
+    if (is_made) {
+        assert_int_equal(mkdir(in_folder("names"), 0700) + mkdir(in_folder("data"), 0700), 0);
+        assert_int_equal(symlink("../data/there", in_folder("names/link")), 0);
+        assert_int_equal(in_own_process(name_link_to_what_is_not_there), 0);
+        assert_int_equal(in_own_process(name_links), 0);
+        unlink(target);
+        unlink(in_folder("names/link"));
+        rmdir(in_folder("names"));
+        rmdir(in_folder("data"));
+        rmdir(folder);
+    }
+    snprintf(folder, sizeof(folder), "%s", before);
+}
+
+/* Folders of data may have any name, one with a dot at its beginning, too; nobody but root makes one in the root. */
+static int write_in_a_folder_with_a_dot(void)
+{
+    HOLDS(give_up(NULL) == 0);
+    HOLDS(landlock_may_write(in_folder("file")) && can_create(in_folder("file")));
+    return 0;
+}
+
+static void a_folder_of_the_root_may_begin_with_a_dot(void **state)
+{
+    char before[sizeof(folder)];
+    (void)state;
+    snprintf(before, sizeof(before), "%s", folder);
+    snprintf(folder, sizeof(folder), "/.weir-landlock-%d", (int)getpid());
+    bool is_made = mkdir(folder, 0700) == 0;
+    int result = is_made ? in_own_process(write_in_a_folder_with_a_dot) : 0;
+    if (is_made) rmdir(folder);
+    snprintf(folder, sizeof(folder), "%s", before);
+    assert_int_equal(result, 0);
+}
+
 static int name_the_root(void)
 {
     static const char *const paths[] = { "/not-there", "/not-there-either/", "./not-there" };
@@ -188,6 +258,8 @@ int main(void)
         cmocka_unit_test(what_was_written_among_data_is_not_run),
         cmocka_unit_test(what_is_named_may_be_written_also_in_a_folder_of_the_system),
         cmocka_unit_test(where_the_root_itself_is_named_no_file_is_given_up_and_that_is_said),
+        cmocka_unit_test(a_link_that_is_named_is_written_where_it_leads_to),
+        cmocka_unit_test(a_folder_of_the_root_may_begin_with_a_dot),
         cmocka_unit_test(a_socket_that_is_named_may_be_made_anew),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
