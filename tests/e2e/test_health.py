@@ -3,6 +3,8 @@ import datetime
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -127,6 +129,44 @@ def test_a_server_that_hangs_is_out_before_any_request_is_lost_to_it_and_back_wh
         for pid in processes_of(hung):
             os.kill(pid, signal.SIGCONT)
     wait_state(weir, "hung", "up")
+
+
+STOP = """
+import json, os, signal, sys, time, urllib.request
+url, name, *pids = sys.argv[1:]
+began = time.monotonic()
+for pid in pids:
+    os.kill(int(pid), signal.SIGSTOP)
+while True:
+    with urllib.request.urlopen(url) as answer:
+        if any(s["name"] == name and s["state"] == "down" for s in json.load(answer)["servers"]):
+            break
+    time.sleep(0.005)
+print(time.monotonic() - began)
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.serial
+def test_a_server_that_hangs_is_out_in_time_by_another_process_clock(scene):
+    """Within interval x fall + timeout, however it lies to the check before; half a second is for asking, and for a busy machine."""
+    hung, good = scene.nginx(), Patient(scene, "good")
+    weir = scene.proxy({"name": "hung", "address": hung.address}, good.conf, build="release",
+                       pool={"health": {"http": {"path": "/"}, "interval": "1s", "changing_interval": "1s", "timeout": "1s",
+                                        "fall": 3, "rise": 1}})
+    took = []
+    for _ in range(10):
+        eventually(lambda: weir.servers()["hung"]["state"] == "up" and weir.servers()["hung"]["check"]["last"] == "passed",
+                   "a check that passed")
+        try:
+            done = subprocess.run([sys.executable, "-c", STOP, "http://%s:%d/api/v1/pools/web/servers" % weir.admin_address,
+                                   "hung", *map(str, processes_of(hung))], capture_output=True, text=True, timeout=60)
+        finally:
+            for pid in processes_of(hung):
+                os.kill(pid, signal.SIGCONT)
+        took.append(float(done.stdout))
+    print("out after", " ".join(f"{seconds:.2f}" for seconds in took), "s")
+    assert max(took) <= 1 * 3 + 1 + 0.5
 
 
 def drip(connection):
