@@ -56,6 +56,8 @@ static void bury(struct loop_grave *g)
 {
     struct tunnel *t = container_of(g, struct tunnel, grave);
     struct session *s = container_of(t, struct session, tunnel);
+    bool is_seen = timer_is_armed(&s->timer) || !list_is_empty(&s->waiter.link) || !list_is_empty(&t->link);
+    if (bug_if(TCP, is_seen || s->attempt.server)) return; /* leaked rather than freed under somebody */
     free(s->addresses);
     tls_facts_put(s->tls);
     slab_put(&s->listener->worker->sessions, s);
@@ -171,6 +173,7 @@ static bool send_header(struct session *s, struct transport *t)
 static enum end_reason introduce(struct session *s, struct transport *t)
 {
     if (!s->owes_header) return END_NONE;
+    if (bug_if(TCP, !s->view)) return END_INTERNAL; /* it is let go of once the server is open */
     s->owes_header = false;
     if (!send_header(s, t)) return END_CONNECT_FAILED;
     if (!upstream_is_secure(s->pool, NULL)) return END_NONE;
@@ -205,6 +208,10 @@ static void use_route(struct session *s, const struct route *route)
     const struct pool_timeouts *conf = &route->pool->conf->timeouts;
     const struct tunnel_timeouts timeouts = { conf->idle_ms, conf->half_closed_ms, conf->total_ms };
     tunnel_set_timeouts(&s->tunnel, &timeouts);
+    if (bug_if(TCP, attempt_is_in_hand(&s->attempt))) { /* nobody would give its slot back */
+        attempt_end(&s->attempt, END_INTERNAL);
+        leave_server(s);
+    }
     if (s->view) pool_view_put(s->view);
     s->pool = route->pool->pool->workers[s->listener->worker->index];
     s->view = pool_view_get(s->pool);
@@ -291,10 +298,11 @@ static void on_client_ready(struct transport *t)
 static void on_turn(struct pool_waiter *w)
 {
     struct session *s = container_of(w, struct session, waiter);
+    if (bug_if(TCP, !s->is_waiting || s->is_over)) return; /* the slot goes to the next */
     s->is_waiting = false;
     s->is_again = true;
     pool_view_put(s->view);
-    s->view = pool_view_get(s->pool);
+    s->view = s->attempt.view = pool_view_get(s->pool);
     s->tried_count = 0;
     connect_next(s);
 }
@@ -302,6 +310,7 @@ static void on_turn(struct pool_waiter *w)
 static void on_displaced(struct pool_waiter *w)
 {
     struct session *s = container_of(w, struct session, waiter);
+    if (bug_if(TCP, !s->is_waiting || s->is_over)) return;
     s->is_waiting = false;
     give_up(s, END_QUEUE_FULL);
 }
@@ -329,6 +338,7 @@ static enum try connect_to(struct session *s, struct server *server, enum balanc
     struct transport *t = &s->tunnel.halves[TUNNEL_SERVER].transport;
     if (bug_if(TCP, !transport_is_closed(t)))
         transport_close(t, false); /* the last one's: it would never be closed */
+    if (bug_if(TCP, s->attempt.view != s->view)) s->attempt.view = s->view; /* the other may be freed */
     if (!descriptors_are_left(w)) {
         give_up(s, END_NO_DESCRIPTORS);
         return TRY_GOES_ON;
@@ -398,7 +408,7 @@ static enum try overflow(struct session *s)
 /* Who may be picked has changed: whom it tried before it may try again. */
 static void renew_view(struct session *s)
 {
-    if (s->view->is_current) return;
+    if (s->view->is_current || bug_if(TCP, attempt_is_in_hand(&s->attempt))) return;
     pool_view_put(s->view);
     s->view = s->attempt.view = pool_view_get(s->pool);
     s->tried_count = 0;

@@ -262,6 +262,19 @@ def test_clients_over_the_cap_wait_in_turn(scene):
         client.close()
 
 
+def test_who_waits_while_the_servers_change_goes_by_the_new_ones(scene):
+    server = scene.server([broken.send(b"go"), broken.wait_end])
+    weir = proxy(scene, {"name": "one", "address": server.address, "max_connections": 1}, pool={"balance": "peak_ewma"})
+    first = scene.client(weir)
+    assert first.read_exactly(2) == b"go"
+    second = scene.client(weir)
+    weir.wait_metric(1, "weir_pool_queue_length", pool="web")
+    weir.patch_server("web", "one", weight=3)
+    first.close()
+    assert second.read_exactly(2) == b"go"
+    assert weir.exchange()["end"] == "ok"
+
+
 def test_clients_over_the_cap_do_not_wait_for_ever(scene):
     server = scene.server([broken.send(b"go"), broken.wait_end])
     weir = proxy(scene, {"name": "one", "address": server.address, "max_connections": 1},
