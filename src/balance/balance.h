@@ -134,6 +134,8 @@ static inline void balance_pick(const struct balance *b, const struct balance_qu
 {
     b->method->pick(b->table, b->state, q, out);
     if (bug_if(BALANCE, out->peer != BALANCE_NONE && out->peer >= q->peer_count)) out->peer = BALANCE_NONE;
+    if (bug_if(BALANCE, out->runner_up != BALANCE_NONE && out->runner_up >= q->peer_count))
+        out->runner_up = BALANCE_NONE;
 }
 
 /* Every method, ends with NULL. The options are the same, as rows of the configuration's `balance:`. */

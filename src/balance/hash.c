@@ -141,6 +141,7 @@ static void pick_next(const struct hash_table *t, struct hash_demand *d, uint32_
 {
     bool is_usable = balance_may_take(d->q, own);
     uint32_t peer = t->kind->next(t, d, own);
+    if (bug_if(BALANCE, peer == own)) peer = BALANCE_NONE; /* which it was not to be */
     if (peer == BALANCE_NONE && d->bounded_percent) {
         d->bounded_percent = 0;
         peer = is_usable ? own : t->kind->next(t, d, own);

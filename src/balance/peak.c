@@ -1,9 +1,12 @@
 #include "balance/peak.h"
 
+#include "base/bug.h"
+
 static void note_latency(struct balance_peer *p, const struct balance_outcome *outcome, double per_half_life)
 {
     uint32_t known_us = atomic_load_explicit(&p->latency_us, memory_order_relaxed);
     uint64_t sample_us = outcome->latency_ns / 1000;
+    if (bug_if(BALANCE, known_us > PEAK_MAX_US)) known_us = PEAK_MAX_US; /* it would be out for long */
     if (sample_us < 1) sample_us = 1;
     if (sample_us > PEAK_MAX_US) sample_us = PEAK_MAX_US;
     if (outcome->is_error) {
@@ -26,6 +29,7 @@ static void note_latency(struct balance_peer *p, const struct balance_outcome *o
 static void note_failing(struct balance_peer *p, const struct balance_outcome *outcome, double per_half_life)
 {
     uint32_t known = atomic_load_explicit(&p->failing, memory_order_relaxed);
+    if (bug_if(BALANCE, known > PEAK_FAILING_MAX)) known = PEAK_FAILING_MAX;
     if (!outcome->is_error && known <= PEAK_FAILING) return; /* the usual case: nothing to write */
     if (known < PEAK_FAILING) known = PEAK_FAILING;
     if (outcome->is_error)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "balance/method.h"
+#include "base/bug.h"
 
 /* How far at most a worker goes into the cycle before its first pick. */
 #define START_TURNS 256
@@ -106,6 +107,7 @@ static void pick_round_robin(const void *table, void *state, const struct balanc
         return;
     }
     if (!s->has_started) start_round(t, s, q->rng);
+    if (bug_if(BALANCE, s->first >= t->count)) s->first = 0; /* the weights are there twice, not more often */
     uint32_t best = gain(t, s), peer = peer_of(t, s, best);
     /* Only the one whose turn it is gets looked at: the peers' lines belong to all workers. */
     if (balance_may_take(q, peer)) {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "balance/balance.h"
+#include "base/bug.h"
 
 /* Requests that a server may be behind or ahead: what it did not get while it was slow or full is not made up for
  * later, and what it got beyond its share while others were is not held against it. Servers that are drawn wait
@@ -59,6 +60,7 @@ static inline void shares_advance(const struct shares *t, struct shares_state *s
     bool is_over = s->rest >= s->weight;
     s->rest -= is_over ? s->weight : 0;
     s->now += is_over;
+    if (bug_if(BALANCE, s->rest >= s->weight)) s->rest = 0; /* it is a part of one step */
 }
 
 /* In requests, times the peer's factor; at most `limit`. */
@@ -72,6 +74,7 @@ static inline uint64_t shares_behind(const struct shares_state *s, uint32_t peer
 /* At the end of a pick. */
 static inline void shares_charge(const struct shares *t, struct shares_state *s, uint32_t peer)
 {
+    if (bug_if(BALANCE, peer >= t->count)) return;
     int64_t factor = t->factors[peer], behind = (int64_t)(s->now - s->tags[peer]);
     behind = behind < SHARES_BEHIND_MAX * factor ? behind : SHARES_BEHIND_MAX * factor;
     behind -= factor;

@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "base/bug.h"
 #include "conf/decode.h"
 
 /* Fewer answers say too little of how long they take. */
@@ -133,6 +134,7 @@ static uint32_t end_window(struct concurrency *c, const struct concurrency_conf 
     const struct concurrency_window w = { now_ms, (double)sum_us / samples, (double)sum_us / took_us,
                                           in_flight };
     uint32_t cap = lesser_cap(concurrency_step(&c->state, conf, &w), c->configured);
+    if (bug_if(SERVER, !cap)) return 0; /* that would be no cap */
     uint32_t before = atomic_exchange(&peer->cap, cap);
     return cap > before ? cap - before : 0;
 }

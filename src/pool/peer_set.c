@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bug.h"
 #include "base/refs.h"
 #include "conf/compare.h"
 #include "pool/membership.h"
@@ -84,7 +85,8 @@ static void fill_standby(struct peer_set *set, const struct membership *members)
 {
     const struct roster *r = set->roster;
     uint32_t total = 0;
-    for (uint32_t i = 0; i < r->count; i++) total += members[i].is_standby;
+    for (uint32_t i = 0; i < r->count; i++) /* one that is in no group would be looked for for ever */
+        total += members[i].is_standby && !bug_if(PEER_SET, group_of(&r->places[i]) < 2);
     for (uint32_t group = 2; set->standby_count < total; group++)
         for (uint32_t i = 0; i < r->count; i++)
             if (members[i].is_standby && group_of(&r->places[i]) == group)

@@ -172,6 +172,7 @@ enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need 
     }
     if (!slot_enter(pw, s)) return LEASE_FULL;
     struct upstream *u = upstream_find(sw, need, target);
+    if (bug_if(POOL_WORKER, u && u->home != sw)) u = NULL; /* it leads to another server */
     if (u && (*stream = upstream_lease(u, need))) {
         metric_add(pw->env->metrics, s->meter_reuses, 1);
         return u->is_opening ? LEASE_OPENING : LEASE_OPEN;
@@ -191,6 +192,7 @@ enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need 
 static void observe(const struct pool_view *view, struct server *s, const struct balance_outcome *outcome)
 {
     const struct peer_set *set = view->set;
+    if (bug_if(POOL_WORKER, set->roster->pool != s->pool)) return; /* its table is of other servers */
     /* Whoever was named, not picked, may have been asked although nobody can be picked: then there is no
      * table. */
     if (set->method->observe && set->count) set->method->observe(set->table, &s->peer, outcome);
@@ -322,6 +324,8 @@ void pool_attempt_ended(struct pool_worker *pw, const struct pool_view *view, st
 {
     bool is_end = e->kind == POOL_ENDED;
     if (bug_if(POOL_WORKER, !s || s->pool != pw->pool)) return;
+    /* It would be held against a server that has done nothing. */
+    if (bug_if(POOL_WORKER, is_end && end_reason_info(e->reason)->origin != ORIGIN_SERVER)) return;
     if (e->kind == POOL_CONNECTED) tell_control(pw, s, SERVER_CONNECTED);
     /* Whom an egress route's request goes to says nothing of the address that it leaves by. */
     if (is_end && end_reason_info(e->reason)->is_connect && !is_egress(pw))

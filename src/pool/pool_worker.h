@@ -4,6 +4,7 @@
 
 #include <stdalign.h>
 
+#include "base/bug.h"
 #include "base/slab.h"
 #include "http/h1_parse.h"
 #include "http/stream.h"
@@ -127,6 +128,7 @@ void pool_worker_publish(struct pool_worker *pw, struct peer_set *set);
 
 static inline struct pool_view *pool_view_get(struct pool_worker *pw)
 {
+    (void)bug_if(POOL_WORKER, !pw->view->is_current); /* it would be freed with its last user */
     pw->view->users++;
     return pw->view;
 }

@@ -114,6 +114,7 @@ static void on_displaced(struct loop_task *t)
     struct list *at;
     while ((at = list_pop_front(&pw->displaced))) {
         struct pool_waiter *w = container_of(at, struct pool_waiter, link);
+        (void)bug_if(QUEUE, !w->is_displaced); /* he is in this list */
         w->is_displaced = false;
         count_less(QUEUE, &pw->displaced_count);
         count_less(QUEUE, &pw->queue_length);

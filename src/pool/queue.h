@@ -8,6 +8,7 @@
  * does answer at once, instead of all of it at the last moment. */
 #pragma once
 
+#include "base/bug.h"
 #include "pool/pool_worker.h"
 
 /* In the order of the names in a route's `priority`. */
@@ -55,6 +56,7 @@ bool queue_is_newest_first(const struct pool_worker *pw);
 /* Without those who made way and were not told yet: they want nothing any more. */
 static inline uint32_t queue_waiting(const struct pool_worker *pw)
 {
+    if (bug_if(QUEUE, pw->displaced_count > pw->queue_length)) return 0;
     return pw->queue_length - pw->displaced_count;
 }
 /* Whose turn it is: anybody's, or of those who are named to `named`. NULL: nobody's. */

@@ -1,5 +1,6 @@
 #include "pool/retry_budget.h"
 
+#include "base/bug.h"
 #include "base/count.h"
 #include "pool/pool_worker.h"
 
@@ -14,7 +15,8 @@ void retry_budget_began(struct pool_worker *pw)
 
 void retry_budget_ended(struct pool_worker *pw, bool is_again)
 {
-    count_own(&pw->tally.ended);
+    /* More than have begun would be taken for none that lives. */
+    if (!bug_if(POOL_WORKER, pw->tally.ended >= pw->tally.begun)) count_own(&pw->tally.ended);
     count_own(&pw->moves);
     if (is_again) count_less_shared(POOL_WORKER, &pw->pool->retries.retrying);
 }

@@ -62,6 +62,8 @@ static void on_slot_mail(void *reader, const struct mail *m);
 static bool give_to(struct pool_worker *pw, struct pool_worker *to, struct server *s)
 {
     struct server_worker *sw = server_worker_of(to, s), *own = server_worker_of(pw, s);
+    /* Of those that it holds, this one is nobody's yet. */
+    bool is_held = !bug_if(QUEUE, own->handed >= own->slots);
     count_own(&pw->moves);
     atomic_fetch_add_explicit(&to->promised, 1, memory_order_release);
     if (to == pw) {
@@ -71,7 +73,7 @@ static bool give_to(struct pool_worker *pw, struct pool_worker *to, struct serve
     }
     struct mail m = { .deliver = on_slot_mail, .object = sw };
     if (mailbox_post(to->env->box, &m)) {
-        own->slots--;
+        if (is_held) own->slots--;
         own->slots_sent++;
         return true;
     }
@@ -196,6 +198,10 @@ static void on_slot_mail(void *reader, const struct mail *m)
 {
     (void)reader;
     struct server_worker *sw = m->object;
+    if (bug_if(QUEUE, !sw->pool)) { /* nobody can wait for it here */
+        slot_give(&sw->server->peer.in_flight);
+        return;
+    }
     sw->slots++;
     sw->slots_received++;
     offer(sw->pool, sw->server);
@@ -212,6 +218,7 @@ static void on_handed(struct loop_task *t)
     while ((first = list_pop_front(&mine))) {
         struct server_worker *sw = container_of(first, struct server_worker, handed_link);
         uint32_t handed = sw->handed;
+        (void)bug_if(QUEUE, !handed || handed > sw->slots); /* it stands there for those that it holds */
         sw->handed = 0;
         for (; handed; handed--) offer(pw, sw->server);
     }
@@ -246,6 +253,7 @@ void slot_fini(struct pool_worker *pw)
 bool slot_enter(struct pool_worker *pw, struct server *s)
 {
     if (pw->offered == s) {
+        (void)bug_if(QUEUE, !server_worker_of(pw, s)->slots); /* it was held for him */
         pw->offered = NULL;
         return true;
     }

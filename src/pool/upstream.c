@@ -44,6 +44,8 @@ void upstream_was_stale(const struct upstream *u, uint64_t idle_ns)
 
 static void leave_lists(struct upstream *u)
 {
+    /* Nobody would have found it: it would have stayed open for nothing. */
+    (void)bug_if(UPSTREAM, u->is_idle && list_is_empty(&u->link));
     list_remove(&u->link);
     if (!u->is_idle) return;
     u->is_idle = false;
@@ -52,7 +54,11 @@ static void leave_lists(struct upstream *u)
 
 static void close_idle(struct upstream *u)
 {
-    if (bug_if(UPSTREAM, !u->is_idle)) return;
+    if (bug_if(UPSTREAM,
+               !u->is_idle)) { /* it is at work; in the list of idle ones it would be found for ever */
+        list_remove(&u->link);
+        return;
+    }
     if (u->transport->has_hangup) upstream_was_stale(u, loop_of(u)->now_ns - u->idle_since_ns);
     leave_lists(u);
     u->ops->close(u);
@@ -109,6 +115,8 @@ static bool make_room(struct server_worker *sw, const struct upstream *u)
 {
     uint64_t keep = conf_of(sw)->idle_connections;
     if (idle_count(sw) < keep) return true;
+    (void)bug_if(UPSTREAM,
+                 idle_count(sw) && list_is_empty(&sw->idle)); /* none of those counted could make way */
     if (u->target) return upstream_close_oldest(sw);
     if (!list_is_empty(&sw->idle)) {
         const struct upstream *oldest = container_of(sw->idle.prev, struct upstream, link);
@@ -231,4 +239,15 @@ struct http_stream *upstream_lease(struct upstream *u, enum lease_need need)
     u->leases++;
     upstream_has_room(u, u->ops->capacity(u));
     return s;
+}
+
+void upstream_bury(struct upstream *u)
+{
+    struct pool_worker *pw = u->home->pool;
+    if (bug_if(UPSTREAM,
+               !list_is_empty(&u->link) || timer_is_armed(u->timer))) { /* somebody would find it there */
+        list_remove(&u->link);
+        loop_disarm(pw->env->loop, u->timer);
+    }
+    slab_put(&pw->upstreams, u);
 }

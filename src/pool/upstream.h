@@ -62,6 +62,8 @@ void upstream_has_room(struct upstream *u, bool has_room);
 void upstream_went_idle(struct upstream *u);
 /* It has ended, retired already: is off every list. is_by_peer: while idle, by the server. */
 void upstream_closed(struct upstream *u, bool is_by_peer);
+/* Retired, and nobody can see it any more: its memory goes back. */
+void upstream_bury(struct upstream *u);
 /* It was idle for so long, and was closed by then. */
 void upstream_was_stale(const struct upstream *u, uint64_t idle_ns);
 /* Its timer is due. */

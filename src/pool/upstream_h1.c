@@ -1,4 +1,5 @@
 /* An upstream that speaks HTTP/1: one stream at a time. */
+#include "base/bug.h"
 #include "http/h1_client.h"
 #include "pool/upstream_kind.h"
 #include "pool/upstream_tls.h"
@@ -69,8 +70,7 @@ static const struct upstream_ops ops = {
 
 static void bury(struct loop_grave *g)
 {
-    struct h1_upstream *h = container_of(g, struct h1_upstream, http.grave);
-    slab_put(&h->base.home->pool->upstreams, h);
+    upstream_bury(&container_of(g, struct h1_upstream, http.grave)->base);
 }
 
 static void on_idle(struct h1_client *c)
@@ -128,6 +128,7 @@ static void on_room(struct h1_pipeline *p)
 static void on_answered(struct h1_pipeline *p, uint64_t took_ns)
 {
     struct upstream *u = upstream_of_pipeline(p);
+    if (bug_if(UPSTREAM, p->count > u->leases)) return; /* each of those that wait is one */
     pipelining_note(pipelining_of(u), took_ns, pipeline_conf_of(u)->spread);
     if (p->client->conn.is_persistent) pipelining_outlive(pipelining_of(u), u->leases - p->count);
 }
@@ -135,6 +136,7 @@ static void on_answered(struct h1_pipeline *p, uint64_t took_ns)
 static void on_loss(struct h1_pipeline *p, enum h1_pipeline_loss why, uint32_t lost)
 {
     struct upstream *u = upstream_of_pipeline(p);
+    if (bug_if(UPSTREAM, lost > u->leases)) lost = u->leases;
     pipelining_lose(pipelining_of(u), why, lost, u->leases, loop_now_ms(u->home->pool->env->loop));
     upstream_has_room(u, false);
 }

@@ -58,8 +58,7 @@ static const struct upstream_ops ops = {
 
 static void bury(struct loop_grave *g)
 {
-    struct h2_upstream *h = container_of(g, struct h2_upstream, http.grave);
-    slab_put(&h->base.home->pool->upstreams, h);
+    upstream_bury(&container_of(g, struct h2_upstream, http.grave)->base);
 }
 
 static void on_opened(struct h2_client *c)
