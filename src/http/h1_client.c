@@ -383,6 +383,8 @@ int h1_client_take_over(struct h1_client *c, const struct h1_client_owner *owner
 struct http_stream *h1_client_lease(struct h1_client *c)
 {
     struct h1_conn *conn = &c->conn;
+    /* Two would have one stream, and one of them the other's answer. */
+    if (bug_if(H1_CLIENT, conn->stream.events || c->state >= H1_CLIENT_BUSY)) return NULL;
     /* What is left of the exchange before would be taken for a part of this one. */
     if (bug_if(H1_CLIENT, c->exchanges && (!h1_conn_is_flushed(conn) || conn->in.hold))) {
         close_now(c, true);
@@ -405,6 +407,7 @@ struct http_stream *h1_client_lease(struct h1_client *c)
 void h1_client_expect(struct h1_client *c, enum http_method method)
 {
     struct http_stream *s = &c->conn.stream;
+    (void)bug_if(H1_CLIENT, !c->has_head || !s->is_ended); /* the response before is whole */
     s->is_ended = s->is_last = false;
     s->has_received = c->conn.in.hold != NULL;
     s->is_reused =

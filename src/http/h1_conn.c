@@ -101,7 +101,8 @@ bool h1_conn_write(struct h1_conn *c)
 bool h1_conn_pump(struct h1_conn *c, struct slice bytes)
 {
     struct h1_fault fault = { .reason = END_NONE };
-    if (bug_if(H1_CONN, c->is_pumping)) return true; /* both would read into the one scratch buffer */
+    if (bug_if(H1_CONN, c->is_retired)) return false; /* nothing comes of what is closed */
+    if (bug_if(H1_CONN, c->is_pumping)) return true;  /* both would read into the one scratch buffer */
     c->is_blocked = false;
     c->is_pumping = true;
     struct loop *l = h1_conn_loop(c);

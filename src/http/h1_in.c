@@ -55,6 +55,10 @@ static enum h1_pump hand_over(struct h1_in *in, struct http_stream *s, struct pa
                               unsigned flags, const struct h1_body *behind)
 {
     in->owes_more = false;
+    if (bug_if(H1_IN, data.data < p->bytes.data || data.data + data.len > p->bytes.data + p->bytes.len)) {
+        *p->fault = (struct h1_fault){ .reason = END_INTERNAL };
+        return H1_PUMP_BAD;
+    }
     size_t taken = s->events->on_body(s, data.data, data.len, flags);
     if (!s->events) return H1_PUMP_GONE;
     if (bug_if(H1_IN, taken > data.len)) taken = data.len;
@@ -149,6 +153,8 @@ static enum h1_pump at_eof(struct h1_in *in, struct http_stream *s)
 static enum io look(struct h1_in *in, struct transport *t, struct slice read, size_t *seen)
 {
     uint64_t left = h1_body_run(&in->body) - read.len;
+    *seen = 0;
+    if (bug_if(H1_IN, read.len > h1_body_run(&in->body))) return IO_AGAIN; /* a part of it is no payload */
     const char *end = t->loop->scratch + LOOP_SCRATCH_BYTES;
     size_t room = (size_t)(end - read.data) - read.len;
     return t->ops->peek(t, (char *)read.data + read.len, left < room ? (size_t)left + 1 : room, seen);

@@ -21,6 +21,7 @@ void h1_out_clear(struct h1_out *out, struct loop *l)
 /* Room for `len` more bytes behind what waits, which moves to the front if need be; false if memory is out. */
 static bool make_room(struct h1_out *out, struct loop *l, size_t len)
 {
+    if (bug_if(H1_OUT, out->begin > out->end || (out->block && out->end > out->block->cap))) return false;
     if (out->block && out->block->cap - out->end >= len) return true;
     uint32_t waiting = out->end - out->begin;
     if (!block_grow(&l->blocks, &out->block, out->begin, waiting, len)) return false;
@@ -265,6 +266,7 @@ static enum io send_pieces(struct h1_out *out, struct transport *t, struct slice
     *taken = sent < payload.len ? sent : payload.len;
     sent -= *taken;
     if (*taken < payload.len || sent == tail.len) return IO_OK;
+    if (bug_if(H1_OUT, sent > tail.len)) return fail(t); /* more than there was to send */
     if (!make_room(out, t->loop, tail.len - sent)) {
         t->saved_errno = ENOMEM;
         return IO_FAIL;

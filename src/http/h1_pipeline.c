@@ -46,7 +46,8 @@ static struct loop *loop_of(const struct h1_pipeline *p)
 static uint64_t sent(const struct h1_pipeline *p)
 {
     const struct h1_out *out = &conn_of(p)->out;
-    return p->put - (out->end - out->begin);
+    uint32_t waiting = out->end - out->begin;
+    return bug_if(H1_PIPELINE, waiting > p->put) ? 0 : p->put - waiting;
 }
 
 static void bury(struct loop_grave *g)
@@ -58,11 +59,13 @@ static void bury(struct loop_grave *g)
 static void give_back(struct stream *s)
 {
     s->http.events = NULL;
+    if (bug_if(H1_PIPELINE, s->pipeline)) return; /* leaked rather than freed in line */
     loop_bury(s->loop, &s->grave, bury);
 }
 
 static void take_out(struct h1_pipeline *p, struct stream *s)
 {
+    if (bug_if(H1_PIPELINE, s->pipeline != p || !p->count)) return;
     list_remove(&s->link);
     s->pipeline = NULL;
     p->count--;
@@ -181,7 +184,7 @@ static size_t on_body(struct http_stream *whole, const char *data, size_t len, u
 {
     struct h1_pipeline *p = whole->owner;
     struct stream *s = first_of(p);
-    if (!s || !s->http.events) return len;
+    if (bug_if(H1_PIPELINE, !s) || !s->http.events) return len;
     size_t taken = s->http.events->on_body(&s->http, data, len, flags);
     if (taken < len) p->was_blocked = true;
     return taken;
@@ -383,11 +386,16 @@ struct http_stream *h1_pipeline_lease(struct h1_pipeline *p)
     s->loop = loop_of(p);
     if (!p->count) {
         struct http_stream *whole = h1_client_lease(p->client);
+        if (!whole) {
+            slab_put(p->slab, s);
+            return NULL;
+        }
         whole->events = &connection_events;
         whole->owner = p;
         p->put = 0;
         begin_first(p);
     }
+    (void)bug_if(H1_PIPELINE, conn_of(p)->stream.owner != p); /* who answers would not be told of here */
     s->http = (struct http_stream){ .ops = &stream_ops,
                                     .is_flushed = true,
                                     .is_unprocessed = true,
@@ -408,5 +416,6 @@ uint32_t h1_pipeline_room(const struct h1_pipeline *p, uint32_t depth)
 
 void h1_pipeline_fini(struct h1_pipeline *p)
 {
+    (void)bug_if(H1_PIPELINE, p->count); /* they wait for answers that never come */
     loop_cancel(&p->send_task);
 }

@@ -58,7 +58,7 @@ bool h1_server_begin_request(struct h1_server *c)
     struct h1_request *r = w ? w->kept : NULL;
     if (r) {
         w->kept = r->next;
-        w->kept_count--;
+        if (!bug_if(H1_SERVER, !w->kept_count)) w->kept_count--;
     } else if (!(r = request_new(w))) {
         return false;
     }
@@ -72,6 +72,9 @@ bool h1_server_begin_request(struct h1_server *c)
 static void bury_request(struct loop_grave *g)
 {
     struct h1_request *r = container_of(g, struct h1_request, grave);
+    /* Somebody would come to it when its memory is another's. */
+    if (bug_if(H1_SERVER, !list_is_empty(&r->conn.task.link))) loop_cancel(&r->conn.task);
+    (void)bug_if(H1_SERVER, r->conn.in.hold || r->conn.out.block || r->conn.stream.events);
     if (r->worker)
         slab_put(&r->worker->requests, r);
     else
@@ -170,7 +173,7 @@ static void on_timer(struct timer *t)
     struct h1_server *c = container_of(t, struct h1_server, http.timer);
     switch ((enum h1_server_state)c->state) {
     case H1_SERVER_HEAD:
-        if (c->has_started) {
+        if (c->has_started && !bug_if(H1_SERVER, !c->request)) {
             h1_server_tell_fault(c, &(struct http_fault){ END_HEADER_TIMEOUT, NULL, 0 },
                                  h1_in_held(&c->request->conn.in));
             return;

@@ -30,6 +30,10 @@ void h1_server_clean_on(struct h1_server *c)
 
 static void start_linger(struct h1_server *c)
 {
+    if (bug_if(H1_SERVER, c->request->conn.stream.events)) { /* somebody would wait for what is thrown away */
+        h1_server_stop(c, END_INTERNAL);
+        return;
+    }
     h1_in_clear(&c->request->conn.in, h1_server_loop(c));
     if (transport_shutdown(&c->http.transport) == IO_OK)
         start_clean_up(c, H1_SERVER_LINGER);
@@ -92,6 +96,10 @@ void h1_server_finish(struct h1_server *c)
 {
     struct h1_request *r = c->request;
     struct h1_conn *conn = &r->conn;
+    if (bug_if(H1_SERVER, conn->stream.events)) { /* the next request would be told to the last one's */
+        h1_server_stop(c, END_INTERNAL);
+        return;
+    }
     bool has_unread = !conn->stream.is_ended;
     /* A client that was not told to go on may leave the body away and send its next request in its place. */
     bool is_unsure = has_unread && r->awaits_continue;

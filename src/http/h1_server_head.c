@@ -8,7 +8,7 @@ static bool begin_stream(struct h1_server *c)
 {
     struct h1_conn *conn = &c->request->conn;
     struct http_stream *s = &conn->stream;
-    if (bug_if(H1_SERVER, s->events)) {
+    if (bug_if(H1_SERVER, s->events || c->state != H1_SERVER_HEAD)) {
         h1_server_stop(c, END_INTERNAL);
         return false;
     }
@@ -153,6 +153,7 @@ static enum io receive_head(struct h1_server *c, struct slice *bytes, bool *is_h
 {
     struct loop *l = h1_server_loop(c);
     size_t got = 0;
+    if (bug_if(H1_SERVER, l->is_scratch_busy)) return IO_AGAIN; /* what lies there is being worked off */
     enum io io = transport_recv(&c->http.transport, l->scratch, LOOP_HOLD_BYTES, &got);
     if (io != IO_OK) return io;
     if (!h1_server_begin_request(c)) {

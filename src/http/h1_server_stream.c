@@ -92,6 +92,7 @@ static void release(struct http_stream *s)
     struct h1_request *r = h1_request_of(s);
     struct h1_server *c = r->server;
     s->events = NULL;
+    if (bug_if(H1_SERVER, c->request != r)) return; /* the connection goes on with another */
     if (c->state == H1_SERVER_KILLED) h1_server_close(c, false);
     if (c->state != H1_SERVER_EXCHANGE) return;
     if (h1_conn_is_flushed(&r->conn)) {
@@ -111,6 +112,7 @@ static void reset(struct http_stream *s, enum end_reason reason)
     (void)reason; /* HTTP/1 cannot say it */
     struct h1_request *r = h1_request_of(s);
     s->events = NULL;
+    if (bug_if(H1_SERVER, r->server->request != r)) return;
     /* A response that only its connection's end delimits would look whole after a FIN. */
     h1_server_close(r->server, r->conn.out.mode == H1_OUT_CLOSE && !r->conn.out.is_ended);
 }

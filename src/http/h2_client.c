@@ -220,6 +220,11 @@ void h2_client_go_on_as(struct h2_client *c, struct http_stream *to)
 {
     struct h2_session *s = c->session;
     struct h2_stream *first = container_of(s->streams.next, struct h2_stream, link);
+    if (bug_if(H2_SESSION, list_is_empty(&s->streams) || !first->stream.events)) { /* nobody goes on */
+        http_stream_reset(to, END_INTERNAL);
+        fail_to_open(c, END_INTERNAL, NULL);
+        return;
+    }
     c->is_leaving = s->is_driving = s->is_broken = true;
     first->stream.events->on_moved(&first->stream, to);
     h2_stream_bury(first, false);
@@ -379,6 +384,7 @@ static enum io send_head(struct http_stream *stream, const struct http_send *sen
     struct h2_session *s = st->session;
     (void)flags; /* it leaves at the end of the turn, with what follows */
     if (h2_stream_is_dead(st) || st->id || !h2_is_live(s)) return IO_FAIL;
+    if (bug_if(H2_SESSION, s->client->is_opening)) return IO_FAIL; /* it may turn out to speak HTTP/1 */
     s->last_id = s->last_id ? s->last_id + 2 : 1;
     h2_stream_number(st, s->last_id);
     st->method = (uint8_t)send->head->method;

@@ -48,6 +48,7 @@ static bool keep_fields(struct h2_session *s, struct slice bytes)
 static void on_headers(struct h2_session *s, const struct h2_frame *f, struct slice payload)
 {
     struct h2_content content;
+    if (bug_if(H2_SESSION, s->fields)) drop_fields(s); /* one block is whole before another begins */
     if (!h2_frame_content(f, payload, &content)) {
         fail(s, H2_PROTOCOL_ERROR, "a HEADERS frame that is shorter than its padding and priority");
     } else if (content.depends_on == f->stream) {
@@ -161,6 +162,9 @@ static void take_data(struct h2_session *s, struct slice *bytes)
     }
     s->data_left -= (uint32_t)now;
     h2_body_received(s, now);
+    if (bug_if(H2_SESSION,
+               s->data_stream && (s->data_stream->is_gone || s->data_stream->id != s->frame.stream)))
+        s->data_stream = NULL; /* it would be another's body */
     bool ends = (s->frame.flags & H2_END_STREAM) && !s->data_left;
     if (s->data_stream) h2_body_data(s->data_stream, here, ends);
 }
@@ -170,6 +174,7 @@ static void take_data(struct h2_session *s, struct slice *bytes)
 static void on_rst_stream(struct h2_session *s, const struct h2_frame *f, struct slice payload)
 {
     struct h2_stream *st = h2_stream_find(s, f->stream);
+    if (bug_if(H2_SESSION, payload.len < 4)) return; /* the frame's head was checked */
     if (is_idle(s, f->stream))
         fail(s, H2_PROTOCOL_ERROR, "a RST_STREAM of a stream that is not open");
     else if (st)
@@ -220,6 +225,7 @@ static void on_settings(struct h2_session *s, const struct h2_frame *f, struct s
 
 static void on_window_update(struct h2_session *s, const struct h2_frame *f, struct slice payload)
 {
+    if (bug_if(H2_SESSION, payload.len < 4)) return;
     uint32_t by = h2_read_u32(payload.data) & H2_WINDOW_MAX;
     struct h2_stream *st = f->stream ? h2_stream_find(s, f->stream) : NULL;
     h2_session_count(s, H2_FLOOD_WINDOWS);
@@ -259,6 +265,7 @@ static void on_other(struct h2_session *s, const struct h2_frame *f, struct slic
 
 static void on_frame(struct h2_session *s, const struct h2_frame *f, struct slice payload)
 {
+    if (bug_if(H2_SESSION, payload.len != f->len)) return; /* it is whole */
     switch (f->type) {
     case H2_HEADERS: on_headers(s, f, payload); return;
     case H2_CONTINUATION: on_continuation(s, f, payload); return;

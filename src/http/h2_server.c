@@ -78,6 +78,7 @@ static void kill(struct h2_session *s, enum end_reason reason)
 
 static void start_linger(struct h2_session *s)
 {
+    (void)bug_if(H2_SESSION, s->stream_count); /* they would never hear of it */
     if (s->is_broken || transport_shutdown(s->transport) != IO_OK) {
         close_now(s, s->is_broken);
         return;
@@ -424,7 +425,8 @@ static void release(struct http_stream *stream)
     }
     st->stream.events = &rest_events;
     st->stream.owner = NULL;
-    s->held_heads -= st->head_charge; /* nobody looks at it any more */
+    if (!bug_if(H2_SESSION, s->held_heads < st->head_charge))
+        s->held_heads -= st->head_charge; /* nobody looks at it any more */
     st->head_charge = 0;
     if (!s->rest_by_ms) s->rest_by_ms = loop_now_ms(s->loop) + REST_MS;
     h2_session_arm(s);

@@ -16,6 +16,13 @@
 static void bury(struct loop_grave *g)
 {
     struct h2_session *s = container_of(g, struct h2_session, grave);
+    /* Somebody would come to it when its memory is another's. */
+    if (bug_if(H2_SESSION, !list_is_empty(&s->task.link) || !list_is_empty(&s->flush_task.link) ||
+                               !list_is_empty(&s->wait))) {
+        loop_cancel(&s->task);
+        loop_cancel(&s->flush_task);
+        list_remove(&s->wait);
+    }
     slab_put(&s->worker->sessions, s);
 }
 
@@ -101,6 +108,7 @@ void h2_session_arm(struct h2_session *s)
     const uint64_t all[] = { s->head_by_ms,  s->idle_by_ms,   s->write_by_ms,
                              s->leave_by_ms, s->linger_by_ms, s->rest_by_ms };
     uint64_t first = UINT64_MAX;
+    if (bug_if(H2_SESSION, s->state == H2_SESSION_CLOSED)) return; /* it may be buried by then */
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
         if (all[i] && all[i] < first) first = all[i];
     /* One that is armed for earlier looks again then. */
@@ -197,6 +205,7 @@ static void read_all(struct h2_session *s)
 
 void h2_session_drive(struct h2_session *s)
 {
+    if (bug_if(H2_SESSION, s->state >= H2_SESSION_LINGER)) return; /* nothing is read of it, or sent */
     s->is_driving = true;
     if (s->write_by_ms && !h2_is_blocked(s)) h2_out_flush(s);
     read_all(s);

@@ -52,7 +52,7 @@ static size_t take_held(struct h2_stream *st, char *data, size_t len)
         h2_bytes_drop(&st->hold, s->loop, now);
         taken += now;
     }
-    if (!bug_if(H2_SESSION, taken > s->held)) s->held -= taken;
+    if (!bug_if(H2_SESSION, taken > s->held || taken > len)) s->held -= taken;
     st->stream.held = (uint32_t)st->hold.len;
     return taken;
 }
@@ -61,6 +61,8 @@ static enum io tunnel_recv(struct transport *t, char *data, size_t len, size_t *
 {
     struct h2_stream *st = stream_of(t);
     *got = 0;
+    if (bug_if(H2_SESSION, st->tunnel != t || st->is_gone))
+        return fail(t, EBADF); /* it is another's by now */
     if (t->is_broken) return fail(t, ECONNRESET);
     if (st->hold.len) {
         *got = take_held(st, data, len);
@@ -77,6 +79,7 @@ static enum io tunnel_send(struct transport *t, const struct iovec *iov, int cou
 {
     struct h2_stream *st = stream_of(t);
     *sent = 0;
+    if (bug_if(H2_SESSION, st->tunnel != t || st->is_gone)) return fail(t, EBADF);
     for (int i = 0; i < count; i++) {
         size_t taken = 0;
         enum io io = h2_stream_send_body(&st->stream, iov[i].iov_base, iov[i].iov_len, 0, &taken);
@@ -172,7 +175,7 @@ static void on_error(struct http_stream *stream, const struct http_fault *fault)
 {
     struct h2_stream *st = h2_stream_of(stream);
     struct transport *t = st->tunnel;
-    if (t->is_broken) return;
+    if (bug_if(H2_SESSION, !t) || t->is_broken) return;
     t->is_broken = t->has_hangup = t->is_writable = true;
     /* That a client is gone is called as it is of one without HTTP/2. */
     if (fault->reason != END_CLIENT_ABORT) t->fault = (uint8_t)fault->reason;
@@ -183,6 +186,7 @@ static void on_writable(struct http_stream *stream)
 {
     struct h2_stream *st = h2_stream_of(stream);
     struct transport *t = st->tunnel;
+    if (bug_if(H2_SESSION, !t)) return;
     t->is_writable = true;
     if (t->loop->is_scratch_busy)
         loop_defer(t->loop, &st->tunnel_task); /* the server refuses the rest */

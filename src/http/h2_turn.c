@@ -79,6 +79,8 @@ bool h2_turn_may_go_on(struct h2_session *s)
 void h2_turn_wait(struct h2_session *s)
 {
     struct h2_worker *w = s->worker;
+    if (bug_if(H2_SESSION, s->client || s->state >= H2_SESSION_LINGER))
+        return; /* it has no turn to wait for */
     if (list_is_empty(&s->wait)) list_push_back(comes_behind(s) ? &w->behind : &w->waiting, &s->wait);
     loop_defer(s->loop, &w->task);
 }

@@ -6,6 +6,7 @@
  * kernel or behind a closed window) and stops reading until http_stream_resume(). */
 #pragma once
 
+#include "base/bug.h"
 #include "base/end_reason.h"
 #include "http/message.h"
 #include "net/transport.h"
@@ -138,7 +139,9 @@ static inline enum io http_send_head(struct http_stream *s, const struct http_se
 static inline enum io http_send_body(struct http_stream *s, const char *data, size_t len, unsigned flags,
                                      size_t *taken)
 {
-    return s->ops->send_body(s, data, len, flags, taken);
+    enum io io = s->ops->send_body(s, data, len, flags, taken);
+    if (bug_if(HTTP_CONN, *taken > len)) *taken = len; /* what is behind would be sent as well */
+    return io;
 }
 /* Ends the message. */
 static inline enum io http_send_trailers(struct http_stream *s, const struct http_field *fields,
