@@ -360,6 +360,7 @@ void transport_close(struct transport *t, bool is_reset)
 int transport_take_descriptor(struct transport *t)
 {
     int fd = t->io.fd;
+    (void)bug_if(TRANSPORT, t->own || t->holds_rest); /* what it has of its own would be lost */
     loop_fd_forget(t->loop, &t->io);
     become_closed(t);
     return fd;

@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "base/bug.h"
+
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
@@ -121,6 +123,8 @@ static void take(struct udp_batch *b, uint32_t i)
 enum io udp_batch_receive(struct udp_batch *b, int fd, uint32_t first, uint32_t most, uint32_t *count)
 {
     struct udp_batch_room *room = b->room;
+    *count = 0;
+    if (bug_if(UDP, !most || first + most > UDP_BATCH)) return IO_AGAIN; /* beyond its slots */
     for (uint32_t i = first; i < first + most; i++) {
         struct udp_slot *s = &b->slots[i];
         memset(&s->flow, 0, sizeof(s->flow));
@@ -147,6 +151,7 @@ static void add_control(struct msghdr *m, union control *room, int level, int ty
                         size_t size)
 {
     size_t at = m->msg_controllen;
+    if (bug_if(UDP, at + CMSG_SPACE(size) > sizeof(room->bytes))) return;
     struct cmsghdr *c = (struct cmsghdr *)(void *)(room->bytes + at);
     m->msg_control = room->bytes;
     m->msg_controllen = at + CMSG_SPACE(size);
@@ -251,6 +256,7 @@ static uint32_t send_one_by_one(struct udp_batch *b, int fd, uint32_t first, uin
 uint32_t udp_batch_send(struct udp_batch *b, int fd, uint32_t first, uint32_t count, bool is_connected)
 {
     uint32_t runs[UDP_BATCH] = { 0 }, messages = 0, end = first + count, sent = 0;
+    if (bug_if(UDP, end > UDP_BATCH)) return count; /* as if they had gone: nobody sends them again */
     for (uint32_t i = first; i < end; i += runs[messages++]) {
         runs[messages] = run_from(b, i, end, is_connected);
         compose(b, messages, i, runs[messages], is_connected);

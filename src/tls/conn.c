@@ -46,6 +46,8 @@ static int bio_read(BIO *bio, char *data, int len)
     struct tls_worker *w = BIO_get_data(bio);
     uint32_t has = w->in_end - w->in_begin;
     BIO_clear_retry_flags(bio);
+    if (bug_if(TLS, w->in_begin > w->in_end || w->in_end > TLS_IN_BYTES))
+        has = 0; /* what is behind is another's */
     if (!has) {
         BIO_set_retry_read(bio);
         return -1;
@@ -61,6 +63,7 @@ static int bio_write(BIO *bio, const char *data, int len)
     struct tls_worker *w = BIO_get_data(bio);
     uint32_t room = w->out_room - w->out_end;
     BIO_clear_retry_flags(bio);
+    if (bug_if(TLS, w->out_end > w->out_room || w->out_room > TLS_OUT_BYTES)) room = 0;
     if (!room) {
         BIO_set_retry_write(bio);
         return -1;
@@ -109,6 +112,8 @@ void tls_conn_begin(struct tls_conn *c, uint32_t in_bytes)
 static enum io keep(struct tls_conn *c, const char *data, size_t len)
 {
     struct transport *t = c->t;
+    if (bug_if(TLS, c->begin > c->end || c->end - c->begin + len > TLS_OUT_BYTES))
+        return tls_conn_fail(c, EPROTO);
     if (!block_grow(&t->loop->blocks, &c->rest, c->begin, c->end - c->begin, len))
         return tls_conn_fail(c, ENOMEM);
     c->end -= c->begin;
@@ -272,7 +277,7 @@ static enum io conn_recv(struct transport *t, char *data, size_t len, size_t *go
     struct tls_conn *c = tls_conn_of(t);
     enum io io = IO_AGAIN;
     *got = 0;
-    if (c->is_failed) return IO_FAIL;
+    if (c->is_failed || bug_if(TLS, !c->ssl)) return IO_FAIL; /* it has not begun to open */
     if (c->is_ended) return IO_EOF;
     if (c->waits_to_write) return IO_AGAIN;
     if (SSL_pending(c->ssl)) {
@@ -286,6 +291,7 @@ static enum io conn_recv(struct transport *t, char *data, size_t len, size_t *go
     /* The end, or what went wrong, is told when what came before it was taken. */
     t->is_readable = !c->waits_to_write &&
                      (c->has_bytes || c->is_ended || c->is_failed || SSL_pending(c->ssl));
+    if (bug_if(TLS, *got > len)) *got = len; /* what is behind is not of it */
     return *got ? IO_OK : io;
 }
 
@@ -356,6 +362,7 @@ static enum io conn_send(struct transport *t, const struct iovec *iov, int count
         if (is_shipped || c->has_shipped) t->has_sent = true;
         if (!is_shipped) return IO_FAIL;
     }
+    if (bug_if(TLS, *sent > asked)) *sent = asked;
     return *sent ? IO_OK : IO_AGAIN;
 }
 
@@ -389,7 +396,7 @@ void tls_conn_release(struct tls_conn *c)
     free(c->words);
     if (c->is_charged) {
         block_pool_refund(&c->t->loop->blocks, TLS_SSL_BYTES);
-        c->worker->charged--;
+        if (!bug_if(TLS, !c->worker->charged)) c->worker->charged--;
     }
     tls_store_put(c->store);
     tls_facts_put(c->facts);
@@ -459,6 +466,7 @@ const struct transport_ops tls_conn_ops = {
 
 void tls_conn_put_over(struct tls_conn *c, struct transport *t, struct tls_worker *w, const char *alpn)
 {
+    (void)bug_if(TLS, t->own); /* whose that is would never hear of its end */
     c->t = t;
     c->worker = w;
     c->alpn = alpn;

@@ -169,6 +169,7 @@ static void become_plain(struct tls_conn *c)
 static enum io connect_below(struct tls_conn *c)
 {
     struct transport *t = c->t;
+    (void)bug_if(TLS, !c->is_upstream); /* who was accepted is connected */
     enum io io = c->below->open(t);
     t->is_open = false;
     if (io == IO_FAIL) c->is_failed = true;

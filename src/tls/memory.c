@@ -227,7 +227,7 @@ void *tls_memory_get(size_t bytes)
     struct place *p = kept.places[size_class];
     if (p) {
         kept.places[size_class] = p->next;
-        kept.count[size_class]--;
+        if (!bug_if(TLS, !kept.count[size_class])) kept.count[size_class]--;
         return p;
     }
     pthread_mutex_lock(&classes[size_class].lock);
