@@ -160,6 +160,11 @@ static void bury_client(struct loop_grave *g)
 {
     struct http_conn *c = container_of(g, struct http_conn, grave);
     struct listener_worker *lw = container_of(c->service, struct listener_worker, service);
+    if (bug_if(HTTP_CONN,
+               timer_is_armed(&c->timer) || !list_is_empty(&c->link))) { /* somebody would find it there */
+        loop_disarm(&lw->worker->loop, &c->timer);
+        list_remove(&c->link);
+    }
     slab_put(&lw->worker->clients, c);
 }
 

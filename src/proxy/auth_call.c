@@ -52,6 +52,10 @@ static void on_head(struct http_stream *s, struct http_head *head, unsigned flag
     (void)flags;
     struct auth_call *c = s->owner;
     if (c->is_over || head->status < 200) return;
+    if (bug_if(EXCHANGE, c->status)) { /* one answer to one question */
+        over(c, END_INTERNAL);
+        return;
+    }
     c->status = head->status;
     if (exchange_copy_fields(c->exchange, head->fields, head->field_count, &c->fields) < 0) {
         over(c, END_NO_MEMORY);
@@ -98,6 +102,7 @@ static void on_writable(struct http_stream *s)
 
 static enum io send_question(struct auth_call *c)
 {
+    if (bug_if(EXCHANGE, !c->view || !c->attempt.server || !c->attempt.stream)) return IO_FAIL;
     struct http_send send = { .head = &c->head,
                               .authority = forward_host(c->view->set->roster->conf, c->attempt.server,
                                                         c->exchange->head.authority),

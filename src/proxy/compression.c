@@ -52,6 +52,7 @@ static bool has_used_turn(const struct exchange *x)
 static void serve(struct compression *c)
 {
     struct exchange *x = c->exchange;
+    if (bug_if(CODING, x->compression != c || !c->encoder)) return; /* it has ended, and waits */
     c->is_served = true;
     if (!x->is_behind && compression_go_on(x)) http_stream_resume(exchange_source(x));
     c->is_served = false;
@@ -115,6 +116,10 @@ static bool send_made(struct exchange *x, unsigned flags)
 static bool make_room(struct exchange *x)
 {
     struct compression *c = x->compression;
+    if (bug_if(CODING, !c->encoder || c->end > OUT_BYTES || c->begin > c->end)) {
+        exchange_end_of_bug(x);
+        return false;
+    }
     if (c->end == OUT_BYTES && !send_made(x, 0)) return false;
     if (c->out || (c->out = block_get(&x->worker->loop.blocks, OUT_BYTES))) return true;
     exchange_cut(x, END_NO_MEMORY);
@@ -135,6 +140,7 @@ static bool encode(struct exchange *x, enum encoder_op op, struct slice *in)
         c->end += (uint32_t)made;
         c->made += made;
     } while (result == ENCODER_FULL);
+    if (bug_if(CODING, in->len > before)) *in = SLICE_NONE;
     c->taken += before - in->len;
     *spent_ns(worker_of(x)) += clock_now_ns() - begun_ns;
     if (result == ENCODER_FAILED) exchange_cut(x, END_NO_MEMORY);
@@ -245,6 +251,10 @@ size_t compression_take(struct exchange *x, const char *data, size_t len, unsign
     struct compression *c = x->compression;
     struct slice in = { data, len };
     bool ends = flags & HTTP_END;
+    if (bug_if(CODING, len && c->owes == ENCODER_END)) { /* its end was told */
+        exchange_end_of_bug(x);
+        return len;
+    }
     /* What came before goes first. */
     if (x->is_behind && len) return 0;
     if (!may_go_on(x)) {
@@ -266,6 +276,10 @@ size_t compression_take(struct exchange *x, const char *data, size_t len, unsign
 void compression_take_trailers(struct exchange *x, struct http_field *fields, uint32_t count)
 {
     struct compression *c = x->compression;
+    if (bug_if(CODING, c->owes == ENCODER_END)) {
+        exchange_end_of_bug(x);
+        return;
+    }
     compress_drop_untrue((struct compress_fields){ fields, count });
     c->trailers = fields;
     c->trailer_count = count;

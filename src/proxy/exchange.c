@@ -180,6 +180,7 @@ static bool tell_behind(struct exchange *x, enum end_reason reason)
 enum step exchange_fail(struct exchange *x, enum end_reason reason)
 {
     if (x->state == EXCHANGE_DONE || x->state == EXCHANGE_REPLY) return STEP_WAIT;
+    if (bug_if(EXCHANGE, reason <= END_OK)) return exchange_end_of_bug(x); /* a failure that is none */
     if (reason == END_NO_MEMORY) worker_ask_for_memory(x->worker);
     if (!end_reason_info(reason)->status) return exchange_cut(x, reason);
     if (!can_tell(x)) {
@@ -202,7 +203,8 @@ enum step exchange_fail_with(struct exchange *x, enum end_reason reason, const c
 
 /* choosing */
 
-static void apply_choice(struct exchange *x, const struct choose_result *c)
+/* False: workers know a configuration's pools before they go by it, and this one does not. */
+static bool apply_choice(struct exchange *x, const struct choose_result *c)
 {
     x->route = c->route;
     x->record.route = c->route->id;
@@ -211,9 +213,10 @@ static void apply_choice(struct exchange *x, const struct choose_result *c)
     x->is_override = c->split_reason == CHOOSE_BY_OVERRIDE;
     x->split_bucket = c->seat.bucket;
     if (c->variant) x->record.variant = c->variant->id;
-    if (!c->pool) return;
+    if (!c->pool) return true;
     x->record.pool = c->pool->pool->id;
     x->pool = x->attempt.pool = c->pool->pool->workers[x->worker->index];
+    if (bug_if(EXCHANGE, !x->pool)) return false;
     x->named = c->named;
     x->named_reason = (uint8_t)c->reason;
     x->is_named_found = c->named && c->pool->is_open;
@@ -221,6 +224,7 @@ static void apply_choice(struct exchange *x, const struct choose_result *c)
     if (x->is_named_found) x->view = x->attempt.view = pool_view_get(x->pool);
     x->has_current_cookie = c->has_current_cookie;
     x->hash = c->hash;
+    return true;
 }
 
 static enum step rewrite(struct exchange *x)
@@ -247,6 +251,8 @@ static enum end_reason refused_by_load(const struct exchange *x, const struct ro
 static enum step lead(struct exchange *x)
 {
     bool is_of_file = !x->is_preflight && x->route->conf && x->route->conf->files;
+    if (bug_if(EXCHANGE, x->pool_conf || x->file))
+        return exchange_end_of_bug(x); /* it was led there before */
     if (upgrade_is_refused(x)) return exchange_fail(x, END_UPGRADE_NOT_SUPPORTED);
     if (is_of_file) exchange_set_total(x);
     if (is_of_file)
@@ -292,7 +298,7 @@ enum step exchange_decide(struct exchange *x)
                                  .worker = x->worker->index + 1 };
     struct choose_result c;
     choose(x->routes, &rq, &c);
-    if (c.route) apply_choice(x, &c);
+    if (c.route && !apply_choice(x, &c)) return exchange_end_of_bug(x);
     enum end_reason load = c.route && c.refusal == END_NONE ? refused_by_load(x, c.route) : END_NONE;
     if (load != END_NONE) return exchange_fail(x, load);
     const struct rate_limit *own = c.route ? c.route->rate : NULL;
@@ -360,6 +366,11 @@ static enum step flush(struct exchange *x)
 static void bury(struct loop_grave *g)
 {
     struct exchange *x = container_of(g, struct exchange, grave);
+    /* Either would come to it when its memory is another's. */
+    if (bug_if(EXCHANGE, timer_is_armed(&x->timer) || !list_is_empty(&x->end_task.link))) {
+        loop_disarm(&x->worker->loop, &x->timer);
+        loop_cancel(&x->end_task);
+    }
     tls_facts_put(x->tls);
     arena_fini(&x->arena);
     slab_put(&x->worker->exchanges, x);
@@ -369,6 +380,7 @@ static enum step retire(struct exchange *x)
 {
     struct loop *l = &x->worker->loop;
     loop_disarm(l, &x->timer);
+    if (bug_if(EXCHANGE, !list_is_empty(&x->waiter.link))) pool_stop_waiting(x->pool, &x->waiter);
     compression_end(x);
     if (x->file) file_answer_close(x->file); /* also where it met what cannot be */
     if (x->hedge) end_hedge(x);              /* likewise */
@@ -392,7 +404,7 @@ static enum step retire(struct exchange *x)
     if (x->site) site_view_put(x->site);
     if (x->straggles) count_less_shared(SITE, &x->straggles->stragglers);
     request_drop_replay(x);
-    count_add(&x->worker->live.exchanges, -1);
+    count_less(EXCHANGE, &x->worker->live.exchanges);
     x->listener->ended++;
     x->worker->recorded++;
     loop_bury(l, &x->grave, bury);
@@ -402,6 +414,10 @@ static enum step retire(struct exchange *x)
 static void on_end_task(struct loop_task *t)
 {
     struct exchange *x = container_of(t, struct exchange, end_task);
+    if (bug_if(EXCHANGE, x->state != EXCHANGE_DONE)) { /* it ends then once more, which is its end */
+        exchange_end_of_bug(x);
+        return;
+    }
     states[x->state].run(x);
 }
 

@@ -12,11 +12,14 @@ static bool is_connect_failure(enum end_reason reason)
 
 void exchange_mark_tried(struct exchange *x, uint32_t peer)
 {
+    if (bug_if(EXCHANGE, !x->view || peer >= x->view->set->count))
+        return; /* of another set it is another server */
     if (x->tried_count < EXCHANGE_TRIED_MAX) x->tried[x->tried_count++] = peer;
 }
 
 uint32_t exchange_peer_of(const struct exchange *x, const struct server *s)
 {
+    if (bug_if(EXCHANGE, !x->view)) return BALANCE_NONE; /* whoever may ask another still has it */
     for (uint32_t i = 0; i < x->view->set->count; i++)
         if (x->view->set->servers[i] == s) return i;
     return BALANCE_NONE;
@@ -235,6 +238,7 @@ static enum step lease(struct exchange *x, struct search *search, const struct f
     enum lease_need need = need_of(x);
     x->wants_fresh = false;
     enum end_reason why = END_INTERNAL;
+    if (bug_if(EXCHANGE, x->attempt.view != x->view || x->hedge)) return exchange_end_of_bug(x);
     x->attempt.is_hedge = false; /* the one before it may have been */
     enum lease got = attempt_lease(&x->attempt, f->server, f->reason, need, egress_target(x), &why);
     if (got == LEASE_FULL) {
@@ -273,6 +277,8 @@ static bool has_named_gone(const struct exchange *x, const struct roster *before
 bool exchange_use_view(struct exchange *x)
 {
     struct pool_view *old = x->view;
+    /* What an attempt shows is told of by its view. */
+    if (bug_if(EXCHANGE, old && (attempt_is_in_hand(&x->attempt) || x->hedge))) return true;
     x->view = x->attempt.view = pool_view_get(x->pool);
     x->pool_conf = x->view->set->roster->conf;
     const struct route_conf *route = x->route->conf;

@@ -39,7 +39,7 @@ const struct slice *exchange_user(const struct exchange *x)
 
 uint64_t exchange_auth_until_ms(const struct exchange *x)
 {
-    return x->auth->until_ms;
+    return bug_if(EXCHANGE, !x->auth) ? 0 : x->auth->until_ms; /* nobody was asked: nobody will answer */
 }
 
 /* outcomes */
@@ -69,6 +69,7 @@ static bool is_allowed(const struct auth_conf *conf, struct slice user)
 static void add_field(struct exchange_auth *a, const char *name, struct slice value)
 {
     if (!value.len) return; /* an empty value would be another statement */
+    if (bug_if(EXCHANGE, a->field_count >= AUTH_FIELDS_MAX)) return;
     a->fields[a->field_count++] = (struct http_field){ .name = name,
                                                        .name_len = (uint16_t)strlen(name),
                                                        .value = value.data,
@@ -103,6 +104,7 @@ static enum step answered(struct exchange *x, enum password_answer answer)
 static void on_answer(struct password_question *q)
 {
     struct exchange *x = q->asker;
+    if (bug_if(EXCHANGE, x->auth->question != q)) return; /* it was taken back */
     x->auth->question = NULL;
     if (x->state != EXCHANGE_AUTH) return;
     if (answered(x, (enum password_answer)q->answer) == STEP_GO) exchange_advance(x);

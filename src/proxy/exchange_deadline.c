@@ -89,6 +89,8 @@ void exchange_moved(struct exchange *x)
 
 void exchange_request_is(struct exchange *x, enum exchange_request request)
 {
+    if (bug_if(EXCHANGE, x->request == REQUEST_UNWANTED && request != REQUEST_UNWANTED))
+        return; /* it was thrown away */
     if (x->request == REQUEST_READING) exchange_pace_request(x);
     x->request = (uint8_t)request;
     x->request_since_ms = exchange_now_ms(x);
@@ -178,6 +180,7 @@ void exchange_on_timer(struct timer *t)
 {
     struct exchange *x = container_of(t, struct exchange, timer);
     uint64_t now = exchange_now_ms(x);
+    if (bug_if(EXCHANGE, !x->client)) return; /* a tunnel has a time of its own */
     if (!x->is_watched && now >= x->watch_ms) {
         x->is_watched = true;
         http_stream_watch(x->client);

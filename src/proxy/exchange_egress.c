@@ -1,4 +1,5 @@
 /* Where an egress route's request goes: named by the request, resolved, checked against the route's list. */
+#include "base/bug.h"
 #include "proxy/exchange_steps.h"
 #include "route/egress.h"
 
@@ -89,6 +90,7 @@ static void on_answer(struct resolver_query *q, const struct resolver_answer *an
 {
     struct exchange_egress *e = container_of(q, struct exchange_egress, query);
     struct exchange *x = e->exchange;
+    if (bug_if(EXCHANGE, x->egress != e)) return; /* it was taken back */
     if (x->state != EXCHANGE_RESOLVE) return;
     e->answer = *answer;
     if (resolved(x) == STEP_GO) exchange_advance(x);

@@ -1,4 +1,5 @@
 /* The head as the exchange's own. */
+#include "base/bug.h"
 #include "base/text.h"
 #include "http/path.h"
 #include "proxy/exchange_steps.h"
@@ -18,6 +19,7 @@ int exchange_copy_fields(struct exchange *x, const struct http_field *from, uint
         fields[i].name = text_put(&t, (struct slice){ f->name, f->name_len }).data;
         fields[i].value = text_put(&t, (struct slice){ f->value, f->value_len }).data;
     }
+    if (bug_if(EXCHANGE, t.len != size)) return -1; /* half a field says something else */
     *to = fields;
     return 0;
 }
@@ -35,6 +37,7 @@ int exchange_copy_head(struct exchange *x, const struct http_head *head)
     x->head.scheme = text_put(&t, head->scheme);
     x->head.upgrade = text_put(&t, head->upgrade);
     x->path_fault = (uint8_t)http_path_put(&x->routes->conf->paths, head->target, &t, &x->head.target);
+    if (bug_if(EXCHANGE, t.is_cut)) return -1;
     x->head.field_count = 0;
     if (exchange_copy_fields(x, head->fields, head->field_count, &x->head.fields) < 0) return -1;
     x->head.field_count = head->field_count;

@@ -67,6 +67,8 @@ static bool request_go_on_beside(struct exchange *x)
     struct exchange_hedge *h = x->hedge;
     struct http_stream *s = h->attempt.stream;
     bool ends_with_bytes = !x->trailer_count;
+    /* All of it was kept, and still is. */
+    if (bug_if(EXCHANGE, !s || h->replay_sent > x->replay_len || (x->replay_len && !x->replay))) return false;
     while (h->replay_sent < x->replay_len) {
         size_t taken = 0;
         enum io io = http_send_body(s, x->replay->data + h->replay_sent, x->replay_len - h->replay_sent,
@@ -93,6 +95,7 @@ static bool has_body(const struct exchange *x)
 static void send_beside(struct exchange *x)
 {
     struct exchange_hedge *h = x->hedge;
+    if (bug_if(EXCHANGE, h->is_open || !h->attempt.stream)) return; /* once */
     bool follows = has_body(x);
     struct http_send send;
     h->is_open = true;
@@ -131,6 +134,10 @@ static void listen_to(struct exchange *x, struct http_stream *s);
 static void on_moved(struct http_stream *s, struct http_stream *to)
 {
     struct exchange *x = s->owner;
+    if (is_left(x, s)) {
+        http_stream_reset(to, END_INTERNAL);
+        return;
+    }
     x->hedge->attempt.stream = to;
     listen_to(x, to);
 }

@@ -1,4 +1,5 @@
 /* weir's own answers. */
+#include "base/bug.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/fault.h"
 #include "proxy/headers.h"
@@ -6,6 +7,8 @@
 
 enum step exchange_reply_by_route(struct exchange *x)
 {
+    /* What leads to no pool says what is answered instead; a preflight may be of what the listener says of others. */
+    if (bug_if(EXCHANGE, !x->is_preflight && !x->route->conf)) return exchange_end_of_bug(x);
     enum end_reason made = x->is_preflight || x->route->conf->respond ? END_OK
                                                                       : fault_make_location(x, &x->location);
     if (made == END_BAD_REQUEST)

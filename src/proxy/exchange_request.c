@@ -10,6 +10,7 @@
 
 void request_sent(struct exchange *x)
 {
+    if (bug_if(EXCHANGE, x->request > REQUEST_SENT)) return; /* a part of it was not taken */
     x->request = REQUEST_SENT;
     x->record.sent_us = exchange_since_start_us(x);
     /* What the client took to send it is not the server's. */
@@ -112,6 +113,7 @@ enum step request_begin(struct exchange *x)
 static void keep_for_replay(struct exchange *x, const char *data, size_t len)
 {
     uint64_t limit = x->retry->buffer_bytes;
+    if (bug_if(EXCHANGE, x->replay_len > x->body_in)) return; /* more than has come */
     if (!len || x->body_in != x->replay_len || x->replay_len + len > limit) return;
     /* Without memory it cannot be sent again: no harm. */
     if (!block_grow(&x->worker->loop.blocks, &x->replay, 0, x->replay_len, len)) return;
@@ -203,7 +205,7 @@ static void on_client_error(struct http_stream *s, const struct http_fault *faul
 {
     struct exchange *x = s->owner;
     exchange_note(x);
-    if (x->state == EXCHANGE_DONE) return;
+    if (x->state == EXCHANGE_DONE || bug_if(EXCHANGE, s != x->client)) return;
     x->detail = fault->detail;
     if (x->state < EXCHANGE_RESPONSE)
         exchange_fail(x, fault->reason);
@@ -216,6 +218,7 @@ static void on_client_writable(struct http_stream *s)
 {
     struct exchange *x = s->owner;
     exchange_note(x);
+    if (bug_if(EXCHANGE, s != x->client)) return;
     if (x->state == EXCHANGE_REPLY && reply_send_more(x) == STEP_WAIT) return;
     if (x->state > EXCHANGE_RESPONSE) {
         exchange_advance(x);

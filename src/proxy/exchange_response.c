@@ -42,6 +42,10 @@ static void on_open(struct http_stream *s)
 static void on_moved(struct http_stream *s, struct http_stream *to)
 {
     struct exchange *x = s->owner;
+    if (is_left(x, s)) {
+        http_stream_reset(to, END_INTERNAL);
+        return;
+    }
     x->attempt.stream = to;
     exchange_listen_to_server(x);
 }
@@ -105,6 +109,11 @@ static void note_grpc(struct exchange *x, const struct http_field *fields, uint3
 void exchange_begin_response(struct exchange *x, struct http_head *head, unsigned flags)
 {
     struct http_send send = { .head = head, .body = head->body, .content_length = head->content_length };
+    if (bug_if(EXCHANGE,
+               !x->client || (!x->file && !x->attempt.stream))) { /* nobody's answer, or to nobody */
+        exchange_end_of_bug(x);
+        return;
+    }
     if (is_bodiless(x, head->status)) say_length(head, &send);
     /* An answer before the request's end, by a server that will not read the rest or that the client may not send it
      * to: what still comes would have to be read to no purpose. */

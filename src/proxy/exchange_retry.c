@@ -34,6 +34,7 @@ static bool was_tried(const struct exchange *x, uint32_t peer)
 
 bool exchange_has_another_server(const struct exchange *x)
 {
+    if (bug_if(EXCHANGE, !x->view)) return false; /* it is let go of once nobody is asked any more */
     const struct peer_set *set = x->view->set;
     if (x->named && x->named_reason == BALANCE_PINNED) return false;
     for (uint32_t i = 0; i < set->count; i++) {

@@ -1,5 +1,6 @@
 #include "proxy/exchange_trace.h"
 
+#include "base/bug.h"
 #include "metric/exemplars.h"
 #include "proxy/forward.h"
 #include "proxy/split.h"
@@ -72,7 +73,7 @@ void exchange_trace_attempt(struct exchange *x, uint32_t start_us)
 void exchange_trace_use(struct exchange *x, uint32_t number)
 {
     struct exchange_trace *t = x->trace;
-    if (!number) return;
+    if (!number || bug_if(EXCHANGE, number > x->record.attempt_count)) return;
     uint32_t place = number < FLIGHT_ATTEMPTS ? number - 1 : FLIGHT_ATTEMPTS - 1;
     memcpy(t->sent.span_id, t->span.attempts[place].id, SPAN_ID_BYTES);
     trace_context_print(&t->sent, t->field);

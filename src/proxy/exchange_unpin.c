@@ -1,3 +1,4 @@
+#include "base/bug.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/fields.h"
 #include "proxy/mirror.h"
@@ -126,6 +127,8 @@ static bool asks_nothing_more(const struct exchange *x)
 void exchange_unpin(struct exchange *x)
 {
     if (!x->site || x->site->is_current || !asks_nothing_more(x)) return;
+    if (bug_if(EXCHANGE, x->hedge || !list_is_empty(&x->waiter.link)))
+        return; /* either goes by what would be let go of */
     struct kept *k = arena_alloc(&x->arena, sizeof(*k));
     if (!k) return; /* it holds its configuration as long as it goes on */
     memset(k, 0, sizeof(*k));

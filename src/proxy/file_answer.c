@@ -37,6 +37,8 @@ static bool has_changed(const struct file_answer *f)
 /* Passes on what was read. True if all of it was taken and more is to be read. */
 static bool pass_on(struct file_answer *f, const char *data, size_t len)
 {
+    if (bug_if(EXCHANGE, len > f->end - f->at))
+        len = (size_t)(f->end - f->at); /* it would be another's part */
     bool is_last = f->at + len == f->end;
     if (is_last && has_changed(f)) {
         fail(f, END_FILE_CHANGED, NULL);
@@ -59,6 +61,7 @@ static void read_failed(struct file_answer *f, int64_t got)
 static void on_read(struct file_ask *a)
 {
     struct file_answer *f = a->asker;
+    if (bug_if(EXCHANGE, f->ask != a)) return; /* it was forgotten */
     uint64_t left = f->end - f->at;
     f->ask = NULL;
     f->was_interrupted = true;
@@ -71,6 +74,7 @@ static void on_read(struct file_ask *a)
 static void ask_to_read(struct file_answer *f)
 {
     struct worker *w = f->worker;
+    if (bug_if(EXCHANGE, f->ask)) return; /* one at a time, else bytes come twice */
     struct file_ask *a = file_ask_new(w->proxy->file_readers, &w->file_asks, w->box, NULL);
     if (!a) {
         fail(f, END_NO_MEMORY, NULL);
@@ -93,6 +97,8 @@ static void ask_to_read(struct file_answer *f)
 static bool read_piece(struct file_answer *f)
 {
     struct loop *l = &f->worker->loop;
+    if (bug_if(EXCHANGE, f->at >= f->end))
+        return false; /* all of it has gone: to read on would look like a file that was cut */
     uint64_t left = f->end - f->at;
     struct iovec into = { l->scratch, left < FILE_READ_BYTES ? (size_t)left : FILE_READ_BYTES };
     ssize_t got = preadv2(f->found.fd, &into, 1, (off_t)f->at, RWF_NOWAIT);
@@ -168,6 +174,7 @@ static void take_found(struct file_answer *f, const struct file_found *found, co
 static void on_looked(struct file_ask *a)
 {
     struct file_answer *f = a->asker;
+    if (bug_if(EXCHANGE, f->ask != a)) return;
     f->ask = NULL;
     f->was_interrupted = true; /* since it was looked at */
     take_found(f, &a->found, f->conf);
@@ -200,6 +207,7 @@ bool file_answer_may_begin(const struct worker *w)
 int file_answer_find(struct file_answer *f, const struct file_plan *plan, const struct files_conf *conf)
 {
     struct file_found found;
+    if (bug_if(EXCHANGE, f->is_counted || f->ask)) return -1; /* once */
     f->conf = conf;
     f->is_counted = true;
     count_add(&f->worker->open_files, 1);

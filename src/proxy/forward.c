@@ -44,6 +44,7 @@ void forward_request_id(struct exchange *x)
         text_add_hex(&t, rng_next(&x->worker->loop.rng), 16);
         text_add_hex(&t, rng_next(&x->worker->loop.rng), 16);
     }
+    (void)bug_if(FORWARD, t.is_cut); /* it would be another's */
     text_cstr(&t);
     flight_set_request_id(&x->record, slice_of(x->request_id));
 }
@@ -173,7 +174,7 @@ int forward_describe(struct exchange *x, struct http_field *extra, uint32_t *n)
 {
     if (add_forwarding(x, extra, n) < 0 || add_via(x, extra, n) < 0) return -1;
     extra[(*n)++] = make_field("X-Request-Id", HTTP_FIELD_X_REQUEST_ID, slice_of(x->request_id));
-    return 0;
+    return bug_if(FORWARD, *n > FORWARD_DESCRIBED_MAX) ? -1 : 0;
 }
 
 /* What weir says of the request on its way. */
@@ -228,6 +229,7 @@ int forward_fields(struct exchange *x)
     /* Rules may be made from what is replaced. */
     if (conf && headers_apply(x, conf, x->head.fields, x->head.field_count, x->extra, &x->extra_count) < 0)
         return -1;
+    if (bug_if(FORWARD, x->extra_count > room)) return -1;
     if (x->trace) exchange_trace_drop(x);
     drop_replaced(&x->head, x->route->conf && x->route->conf->request_trailers.count);
     exchange_auth_hide(x);

@@ -185,6 +185,7 @@ int headers_of_response(struct exchange *x, struct http_head *head, struct http_
     }
     headers_of_other_responses(x, head->fields, head->field_count);
     if (cookie.len) put(extra, &count, "Set-Cookie", cookie);
+    if (bug_if(FORWARD, count > room - headers_room(conf))) return -1;
     if (conf && headers_apply(x, conf, head->fields, head->field_count, extra, &count) < 0) return -1;
     send->extra = extra;
     send->extra_count = count;

@@ -11,6 +11,8 @@
 static void bury(struct loop_grave *g)
 {
     struct introduction *i = container_of(g, struct introduction, grave);
+    /* Leaked rather than freed under somebody. */
+    if (bug_if(WORKER, timer_is_armed(&i->timer) || !list_is_empty(&i->link))) return;
     slab_put(&i->listener->worker->introductions, i);
 }
 
@@ -55,6 +57,7 @@ static void look(struct introduction *i)
     struct transport *t = &i->transport;
     struct proxy_header header;
     const char *detail = NULL;
+    if (bug_if(WORKER, t->loop->is_scratch_busy)) return; /* what lies there is being worked off */
     /* Again and again from its first byte: it is short, and comes whole but from who takes pains. */
     ssize_t n = recv(t->io.fd, t->loop->scratch, PROXY_HEADER_MAX, MSG_PEEK);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {

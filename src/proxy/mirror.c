@@ -103,6 +103,8 @@ void mirror_route_free(struct mirror_route *m)
 static void bury(struct loop_grave *g)
 {
     struct mirror *m = container_of(g, struct mirror, grave);
+    /* Leaked rather than freed under somebody. */
+    if (bug_if(MIRROR, !m->is_over || timer_is_armed(&m->timer) || !list_is_empty(&m->end_task.link))) return;
     struct arena arena = m->arena; /* holds m */
     arena_fini(&arena);
 }
@@ -121,6 +123,7 @@ static void compare(struct mirror *m)
 static void retire_if_over(struct mirror *m)
 {
     if (!m->is_over || !m->has_original) return;
+    (void)bug_if(MIRROR, m->view || m->attempt.server || m->body); /* it has left its server */
     compare(m);
     list_remove(&m->link);
     site_view_put(m->site);
@@ -201,6 +204,10 @@ static void send_rest(struct mirror *m)
 
 static void send_request(struct mirror *m)
 {
+    if (bug_if(MIRROR, !m->view || !m->attempt.server || !m->attempt.stream)) {
+        end_copy(m, END_INTERNAL);
+        return;
+    }
     struct http_send send = { .head = &m->head,
                               .authority = forward_host(m->view->set->roster->conf, m->attempt.server,
                                                         m->authority),
@@ -238,6 +245,10 @@ static void on_head(struct http_stream *s, struct http_head *head, unsigned flag
     (void)flags;
     struct mirror *m = s->owner;
     if (m->end != END_NONE || (head->status < 200 && head->status != 101)) return;
+    if (bug_if(MIRROR, m->status)) { /* one answer to one copy */
+        end_copy(m, END_INTERNAL);
+        return;
+    }
     m->status = head->status;
     m->first_byte_us = flight_us(m->begun_ns, m->worker->loop.now_ns);
     if (head->status == 101)

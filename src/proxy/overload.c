@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "base/bug.h"
 #include "base/count.h"
 #include "base/log.h"
 #include "pool/queue.h"
@@ -100,8 +101,11 @@ static void on_answer(void *reader, const struct mail *m)
 {
     struct worker *w = reader;
     struct overload *o = &w->overload;
-    uint64_t waited_ms = (w->loop.now_ns - m->number) / NS_PER_MS;
+    bool is_asked = o->is_asking;
     o->is_asking = false;
+    /* Asked once, and before now: else it has waited for years. */
+    if (bug_if(WORKER, !is_asked || m->number > w->loop.now_ns)) return;
+    uint64_t waited_ms = (w->loop.now_ns - m->number) / NS_PER_MS;
     atomic_store_explicit(&o->waited_ms, waited_ms, memory_order_relaxed);
     switch (lag_look(&o->lag, conf_of(w), waited_ms, loop_now_ms(&w->loop))) {
     case LAG_SAME: return;

@@ -118,7 +118,9 @@ static enum flow move_bulk(struct tunnel *t, struct tunnel_half *from, struct tr
 static enum flow flow(struct tunnel *t, struct tunnel_half *from)
 {
     struct transport *to = &other(t, from)->transport;
-    if (bug_if(TUNNEL, !from->hold != (from->begin == from->end))) return FLOW_BUG;
+    /* Bytes are where there is a block, and what lies in the scratch buffer is nobody else's. */
+    if (bug_if(TUNNEL, !from->hold != (from->begin == from->end) || t->loop->is_scratch_busy))
+        return FLOW_BUG;
     if (from->begin < from->end) {
         enum flow got = send_held(t, from, to);
         if (got != FLOW_YIELD) return got;
@@ -137,6 +139,7 @@ static enum flow flow(struct tunnel *t, struct tunnel_half *from)
 
 static void set_timer(struct tunnel *t)
 {
+    if (bug_if(TUNNEL, t->is_ended)) return; /* it may be buried by then */
     bool is_half = t->halves[0].is_done || t->halves[1].is_done;
     uint64_t at = t->last_ms + (is_half ? t->timeouts.half_closed_ms : t->timeouts.idle_ms);
     if (t->total_deadline_ms && t->total_deadline_ms < at) at = t->total_deadline_ms;

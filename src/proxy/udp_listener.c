@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/count.h"
 #include "net/udp_socket.h"
 #include "proxy/accept.h"
@@ -41,7 +42,7 @@ static bool is_over_rate(const struct udp_listener *u, const struct ip *client)
 void udp_listener_unhold(struct udp_listener *u, struct udp_place *p)
 {
     list_remove(&p->order);
-    u->held_count--;
+    if (!bug_if(UDP, !u->held_count)) u->held_count--;
     count_less(UDP, &u->lw->worker->live.held_sessions);
     udp_session_let_go(udp_session_at(p));
 }
@@ -143,7 +144,7 @@ static void serve_run(struct udp_socket *k, uint32_t i, uint32_t n)
     const struct udp_batch *b = k->udp->lw->worker->udp.in;
     struct udp_place *known = udp_table_find(&k->udp->table, &b->slots[i].flow);
     uint32_t done = known ? udp_session_pass(udp_session_at(known), i, n) : 0;
-    if (done == n) return;
+    if (done == n || bug_if(UDP, done > n)) return;
     struct udp_session *s = begin(k, &b->slots[i]);
     if (s) (void)udp_session_pass(s, i + done, n - done);
 }

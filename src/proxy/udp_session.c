@@ -67,6 +67,9 @@ size_t udp_session_size(void)
 static void bury(struct loop_grave *g)
 {
     struct udp_session *s = container_of(g, struct udp_session, grave);
+    bool is_seen = !list_is_empty(&s->place.order) || !list_is_empty(&s->more.link);
+    /* Leaked rather than freed under somebody. */
+    if (bug_if(UDP, !s->is_over || is_seen || s->server.fd >= 0 || s->attempt.server)) return;
     free(s->addresses);
     slab_put(&worker_of(s)->udp.sessions, s);
 }
@@ -242,6 +245,7 @@ static bool connect_next(struct udp_session *s)
 /* The server cannot be reached, or has gone. What it was sent goes to another if that is the client's only datagram. */
 static void server_failed(struct udp_session *s, enum end_reason reason)
 {
+    if (bug_if(UDP, s->is_over)) return;
     if (s->attempt.has_answered || !s->kept || !s->view) {
         udp_session_end(s, reason);
         return;
@@ -314,6 +318,7 @@ struct udp_session *udp_session_start(struct udp_listener *u, struct udp_socket 
 static bool is_forsaken(const struct udp_session *s)
 {
     const struct server *server = s->attempt.server;
+    if (bug_if(UDP, !server)) return true; /* who is not over has one */
     if (!s->datagrams_in) return false;
     return atomic_load_explicit(&server->is_retired, memory_order_relaxed) ||
            (s->was_healthy && !server_is_healthy(server));
@@ -360,7 +365,7 @@ uint32_t udp_session_pass(struct udp_session *s, uint32_t first, uint32_t count)
 {
     struct udp_batch *b = worker_of(s)->udp.in;
     uint32_t done = 0, again = UINT32_MAX;
-    if (bug_if(UDP, s->is_over || s->server.fd < 0)) return count;
+    if (bug_if(UDP, s->is_over || s->server.fd < 0 || !count || first + count > UDP_BATCH)) return count;
     if (is_forsaken(s)) {
         make_room_for_next(s);
         return 0;
@@ -439,6 +444,7 @@ static uint32_t cut_to_due(struct udp_session *s, struct udp_batch *b, uint32_t 
 static void drop_late(struct udp_session *s)
 {
     uint32_t count = 0;
+    if (bug_if(UDP, s->server.fd < 0)) return; /* it is held for what comes there */
     while (count < s->awaited && count < UDP_BATCH &&
            recv(s->server.fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC) >= 0)
         count++;
@@ -456,6 +462,7 @@ static void take_answers(struct udp_session *s)
 {
     struct udp_worker *u = &worker_of(s)->udp;
     bool is_counted = conf_of(s)->responses > 0;
+    if (bug_if(UDP, s->server.fd < 0)) return;
     uint32_t room = udp_worker_room(u, s->at), first = u->out_count, count;
     if (is_counted && s->awaited < room) room = s->awaited ? (uint32_t)s->awaited : 1;
     enum io io = udp_batch_receive(u->out, s->server.fd, first, room, &count);

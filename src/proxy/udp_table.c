@@ -82,7 +82,7 @@ void udp_table_remove(struct udp_table *t, struct udp_place *p)
     if (!p->is_hidden) udp_table_hide(t, p);
     udp_table_step_aside(t, p);
     list_remove(&p->order);
-    t->count--;
+    if (!bug_if(UDP, !t->count)) t->count--;
 }
 
 struct udp_place *udp_table_walk(struct udp_table *t)

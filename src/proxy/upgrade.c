@@ -148,6 +148,8 @@ int upgrade_begin(struct exchange *x, struct http_head *head)
 static void bury(struct loop_grave *g)
 {
     struct tunnel *t = container_of(g, struct tunnel, grave);
+    if (bug_if(TUNNEL, !t->is_ended || !list_is_empty(&t->link)))
+        return; /* leaked rather than freed under somebody */
     /* Its exchange may be buried already. */
     slab_put(&container_of(t->loop, struct worker, loop)->tunnels, t);
 }
@@ -176,7 +178,9 @@ static int take(struct http_stream *s, struct tunnel_half *half)
     if (s->ops->detach(s, &half->transport, &half->hold, &bytes) < 0) return -1;
     half->is_connection = half->transport.io.fd >= 0; /* a stream has none of its own */
     if (!half->hold) return 0;
-    if (bug_if(EXCHANGE, !bytes.len))
+    const char *from = half->hold->data, *to = from + half->hold->cap;
+    if (bug_if(TUNNEL,
+               !bytes.len || bytes.data < from || bytes.data > to || bytes.len > (size_t)(to - bytes.data)))
         bytes = (struct slice){ half->hold->data, 0 }; /* goes back at the end */
     half->begin = (uint32_t)(bytes.data - half->hold->data);
     half->end = half->begin + (uint32_t)bytes.len;
