@@ -94,9 +94,10 @@ format: setup-test ## format all C files in place
 	@$(PYTHON) tools/check_format.py --fix
 
 .PHONY: sizes
-sizes: ## list files and functions longer than the style asks for, and what includes the most
+sizes: ## list files and functions longer than the style asks for, what includes the most, and what states what must hold
 	@$(PYTHON) tools/print_sizes.py
 	@$(PYTHON) tools/print_includes.py
+	@$(PYTHON) tools/count_statements.py
 
 .PHONY: clean
 clean: ## remove build/
