@@ -16,6 +16,7 @@
 #include "host/host_check.h"
 #include "host/host_file.h"
 #include "pool/pool_conf.h"
+#include "self/landlock.h"
 #include "tls/store.h"
 
 #define EXIT_WARNINGS 1
@@ -216,8 +217,11 @@ static void plan_listeners(struct host_plan *plan, const struct config *config)
 
 static void make_plan(struct host_plan *plan, const struct config *config)
 {
+    const struct hardening_conf *h = &config->hardening;
     *plan = (struct host_plan){ .workers = config->proxy.workers,
-                                .connections = config->proxy.limits.connections };
+                                .connections = config->proxy.limits.connections,
+                                .keeps_files = !h->enabled || !h->landlock,
+                                .keeps_calls = !h->enabled || !h->seccomp };
     plan_pools(plan, &config->proxy.pools);
     plan_listeners(plan, config);
 }
@@ -367,6 +371,8 @@ static int examine(const struct doctor_options *o, const struct config *config, 
     int result = 0;
     if (!o->root) {
         facts.clock = look_at_clock();
+        facts.knows_landlock = true;
+        facts.landlock_version = landlock_version();
         facts.disk_count = look_at_disks(config, paths, disks);
     }
     if (config) {

@@ -14,6 +14,7 @@ static const struct host_rule_group *const groups[] = {
     &host_rule_files,     &host_rule_accept, &host_rule_connect,      &host_rule_tcp,
     &host_rule_conntrack, &host_rule_cpu,    &host_rule_memory,       &host_rule_devices,
     &host_rule_tracing,   &host_rule_disks,  &host_rule_certificates, &host_rule_sources,
+    &host_rule_hardening,
 };
 #define GROUPS (sizeof(groups) / sizeof(*groups))
 

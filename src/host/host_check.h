@@ -54,7 +54,8 @@ struct host_plan {
     bool uses_ipv6;                 /* a server or listener with such an address */
     uint16_t ports[HOST_PORTS_MAX]; /* that listeners bind */
     uint32_t port_count;
-    uint32_t places; /* in pools that lead to servers: names, files */
+    uint32_t places;               /* in pools that lead to servers: names, files */
+    bool keeps_files, keeps_calls; /* hardening that it leaves out: landlock, seccomp */
 };
 
 struct host_facts {
@@ -62,6 +63,8 @@ struct host_facts {
     const struct host_disk *disks;
     uint32_t disk_count;
     enum host_clock clock;
+    bool knows_landlock;
+    long landlock_version;                       /* as landlock_version() has it */
     const struct host_plan *plan;                /* NULL: no configuration was given */
     const struct host_certificate *certificates; /* of the plan, the first to end first */
     uint32_t certificate_count;

@@ -27,7 +27,7 @@ struct host_rule_group {
 
 extern const struct host_rule_group host_rule_files, host_rule_accept, host_rule_connect, host_rule_tcp,
     host_rule_conntrack, host_rule_cpu, host_rule_memory, host_rule_devices, host_rule_tracing,
-    host_rule_disks, host_rule_certificates, host_rule_sources;
+    host_rule_disks, host_rule_certificates, host_rule_sources, host_rule_hardening;
 
 /* A new finding of the rule that runs. Bytes that are no printable ASCII become question marks. */
 void exam_say(struct host_exam *e, enum host_verdict verdict, const char *format, ...)

@@ -232,10 +232,16 @@ static int restrict_self(const struct rules *r, struct err *err)
     return err_set(err, "the kernel does not take the rules: %s", strerror(errno));
 }
 
-int landlock_give_up(const struct landlock_paths *paths, struct err *err)
+long landlock_version(void)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    if (version < 0 && errno == EOPNOTSUPP)
+    return version < 0 && errno == EOPNOTSUPP ? 0 : version;
+}
+
+int landlock_give_up(const struct landlock_paths *paths, struct err *err)
+{
+    long version = landlock_version();
+    if (version == 0)
         return err_set(err, "landlock is there, and turned off when this kernel was started (lsm=)");
     if (version < 0) return err_set(err, "the kernel has no landlock: %s", strerror(errno));
     if (version < VERSION_MIN)

@@ -19,6 +19,8 @@ struct landlock_paths {
 /* For the calling thread, those that it starts from now on, and programs that it becomes or starts; sets no_new_privs. -1: the kernel does not do it, or one of the paths is in the root
  * itself, and err says so; no file has been given up then. */
 MUST_CHECK int landlock_give_up(const struct landlock_paths *paths, struct err *err);
+/* Of the kernel's rules; 0: it was started without them; -1: it has none. */
+long landlock_version(void);
 /* Whether landlock_give_up() has succeeded. */
 bool landlock_is_in_force(void);
 /* Whether something may be written at `path`, which need not be there, as far as that goes. Asks the file system; any thread. */

@@ -112,6 +112,7 @@ static const struct edit healthy[] = {
     { "/sys/class/net/eth1/operstate", "down\n" },
     { KERNEL "core_pattern", "/var/lib/cores/core.%p\n" },
     { KERNEL "perf_event_paranoid", "1\n" },
+    { KERNEL "seccomp/actions_avail", "kill_process kill_thread trap errno user_notif trace log allow\n" },
     { KERNEL "kptr_restrict", "0\n" },
     { KERNEL "yama/ptrace_scope", "0\n" },
 };
@@ -508,6 +509,20 @@ static const struct row rows[] = {
       HOST_WARN,
       "hard limit is 0",
       { { "/proc/self/limits", LIMITS("9 9 ", "0                    0                    ") } } },
+    { "landlock", HOST_OK, "version 4", { { 0 } } },
+    { "landlock",
+      HOST_NOTE,
+      "leaves it out",
+      { { 0 } },
+      .plan = PLAN(.keeps_files = true, .keeps_calls = true) },
+    { "seccomp", HOST_OK, "refused", { { 0 } } },
+    { "seccomp",
+      HOST_NOTE,
+      "leaves it out",
+      { { 0 } },
+      .plan = PLAN(.keeps_files = true, .keeps_calls = true) },
+    { "seccomp", HOST_NOTE, "it has \"allow\"", { { KERNEL "seccomp/actions_avail", "allow" } } },
+    { "seccomp", HOST_NOTE, "not known", { { KERNEL "seccomp/actions_avail", NULL } } },
     { "perf_events", HOST_OK, "level 1", { { 0 } } },
     { "perf_events", HOST_OK, "level -1", { { KERNEL "perf_event_paranoid", "-1" } } },
     { "perf_events", HOST_NOTE, "outside of the kernel", { { KERNEL "perf_event_paranoid", "2" } } },
@@ -613,7 +628,12 @@ static const struct host_report *examine(const struct host_facts *facts)
 static struct host_facts facts_here(void)
 {
     return (struct host_facts){
-        .root = root, .disks = &roomy, .disk_count = 1, .clock = HOST_CLOCK_SYNCHRONIZED
+        .root = root,
+        .disks = &roomy,
+        .disk_count = 1,
+        .clock = HOST_CLOCK_SYNCHRONIZED,
+        .knows_landlock = true,
+        .landlock_version = 4,
     };
 }
 
@@ -689,6 +709,22 @@ static void every_finding_says_why_and_a_bad_one_how_to_mend_it(void **state)
             fail_msg("%s: %s: no remedy", f->id, f->sentence);
         if (f->verdict == HOST_OK) assert_string_equal(f->remedy, "");
         assert_null(strpbrk(f->remedy, "`#")); /* no remarks, which not every shell takes for such */
+    }
+}
+
+static void landlock_is_judged_by_its_version(void **state)
+{
+    (void)state;
+    static const struct {
+        long version;
+        const char *says;
+    } cases[] = { { -1, "no landlock" }, { 0, "lsm=" }, { 1, "version 1" }, { 2, "version 2" } };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct host_facts facts = facts_here();
+        facts.landlock_version = cases[i].version;
+        const struct host_finding *f = find(examine(&facts), "landlock");
+        assert_int_equal(f->verdict, cases[i].version < 2 ? HOST_NOTE : HOST_OK);
+        assert_non_null(strstr(f->sentence, cases[i].says));
     }
 }
 
@@ -962,6 +998,7 @@ int main(void)
         cmocka_unit_test(each_check_has_a_row_for_ok),
         cmocka_unit_test(what_cannot_be_read_is_never_ok),
         cmocka_unit_test(every_finding_says_why_and_a_bad_one_how_to_mend_it),
+        cmocka_unit_test(landlock_is_judged_by_its_version),
         cmocka_unit_test(disks_are_judged_by_room_and_inodes),
         cmocka_unit_test(certificates_are_judged_by_their_days),
         cmocka_unit_test(many_bad_certificates_are_counted),
