@@ -11,6 +11,7 @@
 
 #include "admin/admin.h"
 #include "admin/audit.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/poison.h"
 #include "control/anchor.h"
@@ -55,6 +56,9 @@
 
 /* Who is told to end waits no longer for any of its threads. */
 #define THREAD_END_MS 5000u
+/* Within such a time, of one that does not wait for a disk; and how often it is given again. */
+#define COMPUTING_NS (10 * NS_PER_MS)
+#define COMPUTING_WAITS 12
 
 static void fail(const char *event, const struct err *err)
 {
@@ -390,6 +394,26 @@ static void need_end(bool has_ended, const char *thread, const char *what)
     _exit(EX_IOERR);
 }
 
+/* A hash cannot be broken off, and takes long where others want the cores. What it uses stays, and nobody waits for what comes of it. */
+static void leave_hashes(struct control *c)
+{
+    if (passwords_await_end(c->passwords, THREAD_END_MS)) return;
+    audit_free(c->audit);
+    log_stop();
+    _exit(EX_OK);
+}
+
+/* A job that computes, as one that looks up names of functions, comes to its end, late where others want the cores. */
+static bool jobs_have_ended(const struct control *c)
+{
+    for (int i = 0; i < COMPUTING_WAITS; i++) {
+        uint64_t before_ns = jobs_cpu_ns(c->jobs);
+        if (jobs_await_end(c->jobs, THREAD_END_MS)) return true;
+        if (jobs_cpu_ns(c->jobs) - before_ns < COMPUTING_NS) break;
+    }
+    return false;
+}
+
 static void close_all(struct control *c)
 {
     stall_watch_stop(c->stalls);
@@ -405,7 +429,7 @@ static void close_all(struct control *c)
     certificate_watch_stop(c->certificates);
     gate_watch_stop(c->gates);
     passwords_stop(c->passwords);
-    need_end(jobs_await_end(c->jobs, THREAD_END_MS), "weir-jobs", "the configuration and of `state`");
+    need_end(jobs_have_ended(c), "weir-jobs", "the configuration and of `state`");
     need_end(certificate_watch_await_end(c->certificates, THREAD_END_MS), "weir-acme", "`acme`'s folder");
     need_end(gate_watch_await_end(c->gates, THREAD_END_MS), "weir-keys", "the files of CAs");
     jobs_stop(c->jobs);
@@ -418,6 +442,7 @@ static void close_all(struct control *c)
     proxy_stop(c->proxy);
     if (c->proxy)
         need_end(access_log_await_end(c->proxy->access_log, THREAD_END_MS), "access-log", "`access_log`");
+    leave_hashes(c);
     proxy_free(c->proxy);
     admin_close(c->admin);
     log_watch_free(c->logs);

@@ -120,6 +120,16 @@ bool jobs_await_end(struct jobs *jobs, uint32_t wait_ms)
     return has_ended;
 }
 
+uint64_t jobs_cpu_ns(const struct jobs *jobs)
+{
+    clockid_t clock;
+    struct timespec used;
+    if (!jobs || !jobs->has_thread || jobs->is_stopped || pthread_getcpuclockid(jobs->thread, &clock) != 0 ||
+        clock_gettime(clock, &used) < 0)
+        return 0;
+    return (uint64_t)used.tv_sec * NS_PER_S + (uint64_t)used.tv_nsec;
+}
+
 void jobs_stop(struct jobs *jobs)
 {
     if (!jobs || jobs->is_stopped) return;

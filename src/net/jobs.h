@@ -21,6 +21,8 @@ MUST_CHECK int jobs_new(struct jobs **out, struct mailbox *control, struct err *
 /* Nothing is begun any more, and who runs has so long to end. False: it has not, as where a disk does not answer. Then all that it
  * uses has to stay, and nobody is to wait for it. NULL is fine. */
 MUST_CHECK bool jobs_await_end(struct jobs *jobs, uint32_t wait_ms);
+/* CPU time that its thread has had: whether it computes or waits. 0: there is no thread, or none any more. NULL is fine. */
+uint64_t jobs_cpu_ns(const struct jobs *jobs);
 /* Waits for the job that is running; what has not begun is done without having run, and nothing is taken any more. What
  * was made may still lie in the control's mailbox: jobs_free() comes when that has been emptied. NULL is fine, for both. */
 void jobs_stop(struct jobs *jobs);

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "base/bug.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "net/jobs.h"
 #include "proxy/proxy.h"
@@ -258,7 +259,18 @@ void passwords_stop(struct passwords *p)
 {
     if (!p || p->is_stopped) return;
     p->is_stopped = true;
-    for (uint32_t i = 0; i < p->lane_count; i++) jobs_stop(p->lanes[i].jobs);
+    for (uint32_t i = 0; i < p->lane_count; i++) (void)!jobs_await_end(p->lanes[i].jobs, 0);
+}
+
+bool passwords_await_end(struct passwords *p, uint32_t wait_ms)
+{
+    uint64_t end_ns = clock_now_ns() + wait_ms * NS_PER_MS;
+    for (uint32_t i = 0; p && i < p->lane_count; i++) {
+        uint64_t now_ns = clock_now_ns();
+        uint64_t left_ns = now_ns < end_ns ? end_ns - now_ns : 0;
+        if (!jobs_await_end(p->lanes[i].jobs, (uint32_t)(left_ns / NS_PER_MS))) return false;
+    }
+    return true;
 }
 
 void passwords_free(struct passwords *p)

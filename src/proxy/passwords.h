@@ -51,8 +51,12 @@ struct password_question {
 /* `control`: the control thread's mailbox; borrowed. Threads start with the first question. */
 MUST_CHECK int passwords_new(struct passwords **out, struct loop *loop, struct mailbox *control,
                              struct metric_registry *metrics, uint32_t threads, struct err *err);
-/* Waits for the hashes that are being made; who waits hears nothing more. Before the workers end. NULL is fine, for both. */
+/* No more hashes are made, and who waits hears nothing more. Before the workers end. NULL is fine, for the three. */
 void passwords_stop(struct passwords *p);
+/* For those that are being made, which cannot be broken off. False: one is still being made after `wait_ms`; then all that it uses has
+ * to stay. */
+MUST_CHECK bool passwords_await_end(struct passwords *p, uint32_t wait_ms);
+/* Waits for them. */
 void passwords_free(struct passwords *p);
 
 /* On a worker: a question of its own, zeroed but for its worker. NULL: PASSWORDS_A_WORKER_MAX are under way, or memory is out. */

@@ -165,6 +165,8 @@ static void who_waits_for_what_hangs_is_told_so_in_time(void **state)
     assert_true(jobs_post(s.jobs, &never.job));
     while (!atomic_load(&hung.is_begun)) sched_yield(); /* one that has not begun is not waited for */
     assert_false(jobs_await_end(s.jobs, 1));
+    /* Who waits uses nothing; and it had to use something to begin. */
+    assert_true(jobs_cpu_ns(s.jobs) > 0 && jobs_cpu_ns(NULL) == 0);
     assert_false(jobs_post(s.jobs, &never.job)); /* nothing is taken any more */
     pthread_mutex_unlock(&s.gate);
     while (!jobs_await_end(s.jobs, 1000)) {}

@@ -64,6 +64,7 @@ static void start_door(struct door *d)
 static void close_door(struct door *d)
 {
     passwords_stop(d->passwords);
+    while (!passwords_await_end(d->passwords, 1000)) {}
     loop_turn(&d->s.control, 0);
     scene_close(&d->s);
     passwords_free(d->passwords);
