@@ -101,11 +101,10 @@ static struct split *find_guarded(const struct admin_request *rq, struct answer 
         answer_problem(out, 404, "There is no split \"%.64s\"; GET /api/v1/splits lists them.",
                        rq->params[0].data);
     else if (!split_guard_of(s))
-        answer_problem(
-            out, 409,
-            "Split \"%.64s\" has no guard: its weights are the configuration's, which PUT /api/v1/config "
-            "changes.",
-            s->name);
+        answer_problem(out, 409,
+                       "Split \"%.64s\" has no guard: its weights are the configuration's, which PATCH "
+                       "/api/v1/config/splits/%.64s changes.",
+                       s->name, s->name);
     else
         return s;
     return NULL;

@@ -74,6 +74,41 @@ def test_what_a_configuration_changed_of_another_is_shown(scene, browser, tmp_pa
     browser.check()
 
 
+def test_a_variant_is_ramped_by_hand_from_the_page_and_undo_takes_it_back(scene, browser):
+    server = scene.server([broken.serve(lambda request: message.response(200))]).address
+    variants = {"old": {"pool": "web", "weight": 90}, HOSTILE: {"pool": "web", "weight": 10}}
+    weir = scene.proxy({"name": "one", "address": server}, listener={"routes": [{"name": "a", "path_prefix": "/a", "split": "plain"}, {"name": "b", "split": "guarded"}]},
+                       splits={"plain": {"unit": "client", "variants": variants},
+                               "guarded": {"unit": "client", "variants": variants, "guard": {"errors": "5%"}}})
+
+    def weights(split):
+        found, = (one for one in weir.get("/api/v1/splits")["splits"] if one["name"] == split)
+        return {variant["name"]: variant["weight"] for variant in found["variants"]}
+
+    def set_weight(split, value):
+        label = f"Weight of {split} / {HOSTILE}, in percent"
+        browser.run(f"""(() => {{ const input = [...document.querySelectorAll("main input")].find(input => input.getAttribute("aria-label") === {json.dumps(label)});
+            input.value = "{value}"; input.dispatchEvent(new Event("change")); }})()""")
+
+    open_view(browser, weir, "splits")
+    for split in ("plain", "guarded"):
+        set_weight(split, 25)
+        eventually(lambda: weights(split) == {"old": 75, HOSTILE: 25}, f"the weight of {split}")
+        browser.wait("document.getElementById('message').textContent.includes('has 25 % of the units')", "that it is said")
+        browser.run("document.querySelector('#message button').click()")
+        eventually(lambda: weights(split) == {"old": 90, HOSTILE: 10}, f"{split} to be as it was")
+    press = "[...document.querySelectorAll('main button')].find(button => button.getAttribute('aria-label') === %s).click()"
+    browser.run(press % json.dumps(f"Take back: guarded / {HOSTILE}"))
+    eventually(lambda: weights("guarded")[HOSTILE] == 0, "it to be taken back")
+    browser.run(press % json.dumps(f"Resume: guarded / {HOSTILE}"))
+    eventually(lambda: weights("guarded")[HOSTILE] == 10, "it to be resumed")
+    visible = browser.run("[...document.querySelectorAll('main .actions button')].filter(button => button.getClientRects().length).length")
+    assert visible == 3  # of the variant that has a guard
+    set_weight("guarded", 101)  # which is none
+    assert weights("guarded")[HOSTILE] == 10 and browser.run("document.querySelectorAll('main img').length") == 0
+    browser.check()
+
+
 def test_without_kept_generations_there_is_nothing_to_compare(scene, browser):
     weir = scene.proxy(scene.server())
     open_view(browser, weir, "configuration")

@@ -5,13 +5,13 @@ function failuresView(place) {
   const query = Object.fromEntries(FILTERS.map(([key]) => [key, place.query[key] ?? ""]));
   let kind = "failed";
   const table = new Dom.Table("Exchanges", [
-    { title: "Began", show: Dom.text(x => Words.clock(x.start)) },
+    { title: "Began", kind: "one-line", show: Dom.text(x => Words.clock(x.start)) },
     { title: "What", kind: "words", show: Dom.text(Words.what) },
     { title: "Status", kind: "number", show: Dom.text(x => String(x.status || "–")) },
     { title: "Why", kind: "words", show: Dom.text(Words.why) },
     { title: "Took", kind: "number", show: Dom.text(x => Words.ms(x.total_ms)) },
     { title: "Where", show: Dom.text(x => [x.listener, x.route, x.pool].filter(Words.known).map(Words.name).join(" → ")) },
-    { title: "Client", show: Dom.text(x => Words.name(x.client)) },
+    { title: "Client", kind: "one-line", show: Dom.text(x => Words.name(x.client)) },
     { title: "Request id", show: Dom.text(x => Words.name(x.request_id)) },
   ], "Nothing of that kind is among the latest exchanges that weir keeps.");
   const controls = element("div", { className: "controls" },

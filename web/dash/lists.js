@@ -1,33 +1,4 @@
-// Views that are a table or two of what the API lists: splits, events, certificates, profiles.
-
-function splitsView() {
-  const range = (estimate, show) => estimate && Words.known(estimate.value)
-    ? `${show(estimate.value)} (${Words.known(estimate.low) ? show(estimate.low) : "?"} to ${Words.known(estimate.high) ? show(estimate.high) : "?"})` : "–";
-  const percent = value => `${(100 * value).toFixed(2)} %`;
-  const table = new Dom.Table("Variants of splits, with intervals of 95 %", [
-    { title: "Variant", show: Dom.text(({ split, v }) => `${Words.name(split)} / ${Words.name(v.name)}`) },
-    { title: "Pool", show: Dom.text(({ v }) => Words.name(v.pool)) },
-    { title: "Weight", kind: "number", show: Dom.text(({ v }) => `${v.weight.toFixed(1)} %`) },
-    { title: "Exchanges", kind: "number", show: Dom.text(({ v }) => Format.count(v.exchanges)) },
-    { title: "Share", kind: "number", show: Dom.text(({ v }) => percent(v.share)) },
-    { title: "Errors", show: Dom.text(({ v }) => range(v.error_share, percent)) },
-    { title: "p50", show: Dom.text(({ v }) => range(v.p50_ms, Words.ms)) },
-    { title: "p95", show: Dom.text(({ v }) => range(v.p95_ms, Words.ms)) },
-    { title: "p99", show: Dom.text(({ v }) => range(v.p99_ms, Words.ms)) },
-    { title: "Dealt as configured", kind: "words", show: Dom.text(({ ratio }) => ratio?.is_alarm_always ? "No: the shares are not those of the weights." : "Yes, as far as can be told.") },
-    { title: "Guard", kind: "words", show: Dom.text(({ guard, v }) => guard?.state && guard.variant === v.name
-      ? `${guard.state.replace("_", " ")}${guard.reason ? `: ${guard.reason}` : ""}` : "–") },
-  ], "The configuration has no splits.");
-  return {
-    title: "Splits", every: 5000, element: table.element,
-    async load() {
-      const { splits } = await Api.get("/api/v1/splits");
-      return Promise.all(splits.slice(0, 50).map(split => Api.get(`/api/v1/splits/${Api.part(split.name)}/report`)));
-    },
-    update: reports => table.update(reports.flatMap(report => report.variants.map(v => ({ split: report.split, ratio: report.sample_ratio, guard: report.guard, v }))),
-      ({ split, v }) => JSON.stringify([split, v.name])),
-  };
-}
+// Views that are a table or two of what the API lists: events, certificates, profiles.
 
 // What happened, noting that something does, and what it has changed.
 function eventsView(place) {

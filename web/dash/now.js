@@ -4,7 +4,7 @@ function nowView(place) {
   const KINDS = [["listener", "Listeners"], ["route", "Routes"], ["pool", "Pools"], ["server", "Servers"]];
   const STEPS = { "5 minutes": [1, 300], hour: [10, 360], day: [60, 1440] };
   const DRAWN = new Set(["marker", "reloaded", "generation_used", "upgraded", "ready"]); // what may have changed everything at once
-  let span = "hour", sort = "", search = "";
+  let span = Object.hasOwn(STEPS, place.query.charts) ? place.query.charts : "hour", sort = "", search = "";
 
   const columnsOf = kind => [
     { title: "Name", show(cell, { row }) {

@@ -25,7 +25,7 @@ function serversView(place) {
       button.dataset.admin = values.admin;
       return button;
     };
-    const weight = element("input", { type: "number", min: 0, max: 65535 });
+    const weight = element("input", { type: "number", min: 0, max: 10000 });
     weight.addEventListener("change", () => {
       const value = Number(weight.value);
       if (weight.value !== "" && Number.isInteger(value)) change(current(), { weight: value }, `has the weight ${value}`);

@@ -27,6 +27,9 @@ const Spark = (() => {
     onScreen.observe(cell);
   }
 
+  // A line along the bottom would say that there are some all the time: only where there are, and to the point beside it.
+  const rising = values => values.map((value, number) => value > 0 || values[number - 1] > 0 || values[number + 1] > 0 ? value : null);
+
   // `marks`: places from 0 to 1.
   const upright = marks => marks.map(at => `M${(at * WIDTH).toFixed(1)} 0V${HEIGHT}`).join("");
 
@@ -35,7 +38,7 @@ const Spark = (() => {
     const { requests, errors, p95_ms } = row.series;
     const most = Math.max(...requests, ...errors, 1);
     const slowest = Math.max(...p95_ms.map(value => value ?? 0));
-    const paths = [line(requests, most, true), line(p95_ms, slowest), errors.some(value => value > 0) ? line(errors, most) : "", upright(marks)];
+    const paths = [line(requests, most, true), line(p95_ms, slowest), line(rising(errors), most), upright(marks)];
     paths.forEach((path, number) => {
       if (cell.paths[number].getAttribute("d") !== path) cell.paths[number].setAttribute("d", path);
     });
