@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Takes the pictures of the dashboard: tools/take_pictures.py WEIR OUTDIR
 
-Runs WEIR's demo until there is something to see, and writes OUTDIR/{now,river,failures}.png by headless Chromium, and the river
-as it is drawn, OUTDIR/river.svg, which docs/pictures has.
+Runs WEIR's demo until there is something to see, and writes OUTDIR/NAME.png of each of PICTURES by headless Chromium, and the river
+as it is drawn, OUTDIR/river.svg. docs/pictures has them. It takes up to three minutes: a server of the demo has to fall ill first.
 """
 import os
 import pathlib
@@ -12,19 +12,28 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "e2e"))
 from browser import Browser  # noqa: E402
+from png_palette import shrink  # noqa: E402
 from waiting import eventually  # noqa: E402
 
 ADMIN = "http://127.0.0.1:9091/"
-SIZE = (1200, 760)
-TRAFFIC_S = 180
-SCHEMES = {"now": "light", "river": "dark", "failures": "light"}
+TRAFFIC_S = 240
+# Name, view, scheme, size; what is to be seen of it, besides figures.
+PICTURES = [
+    ("servers", "servers", "light", (1500, 378), "document.querySelector('.state-ejected, .state-down')"),
+    ("now", "now?charts=5+minutes", "light", (1200, 760), None),
+    ("now-dark", "now?charts=5+minutes", "dark", (1200, 760), None),
+    ("failures", "failures", "light", (1200, 480), "document.querySelectorAll('tbody tr').length > 4"),
+    ("split", "splits", "light", (1500, 230), "document.querySelectorAll('tbody tr').length > 1"),
+]
 
 
-def take(browser, view, path):
-    browser.set_window(*SIZE, SCHEMES[view])
+def take(browser, picture, directory):
+    name, view, scheme, size, wanted = picture
+    browser.set_window(*size, scheme)
     browser.open(f"{ADMIN}#{view}")
-    browser.wait(f"window.dash && dash.hash === '#{view}' && dash.rounds > 1", f"the view {view}")
-    path.write_bytes(browser.picture())
+    eventually(lambda: browser.run(f"window.dash && dash.hash === '#{view}' && dash.rounds > 1 && Boolean({wanted or 'true'})"),
+               f"the view {view}", TRAFFIC_S)
+    (directory / f"{name}.png").write_bytes(shrink(browser.picture()))
 
 
 # The drawing by itself, with the colours that the page's style gives it.
@@ -62,8 +71,8 @@ def main():
                 # A chart of some minutes, in which something has failed.
                 eventually(lambda: browser.run("dash.answer?.listener.rows[0].series.requests.filter(value => value > 0).length >= 4"),
                            "traffic", TRAFFIC_S)
-                for view in SCHEMES:
-                    take(browser, view, directory / f"{view}.png")
+                for picture in PICTURES:
+                    take(browser, picture, directory)
                 browser.open(f"{ADMIN}#river")
                 browser.wait("document.querySelectorAll('svg.river rect').length > 8", "the river")
                 (directory / "river.svg").write_text(browser.run(DRAWING))

@@ -113,3 +113,14 @@ def test_which_messages_are_events_is_said():
     events = set(re.findall(r'"(\w+)"', names))
     assert len(events) > 50
     assert events == {name for name, is_event in described_messages().items() if is_event}
+
+
+def test_pictures_are_small_and_shown():
+    """Each of docs/pictures is in the README, and none makes a clone of the repository heavy."""
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+        readme = file.read()
+    names = sorted(os.listdir(os.path.join(ROOT, "docs", "pictures")))
+    assert len(names) > 3
+    for name in names:
+        assert f"docs/pictures/{name}" in readme, name
+        assert os.path.getsize(os.path.join(ROOT, "docs", "pictures", name)) <= 150_000, name
