@@ -374,10 +374,10 @@ def slow(tmp_path, cost):
 
 
 def test_a_flood_of_wrong_passwords_is_bounded_and_those_who_are_known_pass(scene, tmp_path):
-    weir = guarded(scene, {"basic": str(slow(tmp_path, 14))})
+    weir = guarded(scene, {"basic": str(slow(tmp_path, 12))})
     known = scene.client(weir)
     assert known.ask("GET", "/", basic("alice")).status == 200
-    flood = [scene.client(weir, source=f"127.0.0.{n // 5 + 2}") for n in range(100)]
+    flood = [scene.client(weir, source=f"127.0.0.{n // 5 + 2}") for n in range(150)]
     for n, client in enumerate(flood):
         client.send(message.request("GET", "/", basic("carol", f"wrong{n}")))
     # Of each client four may wait, of all 64.
@@ -393,8 +393,8 @@ def test_a_flood_of_wrong_passwords_is_bounded_and_those_who_are_known_pass(scen
 
 
 def test_who_goes_away_while_the_hash_is_made_leaves_nothing(scene, tmp_path):
-    weir = guarded(scene, {"basic": str(slow(tmp_path, 14))})
-    clients = [scene.client(weir, source=f"127.0.0.{n // 4 + 2}") for n in range(8)]
+    weir = guarded(scene, {"basic": str(slow(tmp_path, 12))})
+    clients = [scene.client(weir, source=f"127.0.0.{n // 4 + 2}") for n in range(16)]
     for client in clients:
         client.send(message.request("GET", "/", basic("carol", "wrong")))
     wait_at_least(weir, 2, "weir_auth_passwords_waiting")
@@ -403,7 +403,7 @@ def test_who_goes_away_while_the_hash_is_made_leaves_nothing(scene, tmp_path):
     weir.wait_live(exchanges=0)
     wait_at_least(weir, 1, "weir_auth_passwords_total", result="taken_back")
     eventually(lambda: weir.metric("weir_auth_passwords_waiting") == 0, "nobody waiting")
-    assert "client_abort" in {record["end"] for record in weir.wait_records(8)}
+    assert "client_abort" in {record["end"] for record in weir.wait_records(16)}
 
 
 def test_weir_ends_while_hashes_are_made(scene, tmp_path):
