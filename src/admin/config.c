@@ -182,7 +182,7 @@ void generations_show(const struct admin_request *rq, struct answer *out)
         *ticket = call_wait(rq, WAIT_MS, NULL, NULL);
         return;
     } else {
-        answer_problem(out, 503, "Too much is being worked on; try again.");
+        answer_problem(out, 503, "Too much is being worked on, or there is no memory for more; try again.");
     }
     free(ticket);
 }

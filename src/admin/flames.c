@@ -137,7 +137,7 @@ static void show_past(const struct admin_request *rq, struct answer *out)
         }
         free(q);
     }
-    answer_problem(out, 503, "Too much is being worked on; try again.");
+    answer_problem(out, 503, "Too much is being worked on, or there is no memory for more; try again.");
 }
 
 static void tell_flame(const struct asker *to, struct finding *f)

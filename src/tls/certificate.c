@@ -5,6 +5,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/refs.h"
@@ -19,6 +20,7 @@ struct tls_credentials {
     X509 *leaf;
     STACK_OF(X509) * chain; /* what issued the leaf */
     EVP_PKEY *key;
+    bool is_short; /* OpenSSL lacked memory for a part of it: whatever it found is not to be believed */
 };
 
 static void credentials_free(struct tls_credentials *c)
@@ -42,6 +44,13 @@ static bool is_end_of_pem(void)
     return ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
 }
 
+/* Done with OpenSSL's errors: of those that one that lacks memory looks like is only kept that there was one. */
+static void take_errors(struct tls_credentials *c)
+{
+    for (unsigned long e; (e = ERR_get_error());)
+        if (ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE) c->is_short = true;
+}
+
 static int read_chain(struct tls_credentials *c, const char *path, struct file_stamp *stamp, struct err *err)
 {
     struct small_file file;
@@ -59,8 +68,10 @@ static int read_chain(struct tls_credentials *c, const char *path, struct file_s
                              TLS_CHAIN_MAX);
         if (count == 1)
             c->leaf = x;
-        else if (!sk_X509_push(c->chain, x))
+        else if (!sk_X509_push(c->chain, x)) {
             X509_free(x);
+            result = err_set(err, "out of memory for %s", path);
+        }
     }
     if (result == 0 && !is_end_of_pem())
         result = err_set(err, "certificate %u of %s cannot be read: %s", count + 1, path, openssl_reason());
@@ -69,7 +80,7 @@ static int read_chain(struct tls_credentials *c, const char *path, struct file_s
                          "%s has no certificate; it should begin with -----BEGIN CERTIFICATE----- and have "
                          "the leaf first, then what issued it",
                          path);
-    ERR_clear_error();
+    take_errors(c);
     BIO_free(bio);
     small_file_wipe(&file); /* some keep the key in the same file */
     return result;
@@ -103,7 +114,7 @@ static int read_key(struct tls_credentials *c, const char *path, struct file_sta
                          path);
     else if (!c->key)
         result = err_set(err, "the key in %s cannot be read: %s", path, openssl_reason());
-    ERR_clear_error();
+    take_errors(c);
     BIO_free(bio);
     small_file_wipe(&file);
     return result;
@@ -139,15 +150,39 @@ static void note_dates(struct tls_certificate *c, const X509 *x)
     if (until < c->not_after) c->not_after = until;
 }
 
-static bool is_signed_by(X509 *x, const X509 *issuer)
+/* OpenSSL keeps a certificate whose key it could not make anything of, and does not say why. */
+static int need_key(struct tls_credentials *c, const X509 *x, const char *path, struct err *err)
+{
+    bool has_key = X509_get0_pubkey(x) != NULL;
+    take_errors(c);
+    if (has_key) return 0;
+    return err_set(err,
+                   "the key of a certificate in %s cannot be read: it is of no kind that is known here, or "
+                   "there is no memory for it",
+                   path);
+}
+
+/* For sure: OpenSSL says of two keys that it has no memory to compare what it says of two that differ. */
+static bool is_another_key(const X509 *leaf, const EVP_PKEY *key)
+{
+    unsigned char *of_leaf = NULL, *of_key = NULL;
+    int leaf_bytes = i2d_PUBKEY(X509_get0_pubkey(leaf), &of_leaf), key_bytes = i2d_PUBKEY(key, &of_key);
+    bool is_another = leaf_bytes > 0 && key_bytes > 0 &&
+                      (leaf_bytes != key_bytes || memcmp(of_leaf, of_key, (size_t)leaf_bytes) != 0);
+    OPENSSL_free(of_leaf);
+    OPENSSL_free(of_key);
+    return is_another;
+}
+
+static bool is_signed_by(struct tls_credentials *c, X509 *x, const X509 *issuer)
 {
     bool is_signed = X509_verify(x, X509_get0_pubkey(issuer)) == 1;
-    ERR_clear_error();
+    take_errors(c);
     return is_signed;
 }
 
 /* Each was issued by the next: clients build no other order (RFC 5246 7.4.2), and many fail where one is missing. */
-static int check_chain(struct tls_certificate *c, const struct tls_credentials *from, const char *path,
+static int check_chain(struct tls_certificate *c, struct tls_credentials *from, const char *path,
                        struct err *err)
 {
     X509 *before = from->leaf;
@@ -160,7 +195,8 @@ static int check_chain(struct tls_certificate *c, const struct tls_credentials *
                            "certificate %d of %s did not issue the one before it; write the leaf first, then "
                            "what issued it, and so on",
                            i + 2, path);
-        if (!is_signed_by(before, issuer))
+        if (need_key(from, issuer, path, err) < 0) return -1;
+        if (!is_signed_by(from, before, issuer))
             return err_set(err, "certificate %d of %s is not signed by certificate %d: it has another key",
                            i + 1, path, i + 2);
         note_dates(c, issuer);
@@ -187,9 +223,11 @@ static void put_name(struct tls_certificate *c, size_t *used, const unsigned cha
 }
 
 /* The names of the extension; clients look at no others (RFC 9525 6.1). */
-static int find_names(struct tls_certificate *c, X509 *leaf, const char *path, struct err *err)
+static int find_names(struct tls_certificate *c, struct tls_credentials *from, const char *path,
+                      struct err *err)
 {
-    GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+    GENERAL_NAMES *names = X509_get_ext_d2i(from->leaf, NID_subject_alt_name, NULL, NULL);
+    take_errors(from);
     int count = names ? sk_GENERAL_NAME_num(names) : 0;
     size_t room = 1, used = 0;
     int result = 0;
@@ -257,19 +295,22 @@ static int keep_issuer(struct tls_certificate *c, const X509 *leaf)
     return c->issuer ? 0 : -1;
 }
 
-static int check(struct tls_certificate *c, const struct tls_credentials *from, const char *cert_path,
+static int check(struct tls_certificate *c, struct tls_credentials *from, const char *cert_path,
                  const char *key_path, struct err *err)
 {
+    ERR_clear_error(); /* of whoever was here before */
     if (find_kind(&c->kind, from->key, key_path, err) < 0) return -1;
+    if (need_key(from, from->leaf, cert_path, err) < 0) return -1;
     bool is_pair = X509_check_private_key(from->leaf, from->key) == 1;
-    ERR_clear_error();
+    if (!is_pair && !is_another_key(from->leaf, from->key)) from->is_short = true;
+    take_errors(from);
     if (!is_pair)
         return err_set(err,
                        "the key in %s does not belong to the certificate in %s; with the right one, openssl "
                        "pkey -pubout and openssl x509 -noout -pubkey say the same",
                        key_path, cert_path);
     if (check_chain(c, from, cert_path, err) < 0) return -1;
-    return find_names(c, from->leaf, cert_path, err);
+    return find_names(c, from, cert_path, err);
 }
 
 /* What is kept of them, once all is well. */
@@ -293,12 +334,13 @@ static int read_all(struct tls_certificate *c, struct tls_credentials *from, con
 
 int tls_certificate_of(struct tls_certificate **out, X509 *leaf, EVP_PKEY *key, struct err *err)
 {
-    const struct tls_credentials from = { .leaf = leaf, .key = key };
+    struct tls_credentials from = { .leaf = leaf, .key = key };
     struct tls_certificate *c = calloc(1, sizeof(*c));
     if (!c) return err_set(err, "there is no memory for a certificate");
     atomic_init(&c->refs, 1);
     int result = check(c, &from, "memory", "memory", err);
     if (result == 0) result = keep(c, &from, "memory", err);
+    if (from.is_short) result = err_set(err, "there is no memory for a certificate");
     if (result < 0)
         tls_certificate_put(c);
     else
@@ -318,6 +360,7 @@ int tls_certificate_read(struct tls_certificate **out, const char *cert_path, co
     }
     atomic_init(&c->refs, 1);
     int result = read_all(c, from, cert_path, key_path, err);
+    if (from->is_short) result = err_set(err, "there is no memory for %s", cert_path);
     credentials_free(from);
     stamps[0] = c->cert_stamp;
     stamps[1] = c->key_stamp;

@@ -47,6 +47,10 @@ class Shortage:
         struct.pack_into("<QQ", self.shared, 8, 0, 0)
         struct.pack_into("<Q", self.shared, 0, at)
 
+    def has_counted(self, at):
+        """So many there were, or more, of which that one has failed."""
+        return LAYOUT.unpack_from(self.shared)[1] >= at
+
     def end(self):
         """How many there were, and how many of them failed."""
         struct.pack_into("<Q", self.shared, 0, 0)
@@ -85,7 +89,7 @@ def configurations(server, directory):
 
 
 def generation(weir):
-    return int(re.match(r'"(\d+)-', weir.ask_admin("GET", "/api/v1/config").get("ETag"))[1])
+    return int(re.match(r'"(\d+)', weir.ask_admin("GET", "/api/v1/config").get("ETag"))[1])
 
 
 def is_served(weir):
