@@ -83,23 +83,45 @@ void pool_view_put(struct pool_view *view)
     if (--view->users == 0 && !view->is_current) view_free(view);
 }
 
-static void close_all_idle(struct server_worker *sw);
-
 static void use_limits(struct pool_worker *pw)
 {
     const struct pool_limits_conf *limits = &conf_of(pw)->limits;
     pw->limits = (struct h1_limits){ .head_max = (uint32_t)limits->head_bytes, .field_max = limits->headers };
 }
 
+/* By and by: there may be thousands. */
 static void close_unwanted_idle(struct pool_worker *pw, const struct roster *r)
 {
     for (uint32_t i = 0; i < r->count; i++) {
         struct server_worker *sw = server_worker_of(pw, r->places[i].server);
-        if (server_worker_keeps_idle(sw))
-            upstream_close_outdated(sw);
-        else
-            close_all_idle(sw);
+        if (!list_is_empty(&sw->idle) && list_is_empty(&sw->unwanted_link))
+            list_push_back(&pw->unwanted, &sw->unwanted_link);
     }
+    if (!list_is_empty(&pw->unwanted)) loop_defer(pw->env->loop, &pw->unwanted_task);
+}
+
+static bool close_an_unwanted(struct server_worker *sw)
+{
+    return server_worker_keeps_idle(sw) ? upstream_close_outdated(sw) : upstream_close_oldest(sw);
+}
+
+static void on_unwanted(struct loop_task *t)
+{
+    struct pool_worker *pw = container_of(t, struct pool_worker, unwanted_task);
+    for (uint32_t i = 0; i < POOL_CLOSES_A_TURN; i++) {
+        while (!list_is_empty(&pw->unwanted)) {
+            struct server_worker *sw = container_of(pw->unwanted.next, struct server_worker, unwanted_link);
+            if (close_an_unwanted(sw)) break;
+            server_worker_forget(sw);
+        }
+        if (list_is_empty(&pw->unwanted)) return;
+    }
+    loop_defer(pw->env->loop, t);
+}
+
+void server_worker_forget(struct server_worker *sw)
+{
+    list_remove(&sw->unwanted_link);
 }
 
 void pool_worker_publish(struct pool_worker *pw, struct peer_set *set)
@@ -346,6 +368,7 @@ void server_worker_init(struct server_worker *sw, struct server *s, struct pool_
     list_init(&sw->idle);
     list_init(&sw->open);
     list_init(&sw->handed_link);
+    list_init(&sw->unwanted_link);
 }
 
 int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_worker_env *env,
@@ -356,6 +379,8 @@ int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_
     pw->pool = p;
     pw->env = env;
     list_init(&pw->link);
+    list_init(&pw->unwanted);
+    loop_task_init(&pw->unwanted_task, on_unwanted);
     queue_init(pw);
     slot_init(pw);
     slab_init(&pw->upstreams, &env->loop->blocks, upstream_size(is_egress(pw)));
@@ -387,6 +412,17 @@ void pool_worker_close_idle(struct pool_worker *pw)
     for (uint32_t i = 0; i < r->count; i++) close_all_idle(server_worker_of(pw, r->places[i].server));
 }
 
+void pool_worker_close_unwanted(struct pool_worker *pw)
+{
+    close_unwanted_idle(pw, pw->view->set->roster);
+}
+
+void pool_worker_forget(struct pool_worker *pw)
+{
+    list_remove(&pw->link);
+    loop_cancel(&pw->unwanted_task);
+}
+
 bool pool_worker_is_quiet(const struct pool_worker *pw)
 {
     return !count_get(&pw->upstreams.live) && !count_get(&pw->pipelined.live) && !count_get(&pw->open) &&
@@ -396,6 +432,7 @@ bool pool_worker_is_quiet(const struct pool_worker *pw)
 void pool_worker_free(struct pool_worker *pw)
 {
     if (!pw) return;
+    loop_cancel(&pw->unwanted_task);
     queue_fini(pw);
     slot_fini(pw);
     if (pw->view && !bug_if(POOL_WORKER, pw->view->users)) view_free(pw->view);

@@ -53,6 +53,7 @@ struct server_worker {
     _Atomic uint32_t attempts, faults, answers; /* as in struct server_answers */
     _Atomic uint64_t waits;                     /* likewise */
     struct list handed_link;                    /* of pool_worker.handed_servers */
+    struct list unwanted_link;                  /* of pool_worker.unwanted */
     uint32_t handed;                            /* slots that this worker holds for whoever waits longest */
     uint32_t
         slots; /* of those that are counted in flight, how many this worker holds: for attempts, and those handed */
@@ -83,6 +84,8 @@ struct pool_worker_env {
 
 #define POOL_WAITS_SEEN 8u
 #define POOL_CLASSES 3u
+/* How many of its idle connections close in a turn. */
+#define POOL_CLOSES_A_TURN 128u
 
 struct pool_worker {
     struct list link; /* in the worker's list of its pools */
@@ -105,6 +108,8 @@ struct pool_worker {
     _Atomic uint32_t promised;
     struct server *offered; /* whose slot is held for him whose turn it is; NULL: none, or taken */
     struct list handed_servers;
+    struct list unwanted; /* of server_worker: some of whose idle connections may have to close */
+    struct loop_task unwanted_task;
     struct loop_task handed_task;
     bool is_marked; /* this worker's bit stands in its servers' waiting_mask */
     struct h1_limits limits;
@@ -197,7 +202,12 @@ void pool_attempt_ended(struct pool_worker *pw, const struct pool_view *view, st
                         const struct pool_evidence *e);
 /* No connection is open, and nobody waits. Any thread. */
 bool pool_worker_is_quiet(const struct pool_worker *pw);
-/* Drain: no idle connection is kept from now on. */
+/* No configuration has its servers any more: idle connections close, so many a turn. */
+void pool_worker_close_unwanted(struct pool_worker *pw);
+/* All idle connections close now. */
 void pool_worker_close_idle(struct pool_worker *pw);
+/* It is the last that the worker hears of the server, or of the pool. */
+void server_worker_forget(struct server_worker *sw);
+void pool_worker_forget(struct pool_worker *pw);
 /* Whom the operator took out, or no configuration has any more, needs none but for the clients that it still has. */
 bool server_worker_keeps_idle(const struct server_worker *sw);

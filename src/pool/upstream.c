@@ -187,7 +187,7 @@ static struct upstream *find_idle(struct server_worker *sw, enum lease_need need
     if (need > LEASE_ANY && !limit) return NULL;
     while ((u = first_to(sw, &sw->idle, target))) {
         /* One without room will not get any while nobody is on it. */
-        bool is_dead = transport_is_dead(u->transport) || !u->ops->capacity(u);
+        bool is_dead = transport_is_dead(u->transport) || !u->ops->capacity(u) || is_outdated(u);
         if (!is_dead && idle_ms(u) <= limit) return u;
         if (!is_dead && need > LEASE_ANY) return NULL; /* the others are older still */
         close_idle(u);
@@ -221,13 +221,15 @@ void upstream_has_room(struct upstream *u, bool has_room)
     if (has_room) list_push_front(&u->home->open, &u->link);
 }
 
-void upstream_close_outdated(struct server_worker *sw)
+bool upstream_close_outdated(struct server_worker *sw)
 {
-    for (struct list *at = sw->idle.next, *next; at != &sw->idle; at = next) {
+    for (struct list *at = sw->idle.prev; at != &sw->idle; at = at->prev) {
         struct upstream *u = container_of(at, struct upstream, link);
-        next = at->next;
-        if (is_outdated(u)) close_idle(u);
+        if (!is_outdated(u)) continue;
+        close_idle(u);
+        return true;
     }
+    return false;
 }
 
 struct http_stream *upstream_lease(struct upstream *u, enum lease_need need)

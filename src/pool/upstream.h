@@ -68,5 +68,6 @@ void upstream_bury(struct upstream *u);
 void upstream_was_stale(const struct upstream *u, uint64_t idle_ns);
 /* Its timer is due. */
 void upstream_check_idle(struct upstream *u);
-/* The pool's rules have changed: idle ones that were opened by others are closed. */
-void upstream_close_outdated(struct server_worker *sw);
+/* The pool's rules have changed: an idle one that was opened by others is closed, of them the one that was used longest ago. False:
+ * there is none. */
+bool upstream_close_outdated(struct server_worker *sw);

@@ -299,7 +299,12 @@ static bool end_server(struct proxy *p, void *object)
     return true;
 }
 
-static const struct retire_kind server_kind = { is_server_quiet, NULL, end_server };
+static void forget_server(struct worker *w, void *object)
+{
+    server_worker_forget(&((struct server *)object)->workers[w->index]);
+}
+
+static const struct retire_kind server_kind = { is_server_quiet, forget_server, end_server };
 
 static bool is_pool_quiet(void *object)
 {
@@ -313,7 +318,7 @@ static bool is_pool_quiet(void *object)
 static void forget_pool(struct worker *w, void *object)
 {
     struct pool *pool = object;
-    list_remove(&pool->workers[w->index]->link);
+    pool_worker_forget(pool->workers[w->index]);
 }
 
 static bool end_pool(struct proxy *p, void *object)

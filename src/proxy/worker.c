@@ -287,7 +287,7 @@ static void on_close_idle(void *reader, const struct mail *m)
 {
     struct worker *w = reader;
     struct pool *pool = m->object;
-    pool_worker_close_idle(pool->workers[w->index]);
+    pool_worker_close_unwanted(pool->workers[w->index]);
 }
 
 void worker_kill(struct worker *w)

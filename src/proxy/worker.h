@@ -144,7 +144,7 @@ void worker_change_free(struct worker_change *change);
 /* By mail: `change` (taken) is what new exchanges go by, listeners come and go with it. Those that are past their
  * response's head let go of the one before. */
 void worker_swap(struct worker *w, struct worker_change *change);
-/* By mail: no connection to any of its servers is kept. */
+/* By mail: no connection to any of its servers is kept, now that all are retired. */
 void worker_close_idle(struct worker *w, struct pool *pool);
 /* By mail: whether another process may hold this one's descriptors; each worker that knows adds 1 to *told,
  * which may be NULL. */

@@ -11,7 +11,7 @@
 #include "pool/upstream.h"
 
 #define WAIT_TURNS 1000
-#define PEERS_MAX 64
+#define PEERS_MAX 300
 
 /* The far side of all connections to one server. */
 struct origin {
@@ -677,10 +677,50 @@ static void whom_the_operator_takes_out_keeps_no_idle_connections(void **state)
     attempt_ask(&busy, &o);
     atomic_store(&c.pool->roster->places[0].server->admin, SERVER_DRAIN);
     crew_publish(&c);
+    crew_turns(&c, 1);
     assert_int_equal(c.idle[0] + c.idle[1], 0);
     assert_int_equal(c.live[0], 1);
     attempt_end(&busy);
     assert_int_equal(c.live[0], 0);
+    assert_int_equal(origin_open_count(&o), 0);
+    origin_close(&o);
+    crew_stop(&c);
+}
+
+/* However many there are, and whatever comes in between. */
+static void of_idle_connections_so_many_close_a_turn(void **state)
+{
+    (void)state;
+    enum { COUNT = 2 * POOL_CLOSES_A_TURN + 10 };
+    struct crew c;
+    struct origin o;
+    static struct attempt attempts[COUNT];
+    crew_init(&c, "least_request", 2);
+    c.conf.idle_connections = COUNT;
+    origin_open(&o, &c.servers[0]);
+    crew_start(&c, 1);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        (void)attempt_lease(&attempts[i], &c, 0, LEASE_FRESH);
+        attempt_ask(&attempts[i], &o);
+    }
+    for (uint32_t i = 0; i < COUNT; i++) attempt_end(&attempts[i]);
+    assert_int_equal(c.idle[0], COUNT);
+    atomic_store(&c.pool->roster->places[0].server->admin, SERVER_DRAIN);
+    crew_publish(&c);
+    crew_turns(&c, 1);
+    assert_int_equal(c.idle[0], COUNT - POOL_CLOSES_A_TURN);
+    crew_publish(&c); /* the same once more */
+    crew_turns(&c, 1);
+    assert_int_equal(c.idle[0], COUNT - 2 * POOL_CLOSES_A_TURN);
+    atomic_store(&c.pool->roster->places[0].server->admin, SERVER_ENABLED);
+    crew_publish(&c); /* it is wanted again: what is left of them stays */
+    crew_turns(&c, 2);
+    assert_int_equal(c.idle[0], COUNT - 2 * POOL_CLOSES_A_TURN);
+    exchange(&c, &o, 0, LEASE_ANY, LEASE_OPEN);
+    atomic_store(&c.pool->roster->places[0].server->admin, SERVER_DRAIN);
+    crew_publish(&c);
+    crew_turns(&c, 1);
+    assert_int_equal(c.idle[0], 0);
     assert_int_equal(origin_open_count(&o), 0);
     origin_close(&o);
     crew_stop(&c);
@@ -704,6 +744,7 @@ static void whose_clients_have_its_cookie_keeps_idle_connections_while_it_drains
     assert_int_equal(c.idle[0], 1);
     server_set_admin(c.pool->roster->places[0].server, SERVER_MAINTENANCE, c.now_ms);
     crew_publish(&c);
+    crew_turns(&c, 1);
     assert_int_equal(c.idle[0], 0);
     origin_close(&o);
     crew_stop(&c);
@@ -1384,6 +1425,7 @@ int main(void)
         cmocka_unit_test(a_connection_with_capacity_gives_its_streams_before_another_is_opened),
         cmocka_unit_test(a_success_is_told_only_after_a_failure),
         cmocka_unit_test(whom_the_operator_takes_out_keeps_no_idle_connections),
+        cmocka_unit_test(of_idle_connections_so_many_close_a_turn),
         cmocka_unit_test(whose_clients_have_its_cookie_keeps_idle_connections_while_it_drains),
         cmocka_unit_test(a_target_is_reached_from_the_servers_address),
         cmocka_unit_test(an_idle_connection_is_used_again_for_the_same_target_only),
