@@ -12,6 +12,7 @@
 #include "http/h1_client.h"
 
 #define ANSWER_MS 5000u /* unless the request says more */
+#define WHOLE_TIMES 12u /* for an answer of which something comes all the time */
 #define ANSWER_MAX (32u << 20)
 #define MEMORY_MAX (8u << 20) /* of the connection */
 #define REMEDY "is weir running? Give its admin address with --admin ADDR, or its file with -c FILE"
@@ -26,7 +27,8 @@ struct question {
     struct h1_client client;
     struct http_stream *stream;
     struct timer timer;
-    size_t sent; /* of the body */
+    uint64_t latest_ms; /* of the loop: the answer has to be whole */
+    size_t sent;        /* of the body */
     bool is_open;
     enum outcome outcome;
     struct http_fault fault;
@@ -40,6 +42,11 @@ struct question {
 };
 
 static const struct h1_limits limits = { .head_max = 16 << 10, .field_max = 64 };
+
+static uint32_t wait_ms(const struct api_request *rq)
+{
+    return rq->wait_ms ? rq->wait_ms : ANSWER_MS;
+}
 
 static void finish(struct question *q, enum outcome outcome)
 {
@@ -172,6 +179,13 @@ static bool keep(struct question *q, const char *data, size_t len)
     return true;
 }
 
+/* A long answer takes its time where the cores are busy. */
+static void give_time(struct question *q)
+{
+    uint64_t now_ms = loop_now_ms(&q->loop), left_ms = q->latest_ms > now_ms ? q->latest_ms - now_ms : 0;
+    loop_arm(&q->loop, &q->timer, left_ms < wait_ms(q->rq) ? left_ms : wait_ms(q->rq));
+}
+
 static size_t on_body(struct http_stream *s, const char *data, size_t len, unsigned flags)
 {
     struct question *q = s->owner;
@@ -184,6 +198,8 @@ static size_t on_body(struct http_stream *s, const char *data, size_t len, unsig
         finish(q, TOO_LARGE);
     else if (flags & HTTP_END)
         finish(q, ANSWERED);
+    else
+        give_time(q);
     return len;
 }
 
@@ -221,11 +237,6 @@ static void on_idle(struct h1_client *c)
     (void)c;
 }
 
-static uint32_t wait_ms(const struct api_request *rq)
-{
-    return rq->wait_ms ? rq->wait_ms : ANSWER_MS;
-}
-
 static void on_stale(struct h1_client *c, uint64_t idle_ns)
 {
     (void)c, (void)idle_ns;
@@ -250,6 +261,7 @@ static void exchange(struct question *q)
     q->stream->events = &events;
     q->stream->owner = q;
     timer_init(&q->timer, on_timer);
+    q->latest_ms = loop_now_ms(&q->loop) + WHOLE_TIMES * (uint64_t)wait_ms(q->rq);
     loop_arm(&q->loop, &q->timer, wait_ms(q->rq));
     loop_run(&q->loop);
     loop_disarm(&q->loop, &q->timer);

@@ -10,7 +10,7 @@ struct api_request {
     enum http_method method;
     const char *path;     /* with what is not allowed in a target written as %XX already */
     struct slice body;    /* JSON, unless is_text; empty: none */
-    uint32_t wait_ms;     /* for the answer; 0: 5 s */
+    uint32_t wait_ms;     /* for something of the answer, and twelve times that for all of it; 0: 5 s */
     bool is_text;         /* the body may be something else than JSON */
     const char *if_match; /* an entity tag; NULL: whatever is in force */
     const char *type;     /* the media type that the answer is to have; NULL: application/json */
