@@ -11,6 +11,9 @@
 /* Of each kind, before it goes back to the system; while memory is short, enough for one request after the other. */
 #define KEEP_BYTES (1u << 20)
 #define KEEP_WHEN_TIGHT_BYTES (16u << 10)
+/* What is gathered of a kind before it goes back; no more than a part of what may be kept otherwise. */
+#define GATHER_BYTES (128u << 10)
+#define GATHER_PART 4u
 /* Of each kind, that go back in one call: some milliseconds of the system's time. */
 #define SETTLE_MAX 512u
 
@@ -34,6 +37,7 @@ void block_pool_init(struct block_pool *pool, struct budget *budget)
 {
     *pool = (struct block_pool){ .budget = budget };
     list_init(&pool->slabs);
+    list_init(&pool->stale);
     for (uint32_t c = 0; c < BLOCK_CLASSES; c++) list_init(&pool->chunks[c]);
 }
 
@@ -71,6 +75,7 @@ void block_pool_trim(struct block_pool *pool)
     struct block *b;
     for (uint32_t c = 0; c < BLOCK_CLASSES; c++)
         while ((b = pop_idle(pool, c))) release(pool, b);
+    block_chunks_settle(pool);
     for (struct list *at = pool->slabs.next; at != &pool->slabs; at = at->next)
         slab_trim(container_of(at, struct slab, link));
 }
@@ -122,6 +127,7 @@ void block_pool_settle(struct block_pool *pool)
         pool->most[c] = pool->live_count[c];
         for (uint32_t i = 0; i < SETTLE_MAX && pool->idle_count[c] > keep_count(pool, c); i++)
             release(pool, pop_idle(pool, c));
+        block_chunks_settle(pool);
         if (pool->idle_count[c] * (uint64_t)(BLOCK_MIN << c) > block_pool_keep_bytes(pool))
             pool->has_excess = true;
     }
@@ -164,6 +170,13 @@ static struct block *make(struct block_pool *pool, uint32_t size_class)
     return b;
 }
 
+/* So many of a kind are beyond what is kept that they go back. */
+static bool is_batch(const struct block_pool *pool, uint32_t size_class, uint64_t beyond)
+{
+    uint64_t most = share_bytes(pool) / GATHER_PART;
+    return (beyond + 1) * (BLOCK_MIN << size_class) > (most < GATHER_BYTES ? most : GATHER_BYTES);
+}
+
 /* Others may look. */
 static void set_live_bytes(struct block_pool *pool, uint64_t bytes)
 {
@@ -203,6 +216,22 @@ bool block_grow(struct block_pool *pool, struct block **b, uint32_t begin, uint3
     return true;
 }
 
+static void push_idle(struct block_pool *pool, struct block *b)
+{
+    poison(b->data, b->cap);
+    b->next = pool->idle[b->size_class];
+    pool->idle[b->size_class] = b;
+    pool->idle_count[b->size_class]++;
+    pool->idle_bytes += BLOCK_MIN << b->size_class;
+}
+
+static void give_back(struct block_pool *pool, uint32_t size_class, uint64_t keep)
+{
+    struct block *b;
+    while (pool->idle_count[size_class] > keep && (b = pop_idle(pool, size_class))) release(pool, b);
+    block_chunks_settle(pool);
+}
+
 void block_put(struct block_pool *pool, struct block *b)
 {
     if (!b || bug_if(BLOCK, b->size_class >= BLOCK_CLASSES || !pool->live_count[b->size_class])) return;
@@ -210,17 +239,9 @@ void block_put(struct block_pool *pool, struct block *b)
     count_add(&pool->live, -1);
     set_live_bytes(pool, pool->live_bytes - whole);
     pool->live_count[b->size_class]--;
-    uint64_t kept = pool->idle_count[b->size_class] + 1u;
-    if (kept * whole > block_pool_keep_bytes(pool)) {
-        if (kept > keep_count(pool, b->size_class)) {
-            release(pool, b);
-            return;
-        }
-        pool->has_excess = true;
-    }
-    poison(b->data, b->cap);
-    b->next = pool->idle[b->size_class];
-    pool->idle[b->size_class] = b;
-    pool->idle_count[b->size_class]++;
-    pool->idle_bytes += whole;
+    push_idle(pool, b);
+    if (pool->idle_count[b->size_class] * whole <= block_pool_keep_bytes(pool)) return;
+    pool->has_excess = true;
+    uint64_t keep = keep_count(pool, b->size_class), kept = pool->idle_count[b->size_class];
+    if (kept > keep && is_batch(pool, b->size_class, kept - keep)) give_back(pool, b->size_class, keep);
 }

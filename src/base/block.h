@@ -5,7 +5,7 @@
  * A pool keeps some of what is given back, so that the steady path neither calls the system nor touches the budget, which
  * all threads share: up to 1 MiB of each kind, and beyond that what was in use at the same time within the last two periods of
  * block_pool_settle(); a sixty-fourth of the budget at most, and next to nothing while memory is short. block_pool_trim() gives
- * all of it back. */
+ * all of it back. What is beyond that is gathered for a while and goes back in one: neighbours by one call of the system's. */
 #pragma once
 
 #include <stdatomic.h>
@@ -38,12 +38,13 @@ struct block {
 struct block_pool {
     struct budget *budget;             /* borrowed */
     struct list chunks[BLOCK_CLASSES]; /* of block_chunk: those with room */
+    struct list stale;                 /* of block_chunk: the system does not know yet what of them is free */
     struct block *idle[BLOCK_CLASSES];
     uint32_t idle_count[BLOCK_CLASSES];
     uint32_t live_count[BLOCK_CLASSES];                       /* handed out */
     uint32_t most[BLOCK_CLASSES], most_before[BLOCK_CLASSES]; /* of them at the same time, in a period */
     uint32_t live;                                            /* of all classes */
-    bool has_excess; /* more is kept than 1 MiB of a kind: block_pool_settle() is to be called in a while */
+    bool has_excess; /* more is kept than has to be: block_pool_settle() is to be called in a while */
     uint64_t live_bytes;
     struct list slabs;   /* this thread's */
     uint64_t idle_bytes; /* drawn on the budget and used for nothing: idle blocks, the slabs' free places */
@@ -84,6 +85,12 @@ void budget_give(struct budget *budget, uint64_t bytes);
 static inline bool budget_is_tight(const struct budget *budget)
 {
     return atomic_load_explicit(&budget->used, memory_order_relaxed) > budget->limit / 10 * 9;
+}
+/* Four fifths of it are in use, but for what this thread keeps: it is about to be short. */
+static inline bool block_pool_is_filling(const struct block_pool *pool)
+{
+    uint64_t used = atomic_load_explicit(&pool->budget->used, memory_order_relaxed);
+    return used > pool->budget->limit / 5 * 4 + pool->idle_bytes;
 }
 /* This thread could have less than a tenth of it, with what it keeps: new work is to be refused. */
 static inline bool block_pool_is_short(const struct block_pool *pool)

@@ -13,9 +13,10 @@
 
 /* At the start of its mapping, which is aligned to its size: a block's chunk is found from its address. */
 struct block_chunk {
-    struct list link; /* among the pool's chunks with room */
+    struct list link;  /* among the pool's chunks with room */
+    struct list stale; /* pool->stale, if there is one that is */
     uint32_t size_class, block_count, free_count;
-    uint64_t is_free[WORDS];
+    uint64_t is_free[WORDS], is_stale[WORDS]; /* the latter: the system does not know it */
 };
 
 static struct block_chunk *chunk_of(const struct block *b)
@@ -40,6 +41,7 @@ static struct block_chunk *chunk_new(struct block_pool *pool, uint32_t size_clas
     if (!c) return NULL;
     madvise(c, CHUNK_BYTES, MADV_NOHUGEPAGE); /* a block must not cost 2 MiB */
     if (!pool->budget->is_dumped) madvise(c, CHUNK_BYTES, MADV_DONTDUMP);
+    list_init(&c->stale);
     c->size_class = size_class;
     c->block_count = c->free_count = (uint32_t)((CHUNK_BYTES - HEADER_BYTES) /
                                                 ((size_t)BLOCK_MIN << size_class));
@@ -66,23 +68,53 @@ struct block *block_chunk_take(struct block_pool *pool, uint32_t size_class)
     return block_at(c, index);
 }
 
+static bool has_bit(const uint64_t *words, uint32_t index)
+{
+    return words[index / 64] >> index % 64 & 1;
+}
+
 void block_chunk_give(struct block_pool *pool, struct block *b)
 {
     struct block_chunk *c = chunk_of(b);
-    uint32_t index = index_of(c, b), size_class = c->size_class;
+    uint32_t index = index_of(c, b);
     /* Twice, or none of it: its memory may be somebody else's by now. */
-    if (bug_if(BLOCK, index >= c->block_count || (c->is_free[index / 64] >> index % 64 & 1))) return;
+    if (bug_if(BLOCK, index >= c->block_count || has_bit(c->is_free, index))) return;
     c->is_free[index / 64] |= UINT64_C(1) << index % 64;
-    if (c->free_count++ == 0) list_push_front(&pool->chunks[size_class], &c->link);
-    if (c->free_count < c->block_count) {
-        madvise(b, (size_t)BLOCK_MIN << size_class, MADV_DONTNEED);
-        poison(b, (size_t)BLOCK_MIN << size_class);
-        return;
-    }
+    c->is_stale[index / 64] |= UINT64_C(1) << index % 64;
+    if (c->free_count++ == 0) list_push_front(&pool->chunks[c->size_class], &c->link);
+    if (list_is_empty(&c->stale)) list_push_front(&pool->stale, &c->stale);
+}
+
+/* Tells the system of a stretch from `first` on. The first block behind it. */
+static uint32_t tell_stretch(struct block_chunk *c, uint32_t first)
+{
+    uint32_t end = first;
+    for (; end < c->block_count && has_bit(c->is_stale, end); end++)
+        c->is_stale[end / 64] &= ~(UINT64_C(1) << end % 64);
+    size_t bytes = (size_t)(end - first) * (BLOCK_MIN << c->size_class);
+    madvise(block_at(c, first), bytes, MADV_DONTNEED);
+    poison(block_at(c, first), bytes);
+    return end;
+}
+
+static bool unmap(struct block_chunk *c)
+{
     list_remove(&c->link);
     unpoison(c, CHUNK_BYTES);
-    if (mapping_free(c, CHUNK_BYTES)) return;
-    madvise(b, (size_t)BLOCK_MIN << size_class, MADV_DONTNEED);
-    poison((char *)c + HEADER_BYTES, CHUNK_BYTES - HEADER_BYTES);
-    list_push_front(&pool->chunks[size_class], &c->link);
+    return mapping_free(c, CHUNK_BYTES);
+}
+
+void block_chunks_settle(struct block_pool *pool)
+{
+    struct list *at;
+    while ((at = list_pop_front(&pool->stale))) {
+        struct block_chunk *c = container_of(at, struct block_chunk, stale);
+        struct list *with_room = &pool->chunks[c->size_class];
+        if (c->free_count == c->block_count) {
+            if (unmap(c)) continue;
+            poison((char *)c + HEADER_BYTES, CHUNK_BYTES - HEADER_BYTES);
+            list_push_front(with_room, &c->link);
+        }
+        for (uint32_t i = 0; i < c->block_count;) i = has_bit(c->is_stale, i) ? tell_stretch(c, i) : i + 1;
+    }
 }

@@ -6,5 +6,7 @@
 
 /* A block that costs no memory until it is written, or NULL when memory is out. */
 struct block *block_chunk_take(struct block_pool *pool, uint32_t size_class);
-/* Gives its memory back to the system. */
+/* It is free. Its memory is the system's again with the next block_chunks_settle(), which costs a call for each stretch of
+ * neighbours: before that nothing else may be asked of the pool's chunks. */
 void block_chunk_give(struct block_pool *pool, struct block *b);
+void block_chunks_settle(struct block_pool *pool);
