@@ -163,7 +163,7 @@ static bool receive_head(struct h1_client *c, struct slice *bytes)
     struct h1_conn *conn = &c->conn;
     struct loop *l = loop_of(c);
     size_t got = 0;
-    switch (transport_recv(conn->transport, l->scratch, LOOP_HOLD_BYTES, &got)) {
+    switch (transport_recv(conn->transport, l->scratch, h1_in_read_bytes(&conn->stream), &got)) {
     case IO_AGAIN: return false;
     case IO_EOF:
         tell(c, END_SERVER_CLOSED, conn->stream.has_received ? "in the middle of its response head" : NULL,

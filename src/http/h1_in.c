@@ -40,6 +40,18 @@ bool h1_in_hold(struct h1_in *in, struct loop *l, struct slice bytes, uint32_t m
     return true;
 }
 
+static size_t may_take(struct http_stream *s)
+{
+    return s->events && s->events->may_take ? s->events->may_take(s) : SIZE_MAX;
+}
+
+size_t h1_in_read_bytes(struct http_stream *s)
+{
+    size_t may = may_take(s);
+    if (may >= LOOP_HOLD_BYTES) return LOOP_HOLD_BYTES;
+    return may > LOOP_LITTLE_BYTES ? may : LOOP_LITTLE_BYTES;
+}
+
 /* One pass over bytes that are already here. */
 struct pass {
     const struct h1_limits *limits;
@@ -148,15 +160,16 @@ static enum h1_pump at_eof(struct h1_in *in, struct http_stream *s)
     return H1_PUMP_END;
 }
 
-/* Looks at payload where the kernel keeps it, into the scratch buffer behind `read`, which was received before. One byte more
- * is asked for than the body still has: a look that came short says that nothing else is there. */
-static enum io look(struct h1_in *in, struct transport *t, struct slice read, size_t *seen)
+/* Looks at `most` bytes of payload where the kernel keeps it, into the scratch buffer behind `read`, which was received before.
+ * One byte more is asked for than the body still has: a look that came short says that nothing else is there. */
+static enum io look(struct h1_in *in, struct transport *t, struct slice read, size_t most, size_t *seen)
 {
     uint64_t left = h1_body_run(&in->body) - read.len;
     *seen = 0;
     if (bug_if(H1_IN, read.len > h1_body_run(&in->body))) return IO_AGAIN; /* a part of it is no payload */
     const char *end = t->loop->scratch + LOOP_SCRATCH_BYTES;
     size_t room = (size_t)(end - read.data) - read.len;
+    if (room > most) room = most;
     return t->ops->peek(t, (char *)read.data + read.len, left < room ? (size_t)left + 1 : room, seen);
 }
 
@@ -191,9 +204,10 @@ static enum h1_pump pump_seen(struct h1_in *in, struct transport *t, struct http
 /* Bulk: nothing is received before it is known to be taken. */
 static enum h1_pump pump_bulk(struct h1_in *in, struct transport *t, struct http_stream *s, size_t *moved)
 {
+    size_t most = may_take(s);
     struct slice none = { t->loop->scratch, 0 };
     size_t seen = 0;
-    switch (look(in, t, none, &seen)) {
+    switch (look(in, t, none, most, &seen)) {
     case IO_AGAIN: return H1_PUMP_DRY;
     case IO_EOF: return at_eof(in, s);
     case IO_FAIL: return H1_PUMP_FAIL;
@@ -218,7 +232,7 @@ static enum h1_pump pump_joined(struct h1_in *in, struct transport *t, struct ht
                                 size_t *moved)
 {
     size_t seen = 0;
-    enum io io = look(in, t, bytes, &seen);
+    enum io io = look(in, t, bytes, SIZE_MAX, &seen);
     if (io == IO_OK) return pump_seen(in, t, s, bytes, seen, moved);
     enum h1_pump got = pump_bytes(in, t->loop, s, bytes, limits, fault);
     return got == H1_PUMP_DRY && io == IO_FAIL ? H1_PUMP_FAIL : got;
@@ -230,7 +244,7 @@ static enum h1_pump pump_some(struct h1_in *in, struct transport *t, struct http
                               const struct h1_limits *limits, struct h1_fault *fault, size_t *moved)
 {
     char *to = t->loop->scratch;
-    size_t room = LOOP_HOLD_BYTES;
+    size_t room = h1_in_read_bytes(s);
     size_t got = 0;
     bool is_held = h1_in_held(in).len > 0;
     if (is_held) {
@@ -271,8 +285,8 @@ static enum h1_pump pump_all(struct h1_in *in, struct transport *t, struct http_
     }
     while (moved < LOOP_TURN_BYTES) {
         if (!t->is_readable) return H1_PUMP_DRY;
-        uint64_t run = h1_body_run(&in->body);
-        bool is_bulk = in->is_bulk && run > LOOP_HOLD_BYTES && t->ops->peek && !h1_in_held(in).len;
+        bool is_bulk = in->is_bulk && h1_body_run(&in->body) > LOOP_HOLD_BYTES && t->ops->peek &&
+                       !h1_in_held(in).len && may_take(s) >= LOOP_HOLD_BYTES;
         enum h1_pump got = is_bulk ? pump_bulk(in, t, s, &moved) : pump_some(in, t, s, limits, fault, &moved);
         if (got != H1_PUMP_YIELD) return got;
     }

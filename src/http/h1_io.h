@@ -63,6 +63,9 @@ enum h1_pump {
  * may be held then), or what is held, then what it receives. What is not taken is held. */
 enum h1_pump h1_in_pump(struct h1_in *in, struct transport *t, struct http_stream *s, struct slice bytes,
                         const struct h1_limits *limits, struct h1_fault *fault);
+/* So much is received at a time of what is for `s`: LOOP_HOLD_BYTES, but where its receiver could not take that, and then what
+ * it could; never less than LOOP_LITTLE_BYTES. */
+size_t h1_in_read_bytes(struct http_stream *s);
 /* Keeps `bytes` behind what is held; false if memory is out or it would be over `max`. */
 bool h1_in_hold(struct h1_in *in, struct loop *l, struct slice bytes, uint32_t max);
 void h1_in_clear(struct h1_in *in, struct loop *l);

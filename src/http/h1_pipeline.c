@@ -190,6 +190,12 @@ static size_t on_body(struct http_stream *whole, const char *data, size_t len, u
     return taken;
 }
 
+static size_t may_take(struct http_stream *whole)
+{
+    struct stream *s = first_of(whole->owner);
+    return s && s->http.events && s->http.events->may_take ? s->http.events->may_take(&s->http) : SIZE_MAX;
+}
+
 static void on_trailers(struct http_stream *whole, const struct http_field *fields, uint32_t count)
 {
     struct stream *s = first_of(whole->owner);
@@ -206,6 +212,7 @@ static const struct http_stream_events connection_events = {
     .on_open = on_open,
     .on_head = on_head,
     .on_body = on_body,
+    .may_take = may_take,
     .on_trailers = on_trailers,
     .on_error = on_error,
     .on_writable = on_writable,

@@ -29,6 +29,7 @@ void h2_worker_fini(struct h2_worker *w)
 {
     if (!w->memory.loop) return;
     loop_cancel(&w->task);
+    loop_disarm(w->memory.loop, &w->again);
     slab_fini(&w->sessions);
     slab_fini(&w->streams);
     h2_memory_fini(&w->memory);
@@ -458,6 +459,7 @@ const struct http_stream_ops h2_server_stream_ops = {
     .resume = resume,
     .unsend = unsend,
     .passed = h2_stream_passed,
+    .room = h2_stream_room,
     .watch = watch,
     .reset = reset,
     .release = release,
@@ -510,6 +512,12 @@ static uint64_t conn_held(const struct http_conn *http)
     return s->state < H2_SESSION_KILLED ? h2_session_held(s) : 0;
 }
 
+static bool conn_is_of_no_use(const struct http_conn *http)
+{
+    const struct h2_session *s = server_of(http)->session;
+    return s->state < H2_SESSION_KILLED && h2_turn_comes_behind(s);
+}
+
 static void conn_reach(const struct http_conn *http, struct http_reach *out)
 {
     const struct h2_session *s = server_of(http)->session;
@@ -522,5 +530,6 @@ static const struct http_conn_ops conn_ops = {
     .use = conn_use,
     .each_stream = conn_each_stream,
     .held = conn_held,
+    .is_of_no_use = conn_is_of_no_use,
     .reach = conn_reach,
 };

@@ -15,7 +15,8 @@ struct h2_worker {
     struct list waiting; /* sessions that have used up their part of a turn; see h2_turn.c */
     struct list behind;  /* likewise, of those that come behind all others */
     struct loop_task task;
-    uint64_t turn; /* in which `work` was done */
+    struct timer again; /* while those behind have no turn at all */
+    uint64_t turn;      /* in which `work` was done */
     uint32_t work;
     uint32_t share;         /* of the one that is served now */
     uint64_t looked_ns;     /* when those behind were last thought of */

@@ -88,17 +88,19 @@ uint32_t h2_session_blocks(const struct h2_session *s)
 
 /* What a stream holds beside bytes of its peer's: itself, its exchange, a head's memory, a connection to a server. */
 #define STREAM_BYTES (8u << 10)
+/* What a stream that its client does not take holds for longer than its time, and others could have: so it is reckoned for more. */
+#define STALLED_BYTES (24u << 10)
 
 uint64_t h2_session_held(const struct h2_session *s)
 {
     return s->held + s->held_heads + s->out.len + s->unread.len + s->hpack.bytes + s->payload_len +
-           s->fields_len + (uint64_t)s->stream_count * STREAM_BYTES;
+           s->fields_len + (uint64_t)s->stream_count * STREAM_BYTES + (uint64_t)s->stalled * STALLED_BYTES;
 }
 
 void h2_session_note_short(struct h2_session *s)
 {
     struct http_service *service = s->server ? s->server->http.service : NULL;
-    if (service && service->on_short) service->on_short(service);
+    if (service && service->on_short) service->on_short(service, true);
 }
 
 /* time */

@@ -268,6 +268,8 @@ void h2_turn_init(struct h2_worker *w);
 /* What a client has sent has led to so much work; to fields of so many bytes. */
 void h2_turn_charge(struct h2_session *s, uint32_t work);
 void h2_turn_charge_fields(struct h2_session *s, uint64_t heard);
+/* What the client makes of it is of no use to anybody: it comes behind all others. */
+bool h2_turn_comes_behind(const struct h2_session *s);
 /* May the next frame be worked off in this turn? */
 bool h2_turn_may_go_on(struct h2_session *s);
 /* It goes on when it is its turn. */
@@ -320,6 +322,8 @@ void h2_stream_send_reset(struct h2_stream *st, enum h2_error error);
 /* Its owner has let go of it. by_us: frames of it that are still on their way are no fault of the peer's. */
 void h2_stream_bury(struct h2_stream *st, bool by_us);
 /* Nothing can be sent on it any more. */
+/* See http_stream_room(): its own window and the connection's. */
+size_t h2_stream_room(const struct http_stream *stream);
 uint64_t h2_stream_passed(const struct http_stream *stream);
 bool h2_stream_is_dead(const struct h2_stream *st);
 /* Breaks a stream off for what the peer did. `reason`: what its owner is told. */

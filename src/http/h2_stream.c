@@ -168,6 +168,13 @@ uint64_t h2_stream_passed(const struct http_stream *stream)
     return st->passed + (st->is_passed_over ? st->session->shared - st->passed_since : 0);
 }
 
+size_t h2_stream_room(const struct http_stream *stream)
+{
+    const struct h2_stream *st = container_of(stream, struct h2_stream, stream);
+    int64_t room = st->session->send_window < st->send_window ? st->session->send_window : st->send_window;
+    return room > 0 ? (size_t)room : 0;
+}
+
 /* How much of `len` may go now; 0: it waits for its turn. */
 static size_t may_send(struct h2_stream *st, size_t len)
 {

@@ -30,6 +30,8 @@
 #define BEHIND_WORK 64u
 #define OTHERS_TIMES 15u
 #define REST_MAX_NS (100ull * 1000000)
+/* While memory is about to be short, they have none, and it is looked at again after so long. */
+#define KEPT_OUT_MS 10u
 /* A turn as short as this had nothing to do. */
 #define IDLE_NS 20000u
 /* What is received must be kept if it cannot be worked off: so little is, while others wait. */
@@ -60,10 +62,11 @@ void h2_turn_charge_fields(struct h2_session *s, uint64_t heard)
     h2_turn_charge(s, FIELDS_WORK + (uint32_t)(heard / HEARD_BYTES));
 }
 
-static bool comes_behind(const struct h2_session *s)
+bool h2_turn_comes_behind(const struct h2_session *s)
 {
-    return s->is_near_flood || s->stalled > STALLED_MAX ||
-           (s->peer.window < WINDOW_MIN && s->stream_count > STALLED_MAX);
+    if (s->is_near_flood || s->stalled > STALLED_MAX) return true;
+    if (s->peer.window >= WINDOW_MIN) return false;
+    return s->stream_count > (block_pool_is_filling(&s->loop->blocks) ? 0 : STALLED_MAX);
 }
 
 bool h2_turn_may_go_on(struct h2_session *s)
@@ -71,7 +74,7 @@ bool h2_turn_may_go_on(struct h2_session *s)
     if (s->client) return true; /* how much a server sends is for its clients to say */
     note_turn(s);
     if (s->is_served) return s->work < s->worker->share;
-    if (comes_behind(s)) return false;
+    if (h2_turn_comes_behind(s)) return false;
     if (s->work < OWN_WORK) return true; /* who waits for more does not lose that */
     return list_is_empty(&s->wait) && s->work < SESSION_WORK && s->worker->work < TURN_WORK;
 }
@@ -81,7 +84,7 @@ void h2_turn_wait(struct h2_session *s)
     struct h2_worker *w = s->worker;
     if (bug_if(H2_SESSION, s->client || s->state >= H2_SESSION_LINGER))
         return; /* it has no turn to wait for */
-    if (list_is_empty(&s->wait)) list_push_back(comes_behind(s) ? &w->behind : &w->waiting, &s->wait);
+    if (list_is_empty(&s->wait)) list_push_back(h2_turn_comes_behind(s) ? &w->behind : &w->waiting, &s->wait);
     loop_defer(s->loop, &w->task);
 }
 
@@ -90,7 +93,7 @@ size_t h2_turn_read_bytes(struct h2_session *s)
     struct h2_worker *w = s->worker;
     if (s->client || s->data_left) return LOOP_HOLD_BYTES;
     note_turn(s);
-    bool is_crowded = w->work >= TURN_WORK || !list_is_empty(&w->waiting) || comes_behind(s);
+    bool is_crowded = w->work >= TURN_WORK || !list_is_empty(&w->waiting) || h2_turn_comes_behind(s);
     return is_crowded ? CROWDED_READ_BYTES : LOOP_HOLD_BYTES;
 }
 
@@ -122,7 +125,7 @@ static uint32_t serve_first(struct h2_worker *w, struct list *line, uint32_t sha
     if (!first) return 0;
     struct h2_session *s = container_of(first, struct h2_session, wait);
     if (bug_if(H2_SESSION, s->is_served) || s->state >= H2_SESSION_LINGER) return 1;
-    if (line == &w->waiting && comes_behind(s)) {
+    if (line == &w->waiting && h2_turn_comes_behind(s)) {
         list_push_back(&w->behind, &s->wait);
         return 1;
     }
@@ -157,18 +160,37 @@ static bool is_turn_of_behind(struct h2_worker *w, bool *is_idle)
     return *is_idle || !w->rest_ns;
 }
 
+/* What is of no use does not go on until somebody who is of use is refused for it: first there has to be room again. */
+static bool is_kept_out(struct h2_worker *w)
+{
+    if (list_is_empty(&w->behind) || !block_pool_is_filling(&w->memory.loop->blocks)) return false;
+    struct h2_session *s = container_of(w->behind.next, struct h2_session, wait);
+    struct http_service *service = s->server ? s->server->http.service : NULL;
+    if (service && service->on_short) service->on_short(service, false);
+    if (!timer_is_armed(&w->again)) loop_arm(w->memory.loop, &w->again, KEPT_OUT_MS);
+    return true;
+}
+
+static void on_again(struct timer *t)
+{
+    struct h2_worker *w = container_of(t, struct h2_worker, again);
+    if (!list_is_empty(&w->behind)) loop_defer(w->memory.loop, &w->task);
+}
+
 /* The clock of work is its own: what a turn has done as it came is no reason to serve none of those who wait. */
 static void on_turn(struct loop_task *t)
 {
     struct h2_worker *w = container_of(t, struct h2_worker, task);
     bool is_idle;
     serve(w, &w->waiting, WAITERS_WORK, WAITER_WORK);
-    if (is_turn_of_behind(w, &is_idle) && !list_is_empty(&w->behind)) {
+    bool is_out = is_kept_out(w);
+    if (is_turn_of_behind(w, &is_idle) && !is_out && !list_is_empty(&w->behind)) {
         bool is_free = is_idle && list_is_empty(&w->waiting);
         serve(w, &w->behind, is_free ? WAITERS_WORK : BEHIND_WORK, is_free ? WAITER_WORK : BEHIND_WORK / 2);
         w->has_served_behind = true;
     }
-    if (!list_is_empty(&w->waiting) || !list_is_empty(&w->behind)) loop_defer(w->memory.loop, &w->task);
+    if (!list_is_empty(&w->waiting) || (!is_out && !list_is_empty(&w->behind)))
+        loop_defer(w->memory.loop, &w->task);
 }
 
 void h2_turn_init(struct h2_worker *w)
@@ -176,4 +198,5 @@ void h2_turn_init(struct h2_worker *w)
     list_init(&w->waiting);
     list_init(&w->behind);
     loop_task_init(&w->task, on_turn);
+    timer_init(&w->again, on_again);
 }

@@ -24,8 +24,9 @@ struct http_service {
                      struct slice start);
     /* The connection has ended: the service gives back what it counted and buries the memory. */
     void (*on_closed)(struct http_service *service, struct http_conn *c);
-    /* Somebody on the connection was refused for want of memory. NULL: nobody needs to know. */
-    void (*on_short)(struct http_service *service);
+    /* Somebody on the connection was refused for want of memory, or will be soon (not `is_refused`) while what is of no use to
+     * anybody goes on. NULL: nobody needs to know. */
+    void (*on_short)(struct http_service *service, bool is_refused);
     struct h1_limits limits;
     struct h1_worker *h1; /* NULL: what HTTP/1 needs for a request is the heap's, where connections are few */
     struct h2_worker *h2; /* NULL: HTTP/2 is not spoken */
@@ -56,6 +57,8 @@ struct http_conn_ops {
     /* Bytes that it holds, about, but for what is read of servers for it: by whom memory would be had if it ended. NULL: not
      * worth it, it has a request at a time. */
     uint64_t (*held)(const struct http_conn *c);
+    /* What it has under way is of no use to anybody, as far as one can tell (http/h2_turn.c). NULL: one cannot. */
+    bool (*is_of_no_use)(const struct http_conn *c);
     /* Adds what it holds besides its transport and timer. */
     void (*reach)(const struct http_conn *c, struct http_reach *out);
 };

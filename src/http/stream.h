@@ -3,8 +3,11 @@
  *
  * Calls never call back: what they could not do, they say. Events come from the loop only. Backpressure: on_body
  * returns how much was taken; the source keeps the rest (at most LOOP_HOLD_BYTES; beyond that it stays in the
- * kernel or behind a closed window) and stops reading until http_stream_resume(). */
+ * kernel or behind a closed window) and stops reading until http_stream_resume(). Where the receiver can say beforehand
+ * (may_take) that it takes next to nothing, a source of HTTP/1 reads LOOP_LITTLE_BYTES at a time. */
 #pragma once
+
+#include <stdint.h>
 
 #include "base/bug.h"
 #include "base/end_reason.h"
@@ -80,6 +83,8 @@ struct http_stream_ops {
     bool (*unsend)(struct http_stream *s); /* towards a client; see http_stream_unsend() */
     /* Towards a client; see http_stream_passed(). NULL: there is one stream at a time. */
     uint64_t (*passed)(const struct http_stream *s);
+    /* Towards a client; see http_stream_room(). NULL: its kernel alone says so, when it is sent something. */
+    size_t (*room)(const struct http_stream *s);
     void (*watch)(struct http_stream *s); /* towards a client; see http_stream_watch() */
     void (*reset)(struct http_stream *s, enum end_reason reason);
     void (*release)(struct http_stream *s);
@@ -101,6 +106,8 @@ struct http_stream_events {
                     unsigned flags); /* responses, 1xx included;
         * HTTP_MORE: body bytes follow at once; the head lives until the call returns */
     size_t (*on_body)(struct http_stream *s, const char *data, size_t len, unsigned flags);
+    /* How much of a body could be taken now: of more than that, no more is read than costs little to hold. NULL: all that comes. */
+    size_t (*may_take)(struct http_stream *s);
     void (*on_trailers)(struct http_stream *s, const struct http_field *fields,
                         uint32_t count);                                     /* ends the message */
     void (*on_error)(struct http_stream *s, const struct http_fault *fault); /* nothing comes after it */
@@ -169,6 +176,11 @@ static inline bool http_stream_unsend(struct http_stream *s)
 static inline uint64_t http_stream_passed(const struct http_stream *s)
 {
     return s->ops->passed ? s->ops->passed(s) : 0;
+}
+/* What the client's windows leave room for. */
+static inline size_t http_stream_room(const struct http_stream *s)
+{
+    return s->ops->room ? s->ops->room(s) : SIZE_MAX;
 }
 /* Wants to hear of the client's end even while nothing is read from or written to it. A connection's first exchange
  * does without, and with it without a system call, unless it takes long. */

@@ -18,6 +18,8 @@
 #define LOOP_SCRATCH_BYTES (256u << 10)
 /* No direction keeps more than this that its receiver has not taken. */
 #define LOOP_HOLD_BYTES (32u << 10)
+/* What is read, at least, for whoever takes next to nothing. */
+#define LOOP_LITTLE_BYTES (4u << 10)
 /* What one direction may move in a turn before the others have theirs. */
 #define LOOP_TURN_BYTES (256u << 10)
 

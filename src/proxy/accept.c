@@ -138,6 +138,7 @@ enum end_reason accept_admit(struct listener_worker *lw, const struct ip *client
         return END_NO_MEMORY;
     }
     struct worker *w = lw->worker;
+    if (block_pool_is_filling(&w->loop.blocks)) shed_ask_soon(w);
     enum end_reason refused = overload_refuses(w, &w->overload, w->loop.now_ns, priority_of(routes));
     if (refused) return refused;
     if (!descriptors_are_left(w)) return END_NO_DESCRIPTORS;
@@ -195,9 +196,13 @@ static void on_client_closed(struct http_service *service, struct http_conn *c)
     loop_bury(&lw->worker->loop, &c->grave, bury_client);
 }
 
-static void on_short(struct http_service *service)
+static void on_short(struct http_service *service, bool is_refused)
 {
     struct worker *w = container_of(service, struct listener_worker, service)->worker;
+    if (!is_refused) {
+        shed_ask_soon(w);
+        return;
+    }
     worker_ask_for_memory(w);
     shed_ask(w);
 }

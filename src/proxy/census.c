@@ -226,6 +226,7 @@ void census_take(const struct worker *w, struct census *out)
     add_ending(out, w);
     if (w->resolver) resolver_reach(w->resolver, &out->reached[CENSUS_TIMERS], &out->descriptors);
     add_timer(out, &w->overload.timer);
+    add_timer(out, &w->h2.again);
     out->descriptors += 2; /* the loop's and the mailbox's */
     out->descriptors += w->spare.fd >= 0;
 }

@@ -211,7 +211,9 @@ static void on_error(struct http_stream *s, const struct http_fault *fault)
     exchange_advance(x);
 }
 
-static const struct http_stream_events events = { .on_body = on_body, .on_error = on_error };
+static const struct http_stream_events events = { .on_body = on_body,
+                                                  .may_take = exchange_may_take_response,
+                                                  .on_error = on_error };
 
 /* the beginning */
 

@@ -189,6 +189,7 @@ static const struct http_stream_events events = {
     .on_open = on_open,
     .on_moved = on_moved,
     .on_head = on_head,
+    .may_take = exchange_may_take_response,
     .on_error = on_error,
     .on_writable = on_writable,
 };

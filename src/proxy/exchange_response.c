@@ -240,6 +240,12 @@ static size_t on_response_body(struct http_stream *s, const char *data, size_t l
     return exchange_take_response(x, data, len, flags);
 }
 
+size_t exchange_may_take_response(struct http_stream *s)
+{
+    const struct exchange *x = s->owner;
+    return x->client ? http_stream_room(x->client) : SIZE_MAX;
+}
+
 static void on_response_trailers(struct http_stream *s, const struct http_field *fields, uint32_t count)
 {
     struct exchange *x = s->owner;
@@ -289,6 +295,7 @@ static const struct http_stream_events server_events = {
     .on_moved = on_moved,
     .on_head = on_response_head,
     .on_body = on_response_body,
+    .may_take = exchange_may_take_response,
     .on_trailers = on_response_trailers,
     .on_error = on_server_error,
     .on_writable = on_server_writable,

@@ -176,6 +176,8 @@ extern const struct http_stream_events exchange_client_events;
 /* Of a server, or of a file: its head, and then bytes of its body, of which those that were taken are returned. */
 void exchange_begin_response(struct exchange *x, struct http_head *head, unsigned flags);
 size_t exchange_take_response(struct exchange *x, const char *data, size_t len, unsigned flags);
+/* An event of its source's stream: see http_stream_events. */
+size_t exchange_may_take_response(struct http_stream *s);
 /* What the response comes from; there is one. */
 static inline struct http_stream *exchange_source(const struct exchange *x)
 {

@@ -93,14 +93,22 @@ static void ask_to_read(struct file_answer *f)
     f->ask = a;
 }
 
+/* What is not taken is read anew: no more than little of it. */
+static size_t piece_bytes(struct file_answer *f)
+{
+    uint64_t left = f->end - f->at;
+    size_t may = f->stream.events->may_take(&f->stream), most = FILE_READ_BYTES;
+    if (may < most) most = may > LOOP_LITTLE_BYTES ? may : LOOP_LITTLE_BYTES;
+    return left < most ? (size_t)left : most;
+}
+
 /* What the system has in its cache, into the loop's scratch. False: it is over, or somebody is waited for. */
 static bool read_piece(struct file_answer *f)
 {
     struct loop *l = &f->worker->loop;
     if (bug_if(EXCHANGE, f->at >= f->end))
         return false; /* all of it has gone: to read on would look like a file that was cut */
-    uint64_t left = f->end - f->at;
-    struct iovec into = { l->scratch, left < FILE_READ_BYTES ? (size_t)left : FILE_READ_BYTES };
+    struct iovec into = { l->scratch, piece_bytes(f) };
     ssize_t got = preadv2(f->found.fd, &into, 1, (off_t)f->at, RWF_NOWAIT);
     if (got < 0) {
         /* EOPNOTSUPP: a file system that cannot say whether it would wait. */

@@ -8,10 +8,13 @@ struct worker;
 
 struct shed {
     struct loop_task task;
-    uint64_t again_ms; /* not before */
+    uint64_t again_ms, soon_again_ms; /* not before: asked by who was refused, and before anybody is */
+    bool is_refused;                  /* somebody was, since it was last worked off */
 };
 
 void shed_init(struct shed *s);
 void shed_fini(struct shed *s);
-/* Somebody was refused for want of memory. Whoever ends for it does so later. */
+/* Somebody was refused for want of memory. Whoever ends for it does so later: first those whose work is of no use to anybody. */
 void shed_ask(struct worker *w);
+/* That is about to be: only those end. */
+void shed_ask_soon(struct worker *w);

@@ -30,7 +30,7 @@ struct play {
     size_t step, take;
     bool ends, resets; /* behind source; else more might come */
     bool is_released_by_body;
-    uint32_t peeks, ends_told, payload_len;
+    uint32_t reads, peeks, ends_told, payload_len;
     uint32_t tellings; /* of payload */
     uint32_t nudges;   /* told without bytes or an end: what was sent before shall go */
     struct text line;  /* what was received */
@@ -56,6 +56,7 @@ static enum io play_recv(struct transport *t, char *data, size_t len, size_t *go
 {
     struct play *p = container_of(t, struct play, t);
     enum io io = play_look(p, data, len, got);
+    p->reads++;
     p->read += *got;
     return io;
 }
@@ -107,7 +108,15 @@ static void on_trailers(struct http_stream *s, const struct http_field *fields, 
     }
 }
 
+static size_t may_take(struct http_stream *s)
+{
+    return ((struct play *)s->owner)->take;
+}
+
 static const struct http_stream_events events = { .on_body = on_body, .on_trailers = on_trailers };
+static const struct http_stream_events that_say = { .on_body = on_body,
+                                                    .on_trailers = on_trailers,
+                                                    .may_take = may_take };
 static const struct h1_limits limits = { 8192, 64 };
 
 enum framing { LENGTH, CHUNKED, UNTIL_CLOSE };
@@ -395,6 +404,47 @@ static void a_receiver_that_takes_nothing_costs_32_kib_at_most(void **state)
     free(chunks);
 }
 
+/* A window of a byte, of nothing, of 5000, of 40000: no more is read than goes at once, but for a little, and that only once. */
+static void of_who_says_what_it_takes_little_more_is_read(void **state)
+{
+    (void)state;
+    static const size_t takes[] = { 1, 0, 5000, 40000 };
+    char *payload = big_payload();
+    size_t len;
+    char *chunks = chunked(payload, 5000, &len);
+    for (unsigned i = 0; i < 4 * 4; i++) {
+        bool is_chunked = i / 4 % 2, is_bulk = !is_chunked && i < 8;
+        size_t take = takes[i % 4], ahead = take > LOOP_LITTLE_BYTES ? 2 * take : LOOP_LITTLE_BYTES;
+        struct slice source = { is_chunked ? chunks : payload, is_chunked ? len : BIG };
+        struct play *p = play_new(is_chunked ? CHUNKED : LENGTH, source, BIG);
+        p->t.ops = i < 8 ? &with_peek : &without_peek;
+        p->stream.events = &that_say;
+        p->arrived = source.len;
+        p->t.is_readable = true;
+        p->in.is_bulk = is_bulk;
+        p->take = take;
+        enum h1_pump got = H1_PUMP_YIELD;
+        for (unsigned n = 0; n < 2000 && got != H1_PUMP_END; n++) {
+            got = pump(p, SLICE_NONE);
+            size_t held = h1_in_held(&p->in).len;
+            assert_true(held <= (take > LOOP_LITTLE_BYTES ? LOOP_HOLD_BYTES : LOOP_LITTLE_BYTES));
+            if (take <= LOOP_LITTLE_BYTES) assert_true(p->loop.blocks.live_bytes <= 2 * BLOCK_MIN);
+            if (n == 0 && !is_bulk) assert_true(p->read <= p->payload_len + ahead);
+        }
+        /* What is little comes by a few reads, and is looked at in the kernel by none. */
+        if (take <= 5000) assert_int_equal(p->peeks, 0);
+        if (take == 1) assert_in_range(p->reads, 1, 2);
+        p->take = SIZE_MAX;
+        while (got == H1_PUMP_YIELD || got == H1_PUMP_BLOCKED) got = pump(p, SLICE_NONE);
+        assert_int_equal(got, H1_PUMP_END);
+        assert_int_equal(p->payload_len, BIG);
+        assert_memory_equal(p->payload, payload, BIG);
+        play_free(p);
+    }
+    free(payload);
+    free(chunks);
+}
+
 /* The first read brought a head of 81 bytes and was full; `here` bytes have come behind it by then. */
 static void check_full_first_read(const char *source, size_t length, size_t here, size_t take, bool resets)
 {
@@ -582,6 +632,7 @@ int main(void)
         cmocka_unit_test(a_large_body_arrives_whole_with_every_transport_and_receiver),
         cmocka_unit_test(a_promise_of_more_is_kept_or_taken_back_at_once),
         cmocka_unit_test(a_receiver_that_takes_nothing_costs_32_kib_at_most),
+        cmocka_unit_test(of_who_says_what_it_takes_little_more_is_read),
         cmocka_unit_test(a_full_first_read_goes_with_what_is_behind_it),
         cmocka_unit_test(bulk_that_is_not_taken_stays_where_it_is),
         cmocka_unit_test(one_direction_yields_after_its_share_of_a_turn),
