@@ -321,6 +321,103 @@ static void streams_of_one_turn_leave_together_and_in_any_order(void **state)
     close_scene(&s);
 }
 
+static const struct h2_session *session_of(const struct scene *s)
+{
+    return ((const struct h2_server *)(const void *)http_conn_at(s->among.next))->session;
+}
+
+/* Its connection's sends are counted from now on. */
+static struct transport_ops counting;
+static const struct transport_ops *counted;
+static unsigned sends;
+
+static enum io counting_send(struct transport *t, const struct iovec *iov, int count, size_t *sent)
+{
+    sends++;
+    return counted->send(t, iov, count, sent);
+}
+
+static void count_sends(struct scene *s)
+{
+    struct transport *t = &http_conn_at(s->among.next)->transport;
+    counted = t->ops;
+    counting = *counted;
+    counting.send = counting_send;
+    t->ops = &counting;
+    sends = 0;
+}
+
+static unsigned count_ends(const char *heard)
+{
+    unsigned ends = 0;
+    for (; (heard = strstr(heard, " end\n")) != NULL; heard++) ends++;
+    return ends;
+}
+
+static void a_hundred_answers_of_one_turn_leave_in_one_send(void **state)
+{
+    (void)state;
+    struct scene s;
+    char body[100] = { 0 };
+    open_greeted(&s);
+    s.service.h2_limits.streams = 100;
+    for (uint32_t i = 0; i < 100; i++) say_get(&s, 2 * i + 1);
+    count_sends(&s);
+    for (unsigned i = 0; i < 100; i++) answer(&s, i, body, sizeof(body));
+    assert_int_equal(sends, 0);
+    assert_int_equal(count_ends(hear(&s)), 100);
+    assert_int_equal(sends, 1);
+    for (unsigned i = 0; i < 100; i++) let_go(&s, i);
+    close_scene(&s);
+}
+
+/* Of a large answer, as much as its stream's window lets go. */
+static void answer_until_stalled(struct scene *s)
+{
+    static const char large[70000];
+    struct http_head head = { .status = 200 };
+    struct http_send send = { .head = &head, .body = HTTP_BODY_LENGTH, .content_length = sizeof(large) };
+    size_t taken = 0;
+    say_frame(s, H2_WINDOW_UPDATE, 0, 0, "\0\x10\0\0", 4);
+    assert_int_equal(http_send_head(s->streams[0], &send, HTTP_MORE), IO_OK);
+    assert_int_equal(http_send_body(s->streams[0], large, sizeof(large), HTTP_END, &taken), IO_AGAIN);
+    assert_int_equal(taken, H2_WINDOW_FIRST);
+    turns(s);
+    while (recv(s->far, s->heard, sizeof(s->heard), MSG_DONTWAIT) > 0) {}
+    assert_int_equal(session_of(s)->stalled, 1);
+}
+
+/* Each of the others' answers is with the client in the turn that made it, by as many sends as ever. */
+static void beside_one_stream_that_is_stalled_the_others_take_no_longer(void **state)
+{
+    (void)state;
+    enum { FAST = 99, ROUNDS = 2 };
+    char body[64] = { 0 };
+    for (int is_stalled = 0; is_stalled < 2; is_stalled++) {
+        struct scene s;
+        open_greeted(&s);
+        s.service.h2_limits.streams = FAST + 1;
+        say_get(&s, 1);
+        if (is_stalled) answer_until_stalled(&s);
+        count_sends(&s);
+        for (unsigned round = 0; round < ROUNDS; round++) {
+            unsigned first = s.requests;
+            for (unsigned i = 0; i < FAST; i++) say_get(&s, 2 * (first + i) + 1);
+            assert_int_equal(s.requests, first + FAST);
+            while (recv(s.far, s.heard, sizeof(s.heard), MSG_DONTWAIT) > 0) {}
+            sends = 0;
+            for (unsigned i = 0; i < FAST; i++) answer(&s, (first + i) % STREAMS_MAX, body, sizeof(body));
+            loop_turn(&s.loop, 0);
+            assert_int_equal(sends, 1);
+            assert_int_equal(count_ends(hear(&s)), FAST);
+            assert_int_equal(sends, 1);
+            for (unsigned i = 0; i < FAST; i++) let_go(&s, (first + i) % STREAMS_MAX);
+            turns(&s);
+        }
+        close_scene(&s);
+    }
+}
+
 static void cuts_make_no_difference(void **state)
 {
     (void)state;
@@ -775,11 +872,6 @@ static void heads_that_are_held_are_counted(void **state)
     assert_int_equal(s.requests, 10); /* half of 256 KiB */
     assert_non_null(strstr(hear(&s), "RST_STREAM 29 REFUSED_STREAM\n"));
     close_scene(&s);
-}
-
-static const struct h2_session *session_of(const struct scene *s)
-{
-    return ((const struct h2_server *)(const void *)http_conn_at(s->among.next))->session;
 }
 
 /* An entry of 3,900 bytes, then requests that refer to it four times, in four bytes. */
@@ -1375,6 +1467,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_is_answered),
         cmocka_unit_test(streams_of_one_turn_leave_together_and_in_any_order),
+        cmocka_unit_test(a_hundred_answers_of_one_turn_leave_in_one_send),
+        cmocka_unit_test(beside_one_stream_that_is_stalled_the_others_take_no_longer),
         cmocka_unit_test(cuts_make_no_difference),
         cmocka_unit_test(bodies_and_trailers_reach_the_service),
         cmocka_unit_test(what_is_not_taken_is_held_and_not_credited),
