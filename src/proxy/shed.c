@@ -58,11 +58,13 @@ static void end(struct http_conn *c)
     http_conn_kill(c, END_HTTP2_MEMORY);
 }
 
-/* Once begun, until there is room for those who come in the meantime. */
-static bool is_room_again(const struct block_pool *pool)
+/* Once begun, until there is room for those who come in the meantime; of those that are of no use, for what the rest of them has
+ * asked for already, too. */
+static bool is_room_again(const struct block_pool *pool, bool of_all)
 {
-    uint64_t used = atomic_load_explicit(&pool->budget->used, memory_order_relaxed);
-    return used <= pool->budget->limit / 4 * 3 + pool->idle_bytes;
+    uint64_t used = atomic_load_explicit(&pool->budget->used, memory_order_relaxed),
+             limit = pool->budget->limit;
+    return used <= (of_all ? limit / 4 * 3 : limit / 3 * 2) + pool->idle_bytes;
 }
 
 /* Those that hold more than half of `most`. */
@@ -88,9 +90,10 @@ static void end_those(struct worker *w, uint64_t most, bool of_all)
 static void run(struct loop_task *t)
 {
     struct worker *w = container_of(t, struct worker, shed.task);
-    bool of_all = false, is_enough = is_room_again(&w->loop.blocks);
-    uint64_t most = is_enough ? 0 : most_held(w, false);
-    if (most < HELD_MIN && w->shed.is_refused && !is_enough) most = most_held(w, of_all = true);
+    bool of_all = false;
+    uint64_t most = is_room_again(&w->loop.blocks, false) ? 0 : most_held(w, false);
+    if (most < HELD_MIN && w->shed.is_refused && !is_room_again(&w->loop.blocks, true))
+        most = most_held(w, of_all = true);
     if (most < HELD_MIN) {
         if (!w->shed.is_refused) w->shed.soon_again_ms = loop_now_ms(&w->loop) + SOON_EVERY_MS;
         w->shed.is_refused = false;

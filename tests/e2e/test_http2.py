@@ -366,6 +366,29 @@ def test_a_body_of_another_length_is_never_whole_at_the_server(way, sent):
         server.wait_end_of(connection)
 
 
+BAD_TRAILERS = ("upper case", "CR in a value", "LF in a value", "a request in a value", "NUL in a value", "LF in a name",
+                "an empty name", "connection", "transfer-encoding", "an unknown pseudo-field")
+
+
+def test_trailers_that_are_malformed_never_reach_a_server(way):
+    server = way.scene.server([broken.receive_head, broken.wait_end])
+    weir = way.proxy(server, listener={"http2": {"resets": 1000},
+                                       "routes": [{"name": "all", "pool": "web", "request_trailers": ["x", "x-upper"]}]})
+    for count, name in enumerate(BAD_TRAILERS, 1):
+        client = way.client()
+        client.send(http2.frame(http2.HEADERS, http2.END_HEADERS, 1, http2.block(*http2.fields("POST", "/"))))
+        server.wait_requests(count)
+        client.send(http2.frame(http2.DATA, 0, 1, b"body"))
+        client.send(http2.frame(http2.HEADERS, http2.END_HEADERS | http2.END_STREAM, 1, http2.block(*BAD_FIELDS[name])))
+        raw = read_frames(client, lambda seen: has_frame(seen, http2.RST_STREAM))
+        assert [payload for kind, _, number, payload in raw if kind == http2.RST_STREAM and number == 1], f"{name}: {raw}"
+        connection = server.requests[-1].connection
+        server.wait_end_of(connection)
+        assert server.connections[connection].rest in (b"", b"4\r\nbody\r\n"), name  # and no last chunk
+        client.close()
+    assert {record["end"] for record in weir.wait_records(len(BAD_TRAILERS))} == {"bad_request_body"}
+
+
 def test_heads_over_the_limits_are_answered(way):
     way.proxy(listener={"limits": {"head": "4KiB", "headers": 20}})
     client = way.client()

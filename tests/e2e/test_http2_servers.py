@@ -173,9 +173,9 @@ def test_a_goaway_loses_nothing(way):
     assert {len(r["attempts"]) for r in way.weir.wait_records(6)} == {1, 2}
 
 
-def test_each_of_many_posts_is_executed_once(plain):
+@pytest.mark.parametrize("count", [300, pytest.param(10000, marks=[pytest.mark.soak, pytest.mark.timeout(1200)])])
+def test_each_of_many_posts_is_executed_once(plain, count):
     """By the journal of a server that refuses, and leaves connections, at random."""
-    count = 300
     draw = random.Random(7)
     journal, lock = [], threading.Lock()
 

@@ -11,6 +11,7 @@ import broken
 import message
 from client import Client
 from crowd import Crowd
+from tls import Pki
 from waiting import eventually
 
 KIB = 1024
@@ -199,10 +200,32 @@ def test_a_client_that_does_not_read_costs_little(scene):
     weir.wait_live(exchanges=0, client_connections=0)
 
 
-def is_still(weir):
+def is_still(weir, count=500):
     seen = weir.stats()
     threading.Event().wait(0.2)
-    return weir.stats()["memory"]["used"] == seen["memory"]["used"] and seen["live"]["exchanges"] == 500
+    return weir.stats()["memory"]["used"] == seen["memory"]["used"] and seen["live"]["exchanges"] == count
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.soak)])
+def test_a_client_that_does_not_read_costs_little_over_tls(scene, tmp_path, count):
+    """Beyond what its connection cost before it asked for anything, which is OpenSSL's, most of it."""
+    pki = Pki(tmp_path)
+    data = message.response(body=bytes(8 << 20))
+    server = scene.server([broken.serve(lambda request: data)], send_buffer=65536)
+    weir = scene.proxy(server, build="release", listener={"tls": {"certificates": [pki.make("a", "a.example")]}})
+    context = pki.context()
+    clients = [scene.client(weir, context=context, name="a.example", receive_buffer=65536) for _ in range(count)]
+    weir.wait_live(client_connections=count)
+    before = weir.stats()["memory"]["used"]
+    for client in clients:
+        client.send(message.request())
+    server.wait_requests(count)
+    eventually(lambda: is_still(weir, count), "all being stuck")
+    used = weir.stats()["memory"]["used"] - before
+    assert used / count <= 48 * KIB
+    for client in clients:
+        client.close()
+    weir.wait_live(exchanges=0, client_connections=0)
 
 
 def test_a_server_that_does_not_read_costs_little(scene):

@@ -238,7 +238,9 @@ def test_clients_without_a_certificate_stay_out(scene, pki):
     other.make("them", "them.example")
     stranger = pki.context()
     stranger.load_cert_chain(other.path("them.pem"), other.path("them.key"))
-    for context, alert in ((pki.context(), "CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE"), (stranger, "UNKNOWN_CA")):
+    pki.make_expired("late", "late.example")
+    for context, alert in ((pki.context(), "CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE"), (stranger, "UNKNOWN_CA"),
+                           (pki.context("late"), "CERTIFICATE_EXPIRED")):
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         with pytest.raises(ssl.SSLError, match=alert):
             connect(scene, weir, pki, context=context)
