@@ -124,7 +124,9 @@ def test_without_descriptors_for_the_server_the_client_is_told(scene):
     told.send(b"\r\n")
     assert told.read().status == 503
     told.check_closed()
-    next_one.send(b"\r\n")  # the descriptor of whoever was told is free
+    told.close()
+    eventually(lambda: weir.count_fds() == weir.baseline[1] + 2, "the descriptor of whoever was told is free")
+    next_one.send(b"\r\n")
     assert next_one.read().status == 200
     resource.prlimit(weir.pid, resource.RLIMIT_NOFILE, (1000, 1000))
     assert weir.exchange(end="no_descriptors")["origin"] == "weir"
