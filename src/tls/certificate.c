@@ -32,11 +32,12 @@ static void credentials_free(struct tls_credentials *c)
     free(c);
 }
 
-/* OpenSSL's own words for what it found last; it finds nothing else to say of most malformed files. */
+/* OpenSSL's own words for what it found last; it finds nothing to say of most malformed files, and of
+ * some that it has no memory for. */
 static const char *openssl_reason(void)
 {
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-    return reason ? reason : "malformed";
+    return reason ? reason : "malformed, or there is no memory for it";
 }
 
 static bool is_end_of_pem(void)
