@@ -201,7 +201,11 @@ static void on_settings(struct h2_session *s, const struct h2_frame *f, struct s
 {
     struct h2_fault fault;
     struct h2_settings before = s->peer;
-    if (f->flags & H2_ACK) return;
+    if (f->flags & H2_ACK) {
+        if (!s->awaits_ack) fail(s, H2_PROTOCOL_ERROR, "settings are acknowledged that were not sent");
+        s->awaits_ack = false;
+        return;
+    }
     h2_session_count(s, H2_FLOOD_SETTINGS);
     if (!h2_settings_read(&s->peer, payload, &fault)) {
         fail(s, fault.error, fault.detail);

@@ -85,6 +85,7 @@ bool h2_out_settings(struct h2_session *s, struct slice payload)
 {
     s->receive_window = (int32_t)s->window;
     if (!h2_out_frame(s, H2_SETTINGS, 0, 0, payload)) return false;
+    s->awaits_ack = true;
     return s->window <= H2_WINDOW_FIRST || h2_out_u32(s, H2_WINDOW_UPDATE, 0, s->window - H2_WINDOW_FIRST);
 }
 

@@ -146,6 +146,7 @@ struct h2_session {
     uint32_t preface_len;
     bool has_frame;         /* its head is whole */
     bool has_settings;      /* the peer's first have come */
+    bool awaits_ack;        /* of the settings that were sent, once */
     bool has_announced;     /* to a client: that tunnels may be asked for (RFC 8441 3) */
     bool is_taken_back;     /* the request of this frame, by the very next one */
     uint32_t follows;       /* the stream of which body bytes come at once behind this frame; 0: none */

@@ -1010,6 +1010,18 @@ static void faults_of_framing_end_the_connection(void **state)
     }
 }
 
+static void settings_are_acknowledged_once(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_greeted(&s);
+    say_frame(&s, H2_SETTINGS, H2_ACK, 0, "", 0);
+    assert_string_equal(hear(&s), "");
+    say_frame(&s, H2_SETTINGS, H2_ACK, 0, "", 0);
+    assert_string_equal(hear(&s), "GOAWAY last=0 PROTOCOL_ERROR\n");
+    close_scene(&s);
+}
+
 static void data_beyond_the_window_is_a_fault_of_its_stream(void **state)
 {
     (void)state;
@@ -1498,6 +1510,7 @@ int main(void)
         cmocka_unit_test(what_a_connection_holds_is_known),
         cmocka_unit_test(a_request_that_is_taken_back_with_its_head_is_not_begun),
         cmocka_unit_test(faults_of_framing_end_the_connection),
+        cmocka_unit_test(settings_are_acknowledged_once),
         cmocka_unit_test(data_beyond_the_window_is_a_fault_of_its_stream),
         cmocka_unit_test(what_is_no_http_2_is_closed),
         cmocka_unit_test(one_connection_begins_a_bounded_number_of_requests_in_a_turn),
