@@ -220,11 +220,18 @@ def test_a_report_is_one_page(programs, tmp_path):
 
 def test_pprof_reads_what_it_writes(programs, tmp_path):
     profile = tmp_path / "p.pb.gz"
-    with Load(programs["optimised"]) as load:
-        perf("--pid", str(load.pid), "--seconds", "1", "--hz", "499", "--output", str(profile))
     go = shutil.which("go", path=os.environ["PATH"] + ":/usr/lib/go/bin")
-    done = subprocess.run([go, "tool", "pprof", "-top", "-lines", str(profile)], capture_output=True, text=True, timeout=60)
-    assert re.search(r"work_seventy .*perf_load\.c:\d+", done.stdout), done.stderr + done.stdout
+    with Load(programs["optimised"]) as load:
+
+        def top():
+            perf("--pid", str(load.pid), "--seconds", "1", "--hz", "499", "--output", str(profile))
+            done = subprocess.run([go, "tool", "pprof", "-top", "-lines", str(profile)], capture_output=True, text=True,
+                                  timeout=60)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+        # In a second that it got no core in there is nothing to be seen.
+        shown = eventually(lambda: (text := top()) and "Total samples = 0 " not in text and text, "a second with samples")
+    assert re.search(r"work_seventy .*perf_load\.c:\d+", shown), shown
 
 
 def test_time_off_the_cpu_is_where_a_process_sleeps(scene):

@@ -272,6 +272,9 @@ class Weir:
             if method != "HEAD":
                 client.check_closed()
             return response
+        except (message.Ended, OSError) as error:
+            error.add_note(f"weir's exit code: {self.process.poll()}; the end of its log:\n{self.log[-4000:]}")
+            raise
         finally:
             client.close()
 
