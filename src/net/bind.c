@@ -7,8 +7,9 @@
 #include <unistd.h>
 
 #define BACKLOG 65535 /* the kernel takes the smaller of this and net.core.somaxconn */
-/* Half of what one connection moves in a turn of the loop: who takes what he is sent seldom finds it empty. */
-#define UNSENT_MAX (128 * 1024)
+/* What one connection moves in a turn of the loop (LOOP_TURN_BYTES): it goes in one call. With half of that, bodies of 1 MiB took a
+ * fifth more CPU. */
+#define UNSENT_MAX (256 * 1024)
 
 static int failed(const struct address *a, int fd, const char *what, struct err *err)
 {
