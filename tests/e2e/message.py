@@ -181,23 +181,27 @@ class Message:
             self.body = ended.partial
             raise
 
+    def read_chunk_size(self, wire):
+        line = wire.read_until(b"\r\n", 1024, "a chunk's size")[:-2]
+        match = CHUNK_LINE.match(line)
+        if not match:
+            raise Malformed(f"chunk size {line!r}")
+        return int(match[1], 16)
+
     def read_chunks(self, wire):
-        while True:
-            line = wire.read_until(b"\r\n", 1024, "a chunk's size")[:-2]
-            match = CHUNK_LINE.match(line)
-            if not match:
-                raise Malformed(f"chunk size {line!r}")
-            size = int(match[1], 16)
-            if size == 0:
-                break
-            self.chunks.append(size)
-            try:
-                self.body += wire.read_exactly(size)
-            except Ended as ended:
-                self.body += ended.partial
-                raise
-            if wire.read_exactly(2, "a chunk's end") != b"\r\n":
-                raise Malformed("a chunk that does not end in CRLF")
+        pieces = []  # joined once: a long body has thousands of chunks
+        try:
+            while size := self.read_chunk_size(wire):
+                self.chunks.append(size)
+                pieces.append(wire.read_exactly(size))
+                if wire.read_exactly(2, "a chunk's end") != b"\r\n":
+                    raise Malformed("a chunk that does not end in CRLF")
+        except Ended as ended:
+            if len(pieces) < len(self.chunks):
+                pieces.append(ended.partial)
+            raise
+        finally:
+            self.body = b"".join(pieces)
         while line := wire.read_until(b"\r\n", 65536, "trailers")[:-2]:
             self.trailers.append(parse_field(line))
 
