@@ -15,6 +15,7 @@ import socket  # noqa: E402
 # What weir says of it, and what the server says itself: `path` as it understands it, `field` is X-One.
 VALUES = ("id", "weir_path", "weir_host", "weir_field", "method", "target", "path", "host", "field", "status")
 SET = {"X-Weir-Id": "{request_id}", "X-Weir-Path": "{path}", "X-Weir-Host": "{host}", "X-Weir-One": "{header:X-One}"}
+READY = b"ready"  # the id of a request that only asks whether there is a log
 QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)", re.S)
 LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f", b"b": b"\b", b"a": b"\a"}
@@ -78,7 +79,7 @@ class Peer:
         with open(self.log, "rb") as file:
             for line in file.read().split(b"\n"):
                 values = [unescape(value) for value in QUOTED.findall(line)]
-                if len(values) == len(VALUES):
+                if len(values) == len(VALUES) and values[0] != READY:
                     yield {name: b"" if value == b"-" else value for name, value in zip(VALUES, values)}
 
 
@@ -204,6 +205,14 @@ class Varnish(Peer):
         values = " ".join(f'"{v}"' for v in ("%{X-Weir-Id}i", "%{X-Weir-Path}i", "%{X-Weir-Host}i", "%{X-Weir-One}i", "%m", "%r", "%U", "%{Host}i", "%{X-One}i",
                                              "%s"))
         self.run("varnishncsa", "-n", self.place, "-F", values, "-w", self.log, "-t", "30")
+        eventually(self.is_logged, lambda: f"a line of varnishncsa: {self.errors()}")  # what comes before it listens is not written down
+
+    def is_logged(self):
+        with socket.create_connection(("127.0.0.1", self.port), LIMIT_S) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: h.test\r\nX-Weir-Id: %b\r\nConnection: close\r\n\r\n" % READY)
+            while sock.recv(65536):
+                pass
+        return os.path.exists(self.log) and os.path.getsize(self.log) > 0
 
 
 PEERS = (Nginx, Apache, Haproxy, Lighttpd, Varnish)
