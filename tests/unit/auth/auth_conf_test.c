@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "auth/jwk.h"
-#include "conf/decode.h"
+#include "conf/decoded.h"
 #include "sign.h"
 
 #define HASH "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
@@ -46,21 +46,13 @@ static int unlink_files(void **state)
 static char *decode(const char *format, struct auth_conf *out, struct conf_arena **arena)
 {
     char text[1024];
-    struct conf_tree tree;
-    struct conf_faults *faults = calloc(1, sizeof(*faults));
-    char *said = NULL, *at = text;
-    assert_non_null(faults);
+    char *at = text;
     for (const char *c = format; *c; c++) {
         const char *file = *c == '@' ? users : *c == '#' ? keys : NULL;
         at += file ? sprintf(at, "%s", file) : sprintf(at, "%c", *c);
     }
     *arena = conf_arena_new();
-    int result = conf_read_yaml(&tree, "test", slice_of(text), faults);
-    if (result == 0) result = conf_decode(&tree, &auth_conf_type, out, *arena, faults);
-    if (result < 0) said = conf_faults_print(faults, &tree, true);
-    conf_tree_free(&tree);
-    free(faults);
-    return said;
+    return decode_yaml(text, &auth_conf_type, out, *arena);
 }
 
 static void the_short_forms_say_all_that_is_needed(void **state)

@@ -8,7 +8,7 @@
 #include "balance/hash.h"
 #include "balance/least.h"
 #include "balance/peak.h"
-#include "conf/decode.h"
+#include "conf/decoded.h"
 #include "peers.h"
 
 /* Every method, and what it can be told to do otherwise. */
@@ -345,17 +345,11 @@ static const struct conf_type config_type = { .name = "config",
 /* What `balance:` says, in `arena`; the faults to `said`, which is empty if there are none. */
 static const void *decode(const char *yaml, struct conf_arena *arena, char *said, size_t said_size)
 {
-    static struct conf_faults faults;
-    struct conf_tree tree;
     struct config config;
-    faults = (struct conf_faults){ 0 };
-    int result = conf_read_yaml(&tree, "test", slice_of(yaml), &faults);
-    if (result == 0) result = conf_decode(&tree, &config_type, &config, arena, &faults);
-    char *text = result < 0 ? conf_faults_print(&faults, &tree, true) : NULL;
-    snprintf(said, said_size, "%s", text ? text : "");
-    free(text);
-    conf_tree_free(&tree);
-    return result < 0 ? NULL : config.balance.conf;
+    char *faults = decode_yaml(yaml, &config_type, &config, arena);
+    snprintf(said, said_size, "%s", faults ? faults : "");
+    free(faults);
+    return *said ? NULL : config.balance.conf;
 }
 
 static void options_have_defaults(void **state)

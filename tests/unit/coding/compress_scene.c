@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "conf/decoded.h"
+
 struct outer {
     struct compress_conf *compress;
 };
@@ -19,20 +21,12 @@ static const struct conf_type outer_type = { .name = "file", .size = sizeof(stru
 
 void compress_scene_open(struct compress_scene *s, const char *text)
 {
-    struct conf_faults *faults = calloc(1, sizeof(*faults));
-    struct conf_tree tree;
     struct outer outer;
     char file[1024];
-    assert_non_null(faults);
     *s = (struct compress_scene){ .arena = conf_arena_new() };
     snprintf(file, sizeof(file), "compress: %s\n", text);
-    assert_int_equal(conf_read_yaml(&tree, "test", slice_of(file), faults), 0);
-    if (conf_decode(&tree, &outer_type, &outer, s->arena, faults) < 0)
-        s->faults = conf_faults_print(faults, &tree, true);
-    else
-        s->conf = outer.compress;
-    conf_tree_free(&tree);
-    free(faults);
+    s->faults = decode_yaml(file, &outer_type, &outer, s->arena);
+    if (!s->faults) s->conf = outer.compress;
 }
 
 void compress_scene_close(struct compress_scene *s)

@@ -8,47 +8,8 @@
 #include <cmocka.h>
 
 #include "conf/decode.h"
+#include "conf/edited_conf.h"
 #include "conf/tree_change.h"
-
-struct thing {
-    const char *name, *address;
-    uint32_t weight;
-};
-
-static const struct conf_field thing_fields[] = {
-    { "address", CONF_STRING(struct thing, address), .flags = CONF_REQUIRED },
-    { "weight", CONF_U32(struct thing, weight), .max = 100, .preset = "1" },
-    { 0 },
-};
-static const struct conf_type thing_type = { .name = "server",
-                                             .size = sizeof(struct thing),
-                                             .fields = thing_fields,
-                                             .short_form = "address",
-                                             .name_from = "address" };
-struct pool {
-    const char *name, *balance;
-    struct conf_items servers;
-};
-static const struct conf_field pool_fields[] = {
-    { "balance", CONF_STRING(struct pool, balance), .preset = "random" },
-    { "servers", CONF_NAMED(struct pool, servers, &thing_type) },
-    { 0 },
-};
-static const struct conf_type pool_type = { .name = "pool",
-                                            .size = sizeof(struct pool),
-                                            .fields = pool_fields };
-struct root {
-    struct conf_items pools;
-    uint32_t workers;
-};
-static const struct conf_field root_fields[] = {
-    { "pools", CONF_MAP(struct root, pools, &pool_type) },
-    { "workers", CONF_U32(struct root, workers), .max = 64, .preset = "0" },
-    { 0 },
-};
-static const struct conf_type root_type = { .name = "configuration",
-                                            .size = sizeof(struct root),
-                                            .fields = root_fields };
 
 static const char source[] =
     "pools:\n"

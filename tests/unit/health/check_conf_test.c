@@ -9,22 +9,7 @@
 
 #include <cmocka.h>
 
-#include "conf/decode.h"
-
-/* NULL: there are no faults. The caller's. */
-static char *decode(const char *yaml, struct check_conf *c, struct conf_arena *arena)
-{
-    struct conf_tree tree;
-    char *text = NULL;
-    struct conf_faults *faults = calloc(1, sizeof(*faults));
-    assert_non_null(faults);
-    int result = conf_read_yaml(&tree, "test", slice_of(yaml), faults);
-    if (result == 0) result = conf_decode(&tree, &check_conf_type, c, arena, faults);
-    if (result < 0) text = conf_faults_print(faults, &tree, true);
-    conf_tree_free(&tree);
-    free(faults);
-    return text;
-}
+#include "conf/decoded.h"
 
 static void a_path_is_enough(void **state)
 {
@@ -33,7 +18,7 @@ static void a_path_is_enough(void **state)
     for (size_t i = 0; i < 2; i++) {
         struct check_conf c;
         struct conf_arena *arena = conf_arena_new();
-        char *faults = decode(forms[i], &c, arena);
+        char *faults = decode_yaml(forms[i], &check_conf_type, &c, arena);
         if (faults) fail_msg("%s", faults);
         assert_string_equal(c.http->path, "/healthz");
         assert_int_equal(check_method(c.http), HTTP_GET);
@@ -52,11 +37,11 @@ static void everything_can_be_said(void **state)
     (void)state;
     struct check_conf c;
     struct conf_arena *arena = conf_arena_new();
-    char *faults = decode(
+    char *faults = decode_yaml(
         "http: {path: /h, method: HEAD, host: a.example, headers: {X-Token: abc}, "
         "status: [204, 4xx, 301-302]}\n"
         "interval: 1s\nchanging_interval: 100ms\ntimeout: 500ms\nrise: 1\nfall: 5\nport: 81\n",
-        &c, arena);
+        &check_conf_type, &c, arena);
     if (faults) fail_msg("%s", faults);
     const struct check_header *h = c.http->headers.data;
     assert_int_equal(check_method(c.http), HTTP_HEAD);
@@ -76,7 +61,7 @@ static void a_name_is_enough(void **state)
     for (size_t i = 0; i < 2; i++) {
         struct check_conf c;
         struct conf_arena *arena = conf_arena_new();
-        char *faults = decode(forms[i], &c, arena);
+        char *faults = decode_yaml(forms[i], &check_conf_type, &c, arena);
         if (faults) fail_msg("%s", faults);
         assert_string_equal(c.dns->name, "example.org");
         assert_int_equal(c.dns->type, 0);
@@ -123,10 +108,9 @@ static void what_cannot_be_is_explained_with_its_place(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct check_conf c;
         struct conf_arena *arena = conf_arena_new();
-        char *faults = decode(rows[i].yaml, &c, arena);
-        if (!faults) fail_msg("nothing is said of %s", rows[i].yaml);
-        if (!strstr(faults, rows[i].words) || !strstr(faults, rows[i].place))
-            fail_msg("of %s is said: %s", rows[i].yaml, faults);
+        char *faults = decode_yaml(rows[i].yaml, &check_conf_type, &c, arena);
+        if (!faults || !strstr(faults, rows[i].words) || !strstr(faults, rows[i].place))
+            fail_msg("of %s is said: %s", rows[i].yaml, faults ? faults : "nothing");
         free(faults);
         conf_arena_free(arena);
     }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf/decode.h"
+#include "conf/decoded.h"
 #include "crew.h"
 
 #define OLD_SECRET "0123456789abcdef"
@@ -267,18 +267,11 @@ static void a_server_of_weight_0_keeps_its_clients(void **state)
 
 static char *faults_of(const char *yaml)
 {
-    struct conf_tree tree;
     struct sticky_conf conf;
-    struct conf_faults *faults = calloc(1, sizeof(*faults));
     struct conf_arena *arena = conf_arena_new();
-    assert_int_equal(conf_read_yaml(&tree, "test", slice_of(yaml), faults), 0);
-    char *text = NULL;
-    if (conf_decode(&tree, &sticky_conf_type, &conf, arena, faults) < 0)
-        text = conf_faults_print(faults, &tree, true);
-    conf_tree_free(&tree);
+    char *faults = decode_yaml(yaml, &sticky_conf_type, &conf, arena);
     conf_arena_free(arena);
-    free(faults);
-    return text;
+    return faults;
 }
 
 #define GOOD "secrets: [\"" OLD_SECRET "\"]"

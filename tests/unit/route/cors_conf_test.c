@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "conf/decode.h"
+#include "conf/decoded.h"
 
 struct config {
     struct cors_conf *cors;
@@ -26,17 +26,10 @@ static const struct conf_type config_type = { .name = "config",
 /* NULL: it is right, and *cors is it, in `arena`. */
 static char *decode(const char *yaml, struct conf_arena *arena, struct cors_conf **cors)
 {
-    struct conf_tree tree;
     struct config config;
-    struct conf_faults *faults = calloc(1, sizeof(*faults));
-    char *text = NULL;
-    int result = conf_read_yaml(&tree, "test", slice_of(yaml), faults);
-    if (result == 0) result = conf_decode(&tree, &config_type, &config, arena, faults);
-    if (result < 0) text = conf_faults_print(faults, &tree, true);
+    char *faults = decode_yaml(yaml, &config_type, &config, arena);
     *cors = config.cors;
-    conf_tree_free(&tree);
-    free(faults);
-    return text;
+    return faults;
 }
 
 static void one_line_is_enough(void **state)

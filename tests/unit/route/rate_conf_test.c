@@ -7,23 +7,15 @@
 
 #include <cmocka.h>
 
-#include "conf/decode.h"
+#include "conf/decoded.h"
 
 /* `text` as a rate limit; the faults, for free(), or NULL. */
 static char *decode(const char *text, struct rate_conf *out)
 {
     struct conf_arena *arena = conf_arena_new();
-    struct conf_tree tree;
-    struct conf_faults *faults = calloc(1, sizeof(*faults));
-    char *said = NULL;
-    assert_non_null(faults);
-    int result = conf_read_yaml(&tree, "test", slice_of(text), faults);
-    if (result == 0) result = conf_decode(&tree, &rate_conf_type, out, arena, faults);
-    if (result < 0) said = conf_faults_print(faults, &tree, true);
-    conf_tree_free(&tree);
+    char *faults = decode_yaml(text, &rate_conf_type, out, arena);
     conf_arena_free(arena);
-    free(faults);
-    return said;
+    return faults;
 }
 
 static void a_rate_is_what_was_written(void **state)

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "conf/decode.h"
+#include "conf/decoded.h"
 
 /* What routes stand in: pools by name, and the routes. */
 struct pool {
@@ -44,14 +44,7 @@ struct decoded {
 static struct decoded decode(const char *yaml)
 {
     struct decoded d = { .arena = conf_arena_new() };
-    struct conf_tree tree;
-    struct conf_faults *faults = calloc(1, sizeof(*faults));
-    assert_non_null(faults);
-    int result = conf_read_yaml(&tree, "test", slice_of(yaml), faults);
-    if (result == 0) result = conf_decode(&tree, &config_type, &d.config, d.arena, faults);
-    if (result < 0) d.faults = conf_faults_print(faults, &tree, true);
-    conf_tree_free(&tree);
-    free(faults);
+    d.faults = decode_yaml(yaml, &config_type, &d.config, d.arena);
     return d;
 }
 
