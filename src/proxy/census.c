@@ -5,6 +5,7 @@
 #include "pool/upstream.h"
 #include "proxy/auth_call.h"
 #include "proxy/compression.h"
+#include "proxy/exchange_hedge.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/introduction.h"
 #include "proxy/mirror.h"

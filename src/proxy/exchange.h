@@ -145,7 +145,7 @@ struct exchange {
     struct slice reply_body;    /* of a local reply: what is still to be sent */
 
     /* Loop milliseconds. Since when the request, and whatever else its state waits for, has not moved: how long that may
-     * be is a table in exchange.c. */
+     * be is a table in exchange_deadline.c. */
     uint64_t request_since_ms, since_ms;
     struct pace request_pace, response_pace; /* of the client, while it is waited for */
     uint64_t total_deadline_ms, try_deadline_ms, hedge_ms, watch_ms; /* 0: none */

@@ -1,5 +1,6 @@
 /* Servers: choosing one, connecting, what to do when that fails; the queue. */
 #include "base/bug.h"
+#include "proxy/exchange_hedge.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/exchange_trace.h"
 #include "proxy/forward.h"

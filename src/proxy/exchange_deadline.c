@@ -1,6 +1,7 @@
 /* Until when an exchange waits, for what, and what becomes of it then. */
 #include "base/bug.h"
 #include "pool/queue.h"
+#include "proxy/exchange_hedge.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/grpc.h"
 

@@ -1,4 +1,4 @@
-/* proxy/exchange_steps.h: what the parts of an exchange call of one another. exchange.c: states, beginning and
+/* proxy/exchange_steps.h: what the parts of an exchange call of one another. exchange_states.c: states, beginning and
  * end. exchange_attempt.c: servers, the queue. exchange_retry.c: whether a request goes out once more. exchange_hedge.h: another server
  * beside one that takes long.
  * exchange_request.c: from client to server. exchange_response.c: from server to client. exchange_reply.c: weir's own
@@ -7,9 +7,7 @@
  * compression.h. */
 #pragma once
 
-#include "proxy/compression.h"
 #include "proxy/exchange.h"
-#include "proxy/exchange_hedge.h"
 #include "proxy/file_answer.h"
 #include "record/mention.h"
 

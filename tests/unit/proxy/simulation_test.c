@@ -161,7 +161,7 @@ static bool draw_one_in(struct simulation *s, uint32_t n)
     return rng_below(&s->rng, n) == 0;
 }
 
-/* exchanges: what proxy/exchange.c and proxy/tcp.c do with the pool */
+/* exchanges: what proxy/exchange_states.c and proxy/tcp.c do with the pool */
 
 static void try_next(struct exchange *x);
 
