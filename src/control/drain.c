@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "proxy/change.h"
 #include "proxy/worker.h"
+#include "proxy/worker_life.h"
 
 #define LOOK_MS 20u
 #define WORD_NS NS_PER_S

@@ -19,6 +19,7 @@
 #include "net/pass.h"
 #include "net/socket_set.h"
 #include "proxy/worker.h"
+#include "proxy/worker_life.h"
 #include "self/landlock.h"
 
 #define ARGUMENTS_BYTES_MAX (2u << 20)

@@ -11,7 +11,7 @@
 #include "net/socket_set.h"
 #include "pool/found_servers.h"
 #include "proxy/udp_listener.h"
-#include "proxy/worker.h"
+#include "proxy/worker_life.h"
 
 /* pools */
 

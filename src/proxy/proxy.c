@@ -12,7 +12,7 @@
 #include "conf/arena.h"
 #include "files/file_readers.h"
 #include "proxy/change.h"
-#include "proxy/worker.h"
+#include "proxy/worker_life.h"
 #include "record/span_export.h"
 #include "tls/challenges.h"
 #include "tls/store.h"

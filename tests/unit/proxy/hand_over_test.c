@@ -14,6 +14,7 @@
 #include "base/count.h"
 #include "proxy/change.h"
 #include "proxy/share.h"
+#include "proxy/worker_life.h"
 
 /* That worker 0 says it has, so that it hands over what comes. */
 #define PRETENDED 20

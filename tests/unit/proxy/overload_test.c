@@ -11,6 +11,7 @@
 #include "scene.h"
 
 #include "pool/queue.h"
+#include "proxy/worker_life.h"
 
 static void open_scene(struct scene *s, uint32_t priority)
 {

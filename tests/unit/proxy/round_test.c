@@ -13,6 +13,7 @@
 #include "proxy/change.h"
 #include "proxy/round.h"
 #include "proxy/worker.h"
+#include "proxy/worker_life.h"
 
 #define ASK "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 #define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

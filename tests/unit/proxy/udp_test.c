@@ -22,6 +22,7 @@
 #include "base/count.h"
 #include "proxy/change.h"
 #include "proxy/udp_listener.h"
+#include "proxy/worker_life.h"
 
 #define WAIT_TURNS 2000
 #define IDLE_MS 5000
