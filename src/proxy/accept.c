@@ -7,7 +7,9 @@
 #include "base/log.h"
 #include "proxy/descriptors.h"
 #include "proxy/exchange.h"
+#include "proxy/hand_over.h"
 #include "proxy/introduction.h"
+#include "proxy/shed.h"
 #include "proxy/tcp.h"
 #include "proxy/udp_listener.h"
 #include "tls/conn.h"
@@ -312,7 +314,7 @@ void accept_here(struct listener_worker *lw, int fd, const struct address *peer)
 static void on_connection(struct acceptor *a, int fd, const struct address *peer)
 {
     struct listener_worker *lw = a->use.owner;
-    if (!share_hand_over(lw, fd)) accept_here(lw, fd, peer);
+    if (!hand_over_begin(lw, fd)) accept_here(lw, fd, peer);
 }
 
 static void on_shed(struct acceptor *a, const struct address *client)

@@ -6,29 +6,11 @@
  * served, and so nobody else waits for them. */
 #pragma once
 
-#include "coding/compress.h"
-#include "coding/encoder_pool.h"
 #include "http/stream.h"
-#include "net/loop.h"
+#include "net/timer.h"
 
+struct encoder;
 struct exchange;
-struct metric_registry;
-
-/* A listener's. */
-struct compression_meters {
-    uint32_t responses[CODINGS_MADE], bytes_in[CODINGS_MADE], bytes_out[CODINGS_MADE];
-    uint32_t passed[COMPRESS_VERDICT_COUNT]; /* as they are, though their route compresses */
-};
-void compression_add_meters(struct compression_meters *c, struct metric_registry *m, const char *listener);
-
-/* A worker's. */
-struct compression_worker {
-    struct encoder_pool encoders;
-    struct loop *loop;
-    struct list waiting; /* of compression: for a share of a turn */
-    struct loop_task task;
-    uint64_t turn, spent_ns; /* of the loop's turn of that number */
-};
 
 struct compression {
     struct exchange *exchange;
@@ -48,9 +30,6 @@ struct compression {
     bool has_unflushed; /* the encoder may hold what the client could have */
     bool is_encoded;    /* the coding's end was made */
 };
-
-void compression_worker_init(struct compression_worker *w, struct loop *l, uint32_t worker_count);
-void compression_worker_fini(struct compression_worker *w);
 
 /* A response begins, of which `send` is to be sent: decides, and changes the fields that it changes. Most pass as they are. -1:
  * out of memory. */

@@ -8,12 +8,6 @@
 struct proxy;
 struct worker;
 
-/* What a worker saw when it last looked; its own. */
-struct descriptors_seen {
-    uint64_t turn; /* of its loop */
-    uint32_t used; /* with those that it has opened since */
-};
-
 /* How many clients may have of `limit`: with an eighth of it left, servers can be asked for those who are there. */
 uint32_t descriptors_for_clients(uint32_t limit);
 /* Of all workers. Any thread: it may be off by what changes meanwhile. */

@@ -1,6 +1,7 @@
 /* From the client to the server. */
 #include "base/bug.h"
 #include "proxy/choose.h"
+#include "proxy/compression.h"
 #include "proxy/exchange_hedge.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/exchange_trace.h"

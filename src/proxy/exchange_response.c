@@ -1,5 +1,6 @@
 /* From the server, or a file, to the client. */
 #include "base/bug.h"
+#include "proxy/compression.h"
 #include "proxy/exchange_hedge.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/fault_page.h"

@@ -4,6 +4,7 @@
 #include "base/count.h"
 #include "base/log.h"
 #include "proxy/choose.h"
+#include "proxy/compression.h"
 #include "proxy/exchange_hedge.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/exchange_trace.h"

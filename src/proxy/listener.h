@@ -8,7 +8,7 @@
 
 #include "base/end_reason.h"
 #include "metric/metric.h"
-#include "proxy/compression.h"
+#include "proxy/compression_worker.h"
 #include "proxy/grpc.h"
 
 struct listener_worker;

@@ -1,6 +1,7 @@
 #include "proxy/record.h"
 
 #include "base/bug.h"
+#include "proxy/compression.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/exchange_trace.h"
 #include "proxy/split.h"

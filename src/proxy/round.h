@@ -7,27 +7,12 @@
  * has to be known of who comes and goes meanwhile. The worker's thread. */
 #pragma once
 
-#include "net/loop.h"
-
-struct listener_worker;
-struct worker;
+#include "proxy/worker.h"
 
 /* What a turn does of it: as many connections are closed, or sixteen times as many looked at. */
 #define ROUND_CLOSES 128u
 
 enum round_stage { ROUND_OVER, ROUND_CONNECTIONS, ROUND_TUNNELS, ROUND_DATAGRAMS };
-
-/* Of a listener: how far it has come there. */
-struct listener_round {
-    uint32_t number;
-    uint8_t stage;   /* enum round_stage */
-    bool is_leaving; /* who is idle closes */
-};
-
-struct round {
-    struct loop_task task;
-    uint32_t number; /* the latest of any listener's */
-};
 
 void round_init(struct round *r);
 /* Begins, or anew, later in this turn. is_leaving: as above; one that was under way with it goes on with it. */

@@ -6,10 +6,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct address;
-struct listener_worker;
-struct worker;
-
 /* What a worker has, as others see it. */
 struct share_load {
     uint32_t connections; /* of clients, with those that are handed to it and under way */
@@ -39,6 +35,3 @@ struct share {
 
 void share_init(struct share *s, uint32_t worker_count);
 void share_fini(struct share *s);
-/* A connection that has come to this worker, nothing of which is read yet: false if it is to be served here; else `fd` is
- * another's. */
-bool share_hand_over(struct listener_worker *lw, int fd);

@@ -2,15 +2,8 @@
  * the connections that hold most of it end. A worker's own. */
 #pragma once
 
-#include "net/loop.h"
-
+struct shed;
 struct worker;
-
-struct shed {
-    struct loop_task task;
-    uint64_t again_ms, soon_again_ms; /* not before: asked by who was refused, and before anybody is */
-    bool is_refused;                  /* somebody was, since it was last worked off */
-};
 
 void shed_init(struct shed *s);
 void shed_fini(struct shed *s);

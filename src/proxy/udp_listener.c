@@ -8,6 +8,7 @@
 #include "net/udp_socket.h"
 #include "proxy/accept.h"
 #include "proxy/udp_session.h"
+#include "proxy/udp_worker.h"
 
 /* How many are ended in a turn for their silence. */
 #define EXPIRES_A_TURN 256u

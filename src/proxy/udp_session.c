@@ -11,6 +11,7 @@
 #include "proxy/attempt.h"
 #include "proxy/record.h"
 #include "proxy/tcp.h"
+#include "proxy/udp_worker.h"
 
 #define TRIED_MAX 16
 /* Of a server that has sent so many they may come several as one. */

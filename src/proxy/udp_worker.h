@@ -4,21 +4,13 @@
  * up: a system call for many sessions' answers. */
 #pragma once
 
-#include "base/slab.h"
-#include "net/loop.h"
-#include "net/udp_batch.h"
+#include <stdint.h>
+
+#include "base/err.h"
 
 struct udp_socket;
+struct udp_worker;
 struct worker;
-
-struct udp_worker {
-    struct worker *worker;
-    struct slab sessions;
-    struct udp_batch *in, *out; /* NULL until the first such listener is there */
-    uint32_t out_count;
-    struct udp_socket *out_at; /* those in `out` leave by it */
-    struct loop_task flush;
-};
 
 void udp_worker_init(struct udp_worker *u, struct worker *w);
 void udp_worker_fini(struct udp_worker *u);

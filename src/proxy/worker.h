@@ -11,18 +11,25 @@
 #include "http/h2_server.h"
 #include "net/acceptor.h"
 #include "net/mailbox.h"
+#include "net/udp_batch.h"
 #include "pool/pool_worker.h"
-#include "proxy/compression.h"
-#include "proxy/descriptors.h"
+#include "proxy/compression_worker.h"
 #include "proxy/overload.h"
 #include "proxy/proxy.h"
-#include "proxy/round.h"
 #include "proxy/share.h"
-#include "proxy/shed.h"
 #include "proxy/site.h"
-#include "proxy/udp_worker.h"
 #include "record/flight_ring.h"
 #include "tls/worker.h"
+
+struct udp_listener;
+struct udp_socket;
+
+/* How far a round has come at a listener (proxy/round.h). */
+struct listener_round {
+    uint32_t number;
+    uint8_t stage;   /* enum round_stage */
+    bool is_leaving; /* who is idle closes */
+};
 
 /* What the worker found when it last walked all that it has (proxy/stock.h). */
 struct listener_stock {
@@ -47,7 +54,7 @@ struct listener_worker {
     /* Client connections that it counts: up before that is, as server_worker's `moves`, so that who reads it after a sum of all
      * workers' knows how far that may be off. It writes, others may look. */
     _Atomic uint64_t opened, closed;
-    uint64_t departed, arrived; /* of these, gone to other workers, and come from them (proxy/share.h) */
+    uint64_t departed, arrived; /* of these, gone to other workers, and come from them (proxy/hand_over.h) */
     struct listener_stock stock;
     struct listener_round round;
     struct site_view
@@ -59,6 +66,35 @@ struct listener_worker {
 struct worker_live {
     uint32_t exchanges, tunnels, client_connections, server_connections, idle_server_connections;
     uint32_t held_sessions; /* of datagrams, that are over and keep their port: see udp_listener_hold() */
+};
+
+/* Of all its listeners. */
+struct round {
+    struct loop_task task;
+    uint32_t number; /* the latest of any listener's */
+};
+
+/* What is asked of those who hold memory (proxy/shed.h). */
+struct shed {
+    struct loop_task task;
+    uint64_t again_ms, soon_again_ms; /* not before: asked by who was refused, and before anybody is */
+    bool is_refused;                  /* somebody was, since it was last worked off */
+};
+
+/* What its udp listeners share (proxy/udp_worker.h). */
+struct udp_worker {
+    struct worker *worker;
+    struct slab sessions;
+    struct udp_batch *in, *out; /* NULL until the first such listener is there */
+    uint32_t out_count;
+    struct udp_socket *out_at; /* those in `out` leave by it */
+    struct loop_task flush;
+};
+
+/* What it saw when it last looked (proxy/descriptors.h). */
+struct descriptors_seen {
+    uint64_t turn; /* of its loop */
+    uint32_t used; /* with those that it has opened since */
 };
 
 struct worker {

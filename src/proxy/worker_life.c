@@ -20,9 +20,12 @@
 #include "proxy/introduction.h"
 #include "proxy/mirror.h"
 #include "proxy/passwords.h"
+#include "proxy/round.h"
+#include "proxy/shed.h"
 #include "proxy/tcp.h"
 #include "proxy/tunnel.h"
 #include "proxy/udp_listener.h"
+#include "proxy/udp_worker.h"
 
 #define MAILS 4096
 

@@ -13,7 +13,7 @@
 
 #include "base/count.h"
 #include "proxy/change.h"
-#include "proxy/share.h"
+#include "proxy/hand_over.h"
 #include "proxy/worker_life.h"
 
 /* That worker 0 says it has, so that it hands over what comes. */
@@ -57,7 +57,7 @@ static int hand_over(struct both *b)
 {
     int ends[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
-    assert_true(share_hand_over(&b->listener->workers[0], ends[1]));
+    assert_true(hand_over_begin(&b->listener->workers[0], ends[1]));
     assert_int_equal(b->listener->connections, 1);
     assert_int_equal(b->scene.proxy->connections, PRETENDED + 1);
     assert_false(worker_is_idle(b->to));
@@ -121,7 +121,7 @@ static void one_that_drains_serves_it_once(void **state)
     for (int i = 0; i < TURNS && !worker_is_idle(b.to); i++) loop_turn(&b.to->loop, 0);
     assert_true(worker_is_idle(b.to) && has_ended(client));
     b.from->share.turn = UINT64_MAX;                                /* another turn */
-    assert_false(share_hand_over(&b.listener->workers[0], client)); /* it has left: no more */
+    assert_false(hand_over_begin(&b.listener->workers[0], client)); /* it has left: no more */
     close(client);
     close(server);
     worker_kill(b.to);
@@ -139,7 +139,7 @@ static void one_that_ends_closes_it(void **state)
     assert_true(has_ended(client));
     assert_int_equal(b.to->share.arriving, 0);
     b.from->share.turn = UINT64_MAX;                                /* another turn */
-    assert_false(share_hand_over(&b.listener->workers[0], client)); /* who has ended is handed none */
+    assert_false(hand_over_begin(&b.listener->workers[0], client)); /* who has ended is handed none */
     close(client);
     close_both(&b);
 }

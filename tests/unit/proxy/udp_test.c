@@ -21,6 +21,7 @@
 
 #include "base/count.h"
 #include "proxy/change.h"
+#include "proxy/descriptors.h"
 #include "proxy/udp_listener.h"
 #include "proxy/worker_life.h"
 
