@@ -3,7 +3,6 @@
 #include <stddef.h>
 #include <stdint.h>
 /* after the above */
-#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <netdb.h>
@@ -19,6 +18,7 @@
 #include <cmocka.h>
 
 #include "acme/fetch.h"
+#include "net/loopback.h"
 
 #define LIMIT_S 60
 
@@ -100,16 +100,12 @@ static unsigned count_folders_trusted(const char *ca, const char *url)
 static void a_ca_of_ones_own_is_trusted_alone(void **state)
 {
     (void)state;
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t len = sizeof(at);
+    struct address at;
     pthread_t thread;
     char url[64], ca[] = "/tmp/weir-fetch-XXXXXX";
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), file = mkstemp(ca);
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
-    assert_int_equal(listen(fd, 5), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    int fd = loopback_open(SOCK_STREAM, &at), file = mkstemp(ca);
     assert_int_equal(pthread_create(&thread, NULL, hang_up, &fd), 0);
-    snprintf(url, sizeof(url), "https://127.0.0.1:%u/", ntohs(at.sin_port));
+    snprintf(url, sizeof(url), "https://127.0.0.1:%u/", address_port(&at));
     unsigned of_host = count_folders_trusted(NULL, url), of_own = count_folders_trusted(ca, url);
     shutdown(fd, SHUT_RDWR);
     pthread_join(thread, NULL);

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 /* after the above */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -18,17 +17,9 @@
 #include "base/bug.h"
 #include "base/slab.h"
 #include "http/h1_client.h"
+#include "net/loopback.h"
 
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-/* Of a millisecond at most: a bound, not a time that anything is expected to take. */
-#define TURNS_MAX 60000
-
-/* Turns until it holds. */
-#define UNTIL(s, condition)                                                              \
-    do {                                                                                 \
-        for (int i_ = 0; i_ < TURNS_MAX && !(condition); i_++) loop_turn(&(s)->loop, 1); \
-        assert_true(condition);                                                          \
-    } while (0)
 
 struct scene {
     struct budget budget;
@@ -192,18 +183,6 @@ static void end_by_close(struct scene *s)
 
 /* the scene */
 
-static void listen_somewhere(struct scene *s)
-{
-    s->server.sa.in4 = (struct sockaddr_in){ .sin_family = AF_INET,
-                                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    s->server.len = sizeof(s->server.sa.in4);
-    s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(s->listener >= 0);
-    assert_int_equal(bind(s->listener, &s->server.sa.any, s->server.len), 0);
-    assert_int_equal(listen(s->listener, 4), 0);
-    assert_int_equal(getsockname(s->listener, &s->server.sa.any, &s->server.len), 0);
-}
-
 static void init_scene(struct scene *s)
 {
     struct err err;
@@ -215,7 +194,7 @@ static void init_scene(struct scene *s)
     assert_int_equal(loop_init(&s->loop, &s->budget, &err), 0);
     s->loop.is_virtual = true;
     slab_init(&s->connections, &s->loop.blocks, sizeof(struct h1_client));
-    listen_somewhere(s);
+    s->listener = loopback_open(SOCK_STREAM, &s->server);
 }
 
 static void lease(struct scene *s)

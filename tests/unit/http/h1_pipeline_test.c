@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 /* after the above */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -18,16 +17,9 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "http/h1_pipeline.h"
+#include "net/loopback.h"
 
 #define ASKS_MAX 16
-/* Of a millisecond at most: a bound, not a time that anything is expected to take. */
-#define TURNS_MAX 60000
-
-#define UNTIL(s, condition)                                                              \
-    do {                                                                                 \
-        for (int i_ = 0; i_ < TURNS_MAX && !(condition); i_++) loop_turn(&(s)->loop, 1); \
-        assert_true(condition);                                                          \
-    } while (0)
 
 /* One request, and what came of it. */
 struct ask {
@@ -281,13 +273,7 @@ static void open_scene(struct scene *s)
     s->loop.is_virtual = true;
     slab_init(&s->connections, &s->loop.blocks, sizeof(struct h1_client));
     slab_init(&s->streams, &s->loop.blocks, h1_pipeline_stream_size());
-    s->server.sa.in4 = (struct sockaddr_in){ .sin_family = AF_INET,
-                                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    s->server.len = sizeof(s->server.sa.in4);
-    s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(s->listener, &s->server.sa.any, s->server.len), 0);
-    assert_int_equal(listen(s->listener, 4), 0);
-    assert_int_equal(getsockname(s->listener, &s->server.sa.any, &s->server.len), 0);
+    s->listener = loopback_open(SOCK_STREAM, &s->server);
     s->client = slab_get(&s->connections);
     memset(s->client, 0, sizeof(*s->client));
     assert_int_equal(h1_client_connect(s->client, &owner, &s->loop, &s->server, NULL, &s->limits), 0);

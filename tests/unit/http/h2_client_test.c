@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 /* after the above */
-#include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,17 +16,9 @@
 #include "base/slab.h"
 #include "http/h2_client.h"
 #include "http/h2_session.h"
+#include "net/loopback.h"
 
-/* Of a millisecond at most: a bound, not a time that anything is expected to take. */
-#define TURNS_MAX 60000
 #define STREAMS_MAX 8
-
-/* Turns until it holds. */
-#define UNTIL(s, condition)                                                              \
-    do {                                                                                 \
-        for (int i_ = 0; i_ < TURNS_MAX && !(condition); i_++) loop_turn(&(s)->loop, 1); \
-        assert_true(condition);                                                          \
-    } while (0)
 
 struct asker {
     struct http_stream *stream;
@@ -297,18 +288,6 @@ static void accept_it(struct scene *s)
 
 /* the scene */
 
-static void listen_somewhere(struct scene *s)
-{
-    s->server.sa.in4 = (struct sockaddr_in){ .sin_family = AF_INET,
-                                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    s->server.len = sizeof(s->server.sa.in4);
-    s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(s->listener >= 0);
-    assert_int_equal(bind(s->listener, &s->server.sa.any, s->server.len), 0);
-    assert_int_equal(listen(s->listener, 4), 0);
-    assert_int_equal(getsockname(s->listener, &s->server.sa.any, &s->server.len), 0);
-}
-
 static void on_timer(struct timer *t)
 {
     h2_client_look(container_of(t, struct h2_client, timer));
@@ -326,7 +305,7 @@ static void begin_scene(struct scene *s)
     s->loop.is_virtual = true;
     slab_init(&s->connections, &s->loop.blocks, sizeof(struct h2_client));
     h2_worker_init(&s->h2, &s->loop);
-    listen_somewhere(s);
+    s->listener = loopback_open(SOCK_STREAM, &s->server);
     s->client = slab_get(&s->connections);
     assert_non_null(s->client);
     memset(s->client, 0, sizeof(*s->client));

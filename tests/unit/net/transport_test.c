@@ -3,7 +3,6 @@
 #include <stddef.h>
 #include <stdint.h>
 /* after the above */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,6 +11,7 @@
 
 #include "base/bug.h"
 #include "net/keeping.h"
+#include "net/loopback.h"
 #include "net/transport.h"
 
 static struct budget budget = { .limit = 64 << 20 };
@@ -164,20 +164,6 @@ static void a_full_socket_takes_a_part_and_says_when_there_is_room(void **state)
     loop_fini(&l);
 }
 
-/* A listener on loopback, and what it is reached by. */
-static int listen_here(struct address *to)
-{
-    memset(to, 0, sizeof(*to));
-    to->len = sizeof(to->sa.in4);
-    to->sa.in4.sin_family = AF_INET;
-    to->sa.in4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, &to->sa.any, to->len), 0);
-    assert_int_equal(listen(fd, 4), 0);
-    assert_int_equal(getsockname(fd, &to->sa.any, &to->len), 0);
-    return fd;
-}
-
 static enum io open_in_time(struct loop *l, struct transport *t)
 {
     for (int i = 0; i < 500; i++) {
@@ -195,7 +181,7 @@ static void a_connection_opens_or_says_why_not(void **state)
     struct pair p = { .calls = 0 };
     struct address to;
     open_loop(&l);
-    int listening = listen_here(&to);
+    int listening = loopback_open(SOCK_STREAM, &to);
     assert_int_equal(transport_connect(&p.near, &l, &to, NULL, on_near), 0);
     assert_int_equal(open_in_time(&l, &p.near), IO_OK);
     assert_int_equal(transport_open(&p.near), IO_OK);
@@ -218,7 +204,7 @@ static void bulk_is_looked_at_before_it_is_taken(void **state)
     char data[64];
     size_t got = 0;
     open_loop(&l);
-    int listening = listen_here(&to);
+    int listening = loopback_open(SOCK_STREAM, &to);
     assert_int_equal(transport_connect(&p.near, &l, &to, NULL, on_near), 0);
     assert_int_equal(open_in_time(&l, &p.near), IO_OK);
     int far = accept(listening, NULL, NULL);
@@ -246,7 +232,7 @@ static void a_close_is_a_fin_or_a_reset_as_it_was_asked(void **state)
         struct address to;
         char byte;
         open_loop(&l);
-        int listening = listen_here(&to);
+        int listening = loopback_open(SOCK_STREAM, &to);
         assert_int_equal(transport_connect(&p.near, &l, &to, NULL, on_near), 0);
         assert_int_equal(open_in_time(&l, &p.near), IO_OK);
         int far = accept(listening, NULL, NULL);
@@ -268,7 +254,7 @@ static void a_reset_by_the_peer_is_noticed_without_reading(void **state)
     struct pair p = { .calls = 0 };
     struct address to;
     open_loop(&l);
-    int listening = listen_here(&to);
+    int listening = loopback_open(SOCK_STREAM, &to);
     assert_int_equal(transport_connect(&p.near, &l, &to, NULL, on_near), 0);
     assert_int_equal(open_in_time(&l, &p.near), IO_OK);
     int far = accept(listening, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "crew.h"
+#include "net/loopback.h"
 #include "pool/sticky.h"
 #include "pool/upstream.h"
 
@@ -81,16 +82,11 @@ static const struct http_stream_events events = {
 
 static void origin_open(struct origin *o, struct server_conf *conf)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t len = sizeof(a);
-    char text[32];
+    struct address at;
+    char text[ADDRESS_TEXT_MAX];
     struct err err;
-    *o = (struct origin){ .listening = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
-                          .fields = "" };
-    assert_int_equal(bind(o->listening, (struct sockaddr *)&a, sizeof(a)), 0);
-    assert_int_equal(listen(o->listening, 64), 0);
-    assert_int_equal(getsockname(o->listening, (struct sockaddr *)&a, &len), 0);
-    snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(a.sin_port));
+    *o = (struct origin){ .listening = loopback_open(SOCK_STREAM | SOCK_NONBLOCK, &at), .fields = "" };
+    address_print(&at, text);
     assert_int_equal(address_parse(slice_of(text), false, &conf->address, &err), 0);
 }
 

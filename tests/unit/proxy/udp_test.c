@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <stdint.h>
 /* after the above */
-#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +19,7 @@
 #include "scene.h"
 
 #include "base/count.h"
+#include "net/loopback.h"
 #include "proxy/change.h"
 #include "proxy/descriptors.h"
 #include "proxy/udp_listener.h"
@@ -68,29 +68,11 @@ struct udp_scene {
     int servers[SERVERS]; /* -1: nobody is there */
 };
 
-static struct address loopback(uint16_t port)
-{
-    struct address a = { .len = sizeof(a.sa.in4) };
-    a.sa.in4 = (struct sockaddr_in){ .sin_family = AF_INET,
-                                     .sin_port = htons(port),
-                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    return a;
-}
-
-static int open_somewhere(struct address *at)
-{
-    struct address a = loopback(0);
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    assert_int_equal(bind(fd, &a.sa.any, a.len), 0);
-    *at = (struct address){ .len = sizeof(at->sa) };
-    assert_int_equal(getsockname(fd, &at->sa.any, &at->len), 0);
-    return fd;
-}
-
 static void open_scene(struct udp_scene *u)
 {
     scene_open(&u->s, false);
-    for (int i = 0; i < SERVERS; i++) u->servers[i] = open_somewhere(&u->s.servers[i].address);
+    for (int i = 0; i < SERVERS; i++)
+        u->servers[i] = loopback_open(SOCK_DGRAM | SOCK_NONBLOCK, &u->s.servers[i].address);
     u->s.listener.protocol = LISTENER_UDP;
     u->s.listener.udp =
         (struct udp_conf){ .idle_ms = IDLE_MS, .buffer_bytes = 1 << 20, .responses = 1, .sessions = 100 };

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "net/loopback.h"
 
 /* The clock is the test's own. */
 static uint64_t now = NS_PER_S;
@@ -37,15 +38,11 @@ static void put(struct access_socket *s, const char *text)
 }
 
 /* A server of the test's own: at a path, or at a port of the loopback that the kernel chooses. */
-static int open_server(int type, char to[96])
+static int open_server(int type, char to[ADDRESS_TEXT_MAX])
 {
-    struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t len = sizeof(in);
-    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
-    if (type == SOCK_STREAM) assert_int_equal(listen(fd, 4), 0);
-    snprintf(to, 96, "127.0.0.1:%u", ntohs(in.sin_port));
+    struct address at;
+    int fd = loopback_open(type, &at);
+    address_print(&at, to);
     return fd;
 }
 
@@ -58,12 +55,12 @@ static int open_unix(const char *path, int type)
     return fd;
 }
 
-static void make_path(char folder[64], char path[80], char to[96])
+static void make_path(char folder[64], char path[80], char to[ADDRESS_TEXT_MAX])
 {
     snprintf(folder, 64, "/tmp/weir-access-socket-XXXXXX");
     assert_non_null(mkdtemp(folder));
     snprintf(path, 80, "%s/socket", folder);
-    snprintf(to, 96, "unix:%s", path);
+    snprintf(to, ADDRESS_TEXT_MAX, "unix:%s", path);
 }
 
 static void check_next(int fd, const char *expected)
@@ -77,7 +74,7 @@ static void check_next(int fd, const char *expected)
 static void who_is_not_there_is_tried_again_and_nothing_is_lost(void **state)
 {
     (void)state;
-    char folder[64], path[80], to[96];
+    char folder[64], path[80], to[ADDRESS_TEXT_MAX];
     struct access_socket s;
     make_path(folder, path, to);
     init(&s, to, false);
@@ -134,7 +131,7 @@ static void waits_grow_to_five_seconds(void **state)
 static void a_socket_of_another_kind_is_named(void **state)
 {
     (void)state;
-    char folder[64], path[80], to[96];
+    char folder[64], path[80], to[ADDRESS_TEXT_MAX];
     struct access_socket s;
     make_path(folder, path, to);
     int server = open_unix(path, SOCK_STREAM);
@@ -151,7 +148,7 @@ static void a_socket_of_another_kind_is_named(void **state)
 static void a_full_one_is_waited_for_without_a_loss(void **state)
 {
     (void)state;
-    char folder[64], path[80], to[96], text[16];
+    char folder[64], path[80], to[ADDRESS_TEXT_MAX], text[16];
     struct access_socket s;
     int sent = 0, got = 0;
     make_path(folder, path, to);
@@ -179,7 +176,7 @@ static void a_full_one_is_waited_for_without_a_loss(void **state)
 static void of_udp_that_is_refused_one_is_lost_and_the_others_wait(void **state)
 {
     (void)state;
-    char to[96];
+    char to[ADDRESS_TEXT_MAX];
     struct access_socket s;
     close(open_server(SOCK_DGRAM, to)); /* nobody listens there now */
     init(&s, to, false);
@@ -219,7 +216,7 @@ static void of_udp_that_is_refused_one_is_lost_and_the_others_wait(void **state)
 static void what_is_longer_than_a_datagram_is_counted(void **state)
 {
     (void)state;
-    char to[96], *text = malloc(70001);
+    char to[ADDRESS_TEXT_MAX], *text = malloc(70001);
     struct access_socket s;
     int server = open_server(SOCK_DGRAM, to);
     memset(text, 'x', 70000);
@@ -252,7 +249,7 @@ static enum access_sent settle(struct access_socket *s)
 static void over_tcp_what_is_not_confirmed_goes_out_once_more(void **state)
 {
     (void)state;
-    char to[96], got[64] = "";
+    char to[ADDRESS_TEXT_MAX], got[64] = "";
     struct access_socket s;
     int listening = open_server(SOCK_STREAM, to);
     init(&s, to, true);
@@ -283,7 +280,7 @@ static void over_tcp_what_is_not_confirmed_goes_out_once_more(void **state)
 static void a_message_is_never_torn_by_a_broken_connection(void **state)
 {
     (void)state;
-    char to[96], text[32];
+    char to[ADDRESS_TEXT_MAX], text[32];
     struct access_socket s;
     int small = 4096, listening = open_server(SOCK_STREAM, to);
     assert_int_equal(setsockopt(listening, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);

@@ -1,7 +1,6 @@
 /* Spans of two workers, and a collector over a socket of the test's own, which answers when the test says so. */
 #include "record/span_export.h"
 
-#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +13,8 @@
 #include <unistd.h>
 /* after the above */
 #include <cmocka.h>
+
+#include "net/loopback.h"
 
 #define REQUEST_MAX ((size_t)4 << 20)
 #define WAIT_MS 20000 /* far beyond what anything takes */
@@ -37,14 +38,8 @@ static const struct span_source source = { "weir", "1", "here", 1, { .name_of = 
 static void scene_open(struct scene *s)
 {
     struct err err;
-    struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
     memset(s, 0, sizeof(*s));
-    struct address *a = &s->conf.endpoint.address;
-    a->len = sizeof(any);
-    s->listener = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(s->listener, (struct sockaddr *)&any, sizeof(any)), 0);
-    assert_int_equal(listen(s->listener, 8), 0);
-    assert_int_equal(getsockname(s->listener, &a->sa.any, &a->len), 0);
+    s->listener = loopback_open(SOCK_STREAM, &s->conf.endpoint.address);
     snprintf(s->conf.endpoint.host, sizeof(s->conf.endpoint.host), "here");
     snprintf(s->conf.endpoint.path, sizeof(s->conf.endpoint.path), "/v1/traces");
     s->connection = -1;
