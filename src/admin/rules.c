@@ -8,6 +8,7 @@
 #include "base/quantity.h"
 #include "logs/rule_log.h"
 #include "logs/watch.h"
+#include "proxy/denials.h"
 #include "proxy/proxy.h"
 
 #define TIME_TEXT_MAX 32

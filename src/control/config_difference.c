@@ -8,7 +8,9 @@
 #include "conf/compare.h"
 #include "conf/decode.h"
 #include "pool/found_servers.h"
+#include "proxy/listener.h"
 #include "proxy/proxy.h"
+#include "proxy/proxy_life.h"
 
 #define KEYS_ASKED 8192u
 /* Tables of so many pools are asked; each is built for it. */

@@ -5,6 +5,9 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "logs/rule_voice.h"
+#include "proxy/denials.h"
+#include "proxy/listener.h"
+#include "proxy/route_set.h"
 
 #define SWEEP_MS 500u
 #define SUM_MS 10000u

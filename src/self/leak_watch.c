@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "profile/heap.h"
 #include "proxy/census.h"
+#include "proxy/listener.h"
 #include "self/descriptors.h"
 
 #define LATE_MS 10000u /* an audit of which a worker has said nothing is given up */

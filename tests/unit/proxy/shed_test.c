@@ -10,6 +10,8 @@
 
 #include "scene.h"
 
+#include "proxy/proxy_conf.h"
+
 #define REQUESTS 6u
 #define ANSWER_BYTES 65536u
 #define OTHERS_BYTES (32u << 20)
