@@ -313,6 +313,11 @@ void leak_watch_start(struct leak_watch *l)
     loop_arm(l->o.loop, &l->timer, l->o.interval_ms);
 }
 
+void leak_watch_use(struct leak_watch *l, uint32_t log_sources)
+{
+    l->o.log_sources = log_sources;
+}
+
 void leak_watch_stop(struct leak_watch *l)
 {
     if (!l) return;
