@@ -189,7 +189,7 @@ void source_change_begin(struct source *s, struct source_change *c)
     if (!c->is_elsewhere) return;
     if (s->follow && c->is_beside) {
         c->has_places = follow_places(s->follow, &c->places, &err) == 0;
-        if (!c->has_places) source_say_fault(s, "log_place_lost", err.text);
+        if (!c->has_places) source_say_fault(s, "log_not_read", err.text);
     }
     source_end_reading(s);
 }
