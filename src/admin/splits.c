@@ -10,7 +10,6 @@
 #include "admin/split_guard.h"
 #include "base/clock.h"
 #include "proxy/proxy.h"
-#include "proxy/site.h"
 
 /* the list */
 

@@ -252,6 +252,14 @@ static enum http_conn_use h1_server_use(const struct http_conn *http)
     return HTTP_CONN_BUSY;
 }
 
+static uint64_t h1_server_since_ms(const struct http_conn *http)
+{
+    const struct h1_server *c = h1_server_at(http);
+    if (c->has_started) return http->client.head_started_ns / NS_PER_MS;
+    if (!http->client.requests) return http->client.accepted_ns / NS_PER_MS;
+    return http_conn_since_timeout(http->timer.deadline_ms, http->service->keep_alive_timeout_ms);
+}
+
 static void h1_server_each_stream(struct http_conn *http,
                                   void (*on_stream)(void *context, struct http_stream *s), void *context)
 {
@@ -270,6 +278,7 @@ static const struct http_conn_ops conn_ops = {
     .drain = h1_server_drain,
     .kill = h1_server_kill,
     .use = h1_server_use,
+    .since_ms = h1_server_since_ms,
     .each_stream = h1_server_each_stream,
     .reach = h1_server_reach,
 };

@@ -494,6 +494,14 @@ static enum http_conn_use conn_use(const struct http_conn *http)
     return HTTP_CONN_BUSY;
 }
 
+static uint64_t conn_since_ms(const struct http_conn *http)
+{
+    const struct h2_session *s = server_of(http)->session;
+    if (s->head_by_ms && s->head_started_ns) return s->head_started_ns / NS_PER_MS;
+    if (!s->idle_by_ms) return http->client.accepted_ns / NS_PER_MS;
+    return http_conn_since_timeout(s->idle_by_ms, http->service->keep_alive_timeout_ms);
+}
+
 static void conn_each_stream(struct http_conn *http, void (*on_stream)(void *context, struct http_stream *s),
                              void *context)
 {
@@ -528,6 +536,7 @@ static const struct http_conn_ops conn_ops = {
     .drain = conn_drain,
     .kill = conn_kill,
     .use = conn_use,
+    .since_ms = conn_since_ms,
     .each_stream = conn_each_stream,
     .held = conn_held,
     .is_of_no_use = conn_is_of_no_use,

@@ -57,6 +57,11 @@ static enum http_conn_use opening_use(const struct http_conn *c)
     return HTTP_CONN_BEGINNING;
 }
 
+static uint64_t opening_since_ms(const struct http_conn *c)
+{
+    return c->client.accepted_ns / NS_PER_MS;
+}
+
 static void opening_each_stream(struct http_conn *c, void (*on_stream)(void *context, struct http_stream *s),
                                 void *context)
 {
@@ -72,6 +77,7 @@ static const struct http_conn_ops opening_ops = {
     .drain = opening_drain,
     .kill = fail_to_open,
     .use = opening_use,
+    .since_ms = opening_since_ms,
     .each_stream = opening_each_stream,
     .reach = opening_reach,
 };

@@ -51,6 +51,8 @@ struct http_conn_ops {
     void (*drain)(struct http_conn *c);
     void (*kill)(struct http_conn *c, enum end_reason reason); /* see http_conn_kill() */
     enum http_conn_use (*use)(const struct http_conn *c);
+    /* Of one that is idle or beginning: since when, in loop milliseconds. */
+    uint64_t (*since_ms)(const struct http_conn *c);
     /* Those streams that the service has; it may let go of them meanwhile. */
     void (*each_stream)(struct http_conn *c, void (*on_stream)(void *context, struct http_stream *s),
                         void *context);
@@ -83,6 +85,12 @@ void http_conn_init(struct http_conn *c, struct http_service *service, struct lo
 /* Opens the transport, for as long as a head may take, and then begin(c): at once if it is open already. The memory behind
  * `c` is zeros then as it was. */
 void http_conn_open(struct http_conn *c, void (*begin)(struct http_conn *c));
+
+/* When a time-out began that is over at `until_ms`. */
+static inline uint64_t http_conn_since_timeout(uint64_t until_ms, uint64_t timeout_ms)
+{
+    return until_ms > timeout_ms ? until_ms - timeout_ms : 0;
+}
 
 static inline void http_conn_drain(struct http_conn *c)
 {

@@ -7,7 +7,6 @@
 #include "pool/queue.h"
 #include "proxy/attempt.h"
 #include "proxy/pace.h"
-#include "proxy/rate_table.h"
 #include "proxy/worker.h"
 
 enum exchange_state {
@@ -182,3 +181,5 @@ void exchange_on_tunnel_end(struct exchange *x, enum end_reason reason);
 /* Whose end is left to this task of a worker's loop; NULL: nobody's. */
 const struct exchange *exchange_that_ends(const struct loop_task *t);
 const char *exchange_state_name(enum exchange_state state);
+/* Since when, in loop milliseconds, its client takes nothing of an answer that waits; 0: nothing waits for it. Not of tunnels. */
+uint64_t exchange_stalled_since_ms(const struct exchange *x);

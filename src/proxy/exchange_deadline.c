@@ -4,9 +4,6 @@
 #include "proxy/exchange_hedge.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/grpc.h"
-#include "proxy/proxy_conf.h"
-#include "proxy/route_set.h"
-#include "route/route_conf.h"
 
 #define OF_ROUTE(name) .of_route = offsetof(struct route_timeouts, name)
 #define OF_LISTENER(name) .is_listeners = true, .at = offsetof(struct listener_timeouts, name), OF_ROUTE(name)
@@ -40,6 +37,11 @@ static const uint8_t request_waits[] = {
 static enum exchange_wait wait_of(const struct exchange *x)
 {
     return x->is_behind ? WAIT_WRITE : exchange_waits_for((enum exchange_state)x->state);
+}
+
+uint64_t exchange_stalled_since_ms(const struct exchange *x)
+{
+    return wait_of(x) == WAIT_WRITE && x->state != EXCHANGE_TUNNEL ? x->since_ms : 0;
 }
 
 static uint64_t deadline_ms(const struct exchange *x, enum exchange_wait wait, uint64_t since_ms)

@@ -3,7 +3,6 @@
 
 #include "base/memory_view.h"
 #include "proxy/worker.h"
-#include "record/flight.h"
 
 struct attempt;
 

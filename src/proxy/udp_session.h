@@ -10,7 +10,6 @@
 
 #include "base/memory_view.h"
 #include "proxy/udp_listener.h"
-#include "record/flight.h"
 
 #define UDP_KEPT_BYTES 512u
 

@@ -535,6 +535,32 @@ def test_who_holds_most_ends_while_memory_is_short(scene):
     eventually(is_served, "somebody new is served beside them")
 
 
+@pytest.mark.parametrize("kind", ["pings", "half a head"])
+def test_whoever_holds_still_while_memory_is_short_keeps_nobody_out(scene, kind):
+    """Hundreds that hold ten kilobytes each, and do nothing that has a limit."""
+    weir = scene.proxy(scene.server([broken.serve(lambda request: message.response())]), limits={"memory": "4MiB"}, build="release",
+                       listener={"http2": {"pings": 1000}})
+    said = {"pings": http2.frame(http2.PING, 0, 0, b"12345678") * 600,
+            "half a head": http2.frame(http2.HEADERS, 5, 1, http2.block(*http2.fields(), ("x", "v" * 3000)))[:-1]}[kind]
+    for _ in range(500):
+        hostile = socket.create_connection(weir.address)
+        scene.clients.append(hostile)
+        with contextlib.suppress(OSError):  # it is not let in
+            hostile.sendall(http2.PREFACE + http2.frame(http2.SETTINGS, 0, 0) + said)
+    eventually(lambda: weir.metric("weir_connections_refused_total", reason="no_memory") >= 1, "somebody who is refused")
+
+    def is_served():
+        with contextlib.suppress(OSError):
+            client = scene.client(weir)
+            client.send(message.request())
+            return client.read().status == 200
+        return False
+
+    for _ in range(20):
+        eventually(is_served, "somebody new is served beside them")
+    assert weir.metric("weir_exchanges_total", end="http2_memory") >= 1
+
+
 # tools of others
 
 

@@ -17,7 +17,6 @@
 #include "net/jobs.h"
 #include "net/loop.h"
 #include "proxy/proxy.h"
-#include "proxy/site.h"
 #include "proxy/split_steering.h"
 
 #define FILE_NAME "split-guards.json"

@@ -4,15 +4,17 @@
 #include <stddef.h>
 #include <stdint.h>
 /* after the above */
+#include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "proxy/round.h"
 #include "scene.h"
 
-#include "proxy/proxy_conf.h"
-
 #define REQUESTS 6u
+#define FLOODING 100u
+#define WAITING 50u
 #define ANSWER_BYTES 65536u
 #define OTHERS_BYTES (32u << 20)
 
@@ -92,7 +94,7 @@ static bool is_open(struct scene *s, int fd)
     ssize_t got;
     turns(s, 4);
     while ((got = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0) {}
-    return got < 0;
+    return got < 0 && errno == EAGAIN; /* else what it sent may have met a closed socket */
 }
 
 /* So many hundredths of the memory are in use: by somebody else, mostly. */
@@ -190,12 +192,252 @@ static void who_is_of_no_use_begins_nothing_until_there_is_room_again(void **sta
     scene_close(&s);
 }
 
+/* As many PINGs as are a quarter of what may be, and one: nothing is held by them but the connection. */
+static int nearly_flooding_connect(struct scene *s)
+{
+    static const char ping[17] = { 0, 0, 8, 6 };
+    int fd = tiny_connect(s);
+    turns(s, 4);
+    for (unsigned i = 0; i <= http2.pings / 4; i++)
+        assert_int_equal(send(fd, ping, sizeof(ping), MSG_NOSIGNAL), sizeof(ping));
+    turns(s, 4);
+    return fd;
+}
+
+/* HTTP/2, of use, and idle: it was answered. */
+static int idle_connect(struct scene *s)
+{
+    static const char all[] = "\0\0\4\x8\0\0\0\0\1\0\0\x7f\xff";
+    int fd = tiny_connect(s);
+    ask(fd, 0);
+    assert_int_equal(send(fd, all, sizeof(all) - 1, MSG_NOSIGNAL), sizeof(all) - 1);
+    int server = server_accept(s, 0);
+    hear(s, server, "\r\n\r\n");
+    say(server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    turns(s, 8);
+    close(server);
+    turns(s, 4);
+    return fd;
+}
+
+/* HTTP/1, the same. */
+static int kept_connect(struct scene *s)
+{
+    int fd = client_connect(s);
+    say(fd, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    int server = server_accept(s, 0);
+    hear(s, server, "\r\n\r\n");
+    say(server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    hear(s, fd, "\r\n\r\n");
+    close(server);
+    turns(s, 4);
+    return fd;
+}
+
+/* Somebody comes, and is refused or not. */
+static bool is_let_in(struct scene *s)
+{
+    int fd = client_connect(s);
+    say(fd, "G");
+    bool is_in = is_open(s, fd);
+    close(fd);
+    turns(s, 4);
+    return is_in;
+}
+
+/* However little each of them holds: as long as they stay, nobody else is let in. */
+static void those_end_first_by_whom_least_is_lost(void **state)
+{
+    (void)state;
+    struct scene s;
+    int server;
+    open_scene(&s);
+    uint64_t limit = s.proxy->budget.limit;
+    int slow = slow_connect(&s, &server), idle = idle_connect(&s), kept = kept_connect(&s),
+        stuck = client_connect(&s), stuck_again = kept_connect(&s), silent = tiny_connect(&s);
+    say(stuck, "GET / HT");
+    say(stuck_again, "GET / HT");
+    turns(&s, 4);
+    pass_time(&s, 1500);
+    int lately_idle = idle_connect(&s), lately_kept = kept_connect(&s), first = client_connect(&s),
+        flooding = nearly_flooding_connect(&s);
+    say(first, "GET / HT");
+    assert_true(is_open(&s, slow) && is_open(&s, idle) && is_open(&s, kept) && is_open(&s, flooding));
+    assert_true(is_open(&s, stuck) && is_open(&s, stuck_again) && is_open(&s, silent));
+    /* What is missing is not theirs: so all end that may. Those who are being served, or are about to ask, go on. */
+    fill(&s, 95);
+    assert_false(is_let_in(&s));
+    pass_time(&s, 100);
+    assert_false(is_open(&s, flooding));
+    assert_false(is_open(&s, stuck));
+    assert_false(is_open(&s, stuck_again));
+    assert_false(is_open(&s, silent));
+    assert_false(is_open(&s, idle));
+    assert_false(is_open(&s, kept));
+    assert_true(is_open(&s, slow));
+    assert_true(is_open(&s, first));
+    assert_true(is_open(&s, lately_idle));
+    assert_true(is_open(&s, lately_kept));
+    empty(&s);
+    s.proxy->budget.limit = limit;
+    pass_time(&s, 100);
+    assert_true(is_let_in(&s));
+    const int all[] = { slow,        idle,        kept,  stuck,    stuck_again, silent,
+                        lately_idle, lately_kept, first, flooding, server };
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) close(all[i]);
+    turns(&s, 8);
+    scene_close(&s);
+}
+
+/* As much of an answer as the client's kernel takes, and more. */
+static int stalled_connect(struct scene *s, int *server)
+{
+    static const char zeros[ANSWER_BYTES];
+    int fd = slow_connect(s, server);
+    say(*server, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+    for (int idle = 0; idle < 16;) {
+        ssize_t sent = send(*server, zeros, sizeof(zeros), MSG_NOSIGNAL | MSG_DONTWAIT);
+        idle = sent > 0 ? 0 : idle + 1;
+        turns(s, 2);
+    }
+    return fd;
+}
+
+/* Other than one whose client has taken something lately, and one whose server is waited for. */
+static void who_takes_nothing_of_an_answer_ends(void **state)
+{
+    (void)state;
+    struct scene s;
+    int servers[3];
+    scene_open(&s, false);
+    one_server(&s);
+    s.listener.timeouts.write_ms = 60000;
+    scene_start(&s);
+    uint64_t limit = s.proxy->budget.limit;
+    int stalled = stalled_connect(&s, &servers[0]), waiting = slow_connect(&s, &servers[1]);
+    pass_time(&s, 5000);
+    int lately = stalled_connect(&s, &servers[2]);
+    pass_time(&s, 6000);
+    fill(&s, 95);
+    int refused = client_connect(&s);
+    uint64_t closed = s.worker->connections_closed;
+    say(refused, "G");
+    for (int i = 0; i < 16 && s.worker->connections_closed == closed; i++) turns(&s, 1);
+    empty(&s); /* that one's memory was enough */
+    s.proxy->budget.limit = limit;
+    turns(&s, 8);
+    assert_int_equal(s.worker->connections_closed, closed + 1);
+    assert_int_equal(last_record(&s).end, END_NO_MEMORY);
+    assert_true(is_open(&s, waiting));
+    assert_true(is_open(&s, lately));
+    close(stalled), close(waiting), close(lately), close(refused);
+    for (unsigned i = 0; i < 3; i++) close(servers[i]);
+    turns(&s, 8);
+    scene_close(&s);
+}
+
+/* Of those that wait the longest first, and no more than are needed. */
+static void who_has_waited_the_longest_ends_first(void **state)
+{
+    (void)state;
+    struct scene s;
+    int longer[WAITING], shorter[WAITING];
+    open_scene(&s);
+    struct budget *b = &s.proxy->budget;
+    uint64_t limit = b->limit;
+    for (unsigned i = 0; i < WAITING; i++) longer[i] = idle_connect(&s);
+    pass_time(&s, 3000);
+    for (unsigned i = 0; i < WAITING; i++) shorter[i] = idle_connect(&s);
+    pass_time(&s, 1500);
+    block_pool_trim(&s.worker->loop.blocks);
+    b->limit = (atomic_load(&b->used) - s.worker->loop.blocks.idle_bytes) * 100 / 95;
+    assert_false(is_let_in(&s));
+    pass_time(&s, 100);
+    assert_true(is_let_in(&s));
+    unsigned open = 0;
+    for (unsigned i = 0; i < WAITING; i++) {
+        assert_true(is_open(&s, shorter[i]));
+        open += is_open(&s, longer[i]);
+    }
+    assert_true(open < WAITING);
+    b->limit = limit;
+    for (unsigned i = 0; i < WAITING; i++) close(longer[i]), close(shorter[i]);
+    turns(&s, 8);
+    scene_close(&s);
+}
+
+/* Where those of no use are most of what memory is used for, they are enough. */
+static void nobody_is_closed_beyond_what_is_needed(void **state)
+{
+    (void)state;
+    struct scene s;
+    int flooding[FLOODING];
+    open_scene(&s);
+    struct budget *b = &s.proxy->budget;
+    uint64_t limit = b->limit;
+    int idle = idle_connect(&s), kept = kept_connect(&s);
+    pass_time(&s, 1500);
+    for (unsigned i = 0; i < FLOODING; i++) flooding[i] = nearly_flooding_connect(&s);
+    block_pool_trim(&s.worker->loop.blocks);
+    b->limit = (atomic_load(&b->used) - s.worker->loop.blocks.idle_bytes) * 100 / 95;
+    assert_false(is_let_in(&s));
+    pass_time(&s, 100);
+    assert_true(is_let_in(&s));
+    assert_true(is_open(&s, idle));
+    assert_true(is_open(&s, kept));
+    unsigned open = 0;
+    for (unsigned i = 0; i < FLOODING; i++) open += is_open(&s, flooding[i]);
+    assert_true(open < FLOODING);
+    b->limit = limit;
+    close(idle), close(kept);
+    for (unsigned i = 0; i < FLOODING; i++) close(flooding[i]);
+    turns(&s, 8);
+    scene_close(&s);
+}
+
+/* Closed idle connections make as many turns as need be, and other work goes on in between. */
+static void idle_ones_end_over_several_turns(void **state)
+{
+    (void)state;
+    struct scene s;
+    int kept[3 * ROUND_CLOSES];
+    unsigned count = sizeof(kept) / sizeof(*kept);
+    open_scene(&s);
+    uint64_t limit = s.proxy->budget.limit;
+    for (unsigned i = 0; i < count; i++) kept[i] = kept_connect(&s);
+    pass_time(&s, 1500);
+    fill(&s, 95);
+    int refused = client_connect(&s);
+    say(refused, "G");
+    unsigned turn_count = 0;
+    uint64_t before = s.worker->connections_closed, most = 0;
+    for (uint64_t closed = 0; closed < count; turn_count++) {
+        turns(&s, 1);
+        uint64_t now = s.worker->connections_closed - before - closed;
+        if (now > most) most = now;
+        closed += now;
+        assert_true(turn_count < 64);
+    }
+    assert_in_range(most, 1, ROUND_CLOSES + 1);
+    empty(&s);
+    s.proxy->budget.limit = limit;
+    for (unsigned i = 0; i < count; i++) close(kept[i]);
+    close(refused);
+    turns(&s, 8);
+    scene_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(little_is_read_of_what_cannot_go),
         cmocka_unit_test(who_is_of_no_use_ends_before_anybody_is_refused),
         cmocka_unit_test(who_is_of_no_use_begins_nothing_until_there_is_room_again),
+        cmocka_unit_test(those_end_first_by_whom_least_is_lost),
+        cmocka_unit_test(who_has_waited_the_longest_ends_first),
+        cmocka_unit_test(who_takes_nothing_of_an_answer_ends),
+        cmocka_unit_test(nobody_is_closed_beyond_what_is_needed),
+        cmocka_unit_test(idle_ones_end_over_several_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
