@@ -76,7 +76,7 @@ static void places_never_overlap_and_what_is_given_back_goes_back(void **state)
 {
     (void)state;
     struct held *held = calloc(PLACES, sizeof(*held));
-    exercise(held, 1, 60000);
+    exercise(held, 1, 24000);
     size_t peak = tls_memory_mapped();
     give_all(held);
     tls_memory_trim();
@@ -90,7 +90,7 @@ static struct held shared[PLACES];
 
 static void *take_them(void *seed)
 {
-    exercise(shared, *(uint64_t *)seed, 20000);
+    exercise(shared, *(uint64_t *)seed, 8000);
     return NULL;
 }
 
