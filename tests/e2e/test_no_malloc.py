@@ -134,7 +134,7 @@ def test_nor_does_it_for_http_2(scene, tmp_path, monkeypatch, connections):
     steady(counts, run)
 
 
-ROUTES = [10, 10_000]
+ROUTES = [10, 3_000]
 SWAPS = 2
 CALLS_OF_A_SWAP = 40  # listeners, sockets and mails count; routes do not
 
