@@ -26,6 +26,18 @@ def ask(weir, method, path, body=None, *fields, status=200):
     return response
 
 
+def kill_and_start(scene, weir):
+    """Another of the same file, after a SIGKILL."""
+    weir.is_checked = False
+    weir.process.kill()
+    weir.wait_exit()
+    again = Weir(scene.directory, None, arguments=["run", "-c", weir.process.args[-1]])
+    again.config = weir.config
+    scene.weirs.append(again)
+    again.wait_ready()
+    return again
+
+
 def who_answers(weir, path="/"):
     client = Client(weir.address)
     try:
@@ -204,13 +216,7 @@ def test_logs_and_their_rules(scene, tmp_path):
     trail = weir.get("/api/v1/audit/trail?limit=1")["entries"][0]
     assert trail["what"].startswith("DELETE " + logs + "/rules/") and trail["outcome"] == "done"
     assert weir.get("/api/v1/logs")["sources"] == []  # it holds from the next start
-    weir.is_checked = False
-    weir.process.kill()
-    weir.wait_exit()
-    again = Weir(scene.directory, None, arguments=["run", "-c", weir.process.args[-1]])
-    again.config = weir.config
-    scene.weirs.append(again)
-    again.wait_ready()
+    again = kill_and_start(scene, weir)
     assert [source["name"] for source in again.get("/api/v1/logs")["sources"]] == ["edge"]
     assert [rule["name"] for rule in again.get("/api/v1/rules")["rules"]] == ["guessing"]
     ask(again, "DELETE", logs)
@@ -325,13 +331,7 @@ def test_a_dry_run_says_what_would_change(weir):
 def test_an_edit_survives_kill(scene, weir):
     ask(weir, "POST", POOLS + "/web/servers", {"name": "three", "address": serve(scene, "three")}, status=201)
     ask(weir, "DELETE", POOLS + "/web/servers/one")
-    weir.is_checked = False
-    weir.process.kill()
-    weir.wait_exit()
-    again = Weir(scene.directory, None, arguments=["run", "-c", weir.process.args[-1]])
-    again.config = weir.config
-    scene.weirs.append(again)
-    again.wait_ready()
+    again = kill_and_start(scene, weir)
     assert servers(again, "web") == ["three"] and who_answers(again) == "three"
 
 
