@@ -41,6 +41,13 @@ class Scene:
         self.weirs.append(weir)
         return weir.wait_ready()
 
+    def start_again(self, weir):
+        """Another of the same file."""
+        again = Weir(self.directory, None, arguments=["run", "-c", weir.process.args[-1]])
+        again.config, again.path = weir.config, weir.process.args[-1]
+        self.weirs.append(again)
+        return again.wait_ready()
+
     def proxy(self, *servers, build="asan", nofile=None, **config):
         """weir in front of these servers; see weir.make_config() for the rest."""
         return self.weir(make_config(servers, **config), build=build, nofile=nofile)

@@ -1,32 +1,15 @@
 """`weir flame`: a running weir's CPU time as a page, now and of the last hour."""
-import subprocess
 import time
 
 import pytest
 
+from ab import Load
 from waiting import eventually
 from weir import run_command
 
 
 def flame(weir, *arguments):
     return run_command("flame", "--admin", "%s:%d" % weir.admin_address, *arguments, build="release", seconds=60)
-
-
-class Load:
-    """Requests until the block ends, bounded."""
-
-    def __init__(self, weir):
-        self.weir = weir
-
-    def __enter__(self):
-        self.process = subprocess.Popen(["ab", "-q", "-k", "-r", "-c", "8", "-t", "40", "-n", "4000000",
-                                         "http://%s:%d/" % self.weir.address], stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL)
-        eventually(lambda: self.weir.metric("weir_exchanges_total", end="ok") > 1000, "requests")
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
 
 
 @pytest.fixture

@@ -8,27 +8,13 @@ import threading
 import pytest
 
 import message
-from weir import Weir, make_config, run_command
+from weir import make_config, run_command
 
 TOKEN = "token-that-nobody-sees"
 
 
 def path_of(weir):
     return weir.process.args[-1]
-
-
-def start_again(scene, weir):
-    """The same file once more."""
-    again = Weir(scene.directory, None, arguments=["run", "-c", path_of(weir)])
-    again.config = weir.config
-    scene.weirs.append(again)
-    return again.wait_ready()
-
-
-def kill(weir):
-    weir.is_checked = False
-    weir.process.kill()
-    weir.wait_exit()
 
 
 def put(weir, text, *fields, query=""):
@@ -75,23 +61,23 @@ def test_an_edit_survives_kill_and_restart_until_the_file_changes(scene, kept):
     weir, edited = kept
     text = b"# by hand\n" + json.dumps(edited, indent=3).encode() + b"\n"
     assert put(weir, text).status == 200
-    kill(weir)
-    again = start_again(scene, weir)
+    weir.kill_unchecked()
+    again = scene.start_again(weir)
     assert list(again.servers()) == ["edited"]
     assert again.events("generation_used")[0]["by"] == "api"
     assert history(again) == [(2, "api"), (1, "start")]
     assert kept_file(scene, 2) == text
-    kill(again)
+    again.kill_unchecked()
 
     with open(path_of(weir), "a") as file:
         file.write("\n# changed\n")
-    third = start_again(scene, weir)
+    third = scene.start_again(weir)
     assert list(third.servers()) != ["edited"]
     assert third.events("generation_passed_over")[0]["generation"] == "2"
     assert history(third) == [(3, "start"), (2, "api"), (1, "start")]
     assert third.get("/api/v1/config/generations")["generations"][0]["in_force"]
-    kill(third)
-    assert history(start_again(scene, weir)) == [(3, "start"), (2, "api"), (1, "start")]
+    third.kill_unchecked()
+    assert history(scene.start_again(weir)) == [(3, "start"), (2, "api"), (1, "start")]
 
 
 def test_a_killed_process_leaves_one_whole_configuration_or_the_other(scene, kept):
@@ -104,9 +90,9 @@ def test_a_killed_process_leaves_one_whole_configuration_or_the_other(scene, kep
         thread.start()
         if number % 2:
             thread.join()
-        kill(weir)
+        weir.kill_unchecked()
         thread.join()
-        weir = start_again(scene, weir)
+        weir = scene.start_again(weir)
         weights = [server["weight"] for server in weir.servers().values()]
         if answered == [200]:
             assert weights == [10 + number]
@@ -134,8 +120,8 @@ def test_rollback_is_byte_for_byte(scene, kept):
     assert "  - server web/edited" in done.stdout.splitlines()
     assert kept_file(scene, 3) == first
     assert history(weir) == [(3, "rollback"), (2, "api"), (1, "start")]
-    kill(weir)
-    again = start_again(scene, weir)
+    weir.kill_unchecked()
+    again = scene.start_again(weir)
     assert list(again.servers()) != ["edited"] and history(again)[0] == (3, "rollback")
     missing = config(again, "rollback", "77")
     assert missing.returncode == 65 and "77" in missing.stderr, missing.stderr

@@ -6,7 +6,7 @@ import pytest
 from http2 import Http2
 from tls import Pki
 from waiting import eventually
-from weir import Weir, run_command
+from weir import run_command
 
 AWAY = {"enabled": True, "allow": ["127.0.0.8/29", "192.0.2.0/24"], "retry_after": "90s"}
 
@@ -23,13 +23,6 @@ def command(weir, *words):
 def state(weir):
     return {(entry["listener"], entry["route"]): entry["enabled"]
             for entry in weir.get("/api/v1/maintenance")["maintenance"]}
-
-
-def start_again(scene, weir):
-    again = Weir(scene.directory, None, arguments=["run", "-c", weir.path])
-    again.config, again.path = weir.config, weir.path
-    scene.weirs.append(again)
-    return again.wait_ready()
 
 
 def test_only_those_who_are_named_pass(scene):
@@ -161,7 +154,7 @@ def test_it_outlives_the_process_where_generations_are_kept(scene):
     assert [entry["by"] for entry in kept] == ["api", "start"]
     weir.terminate()
     weir.wait_exit()
-    again = start_again(scene, weir)
+    again = scene.start_again(weir)
     assert scene.client(again).ask("GET", "/").status == 503
     assert switch(again, enabled=False).status == 200
     assert scene.client(again).ask("GET", "/").status == 200
@@ -179,7 +172,7 @@ def test_an_edit_that_waits_to_be_read_outlives_the_switch(scene, switches):
     assert weir.get("/api/v1/config")["listeners"][0]["limits"]["body"] != "7"
     weir.terminate()
     weir.wait_exit()
-    again = start_again(scene, weir)
+    again = scene.start_again(weir)
     passed_over, = again.events("generation_passed_over")
     assert (passed_over["generation"], passed_over["by"]) == (str(1 + switches), "api")
     shown = again.get("/api/v1/config")["listeners"][0]
@@ -194,7 +187,7 @@ def test_a_switch_of_what_was_put_outlives_the_process_too(scene):
     assert switch(weir, enabled=True).status == 200
     weir.terminate()
     weir.wait_exit()
-    again = start_again(scene, weir)
+    again = scene.start_again(weir)
     assert again.get("/api/v1/config")["listeners"][0]["limits"]["body"] == "7"
     assert scene.client(again).ask("GET", "/").status == 503
 

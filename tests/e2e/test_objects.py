@@ -10,7 +10,7 @@ import broken
 import message
 from client import Client
 from tls import Pki
-from weir import Weir, listen_at_free_port
+from weir import listen_at_free_port
 
 POOLS = "/api/v1/config/pools"
 MANUAL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "api.md")
@@ -24,18 +24,6 @@ def ask(weir, method, path, body=None, *fields, status=200):
     response = weir.ask_admin(method, path, *fields, body=body)
     assert response.status == status, f"{method} {path}: {response.status} {response.text}"
     return response
-
-
-def kill_and_start(scene, weir):
-    """Another of the same file, after a SIGKILL."""
-    weir.is_checked = False
-    weir.process.kill()
-    weir.wait_exit()
-    again = Weir(scene.directory, None, arguments=["run", "-c", weir.process.args[-1]])
-    again.config = weir.config
-    scene.weirs.append(again)
-    again.wait_ready()
-    return again
 
 
 def who_answers(weir, path="/"):
@@ -216,7 +204,8 @@ def test_logs_and_their_rules(scene, tmp_path):
     trail = weir.get("/api/v1/audit/trail?limit=1")["entries"][0]
     assert trail["what"].startswith("DELETE " + logs + "/rules/") and trail["outcome"] == "done"
     assert weir.get("/api/v1/logs")["sources"] == []  # it holds from the next start
-    again = kill_and_start(scene, weir)
+    weir.kill_unchecked()
+    again = scene.start_again(weir)
     assert [source["name"] for source in again.get("/api/v1/logs")["sources"]] == ["edge"]
     assert [rule["name"] for rule in again.get("/api/v1/rules")["rules"]] == ["guessing"]
     ask(again, "DELETE", logs)
@@ -331,7 +320,8 @@ def test_a_dry_run_says_what_would_change(weir):
 def test_an_edit_survives_kill(scene, weir):
     ask(weir, "POST", POOLS + "/web/servers", {"name": "three", "address": serve(scene, "three")}, status=201)
     ask(weir, "DELETE", POOLS + "/web/servers/one")
-    again = kill_and_start(scene, weir)
+    weir.kill_unchecked()
+    again = scene.start_again(weir)
     assert servers(again, "web") == ["three"] and who_answers(again) == "three"
 
 

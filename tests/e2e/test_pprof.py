@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from ab import Load
 from waiting import LIMIT_S, Stopwatch, eventually
 from weir import make_config
 
@@ -20,23 +21,6 @@ def pprof(*arguments, tmp_path):
     # functions on a busy machine.
     return subprocess.run([GO, "tool", "pprof", "-timeout=50", *arguments], capture_output=True, text=True, timeout=60,
                           env=environment)
-
-
-class Load:
-    """Requests until the block ends, bounded."""
-
-    def __init__(self, weir):
-        self.weir = weir
-
-    def __enter__(self):
-        self.process = subprocess.Popen(["ab", "-q", "-k", "-r", "-c", "8", "-t", "20", "-n", "2000000",
-                                         "http://%s:%d/" % self.weir.address], stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL)
-        eventually(lambda: self.weir.metric("weir_exchanges_total", end="ok") > 1000, "requests")
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
 
 
 @pytest.fixture

@@ -136,9 +136,7 @@ def test_a_person_pauses_the_guard(scene):
     assert "paused at 80.00 %" in split(scene, "weight", "checkout", "80")
     assert weights_of(weir) == [20, 80] and guard_of(weir)["state"] == "paused"
     eventually(lambda: kept(config) == 8000, "kept as it is")
-    weir.is_checked = False
-    weir.process.kill()
-    weir.wait_exit()
+    weir.kill_unchecked()
     again = scene.weir(config)
     assert weights_of(again) == [20, 80] and guard_of(again)["state"] == "paused"
     assert "watching at 80.00 %" in split(scene, "resume", "checkout", name="weir-1.yaml")
