@@ -73,6 +73,7 @@ void logs_stream(const struct admin_request *rq, struct answer *out);
 extern const struct shape rule_shape, denial_shape;
 void rules_list(const struct admin_request *rq, struct answer *out);
 void denials_list(const struct admin_request *rq, struct answer *out);
+void denials_show(const struct admin_request *rq, struct answer *out);
 void denials_delete(const struct admin_request *rq, struct answer *out);
 /* pprof.c */
 extern const struct admin_query pprof_query[];

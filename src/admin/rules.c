@@ -171,6 +171,29 @@ void denials_list(const struct admin_request *rq, struct answer *out)
     answer_json(out, 200, &j);
 }
 
+static bool is_called(const struct denial *d, struct slice name)
+{
+    char who[64];
+    uint64_t id;
+    print_block(&d->ip, d->bits, who);
+    return (number_u64(name, &id) && d->id == id) || slice_equal(slice_of(who), name);
+}
+
+void denials_show(const struct admin_request *rq, struct answer *out)
+{
+    const struct denials *d = rq->proxy->denials;
+    struct json j;
+    for (uint32_t i = 0; i < atomic_load(&d->count); i++) {
+        if (!is_called(&d->items[i], rq->params[0])) continue;
+        json_init(&j, ANSWER_MAX, true);
+        print_denial(&d->items[i], &j);
+        answer_json(out, 200, &j);
+        return;
+    }
+    answer_problem(out, 404, "There is no denial \"%.64s\"; GET /api/v1/denials lists them.",
+                   rq->params[0].data);
+}
+
 void denials_delete(const struct admin_request *rq, struct answer *out)
 {
     uint64_t id;

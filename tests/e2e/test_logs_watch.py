@@ -483,6 +483,10 @@ def test_a_rule_denies_for_a_while_and_may_be_revoked(scene, tmp_path, who):
     eventually(lambda: not passes(), "it is denied")
     denial, = weir.get("/api/v1/denials")["denials"]
     assert (denial["who"], denial["rule"], denial["source"], denial["records"]) == (address, "brute", "edge", 6)
+    assert weir.get(f"/api/v1/denials/{denial['id']}") == weir.get("/api/v1/denials/" + address) == denial
+    for absent in ("99", "192.0.2.77", address + "%2F24", "-1"):
+        said = weir.ask_admin("GET", "/api/v1/denials/" + absent)
+        assert said.status == 404 and said.get("Content-Type") == "application/problem+json"
     assert weir.ask_admin("DELETE", f"/api/v1/denials/{denial['id']}").status == 204
     assert passes()
     assert weir.ask_admin("DELETE", f"/api/v1/denials/{denial['id']}").status == 404

@@ -131,6 +131,11 @@ def test_lists_of_the_gate(weir):
     ask(weir, "DELETE", gate, status=404)
     made = ask(weir, "POST", gate + "/deny", b'"192.0.2.0/24"', status=201)
     assert made.get("Location") == gate + "/deny/192.0.2.0%2F24"
+    assert weir.get(made.get("Location")) == "192.0.2.0/24"
+    assert ask(weir, "GET", made.get("Location")).get("ETag") == made.get("ETag")
+    for absent in ("/deny/192.0.3.0%2F24", "/deny/192.0.2.0", "/allow/192.0.2.0%2F24", "/deny/x"):
+        said = ask(weir, "GET", gate + absent, status=404)
+        assert said.get("Content-Type") == "application/problem+json" and "says nothing of" in json.loads(said.body)["detail"]
     ask(weir, "POST", gate + "/deny", b'"192.0.2.0/24"', status=409)
     ask(weir, "POST", gate + "/allow", b'"127.0.0.0/8"', status=201)
     ask(weir, "POST", gate + "/deny", b'"all of them"', status=400)
