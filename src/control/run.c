@@ -52,6 +52,7 @@
 #include "self/process_metrics.h"
 #include "self/profiler.h"
 #include "self/stall_watch.h"
+#include "self/start_pages.h"
 #include "self/system_calls.h"
 
 /* Who is told to end waits no longer for any of its threads. */
@@ -525,6 +526,7 @@ int run(const struct run_setup *setup)
         server_watch_warm_ups(c->servers);
         server_checks_follow(c->checks);
         if (setup->on_ready) setup->on_ready(config);
+        start_pages_release();
         loop_run(&c->loop);
         log_event(LOG_INFO, "stopped", "pid=%d", (int)getpid());
     } else if (c->is_stopped_early) {
