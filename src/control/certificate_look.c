@@ -25,23 +25,27 @@ uint32_t certificate_look_count(const struct config *config)
 struct finding {
     struct certificate_fault **last;
     int64_t now_s;
+    bool is_whole;
 };
 
 static void on_fault(void *context, const struct tls_store_fault *told)
 {
     struct finding *f = context;
     struct certificate_fault *fault = calloc(1, sizeof(*fault));
-    if (!fault) return; /* the certificate stays all the same */
+    if (!fault) { /* the certificate stays all the same */
+        f->is_whole = false;
+        return;
+    }
     fault->told = *told;
     fault->at_s = f->now_s;
     *f->last = fault;
     f->last = &fault->next;
 }
 
-static void read_seat(const struct certificate_look *l, struct certificate_seat *seat)
+static void read_seat(struct certificate_look *l, struct certificate_seat *seat)
 {
     const struct tls_conf *conf = seat->listener->tls;
-    struct finding finding = { &seat->faults, l->now_s };
+    struct finding finding = { &seat->faults, l->now_s, true };
     const struct tls_store_asked asked = {
         .now_s = l->now_s, .reads_all = l->reads_all, .on_fault = on_fault, .context = &finding
     };
@@ -49,7 +53,9 @@ static void read_seat(const struct certificate_look *l, struct certificate_seat 
     if (!l->reads_all && !has_come && tls_conf_stamp(conf) == seat->stamp) return;
     struct tls_store *before = tls_slot_get(conf->slot);
     seat->store = tls_store_renew(before, conf, &asked);
-    seat->stamp = seat->store ? tls_store_stamp(seat->store) : 0; /* none without memory: it is read again */
+    bool is_whole = seat->store && finding.is_whole;
+    l->was_short |= !is_whole;
+    seat->stamp = is_whole ? tls_store_stamp(seat->store) : 0;
     seat->again_s = seat->store ? tls_store_again(seat->store) : 0;
     tls_store_put(before);
 }

@@ -21,7 +21,7 @@ struct certificate_seat {
     const struct listener_conf *listener;
     uint64_t stamp;          /* of what was read last (tls_store_stamp()) */
     int64_t again_s;         /* likewise (tls_store_again()) */
-    struct tls_store *store; /* NULL: nothing was read, as nothing has changed */
+    struct tls_store *store; /* NULL: nothing was read: nothing has changed, or there was no memory */
     struct certificate_fault *faults;
 };
 
@@ -31,6 +31,8 @@ struct certificate_look {
     const struct config *config; /* what was in force; its arena is held */
     struct conf_arena *arena;
     bool reads_all;
+    /* Of memory: something was not read, or what is wrong with it is not told. It has no stamp then, and is read again. */
+    bool was_short;
     int64_t now_s; /* when it is done */
     struct certificate_seat *seats;
     uint32_t count;

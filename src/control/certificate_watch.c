@@ -186,6 +186,15 @@ static struct answer *say_stopping(void *context, struct answer *a)
     return a;
 }
 
+static struct answer *say_short(void *context, struct answer *a)
+{
+    (void)context;
+    answer_problem(a, 503,
+                   "Memory ran out while the certificates were read: what was not read stays as it was, "
+                   "and is read again at once.");
+    return a;
+}
+
 struct outcome {
     const struct certificate_watch *watch;
     struct certificates_outcome counts;
@@ -298,7 +307,7 @@ static void done(struct job *job)
     } else {
         serve(w, l, &o);
         watch_on(w, l);
-        answer_asked(&w->looked_for, say_outcome, &o);
+        answer_asked(&w->looked_for, l->was_short ? say_short : say_outcome, &o);
         if (o.counts.changed) say_all_ages(w);
     }
     certificate_look_free(l);

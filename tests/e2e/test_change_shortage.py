@@ -173,6 +173,13 @@ def test_what_was_in_force_stays_wherever_memory_runs_out(changes):
     walk(changes, lambda count: sorted(pick.sample(range(1, count), min(SAMPLES, count // 5))))
 
 
+def test_certificates_that_were_not_read_are_not_said_to_be(changes):
+    """The first allocations of a reading: of its list, and of what is to be served."""
+    for at in range(1, 41):
+        changes.step_certificates(at)
+    changes.finish()
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_each_allocation_of_a_change_may_fail(changes):
