@@ -32,6 +32,7 @@ E2E_SECONDS = 2700
 SOAK_E2E_SECONDS = 4 * 3600
 FUZZ_SMOKE_SECONDS = 3
 FUZZ_SMOKE_RUNS = 20000  # at most, from the same seed each time: what is found once is found again
+PYTHON_CACHE = os.path.join(ROOT, "build", "pycache")  # of compiled tests; none is among the sources
 E2E_WORKERS = 3 * JOBS  # they wait for each other's processes, timers and peers more than they compute
 
 # What end-to-end tests run besides weir itself.
@@ -278,7 +279,10 @@ def run_e2e_tests(name, marker, seconds, binaries, workers):
     with contextlib.suppress(FileNotFoundError):
         os.remove(result)
     env = {f"WEIR_{kind.upper()}": os.path.join(ROOT, binary) for kind, binary in binaries.items()}
-    env["PYTHONDONTWRITEBYTECODE"] = "1"
+    env.update(PYTHONDONTWRITEBYTECODE="", PYTHONPYCACHEPREFIX=PYTHON_CACHE)
+    if workers:
+        # Each worker reads all tests, and what that takes most of is pytest's rewriting of their assertions: once is enough.
+        run([PYTHON, "-m", "pytest", "tests/e2e", "-q", "--collect-only"], CHECK_SECONDS, env)
     parallel = ["-n", str(workers)] if workers else ["-p", "no:xdist"]
     status, output = run(PREFIX + [PYTHON, "-m", "pytest", "tests/e2e", "-q", "-m", marker, "-rs", f"--junitxml={result}"]
                          + ([] if "soak" in name else ["--timeout=120"]) + parallel, seconds, env)

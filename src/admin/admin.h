@@ -28,7 +28,7 @@ struct watch;
 /* What the API shows and changes; borrowed as long as the loop turns. */
 struct admin_objects {
     struct proxy *proxy;
-    struct watch *watch; /* NULL: no logs are watched; then rule_log is too */
+    struct watch *watch; /* NULL: there is none; then rule_log is too */
     struct rule_log *rule_log;
     struct profiler *profiler;     /* NULL: none */
     struct jobs *jobs;             /* NULL: none */

@@ -6,7 +6,9 @@
 #include "base/clock.h"
 #include "base/event_list.h"
 #include "net/loop.h"
+#include "proxy/listener.h"
 #include "proxy/proxy.h"
+#include "proxy/route_set.h"
 
 #define LOOK_MS 1000u
 /* What was before an event is counted from the oldest of these on: ten to fifteen minutes, or less after a start. */

@@ -69,6 +69,8 @@ struct call_ticket call_stream(const struct admin_request *rq, const char *conte
 bool call_is_open(struct call_ticket t);
 /* False: the call is over, or its client takes too slowly and this piece is left out. */
 bool call_push(struct call_ticket t, const char *data, size_t len);
+/* Nothing more comes: it ends as it should, when its client has taken what waits. It is open no longer; on_gone is called as ever. */
+void call_end(struct call_ticket t);
 struct call_env *call_env_of(const struct admin_request *rq);
 /* Ends the streams of those who may not have them any more. */
 void call_end_streams(struct call_env *env,

@@ -15,6 +15,7 @@ struct call_out {
     const char *content_type; /* NULL: the answer is no stream */
     char *data;               /* CALL_STREAM_MAX bytes */
     size_t from, to;
+    bool is_ending; /* nothing more comes */
 };
 
 struct call {

@@ -8,11 +8,12 @@ void call_send_waiting(struct call *c)
 {
     size_t taken = 0;
     struct call_out *o = &c->out;
-    enum io io = http_send_body(c->stream, o->data + o->from, o->to - o->from, 0, &taken);
+    enum io io = http_send_body(c->stream, o->data + o->from, o->to - o->from, o->is_ending ? HTTP_END : 0,
+                                &taken);
     o->from += taken;
     if (o->from == o->to) o->from = o->to = 0;
-    if (io == IO_FAIL)
-        call_finish(c, true);
+    if (io == IO_FAIL || (o->is_ending && o->from == o->to))
+        call_finish(c, io == IO_FAIL);
     else if (o->from == o->to)
         loop_disarm(c->env->loop, &c->timer);
     else if (taken || !timer_is_armed(&c->timer))
@@ -52,7 +53,7 @@ void call_begin_stream(struct call *c)
 static struct call *find_stream(struct call_ticket t)
 {
     struct call *c = call_find(t);
-    return c && c->state == CALL_STREAM ? c : NULL;
+    return c && c->state == CALL_STREAM && !c->out.is_ending ? c : NULL;
 }
 
 struct call_ticket call_stream(const struct admin_request *rq, const char *content_type,
@@ -68,6 +69,14 @@ struct call_ticket call_stream(const struct admin_request *rq, const char *conte
 bool call_is_open(struct call_ticket t)
 {
     return find_stream(t) != NULL;
+}
+
+void call_end(struct call_ticket t)
+{
+    struct call *c = find_stream(t);
+    if (!c) return;
+    c->out.is_ending = true;
+    call_send_waiting(c);
 }
 
 bool call_push(struct call_ticket t, const char *data, size_t len)

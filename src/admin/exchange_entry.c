@@ -1,5 +1,8 @@
 #include "admin/exchange_entry.h"
 
+#include "base/end_reason.h"
+#include "record/flight.h"
+
 /* What logs have no seat for. */
 enum { LISTENER = LOG_FURTHER, ROUTE, POOL, SERVER, END, ORIGIN, FURTHER_END };
 

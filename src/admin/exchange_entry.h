@@ -5,6 +5,8 @@
 #include "logs/filter.h"
 #include "proxy/proxy.h"
 
+struct flight_record;
+
 struct exchange_entry {
     struct log_entry entry;
     char client[INET6_ADDRSTRLEN];

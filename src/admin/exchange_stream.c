@@ -8,6 +8,7 @@
 #include "logs/filter.h"
 #include "net/loop.h"
 #include "proxy/worker.h"
+#include "record/flight_ring.h"
 
 /* Exchanges that end while somebody looks on. The flight rings are read as anybody may read them: no worker knows of it, or
  * waits. What comes faster than it is looked at, may be shown or is taken is left out and counted. */

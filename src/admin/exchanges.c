@@ -10,8 +10,14 @@
 #include "base/quantity.h"
 #include "conf/decode.h"
 #include "net/loop.h"
+#include "proxy/listener.h"
+#include "proxy/route_set.h"
+#include "proxy/site.h"
+#include "proxy/split.h"
 #include "proxy/story.h"
 #include "proxy/worker.h"
+#include "record/flight.h"
+#include "record/flight_ring.h"
 
 #define LIMIT_MAX 1000u
 #define LIMIT_PRESET 50u

@@ -1,7 +1,10 @@
 #include "admin/latency.h"
 #include "admin/routes.h"
+#include "proxy/listener.h"
 #include "proxy/mirror.h"
 #include "proxy/proxy.h"
+#include "proxy/proxy_conf.h"
+#include "proxy/route_set.h"
 
 struct listener_answer {
     const char *name, *bind, *protocol;

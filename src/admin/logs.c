@@ -41,11 +41,11 @@ static const struct shape_field source_fields[] = {
 };
 const struct shape log_source_shape = { "LogSource", sizeof(struct source_answer), source_fields };
 
-static void print_source(struct source *s, struct json *j)
+static void print_source(const struct watch *w, uint32_t place, struct json *j)
 {
     char text[ADDRESS_TEXT_MAX];
-    const struct source_conf *conf = source_conf(s);
-    const struct source_figures *f = source_figures(s);
+    const struct source_conf *conf = watch_source_conf(w, place);
+    const struct source_figures *f = watch_source_figures(w, place);
     struct source_answer a = {
         .name = conf->name,
         .path = conf->path ? conf->path : address_print(&conf->syslog, text),
@@ -72,8 +72,7 @@ void logs_list(const struct admin_request *rq, struct answer *out)
     json_object(&j);
     json_key(&j, "sources");
     json_array(&j);
-    for (uint32_t i = 0; rq->watch && i < watch_source_count(rq->watch); i++)
-        print_source(watch_source(rq->watch, i), &j);
+    for (uint32_t i = 0; rq->watch && i < watch_source_count(rq->watch); i++) print_source(rq->watch, i, &j);
     json_array_end(&j);
     json_object_end(&j);
     answer_json(out, 200, &j);
@@ -296,6 +295,10 @@ static void on_gone(void *context)
 static void on_chunk(const struct watch_chunk *c)
 {
     struct call_ticket ticket = { c->context, c->number };
+    if (!c->data) {
+        call_end(ticket);
+        return;
+    }
     if (!call_push(ticket, c->data, c->len) && !call_is_open(ticket) && !watch_untap(c->watch, c->id)) return;
 }
 

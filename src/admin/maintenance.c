@@ -4,7 +4,10 @@
 #include "admin/config_ask.h"
 #include "admin/routes.h"
 #include "conf/decode.h"
+#include "proxy/listener.h"
 #include "proxy/proxy.h"
+#include "proxy/proxy_conf.h"
+#include "proxy/route_set.h"
 #include "route/maintenance_conf.h"
 
 struct maintenance_answer {

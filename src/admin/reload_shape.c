@@ -39,6 +39,7 @@ static const struct shape_field outcome_fields[] = {
     SECTION(pools, "Pools, but for their servers."),
     SECTION(servers, "Servers."),
     SECTION(splits, "Splits."),
+    SECTION(sources, "Logs that are watched; rules and the rest of `logs` are among the settings."),
     SHAPE_ROW(reload_outcome, settings, LIST, "Other keys of the top level that changed."),
     SHAPE_ROW(
         reload_outcome, needs_restart, LIST,

@@ -75,7 +75,7 @@ struct reload_moved {
 struct reload_outcome {
     uint64_t generation; /* in force now */
     bool is_dry, is_same;
-    struct reload_section listeners, routes, pools, servers, splits;
+    struct reload_section listeners, routes, pools, servers, splits, sources;
     struct shape_list settings;                 /* const char *: other keys of the top level that changed */
     struct shape_list needs_restart;            /* const char *: those that hold from the next start */
     struct shape_list moved;                    /* struct reload_moved */

@@ -8,6 +8,7 @@
 #include "base/quantity.h"
 #include "logs/rule_log.h"
 #include "logs/watch.h"
+#include "proxy/denials.h"
 #include "proxy/proxy.h"
 
 #define TIME_TEXT_MAX 32
@@ -78,23 +79,22 @@ static void print_rule(const struct admin_request *rq, uint32_t rule, struct eve
 {
     const struct logs_conf *conf = watch_conf(rq->watch);
     const struct rule_conf *c = (const struct rule_conf *)conf->rules.data + rule;
-    const struct source_conf *sources = conf->sources.data;
     const struct rule_event *e;
     char lasts[32];
     uint32_t count = 0;
     for (uint32_t n = 0; (e = rule_log_latest(rq->rule_log, n)); n++) {
-        if (e->rule != rule) continue;
+        if (strcmp(e->rule, rule_conf_name(c)) != 0) continue;
         struct event_texts *t = &texts[count];
         print_block(&e->hit.ip, e->hit.bits, t->who);
         events[count++] = (struct event_answer){ .time = print_time(e->wall_ns, t->time),
-                                                 .source = sources[e->source].name,
+                                                 .source = e->source,
                                                  .who = t->who,
                                                  .outcome = rule_outcome_name(e->outcome),
                                                  .until = print_time(e->until_ns, t->until),
                                                  .records = e->hit.count };
     }
     quantity_print_ms(c->act.for_ms, lasts);
-    struct rule_answer a = { .name = c->name ? c->name : c->when,
+    struct rule_answer a = { .name = rule_conf_name(c),
                              .when = c->when,
                              .source = c->source,
                              .lasts = lasts,

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "conf/decode.h"
 #include "pool/membership.h"
+#include "proxy/change.h"
 #include "proxy/proxy.h"
 
 struct server_patch {

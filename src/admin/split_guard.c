@@ -7,6 +7,7 @@
 #include "conf/decode.h"
 #include "net/loop.h"
 #include "proxy/proxy.h"
+#include "proxy/site.h"
 #include "proxy/split_steering.h"
 
 static const struct shape_field guard_fields[] = {

@@ -10,6 +10,7 @@
 #include "admin/split_guard.h"
 #include "base/clock.h"
 #include "proxy/proxy.h"
+#include "proxy/site.h"
 
 /* the list */
 

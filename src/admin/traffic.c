@@ -8,7 +8,9 @@
 #include "base/number.h"
 #include "metric/history.h"
 #include "net/loop.h"
+#include "proxy/listener.h"
 #include "proxy/proxy.h"
+#include "proxy/route_set.h"
 
 #define LIMIT_MAX 1000u
 #define LIMIT_PRESET 100u

@@ -12,6 +12,7 @@
 #include "conf/decode.h"
 #include "control/config.h"
 #include "proxy/explain.h"
+#include "proxy/proxy_life.h"
 
 #define HEADERS_MAX 100u
 #define REQUEST_MAX (64u << 10) /* what the API takes */

@@ -72,11 +72,8 @@ static void tell_changes(const struct conf_node *outcome, FILE *out)
 {
     static const struct {
         const char *key, *what;
-    } sections[] = { { "listeners", "listener" },
-                     { "routes", "route" },
-                     { "pools", "pool" },
-                     { "servers", "server" },
-                     { "splits", "split" } };
+    } sections[] = { { "listeners", "listener" }, { "routes", "route" }, { "pools", "pool" },
+                     { "servers", "server" },     { "splits", "split" }, { "sources", "log source" } };
     for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++)
         tell_section(sections[i].what, document_get(outcome, sections[i].key), out);
     tell_list("  ~ settings", document_get(outcome, "settings"), out);

@@ -11,6 +11,8 @@
 #include <sysexits.h>
 
 #include "command/simulate_report.h"
+#include "proxy/proxy_life.h"
+#include "proxy/route_set.h"
 
 #define REQUESTS_MAX 100000000u
 #define KEYS_MAX (1u << 20)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "proxy/choose.h"
+#include "proxy/site.h"
 
 /* What a request's target may be at most, and become once it is canonical: each byte encoded, and a slash. */
 #define TARGET_MAX 8192u

@@ -484,9 +484,8 @@ static void check_listeners(const struct checking *k)
 
 /* directories */
 
-/* A start would fail here; whether it does where weir is to run is not known. */
-static void check_directory(const struct checking *k, const struct conf_node *node, const char *key,
-                            const char *path, bool is_file)
+static void check_folder(const struct checking *k, const struct conf_node *node, const char *key,
+                         const char *path, bool is_file, const char *remedy)
 {
     char directory[4096];
     struct stat st;
@@ -500,9 +499,15 @@ static void check_directory(const struct checking *k, const struct conf_node *no
     if (is_there)
         conf_decode_note(k->d, node, key, "name a folder", "%.300s is a file, not a folder", directory);
     else
-        conf_decode_note(k->d, node, key,
-                         "make it before weir starts, writable for the user that weir runs as",
-                         "there is no directory %.300s", directory);
+        conf_decode_note(k->d, node, key, remedy, "there is no directory %.300s", directory);
+}
+
+/* A start would fail here; whether it does where weir is to run is not known. */
+static void check_directory(const struct checking *k, const struct conf_node *node, const char *key,
+                            const char *path, bool is_file)
+{
+    check_folder(k, node, key, path, is_file,
+                 "make it before weir starts, writable for the user that weir runs as");
 }
 
 static void check_socket(const struct checking *k, const struct conf_node *node, const char *key,
@@ -527,6 +532,21 @@ static void check_access_log(const struct checking *k)
     if (log->journald) check_socket(k, conf_node_get(node, "journald"), "socket", log->journald->socket);
 }
 
+/* A start waits for the folder of a log; a reload that brings such a source is refused (logs/source_change.h). */
+static void check_logs(const struct checking *k)
+{
+    const struct conf_node *logs = conf_node_get(k->root, "logs");
+    if (!k->c->logs) return;
+    check_directory(k, logs, "state", k->c->logs->state, false);
+    const struct source_conf *sources = k->c->logs->sources.data;
+    const struct conf_node *at = conf_node_nth(conf_node_get(logs, "sources"), 0);
+    for (uint32_t i = 0; at && i < k->c->logs->sources.count; i++, at = at->next)
+        if (sources[i].path && *sources[i].path == '/')
+            check_folder(
+                k, at, "path", sources[i].path, true,
+                "make it, or correct the path: weir starts without it, and a reload with it is refused");
+}
+
 static void check_directories(const struct checking *k)
 {
     const struct listener_conf *listeners = k->c->proxy.listeners.data;
@@ -537,7 +557,7 @@ static void check_directories(const struct checking *k)
     if (k->c->admin && k->c->admin->bind.len && k->c->admin->bind.sa.any.sa_family == AF_UNIX)
         check_directory(k, conf_node_get(k->root, "admin"), "bind", k->c->admin->bind.sa.un.sun_path, true);
     check_access_log(k);
-    if (k->c->logs) check_directory(k, conf_node_get(k->root, "logs"), "state", k->c->logs->state, false);
+    check_logs(k);
     check_directory(k, k->root, "state", k->c->state, true);
     if (k->c->state && access(k->c->state, F_OK) == 0)
         check_directory(k, k->root, "state", k->c->state, false); /* else it is made */

@@ -8,16 +8,17 @@
 #include "conf/compare.h"
 #include "conf/decode.h"
 #include "pool/found_servers.h"
+#include "proxy/listener.h"
 #include "proxy/proxy.h"
+#include "proxy/proxy_life.h"
 
 #define KEYS_ASKED 8192u
 /* Tables of so many pools are asked; each is built for it. */
 #define POOLS_ASKED 64u
 
 /* Read once, at the start. */
-static const char *const frozen[] = { "admin",     "access_log", "logs",    "core", "profile",
-                                      "limits",    "resolver",   "tracing", "user", "workers",
-                                      "hardening", "messages",   "state" };
+static const char *const frozen[] = { "admin",   "access_log", "core",    "profile",   "limits",   "resolver",
+                                      "tracing", "user",       "workers", "hardening", "messages", "state" };
 /* Said by name, not as a whole. */
 static const char *const by_name[] = { "listeners", "pools", "splits" };
 
@@ -267,6 +268,20 @@ static bool is_admin_frozen(const struct config *started, const struct config *a
     return false;
 }
 
+static const struct logs_conf *logs_of(const struct config *c)
+{
+    return c->logs ? c->logs : &logs_conf_nothing;
+}
+
+/* Sources are said by name; the rest as a whole. */
+static bool is_other_for_logs(const struct config *before, const struct config *after)
+{
+    uint64_t differing = conf_differing(&logs_conf_type, logs_of(before), logs_of(after));
+    for (uint32_t i = 0; logs_conf_type.fields[i].name; i++)
+        if (differing >> i & 1 && strcmp(logs_conf_type.fields[i].name, "sources") != 0) return true;
+    return false;
+}
+
 static void find_settings(struct config_difference *d, const struct config *before,
                           const struct config *after, const struct config *started)
 {
@@ -277,7 +292,9 @@ static void find_settings(struct config_difference *d, const struct config *befo
         bool is_frozen = IS_ONE_OF(name, frozen) &&
                          (strcmp(name, "admin") != 0 || is_admin_frozen(started, after));
         if (from_start >> i & 1 && is_frozen) add_key(d, &d->outcome.needs_restart, name);
-        if (differing >> i & 1 && !IS_ONE_OF(name, by_name)) add_key(d, &d->outcome.settings, name);
+        bool is_said = IS_ONE_OF(name, by_name) ||
+                       (strcmp(name, "logs") == 0 && !is_other_for_logs(before, after));
+        if (differing >> i & 1 && !is_said) add_key(d, &d->outcome.settings, name);
     }
 }
 
@@ -293,15 +310,17 @@ int config_difference_find(struct config_difference *d, const struct config *bef
     struct reload_outcome *o = &d->outcome;
     const struct pairing listeners = { d, &o->listeners, NULL, "routes", pair_routes },
                          pools = { d, &o->pools, NULL, "servers", pair_servers },
-                         splits = { d, &o->splits, NULL, "", NULL };
+                         splits = { d, &o->splits, NULL, "", NULL },
+                         sources = { d, &o->sources, NULL, "", NULL };
     bool is_reordered = pair(&listeners, &listener_conf_type, &before->proxy.listeners,
                              &after->proxy.listeners);
     is_reordered |= pair(&pools, &pool_conf_type, &before->proxy.pools, &after->proxy.pools);
     is_reordered |= pair(&splits, &split_conf_type, &before->proxy.splits, &after->proxy.splits);
+    is_reordered |= pair(&sources, &source_conf_type, &logs_of(before)->sources, &logs_of(after)->sources);
     (void)is_reordered; /* it means nothing: each is found by its name */
     find_settings(d, before, after, started);
     o->is_same = is_empty(&o->listeners) && is_empty(&o->routes) && is_empty(&o->pools) &&
-                 is_empty(&o->servers) && is_empty(&o->splits) && !o->settings.count;
+                 is_empty(&o->servers) && is_empty(&o->splits) && is_empty(&o->sources) && !o->settings.count;
     if (!conf_arena_is_short(d->arena)) return 0;
     config_difference_fini(d);
     return err_set(err, "there is no memory to compare the configuration with the one in force; try again");

@@ -29,7 +29,7 @@ struct control {
     struct traffic_watch *traffic; /* NULL: no admin address, or nothing is to be kept */
     struct latency_watch *latency;
     struct server_checks *checks;
-    struct log_watch *logs; /* NULL: none are watched */
+    struct log_watch *logs;
     struct signals signals;
     struct hardening_watch hardening;
     struct drain drain;

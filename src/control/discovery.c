@@ -7,6 +7,7 @@
 #include "control/source_list.h"
 #include "discovery/sources.h"
 #include "proxy/change.h"
+#include "proxy/site.h"
 
 struct discovery {
     struct finder api; /* first */

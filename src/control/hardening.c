@@ -39,6 +39,11 @@ static void find_live(const struct config *c, struct places *p)
 {
     const struct listener_conf *listeners = c->proxy.listeners.data;
     for (uint32_t i = 0; i < c->proxy.listeners.count; i++) add_address(p, "bind", &listeners[i].bind);
+    if (c->logs) {
+        const struct source_conf *sources = c->logs->sources.data;
+        add(p, "logs: state", c->logs->state);
+        for (uint32_t i = 0; i < c->logs->sources.count; i++) add_address(p, "syslog", &sources[i].syslog);
+    }
     if (c->acme && c->acme->folder)
         add(p, "acme: folder", c->acme->folder);
     else if (c->acme)
@@ -51,11 +56,6 @@ static void find_all(const struct config *c, struct places *p)
     if (c->core) add(p, "core: dir", c->core->dir);
     if (c->proxy.access_log) add(p, "access_log: path", c->proxy.access_log->path);
     if (c->admin) add_address(p, "admin: bind", &c->admin->bind);
-    if (c->logs) {
-        const struct source_conf *sources = c->logs->sources.data;
-        add(p, "logs: state", c->logs->state);
-        for (uint32_t i = 0; i < c->logs->sources.count; i++) add_address(p, "syslog", &sources[i].syslog);
-    }
     find_live(c, p);
 }
 

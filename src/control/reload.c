@@ -9,6 +9,7 @@
 #include "conf/arena.h"
 #include "conf/decode.h"
 #include "control/config_part.h"
+#include "control/log_watch.h"
 #include "control/maintenance_news.h"
 #include "control/refusal.h"
 #include "control/reload_history.h"
@@ -197,6 +198,12 @@ static bool apply(struct question *q)
         proxy_discard_change(&change);
         return false;
     }
+    if (log_watch_commit(r->o.logs, q->logs, q->config->arena, &err) < 0) {
+        proxy_discard_change(&change);
+        refuse(q, 503, &q->answer, err.text);
+        return false;
+    }
+    q->logs = NULL;
     const struct mail when_done = { .deliver = on_worker_done, .object = r };
     proxy_commit_change(&change, &when_done);
     keep(q);

@@ -10,6 +10,7 @@
 #include "proxy/proxy.h"
 
 struct discovery;
+struct log_watch;
 struct reload;
 
 struct reload_options {
@@ -19,6 +20,7 @@ struct reload_options {
     const struct config *config;     /* what weir is started with; borrowed for longer than this */
     const char *path;                /* of its file; NULL: it has none */
     struct generations *generations; /* NULL: none are kept */
+    struct log_watch *logs;          /* watches the logs that a configuration names */
     struct discovery *discovery;     /* finds the servers that a configuration has names for */
     void (*on_change)(void *context,
                       const struct config *config); /* another is in force; borrowed until the next */

@@ -6,6 +6,7 @@
 
 #include "conf/arena.h"
 #include "control/hardening.h"
+#include "control/log_watch.h"
 #include "control/reload_history.h"
 
 /* Which generation is meant; there may be none. */
@@ -42,6 +43,7 @@ void question_free(struct question *q)
 {
     if (*q->staged) generation_unstage(q->reload->o.generations->folder, q->staged);
     discovery_wait_end(&q->names);
+    watch_change_free(q->logs); /* it borrows from the configuration */
     config_free(q->config);
     config_difference_fini(&q->difference);
     conf_arena_free(q->base_arena);
@@ -107,6 +109,20 @@ static int stage(struct question *q)
                             &q->err);
 }
 
+/* What it is compared with: that is what becomes of it. */
+static void compare(struct question *q)
+{
+    watch_change_free(q->logs);
+    q->logs = NULL;
+    q->result = log_watch_prepare(q->reload->o.logs, q->base->logs, q->config->logs, &q->logs, &q->err);
+    if (q->result < 0) {
+        q->status = 409;
+        return;
+    }
+    q->result = config_difference_find(&q->difference, q->base, q->config, q->reload->started, &q->err);
+    if (q->result < 0) q->status = 503;
+}
+
 void question_run(struct job *job)
 {
     struct question *q = (struct question *)job;
@@ -123,16 +139,12 @@ void question_run(struct job *job)
         q->status = 500;
         q->result = stage(q);
     }
-    if (q->result == 0 &&
-        (q->result = config_difference_find(&q->difference, q->base, q->config, r->started, &q->err)) < 0)
-        q->status = 503;
+    if (q->result == 0) compare(q);
 }
 
 void question_compare_again(struct job *job)
 {
-    struct question *q = (struct question *)job;
-    q->result = config_difference_find(&q->difference, q->base, q->config, q->reload->started, &q->err);
-    if (q->result < 0) q->status = 503;
+    compare((struct question *)job);
 }
 
 void question_publish(struct job *job)

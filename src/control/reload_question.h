@@ -45,6 +45,7 @@ struct question {
     const struct config *base; /* in force when it was asked: what the difference is of */
     struct conf_arena *base_arena;
     struct config_difference difference;
+    struct watch_change *logs; /* what its logs need, made of those of `base`; NULL: nothing yet, or taken */
     struct discovery_wait names; /* what it needs to be known before it comes into force */
     bool has_waited;
     char *faults; /* every mistake, for people; NULL: see err */

@@ -45,8 +45,13 @@
 #include "net/socket_set.h"
 #include "proxy/change.h"
 #include "proxy/descriptors.h"
+#include "proxy/listener.h"
 #include "proxy/passwords.h"
+#include "proxy/proxy_life.h"
+#include "proxy/route_set.h"
+#include "proxy/site.h"
 #include "proxy/worker.h"
+#include "record/access_log.h"
 #include "self/invariants.h"
 #include "self/leak_watch.h"
 #include "self/process_metrics.h"
@@ -199,8 +204,8 @@ static int open_discovery(struct control *c, struct err *err)
 
 static int open_logs(struct control *c, struct err *err)
 {
-    if (!c->config->logs) return 0;
     struct log_watch_options o = { .conf = c->config->logs,
+                                   .arena = c->config->arena,
                                    .proxy = c->proxy,
                                    .loop = &c->loop,
                                    .control = c->box,
@@ -219,10 +224,15 @@ static int open_checks(struct control *c, struct err *err)
     return server_checks_new(&c->checks, &o, err);
 }
 
+static uint32_t count_log_sources(const struct config *config)
+{
+    return config->logs ? config->logs->sources.count : 0;
+}
+
 static int open_leaks(struct control *c, struct err *err)
 {
     const struct leak_watch_options o = { .interval_ms = c->config->profile.leaks_ms,
-                                          .log_sources = c->config->logs ? c->config->logs->sources.count : 0,
+                                          .log_sources = count_log_sources(c->config),
                                           .proxy = c->proxy,
                                           .loop = &c->loop,
                                           .control = c->box,
@@ -254,6 +264,7 @@ static void on_other_config(void *context, const struct config *config)
     certificate_watch_use(c->certificates, config);
     gate_watch_use(c->gates, config);
     split_watch_follow(c->splits);
+    leak_watch_use(c->leaks, count_log_sources(config));
     admin_use(c->admin, config->admin, config->arena);
 }
 
@@ -279,6 +290,7 @@ static int open_reload(struct control *c, struct err *err)
                                       .config = c->config,
                                       .path = c->path,
                                       .generations = c->start ? c->start->generations : NULL,
+                                      .logs = c->logs,
                                       .discovery = c->discovery,
                                       .on_change = on_other_config,
                                       .context = c };
@@ -360,7 +372,7 @@ static int own(struct control *c, struct err *err)
         heritage_close_rest(c->heritage);
         heritage_take_over(c->heritage, &c->loop);
     }
-    if (c->logs && log_watch_start(c->logs, err) < 0) return -1;
+    if (log_watch_start(c->logs, err) < 0) return -1;
     if (c->start && start_keep(c->start, err) < 0) return -1;
     int folder = control_folder(c);
     split_watch_own(c->splits, folder, c->heritage != NULL);

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "pool/ejection.h"
+#include "proxy/change.h"
 
 /* How often it is looked whether an ejected server may come back. */
 #define READMIT_LOOK_MS 100

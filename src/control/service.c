@@ -9,6 +9,7 @@
 #include "control/drain.h"
 #include "net/pass.h"
 #include "net/socket_set.h"
+#include "proxy/listener.h"
 #include "self/stall_watch.h"
 
 #define STATUS_MS 5000u

@@ -5,6 +5,8 @@
 
 #include "admin/finder.h"
 #include "pool/found_servers.h"
+#include "proxy/proxy_conf.h"
+#include "proxy/site.h"
 
 #define ANSWER_TEXT_MAX ((size_t)16 << 20)
 

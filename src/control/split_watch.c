@@ -14,6 +14,7 @@
 #include "logs/checkpoint.h"
 #include "net/jobs.h"
 #include "net/loop.h"
+#include "proxy/site.h"
 #include "proxy/split_steering.h"
 
 #define FILE_NAME "split-guards.json"

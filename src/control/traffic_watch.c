@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/end_reason.h"
 #include "net/loop.h"
+#include "proxy/listener.h"
+#include "proxy/route_set.h"
 
 /* How long a piece of a round may take; the clock is asked only after so many objects. */
 #define PIECE_NS (3 * NS_PER_MS)

@@ -20,6 +20,7 @@
 #include "net/socket_set.h"
 #include "proxy/worker.h"
 #include "proxy/worker_life.h"
+#include "record/access_log.h"
 #include "self/landlock.h"
 
 #define ARGUMENTS_BYTES_MAX (2u << 20)

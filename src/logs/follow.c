@@ -257,6 +257,21 @@ void follow_close(struct follow *f)
     free(f);
 }
 
+void follow_read_again(struct follow *f)
+{
+    FOLLOW_EACH(file, f)
+    {
+        if (file->fd < 0) continue;
+        f->events->on_gone(f->context, file, false);
+        file->seat = NULL;
+        f->counts.bytes -= file->offset - file->consumed;
+        file->offset = file->consumed;
+        if (file->head_len > file->offset) file->head_len = (uint32_t)file->offset;
+        follow_due(file);
+    }
+    loop_defer(f->loop, &f->work);
+}
+
 /* what is known */
 
 void follow_consumed(struct follow_file *file, uint64_t offset)
@@ -345,6 +360,8 @@ int follow_places(const struct follow *f, struct places *out, struct err *err)
     *out = (struct places){ .items = calloc(f->file_count + f->ghost_count + 1, sizeof(*out->items)) };
     if (!out->items) return err_set(err, "out of memory for %u places", f->file_count + f->ghost_count);
     out->floor_ns = f->floor_ns;
+    for (uint32_t i = 0; i < f->stranger_count; i++) /* who goes on from here has never seen them */
+        if (f->strangers[i].modified_ns >= out->floor_ns) out->floor_ns = f->strangers[i].modified_ns + 1;
     FOLLOW_EACH(file, f)
     {
         if (!file->is_held) place_of(file, &out->items[out->count++]);

@@ -63,6 +63,9 @@ void follow_close(struct follow *f);
 /* How far whole records reached, in the file; not beyond follow_offset(). */
 void follow_consumed(struct follow_file *file, uint64_t offset);
 uint64_t follow_offset(const struct follow_file *file);
+/* What was read of files that are open and not consumed is read again. The owner has each file's seat taken back by on_gone, not
+ * final, as if the file had been closed. */
+void follow_read_again(struct follow *f);
 /* For the owner's use; NULL at first and after on_gone. */
 void **follow_seat(struct follow_file *file);
 

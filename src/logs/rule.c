@@ -188,6 +188,12 @@ uint64_t rule_gave_up(const struct rule *r)
     return filter_gave_up(r->filter);
 }
 
+void rule_tell_anew(struct rule *r)
+{
+    for (uint32_t i = 0; i < RULE_KEYS; i++)
+        if (r->keys[i].quiet_until_s) r->keys[i].quiet_until_s = 0; /* pages that were never used stay so */
+}
+
 /* counting */
 
 static struct rule_hit who(const struct rule *r, const struct log_entry *e)

@@ -34,6 +34,8 @@ void rule_bind(struct rule *r, enum log_field (*field_of)(const void *context, s
                const void *context);
 /* See filter_gave_up(). */
 uint64_t rule_gave_up(const struct rule *r);
+/* Who is over the rate is told again with his next record, whenever he was told last: what is done about him is something else. */
+void rule_tell_anew(struct rule *r);
 /* Counts the record if it is of the kind, at its own time (now_s where it has none). True once when its client, or network,
  * goes over the rate; then not again for quiet_s. Records that are older than the rate's time do not count. */
 bool rule_count(struct rule *r, const struct log_entry *e, uint64_t now_s, uint64_t quiet_s,

@@ -14,7 +14,7 @@ const char *rule_outcome_name(enum rule_outcome outcome);
 
 struct rule_event {
     uint64_t wall_ns, until_ns; /* since 1970; until_ns: of a denial, or what it would have been */
-    uint32_t rule, source;      /* places in logs_conf */
+    const char *rule, *source;  /* what they are called; borrowed as long as the event is there */
     struct rule_hit hit;
     enum rule_outcome outcome;
 };

@@ -30,13 +30,15 @@ struct source_events {
     void (*on_verdict)(void *context, struct source *s, const struct upstream_verdict *v);
 };
 
-/* What its records look like. -1: nginx's configuration cannot be read, or names no such log. */
+/* What its records look like, into memory that stays where it is. -1: nginx's configuration cannot be read, or names no such log. */
 MUST_CHECK int source_find_format(const struct source_conf *conf, struct log_format *out, struct err *err);
-/* `conf` and `logs` (for the rules and the directory of checkpoints) are borrowed for the source's life. -1: the format
- * cannot be had, the directory cannot be used. */
+/* `conf` and `logs` (for the rules and the directory of checkpoints) are borrowed until it goes on under others. -1: the format
+ * cannot be had, the directory cannot be used. Any thread. */
 MUST_CHECK int source_open(struct source **out, const struct source_conf *conf, const struct logs_conf *logs,
                            struct loop *l, const struct source_events *events, void *context,
                            struct err *err);
+/* Takes the address of syslog that it is to have, before it is started. Any thread. -1: somebody has it. */
+MUST_CHECK int source_reserve(struct source *s, struct err *err);
 /* Begins to read, from where the checkpoint says, if there is one; a damaged one is put aside as FILE.bad and said. Not
  * before: until then another process may have written it. On the loop's own thread. -1: an address is taken, say. */
 MUST_CHECK int source_start(struct source *s, struct err *err);
@@ -44,7 +46,9 @@ MUST_CHECK int source_start(struct source *s, struct err *err);
 void source_stop(struct source *s);
 void source_close(struct source *s); /* NULL is fine */
 
+/* The observer's thread: the configuration by which it is read, and the rule at that place in it. */
 const struct source_conf *source_conf(const struct source *s);
+const struct rule_conf *source_rule_conf(const struct source *s, uint32_t rule);
 struct tally *source_tally(struct source *s);
 struct source_figures *source_figures(struct source *s);
 struct list *source_taps(struct source *s); /* of struct tap */

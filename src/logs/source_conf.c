@@ -110,7 +110,39 @@ const struct conf_type source_conf_type = { .name = "source",
                                             .short_form = "path",
                                             .check = check_source };
 
+const struct source_conf *source_conf_find(const struct logs_conf *c, const char *name)
+{
+    const struct source_conf *sources = c->sources.data;
+    for (uint32_t i = 0; i < c->sources.count; i++)
+        if (sources[i].name && strcmp(sources[i].name, name) == 0) return &sources[i];
+    return NULL;
+}
+
 /* rules */
+
+const char *rule_conf_name(const struct rule_conf *r)
+{
+    return r->name ? r->name : r->when;
+}
+
+bool rule_conf_looks_at(const struct rule_conf *r, const struct source_conf *s)
+{
+    return !r->source || strcmp(r->source, s->name) == 0;
+}
+
+void rules_pair(const struct logs_conf *was, const struct logs_conf *now, uint32_t from[LOG_RULES_MAX])
+{
+    const struct rule_conf *olds = was->rules.data, *rules = now->rules.data;
+    bool is_taken[LOG_RULES_MAX] = { false };
+    for (uint32_t i = 0; i < now->rules.count; i++) {
+        uint32_t at = 0;
+        while (at < was->rules.count &&
+               (is_taken[at] || strcmp(rule_conf_name(&olds[at]), rule_conf_name(&rules[i])) != 0))
+            at++;
+        from[i] = at < was->rules.count ? at : LOG_RULES_MAX;
+        if (at < was->rules.count) is_taken[at] = true;
+    }
+}
 
 static const char *const gate_names[] = { "deny", NULL };
 static const struct conf_type gate_type = { .name = "gate action", .names = gate_names };
@@ -159,14 +191,6 @@ const struct conf_type rule_conf_type = { .name = "log rule",
 
 /* all */
 
-static bool has_source(const struct logs_conf *c, const char *name)
-{
-    const struct source_conf *sources = c->sources.data;
-    for (uint32_t i = 0; i < c->sources.count; i++)
-        if (sources[i].name && strcmp(sources[i].name, name) == 0) return true;
-    return false;
-}
-
 static void check_logs(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     const struct logs_conf *c = object;
@@ -174,7 +198,7 @@ static void check_logs(struct conf_decode *d, const struct conf_node *node, void
     const struct conf_node *list = conf_node_get(node, "rules");
     const struct conf_node *rule_node = list ? list->first_child : NULL;
     for (uint32_t i = 0; i < c->rules.count; i++, rule_node = rule_node ? rule_node->next : NULL)
-        if (rules[i].source && !has_source(c, rules[i].source))
+        if (rules[i].source && !source_conf_find(c, rules[i].source))
             conf_decode_fault(d, rule_node, "source", "name one of `sources`", "there is no source \"%s\"",
                               rules[i].source);
 }
@@ -193,3 +217,5 @@ static const struct conf_field logs_fields[] = {
 const struct conf_type logs_conf_type = {
     .name = "logs", .size = sizeof(struct logs_conf), .fields = logs_fields, .check = check_logs
 };
+
+const struct logs_conf logs_conf_nothing;

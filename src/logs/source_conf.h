@@ -51,4 +51,15 @@ struct logs_conf {
     struct conf_items rules;   /* struct rule_conf */
 };
 
+/* What it is called: by its name or, without one, by its condition. */
+const char *rule_conf_name(const struct rule_conf *r);
+bool rule_conf_looks_at(const struct rule_conf *r, const struct source_conf *s);
+/* Which rule of `was` each rule of `now` is, by what they are called; of several that are called alike the first is the first.
+ * LOG_RULES_MAX: none of them. */
+void rules_pair(const struct logs_conf *was, const struct logs_conf *now, uint32_t from[LOG_RULES_MAX]);
+/* NULL: there is none of that name. */
+const struct source_conf *source_conf_find(const struct logs_conf *c, const char *name);
+/* Nothing is watched. */
+extern const struct logs_conf logs_conf_nothing;
+
 extern const struct conf_type logs_conf_type, source_conf_type, rule_conf_type;

@@ -137,27 +137,47 @@ static void remove_stale(const struct address *address)
     close(fd);
 }
 
-static int open_socket(struct source_input *in, struct err *err)
+static int set_up_socket(int fd, const struct address *a, struct err *err)
 {
     char text[ADDRESS_TEXT_MAX];
-    const struct address *a = &in->address;
     int on = 1, size = RECEIVE_BYTES, off = 0;
-    remove_stale(a);
-    in->io.fd = socket(a->sa.any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (in->io.fd < 0) return err_set(err, "cannot open a datagram socket: %s", strerror(errno));
-    setsockopt(in->io.fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on));
-    if (setsockopt(in->io.fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
-        setsockopt(in->io.fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-    if (a->sa.any.sa_family == AF_INET6) setsockopt(in->io.fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-    if (bind(in->io.fd, &a->sa.any, a->len) < 0) {
-        in->address.len = 0; /* the file, if there is one, is another's */
-        err_set(err, "cannot listen for syslog at %s: %s", address_print(a, text), strerror(errno));
+    setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on));
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    if (a->sa.any.sa_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    if (bind(fd, &a->sa.any, a->len) == 0) return 0;
+    return err_set(err, "cannot listen for syslog at %s: %s", address_print(a, text), strerror(errno));
+}
+
+int source_input_bind(const struct address *address, struct err *err)
+{
+    remove_stale(address);
+    int fd = socket(address->sa.any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return err_set(err, "cannot open a datagram socket: %s", strerror(errno));
+    if (set_up_socket(fd, address, err) < 0) { /* the file, if there is one, is another's */
+        close(fd);
         return -1;
     }
     /* nginx's workers run as another user. */
-    if (a->sa.any.sa_family == AF_UNIX && chmod(a->sa.un.sun_path, 0666) < 0)
-        return err_set(err, "cannot set the mode of %s: %s", a->sa.un.sun_path, strerror(errno));
-    return 0;
+    if (address->sa.any.sa_family == AF_UNIX && chmod(address->sa.un.sun_path, 0666) < 0) {
+        err_set(err, "cannot set the mode of %s: %s", address->sa.un.sun_path, strerror(errno));
+        source_input_unbind(address, fd);
+        return -1;
+    }
+    return fd;
+}
+
+void source_input_unbind(const struct address *address, int fd)
+{
+    close(fd);
+    if (address->sa.any.sa_family == AF_UNIX) unlink(address->sa.un.sun_path);
+}
+
+static int open_socket(struct source_input *in, int fd, struct err *err)
+{
+    in->io.fd = fd >= 0 ? fd : source_input_bind(&in->address, err);
+    if (in->io.fd < 0) in->address.len = 0; /* it is another's */
+    return in->io.fd < 0 ? -1 : 0;
 }
 
 static int open_stdin(struct source_input *in, struct err *err)
@@ -183,11 +203,14 @@ static int watch_input(struct source_input *in, struct err *err)
     return 0;
 }
 
-int source_input_open(struct source_input **out, struct loop *l, const struct address *address,
+int source_input_open(struct source_input **out, struct loop *l, const struct address *address, int fd,
                       struct intake *intake, struct err *err)
 {
     struct source_input *in = calloc(1, sizeof(*in));
-    if (!in) return err_set(err, "out of memory for a log's input");
+    if (!in) {
+        if (fd >= 0) source_input_unbind(address, fd);
+        return err_set(err, "out of memory for a log's input");
+    }
     in->loop = l;
     in->intake = intake;
     in->is_syslog = address != NULL;
@@ -196,8 +219,8 @@ int source_input_open(struct source_input **out, struct loop *l, const struct ad
     loop_task_init(&in->more, on_more);
     timer_init(&in->look, on_look);
     in->memory = malloc(PIECE_BYTES + INTAKE_SLACK);
-    int result = in->memory ? 0 : err_set(err, "out of memory for a log's input");
-    if (result == 0) result = address ? open_socket(in, err) : open_stdin(in, err);
+    int result = address ? open_socket(in, fd, err) : open_stdin(in, err);
+    if (result == 0 && !in->memory) result = err_set(err, "out of memory for a log's input");
     if (result == 0) result = watch_input(in, err);
     if (result < 0) {
         source_input_close(in);
@@ -228,6 +251,11 @@ void source_input_close(struct source_input *in)
 struct source_input_counts source_input_counts(const struct source_input *in)
 {
     return in->counts;
+}
+
+void source_input_use(struct source_input *in, struct intake *intake)
+{
+    in->intake = intake;
 }
 
 void source_input_before_feed(struct source_input *in, void (*before)(void *context, struct intake *intake),

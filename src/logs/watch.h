@@ -2,26 +2,32 @@
  * what rules and upstreams came to; no worker ever waits for it. */
 #pragma once
 
+#include "conf/arena.h"
 #include "logs/source.h"
 #include "net/mailbox.h"
 
 struct watch;
 
-/* A rule's condition came true. On the control thread; the receiver frees it. */
+struct watch_change;
+
+/* A rule's condition came true. On the control thread; the receiver frees it. What it borrows is of the configuration that the
+ * observer had, which may be an older one by now, and lives until on_hit() returns. */
 struct watch_hit {
-    uint32_t source, rule; /* places in logs_conf */
+    const struct source_conf *source;
+    const struct rule_conf *rule;
     struct rule_hit hit;
 };
 
 /* What a source says of one upstream. Likewise. */
 struct watch_verdict {
-    uint32_t source;
+    const struct source_conf *source;
     struct upstream_verdict verdict;
 };
 
 struct watch_options {
-    const struct logs_conf *conf; /* borrowed for the watch's life, like the next */
-    struct mailbox *control;
+    const struct logs_conf *conf; /* borrowed until another is in its place, if `arena` is NULL */
+    struct conf_arena *arena;     /* in which it lies: the watch takes a reference of its own */
+    struct mailbox *control;      /* borrowed for the watch's life */
     void (*on_hit)(void *control, const struct mail *m);     /* object: struct watch_hit */
     void (*on_verdict)(void *control, const struct mail *m); /* object: struct watch_verdict */
 };
@@ -33,16 +39,33 @@ MUST_CHECK int watch_start(struct watch *w, struct err *err);
 void watch_stop(struct watch *w);
 void watch_free(struct watch *w); /* stopped, or never started; NULL is fine */
 
+/* The configuration in force: control thread, like all that follows. */
+const struct logs_conf *watch_conf(const struct watch *w);
 uint32_t watch_source_count(const struct watch *w);
-/* For its figures and configuration alone, on any thread. */
-struct source *watch_source(const struct watch *w, uint32_t i);
+const struct source_conf *watch_source_conf(const struct watch *w, uint32_t i);
+struct source_figures *watch_source_figures(const struct watch *w, uint32_t i);
 /* watch_source_count() if there is none of that name. */
 uint32_t watch_source_by_name(const struct watch *w, struct slice name);
-const struct logs_conf *watch_conf(const struct watch *w);
+
+/* Another configuration in its place, without a record lost or counted twice of what both have by the same name (logs/source_change.h).
+ *
+ * `before`: the one in force when it was asked for. Blocks: on the jobs' thread. -1: it has a mistake, and err says where and what;
+ * nothing has happened. `after` is borrowed until the change is over. */
+MUST_CHECK int watch_change_new(struct watch_change **out, struct watch *w, const struct logs_conf *before,
+                                const struct logs_conf *after, struct err *err);
+/* The one that comes. */
+const struct logs_conf *watch_change_conf(const struct watch_change *c);
+/* One that does not come into force; NULL is fine. */
+void watch_change_free(struct watch_change *c);
+/* It is in force for whoever asks, and the observer will hear of it before anything that is asked from now on; `arena`, in which it lies, is
+ * held as long as it is. -1: nothing has happened, and the change is the caller's still. */
+MUST_CHECK int watch_change_commit(struct watch_change *c, struct conf_arena *arena, struct err *err);
 
 /* A question: `ask` runs on the observer's thread, `done` on the control's; it stays where it is until `done`. */
+#define WATCH_QUESTIONS_MAX 256u
 struct watch_question {
-    uint32_t source;
+    uint32_t source;   /* its place, when it is asked */
+    struct source *at; /* watch_ask() sets it */
     void (*ask)(struct watch_question *q, struct source *s, uint64_t now_s);
     void (*done)(struct watch_question *q);
     struct watch *watch; /* watch_ask() sets it */
@@ -51,7 +74,7 @@ struct watch_question {
 MUST_CHECK bool watch_ask(struct watch *w, struct watch_question *q);
 
 /* Looking on: chunks of server-sent events come to `on_chunk` on the control thread; after watch_untap() a last one
- * may still come. `filter` is taken. 0: too many wait, or nothing is watched any more. Whoever is over WATCH_TAPS_MAX
+ * may still come. One without data is the end: its source is watched no longer, and neither is the tap to be taken back. `filter` is taken. 0: too many wait, or nothing is watched any more. Whoever is over WATCH_TAPS_MAX
  * hears nothing. */
 #define WATCH_TAPS_MAX 64u
 struct watch_chunk {

@@ -9,6 +9,8 @@
 #include "proxy/exchange_steps.h"
 #include "proxy/introduction.h"
 #include "proxy/mirror.h"
+#include "proxy/proxy_conf.h"
+#include "proxy/route_set.h"
 #include "proxy/stock.h"
 #include "proxy/tcp.h"
 #include "proxy/tunnel.h"

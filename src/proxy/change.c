@@ -10,6 +10,10 @@
 #include "conf/decode.h"
 #include "net/socket_set.h"
 #include "pool/found_servers.h"
+#include "proxy/listener.h"
+#include "proxy/proxy_conf.h"
+#include "proxy/route_set.h"
+#include "proxy/site.h"
 #include "proxy/udp_listener.h"
 #include "proxy/worker_life.h"
 
@@ -239,12 +243,18 @@ static int prepare_listeners(struct proxy_change *c, const struct proxy_conf *co
     return 0;
 }
 
+static void free_listener(struct listener *l)
+{
+    for (uint32_t i = 0; i < l->proxy->worker_count; i++) udp_listener_free(l->workers[i].udp);
+    listener_free(l);
+}
+
 static void discard_listeners(struct proxy_change *c)
 {
     for (uint32_t n = 0; n < c->listener_count; n++) {
         struct listener *l = c->listeners[n];
         if (c->sockets[n] && list_is_empty(&c->sockets[n]->link)) socket_set_close(c->sockets[n]);
-        if (!is_kept(c->proxy, l)) listener_free(l);
+        if (!is_kept(c->proxy, l)) free_listener(l);
     }
     free(c->listeners);
     free(c->sockets);
@@ -276,7 +286,7 @@ void proxy_discard_change(struct proxy_change *c)
     for (uint32_t i = 0; c->workers && i < c->proxy->worker_count; i++) worker_change_free(c->workers[i]);
     if (c->site) {
         site_put(c->site);
-        bool is_gone = site_free(c->site);
+        bool is_gone = change_free_site(c->site);
         (void)is_gone; /* nobody has seen it */
     }
     discard_pools(c);
@@ -350,7 +360,7 @@ static void forget_listener(struct worker *w, void *object)
 static bool end_listener(struct proxy *p, void *object)
 {
     (void)p;
-    listener_free(object);
+    free_listener(object);
     return true;
 }
 
@@ -364,7 +374,7 @@ static bool is_site_quiet(void *object)
 static bool end_site(struct proxy *p, void *object)
 {
     (void)p;
-    return site_free(object);
+    return change_free_site(object);
 }
 
 static const struct retire_kind site_kind = { is_site_quiet, NULL, end_site };
@@ -390,6 +400,12 @@ static void retire_servers(struct proxy *p, const struct roster *before)
 static uint32_t count_at_end(const struct proxy *p)
 {
     return 1 + p->listener_count + p->pool_count;
+}
+
+void proxy_publish(struct proxy *p, struct pool *pool)
+{
+    for (uint32_t i = 0; i < p->worker_count; i++)
+        if (p->workers[i]) worker_publish(p->workers[i], peer_set_get(pool->current));
 }
 
 int proxy_change_servers(struct proxy *p, struct pool *pool, const struct pool_conf *conf,
@@ -454,7 +470,7 @@ int proxy_prepare_change(struct proxy_change *c, struct proxy *p, const struct p
 {
     *c = (struct proxy_change){ .proxy = p };
     if (check_older(p, err) == 0 && retire_reserve(p, count_all(p, conf), err) == 0 &&
-        prepare_listeners(c, conf, err) == 0 && site_new(&c->site, c, conf, arena, err) == 0 &&
+        prepare_listeners(c, conf, err) == 0 && change_new_site(&c->site, c, conf, arena, err) == 0 &&
         prepare_workers(c, err) == 0)
         return 0;
     proxy_discard_change(c);

@@ -8,6 +8,7 @@
 /* Each older configuration is held by those who began with it and have no answer yet: no more than so many. */
 #define OLDER_SITES_MAX 16u
 
+struct listener_conf;
 struct worker_change;
 
 struct proxy_change {
@@ -33,11 +34,20 @@ void proxy_commit_change(struct proxy_change *change, const struct mail *done);
 /* Every worker goes by that configuration, or a later one. */
 bool proxy_goes_by(const struct proxy *p, uint32_t generation);
 void proxy_discard_change(struct proxy_change *change);
+/* Tells every worker of the pool's current peer set. */
+void proxy_publish(struct proxy *p, struct pool *pool);
 
 /* Other servers for a pool of the configuration in force, which stays as it is: `conf` is that of the pool but for its servers
  * (pool/found_servers.h). -1: nothing has changed. */
 MUST_CHECK int proxy_change_servers(struct proxy *p, struct pool *pool, const struct pool_conf *conf,
                                     struct conf_arena *arena, struct err *err);
+
+/* Of conf, with the pools and listeners of `change`. The caller has the one reference. Control thread. */
+MUST_CHECK int change_new_site(struct site **out, struct proxy_change *change, const struct proxy_conf *conf,
+                               struct conf_arena *arena, struct err *err);
+/* Frees what exchanges could have asked; false while there are stragglers: then once more later. Nobody may refer to it.
+ * Control thread. */
+MUST_CHECK bool change_free_site(struct site *s);
 
 /* While the site is being made: its pools, into s->pools; a pool of one server for a route's `debug: {upstream}`, NULL with
  * *err; the n-th listener. */

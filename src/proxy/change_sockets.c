@@ -4,6 +4,10 @@
 #include "net/socket_set.h"
 #include "proxy/accept.h"
 #include "proxy/change.h"
+#include "proxy/listener.h"
+#include "proxy/proxy_conf.h"
+#include "proxy/route_set.h"
+#include "proxy/site.h"
 #include "proxy/worker.h"
 
 /* finding them */

@@ -5,7 +5,9 @@
 #include "pool/pool_worker.h"
 #include "pool/sticky.h"
 #include "proxy/cors.h"
+#include "proxy/denials.h"
 #include "proxy/forward.h"
+#include "proxy/forwarded.h"
 #include "proxy/proxy.h"
 #include "proxy/site.h"
 #include "route/maintenance_conf.h"
@@ -90,7 +92,7 @@ static bool is_asked_again(const struct route_set *l, const struct gate_slot *ga
                            const struct choose_request *rq)
 {
     return gate && (!rq->worker || gate_slot_has_changed(gate) ||
-                    (l->conf->trust.count && forward_is_trusted(l, &rq->peer)));
+                    (l->conf->trust.count && forwarded_is_trusted(l, &rq->peer)));
 }
 
 /* Denials may have come since then, too. `r` NULL: no route takes it. */

@@ -3,6 +3,7 @@
 
 #include "base/bug.h"
 #include "proxy/exchange_steps.h"
+#include "proxy/listener.h"
 
 /* What is made is kept in a block of this until it is sent. */
 #define OUT_BYTES ((BLOCK_MIN << 2) - sizeof(struct block))

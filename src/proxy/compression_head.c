@@ -2,6 +2,9 @@
 #include "proxy/compression.h"
 
 #include "proxy/exchange_steps.h"
+#include "proxy/listener.h"
+#include "proxy/route_set.h"
+#include "route/route_conf.h"
 #include "tls/facts.h"
 
 void compression_add_meters(struct compression_meters *c, struct metric_registry *m, const char *listener)

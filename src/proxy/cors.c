@@ -1,6 +1,7 @@
 #include "proxy/cors.h"
 
 #include "http/h1_scan.h"
+#include "proxy/route_set.h"
 #include "route/cors_conf.h"
 
 #define REFLECTED_MAX 1024u

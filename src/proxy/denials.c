@@ -144,6 +144,16 @@ bool denials_remove(struct denials *d, uint64_t id)
     return take_out(d, is_the_one, id) > 0;
 }
 
+static bool is_of(const struct denial *item, uint64_t rule)
+{
+    return (uint64_t)(uintptr_t)item->rule == rule;
+}
+
+uint32_t denials_end_rule(struct denials *d, const char *rule)
+{
+    return take_out(d, is_of, (uint64_t)(uintptr_t)rule);
+}
+
 uint32_t denials_sweep(struct denials *d, uint64_t now_ms)
 {
     return take_out(d, is_over, now_ms);

@@ -19,7 +19,7 @@ struct denial {
     uint64_t until_ms;           /* of the loops' clock */
     uint64_t since_ns, until_ns; /* since 1970, for people */
     uint64_t count;              /* records that led to it */
-    const char *rule, *source;   /* borrowed from the configuration */
+    const char *rule, *source;   /* what they are called; borrowed for as long as it is there */
     uint32_t seat;               /* its key's place in the table */
 };
 
@@ -48,5 +48,7 @@ static inline bool denials_have(const struct denials *d, const struct ip *ip)
  * `refused` counts. Control thread, like the next ones. */
 uint64_t denials_add(struct denials *d, const struct denial *what);
 bool denials_remove(struct denials *d, uint64_t id);
+/* Forgets those of the rule that is called by that very text: how many. */
+uint32_t denials_end_rule(struct denials *d, const char *rule);
 /* Forgets what has come to its end. */
 uint32_t denials_sweep(struct denials *d, uint64_t now_ms);

@@ -7,6 +7,7 @@
 #include "pool/queue.h"
 #include "proxy/attempt.h"
 #include "proxy/pace.h"
+#include "proxy/rate_table.h"
 #include "proxy/worker.h"
 
 enum exchange_state {

@@ -4,7 +4,9 @@
 #include "proxy/exchange_steps.h"
 #include "proxy/exchange_trace.h"
 #include "proxy/forward.h"
+#include "proxy/route_set.h"
 #include "proxy/upgrade.h"
+#include "route/route_conf.h"
 
 static bool is_connect_failure(enum end_reason reason)
 {

@@ -10,6 +10,7 @@
 #include "proxy/auth_call.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/passwords.h"
+#include "proxy/route_set.h"
 
 /* For how long a password may wait for its turn and its hash. */
 #define WAIT_MS 10000u

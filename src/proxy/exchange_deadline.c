@@ -4,6 +4,9 @@
 #include "proxy/exchange_hedge.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/grpc.h"
+#include "proxy/proxy_conf.h"
+#include "proxy/route_set.h"
+#include "route/route_conf.h"
 
 #define OF_ROUTE(name) .of_route = offsetof(struct route_timeouts, name)
 #define OF_LISTENER(name) .is_listeners = true, .at = offsetof(struct listener_timeouts, name), OF_ROUTE(name)

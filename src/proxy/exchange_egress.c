@@ -1,6 +1,7 @@
 /* Where an egress route's request goes: named by the request, resolved, checked against the route's list. */
 #include "base/bug.h"
 #include "proxy/exchange_steps.h"
+#include "proxy/route_set.h"
 #include "route/egress.h"
 
 struct exchange_egress {

@@ -9,6 +9,7 @@
 #include "http/h1_parse.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/file_answer.h"
+#include "proxy/route_set.h"
 
 #define FIELDS_MAX 9u
 /* The clock of files turns with the kernel's ticks, and dates with seconds: what changed after it was looked at could have the

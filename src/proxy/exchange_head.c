@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "http/path.h"
 #include "proxy/exchange_steps.h"
+#include "proxy/route_set.h"
 
 int exchange_copy_fields(struct exchange *x, const struct http_field *from, uint32_t count,
                          struct http_field **to)

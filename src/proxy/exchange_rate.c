@@ -2,6 +2,9 @@
 #include "base/bug.h"
 #include "base/log.h"
 #include "proxy/exchange_steps.h"
+#include "proxy/rate.h"
+#include "proxy/rate_table.h"
+#include "route/rate_conf.h"
 
 static struct log_limit *refused_limit(void)
 {

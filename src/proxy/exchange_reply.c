@@ -3,6 +3,8 @@
 #include "proxy/exchange_steps.h"
 #include "proxy/fault.h"
 #include "proxy/headers.h"
+#include "proxy/route_set.h"
+#include "route/route_conf.h"
 #include "tls/challenges.h"
 
 enum step exchange_reply_by_route(struct exchange *x)

@@ -8,6 +8,7 @@
 #include "proxy/headers.h"
 #include "proxy/hedge.h"
 #include "proxy/upgrade.h"
+#include "record/access_log.h"
 
 void exchange_response_is_whole(struct exchange *x)
 {

@@ -3,6 +3,7 @@
 #include "base/bug.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/retry.h"
+#include "proxy/route_set.h"
 
 bool exchange_is_replayable(const struct exchange *x)
 {

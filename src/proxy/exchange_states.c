@@ -16,6 +16,7 @@
 #include "proxy/record.h"
 #include "proxy/site.h"
 #include "proxy/upgrade.h"
+#include "record/flight_ring.h"
 #include "tls/challenges.h"
 #include "tls/facts.h"
 

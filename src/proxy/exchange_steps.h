@@ -9,7 +9,12 @@
 
 #include "proxy/exchange.h"
 #include "proxy/file_answer.h"
+#include "proxy/listener.h"
+#include "proxy/route_set.h"
 #include "record/mention.h"
+#include "route/route_conf.h"
+
+struct auth_conf;
 
 /* Says to profiles what this thread is about. */
 static inline void exchange_note(const struct exchange *x)

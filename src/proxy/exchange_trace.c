@@ -2,8 +2,7 @@
 
 #include "base/bug.h"
 #include "metric/exemplars.h"
-#include "proxy/forward.h"
-#include "proxy/split.h"
+#include "proxy/forwarded.h"
 #include "record/span_export.h"
 
 static void make_id(struct rng *rng, uint8_t *id, uint32_t bytes)
@@ -50,7 +49,7 @@ bool exchange_trace_begin(struct exchange *x)
     else
         make_id(rng, own->trace_id, TRACE_ID_BYTES);
     /* How much is sent is not for strangers to say (W3C Trace Context 3.2.2.5.1, 7.2). */
-    if (!t->span.has_parent || !forward_is_trusted(x->routes, &x->peer)) own->flags = choose(x, rng);
+    if (!t->span.has_parent || !forwarded_is_trusted(x->routes, &x->peer)) own->flags = choose(x, rng);
     make_id(rng, own->span_id, SPAN_ID_BYTES);
     t->sent = *own;
     trace_context_print(&t->sent, t->field);

@@ -1,7 +1,7 @@
 #include "proxy/fields.h"
 
 #include "http/h1_scan.h"
-#include "proxy/forward.h"
+#include "proxy/forwarded.h"
 
 /* As an environment variable's name has it, where everything but letters and digits is "_"; here "-". */
 static char folded(char c)
@@ -92,7 +92,7 @@ const char *fields_admit(const struct route_set *l, const struct ip *peer, struc
                          uint32_t count)
 {
     uint32_t underscore = l->conf->fields.underscore;
-    bool is_trusted = forward_is_trusted(l, peer);
+    bool is_trusted = forwarded_is_trusted(l, peer);
     for (uint32_t i = 0; i < count; i++) {
         struct http_field *f = &fields[i];
         if (underscore == FIELDS_UNDERSCORE_REFUSE && memchr(f->name, '_', f->name_len))

@@ -14,18 +14,10 @@
 
 #define VIA_NAME "weir"
 
-bool forward_is_trusted(const struct route_set *l, const struct ip *peer)
-{
-    const struct cidr *blocks = l->conf->trust.data;
-    for (uint32_t i = 0; i < l->conf->trust.count; i++)
-        if (cidr_contains(&blocks[i], peer)) return true;
-    return false;
-}
-
 struct ip forward_client(const struct route_set *l, const struct ip *peer, const struct http_head *head)
 {
     struct forwarded f;
-    if (!forward_is_trusted(l, peer)) return *peer;
+    if (!forwarded_is_trusted(l, peer)) return *peer;
     forwarded_read(l, peer, false, head, &f); /* who, not how */
     return f.client;
 }

@@ -3,8 +3,6 @@
 
 #include "proxy/exchange.h"
 
-/* True if the peer may speak for others (listener `trust`). */
-bool forward_is_trusted(const struct route_set *l, const struct ip *peer);
 /* The client: the peer, or whom a trusted peer names (forwarded.h). */
 struct ip forward_client(const struct route_set *l, const struct ip *peer, const struct http_head *head);
 /* Keeps the client's X-Request-Id if there is one and it is 1 to 36 of [A-Za-z0-9._-], else makes one of 32 hex

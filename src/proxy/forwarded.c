@@ -2,10 +2,17 @@
 
 #include "http/h1_scan.h"
 #include "http/h1_value.h"
-#include "proxy/forward.h"
 
 /* A name and a port; what is longer is left out of Forwarded. */
 #define HOST_MAX 261u
+
+bool forwarded_is_trusted(const struct route_set *l, const struct ip *peer)
+{
+    const struct cidr *blocks = l->conf->trust.data;
+    for (uint32_t i = 0; i < l->conf->trust.count; i++)
+        if (cidr_contains(&blocks[i], peer)) return true;
+    return false;
+}
 
 /* The last FORWARDED_NODES_MAX of what is added; put in order by settle(). */
 struct ring {
@@ -101,7 +108,7 @@ static struct slice last_value(const struct http_head *head, enum http_field_id 
 static uint32_t find_client(const struct route_set *l, const struct ring *r, uint32_t kept, struct ip *client)
 {
     uint32_t at = kept;
-    while (at && forward_is_trusted(l, client)) {
+    while (at && forwarded_is_trusted(l, client)) {
         struct ip named;
         at--;
         if (!ip_parse_node(r->nodes[(r->total - kept + at) % FORWARDED_NODES_MAX], &named)) break;
@@ -127,7 +134,7 @@ void forwarded_read(const struct route_set *l, const struct ip *peer, bool is_se
     out->is_by_forwarded = false;
     out->client = *peer;
     out->proto = out->host = SLICE_NONE;
-    if (forward_is_trusted(l, peer)) {
+    if (forwarded_is_trusted(l, peer)) {
         struct ring r;
         r.total = 0;
         read_x_forwarded_for(head, &r);

@@ -5,6 +5,9 @@
 #include "base/text.h"
 #include "proxy/route_set.h"
 
+/* True if the peer may speak for others (listener `trust`). */
+bool forwarded_is_trusted(const struct route_set *l, const struct ip *peer);
+
 /* More of a chain is not looked at: it would be made up. The nearest are kept. */
 #define FORWARDED_NODES_MAX 64u
 

@@ -6,6 +6,8 @@
 
 #include "base/count.h"
 #include "proxy/accept.h"
+#include "proxy/listener.h"
+#include "proxy/site.h"
 
 /* Whoever goes by an older configuration may not know the listener yet. */
 static bool takes(const struct worker *w, const struct worker *other)

@@ -3,6 +3,8 @@
 
 #include "proxy/exchange.h"
 
+struct route_headers_conf;
+
 /* How many fields headers_apply() may add. */
 uint32_t headers_room(const struct route_headers_conf *conf);
 /* Marks what is removed or replaced as dropped, in `fields` and among the first *extra_count of `extra`, and appends

@@ -7,6 +7,7 @@
 #include "base/count.h"
 #include "net/proxy_protocol.h"
 #include "proxy/accept.h"
+#include "proxy/route_set.h"
 
 static void bury(struct loop_grave *g)
 {

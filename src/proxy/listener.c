@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proxy/udp_listener.h"
 #include "proxy/worker.h"
 
 static const enum end_reason refusals[] = { END_GATE_DENIED,    END_CLIENT_CONNECTIONS, END_CONNECTION_LIMIT,
@@ -111,7 +110,6 @@ void listener_free(struct listener *l)
 {
     if (!l) return;
     metric_scope_retire(l->proxy->metrics, &l->meters);
-    for (uint32_t i = 0; i < l->proxy->worker_count; i++) udp_listener_free(l->workers[i].udp);
     free(l->workers);
     free(l);
 }

@@ -55,5 +55,5 @@ struct listener {
 
 MUST_CHECK int listener_new(struct listener **out, struct proxy *p, const char *name, bool is_udp,
                             struct err *err);
-/* Nobody refers to it any more, on any thread. */
+/* Nobody refers to it any more, on any thread, and no worker has sockets of it for datagrams. */
 void listener_free(struct listener *l);

@@ -5,21 +5,7 @@
 #pragma once
 
 #include "proxy/exchange.h"
-
-/* What a route's mirror is at run time. Immutable but for the counters. */
-struct mirror_route {
-    const struct route_mirror_conf *conf;
-    struct roster *pool;
-    _Atomic uint32_t in_flight;            /* of all workers */
-    uint32_t meter_ends[END_REASON_COUNT]; /* how copies ended; those that were not begun too */
-    uint32_t meter_skipped_body, meter_skipped_busy, meter_skipped_unfinished;
-    uint32_t meter_same, meter_differs; /* status, of those that both have one */
-    uint32_t meter_copy_seconds, meter_original_seconds;
-};
-
-MUST_CHECK int mirror_route_new(struct mirror_route **out, struct site *site, const char *listener,
-                                const char *route, const struct route_mirror_conf *conf, struct err *err);
-void mirror_route_free(struct mirror_route *m); /* NULL is fine */
+#include "proxy/mirror_route.h"
 
 /* Draws whether this exchange is copied; sets x->mirror if it is. Its head is complete, and its route has a mirror. */
 void mirror_begin(struct exchange *x);

@@ -6,6 +6,8 @@
 #include "base/count.h"
 #include "base/log.h"
 #include "pool/queue.h"
+#include "proxy/proxy_conf.h"
+#include "proxy/site.h"
 #include "proxy/worker.h"
 
 /* How often a worker that has much to do looks at what that does to those who come. */

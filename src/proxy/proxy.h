@@ -3,26 +3,34 @@
  * proxy/change.h. */
 #pragma once
 
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/block.h"
+#include "base/list.h"
 #include "base/names.h"
-#include "metric/metric.h"
 #include "net/mailbox.h"
 #include "pool/pool.h"
-#include "proxy/client_table.h"
-#include "proxy/denials.h"
-#include "proxy/listener.h"
-#include "proxy/proxy_conf.h"
 #include "proxy/retire.h"
-#include "proxy/site.h"
-#include "record/access_log.h"
-#include "record/flight.h"
 
+struct access_log;
+struct client_table;
+struct conf_arena;
+struct denials;
 struct file_readers;
+struct listener;
+struct metric_registry;
 struct passwords;
+struct proxy_conf;
+struct resolver_conf;
 struct servers_finder;
+struct site;
 struct socket_store;
 struct span_export;
 struct span_source;
+struct tls_challenges;
+struct tls_tickets;
 struct verified;
 struct worker;
 
@@ -75,29 +83,5 @@ struct proxy {
     uint64_t started_wall_ns;
 };
 
-struct proxy_options {
-    const struct proxy_conf *conf;
-    struct conf_arena *arena;
-    uint32_t worker_count, connection_limit, descriptor_limit, file_limit, udp_session_limit;
-    uint64_t memory_limit;
-    struct socket_store *given;          /* sockets that this process has already; borrowed, may be NULL */
-    const struct servers_finder *finder; /* likewise */
-};
-
-/* `arena`: in which conf lies; NULL: it is the caller's, for the proxy's life. Binds every listener; starts nothing. */
-MUST_CHECK int proxy_new(struct proxy **out, const struct proxy_options *o, struct err *err);
-/* Likewise, to be asked and not to serve: see explain.h. Opens no socket and no file, and has no workers. */
-MUST_CHECK int proxy_new_detached(struct proxy **out, const struct proxy_conf *conf, struct err *err);
-/* Makes the workers; `control` is where they post evidence of servers. */
-MUST_CHECK int proxy_prepare(struct proxy *p, struct mailbox *control,
-                             void (*on_evidence)(void *, const struct mail *), struct err *err);
-/* Starts their threads: from now on connections are accepted. */
-MUST_CHECK int proxy_start(struct proxy *p, struct err *err);
-/* Tells every worker of the pool's current peer set. Control thread. */
-void proxy_publish(struct proxy *p, struct pool *pool);
-/* Ends everything that is still going on: no worker turns any more. Twice is fine, and NULL, also for proxy_free(). */
-void proxy_stop(struct proxy *p);
-/* Likewise, then gives all memory back. */
-void proxy_free(struct proxy *p);
 const char *proxy_name_of(void *proxy, uint32_t id);
 struct pool *proxy_pool_by_name(const struct proxy *p, const char *name);

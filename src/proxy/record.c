@@ -4,7 +4,12 @@
 #include "proxy/compression.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/exchange_trace.h"
+#include "proxy/grpc.h"
+#include "proxy/listener.h"
+#include "proxy/route_set.h"
 #include "proxy/split.h"
+#include "record/access_log.h"
+#include "record/flight_ring.h"
 
 /* By the class of its status; others than 1xx to 5xx as none. */
 static unsigned class_of(const struct flight_record *r)

@@ -3,6 +3,7 @@
 #include "proxy/exchange.h"
 #include "proxy/tcp.h"
 #include "proxy/udp_session.h"
+#include "record/flight_ring.h"
 
 void remains_sizes(uint32_t out[REMAINS_SIZES])
 {

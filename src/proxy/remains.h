@@ -6,6 +6,7 @@
 #include "base/memory_view.h"
 #include "base/text.h"
 #include "proxy/worker.h"
+#include "record/flight.h"
 
 #define REMAINS_NAME_MAX 80u
 #define REMAINS_PAGES_MAX (1u << 19) /* of slabs, of all workers together: 8 GiB */

@@ -7,10 +7,8 @@
  * has to be known of who comes and goes meanwhile. The worker's thread. */
 #pragma once
 
+#include "proxy/turn.h"
 #include "proxy/worker.h"
-
-/* What a turn does of it: as many connections are closed, or sixteen times as many looked at. */
-#define ROUND_CLOSES 128u
 
 enum round_stage { ROUND_OVER, ROUND_CONNECTIONS, ROUND_TUNNELS, ROUND_DATAGRAMS };
 

@@ -3,9 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proxy/change.h"
+#include "base/names.h"
 #include "proxy/fields.h"
-#include "proxy/mirror.h"
+#include "proxy/mirror_route.h"
+#include "proxy/proxy.h"
 #include "proxy/site.h"
 #include "route/egress.h"
 #include "route/sni_table.h"
@@ -16,15 +17,12 @@ static int find_pool(const struct site *s, const char *name, struct roster **out
     return *out ? 0 : err_set(err, "there is no pool \"%s\"", name);
 }
 
-/* Where it leads. */
+/* Where it leads, but for what a `debug: {upstream}` says (change_site.c). */
 static int find_destination(struct route_set *set, struct route *r, const struct route_conf *conf,
                             struct err *err)
 {
     struct site *s = set->site;
-    if (conf->debug) {
-        r->pool = change_debug_pool(s->change, s, set->listener->name, r->name, &conf->debug->upstream, err);
-        return r->pool ? 0 : -1;
-    }
+    if (conf->debug) return 0;
     if (conf->pool) return find_pool(s, conf->pool, &r->pool, err);
     if (conf->split) {
         r->split = site_split_by_name(s, conf->split);

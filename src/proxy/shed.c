@@ -1,7 +1,7 @@
 #include "proxy/shed.h"
 
 #include "proxy/exchange.h"
-#include "proxy/round.h"
+#include "proxy/turn.h"
 #include "proxy/worker.h"
 
 /* Where nobody holds much, it is not looked for more often. */

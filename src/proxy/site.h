@@ -8,13 +8,24 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "base/count.h"
 #include "base/list.h"
-#include "proxy/route_set.h"
+#include "base/slice.h"
+#include "metric/metric.h"
+#include "pool/roster.h"
 
 struct conf_arena;
+struct gate_slot;
+struct proxy;
 struct proxy_change;
+struct proxy_conf;
+struct rate_limit;
+struct route_set;
+struct split;
+struct split_book;
 
 struct site {
     _Atomic uint32_t refs, stragglers;
@@ -51,18 +62,11 @@ struct site_view {
     struct site_view *stock_next;
 };
 
-/* Of conf, with the pools and listeners of `change`. The caller has the one reference. Control thread. */
-MUST_CHECK int site_new(struct site **out, struct proxy_change *change, const struct proxy_conf *conf,
-                        struct conf_arena *arena, struct err *err);
 struct site *site_get(struct site *s);
 static inline void site_put(struct site *s)
 {
     count_less_shared(SITE, &s->refs);
 }
-/* Frees what exchanges could have asked; false while there are stragglers: then once more later. Nobody may refer to it.
- * Control thread. */
-MUST_CHECK bool site_free(struct site *s);
-
 /* NULL: none. */
 static inline const struct rate_limit *site_pool_rate(const struct site *s, const struct roster *r)
 {

@@ -3,8 +3,11 @@
 #include "base/count.h"
 #include "proxy/census.h"
 #include "proxy/exchange_steps.h"
+#include "proxy/listener.h"
 #include "proxy/mirror.h"
+#include "proxy/site.h"
 #include "proxy/tcp.h"
+#include "record/flight_ring.h"
 
 static struct listener_stock *of_listener(const struct stock *s, struct listener_worker *lw)
 {

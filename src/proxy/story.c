@@ -2,8 +2,14 @@
 
 #include <string.h>
 
+#include "base/end_reason.h"
 #include "base/json.h"
+#include "proxy/listener.h"
+#include "proxy/route_set.h"
 #include "proxy/site.h"
+#include "record/flight.h"
+#include "route/route.h"
+#include "route/route_conf.h"
 
 #define SENTENCE_MAX 1024u
 

@@ -7,6 +7,9 @@
 #include "base/text.h"
 #include "proxy/proxy.h"
 
+struct flight_record;
+struct json;
+
 /* The end of it in one sentence: what the client got, and why. */
 #define STORY_WHY_MAX 512u
 void story_why(const struct flight_record *r, struct text *out);

@@ -9,8 +9,10 @@
 #include "proxy/attempt.h"
 #include "proxy/descriptors.h"
 #include "proxy/record.h"
+#include "proxy/site.h"
 #include "proxy/tcp_route.h"
 #include "proxy/tunnel.h"
+#include "record/flight_ring.h"
 #include "record/mention.h"
 #include "tls/conn.h"
 

@@ -3,6 +3,7 @@
 
 #include "base/memory_view.h"
 #include "proxy/worker.h"
+#include "record/flight.h"
 
 struct attempt;
 

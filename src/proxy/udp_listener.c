@@ -7,6 +7,12 @@
 #include "base/count.h"
 #include "net/udp_socket.h"
 #include "proxy/accept.h"
+#include "proxy/listener.h"
+#include "proxy/proxy_conf.h"
+#include "proxy/rate.h"
+#include "proxy/rate_table.h"
+#include "proxy/route_set.h"
+#include "proxy/udp_conf.h"
 #include "proxy/udp_session.h"
 #include "proxy/udp_worker.h"
 

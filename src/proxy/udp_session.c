@@ -9,9 +9,13 @@
 #include "base/count.h"
 #include "net/udp_socket.h"
 #include "proxy/attempt.h"
+#include "proxy/listener.h"
 #include "proxy/record.h"
+#include "proxy/route_set.h"
 #include "proxy/tcp.h"
+#include "proxy/udp_conf.h"
 #include "proxy/udp_worker.h"
+#include "record/flight_ring.h"
 
 #define TRIED_MAX 16
 /* Of a server that has sent so many they may come several as one. */

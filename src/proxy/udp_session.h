@@ -10,6 +10,7 @@
 
 #include "base/memory_view.h"
 #include "proxy/udp_listener.h"
+#include "record/flight.h"
 
 #define UDP_KEPT_BYTES 512u
 

@@ -1,6 +1,7 @@
 #include "proxy/udp_worker.h"
 
 #include "base/bug.h"
+#include "proxy/listener.h"
 #include "proxy/udp_listener.h"
 #include "proxy/udp_session.h"
 #include "proxy/worker.h"

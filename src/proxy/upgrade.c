@@ -5,7 +5,9 @@
 #include "http/websocket.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/headers.h"
+#include "proxy/route_set.h"
 #include "proxy/tunnel.h"
+#include "route/route_conf.h"
 
 static bool is_allowed(struct slice protocol, const struct route_conf *conf)
 {

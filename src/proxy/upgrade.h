@@ -3,6 +3,7 @@
 
 #include "proxy/exchange.h"
 
+struct route_conf;
 struct tunnel;
 
 /* The first protocol that the request asks for and the route lets pass (`upgrade:`, websocket unless it says

@@ -17,10 +17,15 @@
 #include "proxy/overload.h"
 #include "proxy/proxy.h"
 #include "proxy/share.h"
-#include "proxy/site.h"
-#include "record/flight_ring.h"
 #include "tls/worker.h"
 
+struct access_log_writer;
+struct flight_ring;
+struct listener;
+struct resolver;
+struct route_scratch;
+struct route_set;
+struct site_view;
 struct udp_listener;
 struct udp_socket;
 

@@ -18,14 +18,20 @@
 #include "proxy/descriptors.h"
 #include "proxy/exchange.h"
 #include "proxy/introduction.h"
+#include "proxy/listener.h"
 #include "proxy/mirror.h"
 #include "proxy/passwords.h"
 #include "proxy/round.h"
+#include "proxy/route_set.h"
 #include "proxy/shed.h"
+#include "proxy/site.h"
 #include "proxy/tcp.h"
 #include "proxy/tunnel.h"
 #include "proxy/udp_listener.h"
 #include "proxy/udp_worker.h"
+#include "record/access_log.h"
+#include "record/flight_ring.h"
+#include "route/route.h"
 
 #define MAILS 4096
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/listener.h"
+#include "proxy/site.h"
 #include "proxy/stock.h"
 
 /* What a worker is asked; its own until it has answered. */

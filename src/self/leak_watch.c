@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "profile/heap.h"
 #include "proxy/census.h"
+#include "proxy/listener.h"
 #include "self/descriptors.h"
 
 #define LATE_MS 10000u /* an audit of which a worker has said nothing is given up */
@@ -310,6 +311,11 @@ void leak_watch_start(struct leak_watch *l)
         loop_task_init(&k->task, walk_worker);
     }
     loop_arm(l->o.loop, &l->timer, l->o.interval_ms);
+}
+
+void leak_watch_use(struct leak_watch *l, uint32_t log_sources)
+{
+    l->o.log_sources = log_sources;
 }
 
 void leak_watch_stop(struct leak_watch *l)

@@ -50,3 +50,5 @@ MUST_CHECK bool leak_watch_ask(struct leak_watch *l, const struct leak_asker *wh
 /* Looks no more. What it asked of workers may still come: it is freed when they have ended. */
 void leak_watch_stop(struct leak_watch *l);
 void leak_watch_free(struct leak_watch *l); /* NULL is fine */
+/* So many logs are watched from now on. */
+void leak_watch_use(struct leak_watch *l, uint32_t log_sources);

@@ -7,6 +7,8 @@
 #include "base/json.h"
 #include "net/loop_trace.h"
 #include "proxy/worker.h"
+#include "record/flight.h"
+#include "record/flight_ring.h"
 
 #define LOOK_MS \
     20 /* a ring of 4,096 records is overwritten sooner only beyond 200,000 requests/s on one worker */

@@ -169,6 +169,11 @@ frontend all
 """)
         self.run(self.find(), "-db", "-f", conf, stdout=open(self.log, "ab"))
 
+    def lines(self):
+        """Of `*`, which is all of the server, HAProxy says that it has no path."""
+        for line in super().lines():
+            yield {**line, "path": b"*"} if (line["target"], line["path"]) == (b"*", b"") else line
+
 
 class Lighttpd(Peer):
     name = program = "lighttpd"

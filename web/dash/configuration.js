@@ -69,6 +69,7 @@ function configurationView(place) {
     pools: (config, { name }) => config.pools?.[name],
     servers: (config, row) => named(config.pools?.[row.in]?.servers, row.name),
     splits: (config, { name }) => config.splits?.[name],
+    sources: (config, { name }) => config.logs?.sources?.[name],
   };
 
   // What differs and is not shown is a secret, of which weir says that alone.
@@ -83,7 +84,7 @@ function configurationView(place) {
   function rows({ outcome, before, after }) {
     const all = [];
     for (const [section, find] of Object.entries(PLACES)) {
-      const one = section.slice(0, -1);
+      const one = section === "sources" ? "log source" : section.slice(0, -1);
       for (const how of ["added", "removed", "changed"])
         for (const item of outcome[section][how])
           all.push({ what: `${one} ${item.in ? `${Words.name(item.in)} / ` : ""}${Words.name(item.name)}`, how,

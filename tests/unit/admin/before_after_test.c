@@ -12,7 +12,9 @@
 
 #include "base/event_list.h"
 #include "net/loop.h"
+#include "proxy/listener.h"
 #include "proxy/proxy.h"
+#include "proxy/route_set.h"
 
 /* Of so many different durations that three snapshots of all routes have room, and a fourth has not. */
 #define DURATIONS 1000u

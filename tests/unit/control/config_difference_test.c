@@ -74,6 +74,7 @@ static void expect(const char *before, const char *after, const char *wanted)
     write_section(&t, "pools", &o->pools);
     write_section(&t, "servers", &o->servers);
     write_section(&t, "splits", &o->splits);
+    write_section(&t, "sources", &o->sources);
     write_names(&t, "setting", &o->settings);
     write_names(&t, "restart", &o->needs_restart);
     assert_string_equal(text_cstr(&t), wanted);
@@ -155,6 +156,22 @@ static void who_may_use_the_api_needs_no_restart_and_where_it_is_does(void **sta
     expect(LISTENERS POOLS, BEFORE, "setting admin restart admin ");
 }
 
+#define LOGS "logs:\n  sources:\n    edge: /var/log/a.log\n    app: {path: /var/log/b.log, format: json}\n"
+
+static void sources_of_logs_are_named_and_need_no_restart(void **state)
+{
+    (void)state;
+    expect(BEFORE, BEFORE LOGS, "sources +edge +app ");
+    expect(BEFORE LOGS, BEFORE, "sources -app -edge ");
+    expect(BEFORE LOGS,
+           BEFORE "logs: {sources: {app: {path: /var/log/b.log, format: json}, edge: /var/log/a.log}}\n", "");
+    expect(BEFORE LOGS,
+           BEFORE "logs: {sources: {app: {path: /var/log/c.log}, new: /x}, state: /var/lib/weir}\n",
+           "sources +new -edge ~app:path,format setting logs ");
+    expect(BEFORE LOGS, BEFORE LOGS "  rules: [{when: \"rate(status==401) by client > 30/m\"}]\n",
+           "setting logs ");
+}
+
 static void a_setting_that_came_before_still_needs_a_restart(void **state)
 {
     (void)state;
@@ -206,6 +223,7 @@ int main(void)
         cmocka_unit_test(the_order_of_routes_has_a_meaning),
         cmocka_unit_test(secrets_are_compared_though_nobody_sees_them),
         cmocka_unit_test(who_may_use_the_api_needs_no_restart_and_where_it_is_does),
+        cmocka_unit_test(sources_of_logs_are_named_and_need_no_restart),
         cmocka_unit_test(a_setting_that_came_before_still_needs_a_restart),
         cmocka_unit_test(the_tables_say_which_part_of_the_keys_moves),
     };

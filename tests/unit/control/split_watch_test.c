@@ -17,6 +17,7 @@
 #include "net/jobs.h"
 #include "net/loop.h"
 #include "proxy/proxy.h"
+#include "proxy/site.h"
 #include "proxy/split_steering.h"
 
 #define FILE_NAME "split-guards.json"

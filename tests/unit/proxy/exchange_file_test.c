@@ -11,6 +11,10 @@
 
 #include "scene.h"
 
+#include "files/files_conf.h"
+#include "record/flight_ring.h"
+#include "route/route_conf.h"
+
 #define SIZE (12u << 20) /* more than the kernel takes for a client that reads nothing */
 
 static char root[] = "/tmp/weir-exchange-files-XXXXXX";

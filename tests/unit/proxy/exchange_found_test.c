@@ -17,6 +17,7 @@
 #include "pool/found_servers.h"
 #include "pool/sticky.h"
 #include "proxy/change.h"
+#include "proxy/proxy_conf.h"
 #include "route/rate_conf.h"
 
 #define ASK "GET / HTTP/1.1\r\nHost: h\r\n\r\n"

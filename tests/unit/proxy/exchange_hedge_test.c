@@ -10,6 +10,9 @@
 
 #include "scene.h"
 
+#include "proxy/proxy_conf.h"
+#include "route/route_conf.h"
+
 #define GET "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 #define HEAD_END "\r\n\r\n"
 #define ANSWER(text) "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" text

@@ -11,6 +11,8 @@
 
 #include "scene.h"
 
+#include "record/flight_ring.h"
+
 #define GET "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 #define BUSY "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -11,7 +11,9 @@
 #include "scene.h"
 
 #include "proxy/census.h"
+#include "proxy/listener.h"
 #include "proxy/tunnel.h"
+#include "record/flight_ring.h"
 
 static void a_request_goes_to_a_server_and_its_answer_back(void **state)
 {

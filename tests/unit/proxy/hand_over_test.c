@@ -14,6 +14,8 @@
 #include "base/count.h"
 #include "proxy/change.h"
 #include "proxy/hand_over.h"
+#include "proxy/listener.h"
+#include "proxy/proxy_conf.h"
 #include "proxy/worker_life.h"
 
 /* That worker 0 says it has, so that it hands over what comes. */

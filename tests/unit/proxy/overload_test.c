@@ -12,6 +12,7 @@
 
 #include "pool/queue.h"
 #include "proxy/worker_life.h"
+#include "route/route_conf.h"
 
 static void open_scene(struct scene *s, uint32_t priority)
 {

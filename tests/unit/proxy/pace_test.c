@@ -11,6 +11,8 @@
 #include "scene.h"
 
 #include "proxy/pace.h"
+#include "proxy/proxy_conf.h"
+#include "record/flight_ring.h"
 
 #define PAUSE_MS 30000u
 

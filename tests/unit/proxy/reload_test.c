@@ -11,6 +11,7 @@
 #include "scene.h"
 
 #include "proxy/change.h"
+#include "proxy/proxy_conf.h"
 
 #define ASK "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 #define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -9,6 +9,7 @@
 #include "proxy/exchange.h"
 #include "proxy/remains.h"
 #include "proxy/tcp.h"
+#include "record/flight_ring.h"
 
 /* A proxy as far as its remains are looked at: one worker with a slab of exchanges and a ring of records. */
 struct scene {

@@ -11,6 +11,7 @@
 #include "scene.h"
 
 #include "proxy/change.h"
+#include "proxy/proxy_conf.h"
 #include "proxy/round.h"
 #include "proxy/worker.h"
 #include "proxy/worker_life.h"

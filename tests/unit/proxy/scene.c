@@ -19,7 +19,10 @@
 #include "balance/balance.h"
 #include "base/rng.h"
 #include "proxy/census.h"
+#include "proxy/proxy_conf.h"
+#include "proxy/proxy_life.h"
 #include "proxy/worker_life.h"
+#include "record/flight_ring.h"
 
 #define WAIT_TURNS 2000
 #define PORT_FIRST 11000 /* as ports.py has them */

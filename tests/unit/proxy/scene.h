@@ -4,6 +4,8 @@
 
 #include "conf/decode.h"
 #include "proxy/exchange.h"
+#include "proxy/proxy_conf.h"
+#include "route/route_conf.h"
 
 #define SERVERS 2
 

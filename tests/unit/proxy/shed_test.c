@@ -12,6 +12,8 @@
 #include "proxy/round.h"
 #include "scene.h"
 
+#include "proxy/proxy_conf.h"
+
 #define REQUESTS 6u
 #define FLOODING 100u
 #define WAITING 50u

@@ -22,8 +22,12 @@
 #include "net/loopback.h"
 #include "proxy/change.h"
 #include "proxy/descriptors.h"
+#include "proxy/listener.h"
+#include "proxy/proxy_conf.h"
+#include "proxy/udp_conf.h"
 #include "proxy/udp_listener.h"
 #include "proxy/worker_life.h"
+#include "record/flight_ring.h"
 
 #define WAIT_TURNS 2000
 #define IDLE_MS 5000
