@@ -21,7 +21,7 @@ FORBIDDEN = {(layer, target) for layer in OBSERVERS for target in ["record", "pr
 # How many nouns of a layer may include each other in a circle, so that none can be read without the others. What is
 # more than CIRCLE is what is left of it: to be made less, never more.
 CIRCLE = 3
-CIRCLES = {"record": 4, "control": 6, "proxy": 6, "tls": 9, "pool": 17}
+CIRCLES = {"record": 4, "control": 6, "proxy": 6, "tls": 9, "pool": 10}
 
 INCLUDE = re.compile(r'\s*#\s*include\s*(?:"([^"]*)"|<([^>]*)>)')
 

@@ -27,7 +27,7 @@ STATIONS = [
     ("proxy/choose", "what does this request lead to?"),
     ("route/route", "which route, and why"),
     ("route/split", "which variant of an A/B test"),
-    ("pool/pool_worker", "a connection: idle, new, or queue"),
+    ("pool/pool_worker", "connections to servers, who waits"),
     ("balance/balance", "which server, by the method"),
     ("http/h1_client", "speaks with the server"),
     ("net/transport", "moves the bytes, both ways"),

@@ -1,5 +1,5 @@
 /* pool/ejection.h: which of a pool's servers are ejected for their answers: from what workers count of each server to the
- * finding of health/outlier.h, within what may be out at once. Control thread; workers only count (pool_worker.c). */
+ * finding of health/outlier.h, within what may be out at once. Control thread; workers only count (pool_evidence.c). */
 #pragma once
 
 #include "pool/pool.h"

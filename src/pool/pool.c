@@ -4,10 +4,11 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/count.h"
 #include "base/log.h"
 #include "base/names.h"
 #include "pool/membership.h"
-#include "pool/queue.h"
+#include "pool/pool_worker.h"
 
 #define WARM_STEPS 20
 #define WARM_STEP_MIN_MS 250
@@ -239,6 +240,21 @@ static double servers_shown(void *context)
 static double number_of(void *context)
 {
     return (double)*(const uint64_t *)context;
+}
+
+uint32_t pool_waiting(const struct pool *p)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < p->worker_count; i++)
+        if (p->workers[i]) sum += count_get(&p->workers[i]->queue_length);
+    return sum;
+}
+
+bool pool_serves_newest_first(const struct pool *p, const struct pool_conf *conf, uint64_t now_ns)
+{
+    uint64_t refused_ns = atomic_load_explicit(&p->refused_ns, memory_order_relaxed);
+    return refused_ns && conf->queue.order == POOL_QUEUE_ADAPTIVE &&
+           now_ns < refused_ns + conf->timeouts.queue_ms * NS_PER_MS;
 }
 
 static double waiting(void *pool)

@@ -102,3 +102,7 @@ MUST_CHECK struct membership *pool_foresee(const struct pool *p, const struct se
  * rebuilt and published. To be called at least that often. Control thread. */
 bool pool_warm_up(struct pool *p, uint64_t now_ms);
 struct server *pool_server_by_name(const struct pool *p, const char *name);
+/* How many wait now, of all workers. Control thread. */
+uint32_t pool_waiting(const struct pool *p);
+/* Whether who came last is next. Any thread; now_ns: CLOCK_MONOTONIC. */
+bool pool_serves_newest_first(const struct pool *p, const struct pool_conf *conf, uint64_t now_ns);

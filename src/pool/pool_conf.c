@@ -9,7 +9,7 @@
 #include "health/check_conf.h"
 #include "pool/found_servers.h"
 #include "pool/membership.h"
-#include "pool/sticky.h"
+#include "pool/sticky_conf.h"
 #include "route/rate_conf.h"
 #include "tls/upstream_conf.h"
 

@@ -122,15 +122,7 @@ static inline struct server_worker *server_worker_of(const struct pool_worker *p
     return &s->workers[pw->env->index];
 }
 
-/* Becomes p->workers[env->index]; control thread, before the worker hears of the pool. */
-MUST_CHECK int pool_worker_new(struct pool_worker **out, struct pool *p, const struct pool_worker_env *env,
-                               struct err *err);
 void server_worker_init(struct server_worker *sw, struct server *s, struct pool_worker *pw);
-/* Closes idle connections. No exchange may be left. */
-void pool_worker_free(struct pool_worker *pw);
-/* Takes a new peer set; the reference is taken over. */
-void pool_worker_publish(struct pool_worker *pw, struct peer_set *set);
-
 static inline struct pool_view *pool_view_get(struct pool_worker *pw)
 {
     (void)bug_if(POOL_WORKER, !pw->view->is_current); /* it would be freed with its last user */
@@ -138,6 +130,11 @@ static inline struct pool_view *pool_view_get(struct pool_worker *pw)
     return pw->view;
 }
 void pool_view_put(struct pool_view *view);
+/* Of that set, whose reference it takes, with what is remembered of the view before it. NULL: out of memory, and the reference is
+ * the caller's still. */
+struct pool_view *pool_view_new(const struct pool_worker *pw, struct peer_set *set);
+/* The worker goes on with another, or ends. */
+void pool_view_retire(struct pool_view *view);
 
 enum lease {
     LEASE_OPEN,    /* *stream can be sent to: a reused connection */
@@ -160,54 +157,9 @@ struct pool_target {
     bool is_secure;   /* by TLS */
 };
 
-/* One exchange on one server: counted in flight until pool_unlease(), which comes after the stream's release.
- * target: borrowed for the call; NULL: the server itself, which is the usual case. With a target (egress
- * pools only, and there always: else LEASE_FAILED) the connection goes there from the server's address, and
- * only one to the same target is used again. */
-enum lease pool_lease(struct pool_worker *pw, struct server *s, enum lease_need need,
-                      const struct pool_target *target, struct http_stream **stream, enum end_reason *reason);
-void pool_unlease(struct pool_worker *pw, struct server *s);
-/* For tunnels: counts one in flight and one open connection, false at the cap; and back. */
-MUST_CHECK bool pool_enter(struct pool_worker *pw, struct server *s);
-void pool_leave(struct pool_worker *pw, struct server *s);
-/* The connection of a lease went on as a tunnel: it is counted as open until this is called. */
-void pool_connection_closed(struct pool_worker *pw, struct server *s);
-
-/* What an attempt showed of its server: a part of it has ended, or all of it. */
-enum pool_evidence_kind {
-    POOL_CONNECTED,      /* a connection is open */
-    POOL_ANSWERED,       /* the response's head has come, or what stands for it */
-    POOL_ANSWERED_ERROR, /* likewise, and says that the server failed */
-    POOL_OUTRUN,         /* it has taken so long at least: another's answer was taken instead */
-    POOL_ENDED           /* it failed at the server, for `reason` */
-};
-
-#define POOL_UNTIMED UINT64_MAX
-
-struct pool_evidence {
-    enum pool_evidence_kind kind;
-    enum end_reason reason;
-    uint64_t
-        value; /* nanoseconds since the attempt began, for methods that go by it; POOL_UNTIMED: not for them */
-    uint16_t status;   /* of the answer */
-    bool is_copy;      /* nobody waits for the answer: it is judged by nobody */
-    bool has_answered; /* it had said that its answer is good, and has ended otherwise */
-    bool
-        may_be_stale; /* on a connection that had been used before, which the server may just have closed as idle */
-};
-
-/* The one door for what attempts show: health, and the method's observations, go by it. view: of the attempt, NULL if it
- * has let go of it. How long a server leaves a connection open shows when its stream is reset. */
-void pool_attempt_ended(struct pool_worker *pw, const struct pool_view *view, struct server *s,
-                        const struct pool_evidence *e);
 /* No connection is open, and nobody waits. Any thread. */
 bool pool_worker_is_quiet(const struct pool_worker *pw);
-/* No configuration has its servers any more: idle connections close, so many a turn. */
-void pool_worker_close_unwanted(struct pool_worker *pw);
-/* All idle connections close now. */
-void pool_worker_close_idle(struct pool_worker *pw);
-/* It is the last that the worker hears of the server, or of the pool. */
+/* It is the last that the worker hears of the server. */
 void server_worker_forget(struct server_worker *sw);
-void pool_worker_forget(struct pool_worker *pw);
 /* Whom the operator took out, or no configuration has any more, needs none but for the clients that it still has. */
 bool server_worker_keeps_idle(const struct server_worker *sw);

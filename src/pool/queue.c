@@ -27,13 +27,6 @@ void queue_mark(struct pool_worker *pw, bool is_waiting)
 
 /* order */
 
-bool pool_serves_newest_first(const struct pool *p, const struct pool_conf *conf, uint64_t now_ns)
-{
-    uint64_t refused_ns = atomic_load_explicit(&p->refused_ns, memory_order_relaxed);
-    return refused_ns && conf->queue.order == POOL_QUEUE_ADAPTIVE &&
-           now_ns < refused_ns + conf->timeouts.queue_ms * NS_PER_MS;
-}
-
 bool queue_is_newest_first(const struct pool_worker *pw)
 {
     return pool_serves_newest_first(pw->pool, pw->view->set->roster->conf, pw->env->loop->now_ns);
@@ -213,12 +206,4 @@ void queue_fini(struct pool_worker *pw)
 {
     (void)bug_if(QUEUE, pw->queue_length || pw->displaced_count);
     loop_cancel(&pw->displaced_task);
-}
-
-uint32_t pool_waiting(const struct pool *p)
-{
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < p->worker_count; i++)
-        if (p->workers[i]) sum += count_get(&p->workers[i]->queue_length);
-    return sum;
 }

@@ -39,12 +39,7 @@ static inline struct server *pool_offered(const struct pool_worker *pw)
     return pw->offered;
 }
 
-/* How many wait now, of all workers. Control thread. */
-uint32_t pool_waiting(const struct pool *p);
-/* Whether who came last is next. Any thread; now_ns: CLOCK_MONOTONIC. */
-bool pool_serves_newest_first(const struct pool *p, const struct pool_conf *conf, uint64_t now_ns);
-
-/* For pool_worker.c and slot.c: */
+/* For pool_worker_life.c and slot.c: */
 void queue_init(struct pool_worker *pw);
 /* Nobody may wait any more. */
 void queue_fini(struct pool_worker *pw);

@@ -19,6 +19,6 @@ void slot_pass(struct pool_worker *pw, struct server *s);
 /* Takes up to `wanted` that are free for those who wait here. */
 void slot_look(struct pool_worker *pw, uint32_t wanted);
 
-/* For pool_worker.c. */
+/* For pool_worker_life.c. */
 void slot_init(struct pool_worker *pw);
 void slot_fini(struct pool_worker *pw);

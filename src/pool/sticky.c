@@ -7,6 +7,7 @@
 
 #include "base/bug.h"
 #include "pool/pool.h"
+#include "pool/sticky_conf.h"
 
 #define VALUE_BYTES 16
 #define VALUE_DIGITS (2 * VALUE_BYTES)

@@ -1,9 +1,9 @@
-/* Rows of `sticky:`. */
+#include "pool/sticky_conf.h"
+
 #include <ctype.h>
 #include <string.h>
 
 #include "conf/decode.h"
-#include "pool/sticky.h"
 
 /* RFC 9110 5.6.2; RFC 6265 4.1.1 has cookies named by tokens. */
 static bool is_token(const char *text)

@@ -1,6 +1,7 @@
 /* An upstream that speaks HTTP/1: one stream at a time. */
 #include "base/bug.h"
 #include "http/h1_client.h"
+#include "pool/pool_lease.h"
 #include "pool/upstream_kind.h"
 #include "pool/upstream_tls.h"
 

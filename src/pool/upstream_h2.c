@@ -1,5 +1,6 @@
 /* An upstream that speaks HTTP/2: as many streams at a time as both sides allow. */
 #include "http/h2_client.h"
+#include "pool/pool_lease.h"
 #include "pool/upstream_kind.h"
 
 /* What a server may send that says nothing: more than any does by itself, however it measures its lines. */

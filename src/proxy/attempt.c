@@ -2,6 +2,8 @@
 
 #include "base/bug.h"
 #include "base/log.h"
+#include "pool/pool_evidence.h"
+#include "pool/pool_lease.h"
 
 struct flight_attempt *attempt_kept(const struct attempt *a)
 {

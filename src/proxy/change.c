@@ -10,6 +10,7 @@
 #include "conf/decode.h"
 #include "net/socket_set.h"
 #include "pool/found_servers.h"
+#include "pool/pool_worker_life.h"
 #include "proxy/listener.h"
 #include "proxy/proxy_conf.h"
 #include "proxy/route_set.h"

@@ -4,6 +4,7 @@
 #include "base/secret_same.h"
 #include "pool/pool_worker.h"
 #include "pool/sticky.h"
+#include "pool/sticky_conf.h"
 #include "proxy/cors.h"
 #include "proxy/denials.h"
 #include "proxy/forward.h"

@@ -3,6 +3,7 @@
 #include "base/bug.h"
 #include "base/count.h"
 #include "http/websocket.h"
+#include "pool/pool_lease.h"
 #include "proxy/exchange_steps.h"
 #include "proxy/headers.h"
 #include "proxy/route_set.h"

@@ -14,6 +14,7 @@
 #include "base/signal_stack.h"
 #include "files/file_readers.h"
 #include "net/socket_set.h"
+#include "pool/pool_worker_life.h"
 #include "proxy/accept.h"
 #include "proxy/descriptors.h"
 #include "proxy/exchange.h"

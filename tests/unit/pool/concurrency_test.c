@@ -8,6 +8,8 @@
 
 #include "base/rng.h"
 #include "crew.h"
+#include "pool/pool_evidence.h"
+#include "pool/pool_lease.h"
 #include "pool/pool_worker.h"
 
 static const struct concurrency_conf conf = {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "pool/ejection.h"
+#include "pool/pool_worker_life.h"
 
 #define MAILS 1024
 

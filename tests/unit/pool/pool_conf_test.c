@@ -12,6 +12,7 @@
 #include "balance/balance.h"
 #include "conf/decoded.h"
 #include "pool/sticky.h"
+#include "pool/sticky_conf.h"
 
 struct config {
     struct conf_items pools;

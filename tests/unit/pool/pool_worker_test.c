@@ -8,7 +8,10 @@
 
 #include "crew.h"
 #include "net/loopback.h"
+#include "pool/pool_evidence.h"
+#include "pool/pool_lease.h"
 #include "pool/sticky.h"
+#include "pool/sticky_conf.h"
 #include "pool/upstream.h"
 
 #define WAIT_TURNS 1000

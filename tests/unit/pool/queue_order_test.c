@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "crew.h"
+#include "pool/pool_lease.h"
 
 #define QUEUE_MS 1000
 

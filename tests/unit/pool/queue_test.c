@@ -4,6 +4,8 @@
 
 #include "crew.h"
 
+#include "pool/pool_lease.h"
+
 struct waiter {
     struct pool_waiter w;
     struct crew *crew;

@@ -5,6 +5,7 @@
 
 #include "conf/decoded.h"
 #include "crew.h"
+#include "pool/sticky_conf.h"
 
 #define OLD_SECRET "0123456789abcdef"
 #define NEW_SECRET "another secret, of more bytes than a block of SHA-256 has: they are hashed first"

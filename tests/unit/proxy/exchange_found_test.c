@@ -16,6 +16,7 @@
 #include "discovery/source.h"
 #include "pool/found_servers.h"
 #include "pool/sticky.h"
+#include "pool/sticky_conf.h"
 #include "proxy/change.h"
 #include "proxy/proxy_conf.h"
 #include "route/rate_conf.h"

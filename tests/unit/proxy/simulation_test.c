@@ -16,6 +16,8 @@
 #include "balance/peers.h"
 #include "pool/crew.h"
 #include "pool/ejection.h"
+#include "pool/pool_evidence.h"
+#include "pool/pool_lease.h"
 #include "proxy/hedge.h"
 #include "proxy/retry.h"
 
