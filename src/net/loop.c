@@ -202,8 +202,8 @@ void loop_turn(struct loop *l, int max_wait_ms)
     if (is_timers_turn(l, count)) timer_wheel_advance(&l->timers, l->now_ns / NS_PER_MS, TIMERS_A_TURN);
     run_tasks(&l->tasks);
     empty_graveyard(l);
-    run_tasks(&l->last_tasks);
     settle_blocks(l);
+    run_tasks(&l->last_tasks); /* of which some look at what there is: nothing changes behind them */
     if (l->trace) note_turn(l, count);
 }
 

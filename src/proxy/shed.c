@@ -178,17 +178,26 @@ static void end_those(struct worker *w, const struct level *level, uint64_t most
     }
 }
 
+/* Before anybody is refused. Whoever is of no use is kept waiting then (http/h2_turn.c), so that nothing of what those hold comes back by
+ * itself, not even when their clients have gone: where nobody holds much, they end with the second look. */
+static const struct level *level_of_soon(const struct worker *w, const struct most *most, uint64_t *rank_most)
+{
+    bool is_any = !most->soon && w->shed.is_in_vain;
+    *rank_most = is_any ? most->of[0] : most->soon;
+    if (!*rank_most || is_room_again(&w->loop.blocks, &soon)) return NULL;
+    return is_any ? &levels[0] : &soon;
+}
+
 /* NULL: nobody has to end, or nobody is there who could. */
 static const struct level *level_of(const struct worker *w, const struct most *most, uint64_t *rank_most)
 {
-    for (size_t i = 0; i < LEVELS && w->shed.is_refused; i++) {
+    if (!w->shed.is_refused) return level_of_soon(w, most, rank_most);
+    for (size_t i = 0; i < LEVELS; i++) {
         if (!most->of[i] || is_room_again(&w->loop.blocks, &levels[i])) continue;
         *rank_most = most->of[i];
         return &levels[i];
     }
-    if (w->shed.is_refused || !most->soon || is_room_again(&w->loop.blocks, &soon)) return NULL;
-    *rank_most = most->soon;
-    return &soon;
+    return NULL;
 }
 
 static void run(struct loop_task *t)
@@ -198,7 +207,10 @@ static void run(struct loop_task *t)
     uint64_t rank_most;
     const struct level *level = level_of(w, &most, &rank_most);
     if (!level) {
-        if (!w->shed.is_refused) w->shed.soon_again_ms = loop_now_ms(&w->loop) + SOON_EVERY_MS;
+        if (!w->shed.is_refused) {
+            w->shed.soon_again_ms = loop_now_ms(&w->loop) + SOON_EVERY_MS;
+            w->shed.is_in_vain = block_pool_is_filling(&w->loop.blocks);
+        }
         w->shed.is_refused = false;
         return;
     }

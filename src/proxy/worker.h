@@ -84,6 +84,7 @@ struct shed {
     struct loop_task task;
     uint64_t again_ms, soon_again_ms; /* not before: asked by who was refused, and before anybody is */
     bool is_refused;                  /* somebody was, since it was last worked off */
+    bool is_in_vain;                  /* nobody was, and the last look found nobody who holds much */
 };
 
 /* What its udp listeners share (proxy/udp_worker.h). */

@@ -291,6 +291,31 @@ static void those_end_first_by_whom_least_is_lost(void **state)
     scene_close(&s);
 }
 
+/* Nobody is refused, and nobody comes: who is kept out would be here for ever, though its client has gone. */
+static void who_is_kept_out_does_not_stay_for_ever(void **state)
+{
+    (void)state;
+    struct scene s;
+    open_scene(&s);
+    uint64_t limit = s.proxy->budget.limit;
+    int flooding = nearly_flooding_connect(&s), kept = kept_connect(&s);
+    static const char ping[17] = { 0, 0, 8, 6 };
+    fill(&s, 85);
+    assert_int_equal(send(flooding, ping, sizeof(ping), MSG_NOSIGNAL), sizeof(ping));
+    pass_time(&s, 100);
+    assert_true(is_open(&s, flooding));
+    close(flooding);
+    uint64_t closed = s.worker->connections_closed;
+    for (int i = 0; i < 20; i++) pass_time(&s, 100);
+    assert_int_equal(s.worker->connections_closed, closed + 1);
+    assert_true(is_open(&s, kept));
+    empty(&s);
+    s.proxy->budget.limit = limit;
+    close(kept);
+    turns(&s, 8);
+    scene_close(&s);
+}
+
 /* As much of an answer as the client's kernel takes, and more. */
 static int stalled_connect(struct scene *s, int *server)
 {
@@ -437,6 +462,7 @@ int main(void)
         cmocka_unit_test(who_is_of_no_use_begins_nothing_until_there_is_room_again),
         cmocka_unit_test(those_end_first_by_whom_least_is_lost),
         cmocka_unit_test(who_has_waited_the_longest_ends_first),
+        cmocka_unit_test(who_is_kept_out_does_not_stay_for_ever),
         cmocka_unit_test(who_takes_nothing_of_an_answer_ends),
         cmocka_unit_test(nobody_is_closed_beyond_what_is_needed),
         cmocka_unit_test(idle_ones_end_over_several_turns),
