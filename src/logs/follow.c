@@ -239,6 +239,11 @@ int follow_open(struct follow **out, struct loop *loop, const char *pattern,
     return 0;
 }
 
+static void bury(struct loop_grave *g)
+{
+    free(container_of(g, struct follow, grave));
+}
+
 void follow_close(struct follow *f)
 {
     if (!f) return;
@@ -254,7 +259,7 @@ void follow_close(struct follow *f)
     free(f->directory);
     free(f->names);
     free(f->memory);
-    free(f);
+    loop_bury(f->loop, &f->grave, bury);
 }
 
 void follow_read_again(struct follow *f)

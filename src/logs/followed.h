@@ -60,6 +60,7 @@ struct follow {
     void *context;
     struct follow_options options;
     struct loop_fd inotify;
+    struct loop_grave grave; /* what came for it may be told in this turn still */
     struct timer soon, look; /* what was heard is worked off a moment later, all at once */
     struct loop_task work;   /* once a turn */
     bool is_look_due, is_first_look, has_places;

@@ -140,7 +140,7 @@ static void end(struct http_conn *c, const struct level *level)
         http_conn_drain(c); /* as after its keep-alive time */
     } else {
         if (level->has == is_stuck) { /* else its exchange tells of it */
-            c->end = END_NO_MEMORY;
+            if (c->transport.is_open) c->end = END_NO_MEMORY;
             c->transport.fault_words = level->words;
         }
         http_conn_kill(c, END_NO_MEMORY);

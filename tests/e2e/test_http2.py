@@ -560,6 +560,26 @@ def test_whoever_holds_still_while_memory_is_short_keeps_nobody_out(scene, kind)
         eventually(is_served, "somebody new is served beside them")
 
 
+def test_handshakes_that_stand_still_keep_nobody_out(scene, tmp_path):
+    """Hundreds of clients of TLS whose first message stops in the middle."""
+    way = Way(scene, tmp_path, True)
+    weir = way.proxy(scene.server([broken.serve(lambda request: message.response())]), limits={"memory": "4MiB"})
+    hello = bytes.fromhex("1603010200010001fc0303") + bytes(40)
+    for _ in range(400):
+        hostile = socket.create_connection(weir.address)
+        scene.clients.append(hostile)
+        with contextlib.suppress(OSError):  # it is not let in
+            hostile.sendall(hello)
+    eventually(lambda: weir.metric("weir_connections_refused_total", reason="no_memory") >= 1, "somebody who is refused")
+
+    def is_served():
+        with contextlib.suppress(OSError):
+            return way.client().ask().status == 200
+        return False
+
+    eventually(is_served, "somebody new is served beside them")
+
+
 # tools of others
 
 

@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -993,6 +995,37 @@ static int tear_down(void **state)
     return 0;
 }
 
+struct ender {
+    struct loop_fd io;
+    struct world *w;
+};
+
+static void on_end(struct loop_fd *f, uint32_t events_of_it)
+{
+    struct ender *e = container_of(f, struct ender, io);
+    (void)events_of_it;
+    follow_close(e->w->reader.follow);
+    e->w->reader.follow = NULL;
+}
+
+/* As a source that goes while its log is written: the system has told of both in one. */
+static void what_ends_in_a_turn_that_has_news_of_it_is_not_told(void **state)
+{
+    struct world *w = *state;
+    struct ender e = { .io = { .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .on_ready = on_end }, .w = w };
+    uint64_t one = 1;
+    start(w, "access.log");
+    write_records(w, 1);
+    steps(w, 100);
+    assert_int_equal(loop_fd_register(&w->reader.loop, &e.io, EPOLLIN), 0);
+    assert_int_equal(write(e.io.fd, &one, sizeof(one)), sizeof(one)); /* first */
+    write_records(w, 1);
+    step(w);
+    assert_null(w->reader.follow);
+    assert_int_equal(w->reader.received, 1);
+    loop_fd_close(&w->reader.loop, &e.io);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define TEST_IN_MEMORY(name) cmocka_unit_test_setup_teardown(name, set_up_in_memory, tear_down)
 
@@ -1036,6 +1069,7 @@ int main(void)
         TEST(a_restart_at_every_byte_loses_and_doubles_nothing),
         TEST(a_file_that_took_over_an_inode_is_read_from_its_beginning),
         TEST(a_writer_that_rotates_at_full_speed_loses_and_doubles_nothing),
+        TEST(what_ends_in_a_turn_that_has_news_of_it_is_not_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
