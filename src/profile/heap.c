@@ -19,7 +19,7 @@
 #define FRAME_MAX (1u << 20) /* between two frames of one stack */
 
 /* One stack that took memory. */
-struct site {
+struct heap_site {
     uint64_t hash;
     uint64_t allocs, alloc_bytes, frees, free_bytes;
     uint32_t depth;
@@ -41,9 +41,9 @@ static __thread bool is_inside;
 
 uint8_t heap_marks[HEAP_MARKS];
 static pthread_mutex_t lock =
-    PTHREAD_MUTEX_INITIALIZER;          /* of all that follows; and marks change under it alone */
-static uint16_t site_slots[SITE_SLOTS]; /* open hash: place + 1 */
-static struct site sites[SITES_MAX];    /* one behind the other: pages that are not reached cost nothing */
+    PTHREAD_MUTEX_INITIALIZER;            /* of all that follows; and marks change under it alone */
+static uint16_t site_slots[SITE_SLOTS];   /* open hash: place + 1 */
+static struct heap_site sites[SITES_MAX]; /* one behind the other: pages that are not reached cost nothing */
 static uint32_t site_count;
 static struct live lives[LIVE_MAX];
 static uint32_t live_count;
@@ -90,12 +90,12 @@ static uint32_t site_of(const uint64_t *pcs, uint32_t depth)
     uint64_t hash = XXH3_64bits(pcs, depth * sizeof(*pcs)) | 1;
     uint32_t at = (uint32_t)(hash >> 32) % SITE_SLOTS;
     for (; site_slots[at]; at = (at + 1) % SITE_SLOTS) {
-        const struct site *s = &sites[site_slots[at] - 1];
+        const struct heap_site *s = &sites[site_slots[at] - 1];
         if (s->hash == hash && s->depth == depth && memcmp(s->pcs, pcs, depth * sizeof(*pcs)) == 0)
             return site_slots[at] - 1u;
     }
     if (site_count == SITES_MAX) return SITES_MAX;
-    struct site *s = &sites[site_count];
+    struct heap_site *s = &sites[site_count];
     s->hash = hash;
     s->depth = depth;
     memcpy(s->pcs, pcs, depth * sizeof(*pcs));
@@ -169,13 +169,13 @@ static double weight(double bytes, double count)
     return count > 0 ? 1 / (1 - exp(-bytes / count / HEAP_PERIOD_BYTES)) : 0;
 }
 
-static uint64_t in_use(const struct site *s)
+static uint64_t in_use(const struct heap_site *s)
 {
     double count = (double)(s->allocs - s->frees), bytes = (double)(s->alloc_bytes - s->free_bytes);
     return (uint64_t)(bytes * weight(bytes, count));
 }
 
-static uint32_t find_stack(struct profile *p, struct symbolizer *names, const struct site *s,
+static uint32_t find_stack(struct profile *p, struct symbolizer *names, const struct heap_site *s,
                            uint32_t stack[DEPTH_MAX])
 {
     uint32_t depth = 0;
@@ -184,7 +184,7 @@ static uint32_t find_stack(struct profile *p, struct symbolizer *names, const st
     return depth;
 }
 
-static void add_site(struct profile *p, struct symbolizer *names, const struct site *s)
+static void add_site(struct profile *p, struct symbolizer *names, const struct heap_site *s)
 {
     uint32_t stack[DEPTH_MAX];
     uint32_t depth = find_stack(p, names, s, stack);
@@ -195,10 +195,10 @@ static void add_site(struct profile *p, struct symbolizer *names, const struct s
     profile_add(p, stack, depth, NULL, 0, values);
 }
 
-static struct site *copy_sites(uint32_t *count, uint64_t *lost_out)
+static struct heap_site *copy_sites(uint32_t *count, uint64_t *lost_out)
 {
     is_inside = true; /* it is not to find itself */
-    struct site *copy = malloc(sizeof(sites));
+    struct heap_site *copy = malloc(sizeof(sites));
     if (!copy) {
         is_inside = false;
         return NULL;
@@ -217,7 +217,7 @@ struct naming {
     struct modules *modules;
     struct symbolizer *names;
     struct profile *profile;
-    struct site *sites;
+    struct heap_site *sites;
     uint32_t count;
 };
 

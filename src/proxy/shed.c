@@ -20,7 +20,7 @@
 #define SHARE 4u
 
 /* What a connection holds; and its requests: since when, in loop milliseconds, nothing is taken of any answer, if that is so. */
-struct look {
+struct shed_look {
     uint64_t held, stalled_since_ms;
     bool is_stalled, is_going_on;
 };
@@ -28,7 +28,7 @@ struct look {
 static void look_at_response(void *context, struct http_stream *s)
 {
     const struct exchange *x = s->owner;
-    struct look *l = context;
+    struct shed_look *l = context;
     uint64_t since = exchange_stalled_since_ms(x);
     if (x->attempt.stream)
         l->held += x->attempt.stream->held; /* a response that cannot go on waits where it comes from */
@@ -36,41 +36,41 @@ static void look_at_response(void *context, struct http_stream *s)
     if (since > l->stalled_since_ms) l->stalled_since_ms = since;
 }
 
-static struct look look_at(struct http_conn *c)
+static struct shed_look look_at(struct http_conn *c)
 {
-    struct look l = { .held = c->ops->held ? c->ops->held(c) : 0 };
+    struct shed_look l = { .held = c->ops->held ? c->ops->held(c) : 0 };
     c->ops->each_stream(c, look_at_response, &l);
     l.is_stalled = l.stalled_since_ms && !l.is_going_on;
     return l;
 }
 
-static bool is_of_no_use(const struct http_conn *c, const struct look *l)
+static bool is_of_no_use(const struct http_conn *c, const struct shed_look *l)
 {
     (void)l;
     return c->ops->is_of_no_use && c->ops->is_of_no_use(c);
 }
 
 /* It opens, or has begun to ask or been about to for the first time, and does not go on. */
-static bool is_stuck(const struct http_conn *c, const struct look *l)
+static bool is_stuck(const struct http_conn *c, const struct shed_look *l)
 {
     (void)l;
     enum http_conn_use use = c->ops->use(c);
     return use == HTTP_CONN_BEGINNING || (use == HTTP_CONN_IDLE && !c->client.requests);
 }
 
-static bool is_idle(const struct http_conn *c, const struct look *l)
+static bool is_idle(const struct http_conn *c, const struct shed_look *l)
 {
     (void)l;
     return c->ops->use(c) == HTTP_CONN_IDLE && c->client.requests;
 }
 
-static bool is_stalled(const struct http_conn *c, const struct look *l)
+static bool is_stalled(const struct http_conn *c, const struct shed_look *l)
 {
     (void)c;
     return l->is_stalled;
 }
 
-static bool is_anyone(const struct http_conn *c, const struct look *l)
+static bool is_anyone(const struct http_conn *c, const struct shed_look *l)
 {
     (void)c, (void)l;
     return true;
@@ -78,8 +78,8 @@ static bool is_anyone(const struct http_conn *c, const struct look *l)
 
 /* Who ends, those first of which least is lost: of each only as far as those before were not enough. Of one kind those that hold
  * the most; or that have waited the longest, where there is a time that they have to have. */
-static const struct level {
-    bool (*has)(const struct http_conn *c, const struct look *l);
+static const struct shed_level {
+    bool (*has)(const struct http_conn *c, const struct shed_look *l);
     uint64_t held_min, waited_min_ms;
     const char *words;
 } levels[] = {
@@ -92,10 +92,11 @@ static const struct level {
 };
 #define LEVELS (sizeof(levels) / sizeof(*levels))
 /* Before anybody is refused. */
-static const struct level soon = { is_of_no_use, HELD_MIN, 0, "it held the most while memory was short" };
+static const struct shed_level soon = { is_of_no_use, HELD_MIN, 0,
+                                        "it held the most while memory was short" };
 
 /* How much of what the level goes by it has; 0: it is not one of them. */
-static uint64_t rank(const struct level *level, const struct http_conn *c, const struct look *l)
+static uint64_t rank(const struct shed_level *level, const struct http_conn *c, const struct shed_look *l)
 {
     if (l->held < level->held_min || !level->has(c, l)) return 0;
     if (!level->waited_min_ms) return l->held + 1;
@@ -109,7 +110,8 @@ struct most {
     uint64_t of[LEVELS], soon;
 };
 
-static void note(const struct level *level, const struct http_conn *c, const struct look *l, uint64_t *most)
+static void note(const struct shed_level *level, const struct http_conn *c, const struct shed_look *l,
+                 uint64_t *most)
 {
     uint64_t now = rank(level, c, l);
     if (now > *most) *most = now;
@@ -122,7 +124,7 @@ static struct most find_most(const struct worker *w)
         const struct listener_worker *lw = container_of(l, struct listener_worker, link);
         for (const struct list *at = lw->connections.next; at != &lw->connections; at = at->next) {
             struct http_conn *c = http_conn_at(at);
-            struct look seen = look_at(c);
+            struct shed_look seen = look_at(c);
             note(&soon, c, &seen, &most.soon);
             for (size_t i = 0; i < LEVELS; i++) note(&levels[i], c, &seen, &most.of[i]);
         }
@@ -130,7 +132,7 @@ static struct most find_most(const struct worker *w)
     return most;
 }
 
-static void end(struct http_conn *c, const struct level *level)
+static void end(struct http_conn *c, const struct shed_level *level)
 {
     if (c->client.version == HTTP_VERSION_2) {
         c->end = END_HTTP2_MEMORY;
@@ -149,7 +151,7 @@ static void end(struct http_conn *c, const struct level *level)
 
 /* Once begun, until there is room for those who come in the meantime; of those that are of no use, for what the rest of them has
  * asked for already, too. */
-static bool is_room_again(const struct block_pool *pool, const struct level *level)
+static bool is_room_again(const struct block_pool *pool, const struct shed_level *level)
 {
     uint64_t used = atomic_load_explicit(&pool->budget->used, memory_order_relaxed),
              limit = pool->budget->limit;
@@ -157,7 +159,7 @@ static bool is_room_again(const struct block_pool *pool, const struct level *lev
 }
 
 /* Those that come to no less than half of `most`. */
-static void end_those(struct worker *w, const struct level *level, uint64_t most)
+static void end_those(struct worker *w, const struct shed_level *level, uint64_t most)
 {
     uint64_t left = w->loop.blocks.budget->limit / SHARE;
     uint32_t closes = ROUND_CLOSES;
@@ -166,7 +168,7 @@ static void end_those(struct worker *w, const struct level *level, uint64_t most
         struct list *next;
         for (struct list *at = lw->connections.next; at != &lw->connections && left && closes; at = next) {
             struct http_conn *c = http_conn_at(at);
-            struct look seen = look_at(c);
+            struct shed_look seen = look_at(c);
             next = at->next;
             if (2 * rank(level, c, &seen) < most) continue;
             left -= seen.held < left ? seen.held : left;
@@ -180,7 +182,8 @@ static void end_those(struct worker *w, const struct level *level, uint64_t most
 
 /* Before anybody is refused. Whoever is of no use is kept waiting then (http/h2_turn.c), so that nothing of what those hold comes back by
  * itself, not even when their clients have gone: where nobody holds much, they end with the second look. */
-static const struct level *level_of_soon(const struct worker *w, const struct most *most, uint64_t *rank_most)
+static const struct shed_level *level_of_soon(const struct worker *w, const struct most *most,
+                                              uint64_t *rank_most)
 {
     bool is_any = !most->soon && w->shed.is_in_vain;
     *rank_most = is_any ? most->of[0] : most->soon;
@@ -189,7 +192,7 @@ static const struct level *level_of_soon(const struct worker *w, const struct mo
 }
 
 /* NULL: nobody has to end, or nobody is there who could. */
-static const struct level *level_of(const struct worker *w, const struct most *most, uint64_t *rank_most)
+static const struct shed_level *level_of(const struct worker *w, const struct most *most, uint64_t *rank_most)
 {
     if (!w->shed.is_refused) return level_of_soon(w, most, rank_most);
     for (size_t i = 0; i < LEVELS; i++) {
@@ -205,7 +208,7 @@ static void run(struct loop_task *t)
     struct worker *w = container_of(t, struct worker, shed.task);
     struct most most = find_most(w);
     uint64_t rank_most;
-    const struct level *level = level_of(w, &most, &rank_most);
+    const struct shed_level *level = level_of(w, &most, &rank_most);
     if (!level) {
         if (!w->shed.is_refused) {
             w->shed.soon_again_ms = loop_now_ms(&w->loop) + SOON_EVERY_MS;

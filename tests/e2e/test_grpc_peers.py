@@ -153,7 +153,7 @@ def test_a_deadline_ends_a_call_on_both_ends(site):
     error = fails(site.one("Wait"), b"", timeout=1)
     assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     assert site.peer.cancelled.wait(LIMIT_S)
-    assert 0 < site.peer.asked[0][2] <= 1
+    assert 0 < site.peer.asked[0][2] < 2  # gRPC rounds up
 
 
 def test_a_cancelled_call_is_cancelled_at_the_server(site):
