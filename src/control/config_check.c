@@ -32,10 +32,31 @@ static const char *name_or(const char *name)
 /* Something of weir's that listens. */
 struct bound {
     const struct address *address;
-    const struct conf_node *node; /* whose `bind` it is */
+    const struct conf_node *node; /* whose `bind` it is, or */
+    const char *key;              /* what else it is called there; NULL: `bind` */
     bool is_udp;                  /* where it listens for TCP is no matter */
     char name[96];
 };
+
+static uint32_t source_count(const struct checking *k)
+{
+    return k->c->logs ? k->c->logs->sources.count : 0;
+}
+
+/* Logs that come as datagrams. */
+static uint32_t collect_syslogs(const struct checking *k, struct bound *bounds)
+{
+    const struct source_conf *sources = k->c->logs ? k->c->logs->sources.data : NULL;
+    const struct conf_node *at = conf_node_nth(conf_node_get(conf_node_get(k->root, "logs"), "sources"), 0);
+    uint32_t count = 0;
+    for (uint32_t i = 0; at && i < source_count(k); i++, at = at->next) {
+        if (!sources[i].syslog.len) continue;
+        bounds[count] =
+            (struct bound){ .address = &sources[i].syslog, .node = at, .key = "syslog", .is_udp = true };
+        snprintf(bounds[count++].name, sizeof(bounds->name), "log source \"%s\"", name_or(sources[i].name));
+    }
+    return count;
+}
 
 static uint32_t collect_bounds(const struct checking *k, struct bound *bounds)
 {
@@ -54,7 +75,7 @@ static uint32_t collect_bounds(const struct checking *k, struct bound *bounds)
                                         .node = conf_node_get(k->root, "admin") };
         snprintf(bounds[count++].name, sizeof(bounds->name), "the admin API");
     }
-    return count;
+    return count + collect_syslogs(k, bounds + count);
 }
 
 static bool is_any(const struct address *a)
@@ -81,24 +102,31 @@ static bool collide(const struct address *a, const struct address *b)
     return memcmp(&one, &other, sizeof(one)) == 0 || takes(a, b) || takes(b, a);
 }
 
+static void tell_collision(const struct checking *k, const struct bound *one, const struct bound *other)
+{
+    char text[ADDRESS_TEXT_MAX], other_text[ADDRESS_TEXT_MAX], line[CONF_PLACE_TEXT_MAX];
+    const char *key = one->key ? one->key : "bind";
+    const struct conf_place place = conf_decode_place(other->node);
+    address_print(one->address, text);
+    address_print(other->address, other_text);
+    conf_place_print(k->d->tree, place, conf_decode_place(one->node), line);
+    if (strcmp(text, other_text) == 0)
+        conf_decode_fault(k->d, one->node, key, "give each its own address",
+                          "%s listens on %s, where %s does already (%s)", one->name, text, other->name, line);
+    else
+        conf_decode_fault(k->d, one->node, key, "give each its own port, or every one its host",
+                          "%s listens on %s, and %s on %s (%s): one takes what is meant for the other",
+                          one->name, text, other->name, other_text, line);
+}
+
 static void check_bounds(const struct checking *k, const struct bound *bounds, uint32_t count)
 {
-    char text[ADDRESS_TEXT_MAX], other[ADDRESS_TEXT_MAX];
     for (uint32_t i = 0; i < count; i++) {
         for (uint32_t j = 0; j < i; j++) {
-            if (bounds[i].is_udp != bounds[j].is_udp) continue;
+            bool is_path = bounds[i].address->sa.any.sa_family == AF_UNIX; /* one file, whatever is spoken */
+            if (!is_path && bounds[i].is_udp != bounds[j].is_udp) continue;
             if (!collide(bounds[i].address, bounds[j].address)) continue;
-            address_print(bounds[i].address, text);
-            address_print(bounds[j].address, other);
-            if (strcmp(text, other) == 0)
-                conf_decode_fault(k->d, bounds[i].node, "bind", "give each its own address",
-                                  "%s listens on %s, where %s does already", bounds[i].name, text,
-                                  bounds[j].name);
-            else
-                conf_decode_fault(k->d, bounds[i].node, "bind",
-                                  "give each its own port, or every one its host",
-                                  "%s listens on %s, and %s on %s: one takes what is meant for the other",
-                                  bounds[i].name, text, bounds[j].name, other);
+            tell_collision(k, &bounds[i], &bounds[j]);
             break;
         }
     }
@@ -142,7 +170,7 @@ static void check_servers(const struct checking *k, const struct bound *bounds, 
 
 static void check_addresses(const struct checking *k)
 {
-    struct bound *bounds = calloc(k->c->proxy.listeners.count + 1, sizeof(*bounds));
+    struct bound *bounds = calloc(k->c->proxy.listeners.count + source_count(k) + 1, sizeof(*bounds));
     if (!bounds) {
         conf_decode_set_short(k->d);
         return;

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-#include "conf/decode.h"
+#include "conf/decoding.h"
+#include "conf/tree.h"
 #include "logs/log_format.h"
 #include "logs/rule.h"
 
@@ -191,6 +192,31 @@ const struct conf_type rule_conf_type = { .name = "log rule",
 
 /* all */
 
+/* What a rule is called is all that its hits, its denials and its next configuration know it by: of two that are called alike
+ * the one would act in the place of the other. */
+static void refuse_same_rules(struct conf_decode *d, const struct conf_node *list,
+                              const struct conf_items *items)
+{
+    const struct rule_conf *rules = items->data;
+    const struct conf_node *nodes[LOG_RULES_MAX];
+    const struct conf_node *at = list ? list->first_child : NULL;
+    char place[CONF_PLACE_TEXT_MAX];
+    for (uint32_t i = 0; at && i < items->count && i < LOG_RULES_MAX; i++, at = at->next) {
+        const char *name = rule_conf_name(&rules[i]);
+        struct slice shown = conf_clip(slice_of(name ? name : ""));
+        nodes[i] = at;
+        for (uint32_t j = 0; name && j < i; j++) {
+            const char *other = rule_conf_name(&rules[j]);
+            if (!other || strcmp(name, other) != 0) continue;
+            conf_decode_fault(d, at, rules[i].name ? "name" : "when",
+                              rules[i].name ? "rename one of them" : "give one of them a `name:` of its own",
+                              "another log rule is called \"%.*s\" too, at %s", SLICE_ARGS(shown),
+                              conf_place_print(d->tree, nodes[j]->place, at->place, place));
+            break;
+        }
+    }
+}
+
 static void check_logs(struct conf_decode *d, const struct conf_node *node, void *object)
 {
     const struct logs_conf *c = object;
@@ -201,6 +227,7 @@ static void check_logs(struct conf_decode *d, const struct conf_node *node, void
         if (rules[i].source && !source_conf_find(c, rules[i].source))
             conf_decode_fault(d, rule_node, "source", "name one of `sources`", "there is no source \"%s\"",
                               rules[i].source);
+    refuse_same_rules(d, list, &c->rules);
 }
 
 static const struct conf_field logs_fields[] = {

@@ -62,6 +62,8 @@ def servers(value):
     return GOOD.replace('["127.0.0.1:18080"]', value)
 
 
+LOG_RULES = "logs:\n  sources: {a: /var/log/a.log, b: /var/log/b.log}\n  rules:\n"
+
 CASES = {
     "unknown key": (pool("«balanse: random"), r'"balanse".*"balance"'),
     "unknown key in a server": (servers('[{address: "127.0.0.1:18080", «wieght: 3}]'), r'"wieght" in server.*"weight"'),
@@ -124,6 +126,23 @@ CASES = {
     "merge key": (pool("«<<: {balance: random}"), r"[Mm]erge"),
     "two documents": (GOOD + "«---\nlisteners: {}\n", r"document"),
     "variable in a log format": (GOOD + "access_log: {path: x, format: «'$statsu'}\n", r"\$statsu.*\$status"),
+    "two log rules of one condition": (GOOD + LOG_RULES + "    - {when: 'rate(status==401) by client > 3/m', source: a, dry: false}\n"
+                                       "    - {«when: 'rate(status==401) by client > 3/m', source: b}\n",
+                                       r'"rate\(status==401\) by client > 3/m" too, at line 11; give one of them a `name:`'),
+    "two log rules of one name": (GOOD + LOG_RULES + "    - {name: x, when: 'rate(status==401) by client > 3/m'}\n"
+                                  "    - {«name: x, when: 'rate(status==403) by client > 3/m'}\n",
+                                  r'another log rule is called "x" too, at line 11; rename'),
+    "a log rule that is called as another's condition": (
+        GOOD + LOG_RULES + "    - {when: 'rate(status==401) by client > 3/m'}\n"
+        "    - {«name: 'rate(status==401) by client > 3/m', when: 'rate(status==403) by client > 3/m'}\n", r"called.*at line 11; rename"),
+    "one address for two logs": (GOOD + "logs:\n  sources:\n    a: {syslog: '127.0.0.1:5514'}\n    b: {«syslog: '127.0.0.1:5514'}\n",
+                                 r'log source "b" listens on 127\.0\.0\.1:5514, where log source "a" does already \(line 10\)'),
+    "one path for two logs": (GOOD + "logs:\n  sources:\n    a: {syslog: 'unix:/tmp/log'}\n    b: {«syslog: 'unix:/tmp/log'}\n",
+                              r'where log source "a" does already \(line 10\); give each its own address'),
+    "a log at every address and at one": (GOOD + "logs:\n  sources:\n    a: {syslog: ':5514'}\n    b: {«syslog: '127.0.0.1:5514'}\n",
+                                          r'log source "a" on .*:5514 \(line 10\): one takes'),
+    "a log where datagrams are balanced": (GOOD.replace("    pool: web\n", "    pool: web\n    protocol: udp\n")
+                                           + "logs:\n  sources:\n    a: {«syslog: '127.0.0.1:18999'}\n", r'where listener "web" does already \(line 2\)'),
     "name of a log format": (GOOD + "access_log: {path: x, format: «combine}\n", r'"combine".*"combined"'),
     "a name without a port": (servers('[«"app.internal"]'), r'"app\.internal" has no port'),
     "a name for whom checks ask": (servers('[{address: "10.0.0.1:80", health_address: «"app.internal:8080"}]'),
