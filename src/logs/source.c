@@ -198,7 +198,11 @@ static int start_input(struct source *s, struct err *err)
         if (fd >= 0) source_input_unbind(address, fd);
         return -1;
     }
-    if (source_input_open(&s->input, s->loop, address, fd, s->input_intake, err) < 0) return -1;
+    if (source_input_open(&s->input, s->loop, address, fd, s->input_intake, err) < 0) {
+        intake_free(s->input_intake); /* the next try makes its own */
+        s->input_intake = NULL;
+        return -1;
+    }
     source_input_before_feed(s->input, before_feed, s);
     return 0;
 }
@@ -214,9 +218,16 @@ int source_begin_reading(struct source *s, const struct places *places, struct e
     return result < 0 ? err_prefix(err, "log source \"%s\"", s->conf->name) : 0;
 }
 
+static void release_address(struct source *s)
+{
+    if (s->reserved_fd >= 0) source_input_unbind(&s->conf->syslog, s->reserved_fd);
+    s->reserved_fd = -1;
+}
+
 void source_end_reading(struct source *s)
 {
     struct source_past *past = &s->past;
+    release_address(s);
     if (s->follow) {
         const struct follow_counts *c = follow_counts(s->follow);
         past->bytes += c->bytes;
@@ -242,8 +253,8 @@ int source_start(struct source *s, struct err *err)
 {
     s->judge_ns = s->said_ns = s->loop->now_ns;
     source_saves_from_now(s);
-    if (source_make_state(s, err) < 0 || source_load(s, err) < 0)
-        return err_prefix(err, "log source \"%s\"", s->conf->name);
+    source_make_state(s);
+    if (source_load(s, err) < 0) return err_prefix(err, "log source \"%s\"", s->conf->name);
     int result = source_begin_reading(s, s->places.items || s->places.floor_ns ? &s->places : NULL, err);
     places_fini(&s->places);
     return result;
@@ -258,7 +269,7 @@ void source_stop(struct source *s)
 void source_close(struct source *s)
 {
     if (!s) return;
-    if (s->reserved_fd >= 0) source_input_unbind(&s->conf->syslog, s->reserved_fd);
+    release_address(s);
     intake_free(s->input_intake);
     while (!list_is_empty(&s->taps)) {
         struct tap *t = container_of(s->taps.next, struct tap, link);

@@ -230,11 +230,13 @@ int source_change_end(struct source *s, struct source_change *c, struct err *err
     use_upstreams(s, c);
     s->conf = c->conf;
     s->logs = c->logs;
-    s->reserved_fd = c->reserved_fd;
-    c->reserved_fd = -1;
+    if (c->reserved_fd >= 0) { /* else it may have one of its own, which is of the same address */
+        s->reserved_fd = c->reserved_fd;
+        c->reserved_fd = -1;
+    }
     memcpy(s->state_path, c->state_path, sizeof(s->state_path));
     if (is_saved_elsewhere || c->is_elsewhere) s->saved_records = UINT64_MAX; /* soon, whatever comes */
-    if (source_make_state(s, err) < 0) source_say_fault(s, "log_state_not_saved", err->text);
+    source_make_state(s);
     if (use_format(s, c, err) < 0) return err_prefix(err, "log source \"%s\"", s->conf->name);
     if (s->follow || s->input) return 0;
     return source_begin_reading(s, c->has_places ? &c->places : NULL, err);

@@ -138,10 +138,12 @@ static bool can_be_made(const char *folder)
     return access(slash ? parent : ".", W_OK | X_OK) == 0;
 }
 
-int source_make_state(const struct source *s, struct err *err)
+void source_make_state(struct source *s)
 {
-    if (!s->logs->state || mkdir(s->logs->state, 0700) == 0 || errno == EEXIST) return 0;
-    return err_set(err, "cannot make %s: %s", s->logs->state, strerror(errno));
+    struct err err;
+    if (!s->logs->state || mkdir(s->logs->state, 0700) == 0 || errno == EEXIST) return;
+    err_set(&err, "cannot make %s: %s", s->logs->state, strerror(errno));
+    source_say_fault(s, "log_state_not_saved", err.text);
 }
 
 int source_find_state(const struct source_conf *conf, const struct logs_conf *logs, char out[PATH_MAX],

@@ -167,10 +167,16 @@ int source_input_bind(const struct address *address, struct err *err)
     return fd;
 }
 
+/* Before its socket is closed: afterwards the path may be that of a socket which another thread has bound meanwhile. */
+static void remove_file(const struct address *address)
+{
+    if (address->sa.any.sa_family == AF_UNIX) unlink(address->sa.un.sun_path);
+}
+
 void source_input_unbind(const struct address *address, int fd)
 {
+    remove_file(address);
     close(fd);
-    if (address->sa.any.sa_family == AF_UNIX) unlink(address->sa.un.sun_path);
 }
 
 static int open_socket(struct source_input *in, int fd, struct err *err)
@@ -242,9 +248,8 @@ void source_input_close(struct source_input *in)
     if (!in) return;
     loop_cancel(&in->more);
     loop_disarm(in->loop, &in->look);
+    if (in->is_syslog && in->address.len) remove_file(&in->address);
     if (in->io.fd >= 0) loop_fd_close(in->loop, &in->io);
-    if (in->is_syslog && in->address.len && in->address.sa.any.sa_family == AF_UNIX)
-        unlink(in->address.sa.un.sun_path);
     loop_bury(in->loop, &in->grave, bury_input);
 }
 

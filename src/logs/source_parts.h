@@ -45,7 +45,8 @@ void source_say_fault(struct source *s, const char *event, const char *text);
 /* Reads where its configuration says; `places` (NULL: none) are borrowed during the call. */
 MUST_CHECK int source_begin_reading(struct source *s, const struct places *places, struct err *err);
 MUST_CHECK int source_new_intake(struct source *s, struct intake **out, struct err *err);
-/* Of files, nothing that is incomplete is lost: it is read again by whoever goes on from follow_places(). */
+/* Of files, nothing that is incomplete is lost: it is read again by whoever goes on from follow_places(). An address that is
+ * reserved and not read at is given back too. */
 void source_end_reading(struct source *s);
 /* The rule for this source; *out stays NULL if it is not for it. */
 MUST_CHECK int source_compile_rule(const struct source_conf *conf, const struct rule_conf *rule,
@@ -57,7 +58,8 @@ MUST_CHECK int source_make_format(const struct source_conf *conf, struct log_for
 /* *out is "" where nothing is kept. -1: the directory cannot be made; it is made by the next. Any thread. */
 MUST_CHECK int source_find_state(const struct source_conf *conf, const struct logs_conf *logs,
                                  char out[PATH_MAX], struct err *err);
-MUST_CHECK int source_make_state(const struct source *s, struct err *err);
+/* Where it cannot be made that is said, and nothing is kept: reading goes on. */
+void source_make_state(struct source *s);
 void source_save(struct source *s);
 void source_save_if_due(struct source *s);
 /* Not before some seconds have passed. */

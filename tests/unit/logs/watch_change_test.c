@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -308,6 +310,129 @@ static void what_is_refused_or_not_taken_leaves_all_as_it_was(void **state)
     finish(s);
 }
 
+/* syslog */
+
+static struct address at_path(struct scene *s)
+{
+    struct address a;
+    char text[128];
+    snprintf(text, sizeof(text), "unix:%s/log.sock", s->folder);
+    assert_int_equal(address_parse(slice_of(text), true, &a, &s->err), 0);
+    return a;
+}
+
+static struct source_conf syslog_of(const char *name, const struct address *a)
+{
+    return (struct source_conf){ .name = name, .syslog = *a, .format = { .text = "combined" } };
+}
+
+static void send_record(const struct address *to)
+{
+    static const char datagram[] = "<190>Oct 10 13:55:36 host nginx: " LINE;
+    int fd = socket(to->sa.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    size_t len = strlen(datagram) - 1; /* without the line's end */
+    assert_int_equal(sendto(fd, datagram, len, 0, &to->sa.any, to->len), len);
+    close(fd);
+}
+
+static _Atomic unsigned removed, removed_late; /* files of sockets; those whose socket was closed already */
+
+/* In the place of the C library's. */
+int remove_and_count(const char *path) __asm__("unlink");
+int remove_and_count(const char *path)
+{
+    size_t len = strlen(path);
+    if (len > 5 && strcmp(path + len - 5, ".sock") == 0) {
+        struct address a = { .len = sizeof(a.sa.un), .sa.un.sun_family = AF_UNIX };
+        memcpy(a.sa.un.sun_path, path, len + 1);
+        int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        atomic_fetch_add(&removed, 1);
+        if (connect(fd, &a.sa.any, a.len) < 0) atomic_fetch_add(&removed_late, 1);
+        close(fd);
+    }
+    return unlinkat(AT_FDCWD, path, 0);
+}
+
+/* Between the two another thread may bind the path, and its file would go. */
+static void a_sockets_file_goes_before_its_socket(void **state)
+{
+    struct scene *s = *state;
+    const struct address address = at_path(s);
+    struct source_conf source[] = { syslog_of("far", &address) };
+    const struct logs_conf one = logs_of(source, 1, 0);
+    struct watch_change *c = NULL;
+    atomic_store(&removed, 0);
+    atomic_store(&removed_late, 0);
+    start(s, &logs_conf_nothing);
+    assert_int_equal(watch_change_new(&c, s->watch, &logs_conf_nothing, &one, &s->err), 0);
+    watch_change_free(c);
+    assert_int_equal(atomic_load(&removed), 1);
+    change(s, &logs_conf_nothing, &one);
+    send_record(&address);
+    await_records(s, "far", 1);
+    finish(s);
+    assert_int_equal(atomic_load(&removed), 2);
+    assert_int_equal(atomic_load(&removed_late), 0);
+}
+
+static void a_source_is_read_though_its_state_cannot_be_made(void **state)
+{
+    struct scene *s = *state;
+    char parent[80], folder[96];
+    const struct address address = at_path(s);
+    struct source_conf source[] = { syslog_of("far", &address), source_of(s, "edge", 0, "combined") };
+    struct logs_conf one = logs_of(source, 2, 0);
+    struct logs_conf two = logs_of(source, 2, 1);
+    struct watch_change *c = NULL;
+    snprintf(parent, sizeof(parent), "%s/parent", s->folder);
+    snprintf(folder, sizeof(folder), "%s/state", parent);
+    one.state = two.state = folder;
+    append(s, 0, LINE);
+    start(s, &logs_conf_nothing);
+    assert_int_equal(mkdir(parent, 0700), 0);
+    assert_int_equal(watch_change_new(&c, s->watch, &logs_conf_nothing, &one, &s->err), 0);
+    assert_int_equal(rmdir(parent), 0);
+    assert_int_equal(watch_change_commit(c, NULL, &s->err), 0);
+    send_record(&address);
+    await_records(s, "far", 1);
+    await_records(s, "edge", 1);
+    assert_int_equal(mkdir(parent, 0700), 0);
+    change(s, &one, &two); /* it can be made, and what was read goes on */
+    send_record(&address);
+    await_records(s, "far", 2);
+    finish(s);
+    snprintf(folder, sizeof(folder), "%s/state/far.logs", parent);
+    assert_int_equal(unlink(folder), 0);
+    snprintf(folder, sizeof(folder), "%s/state/edge.logs", parent);
+    assert_int_equal(unlink(folder), 0);
+    snprintf(folder, sizeof(folder), "%s/state", parent);
+    assert_int_equal(rmdir(folder), 0);
+    assert_int_equal(rmdir(parent), 0);
+}
+
+/* Each change tries again, and what a try has taken is given back: the sanitizer counts it. */
+static void an_address_that_was_taken_at_the_start_is_listened_at_later(void **state)
+{
+    struct scene *s = *state;
+    int taken = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const struct address address = at_path(s);
+    assert_int_equal(bind(taken, &address.sa.any, address.len), 0);
+    struct source_conf source[] = { syslog_of("far", &address) };
+    const struct logs_conf one = logs_of(source, 1, 1), two = logs_of(source, 1, 2);
+    start(s, &one);
+    for (unsigned i = 0; i < 3; i++) {
+        change(s, &one, &two);
+        change(s, &two, &one);
+    }
+    look(s, "far"); /* all have been tried */
+    close(taken);
+    change(s, &one, &two);
+    look(s, "far");
+    send_record(&address);
+    await_records(s, "far", 1);
+    finish(s);
+}
+
 static void changes_that_nobody_has_heard_of_end_with_the_watch(void **state)
 {
     struct scene *s = *state;
@@ -333,6 +458,11 @@ int main(void)
                                         open_scene, close_scene),
         cmocka_unit_test_setup_teardown(what_is_refused_or_not_taken_leaves_all_as_it_was, open_scene,
                                         close_scene),
+        cmocka_unit_test_setup_teardown(a_sockets_file_goes_before_its_socket, open_scene, close_scene),
+        cmocka_unit_test_setup_teardown(a_source_is_read_though_its_state_cannot_be_made, open_scene,
+                                        close_scene),
+        cmocka_unit_test_setup_teardown(an_address_that_was_taken_at_the_start_is_listened_at_later,
+                                        open_scene, close_scene),
         cmocka_unit_test_setup_teardown(changes_that_nobody_has_heard_of_end_with_the_watch, open_scene,
                                         close_scene),
     };
