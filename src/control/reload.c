@@ -190,6 +190,11 @@ static bool apply(struct question *q)
         refuse(q, 409, &q->answer, err.text);
         return false;
     }
+    if (watch_change_reserve(q->logs, &err) < 0) {
+        proxy_discard_change(&change);
+        refuse(q, 409, &q->answer, err.text);
+        return false;
+    }
     say_changes(q, &q->answer);
     /* Who is told that it failed must not find it in force. */
     bool is_said = q->answer.status < 300;

@@ -135,10 +135,6 @@ static int fill(struct source_change *c, const struct source_conf *was, const st
     if (result == 0) result = source_find_state(c->conf, c->logs, c->state_path, err);
     if (result == 0 && c->conf->health && !was->health && !(c->upstreams = calloc(1, sizeof(*c->upstreams))))
         result = err_set(err, "out of memory");
-    if (result == 0 && source_needs_address(c->conf, were)) {
-        c->reserved_fd = source_input_bind(&c->conf->syslog, err);
-        result = c->reserved_fd < 0 ? -1 : 0;
-    }
     return result < 0 ? err_prefix(err, "log source \"%s\"", c->conf->name) : 0;
 }
 
@@ -159,6 +155,12 @@ int source_change_new(struct source_change **out, const struct source_conf *was,
     }
     *out = c;
     return 0;
+}
+
+int source_change_reserve(struct source_change *c, struct err *err)
+{
+    c->reserved_fd = source_input_bind(&c->conf->syslog, err);
+    return c->reserved_fd < 0 ? err_prefix(err, "log source \"%s\"", c->conf->name) : 0;
 }
 
 void source_change_free(struct source_change *c)

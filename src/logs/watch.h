@@ -50,9 +50,13 @@ uint32_t watch_source_by_name(const struct watch *w, struct slice name);
 /* Another configuration in its place, without a record lost or counted twice of what both have by the same name (logs/source_change.h).
  *
  * `before`: the one in force when it was asked for. Blocks: on the jobs' thread. -1: it has a mistake, and err says where and what;
- * nothing has happened. `after` is borrowed until the change is over. */
+ * nothing has happened. `after` is borrowed until the change is over. No address is taken: others may be made beside it. */
 MUST_CHECK int watch_change_new(struct watch_change **out, struct watch *w, const struct logs_conf *before,
                                 const struct logs_conf *after, struct err *err);
+/* Takes the addresses of syslog that it needs and the one in force, which must be `before`, does not have. Once, on the control thread, where
+ * it is committed or freed in the same turn: who holds an address for longer is in the way of another that brings the same. -1: one is
+ * somebody else's. */
+MUST_CHECK int watch_change_reserve(struct watch_change *c, struct err *err);
 /* The one that comes. */
 const struct logs_conf *watch_change_conf(const struct watch_change *c);
 /* One that does not come into force; NULL is fine. */

@@ -27,8 +27,7 @@ static int make_new(struct watch_change *c, struct coming *k, const struct sourc
 {
     struct watch *w = c->watch;
     if (source_check_folder(conf, err) < 0) return -1;
-    if (source_open(&k->source, conf, c->after, &w->loop, &watch_source_events, w, err) < 0) return -1;
-    return source_needs_address(conf, c->before) ? source_reserve(k->source, err) : 0;
+    return source_open(&k->source, conf, c->after, &w->loop, &watch_source_events, w, err);
 }
 
 static int make_all(struct watch_change *c, struct err *err)
@@ -142,6 +141,27 @@ void watch_drop_changes(struct watch *w)
 }
 
 /* the control thread */
+
+/* What a configuration has that has gone, but of which the observer does not know yet, is let go of before it begins with this one. */
+static bool needs_address(const struct watch_change *c, const struct source_conf *conf)
+{
+    const struct list *changes = &c->watch->changes;
+    if (!source_needs_address(conf, c->before)) return false;
+    for (const struct list *at = changes->next; at != changes; at = at->next)
+        if (!source_needs_address(conf, container_of(at, struct watch_change, link)->before)) return false;
+    return true;
+}
+
+int watch_change_reserve(struct watch_change *c, struct err *err)
+{
+    for (uint32_t i = 0; i < c->after->sources.count; i++) {
+        struct coming *k = &c->coming[i];
+        if (!needs_address(c, (const struct source_conf *)c->after->sources.data + i)) continue;
+        int result = k->change ? source_change_reserve(k->change, err) : source_reserve(k->source, err);
+        if (result < 0) return err_prefix(err, "logs");
+    }
+    return 0;
+}
 
 /* Those that both have keep their object, whose figures metrics read. */
 static void find_kept(struct watch_change *c)

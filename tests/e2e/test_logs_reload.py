@@ -341,6 +341,35 @@ def test_syslog_goes_from_one_source_to_another_and_its_format_changes(scene, tm
     eventually(lambda: not os.path.exists(unix), "a socket's file is gone")
 
 
+@pytest.mark.parametrize("queries", [("", ""), ("?dry_run=true", "")])
+def test_reloads_at_once_that_bring_the_same_address_are_all_taken(scene, queries):
+    weir = scene.weir(make_config([scene.server()]))
+    for _ in range(10):
+        wanted = with_logs(weir, sources={"far": {"syslog": f"127.0.0.1:{reserve_port()}"}})
+        answers = []
+        threads = [threading.Thread(target=lambda query=query: answers.append(weir.put_config(wanted, query))) for query in queries]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [answer.status for answer in answers] == [200] * len(queries), [answer.text for answer in answers if answer.status != 200]
+    weir.reload(with_logs(weir))
+
+
+def test_a_file_that_is_read_twice_at_once_and_brings_an_address_is_in_force(scene):
+    weir = scene.weir(make_config([scene.server()]))
+    for number in range(1, 11):
+        weir.write_file(with_logs(weir, sources={"far": {"syslog": f"127.0.0.1:{reserve_port()}"}}))
+        threads = [threading.Thread(target=weir.ask_admin, args=("POST", "/api/v1/reload")) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert weir.metric("weir_config_generation") == 2 * number + 1
+        assert weir.metric("weir_reload_applied") == 1
+    weir.reload(with_logs(weir))
+
+
 # What is kept, and what it costs
 
 

@@ -123,6 +123,7 @@ static void change(struct scene *s, const struct logs_conf *before, const struct
 {
     struct watch_change *c = NULL;
     if (watch_change_new(&c, s->watch, before, after, &s->err) < 0) fail_msg("%s", s->err.text);
+    if (watch_change_reserve(c, &s->err) < 0) fail_msg("%s", s->err.text);
     assert_int_equal(watch_change_commit(c, NULL, &s->err), 0);
 }
 
@@ -295,13 +296,16 @@ static void what_is_refused_or_not_taken_leaves_all_as_it_was(void **state)
     append(s, 0, LINE);
     start(s, &one);
     await_records(s, "edge", 1);
-    assert_int_equal(watch_change_new(&c, s->watch, &one, &two, &s->err), -1);
+    assert_int_equal(watch_change_new(&c, s->watch, &one, &two, &s->err), 0);
+    assert_int_equal(watch_change_reserve(c, &s->err), -1);
+    watch_change_free(c);
     assert_non_null(strstr(s->err.text, "logs: log source \"far\": cannot listen for syslog"));
     assert_int_equal(watch_change_new(&c, s->watch, &one, &three, &s->err), -1);
     assert_non_null(strstr(s->err.text, "there is no folder /none/such"));
     close(taken);
     for (unsigned i = 0; i < 2; i++) { /* what is made and not taken gives the address back */
         assert_int_equal(watch_change_new(&c, s->watch, &one, &two, &s->err), 0);
+        assert_int_equal(watch_change_reserve(c, &s->err), 0);
         watch_change_free(c);
     }
     append(s, 0, LINE);
@@ -365,6 +369,7 @@ static void a_sockets_file_goes_before_its_socket(void **state)
     atomic_store(&removed_late, 0);
     start(s, &logs_conf_nothing);
     assert_int_equal(watch_change_new(&c, s->watch, &logs_conf_nothing, &one, &s->err), 0);
+    assert_int_equal(watch_change_reserve(c, &s->err), 0);
     watch_change_free(c);
     assert_int_equal(atomic_load(&removed), 1);
     change(s, &logs_conf_nothing, &one);
@@ -392,6 +397,7 @@ static void a_source_is_read_though_its_state_cannot_be_made(void **state)
     assert_int_equal(mkdir(parent, 0700), 0);
     assert_int_equal(watch_change_new(&c, s->watch, &logs_conf_nothing, &one, &s->err), 0);
     assert_int_equal(rmdir(parent), 0);
+    assert_int_equal(watch_change_reserve(c, &s->err), 0);
     assert_int_equal(watch_change_commit(c, NULL, &s->err), 0);
     send_record(&address);
     await_records(s, "far", 1);
@@ -433,6 +439,58 @@ static void an_address_that_was_taken_at_the_start_is_listened_at_later(void **s
     finish(s);
 }
 
+static struct address free_address(struct err *err)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct address a = udp(err);
+    assert_int_equal(bind(fd, &a.sa.any, a.len), 0);
+    assert_int_equal(getsockname(fd, &a.sa.any, &a.len), 0);
+    close(fd);
+    return a;
+}
+
+static void two_that_bring_the_same_address_are_not_in_each_others_way(void **state)
+{
+    struct scene *s = *state;
+    struct source_conf sources[] = {
+        source_of(s, "edge", 0, "combined"),
+        { .name = "far", .syslog = free_address(&s->err), .format = { .text = "combined" } }
+    };
+    struct source_conf moved[] = { sources[1] };
+    moved[0].name = "edge";
+    const struct logs_conf one = logs_of(sources, 1, 0), two = logs_of(sources, 2, 0), three = two,
+                           four = logs_of(moved, 1, 0);
+    struct watch_change *first = NULL, *second = NULL, *third = NULL;
+    start(s, &one);
+    assert_int_equal(watch_change_new(&first, s->watch, &one, &two, &s->err), 0);
+    assert_int_equal(watch_change_new(&second, s->watch, &one, &three, &s->err), 0);
+    assert_int_equal(watch_change_new(&third, s->watch, &one, &four, &s->err), 0);
+    assert_int_equal(watch_change_reserve(first, &s->err), 0);
+    watch_change_free(first); /* it was to be tried only */
+    assert_int_equal(watch_change_reserve(third, &s->err), 0);
+    watch_change_free(third);
+    assert_int_equal(watch_change_reserve(second, &s->err), 0);
+    assert_int_equal(watch_change_commit(second, NULL, &s->err), 0);
+    change(s, &three, &two);
+    finish(s);
+}
+
+static void an_address_that_goes_is_there_for_who_comes_next(void **state)
+{
+    struct scene *s = *state;
+    struct source_conf sources[] = {
+        source_of(s, "edge", 0, "combined"),
+        { .name = "far", .syslog = free_address(&s->err), .format = { .text = "combined" } }
+    };
+    const struct logs_conf one = logs_of(sources, 1, 0), two = logs_of(sources, 2, 0);
+    start(s, &two);
+    for (unsigned i = 0; i < 20; i++) { /* whether or not the observer has heard of it */
+        change(s, &two, &one);
+        change(s, &one, &two);
+    }
+    finish(s);
+}
+
 static void changes_that_nobody_has_heard_of_end_with_the_watch(void **state)
 {
     struct scene *s = *state;
@@ -463,6 +521,10 @@ int main(void)
                                         close_scene),
         cmocka_unit_test_setup_teardown(an_address_that_was_taken_at_the_start_is_listened_at_later,
                                         open_scene, close_scene),
+        cmocka_unit_test_setup_teardown(two_that_bring_the_same_address_are_not_in_each_others_way,
+                                        open_scene, close_scene),
+        cmocka_unit_test_setup_teardown(an_address_that_goes_is_there_for_who_comes_next, open_scene,
+                                        close_scene),
         cmocka_unit_test_setup_teardown(changes_that_nobody_has_heard_of_end_with_the_watch, open_scene,
                                         close_scene),
     };
