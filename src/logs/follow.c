@@ -224,6 +224,8 @@ int follow_open(struct follow **out, struct loop *loop, const char *pattern,
     int result = split_pattern(f, pattern, err);
     if (result == 0 && !(f->memory = malloc(FOLLOW_PIECE_BYTES + FOLLOW_SLACK_BYTES)))
         result = err_set(err, "out of memory for following %s", pattern);
+    if (result == 0 && places && places->names && !(f->names_before = strdup(places->names)))
+        result = err_set(err, "out of memory for following %s", pattern);
     if (result < 0) {
         follow_close(f);
         return -1;
@@ -258,6 +260,7 @@ void follow_close(struct follow *f)
     loop_fd_close(f->loop, &f->inotify);
     free(f->directory);
     free(f->names);
+    free(f->names_before);
     free(f->memory);
     loop_bury(f->loop, &f->grave, bury);
 }
@@ -373,4 +376,11 @@ int follow_places(const struct follow *f, struct places *out, struct err *err)
     }
     for (uint32_t i = 0; i < f->ghost_count; i++) place_of_ghost(&f->ghosts[i], &out->items[out->count++]);
     return 0;
+}
+
+const char *follow_looked_for(const struct follow *f)
+{
+    if (!f->is_first_look) return f->names;
+    if (!f->has_places) return NULL;
+    return f->names_before ? f->names_before : f->names;
 }

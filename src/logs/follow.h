@@ -53,7 +53,7 @@ struct follow_counts {
 };
 
 /* `pattern`: a path whose last part may have *, ? and [], copied; neither file nor directory need exist. `options`,
- * `events` and `places` (NULL: none; as follow_places() gave them) are borrowed, the first and last during the call. */
+ * `events` and `places` (NULL: none; as follow_places() gave them, with the names of its pattern if that was another) are borrowed, the first and last during the call. */
 MUST_CHECK int follow_open(struct follow **out, struct loop *loop, const char *pattern,
                            const struct follow_options *options, const struct follow_events *events,
                            void *context, const struct places *places, struct err *err);
@@ -80,3 +80,6 @@ uint64_t follow_lag_bytes(const struct follow *f);
 uint64_t follow_lag_ms(const struct follow *f);
 /* What a restart needs, consistent with every record reported consumed so far; places_fini() frees it. */
 MUST_CHECK int follow_places(const struct follow *f, struct places *out, struct err *err);
+/* Of which pattern those are, without the directory: the one before, while there was no look yet. NULL: nothing has been looked for, and
+ * who goes on begins without places. As long as `f`. */
+const char *follow_looked_for(const struct follow *f);

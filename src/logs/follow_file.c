@@ -366,7 +366,8 @@ bool follow_file_open(struct follow_file *file)
     bool is_known = file->is_restored || file->head_len;
     if (is_known)
         check_place(file, (uint64_t)st.st_size);
-    else if (f->is_first_look && !f->has_places && f->options.is_from_end)
+    else if (f->is_first_look && f->options.is_from_end &&
+             !follow_was_looked_for(f, file->name, file->modified_ns))
         start_at(file, last_line(fd, (uint64_t)st.st_size));
     else
         start_anew(file);

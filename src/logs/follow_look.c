@@ -85,13 +85,22 @@ static bool is_stranger(const struct follow *f, const struct entry *e)
     return false;
 }
 
+bool follow_was_looked_for(const struct follow *f, const char *name, uint64_t modified_ns)
+{
+    char base[ROTATION_NAME_MAX + 1];
+    if (!f->has_places || !f->names_before) return f->has_places;
+    if (fnmatch(f->names_before, name, FNM_PERIOD) == 0) return true;
+    if (modified_ns < f->floor_ns || !rotation_base(slice_of(name), base)) return false;
+    return fnmatch(f->names_before, base, FNM_PERIOD) == 0;
+}
+
 /* A rotated file that nobody knew is ours if it was the current one between two looks, or while weir was down: then it was
  * written after the last of those that are known. */
 static bool is_ours(struct follow *f, const struct entry *e)
 {
     if (e->kind == ENTRY_MATCHING) return true;
     if (e->modified_ns < f->floor_ns || is_stranger(f, e)) return false;
-    if (!f->is_first_look || f->has_places) return true;
+    if (!f->is_first_look || follow_was_looked_for(f, e->name, e->modified_ns)) return true;
     if (f->stranger_count < STRANGERS_MAX)
         f->strangers[f->stranger_count++] = (struct stranger){ e->id, e->modified_ns };
     return false;

@@ -80,7 +80,8 @@ struct follow {
     struct err fault;
     char *directory; /* owned; and the pattern of names in it */
     char *names;
-    char *memory; /* FOLLOW_PIECE_BYTES, then slack */
+    char *names_before; /* owned: what the places are of, if that was another pattern; else NULL */
+    char *memory;       /* FOLLOW_PIECE_BYTES, then slack */
 };
 
 #define FOLLOW_EACH(file, f)                                                                   \
@@ -113,6 +114,9 @@ void follow_due(struct follow_file *file);
 void follow_look(struct follow *f);
 /* NULL: none of those that are known. */
 struct follow_file *follow_find(const struct follow *f, struct file_id id);
+/* Whether who left the places would have known a file of that name, last written then, unless it came after him: it is read from its
+ * beginning. What only this pattern brings is as at a start. */
+bool follow_was_looked_for(const struct follow *f, const char *name, uint64_t modified_ns);
 /* Nothing in the directory changed meanwhile, so what was there was seen. */
 void follow_looked(struct follow *f);
 

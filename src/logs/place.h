@@ -27,6 +27,8 @@ struct places {
     struct place *items; /* owned; places_fini() */
     uint32_t count;
     uint64_t floor_ns; /* what was written last before this time, since 1970, is known or of no concern */
+    const char *
+        names; /* borrowed, not printed: the pattern that they are of, without the directory, for whoever goes on with another; NULL: the same */
 };
 
 /* XXH3 of the first bytes of a file. */

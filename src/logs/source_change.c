@@ -22,6 +22,7 @@ struct source_change {
     bool is_beside;                    /* but in the same folder: files may be the same */
     struct places places;              /* between begin and end */
     bool has_places;
+    char names[ROTATION_NAME_MAX + 1]; /* that they are of */
     char state_path[PATH_MAX];
 };
 
@@ -185,13 +186,23 @@ static bool is_same_format(const struct log_format *a, const struct log_format *
            memcmp(x->steps, y->steps, x->step_count * sizeof(*x->steps)) == 0;
 }
 
+static void use_names(struct source_change *c, const char *names)
+{
+    snprintf(c->names, sizeof(c->names), "%s", names);
+    c->places.names = c->names;
+}
+
 void source_change_begin(struct source *s, struct source_change *c)
 {
     struct err err;
     if (!c->is_elsewhere) return;
     if (s->follow && c->is_beside) {
-        c->has_places = follow_places(s->follow, &c->places, &err) == 0;
-        if (!c->has_places) source_say_fault(s, "log_not_read", err.text);
+        const char *names = follow_looked_for(s->follow);
+        c->has_places = names && follow_places(s->follow, &c->places, &err) == 0;
+        if (c->has_places)
+            use_names(c, names);
+        else if (names)
+            source_say_fault(s, "log_not_read", err.text);
     }
     source_end_reading(s);
 }

@@ -184,6 +184,28 @@ def test_a_path_becomes_a_pattern_and_no_line_is_read_twice(scene, tmp_path):
     weir.reload(with_logs(weir))
 
 
+def test_from_the_end_holds_for_files_that_another_path_brings(scene, tmp_path):
+    path, other = str(tmp_path / "access.log"), str(tmp_path / "other.log")
+    append(path, line())
+    append(other, line() * 500)
+    weir = watch(scene, {"path": path, "from": "end"})
+    heard = []
+
+    def is_heard(name):
+        """What is written before its end was looked for is not read."""
+        heard.append(append(name, line()))
+        return figures(weir)["records"] > records
+    records = 0
+    eventually(lambda: is_heard(path), "it is read")
+    append(str(tmp_path / "other.log.1"), line() * 300)  # rotated, and nobody's
+    for pattern in (other, str(tmp_path / "*.log")):
+        weir.reload(with_logs(weir, sources={"edge": {"path": pattern, "from": "end"}}))
+        records = figures(weir)["records"]
+        eventually(lambda: is_heard(other), "it is read")
+    assert figures(weir)["records"] <= len(heard)
+    weir.reload(with_logs(weir))
+
+
 # Rules
 
 

@@ -856,6 +856,89 @@ static void restarts_between_truncations_within_the_pattern_lose_and_double_noth
     run_restarts(*state, "access.log*", BY_COPY);
 }
 
+/* Another pattern goes on from the places of the one that is read. */
+static void change_pattern(struct world *w, const char *after, bool is_from_end)
+{
+    char before[64];
+    struct places places;
+    struct err err;
+    assert_non_null(follow_looked_for(w->reader.follow));
+    snprintf(before, sizeof(before), "%s", follow_looked_for(w->reader.follow));
+    assert_int_equal(follow_places(w->reader.follow, &places, &err), 0);
+    places.names = before;
+    stop(w);
+    start_with(w, after, &(struct follow_options){ .is_from_end = is_from_end }, &places);
+    places_fini(&places);
+}
+
+static void what_another_pattern_brings_is_read_as_at_a_start(void **state)
+{
+    struct world *w = *state;
+    int other = open_log(name_of(w, "other.log"));
+    put_file(w, "access.log.1", "rotated before\n");
+    put_file(w, "other.log.1", "rotated before\n");
+    put_file(w, "third.log.1", "rotated before\n");
+    put(other, "old\nrecord 1 e");
+    start_with(w, "access.log", &(struct follow_options){ .is_from_end = true }, NULL);
+    step(w);
+    write_records(w, 1);
+    steps(w, 2);
+    put_file(w, "other.log.2", "rotated since\n");
+    change_pattern(w, "other.log", true);
+    steps(w, 200);
+    assert_each_once(w);
+    put(other, "nd\n");
+    w->written++;
+    steps(w, 2);
+    assert_each_once(w);
+    write_record_to(w, other);
+    put_file(w, "third.log", "record 3 end\n");
+    w->written++;
+    change_pattern(w, "[ot]*.log", false);
+    steps(w, 200);
+    assert_each_once(w);
+    rename(name_of(w, "third.log"), name_of(w, "third.log.2"));
+    put_file(w, "third.log", "record 4 end\n");
+    w->written++;
+    settle(w);
+    assert_each_once(w);
+    close(other);
+}
+
+static void a_pattern_that_nobody_looked_for_brings_nothing(void **state)
+{
+    struct world *w = *state;
+    put_file(w, "other.log", "old\n");
+    start(w, "access.log");
+    assert_null(follow_looked_for(w->reader.follow));
+    steps(w, 2);
+    assert_string_equal(follow_looked_for(w->reader.follow), "access.log");
+    write_records(w, 1);
+    change_pattern(w, "other.log", true);
+    assert_string_equal(follow_looked_for(w->reader.follow), "access.log");
+    change_pattern(w, "*.log", true);
+    steps(w, 200);
+    assert_each_once(w);
+}
+
+static void what_came_before_the_pattern_became_another_is_read_whole(void **state)
+{
+    struct world *w = *state;
+    write_records(w, 1);
+    start_with(w, "access.log", &(struct follow_options){ .is_from_end = true }, NULL);
+    steps(w, 2);
+    w->written = 0; /* the first was there before */
+    write_records(w, 3);
+    for (unsigned i = 0; i < 2; i++) { /* no look sees the second */
+        rotate_by_rename(w);
+        reopen(w);
+        write_records(w, 3);
+    }
+    change_pattern(w, "acc*.log", true);
+    settle(w);
+    assert_each_once(w);
+}
+
 static void a_restart_at_every_byte_loses_and_doubles_nothing(void **state)
 {
     struct world *w = *state;
@@ -1066,6 +1149,9 @@ int main(void)
         TEST_IN_MEMORY(restarts_between_renames_within_the_pattern_lose_and_double_nothing),
         TEST(restarts_between_truncations_lose_and_double_nothing),
         TEST_IN_MEMORY(restarts_between_truncations_within_the_pattern_lose_and_double_nothing),
+        TEST(what_another_pattern_brings_is_read_as_at_a_start),
+        TEST(a_pattern_that_nobody_looked_for_brings_nothing),
+        TEST(what_came_before_the_pattern_became_another_is_read_whole),
         TEST(a_restart_at_every_byte_loses_and_doubles_nothing),
         TEST(a_file_that_took_over_an_inode_is_read_from_its_beginning),
         TEST(a_writer_that_rotates_at_full_speed_loses_and_doubles_nothing),
