@@ -122,11 +122,13 @@ static void on_worker_done(void *reader, const struct mail *m)
     settle(m->object);
 }
 
-/* The file, not what was sent: from it weir starts next. */
+/* The file, not what was sent: from it weir starts next. One that was read later than this has said already. */
 static void note_file(const struct question *q, bool is_applied)
 {
     struct reload *r = q->reload;
     if (q->ask.generation || q->ask.text.data || q->change || q->ask.is_dry || r->is_stopped) return;
+    if (q->number < r->file_asked) return;
+    r->file_asked = q->number;
     r->is_file_applied = is_applied;
     r->file_at_s = (int64_t)time(NULL);
 }

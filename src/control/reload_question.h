@@ -22,6 +22,7 @@ struct reload {
         in_force; /* numbers of questions: the latest one's; whose configuration is in force, 0: the start's */
     uint64_t applied, refused;
     bool is_file_applied; /* the latest time that the file was to be put in force; true: it was never asked */
+    uint64_t file_asked;  /* number of the question that decided it */
     int64_t file_at_s;    /* when that was decided, since 1970; before the first time, the start */
     bool is_stopped, is_held;
 };

@@ -382,7 +382,7 @@ def with_name(weir, name, found):
     return config
 
 
-@pytest.mark.parametrize("way", ["put", "signal"])
+@pytest.mark.parametrize("way", ["put", "signal", "file"])
 def test_a_configuration_that_waits_for_names_does_not_come_into_force_over_a_later_one(scene, found, way):
     found.start(2)
     found.say(2)
@@ -400,7 +400,7 @@ def test_a_configuration_that_waits_for_names_does_not_come_into_force_over_a_la
             weir.write_file(with_name(weir, name, found))
             weir.process.send_signal(signal.SIGHUP)
         eventually(lambda: name in [asked for asked, _ in found.dns.questions], lambda: f"{name} is asked for")
-        weir.reload(weir.config)
+        weir.reload(weir.config, "post" if way == "file" else "put")
         if way == "put":
             put.join()
             return answers[0]
@@ -410,6 +410,7 @@ def test_a_configuration_that_waits_for_names_does_not_come_into_force_over_a_la
     # On a machine that takes seconds for the second the first has waited long enough before that.
     seen = next((seen for number in range(5) if is_refused(seen := first_waits(f"n{number}.internal"))), None)
     assert seen, "the first was never refused"
+    assert weir.metric("weir_reload_applied") == (way != "signal")
     assert [pool["name"] for pool in weir.get("/api/v1/pools")["pools"]] == ["web"]
     assert ask(scene.client(weir)).server == "127.0.0.2"
 
