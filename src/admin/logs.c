@@ -206,7 +206,9 @@ void logs_summary(const struct admin_request *rq, struct answer *out)
 /* top */
 
 const struct admin_query log_top_query[] = {
-    { "by", "string", "client (the preset), network, path, host, agent, referer, upstream or variant." },
+    { "by", "string",
+      "client (the preset), network, path, host, agent, referer, upstream, variant, or error_path: paths "
+      "with a 5xx." },
     { "window", "string", "1m, 5m, 1h, or all (the preset): of which time." },
     { "n", "integer", "How many, 1 to 1000; 10 without it." },
     { 0 },
@@ -220,7 +222,7 @@ static void print_top(struct log_question *q, struct source *s, uint64_t now_s, 
     json_key(j, "by");
     json_string(j, period_dimension_name(q->dimension));
     key_u64(j, "records", p->records);
-    key_u64(j, "missing_at_most", top_floor(p->tops[q->dimension]));
+    key_u64(j, "missing_at_most", period_missing(p, q->dimension));
     json_key(j, "top");
     report_top_json(p, q->dimension, q->top, j);
     json_object_end(j);
@@ -235,7 +237,7 @@ void logs_top(const struct admin_request *rq, struct answer *out)
         answer_problem(
             out, 400,
             "\"%.64s\" is nothing that is counted by; there are client, network, path, host, agent, "
-            "referer, upstream and variant.",
+            "referer, upstream, variant and error_path.",
             rq->query[0].data);
         return;
     }

@@ -93,5 +93,13 @@ void period_merge(struct period *into, const struct period *from)
     histogram_merge(into->upstream, from->upstream);
     histogram_merge(into->sizes, from->sizes);
     distinct_merge(into->clients, from->clients);
-    for (unsigned d = 0; d < PERIOD_DIMENSION_COUNT; d++) top_merge(into->tops[d], from->tops[d]);
+    for (unsigned d = 0; d < PERIOD_DIMENSION_COUNT; d++) {
+        top_merge(into->tops[d], from->tops[d]);
+        into->missing[d] += period_missing(from, (enum period_dimension)d);
+    }
+}
+
+uint64_t period_missing(const struct period *p, enum period_dimension d)
+{
+    return top_floor(p->tops[d]) + p->missing[d];
 }

@@ -9,7 +9,7 @@
 #define PERIOD_STATUSES 600u
 #define PERIOD_METHODS 10u /* enum http_method and one for any other */
 
-/* X(identifier, name): by what records are counted. */
+/* X(identifier, name): by what records are counted; by ERROR_PATH those with a 5xx alone. */
 #define PERIOD_DIMENSIONS(X) \
     X(CLIENT, "client")      \
     X(NETWORK, "network")    \
@@ -18,7 +18,8 @@
     X(AGENT, "agent")        \
     X(REFERER, "referer")    \
     X(UPSTREAM, "upstream")  \
-    X(VARIANT, "variant")
+    X(VARIANT, "variant")    \
+    X(ERROR_PATH, "error_path")
 
 enum period_dimension {
 #define X(id, name) PERIOD_##id,
@@ -57,6 +58,9 @@ struct period {
     uint64_t methods[PERIOD_METHODS];
     uint64_t latency[HISTOGRAM_CELLS], upstream[HISTOGRAM_CELLS]; /* microseconds */
     uint64_t sizes[HISTOGRAM_CELLS];                              /* bytes */
+    /* How much more often than tops say a key may have come: what was left out of the periods that were added, and 5xx of
+     * before they were counted by path. */
+    uint64_t missing[PERIOD_DIMENSION_COUNT];
     struct distinct *clients;
     struct top *tops[PERIOD_DIMENSION_COUNT];
 };
@@ -72,3 +76,5 @@ void period_clear(struct period *p);
 void period_add(struct period *p, const struct period_facts *f);
 /* Adds `from`, of the same distinct_bits. */
 void period_merge(struct period *into, const struct period *from);
+/* Keys that are not in tops[d] came at most so often; none came more often than its count and the period's missing[d]. */
+uint64_t period_missing(const struct period *p, enum period_dimension d);

@@ -5,5 +5,6 @@
 #include "logs/state_bytes.h"
 
 void period_save(const struct period *p, struct state_out *out);
-/* Into an empty period of the same size; what went wrong is in `in`. */
-void period_load(struct period *p, struct state_in *in);
+/* Into an empty period; what went wrong is in `in`. Without `has_error_paths` it was saved before errors were counted by
+ * path: then all of them are missing there. */
+void period_load(struct period *p, bool has_error_paths, struct state_in *in);

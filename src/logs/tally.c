@@ -67,21 +67,21 @@ struct tally {
 static const struct period_size all_size = {
     .distinct_bits = 16,
     .tops = { [PERIOD_CLIENT] = { 16384, 16 },  [PERIOD_NETWORK] = { 8192, 16 }, [PERIOD_PATH] = { 8192, KEY_MAX },
-              [PERIOD_HOST] = { 1024, 64 },     [PERIOD_AGENT] = { 64, 24 },     [PERIOD_REFERER] = { 4096, KEY_MAX },
-              [PERIOD_UPSTREAM] = { 512, 64 },  [PERIOD_VARIANT] = { 128, 64 } },
+              [PERIOD_HOST] = { 1024, 64 },     [PERIOD_AGENT] = { 64, 24 },     [PERIOD_REFERER] = { 2048, KEY_MAX },
+              [PERIOD_UPSTREAM] = { 512, 64 },  [PERIOD_VARIANT] = { 128, 64 },  [PERIOD_ERROR_PATH] = { 1024, KEY_MAX } },
 };
 /* Of a size with the windows' sum, so that they add up. */
 static const struct period_size slice_size = {
     .distinct_bits = 12,
     .tops = { [PERIOD_CLIENT] = { 256, 16 },    [PERIOD_NETWORK] = { 128, 16 },  [PERIOD_PATH] = { 256, 96 },
-              [PERIOD_HOST] = { 32, 64 },       [PERIOD_AGENT] = { 64, 24 },     [PERIOD_REFERER] = { 64, 96 },
-              [PERIOD_UPSTREAM] = { 64, 64 },   [PERIOD_VARIANT] = { 32, 64 } },
+              [PERIOD_HOST] = { 32, 64 },       [PERIOD_AGENT] = { 64, 24 },     [PERIOD_REFERER] = { 32, 96 },
+              [PERIOD_UPSTREAM] = { 64, 64 },   [PERIOD_VARIANT] = { 32, 64 },   [PERIOD_ERROR_PATH] = { 32, 96 } },
 };
 static const struct period_size sum_size = {
     .distinct_bits = 12,
     .tops = { [PERIOD_CLIENT] = { 4096, 16 },   [PERIOD_NETWORK] = { 2048, 16 }, [PERIOD_PATH] = { 4096, 96 },
               [PERIOD_HOST] = { 256, 64 },      [PERIOD_AGENT] = { 64, 24 },     [PERIOD_REFERER] = { 1024, 96 },
-              [PERIOD_UPSTREAM] = { 256, 64 },  [PERIOD_VARIANT] = { 128, 64 } },
+              [PERIOD_UPSTREAM] = { 256, 64 },  [PERIOD_VARIANT] = { 128, 64 },  [PERIOD_ERROR_PATH] = { 512, 96 } },
 };
 /* clang-format on */
 
@@ -243,6 +243,7 @@ static void find_facts(struct tally *t, const struct log_entry *e, struct period
     f->client_hash = 0;
     set_client(t, f, e);
     if (e->path.len) set_path(f, t->paths, e->path);
+    if (e->path.len && e->status >= 500) f->keys[PERIOD_ERROR_PATH] = f->keys[PERIOD_PATH];
     if (e->values[LOG_AGENT].data) set_agent(f, t->agents, e->values[LOG_AGENT]);
     set_key(f, PERIOD_REFERER, e->values[LOG_REFERER]);
     set_key(f, PERIOD_HOST, e->values[LOG_HOST]);
@@ -357,7 +358,8 @@ uint32_t tally_series(const struct tally *t, uint64_t now_s, uint64_t records[60
 /* checkpoints */
 
 /* Another number whenever what is written, or the size of a sketch, changes. */
-#define STATE_VERSION 3u
+#define STATE_VERSION 4u
+#define STATE_WITHOUT_ERROR_PATHS 3u /* is read, too */
 
 static void save_ring(const struct ring *r, struct state_out *out)
 {
@@ -367,11 +369,11 @@ static void save_ring(const struct ring *r, struct state_out *out)
     }
 }
 
-static void load_ring(struct ring *r, struct state_in *in)
+static void load_ring(struct ring *r, bool has_error_paths, struct state_in *in)
 {
     for (uint32_t i = 0; i < r->count && !in->is_failed; i++) {
         r->numbers[i] = state_get_u64(in);
-        if (r->numbers[i]) period_load(r->slices[i] ? r->slices[i] : use_slice(r, i), in);
+        if (r->numbers[i]) period_load(r->slices[i] ? r->slices[i] : use_slice(r, i), has_error_paths, in);
     }
 }
 
@@ -393,7 +395,9 @@ void tally_save(const struct tally *t, struct state_out *out)
 
 int tally_load(struct tally *t, struct state_in *in, struct err *err)
 {
-    if (state_get_u64(in) != STATE_VERSION || state_get_u64(in) != t->has_windows)
+    uint64_t version = state_get_u64(in);
+    bool has_error_paths = version == STATE_VERSION;
+    if ((!has_error_paths && version != STATE_WITHOUT_ERROR_PATHS) || state_get_u64(in) != t->has_windows)
         return err_set(err, "it was written by another version of weir");
     t->first_s = state_get_u64(in);
     t->last_s = state_get_u64(in);
@@ -404,10 +408,10 @@ int tally_load(struct tally *t, struct state_in *in, struct err *err)
         if (sample.len) memcpy(t->samples[i], sample.data, sample.len);
         t->sample_lens[i] = (uint16_t)sample.len;
     }
-    period_load(t->all, in);
+    period_load(t->all, has_error_paths, in);
     if (t->has_windows) {
-        load_ring(&t->shorts, in);
-        load_ring(&t->longs, in);
+        load_ring(&t->shorts, has_error_paths, in);
+        load_ring(&t->longs, has_error_paths, in);
     }
     return in->is_failed ? err_set(err, "it is damaged") : 0;
 }

@@ -127,18 +127,19 @@ def test_a_log_shows_its_latency_its_errors_and_whom_rules_deny(scene, browser, 
                   {"name": HOSTILE, "when": "rate(status==403) by client > 2/h"}]})
     now = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
     lines = [("192.0.2.1", f"/{HOSTILE}", 200, "0.010")] * 8 + [("192.0.2.2", "/login", 401, "0.500")] * 3 + [("192.0.2.3", "/x", 403, "0.100")] * 4 + \
-        [("192.0.2.4", "/y", 503, "2.000")]
+        [("192.0.2.4", "/y", 503, "2.000")] + [("192.0.2.5", f"/{HOSTILE}", 502, "0.010")] * 2
     with log.open("a") as file:
         for client, path, status, took in lines:
             file.write(f'{client} [{now}] "GET {path.replace(" ", "%20")} HTTP/1.1" {status} 5 {took}\n')
-    weir.wait_metric(16, "weir_log_records_total", source="edge")
+    weir.wait_metric(18, "weir_log_records_total", source="edge")
     eventually(lambda: len(weir.get("/api/v1/denials")["denials"]) == 1, "the denial")
     open_view(browser, weir, "logs")
-    errors = [["403", "4", "25.0 %"], ["401", "3", "18.8 %"], ["503", "1", "6.25 %"]]
+    errors = [["403", "4", "22.2 %"], ["401", "3", "16.7 %"], ["502", "2", "11.1 %"], ["503", "1", "5.56 %"]]
     wait_rows(browser, "The most frequent errors", errors)
+    wait_rows(browser, "The most 5xx by path", [["/" + HOSTILE.replace(" ", "%20"), "2"], ["/y", "1"]])
     figures = weir.get("/api/v1/logs/edge/summary?window=1h")["figures"]["request_ms"]
     (of, records, p50, p95, p99), = read(browser, "Latency")
-    assert (of, records) == ("a request", "16")
+    assert (of, records) == ("a request", "18")
     for shown, name in ((p50, "p50"), (p95, "p95"), (p99, "p99")):
         value = float(shown.split(" ")[0]) * (1000 if shown.endswith(" s") else 1)
         assert abs(value - figures[name]) <= 0.01 * figures[name] + 0.5, (shown, figures)
@@ -160,5 +161,6 @@ def test_a_log_that_says_no_times_says_so(scene, browser, tmp_path):
     weir = scene.proxy(scene.server(), logs={"sources": {"edge": {"path": str(log)}}})
     open_view(browser, weir, "logs")
     eventually(lambda: "The log says of no request how long it took." in browser.run("document.querySelector('main').innerText"), "that it says none")
+    eventually(lambda: "No record has a 5xx." in browser.run("document.querySelector('main').innerText"), "that it says none")
     assert "Nobody is denied by a rule." in browser.run("document.querySelector('main').innerText")
     browser.check()

@@ -417,7 +417,7 @@ def test_what_was_changed_holds_over_a_restart_and_a_source_that_comes_back_goes
 
 
 def test_two_hundred_reloads_cost_no_memory(scene, tmp_path):
-    """Each source has its own 28 MiB, and each rule its own: sources and rules come and go, and all of theirs goes with them."""
+    """Each source has its own 30 MiB, and each rule its own: sources and rules come and go, and all of theirs goes with them."""
     path = str(tmp_path / "access.log")
     append(path, *[line(f"/{number}", 401, client=f"192.0.2.{number % 250}") for number in range(2000)])
     weir = watch(scene, {"path": path}, build="release")

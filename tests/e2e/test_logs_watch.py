@@ -361,13 +361,41 @@ def test_the_top_of_each_dimension(scene, tmp_path):
     assert weir.get("/api/v1/logs/edge/top?by=network")["top"][0] == {"key": "192.0.2.0/24", "count": 15, "error": 0,
                                                                       "share": 1}
     assert weir.get("/api/v1/logs/edge/top?by=path")["top"][0]["key"] == "/users/{n}/x"
+    assert weir.get("/api/v1/logs/edge/top?by=error_path")["top"] == []
+
+
+def test_the_top_paths_of_errors(scene, tmp_path):
+    """As `weir logs errors` says of the same file, in each window, and after a restart."""
+    path, state, hostile = str(tmp_path / "access.log"), str(tmp_path / "state"), "/<img%20src=x>\xff\xfe\\x1b[2J"
+    with open(path, "wb") as file:
+        for row in [line("/fine") * 9, line("/gone", 404) * 7, line("/login", 499) * 6, line("/users/7/x", 503) * 3, line("/users/8/x", 500) * 2,
+                    line("/login", 502, seconds_ago=7200) * 4, line(hostile, 504)]:
+            file.write(row.encode("latin-1"))
+    of_file = json.loads(run_command("logs", "errors", path, "--json").stdout)
+    assert [(entry["key"], entry["count"]) for entry in of_file[:2]] == [("/users/{n}/x", 5), ("/login", 4)] and len(of_file) == 3
+
+    def errors(weir, window="all"):
+        found = weir.get(f"/api/v1/logs/edge/top?by=error_path&window={window}")
+        assert (found["by"], found["missing_at_most"]) == ("error_path", 0)
+        assert summary(weir, window)["figures"]["top"]["error_path"] == found["top"]
+        return [(entry["key"], entry["count"], entry["error"]) for entry in found["top"]]
+
+    expected = [(entry["key"], entry["count"], 0) for entry in of_file]
+    for turn in range(2):
+        weir = watch(scene, {"path": path}, logs={"state": state})
+        wait_records(weir, 32)
+        assert errors(weir) == expected, turn
+        assert errors(weir, "1h") == [expected[0], expected[2]], turn
+        weir.terminate()
+        weir.wait_exit()
+        assert os.path.exists(f"{state}/edge.logs")
 
 
 @pytest.mark.parametrize("path,status,words", [
     ("/api/v1/logs/other/summary", 404, "no log source \"other\""),
     ("/api/v1/logs/edge/summary?window=2m", 400, "1m, 5m, 1h and all"),
     ("/api/v1/logs/edge/summary?top=0", 400, "1 to 1000"),
-    ("/api/v1/logs/edge/top?by=colour", 400, "client, network"),
+    ("/api/v1/logs/edge/top?by=colour", 400, "variant and error_path"),
     ("/api/v1/logs/edge/stream?where=status%3E", 400, "where"),
 ])
 def test_what_the_api_does_not_know(scene, tmp_path, path, status, words):

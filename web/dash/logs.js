@@ -28,10 +28,14 @@ function logsView(place) {
     { title: "Records", kind: "number", show: Dom.text(row => Format.count(row.count)) },
     { title: "Of all", kind: "number", show: Dom.text(row => Words.share(row.count, row.records)) },
   ], "No record has a 4xx or a 5xx.");
-  const tops = [["client", "Client"], ["path", "Path"]].map(([by, title]) => ({ by, table: new Dom.Table(`The most frequent by ${by}`, [
+  const tops = [
+    ["error_path", "Path", "The most 5xx by path", "No record has a 5xx."],
+    ["client", "Client", "The most frequent by client", "Nothing was seen within the hour."],
+    ["path", "Path", "The most frequent by path", "Nothing was seen within the hour."],
+  ].map(([by, title, caption, none]) => ({ by, table: new Dom.Table(caption, [
     { title, show: Dom.text(row => Words.name(row.key)) },
     { title: "Records", kind: "number", show: Dom.text(row => Format.count(row.count)) },
-  ], "Nothing was seen within the hour.") }));
+  ], none) }));
   const one = element("div", { hidden: true }, heading, ...[latency, errors, ...tops.map(top => top.table)].map(part => part.element));
 
   function latencies(figures) {
