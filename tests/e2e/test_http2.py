@@ -535,19 +535,31 @@ def test_who_holds_most_ends_while_memory_is_short(scene):
     eventually(is_served, "somebody new is served beside them")
 
 
+def fill_with(scene, weir, said):
+    """Clients that say so and stand still, until memory is short."""
+    def is_short():
+        return weir.metric("weir_connections_refused_total", reason="no_memory") + \
+            weir.metric("weir_exchanges_total", end="no_memory") + weir.metric("weir_exchanges_total", end="http2_memory") >= 1
+
+    for _ in range(40):
+        for _ in range(50):
+            hostile = socket.create_connection(weir.address)
+            scene.clients.append(hostile)
+            with contextlib.suppress(OSError):  # it is not let in
+                hostile.sendall(said)
+        if is_short():
+            return
+    eventually(is_short, "somebody who is refused, or ended")
+
+
 @pytest.mark.parametrize("kind", ["pings", "half a head"])
 def test_whoever_holds_still_while_memory_is_short_keeps_nobody_out(scene, kind):
     """Hundreds that hold ten kilobytes each, and do nothing that has a limit."""
     weir = scene.proxy(scene.server([broken.serve(lambda request: message.response())]), limits={"memory": "4MiB"}, build="release",
-                       listener={"http2": {"pings": 1000}})
+                       listener={"http2": {"pings": 1000}, "timeouts": {"header": "60s"}})
     said = {"pings": http2.frame(http2.PING, 0, 0, b"12345678") * 600,
             "half a head": http2.frame(http2.HEADERS, 5, 1, http2.block(*http2.fields(), ("x", "v" * 3000)))[:-1]}[kind]
-    for _ in range(500):
-        hostile = socket.create_connection(weir.address)
-        scene.clients.append(hostile)
-        with contextlib.suppress(OSError):  # it is not let in
-            hostile.sendall(http2.PREFACE + http2.frame(http2.SETTINGS, 0, 0) + said)
-    eventually(lambda: weir.metric("weir_connections_refused_total", reason="no_memory") >= 1, "somebody who is refused")
+    fill_with(scene, weir, http2.PREFACE + http2.frame(http2.SETTINGS, 0, 0) + said)
 
     def is_served():
         with contextlib.suppress(OSError):
@@ -563,14 +575,9 @@ def test_whoever_holds_still_while_memory_is_short_keeps_nobody_out(scene, kind)
 def test_handshakes_that_stand_still_keep_nobody_out(scene, tmp_path):
     """Hundreds of clients of TLS whose first message stops in the middle."""
     way = Way(scene, tmp_path, True)
-    weir = way.proxy(scene.server([broken.serve(lambda request: message.response())]), limits={"memory": "4MiB"})
-    hello = bytes.fromhex("1603010200010001fc0303") + bytes(40)
-    for _ in range(400):
-        hostile = socket.create_connection(weir.address)
-        scene.clients.append(hostile)
-        with contextlib.suppress(OSError):  # it is not let in
-            hostile.sendall(hello)
-    eventually(lambda: weir.metric("weir_connections_refused_total", reason="no_memory") >= 1, "somebody who is refused")
+    weir = way.proxy(scene.server([broken.serve(lambda request: message.response())]), limits={"memory": "4MiB"},
+                     listener={"timeouts": {"header": "60s"}})
+    fill_with(scene, weir, bytes.fromhex("1603010200010001fc0303") + bytes(40))
 
     def is_served():
         with contextlib.suppress(OSError):
