@@ -46,9 +46,13 @@ const struct source_events watch_source_events = { on_hit, on_verdict };
 /* questions */
 
 /* Whoever asked waits: the control thread empties its box, so there will be room, unless all of it ends. */
-void watch_tell(struct watch *w, const struct mail *m)
+bool watch_tell(struct watch *w, const struct mail *m)
 {
-    while (!mailbox_post(w->options.control, m) && !atomic_load(&w->is_stopping)) sched_yield();
+    while (!mailbox_post(w->options.control, m)) {
+        if (atomic_load(&w->is_stopping)) return false;
+        sched_yield();
+    }
+    return true;
 }
 
 static void deliver_done(void *reader, const struct mail *m)
@@ -65,7 +69,7 @@ static void deliver_question(void *reader, const struct mail *m)
     struct watch_question *q = m->object;
     struct mail answer = { .deliver = deliver_done, .object = q };
     q->ask(q, q->at, loop_wall_ns(&w->loop) / NS_PER_S);
-    watch_tell(w, &answer);
+    (void)watch_tell(w, &answer);
 }
 
 /* All that the control thread says is kept in its order: a source is not asked before the observer has it, nor when it is gone. */
@@ -200,7 +204,7 @@ void watch_end_viewers(struct watch *w, const struct source *s)
             *c = (struct chunk){ { w, v->id, v->to.context, v->to.number, NULL, 0 }, v->to.on_chunk, NULL };
         struct mail m = { .deliver = deliver_chunk, .object = c };
         leave(w, v);
-        if (c && !mailbox_post(w->options.control, &m)) free(c);
+        if (c && !watch_tell(w, &m)) free(c);
     }
 }
 

@@ -132,7 +132,7 @@ static void deliver_change(void *reader, const struct mail *m)
     }
     watch_look_after(w);
     struct mail done = { .deliver = deliver_end, .object = c };
-    watch_tell(w, &done);
+    (void)watch_tell(w, &done); /* else watch_drop_changes() ends it */
 }
 
 void watch_drop_changes(struct watch *w)

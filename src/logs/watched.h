@@ -43,8 +43,8 @@ extern const struct source_events watch_source_events;
 void watch_say_failed(const struct err *err);
 /* Likewise: those who look on hear that it is over. */
 void watch_end_viewers(struct watch *w, const struct source *s);
-/* Likewise: m comes to the control thread, whatever waits there. */
-void watch_tell(struct watch *w, const struct mail *m);
+/* Likewise: m comes to the control thread, whatever waits there. False: all of it ends, and m has gone nowhere. */
+bool watch_tell(struct watch *w, const struct mail *m);
 /* Likewise: as long as there are sources they are looked after. */
 void watch_look_after(struct watch *w);
 
