@@ -1,5 +1,5 @@
-/* proxy/shed.h: memory is short. Rather than that everybody who comes is refused for the sake of those who were here before,
- * the connections that hold most of it end. A worker's own. */
+/* proxy/shed.h: memory is short. Rather than that everybody who comes is refused for the sake of those who were here before, connections
+ * end in the order of what is lost with them (docs/decisions/0066). A worker's own. */
 #pragma once
 
 struct shed;
